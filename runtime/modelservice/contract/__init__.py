@@ -1,0 +1,1 @@
+"""What the operator, the runtime and a user agree on: pydantic models and pure functions, no torch, no Kubernetes."""

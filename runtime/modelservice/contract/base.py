@@ -1,0 +1,96 @@
+"""What every contract model has in common."""
+
+from typing import Annotated, Any, ClassVar, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic.alias_generators import to_camel
+
+DNS_LABEL_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
+DNS_SUBDOMAIN_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+SHA256_PATTERN = r"^sha256:[0-9a-f]{64}$"
+QUANTITY_PATTERN = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$"
+
+ObjectName = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN_PATTERN)]
+Sha256 = Annotated[str, StringConstraints(pattern=SHA256_PATTERN, max_length=71)]
+Quantity = Annotated[str, StringConstraints(min_length=1, max_length=32, pattern=QUANTITY_PATTERN)]
+ShortText = Annotated[str, StringConstraints(max_length=256)]
+
+
+class Rule(NamedTuple):
+    """A cross-field rule as the apiserver checks it: a CEL expression over ``self`` and what to say when it fails."""
+
+    expression: str
+    message: str
+
+
+def _attach_rules(schema: dict[str, Any], cls: type["Contract"]) -> None:
+    if rules := cls.rules():
+        schema["x-kubernetes-validations"] = [{"rule": rule.expression, "message": rule.message} for rule in rules]
+
+
+class Contract(BaseModel):
+    """A frozen value that crosses a border: camelCase outside, snake_case inside, unknown fields refused."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        allow_inf_nan=False,
+        json_schema_extra=_attach_rules,
+    )
+
+    RULES: ClassVar[tuple[Rule, ...]] = ()
+    """Each rule here has a pydantic validator that says the same, so that a laptop refuses what a cluster refuses."""
+
+    @classmethod
+    def rules(cls) -> tuple[Rule, ...]:
+        """All CEL rules of this model, inherited ones included."""
+        return cls.RULES
+
+
+class Tolerant(Contract):
+    """A stored document that a newer version may have extended: unknown optional fields are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class OneOf(Contract):
+    """An object of which exactly one member is set, each with its own parameters.
+
+    Fields are only ever added to an API, so what may grow parameters starts as a one-of object.
+    """
+
+    COMMON: ClassVar[frozenset[str]] = frozenset()
+    """Fields that belong to every alternative."""
+
+    @classmethod
+    def members(cls) -> tuple[str, ...]:
+        """Names of the alternatives, as Python spells them."""
+        return tuple(name for name in cls.model_fields if name not in cls.COMMON)
+
+    @classmethod
+    def rules(cls) -> tuple[Rule, ...]:
+        """The rules of the model after the one that exactly one member is set."""
+        aliases = [str(cls.model_fields[name].alias) for name in cls.members()]
+        listed = ", ".join(f"has(self.{alias})" for alias in aliases)
+        exactly_one = Rule(f"[{listed}].filter(x, x).size() == 1", _exactly_one_message(aliases))
+        return (exactly_one, *cls.RULES)
+
+    def model_post_init(self, _context: Any) -> None:
+        """Refuse none or several alternatives."""
+        if sum(getattr(self, name) is not None for name in self.members()) != 1:
+            raise ValueError(
+                _exactly_one_message([str(type(self).model_fields[name].alias) for name in self.members()])
+            )
+
+    @property
+    def chosen(self) -> Any:
+        """The alternative that is set."""
+        return next(value for name in self.members() if (value := getattr(self, name)) is not None)
+
+
+def _exactly_one_message(aliases: list[str]) -> str:
+    return f"{aliases[0]} must be set" if len(aliases) == 1 else f"exactly one of {', '.join(aliases)} must be set"

@@ -1,0 +1,94 @@
+"""``spec.data``: where the table is, what is predicted from what, and how it is split."""
+
+from typing import Annotated, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from modelservice.contract.base import Contract, ObjectName, OneOf, Rule, ShortText
+
+ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+ConfigMapKey = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
+RelativePath = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^/\\]+(/[^/\\]+)*$")]
+
+_INSIDE = Rule("!self.path.split('/').exists(part, part == '..')", "path must not contain '..'")
+_CLAIM_VERSION = Rule(
+    "!has(self.version) || !has(self.configMap)",
+    "version is for claims, whose change nobody sees; the content of a ConfigMap is its own version",
+)
+_TARGET_NOT_FEATURE = Rule(
+    "!has(self.features) || !self.features.exists(name, name == self.target)", "features must not contain the target"
+)
+
+
+class ConfigMapSource(Contract):
+    """A CSV file in a ConfigMap of the same namespace; a change of its content trains again."""
+
+    name: ObjectName = Field(description="Name of the ConfigMap. Another name with the same content trains nothing.")
+    key: ConfigMapKey | None = Field(
+        default=None, description="Key of the CSV in data, or (plain or gzip) in binaryData. Default: the only key."
+    )
+
+
+class ClaimSource(Contract):
+    """A CSV file on a PersistentVolumeClaim of the same namespace, mounted read-only."""
+
+    RULES = (_INSIDE,)
+
+    claim_name: ObjectName = Field(description="Name of the PersistentVolumeClaim.")
+    path: RelativePath = Field(description="Path of the CSV file inside the volume, relative, without '..'.")
+
+    @model_validator(mode="after")
+    def _stays_inside(self) -> Self:
+        if ".." in self.path.split("/"):
+            raise ValueError(_INSIDE.message)
+        return self
+
+
+class Split(Contract):
+    """Shares of the rows kept away from training; each row's content decides, so appended rows move no other."""
+
+    validation: float = Field(
+        default=0.15,
+        ge=0.01,
+        le=0.45,
+        description="Share of rows that chooses the best epoch. Default 0.15. A change trains again.",
+    )
+    test: float = Field(
+        default=0.15,
+        ge=0.01,
+        le=0.45,
+        description="Share of rows that only measures the result. Default 0.15. A change trains again.",
+    )
+    seed: int = Field(
+        default=0, ge=0, le=2**31 - 1, description="Another seed, another split. Default 0. A change trains again."
+    )
+
+
+class Data(OneOf):
+    """Exactly one source of a CSV table with a header row, and what to learn from it."""
+
+    COMMON = frozenset({"version", "target", "features", "split"})
+    RULES = (_CLAIM_VERSION, _TARGET_NOT_FEATURE)
+
+    config_map: ConfigMapSource | None = Field(default=None, description="CSV in a ConfigMap of this namespace.")
+    persistent_volume_claim: ClaimSource | None = Field(
+        default=None, description="CSV on a PersistentVolumeClaim of this namespace."
+    )
+    version: ShortText | None = Field(
+        default=None, description="For claims only: change it to say that the file changed, which trains again."
+    )
+    target: ColumnName = Field(
+        description="The column to predict; its distinct values are the classes. A change trains again."
+    )
+    features: Annotated[tuple[ColumnName, ...], Field(max_length=256)] = Field(
+        default=(), description="Columns to predict from. Default: every other column. A change trains again."
+    )
+    split: Split = Field(default=Split(), description="How rows are divided into training, validation and test.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.version is not None and self.config_map is not None:
+            raise ValueError(_CLAIM_VERSION.message)
+        if self.target in self.features:
+            raise ValueError(_TARGET_NOT_FEATURE.message)
+        return self

@@ -1,0 +1,52 @@
+"""Keys: short hashes of what decides a result.
+
+A key takes an allow-list of fields in canonical JSON and leaves out each value that equals its default. So a new
+field, a new default elsewhere, another operator, image or GPU trains nothing again. Golden keys are committed.
+"""
+
+import base64
+import gzip
+import hashlib
+import json
+from typing import Any
+
+from modelservice.contract.base import Contract
+from modelservice.contract.data import ClaimSource
+from modelservice.contract.resource import ModelServiceSpec
+
+KEY_LENGTH = 8
+ATTEMPT_LENGTH = 4
+
+
+def short_hash(value: Any, *, length: int) -> str:
+    """The first characters (a-z, 2-7) of the sha256 of a value in canonical JSON."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return base64.b32encode(hashlib.sha256(canonical.encode()).digest()).decode().lower()[:length]
+
+
+def settled(model: Contract) -> dict[str, Any]:
+    """What was decided in a model: its values that differ from their defaults, under the names of the API."""
+    return model.model_dump(mode="json", exclude_defaults=True)
+
+
+def content_digest(content: bytes) -> str:
+    """``sha256:...`` of a table's bytes, of the inflated ones where they are gzip."""
+    plain = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+    return f"sha256:{hashlib.sha256(plain).hexdigest()}"
+
+
+def claim_digest(source: ClaimSource, version: str | None) -> str:
+    """Stands for the content of a claim, which the operator cannot read: changes with place and declared version."""
+    text = json.dumps([source.claim_name, source.path, version or ""])
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def train_key(spec: ModelServiceSpec, data_digest: str) -> str:
+    """Key of the training stage: the data's digest, how it is read and split, the model and the hyperparameters."""
+    decided = {
+        "data": data_digest,
+        "reading": spec.data.model_dump(mode="json", include={"target", "features", "split"}, exclude_defaults=True),
+        "model": settled(spec.model),
+        "training": settled(spec.training.hyperparameters),
+    }
+    return short_hash(decided, length=KEY_LENGTH)

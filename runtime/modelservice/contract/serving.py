@@ -1,0 +1,136 @@
+"""``spec.serving``: how the trained model answers requests."""
+
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from modelservice.contract.base import Contract, Rule
+from modelservice.contract.pods import LabelValue, PodSettings, QualifiedName
+
+_MIN_MAX = Rule(
+    "!has(self.minReplicas) || self.minReplicas <= self.maxReplicas", "minReplicas must not exceed maxReplicas"
+)
+_REPLICAS_OR_AUTOSCALING = Rule(
+    "!has(self.autoscaling) || !has(self.replicas) || self.replicas == 1",
+    "replicas and autoscaling exclude each other: the autoscaler owns the number; set minReplicas instead",
+)
+_REQUIREMENT_VALUES = Rule(
+    "(self.operator in ['In', 'NotIn']) == (has(self.values) && self.values.size() > 0)",
+    "values are for In and NotIn, and needed there",
+)
+
+
+class Autoscaling(Contract):
+    """A HorizontalPodAutoscaler on CPU utilisation."""
+
+    RULES = (_MIN_MAX,)
+
+    min_replicas: int = Field(default=1, ge=1, le=1000, description="Fewest replicas. Default 1.")
+    max_replicas: int = Field(ge=1, le=1000, description="Most replicas.")
+    target_cpu_utilization: int = Field(
+        default=70,
+        ge=1,
+        le=100,
+        alias="targetCPUUtilization",
+        description="Percent of the requested CPU that is aimed at. Default 70.",
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min_replicas > self.max_replicas:
+            raise ValueError(_MIN_MAX.message)
+        return self
+
+
+class Batching(Contract):
+    """How requests that wait at the same time are answered by one forward pass."""
+
+    max_size: int = Field(default=64, ge=1, le=4096, description="Most rows of one forward pass. Default 64.")
+    max_delay_milliseconds: int = Field(
+        default=0, ge=0, le=1000, description="Wait for a fuller batch. Default 0: take what is queued."
+    )
+    max_queue_milliseconds: int = Field(
+        default=200, ge=1, le=60_000, description="A request that would wait longer gets 429. Default 200."
+    )
+
+
+class SelectorOperator(StrEnum):
+    """Operators of a label selector requirement, as in meta/v1."""
+
+    IN = "In"
+    NOT_IN = "NotIn"
+    EXISTS = "Exists"
+    DOES_NOT_EXIST = "DoesNotExist"
+
+
+class LabelRequirement(Contract):
+    """One requirement of a label selector, as in meta/v1."""
+
+    RULES = (_REQUIREMENT_VALUES,)
+
+    key: QualifiedName = Field(description="Label key.")
+    operator: SelectorOperator = Field(description="In, NotIn, Exists or DoesNotExist.")
+    values: Annotated[tuple[LabelValue, ...], Field(max_length=16)] = Field(default=(), description="Label values.")
+
+    @model_validator(mode="after")
+    def _values_where_needed(self) -> Self:
+        if (self.operator in {SelectorOperator.IN, SelectorOperator.NOT_IN}) != bool(self.values):
+            raise ValueError(_REQUIREMENT_VALUES.message)
+        return self
+
+
+class LabelSelector(Contract):
+    """A label selector, as in meta/v1; an empty one selects everything."""
+
+    match_labels: Annotated[dict[QualifiedName, LabelValue], Field(max_length=16)] = Field(
+        default={}, description="Labels that must be there."
+    )
+    match_expressions: Annotated[tuple[LabelRequirement, ...], Field(max_length=8)] = Field(
+        default=(), description="Requirements that must hold."
+    )
+
+
+class Peer(Contract):
+    """Pods that may send requests, as in a NetworkPolicy: pods of the selected namespaces, or of this one."""
+
+    namespace_selector: LabelSelector | None = Field(default=None, description="Namespaces. Default: this one.")
+    pod_selector: LabelSelector | None = Field(default=None, description="Pods in them. Default: all.")
+
+
+class Scope(StrEnum):
+    """Who may send requests without being named."""
+
+    NAMESPACE = "Namespace"
+    CLUSTER = "Cluster"
+    NONE = "None"
+
+
+class AllowFrom(Contract):
+    """Who may send requests, kept by a NetworkPolicy; the chart's ingress and Prometheus namespaces always may."""
+
+    scope: Scope = Field(default=Scope.NAMESPACE, description="Namespace, Cluster or None. Default Namespace.")
+    peers: Annotated[tuple[Peer, ...], Field(max_length=16)] = Field(default=(), description="Pods besides the scope.")
+
+
+class Serving(PodSettings):
+    """How the model is served; a change rolls the pods and trains nothing."""
+
+    RULES = (_REPLICAS_OR_AUTOSCALING,)
+
+    replicas: int = Field(
+        default=1,
+        ge=0,
+        le=1000,
+        description="Number of pods. Default 1, stored so that kubectl scale works. Not with autoscaling.",
+        json_schema_extra={"x-stored-default": True},
+    )
+    autoscaling: Autoscaling | None = Field(default=None, description="Scales between two bounds, instead of replicas.")
+    batching: Batching = Field(default=Batching(), description="Batching of concurrent requests.")
+    allow_from: AllowFrom = Field(default=AllowFrom(), description="Who may send requests. Default: this namespace.")
+
+    @model_validator(mode="after")
+    def _replicas_or_autoscaling(self) -> Self:
+        if self.autoscaling is not None and self.replicas != 1:
+            raise ValueError(_REPLICAS_OR_AUTOSCALING.message)
+        return self
