@@ -1,0 +1,42 @@
+"""Names that other people see: field managers, labels, annotations. None of them may change once released."""
+
+from typing import Final
+
+FIELD_MANAGER: Final = "modelservice-operator"
+"""The one server-side apply manager: what it leaves out of an apply, it gives back to its default."""
+
+REPLICAS_FIELD_MANAGER: Final = "modelservice-operator-replicas"
+"""Holds ``replicas`` on the way to an autoscaler; without it they fall back to 1 before the HPA wrote."""
+
+MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
+"""The standard label by which watches are selected on the server, so that foreign objects never arrive."""
+
+MANAGED_BY: Final = "modelservice-operator"
+"""Value of ``MANAGED_BY_LABEL`` on everything the operator makes."""
+
+LABEL_NAME: Final = "modelservice.dev/name"
+"""Name of the owning ModelService: the index of the cache, and a selector for people (``kubectl get pods -l``)."""
+
+LABEL_STAGE: Final = "modelservice.dev/stage"
+"""``train`` or ``serve``: tells the pods of one ModelService apart."""
+
+LABEL_REVISION: Final = "modelservice.dev/revision"
+"""Key of the revision that a pod trains or serves, for selectors, logs and dashboards."""
+
+LABEL_CLAIM: Final = "modelservice.dev/claim"
+"""Name of the claim that a pod mounts; pods of one ReadWriteOnce claim find each other by it (pod affinity)."""
+
+ANNOTATION_APPLIED: Final = "modelservice.dev/applied"
+"""Hash of what was last applied: an equal one means that nothing is to be written, whatever was defaulted."""
+
+STAGE_TRAIN: Final = "train"
+"""Value of ``LABEL_STAGE`` on the pods of a training Job."""
+
+STAGE_SERVE: Final = "serve"
+"""Value of ``LABEL_STAGE`` on the pods that answer requests."""
+
+OPERATOR_SELECTOR: Final = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
+"""Selects on the server what the operator made."""
+
+LEASE_NAME: Final = "modelservice-operator"
+"""The Lease that the replicas of the operator compete for, in the operator's own namespace."""

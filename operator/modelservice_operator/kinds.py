@@ -1,0 +1,114 @@
+"""The kinds of objects that the operator reads or writes, and how one object is named."""
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from modelservice.contract.resource import GROUP, KIND, VERSION
+
+
+class Key(NamedTuple):
+    """Names one ModelService: what the queue holds and the reconciler is called with."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A namespaced kind as the apiserver spells it; the core group is the empty string."""
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+
+    @property
+    def api_version(self) -> str:
+        """``apiVersion`` of an object of this kind."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str | None, name: str | None = None) -> str:
+        """URL path of one object, of a namespace's objects, or (both None) of all objects of the cluster."""
+        parts = ["/apis" if self.group else "/api", self.api_version]
+        if namespace is not None:
+            parts += ["namespaces", namespace]
+        parts.append(self.plural)
+        if name is not None:
+            parts.append(name)
+        return "/".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """Names one object, whether it exists or not."""
+
+    kind: Kind
+    namespace: str
+    name: str
+
+    @property
+    def path(self) -> str:
+        """URL path of the object."""
+        return self.kind.path(self.namespace, self.name)
+
+    def __str__(self) -> str:
+        return f"{self.kind.kind} {self.namespace}/{self.name}"
+
+
+MODEL_SERVICE: Final = Kind(GROUP, VERSION, KIND, "modelservices")
+JOB: Final = Kind("batch", "v1", "Job", "jobs")
+DEPLOYMENT: Final = Kind("apps", "v1", "Deployment", "deployments")
+POD: Final = Kind("", "v1", "Pod", "pods")
+PERSISTENT_VOLUME_CLAIM: Final = Kind("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims")
+CONTROLLER_REVISION: Final = Kind("apps", "v1", "ControllerRevision", "controllerrevisions")
+CONFIG_MAP: Final = Kind("", "v1", "ConfigMap", "configmaps")
+SERVICE: Final = Kind("", "v1", "Service", "services")
+SERVICE_ACCOUNT: Final = Kind("", "v1", "ServiceAccount", "serviceaccounts")
+HORIZONTAL_POD_AUTOSCALER: Final = Kind("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
+POD_DISRUPTION_BUDGET: Final = Kind("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets")
+NETWORK_POLICY: Final = Kind("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies")
+EVENT: Final = Kind("", "v1", "Event", "events")
+LEASE: Final = Kind("coordination.k8s.io", "v1", "Lease", "leases")
+
+CHILD_KINDS: Final = (
+    JOB,
+    DEPLOYMENT,
+    POD,
+    PERSISTENT_VOLUME_CLAIM,
+    CONTROLLER_REVISION,
+    CONFIG_MAP,
+    SERVICE,
+    SERVICE_ACCOUNT,
+    HORIZONTAL_POD_AUTOSCALER,
+    POD_DISRUPTION_BUDGET,
+    NETWORK_POLICY,
+)
+"""What the operator makes for a ModelService (pods through Jobs and Deployments), watched by our label."""
+
+WATCHED_KINDS: Final = (MODEL_SERVICE, *CHILD_KINDS)
+"""Everything that the cache holds."""
+
+KINDS: Final = (*WATCHED_KINDS, EVENT, LEASE)
+"""Everything that the operator talks to the apiserver about."""
+
+
+def ref_of(obj: dict[str, object]) -> Ref:
+    """The name of an object that carries ``apiVersion`` and ``kind``.
+
+    Raises:
+        ValueError: The kind is none that the operator works with, or the object has no namespace or name.
+    """
+    kind = _BY_NAME.get((str(obj.get("apiVersion")), str(obj.get("kind"))))
+    metadata = obj.get("metadata")
+    if kind is None or not isinstance(metadata, dict) or not metadata.get("name") or not metadata.get("namespace"):
+        raise ValueError(
+            f"object {obj.get('apiVersion')}/{obj.get('kind')} {metadata!r:.200}: needs a known apiVersion and kind "
+            "(see kinds.KINDS), metadata.namespace and metadata.name"
+        )
+    return Ref(kind, metadata["namespace"], metadata["name"])
+
+
+_BY_NAME: Final = {(kind.api_version, kind.kind): kind for kind in KINDS}
