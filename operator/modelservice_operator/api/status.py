@@ -1,0 +1,126 @@
+"""``status``: what the operator says about a ModelService. Everything in it can be made again, so it may be lost."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, WithJsonSchema
+
+from modelservice.contract.base import Sha256, ShortText, Tolerant
+from modelservice.contract.report import Metrics
+
+MAX_MESSAGE_LENGTH = 32_768
+"""Of a condition, as in meta/v1; longer messages must be cut before they are written, or the write is refused."""
+
+Reason = Annotated[
+    str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$")
+]
+Timestamp = Annotated[str, StringConstraints(max_length=64), Field(json_schema_extra={"format": "date-time"})]
+
+# Not an enumeration in the schema: a newer operator must be able to report its stages under an older CRD.
+_OpenText = WithJsonSchema({"type": "string", "maxLength": 64})
+
+
+class ConditionType(StrEnum):
+    """Conditions, all of positive polarity; an optional one that was not asked for is left out."""
+
+    READY = "Ready"
+    AVAILABLE = "Available"
+    PROGRESSING = "Progressing"
+    STALLED = "Stalled"
+    DATA_READY = "DataReady"
+    TRAINED = "Trained"
+    PROMOTED = "Promoted"
+    SERVED = "Served"
+    ARTIFACTS_PORTABLE = "ArtifactsPortable"
+    SUSPENDED = "Suspended"
+
+
+class Condition(Tolerant):
+    """One observation, shaped like ``metav1.Condition``."""
+
+    type: Annotated[str, StringConstraints(min_length=1, max_length=316)] = Field(description="Type of the condition.")
+    status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
+    observed_generation: int | None = Field(
+        default=None, ge=0, description="The metadata.generation that this condition was made from."
+    )
+    last_transition_time: Timestamp = Field(description="When the status last changed.")
+    reason: Reason = Field(description="Why, as one CamelCase word.")
+    message: Annotated[str, StringConstraints(max_length=MAX_MESSAGE_LENGTH)] = Field(
+        description="Why, as a sentence that names the field to change where one helps."
+    )
+
+
+class Stage(StrEnum):
+    """What the service is doing now, furthest first."""
+
+    PENDING = "Pending"
+    TRAINING = "Training"
+    DEPLOYING = "Deploying"
+    SERVING = "Serving"
+    SUSPENDED = "Suspended"
+    FAILED = "Failed"
+
+
+class RevisionPhase(StrEnum):
+    """What became of a trained revision."""
+
+    TRAINED = "Trained"
+    DEPLOYING = "Deploying"
+    SERVING = "Serving"
+    RETIRED = "Retired"
+
+
+class RevisionStatus(Tolerant):
+    """One trained revision; its record is the ControllerRevision NAME-KEY."""
+
+    number: int = Field(ge=1, description="Counts up with each revision of this ModelService.")
+    key: ShortText = Field(description="Short hash of what decided the result: data, model and hyperparameters.")
+    digest: Sha256 = Field(description="sha256 of the artifact's manifest.")
+    data_digest: Sha256 = Field(description="sha256 of the data it was trained on.")
+    rows: int | None = Field(default=None, ge=0, description="Rows of the data.")
+    metrics: Metrics | None = Field(default=None, description="Metrics on the test rows.")
+    parameters: int | None = Field(default=None, ge=0, description="Number of trained parameters.")
+    image: Annotated[str, StringConstraints(max_length=1024)] | None = Field(
+        default=None, description="Runtime image that trained it."
+    )
+    phase: Annotated[RevisionPhase, _OpenText] | None = Field(
+        default=None, description="Trained, Deploying, Serving or Retired."
+    )
+    created_at: Timestamp | None = Field(default=None, description="When the training ended.")
+
+
+class ModelServiceStatus(Tolerant):
+    """What the operator observed."""
+
+    observed_generation: int | None = Field(
+        default=None, ge=0, description="The metadata.generation that this status was made from."
+    )
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=32)] = Field(
+        default=(),
+        description="Ready: the wanted revision serves with all replicas. Available: some revision answers. "
+        "Ready carries the reason and message of the first thing that fails.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+    stage: Annotated[Stage, _OpenText] | None = Field(
+        default=None, description="Pending, Training, Deploying, Serving, Suspended or Failed."
+    )
+    progress: ShortText | None = Field(default=None, description="How far the training is, such as 40%.")
+    key: ShortText | None = Field(default=None, description="Key of the revision that the spec and the data ask for.")
+    data_digest: Sha256 | None = Field(default=None, description="sha256 of the data that the spec points at.")
+    revision: int | None = Field(default=None, ge=1, description="Number of the revision that answers requests.")
+    digest: Sha256 | None = Field(default=None, description="sha256 of the artifact that answers requests.")
+    replicas: int | None = Field(default=None, ge=0, description="Number of serving pods.")
+    selector: Annotated[str, StringConstraints(max_length=1024)] | None = Field(
+        default=None, description="Label selector of the serving pods, for autoscalers."
+    )
+    url: Annotated[str, StringConstraints(max_length=1024)] | None = Field(
+        default=None, description="Where the model answers inside the cluster."
+    )
+    example: Annotated[str, StringConstraints(max_length=16_384)] | None = Field(
+        default=None, description="A curl with this model's columns; its values are medians and modes, no real row."
+    )
+    revisions: Annotated[tuple[RevisionStatus, ...], Field(max_length=64)] = Field(
+        default=(),
+        description="Revisions that are kept, the newest first.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
