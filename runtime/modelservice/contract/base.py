@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, ClassVar, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
 DNS_LABEL_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
@@ -10,9 +10,20 @@ DNS_SUBDOMAIN_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a
 SHA256_PATTERN = r"^sha256:[0-9a-f]{64}$"
 QUANTITY_PATTERN = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$"
 
+
+def _text_of_integer(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 ObjectName = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN_PATTERN)]
 Sha256 = Annotated[str, StringConstraints(pattern=SHA256_PATTERN, max_length=71)]
-Quantity = Annotated[str, StringConstraints(min_length=1, max_length=32, pattern=QUANTITY_PATTERN)]
+# A bare integer is how everybody writes `nvidia.com/gpu: 1`; the apiserver takes both, and so does a laptop.
+Quantity = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=32, pattern=QUANTITY_PATTERN),
+    BeforeValidator(_text_of_integer),
+    Field(json_schema_extra={"x-kubernetes-int-or-string": True, "minimum": 0}),
+]
 ShortText = Annotated[str, StringConstraints(max_length=256)]
 
 
