@@ -40,3 +40,24 @@ OPERATOR_SELECTOR: Final = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
 
 LEASE_NAME: Final = "modelservice-operator"
 """The Lease that the replicas of the operator compete for, in the operator's own namespace."""
+
+ANNOTATION_RUN: Final = "modelservice.dev/run"
+"""On a Job: hash of how it runs, the image left out, so that an upgrade does not stop a training under way."""
+
+ANNOTATION_TEMPLATE: Final = "modelservice.dev/template"
+"""On a Deployment: the pod template it serves with and the hash of its inputs, so that an upgrade restarts nothing."""
+
+TRAINING_CONTAINER: Final = "trainer"
+"""The container whose exit code and last words decide a stage, whatever sidecars do."""
+
+SERVING_CONTAINER: Final = "server"
+"""The container that answers requests."""
+
+HTTP_PORT_NAME: Final = "http"
+"""Name of the serving port, on pods and Services."""
+
+RUNTIME_USER_ID: Final = 65532
+"""User and group of the runtime's image (the number that distroless images made common)."""
+
+OPERATOR_POD_LABELS: Final = {"app.kubernetes.io/name": "modelservice-operator"}
+"""Labels of the operator's own pods, which may reach the progress port."""
