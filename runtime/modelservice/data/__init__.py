@@ -1,0 +1,1 @@
+"""Tables: read, typed, split and encoded; numpy and pyarrow, no torch."""

@@ -1,0 +1,1 @@
+"""What an architecture is, as a document and as a torch module."""
