@@ -1,0 +1,105 @@
+"""Bringing images to where pods start: the local cluster's nodes, a kind cluster, a registry, or one tar."""
+
+import hashlib
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from tests.cluster import base_image, engine, node
+from tests.cluster.network import REGISTRY, NodeAddress
+from tests.cluster.paths import LOGS, ROOT
+from tests.cluster.shell import ClusterError, follow, run, step
+from tests.cluster.toolchain import binary
+
+
+def _ctr(where: NodeAddress, *arguments: str) -> list[str]:
+    return [binary("ctr"), f"--address={node.socket(where)}", "--namespace=k8s.io", *arguments]
+
+
+def present(where: NodeAddress, reference: str) -> bool:
+    """Tell whether a node has an image."""
+    return reference in run(*_ctr(where, "images", "list", "--quiet", f"name=={reference}")).stdout.split()
+
+
+def into_nodes(references: Iterable[str], nodes: list[NodeAddress]) -> None:
+    """Bring images to the nodes that lack them: only layers that a node has not travel."""
+    for reference in references:
+        lacking = [where for where in nodes if not present(where, reference)]
+        if not lacking:
+            continue
+        if engine.name() == "docker" and not engine.exists(reference, "buildah"):
+            _import_archive(reference, lacking)  # docker pushes to a plain-HTTP registry only if its daemon is told so
+            continue
+        engine.push(reference, reference.replace("localhost", REGISTRY, 1), insecure=True)
+        for where in lacking:
+            pull = _ctr(where, "images", "pull", "--hosts-dir", str(node.hosts_folder()), reference)
+            follow(pull, title=f"{where.name} pulls {reference.rpartition('/')[2]}", log=LOGS / "pull.log")
+
+
+def _import_archive(reference: str, nodes: list[NodeAddress]) -> None:
+    with tempfile.TemporaryDirectory(prefix="modelservice-image-") as folder:
+        archive = Path(folder) / "image.tar"
+        engine.save(reference, archive)
+        for where in nodes:
+            follow(
+                _ctr(where, "images", "import", str(archive)), title=f"{where.name} imports", log=LOGS / "import.log"
+            )
+
+
+def ensure_small_images(nodes: list[NodeAddress]) -> None:
+    """Give each node what it cannot start a pod without: the pause image, and one with a shell for volumes."""
+    for reference, ensure in (
+        (base_image.pause_reference(), base_image.ensure_pause),
+        (base_image.base_reference(), base_image.ensure_base),
+    ):
+        if not all(present(where, reference) for where in nodes):
+            ensure()
+            into_nodes([reference], nodes)
+
+
+def into_kind(references: Iterable[str], cluster: str) -> None:
+    """Load images into a kind cluster by its name."""
+    if shutil.which("kind") is None:
+        raise ClusterError("kind is not on PATH; `make push REGISTRY=...` works with any cluster")
+    with tempfile.TemporaryDirectory(prefix="modelservice-image-") as folder:
+        for reference in references:
+            archive = Path(folder) / "image.tar"
+            engine.save(reference, archive)
+            command = ["kind", "load", "image-archive", str(archive), f"--name={cluster}"]
+            follow(command, title=f"kind loads {reference}", log=LOGS / "kind.log")
+
+
+def into_registry(references: Iterable[str], registry: str) -> list[str]:
+    """Push images to a registry; return their names there."""
+    destinations = []
+    for reference in references:
+        destination = reference.replace("localhost", registry.rstrip("/"), 1)
+        engine.push(reference, destination)
+        destinations.append(destination)
+    return destinations
+
+
+def into_bundle(references: dict[str, str], file: Path) -> None:
+    """Write images, chart, install.yaml and their sha256 to one tar, for clusters without internet."""
+    with tempfile.TemporaryDirectory(prefix="modelservice-bundle-") as name:
+        folder = Path(name)
+        for image, reference in references.items():
+            engine.save(reference, folder / f"{image}-image.tar")
+        (folder / "images.txt").write_text("".join(f"{reference}\n" for reference in references.values()))
+        helm = shutil.which("helm", path=str(ROOT / ".venv" / "bin"))
+        run(helm or "helm", "package", ROOT / "charts" / "modelservice-operator", f"--destination={folder}")
+        shutil.copy(ROOT / "manifests" / "install.yaml", folder)
+        with step("digests"):
+            digests = {path.name: _sha256(path) for path in sorted(folder.iterdir())}
+        (folder / "SHA256SUMS").write_text("".join(f"{digest}  {name}\n" for name, digest in digests.items()))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with step(f"write {file.name}"), tarfile.open(file, "w") as archive:
+            for path in sorted(folder.iterdir()):
+                archive.add(path, arcname=f"modelservice/{path.name}")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

