@@ -61,7 +61,7 @@ def _root_schema() -> Schema:
         "properties": {
             "apiVersion": {"description": "Version of this schema.", "type": "string"},
             "kind": {"description": KIND, "type": "string"},
-            "metadata": {"type": "object", "properties": {"name": {"type": "string", "maxLength": MAX_NAME_LENGTH}}},
+            "metadata": {"type": "object", "properties": {"name": {"type": "string"}}},
             "spec": structural_schema(ModelServiceSpec),
             "status": structural_schema(ModelServiceStatus),
         },

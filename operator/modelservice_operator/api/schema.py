@@ -112,12 +112,30 @@ class _Converter:
         if len(patterns) > 1 or not isinstance(values, dict):
             raise SchemaError(f"{path}: a map needs one schema for all of its values")
         schema["additionalProperties"] = self.convert(values, f"{path}.*", open_refs)
+        if rule := _key_rule(next(iter(patterns), None), source.get("propertyNames", {})):
+            schema[_RULES] = [*schema.get(_RULES, ()), rule]
 
 
 def _described(outer: Schema, inner: Schema) -> str:
     """What the field is for, then what its type is."""
     texts = (" ".join(text.split()) for one in (outer, inner) if (text := one.get("description", "")))
     return " ".join(dict.fromkeys(texts)).replace("``", "`")
+
+
+def _key_rule(pattern: str | None, bounds: Schema) -> Schema | None:
+    """A structural schema says nothing about the keys of a map, so a rule does."""
+    checks, words = [], []
+    if maximum := bounds.get("maxLength"):
+        checks.append(f"key.size() <= {maximum}")
+        words.append(f"have at most {maximum} characters")
+    if pattern:
+        checks.append(f"key.matches(r'{pattern}')")
+        words.append(f"match {pattern}")
+    return (
+        {"rule": f"self.all(key, {' && '.join(checks)})", "message": f"each key must {' and '.join(words)}"}
+        if checks
+        else None
+    )
 
 
 def _translate_scalars(source: Schema, schema: Schema) -> None:
