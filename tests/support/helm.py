@@ -1,0 +1,47 @@
+"""Rendering the chart with the helm of the virtual environment."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+CHART = ROOT / "charts" / "modelservice-operator"
+RELEASE = "modelservice-operator"
+NAMESPACE = "modelservice-system"
+
+
+class HelmError(Exception):
+    """helm refused; the text is what it said."""
+
+
+def helm_template(*, release: str = RELEASE, values: dict[str, Any] | None = None) -> str:
+    """The chart as YAML documents.
+
+    Raises:
+        HelmError: helm is missing, or refuses the values.
+    """
+    search = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    helm = shutil.which("helm", path=search)
+    if helm is None:
+        raise HelmError("helm is missing; `make setup` installs it")
+    command = [helm, "template", release, str(CHART), "--namespace", NAMESPACE, "--values", "-"]
+    # Nothing of the user's own helm may reach a generated file.
+    with tempfile.TemporaryDirectory() as home:
+        environment = {"PATH": search, **{f"HELM_{kind}_HOME": home for kind in ("CACHE", "CONFIG", "DATA")}}
+        done = subprocess.run(
+            command, input=yaml.safe_dump(values or {}), env=environment, capture_output=True, text=True, check=False
+        )
+    if done.returncode != 0:
+        raise HelmError(done.stderr.strip())
+    return done.stdout
+
+
+def helm_objects(values: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    """The chart's objects."""
+    return [one for one in yaml.safe_load_all(helm_template(values=values)) if one]
