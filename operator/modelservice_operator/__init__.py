@@ -1,0 +1,1 @@
+"""Turns ModelServices into trained, served models: the Kubernetes operator."""

@@ -7,12 +7,18 @@ field, a new default elsewhere, another operator, image or GPU trains nothing ag
 import base64
 import gzip
 import hashlib
+import io
 import json
+import zlib
 from typing import Any
 
 from modelservice.contract.base import Contract
 from modelservice.contract.data import ClaimSource
 from modelservice.contract.resource import ModelServiceSpec
+
+GZIP_MAGIC = b"\x1f\x8b"
+MAX_INFLATED_BYTES = 256 << 20
+"""A ConfigMap holds 1 MiB; gzip could make a thousand of it."""
 
 KEY_LENGTH = 8
 ATTEMPT_LENGTH = 4
@@ -30,9 +36,24 @@ def settled(model: Contract) -> dict[str, Any]:
 
 
 def content_digest(content: bytes) -> str:
-    """``sha256:...`` of a table's bytes, of the inflated ones where they are gzip."""
-    plain = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
-    return f"sha256:{hashlib.sha256(plain).hexdigest()}"
+    """``sha256:...`` of a table's bytes, of the inflated ones where they are gzip.
+
+    Raises:
+        ValueError: the gzip is damaged, or inflates to more than ``MAX_INFLATED_BYTES``.
+    """
+    if not content.startswith(GZIP_MAGIC):
+        return f"sha256:{hashlib.sha256(content).hexdigest()}"
+    hasher, total = hashlib.sha256(), 0
+    try:
+        with gzip.open(io.BytesIO(content)) as inflated:
+            while chunk := inflated.read(1 << 20):
+                hasher.update(chunk)
+                total += len(chunk)
+                if total > MAX_INFLATED_BYTES:
+                    raise ValueError(f"gzip inflates to more than {MAX_INFLATED_BYTES >> 20} MiB")
+    except (EOFError, OSError, zlib.error) as error:
+        raise ValueError(f"gzip is damaged: {error}") from error
+    return f"sha256:{hasher.hexdigest()}"
 
 
 def claim_digest(source: ClaimSource, version: str | None) -> str:

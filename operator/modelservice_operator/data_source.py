@@ -1,0 +1,121 @@
+"""Finds out which data a ModelService points at, at a cost that does not grow with the data."""
+
+import base64
+import binascii
+from dataclasses import dataclass
+
+from modelservice.contract.data import ConfigMapSource
+from modelservice.contract.keys import claim_digest, content_digest
+from modelservice.contract.resource import ModelServiceSpec
+from modelservice_operator.clock import Clock
+from modelservice_operator.domain.metadata import Object
+from modelservice_operator.domain.observe import DataState
+from modelservice_operator.domain.problem import Problem
+from modelservice_operator.kinds import CONFIG_MAP, Ref
+from modelservice_operator.kube.port import KubePort
+
+LOOK_SECONDS = 30.0
+"""How old the knowledge of a ConfigMap may get: a change is noticed within a minute."""
+
+_FRESH_SECONDS = 10.0
+"""Within this time what was read counts as read just now: a burst of events asks once."""
+
+_REMEMBERED = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    """Digests by key of a ConfigMap at one version; an undecodable key has its problem instead."""
+
+    uid: str
+    version: str
+    digests: dict[str, str | Problem]
+    checked: float
+
+
+class DataSource:
+    """Reads ConfigMaps, and remembers the digests of their contents by version; what they contain is not kept."""
+
+    def __init__(self, *, kube: KubePort, clock: Clock) -> None:
+        self._kube = kube
+        self._clock = clock
+        self._known: dict[Ref, _Known] = {}
+
+    async def read(self, namespace: str, spec: ModelServiceSpec) -> DataState:
+        """Digest and file of the data, or why there is none.
+
+        Raises:
+            KubeError: the apiserver did not answer.
+        """
+        claim = spec.data.persistent_volume_claim
+        if claim is not None:
+            return DataState(digest=claim_digest(claim, spec.data.version), file=claim.path)
+        source: ConfigMapSource = spec.data.chosen
+        digests = await self._digests(Ref(CONFIG_MAP, namespace, source.name))
+        return _state(source, digests)
+
+    async def _digests(self, ref: Ref) -> dict[str, str | Problem] | None:
+        known, now = self._known.get(ref), self._clock.monotonic()
+        if known is not None and now - known.checked < _FRESH_SECONDS:
+            return known.digests
+        if known is not None and (metadata := await self._kube.get_metadata(ref)) is not None:
+            found = metadata["metadata"]
+            if (found["uid"], found["resourceVersion"]) == (known.uid, known.version):
+                return self._remember(ref, found, known.digests, now)
+        config_map = await self._kube.get(ref)
+        if config_map is None:
+            self._known.pop(ref, None)
+            return None
+        return self._remember(ref, config_map["metadata"], _digests_of(config_map), now)
+
+    def _remember(
+        self, ref: Ref, metadata: Object, digests: dict[str, str | Problem], now: float
+    ) -> dict[str, str | Problem]:
+        self._known.pop(ref, None)
+        uid, version = metadata["uid"], metadata["resourceVersion"]
+        self._known[ref] = _Known(uid=uid, version=version, digests=digests, checked=now)
+        if len(self._known) > _REMEMBERED:
+            del self._known[next(iter(self._known))]
+        return digests
+
+    def look_again(self, state: DataState) -> float:
+        """Seconds after which the data should be looked at again."""
+        return _FRESH_SECONDS / 2 if state.problem else LOOK_SECONDS
+
+
+def _digests_of(config_map: Object) -> dict[str, str | Problem]:
+    digests: dict[str, str | Problem] = {
+        key: content_digest(text.encode()) for key, text in (config_map.get("data") or {}).items()
+    }
+    for key, encoded in (config_map.get("binaryData") or {}).items():
+        try:
+            digests[key] = content_digest(base64.b64decode(encoded))
+        except (ValueError, binascii.Error) as error:
+            digests[key] = Problem(
+                reason="DataUnreadable", message=f"key {key!r} of spec.data.configMap: {error}", waits_for_change=True
+            )
+    return digests
+
+
+def _state(source: ConfigMapSource, digests: dict[str, str | Problem] | None) -> DataState:
+    field = "spec.data.configMap"
+    if digests is None:
+        return _problem(
+            "ConfigMapNotFound", f"ConfigMap {source.name!r} does not exist: make it, or change {field}.name"
+        )
+    keys = ", ".join(sorted(digests)) or "none"
+    if source.key is None and len(digests) != 1:
+        return _problem("KeyNotClear", f"ConfigMap {source.name!r} has the keys {keys}: name one in {field}.key")
+    key = source.key or next(iter(digests))
+    found = digests.get(key)
+    if found is None:
+        return _problem(
+            "KeyNotFound", f"ConfigMap {source.name!r} has no key {key!r}: change {field}.key; its keys are: {keys}"
+        )
+    if isinstance(found, Problem):
+        return DataState(problem=found)
+    return DataState(digest=found, file=key)
+
+
+def _problem(reason: str, message: str) -> DataState:
+    return DataState(problem=Problem(reason=reason, message=message, waits_for_change=True))

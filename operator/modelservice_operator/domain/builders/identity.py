@@ -1,0 +1,56 @@
+"""Who the pods are and who may talk to them: ServiceAccount and NetworkPolicy."""
+
+from modelservice.contract.places import PROGRESS_PORT, SERVING_PORT
+from modelservice.contract.serving import AllowFrom, Scope
+from modelservice_operator.config import Settings
+from modelservice_operator.constants import LABEL_NAME, OPERATOR_POD_LABELS
+from modelservice_operator.domain.builders.pods import plain
+from modelservice_operator.domain.metadata import Object, Owner
+
+
+def build_service_account(owner: Owner) -> Object:
+    """An identity without a token: the runtime needs no Kubernetes permission at all."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": owner.metadata(owner.name),
+        "automountServiceAccountToken": False,
+    }
+
+
+def build_network_policy(owner: Owner, allow_from: AllowFrom, settings: Settings) -> Object:
+    """Lets clients reach the serving port and the operator the progress port; everything else stays out."""
+    namespaces = [*settings.ingress_namespaces, *settings.prometheus_namespaces]
+    peers = [*_scope_peers(allow_from.scope), *(_peer(plain(peer)) for peer in allow_from.peers)]
+    peers += [_namespace(namespace) for namespace in dict.fromkeys(namespaces)]
+    operator = {**_namespace(settings.pod_namespace), "podSelector": {"matchLabels": dict(OPERATOR_POD_LABELS)}}
+    ingress: list[Object] = [{"from": [operator], "ports": [_port(PROGRESS_PORT)]}]
+    if peers:
+        ingress.insert(0, {"from": peers, "ports": [_port(SERVING_PORT)]})
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": owner.metadata(owner.name),
+        "spec": {
+            "podSelector": {"matchLabels": {LABEL_NAME: owner.name}},
+            "policyTypes": ["Ingress"],
+            "ingress": ingress,
+        },
+    }
+
+
+def _scope_peers(scope: Scope) -> list[Object]:
+    return {Scope.NAMESPACE: [{"podSelector": {}}], Scope.CLUSTER: [{"namespaceSelector": {}}], Scope.NONE: []}[scope]
+
+
+def _peer(said: Object) -> Object:
+    """An empty peer selects the pods of this namespace; Kubernetes wants at least one selector to be there."""
+    return said or {"podSelector": {}}
+
+
+def _namespace(name: str) -> Object:
+    return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
+
+
+def _port(number: int) -> Object:
+    return {"protocol": "TCP", "port": number}

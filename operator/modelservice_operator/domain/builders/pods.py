@@ -1,0 +1,136 @@
+"""The part of a pod that training and serving share: security, resources, scheduling."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from modelservice.contract.base import Contract
+from modelservice.contract.places import CPU_LIMIT_ENV
+from modelservice.contract.pods import PodSettings, Resources
+from modelservice_operator.config import Settings
+from modelservice_operator.constants import LABEL_CLAIM, RUNTIME_USER_ID
+from modelservice_operator.domain.metadata import Object
+from modelservice_operator.domain.quantities import canonical_resources, quantity_value
+
+
+def plain(model: Contract) -> Any:
+    """A contract model as the API spells it, without what was not said."""
+    return model.model_dump(mode="json", exclude_defaults=True)
+
+
+def merged_resources(asked: Resources, defaults: Mapping[str, Mapping[str, str]]) -> Object:
+    """Defaults overridden name by name; a request never exceeds its limit.
+
+    A limit without a request is its own request, as Kubernetes has it, so the default request gives way.
+    """
+    limits = {**defaults["limits"], **asked.limits}
+    requests = {name: value for name, value in defaults["requests"].items() if name not in asked.limits}
+    requests |= asked.requests
+    for name, request in asked.requests.items():
+        if name not in asked.limits and name in limits and quantity_value(request) > quantity_value(limits[name]):
+            limits[name] = request
+    parts = {"requests": canonical_resources(requests), "limits": canonical_resources(limits)}
+    return {part: values for part, values in parts.items() if values}
+
+
+def container_environment(pods: PodSettings) -> list[Object]:
+    """The CPU limit for torch's thread count, then the user's own variables."""
+    cpu_limit = {"name": CPU_LIMIT_ENV, "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "1"}}}
+    return [cpu_limit, *({"name": v.name, **_env_value(plain(v))} for v in pods.env)]
+
+
+def _env_value(variable: Object) -> Object:
+    """Without an empty value, which the apiserver would leave out of its answer."""
+    return {key: value for key, value in variable.items() if key != "name" and value != ""}
+
+
+def container_security() -> Object:
+    """What Pod Security ``restricted`` asks of a container, and a read-only root besides."""
+    return {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def build_container(
+    pods: PodSettings, settings: Settings, *, name: str, args: list[str], resources: Object, mounts: list[Object]
+) -> Object:
+    """One runtime container; /tmp is its only writable place besides ``mounts``."""
+    container: Object = {
+        "name": name,
+        "image": settings.runtime_image,
+        "imagePullPolicy": settings.image_pull_policy,
+        "args": args,
+        "env": [*container_environment(pods), {"name": "HOME", "value": "/tmp"}],  # noqa: S108 - a mount of its own
+        "resources": resources,
+        "securityContext": container_security(),
+        "volumeMounts": [*mounts, {"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+    if pods.env_from:
+        container["envFrom"] = [plain(source) for source in pods.env_from]
+    return container
+
+
+def build_pod(
+    pods: PodSettings,
+    settings: Settings,
+    *,
+    labels: dict[str, str],
+    account: str,
+    containers: list[Object],
+    volumes: list[Object],
+    claim: str,
+    shared_node: bool,
+) -> Object:
+    """A pod template under Pod Security ``restricted``, without a service-account token.
+
+    ``shared_node``: the claim can be mounted on one node only, so its pods are kept together.
+    """
+    spec: Object = {
+        "serviceAccountName": pods.service_account_name or account,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": RUNTIME_USER_ID,
+            "runAsGroup": RUNTIME_USER_ID,
+            "fsGroup": RUNTIME_USER_ID,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": containers,
+        "volumes": [*volumes, {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}}],
+    }
+    if pods.node_selector:
+        spec["nodeSelector"] = dict(pods.node_selector)
+    if pods.tolerations:
+        spec["tolerations"] = [plain(toleration) for toleration in pods.tolerations]
+    if pods.priority_class_name:
+        spec["priorityClassName"] = pods.priority_class_name
+    secrets = [*settings.image_pull_secrets, *(secret.name for secret in pods.image_pull_secrets)]
+    if secrets:
+        spec["imagePullSecrets"] = [{"name": secret} for secret in dict.fromkeys(secrets)]
+    labels = {**pods.pod_metadata.labels, **labels, LABEL_CLAIM: claim}
+    if shared_node:
+        spec["affinity"] = {"podAffinity": _together(claim)}
+    else:
+        spec["topologySpreadConstraints"] = [_apart(labels)]
+    metadata: Object = {"labels": labels}
+    if pods.pod_metadata.annotations:
+        metadata["annotations"] = dict(pods.pod_metadata.annotations)
+    return {"metadata": metadata, "spec": spec}
+
+
+def _together(claim: str) -> Object:
+    term = {"labelSelector": {"matchLabels": {LABEL_CLAIM: claim}}, "topologyKey": "kubernetes.io/hostname"}
+    return {"requiredDuringSchedulingIgnoredDuringExecution": [term]}
+
+
+def _apart(labels: dict[str, str]) -> Object:
+    return {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": {LABEL_CLAIM: labels[LABEL_CLAIM]}},
+    }

@@ -1,0 +1,119 @@
+"""Why pods, claims and Jobs do not go on, in words that name the field to change."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from modelservice.contract.report import Failure
+from modelservice_operator.domain.metadata import Object
+from modelservice_operator.domain.observe import TrainingJob
+from modelservice_operator.domain.problem import Problem
+
+STUCK_SECONDS = 5.0
+"""A pod or claim that waits for longer gets its events read."""
+
+_IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
+_START_REASONS = frozenset(
+    {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CrashLoopBackOff"}
+)
+
+
+def pod_problem(pod: Object, *, section: str, memory_limit: str | None = None) -> Problem | None:
+    """What keeps a pod from running, as its status tells; ``section`` is spec.training or spec.serving."""
+    status = pod.get("status", {})
+    for condition in status.get("conditions", ()):
+        if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
+            message = condition.get("message", "no node fits")
+            return Problem(reason="Unschedulable", message=f"{message} {_scheduling_remedy(message, section)}")
+    for container in status.get("containerStatuses", ()):
+        if problem := _container_problem(container, section, memory_limit):
+            return problem
+    return None
+
+
+def _container_problem(container: Object, section: str, memory_limit: str | None) -> Problem | None:
+    last = container.get("lastState", {}).get("terminated", {})
+    if last.get("reason") == "OOMKilled" and not container.get("ready"):
+        return Problem(reason="OOMKilled", message=f"{_killed(memory_limit)}: raise {section}.resources.limits.memory")
+    waiting = container.get("state", {}).get("waiting", {})
+    reason, message = waiting.get("reason", ""), waiting.get("message", "")
+    if reason in _IMAGE_REASONS:
+        remedy = f"check image.registry of the chart, and {section}.imagePullSecrets"
+        return Problem(reason=reason, message=f"{message or container.get('image', '')}; {remedy}")
+    if reason in _START_REASONS:
+        words = " ".join(str(last.get("message", "")).split())[-512:]
+        hint = f"check {section}.env and envFrom" if reason == "CreateContainerConfigError" else words
+        return Problem(reason=reason, message="; ".join(part for part in (message, hint) if part))
+    return None
+
+
+def _scheduling_remedy(message: str, section: str) -> str:
+    """The field that most likely helps, by the scheduler's own words."""
+    remedies = {
+        "Insufficient": f"(lower {section}.resources.requests or limits, or add nodes)",
+        "untolerated taint": f"(see {section}.tolerations)",
+        "PersistentVolumeClaim": "(see spec.artifacts.volumeClaim)",
+        "persistentvolumeclaim": "(see spec.data.persistentVolumeClaim.claimName)",
+        "node affinity/selector": f"(see {section}.nodeSelector)",
+        "pod affinity": "(pods of a ReadWriteOnce claim share a node; see spec.artifacts.volumeClaim.accessModes)",
+    }
+    return next((remedy for words, remedy in remedies.items() if words in message), f"(see {section})")
+
+
+def failure_problem(job: TrainingJob) -> Problem:
+    """Why a training Job failed; nothing of it is tried again before something changes."""
+    if job.failed_reason == "DeadlineExceeded":
+        seconds = job.obj["spec"].get("activeDeadlineSeconds")
+        message = f"training was stopped after {seconds} s: raise spec.training.timeoutSeconds"
+        return Problem(reason="DeadlineExceeded", message=message, waits_for_change=True)
+    if not isinstance(job.result, Failure):
+        return Problem(reason=job.failed_reason or "TrainingFailed", message="the Job failed", waits_for_change=True)
+    if job.result.reason == "OOMKilled":
+        message = f"{_killed(memory_limit_of(job.obj))}: raise {job.result.field}"
+    else:
+        message = job.result.message
+        if job.result.field and job.result.field not in message:
+            message = f"{message} (see {job.result.field})"
+    blames_data = (job.result.field or "").startswith("spec.data")
+    return Problem(reason=job.result.reason, message=message, waits_for_change=True, blames_data=blames_data)
+
+
+def _killed(limit: str | None) -> str:
+    return f"OOMKilled at {limit}" if limit else "OOMKilled: the node ran out of memory"
+
+
+def memory_limit_of(workload: Object) -> str | None:
+    """Memory limit of the one container of a Job or a Deployment."""
+    container = workload["spec"]["template"]["spec"]["containers"][0]
+    limit: str | None = container.get("resources", {}).get("limits", {}).get("memory")
+    return limit
+
+
+def is_stuck(obj: Object, now: datetime) -> bool:
+    """Whether something that was made a while ago still waits for something that only events tell."""
+    created = obj["metadata"].get("creationTimestamp")
+    if created is None:
+        return False
+    return (now - datetime.fromisoformat(created)).total_seconds() >= STUCK_SECONDS
+
+
+def event_problem(events: Sequence[Object], *, section: str) -> Problem | None:
+    """The last warning about an object, if there is one."""
+    warnings = [event for event in events if event.get("type") == "Warning"]
+    if not warnings:
+        return None
+    last = warnings[-1]
+    reason, message = last.get("reason", "Waiting"), " ".join(str(last.get("message", "")).split())
+    return Problem(reason=reason, message=f"{message} {_event_remedy(message, section)}".strip())
+
+
+def _event_remedy(message: str, section: str) -> str:
+    remedies = {
+        "exceeded quota": f"(lower {section}.resources, or ask for a larger ResourceQuota)",
+        "storageclass": "(see spec.artifacts.volumeClaim.storageClassName)",
+        "StorageClass": "(see spec.artifacts.volumeClaim.storageClassName)",
+        "no persistent volumes available": "(see spec.artifacts.volumeClaim, or make a default StorageClass)",
+        "configmap": "(see spec.data.configMap)",
+        "serviceaccount": f"(see {section}.serviceAccountName)",
+        "priority": f"(see {section}.priorityClassName)",
+    }
+    return next((remedy for words, remedy in remedies.items() if words in message), "")

@@ -1,0 +1,92 @@
+"""Labels, ownership and the stamp that every child carries."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from modelservice.contract.keys import short_hash
+from modelservice.contract.resource import API_VERSION, KIND
+from modelservice_operator.constants import (
+    ANNOTATION_APPLIED,
+    LABEL_NAME,
+    LABEL_REVISION,
+    LABEL_STAGE,
+    MANAGED_BY,
+    MANAGED_BY_LABEL,
+)
+
+Object = dict[str, Any]
+"""A Kubernetes object as JSON."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owner:
+    """The ModelService that children belong to, by UID: another one of the same name is a stranger."""
+
+    name: str
+    namespace: str
+    uid: str
+
+    def labels(self, *, stage: str | None = None, key: str | None = None) -> dict[str, str]:
+        """Standard labels, and the ones by which children are found and selected."""
+        labels = {
+            "app.kubernetes.io/name": "modelservice",
+            "app.kubernetes.io/instance": self.name,
+            MANAGED_BY_LABEL: MANAGED_BY,
+            LABEL_NAME: self.name,
+        }
+        if stage is not None:
+            labels[LABEL_STAGE] = stage
+            labels["app.kubernetes.io/component"] = stage
+        if key is not None:
+            labels[LABEL_REVISION] = key
+        return labels
+
+    def metadata(self, name: str, *, stage: str | None = None, key: str | None = None) -> Object:
+        """Metadata of a child that is deleted with its owner."""
+        return {
+            "name": name,
+            "namespace": self.namespace,
+            "labels": self.labels(stage=stage, key=key),
+            "ownerReferences": [
+                {
+                    "apiVersion": API_VERSION,
+                    "kind": KIND,
+                    "name": self.name,
+                    "uid": self.uid,
+                    "controller": True,
+                    "blockOwnerDeletion": True,
+                }
+            ],
+        }
+
+    def owns(self, obj: Mapping[str, Any]) -> bool:
+        """Whether an object is a child of exactly this ModelService."""
+        references = obj["metadata"].get("ownerReferences") or []
+        return any(reference["uid"] == self.uid for reference in references)
+
+
+def stamped(obj: Object) -> Object:
+    """The object with a hash of itself, so that a field which is no longer wanted shows as a difference too."""
+    annotations = {**obj["metadata"].get("annotations", {}), ANNOTATION_APPLIED: short_hash(obj, length=16)}
+    return {**obj, "metadata": {**obj["metadata"], "annotations": annotations}}
+
+
+def is_current(live: Mapping[str, Any] | None, desired: Object) -> bool:
+    """Whether applying ``desired`` (stamped) would change nothing: same stamp, and nobody changed a field of ours."""
+    if live is None:
+        return False
+    stamp = desired["metadata"]["annotations"][ANNOTATION_APPLIED]
+    return live["metadata"].get("annotations", {}).get(ANNOTATION_APPLIED) == stamp and covers(live, desired)
+
+
+def covers(live: Any, desired: Any) -> bool:
+    """Whether ``live`` has everything that ``desired`` says; what the apiserver added by default does not count."""
+    if isinstance(desired, Mapping):
+        if not desired:
+            return live is None or isinstance(live, Mapping)
+        return isinstance(live, Mapping) and all(covers(live.get(key), value) for key, value in desired.items())
+    if isinstance(desired, (list, tuple)):
+        found = live or []
+        return len(found) == len(desired) and all(covers(*pair) for pair in zip(found, desired, strict=True))
+    return bool(live == desired)

@@ -1,0 +1,16 @@
+"""Names of all children of a ModelService; each fits in 63 characters for a service name of at most 40."""
+
+
+def job_name(service: str, *, stage: str, key: str, attempt: str) -> str:
+    """Name of a Job and of the task ConfigMap that belongs to it alone."""
+    return f"{service}-{stage}-{key}-{attempt}"
+
+
+def keyed_name(service: str, key: str) -> str:
+    """Name of the claim of a stage key, and of the ControllerRevision that records its result."""
+    return f"{service}-{key}"
+
+
+def service_url(service: str, namespace: str) -> str:
+    """Base URL of a model's Service inside the cluster."""
+    return f"http://{service}.{namespace}.svc"

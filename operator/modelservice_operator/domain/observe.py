@@ -1,0 +1,200 @@
+"""What is: children of a ModelService, read into values that a decision can be made from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from pydantic import ValidationError
+
+from modelservice.contract.report import Failure, Report, Success
+from modelservice_operator.constants import (
+    ANNOTATION_RUN,
+    LABEL_REVISION,
+    LABEL_STAGE,
+    STAGE_SERVE,
+    STAGE_TRAIN,
+    TRAINING_CONTAINER,
+)
+from modelservice_operator.domain.builders.record import parse_record
+from modelservice_operator.domain.metadata import Object, Owner
+from modelservice_operator.domain.problem import Problem
+from modelservice_operator.domain.revisions import Revision
+from modelservice_operator.kinds import CONTROLLER_REVISION, DEPLOYMENT, JOB, PERSISTENT_VOLUME_CLAIM, POD, Kind
+
+Children = Mapping[Kind, Sequence[Object]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataState:
+    """What is known of the data: the digest and file to read, or why there is none."""
+
+    digest: str | None = None
+    file: str | None = None
+    problem: Problem | None = None
+
+
+class JobPhase(StrEnum):
+    """Where a training Job is in its life."""
+
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    DELETING = "Deleting"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingJob:
+    """One attempt at a training, with its pods (oldest first) and what the last of them reported."""
+
+    obj: Object
+    name: str
+    uid: str
+    key: str
+    run: str
+    phase: JobPhase
+    failed_reason: str = ""
+    pods: tuple[Object, ...] = ()
+    result: Success | Failure | None = None
+
+    @property
+    def awaits_report(self) -> bool:
+        """Whether the Job ended well but the cache has not yet seen its pod end."""
+        return self.phase is JobPhase.SUCCEEDED and any(_termination(pod) is None for pod in self.pods)
+
+    @property
+    def lost_report(self) -> bool:
+        """Whether the Job ended well and left nothing readable: what it stored must be looked at by another try."""
+        return self.phase is JobPhase.SUCCEEDED and not isinstance(self.result, Success) and not self.awaits_report
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """Everything about one ModelService that decisions are made from."""
+
+    owner: Owner
+    service: Object
+    children: Children
+    revisions: tuple[Revision, ...] = ()
+    created: Mapping[str, str] = field(default_factory=dict)
+    jobs: tuple[TrainingJob, ...] = ()
+    deployment: Object | None = None
+    serving_pods: tuple[Object, ...] = ()
+
+    @property
+    def generation(self) -> int:
+        """Generation of the spec that was read."""
+        return int(self.service["metadata"].get("generation", 0))
+
+    @property
+    def deployed_key(self) -> str | None:
+        """Key of the revision that the Deployment is to serve."""
+        return self.deployment["metadata"]["labels"].get(LABEL_REVISION) if self.deployment else None
+
+    def revision(self, key: str | None) -> Revision | None:
+        """The recorded revision of a key."""
+        return next((revision for revision in self.revisions if revision.key == key), None)
+
+    def child(self, kind: Kind, name: str) -> Object | None:
+        """A child of ours by kind and name."""
+        return next((obj for obj in self.children.get(kind, ()) if obj["metadata"]["name"] == name), None)
+
+    def claim(self, key: str) -> Object | None:
+        """The claim of a stage key."""
+        claims = self.children.get(PERSISTENT_VOLUME_CLAIM, ())
+        return next((claim for claim in claims if claim["metadata"]["labels"].get(LABEL_REVISION) == key), None)
+
+
+def observe(service: Object, children: Children) -> Observed:
+    """Read a ModelService and what carries its label; strangers and leftovers of a namesake are left out.
+
+    Pods belong to Jobs and ReplicaSets, so label and stage select them.
+    """
+    metadata = service["metadata"]
+    owner = Owner(name=metadata["name"], namespace=metadata["namespace"], uid=metadata["uid"])
+    ours = {kind: [obj for obj in objects if kind == POD or owner.owns(obj)] for kind, objects in children.items()}
+    records = [(obj, parse_record_or_none(obj)) for obj in ours.get(CONTROLLER_REVISION, ())]
+    known = {revision.key: obj["metadata"].get("creationTimestamp", "") for obj, revision in records if revision}
+    pods = ours.get(POD, [])
+    return Observed(
+        owner=owner,
+        service=service,
+        children=ours,
+        revisions=tuple(sorted((r for _, r in records if r), key=lambda revision: revision.number)),
+        created=known,
+        jobs=tuple(_training_job(job, pods) for job in ours.get(JOB, ())),
+        deployment=next(iter(ours.get(DEPLOYMENT, ())), None),
+        serving_pods=tuple(pod for pod in pods if pod["metadata"]["labels"].get(LABEL_STAGE) == STAGE_SERVE),
+    )
+
+
+def parse_record_or_none(obj: Object) -> Revision | None:
+    """The revision that was recorded; what cannot be read is no record, so its stage is looked at again."""
+    try:
+        return parse_record(obj)
+    except (ValidationError, KeyError):
+        return None
+
+
+def _training_job(job: Object, pods: Sequence[Object]) -> TrainingJob:
+    metadata = job["metadata"]
+    own = sorted(
+        (p for p in pods if _belongs(p, metadata["uid"])), key=lambda pod: pod["metadata"].get("creationTimestamp", "")
+    )
+    phase, reason = _job_phase(job)
+    return TrainingJob(
+        obj=job,
+        name=metadata["name"],
+        uid=metadata["uid"],
+        key=metadata["labels"].get(LABEL_REVISION, ""),
+        run=metadata.get("annotations", {}).get(ANNOTATION_RUN, ""),
+        phase=phase,
+        failed_reason=reason,
+        pods=tuple(own),
+        result=next((result for pod in reversed(own) if (result := pod_result(pod))), None),
+    )
+
+
+def _belongs(pod: Object, job_uid: str) -> bool:
+    labels = pod["metadata"]["labels"]
+    owner: str | None = labels.get("batch.kubernetes.io/controller-uid")
+    return labels.get(LABEL_STAGE) == STAGE_TRAIN and owner == job_uid
+
+
+def _job_phase(job: Object) -> tuple[JobPhase, str]:
+    if job["metadata"].get("deletionTimestamp"):
+        return JobPhase.DELETING, ""
+    for condition in job.get("status", {}).get("conditions", ()):
+        if condition["status"] == "True":
+            if condition["type"] == "Complete":
+                return JobPhase.SUCCEEDED, ""
+            if condition["type"] == "Failed":
+                return JobPhase.FAILED, condition.get("reason", "")
+    return JobPhase.RUNNING, ""
+
+
+def _termination(pod: Object) -> dict[str, Any] | None:
+    """How the training container of a pod ended: the stage ends with it, sidecar or not."""
+    for status in pod.get("status", {}).get("containerStatuses", ()):
+        if status["name"] == TRAINING_CONTAINER:
+            ended: dict[str, Any] | None = status.get("state", {}).get("terminated")
+            return ended
+    return None
+
+
+def pod_result(pod: Object) -> Success | Failure | None:
+    """What a training pod reported, or a failure made from how Kubernetes says that it ended."""
+    ended = _termination(pod)
+    if ended is None:
+        return None
+    if ended.get("reason") == "OOMKilled":
+        return Failure(reason="OOMKilled", message="", field="spec.training.resources.limits.memory")
+    try:
+        return Report.model_validate_json(ended.get("message", "")).result
+    except ValidationError:
+        if ended.get("exitCode") == 0:
+            return None
+        words = " ".join(str(ended.get("message", "")).split())[-512:]
+        return Failure(
+            reason="TrainingFailed", message=f"exit code {ended.get('exitCode')}: {words or 'no last words'}"
+        )

@@ -1,0 +1,43 @@
+"""Which pod template a revision is served with."""
+
+import contextlib
+from collections.abc import Iterable
+
+from pydantic import ValidationError
+
+from modelservice.contract.resource import ModelServiceSpec
+from modelservice_operator.config import Settings
+from modelservice_operator.constants import ANNOTATION_TEMPLATE
+from modelservice_operator.domain.builders.serving import build_serving_template, serving_inputs
+from modelservice_operator.domain.metadata import Object, Owner
+from modelservice_operator.domain.revisions import Revision, StoredTemplate
+
+
+def choose_template(
+    owner: Owner,
+    spec: ModelServiceSpec,
+    settings: Settings,
+    revision: Revision,
+    *,
+    deployment: Object | None,
+    shared_node: bool,
+) -> StoredTemplate:
+    """The template that is already served or was first served with these inputs, else a new one.
+
+    So a newer operator, which would build another template, restarts nothing until the inputs change.
+    """
+    inputs = serving_inputs(spec, revision)
+    for stored in _stored(deployment, revision):
+        if stored.inputs == inputs:
+            return stored
+    return build_serving_template(owner, spec, settings, revision, shared_node=shared_node)
+
+
+def _stored(deployment: Object | None, revision: Revision) -> Iterable[StoredTemplate]:
+    if deployment is not None:
+        # Somebody may have removed or changed the annotation: the record is the next best truth.
+        with contextlib.suppress(ValidationError):
+            annotation = deployment["metadata"].get("annotations", {}).get(ANNOTATION_TEMPLATE, "")
+            yield StoredTemplate.model_validate_json(annotation)
+    if revision.serving is not None:
+        yield revision.serving

@@ -1,0 +1,23 @@
+"""Bounds how often something is written that is nice to see, but need not be seen at once."""
+
+from modelservice_operator.clock import Clock
+
+
+class Gate:
+    """A token bucket that holds one second's worth of tokens."""
+
+    def __init__(self, *, clock: Clock, per_second: float) -> None:
+        self._clock = clock
+        self._rate = per_second
+        self._tokens = per_second
+        self._filled = clock.monotonic()
+
+    def admit(self) -> bool:
+        """Whether one more may pass now."""
+        now = self._clock.monotonic()
+        self._tokens = min(self._rate, self._tokens + (now - self._filled) * self._rate)
+        self._filled = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True

@@ -1,0 +1,167 @@
+"""One pass over one ModelService: read, decide, write, say. Level-triggered: it may end anywhere and run again."""
+
+from collections.abc import Iterable
+
+import structlog
+from pydantic import ValidationError
+
+from modelservice.contract.resource import ModelServiceSpec
+from modelservice_operator.cache import Cache
+from modelservice_operator.clock import Clock
+from modelservice_operator.config import Settings
+from modelservice_operator.data_source import DataSource
+from modelservice_operator.domain.metadata import Object, Owner
+from modelservice_operator.domain.observe import DataState, JobPhase, Observed, observe
+from modelservice_operator.domain.plan import Action, Apply, Delete, Plan, plan
+from modelservice_operator.domain.problem import Problem
+from modelservice_operator.domain.situation import assess, rollout
+from modelservice_operator.domain.summarize import summarize, summarize_invalid
+from modelservice_operator.evidence import gather_evidence
+from modelservice_operator.gate import Gate
+from modelservice_operator.kinds import MODEL_SERVICE, Key, Ref, ref_of
+from modelservice_operator.kube.port import Conflict, Forbidden, Invalid, KubePort, ProgressPort
+
+_POLL_SECONDS = 2.0
+"""How often a running training is asked for its progress."""
+
+_SOON_SECONDS = 5.0
+"""How soon something that is under way, or stands in the way, is looked at again."""
+
+_CONFLICT_SECONDS = 1.0
+
+_log = structlog.get_logger()
+
+
+class Reconciler:
+    """Brings one ModelService nearer to what its spec asks for, and its status to what is."""
+
+    def __init__(
+        self, *, kube: KubePort, progress: ProgressPort, cache: Cache, settings: Settings, clock: Clock
+    ) -> None:
+        self._kube = kube
+        self._progress = progress
+        self._cache = cache
+        self._settings = settings
+        self._clock = clock
+        self._data = DataSource(kube=kube, clock=clock)
+        self._gate = Gate(clock=clock, per_second=20)
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Do what is to be done now.
+
+        Returns:
+            Seconds after which to look again, or None to wait for an event.
+
+        Raises:
+            Transient: the apiserver did not answer; try again with back-off.
+        """
+        service = self._cache.get(Ref(MODEL_SERVICE, *key))
+        if service is None or service["metadata"].get("deletionTimestamp"):
+            return None
+        observed = self._observe(service)
+        try:
+            spec = ModelServiceSpec.model_validate(service["spec"])
+        except ValidationError as error:
+            status = summarize_invalid(observed, _invalid(error), now=self._clock.now())
+            return await self._say(observed, status, warning=True)
+        data = await self._data.read(key.namespace, spec)
+        planned = plan(spec, observed, data, self._settings)
+        refused = await self._carry_out(observed.owner, planned.actions)
+        if planned.actions:
+            observed = self._observe(service)
+            planned = plan(spec, observed, data, self._settings)
+        evidence = await gather_evidence(
+            observed, planned, refused=refused, kube=self._kube, progress=self._progress, clock=self._clock
+        )
+        situation = assess(spec, observed, data, planned, evidence)
+        status = summarize(situation, now=self._clock.now())
+        delayed = await self._say(observed, status, warning=situation.problem is not None)
+        again = self._look_again(data, observed, planned, refused)
+        return again if delayed is None else min(again, delayed)
+
+    def _observe(self, service: Object) -> Observed:
+        metadata = service["metadata"]
+        return observe(service, self._cache.children(metadata["namespace"], metadata["name"]))
+
+    async def _carry_out(self, owner: Owner, actions: Iterable[Action]) -> Problem | None:
+        """Write in order; stop at the first write that is refused, and say why."""
+        for action in actions:
+            try:
+                if isinstance(action, Delete):
+                    await self._kube.delete(action.ref, uid=action.uid, propagation=action.propagation)
+                elif problem := await self._stranger(owner, action):
+                    return problem
+                else:
+                    await self._kube.apply(action.obj, manager=action.manager)
+            except Conflict as error:
+                return Problem(reason="Conflict", message=str(error))
+            except Forbidden as error:
+                return Problem(
+                    reason="Forbidden", message=f"{error} (ask for a larger quota, or see the operator's RBAC)"
+                )
+            except Invalid as error:
+                return Problem(
+                    reason="Refused", message=f"the apiserver refuses a child: {error}", waits_for_change=True
+                )
+        return None
+
+    async def _stranger(self, owner: Owner, action: Apply) -> Problem | None:
+        """Somebody else's object of that name, or one that a deleted namesake left behind, is never touched."""
+        if not action.fresh:
+            return None
+        ref = ref_of(action.obj)
+        found = await self._kube.get_metadata(ref)
+        if found is None or owner.owns(found):
+            return None
+        return Problem(
+            reason="NameConflict",
+            message=f"{ref.kind.kind} {ref.name} exists and is not ours: delete it, or choose another name",
+        )
+
+    async def _say(self, observed: Observed, desired: Object, *, warning: bool) -> float | None:
+        """Write the status if it differs; an event when Ready has another reason. Returns a delay if it must wait."""
+        before, after = observed.service.get("status", {}), desired["status"]
+        if before == after:
+            return None
+        if _course(before) == _course(after) and not self._gate.admit():
+            return _POLL_SECONDS
+        await self._kube.apply_status(desired)
+        was, ready = _ready(before), _ready(after)
+        if was.get("reason") != ready["reason"]:
+            _log.info("ready", status=ready["status"], reason=ready["reason"], message=ready["message"])
+            await self._kube.record_event(
+                observed.service, reason=ready["reason"], message=ready["message"] or ready["reason"], warning=warning
+            )
+        return None
+
+    def _look_again(self, data: DataState, observed: Observed, planned: Plan, refused: Problem | None) -> float:
+        seconds = [self._data.look_again(data)]
+        if refused is not None:
+            seconds.append(_CONFLICT_SECONDS if refused.reason == "Conflict" else _SOON_SECONDS)
+        if planned.wanted is None and planned.job is not None:
+            running = planned.job.phase is JobPhase.RUNNING
+            if running or planned.job.awaits_report:
+                seconds.append(_POLL_SECONDS)
+        state = rollout(observed.deployment)
+        if state is not None and not state.complete:
+            seconds.append(_SOON_SECONDS)
+        return min(seconds)
+
+
+def _ready(status: Object) -> Object:
+    conditions: list[Object] = status.get("conditions", [])
+    return next((condition for condition in conditions if condition["type"] == "Ready"), {})
+
+
+def _course(status: Object) -> Object:
+    """A status without what only tells how far a training is."""
+    conditions = [{**condition, "message": ""} for condition in status.get("conditions", [])]
+    return {**status, "progress": "", "conditions": conditions}
+
+
+def _invalid(error: ValidationError) -> Problem:
+    problems = [
+        f"{'.'.join(['spec', *map(str, item['loc'])])}: {item['msg']}, got {item['input']!r:.100}"
+        for item in error.errors(include_url=False)
+    ]
+    return Problem(reason="InvalidSpec", message="; ".join(problems), waits_for_change=True)
