@@ -147,6 +147,10 @@ def _translate_scalars(source: Schema, schema: Schema) -> None:
             schema[exclusive] = True
     if schema.get(_INT_OR_STRING):
         schema.pop("type", None)
+    # The apiserver cuts a bound to an integer before it compares an integer with it: 0 would pass `minimum: 0.01`.
+    if (minimum := schema.get("minimum", 0)) != int(minimum):
+        words = {"rule": f"self >= {minimum}", "message": f"should be greater than or equal to {minimum}"}
+        schema[_RULES] = [*schema.get(_RULES, ()), words]
 
 
 def _items(source: Schema, path: str) -> Schema:
