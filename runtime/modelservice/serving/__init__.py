@@ -1,0 +1,1 @@
+"""The server: inference protocols over HTTP in front of a batcher that owns the model."""

@@ -1,0 +1,111 @@
+"""What a forward pass costs here, measured before the first request: it decides how requests are batched."""
+
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from modelservice.serving.model import Array
+
+Forward = Callable[[Array], Array]
+Clock = Callable[[], float]
+
+INLINE_HANDOVERS = 20
+"""A batch that costs fewer hand-overs than this runs on the event loop.
+
+A hand-over costs more than its own time: the thread and the loop then compete for the interpreter lock. Measured
+with a small MLP: 16,414 requests/s on the loop, 9,826 in a thread; a CNN whose batch takes 14 ms gains by the thread.
+"""
+TOLERANCE = 1.1
+"""A smaller batch is preferred to a larger one that is at most 10 % cheaper for each row: its rows wait less."""
+REPEATS = 5
+
+
+class ModelFaultError(Exception):
+    """The model does not answer its own example as its signature says; it must not be served."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """Measured seconds: ``forward`` by number of rows, ascending and starting at 1; ``handover`` to a thread."""
+
+    forward: tuple[tuple[int, float], ...]
+    handover: float
+
+    @property
+    def batch_size(self) -> int:
+        """The smallest batch whose rows are about as cheap as any: on a CPU a larger one can be slower for each."""
+        cheapest = min(seconds / rows for rows, seconds in self.forward)
+        return next(rows for rows, seconds in self.forward if seconds / rows <= cheapest * TOLERANCE)
+
+    @property
+    def batch_seconds(self) -> float:
+        """Seconds of a full batch."""
+        return dict(self.forward)[self.batch_size]
+
+    @property
+    def row_seconds(self) -> float:
+        """Seconds of a row in a full batch."""
+        return self.batch_seconds / self.batch_size
+
+    @property
+    def inline(self) -> bool:
+        """Whether a batch is cheap enough to run on the event loop."""
+        return self.batch_seconds <= INLINE_HANDOVERS * self.handover
+
+
+def measure_costs(
+    forward: Forward,
+    *,
+    example: Array,
+    classes: int,
+    max_size: int,
+    handover: Callable[[], object],
+    clock: Clock,
+    budget: float = 1.0,
+) -> Costs:
+    """Warm the model up and measure it, at 1, 2, 4 ... ``max_size`` rows.
+
+    Args:
+        forward: [rows, width] to [rows, classes].
+        example: float32 [1, width], a row that the model takes.
+        classes: number of classes that the signature names.
+        max_size: most rows of a batch.
+        handover: runs nothing in the executor thread and waits for it.
+        clock: seconds.
+        budget: seconds after which no larger batch is tried; sizes beyond are then not used.
+
+    Raises:
+        ModelFaultError: the answer has another shape than the signature says, or is not finite.
+    """
+    answer = forward(example)
+    if answer.shape != (1, classes):
+        raise ModelFaultError(
+            f"the model answers its example with shape {answer.shape}; the signature says (1, {classes})"
+        )
+    if not np.isfinite(answer).all():
+        raise ModelFaultError("the model answers its own example with a value that is not finite: train it again")
+    started = clock()
+    measured: list[tuple[int, float]] = []
+    for rows in _sizes(max_size):
+        batch = np.repeat(example, rows, axis=0)
+        measured.append((rows, _median_seconds(forward, batch, clock)))
+        if clock() - started > budget:
+            break
+    return Costs(forward=tuple(measured), handover=_median_seconds(lambda _: handover(), example, clock))
+
+
+def _sizes(max_size: int) -> list[int]:
+    sizes = [2**power for power in range(max_size.bit_length()) if 2**power < max_size]
+    return [*sizes, max_size]
+
+
+def _median_seconds(call: Callable[[Array], object], batch: Array, clock: Clock) -> float:
+    call(batch)
+    seconds = []
+    for _ in range(REPEATS):
+        started = clock()
+        call(batch)
+        seconds.append(clock() - started)
+    return statistics.median(seconds)

@@ -1,0 +1,257 @@
+"""The Open Inference Protocol v2 over REST, with the binary tensor extension: bytes in, bytes out.
+
+Source: the Open Inference Protocol specification, and Triton's "binary tensor data" extension of it.
+Inputs are one tensor for each column, or, if all columns are numeric, one matrix [rows, columns].
+Outputs are ``label`` (BYTES [rows]) and ``probabilities`` (FP32 [rows, classes]).
+"""
+
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+
+from modelservice.contract.manifest import ColumnKind
+from modelservice.data.errors import InputError
+from modelservice.serving.answer import Answer, binary_answer, json_answer
+from modelservice.serving.call import Call, check_rows
+from modelservice.serving.errors import RequestError
+from modelservice.serving.model import Array, ServedModel, is_numeric, version_of
+from modelservice.serving.parsing import describe, parse_object
+from modelservice.serving.tensors import BYTES, NUMERIC, Tensor, Values, from_binary, from_json, texts_to_binary
+
+MATRIX_NAME: Final = "features"
+OUTPUTS: Final = ("label", "probabilities")
+_MATRIX_RANK = 2
+
+Outputs = tuple[tuple[str, bool], ...]
+"""Names of the wanted outputs, in order, and whether each is wanted in binary form."""
+
+
+class ProtocolV2:
+    """Parses ``infer`` bodies for one model."""
+
+    def __init__(self, *, model: ServedModel, name: str) -> None:
+        self._model = model
+        self._name = name
+        self._labels = model.signature.labels
+        self._kinds = {column.name: column.kind for column in model.signature.inputs}
+        self._numeric = is_numeric(model.signature)
+        self._version = version_of(model)
+
+    def parse(self, body: bytes, header_length: bytes | None = None) -> Call:
+        """Parse a body, of which the first ``header_length`` bytes (default all) are JSON, the rest binary tensors.
+
+        Raises:
+            RequestError: with the place, such as ``inputs[2] (petal_length).data[3]: ...``.
+        """
+        text, binary = _divide(body, header_length)
+        document = parse_object(text)
+        request_id = _request_id(document)
+        outputs = _requested_outputs(document)
+        tensors = _tensors(document.get("inputs"), binary)
+        features = self._encode(tensors)
+        return Call(features, partial(self._render, request_id=request_id, outputs=outputs))
+
+    def metadata(self) -> dict[str, Any]:
+        """The model's metadata: name, versions, platform, inputs and outputs."""
+        columns = [column.name for column in self._model.signature.inputs]
+        inputs: list[dict[str, Any]] = [
+            {"name": name, "datatype": "FP64" if kind is ColumnKind.NUMERIC else BYTES, "shape": [-1]}
+            for name, kind in self._kinds.items()
+        ]
+        if self._numeric:
+            matrix = {"name": MATRIX_NAME, "datatype": "FP32", "shape": [-1, len(columns)]}
+            inputs = [{**matrix, "parameters": {"columns": columns}}]
+        return {
+            "name": self._name,
+            "versions": [self._version],
+            "platform": "modelservice_torch",
+            "inputs": inputs,
+            "outputs": [
+                {"name": "label", "datatype": BYTES, "shape": [-1]},
+                {
+                    "name": "probabilities",
+                    "datatype": "FP32",
+                    "shape": [-1, len(self._labels)],
+                    "parameters": {"labels": list(self._labels)},
+                },
+            ],
+        }
+
+    def _encode(self, tensors: list[Tensor]) -> Array:
+        lone = tensors[0] if len(tensors) == 1 else None
+        if lone is not None and self._numeric and (len(lone.shape) == _MATRIX_RANK or lone.name not in self._kinds):
+            return self._encode_matrix(lone)
+        columns: dict[str, Values] = {}
+        for index, tensor in enumerate(tensors):
+            place = _place(index, tensor.name)
+            if tensor.name in columns:
+                raise RequestError(f"{place}: is given twice")
+            self._check_column(place, tensor)
+            columns[tensor.name] = tensor.values
+        try:
+            return self._model.encode_columns(columns)
+        except InputError as error:
+            raise _place_column(error, tensors) from None
+
+    def _encode_matrix(self, tensor: Tensor) -> Array:
+        place = _place(0, tensor.name)
+        width = len(self._kinds)
+        if tensor.datatype not in NUMERIC:
+            raise RequestError(f"{place}.datatype: {tensor.datatype}; all columns are numeric: expected such as FP32")
+        if len(tensor.shape) != _MATRIX_RANK or tensor.shape[1] != width:
+            columns = ", ".join(list(self._kinds)[:16])
+            raise RequestError(f"{place}.shape: {list(tensor.shape)}; expected [rows, {width}] for {columns}")
+        check_rows(tensor.shape[0], place)
+        try:
+            return self._model.encode_rows(np.asarray(tensor.values).reshape(tensor.shape))
+        except InputError as error:
+            where = "" if error.row is None else f", row {error.row}"
+            where += "" if error.column is None else f", column {error.column}"
+            raise RequestError(f"{place}{where}: {error.message}") from None
+
+    def _check_column(self, place: str, tensor: Tensor) -> None:
+        kind = self._kinds.get(tensor.name)
+        if kind is None:
+            known = ", ".join(list(self._kinds)[:16])
+            matrix = f", or one matrix [rows, {len(self._kinds)}]" if self._numeric else ""
+            raise RequestError(f"{place}: no column of this model, which has {known}; expected one tensor each{matrix}")
+        if (tensor.datatype == BYTES) != (kind is ColumnKind.CATEGORICAL):
+            expected = "a number type such as FP64" if kind is ColumnKind.NUMERIC else BYTES
+            raise RequestError(f"{place}.datatype: {tensor.datatype}; the column is {kind}: expected {expected}")
+        if len(tensor.shape) != 1 and tensor.shape[1:] != (1,):
+            raise RequestError(f"{place}.shape: {list(tensor.shape)}; expected [rows] or [rows, 1]")
+        check_rows(tensor.shape[0], place)
+
+    def _render(self, probabilities: Array, *, request_id: str | None, outputs: Outputs) -> Answer:
+        described: list[dict[str, Any]] = []
+        tensors: list[bytes] = []
+        for name, binary in outputs:
+            if name == "label":
+                labels = [self._labels[best] for best in probabilities.argmax(axis=1).tolist()]
+                output: dict[str, Any] = {"name": name, "datatype": BYTES, "shape": [len(labels)]}
+                data: Any = texts_to_binary(labels) if binary else labels
+            else:
+                output = {"name": name, "datatype": "FP32", "shape": list(probabilities.shape)}
+                data = probabilities.astype("<f4", copy=False).tobytes() if binary else probabilities.ravel()
+            if binary:
+                output["parameters"] = {"binary_data_size": len(data)}
+                tensors.append(data)
+            else:
+                output["data"] = data
+            described.append(output)
+        head = {"model_name": self._name, "model_version": self._version, "outputs": described}
+        if request_id is not None:
+            head["id"] = request_id
+        return binary_answer(head, tensors) if any(binary for _, binary in outputs) else json_answer(head)
+
+
+def _divide(body: bytes, header_length: bytes | None) -> tuple[bytes | memoryview, memoryview]:
+    if header_length is None:
+        return body, memoryview(b"")
+    if not header_length.isdigit() or len(header_length) > 12 or int(header_length) > len(body):  # noqa: PLR2004
+        shown = header_length[:32].decode("ascii", "replace")
+        raise RequestError(
+            f"Inference-Header-Content-Length: {shown!r}; expected a length within the {len(body)} bytes"
+        )
+    view = memoryview(body)
+    return view[: int(header_length)], view[int(header_length) :]
+
+
+def _request_id(document: dict[str, Any]) -> str | None:
+    request_id = document.get("id")
+    if request_id is not None and not (isinstance(request_id, str) and _is_unicode(request_id)):
+        raise RequestError(f"id: must be a text, not {describe(request_id)}")
+    return request_id
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
+    return True
+
+
+def _requested_outputs(document: dict[str, Any]) -> Outputs:
+    all_binary = _parameters(document, "parameters").get("binary_data_output", False) is True
+    requested = document.get("outputs")
+    if requested is None or requested == []:
+        return tuple((name, all_binary) for name in OUTPUTS)
+    if not isinstance(requested, list) or len(requested) > len(OUTPUTS):
+        raise RequestError(f"outputs: must be an array of at most {len(OUTPUTS)} objects, not {describe(requested)}")
+    wanted: dict[str, bool] = {}
+    for index, output in enumerate(requested):
+        name = output.get("name") if isinstance(output, dict) else None
+        if not isinstance(name, str) or name not in OUTPUTS or name in wanted:
+            raise RequestError(f"outputs[{index}].name: expected one of {', '.join(OUTPUTS)}, each at most once")
+        parameters = _parameters(output, f"outputs[{index}].parameters")
+        if parameters.get("classification"):
+            raise RequestError(f"outputs[{index}].parameters.classification: not supported; ask for label instead")
+        wanted[name] = parameters.get("binary_data", all_binary) is True
+    return tuple(wanted.items())
+
+
+def _tensors(inputs: Any, binary: memoryview) -> list[Tensor]:
+    if not isinstance(inputs, list) or not inputs:
+        raise RequestError(f"inputs: must be an array of at least one tensor, not {describe(inputs)}")
+    tensors = []
+    for index, tensor in enumerate(inputs):
+        parsed, binary = _tensor(index, tensor, binary)
+        tensors.append(parsed)
+    if len(binary):
+        raise RequestError(f"the body has {len(binary)} bytes after its last binary tensor")
+    return tensors
+
+
+def _tensor(index: int, tensor: Any, binary: memoryview) -> tuple[Tensor, memoryview]:
+    if not isinstance(tensor, dict):
+        raise RequestError(f"inputs[{index}]: must be an object, not {describe(tensor)}")
+    name = tensor.get("name")
+    if not isinstance(name, str):
+        raise RequestError(f"inputs[{index}].name: must be a text, not {describe(name)}")
+    place = _place(index, name)
+    datatype = tensor.get("datatype")
+    if not isinstance(datatype, str) or (datatype not in NUMERIC and datatype != BYTES):
+        raise RequestError(f"{place}.datatype: {describe(datatype)}; expected one of {', '.join(NUMERIC)}, {BYTES}")
+    shape = _shape(place, tensor.get("shape"))
+    parameters = _parameters(tensor, f"{place}.parameters")
+    if "shared_memory_region" in parameters:
+        raise RequestError(f"{place}.parameters.shared_memory_region: shared memory is not supported; send the data")
+    size = parameters.get("binary_data_size")
+    if size is None:
+        return Tensor(name, datatype, shape, from_json(place, datatype, shape, tensor.get("data"))), binary
+    if "data" in tensor:
+        raise RequestError(f"{place}: has both data and binary_data_size; expected one of them")
+    if type(size) is not int or not 0 <= size <= len(binary):
+        raise RequestError(f"{place}.parameters.binary_data_size: expected a size within the {len(binary)} bytes left")
+    return Tensor(name, datatype, shape, from_binary(place, datatype, shape, binary[:size])), binary[size:]
+
+
+def _shape(place: str, shape: Any) -> tuple[int, ...]:
+    valid = isinstance(shape, list) and 1 <= len(shape) <= _MATRIX_RANK
+    if not valid or any(type(size) is not int or not 0 <= size < 2**31 for size in shape):
+        shown = shape if valid else describe(shape)
+        raise RequestError(f"{place}.shape: {str(shown)[:64]}; expected [rows] or [rows, columns]")
+    return tuple(shape)
+
+
+def _parameters(document: dict[str, Any], place: str) -> dict[str, Any]:
+    parameters = document.get("parameters")
+    if parameters is None:
+        return {}
+    if not isinstance(parameters, dict):
+        raise RequestError(f"{place}: must be an object, not {describe(parameters)}")
+    return parameters
+
+
+def _place(index: int, name: str) -> str:
+    return f"inputs[{index}] ({name[:64]})"
+
+
+def _place_column(error: InputError, tensors: list[Tensor]) -> RequestError:
+    index = next((index for index, tensor in enumerate(tensors) if tensor.name == error.column), None)
+    if index is None:
+        return RequestError(f"inputs: {error.column or 'a column'} {error.message}")
+    row = "" if error.row is None else f".data[{error.row}]"
+    return RequestError(f"{_place(index, tensors[index].name)}{row}: {error.message}")
