@@ -8,15 +8,15 @@ from pathlib import Path
 from rich.table import Table
 from tests.cluster import images, lifecycle, load, pki, toolchain
 from tests.cluster.packages import PackagesMissingError
-from tests.cluster.paths import KUBECONFIG, ROOT, TOOLS
-from tests.cluster.shell import ClusterError, console
+from tests.cluster.paths import CACHE, KUBECONFIG, ROOT, TOOLS
+from tests.cluster.shell import ClusterError, console, exclusive
 
 
 def main() -> int:
     """Run one command; say what went wrong in words."""
     arguments = _parser().parse_args()
     try:
-        _run(arguments)
+        _run_alone(arguments)
     except (ClusterError, PackagesMissingError) as error:
         console.print(f"error: {error}", style="red", markup=False)
         return 1
@@ -49,6 +49,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _run_alone(arguments: argparse.Namespace) -> None:
+    """Let what only reads pass; everything else one after the other."""
+    if arguments.command in {"env", "status"}:
+        _run(arguments)
+        return
+    with exclusive(CACHE / "lock"):
+        _run(arguments)
+
+
 def _run(arguments: argparse.Namespace) -> None:
     match arguments.command:
         case "up":
@@ -79,7 +88,9 @@ def _run_with_images(arguments: argparse.Namespace) -> None:
         case "load":
             load.into_nodes(references.values(), lifecycle.running_nodes())
         case "push":
-            _write(*load.into_registry(references.values(), arguments.registry))
+            pushed = load.into_registry(references, arguments.registry)
+            images.record(pushed)  # what a cluster elsewhere starts from now on
+            _write(*pushed.values())
         case "bundle":
             load.into_bundle(references, arguments.output)
             _write(str(arguments.output))

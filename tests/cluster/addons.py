@@ -125,7 +125,7 @@ def objects() -> list[dict[str, Any]]:
             "version": "v1beta1",
             "groupPriorityMinimum": 100,
             "versionPriority": 100,
-            "service": {"name": "metrics-server", "namespace": "kube-system"},
+            "service": {"name": "metrics-server", "namespace": "kube-system", "port": 4443},
             "insecureSkipTLSVerify": True,  # signed for the address, while the aggregator asks for a name
         },
     }

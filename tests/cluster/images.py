@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster import base_image, engine
-from tests.cluster.paths import IMAGES_RECORD, ROOT
+from tests.cluster.paths import IMAGES_RECORD, ROOT, write_if_changed
 
 PREFIX = "localhost/modelservice"
 
@@ -87,9 +87,13 @@ def build(image: Image) -> str:
 def build_all() -> dict[str, str]:
     """Build all images and record their names."""
     references = {image.name: build(image) for image in ALL}
-    IMAGES_RECORD.parent.mkdir(exist_ok=True)
-    IMAGES_RECORD.write_text(json.dumps(references, indent=1) + "\n")
+    record(references)
     return references
+
+
+def record(references: dict[str, str]) -> None:
+    """Write down which images are current; the demo and the end-to-end tests read it."""
+    write_if_changed(IMAGES_RECORD, json.dumps(references, indent=1) + "\n", mode=0o644)
 
 
 def recorded() -> dict[str, str]:

@@ -71,13 +71,13 @@ def into_kind(references: Iterable[str], cluster: str) -> None:
             follow(command, title=f"kind loads {reference}", log=LOGS / "kind.log")
 
 
-def into_registry(references: Iterable[str], registry: str) -> list[str]:
+def into_registry(references: dict[str, str], registry: str) -> dict[str, str]:
     """Push images to a registry; return their names there."""
-    destinations = []
-    for reference in references:
-        destination = reference.replace("localhost", registry.rstrip("/"), 1)
-        engine.push(reference, destination)
-        destinations.append(destination)
+    destinations = {
+        name: reference.replace("localhost", registry.rstrip("/"), 1) for name, reference in references.items()
+    }
+    for name, destination in destinations.items():
+        engine.push(references[name], destination)
     return destinations
 
 

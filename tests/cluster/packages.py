@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 # What is looked for on PATH (or as a file) -> the package that brings it.
@@ -22,10 +23,9 @@ CLUSTER = {
     "/usr/lib/cni/bridge": "containernetworking-plugins",
     "buildah": "buildah",
     "debootstrap": "debootstrap",
+    "/etc/ssl/certs/ca-certificates.crt": "ca-certificates",
 }
-PYTHON = {"/usr/share/doc/python3-venv": "python3-venv"}
 BENCH = {"wrk": "wrk"}
-CERTIFICATES = {"/etc/ssl/certs/ca-certificates.crt": "ca-certificates"}
 SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"  # a user's PATH may lack it
 
 
@@ -44,21 +44,24 @@ def missing(needed: dict[str, str]) -> list[str]:
 
 
 def ensure(needed: dict[str, str]) -> None:
-    """Install what is missing; raise PackagesMissingError with the command to run where that is not possible."""
+    """Install what is missing of the needed commands and files."""
     packages = missing(needed)
-    if not packages:
-        return
+    if packages:
+        install(packages)
+
+
+def install(packages: Sequence[str]) -> None:
+    """Install packages; raise PackagesMissingError with the command to run where that is not possible."""
+    names = " ".join(packages)
     if shutil.which("apt-get") is None:
-        raise PackagesMissingError(
-            f"not Debian or Ubuntu: please install what gives {', '.join(packages)}, and try again"
-        )
+        raise PackagesMissingError(f"not Debian or Ubuntu: please install what Debian calls {names}, and try again")
     if os.geteuid() != 0:
-        raise PackagesMissingError(f"missing packages; run: sudo apt-get install -y {' '.join(packages)}")
-    sys.stderr.write(f"  installing Debian packages: {' '.join(packages)}\n")
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages]
-    for command in (["apt-get", "update", "-qq"], install):
-        done = subprocess.run(command, env=environment, text=True, capture_output=True, check=False)
-        # A third-party source that does not answer spoils `update` but not the installation.
-        if done.returncode != 0 and command is install:
-            raise PackagesMissingError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
+        raise PackagesMissingError(f"missing packages; run: sudo apt-get install -y {names}")
+    sys.stderr.write(f"  installing Debian packages: {names}\n")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages]
+    # A third-party source that does not answer spoils `update`, but not the installation.
+    subprocess.run(["apt-get", "update", "-qq"], env=environment, capture_output=True, check=False)
+    done = subprocess.run(command, env=environment, text=True, capture_output=True, check=False)
+    if done.returncode != 0:
+        raise PackagesMissingError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")

@@ -1,5 +1,6 @@
 """Running commands, and saying what takes time."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -121,6 +122,19 @@ def wait_for(condition: Callable[[], bool], *, what: str, timeout: float, poll: 
         if time.monotonic() > deadline:
             raise ClusterError(f"{what}: not within {timeout:.0f} s")
         time.sleep(poll)
+
+
+@contextmanager
+def exclusive(lock: Path) -> Iterator[None]:
+    """Hold a lock, so that two commands at once do not start or build the same things."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            console.print("  waiting for another command on this cluster to end")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def require_root() -> None:

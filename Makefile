@@ -1,0 +1,63 @@
+# Every target does its own set-up, can be run again at once, and goes on where it was interrupted.
+# The logic is in Python: tests/cluster (cluster, images, stages) and tests/support (generated files).
+PYTHON  := .venv/bin/python
+CLUSTER := $(PYTHON) -m tests.cluster
+STAGES  := $(PYTHON) -m tests.cluster.pipeline
+NODES   ?=
+export KUBE_CONTEXT
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint generate verify images push load bundle cluster-up cluster-down cluster-status env
+
+help: ## Show what there is
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {gsub(/\$$\$$/, "$$", $$2); printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Debian packages and .venv, from the hashed lock
+	@python3 -m tests.cluster.bootstrap
+
+demo: setup ## From nothing to a served model on a real Kubernetes (KUBE_CONTEXT=name: on a cluster of yours)
+	@$(STAGES) demo
+
+test: setup ## All tests: lint, unit, contract, wiring, end to end
+	@$(STAGES) test
+
+lint: setup ## ruff, mypy, import-linter
+	@$(STAGES) lint
+
+generate: setup ## Write the generated files: CRD, the chart's copy, install.yaml
+	@$(PYTHON) -m tests.support.generate --write
+
+verify: setup ## Check that the generated files are current, and lint
+	@$(STAGES) verify
+
+images: setup ## Build the images of operator and runtime (BASE_IMAGE=, TORCH_BACKEND=cpu)
+	@$(CLUSTER) images
+
+push: setup ## Push the images: make push REGISTRY=host/path
+	@test -n "$(REGISTRY)" || { echo "usage: make push REGISTRY=host/path" >&2; exit 2; }
+	@$(CLUSTER) push "$(REGISTRY)"
+
+load: setup ## Load the images into the local cluster (KIND=name: into a kind cluster)
+	@$(CLUSTER) load $(if $(KIND),--kind "$(KIND)")
+
+bundle: setup ## Images, chart, install.yaml and digests in one tar, for clusters without internet
+	@$(CLUSTER) bundle
+
+cluster-up: setup ## Start the local Kubernetes, or what is missing of it (NODES=2: two nodes)
+	@$(CLUSTER) up $(if $(NODES),--nodes $(NODES))
+
+cluster-down: setup ## Stop and delete the local Kubernetes; images stay cached
+	@$(CLUSTER) down
+
+cluster-status: setup ## Which components run
+	@$(CLUSTER) status
+
+env: ## Print exports for a shell: eval "$$(make -s env)"
+	@$(CLUSTER) env
+
+bench-operator: cluster-up load ## Figures of the operator on the real apiserver, with simulated pods
+	@$(CLUSTER) build kwok
+	@$(STAGES) run $(PYTHON) -m tests.bench.operator
+
+bench-%: setup ## Figures of one bench (bench-serving), also in build/bench/NAME.json
+	@$(STAGES) run $(PYTHON) -m tests.bench.$(subst -,_,$*)

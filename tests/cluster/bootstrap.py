@@ -1,0 +1,85 @@
+"""`make setup`: the Debian packages and the virtual environment, from the hashed lock.
+
+Run by the machine's own Python before anything is installed: standard library only.
+"""
+
+import hashlib
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.cluster import packages
+
+ROOT = Path(__file__).resolve().parents[2]
+VENV = ROOT / ".venv"
+PYTHON = str(VENV / "bin" / "python")
+STAMP = VENV / ".modelservice-setup"
+LOCK = ROOT / "requirements.lock"
+
+
+def main() -> int:
+    """Set up what is missing; nothing is done twice."""
+    if sys.version_info < (3, 11):  # noqa: UP036 - the machine's Python, not the project's
+        sys.stderr.write(f"error: Python 3.11 or later is needed; python3 is {sys.version.split()[0]}\n")
+        return 1
+    try:
+        _ensure_packages()
+        _ensure_environment()
+    except packages.PackagesMissingError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    except subprocess.CalledProcessError as error:
+        sys.stderr.write(f"error: {' '.join(map(str, error.cmd))} ended with {error.returncode}\n")
+        return 1
+    return 0
+
+
+def _ensure_packages() -> None:
+    """Install what the cluster needs; with a cluster of the user's own (KUBE_CONTEXT) only Python matters."""
+    if importlib.util.find_spec("ensurepip") is None:
+        packages.install(["python3-venv"])
+    if not os.environ.get("KUBE_CONTEXT"):
+        packages.ensure({**packages.CLUSTER, **packages.BENCH})
+
+
+def _ensure_environment() -> None:
+    wanted = hashlib.sha256(LOCK.read_bytes() + (ROOT / "pyproject.toml").read_bytes()).hexdigest()
+    if STAMP.exists() and STAMP.read_text() == wanted:
+        return
+    if (
+        Path(PYTHON).exists()
+        and subprocess.run([PYTHON, "-c", "import pip"], check=False, capture_output=True).returncode != 0
+    ):
+        shutil.rmtree(VENV)  # an interrupted attempt
+    if not Path(PYTHON).exists():
+        sys.stderr.write("  making .venv\n")
+        subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
+    uv = str(VENV / "bin" / "uv")
+    if not Path(uv).exists():
+        _install_uv()
+    sys.stderr.write("  installing the locked packages into .venv (several GB the first time: torch)\n")
+    target = ["--python", PYTHON]
+    subprocess.run([uv, "pip", "install", "--quiet", *target, "--require-hashes", "-r", str(LOCK)], check=True)
+    subprocess.run([uv, "pip", "install", "--quiet", *target, "--no-deps", "--editable", str(ROOT)], check=True)
+    STAMP.write_text(wanted)
+
+
+def _install_uv() -> None:
+    """Install uv at the lock's version and hashes, with pip."""
+    found = re.search(r"^uv==.*?(?:[^\\]\n|\Z)", LOCK.read_text(), re.MULTILINE | re.DOTALL)
+    if not found:
+        raise packages.PackagesMissingError(f"{LOCK.name} does not name uv")
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as requirement:
+        requirement.write(found[0])
+        requirement.flush()
+        command = [PYTHON, "-m", "pip", "install", "--quiet", "--require-hashes", "-r", requirement.name]
+        subprocess.run(command, check=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
