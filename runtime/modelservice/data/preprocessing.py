@@ -7,8 +7,6 @@ was measured on training rows only.
 
 from typing import Annotated, Literal, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat, model_validator
 
 from modelservice.contract.base import Tolerant
@@ -16,8 +14,6 @@ from modelservice.contract.base import Tolerant
 MAX_COLUMNS = 4096
 MAX_CATEGORIES = 1000
 """Categories of one column. More is free text, which one number for each does not describe."""
-
-Floats = NDArray[np.float64]
 
 
 class NumericPreprocessing(Tolerant):
@@ -67,25 +63,3 @@ class Preprocessing(Tolerant):
     def width(self) -> int:
         """Numbers that a row becomes."""
         return sum(column.width for column in self.columns)
-
-
-def fit_numeric(name: str, values: Floats) -> NumericPreprocessing:
-    """Measure a numeric column.
-
-    Args:
-        name: the column's name.
-        values: float64 [rows], training rows only; NaN is missing.
-    """
-    present = values[~np.isnan(values)]
-    if present.size == 0:
-        return NumericPreprocessing(name=name, mean=0.0, std=1.0, fill=0.0)
-    mean = float(present.mean())
-    std = float(present.std())
-    # A column that does not vary in the training rows says nothing: any positive std leaves it harmless.
-    return NumericPreprocessing(name=name, mean=mean, std=std if std > 0 else 1.0, fill=mean)
-
-
-def fit_categorical(name: str, values: list[str | None]) -> CategoricalPreprocessing:
-    """Collect the categories of a column from training rows only; None is missing."""
-    categories = sorted({value for value in values if value is not None})
-    return CategoricalPreprocessing(name=name, categories=tuple(categories))

@@ -1,0 +1,139 @@
+"""What a column holds: numbers or categories, found from its cells."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from modelservice.data.cells import MISSING_WORDS, NUMBER_PATTERN, quoted
+from modelservice.data.errors import DataError
+
+MAX_NUMBER = 1e100
+"""Beyond it squares overflow."""
+
+Place = Callable[[int], str]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NumericColumn:
+    """float64 [rows]; NaN is missing."""
+
+    name: str
+    values: NDArray[np.float64]
+
+    @property
+    def missing(self) -> int:
+        """Number of missing values."""
+        return int(np.isnan(self.values).sum())
+
+    @property
+    def distinct(self) -> int:
+        """Number of different values, missing ones aside."""
+        return len(np.unique(self.values[~np.isnan(self.values)]))
+
+    def take(self, rows: NDArray[np.int64]) -> "NumericColumn":
+        """The column of some of the rows."""
+        return NumericColumn(name=self.name, values=self.values[rows])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TextColumn:
+    """Texts by code: int32 [rows] indexes ``texts``, whose entries differ; -1 is missing."""
+
+    name: str
+    codes: NDArray[np.int32]
+    texts: tuple[str, ...]
+
+    @property
+    def missing(self) -> int:
+        """Number of missing values."""
+        return int((self.codes < 0).sum())
+
+    @property
+    def distinct(self) -> int:
+        """Number of different values, missing ones aside."""
+        return len(np.unique(self.codes[self.codes >= 0]))
+
+    def take(self, rows: NDArray[np.int64]) -> "TextColumn":
+        """The column of some of the rows."""
+        return TextColumn(name=self.name, codes=self.codes[rows], texts=self.texts)
+
+    @property
+    def values(self) -> list[str | None]:
+        """The text of each row, None for missing."""
+        lookup: tuple[str | None, ...] = (*self.texts, None)
+        return [lookup[code] for code in self.codes]
+
+
+Column = NumericColumn | TextColumn
+
+
+def read_column(name: str, cells: pa.Array, *, place: Place) -> Column:
+    """Find out what a column holds.
+
+    It is numeric when at least half of its non-empty cells are numbers; then any other text in it is an error.
+
+    Args:
+        name: the column's name.
+        cells: strings or float64; null is missing.
+        place: where a row stands, for messages.
+
+    Raises:
+        DataError: a numeric column holds something else, or a number beyond ``MAX_NUMBER``.
+    """
+    if pa.types.is_floating(cells.type):
+        return _bounded(NumericColumn(name=name, values=_floats(cells)), place)
+    text = trimmed(cells)
+    number = is_number(text)
+    word = pc.is_in(pc.utf8_lower(text), value_set=pa.array(sorted(MISSING_WORDS)))
+    numbers = pc.sum(number).as_py() or 0
+    others = len(text) - text.null_count - numbers - (pc.sum(word).as_py() or 0)
+    if numbers == 0 or others > numbers:
+        return text_column(name, text)
+    if others:
+        wrong = pc.and_(pc.invert(pc.or_(number, word)), pc.is_valid(text))
+        row = pc.index(wrong, value=True).as_py()
+        raise DataError(
+            "NotANumber",
+            f"{place(row)}, column {name}: {quoted(text[row].as_py())} is not a number, but most values of this"
+            " column are: correct the cell, or leave it empty if the value is not known",
+        )
+    return _bounded(NumericColumn(name=name, values=parse_numbers(pc.if_else(number, text, None))), place)
+
+
+def trimmed(cells: pa.Array) -> pa.Array:
+    """Texts without surrounding blanks; an empty one is null."""
+    text = pc.utf8_trim_whitespace(cells)
+    return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
+
+
+def is_number(text: pa.Array) -> pa.Array:
+    """Which texts are numbers; false for null."""
+    return pc.fill_null(pc.match_substring_regex(text, NUMBER_PATTERN), fill_value=False)
+
+
+def parse_numbers(text: pa.Array) -> NDArray[np.float64]:
+    """float64 [rows] of texts that are numbers or null (NaN); too large ones become infinite."""
+    return _floats(pc.replace_substring(text, "+", "", max_replacements=1).cast(pa.float64()))
+
+
+def text_column(name: str, text: pa.Array) -> TextColumn:
+    """A column of trimmed texts."""
+    encoded = text.dictionary_encode()
+    codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int32)
+    return TextColumn(name=name, codes=codes, texts=tuple(encoded.dictionary.to_pylist()))
+
+
+def _floats(cells: pa.Array) -> NDArray[np.float64]:
+    return np.array(cells.to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def _bounded(column: NumericColumn, place: Place) -> NumericColumn:
+    excessive = np.abs(column.values) > MAX_NUMBER
+    if excessive.any():
+        where = f"{place(int(excessive.argmax()))}, column {column.name}"
+        raise DataError("NotANumber", f"{where}: the number is too large: correct the cell, or leave it empty")
+    return column

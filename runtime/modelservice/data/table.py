@@ -1,0 +1,96 @@
+"""A table as it was given: named columns of text or numbers, not yet interpreted."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from modelservice.data.cells import as_text
+from modelservice.data.errors import DataError
+from modelservice.data.frames import columns_of
+from modelservice.data.preprocessing import MAX_COLUMNS
+
+
+def _row_place(row: int) -> str:
+    return f"row {row}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Columns of one length, in order.
+
+    Attributes:
+        columns: arrow arrays by name: strings (as they stand in the file) or float64; null is missing.
+        sha256: digest of the content.
+        notes: what was left out while reading.
+        place: where a row (from 0) stands, for people: "line 57" of a file, "row 55" of a frame.
+    """
+
+    columns: dict[str, pa.Array]
+    sha256: str
+    notes: tuple[str, ...] = ()
+    place: Callable[[int], str] = field(default=_row_place, compare=False)
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return len(next(iter(self.columns.values()))) if self.columns else 0
+
+
+def from_frame(frame: object) -> Table:
+    """A table from a pandas DataFrame, a pyarrow Table or an object of columns.
+
+    Raises:
+        DataError: it is none of these, has no rows, or columns of different lengths.
+    """
+    given = columns_of(frame)
+    if given is None:
+        raise DataError(
+            "NotATable", f"a {type(frame).__name__} is no table: give a DataFrame or the path of a CSV file"
+        )
+    check_column_count(len(given))
+    columns = {name.strip(): _column(name, values) for name, values in given.items()}
+    if len(columns) != len(given):
+        raise DataError("DuplicateColumn", "two columns of the frame have the same name: rename one of them")
+    lengths = {len(column) for column in columns.values()}
+    if len(lengths) > 1:
+        raise DataError("RaggedRow", "the columns have different lengths: give one value for each row")
+    if not lengths or lengths == {0}:
+        raise DataError("EmptyTable", "the frame has no rows: give at least three of each class")
+    return Table(columns=columns, sha256=_digest(columns))
+
+
+def check_column_count(columns: int) -> None:
+    """Refuse a table that is too wide.
+
+    Raises:
+        DataError: it has more than ``MAX_COLUMNS`` columns.
+    """
+    if columns > MAX_COLUMNS:
+        raise DataError("TooManyColumns", f"the table has {columns} columns, at most {MAX_COLUMNS} can be read")
+
+
+def _column(name: str, values: Any) -> pa.Array:
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iuf":
+        return pa.array(values.astype(np.float64), from_pandas=True)
+    texts: list[str | None] = []
+    for row, value in enumerate(values):
+        try:
+            texts.append(as_text(value))
+        except ValueError as error:
+            raise DataError("NotAValue", f"{_row_place(row)}, column {name}: {error}") from None
+    return pa.array(texts, type=pa.string())
+
+
+def _digest(columns: dict[str, pa.Array]) -> str:
+    """Digest of the values: the same frame gives the same one, whatever its types in memory."""
+    state = hashlib.sha256(json.dumps(list(columns)).encode())
+    for column in columns.values():
+        for text in pc.fill_null(column.cast(pa.string()), "").to_pylist():
+            state.update(text.encode() + b"\0")
+    return f"sha256:{state.hexdigest()}"
