@@ -11,6 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from modelservice.contract.base import PATTERN_WORDS
+
 Schema = dict[str, Any]
 
 STORED_DEFAULT = "x-stored-default"
@@ -27,7 +29,7 @@ _KEPT = (
 _TRANSLATED = frozenset(
     {
         "description", "properties", "items", "prefixItems", "const", "exclusiveMinimum", "exclusiveMaximum",
-        "additionalProperties", "patternProperties", "propertyNames", STORED_DEFAULT,
+        "additionalProperties", "patternProperties", "propertyNames", STORED_DEFAULT, PATTERN_WORDS,
     }
 )  # fmt: skip
 _DROPPED = frozenset({"title", "default"})
@@ -127,15 +129,15 @@ def _key_rule(pattern: str | None, bounds: Schema) -> Schema | None:
     checks, words = [], []
     if maximum := bounds.get("maxLength"):
         checks.append(f"key.size() <= {maximum}")
-        words.append(f"have at most {maximum} characters")
+        words.append(f"must have at most {maximum} characters")
     if pattern:
         checks.append(f"key.matches(r'{pattern}')")
-        words.append(f"match {pattern}")
-    return (
-        {"rule": f"self.all(key, {' && '.join(checks)})", "message": f"each key must {' and '.join(words)}"}
-        if checks
-        else None
-    )
+        words.append(bounds.get(PATTERN_WORDS, f"must match {pattern}"))
+    return _rule(f"self.all(key, {' && '.join(checks)})", f"each key {' and '.join(words)}") if checks else None
+
+
+def _rule(expression: str, message: str) -> Schema:
+    return {"rule": expression, "message": message}
 
 
 def _translate_scalars(source: Schema, schema: Schema) -> None:
@@ -145,12 +147,18 @@ def _translate_scalars(source: Schema, schema: Schema) -> None:
         if exclusive in source:
             schema[bound] = source[exclusive]
             schema[exclusive] = True
+    rules = list(schema.pop(_RULES, ()))
+    if words := source.get(PATTERN_WORDS):
+        # The apiserver shows a bare pattern as it is; a rule says it in words.
+        matches = f"self.matches(r'{schema.pop('pattern')}')"
+        rules.append(_rule(f"type(self) == int || {matches}" if schema.get(_INT_OR_STRING) else matches, words))
+    if (minimum := schema.get("minimum", 0)) != int(minimum):
+        # The apiserver cuts a bound to an integer before it compares an integer with it: 0 would pass 0.01.
+        rules.append(_rule(f"self >= {minimum}", f"should be greater than or equal to {minimum}"))
     if schema.get(_INT_OR_STRING):
         schema.pop("type", None)
-    # The apiserver cuts a bound to an integer before it compares an integer with it: 0 would pass `minimum: 0.01`.
-    if (minimum := schema.get("minimum", 0)) != int(minimum):
-        words = {"rule": f"self >= {minimum}", "message": f"should be greater than or equal to {minimum}"}
-        schema[_RULES] = [*schema.get(_RULES, ()), words]
+    if rules:
+        schema[_RULES] = rules
 
 
 def _items(source: Schema, path: str) -> Schema:

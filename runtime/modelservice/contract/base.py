@@ -10,19 +10,36 @@ DNS_SUBDOMAIN_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a
 SHA256_PATTERN = r"^sha256:[0-9a-f]{64}$"
 QUANTITY_PATTERN = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$"
 
+PATTERN_WORDS = "x-pattern-words"
+
+
+def in_words(text: str) -> Any:
+    """Says a pattern in words, which is what the apiserver tells those who break it; an annotation of a type."""
+    return Field(json_schema_extra={PATTERN_WORDS: text})
+
 
 def _text_of_integer(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-ObjectName = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN_PATTERN)]
+ObjectName = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN_PATTERN),
+    in_words("must be the name of an object: lower-case letters, digits, '-' and '.'"),
+]
 Sha256 = Annotated[str, StringConstraints(pattern=SHA256_PATTERN, max_length=71)]
 # A bare integer is how everybody writes `nvidia.com/gpu: 1`; the apiserver takes both, and so does a laptop.
 Quantity = Annotated[
     str,
     StringConstraints(min_length=1, max_length=32, pattern=QUANTITY_PATTERN),
     BeforeValidator(_text_of_integer),
-    Field(json_schema_extra={"x-kubernetes-int-or-string": True, "minimum": 0}),
+    Field(
+        json_schema_extra={
+            "x-kubernetes-int-or-string": True,
+            "minimum": 0,
+            PATTERN_WORDS: "must be a quantity such as 2, 500m or 1.5Gi",
+        }
+    ),
 ]
 ShortText = Annotated[str, StringConstraints(max_length=256)]
 

@@ -1,16 +1,26 @@
 """How pods run: a curated part of the PodSpec, the same list for training and for serving."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from modelservice.contract.base import Contract, ObjectName, OneOf, Quantity, Rule
+from modelservice.contract.base import Contract, ObjectName, OneOf, Quantity, Rule, in_words
 
 QualifiedName = Annotated[
-    str, StringConstraints(min_length=1, max_length=317, pattern=r"^([-a-z0-9.]+/)?[-A-Za-z0-9_.]+$")
+    str,
+    StringConstraints(min_length=1, max_length=317, pattern=r"^([-a-z0-9.]+/)?[-A-Za-z0-9_.]+$"),
+    in_words("must be a name such as app or example.com/app: letters, digits, '-', '_' and '.'"),
 ]
-LabelValue = Annotated[str, StringConstraints(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")]
-EnvName = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[-._a-zA-Z][-._a-zA-Z0-9]*$")]
+LabelValue = Annotated[
+    str,
+    StringConstraints(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"),
+    in_words("must be a label value: letters, digits, '-', '_' and '.', a letter or digit at both ends"),
+]
+EnvName = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=256, pattern=r"^[-._a-zA-Z][-._a-zA-Z0-9]*$"),
+    in_words("must be the name of a variable: letters, digits, '-', '_' and '.', no digit in front"),
+]
 Labels = Annotated[dict[QualifiedName, LabelValue], Field(max_length=64)]
 
 _RESERVED_PREFIX = "MODELSERVICE_"
@@ -35,13 +45,11 @@ class Toleration(Contract):
     """A taint that the pod accepts, as in core/v1."""
 
     key: Annotated[str, StringConstraints(max_length=317)] | None = Field(default=None, description="Key of the taint.")
-    operator: Annotated[str, StringConstraints(pattern=r"^(Exists|Equal)$", max_length=6)] | None = Field(
-        default=None, description="Exists or Equal. Default Equal."
-    )
+    operator: Literal["Exists", "Equal"] | None = Field(default=None, description="Exists or Equal. Default Equal.")
     value: LabelValue | None = Field(default=None, description="Value of the taint.")
-    effect: (
-        Annotated[str, StringConstraints(pattern=r"^(NoSchedule|PreferNoSchedule|NoExecute)$", max_length=16)] | None
-    ) = Field(default=None, description="Effect to tolerate. Default: all.")
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
+        default=None, description="Effect to tolerate. Default: all."
+    )
     toleration_seconds: int | None = Field(default=None, ge=0, description="Seconds to stay under NoExecute.")
 
 
