@@ -1,0 +1,102 @@
+"""Settings of the operator, from the environment that the chart writes."""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from modelservice.contract.artifacts import Artifacts
+from modelservice.contract.base import ObjectName
+
+_PREFIX = "MODELSERVICE_"
+
+
+class SettingsError(ValueError):
+    """A variable that cannot be used; the text names it, its value and what is expected."""
+
+
+def _from_json(value: Any) -> Any:
+    """JSON text becomes what it says; an empty text stands for what is not set."""
+    if not isinstance(value, str):
+        return value
+    return json.loads(value) if value.strip() else None
+
+
+def _list_from_json(value: Any) -> Any:
+    return _from_json(value) or ()
+
+
+Names = Annotated[tuple[ObjectName, ...], BeforeValidator(_list_from_json), Field(max_length=256)]
+
+
+class Settings(BaseModel):
+    """What a platform team decides once for all ModelServices of a cluster.
+
+    A field ``x_y`` is the variable ``MODELSERVICE_X_Y``, but for ``pod_name`` and ``pod_namespace``, which the pod's
+    downward API gives as ``POD_NAME`` and ``POD_NAMESPACE``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    runtime_image: Annotated[str, Field(min_length=1, max_length=512)] = Field(
+        description="Image of training and serving pods, such as registry.example/modelservice-runtime:0.1.0."
+    )
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field(
+        default="IfNotPresent", description="Pull policy of that image: Always, IfNotPresent or Never."
+    )
+    image_pull_secrets: Names = Field(
+        default=(), description='Names of Secrets to pull that image with, as JSON: ["registry"].'
+    )
+    default_artifacts: Annotated[Artifacts | None, BeforeValidator(_from_json)] = Field(
+        default=None, description="spec.artifacts of ModelServices that have none, as JSON, or empty."
+    )
+    watch_namespaces: Names = Field(
+        default=(), description='Namespaces to work in, as JSON: ["a", "b"]; empty for all of the cluster.'
+    )
+    ingress_namespaces: Names = Field(
+        default=(), description='Namespaces whose pods may always send requests, as JSON: ["ingress-nginx"].'
+    )
+    prometheus_namespaces: Names = Field(
+        default=(), description='Namespaces whose pods may always scrape metrics, as JSON: ["monitoring"].'
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="debug, info, warning or error."
+    )
+    workers: int = Field(default=4, ge=1, le=64, description="ModelServices reconciled at the same time, 1 to 64.")
+    http_port: int = Field(
+        default=8080, ge=1, le=65_535, description="Port of /healthz, /readyz and /metrics, 1 to 65535."
+    )
+    pod_name: str = Field(
+        default="", max_length=253, description="Name of the operator's pod: who holds the Lease. Default: the host's."
+    )
+    pod_namespace: ObjectName = Field(
+        default="default", description="Namespace of the operator's pod: where the Lease is kept."
+    )
+
+
+def from_environment(environ: Mapping[str, str]) -> Settings:
+    """The settings that the environment describes.
+
+    Raises:
+        SettingsError: A variable has a value that cannot be used; all such variables are named at once.
+    """
+    variables = {name: variable_name(name) for name in Settings.model_fields}
+    values = {name: environ[variable] for name, variable in variables.items() if variable in environ}
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        problems = [_problem(item["loc"], item["msg"], environ) for item in error.errors(include_url=False)]
+        raise SettingsError("; ".join(problems)) from None
+
+
+def variable_name(field: str) -> str:
+    """The environment variable of a field of ``Settings``."""
+    return field.upper() if field in {"pod_name", "pod_namespace"} else f"{_PREFIX}{field.upper()}"
+
+
+def _problem(location: tuple[int | str, ...], message: str, environ: Mapping[str, str]) -> str:
+    field = str(location[0])
+    variable = variable_name(field)
+    shown = f"={environ[variable]!r:.200}" if variable in environ else " is not set"
+    return f"{variable}{shown}: {message}; expected: {Settings.model_fields[field].description}"

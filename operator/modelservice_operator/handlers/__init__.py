@@ -1,0 +1,1 @@
+"""The edge to kopf: it watches and logs in, and nothing else; everything that decides is elsewhere."""

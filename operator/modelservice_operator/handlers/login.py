@@ -1,0 +1,41 @@
+"""Credentials: those of the pod in a cluster, those of the kubeconfig elsewhere; one source for kopf and our client."""
+
+import dataclasses
+import logging
+import os
+from typing import Any
+
+import kopf
+
+_HOST, _PORT = "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"
+
+
+def connect(settings: kopf.OperatorSettings | None = None) -> kopf.ConnectionInfo:
+    """Read the credentials as they are now; tokens are replaced while we run.
+
+    Raises:
+        kopf.LoginError: There are none.
+    """
+    settings = settings or kopf.OperatorSettings()
+    in_cluster = kopf.login_with_service_account(settings=settings)
+    if in_cluster is not None:
+        return dataclasses.replace(in_cluster, server=_apiserver())
+    # The kubernetes client costs 20 MB and half a second, and knows exec plugins and OIDC: worth it outside only.
+    outside = kopf.login_via_client(logger=logging.getLogger(__name__), settings=settings)
+    if outside is None:
+        raise kopf.LoginError("no credentials: neither a service account nor a kubeconfig, set KUBECONFIG")
+    return outside
+
+
+def register_login(registry: kopf.OperatorRegistry) -> None:
+    """Let kopf log in the same way, and again when the apiserver says 401."""
+
+    @kopf.on.login(registry=registry, id="login")
+    async def login(*, settings: kopf.OperatorSettings, **_: Any) -> kopf.ConnectionInfo:
+        return connect(settings)
+
+
+def _apiserver() -> str:
+    """By address, as client-go does: the operator must work while cluster DNS does not."""
+    host, port = os.environ.get(_HOST, "kubernetes.default.svc"), os.environ.get(_PORT, "443")
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"

@@ -1,0 +1,40 @@
+"""``/healthz``, ``/readyz`` and ``/metrics`` of the operator."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from modelservice_operator.metrics import Metrics
+
+Check = Callable[[], str | None]
+"""Says what is wrong, or None."""
+
+
+@asynccontextmanager
+async def serve_http(*, port: int, alive: Check, ready: Check, metrics: Metrics) -> AsyncIterator[None]:
+    """Serve on all addresses until the block ends.
+
+    That ``/healthz`` answers at all proves that the event loop turns. Raises ``OSError`` if the port is taken.
+    """
+    application = web.Application()
+    application.router.add_get("/healthz", lambda _request: _verdict(alive()))
+    application.router.add_get("/readyz", lambda _request: _verdict(ready()))
+    application.router.add_get("/metrics", lambda _request: _exposition(metrics))
+    runner = web.AppRunner(application, access_log=None, handle_signals=False)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, port=port).start()
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def _verdict(problem: str | None) -> web.Response:
+    return web.Response(text="ok\n") if problem is None else web.Response(status=503, text=f"{problem}\n")
+
+
+async def _exposition(metrics: Metrics) -> web.Response:
+    return web.Response(body=generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

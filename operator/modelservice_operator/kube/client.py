@@ -1,0 +1,194 @@
+"""The port to Kubernetes over HTTP: server-side apply, metadata-only reads, and no write without the lease."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, Protocol
+
+from modelservice_operator.constants import FIELD_MANAGER
+from modelservice_operator.kinds import EVENT, LEASE, Kind, Ref, ref_of
+from modelservice_operator.kube.events import EventRecorder
+from modelservice_operator.kube.port import Conflict, KubeError, Object, Transient
+from modelservice_operator.kube.transport import NotFound, Transport
+from modelservice_operator.metrics import Metrics
+
+WRITE_TIMEOUT_SECONDS = 5.0
+"""A write that is sent at the last moment ends before another replica may lead: lease 15 s, renewal deadline 10 s."""
+
+PAGE_SIZE = 500
+EVENTS_LIMIT = 50
+
+_APPLY = {"Content-Type": "application/apply-patch+yaml"}
+_METADATA = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"}
+_METADATA_LIST = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
+
+
+class Memory(Protocol):
+    """What remembers the answers to writes, so that the next decision sees them before any watch does: the cache."""
+
+    def put(self, kind: Kind, obj: Object) -> bool:
+        """An object as it is stored now."""
+
+    def drop(self, kind: Kind, namespace: str, name: str, uid: str) -> bool:
+        """An object is gone."""
+
+
+class KubeClient:
+    """``KubePort`` on a transport.
+
+    ``namespaces`` are the watched ones, none for all. ``may_write`` is asked before every write.
+    """
+
+    def __init__(
+        self,
+        *,
+        transport: Transport,
+        namespaces: Sequence[str],
+        may_write: Callable[[], bool],
+        memory: Memory,
+        recorder: EventRecorder,
+        metrics: Metrics,
+    ) -> None:
+        self._transport = transport
+        self._namespaces: Sequence[str | None] = namespaces or (None,)
+        self._may_write = may_write
+        self._memory = memory
+        self._recorder = recorder
+        self._metrics = metrics
+
+    async def get(self, ref: Ref) -> Object | None:
+        """The whole object, or None."""
+        return await self._get(ref, {})
+
+    async def get_metadata(self, ref: Ref) -> Object | None:
+        """``PartialObjectMetadata`` of the object, or None."""
+        return await self._get(ref, _METADATA)
+
+    async def list_metadata(self, kind: Kind, *, label_selector: str | None = None) -> list[Object]:
+        """``PartialObjectMetadata`` of all objects in the watched namespaces."""
+        params = {"labelSelector": label_selector} if label_selector else {}
+        return [
+            item
+            for namespace in self._namespaces
+            async for item in self._pages(kind, kind.path(namespace), params, _METADATA_LIST)
+        ]
+
+    async def apply(self, obj: Object, *, manager: str = FIELD_MANAGER) -> Object:
+        """Server-side apply with ``force``; answers with the object as it is stored."""
+        ref = ref_of(obj)
+        stored = await self._apply(ref.kind, ref.path, obj, manager)
+        self._memory.put(ref.kind, stored)
+        return stored
+
+    async def apply_status(self, obj: Object) -> Object:
+        """Server-side apply to the status subresource."""
+        ref = ref_of(obj)
+        stored = await self._apply(ref.kind, f"{ref.path}/status", obj, FIELD_MANAGER)
+        self._memory.put(ref.kind, stored)
+        return stored
+
+    async def delete(self, ref: Ref, *, uid: str, propagation: str = "Background") -> None:
+        """Delete exactly the object with this UID; what is gone already is fine."""
+        options = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": uid},
+            "propagationPolicy": propagation,
+        }
+        try:
+            left = await self._write("delete", "DELETE", ref.kind, ref.path, body=options)
+        except NotFound:
+            left = {}
+        if left.get("kind") == ref.kind.kind:  # a finalizer or a grace period keeps it for a while
+            self._memory.put(ref.kind, left)
+        else:
+            self._memory.drop(ref.kind, ref.namespace, ref.name, uid)
+
+    async def events(self, namespace: str, uid: str) -> list[Object]:
+        """The latest events about the object with this UID, oldest first."""
+        params = {"fieldSelector": f"involvedObject.uid={uid}"}
+        pages = self._pages(EVENT, EVENT.path(namespace), params, {})
+        events = [item async for item in pages]
+        return sorted(events, key=_event_time)[-EVENTS_LIMIT:]
+
+    async def record_event(self, regarding: Object, *, reason: str, message: str, warning: bool = False) -> None:
+        """Say what happened as an Event on an object; best effort."""
+        event = self._recorder.event(regarding, reason=reason, message=message, warning=warning)
+        if event is None:
+            return
+        ref = ref_of(event)
+        try:
+            await self._apply(EVENT, ref.path, event, FIELD_MANAGER)
+        except KubeError:
+            self._recorder.failed(event)
+
+    async def _get(self, ref: Ref, headers: dict[str, str]) -> Object | None:
+        try:
+            return await self._transport.request("get", "GET", ref.kind, ref.path, headers=headers)
+        except NotFound:
+            return None
+
+    async def _pages(
+        self, kind: Kind, path: str, params: dict[str, str], headers: dict[str, str]
+    ) -> AsyncIterator[Object]:
+        token = ""
+        while True:
+            page = {**params, "limit": str(PAGE_SIZE)} | ({"continue": token} if token else {})
+            try:
+                answer = await self._transport.request("list", "GET", kind, path, params=page, headers=headers)
+            except NotFound as error:
+                raise Transient(
+                    f"{kind.plural}.{kind.group} cannot be listed, is the CRD installed? {error}"
+                ) from error
+            for item in answer.get("items") or ():
+                yield item
+            if not (token := answer.get("metadata", {}).get("continue") or ""):
+                return
+
+    async def _apply(self, kind: Kind, path: str, obj: Object, manager: str) -> Object:
+        params = {"fieldManager": manager, "force": "true"}
+        try:
+            return await self._write("patch", "PATCH", kind, path, params=params, headers=_APPLY, body=obj)
+        except NotFound as error:
+            raise Conflict(str(error)) from error
+
+    async def _write(self, verb: str, method: str, kind: Kind, path: str, **options: Any) -> Object:
+        if not self._may_write():
+            raise Transient(f"{verb} {kind.kind} {path}: this replica is not the leader")
+        self._metrics.writes.labels(verb, kind.kind).inc()
+        return await self._transport.request(verb, method, kind, path, timeout_seconds=WRITE_TIMEOUT_SECONDS, **options)
+
+
+class LeaseClient:
+    """Compare-and-swap of Leases for leader election: the only writes that need no lease."""
+
+    def __init__(self, *, transport: Transport) -> None:
+        self._transport = transport
+
+    async def get(self, ref: Ref) -> Object | None:
+        """The Lease, or None."""
+        try:
+            return await self._transport.request("get", "GET", LEASE, ref.path, timeout_seconds=WRITE_TIMEOUT_SECONDS)
+        except NotFound:
+            return None
+
+    async def create(self, lease: Object) -> Object:
+        """Create the Lease; ``Conflict`` if somebody else was faster."""
+        path = LEASE.path(ref_of(lease).namespace)
+        return await self._transport.request(
+            "create", "POST", LEASE, path, body=lease, timeout_seconds=WRITE_TIMEOUT_SECONDS
+        )
+
+    async def replace(self, lease: Object) -> Object:
+        """Replace the version named by the Lease's ``resourceVersion``; ``Conflict`` if it is not the latest."""
+        try:
+            return await self._transport.request(
+                "update", "PUT", LEASE, ref_of(lease).path, body=lease, timeout_seconds=WRITE_TIMEOUT_SECONDS
+            )
+        except NotFound as error:
+            raise Conflict(str(error)) from error
+
+
+def _event_time(event: Object) -> str:
+    """When it was last seen; RFC 3339 in UTC sorts as text."""
+    series = event.get("series") or {}
+    times = (series.get("lastObservedTime"), event.get("lastTimestamp"), event.get("eventTime"))
+    return next((str(time) for time in times if time), "")

@@ -1,0 +1,92 @@
+"""Workers: take a key, reconcile it, decide when to look at it again. Nothing is dropped."""
+
+import asyncio
+import secrets
+from typing import Protocol
+
+import structlog
+
+from modelservice_operator.clock import Clock
+from modelservice_operator.kinds import Key
+from modelservice_operator.kube.port import KubeError
+from modelservice_operator.metrics import Metrics
+from modelservice_operator.queue import Stopped, WorkQueue
+
+log = structlog.get_logger(__name__)
+
+STUCK_SECONDS = 300.0
+"""A reconcile sends a few dozen requests of at most 30 s; one that takes longer than this hangs."""
+
+
+class Reconciles(Protocol):
+    """Brings one ModelService nearer to what is wanted."""
+
+    async def reconcile(self, key: Key) -> float | None:
+        """One pass; answers with the seconds until the next look, or None to wait for a change.
+
+        Raises:
+            KubeError: Try again after a back-off.
+        """
+
+
+class Workers:
+    """A fixed number of workers on one queue."""
+
+    def __init__(
+        self, *, queue: WorkQueue[Key], reconciler: Reconciles, count: int, clock: Clock, metrics: Metrics
+    ) -> None:
+        self._queue = queue
+        self._reconciler = reconciler
+        self._count = count
+        self._clock = clock
+        self._metrics = metrics
+        self._started_at: dict[Key, float] = {}
+
+    def stuck(self) -> tuple[Key, ...]:
+        """Keys that have been reconciled for so long that the process should be restarted."""
+        limit = self._clock.monotonic() - STUCK_SECONDS
+        return tuple(key for key, started in self._started_at.items() if started < limit)
+
+    async def run(self) -> None:
+        """Work until the queue is stopped; every reconcile that was started is finished first."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._count):
+                group.create_task(self._work())
+
+    async def _work(self) -> None:
+        while True:
+            try:
+                key = await self._queue.get()
+            except Stopped:
+                return
+            try:
+                await self._reconcile(key)
+            finally:
+                self._queue.done(key)
+
+    async def _reconcile(self, key: Key) -> None:
+        self._started_at[key] = started = self._clock.monotonic()
+        with structlog.contextvars.bound_contextvars(key=str(key), reconcile=secrets.token_hex(4)):
+            try:
+                seconds = await self._reconciler.reconcile(key)
+            except KubeError as error:
+                self._retry(key, "transient", error)
+            except Exception as error:  # a defect met by one ModelService must not stop the others
+                self._retry(key, "error", error)
+            else:
+                self._metrics.reconciles.labels("done").inc()
+                self._queue.forget(key)
+                if seconds is not None:
+                    self._queue.add_after(key, seconds)
+            finally:
+                del self._started_at[key]
+                self._metrics.reconcile_seconds.observe(self._clock.monotonic() - started)
+
+    def _retry(self, key: Key, result: str, error: Exception) -> None:
+        self._metrics.reconciles.labels(result).inc()
+        delay = self._queue.retry(key)
+        if result == "error":
+            log.error("reconcile failed", retry_seconds=round(delay, 1), exc_info=error)
+        else:
+            kind = type(error).__name__
+            log.warning("reconcile to be repeated", retry_seconds=round(delay, 1), error=str(error), kind=kind)
