@@ -33,7 +33,10 @@ _log = structlog.get_logger()
 
 
 class Reconciler:
-    """Brings one ModelService nearer to what its spec asks for, and its status to what is."""
+    """Brings one ModelService nearer to what its spec asks for, and its status to what is.
+
+    What it writes goes into the cache at once, so that the next pass does not write it again.
+    """
 
     def __init__(
         self, *, kube: KubePort, progress: ProgressPort, cache: Cache, settings: Settings, clock: Clock
@@ -92,7 +95,8 @@ class Reconciler:
                 elif problem := await self._stranger(owner, action):
                     return problem
                 else:
-                    await self._kube.apply(action.obj, manager=action.manager)
+                    stored = await self._kube.apply(action.obj, manager=action.manager)
+                    self._cache.put(ref_of(action.obj).kind, stored)
             except Conflict as error:
                 return Problem(reason="Conflict", message=str(error))
             except Forbidden as error:
@@ -125,7 +129,7 @@ class Reconciler:
             return None
         if _course(before) == _course(after) and not self._gate.admit():
             return _POLL_SECONDS
-        await self._kube.apply_status(desired)
+        self._cache.put(MODEL_SERVICE, await self._kube.apply_status(desired))
         was, ready = _ready(before), _ready(after)
         if was.get("reason") != ready["reason"]:
             _log.info("ready", status=ready["status"], reason=ready["reason"], message=ready["message"])

@@ -151,8 +151,12 @@ def _training_job(job: Object, pods: Sequence[Object]) -> TrainingJob:
         phase=phase,
         failed_reason=reason,
         pods=tuple(own),
-        result=next((result for pod in reversed(own) if (result := pod_result(pod))), None),
+        result=next((r for pod in reversed(own) if (r := pod_result(pod)) and _is_about(r, metadata)), None),
     )
+
+
+def _is_about(result: Success | Failure, metadata: Object) -> bool:
+    return isinstance(result, Failure) or result.key == metadata["labels"].get(LABEL_REVISION)
 
 
 def _belongs(pod: Object, job_uid: str) -> bool:

@@ -84,7 +84,13 @@ def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: 
     actions += _stop(spec, attempt, wanted=wanted)
     if target is not None:
         actions += _serve(spec, observed, settings, target)
-    gone = outdated(observed, wanted=key, target=target.key if target else None, limit=spec.revision_history_limit)
+    gone = outdated(
+        observed,
+        wanted=key,
+        target=target.key if target else None,
+        starting=frozenset(obj["metadata"]["name"] for obj in attempt.objects),
+        limit=spec.revision_history_limit,
+    )
     actions += [_delete(kind, obj) for kind, obj in gone]
     return Plan(actions=tuple(actions), key=key, wanted=wanted, target=target, job=attempt.current)
 

@@ -11,12 +11,13 @@ _KEYED_KINDS = (CONTROLLER_REVISION, PERSISTENT_VOLUME_CLAIM)
 
 
 def outdated(
-    observed: Observed, *, wanted: str | None, target: str | None, limit: int
+    observed: Observed, *, wanted: str | None, target: str | None, starting: frozenset[str], limit: int
 ) -> Iterator[tuple[Kind, Object]]:
     """Children that nothing needs any more.
 
     Kept are the newest ``limit`` revisions, and whatever is wanted, served, still in a pod, or being trained; the Jobs
-    of the wanted key, for their logs; and the task of each Job. A record whose claim was deleted records nothing.
+    of the wanted key, for their logs; and the tasks of Jobs, those about to start (``starting``) included. A record
+    whose claim was deleted records nothing.
     """
     newest = sorted(observed.revisions, key=lambda revision: revision.number)[-limit:]
     in_pods = {pod["metadata"]["labels"].get(LABEL_REVISION) for pod in observed.serving_pods}
@@ -30,7 +31,7 @@ def outdated(
             yield CONTROLLER_REVISION, record
     finished = [job for job in observed.jobs if job.phase in (JobPhase.SUCCEEDED, JobPhase.FAILED)]
     yield from ((JOB, job.obj) for job in finished if wanted is not None and job.key != wanted)
-    jobs = {job.name for job in observed.jobs}
+    jobs = {job.name for job in observed.jobs} | starting
     for task in observed.children.get(CONFIG_MAP, ()):
         if task["metadata"]["name"] not in jobs and not _going(task):
             yield CONFIG_MAP, task

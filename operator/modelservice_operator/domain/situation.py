@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from modelservice.contract.progress import Progress
 from modelservice.contract.resource import ModelServiceSpec
+from modelservice_operator.api.status import Stage
 from modelservice_operator.domain.explain import failure_problem, memory_limit_of, pod_problem
 from modelservice_operator.domain.metadata import Object
 from modelservice_operator.domain.observe import DataState, JobPhase, Observed
@@ -113,7 +114,7 @@ def _progress(planned: Plan, evidence: Evidence, live: Object, problem: Problem 
     if evidence.progress is not None:
         return f"{evidence.progress.percent}%"
     known: str | None = live.get("progress")
-    return known if live.get("key") == planned.key else None
+    return known if (live.get("key"), live.get("stage")) == (planned.key, Stage.TRAINING) else None
 
 
 def _training_problem(planned: Plan, evidence: Evidence) -> Problem | None:
@@ -123,6 +124,9 @@ def _training_problem(planned: Plan, evidence: Evidence) -> Problem | None:
         return None
     if job is None:
         return evidence.training
+    if job.lost_report:
+        message = f"Job {job.name} ended twice without a report that can be read: see its log, then delete it"
+        return Problem(reason="ReportUnreadable", message=message, waits_for_change=True)
     if job.phase is JobPhase.FAILED:
         return failure_problem(job)
     limit = memory_limit_of(job.obj)
