@@ -1,0 +1,125 @@
+"""Showing how far a training is: a bar on a terminal, JSON lines in a log, and a page that the operator polls."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+
+from modelservice.contract.places import PROGRESS_ROUTE
+from modelservice.contract.progress import Progress
+from modelservice.training.loop import Epoch, Observer
+from modelservice.training.stopwatch import Clock
+
+Listener = Callable[[Progress], None]
+
+
+def announce(listeners: Sequence[Listener], clock: Clock) -> Observer:
+    """An observer of the loop that tells listeners about the progress, with an estimate of the seconds left."""
+    begun = clock()
+
+    def observe(epoch: Epoch) -> None:
+        left = (clock() - begun) / epoch.number * (epoch.of - epoch.number)
+        progress = Progress(
+            epoch=epoch.number,
+            epochs=epoch.of,
+            loss=epoch.validation_loss,
+            accuracy=epoch.validation_accuracy,
+            eta_seconds=round(left, 1),
+        )
+        for listener in listeners:
+            listener(progress)
+
+    return observe
+
+
+class JsonLines:
+    """A log of one JSON object in each line."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._percent = -1
+
+    def write(self, event: str, **fields: Any) -> None:
+        """Write one event."""
+        self._stream.write(json.dumps({"event": event, **fields}, ensure_ascii=False) + "\n")
+        self._stream.flush()
+
+    def __call__(self, progress: Progress) -> None:
+        """Write the progress once for each tenth of the epochs."""
+        step = progress.percent // 10
+        if step != self._percent:
+            self._percent = step
+            self.write("progress", **progress.model_dump(mode="json"))
+
+
+@contextmanager
+def bar(console: Console) -> Iterator[Listener]:
+    """A progress bar while inside."""
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]:.4f}  accuracy {task.fields[accuracy]:.3f}"),
+        TimeRemainingColumn(),
+    )
+    with RichProgress(*columns, console=console, transient=True) as shown:
+        task = shown.add_task("train", total=None, loss=float("nan"), accuracy=float("nan"))
+
+        def show(progress: Progress) -> None:
+            shown.update(
+                task,
+                completed=progress.epoch,
+                total=progress.epochs,
+                loss=progress.loss,
+                accuracy=progress.accuracy,
+            )
+
+        yield show
+
+
+class ProgressPage:
+    """The newest progress as JSON on ``GET /progress``, by a small server in a thread of its own."""
+
+    def __init__(self, *, host: str, port: int) -> None:
+        self._body = b"{}"
+        self(Progress())
+        page = self
+
+        class Handler(BaseHTTPRequestHandler):
+            timeout = 2  # one at a time: a client that does not speak must not keep the next one out
+
+            def do_GET(self) -> None:
+                if self.path != PROGRESS_ROUTE:
+                    self.send_error(HTTPStatus.NOT_FOUND)
+                    return
+                body = page._body
+                self.send_response(HTTPStatus.OK)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                """Polls are not worth a line in the log."""
+
+        self._server = HTTPServer((host, port), Handler)
+        self.port = self._server.server_port
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True, name="progress")
+        self._thread.start()
+
+    def __call__(self, progress: Progress) -> None:
+        """Show another progress from now on."""
+        self._body = progress.model_dump_json().encode()
+
+    def close(self) -> None:
+        """Stop answering and release the port."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
