@@ -1,0 +1,34 @@
+"""What the apiserver refuses, a laptop refuses: same field, and where the contract wrote them, the same words."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+from tests.support.samples import BadSample, bad_samples, dotted, field_path
+
+from modelservice.contract.resource import ModelService
+from modelservice_operator.api.crd import build_crd
+
+
+@pytest.mark.parametrize("sample", bad_samples(), ids=lambda sample: sample.name)
+def test_pydantic_refuses(sample: BadSample) -> None:
+    with pytest.raises(ValidationError) as refused:
+        ModelService.model_validate(yaml.safe_load(sample.text))
+    said = {field_path(error["loc"]): error["msg"] for error in refused.value.errors()}
+    assert list(said) == [dotted(sample.field)]
+    assert sample.pydantic in said[dotted(sample.field)]
+
+
+def test_every_rule_of_the_crd_is_broken_by_a_sample() -> None:
+    broken = [sample.apiserver for sample in bad_samples()]
+    rules = set(_messages(build_crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]))
+    assert {rule for rule in rules if not any(words in rule for words in broken)} == set()
+
+
+def _messages(schema: Any) -> Iterator[str]:
+    if isinstance(schema, dict):
+        yield from (rule["message"] for rule in schema.get("x-kubernetes-validations", ()))
+        for child in schema.values():
+            yield from _messages(child)

@@ -1,0 +1,92 @@
+"""Every bound of the CRD, broken one at a time: values just outside of what a field may hold."""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from modelservice_operator.api.crd import build_crd
+
+Schema = dict[str, Any]
+Steps = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mutation:
+    """A ModelService of which one field is out of bounds; ``field`` has dots before names and keys."""
+
+    field: str
+    keyword: str
+    document: dict[str, Any]
+
+
+def spec_schema() -> Schema:
+    """The schema of ``spec``."""
+    schema: Schema = build_crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    return schema
+
+
+def field_path(steps: Steps) -> str:
+    """Steps as a path."""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).removeprefix(".")
+
+
+def visit(schema: Schema, value: Any, steps: Steps) -> Iterator[tuple[Steps, Schema, Any]]:
+    """Every set field below a value, with its schema."""
+    yield steps, schema, value
+    if isinstance(value, dict) and "properties" in schema:
+        for name, child in value.items():
+            yield from visit(schema["properties"][name], child, (*steps, name))
+    elif isinstance(value, dict):
+        for name, child in value.items():
+            yield from visit(schema["additionalProperties"], child, (*steps, name))
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            yield from visit(schema["items"], child, (*steps, index))
+
+
+def mutations(document: dict[str, Any]) -> Iterator[Mutation]:
+    """All mutations of a document, each of which must be refused."""
+    for steps, schema, value in visit(spec_schema(), document["spec"], ("spec",)):
+        for keyword, bad in _beyond(schema, value):
+            mutated = copy.deepcopy(document)
+            parent: Any = mutated
+            for step in steps[:-1]:
+                parent = parent[step]
+            parent[steps[-1]] = bad
+            yield Mutation(field=field_path(steps), keyword=keyword, document=mutated)
+        yield from _without_required(document, steps, schema)
+
+
+def _beyond(schema: Schema, value: Any) -> Iterator[tuple[str, Any]]:
+    kind = schema.get("type", "int-or-string")
+    yield "type", {"an": "object"} if kind != "object" else "text"
+    step = 1 if kind == "integer" else 0.001
+    if kind in {"integer", "number"}:
+        if "minimum" in schema:
+            yield "minimum", schema["minimum"] - (0 if schema.get("exclusiveMinimum") else step)
+        if "maximum" in schema:
+            yield "maximum", schema["maximum"] + (0 if schema.get("exclusiveMaximum") else step)
+    if "enum" in schema:
+        yield "enum", "Unknown"
+    if schema.get("minLength"):
+        yield "minLength", ""
+    if "maxLength" in schema:
+        yield "maxLength", "a" * (schema["maxLength"] + 1)
+    if schema.get("minItems"):
+        yield "minItems", []
+    if "maxItems" in schema and value:
+        yield "maxItems", [value[0]] * (schema["maxItems"] + 1)
+    if "maxProperties" in schema and value:
+        content = next(iter(value.values()))
+        yield "maxProperties", {f"key-{number}": content for number in range(schema["maxProperties"] + 1)}
+
+
+def _without_required(document: dict[str, Any], steps: Steps, schema: Schema) -> Iterator[Mutation]:
+    for name in schema.get("required", ()):
+        mutated = copy.deepcopy(document)
+        parent: Any = mutated
+        for step in steps:
+            parent = parent[step]
+        del parent[name]
+        yield Mutation(field=field_path((*steps, name)), keyword="required", document=mutated)

@@ -1,0 +1,83 @@
+"""The sample files: those that users copy, those that set every field, and those that must be refused."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tests.support.helm import ROOT
+
+from modelservice.contract.resource import KIND
+
+SAMPLES = ROOT / "manifests" / "samples"
+BAD = ROOT / "tests" / "data" / "bad"
+FULL = ROOT / "tests" / "data" / "full"
+
+Object = dict[str, Any]
+
+
+def objects(path: Path) -> list[Object]:
+    """All objects of a file."""
+    return [one for one in yaml.safe_load_all(path.read_text(encoding="utf-8")) if one]
+
+
+def model_service(path: Path) -> Object:
+    """The ModelService of a file."""
+    return next(one for one in objects(path) if one.get("kind") == KIND)
+
+
+def sample_files() -> list[Path]:
+    """The files with a ModelService that users may copy."""
+    return [path for path in sorted(SAMPLES.rglob("*.yaml")) if any(one.get("kind") == KIND for one in objects(path))]
+
+
+def sample_table(path: Path) -> bytes:
+    """The CSV that stands in a sample, or beside it where kustomize makes a ConfigMap of it."""
+    for one in objects(path):
+        if one["kind"] == "ConfigMap":
+            (content,) = one["data"].values()
+            return str(content).encode()
+    (table,) = path.parent.glob("*.csv")
+    return table.read_bytes()
+
+
+@dataclass(frozen=True, kw_only=True)
+class BadSample:
+    """A ModelService that must be refused: at which field, and in which words by whom."""
+
+    name: str
+    field: str
+    apiserver: str
+    pydantic: str
+    text: str
+
+
+def bad_samples() -> list[BadSample]:
+    """All files of ``tests/data/bad``; ``message`` in the header stands for the words of both."""
+    return [_bad_sample(path) for path in sorted(BAD.glob("*.yaml"))]
+
+
+def _bad_sample(path: Path) -> BadSample:
+    text = path.read_text(encoding="utf-8")
+    header: dict[str, str] = dict(re.findall(r"^# (\w+): (.*)$", text, flags=re.MULTILINE))
+    words = header.get("message", "")
+    return BadSample(
+        name=path.stem,
+        field=header["field"],
+        apiserver=header.get("apiserver", words),
+        pydantic=header.get("pydantic", words),
+        text=text,
+    )
+
+
+def field_path(location: tuple[str | int, ...]) -> str:
+    """pydantic's location as the apiserver writes it, but with a dot before the keys of maps as well."""
+    if location[-1] == "[key]":
+        location = location[:-2]
+    return re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", ".".join(str(part) for part in location))
+
+
+def dotted(path: str) -> str:
+    """The apiserver's path with a dot before the keys of maps."""
+    return re.sub(r"\[([^\]\d][^\]]*)\]", r".\1", path)
