@@ -19,31 +19,36 @@ from tests.cluster.toolchain import binary
 FAKE_GPUS = "2"
 STORAGE_NAMESPACE = "local-path-storage"
 
-# Names outside the cluster do not exist here: a test must not ask the machine's resolvers for anything.
-COREFILE = """.:53 {{
+# Names outside the cluster do not exist here: a test must not ask the machine's resolvers for anything. They have a
+# block of their own because `template` would answer before `kubernetes`.
+COREFILE = """cluster.local:53 in-addr.arpa:53 ip6.arpa:53 {{
     bind {ip}
     errors
-    health {ip}:8080
     ready {ip}:8181
     kubernetes cluster.local in-addr.arpa ip6.arpa {{
         kubeconfig {kubeconfig}
-        fallthrough in-addr.arpa ip6.arpa
-    }}
-    template ANY ANY . {{
-        rcode NXDOMAIN
+        ttl 5
     }}
     cache 5
+}}
+.:53 {{
+    bind {ip}
+    errors
+    template ANY ANY {{
+        rcode NXDOMAIN
+    }}
 }}
 """
 HELPER_POD = """apiVersion: v1
 kind: Pod
-metadata: {name: helper-pod}
+metadata:
+  name: helper-pod
 spec:
   priorityClassName: system-node-critical
   automountServiceAccountToken: false
   containers:
     - name: helper-pod
-      image: unset
+      image: {image}
       imagePullPolicy: IfNotPresent
 """
 
@@ -87,12 +92,12 @@ def local_path_provisioner(helper_image: str) -> Component:
     paths = {"nodePathMap": [{"node": "DEFAULT_PATH_FOR_NON_LISTED_NODES", "paths": [str(VOLUMES)]}]}
     write_if_changed(config, json.dumps(paths))
     pod = CONFIG / "local-path-helper.yaml"
-    write_if_changed(pod, HELPER_POD)
+    write_if_changed(pod, HELPER_POD.format(image=helper_image))
     argv = [
         binary("local-path-provisioner"),
         "start",
         f"--config={config}",
-        f"--helper-image={helper_image}",
+        f"--helper-image={helper_image}",  # asked for, although the pod file's own image is what counts
         f"--helper-pod-file={pod}",
         f"--kubeconfig={KUBECONFIG}",
         f"--namespace={STORAGE_NAMESPACE}",

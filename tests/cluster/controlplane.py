@@ -80,6 +80,7 @@ def apiserver() -> Component:
         "--secure-port=6443",
         f"--service-cluster-ip-range={SERVICE_RANGE}",
         "--authorization-mode=Node,RBAC",
+        "--allow-privileged=true",  # as real clusters do; Pod Security is what refuses
         "--enable-admission-plugins=NodeRestriction",
         f"--admission-control-config-file={admission}",
         "--anonymous-auth=false",
