@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import kopf
+import prometheus_client
 import structlog
 
 from modelservice_operator import logging
@@ -48,6 +49,7 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     logging.configure(settings.log_level)
+    prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # theirs; each series once is enough
     try:
         asyncio.run(run(settings))
     except LeaseLostError:

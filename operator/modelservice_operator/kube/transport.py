@@ -110,7 +110,8 @@ class Transport:
         """
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         what = f"{verb} {kind.kind} {path}"
-        options: dict[str, Any] = {"params": params, "headers": headers or {}, "data": data}
+        content = {} if body is None else {"Content-Type": "application/json"}
+        options: dict[str, Any] = {"params": params, "headers": {**content, **(headers or {})}, "data": data}
         try:
             async with asyncio.timeout(timeout_seconds):
                 status, payload = await self._send(verb, method, kind, path, **options)

@@ -1,0 +1,147 @@
+"""The cache: true for one UID, whatever the order in which events and answers arrive."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelservice_operator.cache import Cache
+from modelservice_operator.constants import LABEL_NAME
+from modelservice_operator.kinds import CONFIG_MAP, JOB, MODEL_SERVICE, POD, Key, Kind, Ref
+
+
+def make(
+    name: str = "a-train", *, uid: str = "u1", version: int = 1, owner: str | None = "a", **fields: Any
+) -> dict[str, Any]:
+    labels = {} if owner is None else {LABEL_NAME: owner}
+    metadata = {"namespace": "n", "name": name, "uid": uid, "resourceVersion": str(version), "labels": labels}
+    return {"metadata": metadata, **fields}
+
+
+@pytest.fixture
+def cache() -> Cache:
+    return Cache()
+
+
+def names(cache: Cache, kind: Kind = JOB, owner: str = "a") -> list[str]:
+    return [obj["metadata"]["name"] for obj in cache.children("n", owner).get(kind, [])]
+
+
+def test_children_are_found_by_label_and_ordered_by_name(cache: Cache) -> None:
+    cache.put(JOB, make("a-2", uid="u2"))
+    cache.put(JOB, make("a-1", uid="u1"))
+    cache.put(JOB, make("b-1", uid="u3", owner="b"))
+    cache.put(CONFIG_MAP, make("a-1", uid="u4"))
+    assert names(cache) == ["a-1", "a-2"]
+    assert set(cache.children("n", "a")) == {JOB, CONFIG_MAP}
+    assert cache.children("other", "a") == {}
+
+
+def test_a_service_is_no_child_of_itself(cache: Cache) -> None:
+    cache.put(MODEL_SERVICE, make("a", owner="a"))
+    assert cache.children("n", "a") == {}
+    assert cache.services() == (Key("n", "a"),)
+
+
+def test_an_older_or_equal_version_changes_nothing(cache: Cache) -> None:
+    assert cache.put(JOB, make(version=10, spec={"new": True}))
+    assert not cache.put(JOB, make(version=9, spec={}))
+    assert not cache.put(JOB, make(version=10, spec={}))
+    found = cache.get(Ref(JOB, "n", "a-train"))
+    assert found is not None
+    assert found["spec"] == {"new": True}
+
+
+def test_versions_are_numbers_not_texts(cache: Cache) -> None:
+    cache.put(JOB, make(version=9))
+    assert cache.put(JOB, make(version=10))
+
+
+def test_a_late_deleted_of_the_old_object_keeps_the_new_one(cache: Cache) -> None:
+    cache.put(JOB, make(uid="old", version=1))
+    cache.put(JOB, make(uid="new", version=3))
+    assert not cache.drop(JOB, "n", "a-train", "old", resource_version="2")
+    assert names(cache) == ["a-train"]
+
+
+def test_a_late_modified_of_the_old_object_keeps_the_new_one(cache: Cache) -> None:
+    cache.put(JOB, make(uid="new", version=3))
+    assert not cache.put(JOB, make(uid="old", version=2))
+    found = cache.get(Ref(JOB, "n", "a-train"))
+    assert found is not None
+    assert found["metadata"]["uid"] == "new"
+
+
+def test_a_late_answer_does_not_bring_a_dropped_object_back(cache: Cache) -> None:
+    cache.put(JOB, make(version=1))
+    cache.drop(JOB, "n", "a-train", "u1", resource_version="3")
+    assert not cache.put(JOB, make(version=2))
+    assert cache.children("n", "a") == {}
+
+
+def test_an_object_that_left_the_watch_by_its_label_may_come_back(cache: Cache) -> None:
+    cache.put(JOB, make(version=1))
+    cache.drop(JOB, "n", "a-train", "u1", resource_version="2")
+    assert cache.put(JOB, make(version=3))
+
+
+def test_a_changed_owner_label_moves_the_child(cache: Cache) -> None:
+    cache.put(JOB, make(version=1, owner="a"))
+    cache.put(JOB, make(version=2, owner="b"))
+    assert names(cache, owner="a") == []
+    assert names(cache, owner="b") == ["a-train"]
+
+
+def test_ghosts_are_dropped_and_their_owners_named(cache: Cache) -> None:
+    cache.put(JOB, make("a-1", uid="u1"))
+    cache.put(JOB, make("b-1", uid="u2", owner="b"))
+    known = cache.uids(JOB)
+    cache.put(JOB, make("c-1", uid="u3", owner="c", version=5))  # came after the list was requested
+    assert cache.drop_ghosts(JOB, known, [make("a-1", uid="u1")]) == {Key("n", "b")}
+    assert (names(cache, owner="a"), names(cache, owner="b"), names(cache, owner="c")) == (["a-1"], [], ["c-1"])
+
+
+def test_a_name_that_was_taken_over_is_a_ghost_under_its_old_uid(cache: Cache) -> None:
+    cache.put(JOB, make(uid="old", version=1))
+    assert cache.drop_ghosts(JOB, cache.uids(JOB), [make(uid="new", version=2)]) == {Key("n", "a")}
+    assert cache.missing(JOB, [make(uid="new", version=2)]) == [Ref(JOB, "n", "a-train")]
+
+
+def test_missing_is_what_is_listed_in_a_newer_version_than_known(cache: Cache) -> None:
+    cache.put(JOB, make("a-1", uid="u1", version=2))
+    listed = [make("a-1", uid="u1", version=2), make("a-2", uid="u2", version=1)]
+    assert cache.missing(JOB, listed) == [Ref(JOB, "n", "a-2")]
+    assert cache.missing(JOB, [make("a-1", uid="u1", version=3)]) == [Ref(JOB, "n", "a-1")]
+    cache.drop(JOB, "n", "a-1", "u1", resource_version="4")
+    assert cache.missing(JOB, [make("a-1", uid="u1", version=3)]) == []
+
+
+def test_projection_leaves_out_what_nobody_reads(cache: Cache) -> None:
+    obj = make(spec={"nodeName": "n1", "containers": [{"name": "main"}]}, status={"phase": "Running"})
+    obj["metadata"]["managedFields"] = [{"manager": "kubelet"}]
+    obj["metadata"]["annotations"] = {"kubectl.kubernetes.io/last-applied-configuration": "{}", "mine": "1"}
+    cache.put(POD, obj)
+    cache.put(CONFIG_MAP, make("data", uid="u2", data={"a": "x" * 1000}, binaryData={"b": "eA=="}))
+    pod, config_map = cache.get(Ref(POD, "n", "a-train")), cache.get(Ref(CONFIG_MAP, "n", "data"))
+    assert pod is not None
+    assert config_map is not None
+    assert "managedFields" not in pod["metadata"]
+    assert pod["metadata"]["annotations"] == {"mine": "1"}
+    assert (pod["spec"], pod["status"]) == ({"nodeName": "n1"}, {"phase": "Running"})
+    assert set(config_map) == {"metadata"}
+    assert "managedFields" in obj["metadata"], "what was put in is not changed"
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 3), st.sampled_from(("a", "b"))), max_size=30))
+def test_the_index_agrees_with_the_objects_whatever_happens(steps: list[tuple[bool, int, str]]) -> None:
+    cache = Cache()
+    for version, (is_put, number, owner) in enumerate(steps, start=1):
+        if is_put:
+            cache.put(JOB, make(f"job-{number}", uid=f"u{number}", version=version, owner=owner))
+        else:
+            cache.drop(JOB, "n", f"job-{number}", f"u{number}", resource_version=str(version))
+    indexed = {name for owner in ("a", "b") for name in names(cache, owner=owner)}
+    stored = {f"job-{n}" for n in (1, 2, 3) if cache.get(Ref(JOB, "n", f"job-{n}")) is not None}
+    assert indexed == stored
+    assert len(cache.uids(JOB)) == len(stored)

@@ -1,0 +1,150 @@
+"""The work queue: one key at a time, duplicates merged, back-off, due times; nothing is dropped."""
+
+import asyncio
+
+import pytest
+from tests.support.fake_clock import FakeClock, settle
+
+from modelservice_operator.metrics import Metrics
+from modelservice_operator.queue import Backoff, Stopped, WorkQueue
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+def queue(clock: FakeClock, metrics: Metrics) -> WorkQueue[str]:
+    return WorkQueue(clock=clock, metrics=metrics, backoff=Backoff(base=1, cap=10, jitter=lambda delay: delay))
+
+
+async def take(queue: WorkQueue[str]) -> asyncio.Task[str]:
+    task = asyncio.create_task(queue.get())
+    await settle()
+    return task
+
+
+async def test_gives_keys_in_order_of_arrival_and_each_once(queue: WorkQueue[str]) -> None:
+    for key in ("b", "a", "b"):
+        queue.add(key)
+    assert [await queue.get(), await queue.get()] == ["b", "a"]
+    assert not (await take(queue)).done()
+
+
+async def test_a_key_that_is_worked_on_comes_back_only_when_done(queue: WorkQueue[str]) -> None:
+    queue.add("a")
+    await queue.get()
+    queue.add("a")
+    queue.add("a")
+    second = await take(queue)
+    assert not second.done()
+    queue.done("a")
+    assert await second == "a"
+    queue.done("a")
+    assert not (await take(queue)).done()
+
+
+async def test_a_waiting_worker_wakes_up_for_a_new_key(queue: WorkQueue[str]) -> None:
+    waiting = await take(queue)
+    queue.add("a")
+    assert await waiting == "a"
+
+
+async def test_a_due_key_comes_at_its_time_and_not_before(queue: WorkQueue[str], clock: FakeClock) -> None:
+    queue.add_after("a", 5)
+    waiting = await take(queue)
+    await clock.advance(4.9)
+    assert not waiting.done()
+    await clock.advance(0.1)
+    assert await waiting == "a"
+
+
+@pytest.mark.parametrize("delays", [(9, 5), (5, 9)])
+async def test_the_earliest_due_time_wins(queue: WorkQueue[str], clock: FakeClock, delays: tuple[float, float]) -> None:
+    for delay in delays:
+        queue.add_after("a", delay)
+    waiting = await take(queue)
+    await clock.advance(5)
+    assert await waiting == "a"
+    queue.done("a")
+    later = await take(queue)
+    await clock.advance(100)
+    assert not later.done()
+
+
+async def test_a_due_time_set_while_a_worker_waits_for_a_later_one(queue: WorkQueue[str], clock: FakeClock) -> None:
+    queue.add_after("late", 60)
+    waiting = await take(queue)
+    queue.add_after("early", 1)
+    await clock.advance(1)
+    assert await waiting == "early"
+
+
+async def test_work_replaces_the_due_time(queue: WorkQueue[str], clock: FakeClock) -> None:
+    queue.add_after("a", 5)
+    queue.add("a")
+    await queue.get()
+    queue.done("a")
+    later = await take(queue)
+    await clock.advance(100)
+    assert not later.done()
+
+
+async def test_nothing_to_wait_for_means_now(queue: WorkQueue[str]) -> None:
+    queue.add_after("a", 0)
+    assert await queue.get() == "a"
+
+
+async def test_backoff_doubles_up_to_its_cap_and_starts_anew_after_success(queue: WorkQueue[str]) -> None:
+    assert [queue.retry("a") for _ in range(6)] == [1, 2, 4, 8, 10, 10]
+    assert queue.retry("b") == 1
+    queue.forget("a")
+    assert queue.retry("a") == 1
+
+
+async def test_jitter_is_applied_to_the_capped_delay() -> None:
+    assert Backoff(base=1, cap=10, jitter=lambda delay: delay / 2).delay(100) == 5
+
+
+async def test_a_retried_key_comes_back_after_its_delay(queue: WorkQueue[str], clock: FakeClock) -> None:
+    queue.add("a")
+    await queue.get()
+    queue.retry("a")
+    queue.done("a")
+    waiting = await take(queue)
+    await clock.advance(0.9)
+    assert not waiting.done()
+    await clock.advance(0.1)
+    assert await waiting == "a"
+
+
+async def test_stop_wakes_all_workers_and_gives_out_nothing_more(queue: WorkQueue[str]) -> None:
+    workers = [await take(queue) for _ in range(3)]
+    queue.stop()
+    queue.add("a")
+    for worker in workers:
+        with pytest.raises(Stopped):
+            await worker
+
+
+async def test_several_workers_share_the_keys(queue: WorkQueue[str]) -> None:
+    workers = [await take(queue) for _ in range(3)]
+    for key in "abc":
+        queue.add(key)
+    assert {await worker for worker in workers} == set("abc")
+
+
+async def test_depth_and_waiting_time_are_measured(queue: WorkQueue[str], clock: FakeClock, metrics: Metrics) -> None:
+    queue.add("a")
+    queue.add("b")
+    assert metrics.registry.get_sample_value("modelservice_operator_queue_depth") == 2
+    await clock.advance(3)
+    await queue.get()
+    assert metrics.registry.get_sample_value("modelservice_operator_queue_depth") == 1
+    assert metrics.registry.get_sample_value("modelservice_operator_queue_wait_seconds_sum") == 3
