@@ -60,7 +60,7 @@ def mutations(document: dict[str, Any]) -> Iterator[Mutation]:
 
 def _beyond(schema: Schema, value: Any) -> Iterator[tuple[str, Any]]:
     kind = schema.get("type", "int-or-string")
-    yield "type", {"an": "object"} if kind != "object" else "text"
+    yield "type", "text" if kind in {"object", "array"} else ["a list"]
     step = 1 if kind == "integer" else 0.001
     if kind in {"integer", "number"}:
         if "minimum" in schema:

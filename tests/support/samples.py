@@ -80,4 +80,4 @@ def field_path(location: tuple[str | int, ...]) -> str:
 
 def dotted(path: str) -> str:
     """The apiserver's path with a dot before the keys of maps."""
-    return re.sub(r"\[([^\]\d][^\]]*)\]", r".\1", path)
+    return re.sub(r"\[([^\[\]\d][^\[\]]*)\]", r".\1", path)
