@@ -1,0 +1,191 @@
+"""`make demo`: install the operator with Helm, apply the iris sample, watch it train, and ask it something.
+
+Everything goes through one context: the local cluster's, or the one that KUBE_CONTEXT names.
+"""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+ROOT = Path(__file__).resolve().parents[1]
+CHART = ROOT / "charts" / "modelservice-operator"
+SAMPLE = ROOT / "manifests" / "samples" / "iris.yaml"
+RELEASE = "modelservice-operator"
+OPERATOR_NAMESPACE = "modelservice-system"
+NAMESPACE = "modelservice-demo"
+NAME = "iris"
+DEADLINE_SECONDS = 600
+RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
+
+console = Console(highlight=False)
+
+
+class DemoError(Exception):
+    """Something did not work; the text says what and what to look at."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """kubectl and helm on one context; None is the current context of KUBECONFIG."""
+
+    context: str | None
+
+    def kubectl(self, *args: str, stdin: str | None = None, timeout: float = 60) -> str:
+        """Run kubectl and answer with what it prints."""
+        context = ["--context", self.context] if self.context else []
+        return _run(["kubectl", *context, *args], stdin=stdin, timeout=timeout)
+
+    def helm(self, *args: str, timeout: float = 300) -> str:
+        """Run helm and answer with what it prints."""
+        context = ["--kube-context", self.context] if self.context else []
+        return _run(["helm", *context, *args], timeout=timeout)
+
+    def service(self) -> dict[str, Any]:
+        """The ModelService as it is now."""
+        found: dict[str, Any] = json.loads(self.kubectl("get", "modelservice", NAME, "-n", NAMESPACE, "-o", "json"))
+        return found
+
+    @property
+    def shell(self) -> str:
+        """How a person types kubectl for this cluster."""
+        return f"kubectl --context {self.context}" if self.context else "kubectl"
+
+
+def _run(command: list[str], *, stdin: str | None = None, timeout: float) -> str:
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=timeout, check=False)
+    if done.returncode != 0:
+        raise DemoError(f"{shlex.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
+
+
+def image_values() -> list[str]:
+    """Helm values for the images that `make images`, `make load` or `make push` made."""
+    record = Path(os.environ.get("MODELSERVICE_IMAGES", ROOT / "build" / "images.json"))
+    if not record.exists():
+        raise DemoError(f"{record} is missing: run `make load KIND=name` or `make push REGISTRY=host/path` first")
+    images: dict[str, str] = json.loads(record.read_text())
+    values = []
+    for part, image in (("image", images["operator"]), ("runtimeImage", images["runtime"])):
+        repository, tag = image.rsplit(":", 1)
+        values += ["--set", f"{part}.repository={repository}", "--set", f"{part}.tag={tag}"]
+    return values
+
+
+def install(cluster: Cluster) -> None:
+    """Install or upgrade the operator, and wait for it."""
+    cluster.helm(
+        "upgrade", "--install", RELEASE, str(CHART), "--namespace", OPERATOR_NAMESPACE, "--create-namespace",
+        *image_values(), "--wait", "--timeout", "4m",
+    )  # fmt: skip
+
+
+def apply_sample(cluster: Cluster) -> int:
+    """Apply the sample in a namespace of its own; answers with the generation to wait for."""
+    namespace = cluster.kubectl("create", "namespace", NAMESPACE, "--dry-run=client", "-o", "yaml")
+    cluster.kubectl("apply", "-f", "-", stdin=namespace)
+    cluster.kubectl("label", "namespace", NAMESPACE, RESTRICTED, "--overwrite")
+    cluster.kubectl("apply", "-n", NAMESPACE, "-f", str(SAMPLE))
+    return int(cluster.service()["metadata"]["generation"])
+
+
+def ready_condition(service: dict[str, Any]) -> dict[str, Any]:
+    """The condition Ready, or an empty one before the operator has said anything."""
+    conditions = service.get("status", {}).get("conditions", [])
+    return next((condition for condition in conditions if condition["type"] == "Ready"), {})
+
+
+def wait_ready(cluster: Cluster, generation: int) -> dict[str, Any]:
+    """Show each step until the service is Ready."""
+    started = time.monotonic()
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("waiting for the operator")
+        said = ""
+        while time.monotonic() - started < DEADLINE_SECONDS:
+            service = cluster.service()
+            ready = ready_condition(service)
+            if ready.get("status") == "True" and ready.get("observedGeneration") == generation:
+                return service
+            now = f"{ready.get('reason', 'Pending')}: {ready.get('message', 'waiting for the operator')}"
+            progress.update(task, description=now)
+            if now != said:
+                progress.console.print(f"  {time.monotonic() - started:4.0f} s  {now}")
+                said = now
+            time.sleep(0.5)
+    raise DemoError(f"not Ready after {DEADLINE_SECONDS} s: {said}\n{diagnosis(cluster)}")
+
+
+def diagnosis(cluster: Cluster) -> str:
+    """What a person would look at first."""
+    pods = cluster.kubectl("get", "pods", "-n", NAMESPACE, "-o", "wide")
+    events = cluster.kubectl("get", "events", "-n", NAMESPACE, "--sort-by=.lastTimestamp")
+    return f"{pods}\n{events[-3000:]}"
+
+
+def predict(cluster: Cluster) -> tuple[str, str]:
+    """Send one row through the Service, by way of the apiserver's proxy: works wherever kubectl works."""
+    path = f"/api/v1/namespaces/{NAMESPACE}/services/{NAME}:http/proxy/v1/models/{NAME}:predict"
+    body = json.dumps(
+        {"instances": [{"sepal_length": 6.3, "sepal_width": 3.3, "petal_length": 6.0, "petal_width": 2.5}]}
+    )
+    return body, cluster.kubectl("create", "--raw", path, "-f", "-", stdin=body)
+
+
+def report(cluster: Cluster, service: dict[str, Any], asked: str, answered: str) -> None:
+    """Say what was reached and where to go on."""
+    status = service["status"]
+    metrics = status["revisions"][0]["metrics"]
+    low, high = metrics["accuracyInterval"]
+    (prediction,) = json.loads(answered)["predictions"]
+    shell = cluster.shell
+    lines = [
+        f"test accuracy  {metrics['accuracy']:.3f}   95 % interval {low:.3f} to {high:.3f}, "
+        f"{metrics['testRows']} rows never trained on",
+        f"asked          {asked}",
+        f"answered       {json.dumps(prediction)}",
+        "",
+        "from any pod of the namespace:",
+        status["example"],
+        "",
+        "where to look next:",
+        *([] if cluster.context else ['  eval "$(make -s env)"']),
+        f"  {shell} get mdsvc -n {NAMESPACE}",
+        f"  {shell} describe mdsvc {NAME} -n {NAMESPACE}",
+        f"  {shell} explain modelservice.spec.training",
+        f"  {shell} edit mdsvc {NAME} -n {NAMESPACE}     # try spec.training.epochs: the old revision serves meanwhile",
+    ]
+    console.print(
+        Panel("\n".join(lines), title=f"{NAME} serves revision {status['revision']}", expand=False), soft_wrap=True
+    )
+
+
+def main() -> int:
+    """Run the demo."""
+    cluster = Cluster(context=os.environ.get("KUBE_CONTEXT") or None)
+    started = time.monotonic()
+    try:
+        console.print("installing the operator with Helm")
+        install(cluster)
+        console.print(f"applying {SAMPLE.relative_to(ROOT)} in namespace {NAMESPACE}")
+        service = wait_ready(cluster, apply_sample(cluster))
+        asked, answered = predict(cluster)
+        report(cluster, service, asked, answered)
+    except (DemoError, subprocess.TimeoutExpired) as error:
+        console.print(str(error), style="red", markup=False, soft_wrap=True)
+        return 1
+    console.print(f"done in {time.monotonic() - started:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
