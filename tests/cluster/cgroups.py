@@ -6,20 +6,11 @@ from pathlib import Path
 from tests.cluster.processes import stop_pids
 from tests.cluster.shell import ClusterError
 
-MOUNT = Path("/sys/fs/cgroup")
-
 
 def hierarchies() -> list[Path]:
-    """Return the cgroup trees: one for version 2, one for each controller of version 1."""
-    if (MOUNT / "cgroup.controllers").exists():
-        return [MOUNT]
+    """Return the cgroup trees: one for version 2, one for each controller of version 1, or both kinds."""
     mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
-    return sorted({Path(fields[1]) for fields in mounts if fields[2] == "cgroup"})
-
-
-def is_version_1() -> bool:
-    """Tell the two versions apart; the kubelet has to be told that version 1 is meant."""
-    return hierarchies() != [MOUNT]
+    return sorted({Path(fields[1]) for fields in mounts if fields[2] in {"cgroup", "cgroup2"}})
 
 
 def ensure(name: str) -> None:
@@ -27,7 +18,7 @@ def ensure(name: str) -> None:
     for tree in hierarchies():
         group = tree / name
         group.mkdir(exist_ok=True)
-        if tree == MOUNT:
+        if (tree / "cgroup.subtree_control").exists():  # version 2
             controllers = (tree / "cgroup.controllers").read_text().split()
             for parent in (tree, group):
                 (parent / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in controllers))
@@ -44,9 +35,16 @@ def processes(name: str) -> list[int]:
             int(pid)
             for tree in hierarchies()
             for procs in (tree / name).rglob("cgroup.procs")
-            for pid in procs.read_text().split()
+            for pid in _read(procs).split()
         }
     )
+
+
+def _read(procs: Path) -> str:
+    try:
+        return procs.read_text()
+    except OSError:  # the group went away meanwhile
+        return ""
 
 
 def remove(name: str, timeout: float = 10) -> None:

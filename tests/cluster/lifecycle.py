@@ -114,19 +114,18 @@ def down(*, purge: bool = False) -> None:
     require_root()
     nodes = recorded_nodes()
     with step("stopping the cluster"):
-        # The kubelets first, else they start again what is being stopped.
+        # The kubelets first, else they start again what is being stopped. Two seconds are enough for what is deleted.
         names = processes.recorded_names()
-        for name in sorted(
-            names, key=lambda name: (not name.startswith("kubelet"), name.startswith("containerd"), name)
-        ):
-            processes.stop(name)
+        kubelets = [name for name in names if name.startswith("kubelet-")]
+        processes.stop(*kubelets, timeout=2)
+        processes.stop(*(name for name in names if name not in kubelets), timeout=2)
         for each in nodes:
             processes.stop_pids(_shims(each), timeout=2)
             cgroups.remove(each.name)
         for folder in (RUN, STATE):
             _unmount_below(folder)
         network.disconnect(nodes)
-    _remove_shim_sockets()
+    _remove_traces()
     shutil.rmtree(RUN, ignore_errors=True)
     kept = [] if purge else [node.folder(each) / "containerd" for each in nodes]
     _delete_state(keep={LOGS, *kept})
@@ -149,10 +148,17 @@ def _shims(each: NodeAddress) -> list[int]:
     return found
 
 
-def _remove_shim_sockets() -> None:
-    """Remove the sockets that ended shims leave in the folder that every containerd of the machine shares."""
+def _remove_traces() -> None:
+    """Remove what containerd and the kubelet leave in folders that every cluster of the machine shares."""
     for address in RUN.glob("*/containerd/io.containerd.runtime.v2.task/*/*/address"):
         Path(address.read_text().removeprefix("unix://")).unlink(missing_ok=True)
+    for result in Path("/var/lib/cni/results").glob(f"{node.NETWORK}-*-eth0"):
+        container = result.name.removeprefix(f"{node.NETWORK}-").removesuffix("-eth0")
+        result.unlink()
+        result.with_name(f"cni-loopback-{container}-lo").unlink(missing_ok=True)
+    for link in Path("/var/log/containers").glob("*.log"):
+        if link.is_symlink() and link.readlink().is_relative_to(STATE):
+            link.unlink()
 
 
 def _unmount_below(folder: Path) -> None:

@@ -12,6 +12,7 @@ from tests.cluster.processes import Component
 from tests.cluster.shell import run
 from tests.cluster.toolchain import binary
 
+NETWORK = "modelservice"
 CNI_PLUGINS = "/usr/lib/cni"  # where Debian's containernetworking-plugins puts them
 
 
@@ -62,7 +63,7 @@ def _cni(node: NodeAddress) -> dict[str, object]:
         },
     }
     portmap = {"type": "portmap", "capabilities": {"portMappings": True}}
-    return {"cniVersion": "1.0.0", "name": "modelservice", "plugins": [bridge, portmap]}
+    return {"cniVersion": "1.0.0", "name": NETWORK, "plugins": [bridge, portmap]}
 
 
 def containerd(node: NodeAddress, pause_image: str) -> Component:
@@ -93,6 +94,7 @@ conf_dir = '{_config(node, "cni")}'
 runtime_type = 'io.containerd.runc.v2'
 [{runtime}.containerd.runtimes.runc.options]
 SystemdCgroup = false
+Root = '{RUN / node.name / "runc"}'
 """,
     )
     shims = Path(binary("containerd")).parent

@@ -134,12 +134,11 @@ def wait_ready(component: Component) -> None:
         raise ClusterError(f"{error}\nThe last lines of {component.log}:\n{tail(component.log)}") from error
 
 
-def stop(name: str, timeout: float = 10) -> None:
-    """Stop a component by its pid, and forget it."""
-    pid = recorded_pid(name)
-    if pid is not None:
-        stop_pids([pid], timeout)
-    (PIDS / f"{name}.json").unlink(missing_ok=True)
+def stop(*names: str, timeout: float = 10) -> None:
+    """Stop components by their pids, all at once, and forget them."""
+    stop_pids([pid for name in names if (pid := recorded_pid(name)) is not None], timeout)
+    for name in names:
+        (PIDS / f"{name}.json").unlink(missing_ok=True)
 
 
 def stop_pids(pids: Sequence[int], timeout: float = 10) -> None:
