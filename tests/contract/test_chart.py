@@ -1,0 +1,217 @@
+"""The chart: what its values reach, what it refuses, and what its pod may do."""
+
+import json
+import re
+from typing import Any
+
+import kubernetes_validate
+import pytest
+from tests.support.helm import CHART, NAMESPACE, HelmError, helm_objects, helm_template
+
+from modelservice.contract.artifacts import Artifacts
+from modelservice_operator.api.schema import structural_schema
+from modelservice_operator.config import Settings, from_environment
+
+Values = dict[str, Any]
+
+EVERYTHING: Values = {
+    "replicas": 2,
+    "image": {"registry": "registry.example.com", "digest": "sha256:" + "a" * 64},
+    "runtimeImage": {"tag": "v1", "pullPolicy": "Always"},
+    "imagePullSecrets": [{"name": "one"}, {"name": "two"}],
+    "watch": {"namespaces": ["team-a", "team-b"]},
+    "defaults": {"artifacts": {"volumeClaim": {"accessModes": ["ReadWriteMany"], "size": "2Gi"}}},
+    "networkPolicy": {"ingressNamespaces": ["ingress"], "prometheusNamespaces": ["monitoring"]},
+    "metrics": {"serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}},
+    "logLevel": "debug",
+    "workers": 8,
+    "priorityClassName": "system-cluster-critical",
+    "podAnnotations": {"example.com/a": "b"},
+    "podLabels": {"team": "platform"},
+    "nodeSelector": {"kubernetes.io/os": "linux"},
+    "tolerations": [{"operator": "Exists"}],
+    "serviceAccount": {"annotations": {"example.com/role": "operator"}},
+}
+
+
+def find(objects: list[dict[str, Any]], kind: str, name: str | None = None) -> list[dict[str, Any]]:
+    return [one for one in objects if one["kind"] == kind and name in {None, one["metadata"]["name"]}]
+
+
+def operator_pod(values: Values | None = None) -> dict[str, Any]:
+    (deployment,) = find(helm_objects(values), "Deployment")
+    pod: dict[str, Any] = deployment["spec"]["template"]["spec"]
+    return pod
+
+
+def settings(values: Values | None = None) -> Settings:
+    """The operator's settings as its pod would read them."""
+    environment = {
+        one["name"]: one.get("value", "from-the-downward-api") for one in operator_pod(values)["containers"][0]["env"]
+    }
+    unknown = environment.keys() - {
+        name.upper() if name.startswith("pod_") else f"MODELSERVICE_{name.upper()}" for name in Settings.model_fields
+    }
+    assert unknown == set()
+    return from_environment(environment)
+
+
+@pytest.mark.parametrize("values", [{}, EVERYTHING], ids=["defaults", "everything"])
+def test_objects_are_valid_for_kubernetes(values: Values) -> None:
+    for one in helm_objects(values):
+        if one["apiVersion"].startswith("monitoring.coreos.com/"):
+            continue
+        kubernetes_validate.validate(one, kubernetes_validate.latest_version(), strict=True)
+
+
+def test_nothing_in_it_is_random() -> None:
+    assert helm_template(values=EVERYTHING) == helm_template(values=EVERYTHING)
+
+
+def test_default_settings() -> None:
+    read = settings()
+    assert read.runtime_image == "modelservice/runtime:0.1.0"
+    assert read.watch_namespaces == ()
+    assert read.default_artifacts is None
+    assert read.log_level == "info"
+
+
+def test_values_reach_the_operator() -> None:
+    read = settings(EVERYTHING)
+    assert read.runtime_image == "registry.example.com/modelservice/runtime:v1"
+    assert read.image_pull_policy == "Always"
+    assert read.image_pull_secrets == ("one", "two")
+    assert read.watch_namespaces == ("team-a", "team-b")
+    assert read.ingress_namespaces == ("ingress",)
+    assert read.prometheus_namespaces == ("monitoring",)
+    assert (read.log_level, read.workers) == ("debug", 8)
+    assert read.default_artifacts is not None
+    assert read.default_artifacts.volume_claim is not None
+    assert read.default_artifacts.volume_claim.size == "2Gi"
+    pod = operator_pod(EVERYTHING)
+    assert pod["containers"][0]["image"] == "registry.example.com/modelservice/operator@sha256:" + "a" * 64
+    assert pod["imagePullSecrets"] == [{"name": "one"}, {"name": "two"}]
+    assert pod["priorityClassName"] == "system-cluster-critical"
+
+
+def test_runtime_image_may_come_from_a_registry_of_its_own() -> None:
+    values = {"image": {"registry": "a.example.com"}, "runtimeImage": {"registry": "b.example.com"}}
+    assert settings(values).runtime_image.startswith("b.example.com/")
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"replica": 2}, "replica"),
+        ({"image": {"repo": "x"}}, "repo"),
+        ({"crds": {"keep": "yes"}}, "keep"),
+        ({"watch": {"namespaces": "team-a"}}, "namespaces"),
+        ({"watch": {"namespaces": ["Team_A"]}}, "namespaces"),
+        ({"image": {"digest": "sha256:1234"}}, "digest"),
+        ({"defaults": {"artifacts": {"volumeClaim": {"accessModes": ["ReadOnlyMany"]}}}}, "accessModes"),
+        ({"logLevel": "INFO"}, "logLevel"),
+        ({"workers": 0}, "workers"),
+        ({"imagePullSecrets": ["name"]}, "imagePullSecrets"),
+    ],
+    ids=lambda value: json.dumps(value) if isinstance(value, dict) else value,
+)
+def test_wrong_values_are_refused(values: Values, said: str) -> None:
+    with pytest.raises(HelmError, match=re.escape(said)):
+        helm_template(values=values)
+
+
+def test_the_schema_knows_every_value_and_the_contract_of_artifacts() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+    claim = schema["properties"]["defaults"]["properties"]["artifacts"]["properties"]["volumeClaim"]
+    wanted = structural_schema(Artifacts)["properties"]["volumeClaim"]["properties"]
+    assert claim["properties"].keys() == wanted.keys()
+    assert claim["properties"]["accessModes"]["items"]["enum"] == wanted["accessModes"]["items"]["enum"]
+
+
+def test_pod_security_restricted() -> None:
+    pod = operator_pod()
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for container in pod["containers"]:
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+    assert all(volume.keys() == {"name", "emptyDir"} for volume in pod["volumes"])
+
+
+def test_the_probed_port_is_the_operators() -> None:
+    (container,) = operator_pod()["containers"]
+    assert container["ports"] == [{"name": "http", "containerPort": settings().http_port}]
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert container[probe]["httpGet"]["port"] == "http"
+
+
+@pytest.mark.parametrize(("replicas", "budgets"), [(1, 0), (2, 1)])
+def test_a_disruption_budget_only_where_it_leaves_one_pod(replicas: int, budgets: int) -> None:
+    assert len(find(helm_objects({"replicas": replicas}), "PodDisruptionBudget")) == budgets
+    assert ("affinity" in operator_pod({"replicas": replicas})) is bool(budgets)
+
+
+class TestRbac:
+    def test_cluster_wide_unless_namespaces_are_named(self) -> None:
+        objects = helm_objects()
+        (binding,) = find(objects, "ClusterRoleBinding")
+        assert find(objects, "ClusterRole", binding["roleRef"]["name"])
+        assert [role["metadata"]["namespace"] for role in find(objects, "Role")] == [NAMESPACE]
+
+    def test_named_namespaces_get_roles_and_nothing_cluster_wide(self) -> None:
+        objects = helm_objects({"watch": {"namespaces": ["team-a", "team-b"]}})
+        assert find(objects, "ClusterRoleBinding") == []
+        assert {role["metadata"]["namespace"] for role in find(objects, "Role")} == {"team-a", "team-b", NAMESPACE}
+        assert {one["metadata"]["namespace"] for one in find(objects, "RoleBinding")} == {"team-a", "team-b", NAMESPACE}
+
+    def test_no_wildcards_and_no_secrets(self) -> None:
+        for role in [*find(helm_objects(), "ClusterRole"), *find(helm_objects(), "Role")]:
+            for rule in role["rules"]:
+                said = [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
+                assert "*" not in said
+                assert "secrets" not in said
+
+    def test_namespace_users_get_models_but_not_their_status(self) -> None:
+        for name in ("edit", "admin"):
+            (role,) = [
+                one for one in find(helm_objects(), "ClusterRole") if one["metadata"]["name"].endswith(f"-{name}")
+            ]
+            assert role["metadata"]["labels"][f"rbac.authorization.k8s.io/aggregate-to-{name}"] == "true"
+            verbs = {resource: set(rule["verbs"]) for rule in role["rules"] for resource in rule["resources"]}
+            assert {"create", "patch", "delete"} <= verbs["modelservices"]
+            assert {"patch", "update"} <= verbs["modelservices/scale"]
+            assert "modelservices/status" not in verbs
+
+    def test_can_be_left_out(self) -> None:
+        objects = helm_objects({"rbac": {"create": False, "aggregate": False}})
+        assert not [one for one in objects if one["apiVersion"].startswith("rbac.")]
+
+
+class TestCrd:
+    def test_stays_when_the_chart_goes(self) -> None:
+        (crd,) = find(helm_objects(), "CustomResourceDefinition")
+        assert crd["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+
+    def test_goes_with_the_chart_where_that_is_wanted(self) -> None:
+        (crd,) = find(helm_objects({"crds": {"keep": False}}), "CustomResourceDefinition")
+        assert "helm.sh/resource-policy" not in crd["metadata"].get("annotations", {})
+
+    def test_can_be_left_out(self) -> None:
+        assert find(helm_objects({"crds": {"enabled": False}}), "CustomResourceDefinition") == []
+
+
+class TestNetworkPolicy:
+    def test_nobody_gets_in_by_default(self) -> None:
+        (policy,) = find(helm_objects(), "NetworkPolicy")
+        assert policy["spec"]["policyTypes"] == ["Ingress"]
+        assert policy["spec"]["ingress"] == []
+
+    def test_prometheus_gets_in(self) -> None:
+        (policy,) = find(helm_objects(EVERYTHING), "NetworkPolicy")
+        (rule,) = policy["spec"]["ingress"]
+        (peer,) = rule["from"]
+        assert peer["namespaceSelector"]["matchExpressions"][0]["values"] == ["monitoring"]
+        assert rule["ports"] == [{"port": "http", "protocol": "TCP"}]

@@ -1,0 +1,87 @@
+"""The definition as a whole."""
+
+import json
+from typing import Any
+
+import pytest
+
+from modelservice_operator.api.__main__ import crd_path, main
+from modelservice_operator.api.crd import build_crd
+from modelservice_operator.api.status import ModelServiceStatus
+
+VERSION = build_crd()["spec"]["versions"][0]
+
+
+def test_names() -> None:
+    crd = build_crd()
+    assert crd["metadata"]["name"] == "modelservices.modelservice.dev"
+    assert crd["spec"]["names"]["shortNames"] == ["mdsvc"]
+    assert crd["spec"]["names"]["categories"] == ["ml"]
+    assert crd["spec"]["scope"] == "Namespaced"
+
+
+def test_replicas_is_the_only_stored_default() -> None:
+    stored = list(_defaults(VERSION["schema"]["openAPIV3Schema"], ""))
+    assert stored == [(".spec.serving", {}), (".spec.serving.replicas", 1)]
+
+
+PATHS = [column["jsonPath"] for column in VERSION["additionalPrinterColumns"]]
+PATHS += VERSION["subresources"]["scale"].values()
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_paths_of_columns_and_scale_exist(path: str) -> None:
+    if path.startswith(".metadata."):
+        return
+    schema = VERSION["schema"]["openAPIV3Schema"]
+    for step in path.removeprefix(".").replace('[?(@.type=="Ready")]', "[]").split("."):
+        schema = schema["properties"][step.removesuffix("[]")]
+        schema = schema["items"] if step.endswith("[]") else schema
+
+
+def test_conditions_merge_by_type() -> None:
+    conditions = VERSION["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]["conditions"]
+    assert conditions["x-kubernetes-list-type"] == "map"
+    assert conditions["x-kubernetes-list-map-keys"] == ["type"]
+    assert conditions["items"]["required"] == ["type", "status", "lastTransitionTime", "reason", "message"]
+
+
+def test_a_newer_operators_stages_fit_an_older_crd() -> None:
+    status = VERSION["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]
+    assert "enum" not in status["stage"]
+    assert "enum" not in status["revisions"]["items"]["properties"]["phase"]
+
+
+def test_fits_into_the_annotation_of_client_side_apply() -> None:
+    assert len(json.dumps(build_crd())) < 100_000
+
+
+def test_status_is_read_leniently_and_written_in_camel_case() -> None:
+    status = ModelServiceStatus.model_validate({"observedGeneration": 2, "stage": "Training", "unknown": 1})
+    assert status.model_dump(mode="json", exclude_none=True, exclude_defaults=True) == {
+        "observedGeneration": 2,
+        "stage": "Training",
+    }
+
+
+def test_the_command_writes_and_finds_drift(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    root = ["--root", str(tmp_path)]
+    assert main(["--check", *root]) == 1
+    assert main(["--write", *root]) == 0
+    capsys.readouterr()
+    assert main(["--check", *root]) == 0
+    assert capsys.readouterr().out == ""
+    path = crd_path(tmp_path)
+    path.write_text(path.read_text().replace("mdsvc", "other"))
+    assert main(["--check", *root]) == 1
+    assert "+    - mdsvc" in capsys.readouterr().out
+
+
+def _defaults(schema: Any, path: str) -> Any:
+    if "default" in schema:
+        yield path, schema["default"]
+    for name, child in schema.get("properties", {}).items():
+        yield from _defaults(child, f"{path}.{name}")
+    for key in ("items", "additionalProperties"):
+        if key in schema:
+            yield from _defaults(schema[key], f"{path}[]")
