@@ -53,7 +53,15 @@ class Predictor:
         Raises:
             ArtifactError: the folder holds no artifact, a damaged one, or one with another digest.
         """
-        artifact = load(Path(folder), digest=digest)
+        return cls.from_artifact(load(Path(folder), digest=digest))
+
+    @classmethod
+    def from_artifact(cls, artifact: Artifact) -> Self:
+        """Build the model of an artifact that was read already.
+
+        Raises:
+            ArtifactError: its parts do not belong together.
+        """
         signature, preprocessing = artifact.signature, artifact.preprocessing
         architecture = artifact.document(ARCHITECTURE_FILE, Architecture)
         _check_agreement(signature, preprocessing, architecture)

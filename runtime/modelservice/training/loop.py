@@ -146,7 +146,7 @@ def _run_epoch(
 def _measure(module: nn.Sequential, rows: Rows) -> tuple[float, float]:
     logits = compute_logits(module, rows.features)
     classes = rows.classes.cpu()
-    accuracy = (logits.argmax(dim=1) == classes).float().mean()
+    accuracy = (logits.argmax(dim=1) == classes).double().mean()
     return float(functional.cross_entropy(logits, classes)), float(accuracy)
 
 

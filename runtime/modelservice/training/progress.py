@@ -22,16 +22,19 @@ Listener = Callable[[Progress], None]
 
 def announce(listeners: Sequence[Listener], clock: Clock) -> Observer:
     """An observer of the loop that tells listeners about the progress, with an estimate of the seconds left."""
-    begun = clock()
+    # Measured from the end of the first epoch, which alone pays for what torch prepares.
+    begun: float | None = None
 
     def observe(epoch: Epoch) -> None:
-        left = (clock() - begun) / epoch.number * (epoch.of - epoch.number)
+        nonlocal begun
+        begun = clock() if begun is None else begun
+        pace = (clock() - begun) / (epoch.number - 1) if epoch.number > 1 else None
         progress = Progress(
             epoch=epoch.number,
             epochs=epoch.of,
             loss=epoch.validation_loss,
             accuracy=epoch.validation_accuracy,
-            eta_seconds=round(left, 1),
+            eta_seconds=None if pace is None else round(pace * (epoch.of - epoch.number), 1),
         )
         for listener in listeners:
             listener(progress)

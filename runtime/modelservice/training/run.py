@@ -70,7 +70,7 @@ def train_to_folder(
     final: Path,
     observe: Observer,
     watch: Stopwatch,
-) -> tuple[Success, MetricsDocument]:
+) -> tuple[Success, MetricsDocument, Manifest]:
     """Train and store.
 
     Args:
@@ -97,7 +97,8 @@ def train_to_folder(
         except BaseException:
             store.discard(scratch)
             raise
-    return summarize(digest, trained.manifest, trained.signature, trained.metrics, watch.seconds), trained.metrics
+    success = summarize(digest, trained.manifest, trained.signature, trained.metrics, watch.seconds)
+    return success, trained.metrics, trained.manifest
 
 
 def train_table(table: Table, pipeline: Pipeline, *, observe: Observer, watch: Stopwatch) -> Trained:

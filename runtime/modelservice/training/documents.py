@@ -1,0 +1,143 @@
+"""A ModelService and its data as files: what the cluster reads from the apiserver, a laptop reads from YAML."""
+
+import base64
+import binascii
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from modelservice.contract.resource import API_VERSION, KIND, ModelService
+
+MAX_DOCUMENT_BYTES = 16 * 2**20
+
+
+class ResourceError(Exception):
+    """The file or object is no ModelService that can be run; ``str()`` has one line for each thing that is wrong."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resource:
+    """A ModelService and the ConfigMaps that stand in the same file, by name."""
+
+    service: ModelService
+    config_maps: Mapping[str, Mapping[str, Any]]
+
+    def config_map_data(self) -> bytes:
+        """The bytes of the table that ``spec.data.configMap`` points to, plain or gzip.
+
+        Raises:
+            ResourceError: the table does not stand in the same file.
+        """
+        source = self.service.spec.data.config_map
+        if source is None:
+            raise ResourceError("spec.data.persistentVolumeClaim is in a cluster: give a copy of the file with --data")
+        config_map = self.config_maps.get(source.name)
+        if config_map is None:
+            raise ResourceError(
+                f"spec.data.configMap.name: no ConfigMap {source.name!r} stands in the same file: give the table with"
+                " --data, or put the ConfigMap there"
+            )
+        plain, binary = config_map.get("data") or {}, config_map.get("binaryData") or {}
+        keys = [*plain, *binary]
+        key = source.key if source.key is not None else (keys[0] if len(keys) == 1 else None)
+        if key is None:
+            found = ", ".join(keys) or "none"
+            raise ResourceError(f"spec.data.configMap.key: must be set, since there is not exactly one key: {found}")
+        if key not in keys:
+            raise ResourceError(f"spec.data.configMap.key: {key!r} is not there, but {', '.join(keys) or 'no key'}")
+        if key in plain:
+            return str(plain[key]).encode()
+        try:
+            return base64.b64decode(str(binary[key]), validate=True)
+        except binascii.Error as error:
+            raise ResourceError(f"binaryData.{key} of ConfigMap {source.name!r} is not base64: {error}") from None
+
+
+def read_resource(source: str | Path | Mapping[str, Any]) -> Resource:
+    """Read a ModelService from a YAML file, or take one that is an object already.
+
+    Raises:
+        ResourceError: there is none, there are several, or it is not valid.
+    """
+    documents = [dict(source)] if isinstance(source, Mapping) else _documents(Path(source))
+    services = [document for document in documents if document.get("kind") == KIND]
+    if len(services) != 1:
+        count = "no" if not services else f"{len(services)}"
+        raise ResourceError(f"{_named(source)} holds {count} documents of kind {KIND}: exactly one is needed")
+    if services[0].get("apiVersion") != API_VERSION:
+        raise ResourceError(f"apiVersion: {services[0].get('apiVersion')!r} is not known, use {API_VERSION}")
+    try:
+        service = ModelService.model_validate(services[0])
+    except ValidationError as error:
+        raise ResourceError("\n".join(explain_validation(error))) from None
+    maps = {
+        document["metadata"]["name"]: document
+        for document in documents
+        if document.get("kind") == "ConfigMap" and isinstance(document.get("metadata"), dict)
+    }
+    return Resource(service=service, config_maps=maps)
+
+
+def default_output(name: str) -> Path:
+    """Where a model is put, and looked for, if nothing else is said."""
+    return Path("out") / name
+
+
+def explain_validation(error: ValidationError) -> list[str]:
+    """One line for each error: the field's whole path, its value and the rule."""
+    lines = []
+    for detail in error.errors(include_url=False):
+        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"]).lstrip(".")
+        given, message = detail["input"], detail["msg"].removeprefix("Value error, ")
+        if detail["type"] == "missing":
+            lines.append(f"{path}: must be set")
+        elif detail["type"] == "extra_forbidden":
+            lines.append(f"{path}: there is no such field{_suggestion(detail['loc'])}")
+        elif isinstance(given, dict | list | BaseModel) or given is None:
+            lines.append(f"{path}: {message}")
+        else:
+            lines.append(f"{path}: {given!r}: {message}")
+    return lines
+
+
+def _suggestion(location: tuple[int | str, ...]) -> str:
+    """Walk down the models to the one that refused the field, and compare with the fields that it has."""
+    model: type[BaseModel] = ModelService
+    for part in location[:-1]:
+        field = next((field for field in model.model_fields.values() if field.alias == part), None)
+        inner = _model_of(field.annotation) if field is not None else None
+        if inner is None:
+            return ""
+        model = inner
+    known = [str(field.alias) for field in model.model_fields.values()]
+    close = difflib.get_close_matches(str(location[-1]), known, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}"
+
+
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((inner for argument in getattr(annotation, "__args__", ()) if (inner := _model_of(argument))), None)
+
+
+def _documents(path: Path) -> list[dict[str, Any]]:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_DOCUMENT_BYTES + 1)
+    except OSError as error:
+        raise ResourceError(f"{path} cannot be read: {error.strerror}") from None
+    if len(content) > MAX_DOCUMENT_BYTES:
+        raise ResourceError(f"{path} has more than {MAX_DOCUMENT_BYTES} bytes: give the table with --data")
+    try:
+        return [document for document in yaml.safe_load_all(content) if isinstance(document, dict)]
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ResourceError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+
+
+def _named(source: str | Path | Mapping[str, Any]) -> str:
+    return "the object" if isinstance(source, Mapping) else str(source)
