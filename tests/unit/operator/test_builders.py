@@ -1,0 +1,164 @@
+"""Every child as YAML, against golden files: ``UPDATE_GOLDEN=1 pytest ...`` rewrites them, git shows what changed."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.support.world import World
+
+from modelservice.contract.keys import ATTEMPT_LENGTH, KEY_LENGTH
+from modelservice.contract.pods import Resources
+from modelservice.contract.resource import MAX_NAME_LENGTH, ModelServiceSpec
+from modelservice.contract.serving import AllowFrom
+from modelservice_operator.constants import ANNOTATION_APPLIED
+from modelservice_operator.domain.builders.identity import build_network_policy
+from modelservice_operator.domain.builders.pods import merged_resources
+from modelservice_operator.domain.builders.serving import build_replicas_holder
+from modelservice_operator.domain.metadata import Owner, covers, is_current, stamped
+from modelservice_operator.domain.names import job_name, keyed_name
+from modelservice_operator.kinds import CHILD_KINDS, POD
+
+GOLDEN = Path(__file__).parents[2] / "data" / "golden"
+
+CASES: dict[str, dict[str, Any]] = {
+    "smallest": {},
+    "autoscaled": {"serving": {"autoscaling": {"minReplicas": 2, "maxReplicas": 5}}},
+    "everything": {
+        "training": {
+            "optimizer": {"sgd": {"learningRate": 0.1, "momentum": 0.9}},
+            "resources": {"limits": {"nvidia.com/gpu": "1", "memory": "4096Mi"}},
+            "nodeSelector": {"disk": "fast"},
+            "tolerations": [{"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}],
+            "priorityClassName": "low",
+            "env": [
+                {"name": "A", "value": "1"},
+                {"name": "B", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
+            ],
+            "envFrom": [{"configMapRef": {"name": "settings"}, "prefix": "X_"}],
+            "imagePullSecrets": [{"name": "registry"}],
+            "serviceAccountName": "trainer",
+            "podMetadata": {"labels": {"team": "a"}, "annotations": {"note": "b"}},
+            "timeoutSeconds": 600,
+            "maxRestarts": 1,
+        },
+        "artifacts": {"volumeClaim": {"accessModes": ["ReadWriteMany"], "storageClassName": "nfs", "size": "1024Mi"}},
+        "serving": {
+            "replicas": 2,
+            "resources": {"requests": {"cpu": "1500m"}},
+            "allowFrom": {"scope": "None", "peers": [{"podSelector": {"matchLabels": {"app": "shop"}}}]},
+        },
+    },
+}
+
+
+def children(spec: dict[str, Any]) -> str:
+    """All children of a service that was trained and rolled out, without what only the apiserver knows."""
+    world = World(image_pull_secrets='["chart"]', ingress_namespaces='["ingress"]')
+    world.serve(**spec)
+    objects = [_said(obj) for kind in CHILD_KINDS if kind != POD for obj in world.ours(kind)]
+    return yaml.safe_dump_all(objects, sort_keys=True, width=120)
+
+
+def _said(obj: dict[str, Any]) -> dict[str, Any]:
+    metadata = {
+        name: value
+        for name, value in obj["metadata"].items()
+        if name in {"name", "namespace", "labels", "annotations", "ownerReferences"}
+    }
+    return {**{name: value for name, value in obj.items() if name != "status"}, "metadata": metadata}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_children_are_as_committed(case: str) -> None:
+    path, found = GOLDEN / f"{case}.yaml", children(CASES[case])
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(found, encoding="utf-8")
+    assert found == path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_pods_pass_restricted_and_have_no_token(case: str) -> None:
+    documents = [d for d in yaml.safe_load_all(children(CASES[case])) if d["kind"] in {"Job", "Deployment"}]
+    assert len(documents) == 2
+    for document in documents:
+        pod = document["spec"]["template"]["spec"]
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in pod["containers"]:
+            security = container["securityContext"]
+            assert security["allowPrivilegeEscalation"] is False
+            assert security["capabilities"] == {"drop": ["ALL"]}
+            assert security["readOnlyRootFilesystem"] is True
+        assert all("hostPath" not in volume for volume in pod["volumes"])
+
+
+def test_the_longest_name_still_fits() -> None:
+    service, key, attempt = "a" * MAX_NAME_LENGTH, "k" * KEY_LENGTH, "t" * ATTEMPT_LENGTH
+    for stage in ("train", "compress"):
+        assert len(job_name(service, stage=stage, key=key, attempt=attempt)) <= 63
+    assert len(keyed_name(service, key)) <= 63
+
+
+@pytest.mark.parametrize(
+    ("asked", "requests", "limits"),
+    [
+        ({}, {"memory": "1Gi"}, {"memory": "2Gi"}),
+        ({"limits": {"memory": "256Mi"}}, None, {"memory": "256Mi"}),
+        ({"requests": {"memory": "4Gi"}}, {"memory": "4Gi"}, {"memory": "4Gi"}),
+        ({"requests": {"cpu": "1000m"}}, {"memory": "1Gi", "cpu": "1"}, {"memory": "2Gi"}),
+    ],
+)
+def test_resources_are_merged_name_by_name(
+    asked: dict[str, dict[str, str]], requests: dict[str, str] | None, limits: dict[str, str]
+) -> None:
+    defaults = {"requests": {"memory": "1Gi"}, "limits": {"memory": "2Gi"}}
+    merged = merged_resources(Resources.model_validate(asked), defaults)
+    assert merged.get("requests") == requests
+    assert merged["limits"] == limits
+
+
+@pytest.mark.parametrize(
+    ("live", "desired", "covered"),
+    [
+        ({"a": 1, "b": 2}, {"a": 1}, True),
+        ({"a": 1}, {"a": 1, "b": 2}, False),
+        ({"a": [{"x": 1, "y": 2}]}, {"a": [{"x": 1}]}, True),
+        ({"a": [1, 2]}, {"a": [1]}, False),
+        ({}, {"a": {}}, True),
+        ({"a": 1}, {"a": {}}, False),
+        ({}, {"a": []}, True),
+        (None, {"a": 1}, False),
+    ],
+)
+def test_covers_forgives_what_the_apiserver_added_and_nothing_else(live: Any, desired: Any, covered: bool) -> None:
+    assert covers(live, desired) is covered
+
+
+def test_a_field_that_is_no_longer_wanted_is_a_difference() -> None:
+    before = stamped({"metadata": {"name": "a"}, "spec": {"x": 1, "y": 2}})
+    after = stamped({"metadata": {"name": "a"}, "spec": {"x": 1}})
+    assert is_current(before, before)
+    assert before["metadata"]["annotations"][ANNOTATION_APPLIED] != after["metadata"]["annotations"][ANNOTATION_APPLIED]
+    assert not is_current(before, after)
+
+
+def test_an_empty_peer_means_the_pods_of_this_namespace() -> None:
+    world = World()
+    allow_from = AllowFrom.model_validate({"scope": "None", "peers": [{}]})
+    policy = build_network_policy(Owner(name="a", namespace="b", uid="c"), allow_from, world.settings)
+    assert policy["spec"]["ingress"][0]["from"] == [{"podSelector": {}}]
+
+
+def test_the_holder_of_replicas_says_nothing_else() -> None:
+    holder = build_replicas_holder(Owner(name="a", namespace="b", uid="c"), 3)
+    assert holder["spec"] == {"replicas": 3}
+    assert set(holder["metadata"]) == {"name", "namespace"}
+
+
+def test_cases_are_valid_specs() -> None:
+    smallest = {"data": {"configMap": {"name": "churn"}, "target": "kind"}, "model": {"mlp": {}}}
+    for case in CASES.values():
+        assert ModelServiceSpec.model_validate({**smallest, **case})
