@@ -19,10 +19,19 @@ async def serve_http(*, port: int, alive: Check, ready: Check, metrics: Metrics)
 
     That ``/healthz`` answers at all proves that the event loop turns. Raises ``OSError`` if the port is taken.
     """
+
+    async def healthz(_request: web.Request) -> web.Response:
+        return _verdict(alive())
+
+    async def readyz(_request: web.Request) -> web.Response:
+        return _verdict(ready())
+
+    async def exposition(_request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
     application = web.Application()
-    application.router.add_get("/healthz", lambda _request: _verdict(alive()))
-    application.router.add_get("/readyz", lambda _request: _verdict(ready()))
-    application.router.add_get("/metrics", lambda _request: _exposition(metrics))
+    for path, handler in (("/healthz", healthz), ("/readyz", readyz), ("/metrics", exposition)):
+        application.router.add_get(path, handler)
     runner = web.AppRunner(application, access_log=None, handle_signals=False)
     await runner.setup()
     try:
@@ -32,9 +41,5 @@ async def serve_http(*, port: int, alive: Check, ready: Check, metrics: Metrics)
         await runner.cleanup()
 
 
-async def _verdict(problem: str | None) -> web.Response:
+def _verdict(problem: str | None) -> web.Response:
     return web.Response(text="ok\n") if problem is None else web.Response(status=503, text=f"{problem}\n")
-
-
-async def _exposition(metrics: Metrics) -> web.Response:
-    return web.Response(body=generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

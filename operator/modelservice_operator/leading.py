@@ -44,6 +44,7 @@ async def _lead(context: Context, workers: Workers, synchronizer: Synchronizer) 
         await asyncio.wait({holding, working}, return_when=asyncio.FIRST_COMPLETED)
         kept = not holding.done() or holding.result()
     finally:
+        context.stop.set()
         context.queue.stop()
         holding.cancel()
         await asyncio.wait({working}, timeout=STOP_SECONDS)

@@ -1,0 +1,349 @@
+"""The client against a small apiserver on loopback: what it sends, what it makes of answers, and what it counts."""
+
+import dataclasses
+import ssl
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from tests.support.fake_clock import FakeClock
+
+from modelservice_operator.cache import Cache
+from modelservice_operator.constants import FIELD_MANAGER, LABEL_NAME, REPLICAS_FIELD_MANAGER
+from modelservice_operator.kinds import CONFIG_MAP, DEPLOYMENT, EVENT, JOB, LEASE, MODEL_SERVICE, Ref
+from modelservice_operator.kube.client import KubeClient, LeaseClient
+from modelservice_operator.kube.discovery import is_served
+from modelservice_operator.kube.events import EventRecorder
+from modelservice_operator.kube.port import Conflict, Forbidden, Invalid, KubeError, Transient
+from modelservice_operator.kube.transport import Transport, open_transport
+from modelservice_operator.metrics import Metrics
+
+JOB_REF = Ref(JOB, "n", "a-train")
+
+
+def job(**fields: Any) -> dict[str, Any]:
+    metadata = {"namespace": "n", "name": "a-train", **fields}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {"suspend": False}}
+
+
+def stored(version: int = 7, **fields: Any) -> dict[str, Any]:
+    return job(uid="u1", resourceVersion=str(version), labels={LABEL_NAME: "a"}, **fields)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sent:
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: Any
+
+
+class Apiserver:
+    """Answers what a test tells it to, and keeps what it was sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[Sent] = []
+        self.answers: list[tuple[int, Any]] = []
+        self.accepts = "first"
+
+    def answer(self, *answers: tuple[int, Any]) -> None:
+        self.answers.extend(answers)
+
+    async def handle(self, request: web.Request) -> web.Response:
+        body = await request.json() if request.can_read_body else None
+        self.sent.append(Sent(request.method, request.path, dict(request.query), dict(request.headers), body))
+        if request.headers.get("Authorization") != f"Bearer {self.accepts}":
+            return web.json_response({"message": "Unauthorized"}, status=401)
+        status, payload = self.answers.pop(0)
+        return web.json_response(payload, status=status) if status else web.Response(text=payload, status=200)
+
+
+@dataclasses.dataclass(frozen=True)
+class FakeConnection:
+    server: str
+    token: str
+
+    def as_ssl_context(self) -> ssl.SSLContext:
+        return ssl.create_default_context()
+
+    def as_http_headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+
+class World:
+    """The client and all that it touches."""
+
+    def __init__(self, apiserver: Apiserver, transport: Transport, metrics: Metrics) -> None:
+        self.apiserver = apiserver
+        self.transport = transport
+        self.metrics = metrics
+        self.cache = Cache()
+        self.clock = FakeClock()
+        self.leads = True
+        self.kube = self.client()
+
+    def client(self, *namespaces: str) -> KubeClient:
+        return KubeClient(
+            transport=self.transport,
+            namespaces=namespaces,
+            may_write=lambda: self.leads,
+            memory=self.cache,
+            recorder=EventRecorder(clock=self.clock),
+            metrics=self.metrics,
+        )
+
+    def count(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(f"modelservice_operator_{name}_total", labels) or 0.0
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    apiserver = Apiserver()
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", apiserver.handle)
+    metrics = Metrics()
+    async with TestServer(application) as server:
+        url = f"http://{server.host}:{server.port}/"
+
+        def connect() -> FakeConnection:
+            return FakeConnection(url, apiserver.accepts)
+
+        async with open_transport(connect=connect, metrics=metrics) as transport:
+            yield World(apiserver, transport, metrics)
+
+
+async def test_apply_is_a_forced_server_side_apply_whose_answer_is_remembered(world: World) -> None:
+    world.apiserver.answer((200, stored()))
+    assert await world.kube.apply(job()) == stored()
+    (sent,) = world.apiserver.sent
+    assert (sent.method, sent.path) == ("PATCH", "/apis/batch/v1/namespaces/n/jobs/a-train")
+    assert sent.query == {"fieldManager": FIELD_MANAGER, "force": "true"}
+    assert sent.headers["Content-Type"] == "application/apply-patch+yaml"
+    assert sent.body == job()
+    assert world.cache.get(JOB_REF) == stored()
+    assert world.count("writes", verb="patch", kind="Job") == 1
+    assert world.count("api_requests", verb="patch", kind="Job", code="200") == 1
+
+
+async def test_apply_as_another_field_manager(world: World) -> None:
+    world.apiserver.answer((200, stored()))
+    await world.kube.apply(job(), manager=REPLICAS_FIELD_MANAGER)
+    assert world.apiserver.sent[0].query["fieldManager"] == REPLICAS_FIELD_MANAGER
+
+
+async def test_status_is_applied_to_its_subresource(world: World) -> None:
+    service = {
+        "apiVersion": "modelservice.dev/v1alpha1",
+        "kind": "ModelService",
+        "metadata": {"namespace": "n", "name": "a", "uid": "u", "resourceVersion": "3"},
+    }
+    world.apiserver.answer((200, service))
+    await world.kube.apply_status(service)
+    assert world.apiserver.sent[0].path == "/apis/modelservice.dev/v1alpha1/namespaces/n/modelservices/a/status"
+    assert world.cache.get(Ref(MODEL_SERVICE, "n", "a")) == service
+
+
+async def test_delete_names_the_uid_and_forgets_the_object(world: World) -> None:
+    world.cache.put(JOB, stored())
+    world.apiserver.answer((200, {"kind": "Status", "status": "Success"}))
+    await world.kube.delete(JOB_REF, uid="u1")
+    (sent,) = world.apiserver.sent
+    assert sent.method == "DELETE"
+    assert sent.body["preconditions"] == {"uid": "u1"}
+    assert sent.body["propagationPolicy"] == "Background"
+    assert world.cache.get(JOB_REF) is None
+
+
+async def test_what_a_finalizer_keeps_is_still_there_after_delete(world: World) -> None:
+    world.cache.put(JOB, stored())
+    world.apiserver.answer((200, stored(8, deletionTimestamp="2026-01-01T00:00:00Z")))
+    await world.kube.delete(JOB_REF, uid="u1", propagation="Foreground")
+    found = world.cache.get(JOB_REF)
+    assert found is not None
+    assert found["metadata"]["deletionTimestamp"] == "2026-01-01T00:00:00Z"
+
+
+async def test_deleting_what_is_gone_is_fine_and_forgets_it(world: World) -> None:
+    world.cache.put(JOB, stored())
+    world.apiserver.answer((404, {"message": "not found"}))
+    await world.kube.delete(JOB_REF, uid="u1")
+    assert world.cache.get(JOB_REF) is None
+
+
+async def test_nothing_is_sent_without_the_lease(world: World) -> None:
+    world.leads = False
+    with pytest.raises(Transient, match="not the leader"):
+        await world.kube.apply(job())
+    with pytest.raises(Transient, match="not the leader"):
+        await world.kube.apply_status(job())
+    with pytest.raises(Transient, match="not the leader"):
+        await world.kube.delete(JOB_REF, uid="u1")
+    await world.kube.record_event(stored(), reason="Training", message="m")
+    assert world.apiserver.sent == []
+    assert world.count("writes", verb="patch", kind="Job") == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, Invalid),
+        (403, Forbidden),
+        (404, Conflict),
+        (409, Conflict),
+        (413, Invalid),
+        (422, Invalid),
+        (429, Transient),
+        (500, Transient),
+        (503, Transient),
+        (504, Transient),
+    ],
+)
+async def test_refusals_are_told_apart_with_the_words_of_the_apiserver(
+    world: World, status: int, error: type[KubeError]
+) -> None:
+    world.apiserver.answer((status, {"kind": "Status", "message": "exceeded quota: pods=4"}))
+    with pytest.raises(error, match="exceeded quota: pods=4"):
+        await world.kube.apply(job())
+    assert world.count("api_requests", verb="patch", kind="Job", code=str(status)) == 1
+    assert world.cache.get(JOB_REF) is None
+
+
+async def test_an_answer_that_is_no_json_is_transient(world: World) -> None:
+    world.apiserver.answer((0, "<html>proxy</html>"), (0, "[1]"))
+    for _ in range(2):
+        with pytest.raises(Transient, match="no JSON"):
+            await world.kube.get(JOB_REF)
+
+
+async def test_no_connection_is_transient_and_counted() -> None:
+    metrics = Metrics()
+    connection = FakeConnection("http://127.0.0.1:1", "t")
+    async with open_transport(connect=lambda: connection, metrics=metrics) as transport:
+        with pytest.raises(Transient, match="get Job"):
+            await transport.request("get", "GET", JOB, JOB_REF.path)
+    labels = {"verb": "get", "kind": "Job", "code": "none"}
+    assert metrics.registry.get_sample_value("modelservice_operator_api_requests_total", labels) == 1
+
+
+async def test_get_gives_the_object_or_none(world: World) -> None:
+    world.apiserver.answer((200, stored()), (404, {"message": "not found"}))
+    assert await world.kube.get(JOB_REF) == stored()
+    assert await world.kube.get(JOB_REF) is None
+    assert world.apiserver.sent[0].headers["Accept"] == "application/json"
+
+
+async def test_metadata_is_asked_for_as_such(world: World) -> None:
+    world.apiserver.answer((200, {"metadata": {}}), (404, {}))
+    assert await world.kube.get_metadata(Ref(CONFIG_MAP, "n", "data")) == {"metadata": {}}
+    assert await world.kube.get_metadata(Ref(CONFIG_MAP, "n", "data")) is None
+    assert "as=PartialObjectMetadata;" in world.apiserver.sent[0].headers["Accept"]
+
+
+async def test_lists_follow_pages_in_all_namespaces_or_in_the_watched_ones(world: World) -> None:
+    first = {"metadata": {"continue": "more"}, "items": [stored(1)]}
+    world.apiserver.answer((200, first), (200, {"metadata": {}, "items": [stored(2)]}))
+    assert await world.kube.list_metadata(JOB, label_selector="a=b") == [stored(1), stored(2)]
+    one, two = world.apiserver.sent
+    assert one.path == two.path == "/apis/batch/v1/jobs"
+    assert one.query == {"labelSelector": "a=b", "limit": "500"}
+    assert two.query == {"labelSelector": "a=b", "limit": "500", "continue": "more"}
+    assert "as=PartialObjectMetadataList;" in one.headers["Accept"]
+    world.apiserver.answer((200, {"items": [stored(3)]}), (200, {"items": None}))
+    assert await world.client("n", "m").list_metadata(JOB) == [stored(3)]
+    assert [sent.path for sent in world.apiserver.sent[2:]] == [
+        "/apis/batch/v1/namespaces/n/jobs",
+        "/apis/batch/v1/namespaces/m/jobs",
+    ]
+
+
+async def test_a_kind_that_is_not_served_says_what_is_missing(world: World) -> None:
+    world.apiserver.answer((404, {"message": "the server could not find the requested resource"}))
+    with pytest.raises(Transient, match=r"modelservices\.modelservice\.dev cannot be listed, is the CRD installed"):
+        await world.kube.list_metadata(MODEL_SERVICE)
+
+
+async def test_fresh_credentials_are_read_after_401_and_kept(world: World) -> None:
+    world.apiserver.accepts = "second"
+    world.apiserver.answer((200, stored()), (200, stored()))
+    assert await world.kube.get(JOB_REF) == stored()
+    await world.kube.get(JOB_REF)
+    tokens = [sent.headers["Authorization"] for sent in world.apiserver.sent]
+    assert tokens == ["Bearer first", "Bearer second", "Bearer second"]
+
+
+async def test_credentials_that_stay_wrong_are_transient(world: World) -> None:
+    connection = FakeConnection(world.transport._server, "wrong")
+    async with open_transport(connect=lambda: connection, metrics=Metrics()) as transport:
+        with pytest.raises(Transient, match="Unauthorized"):
+            await transport.request("get", "GET", JOB, JOB_REF.path)
+    assert len(world.apiserver.sent) == 2
+
+
+async def test_events_come_oldest_first_and_bounded(world: World) -> None:
+    def seen(second: int) -> dict[str, Any]:
+        return {"lastTimestamp": f"2026-01-01T00:00:{second:02d}Z"}
+
+    world.apiserver.answer((200, {"items": [seen(second) for second in range(59, -1, -1)]}))
+    assert await world.kube.events("n", "u1") == [seen(second) for second in range(10, 60)]
+    assert world.apiserver.sent[0].query["fieldSelector"] == "involvedObject.uid=u1"
+
+
+async def test_an_event_is_applied_under_a_name_of_its_own(world: World) -> None:
+    world.apiserver.answer((201, {}))
+    await world.kube.record_event(stored(), reason="Training", message="epoch 1", warning=True)
+    (sent,) = world.apiserver.sent
+    assert sent.path.startswith("/api/v1/namespaces/n/events/a-train.")
+    assert (sent.body["reason"], sent.body["message"], sent.body["type"]) == ("Training", "epoch 1", "Warning")
+    assert sent.body["involvedObject"]["uid"] == "u1"
+    assert world.count("writes", verb="patch", kind=EVENT.kind) == 1
+
+
+async def test_an_event_that_is_refused_is_no_failure_and_tried_again_later(world: World) -> None:
+    world.apiserver.answer((403, {"message": "no"}), (201, {}))
+    for _ in range(3):
+        await world.kube.record_event(stored(), reason="Training", message="m")
+    assert len(world.apiserver.sent) == 2
+
+
+async def test_leases_need_no_lease_and_no_write_is_counted(world: World) -> None:
+    world.leads = False
+    leases = LeaseClient(transport=world.transport)
+    ref = Ref(LEASE, "n", "operator")
+    lease = {
+        "apiVersion": LEASE.api_version,
+        "kind": "Lease",
+        "metadata": {"namespace": "n", "name": "operator", "resourceVersion": "1"},
+    }
+    world.apiserver.answer((404, {}), (201, lease), (200, lease), (409, {"message": "modified"}), (404, {}))
+    assert await leases.get(ref) is None
+    await leases.create(lease)
+    await leases.replace(lease)
+    with pytest.raises(Conflict):
+        await leases.replace(lease)
+    with pytest.raises(Conflict):
+        await leases.replace(lease)
+    methods = [(sent.method, sent.path.rpartition("/")[2]) for sent in world.apiserver.sent[1:3]]
+    assert methods == [("POST", "leases"), ("PUT", "operator")]
+    assert world.count("writes", verb="update", kind="Lease") == 0
+
+
+async def test_a_kind_is_served_when_discovery_lists_group_and_resource(world: World) -> None:
+    groups = {"groups": [{"name": "apps"}, {"name": "modelservice.dev"}]}
+    world.apiserver.answer((200, {"groups": [{"name": "apps"}]}))
+    assert not await is_served(world.transport, MODEL_SERVICE)
+    world.apiserver.answer((200, groups), (404, {}))
+    assert not await is_served(world.transport, MODEL_SERVICE)
+    world.apiserver.answer((200, groups), (200, {"resources": []}))
+    assert not await is_served(world.transport, MODEL_SERVICE)
+    world.apiserver.answer((200, groups), (200, {"resources": [{"name": "modelservices"}]}))
+    assert await is_served(world.transport, MODEL_SERVICE)
+
+
+async def test_objects_of_foreign_kinds_are_refused_before_anything_is_sent(world: World) -> None:
+    with pytest.raises(ValueError, match="v1/Secret"):
+        await world.kube.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": "n", "name": "s"}})
+    with pytest.raises(ValueError, match=r"metadata\.namespace"):
+        await world.kube.apply({"apiVersion": "apps/v1", "kind": DEPLOYMENT.kind, "metadata": {"name": "a"}})

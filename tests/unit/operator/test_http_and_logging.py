@@ -1,0 +1,80 @@
+"""Probes, metrics and log lines: what people and machines look at."""
+
+import json
+import logging
+import socket
+from collections.abc import Iterator
+
+import aiohttp
+import pytest
+import structlog
+
+from modelservice_operator.http import serve_http
+from modelservice_operator.logging import configure
+from modelservice_operator.metrics import Metrics
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def test_probes_say_what_is_wrong_and_metrics_are_shown() -> None:
+    problems: dict[str, str | None] = {"alive": None, "ready": "the cache is being filled"}
+    metrics = Metrics()
+    metrics.writes.labels("patch", "Job").inc()
+    port = free_port()
+    async with (
+        serve_http(port=port, alive=lambda: problems["alive"], ready=lambda: problems["ready"], metrics=metrics),
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
+    ):
+
+        async def get(path: str) -> tuple[int, str]:
+            async with session.get(path) as response:
+                return response.status, await response.text()
+
+        assert await get("/healthz") == (200, "ok\n")
+        assert await get("/readyz") == (503, "the cache is being filled\n")
+        problems.update(alive="hanging: n/a", ready=None)
+        assert await get("/healthz") == (503, "hanging: n/a\n")
+        assert await get("/readyz") == (200, "ok\n")
+        status, text = await get("/metrics")
+        assert status == 200
+        assert 'modelservice_operator_writes_total{kind="Job",verb="patch"} 1.0' in text
+        assert "process_resident_memory_bytes" in text
+
+
+@pytest.fixture
+def configured() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    levels = {name: logging.getLogger(name).level for name in ("kopf", "aiohttp.access", "asyncio")}
+    configure("info")
+    yield
+    structlog.reset_defaults()
+    root.handlers[:], root.level = handlers, level
+    for name, before in levels.items():
+        logging.getLogger(name).setLevel(before)
+
+
+def test_all_logs_are_json_lines_of_one_form(configured: None, capsys: pytest.CaptureFixture[str]) -> None:
+    logging.getLogger().handlers[0].setStream(capsys_stream := __import__("sys").stderr)  # type: ignore[attr-defined]
+    with structlog.contextvars.bound_contextvars(key="n/a", reconcile="1234"):
+        structlog.get_logger("modelservice_operator.worker").warning("to be repeated", retry_seconds=1.5)
+    logging.getLogger("kopf.objects").warning("from kopf", extra={"k8s_ref": {"namespace": "n", "name": "b"}})
+    structlog.get_logger("x").error("reconcile failed", exc_info=ValueError("a defect"))
+    structlog.get_logger("x").debug("not shown")
+    logging.getLogger("kopf").info("not shown either")
+    capsys_stream.flush()
+    own, kopf, defect = map(json.loads, capsys.readouterr().err.splitlines())
+    assert (own["key"], own["reconcile"], own["retry_seconds"]) == ("n/a", "1234", 1.5)
+    assert (own["level"], own["logger"], own["event"]) == (
+        "warning",
+        "modelservice_operator.worker",
+        "to be repeated",
+    )
+    assert own["timestamp"].endswith("Z")
+    assert (kopf["event"], kopf["key"]) == ("from kopf", "n/b")
+    assert "ValueError: a defect" in json.dumps(defect)
