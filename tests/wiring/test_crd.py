@@ -9,12 +9,20 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.support.cluster import kubectl
-from tests.support.helm import ROOT
+from tests.support.helm import NAMESPACE, RELEASE, helm_objects
 from tests.support.mutations import mutations
-from tests.support.samples import FULL, BadSample, bad_samples, dotted, model_service, sample_files
+from tests.support.samples import FULL, SAMPLES, BadSample, bad_samples, dotted, model_service, sample_files
 
-from modelservice_operator.api.__main__ import crd_path
+from modelservice.contract.report import Metrics
 from modelservice_operator.api.crd import NAME
+from modelservice_operator.api.status import (
+    Condition,
+    ConditionType,
+    ModelServiceStatus,
+    RevisionPhase,
+    RevisionStatus,
+    Stage,
+)
 
 pytestmark = pytest.mark.cluster
 
@@ -24,7 +32,14 @@ REFUSAL = re.compile(r'"(broken-\d+)" is invalid: (.*)')
 @pytest.fixture(scope="module")
 def crd(kubeconfig: Path) -> Path:
     """The kubeconfig of a cluster that has the CRD of this checkout."""
-    applied = kubectl("apply", "--server-side", "--force-conflicts", "-f", crd_path(ROOT), kubeconfig=kubeconfig)
+    (document,) = [one for one in helm_objects() if one["kind"] == "CustomResourceDefinition"]
+    # As helm would have installed it, so that a helm install of the operator takes it over.
+    document["metadata"]["annotations"] |= {
+        "meta.helm.sh/release-name": RELEASE,
+        "meta.helm.sh/release-namespace": NAMESPACE,
+    }
+    text = yaml.safe_dump(document)
+    applied = kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=text, kubeconfig=kubeconfig)
     assert applied.returncode == 0, applied.stderr
     served = kubectl("wait", "--for=condition=Established", f"crd/{NAME}", "--timeout=30s", kubeconfig=kubeconfig)
     assert served.returncode == 0, served.stderr
@@ -81,15 +96,39 @@ def test_explains_a_field_with_its_default(crd: Path) -> None:
     assert "Passes over the data. Default 60. A change trains again." in " ".join(explained.split())
 
 
-def test_scales_and_stores_only_replicas(namespace: str, crd: Path) -> None:
-    minimal = ROOT / "manifests" / "samples" / "minimal.yaml"
-    created = kubectl("create", "-n", namespace, "-f", minimal, kubeconfig=crd)
+@pytest.fixture(scope="module")
+def churn(namespace: str, crd: Path) -> str:
+    """A stored ModelService; suspended, so that an operator of that cluster does nothing about it."""
+    document = model_service(SAMPLES / "minimal.yaml")
+    document["spec"]["suspend"] = True
+    created = kubectl("create", "-n", namespace, "-f", "-", input=yaml.safe_dump(document), kubeconfig=crd)
     assert created.returncode == 0, created.stderr
-    assert _spec(namespace, crd)["serving"] == {"replicas": 1}
-    assert set(_spec(namespace, crd)) == {"data", "model", "serving"}
-    scaled = kubectl("scale", "modelservice/churn", "--replicas=3", "-n", namespace, kubeconfig=crd)
+    return str(document["metadata"]["name"])
+
+
+def test_stores_only_replicas_and_scales(churn: str, namespace: str, crd: Path) -> None:
+    def spec() -> dict[str, object]:
+        shown = kubectl("get", "modelservice", churn, "-n", namespace, "-o", "json", kubeconfig=crd)
+        stored: dict[str, object] = json.loads(shown.stdout)["spec"]
+        return stored
+
+    assert set(spec()) == {"data", "model", "serving", "suspend"}
+    assert spec()["serving"] == {"replicas": 1}
+    scaled = kubectl("scale", f"modelservice/{churn}", "--replicas=3", "-n", namespace, kubeconfig=crd)
     assert scaled.returncode == 0, scaled.stderr
-    assert _spec(namespace, crd)["serving"] == {"replicas": 3}
+    assert spec()["serving"] == {"replicas": 3}
+
+
+def test_takes_a_whole_status(churn: str, namespace: str, crd: Path) -> None:
+    status = _whole_status().model_dump(mode="json")
+    patched = kubectl(
+        *("patch", "modelservice", churn, "-n", namespace, "--subresource=status", "--dry-run=server"),
+        *("--type=merge", "-o", "json", "-p", json.dumps({"status": status})),
+        kubeconfig=crd,
+    )
+    assert patched.returncode == 0, patched.stderr
+    stored = json.loads(patched.stdout)["status"]
+    assert stored == status
 
 
 def test_kustomize_follows_the_generated_name(crd: Path) -> None:
@@ -100,7 +139,38 @@ def test_kustomize_follows_the_generated_name(crd: Path) -> None:
     assert len(set(names)) == 1
 
 
-def _spec(namespace: str, kubeconfig: Path) -> dict[str, object]:
-    shown = kubectl("get", "modelservice", "churn", "-n", namespace, "-o", "json", kubeconfig=kubeconfig)
-    spec: dict[str, object] = json.loads(shown.stdout)["spec"]
-    return spec
+def _whole_status() -> ModelServiceStatus:
+    now, digest = "2026-11-23T12:00:00Z", "sha256:" + "0" * 64
+    condition = Condition(
+        type=ConditionType.READY, status="True", observed_generation=1, last_transition_time=now, reason="A", message=""
+    )
+    metrics = Metrics(
+        accuracy=0.9, accuracy_interval=(0.8, 0.95), precision=0.9, recall=0.9, f1=0.9, loss=0.1, test_rows=30
+    )
+    revision = RevisionStatus(
+        number=1,
+        key="abc",
+        digest=digest,
+        data_digest=digest,
+        rows=150,
+        metrics=metrics,
+        parameters=99,
+        image="runtime:1",
+        phase=RevisionPhase.SERVING,
+        created_at=now,
+    )
+    return ModelServiceStatus(
+        observed_generation=1,
+        conditions=(condition,),
+        stage=Stage.SERVING,
+        progress="40%",
+        key="abc",
+        data_digest=digest,
+        revision=1,
+        digest=digest,
+        replicas=1,
+        selector="a=b",
+        url="http://churn.default.svc",
+        example="curl ...",
+        revisions=(revision,),
+    )
