@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from pydantic import ValidationError
 from safetensors.torch import save
+from torch import nn
 
 import modelservice
 from modelservice.artifact import store
@@ -37,8 +38,9 @@ from modelservice.models.mlp import build, initialize
 from modelservice.training.curves import CurveRecorder
 from modelservice.training.errors import TrainingError
 from modelservice.training.loop import Epoch, Observer, Rows, compute_logits, seeded, train_module
-from modelservice.training.metrics import MetricsDocument, Scores, score
+from modelservice.training.metrics import Curves, MetricsDocument, Scores, score
 from modelservice.training.stopwatch import Stopwatch
+from modelservice.training.threads import limited_threads, threads_for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,27 +116,11 @@ def train_table(table: Table, pipeline: Pipeline, *, observe: Observer, watch: S
         preprocessing = fit(dataset.columns, dataset.split.train)
         rows = _encode(dataset, preprocessing, device)
     architecture = _design(pipeline.model, preprocessing, dataset)
-    recorder = CurveRecorder()
-
-    def both(epoch: Epoch) -> None:
-        recorder(epoch)
-        observe(epoch)
-
-    with watch.step("train"), seeded(pipeline.training.seed, device) as generator:
-        module = build(architecture)
-        initialize(module, generator)
-        module.to(device)
-        best_epoch = train_module(
-            module,
-            train=rows["train"],
-            validation=rows["validation"],
-            settings=pipeline.training,
-            generator=generator,
-            observe=both,
-        )
+    with watch.step("train"):
+        module, best_epoch, curves = _fit_module(architecture, rows, pipeline.training, device=device, observe=observe)
     with watch.step("evaluate"):
         scores = {side: _score(module, part, dataset.target.labels) for side, part in rows.items()}
-        metrics = MetricsDocument(**scores, best_epoch=best_epoch, curves=recorder.curves)
+        metrics = MetricsDocument(**scores, best_epoch=best_epoch, curves=curves)
     signature = Signature(
         target=dataset.target.name,
         inputs=input_columns(dataset.columns, dataset.split.train),
@@ -149,6 +135,36 @@ def train_table(table: Table, pipeline: Pipeline, *, observe: Observer, watch: S
     }
     manifest = _manifest(table, dataset, pipeline, architecture, files)
     return Trained(manifest=manifest, files=files, signature=signature, metrics=metrics)
+
+
+def _fit_module(
+    architecture: Architecture, rows: dict[str, Rows], settings: Hyperparameters, *, device: str, observe: Observer
+) -> tuple[nn.Sequential, int, Curves]:
+    """The trained module, its epoch, and what the epochs came to."""
+    recorder = CurveRecorder()
+
+    def both(epoch: Epoch) -> None:
+        recorder(epoch)
+        observe(epoch)
+
+    threads = threads_for(
+        parameters=architecture.parameters,
+        batch_size=min(settings.batch_size, len(rows["train"].classes)),
+        available=torch.get_num_threads(),
+    )
+    with limited_threads(threads), seeded(settings.seed, device) as generator:
+        module = build(architecture)
+        initialize(module, generator)
+        module.to(device)
+        best_epoch = train_module(
+            module,
+            train=rows["train"],
+            validation=rows["validation"],
+            settings=settings,
+            generator=generator,
+            observe=both,
+        )
+    return module, best_epoch, recorder.curves
 
 
 def summarize(
@@ -201,7 +217,7 @@ def _design(model: Model, preprocessing: Preprocessing, dataset: Dataset) -> Arc
         raise TrainingError("ModelTooLarge", message, field="spec.model.mlp.hiddenLayers") from None
 
 
-def _score(module: torch.nn.Sequential, rows: Rows, labels: tuple[str, ...]) -> Scores:
+def _score(module: nn.Sequential, rows: Rows, labels: tuple[str, ...]) -> Scores:
     logits: np.ndarray[tuple[int, ...], np.dtype[np.float32]] = compute_logits(module, rows.features).numpy()
     return score(logits, rows.classes.cpu().numpy(), labels)
 
