@@ -1,0 +1,29 @@
+"""How many threads a training is worth.
+
+A thread that waits for tiny pieces of work spins: on a busy machine two threads trained a small network ten times
+slower than one. Few steps of arithmetic get one thread, which also makes them the same bits on any number of CPUs.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+MIN_WORK = 2**20
+"""Multiply-adds of one step from which several threads are worth it."""
+
+
+def threads_for(*, parameters: int, batch_size: int, available: int) -> int:
+    """One thread for small steps, all that are there otherwise."""
+    return available if parameters * batch_size >= MIN_WORK else 1
+
+
+@contextmanager
+def limited_threads(threads: int) -> Iterator[None]:
+    """Let torch use so many threads while inside."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
