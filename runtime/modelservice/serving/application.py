@@ -170,7 +170,7 @@ def _inference_endpoint(inference: Inference, parse: Parse) -> Endpoint:
 
 def _answer_example(model: ServedModel, parse: Parse, example: dict[str, Any]) -> Any:
     call = parse(orjson.dumps(example), None)
-    return orjson.loads(call.render(model.probabilities(call.features)).body)
+    return orjson.loads(call.render(model.probabilities(model.encode_rows(call.rows))).body)
 
 
 def _error(description: str) -> dict[str, Any]:

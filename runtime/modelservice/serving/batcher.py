@@ -1,47 +1,54 @@
 """Adaptive batching: requests that wait at the same time share a forward pass.
 
+Rows of several requests are encoded and run at once, since most of the cost is per call, not per row.
 Greedy: whatever is queued is taken, up to the batch size that measured cheapest; nothing waits for company unless
-``maxDelayMilliseconds`` asks for it. While one pass runs, the next batch gathers by itself. Lives on the event loop;
-only the forward pass may run in another thread, one at a time.
+``maxDelayMilliseconds`` asks for it. While one batch is computed, the next gathers by itself. Lives on the event
+loop; only the computation may run in another thread, one batch at a time.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from modelservice.contract.serving import Batching
-from modelservice.serving.costs import Clock, Costs, Forward
+from modelservice.data.errors import InputError
+from modelservice.serving.costs import Clock, Compute, Costs
 from modelservice.serving.errors import NotFiniteError, QueueFullError
-from modelservice.serving.model import Array
+from modelservice.serving.model import Array, Rows
 
 SMOOTHING = 0.1
 """Share of a new observation in the estimate of how fast the queue drains."""
 
 Observer = Callable[[int, float], None]
-"""Is told of each batch: its rows, and the seconds of its forward pass."""
+"""Is told of each batch: its rows, and the seconds that it took."""
 
 
 class _Waiting:
     """A request in the queue: how many of its rows were taken, and what has been answered so far."""
 
-    __slots__ = ("features", "future", "parts", "taken")
+    __slots__ = ("future", "parts", "rows", "taken")
 
-    def __init__(self, features: Array, future: asyncio.Future[Array]) -> None:
-        self.features = features
+    def __init__(self, rows: Rows, future: asyncio.Future[Array]) -> None:
+        self.rows = rows
         self.future = future
         self.taken = 0
         self.parts: list[Array] = []
 
 
-_Share = tuple[_Waiting, int]
-"""A request and how many of its rows are in a batch."""
+class _Share(NamedTuple):
+    """The part of a request that is in a batch; ``start`` is where it begins in the request."""
+
+    waiting: _Waiting
+    rows: Rows
+    start: int
 
 
 class Batcher:
-    """Queues encoded rows and answers each request with its probabilities.
+    """Queues rows and answers each request with its probabilities.
 
     Must be made and used on a running event loop.
     """
@@ -49,14 +56,14 @@ class Batcher:
     def __init__(
         self,
         *,
-        forward: Forward,
+        compute: Compute,
         costs: Costs,
         batching: Batching,
         executor: Executor,
         clock: Clock,
         observe: Observer,
     ) -> None:
-        self._forward = forward
+        self._compute = compute
         self._size = min(costs.batch_size, batching.max_size)
         self._executor = None if costs.inline else executor
         self._delay = batching.max_delay_milliseconds / 1000
@@ -74,7 +81,7 @@ class Batcher:
 
     @property
     def queued_rows(self) -> int:
-        """Rows that wait, without those in the pass that runs."""
+        """Rows that wait, without those in the batch that is computed."""
         return self._rows
 
     @property
@@ -82,14 +89,12 @@ class Batcher:
         """Estimate of how long a request that comes now would wait before its first row is computed."""
         return (self._rows + self._running) * self._row_seconds
 
-    def submit(self, features: Array) -> asyncio.Future[Array]:
-        """Queue rows.
-
-        Args:
-            features: float32 [rows, width], at least one row; more than a batch are computed in several passes.
+    def submit(self, rows: Rows) -> asyncio.Future[Array]:
+        """Queue the rows of a request, at least one; more than a batch are computed in several.
 
         Returns:
-            A future of float32 [rows, classes], finite; it raises NotFiniteError where the model's answer is not.
+            A future of float32 [rows, classes], finite. It raises InputError where a row cannot be encoded, and
+            NotFiniteError where the model's answer is not finite.
 
         Raises:
             QueueFullError: the estimated wait is beyond ``maxQueueMilliseconds``.
@@ -101,8 +106,8 @@ class Batcher:
                 retry_after=wait,
             )
         future: asyncio.Future[Array] = self._loop.create_future()
-        self._queue.append(_Waiting(features, future))
-        self._rows += len(features)
+        self._queue.append(_Waiting(rows, future))
+        self._rows += len(rows)
         self._schedule()
         return future
 
@@ -120,80 +125,95 @@ class Batcher:
 
     def _flush(self) -> None:
         self._timer = None
-        parts, shares = self._take()
-        if not parts:
+        shares = self._take()
+        if not shares:
             return
-        features = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        count = sum(len(share.rows) for share in shares)
         started = self._clock()
         if self._busy_since is not None:
             since, rows = self._busy_since
             self._row_seconds += SMOOTHING * ((started - since) / rows - self._row_seconds)
         # How fast the queue drains shows only while it is never empty.
-        self._busy_since = (started, len(features)) if self._queue else None
-        if self._executor is not None:
-            self._running = len(features)
-            future = self._loop.run_in_executor(self._executor, self._forward, features)
-            future.add_done_callback(lambda done: self._finish(done, shares, started))
+        self._busy_since = (started, count) if self._queue else None
+        if self._executor is None:
+            self._deliver(_outcomes(self._compute, shares), shares, started)
             return
-        try:
-            probabilities = self._forward(features)
-        except Exception as error:
-            _fail(shares, error)
-        else:
-            self._answer(probabilities, shares, started)
-        if self._queue:
-            self._schedule()
+        self._running = count
+        done = self._loop.run_in_executor(self._executor, _outcomes, self._compute, shares)
+        done.add_done_callback(lambda done: self._deliver(done.result(), shares, started))
 
-    def _finish(self, done: asyncio.Future[Array], shares: list[_Share], started: float) -> None:
-        self._running = 0
-        if (error := done.exception()) is not None:
-            _fail(shares, error)
-        else:
-            self._answer(done.result(), shares, started)
-        if self._queue:
-            self._schedule()
-
-    def _take(self) -> tuple[list[Array], list[_Share]]:
+    def _take(self) -> list[_Share]:
         room = self._size
         shares: list[_Share] = []
-        parts: list[Array] = []
         while room and self._queue:
             waiting = self._queue[0]
-            part = waiting.features[waiting.taken : waiting.taken + room]
+            start = waiting.taken
             if waiting.future.done():  # given up, or another part of it failed
-                part = waiting.features[waiting.taken :]
+                taken = len(waiting.rows) - start
             else:
-                room -= len(part)
-                shares.append((waiting, len(part)))
-                parts.append(part)
-            waiting.taken += len(part)
-            self._rows -= len(part)
-            if waiting.taken == len(waiting.features):
+                whole = start == 0 and len(waiting.rows) <= room
+                part = waiting.rows if whole else waiting.rows[start : start + room]
+                taken = len(part)
+                room -= taken
+                shares.append(_Share(waiting, part, start))
+            waiting.taken += taken
+            self._rows -= taken
+            if waiting.taken == len(waiting.rows):
                 self._queue.popleft()
-        return parts, shares
+        return shares
 
-    def _answer(self, probabilities: Array, shares: list[_Share], started: float) -> None:
-        self._observe(len(probabilities), self._clock() - started)
-        finite = bool(np.isfinite(probabilities).all())
-        at = 0
-        for waiting, rows in shares:
-            part = probabilities[at : at + rows]
-            at += rows
+    def _deliver(self, outcomes: list[Array | Exception], shares: list[_Share], started: float) -> None:
+        self._running = 0
+        self._observe(sum(len(share.rows) for share in shares), self._clock() - started)
+        for share, outcome in zip(shares, outcomes, strict=True):
+            waiting = share.waiting
             if waiting.future.done():
                 continue
-            if not finite and not np.isfinite(part).all():
-                waiting.future.set_exception(
-                    NotFiniteError("the model's answer to these inputs is not finite: too extreme")
-                )
-            elif rows == len(waiting.features):
-                waiting.future.set_result(part)
+            if isinstance(outcome, Exception):
+                waiting.future.set_exception(outcome)
+            elif len(outcome) == len(waiting.rows):
+                waiting.future.set_result(outcome)
             else:
-                waiting.parts.append(part)
-                if sum(map(len, waiting.parts)) == len(waiting.features):
+                waiting.parts.append(outcome)
+                if sum(map(len, waiting.parts)) == len(waiting.rows):
                     waiting.future.set_result(np.concatenate(waiting.parts))
+        if self._queue:
+            self._schedule()
 
 
-def _fail(shares: list[_Share], error: BaseException) -> None:
-    for waiting, _ in shares:
-        if not waiting.future.done():
-            waiting.future.set_exception(error)
+def _outcomes(compute: Compute, shares: list[_Share]) -> list[Array | Exception]:
+    """Compute all shares at once; where that fails, each by itself, so that a wrong request fails alone."""
+    try:
+        probabilities = compute(_joined(shares))
+    except Exception:
+        return [_outcome(compute, share) for share in shares]
+    if not np.isfinite(probabilities).all():
+        return [_outcome(compute, share) for share in shares]
+    outcomes: list[Array | Exception] = []
+    at = 0
+    for share in shares:
+        outcomes.append(probabilities[at : at + len(share.rows)])
+        at += len(share.rows)
+    return outcomes
+
+
+def _outcome(compute: Compute, share: _Share) -> Array | Exception:
+    try:
+        probabilities = compute(share.rows)
+    except InputError as error:
+        row = None if error.row is None else error.row + share.start
+        return InputError(error.message, row=row, column=error.column)
+    except Exception as error:
+        return error
+    if np.isfinite(probabilities).all():
+        return probabilities
+    return NotFiniteError("the model's answer to these rows is not finite: their values are too extreme")
+
+
+def _joined(shares: list[_Share]) -> Rows:
+    if len(shares) == 1:
+        return shares[0].rows
+    rows: list[Any] = []
+    for share in shares:
+        rows += share.rows if isinstance(share.rows, list) else share.rows.tolist()
+    return rows

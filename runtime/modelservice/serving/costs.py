@@ -1,14 +1,17 @@
-"""What a forward pass costs here, measured before the first request: it decides how requests are batched."""
+"""What a batch costs here, measured before the first request: it decides how requests are batched."""
 
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 
-from modelservice.serving.model import Array
+from modelservice.serving.model import Array, Rows
 
-Forward = Callable[[Array], Array]
+Compute = Callable[[Rows], Array]
+"""Encodes rows and runs the model: rows to float32 [rows, classes]."""
 Clock = Callable[[], float]
 
 INLINE_HANDOVERS = 20
@@ -28,21 +31,21 @@ class ModelFaultError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Costs:
-    """Measured seconds: ``forward`` by number of rows, ascending and starting at 1; ``handover`` to a thread."""
+    """Measured seconds: ``compute`` by number of rows, ascending and starting at 1; ``handover`` to a thread."""
 
-    forward: tuple[tuple[int, float], ...]
+    compute: tuple[tuple[int, float], ...]
     handover: float
 
     @property
     def batch_size(self) -> int:
         """The smallest batch whose rows are about as cheap as any: on a CPU a larger one can be slower for each."""
-        cheapest = min(seconds / rows for rows, seconds in self.forward)
-        return next(rows for rows, seconds in self.forward if seconds / rows <= cheapest * TOLERANCE)
+        cheapest = min(seconds / rows for rows, seconds in self.compute)
+        return next(rows for rows, seconds in self.compute if seconds / rows <= cheapest * TOLERANCE)
 
     @property
     def batch_seconds(self) -> float:
         """Seconds of a full batch."""
-        return dict(self.forward)[self.batch_size]
+        return dict(self.compute)[self.batch_size]
 
     @property
     def row_seconds(self) -> float:
@@ -56,9 +59,9 @@ class Costs:
 
 
 def measure_costs(
-    forward: Forward,
+    compute: Compute,
     *,
-    example: Array,
+    example: Any,
     classes: int,
     max_size: int,
     handover: Callable[[], object],
@@ -68,8 +71,8 @@ def measure_costs(
     """Warm the model up and measure it, at 1, 2, 4 ... ``max_size`` rows.
 
     Args:
-        forward: [rows, width] to [rows, classes].
-        example: float32 [1, width], a row that the model takes.
+        compute: rows to float32 [rows, classes].
+        example: a row that the model takes.
         classes: number of classes that the signature names.
         max_size: most rows of a batch.
         handover: runs nothing in the executor thread and waits for it.
@@ -79,7 +82,7 @@ def measure_costs(
     Raises:
         ModelFaultError: the answer has another shape than the signature says, or is not finite.
     """
-    answer = forward(example)
+    answer = compute([example])
     if answer.shape != (1, classes):
         raise ModelFaultError(
             f"the model answers its example with shape {answer.shape}; the signature says (1, {classes})"
@@ -89,11 +92,10 @@ def measure_costs(
     started = clock()
     measured: list[tuple[int, float]] = []
     for rows in _sizes(max_size):
-        batch = np.repeat(example, rows, axis=0)
-        measured.append((rows, _median_seconds(forward, batch, clock)))
+        measured.append((rows, _median_seconds(partial(compute, [example] * rows), clock)))
         if clock() - started > budget:
             break
-    return Costs(forward=tuple(measured), handover=_median_seconds(lambda _: handover(), example, clock))
+    return Costs(compute=tuple(measured), handover=_median_seconds(handover, clock))
 
 
 def _sizes(max_size: int) -> list[int]:
@@ -101,11 +103,11 @@ def _sizes(max_size: int) -> list[int]:
     return [*sizes, max_size]
 
 
-def _median_seconds(call: Callable[[Array], object], batch: Array, clock: Clock) -> float:
-    call(batch)
+def _median_seconds(call: Callable[[], object], clock: Clock) -> float:
+    call()
     seconds = []
     for _ in range(REPEATS):
         started = clock()
-        call(batch)
+        call()
         seconds.append(clock() - started)
     return statistics.median(seconds)

@@ -5,7 +5,6 @@ import math
 
 import orjson
 
-from modelservice.data.errors import InputError
 from modelservice.serving.answer import Answer, json_headers
 
 MAX_MESSAGE = 500
@@ -50,18 +49,6 @@ class ShuttingDownError(RequestError):
 
 class NotFiniteError(RequestError):
     """The model's answer to these inputs is no finite number."""
-
-
-def place_error(error: InputError, template: str) -> RequestError:
-    """An encoder's error at its place in the protocol.
-
-    Args:
-        error: names a row, a column, both or neither.
-        template: such as ``instances{row}{column}``; a row comes with its brackets, a column with its dot.
-    """
-    row = "" if error.row is None else f"[{error.row}]"
-    column = "" if error.column is None else f".{error.column}"
-    return RequestError(f"{template.format(row=row, column=column)}: {error.message}")
 
 
 def to_answer(error: Exception) -> Answer:

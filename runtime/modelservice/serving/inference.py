@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from modelservice.data.errors import InputError
 from modelservice.serving.answer import INFERENCE_HEADER_LENGTH, Answer
 from modelservice.serving.batcher import Batcher
 from modelservice.serving.body import ClientDisconnectedError, Receive, check_length, decode_body, read_body
 from modelservice.serving.call import Call
 from modelservice.serving.errors import to_answer
-from modelservice.serving.model import ServedModel, version_of
+from modelservice.serving.model import Array, ServedModel, version_of
 from modelservice.serving.protocol_v1 import ProtocolV1
 from modelservice.serving.protocol_v2 import ProtocolV2
 
@@ -57,7 +58,7 @@ class Inference:
             if len(body) > LARGE_BODY or encoding is not None:
                 return await self._answer_large(parse, body, encoding, header_length)
             call = parse(body, header_length)
-            return call.render(await self._batcher.submit(call.features))
+            return call.render(await self._probabilities(call))
         except ClientDisconnectedError:
             return None
         except Exception as error:
@@ -70,4 +71,10 @@ class Inference:
             return parse(decode_body(body, encoding or b""), header_length)
 
         call = await asyncio.to_thread(decode)
-        return await asyncio.to_thread(call.render, await self._batcher.submit(call.features))
+        return await asyncio.to_thread(call.render, await self._probabilities(call))
+
+    async def _probabilities(self, call: Call) -> Array:
+        try:
+            return await self._batcher.submit(call.rows)
+        except InputError as error:
+            raise call.place(error) from None

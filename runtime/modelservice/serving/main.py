@@ -1,6 +1,7 @@
 """The server process: verify, load, warm up, answer, leave in order."""
 
 import asyncio
+import gc
 import logging
 import os
 import socket
@@ -20,7 +21,7 @@ from modelservice.contract.serving import Batching
 from modelservice.predictor import Predictor
 from modelservice.serving.application import build_application
 from modelservice.serving.batcher import Batcher
-from modelservice.serving.costs import Costs, ModelFaultError, measure_costs
+from modelservice.serving.costs import Compute, Costs, ModelFaultError, measure_costs
 from modelservice.serving.front import Front
 from modelservice.serving.inference import Inference
 from modelservice.serving.lifecycle import GRACE_SECONDS, DrainingServer, Lifecycle
@@ -91,6 +92,11 @@ def set_threads(environment: MutableMapping[str, str]) -> None:
         torch.set_num_threads(int(limit))
 
 
+def compute_of(model: ServedModel) -> Compute:
+    """Rows to probabilities."""
+    return lambda rows: model.probabilities(model.encode_rows(rows))
+
+
 def warm_up(model: ServedModel, *, batching: Batching, executor: ThreadPoolExecutor) -> Costs:
     """Run the model on its own example and measure it.
 
@@ -98,8 +104,8 @@ def warm_up(model: ServedModel, *, batching: Batching, executor: ThreadPoolExecu
         ModelFaultError: the model does not answer as its signature says.
     """
     return measure_costs(
-        model.probabilities,
-        example=model.encode_rows([example_row(model.signature)]),
+        compute_of(model),
+        example=example_row(model.signature),
         classes=len(model.signature.labels),
         max_size=batching.max_size,
         handover=lambda: executor.submit(int).result(),
@@ -120,7 +126,7 @@ def build_front(
     """Put the parts together; must run on the event loop that will serve."""
     metrics = Metrics()
     batcher = Batcher(
-        forward=model.probabilities,
+        compute=compute_of(model),
         costs=costs,
         batching=batching,
         executor=executor,
@@ -166,6 +172,9 @@ def run(
 
     async def main() -> None:
         front = build_front(model, name=name, costs=costs, batching=batching, executor=executor, lifecycle=lifecycle)
+        # What is there now stays: without this, each full collection walks all of torch, 130 ms at the 99th percentile.
+        gc.collect()
+        gc.freeze()
         server = DrainingServer(server_config(front), lifecycle=lifecycle)
         await server.serve(sockets=[listener])
 

@@ -31,10 +31,12 @@ class Metrics:
             registry=self.registry,
         )
         self._batch_rows = Histogram(
-            "modelservice_batch_rows", "Rows of a forward pass.", buckets=BATCH_BUCKETS, registry=self.registry
+            "modelservice_batch_rows", "Rows of a batch.", buckets=BATCH_BUCKETS, registry=self.registry
         )
-        self._forward_seconds = Counter(
-            "modelservice_forward_seconds", "Seconds spent in forward passes.", registry=self.registry
+        self._batch_seconds = Counter(
+            "modelservice_batch_seconds",
+            "Seconds spent on encoding rows and running the model.",
+            registry=self.registry,
         )
         self._queued_rows = Gauge("modelservice_queued_rows", "Rows that wait for a batch.", registry=self.registry)
         self._ready = Gauge("modelservice_ready", "1 while the server asks for requests.", registry=self.registry)
@@ -58,9 +60,9 @@ class Metrics:
         recorder(seconds)
 
     def record_batch(self, rows: int, seconds: float) -> None:
-        """Count a forward pass."""
+        """Count a batch."""
         self._batch_rows.observe(rows)
-        self._forward_seconds.inc(seconds)
+        self._batch_seconds.inc(seconds)
 
     def render(self) -> Answer:
         """The page that Prometheus reads."""

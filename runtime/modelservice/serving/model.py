@@ -1,6 +1,5 @@
 """What the server needs of a model; ``modelservice.predictor.Predictor`` has it."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,6 +8,8 @@ from numpy.typing import NDArray
 from modelservice.contract.manifest import ColumnKind, Signature
 
 Array = NDArray[np.float32]
+Rows = list[Any] | NDArray[Any]
+"""Rows of a request before encoding: arrays in the order of the columns or objects by column name, or one matrix."""
 
 VERSION_LENGTH = 12
 
@@ -24,11 +25,8 @@ class ServedModel(Protocol):
     def signature(self) -> Signature:
         """Input columns in order, and class labels in order."""
 
-    def encode_rows(self, rows: Sequence[Any] | NDArray[Any]) -> Array:
+    def encode_rows(self, rows: Rows) -> Array:
         """Rows as arrays, or as objects by column name, to float32 [rows, width]."""
-
-    def encode_columns(self, columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> Array:
-        """Values by column name to float32 [rows, width]."""
 
     def probabilities(self, features: Array) -> Array:
         """Encoded rows [rows, width] to class probabilities, float32 [rows, classes]."""

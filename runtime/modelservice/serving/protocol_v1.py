@@ -9,19 +9,19 @@ from typing import Any
 
 from modelservice.data.errors import InputError
 from modelservice.serving.answer import Answer, json_answer
-from modelservice.serving.call import Call, check_rows
-from modelservice.serving.errors import RequestError, place_error
+from modelservice.serving.call import Call, check_rows, listed, rows_of
+from modelservice.serving.errors import RequestError
 from modelservice.serving.model import Array, ServedModel
 from modelservice.serving.parsing import describe, parse_object
 
 _EXPECTED = 'expected {"instances": [row, ...]} or {"inputs": {column: [value, ...]}}'
+_ROW_TYPES = {list, dict}
 
 
 class ProtocolV1:
     """Parses ``:predict`` bodies for one model."""
 
     def __init__(self, *, model: ServedModel) -> None:
-        self._model = model
         self._labels = model.signature.labels
         self._columns = tuple(column.name for column in model.signature.inputs)
 
@@ -29,7 +29,7 @@ class ProtocolV1:
         """Parse a body.
 
         Raises:
-            RequestError: with the place, such as ``instances[3].petal_length: 'x' is not a number``.
+            RequestError: with the place, such as ``instances[3]: the text 'x' is not a row``.
         """
         document = parse_object(body)
         if "instances" in document:
@@ -44,13 +44,11 @@ class ProtocolV1:
         if not isinstance(instances, list):
             raise RequestError(f"instances: must be an array of rows, not {describe(instances)}")
         check_rows(len(instances), "instances")
-        for index, row in enumerate(instances):
-            if type(row) is not list and type(row) is not dict:
-                raise RequestError(f"instances[{index}]: {describe(row)} is not a row; {self._expected_row()}")
-        try:
-            return Call(self._model.encode_rows(instances), self._render_rows)
-        except InputError as error:
-            raise place_error(error, "instances{row}{column}") from None
+        if not _ROW_TYPES.issuperset(map(type, instances)):
+            index, row = next((index, row) for index, row in enumerate(instances) if type(row) not in _ROW_TYPES)
+            expected = f"an array or an object of {listed(self._columns)}"
+            raise RequestError(f"instances[{index}]: {describe(row)} is not a row; expected {expected}")
+        return Call(instances, _place_row, self._render_rows)
 
     def _by_column(self, inputs: Any) -> Call:
         if not isinstance(inputs, dict):
@@ -58,15 +56,7 @@ class ProtocolV1:
         for name, values in inputs.items():
             if not isinstance(values, list):
                 raise RequestError(f"inputs.{name}: must be an array of values, not {describe(values)}")
-            check_rows(len(values), f"inputs.{name}")
-        try:
-            return Call(self._model.encode_columns(inputs), self._render_columns)
-        except InputError as error:
-            raise place_error(error, "inputs{column}{row}") from None
-
-    def _expected_row(self) -> str:
-        shown = ", ".join(self._columns[:8]) + (", ..." if len(self._columns) > 8 else "")  # noqa: PLR2004
-        return f"expected an array or an object of {shown}"
+        return Call(rows_of(inputs, self._columns, "inputs"), _place_column, self._render_columns)
 
     def _render_rows(self, probabilities: Array) -> Answer:
         labels = self._labels
@@ -80,3 +70,15 @@ class ProtocolV1:
         by_label = {label: probabilities[:, index].copy() for index, label in enumerate(self._labels)}
         labels = [self._labels[best] for best in probabilities.argmax(axis=1).tolist()]
         return json_answer({"outputs": {"label": labels, "probabilities": by_label}})
+
+
+def _place_row(error: InputError) -> RequestError:
+    row = "" if error.row is None else f"[{error.row}]"
+    column = "" if error.column is None else f".{error.column}"
+    return RequestError(f"instances{row}{column}: {error.message}")
+
+
+def _place_column(error: InputError) -> RequestError:
+    column = "" if error.column is None else f".{error.column}"
+    row = "" if error.row is None else f"[{error.row}]"
+    return RequestError(f"inputs{column}{row}: {error.message}")

@@ -8,20 +8,19 @@ Outputs are ``label`` (BYTES [rows]) and ``probabilities`` (FP32 [rows, classes]
 from functools import partial
 from typing import Any, Final
 
-import numpy as np
-
 from modelservice.contract.manifest import ColumnKind
 from modelservice.data.errors import InputError
 from modelservice.serving.answer import Answer, binary_answer, json_answer
-from modelservice.serving.call import Call, check_rows
+from modelservice.serving.call import Call, check_rows, listed, rows_of
 from modelservice.serving.errors import RequestError
-from modelservice.serving.model import Array, ServedModel, is_numeric, version_of
+from modelservice.serving.model import Array, Rows, ServedModel, is_numeric, version_of
 from modelservice.serving.parsing import describe, parse_object
-from modelservice.serving.tensors import BYTES, NUMERIC, Tensor, Values, from_binary, from_json, texts_to_binary
+from modelservice.serving.tensors import BYTES, NUMERIC, Tensor, TensorError, from_binary, from_json, texts_to_binary
 
 MATRIX_NAME: Final = "features"
 OUTPUTS: Final = ("label", "probabilities")
 _MATRIX_RANK = 2
+_MAX_SIZE = 2**31
 
 Outputs = tuple[tuple[str, bool], ...]
 """Names of the wanted outputs, in order, and whether each is wanted in binary form."""
@@ -31,12 +30,12 @@ class ProtocolV2:
     """Parses ``infer`` bodies for one model."""
 
     def __init__(self, *, model: ServedModel, name: str) -> None:
-        self._model = model
         self._name = name
+        self._version = version_of(model)
         self._labels = model.signature.labels
         self._kinds = {column.name: column.kind for column in model.signature.inputs}
+        self._names = tuple(self._kinds)
         self._numeric = is_numeric(model.signature)
-        self._version = version_of(model)
 
     def parse(self, body: bytes, header_length: bytes | None = None) -> Call:
         """Parse a body, of which the first ``header_length`` bytes (default all) are JSON, the rest binary tensors.
@@ -49,19 +48,21 @@ class ProtocolV2:
         request_id = _request_id(document)
         outputs = _requested_outputs(document)
         tensors = _tensors(document.get("inputs"), binary)
-        features = self._encode(tensors)
-        return Call(features, partial(self._render, request_id=request_id, outputs=outputs))
+        render = partial(self._render, request_id=request_id, outputs=outputs)
+        lone = tensors[0] if len(tensors) == 1 else None
+        if lone is not None and self._numeric and (len(lone.shape) == _MATRIX_RANK or lone.name not in self._kinds):
+            return Call(self._matrix(lone), partial(_place_in_matrix, lone.name), render)
+        return Call(self._columns(tensors), partial(_place_in_columns, tensors), render)
 
     def metadata(self) -> dict[str, Any]:
         """The model's metadata: name, versions, platform, inputs and outputs."""
-        columns = [column.name for column in self._model.signature.inputs]
         inputs: list[dict[str, Any]] = [
             {"name": name, "datatype": "FP64" if kind is ColumnKind.NUMERIC else BYTES, "shape": [-1]}
             for name, kind in self._kinds.items()
         ]
         if self._numeric:
-            matrix = {"name": MATRIX_NAME, "datatype": "FP32", "shape": [-1, len(columns)]}
-            inputs = [{**matrix, "parameters": {"columns": columns}}]
+            matrix = {"name": MATRIX_NAME, "datatype": "FP32", "shape": [-1, len(self._names)]}
+            inputs = [{**matrix, "parameters": {"columns": list(self._names)}}]
         return {
             "name": self._name,
             "versions": [self._version],
@@ -78,50 +79,42 @@ class ProtocolV2:
             ],
         }
 
-    def _encode(self, tensors: list[Tensor]) -> Array:
-        lone = tensors[0] if len(tensors) == 1 else None
-        if lone is not None and self._numeric and (len(lone.shape) == _MATRIX_RANK or lone.name not in self._kinds):
-            return self._encode_matrix(lone)
-        columns: dict[str, Values] = {}
-        for index, tensor in enumerate(tensors):
-            place = _place(index, tensor.name)
-            if tensor.name in columns:
-                raise RequestError(f"{place}: is given twice")
-            self._check_column(place, tensor)
-            columns[tensor.name] = tensor.values
-        try:
-            return self._model.encode_columns(columns)
-        except InputError as error:
-            raise _place_column(error, tensors) from None
-
-    def _encode_matrix(self, tensor: Tensor) -> Array:
-        place = _place(0, tensor.name)
-        width = len(self._kinds)
-        if tensor.datatype not in NUMERIC:
-            raise RequestError(f"{place}.datatype: {tensor.datatype}; all columns are numeric: expected such as FP32")
+    def _matrix(self, tensor: Tensor) -> Rows:
+        width = len(self._names)
+        if tensor.datatype == BYTES:
+            place = _place(0, tensor.name)
+            raise RequestError(f"{place}.datatype: BYTES; all columns are numeric: expected a number type such as FP32")
         if len(tensor.shape) != _MATRIX_RANK or tensor.shape[1] != width:
-            columns = ", ".join(list(self._kinds)[:16])
-            raise RequestError(f"{place}.shape: {list(tensor.shape)}; expected [rows, {width}] for {columns}")
-        check_rows(tensor.shape[0], place)
-        try:
-            return self._model.encode_rows(np.asarray(tensor.values).reshape(tensor.shape))
-        except InputError as error:
-            where = "" if error.row is None else f", row {error.row}"
-            where += "" if error.column is None else f", column {error.column}"
-            raise RequestError(f"{place}{where}: {error.message}") from None
+            shape, expected = list(tensor.shape), f"[rows, {width}] for {listed(self._names)}"
+            raise RequestError(f"{_place(0, tensor.name)}.shape: {shape}; expected {expected}")
+        check_rows(tensor.shape[0], "inputs[0]")
+        values = tensor.values
+        if isinstance(values, list):
+            return [values[start : start + width] for start in range(0, len(values), width)]
+        return values.reshape(tensor.shape)
 
-    def _check_column(self, place: str, tensor: Tensor) -> None:
+    def _columns(self, tensors: list[Tensor]) -> Rows:
+        columns: dict[str, list[Any]] = {}
+        for index, tensor in enumerate(tensors):
+            if tensor.name in columns:
+                raise RequestError(f"{_place(index, tensor.name)}: is given twice")
+            self._check_column(index, tensor)
+            columns[tensor.name] = tensor.values if isinstance(tensor.values, list) else tensor.values.tolist()
+        return rows_of(columns, self._names, "inputs")
+
+    def _check_column(self, index: int, tensor: Tensor) -> None:
         kind = self._kinds.get(tensor.name)
         if kind is None:
-            known = ", ".join(list(self._kinds)[:16])
-            matrix = f", or one matrix [rows, {len(self._kinds)}]" if self._numeric else ""
-            raise RequestError(f"{place}: no column of this model, which has {known}; expected one tensor each{matrix}")
+            matrix = f", or one matrix [rows, {len(self._names)}]" if self._numeric else ""
+            expected = f"one tensor for each of {listed(self._names)}{matrix}"
+            raise RequestError(f"{_place(index, tensor.name)}: is no column of this model; expected {expected}")
         if (tensor.datatype == BYTES) != (kind is ColumnKind.CATEGORICAL):
             expected = "a number type such as FP64" if kind is ColumnKind.NUMERIC else BYTES
+            place = _place(index, tensor.name)
             raise RequestError(f"{place}.datatype: {tensor.datatype}; the column is {kind}: expected {expected}")
         if len(tensor.shape) != 1 and tensor.shape[1:] != (1,):
-            raise RequestError(f"{place}.shape: {list(tensor.shape)}; expected [rows] or [rows, 1]")
-        check_rows(tensor.shape[0], place)
+            shape = list(tensor.shape)
+            raise RequestError(f"{_place(index, tensor.name)}.shape: {shape}; expected [rows] or [rows, 1]")
 
     def _render(self, probabilities: Array, *, request_id: str | None, outputs: Outputs) -> Answer:
         described: list[dict[str, Any]] = []
@@ -210,30 +203,41 @@ def _tensor(index: int, tensor: Any, binary: memoryview) -> tuple[Tensor, memory
     name = tensor.get("name")
     if not isinstance(name, str):
         raise RequestError(f"inputs[{index}].name: must be a text, not {describe(name)}")
-    place = _place(index, name)
     datatype = tensor.get("datatype")
     if not isinstance(datatype, str) or (datatype not in NUMERIC and datatype != BYTES):
-        raise RequestError(f"{place}.datatype: {describe(datatype)}; expected one of {', '.join(NUMERIC)}, {BYTES}")
-    shape = _shape(place, tensor.get("shape"))
-    parameters = _parameters(tensor, f"{place}.parameters")
-    if "shared_memory_region" in parameters:
-        raise RequestError(f"{place}.parameters.shared_memory_region: shared memory is not supported; send the data")
-    size = parameters.get("binary_data_size")
-    if size is None:
-        return Tensor(name, datatype, shape, from_json(place, datatype, shape, tensor.get("data"))), binary
-    if "data" in tensor:
-        raise RequestError(f"{place}: has both data and binary_data_size; expected one of them")
+        expected = f"one of {', '.join(NUMERIC)}, {BYTES}"
+        raise RequestError(f"{_place(index, name)}.datatype: {describe(datatype)}; expected {expected}")
+    shape = _shape(index, name, tensor.get("shape"))
+    size = None
+    if "parameters" in tensor:
+        parameters = _parameters(tensor, f"{_place(index, name)}.parameters")
+        if "shared_memory_region" in parameters:
+            raise RequestError(f"{_place(index, name)}: shared memory is not supported; send the data")
+        size = parameters.get("binary_data_size")
+    try:
+        if size is None:
+            return Tensor(name, datatype, shape, from_json(datatype, shape, tensor.get("data"))), binary
+        data, rest = _cut(binary, size, alone="data" not in tensor)
+        return Tensor(name, datatype, shape, from_binary(datatype, shape, data)), rest
+    except TensorError as error:
+        raise RequestError(f"{_place(index, name)}{error.place}: {error.message}") from None
+
+
+def _cut(binary: memoryview, size: Any, *, alone: bool) -> tuple[memoryview, memoryview]:
+    if not alone:
+        raise TensorError("", "has both data and binary_data_size; expected one of them")
     if type(size) is not int or not 0 <= size <= len(binary):
-        raise RequestError(f"{place}.parameters.binary_data_size: expected a size within the {len(binary)} bytes left")
-    return Tensor(name, datatype, shape, from_binary(place, datatype, shape, binary[:size])), binary[size:]
+        raise TensorError(".parameters.binary_data_size", f"expected a size within the {len(binary)} bytes left")
+    return binary[:size], binary[size:]
 
 
-def _shape(place: str, shape: Any) -> tuple[int, ...]:
-    valid = isinstance(shape, list) and 1 <= len(shape) <= _MATRIX_RANK
-    if not valid or any(type(size) is not int or not 0 <= size < 2**31 for size in shape):
-        shown = shape if valid else describe(shape)
-        raise RequestError(f"{place}.shape: {str(shown)[:64]}; expected [rows] or [rows, columns]")
-    return tuple(shape)
+def _shape(index: int, name: str, shape: Any) -> tuple[int, ...]:
+    if isinstance(shape, list) and 1 <= len(shape) <= _MATRIX_RANK:
+        first, last = shape[0], shape[-1]
+        if type(first) is type(last) is int and 0 <= first < _MAX_SIZE and 0 <= last < _MAX_SIZE:
+            return tuple(shape)
+    shown = str(shape)[:64] if isinstance(shape, list) else describe(shape)
+    raise RequestError(f"{_place(index, name)}.shape: {shown}; expected [rows] or [rows, columns]")
 
 
 def _parameters(document: dict[str, Any], place: str) -> dict[str, Any]:
@@ -249,9 +253,15 @@ def _place(index: int, name: str) -> str:
     return f"inputs[{index}] ({name[:64]})"
 
 
-def _place_column(error: InputError, tensors: list[Tensor]) -> RequestError:
-    index = next((index for index, tensor in enumerate(tensors) if tensor.name == error.column), None)
-    if index is None:
-        return RequestError(f"inputs: {error.column or 'a column'} {error.message}")
+def _place_in_matrix(name: str, error: InputError) -> RequestError:
+    row = "" if error.row is None else f", row {error.row}"
+    column = "" if error.column is None else f", column {error.column}"
+    return RequestError(f"{_place(0, name)}{row}{column}: {error.message}")
+
+
+def _place_in_columns(tensors: list[Tensor], error: InputError) -> RequestError:
     row = "" if error.row is None else f".data[{error.row}]"
-    return RequestError(f"{_place(index, tensors[index].name)}{row}: {error.message}")
+    for index, tensor in enumerate(tensors):
+        if tensor.name == error.column:
+            return RequestError(f"{_place(index, tensor.name)}{row}: {error.message}")
+    return RequestError(f"inputs{row}: {error.message}")

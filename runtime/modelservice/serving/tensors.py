@@ -1,6 +1,6 @@
 """Tensors of the Open Inference Protocol: datatypes, JSON data and the binary tensor extension."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import chain
 from math import prod
 from typing import Any, Final, NamedTuple
@@ -8,7 +8,6 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from modelservice.serving.errors import RequestError
 from modelservice.serving.parsing import describe
 
 NUMERIC: Final[dict[str, np.dtype[Any]]] = {
@@ -29,11 +28,20 @@ _LENGTH_PREFIX = 4  # each element of a BYTES tensor starts with its length, lit
 _NUMBERS = {int, float, type(None)}
 _TEXTS = {str, type(None)}
 
-Values = Sequence[Any] | NDArray[Any]
+Values = list[Any] | NDArray[Any]
+
+
+class TensorError(ValueError):
+    """A tensor that does not hold what it declares; ``place`` is relative to it, such as ``.data[3]``."""
+
+    def __init__(self, place: str, message: str) -> None:
+        super().__init__(f"{place}: {message}")
+        self.place = place
+        self.message = message
 
 
 class Tensor(NamedTuple):
-    """An input tensor: flat values, numbers as an array and texts as a list; None and NaN are missing values."""
+    """An input tensor: flat values, a list from JSON, an array from binary numbers; None and NaN are missing values."""
 
     name: str
     datatype: str
@@ -41,43 +49,36 @@ class Tensor(NamedTuple):
     values: Values
 
 
-def from_json(place: str, datatype: str, shape: tuple[int, ...], data: Any) -> Values:
+def from_json(datatype: str, shape: tuple[int, ...], data: Any) -> list[Any]:
     """Values of a tensor's ``data``, flat or nested in the order of rows.
 
     Raises:
-        RequestError: names the first element that is wrong.
+        TensorError: names the first element that is wrong.
     """
     if not isinstance(data, list):
-        raise RequestError(f"{place}.data: must be an array, not {describe(data)}")
-    flat = list(chain.from_iterable(_nested(place, shape, data))) if data and type(data[0]) is list else data
-    count = prod(shape)
-    if len(flat) != count:
-        raise RequestError(f"{place}.data: has {len(flat)} values, but shape {list(shape)} needs {count}")
+        raise TensorError(".data", f"must be an array, not {describe(data)}")
+    flat = list(chain.from_iterable(_nested(shape, data))) if data and type(data[0]) is list else data
+    if len(flat) != prod(shape):
+        raise TensorError(".data", f"has {len(flat)} values, but shape {list(shape)} needs {prod(shape)}")
     allowed, expected = (_TEXTS, "a text") if datatype == BYTES else (_NUMBERS, "a number")
     if not allowed.issuperset(map(type, flat)):
         index, value = next((index, value) for index, value in enumerate(flat) if type(value) not in allowed)
-        raise RequestError(f"{place}.data[{index}]: {describe(value)} is not {expected}, as datatype {datatype} wants")
-    if datatype == BYTES:
-        return flat
-    try:
-        return np.array(flat, dtype=np.float64)
-    except OverflowError:
-        raise RequestError(f"{place}.data: holds a whole number too large for any datatype") from None
+        raise TensorError(f".data[{index}]", f"{describe(value)} is not {expected}, as datatype {datatype} wants")
+    return flat
 
 
-def from_binary(place: str, datatype: str, shape: tuple[int, ...], data: memoryview) -> Values:
+def from_binary(datatype: str, shape: tuple[int, ...], data: memoryview) -> Values:
     """Values of a binary tensor: little-endian numbers, or texts that each start with their length.
 
     Raises:
-        RequestError: the size does not fit the shape, or a text is no UTF-8.
+        TensorError: the size does not fit the shape, or a text is no UTF-8.
     """
-    count = prod(shape)
     if datatype == BYTES:
-        return _texts(place, count, data)
+        return _texts(prod(shape), data)
     dtype = NUMERIC[datatype]
-    if len(data) != count * dtype.itemsize:
-        needed = count * dtype.itemsize
-        raise RequestError(f"{place}: has {len(data)} bytes, but {datatype} of shape {list(shape)} needs {needed}")
+    if len(data) != prod(shape) * dtype.itemsize:
+        needed = prod(shape) * dtype.itemsize
+        raise TensorError("", f"has {len(data)} bytes, but {datatype} of shape {list(shape)} needs {needed}")
     return np.frombuffer(data, dtype=dtype)
 
 
@@ -87,29 +88,29 @@ def texts_to_binary(texts: Iterable[str]) -> bytes:
     return b"".join(chain.from_iterable((len(text).to_bytes(_LENGTH_PREFIX, "little"), text) for text in encoded))
 
 
-def _nested(place: str, shape: tuple[int, ...], data: list[Any]) -> Iterable[list[Any]]:
+def _nested(shape: tuple[int, ...], data: list[Any]) -> Iterable[list[Any]]:
     width = shape[-1] if len(shape) > 1 else 1
     for index, row in enumerate(data):
         if type(row) is not list or len(row) != width:
-            raise RequestError(f"{place}.data[{index}]: {describe(row)}, but shape {list(shape)} needs {width} values")
+            raise TensorError(f".data[{index}]", f"{describe(row)}, but shape {list(shape)} needs {width} values")
         yield row
 
 
-def _texts(place: str, count: int, data: memoryview) -> list[str]:
+def _texts(count: int, data: memoryview) -> list[str]:
     # Each text takes at least its length prefix, so a shape cannot ask for more texts than there are bytes.
     if count * _LENGTH_PREFIX > len(data):
-        raise RequestError(f"{place}: has {len(data)} bytes, too few for {count} texts")
+        raise TensorError("", f"has {len(data)} bytes, too few for {count} texts")
     texts = []
     at = 0
     for index in range(count):
         start = at + _LENGTH_PREFIX
         at = start + int.from_bytes(data[start - _LENGTH_PREFIX : start], "little")
-        if start > len(data) or at > len(data):
-            raise RequestError(f"{place}: text {index} reaches beyond the tensor's {len(data)} bytes")
+        if at > len(data):
+            raise TensorError("", f"text {index} reaches beyond the tensor's {len(data)} bytes")
         try:
             texts.append(str(data[start:at], "utf-8"))
         except UnicodeDecodeError:
-            raise RequestError(f"{place}: text {index} is not UTF-8") from None
+            raise TensorError("", f"text {index} is not UTF-8") from None
     if at != len(data):
-        raise RequestError(f"{place}: has {len(data) - at} bytes after its {count} texts")
+        raise TensorError("", f"has {len(data) - at} bytes after its {count} texts")
     return texts

@@ -1,12 +1,10 @@
 """A model without torch: the real encoder and a fixed linear layer, and a client that speaks ASGI to the front."""
 
-from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import numpy as np
-from numpy.typing import NDArray
 
 from modelservice.contract.manifest import ColumnKind, InputColumn, Signature
 from modelservice.contract.serving import Batching
@@ -16,13 +14,13 @@ from modelservice.serving.costs import Costs
 from modelservice.serving.front import Front
 from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.main import build_front
-from modelservice.serving.model import Array
+from modelservice.serving.model import Array, Rows
 
 DIGEST = "sha256:" + "ab" * 32
 VERSION = "ab" * 6
 LABELS = ("setosa", "versicolor", "virginica")
 NUMERIC_COLUMNS = ("sepal_length", "petal_length")
-CHEAP = Costs(forward=((1, 1e-5), (64, 5e-5)), handover=1e-4)
+CHEAP = Costs(compute=((1, 1e-5), (64, 5e-5)), handover=1e-4)
 
 
 class FakeModel:
@@ -34,11 +32,8 @@ class FakeModel:
         self._encoder = Encoder(Preprocessing(columns=tuple(_preprocessing(column) for column in columns)))
         self.batches: list[int] = []
 
-    def encode_rows(self, rows: Sequence[Any] | NDArray[Any]) -> Array:
+    def encode_rows(self, rows: Rows) -> Array:
         return self._encoder.encode_rows(rows)
-
-    def encode_columns(self, columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> Array:
-        return self._encoder.encode_columns(columns)
 
     def probabilities(self, features: Array) -> Array:
         self.batches.append(len(features))

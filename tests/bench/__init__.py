@@ -1,0 +1,1 @@
+"""Benches: figures as ratios to a limit measured in the same run, printed and recorded, never asserted by time."""

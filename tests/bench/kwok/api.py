@@ -1,0 +1,60 @@
+"""What the bench itself says to the apiserver: a few requests on one connection."""
+
+import http.client
+import json
+import ssl
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+Object = dict[str, Any]
+
+
+class ApiError(Exception):
+    """The apiserver refused a request; the text is its answer."""
+
+
+class Api:
+    """One user of an apiserver on the loopback."""
+
+    def __init__(self, *, port: int, token: str, authority: Path) -> None:
+        self._connection = http.client.HTTPSConnection(
+            "127.0.0.1", port, timeout=30, context=ssl.create_default_context(cafile=str(authority))
+        )
+        self._token = token
+
+    def get(self, path: str) -> Object:
+        """The JSON of a GET."""
+        return self._request("GET", path)
+
+    def apply(self, collection: str, obj: Object) -> Object:
+        """Server-side apply; ``collection`` is the URL path of the object's siblings."""
+        query = urlencode({"fieldManager": "bench", "force": "true"})
+        path = f"{collection}/{obj['metadata']['name']}?{query}"
+        return self._request("PATCH", path, body=obj, content_type="application/apply-patch+yaml")
+
+    def merge(self, path: str, change: Object) -> Object:
+        """Change some fields, as ``kubectl patch --type=merge`` does."""
+        return self._request("PATCH", path, body=change, content_type="application/merge-patch+json")
+
+    def is_ready(self) -> bool:
+        """Whether the apiserver serves."""
+        try:
+            self._send("GET", "/readyz", None, {})
+        except (OSError, http.client.HTTPException, ApiError):
+            self._connection.close()
+            return False
+        return True
+
+    def _request(self, method: str, path: str, *, body: Object | None = None, content_type: str = "") -> Object:
+        headers = {"Content-Type": content_type} if body is not None else {}
+        answer: Object = json.loads(self._send(method, path, json.dumps(body) if body is not None else None, headers))
+        return answer
+
+    def _send(self, method: str, path: str, body: str | None, headers: dict[str, str]) -> bytes:
+        self._connection.request(method, path, body=body, headers={"Authorization": f"Bearer {self._token}", **headers})
+        response = self._connection.getresponse()
+        payload = response.read()
+        if response.status >= http.HTTPStatus.MULTIPLE_CHOICES:
+            raise ApiError(f"{method} {path}: {response.status} {payload.decode(errors='replace')[:1000]}")
+        return payload

@@ -1,0 +1,84 @@
+"""Processes that live as long as a ``with`` block, and what Linux says about one."""
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+POLL_SECONDS = 0.05
+_STOP_SECONDS = 10
+_TAIL_LINES = 20
+
+
+class BenchError(Exception):
+    """A process ended or did not do in time what was waited for; the text holds the end of its log."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Process:
+    """A running process and its log."""
+
+    name: str
+    child: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.child.pid
+
+    def cpu_seconds(self) -> float:
+        """CPU time, user and system, since its start; the kernel counts in steps of 10 ms."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def resident_kibibytes(self) -> int:
+        """Resident memory."""
+        status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
+        return int(status.split("VmRSS:")[1].split()[0])
+
+    def wait_until(self, condition: Callable[[], bool], *, what: str, seconds: float) -> None:
+        """Wait until a condition holds that this process is to bring about.
+
+        Raises:
+            BenchError: the process ended, or the time is over.
+        """
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if self.child.poll() is not None:
+                raise BenchError(f"{self.name} ended with {self.child.returncode}:\n{self._tail()}")
+            if time.monotonic() > deadline:
+                raise BenchError(f"{what}: not within {seconds:.0f} s; the end of {self.name}'s log:\n{self._tail()}")
+            time.sleep(POLL_SECONDS)
+
+    def _tail(self) -> str:
+        return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL_LINES:])
+
+
+@contextmanager
+def running(
+    name: str, argv: Sequence[str | Path], *, folder: Path, env: Mapping[str, str] | None = None
+) -> Iterator[Process]:
+    """Run a process with its log in the folder; it is gone afterwards."""
+    log = folder / f"{name}.log"
+    with log.open("wb") as output:
+        child = subprocess.Popen(
+            [str(part) for part in argv],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env={**os.environ, **(env or {})},
+        )
+    try:
+        yield Process(name=name, child=child, log=log)
+    finally:
+        child.terminate()
+        try:
+            child.wait(timeout=_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()

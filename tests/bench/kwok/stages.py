@@ -1,0 +1,144 @@
+"""What kwok makes of nodes and pods: the life that a kubelet and the runtime would give them, without either."""
+
+from typing import Any
+
+from modelservice.contract.manifest import ColumnKind, DataSummary, InputColumn, Signature
+from modelservice.contract.report import Metrics, Report, Success
+from modelservice_operator.constants import (
+    LABEL_REVISION,
+    LABEL_STAGE,
+    SERVING_CONTAINER,
+    STAGE_SERVE,
+    STAGE_TRAIN,
+    TRAINING_CONTAINER,
+)
+
+Object = dict[str, Any]
+
+_KEY = f"{{{{ index .metadata.labels `{LABEL_REVISION}` }}}}"
+_DIGEST = f"sha256:{'0' * 64}"
+
+_NODE = """
+conditions:
+{{ range NodeConditions }}
+- type: {{ .type | Quote }}
+  status: {{ .status | Quote }}
+  reason: {{ .reason | Quote }}
+  message: {{ .message | Quote }}
+  lastHeartbeatTime: {{ Now | Quote }}
+  lastTransitionTime: {{ Now | Quote }}
+{{ end }}
+allocatable: {cpu: "64", memory: 256Gi, pods: "110"}
+capacity: {cpu: "64", memory: 256Gi, pods: "110"}
+phase: Running
+"""
+_STARTED = """
+phase: Running
+startTime: {{ Now | Quote }}
+conditions:
+- {type: Initialized, status: "True", lastTransitionTime: {{ Now | Quote }}}
+- {type: ContainersReady, status: "READY", lastTransitionTime: {{ Now | Quote }}}
+- {type: Ready, status: "READY", lastTransitionTime: {{ Now | Quote }}}
+containerStatuses:
+- name: CONTAINER
+  image: simulated
+  imageID: simulated
+  ready: IS_READY
+  started: true
+  restartCount: 0
+  state: {running: {startedAt: {{ Now | Quote }}}}
+"""
+_ADDRESS = """
+{{ with PodIPsWith .spec.nodeName false .metadata.uid .metadata.name .metadata.namespace }}
+podIP: {{ index . 0 | Quote }}
+podIPs: [{ip: {{ index . 0 | Quote }}}]
+{{ end }}
+"""
+_ENDED = """
+phase: Succeeded
+conditions:
+- {type: ContainersReady, status: "False", reason: PodCompleted, lastTransitionTime: {{ Now | Quote }}}
+- {type: Ready, status: "False", reason: PodCompleted, lastTransitionTime: {{ Now | Quote }}}
+containerStatuses:
+- name: CONTAINER
+  image: simulated
+  imageID: simulated
+  ready: false
+  started: false
+  restartCount: 0
+  state:
+    terminated: {exitCode: 0, reason: Completed, finishedAt: {{ Now | Quote }}, message: 'REPORT'}
+"""
+
+
+def _is(key: str, operator: str, *values: str) -> Object:
+    return {"key": key, "operator": operator, **({"values": list(values)} if values else {})}
+
+
+_NOT_READY = _is('.status.conditions.[] | select(.type == "Ready") | .status', "NotIn", "True")
+
+
+def all_stages() -> list[Object]:
+    """Nodes are ready at once; a training ends well 2.5 to 5 s after its pod was placed, a server is ready in 1 to 2 s.
+
+    Training pods have no address, so nobody asks them for progress.
+    """
+    ended = _ENDED.replace("CONTAINER", TRAINING_CONTAINER).replace("REPORT", _report())
+    arriving = _started(SERVING_CONTAINER, ready=False) + _ADDRESS
+    return [
+        _stage("Node", "node", [_is(".status.phase", "NotIn", "Running")], _NODE),
+        _pod_stage("train-start", STAGE_TRAIN, "Pending", _started(TRAINING_CONTAINER, ready=True), seconds=0.5),
+        _pod_stage("train-end", STAGE_TRAIN, "Running", ended, seconds=2),
+        _pod_stage("serve-start", STAGE_SERVE, "Pending", arriving, seconds=0.5),
+        _pod_stage(
+            "serve-ready", STAGE_SERVE, "Running", _started(SERVING_CONTAINER, ready=True), _NOT_READY, seconds=0.5
+        ),
+        _stage("Pod", "delete", [_is(".metadata.deletionTimestamp", "Exists")], None),
+    ]
+
+
+def _pod_stage(name: str, stage: str, phase: str, status: str, *selected: Object, seconds: float) -> Object:
+    """What follows on a phase, after ``seconds`` to the double of it."""
+    living = [_is(".metadata.deletionTimestamp", "DoesNotExist"), _is(".status.phase", "In", phase)]
+    made = _stage("Pod", name, [*living, *selected], status)
+    made["spec"]["selector"]["matchLabels"] = {LABEL_STAGE: stage}
+    milliseconds = round(seconds * 1000)
+    made["spec"]["delay"] = {"durationMilliseconds": milliseconds, "jitterDurationMilliseconds": 2 * milliseconds}
+    return made
+
+
+def _stage(kind: str, name: str, selected: list[Object], status: str | None) -> Object:
+    return {
+        "apiVersion": "kwok.x-k8s.io/v1alpha1",
+        "kind": "Stage",
+        "metadata": {"name": name},
+        "spec": {
+            "resourceRef": {"apiGroup": "v1", "kind": kind},
+            "selector": {"matchExpressions": selected},
+            "next": {"delete": True} if status is None else {"statusTemplate": status},
+        },
+    }
+
+
+def _started(container: str, *, ready: bool) -> str:
+    text = _STARTED.replace("CONTAINER", container).replace("IS_READY", str(ready).lower())
+    return text.replace("READY", str(ready))
+
+
+def _report() -> str:
+    """The termination message of a training of four columns, for whichever key."""
+    columns = tuple(InputColumn(name=f"column {number}", kind=ColumnKind.NUMERIC, example=1.5) for number in range(4))
+    metrics = Metrics(
+        accuracy=0.97, accuracy_interval=(0.85, 0.99), precision=0.97, recall=0.97, f1=0.97, loss=0.1, test_rows=30
+    )
+    success = Success(
+        key=_KEY,
+        digest=_DIGEST,
+        metrics=metrics,
+        data=DataSummary(sha256=_DIGEST, rows=150, features=4, classes=3),
+        parameters=4675,
+        artifact_bytes=24_000,
+        signature=Signature(target="kind", inputs=columns, labels=("a", "b", "c")),
+        seconds={"read": 0.1, "train": 1.0, "evaluate": 0.1, "store": 0.1},
+    )
+    return Report(result=success).to_message()

@@ -1,0 +1,242 @@
+"""``make bench-operator``: what the operator costs for 100 ModelServices, on a real apiserver with simulated pods.
+
+etcd, kube-apiserver, controller-manager and scheduler are real and the bench's own; kwok plays nodes and pods: a
+training ends well after a few seconds, a server becomes ready. Requests are counted on the other side, in the
+apiserver's audit log, those of kopf included. The operator runs as in a cluster, with all namespaces, but as a process
+of this machine.
+"""
+
+import argparse
+import contextlib
+import os
+import statistics
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from tests.bench.kwok.audit import Request
+from tests.bench.kwok.controlplane import ControlPlane, control_plane
+from tests.bench.kwok.population import (
+    OPERATOR_NAMESPACE,
+    apply_services,
+    change_service,
+    prepare,
+    ready_services,
+    service_name,
+)
+from tests.bench.kwok.process import BenchError, Process, running
+from tests.bench.kwok.stages import all_stages
+from tests.bench.record import Figure, at_most, figure, record
+from tests.bench.serving import free_port
+
+CPU_LIMIT = 40.0
+REQUESTS_LIMIT = 1.5
+READY_SECONDS = 150.0
+QUIET_SECONDS = 5.0
+CHANGES = 10
+METRIC = "modelservice_operator_writes_total"
+OPERATOR = "operator"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """The operator at one moment."""
+
+    at: float
+    cpu: float
+    memory: int
+    counted: int
+    requests: Sequence[Request]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """The operator under measurement."""
+
+    plane: ControlPlane
+    process: Process
+    port: int
+
+    def read(self) -> Reading:
+        """Where its counters stand."""
+        return Reading(
+            at=time.monotonic(),
+            cpu=self.process.cpu_seconds(),
+            memory=self.process.resident_kibibytes(),
+            counted=self._counted_writes(),
+            requests=self.plane.audit.requests(OPERATOR),
+        )
+
+    def wait_until_quiet(self) -> None:
+        """Wait until it has written nothing for a while."""
+        seen = (0, time.monotonic())
+
+        def quiet() -> bool:
+            nonlocal seen
+            count = len(written(self.plane.audit.requests(OPERATOR)))
+            if count != seen[0]:
+                seen = (count, time.monotonic())
+            return time.monotonic() - seen[1] >= QUIET_SECONDS
+
+        self.process.wait_until(quiet, what="no more writes", seconds=60)
+
+    def _counted_writes(self) -> int:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
+            lines = answer.read().decode().splitlines()
+        return sum(round(float(line.rsplit(" ", 1)[1])) for line in lines if line.startswith(METRIC))
+
+
+def main() -> int:
+    """Run the bench."""
+    parser = argparse.ArgumentParser(prog="tests.bench.operator", description=__doc__)
+    parser.add_argument("--services", type=int, default=100, help="ModelServices (default 100)")
+    parser.add_argument("--window", type=float, default=60, help="seconds to watch the converged operator (default 60)")
+    parser.add_argument("--readme", action="store_true", help="put the table into README.md")
+    parser.add_argument("--keep", type=Path, help="folder for logs, which stay there")
+    arguments = parser.parse_args()
+    with contextlib.ExitStack() as stack:
+        folder = arguments.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="modelservice-bench-")))
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            bench = stack.enter_context(operator_on_control_plane(folder, arguments.services))
+            figures = measure(bench, arguments.services, arguments.window)
+        except BenchError as error:
+            sys.stderr.write(f"{error}\n")
+            return 2
+    caption = (
+        f"{arguments.services} ModelServices on a real control plane, nodes and pods simulated by kwok, "
+        f"{os.cpu_count()} CPUs shared by all of it"
+    )
+    return record("operator", figures, caption=caption, readme=arguments.readme)
+
+
+@contextlib.contextmanager
+def operator_on_control_plane(folder: Path, services: int) -> Iterator[Bench]:
+    """An operator that leads, on a cluster without ModelServices."""
+    with control_plane(folder, all_stages()) as plane:
+        prepare(plane.api, volumes=services + CHANGES)
+        port = free_port()
+        settings = {
+            "KUBECONFIG": str(plane.kubeconfigs[OPERATOR]),
+            "POD_NAMESPACE": OPERATOR_NAMESPACE,
+            "MODELSERVICE_RUNTIME_IMAGE": "registry.example/modelservice-runtime:bench",
+            "MODELSERVICE_HTTP_PORT": str(port),
+        }
+        with running(
+            "operator", [sys.executable, "-m", "modelservice_operator"], folder=folder, env=settings
+        ) as process:
+            process.wait_until(
+                lambda: any(request.is_election and request.is_write for request in plane.audit.requests(OPERATOR)),
+                what="the operator leads",
+                seconds=30,
+            )
+            yield Bench(plane=plane, process=process, port=port)
+
+
+def measure(bench: Bench, services: int, window: float) -> list[Figure]:
+    """Apply everything, wait, watch it rest, change some."""
+    api = bench.plane.api
+    say(f"the operator is process {bench.process.pid}; applying {services} ModelServices")
+    before = bench.read()
+    apply_services(api, services)
+    bench.process.wait_until(
+        lambda: ready_services(api) == services, what=f"{services} ModelServices Ready", seconds=READY_SECONDS
+    )
+    ready = bench.read()
+    bench.wait_until_quiet()
+    settled = bench.read()
+    say(f"all Ready after {ready.at - before.at:.1f} s; watching them rest for {window:.0f} s")
+    bench.process.wait_until(lambda: time.monotonic() - settled.at >= window, what="the window", seconds=window + 5)
+    rested = bench.read()
+    say(f"changing {CHANGES} of them, one after the other")
+    latencies = [seconds_to_first_child_write(bench, number) for number in range(CHANGES)]
+    show_requests("from the first apply until nothing was written any more", before, settled, services)
+    show_requests("while converged", settled, rested, services)
+    return [
+        *cost_figures(before, ready, settled, services),
+        *rest_figures(settled, rested, services),
+        figure("spec change to first child write, median", 1000 * statistics.median(latencies), "ms"),
+        figure("spec change to first child write, slowest", 1000 * max(latencies), "ms"),
+    ]
+
+
+def cost_figures(before: Reading, ready: Reading, settled: Reading, services: int) -> list[Figure]:
+    """What it costs to bring ModelServices from nothing to Ready."""
+    requests = since(before, settled)
+    writes = written(requests)
+    objects = {(request.resource.partition("/")[0], request.namespace, request.name) for request in writes}
+    return [
+        figure("first apply to all Ready", ready.at - before.at, "s"),
+        at_most("CPU for each ModelService", 1000 * (settled.cpu - before.cpu) / services, "ms", CPU_LIMIT),
+        figure("objects for each ModelService, its status and events included", len(objects) / services, "objects"),
+        figure("writes for each ModelService", len(writes) / services, "writes"),
+        figure("requests for each ModelService", len(requests) / services, "requests"),
+        at_most("requests for each object written", len(requests) / len(writes), "requests", REQUESTS_LIMIT),
+        figure("CPU for each write", 1000 * (settled.cpu - before.cpu) / len(writes), "ms"),
+        figure("memory before the first ModelService", before.memory / 1024, "MiB"),
+        figure("memory for each ModelService", (settled.memory - before.memory) / services, "KiB"),
+    ]
+
+
+def rest_figures(settled: Reading, rested: Reading, services: int) -> list[Figure]:
+    """What it costs while there is nothing to do; the two counts of writes come from different sides."""
+    requests, seconds = since(settled, rested), rested.at - settled.at
+    return [
+        at_most(f"writes while converged, {seconds:.0f} s, as the apiserver saw", len(written(requests)), "writes", 0),
+        at_most("writes while converged, as the operator counts", rested.counted - settled.counted, "writes", 0),
+        figure("reads while converged for each ModelService", 60 * len(requests) / seconds / services, "requests/min"),
+        figure("CPU while converged", 1000 * (rested.cpu - settled.cpu) / seconds, "ms/s"),
+    ]
+
+
+def seconds_to_first_child_write(bench: Bench, number: int) -> float:
+    """Ask one ModelService for another training; time from the stored change to its first new child, as audited."""
+    name, audit = service_name(number), bench.plane.audit
+    known = len(audit.requests(OPERATOR))
+    change_service(bench.plane.api, number, {"training": {"epochs": 7}})
+    changed = audit.requests("bench")[-1]
+
+    def children() -> list[Request]:
+        new = audit.requests(OPERATOR)[known:]
+        return [
+            request for request in written(new) if request.name.startswith(f"{name}-") and request.resource != "events"
+        ]
+
+    bench.process.wait_until(lambda: bool(children()), what=f"a child of {name}", seconds=30)
+    return (children()[0].received - changed.answered) / timedelta(seconds=1)
+
+
+def since(before: Reading, after: Reading) -> list[Request]:
+    """Requests between two readings, without leader election."""
+    return [request for request in after.requests[len(before.requests) :] if not request.is_election]
+
+
+def written(requests: Sequence[Request]) -> list[Request]:
+    """Those that write, without leader election."""
+    return [request for request in requests if request.is_write and not request.is_election]
+
+
+def show_requests(title: str, before: Reading, after: Reading, services: int) -> None:
+    """Print which requests there were: where waste would show."""
+    table = Table("verb", "resource", "code", "requests", "for each ModelService", title=f"requests {title}")
+    kinds = Counter((request.verb, request.resource, request.code) for request in since(before, after))
+    for (verb, resource, code), count in kinds.most_common():
+        table.add_row(verb, resource, str(code), str(count), f"{count / services:.2f}")
+    Console(stderr=True).print(table)
+
+
+def say(text: str) -> None:
+    """Progress on stderr."""
+    sys.stderr.write(f"{text}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
