@@ -94,11 +94,11 @@ def _not_found(reason: str, name: str, table: Table, field: str) -> DataError:
     names = list(table.columns)
     listed = ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
     message = f"the table has no column {quoted(name)}; it has {listed}"
-    if close := difflib.get_close_matches(name.lower(), [known.lower() for known in names], n=1):
+    if len(names) == 1 and any(separator in names[0] for separator in ";\t|"):
+        message += ": the columns of the file must be separated by commas"
+    elif close := difflib.get_close_matches(name.lower(), [known.lower() for known in names], n=1):
         meant = next(known for known in names if known.lower() == close[0])
         message += f": did you mean {meant}?"
-    elif len(names) == 1 and any(separator in names[0] for separator in ";\t|"):
-        message += ": the columns of the file must be separated by commas"
     else:
         message += f": name one of them in {field}"
     return DataError(reason, message, field=field)

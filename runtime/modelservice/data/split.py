@@ -5,14 +5,14 @@ training. What a row is compared with does not change when others come, so
 
 1. equal rows are on the same side: no copy of a training row is tested;
 2. rows appended to the table move no other row: revisions stay comparable;
-3. columns or rows in another order, or the same table as a frame, give the same sides, but for (4).
+3. columns in another order, or the same table as a frame, give the same sides; rows in another order do, but for (4).
 
 4. Each class shall be on each side, which no function of a row alone can promise: it puts a class of three rows on one
    side now and then, and what moved one of them later would break (2). So the first three *different* rows of each
    class, in the order of the table, go to training, test and validation, and all others by their hash. That depends
-   on earlier rows only, which is why (1) and (2) still hold. The limit: removing or reordering those first rows may
-   move up to three rows of each class, and a class with two different rows has none in validation, with one none in
-   test.
+   on earlier rows only, which is why (1) and (2) still hold. The limit: another order of the rows moves at most six
+   rows of each class (three lose their place by order, three get one), and a class with two different rows has none
+   in validation, with one none in test.
 """
 
 import hashlib

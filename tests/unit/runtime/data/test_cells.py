@@ -1,0 +1,62 @@
+import math
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelservice.data.cells import as_number, as_text, quoted
+from modelservice.data.columns import is_number, parse_numbers, trimmed
+
+
+@pytest.mark.parametrize(
+    ("cell", "number"),
+    [("5.1", 5.1), (" 5 ", 5.0), ("+5", 5.0), ("5.", 5.0), (".5", 0.5), ("-1E+3", -1000.0), (True, 1.0), (7, 7.0)],
+)
+def test_a_number_may_be_written_in_several_ways(cell, number):
+    assert as_number(cell) == number
+
+
+@pytest.mark.parametrize("cell", ["", "  ", "NA", "n/a", "NaN", "null", None, math.nan, np.float32("nan")])
+def test_missing_in_a_numeric_column(cell):
+    assert math.isnan(as_number(cell))
+
+
+@pytest.mark.parametrize(
+    "cell", ["x", "1_000", "1,5", "0x10", "inf", "1e400", "٣", math.inf, 10**400, [1], {}, 1j, b"1"]
+)
+def test_what_is_no_finite_number_is_refused_and_quoted(cell):
+    with pytest.raises(ValueError, match="number"):
+        as_number(cell)
+
+
+@given(st.text(max_size=12) | st.floats(allow_nan=False, allow_infinity=False).map(repr) | st.integers().map(str))
+def test_the_table_and_a_request_agree_on_what_a_number_is(text):
+    """pyarrow reads whole columns, Python single cells: two implementations of one definition."""
+    column = trimmed(pa.array([text]))
+    try:
+        expected = as_number(text)
+    except ValueError:
+        expected = math.inf
+    if is_number(column)[0].as_py():
+        assert parse_numbers(column)[0] == pytest.approx(expected, rel=1e-15, abs=0)
+    else:
+        assert not math.isfinite(expected)
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [(" a ", "a"), ("", None), (None, None), (math.nan, None), (3, "3"), (3.0, "3"), (0.5, "0.5"), (True, "True")],
+)
+def test_text_of_a_cell(cell, text):
+    assert as_text(cell) == text
+
+
+def test_a_structure_is_no_text():
+    with pytest.raises(ValueError, match="neither text nor a number"):
+        as_text(["a"])
+
+
+def test_a_long_value_is_cut_in_a_message():
+    assert len(quoted("x" * 1000)) == 40

@@ -1,0 +1,108 @@
+import gzip
+import os
+
+import pytest
+
+from modelservice.data.csv_file import inflate, parse_csv, read_bytes
+from modelservice.data.errors import DataError
+from modelservice.data.preprocessing import MAX_COLUMNS
+
+
+def cells(content):
+    return {name: column.to_pylist() for name, column in parse_csv(content).columns.items()}
+
+
+def refused(content):
+    with pytest.raises(DataError) as caught:
+        parse_csv(content)
+    return caught.value
+
+
+def test_cells_stay_text_in_the_order_of_the_file():
+    assert cells(b"b,a\n1,x\n007,\n") == {"b": ["1", "007"], "a": ["x", ""]}
+
+
+@pytest.mark.parametrize(
+    "content", [b"a,b\r\n1,2\r\n", b"\xef\xbb\xbfa,b\n1,2", b"\n\n a , b \n1,2\n\n", b'"a","b"\n"1","2"\n']
+)
+def test_dialects_that_people_save(content):
+    assert cells(content) == {"a": ["1"], "b": ["2"]}
+
+
+def test_quotes_keep_commas_and_line_breaks():
+    table = parse_csv(b'a,b\n"x,y","one\ntwo"\n3,4\n')
+    assert table.columns["a"].to_pylist() == ["x,y", "3"]
+    assert [table.place(0), table.place(1)] == ["line 2", "line 4"]
+
+
+def test_the_header_may_have_line_breaks():
+    assert cells(b'"a\nb",c\n1,2\n') == {"a\nb": ["1"], "c": ["2"]}
+
+
+def test_lines_are_counted_as_an_editor_does():
+    table = parse_csv(b"a,b\n1,2\n\n\n3,4\n")
+    assert table.place(1) == "line 5"
+
+
+def test_a_column_without_a_name_is_left_out_and_said_so():
+    table = parse_csv(b",a\n0,5\n1,6\n")
+    assert list(table.columns) == ["a"]
+    assert table.notes == ("ignored column 1: it has no name in the header",)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason", "words"),
+    [
+        (b"", "EmptyTable", "empty"),
+        (b" \n\n", "EmptyTable", "empty"),
+        (b"a,b\n", "EmptyTable", "no rows"),
+        (b"a,b\n\n\n", "EmptyTable", "no rows"),
+        (b"a,a\n1,2\n", "DuplicateColumn", "'a'"),
+        (b"a, a\n1,2\n", "DuplicateColumn", "'a'"),
+        (b"a,b\n1,2\n3\n", "RaggedRow", "line 3 has 1 values, the header has 2 columns"),
+        (b'a,b\n"1\n",2\n\n3,4,5\n', "RaggedRow", "line 5 has 3 values"),
+        (b"a,b\n1,\xff\n", "NotUTF8", "line 2"),
+        ("a,b\n1,2\n".encode("utf-16"), "NotUTF8", "UTF-8"),
+        (",".join(map(str, range(MAX_COLUMNS + 1))).encode(), "TooManyColumns", str(MAX_COLUMNS)),
+    ],
+)
+def test_what_is_no_table_is_refused_with_its_place(content, reason, words):
+    error = refused(content)
+    assert (error.reason, error.field) == (reason, "spec.data")
+    assert words in error.message
+
+
+def test_the_digest_is_that_of_the_inflated_content(tmp_path):
+    plain, packed = tmp_path / "a.csv", tmp_path / "a.csv.gz"
+    plain.write_bytes(b"a,b\n1,2\n")
+    packed.write_bytes(gzip.compress(b"a,b\n1,2\n"))
+    assert read_bytes(plain) == read_bytes(packed)
+
+
+def test_a_gzip_bomb_stops_at_the_limit():
+    with pytest.raises(DataError, match="more than 1000 bytes"):
+        inflate(gzip.compress(b"0" * 10_000_000), limit=1000)
+
+
+@pytest.mark.parametrize("damage", [lambda raw: raw[:-6], lambda raw: raw[:12] + b"\0\0\0\0" + raw[16:]])
+def test_damaged_gzip_is_said_to_be(damage):
+    with pytest.raises(DataError) as caught:
+        inflate(damage(gzip.compress(b"a,b\n1,2\n" * 100)))
+    assert caught.value.reason == "DamagedGzip"
+
+
+def test_a_file_that_is_not_there_names_the_field(tmp_path):
+    with pytest.raises(DataError) as caught:
+        read_bytes(tmp_path / "no.csv", field="spec.data.persistentVolumeClaim.path")
+    assert (caught.value.reason, caught.value.field) == ("DataNotFound", "spec.data.persistentVolumeClaim.path")
+
+
+def test_a_named_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="not a plain file"):
+        read_bytes(tmp_path / "pipe")
+
+
+def test_a_folder_is_no_table(tmp_path):
+    with pytest.raises(DataError, match="Is a directory"):
+        read_bytes(tmp_path)
