@@ -67,6 +67,8 @@ def _run(arguments: argparse.Namespace) -> None:
         case "status":
             _print_status()
         case "env":
+            if not KUBECONFIG.exists():
+                raise ClusterError("there is no local cluster: make cluster-up")
             _write(
                 f"export KUBECONFIG={shlex.quote(str(KUBECONFIG))}", f'export PATH={shlex.quote(str(TOOLS))}:"$PATH"'
             )
@@ -86,7 +88,9 @@ def _run_with_images(arguments: argparse.Namespace) -> None:
         case "load" if arguments.kind:
             load.into_kind(references.values(), arguments.kind)
         case "load":
-            load.into_nodes(references.values(), lifecycle.running_nodes())
+            nodes = lifecycle.running_nodes()
+            load.into_nodes(references.values(), nodes)
+            load.prune_nodes(references.values(), nodes)
         case "push":
             pushed = load.into_registry(references, arguments.registry)
             images.record(pushed)  # what a cluster elsewhere starts from now on

@@ -66,6 +66,22 @@ def tag(reference: str, other: str) -> None:
     run(name(), "tag", reference, other)
 
 
+def stored(repository: str) -> list[str]:
+    """Return the stored images of a repository, the newest first."""
+    command = [
+        name(),
+        "images",
+        "--format={{.Name}}:{{.Tag}}" if name() == "buildah" else "--format={{.Repository}}:{{.Tag}}",
+    ]
+    return [line for line in run(*command).stdout.split() if line.startswith(f"{repository}:")]
+
+
+def prune(repository: str, keep: int) -> None:
+    """Remove all but the newest images of a repository; a name that something else still needs stays."""
+    for reference in stored(repository)[keep:]:
+        run(name(), "rmi", reference, check=False)
+
+
 def push(reference: str, destination: str, *, insecure: bool = False) -> None:
     """Copy an image to a registry; unchanged layers are recognised and do not travel."""
     title = f"push {reference.rpartition('/')[2]}"

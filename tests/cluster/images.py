@@ -87,6 +87,9 @@ def build(image: Image) -> str:
 def build_all() -> dict[str, str]:
     """Build all images and record their names."""
     references = {image.name: build(image) for image in ALL}
+    for image in ALL:  # of the code, which is small, a few are kept: for another checkout, and for a way back
+        engine.prune(f"{PREFIX}/{image.name}", keep=4)
+        engine.prune(f"{PREFIX}/{image.name}-dependencies", keep=1)
     record(references)
     return references
 

@@ -38,6 +38,19 @@ def into_nodes(references: Iterable[str], nodes: list[NodeAddress]) -> None:
             follow(pull, title=f"{where.name} pulls {reference.rpartition('/')[2]}", log=LOGS / "pull.log")
 
 
+def prune_nodes(references: Iterable[str], nodes: list[NodeAddress]) -> None:
+    """Remove from the nodes what the engine has let go of; a pod that needs it again fetches it from the registry."""
+    for repository in {reference.rpartition(":")[0] for reference in references}:
+        kept = engine.stored(repository)
+        for where in nodes:
+            # containerd lists an image by its names and by its id; REF and DIGEST are the first and third column.
+            rows = [line.split() for line in run(*_ctr(where, "images", "list")).stdout.splitlines()[1:]]
+            gone = {row[2] for row in rows if row[0].startswith(f"{repository}:") and row[0] not in kept}
+            gone -= {row[2] for row in rows if row[0] in kept}
+            if gone:
+                run(*_ctr(where, "images", "remove", *(row[0] for row in rows if row[2] in gone)))
+
+
 def _import_archive(reference: str, nodes: list[NodeAddress]) -> None:
     with tempfile.TemporaryDirectory(prefix="modelservice-image-") as folder:
         archive = Path(folder) / "image.tar"
