@@ -34,7 +34,7 @@ from modelservice_operator.leading import LeaseLostError, live
 from modelservice_operator.metrics import Metrics
 from modelservice_operator.queue import Backoff, WorkQueue
 from modelservice_operator.reconciler import Reconciler
-from modelservice_operator.worker import Workers
+from modelservice_operator.worker import Reconciles, Workers
 
 log = structlog.get_logger(__name__)
 
@@ -70,23 +70,28 @@ async def run(settings: Settings) -> None:
             settings=settings,
             clock=context.clock,
         )
-        workers = Workers(
-            queue=context.queue,
-            reconciler=reconciler,
-            count=settings.workers,
-            clock=context.clock,
-            metrics=context.metrics,
-        )
+        await operate(context, transport, reconciler)
 
-        def alive() -> str | None:
-            return f"hanging: {', '.join(map(str, stuck))}" if (stuck := workers.stuck()) else None
 
-        def ready() -> str | None:
-            return None if context.synced.is_set() else "the cache is being filled"
+async def operate(context: Context, transport: Transport, reconciler: Reconciles) -> None:
+    """Watch and reconcile until a signal or ``context.stop``, with probes and metrics on the HTTP port."""
+    workers = Workers(
+        queue=context.queue,
+        reconciler=reconciler,
+        count=context.settings.workers,
+        clock=context.clock,
+        metrics=context.metrics,
+    )
 
-        async with serve_http(port=settings.http_port, alive=alive, ready=ready, metrics=context.metrics):
-            await _wait_until_served(context, transport)
-            await _run_kopf(context, workers)
+    def alive() -> str | None:
+        return f"hanging: {', '.join(map(str, stuck))}" if (stuck := workers.stuck()) else None
+
+    def ready() -> str | None:
+        return None if context.synced.is_set() else "the cache is being filled"
+
+    async with serve_http(port=context.settings.http_port, alive=alive, ready=ready, metrics=context.metrics):
+        await _wait_until_served(context, transport)
+        await _run_kopf(context, workers)
 
 
 @asynccontextmanager

@@ -32,7 +32,8 @@ async def serve_http(*, port: int, alive: Check, ready: Check, metrics: Metrics)
     application = web.Application()
     for path, handler in (("/healthz", healthz), ("/readyz", readyz), ("/metrics", exposition)):
         application.router.add_get(path, handler)
-    runner = web.AppRunner(application, access_log=None, handle_signals=False)
+    # Idle connections would be tasks on the loop, and kopf waits 5 s for such at its end.
+    runner = web.AppRunner(application, access_log=None, handle_signals=False, keepalive_timeout=0)
     await runner.setup()
     try:
         await web.TCPSite(runner, port=port).start()
