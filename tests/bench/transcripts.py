@@ -1,0 +1,58 @@
+"""``python -m tests.bench.transcripts``: what kubectl really prints about the demo, put into the README.
+
+Needs the cluster on which ``make demo`` ran.
+"""
+
+import re
+import sys
+
+from tests.bench.record import README, ROOT, replace_block
+from tests.support.cluster import kubectl
+
+NAMESPACE = "modelservice-demo"
+
+TRANSCRIPTS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "get": (
+        ("kubectl", "get", "mdsvc", "-n", NAMESPACE),
+        ("kubectl", "wait", "--for=condition=Ready", "mdsvc/iris", "-n", NAMESPACE, "--timeout=60s"),
+        ("kubectl", "get", "mdsvc", "iris", "-n", NAMESPACE, "-o", "jsonpath={.status.example}"),
+    ),
+    "explain": (("kubectl", "explain", "modelservice.spec.training"),),
+    "dry-run": (
+        ("kubectl", "apply", "--dry-run=server", "-n", NAMESPACE, "-f", "manifests/samples/iris.yaml"),
+        *(
+            ("kubectl", "apply", "--dry-run=server", "-n", NAMESPACE, "-f", f"tests/data/bad/{name}")
+            for name in ("data-two-sources.yaml", "replicas-and-autoscaling.yaml", "field-misspelt.yaml")
+        ),
+    ),
+}
+_LONGEST = 40
+"""Lines of one command that the README shows."""
+
+
+def transcript(commands: tuple[tuple[str, ...], ...]) -> str:
+    """Commands and what they print, as a fenced block."""
+    return "\n".join(["```console", *(_said(command) for command in commands), "```"])
+
+
+def _said(command: tuple[str, ...]) -> str:
+    done = kubectl(*command[1:], timeout=120)
+    said = re.sub(re.escape(f"{ROOT}/"), "", (done.stdout + done.stderr).rstrip())
+    lines = [line.rstrip() for line in said.splitlines()]
+    if len(lines) > _LONGEST:
+        lines = [*lines[:_LONGEST], f"... ({len(lines) - _LONGEST} more lines)"]
+    return "\n".join([f"$ {' '.join(command)}", *lines])
+
+
+def main() -> int:
+    """Rewrite the blocks of the README."""
+    text = README.read_text(encoding="utf-8")
+    for name, commands in TRANSCRIPTS.items():
+        text = replace_block(text, f"output-{name}", transcript(commands))
+    README.write_text(text, encoding="utf-8")
+    sys.stdout.write(f"README: {', '.join(TRANSCRIPTS)}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
