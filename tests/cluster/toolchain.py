@@ -136,10 +136,13 @@ def find_go() -> str:
 def link_tools() -> None:
     """Make one folder for the user's PATH, with what a user calls."""
     TOOLS.mkdir(parents=True, exist_ok=True)
-    targets = {name: Path(binary(name)) for name in ("kubectl", "ctr")}
-    targets["helm"] = Path(sys.executable).parent / "helm"
-    for name, target in targets.items():
+    for name in ("kubectl", "ctr"):
         link = TOOLS / name
-        if not link.is_symlink() or link.readlink() != target:
+        if not link.is_symlink() or link.readlink() != Path(binary(name)):
             link.unlink(missing_ok=True)
-            link.symlink_to(target)
+            link.symlink_to(binary(name))
+    # A copy and no link: the checkout that brought it may go.
+    helm, copy = Path(sys.executable).parent / "helm", TOOLS / "helm"
+    if helm.exists() and (copy.is_symlink() or not copy.exists() or copy.stat().st_size != helm.stat().st_size):
+        copy.unlink(missing_ok=True)
+        shutil.copy2(helm, copy)
