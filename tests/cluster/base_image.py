@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.cluster.engine import exists
-from tests.cluster.paths import GO_MODULES, LOGS
+from tests.cluster.paths import CACHE, GO_MODULES, LOGS
 from tests.cluster.shell import ClusterError, follow, run, step
 from tests.cluster.toolchain import find_go
 
@@ -60,7 +60,7 @@ def ensure_base() -> str:
     if distribution not in {"debian", "ubuntu"}:
         raise ClusterError("a base image is made by debootstrap on Debian and Ubuntu; elsewhere set BASE_IMAGE")
     components = "main,universe" if distribution == "ubuntu" else "main"
-    with tempfile.TemporaryDirectory(prefix="modelservice-base-") as folder:
+    with tempfile.TemporaryDirectory(prefix="base-", dir=CACHE) as folder:
         root = Path(folder) / "root"
         options = ["--variant=minbase", f"--include={PACKAGES}", f"--components={components}"]
         command = ["debootstrap", *options, codename, str(root), *_mirror(distribution)]

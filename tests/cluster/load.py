@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.cluster import base_image, engine, node
 from tests.cluster.network import REGISTRY, NodeAddress
-from tests.cluster.paths import LOGS, ROOT
+from tests.cluster.paths import CACHE, LOGS, ROOT
 from tests.cluster.shell import ClusterError, follow, run, step
 from tests.cluster.toolchain import binary
 
@@ -52,7 +52,7 @@ def prune_nodes(references: Iterable[str], nodes: list[NodeAddress]) -> None:
 
 
 def _import_archive(reference: str, nodes: list[NodeAddress]) -> None:
-    with tempfile.TemporaryDirectory(prefix="modelservice-image-") as folder:
+    with tempfile.TemporaryDirectory(prefix="image-", dir=CACHE) as folder:
         archive = Path(folder) / "image.tar"
         engine.save(reference, archive)
         for where in nodes:
@@ -76,7 +76,7 @@ def into_kind(references: Iterable[str], cluster: str) -> None:
     """Load images into a kind cluster by its name."""
     if shutil.which("kind") is None:
         raise ClusterError("kind is not on PATH; `make push REGISTRY=...` works with any cluster")
-    with tempfile.TemporaryDirectory(prefix="modelservice-image-") as folder:
+    with tempfile.TemporaryDirectory(prefix="image-", dir=CACHE) as folder:
         for reference in references:
             archive = Path(folder) / "image.tar"
             engine.save(reference, archive)
@@ -96,7 +96,7 @@ def into_registry(references: dict[str, str], registry: str) -> dict[str, str]:
 
 def into_bundle(references: dict[str, str], file: Path) -> None:
     """Write images, chart, install.yaml and their sha256 to one tar, for clusters without internet."""
-    with tempfile.TemporaryDirectory(prefix="modelservice-bundle-") as name:
+    with tempfile.TemporaryDirectory(prefix="bundle-", dir=CACHE) as name:
         folder = Path(name)
         for image, reference in references.items():
             engine.save(reference, folder / f"{image}-image.tar")

@@ -9,7 +9,6 @@ GO_MODULES = Path(__file__).parent / "go"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelservice"
 BINARIES = CACHE / "bin"
 REGISTRY_STORAGE = CACHE / "registry"
-BASE_IMAGE_CACHE = CACHE / "base"
 
 STATE = CACHE / "cluster"
 PKI = STATE / "pki"

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -179,3 +180,13 @@ def test_second_up_starts_nothing() -> None:
 
 def test_administrators_kubeconfig_is_private() -> None:
     assert KUBECONFIG.stat().st_mode & 0o077 == 0
+
+
+def test_record_of_another_process_is_not_taken_for_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "PIDS", tmp_path)
+    own = {"pid": os.getpid(), "started": processes.start_time(os.getpid()), "boot": processes.boot_id()}
+    for change, expected in (({}, os.getpid()), ({"started": "1"}, None), ({"boot": "another"}, None)):
+        (tmp_path / "etcd.json").write_text(json.dumps(own | change))
+        assert processes.recorded_pid("etcd") == expected
+    processes.stop("etcd")  # ends nothing: we are still here
+    assert processes.recorded_names() == []
