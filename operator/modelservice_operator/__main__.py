@@ -17,12 +17,13 @@ from modelservice_operator.clock import SystemClock
 from modelservice_operator.config import Settings, SettingsError, from_environment
 from modelservice_operator.constants import LEASE_NAME
 from modelservice_operator.context import Context
+from modelservice_operator.feed import Feed
 from modelservice_operator.handlers.cleanup import register_cleanup
 from modelservice_operator.handlers.login import connect, register_login
 from modelservice_operator.handlers.startup import build_settings
 from modelservice_operator.handlers.watch import register_watches
 from modelservice_operator.http import serve_http
-from modelservice_operator.kinds import LEASE, MODEL_SERVICE, Ref
+from modelservice_operator.kinds import LEASE, MODEL_SERVICE, Key, Ref
 from modelservice_operator.kube.client import KubeClient, LeaseClient
 from modelservice_operator.kube.discovery import is_served
 from modelservice_operator.kube.events import EventRecorder
@@ -98,6 +99,8 @@ async def operate(context: Context, transport: Transport, reconciler: Reconciles
 async def open_context(settings: Settings) -> AsyncIterator[tuple[Context, Transport]]:
     """All parts with their connections, closed at the end."""
     clock, metrics, cache = SystemClock(), Metrics(), Cache()
+    queue: WorkQueue[Key] = WorkQueue(clock=clock, metrics=metrics, backoff=Backoff())
+    feed = Feed(cache=cache, on_change=queue.add)
     async with (
         open_transport(connect=connect, metrics=metrics) as transport,
         open_progress_client() as progress,
@@ -112,7 +115,7 @@ async def open_context(settings: Settings) -> AsyncIterator[tuple[Context, Trans
             transport=transport,
             namespaces=settings.watch_namespaces,
             may_write=elector.may_write,
-            memory=cache,
+            memory=feed,
             recorder=EventRecorder(clock=clock),
             metrics=metrics,
         )
@@ -122,7 +125,8 @@ async def open_context(settings: Settings) -> AsyncIterator[tuple[Context, Trans
                 clock=clock,
                 metrics=metrics,
                 cache=cache,
-                queue=WorkQueue(clock=clock, metrics=metrics, backoff=Backoff()),
+                queue=queue,
+                feed=feed,
                 kube=kube,
                 progress=progress,
                 elector=elector,
@@ -146,7 +150,7 @@ async def _wait_until_served(context: Context, transport: Transport) -> None:
 async def _run_kopf(context: Context, workers: Workers) -> None:
     registry = kopf.OperatorRegistry()
     register_login(registry)
-    register_watches(registry, context)
+    register_watches(registry, context.feed)
     register_cleanup(registry, context)
     stop_flag = asyncio.Event()
     life = asyncio.create_task(live(context, workers), name="live")

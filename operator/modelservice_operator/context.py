@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from modelservice_operator.cache import Cache
 from modelservice_operator.clock import Clock
 from modelservice_operator.config import Settings
+from modelservice_operator.feed import Feed
 from modelservice_operator.kinds import Key
 from modelservice_operator.kube.lease import Elector
 from modelservice_operator.kube.port import KubePort, ProgressPort
@@ -22,6 +23,7 @@ class Context:
     metrics: Metrics
     cache: Cache
     queue: WorkQueue[Key]
+    feed: Feed
     kube: KubePort
     progress: ProgressPort
     elector: Elector

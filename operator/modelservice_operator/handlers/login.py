@@ -20,8 +20,9 @@ def connect(settings: kopf.OperatorSettings | None = None) -> kopf.ConnectionInf
     in_cluster = kopf.login_with_service_account(settings=settings)
     if in_cluster is not None:
         return dataclasses.replace(in_cluster, server=_apiserver())
-    # The kubernetes client costs 20 MB and half a second, and knows exec plugins and OIDC: worth it outside only.
+    # The kubernetes client knows exec plugins and OIDC. The image goes without: it costs 20 MB and most of a second.
     outside = kopf.login_via_client(logger=logging.getLogger(__name__), settings=settings)
+    outside = outside or kopf.login_with_kubeconfig(settings=settings)
     if outside is None:
         raise kopf.LoginError("no credentials: neither a service account nor a kubeconfig, set KUBECONFIG")
     return outside

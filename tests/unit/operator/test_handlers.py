@@ -14,6 +14,7 @@ from modelservice_operator.cache import Cache
 from modelservice_operator.config import Settings
 from modelservice_operator.constants import LABEL_NAME, OPERATOR_SELECTOR
 from modelservice_operator.context import Context
+from modelservice_operator.feed import Feed
 from modelservice_operator.handlers import login
 from modelservice_operator.handlers.startup import build_settings
 from modelservice_operator.handlers.watch import build_handler, register_watches
@@ -24,14 +25,16 @@ from modelservice_operator.queue import Backoff, WorkQueue
 
 @pytest.fixture
 def context() -> Context:
-    clock, metrics, port = FakeClock(), Metrics(), Lists()
-    unused: Any = port
+    clock, metrics, cache = FakeClock(), Metrics(), Cache()
+    unused: Any = Lists()
+    queue: WorkQueue[Key] = WorkQueue(clock=clock, metrics=metrics, backoff=Backoff())
     return Context(
         settings=Settings(runtime_image="r"),
         clock=clock,
         metrics=metrics,
-        cache=Cache(),
-        queue=WorkQueue(clock=clock, metrics=metrics, backoff=Backoff()),
+        cache=cache,
+        queue=queue,
+        feed=Feed(cache=cache, on_change=queue.add),
         kube=unused,
         progress=unused,
         elector=candidate(FakeLeases(), clock),
@@ -51,7 +54,7 @@ async def drain(context: Context) -> list[Key]:
 
 
 async def test_an_event_of_a_child_is_cached_and_its_owner_queued(context: Context) -> None:
-    handler = build_handler(JOB, context)
+    handler = build_handler(JOB, context.feed)
     await handler(event={"type": "ADDED", "object": job(1)}, anything="else")
     assert context.cache.get(Ref(JOB, "n", "a-train")) == job(1)
     assert await drain(context) == [Key("n", "a")]
@@ -62,34 +65,37 @@ async def test_an_event_of_a_child_is_cached_and_its_owner_queued(context: Conte
 
 async def test_an_event_of_a_service_queues_itself(context: Context) -> None:
     service = {"metadata": {"namespace": "n", "name": "a", "uid": "u", "resourceVersion": "1"}}
-    await build_handler(MODEL_SERVICE, context)(event={"type": None, "object": service})
+    await build_handler(MODEL_SERVICE, context.feed)(event={"type": None, "object": service})
     assert await drain(context) == [Key("n", "a")]
 
 
-async def test_an_echo_of_our_own_write_queues_but_a_repeated_list_does_not(context: Context) -> None:
-    context.cache.put(JOB, job(1))
-    handler = build_handler(JOB, context)
+async def test_an_echo_of_our_own_write_and_a_repeated_list_say_nothing_new(context: Context) -> None:
+    context.feed.put(JOB, job(1))
+    assert await drain(context) == [Key("n", "a")], "our own write is followed by one more pass"
+    handler = build_handler(JOB, context.feed)
     await handler(event={"type": None, "object": job(1)})
-    assert await drain(context) == []
-    await handler(event={"type": "MODIFIED", "object": job(1)})
+    await handler(event={"type": "ADDED", "object": job(1)})
+    context.feed.drop(JOB, "n", "a-train", "u1")
     assert await drain(context) == [Key("n", "a")]
+    await handler(event={"type": "DELETED", "object": job(2)})
+    assert await drain(context) == []
 
 
 async def test_a_child_that_changes_hands_queues_both_owners(context: Context) -> None:
     context.cache.put(JOB, job(1, owner="a"))
-    await build_handler(JOB, context)(event={"type": "MODIFIED", "object": job(2, owner="b")})
+    await build_handler(JOB, context.feed)(event={"type": "MODIFIED", "object": job(2, owner="b")})
     assert set(await drain(context)) == {Key("n", "a"), Key("n", "b")}
 
 
 async def test_a_late_deleted_keeps_the_new_object(context: Context) -> None:
     context.cache.put(JOB, job(5, uid="new"))
-    await build_handler(JOB, context)(event={"type": "DELETED", "object": job(4, uid="old")})
+    await build_handler(JOB, context.feed)(event={"type": "DELETED", "object": job(4, uid="old")})
     assert context.cache.get(Ref(JOB, "n", "a-train")) == job(5, uid="new")
 
 
 def test_all_kinds_are_watched_without_finalizers_and_annotations(context: Context) -> None:
     registry = kopf.OperatorRegistry()
-    register_watches(registry, context)
+    register_watches(registry, context.feed)
     assert len(registry._watching.get_all_handlers()) == len(WATCHED_KINDS)
     for other in (registry._changing, registry._spawning, registry._indexing, registry._webhooks):
         assert other.get_all_handlers() == []
@@ -130,8 +136,17 @@ def test_elsewhere_the_kubeconfig_is_used(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert (info.server, info.as_http_headers()) == ("https://127.0.0.1:1", {"Authorization": "Bearer secret"})
 
 
+def test_without_the_kubernetes_client_the_kubeconfig_is_read_by_kopf(monkeypatch: pytest.MonkeyPatch) -> None:
+    info = kopf.ConnectionInfo(server="https://127.0.0.1:1")
+    monkeypatch.setattr(kopf, "login_with_service_account", lambda **_: None)
+    monkeypatch.setattr(kopf, "login_via_client", lambda **_: None)
+    monkeypatch.setattr(kopf, "login_with_kubeconfig", lambda **_: info)
+    assert login.connect() is info
+
+
 def test_no_credentials_say_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(kopf, "login_with_service_account", lambda **_: None)
     monkeypatch.setattr(kopf, "login_via_client", lambda **_: None)
+    monkeypatch.setattr(kopf, "login_with_kubeconfig", lambda **_: None)
     with pytest.raises(kopf.LoginError, match="set KUBECONFIG"):
         login.connect()

@@ -12,6 +12,7 @@ from tests.unit.operator.test_worker import Script
 from modelservice_operator.cache import Cache
 from modelservice_operator.config import Settings
 from modelservice_operator.context import Context
+from modelservice_operator.feed import Feed
 from modelservice_operator.kinds import MODEL_SERVICE, Key
 from modelservice_operator.leading import LeaseLostError, live
 from modelservice_operator.metrics import Metrics
@@ -28,12 +29,14 @@ class Replica:
         metrics, cache, ports = Metrics(), Cache(), Lists()
         port: Any = ports
         self.lists = ports
+        queue: WorkQueue[Key] = WorkQueue(clock=clock, metrics=metrics, backoff=Backoff())
         self.context = Context(
             settings=Settings(runtime_image="r"),
             clock=clock,
             metrics=metrics,
             cache=cache,
-            queue=WorkQueue(clock=clock, metrics=metrics, backoff=Backoff()),
+            queue=queue,
+            feed=Feed(cache=cache, on_change=queue.add),
             kube=port,
             progress=port,
             elector=candidate(leases, clock, identity),
