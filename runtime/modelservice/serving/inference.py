@@ -10,7 +10,7 @@ from modelservice.serving.batcher import Batcher
 from modelservice.serving.body import ClientDisconnectedError, Receive, check_length, decode_body, read_body
 from modelservice.serving.call import Call
 from modelservice.serving.errors import to_answer
-from modelservice.serving.model import Array, ServedModel, version_of
+from modelservice.serving.model import ServedModel, version_of
 from modelservice.serving.protocol_v1 import ProtocolV1
 from modelservice.serving.protocol_v2 import ProtocolV2
 
@@ -58,7 +58,10 @@ class Inference:
             if len(body) > LARGE_BODY or encoding is not None:
                 return await self._answer_large(parse, body, encoding, header_length)
             call = parse(body, header_length)
-            return call.render(await self._probabilities(call))
+            try:
+                return call.render(await self._batcher.submit(call.rows))
+            except InputError as error:
+                return to_answer(call.place(error))
         except ClientDisconnectedError:
             return None
         except Exception as error:
@@ -71,10 +74,7 @@ class Inference:
             return parse(decode_body(body, encoding or b""), header_length)
 
         call = await asyncio.to_thread(decode)
-        return await asyncio.to_thread(call.render, await self._probabilities(call))
-
-    async def _probabilities(self, call: Call) -> Array:
         try:
-            return await self._batcher.submit(call.rows)
+            return await asyncio.to_thread(call.render, await self._batcher.submit(call.rows))
         except InputError as error:
             raise call.place(error) from None

@@ -25,6 +25,9 @@ _MAX_SIZE = 2**31
 Outputs = tuple[tuple[str, bool], ...]
 """Names of the wanted outputs, in order, and whether each is wanted in binary form."""
 
+_ALL_JSON: Final[Outputs] = tuple((name, False) for name in OUTPUTS)
+_ALL_BINARY: Final[Outputs] = tuple((name, True) for name in OUTPUTS)
+
 
 class ProtocolV2:
     """Parses ``infer`` bodies for one model."""
@@ -170,7 +173,7 @@ def _requested_outputs(document: dict[str, Any]) -> Outputs:
     all_binary = _parameters(document, "parameters").get("binary_data_output", False) is True
     requested = document.get("outputs")
     if requested is None or requested == []:
-        return tuple((name, all_binary) for name in OUTPUTS)
+        return _ALL_BINARY if all_binary else _ALL_JSON
     if not isinstance(requested, list) or len(requested) > len(OUTPUTS):
         raise RequestError(f"outputs: must be an array of at most {len(OUTPUTS)} objects, not {describe(requested)}")
     wanted: dict[str, bool] = {}

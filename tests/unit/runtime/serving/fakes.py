@@ -37,10 +37,10 @@ class FakeModel:
 
     def probabilities(self, features: Array) -> Array:
         self.batches.append(len(features))
-        logits = np.outer(features.sum(axis=1), np.arange(len(self.signature.labels))).astype(np.float32)
         with np.errstate(over="ignore", invalid="ignore"):
+            logits = np.outer(features.sum(axis=1), np.arange(len(self.signature.labels))).astype(np.float32)
             exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return np.asarray(exponents / exponents.sum(axis=1, keepdims=True), dtype=np.float32)
+            return np.asarray(exponents / exponents.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
 def numeric_model() -> FakeModel:

@@ -1,0 +1,214 @@
+"""Batching: who shares a batch, who is turned away, and that a wrong request fails alone."""
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+from modelservice.contract.serving import Batching
+from modelservice.data.errors import InputError
+from modelservice.serving.batcher import Batcher
+from modelservice.serving.costs import Costs
+from modelservice.serving.errors import NotFiniteError, QueueFullError
+from modelservice.serving.model import Array, Rows
+
+INLINE = Costs(compute=((1, 0.001), (4, 0.001)), handover=1.0)
+THREADED = Costs(compute=((1, 1.0), (4, 1.0)), handover=0.001)
+DEADLINE = 10
+
+
+class Recorder:
+    """Doubles each value; refuses "wrong", makes "nan" not finite; remembers what it was given."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[Any]] = []
+        self.threads: set[int] = set()
+
+    def __call__(self, rows: Rows) -> Array:
+        self.batches.append([value for (value,) in rows])
+        self.threads.add(threading.get_ident())
+        for index, (value,) in enumerate(rows):
+            if value == "wrong":
+                raise InputError("is wrong", row=index, column="x")
+        return np.array([[np.nan if value == "nan" else value * 2] for (value,) in rows], dtype=np.float32)
+
+
+def batcher_of(compute: Any, *, costs: Costs = INLINE, observed: list[int] | None = None, **batching: int) -> Batcher:
+    return Batcher(
+        compute=compute,
+        costs=costs,
+        batching=Batching(**batching),
+        executor=ThreadPoolExecutor(max_workers=1),
+        clock=lambda: 0.0,
+        observe=lambda rows, _seconds: None if observed is None else observed.append(rows),
+    )
+
+
+def rows(*values: Any) -> list[list[Any]]:
+    return [[value] for value in values]
+
+
+async def answers(*futures: asyncio.Future[Array]) -> list[Any]:
+    async with asyncio.timeout(DEADLINE):
+        return [future.tolist() if isinstance(future, np.ndarray) else future for future in await gathered(*futures)]
+
+
+async def gathered(*futures: asyncio.Future[Array]) -> list[Any]:
+    return await asyncio.gather(*futures, return_exceptions=True)
+
+
+@pytest.mark.parametrize("costs", [INLINE, THREADED])
+async def test_what_waits_together_shares_a_batch(costs: Costs) -> None:
+    compute, observed = Recorder(), list[int]()
+    batcher = batcher_of(compute, costs=costs, observed=observed, max_queue_milliseconds=60_000)
+    found = await answers(batcher.submit(rows(1)), batcher.submit(rows(2, 3)), batcher.submit(rows(4)))
+    assert found == [[[2]], [[4], [6]], [[8]]]
+    assert compute.batches == [[1, 2, 3, 4]]
+    assert observed == [4]
+    assert batcher.queued_rows == 0
+
+
+async def test_cheap_models_run_on_the_loop_and_costly_ones_in_the_thread() -> None:
+    for costs, on_the_loop in ((INLINE, True), (THREADED, False)):
+        compute = Recorder()
+        await answers(batcher_of(compute, costs=costs).submit(rows(1)))
+        assert (compute.threads == {threading.get_ident()}) is on_the_loop
+
+
+async def test_more_rows_than_a_batch_are_computed_in_several_and_answered_whole() -> None:
+    compute = Recorder()
+    batcher = batcher_of(compute)
+    found = await answers(batcher.submit(rows(*range(6))), batcher.submit(rows(7, 8, 9)))
+    assert found == [[[0], [2], [4], [6], [8], [10]], [[14], [16], [18]]]
+    assert compute.batches == [[0, 1, 2, 3], [4, 5, 7, 8], [9]]
+
+
+async def test_max_size_bounds_a_batch() -> None:
+    compute = Recorder()
+    batcher = batcher_of(compute, max_size=2)
+    await answers(batcher.submit(rows(1)), batcher.submit(rows(2)), batcher.submit(rows(3)))
+    assert compute.batches == [[1, 2], [3]]
+
+
+async def test_matrices_and_lists_share_a_batch() -> None:
+    compute = Recorder()
+    batcher = batcher_of(compute)
+    matrix = np.array([[1.5], [2.5]])
+    assert await answers(batcher.submit(matrix), batcher.submit(rows(1))) == [[[3], [5]], [[2]]]
+    assert len(compute.batches) == 1
+
+
+async def test_with_a_delay_a_batch_waits_for_company() -> None:
+    compute = Recorder()
+    batcher = batcher_of(compute, max_delay_milliseconds=50)
+    first = batcher.submit(rows(1))
+    for _ in range(5):  # turns of the loop in which nothing else comes
+        await asyncio.sleep(0)
+    assert await answers(first, batcher.submit(rows(2))) == [[[2]], [[4]]]
+    assert compute.batches == [[1, 2]]
+
+
+async def test_a_full_batch_does_not_wait_for_the_delay() -> None:
+    compute = Recorder()
+    batcher = batcher_of(compute, max_size=2, max_delay_milliseconds=1000)
+    first, second = batcher.submit(rows(1)), batcher.submit(rows(2))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert first.done()
+    assert second.done()
+
+
+async def test_a_wrong_request_fails_alone_and_names_its_own_row() -> None:
+    compute = Recorder()
+    batcher = batcher_of(compute)
+    good, wrong, late = batcher.submit(rows(1)), batcher.submit(rows(1, "wrong")), batcher.submit(rows(2))
+    found = await answers(good, wrong, late)
+    assert found[0] == [[2]]
+    assert (found[1].row, found[1].column, found[1].message) == (1, "x", "is wrong")
+    assert found[2] == [[4]]
+
+
+async def test_a_wrong_row_in_a_later_batch_is_counted_from_the_start_of_its_request() -> None:
+    compute = Recorder()
+    batcher = batcher_of(compute)
+    found = await answers(batcher.submit(rows(0, 1, 2, 3, 4, "wrong", 6, 7, 8)), batcher.submit(rows(5)))
+    assert found[0].row == 5
+    assert found[1] == [[10]]
+    assert batcher.queued_rows == 0
+
+
+async def test_an_answer_that_is_not_finite_fails_alone() -> None:
+    batcher = batcher_of(Recorder())
+    found = await answers(batcher.submit(rows(1)), batcher.submit(rows("nan")))
+    assert found[0] == [[2]]
+    assert isinstance(found[1], NotFiniteError)
+
+
+@pytest.mark.parametrize("costs", [INLINE, THREADED])
+async def test_a_model_that_breaks_fails_its_requests_and_no_later_one(costs: Costs) -> None:
+    broken = True
+
+    def compute(given: Rows) -> Array:
+        if broken:
+            raise RuntimeError("out of order")
+        return Recorder()(given)
+
+    batcher = batcher_of(compute, costs=costs)
+    found = await answers(batcher.submit(rows(1)))
+    assert isinstance(found[0], RuntimeError)
+    broken = False
+    assert await answers(batcher.submit(rows(1))) == [[[2]]]
+
+
+async def test_a_request_that_was_given_up_is_not_computed() -> None:
+    compute = Recorder()
+    batcher = batcher_of(compute)
+    given_up, kept = batcher.submit(rows(1)), batcher.submit(rows(2))
+    given_up.cancel()
+    assert await answers(kept) == [[[4]]]
+    assert compute.batches == [[2]]
+    assert batcher.queued_rows == 0
+
+
+async def test_a_request_that_would_wait_too_long_is_turned_away() -> None:
+    # 1 ms for 4 rows: 0.25 ms each, so 40 queued rows are 10 ms to wait.
+    batcher = batcher_of(Recorder(), max_queue_milliseconds=10)
+    first = batcher.submit(rows(*range(40)))
+    second = batcher.submit(rows(1))
+    with pytest.raises(QueueFullError, match=r"about 10 ms to wait.*maxQueueMilliseconds") as refused:
+        batcher.submit(rows(2))
+    assert refused.value.retry_after == pytest.approx(0.01025)
+    assert len((await answers(first, second))[0]) == 40
+    assert await answers(batcher.submit(rows(3))) == [[[6]]]
+
+
+async def test_one_large_request_is_never_turned_away_by_its_own_size() -> None:
+    batcher = batcher_of(Recorder(), max_queue_milliseconds=1)
+    assert len((await answers(batcher.submit(rows(*range(1000)))))[0]) == 1000
+
+
+async def test_the_estimate_follows_how_fast_the_queue_really_drains() -> None:
+    now = 0.0
+
+    def slow(given: Rows) -> Array:
+        nonlocal now
+        now += 1.0
+        return Recorder()(given)
+
+    batcher = Batcher(
+        compute=slow,
+        costs=INLINE,
+        batching=Batching(max_queue_milliseconds=60_000),
+        executor=ThreadPoolExecutor(max_workers=1),
+        clock=lambda: now,
+        observe=lambda _rows, _seconds: None,
+    )
+    before = batcher.wait_seconds
+    await answers(batcher.submit(rows(*range(400))))
+    waiting = batcher.submit(rows(*range(4)))
+    assert before == 0
+    assert batcher.wait_seconds == pytest.approx(1.0, rel=0.01)  # 4 rows at a quarter of a second
+    await answers(waiting)

@@ -1,0 +1,76 @@
+"""What is measured before the first request, and what follows from it."""
+
+import numpy as np
+import pytest
+
+from modelservice.serving.costs import Costs, ModelFaultError, measure_costs
+from modelservice.serving.model import Array, Rows
+
+
+class Machine:
+    """A clock and a model whose cost for each number of rows is known."""
+
+    def __init__(self, seconds: dict[int, float], *, handover: float = 0.001, answer: float = 0.5) -> None:
+        self.now = 0.0
+        self._seconds = seconds
+        self._handover = handover
+        self._answer = answer
+        self.sizes: list[int] = []
+
+    def compute(self, rows: Rows) -> Array:
+        self.now += self._seconds[len(rows)]
+        self.sizes.append(len(rows))
+        return np.full((len(rows), 2), self._answer, dtype=np.float32)
+
+    def hand_over(self) -> None:
+        self.now += self._handover
+
+    def measure(self, max_size: int = 8, classes: int = 2) -> Costs:
+        return measure_costs(
+            self.compute,
+            example=[1.0],
+            classes=classes,
+            max_size=max_size,
+            handover=self.hand_over,
+            clock=lambda: self.now,
+        )
+
+
+def test_each_size_is_measured_up_to_the_maximum() -> None:
+    costs = Machine({1: 0.004, 2: 0.005, 4: 0.006, 6: 0.007}).measure(max_size=6)
+    assert [rows for rows, _ in costs.compute] == [1, 2, 4, 6]
+    assert [seconds for _, seconds in costs.compute] == pytest.approx([0.004, 0.005, 0.006, 0.007])
+    assert costs.handover == pytest.approx(0.001)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "size"),
+    [
+        ({1: 0.0010, 2: 0.0011, 4: 0.0012, 8: 0.0013}, 8),  # an MLP: the call costs, not the row
+        ({1: 0.0010, 2: 0.0020, 4: 0.0041, 8: 0.0110}, 1),  # a CNN on a CPU: larger is slower for each row
+        ({1: 0.0010, 2: 0.0012, 4: 0.0021, 8: 0.0041}, 4),  # 8 is less than 10 % cheaper than 4
+    ],
+)
+def test_the_batch_size_is_the_smallest_that_is_about_as_cheap_as_any(seconds: dict[int, float], size: int) -> None:
+    assert Machine(seconds).measure().batch_size == size
+
+
+@pytest.mark.parametrize(("handover", "inline"), [(0.0001, True), (0.00001, False)])
+def test_a_batch_runs_on_the_loop_while_it_is_cheap_beside_a_hand_over(handover: float, inline: bool) -> None:
+    costs = Machine({1: 0.001, 2: 0.001, 4: 0.001, 8: 0.001}, handover=handover).measure()
+    assert costs.inline is inline
+
+
+def test_sizes_beyond_the_time_budget_are_not_used() -> None:
+    costs = Machine({1: 0.4, 2: 0.4, 4: 0.4, 8: 0.4}).measure()
+    assert [rows for rows, _ in costs.compute] == [1]
+
+
+def test_a_model_with_another_number_of_classes_is_refused() -> None:
+    with pytest.raises(ModelFaultError, match=r"shape \(1, 2\); the signature says \(1, 3\)"):
+        Machine({1: 0.001}).measure(classes=3)
+
+
+def test_a_model_that_is_not_finite_on_its_own_example_is_refused() -> None:
+    with pytest.raises(ModelFaultError, match="not finite: train it again"):
+        Machine({1: 0.001}, answer=float("nan")).measure()

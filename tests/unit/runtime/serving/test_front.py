@@ -1,0 +1,350 @@
+"""The front and the application: the same answers, every path, every limit, and never a 500."""
+
+import asyncio
+import gzip
+import json
+import zlib
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.unit.runtime.serving.fakes import (
+    DIGEST,
+    VERSION,
+    FakeModel,
+    client_of,
+    front_of,
+    mixed_model,
+    numeric_model,
+)
+
+from modelservice.contract.serving import Batching
+from modelservice.serving.body import MAX_BODY
+from modelservice.serving.costs import Costs
+from modelservice.serving.lifecycle import Lifecycle
+
+PREDICT = "/v1/models/iris:predict"
+INFER = "/v2/models/iris/infer"
+GOOD_PREDICT = {"instances": [[1, 2]]}
+GOOD_INFER = {"inputs": [{"name": "m", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}]}
+
+
+def application_of(model: FakeModel) -> Any:
+    """What the front hands everything else to, reached without the front."""
+    return front_of(model)._application
+
+
+@pytest.mark.parametrize("model", [numeric_model, mixed_model])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (PREDICT, json.dumps(GOOD_PREDICT).encode()),
+        (PREDICT, b'{"instances": [["x", 2]]}'),
+        (PREDICT, b'{"instances": [[NaN, 2]]}'),
+        (PREDICT, b"{"),
+        (INFER, json.dumps({**GOOD_INFER, "id": "7"}).encode()),
+        (INFER, json.dumps({**GOOD_INFER, "parameters": {"binary_data_output": True}}).encode()),
+        (INFER, b"[]"),
+        (f"/v1/models/iris/versions/{VERSION}:predict", json.dumps(GOOD_PREDICT).encode()),
+        (f"/v2/models/iris/versions/{VERSION}/infer", json.dumps(GOOD_INFER).encode()),
+    ],
+)
+async def test_the_front_and_the_application_give_the_same_answers(model: Any, path: str, body: bytes) -> None:
+    async with client_of(front_of(model())) as front, client_of(application_of(model())) as application:
+        for headers in ({}, {"content-encoding": "br"}, {"inference-header-content-length": "5"}):
+            through_front = await front.post(path, content=body, headers=headers)
+            through_application = await application.post(path, content=body, headers=headers)
+            assert through_front.status_code == through_application.status_code
+            assert through_front.content == through_application.content
+            assert dict(through_front.headers) == dict(through_application.headers)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/v2", {"name": "modelservice", "extensions": ["binary_tensor_data"]}),
+        ("/v2/health/live", {"live": True}),
+        ("/v2/health/ready", {"ready": True}),
+        ("/v2/models/iris/ready", {"name": "iris", "ready": True}),
+        (f"/v2/models/iris/versions/{VERSION}/ready", {"name": "iris", "ready": True}),
+        ("/v1/models", {"models": ["iris"]}),
+        ("/v1/models/iris", {"name": "iris", "ready": True}),
+        ("/", {"docs": "/docs", "predict": PREDICT, "infer": INFER}),
+    ],
+)
+async def test_each_path_says_what_it_should(path: str, expected: dict[str, Any]) -> None:
+    async with client_of(front_of(numeric_model())) as client:
+        answer = await client.get(path)
+        assert answer.status_code == 200
+        assert answer.json() | expected == answer.json()
+
+
+async def test_status_has_the_keys_of_tensorflow_serving() -> None:
+    async with client_of(front_of(numeric_model())) as client:
+        (status,) = (await client.get("/v1/models/iris")).json()["model_version_status"]
+        assert status == {
+            "version": VERSION,
+            "state": "AVAILABLE",
+            "status": {"error_code": "OK", "error_message": ""},
+        }
+
+
+async def test_metadata_says_how_to_send_rows_and_how_to_read_answers() -> None:
+    async with client_of(front_of(numeric_model())) as numeric, client_of(front_of(mixed_model())) as mixed:
+        (matrix,) = (await numeric.get("/v2/models/iris")).json()["inputs"]
+        assert matrix == {
+            "name": "features",
+            "datatype": "FP32",
+            "shape": [-1, 2],
+            "parameters": {"columns": ["sepal_length", "petal_length"]},
+        }
+        metadata = (await mixed.get("/v2/models/iris")).json()
+        assert metadata["inputs"] == [
+            {"name": "age", "datatype": "FP64", "shape": [-1]},
+            {"name": "city (home)", "datatype": "BYTES", "shape": [-1]},
+        ]
+        assert metadata["outputs"][1]["parameters"] == {"labels": ["setosa", "versicolor", "virginica"]}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "message"),
+    [
+        ("POST", "/v1/models/rose:predict", 404, "no model named 'rose' here; this server serves 'iris'"),
+        ("POST", "/v2/models/rose/infer", 404, "no model named 'rose' here; this server serves 'iris'"),
+        ("GET", "/v2/models/rose", 404, "this server serves 'iris'"),
+        ("POST", "/v2/models/iris/versions/9/infer", 404, "nothing at /v2/models/iris/versions/9/infer; see /docs"),
+        ("GET", "/nowhere", 404, "POST /v2/models/iris/infer"),
+        ("GET", PREDICT, 405, "GET is not possible on /v1/models/iris:predict; expected POST"),
+        ("DELETE", "/v2", 405, "expected GET"),
+    ],
+)
+async def test_a_wrong_path_or_method_names_the_right_one(method: str, path: str, status: int, message: str) -> None:
+    async with client_of(front_of(numeric_model())) as client:
+        answer = await client.request(method, path)
+        assert answer.status_code == status
+        assert message in answer.json()["error"]
+        if status == 405:
+            assert answer.headers["allow"] in {"POST", "GET"}
+
+
+@pytest.mark.parametrize("model", [numeric_model, mixed_model])
+async def test_the_documented_examples_run_and_answer_what_is_documented(model: Any) -> None:
+    async with client_of(front_of(model())) as client:
+        paths = (await client.get("/openapi.json")).json()["paths"]
+        assert {PREDICT, INFER, "/metrics", "/v2/health/ready"} <= paths.keys()
+        assert not any(VERSION in path for path in paths)
+        for path in (PREDICT, INFER):
+            operation = paths[path]["post"]
+            example = operation["requestBody"]["content"]["application/json"]["example"]
+            answer = await client.post(path, json=example)
+            assert answer.status_code == 200
+            assert answer.json() == operation["responses"]["200"]["content"]["application/json"]["example"]
+            assert {"400", "413", "415", "429", "503"} <= operation["responses"].keys()
+
+
+async def test_documentation_is_typed_from_the_signature() -> None:
+    async with client_of(front_of(mixed_model())) as client:
+        paths = (await client.get("/openapi.json")).json()["paths"]
+        schema = paths[PREDICT]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        row = schema["properties"]["instances"]["items"]["anyOf"][0]
+        assert row["required"] == ["age", "city (home)"]
+        assert row["properties"]["age"]["type"] == ["number", "null"]
+        assert "Basel, Köln" in row["properties"]["city (home)"]["description"]
+        answer = paths[PREDICT]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
+        labels = answer["properties"]["predictions"]["items"]["properties"]["label"]["enum"]
+        assert labels == ["setosa", "versicolor", "virginica"]
+        assert (await client.get("/docs")).status_code == 200
+
+
+@pytest.mark.parametrize(("name", "encode"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+async def test_compressed_bodies_are_decoded(name: str, encode: Any) -> None:
+    async with client_of(front_of(numeric_model())) as client:
+        plain = await client.post(PREDICT, json=GOOD_PREDICT)
+        body = encode(json.dumps(GOOD_PREDICT).encode())
+        encoded = await client.post(PREDICT, content=body, headers={"content-encoding": name})
+        assert (encoded.status_code, encoded.content) == (200, plain.content)
+        wrong = await client.post(
+            PREDICT, content=encode(b'{"instances": [[1, "x"]]}'), headers={"content-encoding": name}
+        )
+        assert (wrong.status_code, wrong.json()["error"]) == (400, "instances[0].petal_length: 'x' is not a number")
+        cut = await client.post(PREDICT, content=body[:-6], headers={"content-encoding": name})
+        assert (cut.status_code, cut.json()["error"]) == (400, f"the body is not one whole {name} stream")
+        other = await client.post(PREDICT, content=b"{}", headers={"content-encoding": name})
+        assert other.status_code == 400
+
+
+async def test_an_unknown_encoding_is_refused() -> None:
+    async with client_of(front_of(numeric_model())) as client:
+        answer = await client.post(PREDICT, content=b"x", headers={"content-encoding": "br"})
+        assert answer.status_code == 415
+        assert answer.headers["accept-encoding"] == "gzip, deflate"
+
+
+async def test_large_bodies_are_refused_by_their_length_in_pieces_and_after_inflation() -> None:
+    async def pieces() -> Any:
+        for _ in range(MAX_BODY // 2**20 + 1):
+            yield b" " * 2**20
+
+    bomb = gzip.compress(b" " * (MAX_BODY + 1))
+    async with client_of(front_of(numeric_model())) as client:
+        for answer in (
+            await client.post(PREDICT, content=b" " * (MAX_BODY + 1)),
+            await client.post(PREDICT, content=pieces()),
+            await client.post(PREDICT, content=bomb, headers={"content-encoding": "gzip"}),
+        ):
+            assert answer.status_code == 413
+            assert f"larger than {MAX_BODY} bytes" in answer.json()["error"]
+
+
+async def test_a_large_request_is_answered_like_a_small_one() -> None:
+    async with client_of(front_of(numeric_model())) as client:
+        small = (await client.post(PREDICT, json=GOOD_PREDICT)).json()["predictions"]
+        large = await client.post(PREDICT, json={"instances": [[1, 2]] * 10_000})
+        assert large.json()["predictions"] == small * 10_000
+        wrong = await client.post(PREDICT, json={"instances": [[1, 2]] * 9_999 + [["x", 1]]})
+        assert wrong.json()["error"].startswith("instances[9999].sepal_length: ")
+
+
+async def test_a_full_queue_is_429_with_retry_after() -> None:
+    costs = Costs(compute=((1, 2.5),), handover=10.0)
+    front = front_of(numeric_model(), costs=costs, batching=Batching(max_queue_milliseconds=1))
+    async with client_of(front) as client:
+        answers = await asyncio.gather(*(client.post(PREDICT, json=GOOD_PREDICT) for _ in range(3)))
+        refused = [answer for answer in answers if answer.status_code != 200]
+        assert {answer.status_code for answer in refused} == {429}
+        assert {answer.headers["retry-after"] for answer in refused} == {"3"}
+
+
+async def test_an_answer_that_is_not_finite_is_the_requests_fault() -> None:
+    async with client_of(front_of(numeric_model())) as client:
+        answer = await client.post(PREDICT, json={"instances": [[3e38, 3e38]]})
+        assert answer.status_code == 400
+        assert "not finite" in answer.json()["error"]
+
+
+async def test_a_model_that_breaks_is_500_without_its_words(caplog: pytest.LogCaptureFixture) -> None:
+    model = numeric_model()
+    front = front_of(model)
+    model.probabilities = None  # type: ignore[method-assign,assignment] # anything that raises
+    async with client_of(front) as client:
+        answer = await client.post(PREDICT, json=GOOD_PREDICT)
+    assert (answer.status_code, answer.json()) == (500, {"error": "internal error; the server's log has the details"})
+    assert "NoneType" in caplog.text
+
+
+async def test_draining_is_not_ready_answers_on_and_closes_connections() -> None:
+    lifecycle = Lifecycle()
+    lifecycle.draining = True
+    async with client_of(front_of(numeric_model(), lifecycle=lifecycle)) as client:
+        for path in ("/v2/health/ready", "/v2/models/iris/ready", "/v1/models/iris"):
+            answer = await client.get(path)
+            assert (answer.status_code, answer.json()["ready"]) == (503, False)
+            assert answer.headers["connection"] == "close"
+        assert (await client.get("/v2/health/live")).status_code == 200
+        answer = await client.post(PREDICT, json=GOOD_PREDICT)
+        assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+        lifecycle.leaving = True
+        answer = await client.post(PREDICT, json=GOOD_PREDICT)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+
+
+async def test_metrics_count_requests_batches_and_name_the_model() -> None:
+    async with client_of(front_of(numeric_model())) as client:
+        await client.post(PREDICT, json={"instances": [[1, 2]] * 3})
+        await client.post(PREDICT, json={})
+        await client.get("/somewhere/else")
+        page = await client.get("/metrics")
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/plain")
+    for line in (
+        'modelservice_requests_total{code="200",route="/v1/models/{name}:predict"} 1.0',
+        'modelservice_requests_total{code="400",route="/v1/models/{name}:predict"} 1.0',
+        'modelservice_requests_total{code="404",route="unmatched"} 1.0',
+        'modelservice_request_duration_seconds_count{route="/v1/models/{name}:predict"} 2.0',
+        "modelservice_batch_rows_sum 3.0",
+        "modelservice_queued_rows 0.0",
+        "modelservice_ready 1.0",
+        f'modelservice_model_info{{digest="{DIGEST}",name="iris"}} 1.0',
+    ):
+        assert line in page.text
+
+
+async def test_a_client_that_leaves_gets_no_answer_and_harms_nobody() -> None:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    scope = {"type": "http", "method": "POST", "path": PREDICT, "headers": []}
+    await front_of(numeric_model())(scope, receive, send)
+    assert sent == []
+
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+documents = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["age", "city (home)", "name", "data", "shape"]) | st.text(max_size=4), inner, max_size=4
+        )
+    ),
+    max_leaves=12,
+)
+tensors = st.fixed_dictionaries(
+    {"name": st.sampled_from(["age", "city (home)", "m"])},
+    optional={
+        "datatype": st.sampled_from(["FP32", "FP16", "INT64", "BYTES", "BOOL", "BF16"]) | documents,
+        "shape": st.lists(st.integers(-1, 3) | st.just(2**62), max_size=3) | documents,
+        "data": st.lists(scalars, max_size=6) | documents,
+        "parameters": st.fixed_dictionaries({}, optional={"binary_data_size": st.integers(-1, 40)}) | documents,
+    },
+)
+bodies = st.one_of(
+    st.binary(max_size=64),
+    documents.map(json.dumps).map(str.encode),
+    st.fixed_dictionaries({"instances": st.lists(documents, max_size=3) | documents}).map(json.dumps).map(str.encode),
+    st.fixed_dictionaries({"inputs": documents}).map(json.dumps).map(str.encode),
+    st.fixed_dictionaries(
+        {"inputs": st.lists(tensors, min_size=1, max_size=2)},
+        optional={"id": scalars, "outputs": st.lists(documents, max_size=2) | documents, "parameters": documents},
+    )
+    .map(json.dumps)
+    .map(str.encode),
+)
+header_values = st.none() | st.integers(-2, 200).map(str) | st.text(st.characters(min_codepoint=33, max_codepoint=126))
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(body=bodies, tail=st.binary(max_size=32), path=st.sampled_from([PREDICT, INFER]), length=header_values)
+@pytest.mark.parametrize("model", [numeric_model, mixed_model])
+async def test_no_body_makes_a_500(model: Any, body: bytes, tail: bytes, path: str, length: str | None) -> None:
+    async with client_of(front_of(model())) as client:
+        headers = {} if length is None else {"inference-header-content-length": length}
+        answers = [
+            await client.post(path, content=body),
+            await client.post(path, content=body + tail, headers={"inference-header-content-length": str(len(body))}),
+            await client.post(path, content=body + tail, headers=headers),
+        ]
+    for answer in answers:
+        assert answer.status_code in {200, 400, 413}
+        if answer.status_code != 200:
+            error = orjson.loads(answer.content)["error"]
+            assert 0 < len(error) <= 503
+
+
+async def test_the_fuzz_reaches_good_answers() -> None:
+    """A fuzz that only ever meets the first check proves nothing: its own building blocks make good requests."""
+    good = [
+        {"inputs": [{"name": "m", "datatype": "FP32", "shape": [1, 2], "data": [None, 2]}]},
+        {"inputs": [{"name": "m", "datatype": "INT64", "shape": [1, 2], "data": [[1, 2]]}], "parameters": None},
+    ]
+    async with client_of(front_of(numeric_model())) as client:
+        answers: list[httpx.Response] = [await client.post(INFER, json=body) for body in good]
+    assert [answer.status_code for answer in answers] == [200, 200]
