@@ -78,8 +78,8 @@ def _etcd(folder: Path) -> Iterator[str]:
 
 def _apiserver(folder: Path, port: int, etcd_url: str, tokens: Mapping[str, str]) -> list[str]:
     key, public, users, policy = (folder / name for name in ("sa.key", "sa.pub", "tokens.csv", "audit-policy.yaml"))
-    for arguments in (["genrsa", "-out", key, "2048"], ["rsa", "-in", key, "-pubout", "-out", public]):
-        subprocess.run(["openssl", *arguments], check=True, capture_output=True)
+    for arguments in (("genrsa", "-out", key, "2048"), ("rsa", "-in", key, "-pubout", "-out", public)):
+        subprocess.run(("openssl", *map(str, arguments)), check=True, capture_output=True)
     users.write_text("".join(f'{token},{user},{user},"system:masters"\n' for user, token in tokens.items()))
     policy.write_text(yaml.safe_dump(POLICY))
     return [

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-POLL_SECONDS = 0.05
 _STOP_SECONDS = 10
 _TAIL_LINES = 20
 
@@ -40,8 +39,8 @@ class Process:
         status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
         return int(status.split("VmRSS:")[1].split()[0])
 
-    def wait_until(self, condition: Callable[[], bool], *, what: str, seconds: float) -> None:
-        """Wait until a condition holds that this process is to bring about.
+    def wait_until(self, condition: Callable[[], bool], *, what: str, seconds: float, every: float = 0.05) -> None:
+        """Wait until a condition holds that this process is to bring about; ask ``every`` that many seconds.
 
         Raises:
             BenchError: the process ended, or the time is over.
@@ -52,7 +51,7 @@ class Process:
                 raise BenchError(f"{self.name} ended with {self.child.returncode}:\n{self._tail()}")
             if time.monotonic() > deadline:
                 raise BenchError(f"{what}: not within {seconds:.0f} s; the end of {self.name}'s log:\n{self._tail()}")
-            time.sleep(POLL_SECONDS)
+            time.sleep(every)
 
     def _tail(self) -> str:
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL_LINES:])
