@@ -68,12 +68,14 @@ def build(image: Image) -> str:
     backend = os.environ.get("TORCH_BACKEND", "")
     if backend and image is RUNTIME:
         arguments["TORCH_BACKEND"] = backend
-    recipe = [image.dockerfile.read_bytes(), json.dumps(arguments, sort_keys=True).encode()]
+    # What comes after the last FROM is about the code, and must not make the dependencies anew.
+    below_code, _, code_recipe = image.dockerfile.read_bytes().rpartition(b"\nFROM ")
+    recipe = [below_code, json.dumps(arguments, sort_keys=True).encode()]
     dependencies_hash = _hash([*recipe, (ROOT / image.lock).read_bytes()])
     dependencies = f"{PREFIX}/{image.name}-dependencies:{dependencies_hash}"
     files = _source_files(image)
     named = [part for path in files for part in (str(path.relative_to(ROOT)).encode(), path.read_bytes())]
-    reference = f"{PREFIX}/{image.name}:{_hash([dependencies_hash.encode(), *named])}"
+    reference = f"{PREFIX}/{image.name}:{_hash([dependencies_hash.encode(), code_recipe, *named])}"
     if not engine.exists(reference):
         if not engine.exists(dependencies):
             title = f"dependencies of the {image.name} image"
