@@ -184,7 +184,7 @@ def _serve(parsed: argparse.Namespace) -> int:
         parsed.parser.error("--name is needed with --model")
     given = {option: value for option in Batching.model_fields if (value := getattr(parsed, option)) is not None}
     try:
-        batching = Batching.model_validate(batching.model_dump() | given)
+        batching = Batching.model_validate(batching.model_dump(by_alias=False) | given)
     except ValidationError as error:
         parsed.parser.error("; ".join(f"--batch: {detail['loc'][0]}: {detail['msg']}" for detail in error.errors()))
 
