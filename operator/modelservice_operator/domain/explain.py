@@ -41,8 +41,8 @@ def _container_problem(container: Object, section: str, memory_limit: str | None
         return Problem(reason=reason, message=f"{message or container.get('image', '')}; {remedy}")
     if reason in _START_REASONS:
         words = " ".join(str(last.get("message", "")).split())[-512:]
-        hint = f"check {section}.env and envFrom" if reason == "CreateContainerConfigError" else words
-        return Problem(reason=reason, message="; ".join(part for part in (message, hint) if part))
+        hint = f"check {section}.env and envFrom" if reason == "CreateContainerConfigError" else ""
+        return Problem(reason=reason, message="; ".join(part for part in (words, message, hint) if part))
     return None
 
 

@@ -24,10 +24,12 @@ def choose_template(
 ) -> StoredTemplate:
     """The template that is already served or was first served with these inputs, else a new one.
 
-    So a newer operator, which would build another template, restarts nothing until the inputs change.
+    So a newer operator, which would build another template, restarts nothing until the inputs change. What answers no
+    request has nothing to lose: it gets the newest template, which may mend it.
     """
     inputs = serving_inputs(spec, revision)
-    for stored in _stored(deployment, revision):
+    answers = deployment is not None and deployment.get("status", {}).get("availableReplicas", 0) > 0
+    for stored in _stored(deployment, revision) if answers else ():
         if stored.inputs == inputs:
             return stored
     return build_serving_template(owner, spec, settings, revision, shared_node=shared_node)

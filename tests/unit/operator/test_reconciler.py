@@ -87,14 +87,29 @@ def test_an_operator_restart_or_upgrade_changes_nothing() -> None:
     assert world.one(DEPLOYMENT)["spec"]["template"] == template
 
 
-def test_an_upgraded_operator_serves_the_stored_template_when_the_deployment_was_deleted() -> None:
+def test_going_back_serves_with_the_template_that_served_then() -> None:
     world = World()
     world.serve()
     template = world.one(DEPLOYMENT)["spec"]["template"]
-    del world.kube.objects[Ref(DEPLOYMENT, NAMESPACE, "churn")]
     world.restart_operator(runtime_image="runtime:2")
+    world.service(training={"epochs": 5})
+    world.settle()
+    world.end_training()
+    world.settle()
+    world.roll_out()
+    world.settle()
+    world.service()
     world.settle()
     assert world.one(DEPLOYMENT)["spec"]["template"] == template
+
+
+def test_an_upgrade_mends_what_answers_no_request() -> None:
+    world = World()
+    world.serve()
+    world.roll_out(available=0)
+    world.restart_operator(runtime_image="runtime:2")
+    world.settle()
+    assert world.one(DEPLOYMENT)["spec"]["template"]["spec"]["containers"][0]["image"] == "runtime:2"
 
 
 def test_changed_serving_inputs_take_the_new_image_and_train_nothing() -> None:
