@@ -13,7 +13,7 @@ def run_echo(port: int, answer_bytes: int) -> int:
     """Serve a bare ASGI application."""
     import uvicorn  # noqa: PLC0415
 
-    from modelservice.serving.main import listen, server_config  # noqa: PLC0415
+    from modelservice.serving.main import bind, server_config  # noqa: PLC0415
 
     body = b"x" * answer_bytes
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % answer_bytes)]
@@ -24,7 +24,7 @@ def run_echo(port: int, answer_bytes: int) -> int:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    with listen("127.0.0.1", port) as listener:
+    with bind("127.0.0.1", port) as listener:
         uvicorn.Server(server_config(echo)).run(sockets=[listener])
     return 0
 

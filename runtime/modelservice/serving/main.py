@@ -7,12 +7,15 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 import uvicorn
+from prometheus_client import disable_created_metrics
 
 from modelservice.artifact.errors import ArtifactError
 from modelservice.contract.exit_codes import ExitCode
@@ -51,21 +54,19 @@ def serve(*, folder: Path, name: str, digest: str | None, host: str, port: int, 
         that cannot be listened on, with a sentence on stderr.
     """
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(message)s")
+    disable_created_metrics()  # type: ignore[no-untyped-call] # the library leaves it untyped
     started = time.perf_counter()
     try:
-        listener = listen(host, port)
-        with listener:
-            set_threads(os.environ)
+        with bind(host, port) as listener, ThreadPoolExecutor(max_workers=1, thread_name_prefix="model") as executor:
             model = Predictor.load(folder, digest=digest)
             loaded = time.perf_counter()
-            with ThreadPoolExecutor(max_workers=1, thread_name_prefix="model") as executor:
-                costs = warm_up(model, batching=batching, executor=executor)
-                _LOG.info(
-                    "serving %s (%s) on %s: loaded in %.2f s, warmed up in %.2f s, batches of %d rows %s",
-                    *(name, model.digest, _url(listener), loaded - started, time.perf_counter() - loaded),
-                    *(costs.batch_size, "on the event loop" if costs.inline else "in a thread"),
-                )
-                run(model, name=name, listener=listener, costs=costs, batching=batching, executor=executor)
+            costs = warm_up(model, batching=batching, executor=executor, threads=cpu_limit(os.environ))
+            _LOG.info(
+                "serving %s (%s) on %s: loaded in %.2f s, warmed up in %.2f s, batches of %d rows %s",
+                *(name, model.digest, _url(listener), loaded - started, time.perf_counter() - loaded),
+                *(costs.batch_size, "on the event loop" if costs.inline else "in a thread"),
+            )
+            run(model, name=name, listener=listener, costs=costs, batching=batching, executor=executor)
     except (ArtifactError, ModelFaultError) as error:
         _say(f"{folder} cannot be served: {error}")
         return ExitCode.TASK_INVALID
@@ -75,21 +76,27 @@ def serve(*, folder: Path, name: str, digest: str | None, host: str, port: int, 
     return ExitCode.DONE
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket, on IPv6 and IPv4 where the host is ``::``."""
-    if ":" in host:
-        dual = host == "::" and socket.has_dualstack_ipv6()
-        return socket.create_server((host, port), family=socket.AF_INET6, dualstack_ipv6=dual, backlog=BACKLOG)
-    return socket.create_server((host, port), backlog=BACKLOG)
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that has its address and does not listen yet: who connects too early is refused, not kept waiting."""
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    bound = socket.socket(family, kind, protocol)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host != "::"))
+        bound.bind(address)
+    except OSError:
+        bound.close()
+        raise
+    return bound
 
 
-def set_threads(environment: MutableMapping[str, str]) -> None:
-    """Give torch as many threads as the container has CPUs: it counts those of the node otherwise."""
-    import torch  # noqa: PLC0415
-
+def cpu_limit(environment: Mapping[str, str]) -> int:
+    """CPUs that the container may use; torch by itself counts those of the node."""
     limit = environment.get(CPU_LIMIT_ENV, "")
-    if limit.isdigit() and int(limit) > 0:
-        torch.set_num_threads(int(limit))
+    return int(limit) if limit.isdigit() and int(limit) > 0 else torch.get_num_threads()
 
 
 def compute_of(model: ServedModel) -> Compute:
@@ -97,13 +104,14 @@ def compute_of(model: ServedModel) -> Compute:
     return lambda rows: model.probabilities(model.encode_rows(rows))
 
 
-def warm_up(model: ServedModel, *, batching: Batching, executor: ThreadPoolExecutor) -> Costs:
-    """Run the model on its own example and measure it.
+def warm_up(model: ServedModel, *, batching: Batching, executor: ThreadPoolExecutor, threads: int) -> Costs:
+    """Run the model on its own example and measure it: with one thread, and if it is costly then, with ``threads``.
 
     Raises:
         ModelFaultError: the model does not answer as its signature says.
     """
-    return measure_costs(
+    measure = partial(
+        measure_costs,
         compute_of(model),
         example=example_row(model.signature),
         classes=len(model.signature.labels),
@@ -111,6 +119,12 @@ def warm_up(model: ServedModel, *, batching: Batching, executor: ThreadPoolExecu
         handover=lambda: executor.submit(int).result(),
         clock=time.perf_counter,
     )
+    torch.set_num_threads(1)
+    costs = measure()
+    if costs.inline or threads == 1:
+        return costs
+    torch.set_num_threads(threads)
+    return measure()
 
 
 def build_front(

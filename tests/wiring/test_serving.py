@@ -1,0 +1,180 @@
+"""The server as a process: a real artifact, real clients, signals and exit codes."""
+
+import contextlib
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tritonclient.http as triton
+
+import modelservice
+from modelservice.contract.exit_codes import ExitCode
+from modelservice.contract.manifest import WEIGHTS_FILE
+from modelservice.predictor import Predictor
+
+DEADLINE = 60.0
+RESOURCE = {
+    "apiVersion": "modelservice.dev/v1alpha1",
+    "kind": "ModelService",
+    "metadata": {"name": "churn"},
+    "spec": {
+        "data": {"persistentVolumeClaim": {"claimName": "d", "path": "d.csv"}, "target": "churned"},
+        "model": {"mlp": {"hiddenLayers": [8]}},
+        "training": {"epochs": 5},
+    },
+}
+ROWS: list[dict[str, Any]] = [
+    {"age": 21.0, "city": "Basel"},
+    {"age": 70.0, "city": "Köln"},
+    {"age": None, "city": "Nowhere"},
+]
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    table = {
+        "age": [float(20 + number % 60) for number in range(120)],
+        "city": [("Basel", "Köln", "Bern")[number % 3] for number in range(120)],
+        "churned": ["yes" if number % 60 > 30 else "no" for number in range(120)],
+    }
+    folder = tmp_path_factory.mktemp("serving") / "churn"
+    modelservice.train(RESOURCE, data=table, output=folder)
+    return folder
+
+
+@contextlib.contextmanager
+def server(folder: Path, log: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """The command, ready, on a port that it chose."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "modelservice", "serve", "--model", str(folder), "--name", "churn", "--port", "0"],
+            stderr=output,
+        )
+        try:
+            yield process, address(process, log)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def address(process: subprocess.Popen[bytes], log: Path) -> str:
+    deadline = time.monotonic() + DEADLINE
+    while time.monotonic() < deadline:
+        if found := re.search(r"http://(127\.0\.0\.1:\d+)", log.read_text()):
+            with contextlib.suppress(ConnectionError, urllib.error.URLError):
+                if get(found.group(1), "/v2/health/ready")[0] == 200:
+                    return found.group(1)
+        assert process.poll() is None, log.read_text()
+        time.sleep(0.05)
+    raise AssertionError(log.read_text())
+
+
+def get(host: str, path: str, body: Any = None) -> tuple[int, Any]:
+    data = None if body is None else json.dumps(body).encode()
+    try:
+        with urllib.request.urlopen(urllib.request.Request(f"http://{host}{path}", data=data), timeout=10) as answer:
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read())
+
+
+@pytest.fixture(scope="module")
+def host(artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with server(artifact, tmp_path_factory.mktemp("log") / "log") as (_, found):
+        yield found
+
+
+def test_the_server_answers_as_the_library_does(artifact: Path, host: str) -> None:
+    expected = Predictor.load(artifact).predict_proba(ROWS)
+    status, answer = get(host, "/v1/models/churn:predict", {"instances": ROWS})
+    assert status == 200
+    for prediction, row in zip(answer["predictions"], expected, strict=True):
+        assert [prediction["probabilities"][label] for label in ("no", "yes")] == pytest.approx(row.tolist(), abs=1e-6)
+
+
+@pytest.mark.parametrize("binary", [True, False])
+@pytest.mark.parametrize("compression", [None, "gzip", "deflate"])
+def test_tritonclient_infers(artifact: Path, host: str, binary: bool, compression: str | None) -> None:
+    rows = [row for row in ROWS if row["age"] is not None]
+    client = triton.InferenceServerClient(host)
+    try:
+        assert client.is_server_live()
+        assert client.is_server_ready()
+        assert client.is_model_ready("churn")
+        assert [tensor["name"] for tensor in client.get_model_metadata("churn")["inputs"]] == ["age", "city"]
+        age = triton.InferInput("age", [2, 1], "FP32")
+        age.set_data_from_numpy(np.array([[row["age"]] for row in rows], dtype=np.float32), binary_data=binary)
+        city = triton.InferInput("city", [2], "BYTES")
+        city.set_data_from_numpy(np.array([row["city"] for row in rows], dtype=object), binary_data=binary)
+        outputs = [triton.InferRequestedOutput(name, binary_data=binary) for name in ("probabilities", "label")]
+        for wanted in (None, outputs):
+            result = client.infer(
+                "churn", [age, city], outputs=wanted, request_id="7", request_compression_algorithm=compression
+            )
+            assert result.get_response()["id"] == "7"
+            expected = Predictor.load(artifact).predict_proba(rows)
+            np.testing.assert_allclose(result.as_numpy("probabilities"), expected, atol=1e-6)
+            labels = [label.decode() if isinstance(label, bytes) else label for label in result.as_numpy("label")]
+            assert labels == Predictor.load(artifact).predict(rows)
+        with pytest.raises(triton.InferenceServerException, match=r"inputs: city is missing"):
+            client.infer("churn", [age])
+    finally:
+        client.close()
+
+
+def test_sigterm_is_not_ready_answers_on_and_ends_with_0(artifact: Path, tmp_path: Path) -> None:
+    with server(artifact, tmp_path / "log") as (process, host):
+        process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + DEADLINE
+        while get(host, "/v2/health/ready")[0] == 200:
+            assert time.monotonic() < deadline
+        assert get(host, "/v2/health/ready") == (503, {"ready": False})
+        assert get(host, "/v2/health/live")[0] == 200
+        assert get(host, "/v1/models/churn:predict", {"instances": ROWS})[0] == 200
+        assert process.wait(DEADLINE) == ExitCode.DONE
+        assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def test_an_interrupt_ends_it_with_0(artifact: Path, tmp_path: Path) -> None:
+    with server(artifact, tmp_path / "log") as (process, _):
+        process.send_signal(signal.SIGINT)
+        assert process.wait(DEADLINE) == ExitCode.DONE
+        assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def refused(*arguments: str) -> str:
+    command = [sys.executable, "-m", "modelservice", "serve", "--name", "churn", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert done.returncode == ExitCode.TASK_INVALID
+    assert len(done.stderr.splitlines()) == 1
+    return done.stderr
+
+
+def test_an_artifact_that_does_not_verify_is_refused(artifact: Path, tmp_path: Path) -> None:
+    said = refused("--model", str(artifact), "--digest", f"sha256:{'0' * 64}", "--port", "0")
+    assert f"{artifact} cannot be served" in said
+    assert "expected sha256:0000" in said
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    for file in artifact.iterdir():
+        content = file.read_bytes()
+        (damaged / file.name).write_bytes(content[:-1] + b"\1" if file.name == WEIGHTS_FILE else content)
+    assert f"{WEIGHTS_FILE} in {damaged} is not what the manifest lists" in refused("--model", str(damaged))
+
+
+def test_a_port_that_is_taken_is_said(artifact: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = refused("--model", str(artifact), "--port", str(port))
+    assert said == f"cannot listen on 127.0.0.1 port {port}: Address already in use\n"
