@@ -91,10 +91,13 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; default: %(default)s")
     parser.add_argument("--port", type=int, default=places.SERVING_PORT, help="default: %(default)s; 0: a free one")
     for name, default in _BATCHING:
-        option = f"--batch-{name.replace('_', '-')}"
         text = f"default: {default}, or what the ModelService says"
-        parser.add_argument(option, dest=name, type=int, metavar="N", help=text)
+        parser.add_argument(_batch_option(name), dest=name, type=int, metavar="N", help=text)
     parser.set_defaults(command=_serve, parser=parser)
+
+
+def _batch_option(name: str) -> str:
+    return f"--batch-{name.replace('_', '-')}"
 
 
 def _add_inspect(parser: argparse.ArgumentParser) -> None:
@@ -182,11 +185,14 @@ def _serve(parsed: argparse.Namespace) -> int:
         batching = service.spec.serving.batching
     elif name is None:
         parsed.parser.error("--name is needed with --model")
-    given = {option: value for option in Batching.model_fields if (value := getattr(parsed, option)) is not None}
+    given = {option: getattr(parsed, option) for option in Batching.model_fields}
+    chosen = {option: getattr(batching, option) if value is None else value for option, value in given.items()}
     try:
-        batching = Batching.model_validate(batching.model_dump(by_alias=False) | given)
+        batching = Batching(**chosen)
     except ValidationError as error:
-        parsed.parser.error("; ".join(f"--batch: {detail['loc'][0]}: {detail['msg']}" for detail in error.errors()))
+        wrong = error.errors()[0]
+        option = next(name for name, field in Batching.model_fields.items() if wrong["loc"][0] in {name, field.alias})
+        parsed.parser.error(f"{_batch_option(option)}: {wrong['msg']}")
 
     from modelservice.serving.main import serve  # noqa: PLC0415
 

@@ -35,10 +35,11 @@ def read_file(path: Path, *, limit: int, expected_size: int | None = None) -> by
         raise ArtifactError(f"{path.name} is missing in {path.parent}") from None
     except OSError as error:
         raise ArtifactError(f"{path.name} cannot be read as a plain file: {error.strerror}") from None
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise ArtifactError(f"{path.name} is not a plain file; an artifact holds neither links nor folders")
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise ArtifactError(f"{path.name} is not a plain file; an artifact holds neither links nor folders")
         if expected_size is not None and status.st_size != expected_size:
             raise ArtifactError(f"{path.name} has {status.st_size} bytes, the manifest says {expected_size}")
         if status.st_size > limit:
