@@ -1,0 +1,141 @@
+"""The operator is installed once; stories run side by side, then what wants the cluster for itself."""
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from tests.bench.record import Figure, record
+from tests.cluster import pki
+from tests.e2e.stories import Stories, Story
+from tests.support.e2e import Api, Space
+from tests.support.installation import Installation
+
+KEEP = os.environ.get("KEEP") == "1"
+USER = "e2e-user"
+
+_figures = pytest.StashKey[list[Figure]]()
+_stories = pytest.StashKey[Stories]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--converged-seconds", type=float, default=120, help="how long nothing may be written by a converged operator"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "story(seconds): runs side by side with the others; about how long it takes")
+    config.addinivalue_line("markers", "alone: needs the cluster, and the operator, for itself; runs last")
+    config.stash[_figures] = []
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(
+        key=lambda item: (item.get_closest_marker("alone") is not None, item.get_closest_marker("story") is not None)
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """A story is told in its thread already: only its end is waited for."""
+    if pyfuncitem.get_closest_marker("story") is None:
+        return None
+    pyfuncitem.session.stash[_stories].result(pyfuncitem.nodeid)
+    return True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Function) -> Iterator[None]:
+    """What goes wrong in a test on two namespaces is shown with their state."""
+    held = [item.funcargs.get(name) for name in ("spaces", "fleet", "iris")]
+    spaces = next((one for one in held if isinstance(one, tuple)), ())
+    with ExitStack() as stack:
+        for space in spaces:
+            stack.enter_context(space.explained())
+        return (yield)
+
+
+@pytest.fixture(scope="session")
+def api(kubeconfig: Path) -> Api:
+    return Api(kubeconfig)
+
+
+@pytest.fixture(scope="session")
+def installation(api: Api, kubeconfig: Path) -> Iterator[Installation]:
+    """The operator of this checkout; what a demo installed is upgraded, and stays."""
+    made = Installation(api=api, admin=kubeconfig)
+    found = made.was_there()
+    made.install()
+    yield made
+    if not found and not KEEP:
+        made.uninstall()
+
+
+@pytest.fixture(scope="session")
+def figures(pytestconfig: pytest.Config) -> list[Figure]:
+    """What was measured on the way; printed at the end, and kept in ``build/bench/e2e.json``."""
+    return pytestconfig.stash[_figures]
+
+
+@pytest.fixture(scope="session")
+def make_space(api: Api, kubeconfig: Path) -> Callable[[str], Space]:
+    """Names a namespace in which a user may edit; making it is the caller's part."""
+    user = pki.user_kubeconfig(USER)
+    return lambda name: Space(name=name, api=api, admin=kubeconfig, user=user, user_name=USER)
+
+
+@pytest.fixture(scope="session")
+def stories(
+    request: pytest.FixtureRequest,
+    installation: Installation,
+    figures: list[Figure],
+    make_space: Callable[[str], Space],
+) -> Iterator[Stories]:
+    """All selected stories, begun."""
+    known = {"figures": figures, "installation": installation}
+    told = [
+        Story(
+            name=item.nodeid,
+            tell=item.obj,
+            arguments={
+                **(item.callspec.params if hasattr(item, "callspec") else {}),
+                **{name: value for name, value in known.items() if name in item.fixturenames},
+            },
+            seconds=marker.args[0],
+        )
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and (marker := item.get_closest_marker("story"))
+    ]
+    running = Stories(told, make_space=make_space, keep=KEEP)
+    request.session.stash[_stories] = running
+    yield running
+    running.finish()
+
+
+@pytest.fixture
+def space(request: pytest.FixtureRequest) -> None:
+    """A story's namespace: its thread makes it."""
+    request.getfixturevalue("stories")
+
+
+@pytest.fixture(scope="module")
+def spaces(installation: Installation, make_space: Callable[[str], Space]) -> Iterator[tuple[Space, Space]]:
+    """Two namespaces for the tests of a module."""
+    run_id = secrets.token_hex(2)
+    made = tuple(make_space(f"e2e-{run_id}-{letter}") for letter in "ab")
+    for one in made:
+        one.create()
+    yield made[0], made[1]
+    if not KEEP:
+        for one in made:
+            one.remove()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    figures = session.config.stash[_figures]
+    if figures:
+        record("e2e", figures, caption="as a user with edit sees it, on two CPUs that all pods share", readme=False)

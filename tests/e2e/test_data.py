@@ -1,0 +1,59 @@
+"""The table: a change of it trains again, a wrong one is said, and nothing is tried for ever."""
+
+import pytest
+from tests.support.e2e import Space, condition, config_map, model_service, says
+from tests.support.tables import IRIS
+
+from modelservice.contract.resource import KIND
+from modelservice_operator.kinds import CONTROLLER_REVISION, JOB
+
+pytestmark = pytest.mark.cluster
+
+WRONG = {
+    "missing target": (IRIS.replace("species", "kind", 1), "TargetNotFound", ("species", "spec.data.target")),
+    "empty file": ("", "EmptyTable", ("empty", "spec.data.configMap")),
+    "text in a number column": (IRIS.replace("5.1,", "wide,", 1), "NotANumber", ("'wide'", "sepal_length", "row")),
+}
+
+
+@pytest.mark.story(120)
+def test_appended_rows_train_again_and_a_renamed_config_map_does_not(space: Space) -> None:
+    space.apply(config_map("flowers", IRIS), model_service("flowers", serving={"replicas": 0}))
+    first = space.wait_ready("flowers")["status"]
+    space.apply(config_map("renamed", IRIS))
+    space.patch("flowers", {"data": {"configMap": {"name": "renamed"}}})
+    renamed = space.wait_ready("flowers")["status"]
+    assert (renamed["key"], renamed["revision"]) == (first["key"], 1)
+    assert len(space.children(JOB, "flowers")) == 1
+    space.apply(config_map("renamed", IRIS + "5.2,3.6,1.5,0.3,setosa\n"))
+    space.wait("flowers", lambda one: one["status"].get("revision") == 2, what="trains on the appended row")
+    status = space.wait_ready("flowers")["status"]
+    assert status["key"] != first["key"]
+    assert [one["rows"] for one in status["revisions"]] == [151, 150]
+    assert len(space.children(CONTROLLER_REVISION, "flowers")) == 2
+
+
+@pytest.mark.story(60)
+@pytest.mark.parametrize("what", WRONG)
+def test_wrong_table_is_said_once_and_heals(space: Space, what: str) -> None:
+    table, reason, words = WRONG[what]
+    space.apply(config_map("flowers", table), model_service("flowers", serving={"replicas": 0}))
+    service = space.wait("flowers", says(reason, *words), what=f"says {reason}")
+    assert condition(service, "Stalled")["status"] == "True"
+    assert condition(service, "DataReady")["reason"] == reason
+    assert any(event["reason"] == reason and event["type"] == "Warning" for event in space.events("flowers", KIND))
+    (job,) = space.children(JOB, "flowers")
+    assert job["status"]["failed"] == 1
+    assert {one["type"] for one in job["status"]["conditions"] if one["status"] == "True"} >= {"Failed"}
+    assert len(space.pods("flowers", "train")) == 1
+    space.apply(config_map("flowers", IRIS))
+    space.wait_ready("flowers")
+
+
+@pytest.mark.story(20)
+def test_missing_config_map_is_said_and_heals(space: Space) -> None:
+    space.apply(model_service("flowers", serving={"replicas": 0}))
+    space.wait("flowers", says("ConfigMapNotFound", "'flowers'", "spec.data.configMap.name"), what="misses its table")
+    assert space.children(JOB, "flowers") == []
+    space.apply(config_map("flowers", IRIS))
+    space.wait_ready("flowers")

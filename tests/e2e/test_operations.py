@@ -1,0 +1,209 @@
+"""What the operator's own life does to models: nothing. These tests have the cluster for themselves."""
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from tests.bench.record import Figure, at_most, figure
+from tests.support.client import predict
+from tests.support.e2e import Api, Object, Space, condition, config_map, eventually, model_service, says
+from tests.support.helm import RELEASE, ROOT
+from tests.support.installation import Installation
+from tests.support.samples import SAMPLES
+from tests.support.tables import FLOWERS, IRIS, SWAPPED
+from tests.support.timeline import steps_to_ready
+
+from modelservice_operator.kinds import DEPLOYMENT, MODEL_SERVICE, SERVICE, Kind
+
+pytestmark = [pytest.mark.cluster, pytest.mark.alone]
+
+NAMESPACE = Kind("", "v1", "Namespace", "namespaces")
+ROWS = [row for row, _ in FLOWERS]
+SPECIES = [species for _, species in FLOWERS]
+
+Spaces = tuple[Space, Space]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quiet(api: Api) -> None:
+    """Namespaces of the stories are gone."""
+
+    def going() -> list[Object]:
+        return [
+            one for one in api.request("GET", "/api/v1/namespaces")["items"] if one["metadata"].get("deletionTimestamp")
+        ]
+
+    eventually(lambda: not going(), what="the end of earlier namespaces", seconds=120)
+
+
+@pytest.fixture(scope="module")
+def iris(spaces: Spaces, figures: list[Figure]) -> Space:
+    """The sample, Ready; on the way its steps are timed."""
+    space, _ = spaces
+    since = time.monotonic()
+    space.kubectl("apply", "-f", SAMPLES / "iris.yaml")
+    before = 0.0
+    with space.explained():
+        steps = steps_to_ready(space, "iris", since=since)
+    for step, seconds in steps.items():
+        figures.append(figure(f"iris, from the step before to: {step}", seconds - before, "s"))
+        before = seconds
+    figures.append(figure("iris, from apply to Ready", before, "s"))
+    return space
+
+
+@pytest.fixture(scope="module")
+def fleet(spaces: Spaces, iris: Space) -> Spaces:
+    """The sample; in another namespace a model of the same name on another table, and one that cannot be trained."""
+    _, other = spaces
+    broken = model_service("broken", data={"configMap": {"name": "iris"}, "target": "missing"})
+    other.apply(config_map("iris", SWAPPED), model_service("iris", training={"epochs": 30}), broken)
+    with other.explained():
+        other.wait("broken", says("TargetNotFound"), what="says what is wrong")
+        other.wait_ready("iris")
+    return spaces
+
+
+def versions(fleet: Spaces) -> dict[tuple[str, str, str], str]:
+    return {(space.name, *key): version for space in fleet for key, version in space.versions().items()}
+
+
+def wait_reconciled(installation: Installation, api: Api) -> None:
+    """Wait until the leading operator has looked at every ModelService of the cluster."""
+    leader = installation.wait_leader()
+
+    def looked() -> bool:
+        done = installation.metrics(leader).get('modelservice_operator_reconciles_total{result="done"}', 0)
+        return done >= len(api.list(MODEL_SERVICE, None))
+
+    eventually(looked, what="a look at every ModelService", seconds=30)
+
+
+def test_iris_answers_right(iris: Space) -> None:
+    for address, port in ((iris.address("iris"), 80), (iris.pods("iris", "serve")[0]["status"]["podIP"], 8080)):
+        assert predict(address, "iris", ROWS, port=port) == SPECIES
+
+
+def test_the_curl_of_the_status_runs_as_it_stands(iris: Space, tmp_path: Path) -> None:
+    # This machine does not ask the cluster's DNS, so curl is told the Service's address.
+    (tmp_path / ".curlrc").write_text(f"resolve = iris.{iris.name}.svc:80:{iris.address('iris')}\nfail-with-body\n")
+    example = iris.service("iris")["status"]["example"]
+    environment = {**os.environ, "CURL_HOME": str(tmp_path)}
+    done = subprocess.run(
+        ["sh", "-c", example], env=environment, capture_output=True, text=True, timeout=20, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert '"label":"versicolor"' in done.stdout.replace(" ", "")
+
+
+def test_models_of_one_name_in_two_namespaces_do_not_meet(fleet: Spaces) -> None:
+    iris, other = fleet
+    assert predict(iris.address("iris"), "iris", ROWS) == SPECIES
+    assert predict(other.address("iris"), "iris", ROWS) == [SPECIES[2], SPECIES[1], SPECIES[0]]
+
+
+def test_a_converged_operator_writes_nothing(
+    fleet: Spaces, installation: Installation, figures: list[Figure], pytestconfig: pytest.Config
+) -> None:
+    seconds = pytestconfig.getoption("--converged-seconds")
+    leader, written, before = installation.leader(), installation.writes(), versions(fleet)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:  # this is not waiting for something: the time without a write is what is tested
+        time.sleep(min(5.0, max(0.0, end - time.monotonic())))
+        assert versions(fleet) == before
+    assert installation.leader() == leader
+    writes = installation.writes() - written
+    figures.append(at_most(f"objects written by a converged operator in {seconds:.0f} s", writes, "writes", 0))
+    assert writes == 0
+
+
+def test_a_restarted_operator_writes_nothing(fleet: Spaces, installation: Installation, api: Api) -> None:
+    before, old = versions(fleet), installation.leader()
+    installation.kubectl("delete", "pod", old, "--wait=false")
+    installation.wait_leader(other_than=old)
+    wait_reconciled(installation, api)
+    assert installation.writes() == 0
+    assert versions(fleet) == before
+
+
+def test_a_second_operator_stands_by_and_takes_over(fleet: Spaces, installation: Installation, api: Api) -> None:
+    before = versions(fleet)
+    installation.scale(2)
+    leader = installation.wait_leader()
+    (standby,) = {pod["metadata"]["name"] for pod in installation.pods()} - {leader}
+    assert installation.metrics(standby)["modelservice_operator_leader"] == 0
+    assert sum(v for k, v in installation.metrics(standby).items() if "reconciles_total" in k) == 0
+    installation.kubectl("delete", "pod", leader, "--wait=false")
+    assert installation.wait_leader(other_than=leader) == standby
+    wait_reconciled(installation, api)
+    assert installation.writes() == 0
+    assert versions(fleet) == before
+    installation.scale(1)
+    installation.wait_leader()
+
+
+def test_another_runtime_image_restarts_no_model_and_a_missing_one_is_said(
+    fleet: Spaces, installation: Installation, api: Api, figures: list[Figure]
+) -> None:
+    before = versions(fleet)
+    image = {**installation.values["runtimeImage"], "tag": "missing"}
+    installation.install(runtimeImage=image)
+    wait_reconciled(installation, api)
+    kept = {key: version for key, version in versions(fleet).items() if "broken" not in key[2]}
+    assert kept == {key: version for key, version in before.items() if "broken" not in key[2]}
+    space = fleet[1]
+    space.apply(config_map("new", IRIS), model_service("new", serving={"replicas": 0}))
+    since = time.monotonic()
+    words = ("runtime:missing", "image.registry")
+
+    def said(service: Object) -> bool:
+        return says("ErrImagePull", *words)(service) or says("ImagePullBackOff", *words)(service)
+
+    space.wait("new", said, what="says that the image is missing", seconds=30)
+    figures.append(at_most("image cannot be pulled: from apply to Ready's reason", time.monotonic() - since, "s", 10))
+    eventually(lambda: any("Image" in e["reason"] for e in space.events("new")), what="an event", seconds=5)
+    installation.install()
+    space.wait_ready("new")
+    space.kubectl("delete", "modelservice", "new")
+
+
+def test_changes_made_while_the_operator_was_gone_are_seen(fleet: Spaces, installation: Installation) -> None:
+    iris, other = fleet
+    installation.scale(0)
+    iris.patch("iris", {"training": {"epochs": 40}})
+    other.kubectl("delete", "service", "iris")
+    other.kubectl("delete", "modelservice", "broken")
+    address = iris.address("iris")
+    assert predict(address, "iris", ROWS) == SPECIES
+    installation.scale(1)
+    eventually(lambda: other.api.get(SERVICE, other.name, "iris"), what="the Service")
+    assert iris.wait_ready("iris")["status"]["revision"] == 2
+    assert other.wait_ready("iris")["status"]["revision"] == 1
+    assert condition(other.service("iris"), "Ready")["reason"] == "Serving"
+    assert iris.address("iris") == address
+
+
+def test_uninstalled_and_installed_again_from_the_manifest_restarts_nothing(
+    fleet: Spaces, installation: Installation, api: Api, tmp_path: Path
+) -> None:
+    before = versions(fleet)
+    text = (ROOT / "manifests" / "install.yaml").read_text(encoding="utf-8")
+    for part, name in (("image", "operator"), ("runtimeImage", "runtime")):
+        values = installation.values[part]
+        text = text.replace(f"modelservice/{name}:0.1.0", f"{values['repository']}:{values['tag']}")
+    manifest = tmp_path / "install.yaml"
+    manifest.write_text(text, encoding="utf-8")
+    installation.kubectl_cluster("apply", "--dry-run=server", "-f", manifest)
+    installation.uninstall()
+    assert versions(fleet) == before
+    assert api.get(DEPLOYMENT, "modelservice-system", RELEASE) is None
+    installation.kubectl_cluster("apply", "-f", manifest)
+    installation.wait_pods(1)
+    wait_reconciled(installation, api)
+    assert installation.writes() == 0
+    assert versions(fleet) == before
+    installation.install()
+    wait_reconciled(installation, api)
+    assert versions(fleet) == before

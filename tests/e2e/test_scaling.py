@@ -1,0 +1,74 @@
+"""Numbers of replicas: by hand, by an autoscaler, and on the way from one to the other."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from tests.support.client import keep_asking
+from tests.support.e2e import LIGHT, Space, config_map, eventually, model_service
+from tests.support.tables import FLOWERS, IRIS
+
+from modelservice_operator.kinds import DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER
+
+pytestmark = pytest.mark.cluster
+
+
+def replicas(space: Space) -> int:
+    deployment = space.api.get(DEPLOYMENT, space.name, "flowers")
+    assert deployment is not None
+    wanted: int = deployment["spec"]["replicas"]
+    return wanted
+
+
+@contextmanager
+def watched_replicas(space: Space) -> Iterator[set[int]]:
+    """All numbers of replicas that the Deployment asks for while the context lasts."""
+    seen, done = {replicas(space)}, threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.05):
+            seen.add(replicas(space))
+
+    watching = threading.Thread(target=watch, name="watches replicas")
+    watching.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        watching.join()
+
+
+@pytest.mark.story(100)
+def test_replicas_by_kubectl_scale_survive_the_way_to_autoscaling(space: Space) -> None:
+    space.apply(config_map("flowers", IRIS), model_service("flowers"))
+    space.wait_ready("flowers")
+    space.kubectl("scale", "modelservice", "flowers", "--replicas=3")
+    assert space.wait_ready("flowers")["status"]["replicas"] == 3
+    with watched_replicas(space) as seen:
+        # The user's file no longer says replicas, and says autoscaling.
+        autoscaling = {"minReplicas": 1, "maxReplicas": 4, "targetCPUUtilization": 100}
+        space.patch("flowers", {"serving": {"replicas": None, "autoscaling": autoscaling}})
+
+        def owned() -> bool:
+            autoscaler = space.api.get(HORIZONTAL_POD_AUTOSCALER, space.name, "flowers")
+            return autoscaler is not None and autoscaler.get("status", {}).get("desiredReplicas", 0) > 0
+
+        eventually(owned, what="the autoscaler's first decision")
+        space.wait_ready("flowers")
+    assert min(seen) >= 3
+    space.patch("flowers", {"serving": {"replicas": 1, "autoscaling": None}})
+    assert space.wait_ready("flowers")["status"]["replicas"] == 1
+    assert space.children(HORIZONTAL_POD_AUTOSCALER, "flowers") == []
+
+
+@pytest.mark.story(140)
+def test_load_brings_more_replicas(space: Space) -> None:
+    autoscaling = {"minReplicas": 1, "maxReplicas": 2, "targetCPUUtilization": 100}
+    space.apply(config_map("flowers", IRIS), model_service("flowers", serving={"autoscaling": autoscaling, **LIGHT}))
+    space.wait_ready("flowers")
+    rows = [row for row, _ in FLOWERS]
+    with keep_asking(space.address("flowers"), "flowers", rows, pause=0.01, most=9000, threads=2) as asked:
+        eventually(lambda: replicas(space) == 2, what="a second replica", seconds=120)
+    assert asked.failures == []
+    assert space.wait_ready("flowers")["status"]["replicas"] == 2

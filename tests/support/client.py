@@ -1,0 +1,67 @@
+"""Asking a served model, from this machine: ClusterIPs and pod addresses are routed here."""
+
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+
+def predict(address: str, name: str, rows: Sequence[Any], *, port: int = 80) -> list[str]:
+    """Labels that a model answers with.
+
+    Raises:
+        httpx.HTTPError: it does not answer, or refuses.
+    """
+    answer = httpx.post(f"http://{address}:{port}/v1/models/{name}:predict", json={"instances": rows}, timeout=10)
+    answer.raise_for_status()
+    return [one["label"] for one in answer.json()["predictions"]]
+
+
+@dataclass(kw_only=True)
+class Asked:
+    """What came back: how often which status, and what failed before there was one."""
+
+    answers: Counter[int] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def keep_asking(
+    address: str, name: str, rows: Sequence[Any], *, pause: float, most: int, threads: int = 1
+) -> Iterator[Asked]:
+    """Send requests one after the other, each on a new connection, for as long as the context lasts.
+
+    Args:
+        address: of the Service.
+        name: of the model.
+        rows: what to ask.
+        pause: seconds between two requests of a thread.
+        most: requests of all threads after which it ends.
+        threads: how many ask at the same time.
+    """
+    asked, done = Asked(), threading.Event()
+    url = f"http://{address}/v1/models/{name}:predict"
+
+    def ask() -> None:
+        for _ in range(most // threads):
+            if done.wait(pause):
+                return
+            try:
+                answer = httpx.post(url, json={"instances": rows}, timeout=10, headers={"Connection": "close"})
+                asked.answers[answer.status_code] += 1
+            except httpx.HTTPError as error:
+                asked.failures.append(f"{type(error).__name__}: {error}")
+
+    asking = [threading.Thread(target=ask, name=f"asks {name}") for _ in range(threads)]
+    for thread in asking:
+        thread.start()
+    try:
+        yield asked
+    finally:
+        done.set()
+        for thread in asking:
+            thread.join()

@@ -1,0 +1,229 @@
+"""A user of the cluster: kubectl with ``edit`` in one namespace, and a cheap look at what becomes of things."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import kubernetes.config
+from tests.support.cluster import kubectl
+
+from modelservice.contract.resource import API_VERSION, KIND
+from modelservice_operator.constants import LABEL_NAME, LABEL_STAGE
+from modelservice_operator.kinds import CHILD_KINDS, EVENT, MODEL_SERVICE, POD, SERVICE, Kind
+
+Object = dict[str, Any]
+Holds = Callable[[Object], bool]
+Seen = TypeVar("Seen")
+
+LIGHT: Object = {"resources": {"requests": {"cpu": "20m", "memory": "128Mi"}}}
+"""Requests so small that the scheduler lets many pods run side by side on two CPUs; limits stay as they are."""
+
+
+class Api:
+    """JSON over kept connections: a kubectl for each look would cost more CPU than what is tested."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        self._client = kubernetes.config.new_client_from_config(  # type: ignore[no-untyped-call]  # theirs
+            config_file=str(kubeconfig)
+        )
+
+    def request(self, method: str, path: str, body: Any = None, *, content_type: str = "application/json") -> Object:
+        """Send a request and read the answer, also one that is a refusal (kind Status)."""
+        url = self._client.configuration.host + path
+        headers = {"Accept": "application/json", "Content-Type": content_type}
+        answer = self._client.call_api(method, url, header_params=headers, body=body, _request_timeout=10)
+        read: Object = json.loads(answer.read())
+        return read
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        """One object, or None."""
+        found = self.request("GET", kind.path(namespace, name))
+        return None if found.get("kind") == "Status" and found.get("code") == 404 else found
+
+    def list(self, kind: Kind, namespace: str | None, *, labels: str = "") -> list[Object]:
+        """All objects of a kind."""
+        items: list[Object] = self.request("GET", f"{kind.path(namespace)}?labelSelector={quote(labels)}")["items"]
+        return items
+
+
+def eventually(look: Callable[[], Seen], *, what: str, seconds: float = 60, poll: float = 0.3) -> Seen:
+    """Look again and again until something true is seen, and answer with it.
+
+    Raises:
+        AssertionError: nothing of the kind was seen before the deadline.
+    """
+    deadline = time.monotonic() + seconds
+    while not (seen := look()):
+        assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
+        time.sleep(poll)
+    return seen
+
+
+def condition(service: Object, kind: str) -> Object:
+    """A condition of a ModelService, or an empty one."""
+    conditions: list[Object] = service.get("status", {}).get("conditions", [])
+    return next((one for one in conditions if one["type"] == kind), {})
+
+
+def is_ready(service: Object) -> bool:
+    """Whether the newest spec is served."""
+    ready = condition(service, "Ready")
+    return (ready.get("status"), ready.get("observedGeneration")) == ("True", service["metadata"]["generation"])
+
+
+def says(reason: str, *words: str) -> Holds:
+    """Whether Ready is False for this reason, with these words in its message."""
+
+    def holds(service: Object) -> bool:
+        ready = condition(service, "Ready")
+        message = ready.get("message", "")
+        return ready.get("reason") == reason and ready["status"] == "False" and all(word in message for word in words)
+
+    return holds
+
+
+def config_map(name: str, text: str, *, key: str = "table.csv") -> Object:
+    """A ConfigMap with a table."""
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {key: text}}
+
+
+def model_service(name: str, *, data: Object | None = None, **spec: Any) -> Object:
+    """A small ModelService on the ConfigMap of its name, quick to train; parts of the spec may be given."""
+    source = {"configMap": {"name": name}, "target": "species", **(data or {})}
+    training = {"epochs": 5, **LIGHT, **spec.pop("training", {})}
+    serving = {**LIGHT, **spec.pop("serving", {})}
+    small = {"data": source, "model": {"mlp": {"hiddenLayers": [8]}}, "training": training, "serving": serving}
+    return {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": name}, "spec": {**small, **spec}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """A namespace under Pod Security ``restricted``, as a user sees it who has only ``edit`` in it."""
+
+    name: str
+    api: Api
+    admin: Path
+    user: Path
+    user_name: str
+
+    def create(self) -> None:
+        """Make the namespace and let the user in: the administrator's part."""
+        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        self.administer({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.name, "labels": labels}})
+        rbac = "rbac.authorization.k8s.io"
+        self.administer(
+            {
+                "apiVersion": f"{rbac}/v1",
+                "kind": "RoleBinding",
+                "metadata": {"name": "edit", "namespace": self.name},
+                "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": "edit"},
+                "subjects": [{"apiGroup": rbac, "kind": "User", "name": self.user_name}],
+            }
+        )
+
+    def administer(self, obj: Object) -> None:
+        """Apply an object as the cluster's administrator: a quota, a volume."""
+        applied = kubectl("apply", "-f", "-", input=json.dumps(obj), kubeconfig=self.admin)
+        assert applied.returncode == 0, applied.stderr
+
+    def remove(self) -> None:
+        """Delete the namespace; Kubernetes goes on in the background."""
+        kubectl("delete", "namespace", self.name, "--wait=false", "--ignore-not-found", kubeconfig=self.admin)
+
+    def kubectl(self, *args: str | Path, input: str | None = None, timeout: float = 60) -> str:  # noqa: A002
+        """Run kubectl as the user, in the namespace, and answer with what it prints."""
+        done = kubectl(*args, "--namespace", self.name, input=input, kubeconfig=self.user, timeout=timeout)
+        assert done.returncode == 0, f"kubectl {' '.join(map(str, args))}: {done.stderr}"
+        return done.stdout
+
+    def try_kubectl(self, *args: str | Path) -> str:
+        """Run kubectl as the user, expecting that it is refused, and answer with why."""
+        done = kubectl(*args, "--namespace", self.name, kubeconfig=self.user)
+        assert done.returncode != 0, done.stdout
+        return done.stderr
+
+    def apply(self, *objects: Object) -> None:
+        """Apply objects, in one file."""
+        self.kubectl("apply", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+
+    def patch(self, name: str, spec: Object) -> None:
+        """Change parts of a ModelService's spec; null takes a field away."""
+        self.kubectl("patch", "modelservice", name, "--type=merge", "-p", json.dumps({"spec": spec}))
+
+    def service(self, name: str) -> Object:
+        """The ModelService as it is now."""
+        found = self.api.get(MODEL_SERVICE, self.name, name)
+        assert found is not None, f"ModelService {name} is gone"
+        return found
+
+    def children(self, kind: Kind, name: str) -> list[Object]:
+        """Objects of a kind that carry the label of a ModelService."""
+        return self.api.list(kind, self.name, labels=f"{LABEL_NAME}={name}")
+
+    def pods(self, name: str, stage: str) -> list[Object]:
+        """Pods of a stage: train or serve."""
+        return self.api.list(POD, self.name, labels=f"{LABEL_NAME}={name},{LABEL_STAGE}={stage}")
+
+    def wait(self, name: str, holds: Holds, *, what: str, seconds: float = 60) -> Object:
+        """Wait until a ModelService is in a state, and answer with it."""
+
+        def look() -> Object:
+            service = self.service(name)
+            return service if holds(service) else {}
+
+        return eventually(look, what=f"{self.name}/{name} {what}", seconds=seconds)
+
+    def wait_ready(self, name: str, *, seconds: float = 150) -> Object:
+        """Wait until the newest spec is served."""
+        return self.wait(name, is_ready, what="is Ready", seconds=seconds)
+
+    def events(self, name: str, kind: str = KIND) -> list[Object]:
+        """Events about an object."""
+        found = self.api.list(EVENT, self.name)
+        return [one for one in found if (one["involvedObject"]["kind"], one["involvedObject"]["name"]) == (kind, name)]
+
+    def address(self, name: str) -> str:
+        """ClusterIP of a model's Service, which is routed from this machine."""
+        service = self.api.get(SERVICE, self.name, name)
+        assert service is not None, f"Service {name} is missing"
+        address: str = service["spec"]["clusterIP"]
+        return address
+
+    def versions(self) -> Mapping[tuple[str, str], str]:
+        """resourceVersion of every ModelService and child: equal ones mean that nobody wrote anything."""
+        return {
+            (kind.kind, obj["metadata"]["name"]): obj["metadata"]["resourceVersion"]
+            for kind in (MODEL_SERVICE, *CHILD_KINDS)
+            for obj in self.api.list(kind, self.name, labels="" if kind == MODEL_SERVICE else LABEL_NAME)
+        }
+
+    def diagnosis(self) -> str:
+        """What a person would look at first."""
+
+        def run(*args: str) -> str:
+            done = kubectl(*args, "-n", self.name, kubeconfig=self.admin)
+            return f"$ kubectl {' '.join(args)} -n {self.name}\n{(done.stdout + done.stderr)[-6000:]}"
+
+        looks = [
+            run("get", "mdsvc,jobs,deployments,pods,pvc", "-o", "wide"),
+            run("get", "mdsvc", "-o", 'jsonpath={range .items[*]}{.metadata.name}: {.status}{"\\n"}{end}'),
+            run("get", "events", "--sort-by=.lastTimestamp"),
+        ]
+        looks += [
+            run("logs", f"pod/{pod['metadata']['name']}", "--tail=15") for pod in self.api.list(POD, self.name)[:6]
+        ]
+        return "\n".join(looks)
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Add the state of the namespace to what goes wrong inside."""
+        try:
+            yield
+        except BaseException as error:
+            error.add_note(self.diagnosis())
+            raise
