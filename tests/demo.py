@@ -163,9 +163,9 @@ def report(cluster: Cluster, service: dict[str, Any], asked: str, answered: str)
         f"  {shell} explain modelservice.spec.training",
         f"  {shell} edit mdsvc {NAME} -n {NAMESPACE}     # try spec.training.epochs: the old revision serves meanwhile",
     ]
-    console.print(
-        Panel("\n".join(lines), title=f"{NAME} serves revision {status['revision']}", expand=False), soft_wrap=True
-    )
+    console.rule(f"{NAME} serves revision {status['revision']}", align="left")
+    for line in lines:
+        console.print(line, markup=False, soft_wrap=True)  # whole lines: a person copies them
 
 
 def main() -> int:
