@@ -17,6 +17,9 @@ from modelservice.contract.progress import Progress
 from modelservice.training.loop import Epoch, Observer
 from modelservice.training.stopwatch import Clock
 
+_POLL_SECONDS = 0.1
+"""How soon the page notices that the training is over."""
+
 Listener = Callable[[Progress], None]
 
 
@@ -114,7 +117,9 @@ class ProgressPage:
 
         self._server = HTTPServer((host, port), Handler)
         self.port = self._server.server_port
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True, name="progress")
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(_POLL_SECONDS,), daemon=True, name="progress"
+        )
         self._thread.start()
 
     def __call__(self, progress: Progress) -> None:

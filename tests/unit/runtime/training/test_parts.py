@@ -214,6 +214,6 @@ def test_initial_weights_are_he_before_relu_and_glorot_elsewhere():
     )
     module = build(Architecture(inputs=400, outputs=200, layers=layers))
     initialize(module, torch.Generator().manual_seed(0))
-    assert float(module[0].weight.std()) == pytest.approx(math.sqrt(2 / 400), rel=0.02)
-    assert float(module[3].weight.std()) == pytest.approx(math.sqrt(2 / 500), rel=0.02)
+    assert module[0].weight.std().item() == pytest.approx(math.sqrt(2 / 400), rel=0.02)
+    assert module[3].weight.std().item() == pytest.approx(math.sqrt(2 / 500), rel=0.02)
     assert not module[0].bias.any()

@@ -1,5 +1,6 @@
 """Task mode, as a pod runs it: a task and data in folders, an artifact and a report out."""
 
+import contextlib
 import errno
 import gzip
 import io
@@ -307,11 +308,11 @@ def _free_port():
 
 def _wait_for_epochs(port, process):
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            answer = httpx.get(f"http://127.0.0.1:{port}/progress", timeout=5)
-        except httpx.TransportError:
-            continue
-        if Progress.model_validate_json(answer.content).epoch > 2:
-            return
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=5) as client:
+        while time.monotonic() < deadline:
+            with contextlib.suppress(httpx.TransportError):
+                if Progress.model_validate_json(client.get("/progress").content).epoch > 2:
+                    return
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                pytest.fail(f"the training ended with {process.wait(timeout=0.1)}")
     pytest.fail("the training did not begin")
