@@ -1,7 +1,10 @@
 """Looks up what the cache does not know: live progress, and the last warnings about what has been stuck."""
 
+from dataclasses import dataclass
+
 from modelservice_operator.clock import Clock
 from modelservice_operator.domain.explain import event_problem, is_stuck
+from modelservice_operator.domain.metadata import Object
 from modelservice_operator.domain.observe import JobPhase, Observed
 from modelservice_operator.domain.plan import Plan
 from modelservice_operator.domain.problem import Problem
@@ -11,32 +14,64 @@ from modelservice_operator.kube.port import KubePort, ProgressPort
 _LOOKUPS = 4
 """Events are asked for at most this often in one reconcile, the closest causes first."""
 
+_FRESH_SECONDS, _FRESH_INTERVAL, _OLD_INTERVAL = 30.0, 4.0, 30.0
+"""What got stuck a moment ago is asked about every few seconds, what has been for long now and then."""
 
-async def gather_evidence(
-    observed: Observed,
-    planned: Plan,
-    *,
-    refused: Problem | None,
-    kube: KubePort,
-    progress: ProgressPort,
-    clock: Clock,
-) -> Evidence:
-    """Ask the training pod how far it is, and Kubernetes what it says about objects that have waited for 5 s."""
-    problems: dict[str, Problem] = {}
-    stuck = [found for found in waiting_objects(observed, planned) if is_stuck(found[2], clock.now())]
-    for section, _, obj in stuck[:_LOOKUPS]:
-        if section in problems:
-            continue
-        events = await kube.events(observed.owner.namespace, obj["metadata"]["uid"])
-        if problem := event_problem(events, section=section):
-            problems[section] = problem
-    address = _progress_address(planned)
-    return Evidence(
-        progress=await progress.read(address) if address else None,
-        training=problems.get("spec.training"),
-        serving=problems.get("spec.serving"),
-        refused=refused,
-    )
+_REMEMBERED = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Look:
+    """When an object was first seen stuck, when it was last asked about, and the answer."""
+
+    since: float
+    asked: float
+    problem: Problem | None
+
+    def is_due(self, now: float) -> bool:
+        interval = _FRESH_INTERVAL if now - self.since < _FRESH_SECONDS else _OLD_INTERVAL
+        return now - self.asked >= interval
+
+
+class Investigator:
+    """Asks the training pod how far it is, and Kubernetes what it says about objects that have waited for 5 s."""
+
+    def __init__(self, *, kube: KubePort, progress: ProgressPort, clock: Clock) -> None:
+        self._kube = kube
+        self._progress = progress
+        self._clock = clock
+        self._looks: dict[str, _Look] = {}
+
+    async def gather(self, observed: Observed, planned: Plan, *, refused: Problem | None) -> Evidence:
+        """Evidence about one ModelService.
+
+        Raises:
+            KubeError: the apiserver did not answer.
+        """
+        problems: dict[str, Problem] = {}
+        stuck = [found for found in waiting_objects(observed, planned) if is_stuck(found[1], self._clock.now())]
+        for section, obj in stuck[:_LOOKUPS]:
+            if section not in problems and (problem := await self._last_warning(obj, section=section)):
+                problems[section] = problem
+        address = _progress_address(planned)
+        return Evidence(
+            progress=await self._progress.read(address) if address else None,
+            training=problems.get("spec.training"),
+            serving=problems.get("spec.serving"),
+            refused=refused,
+        )
+
+    async def _last_warning(self, obj: Object, *, section: str) -> Problem | None:
+        uid, now = obj["metadata"]["uid"], self._clock.monotonic()
+        look = self._looks.pop(uid, None)
+        if look is None or look.is_due(now):
+            events = await self._kube.events(obj["metadata"]["namespace"], uid)
+            problem = event_problem(events, section=section)
+            look = _Look(since=look.since if look else now, asked=now, problem=problem)
+        self._looks[uid] = look
+        if len(self._looks) > _REMEMBERED:
+            del self._looks[next(iter(self._looks))]
+        return look.problem
 
 
 def _progress_address(planned: Plan) -> str | None:

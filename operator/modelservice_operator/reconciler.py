@@ -16,7 +16,7 @@ from modelservice_operator.domain.plan import Action, Apply, Delete, Plan, plan
 from modelservice_operator.domain.problem import Problem
 from modelservice_operator.domain.situation import assess, rollout
 from modelservice_operator.domain.summarize import summarize, summarize_invalid
-from modelservice_operator.evidence import gather_evidence
+from modelservice_operator.evidence import Investigator
 from modelservice_operator.gate import Gate
 from modelservice_operator.kinds import MODEL_SERVICE, Key, Ref, ref_of
 from modelservice_operator.kube.port import Conflict, Forbidden, Invalid, KubePort, ProgressPort
@@ -35,17 +35,17 @@ _log = structlog.get_logger()
 class Reconciler:
     """Brings one ModelService nearer to what its spec asks for, and its status to what is.
 
-    What it writes goes into the cache at once, so that the next pass does not write it again.
+    What it writes is in the cache when the port answers, so that the next pass does not write it again.
     """
 
     def __init__(
         self, *, kube: KubePort, progress: ProgressPort, cache: Cache, settings: Settings, clock: Clock
     ) -> None:
         self._kube = kube
-        self._progress = progress
         self._cache = cache
         self._settings = settings
         self._clock = clock
+        self._investigator = Investigator(kube=kube, progress=progress, clock=clock)
         self._data = DataSource(kube=kube, clock=clock)
         self._gate = Gate(clock=clock, per_second=20)
 
@@ -73,9 +73,7 @@ class Reconciler:
         if planned.actions:
             observed = self._observe(service)
             planned = plan(spec, observed, data, self._settings)
-        evidence = await gather_evidence(
-            observed, planned, refused=refused, kube=self._kube, progress=self._progress, clock=self._clock
-        )
+        evidence = await self._investigator.gather(observed, planned, refused=refused)
         situation = assess(spec, observed, data, planned, evidence)
         status = summarize(situation, now=self._clock.now())
         delayed = await self._say(observed, status, warning=situation.problem is not None)
@@ -95,8 +93,7 @@ class Reconciler:
                 elif problem := await self._stranger(owner, action):
                     return problem
                 else:
-                    stored = await self._kube.apply(action.obj, manager=action.manager)
-                    self._cache.put(ref_of(action.obj).kind, stored)
+                    await self._kube.apply(action.obj, manager=action.manager)
             except Conflict as error:
                 return Problem(reason="Conflict", message=str(error))
             except Forbidden as error:
@@ -129,7 +126,7 @@ class Reconciler:
             return None
         if _course(before) == _course(after) and not self._gate.admit():
             return _POLL_SECONDS
-        self._cache.put(MODEL_SERVICE, await self._kube.apply_status(desired))
+        await self._kube.apply_status(desired)
         was, ready = _ready(before), _ready(after)
         if was.get("reason") != ready["reason"]:
             _log.info("ready", status=ready["status"], reason=ready["reason"], message=ready["message"])

@@ -66,6 +66,7 @@ class FakeKube:
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
+        self.memory = Cache()
         self.objects: dict[Ref, Object] = {}
         self.writes: list[tuple[str, str, str]] = []
         self.reads: list[tuple[str, str, str]] = []
@@ -124,6 +125,7 @@ class FakeKube:
         stored = self.store(obj)
         if ref.kind == DEPLOYMENT and "replicas" not in stored["spec"]:
             stored = self.store({**obj, "spec": {**obj["spec"], "replicas": 1}})
+        self.memory.put(ref.kind, stored)
         return stored
 
     async def apply_status(self, obj: Object) -> Object:
@@ -132,7 +134,9 @@ class FakeKube:
         self._fail("status", ref.kind)
         self.objects[ref] = {**self.objects[ref], "status": copy.deepcopy(obj["status"])}
         self.objects[ref]["metadata"] = {**self.objects[ref]["metadata"], "resourceVersion": str(next(self._versions))}
-        return copy.deepcopy(self.objects[ref])
+        stored = copy.deepcopy(self.objects[ref])
+        self.memory.put(ref.kind, stored)
+        return stored
 
     async def delete(self, ref: Ref, *, uid: str, propagation: str = "Background") -> None:
         self.writes.append(("delete", ref.kind.kind, ref.name))
@@ -191,7 +195,6 @@ class World:
     def __init__(self, **settings: Any) -> None:
         self.clock = FakeClock()
         self.kube = FakeKube(self.clock)
-        self.cache = Cache()
         self.progress = FakeProgress()
         self.settings = Settings(runtime_image="runtime:1", **settings)
         self.restart_operator()
@@ -199,7 +202,7 @@ class World:
     def restart_operator(self, **settings: Any) -> None:
         """A new process: only what Kubernetes holds is known."""
         self.settings = Settings.model_validate({**self.settings.model_dump(), **settings})
-        self.cache = Cache()
+        self.cache = self.kube.memory = Cache()
         self.reconciler = Reconciler(
             kube=self.kube, progress=self.progress, cache=self.cache, settings=self.settings, clock=self.clock
         )

@@ -10,7 +10,6 @@ from modelservice_operator.domain.metadata import Object
 from modelservice_operator.domain.observe import DataState, JobPhase, Observed
 from modelservice_operator.domain.plan import Plan
 from modelservice_operator.domain.problem import Problem
-from modelservice_operator.kinds import DEPLOYMENT, JOB, PERSISTENT_VOLUME_CLAIM, POD, Kind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,22 +153,22 @@ def _replica_failure(deployment: Object) -> Problem | None:
     return None
 
 
-def waiting_objects(observed: Observed, planned: Plan) -> list[tuple[str, Kind, Object]]:
-    """Objects whose events may say why nothing goes on: (stage section, kind, object), the closest cause first."""
-    found: list[tuple[str, Kind, Object]] = []
+def waiting_objects(observed: Observed, planned: Plan) -> list[tuple[str, Object]]:
+    """Objects whose events may say why nothing goes on, with the section of the spec; the closest cause first."""
+    found: list[tuple[str, Object]] = []
     job = planned.job
     if planned.wanted is None and job is not None and job.phase is JobPhase.RUNNING:
-        found += [("spec.training", POD, pod) for pod in job.pods if _is_waiting(pod)]
+        found += [("spec.training", pod) for pod in job.pods if _is_waiting(pod)]
         if not job.pods:
-            found.append(("spec.training", JOB, job.obj))
+            found.append(("spec.training", job.obj))
         claim = observed.claim(job.key)
         if claim is not None and claim.get("status", {}).get("phase") != "Bound":
-            found.append(("spec.training", PERSISTENT_VOLUME_CLAIM, claim))
+            found.append(("spec.training", claim))
     state = rollout(observed.deployment)
     if observed.deployment is not None and state is not None and not state.complete:
-        found += [("spec.serving", POD, pod) for pod in observed.serving_pods if _is_waiting(pod)]
+        found += [("spec.serving", pod) for pod in observed.serving_pods if _is_waiting(pod)]
         if not observed.serving_pods:
-            found.append(("spec.serving", DEPLOYMENT, observed.deployment))
+            found.append(("spec.serving", observed.deployment))
     return found
 
 

@@ -557,6 +557,23 @@ def test_what_is_stuck_for_five_seconds_is_explained_by_its_events() -> None:
     assert world.ready() == ("False", "Training")
 
 
+def test_what_is_stuck_for_long_is_asked_about_now_and_then() -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.settle()
+
+    def asked(seconds: int) -> int:
+        before = len([verb for verb, _, _ in world.kube.reads if verb == "events"])
+        for _ in range(seconds // 2):
+            world.clock.seconds += 2
+            world.reconcile()
+        return len([verb for verb, _, _ in world.kube.reads if verb == "events"]) - before
+
+    assert asked(30) >= 2 * 5  # the Job and its claim, every four seconds
+    assert asked(600) <= 2 * 25
+
+
 def test_progress_is_shown_while_training() -> None:
     world = World()
     world.config_map()
