@@ -3,11 +3,13 @@
 PYTHON  := .venv/bin/python
 CLUSTER := $(PYTHON) -m tests.cluster
 STAGES  := $(PYTHON) -m tests.cluster.pipeline
+LOCK    := .venv/bin/uv pip compile pyproject.toml -q --universal --python-version 3.11 --generate-hashes \
+           --no-emit-index-url --no-header
 NODES   ?=
 export KUBE_CONTEXT
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint generate verify images push load bundle cluster-up cluster-down cluster-status env
+.PHONY: help setup demo test lint generate lock verify images push load bundle cluster-up cluster-down cluster-status env
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {gsub(/\$$\$$/, "$$", $$2); printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +28,11 @@ lint: setup ## ruff, mypy, import-linter
 
 generate: setup ## Write the generated files: CRD, the chart's copy, install.yaml
 	@$(PYTHON) -m tests.support.generate --write
+
+lock: setup ## Refresh the hashed locks from pyproject.toml
+	@$(LOCK) --extra operator --extra runtime --group tests --group tools -o requirements.lock
+	@$(LOCK) --extra operator -o requirements-operator.lock
+	@$(LOCK) --extra runtime -o requirements-runtime.lock
 
 verify: setup ## Check that the generated files are current, and lint
 	@$(STAGES) verify
