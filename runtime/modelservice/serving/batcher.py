@@ -7,6 +7,7 @@ loop; only the computation may run in another thread, one batch at a time.
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -187,7 +188,7 @@ def _outcomes(compute: Compute, shares: list[_Share]) -> list[Array | Exception]
         probabilities = compute(_joined(shares))
     except Exception:
         return [_outcome(compute, share) for share in shares]
-    if not np.isfinite(probabilities).all():
+    if not _is_finite(probabilities):
         return [_outcome(compute, share) for share in shares]
     outcomes: list[Array | Exception] = []
     at = 0
@@ -205,9 +206,14 @@ def _outcome(compute: Compute, share: _Share) -> Array | Exception:
         return InputError(error.message, row=row, column=error.column)
     except Exception as error:
         return error
-    if np.isfinite(probabilities).all():
+    if _is_finite(probabilities):
         return probabilities
     return NotFiniteError("the model's answer to these rows is not finite: their values are too extreme")
+
+
+def _is_finite(probabilities: Array) -> bool:
+    # The sum of values between 0 and 1 is finite if and only if each of them is.
+    return math.isfinite(probabilities.sum())
 
 
 def _joined(shares: list[_Share]) -> Rows:
