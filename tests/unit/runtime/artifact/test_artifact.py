@@ -2,7 +2,9 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -25,20 +27,21 @@ from modelservice.contract.manifest import (
     WEIGHTS_FILE,
 )
 from modelservice.predictor import Predictor
+from modelservice.training.run import Trained
 
 
 @pytest.fixture(scope="module")
-def trained():
+def trained() -> Trained:
     return train_iris(pipeline(epochs=1))
 
 
 @pytest.fixture
-def folder(trained, tmp_path):
+def folder(trained: Trained, tmp_path: Path) -> Path:
     store.write(tmp_path / "model", trained.manifest, trained.files)
     return tmp_path / "model"
 
 
-def rewrite(trained, folder, changes, **manifest):
+def rewrite(trained: Trained, folder: Path, changes: dict[str, bytes | None], **manifest: str) -> Path:
     """An artifact whose hashes agree, so that only what is inside can be wrong."""
     files = {name: content for name, content in {**trained.files, **changes}.items() if content is not None}
     entries = store.file_entries(files)
@@ -46,11 +49,11 @@ def rewrite(trained, folder, changes, **manifest):
     return folder
 
 
-def edit(content, **changes):
+def edit(content: bytes, **changes: Any) -> bytes:
     return json.dumps({**json.loads(content), **changes}).encode()
 
 
-def test_an_artifact_consists_of_the_files_of_the_design(trained, folder):
+def test_an_artifact_consists_of_the_files_of_the_design(trained: Trained, folder: Path) -> None:
     names = {MANIFEST_FILE, SIGNATURE_FILE, PREPROCESSING_FILE, ARCHITECTURE_FILE, WEIGHTS_FILE, METRICS_FILE}
     assert {entry.name for entry in folder.iterdir()} == names
     assert load(folder).contents == trained.files
@@ -59,17 +62,17 @@ def test_an_artifact_consists_of_the_files_of_the_design(trained, folder):
     assert metrics["test"]["confusionMatrix"]["labels"] == ["setosa", "versicolor", "virginica"]
 
 
-def test_the_digest_is_the_sha256_of_the_manifest(folder):
+def test_the_digest_is_the_sha256_of_the_manifest(folder: Path) -> None:
     digest = files_module.sha256((folder / MANIFEST_FILE).read_bytes())
     assert Predictor.load(folder, digest=digest).digest == digest
 
 
-def test_another_digest_is_refused(folder):
+def test_another_digest_is_refused(folder: Path) -> None:
     with pytest.raises(ArtifactError, match="expected sha256:0"):
         Predictor.load(folder, digest="sha256:" + "0" * 64)
 
 
-def test_nothing_in_it_depends_on_where_it_is(trained, tmp_path):
+def test_nothing_in_it_depends_on_where_it_is(trained: Trained, tmp_path: Path) -> None:
     digests = {store.write(tmp_path / name / "m", trained.manifest, trained.files) for name in ("a", "b")}
     assert len(digests) == 1
     assert str(tmp_path).encode() not in b"".join(trained.files.values())
@@ -77,7 +80,7 @@ def test_nothing_in_it_depends_on_where_it_is(trained, tmp_path):
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 @given(data=st.data())
-def test_a_single_changed_byte_anywhere_is_noticed(folder, data):
+def test_a_single_changed_byte_anywhere_is_noticed(folder: Path, data: Any) -> None:
     digest = files_module.sha256((folder / MANIFEST_FILE).read_bytes())
     path = data.draw(st.sampled_from(sorted(folder.iterdir())))
     before = path.read_bytes()
@@ -92,7 +95,7 @@ def test_a_single_changed_byte_anywhere_is_noticed(folder, data):
         path.write_bytes(before)
 
 
-def replace(path, make):
+def replace(path: Any, make: Any) -> None:
     path.unlink()
     make(path)
 
@@ -111,19 +114,19 @@ def replace(path, make):
         (lambda f: replace(f / METRICS_FILE, lambda p: p.write_bytes(b"{}")), "has 2 bytes, the manifest says"),
     ],
 )
-def test_what_is_not_as_listed_is_refused(folder, damage, words):
+def test_what_is_not_as_listed_is_refused(folder: Path, damage: Callable[..., Any], words: str) -> None:
     damage(folder)
     with pytest.raises(ArtifactError, match=words):
         Predictor.load(folder)
 
 
-def test_a_folder_that_is_not_there(tmp_path):
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="train a model first"):
         Predictor.load(tmp_path / "no")
 
 
 @pytest.mark.parametrize("name", ["../manifest.json", "a/b", ".hidden", "", "a" * 200])
-def test_names_that_lead_elsewhere_are_refused(folder, name):
+def test_names_that_lead_elsewhere_are_refused(folder: Path, name: Any) -> None:
     path = folder / MANIFEST_FILE
     content = json.loads(path.read_bytes())
     content["files"][name] = content["files"][WEIGHTS_FILE]
@@ -133,13 +136,13 @@ def test_names_that_lead_elsewhere_are_refused(folder, name):
         load(folder)
 
 
-def test_a_file_is_not_read_beyond_its_limit(folder, monkeypatch):
+def test_a_file_is_not_read_beyond_its_limit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files_module, "MAX_DOCUMENT_BYTES", 10)
     with pytest.raises(ArtifactError, match="at most 10 are read"):
         load(folder)
 
 
-def test_a_manifest_of_any_size_is_not_read(tmp_path):
+def test_a_manifest_of_any_size_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / MANIFEST_FILE).open("wb") as sparse:
         sparse.truncate(2**40)
     with pytest.raises(ArtifactError, match="at most 1048576 are read"):
@@ -147,12 +150,12 @@ def test_a_manifest_of_any_size_is_not_read(tmp_path):
 
 
 @pytest.mark.parametrize("name", [SIGNATURE_FILE, PREPROCESSING_FILE, ARCHITECTURE_FILE])
-def test_unknown_optional_fields_are_ignored_in_every_document(trained, tmp_path, name):
+def test_unknown_optional_fields_are_ignored_in_every_document(trained: Trained, tmp_path: Path, name: Any) -> None:
     content = edit(trained.files[name], somethingNew={"a": 1})
     assert Predictor.load(rewrite(trained, tmp_path / "m", {name: content})).labels
 
 
-def test_a_minor_version_is_read_and_a_major_one_refused(trained, tmp_path):
+def test_a_minor_version_is_read_and_a_major_one_refused(trained: Trained, tmp_path: Path) -> None:
     assert Predictor.load(rewrite(trained, tmp_path / "a", {}, schema_version="1.9")).labels
     with pytest.raises(ArtifactError, match=r"schema version 2\.0, this release reads 1\.x: use a newer release"):
         Predictor.load(rewrite(trained, tmp_path / "b", {}, schema_version="2.0"))
@@ -161,7 +164,7 @@ def test_a_minor_version_is_read_and_a_major_one_refused(trained, tmp_path):
         Predictor.load(rewrite(trained, tmp_path / "c", {PREPROCESSING_FILE: newer}))
 
 
-def weights_with(content, **changes):
+def weights_with(content: bytes, **changes: torch.Tensor | None) -> bytes:
     tensors = load_weights(content)
     return save_weights(
         {
@@ -205,13 +208,15 @@ def weights_with(content, **changes):
         (WEIGHTS_FILE, lambda c: weights_with(c, **{"0.bias": torch.full((8,), torch.nan)}), "not finite"),
     ],
 )
-def test_forged_documents_are_refused_in_words(trained, tmp_path, name, forge, words):
+def test_forged_documents_are_refused_in_words(
+    trained: Trained, tmp_path: Path, name: Any, forge: Callable[..., Any], words: str
+) -> None:
     folder = rewrite(trained, tmp_path / "m", {name: forge(trained.files[name])})
     with pytest.raises(ArtifactError, match=words):
         Predictor.load(folder)
 
 
-def test_an_artifact_takes_the_place_of_another(trained, folder, tmp_path):
+def test_an_artifact_takes_the_place_of_another(trained: Trained, folder: Path, tmp_path: Path) -> None:
     other = trained.manifest.model_copy(update={"key": "new"})
     store.write(tmp_path / "next", other, trained.files)
     store.publish(tmp_path / "next", folder)
@@ -219,11 +224,13 @@ def test_an_artifact_takes_the_place_of_another(trained, folder, tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
 
 
-def test_the_old_one_comes_back_if_the_new_one_cannot_take_its_place(trained, folder, tmp_path, monkeypatch):
+def test_the_old_one_comes_back_if_the_new_one_cannot_take_its_place(
+    trained: Trained, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store.write(tmp_path / "next", trained.manifest, trained.files)
     rename = Path.rename
 
-    def refuse(self, target):
+    def refuse(self: Path, target: Path) -> Path:
         if self.name == "next":
             raise OSError(5, "Input/output error")
         return rename(self, target)
@@ -242,17 +249,17 @@ def test_the_old_one_comes_back_if_the_new_one_cannot_take_its_place(trained, fo
         (lambda f: f.symlink_to("/tmp"), "is no folder"),  # noqa: S108
     ],
 )
-def test_only_artifacts_are_replaced(tmp_path, prepare, words):
+def test_only_artifacts_are_replaced(tmp_path: Path, prepare: Callable[..., Any], words: str) -> None:
     prepare(tmp_path / "there")
     with pytest.raises(ArtifactError, match=words):
         store.check_replaceable(tmp_path / "there")
 
 
-def test_an_artifact_with_somebody_elses_file_is_not_replaced(folder):
+def test_an_artifact_with_somebody_elses_file_is_not_replaced(folder: Path) -> None:
     (folder / "notes.txt").touch()
     with pytest.raises(ArtifactError, match=r"also holds 'notes\.txt'"):
         store.check_replaceable(folder)
 
 
-def test_an_empty_folder_may_be_used(tmp_path):
+def test_an_empty_folder_may_be_used(tmp_path: Path) -> None:
     store.check_replaceable(tmp_path)

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.unit.runtime.training.pipelines import IRIS
@@ -26,24 +28,24 @@ spec:
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "iris.yaml").write_text(RESOURCE)
     return tmp_path
 
 
 @pytest.fixture
-def trained(home, capsys):
+def trained(home: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     assert main(["train", "-f", "iris.yaml", "--data", str(IRIS)]) == ExitCode.DONE
     capsys.readouterr()
     return home
 
 
 @pytest.fixture
-def served(monkeypatch):
-    calls = []
+def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    calls: list[dict[str, Any]] = []
 
-    def serve(**arguments):
+    def serve(**arguments: Any) -> int:
         calls.append(arguments)
         return ExitCode.DONE
 
@@ -51,7 +53,7 @@ def served(monkeypatch):
     return calls
 
 
-def test_training_prints_metrics_and_what_to_do_next(home, capsys):
+def test_training_prints_metrics_and_what_to_do_next(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "-f", "iris.yaml", "--data", str(IRIS)]) == ExitCode.DONE
     printed = capsys.readouterr()
     for words in ("150 rows, 4 features, 3 classes", "precision", "predicted class", "95 % interval", "out/iris"):
@@ -61,7 +63,7 @@ def test_training_prints_metrics_and_what_to_do_next(home, capsys):
     assert [event["epoch"] for event in events] == [1, 2]
 
 
-def test_training_elsewhere_says_how_to_serve_from_there(home, capsys):
+def test_training_elsewhere_says_how_to_serve_from_there(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "-f", "iris.yaml", "--data", str(IRIS), "--output", "models/1"]) == ExitCode.DONE
     assert "  modelservice serve --model models/1 --name iris\n" in capsys.readouterr().out
     assert (home / "models/1/manifest.json").exists()
@@ -82,7 +84,9 @@ def test_training_elsewhere_says_how_to_serve_from_there(home, capsys):
         ),
     ],
 )
-def test_errors_are_a_line_on_stderr_and_an_exit_code(home, capsys, *, resource, data, code, words):
+def test_errors_are_a_line_on_stderr_and_an_exit_code(
+    home: Path, capsys: pytest.CaptureFixture[str], *, resource: Any, data: Any, code: int, words: str
+) -> None:
     (home / "iris.yaml").write_text(resource)
     assert main(["train", "-f", "iris.yaml", *(["--data", str(data)] if data else [])]) == code
     printed = capsys.readouterr()
@@ -94,7 +98,7 @@ def test_errors_are_a_line_on_stderr_and_an_exit_code(home, capsys, *, resource,
     assert not (home / "out" / "iris").exists()
 
 
-def test_a_folder_of_something_else_is_not_overwritten(home, capsys):
+def test_a_folder_of_something_else_is_not_overwritten(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (home / "out/iris").mkdir(parents=True)
     (home / "out/iris/thesis.tex").touch()
     assert main(["train", "-f", "iris.yaml", "--data", str(IRIS)]) == ExitCode.TASK_INVALID
@@ -102,14 +106,14 @@ def test_a_folder_of_something_else_is_not_overwritten(home, capsys):
     assert (home / "out/iris/thesis.tex").exists()
 
 
-def test_inspecting_shows_what_there_is(trained, capsys):
+def test_inspecting_shows_what_there_is(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", "out/iris"]) == ExitCode.DONE
     shown = capsys.readouterr().out
     for words in ("petal_width", "Numeric", "weights.safetensors", "sha256:", "predicted class", "key "):
         assert words in shown
 
 
-def test_inspecting_as_json_is_json(trained, capsys):
+def test_inspecting_as_json_is_json(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", "out/iris", "--json"]) == ExitCode.DONE
     shown = json.loads(capsys.readouterr().out)
     assert shown["digest"].startswith("sha256:")
@@ -118,13 +122,13 @@ def test_inspecting_as_json_is_json(trained, capsys):
     assert shown["metrics"]["test"]["rows"] > 0
 
 
-def test_inspecting_a_damaged_artifact_fails(trained, capsys):
+def test_inspecting_a_damaged_artifact_fails(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (trained / "out/iris/extra").touch()
     assert main(["inspect", "out/iris"]) == ExitCode.TASK_INVALID
     assert "'extra'" in capsys.readouterr().err
 
 
-def test_serving_a_resource_takes_folder_name_and_batching_from_it(home, served):
+def test_serving_a_resource_takes_folder_name_and_batching_from_it(home: Path, served: Any) -> None:
     assert main(["serve", "-f", "iris.yaml", "--batch-max-delay-milliseconds", "3"]) == ExitCode.DONE
     (call,) = served
     assert (str(call["folder"]), call["name"], call["digest"]) == ("out/iris", "iris", None)
@@ -132,7 +136,7 @@ def test_serving_a_resource_takes_folder_name_and_batching_from_it(home, served)
     assert call["batching"] == Batching(max_size=7, max_delay_milliseconds=3)
 
 
-def test_serving_as_a_pod_is_told_to(served):
+def test_serving_as_a_pod_is_told_to(served: Any) -> None:
     digest = "sha256:" + "0" * 64
     command = [
         *("serve", "--model=/var/lib/modelservice/artifacts/abc", "--name=iris", f"--digest={digest}"),
@@ -158,20 +162,20 @@ def test_serving_as_a_pod_is_told_to(served):
         ([], "COMMAND"),
     ],
 )
-def test_wrong_commands_are_explained(capsys, command, words):
+def test_wrong_commands_are_explained(capsys: pytest.CaptureFixture[str], command: list[str], words: str) -> None:
     with pytest.raises(SystemExit) as ended:
         main(command)
     assert ended.value.code == 2
     assert words in capsys.readouterr().err
 
 
-def test_a_task_that_is_not_there_ends_with_its_exit_code(tmp_path, capsys):
+def test_a_task_that_is_not_there_ends_with_its_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--task", str(tmp_path / "task.json")]) == ExitCode.TASK_INVALID
     assert '"reason": "TaskNotFound"' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", [[], ["train"], ["serve"], ["inspect"]])
-def test_help_has_examples_and_imports_nothing_heavy(command):
+def test_help_has_examples_and_imports_nothing_heavy(command: list[str]) -> None:
     code = (
         "import sys; from modelservice.cli import main\n"
         "try: main(sys.argv[1:])\n"
@@ -185,13 +189,13 @@ def test_help_has_examples_and_imports_nothing_heavy(command):
         assert f"modelservice {command[0]} " in done.stdout.split("examples:")[1]
 
 
-def test_the_package_is_a_command():
+def test_the_package_is_a_command() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "modelservice", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout == f"modelservice {__version__}\n"
 
 
-def test_importing_the_package_imports_nothing_heavy():
+def test_importing_the_package_imports_nothing_heavy() -> None:
     code = "import modelservice, sys; assert not {'torch', 'numpy', 'pydantic'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,25 +15,25 @@ from modelservice.data.columns import is_number, parse_numbers, trimmed
     ("cell", "number"),
     [("5.1", 5.1), (" 5 ", 5.0), ("+5", 5.0), ("5.", 5.0), (".5", 0.5), ("-1E+3", -1000.0), (True, 1.0), (7, 7.0)],
 )
-def test_a_number_may_be_written_in_several_ways(cell, number):
+def test_a_number_may_be_written_in_several_ways(cell: Any, number: Any) -> None:
     assert as_number(cell) == number
 
 
 @pytest.mark.parametrize("cell", ["", "  ", "NA", "n/a", "NaN", "null", None, math.nan, np.float32("nan")])
-def test_missing_in_a_numeric_column(cell):
+def test_missing_in_a_numeric_column(cell: Any) -> None:
     assert math.isnan(as_number(cell))
 
 
 @pytest.mark.parametrize(
     "cell", ["x", "1_000", "1,5", "0x10", "inf", "1e400", "٣", math.inf, 10**400, [1], {}, 1j, b"1"]
 )
-def test_what_is_no_finite_number_is_refused_and_quoted(cell):
+def test_what_is_no_finite_number_is_refused_and_quoted(cell: Any) -> None:
     with pytest.raises(ValueError, match="number"):
         as_number(cell)
 
 
 @given(st.text(max_size=12) | st.floats(allow_nan=False, allow_infinity=False).map(repr) | st.integers().map(str))
-def test_the_table_and_a_request_agree_on_what_a_number_is(text):
+def test_the_table_and_a_request_agree_on_what_a_number_is(text: Any) -> None:
     """pyarrow reads whole columns, Python single cells: two implementations of one definition."""
     column = trimmed(pa.array([text]))
     try:
@@ -49,14 +50,14 @@ def test_the_table_and_a_request_agree_on_what_a_number_is(text):
     ("cell", "text"),
     [(" a ", "a"), ("", None), (None, None), (math.nan, None), (3, "3"), (3.0, "3"), (0.5, "0.5"), (True, "True")],
 )
-def test_text_of_a_cell(cell, text):
+def test_text_of_a_cell(cell: Any, text: Any) -> None:
     assert as_text(cell) == text
 
 
-def test_a_structure_is_no_text():
+def test_a_structure_is_no_text() -> None:
     with pytest.raises(ValueError, match="neither text nor a number"):
         as_text(["a"])
 
 
-def test_a_long_value_is_cut_in_a_message():
+def test_a_long_value_is_cut_in_a_message() -> None:
     assert len(quoted("x" * 1000)) == 40

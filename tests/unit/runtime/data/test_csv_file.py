@@ -1,5 +1,8 @@
 import gzip
 import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,43 +11,43 @@ from modelservice.data.errors import DataError
 from modelservice.data.preprocessing import MAX_COLUMNS
 
 
-def cells(content):
+def cells(content: bytes) -> dict[str, list[str]]:
     return {name: column.to_pylist() for name, column in parse_csv(content).columns.items()}
 
 
-def refused(content):
+def refused(content: bytes) -> DataError:
     with pytest.raises(DataError) as caught:
         parse_csv(content)
     return caught.value
 
 
-def test_cells_stay_text_in_the_order_of_the_file():
+def test_cells_stay_text_in_the_order_of_the_file() -> None:
     assert cells(b"b,a\n1,x\n007,\n") == {"b": ["1", "007"], "a": ["x", ""]}
 
 
 @pytest.mark.parametrize(
     "content", [b"a,b\r\n1,2\r\n", b"\xef\xbb\xbfa,b\n1,2", b"\n\n a , b \n1,2\n\n", b'"a","b"\n"1","2"\n']
 )
-def test_dialects_that_people_save(content):
+def test_dialects_that_people_save(content: Any) -> None:
     assert cells(content) == {"a": ["1"], "b": ["2"]}
 
 
-def test_quotes_keep_commas_and_line_breaks():
+def test_quotes_keep_commas_and_line_breaks() -> None:
     table = parse_csv(b'a,b\n"x,y","one\ntwo"\n3,4\n')
     assert table.columns["a"].to_pylist() == ["x,y", "3"]
     assert [table.place(0), table.place(1)] == ["line 2", "line 4"]
 
 
-def test_the_header_may_have_line_breaks():
+def test_the_header_may_have_line_breaks() -> None:
     assert cells(b'"a\nb",c\n1,2\n') == {"a\nb": ["1"], "c": ["2"]}
 
 
-def test_lines_are_counted_as_an_editor_does():
+def test_lines_are_counted_as_an_editor_does() -> None:
     table = parse_csv(b"a,b\n1,2\n\n\n3,4\n")
     assert table.place(1) == "line 5"
 
 
-def test_a_column_without_a_name_is_left_out_and_said_so():
+def test_a_column_without_a_name_is_left_out_and_said_so() -> None:
     table = parse_csv(b",a\n0,5\n1,6\n")
     assert list(table.columns) == ["a"]
     assert table.notes == ("ignored column 1: it has no name in the header",)
@@ -66,43 +69,43 @@ def test_a_column_without_a_name_is_left_out_and_said_so():
         (",".join(map(str, range(MAX_COLUMNS + 1))).encode(), "TooManyColumns", str(MAX_COLUMNS)),
     ],
 )
-def test_what_is_no_table_is_refused_with_its_place(content, reason, words):
+def test_what_is_no_table_is_refused_with_its_place(content: Any, reason: str, words: str) -> None:
     error = refused(content)
     assert (error.reason, error.field) == (reason, "spec.data")
     assert words in error.message
 
 
-def test_the_digest_is_that_of_the_inflated_content(tmp_path):
+def test_the_digest_is_that_of_the_inflated_content(tmp_path: Path) -> None:
     plain, packed = tmp_path / "a.csv", tmp_path / "a.csv.gz"
     plain.write_bytes(b"a,b\n1,2\n")
     packed.write_bytes(gzip.compress(b"a,b\n1,2\n"))
     assert read_bytes(plain) == read_bytes(packed)
 
 
-def test_a_gzip_bomb_stops_at_the_limit():
+def test_a_gzip_bomb_stops_at_the_limit() -> None:
     with pytest.raises(DataError, match="more than 1000 bytes"):
         inflate(gzip.compress(b"0" * 10_000_000), limit=1000)
 
 
 @pytest.mark.parametrize("damage", [lambda raw: raw[:-6], lambda raw: raw[:12] + b"\0\0\0\0" + raw[16:]])
-def test_damaged_gzip_is_said_to_be(damage):
+def test_damaged_gzip_is_said_to_be(damage: Callable[..., Any]) -> None:
     with pytest.raises(DataError) as caught:
         inflate(damage(gzip.compress(b"a,b\n1,2\n" * 100)))
     assert caught.value.reason == "DamagedGzip"
 
 
-def test_a_file_that_is_not_there_names_the_field(tmp_path):
+def test_a_file_that_is_not_there_names_the_field(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         read_bytes(tmp_path / "no.csv", field="spec.data.persistentVolumeClaim.path")
     assert (caught.value.reason, caught.value.field) == ("DataNotFound", "spec.data.persistentVolumeClaim.path")
 
 
-def test_a_named_pipe_is_not_waited_for(tmp_path):
+def test_a_named_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(DataError, match="not a plain file"):
         read_bytes(tmp_path / "pipe")
 
 
-def test_a_folder_is_no_table(tmp_path):
+def test_a_folder_is_no_table(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="Is a directory"):
         read_bytes(tmp_path)

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ MIXED = Preprocessing(
         np.array([[3, 7.5], [np.nan, 1]]),
     ],
 )
-def test_rows_of_numbers_in_all_their_forms(rows):
+def test_rows_of_numbers_in_all_their_forms(rows: Any) -> None:
     encoded = Encoder(NUMERIC).encode_rows(rows)
     assert encoded.dtype == np.float32
     np.testing.assert_array_equal(encoded, [[1, 7.5], [2, 1]])
@@ -48,18 +49,18 @@ def test_rows_of_numbers_in_all_their_forms(rows):
         [{"t": " y ", "a": 3, "f": "TRUE"}, {"t": None, "a": "", "f": ""}],
     ],
 )
-def test_categories_become_codes_and_unseen_or_missing_ones_zeros(rows):
+def test_categories_become_codes_and_unseen_or_missing_ones_zeros(rows: Any) -> None:
     np.testing.assert_array_equal(Encoder(MIXED).encode_rows(rows), [[0, 1, 1, 0, 1], [0, 0, 2, 0, 0]])
 
 
-def test_columns_are_rows_on_their_side():
+def test_columns_are_rows_on_their_side() -> None:
     encoder = Encoder(MIXED)
     by_column = encoder.encode_columns({"f": [True, None], "t": np.array(["y", "x"]), "a": np.array([3, np.nan])})
     np.testing.assert_array_equal(by_column, encoder.encode_rows([["y", 3, True], ["x", None, None]]))
 
 
 @pytest.mark.parametrize("preprocessing", [NUMERIC, MIXED])
-def test_no_rows_are_no_rows(preprocessing):
+def test_no_rows_are_no_rows(preprocessing: Any) -> None:
     encoder = Encoder(preprocessing)
     assert encoder.encode_rows([]).shape == (0, encoder.width)
 
@@ -84,13 +85,13 @@ def test_no_rows_are_no_rows(preprocessing):
         ([[[1, 2], [3, 4]]], "[0].a: [1, 2] is not a number"),
     ],
 )
-def test_the_first_wrong_cell_is_named(rows, text):
+def test_the_first_wrong_cell_is_named(rows: Any, text: Any) -> None:
     with pytest.raises(InputError) as caught:
         Encoder(NUMERIC).encode_rows(rows)
     assert str(caught.value) == text
 
 
-def test_the_place_can_be_read_apart():
+def test_the_place_can_be_read_apart() -> None:
     with pytest.raises(InputError) as caught:
         Encoder(MIXED).encode_rows([["x", 1, True], ["x", "one", True]])
     error = caught.value
@@ -108,19 +109,19 @@ def test_the_place_can_be_read_apart():
         ({"a": [1], "b": np.array([[1.0]])}, "[0].b: array([1.]) is not a number"),
     ],
 )
-def test_the_first_wrong_column_is_named(columns, text):
+def test_the_first_wrong_column_is_named(columns: Any, text: Any) -> None:
     with pytest.raises(InputError) as caught:
         Encoder(NUMERIC).encode_columns(columns)
     assert str(caught.value) == text
 
 
-def test_a_structure_is_no_category():
+def test_a_structure_is_no_category() -> None:
     with pytest.raises(InputError, match=r"\[0\]\.t: \{\} is neither text nor a number"):
         Encoder(MIXED).encode_rows([[{}, 1, True]])
 
 
 @given(st.lists(st.tuples(*[st.none() | st.floats(-1e6, 1e6) | st.integers(-(10**6), 10**6)] * 2), min_size=1))
-def test_fast_and_careful_path_agree(rows):
+def test_fast_and_careful_path_agree(rows: Any) -> None:
     """Texts take the careful path, numbers the fast one."""
     encoder = Encoder(NUMERIC)
     careful = [["" if cell is None else repr(cell) for cell in row] for row in rows]
@@ -136,7 +137,7 @@ JSON_CELLS = st.recursive(
 
 @given(st.lists(JSON_CELLS | st.lists(JSON_CELLS, max_size=4), max_size=3))
 @pytest.mark.parametrize("preprocessing", [NUMERIC, MIXED])
-def test_whatever_json_holds_is_encoded_or_refused(preprocessing, rows):
+def test_whatever_json_holds_is_encoded_or_refused(preprocessing: Any, rows: Any) -> None:
     encoder = Encoder(preprocessing)
     try:
         encoded = encoder.encode_rows(rows)

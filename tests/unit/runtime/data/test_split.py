@@ -1,29 +1,32 @@
 """The promises of design.md section 5, each as a property."""
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelservice.data.columns import NumericColumn, TextColumn, read_column
+from modelservice.data.columns import Column, NumericColumn, TextColumn, read_column
 from modelservice.data.split import divide, row_digests
 
 ROWS = st.lists(st.tuples(st.integers(0, 12), st.sampled_from("xyz")), max_size=120)
 SHARES = st.tuples(st.floats(0.01, 0.45), st.floats(0.01, 0.45))
+Row = tuple[int, str]
 SEEDS = st.integers(0, 2**31 - 1)
 
 
-def digests(rows, seed=0):
+def digests(rows: list[Row], seed: int = 0) -> list[bytes]:
     column = NumericColumn(name="n", values=np.array([row[0] for row in rows], dtype=np.float64))
     return row_digests([column], [row[1] for row in rows], seed=seed)
 
 
-def sides(rows, shares, seed=0):
+def sides(rows: list[Row], shares: tuple[float, float], seed: int = 0) -> list[str]:
     """The side of each row, by position."""
     validation, test = shares
     split = divide(digests(rows, seed), ["xyz".index(row[1]) for row in rows], validation=validation, test=test)
-    found = {}
+    found: dict[int, str] = {}
     for name in ("train", "validation", "test"):
         for row in getattr(split, name).tolist():
             assert row not in found
@@ -32,19 +35,19 @@ def sides(rows, shares, seed=0):
 
 
 @given(ROWS, SHARES, SEEDS)
-def test_each_row_is_on_exactly_one_side_and_equal_rows_on_the_same(rows, shares, seed):
-    side_of = {}
+def test_each_row_is_on_exactly_one_side_and_equal_rows_on_the_same(rows: Any, shares: Any, seed: int) -> None:
+    side_of: dict[Any, str] = {}
     for row, side in zip(rows, sides(rows, shares, seed), strict=True):
         assert side_of.setdefault(row, side) == side
 
 
 @given(ROWS, ROWS, SHARES, SEEDS)
-def test_appended_rows_move_no_other_row(rows, more, shares, seed):
+def test_appended_rows_move_no_other_row(rows: Any, more: Any, shares: Any, seed: int) -> None:
     assert sides(rows + more, shares, seed)[: len(rows)] == sides(rows, shares, seed)
 
 
 @given(ROWS, SHARES, SEEDS)
-def test_each_class_is_on_each_side_for_which_it_has_different_rows(rows, shares, seed):
+def test_each_class_is_on_each_side_for_which_it_has_different_rows(rows: Any, shares: Any, seed: int) -> None:
     given_sides = sides(rows, shares, seed)
     for label in {label for _, label in rows}:
         different = len({row for row in rows if row[1] == label})
@@ -53,7 +56,7 @@ def test_each_class_is_on_each_side_for_which_it_has_different_rows(rows, shares
 
 
 @given(ROWS, SHARES, SEEDS, st.randoms())
-def test_another_order_moves_only_rows_placed_by_order(rows, shares, seed, random):
+def test_another_order_moves_only_rows_placed_by_order(rows: Any, shares: Any, seed: int, random: Any) -> None:
     before = dict(zip(rows, sides(rows, shares, seed), strict=True))
     shuffled = list(rows)
     random.shuffle(shuffled)
@@ -64,28 +67,28 @@ def test_another_order_moves_only_rows_placed_by_order(rows, shares, seed, rando
         assert len(moved) <= 6
 
 
-def test_shares_are_kept_on_average():
+def test_shares_are_kept_on_average() -> None:
     rows = [(number, "x") for number in range(20_000)]
     found = sides(rows, (0.15, 0.25))
     assert found.count("validation") / len(rows) == pytest.approx(0.15, abs=0.01)
     assert found.count("test") / len(rows) == pytest.approx(0.25, abs=0.012)
 
 
-def test_another_seed_is_another_split():
+def test_another_seed_is_another_split() -> None:
     rows = [(number, "x") for number in range(200)]
     assert sides(rows, (0.2, 0.2), seed=0) != sides(rows, (0.2, 0.2), seed=1)
 
 
-def test_the_split_of_a_release_is_that_of_the_next():
+def test_the_split_of_a_release_is_that_of_the_next() -> None:
     """Golden: a change here would give every user's test rows to training."""
     assert [digest.hex()[:12] for digest in digests([(1, "x"), (2, "y")], seed=7)] == ["8649ddf3f399", "98afed3089a6"]
 
 
-def column(cells, name="c"):
+def column(cells: list[str], name: str = "c") -> Column:
     return read_column(name, pa.array(cells, type=pa.string()), place=str)
 
 
-def test_a_number_counts_as_itself_however_it_is_written_and_whatever_its_column_holds():
+def test_a_number_counts_as_itself_however_it_is_written_and_whatever_its_column_holds() -> None:
     as_numbers = column(["1.50", "-0", "NA"])
     among_texts = column(["1.5", "0", "", *"abcdefg"])
     assert isinstance(as_numbers, NumericColumn)
@@ -93,7 +96,7 @@ def test_a_number_counts_as_itself_however_it_is_written_and_whatever_its_column
     assert row_digests([as_numbers], ["x"] * 3, seed=0) == row_digests([among_texts], ["x"] * 10, seed=0)[:3]
 
 
-def test_the_order_of_columns_does_not_matter_but_their_names_do():
+def test_the_order_of_columns_does_not_matter_but_their_names_do() -> None:
     first, second = column(["1", "2"], "a"), column(["3", "4"], "b")
     labels = ["x", "x"]
     assert row_digests([first, second], labels, seed=0) == row_digests([second, first], labels, seed=0)
@@ -101,8 +104,8 @@ def test_the_order_of_columns_does_not_matter_but_their_names_do():
     assert row_digests([first], labels, seed=0) != row_digests([renamed], labels, seed=0)
 
 
-def test_cells_do_not_run_into_each_other():
-    def one(left, right):
+def test_cells_do_not_run_into_each_other() -> None:
+    def one(left: str, right: str) -> bytes:
         texts = [column([left, "!"], "a"), column([right, "!"], "b")]
         return row_digests(texts, ["x", "x"], seed=0)[0]
 
@@ -110,6 +113,6 @@ def test_cells_do_not_run_into_each_other():
     assert one("a", "") != one("", "a")
 
 
-def test_more_rows_than_a_chunk_are_all_hashed():
+def test_more_rows_than_a_chunk_are_all_hashed() -> None:
     rows = [(number, "x") for number in range(9000)]
     assert len(set(digests(rows))) == 9000

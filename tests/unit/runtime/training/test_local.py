@@ -3,6 +3,8 @@
 import base64
 import gzip
 import inspect
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -15,9 +17,10 @@ from modelservice.contract.resource import ModelServiceSpec
 from modelservice.data.errors import DataError
 from modelservice.training.documents import ResourceError, read_resource
 from modelservice.training.local import train_local
+from modelservice.training.metrics import MetricsDocument
 
 
-def service(**spec):
+def service(**spec: Any) -> dict[str, Any]:
     spec = {
         "data": {"configMap": {"name": "iris"}, "target": "species"},
         "model": {"mlp": {"hiddenLayers": [8]}},
@@ -28,16 +31,16 @@ def service(**spec):
     return {"apiVersion": "modelservice.dev/v1alpha1", "kind": "ModelService", "metadata": metadata, "spec": spec}
 
 
-def config_map(name="iris", **content):
+def config_map(name: str = "iris", **content: dict[str, str]) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, **content}
 
 
-def write(path, *documents):
+def write(path: Path, *documents: dict[str, Any]) -> Path:
     path.write_text(yaml.safe_dump_all(documents))
     return path
 
 
-def test_the_table_may_stand_in_the_same_file(tmp_path):
+def test_the_table_may_stand_in_the_same_file(tmp_path: Path) -> None:
     path = write(tmp_path / "iris.yaml", service(), config_map(data={"iris.csv": IRIS.read_text()}))
     predictor = modelservice.train(path, output=tmp_path / "model")
     spec = ModelServiceSpec.model_validate(service()["spec"])
@@ -46,7 +49,7 @@ def test_the_table_may_stand_in_the_same_file(tmp_path):
 
 
 @pytest.mark.parametrize("source", ["gzip in binaryData", "--data", "--data gzip"])
-def test_the_same_table_from_elsewhere_is_the_same_model(tmp_path, source):
+def test_the_same_table_from_elsewhere_is_the_same_model(tmp_path: Path, source: Any) -> None:
     content = IRIS.read_bytes()
     plain = config_map(data={"iris.csv": content.decode()})
     expected = modelservice.train(write(tmp_path / "a.yaml", service(), plain), output=tmp_path / "a").digest
@@ -60,16 +63,16 @@ def test_the_same_table_from_elsewhere_is_the_same_model(tmp_path, source):
     assert modelservice.train(write(tmp_path / "b.yaml", *documents), data, tmp_path / "b").digest == expected
 
 
-def test_a_frame_gives_the_metrics_of_its_file(tmp_path):
+def test_a_frame_gives_the_metrics_of_its_file(tmp_path: Path) -> None:
     resource = read_resource(service())
 
-    def metrics(data, name):
+    def metrics(data: Any, name: str) -> MetricsDocument:
         return train_local(resource, data=data, output=tmp_path / name, observe=lambda _: None).metrics
 
     assert metrics(pd.read_csv(IRIS), "frame") == metrics(IRIS, "file")
 
 
-def test_the_default_output_and_a_second_training_in_place(tmp_path, monkeypatch):
+def test_the_default_output_and_a_second_training_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     first = modelservice.train(service(), IRIS)
     again = modelservice.train(service(training={"epochs": 1}), IRIS)
@@ -78,7 +81,7 @@ def test_the_default_output_and_a_second_training_in_place(tmp_path, monkeypatch
     assert [entry.name for entry in (tmp_path / "out").iterdir()] == ["iris"]
 
 
-def test_a_training_that_fails_leaves_the_model_that_was_there(tmp_path):
+def test_a_training_that_fails_leaves_the_model_that_was_there(tmp_path: Path) -> None:
     first = modelservice.train(service(), IRIS, tmp_path / "m")
     with pytest.raises(DataError):
         modelservice.train(service(data={"configMap": {"name": "x"}, "target": "no"}), IRIS, tmp_path / "m")
@@ -94,13 +97,13 @@ def test_a_training_that_fails_leaves_the_model_that_was_there(tmp_path):
         ([{"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": None}], 1),
     ],
 )
-def test_frames_and_rows_are_predicted(tmp_path, frame, labels):
+def test_frames_and_rows_are_predicted(tmp_path: Path, frame: Any, labels: Any) -> None:
     predictor = modelservice.train(service(), IRIS, tmp_path / "m")
     assert len(predictor.predict(frame)) == labels
     assert predictor.predict_proba(frame).shape == (labels, 3)
 
 
-def test_a_frame_without_a_column_is_refused(tmp_path):
+def test_a_frame_without_a_column_is_refused(tmp_path: Path) -> None:
     predictor = modelservice.train(service(), IRIS, tmp_path / "m")
     with pytest.raises(ValueError, match="petal_width: is missing"):
         predictor.predict(pd.read_csv(IRIS).drop(columns="petal_width"))
@@ -118,7 +121,7 @@ def test_a_frame_without_a_column_is_refused(tmp_path):
         ({"suspend": 3, "training": {"seed": -1}}, ["spec.suspend: 3: ", "spec.training.seed: -1: "]),
     ],
 )
-def test_each_error_of_a_resource_is_one_line_with_its_path(spec, lines):
+def test_each_error_of_a_resource_is_one_line_with_its_path(spec: Any, lines: Any) -> None:
     with pytest.raises(ResourceError) as caught:
         read_resource(service(**spec))
     found = str(caught.value).splitlines()
@@ -136,14 +139,14 @@ def test_each_error_of_a_resource_is_one_line_with_its_path(spec, lines):
         ("kind: ModelService\napiVersion: modelservice.dev/v9\n", "use modelservice.dev/v1alpha1"),
     ],
 )
-def test_files_without_one_resource(tmp_path, text, words):
+def test_files_without_one_resource(tmp_path: Path, text: Any, words: str) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(text)
     with pytest.raises(ResourceError, match=words):
         read_resource(path)
 
 
-def test_a_file_that_is_not_there(tmp_path):
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ResourceError, match="No such file"):
         read_resource(tmp_path / "no.yaml")
 
@@ -160,19 +163,21 @@ def test_a_file_that_is_not_there(tmp_path):
         ({"persistentVolumeClaim": {"claimName": "c", "path": "a.csv"}}, [], "with --data"),
     ],
 )
-def test_data_that_is_not_there_says_where_it_was_looked_for(tmp_path, source, documents, words):
+def test_data_that_is_not_there_says_where_it_was_looked_for(
+    tmp_path: Path, source: Any, documents: Any, words: str
+) -> None:
     path = write(tmp_path / "a.yaml", service(data={**source, "target": "species"}), *documents)
     with pytest.raises(ResourceError, match=words):
         modelservice.train(path, output=tmp_path / "m")
 
 
-def test_the_key_picks_one_of_several_files(tmp_path):
+def test_the_key_picks_one_of_several_files(tmp_path: Path) -> None:
     data = {"configMap": {"name": "iris", "key": "iris.csv"}, "target": "species"}
     maps = config_map(data={"readme": "x", "iris.csv": IRIS.read_text()})
     assert modelservice.train(write(tmp_path / "a.yaml", service(data=data), maps), output=tmp_path / "m")
 
 
-def test_the_public_names_are_documented():
-    assert "DataFrame" in inspect.getdoc(modelservice.train)
+def test_the_public_names_are_documented() -> None:
+    assert "DataFrame" in str(inspect.getdoc(modelservice.train))
     with pytest.raises(AttributeError, match="nothing_like_it"):
         modelservice.nothing_like_it  # noqa: B018

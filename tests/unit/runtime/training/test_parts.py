@@ -1,6 +1,7 @@
 """Optimizers, penalties, weights of the best epoch, curves, threads, models: each alone."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -25,7 +26,7 @@ SGD = Optimizer(sgd=StochasticGradientDescent(learning_rate=0.05))
 MOMENTUM = Optimizer(sgd=StochasticGradientDescent(learning_rate=0.05, momentum=0.9))
 
 
-def twins():
+def twins() -> tuple[nn.Sequential, nn.Sequential]:
     generator = torch.Generator().manual_seed(0)
     one = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
     initialize(one, generator)
@@ -42,7 +43,7 @@ def twins():
         (MOMENTUM, lambda parameters: torch.optim.SGD(parameters, lr=0.05, momentum=0.9)),
     ],
 )
-def test_steps_are_those_of_torchs_optimizers(settings, reference):
+def test_steps_are_those_of_torchs_optimizers(settings: Any, reference: Any) -> None:
     ours, theirs = twins()
     step, optimizer = build_optimizer(settings, ours.parameters()), reference(theirs.parameters())
     inputs = torch.linspace(-1, 1, 15).reshape(5, 3)
@@ -55,22 +56,23 @@ def test_steps_are_those_of_torchs_optimizers(settings, reference):
         torch.testing.assert_close(mine, reference_weight, rtol=0, atol=0)
 
 
-def test_the_field_of_the_step_size_is_the_one_in_force():
+def test_the_field_of_the_step_size_is_the_one_in_force() -> None:
     assert learning_rate_field(MOMENTUM) == "spec.training.optimizer.sgd.learningRate"
 
 
-def test_penalties_count_weights_and_no_biases():
-    module = nn.Sequential(nn.Linear(2, 1), nn.ReLU(), nn.Linear(1, 1))
+def test_penalties_count_weights_and_no_biases() -> None:
+    first, second = nn.Linear(2, 1), nn.Linear(1, 1)
+    module = nn.Sequential(first, nn.ReLU(), second)
     with torch.no_grad():
-        module[0].weight.copy_(torch.tensor([[1.0, -2.0]]))
-        module[2].weight.fill_(3.0)
-        module[0].bias.fill_(100.0)
+        first.weight.copy_(torch.tensor([[1.0, -2.0]]))
+        second.weight.fill_(3.0)
+        first.bias.fill_(100.0)
     weights = penalized_weights(module)
     assert penalty(weights, l1=0.5, l2=0.1).item() == pytest.approx(0.5 * 6 + 0.1 * 14)
     assert penalty(weights, l1=0, l2=0).item() == 0
 
 
-def test_the_best_weights_are_copied_and_come_back():
+def test_the_best_weights_are_copied_and_come_back() -> None:
     module = nn.Linear(1, 1)
     best = BestWeights(module)
     for epoch, (weight, loss) in enumerate([(1.0, 3.0), (2.0, 1.0), (3.0, 1.0), (4.0, 2.0)], start=1):
@@ -80,12 +82,12 @@ def test_the_best_weights_are_copied_and_come_back():
     assert (best.epoch, module.weight.item()) == (2, 2.0)
 
 
-def toy_rows():
+def toy_rows() -> Rows:
     features = torch.linspace(-1, 1, 21)[:, None]
     return Rows(features=features, classes=(features[:, 0] > 0).long())
 
 
-def fit(settings, observed):
+def fit(settings: Hyperparameters, observed: list[Epoch]) -> tuple[nn.Sequential, int]:
     with seeded(settings.seed, "cpu") as generator:
         module = build(design_mlp(MultilayerPerceptron(hidden_layers=(4,)), inputs=1, outputs=2))
         initialize(module, generator)
@@ -96,8 +98,8 @@ def fit(settings, observed):
     return module, best
 
 
-def test_the_loop_learns_and_keeps_the_epoch_with_the_lowest_validation_loss():
-    epochs = []
+def test_the_loop_learns_and_keeps_the_epoch_with_the_lowest_validation_loss() -> None:
+    epochs: list[Epoch] = []
     # Large steps make the loss go up and down.
     settings = Hyperparameters(epochs=40, batch_size=4, optimizer=Optimizer(adam=Adam(learning_rate=0.3)))
     module, best = fit(settings, epochs)
@@ -111,14 +113,14 @@ def test_the_loop_learns_and_keeps_the_epoch_with_the_lowest_validation_loss():
     assert epochs[best - 1].validation_accuracy > 0.9
 
 
-def test_a_batch_may_be_larger_than_the_data_and_the_last_one_smaller():
+def test_a_batch_may_be_larger_than_the_data_and_the_last_one_smaller() -> None:
     for batch_size in (1, 20, 21, 1000):
-        epochs = []
+        epochs: list[Epoch] = []
         fit(Hyperparameters(epochs=1, batch_size=batch_size), epochs)
         assert math.isfinite(epochs[0].train_loss)
 
 
-def test_divergence_names_the_learning_rate():
+def test_divergence_names_the_learning_rate() -> None:
     settings = Hyperparameters(
         epochs=50, l2=1.0, optimizer=Optimizer(sgd=StochasticGradientDescent(learning_rate=10.0, momentum=0.99))
     )
@@ -128,7 +130,7 @@ def test_divergence_names_the_learning_rate():
     assert "which is 10" in caught.value.message
 
 
-def test_the_callers_randomness_is_left_alone():
+def test_the_callers_randomness_is_left_alone() -> None:
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
@@ -136,12 +138,12 @@ def test_the_callers_randomness_is_left_alone():
     assert torch.rand(1) == expected
 
 
-def epoch(number, of):
+def epoch(number: int, of: int) -> Epoch:
     return Epoch(number=number, of=of, train_loss=0.0, validation_loss=0.0, validation_accuracy=0.0)
 
 
 @given(st.integers(1, 300), st.integers(1, 50))
-def test_curves_are_bounded_and_end_with_the_last_epoch(of, max_points):
+def test_curves_are_bounded_and_end_with_the_last_epoch(of: Any, max_points: Any) -> None:
     recorder = CurveRecorder(max_points=max_points)
     for number in range(1, of + 1):
         recorder(epoch(number, of))
@@ -151,12 +153,12 @@ def test_curves_are_bounded_and_end_with_the_last_epoch(of, max_points):
     assert max_points < of or kept == tuple(range(1, of + 1))
 
 
-def test_small_steps_get_one_thread():
+def test_small_steps_get_one_thread() -> None:
     assert threads_for(parameters=5_000, batch_size=16, available=8) == 1
     assert threads_for(parameters=5_000_000, batch_size=16, available=8) == 8
 
 
-def test_the_number_of_threads_comes_back():
+def test_the_number_of_threads_comes_back() -> None:
     before = torch.get_num_threads()
     with limited_threads(before + 1):
         assert torch.get_num_threads() == before + 1
@@ -172,7 +174,7 @@ MLPS = st.builds(
 
 
 @given(MLPS, st.integers(1, 5), st.integers(2, 4))
-def test_an_architecture_is_built_stored_and_described(model, inputs, outputs):
+def test_an_architecture_is_built_stored_and_described(model: Any, inputs: Any, outputs: Any) -> None:
     architecture = design_mlp(model, inputs=inputs, outputs=outputs)
     stored = Architecture.model_validate_json(architecture.model_dump_json())
     module = build(stored)
@@ -190,22 +192,22 @@ def test_an_architecture_is_built_stored_and_described(model, inputs, outputs):
         (),
     ],
 )
-def test_layers_that_do_not_fit_together_are_refused(layers):
+def test_layers_that_do_not_fit_together_are_refused(layers: Any) -> None:
     with pytest.raises(ValidationError):
         Architecture(inputs=2, outputs=2, layers=layers)
 
 
-def test_an_architecture_of_absurd_size_is_refused_before_it_is_built():
+def test_an_architecture_of_absurd_size_is_refused_before_it_is_built() -> None:
     with pytest.raises(ValidationError, match="parameters, at most"):
         Architecture(inputs=2**20, outputs=2**20, layers=(Linear(inputs=2**20, outputs=2**20),))
 
 
-def test_other_layers_are_not_described():
+def test_other_layers_are_not_described() -> None:
     with pytest.raises(ValueError, match="Conv2d"):
         describe(nn.Sequential(nn.Conv2d(1, 1, 1)))
 
 
-def test_initial_weights_are_he_before_relu_and_glorot_elsewhere():
+def test_initial_weights_are_he_before_relu_and_glorot_elsewhere() -> None:
     layers = (
         Linear(inputs=400, outputs=300),
         Elementwise(function=Activation.RELU),
@@ -214,6 +216,7 @@ def test_initial_weights_are_he_before_relu_and_glorot_elsewhere():
     )
     module = build(Architecture(inputs=400, outputs=200, layers=layers))
     initialize(module, torch.Generator().manual_seed(0))
-    assert module[0].weight.std().item() == pytest.approx(math.sqrt(2 / 400), rel=0.02)
-    assert module[3].weight.std().item() == pytest.approx(math.sqrt(2 / 500), rel=0.02)
-    assert not module[0].bias.any()
+    weights = {name: parameter.detach() for name, parameter in module.named_parameters()}
+    assert weights["0.weight"].std().item() == pytest.approx(math.sqrt(2 / 400), rel=0.02)
+    assert weights["3.weight"].std().item() == pytest.approx(math.sqrt(2 / 500), rel=0.02)
+    assert not weights["0.bias"].any()

@@ -1,5 +1,6 @@
 import io
 import json
+from typing import Any
 
 import httpx
 import pytest
@@ -11,13 +12,13 @@ from modelservice.training.progress import JsonLines, ProgressPage, announce, ba
 from modelservice.training.stopwatch import Stopwatch
 
 
-def epoch(number, of):
+def epoch(number: int, of: int) -> Epoch:
     return Epoch(number=number, of=of, train_loss=1.0, validation_loss=0.5, validation_accuracy=0.75)
 
 
-def test_the_time_left_is_estimated_from_the_pace_of_all_epochs_but_the_first():
+def test_the_time_left_is_estimated_from_the_pace_of_all_epochs_but_the_first() -> None:
     times = iter([100.0, 102.0, 104.0])
-    told = []
+    told: list[Progress] = []
     observe = announce([told.append], lambda: next(times))
     for number in (1, 2, 3):
         observe(epoch(number, 10))
@@ -27,7 +28,7 @@ def test_the_time_left_is_estimated_from_the_pace_of_all_epochs_but_the_first():
 
 
 @pytest.mark.parametrize(("epochs", "lines"), [(60, 11), (5, 5), (100_000, 11)])
-def test_the_log_has_a_line_for_each_tenth(epochs, lines):
+def test_the_log_has_a_line_for_each_tenth(epochs: Any, lines: Any) -> None:
     out = io.StringIO()
     log = JsonLines(out)
     for number in range(1, epochs + 1):
@@ -38,7 +39,7 @@ def test_the_log_has_a_line_for_each_tenth(epochs, lines):
     assert {event["event"] for event in events} == {"progress"}
 
 
-def test_the_page_shows_the_newest_progress_and_nothing_else():
+def test_the_page_shows_the_newest_progress_and_nothing_else() -> None:
     page = ProgressPage(host="127.0.0.1", port=0)
     try:
         address = f"http://127.0.0.1:{page.port}"
@@ -55,7 +56,7 @@ def test_the_page_shows_the_newest_progress_and_nothing_else():
         httpx.get(f"{address}/progress")
 
 
-def test_the_bar_counts_epochs():
+def test_the_bar_counts_epochs() -> None:
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=120)
     with bar(console) as show:
@@ -64,7 +65,7 @@ def test_the_bar_counts_epochs():
     assert "loss 0.2500  accuracy 0.500" in out.getvalue()
 
 
-def test_steps_measured_twice_add_up():
+def test_steps_measured_twice_add_up() -> None:
     times = iter([0.0, 1.0, 5.0, 7.5])
     watch = Stopwatch(lambda: next(times))
     for _ in range(2):

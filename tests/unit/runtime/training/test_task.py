@@ -11,6 +11,9 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -35,7 +38,7 @@ DIGEST = content_digest(CONTENT)
 class World:
     """The folders of a pod."""
 
-    def __init__(self, root):
+    def __init__(self, root: Any) -> None:
         self.root = root
         self.artifacts = root / "artifacts"
         self.data = root / "data"
@@ -46,10 +49,10 @@ class World:
         self.give(CONTENT)
         self.tell()
 
-    def give(self, content):
+    def give(self, content: Any) -> None:
         (self.data / "iris.csv").write_bytes(content)
 
-    def tell(self, *, settings=None, sha256=DIGEST, **changes):
+    def tell(self, *, settings: Any = None, sha256: Any = DIGEST, **changes: Any) -> None:
         settings = settings or pipeline()
         task = Task(
             name="iris",
@@ -64,7 +67,7 @@ class World:
         (self.root / "task.json").write_text(task.model_dump_json())
 
     @property
-    def places(self):
+    def places(self) -> Places:
         return Places(
             task=self.root / "task.json",
             data=self.data,
@@ -74,22 +77,22 @@ class World:
             progress_port=0,
         )
 
-    def run(self, *, uid="pod-1", now=0.0):
+    def run(self, *, uid: str = "pod-1", now: float = 0.0) -> tuple[int, Any]:
         out = io.StringIO()
         code = run_task(where=self.places, pod=Pod(uid=uid), clock=still_clock, now=lambda: now, out=out)
         self.log = out.getvalue()
         return code, Report.model_validate_json(self.report_path.read_text()).result
 
-    def events(self):
+    def events(self) -> list[str]:
         return [json.loads(line)["event"] for line in self.log.splitlines() if line.startswith("{")]
 
 
 @pytest.fixture
-def world(tmp_path):
+def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def test_a_task_becomes_an_artifact_and_a_report(world):
+def test_a_task_becomes_an_artifact_and_a_report(world: World) -> None:
     code, result = world.run()
     assert code == ExitCode.DONE
     assert isinstance(result, Success)
@@ -102,19 +105,19 @@ def test_a_task_becomes_an_artifact_and_a_report(world):
     assert {"read", "progress", "done"} <= set(world.events())
 
 
-def test_other_users_can_read_the_artifact_and_nobody_can_change_it(world):
+def test_other_users_can_read_the_artifact_and_nobody_can_change_it(world: World) -> None:
     world.run()
     folder = world.artifacts / "abc"
     assert folder.stat().st_mode & 0o777 == 0o755
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o444}
 
 
-def test_gzip_counts_as_what_it_inflates_to(world):
+def test_gzip_counts_as_what_it_inflates_to(world: World) -> None:
     world.give(gzip.compress(CONTENT))
     assert world.run()[0] == ExitCode.DONE
 
 
-def test_an_artifact_that_is_there_is_reported_without_training(world):
+def test_an_artifact_that_is_there_is_reported_without_training(world: World) -> None:
     _, first = world.run()
     world.give(b"gone")
     code, second = world.run()
@@ -131,7 +134,7 @@ def test_an_artifact_that_is_there_is_reported_without_training(world):
         lambda folder: (folder.rename(folder.with_name("elsewhere")), folder.symlink_to("elsewhere")),
     ],
 )
-def test_a_damaged_artifact_is_made_again(world, damage):
+def test_a_damaged_artifact_is_made_again(world: World, damage: Callable[..., Any]) -> None:
     _, first = world.run()
     (world.artifacts / "abc").chmod(0o755)
     damage(world.artifacts / "abc")
@@ -142,7 +145,7 @@ def test_a_damaged_artifact_is_made_again(world, damage):
     assert "replaced" in world.events()
 
 
-def test_an_artifact_of_another_key_is_not_taken(world):
+def test_an_artifact_of_another_key_is_not_taken(world: World) -> None:
     world.run()
     (world.artifacts / "abc").rename(world.artifacts / "xyz")
     world.tell(key="xyz")
@@ -151,14 +154,14 @@ def test_an_artifact_of_another_key_is_not_taken(world):
     assert "replaced" in world.events()
 
 
-def test_data_that_changed_since_the_plan_is_tried_again(world):
+def test_data_that_changed_since_the_plan_is_tried_again(world: World) -> None:
     world.give(CONTENT + b"5,3,1,0.2,setosa\n")
     code, result = world.run()
     assert (code, result.reason) == (ExitCode.TRY_AGAIN, "DataChanged")
     assert list(world.artifacts.iterdir()) == []
 
 
-def test_a_claim_has_no_planned_digest(world):
+def test_a_claim_has_no_planned_digest(world: World) -> None:
     world.tell(sha256=None)
     assert world.run()[0] == ExitCode.DONE
 
@@ -171,7 +174,7 @@ def test_a_claim_has_no_planned_digest(world):
         (b"a,kind\n1,x\n", "TargetNotFound", "spec.data.target"),
     ],
 )
-def test_wrong_data_waits_for_a_change(world, content, reason, field):
+def test_wrong_data_waits_for_a_change(world: World, content: Any, reason: str, field: Any) -> None:
     world.give(content)
     world.tell(sha256=content_digest(content))
     code, result = world.run()
@@ -179,7 +182,7 @@ def test_wrong_data_waits_for_a_change(world, content, reason, field):
     assert list(world.artifacts.iterdir()) == []
 
 
-def test_a_file_that_is_not_there_is_wrong_data(world):
+def test_a_file_that_is_not_there_is_wrong_data(world: World) -> None:
     (world.data / "iris.csv").unlink()
     code, result = world.run()
     assert (code, result.reason) == (ExitCode.DATA_INVALID, "DataNotFound")
@@ -189,7 +192,7 @@ def test_a_file_that_is_not_there_is_wrong_data(world):
     ("text", "reason"),
     [("{", "TaskInvalid"), ('{"schemaVersion": 2}', "TaskInvalid"), (None, "TaskNotFound")],
 )
-def test_a_task_that_is_none(world, text, reason):
+def test_a_task_that_is_none(world: World, text: Any, reason: str) -> None:
     (world.root / "task.json").unlink()
     if text is not None:
         (world.root / "task.json").write_text(text)
@@ -207,8 +210,10 @@ def test_a_task_that_is_none(world, text, reason):
         (errno.EIO, "StorageFailed", None),
     ],
 )
-def test_a_disk_that_refuses_is_tried_again_and_named(world, monkeypatch, number, reason, field):
-    def refuse(_path, _content):
+def test_a_disk_that_refuses_is_tried_again_and_named(
+    world: World, monkeypatch: pytest.MonkeyPatch, number: Any, reason: str, field: Any
+) -> None:
+    def refuse(_path: Any, _content: Any) -> None:
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(store, "_write_file", refuse)
@@ -225,8 +230,10 @@ def test_a_disk_that_refuses_is_tried_again_and_named(world, monkeypatch, number
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), ExitCode.TASK_INVALID, "OutOfMemory"),
     ],
 )
-def test_a_fault_is_reported_without_a_traceback_which_is_in_the_log(world, monkeypatch, error, code, reason):
-    def fail(*_args, **_kwargs):
+def test_a_fault_is_reported_without_a_traceback_which_is_in_the_log(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: Any, code: int, reason: str
+) -> None:
+    def fail(*_args: Any, **_kwargs: Any) -> None:
         raise error
 
     monkeypatch.setattr(task_module, "train_to_folder", fail)
@@ -238,7 +245,7 @@ def test_a_fault_is_reported_without_a_traceback_which_is_in_the_log(world, monk
         assert result.message == "ZeroDivisionError: division by zero"
 
 
-def test_temporary_folders_of_the_pod_and_of_dead_pods_are_removed(world):
+def test_temporary_folders_of_the_pod_and_of_dead_pods_are_removed(world: World) -> None:
     now = 1_000_000.0
     for name, age in (("pod-1", 0), ("dead", STALE_SECONDS + 1), ("writing", STALE_SECONDS - 1)):
         folder = world.artifacts / f".tmp-{name}"
@@ -249,7 +256,7 @@ def test_temporary_folders_of_the_pod_and_of_dead_pods_are_removed(world):
     assert sorted(entry.name for entry in world.artifacts.iterdir()) == [".tmp-writing", "abc"]
 
 
-def test_a_port_that_is_taken_does_not_stop_the_training(world, monkeypatch):
+def test_a_port_that_is_taken_does_not_stop_the_training(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         places = Places(**{**vars(world.places), "progress_port": taken.getsockname()[1]})
         monkeypatch.setattr(World, "places", places)
@@ -257,7 +264,9 @@ def test_a_port_that_is_taken_does_not_stop_the_training(world, monkeypatch):
     assert "noProgressPage" in world.events()
 
 
-def test_a_report_that_cannot_be_written_does_not_fail_the_training(world, monkeypatch):
+def test_a_report_that_cannot_be_written_does_not_fail_the_training(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(World, "places", Places(**{**vars(world.places), "report": world.root}))
     out = io.StringIO()
     assert run_task(where=world.places, pod=Pod(), clock=still_clock, now=still_clock, out=out) == ExitCode.DONE
@@ -273,11 +282,11 @@ def test_a_report_that_cannot_be_written_does_not_fail_the_training(world, monke
         ({CPU_LIMIT_ENV: "250m"}, Pod(uid="local", threads=None)),
     ],
 )
-def test_what_the_pod_says_about_itself(environment, pod):
+def test_what_the_pod_says_about_itself(environment: Any, pod: Any) -> None:
     assert Pod.from_environment(environment) == pod
 
 
-def test_sigterm_ends_a_running_training_cleanly(world):
+def test_sigterm_ends_a_running_training_cleanly(world: World) -> None:
     """A process of its own, which is polled like a pod and then told to go."""
     world.tell(settings=pipeline(epochs=100_000))
     port = _free_port()
@@ -301,12 +310,12 @@ def test_sigterm_ends_a_running_training_cleanly(world):
     assert list(world.artifacts.iterdir()) == []
 
 
-def _free_port():
+def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
+        return int(probe.getsockname()[1])
 
 
-def _wait_for_epochs(port, process):
+def _wait_for_epochs(port: Any, process: Any) -> None:
     deadline = time.monotonic() + 120
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=5) as client:
         while time.monotonic() < deadline:
