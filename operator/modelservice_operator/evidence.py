@@ -56,6 +56,7 @@ class Investigator:
         address = _progress_address(planned)
         return Evidence(
             progress=await self._progress.read(address) if address else None,
+            claim=problems.get("spec.artifacts"),
             training=problems.get("spec.training"),
             serving=problems.get("spec.serving"),
             refused=refused,

@@ -1,17 +1,17 @@
 """Why pods, claims and Jobs do not go on, in words that name the field to change."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from modelservice.contract.report import Failure
 from modelservice_operator.domain.metadata import Object
-from modelservice_operator.domain.observe import TrainingJob
+from modelservice_operator.domain.observe import IMAGE_REASONS, JobPhase, TrainingJob
 from modelservice_operator.domain.problem import Problem
 
 STUCK_SECONDS = 5.0
 """A pod or claim that waits for longer gets its events read."""
 
-_IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 _START_REASONS = frozenset(
     {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CrashLoopBackOff"}
 )
@@ -36,11 +36,13 @@ def _container_problem(container: Object, section: str, memory_limit: str | None
         return Problem(reason="OOMKilled", message=f"{_killed(memory_limit)}: raise {section}.resources.limits.memory")
     waiting = container.get("state", {}).get("waiting", {})
     reason, message = waiting.get("reason", ""), waiting.get("message", "")
-    if reason in _IMAGE_REASONS:
+    if reason in IMAGE_REASONS:
         remedy = f"check image.registry of the chart, and {section}.imagePullSecrets"
         return Problem(reason=reason, message=f"{message or container.get('image', '')}; {remedy}")
     if reason in _START_REASONS:
         words = " ".join(str(last.get("message", "")).split())[-512:]
+        if reason == "CrashLoopBackOff":  # the kubelet's own words change with each try, and name the pod
+            message = f"the container ended with exit code {last.get('exitCode', 'unknown')}"
         hint = f"check {section}.env and envFrom" if reason == "CreateContainerConfigError" else ""
         return Problem(reason=reason, message="; ".join(part for part in (words, message, hint) if part))
     return None
@@ -67,14 +69,26 @@ def failure_problem(job: TrainingJob) -> Problem:
         return Problem(reason="DeadlineExceeded", message=message, waits_for_change=True)
     if not isinstance(job.result, Failure):
         return Problem(reason=job.failed_reason or "TrainingFailed", message="the Job failed", waits_for_change=True)
-    if job.result.reason == "OOMKilled":
-        message = f"{_killed(memory_limit_of(job.obj))}: raise {job.result.field}"
+    return replace(_reported(job, job.result), waits_for_change=True)
+
+
+def retry_problem(job: TrainingJob) -> Problem | None:
+    """Why the last pod of a Job that still tries failed: what only another try can heal is said meanwhile."""
+    if job.phase is not JobPhase.RUNNING or not isinstance(job.result, Failure):
+        return None
+    problem = _reported(job, job.result)
+    return replace(problem, message=f"{problem.message} (it is tried again)")
+
+
+def _reported(job: TrainingJob, failure: Failure) -> Problem:
+    """A failure as its pod reported it, or as Kubernetes tells it."""
+    if failure.reason == "OOMKilled":
+        message = f"{_killed(memory_limit_of(job.obj))}: raise {failure.field}"
     else:
-        message = job.result.message
-        if job.result.field and job.result.field not in message:
-            message = f"{message} (see {job.result.field})"
-    blames_data = (job.result.field or "").startswith("spec.data")
-    return Problem(reason=job.result.reason, message=message, waits_for_change=True, blames_data=blames_data)
+        message = failure.message
+        if failure.field and failure.field not in message:
+            message = f"{message} (see {failure.field})"
+    return Problem(reason=failure.reason, message=message, blames_data=(failure.field or "").startswith("spec.data"))
 
 
 def _killed(limit: str | None) -> str:

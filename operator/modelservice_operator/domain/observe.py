@@ -24,6 +24,9 @@ from modelservice_operator.kinds import CONTROLLER_REVISION, DEPLOYMENT, JOB, PE
 
 Children = Mapping[Kind, Sequence[Object]]
 
+IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
+"""Why a container waits for its image."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataState:
@@ -56,6 +59,12 @@ class TrainingJob:
     failed_reason: str = ""
     pods: tuple[Object, ...] = ()
     result: Success | Failure | None = None
+
+    @property
+    def image(self) -> str:
+        """Runtime image that it runs on."""
+        image: str = self.obj["spec"]["template"]["spec"]["containers"][0]["image"]
+        return image
 
     @property
     def awaits_report(self) -> bool:
@@ -94,6 +103,16 @@ class Observed:
     def revision(self, key: str | None) -> Revision | None:
         """The recorded revision of a key."""
         return next((revision for revision in self.revisions if revision.key == key), None)
+
+    @property
+    def missing_images(self) -> frozenset[str]:
+        """Images that pods wait for in vain; what is to run on one of them may take the operator's current image."""
+        return frozenset(
+            container.get("image", "")
+            for pod in (*self.serving_pods, *(pod for job in self.jobs for pod in job.pods))
+            for container in pod.get("status", {}).get("containerStatuses", ())
+            if container.get("state", {}).get("waiting", {}).get("reason") in IMAGE_REASONS
+        )
 
     def child(self, kind: Kind, name: str) -> Object | None:
         """A child of ours by kind and name."""

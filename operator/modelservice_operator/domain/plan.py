@@ -109,7 +109,7 @@ def _wanted(observed: Observed, attempt: Attempt, *, key: str | None, digest: st
         number=max((revision.number for revision in observed.revisions), default=0) + 1,
         data_digest=digest,
         claim=keyed_name(observed.owner.name, key),
-        image=job.obj["spec"]["template"]["spec"]["containers"][0]["image"],
+        image=job.image,
     )
 
 
@@ -147,7 +147,7 @@ def _stop(spec: ModelServiceSpec, attempt: Attempt, *, wanted: Revision | None) 
 def _serve(spec: ModelServiceSpec, observed: Observed, settings: Settings, target: Revision) -> Iterator[Action]:
     owner, serving = observed.owner, spec.serving
     shared_node = shares_node(observed.claim(target.key))
-    stored = choose_template(owner, spec, settings, target, deployment=observed.deployment, shared_node=shared_node)
+    stored = choose_template(spec, observed, settings, target, shared_node=shared_node)
     if observed.revision(target.key) is None:
         yield Apply(obj=stamped(build_record(owner, target.model_copy(update={"serving": stored}))))
     autoscaler = observed.child(HORIZONTAL_POD_AUTOSCALER, owner.name)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from modelservice.contract.progress import Progress
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice_operator.api.status import Stage
-from modelservice_operator.domain.explain import failure_problem, memory_limit_of, pod_problem
+from modelservice_operator.domain.explain import failure_problem, memory_limit_of, pod_problem, retry_problem
 from modelservice_operator.domain.metadata import Object
 from modelservice_operator.domain.observe import DataState, JobPhase, Observed
 from modelservice_operator.domain.plan import Plan
@@ -14,9 +14,13 @@ from modelservice_operator.domain.problem import Problem
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What the reconciler learned besides the cache: live progress, last warnings by stage, and a refused write."""
+    """What the reconciler learned besides the cache: live progress, last warnings by stage, and a refused write.
+
+    ``claim`` is the last warning about a claim that does not bind: it is the cause of what its pods say.
+    """
 
     progress: Progress | None = None
+    claim: Problem | None = None
     training: Problem | None = None
     serving: Problem | None = None
     refused: Problem | None = None
@@ -130,7 +134,8 @@ def _training_problem(planned: Plan, evidence: Evidence) -> Problem | None:
         return failure_problem(job)
     limit = memory_limit_of(job.obj)
     waiting = (pod_problem(pod, section="spec.training", memory_limit=limit) for pod in reversed(job.pods))
-    return next((problem for problem in waiting if problem), evidence.training)
+    found = evidence.claim or next((problem for problem in waiting if problem), None)
+    return found or retry_problem(job) or evidence.training
 
 
 def _serving_problem(observed: Observed, evidence: Evidence) -> Problem | None:
@@ -158,12 +163,12 @@ def waiting_objects(observed: Observed, planned: Plan) -> list[tuple[str, Object
     found: list[tuple[str, Object]] = []
     job = planned.job
     if planned.wanted is None and job is not None and job.phase is JobPhase.RUNNING:
+        claim = observed.claim(job.key)
+        if claim is not None and claim.get("status", {}).get("phase") != "Bound":
+            found.append(("spec.artifacts", claim))
         found += [("spec.training", pod) for pod in job.pods if _is_waiting(pod)]
         if not job.pods:
             found.append(("spec.training", job.obj))
-        claim = observed.claim(job.key)
-        if claim is not None and claim.get("status", {}).get("phase") != "Bound":
-            found.append(("spec.training", claim))
     state = rollout(observed.deployment)
     if observed.deployment is not None and state is not None and not state.complete:
         found += [("spec.serving", pod) for pod in observed.serving_pods if _is_waiting(pod)]

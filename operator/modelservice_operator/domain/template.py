@@ -9,30 +9,36 @@ from modelservice.contract.resource import ModelServiceSpec
 from modelservice_operator.config import Settings
 from modelservice_operator.constants import ANNOTATION_TEMPLATE
 from modelservice_operator.domain.builders.serving import build_serving_template, serving_inputs
-from modelservice_operator.domain.metadata import Object, Owner
+from modelservice_operator.domain.metadata import Object
+from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.revisions import Revision, StoredTemplate
 
 
 def choose_template(
-    owner: Owner,
     spec: ModelServiceSpec,
+    observed: Observed,
     settings: Settings,
     revision: Revision,
     *,
-    deployment: Object | None,
     shared_node: bool,
 ) -> StoredTemplate:
     """The template that is already served or was first served with these inputs, else a new one.
 
     So a newer operator, which would build another template, restarts nothing until the inputs change. What answers no
-    request has nothing to lose: it gets the newest template, which may mend it.
+    request, or waits for an image that is missing, has nothing to lose: it gets the newest template, which may mend it.
     """
     inputs = serving_inputs(spec, revision)
+    deployment = observed.deployment
     answers = deployment is not None and deployment.get("status", {}).get("availableReplicas", 0) > 0
     for stored in _stored(deployment, revision) if answers else ():
-        if stored.inputs == inputs:
+        if stored.inputs == inputs and _image(stored) not in observed.missing_images:
             return stored
-    return build_serving_template(owner, spec, settings, revision, shared_node=shared_node)
+    return build_serving_template(observed.owner, spec, settings, revision, shared_node=shared_node)
+
+
+def _image(stored: StoredTemplate) -> str:
+    image: str = stored.template["spec"]["containers"][0]["image"]
+    return image
 
 
 def _stored(deployment: Object | None, revision: Revision) -> Iterable[StoredTemplate]:

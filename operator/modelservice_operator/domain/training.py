@@ -95,7 +95,11 @@ def _current(
     named = next((job for job in observed.jobs if job.name == name), None)
     if named is not None:
         return named
-    alike = [job for job in observed.jobs if job.key == key and job.run == run_hash(spec, settings)]
+    alike = [
+        job
+        for job in observed.jobs
+        if job.key == key and job.run == run_hash(spec, settings) and job.image not in observed.missing_images
+    ]
     going_well = [
         job
         for job in alike

@@ -1,12 +1,14 @@
 """The reconciler, as a story for each situation: objects in, writes and status out."""
 
+from typing import Any
+
 import pytest
 from tests.support.world import CSV, NAMESPACE, World, success
 
 from modelservice.contract.progress import Progress
-from modelservice.contract.report import Failure
+from modelservice.contract.report import Failure, Report
 from modelservice_operator.api.status import ModelServiceStatus
-from modelservice_operator.constants import ANNOTATION_TEMPLATE
+from modelservice_operator.constants import ANNOTATION_TEMPLATE, TRAINING_CONTAINER
 from modelservice_operator.kinds import (
     CONFIG_MAP,
     CONTROLLER_REVISION,
@@ -621,3 +623,78 @@ def test_reports_of_another_key_are_not_taken_and_the_second_one_is_the_last() -
     assert world.status().get("revision") is None
     assert world.ready() == ("False", "ReportUnreadable")
     assert len(world.all(JOB)) == 2
+
+
+def test_what_is_tried_again_is_said_meanwhile() -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.settle()
+    failure = Failure(reason="StorageFull", message="it does not fit: raise spec.artifacts.volumeClaim.size")
+    ended = {"exitCode": 75, "message": Report(result=failure).to_message()}
+    container = {"name": TRAINING_CONTAINER, "state": {"terminated": ended}}
+    world.pod_of(world.job(), {"phase": "Failed", "containerStatuses": [container]})
+    world.pod_of(world.job(), {"phase": "Running"}, suffix="1")
+    world.settle()
+    assert world.ready() == ("False", "StorageFull")
+    assert world.condition("Ready")["message"].endswith("volumeClaim.size (it is tried again)")
+    assert world.condition("Stalled")["status"] == "False"
+    world.end_training()
+    world.settle()
+    assert world.status()["revision"] == 1
+
+
+def test_a_claim_that_does_not_bind_is_why_its_pod_is_not_scheduled() -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.settle()
+    unschedulable = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "unbound claim"}
+    world.pod_of(world.job(), {"phase": "Pending", "conditions": [unschedulable]})
+    (claim,) = world.ours(PERSISTENT_VOLUME_CLAIM)
+    warning = {"type": "Warning", "reason": "ProvisioningFailed", "message": 'storageclass "x" not found'}
+    world.kube.warnings = {claim["metadata"]["uid"]: [warning]}
+    world.settle()
+    assert world.ready() == ("False", "Unschedulable")
+    world.clock.seconds += 6
+    world.settle()
+    assert world.ready() == ("False", "ProvisioningFailed")
+    assert "spec.artifacts.volumeClaim.storageClassName" in world.condition("Ready")["message"]
+
+
+def test_a_training_on_a_missing_image_takes_the_next_one() -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.settle()
+    world.pod_of(world.job(), without_image("runtime:1"))
+    world.settle()
+    assert world.ready() == ("False", "ErrImagePull")
+    world.restart_operator(runtime_image="runtime:2")
+    world.settle()
+    world.finish_deletions()
+    world.settle()
+    assert world.job()["spec"]["template"]["spec"]["containers"][0]["image"] == "runtime:2"
+
+
+def test_a_rollout_to_a_missing_image_takes_the_next_one() -> None:
+    world = World()
+    world.serve()
+    world.restart_operator(runtime_image="runtime:2")
+    world.service(serving={"batching": {"maxSize": 8}})
+    world.settle()
+    deployment = world.one(DEPLOYMENT)
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    metadata = {"name": "serve-new", "namespace": NAMESPACE, "labels": labels}
+    world.kube.store({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": without_image("runtime:2")})
+    world.settle()
+    assert world.one(DEPLOYMENT)["metadata"]["resourceVersion"] == deployment["metadata"]["resourceVersion"]
+    world.restart_operator(runtime_image="runtime:3")
+    world.settle()
+    assert world.one(DEPLOYMENT)["spec"]["template"]["spec"]["containers"][0]["image"] == "runtime:3"
+
+
+def without_image(image: str) -> dict[str, Any]:
+    """Status of a pod whose image cannot be pulled."""
+    waiting = {"name": "any", "image": image, "state": {"waiting": {"reason": "ErrImagePull"}}}
+    return {"phase": "Pending", "containerStatuses": [waiting]}
