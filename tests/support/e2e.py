@@ -169,7 +169,7 @@ class Space:
         """Pods of a stage: train or serve."""
         return self.api.list(POD, self.name, labels=f"{LABEL_NAME}={name},{LABEL_STAGE}={stage}")
 
-    def wait(self, name: str, holds: Holds, *, what: str, seconds: float = 60) -> Object:
+    def wait(self, name: str, holds: Holds, *, what: str, seconds: float = 150) -> Object:
         """Wait until a ModelService is in a state, and answer with it."""
 
         def look() -> Object:

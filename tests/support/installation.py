@@ -117,7 +117,7 @@ class Installation:
         lines = [line for line in self.kubectl("get", "--raw", path).splitlines() if not line.startswith("#")]
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
-    def writes(self) -> float:
-        """Objects written by the operator that leads, since its start."""
+    def writes(self) -> dict[str, float]:
+        """Objects written by the operator that leads, since its start, by verb and kind."""
         metrics = self.metrics(self.leader())
-        return sum(value for name, value in metrics.items() if name.startswith("modelservice_operator_writes_total"))
+        return {name: value for name, value in metrics.items() if name.startswith("modelservice_operator_writes_total")}
