@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from tests.unit.runtime.serving.fakes import FakeModel, client_of, front_of, mixed_model, numeric_model
 
+from modelservice.contract.manifest import ColumnKind, InputColumn
+
 PATH = "/v1/models/iris:predict"
 
 
@@ -24,6 +26,15 @@ async def test_rows_as_arrays_and_as_objects_are_answered_in_order() -> None:
         assert set(prediction["probabilities"]) == {"setosa", "versicolor", "virginica"}
         assert sum(prediction["probabilities"].values()) == pytest.approx(1, abs=1e-6)
         assert max(prediction["probabilities"], key=prediction["probabilities"].get) == prediction["label"]
+
+
+async def test_labels_of_any_text_come_back_as_they_are() -> None:
+    labels = ("100 %b", '"quoted"', "Köln {0}")
+    model = FakeModel(InputColumn(name="x", kind=ColumnKind.NUMERIC, example=0.5), labels=labels)
+    status, answer = await post(model, {"instances": [[-9], [9]]})
+    assert status == 200
+    assert [prediction["label"] for prediction in answer["predictions"]] == [labels[0], labels[2]]
+    assert all(tuple(prediction["probabilities"]) == labels for prediction in answer["predictions"])
 
 
 async def test_columns_are_answered_by_columns() -> None:
