@@ -9,12 +9,12 @@ import yaml
 from tests.support.world import World
 
 from modelservice.contract.keys import ATTEMPT_LENGTH, KEY_LENGTH
-from modelservice.contract.pods import Resources
+from modelservice.contract.pods import PodSettings, Resources
 from modelservice.contract.resource import MAX_NAME_LENGTH, ModelServiceSpec
 from modelservice.contract.serving import AllowFrom
 from modelservice_operator.constants import ANNOTATION_APPLIED
 from modelservice_operator.domain.builders.identity import build_network_policy
-from modelservice_operator.domain.builders.pods import merged_resources
+from modelservice_operator.domain.builders.pods import container_environment, merged_resources
 from modelservice_operator.domain.builders.serving import build_replicas_holder
 from modelservice_operator.domain.metadata import Owner, covers, is_current, stamped
 from modelservice_operator.domain.names import job_name, keyed_name
@@ -162,3 +162,11 @@ def test_cases_are_valid_specs() -> None:
     smallest = {"data": {"configMap": {"name": "churn"}, "target": "kind"}, "model": {"mlp": {}}}
     for case in CASES.values():
         assert ModelServiceSpec.model_validate({**smallest, **case})
+
+
+def test_a_variable_that_is_named_twice_is_said_once_and_the_last_one_wins() -> None:
+    env = [{"name": "A", "value": "1"}, {"name": "HOME", "value": "/data"}, {"name": "A", "value": "2"}]
+    found = container_environment(PodSettings.model_validate({"env": env}))
+    values = {variable["name"]: variable.get("value") for variable in found}
+    assert len(values) == len(found)
+    assert (values["A"], values["HOME"]) == ("2", "/data")

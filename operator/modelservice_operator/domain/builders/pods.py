@@ -33,9 +33,14 @@ def merged_resources(asked: Resources, defaults: Mapping[str, Mapping[str, str]]
 
 
 def container_environment(pods: PodSettings) -> list[Object]:
-    """The CPU limit for torch's thread count, then the user's own variables."""
+    """The CPU limit for torch's thread count, the user's own variables, and a home that can be written.
+
+    Each name once, the last one wins as in a container: server-side apply answers a second one with 500.
+    """
     cpu_limit = {"name": CPU_LIMIT_ENV, "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "1"}}}
-    return [cpu_limit, *({"name": v.name, **_env_value(plain(v))} for v in pods.env)]
+    own = {variable.name: {"name": variable.name, **_env_value(plain(variable))} for variable in pods.env}
+    own.setdefault("HOME", {"name": "HOME", "value": "/tmp"})  # noqa: S108 - a mount of its own
+    return [cpu_limit, *own.values()]
 
 
 def _env_value(variable: Object) -> Object:
@@ -61,7 +66,7 @@ def build_container(
         "image": settings.runtime_image,
         "imagePullPolicy": settings.image_pull_policy,
         "args": args,
-        "env": [*container_environment(pods), {"name": "HOME", "value": "/tmp"}],  # noqa: S108 - a mount of its own
+        "env": container_environment(pods),
         "resources": resources,
         "securityContext": container_security(),
         "volumeMounts": [*mounts, {"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108
