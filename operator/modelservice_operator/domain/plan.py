@@ -152,8 +152,9 @@ def _serve(spec: ModelServiceSpec, observed: Observed, settings: Settings, targe
         yield Apply(obj=stamped(build_record(owner, target.model_copy(update={"serving": stored}))))
     autoscaler = observed.child(HORIZONTAL_POD_AUTOSCALER, owner.name)
     if serving.autoscaling and observed.deployment and not autoscaler:
-        live_replicas = observed.deployment["spec"].get("replicas", 1)
-        yield Apply(obj=build_replicas_holder(owner, live_replicas), manager=REPLICAS_FIELD_MANAGER)
+        # At 0 an autoscaler takes itself for switched off, and would never begin.
+        held = max(observed.deployment["spec"].get("replicas", 1), serving.autoscaling.min_replicas)
+        yield Apply(obj=build_replicas_holder(owner, held), manager=REPLICAS_FIELD_MANAGER)
     yield from _apply(observed, build_deployment(owner, serving, target, stored))
     yield from _apply(observed, build_service(owner))
     if serving.autoscaling:

@@ -16,12 +16,15 @@ def outdated(
     """Children that nothing needs any more.
 
     Kept are the newest ``limit`` revisions, and whatever is wanted, served, still in a pod, or being trained; the Jobs
-    of the wanted key, for their logs; and the tasks of Jobs, those about to start (``starting``) included. A record
-    whose claim was deleted records nothing.
+    of the wanted key, for their logs; and the tasks of Jobs, those about to start (``starting``) included. While
+    nothing is wanted, because the data cannot be seen, what any Job trained stays too. A record whose claim was deleted
+    records nothing.
     """
     newest = sorted(observed.revisions, key=lambda revision: revision.number)[-limit:]
     in_pods = {pod["metadata"]["labels"].get(LABEL_REVISION) for pod in observed.serving_pods}
-    training = {job.key for job in observed.jobs if job.phase in (JobPhase.RUNNING, JobPhase.DELETING)}
+    training = {
+        job.key for job in observed.jobs if wanted is None or job.phase in (JobPhase.RUNNING, JobPhase.DELETING)
+    }
     keys = {wanted, target, observed.deployed_key} | {revision.key for revision in newest} | in_pods | training
     for kind in _KEYED_KINDS:
         yield from ((kind, obj) for obj in observed.children.get(kind, ()) if _key(obj) not in keys and not _going(obj))

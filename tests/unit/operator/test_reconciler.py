@@ -258,6 +258,21 @@ def test_data_that_vanishes_leaves_the_service_up() -> None:
     assert world.one(PERSISTENT_VOLUME_CLAIM)
 
 
+def test_what_was_trained_while_the_data_was_gone_is_served_when_it_is_back() -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.settle()
+    world.config_map(None)
+    world.settle()
+    world.end_training()
+    world.settle()
+    world.config_map()
+    world.settle()
+    assert world.status()["revision"] == 1
+    assert len(world.all(JOB)) == 1
+
+
 def test_wrong_data_waits_for_a_change() -> None:
     world = World()
     world.config_map()
@@ -421,6 +436,14 @@ def test_a_number_of_replicas_survives_the_way_to_autoscaling() -> None:
     world.settle()
     assert world.kube.objects[deployment]["spec"]["replicas"] == 2
     assert world.ours(HORIZONTAL_POD_AUTOSCALER) == []
+
+
+def test_an_autoscaler_is_never_handed_no_replica_at_all() -> None:
+    world = World()
+    world.serve(serving={"replicas": 0})
+    world.service(serving={"autoscaling": {"minReplicas": 2, "maxReplicas": 5}})
+    world.settle()
+    assert world.one(DEPLOYMENT)["spec"]["replicas"] == 2
 
 
 def test_what_somebody_changes_on_a_child_is_put_right() -> None:
