@@ -68,8 +68,9 @@ class TrainingJob:
 
     @property
     def awaits_report(self) -> bool:
-        """Whether the Job ended well but the cache has not yet seen its pod end."""
-        return self.phase is JobPhase.SUCCEEDED and any(_termination(pod) is None for pod in self.pods)
+        """Whether the Job ended but the cache has not yet seen its pods end: the two are watched apart."""
+        ended = self.phase in (JobPhase.SUCCEEDED, JobPhase.FAILED)
+        return ended and any(not _has_ended(pod) for pod in self.pods)
 
     @property
     def lost_report(self) -> bool:
@@ -194,6 +195,12 @@ def _job_phase(job: Object) -> tuple[JobPhase, str]:
             if condition["type"] == "Failed":
                 return JobPhase.FAILED, condition.get("reason", "")
     return JobPhase.RUNNING, ""
+
+
+def _has_ended(pod: Object) -> bool:
+    """Whether a training pod says no more: its container ended, or it was evicted or is on its way out without it."""
+    gone = pod["metadata"].get("deletionTimestamp") or pod.get("status", {}).get("phase") in {"Succeeded", "Failed"}
+    return bool(gone) or _termination(pod) is not None
 
 
 def _termination(pod: Object) -> dict[str, Any] | None:

@@ -130,7 +130,7 @@ def _training_problem(planned: Plan, evidence: Evidence) -> Problem | None:
     if job.lost_report:
         message = f"Job {job.name} ended twice without a report that can be read: see its log, then delete it"
         return Problem(reason="ReportUnreadable", message=message, waits_for_change=True)
-    if job.phase is JobPhase.FAILED:
+    if job.phase is JobPhase.FAILED and not job.awaits_report:
         return failure_problem(job)
     limit = memory_limit_of(job.obj)
     waiting = (pod_problem(pod, section="spec.training", memory_limit=limit) for pod in reversed(job.pods))

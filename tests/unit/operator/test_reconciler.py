@@ -382,16 +382,33 @@ def test_a_lost_report_is_asked_for_once_more_and_never_trained_away() -> None:
     assert world.status()["revision"] == 1
 
 
-def test_a_report_that_the_cache_has_not_seen_yet_is_waited_for() -> None:
+@pytest.mark.parametrize("failed", [False, True])
+def test_a_report_that_the_cache_has_not_seen_yet_is_waited_for(failed: bool) -> None:
     world = World()
     world.config_map()
     world.service()
     world.settle()
     job = world.job()
     world.pod_of(job, {"phase": "Running"})
-    world.end_job(job, failed=False)
+    world.end_job(job, failed=failed, reason="PodFailurePolicy")
     assert world.reconcile() == 2
     assert len(world.all(JOB)) == 1
+    assert world.ready() == ("False", "Training")
+    assert world.condition("Stalled")["status"] == "False"
+
+
+def test_no_report_is_waited_for_from_a_pod_that_was_evicted() -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.settle()
+    job = world.job()
+    world.pod_of(job, {"phase": "Failed", "reason": "Evicted"})
+    ended = {"name": "trainer", "state": {"terminated": {"exitCode": 0, "message": "no report"}}}
+    world.pod_of(job, {"phase": "Succeeded", "containerStatuses": [ended]}, suffix="1")
+    world.end_job(job, failed=False)
+    world.settle()
+    assert len(world.all(JOB)) == 2
 
 
 def test_a_deleted_claim_means_that_the_revision_is_trained_again() -> None:
