@@ -80,7 +80,10 @@ class TrainingJob:
 
 @dataclass(frozen=True, kw_only=True)
 class Observed:
-    """Everything about one ModelService that decisions are made from."""
+    """Everything about one ModelService that decisions are made from.
+
+    ``leftovers`` are objects with its label that it does not own, such as those of a deleted namesake.
+    """
 
     owner: Owner
     service: Object
@@ -90,6 +93,7 @@ class Observed:
     jobs: tuple[TrainingJob, ...] = ()
     deployment: Object | None = None
     serving_pods: tuple[Object, ...] = ()
+    leftovers: frozenset[tuple[Kind, str]] = frozenset()
 
     @property
     def generation(self) -> int:
@@ -145,6 +149,12 @@ def observe(service: Object, children: Children) -> Observed:
         jobs=tuple(_training_job(job, pods) for job in ours.get(JOB, ())),
         deployment=next(iter(ours.get(DEPLOYMENT, ())), None),
         serving_pods=tuple(pod for pod in pods if pod["metadata"]["labels"].get(LABEL_STAGE) == STAGE_SERVE),
+        leftovers=frozenset(
+            (kind, obj["metadata"]["name"])
+            for kind, objects in children.items()
+            for obj in objects
+            if kind != POD and not owner.owns(obj)
+        ),
     )
 
 

@@ -129,7 +129,7 @@ def _start(observed: Observed, attempt: Attempt) -> Iterator[Action]:
     """The claim, the task and the Job of an attempt that may begin; each is immutable, so it is only ever made."""
     for obj in attempt.objects:
         if observed.child(ref_of(obj).kind, obj["metadata"]["name"]) is None:
-            yield Apply(obj=stamped(obj))
+            yield _make(observed, obj)
 
 
 def _stop(spec: ModelServiceSpec, attempt: Attempt, *, wanted: Revision | None) -> Iterator[Action]:
@@ -149,7 +149,7 @@ def _serve(spec: ModelServiceSpec, observed: Observed, settings: Settings, targe
     shared_node = shares_node(observed.claim(target.key))
     stored = choose_template(spec, observed, settings, target, shared_node=shared_node)
     if observed.revision(target.key) is None:
-        yield Apply(obj=stamped(build_record(owner, target.model_copy(update={"serving": stored}))))
+        yield _make(observed, build_record(owner, target.model_copy(update={"serving": stored})))
     autoscaler = observed.child(HORIZONTAL_POD_AUTOSCALER, owner.name)
     if serving.autoscaling and observed.deployment and not autoscaler:
         # At 0 an autoscaler takes itself for switched off, and would never begin.
@@ -174,6 +174,12 @@ def _apply(observed: Observed, obj: Object) -> Iterator[Action]:
     live = observed.child(ref_of(obj).kind, obj["metadata"]["name"])
     if not is_current(live, desired):
         yield Apply(obj=desired, fresh=live is None)
+
+
+def _make(observed: Observed, obj: Object) -> Apply:
+    """An object whose name holds a hash: only what a namesake left behind can have it, and that carries our label."""
+    left = (ref_of(obj).kind, obj["metadata"]["name"]) in observed.leftovers
+    return Apply(obj=stamped(obj), fresh=left)
 
 
 def _delete(kind: Kind, obj: Object, *, propagation: str = "Background") -> Delete:

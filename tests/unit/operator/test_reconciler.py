@@ -21,7 +21,9 @@ from modelservice_operator.kinds import (
     POD_DISRUPTION_BUDGET,
     SERVICE,
     SERVICE_ACCOUNT,
+    Kind,
     Ref,
+    ref_of,
 )
 from modelservice_operator.kube.port import Conflict, Forbidden, Invalid, Transient
 
@@ -639,6 +641,25 @@ def test_a_namesake_of_a_deleted_service_adopts_nothing() -> None:
     world.reconcile()
     assert world.ready() == ("False", "NameConflict")
     assert world.status().get("revision") is None
+
+
+@pytest.mark.parametrize("kind", [PERSISTENT_VOLUME_CLAIM, CONFIG_MAP, JOB, CONTROLLER_REVISION])
+def test_what_a_namesake_left_without_an_owner_is_not_adopted(kind: Kind) -> None:
+    world = World()
+    world.serve()
+    (left,) = world.ours(kind)
+    del left["metadata"]["ownerReferences"]
+    world.kube.objects = {ref: obj for ref, obj in world.kube.objects.items() if obj is left}
+    world.kube.applied.clear()
+    world.config_map()
+    world.service()
+    world.settle()
+    if kind == CONTROLLER_REVISION:
+        world.end_training()
+        world.settle()
+    assert world.ready() == ("False", "NameConflict")
+    assert left["metadata"]["name"] in world.condition("Ready")["message"]
+    assert "ownerReferences" not in world.kube.objects[ref_of(left)]["metadata"]
 
 
 def test_nothing_is_done_for_a_service_that_is_gone_or_going() -> None:
