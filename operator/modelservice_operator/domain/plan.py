@@ -96,13 +96,16 @@ def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: 
 
 
 def _wanted(observed: Observed, attempt: Attempt, *, key: str | None, digest: str | None) -> Revision | None:
-    """The revision of the wanted key: recorded, or just reported by its Job. Without its claim it is nothing."""
+    """The revision of the wanted key: recorded, or just reported by its Job. Without its claim it is nothing.
+
+    The trainer's report counts, not the end of its Job: a sidecar may keep the pod, and with it the Job, running.
+    """
     if key is None or digest is None or observed.claim(key) is None:
         return None
     if recorded := observed.revision(key):
         return recorded
     job = attempt.current
-    if job is None or job.phase is not JobPhase.SUCCEEDED or not isinstance(job.result, Success):
+    if job is None or job.phase not in (JobPhase.RUNNING, JobPhase.SUCCEEDED) or not isinstance(job.result, Success):
         return None
     return Revision.from_success(
         job.result,

@@ -413,6 +413,20 @@ def test_no_report_is_waited_for_from_a_pod_that_was_evicted() -> None:
     assert len(world.all(JOB)) == 2
 
 
+def test_a_stage_ends_with_its_container_whatever_a_sidecar_does() -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.settle()
+    report = Report(result=success(world.task(world.job())["key"])).to_message()
+    trainer = {"name": "trainer", "state": {"terminated": {"exitCode": 0, "message": report}}}
+    sidecar: dict[str, object] = {"name": "proxy", "state": {"running": {}}}
+    world.pod_of(world.job(), {"phase": "Running", "containerStatuses": [trainer, sidecar]})
+    world.settle()
+    assert world.status()["revision"] == 1
+    assert world.one(DEPLOYMENT)
+
+
 def test_a_deleted_claim_means_that_the_revision_is_trained_again() -> None:
     world = World()
     key = world.serve()
