@@ -353,6 +353,14 @@ class World:
         self.settle()
         return key
 
+    def leave_behind(self, kind: Kind) -> Object:
+        """Delete the ModelService and all else but one child, which is left without an owner."""
+        (left,) = self.ours(kind)
+        del left["metadata"]["ownerReferences"]
+        self.kube.objects = {ref_of(left): left}
+        self.kube.applied.clear()
+        return left
+
     def status(self) -> Object:
         status: Object = self.kube.objects[Ref(MODEL_SERVICE, *self.key)].get("status", {})
         return status

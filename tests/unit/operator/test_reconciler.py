@@ -661,10 +661,7 @@ def test_a_namesake_of_a_deleted_service_adopts_nothing() -> None:
 def test_what_a_namesake_left_without_an_owner_is_not_adopted(kind: Kind) -> None:
     world = World()
     world.serve()
-    (left,) = world.ours(kind)
-    del left["metadata"]["ownerReferences"]
-    world.kube.objects = {ref: obj for ref, obj in world.kube.objects.items() if obj is left}
-    world.kube.applied.clear()
+    left = world.leave_behind(kind)
     world.config_map()
     world.service()
     world.settle()
