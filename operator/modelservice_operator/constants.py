@@ -59,5 +59,5 @@ HTTP_PORT_NAME: Final = "http"
 RUNTIME_USER_ID: Final = 65532
 """User and group of the runtime's image (the number that distroless images made common)."""
 
-OPERATOR_POD_LABELS: Final = {"app.kubernetes.io/name": "modelservice-operator"}
-"""Labels of the operator's own pods, which may reach the progress port."""
+OPERATOR_POD_LABELS: Final = {"modelservice.dev/component": "operator"}
+"""Labels of the operator's own pods, which may reach the progress port, whatever a chart's user calls them."""

@@ -11,6 +11,7 @@ from tests.support.helm import CHART, NAMESPACE, HelmError, helm_objects, helm_t
 from modelservice.contract.artifacts import Artifacts
 from modelservice_operator.api.schema import structural_schema
 from modelservice_operator.config import Settings, from_environment
+from modelservice_operator.constants import OPERATOR_POD_LABELS
 
 Values = dict[str, Any]
 
@@ -139,6 +140,11 @@ def test_pod_security_restricted() -> None:
             "capabilities": {"drop": ["ALL"]},
         }
     assert all(volume.keys() == {"name", "emptyDir"} for volume in pod["volumes"])
+
+
+def test_network_policies_of_models_know_the_operators_pods_under_any_name() -> None:
+    (deployment,) = find(helm_objects({"nameOverride": "models", "podLabels": {"team": "a"}}), "Deployment")
+    assert OPERATOR_POD_LABELS.items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
 
 
 def test_the_probed_port_is_the_operators() -> None:
