@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request, Response
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from modelservice import __version__
@@ -26,7 +27,7 @@ def build_application(
 
     The examples on ``/docs`` are answered by the model here: an example that does not run stops the start.
     """
-    app = FastAPI(
+    app = FastAPIOffline(  # the scripts of /docs come from this server: it works where the internet is out of reach
         title=f"{name}: predicts {model.signature.target}",
         description=f"Model {name}, artifact {model.digest}. Classes: {', '.join(model.signature.labels[:50])}.",
         version=version_of(model),

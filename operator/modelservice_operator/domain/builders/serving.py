@@ -23,9 +23,6 @@ from modelservice_operator.domain.revisions import Revision, StoredTemplate
 DEFAULT_RESOURCES = {"requests": {"cpu": "250m", "memory": "640Mi"}, "limits": {"memory": "2Gi"}}
 """torch takes about 520 MB; no CPU limit, since throttling shows as latency."""
 
-_DRAIN_SECONDS = 5
-"""Time for endpoints to forget a pod before it is told to stop: no request is lost in a roll."""
-
 
 def serving_inputs(spec: ModelServiceSpec, revision: Revision) -> str:
     """Hash of all that decides what a serving pod is, the operator and its image left out."""
@@ -52,7 +49,6 @@ def build_serving_template(
     container["readinessProbe"] = _probe("/v2/health/ready", periodSeconds=2, failureThreshold=3)
     container["startupProbe"] = _probe("/v2/health/live", periodSeconds=1, failureThreshold=120)
     container["livenessProbe"] = _probe("/v2/health/live", periodSeconds=10, timeoutSeconds=5)
-    container["lifecycle"] = {"preStop": {"sleep": {"seconds": _DRAIN_SECONDS}}}
     template = build_pod(
         serving,
         settings,
@@ -63,7 +59,6 @@ def build_serving_template(
         claim=revision.claim,
         shared_node=shared_node,
     )
-    template["spec"]["terminationGracePeriodSeconds"] = 30 + _DRAIN_SECONDS
     return StoredTemplate(inputs=serving_inputs(spec, revision), template=template)
 
 

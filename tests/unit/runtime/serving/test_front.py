@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import re
 import zlib
 from typing import Any
 
@@ -156,7 +157,17 @@ async def test_documentation_is_typed_from_the_signature() -> None:
         answer = paths[PREDICT]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
         labels = answer["properties"]["predictions"]["items"]["properties"]["label"]["enum"]
         assert labels == ["setosa", "versicolor", "virginica"]
-        assert (await client.get("/docs")).status_code == 200
+
+
+async def test_the_documentation_page_needs_no_other_host() -> None:
+    async with client_of(front_of(numeric_model())) as client:
+        page = await client.get("/docs")
+        assert page.status_code == 200
+        needed = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+        assert any(path.endswith(".js") for path in needed)
+        for path in needed:
+            assert path.startswith("/"), path
+            assert (await client.get(path)).status_code == 200, path
 
 
 @pytest.mark.parametrize(("name", "encode"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
