@@ -12,7 +12,7 @@ pytestmark = pytest.mark.cluster
 WRONG = {
     "missing target": (IRIS.replace("species", "kind", 1), "TargetNotFound", ("species", "spec.data.target")),
     "empty file": ("", "EmptyTable", ("empty", "spec.data.configMap")),
-    "text in a number column": (IRIS.replace("5.1,", "wide,", 1), "NotANumber", ("'wide'", "sepal_length", "row")),
+    "text in a number column": (IRIS.replace("5.1,", "wide,", 1), "NotANumber", ("'wide'", "sepal_length", "line 2")),
 }
 
 

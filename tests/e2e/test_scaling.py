@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 from tests.support.client import keep_asking
-from tests.support.e2e import LIGHT, Space, config_map, eventually, model_service
+from tests.support.e2e import LIGHT, Space, config_map, eventually, is_ready, model_service
 from tests.support.tables import FLOWERS, IRIS
 
 from modelservice_operator.kinds import DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER
@@ -72,4 +72,4 @@ def test_load_brings_more_replicas(space: Space) -> None:
     with keep_asking(space.address("flowers"), "flowers", rows, pause=0.01, most=12_000, threads=1) as asked:
         eventually(lambda: replicas(space) == 2, what="a second replica", seconds=120)
     assert asked.failures == []
-    assert space.wait_ready("flowers")["status"]["replicas"] == 2
+    space.wait("flowers", lambda one: is_ready(one) and one["status"]["replicas"] == 2, what="serves with both")

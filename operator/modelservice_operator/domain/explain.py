@@ -72,11 +72,13 @@ def failure_problem(job: TrainingJob) -> Problem:
     return replace(_reported(job, job.result), waits_for_change=True)
 
 
-def retry_problem(job: TrainingJob) -> Problem | None:
-    """Why the last pod of a Job that still tries failed: what only another try can heal is said meanwhile."""
+def pending_problem(job: TrainingJob) -> Problem | None:
+    """Why the last pod of a Job that has not failed yet failed: another try may heal it, or the Job is about to end."""
     if job.phase is not JobPhase.RUNNING or not isinstance(job.result, Failure):
         return None
     problem = _reported(job, job.result)
+    if job.final:
+        return replace(problem, waits_for_change=True)
     return replace(problem, message=f"{problem.message} (it is tried again)")
 
 

@@ -17,6 +17,7 @@ from modelservice_operator.constants import (
     TRAINING_CONTAINER,
 )
 from modelservice_operator.domain.builders.record import parse_record
+from modelservice_operator.domain.builders.training import FINAL_EXIT_CODES
 from modelservice_operator.domain.metadata import Object, Owner
 from modelservice_operator.domain.problem import Problem
 from modelservice_operator.domain.revisions import Revision
@@ -48,7 +49,10 @@ class JobPhase(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingJob:
-    """One attempt at a training, with its pods (oldest first) and what the last of them reported."""
+    """One attempt at a training, with its pods (oldest first) and what the last of them reported.
+
+    ``final``: the last failure is not tried again, although the Job controller may not have said so yet.
+    """
 
     obj: Object
     name: str
@@ -59,6 +63,7 @@ class TrainingJob:
     failed_reason: str = ""
     pods: tuple[Object, ...] = ()
     result: Success | Failure | None = None
+    final: bool = False
 
     @property
     def image(self) -> str:
@@ -182,7 +187,15 @@ def _training_job(job: Object, pods: Sequence[Object]) -> TrainingJob:
         failed_reason=reason,
         pods=tuple(own),
         result=next((r for pod in reversed(own) if (r := pod_result(pod)) and _is_about(r, metadata)), None),
+        final=any(_failed_for_good(pod) for pod in own),
     )
+
+
+def _failed_for_good(pod: Object) -> bool:
+    """As the Job's pod failure policy has it: an exit code that would only come again, unless the pod was evicted."""
+    ended, conditions = _termination(pod), pod.get("status", {}).get("conditions", ())
+    disrupted = any(one["type"] == "DisruptionTarget" and one["status"] == "True" for one in conditions)
+    return ended is not None and ended.get("exitCode") in FINAL_EXIT_CODES and not disrupted
 
 
 def _is_about(result: Success | Failure, metadata: Object) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from modelservice.contract.progress import Progress
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice_operator.api.status import Stage
-from modelservice_operator.domain.explain import failure_problem, memory_limit_of, pod_problem, retry_problem
+from modelservice_operator.domain.explain import failure_problem, memory_limit_of, pending_problem, pod_problem
 from modelservice_operator.domain.metadata import Object
 from modelservice_operator.domain.observe import DataState, JobPhase, Observed
 from modelservice_operator.domain.plan import Plan
@@ -135,7 +135,7 @@ def _training_problem(planned: Plan, evidence: Evidence) -> Problem | None:
     limit = memory_limit_of(job.obj)
     waiting = (pod_problem(pod, section="spec.training", memory_limit=limit) for pod in reversed(job.pods))
     found = evidence.claim or next((problem for problem in waiting if problem), None)
-    return found or retry_problem(job) or evidence.training
+    return found or pending_problem(job) or evidence.training
 
 
 def _serving_problem(observed: Observed, evidence: Evidence) -> Problem | None:

@@ -716,6 +716,21 @@ def test_what_is_tried_again_is_said_meanwhile() -> None:
     assert world.status()["revision"] == 1
 
 
+@pytest.mark.parametrize(("evicted", "stalled"), [(False, "True"), (True, "False")])
+def test_a_failure_that_would_come_again_is_final_before_the_job_says_so(evicted: bool, stalled: str) -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.settle()
+    ended = {"exitCode": 137, "reason": "OOMKilled"}
+    conditions = [{"type": "DisruptionTarget", "status": "True"}] if evicted else []
+    container = {"name": TRAINING_CONTAINER, "state": {"terminated": ended}}
+    world.pod_of(world.job(), {"phase": "Failed", "containerStatuses": [container], "conditions": conditions})
+    world.settle()
+    assert world.ready() == ("False", "OOMKilled")
+    assert world.condition("Stalled")["status"] == stalled
+
+
 def test_a_claim_that_does_not_bind_is_why_its_pod_is_not_scheduled() -> None:
     world = World()
     world.config_map()

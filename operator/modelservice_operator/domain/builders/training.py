@@ -24,6 +24,10 @@ DEFAULT_RESOURCES = {"requests": {"cpu": "250m", "memory": "1Gi"}, "limits": {"c
 """Enough for torch (0.5 GB resident) and a small table; runs on a small CPU cluster."""
 
 
+FINAL_EXIT_CODES = frozenset({ExitCode.TASK_INVALID, ExitCode.DATA_INVALID, ExitCode.KILLED})
+"""These would only come again: the Job fails with the first of them. KILLED is what an OOM kill ends with."""
+
+
 def run_hash(spec: ModelServiceSpec, settings: Settings) -> str:
     """Hash of how a training Job runs, apart from the image: an upgrade does not stop a training under way."""
     decides_result = set(Hyperparameters.model_fields)
@@ -144,7 +148,6 @@ def _data_volume(spec: ModelServiceSpec, file: str) -> Object:
 
 def _failure_rules() -> list[Object]:
     """The first rule that matches decides: a lost node is nobody's fault, these exit codes would only come again."""
-    final = sorted({ExitCode.TASK_INVALID, ExitCode.DATA_INVALID, ExitCode.KILLED})
     return [
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
         {
@@ -152,7 +155,7 @@ def _failure_rules() -> list[Object]:
             "onExitCodes": {
                 "containerName": TRAINING_CONTAINER,
                 "operator": "In",
-                "values": [int(code) for code in final],
+                "values": sorted(map(int, FINAL_EXIT_CODES)),
             },
         },
     ]
