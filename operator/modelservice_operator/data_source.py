@@ -1,5 +1,6 @@
 """Finds out which data a ModelService points at, at a cost that does not grow with the data."""
 
+import asyncio
 import base64
 import binascii
 from dataclasses import dataclass
@@ -66,7 +67,9 @@ class DataSource:
         if config_map is None:
             self._known.pop(ref, None)
             return None
-        return self._remember(ref, config_map["metadata"], _digests_of(config_map), now)
+        # 1 MiB of gzip inflates for seconds: on the loop that would cost us the lease, so any user could stop us.
+        digests = await asyncio.to_thread(_digests_of, config_map)
+        return self._remember(ref, config_map["metadata"], digests, now)
 
     def _remember(
         self, ref: Ref, metadata: Object, digests: dict[str, str | Problem], now: float
