@@ -16,6 +16,7 @@ from tests.cluster.toolchain import find_go
 
 PACKAGES = "python3,python3-venv,ca-certificates"
 PAUSE_SOURCE = GO_MODULES / "pause"
+_APT = Path("/etc/apt")
 
 
 def _short_hash(*parts: str) -> str:
@@ -41,7 +42,10 @@ def _release() -> tuple[str, str]:
 
 def _mirror(distribution: str) -> list[str]:
     """Return the mirror that the machine's own apt uses; none leaves debootstrap its default."""
-    sources = [*Path("/etc/apt").glob("sources.list"), *Path("/etc/apt/sources.list.d").glob("*.[ls]*")]
+    # The distribution's own files first: others may be called .../linux/ubuntu and hold one program.
+    own = [_APT / "sources.list", _APT / "sources.list.d" / f"{distribution}.sources"]
+    others = [path for path in sorted((_APT / "sources.list.d").glob("*.[ls]*")) if path not in own]
+    sources = [path for path in (*own, *others) if path.exists()]
     for source in sources:
         found = re.search(
             rf"^(?:URIs:|deb(?: \[.*\])?)\s+(http\S+/{distribution}/?)(?:\s|$)", source.read_text(), re.MULTILINE

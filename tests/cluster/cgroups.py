@@ -14,18 +14,28 @@ def hierarchies() -> list[Path]:
 
 
 def ensure(name: str) -> None:
-    """Make the node's cgroup in every hierarchy."""
+    """Make the node's cgroup in every hierarchy; raise ClusterError where the machine does not let us."""
     for tree in hierarchies():
-        group = tree / name
-        group.mkdir(exist_ok=True)
-        if (tree / "cgroup.subtree_control").exists():  # version 2
-            controllers = (tree / "cgroup.controllers").read_text().split()
-            for parent in (tree, group):
-                (parent / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in controllers))
-        for setting in ("cpuset.cpus", "cpuset.mems"):  # version 1 starts them empty, and then nothing may run
-            inherited = tree / setting
-            if inherited.exists() and not (group / setting).read_text().strip():
-                (group / setting).write_text(inherited.read_text())
+        try:
+            _ensure_in(tree, name)
+        except OSError as error:
+            raise ClusterError(
+                f"{error}: a node needs a cgroup of its own; "
+                "a container needs --privileged --cgroupns=host for that, or a cluster elsewhere (KUBE_CONTEXT=name)"
+            ) from error
+
+
+def _ensure_in(tree: Path, name: str) -> None:
+    group = tree / name
+    group.mkdir(exist_ok=True)
+    if (tree / "cgroup.subtree_control").exists():  # version 2
+        controllers = (tree / "cgroup.controllers").read_text().split()
+        for parent in (tree, group):
+            (parent / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in controllers))
+    for setting in ("cpuset.cpus", "cpuset.mems"):  # version 1 starts them empty, and then nothing may run
+        inherited = tree / setting
+        if inherited.exists() and not (group / setting).read_text().strip():
+            (group / setting).write_text(inherited.read_text())
 
 
 def processes(name: str) -> list[int]:

@@ -23,6 +23,7 @@ from tests.cluster.network import CONTROL_PLANE, NodeAddress
 from tests.cluster.paths import (
     KUBECONFIG,
     LOGS,
+    OWNER,
     REGISTRY_STORAGE,
     RUN,
     STATE,
@@ -48,6 +49,7 @@ def up(count: int | None = None) -> None:
     Without `count` the cluster keeps the nodes it has, or gets one. A second node is never taken away: `down` does.
     """
     require_root()
+    require_own_cluster()
     count = max(count or 1, len(recorded_nodes()))
     if not 1 <= count <= MOST_NODES:
         raise ClusterError(f"NODES={count}: one or two nodes, not more")
@@ -56,6 +58,7 @@ def up(count: int | None = None) -> None:
     toolchain.ensure()
     private_folder(STATE)
     VOLUMES.mkdir(exist_ok=True, mode=0o711)
+    write_if_changed(OWNER, str(STATE))
     write_if_changed(NODES_RECORD, json.dumps(count))
     nodes = recorded_nodes()
     pki.ensure_authority()
@@ -69,6 +72,17 @@ def up(count: int | None = None) -> None:
     console.print(
         f'  ready after {time.monotonic() - started:.1f} s; eval "$(make -s env)" gives kubectl and KUBECONFIG'
     )
+
+
+def require_own_cluster() -> None:
+    """Leave alone the cluster that somebody with another home started on this machine: a second one would meet it."""
+    owner = Path(OWNER.read_text()) if OWNER.exists() else STATE
+    if owner != STATE:
+        cache = owner.parents[1]
+        raise ClusterError(
+            f"a cluster of this machine keeps its state in {owner}, not in {STATE}: "
+            f"use it with XDG_CACHE_HOME={cache}, or stop it with XDG_CACHE_HOME={cache} make cluster-down"
+        )
 
 
 def _start(nodes: list[NodeAddress]) -> list[str]:
@@ -112,6 +126,7 @@ def _has_default_account() -> bool:
 def down(*, purge: bool = False) -> None:
     """Stop and delete the cluster; images stay cached for the next one, unless `purge` is asked for."""
     require_root()
+    require_own_cluster()
     nodes = recorded_nodes()
     with step("stopping the cluster"):
         # The kubelets first, else they start again what is being stopped. Two seconds are enough for what is deleted.

@@ -21,6 +21,8 @@ VOLUMES = STATE / "volumes"
 
 # Sockets and mounts: a reboot should clear them, and a socket's path may have at most 107 characters.
 RUN = Path("/run/modelservice")
+# Names the state folder of the cluster that has this machine's bridge, addresses and sockets: there is one of each.
+OWNER = RUN / "owner"
 
 IMAGES_RECORD = ROOT / "build" / "images.json"
 
