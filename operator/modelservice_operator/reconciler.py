@@ -69,8 +69,9 @@ class Reconciler:
             return await self._say(observed, status, warning=True)
         data = await self._data.read(key.namespace, spec)
         planned = plan(spec, observed, data, self._settings)
-        refused = await self._carry_out(observed.owner, planned.actions)
-        if planned.actions:
+        refusals = [await self._carry_out(observed.owner, lane) for lane in planned.lanes]
+        refused = next(filter(None, refusals), None)
+        if any(planned.lanes):
             observed = self._observe(service)
             planned = plan(spec, observed, data, self._settings)
         evidence = await self._investigator.gather(observed, planned, refused=refused)

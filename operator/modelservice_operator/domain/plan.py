@@ -1,4 +1,4 @@
-"""What to do: from what is wanted and what is, a list of writes. A converged ModelService gives an empty list."""
+"""What to do: from what is wanted and what is, the writes. A converged ModelService gives none."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -59,13 +59,16 @@ Action = Apply | Delete
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The writes, in order, and the decisions that they follow from.
+    """The writes, and the decisions that they follow from.
+
+    Each lane (training, serving, cleaning up) is in order. A refused write holds up its own lane only: a quota that
+    refuses a claim must neither keep what serves from being scaled nor an old claim from being deleted.
 
     ``key`` is what spec and data ask for, ``wanted`` its recorded revision, ``target`` the revision to serve now (an
     older one while the wanted one is trained), ``job`` the training attempt that counts.
     """
 
-    actions: tuple[Action, ...] = ()
+    lanes: tuple[tuple[Action, ...], ...] = ()
     key: str | None = None
     wanted: Revision | None = None
     target: Revision | None = None
@@ -78,12 +81,11 @@ def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: 
     attempt = choose_attempt(spec, observed, settings, key=key, data=data)
     wanted = _wanted(observed, attempt, key=key, digest=data.digest)
     target = wanted or _fallback(observed)
-    actions: list[Action] = [*_identity(spec, observed, settings)]
+    training: list[Action] = [*_identity(spec, observed, settings)]
     if wanted is None and not spec.suspend:
-        actions += _start(observed, attempt)
-    actions += _stop(spec, attempt, wanted=wanted)
-    if target is not None:
-        actions += _serve(spec, observed, settings, target)
+        training += _start(observed, attempt)
+    training += _stop(spec, attempt, wanted=wanted)
+    serving = tuple(_serve(spec, observed, settings, target)) if target is not None else ()
     gone = outdated(
         observed,
         wanted=key,
@@ -91,8 +93,8 @@ def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: 
         starting=frozenset(obj["metadata"]["name"] for obj in attempt.objects),
         limit=spec.revision_history_limit,
     )
-    actions += [_delete(kind, obj) for kind, obj in gone]
-    return Plan(actions=tuple(actions), key=key, wanted=wanted, target=target, job=attempt.current)
+    lanes = (tuple(training), serving, tuple(_delete(kind, obj) for kind, obj in gone))
+    return Plan(lanes=lanes, key=key, wanted=wanted, target=target, job=attempt.current)
 
 
 def _wanted(observed: Observed, attempt: Attempt, *, key: str | None, digest: str | None) -> Revision | None:

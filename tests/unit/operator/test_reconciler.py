@@ -561,6 +561,23 @@ def test_a_refused_write_is_said_and_tried_again(error: Exception, reason: str, 
     assert world.job()
 
 
+def test_a_refused_write_of_the_training_holds_up_neither_serving_nor_cleaning_up() -> None:
+    world = World()
+    world.serve()
+    world.service(training={"epochs": 2})
+    world.settle()
+    world.end_training()
+    world.settle()
+    world.roll_out()
+    world.settle()
+    world.kube.failures = {("apply", "PersistentVolumeClaim"): Forbidden("exceeded quota: claims")}
+    world.service(training={"epochs": 3}, serving={"replicas": 3}, revisionHistoryLimit=1)
+    world.reconcile()
+    assert world.ready() == ("False", "Forbidden")
+    assert world.one(DEPLOYMENT)["spec"]["replicas"] == 3
+    assert [record["revision"] for record in world.ours(CONTROLLER_REVISION)] == [2]
+
+
 @pytest.mark.parametrize("verb", ["apply", "status", "get", "delete"])
 def test_an_apiserver_that_does_not_answer_is_left_to_the_queue_and_nothing_is_lost(verb: str) -> None:
     world = World()
