@@ -32,7 +32,7 @@ from modelservice_operator.kube.port import KubeError
 from modelservice_operator.kube.progress import open_progress_client
 from modelservice_operator.kube.transport import Transport, open_transport
 from modelservice_operator.leading import LeaseLostError, live
-from modelservice_operator.metrics import Metrics
+from modelservice_operator.metrics import ConditionCollector, Metrics
 from modelservice_operator.queue import Backoff, WorkQueue
 from modelservice_operator.reconciler import Reconciler
 from modelservice_operator.worker import Reconciles, Workers
@@ -99,6 +99,7 @@ async def operate(context: Context, transport: Transport, reconciler: Reconciles
 async def open_context(settings: Settings) -> AsyncIterator[tuple[Context, Transport]]:
     """All parts with their connections, closed at the end."""
     clock, metrics, cache = SystemClock(), Metrics(), Cache()
+    metrics.registry.register(ConditionCollector(lambda: cache.objects(MODEL_SERVICE)))
     queue: WorkQueue[Key] = WorkQueue(clock=clock, metrics=metrics, backoff=Backoff())
     feed = Feed(cache=cache, on_change=queue.add)
     async with (

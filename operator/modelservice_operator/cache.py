@@ -71,6 +71,10 @@ class Cache:
         """All ModelServices."""
         return tuple(self._objects[MODEL_SERVICE])
 
+    def objects(self, kind: Kind) -> tuple[Object, ...]:
+        """All objects of a kind."""
+        return tuple(self._objects[kind].values())
+
     def uids(self, kind: Kind) -> frozenset[str]:
         """UIDs of all objects of a kind."""
         return frozenset(obj["metadata"]["uid"] for obj in self._objects[kind].values())

@@ -1,6 +1,11 @@
-"""What the operator counts about itself, on a registry of its own."""
+"""What the operator counts about itself and tells about ModelServices, on a registry of its own."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 _RECONCILE_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _WAIT_BUCKETS = (0.001, 0.01, 0.1, 0.5, 1, 5, 10, 30, 60)
@@ -52,3 +57,27 @@ class Metrics:
             registry=registry,
         )
         self.leader = Gauge("modelservice_operator_leader", "1 while this replica is the leader.", registry=registry)
+
+
+class ConditionCollector(Collector):
+    """``modelservice_condition``: read off the cache when somebody asks, so that nothing has to be kept current."""
+
+    TYPES = ("Ready", "Available", "Stalled")
+    """What alerts are made of."""
+
+    def __init__(self, services: Callable[[], Iterable[Mapping[str, Any]]]) -> None:
+        self._services = services
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """One sample for each ModelService and condition: 1 while it is True."""
+        family = GaugeMetricFamily(
+            "modelservice_condition",
+            "1 while a condition of a ModelService is True, else 0.",
+            labels=("namespace", "name", "type"),
+        )
+        for service in self._services():
+            metadata = service["metadata"]
+            conditions = {c["type"]: c["status"] for c in service.get("status", {}).get("conditions", ())}
+            for kind in self.TYPES:
+                family.add_metric((metadata["namespace"], metadata["name"], kind), conditions.get(kind) == "True")
+        yield family

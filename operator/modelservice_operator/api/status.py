@@ -29,7 +29,6 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"
     DATA_READY = "DataReady"
     TRAINED = "Trained"
-    PROMOTED = "Promoted"
     SERVED = "Served"
     ARTIFACTS_PORTABLE = "ArtifactsPortable"
     SUSPENDED = "Suspended"
@@ -53,7 +52,6 @@ class Condition(Tolerant):
 class Stage(StrEnum):
     """What the service is doing now, furthest first."""
 
-    PENDING = "Pending"
     TRAINING = "Training"
     DEPLOYING = "Deploying"
     SERVING = "Serving"
@@ -64,7 +62,6 @@ class Stage(StrEnum):
 class RevisionPhase(StrEnum):
     """What became of a trained revision."""
 
-    TRAINED = "Trained"
     DEPLOYING = "Deploying"
     SERVING = "Serving"
     RETIRED = "Retired"
@@ -84,7 +81,7 @@ class RevisionStatus(Tolerant):
         default=None, description="Runtime image that trained it."
     )
     phase: Annotated[RevisionPhase, _OpenText] | None = Field(
-        default=None, description="Trained, Deploying, Serving or Retired."
+        default=None, description="Deploying, Serving or Retired."
     )
     created_at: Timestamp | None = Field(default=None, description="When the training ended.")
 
@@ -102,7 +99,7 @@ class ModelServiceStatus(Tolerant):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     stage: Annotated[Stage, _OpenText] | None = Field(
-        default=None, description="Pending, Training, Deploying, Serving, Suspended or Failed."
+        default=None, description="Training, Deploying, Serving, Suspended or Failed."
     )
     progress: ShortText | None = Field(default=None, description="How far the training is, such as 40%.")
     key: ShortText | None = Field(default=None, description="Key of the revision that the spec and the data ask for.")

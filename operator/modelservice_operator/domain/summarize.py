@@ -72,11 +72,11 @@ def _findings(situation: Situation) -> list[Finding]:
     planned, problem = situation.planned, situation.problem
     ready = situation.rolled_out and problem is None
     reason, message = (problem.reason, problem.message) if problem else _course(situation)
-    stalled = problem.waits_for_change if problem else situation.suspended
+    stalled = problem is not None and problem.waits_for_change
     findings = [
         Finding(type=ConditionType.READY, status=ready, reason=reason, message=message),
         _available(situation.rollout),
-        Finding(type=ConditionType.PROGRESSING, status=not ready and not stalled, reason=reason),
+        Finding(type=ConditionType.PROGRESSING, status=not (ready or stalled or situation.suspended), reason=reason),
         Finding(
             type=ConditionType.STALLED,
             status=stalled,
@@ -178,7 +178,7 @@ def _stage(situation: Situation) -> Stage:
         return Stage.FAILED
     if situation.planned.wanted is not None:
         return Stage.SERVING if situation.rolled_out else Stage.DEPLOYING
-    return Stage.TRAINING if situation.planned.key else Stage.PENDING
+    return Stage.TRAINING
 
 
 def _newest_first(situation: Situation) -> list[Revision]:

@@ -11,7 +11,7 @@ import structlog
 
 from modelservice_operator.http import serve_http
 from modelservice_operator.logging import configure
-from modelservice_operator.metrics import Metrics
+from modelservice_operator.metrics import ConditionCollector, Metrics
 
 
 def free_port() -> int:
@@ -78,3 +78,19 @@ def test_all_logs_are_json_lines_of_one_form(configured: None, capsys: pytest.Ca
     assert own["timestamp"].endswith("Z")
     assert (kopf["event"], kopf["key"]) == ("from kopf", "n/b")
     assert "ValueError: a defect" in json.dumps(defect)
+
+
+def test_conditions_are_told_as_metrics() -> None:
+    conditions = [{"type": "Ready", "status": "True"}, {"type": "Stalled", "status": "False"}]
+    service = {"metadata": {"namespace": "n", "name": "a"}, "status": {"conditions": conditions}}
+    fresh = {"metadata": {"namespace": "n", "name": "b"}}
+    metrics = Metrics()
+    metrics.registry.register(ConditionCollector(lambda: [service, fresh]))
+
+    def told(name: str, kind: str) -> float | None:
+        return metrics.registry.get_sample_value(
+            "modelservice_condition", {"namespace": "n", "name": name, "type": kind}
+        )
+
+    assert [told("a", kind) for kind in ConditionCollector.TYPES] == [1, 0, 0]
+    assert [told("b", kind) for kind in ConditionCollector.TYPES] == [0, 0, 0]
