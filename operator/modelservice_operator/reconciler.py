@@ -18,7 +18,7 @@ from modelservice_operator.domain.situation import assess, rollout
 from modelservice_operator.domain.summarize import summarize, summarize_invalid
 from modelservice_operator.evidence import Investigator
 from modelservice_operator.gate import Gate
-from modelservice_operator.kinds import MODEL_SERVICE, Key, Ref, ref_of
+from modelservice_operator.kinds import MODEL_SERVICE, PERSISTENT_VOLUME_CLAIM, Key, Ref, ref_of
 from modelservice_operator.kube.port import Conflict, Forbidden, Invalid, KubePort, ProgressPort
 
 _POLL_SECONDS = 2.0
@@ -98,9 +98,7 @@ class Reconciler:
             except Conflict as error:
                 return Problem(reason="Conflict", message=str(error))
             except Forbidden as error:
-                return Problem(
-                    reason="Forbidden", message=f"{error} (ask for a larger quota, or see the operator's RBAC)"
-                )
+                return _forbidden(action, error)
             except Invalid as error:
                 return Problem(
                     reason="Refused", message=f"the apiserver refuses a child: {error}", waits_for_change=True
@@ -148,6 +146,13 @@ class Reconciler:
         if state is not None and not state.complete:
             seconds.append(_SOON_SECONDS)
         return min(seconds)
+
+
+def _forbidden(action: Action, error: Forbidden) -> Problem:
+    """A quota or a LimitRange of the namespace refuses a claim by its size; all else is somebody's decision."""
+    claim = isinstance(action, Apply) and ref_of(action.obj).kind == PERSISTENT_VOLUME_CLAIM
+    field = "see spec.artifacts.volumeClaim.size" if claim else "see the operator's RBAC"
+    return Problem(reason="Forbidden", message=f"{error} (ask for a larger quota, or {field})")
 
 
 def _ready(status: Object) -> Object:

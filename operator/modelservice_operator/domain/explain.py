@@ -56,6 +56,7 @@ def _scheduling_remedy(message: str, section: str) -> str:
         "PersistentVolumeClaim": "(see spec.artifacts.volumeClaim)",
         "persistentvolumeclaim": "(see spec.data.persistentVolumeClaim.claimName)",
         "node affinity/selector": f"(see {section}.nodeSelector)",
+        "volume node affinity": "(a volume cannot follow to another node; see spec.artifacts.volumeClaim)",
         "pod affinity": "(pods of a ReadWriteOnce claim share a node; see spec.artifacts.volumeClaim.accessModes)",
     }
     return next((remedy for words, remedy in remedies.items() if words in message), f"(see {section})")
@@ -118,13 +119,19 @@ def event_problem(events: Sequence[Object], *, section: str) -> Problem | None:
     if not warnings:
         return None
     last = warnings[-1]
-    reason, message = last.get("reason", "Waiting"), " ".join(str(last.get("message", "")).split())
-    return Problem(reason=reason, message=f"{message} {_event_remedy(message, section)}".strip())
+    message = " ".join(str(last.get("message", "")).split())
+    reason = "VolumeBusy" if "Multi-Attach" in message else last.get("reason", "Waiting")
+    return Problem(reason=reason, message=with_remedy(message, section=section))
 
 
-def _event_remedy(message: str, section: str) -> str:
+def with_remedy(message: str, *, section: str) -> str:
+    """What a controller says of an object that it cannot make or start, and the field that most likely helps."""
     remedies = {
+        "Multi-Attach": "(another node holds the volume; see spec.artifacts.volumeClaim.accessModes)",
+        "must specify": f"(a ResourceQuota wants them: set {section}.resources)",
         "exceeded quota": f"(lower {section}.resources, or ask for a larger ResourceQuota)",
+        "usage per": f"(a LimitRange bounds {section}.resources)",
+        "limit to request ratio per": f"(a LimitRange bounds {section}.resources)",
         "storageclass": "(see spec.artifacts.volumeClaim.storageClassName)",
         "StorageClass": "(see spec.artifacts.volumeClaim.storageClassName)",
         "no persistent volumes available": "(see spec.artifacts.volumeClaim, or make a default StorageClass)",
@@ -132,4 +139,5 @@ def _event_remedy(message: str, section: str) -> str:
         "serviceaccount": f"(see {section}.serviceAccountName)",
         "priority": f"(see {section}.priorityClassName)",
     }
-    return next((remedy for words, remedy in remedies.items() if words in message), "")
+    remedy = next((remedy for words, remedy in remedies.items() if words in message), "")
+    return f"{message} {remedy}".strip()

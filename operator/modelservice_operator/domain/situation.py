@@ -5,7 +5,13 @@ from dataclasses import dataclass
 from modelservice.contract.progress import Progress
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice_operator.api.status import Stage
-from modelservice_operator.domain.explain import failure_problem, memory_limit_of, pending_problem, pod_problem
+from modelservice_operator.domain.explain import (
+    failure_problem,
+    memory_limit_of,
+    pending_problem,
+    pod_problem,
+    with_remedy,
+)
 from modelservice_operator.domain.metadata import Object
 from modelservice_operator.domain.observe import DataState, JobPhase, Observed
 from modelservice_operator.domain.plan import Plan
@@ -152,9 +158,8 @@ def _serving_problem(observed: Observed, evidence: Evidence) -> Problem | None:
 def _replica_failure(deployment: Object) -> Problem | None:
     for condition in deployment.get("status", {}).get("conditions", ()):
         if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
-            message = condition.get("message", "")
-            remedy = "(lower spec.serving.resources, or ask for a larger ResourceQuota)" if "quota" in message else ""
-            return Problem(reason=condition.get("reason", "ReplicaFailure"), message=f"{message} {remedy}".strip())
+            message = with_remedy(condition.get("message", ""), section="spec.serving")
+            return Problem(reason=condition.get("reason", "ReplicaFailure"), message=message)
     return None
 
 

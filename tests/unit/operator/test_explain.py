@@ -38,6 +38,11 @@ def unschedulable(message: str) -> dict[str, Any]:
             "Unschedulable",
             "spec.artifacts.volumeClaim",
         ),
+        (
+            unschedulable("0/2 nodes are available: 1 node(s) had volume node affinity conflict."),
+            "Unschedulable",
+            "spec.artifacts.volumeClaim",
+        ),
         (unschedulable("something new"), "Unschedulable", "(see spec.serving)"),
         (waiting("ImagePullBackOff", "Back-off pulling image"), "ImagePullBackOff", "imagePullSecrets"),
         (waiting("ErrImageNeverPull"), "ErrImageNeverPull", "r/x:1"),
@@ -78,6 +83,27 @@ def test_the_last_warning_is_told_and_normal_events_are_not() -> None:
     assert problem.reason == "ProvisioningFailed"
     assert problem.message == 'storageclass "x" not found (see spec.artifacts.volumeClaim.storageClassName)'
     assert event_problem(events[2:], section="spec.training") is None
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ("forbidden: exceeded quota: tight, requested: limits.memory=2Gi", "lower spec.serving.resources"),
+        ("forbidden: failed quota: tight: must specify limits.cpu for: server", "set spec.serving.resources"),
+        (
+            "forbidden: maximum memory usage per Container is 1Gi, but limit is 2Gi",
+            "LimitRange bounds spec.serving.res",
+        ),
+        ("forbidden: cpu max limit to request ratio per Pod is 2, but provided ratio is 8", "LimitRange bounds spec."),
+        ('Multi-Attach error for volume "v" Volume is already used by pod(s) p', "volumeClaim.accessModes"),
+    ],
+)
+def test_what_a_namespace_or_a_volume_refuses_names_the_field(message: str, words: str) -> None:
+    problem = event_problem([{"type": "Warning", "reason": "R", "message": message}], section="spec.serving")
+    assert problem is not None
+    assert problem.message.startswith(message)
+    assert words in problem.message
+    assert problem.reason == ("VolumeBusy" if "Multi-Attach" in message else "R")
 
 
 def test_stuck_means_five_seconds() -> None:

@@ -554,6 +554,7 @@ def test_a_refused_write_is_said_and_tried_again(error: Exception, reason: str, 
     assert again <= 5
     assert world.condition("Ready")["reason"] == reason
     assert str(error) in world.condition("Ready")["message"]
+    assert ("spec.artifacts.volumeClaim.size" in world.condition("Ready")["message"]) is (reason == "Forbidden")
     assert world.condition("Stalled")["status"] == stalled
     assert world.all(JOB) == []
     world.kube.failures = {}
@@ -611,6 +612,19 @@ def test_an_invalid_spec_is_said_and_serving_goes_on() -> None:
     world.service()
     world.settle()
     assert world.ready() == ("True", "Serving")
+
+
+def test_a_deployment_that_a_quota_refuses_pods_names_the_field() -> None:
+    world = World()
+    world.serve()
+    refused = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate"}
+    refused["message"] = "pods forbidden: failed quota: tight: must specify limits.cpu for: server"
+    world.roll_out(available=0)
+    deployment = world.one(DEPLOYMENT)
+    world.kube.store({**deployment, "status": {**deployment["status"], "conditions": [refused]}})
+    world.settle()
+    assert world.ready() == ("False", "FailedCreate")
+    assert "set spec.serving.resources" in world.condition("Ready")["message"]
 
 
 def test_what_is_stuck_for_five_seconds_is_explained_by_its_events() -> None:
