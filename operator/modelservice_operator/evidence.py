@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from modelservice.contract.progress import Progress
 from modelservice_operator.clock import Clock
 from modelservice_operator.domain.explain import event_problem, is_stuck
 from modelservice_operator.domain.metadata import Object
@@ -16,6 +17,9 @@ _LOOKUPS = 4
 
 _FRESH_SECONDS, _FRESH_INTERVAL, _OLD_INTERVAL = 30.0, 4.0, 30.0
 """What got stuck a moment ago is asked about every few seconds, what has been for long now and then."""
+
+_SLOW_SECONDS, _SILENT_INTERVAL = 0.5, 30.0
+"""A pod that let us wait for nothing (a policy drops our packets) is left alone for a while: a wait takes a worker."""
 
 _REMEMBERED = 4096
 
@@ -41,6 +45,7 @@ class Investigator:
         self._progress = progress
         self._clock = clock
         self._looks: dict[str, _Look] = {}
+        self._silent_until: dict[str, float] = {}
 
     async def gather(self, observed: Observed, planned: Plan, *, refused: Problem | None) -> Evidence:
         """Evidence about one ModelService.
@@ -55,12 +60,25 @@ class Investigator:
                 problems[section] = problem
         address = _progress_address(planned)
         return Evidence(
-            progress=await self._progress.read(address) if address else None,
+            progress=await self._read_progress(address) if address else None,
             claim=problems.get("spec.artifacts"),
             training=problems.get("spec.training"),
             serving=problems.get("spec.serving"),
             refused=refused,
         )
+
+    async def _read_progress(self, address: str) -> Progress | None:
+        began = self._clock.monotonic()
+        if began < self._silent_until.get(address, began):
+            return None
+        self._silent_until.pop(address, None)
+        progress = await self._progress.read(address)
+        now = self._clock.monotonic()
+        if progress is None and now - began >= _SLOW_SECONDS:
+            self._silent_until[address] = now + _SILENT_INTERVAL
+            if len(self._silent_until) > _REMEMBERED:
+                del self._silent_until[next(iter(self._silent_until))]
+        return progress
 
     async def _last_warning(self, obj: Object, *, section: str) -> Problem | None:
         uid, now = obj["metadata"]["uid"], self._clock.monotonic()

@@ -158,12 +158,17 @@ class FakeKube:
 
 
 class FakeProgress:
-    """``ProgressPort`` that answers what the test says."""
+    """``ProgressPort`` that answers what the test says, after ``seconds``; counts how often it was asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: FakeClock) -> None:
         self.answer: Progress | None = None
+        self.seconds = 0.0
+        self.asked = 0
+        self._clock = clock
 
     async def read(self, address: str) -> Progress | None:
+        self.asked += 1
+        self._clock.seconds += self.seconds
         return self.answer
 
 
@@ -195,7 +200,7 @@ class World:
     def __init__(self, **settings: Any) -> None:
         self.clock = FakeClock()
         self.kube = FakeKube(self.clock)
-        self.progress = FakeProgress()
+        self.progress = FakeProgress(self.clock)
         self.settings = Settings(runtime_image="runtime:1", **settings)
         self.restart_operator()
 

@@ -70,7 +70,9 @@ def failure_problem(job: TrainingJob) -> Problem:
         return Problem(reason="DeadlineExceeded", message=message, waits_for_change=True)
     if not isinstance(job.result, Failure):
         return Problem(reason=job.failed_reason or "TrainingFailed", message="the Job failed", waits_for_change=True)
-    return replace(_reported(job, job.result), waits_for_change=True)
+    problem = _reported(job, job.result)
+    again = "" if job.result.field else f" (to try again: kubectl delete job {job.name})"
+    return replace(problem, message=f"{problem.message}{again}", waits_for_change=True)
 
 
 def pending_problem(job: TrainingJob) -> Problem | None:

@@ -677,6 +677,35 @@ def test_progress_is_shown_while_training() -> None:
     assert world.status()["progress"] == "50%"
 
 
+def test_a_pod_that_only_lets_wait_for_its_progress_is_asked_now_and_then() -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.settle()
+    world.pod_of(world.job(), {"phase": "Running", "podIP": "198.18.0.9"})
+    world.progress.seconds = 1.0
+    for _ in range(5):
+        world.reconcile()
+    assert world.progress.asked == 1
+    world.clock.seconds += 30
+    world.progress.seconds, world.progress.answer = 0.0, Progress(epoch=30, epochs=60)
+    for _ in range(2):
+        world.reconcile()
+    assert world.progress.asked == 3
+    assert world.status()["progress"] == "50%"
+
+
+def test_a_failure_that_no_field_can_mend_says_how_to_try_again() -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.settle()
+    name = world.job()["metadata"]["name"]
+    world.end_training(exit_code=137)
+    world.settle()
+    assert f"kubectl delete job {name}" in world.condition("Ready")["message"]
+
+
 def test_a_namesake_of_a_deleted_service_adopts_nothing() -> None:
     world = World()
     world.serve()
