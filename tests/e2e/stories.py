@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.support.e2e import Space
 
-SIDE_BY_SIDE = 6
+SIDE_BY_SIDE = 8
 """More would only make each other slow: a training needs three seconds of CPU before it begins."""
 
 

@@ -3,53 +3,18 @@
 import json
 
 import pytest
-from tests.cluster.base_image import base_reference
 from tests.support.client import keep_asking, predict
 from tests.support.e2e import Object, Space, condition, config_map, eventually, model_service, says
 from tests.support.samples import BAD, bad_samples
 from tests.support.tables import FLOWERS, IRIS
 
 from modelservice_operator.constants import LABEL_NAME
-from modelservice_operator.kinds import CHILD_KINDS, DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, JOB, MODEL_SERVICE, POD
+from modelservice_operator.kinds import CHILD_KINDS, HORIZONTAL_POD_AUTOSCALER, JOB, MODEL_SERVICE
 
 pytestmark = pytest.mark.cluster
 
 ROWS = [row for row, _ in FLOWERS]
 SPECIES = [species for _, species in FLOWERS]
-
-
-def build_client(url: str, body: str) -> Object:
-    """A pod of somebody else in the namespace that asks a model by its DNS name, and logs the answer."""
-    fetch = (
-        "import sys, urllib.request as r; "
-        "q = r.Request(sys.argv[1], sys.argv[2].encode(), {'content-type': 'application/json'}); "
-        "print(r.urlopen(q, timeout=10).read().decode())"
-    )
-    container = {
-        "name": "client",
-        "image": base_reference(),
-        "imagePullPolicy": "Never",
-        "command": ["python3", "-c", fetch, url, body],
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-    }
-    security = {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}}
-    spec = {"restartPolicy": "OnFailure", "securityContext": security, "containers": [container]}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "client"}, "spec": spec}
-
-
-@pytest.mark.story(60)
-def test_another_pod_asks_by_name_and_gets_the_right_answers(space: Space) -> None:
-    space.apply(config_map("flowers", IRIS), model_service("flowers", training={"epochs": 30}))
-    url = space.wait_ready("flowers")["status"]["url"]
-    space.apply(build_client(f"{url}/v1/models/flowers:predict", json.dumps({"instances": ROWS})))
-
-    def answered() -> bool:
-        pod = space.api.get(POD, space.name, "client")
-        return pod is not None and pod["status"].get("phase") == "Succeeded"
-
-    eventually(answered, what="the client's end")
-    predictions = json.loads(space.kubectl("logs", "client"))["predictions"]
-    assert [one["label"] for one in predictions] == SPECIES
 
 
 @pytest.mark.story(100)
@@ -98,20 +63,6 @@ def test_delete_leaves_nothing(space: Space) -> None:
     assert json.loads(space.kubectl("get", "configmap", "flowers", "-o", "json"))["data"] == {"table.csv": IRIS}
 
 
-@pytest.mark.story(60)
-def test_status_wiped_by_hand_comes_back_without_training(space: Space) -> None:
-    space.apply(config_map("flowers", IRIS), model_service("flowers", serving={"replicas": 0}))
-    before = space.wait_ready("flowers")["status"]
-    versions = space.versions()
-    path = MODEL_SERVICE.path(space.name, "flowers")
-    wiped = space.api.request("PATCH", f"{path}/status", {"status": None}, content_type="application/merge-patch+json")
-    assert "status" not in wiped
-    after = space.wait_ready("flowers")["status"]
-    assert {**after, "conditions": []} == {**before, "conditions": []}
-    changed = {kind for (kind, name), version in space.versions().items() if versions.get((kind, name)) != version}
-    assert changed == {"ModelService"}
-
-
 @pytest.mark.story(90)
 def test_suspend_ends_a_training_and_lets_it_begin_again(space: Space) -> None:
     space.apply(config_map("flowers", IRIS), model_service("flowers"))
@@ -135,17 +86,6 @@ def test_suspend_ends_a_training_and_lets_it_begin_again(space: Space) -> None:
 
 def is_complete(job: Object) -> bool:
     return any(one["type"] == "Complete" for one in job.get("status", {}).get("conditions", ()))
-
-
-@pytest.mark.story(60)
-def test_kubectl_knows_models(space: Space) -> None:
-    space.apply(config_map("flowers", IRIS), model_service("flowers"))
-    space.kubectl("wait", "--for=condition=Ready", "modelservice/flowers", "--timeout=150s", timeout=160)
-    columns, values = space.kubectl("get", "mdsvc").strip().splitlines()
-    assert columns.split() == ["NAME", "READY", "STAGE", "PROGRESS", "REVISION", "REPLICAS", "URL", "AGE"]
-    assert values.split()[:6] == ["flowers", "True", "Serving", "100%", "1", "1"]
-    assert "learningRate" in space.kubectl("explain", "modelservice.spec.training.optimizer.adam")
-    assert space.api.get(DEPLOYMENT, space.name, "flowers") is not None
 
 
 @pytest.mark.story(10)

@@ -1,5 +1,6 @@
 """What the operator's own life does to models: nothing. These tests have the cluster for themselves."""
 
+import json
 import os
 import subprocess
 import time
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.bench.record import Figure, at_most, figure
-from tests.support.client import predict
+from tests.support.client import build_client, predict
 from tests.support.e2e import Api, Object, Space, condition, config_map, eventually, model_service, says
 from tests.support.helm import RELEASE, ROOT
 from tests.support.installation import Installation
@@ -15,11 +16,10 @@ from tests.support.samples import SAMPLES
 from tests.support.tables import FLOWERS, IRIS, SWAPPED
 from tests.support.timeline import steps_to_ready
 
-from modelservice_operator.kinds import DEPLOYMENT, MODEL_SERVICE, SERVICE, Kind
+from modelservice_operator.kinds import DEPLOYMENT, MODEL_SERVICE, POD, SERVICE
 
 pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 
-NAMESPACE = Kind("", "v1", "Namespace", "namespaces")
 ROWS = [row for row, _ in FLOWERS]
 SPECIES = [species for _, species in FLOWERS]
 
@@ -44,13 +44,13 @@ def iris(spaces: Spaces, figures: list[Figure]) -> Space:
     space, _ = spaces
     since = time.monotonic()
     space.kubectl("apply", "-f", SAMPLES / "iris.yaml")
-    before = 0.0
+    before, last = 0.0, "apply"
     with space.explained():
         steps = steps_to_ready(space, "iris", since=since)
     for step, seconds in steps.items():
-        figures.append(figure(f"iris, from the step before to: {step}", seconds - before, "s"))
-        before = seconds
-    figures.append(figure("iris, from apply to Ready", before, "s"))
+        figures.append(figure(f"iris: {last} to {step}", seconds - before, "s"))
+        before, last = seconds, step
+    figures.append(figure("iris: apply to Ready", before, "s"))
     return space
 
 
@@ -102,6 +102,40 @@ def test_models_of_one_name_in_two_namespaces_do_not_meet(fleet: Spaces) -> None
     iris, other = fleet
     assert predict(iris.address("iris"), "iris", ROWS) == SPECIES
     assert predict(other.address("iris"), "iris", ROWS) == [SPECIES[2], SPECIES[1], SPECIES[0]]
+
+
+def test_another_pod_asks_by_name_and_gets_the_right_answers(iris: Space) -> None:
+    url = iris.service("iris")["status"]["url"]
+    iris.apply(build_client(f"{url}/v1/models/iris:predict", json.dumps({"instances": ROWS})))
+
+    def answered() -> bool:
+        pod = iris.api.get(POD, iris.name, "client")
+        return pod is not None and pod["status"].get("phase") == "Succeeded"
+
+    eventually(answered, what="the client's end")
+    predictions = json.loads(iris.kubectl("logs", "client"))["predictions"]
+    assert [one["label"] for one in predictions] == SPECIES
+    iris.kubectl("delete", "pod", "client")
+
+
+def test_kubectl_knows_models(iris: Space) -> None:
+    iris.kubectl("wait", "--for=condition=Ready", "modelservice/iris", "--timeout=10s")
+    columns, values = iris.kubectl("get", "mdsvc").strip().splitlines()
+    assert columns.split() == ["NAME", "READY", "STAGE", "PROGRESS", "REVISION", "REPLICAS", "URL", "AGE"]
+    assert values.split()[:6] == ["iris", "True", "Serving", "100%", "1", "1"]
+    assert "learningRate" in iris.kubectl("explain", "modelservice.spec.training.optimizer.adam")
+
+
+def test_a_status_wiped_by_hand_comes_back_without_training(fleet: Spaces) -> None:
+    space, _ = fleet
+    before, stood = versions(fleet), space.service("iris")["status"]
+    path = f"{MODEL_SERVICE.path(space.name, 'iris')}/status"
+    wiped = space.api.request("PATCH", path, {"status": None}, content_type="application/merge-patch+json")
+    assert "status" not in wiped
+    again = space.wait_ready("iris")["status"]
+    assert {**again, "conditions": []} == {**stood, "conditions": []}
+    changed = {key for key, version in versions(fleet).items() if before.get(key) != version}
+    assert changed == {(space.name, "ModelService", "iris")}
 
 
 def test_a_converged_operator_writes_nothing(

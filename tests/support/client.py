@@ -1,4 +1,4 @@
-"""Asking a served model, from this machine: ClusterIPs and pod addresses are routed here."""
+"""Asking a served model: from this machine, where ClusterIPs and pod addresses are routed, and from a pod."""
 
 import threading
 from collections import Counter
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+from tests.cluster.base_image import base_reference
 
 
 def predict(address: str, name: str, rows: Sequence[Any], *, port: int = 80) -> list[str]:
@@ -71,3 +72,22 @@ def keep_asking(
         done.set()
         for thread in asking:
             thread.join()
+
+
+def build_client(url: str, body: str) -> dict[str, Any]:
+    """A pod of somebody else in the namespace that asks a model by its DNS name, and logs the answer."""
+    fetch = (
+        "import sys, urllib.request as r; "
+        "q = r.Request(sys.argv[1], sys.argv[2].encode(), {'content-type': 'application/json'}); "
+        "print(r.urlopen(q, timeout=10).read().decode())"
+    )
+    container = {
+        "name": "client",
+        "image": base_reference(),
+        "imagePullPolicy": "Never",
+        "command": ["python3", "-c", fetch, url, body],
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+    security = {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}}
+    spec = {"restartPolicy": "OnFailure", "securityContext": security, "containers": [container]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "client"}, "spec": spec}
