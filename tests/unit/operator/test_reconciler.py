@@ -809,19 +809,24 @@ def test_a_claim_that_does_not_bind_is_why_its_pod_is_not_scheduled() -> None:
     assert "spec.artifacts.volumeClaim.storageClassName" in world.condition("Ready")["message"]
 
 
-def test_a_training_on_a_missing_image_takes_the_next_one() -> None:
+@pytest.mark.parametrize("mended", [{"runtime_image": "runtime:2"}, {"image_pull_secrets": '["registry"]'}])
+def test_a_training_on_a_missing_image_takes_what_mends_it(mended: dict[str, str]) -> None:
     world = World()
     world.config_map()
     world.service()
     world.settle()
+    stuck = world.job()["metadata"]["name"]
     world.pod_of(world.job(), without_image("runtime:1"))
     world.settle()
     assert world.ready() == ("False", "ErrImagePull")
-    world.restart_operator(runtime_image="runtime:2")
+    world.restart_operator(**mended)
     world.settle()
     world.finish_deletions()
     world.settle()
-    assert world.job()["spec"]["template"]["spec"]["containers"][0]["image"] == "runtime:2"
+    assert world.job()["metadata"]["name"] != stuck
+    pod = world.job()["spec"]["template"]["spec"]
+    assert pod["containers"][0]["image"] == world.settings.runtime_image
+    assert [secret["name"] for secret in pod.get("imagePullSecrets", [])] == list(world.settings.image_pull_secrets)
 
 
 def test_a_rollout_to_a_missing_image_takes_the_next_one() -> None:

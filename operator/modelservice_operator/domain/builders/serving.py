@@ -46,7 +46,7 @@ def build_serving_template(
         mounts=[{"name": "artifacts", "mountPath": ARTIFACTS_PATH, "readOnly": True}],
     )
     container["ports"] = [{"name": HTTP_PORT_NAME, "containerPort": SERVING_PORT}]
-    container["readinessProbe"] = _probe("/v2/health/ready", periodSeconds=2, failureThreshold=3)
+    container["readinessProbe"] = _probe("/v2/health/ready", periodSeconds=2, timeoutSeconds=3, failureThreshold=3)
     container["startupProbe"] = _probe("/v2/health/live", periodSeconds=1, failureThreshold=120)
     container["livenessProbe"] = _probe("/v2/health/live", periodSeconds=10, timeoutSeconds=5)
     template = build_pod(

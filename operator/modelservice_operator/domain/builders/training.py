@@ -36,8 +36,9 @@ def run_hash(spec: ModelServiceSpec, settings: Settings) -> str:
 
 
 def attempt_id(spec: ModelServiceSpec, settings: Settings, *, retry: int) -> str:
-    """Name of an attempt: another way to run, another image or another try is another Job."""
-    return short_hash([run_hash(spec, settings), settings.runtime_image, retry], length=ATTEMPT_LENGTH)
+    """Name of an attempt: another way to run, another image, another way to pull it or another try is another Job."""
+    pull = [settings.runtime_image, settings.image_pull_policy, *settings.image_pull_secrets]
+    return short_hash([run_hash(spec, settings), pull, retry], length=ATTEMPT_LENGTH)
 
 
 def claim_settings(spec: ModelServiceSpec, settings: Settings) -> VolumeClaim:
