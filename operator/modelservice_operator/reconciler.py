@@ -1,6 +1,7 @@
 """One pass over one ModelService: read, decide, write, say. Level-triggered: it may end anywhere and run again."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 import structlog
 from pydantic import ValidationError
@@ -28,6 +29,8 @@ _SOON_SECONDS = 5.0
 """How soon something that is under way, or stands in the way, is looked at again."""
 
 _CONFLICT_SECONDS = 1.0
+
+_NAME_CONFLICT = "NameConflict"
 
 _log = structlog.get_logger()
 
@@ -69,7 +72,7 @@ class Reconciler:
             return await self._say(observed, status, warning=True)
         data = await self._data.read(key.namespace, spec)
         planned = plan(spec, observed, data, self._settings)
-        refusals = [await self._carry_out(observed.owner, lane) for lane in planned.lanes]
+        refusals = [await self._carry_out(observed, lane) for lane in planned.lanes]
         refused = next(filter(None, refusals), None)
         if any(planned.lanes):
             observed = self._observe(service)
@@ -85,16 +88,14 @@ class Reconciler:
         metadata = service["metadata"]
         return observe(service, self._cache.children(metadata["namespace"], metadata["name"]))
 
-    async def _carry_out(self, owner: Owner, actions: Iterable[Action]) -> Problem | None:
+    async def _carry_out(self, observed: Observed, actions: Iterable[Action]) -> Problem | None:
         """Write in order; stop at the first write that is refused, and say why."""
         for action in actions:
             try:
                 if isinstance(action, Delete):
                     await self._kube.delete(action.ref, uid=action.uid, propagation=action.propagation)
-                elif problem := await self._stranger(owner, action):
+                elif problem := await self._apply(observed, action):
                     return problem
-                else:
-                    await self._kube.apply(action.obj, manager=action.manager)
             except Conflict as error:
                 return Problem(reason="Conflict", message=str(error))
             except Forbidden as error:
@@ -105,16 +106,28 @@ class Reconciler:
                 )
         return None
 
-    async def _stranger(self, owner: Owner, action: Apply) -> Problem | None:
-        """Somebody else's object of that name, or one that a deleted namesake left behind, is never touched."""
-        if not action.fresh:
-            return None
-        ref = ref_of(action.obj)
+    async def _apply(self, observed: Observed, action: Apply) -> Problem | None:
+        """Write, but never touch somebody else's object of that name, or one that a deleted namesake left behind.
+
+        There is hardly ever one: the write that makes ours says that it must be new, and only its refusal is looked
+        into. Where a name was taken the last time, looking comes first.
+        """
+        if action.fresh:
+            if _ready(observed.service.get("status", {})).get("reason") != _NAME_CONFLICT:
+                with suppress(Conflict):
+                    await self._kube.apply(action.obj, manager=action.manager, fresh=True)
+                    return None
+            if problem := await self._stranger(observed.owner, ref_of(action.obj)):
+                return problem
+        await self._kube.apply(action.obj, manager=action.manager)
+        return None
+
+    async def _stranger(self, owner: Owner, ref: Ref) -> Problem | None:
         found = await self._kube.get_metadata(ref)
         if found is None or owner.owns(found):
             return None
         return Problem(
-            reason="NameConflict",
+            reason=_NAME_CONFLICT,
             message=f"{ref.kind.kind} {ref.name} exists and is not ours: delete it, or choose another name",
         )
 

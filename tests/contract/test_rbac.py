@@ -7,11 +7,17 @@ from tests.support.world import World
 
 from modelservice_operator.kinds import (
     CONTROLLER_REVISION,
+    DEPLOYMENT,
     EVENT,
+    HORIZONTAL_POD_AUTOSCALER,
     JOB,
     KINDS,
     MODEL_SERVICE,
+    NETWORK_POLICY,
     PERSISTENT_VOLUME_CLAIM,
+    POD_DISRUPTION_BUDGET,
+    SERVICE,
+    SERVICE_ACCOUNT,
     WATCHED_KINDS,
 )
 
@@ -54,6 +60,25 @@ def lives() -> Iterator[World]:
         if kind == CONTROLLER_REVISION:
             world.end_training()
             world.settle()
+        yield world
+    for kind in (
+        SERVICE_ACCOUNT,
+        NETWORK_POLICY,
+        DEPLOYMENT,
+        SERVICE,
+        HORIZONTAL_POD_AUTOSCALER,
+        POD_DISRUPTION_BUDGET,
+    ):
+        world = World(default_artifacts='{"volumeClaim": {"accessModes": ["ReadWriteMany"]}}')
+        serving = {"autoscaling": {"minReplicas": 2, "maxReplicas": 3}}
+        world.serve(serving=serving)
+        world.leave_behind(kind)
+        world.config_map()
+        world.service(serving=serving)
+        world.settle()
+        if kind not in (SERVICE_ACCOUNT, NETWORK_POLICY):
+            world.end_training()
+            world.reconcile()
         yield world
 
 

@@ -30,7 +30,7 @@ from modelservice_operator.kinds import (
     Ref,
     ref_of,
 )
-from modelservice_operator.kube.port import KubeError
+from modelservice_operator.kube.port import Conflict, KubeError
 from modelservice_operator.reconciler import Reconciler
 
 Object = dict[str, Any]
@@ -111,10 +111,12 @@ class FakeKube:
     async def list_metadata(self, kind: Kind, *, label_selector: str | None = None) -> list[Object]:
         return [{"metadata": obj["metadata"]} for ref, obj in self.objects.items() if ref.kind == kind]
 
-    async def apply(self, obj: Object, *, manager: str = FIELD_MANAGER) -> Object:
+    async def apply(self, obj: Object, *, manager: str = FIELD_MANAGER, fresh: bool = False) -> Object:
         ref = ref_of(obj)
         self.writes.append(("apply", ref.kind.kind, ref.name))
         self._fail("apply", ref.kind)
+        if fresh and ref in self.objects:
+            raise Conflict(f"{ref} exists")
         previous = self.applied.setdefault(ref, {}).get(manager)
         if previous and ref in self.objects:
             others = [o for m, o in self.applied[ref].items() if m != manager]

@@ -160,6 +160,15 @@ async def test_an_equal_apply_changes_nothing(leading: Context, namespace: str) 
     assert leading.cache.get(Ref(CONFIG_MAP, namespace, "a")) is not None
 
 
+async def test_what_must_be_new_is_made_once(leading: Context, namespace: str) -> None:
+    made = await leading.kube.apply(config_map(namespace, "a", text="x"), fresh=True)
+    with pytest.raises(Conflict):
+        await leading.kube.apply(config_map(namespace, "a", text="y"), fresh=True)
+    found = await leading.kube.get(Ref(CONFIG_MAP, namespace, "a"))
+    assert found is not None
+    assert (found["data"], found["metadata"]["uid"]) == (made["data"], made["metadata"]["uid"])
+
+
 async def test_a_second_field_manager_holds_what_the_first_leaves_out(leading: Context, namespace: str) -> None:
     def deployment(**fields: Any) -> Object:
         labels = {"app": "a"}

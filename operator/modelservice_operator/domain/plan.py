@@ -38,7 +38,7 @@ from modelservice_operator.kinds import (
 
 @dataclass(frozen=True, kw_only=True)
 class Apply:
-    """A server-side apply. ``fresh``: nothing of ours has this name yet, so look whether a stranger has."""
+    """A server-side apply. ``fresh``: nothing of ours has this name yet, but perhaps a stranger has."""
 
     obj: Object
     manager: str = FIELD_MANAGER

@@ -16,6 +16,9 @@ WRITE_TIMEOUT_SECONDS = 5.0
 PAGE_SIZE = 500
 EVENTS_LIMIT = 50
 
+_NO_VERSION = "1"
+"""The version of no object, since etcd begins with it: who asks for it may make an object, but change none."""
+
 _APPLY = {"Content-Type": "application/apply-patch+yaml"}
 _METADATA = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"}
 _METADATA_LIST = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
@@ -71,9 +74,11 @@ class KubeClient:
             async for item in self._pages(kind, kind.path(namespace), params, _METADATA_LIST)
         ]
 
-    async def apply(self, obj: Object, *, manager: str = FIELD_MANAGER) -> Object:
-        """Server-side apply with ``force``; answers with the object as it is stored."""
+    async def apply(self, obj: Object, *, manager: str = FIELD_MANAGER, fresh: bool = False) -> Object:
+        """Server-side apply with ``force``; answers with the object as it is stored. ``fresh``: it must be new."""
         ref = ref_of(obj)
+        if fresh:
+            obj = {**obj, "metadata": {**obj["metadata"], "resourceVersion": _NO_VERSION}}
         stored = await self._apply(ref.kind, ref.path, obj, manager)
         self._memory.put(ref.kind, stored)
         return stored

@@ -46,11 +46,11 @@ class KubePort(Protocol):
     async def list_metadata(self, kind: Kind, *, label_selector: str | None = None) -> list[Object]:
         """``PartialObjectMetadata`` of all objects in the watched namespaces."""
 
-    async def apply(self, obj: Object, *, manager: str = FIELD_MANAGER) -> Object:
+    async def apply(self, obj: Object, *, manager: str = FIELD_MANAGER, fresh: bool = False) -> Object:
         """Server-side apply with ``force``; answers with the object as it is stored.
 
         Raises:
-            Conflict: The object of that name is being replaced or deleted.
+            Conflict: The object of that name is being replaced or deleted; with ``fresh``, there is one.
             Invalid: The apiserver refuses the object, such as a changed immutable field.
         """
 

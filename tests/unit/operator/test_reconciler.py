@@ -8,7 +8,7 @@ from tests.support.world import CSV, NAMESPACE, World, success
 from modelservice.contract.progress import Progress
 from modelservice.contract.report import Failure, Report
 from modelservice_operator.api.status import ModelServiceStatus
-from modelservice_operator.constants import ANNOTATION_TEMPLATE, TRAINING_CONTAINER
+from modelservice_operator.constants import ANNOTATION_TEMPLATE, LABEL_NAME, TRAINING_CONTAINER
 from modelservice_operator.kinds import (
     CONFIG_MAP,
     CONTROLLER_REVISION,
@@ -519,6 +519,22 @@ def test_revisions_beyond_the_limit_go_with_their_claims_and_jobs() -> None:
     assert len(world.all(JOB)) == len(world.ours(CONFIG_MAP)) == 1
 
 
+def test_what_is_made_is_not_looked_for_before() -> None:
+    world = World()
+    world.serve()
+    assert {kind for _, kind, _ in world.kube.reads} == {"ConfigMap"}, "the data, and nothing else"
+
+
+def test_a_child_that_lost_its_labels_gets_them_again() -> None:
+    world = World()
+    world.serve()
+    world.one(SERVICE)["metadata"]["labels"] = {}
+    world.restart_operator()
+    world.settle()
+    assert world.one(SERVICE)["metadata"]["labels"][LABEL_NAME] == "churn"
+    assert world.ready() == ("True", "Serving")
+
+
 def test_a_stranger_of_the_same_name_is_never_touched() -> None:
     world = World()
     world.kube.store(
@@ -531,6 +547,9 @@ def test_a_stranger_of_the_same_name_is_never_touched() -> None:
     world.settle()
     assert world.ready() == ("False", "NameConflict")
     assert world.kube.objects[Ref(SERVICE, NAMESPACE, "churn")]["spec"] == {"a": 1}
+    writes = len(world.kube.writes)
+    world.reconcile()
+    assert world.writes_since(writes) == [], "a name that was taken is looked at, not written to"
     del world.kube.objects[Ref(SERVICE, NAMESPACE, "churn")]
     world.settle()
     assert world.one(SERVICE)["spec"]["selector"]
