@@ -30,8 +30,6 @@ _SOON_SECONDS = 5.0
 
 _CONFLICT_SECONDS = 1.0
 
-_NAME_CONFLICT = "NameConflict"
-
 _log = structlog.get_logger()
 
 
@@ -113,7 +111,7 @@ class Reconciler:
         into. Where a name was taken the last time, looking comes first.
         """
         if action.fresh:
-            if _ready(observed.service.get("status", {})).get("reason") != _NAME_CONFLICT:
+            if _ready(observed.service.get("status", {})).get("reason") != "NameConflict":
                 with suppress(Conflict):
                     await self._kube.apply(action.obj, manager=action.manager, fresh=True)
                     return None
@@ -127,7 +125,7 @@ class Reconciler:
         if found is None or owner.owns(found):
             return None
         return Problem(
-            reason=_NAME_CONFLICT,
+            reason="NameConflict",
             message=f"{ref.kind.kind} {ref.name} exists and is not ours: delete it, or choose another name",
         )
 
