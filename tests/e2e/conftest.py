@@ -135,7 +135,12 @@ def spaces(installation: Installation, make_space: Callable[[str], Space]) -> It
             one.remove()
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    figures = session.config.stash[_figures]
-    if figures:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Show what was measured; only a run of all tests replaces what ``build/bench/e2e.json`` holds."""
+    figures = config.stash[_figures]
+    whole = not config.option.keyword and not any(".py" in argument for argument in config.args)
+    if figures and whole:
+        terminalreporter.ensure_newline()
         record("e2e", figures, caption="as a user with edit sees it, on two CPUs that all pods share", readme=False)
+    for one in () if whole else figures:
+        terminalreporter.write_line(f"{one.figure}: {one.value:.2f} {one.unit}")
