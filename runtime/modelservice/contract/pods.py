@@ -5,11 +5,26 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from modelservice.contract.base import Contract, ObjectName, OneOf, Quantity, Rule, in_words
+from modelservice.contract.quantities import quantity_value
 
+_PREFIX = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/"
+_NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 QualifiedName = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=317, pattern=r"^([-a-z0-9.]+/)?[-A-Za-z0-9_.]+$"),
-    in_words("must be a name such as app or example.com/app: letters, digits, '-', '_' and '.'"),
+    StringConstraints(min_length=1, max_length=317, pattern=f"^({_PREFIX})?{_NAME}$"),
+    in_words(
+        "must be a name such as app or example.com/app: letters, digits, '-', '_' and '.', "
+        "a letter or digit at both ends"
+    ),
+]
+ResourceName = Annotated[
+    str,
+    StringConstraints(
+        min_length=1,
+        max_length=317,
+        pattern=f"^(cpu|memory|ephemeral-storage|hugepages-[1-9][0-9]*(Ki|Mi|Gi)|{_PREFIX}{_NAME})$",
+    ),
+    in_words("must be cpu, memory, ephemeral-storage, hugepages-2Mi or a name such as nvidia.com/gpu"),
 ]
 LabelValue = Annotated[
     str,
@@ -28,29 +43,89 @@ _RESERVED_ENV = Rule(
     f"!self.name.startsWith('{_RESERVED_PREFIX}')", f"names that start with {_RESERVED_PREFIX} belong to the operator"
 )
 _VALUE_OR_SOURCE = Rule("!(has(self.value) && has(self.valueFrom))", "value and valueFrom exclude each other")
+_SHAREABLE = ("cpu", "memory", "ephemeral-storage")
+_BOTH_SAID = "has(self.requests) && has(self.limits) && name in self.requests && name in self.limits"
+_COMPARED = "quantity(string(self.requests[name])).compareTo(quantity(string(self.limits[name])))"
+_REQUEST_WITHIN_LIMIT = Rule(
+    f"{list(_SHAREABLE)}.all(name, !({_BOTH_SAID}) || {_COMPARED} <= 0)",
+    "a request must not exceed its limit: lower the request, or raise the limit",
+)
+# A limit alone is its own request, as Kubernetes has it; a request alone is refused when the pod is made.
+_NOT_SHARED = Rule(
+    f"!has(self.requests) || self.requests.all(name, name in {list(_SHAREABLE)} || ({_BOTH_SAID} && {_COMPARED} == 0))",
+    "what pods cannot share, such as nvidia.com/gpu, needs a limit that equals its request: set the limit alone",
+)
+_PIECES = Rule(
+    f"!has(self.limits) || self.limits.all(name, name in {list(_SHAREABLE)} || name.startsWith('hugepages-')"
+    " || !string(self.limits[name]).matches('[.m]'))",
+    "what pods cannot share, such as nvidia.com/gpu, comes in whole pieces: write 1, not 500m or 0.5",
+)
+_KEY_OR_EXISTS = Rule(
+    "has(self.key) || (has(self.operator) && self.operator == 'Exists')",
+    "without a key, operator must be Exists: it accepts every taint",
+)
+_EXISTS_OR_VALUE = Rule(
+    "!has(self.value) || self.value == '' || !has(self.operator) || self.operator != 'Exists'",
+    "value and operator Exists exclude each other",
+)
+_SECONDS_OF_NO_EXECUTE = Rule(
+    "!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')",
+    "tolerationSeconds is for effect NoExecute only",
+)
 
 
 class Resources(Contract):
     """Requests and limits of the one container, such as cpu, memory and nvidia.com/gpu."""
 
-    requests: Annotated[dict[QualifiedName, Quantity], Field(max_length=16)] = Field(
+    RULES = (_REQUEST_WITHIN_LIMIT, _NOT_SHARED, _PIECES)
+
+    requests: Annotated[dict[ResourceName, Quantity], Field(max_length=16)] = Field(
         default={}, description="What the scheduler reserves."
     )
-    limits: Annotated[dict[QualifiedName, Quantity], Field(max_length=16)] = Field(
+    limits: Annotated[dict[ResourceName, Quantity], Field(max_length=16)] = Field(
         default={}, description="What the container may not exceed."
     )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        both = self.requests.keys() & self.limits.keys()
+        request, limit = ({name: quantity_value(said[name]) for name in both} for said in (self.requests, self.limits))
+        if any(request[name] > limit[name] for name in both.intersection(_SHAREABLE)):
+            raise ValueError(_REQUEST_WITHIN_LIMIT.message)
+        whole = self.requests.keys() - set(_SHAREABLE)
+        if any(name not in both or request[name] != limit[name] for name in whole):
+            raise ValueError(_NOT_SHARED.message)
+        if any(_in_pieces(name) and set(quantity) & set(".m") for name, quantity in self.limits.items()):
+            raise ValueError(_PIECES.message)
+        return self
+
+
+def _in_pieces(name: str) -> bool:
+    return name not in _SHAREABLE and not name.startswith("hugepages-")
 
 
 class Toleration(Contract):
     """A taint that the pod accepts, as in core/v1."""
 
-    key: Annotated[str, StringConstraints(max_length=317)] | None = Field(default=None, description="Key of the taint.")
+    RULES = (_KEY_OR_EXISTS, _EXISTS_OR_VALUE, _SECONDS_OF_NO_EXECUTE)
+
+    key: QualifiedName | None = Field(default=None, description="Key of the taint. Default, with Exists: every taint.")
     operator: Literal["Exists", "Equal"] | None = Field(default=None, description="Exists or Equal. Default Equal.")
     value: LabelValue | None = Field(default=None, description="Value of the taint.")
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
         default=None, description="Effect to tolerate. Default: all."
     )
     toleration_seconds: int | None = Field(default=None, ge=0, description="Seconds to stay under NoExecute.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.key is None and self.operator != "Exists":
+            raise ValueError(_KEY_OR_EXISTS.message)
+        if self.value and self.operator == "Exists":
+            raise ValueError(_EXISTS_OR_VALUE.message)
+        if self.toleration_seconds is not None and self.effect != "NoExecute":
+            raise ValueError(_SECONDS_OF_NO_EXECUTE.message)
+        return self
 
 
 class KeySelector(Contract):

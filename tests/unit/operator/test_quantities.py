@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelservice_operator.domain.quantities import canonical_quantity, quantity_value
+from modelservice.contract.quantities import canonical_quantity, quantity_value
 
 SUFFIXES = ["", "m", "k", "M", "G", "T", "Ki", "Mi", "Gi", "Ti"]
 

@@ -6,10 +6,10 @@ from typing import Any
 from modelservice.contract.base import Contract
 from modelservice.contract.places import CPU_LIMIT_ENV
 from modelservice.contract.pods import PodSettings, Resources
+from modelservice.contract.quantities import canonical_resources, quantity_value
 from modelservice_operator.config import Settings
 from modelservice_operator.constants import LABEL_CLAIM, RUNTIME_USER_ID
 from modelservice_operator.domain.metadata import Object
-from modelservice_operator.domain.quantities import canonical_resources, quantity_value
 
 
 def plain(model: Contract) -> Any:

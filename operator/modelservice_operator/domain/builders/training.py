@@ -10,6 +10,7 @@ from modelservice.contract.places import (
     PROGRESS_PORT,
     TASK_PATH,
 )
+from modelservice.contract.quantities import canonical_quantity
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice.contract.task import Task
 from modelservice.contract.training import Hyperparameters
@@ -18,7 +19,6 @@ from modelservice_operator.constants import ANNOTATION_RUN, STAGE_TRAIN, TRAININ
 from modelservice_operator.domain.builders.pods import build_container, build_pod, merged_resources, plain
 from modelservice_operator.domain.metadata import Object, Owner
 from modelservice_operator.domain.names import job_name, keyed_name
-from modelservice_operator.domain.quantities import canonical_quantity
 
 DEFAULT_RESOURCES = {"requests": {"cpu": "250m", "memory": "1Gi"}, "limits": {"cpu": "2", "memory": "2Gi"}}
 """Enough for torch (0.5 GB resident) and a small table; runs on a small CPU cluster."""

@@ -1,4 +1,4 @@
-"""Quantities in the canonical form in which the apiserver gives them back, so that comparing never loops."""
+"""Quantities as numbers, and in the canonical form that the apiserver gives back, so that comparing never loops."""
 
 import re
 from decimal import Decimal
