@@ -4,7 +4,6 @@ import pytest
 from tests.support.e2e import Object, Space, condition, config_map, eventually, model_service, says
 from tests.support.tables import IRIS
 
-from modelservice.contract.resource import KIND
 from modelservice_operator.kinds import CONTROLLER_REVISION, JOB
 
 pytestmark = pytest.mark.cluster
@@ -48,7 +47,7 @@ def test_wrong_table_is_said_and_tried_only_once(space: Space, what: str) -> Non
     service = space.wait("flowers", says(reason, *words), what=f"says {reason}")
     assert condition(service, "Stalled")["status"] == "True"
     assert condition(service, "DataReady")["reason"] == reason
-    assert any(event["reason"] == reason and event["type"] == "Warning" for event in space.events("flowers", KIND))
+    eventually(lambda: space.warned("flowers", reason), what=f"an event {reason}", seconds=5)
     job = eventually(lambda: failed_job(space), what="the Job's end")
     assert job["status"]["failed"] == 1
     assert len(space.pods("flowers", "train")) == 1

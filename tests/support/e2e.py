@@ -187,6 +187,10 @@ class Space:
         found = self.api.list(EVENT, self.name)
         return [one for one in found if (one["involvedObject"]["kind"], one["involvedObject"]["name"]) == (kind, name)]
 
+    def warned(self, name: str, reason: str) -> bool:
+        """Whether an event warns about a ModelService for this reason; it is written just after the status."""
+        return any((one["reason"], one["type"]) == (reason, "Warning") for one in self.events(name))
+
     def address(self, name: str) -> str:
         """ClusterIP of a model's Service, which is routed from this machine."""
         service = self.api.get(SERVICE, self.name, name)
