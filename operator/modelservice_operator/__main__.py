@@ -1,6 +1,7 @@
 """The operator's process: ``python -m modelservice_operator``, configured by the environment (``config.Settings``)."""
 
 import asyncio
+import gc
 import os
 import socket
 import sys
@@ -41,6 +42,9 @@ log = structlog.get_logger(__name__)
 
 _DISCOVERY_SECONDS = 5.0
 
+_YOUNG_OBJECTS = 10_000
+"""Python's default is 700, less than one event of the apiserver brings: it searched each for cycles many times."""
+
 
 def main() -> int:
     """Run until a signal; exit code 0 then, 1 after a failure, 2 if a setting cannot be used."""
@@ -50,6 +54,7 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     logging.configure(settings.log_level)
+    _spare_garbage_collector()
     prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # theirs; each series once is enough
     try:
         asyncio.run(run(settings))
@@ -59,6 +64,13 @@ def main() -> int:
         log.exception("the operator ends")
         return 1
     return 0
+
+
+def _spare_garbage_collector() -> None:
+    """Look for cycles less often, and never in what was imported: a sixth of all CPU while many children change."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS, 20, 20)
 
 
 async def run(settings: Settings) -> None:
