@@ -385,3 +385,9 @@ class World:
 
 def _serves(ref: Ref, obj: Object) -> bool:
     return ref.kind == POD and obj["metadata"].get("labels", {}).get(LABEL_STAGE) == "serve"
+
+
+def without_image(image: str) -> dict[str, Any]:
+    """Status of a pod whose image cannot be pulled."""
+    waiting = {"name": "any", "image": image, "state": {"waiting": {"reason": "ErrImagePull"}}}
+    return {"phase": "Pending", "containerStatuses": [waiting]}

@@ -1,0 +1,107 @@
+"""The reconciler's stories. What becomes of a service when its data changes, vanishes or is wrong."""
+
+import pytest
+from tests.support.world import CSV, NAMESPACE, World
+
+from modelservice.contract.report import Failure
+from modelservice_operator.kinds import (
+    CONFIG_MAP,
+    CONTROLLER_REVISION,
+    DEPLOYMENT,
+    JOB,
+    PERSISTENT_VOLUME_CLAIM,
+    Ref,
+)
+
+
+def test_appended_rows_train_again_and_a_renamed_config_map_does_not() -> None:
+    world = World()
+    key = world.serve()
+    world.config_map(name="renamed")
+    world.service(data={"configMap": {"name": "renamed"}, "target": "kind"})
+    world.settle()
+    world.roll_out()
+    world.settle()
+    assert (world.status()["key"], world.ready()[0]) == (key, "True")
+    world.config_map(CSV + "5,6,x\n", name="renamed")
+    world.settle()
+    assert world.status()["key"] != key
+    assert world.job()["spec"]["template"]["spec"]["volumes"][1]["configMap"]["name"] == "renamed"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "words"),
+    [
+        ("gone", "ConfigMapNotFound", "spec.data.configMap.name"),
+        ("two keys", "KeyNotClear", "churn.csv, other.csv"),
+        ("no such key", "KeyNotFound", "'x.csv'"),
+    ],
+)
+def test_data_that_cannot_be_found_is_said_and_heals(change: str, reason: str, words: str) -> None:
+    world = World()
+    if change != "gone":
+        world.config_map(**({"other.csv": "1"} if change == "two keys" else {}))
+    source = {"name": "churn"} | ({"key": "x.csv"} if change == "no such key" else {})
+    world.service(data={"configMap": source, "target": "kind"})
+    again = world.reconcile()
+    assert again is not None
+    assert again <= 5
+    assert world.condition("Ready")["reason"] == reason
+    assert words in world.condition("Ready")["message"]
+    assert world.condition("Stalled")["status"] == "True"
+    assert world.condition("DataReady")["status"] == "False"
+    assert world.all(JOB) == []
+    world.clock.seconds += 60
+    if change == "two keys":
+        world.kube.objects.pop(Ref(CONFIG_MAP, NAMESPACE, "churn"))
+    world.config_map(**({"x.csv": CSV} if change == "no such key" else {}))
+    world.settle()
+    assert world.ready() == ("False", "Training")
+
+
+def test_data_that_vanishes_leaves_the_service_up() -> None:
+    world = World()
+    world.serve()
+    world.config_map(None)
+    world.settle()
+    assert world.ready() == ("False", "ConfigMapNotFound")
+    assert world.condition("Available")["status"] == "True"
+    assert world.one(DEPLOYMENT)
+    assert world.one(CONTROLLER_REVISION)
+    assert world.one(PERSISTENT_VOLUME_CLAIM)
+
+
+def test_what_was_trained_while_the_data_was_gone_is_served_when_it_is_back() -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.settle()
+    world.config_map(None)
+    world.settle()
+    world.end_training()
+    world.settle()
+    world.config_map()
+    world.settle()
+    assert world.status()["revision"] == 1
+    assert len(world.all(JOB)) == 1
+
+
+def test_wrong_data_waits_for_a_change() -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.settle()
+    failure = Failure(reason="TargetNotFound", message="there is no column 'kind'", field="spec.data.target")
+    world.end_training(failure, exit_code=65)
+    world.settle()
+    assert world.ready() == ("False", "TargetNotFound")
+    assert world.condition("DataReady")["message"] == "there is no column 'kind' (see spec.data.target)"
+    assert world.condition("Stalled")["status"] == "True"
+    assert world.status()["stage"] == "Failed"
+    assert len(world.all(JOB)) == 1
+    world.config_map(CSV + "1,1,z\n")
+    world.settle()
+    world.finish_deletions()
+    world.settle()
+    assert world.ready() == ("False", "Training")
+    assert len(world.all(JOB)) == 1

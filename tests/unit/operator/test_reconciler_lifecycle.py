@@ -1,0 +1,80 @@
+"""The reconciler's stories. From a resource to a served model, and then nothing more to do."""
+
+from tests.support.world import World
+
+from modelservice_operator.api.status import ModelServiceStatus
+from modelservice_operator.kinds import (
+    DEPLOYMENT,
+    MODEL_SERVICE,
+    Ref,
+)
+
+
+def test_smallest_resource_is_trained_and_served() -> None:
+    world = World()
+    key = world.serve()
+    assert world.ready() == ("True", "Serving")
+    status = ModelServiceStatus.model_validate(world.status())
+    assert (status.stage, status.revision, status.key, status.replicas) == ("Serving", 1, key, 1)
+    assert status.observed_generation == 1
+    assert status.url == "http://churn.default.svc"
+    assert status.example == (
+        "curl -s http://churn.default.svc/v1/models/churn:predict -H 'content-type: application/json' "
+        '-d \'{"instances": [{"a": 1.5}]}\''
+    )
+    assert [r.phase for r in status.revisions] == ["Serving"]
+    assert world.condition("DataReady")["message"] == "150 rows, 4 features, 3 classes"
+    assert world.condition("ArtifactsPortable")["reason"] == "ReadWriteOnce"
+
+
+def test_events_tell_each_step_once() -> None:
+    world = World()
+    world.serve()
+    assert [reason for reason, _ in world.kube.recorded] == ["Training", "Deploying", "Serving"]
+
+
+def test_a_converged_service_sees_no_write_and_no_full_read() -> None:
+    world = World()
+    world.serve()
+    writes, reads = len(world.kube.writes), len(world.kube.reads)
+    for _ in range(3):
+        world.clock.seconds += 60
+        assert world.reconcile() is not None
+    assert world.writes_since(writes) == []
+    assert {verb for verb, _, _ in world.kube.reads[reads:]} == {"get_metadata"}
+
+
+def test_an_operator_restart_or_upgrade_changes_nothing() -> None:
+    world = World()
+    world.serve()
+    template = world.one(DEPLOYMENT)["spec"]["template"]
+    for settings in ({}, {"runtime_image": "runtime:2"}):
+        writes = len(world.kube.writes)
+        world.restart_operator(**settings)
+        world.settle()
+        assert world.writes_since(writes) == []
+    assert world.one(DEPLOYMENT)["spec"]["template"] == template
+
+
+def test_status_wiped_by_hand_comes_back_without_training() -> None:
+    world = World()
+    world.serve()
+    before = world.status()
+    world.kube.objects[Ref(MODEL_SERVICE, *world.key)].pop("status")
+    world.kube.store(world.kube.objects[Ref(MODEL_SERVICE, *world.key)])
+    writes = len(world.kube.writes)
+    world.settle()
+    assert world.writes_since(writes) == [("status", "ModelService", "churn")]
+    after = world.status()
+    assert {**after, "conditions": []} == {**before, "conditions": []}
+
+
+def test_values_equal_to_their_defaults_train_nothing() -> None:
+    world = World()
+    world.serve()
+    writes = len(world.kube.writes)
+    world.service(
+        training={"optimizer": {"adam": {"learningRate": 0.01}}, "epochs": 60}, model={"mlp": {"dropout": 0.1}}
+    )
+    world.settle()
+    assert {kind for _, kind, _ in world.writes_since(writes)} == {"ModelService"}

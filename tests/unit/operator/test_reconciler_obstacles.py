@@ -1,0 +1,157 @@
+"""The reconciler's stories. What stands in the way is said, names the field, and heals."""
+
+import pytest
+from tests.support.world import CSV, World
+
+from modelservice_operator.kinds import (
+    CONTROLLER_REVISION,
+    DEPLOYMENT,
+    JOB,
+    PERSISTENT_VOLUME_CLAIM,
+)
+from modelservice_operator.kube.port import Conflict, Forbidden, Invalid, Transient
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "stalled"),
+    [
+        (Forbidden("exceeded quota: claims"), "Forbidden", "False"),
+        (Invalid("spec.x: bad"), "Refused", "True"),
+        (Conflict("another one stands there"), "Conflict", "False"),
+    ],
+)
+def test_a_refused_write_is_said_and_tried_again(error: Exception, reason: str, stalled: str) -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.kube.failures = {("apply", "PersistentVolumeClaim"): error}  # type: ignore[dict-item]  # each is a KubeError
+    again = world.reconcile()
+    assert again is not None
+    assert again <= 5
+    assert world.condition("Ready")["reason"] == reason
+    assert str(error) in world.condition("Ready")["message"]
+    assert ("spec.artifacts.volumeClaim.size" in world.condition("Ready")["message"]) is (reason == "Forbidden")
+    assert world.condition("Stalled")["status"] == stalled
+    assert world.all(JOB) == []
+    world.kube.failures = {}
+    world.settle()
+    assert world.job()
+
+
+def test_a_refused_write_of_the_training_holds_up_neither_serving_nor_cleaning_up() -> None:
+    world = World()
+    world.serve()
+    world.service(training={"epochs": 2})
+    world.settle()
+    world.end_training()
+    world.settle()
+    world.roll_out()
+    world.settle()
+    world.kube.failures = {("apply", "PersistentVolumeClaim"): Forbidden("exceeded quota: claims")}
+    world.service(training={"epochs": 3}, serving={"replicas": 3}, revisionHistoryLimit=1)
+    world.reconcile()
+    assert world.ready() == ("False", "Forbidden")
+    assert world.one(DEPLOYMENT)["spec"]["replicas"] == 3
+    assert [record["revision"] for record in world.ours(CONTROLLER_REVISION)] == [2]
+
+
+@pytest.mark.parametrize("verb", ["apply", "status", "get", "delete"])
+def test_an_apiserver_that_does_not_answer_is_left_to_the_queue_and_nothing_is_lost(verb: str) -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.settle()
+    world.service(training={"maxRestarts": 1})
+    world.config_map(CSV + "7,7,y\n")
+    kinds = {"apply": "Job", "status": "ModelService", "get": "ConfigMap", "delete": "Job"}
+    world.kube.failures = {(verb, kinds[verb]): Transient("timeout")}
+    if verb != "apply":
+        with pytest.raises(Transient):
+            world.reconcile()
+    world.kube.failures = {}
+    world.settle()
+    world.finish_deletions()
+    world.settle()
+    world.end_training()
+    world.settle()
+    assert world.status()["revision"] == 1
+
+
+def test_an_invalid_spec_is_said_and_serving_goes_on() -> None:
+    world = World()
+    world.serve()
+    world.service(training={"epochs": 0})
+    world.settle()
+    assert world.ready() == ("False", "InvalidSpec")
+    assert "spec.training.epochs" in world.condition("Ready")["message"]
+    assert world.condition("Available")["status"] == "True"
+    world.service()
+    world.settle()
+    assert world.ready() == ("True", "Serving")
+
+
+def test_a_deployment_that_a_quota_refuses_pods_names_the_field() -> None:
+    world = World()
+    world.serve()
+    refused = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate"}
+    refused["message"] = "pods forbidden: failed quota: tight: must specify limits.cpu for: server"
+    world.roll_out(available=0)
+    deployment = world.one(DEPLOYMENT)
+    world.kube.store({**deployment, "status": {**deployment["status"], "conditions": [refused]}})
+    world.settle()
+    assert world.ready() == ("False", "FailedCreate")
+    assert "set spec.serving.resources" in world.condition("Ready")["message"]
+
+
+def test_what_is_stuck_for_five_seconds_is_explained_by_its_events() -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.settle()
+    job = world.job()
+    warning = {"type": "Warning", "reason": "FailedCreate", "message": "pods forbidden: exceeded quota: tight"}
+    world.kube.warnings = {job["metadata"]["uid"]: [warning]}
+    assert world.ready() == ("False", "Training")
+    world.clock.seconds += 6
+    assert world.reconcile() == 2
+    assert world.condition("Ready")["reason"] == "FailedCreate"
+    assert "spec.training.resources" in world.condition("Ready")["message"]
+    world.kube.warnings = {}
+    world.pod_of(job, {"phase": "Running"})
+    world.settle()
+    assert world.ready() == ("False", "Training")
+
+
+def test_what_is_stuck_for_long_is_asked_about_now_and_then() -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.settle()
+
+    def asked(seconds: int) -> int:
+        before = len([verb for verb, _, _ in world.kube.reads if verb == "events"])
+        for _ in range(seconds // 2):
+            world.clock.seconds += 2
+            world.reconcile()
+        return len([verb for verb, _, _ in world.kube.reads if verb == "events"]) - before
+
+    assert asked(30) >= 2 * 5  # the Job and its claim, every four seconds
+    assert asked(600) <= 2 * 25
+
+
+def test_a_claim_that_does_not_bind_is_why_its_pod_is_not_scheduled() -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.settle()
+    unschedulable = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "unbound claim"}
+    world.pod_of(world.job(), {"phase": "Pending", "conditions": [unschedulable]})
+    (claim,) = world.ours(PERSISTENT_VOLUME_CLAIM)
+    warning = {"type": "Warning", "reason": "ProvisioningFailed", "message": 'storageclass "x" not found'}
+    world.kube.warnings = {claim["metadata"]["uid"]: [warning]}
+    world.settle()
+    assert world.ready() == ("False", "Unschedulable")
+    world.clock.seconds += 6
+    world.settle()
+    assert world.ready() == ("False", "ProvisioningFailed")
+    assert "spec.artifacts.volumeClaim.storageClassName" in world.condition("Ready")["message"]

@@ -1,0 +1,174 @@
+"""The reconciler's stories. How a revision is served: roll-outs, templates, scaling, retention."""
+
+from tests.support.world import NAMESPACE, World, without_image
+
+from modelservice_operator.constants import ANNOTATION_TEMPLATE
+from modelservice_operator.kinds import (
+    CONFIG_MAP,
+    CONTROLLER_REVISION,
+    DEPLOYMENT,
+    HORIZONTAL_POD_AUTOSCALER,
+    JOB,
+    PERSISTENT_VOLUME_CLAIM,
+    POD_DISRUPTION_BUDGET,
+    Ref,
+)
+
+
+def test_going_back_serves_with_the_template_that_served_then() -> None:
+    world = World()
+    world.serve()
+    template = world.one(DEPLOYMENT)["spec"]["template"]
+    world.restart_operator(runtime_image="runtime:2")
+    world.service(training={"epochs": 5})
+    world.settle()
+    world.end_training()
+    world.settle()
+    world.roll_out()
+    world.settle()
+    world.service()
+    world.settle()
+    assert world.one(DEPLOYMENT)["spec"]["template"] == template
+
+
+def test_an_upgrade_mends_what_answers_no_request() -> None:
+    world = World()
+    world.serve()
+    world.roll_out(available=0)
+    world.restart_operator(runtime_image="runtime:2")
+    world.settle()
+    assert world.one(DEPLOYMENT)["spec"]["template"]["spec"]["containers"][0]["image"] == "runtime:2"
+
+
+def test_changed_serving_inputs_take_the_new_image_and_train_nothing() -> None:
+    world = World()
+    world.serve()
+    world.restart_operator(runtime_image="runtime:2")
+    world.service(serving={"resources": {"requests": {"cpu": "1000m"}}})
+    world.settle()
+    container = world.one(DEPLOYMENT)["spec"]["template"]["spec"]["containers"][0]
+    assert container["image"] == "runtime:2"
+    assert container["resources"]["requests"]["cpu"] == "1"
+    assert len(world.all(JOB)) == 1
+
+
+def test_an_annotation_that_somebody_broke_is_mended_from_the_record() -> None:
+    world = World()
+    world.serve()
+    template = world.one(DEPLOYMENT)["spec"]["template"]
+    world.kube.store(
+        {
+            **world.one(DEPLOYMENT),
+            "metadata": {**world.one(DEPLOYMENT)["metadata"], "annotations": {ANNOTATION_TEMPLATE: "{"}},
+        }
+    )
+    world.restart_operator(runtime_image="runtime:2")
+    world.settle()
+    assert world.one(DEPLOYMENT)["spec"]["template"] == template
+
+
+def test_a_new_revision_is_trained_while_the_old_one_serves() -> None:
+    world = World()
+    first = world.serve()
+    world.service(training={"epochs": 5})
+    world.settle()
+    assert world.one(DEPLOYMENT)["metadata"]["labels"]["modelservice.dev/revision"] == first
+    assert world.ready() == ("False", "Training")
+    assert world.condition("Available")["status"] == "True"
+    assert world.condition("Served")["message"] == "revision 1 serves meanwhile"
+    world.bind_claims()
+    second = world.end_training()
+    world.settle()
+    assert second != first
+    deployment = world.one(DEPLOYMENT)
+    assert deployment["metadata"]["labels"]["modelservice.dev/revision"] == second
+    assert deployment["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+    world.roll_out()
+    world.settle()
+    assert world.ready() == ("True", "Serving")
+    assert [(r["number"], r["phase"]) for r in world.status()["revisions"]] == [(2, "Serving"), (1, "Retired")]
+
+
+def test_going_back_serves_the_old_revision_without_training() -> None:
+    world = World()
+    first = world.serve()
+    world.service(training={"epochs": 5})
+    world.settle()
+    world.end_training()
+    world.settle()
+    world.service()
+    world.settle()
+    assert world.one(DEPLOYMENT)["metadata"]["labels"]["modelservice.dev/revision"] == first
+    assert world.status()["revision"] == 1
+    assert not [job for job in world.all(JOB) if not job.get("status")]
+
+
+def test_a_number_of_replicas_survives_the_way_to_autoscaling() -> None:
+    world = World()
+    world.serve(serving={"replicas": 3})
+    world.service(serving={"autoscaling": {"minReplicas": 1, "maxReplicas": 5}})
+    world.settle()
+    deployment = Ref(DEPLOYMENT, NAMESPACE, "churn")
+    assert world.kube.objects[deployment]["spec"]["replicas"] == 3
+    assert "replicas" not in world.kube.applied[deployment]["modelservice-operator"]["spec"]
+    assert world.one(HORIZONTAL_POD_AUTOSCALER)["spec"]["maxReplicas"] == 5
+    world.service(serving={"replicas": 2})
+    world.settle()
+    assert world.kube.objects[deployment]["spec"]["replicas"] == 2
+    assert world.ours(HORIZONTAL_POD_AUTOSCALER) == []
+
+
+def test_an_autoscaler_is_never_handed_no_replica_at_all() -> None:
+    world = World()
+    world.serve(serving={"replicas": 0})
+    world.service(serving={"autoscaling": {"minReplicas": 2, "maxReplicas": 5}})
+    world.settle()
+    assert world.one(DEPLOYMENT)["spec"]["replicas"] == 2
+
+
+def test_a_disruption_budget_needs_two_replicas_that_can_be_apart() -> None:
+    world = World(default_artifacts='{"volumeClaim": {"accessModes": ["ReadWriteMany"]}}')
+    world.serve(serving={"replicas": 2})
+    assert world.one(POD_DISRUPTION_BUDGET)["spec"]["maxUnavailable"] == 1
+    assert world.condition("ArtifactsPortable")["status"] == "True"
+    assert "affinity" not in world.one(DEPLOYMENT)["spec"]["template"]["spec"]
+    world.service(serving={"replicas": 1})
+    world.settle()
+    assert world.ours(POD_DISRUPTION_BUDGET) == []
+    shared = World()
+    shared.serve(serving={"replicas": 2})
+    assert shared.ours(POD_DISRUPTION_BUDGET) == []
+    assert shared.one(DEPLOYMENT)["spec"]["template"]["spec"]["affinity"]
+
+
+def test_revisions_beyond_the_limit_go_with_their_claims_and_jobs() -> None:
+    world = World()
+    world.serve(revisionHistoryLimit=2)
+    for epochs in (1, 2, 3):
+        world.service(revisionHistoryLimit=2, training={"epochs": epochs})
+        world.settle()
+        world.end_training()
+        world.settle()
+        world.roll_out()
+        world.settle()
+    kept = {record["revision"] for record in world.ours(CONTROLLER_REVISION)}
+    assert kept == {3, 4}
+    assert len(world.ours(PERSISTENT_VOLUME_CLAIM)) == 2
+    assert len(world.all(JOB)) == len(world.ours(CONFIG_MAP)) == 1
+
+
+def test_a_rollout_to_a_missing_image_takes_the_next_one() -> None:
+    world = World()
+    world.serve()
+    world.restart_operator(runtime_image="runtime:2")
+    world.service(serving={"batching": {"maxSize": 8}})
+    world.settle()
+    deployment = world.one(DEPLOYMENT)
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    metadata = {"name": "serve-new", "namespace": NAMESPACE, "labels": labels}
+    world.kube.store({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": without_image("runtime:2")})
+    world.settle()
+    assert world.one(DEPLOYMENT)["metadata"]["resourceVersion"] == deployment["metadata"]["resourceVersion"]
+    world.restart_operator(runtime_image="runtime:3")
+    world.settle()
+    assert world.one(DEPLOYMENT)["spec"]["template"]["spec"]["containers"][0]["image"] == "runtime:3"
