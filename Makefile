@@ -62,8 +62,8 @@ cluster-status: setup ## Which components run
 env: ## Print exports for a shell: eval "$$(make -s env)"
 	@$(CLUSTER) env
 
-bench-operator: cluster-up load ## Figures of the operator on the real apiserver, with simulated pods
-	@$(CLUSTER) build kwok
+bench-operator: setup ## Figures of the operator on a control plane of its own, with simulated nodes and pods
+	@$(CLUSTER) build kubernetes etcd kwok
 	@$(STAGES) run $(PYTHON) -m tests.bench.operator
 
 bench-%: setup ## Figures of one bench (bench-serving), also in build/bench/NAME.json

@@ -129,6 +129,7 @@ def _others(folder: Path, kubeconfigs: Mapping[str, Path], stages: Sequence[Obje
             f"--config={kwok}",
             f"--cidr={POD_RANGE}",
             "--manage-all-nodes",
+            "--node-lease-duration-seconds=40",  # as a kubelet's; without a lease a node is given up after 50 s
         ],
     }
 
