@@ -74,7 +74,7 @@ class Batcher:
         self._queue: deque[_Waiting] = deque()
         self._rows = 0
         self._running = 0
-        self._row_seconds = costs.row_seconds
+        self._row_seconds = self._measured_row_seconds = costs.row_seconds
         self._busy_since: tuple[float, int] | None = None
         self._timer: asyncio.Handle | None = None
         self._timer_is_due = False
@@ -131,17 +131,26 @@ class Batcher:
             return
         count = sum(len(share.rows) for share in shares)
         started = self._clock()
-        if self._busy_since is not None:
-            since, rows = self._busy_since
-            self._row_seconds += SMOOTHING * ((started - since) / rows - self._row_seconds)
-        # How fast the queue drains shows only while it is never empty.
-        self._busy_since = (started, count) if self._queue else None
+        self._follow_drain(started, count)
         if self._executor is None:
             self._deliver(_outcomes(self._compute, shares), shares, started)
             return
         self._running = count
         done = self._loop.run_in_executor(self._executor, _outcomes, self._compute, shares)
         done.add_done_callback(lambda done: self._deliver(done.result(), shares, started))
+
+    def _follow_drain(self, started: float, count: int) -> None:
+        """Correct the estimate; how fast the queue drains shows only while it is never empty.
+
+        When it ran empty the estimate goes back towards what was measured at the start: else one long stall could
+        turn so many requests away that the queue never fills again, and nothing would show that the stall is over.
+        """
+        pace = self._measured_row_seconds
+        if self._busy_since is not None:
+            since, rows = self._busy_since
+            pace = (started - since) / rows
+        self._row_seconds += SMOOTHING * (pace - self._row_seconds)
+        self._busy_since = (started, count) if self._queue else None
 
     def _take(self) -> list[_Share]:
         room = self._size
@@ -176,7 +185,7 @@ class Batcher:
                 waiting.future.set_result(outcome)
             else:
                 waiting.parts.append(outcome)
-                if sum(map(len, waiting.parts)) == len(waiting.rows):
+                if share.start + len(outcome) == len(waiting.rows):
                     waiting.future.set_result(np.concatenate(waiting.parts))
         if self._queue:
             self._schedule()

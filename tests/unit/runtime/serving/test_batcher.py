@@ -212,3 +212,30 @@ async def test_the_estimate_follows_how_fast_the_queue_really_drains() -> None:
     assert before == 0
     assert batcher.wait_seconds == pytest.approx(1.0, rel=0.01)  # 4 rows at a quarter of a second
     await answers(waiting)
+
+
+async def test_one_stall_does_not_turn_requests_away_for_ever() -> None:
+    now, pace = 0.0, 3.0
+
+    def compute(given: Rows) -> Array:
+        nonlocal now
+        now += pace
+        return Recorder()(given)
+
+    batcher = Batcher(
+        compute=compute,
+        costs=INLINE,
+        batching=Batching(max_queue_milliseconds=200),
+        executor=ThreadPoolExecutor(max_workers=1),
+        clock=lambda: now,
+        observe=lambda _rows, _seconds: None,
+    )
+    await answers(batcher.submit(rows(*range(8))))  # stalls between two batches
+    pace = 0.001
+    waiting = [batcher.submit(rows(1)) for _ in range(3)]
+    with pytest.raises(QueueFullError):
+        batcher.submit(rows(1))
+    await answers(*waiting)
+    for _ in range(100):
+        await answers(batcher.submit(rows(1)))
+    assert await answers(*(batcher.submit(rows(1)) for _ in range(16))) == [[[2]]] * 16
