@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -99,7 +99,7 @@ class ProgressPage:
         page = self
 
         class Handler(BaseHTTPRequestHandler):
-            timeout = 2  # one at a time: a client that does not speak must not keep the next one out
+            timeout = 2  # seconds that a client may be silent
 
             def do_GET(self) -> None:
                 if self.path != PROGRESS_ROUTE:
@@ -115,7 +115,9 @@ class ProgressPage:
             def log_message(self, *_: Any) -> None:
                 """Polls are not worth a line in the log."""
 
-        self._server = HTTPServer((host, port), Handler)
+        # A thread for each client: one that drips its request, byte by byte, keeps neither the next one out nor
+        # `close` waiting, and with it the training from its end.
+        self._server = ThreadingHTTPServer((host, port), Handler)
         self.port = self._server.server_port
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(_POLL_SECONDS,), daemon=True, name="progress"

@@ -1,5 +1,7 @@
 import io
 import json
+import socket
+import threading
 from typing import Any
 
 import httpx
@@ -54,6 +56,29 @@ def test_the_page_shows_the_newest_progress_and_nothing_else() -> None:
         page.close()
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{address}/progress")
+
+
+def test_a_client_that_drips_its_request_holds_up_neither_the_next_one_nor_the_end() -> None:
+    page = ProgressPage(host="127.0.0.1", port=0)
+    enough = threading.Event()
+    with socket.create_connection(("127.0.0.1", page.port)) as slow:
+        slow.sendall(b"GET /")
+
+        def drip() -> None:
+            while not enough.wait(0.2):
+                slow.sendall(b"x")
+
+        dripping = threading.Thread(target=drip)
+        closing = threading.Thread(target=page.close, daemon=True)
+        dripping.start()
+        try:
+            assert httpx.get(f"http://127.0.0.1:{page.port}/progress", timeout=10).status_code == 200
+            closing.start()
+            closing.join(10)
+            assert not closing.is_alive()
+        finally:
+            enough.set()
+            dripping.join()
 
 
 def test_the_bar_counts_epochs() -> None:
