@@ -1,5 +1,6 @@
 """The column to predict, as class codes."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from modelservice.data.errors import DataError
 MAX_CLASSES = 100
 MIN_ROWS_OF_A_CLASS = 2
 FIELD = "spec.data.target"
+_WHOLE = re.compile(r"-?[0-9]+")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -96,4 +98,4 @@ def _check_classes(name: str, counts: Counter[str]) -> None:
 
 
 def _order(counts: Counter[str]) -> "type[int] | type[str]":
-    return int if all(label.lstrip("-").isdecimal() for label in counts) else str
+    return int if all(_WHOLE.fullmatch(label) for label in counts) else str

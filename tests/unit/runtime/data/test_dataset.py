@@ -145,6 +145,11 @@ def test_numbers_of_a_frame_are_classes_too() -> None:
     assert dataset.rows == 8
 
 
+def test_texts_that_look_like_numbers_and_are_none_are_in_the_order_of_text() -> None:
+    rows = [f"{n},{'ab'[n % 2]},{('7', '--5')[n % 3 == 0]}" for n in range(12)]
+    assert build_dataset(table(rows), settings()).target.labels == ("--5", "7")
+
+
 def test_text_labels_are_in_the_order_of_text() -> None:
     dataset = build_dataset(table([f"{n},{'b' if n % 2 else 'a10'}" for n in range(8)], "n,y"), settings())
     assert dataset.target.labels == ("a10", "b")
