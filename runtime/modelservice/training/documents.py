@@ -76,7 +76,7 @@ def read_resource(source: str | Path | Mapping[str, Any]) -> Resource:
     except ValidationError as error:
         raise ResourceError("\n".join(explain_validation(error))) from None
     maps = {
-        document["metadata"]["name"]: document
+        str(document["metadata"].get("name")): document
         for document in documents
         if document.get("kind") == "ConfigMap" and isinstance(document.get("metadata"), dict)
     }
@@ -135,7 +135,7 @@ def _documents(path: Path) -> list[dict[str, Any]]:
         raise ResourceError(f"{path} has more than {MAX_DOCUMENT_BYTES} bytes: give the table with --data")
     try:
         return [document for document in yaml.safe_load_all(content) if isinstance(document, dict)]
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, or a date that is none, such as 2026-13-45
         raise ResourceError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
 
 

@@ -136,6 +136,8 @@ def test_each_error_of_a_resource_is_one_line_with_its_path(spec: Any, lines: An
         ("", "no documents of kind ModelService"),
         ("kind: ModelService\n---\nkind: ModelService\n", "2 documents of kind ModelService"),
         ("a: [", "is not YAML"),
+        ("a: 2026-13-45", "is not YAML: month must be"),
+        ("kind: ConfigMap\nmetadata: {generateName: x}", "no documents of kind ModelService"),
         ("kind: ModelService\napiVersion: modelservice.dev/v9\n", "use modelservice.dev/v1alpha1"),
     ],
 )
@@ -156,6 +158,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     [
         ({"configMap": {"name": "iris"}}, [], "no ConfigMap 'iris' stands in the same file"),
         ({"configMap": {"name": "iris"}}, [config_map("other", data={"a": ""})], "no ConfigMap 'iris'"),
+        ({"configMap": {"name": "iris"}}, [{"kind": "ConfigMap", "metadata": {}}], "no ConfigMap 'iris'"),
         ({"configMap": {"name": "iris"}}, [config_map(data={"a": "", "b": ""})], "configMap.key: must be set"),
         ({"configMap": {"name": "iris"}}, [config_map()], "configMap.key: must be set"),
         ({"configMap": {"name": "iris", "key": "c"}}, [config_map(data={"a": ""})], "'c' is not there, but a"),
