@@ -64,14 +64,26 @@ def publish(written: Path, final: Path) -> None:
     else:
         check_replaceable(final)
         aside = final.with_name(f".{final.name}.replaced-{os.getpid()}")
-        final.rename(aside)
         try:
+            final.rename(aside)
             written.rename(final)
-        except OSError:
-            aside.rename(final)
+        except BaseException:  # a signal raises, too
+            if not final.exists():
+                aside.rename(final)
             raise
         discard(aside)
     sync_folder(final.parent)
+
+
+def check_writable(scratch: Path) -> None:
+    """Find out before the work whether its result can be stored there.
+
+    Raises:
+        OSError: as the file system says.
+    """
+    discard(scratch)
+    scratch.mkdir(parents=True)
+    scratch.rmdir()
 
 
 def check_replaceable(folder: Path) -> None:

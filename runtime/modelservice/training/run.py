@@ -29,7 +29,7 @@ from modelservice.contract.report import Metrics, Success
 from modelservice.contract.training import Hyperparameters
 from modelservice.data.dataset import Dataset, build_dataset
 from modelservice.data.encoding import Encoder
-from modelservice.data.errors import DataError
+from modelservice.data.errors import DataError, InputError
 from modelservice.data.fitting import fit, input_columns
 from modelservice.data.preprocessing import Preprocessing
 from modelservice.data.table import Table
@@ -90,7 +90,13 @@ def train_to_folder(
         OSError: the artifact cannot be written.
     """
     store.check_replaceable(final)
+    store.check_writable(scratch)
     trained = train_table(table, pipeline, observe=observe, watch=watch)
+    return store_trained(trained, scratch=scratch, final=final, watch=watch), trained.metrics, trained.manifest
+
+
+def store_trained(trained: Trained, *, scratch: Path, final: Path, watch: Stopwatch) -> Success:
+    """Write what was trained; for arguments and errors see ``train_to_folder``."""
     with watch.step("store"):
         store.discard(scratch)
         try:
@@ -99,8 +105,7 @@ def train_to_folder(
         except BaseException:
             store.discard(scratch)
             raise
-    success = summarize(digest, trained.manifest, trained.signature, trained.metrics, watch.seconds)
-    return success, trained.metrics, trained.manifest
+    return summarize(digest, trained.manifest, trained.signature, trained.metrics, watch.seconds)
 
 
 def train_table(table: Table, pipeline: Pipeline, *, observe: Observer, watch: Stopwatch) -> Trained:
@@ -198,15 +203,19 @@ def _encode(dataset: Dataset, preprocessing: Preprocessing, device: str) -> dict
     if encoder.width == 0:
         raise DataError("NoFeatures", "all feature columns are empty in the training rows: add rows")
     sides = {"train": dataset.split.train, "validation": dataset.split.validation, "test": dataset.split.test}
-    return {
-        side: Rows(
-            features=torch.from_numpy(
-                encoder.encode_columns({column.name: column.take(rows).values for column in dataset.columns})
-            ).to(device),
-            classes=torch.from_numpy(dataset.target.codes[rows]).to(device),
-        )
-        for side, rows in sides.items()
-    }
+    try:
+        return {
+            side: Rows(
+                features=torch.from_numpy(
+                    encoder.encode_columns({column.name: column.take(rows).values for column in dataset.columns})
+                ).to(device),
+                classes=torch.from_numpy(dataset.target.codes[rows]).to(device),
+            )
+            for side, rows in sides.items()
+        }
+    except InputError as error:  # a number so far from those of the training rows that it is none when standardised
+        message = f"column {error.column}: {error.message}: correct the cell, or leave it empty if it is not known"
+        raise DataError("NotANumber", message) from None
 
 
 def _design(model: Model, preprocessing: Preprocessing, dataset: Dataset) -> Architecture:

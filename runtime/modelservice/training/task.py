@@ -27,7 +27,7 @@ from modelservice.data.table import Table
 from modelservice.training.failures import TaskError, TerminatedError, explain
 from modelservice.training.metrics import MetricsDocument
 from modelservice.training.progress import JsonLines, Listener, ProgressPage, announce
-from modelservice.training.run import Pipeline, summarize, train_to_folder
+from modelservice.training.run import Pipeline, store_trained, summarize, train_table
 from modelservice.training.stopwatch import Clock, Stopwatch
 from modelservice.training.summary import print_summary
 
@@ -108,6 +108,8 @@ def _run(
     if pod.threads is not None:
         torch.set_num_threads(pod.threads)
     watch = Stopwatch(clock)
+    scratch = where.artifacts / f"{_TEMPORARY}{pod.uid}"
+    store.check_writable(scratch)
     with ExitStack() as stack:
         listeners: list[Listener] = [log]
         if (page := _open_page(where, log)) is not None:
@@ -116,15 +118,14 @@ def _run(
         with watch.step("read"):
             table = read_table(where.data / task.data_file, task)
         log.write("read", rows=table.rows, columns=len(table.columns), sha256=table.sha256)
-        success, metrics, manifest = train_to_folder(
-            table,
-            Pipeline(name=task.name, key=task.key, data=task.data, model=task.model, training=task.training),
-            scratch=where.artifacts / f"{_TEMPORARY}{pod.uid}",
-            final=final,
-            observe=announce(listeners, clock),
-            watch=watch,
-        )
-    return success, manifest, metrics
+        pipeline = Pipeline(name=task.name, key=task.key, data=task.data, model=task.model, training=task.training)
+        trained = train_table(table, pipeline, observe=announce(listeners, clock), watch=watch)
+        # Another pod of this key may have been faster, on another kind of CPU: what it stored may be served already.
+        if (found := find_artifact(final, task.key, log)) is not None:
+            log.write("found", key=task.key, digest=found[0].digest)
+            return found
+        success = store_trained(trained, scratch=scratch, final=final, watch=watch)
+    return success, trained.manifest, trained.metrics
 
 
 def read_task(path: Path) -> Task:

@@ -224,19 +224,20 @@ def test_an_artifact_takes_the_place_of_another(trained: Trained, folder: Path, 
     assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
 
 
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), KeyboardInterrupt("Input/output")])
 def test_the_old_one_comes_back_if_the_new_one_cannot_take_its_place(
-    trained: Trained, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: Trained, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     store.write(tmp_path / "next", trained.manifest, trained.files)
     rename = Path.rename
 
     def refuse(self: Path, target: Path) -> Path:
         if self.name == "next":
-            raise OSError(5, "Input/output error")
+            raise error
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", refuse)
-    with pytest.raises(OSError, match="Input/output"):
+    with pytest.raises(type(error), match="Input/output"):
         store.publish(tmp_path / "next", folder)
     assert load(folder).manifest == trained.manifest
 

@@ -134,6 +134,14 @@ def test_categories_and_gaps_are_learned_and_served_alike(tmp_path: Path) -> Non
     assert unknown.shape == (1, 2)
 
 
+def test_a_number_far_from_the_training_rows_is_a_data_error() -> None:
+    """The second different row of a class is a test row, which no mean and deviation were measured on."""
+    rows = [f"{'1e45' if n == 2 else n % 5},{'pq'[n % 2]}" for n in range(40)]
+    with pytest.raises(DataError, match=r"column a: 1e\+45 is too far from the training data: correct") as caught:
+        train_iris(pipeline(target="y"), "\n".join(["a,y", *rows]).encode())
+    assert caught.value.reason == "NotANumber"
+
+
 def test_a_model_beyond_bounds_names_the_field(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(architecture, "MAX_PARAMETERS", 50)
     with pytest.raises(TrainingError, match="67 parameters, at most 50") as caught:

@@ -29,6 +29,7 @@ from modelservice.contract.task import Task
 from modelservice.predictor import Predictor
 from modelservice.training import task as task_module
 from modelservice.training.failures import UNEXPECTED
+from modelservice.training.run import train_table
 from modelservice.training.task import STALE_SECONDS, Places, Pod, run_task
 
 CONTENT = IRIS.read_bytes()
@@ -124,6 +125,35 @@ def test_an_artifact_that_is_there_is_reported_without_training(world: World) ->
     assert code == ExitCode.DONE
     assert (second.digest, second.metrics, second.signature) == (first.digest, first.metrics, first.signature)
     assert "progress" not in world.events()
+
+
+def test_an_artifact_that_another_pod_stored_meanwhile_stays(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.tell(settings=pipeline(seed=1))
+    _, first = world.run(uid="pod-1")
+    (world.artifacts / "abc").rename(world.root / "meanwhile")
+    world.tell()
+
+    def train(*args: Any, **kwargs: Any) -> Any:
+        trained = train_table(*args, **kwargs)
+        (world.root / "meanwhile").rename(world.artifacts / "abc")
+        return trained
+
+    monkeypatch.setattr(task_module, "train_table", train)
+    code, second = world.run(uid="pod-2")
+    assert (code, second.digest) == (ExitCode.DONE, first.digest)
+    assert [entry.name for entry in world.artifacts.iterdir()] == ["abc"]
+
+
+def test_a_volume_that_cannot_be_written_is_told_before_the_training(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_path: Any, **_kwargs: Any) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    monkeypatch.setattr(task_module, "train_table", lambda *_args, **_kwargs: pytest.fail("trained all the same"))
+    code, result = world.run()
+    assert (code, result.reason) == (ExitCode.TRY_AGAIN, "StorageNotWritable")
 
 
 @pytest.mark.parametrize(
@@ -236,7 +266,7 @@ def test_a_fault_is_reported_without_a_traceback_which_is_in_the_log(
     def fail(*_args: Any, **_kwargs: Any) -> None:
         raise error
 
-    monkeypatch.setattr(task_module, "train_to_folder", fail)
+    monkeypatch.setattr(task_module, "train_table", fail)
     found, result = world.run()
     assert (found, result.reason) == (code, reason)
     assert "Traceback" not in result.message
