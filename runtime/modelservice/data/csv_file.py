@@ -1,6 +1,7 @@
 """Reading a CSV file with a header row: UTF-8, commas, quotes as in RFC 4180, plain or gzip."""
 
 import csv
+import errno
 import hashlib
 import io
 import itertools
@@ -23,6 +24,11 @@ MAX_TABLE_BYTES = 2**30
 """Of the inflated text. pyarrow needs about seven times as much memory."""
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_NOT_FOUND = {
+    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO),
+    *(errno.EACCES, errno.EPERM),
+}
+"""What waits for another path or another mode; any other error of a file system may pass."""
 
 
 def read_bytes(path: Path, *, limit: int = MAX_TABLE_BYTES, field: str = "spec.data") -> bytes:
@@ -30,6 +36,7 @@ def read_bytes(path: Path, *, limit: int = MAX_TABLE_BYTES, field: str = "spec.d
 
     Raises:
         DataError: there is no such file, it is not a plain one, too large, or damaged.
+        OSError: the file system fails, as that of a network may for a while.
     """
     try:
         # Without O_NONBLOCK a named pipe would be waited for.
@@ -38,6 +45,8 @@ def read_bytes(path: Path, *, limit: int = MAX_TABLE_BYTES, field: str = "spec.d
                 raise DataError("DataNotFound", f"{path} is not a plain file: name a CSV file", field=field)
             return inflate(file.read(limit + 1), limit=limit, field=field)
     except OSError as error:
+        if error.errno not in _NOT_FOUND:
+            raise OSError(error.errno, error.strerror, str(path)) from None
         raise DataError("DataNotFound", f"{path} cannot be read: {error.strerror}", field=field) from None
 
 
@@ -135,7 +144,10 @@ def _parse_error(content: bytes, names: list[str], error: Exception, field: str)
 
 
 def _line_of(content: bytes, row: int) -> str:
-    line, _ = next(itertools.islice(_records(content), row + 1, None))
+    try:
+        line, _ = next(itertools.islice(_records(content), row + 1, None))
+    except (csv.Error, StopIteration):  # such as a cell of more than 128 KiB, which pyarrow reads
+        return f"row {row + 1}"
     return f"line {line}"
 
 

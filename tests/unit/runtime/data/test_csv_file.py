@@ -1,3 +1,4 @@
+import errno
 import gzip
 import os
 from collections.abc import Callable
@@ -98,6 +99,19 @@ def test_a_file_that_is_not_there_names_the_field(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         read_bytes(tmp_path / "no.csv", field="spec.data.persistentVolumeClaim.path")
     assert (caught.value.reason, caught.value.field) == ("DataNotFound", "spec.data.persistentVolumeClaim.path")
+
+
+def test_a_file_system_that_fails_is_no_fault_of_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stale(*_: Any) -> int:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(os, "open", stale)
+    with pytest.raises(OSError, match=r"Stale file handle: '.*a\.csv'"):
+        read_bytes(tmp_path / "a.csv")
+
+
+def test_an_error_after_a_very_long_cell_has_a_place_all_the_same() -> None:
+    assert parse_csv(b"a\n" + b"x" * 200_000 + b"\ny\n").place(1) == "row 2"
 
 
 def test_a_named_pipe_is_not_waited_for(tmp_path: Path) -> None:
