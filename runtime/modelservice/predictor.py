@@ -127,6 +127,7 @@ class Predictor:
         columns = columns_of(frame)
         if columns is None:
             return self.probabilities(self.encode_rows(frame))
+        columns = {name.strip(): values for name, values in columns.items()}  # as training reads names
         known = {name: columns[name] for name in self._encoder.names if name in columns}
         return self.probabilities(self.encode_columns(known))
 

@@ -103,6 +103,11 @@ def test_frames_and_rows_are_predicted(tmp_path: Path, frame: Any, labels: Any) 
     assert predictor.predict_proba(frame).shape == (labels, 3)
 
 
+def test_blanks_around_column_names_do_not_matter_to_either_side(tmp_path: Path) -> None:
+    frame = pd.read_csv(IRIS).rename(columns={"petal_width": " petal_width "})
+    assert len(modelservice.train(service(), frame, tmp_path / "m").predict(frame)) == 150
+
+
 def test_a_frame_without_a_column_is_refused(tmp_path: Path) -> None:
     predictor = modelservice.train(service(), IRIS, tmp_path / "m")
     with pytest.raises(ValueError, match="petal_width: is missing"):
