@@ -124,6 +124,9 @@ def _train(parsed: argparse.Namespace) -> int:
     except (ResourceError, ArtifactError) as error:
         _complain(str(error))
         return ExitCode.TASK_INVALID
+    except OSError as error:
+        _complain(f"{error.strerror or error}: {error.filename or 'the model cannot be stored'}")
+        return ExitCode.TRY_AGAIN
     except Exception as error:
         failure, code = explain(error)
         if failure.reason == "UnexpectedError":

@@ -59,7 +59,12 @@ def serve(*, folder: Path, name: str, digest: str | None, host: str, port: int, 
     disable_created_metrics()  # type: ignore[no-untyped-call] # the library leaves it untyped
     started = time.perf_counter()
     try:
-        with bind(host, port) as listener, ThreadPoolExecutor(max_workers=1, thread_name_prefix="model") as executor:
+        bound = bind(host, port)
+    except OSError as error:
+        _say(f"cannot listen on {host} port {port}: {error.strerror or error}")
+        return ExitCode.TASK_INVALID
+    try:
+        with bound as listener, ThreadPoolExecutor(max_workers=1, thread_name_prefix="model") as executor:
             model = Predictor.load(folder, digest=digest)
             loaded = time.perf_counter()
             costs = warm_up(model, batching=batching, executor=executor, threads=cpu_limit(os.environ))
@@ -69,11 +74,8 @@ def serve(*, folder: Path, name: str, digest: str | None, host: str, port: int, 
                 *(costs.batch_size, "on the event loop" if costs.inline else "in a thread"),
             )
             run(model, name=name, listener=listener, costs=costs, batching=batching, executor=executor)
-    except (ArtifactError, ModelFaultError) as error:
+    except (ArtifactError, ModelFaultError, OSError) as error:
         _say(f"{folder} cannot be served: {error}")
-        return ExitCode.TASK_INVALID
-    except OSError as error:
-        _say(f"cannot listen on {host} port {port}: {error.strerror or error}")
         return ExitCode.TASK_INVALID
     return ExitCode.DONE
 

@@ -1,15 +1,18 @@
 """The command as a user calls it; one process for what only a process can show, the rest in this one."""
 
+import errno
 import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from tests.unit.runtime.training.pipelines import IRIS
 
 from modelservice import __version__
+from modelservice.artifact import store
 from modelservice.cli import main
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.serving import Batching
@@ -106,6 +109,19 @@ def test_a_folder_of_something_else_is_not_overwritten(home: Path, capsys: pytes
     assert (home / "out/iris/thesis.tex").exists()
 
 
+def test_a_full_disk_at_home_names_no_field_of_a_cluster(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, _content: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(store, "_write_file", full)
+    assert main(["train", "-f", "iris.yaml", "--data", str(IRIS)]) == ExitCode.TRY_AGAIN
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: No space left on device: out/")
+    assert "spec" not in error
+
+
 def test_inspecting_shows_what_there_is(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", "out/iris"]) == ExitCode.DONE
     shown = capsys.readouterr().out
@@ -134,6 +150,18 @@ def test_serving_a_resource_takes_folder_name_and_batching_from_it(home: Path, s
     assert (str(call["folder"]), call["name"], call["digest"]) == ("out/iris", "iris", None)
     assert (call["host"], call["port"]) == ("127.0.0.1", 8080)
     assert call["batching"] == Batching(max_size=7, max_delay_milliseconds=3)
+
+
+def test_a_disk_that_fails_is_not_taken_for_an_address(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_args: Any, **_kwargs: Any) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(serving, "Predictor", SimpleNamespace(load=fail))
+    command = ["serve", "--model", "m", "--name", "n", "--port", "0"]
+    assert main(command) == ExitCode.TASK_INVALID
+    assert capsys.readouterr().err == "m cannot be served: [Errno 5] Input/output error\n"
 
 
 def test_serving_as_a_pod_is_told_to(served: Any) -> None:
@@ -194,6 +222,16 @@ def test_the_package_is_a_command() -> None:
         [sys.executable, "-m", "modelservice", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout == f"modelservice {__version__}\n"
+
+
+def test_sigterm_is_handled_from_the_first_import_on() -> None:
+    """As process 1 of a container has to; without a handler the code would be -15, and nothing at all there."""
+    code = (
+        "import os, runpy, signal, modelservice.cli as cli\n"
+        "cli.main = lambda: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "runpy.run_module('modelservice', run_name='__main__')"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == ExitCode.TERMINATED
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
