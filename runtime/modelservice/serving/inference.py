@@ -15,7 +15,11 @@ from modelservice.serving.protocol_v1 import ProtocolV1
 from modelservice.serving.protocol_v2 import ProtocolV2
 
 LARGE_BODY: Final = 64 * 1024
-"""Bytes from which a body is parsed and its answer rendered in a thread: probes are answered meanwhile."""
+"""Bytes from which a body is decoded and parsed, and its answer rendered, in a thread."""
+LARGE_ANSWER: Final = 16 * 1024
+"""Probabilities from which an answer is rendered in a thread: a small body can carry 10,000 short rows."""
+LARGE_AT_ONCE: Final = 2
+"""Large bodies that are decoded and parsed at once: JSON takes up to 25 times its bytes until it is refused."""
 
 Parse = Callable[[bytes, bytes | None], Call]
 
@@ -28,6 +32,7 @@ class Inference:
 
     def __init__(self, *, model: ServedModel, name: str, batcher: Batcher) -> None:
         self._batcher = batcher
+        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
         v1 = ProtocolV1(model=model)
         v2 = ProtocolV2(model=model, name=name)
         self.metadata = v2.metadata()
@@ -59,9 +64,12 @@ class Inference:
                 return await self._answer_large(parse, body, encoding, header_length)
             call = parse(body, header_length)
             try:
-                return call.render(await self._batcher.submit(call.rows))
+                probabilities = await self._batcher.submit(call.rows)
             except InputError as error:
                 return to_answer(call.place(error))
+            if probabilities.size > LARGE_ANSWER:
+                return await asyncio.to_thread(call.render, probabilities)
+            return call.render(probabilities)
         except ClientDisconnectedError:
             return None
         except Exception as error:
@@ -73,7 +81,8 @@ class Inference:
         def decode() -> Call:
             return parse(decode_body(body, encoding or b""), header_length)
 
-        call = await asyncio.to_thread(decode)
+        async with self._large:
+            call = await asyncio.to_thread(decode)
         try:
             return await asyncio.to_thread(call.render, await self._batcher.submit(call.rows))
         except InputError as error:
