@@ -16,9 +16,10 @@ def kubectl(*arguments: str, stdin: str | None = None, check: bool = True, timeo
 
 
 def apply(objects: Iterable[Mapping[str, Any]]) -> None:
-    """Apply objects on the server's side."""
+    """Apply objects on the server's side, without kubectl's own validation: it fails while metrics-server is down."""
     manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
-    kubectl("apply", "--server-side", "--force-conflicts", "--field-manager=cluster-up", "-f", "-", stdin=manifest)
+    options = ("--server-side", "--validate=false", "--force-conflicts", "--field-manager=cluster-up")
+    kubectl("apply", *options, "-f", "-", stdin=manifest)
 
 
 def get(*arguments: str) -> dict[str, Any]:

