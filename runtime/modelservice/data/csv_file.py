@@ -16,6 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv
 
+from modelservice.contract.keys import GZIP_MAGIC
 from modelservice.data.cells import quoted
 from modelservice.data.errors import DataError
 from modelservice.data.table import Table, check_column_count
@@ -23,7 +24,6 @@ from modelservice.data.table import Table, check_column_count
 MAX_TABLE_BYTES = 2**30
 """Of the inflated text. pyarrow needs about seven times as much memory."""
 
-_GZIP_MAGIC = b"\x1f\x8b"
 _NOT_FOUND = {
     *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO),
     *(errno.EACCES, errno.EPERM),
@@ -56,7 +56,7 @@ def inflate(content: bytes, *, limit: int = MAX_TABLE_BYTES, field: str = "spec.
     Raises:
         DataError: it is larger, or the gzip data is damaged.
     """
-    if content.startswith(_GZIP_MAGIC):
+    if content.startswith(GZIP_MAGIC):
         try:
             with GzipFile(fileobj=io.BytesIO(content)) as file:
                 content = file.read(limit + 1)
