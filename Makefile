@@ -9,7 +9,7 @@ NODES   ?=
 export KUBE_CONTEXT
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint generate lock verify images push load bundle cluster-up cluster-down cluster-status env
+.PHONY: help setup demo test lint generate lock verify images push load bundle cluster-up cluster-down cluster-status env readme
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {gsub(/\$$\$$/, "$$", $$2); printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ env: ## Print exports for a shell: eval "$$(make -s env)"
 bench-operator: setup ## Figures of the operator on a control plane of its own, with simulated nodes and pods
 	@$(CLUSTER) build kubernetes etcd kwok
 	@$(STAGES) run $(PYTHON) -m tests.bench.operator
+
+readme: setup ## Put what the demo and the end-to-end tests showed into the README (benches: --readme)
+	@$(STAGES) run $(PYTHON) -m tests.bench.transcripts
 
 bench-%: setup ## Figures of one bench (bench-serving), also in build/bench/NAME.json
 	@$(STAGES) run $(PYTHON) -m tests.bench.$(subst -,_,$*)
