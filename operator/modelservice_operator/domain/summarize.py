@@ -101,7 +101,8 @@ def _course(situation: Situation) -> tuple[str, str]:
     if situation.suspended:
         return "Suspended", _SUSPENDED
     if planned.wanted is None:
-        return "Training", ", ".join(filter(None, [f"training {planned.key or ''}".strip(), situation.progress]))
+        meanwhile = f"revision {planned.target.number} serves meanwhile" if planned.target else None
+        return "Training", ", ".join(filter(None, [f"training key {planned.key}", situation.progress, meanwhile]))
     if situation.rolled_out:
         return "Serving", f"{_replicas(situation.rollout)} serve revision {planned.wanted.number}"
     return "Deploying", f"revision {planned.wanted.number}: {_replicas(situation.rollout)} are available"

@@ -185,6 +185,7 @@ def test_serving_as_a_pod_is_told_to(served: Any) -> None:
         (["serve", "--model", "m"], "--name is needed with --model"),
         (["serve", "--model", "m", "--name", "n", "--batch-max-size", "0"], "--batch-max-size: Input should be"),
         (["serve", "-f", "a", "--model", "m"], "not allowed with"),
+        (["serve", "-f", "a", "--port", "65536"], "'65536' is not a port: 0 to 65535"),
         (["serve"], "is required"),
         (["train"], "is required"),
         ([], "COMMAND"),
