@@ -130,8 +130,10 @@ def find_go() -> str:
     A later one will not do: with the encoding/json of Go 1.27 the OpenAPI document of metrics-server is broken, the
     apiserver takes it over, and `kubectl apply` fails on its validation.
     """
-    for candidate in (shutil.which("go"), str(Path(sys.executable).parent / "go")):
-        if candidate and os.access(candidate, os.X_OK):
+    own = str(Path(sys.executable).parent)
+    others = os.pathsep.join(folder for folder in os.environ["PATH"].split(os.pathsep) if folder != own)
+    for candidate in (shutil.which("go", path=others), shutil.which("go", path=own)):
+        if candidate:
             version = run(candidate, "env", "GOVERSION", env={"GOTOOLCHAIN": "local"}, cwd=Path("/")).stdout
             numbers = re.match(r"go(\d+)\.(\d+)", version)
             if numbers and (int(numbers[1]), int(numbers[2])) == GO:
