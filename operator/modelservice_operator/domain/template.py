@@ -29,10 +29,10 @@ def choose_template(
     """
     inputs = serving_inputs(spec, revision)
     deployment = observed.deployment
-    answers = deployment is not None and deployment.get("status", {}).get("availableReplicas", 0) > 0
-    for stored in _stored(deployment, revision) if answers else ():
-        if stored.inputs == inputs and _image(stored) not in observed.missing_images:
-            return stored
+    if deployment is not None and deployment.get("status", {}).get("availableReplicas", 0) > 0:
+        for stored in _stored(deployment, revision):
+            if stored.inputs == inputs and _image(stored) not in observed.missing_images:
+                return stored
     return build_serving_template(observed.owner, spec, settings, revision, shared_node=shared_node)
 
 
@@ -41,11 +41,10 @@ def _image(stored: StoredTemplate) -> str:
     return image
 
 
-def _stored(deployment: Object | None, revision: Revision) -> Iterable[StoredTemplate]:
-    if deployment is not None:
-        # Somebody may have removed or changed the annotation: the record is the next best truth.
-        with contextlib.suppress(ValidationError):
-            annotation = deployment["metadata"].get("annotations", {}).get(ANNOTATION_TEMPLATE, "")
-            yield StoredTemplate.model_validate_json(annotation)
+def _stored(deployment: Object, revision: Revision) -> Iterable[StoredTemplate]:
+    # Somebody may have removed or changed the annotation: the record is the next best truth.
+    with contextlib.suppress(ValidationError):
+        annotation = deployment["metadata"].get("annotations", {}).get(ANNOTATION_TEMPLATE, "")
+        yield StoredTemplate.model_validate_json(annotation)
     if revision.serving is not None:
         yield revision.serving

@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from prometheus_client import disable_created_metrics
 
 from modelservice.artifact.errors import ArtifactError
 from modelservice.contract.exit_codes import ExitCode
-from modelservice.contract.places import CPU_LIMIT_ENV
+from modelservice.contract.places import cpu_limit
 from modelservice.contract.serving import Batching
 from modelservice.predictor import Predictor
 from modelservice.serving.application import build_application
@@ -67,7 +67,9 @@ def serve(*, folder: Path, name: str, digest: str | None, host: str, port: int, 
         with bound as listener, ThreadPoolExecutor(max_workers=1, thread_name_prefix="model") as executor:
             model = Predictor.load(folder, digest=digest)
             loaded = time.perf_counter()
-            costs = warm_up(model, batching=batching, executor=executor, threads=cpu_limit(os.environ))
+            costs = warm_up(
+                model, batching=batching, executor=executor, threads=cpu_limit(os.environ) or torch.get_num_threads()
+            )
             _LOG.info(
                 "serving %s (%s) on %s: loaded in %.2f s, warmed up in %.2f s, batches of %d rows %s",
                 *(name, model.digest, _url(listener), loaded - started, time.perf_counter() - loaded),
@@ -95,12 +97,6 @@ def bind(host: str, port: int) -> socket.socket:
         bound.close()
         raise
     return bound
-
-
-def cpu_limit(environment: Mapping[str, str]) -> int:
-    """CPUs that the container may use; torch by itself counts those of the node."""
-    limit = environment.get(CPU_LIMIT_ENV, "")
-    return int(limit) if limit.isdigit() and int(limit) > 0 else torch.get_num_threads()
 
 
 def compute_of(model: ServedModel) -> Compute:

@@ -61,9 +61,8 @@ class Pod:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Read the two variables that the operator sets; both may be absent."""
-        limit = environment.get(places.CPU_LIMIT_ENV, "")
-        threads = int(limit) if limit.isdigit() and int(limit) > 0 else None
-        return cls(uid=environment.get(places.POD_UID_ENV) or "local", threads=threads)
+        uid = environment.get(places.POD_UID_ENV) or "local"
+        return cls(uid=uid, threads=places.cpu_limit(environment))
 
 
 def run_task(*, where: Places, pod: Pod, clock: Clock, now: Callable[[], float], out: TextIO) -> int:
