@@ -13,12 +13,12 @@ import prometheus_client
 import structlog
 
 from modelservice_operator import logging
-from modelservice_operator.cache import Cache
-from modelservice_operator.clock import SystemClock
+from modelservice_operator.machinery.cache import Cache
+from modelservice_operator.machinery.clock import SystemClock
 from modelservice_operator.config import Settings, SettingsError, from_environment
 from modelservice_operator.constants import LEASE_NAME
 from modelservice_operator.context import Context
-from modelservice_operator.feed import Feed
+from modelservice_operator.machinery.feed import Feed
 from modelservice_operator.handlers.cleanup import register_cleanup
 from modelservice_operator.handlers.login import connect, register_login
 from modelservice_operator.handlers.startup import build_settings
@@ -28,15 +28,15 @@ from modelservice_operator.kinds import LEASE, MODEL_SERVICE, Key, Ref
 from modelservice_operator.kube.client import KubeClient, LeaseClient
 from modelservice_operator.kube.discovery import is_served
 from modelservice_operator.kube.events import EventRecorder
-from modelservice_operator.kube.lease import Elector
+from modelservice_operator.machinery.lease import Elector
 from modelservice_operator.kube.port import KubeError
 from modelservice_operator.kube.progress import open_progress_client
 from modelservice_operator.kube.transport import Transport, open_transport
-from modelservice_operator.leading import LeaseLostError, live
+from modelservice_operator.machinery.leading import LeaseLostError, live
 from modelservice_operator.metrics import ConditionCollector, Metrics
-from modelservice_operator.queue import Backoff, WorkQueue
+from modelservice_operator.machinery.queue import Backoff, WorkQueue
 from modelservice_operator.reconciler import Reconciler
-from modelservice_operator.worker import Reconciles, Workers
+from modelservice_operator.machinery.worker import Reconciles, Workers
 
 log = structlog.get_logger(__name__)
 

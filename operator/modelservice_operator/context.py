@@ -3,15 +3,15 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from modelservice_operator.cache import Cache
-from modelservice_operator.clock import Clock
+from modelservice_operator.machinery.cache import Cache
+from modelservice_operator.machinery.clock import Clock
 from modelservice_operator.config import Settings
-from modelservice_operator.feed import Feed
+from modelservice_operator.machinery.feed import Feed
 from modelservice_operator.kinds import Key
-from modelservice_operator.kube.lease import Elector
+from modelservice_operator.machinery.lease import Elector
 from modelservice_operator.kube.port import KubePort, ProgressPort
 from modelservice_operator.metrics import Metrics
-from modelservice_operator.queue import WorkQueue
+from modelservice_operator.machinery.queue import WorkQueue
 
 
 @dataclass(frozen=True, kw_only=True)

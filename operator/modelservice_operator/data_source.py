@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from modelservice.contract.data import ConfigMapSource
 from modelservice.contract.keys import claim_digest, content_digest
 from modelservice.contract.resource import ModelServiceSpec
-from modelservice_operator.clock import Clock
+from modelservice_operator.machinery.clock import Clock
 from modelservice_operator.domain.metadata import Object
 from modelservice_operator.domain.observe import DataState
 from modelservice_operator.domain.problem import Problem

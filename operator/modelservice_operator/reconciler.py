@@ -7,18 +7,18 @@ import structlog
 from pydantic import ValidationError
 
 from modelservice.contract.resource import ModelServiceSpec
-from modelservice_operator.cache import Cache
-from modelservice_operator.clock import Clock
+from modelservice_operator.machinery.cache import Cache
+from modelservice_operator.machinery.clock import Clock
 from modelservice_operator.config import Settings
 from modelservice_operator.data_source import DataSource
 from modelservice_operator.domain.metadata import Object, Owner
 from modelservice_operator.domain.observe import DataState, JobPhase, Observed, observe
 from modelservice_operator.domain.plan import Action, Apply, Delete, Plan, plan
 from modelservice_operator.domain.problem import Problem
-from modelservice_operator.domain.situation import assess, rollout
+from modelservice_operator.domain.assessment import assess, rollout
 from modelservice_operator.domain.summarize import summarize, summarize_invalid
-from modelservice_operator.evidence import Investigator
-from modelservice_operator.gate import Gate
+from modelservice_operator.diagnostics import Diagnostician
+from modelservice_operator.machinery.rate_limit import RateLimit
 from modelservice_operator.kinds import MODEL_SERVICE, PERSISTENT_VOLUME_CLAIM, Key, Ref, ref_of
 from modelservice_operator.kube.port import Conflict, Forbidden, Invalid, KubePort, ProgressPort
 
@@ -46,9 +46,9 @@ class Reconciler:
         self._cache = cache
         self._settings = settings
         self._clock = clock
-        self._investigator = Investigator(kube=kube, progress=progress, clock=clock)
+        self._investigator = Diagnostician(kube=kube, progress=progress, clock=clock)
         self._data = DataSource(kube=kube, clock=clock)
-        self._gate = Gate(clock=clock, per_second=20)
+        self._rate_limit = RateLimit(clock=clock, per_second=20)
 
     async def reconcile(self, key: Key) -> float | None:
         """Do what is to be done now.
@@ -75,10 +75,10 @@ class Reconciler:
         if any(planned.lanes):
             observed = self._observe(service)
             planned = plan(spec, observed, data, self._settings)
-        evidence = await self._investigator.gather(observed, planned, refused=refused)
-        situation = assess(spec, observed, data, planned, evidence)
-        status = summarize(situation, now=self._clock.now())
-        delayed = await self._say(observed, status, warning=situation.problem is not None)
+        diagnostics = await self._investigator.gather(observed, planned, refused=refused)
+        assessment = assess(spec, observed, data, planned, diagnostics)
+        status = summarize(assessment, now=self._clock.now())
+        delayed = await self._say(observed, status, warning=assessment.problem is not None)
         again = self._look_again(data, observed, planned, refused)
         return again if delayed is None else min(again, delayed)
 
@@ -134,7 +134,7 @@ class Reconciler:
         before, after = observed.service.get("status", {}), desired["status"]
         if before == after:
             return None
-        if _course(before) == _course(after) and not self._gate.admit():
+        if _course(before) == _course(after) and not self._rate_limit.admit():
             return _POLL_SECONDS
         await self._kube.apply_status(desired)
         was, ready = _ready(before), _ready(after)

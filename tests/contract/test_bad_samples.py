@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from tests.support.samples import BadSample, bad_samples, dotted, field_path
 
 from modelservice.contract.resource import ModelService
-from modelservice_operator.api.crd import build_crd
+from modelservice_operator.crd.crd import build_crd
 
 
 @pytest.mark.parametrize("sample", bad_samples(), ids=lambda sample: sample.name)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.support.helm import CHART, NAMESPACE, RELEASE, ROOT, helm_template
 
-from modelservice_operator.api.__main__ import crd_path, crd_yaml
+from modelservice_operator.crd.__main__ import crd_path, crd_yaml
 
 INSTALL = ROOT / "manifests" / "install.yaml"
 CHART_CRD = CHART / "files" / "crd.yaml"

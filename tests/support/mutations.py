@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from modelservice_operator.api.crd import build_crd
+from modelservice_operator.crd.crd import build_crd
 
 Schema = dict[str, Any]
 Steps = tuple[str | int, ...]

@@ -13,7 +13,7 @@ from modelservice.contract.places import TASK_PATH
 from modelservice.contract.progress import Progress
 from modelservice.contract.report import Failure, Metrics, Report, Success
 from modelservice.contract.resource import API_VERSION, KIND
-from modelservice_operator.cache import Cache
+from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.config import Settings
 from modelservice_operator.constants import FIELD_MANAGER, LABEL_NAME, LABEL_STAGE, TRAINING_CONTAINER
 from modelservice_operator.kinds import (

@@ -14,8 +14,8 @@ from tests.support.mutations import mutations
 from tests.support.samples import FULL, SAMPLES, BadSample, bad_samples, dotted, model_service, sample_files
 
 from modelservice.contract.report import Metrics
-from modelservice_operator.api.crd import NAME
-from modelservice_operator.api.status import (
+from modelservice_operator.crd.crd import NAME
+from modelservice_operator.crd.status import (
     Condition,
     ConditionType,
     ModelServiceStatus,

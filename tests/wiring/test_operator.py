@@ -18,13 +18,13 @@ from tests.support.cluster import kubectl
 from tests.support.fake_clock import eventually
 
 from modelservice_operator.__main__ import open_context, operate
-from modelservice_operator.clock import SystemClock
+from modelservice_operator.machinery.clock import SystemClock
 from modelservice_operator.config import Settings
 from modelservice_operator.constants import LABEL_NAME, MANAGED_BY, MANAGED_BY_LABEL, OPERATOR_SELECTOR
 from modelservice_operator.context import Context
 from modelservice_operator.kinds import CONFIG_MAP, DEPLOYMENT, LEASE, MODEL_SERVICE, SERVICE, Key, Ref
 from modelservice_operator.kube.client import LeaseClient
-from modelservice_operator.kube.lease import Durations, Elector
+from modelservice_operator.machinery.lease import Durations, Elector
 from modelservice_operator.kube.port import Conflict, Invalid, Transient
 from modelservice_operator.kube.transport import Transport
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from modelservice_operator.api.status import MAX_MESSAGE_LENGTH, ConditionType
+from modelservice_operator.crd.status import MAX_MESSAGE_LENGTH, ConditionType
 from modelservice_operator.domain.metadata import Object
 
 

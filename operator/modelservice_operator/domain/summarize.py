@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from modelservice.contract.resource import API_VERSION, KIND
-from modelservice_operator.api.status import ConditionType, RevisionPhase, Stage
+from modelservice_operator.crd.status import ConditionType, RevisionPhase, Stage
 from modelservice_operator.constants import LABEL_REVISION
 from modelservice_operator.domain.builders.serving import selector_labels
 from modelservice_operator.domain.builders.training import shares_node
@@ -15,28 +15,28 @@ from modelservice_operator.domain.names import service_url
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.problem import Problem
 from modelservice_operator.domain.revisions import Revision
-from modelservice_operator.domain.situation import Rollout, Situation, rollout
+from modelservice_operator.domain.assessment import Rollout, Assessment, rollout
 
 _SUSPENDED = "training waits until spec.suspend is false"
 
 
-def summarize(situation: Situation, *, now: datetime) -> Object:
+def summarize(assessment: Assessment, *, now: datetime) -> Object:
     """The whole object to apply to the status subresource."""
-    observed, planned, state = situation.observed, situation.planned, situation.rollout
+    observed, planned, state = assessment.observed, assessment.planned, assessment.rollout
     live = observed.service.get("status", {})
-    findings = _findings(situation)
+    findings = _findings(assessment)
     status: dict[str, Any] = {
         "observedGeneration": observed.generation,
         "conditions": to_conditions(
             findings, before=live.get("conditions", []), generation=observed.generation, now=now
         ),
-        "stage": _stage(situation).value,
+        "stage": _stage(assessment).value,
         "key": planned.key,
-        "dataDigest": situation.data.digest,
-        "progress": situation.progress,
+        "dataDigest": assessment.data.digest,
+        "progress": assessment.progress,
         "replicas": state.total if state else 0,
         "selector": ",".join(f"{name}={value}" for name, value in selector_labels(observed.owner).items()),
-        "revisions": [_revision_status(revision, situation) for revision in _newest_first(situation)],
+        "revisions": [_revision_status(revision, assessment) for revision in _newest_first(assessment)],
     }
     if planned.target is not None:
         status |= {
@@ -68,44 +68,44 @@ def _status_object(observed: Observed, status: dict[str, Any]) -> Object:
     return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "status": status}
 
 
-def _findings(situation: Situation) -> list[Finding]:
-    planned, problem = situation.planned, situation.problem
-    ready = situation.rolled_out and problem is None
-    reason, message = (problem.reason, problem.message) if problem else _course(situation)
+def _findings(assessment: Assessment) -> list[Finding]:
+    planned, problem = assessment.planned, assessment.problem
+    ready = assessment.rolled_out and problem is None
+    reason, message = (problem.reason, problem.message) if problem else _course(assessment)
     stalled = problem is not None and problem.waits_for_change
     findings = [
         Finding(type=ConditionType.READY, status=ready, reason=reason, message=message),
-        _available(situation.rollout),
-        Finding(type=ConditionType.PROGRESSING, status=not (ready or stalled or situation.suspended), reason=reason),
+        _available(assessment.rollout),
+        Finding(type=ConditionType.PROGRESSING, status=not (ready or stalled or assessment.suspended), reason=reason),
         Finding(
             type=ConditionType.STALLED,
             status=stalled,
             reason=reason if stalled else "NotStalled",
             message=message if stalled else "",
         ),
-        _data_ready(situation),
-        _trained(situation),
-        _served(situation),
+        _data_ready(assessment),
+        _trained(assessment),
+        _served(assessment),
     ]
     if planned.target is not None:
-        findings.append(_portable(shares_node(situation.observed.claim(planned.target.key))))
-    if situation.spec.suspend:
-        words = _SUSPENDED if situation.suspended else "nothing is left to train"
+        findings.append(_portable(shares_node(assessment.observed.claim(planned.target.key))))
+    if assessment.spec.suspend:
+        words = _SUSPENDED if assessment.suspended else "nothing is left to train"
         findings.append(Finding(type=ConditionType.SUSPENDED, status=True, reason="Suspended", message=words))
     return findings
 
 
-def _course(situation: Situation) -> tuple[str, str]:
+def _course(assessment: Assessment) -> tuple[str, str]:
     """Reason and message of Ready while nothing fails."""
-    planned = situation.planned
-    if situation.suspended:
+    planned = assessment.planned
+    if assessment.suspended:
         return "Suspended", _SUSPENDED
     if planned.wanted is None:
         meanwhile = f"revision {planned.target.number} serves meanwhile" if planned.target else None
-        return "Training", ", ".join(filter(None, [f"training key {planned.key}", situation.progress, meanwhile]))
-    if situation.rolled_out:
-        return "Serving", f"{_replicas(situation.rollout)} serve revision {planned.wanted.number}"
-    return "Deploying", f"revision {planned.wanted.number}: {_replicas(situation.rollout)} are available"
+        return "Training", ", ".join(filter(None, [f"training key {planned.key}", assessment.progress, meanwhile]))
+    if assessment.rolled_out:
+        return "Serving", f"{_replicas(assessment.rollout)} serve revision {planned.wanted.number}"
+    return "Deploying", f"revision {planned.wanted.number}: {_replicas(assessment.rollout)} are available"
 
 
 def _replicas(state: Rollout | None) -> str:
@@ -120,26 +120,26 @@ def _available(state: Rollout | None) -> Finding:
     )
 
 
-def _data_ready(situation: Situation) -> Finding:
-    kind, problem, wanted = ConditionType.DATA_READY, situation.data_problem, situation.planned.wanted
+def _data_ready(assessment: Assessment) -> Finding:
+    kind, problem, wanted = ConditionType.DATA_READY, assessment.data_problem, assessment.planned.wanted
     if problem is not None:
         return Finding(type=kind, status=False, reason=problem.reason, message=problem.message)
     if wanted is None:
-        return Finding(type=kind, status=None, reason="NotReadYet", message=f"found {situation.data.file}")
+        return Finding(type=kind, status=None, reason="NotReadYet", message=f"found {assessment.data.file}")
     sizes = f"{wanted.data.rows} rows, {wanted.data.features} features, {wanted.data.classes} classes"
     return Finding(type=kind, status=True, reason="Read", message="; ".join([sizes, *wanted.data.notes]))
 
 
-def _trained(situation: Situation) -> Finding:
-    kind, problem, wanted = ConditionType.TRAINED, situation.training_problem, situation.planned.wanted
+def _trained(assessment: Assessment) -> Finding:
+    kind, problem, wanted = ConditionType.TRAINED, assessment.training_problem, assessment.planned.wanted
     if wanted is not None:
         return Finding(type=kind, status=True, reason="Trained", message=_accuracy(wanted))
     if problem is not None:
         return Finding(type=kind, status=False, reason=problem.reason, message=problem.message)
-    if situation.data_problem is not None:
+    if assessment.data_problem is not None:
         return Finding(type=kind, status=False, reason="DataNotReady")
-    reason = "Suspended" if situation.suspended else "Training"
-    return Finding(type=kind, status=False, reason=reason, message=situation.progress or "")
+    reason = "Suspended" if assessment.suspended else "Training"
+    return Finding(type=kind, status=False, reason=reason, message=assessment.progress or "")
 
 
 def _accuracy(revision: Revision) -> str:
@@ -151,16 +151,16 @@ def _accuracy(revision: Revision) -> str:
     )
 
 
-def _served(situation: Situation) -> Finding:
-    kind, planned, problem = ConditionType.SERVED, situation.planned, situation.serving_problem
+def _served(assessment: Assessment) -> Finding:
+    kind, planned, problem = ConditionType.SERVED, assessment.planned, assessment.serving_problem
     if planned.wanted is None:
         words = f"revision {planned.target.number} serves meanwhile" if planned.target else ""
         return Finding(type=kind, status=False, reason="NotTrained", message=words)
-    if situation.rolled_out:
+    if assessment.rolled_out:
         return Finding(type=kind, status=True, reason="Served", message=f"revision {planned.wanted.number}")
     if problem is not None:
         return Finding(type=kind, status=False, reason=problem.reason, message=problem.message)
-    return Finding(type=kind, status=False, reason="Deploying", message=f"{_replicas(situation.rollout)} are available")
+    return Finding(type=kind, status=False, reason="Deploying", message=f"{_replicas(assessment.rollout)} are available")
 
 
 def _portable(shared_node: bool) -> Finding:
@@ -171,26 +171,26 @@ def _portable(shared_node: bool) -> Finding:
     return Finding(type=kind, status=False, reason="ReadWriteOnce", message=words)
 
 
-def _stage(situation: Situation) -> Stage:
-    if situation.suspended:
+def _stage(assessment: Assessment) -> Stage:
+    if assessment.suspended:
         return Stage.SUSPENDED
-    problem = situation.problem
+    problem = assessment.problem
     if problem is not None and problem.waits_for_change:
         return Stage.FAILED
-    if situation.planned.wanted is not None:
-        return Stage.SERVING if situation.rolled_out else Stage.DEPLOYING
+    if assessment.planned.wanted is not None:
+        return Stage.SERVING if assessment.rolled_out else Stage.DEPLOYING
     return Stage.TRAINING
 
 
-def _newest_first(situation: Situation) -> list[Revision]:
+def _newest_first(assessment: Assessment) -> list[Revision]:
     """All recorded revisions, and the wanted one, whose record may have been written only just now."""
-    revisions = {revision.number: revision for revision in situation.observed.revisions}
-    if situation.planned.wanted is not None:
-        revisions[situation.planned.wanted.number] = situation.planned.wanted
+    revisions = {revision.number: revision for revision in assessment.observed.revisions}
+    if assessment.planned.wanted is not None:
+        revisions[assessment.planned.wanted.number] = assessment.planned.wanted
     return [revisions[number] for number in sorted(revisions, reverse=True)]
 
 
-def _revision_status(revision: Revision, situation: Situation) -> Object:
+def _revision_status(revision: Revision, assessment: Assessment) -> Object:
     entry = {
         "number": revision.number,
         "key": revision.key,
@@ -200,15 +200,15 @@ def _revision_status(revision: Revision, situation: Situation) -> Object:
         "metrics": revision.metrics.model_dump(mode="json"),
         "parameters": revision.parameters,
         "image": revision.image,
-        "phase": _phase(revision, situation).value,
-        "createdAt": situation.observed.created.get(revision.key),
+        "phase": _phase(revision, assessment).value,
+        "createdAt": assessment.observed.created.get(revision.key),
     }
     return {name: value for name, value in entry.items() if value is not None}
 
 
-def _phase(revision: Revision, situation: Situation) -> RevisionPhase:
-    observed, state = situation.observed, situation.rollout
-    if situation.planned.target is not None and revision.key == situation.planned.target.key:
+def _phase(revision: Revision, assessment: Assessment) -> RevisionPhase:
+    observed, state = assessment.observed, assessment.rollout
+    if assessment.planned.target is not None and revision.key == assessment.planned.target.key:
         complete = state is not None and state.complete and observed.deployed_key == revision.key
         return RevisionPhase.SERVING if complete else RevisionPhase.DEPLOYING
     in_pods = any(pod["metadata"]["labels"].get(LABEL_REVISION) == revision.key for pod in observed.serving_pods)

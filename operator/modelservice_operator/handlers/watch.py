@@ -5,7 +5,7 @@ from typing import Any
 
 import kopf
 
-from modelservice_operator.feed import Feed
+from modelservice_operator.machinery.feed import Feed
 from modelservice_operator.kinds import WATCHED_KINDS, Kind
 
 Handler = Callable[..., Awaitable[None]]

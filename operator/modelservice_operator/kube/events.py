@@ -5,7 +5,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
-from modelservice_operator.clock import Clock
+from modelservice_operator.machinery.clock import Clock
 from modelservice_operator.constants import MANAGED_BY
 from modelservice_operator.kinds import EVENT
 from modelservice_operator.kube.port import Object

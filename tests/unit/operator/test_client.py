@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from tests.support.fake_clock import FakeClock
 
-from modelservice_operator.cache import Cache
+from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.constants import FIELD_MANAGER, LABEL_NAME, REPLICAS_FIELD_MANAGER
 from modelservice_operator.kinds import CONFIG_MAP, DEPLOYMENT, EVENT, JOB, LEASE, MODEL_SERVICE, Ref
 from modelservice_operator.kube.client import KubeClient, LeaseClient

@@ -10,17 +10,17 @@ from tests.support.fake_clock import FakeClock
 from tests.unit.operator.test_lease import FakeLeases, candidate
 from tests.unit.operator.test_sync import Lists
 
-from modelservice_operator.cache import Cache
+from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.config import Settings
 from modelservice_operator.constants import LABEL_NAME, OPERATOR_SELECTOR
 from modelservice_operator.context import Context
-from modelservice_operator.feed import Feed
+from modelservice_operator.machinery.feed import Feed
 from modelservice_operator.handlers import login
 from modelservice_operator.handlers.startup import build_settings
 from modelservice_operator.handlers.watch import build_handler, register_watches
 from modelservice_operator.kinds import CHILD_KINDS, JOB, MODEL_SERVICE, WATCHED_KINDS, Key, Ref
 from modelservice_operator.metrics import Metrics
-from modelservice_operator.queue import Backoff, WorkQueue
+from modelservice_operator.machinery.queue import Backoff, WorkQueue
 
 
 @pytest.fixture

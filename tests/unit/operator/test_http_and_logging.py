@@ -62,7 +62,7 @@ def configured() -> Iterator[None]:
 def test_all_logs_are_json_lines_of_one_form(configured: None, capsys: pytest.CaptureFixture[str]) -> None:
     logging.getLogger().handlers[0].setStream(capsys_stream := __import__("sys").stderr)  # type: ignore[attr-defined]
     with structlog.contextvars.bound_contextvars(key="n/a", reconcile="1234"):
-        structlog.get_logger("modelservice_operator.worker").warning("to be repeated", retry_seconds=1.5)
+        structlog.get_logger("modelservice_operator.machinery.worker").warning("to be repeated", retry_seconds=1.5)
     logging.getLogger("kopf.objects").warning("from kopf", extra={"k8s_ref": {"namespace": "n", "name": "b"}})
     structlog.get_logger("x").error("reconcile failed", exc_info=ValueError("a defect"))
     structlog.get_logger("x").debug("not shown")
@@ -72,7 +72,7 @@ def test_all_logs_are_json_lines_of_one_form(configured: None, capsys: pytest.Ca
     assert (own["key"], own["reconcile"], own["retry_seconds"]) == ("n/a", "1234", 1.5)
     assert (own["level"], own["logger"], own["event"]) == (
         "warning",
-        "modelservice_operator.worker",
+        "modelservice_operator.machinery.worker",
         "to be repeated",
     )
     assert own["timestamp"].endswith("Z")

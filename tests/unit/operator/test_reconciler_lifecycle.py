@@ -2,7 +2,7 @@
 
 from tests.support.world import World
 
-from modelservice_operator.api.status import ModelServiceStatus
+from modelservice_operator.crd.status import ModelServiceStatus
 from modelservice_operator.kinds import (
     DEPLOYMENT,
     MODEL_SERVICE,

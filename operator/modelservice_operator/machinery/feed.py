@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from modelservice_operator.cache import Cache, owner_key
+from modelservice_operator.machinery.cache import Cache, owner_key
 from modelservice_operator.kinds import Key, Kind, Ref
 
 

@@ -5,8 +5,8 @@ import asyncio
 import structlog
 
 from modelservice_operator.context import Context
-from modelservice_operator.sync import Synchronizer
-from modelservice_operator.worker import Workers
+from modelservice_operator.machinery.sync import Synchronizer
+from modelservice_operator.machinery.worker import Workers
 
 log = structlog.get_logger(__name__)
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from modelservice.contract.progress import Progress
 from modelservice.contract.resource import ModelServiceSpec
-from modelservice_operator.api.status import Stage
-from modelservice_operator.domain.explain import (
+from modelservice_operator.crd.status import Stage
+from modelservice_operator.domain.diagnose import (
     failure_problem,
     memory_limit_of,
     pending_problem,
@@ -19,7 +19,7 @@ from modelservice_operator.domain.problem import Problem
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evidence:
+class Diagnostics:
     """What the reconciler learned besides the cache: live progress, last warnings by stage, and a refused write.
 
     ``claim`` is the last warning about a claim that does not bind: it is the cause of what its pods say.
@@ -63,7 +63,7 @@ def rollout(deployment: Object | None) -> Rollout | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Situation:
+class Assessment:
     """Everything that the status is made from. ``data_problem`` is what the owner of the data has to mend."""
 
     spec: ModelServiceSpec
@@ -96,43 +96,43 @@ class Situation:
         return self.data_problem or self.refused or self.training_problem or serving
 
 
-def assess(spec: ModelServiceSpec, observed: Observed, data: DataState, planned: Plan, evidence: Evidence) -> Situation:
+def assess(spec: ModelServiceSpec, observed: Observed, data: DataState, planned: Plan, diagnostics: Diagnostics) -> Assessment:
     """Put together what is known about each stage."""
-    training = _training_problem(planned, evidence)
+    training = _training_problem(planned, diagnostics)
     blames_data = training is not None and training.blames_data
-    return Situation(
+    return Assessment(
         spec=spec,
         observed=observed,
         data=data,
         planned=planned,
         rollout=rollout(observed.deployment),
-        progress=_progress(planned, evidence, observed.service.get("status", {}), training),
+        progress=_progress(planned, diagnostics, observed.service.get("status", {}), training),
         data_problem=data.problem or (training if blames_data else None),
         training_problem=None if blames_data or data.problem else training,
-        serving_problem=_serving_problem(observed, evidence) if planned.target else None,
-        refused=evidence.refused,
+        serving_problem=_serving_problem(observed, diagnostics) if planned.target else None,
+        refused=diagnostics.refused,
     )
 
 
-def _progress(planned: Plan, evidence: Evidence, live: Object, problem: Problem | None) -> str | None:
+def _progress(planned: Plan, diagnostics: Diagnostics, live: Object, problem: Problem | None) -> str | None:
     """Percent of the training; the last known one while a pod does not answer, so that it never jumps back."""
     if planned.wanted is not None:
         return "100%"
     if planned.job is None or problem is not None:
         return None
-    if evidence.progress is not None:
-        return f"{evidence.progress.percent}%"
+    if diagnostics.progress is not None:
+        return f"{diagnostics.progress.percent}%"
     known: str | None = live.get("progress")
     return known if (live.get("key"), live.get("stage")) == (planned.key, Stage.TRAINING) else None
 
 
-def _training_problem(planned: Plan, evidence: Evidence) -> Problem | None:
+def _training_problem(planned: Plan, diagnostics: Diagnostics) -> Problem | None:
     """What keeps the training from going on."""
     job = planned.job
     if planned.wanted is not None:
         return None
     if job is None:
-        return evidence.training
+        return diagnostics.training
     if job.lost_report:
         message = f"Job {job.name} ended twice without a report that can be read: see its log, then delete it"
         return Problem(reason="ReportUnreadable", message=message, waits_for_change=True)
@@ -140,19 +140,19 @@ def _training_problem(planned: Plan, evidence: Evidence) -> Problem | None:
         return failure_problem(job)
     limit = memory_limit_of(job.obj)
     waiting = (pod_problem(pod, section="spec.training", memory_limit=limit) for pod in reversed(job.pods))
-    found = evidence.claim or next((problem for problem in waiting if problem), None)
-    return found or pending_problem(job) or evidence.training
+    found = diagnostics.claim or next((problem for problem in waiting if problem), None)
+    return found or pending_problem(job) or diagnostics.training
 
 
-def _serving_problem(observed: Observed, evidence: Evidence) -> Problem | None:
+def _serving_problem(observed: Observed, diagnostics: Diagnostics) -> Problem | None:
     """What keeps the newest serving pods from running."""
     if observed.deployment is None:
-        return evidence.serving
+        return diagnostics.serving
     limit = memory_limit_of(observed.deployment)
     pods = sorted(observed.serving_pods, key=lambda pod: pod["metadata"].get("creationTimestamp", ""), reverse=True)
     waiting = (pod_problem(pod, section="spec.serving", memory_limit=limit) for pod in pods)
     found = next((problem for problem in waiting if problem), None)
-    return found or _replica_failure(observed.deployment) or evidence.serving
+    return found or _replica_failure(observed.deployment) or diagnostics.serving
 
 
 def _replica_failure(deployment: Object) -> Problem | None:

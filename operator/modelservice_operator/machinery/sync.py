@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from modelservice_operator.cache import Cache
-from modelservice_operator.clock import Clock
+from modelservice_operator.machinery.cache import Cache
+from modelservice_operator.machinery.clock import Clock
 from modelservice_operator.constants import OPERATOR_SELECTOR
 from modelservice_operator.kinds import MODEL_SERVICE, WATCHED_KINDS, Key, Kind
 from modelservice_operator.kube.port import KubeError, KubePort, Object

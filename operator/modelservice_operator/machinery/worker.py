@@ -6,11 +6,11 @@ from typing import Protocol
 
 import structlog
 
-from modelservice_operator.clock import Clock
+from modelservice_operator.machinery.clock import Clock
 from modelservice_operator.kinds import Key
 from modelservice_operator.kube.port import KubeError
 from modelservice_operator.metrics import Metrics
-from modelservice_operator.queue import Stopped, WorkQueue
+from modelservice_operator.machinery.queue import Stopped, WorkQueue
 
 log = structlog.get_logger(__name__)
 

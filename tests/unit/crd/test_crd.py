@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from modelservice_operator.api.__main__ import crd_path, main
-from modelservice_operator.api.crd import build_crd
-from modelservice_operator.api.status import ModelServiceStatus
+from modelservice_operator.crd.__main__ import crd_path, main
+from modelservice_operator.crd.crd import build_crd
+from modelservice_operator.crd.status import ModelServiceStatus
 
 VERSION = build_crd()["spec"]["versions"][0]
 

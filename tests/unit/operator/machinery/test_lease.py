@@ -8,7 +8,7 @@ import pytest
 from tests.support.fake_clock import FakeClock, settle
 
 from modelservice_operator.kinds import LEASE, Ref
-from modelservice_operator.kube.lease import Durations, Elector
+from modelservice_operator.machinery.lease import Durations, Elector
 from modelservice_operator.kube.port import Conflict, Object, Transient
 
 REF = Ref(LEASE, "ns", "operator")

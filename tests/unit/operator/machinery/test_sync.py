@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from tests.support.fake_clock import FakeClock, settle
 
-from modelservice_operator.cache import Cache
+from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.constants import LABEL_NAME, OPERATOR_SELECTOR
 from modelservice_operator.kinds import JOB, MODEL_SERVICE, WATCHED_KINDS, Key, Kind, Ref
 from modelservice_operator.kube.port import KubeError, Object, Transient
 from modelservice_operator.metrics import Metrics
-from modelservice_operator.sync import COMPARE_SECONDS, Synchronizer
+from modelservice_operator.machinery.sync import COMPARE_SECONDS, Synchronizer
 
 
 def make(name: str, version: int = 1) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from typing import Any, Final
 
 from modelservice.contract.base import DNS_LABEL_PATTERN
 from modelservice.contract.resource import GROUP, KIND, MAX_NAME_LENGTH, VERSION, ModelServiceSpec
-from modelservice_operator.api.schema import Schema, structural_schema
-from modelservice_operator.api.status import ModelServiceStatus
+from modelservice_operator.crd.schema import Schema, structural_schema
+from modelservice_operator.crd.status import ModelServiceStatus
 
 PLURAL: Final = "modelservices"
 NAME: Final = f"{PLURAL}.{GROUP}"

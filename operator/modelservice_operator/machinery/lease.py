@@ -9,7 +9,7 @@ from typing import Protocol
 
 import structlog
 
-from modelservice_operator.clock import Clock
+from modelservice_operator.machinery.clock import Clock
 from modelservice_operator.kinds import LEASE, Ref
 from modelservice_operator.kube.port import Conflict, KubeError, Object
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from modelservice_operator.domain.explain import event_problem, is_stuck, pod_problem
+from modelservice_operator.domain.diagnose import event_problem, is_stuck, pod_problem
 
 
 def waiting(why: str, said: str = "", **last: Any) -> dict[str, Any]:

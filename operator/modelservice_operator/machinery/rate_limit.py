@@ -1,9 +1,9 @@
 """Bounds how often something is written that is nice to see, but need not be seen at once."""
 
-from modelservice_operator.clock import Clock
+from modelservice_operator.machinery.clock import Clock
 
 
-class Gate:
+class RateLimit:
     """A token bucket that holds one second's worth of tokens."""
 
     def __init__(self, *, clock: Clock, per_second: float) -> None:

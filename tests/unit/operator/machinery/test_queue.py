@@ -6,7 +6,7 @@ import pytest
 from tests.support.fake_clock import FakeClock, settle
 
 from modelservice_operator.metrics import Metrics
-from modelservice_operator.queue import Backoff, Stopped, WorkQueue
+from modelservice_operator.machinery.queue import Backoff, Stopped, WorkQueue
 
 
 @pytest.fixture

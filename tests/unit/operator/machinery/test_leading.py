@@ -5,19 +5,19 @@ from typing import Any
 
 import pytest
 from tests.support.fake_clock import FakeClock, settle
-from tests.unit.operator.test_lease import FakeLeases, candidate
+from tests.unit.operator.machinery.test_lease import FakeLeases, candidate
 from tests.unit.operator.test_sync import Lists, make
 from tests.unit.operator.test_worker import Script
 
-from modelservice_operator.cache import Cache
+from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.config import Settings
 from modelservice_operator.context import Context
-from modelservice_operator.feed import Feed
+from modelservice_operator.machinery.feed import Feed
 from modelservice_operator.kinds import MODEL_SERVICE, Key
-from modelservice_operator.leading import LeaseLostError, live
+from modelservice_operator.machinery.leading import LeaseLostError, live
 from modelservice_operator.metrics import Metrics
-from modelservice_operator.queue import Backoff, WorkQueue
-from modelservice_operator.worker import Workers
+from modelservice_operator.machinery.queue import Backoff, WorkQueue
+from modelservice_operator.machinery.worker import Workers
 
 A = Key("n", "a")
 

@@ -7,7 +7,7 @@ import pytest
 from pydantic import Field, StringConstraints
 
 from modelservice.contract.base import Contract, Quantity, in_words
-from modelservice_operator.api.schema import SchemaError, structural_schema
+from modelservice_operator.crd.schema import SchemaError, structural_schema
 
 Text = Annotated[str, StringConstraints(max_length=8)]
 

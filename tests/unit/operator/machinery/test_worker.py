@@ -9,8 +9,8 @@ from tests.support.fake_clock import FakeClock, settle
 from modelservice_operator.kinds import Key
 from modelservice_operator.kube.port import Transient
 from modelservice_operator.metrics import Metrics
-from modelservice_operator.queue import Backoff, WorkQueue
-from modelservice_operator.worker import STUCK_SECONDS, Workers
+from modelservice_operator.machinery.queue import Backoff, WorkQueue
+from modelservice_operator.machinery.worker import STUCK_SECONDS, Workers
 
 A, B = Key("n", "a"), Key("n", "b")
 

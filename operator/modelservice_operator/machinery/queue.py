@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from modelservice_operator.clock import Clock
+from modelservice_operator.machinery.clock import Clock
 from modelservice_operator.metrics import Metrics
 
 K = TypeVar("K", bound=Hashable)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelservice_operator.cache import Cache
+from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.constants import LABEL_NAME
 from modelservice_operator.kinds import CONFIG_MAP, JOB, MODEL_SERVICE, POD, Key, Kind, Ref
 

@@ -1,4 +1,4 @@
-"""``python -m modelservice_operator.api --write | --check``: keep the committed CRD equal to the contract."""
+"""``python -m modelservice_operator.crd --write | --check``: keep the committed CRD equal to the contract."""
 
 import argparse
 import difflib
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from modelservice_operator.api.crd import NAME, build_crd
+from modelservice_operator.crd.crd import NAME, build_crd
 
 _HEADER = "# Made from the contract by `make generate`; do not edit.\n"
 
@@ -25,7 +25,7 @@ def crd_yaml() -> str:
 
 def main(arguments: list[str]) -> int:
     """Write the CRD, or print how the committed one differs (exit status 1)."""
-    parser = argparse.ArgumentParser(prog="python -m modelservice_operator.api", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m modelservice_operator.crd", description=__doc__)
     mode = parser.add_mutually_exclusive_group(required=True)
     mode.add_argument("--write", action="store_true", help="write the CRD")
     mode.add_argument("--check", action="store_true", help="print a diff and exit with 1 if the CRD is not current")

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 from modelservice.contract.progress import Progress
-from modelservice_operator.clock import Clock
-from modelservice_operator.domain.explain import event_problem, is_stuck
+from modelservice_operator.machinery.clock import Clock
+from modelservice_operator.domain.diagnose import event_problem, is_stuck
 from modelservice_operator.domain.metadata import Object
 from modelservice_operator.domain.observe import JobPhase, Observed
 from modelservice_operator.domain.plan import Plan
 from modelservice_operator.domain.problem import Problem
-from modelservice_operator.domain.situation import Evidence, waiting_objects
+from modelservice_operator.domain.assessment import Diagnostics, waiting_objects
 from modelservice_operator.kube.port import KubePort, ProgressPort
 
 _LOOKUPS = 4
@@ -37,7 +37,7 @@ class _Look:
         return now - self.asked >= interval
 
 
-class Investigator:
+class Diagnostician:
     """Asks the training pod how far it is, and Kubernetes what it says about objects that have waited for 5 s."""
 
     def __init__(self, *, kube: KubePort, progress: ProgressPort, clock: Clock) -> None:
@@ -47,8 +47,8 @@ class Investigator:
         self._looks: dict[str, _Look] = {}
         self._silent_until: dict[str, float] = {}
 
-    async def gather(self, observed: Observed, planned: Plan, *, refused: Problem | None) -> Evidence:
-        """Evidence about one ModelService.
+    async def gather(self, observed: Observed, planned: Plan, *, refused: Problem | None) -> Diagnostics:
+        """Diagnostics about one ModelService.
 
         Raises:
             KubeError: the apiserver did not answer.
@@ -59,7 +59,7 @@ class Investigator:
             if section not in problems and (problem := await self._last_warning(obj, section=section)):
                 problems[section] = problem
         address = _progress_address(planned)
-        return Evidence(
+        return Diagnostics(
             progress=await self._read_progress(address) if address else None,
             claim=problems.get("spec.artifacts"),
             training=problems.get("spec.training"),

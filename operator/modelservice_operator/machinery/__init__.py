@@ -1,0 +1,1 @@
+"""What any operator needs and nothing of ModelServices: cache, queue, workers, leader, clock."""
