@@ -30,9 +30,10 @@ generate: setup ## Write the generated files: CRD, the chart's copy, install.yam
 	@$(PYTHON) -m tests.support.generate --write
 
 lock: setup ## Refresh the hashed locks from pyproject.toml
-	@$(LOCK) --extra operator --extra runtime --group tests --group tools -o requirements.lock
+	@$(LOCK) --extra operator --extra trainer --group tests --group tools -o requirements.lock
 	@$(LOCK) --extra operator -o requirements-operator.lock
-	@$(LOCK) --extra runtime -o requirements-runtime.lock
+	@$(LOCK) --extra server -o requirements-server.lock
+	@$(LOCK) --extra trainer -o requirements-trainer.lock
 
 verify: setup ## Check that the generated files are current, and lint
 	@$(STAGES) verify

@@ -1,11 +1,26 @@
 """``spec.artifacts``: where trained models are stored."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, StringConstraints, model_validator
 
-from modelservice.contract.base import Contract, ObjectName, OneOf, Quantity
+from modelservice.contract.base import Contract, ObjectName, OneOf, Quantity, Rule, in_words
+from modelservice.contract.pods import NameReference
+
+ObjectUri = Annotated[
+    str,
+    StringConstraints(
+        min_length=1,
+        max_length=512,
+        pattern=r"^(s3|gs|az)://[a-z0-9][-a-z0-9_.]{1,62}(/[A-Za-z0-9][-A-Za-z0-9_.]{0,127})*$",
+    ),
+    in_words("must be a bucket and perhaps a folder, such as s3://models/team, with no '/' at the end"),
+]
+
+_SECRET_OF_URI = Rule(
+    "!has(self.secretRef) || has(self.uri)", "secretRef holds the credentials of uri: set uri, or leave secretRef out"
+)
 
 
 class AccessMode(StrEnum):
@@ -29,4 +44,23 @@ class VolumeClaim(Contract):
 class Artifacts(OneOf):
     """Exactly one kind of artifact store."""
 
+    COMMON = frozenset({"secret_ref"})
+    RULES = (_SECRET_OF_URI,)
+
     volume_claim: VolumeClaim | None = Field(default=None, description="A claim for each stage key.")
+    uri: ObjectUri | None = Field(
+        default=None,
+        description="Object storage: s3://, gs:// or az:// with a bucket and perhaps a folder. Artifacts are stored"
+        " below it, under namespace, name and key; any node can serve them, and they stay when the ModelService goes.",
+    )
+    secret_ref: NameReference | None = Field(
+        default=None,
+        description="Secret whose keys are the standard variables of the store, such as AWS_ACCESS_KEY_ID,"
+        " AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL. Default: what the pods' ServiceAccount may.",
+    )
+
+    @model_validator(mode="after")
+    def _secret_of_uri(self) -> Self:
+        if self.secret_ref is not None and self.uri is None:
+            raise ValueError(_SECRET_OF_URI.message)
+        return self

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, ClassVar, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic.alias_generators import to_camel
 
 DNS_LABEL_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
@@ -115,9 +115,32 @@ class OneOf(Contract):
             )
 
     @property
+    def choice(self) -> str:
+        """Name of the alternative that is set, as the API spells it: what a registry is looked up by."""
+        name = next(name for name in self.members() if getattr(self, name) is not None)
+        return str(type(self).model_fields[name].alias)
+
+    @property
     def chosen(self) -> Any:
         """The alternative that is set."""
         return next(value for name in self.members() if (value := getattr(self, name)) is not None)
+
+
+def problems(error: ValidationError) -> list[str]:
+    """One line for each thing that is wrong with a document: the path of the field, the value, and the rule."""
+    lines = []
+    for detail in error.errors(include_url=False):
+        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"]).lstrip(".")
+        given, message = detail["input"], detail["msg"].removeprefix("Value error, ")
+        structured = isinstance(given, dict | list | tuple | BaseModel) or given is None
+        value = "" if structured or detail["type"] == "missing" else f"{given!r:.100}: "
+        lines.append(f"{path or 'document'}: {value}{'must be set' if detail['type'] == 'missing' else message}")
+    return lines
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first of the ``problems``."""
+    return problems(error)[0]
 
 
 def _exactly_one_message(aliases: list[str]) -> str:

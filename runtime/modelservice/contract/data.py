@@ -1,5 +1,6 @@
-"""``spec.data``: where the table is, what is predicted from what, and how it is split."""
+"""``spec.data``: where the data is, what is predicted from what, and how it is split."""
 
+from enum import StrEnum
 from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints, model_validator
@@ -28,22 +29,29 @@ _TARGET_NOT_FEATURE = Rule(
 )
 
 
+class Format(StrEnum):
+    """How a file of data is written."""
+
+    CSV = "CSV"
+    NPZ = "NPZ"
+
+
 class ConfigMapSource(Contract):
-    """A CSV file in a ConfigMap of the same namespace; a change of its content trains again."""
+    """A file in a ConfigMap of the same namespace; a change of its content trains again."""
 
     name: ObjectName = Field(description="Name of the ConfigMap. Another name with the same content trains nothing.")
     key: ConfigMapKey | None = Field(
-        default=None, description="Key of the CSV in data, or (plain or gzip) in binaryData. Default: the only key."
+        default=None, description="Key of the file in data, or (plain or gzip) in binaryData. Default: the only key."
     )
 
 
 class ClaimSource(Contract):
-    """A CSV file on a PersistentVolumeClaim of the same namespace, mounted read-only."""
+    """A file on a PersistentVolumeClaim of the same namespace, mounted read-only."""
 
     RULES = (_INSIDE,)
 
     claim_name: ObjectName = Field(description="Name of the PersistentVolumeClaim.")
-    path: RelativePath = Field(description="Path of the CSV file inside the volume, relative, without '..'.")
+    path: RelativePath = Field(description="Path of the file inside the volume, relative, without '..'.")
 
     @model_validator(mode="after")
     def _stays_inside(self) -> Self:
@@ -73,23 +81,31 @@ class Split(Contract):
 
 
 class Data(OneOf):
-    """Exactly one source of a CSV table with a header row, and what to learn from it."""
+    """Exactly one source of data, a CSV table with a header row or images as NPZ, and what to learn from it."""
 
-    COMMON = frozenset({"version", "target", "features", "split"})
+    COMMON = frozenset({"version", "format", "target", "features", "split"})
     RULES = (_CLAIM_VERSION, _TARGET_NOT_FEATURE)
 
-    config_map: ConfigMapSource | None = Field(default=None, description="CSV in a ConfigMap of this namespace.")
+    config_map: ConfigMapSource | None = Field(default=None, description="A file in a ConfigMap of this namespace.")
     persistent_volume_claim: ClaimSource | None = Field(
-        default=None, description="CSV on a PersistentVolumeClaim of this namespace."
+        default=None, description="A file on a PersistentVolumeClaim of this namespace."
     )
     version: ShortText | None = Field(
         default=None, description="For claims only: change it to say that the file changed, which trains again."
     )
+    format: Format | None = Field(
+        default=None,
+        description="CSV: a table with a header row. NPZ: images, an array [n, h, w] or [n, h, w, c] (uint8 or float)"
+        " beside the target's array [n]. Default: NPZ where the file's name ends with .npz, else CSV."
+        " A change trains again.",
+    )
     target: ColumnName = Field(
-        description="The column to predict; its distinct values are the classes. A change trains again."
+        description="The column to predict; of an NPZ file the array, usually y. A change trains again."
     )
     features: Annotated[tuple[ColumnName, ...], Field(max_length=256)] = Field(
-        default=(), description="Columns to predict from. Default: every other column. A change trains again."
+        default=(),
+        description="Columns to predict from; of an NPZ file the array of images. Default: every other column, the only"
+        " other array. A change trains again.",
     )
     split: Split = Field(default=Split(), description="How rows are divided into training, validation and test.")
 
@@ -100,3 +116,7 @@ class Data(OneOf):
         if self.target in self.features:
             raise ValueError(_TARGET_NOT_FEATURE.message)
         return self
+
+    def format_of(self, file: str) -> Format:
+        """The format that is said, or that the name of the file tells."""
+        return self.format or (Format.NPZ if file.lower().endswith(".npz") else Format.CSV)

@@ -13,6 +13,7 @@ import zlib
 from typing import Any
 
 from modelservice.contract.base import Contract
+from modelservice.contract.compression import Compression
 from modelservice.contract.data import ClaimSource
 from modelservice.contract.resource import ModelServiceSpec
 
@@ -63,11 +64,19 @@ def claim_digest(source: ClaimSource, version: str | None) -> str:
 
 
 def train_key(spec: ModelServiceSpec, data_digest: str) -> str:
-    """Key of the training stage: the data's digest, how it is read and split, the model and the hyperparameters."""
+    """Key of the training stage: the data's digest, how it is read, the task, the model and the hyperparameters."""
     decided = {
         "data": data_digest,
-        "reading": spec.data.model_dump(mode="json", include={"target", "features", "split"}, exclude_defaults=True),
+        "reading": spec.data.model_dump(
+            mode="json", include={"format", "target", "features", "split"}, exclude_defaults=True
+        ),
+        **({"task": settled(spec.task)} if spec.task is not None else {}),
         "model": settled(spec.model),
         "training": settled(spec.training.hyperparameters),
     }
     return short_hash(decided, length=KEY_LENGTH)
+
+
+def compress_key(parent: str, compression: Compression) -> str:
+    """Key of the compression stage: the key of what is compressed, and how."""
+    return short_hash({"parent": parent, "compression": settled(compression)}, length=KEY_LENGTH)

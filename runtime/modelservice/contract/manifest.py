@@ -1,23 +1,30 @@
-"""The artifact's own description: ``manifest.json`` and ``signature.json``.
+"""``manifest.json``: the artifact's own description.
 
 Nothing in an artifact depends on the time or the machine's name, so the same training gives the same digest.
 """
 
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, FiniteFloat, StringConstraints
 
 from modelservice.contract.base import Sha256, Tolerant
+from modelservice.contract.documents import Document
+from modelservice.contract.signature import SIGNATURE_FILE
 
 MANIFEST_FILE = "manifest.json"
-SIGNATURE_FILE = "signature.json"
 PREPROCESSING_FILE = "preprocessing.json"
-ARCHITECTURE_FILE = "architecture.json"
-WEIGHTS_FILE = "weights.safetensors"
+MODEL_FILE = "model.onnx"
 METRICS_FILE = "metrics.json"
+ARCHITECTURE_FILE = "architecture.json"
+"""Of gradient families only, beside ``WEIGHTS_FILE``: what a later stage or torch starts from."""
+WEIGHTS_FILE = "weights.safetensors"
 
-SCHEMA_VERSION = "1.0"
+ARTIFACT_FORMAT = "modelservice/1"
+"""What a record says of an artifact of this kind."""
+
+REQUIRED_FILES = (SIGNATURE_FILE, PREPROCESSING_FILE, MODEL_FILE, METRICS_FILE)
+"""What every artifact has, whatever produced it."""
+
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][-A-Za-z0-9_.]{0,127}$")]
 
 
@@ -29,61 +36,76 @@ class FileEntry(Tolerant):
 
 
 class Producer(Tolerant):
-    """Versions of what wrote the artifact."""
+    """Versions of what wrote the artifact; ``libraries`` are those that decided the result, by name."""
 
     modelservice: str
     python: str
-    torch: str
+    libraries: dict[str, str] = Field(default={})
 
 
 class DataSummary(Tolerant):
-    """The table that was read: its digest, its size, and what was noticed on the way."""
+    """The data that was read: its digest, its size, and what was noticed on the way.
+
+    ``rows`` were used, ``dropped`` were read and not used; ``classes`` is None for a regression.
+    """
 
     sha256: Sha256
     rows: int
+    dropped: int = 0
     features: int
-    classes: int
+    classes: int | None = None
     notes: tuple[str, ...] = ()
 
 
-class Manifest(Tolerant):
-    """Everything an artifact consists of; the artifact's digest is the sha256 of this file's bytes.
+class Parent(Tolerant):
+    """The artifact that a later stage started from."""
 
-    A reader refuses another major ``schema_version`` and any file, link or folder that is not listed.
+    key: str
+    digest: Sha256
+
+
+class OnnxSummary(Tolerant):
+    """``model.onnx``: its opset, and how far it is from the trained model on real rows (largest difference)."""
+
+    opset: int
+    max_difference: FiniteFloat
+
+
+class CompressionSummary(Tolerant):
+    """What a compression came to.
+
+    ``drop`` is how much of the primary metric was lost on the test rows, with the bounds of its paired 95 % interval.
+    ``applied`` is False where the budget was missed: then the artifact holds the uncompressed model.
     """
 
-    schema_version: str = SCHEMA_VERSION
+    applied: bool
+    message: str
+    budget: FiniteFloat
+    drop: FiniteFloat
+    low: FiniteFloat
+    high: FiniteFloat
+    bytes_before: int
+    bytes_after: int
+
+
+class Manifest(Document):
+    """Everything an artifact consists of; the artifact's digest is the sha256 of this file's bytes.
+
+    A reader refuses another major ``schema_version`` and any file, link or folder that is not listed. ``stage`` made
+    it; ``family``, ``modality`` and ``task`` name members of the seams of the same name.
+    """
+
+    kind: Literal["Manifest"] = "Manifest"
     name: str
+    stage: str
     key: str
-    parent: Sha256 | None = None
+    parent: Parent | None = None
+    family: str
+    modality: str
+    task: str
     producer: Producer
     data: DataSummary
     parameters: int = Field(ge=0, description="Number of trained parameters.")
+    model: OnnxSummary
+    compression: CompressionSummary | None = None
     files: Annotated[dict[FileName, FileEntry], Field(min_length=1, max_length=64)]
-
-
-class ColumnKind(StrEnum):
-    """How a column is read."""
-
-    NUMERIC = "Numeric"
-    CATEGORICAL = "Categorical"
-
-
-class InputColumn(Tolerant):
-    """One input column, in the order in which rows given as arrays list it.
-
-    ``example`` is a median or a mode, never a real row; ``categories`` are the texts seen in training.
-    """
-
-    name: str
-    kind: ColumnKind
-    categories: tuple[str, ...] = ()
-    example: float | str
-
-
-class Signature(Tolerant):
-    """What goes into the model and what comes out: columns in order, and the class labels in order."""
-
-    target: str
-    inputs: tuple[InputColumn, ...]
-    labels: tuple[str, ...]

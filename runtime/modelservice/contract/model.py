@@ -1,7 +1,7 @@
-"""``spec.model``: the architecture that is trained."""
+"""``spec.model``: the family of models that is trained."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -16,7 +16,23 @@ class Activation(StrEnum):
     TANH = "Tanh"
 
 
+class Pooling(StrEnum):
+    """How two by two neighbouring values become one."""
+
+    MAX = "Max"
+    AVERAGE = "Average"
+    NONE = "None"
+
+
+class Kernel(StrEnum):
+    """Kernel of a support vector machine."""
+
+    LINEAR = "Linear"
+    RBF = "RBF"
+
+
 HiddenLayers = Annotated[tuple[Annotated[int, Field(ge=1, le=8192)], ...], Field(max_length=16)]
+Channels = Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(min_length=1, max_length=16)]
 
 
 class MultilayerPerceptron(Contract):
@@ -35,7 +51,79 @@ class MultilayerPerceptron(Contract):
     )
 
 
-class Model(OneOf):
-    """Exactly one architecture."""
+class ConvolutionalNetwork(Contract):
+    """A convolutional network for images.
 
-    mlp: MultilayerPerceptron | None = Field(default=None, description="A multilayer perceptron for tables.")
+    Convolutions of stride 1 that keep the size, each followed by the activation and the pooling, then linear layers as
+    in a multilayer perceptron.
+    """
+
+    channels: Channels = Field(
+        default=(16, 32), description="Channels of each convolution. Default [16, 32]. A change trains again."
+    )
+    kernel_size: Literal[1, 3, 5, 7] = Field(
+        default=3, description="Width of the square kernels: 1, 3, 5 or 7. Default 3. A change trains again."
+    )
+    pooling: Pooling = Field(
+        default=Pooling.MAX,
+        description="Max, Average or None: halves the size after each convolution. Default Max. A change trains again.",
+    )
+    hidden_layers: HiddenLayers = Field(
+        default=(64,), description="Width of each linear layer before the last. Default [64]. A change trains again."
+    )
+    activation: Activation = Field(default=Activation.RELU, description="Default ReLU. A change trains again.")
+    dropout: float = Field(
+        default=0.1,
+        ge=0,
+        le=0.9,
+        description="Share of activations of linear layers dropped while training. Default 0.1. A change trains again.",
+    )
+
+
+class LogisticRegression(Contract):
+    """Logistic regression with an L2 penalty (scikit-learn)."""
+
+    c: float = Field(
+        default=1.0, gt=0, le=1e6, description="Inverse strength of the penalty. Default 1. A change trains again."
+    )
+
+
+class SupportVectorMachine(Contract):
+    """A support vector machine (scikit-learn); classes get probabilities by cross-validated calibration."""
+
+    kernel: Kernel = Field(default=Kernel.RBF, description="Linear or RBF. Default RBF. A change trains again.")
+    c: float = Field(
+        default=1.0, gt=0, le=1e6, description="Inverse strength of the penalty. Default 1. A change trains again."
+    )
+    gamma: float | None = Field(
+        default=None,
+        gt=0,
+        le=1e6,
+        description="Width of the RBF kernel, exp(-gamma d^2). Default: 1 / (features x variance of the features)."
+        " A change trains again.",
+    )
+
+
+class DecisionTree(Contract):
+    """A decision tree (CART, scikit-learn)."""
+
+    max_depth: int | None = Field(
+        default=None, ge=1, le=64, description="Most levels. Default: until leaves are pure. A change trains again."
+    )
+    min_samples_leaf: int = Field(
+        default=1, ge=1, le=1_000_000, description="Fewest rows of a leaf. Default 1. A change trains again."
+    )
+
+
+class Model(OneOf):
+    """Exactly one family of models."""
+
+    mlp: MultilayerPerceptron | None = Field(default=None, description="A multilayer perceptron.")
+    cnn: ConvolutionalNetwork | None = Field(default=None, description="A convolutional network, for images.")
+    logistic: LogisticRegression | None = Field(default=None, description="Logistic regression, for classes.")
+    svm: SupportVectorMachine | None = Field(default=None, description="A support vector machine.")
+    decision_tree: DecisionTree | None = Field(default=None, description="A decision tree.")
+
+
+GRADIENT_FAMILIES = frozenset({"mlp", "cnn"})
+"""Trained by gradient steps: optimizer, epochs and penalties are for these, and torch can serve them."""

@@ -2,23 +2,29 @@
 
 from collections.abc import Mapping
 
-TASK_PATH = "/etc/modelservice/task.json"
+ORDER_PATH = "/etc/modelservice/order.json"
+"""Where the work order of a stage is mounted."""
 DATA_PATH = "/var/lib/modelservice/data"
-"""Where the data source is mounted; the task names the file below it."""
+"""Where the data source is mounted; the work order names the file below it."""
 ARTIFACTS_PATH = "/var/lib/modelservice/artifacts"
 """Where the claim of one stage key is mounted; the artifact is the folder of the key's name below it."""
+PARENT_PATH = "/var/lib/modelservice/parent"
+"""Where the claim of the stage before is mounted, read-only; the artifact is the folder of its key's name below it."""
+MODEL_PATH = "/var/lib/modelservice/model"
+"""Scratch space into which a server, or a later stage, fetches an artifact from object storage."""
 TERMINATION_LOG_PATH = "/dev/termination-log"
 TERMINATION_MESSAGE_LIMIT = 4096
 """Bytes of the termination message that the kubelet keeps."""
 
 SERVING_PORT = 8080
+GRPC_PORT = 9000
 PROGRESS_PORT = 8081
 PROGRESS_ROUTE = "/progress"
 
 POD_UID_ENV = "MODELSERVICE_POD_UID"
 """Makes temporary paths unique between the pods of a Job."""
 CPU_LIMIT_ENV = "MODELSERVICE_CPU_LIMIT"
-"""Whole CPUs a container may use (downward API, rounded up): the number of torch threads."""
+"""Whole CPUs a container may use (downward API, rounded up): the number of threads of torch and onnxruntime."""
 
 
 def cpu_limit(environment: Mapping[str, str]) -> int | None:

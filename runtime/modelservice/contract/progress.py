@@ -1,21 +1,22 @@
-"""Live progress of a training, as its pod shows it on ``GET :8081/progress``."""
+"""Live progress of a stage, as its pod shows it on ``GET :8081/progress``."""
 
 from pydantic import Field
 
 from modelservice.contract.base import Tolerant
+from modelservice.contract.evaluation import Metric
 
 
 class Progress(Tolerant):
-    """Epochs done of all, the last validation loss and accuracy, and an estimate of the seconds left."""
+    """Steps done of all (epochs of a training), the last validation loss and metric, and the seconds left."""
 
     stage: str = "train"
-    epoch: int = Field(default=0, ge=0)
-    epochs: int = Field(default=0, ge=0)
+    done: int = Field(default=0, ge=0)
+    total: int = Field(default=0, ge=0)
     loss: float | None = None
-    accuracy: float | None = None
+    metric: Metric | None = None
     eta_seconds: float | None = None
 
     @property
     def percent(self) -> int:
-        """Whole percent of the epochs done."""
-        return 100 * self.epoch // self.epochs if self.epochs else 0
+        """Whole percent of the steps done."""
+        return min(100, 100 * self.done // self.total) if self.total else 0

@@ -1,56 +1,40 @@
-"""The report: what a training pod says in its termination message, at most 4,096 bytes of JSON."""
+"""The report: what the pod of a stage says in its termination message, at most 4,096 bytes of JSON."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from modelservice.contract.base import Sha256, Tolerant
-from modelservice.contract.manifest import DataSummary, Signature
+from modelservice.contract.documents import Document
+from modelservice.contract.evaluation import Evaluation
+from modelservice.contract.failure import Failure
+from modelservice.contract.manifest import CompressionSummary, DataSummary
 from modelservice.contract.places import TERMINATION_MESSAGE_LIMIT
-
-
-class Metrics(Tolerant):
-    """Headline metrics on the test rows; precision, recall and f1 are macro averages.
-
-    ``accuracy_interval`` is the 95 % Wilson interval of the accuracy over ``test_rows`` rows.
-    """
-
-    accuracy: float
-    accuracy_interval: tuple[float, float]
-    precision: float
-    recall: float
-    f1: float
-    loss: float
-    test_rows: int
+from modelservice.contract.signature import Signature
 
 
 class Success(Tolerant):
-    """A training that ended well. ``seconds`` are durations by step name (read, train, evaluate, store)."""
+    """A stage that ended well. ``seconds`` are durations by step name (read, train, evaluate, store)."""
 
     outcome: Literal["Success"] = "Success"
+    stage: str
     key: str
     digest: Sha256
-    metrics: Metrics
+    family: str
+    task: str
+    evaluation: Evaluation
     data: DataSummary
     parameters: int
     artifact_bytes: int
+    compression: CompressionSummary | None = None
     signature: Signature | None = None
     seconds: dict[str, float] = Field(default={})
 
 
-class Failure(Tolerant):
-    """A training that did not: a CamelCase reason, a sentence with the remedy, and the field to change, if any."""
-
-    outcome: Literal["Failure"] = "Failure"
-    reason: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z]{0,63}$")]
-    message: Annotated[str, StringConstraints(max_length=2048)]
-    field: str | None = None
-
-
-class Report(Tolerant):
+class Report(Document):
     """Either of both, told apart by ``outcome``."""
 
-    schema_version: Literal[1] = 1
+    kind: Literal["Report"] = "Report"
     result: Success | Failure = Field(discriminator="outcome")
 
     def to_message(self) -> str:

@@ -1,15 +1,17 @@
 """The custom resource as a user writes it: the same model reads it in the cluster and on a laptop."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from modelservice.contract.artifacts import Artifacts
-from modelservice.contract.base import DNS_LABEL_PATTERN, Contract, Tolerant
+from modelservice.contract.base import DNS_LABEL_PATTERN, Contract, Rule, Tolerant
+from modelservice.contract.compression import Compression
 from modelservice.contract.data import Data
-from modelservice.contract.model import Model
-from modelservice.contract.serving import Serving
-from modelservice.contract.training import Training
+from modelservice.contract.model import GRADIENT_FAMILIES, Model
+from modelservice.contract.serving import Engine, Serving
+from modelservice.contract.task import Task
+from modelservice.contract.training import Hyperparameters, Training
 
 GROUP = "modelservice.dev"
 VERSION = "v1alpha1"
@@ -21,15 +23,45 @@ MAX_NAME_LENGTH = 40
 ServiceName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH, pattern=DNS_LABEL_PATTERN)]
 
 
+_BY_GRADIENT = " || ".join(f"has(self.model.{family})" for family in sorted(GRADIENT_FAMILIES))
+_STEPS_OF_GRADIENT = Rule(
+    f"{_BY_GRADIENT} || !has(self.training) || !("
+    + " || ".join(
+        f"has(self.training.{field.alias})" for name, field in Hyperparameters.model_fields.items() if name != "seed"
+    )
+    + ")",
+    "optimizer, l1, l2, epochs and batchSize are for models trained by gradient steps (mlp, cnn): leave them out",
+)
+_TORCH_OF_GRADIENT = Rule(
+    f"!has(self.serving) || !has(self.serving.engine) || self.serving.engine != 'Torch' || (({_BY_GRADIENT})"
+    " && !has(self.compression))",
+    "serving.engine Torch is for mlp and cnn without compression: leave engine out, or set ONNX",
+)
+_LOGISTIC_OF_CLASSES = Rule(
+    "!has(self.model.logistic) || !has(self.task) || !has(self.task.regression)",
+    "model.logistic predicts classes: for a regression take svm, decisionTree or mlp",
+)
+
+
 class ModelServiceSpec(Contract):
     """Data in, a model service out."""
+
+    RULES = (_STEPS_OF_GRADIENT, _TORCH_OF_GRADIENT, _LOGISTIC_OF_CLASSES)
 
     suspend: bool = Field(
         default=False, description="Stops training, not serving. Default false; true deletes an unfinished Job."
     )
     data: Data = Field(description="What to learn from.")
+    task: Task | None = Field(
+        default=None,
+        description="What kind of answer is learned. Default: classification where the target holds texts or at most 20"
+        " different whole numbers, else regression; DataReady says which. A change trains again.",
+    )
     model: Model = Field(description="What to train.")
     training: Training = Field(default=Training(), description="How to train.")
+    compression: Compression | None = Field(
+        default=None, description="How the trained model is made smaller. Default: not. A change trains nothing."
+    )
     artifacts: Artifacts | None = Field(
         default=None, description="Where trained models are stored. Default: the chart's, else a ReadWriteOnce claim."
     )
@@ -37,6 +69,17 @@ class ModelServiceSpec(Contract):
     revision_history_limit: int = Field(
         default=5, ge=1, le=50, description="Revisions that are kept, the one being served included. Default 5."
     )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        by_gradient = self.model.choice in GRADIENT_FAMILIES
+        if not by_gradient and (Hyperparameters.model_fields.keys() - {"seed"}) & self.training.model_fields_set:
+            raise ValueError(_STEPS_OF_GRADIENT.message)
+        if self.serving.engine is Engine.TORCH and not (by_gradient and self.compression is None):
+            raise ValueError(_TORCH_OF_GRADIENT.message)
+        if self.model.logistic is not None and self.task is not None and self.task.regression is not None:
+            raise ValueError(_LOGISTIC_OF_CLASSES.message)
+        return self
 
 
 class Metadata(Tolerant):

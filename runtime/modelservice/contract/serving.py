@@ -55,6 +55,17 @@ class Batching(Contract):
     )
 
 
+class Engine(StrEnum):
+    """What computes the model."""
+
+    ONNX = "ONNX"
+    TORCH = "Torch"
+
+
+class Grpc(Contract):
+    """The Open Inference Protocol over gRPC, on port 9000 of the pods and the Service."""
+
+
 class SelectorOperator(StrEnum):
     """Operators of a label selector requirement, as in meta/v1."""
 
@@ -127,6 +138,14 @@ class Serving(PodSettings):
     )
     autoscaling: Autoscaling | None = Field(default=None, description="Scales between two bounds, instead of replicas.")
     batching: Batching = Field(default=Batching(), description="Batching of concurrent requests.")
+    engine: Engine | None = Field(
+        default=None,
+        description="ONNX: onnxruntime on CPUs, in the small server image. Torch: torch, in the trainer image, for mlp"
+        " and cnn. Default: Torch where limits name nvidia.com/gpu, else ONNX.",
+    )
+    grpc: Grpc | None = Field(
+        default=None, description="{}: also answers the Open Inference Protocol over gRPC, on port 9000. Default: not."
+    )
     allow_from: AllowFrom = Field(default=AllowFrom(), description="Who may send requests. Default: this namespace.")
 
     @model_validator(mode="after")

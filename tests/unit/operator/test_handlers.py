@@ -7,8 +7,8 @@ import kopf
 import pytest
 from kubernetes.config import kube_config
 from tests.support.fake_clock import FakeClock
-from tests.unit.operator.test_lease import FakeLeases, candidate
-from tests.unit.operator.test_sync import Lists
+from tests.unit.operator.machinery.test_lease import FakeLeases, candidate
+from tests.unit.operator.machinery.test_sync import Lists
 
 from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.config import Settings

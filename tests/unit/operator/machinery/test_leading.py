@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from tests.support.fake_clock import FakeClock, settle
 from tests.unit.operator.machinery.test_lease import FakeLeases, candidate
-from tests.unit.operator.test_sync import Lists, make
-from tests.unit.operator.test_worker import Script
+from tests.unit.operator.machinery.test_sync import Lists, make
+from tests.unit.operator.machinery.test_worker import Script
 
 from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.config import Settings

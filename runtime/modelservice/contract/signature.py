@@ -1,0 +1,72 @@
+"""``signature.json``: what goes into a model and what comes out."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from modelservice.contract.base import Tolerant
+from modelservice.contract.documents import Document
+
+SIGNATURE_FILE = "signature.json"
+
+
+class ColumnKind(StrEnum):
+    """How a column is read."""
+
+    NUMERIC = "Numeric"
+    CATEGORICAL = "Categorical"
+
+
+class InputColumn(Tolerant):
+    """One column of a table, in the order in which rows given as arrays list it.
+
+    ``example`` is a median or a mode, never a real row; ``categories`` are the texts seen in training.
+    """
+
+    kind: Literal["Column"] = "Column"
+    name: str
+    type: ColumnKind
+    categories: tuple[str, ...] = ()
+    example: float | str
+
+
+class InputTensor(Tolerant):
+    """One tensor for each row; ``shape`` and ``datatype`` (Open Inference Protocol) are those of one row."""
+
+    kind: Literal["Tensor"] = "Tensor"
+    name: str
+    datatype: str
+    shape: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, max_length=8)]
+
+
+class Output(Tolerant):
+    """One named output; ``shape`` is that of one row, [] a single value. ``labels`` name the values of a row."""
+
+    name: str
+    datatype: str
+    shape: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    labels: tuple[str, ...] | None = None
+
+
+Input = Annotated[InputColumn | InputTensor, Field(discriminator="kind")]
+
+
+class Signature(Document):
+    """What goes into the model and what comes out, in order.
+
+    ``modality`` names the member of ``modalities`` that reads requests, ``task`` the member of ``tasks`` that turns
+    the model's numbers into the outputs.
+    """
+
+    kind: Literal["Signature"] = "Signature"
+    modality: str
+    task: str
+    target: str
+    inputs: Annotated[tuple[Input, ...], Field(min_length=1)]
+    outputs: Annotated[tuple[Output, ...], Field(min_length=1)]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The class labels in order, none for a regression."""
+        return next((output.labels for output in self.outputs if output.labels is not None), ())

@@ -1,0 +1,54 @@
+"""The work order: what the pod of a stage is told to do, mounted from an immutable ConfigMap."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from modelservice.contract.base import Sha256, Tolerant
+from modelservice.contract.compression import Compression
+from modelservice.contract.data import Data
+from modelservice.contract.documents import Document
+from modelservice.contract.model import Model
+from modelservice.contract.task import Task
+from modelservice.contract.training import Hyperparameters
+
+Key = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]{1,16}$")]
+
+
+class TrainWork(Tolerant):
+    """Train a model.
+
+    ``data_file`` is relative to the mounted data source. ``data_sha256`` is the digest of the (inflated) content that
+    the key was made from, or None for a claim, whose content nobody saw before; a mismatch is to be tried again.
+    """
+
+    stage: Literal["train"] = "train"
+    data_file: str
+    data_sha256: Sha256 | None = None
+    data: Data
+    task: Task | None = None
+    model: Model
+    training: Hyperparameters = Field(default=Hyperparameters())
+
+
+class CompressWork(Tolerant):
+    """Make the model of an artifact smaller. ``parent`` is where it lies, a folder or a URI."""
+
+    stage: Literal["compress"] = "compress"
+    parent: str
+    parent_digest: Sha256
+    compression: Compression
+
+
+class WorkOrder(Document):
+    """One run of one stage; ``artifact`` is where the result is to be stored: a folder or a URI that ends with the key.
+
+    A reader opens either with ``modelservice.artifact.stores``.
+    """
+
+    kind: Literal["WorkOrder"] = "WorkOrder"
+    name: str
+    namespace: str
+    key: Key
+    artifact: str
+    work: Annotated[TrainWork | CompressWork, Field(discriminator="stage")]

@@ -1,0 +1,67 @@
+"""What a family of models answers: whether it can learn something, and what comes out when it did."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from modelservice.contract.progress import Progress
+from modelservice.contract.training import Hyperparameters
+from modelservice.modalities.base import Dataset, Features
+from modelservice.tasks.base import Array
+
+Observer = Callable[[Progress], None]
+"""Is told how far a fit is (``eta_seconds`` is filled in by whoever shows it)."""
+
+INPUT_NAME = "features"
+"""The one input of ``model.onnx``: float32 [rows, *shape]."""
+OUTPUT_NAME = "raw"
+"""Its one output: float32 [rows, width], probabilities of all classes, or the value of a regression [rows, 1]."""
+OPSET = 21
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Fitted:
+    """A trained model.
+
+    Attributes:
+        onnx: ``model.onnx``: input ``INPUT_NAME``, output ``OUTPUT_NAME``; domains ai.onnx and ai.onnx.ml only.
+        predict: the trained model itself, features to raw outputs: what ``onnx`` is checked against.
+        parameters: number of trained parameters (support vectors and tree nodes count by their values).
+        files: further files of the artifact, such as weights that a later stage starts from.
+        libraries: versions of what decided the result, by name.
+        curves: what each epoch came to, by name (``epoch`` among them), for families that have epochs.
+        best_epoch: the epoch whose weights were kept, from 1.
+        notes: sentences for the user.
+    """
+
+    onnx: bytes
+    predict: Callable[[Features], Array]
+    parameters: int
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    libraries: Mapping[str, str] = field(default_factory=dict)
+    curves: Mapping[str, tuple[float, ...]] | None = None
+    best_epoch: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Family(Protocol):
+    """One family of models. Members are stateless values in ``families.FAMILIES``."""
+
+    name: str
+    """As ``spec.model`` spells its member, such as decisionTree."""
+
+    def unsuited(self, *, modality: str, task: str) -> str | None:
+        """Why this family cannot learn that, as the end of a sentence with the remedy; None where it can."""
+
+    def fit(self, settings: Any, dataset: Dataset, training: Hyperparameters, *, observe: Observer) -> Fitted:
+        """Learn from the training rows; validation rows may choose, test rows are not looked at.
+
+        Args:
+            settings: what ``spec.model`` says of this family.
+            dataset: the rows.
+            training: optimizer, epochs, seed and the like; families without gradient steps look at the seed only.
+            observe: is told of progress.
+
+        Raises:
+            StageError: it cannot succeed as it was asked for.
+        """

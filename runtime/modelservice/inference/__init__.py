@@ -1,0 +1,1 @@
+"""A stored model that answers, whatever transports stand around it."""

@@ -1,0 +1,19 @@
+"""What computes a model: from encoded rows to its raw outputs."""
+
+from typing import Protocol
+
+from modelservice.modalities.base import Features
+from modelservice.tasks.base import Array
+
+
+class Engine(Protocol):
+    """A loaded model; ``run`` may be called from one thread at a time."""
+
+    name: str
+    """ONNX or Torch."""
+
+    def run(self, features: Features) -> Array:
+        """Encoded rows float32 [rows, *shape] to raw outputs float32 [rows, width]."""
+
+    def use_threads(self, threads: int) -> None:
+        """Compute with so many threads from now on."""

@@ -1,0 +1,137 @@
+"""What a modality answers: how data is read and encoded for training, and how a request is.
+
+Two sides, since a server must not load what only training needs: an ``Encoder`` (numpy) from ``modalities.encoders``,
+and a ``Source`` (pyarrow where it helps) from ``modalities.sources``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelservice.contract.documents import Document
+from modelservice.contract.signature import Input
+from modelservice.modalities.errors import InputError
+from modelservice.modalities.tensors import Tensor
+from modelservice.tasks.base import Target, TargetCells, Task
+
+__all__ = ["Dataset", "Encoder", "Examples", "Features", "InputError", "Rows", "Side", "Source"]
+
+Features = NDArray[np.float32]
+"""What models take: float32 [rows, *shape]."""
+Rows = list[Any] | NDArray[Any]
+"""Rows of a request before encoding, in the modality's own terms; a list, or an array whose first axis is rows."""
+
+
+class Encoder(Protocol):
+    """Encodes rows of requests after a fitted preprocessing; immutable and safe to share between threads."""
+
+    shape: tuple[int, ...]
+    """Of one encoded row."""
+    inputs: tuple[Input, ...]
+    """The signature's inputs."""
+
+    def encode(self, rows: Rows) -> Features:
+        """Encode rows.
+
+        Raises:
+            InputError: names the first row, and column where there is one, that is wrong.
+        """
+
+    def example(self) -> Any:
+        """One row that ``from_instances`` takes and JSON can hold."""
+
+    def from_instances(self, instances: list[Any]) -> Rows:
+        """Rows of TensorFlow Serving's ``instances``.
+
+        Raises:
+            InputError: a row is no row at all.
+        """
+
+    def from_inputs(self, inputs: Any) -> Rows:
+        """Rows of TensorFlow Serving's ``inputs`` (by column or as one tensor); errors as above."""
+
+    def from_tensors(self, tensors: Sequence[Tensor]) -> Rows:
+        """Rows of Open Inference tensors; errors as above, ``InputError.tensor`` says which."""
+
+    def tensors(self) -> list[dict[str, Any]]:
+        """The inputs as Open Inference metadata: name, datatype, shape (-1 first), parameters where they help."""
+
+    def from_frame(self, frame: Any) -> Rows:
+        """Rows of a pandas frame, an arrow table, an object of columns, an array, or a list of rows."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Side:
+    """Encoded rows of one side of a split: ``features`` float32 [rows, *shape], ``values`` as in ``Target``."""
+
+    features: Features
+    values: NDArray[Any]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Dataset:
+    """Everything that a family needs to learn, and the artifact needs to say of it.
+
+    ``preprocessing`` was measured on training rows only; an encoder of it gave the features of all sides.
+    """
+
+    modality: str
+    task: Task
+    target: str
+    labels: tuple[str, ...]
+    inputs: tuple[Input, ...]
+    preprocessing: Document
+    train: Side
+    validation: Side
+    test: Side
+    sha256: str
+    rows: int
+    dropped: int
+    features: int
+    notes: tuple[str, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one encoded row."""
+        return tuple(self.train.features.shape[1:])
+
+
+class Examples(Protocol):
+    """The inputs of those rows that have a target."""
+
+    notes: tuple[str, ...]
+    features: int
+    """Columns, or values of a tensor."""
+
+    def digests(self, target: Target, *, seed: int) -> list[bytes]:
+        """What identifies each row's content, its target included; decides its side of the split."""
+
+    def fit(self, train: NDArray[np.int64]) -> tuple[Document, tuple[Input, ...]]:
+        """Preprocessing and inputs, measured on the training rows."""
+
+    def encode(self, preprocessing: Document, rows: NDArray[np.int64]) -> Features:
+        """Encode some rows, by the encoder that serving uses."""
+
+
+class Source(Protocol):
+    """Data that was read and not yet interpreted."""
+
+    sha256: str
+    rows: int
+
+    def target(self, name: str) -> TargetCells:
+        """The target's cells.
+
+        Raises:
+            DataError: there is no such column or array.
+        """
+
+    def examples(self, features: tuple[str, ...], target: Target) -> Examples:
+        """The inputs (all but the target, where none are listed) of the rows whose target is present.
+
+        Raises:
+            DataError: there are none, or they cannot be read.
+        """

@@ -1,0 +1,108 @@
+"""What a task answers: how a target is read, what is minimised, how good a model is, and what clients get.
+
+numpy only: the server turns a model's numbers into outputs with the same code that training measured them with.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelservice.contract.evaluation import Evaluation
+from modelservice.contract.signature import Output
+
+Array = NDArray[np.float32]
+"""What a model gives for some rows: float32 [rows, width], probabilities for classes, the value for a regression."""
+
+
+class Loss(StrEnum):
+    """What gradient steps minimise; ``training.losses`` has them in torch."""
+
+    CROSS_ENTROPY = "CrossEntropy"
+    BINARY_CROSS_ENTROPY = "BinaryCrossEntropy"
+    SQUARED_ERROR = "SquaredError"
+
+
+class Head(StrEnum):
+    """How the last layer's numbers become a model's output; part of ``model.onnx``.
+
+    SOFTMAX: k logits to k probabilities. SIGMOID: one logit to two probabilities, [1 - p, p]. SCALE: one standardised
+    number to the target's own unit, z * std + mean.
+    """
+
+    SOFTMAX = "Softmax"
+    SIGMOID = "Sigmoid"
+    SCALE = "Scale"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TargetCells:
+    """A target as it stands in the data: codes int32 [rows] index ``texts``, which differ; -1 is missing.
+
+    Texts are those of the file, untouched by float64, so that 0101 and labels of 20 digits stay what they are.
+    """
+
+    name: str
+    codes: NDArray[np.int32]
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Target:
+    """A target that was read.
+
+    ``values``: int64 class codes [rows] indexing ``labels``, or float64 [rows]; undefined where not ``present``.
+    ``strata``: int64 [rows], what a split keeps on each side: the class, or all 0.
+    ``notes`` say in sentences what was decided or merged.
+    """
+
+    name: str
+    values: NDArray[Any]
+    present: NDArray[np.bool_]
+    strata: NDArray[np.int64]
+    labels: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scores:
+    """Metrics over some rows, and for classes the confusion matrix: int64 [true, predicted]."""
+
+    evaluation: Evaluation
+    confusion: NDArray[np.int64] | None = None
+
+
+class Task(Protocol):
+    """One kind of answer. Members are stateless values in ``tasks.TASKS``."""
+
+    name: str
+    """As signature and manifest name it, such as Multiclass."""
+    loss: Loss
+    head: Head
+
+    def read(self, cells: TargetCells) -> Target:
+        """Read the target.
+
+        Raises:
+            DataError: the values are none of this task's.
+        """
+
+    def logits(self, labels: tuple[str, ...]) -> int:
+        """Numbers that the last layer of a network gives."""
+
+    def outputs(self, labels: tuple[str, ...]) -> tuple[Output, ...]:
+        """The signature's outputs."""
+
+    def score(self, raw: Array, values: NDArray[Any], labels: tuple[str, ...]) -> Scores:
+        """All metrics of a model's outputs [rows, width] against true values [rows]; the primary one with interval."""
+
+    def row_scores(self, raw: Array, values: NDArray[Any]) -> NDArray[np.float64]:
+        """What each row adds to the primary metric, higher is better: means over rows differ as the metric does.
+
+        So a paired interval of the difference of two models is one of the mean of differences.
+        """
+
+    def named(self, raw: Array, labels: tuple[str, ...]) -> dict[str, Any]:
+        """Outputs by the names of ``outputs``: lists of texts or numpy arrays, in the order of the rows."""
