@@ -1,0 +1,66 @@
+"""The flags of ``modelservice serve``, spelled once: the operator writes them into pods, the command reads them."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from modelservice.contract.places import SERVING_PORT
+from modelservice.contract.serving import Batching, Engine
+
+COMMAND: Final = "serve"
+MODEL: Final = "--model"
+NAME: Final = "--name"
+DIGEST: Final = "--digest"
+HOST: Final = "--host"
+PORT: Final = "--port"
+GRPC_PORT: Final = "--grpc-port"
+ENGINE: Final = "--engine"
+
+ANY_HOST: Final = "::"
+"""Every address of a pod, IPv6 and IPv4 alike; where there is no IPv6, IPv4 alone."""
+ENGINES: Final = {engine.value.lower(): engine for engine in Engine}
+"""Engines as the command line spells them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerFlags:
+    """What a server is told.
+
+    Attributes:
+        model: address of the artifact: a folder, or the URI of an object storage.
+        name: name of the model in all paths.
+        digest: what the artifact's digest must be, or None to take what is there.
+        host: address to listen on.
+        port: port of HTTP; 0 takes a free one.
+        grpc_port: port of gRPC, or None for a server without it.
+        engine: what computes the model.
+        batching: how requests share forward passes.
+    """
+
+    model: str
+    name: str
+    digest: str | None = None
+    host: str = ANY_HOST
+    port: int = SERVING_PORT
+    grpc_port: int | None = None
+    engine: Engine = Engine.ONNX
+    batching: Batching = Batching()
+
+
+def batch_flag(field: str) -> str:
+    """The flag of a field of ``Batching``, such as ``--batch-max-size``."""
+    return f"--batch-{field.replace('_', '-')}"
+
+
+def server_arguments(flags: ServerFlags) -> list[str]:
+    """Arguments of the command ``modelservice``, ``serve`` first; what is None is left out."""
+    values: dict[str, object] = {
+        MODEL: flags.model,
+        NAME: flags.name,
+        DIGEST: flags.digest,
+        HOST: flags.host,
+        PORT: flags.port,
+        GRPC_PORT: flags.grpc_port,
+        ENGINE: flags.engine.value.lower(),
+        **{batch_flag(field): value for field, value in flags.batching},
+    }
+    return [COMMAND, *(f"{flag}={value}" for flag, value in values.items() if value is not None)]
