@@ -15,24 +15,32 @@ from modelservice.contract.training import Hyperparameters
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]{1,16}$")]
 
 
-class TrainWork(Tolerant):
-    """Train a model.
+class DataWork(Tolerant):
+    """The data that a stage reads, mounted for each stage in the same way.
 
     ``data_file`` is relative to the mounted data source. ``data_sha256`` is the digest of the (inflated) content that
     the key was made from, or None for a claim, whose content nobody saw before; a mismatch is to be tried again.
     """
 
-    stage: Literal["train"] = "train"
     data_file: str
     data_sha256: Sha256 | None = None
     data: Data
     task: Task | None = None
+
+
+class TrainWork(DataWork):
+    """Train a model."""
+
+    stage: Literal["train"] = "train"
     model: Model
     training: Hyperparameters = Field(default=Hyperparameters())
 
 
-class CompressWork(Tolerant):
-    """Make the model of an artifact smaller. ``parent`` is where it lies, a folder or a URI."""
+class CompressWork(DataWork):
+    """Make the model of an artifact smaller; the data's test rows judge what that costs.
+
+    ``parent`` is where the artifact lies, a folder or a URI that ends with its key.
+    """
 
     stage: Literal["compress"] = "compress"
     parent: str
