@@ -1,6 +1,6 @@
 """The flags of ``modelservice serve``, spelled once: the operator writes them into pods, the command reads them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from modelservice.contract.places import SERVING_PORT
@@ -43,12 +43,12 @@ class ServerFlags:
     port: int = SERVING_PORT
     grpc_port: int | None = None
     engine: Engine = Engine.ONNX
-    batching: Batching = Batching()
+    batching: Batching = field(default_factory=Batching)
 
 
-def batch_flag(field: str) -> str:
-    """The flag of a field of ``Batching``, such as ``--batch-max-size``."""
-    return f"--batch-{field.replace('_', '-')}"
+def batch_flag(name: str) -> str:
+    """The flag of a field of ``Batching``, given its name, such as ``--batch-max-size``."""
+    return f"--batch-{name.replace('_', '-')}"
 
 
 def server_arguments(flags: ServerFlags) -> list[str]:
@@ -61,6 +61,6 @@ def server_arguments(flags: ServerFlags) -> list[str]:
         PORT: flags.port,
         GRPC_PORT: flags.grpc_port,
         ENGINE: flags.engine.value.lower(),
-        **{batch_flag(field): value for field, value in flags.batching},
+        **{batch_flag(name): value for name, value in flags.batching},
     }
     return [COMMAND, *(f"{flag}={value}" for flag, value in values.items() if value is not None)]
