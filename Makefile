@@ -6,10 +6,12 @@ STAGES  := $(PYTHON) -m tests.cluster.pipeline
 LOCK    := .venv/bin/uv pip compile pyproject.toml -q --universal --python-version 3.11 --generate-hashes \
            --no-emit-index-url --no-header
 NODES   ?=
+K       ?=
 export KUBE_CONTEXT
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint generate lock verify images push load bundle cluster-up cluster-down cluster-status env readme
+.PHONY: help setup venv check unit dev demo test lint generate lock verify images push load bundle cluster-up cluster-down \
+        cluster-status env readme
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {gsub(/\$$\$$/, "$$", $$2); printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,25 +19,37 @@ help: ## Show what there is
 setup: ## Debian packages and .venv, from the hashed lock
 	@python3 -m tests.cluster.bootstrap
 
+venv: ## .venv alone, from the hashed lock: no root, no Debian packages
+	@python3 -m tests.cluster.bootstrap --venv
+
+check: venv ## lint, unit and contract tests: no root, no cluster, about two minutes
+	@$(STAGES) check
+
+unit: venv ## Unit tests; make unit K=suspend runs those whose names match
+	@$(PYTHON) -m pytest tests/unit $(if $(K),-k "$(K)")
+
+dev: venv ## The operator of this checkout, outside the cluster, against the current kubeconfig context
+	@$(PYTHON) -m tests.support.dev
+
 demo: setup ## From nothing to a served model on a real Kubernetes (KUBE_CONTEXT=name: on a cluster of yours)
 	@$(STAGES) demo
 
 test: setup ## All tests: lint, unit, contract, wiring, end to end
 	@$(STAGES) test
 
-lint: setup ## ruff, mypy, import-linter
+lint: venv ## ruff, mypy, import-linter
 	@$(STAGES) lint
 
-generate: setup ## Write the generated files: CRD, the chart's copy, install.yaml
+generate: venv ## Write the generated files: CRD, the chart's copy, install.yaml
 	@$(PYTHON) -m tests.support.generate --write
 
-lock: setup ## Refresh the hashed locks from pyproject.toml
+lock: venv ## Refresh the hashed locks from pyproject.toml
 	@$(LOCK) --extra operator --extra trainer --group tests --group tools -o requirements.lock
 	@$(LOCK) --extra operator -o requirements-operator.lock
 	@$(LOCK) --extra server -o requirements-server.lock
 	@$(LOCK) --extra trainer -o requirements-trainer.lock
 
-verify: setup ## Check that the generated files are current, and lint
+verify: venv ## Check that the generated files are current, and lint
 	@$(STAGES) verify
 
 images: setup ## Build the images of operator and runtime (BASE_IMAGE=, TORCH_BACKEND=cpu)

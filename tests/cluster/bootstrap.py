@@ -1,4 +1,4 @@
-"""`make setup`: the Debian packages and the virtual environment, from the hashed lock.
+"""`make setup`: the Debian packages and the virtual environment, from the hashed lock; `--venv`: the latter alone.
 
 Run by the machine's own Python before anything is installed: standard library only.
 """
@@ -28,7 +28,7 @@ def main() -> int:
         sys.stderr.write(f"error: Python 3.11 or later is needed; python3 is {sys.version.split()[0]}\n")
         return 1
     try:
-        _ensure_packages()
+        _ensure_packages(cluster="--venv" not in sys.argv[1:] and not os.environ.get("KUBE_CONTEXT"))
         _ensure_environment()
     except packages.PackagesMissingError as error:
         sys.stderr.write(f"error: {error}\n")
@@ -39,11 +39,11 @@ def main() -> int:
     return 0
 
 
-def _ensure_packages() -> None:
-    """Install what the cluster needs; with a cluster of the user's own (KUBE_CONTEXT) only Python matters."""
+def _ensure_packages(*, cluster: bool) -> None:
+    """Install what the local cluster needs; without it, or with one of the user's own, only Python matters."""
     if importlib.util.find_spec("ensurepip") is None:
         packages.install(["python3-venv"])
-    if not os.environ.get("KUBE_CONTEXT"):
+    if cluster:
         packages.ensure({**packages.CLUSTER, **packages.BENCH})
 
 
