@@ -1,6 +1,7 @@
 """Tensors of the Open Inference Protocol: datatypes, JSON data and the binary tensor extension."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from math import prod
 from typing import Any, Final, NamedTuple
@@ -8,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from modelservice.serving.parsing import describe
+from modelservice.modalities.errors import InputError
 
 NUMERIC: Final[dict[str, np.dtype[Any]]] = {
     "INT8": np.dtype("<i1"),
@@ -23,12 +24,29 @@ NUMERIC: Final[dict[str, np.dtype[Any]]] = {
     "FP32": np.dtype("<f4"),
     "FP64": np.dtype("<f8"),
 }
+BOOL: Final = "BOOL"
 BYTES: Final = "BYTES"
+DATATYPES: Final = (*NUMERIC, BOOL, BYTES)
+
 _LENGTH_PREFIX = 4  # each element of a BYTES tensor starts with its length, little endian
-_NUMBERS = {int, float, type(None)}
-_TEXTS = {str, type(None)}
+_SHOWN = 32
+_LARGEST_SHOWN = 10**15
 
 Values = list[Any] | NDArray[Any]
+
+
+class _Elements(NamedTuple):
+    """What JSON data of a datatype may hold."""
+
+    types: frozenset[type]
+    expected: str
+
+
+_NUMBERS = _Elements(frozenset({int, float, type(None)}), "a number")
+_ELEMENTS = {
+    BOOL: _Elements(frozenset({bool, type(None)}), "true or false"),
+    BYTES: _Elements(frozenset({str, type(None)}), "a text"),
+}
 
 
 class TensorError(ValueError):
@@ -41,7 +59,11 @@ class TensorError(ValueError):
 
 
 class Tensor(NamedTuple):
-    """An input tensor: flat values, a list from JSON, an array from binary numbers; None and NaN are missing values."""
+    """An input tensor with its values flat, in the order of rows; None and NaN are missing values.
+
+    ``values`` are a list from JSON (numbers, bools or texts), an array from binary numbers and bools, or a list of
+    bytes from a binary BYTES tensor: whether those are texts (see ``texts``) or images only the modality knows.
+    """
 
     name: str
     datatype: str
@@ -50,67 +72,114 @@ class Tensor(NamedTuple):
 
 
 def from_json(datatype: str, shape: tuple[int, ...], data: Any) -> list[Any]:
-    """Values of a tensor's ``data``, flat or nested in the order of rows.
+    """Values of a tensor's ``data``, flat or nested as its shape is.
 
     Raises:
         TensorError: names the first element that is wrong.
     """
     if not isinstance(data, list):
         raise TensorError(".data", f"must be an array, not {describe(data)}")
-    flat = list(chain.from_iterable(_nested(shape, data))) if data and type(data[0]) is list else data
+    flat = _flattened(shape, data) if data and type(data[0]) is list else data
     if len(flat) != prod(shape):
         raise TensorError(".data", f"has {len(flat)} values, but shape {list(shape)} needs {prod(shape)}")
-    allowed, expected = (_TEXTS, "a text") if datatype == BYTES else (_NUMBERS, "a number")
-    if not allowed.issuperset(map(type, flat)):
-        index, value = next((index, value) for index, value in enumerate(flat) if type(value) not in allowed)
-        raise TensorError(f".data[{index}]", f"{describe(value)} is not {expected}, as datatype {datatype} wants")
+    elements = _ELEMENTS.get(datatype, _NUMBERS)
+    if not elements.types.issuperset(map(type, flat)):
+        index, value = next((index, value) for index, value in enumerate(flat) if type(value) not in elements.types)
+        raise TensorError(f".data[{index}]", f"{describe(value)} is not {elements.expected}, as {datatype} wants")
     return flat
 
 
-def from_binary(datatype: str, shape: tuple[int, ...], data: memoryview) -> Values:
-    """Values of a binary tensor: little-endian numbers, or texts that each start with their length.
+def from_binary(datatype: str, shape: tuple[int, ...], data: memoryview | bytes) -> Values:
+    """Values of a binary tensor: little-endian numbers, bools of a byte, or bytes that each start with their length.
 
     Raises:
-        TensorError: the size does not fit the shape, or a text is no UTF-8.
+        TensorError: the size does not fit the shape.
     """
     if datatype == BYTES:
-        return _texts(prod(shape), data)
-    dtype = NUMERIC[datatype]
+        return _elements(prod(shape), memoryview(data))
+    dtype = NUMERIC.get(datatype, NUMERIC["UINT8"])
     if len(data) != prod(shape) * dtype.itemsize:
         needed = prod(shape) * dtype.itemsize
         raise TensorError("", f"has {len(data)} bytes, but {datatype} of shape {list(shape)} needs {needed}")
-    return np.frombuffer(data, dtype=dtype)
+    values = np.frombuffer(data, dtype=dtype)
+    return values != 0 if datatype == BOOL else values
 
 
-def texts_to_binary(texts: Iterable[str]) -> bytes:
-    """A BYTES tensor in binary form."""
-    encoded = [text.encode() for text in texts]
-    return b"".join(chain.from_iterable((len(text).to_bytes(_LENGTH_PREFIX, "little"), text) for text in encoded))
+def to_binary(datatype: str, values: Any) -> bytes:
+    """Output values, flat or not, as a binary tensor; those of BYTES are texts."""
+    if datatype == BYTES:
+        encoded = [text.encode() for text in values]
+        return b"".join(chain.from_iterable((len(text).to_bytes(_LENGTH_PREFIX, "little"), text) for text in encoded))
+    return np.asarray(values, dtype=NUMERIC[datatype]).tobytes()
 
 
-def _nested(shape: tuple[int, ...], data: list[Any]) -> Iterable[list[Any]]:
-    width = shape[-1] if len(shape) > 1 else 1
-    for index, row in enumerate(data):
-        if type(row) is not list or len(row) != width:
-            raise TensorError(f".data[{index}]", f"{describe(row)}, but shape {list(shape)} needs {width} values")
-        yield row
+def texts(values: Iterable[Any], *, tensor: int, column: str | None = None) -> list[str | None]:
+    """Values of a BYTES tensor as texts; ``tensor`` is its index, for messages.
+
+    Raises:
+        InputError: one of them is not UTF-8.
+    """
+    found: list[str | None] = []
+    for row, value in enumerate(values):
+        try:
+            found.append(value.decode() if isinstance(value, bytes) else value)
+        except UnicodeDecodeError:
+            raise InputError("is not UTF-8 text", row=row, column=column, tensor=tensor) from None
+    return found
 
 
-def _texts(count: int, data: memoryview) -> list[str]:
-    # Each text takes at least its length prefix, so a shape cannot ask for more texts than there are bytes.
+def describe(value: Any) -> str:
+    """A JSON value as a message names it: its kind, and the value itself where it is short."""
+    match value:
+        case None | bool():
+            return json.dumps(value)
+        case str():
+            return f"the text {value[:_SHOWN]!r}" + ("..." if len(value) > _SHOWN else "")
+        case bytes():
+            return f"{len(value)} bytes"
+        case list():
+            return f"an array of {len(value)}"
+        case dict():
+            return "an object"
+        case int() if abs(value) > _LARGEST_SHOWN:
+            return "a very large number"
+        case _:
+            return f"the number {value}"
+
+
+def listed(names: Sequence[str], *, most: int = 16) -> str:
+    """Names as a message gives them, cut where there are many."""
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+def _flattened(shape: tuple[int, ...], data: list[Any]) -> list[Any]:
+    """Nested lists, one level at a time; a tensor of rank 1 may have each value in a list of its own."""
+    level: list[Any] = data
+    at: tuple[int, ...] = (len(data),)
+    for size in shape[1:] or (1,):
+        for index, row in enumerate(level):
+            if type(row) is not list or len(row) != size:
+                place = "".join(f"[{part}]" for part in np.unravel_index(index, at))
+                raise TensorError(
+                    f".data{place}", f"{describe(row)}, but shape {list(shape)} needs an array of {size} values"
+                )
+        level = list(chain.from_iterable(level))
+        at = (*at, size)
+    return level
+
+
+def _elements(count: int, data: memoryview) -> list[bytes]:
+    # Each element takes at least its length prefix, so a shape cannot ask for more of them than there are bytes.
     if count * _LENGTH_PREFIX > len(data):
-        raise TensorError("", f"has {len(data)} bytes, too few for {count} texts")
-    texts = []
+        raise TensorError("", f"has {len(data)} bytes, too few for {count} elements of {BYTES}")
+    elements = []
     at = 0
     for index in range(count):
         start = at + _LENGTH_PREFIX
         at = start + int.from_bytes(data[start - _LENGTH_PREFIX : start], "little")
         if at > len(data):
-            raise TensorError("", f"text {index} reaches beyond the tensor's {len(data)} bytes")
-        try:
-            texts.append(str(data[start:at], "utf-8"))
-        except UnicodeDecodeError:
-            raise TensorError("", f"text {index} is not UTF-8") from None
+            raise TensorError("", f"element {index} reaches beyond the tensor's {len(data)} bytes")
+        elements.append(bytes(data[start:at]))
     if at != len(data):
-        raise TensorError("", f"has {len(data) - at} bytes after its {count} texts")
-    return texts
+        raise TensorError("", f"has {len(data) - at} bytes after its {count} elements")
+    return elements
