@@ -28,29 +28,19 @@ class DataWork(Tolerant):
     task: Task | None = None
 
 
-class DataWork(Tolerant):
-    """Work that reads the data: the rows to learn from, and the test rows that a later stage is judged on.
-
-    ``data_file`` is relative to the mounted data source. ``data_sha256`` is the digest of the (inflated) content that
-    the key was made from, or None for a claim, whose content nobody saw before; a mismatch is to be tried again.
-    """
-
-    data_file: str
-    data_sha256: Sha256 | None = None
-    data: Data
-
-
 class TrainWork(DataWork):
     """Train a model."""
 
     stage: Literal["train"] = "train"
-    task: Task | None = None
     model: Model
     training: Hyperparameters = Field(default=Hyperparameters())
 
 
 class CompressWork(DataWork):
-    """Make the model of an artifact smaller. ``parent`` is where it lies, a folder or a URI."""
+    """Make the model of an artifact smaller; the data's test rows judge what that costs.
+
+    ``parent`` is where the artifact lies, a folder or a URI that ends with its key.
+    """
 
     stage: Literal["compress"] = "compress"
     parent: str
