@@ -1,16 +1,30 @@
-"""Every sample is good: for a laptop, for the CRD, and as the table it claims to be."""
+"""Every sample is good: for a laptop, for the CRD, and with the very data that its comment names."""
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
-from sklearn.datasets import load_iris
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
+from tests.support.helm import ROOT
 from tests.support.mutations import Schema, spec_schema, visit
 from tests.support.samples import SAMPLES, model_service, objects, sample_files, sample_table
 
+from modelservice.contract.data import Format
 from modelservice.contract.resource import ModelService
+
+
+def rows_of(name: str) -> list[dict[str, str]]:
+    """The rows of a sample's table."""
+    return list(csv.DictReader(io.StringIO(sample_table(SAMPLES / name).decode())))
+
+
+def numbers(rows: Sequence[dict[str, str]], columns: Sequence[str]) -> list[list[float]]:
+    """Cells as the numbers that they spell."""
+    return [[float(row[column]) for column in columns] for row in rows]
 
 
 @pytest.mark.parametrize("path", sample_files(), ids=lambda path: path.stem)
@@ -22,15 +36,36 @@ class TestSample:
         # visit() raises KeyError at a field that the schema does not have.
         assert len(list(visit(spec_schema(), model_service(path)["spec"], ()))) > 1
 
-    def test_brings_its_own_table_with_the_target(self, path: Path) -> None:
+    def test_brings_its_own_data_with_the_target(self, path: Path) -> None:
         data = ModelService.model_validate(model_service(path)).spec.data
-        rows = list(csv.DictReader(io.StringIO(sample_table(path).decode())))
-        assert len(rows) >= 100
-        assert data.target in rows[0]
-        assert 2 <= len({row[data.target] for row in rows}) <= 3
         assert data.config_map is not None
-        names = {one["metadata"]["name"] for one in objects(path) if one["kind"] == "ConfigMap"}
-        assert names <= {data.config_map.name}
+        config_maps = [one for one in objects(path) if one["kind"] == "ConfigMap"]
+        assert {one["metadata"]["name"] for one in config_maps} <= {data.config_map.name}
+        keys = [key for one in config_maps for part in ("data", "binaryData") for key in one.get(part, {})]
+        if keys and data.format_of(keys[0]) is Format.NPZ:
+            arrays = np.load(io.BytesIO(sample_table(path)), allow_pickle=False)
+            assert len(arrays[data.target]) >= 100
+        else:
+            rows = list(csv.DictReader(io.StringIO(sample_table(path).decode())))
+            assert len(rows) >= 100
+            assert data.target in rows[0]
+
+    def test_brings_the_secrets_that_it_names(self, path: Path) -> None:
+        artifacts = ModelService.model_validate(model_service(path)).spec.artifacts
+        named = {artifacts.secret_ref.name} if artifacts is not None and artifacts.secret_ref is not None else set()
+        secrets = [one for one in objects(path) if one["kind"] == "Secret"]
+        assert {one["metadata"]["name"] for one in secrets} == named
+        # A placeholder, never somebody's key.
+        assert {v for one in secrets for k, v in one["stringData"].items() if "KEY" in k} <= {"replace-me"}
+
+    def test_is_an_example_of_the_readme(self, path: Path) -> None:
+        link = path.relative_to(ROOT) if path.parent == SAMPLES else path.parent.relative_to(ROOT)
+        assert f"({link})" in (ROOT / "README.md").read_text(encoding="utf-8") or path.name == "minimal.yaml"
+
+
+def test_samples_have_names_of_their_own() -> None:
+    names = [model_service(path)["metadata"]["name"] for path in sample_files()]
+    assert len(set(names)) == len(names)
 
 
 def test_minimal_is_the_smallest() -> None:
@@ -40,15 +75,58 @@ def test_minimal_is_the_smallest() -> None:
     }
 
 
+IRIS = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
+
+
 @pytest.mark.parametrize(
-    "path", [SAMPLES / "iris.yaml", SAMPLES / "kustomize" / "modelservice.yaml"], ids=lambda p: p.name
+    "name", ["iris.yaml", "decision-tree.yaml", "object-storage.yaml", "kustomize/modelservice.yaml"]
 )
-def test_iris_is_the_whole_table(path: Path) -> None:
-    header, *rows = list(csv.reader(io.StringIO(sample_table(path).decode())))
-    assert header == ["sepal_length", "sepal_width", "petal_length", "petal_width", "species"]
-    iris = load_iris()
-    wanted = [[*map(float, row), iris.target_names[label]] for row, label in zip(iris.data, iris.target, strict=True)]
-    assert [[*map(float, row[:-1]), row[-1]] for row in rows] == wanted
+def test_iris_is_the_whole_table(name: str) -> None:
+    rows, iris = rows_of(name), load_iris()
+    assert list(rows[0]) == [*IRIS, "species"]
+    assert numbers(rows, IRIS) == iris.data.tolist()
+    assert [row["species"] for row in rows] == [iris.target_names[label] for label in iris.target]
+
+
+@pytest.mark.parametrize("name", ["autoscaling.yaml", "svm.yaml", "compression.yaml"])
+def test_wine_is_the_whole_table(name: str) -> None:
+    rows, wine = rows_of(name), load_wine()
+    columns = [column.replace("od280/od315_of_diluted_wines", "absorbance_ratio") for column in wine.feature_names]
+    assert list(rows[0]) == [*columns, "cultivar"]
+    assert numbers(rows, columns) == wine.data.tolist()
+    assert [row["cultivar"] for row in rows] == ["ABC"[label] for label in wine.target]
+
+
+@pytest.mark.parametrize(("name", "measures"), [("gpu.yaml", 10), ("logistic.yaml", 5)])
+def test_diagnoses_are_those_of_all_tumours(name: str, measures: int) -> None:
+    rows, tumours = rows_of(name), load_breast_cancer()
+    columns = [column for column in rows[0] if column != "diagnosis"]
+    names = [str(column).replace(" ", "_") for column in tumours.feature_names]
+    assert len(columns) == measures
+    assert set(columns) <= {column for column in names if column.startswith("mean_")}
+    chosen = tumours.data[:, [names.index(column) for column in columns]]
+    assert sorted(map(str, _labelled(numbers(rows, columns), [row["diagnosis"] for row in rows]))) == sorted(
+        map(str, _labelled(chosen.tolist(), [tumours.target_names[label] for label in tumours.target]))
+    )
+
+
+def _labelled(rows: list[list[float]], labels: Sequence[str]) -> list[tuple[list[float], str]]:
+    return [(row, str(label)) for row, label in zip(rows, labels, strict=True)]
+
+
+def test_progressions_are_those_of_all_patients() -> None:
+    rows, diabetes = rows_of("regression.yaml"), load_diabetes(scaled=False)
+    columns = [column for column in rows[0] if column != "progression"]
+    assert numbers(rows, columns) == diabetes.data.tolist()
+    assert [float(row["progression"]) for row in rows] == diabetes.target.tolist()
+
+
+def test_digits_are_the_first_images() -> None:
+    arrays, digits = np.load(io.BytesIO(sample_table(SAMPLES / "cnn.yaml")), allow_pickle=False), load_digits()
+    assert set(arrays) == {"X", "y"}
+    assert (arrays["X"].dtype, arrays["X"].shape) == (np.uint8, (500, 8, 8))
+    assert np.array_equal(arrays["X"], digits.images[:500])
+    assert np.array_equal(arrays["y"], digits.target[:500])
 
 
 def test_kustomize_knows_where_names_stand() -> None:

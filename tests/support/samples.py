@@ -1,5 +1,6 @@
 """The sample files: those that users copy, those that set every field, and those that must be refused."""
 
+import base64
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,9 +34,12 @@ def sample_files() -> list[Path]:
 
 
 def sample_table(path: Path) -> bytes:
-    """The CSV that stands in a sample, or beside it where kustomize makes a ConfigMap of it."""
+    """The CSV or NPZ that stands in a sample, or beside it where kustomize makes a ConfigMap of it."""
     for one in objects(path):
         if one["kind"] == "ConfigMap":
+            if "binaryData" in one:
+                (packed,) = one["binaryData"].values()
+                return base64.b64decode(packed, validate=True)
             (content,) = one["data"].values()
             return str(content).encode()
     (table,) = path.parent.glob("*.csv")
