@@ -135,8 +135,6 @@ def describe(value: Any) -> str:
             return json.dumps(value)
         case str():
             return f"the text {value[:_SHOWN]!r}" + ("..." if len(value) > _SHOWN else "")
-        case bytes():
-            return f"{len(value)} bytes"
         case list():
             return f"an array of {len(value)}"
         case dict():
