@@ -1,15 +1,20 @@
-"""Reading and hashing single files of an artifact, without following links."""
+"""Single files of an artifact: how they are hashed, written down, and read without following links."""
 
 import hashlib
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from modelservice.artifact.errors import ArtifactError
-from modelservice.contract.manifest import WEIGHTS_FILE
+from modelservice.contract.manifest import MODEL_FILE, WEIGHTS_FILE, FileEntry
 
 MAX_MANIFEST_BYTES = 2**20
 MAX_DOCUMENT_BYTES = 64 * 2**20
+MAX_MODEL_BYTES = 2**31
+"""A message of protobuf, which an ONNX file is, cannot be larger."""
 MAX_WEIGHTS_BYTES = 16 * 2**30
 
 
@@ -18,16 +23,48 @@ def sha256(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
+def document_bytes(document: BaseModel) -> bytes:
+    """A document as it is stored: the same value gives the same bytes."""
+    return document.model_dump_json(indent=1).encode() + b"\n"
+
+
+def file_entries(files: Mapping[str, bytes]) -> dict[str, FileEntry]:
+    """What a manifest says of some files."""
+    return {name: FileEntry(sha256=sha256(files[name]), size=len(files[name])) for name in sorted(files)}
+
+
 def size_limit(name: str) -> int:
     """Most bytes that a listed file may have."""
-    return MAX_WEIGHTS_BYTES if name == WEIGHTS_FILE else MAX_DOCUMENT_BYTES
+    return {WEIGHTS_FILE: MAX_WEIGHTS_BYTES, MODEL_FILE: MAX_MODEL_BYTES}.get(name, MAX_DOCUMENT_BYTES)
 
 
-def read_file(path: Path, *, limit: int, expected_size: int | None = None) -> bytes:
-    """The content of a regular file, whose size is checked before it is read.
+def check_size(name: str, size: int, *, expected: int | None = None) -> None:
+    """Refuse a file by its size, before it is read.
+
+    Args:
+        name: of the file; decides how large it may be.
+        size: in bytes, as its store says.
+        expected: in bytes, as the manifest says; None for the manifest itself.
 
     Raises:
-        ArtifactError: it is no regular file, is larger than the limit, or not of the expected size.
+        ArtifactError: it is larger than its limit, or not of the expected size.
+    """
+    if expected is not None and size != expected:
+        raise ArtifactError(f"{name} has {size} bytes, the manifest says {expected}")
+    limit = MAX_MANIFEST_BYTES if expected is None else size_limit(name)
+    if size > limit:
+        raise ArtifactError(f"{name} has {size} bytes, at most {limit} are read")
+
+
+def read_file(path: Path, *, expected_size: int | None = None) -> bytes:
+    """The content of a regular file, whose size is checked before it is read.
+
+    Args:
+        path: of the file.
+        expected_size: in bytes, as the manifest says; None for the manifest itself.
+
+    Raises:
+        ArtifactError: it is no regular file, is larger than its limit, or not of the expected size.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -35,16 +72,12 @@ def read_file(path: Path, *, limit: int, expected_size: int | None = None) -> by
         raise ArtifactError(f"{path.name} is missing in {path.parent}") from None
     except OSError as error:
         raise ArtifactError(f"{path.name} cannot be read as a plain file: {error.strerror}") from None
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode):
-        os.close(descriptor)
-        raise ArtifactError(f"{path.name} is not a plain file; an artifact holds neither links nor folders")
-    with os.fdopen(descriptor, "rb") as file:
-        if expected_size is not None and status.st_size != expected_size:
-            raise ArtifactError(f"{path.name} has {status.st_size} bytes, the manifest says {expected_size}")
-        if status.st_size > limit:
-            raise ArtifactError(f"{path.name} has {status.st_size} bytes, at most {limit} are read")
-        content = file.read(limit + 1)
+    with os.fdopen(descriptor, "rb", closefd=True) as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ArtifactError(f"{path.name} is not a plain file; an artifact holds neither links nor folders")
+        check_size(path.name, status.st_size, expected=expected_size)
+        content = file.read(status.st_size + 1)
     if len(content) != status.st_size:
         raise ArtifactError(f"{path.name} changed while it was read")
     return content

@@ -1,7 +1,6 @@
-"""Where artifacts are kept; the address says which store: a folder, or an object storage's URI."""
+"""Where artifacts are kept: what a store answers."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Protocol
 
 from modelservice.artifact.load import Artifact
@@ -15,7 +14,8 @@ class Store(Protocol):
         """Find out before the work whether its result can be stored there.
 
         Raises:
-            StorageError, OSError: it cannot, or not now.
+            ArtifactError: what lies there is no artifact, and not ours to replace.
+            StorageError, OSError: the store refuses, or fails.
         """
 
     def load(self, *, digest: str | None = None) -> Artifact | None:
@@ -23,10 +23,14 @@ class Store(Protocol):
 
         Raises:
             ArtifactError: what lies there is damaged, or not the wanted one.
+            StorageError, OSError: the store refuses, or fails.
         """
 
     def publish(self, manifest: Manifest, files: Mapping[str, bytes]) -> str:
-        """Store an artifact, the manifest last, and give its digest.
+        """Store an artifact, the manifest last, and give the digest of what lies there now.
+
+        That is another than the given one's where the store keeps the first of two artifacts of one key, and another
+        pod was faster.
 
         Raises:
             ArtifactError: what lies there is no artifact, and not ours to replace.
@@ -34,12 +38,8 @@ class Store(Protocol):
         """
 
     def discard(self) -> None:
-        """Remove a damaged artifact of ours."""
+        """Remove a damaged artifact of ours; nothing happens where there is none.
 
-
-def open_store(address: str | Path, *, scratch: str = "") -> Store:
-    """The store of an address: ``s3://``, ``gs://``, ``az://``, or the path of a folder.
-
-    ``scratch`` makes temporary names unique between pods.
-    """
-    raise NotImplementedError
+        Raises:
+            StorageError, OSError: the store refuses, or fails.
+        """

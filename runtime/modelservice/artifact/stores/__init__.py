@@ -1,0 +1,67 @@
+"""Where artifacts are kept; the scheme of an address says in which store: object storage, or a folder."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from modelservice.artifact.errors import ArtifactError
+from modelservice.artifact.load import Artifact
+from modelservice.artifact.stores.base import Store
+from modelservice.artifact.stores.folder import open_folder
+from modelservice.artifact.stores.objects import SCHEMES as OBJECT_SCHEMES
+from modelservice.artifact.stores.objects import open_objects
+
+__all__ = ["STORES", "Store", "StoreKind", "load_artifact", "open_store"]
+
+Clock = Callable[[], float]
+
+
+class StoreKind(NamedTuple):
+    """One kind of store: the schemes of its addresses, and how one is opened.
+
+    ``open`` takes the address, what makes temporary names unique, and the time as file systems have it.
+    """
+
+    schemes: tuple[str, ...]
+    open: Callable[[str, str, Clock], Store]
+
+
+STORES: tuple[StoreKind, ...] = (
+    StoreKind(OBJECT_SCHEMES, open_objects),
+    StoreKind(("",), open_folder),
+)
+
+
+def open_store(address: str | Path, *, scratch: str = "local", now: Clock = time.time) -> Store:
+    """The store of an address: ``s3://``, ``gs://``, ``az://``, or the path of a folder.
+
+    Args:
+        address: ends with the artifact's own folder or key.
+        scratch: makes temporary names unique between pods.
+        now: the time as file systems have it, for what is stale.
+
+    Raises:
+        ArtifactError: there is no store for such addresses.
+        StorageError: what the environment says of the store cannot be.
+    """
+    text = str(address)
+    scheme = text.partition("://")[0] if "://" in text else ""
+    for kind in STORES:
+        if scheme in kind.schemes:
+            return kind.open(text, scratch, now)
+    known = ", ".join(f"{scheme}://" for kind in STORES for scheme in kind.schemes if scheme)
+    raise ArtifactError(f"{text}: artifacts are kept in a folder or under {known}, not under {scheme}://")
+
+
+def load_artifact(address: str | Path, *, digest: str | None = None) -> Artifact:
+    """Read and verify the artifact at an address.
+
+    Raises:
+        ArtifactError: there is none, or not the wanted one, or it is damaged.
+        StorageError, OSError: the store refuses, or fails.
+    """
+    artifact = open_store(address).load(digest=digest)
+    if artifact is None:
+        raise ArtifactError(f"there is no artifact in {address}: train a model first, or name the folder of one")
+    return artifact

@@ -1,0 +1,187 @@
+"""An artifact in a folder: every file first, the manifest last, then one rename."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from modelservice.artifact.errors import ArtifactError
+from modelservice.artifact.files import document_bytes, read_file, sha256
+from modelservice.artifact.load import Artifact, parse, verify
+from modelservice.contract.manifest import MANIFEST_FILE, FileEntry, Manifest
+
+STALE_SECONDS = 300.0
+"""A temporary folder that nobody wrote to for so long belongs to a process that is gone: writing takes seconds."""
+
+_FILE_MODE = 0o444
+_FOLDER_MODE = 0o755
+
+
+class FolderStore:
+    """The artifact that is a folder; an artifact that stands there is replaced by the next one."""
+
+    def __init__(self, folder: Path, *, scratch: str, now: Callable[[], float]) -> None:
+        """Args: the folder, what makes the temporary folder beside it unique, and the file system's time."""
+        self._folder = folder
+        self._temporary = f".{folder.name}.tmp-"
+        self._scratch = folder.with_name(f"{self._temporary}{scratch}")
+        self._now = now
+
+    def prepare(self) -> None:
+        """Remove temporary folders that were left, and find out whether one can be made; see ``Store``."""
+        check_replaceable(self._folder)
+        self._remove_stale()
+        self._scratch.mkdir(parents=True)
+        self._scratch.rmdir()
+
+    def load(self, *, digest: str | None = None) -> Artifact | None:
+        """Read and verify the folder; see ``Store``."""
+        folder = self._folder
+        if folder.is_symlink():
+            raise ArtifactError(f"{folder} is a link, not a folder")
+        if not folder.exists():
+            return None
+        if not folder.is_dir():
+            raise ArtifactError(f"{folder} is not a folder")
+        return load_folder(folder, digest=digest)
+
+    def publish(self, manifest: Manifest, files: Mapping[str, bytes]) -> str:
+        """Write a temporary folder and give it the final name; see ``Store``."""
+        discard(self._scratch)
+        try:
+            digest = write(self._scratch, manifest, files)
+            put_in_place(self._scratch, self._folder)
+        except BaseException:  # a signal raises, too
+            discard(self._scratch)
+            raise
+        return digest
+
+    def discard(self) -> None:
+        """Remove the folder, whatever it is; see ``Store``."""
+        discard(self._folder)
+
+    def _remove_stale(self) -> None:
+        """Remove this process's own temporary folder, and those of processes that are gone."""
+        for folder in sorted(self._folder.parent.glob(f"{self._temporary}*")):
+            with contextlib.suppress(FileNotFoundError):  # its process may be about to give it the final name
+                if folder == self._scratch or self._now() - folder.lstat().st_mtime > STALE_SECONDS:
+                    discard(folder)
+
+
+def open_folder(address: str, scratch: str, now: Callable[[], float]) -> FolderStore:
+    """The store of a path."""
+    return FolderStore(Path(address), scratch=scratch, now=now)
+
+
+def load_folder(folder: Path, *, digest: str | None = None) -> Artifact:
+    """Read and verify the artifact in a folder that is there.
+
+    Raises:
+        ArtifactError: it is not one, or not the wanted one.
+    """
+
+    def read(name: str, entry: FileEntry) -> bytes:
+        return read_file(folder / name, expected_size=entry.size)
+
+    artifact = verify(read_file(folder / MANIFEST_FILE), read, where=str(folder), digest=digest)
+    unlisted = sorted({entry.name for entry in folder.iterdir()} - {MANIFEST_FILE} - artifact.manifest.files.keys())
+    if unlisted:
+        raise ArtifactError(f"{unlisted[0]!r} in {folder} is not listed in the manifest")
+    return artifact
+
+
+def write(folder: Path, manifest: Manifest, files: Mapping[str, bytes]) -> str:
+    """Write an artifact into a new folder, readable by everybody and writable by nobody, and flush it to the disk.
+
+    Args:
+        folder: is created; must not exist.
+        manifest: lists exactly ``files``; written last, so that a folder with a manifest is complete.
+        files: contents by name.
+
+    Returns:
+        The artifact's digest.
+
+    Raises:
+        OSError: as the file system says, a full disk included.
+    """
+    folder.mkdir(parents=True)
+    for name, content in files.items():
+        _write_file(folder / name, content)
+    raw = document_bytes(manifest)
+    _write_file(folder / MANIFEST_FILE, raw)
+    folder.chmod(_FOLDER_MODE)
+    sync_folder(folder)
+    return sha256(raw)
+
+
+def put_in_place(written: Path, final: Path) -> None:
+    """Give a written folder its final name, in place of the artifact that may have it.
+
+    A folder cannot be replaced in one step everywhere: the old one steps aside and comes back if the new one cannot
+    take its place, so that at no time there is none on the disk.
+
+    Raises:
+        ArtifactError: what stands there is no artifact, and is not ours to replace.
+    """
+    if not final.exists() and not final.is_symlink():
+        written.rename(final)
+    else:
+        check_replaceable(final)
+        aside = final.with_name(f".{final.name}.replaced-{os.getpid()}")
+        try:
+            final.rename(aside)
+            written.rename(final)
+        except BaseException:  # a signal raises, too
+            if not final.exists():
+                aside.rename(final)
+            raise
+        discard(aside)
+    sync_folder(final.parent)
+
+
+def check_replaceable(folder: Path) -> None:
+    """Refuse to put an artifact where something else is.
+
+    Raises:
+        ArtifactError: the folder holds anything that an artifact does not.
+    """
+    if not folder.exists() and not folder.is_symlink():
+        return
+    if folder.is_symlink() or not folder.is_dir():
+        raise ArtifactError(f"{folder} exists and is no folder: name another one with --output")
+    names = {entry.name for entry in folder.iterdir()}
+    if not names:
+        return
+    try:
+        listed = set(parse(MANIFEST_FILE, read_file(folder / MANIFEST_FILE), Manifest).files) | {MANIFEST_FILE}
+    except ArtifactError:
+        raise ArtifactError(f"{folder} exists and is no artifact: name another folder with --output") from None
+    if foreign := sorted(names - listed):
+        raise ArtifactError(f"{folder} also holds {foreign[0]!r}, which is no part of an artifact: move it first")
+
+
+def discard(path: Path) -> None:
+    """Remove a folder, a file or a link of ours, if it is there."""
+    with contextlib.suppress(FileNotFoundError):
+        if path.is_symlink() or not path.is_dir():
+            path.unlink()
+        else:
+            shutil.rmtree(path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush the names in a folder to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_file(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    path.chmod(_FILE_MODE)

@@ -1,0 +1,194 @@
+"""An artifact in object storage: S3 and what speaks like it, Google Cloud Storage, Azure Blob Storage.
+
+Below the address lie ``manifest.json`` and each file under the start of its own sha256. So two pods that store the same
+key at the same time cannot mix their files, and of two manifests the first one stays (create-only put).
+Credentials, region and endpoint come from the environment, under each store's own standard names.
+"""
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from modelservice.artifact.errors import ArtifactError, StorageUnavailableError
+from modelservice.artifact.files import check_size, document_bytes, sha256
+from modelservice.artifact.load import Artifact, verify
+from modelservice.contract.failure import StorageError
+from modelservice.contract.manifest import MANIFEST_FILE, FileEntry, Manifest
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+SCHEMES: Final = ("s3", "gs", "az")
+
+MAX_RETRIES: Final = 5
+RETRY_SECONDS: Final = 60
+"""A request is tried again for so long; then the Job's own restarts go on."""
+
+_PROBE = ".write-test"
+_DIGEST_LENGTH = 16
+_SECRET_FIELD = "spec.artifacts.secretRef"  # noqa: S105 - the name of a field
+_URI_FIELD = "spec.artifacts.uri"
+_NO_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|bucket does not exist", re.IGNORECASE)
+_STATUS = re.compile(r"status code: ([1-5]\d\d)")
+_PASSING_STATUS = frozenset({408, 409, 425, 429})
+_PLAIN_HTTP = "BadScheme"
+_WRONG_REGION = "redirect without LOCATION"
+_PANIC = "PanicException"
+"""What obstore raises where its Rust code gave up, on an endpoint that is no URL for one; no ``Exception``."""
+
+
+class ObjectArtifactStore:
+    """The artifact below a prefix of a bucket; the first of two artifacts of one key stays."""
+
+    def __init__(self, objects: "ObjectStore", *, address: str, scratch: str = "local") -> None:
+        """Args: the prefix as obstore knows it, its address for messages, and a name for what is only tried."""
+        self._objects = objects
+        self._address = address
+        self._probe = f"{_PROBE}-{scratch}"
+
+    def prepare(self) -> None:
+        """Write and remove an empty object; see ``Store``."""
+        with self._said():
+            self._objects.put(self._probe, b"")
+        with contextlib.suppress(StorageError), self._said():  # one who may only add can store an artifact, too
+            self._objects.delete(self._probe)
+
+    def load(self, *, digest: str | None = None) -> Artifact | None:
+        """Download the manifest, then each file that it lists, and verify them; see ``Store``."""
+        raw = self._get(MANIFEST_FILE, MANIFEST_FILE)
+        if raw is None:
+            return None
+
+        def read(name: str, entry: FileEntry) -> bytes:
+            content = self._get(object_name(name, entry), name, expected=entry.size)
+            if content is None:
+                raise ArtifactError(f"{name} is missing in {self._address}")
+            return content
+
+        return verify(raw, read, where=self._address, digest=digest)
+
+    def publish(self, manifest: Manifest, files: Mapping[str, bytes]) -> str:
+        """Upload the files, then the manifest if there is none; see ``Store``."""
+        from obstore.exceptions import AlreadyExistsError  # noqa: PLC0415
+
+        with self._said():
+            for name, content in files.items():
+                self._objects.put(object_name(name, manifest.files[name]), content)
+        raw = document_bytes(manifest)
+        try:
+            with self._said():
+                self._objects.put(MANIFEST_FILE, raw, mode="create")
+        except AlreadyExistsError:
+            if (found := self._intact(manifest.key)) is not None:
+                return found
+            with self._said():
+                self._objects.put(MANIFEST_FILE, raw)
+        return sha256(raw)
+
+    def discard(self) -> None:
+        """Remove the manifest, which makes the artifact none, then what else lies there; see ``Store``."""
+        with self._said(), contextlib.suppress(FileNotFoundError):
+            self._objects.delete(MANIFEST_FILE)
+        with self._said():
+            for batch in self._objects.list():
+                for found in batch:
+                    with contextlib.suppress(FileNotFoundError):
+                        self._objects.delete(found["path"])
+
+    def _intact(self, key: str) -> str | None:
+        """The digest of the artifact of this key that somebody else stored, None if it cannot be trusted."""
+        try:
+            found = self.load()
+        except ArtifactError:
+            return None
+        return found.digest if found is not None and found.manifest.key == key else None
+
+    def _get(self, path: str, name: str, *, expected: int | None = None) -> bytes | None:
+        """The content of an object, None if it is not there; its size is checked before it is downloaded."""
+        with self._said():
+            try:
+                result = self._objects.get(path)
+            except FileNotFoundError as error:
+                if _NO_BUCKET.search(str(error)):
+                    raise
+                return None
+            check_size(name, result.meta["size"], expected=expected)
+            return bytes(result.bytes())
+
+    @contextmanager
+    def _said(self) -> Iterator[None]:
+        """Errors of obstore in the words of an artifact store."""
+        from obstore.exceptions import AlreadyExistsError, BaseError  # noqa: PLC0415
+
+        try:
+            yield
+        except AlreadyExistsError:
+            raise
+        except (BaseError, FileNotFoundError) as error:
+            raise storage_error(self._address, error) from error
+        except BaseException as error:
+            if type(error).__name__ != _PANIC:
+                raise
+            raise _settings_error(self._address, str(error)) from None
+
+
+def object_name(name: str, entry: FileEntry) -> str:
+    """Where a file lies below the artifact's prefix."""
+    return f"{entry.sha256.removeprefix('sha256:')[:_DIGEST_LENGTH]}/{name}"
+
+
+def open_objects(address: str, scratch: str, _now: Callable[[], float]) -> ObjectArtifactStore:
+    """The store of a URI, with what the environment says of it.
+
+    An endpoint of one's own (``AWS_ENDPOINT_URL``) is asked by path (``endpoint/bucket/key``), as obstore does unless
+    ``AWS_VIRTUAL_HOSTED_STYLE_REQUEST`` says otherwise; plain HTTP wants ``AWS_ALLOW_HTTP``.
+
+    Raises:
+        StorageError: what the environment says cannot be.
+    """
+    from obstore.exceptions import BaseError  # noqa: PLC0415
+    from obstore.store import from_url  # noqa: PLC0415
+
+    try:
+        # The union of obstore's stores, of which HTTP is not among our schemes.
+        objects: ObjectStore = from_url(
+            address,
+            retry_config={"max_retries": MAX_RETRIES, "retry_timeout": timedelta(seconds=RETRY_SECONDS)},
+        )
+    except (BaseError, ValueError) as error:
+        raise _settings_error(address, _sentence(error)) from error
+    return ObjectArtifactStore(objects, address=address, scratch=scratch)
+
+
+def storage_error(address: str, error: Exception) -> StorageError:
+    """What an error of obstore means: whether rights, the address or its settings must change, or time must pass."""
+    from obstore.exceptions import PermissionDeniedError, UnauthenticatedError  # noqa: PLC0415
+
+    text, said = str(error), _sentence(error)
+    status = int(match.group(1)) if (match := _STATUS.search(text)) else None
+    if isinstance(error, PermissionDeniedError | UnauthenticatedError) or status in {401, 403}:
+        message = (
+            f"{address} refuses these credentials: give keys that may get, put, list and delete objects there with"
+            f" {_SECRET_FIELD}, or the pods' ServiceAccount the right to ({said})"
+        )
+        return StorageError("StorageForbidden", message, field=_SECRET_FIELD)
+    if _NO_BUCKET.search(text):
+        message = f"{address}: there is no such bucket: create it, or correct {_URI_FIELD} ({said})"
+        return StorageError("BucketNotFound", message, field=_URI_FIELD)
+    if _PLAIN_HTTP in text:
+        return _settings_error(address, "its endpoint is plain HTTP, which needs AWS_ALLOW_HTTP set to true")
+    if _WRONG_REGION in text or (status is not None and status < 500 and status not in _PASSING_STATUS):  # noqa: PLR2004
+        return _settings_error(address, said)
+    return StorageUnavailableError("StorageUnavailable", f"{address} does not answer as it should: {said}")
+
+
+def _settings_error(address: str, said: str) -> StorageError:
+    message = f"{address} cannot be used as it is set: correct region, endpoint or keys with {_SECRET_FIELD}: {said}"
+    return StorageError("StorageSettingsInvalid", message, field=_SECRET_FIELD)
+
+
+def _sentence(error: Exception) -> str:
+    return " ".join(str(error).partition("\n\nDebug source")[0].split())
