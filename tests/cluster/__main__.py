@@ -3,6 +3,7 @@
 import argparse
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.table import Table
@@ -84,6 +85,7 @@ def _run_with_images(arguments: argparse.Namespace) -> None:
     references = images.build_all()
     match arguments.command:
         case "images":
+            _print_sizes(references)
             _write(*references.values())
         case "load" if arguments.kind:
             load.into_kind(references.values(), arguments.kind)
@@ -98,6 +100,13 @@ def _run_with_images(arguments: argparse.Namespace) -> None:
         case "bundle":
             load.into_bundle(references, arguments.output)
             _write(str(arguments.output))
+
+
+def _print_sizes(references: Mapping[str, str]) -> None:
+    table = Table("image", "MB, uncompressed")
+    for name, megabytes in images.recorded_sizes().items():
+        table.add_row(references[name], str(megabytes))
+    console.print(table)
 
 
 def _print_status() -> None:

@@ -1,5 +1,6 @@
 """Building and storing images: by docker where its engine runs, by buildah (no daemon, no registry) elsewhere."""
 
+import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -28,16 +29,22 @@ def exists(reference: str, engine: str | None = None) -> bool:
     return run(engine or name(), "inspect", "--type=image", reference, check=False).returncode == 0
 
 
-def build(
-    reference: str, dockerfile: Path, *, title: str, target: str | None = None, arguments: Mapping[str, str]
-) -> None:
+def size(reference: str) -> int:
+    """Return the bytes of an image's layers, uncompressed."""
+    if name() == "docker":
+        return int(run("docker", "image", "inspect", "--format={{.Size}}", reference).stdout)
+    inspected = json.loads(run("buildah", "inspect", "--type=image", reference).stdout)
+    layers: list[dict[str, int]] = json.loads(inspected["Manifest"])["layers"]
+    return sum(layer["size"] for layer in layers)
+
+
+def build(reference: str, dockerfile: Path, *, title: str, target: str, arguments: Mapping[str, str]) -> None:
     """Build one image from the repository, with the machine's own certificates and package cache mounted."""
     options = [f"--build-arg={key}={value}" for key, value in arguments.items()]
-    options += [f"--target={target}"] if target else []
     command = ["docker", "build"]
     if name() == "buildah":
         command = ["buildah", "bud", ISOLATION, "--layers=false", *_mounts()]
-    command += [*options, f"--file={dockerfile}", f"--tag={reference}", str(ROOT)]
+    command += [*options, f"--target={target}", f"--file={dockerfile}", f"--tag={reference}", str(ROOT)]
     log = LOGS / f"image-{reference.rpartition('/')[2].replace(':', '-')}.log"
     follow(command, title=title, log=log, env={"DOCKER_BUILDKIT": "1"})
 

@@ -7,50 +7,42 @@ Dependencies are an image of their own below the code: a change of code builds a
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster import base_image, engine
-from tests.cluster.paths import IMAGES_RECORD, ROOT, write_if_changed
+from tests.cluster.dockerfile import copied, stages
+from tests.cluster.paths import IMAGE_SIZES, IMAGES_RECORD, ROOT, write_if_changed
 
 PREFIX = "localhost/modelservice"
+_MEGABYTE = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """One image of the project."""
+    """One image: a stage of this name in its Dockerfile, on top of the stage ``NAME-dependencies``."""
 
     name: str
-    lock: str
-    sources: tuple[str, ...]
+    folder: str
+    arguments: tuple[str, ...] = ()
+    """Variables of the environment that its dependencies are built with, where they are set."""
 
     @property
     def dockerfile(self) -> Path:
         """Its Dockerfile."""
-        return ROOT / self.name / "Dockerfile"
+        return ROOT / self.folder / "Dockerfile"
+
+    @property
+    def dependencies(self) -> str:
+        """The stage below its code."""
+        return f"{self.name}-dependencies"
 
 
-OPERATOR = Image(
-    name="operator",
-    lock="requirements-operator.lock",
-    sources=("operator/modelservice_operator", "runtime/modelservice/__init__.py", "runtime/modelservice/contract"),
-)
-RUNTIME = Image(name="runtime", lock="requirements-runtime.lock", sources=("runtime/modelservice",))
-ALL = (OPERATOR, RUNTIME)
-
-
-def _hash(parts: Iterable[bytes]) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(hashlib.sha256(part).digest())
-    return digest.hexdigest()[:12]
-
-
-def _source_files(image: Image) -> list[Path]:
-    roots = [ROOT / source for source in image.sources]
-    files = [path for root in roots for path in ([root] if root.is_file() else root.rglob("*"))]
-    return sorted(path for path in files if path.is_file() and "__pycache__" not in path.parts)
+OPERATOR = Image(name="operator", folder="operator")
+TRAINER = Image(name="trainer", folder="runtime", arguments=("TORCH_BACKEND",))
+SERVER = Image(name="server", folder="runtime")
+ALL = (OPERATOR, TRAINER, SERVER)
 
 
 def base() -> str:
@@ -61,38 +53,66 @@ def base() -> str:
     return base_image.ensure_base()
 
 
+def names(image: Image, arguments: Mapping[str, str], root: Path = ROOT) -> tuple[str, str]:
+    """The names of an image and of its dependencies: each a hash of its stages and of what these copy.
+
+    Args:
+        image: which one.
+        arguments: what the dependencies are built with.
+        root: the folder that it is built in.
+    """
+    recipe = stages((root / image.folder / "Dockerfile").read_text())
+    below = _hash(
+        [
+            json.dumps(dict(arguments), sort_keys=True).encode(),
+            *(recipe[stage].encode() for stage in ("", "tools")),
+            *_content(recipe[image.dependencies], root),
+        ]
+    )
+    own = _hash([below.encode(), *_content(recipe[image.name], root)])
+    return f"{PREFIX}/{image.name}:{own}", f"{PREFIX}/{image.dependencies}:{below}"
+
+
+def _content(stage: str, root: Path) -> Iterable[bytes]:
+    yield stage.encode()
+    for path in copied(stage, root):
+        yield str(path.relative_to(root)).encode()
+        yield path.read_bytes()
+
+
+def _hash(parts: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(hashlib.sha256(part).digest())
+    return digest.hexdigest()[:12]
+
+
 def build(image: Image) -> str:
     """Build an image and its dependencies where they are missing; return its name."""
     below = base()
     arguments = {"BASE_IMAGE": below} if below else {}
-    backend = os.environ.get("TORCH_BACKEND", "")
-    if backend and image is RUNTIME:
-        arguments["TORCH_BACKEND"] = backend
-    # What comes after the last FROM is about the code, and must not make the dependencies anew.
-    below_code, _, code_recipe = image.dockerfile.read_bytes().rpartition(b"\nFROM ")
-    recipe = [below_code, json.dumps(arguments, sort_keys=True).encode()]
-    dependencies_hash = _hash([*recipe, (ROOT / image.lock).read_bytes()])
-    dependencies = f"{PREFIX}/{image.name}-dependencies:{dependencies_hash}"
-    files = _source_files(image)
-    named = [part for path in files for part in (str(path.relative_to(ROOT)).encode(), path.read_bytes())]
-    reference = f"{PREFIX}/{image.name}:{_hash([dependencies_hash.encode(), code_recipe, *named])}"
+    arguments |= {name: value for name in image.arguments if (value := os.environ.get(name, ""))}
+    reference, dependencies = names(image, arguments)
     if not engine.exists(reference):
         if not engine.exists(dependencies):
             title = f"dependencies of the {image.name} image"
-            engine.build(dependencies, image.dockerfile, title=title, target="dependencies", arguments=arguments)
-        arguments["DEPENDENCIES"] = dependencies
-        engine.build(reference, image.dockerfile, title=f"{image.name} image", arguments=arguments)
+            target = image.dependencies
+            engine.build(dependencies, image.dockerfile, title=title, target=target, arguments=arguments)
+        arguments[image.dependencies.replace("-", "_").upper()] = dependencies
+        engine.build(reference, image.dockerfile, title=f"{image.name} image", target=image.name, arguments=arguments)
     engine.tag(reference, f"{PREFIX}/{image.name}:dev")
     return reference
 
 
 def build_all() -> dict[str, str]:
-    """Build all images and record their names."""
+    """Build all images; record their names and sizes."""
     references = {image.name: build(image) for image in ALL}
     for image in ALL:  # of the code, which is small, a few are kept: for another checkout, and for a way back
         engine.prune(f"{PREFIX}/{image.name}", keep=4)
-        engine.prune(f"{PREFIX}/{image.name}-dependencies", keep=1)
+        engine.prune(f"{PREFIX}/{image.dependencies}", keep=1)
     record(references)
+    sizes = {name: round(engine.size(reference) / _MEGABYTE) for name, reference in references.items()}
+    write_if_changed(IMAGE_SIZES, json.dumps(sizes, indent=1) + "\n", mode=0o644)
     return references
 
 
@@ -104,4 +124,10 @@ def record(references: dict[str, str]) -> None:
 def recorded() -> dict[str, str]:
     """Return the names of the images that were built last."""
     loaded: dict[str, str] = json.loads(IMAGES_RECORD.read_text())
+    return loaded
+
+
+def recorded_sizes() -> dict[str, int]:
+    """Return the sizes of the images that were built last, uncompressed, in MB (10^6 bytes)."""
+    loaded: dict[str, int] = json.loads(IMAGE_SIZES.read_text())
     return loaded

@@ -13,6 +13,7 @@ from tests.cluster import (
     load,
     network,
     node,
+    object_store,
     packages,
     pki,
     processes,
@@ -91,8 +92,8 @@ def _start(nodes: list[NodeAddress]) -> list[str]:
     pause = base_image.pause_reference()
     base = base_image.base_reference()
     runtimes = [node.containerd(each, pause) for each in nodes]
-    with step("etcd, registry, containerd"):
-        changed = processes.ensure(controlplane.etcd(), controlplane.registry(), *runtimes)
+    with step("etcd, registry, object store, containerd"):
+        changed = processes.ensure(controlplane.etcd(), controlplane.registry(), object_store.object_store(), *runtimes)
     with step("kube-apiserver"):
         changed += processes.ensure(controlplane.apiserver())
     load.ensure_small_images(nodes)

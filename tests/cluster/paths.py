@@ -25,6 +25,7 @@ RUN = Path("/run/modelservice")
 OWNER = RUN / "owner"
 
 IMAGES_RECORD = ROOT / "build" / "images.json"
+IMAGE_SIZES = ROOT / "build" / "image-sizes.json"
 
 
 def private_folder(path: Path) -> Path:

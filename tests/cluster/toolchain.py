@@ -96,7 +96,7 @@ def ensure(*names: str) -> None:
     missing = [module for module in wanted if not module.destination.exists()]
     if missing:
         console.print(
-            f"  building {', '.join(module.name for module in missing)} with Go; about 13 min in all on 2 cores"
+            f"  building {', '.join(module.name for module in missing)} with Go; about 14 min in all on 2 cores"
         )
     for module in missing:
         _build(module)
