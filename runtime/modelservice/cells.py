@@ -14,6 +14,11 @@ _NUMBER = re.compile(NUMBER_PATTERN, re.ASCII)
 _SHOWN = 40
 
 
+def is_number_text(text: str) -> bool:
+    """Whether a text without blanks around it is written as a number."""
+    return _NUMBER.match(text) is not None
+
+
 def as_number(value: Any) -> float:
     """The number that a cell of a numeric column holds, NaN if it is missing.
 
@@ -26,7 +31,7 @@ def as_number(value: Any) -> float:
         text = value.strip()
         if not text or text.lower() in MISSING_WORDS:
             return math.nan
-        number = float(text) if _NUMBER.match(text) else None
+        number = float(text) if is_number_text(text) else None
     else:
         number = _float(value)
     if number is None:

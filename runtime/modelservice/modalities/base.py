@@ -4,25 +4,51 @@ Two sides, since a server must not load what only training needs: an ``Encoder``
 and a ``Source`` (pyarrow where it helps) from ``modalities.sources``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from modelservice.contract.data import Format
 from modelservice.contract.documents import Document
 from modelservice.contract.signature import Input
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.tensors import Tensor
 from modelservice.tasks.base import Target, TargetCells, Task
 
-__all__ = ["Dataset", "Encoder", "Examples", "Features", "InputError", "Rows", "Side", "Source"]
+__all__ = [
+    "Dataset",
+    "Encoder",
+    "Examples",
+    "Features",
+    "InputError",
+    "Opener",
+    "Reader",
+    "Rows",
+    "Side",
+    "Source",
+    "merge_rows",
+]
 
 Features = NDArray[np.float32]
 """What models take: float32 [rows, *shape]."""
 Rows = list[Any] | NDArray[Any]
 """Rows of a request before encoding, in the modality's own terms; a list, or an array whose first axis is rows."""
+
+
+def merge_rows(parts: Sequence[Rows]) -> Rows:
+    """The rows of several requests in one batch; arrays stay an array where all of them are."""
+    if len(parts) == 1:
+        return parts[0]
+    arrays = [part for part in parts if isinstance(part, np.ndarray)]
+    if len(arrays) == len(parts):
+        return np.concatenate(arrays)
+    rows: list[Any] = []
+    for part in parts:
+        rows += part.tolist() if isinstance(part, np.ndarray) else part
+    return rows
 
 
 class Encoder(Protocol):
@@ -60,7 +86,24 @@ class Encoder(Protocol):
         """The inputs as Open Inference metadata: name, datatype, shape (-1 first), parameters where they help."""
 
     def from_frame(self, frame: Any) -> Rows:
-        """Rows of a pandas frame, an arrow table, an object of columns, an array, or a list of rows."""
+        """Rows of a pandas frame, an arrow table, an object of columns, an array, or a list of rows.
+
+        Raises:
+            InputError: it is none of these.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opener:
+    """The serving side of a modality: a member of ``encoders.OPENERS``.
+
+    ``document`` is what its preprocessing is stored as, ``build`` makes an encoder of it.
+    """
+
+    name: str
+    """As signature and manifest name it, such as Table."""
+    document: type[Document]
+    build: Callable[[Any], Encoder]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -119,8 +162,14 @@ class Examples(Protocol):
 class Source(Protocol):
     """Data that was read and not yet interpreted."""
 
+    modality: str
+    """Name of the modality that reads requests for a model of this data."""
     sha256: str
-    rows: int
+    """``sha256:...`` of the (inflated) content."""
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
 
     def target(self, name: str) -> TargetCells:
         """The target's cells.
@@ -134,4 +183,27 @@ class Source(Protocol):
 
         Raises:
             DataError: there are none, or they cannot be read.
+        """
+
+
+class Reader(Protocol):
+    """The training side of a modality: a member of ``sources.READERS``."""
+
+    format: Format
+    """As ``spec.data.format`` spells it."""
+    limit: int
+    """Bytes of an inflated file at most."""
+
+    def read(self, content: bytes, *, field: str) -> Source:
+        """Read an inflated file.
+
+        Raises:
+            DataError: it is not of this format, or too large; names ``field``.
+        """
+
+    def from_frame(self, frame: Any) -> Source | None:
+        """Take data that stands in memory already; None where it is nothing of this modality.
+
+        Raises:
+            DataError: it is of this modality, and nothing can be learned from it as it is.
         """

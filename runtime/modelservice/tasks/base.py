@@ -3,7 +3,8 @@
 numpy only: the server turns a model's numbers into outputs with the same code that training measured them with.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -37,16 +38,42 @@ class Head(StrEnum):
     SCALE = "Scale"
 
 
+def _row_place(row: int) -> str:
+    return f"row {row}"
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TargetCells:
     """A target as it stands in the data: codes int32 [rows] index ``texts``, which differ; -1 is missing.
 
-    Texts are those of the file, untouched by float64, so that 0101 and labels of 20 digits stay what they are.
+    Texts are those of the file without blanks around them, untouched by float64, so that 0101 and labels of 20 digits
+    stay what they are. ``noun`` is what it is called there, and ``place`` says where a row (from 0) stands, for people.
     """
 
     name: str
     codes: NDArray[np.int32]
     texts: tuple[str, ...]
+    noun: str = "column"
+    place: Callable[[int], str] = field(default=_row_place)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetProfile:
+    """What a target holds: what a task is inferred from.
+
+    Attributes:
+        name: of the target.
+        distinct: number of different values, missing ones aside.
+        numbers: whether all of them are numbers, of which none is written like a code (0101).
+        whole: whether all of them are whole numbers of that kind.
+        mostly_numbers: whether numbers are at least half of the rows that have a value.
+    """
+
+    name: str
+    distinct: int
+    numbers: bool
+    whole: bool
+    mostly_numbers: bool
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,8 +106,18 @@ class Task(Protocol):
 
     name: str
     """As signature and manifest name it, such as Multiclass."""
+    choice: str
+    """The member of ``spec.task`` that asks for it, such as classification."""
     loss: Loss
     head: Head
+
+    def suits(self, profile: TargetProfile, *, asked: bool) -> str | None:
+        """Why a target is this task's, as a clause such as "y holds texts"; None where it is not.
+
+        Args:
+            profile: what the target holds.
+            asked: whether ``spec.task`` says ``choice``, so that only members of that choice are compared.
+        """
 
     def read(self, cells: TargetCells) -> Target:
         """Read the target.

@@ -1,0 +1,53 @@
+"""How good a classifier is: counts and probabilities to numbers."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelservice.tasks.base import Array
+
+_Z_95 = 1.959963984540054
+
+
+def confusion(predicted: NDArray[np.int64], true: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    """int64 [classes, classes]: row is the true class, column the predicted one."""
+    return np.bincount(true * classes + predicted, minlength=classes * classes).reshape(classes, classes)
+
+
+def macro_averages(counts: NDArray[np.int64]) -> tuple[float, float, float]:
+    """Macro precision, recall and F1 of a confusion matrix.
+
+    The averages are over the classes that occur, truly or as a prediction, and a ratio without a denominator counts
+    as 0, as in scikit-learn.
+    """
+    predicted, true = counts.sum(axis=0), counts.sum(axis=1)
+    occurs = (predicted + true) > 0
+    hits = np.diag(counts)[occurs]
+    precision = _ratio(hits, predicted[occurs])
+    recall = _ratio(hits, true[occurs])
+    f1 = _ratio(2 * hits, predicted[occurs] + true[occurs])
+    return float(precision.mean()), float(recall.mean()), float(f1.mean())
+
+
+def log_loss(probabilities: Array, classes: NDArray[np.int64]) -> float:
+    """Mean negative log-likelihood of the true classes, in nats.
+
+    A probability of 0 counts as the spacing of float32 at 1, since less cannot be told from it in 1 - p.
+    """
+    true = probabilities[np.arange(len(classes)), classes].astype(np.float64)
+    return float(-np.log(np.clip(true, np.finfo(np.float32).eps, 1.0)).mean())
+
+
+def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
+    """The 95 % score interval of a proportion (Wilson, 1927): holds for few trials and near 0 and 1."""
+    share = successes / trials
+    squared = _Z_95**2
+    centre = (share + squared / (2 * trials)) / (1 + squared / trials)
+    half = _Z_95 * math.sqrt(share * (1 - share) / trials + squared / (4 * trials**2)) / (1 + squared / trials)
+    # At the ends the bounds are exact, which rounding would hide.
+    return (centre - half if successes else 0.0), (centre + half if successes < trials else 1.0)
+
+
+def _ratio(numerator: NDArray[np.int64], denominator: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.divide(numerator, denominator, out=np.zeros(len(numerator)), where=denominator > 0)

@@ -1,0 +1,45 @@
+"""``metrics.json``: how good a model is on each side of the split, and how it came to that."""
+
+from typing import Literal
+
+from pydantic import FiniteFloat
+
+from modelservice.contract.base import Tolerant
+from modelservice.contract.documents import Document
+from modelservice.contract.evaluation import Evaluation
+from modelservice.tasks.base import Scores
+
+
+class ConfusionMatrix(Tolerant):
+    """``counts[i][j]``: rows of class ``labels[i]`` that were predicted as ``labels[j]``."""
+
+    labels: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+
+
+class MetricsDocument(Document):
+    """Metrics by side, and of the test rows the confusion matrix where there are classes.
+
+    ``curves`` hold what each epoch came to, by name, and ``best_epoch`` is the one whose weights were kept; both are
+    there for families that have epochs. ``validation`` is None where no validation rows were kept apart.
+    """
+
+    kind: Literal["Metrics"] = "Metrics"
+    train: Evaluation
+    validation: Evaluation | None = None
+    test: Evaluation
+    confusion_matrix: ConfusionMatrix | None = None
+    best_epoch: int | None = None
+    curves: dict[str, tuple[FiniteFloat, ...]] | None = None
+
+    @property
+    def primary(self) -> str:
+        """Name of the metric that decides."""
+        return self.test.primary
+
+
+def confusion_matrix(scores: Scores, labels: tuple[str, ...]) -> ConfusionMatrix | None:
+    """The stored form of a confusion matrix, None where there is none."""
+    if scores.confusion is None:
+        return None
+    return ConfusionMatrix(labels=labels, counts=tuple(map(tuple, scores.confusion.tolist())))

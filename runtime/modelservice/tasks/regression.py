@@ -1,0 +1,130 @@
+"""A number: squared error on the standardised target, scaled back in the graph to the target's own unit."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelservice.cells import is_number_text, quoted
+from modelservice.contract.evaluation import Evaluation, Metric
+from modelservice.contract.failure import DataError
+from modelservice.contract.signature import Output
+from modelservice.tasks.base import Array, Head, Loss, Scores, Target, TargetCells, TargetProfile
+from modelservice.tasks.labels import FIELD, missing_codes
+from modelservice.tasks.number_metrics import r2_interval, r2_score
+
+VALUE = "value"
+MAX_NUMBER = 1e30
+"""Models answer in float32, whose largest number is 3e38: some room is left for their own arithmetic."""
+_FEWEST_STEPS = 16
+"""Steps of float32 in a standard deviation of the target; with fewer, rounding alone would be seen in R2."""
+
+
+class Regression:
+    """A number; models give float32 [rows, 1] in the target's own unit."""
+
+    name = "Regression"
+    choice = "regression"
+    loss = Loss.SQUARED_ERROR
+    head = Head.SCALE
+
+    def suits(self, profile: TargetProfile, *, asked: bool) -> str | None:  # noqa: ARG002 - the seam's signature
+        """Whatever stands after the classes: numbers, or what should be."""
+        return f"{profile.name} holds numbers"
+
+    def read(self, cells: TargetCells) -> Target:
+        """The target as float64.
+
+        Raises:
+            DataError: a value is no number, or too large; all are missing or equal; or they differ by less than
+                float32 can tell.
+        """
+        missing = missing_codes(cells)
+        numbers = np.array(
+            [*(np.nan if code in missing else _number(cells, code) for code in range(len(cells.texts))), np.nan]
+        )
+        values = numbers[cells.codes]
+        present = ~np.isnan(values)
+        _check_spread(cells, values[present])
+        return Target(name=cells.name, values=values, present=present, strata=np.zeros(len(values), dtype=np.int64))
+
+    def logits(self, labels: tuple[str, ...]) -> int:  # noqa: ARG002 - the seam's signature
+        """One."""
+        return 1
+
+    def outputs(self, labels: tuple[str, ...]) -> tuple[Output, ...]:  # noqa: ARG002 - the seam's signature
+        """The number."""
+        return (Output(name=VALUE, datatype="FP32"),)
+
+    def score(self, raw: Array, values: NDArray[Any], labels: tuple[str, ...]) -> Scores:  # noqa: ARG002
+        """R2 (primary, with a bootstrap interval), root mean squared and mean absolute error.
+
+        Args:
+            raw: float32 [rows, 1].
+            values: float64 [rows]; at least one row.
+            labels: none.
+        """
+        errors = _errors(raw, values)
+        bounds = r2_interval(errors, values)
+        low, high = bounds if bounds is not None else (None, None)
+        metrics = (
+            Metric(name="r2", value=r2_score(errors, values), low=low, high=high),
+            Metric(name="rmse", value=float(np.sqrt(np.square(errors).mean()))),
+            Metric(name="mae", value=float(np.abs(errors).mean())),
+        )
+        return Scores(evaluation=Evaluation(primary="r2", rows=len(values), metrics=metrics))
+
+    def row_scores(self, raw: Array, values: NDArray[Any]) -> NDArray[np.float64]:
+        """1 minus each squared error over the mean squared deviation: their mean is R2."""
+        squared = np.square(_errors(raw, values))
+        spread = float(np.square(values - values.mean()).mean())
+        if spread == 0:
+            return np.asarray(squared == 0, dtype=np.float64)
+        return 1.0 - squared / spread
+
+    def named(self, raw: Array, labels: tuple[str, ...]) -> dict[str, Any]:  # noqa: ARG002 - the seam's signature
+        """``value``: float32 [rows]."""
+        return {VALUE: raw[:, 0]}
+
+
+REGRESSION = Regression()
+
+
+def _errors(raw: Array, values: NDArray[Any]) -> NDArray[np.float64]:
+    return np.asarray(raw[:, 0].astype(np.float64) - values)
+
+
+def _number(cells: TargetCells, code: int) -> float:
+    text = cells.texts[code]
+    if not is_number_text(text):
+        remedy = "correct the cell, or leave it empty if the value is not known, or set spec.task to classification"
+        raise DataError("NotANumber", f"{_place(cells, code)}: {quoted(text)} is not a number: {remedy}", field=FIELD)
+    number = float(text)
+    if not abs(number) <= MAX_NUMBER:
+        message = f"{_place(cells, code)}: {text} is too large to predict, at most {MAX_NUMBER:g} is possible"
+        raise DataError("NotANumber", f"{message}: correct the cell, or use a larger unit", field=FIELD)
+    return number
+
+
+def _place(cells: TargetCells, code: int) -> str:
+    return f"{cells.place(int(np.argmax(cells.codes == code)))}, {cells.noun} {cells.name}"
+
+
+def _check_spread(cells: TargetCells, values: NDArray[np.float64]) -> None:
+    what = f"{cells.noun} {cells.name}"
+    if values.size == 0:
+        raise DataError("EmptyTarget", f"{what} is empty in every row: fill in the numbers", field=FIELD)
+    if values.min() == values.max():
+        raise DataError(
+            "SingleValue",
+            f"{what} holds only the number {values[0]:g}, so there is nothing to learn: add rows with other numbers",
+            field=FIELD,
+        )
+    step = float(np.spacing(np.float32(np.abs(values).max())))
+    if values.std() < _FEWEST_STEPS * step:
+        raise DataError(
+            "NarrowTarget",
+            f"{what} varies by {values.std():.3g} around {values.mean():.9g}, which float32 cannot tell apart: subtract"
+            " a constant from it",
+            field=FIELD,
+        )
