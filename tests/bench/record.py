@@ -1,8 +1,11 @@
-"""How a bench says what it found: a table on the screen, a JSON file, and a block in the README."""
+"""How a bench says what it found: a table on the screen, a JSON file, and its block of docs/benchmarks.md.
+
+The README keeps the figures that matter (``HEADLINES``), taken from the tables of docs/benchmarks.md and never typed.
+"""
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,6 +15,21 @@ from rich.table import Table
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "build" / "bench"
 README = ROOT / "README.md"
+BENCHMARKS = ROOT / "docs" / "benchmarks.md"
+
+HEADLINES = (
+    ("serving", "v2 infer, 64 connections, ours"),
+    ("serving", "v2 infer, 64 connections, ours, p99"),
+    ("serving", "v2 infer, 64 connections, share of the echo"),
+    ("serving", "v2 infer, 1 connection, share of the echo"),
+    ("serving", "start: process to ready"),
+    ("serving", "resident memory, idle"),
+    ("operator", "CPU for each object written"),
+    ("operator", "requests for each object written"),
+    ("operator", "spec change to first child write, median"),
+    ("e2e", "iris: apply to Ready"),
+)
+"""Bench and figure: what the README shows, in this order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +59,13 @@ def at_most(name: str, value: float, unit: str, limit: float) -> Figure:
 
 
 def record(bench: str, figures: Sequence[Figure], *, caption: str, readme: bool) -> int:
-    """Print the table and write ``build/bench/BENCH.json``, and the block of the README where asked for.
+    """Print the table and write ``build/bench/BENCH.json``, and the documents where asked for.
 
     Args:
         bench: name of the bench.
         figures: in the order of the table.
         caption: one line on how it was measured.
-        readme: whether to rewrite the README's block of this bench.
+        readme: whether to rewrite this bench's block of docs/benchmarks.md, and the README's figures.
 
     Returns:
         The exit code: 1 if a limit does not hold.
@@ -62,9 +80,37 @@ def record(bench: str, figures: Sequence[Figure], *, caption: str, readme: bool)
     document = json.dumps([asdict(found) for found in figures], indent=1, allow_nan=False)
     (FOLDER / f"{bench}.json").write_text(f"{document}\n", encoding="utf-8")
     if readme:
-        text = README.read_text(encoding="utf-8")
-        README.write_text(replace_block(text, bench, markdown(figures, caption=caption)), encoding="utf-8")
+        publish(bench, figures, caption=caption)
     return 1 if any(found.holds is False for found in figures) else 0
+
+
+def publish(bench: str, figures: Sequence[Figure], *, caption: str) -> None:
+    """Rewrite the block of a bench in docs/benchmarks.md, and after it the README's figures."""
+    long = replace_block(BENCHMARKS.read_text(encoding="utf-8"), bench, markdown(figures, caption=caption))
+    BENCHMARKS.write_text(long, encoding="utf-8")
+    short = replace_block(README.read_text(encoding="utf-8"), "figures", headlines(long))
+    README.write_text(short, encoding="utf-8")
+
+
+def headlines(benchmarks: str) -> str:
+    """The README's table, from the text of docs/benchmarks.md.
+
+    Raises:
+        ValueError: a figure of ``HEADLINES`` is not there.
+    """
+    lines = ["| bench | figure | value | unit | limit |", "|---|---|--:|---|---|"]
+    for bench, name in HEADLINES:
+        cells = next((row for row in _rows(_block(benchmarks, bench)) if row[0] == name), None)
+        if cells is None:
+            raise ValueError(f"{BENCHMARKS.name} has no figure {name!r} of bench {bench}: run it with --readme")
+        lines.append(f"| {' | '.join([bench, *cells[:4]])} |")
+    return "\n".join(lines)
+
+
+def _rows(block: str) -> Iterator[list[str]]:
+    for line in block.splitlines():
+        if line.startswith("| "):
+            yield [cell.strip() for cell in line.strip("|").split("|")]
 
 
 def markdown(figures: Sequence[Figure], *, caption: str) -> str:
@@ -81,10 +127,16 @@ def replace_block(text: str, bench: str, block: str) -> str:
         ValueError: the text does not hold the pair of marks exactly once.
     """
     opening, closing = f"<!-- bench:{bench} -->", f"<!-- /bench:{bench} -->"
-    pattern = re.compile(f"{re.escape(opening)}.*?{re.escape(closing)}", re.DOTALL)
-    if len(pattern.findall(text)) != 1:
-        raise ValueError(f"the README must hold {opening} and {closing} exactly once")
-    return pattern.sub(lambda _: f"{opening}\n{block}\n{closing}", text)
+    return text.replace(f"{opening}{_block(text, bench)}{closing}", f"{opening}\n{block}\n{closing}")
+
+
+def _block(text: str, bench: str) -> str:
+    """What stands between the marks, marks not included."""
+    opening, closing = f"<!-- bench:{bench} -->", f"<!-- /bench:{bench} -->"
+    found = re.findall(f"{re.escape(opening)}(.*?){re.escape(closing)}", text, re.DOTALL)
+    if len(found) != 1:
+        raise ValueError(f"the document must hold {opening} and {closing} exactly once")
+    return str(found[0])
 
 
 def _cells(found: Figure) -> tuple[str, str, str, str, str]:

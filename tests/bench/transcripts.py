@@ -1,4 +1,4 @@
-"""``python -m tests.bench.transcripts``: what the demo and the last end-to-end tests showed, put into the README.
+"""``python -m tests.bench.transcripts``: what the demo and the last end-to-end tests showed, put into the documents.
 
 Needs the cluster on which ``make demo`` ran, and ``build/bench/e2e.json``, which a whole run of the e2e tests leaves.
 """
@@ -7,7 +7,7 @@ import json
 import re
 import sys
 
-from tests.bench.record import FOLDER, README, ROOT, Figure, markdown, replace_block
+from tests.bench.record import FOLDER, README, ROOT, Figure, publish, replace_block
 from tests.support.cluster import kubectl
 
 NAMESPACE = "modelservice-demo"
@@ -46,14 +46,14 @@ def _said(command: tuple[str, ...]) -> str:
 
 
 def main() -> int:
-    """Rewrite the blocks of the README."""
+    """Rewrite the README's transcripts, and the figures of the end-to-end tests."""
     text = README.read_text(encoding="utf-8")
     for name, commands in TRANSCRIPTS.items():
         text = replace_block(text, f"output-{name}", transcript(commands))
     seen = [Figure(**figure) for figure in json.loads((FOLDER / "e2e.json").read_text(encoding="utf-8"))]
-    text = replace_block(text, "e2e", markdown(seen, caption="The end-to-end tests, as a user with edit sees them"))
     README.write_text(text, encoding="utf-8")
-    sys.stdout.write(f"README: {', '.join([*TRANSCRIPTS, 'e2e'])}\n")
+    publish("e2e", seen, caption="The end-to-end tests, as a user with edit sees them")
+    sys.stdout.write(f"README: {', '.join(TRANSCRIPTS)}; docs/benchmarks.md: e2e\n")
     return 0
 
 
