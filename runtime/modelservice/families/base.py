@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from modelservice.contract.manifest import INPUT_NAME as INPUT_NAME
+from modelservice.contract.manifest import OUTPUT_NAME as OUTPUT_NAME
 from modelservice.contract.progress import Progress
 from modelservice.contract.training import Hyperparameters
 from modelservice.modalities.base import Dataset, Features
@@ -12,10 +14,6 @@ from modelservice.tasks.base import Array
 Observer = Callable[[Progress], None]
 """Is told how far a fit is (``eta_seconds`` is filled in by whoever shows it)."""
 
-INPUT_NAME = "features"
-"""The one input of ``model.onnx``: float32 [rows, *shape]."""
-OUTPUT_NAME = "raw"
-"""Its one output: float32 [rows, width], probabilities of all classes, or the value of a regression [rows, 1]."""
 OPSET = 21
 
 

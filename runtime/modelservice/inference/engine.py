@@ -1,7 +1,9 @@
 """What computes a model: from encoded rows to its raw outputs."""
 
+from collections.abc import Callable
 from typing import Protocol
 
+from modelservice.artifact.load import Artifact
 from modelservice.modalities.base import Features
 from modelservice.tasks.base import Array
 
@@ -11,9 +13,17 @@ class Engine(Protocol):
 
     name: str
     """ONNX or Torch."""
+    shape: tuple[int, ...]
+    """Of one encoded row."""
+    width: int
+    """Numbers that a row comes to."""
 
     def run(self, features: Features) -> Array:
         """Encoded rows float32 [rows, *shape] to raw outputs float32 [rows, width]."""
 
     def use_threads(self, threads: int) -> None:
         """Compute with so many threads from now on."""
+
+
+EngineLoader = Callable[[Artifact], Engine]
+"""Builds the engine of a verified artifact; raises ArtifactError where its files do not belong together."""
