@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from modelservice.contract.manifest import INPUT_NAME as INPUT_NAME
-from modelservice.contract.manifest import OUTPUT_NAME as OUTPUT_NAME
+from modelservice.contract.manifest import INPUT_NAME, OUTPUT_NAME
 from modelservice.contract.progress import Progress
 from modelservice.contract.training import Hyperparameters
 from modelservice.modalities.base import Dataset, Features
 from modelservice.tasks.base import Array
+
+__all__ = ["INPUT_NAME", "OPSET", "OUTPUT_NAME", "Family", "Fitted", "Observer"]
 
 Observer = Callable[[Progress], None]
 """Is told how far a fit is (``eta_seconds`` is filled in by whoever shows it)."""
