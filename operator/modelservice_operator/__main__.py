@@ -5,42 +5,41 @@ import gc
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-import kopf
 import prometheus_client
 import structlog
 
 from modelservice_operator import logging
-from modelservice_operator.machinery.cache import Cache
-from modelservice_operator.machinery.clock import SystemClock
 from modelservice_operator.config import Settings, SettingsError, from_environment
 from modelservice_operator.constants import LEASE_NAME
 from modelservice_operator.context import Context
-from modelservice_operator.machinery.feed import Feed
-from modelservice_operator.handlers.cleanup import register_cleanup
-from modelservice_operator.handlers.login import connect, register_login
-from modelservice_operator.handlers.startup import build_settings
-from modelservice_operator.handlers.watch import register_watches
+from modelservice_operator.handlers.login import connect
+from modelservice_operator.handlers.run import run_kopf
 from modelservice_operator.http import serve_http
-from modelservice_operator.kinds import LEASE, MODEL_SERVICE, Key, Ref
+from modelservice_operator.kinds import LEASE, MODEL_SERVICE
 from modelservice_operator.kube.client import KubeClient, LeaseClient
-from modelservice_operator.kube.discovery import is_served
+from modelservice_operator.kube.discovery import Discovery
 from modelservice_operator.kube.events import EventRecorder
-from modelservice_operator.machinery.lease import Elector
-from modelservice_operator.kube.port import KubeError
 from modelservice_operator.kube.progress import open_progress_client
-from modelservice_operator.kube.transport import Transport, open_transport
-from modelservice_operator.machinery.leading import LeaseLostError, live
-from modelservice_operator.metrics import ConditionCollector, Metrics
+from modelservice_operator.kube.transport import open_transport
+from modelservice_operator.machinery.cache import Cache
+from modelservice_operator.machinery.clock import SystemClock
+from modelservice_operator.machinery.discovery import wait_until_served
+from modelservice_operator.machinery.feed import Feed
+from modelservice_operator.machinery.lease import Elector
+from modelservice_operator.machinery.manager import LeaseLostError, Manager
 from modelservice_operator.machinery.queue import Backoff, WorkQueue
-from modelservice_operator.reconciler import Reconciler
+from modelservice_operator.machinery.sync import Synchronizer
+from modelservice_operator.machinery.watch import Watch
 from modelservice_operator.machinery.worker import Reconciles, Workers
+from modelservice_operator.metrics import ConditionCollector, Metrics
+from modelservice_operator.objects import Key, Ref
+from modelservice_operator.reconciler import Reconciler
+from modelservice_operator.watches import WATCHES
 
 log = structlog.get_logger(__name__)
-
-_DISCOVERY_SECONDS = 5.0
 
 _YOUNG_OBJECTS = 10_000
 """Python's default is 700, less than one event of the apiserver brings: it searched each for cycles many times."""
@@ -75,7 +74,7 @@ def _spare_garbage_collector() -> None:
 
 async def run(settings: Settings) -> None:
     """Compose the operator and run it until it is told to stop."""
-    async with open_context(settings) as (context, transport):
+    async with open_context(settings) as context:
         reconciler = Reconciler(
             kube=context.kube,
             progress=context.progress,
@@ -83,11 +82,11 @@ async def run(settings: Settings) -> None:
             settings=settings,
             clock=context.clock,
         )
-        await operate(context, transport, reconciler)
+        await operate(context, reconciler)
 
 
-async def operate(context: Context, transport: Transport, reconciler: Reconciles) -> None:
-    """Watch and reconcile until a signal or ``context.stop``, with probes and metrics on the HTTP port."""
+async def operate(context: Context, reconciler: Reconciles, *, watches: Sequence[Watch] = WATCHES) -> None:
+    """Watch and reconcile until a signal or ``lifecycle.stop``, with probes and metrics on the HTTP port."""
     workers = Workers(
         queue=context.queue,
         reconciler=reconciler,
@@ -95,22 +94,54 @@ async def operate(context: Context, transport: Transport, reconciler: Reconciles
         clock=context.clock,
         metrics=context.metrics,
     )
+    waiting_for = "the cache is being filled"
 
     def alive() -> str | None:
         return f"hanging: {', '.join(map(str, stuck))}" if (stuck := workers.stuck()) else None
 
     def ready() -> str | None:
-        return None if context.synced.is_set() else "the cache is being filled"
+        return None if context.lifecycle.synced.is_set() else waiting_for
+
+    def wait_for(missing: str) -> None:
+        nonlocal waiting_for
+        waiting_for = missing
 
     async with serve_http(port=context.settings.http_port, alive=alive, ready=ready, metrics=context.metrics):
-        await _wait_until_served(context, transport)
-        await _run_kopf(context, workers)
+        served = await wait_until_served(
+            watches,
+            discovery=context.discovery,
+            clock=context.clock,
+            stop=context.lifecycle.stop,
+            on_wait=wait_for,
+        )
+        if served:
+            wait_for("the cache is being filled")
+            await run_kopf(context, served, build_manager(context, served, workers))
+
+
+def build_manager(context: Context, watches: Sequence[Watch], workers: Workers) -> Manager:
+    """What works on all ModelServices of the cache, which these watches fill."""
+    return Manager(
+        lifecycle=context.lifecycle,
+        synchronizer=Synchronizer(
+            watches=watches,
+            lists=context.kube,
+            cache=context.cache,
+            clock=context.clock,
+            metrics=context.metrics,
+        ),
+        elector=context.elector,
+        queue=context.queue,
+        workers=workers,
+        keys=lambda: context.cache.keys(MODEL_SERVICE),
+        metrics=context.metrics,
+    )
 
 
 @asynccontextmanager
-async def open_context(settings: Settings) -> AsyncIterator[tuple[Context, Transport]]:
+async def open_context(settings: Settings, *, watches: Sequence[Watch] = WATCHES) -> AsyncIterator[Context]:
     """All parts with their connections, closed at the end."""
-    clock, metrics, cache = SystemClock(), Metrics(), Cache()
+    clock, metrics, cache = SystemClock(), Metrics(), Cache(watches)
     metrics.registry.register(ConditionCollector(lambda: cache.objects(MODEL_SERVICE)))
     queue: WorkQueue[Key] = WorkQueue(clock=clock, metrics=metrics, backoff=Backoff())
     feed = Feed(cache=cache, on_change=queue.add)
@@ -132,56 +163,18 @@ async def open_context(settings: Settings) -> AsyncIterator[tuple[Context, Trans
             recorder=EventRecorder(clock=clock),
             metrics=metrics,
         )
-        yield (
-            Context(
-                settings=settings,
-                clock=clock,
-                metrics=metrics,
-                cache=cache,
-                queue=queue,
-                feed=feed,
-                kube=kube,
-                progress=progress,
-                elector=elector,
-            ),
-            transport,
+        yield Context(
+            settings=settings,
+            clock=clock,
+            metrics=metrics,
+            cache=cache,
+            queue=queue,
+            feed=feed,
+            kube=kube,
+            progress=progress,
+            discovery=Discovery(transport=transport),
+            elector=elector,
         )
-
-
-async def _wait_until_served(context: Context, transport: Transport) -> None:
-    """Kopf discovers kinds once: the CRD must be there before it starts."""
-    while True:
-        try:
-            if await is_served(transport, MODEL_SERVICE):
-                return
-            log.warning("the CustomResourceDefinition is not installed", kind=MODEL_SERVICE.kind)
-        except KubeError as error:
-            log.warning("the apiserver does not answer", error=str(error))
-        await context.clock.wait(context.stop, _DISCOVERY_SECONDS)
-
-
-async def _run_kopf(context: Context, workers: Workers) -> None:
-    registry = kopf.OperatorRegistry()
-    register_login(registry)
-    register_watches(registry, context.feed)
-    register_cleanup(registry, context)
-    stop_flag = asyncio.Event()
-    life = asyncio.create_task(live(context, workers), name="live")
-    life.add_done_callback(lambda _: stop_flag.set())
-    await asyncio.sleep(0)
-    try:
-        await kopf.operator(
-            registry=registry,
-            settings=build_settings(),
-            standalone=True,
-            clusterwide=not context.settings.watch_namespaces,
-            namespaces=context.settings.watch_namespaces,
-            stop_flag=stop_flag,
-        )
-    finally:
-        context.stop.set()
-        stop_flag.set()
-    await life
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ def _list_from_json(value: Any) -> Any:
     return _from_json(value) or ()
 
 
+Image = Annotated[str, Field(min_length=1, max_length=512)]
 Names = Annotated[tuple[ObjectName, ...], BeforeValidator(_list_from_json), Field(max_length=256)]
 
 
@@ -39,14 +40,17 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    runtime_image: Annotated[str, Field(min_length=1, max_length=512)] = Field(
-        description="Image of training and serving pods, such as registry.example/modelservice-runtime:0.1.0."
+    trainer_image: Image = Field(
+        description="Image that trains, compresses and serves with torch, such as registry.example/trainer:0.1.0."
+    )
+    server_image: Image = Field(
+        description="Image that serves with onnxruntime, such as registry.example/server:0.1.0."
     )
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field(
-        default="IfNotPresent", description="Pull policy of that image: Always, IfNotPresent or Never."
+        default="IfNotPresent", description="Pull policy of both images: Always, IfNotPresent or Never."
     )
     image_pull_secrets: Names = Field(
-        default=(), description='Names of Secrets to pull that image with, as JSON: ["registry"].'
+        default=(), description='Names of Secrets to pull both images with, as JSON: ["registry"].'
     )
     default_artifacts: Annotated[Artifacts | None, BeforeValidator(_from_json)] = Field(
         default=None, description="spec.artifacts of ModelServices that have none, as JSON, or empty."

@@ -1,17 +1,18 @@
 """The running operator as one value: what its parts are and nothing about how they work."""
 
-import asyncio
 from dataclasses import dataclass, field
 
+from modelservice_operator.config import Settings
+from modelservice_operator.kube.port import KubePort, ProgressPort
 from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.machinery.clock import Clock
-from modelservice_operator.config import Settings
+from modelservice_operator.machinery.discovery import Discovers
 from modelservice_operator.machinery.feed import Feed
-from modelservice_operator.kinds import Key
 from modelservice_operator.machinery.lease import Elector
-from modelservice_operator.kube.port import KubePort, ProgressPort
-from modelservice_operator.metrics import Metrics
+from modelservice_operator.machinery.manager import Lifecycle
 from modelservice_operator.machinery.queue import WorkQueue
+from modelservice_operator.metrics import Metrics
+from modelservice_operator.objects import Key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,10 +27,6 @@ class Context:
     feed: Feed
     kube: KubePort
     progress: ProgressPort
+    discovery: Discovers
     elector: Elector
-    synced: asyncio.Event = field(default_factory=asyncio.Event)
-    """The cache holds everything that the apiserver lists."""
-    stop: asyncio.Event = field(default_factory=asyncio.Event)
-    """No new work is to begin."""
-    stopped: asyncio.Event = field(default_factory=asyncio.Event)
-    """No work is under way any more, and the lease is released."""
+    lifecycle: Lifecycle = field(default_factory=Lifecycle)

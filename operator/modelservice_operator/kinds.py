@@ -1,62 +1,11 @@
-"""The kinds of objects that the operator reads or writes, and how one object is named."""
+"""The kinds of objects that the operator reads or writes."""
 
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from modelservice.contract.resource import GROUP, KIND, VERSION
-
-
-class Key(NamedTuple):
-    """Names one ModelService: what the queue holds and the reconciler is called with."""
-
-    namespace: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A namespaced kind as the apiserver spells it; the core group is the empty string."""
-
-    group: str
-    version: str
-    kind: str
-    plural: str
-
-    @property
-    def api_version(self) -> str:
-        """``apiVersion`` of an object of this kind."""
-        return f"{self.group}/{self.version}" if self.group else self.version
-
-    def path(self, namespace: str | None, name: str | None = None) -> str:
-        """URL path of one object, of a namespace's objects, or (both None) of all objects of the cluster."""
-        parts = ["/apis" if self.group else "/api", self.api_version]
-        if namespace is not None:
-            parts += ["namespaces", namespace]
-        parts.append(self.plural)
-        if name is not None:
-            parts.append(name)
-        return "/".join(parts)
-
-
-@dataclass(frozen=True, slots=True)
-class Ref:
-    """Names one object, whether it exists or not."""
-
-    kind: Kind
-    namespace: str
-    name: str
-
-    @property
-    def path(self) -> str:
-        """URL path of the object."""
-        return self.kind.path(self.namespace, self.name)
-
-    def __str__(self) -> str:
-        return f"{self.kind.kind} {self.namespace}/{self.name}"
-
+from modelservice_operator.objects import Key as Key  # moved: until all imports follow
+from modelservice_operator.objects import Kind as Kind
+from modelservice_operator.objects import Ref as Ref
 
 MODEL_SERVICE: Final = Kind(GROUP, VERSION, KIND, "modelservices")
 JOB: Final = Kind("batch", "v1", "Job", "jobs")
@@ -88,7 +37,10 @@ CHILD_KINDS: Final = (
 )
 """What the operator makes for a ModelService (pods through Jobs and Deployments), watched by our label."""
 
-WATCHED_KINDS: Final = (MODEL_SERVICE, *CHILD_KINDS)
+OPTIONAL_KINDS: Final[tuple[Kind, ...]] = ()
+"""Child kinds of APIs that not every cluster serves, as HTTPRoute would be: watched where discovery lists them."""
+
+WATCHED_KINDS: Final = (MODEL_SERVICE, *CHILD_KINDS, *OPTIONAL_KINDS)
 """Everything that the cache holds."""
 
 KINDS: Final = (*WATCHED_KINDS, EVENT, LEASE)

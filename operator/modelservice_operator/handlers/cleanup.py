@@ -4,13 +4,13 @@ from typing import Any
 
 import kopf
 
-from modelservice_operator.context import Context
+from modelservice_operator.machinery.manager import Lifecycle
 
 
-def register_cleanup(registry: kopf.OperatorRegistry, context: Context) -> None:
+def register_cleanup(registry: kopf.OperatorRegistry, lifecycle: Lifecycle) -> None:
     """Stop our workers when kopf stops, for whatever reason."""
 
     @kopf.on.cleanup(registry=registry, id="cleanup")
     async def stop(**_: Any) -> None:
-        context.stop.set()
-        await context.stopped.wait()
+        lifecycle.stop.set()
+        await lifecycle.stopped.wait()

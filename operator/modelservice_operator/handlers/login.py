@@ -13,6 +13,9 @@ _HOST, _PORT = "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"
 def connect(settings: kopf.OperatorSettings | None = None) -> kopf.ConnectionInfo:
     """Read the credentials as they are now; tokens are replaced while we run.
 
+    In a cluster they are the pod's own, and the kubernetes client is not even imported. Elsewhere that client reads
+    the current context of the kubeconfig, since it knows what a person's kubeconfig may hold: exec plugins, OIDC.
+
     Raises:
         kopf.LoginError: There are none.
     """
@@ -20,11 +23,15 @@ def connect(settings: kopf.OperatorSettings | None = None) -> kopf.ConnectionInf
     in_cluster = kopf.login_with_service_account(settings=settings)
     if in_cluster is not None:
         return dataclasses.replace(in_cluster, server=_apiserver())
-    # The kubernetes client knows exec plugins and OIDC. The image goes without: it costs 20 MB and most of a second.
-    outside = kopf.login_via_client(logger=logging.getLogger(__name__), settings=settings)
-    outside = outside or kopf.login_with_kubeconfig(settings=settings)
+    try:
+        outside = kopf.login_via_client(logger=logging.getLogger(__name__), settings=settings)
+    except kopf.LoginError as error:
+        raise kopf.LoginError(
+            "no credentials: this is no pod with a service account, and there is no kubeconfig with a current context;"
+            " set KUBECONFIG, or `kubectl config use-context`"
+        ) from error
     if outside is None:
-        raise kopf.LoginError("no credentials: neither a service account nor a kubeconfig, set KUBECONFIG")
+        raise kopf.LoginError("no credentials: the kubernetes client is missing; install modelservice[operator]")
     return outside
 
 

@@ -1,13 +1,12 @@
 """kopf's settings: watch only, write nothing, talk to nobody but the apiserver."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import kopf
 
-from modelservice_operator.constants import OPERATOR_SELECTOR
-from modelservice_operator.kinds import CHILD_KINDS
+from modelservice_operator.machinery.watch import Watch
 
 _PREFIX = "modelservice.dev"
 
@@ -27,7 +26,7 @@ class NoDiffs(kopf.DiffBaseStorage):
         """Nothing is stored."""
 
 
-def build_settings() -> kopf.OperatorSettings:
+def build_settings(watches: Sequence[Watch]) -> kopf.OperatorSettings:
     """Settings of kopf; what cannot happen with ``on.event`` alone is switched off all the same."""
     settings = kopf.OperatorSettings()
     settings.peering.standalone = True
@@ -41,6 +40,8 @@ def build_settings() -> kopf.OperatorSettings:
     settings.persistence.finalizer = f"{_PREFIX}/never"
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=_PREFIX)
     settings.persistence.diffbase_storage = NoDiffs()
-    for kind in CHILD_KINDS:
-        settings.watching.label_selectors[kind.group, kind.version, kind.plural] = OPERATOR_SELECTOR
+    for watch in watches:
+        if watch.label_selector is not None:
+            kind = watch.kind
+            settings.watching.label_selectors[kind.group, kind.version, kind.plural] = watch.label_selector
     return settings

@@ -1,19 +1,20 @@
-"""Watches: each event goes into the cache, and its ModelService onto the queue."""
+"""Watches: each event goes into the cache, and whom it concerns onto the queue."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import kopf
 
 from modelservice_operator.machinery.feed import Feed
-from modelservice_operator.kinds import WATCHED_KINDS, Kind
+from modelservice_operator.machinery.watch import Watch
+from modelservice_operator.objects import Kind
 
 Handler = Callable[..., Awaitable[None]]
 
 
-def register_watches(registry: kopf.OperatorRegistry, feed: Feed) -> None:
+def register_watches(registry: kopf.OperatorRegistry, watches: Sequence[Watch], feed: Feed) -> None:
     """Watch all kinds with ``on.event``, which adds no finalizer and no annotation."""
-    for kind in WATCHED_KINDS:
+    for kind in (watch.kind for watch in watches):
         decorate = kopf.on.event(
             group=kind.group, version=kind.version, plural=kind.plural, registry=registry, id=kind.plural
         )

@@ -4,11 +4,12 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Protocol
 
 from modelservice_operator.constants import FIELD_MANAGER
-from modelservice_operator.kinds import EVENT, LEASE, Kind, Ref, ref_of
+from modelservice_operator.kinds import EVENT, LEASE, ref_of
 from modelservice_operator.kube.events import EventRecorder
-from modelservice_operator.kube.port import Conflict, KubeError, Object, Transient
-from modelservice_operator.kube.transport import NotFound, Transport
+from modelservice_operator.kube.transport import Transport
+from modelservice_operator.machinery.errors import Conflict, KubeError, NotFound, NotServed, Transient
 from modelservice_operator.metrics import Metrics
+from modelservice_operator.objects import Kind, Object, Ref
 
 WRITE_TIMEOUT_SECONDS = 5.0
 """A write that is sent at the last moment ends before another replica may lead: lease 15 s, renewal deadline 10 s."""
@@ -17,7 +18,8 @@ PAGE_SIZE = 500
 EVENTS_LIMIT = 50
 
 _NO_VERSION = "1"
-"""The version of no object, since etcd begins with it: who asks for it may make an object, but change none."""
+"""No object ever has this resourceVersion (etcd counts from it, and the first write makes 2). An apply that carries it
+is refused with 409 where an object of that name exists, and makes it where there is none."""
 
 _APPLY = {"Content-Type": "application/apply-patch+yaml"}
 _METADATA = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"}
@@ -140,9 +142,7 @@ class KubeClient:
             try:
                 answer = await self._transport.request("list", "GET", kind, path, params=page, headers=headers)
             except NotFound as error:
-                raise Transient(
-                    f"{kind.plural}.{kind.group} cannot be listed, is the CRD installed? {error}"
-                ) from error
+                raise NotServed(f"{kind.resource} is not served, is what defines it installed? {error}") from error
             for item in answer.get("items") or ():
                 yield item
             if not (token := answer.get("metadata", {}).get("continue") or ""):

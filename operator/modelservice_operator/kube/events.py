@@ -5,10 +5,10 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
-from modelservice_operator.machinery.clock import Clock
 from modelservice_operator.constants import MANAGED_BY
 from modelservice_operator.kinds import EVENT
-from modelservice_operator.kube.port import Object
+from modelservice_operator.machinery.clock import Clock
+from modelservice_operator.objects import Object
 
 REPEAT_SECONDS = 600.0
 """A repeat is written after this time at the earliest; the apiserver forgets events after an hour."""

@@ -1,33 +1,16 @@
 """What the reconciler needs from Kubernetes, and nothing more; tests implement it with dictionaries."""
 
-from typing import Any, Protocol
+from typing import Protocol
 
 from modelservice.contract.progress import Progress
 from modelservice_operator.constants import FIELD_MANAGER
-from modelservice_operator.kinds import Kind, Ref
-
-Object = dict[str, Any]
-"""An object as the apiserver's JSON gives it."""
-
-
-class KubeError(Exception):
-    """A request that the apiserver did not fulfil; the text is the apiserver's message, or the connection's."""
-
-
-class Conflict(KubeError):  # noqa: N818 - the apiserver's own word for it
-    """409: another UID or a newer version stands there; read again, then decide again."""
-
-
-class Forbidden(KubeError):  # noqa: N818 - the apiserver's own word for it
-    """403: a quota or missing RBAC; heals when somebody changes that."""
-
-
-class Invalid(KubeError):  # noqa: N818 - the apiserver's own word for it
-    """400 or 422: the apiserver refuses the object itself; waits for a change of it."""
-
-
-class Transient(KubeError):  # noqa: N818 - said as the three above are
-    """Timeout, lost connection, 429, 5xx, or writes that are not allowed now: try again later."""
+from modelservice_operator.machinery.errors import Conflict as Conflict  # moved: until all imports follow
+from modelservice_operator.machinery.errors import Forbidden as Forbidden
+from modelservice_operator.machinery.errors import Invalid as Invalid
+from modelservice_operator.machinery.errors import KubeError as KubeError
+from modelservice_operator.machinery.errors import Transient as Transient
+from modelservice_operator.objects import Kind, Ref
+from modelservice_operator.objects import Object as Object
 
 
 class KubePort(Protocol):

@@ -13,9 +13,9 @@ from typing import Any, Protocol
 
 import aiohttp
 
-from modelservice_operator.kinds import Kind
-from modelservice_operator.kube.port import Conflict, Forbidden, Invalid, KubeError, Object, Transient
+from modelservice_operator.machinery.errors import Conflict, Forbidden, Invalid, KubeError, NotFound, Transient
 from modelservice_operator.metrics import Metrics
+from modelservice_operator.objects import Kind, Object
 
 READ_TIMEOUT_SECONDS = 30.0
 """Reads may wait for a busy apiserver; writes have a shorter limit of their own, from the lease."""
@@ -28,10 +28,6 @@ _NO_LIMIT = aiohttp.ClientTimeout(total=None)
 
 _NO_ANSWER = "none"
 _MESSAGE_LIMIT = 2048
-
-
-class NotFound(KubeError):  # noqa: N818 - the apiserver's own word for it
-    """404: there is no such object, namespace or kind."""
 
 
 _ERRORS: Mapping[int, type[KubeError]] = {

@@ -1,1 +1,1 @@
-"""What any operator needs and nothing of ModelServices: cache, queue, workers, leader, clock."""
+"""What any operator needs, and nothing of ModelServices: cache, queue, workers, election, clock."""

@@ -4,28 +4,24 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from modelservice_operator.constants import LABEL_NAME
-from modelservice_operator.kinds import CONFIG_MAP, MODEL_SERVICE, POD, WATCHED_KINDS, Key, Kind, Ref
-
-Object = dict[str, Any]
+from modelservice_operator.machinery.watch import Watch
+from modelservice_operator.objects import Key, Kind, Object, Ref
 
 _DROPPED_REMEMBERED = 10_000
 """Deleted objects that are remembered, so that a late answer to a write cannot bring one back."""
 
-_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-_POD_SPEC = ("nodeName",)
-
 
 class Cache:
-    """Projections of ModelServices and of their children, by name, each true for one UID.
+    """What is kept of watched objects, by name, each true for one UID, and children by the key they belong to.
 
     Versions are ordered by ``resourceVersion``: Kubernetes promises integers that can be compared between all objects
     of one kind (KEP-5504), and so between an object and its successor of the same name. Objects are shared, not
     copied: who gets one must not change it.
     """
 
-    def __init__(self) -> None:
-        self._objects: dict[Kind, dict[Key, Object]] = {kind: {} for kind in WATCHED_KINDS}
+    def __init__(self, watches: Iterable[Watch]) -> None:
+        self._watches = {watch.kind: watch for watch in watches}
+        self._objects: dict[Kind, dict[Key, Object]] = {kind: {} for kind in self._watches}
         self._children: dict[Key, dict[Kind, dict[str, Object]]] = {}
         self._dropped: dict[str, int] = {}
 
@@ -37,10 +33,10 @@ class Cache:
             return False
         if (known := self._objects[kind].get(key)) is not None:
             self._forget(kind, key, known)
-        projected = project(kind, obj)
-        self._objects[kind][key] = projected
-        if (owner := owner_key(kind, obj)) is not None and kind is not MODEL_SERVICE:
-            self._children.setdefault(owner, {}).setdefault(kind, {})[key.name] = projected
+        kept: Object = _interned(self._watches[kind].transform(obj))
+        self._objects[kind][key] = kept
+        if (owner := self._owner(kind, kept)) is not None:
+            self._children.setdefault(owner, {}).setdefault(kind, {})[key.name] = kept
         return True
 
     def drop(self, kind: Kind, namespace: str, name: str, uid: str, *, resource_version: str = "0") -> bool:
@@ -63,13 +59,17 @@ class Cache:
         return self._objects[ref.kind].get(Key(ref.namespace, ref.name))
 
     def children(self, namespace: str, owner_name: str) -> dict[Kind, list[Object]]:
-        """What carries the label of this ModelService: by kind, ordered by name; costs only its own children."""
+        """What belongs to this key: by kind, ordered by name; costs only its own children."""
         children = self._children.get(Key(namespace, owner_name), {})
         return {kind: [objects[name] for name in sorted(objects)] for kind, objects in children.items()}
 
-    def services(self) -> Iterable[Key]:
-        """All ModelServices."""
-        return tuple(self._objects[MODEL_SERVICE])
+    def request(self, kind: Kind, obj: Mapping[str, Any]) -> Key | None:
+        """The key to be reconciled when this object changes."""
+        return self._watches[kind].request(obj)
+
+    def keys(self, kind: Kind) -> tuple[Key, ...]:
+        """Names of all objects of a kind."""
+        return tuple(self._objects[kind])
 
     def objects(self, kind: Kind) -> tuple[Object, ...]:
         """All objects of a kind."""
@@ -88,13 +88,13 @@ class Cache:
             listed: What the apiserver listed; metadata is enough.
 
         Returns:
-            The ModelServices that the forgotten objects belonged to.
+            The keys to be reconciled for what was forgotten.
         """
         gone = known.difference(obj["metadata"]["uid"] for obj in listed)
         ghosts = [obj for obj in self._objects[kind].values() if obj["metadata"]["uid"] in gone]
         for metadata in [obj["metadata"] for obj in ghosts]:
             self.drop(kind, metadata["namespace"], metadata["name"], metadata["uid"])
-        return {owner for obj in ghosts if (owner := owner_key(kind, obj)) is not None}
+        return {key for obj in ghosts if (key := self.request(kind, obj)) is not None}
 
     def missing(self, kind: Kind, listed: Iterable[Mapping[str, Any]]) -> list[Ref]:
         """Which of the listed objects are not known here yet, in the listed or a newer version."""
@@ -108,7 +108,7 @@ class Cache:
 
     def _forget(self, kind: Kind, key: Key, known: Object) -> None:
         del self._objects[kind][key]
-        if (owner := owner_key(kind, known)) is None or kind is MODEL_SERVICE:
+        if (owner := self._owner(kind, known)) is None:
             return
         siblings = self._children[owner][kind]
         del siblings[key.name]
@@ -117,34 +117,13 @@ class Cache:
         if not self._children[owner]:
             del self._children[owner]
 
+    def _owner(self, kind: Kind, obj: Mapping[str, Any]) -> Key | None:
+        return self.request(kind, obj) if self._watches[kind].owned else None
+
     def _remember_dropped(self, uid: str, version: int) -> None:
         self._dropped[uid] = max(version, self._dropped.pop(uid, 0))
         if len(self._dropped) > _DROPPED_REMEMBERED:
             del self._dropped[next(iter(self._dropped))]
-
-
-def owner_key(kind: Kind, obj: Mapping[str, Any]) -> Key | None:
-    """The ModelService that an object is or, by its label, belongs to."""
-    metadata = obj["metadata"]
-    name = metadata["name"] if kind is MODEL_SERVICE else (metadata.get("labels") or {}).get(LABEL_NAME)
-    return Key(metadata["namespace"], name) if name else None
-
-
-def project(kind: Kind, obj: Mapping[str, Any]) -> Object:
-    """What is kept of an object.
-
-    Left out are managedFields (half of most objects), kubectl's copy of the object, the data of ConfigMaps (theirs are
-    immutable, and named by what they hold) and all of a Pod's spec but its node: what a pod should be, its Job knows.
-    """
-    kept = {name: value for name, value in obj.items() if kind is not CONFIG_MAP or name not in {"data", "binaryData"}}
-    metadata = {name: value for name, value in obj["metadata"].items() if name != "managedFields"}
-    if _LAST_APPLIED in (metadata.get("annotations") or {}):
-        metadata["annotations"] = {n: v for n, v in metadata["annotations"].items() if n != _LAST_APPLIED}
-    kept["metadata"] = metadata
-    if kind is POD:
-        kept["spec"] = {name: value for name, value in obj.get("spec", {}).items() if name in _POD_SPEC}
-    projected: Object = _interned(kept)
-    return projected
 
 
 def _interned(value: Any) -> Any:

@@ -1,16 +1,16 @@
-"""The one way into the cache: whatever changes it puts the ModelService concerned onto the queue."""
+"""The one way into the cache: whatever changes it asks for a reconcile of whom it concerns."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from modelservice_operator.machinery.cache import Cache, owner_key
-from modelservice_operator.kinds import Key, Kind, Ref
+from modelservice_operator.machinery.cache import Cache
+from modelservice_operator.objects import Key, Kind, Ref
 
 
 class Feed:
     """Takes what watches report and what our own writes are answered with.
 
-    A write is thus followed by one more pass over its ModelService, and the watch's echo of it by none.
+    A write is thus followed by one more pass, and the watch's echo of it by none.
     """
 
     def __init__(self, *, cache: Cache, on_change: Callable[[Key], None]) -> None:
@@ -31,7 +31,7 @@ class Feed:
 
     def _announce(self, kind: Kind, *seen: Mapping[str, Any] | None, changed: bool) -> bool:
         if changed:
-            owners = {owner_key(kind, obj) for obj in seen if obj is not None}
-            for owner in filter(None, owners):
-                self._on_change(owner)
+            keys = {self._cache.request(kind, obj) for obj in seen if obj is not None}
+            for key in filter(None, keys):
+                self._on_change(key)
         return changed

@@ -10,8 +10,8 @@ from typing import Protocol
 import structlog
 
 from modelservice_operator.machinery.clock import Clock
-from modelservice_operator.kinds import LEASE, Ref
-from modelservice_operator.kube.port import Conflict, KubeError, Object
+from modelservice_operator.machinery.errors import Conflict, KubeError
+from modelservice_operator.objects import Object, Ref
 
 log = structlog.get_logger(__name__)
 
@@ -145,8 +145,8 @@ class Elector:
         renewed = before.get("holderIdentity") == self._identity
         metadata = {"name": self._ref.name, "namespace": self._ref.namespace} if latest is None else latest["metadata"]
         return {
-            "apiVersion": LEASE.api_version,
-            "kind": LEASE.kind,
+            "apiVersion": self._ref.kind.api_version,
+            "kind": self._ref.kind.kind,
             "metadata": metadata,
             "spec": {
                 "holderIdentity": self._identity,

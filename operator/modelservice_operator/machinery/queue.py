@@ -13,7 +13,7 @@ from modelservice_operator.metrics import Metrics
 K = TypeVar("K", bound=Hashable)
 
 
-class Stopped(Exception):  # noqa: N818 - the end of the work, not an error
+class ShutDown(Exception):  # noqa: N818 - the end of the work, not an error
     """The queue was stopped; a worker that gets this returns."""
 
 
@@ -49,7 +49,7 @@ class WorkQueue(Generic[K]):
         self._heap: list[tuple[float, int, K]] = []
         self._sequence = 0
         self._changed = asyncio.Event()
-        self._stopped = False
+        self._shut_down = False
 
     def __len__(self) -> int:
         return len(self._ready)
@@ -74,7 +74,7 @@ class WorkQueue(Generic[K]):
             heapq.heappush(self._heap, (due, self._sequence, key))
             self._announce()
 
-    def retry(self, key: K) -> float:
+    def add_rate_limited(self, key: K) -> float:
         """Work on this key again after a back-off that grows with its failures in a row; answers with the delay."""
         self._failures[key] = failures = self._failures.get(key, 0) + 1
         delay = self._backoff.delay(failures)
@@ -89,11 +89,11 @@ class WorkQueue(Generic[K]):
         """The next key; whoever gets one owes a ``done``.
 
         Raises:
-            Stopped: The queue was stopped; keys that still wait are left.
+            ShutDown: The queue was stopped; keys that still wait are left.
         """
         while True:
-            if self._stopped:
-                raise Stopped
+            if self._shut_down:
+                raise ShutDown
             self._promote()
             if self._ready:
                 return self._take()
@@ -108,9 +108,9 @@ class WorkQueue(Generic[K]):
             self._again.discard(key)
             self.add(key)
 
-    def stop(self) -> None:
+    def shut_down(self) -> None:
         """Give out no more keys; what is being worked on is finished by its worker."""
-        self._stopped = True
+        self._shut_down = True
         self._announce()
 
     def _take(self) -> K:

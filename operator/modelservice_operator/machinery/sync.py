@@ -5,16 +5,17 @@ was lost, so a cache that only listens would keep it for ever.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 import structlog
 
 from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.machinery.clock import Clock
-from modelservice_operator.constants import OPERATOR_SELECTOR
-from modelservice_operator.kinds import MODEL_SERVICE, WATCHED_KINDS, Key, Kind
-from modelservice_operator.kube.port import KubeError, KubePort, Object
+from modelservice_operator.machinery.errors import KubeError, NotServed
+from modelservice_operator.machinery.watch import Watch
 from modelservice_operator.metrics import Metrics
+from modelservice_operator.objects import Key, Kind, Object
 
 log = structlog.get_logger(__name__)
 
@@ -26,58 +27,80 @@ _POLL_SECONDS = 0.1
 _POLLS = 100
 
 
+class Lists(Protocol):
+    """Lists metadata of objects."""
+
+    async def list_metadata(self, kind: Kind, *, label_selector: str | None = None) -> list[Object]:
+        """``PartialObjectMetadata`` of all objects in the watched namespaces.
+
+        Raises:
+            NotServed: The apiserver serves no such kind.
+            KubeError: The apiserver did not answer well.
+        """
+
+
 class Synchronizer:
     """Compares the cache with the apiserver."""
 
-    def __init__(self, *, kube: KubePort, cache: Cache, clock: Clock, metrics: Metrics) -> None:
-        self._kube = kube
+    def __init__(self, *, watches: Sequence[Watch], lists: Lists, cache: Cache, clock: Clock, metrics: Metrics) -> None:
+        self._watches = watches
+        self._lists = lists
         self._cache = cache
         self._clock = clock
         self._metrics = metrics
 
     async def watch(self, stop: asyncio.Event, on_affected: Callable[[Key], None]) -> None:
-        """Compare now and then until stop; names the ModelServices whose objects had vanished."""
+        """Compare now and then until stop; names the keys whose objects had vanished."""
         while not await self._clock.wait(stop, COMPARE_SECONDS):
-            try:
-                for key in await self.compare():
-                    on_affected(key)
-            except KubeError as error:
-                log.warning("the cache could not be compared", error=str(error))
+            for key in await self.compare():
+                on_affected(key)
 
     async def compare(self) -> set[Key]:
-        """Drop what no longer exists; answers with the ModelServices that it belonged to."""
+        """Drop what no longer exists; answers with the keys that it concerned. A kind that fails holds up no other."""
         affected: set[Key] = set()
-        for kind in WATCHED_KINDS:
-            owners, _ = await self._compare(kind)
-            affected |= owners
+        for watch in self._watches:
+            try:
+                keys, _ = await self._compare(watch)
+            except KubeError as error:
+                log.warning("the cache could not be compared", kind=watch.kind.kind, error=str(error))
+            else:
+                affected |= keys
         return affected
 
     async def complete(self, stop: asyncio.Event) -> None:
         """Return when every object that the apiserver lists is in the cache, in that or a newer version, or on stop."""
-        for kind in WATCHED_KINDS:
-            while not stop.is_set() and (missing := await self._missing(kind, stop)):
-                log.warning("the cache is incomplete", kind=kind.kind, missing=missing)
+        for watch in self._watches:
+            while not stop.is_set() and (missing := await self._missing(watch, stop)):
+                log.warning("the cache is incomplete", kind=watch.kind.kind, missing=missing)
 
-    async def _missing(self, kind: Kind, stop: asyncio.Event) -> str:
+    async def _missing(self, watch: Watch, stop: asyncio.Event) -> str:
         """What still lacks after a while, in words, or an empty text."""
         try:
-            _, listed = await self._compare(kind)
+            _, listed = await self._compare(watch)
         except KubeError as error:
             await self._clock.wait(stop, _RETRY_SECONDS)
             return str(error)
         for _ in range(_POLLS):
-            missing = self._cache.missing(kind, listed)
+            missing = self._cache.missing(watch.kind, listed)
             if not missing or await self._clock.wait(stop, _POLL_SECONDS):
                 return ""
         return f"{len(missing)} objects, such as {missing[0]}"
 
-    async def _compare(self, kind: Kind) -> tuple[set[Key], Iterable[Object]]:
-        known = self._cache.uids(kind)
-        selector = None if kind is MODEL_SERVICE else OPERATOR_SELECTOR
-        listed = await self._kube.list_metadata(kind, label_selector=selector)
+    async def _compare(self, watch: Watch) -> tuple[set[Key], Iterable[Object]]:
+        kind, known = watch.kind, self._cache.uids(watch.kind)
+        listed = await self._list(watch)
         before = len(self._cache.uids(kind))
-        owners = self._cache.drop_ghosts(kind, known, listed)
+        keys = self._cache.drop_ghosts(kind, known, listed)
         if ghosts := before - len(self._cache.uids(kind)):
             log.warning("dropped objects that were gone without an event", kind=kind.kind, count=ghosts)
             self._metrics.ghosts.labels(kind.kind).inc(ghosts)
-        return owners, listed
+        return keys, listed
+
+    async def _list(self, watch: Watch) -> list[Object]:
+        """What there is; of an optional kind that is served no more, nothing."""
+        try:
+            return await self._lists.list_metadata(watch.kind, label_selector=watch.label_selector)
+        except NotServed:
+            if watch.optional:
+                return []
+            raise

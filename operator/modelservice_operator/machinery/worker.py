@@ -7,10 +7,10 @@ from typing import Protocol
 import structlog
 
 from modelservice_operator.machinery.clock import Clock
-from modelservice_operator.kinds import Key
-from modelservice_operator.kube.port import KubeError
+from modelservice_operator.machinery.errors import KubeError
+from modelservice_operator.machinery.queue import ShutDown, WorkQueue
 from modelservice_operator.metrics import Metrics
-from modelservice_operator.machinery.queue import Stopped, WorkQueue
+from modelservice_operator.objects import Key
 
 log = structlog.get_logger(__name__)
 
@@ -19,7 +19,7 @@ STUCK_SECONDS = 300.0
 
 
 class Reconciles(Protocol):
-    """Brings one ModelService nearer to what is wanted."""
+    """Brings the object of a key nearer to what is desired."""
 
     async def reconcile(self, key: Key) -> float | None:
         """One pass; answers with the seconds until the next look, or None to wait for a change.
@@ -57,7 +57,7 @@ class Workers:
         while True:
             try:
                 key = await self._queue.get()
-            except Stopped:
+            except ShutDown:
                 return
             try:
                 await self._reconcile(key)
@@ -71,7 +71,7 @@ class Workers:
                 seconds = await self._reconciler.reconcile(key)
             except KubeError as error:
                 self._retry(key, "transient", error)
-            except Exception as error:  # a defect met by one ModelService must not stop the others
+            except Exception as error:  # a defect met at one key must not stop the others
                 self._retry(key, "error", error)
             else:
                 self._metrics.reconciles.labels("done").inc()
@@ -84,7 +84,7 @@ class Workers:
 
     def _retry(self, key: Key, result: str, error: Exception) -> None:
         self._metrics.reconciles.labels(result).inc()
-        delay = self._queue.retry(key)
+        delay = self._queue.add_rate_limited(key)
         if result == "error":
             log.error("reconcile failed", retry_seconds=round(delay, 1), exc_info=error)
         else:

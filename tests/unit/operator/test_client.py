@@ -10,15 +10,17 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from tests.support.fake_clock import FakeClock
 
-from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.constants import FIELD_MANAGER, LABEL_NAME, REPLICAS_FIELD_MANAGER
-from modelservice_operator.kinds import CONFIG_MAP, DEPLOYMENT, EVENT, JOB, LEASE, MODEL_SERVICE, Ref
+from modelservice_operator.kinds import CONFIG_MAP, DEPLOYMENT, EVENT, JOB, LEASE, MODEL_SERVICE, POD
 from modelservice_operator.kube.client import KubeClient, LeaseClient
-from modelservice_operator.kube.discovery import is_served
+from modelservice_operator.kube.discovery import Discovery
 from modelservice_operator.kube.events import EventRecorder
-from modelservice_operator.kube.port import Conflict, Forbidden, Invalid, KubeError, Transient
 from modelservice_operator.kube.transport import Transport, open_transport
+from modelservice_operator.machinery.cache import Cache
+from modelservice_operator.machinery.errors import Conflict, Forbidden, Invalid, KubeError, NotServed, Transient
 from modelservice_operator.metrics import Metrics
+from modelservice_operator.objects import Ref
+from modelservice_operator.watches import WATCHES
 
 JOB_REF = Ref(JOB, "n", "a-train")
 
@@ -80,7 +82,7 @@ class World:
         self.apiserver = apiserver
         self.transport = transport
         self.metrics = metrics
-        self.cache = Cache()
+        self.cache = Cache(WATCHES)
         self.clock = FakeClock()
         self.leads = True
         self.kube = self.client()
@@ -269,7 +271,7 @@ async def test_lists_follow_pages_in_all_namespaces_or_in_the_watched_ones(world
 
 async def test_a_kind_that_is_not_served_says_what_is_missing(world: World) -> None:
     world.apiserver.answer((404, {"message": "the server could not find the requested resource"}))
-    with pytest.raises(Transient, match=r"modelservices\.modelservice\.dev cannot be listed, is the CRD installed"):
+    with pytest.raises(NotServed, match=r"modelservices\.modelservice\.dev/v1alpha1 is not served"):
         await world.kube.list_metadata(MODEL_SERVICE)
 
 
@@ -339,15 +341,33 @@ async def test_leases_need_no_lease_and_no_write_is_counted(world: World) -> Non
 
 
 async def test_a_kind_is_served_when_discovery_lists_group_and_resource(world: World) -> None:
-    groups = {"groups": [{"name": "apps"}, {"name": "modelservice.dev"}]}
+    discovery = Discovery(transport=world.transport)
+    with_group = {"groups": [{"name": "apps"}, {"name": "modelservice.dev"}]}
+    services, others = {"resources": [{"name": "modelservices"}]}, {"resources": [{"name": "others"}]}
     world.apiserver.answer((200, {"groups": [{"name": "apps"}]}))
-    assert not await is_served(world.transport, MODEL_SERVICE)
-    world.apiserver.answer((200, groups), (404, {}))
-    assert not await is_served(world.transport, MODEL_SERVICE)
-    world.apiserver.answer((200, groups), (200, {"resources": []}))
-    assert not await is_served(world.transport, MODEL_SERVICE)
-    world.apiserver.answer((200, groups), (200, {"resources": [{"name": "modelservices"}]}))
-    assert await is_served(world.transport, MODEL_SERVICE)
+    assert await discovery.served([MODEL_SERVICE]) == frozenset()
+    world.apiserver.answer((200, with_group), (404, {}))
+    assert await discovery.served([MODEL_SERVICE]) == frozenset()
+    world.apiserver.answer((200, with_group), (200, others))
+    assert await discovery.served([MODEL_SERVICE]) == frozenset()
+    world.apiserver.answer((200, with_group), (200, services))
+    assert await discovery.served([MODEL_SERVICE]) == {MODEL_SERVICE}
+
+
+async def test_discovery_asks_once_for_each_version_of_a_group(world: World) -> None:
+    groups = {"groups": [{"name": "apps"}, {"name": "batch"}]}
+    core = {"resources": [{"name": "configmaps"}, {"name": "pods"}]}
+    apps, batch = {"resources": [{"name": "deployments"}]}, {"resources": [{"name": "cronjobs"}]}
+    world.apiserver.answer((200, groups), (200, core), (200, apps), (200, batch))
+    served = await Discovery(transport=world.transport).served([JOB, POD, DEPLOYMENT, CONFIG_MAP, MODEL_SERVICE])
+    assert served == {POD, DEPLOYMENT, CONFIG_MAP}
+    assert [sent.path for sent in world.apiserver.sent] == ["/apis", "/api/v1", "/apis/apps/v1", "/apis/batch/v1"]
+
+
+async def test_discovery_that_fails_is_no_answer(world: World) -> None:
+    world.apiserver.answer((503, {"message": "down"}))
+    with pytest.raises(Transient, match="down"):
+        await Discovery(transport=world.transport).served([JOB])
 
 
 async def test_objects_of_foreign_kinds_are_refused_before_anything_is_sent(world: World) -> None:

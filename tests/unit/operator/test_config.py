@@ -4,12 +4,15 @@ import pytest
 
 from modelservice_operator.config import Settings, SettingsError, from_environment, variable_name
 
-IMAGE = {"MODELSERVICE_RUNTIME_IMAGE": "registry.example/runtime:1"}
+IMAGES = {
+    "MODELSERVICE_TRAINER_IMAGE": "registry.example/trainer:1",
+    "MODELSERVICE_SERVER_IMAGE": "registry.example/server:1",
+}
 
 
-def test_only_the_image_is_needed() -> None:
-    settings = from_environment(IMAGE)
-    assert settings == Settings(runtime_image="registry.example/runtime:1")
+def test_only_the_images_are_needed() -> None:
+    settings = from_environment(IMAGES)
+    assert settings == Settings(trainer_image="registry.example/trainer:1", server_image="registry.example/server:1")
     assert (settings.workers, settings.http_port, settings.log_level) == (4, 8080, "info")
     assert settings.watch_namespaces == settings.image_pull_secrets == ()
     assert settings.default_artifacts is None
@@ -18,7 +21,7 @@ def test_only_the_image_is_needed() -> None:
 def test_everything_can_be_set() -> None:
     settings = from_environment(
         {
-            **IMAGE,
+            **IMAGES,
             "MODELSERVICE_IMAGE_PULL_POLICY": "Always",
             "MODELSERVICE_IMAGE_PULL_SECRETS": '["registry"]',
             "MODELSERVICE_DEFAULT_ARTIFACTS": '{"volumeClaim": {"size": "2Gi"}}',
@@ -44,7 +47,7 @@ def test_everything_can_be_set() -> None:
 
 
 def test_empty_texts_and_empty_lists_are_what_the_chart_writes_for_nothing() -> None:
-    settings = from_environment({**IMAGE, "MODELSERVICE_DEFAULT_ARTIFACTS": "", "MODELSERVICE_WATCH_NAMESPACES": "[]"})
+    settings = from_environment({**IMAGES, "MODELSERVICE_DEFAULT_ARTIFACTS": "", "MODELSERVICE_WATCH_NAMESPACES": "[]"})
     assert settings.default_artifacts is None
     assert settings.watch_namespaces == ()
 
@@ -65,14 +68,14 @@ def test_empty_texts_and_empty_lists_are_what_the_chart_writes_for_nothing() -> 
 )
 def test_errors_name_variable_value_and_remedy(variable: str, value: str, expected: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        from_environment({**IMAGE, variable: value})
+        from_environment({**IMAGES, variable: value})
     text = str(caught.value)
     assert f"{variable}={value!r}" in text
     assert expected in text
 
 
 def test_all_problems_are_named_at_once() -> None:
-    with pytest.raises(SettingsError, match=r"MODELSERVICE_RUNTIME_IMAGE is not set.*MODELSERVICE_WORKERS='x'"):
+    with pytest.raises(SettingsError, match=r"MODELSERVICE_TRAINER_IMAGE is not set.*MODELSERVICE_WORKERS='x'"):
         from_environment({"MODELSERVICE_WORKERS": "x"})
 
 

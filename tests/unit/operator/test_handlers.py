@@ -1,5 +1,7 @@
 """The edge to kopf: events fill the cache and the queue, and kopf is told to write nothing."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,38 +9,34 @@ import kopf
 import pytest
 from kubernetes.config import kube_config
 from tests.support.fake_clock import FakeClock
-from tests.unit.operator.machinery.test_lease import FakeLeases, candidate
-from tests.unit.operator.machinery.test_sync import Lists
 
-from modelservice_operator.machinery.cache import Cache
-from modelservice_operator.config import Settings
 from modelservice_operator.constants import LABEL_NAME, OPERATOR_SELECTOR
-from modelservice_operator.context import Context
-from modelservice_operator.machinery.feed import Feed
 from modelservice_operator.handlers import login
 from modelservice_operator.handlers.startup import build_settings
 from modelservice_operator.handlers.watch import build_handler, register_watches
-from modelservice_operator.kinds import CHILD_KINDS, JOB, MODEL_SERVICE, WATCHED_KINDS, Key, Ref
-from modelservice_operator.metrics import Metrics
+from modelservice_operator.kinds import CHILD_KINDS, JOB, MODEL_SERVICE
+from modelservice_operator.machinery.cache import Cache
+from modelservice_operator.machinery.feed import Feed
 from modelservice_operator.machinery.queue import Backoff, WorkQueue
+from modelservice_operator.metrics import Metrics
+from modelservice_operator.objects import Key, Ref
+from modelservice_operator.watches import WATCHES
+
+ROOT = Path(__file__).parents[3]
+
+
+class World:
+    """What events go into."""
+
+    def __init__(self) -> None:
+        self.cache = Cache(WATCHES)
+        self.queue: WorkQueue[Key] = WorkQueue(clock=FakeClock(), metrics=Metrics(), backoff=Backoff())
+        self.feed = Feed(cache=self.cache, on_change=self.queue.add)
 
 
 @pytest.fixture
-def context() -> Context:
-    clock, metrics, cache = FakeClock(), Metrics(), Cache()
-    unused: Any = Lists()
-    queue: WorkQueue[Key] = WorkQueue(clock=clock, metrics=metrics, backoff=Backoff())
-    return Context(
-        settings=Settings(runtime_image="r"),
-        clock=clock,
-        metrics=metrics,
-        cache=cache,
-        queue=queue,
-        feed=Feed(cache=cache, on_change=queue.add),
-        kube=unused,
-        progress=unused,
-        elector=candidate(FakeLeases(), clock),
-    )
+def world() -> World:
+    return World()
 
 
 def job(version: int, *, uid: str = "u1", owner: str = "a") -> dict[str, Any]:
@@ -46,63 +44,63 @@ def job(version: int, *, uid: str = "u1", owner: str = "a") -> dict[str, Any]:
     return {"metadata": {**metadata, "labels": {LABEL_NAME: owner}}}
 
 
-async def drain(context: Context) -> list[Key]:
-    keys = [await context.queue.get() for _ in range(len(context.queue))]
+async def drain(world: World) -> list[Key]:
+    keys = [await world.queue.get() for _ in range(len(world.queue))]
     for key in keys:
-        context.queue.done(key)
+        world.queue.done(key)
     return keys
 
 
-async def test_an_event_of_a_child_is_cached_and_its_owner_queued(context: Context) -> None:
-    handler = build_handler(JOB, context.feed)
+async def test_an_event_of_a_child_is_cached_and_its_owner_queued(world: World) -> None:
+    handler = build_handler(JOB, world.feed)
     await handler(event={"type": "ADDED", "object": job(1)}, anything="else")
-    assert context.cache.get(Ref(JOB, "n", "a-train")) == job(1)
-    assert await drain(context) == [Key("n", "a")]
+    assert world.cache.get(Ref(JOB, "n", "a-train")) == job(1)
+    assert await drain(world) == [Key("n", "a")]
     await handler(event={"type": "DELETED", "object": job(2)})
-    assert context.cache.get(Ref(JOB, "n", "a-train")) is None
-    assert await drain(context) == [Key("n", "a")]
+    assert world.cache.get(Ref(JOB, "n", "a-train")) is None
+    assert await drain(world) == [Key("n", "a")]
 
 
-async def test_an_event_of_a_service_queues_itself(context: Context) -> None:
+async def test_an_event_of_a_service_queues_itself(world: World) -> None:
     service = {"metadata": {"namespace": "n", "name": "a", "uid": "u", "resourceVersion": "1"}}
-    await build_handler(MODEL_SERVICE, context.feed)(event={"type": None, "object": service})
-    assert await drain(context) == [Key("n", "a")]
+    await build_handler(MODEL_SERVICE, world.feed)(event={"type": None, "object": service})
+    assert await drain(world) == [Key("n", "a")]
 
 
-async def test_an_echo_of_our_own_write_and_a_repeated_list_say_nothing_new(context: Context) -> None:
-    context.feed.put(JOB, job(1))
-    assert await drain(context) == [Key("n", "a")], "our own write is followed by one more pass"
-    handler = build_handler(JOB, context.feed)
+async def test_an_echo_of_our_own_write_and_a_repeated_list_say_nothing_new(world: World) -> None:
+    world.feed.put(JOB, job(1))
+    assert await drain(world) == [Key("n", "a")], "our own write is followed by one more pass"
+    handler = build_handler(JOB, world.feed)
     await handler(event={"type": None, "object": job(1)})
     await handler(event={"type": "ADDED", "object": job(1)})
-    context.feed.drop(JOB, "n", "a-train", "u1")
-    assert await drain(context) == [Key("n", "a")]
+    world.feed.drop(JOB, "n", "a-train", "u1")
+    assert await drain(world) == [Key("n", "a")]
     await handler(event={"type": "DELETED", "object": job(2)})
-    assert await drain(context) == []
+    assert await drain(world) == []
 
 
-async def test_a_child_that_changes_hands_queues_both_owners(context: Context) -> None:
-    context.cache.put(JOB, job(1, owner="a"))
-    await build_handler(JOB, context.feed)(event={"type": "MODIFIED", "object": job(2, owner="b")})
-    assert set(await drain(context)) == {Key("n", "a"), Key("n", "b")}
+async def test_a_child_that_changes_hands_queues_both_owners(world: World) -> None:
+    world.cache.put(JOB, job(1, owner="a"))
+    await build_handler(JOB, world.feed)(event={"type": "MODIFIED", "object": job(2, owner="b")})
+    assert set(await drain(world)) == {Key("n", "a"), Key("n", "b")}
 
 
-async def test_a_late_deleted_keeps_the_new_object(context: Context) -> None:
-    context.cache.put(JOB, job(5, uid="new"))
-    await build_handler(JOB, context.feed)(event={"type": "DELETED", "object": job(4, uid="old")})
-    assert context.cache.get(Ref(JOB, "n", "a-train")) == job(5, uid="new")
+async def test_a_late_deleted_keeps_the_new_object(world: World) -> None:
+    world.cache.put(JOB, job(5, uid="new"))
+    await build_handler(JOB, world.feed)(event={"type": "DELETED", "object": job(4, uid="old")})
+    assert world.cache.get(Ref(JOB, "n", "a-train")) == job(5, uid="new")
 
 
-def test_all_kinds_are_watched_without_finalizers_and_annotations(context: Context) -> None:
+def test_all_kinds_are_watched_without_finalizers_and_annotations(world: World) -> None:
     registry = kopf.OperatorRegistry()
-    register_watches(registry, context.feed)
-    assert len(registry._watching.get_all_handlers()) == len(WATCHED_KINDS)
+    register_watches(registry, WATCHES, world.feed)
+    assert len(registry._watching.get_all_handlers()) == len(WATCHES)
     for other in (registry._changing, registry._spawning, registry._indexing, registry._webhooks):
         assert other.get_all_handlers() == []
 
 
-def test_children_are_selected_on_the_server(context: Context) -> None:
-    settings = build_settings()
+def test_children_are_selected_on_the_server() -> None:
+    settings = build_settings(WATCHES)
     selectors = settings.watching.label_selectors
     for kind in CHILD_KINDS:
         assert selectors[kind.group, kind.version, kind.plural] == OPERATOR_SELECTOR
@@ -136,17 +134,31 @@ def test_elsewhere_the_kubeconfig_is_used(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert (info.server, info.as_http_headers()) == ("https://127.0.0.1:1", {"Authorization": "Bearer secret"})
 
 
-def test_without_the_kubernetes_client_the_kubeconfig_is_read_by_kopf(monkeypatch: pytest.MonkeyPatch) -> None:
-    info = kopf.ConnectionInfo(server="https://127.0.0.1:1")
-    monkeypatch.setattr(kopf, "login_with_service_account", lambda **_: None)
-    monkeypatch.setattr(kopf, "login_via_client", lambda **_: None)
-    monkeypatch.setattr(kopf, "login_with_kubeconfig", lambda **_: info)
-    assert login.connect() is info
-
-
 def test_no_credentials_say_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(kopf, "login_with_service_account", lambda **_: None)
-    monkeypatch.setattr(kopf, "login_via_client", lambda **_: None)
-    monkeypatch.setattr(kopf, "login_with_kubeconfig", lambda **_: None)
+    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "absent"))
     with pytest.raises(kopf.LoginError, match="set KUBECONFIG"):
         login.connect()
+
+
+def test_without_the_client_outside_of_a_cluster_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kopf, "login_with_service_account", lambda **_: None)
+    monkeypatch.setattr(kopf, "login_via_client", lambda **_: None)
+    with pytest.raises(kopf.LoginError, match=r"install modelservice\[operator\]"):
+        login.connect()
+
+
+def test_the_kubernetes_client_costs_nothing_where_it_is_not_used() -> None:
+    program = (
+        "import sys, modelservice_operator.__main__ as operator; import kopf; "
+        "print([name for name in sys.modules if name.partition('.')[0] == 'kubernetes']); "
+        "import kubernetes.client; print(kubernetes.client.CoreV1Api.__name__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": f"{ROOT / 'operator'}:{ROOT / 'runtime'}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == ["[]", "CoreV1Api"], done.stderr

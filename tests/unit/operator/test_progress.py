@@ -15,7 +15,7 @@ class Pod:
 
     def __init__(self) -> None:
         self.status = 200
-        self.body = b'{"epoch": 3, "epochs": 60, "loss": 0.5, "newer": true}'
+        self.body = b'{"done": 3, "total": 60, "loss": 0.5, "newer": true}'
         self.headers: dict[str, str] = {}
         self.asked: list[web.Request] = []
 
@@ -39,12 +39,12 @@ async def client(pod: Pod) -> AsyncIterator[ProgressClient]:
 
 
 async def test_reads_progress_of_a_newer_runtime_too(client: ProgressClient, pod: Pod) -> None:
-    assert await client.read("127.0.0.1") == Progress(epoch=3, epochs=60, loss=0.5)
+    assert await client.read("127.0.0.1") == Progress(done=3, total=60, loss=0.5)
     assert pod.asked[0].path == "/progress"
     assert pod.asked[0].headers["Accept-Encoding"] == "identity"
 
 
-@pytest.mark.parametrize("body", [b"", b"nonsense", b'{"epoch": -1}', b"[]", b'{"epoch": 1, "stage": "' + b"x" * 5000])
+@pytest.mark.parametrize("body", [b"", b"nonsense", b'{"done": -1}', b"[]", b'{"done": 1, "stage": "' + b"x" * 5000])
 async def test_a_bad_answer_is_no_progress(client: ProgressClient, pod: Pod, body: bytes) -> None:
     pod.body = body
     assert await client.read("127.0.0.1") is None

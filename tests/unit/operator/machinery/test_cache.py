@@ -1,5 +1,6 @@
 """The cache: true for one UID, whatever the order in which events and answers arrive."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -7,41 +8,61 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelservice_operator.machinery.cache import Cache
-from modelservice_operator.constants import LABEL_NAME
-from modelservice_operator.kinds import CONFIG_MAP, JOB, MODEL_SERVICE, POD, Key, Kind, Ref
+from modelservice_operator.machinery.watch import Watch, own_key
+from modelservice_operator.objects import Key, Kind, Object, Ref
+
+APP = Kind("example.com", "v1", "App", "apps")
+JOB = Kind("batch", "v1", "Job", "jobs")
+NOTE = Kind("", "v1", "Note", "notes")
+
+
+def owner(obj: Mapping[str, Any]) -> Key | None:
+    name = obj["metadata"].get("labels", {}).get("app")
+    return Key(obj["metadata"]["namespace"], name) if name else None
+
+
+def metadata_only(obj: Mapping[str, Any]) -> Object:
+    return {"metadata": obj["metadata"]}
+
+
+WATCHES = (
+    Watch(kind=APP, request=own_key, owned=False),
+    Watch(kind=JOB, request=owner),
+    Watch(kind=NOTE, request=owner, transform=metadata_only),
+)
 
 
 def make(
-    name: str = "a-train", *, uid: str = "u1", version: int = 1, owner: str | None = "a", **fields: Any
+    name: str = "a-train", *, uid: str = "u1", version: int = 1, app: str | None = "a", **fields: Any
 ) -> dict[str, Any]:
-    labels = {} if owner is None else {LABEL_NAME: owner}
+    labels = {} if app is None else {"app": app}
     metadata = {"namespace": "n", "name": name, "uid": uid, "resourceVersion": str(version), "labels": labels}
     return {"metadata": metadata, **fields}
 
 
 @pytest.fixture
 def cache() -> Cache:
-    return Cache()
+    return Cache(WATCHES)
 
 
-def names(cache: Cache, kind: Kind = JOB, owner: str = "a") -> list[str]:
-    return [obj["metadata"]["name"] for obj in cache.children("n", owner).get(kind, [])]
+def names(cache: Cache, kind: Kind = JOB, app: str = "a") -> list[str]:
+    return [obj["metadata"]["name"] for obj in cache.children("n", app).get(kind, [])]
 
 
 def test_children_are_found_by_label_and_ordered_by_name(cache: Cache) -> None:
     cache.put(JOB, make("a-2", uid="u2"))
     cache.put(JOB, make("a-1", uid="u1"))
-    cache.put(JOB, make("b-1", uid="u3", owner="b"))
-    cache.put(CONFIG_MAP, make("a-1", uid="u4"))
+    cache.put(JOB, make("b-1", uid="u3", app="b"))
+    cache.put(NOTE, make("a-1", uid="u4"))
     assert names(cache) == ["a-1", "a-2"]
-    assert set(cache.children("n", "a")) == {JOB, CONFIG_MAP}
+    assert set(cache.children("n", "a")) == {JOB, NOTE}
     assert cache.children("other", "a") == {}
 
 
-def test_a_service_is_no_child_of_itself(cache: Cache) -> None:
-    cache.put(MODEL_SERVICE, make("a", owner="a"))
+def test_what_is_reconciled_is_no_child_of_itself(cache: Cache) -> None:
+    cache.put(APP, make("a", app="a"))
     assert cache.children("n", "a") == {}
-    assert cache.services() == (Key("n", "a"),)
+    assert cache.keys(APP) == (Key("n", "a"),)
 
 
 def test_an_older_or_equal_version_changes_nothing(cache: Cache) -> None:
@@ -87,19 +108,19 @@ def test_an_object_that_left_the_watch_by_its_label_may_come_back(cache: Cache) 
 
 
 def test_a_changed_owner_label_moves_the_child(cache: Cache) -> None:
-    cache.put(JOB, make(version=1, owner="a"))
-    cache.put(JOB, make(version=2, owner="b"))
-    assert names(cache, owner="a") == []
-    assert names(cache, owner="b") == ["a-train"]
+    cache.put(JOB, make(version=1, app="a"))
+    cache.put(JOB, make(version=2, app="b"))
+    assert names(cache, app="a") == []
+    assert names(cache, app="b") == ["a-train"]
 
 
 def test_ghosts_are_dropped_and_their_owners_named(cache: Cache) -> None:
     cache.put(JOB, make("a-1", uid="u1"))
-    cache.put(JOB, make("b-1", uid="u2", owner="b"))
+    cache.put(JOB, make("b-1", uid="u2", app="b"))
     known = cache.uids(JOB)
-    cache.put(JOB, make("c-1", uid="u3", owner="c", version=5))  # came after the list was requested
+    cache.put(JOB, make("c-1", uid="u3", app="c", version=5))  # came after the list was requested
     assert cache.drop_ghosts(JOB, known, [make("a-1", uid="u1")]) == {Key("n", "b")}
-    assert (names(cache, owner="a"), names(cache, owner="b"), names(cache, owner="c")) == (["a-1"], [], ["c-1"])
+    assert (names(cache, app="a"), names(cache, app="b"), names(cache, app="c")) == (["a-1"], [], ["c-1"])
 
 
 def test_a_name_that_was_taken_over_is_a_ghost_under_its_old_uid(cache: Cache) -> None:
@@ -117,31 +138,42 @@ def test_missing_is_what_is_listed_in_a_newer_version_than_known(cache: Cache) -
     assert cache.missing(JOB, [make("a-1", uid="u1", version=3)]) == []
 
 
-def test_projection_leaves_out_what_nobody_reads(cache: Cache) -> None:
-    obj = make(spec={"nodeName": "n1", "containers": [{"name": "main"}]}, status={"phase": "Running"})
+def test_copies_of_an_object_in_itself_are_not_kept(cache: Cache) -> None:
+    obj = make(spec={"suspend": True})
     obj["metadata"]["managedFields"] = [{"manager": "kubelet"}]
     obj["metadata"]["annotations"] = {"kubectl.kubernetes.io/last-applied-configuration": "{}", "mine": "1"}
-    cache.put(POD, obj)
-    cache.put(CONFIG_MAP, make("data", uid="u2", data={"a": "x" * 1000}, binaryData={"b": "eA=="}))
-    pod, config_map = cache.get(Ref(POD, "n", "a-train")), cache.get(Ref(CONFIG_MAP, "n", "data"))
-    assert pod is not None
-    assert config_map is not None
-    assert "managedFields" not in pod["metadata"]
-    assert pod["metadata"]["annotations"] == {"mine": "1"}
-    assert (pod["spec"], pod["status"]) == ({"nodeName": "n1"}, {"phase": "Running"})
-    assert set(config_map) == {"metadata"}
+    cache.put(JOB, obj)
+    found = cache.get(Ref(JOB, "n", "a-train"))
+    assert found is not None
+    assert "managedFields" not in found["metadata"]
+    assert found["metadata"]["annotations"] == {"mine": "1"}
+    assert found["spec"] == {"suspend": True}
     assert "managedFields" in obj["metadata"], "what was put in is not changed"
+
+
+def test_what_is_kept_is_what_the_watch_says(cache: Cache) -> None:
+    cache.put(NOTE, make("data", data={"a": "x" * 1000}))
+    found = cache.get(Ref(NOTE, "n", "data"))
+    assert found is not None
+    assert set(found) == {"metadata"}
+
+
+def test_an_object_of_nobody_is_known_and_is_no_child(cache: Cache) -> None:
+    cache.put(JOB, make(app=None))
+    assert cache.get(Ref(JOB, "n", "a-train")) is not None
+    assert cache.request(JOB, make(app=None)) is None
+    assert cache.drop(JOB, "n", "a-train", "u1")
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 3), st.sampled_from(("a", "b"))), max_size=30))
 def test_the_index_agrees_with_the_objects_whatever_happens(steps: list[tuple[bool, int, str]]) -> None:
-    cache = Cache()
+    cache = Cache(WATCHES)
     for version, (is_put, number, owner) in enumerate(steps, start=1):
         if is_put:
-            cache.put(JOB, make(f"job-{number}", uid=f"u{number}", version=version, owner=owner))
+            cache.put(JOB, make(f"job-{number}", uid=f"u{number}", version=version, app=owner))
         else:
             cache.drop(JOB, "n", f"job-{number}", f"u{number}", resource_version=str(version))
-    indexed = {name for owner in ("a", "b") for name in names(cache, owner=owner)}
+    indexed = {name for owner in ("a", "b") for name in names(cache, app=owner)}
     stored = {f"job-{n}" for n in (1, 2, 3) if cache.get(Ref(JOB, "n", f"job-{n}")) is not None}
     assert indexed == stored
     assert len(cache.uids(JOB)) == len(stored)

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from tests.support.fake_clock import FakeClock, settle
 
-from modelservice_operator.kinds import LEASE, Ref
+from modelservice_operator.machinery.errors import Conflict, Transient
 from modelservice_operator.machinery.lease import Durations, Elector
-from modelservice_operator.kube.port import Conflict, Object, Transient
+from modelservice_operator.objects import Kind, Object, Ref
 
+LEASE = Kind("coordination.k8s.io", "v1", "Lease", "leases")
 REF = Ref(LEASE, "ns", "operator")
 
 

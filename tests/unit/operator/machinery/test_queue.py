@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from tests.support.fake_clock import FakeClock, settle
 
+from modelservice_operator.machinery.queue import Backoff, ShutDown, WorkQueue
 from modelservice_operator.metrics import Metrics
-from modelservice_operator.machinery.queue import Backoff, Stopped, WorkQueue
 
 
 @pytest.fixture
@@ -102,10 +102,10 @@ async def test_nothing_to_wait_for_means_now(queue: WorkQueue[str]) -> None:
 
 
 async def test_backoff_doubles_up_to_its_cap_and_starts_anew_after_success(queue: WorkQueue[str]) -> None:
-    assert [queue.retry("a") for _ in range(6)] == [1, 2, 4, 8, 10, 10]
-    assert queue.retry("b") == 1
+    assert [queue.add_rate_limited("a") for _ in range(6)] == [1, 2, 4, 8, 10, 10]
+    assert queue.add_rate_limited("b") == 1
     queue.forget("a")
-    assert queue.retry("a") == 1
+    assert queue.add_rate_limited("a") == 1
 
 
 async def test_jitter_is_applied_to_the_capped_delay() -> None:
@@ -115,7 +115,7 @@ async def test_jitter_is_applied_to_the_capped_delay() -> None:
 async def test_a_retried_key_comes_back_after_its_delay(queue: WorkQueue[str], clock: FakeClock) -> None:
     queue.add("a")
     await queue.get()
-    queue.retry("a")
+    queue.add_rate_limited("a")
     queue.done("a")
     waiting = await take(queue)
     await clock.advance(0.9)
@@ -126,10 +126,10 @@ async def test_a_retried_key_comes_back_after_its_delay(queue: WorkQueue[str], c
 
 async def test_stop_wakes_all_workers_and_gives_out_nothing_more(queue: WorkQueue[str]) -> None:
     workers = [await take(queue) for _ in range(3)]
-    queue.stop()
+    queue.shut_down()
     queue.add("a")
     for worker in workers:
-        with pytest.raises(Stopped):
+        with pytest.raises(ShutDown):
             await worker
 
 

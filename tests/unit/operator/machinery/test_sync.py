@@ -1,40 +1,43 @@
 """The comparison with the apiserver: complete before work, no ghosts after a lost watch."""
 
 import asyncio
-from typing import Any
 
 import pytest
 from tests.support.fake_clock import FakeClock, settle
+from tests.unit.operator.machinery.test_cache import APP, JOB, NOTE, make, owner
 
 from modelservice_operator.machinery.cache import Cache
-from modelservice_operator.constants import LABEL_NAME, OPERATOR_SELECTOR
-from modelservice_operator.kinds import JOB, MODEL_SERVICE, WATCHED_KINDS, Key, Kind, Ref
-from modelservice_operator.kube.port import KubeError, Object, Transient
-from modelservice_operator.metrics import Metrics
+from modelservice_operator.machinery.errors import KubeError, NotServed, Transient
 from modelservice_operator.machinery.sync import COMPARE_SECONDS, Synchronizer
+from modelservice_operator.machinery.watch import Watch, own_key
+from modelservice_operator.metrics import Metrics
+from modelservice_operator.objects import Key, Kind, Object, Ref
 
-
-def make(name: str, version: int = 1) -> dict[str, Any]:
-    metadata = {"namespace": "n", "name": name, "uid": name, "resourceVersion": str(version)}
-    return {"metadata": {**metadata, "labels": {LABEL_NAME: "a"}}}
+ROUTE = Kind("gateway.example.com", "v1", "Route", "routes")
+WATCHES = (
+    Watch(kind=APP, request=own_key, owned=False),
+    Watch(kind=JOB, request=owner, label_selector="made=by-us"),
+    Watch(kind=NOTE, request=owner, label_selector="made=by-us"),
+    Watch(kind=ROUTE, request=owner, label_selector="made=by-us", optional=True),
+)
 
 
 class Lists:
-    """The part of the port that lists; ``fails`` are errors for the next requests."""
+    """Lists what a test says; ``fails`` are errors for the next requests, ``unserved`` kinds are not served."""
 
     def __init__(self) -> None:
-        self.objects: dict[Kind, list[Object]] = {kind: [] for kind in WATCHED_KINDS}
+        self.objects: dict[Kind, list[Object]] = {}
         self.selectors: dict[Kind, str | None] = {}
         self.fails: list[KubeError] = []
+        self.unserved: set[Kind] = set()
 
     async def list_metadata(self, kind: Kind, *, label_selector: str | None = None) -> list[Object]:
         self.selectors[kind] = label_selector
         if self.fails:
             raise self.fails.pop()
-        return list(self.objects[kind])
-
-    def __getattr__(self, name: str) -> Any:
-        raise AssertionError(f"a comparison must not call {name}")
+        if kind in self.unserved:
+            raise NotServed(f"{kind.resource} is not served")
+        return list(self.objects.get(kind, ()))
 
 
 @pytest.fixture
@@ -44,7 +47,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def cache() -> Cache:
-    return Cache()
+    return Cache(WATCHES)
 
 
 @pytest.fixture
@@ -59,25 +62,24 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 def synchronizer(lists: Lists, cache: Cache, clock: FakeClock, metrics: Metrics) -> Synchronizer:
-    port: Any = lists
-    return Synchronizer(kube=port, cache=cache, clock=clock, metrics=metrics)
+    return Synchronizer(watches=WATCHES, lists=lists, cache=cache, clock=clock, metrics=metrics)
 
 
 async def test_is_complete_when_all_that_is_listed_has_arrived(
     synchronizer: Synchronizer, lists: Lists, cache: Cache, clock: FakeClock
 ) -> None:
-    lists.objects[JOB] = [make("a-1"), make("a-2", version=5)]
-    cache.put(JOB, make("a-1"))
+    lists.objects[JOB] = [make("a-1", uid="a-1"), make("a-2", uid="a-2", version=5)]
+    cache.put(JOB, make("a-1", uid="a-1"))
     waiting = asyncio.create_task(synchronizer.complete(asyncio.Event()))
     await clock.advance(1)
     assert not waiting.done()
-    cache.put(JOB, make("a-2", version=4))
+    cache.put(JOB, make("a-2", uid="a-2", version=4))
     await clock.advance(1)
     assert not waiting.done(), "an older version is not what was listed"
-    cache.put(JOB, make("a-2", version=5))
+    cache.put(JOB, make("a-2", uid="a-2", version=5))
     await clock.advance(1)
     await waiting
-    assert lists.selectors == {kind: None if kind is MODEL_SERVICE else OPERATOR_SELECTOR for kind in WATCHED_KINDS}
+    assert lists.selectors == {watch.kind: watch.label_selector for watch in WATCHES}
 
 
 async def test_lists_again_when_something_listed_never_arrives(
@@ -104,7 +106,7 @@ async def test_an_apiserver_that_does_not_answer_is_asked_again(
 
 
 async def test_a_stop_ends_the_waiting(synchronizer: Synchronizer, lists: Lists) -> None:
-    lists.objects[JOB] = [make("a-1")]
+    lists.objects[JOB] = [make("a-1", uid="a-1")]
     stop = asyncio.Event()
     waiting = asyncio.create_task(synchronizer.complete(stop))
     await settle()
@@ -115,9 +117,9 @@ async def test_a_stop_ends_the_waiting(synchronizer: Synchronizer, lists: Lists)
 async def test_ghosts_are_dropped_counted_and_their_owners_named(
     synchronizer: Synchronizer, lists: Lists, cache: Cache, clock: FakeClock, metrics: Metrics
 ) -> None:
-    cache.put(JOB, make("a-1"))
-    cache.put(JOB, make("a-2"))
-    lists.objects[JOB] = [make("a-1")]
+    cache.put(JOB, make("a-1", uid="a-1"))
+    cache.put(JOB, make("a-2", uid="a-2"))
+    lists.objects[JOB] = [make("a-1", uid="a-1")]
     affected: list[Key] = []
     stop = asyncio.Event()
     watching = asyncio.create_task(synchronizer.watch(stop, affected.append))
@@ -131,11 +133,42 @@ async def test_ghosts_are_dropped_counted_and_their_owners_named(
     await watching
 
 
+async def test_a_kind_that_cannot_be_listed_holds_up_no_other(
+    synchronizer: Synchronizer, lists: Lists, cache: Cache
+) -> None:
+    cache.put(JOB, make("a-1", uid="a-1"))
+    cache.put(NOTE, make("a-2", uid="a-2"))
+    lists.unserved = {JOB}
+    assert await synchronizer.compare() == {Key("n", "a")}
+    assert cache.get(Ref(JOB, "n", "a-1")) is not None, "not known to be gone"
+    assert cache.get(Ref(NOTE, "n", "a-2")) is None
+
+
+async def test_an_optional_kind_that_is_served_no_more_is_empty_and_keeps_nobody_waiting(
+    synchronizer: Synchronizer, lists: Lists, cache: Cache
+) -> None:
+    cache.put(ROUTE, make("a-1", uid="a-1"))
+    lists.unserved = {ROUTE}
+    async with asyncio.timeout(1):
+        await synchronizer.complete(asyncio.Event())
+    assert cache.get(Ref(ROUTE, "n", "a-1")) is None
+
+
+async def test_a_kind_that_is_needed_is_waited_for(synchronizer: Synchronizer, lists: Lists, clock: FakeClock) -> None:
+    lists.unserved = {JOB}
+    waiting = asyncio.create_task(synchronizer.complete(asyncio.Event()))
+    await clock.advance(60)
+    assert not waiting.done()
+    lists.unserved = set()
+    await clock.advance(2)
+    await waiting
+
+
 async def test_a_comparison_that_fails_is_made_at_the_next_time(
     synchronizer: Synchronizer, lists: Lists, cache: Cache, clock: FakeClock
 ) -> None:
-    cache.put(JOB, make("a-1"))
-    lists.fails = [Transient("down")]
+    cache.put(JOB, make("a-1", uid="a-1"))
+    lists.fails = [Transient("down") for _ in WATCHES]
     affected: list[Key] = []
     stop = asyncio.Event()
     watching = asyncio.create_task(synchronizer.watch(stop, affected.append))

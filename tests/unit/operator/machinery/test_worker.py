@@ -6,11 +6,11 @@ from collections.abc import Callable
 import pytest
 from tests.support.fake_clock import FakeClock, settle
 
-from modelservice_operator.kinds import Key
-from modelservice_operator.kube.port import Transient
-from modelservice_operator.metrics import Metrics
+from modelservice_operator.machinery.errors import Transient
 from modelservice_operator.machinery.queue import Backoff, WorkQueue
 from modelservice_operator.machinery.worker import STUCK_SECONDS, Workers
+from modelservice_operator.metrics import Metrics
+from modelservice_operator.objects import Key
 
 A, B = Key("n", "a"), Key("n", "b")
 
@@ -60,7 +60,7 @@ def start(queue: WorkQueue[Key], clock: FakeClock, metrics: Metrics) -> Start:
 
 
 async def stop(queue: WorkQueue[Key], running: asyncio.Task[None]) -> None:
-    queue.stop()
+    queue.shut_down()
     await running
 
 
@@ -139,7 +139,7 @@ async def test_a_stop_waits_for_what_has_begun(queue: WorkQueue[Key], start: Sta
     running = asyncio.create_task(start(Script(a=[released])).run())
     queue.add(A)
     await settle()
-    queue.stop()
+    queue.shut_down()
     await settle()
     assert not running.done()
     released.set()

@@ -1,23 +1,21 @@
 """A replica's life: wait for the cache, stand by, lead, stop in order; a lost lease ends the process."""
 
 import asyncio
-from typing import Any
 
 import pytest
 from tests.support.fake_clock import FakeClock, settle
+from tests.unit.operator.machinery.test_cache import APP, make
 from tests.unit.operator.machinery.test_lease import FakeLeases, candidate
-from tests.unit.operator.machinery.test_sync import Lists, make
+from tests.unit.operator.machinery.test_sync import WATCHES, Lists
 from tests.unit.operator.machinery.test_worker import Script
 
 from modelservice_operator.machinery.cache import Cache
-from modelservice_operator.config import Settings
-from modelservice_operator.context import Context
-from modelservice_operator.machinery.feed import Feed
-from modelservice_operator.kinds import MODEL_SERVICE, Key
-from modelservice_operator.machinery.leading import LeaseLostError, live
-from modelservice_operator.metrics import Metrics
+from modelservice_operator.machinery.manager import LeaseLostError, Lifecycle, Manager
 from modelservice_operator.machinery.queue import Backoff, WorkQueue
+from modelservice_operator.machinery.sync import Synchronizer
 from modelservice_operator.machinery.worker import Workers
+from modelservice_operator.metrics import Metrics
+from modelservice_operator.objects import Key
 
 A = Key("n", "a")
 
@@ -26,27 +24,26 @@ class Replica:
     """One replica on fakes."""
 
     def __init__(self, clock: FakeClock, leases: FakeLeases, script: Script, identity: str = "a") -> None:
-        metrics, cache, ports = Metrics(), Cache(), Lists()
-        port: Any = ports
-        self.lists = ports
-        queue: WorkQueue[Key] = WorkQueue(clock=clock, metrics=metrics, backoff=Backoff())
-        self.context = Context(
-            settings=Settings(runtime_image="r"),
-            clock=clock,
-            metrics=metrics,
-            cache=cache,
-            queue=queue,
-            feed=Feed(cache=cache, on_change=queue.add),
-            kube=port,
-            progress=port,
-            elector=candidate(leases, clock, identity),
+        self.metrics, self.cache, self.lists = Metrics(), Cache(WATCHES), Lists()
+        self.queue: WorkQueue[Key] = WorkQueue(clock=clock, metrics=self.metrics, backoff=Backoff())
+        self.lifecycle = Lifecycle()
+        self.elector = candidate(leases, clock, identity)
+        manager = Manager(
+            lifecycle=self.lifecycle,
+            synchronizer=Synchronizer(
+                watches=WATCHES, lists=self.lists, cache=self.cache, clock=clock, metrics=self.metrics
+            ),
+            elector=self.elector,
+            queue=self.queue,
+            workers=Workers(queue=self.queue, reconciler=script, count=1, clock=clock, metrics=self.metrics),
+            keys=lambda: self.cache.keys(APP),
+            metrics=self.metrics,
         )
-        workers = Workers(queue=self.context.queue, reconciler=script, count=1, clock=clock, metrics=metrics)
-        self.task = asyncio.create_task(live(self.context, workers))
+        self.task = asyncio.create_task(manager.run())
 
     @property
     def leads(self) -> bool:
-        return self.context.metrics.registry.get_sample_value("modelservice_operator_leader") == 1
+        return self.metrics.registry.get_sample_value("modelservice_operator_leader") == 1
 
 
 @pytest.fixture
@@ -62,17 +59,17 @@ def leases() -> FakeLeases:
 async def test_works_on_every_service_once_the_cache_is_complete(clock: FakeClock, leases: FakeLeases) -> None:
     script = Script(a=[None])
     replica = Replica(clock, leases, script)
-    replica.lists.objects[MODEL_SERVICE] = [make("a")]
-    replica.context.queue.add(A)
+    replica.lists.objects[APP] = [make("a")]
+    replica.queue.add(A)
     await clock.advance(1)
-    assert not replica.context.synced.is_set()
+    assert not replica.lifecycle.synced.is_set()
     assert script.calls == []
-    replica.context.cache.put(MODEL_SERVICE, make("a"))
+    replica.cache.put(APP, make("a"))
     await clock.advance(1)
-    assert replica.context.synced.is_set()
+    assert replica.lifecycle.synced.is_set()
     assert script.calls == [A]
     assert replica.leads
-    replica.context.stop.set()
+    replica.lifecycle.stop.set()
     await replica.task
 
 
@@ -80,15 +77,15 @@ async def test_a_stop_finishes_the_work_then_releases_the_lease(clock: FakeClock
     released = asyncio.Event()
     replica = Replica(clock, leases, Script(a=[released]))
     await clock.advance(1)
-    replica.context.queue.add(A)
+    replica.queue.add(A)
     await settle()
-    replica.context.stop.set()
+    replica.lifecycle.stop.set()
     await settle()
     assert leases.spec["holderIdentity"] == "a", "a write may still be under way"
     released.set()
     await replica.task
     assert leases.spec["holderIdentity"] == ""
-    assert replica.context.stopped.is_set()
+    assert replica.lifecycle.stopped.is_set()
     assert not replica.leads
 
 
@@ -97,16 +94,16 @@ async def test_a_standby_is_ready_but_works_only_after_the_leader(clock: FakeClo
     leader = Replica(clock, leases, Script())
     await clock.advance(1)
     standby = Replica(clock, leases, script, identity="b")
-    standby.context.queue.add(A)
+    standby.queue.add(A)
     await clock.advance(60)
-    assert standby.context.synced.is_set()
+    assert standby.lifecycle.synced.is_set()
     assert (standby.leads, script.calls) == (False, [])
-    leader.context.stop.set()
+    leader.lifecycle.stop.set()
     await leader.task
     await clock.advance(3)
     assert standby.leads
     assert script.calls == [A]
-    standby.context.stop.set()
+    standby.lifecycle.stop.set()
     await standby.task
 
 
@@ -117,14 +114,14 @@ async def test_a_lost_lease_ends_the_life_with_an_error(clock: FakeClock, leases
     await clock.advance(11)
     with pytest.raises(LeaseLostError):
         await replica.task
-    assert replica.context.stopped.is_set()
-    assert not replica.context.elector.may_write()
+    assert replica.lifecycle.stopped.is_set()
+    assert not replica.elector.may_write()
 
 
 async def test_a_standby_can_be_stopped(clock: FakeClock, leases: FakeLeases) -> None:
     await candidate(leases, clock, "other").attempt()
     replica = Replica(clock, leases, Script())
     await clock.advance(1)
-    replica.context.stop.set()
+    replica.lifecycle.stop.set()
     await replica.task
     assert leases.spec["holderIdentity"] == "other"

@@ -1,0 +1,29 @@
+"""What the apiserver answers when it does not do what it was asked: one class for each thing a caller can do next."""
+
+
+class KubeError(Exception):
+    """A request that the apiserver did not fulfil; the text is the apiserver's message, or the connection's."""
+
+
+class NotFound(KubeError):  # noqa: N818 - the apiserver's own word for it
+    """404: there is no such object, namespace or kind."""
+
+
+class NotServed(KubeError):  # noqa: N818 - said as the others are
+    """404 of a list: the apiserver serves no such kind, since no CustomResourceDefinition or API brings it."""
+
+
+class Conflict(KubeError):  # noqa: N818 - the apiserver's own word for it
+    """409: another UID or a newer version stands there; read again, then decide again."""
+
+
+class Forbidden(KubeError):  # noqa: N818 - the apiserver's own word for it
+    """403: a quota or missing RBAC; heals when somebody changes that."""
+
+
+class Invalid(KubeError):  # noqa: N818 - the apiserver's own word for it
+    """400 or 422: the apiserver refuses the object itself; waits for a change of it."""
+
+
+class Transient(KubeError):  # noqa: N818 - said as the others are
+    """Timeout, lost connection, 429, 5xx, or writes that are not allowed now: try again later."""

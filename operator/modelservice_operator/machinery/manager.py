@@ -1,0 +1,94 @@
+"""What a replica does over its life: fill the cache, stand by, lead, stop in order."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import structlog
+
+from modelservice_operator.machinery.lease import Elector
+from modelservice_operator.machinery.queue import WorkQueue
+from modelservice_operator.machinery.sync import Synchronizer
+from modelservice_operator.machinery.worker import Workers
+from modelservice_operator.metrics import Metrics
+from modelservice_operator.objects import Key
+
+log = structlog.get_logger(__name__)
+
+STOP_SECONDS = 20.0
+"""For reconciles that are under way at a stop; the pod's grace period is 30 s."""
+
+
+class LeaseLostError(Exception):
+    """Another replica may be leading: this process must end, for only a new one starts from a clean state."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lifecycle:
+    """Where a replica stands, for those who wait for it and for those who stop it."""
+
+    synced: asyncio.Event = field(default_factory=asyncio.Event)
+    """The cache holds everything that the apiserver lists."""
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    """No new work is to begin."""
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)
+    """No work is under way any more, and the lease is released."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manager:
+    """Runs synchronizer, election and workers as one. ``keys`` gives all that is to be reconciled when work begins."""
+
+    lifecycle: Lifecycle
+    synchronizer: Synchronizer
+    elector: Elector
+    queue: WorkQueue[Key]
+    workers: Workers
+    keys: Callable[[], Iterable[Key]]
+    metrics: Metrics
+
+    async def run(self) -> None:
+        """One life, until ``lifecycle.stop`` is set.
+
+        Raises:
+            LeaseLostError: The lease was lost while leading.
+        """
+        stop = self.lifecycle.stop
+        try:
+            await self.synchronizer.complete(stop)
+            self.lifecycle.synced.set()
+            log.info("the cache is complete", keys=len(tuple(self.keys())))
+            if await self.elector.acquire(stop):
+                await self._lead()
+        finally:
+            self.metrics.leader.set(0)
+            self.lifecycle.stopped.set()
+
+    async def _lead(self) -> None:
+        stop = self.lifecycle.stop
+        self.metrics.leader.set(1)
+        holding = asyncio.create_task(self.elector.hold(stop), name="hold the lease")
+        working = asyncio.create_task(self._work(), name="work")
+        try:
+            await asyncio.wait({holding, working}, return_when=asyncio.FIRST_COMPLETED)
+            kept = not holding.done() or holding.result()
+        finally:
+            stop.set()
+            self.queue.shut_down()
+            holding.cancel()
+            await asyncio.wait({working}, timeout=STOP_SECONDS)
+            working.cancel()
+            await self.elector.release()
+        if working.done() and not working.cancelled():
+            working.result()
+        if not kept:
+            raise LeaseLostError
+
+    async def _work(self) -> None:
+        stop = self.lifecycle.stop
+        await self.synchronizer.complete(stop)  # as a standby the cache may have missed that something vanished
+        for key in self.keys():
+            self.queue.add(key)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.workers.run())
+            group.create_task(self.synchronizer.watch(stop, self.queue.add))
