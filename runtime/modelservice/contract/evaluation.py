@@ -6,7 +6,7 @@ from pydantic import Field, FiniteFloat, StringConstraints, model_validator
 
 from modelservice.contract.base import Tolerant
 
-MetricName = Annotated[str, StringConstraints(pattern=r"^[a-z][A-Za-z0-9]{0,63}$")]
+MetricName = Annotated[str, StringConstraints(max_length=64, pattern=r"^[a-z][A-Za-z0-9]*$")]
 
 
 class Metric(Tolerant):
