@@ -31,7 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.cluster", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="start what is missing of the cluster")
-    up.add_argument("--nodes", type=int, choices=(1, 2), help="two real nodes instead of one")
+    up.add_argument("--nodes", type=int, choices=(1, 2), help="how many real nodes; default: those there are, or one")
     down = commands.add_parser("down", help="stop and delete the cluster; cached images stay")
     down.add_argument("--purge", action="store_true", help="delete the cached images too")
     commands.add_parser("status", help="what runs")

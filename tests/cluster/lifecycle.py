@@ -19,7 +19,7 @@ from tests.cluster import (
     processes,
     toolchain,
 )
-from tests.cluster.kube import apply, get
+from tests.cluster.kube import apply, get, kubectl
 from tests.cluster.network import CONTROL_PLANE, NodeAddress
 from tests.cluster.paths import (
     KUBECONFIG,
@@ -47,11 +47,12 @@ def recorded_nodes() -> list[NodeAddress]:
 def up(count: int | None = None) -> None:
     """Start what is missing; a cluster that runs as it should is left as it is.
 
-    Without `count` the cluster keeps the nodes it has, or gets one. A second node is never taken away: `down` does.
+    Without `count` the cluster keeps the nodes it has, or gets one. With fewer than it has, the last is taken away.
     """
     require_root()
     require_own_cluster()
-    count = max(count or 1, len(recorded_nodes()))
+    before = recorded_nodes()
+    count = count or len(before) or 1
     if not 1 <= count <= MOST_NODES:
         raise ClusterError(f"NODES={count}: one or two nodes, not more")
     started = time.monotonic()
@@ -66,6 +67,8 @@ def up(count: int | None = None) -> None:
     pki.write_kubeconfig(KUBECONFIG, "admin")
     network.connect(nodes)
     changed = _start(nodes)
+    for each in before[count:]:
+        _take_away(each, others=nodes)
     console.print(
         f"  cluster of {count} node{'s' * (count > 1)}: {'started ' + ', '.join(changed) if changed else 'ran'}",
         markup=False,
@@ -115,6 +118,29 @@ def _start(nodes: list[NodeAddress]) -> list[str]:
     return changed
 
 
+def _take_away(each: NodeAddress, *, others: list[NodeAddress]) -> None:
+    """Stop one node while the others go on; its images stay cached."""
+    with step(f"taking {each.name} away"):
+        if get("node", each.name):
+            kubectl("cordon", each.name)
+            on_it = f"--field-selector=spec.nodeName={each.name}"
+            kubectl("delete", "pods", "--all-namespaces", on_it, "--grace-period=5", "--timeout=60s", timeout=90)
+        processes.stop(f"kubelet-{each.name}", timeout=2)
+        processes.stop(f"kube-proxy-{each.name}", f"containerd-{each.name}", timeout=2)
+        _stop_pods(each)
+        for folder in (RUN / each.name, node.folder(each)):
+            _unmount_below(folder)
+        kubectl("delete", "node", each.name, "--ignore-not-found")
+        network.take_away(each, others=others)
+        shutil.rmtree(RUN / each.name, ignore_errors=True)
+        shutil.rmtree(node.folder(each) / "kubelet", ignore_errors=True)
+
+
+def _stop_pods(each: NodeAddress) -> None:
+    processes.stop_pids(_shims(each), timeout=2)
+    cgroups.remove(each.name)
+
+
 def _is_ready(each: NodeAddress) -> bool:
     conditions = get("node", each.name).get("status", {}).get("conditions", [])
     return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
@@ -136,14 +162,13 @@ def down(*, purge: bool = False) -> None:
         processes.stop(*kubelets, timeout=2)
         processes.stop(*(name for name in names if name not in kubelets), timeout=2)
         for each in nodes:
-            processes.stop_pids(_shims(each), timeout=2)
-            cgroups.remove(each.name)
+            _stop_pods(each)
         for folder in (RUN, STATE):
             _unmount_below(folder)
         network.disconnect(nodes)
     _remove_traces()
     shutil.rmtree(RUN, ignore_errors=True)
-    kept = [] if purge else [node.folder(each) / "containerd" for each in nodes]
+    kept = [] if purge else [folder / "containerd" for folder in (STATE / "nodes").glob("*")]
     _delete_state(keep={LOGS, *kept})
     if purge:
         shutil.rmtree(STATE, ignore_errors=True)

@@ -85,12 +85,24 @@ def _connect_node(node: NodeAddress) -> None:
 def disconnect(nodes: list[NodeAddress]) -> None:
     """Remove namespaces, cables and bridge; the routes go with them."""
     for node in nodes:
-        if _has_link(node.veth):
-            run("ip", "link", "delete", node.veth)
-        if (NAMESPACES / node.name).exists():
-            run("ip", "netns", "delete", node.name)
+        _disconnect_node(node)
     if _has_link(BRIDGE):
         run("ip", "link", "delete", BRIDGE)
+
+
+def take_away(node: NodeAddress, *, others: list[NodeAddress]) -> None:
+    """Remove one node's namespace and cable, and the routes to its pods."""
+    _disconnect_node(node)
+    run("ip", "route", "delete", node.pod_range, check=False)
+    for other in others:
+        run("ip", "-n", other.name, "route", "delete", node.pod_range, check=False)
+
+
+def _disconnect_node(node: NodeAddress) -> None:
+    if _has_link(node.veth):
+        run("ip", "link", "delete", node.veth)
+    if (NAMESPACES / node.name).exists():
+        run("ip", "netns", "delete", node.name)
 
 
 def _has_link(name: str) -> bool:

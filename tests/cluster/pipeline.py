@@ -1,4 +1,7 @@
-"""`make test` and `make demo`: stages in a row, each with a heading and its time; what is done already is quick."""
+"""`make test`, `make check` and `make demo`: stages in a row, each with a heading and its time.
+
+`check` is what needs neither root nor a cluster: lint, generated files, unit and contract tests.
+"""
 
 import os
 import subprocess
@@ -47,16 +50,19 @@ VERIFY = (Stage("generated files are current", python("-m", "tests.support.gener
 CLUSTER = (Stage("cluster", python("-m", "tests.cluster", "up")),)
 IMAGES = (Stage("images: build and load", python("-m", "tests.cluster", "load")),)
 DEMO = (Stage("demo", python("-m", "tests.demo")),)
+FAST = pytest("fast", "unit", "contract")
 # Wiring tests talk to the real apiserver, so the cluster comes between them and what needs nothing.
 TESTS = (
     *LINT,
     *VERIFY,
-    pytest("fast", "unit", "contract"),
+    FAST,
     *CLUSTER,
     pytest("wiring", "wiring"),
     *IMAGES,
     pytest("e2e", "e2e"),
 )
+
+WITHOUT_CLUSTER = {"check": (*LINT, *VERIFY, FAST), "lint": LINT, "verify": (*VERIFY, *LINT)}
 
 
 def environment() -> dict[str, str]:
@@ -121,16 +127,16 @@ def main() -> int:
     match sys.argv[1:]:
         case ["test"]:
             return run_tests()
-        case ["lint"]:
-            return run(LINT)
-        case ["verify"]:
-            return run((*VERIFY, *LINT))
+        case [("check" | "lint" | "verify") as name]:
+            return run(WITHOUT_CLUSTER[name])
         case ["demo"]:
             own = bool(os.environ.get("KUBE_CONTEXT"))
             return run(DEMO if own else (*CLUSTER, *IMAGES, *DEMO))
         case ["run", *command]:
             return subprocess.run(command, cwd=ROOT, env=environment(), check=False).returncode
-    console.print("usage: python -m tests.cluster.pipeline test | lint | verify | demo | run COMMAND", markup=False)
+    console.print(
+        "usage: python -m tests.cluster.pipeline test | check | lint | verify | demo | run COMMAND", markup=False
+    )
     return 2
 
 
