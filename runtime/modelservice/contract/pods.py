@@ -43,20 +43,21 @@ _RESERVED_ENV = Rule(
     f"!self.name.startsWith('{_RESERVED_PREFIX}')", f"names that start with {_RESERVED_PREFIX} belong to the operator"
 )
 _VALUE_OR_SOURCE = Rule("!(has(self.value) && has(self.valueFrom))", "value and valueFrom exclude each other")
-_SHAREABLE = ("cpu", "memory", "ephemeral-storage")
+SHAREABLE = ("cpu", "memory", "ephemeral-storage")
+"""Resources that every node has and pods share; all others come in whole pieces, such as nvidia.com/gpu."""
 _BOTH_SAID = "has(self.requests) && has(self.limits) && name in self.requests && name in self.limits"
 _COMPARED = "quantity(string(self.requests[name])).compareTo(quantity(string(self.limits[name])))"
 _REQUEST_WITHIN_LIMIT = Rule(
-    f"{list(_SHAREABLE)}.all(name, !({_BOTH_SAID}) || {_COMPARED} <= 0)",
+    f"{list(SHAREABLE)}.all(name, !({_BOTH_SAID}) || {_COMPARED} <= 0)",
     "a request must not exceed its limit: lower the request, or raise the limit",
 )
 # A limit alone is its own request, as Kubernetes has it; a request alone is refused when the pod is made.
 _NOT_SHARED = Rule(
-    f"!has(self.requests) || self.requests.all(name, name in {list(_SHAREABLE)} || ({_BOTH_SAID} && {_COMPARED} == 0))",
+    f"!has(self.requests) || self.requests.all(name, name in {list(SHAREABLE)} || ({_BOTH_SAID} && {_COMPARED} == 0))",
     "what pods cannot share, such as nvidia.com/gpu, needs a limit that equals its request: set the limit alone",
 )
 _PIECES = Rule(
-    f"!has(self.limits) || self.limits.all(name, name in {list(_SHAREABLE)} || name.startsWith('hugepages-')"
+    f"!has(self.limits) || self.limits.all(name, name in {list(SHAREABLE)} || name.startsWith('hugepages-')"
     " || !string(self.limits[name]).matches('[.m]'))",
     "what pods cannot share, such as nvidia.com/gpu, comes in whole pieces: write 1, not 500m or 0.5",
 )
@@ -90,9 +91,9 @@ class Resources(Contract):
     def _consistent(self) -> Self:
         both = self.requests.keys() & self.limits.keys()
         request, limit = ({name: quantity_value(said[name]) for name in both} for said in (self.requests, self.limits))
-        if any(request[name] > limit[name] for name in both.intersection(_SHAREABLE)):
+        if any(request[name] > limit[name] for name in both.intersection(SHAREABLE)):
             raise ValueError(_REQUEST_WITHIN_LIMIT.message)
-        whole = self.requests.keys() - set(_SHAREABLE)
+        whole = self.requests.keys() - set(SHAREABLE)
         if any(name not in both or request[name] != limit[name] for name in whole):
             raise ValueError(_NOT_SHARED.message)
         if any(_in_pieces(name) and set(quantity) & set(".m") for name, quantity in self.limits.items()):
@@ -101,7 +102,7 @@ class Resources(Contract):
 
 
 def _in_pieces(name: str) -> bool:
-    return name not in _SHAREABLE and not name.startswith("hugepages-")
+    return name not in SHAREABLE and not name.startswith("hugepages-")
 
 
 class Toleration(Contract):
