@@ -1,9 +1,11 @@
 """What every contract model has in common."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails
 
 DNS_LABEL_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 DNS_SUBDOMAIN_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
@@ -126,16 +128,29 @@ class OneOf(Contract):
         return next(value for name in self.members() if (value := getattr(self, name)) is not None)
 
 
-def problems(error: ValidationError) -> list[str]:
-    """One line for each thing that is wrong with a document: the path of the field, the value, and the rule."""
+def problems(error: ValidationError, *, suggest: Callable[[tuple[int | str, ...]], str] = lambda _: "") -> list[str]:
+    """One line for each thing that is wrong with a document: the path of the field, the value, and the rule.
+
+    Args:
+        error: what pydantic found.
+        suggest: what to add for a field that does not exist, given its path, such as "; did you mean epochs?".
+    """
     lines = []
     for detail in error.errors(include_url=False):
         path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"]).lstrip(".")
-        given, message = detail["input"], detail["msg"].removeprefix("Value error, ")
-        structured = isinstance(given, dict | list | tuple | BaseModel) or given is None
-        value = "" if structured or detail["type"] == "missing" else f"{given!r:.100}: "
-        lines.append(f"{path or 'document'}: {value}{'must be set' if detail['type'] == 'missing' else message}")
+        lines.append(f"{path or 'document'}: {_problem(detail, suggest)}")
     return lines
+
+
+def _problem(detail: ErrorDetails, suggest: Callable[[tuple[int | str, ...]], str]) -> str:
+    if detail["type"] == "missing":
+        return "must be set"
+    if detail["type"] == "extra_forbidden":
+        return f"there is no such field{suggest(detail['loc'])}"
+    given, message = detail["input"], detail["msg"].removeprefix("Value error, ")
+    if isinstance(given, dict | list | tuple | BaseModel) or given is None:
+        return message
+    return f"{given!r:.100}: {message}"
 
 
 def first_problem(error: ValidationError) -> str:

@@ -53,6 +53,11 @@ class Failure(Tolerant):
         return ExitCode.DATA_INVALID if self.about is About.DATA else ExitCode.ORDER_INVALID
 
 
+def one_line(text: str) -> str:
+    """A message as a report takes it: whitespace squeezed, cut, and without the surrogates of undecodable names."""
+    return " ".join(text.split())[:MAX_MESSAGE].encode(errors="replace").decode()
+
+
 class StageError(Exception):
     """A failure on its way to the report; subclasses say what it is about."""
 
@@ -66,10 +71,9 @@ class StageError(Exception):
         self.field = field
 
     def failure(self) -> Failure:
-        """What the report says; whitespace is squeezed, and a long message cut."""
-        text = " ".join(self.message.split())
+        """What the report says."""
         return Failure(
-            reason=self.reason, message=text[:MAX_MESSAGE], field=self.field, about=self.ABOUT, retry=self.RETRY
+            reason=self.reason, message=one_line(self.message), field=self.field, about=self.ABOUT, retry=self.RETRY
         )
 
 

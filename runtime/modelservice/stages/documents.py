@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from modelservice.contract.base import problems
 from modelservice.contract.resource import API_VERSION, KIND, ModelService
 
 MAX_DOCUMENT_BYTES = 16 * 2**20
@@ -27,11 +28,11 @@ class Resource:
     service: ModelService
     config_maps: Mapping[str, Mapping[str, Any]]
 
-    def config_map_data(self) -> bytes:
-        """The bytes of the table that ``spec.data.configMap`` points to, plain or gzip.
+    def config_map_data(self) -> tuple[str, bytes]:
+        """Key and bytes, plain or gzip, of the file that ``spec.data.configMap`` points to.
 
         Raises:
-            ResourceError: the table does not stand in the same file.
+            ResourceError: the file does not stand beside the ModelService.
         """
         source = self.service.spec.data.config_map
         if source is None:
@@ -39,7 +40,7 @@ class Resource:
         config_map = self.config_maps.get(source.name)
         if config_map is None:
             raise ResourceError(
-                f"spec.data.configMap.name: no ConfigMap {source.name!r} stands in the same file: give the table with"
+                f"spec.data.configMap.name: no ConfigMap {source.name!r} stands in the same file: give the data with"
                 " --data, or put the ConfigMap there"
             )
         plain, binary = config_map.get("data") or {}, config_map.get("binaryData") or {}
@@ -51,9 +52,9 @@ class Resource:
         if key not in keys:
             raise ResourceError(f"spec.data.configMap.key: {key!r} is not there, but {', '.join(keys) or 'no key'}")
         if key in plain:
-            return str(plain[key]).encode()
+            return key, str(plain[key]).encode()
         try:
-            return base64.b64decode(str(binary[key]), validate=True)
+            return key, base64.b64decode(str(binary[key]), validate=True)
         except binascii.Error as error:
             raise ResourceError(f"binaryData.{key} of ConfigMap {source.name!r} is not base64: {error}") from None
 
@@ -74,7 +75,7 @@ def read_resource(source: str | Path | Mapping[str, Any]) -> Resource:
     try:
         service = ModelService.model_validate(services[0])
     except ValidationError as error:
-        raise ResourceError("\n".join(explain_validation(error))) from None
+        raise ResourceError("\n".join(problems(error, suggest=_suggestion))) from None
     maps = {
         str(document["metadata"].get("name")): document
         for document in documents
@@ -86,23 +87,6 @@ def read_resource(source: str | Path | Mapping[str, Any]) -> Resource:
 def default_output(name: str) -> Path:
     """Where a model is put, and looked for, if nothing else is said."""
     return Path("out") / name
-
-
-def explain_validation(error: ValidationError) -> list[str]:
-    """One line for each error: the field's whole path, its value and the rule."""
-    lines = []
-    for detail in error.errors(include_url=False):
-        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"]).lstrip(".")
-        given, message = detail["input"], detail["msg"].removeprefix("Value error, ")
-        if detail["type"] == "missing":
-            lines.append(f"{path}: must be set")
-        elif detail["type"] == "extra_forbidden":
-            lines.append(f"{path}: there is no such field{_suggestion(detail['loc'])}")
-        elif isinstance(given, dict | list | BaseModel) or given is None:
-            lines.append(f"{path}: {message}")
-        else:
-            lines.append(f"{path}: {given!r}: {message}")
-    return lines
 
 
 def _suggestion(location: tuple[int | str, ...]) -> str:
@@ -132,7 +116,7 @@ def _documents(path: Path) -> list[dict[str, Any]]:
     except OSError as error:
         raise ResourceError(f"{path} cannot be read: {error.strerror}") from None
     if len(content) > MAX_DOCUMENT_BYTES:
-        raise ResourceError(f"{path} has more than {MAX_DOCUMENT_BYTES} bytes: give the table with --data")
+        raise ResourceError(f"{path} has more than {MAX_DOCUMENT_BYTES} bytes: give the data with --data")
     try:
         return [document for document in yaml.safe_load_all(content) if isinstance(document, dict)]
     except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, or a date that is none, such as 2026-13-45
