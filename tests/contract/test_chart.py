@@ -17,8 +17,9 @@ Values = dict[str, Any]
 
 EVERYTHING: Values = {
     "replicas": 2,
-    "image": {"registry": "registry.example.com", "digest": "sha256:" + "a" * 64},
-    "runtimeImage": {"tag": "v1", "pullPolicy": "Always"},
+    "image": {"registry": "registry.example.com", "digest": "sha256:" + "a" * 64, "pullPolicy": "Always"},
+    "trainerImage": {"tag": "v1"},
+    "serverImage": {"digest": "sha256:" + "b" * 64},
     "imagePullSecrets": [{"name": "one"}, {"name": "two"}],
     "watch": {"namespaces": ["team-a", "team-b"]},
     "defaults": {"artifacts": {"volumeClaim": {"accessModes": ["ReadWriteMany"], "size": "2Gi"}}},
@@ -71,7 +72,8 @@ def test_nothing_in_it_is_random() -> None:
 
 def test_default_settings() -> None:
     read = settings()
-    assert read.runtime_image == "modelservice/runtime:0.1.0"
+    assert read.trainer_image == "modelservice/trainer:0.1.0"
+    assert read.server_image == "modelservice/server:0.1.0"
     assert read.watch_namespaces == ()
     assert read.default_artifacts is None
     assert read.log_level == "info"
@@ -79,7 +81,8 @@ def test_default_settings() -> None:
 
 def test_values_reach_the_operator() -> None:
     read = settings(EVERYTHING)
-    assert read.runtime_image == "registry.example.com/modelservice/runtime:v1"
+    assert read.trainer_image == "registry.example.com/modelservice/trainer:v1"
+    assert read.server_image == "registry.example.com/modelservice/server@sha256:" + "b" * 64
     assert read.image_pull_policy == "Always"
     assert read.image_pull_secrets == ("one", "two")
     assert read.watch_namespaces == ("team-a", "team-b")
@@ -95,9 +98,19 @@ def test_values_reach_the_operator() -> None:
     assert pod["priorityClassName"] == "system-cluster-critical"
 
 
-def test_runtime_image_may_come_from_a_registry_of_its_own() -> None:
-    values = {"image": {"registry": "a.example.com"}, "runtimeImage": {"registry": "b.example.com"}}
-    assert settings(values).runtime_image.startswith("b.example.com/")
+def test_each_image_may_come_from_a_registry_of_its_own() -> None:
+    read = settings({"image": {"registry": "a.example.com"}, "trainerImage": {"registry": "b.example.com"}})
+    assert read.trainer_image.startswith("b.example.com/")
+    assert read.server_image.startswith("a.example.com/")
+
+
+def test_artifacts_may_go_to_object_storage_by_default() -> None:
+    values = {"defaults": {"artifacts": {"uri": "s3://models/all", "secretRef": {"name": "models"}}}}
+    artifacts = settings(values).default_artifacts
+    assert artifacts is not None
+    assert (artifacts.uri, artifacts.volume_claim) == ("s3://models/all", None)
+    assert artifacts.secret_ref is not None
+    assert artifacts.secret_ref.name == "models"
 
 
 @pytest.mark.parametrize(
@@ -110,6 +123,11 @@ def test_runtime_image_may_come_from_a_registry_of_its_own() -> None:
         ({"watch": {"namespaces": ["Team_A"]}}, "namespaces"),
         ({"image": {"digest": "sha256:1234"}}, "digest"),
         ({"defaults": {"artifacts": {"volumeClaim": {"accessModes": ["ReadOnlyMany"]}}}}, "accessModes"),
+        ({"defaults": {"artifacts": {"uri": "s3://models/"}}}, "uri"),
+        ({"defaults": {"artifacts": {"secretRef": {"name": "models"}}}}, "uri"),
+        ({"defaults": {"artifacts": {"uri": "s3://models", "volumeClaim": {}}}}, "artifacts"),
+        ({"runtimeImage": {"tag": "v1"}}, "runtimeImage"),
+        ({"serverImage": {"pullPolicy": "Always"}}, "pullPolicy"),
         ({"logLevel": "INFO"}, "logLevel"),
         ({"workers": 0}, "workers"),
         ({"imagePullSecrets": ["name"]}, "imagePullSecrets"),
@@ -123,10 +141,14 @@ def test_wrong_values_are_refused(values: Values, said: str) -> None:
 
 def test_the_schema_knows_every_value_and_the_contract_of_artifacts() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
-    claim = schema["properties"]["defaults"]["properties"]["artifacts"]["properties"]["volumeClaim"]
-    wanted = structural_schema(Artifacts)["properties"]["volumeClaim"]["properties"]
-    assert claim["properties"].keys() == wanted.keys()
-    assert claim["properties"]["accessModes"]["items"]["enum"] == wanted["accessModes"]["items"]["enum"]
+    artifacts = schema["properties"]["defaults"]["properties"]["artifacts"]["properties"]
+    desired = structural_schema(Artifacts)["properties"]
+    assert artifacts.keys() == desired.keys()
+    claim, desired_claim = artifacts["volumeClaim"], desired["volumeClaim"]["properties"]
+    assert claim["properties"].keys() == desired_claim.keys()
+    assert claim["properties"]["accessModes"]["items"]["enum"] == desired_claim["accessModes"]["items"]["enum"]
+    assert artifacts["uri"]["maxLength"] == desired["uri"]["maxLength"]
+    assert artifacts["uri"]["pattern"] in desired["uri"]["x-kubernetes-validations"][0]["rule"]
 
 
 def test_pod_security_restricted() -> None:

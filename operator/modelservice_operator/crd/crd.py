@@ -87,6 +87,7 @@ def _printer_columns() -> list[dict[str, Any]]:
         _column("Stage", ".status.stage"),
         _column("Progress", ".status.progress"),
         _column("Revision", ".status.revision", kind="integer"),
+        _column("Metric", ".status.metric"),
         _column("Replicas", ".status.replicas", kind="integer"),
         _column("URL", ".status.url"),
         _column("Age", ".metadata.creationTimestamp", kind="date"),

@@ -119,9 +119,9 @@ class _Converter:
 
 
 def _described(outer: Schema, inner: Schema) -> str:
-    """What the field is for, then what its type is."""
-    texts = (" ".join(text.split()) for one in (outer, inner) if (text := one.get("description", "")))
-    return " ".join(dict.fromkeys(texts)).replace("``", "`")
+    """What the field is for, then what its type is, unless the latter says all of the former."""
+    of_field, of_type = (" ".join(one.get("description", "").split()).replace("``", "`") for one in (outer, inner))
+    return of_type if of_type.startswith(of_field.removesuffix(".")) else f"{of_field} {of_type}".strip()
 
 
 def _key_rule(pattern: str | None, bounds: Schema) -> Schema | None:

@@ -6,64 +6,122 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
 from tests.support.samples import SAMPLES, model_service, sample_files, sample_table
 
-from modelservice.contract.keys import content_digest, train_key
-from modelservice.contract.resource import ModelService
+from modelservice.contract.keys import compress_key, content_digest, train_key
+from modelservice.contract.model import GRADIENT_FAMILIES
+from modelservice.contract.resource import ModelService, ModelServiceSpec
+from modelservice.contract.training import Hyperparameters
 
-GOLDEN: dict[str, str] = json.loads((Path(__file__).parent / "golden_keys.json").read_text(encoding="utf-8"))
+GOLDEN: dict[str, dict[str, str]] = json.loads((Path(__file__).parent / "golden_keys.json").read_text(encoding="utf-8"))
+COMPRESSED = [path for path in sample_files() if "compression" in model_service(path)["spec"]]
+STEPS = {str(field.alias) for name, field in Hyperparameters.model_fields.items() if name != "seed"}
+"""Settings of training by gradient steps, which the other families refuse."""
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "seed": {"training": {"seed": 1}},
+    "epochs": {"training": {"epochs": 61}},
+    "optimizer": {"training": {"optimizer": {"sgd": {}}}},
+    "model": {"model": {"mlp": {"hiddenLayers": [7]}}},
+    "format": {"data": {"format": "NPZ"}},
+    "split": {"data": {"split": {"seed": 1}}},
+}
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(SAMPLES))
+
+
+def spec_of(document: dict[str, Any]) -> ModelServiceSpec:
+    return ModelService.model_validate(document).spec
 
 
 def key_of(document: dict[str, Any], table: bytes) -> str:
-    return train_key(ModelService.model_validate(document).spec, content_digest(table))
+    return train_key(spec_of(document), content_digest(table))
 
 
 def with_defaults(document: dict[str, Any]) -> dict[str, Any]:
-    """The document with every default written out."""
-    spec: BaseModel = ModelService.model_validate(document).spec
-    return {**document, "spec": spec.model_dump(mode="json", exclude_none=True)}
+    """The document with every default written out that it may say."""
+    spec = spec_of(document)
+    written = spec.model_dump(mode="json", exclude_none=True)
+    if spec.model.choice not in GRADIENT_FAMILIES:
+        written["training"] = {name: value for name, value in written["training"].items() if name not in STEPS}
+    return {**document, "spec": written}
+
+
+def changed(document: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """The document with a part of its spec changed; another model replaces the one before."""
+    document = copy.deepcopy(document)
+    for part, values in change.items():
+        kept = {} if part == "model" else document["spec"].get(part, {})
+        document["spec"][part] = {**kept, **values}
+    return document
 
 
 def test_every_sample_has_a_golden_key() -> None:
-    assert {str(path.relative_to(SAMPLES)) for path in sample_files()} == GOLDEN.keys()
+    assert {named(path) for path in sample_files()} == GOLDEN["train"].keys()
+    assert {named(path) for path in COMPRESSED} == GOLDEN["compress"].keys()
 
 
 @pytest.mark.parametrize("path", sample_files(), ids=lambda path: path.stem)
-class TestKey:
+class TestTrainKey:
     def test_never_changes(self, path: Path) -> None:
-        assert key_of(model_service(path), sample_table(path)) == GOLDEN[str(path.relative_to(SAMPLES))]
+        assert key_of(model_service(path), sample_table(path)) == GOLDEN["train"][named(path)]
 
     def test_does_not_change_with_explicit_defaults(self, path: Path) -> None:
         document = with_defaults(model_service(path))
-        assert document["spec"]["training"]["epochs"] == 60
-        assert key_of(document, sample_table(path)) == GOLDEN[str(path.relative_to(SAMPLES))]
+        assert document["spec"]["data"]["split"]["seed"] == 0
+        assert key_of(document, sample_table(path)) == GOLDEN["train"][named(path)]
 
-    def test_does_not_change_with_how_it_runs(self, path: Path) -> None:
-        document = copy.deepcopy(model_service(path))
+    def test_does_not_change_with_how_it_runs_is_stored_compressed_or_served(self, path: Path) -> None:
+        document = changed(
+            model_service(path),
+            {"training": {"resources": {"limits": {"memory": "8Gi"}}, "nodeSelector": {"a": "b"}, "timeoutSeconds": 9}},
+        )
         document["metadata"]["name"] = "renamed"
         document["spec"]["data"]["configMap"] = {"name": "renamed", "key": "other.csv"}
-        document["spec"].setdefault("training", {}).update(
-            {"resources": {"limits": {"memory": "8Gi"}}, "nodeSelector": {"a": "b"}, "timeoutSeconds": 60}
-        )
-        document["spec"]["serving"] = {"replicas": 3}
+        document["spec"]["serving"] = {"replicas": 3, "grpc": {}}
+        document["spec"]["artifacts"] = {"uri": "s3://elsewhere"}
+        document["spec"]["compression"] = {"steps": [{"quantize": {}}]}
         document["spec"]["suspend"] = True
-        assert key_of(document, sample_table(path)) == GOLDEN[str(path.relative_to(SAMPLES))]
+        assert key_of(document, sample_table(path)) == GOLDEN["train"][named(path)]
 
-    @pytest.mark.parametrize(
-        ("part", "change"),
-        [
-            ("training", {"epochs": 61}),
-            ("training", {"seed": 1}),
-            ("training", {"optimizer": {"sgd": {}}}),
-            ("model", {"mlp": {"hiddenLayers": [7]}}),
-        ],
-        ids=str,
-    )
-    def test_changes_with_what_decides_the_result(self, path: Path, part: str, change: dict[str, Any]) -> None:
-        document = copy.deepcopy(model_service(path))
-        document["spec"].setdefault(part, {}).update(change)
-        assert key_of(document, sample_table(path)) != GOLDEN[str(path.relative_to(SAMPLES))]
+    def test_changes_with_what_decides_the_result(self, path: Path) -> None:
+        document, table = model_service(path), sample_table(path)
+        by_gradient = spec_of(document).model.choice in GRADIENT_FAMILIES
+        changes = {
+            name: change for name, change in CHANGES.items() if by_gradient or name not in {"epochs", "optimizer"}
+        }
+        keys = {name: key_of(changed(document, change), table) for name, change in changes.items()}
+        assert len({*keys.values(), GOLDEN["train"][named(path)]}) == len(keys) + 1, keys
+
+    def test_changes_with_the_task(self, path: Path) -> None:
+        document, table = model_service(path), sample_table(path)
+        document["spec"]["task"] = {"classification": {}}
+        assert key_of(document, table) != GOLDEN["train"][named(path)]
 
     def test_changes_with_the_data(self, path: Path) -> None:
-        assert key_of(model_service(path), sample_table(path) + b"1") != GOLDEN[str(path.relative_to(SAMPLES))]
+        assert key_of(model_service(path), sample_table(path) + b"1") != GOLDEN["train"][named(path)]
+
+
+@pytest.mark.parametrize("path", COMPRESSED, ids=lambda path: path.stem)
+class TestCompressKey:
+    def test_never_changes(self, path: Path) -> None:
+        assert self.key(model_service(path), path) == GOLDEN["compress"][named(path)]
+
+    def test_does_not_change_with_explicit_defaults(self, path: Path) -> None:
+        assert self.key(with_defaults(model_service(path)), path) == GOLDEN["compress"][named(path)]
+
+    def test_changes_with_the_parent_and_with_the_budget(self, path: Path) -> None:
+        document = model_service(path)
+        compression = spec_of(document).compression
+        assert compression is not None
+        assert compress_key("other", compression) != GOLDEN["compress"][named(path)]
+        document["spec"]["compression"]["maxAccuracyDrop"] = 0.25
+        assert self.key(document, path) != GOLDEN["compress"][named(path)]
+
+    @staticmethod
+    def key(document: dict[str, Any], path: Path) -> str:
+        compression = spec_of(document).compression
+        assert compression is not None
+        return compress_key(GOLDEN["train"][named(path)], compression)
