@@ -88,10 +88,10 @@ def test_training_out_of_memory(space: Space, figures: list[Figure]) -> None:
 
 @pytest.mark.story(90)
 def test_serving_out_of_memory(space: Space, figures: list[Figure]) -> None:
-    memory = {"requests": {"cpu": "20m"}, "limits": {"memory": "150Mi"}}
+    memory = {"requests": {"cpu": "20m"}, "limits": {"memory": "40Mi"}}
     apply_flowers(space, serving={"resources": memory})
     cause = first_seen(ended(space, "serve", "OOMKilled"), "an OOM kill")
-    words = ("150Mi", "spec.serving.resources.limits.memory")
+    words = ("40Mi", "spec.serving.resources.limits.memory")
     expect(space, figures, what="server out of memory", reason="OOMKilled", words=words, cause=cause)
     space.patch("flowers", {"serving": {"resources": {"limits": {"memory": "2Gi"}}}})
     assert space.wait_ready("flowers")["status"]["revision"] == 1

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.bench.record import Figure, at_most, figure
+from tests.cluster.images import recorded_sizes
 from tests.support.client import build_client, predict
 from tests.support.e2e import Api, Object, Space, condition, config_map, eventually, model_service, says
 from tests.support.helm import RELEASE, ROOT
@@ -16,6 +17,8 @@ from tests.support.samples import SAMPLES
 from tests.support.tables import FLOWERS, IRIS, SWAPPED
 from tests.support.timeline import steps_to_ready
 
+from modelservice import __version__
+from modelservice_operator.constants import SERVING_CONTAINER
 from modelservice_operator.kinds import DEPLOYMENT, MODEL_SERVICE, POD, SERVICE
 
 pytestmark = [pytest.mark.cluster, pytest.mark.alone]
@@ -84,6 +87,30 @@ def wait_reconciled(installation: Installation, api: Api) -> None:
 def test_iris_answers_right(iris: Space) -> None:
     for address, port in ((iris.address("iris"), 80), (iris.pods("iris", "serve")[0]["status"]["podIP"], 8080)):
         assert predict(address, "iris", ROWS, port=port) == SPECIES
+
+
+LOOK = r"""
+import importlib.util, json, os, re, sysconfig
+files = (os.path.join(folder, name) for folder, _, names in os.walk(sysconfig.get_path("purelib")) for name in names)
+found = [name for name in ("torch", "pyarrow", "sklearn", "onnx") if importlib.util.find_spec(name)]
+resident = int(re.search(r"VmRSS:\s+(\d+) kB", open("/proc/1/status").read()).group(1)) * 1024
+print(json.dumps({"packages": sum(map(os.path.getsize, files)), "resident": resident, "trainers": found}))
+"""
+"""What a server's pod holds: bytes of its packages, bytes in memory, and packages that only training needs."""
+
+
+def test_a_server_is_small(iris: Space, figures: list[Figure]) -> None:
+    assert predict(iris.address("iris"), "iris", ROWS) == SPECIES
+    seen = json.loads(iris.kubectl("exec", "deploy/iris", "-c", SERVING_CONTAINER, "--", "python", "-c", LOOK))
+    sizes = [
+        at_most("server: resident memory after a request", seen["resident"] / 1e6, "MB", 200),
+        at_most("server image, uncompressed", recorded_sizes()["server"], "MB", 400),
+        at_most("server: installed packages", seen["packages"] / 1e6, "MB", 220),
+        figure("trainer image, uncompressed", recorded_sizes()["trainer"], "MB"),
+    ]
+    figures += sizes
+    assert seen["trainers"] == []
+    assert [one.figure for one in sizes if one.holds is False] == []
 
 
 def test_the_curl_of_the_status_runs_as_it_stands(iris: Space, tmp_path: Path) -> None:
@@ -178,12 +205,14 @@ def test_a_second_operator_stands_by_and_takes_over(fleet: Spaces, installation:
     installation.wait_leader()
 
 
-def test_another_runtime_image_restarts_no_model_and_a_missing_one_is_said(
+def test_other_images_of_the_runtime_restart_no_model_and_a_missing_one_is_said(
     fleet: Spaces, installation: Installation, api: Api, figures: list[Figure]
 ) -> None:
     before, space = working(fleet), fleet[1]
     try:
-        installation.install(runtimeImage={**installation.values["runtimeImage"], "tag": "missing"})
+        values = installation.values
+        missing = {image: {**values[image], "tag": "missing"} for image in ("trainerImage", "serverImage")}
+        installation.install(**missing)
         wait_reconciled(installation, api)
         assert working(fleet) == before
         space.apply(config_map("new", IRIS), model_service("new", serving={"replicas": 0}))
@@ -204,7 +233,7 @@ def working(fleet: Spaces) -> dict[tuple[str, str, str], str]:
 
 
 def misses_its_image(service: Object) -> bool:
-    words = ("runtime:missing", "image.registry")
+    words = ("trainer:missing", "image.registry")
     return any(says(reason, *words)(service) for reason in ("ErrImagePull", "ImagePullBackOff"))
 
 
@@ -233,9 +262,10 @@ def test_uninstalled_and_installed_again_from_the_manifest_restarts_nothing(
 ) -> None:
     before = versions(fleet)
     text = (ROOT / "manifests" / "install.yaml").read_text(encoding="utf-8")
-    for part, name in (("image", "operator"), ("runtimeImage", "runtime")):
-        values = installation.values[part]
-        text = text.replace(f"modelservice/{name}:0.1.0", f"{values['repository']}:{values['tag']}")
+    for part, name in (("image", "operator"), ("trainerImage", "trainer"), ("serverImage", "server")):
+        values, released = installation.values[part], f"modelservice/{name}:{__version__}"
+        assert released in text
+        text = text.replace(released, f"{values['repository']}:{values['tag']}")
     manifest = tmp_path / "install.yaml"
     manifest.write_text(text, encoding="utf-8")
     installation.kubectl_cluster("apply", "--dry-run=server", "-f", manifest)

@@ -1,14 +1,25 @@
-"""Every sample runs as it stands; iris.yaml is the subject of test_operations.py."""
+"""Every sample runs as it stands, one for each member of a seam; iris.yaml is the subject of test_operations.py."""
 
+import base64
+import csv
+import io
 import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import yaml
+from numpy.typing import NDArray
+from PIL import Image
 from tests.cluster.base_image import pause_reference
-from tests.support.client import predict
-from tests.support.e2e import Object, Space, eventually, says
-from tests.support.samples import SAMPLES, sample_files
+from tests.support import object_store
+from tests.support.client import ask, infer_grpc, predict
+from tests.support.e2e import Object, Space, condition, eventually, metrics, says
+from tests.support.samples import SAMPLES, model_service, objects, sample_files, sample_table
 
-from modelservice_operator.kinds import HORIZONTAL_POD_AUTOSCALER, JOB, POD
+from modelservice_operator.kinds import HORIZONTAL_POD_AUTOSCALER, JOB, PERSISTENT_VOLUME_CLAIM, POD
 
 pytestmark = pytest.mark.cluster
 
@@ -22,9 +33,29 @@ def ask_with_an_example(space: Space, name: str) -> None:
     assert label
 
 
+def rows_and_targets(sample: Path) -> tuple[list[dict[str, float]], list[str]]:
+    """A sample's table of numbers, without its target, and the target."""
+    target = model_service(sample)["spec"]["data"]["target"]
+    rows = list(csv.DictReader(io.StringIO(sample_table(sample).decode())))
+    targets = [row.pop(target) for row in rows]
+    return [{name: float(cell) for name, cell in row.items()} for row in rows], targets
+
+
+def agreement(answers: Sequence[str], truth: Sequence[str]) -> float:
+    """Share of answers that are right."""
+    return sum(answer == true for answer, true in zip(answers, truth, strict=True)) / len(truth)
+
+
+def determination(answers: Sequence[float], truth: Sequence[float]) -> float:
+    """R2 of answers."""
+    residual, total = np.subtract(truth, answers), np.subtract(truth, np.mean(truth))
+    return float(1 - (residual @ residual) / (total @ total))
+
+
 def test_every_sample_has_its_test() -> None:
     names = {path.relative_to(SAMPLES).parts[0] for path in sample_files()}
-    assert names == {"minimal.yaml", "iris.yaml", "autoscaling.yaml", "gpu.yaml", "kustomize"}
+    tested = {"minimal.yaml", "iris.yaml", "autoscaling.yaml", "gpu.yaml", "kustomize", "regression.yaml", "cnn.yaml"}
+    assert names == {*tested, *CLASSIFIERS, "compression.yaml", "object-storage.yaml"}
 
 
 @pytest.mark.story(60)
@@ -47,6 +78,97 @@ def test_kustomization_follows_the_generated_name(space: Space) -> None:
     ask_with_an_example(space, "flowers")
     name = space.service("flowers")["spec"]["data"]["configMap"]["name"]
     assert name.startswith("flowers-")
+
+
+CLASSIFIERS = {"svm.yaml": "svm", "logistic.yaml": "logistic", "decision-tree.yaml": "decisionTree"}
+"""Samples of the families that are fitted by scikit-learn and served without it, and how the status names each."""
+
+
+@pytest.mark.story(50)
+@pytest.mark.parametrize("file", CLASSIFIERS)
+def test_family_of_scikit_learn(space: Space, file: str) -> None:
+    sample = SAMPLES / file
+    name = model_service(sample)["metadata"]["name"]
+    space.kubectl("apply", "-f", sample)
+    service = space.wait_ready(name)
+    assert service["status"]["revisions"][0]["family"] == CLASSIFIERS[file]
+    assert metrics(service)["accuracy"] > 0.8
+    rows, truth = rows_and_targets(sample)
+    answers = ask(space.address(name), name, rows)
+    assert agreement([one["label"] for one in answers], truth) > 0.85
+    for one in answers:
+        assert sum(one["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.story(60)
+def test_regression(space: Space) -> None:
+    sample = SAMPLES / "regression.yaml"
+    space.kubectl("apply", "-f", sample)
+    service = space.wait_ready("progression")
+    assert service["status"]["revisions"][0]["primaryMetric"] == "r2"
+    measured = metrics(service)
+    assert measured["r2"] > 0.2
+    assert 0 < measured["mae"] <= measured["rmse"]
+    rows, truth = rows_and_targets(sample)
+    assert determination(ask(space.address("progression"), "progression", rows), [float(one) for one in truth]) > 0.3
+
+
+def digits() -> tuple[NDArray[Any], list[str]]:
+    """Images [n, h, w] and their digits."""
+    arrays = np.load(io.BytesIO(sample_table(SAMPLES / "cnn.yaml")), allow_pickle=False)
+    return arrays["X"], [str(digit) for digit in arrays["y"]]
+
+
+def png(image: NDArray[Any]) -> dict[str, str]:
+    """An image as a request carries a file."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    return {"b64": base64.b64encode(file.getvalue()).decode()}
+
+
+@pytest.mark.story(80)
+def test_network_of_convolutions_over_http_and_grpc(space: Space) -> None:
+    space.kubectl("apply", "-f", SAMPLES / "cnn.yaml")
+    assert metrics(space.wait_ready("digits"))["accuracy"] > 0.8
+    address = space.address("digits")
+    images, truth = digits()
+    labels = predict(address, "digits", images.tolist())
+    assert agreement(labels, truth) > 0.9
+    assert predict(address, "digits", [png(image) for image in images[:20]]) == labels[:20]
+    answered = infer_grpc(address, "digits", images[:20], output="label")
+    assert [label.decode() for label in answered] == labels[:20]
+
+
+@pytest.mark.story(70)
+def test_compressed_model(space: Space) -> None:
+    sample = SAMPLES / "compression.yaml"
+    space.kubectl("apply", "-f", sample)
+    service = space.wait_ready("wine-int8")
+    assert condition(service, "Compressed")["status"] == "True", condition(service, "Compressed")["message"]
+    rows, truth = rows_and_targets(sample)
+    assert agreement(predict(space.address("wine-int8"), "wine-int8", rows), truth) > 0.85
+
+
+@pytest.mark.story(60)
+def test_object_storage(space: Space) -> None:
+    sample = SAMPLES / "object-storage.yaml"
+    object_store.make_bucket("models")
+    described = objects(sample)
+    for one in described:
+        if one["kind"] == "Secret":  # the file's own credentials are placeholders
+            one["stringData"] |= object_store.environment()
+    space.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(described))
+    status = space.wait_ready("iris-portable")["status"]
+    uri = status["revisions"][0]["uri"]
+    assert uri == f"s3://models/team/{space.name}/iris-portable/{status['key']}"
+    assert space.children(PERSISTENT_VOLUME_CLAIM, "iris-portable") == []
+    ask_with_an_example(space, "iris-portable")
+    names = object_store.object_names("models", uri.removeprefix("s3://models/"))
+    assert {"manifest.json", "model.onnx"} <= {name.rpartition("/")[2] for name in names}
+    # The artifacts are the bucket's owner's: they stay when the ModelService goes.
+    space.kubectl("delete", "modelservice", "iris-portable")
+    eventually(lambda: not space.children(JOB, "iris-portable"), what="the end of its Jobs")
+    assert object_store.object_names("models", uri.removeprefix("s3://models/")) == names
 
 
 def build_gpu_holder() -> Object:

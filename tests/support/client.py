@@ -8,7 +8,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+import tritonclient.grpc as grpcclient
+from numpy.typing import NDArray
 from tests.cluster.base_image import base_reference
+from tritonclient.utils import np_to_triton_dtype
+
+from modelservice.contract.places import GRPC_PORT
+
+
+def ask(address: str, name: str, rows: Sequence[Any], *, port: int = 80) -> list[Any]:
+    """What a model answers for each row: of classes the label and all probabilities, of a regression a number.
+
+    Raises:
+        httpx.HTTPError: it does not answer, or refuses.
+    """
+    with _client() as client:
+        answer = client.post(f"http://{address}:{port}/v1/models/{name}:predict", json={"instances": rows})
+    answer.raise_for_status()
+    predictions: list[Any] = answer.json()["predictions"]
+    return predictions
 
 
 def predict(address: str, name: str, rows: Sequence[Any], *, port: int = 80) -> list[str]:
@@ -17,10 +35,24 @@ def predict(address: str, name: str, rows: Sequence[Any], *, port: int = 80) -> 
     Raises:
         httpx.HTTPError: it does not answer, or refuses.
     """
-    with _client() as client:
-        answer = client.post(f"http://{address}:{port}/v1/models/{name}:predict", json={"instances": rows})
-    answer.raise_for_status()
-    return [one["label"] for one in answer.json()["predictions"]]
+    return [one["label"] for one in ask(address, name, rows, port=port)]
+
+
+def infer_grpc(address: str, name: str, rows: NDArray[Any], *, output: str) -> NDArray[Any]:
+    """One output of a model with one input tensor, asked over gRPC by NVIDIA's client.
+
+    Args:
+        address: of the Service.
+        name: of the model.
+        rows: the tensor, of one of the types that the protocol knows.
+        output: which of the outputs.
+    """
+    with grpcclient.InferenceServerClient(f"{address}:{GRPC_PORT}") as client:
+        (described,) = client.get_model_metadata(name).inputs
+        tensor = grpcclient.InferInput(described.name, list(rows.shape), np_to_triton_dtype(rows.dtype))
+        tensor.set_data_from_numpy(rows)
+        answer: NDArray[Any] = client.infer(name, [tensor]).as_numpy(output)
+    return answer
 
 
 def _client() -> httpx.Client:

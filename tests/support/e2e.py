@@ -14,7 +14,8 @@ from tests.support.cluster import kubectl
 
 from modelservice.contract.resource import API_VERSION, KIND
 from modelservice_operator.constants import LABEL_NAME, LABEL_STAGE
-from modelservice_operator.kinds import CHILD_KINDS, EVENT, MODEL_SERVICE, POD, SERVICE, Kind
+from modelservice_operator.kinds import CHILD_KINDS, EVENT, MODEL_SERVICE, POD, SERVICE
+from modelservice_operator.objects import Kind
 
 Object = dict[str, Any]
 Holds = Callable[[Object], bool]
@@ -68,6 +69,11 @@ def condition(service: Object, kind: str) -> Object:
     """A condition of a ModelService, or an empty one."""
     conditions: list[Object] = service.get("status", {}).get("conditions", [])
     return next((one for one in conditions if one["type"] == kind), {})
+
+
+def metrics(service: Object) -> Mapping[str, float]:
+    """Metrics on the test rows of the newest revision, by name."""
+    return {one["name"]: one["value"] for one in service["status"]["revisions"][0]["metrics"]}
 
 
 def is_ready(service: Object) -> bool:
@@ -166,7 +172,7 @@ class Space:
         return self.api.list(kind, self.name, labels=f"{LABEL_NAME}={name}")
 
     def pods(self, name: str, stage: str) -> list[Object]:
-        """Pods of a stage: train or serve."""
+        """Pods of a stage: train, compress or serve."""
         return self.api.list(POD, self.name, labels=f"{LABEL_NAME}={name},{LABEL_STAGE}={stage}")
 
     def wait(self, name: str, holds: Holds, *, what: str, seconds: float = 150) -> Object:

@@ -1,0 +1,98 @@
+"""The stages after the training, and the engines: what changes one of them does not train again."""
+
+import csv
+import io
+import itertools
+
+import numpy as np
+import pytest
+from tests.support.client import ask
+from tests.support.e2e import Object, Space, condition, config_map, eventually, model_service
+from tests.support.samples import SAMPLES, sample_table
+from tests.support.tables import FLOWERS, IRIS
+
+from modelservice_operator.constants import LABEL_STAGE
+from modelservice_operator.kinds import JOB
+
+pytestmark = pytest.mark.cluster
+
+PROGRESSION = sample_table(SAMPLES / "regression.yaml").decode()
+PATIENTS = [
+    {name: float(cell) for name, cell in row.items() if name != "progression"}
+    for row in itertools.islice(csv.DictReader(io.StringIO(PROGRESSION)), 20)
+]
+
+
+def compression(budget: float) -> Object:
+    return {"compression": {"maxAccuracyDrop": budget, "steps": [{"quantize": {"weights": "Int8"}}]}}
+
+
+def jobs(space: Space, stage: str) -> set[str]:
+    """UIDs of the Jobs of a stage."""
+    return {
+        job["metadata"]["uid"]
+        for job in space.children(JOB, "progression")
+        if job["metadata"]["labels"][LABEL_STAGE] == stage
+    }
+
+
+def training_pods(space: Space) -> set[str]:
+    return {pod["metadata"]["uid"] for pod in space.pods("progression", "train")}
+
+
+def answers(space: Space) -> list[float]:
+    return ask(space.address("progression"), "progression", PATIENTS)
+
+
+@pytest.mark.story(120)
+def test_a_missed_budget_keeps_the_model_and_another_budget_trains_nothing(space: Space) -> None:
+    # Rounded weights move every prediction of a regression a little, so a budget of nothing is always missed.
+    space.apply(
+        config_map("progression", PROGRESSION),
+        model_service(
+            "progression",
+            data={"target": "progression"},
+            model={"mlp": {"hiddenLayers": [64, 64]}},
+            training={"epochs": 30},
+            **compression(0),
+        ),
+    )
+    missed = space.wait_ready("progression")
+    said = condition(missed, "Compressed")
+    assert said["status"] == "False"
+    assert "r2" in said["message"]
+    trained, (compressed,) = jobs(space, "train"), jobs(space, "compress")
+    pods, uncompressed, exact = training_pods(space), missed["status"]["digest"], answers(space)
+
+    space.patch("progression", compression(0.9))
+    held = space.wait_ready("progression")
+    assert condition(held, "Compressed")["status"] == "True"
+    assert held["status"]["digest"] != uncompressed
+    assert jobs(space, "train") == trained
+    assert len(jobs(space, "compress") - {compressed}) == 1
+    assert training_pods(space) <= pods
+
+    def rounded() -> list[float]:
+        now = answers(space)
+        return now if now != exact else []
+
+    # The Service may still lead to a pod of the revision before for a moment.
+    np.testing.assert_allclose(eventually(rounded, what="answers of rounded weights"), exact, rtol=0.1)
+
+
+@pytest.mark.story(100)
+def test_torch_and_onnx_answer_alike_and_another_engine_trains_nothing(space: Space) -> None:
+    rows = [row for row, _ in FLOWERS]
+
+    def probabilities() -> list[list[float]]:
+        return [list(one["probabilities"].values()) for one in ask(space.address("flowers"), "flowers", rows)]
+
+    space.apply(config_map("flowers", IRIS), model_service("flowers", serving={"engine": "Torch"}))
+    first = space.wait_ready("flowers")["status"]
+    by_torch = probabilities()
+    space.patch("flowers", {"serving": {"engine": None}})
+    second = space.wait_ready("flowers")["status"]
+    assert (second["key"], second["digest"], second["revision"]) == (first["key"], first["digest"], 1)
+    eventually(lambda: len(space.pods("flowers", "serve")) == 1, what="the end of the pod with torch")
+    np.testing.assert_allclose(probabilities(), by_torch, atol=1e-5)
+    assert len(space.children(JOB, "flowers")) == 1

@@ -1,0 +1,84 @@
+"""Artifacts in object storage are served on any node: a second real node comes, the first is drained, and it goes."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from tests.cluster import load
+from tests.cluster.images import recorded
+from tests.cluster.kube import kubectl
+from tests.cluster.lifecycle import recorded_nodes
+from tests.cluster.network import CONTROL_PLANE, NodeAddress
+from tests.cluster.paths import ROOT
+from tests.support import object_store
+from tests.support.client import keep_asking, predict
+from tests.support.e2e import Space, condition, config_map, eventually, model_service
+from tests.support.tables import FLOWERS, IRIS
+
+from modelservice_operator.constants import LABEL_NAME
+
+pytestmark = [pytest.mark.cluster, pytest.mark.alone]
+
+ROWS = [row for row, _ in FLOWERS]
+SPECIES = [species for _, species in FLOWERS]
+SECOND = NodeAddress(2)
+
+
+def bring_up(nodes: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.cluster", "up", f"--nodes={nodes}"],
+        cwd=ROOT, text=True, capture_output=True, check=False, timeout=180,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def second_node() -> Iterator[None]:
+    """A second node with the image that serves; it trains nothing, so it needs no other. Of two, both stay."""
+    had = len(recorded_nodes())
+    bring_up(2)
+    try:
+        load.into_nodes([recorded()["server"]], [SECOND])
+        yield
+    finally:
+        kubectl("uncordon", CONTROL_PLANE.name)
+        bring_up(had)
+
+
+def nodes_of(space: Space, stage: str) -> list[str]:
+    """The nodes on which a stage's pods run, those that are going left out."""
+    pods = [pod for pod in space.pods("flowers", stage) if "deletionTimestamp" not in pod["metadata"]]
+    return sorted(pod["spec"].get("nodeName", "") for pod in pods)
+
+
+@pytest.mark.usefixtures("second_node")
+def test_trained_on_one_node_served_on_both_and_on_the_other_alone(spaces: tuple[Space, Space]) -> None:
+    space, _ = spaces
+    object_store.make_bucket("models")
+    here = {"kubernetes.io/hostname": CONTROL_PLANE.name}
+    space.apply(
+        config_map("flowers", IRIS),
+        object_store.secret("bucket"),
+        model_service(
+            "flowers",
+            artifacts={"uri": "s3://models/two-nodes", "secretRef": {"name": "bucket"}},
+            training={"nodeSelector": here},
+            serving={"replicas": 2},
+        ),
+    )
+    ready = space.wait_ready("flowers")
+    assert condition(ready, "ArtifactsPortable").get("status", "True") == "True"
+    assert nodes_of(space, "train") == [CONTROL_PLANE.name]
+    assert nodes_of(space, "serve") == [CONTROL_PLANE.name, SECOND.name]
+    for pod in space.pods("flowers", "serve"):
+        assert predict(pod["status"]["podIP"], "flowers", ROWS, port=8080) == SPECIES
+
+    with keep_asking(space.address("flowers"), "flowers", ROWS, pause=0.05, most=6000) as asked:
+        # The operator stays: it is the model's pods that a drained node has to let go.
+        selector = f"--pod-selector={LABEL_NAME}=flowers"
+        kubectl("drain", CONTROL_PLANE.name, selector, "--delete-emptydir-data", "--timeout=90s", timeout=120)
+        eventually(lambda: nodes_of(space, "serve") == [SECOND.name] * 2, what="both replicas on the other node")
+        space.wait_ready("flowers")
+    assert (asked.failures, set(asked.answers)) == ([], {200})
+    assert space.service("flowers")["status"]["digest"] == ready["status"]["digest"]
