@@ -13,7 +13,7 @@ from tests.support.helm import NAMESPACE, RELEASE, helm_objects
 from tests.support.mutations import mutations
 from tests.support.samples import FULL, SAMPLES, BadSample, bad_samples, dotted, model_service, sample_files
 
-from modelservice.contract.report import Metrics
+from modelservice.contract.evaluation import Metric
 from modelservice_operator.crd.crd import NAME
 from modelservice_operator.crd.status import (
     Condition,
@@ -120,7 +120,10 @@ def test_stores_only_replicas_and_scales(churn: str, namespace: str, crd: Path) 
 
 
 def test_takes_a_whole_status(churn: str, namespace: str, crd: Path) -> None:
-    status = _whole_status().model_dump(mode="json")
+    whole = _whole_status()
+    assert whole.model_fields_set == ModelServiceStatus.model_fields.keys()
+    assert whole.revisions[0].model_fields_set == RevisionStatus.model_fields.keys()
+    status = whole.model_dump(mode="json", exclude_none=True)
     patched = kubectl(
         *("patch", "modelservice", churn, "-n", namespace, "--subresource=status", "--dry-run=server"),
         *("--type=merge", "-o", "json", "-p", json.dumps({"status": status})),
@@ -129,6 +132,13 @@ def test_takes_a_whole_status(churn: str, namespace: str, crd: Path) -> None:
     assert patched.returncode == 0, patched.stderr
     stored = json.loads(patched.stdout)["status"]
     assert stored == status
+
+
+def test_the_table_shows_how_good_the_model_is(churn: str, namespace: str, crd: Path) -> None:
+    shown = kubectl("get", "modelservice", churn, "-n", namespace, kubeconfig=crd)
+    assert shown.stdout.splitlines()[0].split() == [
+        *("NAME", "READY", "STAGE", "PROGRESS", "REVISION", "METRIC", "REPLICAS", "URL", "AGE"),
+    ]
 
 
 def test_kustomize_follows_the_generated_name(crd: Path) -> None:
@@ -144,18 +154,21 @@ def _whole_status() -> ModelServiceStatus:
     condition = Condition(
         type=ConditionType.READY, status="True", observed_generation=1, last_transition_time=now, reason="A", message=""
     )
-    metrics = Metrics(
-        accuracy=0.9, accuracy_interval=(0.8, 0.95), precision=0.9, recall=0.9, f1=0.9, loss=0.1, test_rows=30
-    )
     revision = RevisionStatus(
         number=1,
         key="abc",
         digest=digest,
         data_digest=digest,
+        uri="pvc://churn-abc/abc",
+        family="mlp",
+        task="Binary",
         rows=150,
-        metrics=metrics,
+        primary_metric="accuracy",
+        metrics=(Metric(name="accuracy", value=0.9, low=0.8, high=0.95), Metric(name="logLoss", value=0.1)),
+        test_rows=30,
         parameters=99,
-        image="runtime:1",
+        size_bytes=20_000,
+        image="trainer:1",
         phase=RevisionPhase.SERVING,
         created_at=now,
     )
@@ -168,6 +181,7 @@ def _whole_status() -> ModelServiceStatus:
         data_digest=digest,
         revision=1,
         digest=digest,
+        metric="accuracy 0.900",
         replicas=1,
         selector="a=b",
         url="http://churn.default.svc",
