@@ -15,9 +15,10 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from tests.cluster.images import recorded_sizes
+from tests.cluster.paths import IMAGE_SIZES
+from tests.support.helm import CHART, IMAGES, ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
-CHART = ROOT / "charts" / "modelservice-operator"
 SAMPLE = ROOT / "manifests" / "samples" / "iris.yaml"
 RELEASE = "modelservice-operator"
 OPERATOR_NAMESPACE = "modelservice-system"
@@ -74,8 +75,8 @@ def image_values() -> list[str]:
         raise DemoError(f"{record} is missing: run `make load KIND=name` or `make push REGISTRY=host/path` first")
     images: dict[str, str] = json.loads(record.read_text())
     values = []
-    for part, image in (("image", images["operator"]), ("runtimeImage", images["runtime"])):
-        repository, tag = image.rsplit(":", 1)
+    for part, name in IMAGES.items():
+        repository, tag = images[name].rsplit(":", 1)
         values += ["--set", f"{part}.repository={repository}", "--set", f"{part}.tag={tag}"]
     return values
 
@@ -103,9 +104,10 @@ def ready_condition(service: dict[str, Any]) -> dict[str, Any]:
     return next((condition for condition in conditions if condition["type"] == "Ready"), {})
 
 
-def wait_ready(cluster: Cluster, generation: int) -> dict[str, Any]:
-    """Show each step until the service is Ready."""
+def wait_ready(cluster: Cluster, generation: int) -> tuple[dict[str, Any], dict[str, float]]:
+    """Show each step until the service is Ready; answers with it, and after how many seconds each stage was seen."""
     started = time.monotonic()
+    reached: dict[str, float] = {}
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("waiting for the operator")
@@ -114,7 +116,9 @@ def wait_ready(cluster: Cluster, generation: int) -> dict[str, Any]:
             service = cluster.service()
             ready = ready_condition(service)
             if ready.get("status") == "True" and ready.get("observedGeneration") == generation:
-                return service
+                return service, {**reached, "Ready": time.monotonic() - started}
+            if stage := service.get("status", {}).get("stage"):
+                reached.setdefault(stage, time.monotonic() - started)
             now = f"{ready.get('reason', 'Pending')}: {ready.get('message', 'waiting for the operator')}"
             progress.update(task, description=now)
             if now != said:
@@ -140,18 +144,33 @@ def predict(cluster: Cluster) -> tuple[str, str]:
     return body, cluster.kubectl("create", "--raw", path, "-f", "-", stdin=body)
 
 
-def report(cluster: Cluster, service: dict[str, Any], asked: str, answered: str) -> None:
+def sizes(cluster: Cluster) -> list[str]:
+    """What was measured: resident memory of the server, and the images where this checkout built them."""
+    resident = cluster.kubectl(
+        "exec", "-n", NAMESPACE, f"deployment/{NAME}", "-c", "server", "--", "grep", "VmRSS", "/proc/1/status"
+    )
+    megabytes = int(resident.split()[1]) * 1024 / 1e6
+    lines = [f"server         {megabytes:.0f} MB resident"]
+    if IMAGE_SIZES.exists():
+        built = ", ".join(f"{name} {size:,} MB" for name, size in recorded_sizes().items())
+        lines.append(f"images         {built}, uncompressed")
+    return lines
+
+
+def report(cluster: Cluster, service: dict[str, Any], reached: dict[str, float], asked: str, answered: str) -> None:
     """Say what was reached and where to go on."""
     status = service["status"]
-    metrics = status["revisions"][0]["metrics"]
-    low, high = metrics["accuracyInterval"]
+    revision = status["revisions"][0]
+    primary = next(metric for metric in revision["metrics"] if metric["name"] == revision["primaryMetric"])
     (prediction,) = json.loads(answered)["predictions"]
     shell = cluster.shell
     lines = [
-        f"test accuracy  {metrics['accuracy']:.3f}   95 % interval {low:.3f} to {high:.3f}, "
-        f"{metrics['testRows']} rows never trained on",
+        f"test {primary['name']:<10}{primary['value']:.3f}   "
+        f"95 % interval {primary['low']:.3f} to {primary['high']:.3f}, {revision['testRows']} rows never trained on",
         f"asked          {asked}",
         f"answered       {json.dumps(prediction)}",
+        f"since apply    {', '.join(f'{step} {seconds:.1f} s' for step, seconds in reached.items())}",
+        *sizes(cluster),
         "",
         "from any pod of the namespace:",
         status["example"],
@@ -177,9 +196,9 @@ def main() -> int:
         console.print("installing the operator with Helm")
         install(cluster)
         console.print(f"applying {SAMPLE.relative_to(ROOT)} in namespace {NAMESPACE}")
-        service = wait_ready(cluster, apply_sample(cluster))
+        service, reached = wait_ready(cluster, apply_sample(cluster))
         asked, answered = predict(cluster)
-        report(cluster, service, asked, answered)
+        report(cluster, service, reached, asked, answered)
     except (DemoError, subprocess.TimeoutExpired) as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         return 1

@@ -11,7 +11,7 @@ from tests.bench.record import Figure, at_most, figure
 from tests.cluster.images import recorded_sizes
 from tests.support.client import build_client, predict
 from tests.support.e2e import Api, Object, Space, condition, config_map, eventually, model_service, says
-from tests.support.helm import RELEASE, ROOT
+from tests.support.helm import IMAGES, RELEASE, ROOT
 from tests.support.installation import Installation
 from tests.support.samples import SAMPLES
 from tests.support.tables import FLOWERS, IRIS, SWAPPED
@@ -148,8 +148,8 @@ def test_another_pod_asks_by_name_and_gets_the_right_answers(iris: Space) -> Non
 def test_kubectl_knows_models(iris: Space) -> None:
     iris.kubectl("wait", "--for=condition=Ready", "modelservice/iris", "--timeout=10s")
     columns, values = iris.kubectl("get", "mdsvc").strip().splitlines()
-    assert columns.split() == ["NAME", "READY", "STAGE", "PROGRESS", "REVISION", "REPLICAS", "URL", "AGE"]
-    assert values.split()[:6] == ["iris", "True", "Serving", "100%", "1", "1"]
+    assert columns.split() == ["NAME", "READY", "STAGE", "PROGRESS", "REVISION", "METRIC", "REPLICAS", "URL", "AGE"]
+    assert values.split()[:6] == ["iris", "True", "Serving", "100%", "1", "accuracy"]
     assert "learningRate" in iris.kubectl("explain", "modelservice.spec.training.optimizer.adam")
 
 
@@ -262,7 +262,7 @@ def test_uninstalled_and_installed_again_from_the_manifest_restarts_nothing(
 ) -> None:
     before = versions(fleet)
     text = (ROOT / "manifests" / "install.yaml").read_text(encoding="utf-8")
-    for part, name in (("image", "operator"), ("trainerImage", "trainer"), ("serverImage", "server")):
+    for part, name in IMAGES.items():
         values, released = installation.values[part], f"modelservice/{name}:{__version__}"
         assert released in text
         text = text.replace(released, f"{values['repository']}:{values['tag']}")

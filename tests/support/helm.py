@@ -14,6 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "modelservice-operator"
 RELEASE = "modelservice-operator"
 NAMESPACE = "modelservice-system"
+IMAGES = {"image": "operator", "trainerImage": "trainer", "serverImage": "server"}
+"""Values of the chart that name an image, and which image each names."""
 
 
 class HelmError(Exception):

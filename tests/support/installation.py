@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.support.cluster import cluster_environment, kubectl
 from tests.support.e2e import Api, eventually
-from tests.support.helm import CHART, NAMESPACE, RELEASE, ROOT
+from tests.support.helm import CHART, IMAGES, NAMESPACE, RELEASE, ROOT
 
 from modelservice_operator.constants import LEASE_NAME
 from modelservice_operator.kinds import DEPLOYMENT, LEASE, POD
@@ -24,8 +24,8 @@ def image_values() -> dict[str, Any]:
     assert record.exists(), f"{record} is missing: run `make load`"
     images = json.loads(record.read_text(encoding="utf-8"))
     values = {}
-    for part, image in (("image", images["operator"]), ("runtimeImage", images["runtime"])):
-        repository, _, tag = image.rpartition(":")
+    for part, name in IMAGES.items():
+        repository, _, tag = images[name].rpartition(":")
         values[part] = {"repository": repository, "tag": tag}
     return values
 
