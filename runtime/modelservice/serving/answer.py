@@ -1,4 +1,4 @@
-"""An HTTP answer, before any framework: what the front sends as it is and the application wraps."""
+"""An answer over HTTP, before any framework: what the front sends as it is and the application wraps."""
 
 from typing import Any, NamedTuple
 

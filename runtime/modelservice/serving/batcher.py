@@ -7,7 +7,6 @@ loop; only the computation may run in another thread, one batch at a time.
 """
 
 import asyncio
-import math
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -16,10 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from modelservice.contract.serving import Batching
-from modelservice.data.errors import InputError
-from modelservice.serving.costs import Clock, Compute, Costs
+from modelservice.modalities.base import Rows
+from modelservice.modalities.errors import InputError
+from modelservice.serving.costs import Clock, Costs
 from modelservice.serving.errors import NotFiniteError, QueueFullError
-from modelservice.serving.model import Array, Rows
+from modelservice.serving.model import Compute
+from modelservice.tasks.base import Array
 
 SMOOTHING = 0.1
 """Share of a new observation in the estimate of how fast the queue drains."""
@@ -49,7 +50,7 @@ class _Share(NamedTuple):
 
 
 class Batcher:
-    """Queues rows and answers each request with its probabilities.
+    """Queues rows and answers each request with the raw outputs of its rows.
 
     Must be made and used on a running event loop.
     """
@@ -94,7 +95,7 @@ class Batcher:
         """Queue the rows of a request, at least one; more than a batch are computed in several.
 
         Returns:
-            A future of float32 [rows, classes], finite. It raises InputError where a row cannot be encoded, and
+            A future of float32 [rows, width], finite. It raises InputError where a row cannot be encoded, and
             NotFiniteError where the model's answer is not finite.
 
         Raises:
@@ -194,41 +195,40 @@ class Batcher:
 def _outcomes(compute: Compute, shares: list[_Share]) -> list[Array | Exception]:
     """Compute all shares at once; where that fails, each by itself, so that a wrong request fails alone."""
     try:
-        probabilities = compute(_joined(shares))
+        raw = compute(_joined([share.rows for share in shares]))
     except Exception:
         return [_outcome(compute, share) for share in shares]
-    if not _is_finite(probabilities):
+    if not np.isfinite(raw).all():
         return [_outcome(compute, share) for share in shares]
     outcomes: list[Array | Exception] = []
     at = 0
     for share in shares:
-        outcomes.append(probabilities[at : at + len(share.rows)])
+        outcomes.append(raw[at : at + len(share.rows)])
         at += len(share.rows)
     return outcomes
 
 
 def _outcome(compute: Compute, share: _Share) -> Array | Exception:
     try:
-        probabilities = compute(share.rows)
+        raw = compute(share.rows)
     except InputError as error:
         row = None if error.row is None else error.row + share.start
-        return InputError(error.message, row=row, column=error.column)
+        return InputError(error.message, row=row, column=error.column, tensor=error.tensor)
     except Exception as error:
         return error
-    if _is_finite(probabilities):
-        return probabilities
+    if np.isfinite(raw).all():
+        return raw
     return NotFiniteError("the model's answer to these rows is not finite: their values are too extreme")
 
 
-def _is_finite(probabilities: Array) -> bool:
-    # The sum of values between 0 and 1 is finite if and only if each of them is.
-    return math.isfinite(probabilities.sum())
-
-
-def _joined(shares: list[_Share]) -> Rows:
-    if len(shares) == 1:
-        return shares[0].rows
+def _joined(parts: list[Rows]) -> Rows:
+    """Rows in order; arrays stay one array where they agree in shape, else each row is one of a list."""
+    if len(parts) == 1:
+        return parts[0]
+    arrays = [part for part in parts if isinstance(part, np.ndarray)]
+    if len(arrays) == len(parts) and len({array.shape[1:] for array in arrays}) == 1:
+        return np.concatenate(arrays)
     rows: list[Any] = []
-    for share in shares:
-        rows += share.rows if isinstance(share.rows, list) else share.rows.tolist()
+    for part in parts:
+        rows += part if isinstance(part, list) else list(part)
     return rows

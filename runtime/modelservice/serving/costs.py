@@ -4,14 +4,11 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
-import numpy as np
+from modelservice.modalities.base import Rows
+from modelservice.serving.model import Compute
+from modelservice.tasks.base import Array
 
-from modelservice.serving.model import Array, Rows
-
-Compute = Callable[[Rows], Array]
-"""Encodes rows and runs the model: rows to float32 [rows, classes]."""
 Clock = Callable[[], float]
 
 INLINE_HANDOVERS = 20
@@ -23,10 +20,6 @@ with a small MLP: 16,414 requests/s on the loop, 9,826 in a thread; a CNN whose 
 TOLERANCE = 1.1
 """A smaller batch is preferred to a larger one that is at most 10 % cheaper for each row: its rows wait less."""
 REPEATS = 5
-
-
-class ModelFaultError(Exception):
-    """The model does not answer its own example as its signature says; it must not be served."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +54,8 @@ class Costs:
 def measure_costs(
     compute: Compute,
     *,
-    example: Any,
-    classes: int,
+    example: Callable[[int], Rows],
+    check: Callable[[Array], None],
     max_size: int,
     handover: Callable[[], object],
     clock: Clock,
@@ -71,28 +64,22 @@ def measure_costs(
     """Warm the model up and measure it, at 1, 2, 4 ... ``max_size`` rows.
 
     Args:
-        compute: rows to float32 [rows, classes].
-        example: a row that the model takes.
-        classes: number of classes that the signature names.
+        compute: rows to raw outputs.
+        example: so many rows that the model takes.
+        check: compares the answer to one row with the signature.
         max_size: most rows of a batch.
         handover: runs nothing in the executor thread and waits for it.
         clock: seconds.
         budget: seconds after which no larger batch is tried; sizes beyond are then not used.
 
     Raises:
-        ModelFaultError: the answer has another shape than the signature says, or is not finite.
+        ModelFaultError: the answer is not what the signature says.
     """
-    answer = compute([example])
-    if answer.shape != (1, classes):
-        raise ModelFaultError(
-            f"the model answers its example with shape {answer.shape}; the signature says (1, {classes})"
-        )
-    if not np.isfinite(answer).all():
-        raise ModelFaultError("the model answers its own example with a value that is not finite: train it again")
+    check(compute(example(1)))
     started = clock()
     measured: list[tuple[int, float]] = []
     for rows in _sizes(max_size):
-        measured.append((rows, _median_seconds(partial(compute, [example] * rows), clock)))
+        measured.append((rows, _median_seconds(partial(compute, example(rows)), clock)))
         if clock() - started > budget:
             break
     return Costs(compute=tuple(measured), handover=_median_seconds(handover, clock))

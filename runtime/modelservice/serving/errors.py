@@ -1,22 +1,28 @@
-"""What can go wrong with a request, and the one place that says it in HTTP."""
+"""What can go wrong with a request, with its status in each transport.
+
+The protocols and the core raise these, whatever carried the request; a transport only reads the codes here.
+"""
 
 import logging
-import math
-
-import orjson
-
-from modelservice.serving.answer import Answer, json_headers
+from typing import ClassVar
 
 MAX_MESSAGE = 500
 """Characters of a message: a wrong value of a megabyte is not sent back."""
+INTERNAL = "internal error; the server's log has the details"
 
 _LOG = logging.getLogger(__name__)
 
 
 class RequestError(Exception):
-    """A request that is refused: ``status`` is its HTTP code, and the message says what is wrong and where."""
+    """A request that is refused; the message says what is wrong and where.
 
-    status = 400
+    ``status`` is its code in HTTP and ``code`` the name of its code in gRPC; ``retry_after`` is the estimate in
+    seconds after which another try may go better, or None where none would.
+    """
+
+    status: ClassVar[int] = 400
+    code: ClassVar[str] = "INVALID_ARGUMENT"
+    retry_after: float | None = None
 
 
 class TooLargeError(RequestError):
@@ -25,16 +31,30 @@ class TooLargeError(RequestError):
     status = 413
 
 
+class HeadersTooLargeError(RequestError):
+    """The headers are beyond a limit, which the message gives."""
+
+    status = 431
+
+
 class UnsupportedEncodingError(RequestError):
     """A Content-Encoding that is not decoded here."""
 
     status = 415
 
 
+class UnknownModelError(RequestError):
+    """Another model, or another version of this one, was asked for."""
+
+    status = 404
+    code = "NOT_FOUND"
+
+
 class QueueFullError(RequestError):
-    """The request would wait longer than is allowed; ``retry_after`` is the estimate in seconds."""
+    """The request would wait longer than is allowed."""
 
     status = 429
+    code = "RESOURCE_EXHAUSTED"
 
     def __init__(self, message: str, *, retry_after: float) -> None:
         super().__init__(message)
@@ -45,31 +65,30 @@ class ShuttingDownError(RequestError):
     """The server is about to exit and takes nothing new."""
 
     status = 503
+    code = "UNAVAILABLE"
+    retry_after = 1.0
 
 
 class NotFiniteError(RequestError):
     """The model's answer to these inputs is no finite number."""
 
 
-def to_answer(error: Exception) -> Answer:
-    """Translate any error into an answer whose body is ``{"error": "..."}``, as both protocols want it."""
-    if isinstance(error, QueueFullError):
-        retry_after = str(max(1, math.ceil(error.retry_after))).encode()
-        return error_answer(error.status, str(error), (b"retry-after", retry_after))
-    if isinstance(error, ShuttingDownError):
-        return error_answer(error.status, str(error), (b"retry-after", b"1"))
-    if isinstance(error, UnsupportedEncodingError):
-        return error_answer(error.status, str(error), (b"accept-encoding", b"gzip, deflate"))
+class InternalError(RequestError):
+    """A fault of ours, of which the client is told nothing more."""
+
+    status = 500
+    code = "INTERNAL"
+
+
+def as_request_error(error: Exception) -> RequestError:
+    """The error as a client is told it: one that nobody expected goes to the log."""
     if isinstance(error, RequestError):
-        return error_answer(error.status, str(error))
+        return error
     _LOG.error("unexpected error while answering a request", exc_info=error)
-    return error_answer(500, "internal error; the server's log has the details")
+    return InternalError(INTERNAL)
 
 
-def error_answer(status: int, message: str, *headers: tuple[bytes, bytes]) -> Answer:
-    """An error body that can always be written: lone surrogates are replaced, long messages cut."""
-    text = message.encode("utf-8", "replace").decode()
-    if len(text) > MAX_MESSAGE:
-        text = f"{text[:MAX_MESSAGE]}..."
-    body = orjson.dumps({"error": text})
-    return Answer(status, [*json_headers(body), *headers], body)
+def message_of(error: RequestError) -> str:
+    """A message that can always be sent: lone surrogates are replaced, long ones cut."""
+    text = str(error).encode("utf-8", "replace").decode()
+    return text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]}..."

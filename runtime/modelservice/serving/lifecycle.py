@@ -1,10 +1,6 @@
 """The life of the server: ready, draining, leaving."""
 
 import asyncio
-import signal
-from types import FrameType
-
-import uvicorn
 
 DRAIN_SECONDS = 5.0
 """After SIGTERM a pod is still sent requests until every node knows that it goes: they are answered as ever."""
@@ -22,30 +18,13 @@ class Lifecycle:
     def __init__(self) -> None:
         self.draining = False
         self.leaving = False
+        self._left = asyncio.Event()
 
+    def leave(self) -> None:
+        """Take nothing new from now on; to be called on the event loop."""
+        self.draining = self.leaving = True
+        self._left.set()
 
-class DrainingServer(uvicorn.Server):
-    """A uvicorn server that leaves in order.
-
-    SIGTERM: draining at once, leaving after ``drain_seconds``. A second signal, or Ctrl-C, skips the wait.
-    """
-
-    def __init__(self, config: uvicorn.Config, *, lifecycle: Lifecycle, drain_seconds: float = DRAIN_SECONDS) -> None:
-        super().__init__(config)
-        self._lifecycle = lifecycle
-        self._drain_seconds = drain_seconds
-        self._loop = asyncio.get_running_loop()
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        """Start to leave; runs in the signal handler, so all that touches the loop is handed to it."""
-        if sig == signal.SIGTERM and not self._lifecycle.draining:
-            self._lifecycle.draining = True
-            self._loop.call_soon_threadsafe(self._loop.call_later, self._drain_seconds, self._leave)
-            return
-        self._lifecycle.draining = True
-        self.force_exit = self.should_exit
-        self._leave()
-
-    def _leave(self) -> None:
-        self._lifecycle.leaving = True
-        self.should_exit = True
+    async def left(self) -> None:
+        """Return once the server is leaving."""
+        await self._left.wait()

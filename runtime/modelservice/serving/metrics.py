@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Plat
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from modelservice.serving.answer import Answer
+from modelservice.serving.chain import Arrival
 from modelservice.serving.model import ServedModel
 
 LATENCY_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -44,7 +45,7 @@ class Metrics:
             "modelservice_model_info", "The model that answers.", ["name", "digest"], registry=self.registry
         )
         # Finding a labelled child takes longer than counting: the hot path keeps its own.
-        self._recorders: dict[tuple[str, int], Callable[[float], None]] = {}
+        self._recorders: dict[tuple[str, str], Callable[[float], None]] = {}
 
     def watch(self, *, name: str, model: ServedModel, queued: Callable[[], float], ready: Callable[[], bool]) -> None:
         """Show the state of a server's parts at each scrape."""
@@ -52,11 +53,12 @@ class Metrics:
         self._queued_rows.set_function(queued)
         self._ready.set_function(lambda: float(ready()))
 
-    def record_request(self, route: str, status: int, seconds: float) -> None:
-        """Count an answered request; ``route`` is a template, never a path as the client wrote it."""
-        recorder = self._recorders.get((route, status))
+    def record_request(self, arrival: Arrival, code: str, seconds: float) -> None:
+        """Count an answered request by its route, a template and never a path as the client wrote it."""
+        route = arrival.route
+        recorder = self._recorders.get((route, code))
         if recorder is None:
-            recorder = self._recorders[route, status] = self._recorder(route, status)
+            recorder = self._recorders[route, code] = self._recorder(route, code)
         recorder(seconds)
 
     def record_batch(self, rows: int, seconds: float) -> None:
@@ -70,8 +72,8 @@ class Metrics:
         headers = [(b"content-type", CONTENT_TYPE_LATEST.encode()), (b"content-length", b"%d" % len(body))]
         return Answer(200, headers, body)
 
-    def _recorder(self, route: str, status: int) -> Callable[[float], None]:
-        count = self._requests.labels(route=route, code=str(status)).inc
+    def _recorder(self, route: str, code: str) -> Callable[[float], None]:
+        count = self._requests.labels(route=route, code=code).inc
         observe = self._seconds.labels(route=route).observe
 
         def record(seconds: float) -> None:

@@ -1,21 +1,27 @@
-"""What the server needs of a model; ``modelservice.predictor.Predictor`` has it."""
+"""What the server needs of a model; ``modelservice.inference.predictor.Predictor`` has it."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from modelservice.contract.manifest import ColumnKind, Signature
-
-Array = NDArray[np.float32]
-Rows = list[Any] | NDArray[Any]
-"""Rows of a request before encoding: arrays in the order of the columns or objects by column name, or one matrix."""
+from modelservice.contract.signature import Signature
+from modelservice.inference.engine import Engine
+from modelservice.modalities.base import Encoder, Rows
+from modelservice.tasks.base import Array, Task
 
 VERSION_LENGTH = 12
 
+Compute = Callable[[Rows], Array]
+"""Encodes rows and runs the model: rows to raw outputs, float32 [rows, width]."""
+
+
+class ModelFaultError(Exception):
+    """The model does not answer its own example as its signature says; it must not be served."""
+
 
 class ServedModel(Protocol):
-    """A classifier over table rows. Encoding raises ``modelservice.data.errors.InputError``."""
+    """A verified artifact whose model is loaded: an encoder before an engine, and a task after it."""
 
     @property
     def digest(self) -> str:
@@ -23,13 +29,19 @@ class ServedModel(Protocol):
 
     @property
     def signature(self) -> Signature:
-        """Input columns in order, and class labels in order."""
+        """Inputs and outputs."""
 
-    def encode_rows(self, rows: Rows) -> Array:
-        """Rows as arrays, or as objects by column name, to float32 [rows, width]."""
+    @property
+    def encoder(self) -> Encoder:
+        """Requests to features."""
 
-    def probabilities(self, features: Array) -> Array:
-        """Encoded rows [rows, width] to class probabilities, float32 [rows, classes]."""
+    @property
+    def engine(self) -> Engine:
+        """Features to raw outputs."""
+
+    @property
+    def task(self) -> Task:
+        """Raw outputs to what clients get."""
 
 
 def version_of(model: ServedModel) -> str:
@@ -37,11 +49,41 @@ def version_of(model: ServedModel) -> str:
     return model.digest.removeprefix("sha256:")[:VERSION_LENGTH]
 
 
-def is_numeric(signature: Signature) -> bool:
-    """Whether every input column is numeric, so that a request may be one matrix."""
-    return all(column.kind is ColumnKind.NUMERIC for column in signature.inputs)
+def compute_of(model: ServedModel) -> Compute:
+    """Rows to raw outputs."""
+    encode, run = model.encoder.encode, model.engine.run
+    return lambda rows: run(encode(rows))
 
 
-def example_row(signature: Signature) -> dict[str, float | str]:
-    """A row that the model takes, of medians and modes."""
-    return {column.name: column.example for column in signature.inputs}
+def example_rows(model: ServedModel, count: int) -> Rows:
+    """The model's own example so many times."""
+    rows = model.encoder.from_instances([model.encoder.example()])
+    return rows * count if isinstance(rows, list) else np.repeat(rows, count, axis=0)
+
+
+def outputs_of(model: ServedModel, raw: Array) -> dict[str, Any]:
+    """Outputs by name, in the order of the signature."""
+    return model.task.named(raw, model.signature.labels)
+
+
+def check_answer(model: ServedModel, raw: Array) -> None:
+    """Compare the raw outputs of one row with the signature.
+
+    Raises:
+        ModelFaultError: they are not finite, or become other outputs than the signature names.
+    """
+    if not np.isfinite(raw).all():
+        raise ModelFaultError("the model answers its own example with a value that is not finite: train it again")
+    try:
+        found = {name: np.shape(values) for name, values in outputs_of(model, raw).items()}
+    except (ValueError, IndexError) as error:
+        raise ModelFaultError(f"the model answers its example with shape {raw.shape}: {error}") from None
+    said = {output.name: (1, *output.shape) for output in model.signature.outputs}
+    if found != said:
+        raise ModelFaultError(
+            f"the model answers its example with {_listed(found)}; the signature says {_listed(said)}"
+        )
+
+
+def _listed(shapes: dict[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())

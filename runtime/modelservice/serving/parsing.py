@@ -5,10 +5,8 @@ from typing import Any
 
 import orjson
 
+from modelservice.modalities.tensors import describe
 from modelservice.serving.errors import RequestError
-
-_SHOWN = 32
-_LARGEST_SHOWN = 10**15
 
 
 def parse_json(body: bytes | memoryview) -> Any:
@@ -38,23 +36,6 @@ def parse_object(body: bytes | memoryview) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise RequestError(f"the body must be a JSON object, not {describe(document)}")
     return document
-
-
-def describe(value: Any) -> str:
-    """A JSON value as a message names it: its kind, and the value itself where it is short."""
-    match value:
-        case None | bool():
-            return json.dumps(value)
-        case str():
-            return f"the text {value[:_SHOWN]!r}" + ("..." if len(value) > _SHOWN else "")
-        case list():
-            return f"an array of {len(value)}"
-        case dict():
-            return "an object"
-        case int() if abs(value) > _LARGEST_SHOWN:
-            return "a very large number"
-        case _:
-            return f"the number {value}"
 
 
 def _not_json(error: Exception) -> RequestError:

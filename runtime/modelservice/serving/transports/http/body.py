@@ -1,15 +1,14 @@
 """Request bodies: read whole, decoded, and bounded on the way."""
 
 import zlib
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
 
-from modelservice.serving.errors import RequestError, TooLargeError, UnsupportedEncodingError
+from modelservice.serving.chain import MAX_BODY, body_too_large
+from modelservice.serving.errors import RequestError, UnsupportedEncodingError
 
-MAX_BODY: Final = 16 * 2**20
-"""Bytes of a body, as sent and after decoding."""
-
-Receive = Callable[[], Awaitable[Any]]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
 
 _ZLIB_OR_GZIP = 32 + zlib.MAX_WBITS  # zlib: detect either header
 
@@ -31,7 +30,7 @@ async def read_body(receive: Receive, *, limit: int = MAX_BODY) -> bytes:
     body: bytes = message.get("body", b"")
     if not message.get("more_body", False):
         if len(body) > limit:
-            raise _too_large(limit)
+            raise body_too_large()
         return body
     chunks = [body]
     size = len(body)
@@ -42,11 +41,30 @@ async def read_body(receive: Receive, *, limit: int = MAX_BODY) -> bytes:
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
         if size > limit:
-            raise _too_large(limit)
+            raise body_too_large()
     return b"".join(chunks)
 
 
-def decode_body(body: bytes, encoding: bytes, *, limit: int = MAX_BODY) -> bytes:
+def bounded(receive: Receive, *, limit: int = MAX_BODY) -> Receive:
+    """The same messages, for who reads them by itself, up to a limit.
+
+    Raises:
+        TooLargeError: from the message with which the body is larger than ``limit`` bytes.
+    """
+    size = 0
+
+    async def counted() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > limit:
+            raise body_too_large()
+        return message
+
+    return counted
+
+
+def decode_body(body: bytes, encoding: bytes | None, *, limit: int = MAX_BODY) -> bytes:
     """Undo a Content-Encoding, never making more than ``limit`` bytes of it.
 
     Raises:
@@ -54,7 +72,7 @@ def decode_body(body: bytes, encoding: bytes, *, limit: int = MAX_BODY) -> bytes
         TooLargeError: the decoded body is beyond the limit.
         RequestError: the body is not what its encoding says.
     """
-    name = encoding.strip().lower()
+    name = (encoding or b"").strip().lower()
     if name in {b"", b"identity"}:
         return body
     if name not in {b"gzip", b"x-gzip", b"deflate"}:
@@ -66,17 +84,7 @@ def decode_body(body: bytes, encoding: bytes, *, limit: int = MAX_BODY) -> bytes
     except zlib.error as error:
         raise RequestError(f"the body is not {name.decode()}: {error}") from None
     if len(decoded) > limit:
-        raise _too_large(limit)
+        raise body_too_large()
     if not decoder.eof or decoder.unused_data:
         raise RequestError(f"the body is not one whole {name.decode()} stream")
     return decoded
-
-
-def check_length(declared: bytes, *, limit: int = MAX_BODY) -> None:
-    """Refuse a body by its Content-Length, before it is read."""
-    if declared.isdigit() and (len(declared) > len(str(limit)) or int(declared) > limit):
-        raise _too_large(limit)
-
-
-def _too_large(limit: int) -> TooLargeError:
-    return TooLargeError(f"the body is larger than {limit} bytes; send the rows in several requests")

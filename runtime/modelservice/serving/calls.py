@@ -1,0 +1,34 @@
+"""A request after parsing: rows for the model, and how the model's numbers become the answer."""
+
+from collections.abc import Callable
+from typing import Generic, NamedTuple, TypeVar
+
+from modelservice.modalities.base import Rows
+from modelservice.modalities.errors import InputError
+from modelservice.serving.errors import RequestError, TooLargeError
+from modelservice.tasks.base import Array
+
+MAX_ROWS = 10_000
+"""Rows of one request."""
+
+Rendered = TypeVar("Rendered")
+
+
+class Call(NamedTuple, Generic[Rendered]):
+    """What a protocol makes of a body.
+
+    ``rows`` are not encoded yet: rows of several requests are encoded at once, since most of the cost is per call.
+    ``place`` says an encoding error in the protocol's own words; ``render`` takes raw outputs, float32 [rows, width].
+    """
+
+    rows: Rows
+    place: Callable[[InputError], RequestError]
+    render: Callable[[Array], Rendered]
+
+
+def check_rows(rows: int, place: str) -> None:
+    """Refuse no rows, and more than one request may carry."""
+    if rows == 0:
+        raise RequestError(f"{place}: no rows; expected at least one")
+    if rows > MAX_ROWS:
+        raise TooLargeError(f"{place}: {rows} rows; at most {MAX_ROWS} in one request")

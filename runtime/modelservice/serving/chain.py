@@ -1,0 +1,111 @@
+"""The one way in: what every request passes, whatever transport carried it and whatever answers it.
+
+A guard is asked before the body is read and refuses by raising; an observer is told how it ended. Both are plain
+callables in an ordered tuple, so that what is added there stands before inference, metadata and documentation alike.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
+
+from modelservice.serving.errors import HeadersTooLargeError, ShuttingDownError, TooLargeError
+from modelservice.serving.lifecycle import Lifecycle
+
+MAX_BODY: Final = 16 * 2**20
+"""Bytes of a body, as sent and after decoding."""
+MAX_HEADERS: Final = 128
+MAX_HEADER_BYTES: Final = 64 * 1024
+UNMATCHED: Final = "unmatched"
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+class Arrival:
+    """A request of which the headers are here, and the body is not read yet.
+
+    Attributes:
+        route: the template by which metrics know it; ``unmatched`` until something answers it.
+        infers: whether it asks for an inference.
+        headers: as they came, names in lower case.
+        length: what it says of its body's length, or None.
+        encoding: its Content-Encoding, or None.
+        header_length: its Inference-Header-Content-Length, or None.
+    """
+
+    __slots__ = ("count", "encoding", "header_length", "headers", "infers", "length", "route", "size")
+
+    def __init__(self, route: str, headers: Headers, *, infers: bool) -> None:
+        self.route = route
+        self.infers = infers
+        self.headers = headers
+        self.length: bytes | None = None
+        self.encoding: bytes | None = None
+        self.header_length: bytes | None = None
+        count = size = 0
+        for name, value in headers:
+            count += 1
+            size += len(name) + len(value)
+            if name == b"content-length":
+                self.length = value
+            elif name == b"content-encoding":
+                self.encoding = value
+            elif name == b"inference-header-content-length":
+                self.header_length = value
+        self.count = count
+        self.size = size
+
+
+Guard = Callable[[Arrival], None]
+"""Raises a RequestError to refuse."""
+Observer = Callable[[Arrival, str, float], None]
+"""Is told the code of the answer, as its transport spells it, and the seconds that it took."""
+
+
+class Chain(NamedTuple):
+    """Guards and observers in their order."""
+
+    guards: tuple[Guard, ...]
+    observers: tuple[Observer, ...]
+
+    def admit(self, arrival: Arrival) -> None:
+        """Ask the guards.
+
+        Raises:
+            RequestError: the first refusal.
+        """
+        for guard in self.guards:
+            guard(arrival)
+
+    def record(self, arrival: Arrival, code: str, seconds: float) -> None:
+        """Tell the observers."""
+        for observe in self.observers:
+            observe(arrival, code, seconds)
+
+
+def limit_headers(arrival: Arrival) -> None:
+    """Refuse more headers than a client has use for."""
+    if arrival.count > MAX_HEADERS or arrival.size > MAX_HEADER_BYTES:
+        raise HeadersTooLargeError(
+            f"{arrival.count} headers of {arrival.size} bytes; at most {MAX_HEADERS} of {MAX_HEADER_BYTES}"
+        )
+
+
+def limit_body(arrival: Arrival) -> None:
+    """Refuse a body by the length that it announces, before it is read."""
+    length = arrival.length
+    if length is not None and length.isdigit() and (len(length) > len(str(MAX_BODY)) or int(length) > MAX_BODY):
+        raise body_too_large()
+
+
+def refuse_when_leaving(lifecycle: Lifecycle) -> Guard:
+    """Refuse inference once the server takes nothing new; whether it lives may still be asked."""
+
+    def guard(arrival: Arrival) -> None:
+        if lifecycle.leaving and arrival.infers:
+            raise ShuttingDownError("the server is shutting down; try again")
+
+    return guard
+
+
+def body_too_large() -> TooLargeError:
+    """The refusal of a body beyond ``MAX_BODY``."""
+    return TooLargeError(f"the body is larger than {MAX_BODY} bytes; send the rows in several requests")

@@ -1,0 +1,62 @@
+"""What all transports stand on: one model, one way in, one queue."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import NamedTuple
+
+from modelservice.contract.serving import Batching
+from modelservice.serving.batcher import Batcher
+from modelservice.serving.chain import Chain, limit_body, limit_headers, refuse_when_leaving
+from modelservice.serving.costs import Costs
+from modelservice.serving.inference import Inference
+from modelservice.serving.lifecycle import Lifecycle
+from modelservice.serving.metrics import Metrics
+from modelservice.serving.model import ServedModel, compute_of
+
+
+class Core(NamedTuple):
+    """The parts of a server without its transports."""
+
+    model: ServedModel
+    name: str
+    chain: Chain
+    inference: Inference
+    lifecycle: Lifecycle
+    metrics: Metrics
+    clock: Callable[[], float]
+
+
+def build_core(
+    model: ServedModel,
+    *,
+    name: str,
+    costs: Costs,
+    batching: Batching,
+    executor: Executor,
+    lifecycle: Lifecycle,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Core:
+    """Put the parts together; must run on the event loop that will serve."""
+    metrics = Metrics()
+    batcher = Batcher(
+        compute=compute_of(model),
+        costs=costs,
+        batching=batching,
+        executor=executor,
+        clock=clock,
+        observe=metrics.record_batch,
+    )
+    metrics.watch(name=name, model=model, queued=lambda: batcher.queued_rows, ready=lambda: not lifecycle.draining)
+    return Core(
+        model=model,
+        name=name,
+        chain=Chain(
+            guards=(limit_headers, limit_body, refuse_when_leaving(lifecycle)),
+            observers=(metrics.record_request,),
+        ),
+        inference=Inference(batcher),
+        lifecycle=lifecycle,
+        metrics=metrics,
+        clock=clock,
+    )

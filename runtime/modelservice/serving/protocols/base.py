@@ -1,0 +1,85 @@
+"""What a protocol answers: its routes over HTTP with their documentation, and its service over gRPC.
+
+Bytes in, bytes out: a protocol knows neither the framework nor the connection, and reads rows by the model's encoder
+and writes outputs by its task, so it knows neither tables nor classes.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+from modelservice.serving.answer import Answer
+from modelservice.serving.calls import Call
+from modelservice.serving.model import ServedModel
+
+Schema = dict[str, Any]
+"""A JSON schema."""
+
+
+class Documentation(NamedTuple):
+    """What ``/docs`` shows of an operation; ``example`` is a request that the model answers at the start."""
+
+    summary: str
+    request: Schema
+    example: dict[str, Any]
+    response: Schema
+
+
+class Operation(NamedTuple):
+    """A POST that asks for an inference.
+
+    ``template`` is the path by which metrics know it. ``parse`` takes the decoded body and its
+    Inference-Header-Content-Length. Without documentation the path is another name of a documented one.
+    """
+
+    path: str
+    template: str
+    parse: Callable[[bytes, bytes | None], Call[Answer]]
+    documentation: Documentation | None = None
+
+
+class Page(NamedTuple):
+    """A GET; ``read`` is told whether the server asks for requests. Without summary it is another name of a page."""
+
+    path: str
+    summary: str
+    read: Callable[[bool], Answer]
+
+
+class Rest(NamedTuple):
+    """What a protocol is over HTTP."""
+
+    operations: tuple[Operation, ...]
+    pages: tuple[Page, ...]
+
+
+class InferMethod(NamedTuple):
+    """A unary method that asks for an inference: a serialised request to a call that renders a serialised answer."""
+
+    name: str
+    parse: Callable[[bytes], Call[bytes]]
+
+
+class StateMethod(NamedTuple):
+    """A unary method that is answered at once, from a serialised request and whether the server asks for requests."""
+
+    name: str
+    answer: Callable[[bytes, bool], bytes]
+
+
+class Service(NamedTuple):
+    """What a protocol is over gRPC; ``name`` is the full one, package first."""
+
+    name: str
+    methods: tuple[InferMethod | StateMethod, ...]
+
+
+class InferenceProtocol(Protocol):
+    """One way to speak to a model. Members are stateless values in ``protocols.PROTOCOLS``."""
+
+    name: str
+
+    def rest(self, model: ServedModel, name: str) -> Rest | None:
+        """Its routes for a model of that name, or None where it is not spoken over HTTP."""
+
+    def service(self, model: ServedModel, name: str) -> Service | None:
+        """Its gRPC service, or None where it has none; what gRPC needs is imported only here."""

@@ -1,0 +1,64 @@
+"""The Open Inference Protocol, which KServe calls its protocol v2 and Triton speaks: over REST and over gRPC."""
+
+from typing import Final
+
+from modelservice import __version__
+from modelservice.serving.answer import Answer, json_answer
+from modelservice.serving.model import ServedModel
+from modelservice.serving.protocols.base import Documentation, Operation, Page, Rest, Service
+from modelservice.serving.protocols.open_inference.rest import RestCodec
+from modelservice.serving.protocols.open_inference.schemas import infer_example, infer_request, infer_response
+from modelservice.serving.protocols.open_inference.tensors import TensorModel
+
+SERVER_NAME: Final = "modelservice"
+EXTENSIONS: Final = ("binary_tensor_data",)
+
+
+class OpenInference:
+    """``infer``, metadata and health."""
+
+    name = "open_inference"
+
+    def rest(self, model: ServedModel, name: str) -> Rest:
+        """Routes below ``/v2``."""
+        tensors = TensorModel(model, name)
+        parse = RestCodec(tensors).parse
+        documentation = Documentation(
+            summary="Infer, by the Open Inference Protocol v2",
+            request=infer_request(model),
+            example=infer_example(model),
+            response=infer_response(model.signature),
+        )
+        versioned = f"/v2/models/{name}/versions/{tensors.version}"
+        operations = (
+            Operation(f"/v2/models/{name}/infer", "/v2/models/{name}/infer", parse, documentation),
+            Operation(f"{versioned}/infer", "/v2/models/{name}/versions/{version}/infer", parse),
+        )
+        return Rest(operations, _pages(tensors, versioned))
+
+    def service(self, model: ServedModel, name: str) -> Service:
+        """``inference.GRPCInferenceService``."""
+        from modelservice.serving.protocols.open_inference.rpc import build_service  # noqa: PLC0415 - needs protobuf
+
+        return build_service(TensorModel(model, name), server_name=SERVER_NAME, server_version=__version__)
+
+
+def _pages(model: TensorModel, versioned: str) -> tuple[Page, ...]:
+    server = {"name": SERVER_NAME, "version": __version__, "extensions": EXTENSIONS}
+    metadata = model.metadata()
+
+    def server_ready(ready: bool) -> Answer:
+        return json_answer({"ready": ready})._replace(status=200 if ready else 503)
+
+    def model_ready(ready: bool) -> Answer:
+        return json_answer({"name": model.name, "ready": ready})._replace(status=200 if ready else 503)
+
+    return (
+        Page("/v2", "Server metadata", lambda _: json_answer(server)),
+        Page("/v2/health/live", "Whether the server lives", lambda _: json_answer({"live": True})),
+        Page("/v2/health/ready", "Whether the server takes requests", server_ready),
+        Page(f"/v2/models/{model.name}", "Model metadata", lambda _: json_answer(metadata)),
+        Page(f"/v2/models/{model.name}/ready", "Whether the model takes requests", model_ready),
+        Page(versioned, "", lambda _: json_answer(metadata)),
+        Page(f"{versioned}/ready", "", model_ready),
+    )

@@ -1,0 +1,85 @@
+"""The messages of ``inference.GRPCInferenceService``, after the Open Inference Protocol's published definition."""
+
+from typing import Final
+
+from modelservice.serving.protocols.messages import Field, build_messages
+
+PACKAGE: Final = "inference"
+
+_MODEL: Final = (Field("name", 1, "string"), Field("version", 2, "string"))
+_PARAMETERS: Final = "InferParameter"
+_CONTENTS: Final = "InferTensorContents"
+_TENSOR: Final = (
+    Field("name", 1, "string"),
+    Field("datatype", 2, "string"),
+    Field("shape", 3, "int64", repeated=True),
+)
+_FILLED_TENSOR: Final = (
+    *_TENSOR,
+    Field("parameters", 4, _PARAMETERS, keyed=True),
+    Field("contents", 5, _CONTENTS),
+)
+
+MESSAGES: Final = build_messages(
+    PACKAGE,
+    {
+        "ServerLiveRequest": (),
+        "ServerLiveResponse": (Field("live", 1, "bool"),),
+        "ServerReadyRequest": (),
+        "ServerReadyResponse": (Field("ready", 1, "bool"),),
+        "ModelReadyRequest": _MODEL,
+        "ModelReadyResponse": (Field("ready", 1, "bool"),),
+        "ServerMetadataRequest": (),
+        "ServerMetadataResponse": (*_MODEL, Field("extensions", 3, "string", repeated=True)),
+        "ModelMetadataRequest": _MODEL,
+        "ModelMetadataResponse": (
+            Field("name", 1, "string"),
+            Field("versions", 2, "string", repeated=True),
+            Field("platform", 3, "string"),
+            Field("inputs", 4, "ModelMetadataResponse.TensorMetadata", repeated=True),
+            Field("outputs", 5, "ModelMetadataResponse.TensorMetadata", repeated=True),
+        ),
+        "ModelMetadataResponse.TensorMetadata": _TENSOR,
+        _PARAMETERS: (
+            Field("bool_param", 1, "bool", choice="parameter_choice"),
+            Field("int64_param", 2, "int64", choice="parameter_choice"),
+            Field("string_param", 3, "string", choice="parameter_choice"),
+            Field("double_param", 4, "double", choice="parameter_choice"),
+            Field("uint64_param", 5, "uint64", choice="parameter_choice"),
+        ),
+        _CONTENTS: (
+            Field("bool_contents", 1, "bool", repeated=True),
+            Field("int_contents", 2, "int32", repeated=True),
+            Field("int64_contents", 3, "int64", repeated=True),
+            Field("uint_contents", 4, "uint32", repeated=True),
+            Field("uint64_contents", 5, "uint64", repeated=True),
+            Field("fp32_contents", 6, "float", repeated=True),
+            Field("fp64_contents", 7, "double", repeated=True),
+            Field("bytes_contents", 8, "bytes", repeated=True),
+        ),
+        "ModelInferRequest": (
+            Field("model_name", 1, "string"),
+            Field("model_version", 2, "string"),
+            Field("id", 3, "string"),
+            Field("parameters", 4, _PARAMETERS, keyed=True),
+            Field("inputs", 5, "ModelInferRequest.InferInputTensor", repeated=True),
+            Field("outputs", 6, "ModelInferRequest.InferRequestedOutputTensor", repeated=True),
+            Field("raw_input_contents", 7, "bytes", repeated=True),
+        ),
+        "ModelInferRequest.InferInputTensor": _FILLED_TENSOR,
+        "ModelInferRequest.InferRequestedOutputTensor": (
+            Field("name", 1, "string"),
+            Field("parameters", 2, _PARAMETERS, keyed=True),
+        ),
+        "ModelInferResponse": (
+            Field("model_name", 1, "string"),
+            Field("model_version", 2, "string"),
+            Field("id", 3, "string"),
+            Field("parameters", 4, _PARAMETERS, keyed=True),
+            Field("outputs", 5, "ModelInferResponse.InferOutputTensor", repeated=True),
+            Field("raw_output_contents", 6, "bytes", repeated=True),
+        ),
+        "ModelInferResponse.InferOutputTensor": _FILLED_TENSOR,
+    },
+)
+"""Classes by name."""

@@ -1,0 +1,177 @@
+"""The Open Inference Protocol over REST: JSON with the binary tensor extension, both ways.
+
+Source: the Open Inference Protocol specification, and Triton's "binary tensor data" extension of it.
+"""
+
+from functools import partial
+from typing import Any
+
+from modelservice.modalities.tensors import (
+    BYTES,
+    DATATYPES,
+    Tensor,
+    TensorError,
+    describe,
+    from_binary,
+    from_json,
+    to_binary,
+)
+from modelservice.serving.answer import Answer, binary_answer, json_answer
+from modelservice.serving.calls import Call
+from modelservice.serving.errors import RequestError
+from modelservice.serving.parsing import parse_object
+from modelservice.serving.protocols.open_inference.tensors import TensorModel, is_shape, misfit, tensor_place
+from modelservice.tasks.base import Array
+
+Wanted = tuple[tuple[str, bool], ...]
+"""Names of the wanted outputs, in order, and whether each is wanted in binary form."""
+
+
+class RestCodec:
+    """Parses ``infer`` bodies for one model, and renders what it answers."""
+
+    def __init__(self, model: TensorModel) -> None:
+        self._model = model
+        self._all = {binary: tuple((name, binary) for name in model.outputs) for binary in (False, True)}
+
+    def parse(self, body: bytes, header_length: bytes | None = None) -> Call[Answer]:
+        """Parse a body, of which the first ``header_length`` bytes (default all) are JSON, the rest binary tensors.
+
+        Raises:
+            RequestError: with the place, such as ``inputs[2] (petal_length).data[3]: ...``.
+        """
+        text, binary = _divide(body, header_length)
+        document = parse_object(text)
+        request_id = _request_id(document)
+        wanted = self._wanted(document)
+        tensors = _tensors(document.get("inputs"), binary)
+        return self._model.call(tensors, partial(self._render, request_id=request_id, wanted=wanted))
+
+    def _wanted(self, document: dict[str, Any]) -> Wanted:
+        all_binary = _parameters(document, "parameters").get("binary_data_output", False) is True
+        requested = document.get("outputs")
+        if requested is None or requested == []:
+            return self._all[all_binary]
+        most = len(self._model.outputs)
+        if not isinstance(requested, list) or len(requested) > most:
+            raise RequestError(f"outputs: must be an array of at most {most} objects, not {describe(requested)}")
+        wanted: dict[str, bool] = {}
+        for index, output in enumerate(requested):
+            given = output.get("name") if isinstance(output, dict) else None
+            name = self._model.check_output(given, wanted, f"outputs[{index}].name")
+            parameters = _parameters(output, f"outputs[{index}].parameters")
+            if parameters.get("classification"):
+                raise RequestError(f"outputs[{index}].parameters.classification: not supported; ask for all outputs")
+            wanted[name] = parameters.get("binary_data", all_binary) is True
+        return tuple(wanted.items())
+
+    def _render(self, raw: Array, *, request_id: str | None, wanted: Wanted) -> Answer:
+        described: list[dict[str, Any]] = []
+        tensors: list[bytes] = []
+        outputs = self._model.answer(raw, [name for name, _ in wanted])
+        for (name, binary), output in zip(wanted, outputs, strict=True):
+            tensor: dict[str, Any] = {"name": name, "datatype": output.datatype, "shape": output.shape}
+            if binary:
+                data = to_binary(output.datatype, output.values)
+                tensor["parameters"] = {"binary_data_size": len(data)}
+                tensors.append(data)
+            else:
+                tensor["data"] = output.values if output.datatype == BYTES else output.values.ravel()
+            described.append(tensor)
+        head: dict[str, Any] = {
+            "model_name": self._model.name,
+            "model_version": self._model.version,
+            "outputs": described,
+        }
+        if request_id is not None:
+            head["id"] = request_id
+        return binary_answer(head, tensors) if tensors else json_answer(head)
+
+
+def _divide(body: bytes, header_length: bytes | None) -> tuple[bytes | memoryview, memoryview]:
+    if header_length is None:
+        return body, memoryview(b"")
+    if not header_length.isdigit() or len(header_length) > 12 or int(header_length) > len(body):  # noqa: PLR2004
+        shown = header_length[:32].decode("ascii", "replace")
+        raise RequestError(
+            f"Inference-Header-Content-Length: {shown!r}; expected a length within the {len(body)} bytes"
+        )
+    view = memoryview(body)
+    return view[: int(header_length)], view[int(header_length) :]
+
+
+def _request_id(document: dict[str, Any]) -> str | None:
+    request_id = document.get("id")
+    if request_id is not None and not (isinstance(request_id, str) and _is_unicode(request_id)):
+        raise RequestError(f"id: must be a text, not {describe(request_id)}")
+    return request_id
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
+    return True
+
+
+def _tensors(inputs: Any, binary: memoryview) -> list[Tensor]:
+    if not isinstance(inputs, list) or not inputs:
+        raise RequestError(f"inputs: must be an array of at least one tensor, not {describe(inputs)}")
+    tensors = []
+    for index, tensor in enumerate(inputs):
+        parsed, binary = _tensor(index, tensor, binary)
+        tensors.append(parsed)
+    if len(binary):
+        raise RequestError(f"the body has {len(binary)} bytes after its last binary tensor")
+    return tensors
+
+
+def _tensor(index: int, tensor: Any, binary: memoryview) -> tuple[Tensor, memoryview]:
+    if not isinstance(tensor, dict):
+        raise RequestError(f"inputs[{index}]: must be an object, not {describe(tensor)}")
+    name = tensor.get("name")
+    if not isinstance(name, str):
+        raise RequestError(f"inputs[{index}].name: must be a text, not {describe(name)}")
+    datatype = tensor.get("datatype")
+    if not isinstance(datatype, str) or datatype not in DATATYPES:
+        expected = f"one of {', '.join(DATATYPES)}"
+        raise RequestError(f"{tensor_place(index, name)}.datatype: {describe(datatype)}; expected {expected}")
+    shape = _shape(index, name, tensor.get("shape"))
+    size = None
+    if "parameters" in tensor:
+        parameters = _parameters(tensor, f"{tensor_place(index, name)}.parameters")
+        if "shared_memory_region" in parameters:
+            raise RequestError(f"{tensor_place(index, name)}: shared memory is not supported; send the data")
+        size = parameters.get("binary_data_size")
+    try:
+        if size is None:
+            return Tensor(name, datatype, shape, from_json(datatype, shape, tensor.get("data"))), binary
+        data, rest = _cut(binary, size, alone="data" not in tensor)
+        return Tensor(name, datatype, shape, from_binary(datatype, shape, data)), rest
+    except TensorError as error:
+        raise misfit(index, name, error) from None
+
+
+def _cut(binary: memoryview, size: Any, *, alone: bool) -> tuple[memoryview, memoryview]:
+    if not alone:
+        raise TensorError("", "has both data and binary_data_size; expected one of them")
+    if type(size) is not int or not 0 <= size <= len(binary):
+        raise TensorError(".parameters.binary_data_size", f"expected a size within the {len(binary)} bytes left")
+    return binary[:size], binary[size:]
+
+
+def _shape(index: int, name: str, shape: Any) -> tuple[int, ...]:
+    if isinstance(shape, list) and is_shape(shape):
+        return tuple(shape)
+    shown = str(shape)[:64] if isinstance(shape, list) else describe(shape)
+    raise RequestError(f"{tensor_place(index, name)}.shape: {shown}; expected sizes such as [rows] or [rows, columns]")
+
+
+def _parameters(document: dict[str, Any], place: str) -> dict[str, Any]:
+    parameters = document.get("parameters")
+    if parameters is None:
+        return {}
+    if not isinstance(parameters, dict):
+        raise RequestError(f"{place}: must be an object, not {describe(parameters)}")
+    return parameters

@@ -1,0 +1,179 @@
+"""The Open Inference Protocol over gRPC: ``inference.GRPCInferenceService``.
+
+Inputs come raw or typed, as Triton takes them; outputs go raw, as Triton gives them.
+"""
+
+from functools import partial
+from math import prod
+from typing import Any, Final
+
+import numpy as np
+
+from modelservice.modalities.tensors import BOOL, BYTES, DATATYPES, Tensor, TensorError, from_binary, to_binary
+from modelservice.serving.calls import Call
+from modelservice.serving.errors import RequestError, UnknownModelError
+from modelservice.serving.protocols.base import InferMethod, Service, StateMethod
+from modelservice.serving.protocols.messages import read_message
+from modelservice.serving.protocols.open_inference.messages import MESSAGES, PACKAGE
+from modelservice.serving.protocols.open_inference.tensors import TensorModel, is_shape, misfit, tensor_place
+from modelservice.tasks.base import Array
+
+_REQUEST: Final = MESSAGES["ModelInferRequest"]
+_RESPONSE: Final = MESSAGES["ModelInferResponse"]
+_CONTENTS: Final = {
+    BOOL: "bool_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    BYTES: "bytes_contents",
+}
+"""The typed field of each datatype; FP16 has none and comes raw."""
+
+
+def build_service(model: TensorModel, *, server_name: str, server_version: str) -> Service:
+    """The service for one model."""
+    states = _States(model, server_name=server_name, server_version=server_version)
+    return Service(
+        f"{PACKAGE}.GRPCInferenceService",
+        (
+            InferMethod("ModelInfer", RpcCodec(model).parse),
+            StateMethod("ServerLive", states.server_live),
+            StateMethod("ServerReady", states.server_ready),
+            StateMethod("ServerMetadata", states.server_metadata),
+            StateMethod("ModelReady", states.model_ready),
+            StateMethod("ModelMetadata", states.model_metadata),
+        ),
+    )
+
+
+class RpcCodec:
+    """Parses ``ModelInfer`` requests for one model, and renders what it answers."""
+
+    def __init__(self, model: TensorModel) -> None:
+        self._model = model
+
+    def parse(self, data: bytes) -> Call[bytes]:
+        """Parse a serialised ``ModelInferRequest``.
+
+        Raises:
+            RequestError: with the place, in the words of REST.
+        """
+        request = read_message(_REQUEST, data)
+        _check_model(self._model, request.model_name, request.model_version)
+        wanted = self._wanted(request.outputs)
+        tensors = _tensors(request)
+        return self._model.call(tensors, partial(self._render, request_id=request.id, wanted=wanted))
+
+    def _wanted(self, requested: Any) -> tuple[str, ...]:
+        if not requested:
+            return self._model.outputs
+        wanted: list[str] = []
+        for index, output in enumerate(requested):
+            wanted.append(self._model.check_output(output.name, wanted, f"outputs[{index}].name"))
+            if "classification" in output.parameters:
+                raise RequestError(f"outputs[{index}].parameters.classification: not supported; ask for all outputs")
+        return tuple(wanted)
+
+    def _render(self, raw: Array, *, request_id: str, wanted: tuple[str, ...]) -> bytes:
+        response: Any = _RESPONSE(model_name=self._model.name, model_version=self._model.version, id=request_id)
+        for output in self._model.answer(raw, wanted):
+            response.outputs.add(name=output.name, datatype=output.datatype, shape=output.shape)
+            response.raw_output_contents.append(to_binary(output.datatype, output.values))
+        return bytes(response.SerializeToString())
+
+
+class _States:
+    """What is answered without the model."""
+
+    def __init__(self, model: TensorModel, *, server_name: str, server_version: str) -> None:
+        self._model = model
+        self._live = MESSAGES["ServerLiveResponse"](live=True).SerializeToString()
+        self._server = MESSAGES["ServerMetadataResponse"](name=server_name, version=server_version).SerializeToString()
+        metadata = model.metadata()
+        tensors = {
+            side: [{name: tensor[name] for name in ("name", "datatype", "shape")} for tensor in metadata[side]]
+            for side in ("inputs", "outputs")
+        }
+        self._metadata = MESSAGES["ModelMetadataResponse"](**{**metadata, **tensors}).SerializeToString()
+
+    def server_live(self, _data: bytes, _ready: bool) -> bytes:
+        """Whether the server lives: it answers."""
+        return self._live
+
+    def server_ready(self, _data: bytes, ready: bool) -> bytes:
+        """Whether the server asks for requests."""
+        return MESSAGES["ServerReadyResponse"](ready=ready).SerializeToString()
+
+    def server_metadata(self, _data: bytes, _ready: bool) -> bytes:
+        """Name and version of the server."""
+        return self._server
+
+    def model_ready(self, data: bytes, ready: bool) -> bytes:
+        """Whether the model takes requests."""
+        request = read_message(MESSAGES["ModelReadyRequest"], data)
+        _check_model(self._model, request.name, request.version)
+        return MESSAGES["ModelReadyResponse"](ready=ready).SerializeToString()
+
+    def model_metadata(self, data: bytes, _ready: bool) -> bytes:
+        """Inputs and outputs of the model."""
+        request = read_message(MESSAGES["ModelMetadataRequest"], data)
+        _check_model(self._model, request.name, request.version)
+        return self._metadata
+
+
+def _check_model(model: TensorModel, name: str, version: str) -> None:
+    if name != model.name:
+        raise UnknownModelError(f"no model named {name[:64]!r} here; this server serves {model.name!r}")
+    if version not in {"", model.version}:
+        raise UnknownModelError(f"no version {version[:64]!r} of {name}; this server serves {model.version!r}")
+
+
+def _tensors(request: Any) -> list[Tensor]:
+    if not request.inputs:
+        raise RequestError("inputs: must be at least one tensor")
+    raw = request.raw_input_contents
+    if raw and len(raw) != len(request.inputs):
+        raise RequestError(f"raw_input_contents: {len(raw)} for {len(request.inputs)} inputs; expected one for each")
+    return [_tensor(index, tensor, raw[index] if raw else None) for index, tensor in enumerate(request.inputs)]
+
+
+def _tensor(index: int, tensor: Any, raw: bytes | None) -> Tensor:
+    place = tensor_place(index, tensor.name)
+    if tensor.datatype not in DATATYPES:
+        raise RequestError(f"{place}.datatype: {tensor.datatype[:32]!r}; expected one of {', '.join(DATATYPES)}")
+    if not is_shape(tensor.shape):
+        raise RequestError(
+            f"{place}.shape: {str(list(tensor.shape))[:64]}; expected sizes such as [rows] or [rows, columns]"
+        )
+    if "shared_memory_region" in tensor.parameters:
+        raise RequestError(f"{place}: shared memory is not supported; send the data")
+    if raw is not None and tensor.HasField("contents"):
+        raise RequestError(f"{place}: has both contents and raw_input_contents; expected one of them")
+    shape = tuple(tensor.shape)
+    try:
+        if raw is None:
+            values = _typed(tensor.datatype, shape, tensor.contents)
+        else:
+            values = from_binary(tensor.datatype, shape, raw)
+    except TensorError as error:
+        raise misfit(index, tensor.name, error) from None
+    return Tensor(tensor.name, tensor.datatype, shape, values)
+
+
+def _typed(datatype: str, shape: tuple[int, ...], contents: Any) -> Any:
+    field = _CONTENTS.get(datatype)
+    if field is None:
+        raise TensorError(".contents", f"{datatype} has no typed contents; send raw_input_contents")
+    values = getattr(contents, field)
+    if len(values) != prod(shape):
+        raise TensorError(
+            f".contents.{field}", f"has {len(values)} values, but shape {list(shape)} needs {prod(shape)}"
+        )
+    return list(values) if datatype == BYTES else np.array(values)

@@ -1,0 +1,118 @@
+"""A model as the Open Inference Protocol sees it: tensors in and out, whatever carries them."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from modelservice.modalities.errors import InputError
+from modelservice.modalities.tensors import Tensor, TensorError
+from modelservice.serving.calls import Call, Rendered, check_rows
+from modelservice.serving.errors import RequestError
+from modelservice.serving.model import ServedModel, outputs_of, version_of
+from modelservice.tasks.base import Array
+
+MAX_RANK: Final = 8
+_MAX_SIZE: Final = 2**31
+
+
+class OutputTensor(NamedTuple):
+    """An output of a request: ``values`` are a list of texts, or an array [rows, ...]."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+    values: Any
+
+
+class TensorModel:
+    """Reads rows from tensors by the model's encoder, and names outputs by its task."""
+
+    def __init__(self, model: ServedModel, name: str) -> None:
+        self.name = name
+        self.version = version_of(model)
+        self.outputs = tuple(output.name for output in model.signature.outputs)
+        self._described = {output.name: output for output in model.signature.outputs}
+        self._model = model
+
+    def call(self, tensors: Sequence[Tensor], render: Callable[[Array], Rendered]) -> Call[Rendered]:
+        """A call of the rows that the tensors hold.
+
+        Raises:
+            RequestError: they hold none, with the place, such as ``inputs[2] (petal_length).data[3]: ...``.
+        """
+
+        def place(error: InputError) -> RequestError:
+            return _placed(tensors, error)
+
+        try:
+            rows = self._model.encoder.from_tensors(tensors)
+        except InputError as error:
+            raise place(error) from None
+        check_rows(len(rows), "inputs")
+        return Call(rows, place, render)
+
+    def answer(self, raw: Array, names: Sequence[str]) -> list[OutputTensor]:
+        """The wanted outputs of raw ones, in the order of ``names``."""
+        named = outputs_of(self._model, raw)
+        return [
+            OutputTensor(name, output.datatype, [len(raw), *output.shape], named[name])
+            for name, output in ((name, self._described[name]) for name in names)
+        ]
+
+    def metadata(self) -> dict[str, Any]:
+        """The model's metadata: name, versions, platform, inputs and outputs."""
+        outputs: list[dict[str, Any]] = []
+        for output in self._model.signature.outputs:
+            tensor: dict[str, Any] = {"name": output.name, "datatype": output.datatype, "shape": [-1, *output.shape]}
+            if output.labels is not None:
+                tensor["parameters"] = {"labels": list(output.labels)}
+            outputs.append(tensor)
+        return {
+            "name": self.name,
+            "versions": [self.version],
+            "platform": f"modelservice_{self._model.engine.name.lower()}",
+            "inputs": self._model.encoder.tensors(),
+            "outputs": outputs,
+        }
+
+    def check_output(self, name: Any, taken: Any, place: str) -> str:
+        """The name of a wanted output.
+
+        Raises:
+            RequestError: the model has none of that name, or it is in ``taken`` already.
+        """
+        if not isinstance(name, str) or name not in self._described or name in taken:
+            raise RequestError(f"{place}: expected one of {', '.join(self.outputs)}, each at most once")
+        return name
+
+
+def tensor_place(index: int, name: str) -> str:
+    """How messages name an input tensor."""
+    return f"inputs[{index}] ({name[:64]})"
+
+
+def is_shape(shape: Sequence[Any]) -> bool:
+    """Whether these are sizes of a tensor."""
+    return 1 <= len(shape) <= MAX_RANK and all(type(size) is int and 0 <= size < _MAX_SIZE for size in shape)
+
+
+def misfit(index: int, name: str, error: TensorError) -> RequestError:
+    """What to say of a tensor that does not hold what it declares."""
+    return RequestError(f"{tensor_place(index, name)}{error.place}: {error.message}")
+
+
+def _placed(tensors: Sequence[Tensor], error: InputError) -> RequestError:
+    """An error of the rows in the words of the tensors that they came in."""
+    index = error.tensor
+    if index is None:
+        by_name = (index for index, tensor in enumerate(tensors) if tensor.name == error.column)
+        index = next(by_name, 0 if len(tensors) == 1 else None)
+    if index is None:
+        row = "" if error.row is None else f".data[{error.row}]"
+        return RequestError(f"inputs{row}: {error.message}")
+    name = tensors[index].name
+    row = "" if error.row is None else f".data[{error.row}]"
+    column = ""
+    if error.column not in {None, name}:  # a tensor of several columns: what is wrong has a row and a column in it
+        row = row and f", row {error.row}"
+        column = f", column {error.column}"
+    return RequestError(f"{tensor_place(index, name)}{row}{column}: {error.message}")

@@ -1,0 +1,111 @@
+"""JSON schemas of rows and answers, from a model's signature: what ``/docs`` shows."""
+
+from typing import Any, Final
+
+from modelservice.contract.signature import ColumnKind, Input, InputColumn, InputTensor, Output, Signature
+from modelservice.modalities.tensors import BOOL, BYTES
+from modelservice.serving.calls import MAX_ROWS
+from modelservice.serving.protocols.base import Schema
+
+_SHOWN_CATEGORIES: Final = 20
+
+
+def predict_request(signature: Signature) -> Schema:
+    """Schema of a ``:predict`` body."""
+    return {
+        "type": "object",
+        "description": "Either instances or inputs.",
+        "properties": {
+            "instances": {"type": "array", "minItems": 1, "maxItems": MAX_ROWS, "items": _row(signature.inputs)},
+            "inputs": _rows_by_input(signature.inputs),
+            "signature_name": {"type": "string"},
+        },
+        "oneOf": [{"required": ["instances"]}, {"required": ["inputs"]}],
+    }
+
+
+def predict_response(signature: Signature) -> Schema:
+    """Schema of the answer to ``instances``."""
+    outputs = {output.name: output_schema(output, signature.target) for output in signature.outputs}
+    prediction: Schema = {"type": "object", "required": list(outputs), "properties": outputs}
+    if len(outputs) == 1:
+        (prediction,) = outputs.values()
+    return {
+        "type": "object",
+        "required": ["predictions"],
+        "properties": {"predictions": {"type": "array", "items": prediction}},
+    }
+
+
+def output_schema(output: Output, target: str) -> Schema:
+    """Schema of one output of one row; an output with labels is an object by label."""
+    if output.datatype == BYTES:
+        return {"type": "string", "description": target}
+    value: Schema = {"type": "boolean" if output.datatype == BOOL else "number"}
+    if output.labels is not None:
+        return {"type": "object", "properties": dict.fromkeys(output.labels, value)}
+    if not output.shape:
+        return {**value, "description": target}
+    return nested(value, output.shape)
+
+
+def nested(value: Schema, shape: tuple[int, ...]) -> Schema:
+    """Schema of a nested array of one shape."""
+    for size in reversed(shape):
+        value = {"type": "array", "minItems": size, "maxItems": size, "items": value}
+    return value
+
+
+def tensor_datatype(column: InputColumn) -> str:
+    """Datatype of a column as a tensor."""
+    return "FP64" if column.type is ColumnKind.NUMERIC else BYTES
+
+
+def _row(inputs: tuple[Input, ...]) -> Schema:
+    tensor = next((given for given in inputs if isinstance(given, InputTensor)), None)
+    if tensor is not None:
+        return {"anyOf": [nested({"type": "number"}, tensor.shape), _encoded(tensor)]}
+    columns = _by_name(inputs)
+    by_position: Schema = {
+        "type": "array",
+        "description": f"Values in this order: {', '.join(columns)}.",
+        "minItems": len(columns),
+        "maxItems": len(columns),
+        "items": {"type": ["number", "string", "null"]},
+    }
+    by_name: Schema = {
+        "type": "object",
+        "required": list(columns),
+        "properties": columns,
+        "additionalProperties": False,
+    }
+    return {"anyOf": [by_name, by_position]}
+
+
+def _rows_by_input(inputs: tuple[Input, ...]) -> Schema:
+    if any(isinstance(given, InputTensor) for given in inputs):
+        return {"type": "array", "minItems": 1, "maxItems": MAX_ROWS, "items": _row(inputs)}
+    columns = _by_name(inputs)
+    values = {name: {"type": "array", "items": schema} for name, schema in columns.items()}
+    return {"type": "object", "required": list(columns), "properties": values, "additionalProperties": False}
+
+
+def _encoded(tensor: InputTensor) -> Schema:
+    text = {"type": "string", "contentEncoding": "base64", "description": f"A file that holds {tensor.name}."}
+    return {"type": "object", "required": ["b64"], "properties": {"b64": text}, "additionalProperties": False}
+
+
+def _by_name(inputs: tuple[Input, ...]) -> dict[str, Any]:
+    return {column.name: _cell(column) for column in inputs if isinstance(column, InputColumn)}
+
+
+def _cell(column: InputColumn) -> Schema:
+    if column.type is ColumnKind.NUMERIC:
+        return {"type": ["number", "null"], "examples": [column.example]}
+    shown = ", ".join(column.categories[:_SHOWN_CATEGORIES])
+    more = ", ..." if len(column.categories) > _SHOWN_CATEGORIES else ""
+    return {
+        "type": ["string", "null"],
+        "examples": [column.example],
+        "description": f"Seen in training: {shown}{more}.",
+    }

@@ -1,0 +1,198 @@
+"""The predict API of TensorFlow Serving, which KServe calls its protocol v1.
+
+``{"instances": [row, ...]}`` is answered by ``{"predictions": [...]}``, one for each row: an object of the outputs,
+or the lone output itself. ``{"inputs": ...}``, values by column or one tensor, is answered by ``{"outputs": ...}``.
+An output whose values have labels, such as probabilities, is an object by label.
+"""
+
+from itertools import chain
+from typing import Any, Final
+
+import numpy as np
+import orjson
+
+from modelservice.contract.signature import Output
+from modelservice.modalities.base import Encoder
+from modelservice.modalities.errors import InputError
+from modelservice.modalities.tensors import BYTES, describe
+from modelservice.serving.answer import Answer, json_answer, json_headers
+from modelservice.serving.calls import Call, check_rows
+from modelservice.serving.errors import RequestError
+from modelservice.serving.model import ServedModel, outputs_of, version_of
+from modelservice.serving.parsing import parse_object
+from modelservice.serving.protocols.base import Documentation, Operation, Page, Rest
+from modelservice.serving.protocols.schemas import predict_request, predict_response
+from modelservice.tasks.base import Array
+
+_EXPECTED: Final = 'expected {"instances": [row, ...]} or {"inputs": {name: [value, ...]}}'
+_NATIVE: Final = orjson.OPT_SERIALIZE_NUMPY
+
+
+class TensorFlow:
+    """``:predict`` and the model's status, over HTTP."""
+
+    name = "tensorflow"
+
+    def rest(self, model: ServedModel, name: str) -> Rest:
+        """Routes below ``/v1``."""
+        version = version_of(model)
+        parse = Predictions(model).parse
+        documentation = Documentation(
+            summary="Predict, as TensorFlow Serving and KServe v1 speak it",
+            request=predict_request(model.signature),
+            example={"instances": [model.encoder.example()]},
+            response=predict_response(model.signature),
+        )
+        operations = (
+            Operation(
+                f"/v1/models/{name}:predict",
+                "/v1/models/{name}:predict",
+                parse,
+                documentation,
+            ),
+            Operation(
+                f"/v1/models/{name}/versions/{version}:predict",
+                "/v1/models/{name}/versions/{version}:predict",
+                parse,
+            ),
+        )
+        return Rest(operations, _pages(name, version))
+
+    def service(self, model: ServedModel, name: str) -> None:  # noqa: ARG002 - the seam's signature
+        """None: it is not spoken over gRPC here."""
+        return
+
+
+class Predictions:
+    """Parses ``:predict`` bodies for one model, and renders what it answers."""
+
+    def __init__(self, model: ServedModel) -> None:
+        self._model = model
+        self._encoder: Encoder = model.encoder
+        outputs = model.signature.outputs
+        self._columns = [_Column(output) for output in outputs]
+        self._alone = len(outputs) == 1
+        members = b",".join(_escaped(output.name) + b":" + column.template for output, column in self._named())
+        self._template = self._columns[0].template if self._alone else b"{" + members + b"}"
+
+    def _named(self) -> "list[tuple[Output, _Column]]":
+        return list(zip(self._model.signature.outputs, self._columns, strict=True))
+
+    def parse(self, body: bytes, _header_length: bytes | None = None) -> Call[Answer]:
+        """Parse a body.
+
+        Raises:
+            RequestError: with the place, such as ``instances[3]: the text 'x' is not a row``.
+        """
+        document = parse_object(body)
+        if "instances" in document:
+            if "inputs" in document:
+                raise RequestError(f"both instances and inputs are set; {_EXPECTED}")
+            return self._by_row(document["instances"])
+        if "inputs" in document:
+            return self._by_column(document["inputs"])
+        raise RequestError(f"neither instances nor inputs is set; {_EXPECTED}")
+
+    def _by_row(self, instances: Any) -> Call[Answer]:
+        if not isinstance(instances, list):
+            raise RequestError(f"instances: must be an array of rows, not {describe(instances)}")
+        check_rows(len(instances), "instances")
+        try:
+            rows = self._encoder.from_instances(instances)
+        except InputError as error:
+            raise _place_row(error) from None
+        return Call(rows, _place_row, self._render_rows)
+
+    def _by_column(self, inputs: Any) -> Call[Answer]:
+        try:
+            rows = self._encoder.from_inputs(inputs)
+        except InputError as error:
+            raise _place_column(error) from None
+        check_rows(len(rows), "inputs")
+        return Call(rows, _place_column, self._render_columns)
+
+    def _render_rows(self, raw: Array) -> Answer:
+        # All numbers of an output are written by one call; what stands around them is the same in each row.
+        named = outputs_of(self._model, raw)
+        parts = [column.parts(values) for column, values in zip(self._columns, named.values(), strict=True)]
+        rows = zip(*parts, strict=True)
+        predictions = [self._template % tuple(chain.from_iterable(row)) for row in rows]
+        body = b'{"predictions":[%b]}' % b",".join(predictions)
+        return Answer(200, json_headers(body), body)
+
+    def _render_columns(self, raw: Array) -> Answer:
+        named = outputs_of(self._model, raw)
+        outputs = {
+            output.name: column.by_column(values)
+            for (output, column), values in zip(self._named(), named.values(), strict=True)
+        }
+        return json_answer({"outputs": next(iter(outputs.values())) if self._alone else outputs})
+
+
+class _Column:
+    """How one output is written: ``template`` for a row takes what ``parts`` gives for it."""
+
+    def __init__(self, output: Output) -> None:
+        self._text = output.datatype == BYTES
+        self._labels = output.labels
+        self._rank = len(output.shape)
+        self.template = b"%b"
+        if self._by_label:
+            members = b",".join(_escaped(label) + b":%b" for label in self._labels or ())
+            self.template = b"{" + members + b"}"
+
+    @property
+    def _by_label(self) -> bool:
+        return self._labels is not None and not self._text and self._rank == 1
+
+    def parts(self, values: Any) -> list[Any]:
+        """For each row the texts that its template takes."""
+        if self._text:
+            quoted = {text: orjson.dumps(text) for text in set(values)}
+            return [(quoted[text],) for text in values]
+        numbers = orjson.dumps(np.ascontiguousarray(values), option=_NATIVE)
+        if self._by_label:
+            return [row.split(b",") for row in numbers[2:-2].split(b"],[")]
+        if self._rank == 0:
+            return [(number,) for number in numbers[1:-1].split(b",")]
+        return [(orjson.dumps(np.ascontiguousarray(row), option=_NATIVE),) for row in values]
+
+    def by_column(self, values: Any) -> Any:
+        """All rows of the output, for JSON."""
+        if self._by_label:
+            return {label: values[:, index].copy() for index, label in enumerate(self._labels or ())}
+        return values if self._text else np.ascontiguousarray(values)
+
+
+def _escaped(text: str) -> bytes:
+    return orjson.dumps(text).replace(b"%", b"%%")
+
+
+def _pages(name: str, version: str) -> tuple[Page, ...]:
+    status = {
+        "name": name,
+        "ready": True,
+        "model_version_status": [
+            {"version": version, "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
+        ],
+    }
+
+    def model_status(ready: bool) -> Answer:
+        return json_answer({**status, "ready": ready})._replace(status=200 if ready else 503)
+
+    return (
+        Page("/v1/models", "Names of the models", lambda _: json_answer({"models": [name]})),
+        Page(f"/v1/models/{name}", "Model status, with the keys of TensorFlow Serving and of KServe", model_status),
+    )
+
+
+def _place_row(error: InputError) -> RequestError:
+    row = "" if error.row is None else f"[{error.row}]"
+    column = "" if error.column is None else f".{error.column}"
+    return RequestError(f"instances{row}{column}: {error.message}")
+
+
+def _place_column(error: InputError) -> RequestError:
+    column = "" if error.column is None else f".{error.column}"
+    row = "" if error.row is None else f"[{error.row}]"
+    return RequestError(f"inputs{column}{row}: {error.message}")

@@ -1,0 +1,88 @@
+"""The gRPC server: the services of all protocols that have one, on the running event loop."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from modelservice.serving.chain import MAX_BODY
+from modelservice.serving.core import Core
+from modelservice.serving.inference import LARGE_BODY
+from modelservice.serving.lifecycle import GRACE_SECONDS
+from modelservice.serving.listening import EVERY
+from modelservice.serving.protocols import PROTOCOLS
+from modelservice.serving.protocols.base import InferenceProtocol, InferMethod, Service, StateMethod
+from modelservice.serving.transports.grpc.interceptor import ChainInterceptor
+
+Behaviour = Callable[[bytes, Any], Awaitable[bytes]]
+
+OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_BODY),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.so_reuseport", 0),  # a port that is taken is an error, not a share of its calls
+)
+
+
+async def start_grpc(
+    core: Core, *, host: str, port: int, protocols: tuple[InferenceProtocol, ...] = PROTOCOLS
+) -> tuple[Any, int]:
+    """Start to answer calls.
+
+    Returns:
+        The server, to be given to ``stop_grpc``, and its port, which gRPC chose if ``port`` is 0.
+
+    Raises:
+        OSError: the address cannot be listened on.
+    """
+    services = [service for protocol in protocols if (service := protocol.service(core.model, core.name)) is not None]
+    methods = {
+        f"/{service.name}/{method.name}": isinstance(method, InferMethod)
+        for service in services
+        for method in service.methods
+    }
+    server = grpc.aio.server(interceptors=[ChainInterceptor(core, methods=methods)], options=OPTIONS)
+    for service in services:
+        server.add_generic_rpc_handlers((_handlers(core, service),))
+    try:
+        bound = server.add_insecure_port(_address(host, port))
+    except RuntimeError as error:
+        raise OSError(f"cannot listen on {host} port {port}: {error}") from None
+    await server.start()
+    return server, bound
+
+
+async def stop_grpc(server: Any) -> None:
+    """Take no new call, and wait for those that are being answered."""
+    await server.stop(GRACE_SECONDS)
+
+
+def _address(host: str, port: int) -> str:
+    """As gRPC writes it; its ``[::]`` is every address too, of IPv4 alone where there is no IPv6."""
+    if host in EVERY:
+        return f"[::]:{port}"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _handlers(core: Core, service: Service) -> Any:
+    behaviours = {method.name: _behaviour(core, method) for method in service.methods}
+    return grpc.method_handlers_generic_handler(
+        service.name, {name: grpc.unary_unary_rpc_method_handler(behaviour) for name, behaviour in behaviours.items()}
+    )
+
+
+def _behaviour(core: Core, method: InferMethod | StateMethod) -> Behaviour:
+    if isinstance(method, StateMethod):
+        answer = method.answer
+
+        async def state(request: bytes, _context: Any) -> bytes:
+            return answer(request, not core.lifecycle.draining)
+
+        return state
+    parse = method.parse
+    inference = core.inference
+
+    async def infer(request: bytes, _context: Any) -> bytes:
+        return await inference.answer(parse, request, large=len(request) > LARGE_BODY)
+
+    return infer

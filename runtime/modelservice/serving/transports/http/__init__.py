@@ -1,0 +1,1 @@
+"""HTTP under uvicorn: a front that answers inference itself, before a FastAPI application for everything else."""

@@ -1,0 +1,166 @@
+"""The FastAPI application: metadata, health, metrics and documentation; it declares the inference routes too."""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+
+from modelservice.serving.answer import Answer, json_answer
+from modelservice.serving.chain import Arrival
+from modelservice.serving.core import Core
+from modelservice.serving.errors import RequestError
+from modelservice.serving.model import ServedModel, compute_of, version_of
+from modelservice.serving.protocols.base import Operation, Page, Rest, Schema
+from modelservice.serving.transports.http.errors import error_answer, to_answer
+from modelservice.serving.transports.http.inference import answer_operation
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+_SHOWN_LABELS = 50
+_ERROR: Schema = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {"error": {"type": "string", "description": "What is wrong, and where."}},
+}
+
+
+def build_application(core: Core, protocols: tuple[Rest, ...]) -> FastAPI:
+    """Build the application around one model.
+
+    The examples on ``/docs`` are answered by the model here: an example that does not run stops the start.
+    """
+    model, name = core.model, core.name
+    labels = model.signature.labels
+    classes = f" Classes: {', '.join(labels[:_SHOWN_LABELS])}." if labels else ""
+    documented = [operation for rest in protocols for operation in rest.operations if operation.documentation]
+    app = FastAPIOffline(  # the scripts of /docs come from this server: it works where the internet is out of reach
+        title=f"{name}: predicts {model.signature.target}",
+        description=f"Model {name}, artifact {model.digest}.{classes}",
+        version=version_of(model),
+        redoc_url=None,
+        exception_handlers={
+            HTTPException: _say(name, [operation.path for operation in documented]),
+            Exception: _translate,
+        },
+    )
+    for rest in protocols:
+        for operation in rest.operations:
+            _add_operation(app, core, operation)
+    for rest in protocols:
+        for page in rest.pages:
+            _add_page(app, core, page, tag="model")
+    pages = [page for rest in protocols for page in rest.pages if page.summary]
+    for page in _general_pages(core, documented, pages):
+        _add_page(app, core, page, tag="server")
+    return app
+
+
+def to_response(answer: Answer) -> Response:
+    """Wrap an answer, headers unchanged."""
+    response = Response(content=answer.body, status_code=answer.status)
+    response.raw_headers = answer.headers
+    return response
+
+
+def _add_operation(app: FastAPI, core: Core, operation: Operation) -> None:
+    async def endpoint(request: Request) -> Response:
+        arrival = Arrival(operation.template, request.scope["headers"], infers=True)
+        answer = await answer_operation(core.inference, operation, arrival, request.receive)
+        return Response() if answer is None else to_response(answer)
+
+    app.add_api_route(
+        operation.path,
+        endpoint,
+        methods=["POST"],
+        include_in_schema=operation.documentation is not None,
+        **_documentation(core.model, operation),
+    )
+
+
+def _documentation(model: ServedModel, operation: Operation) -> dict[str, Any]:
+    """Arguments of ``add_api_route``, with what the model says to the example."""
+    documentation = operation.documentation
+    if documentation is None:
+        return {"response_class": Response}
+    call = operation.parse(orjson.dumps(documentation.example), None)
+    answered = orjson.loads(call.render(compute_of(model)(call.rows)).body)
+    body = {
+        "content": {"application/json": {"schema": documentation.request, "example": documentation.example}},
+        "required": True,
+    }
+    good = {"application/json": {"schema": documentation.response, "example": answered}}
+    return {
+        "summary": documentation.summary,
+        "tags": ["inference"],
+        "response_class": Response,
+        "openapi_extra": {"requestBody": body},
+        "responses": {
+            200: {"description": "The model's answer.", "content": good},
+            400: _error("The request is wrong; error says what and where."),
+            413: _error("The body or the number of rows is beyond a limit."),
+            415: _error("The Content-Encoding is not supported."),
+            429: _error("The queue is full; Retry-After says when to come back."),
+            431: _error("The headers are beyond a limit."),
+            503: _error("The server is shutting down."),
+        },
+    }
+
+
+def _general_pages(core: Core, documented: list[Operation], pages: list[Page]) -> tuple[Page, ...]:
+    links = {
+        "model": core.name,
+        "inference": [operation.path for operation in documented],
+        "pages": [*(page.path for page in pages), "/metrics", "/docs", "/openapi.json"],
+    }
+    return (
+        Page("/", "Where to go from here", lambda _: json_answer(links)),
+        Page("/metrics", "Metrics in the Prometheus text format", lambda _: core.metrics.render()),
+    )
+
+
+def _add_page(app: FastAPI, core: Core, page: Page, *, tag: str) -> None:
+    async def endpoint() -> Response:
+        return to_response(page.read(not core.lifecycle.draining))
+
+    app.add_api_route(
+        page.path,
+        endpoint,
+        summary=page.summary,
+        tags=[tag],
+        response_class=Response,
+        include_in_schema=bool(page.summary),
+    )
+
+
+def _error(description: str) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": _ERROR}}}
+
+
+def _say(name: str, operations: list[str]) -> Callable[[Request, Any], Coroutine[Any, Any, Response]]:
+    async def say(request: Request, error: HTTPException) -> Response:
+        path = request.url.path
+        headers = [(key.lower().encode(), value.encode()) for key, value in (error.headers or {}).items()]
+        if error.status_code == 405:  # noqa: PLR2004
+            allowed = (error.headers or {}).get("Allow", "another method")
+            message = f"{request.method} is not possible on {path[:200]}; expected {allowed}"
+        elif error.status_code == 404:  # noqa: PLR2004
+            message = _not_found(path, name, operations)
+        else:
+            message = str(error.detail)
+        return to_response(error_answer(error.status_code, RequestError(message), *headers))
+
+    return say
+
+
+def _not_found(path: str, name: str, operations: list[str]) -> str:
+    parts = path.split("/")
+    if path.startswith(("/v1/models/", "/v2/models/")) and (asked := parts[3].partition(":")[0]) != name:
+        return f"no model named {asked[:64]!r} here; this server serves {name!r}"
+    return f"nothing at {path[:200]}; see /docs, {' or '.join(f'POST {known}' for known in operations)}"
+
+
+async def _translate(_request: Request, error: Exception) -> Response:
+    return to_response(to_answer(error))

@@ -1,0 +1,80 @@
+"""uvicorn as it runs here, and how it leaves."""
+
+import asyncio
+import signal
+import socket
+import sys
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from modelservice.serving.core import Core
+from modelservice.serving.lifecycle import DRAIN_SECONDS, GRACE_SECONDS, Lifecycle
+from modelservice.serving.protocols import PROTOCOLS
+from modelservice.serving.protocols.base import InferenceProtocol
+from modelservice.serving.transports.http.application import build_application
+from modelservice.serving.transports.http.front import Front
+
+BACKLOG = 2048
+KEEP_ALIVE_SECONDS = 75
+"""Longer than the idle time-out of usual clients and proxies: the server closing first loses their next request."""
+
+
+class DrainingServer(uvicorn.Server):
+    """A uvicorn server that leaves in order.
+
+    SIGTERM: draining at once, leaving after ``drain_seconds``. A second signal, or Ctrl-C, skips the wait.
+    """
+
+    def __init__(self, config: uvicorn.Config, *, lifecycle: Lifecycle, drain_seconds: float = DRAIN_SECONDS) -> None:
+        super().__init__(config)
+        self._lifecycle = lifecycle
+        self._drain_seconds = drain_seconds
+        self._loop = asyncio.get_running_loop()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Start to leave; runs in the signal handler, so all that touches the loop is handed to it."""
+        if sig == signal.SIGTERM and not self._lifecycle.draining:
+            self._lifecycle.draining = True
+            self._loop.call_soon_threadsafe(self._loop.call_later, self._drain_seconds, self._leave)
+            return
+        self._lifecycle.draining = True
+        self.force_exit = self.should_exit
+        self._loop.call_soon_threadsafe(self._leave)
+
+    def _leave(self) -> None:
+        self._lifecycle.leave()
+        self.should_exit = True
+
+
+def build_front(core: Core, protocols: tuple[InferenceProtocol, ...] = PROTOCOLS) -> Front:
+    """The front and the application behind it, with the routes of all protocols that are spoken over HTTP."""
+    spoken = tuple(rest for protocol in protocols if (rest := protocol.rest(core.model, core.name)) is not None)
+    operations = tuple(operation for rest in spoken for operation in rest.operations)
+    return Front(build_application(core, spoken), core=core, operations=operations)
+
+
+def server_config(application: Any) -> uvicorn.Config:
+    """How uvicorn runs here; the bench's bare echo runs the same way."""
+    return uvicorn.Config(
+        application,
+        http="httptools",
+        loop="uvloop" if sys.platform != "win32" else "asyncio",
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+
+
+async def run_http(core: Core, listener: socket.socket) -> None:
+    """Answer requests until a signal ends it."""
+    await DrainingServer(server_config(build_front(core)), lifecycle=core.lifecycle).serve(sockets=[listener])
