@@ -54,10 +54,13 @@ def merge_rows(parts: Sequence[Rows]) -> Rows:
 class Encoder(Protocol):
     """Encodes rows of requests after a fitted preprocessing; immutable and safe to share between threads."""
 
-    shape: tuple[int, ...]
-    """Of one encoded row."""
-    inputs: tuple[Input, ...]
-    """The signature's inputs."""
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one encoded row."""
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """The signature's inputs."""
 
     def encode(self, rows: Rows) -> Features:
         """Encode rows.
@@ -145,9 +148,13 @@ class Dataset:
 class Examples(Protocol):
     """The inputs of those rows that have a target."""
 
-    notes: tuple[str, ...]
-    features: int
-    """Columns, or values of a tensor."""
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about what was left out."""
+
+    @property
+    def features(self) -> int:
+        """Number of columns, or of values of a tensor."""
 
     def digests(self, target: Target, *, seed: int) -> list[bytes]:
         """What identifies each row's content, its target included; decides its side of the split."""
@@ -162,14 +169,13 @@ class Examples(Protocol):
 class Source(Protocol):
     """Data that was read and not yet interpreted."""
 
-    modality: str
-    """Name of the modality that reads requests for a model of this data."""
-    sha256: str
-    """``sha256:...`` of the (inflated) content."""
+    @property
+    def modality(self) -> str:
+        """Name of the modality that reads requests for a model of this data."""
 
     @property
-    def rows(self) -> int:
-        """Number of rows."""
+    def sha256(self) -> str:
+        """``sha256:...`` of the (inflated) content."""
 
     def target(self, name: str) -> TargetCells:
         """The target's cells.
@@ -189,10 +195,13 @@ class Source(Protocol):
 class Reader(Protocol):
     """The training side of a modality: a member of ``sources.READERS``."""
 
-    format: Format
-    """As ``spec.data.format`` spells it."""
-    limit: int
-    """Bytes of an inflated file at most."""
+    @property
+    def format(self) -> Format:
+        """As ``spec.data.format`` spells it."""
+
+    @property
+    def limit(self) -> int:
+        """Bytes of an inflated file at most."""
 
     def read(self, content: bytes, *, field: str) -> Source:
         """Read an inflated file.

@@ -1,11 +1,4 @@
-"""What can be wrong with the rows of a request, and the words for it."""
-
-import json
-from collections.abc import Sequence
-from typing import Any
-
-_SHOWN = 32
-_LARGEST_SHOWN = 10**15
+"""What can be wrong with the rows of a request."""
 
 
 class InputError(ValueError):
@@ -37,25 +30,3 @@ class InputError(ValueError):
         self.tensor = tensor
         self.part = part
         self.message = message
-
-
-def describe(value: Any) -> str:
-    """A JSON value as a message names it: its kind, and the value itself where it is short."""
-    match value:
-        case None | bool():
-            return json.dumps(value)
-        case str():
-            return f"the text {value[:_SHOWN]!r}" + ("..." if len(value) > _SHOWN else "")
-        case list():
-            return f"an array of {len(value)}"
-        case dict():
-            return "an object"
-        case int() if abs(value) > _LARGEST_SHOWN:
-            return "a very large number"
-        case _:
-            return f"the number {value}"
-
-
-def listed(names: Sequence[str], *, most: int = 16) -> str:
-    """Names as a message gives them, cut where there are many."""
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from modelservice.data.cells import MISSING_WORDS, NUMBER_PATTERN, quoted
-from modelservice.data.errors import DataError
+from modelservice.cells import MISSING_WORDS, NUMBER_PATTERN, quoted
+from modelservice.contract.failure import DataError
 
 MAX_NUMBER = 1e100
 """Beyond it squares overflow."""
@@ -78,13 +78,13 @@ def read_column(name: str, cells: pa.Array, *, place: Place) -> Column:
 
     Args:
         name: the column's name.
-        cells: strings or float64; null is missing.
+        cells: strings, integers or float64; null is missing.
         place: where a row stands, for messages.
 
     Raises:
         DataError: a numeric column holds something else, or a number beyond ``MAX_NUMBER``.
     """
-    if pa.types.is_floating(cells.type):
+    if not pa.types.is_string(cells.type):
         return _bounded(NumericColumn(name=name, values=_floats(cells)), place)
     text = trimmed(cells)
     number = is_number(text)
@@ -128,7 +128,7 @@ def text_column(name: str, text: pa.Array) -> TextColumn:
 
 
 def _floats(cells: pa.Array) -> NDArray[np.float64]:
-    return np.array(cells.to_numpy(zero_copy_only=False), dtype=np.float64)
+    return np.array(cells.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
 def _bounded(column: NumericColumn, place: Place) -> NumericColumn:

@@ -1,70 +1,20 @@
-"""Reading a CSV file with a header row: UTF-8, commas, quotes as in RFC 4180, plain or gzip."""
+"""Reading a CSV file with a header row: UTF-8, commas, quotes as in RFC 4180."""
 
 import csv
-import errno
 import hashlib
 import io
 import itertools
-import os
-import stat
-import zlib
 from collections.abc import Iterator
 from functools import partial
-from gzip import GzipFile
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv
 
-from modelservice.contract.keys import GZIP_MAGIC
-from modelservice.data.cells import quoted
-from modelservice.data.errors import DataError
-from modelservice.data.table import Table, check_column_count
+from modelservice.cells import quoted
+from modelservice.contract.failure import DataError
+from modelservice.modalities.table.table import Table, check_column_count
 
-MAX_TABLE_BYTES = 2**30
-"""Of the inflated text. pyarrow needs about seven times as much memory."""
-
-_NOT_FOUND = {
-    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO),
-    *(errno.EACCES, errno.EPERM),
-}
-"""What waits for another path or another mode; any other error of a file system may pass."""
-
-
-def read_bytes(path: Path, *, limit: int = MAX_TABLE_BYTES, field: str = "spec.data") -> bytes:
-    """The inflated content of a plain or gzip file.
-
-    Raises:
-        DataError: there is no such file, it is not a plain one, too large, or damaged.
-        OSError: the file system fails, as that of a network may for a while.
-    """
-    try:
-        # Without O_NONBLOCK a named pipe would be waited for.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise DataError("DataNotFound", f"{path} is not a plain file: name a CSV file", field=field)
-            return inflate(file.read(limit + 1), limit=limit, field=field)
-    except OSError as error:
-        if error.errno not in _NOT_FOUND:
-            raise OSError(error.errno, error.strerror, str(path)) from None
-        raise DataError("DataNotFound", f"{path} cannot be read: {error.strerror}", field=field) from None
-
-
-def inflate(content: bytes, *, limit: int = MAX_TABLE_BYTES, field: str = "spec.data") -> bytes:
-    """The content itself, or what it inflates to if it is gzip, never more than ``limit`` bytes.
-
-    Raises:
-        DataError: it is larger, or the gzip data is damaged.
-    """
-    if content.startswith(GZIP_MAGIC):
-        try:
-            with GzipFile(fileobj=io.BytesIO(content)) as file:
-                content = file.read(limit + 1)
-        except (OSError, EOFError, zlib.error) as error:
-            raise DataError("DamagedGzip", f"the gzip data cannot be inflated: {error}", field=field) from None
-    if len(content) > limit:
-        raise DataError("TableTooLarge", f"the table has more than {limit} bytes: give fewer rows", field=field)
-    return content
+_ZIP_MAGIC = b"PK\x03\x04"
 
 
 def parse_csv(content: bytes, *, field: str = "spec.data") -> Table:
@@ -105,6 +55,9 @@ def parse_csv(content: bytes, *, field: str = "spec.data") -> Table:
 
 
 def _check_text(content: bytes, field: str) -> None:
+    if content.startswith(_ZIP_MAGIC):
+        message = "the file is a ZIP archive, as NPZ is, and no CSV: name it .npz, or set spec.data.format to NPZ"
+        raise DataError("NotATable", message, field="spec.data.format")
     if not content.strip():
         raise DataError("EmptyTable", "the file is empty: give a CSV table with a header row", field=field)
     try:

@@ -11,20 +11,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelservice.data.cells import as_number, as_text
-from modelservice.data.errors import InputError
-from modelservice.data.preprocessing import CategoricalPreprocessing, NumericPreprocessing, Preprocessing
+from modelservice.cells import as_number, as_text
+from modelservice.modalities.base import Features
+from modelservice.modalities.errors import InputError
+from modelservice.modalities.table.preprocessing import (
+    CategoricalPreprocessing,
+    NumericPreprocessing,
+    TablePreprocessing,
+)
 
-Features = NDArray[np.float32]
 Row = Sequence[Any] | Mapping[str, Any]
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
-class Encoder:
-    """Encodes rows after a ``Preprocessing``; immutable and safe to share between threads."""
+class RowEncoder:
+    """Encodes rows after a ``TablePreprocessing``; immutable and safe to share between threads."""
 
-    def __init__(self, preprocessing: Preprocessing) -> None:
+    def __init__(self, preprocessing: TablePreprocessing) -> None:
         columns = preprocessing.columns
         self.names = tuple(column.name for column in columns)
         self.width = preprocessing.width

@@ -1,20 +1,22 @@
-"""Tables that stand in memory already: pandas frames, arrow tables, objects of columns."""
+"""Tables that stand in memory already: pandas frames, arrow tables, objects of columns.
 
+Neither pandas nor pyarrow is imported: a frame is recognised by what it can do, an arrow table by the module that
+whoever made it has imported.
+"""
+
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 
 def columns_of(frame: Any) -> dict[str, Any] | None:
-    """The columns of a table by name, as numpy arrays or sequences; None if it is no such table.
-
-    pandas is not imported: a frame is recognised by what it can do.
-    """
+    """The columns of a table by name, as numpy arrays or sequences; None if it is no such table."""
     if isinstance(frame, Mapping):
         return {str(name): _plain(values) for name, values in frame.items()}
-    if isinstance(frame, pa.Table):
+    arrow = sys.modules.get("pyarrow")
+    if arrow is not None and isinstance(frame, arrow.Table):
         return {name: _plain(frame.column(name)) for name in frame.column_names}
     if hasattr(frame, "columns") and hasattr(frame, "to_numpy"):
         return {str(name): _plain(frame[name]) for name in frame.columns}
@@ -23,15 +25,18 @@ def columns_of(frame: Any) -> dict[str, Any] | None:
 
 def _plain(values: Any) -> Any:
     """A numpy array of numbers where it is one; a list of Python values, None for missing, otherwise."""
-    if isinstance(values, pa.Array | pa.ChunkedArray):
-        if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
-            return values.to_numpy() if isinstance(values, pa.ChunkedArray) else values.to_numpy(zero_copy_only=False)
-        return values.to_pylist()
+    if hasattr(values, "to_pylist"):  # a column of an arrow table; to_numpy would make floats of integers with gaps
+        return values.to_numpy() if values.null_count == 0 and _is_numeric(values) else values.to_pylist()
     if isinstance(values, np.ndarray):
         return values
     if hasattr(values, "to_numpy"):
         return _without_pandas_na(values)
     return values if isinstance(values, list | tuple) else list(values)
+
+
+def _is_numeric(column: Any) -> bool:
+    types = sys.modules["pyarrow"].types
+    return bool(types.is_integer(column.type) or types.is_floating(column.type))
 
 
 def _without_pandas_na(series: Any) -> Any:

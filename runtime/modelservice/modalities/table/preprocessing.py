@@ -2,7 +2,7 @@
 
 Numeric columns are standardised, z = (x - mean) / std, and a missing value is replaced by ``fill`` first. Categorical
 columns become one number for each category seen in training; an unseen or missing one is all zeros. Everything here
-was measured on training rows only.
+was measured on training rows only, ``example`` too: a median or a mode, never a real row.
 """
 
 from typing import Annotated, Literal, Self
@@ -10,6 +10,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, FiniteFloat, model_validator
 
 from modelservice.contract.base import Tolerant
+from modelservice.contract.documents import Document
+from modelservice.contract.signature import ColumnKind, InputColumn
 
 MAX_COLUMNS = 4096
 MAX_CATEGORIES = 1000
@@ -24,11 +26,17 @@ class NumericPreprocessing(Tolerant):
     mean: FiniteFloat
     std: Annotated[FiniteFloat, Field(gt=0)]
     fill: FiniteFloat
+    example: FiniteFloat
 
     @property
     def width(self) -> int:
         """Numbers that the column becomes."""
         return 1
+
+    @property
+    def input(self) -> InputColumn:
+        """The column as the signature has it."""
+        return InputColumn(name=self.name, type=ColumnKind.NUMERIC, example=self.example)
 
 
 class CategoricalPreprocessing(Tolerant):
@@ -37,20 +45,28 @@ class CategoricalPreprocessing(Tolerant):
     kind: Literal["Categorical"] = "Categorical"
     name: str
     categories: Annotated[tuple[str, ...], Field(max_length=MAX_CATEGORIES)]
+    example: str
 
     @property
     def width(self) -> int:
         """Numbers that the column becomes."""
         return len(self.categories)
 
+    @property
+    def input(self) -> InputColumn:
+        """The column as the signature has it."""
+        return InputColumn(
+            name=self.name, type=ColumnKind.CATEGORICAL, categories=self.categories, example=self.example
+        )
+
 
 ColumnPreprocessing = Annotated[NumericPreprocessing | CategoricalPreprocessing, Field(discriminator="kind")]
 
 
-class Preprocessing(Tolerant):
+class TablePreprocessing(Document):
     """All columns in the order of the model's inputs."""
 
-    schema_version: str = "1.0"
+    kind: Literal["TablePreprocessing"] = "TablePreprocessing"
     columns: Annotated[tuple[ColumnPreprocessing, ...], Field(min_length=1, max_length=MAX_COLUMNS)]
 
     @model_validator(mode="after")

@@ -10,10 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from modelservice.data.cells import as_text
-from modelservice.data.errors import DataError
-from modelservice.data.frames import columns_of
-from modelservice.data.preprocessing import MAX_COLUMNS
+from modelservice.cells import as_text
+from modelservice.contract.failure import DataError
+from modelservice.modalities.table.frames import columns_of
+from modelservice.modalities.table.preprocessing import MAX_COLUMNS
+
+_MATRIX_RANK = 2
 
 
 def _row_place(row: int) -> str:
@@ -25,7 +27,7 @@ class Table:
     """Columns of one length, in order.
 
     Attributes:
-        columns: arrow arrays by name: strings (as they stand in the file) or float64; null is missing.
+        columns: arrow arrays by name: strings (as they stand in the file), integers or float64; null is missing.
         sha256: digest of the content.
         notes: what was left out while reading.
         place: where a row (from 0) stands, for people: "line 57" of a file, "row 55" of a frame.
@@ -42,17 +44,17 @@ class Table:
         return len(next(iter(self.columns.values()))) if self.columns else 0
 
 
-def from_frame(frame: object) -> Table:
-    """A table from a pandas DataFrame, a pyarrow Table or an object of columns.
+def table_of(frame: object) -> Table | None:
+    """A table from a pandas DataFrame, a pyarrow Table or an object of columns; None if it is none of these.
+
+    An object that holds an array of three or more axes is none: cells have none.
 
     Raises:
-        DataError: it is none of these, has no rows, or columns of different lengths.
+        DataError: it has no rows, or columns of different lengths.
     """
     given = columns_of(frame)
-    if given is None:
-        raise DataError(
-            "NotATable", f"a {type(frame).__name__} is no table: give a DataFrame or the path of a CSV file"
-        )
+    if given is None or any(getattr(values, "ndim", 1) > _MATRIX_RANK for values in given.values()):
+        return None
     check_column_count(len(given))
     columns = {name.strip(): _column(name, values) for name, values in given.items()}
     if len(columns) != len(given):
@@ -76,8 +78,9 @@ def check_column_count(columns: int) -> None:
 
 
 def _column(name: str, values: Any) -> pa.Array:
-    if isinstance(values, np.ndarray) and values.dtype.kind in "iuf":
-        return pa.array(values.astype(np.float64), from_pandas=True)
+    if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "iuf":
+        # Integers stay what they are, since labels of 20 digits do not fit into float64.
+        return pa.array(values if values.dtype.kind in "iu" else values.astype(np.float64), from_pandas=True)
     texts: list[str | None] = []
     for row, value in enumerate(values):
         try:

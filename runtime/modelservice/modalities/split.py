@@ -16,21 +16,20 @@ training. What a row is compared with does not change when others come, so
    in validation, with one none in test.
 """
 
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from modelservice.data.cells import MISSING_WORDS, as_number
-from modelservice.data.columns import Column, NumericColumn
+from modelservice.tasks.base import Target
 
 Rows = NDArray[np.int64]
 
 _TRAIN, _TEST, _VALIDATION = 0, 1, 2
 _FIRST = (_TRAIN, _TEST, _VALIDATION)
-_CHUNK = 8192
+MISSING = b"m"
+"""The token of a missing value."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,24 +63,24 @@ def divide(digests: Sequence[bytes], classes: Sequence[int], *, validation: floa
     return Split(train=train, validation=validated, test=tested)
 
 
-def row_digests(columns: Sequence[Column], labels: Sequence[str], *, seed: int) -> list[bytes]:
-    """Hash each row's content: its cells by column name, and its label.
+def target_tokens(target: Target) -> list[bytes]:
+    """What each row's target adds to its digest: its label, or its number."""
+    if not target.labels:
+        return [number_token(value) for value in target.values.tolist()]
+    tokens = [framed(label) for label in target.labels]
+    return [tokens[code] for code in target.values.tolist()]
 
-    A cell that is a number counts as that number however it is written and whatever the rest of its column holds, so
-    that rows appended later cannot change the hash of the others.
-    """
-    ordered = sorted(columns, key=lambda column: column.name)
-    prefix = hashlib.blake2b(key=seed.to_bytes(8, "big"), digest_size=16)
-    for column in ordered:
-        prefix.update(_framed(column.name))
-    digests = []
-    for start in range(0, len(labels), _CHUNK):
-        chunk = slice(start, start + _CHUNK)
-        for label, *cells in zip(labels[chunk], *(_tokens(column, chunk) for column in ordered), strict=True):
-            state = prefix.copy()
-            state.update(_framed(label) + b"".join(cells))
-            digests.append(state.digest())
-    return digests
+
+def number_token(value: float) -> bytes:
+    """A number in a digest; NaN is a missing value."""
+    # Adding 0.0 makes -0.0 the same as 0.0.
+    return MISSING if value != value else b"n" + np.float64(value + 0.0).tobytes()  # noqa: PLR0124
+
+
+def framed(text: str) -> bytes:
+    """A text in a digest, which does not run into what follows it."""
+    raw = text.encode()
+    return len(raw).to_bytes(4, "big") + raw
 
 
 def _by_hash(digest: bytes, validation: float, test: float) -> int:
@@ -89,32 +88,3 @@ def _by_hash(digest: bytes, validation: float, test: float) -> int:
     if place < test:
         return _TEST
     return _VALIDATION if place < test + validation else _TRAIN
-
-
-def _tokens(column: Column, rows: slice) -> Iterator[bytes]:
-    if isinstance(column, NumericColumn):
-        return (_number_token(value) for value in column.values[rows].tolist())
-    tokens = [*map(_text_token, column.texts), _MISSING]
-    return (tokens[code] for code in column.codes[rows].tolist())
-
-
-_MISSING = b"m"
-
-
-def _number_token(value: float) -> bytes:
-    # Adding 0.0 makes -0.0 the same as 0.0.
-    return _MISSING if value != value else b"n" + np.float64(value + 0.0).tobytes()  # noqa: PLR0124
-
-
-def _text_token(text: str) -> bytes:
-    if text.lower() in MISSING_WORDS:
-        return _MISSING
-    try:
-        return _number_token(as_number(text))
-    except ValueError:
-        return b"t" + _framed(text)
-
-
-def _framed(text: str) -> bytes:
-    raw = text.encode()
-    return len(raw).to_bytes(4, "big") + raw

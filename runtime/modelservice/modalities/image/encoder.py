@@ -1,0 +1,76 @@
+"""The serving side of images."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelservice.contract.signature import Input
+from modelservice.modalities.base import Features, Opener, Rows
+from modelservice.modalities.errors import InputError
+from modelservice.modalities.image.preprocessing import ImagePreprocessing
+from modelservice.modalities.image.requests import RequestReader
+from modelservice.modalities.tensors import Tensor
+
+NAME: Final = "Image"
+
+
+class ImageEncoder:
+    """Reads requests for images and standardises them; immutable and safe to share between threads."""
+
+    def __init__(self, preprocessing: ImagePreprocessing) -> None:
+        self.inputs: tuple[Input, ...] = (preprocessing.input,)
+        self.shape = (preprocessing.channels, preprocessing.height, preprocessing.width)
+        self._preprocessing = preprocessing
+        self._requests = RequestReader(preprocessing)
+        self._mean = np.array(preprocessing.mean, dtype=np.float32)
+        self._scale = np.array([1.0 / std for std in preprocessing.std], dtype=np.float32)
+
+    def encode(self, rows: Rows) -> Features:
+        """Images as ``from_*`` give them, [rows, h, w, c], to float32 [rows, c, h, w].
+
+        Raises:
+            InputError: names the first image that is none when standardised.
+        """
+        images: NDArray[Any] = rows if isinstance(rows, np.ndarray) else self._requests.from_frame(rows)
+        with np.errstate(over="ignore", invalid="ignore"):
+            scaled = np.subtract(images, self._mean, dtype=np.float32)
+            scaled *= self._scale
+        if images.dtype != np.uint8 and not np.isfinite(scaled).all():
+            row = int((~np.isfinite(scaled)).reshape(len(scaled), -1).any(axis=1).argmax())
+            raise InputError("holds a value that is too far from the training data", row=row)
+        if self.shape[0] == 1:
+            return np.asarray(scaled.reshape(len(scaled), *self.shape))
+        return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2), dtype=np.float32)
+
+    def example(self) -> list[Any]:
+        """A plain image of the channels' means; never a real one."""
+        means = np.array(self._preprocessing.mean)
+        values = np.rint(means).astype(np.int64) if self._preprocessing.datatype == "UINT8" else means
+        pixels = values if self._preprocessing.channel_axis else values[0]
+        return list(np.broadcast_to(pixels, self._preprocessing.row_shape).tolist())
+
+    def from_instances(self, instances: list[Any]) -> Rows:
+        """Images as nested arrays, or as ``{"b64": ...}`` of a PNG or JPEG."""
+        return self._requests.from_instances(instances)
+
+    def from_inputs(self, inputs: Any) -> Rows:
+        """Images as one tensor, or as an object that holds it under its name."""
+        return self._requests.from_inputs(inputs)
+
+    def from_tensors(self, tensors: Sequence[Tensor]) -> Rows:
+        """One tensor of numbers [rows, h, w] or [rows, h, w, c], or of PNG and JPEG (BYTES [rows])."""
+        return self._requests.from_tensors(tensors)
+
+    def tensors(self) -> list[dict[str, Any]]:
+        """The tensor of numbers."""
+        image = self._preprocessing.input
+        return [{"name": image.name, "datatype": image.datatype, "shape": [-1, *image.shape]}]
+
+    def from_frame(self, frame: Any) -> Rows:
+        """An array [rows, h, w] or [rows, h, w, c], a list of images, or an object that holds either."""
+        return self._requests.from_frame(frame)
+
+
+IMAGE: Final = Opener(name=NAME, document=ImagePreprocessing, build=ImageEncoder)

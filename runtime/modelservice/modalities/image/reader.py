@@ -1,0 +1,46 @@
+"""The training side of images."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from modelservice.contract.data import Format
+from modelservice.contract.failure import DataError
+from modelservice.modalities.image.npz_file import MAX_BYTES, Arrays, open_npz
+from modelservice.modalities.image.source import ImageSource
+
+_FEWEST_AXES = 3
+
+
+class ImageReader:
+    """Reads NPZ files, and objects of arrays."""
+
+    format = Format.NPZ
+    limit = MAX_BYTES
+
+    def read(self, content: bytes, *, field: str) -> ImageSource:
+        """Open an NPZ file; for errors see ``open_npz``."""
+        sha256 = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        return ImageSource(open_npz(content, field=field), sha256=sha256)
+
+    def from_frame(self, frame: Any) -> ImageSource | None:
+        """Take an object of arrays of which one has three axes or more, such as ``{"X": images, "y": labels}``."""
+        if not isinstance(frame, Mapping):
+            return None
+        try:
+            arrays = {str(name): np.asarray(values) for name, values in frame.items()}
+        except ValueError as error:
+            raise DataError("NotAnArray", f"a value of the object is no array: {error}: give numpy arrays") from None
+        if not any(array.ndim >= _FEWEST_AXES for array in arrays.values()):
+            return None
+        state = hashlib.sha256()
+        for name, array in sorted(arrays.items()):
+            state.update(f"{name} {array.dtype.str} {array.shape}".encode())
+            state.update(np.ascontiguousarray(array).tobytes())
+        load = arrays.__getitem__
+        return ImageSource(Arrays(names=tuple(arrays), load=load), sha256=f"sha256:{state.hexdigest()}")
+
+
+IMAGES: Final = ImageReader()

@@ -1,0 +1,188 @@
+"""Images as protocols and callers give them, with a sentence for each way they can be wrong."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelservice.modalities.errors import InputError
+from modelservice.modalities.image.pictures import PictureError, decode_base64, decode_picture
+from modelservice.modalities.image.preprocessing import ImagePreprocessing
+from modelservice.modalities.tensors import BOOL, BYTES, Tensor, describe
+
+Images = NDArray[Any]
+"""uint8 or float32 [rows, h, w, c], as the model was trained."""
+
+BASE64 = "b64"
+"""TensorFlow Serving's key of binary values in JSON."""
+_LARGEST = 255
+
+
+class RequestReader:
+    """Reads images for a model; immutable. Messages give the expected shape as clients see it."""
+
+    def __init__(self, preprocessing: ImagePreprocessing) -> None:
+        self._name = preprocessing.name
+        self._shape = preprocessing.row_shape
+        self._full = (preprocessing.height, preprocessing.width, preprocessing.channels)
+        self._bytes = preprocessing.datatype == "UINT8"
+
+    def from_instances(self, instances: list[Any]) -> Images:
+        """Images as nested arrays, as ``{"b64": ...}`` of a PNG or JPEG, or either in an object under its name."""
+        values = [self._unwrapped(instance) for instance in instances]
+        if not any(isinstance(value, dict) for value in values):
+            return self._nested(values)
+        return np.stack([self._one(row, value) for row, value in enumerate(values)])
+
+    def from_inputs(self, inputs: Any) -> Images:
+        """Images as one tensor, or as an object that holds it under its name."""
+        named = isinstance(inputs, dict)
+        if named and set(inputs) != {self._name}:
+            raise InputError(f"must be one array of images, or an object of {self._name}, not {describe(inputs)}")
+        images = inputs[self._name] if named else inputs
+        if not isinstance(images, list):
+            column = self._name if named else None
+            raise InputError(f"must be an array of images, not {describe(images)}", column=column)
+        return self.from_instances(images)
+
+    def from_tensors(self, tensors: Sequence[Tensor]) -> Images:
+        """One tensor of numbers [rows, h, w] or [rows, h, w, c], or of PNG and JPEG (BYTES [rows])."""
+        if len(tensors) > 1:
+            raise InputError(f"is one too many; expected one tensor, {self._name}", tensor=1)
+        tensor = tensors[0]
+        if tensor.datatype == BYTES:
+            return self._pictures(tensor)
+        if tensor.datatype == BOOL:
+            message = "BOOL; images are numbers such as UINT8 or FP32, or BYTES of a PNG or JPEG"
+            raise InputError(message, tensor=0, part="datatype")
+        if not self._is_shape(tensor.shape[1:]):
+            raise InputError(f"{list(tensor.shape)}; expected {self._expected('rows')}", tensor=0, part="shape")
+        values = _as_array(tensor.values)
+        if values is None:
+            raise InputError("an image has no missing values, and one of these is none", tensor=0)
+        return self._checked(values.reshape(tensor.shape[0], *self._full))
+
+    def from_frame(self, frame: Any) -> Images:
+        """An array [rows, h, w] or [rows, h, w, c], a list of images (arrays, pictures), or either under its name."""
+        if isinstance(frame, Mapping):
+            if self._name not in frame:
+                raise InputError("is missing", column=self._name)
+            frame = frame[self._name]
+        if isinstance(frame, np.ndarray):
+            return self._array(frame)
+        if not isinstance(frame, list | tuple):
+            raise InputError(f"a {type(frame).__name__} is neither an array nor a list of images")
+        images = [self._decoded(row, image) if isinstance(image, bytes) else image for row, image in enumerate(frame)]
+        return self._nested([image if isinstance(image, list) else np.asarray(image) for image in images])
+
+    def _unwrapped(self, instance: Any) -> Any:
+        named = type(instance) is dict and instance.keys() == {self._name}
+        return instance[self._name] if named else instance
+
+    def _nested(self, values: list[Any]) -> Images:
+        """All at once; what does not fit is looked at one by one."""
+        if not values:
+            return np.zeros((0, *self._full), dtype=np.uint8 if self._bytes else np.float32)
+        try:
+            array = np.asarray(values)
+        except ValueError:
+            array = np.empty(0, dtype=object)
+        if array.dtype.kind in "iuf" and self._is_shape(array.shape[1:]):
+            return self._checked(array.reshape(len(values), *self._full))
+        return np.stack([self._one(row, value) for row, value in enumerate(values)])
+
+    def _one(self, row: int, value: Any) -> Images:
+        """One image, float32 or uint8 [h, w, c]."""
+        if isinstance(value, dict):
+            if value.keys() != {BASE64}:
+                raise InputError(f"is an object, of which only {{{BASE64!r}: ...}} is an image", row=row)
+            return self._decoded(row, value[BASE64])
+        if not isinstance(value, list | np.ndarray):
+            expected = f"nested arrays of shape {list(self._shape)}, or {{{BASE64!r}: ...}} of a PNG or JPEG"
+            raise InputError(f"{describe(value)} is not an image; expected {expected}", row=row)
+        try:
+            array = np.asarray(value)
+        except ValueError:
+            raise InputError(f"its arrays differ in length; expected shape {list(self._shape)}", row=row) from None
+        if array.dtype.kind not in "iuf":
+            raise InputError("holds a value that is not a number", row=row)
+        if not self._is_shape(array.shape):
+            raise InputError(f"has shape {list(array.shape)}; expected {list(self._shape)}", row=row)
+        return np.asarray(self._checked(array.reshape(1, *self._full), first=row)[0])
+
+    def _array(self, images: NDArray[Any]) -> Images:
+        if images.dtype.kind not in "iuf":
+            raise InputError(f"an array of {images.dtype} holds no images; expected numbers")
+        if images.ndim == 0 or not self._is_shape(images.shape[1:]):
+            raise InputError(f"the array has shape {list(images.shape)}; expected {self._expected('rows')}")
+        return self._checked(images.reshape(len(images), *self._full))
+
+    def _pictures(self, tensor: Tensor) -> Images:
+        if len(tensor.shape) != 1 and tensor.shape[1:] != (1,):
+            raise InputError(f"{list(tensor.shape)}; expected [rows] or [rows, 1]", tensor=0, part="shape")
+        if not len(tensor.values):
+            return self._nested([])
+        return np.stack([self._decoded(row, value, tensor=0) for row, value in enumerate(tensor.values)])
+
+    def _decoded(self, row: int, value: Any, *, tensor: int | None = None) -> Images:
+        if not self._bytes:
+            message = (
+                "is a picture, and this model was trained on FP32 values, whose scale no picture has: send numbers"
+            )
+            raise InputError(message, row=row, tensor=tensor)
+        height, width, channels = self._full
+        try:
+            content = value if isinstance(value, bytes) else decode_base64(value)
+            return decode_picture(content, height=height, width=width, channels=channels)
+        except PictureError as error:
+            raise InputError(str(error), row=row, tensor=tensor) from None
+
+    def _checked(self, images: NDArray[Any], *, first: int = 0) -> Images:
+        """Images in the type of the model; ``first`` is the number of the first, for messages."""
+        if self._bytes:
+            return self._as_bytes(images, first)
+        with np.errstate(over="ignore"):
+            converted = images.astype(np.float32, copy=False)
+        if not np.isfinite(converted).all():
+            row = first + _first_row(~np.isfinite(converted))
+            raise InputError("holds a value that is not a finite number", row=row)
+        return converted
+
+    def _as_bytes(self, images: NDArray[Any], first: int) -> Images:
+        if images.dtype == np.uint8:
+            return images
+        # A NaN fails the comparison too.
+        beyond = ~((images >= 0) & (images <= _LARGEST))
+        if beyond.any():
+            row = first + _first_row(beyond)
+            raise InputError(f"holds values beyond 0 to {_LARGEST}, in which this model was trained", row=row)
+        if images.dtype.kind == "f":
+            broken = images != np.floor(images)
+            if broken.any():
+                message = (
+                    f"holds parts of numbers, but this model was trained on whole ones, 0 to {_LARGEST}: do not scale"
+                )
+                raise InputError(message, row=first + _first_row(broken))
+        return images.astype(np.uint8)
+
+    def _is_shape(self, shape: tuple[int, ...]) -> bool:
+        return shape in (self._shape, self._full)
+
+    def _expected(self, rows: str) -> str:
+        return f"[{', '.join([rows, *map(str, self._shape)])}]"
+
+
+def _as_array(values: Any) -> NDArray[Any] | None:
+    """Flat values as numbers; None where one is missing."""
+    array = np.asarray(values)
+    if array.dtype.kind == "O":
+        try:
+            return np.asarray(values, dtype=np.float64)  # whole numbers beyond 64 bits
+        except (TypeError, OverflowError):
+            return None
+    return array
+
+
+def _first_row(wrong: NDArray[np.bool_]) -> int:
+    return int(wrong.reshape(len(wrong), -1).any(axis=1).argmax())

@@ -1,0 +1,181 @@
+"""Images as a source: an array of images beside an array of targets."""
+
+import difflib
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelservice.cells import number_text, quoted
+from modelservice.contract.documents import Document
+from modelservice.contract.failure import DataError
+from modelservice.contract.signature import Input
+from modelservice.modalities.base import Features
+from modelservice.modalities.errors import InputError
+from modelservice.modalities.image.encoder import NAME, ImageEncoder
+from modelservice.modalities.image.fitting import fit
+from modelservice.modalities.image.npz_file import Arrays
+from modelservice.modalities.image.preprocessing import MAX_CHANNELS, MAX_SIDE
+from modelservice.modalities.split import target_tokens
+from modelservice.tasks.base import Target, TargetCells
+
+TARGET_FIELD = "spec.data.target"
+FEATURES_FIELD = "spec.data.features"
+_RANK, _RANK_WITH_CHANNELS = 3, 4
+_LISTED = 20
+
+
+def _place(row: int) -> str:
+    return f"image {row}"
+
+
+class ImageSource:
+    """Arrays that were opened."""
+
+    modality = NAME
+
+    def __init__(self, arrays: Arrays, *, sha256: str) -> None:
+        self.sha256 = sha256
+        self._arrays = arrays
+
+    def target(self, name: str) -> TargetCells:
+        """The target's values as texts; NaN and blank texts are missing.
+
+        Raises:
+            DataError: there is no such array, or it is not one value for each image.
+        """
+        self._check_name(name, reason="TargetNotFound", field=TARGET_FIELD)
+        values = self._arrays.load(name)
+        if values.ndim == 2 and values.shape[1] == 1:  # noqa: PLR2004 - a column, as Keras has it
+            values = values[:, 0]
+        if values.ndim != 1 or values.dtype.kind not in "iufbUS":
+            found = f"{values.dtype} of shape {list(values.shape)}"
+            message = f"array {name} is {found}, expected one number or text for each image: name another array"
+            raise DataError("NotATarget", message, field=TARGET_FIELD)
+        codes, texts = _texts(name, values)
+        return TargetCells(name=name, codes=codes, texts=texts, noun="array", place=_place)
+
+    def examples(self, features: tuple[str, ...], target: Target) -> "ImageExamples":
+        """The images of the rows that have a target.
+
+        Raises:
+            DataError: there is no such array, it holds no images, or not as many as there are targets.
+        """
+        name = self._chosen(features, target.name)
+        images = _images(name, self._arrays.load(name))
+        if len(images) != len(target.values):
+            counts = f"array {name} has {len(images)} images, and {target.name} has {len(target.values)} values"
+            raise DataError("LengthsDiffer", f"{counts}: give one value for each image", field=FEATURES_FIELD)
+        kept = images if target.present.all() else images[target.present]
+        return ImageExamples(name=name, images=kept)
+
+    def _chosen(self, features: tuple[str, ...], target: str) -> str:
+        names = tuple(dict.fromkeys(features)) or tuple(name for name in self._arrays.names if name != target)
+        if len(names) != 1:
+            found = f"the file has {_listed(self._arrays.names)}"
+            message = f"{found}: name the one array of images in {FEATURES_FIELD}"
+            raise DataError("FeaturesNotClear" if names else "NoFeatures", message, field=FEATURES_FIELD)
+        self._check_name(names[0], reason="FeatureNotFound", field=FEATURES_FIELD)
+        return names[0]
+
+    def _check_name(self, name: str, *, reason: str, field: str) -> None:
+        if name in self._arrays.names:
+            return
+        close = difflib.get_close_matches(name.lower(), [known.lower() for known in self._arrays.names], n=1)
+        meant = [known for known in self._arrays.names if close and known.lower() == close[0]]
+        hint = f"did you mean {meant[0]}?" if meant else f"name one of them in {field}"
+        message = f"the file has no array {quoted(name)}; it has {_listed(self._arrays.names)}: {hint}"
+        raise DataError(reason, message, field=field)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImageExamples:
+    """uint8 or float32 images [rows, h, w] or [rows, h, w, c] of the rows that have a target."""
+
+    name: str
+    images: NDArray[Any]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Nothing is left out."""
+        return ()
+
+    @property
+    def features(self) -> int:
+        """Values of an image."""
+        return int(np.prod(self.images.shape[1:]))
+
+    def digests(self, target: Target, *, seed: int) -> list[bytes]:
+        """A hash of each image and its target."""
+        prefix = hashlib.blake2b(key=seed.to_bytes(8, "big"), digest_size=16)
+        found = []
+        for image, token in zip(self.images, target_tokens(target), strict=True):
+            state = prefix.copy()
+            state.update(token)
+            state.update(image.data)
+            found.append(state.digest())
+        return found
+
+    def fit(self, train: NDArray[np.int64]) -> tuple[Document, tuple[Input, ...]]:
+        """Mean and deviation of each channel over the training rows."""
+        preprocessing = fit(self.name, self.images, train)
+        return preprocessing, ImageEncoder(preprocessing).inputs
+
+    def encode(self, preprocessing: Any, rows: NDArray[np.int64]) -> Features:
+        """Encode some images, by the encoder that serving uses.
+
+        Raises:
+            DataError: a value is so far from those of the training rows that it is none when standardised.
+        """
+        encoder = ImageEncoder(preprocessing)
+        try:
+            return encoder.encode(encoder.from_frame(self.images[rows]))
+        except InputError as error:
+            raise DataError("NotANumber", f"array {self.name}: {error.message}: correct the image") from None
+
+
+def _texts(name: str, values: NDArray[Any]) -> tuple[NDArray[np.int32], tuple[str, ...]]:
+    """Codes and texts of a target's values."""
+    unique, codes = np.unique(values, return_inverse=True)
+    try:
+        texts = [_text(value) for value in unique.tolist()]
+    except UnicodeDecodeError:
+        message = f"array {name} holds bytes that are not UTF-8: save it as texts (dtype U) or numbers"
+        raise DataError("NotATarget", message, field=TARGET_FIELD) from None
+    known = {text: code for code, text in enumerate(dict.fromkeys(text for text in texts if text is not None))}
+    lookup = np.array([-1 if text is None else known[text] for text in texts], dtype=np.int32)
+    return lookup[codes], tuple(known)
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, float):
+        return None if np.isnan(value) else number_text(value)
+    return (value.decode() if isinstance(value, bytes) else str(value)).strip() or None
+
+
+def _images(name: str, images: NDArray[Any]) -> NDArray[Any]:
+    """Images in one of the two types that models are trained on."""
+    found = f"array {name} is {images.dtype} of shape {list(images.shape)}"
+    if images.ndim not in (_RANK, _RANK_WITH_CHANNELS) or not (images.dtype == np.uint8 or images.dtype.kind == "f"):
+        message = f"{found}, and images are uint8 or float, [n, h, w] or [n, h, w, c]: convert it, or name another"
+        raise DataError("NotImages", message, field=FEATURES_FIELD)
+    if 0 in images.shape:
+        raise DataError("NotImages", f"{found}: there is nothing to learn from; add images", field=FEATURES_FIELD)
+    if max(images.shape[1:3]) > MAX_SIDE or (images.ndim == _RANK_WITH_CHANNELS and images.shape[3] > MAX_CHANNELS):
+        limits = f"at most {MAX_SIDE} x {MAX_SIDE} pixels of {MAX_CHANNELS} channels are possible"
+        raise DataError("NotImages", f"{found}, and {limits}: make the images smaller", field=FEATURES_FIELD)
+    if images.dtype == np.uint8:
+        return np.ascontiguousarray(images)
+    with np.errstate(over="ignore"):
+        numbers = np.ascontiguousarray(images, dtype=np.float32)
+    finite = np.isfinite(numbers).reshape(len(numbers), -1).all(axis=1)
+    if not finite.all():
+        where = f"{_place(int(finite.argmin()))} of array {name}"
+        raise DataError("NotANumber", f"{where} holds a value that is not a finite number: correct or remove the image")
+    return numbers
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")

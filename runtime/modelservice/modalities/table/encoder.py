@@ -1,0 +1,54 @@
+"""The serving side of tables."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from modelservice.contract.signature import InputColumn
+from modelservice.modalities.base import Features, Opener, Rows
+from modelservice.modalities.table.encoding import RowEncoder
+from modelservice.modalities.table.preprocessing import TablePreprocessing
+from modelservice.modalities.table.requests import RequestReader
+from modelservice.modalities.tensors import Tensor
+
+NAME: Final = "Table"
+
+
+class TableEncoder:
+    """Reads requests for a table and encodes their rows; immutable and safe to share between threads."""
+
+    def __init__(self, preprocessing: TablePreprocessing) -> None:
+        self.inputs: tuple[InputColumn, ...] = tuple(column.input for column in preprocessing.columns)
+        self.shape = (preprocessing.width,)
+        self.rows = RowEncoder(preprocessing)
+        self._requests = RequestReader({column.name: column.type for column in self.inputs})
+
+    def encode(self, rows: Rows) -> Features:
+        """Rows as arrays in the order of the columns or as objects by name, or a matrix, to float32 [rows, width]."""
+        return self.rows.encode_rows(rows)
+
+    def example(self) -> dict[str, float | str]:
+        """A row of medians and modes."""
+        return {column.name: column.example for column in self.inputs}
+
+    def from_instances(self, instances: list[Any]) -> Rows:
+        """Rows as arrays in the order of the columns, or as objects by column name."""
+        return self._requests.from_instances(instances)
+
+    def from_inputs(self, inputs: Any) -> Rows:
+        """Rows as an object of columns."""
+        return self._requests.from_inputs(inputs)
+
+    def from_tensors(self, tensors: Sequence[Tensor]) -> Rows:
+        """One tensor for each column, or, if all columns are numeric, one matrix [rows, columns]."""
+        return self._requests.from_tensors(tensors)
+
+    def tensors(self) -> list[dict[str, Any]]:
+        """The matrix, where there can be one, or else a tensor for each column."""
+        return self._requests.tensors()
+
+    def from_frame(self, frame: Any) -> Rows:
+        """Rows of a frame, which may have further columns, or of a list of rows, or a matrix."""
+        return self._requests.from_frame(frame)
+
+
+TABLE: Final = Opener(name=NAME, document=TablePreprocessing, build=TableEncoder)

@@ -1,0 +1,135 @@
+"""Rows of a table as protocols and callers give them, with a sentence for each way they can be wrong."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from modelservice.contract.signature import ColumnKind
+from modelservice.modalities.base import Rows
+from modelservice.modalities.errors import InputError
+from modelservice.modalities.table.frames import columns_of
+from modelservice.modalities.tensors import BOOL, BYTES, Tensor, describe, listed, texts
+
+MATRIX_NAME: Final = "features"
+_MATRIX_RANK = 2
+_ROW_TYPES = {list, dict}
+
+
+class RequestReader:
+    """Reads rows for a table with these columns, in this order; immutable."""
+
+    def __init__(self, kinds: Mapping[str, ColumnKind]) -> None:
+        self._kinds = dict(kinds)
+        self._names = tuple(kinds)
+        self._known = frozenset(kinds)  # a table may have thousands of columns
+        self._numeric = all(kind is ColumnKind.NUMERIC for kind in kinds.values())
+
+    def from_instances(self, instances: list[Any]) -> Rows:
+        """Rows as arrays in the order of the columns, or as objects by column name."""
+        if not _ROW_TYPES.issuperset(map(type, instances)):
+            index, row = next((index, row) for index, row in enumerate(instances) if type(row) not in _ROW_TYPES)
+            expected = f"an array or an object of {listed(self._names)}"
+            raise InputError(f"{describe(row)} is not a row; expected {expected}", row=index)
+        return instances
+
+    def from_inputs(self, inputs: Any) -> Rows:
+        """Rows as an object of columns."""
+        if not isinstance(inputs, dict):
+            raise InputError(f"must be an object of columns, not {describe(inputs)}")
+        for name, values in inputs.items():
+            if not isinstance(values, list):
+                raise InputError(f"must be an array of values, not {describe(values)}", column=name)
+        return self._rows_of(inputs)
+
+    def from_tensors(self, tensors: Sequence[Tensor]) -> Rows:
+        """One tensor for each column, or, if all columns are numeric, one matrix [rows, columns]."""
+        lone = tensors[0] if len(tensors) == 1 else None
+        if lone is not None and self._numeric and (len(lone.shape) == _MATRIX_RANK or lone.name not in self._known):
+            return self._matrix(lone)
+        columns: dict[str, list[Any]] = {}
+        for index, tensor in enumerate(tensors):
+            if tensor.name in columns:
+                raise InputError("is given twice", tensor=index)
+            self._check_column(index, tensor)
+            columns[tensor.name] = _values(index, tensor)
+        return self._rows_of(columns)
+
+    def tensors(self) -> list[dict[str, Any]]:
+        """The matrix, where there can be one, or else a tensor for each column."""
+        if self._numeric:
+            columns = {"columns": list(self._names)}
+            shape = [-1, len(self._names)]
+            return [{"name": MATRIX_NAME, "datatype": "FP32", "shape": shape, "parameters": columns}]
+        return [
+            {"name": name, "datatype": "FP64" if kind is ColumnKind.NUMERIC else BYTES, "shape": [-1]}
+            for name, kind in self._kinds.items()
+        ]
+
+    def from_frame(self, frame: Any) -> Rows:
+        """Rows of a frame, which may have further columns (the target for one), or of a list of rows, or a matrix."""
+        columns = columns_of(frame)
+        if columns is None:
+            if isinstance(frame, list | np.ndarray):
+                return frame
+            if isinstance(frame, tuple):
+                return list(frame)
+            raise InputError(f"a {type(frame).__name__} is neither a table nor a list of rows")
+        columns = {name.strip(): values for name, values in columns.items()}  # as training reads names
+        for name in self._names:
+            if name not in columns:
+                raise InputError("is missing; null stands for an unknown value", column=name)
+        picked = [columns[name] for name in self._names]
+        for name, values in zip(self._names, picked, strict=True):
+            if len(values) != len(picked[0]):
+                raise InputError(f"has {len(values)} values, but {self._names[0]} has {len(picked[0])}", column=name)
+        if self._numeric and all(isinstance(values, np.ndarray) and values.ndim == 1 for values in picked):
+            return np.column_stack(picked)
+        lists = (values.tolist() if isinstance(values, np.ndarray) else values for values in picked)
+        return list(zip(*lists, strict=True))
+
+    def _matrix(self, tensor: Tensor) -> Rows:
+        width = len(self._names)
+        if tensor.datatype == BYTES:
+            message = "BYTES; all columns are numeric: expected a number type such as FP32"
+            raise InputError(message, tensor=0, part="datatype")
+        if len(tensor.shape) != _MATRIX_RANK or tensor.shape[1] != width:
+            expected = f"[rows, {width}] for {listed(self._names)}"
+            raise InputError(f"{list(tensor.shape)}; expected {expected}", tensor=0, part="shape")
+        values = tensor.values
+        if isinstance(values, list):
+            return [values[start : start + width] for start in range(0, len(values), width)]
+        return values.reshape(tensor.shape)
+
+    def _check_column(self, index: int, tensor: Tensor) -> None:
+        kind = self._kinds.get(tensor.name)
+        if kind is None:
+            matrix = f", or one matrix [rows, {len(self._names)}]" if self._numeric else ""
+            expected = f"one tensor for each of {listed(self._names)}{matrix}"
+            raise InputError(f"is no column of this model; expected {expected}", tensor=index)
+        if tensor.datatype != BOOL and (tensor.datatype == BYTES) != (kind is ColumnKind.CATEGORICAL):
+            expected = "a number type such as FP64" if kind is ColumnKind.NUMERIC else BYTES
+            message = f"{tensor.datatype}; the column is {kind}: expected {expected}"
+            raise InputError(message, tensor=index, part="datatype")
+        if len(tensor.shape) != 1 and tensor.shape[1:] != (1,):
+            raise InputError(f"{list(tensor.shape)}; expected [rows] or [rows, 1]", tensor=index, part="shape")
+
+    def _rows_of(self, columns: Mapping[str, Sequence[Any]]) -> Rows:
+        """Rows from values by column name; what is wrong is no single column's matter, so the message names it."""
+        for name in columns:
+            if name not in self._known:
+                raise InputError(f"{name[:64]} is not a column of this model, which has {listed(self._names)}")
+        for name in self._names:
+            if name not in columns:
+                raise InputError(f"{name} is missing; expected {listed(self._names)}")
+        first = len(columns[self._names[0]])
+        for name in self._names:
+            if len(columns[name]) != first:
+                raise InputError(f"{name} has {len(columns[name])} values, but {self._names[0]} has {first}")
+        return list(zip(*(columns[name] for name in self._names), strict=True))
+
+
+def _values(index: int, tensor: Tensor) -> list[Any]:
+    if tensor.datatype == BYTES:
+        return texts(tensor.values, tensor=index)
+    return tensor.values if isinstance(tensor.values, list) else tensor.values.tolist()

@@ -1,0 +1,184 @@
+"""A table as a source: its target, and its columns as examples."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from modelservice.cells import number_text, quoted
+from modelservice.contract.documents import Document
+from modelservice.contract.failure import DataError
+from modelservice.contract.signature import Input
+from modelservice.modalities.base import Features
+from modelservice.modalities.errors import InputError
+from modelservice.modalities.split import target_tokens
+from modelservice.modalities.table.columns import Column, NumericColumn, read_column, text_column, trimmed
+from modelservice.modalities.table.digests import row_digests
+from modelservice.modalities.table.encoder import NAME, TableEncoder
+from modelservice.modalities.table.fitting import fit
+from modelservice.modalities.table.preprocessing import MAX_CATEGORIES
+from modelservice.modalities.table.table import Table
+from modelservice.tasks.base import Target, TargetCells
+
+TARGET_FIELD = "spec.data.target"
+FEATURES_FIELD = "spec.data.features"
+_LISTED = 20
+_IDENTIFIER = "every value differs"
+
+
+class TableSource:
+    """A table that was read."""
+
+    modality = NAME
+
+    def __init__(self, table: Table) -> None:
+        self.sha256 = table.sha256
+        self._table = table
+
+    def target(self, name: str) -> TargetCells:
+        """The target's cells.
+
+        Raises:
+            DataError: there is no such column.
+        """
+        self._check_name(name, reason="TargetNotFound", field=TARGET_FIELD)
+        column = text_column(name, _texts(self._table.columns[name]))
+        return TargetCells(name=name, codes=column.codes, texts=column.texts, place=self._table.place)
+
+    def examples(self, features: tuple[str, ...], target: Target) -> "TableExamples":
+        """The columns listed, or all but the target, without those that teach nothing.
+
+        Raises:
+            DataError: there is no such column, none is left, or one cannot be read.
+        """
+        for name in features:
+            self._check_name(name, reason="FeatureNotFound", field=FEATURES_FIELD)
+        names = tuple(dict.fromkeys(features)) or tuple(name for name in self._table.columns if name != target.name)
+        rows = np.flatnonzero(target.present)
+        kept = pa.array(rows)
+
+        def place(row: int) -> str:
+            return self._table.place(int(rows[row]))
+
+        columns = [read_column(name, self._table.columns[name].take(kept), place=place) for name in names]
+        return _choose(columns, target=target.name, notes=self._table.notes)
+
+    def _check_name(self, name: str, *, reason: str, field: str) -> None:
+        if name not in self._table.columns:
+            raise DataError(reason, _not_found(name, list(self._table.columns), field), field=field)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TableExamples:
+    """Columns of the rows that have a target. ``hashed`` are those that tell rows apart."""
+
+    columns: tuple[Column, ...]
+    hashed: tuple[Column, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def features(self) -> int:
+        """Number of columns."""
+        return len(self.columns)
+
+    def digests(self, target: Target, *, seed: int) -> list[bytes]:
+        """A hash of each row's cells and target."""
+        return row_digests(self.hashed, target_tokens(target), seed=seed)
+
+    def fit(self, train: NDArray[np.int64]) -> tuple[Document, tuple[Input, ...]]:
+        """Means, deviations and categories of the training rows.
+
+        Raises:
+            DataError: all columns are empty there.
+        """
+        preprocessing = fit(self.columns, train)
+        if preprocessing.width == 0:
+            raise DataError("NoFeatures", "all feature columns are empty in the training rows: add rows")
+        return preprocessing, TableEncoder(preprocessing).inputs
+
+    def encode(self, preprocessing: Any, rows: NDArray[np.int64]) -> Features:
+        """Encode some rows, by the encoder that serving uses.
+
+        Raises:
+            DataError: a number is so far from those of the training rows that it is none when standardised.
+        """
+        encoder = TableEncoder(preprocessing).rows
+        try:
+            return encoder.encode_columns({column.name: column.take(rows).values for column in self.columns})
+        except InputError as error:
+            message = f"column {error.column}: {error.message}: correct the cell, or leave it empty if it is not known"
+            raise DataError("NotANumber", message) from None
+
+
+def _choose(columns: Sequence[Column], *, target: str, notes: tuple[str, ...]) -> TableExamples:
+    chosen, hashed, said = [], [], list(notes)
+    for column in columns:
+        reason = _useless(column)
+        if reason is None:
+            chosen.append(column)
+            _check_categories(column)
+        else:
+            said.append(f"ignored column {column.name}: {reason}")
+        if reason != _IDENTIFIER:
+            # A constant column changes no comparison between rows now, and must not when appended rows make it vary.
+            hashed.append(column)
+    if not chosen:
+        raise DataError(
+            "NoFeatures",
+            f"no column is left to predict {target} from: add columns that vary",
+            field=FEATURES_FIELD,
+        )
+    return TableExamples(columns=tuple(chosen), hashed=tuple(hashed), notes=tuple(said))
+
+
+def _texts(cells: pa.Array) -> pa.Array:
+    """Cells as they stand in the file; whole numbers of a frame without a decimal point."""
+    if pa.types.is_string(cells.type):
+        return trimmed(cells)
+    if pa.types.is_integer(cells.type):
+        return cells.cast(pa.string())
+    encoded = cells.dictionary_encode()
+    texts = pa.array([number_text(number) for number in encoded.dictionary.to_pylist()], type=pa.string())
+    return texts.take(encoded.indices)
+
+
+def _not_found(name: str, names: list[str], field: str) -> str:
+    listed = ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
+    message = f"the table has no column {quoted(name)}; it has {listed}"
+    if len(names) == 1 and any(separator in names[0] for separator in ";\t|"):
+        return f"{message}: the columns of the file must be separated by commas"
+    if close := difflib.get_close_matches(name.lower(), [known.lower() for known in names], n=1):
+        meant = next(known for known in names if known.lower() == close[0])
+        return f"{message}: did you mean {meant}?"
+    return f"{message}: name one of them in {field}"
+
+
+def _useless(column: Column) -> str | None:
+    """Why nothing can be learned from a column, if so."""
+    distinct = column.distinct
+    present = _rows(column) - column.missing
+    if distinct == 0:
+        return "it is empty"
+    if not isinstance(column, NumericColumn) and distinct == present and distinct > 1:
+        return _IDENTIFIER
+    if distinct == 1 and column.missing == 0:
+        return "every value is the same"
+    return None
+
+
+def _rows(column: Column) -> int:
+    return len(column.values) if isinstance(column, NumericColumn) else len(column.codes)
+
+
+def _check_categories(column: Column) -> None:
+    if not isinstance(column, NumericColumn) and column.distinct > MAX_CATEGORIES:
+        raise DataError(
+            "TooManyCategories",
+            f"column {column.name} has {column.distinct} different texts, at most {MAX_CATEGORIES} can be told apart:"
+            f" list the columns to use, without it, in {FEATURES_FIELD}",
+            field=FEATURES_FIELD,
+        )
