@@ -1,1 +1,25 @@
-"""What an architecture is, as a document and as a torch module."""
+"""Families of models: what is trained, and how it becomes ``model.onnx``."""
+
+from typing import Final
+
+from modelservice.families.base import Family
+from modelservice.families.cnn import Cnn
+from modelservice.families.decision_tree import Tree
+from modelservice.families.logistic import Logistic
+from modelservice.families.mlp import Mlp
+from modelservice.families.svm import Svm
+
+FAMILIES: Final[tuple[Family, ...]] = (Mlp(), Cnn(), Logistic(), Svm(), Tree())
+"""In the order of ``spec.model``'s members, whose names they have."""
+
+
+def family_named(name: str) -> Family:
+    """The family of ``spec.model``'s member.
+
+    Raises:
+        LookupError: no family has this name; the contract lets no such name through.
+    """
+    for family in FAMILIES:
+        if family.name == name:
+            return family
+    raise LookupError(f"there is no family {name}, but {', '.join(family.name for family in FAMILIES)}")

@@ -1,18 +1,34 @@
-"""``architecture.json``: the final module, layer by layer, as data.
+"""``architecture.json``: the final network, layer by layer, as data.
 
 It describes what the weights belong to, whatever the ModelService said: a later stage may make layers narrower.
 """
 
+import math
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
 from modelservice.contract.base import Tolerant
-from modelservice.contract.model import Activation, MultilayerPerceptron
+from modelservice.contract.documents import Document
+from modelservice.contract.model import Activation
+from modelservice.contract.model import Pooling as PoolingFunction
 
 MAX_LAYERS = 128
-MAX_PARAMETERS = 2**31
+MAX_PARAMETERS = 500_000_000
+"""``model.onnx`` is one file, and protobuf holds at most 2 GiB in a message."""
+
 Width = Annotated[int, Field(ge=1, le=2**24)]
+Shape = tuple[int, ...]
+
+
+class Flatten(Tolerant):
+    """All values of a row in one axis, the last axis of an image running fastest."""
+
+    kind: Literal["Flatten"] = "Flatten"
+
+    def shape_after(self, shape: Shape) -> Shape:
+        """One axis."""
+        return (math.prod(shape),)
 
 
 class Linear(Tolerant):
@@ -22,12 +38,50 @@ class Linear(Tolerant):
     inputs: Width
     outputs: Width
 
+    def shape_after(self, shape: Shape) -> Shape:
+        """As many values as there are outputs."""
+        if shape != (self.inputs,):
+            raise ValueError(f"takes {self.inputs} inputs, but gets {_words(shape)}")
+        return (self.outputs,)
+
+
+class Convolution(Tolerant):
+    """A convolution over rows and columns of an image: stride 1, zeros around it, so that its size stays."""
+
+    kind: Literal["Convolution"] = "Convolution"
+    inputs: Width
+    outputs: Width
+    kernel_size: Literal[1, 3, 5, 7]
+
+    def shape_after(self, shape: Shape) -> Shape:
+        """Another number of channels of the same size."""
+        if len(shape) != _IMAGE_AXES or shape[0] != self.inputs:
+            raise ValueError(f"takes {self.inputs} channels of an image, but gets {_words(shape)}")
+        return (self.outputs, *shape[1:])
+
+
+class Pooling(Tolerant):
+    """The largest or the mean of two by two neighbours; an odd last row or column is left out."""
+
+    kind: Literal["Pooling"] = "Pooling"
+    function: Literal[PoolingFunction.MAX, PoolingFunction.AVERAGE]
+
+    def shape_after(self, shape: Shape) -> Shape:
+        """Half the rows and columns."""
+        if len(shape) != _IMAGE_AXES or min(shape[1:]) < _POOLED:
+            raise ValueError(f"halves an image of at least 2 x 2, but gets {_words(shape)}")
+        return (shape[0], shape[1] // _POOLED, shape[2] // _POOLED)
+
 
 class Elementwise(Tolerant):
     """A non-linearity."""
 
     kind: Literal["Activation"] = "Activation"
     function: Activation
+
+    def shape_after(self, shape: Shape) -> Shape:
+        """The same."""
+        return shape
 
 
 class Dropout(Tolerant):
@@ -36,46 +90,137 @@ class Dropout(Tolerant):
     kind: Literal["Dropout"] = "Dropout"
     share: Annotated[float, Field(ge=0, lt=1)]
 
+    def shape_after(self, shape: Shape) -> Shape:
+        """The same."""
+        return shape
 
-Layer = Annotated[Linear | Elementwise | Dropout, Field(discriminator="kind")]
+
+Layer = Annotated[Flatten | Linear | Convolution | Pooling | Elementwise | Dropout, Field(discriminator="kind")]
 
 
-class Architecture(Tolerant):
-    """A chain of layers from ``inputs`` numbers to ``outputs`` logits."""
+class Softmax(Tolerant):
+    """Logits of at least two classes to their probabilities."""
 
-    schema_version: str = "1.0"
-    inputs: Width
-    outputs: Width
+    kind: Literal["Softmax"] = "Softmax"
+
+    def width(self, logits: int) -> int:
+        """Raw outputs for so many logits."""
+        if logits < 2:  # noqa: PLR2004
+            raise ValueError(f"a softmax takes at least 2 logits, but gets {logits}")
+        return logits
+
+
+class Sigmoid(Tolerant):
+    """One logit to the probabilities of two classes, [1 - p, p]."""
+
+    kind: Literal["Sigmoid"] = "Sigmoid"
+
+    def width(self, logits: int) -> int:
+        """Raw outputs for so many logits."""
+        if logits != 1:
+            raise ValueError(f"a sigmoid takes 1 logit, but gets {logits}")
+        return 2
+
+
+class Scale(Tolerant):
+    """One standardised number to the target's own unit, ``z * std + mean``."""
+
+    kind: Literal["Scale"] = "Scale"
+    mean: FiniteFloat
+    std: Annotated[FiniteFloat, Field(gt=0)]
+
+    def width(self, logits: int) -> int:
+        """Raw outputs for so many numbers of the last layer."""
+        if logits != 1:
+            raise ValueError(f"a scale takes 1 number, but gets {logits}")
+        return 1
+
+
+OutputHead = Annotated[Softmax | Sigmoid | Scale, Field(discriminator="kind")]
+
+
+class Architecture(Document):
+    """A chain of layers from a row's ``shape`` to logits, and the head that makes the model's raw outputs of them."""
+
+    kind: Literal["Architecture"] = "Architecture"
+    shape: Annotated[tuple[Width, ...], Field(min_length=1, max_length=8)]
     layers: Annotated[tuple[Layer, ...], Field(min_length=1, max_length=MAX_LAYERS)]
+    head: OutputHead
 
     @model_validator(mode="after")
     def _chained(self) -> Self:
-        width = self.inputs
-        for position, layer in enumerate(self.layers):
-            if isinstance(layer, Linear):
-                if layer.inputs != width:
-                    raise ValueError(f"layer {position} takes {layer.inputs} inputs, but gets {width}")
-                width = layer.outputs
-        if width != self.outputs:
-            raise ValueError(f"the last layer gives {width} outputs, expected {self.outputs}")
+        last = self.shapes[-1]
+        if len(last) != 1:
+            raise ValueError(f"the last layer gives {_words(last)}, expected one axis")
+        self.head.width(last[0])
         if self.parameters > MAX_PARAMETERS:
             raise ValueError(f"{self.parameters} parameters, at most {MAX_PARAMETERS} are possible")
         return self
 
     @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """Shapes of a row before the first layer and after each.
+
+        Raises:
+            ValueError: a layer does not fit what comes before it.
+        """
+        found: list[Shape] = [self.shape]
+        for position, layer in enumerate(self.layers):
+            try:
+                found.append(layer.shape_after(found[-1]))
+            except ValueError as error:
+                raise ValueError(f"layer {position} ({layer.kind}) {error}") from None
+        return tuple(found)
+
+    @property
+    def width(self) -> int:
+        """Raw outputs of a row."""
+        return self.head.width(self.shapes[-1][0])
+
+    @property
     def parameters(self) -> int:
         """Number of weights and biases."""
-        return sum((layer.inputs + 1) * layer.outputs for layer in self.layers if isinstance(layer, Linear))
+        return sum(_weights(layer) for layer in self.layers)
+
+    @property
+    def multiply_adds(self) -> int:
+        """Of one row, forward; a convolution uses its weights once for each pixel."""
+        after = self.shapes[1:]
+        return sum(_weights(layer) * math.prod(shape[1:]) for layer, shape in zip(self.layers, after, strict=True))
+
+    @property
+    def widest(self) -> int:
+        """Most values that a row becomes on its way, which bounds memory."""
+        return max(math.prod(shape) for shape in self.shapes)
 
 
-def design_mlp(model: MultilayerPerceptron, *, inputs: int, outputs: int) -> Architecture:
-    """The chain that ``spec.model.mlp`` asks for, between a table's width and its number of classes."""
-    layers: list[Linear | Elementwise | Dropout] = []
-    width = inputs
-    for hidden in model.hidden_layers:
-        layers += [Linear(inputs=width, outputs=hidden), Elementwise(function=model.activation)]
-        if model.dropout > 0:
-            layers.append(Dropout(share=model.dropout))
-        width = hidden
-    layers.append(Linear(inputs=width, outputs=outputs))
-    return Architecture(inputs=inputs, outputs=outputs, layers=tuple(layers))
+def linear_layers(
+    widths: tuple[int, ...], *, inputs: int, outputs: int, activation: Activation, dropout: float
+) -> list[Layer]:
+    """Hidden linear layers of these widths, each followed by the activation and dropout, and the last one."""
+    layers: list[Layer] = []
+    for hidden in widths:
+        layers += [Linear(inputs=inputs, outputs=hidden), Elementwise(function=activation)]
+        if dropout > 0:
+            layers.append(Dropout(share=dropout))
+        inputs = hidden
+    return [*layers, Linear(inputs=inputs, outputs=outputs)]
+
+
+_IMAGE_AXES = 3
+"""Channels, rows, columns."""
+_POOLED = 2
+
+
+def _weights(layer: Layer) -> int:
+    match layer:
+        case Linear():
+            return (layer.inputs + 1) * layer.outputs
+        case Convolution():
+            return (layer.inputs * layer.kernel_size**2 + 1) * layer.outputs
+        case _:
+            return 0
+
+
+def _words(shape: Shape) -> str:
+    return " x ".join(map(str, shape)) + (" values" if len(shape) == 1 else "")

@@ -10,12 +10,15 @@ from modelservice.contract.training import Hyperparameters
 from modelservice.modalities.base import Dataset, Features
 from modelservice.tasks.base import Array
 
-__all__ = ["INPUT_NAME", "OPSET", "OUTPUT_NAME", "Family", "Fitted", "Observer"]
+__all__ = ["INPUT_NAME", "OPSET", "OUTPUT_NAME", "TABLES_ONLY", "Family", "Fitted", "Observer"]
 
 Observer = Callable[[Progress], None]
 """Is told how far a fit is (``eta_seconds`` is filled in by whoever shows it)."""
 
 OPSET = 21
+
+TABLES_ONLY = "it takes tables only: choose mlp or cnn for images"
+"""What ``Family.unsuited`` says of images, for the families of scikit-learn."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

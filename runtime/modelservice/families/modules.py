@@ -1,10 +1,25 @@
-"""Architecture to torch module and back, and initial weights."""
+"""Architecture to torch module and back, initial weights, and the head."""
 
 import torch
 from torch import nn
 
 from modelservice.contract.model import Activation
-from modelservice.models.architecture import Architecture, Dropout, Elementwise, Layer, Linear
+from modelservice.contract.model import Pooling as PoolingFunction
+from modelservice.families.architecture import (
+    Architecture,
+    Convolution,
+    Dropout,
+    Elementwise,
+    Flatten,
+    Layer,
+    Linear,
+    OutputHead,
+    Pooling,
+    Scale,
+    Shape,
+    Sigmoid,
+    Softmax,
+)
 
 _ACTIVATIONS: dict[Activation, type[nn.Module]] = {
     Activation.RELU: nn.ReLU,
@@ -15,24 +30,25 @@ _FUNCTIONS = {module: function for function, module in _ACTIVATIONS.items()}
 
 
 def build(architecture: Architecture, *, device: str = "cpu") -> nn.Sequential:
-    """A module whose parameters are named after their layer's position: ``0.weight``, ``0.bias``.
+    """The layers up to the logits; parameters are named after their layer's position: ``0.weight``, ``0.bias``.
 
     On the device "meta" it allocates nothing, which is how a stored model is loaded.
     """
     return nn.Sequential(*(_module(layer, device) for layer in architecture.layers))
 
 
-def describe(module: nn.Sequential) -> Architecture:
+def describe(module: nn.Sequential, *, shape: Shape, head: OutputHead) -> Architecture:
     """The inverse of ``build``.
 
+    Args:
+        module: the layers.
+        shape: of a row that the first layer takes.
+        head: what the architecture shall end with.
+
     Raises:
-        ValueError: the module holds a layer that no architecture describes.
+        ValueError: the module holds a layer that no architecture describes, or the layers do not fit together.
     """
-    layers = [_layer(child) for child in module]
-    linear = [layer for layer in layers if isinstance(layer, Linear)]
-    if not linear:
-        raise ValueError("a module without a linear layer has no architecture")
-    return Architecture(inputs=linear[0].inputs, outputs=linear[-1].outputs, layers=tuple(layers))
+    return Architecture(shape=shape, layers=tuple(_layer(child) for child in module), head=head)
 
 
 def initialize(module: nn.Sequential, generator: torch.Generator) -> None:
@@ -42,29 +58,63 @@ def initialize(module: nn.Sequential, generator: torch.Generator) -> None:
     """
     children = list(module)
     for child, following in zip(children, [*children[1:], None], strict=True):
-        if isinstance(child, nn.Linear):
+        if isinstance(child, nn.Linear | nn.Conv2d):
             if isinstance(following, nn.ReLU | nn.GELU):
                 nn.init.kaiming_uniform_(child.weight, nonlinearity="relu", generator=generator)
             else:
                 nn.init.xavier_uniform_(child.weight, generator=generator)
-            nn.init.zeros_(child.bias)
+            if child.bias is not None:
+                nn.init.zeros_(child.bias)
+
+
+def apply_head(head: OutputHead, logits: torch.Tensor) -> torch.Tensor:
+    """Logits [rows, logits] to raw outputs [rows, width]."""
+    match head:
+        case Softmax():
+            return torch.softmax(logits, dim=1)
+        case Sigmoid():
+            positive = torch.sigmoid(logits)
+            return torch.cat([1 - positive, positive], dim=1)
+        case Scale():
+            return logits * head.std + head.mean
 
 
 def _module(layer: Layer, device: str) -> nn.Module:
+    module: nn.Module
     match layer:
+        case Flatten():
+            module = nn.Flatten()
         case Linear():
-            return nn.Linear(layer.inputs, layer.outputs, device=device)
-        case Elementwise():
-            return _ACTIVATIONS[layer.function]()
+            module = nn.Linear(layer.inputs, layer.outputs, device=device)
+        case Convolution(kernel_size=size):
+            module = nn.Conv2d(layer.inputs, layer.outputs, size, padding=size // 2, device=device)
+        case Pooling(function=function):
+            module = nn.MaxPool2d(2) if function is PoolingFunction.MAX else nn.AvgPool2d(2)
+        case Elementwise(function=activation):
+            module = _ACTIVATIONS[activation]()
         case Dropout():
-            return nn.Dropout(layer.share)
+            module = nn.Dropout(layer.share)
+    return module
 
 
-def _layer(module: nn.Module) -> Linear | Elementwise | Dropout:
-    if isinstance(module, nn.Linear):
-        return Linear(inputs=module.in_features, outputs=module.out_features)
-    if isinstance(module, nn.Dropout):
-        return Dropout(share=module.p)
-    if type(module) in _FUNCTIONS:
-        return Elementwise(function=_FUNCTIONS[type(module)])
-    raise ValueError(f"no architecture describes a {type(module).__name__}")
+def _layer(module: nn.Module) -> Layer:
+    """Of a module that ``_module`` could have made; one with other settings than those is refused."""
+    layer: Layer | None = None
+    match module:
+        case nn.Flatten():
+            layer = Flatten()
+        case nn.Linear():
+            layer = Linear(inputs=module.in_features, outputs=module.out_features)
+        case nn.Conv2d(kernel_size=((1 | 3 | 5 | 7) as size, _)):
+            layer = Convolution(inputs=module.in_channels, outputs=module.out_channels, kernel_size=size)
+        case nn.MaxPool2d():
+            layer = Pooling(function=PoolingFunction.MAX)
+        case nn.AvgPool2d():
+            layer = Pooling(function=PoolingFunction.AVERAGE)
+        case nn.Dropout():
+            layer = Dropout(share=module.p)
+        case _ if type(module) in _FUNCTIONS:
+            layer = Elementwise(function=_FUNCTIONS[type(module)])
+    if layer is None or repr(_module(layer, "meta")) != repr(module):
+        raise ValueError(f"no architecture describes {module!r}")
+    return layer

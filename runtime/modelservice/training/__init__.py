@@ -1,1 +1,1 @@
-"""From a table to an artifact."""
+"""Gradient training: losses, optimizers, penalties, the loop, and showing how far it is."""

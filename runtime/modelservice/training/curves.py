@@ -1,7 +1,8 @@
 """Collecting what each epoch came to, in bounded space."""
 
+from collections.abc import Mapping
+
 from modelservice.training.loop import Epoch
-from modelservice.training.metrics import Curves
 
 MAX_POINTS = 1000
 
@@ -9,7 +10,8 @@ MAX_POINTS = 1000
 class CurveRecorder:
     """An observer of the loop that keeps evenly spread epochs, the last one included."""
 
-    def __init__(self, *, max_points: int = MAX_POINTS) -> None:
+    def __init__(self, *, metric: str, max_points: int = MAX_POINTS) -> None:
+        self._metric = metric
         self._max_points = max_points
         self._epochs: list[Epoch] = []
 
@@ -20,11 +22,15 @@ class CurveRecorder:
             self._epochs.append(epoch)
 
     @property
-    def curves(self) -> Curves:
-        """All that was kept."""
-        return Curves(
-            epoch=tuple(epoch.number for epoch in self._epochs),
-            train_loss=tuple(epoch.train_loss for epoch in self._epochs),
-            validation_loss=tuple(epoch.validation_loss for epoch in self._epochs),
-            validation_accuracy=tuple(epoch.validation_accuracy for epoch in self._epochs),
-        )
+    def curves(self) -> Mapping[str, tuple[float, ...]]:
+        """All that was kept: ``epoch``, ``trainLoss``, ``validationLoss``, and the metric such as ``validationR2``.
+
+        ``trainLoss`` is the running mean over the epoch's batches, dropout and penalties included; the others are
+        measured on the validation rows after the epoch.
+        """
+        return {
+            "epoch": tuple(epoch.number for epoch in self._epochs),
+            "trainLoss": tuple(epoch.train_loss for epoch in self._epochs),
+            "validationLoss": tuple(epoch.validation_loss for epoch in self._epochs),
+            f"validation{self._metric[0].upper()}{self._metric[1:]}": tuple(epoch.metric for epoch in self._epochs),
+        }

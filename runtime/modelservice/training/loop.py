@@ -7,68 +7,70 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.nn import functional
 
+from modelservice.contract.failure import StageError
 from modelservice.contract.training import Hyperparameters
-from modelservice.training.errors import TrainingError
+from modelservice.training.losses import Objective
 from modelservice.training.optimizers import Step, build_optimizer, learning_rate_field
 from modelservice.training.penalties import penalized_weights, penalty
 
-_EVALUATION_ROWS = 8192
+MAX_SLICE = 8192
+"""Most rows that are computed at once when nothing is learned."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """Encoded rows on the training device: ``features`` float32 [rows, width], ``classes`` int64 [rows]."""
+    """Encoded rows on the training device: ``features`` float32 [rows, *shape], ``targets`` [rows]."""
 
     features: torch.Tensor
-    classes: torch.Tensor
+    targets: torch.Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """What one epoch came to; losses are means over rows, in nats."""
+    """What one epoch came to; losses are means over rows, ``metric`` is the objective's on the validation rows."""
 
     number: int
     of: int
     train_loss: float
     validation_loss: float
-    validation_accuracy: float
-
-
-Observer = Callable[[Epoch], None]
+    metric: float
 
 
 def train_module(
     module: nn.Sequential,
     *,
+    objective: Objective,
     train: Rows,
     validation: Rows,
     settings: Hyperparameters,
     generator: torch.Generator,
-    observe: Observer,
+    observe: Callable[[Epoch], None],
+    slice_rows: int = MAX_SLICE,
 ) -> int:
     """Train in place; the module ends with the weights of the epoch with the lowest validation loss.
 
     Args:
         module: initialised, on the device of the rows.
+        objective: what is minimised.
         train: rows to learn from.
         validation: rows that choose the epoch.
         settings: what decides the result.
         generator: draws the order of the rows, on the CPU.
         observe: called after each epoch.
+        slice_rows: validation rows that are computed at once.
 
     Returns:
         The number of the best epoch, from 1.
 
     Raises:
-        TrainingError: the loss is no longer a finite number.
+        StageError: the loss is no longer a finite number.
     """
     step = build_optimizer(settings.optimizer, module.parameters())
     best = BestWeights(module)
     for number in range(1, settings.epochs + 1):
-        train_loss = _run_epoch(module, step, train, settings, generator)
-        validation_loss, accuracy = _measure(module, validation)
+        train_loss = _run_epoch(module, step, train, objective=objective, settings=settings, generator=generator)
+        validation_loss, metric = _measure(module, objective, validation, slice_rows)
         if not (math.isfinite(train_loss) and math.isfinite(validation_loss)):
             raise _diverged(number, settings)
         best.offer(validation_loss, number)
@@ -78,7 +80,7 @@ def train_module(
                 of=settings.epochs,
                 train_loss=train_loss,
                 validation_loss=validation_loss,
-                validation_accuracy=accuracy,
+                metric=metric,
             )
         )
     best.restore()
@@ -106,10 +108,10 @@ class BestWeights:
 
 
 @torch.inference_mode()
-def compute_logits(module: nn.Sequential, features: torch.Tensor) -> torch.Tensor:
-    """Float32 [rows, classes] on the CPU, computed in slices of bounded memory, without dropout."""
+def compute_outputs(module: nn.Sequential, features: torch.Tensor, *, slice_rows: int = MAX_SLICE) -> torch.Tensor:
+    """Float32 [rows, logits] on the CPU, computed in slices of bounded memory, without dropout."""
     module.eval()
-    return torch.cat([module(part).cpu() for part in torch.split(features, _EVALUATION_ROWS)])
+    return torch.cat([module(part).cpu() for part in torch.split(features, slice_rows)])
 
 
 @contextmanager
@@ -128,26 +130,27 @@ def _run_epoch(
     module: nn.Sequential,
     step: Step,
     rows: Rows,
+    *,
+    objective: Objective,
     settings: Hyperparameters,
     generator: torch.Generator,
 ) -> float:
     module.train()
     weights = penalized_weights(module)
     total = torch.zeros((), device=rows.features.device)
-    order = torch.randperm(len(rows.classes), generator=generator).to(rows.features.device)
+    order = torch.randperm(len(rows.targets), generator=generator).to(rows.features.device)
     for batch in torch.split(order, settings.batch_size):
-        loss = functional.cross_entropy(module(rows.features[batch]), rows.classes[batch])
+        loss = objective.loss(module(rows.features[batch]), rows.targets[batch])
         loss = loss + penalty(weights, l1=settings.l1, l2=settings.l2)
         step(loss)
         total += loss.detach() * len(batch)
-    return float(total) / len(rows.classes)
+    return float(total) / len(rows.targets)
 
 
-def _measure(module: nn.Sequential, rows: Rows) -> tuple[float, float]:
-    logits = compute_logits(module, rows.features)
-    classes = rows.classes.cpu()
-    accuracy = (logits.argmax(dim=1) == classes).double().mean()
-    return float(functional.cross_entropy(logits, classes)), float(accuracy)
+def _measure(module: nn.Sequential, objective: Objective, rows: Rows, slice_rows: int) -> tuple[float, float]:
+    outputs = compute_outputs(module, rows.features, slice_rows=slice_rows)
+    targets = rows.targets.cpu()
+    return float(objective.loss(outputs, targets)), float(objective.measure(outputs, targets))
 
 
 def _copy(source: list[nn.Parameter] | list[torch.Tensor], target: list[nn.Parameter] | list[torch.Tensor]) -> None:
@@ -156,8 +159,8 @@ def _copy(source: list[nn.Parameter] | list[torch.Tensor], target: list[nn.Param
             ours.copy_(theirs)
 
 
-def _diverged(epoch: int, settings: Hyperparameters) -> TrainingError:
+def _diverged(epoch: int, settings: Hyperparameters) -> StageError:
     field = learning_rate_field(settings.optimizer)
     rate = settings.optimizer.chosen.learning_rate
     message = f"the loss was no longer a finite number in epoch {epoch}: lower {field}, which is {rate:g}"
-    return TrainingError("Diverged", message, field=field)
+    return StageError("Diverged", message, field=field)

@@ -38,8 +38,7 @@ def build_optimizer(settings: Optimizer, parameters: Iterable[nn.Parameter]) -> 
 
 def learning_rate_field(settings: Optimizer) -> str:
     """Path of the step size that is in force, for messages."""
-    name = next(member for member in settings.members() if getattr(settings, member) is not None)
-    return f"spec.training.optimizer.{name}.learningRate"
+    return f"spec.training.optimizer.{settings.choice}.learningRate"
 
 
 class AdamStep:

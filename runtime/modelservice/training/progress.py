@@ -14,31 +14,29 @@ from rich.progress import Progress as RichProgress
 
 from modelservice.contract.places import PROGRESS_ROUTE
 from modelservice.contract.progress import Progress
-from modelservice.training.loop import Epoch, Observer
-from modelservice.training.stopwatch import Clock
 
 _POLL_SECONDS = 0.1
 """How soon the page notices that the training is over."""
 
 Listener = Callable[[Progress], None]
+Clock = Callable[[], float]
+"""Monotonic seconds."""
 
 
-def announce(listeners: Sequence[Listener], clock: Clock) -> Observer:
-    """An observer of the loop that tells listeners about the progress, with an estimate of the seconds left."""
-    # Measured from the end of the first epoch, which alone pays for what torch prepares.
-    begun: float | None = None
+def announce(listeners: Sequence[Listener], clock: Clock) -> Listener:
+    """An observer of a fit that tells listeners about the progress, with an estimate of the seconds left."""
+    # Measured from the first report (the end of the first epoch), since what comes before pays for preparations.
+    first: tuple[str, float, int] | None = None
 
-    def observe(epoch: Epoch) -> None:
-        nonlocal begun
-        begun = clock() if begun is None else begun
-        pace = (clock() - begun) / (epoch.number - 1) if epoch.number > 1 else None
-        progress = Progress(
-            epoch=epoch.number,
-            epochs=epoch.of,
-            loss=epoch.validation_loss,
-            accuracy=epoch.validation_accuracy,
-            eta_seconds=None if pace is None else round(pace * (epoch.of - epoch.number), 1),
-        )
+    def observe(progress: Progress) -> None:
+        nonlocal first
+        if first is None or first[0] != progress.stage:
+            first = (progress.stage, clock(), progress.done)
+        _, begun, already = first
+        if progress.done > already:
+            pace = (clock() - begun) / (progress.done - already)
+            eta = round(pace * (progress.total - progress.done), 1)
+            progress = progress.model_copy(update={"eta_seconds": eta})
         for listener in listeners:
             listener(progress)
 
@@ -58,36 +56,42 @@ class JsonLines:
         self._stream.flush()
 
     def __call__(self, progress: Progress) -> None:
-        """Write the progress once for each tenth of the epochs."""
+        """Write the progress once for each tenth of the steps."""
         step = progress.percent // 10
         if step != self._percent:
             self._percent = step
-            self.write("progress", **progress.model_dump(mode="json"))
+            self.write("progress", **progress.model_dump(mode="json", exclude_none=True))
 
 
 @contextmanager
 def bar(console: Console) -> Iterator[Listener]:
     """A progress bar while inside."""
     columns = (
-        TextColumn("training"),
+        TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]:.4f}  accuracy {task.fields[accuracy]:.3f}"),
+        TextColumn("{task.fields[figures]}"),
         TimeRemainingColumn(),
     )
     with RichProgress(*columns, console=console, transient=True) as shown:
-        task = shown.add_task("train", total=None, loss=float("nan"), accuracy=float("nan"))
+        task = shown.add_task(Progress().stage, total=None, figures="")
 
         def show(progress: Progress) -> None:
             shown.update(
                 task,
-                completed=progress.epoch,
-                total=progress.epochs,
-                loss=progress.loss,
-                accuracy=progress.accuracy,
+                description=progress.stage,
+                completed=progress.done,
+                total=progress.total,
+                figures=_figures(progress),
             )
 
         yield show
+
+
+def _figures(progress: Progress) -> str:
+    loss = () if progress.loss is None else (f"loss {progress.loss:.4f}",)
+    metric = () if progress.metric is None else (f"{progress.metric.name} {progress.metric.value:.3f}",)
+    return "  ".join(loss + metric)
 
 
 class ProgressPage:

@@ -13,9 +13,9 @@ MIN_WORK = 2**20
 """Multiply-adds of one step from which several threads are worth it."""
 
 
-def threads_for(*, parameters: int, batch_size: int, available: int) -> int:
-    """One thread for small steps, all that are there otherwise."""
-    return available if parameters * batch_size >= MIN_WORK else 1
+def threads_for(*, work: int, available: int) -> int:
+    """One thread for small steps, all that are there otherwise; ``work`` are the multiply-adds of one step."""
+    return available if work >= MIN_WORK else 1
 
 
 @contextmanager

@@ -1,0 +1,40 @@
+"""``spec.model.decisionTree``: classification and regression trees, by scikit-learn."""
+
+from typing import Any
+
+from modelservice.contract.model import DecisionTree
+from modelservice.contract.training import Hyperparameters
+from modelservice.families.base import TABLES_ONLY, Fitted, Observer
+from modelservice.modalities.base import Dataset
+
+
+class Tree:
+    """The family ``decisionTree``."""
+
+    name = "decisionTree"
+
+    def unsuited(self, *, modality: str, task: str) -> str | None:  # noqa: ARG002 - a member of the seam
+        """It takes tables."""
+        return None if modality == "table" else TABLES_ONLY
+
+    def fit(self, settings: DecisionTree, dataset: Dataset, training: Hyperparameters, *, observe: Observer) -> Fitted:
+        """See ``Family.fit``.
+
+        Features are float32 for a tree of scikit-learn, too; skl2onnx rounds thresholds so that the same rows pass.
+        """
+        from sklearn import tree  # noqa: PLC0415 - scikit-learn takes seconds to import
+
+        from modelservice.families.scikit import fit_estimator  # noqa: PLC0415
+
+        kind = tree.DecisionTreeClassifier if dataset.labels else tree.DecisionTreeRegressor
+        estimator = kind(
+            max_depth=settings.max_depth, min_samples_leaf=settings.min_samples_leaf, random_state=training.seed
+        )
+        return fit_estimator(estimator, dataset, parameters=_parameters, observe=observe)
+
+
+def _parameters(estimator: Any) -> int:
+    """A feature and a threshold for each split, the values for each leaf."""
+    grown = estimator.tree_
+    splits = grown.node_count - grown.n_leaves
+    return int(2 * splits + grown.n_leaves * grown.value.shape[-1])

@@ -1,0 +1,173 @@
+"""The fit that all gradient families share: from an architecture to a trained model."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from pydantic import ValidationError
+from safetensors.torch import save
+from torch import nn
+
+from modelservice.artifact.files import document_bytes
+from modelservice.contract.base import first_problem
+from modelservice.contract.evaluation import Metric
+from modelservice.contract.failure import StageError
+from modelservice.contract.manifest import ARCHITECTURE_FILE, WEIGHTS_FILE
+from modelservice.contract.progress import Progress
+from modelservice.contract.training import Hyperparameters
+from modelservice.families.architecture import Architecture, OutputHead, Scale, Shape
+from modelservice.families.base import Fitted, Observer
+from modelservice.families.heads import build_head
+from modelservice.families.modules import apply_head, build, initialize
+from modelservice.families.onnx_graph import architecture_graph
+from modelservice.modalities.base import Dataset, Features, Side
+from modelservice.tasks.base import Array
+from modelservice.training.curves import CurveRecorder
+from modelservice.training.loop import MAX_SLICE, Epoch, Rows, seeded, train_module
+from modelservice.training.losses import OBJECTIVES, Objective
+from modelservice.training.threads import limited_threads, threads_for
+
+Design = Callable[[Any, Shape, int, OutputHead], Architecture]
+"""A family's settings, the shape of a row, the number of logits, and the head to an architecture.
+
+Raises:
+    ValidationError: no such network is possible.
+"""
+
+_SLICE_VALUES = 2**26
+"""Values of the widest layer that are held at once when nothing is learned (256 MiB)."""
+
+
+def fit(
+    design: Design, settings: Any, dataset: Dataset, training: Hyperparameters, *, field: str, observe: Observer
+) -> Fitted:
+    """Train a network; for arguments see ``Family.fit``.
+
+    The same dataset, settings and number of threads give the same bytes on a CPU. A GPU is used where there is one.
+
+    Args:
+        design: the family's networks.
+        settings: what ``spec.model`` says of the family.
+        dataset: the rows.
+        training: how to train.
+        field: path of the family in the ModelService, for messages.
+        observe: is told of each epoch.
+
+    Raises:
+        StageError: no such network is possible, or its training diverged.
+    """
+    architecture = _design(design, settings, dataset, field)
+    module, best_epoch, recorder = _train(architecture, dataset, training, observe)
+    state = {name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()}
+    return Fitted(
+        onnx=architecture_graph(architecture, {name: tensor.numpy() for name, tensor in state.items()}),
+        predict=Network(architecture, module),
+        parameters=architecture.parameters,
+        files={ARCHITECTURE_FILE: document_bytes(architecture), WEIGHTS_FILE: save(state)},
+        libraries={"torch": str(torch.__version__), "onnx": str(onnx.__version__)},
+        curves=recorder.curves,
+        best_epoch=best_epoch,
+    )
+
+
+class Network:
+    """A trained network as a function: encoded rows float32 [rows, *shape] to raw outputs float32 [rows, width]."""
+
+    def __init__(self, architecture: Architecture, module: nn.Sequential, *, device: str = "cpu") -> None:
+        # Dropout passes everything through when serving; leaving it out saves a call for each layer.
+        layers = (layer for layer in module if not isinstance(layer, nn.Dropout))
+        self._module = nn.Sequential(*layers).to(device).eval()
+        self._head = architecture.head
+        self._device = device
+        self._slice = slice_rows(architecture)
+
+    def __call__(self, features: Features) -> Array:
+        """Compute without gradients, in slices of bounded memory."""
+        with torch.inference_mode(), exact_convolutions(self._device):
+            if len(features) <= self._slice:
+                return self._compute(features)
+            starts = range(0, len(features), self._slice)
+            return np.concatenate([self._compute(features[start : start + self._slice]) for start in starts])
+
+    def _compute(self, features: Features) -> Array:
+        logits = self._module(torch.from_numpy(features).to(self._device))
+        raw: Array = apply_head(self._head, logits).cpu().numpy()
+        return raw
+
+
+def best_device() -> str:
+    """A GPU where there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def exact_convolutions(device: str) -> AbstractContextManager[Any]:
+    """On a GPU: convolutions with all bits of float32, by algorithms that repeat; as they are on a CPU anyway."""
+    if device == "cpu":
+        return nullcontext()
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+
+
+def slice_rows(architecture: Architecture) -> int:
+    """Rows that are computed at once when nothing is learned."""
+    return max(1, min(MAX_SLICE, _SLICE_VALUES // architecture.widest))
+
+
+def _design(design: Design, settings: Any, dataset: Dataset, field: str) -> Architecture:
+    head = build_head(dataset)
+    try:
+        return design(settings, dataset.shape, dataset.task.logits(dataset.labels), head)
+    except ValidationError as error:
+        problem = first_problem(error).removeprefix("document: ")
+        message = f"{field} makes a network that is not possible: {problem}: make it smaller"
+        raise StageError("ModelTooLarge", message, field=field) from None
+
+
+def _train(
+    architecture: Architecture, dataset: Dataset, training: Hyperparameters, observe: Observer
+) -> tuple[nn.Sequential, int, CurveRecorder]:
+    """The trained module, on the CPU, its epoch, and what the epochs came to."""
+    device = best_device()
+    objective = OBJECTIVES[dataset.task.loss]
+    recorder = CurveRecorder(metric=objective.metric)
+
+    def both(epoch: Epoch) -> None:
+        recorder(epoch)
+        observe(_progress(epoch, objective))
+
+    batch = min(training.batch_size, len(dataset.train.values))
+    threads = threads_for(work=architecture.multiply_adds * batch, available=torch.get_num_threads())
+    with limited_threads(threads), exact_convolutions(device), seeded(training.seed, device) as generator:
+        module = build(architecture)
+        initialize(module, generator)
+        module.to(device)
+        best_epoch = train_module(
+            module,
+            objective=objective,
+            train=_rows(dataset.train, objective, architecture.head, device),
+            validation=_rows(dataset.validation, objective, architecture.head, device),
+            settings=training,
+            generator=generator,
+            observe=both,
+            slice_rows=slice_rows(architecture),
+        )
+    return module.cpu(), best_epoch, recorder
+
+
+def _rows(side: Side, objective: Objective, head: OutputHead, device: str) -> Rows:
+    values = (side.values - head.mean) / head.std if isinstance(head, Scale) else side.values
+    return Rows(
+        features=torch.from_numpy(side.features).to(device),
+        targets=torch.from_numpy(values).to(objective.dtype).to(device),
+    )
+
+
+def _progress(epoch: Epoch, objective: Objective) -> Progress:
+    return Progress(
+        done=epoch.number,
+        total=epoch.of,
+        loss=epoch.validation_loss,
+        metric=Metric(name=objective.metric, value=epoch.metric),
+    )

@@ -1,0 +1,216 @@
+"""Support vector machines fitted by scikit-learn, and their ``model.onnx``, written node by node in float64.
+
+Why not by skl2onnx: its operators sum kernels in float32, which at C = 100 is off by 1e-4 and more in probabilities,
+and its one-vs-one votes jump where a machine cannot decide. Here each class has a machine against all others, and all
+machines share their support vectors, so a kernel is computed once.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.model_selection import StratifiedKFold
+from sklearn.svm import SVC, SVR
+
+from modelservice.contract.failure import DataError
+from modelservice.contract.model import Kernel, SupportVectorMachine
+from modelservice.contract.progress import Progress
+from modelservice.families.architecture import OutputHead, Scale, Sigmoid, Softmax
+from modelservice.families.base import Fitted, Observer
+from modelservice.families.heads import measure_scale
+from modelservice.families.onnx_graph import Graph
+from modelservice.families.scikit import FitRows, fit_rows, libraries
+from modelservice.modalities.base import Dataset, Features
+from modelservice.tasks.base import Array
+
+_FOLDS = 5
+_KERNELS = {Kernel.LINEAR: "linear", Kernel.RBF: "rbf"}
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Machines:
+    """Decision functions of one or several machines, scaled: ``k(x, vectors) @ weights + offsets``.
+
+    Attributes:
+        gamma: of the kernel exp(-gamma d^2); None is the linear kernel, whose ``weights`` belong to the features.
+        vectors: support vectors of all machines [vectors, width].
+        weights: [vectors or width, machines].
+        offsets: [machines].
+        head: what makes raw outputs of them. Probabilities are sigmoids of the decision functions (Platt, 2000), for
+            more than two classes divided by their sum.
+    """
+
+    gamma: float | None
+    vectors: Floats
+    weights: Floats
+    offsets: Floats
+    head: OutputHead
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that were fitted."""
+        return self.vectors.size + self.weights.size + self.offsets.size
+
+    @property
+    def width(self) -> int:
+        """Raw outputs."""
+        return self.head.width(len(self.offsets))
+
+    def __call__(self, features: Features) -> Array:
+        """Encoded rows float32 [rows, width] to raw outputs, in float64 up to the last step."""
+        x = features.astype(np.float64)
+        if self.gamma is not None:
+            squares = np.square(x).sum(axis=1, keepdims=True) + np.square(self.vectors).sum(axis=1)
+            x = np.exp(-self.gamma * (squares - 2 * x @ self.vectors.T))
+        return np.asarray(_raw(self.head, x @ self.weights + self.offsets), dtype=np.float32)
+
+
+def fit(settings: SupportVectorMachine, dataset: Dataset, *, seed: int, observe: Observer) -> Fitted:
+    """Fit a machine for each class (one for two classes, or for a number).
+
+    Args:
+        settings: what ``spec.model.svm`` says.
+        dataset: the rows.
+        seed: of the folds that calibrate probabilities.
+        observe: is told of each machine.
+
+    Raises:
+        DataError: a class has too few rows for calibrated probabilities.
+    """
+    rows = fit_rows(dataset)
+    gamma = settings.gamma or _default_gamma(rows.features)
+    kernel = {"kernel": _KERNELS[settings.kernel], "C": settings.c, "gamma": gamma}
+    if dataset.labels:
+        head: OutputHead = Sigmoid() if len(dataset.labels) == 2 else Softmax()  # noqa: PLR2004
+        found = list(_classifiers(kernel, rows, dataset, seed, observe))
+    else:
+        head = measure_scale(rows.values)
+        found = [_regressor(kernel, rows, head, observe)]
+    machines = _together(found, head, gamma if settings.kernel is Kernel.RBF else None)
+    return Fitted(
+        onnx=machine_graph(machines, shape=dataset.shape),
+        predict=machines,
+        parameters=machines.parameters,
+        libraries=libraries(),
+    )
+
+
+def machine_graph(machines: Machines, *, shape: tuple[int, ...]) -> bytes:
+    """``model.onnx``: float64 from the features to the decision functions."""
+    graph = Graph()
+    x = graph.add("Cast", to=TensorProto.DOUBLE)
+    if machines.gamma is not None:
+        gamma = np.array([[machines.gamma]])
+        axes = graph.constant("axes", np.array([1], np.int64))
+        squares = graph.add("ReduceSum", graph.add("Mul", x, x), axes)
+        vectors = graph.constant("vectors", machines.vectors.T * (2 * machines.gamma))
+        norms = graph.constant("norms", np.square(machines.vectors).sum(axis=1)[np.newaxis] * machines.gamma)
+        products = graph.add("MatMul", x, vectors)
+        distances = graph.add("Add", graph.add("Mul", squares, graph.constant("gamma", gamma)), norms)
+        x = graph.add("Exp", graph.add("Sub", products, distances))
+    graph.add("MatMul", x, graph.constant("weights", machines.weights))
+    graph.add("Add", graph.value, graph.constant("offsets", machines.offsets[np.newaxis]))
+    graph.add("Cast", to=TensorProto.FLOAT)
+    if isinstance(machines.head, Softmax):
+        # A softmax of logarithms of sigmoids divides sigmoids by their sum, and never 0 by 0.
+        graph.add("Neg", graph.add("Softplus", graph.add("Neg")))
+    graph.add_head(machines.head)
+    return graph.model(shape=shape, width=machines.width)
+
+
+def _raw(head: OutputHead, scores: Floats) -> Floats:
+    match head:
+        case Softmax():
+            logarithms = -np.logaddexp(0, -scores)
+            shares = np.exp(logarithms - logarithms.max(axis=1, keepdims=True))
+            return np.asarray(shares / shares.sum(axis=1, keepdims=True))
+        case Sigmoid():
+            return np.asarray(np.exp(-np.logaddexp(0, np.concatenate([scores, -scores], axis=1))))
+        case Scale():
+            return scores * head.std + head.mean
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Machine:
+    """One fitted machine: decision function ``dual @ k(vectors, x) + intercept``, then ``slope * f + offset``."""
+
+    support: NDArray[np.int64]
+    vectors: Floats
+    dual: Floats
+    intercept: float
+    slope: float = 1.0
+    offset: float = 0.0
+
+
+def _classifiers(
+    kernel: dict[str, Any], rows: FitRows, dataset: Dataset, seed: int, observe: Observer
+) -> Iterator[_Machine]:
+    codes = [1] if len(dataset.labels) == 2 else list(range(len(dataset.labels)))  # noqa: PLR2004
+    counts = np.bincount(rows.values)
+    smallest = int(counts.argmin())
+    if counts[smallest] < 2:  # noqa: PLR2004
+        raise DataError(
+            "ClassTooSmall",
+            f"{dataset.target} has the class {dataset.labels[smallest]!r} in one row besides the test rows, and svm"
+            " measures probabilities on rows that it did not learn from: add rows of it, remove it, or choose"
+            " another family",
+            field="spec.data.target",
+        )
+    for done, code in enumerate(codes):
+        observe(Progress(done=done, total=len(codes)))
+        belongs = rows.values == code
+        folds = min(_FOLDS, int(belongs.sum()), int((~belongs).sum()))
+        calibrated = CalibratedClassifierCV(
+            SVC(**kernel),
+            method="sigmoid",
+            ensemble=False,
+            cv=StratifiedKFold(folds, shuffle=True, random_state=seed),
+        ).fit(rows.features, belongs.astype(np.int64))
+        (final,) = calibrated.calibrated_classifiers_
+        (sigmoid,) = final.calibrators
+        # Platt's sigmoid is 1 / (1 + exp(a f + b)).
+        yield _machine(final.estimator, slope=-float(sigmoid.a_), offset=-float(sigmoid.b_))
+    observe(Progress(done=len(codes), total=len(codes)))
+
+
+def _regressor(kernel: dict[str, Any], rows: FitRows, scale: Scale, observe: Observer) -> _Machine:
+    observe(Progress(done=0, total=1))
+    machine = SVR(**kernel).fit(rows.features, (rows.values - scale.mean) / scale.std)
+    observe(Progress(done=1, total=1))
+    return _machine(machine)
+
+
+def _machine(fitted: Any, *, slope: float = 1.0, offset: float = 0.0) -> _Machine:
+    return _Machine(
+        support=fitted.support_.astype(np.int64),
+        vectors=fitted.support_vectors_,
+        dual=fitted.dual_coef_[0],
+        intercept=float(fitted.intercept_[0]),
+        slope=slope,
+        offset=offset,
+    )
+
+
+def _together(found: list[_Machine], head: OutputHead, gamma: float | None) -> Machines:
+    """One matrix of all machines over the vectors that any of them needs."""
+    support, first = np.unique(np.concatenate([machine.support for machine in found]), return_index=True)
+    vectors = np.concatenate([machine.vectors for machine in found])[first]
+    weights = np.zeros((len(support), len(found)))
+    for column, machine in enumerate(found):
+        weights[np.searchsorted(support, machine.support), column] = machine.dual * machine.slope
+    if gamma is None:
+        weights, vectors = vectors.T @ weights, vectors[:0]
+    offsets = np.array([machine.intercept * machine.slope + machine.offset for machine in found])
+    return Machines(gamma=gamma, vectors=vectors, weights=weights, offsets=offsets, head=head)
+
+
+def _default_gamma(features: Floats) -> float:
+    """What scikit-learn calls scale, 1 / (width x variance), of all rows, so that all machines and folds agree."""
+    variance = float(features.var())
+    return 1.0 / (features.shape[1] * variance) if variance > 0 else 1.0

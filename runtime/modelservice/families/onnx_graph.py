@@ -1,0 +1,130 @@
+"""``model.onnx`` of an architecture, written node by node.
+
+``torch.onnx.export`` would import a compiler and take seconds; a chain of known layers needs neither. The nodes are
+the forms that onnxruntime's dynamic quantisation knows: Gemm with a stored matrix, and Conv.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from modelservice.contract.model import Activation
+from modelservice.contract.model import Pooling as PoolingFunction
+from modelservice.families.architecture import (
+    Architecture,
+    Convolution,
+    Dropout,
+    Elementwise,
+    Flatten,
+    Layer,
+    Linear,
+    OutputHead,
+    Pooling,
+    Scale,
+    Sigmoid,
+    Softmax,
+)
+from modelservice.families.base import INPUT_NAME, OPSET, OUTPUT_NAME
+
+IR_VERSION = 10
+"""The one of ``OPSET``; onnxruntime reads it since 1.18."""
+ROWS = "rows"
+"""Name of the axis of any length."""
+
+_OPERATORS = {
+    Activation.RELU: "Relu",
+    Activation.GELU: "Gelu",  # the exact form, by the error function, is the default of both
+    Activation.TANH: "Tanh",
+    PoolingFunction.MAX: "MaxPool",
+    PoolingFunction.AVERAGE: "AveragePool",
+}
+
+
+class Graph:
+    """A graph in the making, one node after the other; ``value`` is the name of the newest value."""
+
+    def __init__(self) -> None:
+        self.value = INPUT_NAME
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: list[onnx.TensorProto] = []
+
+    def constant(self, name: str, value: NDArray[Any]) -> str:
+        """Store an array, and give its name back."""
+        self._constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        return name
+
+    def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
+        """A node of some values, the newest one if none are named; its output is the newest value then."""
+        name = f"{operator}_{len(self._nodes)}"
+        self._nodes.append(helper.make_node(operator, inputs or (self.value,), [name], name=name, **attributes))
+        self.value = name
+        return name
+
+    def add_head(self, head: OutputHead) -> None:
+        """Nodes from the newest value, float32 [rows, logits], to raw outputs."""
+        match head:
+            case Softmax():
+                self.add("Softmax", axis=1)
+            case Sigmoid():
+                one = self.constant("one", np.array([[1]], np.float32))
+                positive = self.add("Sigmoid")
+                self.add("Concat", self.add("Sub", one, positive), positive, axis=1)
+            case Scale(mean=mean, std=std):
+                self.add("Mul", self.value, self.constant("std", np.array([[std]], np.float32)))
+                self.add("Add", self.value, self.constant("mean", np.array([[mean]], np.float32)))
+
+    def model(self, *, shape: tuple[int, ...], width: int) -> bytes:
+        """``model.onnx``: rows of ``shape`` in, the newest value, float32 [rows, width], out.
+
+        Raises:
+            onnx.checker.ValidationError: the nodes do not fit together.
+        """
+        self._nodes[-1].output[0] = OUTPUT_NAME
+        graph = helper.make_graph(
+            self._nodes,
+            "model",
+            [helper.make_tensor_value_info(INPUT_NAME, TensorProto.FLOAT, [ROWS, *shape])],
+            [helper.make_tensor_value_info(OUTPUT_NAME, TensorProto.FLOAT, [ROWS, width])],
+            self._constants,
+        )
+        model = helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="modelservice"
+        )
+        onnx.checker.check_model(model)
+        content: bytes = model.SerializeToString(deterministic=True)
+        return content
+
+
+def architecture_graph(architecture: Architecture, weights: Mapping[str, NDArray[np.float32]]) -> bytes:
+    """``model.onnx`` of a network.
+
+    Args:
+        architecture: its layers and head; dropout leaves no trace.
+        weights: float32 arrays by the names of ``families.modules.build``.
+    """
+    graph = Graph()
+    for position, layer in enumerate(architecture.layers):
+        _add_layer(graph, layer, {name: weights.get(f"{position}.{name}") for name in ("weight", "bias")}, position)
+    graph.add_head(architecture.head)
+    return graph.model(shape=architecture.shape, width=architecture.width)
+
+
+def _add_layer(graph: Graph, layer: Layer, arrays: Mapping[str, Any], position: int) -> None:
+    constants = [graph.constant(f"{position}.{name}", array) for name, array in arrays.items() if array is not None]
+    match layer:
+        case Flatten():
+            graph.add("Flatten", axis=1)
+        case Linear():
+            graph.add("Gemm", graph.value, *constants, transB=1)
+        case Convolution(kernel_size=size):
+            graph.add("Conv", graph.value, *constants, kernel_shape=[size, size], pads=[size // 2] * 4)
+        case Pooling(function=function):
+            graph.add(_OPERATORS[function], kernel_shape=[2, 2], strides=[2, 2])
+        case Elementwise(function=function):
+            graph.add(_OPERATORS[function])
+        case Dropout():
+            pass

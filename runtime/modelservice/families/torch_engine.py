@@ -1,0 +1,68 @@
+"""The engine Torch: serves the stored network of a gradient family, on a GPU where there is one."""
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_safetensors
+from torch import nn
+
+from modelservice.artifact.errors import ArtifactError
+from modelservice.artifact.load import Artifact
+from modelservice.contract.manifest import ARCHITECTURE_FILE, WEIGHTS_FILE
+from modelservice.families.architecture import Architecture
+from modelservice.families.gradient import Network, best_device
+from modelservice.families.modules import build
+from modelservice.modalities.base import Features
+from modelservice.tasks.base import Array
+
+
+class TorchEngine:
+    """A network that torch computes; an ``inference.engine.Engine``."""
+
+    name = "Torch"
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    def run(self, features: Features) -> Array:
+        """Encoded rows float32 [rows, *shape] to raw outputs float32 [rows, width]."""
+        return self._network(features)
+
+    def use_threads(self, threads: int) -> None:
+        """Compute with so many threads from now on."""
+        torch.set_num_threads(threads)
+
+
+def load_torch_engine(artifact: Artifact) -> TorchEngine:
+    """Build the network of a verified artifact.
+
+    Raises:
+        ArtifactError: it holds none, or its parts do not belong together.
+    """
+    if ARCHITECTURE_FILE not in artifact.contents:
+        raise ArtifactError(
+            f"the artifact has no {ARCHITECTURE_FILE}, from which torch serves: leave spec.serving.engine out, or set"
+            " it to ONNX"
+        )
+    architecture = artifact.document(ARCHITECTURE_FILE, Architecture)
+    labels = len(artifact.signature.labels) or 1
+    if architecture.width != labels:
+        raise ArtifactError(f"the signature asks for {labels} outputs, the model gives {architecture.width}")
+    module = _load_module(artifact.content(WEIGHTS_FILE), architecture)
+    return TorchEngine(Network(architecture, module, device=best_device()))
+
+
+def _load_module(content: bytes, architecture: Architecture) -> nn.Sequential:
+    """The module with the stored weights; nothing is allocated before names and shapes are known to agree."""
+    try:
+        weights = load_safetensors(content)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise ArtifactError(f"{WEIGHTS_FILE} is not valid: {error}") from None
+    module = build(architecture, device="meta")
+    expected = {name: (tuple(tensor.shape), torch.float32) for name, tensor in module.state_dict().items()}
+    found = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in weights.items()}
+    if expected != found:
+        raise ArtifactError(f"{WEIGHTS_FILE} does not hold the weights that {ARCHITECTURE_FILE} describes")
+    if not all(torch.isfinite(tensor).all() for tensor in weights.values()):
+        raise ArtifactError(f"{WEIGHTS_FILE} holds values that are not finite")
+    module.load_state_dict(weights, assign=True)
+    return module.requires_grad_(requires_grad=False)
