@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from tests.cluster import load
 from tests.cluster.images import recorded
-from tests.cluster.kube import kubectl
+from tests.cluster.kube import get, kubectl
 from tests.cluster.lifecycle import recorded_nodes
 from tests.cluster.network import CONTROL_PLANE, NodeAddress
 from tests.cluster.paths import ROOT
@@ -44,6 +44,7 @@ def second_node() -> Iterator[None]:
     finally:
         kubectl("uncordon", CONTROL_PLANE.name)
         bring_up(had)
+    assert len(get("nodes")["items"]) == had
 
 
 def nodes_of(space: Space, stage: str) -> list[str]:
