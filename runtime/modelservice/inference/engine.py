@@ -13,10 +13,6 @@ class Engine(Protocol):
 
     name: str
     """ONNX or Torch."""
-    shape: tuple[int, ...]
-    """Of one encoded row."""
-    width: int
-    """Numbers that a row comes to."""
 
     def run(self, features: Features) -> Array:
         """Encoded rows float32 [rows, *shape] to raw outputs float32 [rows, width]."""

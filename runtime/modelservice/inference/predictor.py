@@ -150,8 +150,13 @@ def _check_agreement(signature: Signature, *, encoder: Encoder, engine: Engine, 
         raise ArtifactError("signature and preprocessing of the artifact describe different inputs")
     if task.outputs(signature.labels) != signature.outputs:
         raise ArtifactError(f"the signature's outputs are not those of task {task.name}")
-    if encoder.shape != engine.shape:
-        raise ArtifactError(f"a row is encoded as {list(encoder.shape)}, but the model takes {list(engine.shape)}")
-    width = max(1, len(signature.labels))
-    if engine.width != width:
-        raise ArtifactError(f"the signature wants {width} numbers for a row, the model gives {engine.width}")
+    try:
+        raw = engine.run(np.zeros((1, *encoder.shape), np.float32))
+    except Exception as error:  # each engine's library has errors of its own
+        shown = " ".join(str(error).split())[:300]
+        raise ArtifactError(
+            f"the model does not take rows as they are encoded, {list(encoder.shape)}: {shown}"
+        ) from None
+    expected = (1, max(1, len(signature.labels)))
+    if raw.shape != expected:
+        raise ArtifactError(f"the model gives {list(raw.shape)} for one row, but the signature wants {list(expected)}")

@@ -3,82 +3,66 @@
 import errno
 import re
 
-import torch
-
+from modelservice.artifact.errors import ArtifactError
+from modelservice.contract.documents import DocumentError
 from modelservice.contract.exit_codes import ExitCode
-from modelservice.contract.report import Failure
-from modelservice.data.errors import DataError
-from modelservice.training.errors import TrainingError
+from modelservice.contract.failure import About, Failure, Retry, StageError, one_line
 
-UNEXPECTED = 1
-"""Exit code of a fault of ours, or of a library: tried again as often as ``maxRestarts`` says."""
+UNEXPECTED = "UnexpectedError"
+"""Reason of a defect of ours, or of a library: its traceback is worth a look."""
 
-_MESSAGE_LIMIT = 2048
 _SIZE_FIELD = "spec.artifacts.volumeClaim.size"
 _MEMORY_FIELD = "spec.training.resources.limits.memory"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
-_NO_MEMORY = re.compile(r"can't allocate memory|out of memory", re.IGNORECASE)
+_NO_MEMORY = re.compile(r"can't allocate memory|out of memory|failed to allocate memory", re.IGNORECASE)
 
 
 class TerminatedError(BaseException):
     """SIGTERM: not an ``Exception``, so that nothing on the way takes it for a fault."""
 
 
-class TaskError(Exception):
-    """The task cannot be begun. ``code`` says whether a change or another try is waited for."""
-
-    def __init__(self, reason: str, message: str, *, code: ExitCode, field: str | None = None) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.message = message
-        self.code = code
-        self.field = field
-
-
-def explain(error: BaseException) -> tuple[Failure, int]:
+def report_failure(error: BaseException) -> tuple[Failure, int]:
     """The report of a failure, and the exit code.
 
     Errors of the file system pass: the disk is emptied, the claim made larger, the volume attached again.
     """
-    if isinstance(error, TaskError | DataError | TrainingError):
-        return _failure(error.reason, error.message, error.field), _code(error)
-    if isinstance(error, OSError):
-        return _file_system_failure(error), ExitCode.TRY_AGAIN
     if isinstance(error, TerminatedError):
-        return _failure("Terminated", "the training was stopped by SIGTERM", None), ExitCode.TERMINATED
+        message = "the stage was stopped by SIGTERM: its node, or its pod, was wanted for something else"
+        failure = Failure(reason="Terminated", message=message, about=About.PLATFORM, retry=Retry.SOON)
+        return failure, ExitCode.TERMINATED
+    failure = _failure_of(error)
+    return failure, failure.exit_code
+
+
+def _failure_of(error: BaseException) -> Failure:
+    if isinstance(error, StageError):
+        return error.failure()
+    if isinstance(error, ArtifactError | DocumentError):
+        return Failure(reason="ArtifactInvalid", message=one_line(str(error)), about=About.STORAGE)
+    if isinstance(error, OSError):
+        return _file_system_failure(error)
     if _is_out_of_memory(error):
-        message = f"the training does not fit into memory: raise {_MEMORY_FIELD}, or lower spec.training.batchSize"
-        return _failure("OutOfMemory", message, _MEMORY_FIELD), ExitCode.TASK_INVALID
-    return _failure("UnexpectedError", f"{type(error).__name__}: {error}", None), UNEXPECTED
-
-
-def _code(error: TaskError | DataError | TrainingError) -> ExitCode:
-    match error:
-        case TaskError():
-            return error.code
-        case DataError():
-            return ExitCode.DATA_INVALID
-        case TrainingError():
-            return ExitCode.TASK_INVALID
+        message = f"the stage does not fit into memory: raise {_MEMORY_FIELD}, or lower spec.training.batchSize"
+        return Failure(reason="OutOfMemory", message=message, field=_MEMORY_FIELD, about=About.STAGE)
+    message = one_line(f"{type(error).__name__}: {error}")
+    return Failure(reason=UNEXPECTED, message=message, about=About.PLATFORM, retry=Retry.NEVER)
 
 
 def _file_system_failure(error: OSError) -> Failure:
     if error.errno in _FULL:
         message = f"the artifact does not fit into its volume: raise {_SIZE_FIELD}, or make room"
-        return _failure("StorageFull", message, _SIZE_FIELD)
+        return _storage_failure("StorageFull", message, _SIZE_FIELD)
     if error.errno in _FORBIDDEN:
         message = f"the artifact volume cannot be written ({error.strerror}): it must be writable for group 65532"
-        return _failure("StorageNotWritable", message, "spec.artifacts.volumeClaim")
-    return _failure("StorageFailed", f"{error.strerror or error}: {error.filename or 'the artifact volume'}", None)
+        return _storage_failure("StorageNotWritable", message, "spec.artifacts.volumeClaim")
+    return _storage_failure("StorageFailed", f"{error.strerror or error}: {error.filename or 'a volume'}", None)
+
+
+def _storage_failure(reason: str, message: str, field: str | None) -> Failure:
+    return Failure(reason=reason, message=one_line(message), field=field, about=About.STORAGE, retry=Retry.SOON)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error)) is not None
-
-
-def _failure(reason: str, message: str, field: str | None) -> Failure:
-    text = " ".join(message.split())
-    return Failure(reason=reason, message=text[:_MESSAGE_LIMIT], field=field)
+    """Of Python, or of torch and onnxruntime, which say it in words."""
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(str(error))))

@@ -1,70 +1,82 @@
-"""Training without a cluster: the same ModelService, from a file or an object, on a laptop or in a notebook."""
+"""The pipeline without a cluster: the same ModelService, from a file or an object, on a laptop or in a notebook."""
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from modelservice.contract.data import Data
-from modelservice.contract.keys import train_key
-from modelservice.contract.manifest import Manifest
+from modelservice.artifact.stores import open_store
+from modelservice.contract.keys import compress_key, train_key
+from modelservice.contract.progress import Progress
 from modelservice.contract.report import Success
-from modelservice.data.csv_file import inflate, parse_csv, read_bytes
-from modelservice.data.table import Table, from_frame
-from modelservice.predictor import Predictor
-from modelservice.training.documents import Resource, default_output, read_resource
-from modelservice.training.loop import Observer
-from modelservice.training.metrics import MetricsDocument
-from modelservice.training.run import Pipeline, train_to_folder
-from modelservice.training.stopwatch import Stopwatch
+from modelservice.contract.work_order import CompressWork, TrainWork, WorkOrder
+from modelservice.inference.predictor import Predictor
+from modelservice.modalities.base import Source
+from modelservice.modalities.sources import from_frame, read_file, read_source
+from modelservice.stages.base import Context, Produced
+from modelservice.stages.documents import Resource, default_output, read_resource
+from modelservice.stages.registry import stage_named
+from modelservice.stages.stopwatch import Clock, Stopwatch
+
+Observer = Callable[[Progress], None]
+
+TRAINED_SUFFIX = ".trained"
+"""Where a compression is asked for, the model that it starts from lies beside the output, under this ending."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """A training that ended well, and the folder of its artifact."""
+    """A pipeline that ended well: the folder of its artifact, and what its last stage came to."""
 
     folder: Path
     success: Success
-    manifest: Manifest
-    metrics: MetricsDocument
+    produced: Produced
 
 
-def train_local(resource: Resource, *, data: Any, output: Path | None, observe: Observer) -> Finished:
-    """Train a ModelService here.
+def run_locally(
+    resource: Resource, *, data: Any, output: Path | None, observe: Observer, clock: Clock = time.perf_counter
+) -> Finished:
+    """Train a ModelService here, and compress the model where that is asked for.
 
     Args:
         resource: what to train.
-        data: the path of a CSV file (plain or gzip), a DataFrame, a pyarrow Table, an object of columns, or None for
-            the ConfigMap that stands in the same file.
+        data: the path of a file (CSV or NPZ, plain or gzip), a DataFrame, a pyarrow Table, an object of columns or
+            arrays, or None for the ConfigMap that stands in the same file.
         output: the artifact's folder; an artifact that stands there is replaced when the new one is complete.
-        observe: called after each epoch.
+        observe: is told of progress.
+        clock: a monotonic clock, for durations.
 
     Raises:
-        ResourceError, DataError, TrainingError, ArtifactError, OSError: as their names say.
+        ResourceError, StageError, ArtifactError, OSError: as their names say.
     """
-    service = resource.service
-    watch = Stopwatch(time.perf_counter)
+    service, spec = resource.service, resource.service.spec
     final = output or default_output(service.metadata.name)
-    with watch.step("read"):
-        table = _table(resource, data, service.spec.data)
     final.parent.mkdir(parents=True, exist_ok=True)
-    success, metrics, manifest = train_to_folder(
-        table,
-        Pipeline(
+    source = partial(_source, resource, data)
+    key = train_key(spec, source().sha256)
+    reading = {"data_file": "local", "data": spec.data, "task": spec.task}
+
+    def run(work: TrainWork | CompressWork, key: str, folder: Path) -> Finished:
+        order = WorkOrder(
             name=service.metadata.name,
-            key=train_key(service.spec, table.sha256),
-            data=service.spec.data,
-            model=service.spec.model,
-            training=service.spec.training.hyperparameters,
-        ),
-        scratch=final.with_name(f".{final.name}.tmp-{os.getpid()}"),
-        final=final,
-        observe=observe,
-        watch=watch,
+            namespace=service.metadata.namespace,
+            key=key,
+            artifact=str(folder),
+            work=work,
+        )
+        return _run(order, folder, Context(source=source, observe=observe, watch=Stopwatch(clock)))
+
+    train = TrainWork(**reading, model=spec.model, training=spec.training.hyperparameters)
+    if spec.compression is None:
+        return run(train, key, final)
+    trained = run(train, key, final.with_name(final.name + TRAINED_SUFFIX))
+    compress = CompressWork(
+        **reading, parent=str(trained.folder), parent_digest=trained.success.digest, compression=spec.compression
     )
-    return Finished(folder=final, success=success, manifest=manifest, metrics=metrics)
+    return run(compress, compress_key(key, spec.compression), final)
 
 
 def train(
@@ -76,29 +88,40 @@ def train(
 
     Args:
         resource: path of a YAML file with a ModelService, or the object itself.
-        data: a DataFrame, a pyarrow Table, an object of columns, or the path of a CSV file. Default: the ConfigMap
-            that stands in the same file.
-        output: the artifact's folder. Default: ``out/<name>``.
+        data: a DataFrame, a pyarrow Table, an object of columns or arrays, or the path of a CSV or NPZ file. Default:
+            the ConfigMap that stands in the same file.
+        output: the artifact's folder. Default: ``out/<name>``. Where a compression is asked for, the model before it
+            is put beside, as ``<name>.trained``.
 
     Raises:
         ResourceError: the ModelService is not valid, or its data is not there.
-        DataError: nothing can be learned from the table.
-        TrainingError: the training cannot succeed as it was asked for.
+        DataError: nothing can be learned from the data.
+        StageError: it cannot succeed as it was asked for.
         ArtifactError: the output folder holds something else than an artifact.
     """
-    finished = train_local(
+    finished = run_locally(
         read_resource(resource),
         data=data,
         output=None if output is None else Path(output),
-        observe=lambda _epoch: None,
+        observe=lambda _progress: None,
     )
     return Predictor.load(finished.folder, digest=finished.success.digest)
 
 
-def _table(resource: Resource, data: Any, settings: Data) -> Table:
-    field = "spec.data.configMap" if settings.config_map is not None else "spec.data.persistentVolumeClaim"
+def _run(order: WorkOrder, folder: Path, context: Context) -> Finished:
+    store = open_store(folder, scratch=str(os.getpid()))
+    store.prepare()
+    produced = stage_named(order.work.stage).run(order, context)
+    with context.watch.step("store"):
+        digest = store.publish(produced.manifest, produced.files)
+    return Finished(folder=folder, success=produced.success(digest, context.watch.seconds), produced=produced)
+
+
+def _source(resource: Resource, data: Any) -> Source:
+    settings = resource.service.spec.data
     if data is None:
-        return parse_csv(inflate(resource.config_map_data(), field=field), field=field)
+        key, content = resource.config_map_data()
+        return read_source(content, format=settings.format_of(key), field="spec.data.configMap")
     if isinstance(data, str | Path):
-        return parse_csv(read_bytes(Path(data), field="--data"), field="--data")
+        return read_file(Path(data), format=settings.format_of(str(data)), field="--data")
     return from_frame(data)

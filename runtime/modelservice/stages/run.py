@@ -1,252 +1,204 @@
-"""One training from a table to an artifact's files, and to a folder."""
+"""One stage in a pod: told by a mounted work order, reported by the termination message."""
 
-import platform
+import signal
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import FrameType
+from typing import Self, TextIO
 
-import numpy as np
-import torch
-from pydantic import ValidationError
-from safetensors.torch import save
-from torch import nn
+from rich.console import Console
 
-import modelservice
-from modelservice.artifact import store
-from modelservice.contract.data import Data
-from modelservice.contract.manifest import (
-    ARCHITECTURE_FILE,
-    METRICS_FILE,
-    PREPROCESSING_FILE,
-    SIGNATURE_FILE,
-    WEIGHTS_FILE,
-    DataSummary,
-    Manifest,
-    Producer,
-    Signature,
-)
-from modelservice.contract.model import Model
-from modelservice.contract.report import Metrics, Success
-from modelservice.contract.training import Hyperparameters
-from modelservice.data.dataset import Dataset, build_dataset
-from modelservice.data.encoding import Encoder
-from modelservice.data.errors import DataError, InputError
-from modelservice.data.fitting import fit, input_columns
-from modelservice.data.preprocessing import Preprocessing
-from modelservice.data.table import Table
-from modelservice.models.architecture import Architecture, design_mlp
-from modelservice.models.mlp import build, initialize
-from modelservice.training.curves import CurveRecorder
-from modelservice.training.errors import TrainingError
-from modelservice.training.loop import Epoch, Observer, Rows, compute_logits, seeded, train_module
-from modelservice.training.metrics import Curves, MetricsDocument, Scores, score
-from modelservice.training.stopwatch import Stopwatch
-from modelservice.training.threads import limited_threads, threads_for
+from modelservice.artifact.errors import ArtifactError
+from modelservice.artifact.load import Artifact
+from modelservice.artifact.stores import Store, open_store
+from modelservice.contract import places
+from modelservice.contract.documents import DocumentError, read_document
+from modelservice.contract.exit_codes import ExitCode
+from modelservice.contract.failure import PassingError, StageError
+from modelservice.contract.report import Report, Success
+from modelservice.contract.work_order import DataWork, WorkOrder
+from modelservice.modalities.base import Source
+from modelservice.modalities.sources import read_file
+from modelservice.stages.base import Context, Produced
+from modelservice.stages.failures import UNEXPECTED, TerminatedError, report_failure
+from modelservice.stages.registry import stage_named
+from modelservice.stages.stopwatch import Clock, Stopwatch
+from modelservice.stages.summary import print_summary
+from modelservice.training.progress import JsonLines, Listener, ProgressPage, announce
+
+_MAX_ORDER_BYTES = 2**20
+_LOG_WIDTH = 100
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pipeline:
-    """What to train: the part of a ModelService that decides the result, and the key that stands for it."""
+class Places:
+    """Where a pod finds its order and data, and leaves its report."""
 
-    name: str
-    key: str
-    data: Data
-    model: Model
-    training: Hyperparameters
+    order: Path = Path(places.ORDER_PATH)
+    data: Path = Path(places.DATA_PATH)
+    report: Path = Path(places.TERMINATION_LOG_PATH)
+    progress_host: str = "0.0.0.0"  # noqa: S104  # the operator polls from outside the pod
+    progress_port: int = places.PROGRESS_PORT
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained:
-    """An artifact that is not stored yet."""
+class Pod:
+    """What the pod says about itself by its environment."""
 
-    manifest: Manifest
-    files: dict[str, bytes]
-    signature: Signature
-    metrics: MetricsDocument
+    uid: str = "local"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read what the operator sets; it may be absent."""
+        return cls(uid=environment.get(places.POD_UID_ENV) or "local")
 
 
-def train_to_folder(
-    table: Table,
-    pipeline: Pipeline,
-    *,
-    scratch: Path,
-    final: Path,
-    observe: Observer,
-    watch: Stopwatch,
-) -> tuple[Success, MetricsDocument, Manifest]:
-    """Train and store.
+def run_stage(*, where: Places, pod: Pod, clock: Clock, now: Callable[[], float], out: TextIO) -> int:
+    """Do what the order says, unless its artifact is there already, and report.
 
     Args:
-        table: the data.
-        pipeline: what to train.
-        scratch: a folder that is written first, on the file system of ``final``; removed if anything fails.
-        final: the artifact's folder; an artifact that stands there is replaced.
-        observe: called after each epoch.
-        watch: measures the steps.
+        where: paths and port.
+        pod: makes the temporary folder unique.
+        clock: a monotonic clock, for durations.
+        now: the time as file systems have it, for what is stale.
+        out: the log.
 
-    Raises:
-        DataError: nothing can be learned from the table.
-        TrainingError: the training cannot succeed as it was asked for.
-        ArtifactError: ``final`` is something else than an artifact.
-        OSError: the artifact cannot be written.
+    Returns:
+        The exit code; no exception is left over.
     """
-    store.check_replaceable(final)
-    store.check_writable(scratch)
-    trained = train_table(table, pipeline, observe=observe, watch=watch)
-    return store_trained(trained, scratch=scratch, final=final, watch=watch), trained.metrics, trained.manifest
-
-
-def store_trained(trained: Trained, *, scratch: Path, final: Path, watch: Stopwatch) -> Success:
-    """Write what was trained; for arguments and errors see ``train_to_folder``."""
-    with watch.step("store"):
-        store.discard(scratch)
-        try:
-            digest = store.write(scratch, trained.manifest, trained.files)
-            store.publish(scratch, final)
-        except BaseException:
-            store.discard(scratch)
-            raise
-    return summarize(digest, trained.manifest, trained.signature, trained.metrics, watch.seconds)
-
-
-def train_table(table: Table, pipeline: Pipeline, *, observe: Observer, watch: Stopwatch) -> Trained:
-    """Train; everything but storing. The same table, pipeline and number of threads give the same bytes.
-
-    Raises:
-        DataError: nothing can be learned from the table.
-        TrainingError: the training cannot succeed as it was asked for.
-    """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    with watch.step("read"):
-        dataset = build_dataset(table, pipeline.data)
-        preprocessing = fit(dataset.columns, dataset.split.train)
-        rows = _encode(dataset, preprocessing, device)
-    architecture = _design(pipeline.model, preprocessing, dataset)
-    with watch.step("train"):
-        module, best_epoch, curves = _fit_module(architecture, rows, pipeline.training, device=device, observe=observe)
-    with watch.step("evaluate"):
-        scores = {side: _score(module, part, dataset.target.labels) for side, part in rows.items()}
-        metrics = MetricsDocument(**scores, best_epoch=best_epoch, curves=curves)
-    signature = Signature(
-        target=dataset.target.name,
-        inputs=input_columns(dataset.columns, dataset.split.train),
-        labels=dataset.target.labels,
+    log = JsonLines(out)
+    try:
+        with _sigterm_raises():
+            success, produced = _run(where, pod, clock, now, log)
+    except (Exception, TerminatedError) as error:  # the report needs whatever happened
+        failure, code = report_failure(error)
+        log.write("failed", exitCode=code, **failure.model_dump(mode="json"))
+        if failure.reason == UNEXPECTED:
+            traceback.print_exception(error, file=out)
+        _write_report(where.report, Report(result=failure), log)
+        return code
+    print_summary(
+        Console(file=out, width=_LOG_WIDTH),
+        manifest=produced.manifest,
+        digest=success.digest,
+        metrics=produced.metrics,
     )
-    files = {
-        SIGNATURE_FILE: store.document_bytes(signature),
-        PREPROCESSING_FILE: store.document_bytes(preprocessing),
-        ARCHITECTURE_FILE: store.document_bytes(architecture),
-        WEIGHTS_FILE: save({name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()}),
-        METRICS_FILE: store.document_bytes(metrics),
-    }
-    manifest = _manifest(table, dataset, pipeline, architecture, files)
-    return Trained(manifest=manifest, files=files, signature=signature, metrics=metrics)
+    log.write("done", stage=success.stage, digest=success.digest, seconds=success.seconds)
+    _write_report(where.report, Report(result=success), log)
+    return ExitCode.DONE
 
 
-def _fit_module(
-    architecture: Architecture, rows: dict[str, Rows], settings: Hyperparameters, *, device: str, observe: Observer
-) -> tuple[nn.Sequential, int, Curves]:
-    """The trained module, its epoch, and what the epochs came to."""
-    recorder = CurveRecorder()
-
-    def both(epoch: Epoch) -> None:
-        recorder(epoch)
-        observe(epoch)
-
-    threads = threads_for(
-        parameters=architecture.parameters,
-        batch_size=min(settings.batch_size, len(rows["train"].classes)),
-        available=torch.get_num_threads(),
-    )
-    with limited_threads(threads), seeded(settings.seed, device) as generator:
-        module = build(architecture)
-        initialize(module, generator)
-        module.to(device)
-        best_epoch = train_module(
-            module,
-            train=rows["train"],
-            validation=rows["validation"],
-            settings=settings,
-            generator=generator,
-            observe=both,
+def _run(where: Places, pod: Pod, clock: Clock, now: Callable[[], float], log: JsonLines) -> tuple[Success, Produced]:
+    order = read_order(where.order)
+    stage = stage_named(order.work.stage)
+    store = open_store(order.artifact, scratch=pod.uid, now=now)
+    if (found := find_artifact(store, order, log)) is not None:
+        return found
+    watch = Stopwatch(clock)
+    store.prepare()
+    with ExitStack() as stack:
+        listeners: list[Listener] = [log]
+        if (page := _open_page(where, log)) is not None:
+            stack.callback(page.close)
+            listeners.append(page)
+        context = Context(
+            source=partial(read_source, where.data, order.work, log),
+            observe=announce(listeners, clock),
+            watch=watch,
         )
-    return module, best_epoch, recorder.curves
+        produced = stage.run(order, context)
+        # Another pod of this key may have been faster, on another kind of CPU: what it stored may be served already.
+        if (found := find_artifact(store, order, log)) is not None:
+            return found
+        with watch.step("store"):
+            digest = store.publish(produced.manifest, produced.files)
+        if digest != produced.digest and (found := find_artifact(store, order, log)) is not None:
+            return found
+    return produced.success(digest, watch.seconds), produced
 
 
-def summarize(
-    digest: str, manifest: Manifest, signature: Signature, metrics: MetricsDocument, seconds: dict[str, float]
-) -> Success:
-    """The report's account of a stored artifact."""
-    test = metrics.test
-    return Success(
-        key=manifest.key,
-        digest=digest,
-        metrics=Metrics(
-            accuracy=test.accuracy,
-            accuracy_interval=test.accuracy_interval,
-            precision=test.precision,
-            recall=test.recall,
-            f1=test.f1,
-            loss=test.loss,
-            test_rows=test.rows,
-        ),
-        data=manifest.data,
-        parameters=manifest.parameters,
-        artifact_bytes=sum(entry.size for entry in manifest.files.values()),
-        signature=signature,
-        seconds=seconds,
-    )
+def read_order(path: Path) -> WorkOrder:
+    """The mounted work order.
 
-
-def _encode(dataset: Dataset, preprocessing: Preprocessing, device: str) -> dict[str, Rows]:
-    """Encode each side by the encoder that serving uses."""
-    encoder = Encoder(preprocessing)
-    if encoder.width == 0:
-        raise DataError("NoFeatures", "all feature columns are empty in the training rows: add rows")
-    sides = {"train": dataset.split.train, "validation": dataset.split.validation, "test": dataset.split.test}
+    Raises:
+        StageError: it cannot be read, or is none that this release knows.
+    """
     try:
-        return {
-            side: Rows(
-                features=torch.from_numpy(
-                    encoder.encode_columns({column.name: column.take(rows).values for column in dataset.columns})
-                ).to(device),
-                classes=torch.from_numpy(dataset.target.codes[rows]).to(device),
-            )
-            for side, rows in sides.items()
-        }
-    except InputError as error:  # a number so far from those of the training rows that it is none when standardised
-        message = f"column {error.column}: {error.message}: correct the cell, or leave it empty if it is not known"
-        raise DataError("NotANumber", message) from None
+        with path.open("rb") as file:
+            return read_document("the work order", file.read(_MAX_ORDER_BYTES), WorkOrder)
+    except OSError as error:
+        raise StageError("OrderNotFound", f"the work order {path} cannot be read: {error.strerror}") from None
+    except DocumentError as error:
+        raise StageError("OrderInvalid", f"{error}: operator and runtime must be of one release") from None
 
 
-def _design(model: Model, preprocessing: Preprocessing, dataset: Dataset) -> Architecture:
+def read_source(folder: Path, work: DataWork, log: JsonLines) -> Source:
+    """The mounted data, if it is what the key stands for.
+
+    Raises:
+        DataError: it cannot be read as data of its format.
+        PassingError: its content is not what was planned with; the next attempt will be planned with what is there.
+        OSError: the file system fails.
+    """
+    claim = work.data.persistent_volume_claim
+    field = "spec.data.persistentVolumeClaim.path" if claim is not None else "spec.data.configMap"
+    source = read_file(folder / work.data_file, format=work.data.format_of(work.data_file), field=field)
+    log.write("read", file=work.data_file, sha256=source.sha256)
+    if work.data_sha256 is not None and source.sha256 != work.data_sha256:
+        message = f"the data changed after this Job was planned: found {source.sha256}, planned {work.data_sha256}"
+        raise PassingError("DataChanged", message, field="spec.data")
+    return source
+
+
+def find_artifact(store: Store, order: WorkOrder, log: JsonLines) -> tuple[Success, Produced] | None:
+    """What an earlier pod stored, if it verifies; a damaged one is removed, since only this key's pods write here."""
     try:
-        return design_mlp(model.chosen, inputs=preprocessing.width, outputs=len(dataset.target.labels))
-    except ValidationError as error:
-        message = f"the model is not possible: {error.errors()[0]['msg']}: make it smaller"
-        raise TrainingError("ModelTooLarge", message, field="spec.model.mlp.hiddenLayers") from None
+        if (artifact := store.load()) is None:
+            return None
+        found = _of_key(artifact, order.key)
+    except ArtifactError as error:
+        log.write("replaced", key=order.key, message=str(error))
+        store.discard()
+        return None
+    log.write("found", key=order.key, digest=artifact.digest)
+    return found.success(artifact.digest, {}), found
 
 
-def _score(module: nn.Sequential, rows: Rows, labels: tuple[str, ...]) -> Scores:
-    logits: np.ndarray[tuple[int, ...], np.dtype[np.float32]] = compute_logits(module, rows.features).numpy()
-    return score(logits, rows.classes.cpu().numpy(), labels)
+def _of_key(artifact: Artifact, key: str) -> Produced:
+    if artifact.manifest.key != key:
+        raise ArtifactError(f"the artifact has key {artifact.manifest.key}, not {key}")
+    return Produced.of_artifact(artifact)
 
 
-def _manifest(
-    table: Table, dataset: Dataset, pipeline: Pipeline, architecture: Architecture, files: dict[str, bytes]
-) -> Manifest:
-    return Manifest(
-        name=pipeline.name,
-        key=pipeline.key,
-        producer=Producer(
-            modelservice=modelservice.__version__, python=platform.python_version(), torch=torch.__version__
-        ),
-        data=DataSummary(
-            sha256=table.sha256,
-            rows=dataset.rows,
-            features=len(dataset.columns),
-            classes=len(dataset.target.labels),
-            notes=dataset.notes,
-        ),
-        parameters=architecture.parameters,
-        files=store.file_entries(files),
-    )
+def _open_page(where: Places, log: JsonLines) -> ProgressPage | None:
+    """The page is a comfort: a port that is taken is no reason not to work."""
+    try:
+        return ProgressPage(host=where.progress_host, port=where.progress_port)
+    except OSError as error:
+        log.write("noProgressPage", message=str(error))
+        return None
+
+
+def _write_report(path: Path, report: Report, log: JsonLines) -> None:
+    try:
+        path.write_text(report.to_message(), encoding="utf-8")
+    except OSError as error:
+        log.write("noReport", path=str(path), message=str(error))
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """SIGTERM ends the stage by an exception, so that temporary files are removed on the way out."""
+
+    def terminate(_number: int, _frame: FrameType | None) -> None:
+        raise TerminatedError
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,11 +1,15 @@
 """A stored model in a few tables, for people."""
 
+from collections.abc import Iterator
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from modelservice.contract.manifest import Manifest, Signature
-from modelservice.training.metrics import ConfusionMatrix, MetricsDocument
+from modelservice.contract.evaluation import Evaluation
+from modelservice.contract.manifest import Manifest
+from modelservice.contract.signature import InputColumn, InputTensor, Signature
+from modelservice.tasks.metrics_document import ConfusionMatrix, MetricsDocument
 
 _MAX_CLASSES_SHOWN = 12
 
@@ -13,32 +17,32 @@ _MAX_CLASSES_SHOWN = 12
 def print_summary(console: Console, *, manifest: Manifest, digest: str, metrics: MetricsDocument) -> None:
     """Print what was learned from, how good it is, and where it errs."""
     data = manifest.data
-    console.print(Text(f"{manifest.name}: {data.rows} rows, {data.features} features, {data.classes} classes"))
+    classes = "" if data.classes is None else f", {data.classes} classes"
+    console.print(Text(f"{manifest.name}: {data.rows} rows, {data.features} features{classes}"))
     for note in data.notes:
         console.print(Text(f"  {note}"))
-    console.print("\nmetrics (precision, recall and f1 are macro averages)")
+    averaged = " (precision, recall and f1 are macro averages)" if data.classes is not None else ""
+    console.print(f"\nmetrics{averaged}")
     console.print(_scores(metrics))
-    _print_confusion(console, metrics.test.confusion_matrix)
-    low, high = metrics.test.accuracy_interval
-    accuracy = f"test accuracy {metrics.test.accuracy:.3f} (95 % interval {low:.3f} to {high:.3f})"
-    console.print(Text(accuracy))
-    console.print(Text(f"best epoch {metrics.best_epoch}, {manifest.parameters} parameters"))
+    if metrics.confusion_matrix is not None:
+        _print_confusion(console, metrics.confusion_matrix)
+    console.print(Text(_headline(metrics.test)))
+    if manifest.compression is not None:
+        console.print(Text(f"compression: {manifest.compression.message}"))
+    epoch = "" if metrics.best_epoch is None else f"best epoch {metrics.best_epoch}, "
+    console.print(Text(f"{manifest.family}, {epoch}{manifest.parameters} parameters"))
     console.print(Text(f"digest {digest}"), soft_wrap=True)
 
 
 def print_contents(console: Console, *, manifest: Manifest, signature: Signature) -> None:
-    """Print what an artifact consists of: its key, its input columns, its files."""
-    console.print(Text(f"key {manifest.key}, schema version {manifest.schema_version}"))
-    made = manifest.producer
-    console.print(Text(f"made by modelservice {made.modelservice}, torch {made.torch}, Python {made.python}"))
-    inputs = Table()
-    for name in ("column", "kind", "example", "categories"):
-        inputs.add_column(name)
-    for column in signature.inputs:
-        listed = ", ".join(column.categories[:_MAX_CLASSES_SHOWN])
-        more = len(column.categories) - _MAX_CLASSES_SHOWN
-        listed += f" and {more} more" if more > 0 else ""
-        inputs.add_row(Text(column.name), column.kind.value, Text(str(column.example)), Text(listed))
+    """Print what an artifact consists of: its key, its inputs and outputs, its files."""
+    made, parent = manifest.producer, manifest.parent
+    origin = "" if parent is None else f", from {parent.key}"
+    console.print(Text(f"key {manifest.key}, stage {manifest.stage}{origin}, schema version {manifest.schema_version}"))
+    libraries = "".join(f", {name} {version}" for name, version in made.libraries.items())
+    console.print(Text(f"made by modelservice {made.modelservice}, Python {made.python}{libraries}"))
+    difference = f"differs from the trained model by at most {manifest.model.max_difference:.2g}"
+    console.print(Text(f"ONNX opset {manifest.model.opset}, {difference}"))
     files = Table()
     files.add_column("file")
     files.add_column("bytes", justify="right")
@@ -46,20 +50,71 @@ def print_contents(console: Console, *, manifest: Manifest, signature: Signature
     for name, entry in manifest.files.items():
         files.add_row(name, str(entry.size), entry.sha256.removeprefix("sha256:")[:16])
     console.print(Text(f"\ninputs, to predict {signature.target}"))
-    console.print(inputs)
+    console.print(_inputs(signature))
+    console.print("\noutputs")
+    console.print(_outputs(signature))
     console.print("\nfiles")
     console.print(files, "")
+
+
+def _inputs(signature: Signature) -> Table:
+    table = Table()
+    for name in ("input", "type", "example", "categories"):
+        table.add_column(name)
+    for described in signature.inputs:
+        match described:
+            case InputColumn():
+                listed = Text(_listed(described.categories))
+                table.add_row(Text(described.name), described.type.value, Text(str(described.example)), listed)
+            case InputTensor():
+                table.add_row(Text(described.name), f"{described.datatype} {list(described.shape)}", "", "")
+    return table
+
+
+def _outputs(signature: Signature) -> Table:
+    table = Table()
+    for name in ("output", "type", "labels"):
+        table.add_column(name)
+    for output in signature.outputs:
+        table.add_row(output.name, f"{output.datatype} {list(output.shape)}", Text(_listed(output.labels or ())))
+    return table
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    more = len(names) - _MAX_CLASSES_SHOWN
+    return ", ".join(names[:_MAX_CLASSES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _scores(metrics: MetricsDocument) -> Table:
     table = Table()
     table.add_column("")
-    for name in ("rows", "accuracy", "precision", "recall", "f1", "loss"):
+    names = [metric.name for metric in metrics.test.metrics]
+    for name in ("rows", *names):
         table.add_column(name, justify="right")
-    for name, side in (("train", metrics.train), ("validation", metrics.validation), ("test", metrics.test)):
-        figures = (side.accuracy, side.precision, side.recall, side.f1, side.loss)
-        table.add_row(name, str(side.rows), *(f"{figure:.3f}" for figure in figures))
+    for side, evaluation in _sides(metrics):
+        figures = (evaluation.metric(name) for name in names)
+        table.add_row(side, str(evaluation.rows), *("" if found is None else _figure(found.value) for found in figures))
     return table
+
+
+def _sides(metrics: MetricsDocument) -> Iterator[tuple[str, Evaluation]]:
+    yield "train", metrics.train
+    if metrics.validation is not None:
+        yield "validation", metrics.validation
+    yield "test", metrics.test
+
+
+def _headline(test: Evaluation) -> str:
+    primary = test.primary_metric
+    interval = ""
+    if primary.low is not None and primary.high is not None:
+        interval = f" (95 % interval {_figure(primary.low)} to {_figure(primary.high)})"
+    return f"test {primary.name} {_figure(primary.value)}{interval}"
+
+
+def _figure(value: float) -> str:
+    """Three decimals, or as many digits where a metric has the target's own unit and is large or small."""
+    return f"{value:.3f}" if 1e-3 <= abs(value) < 1e3 or value == 0 else f"{value:.4g}"  # noqa: PLR2004
 
 
 def _print_confusion(console: Console, matrix: ConfusionMatrix) -> None:

@@ -1,0 +1,99 @@
+"""What a stage of the pipeline answers: from a work order to an artifact that is not stored yet."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from modelservice.artifact.files import document_bytes, sha256
+from modelservice.artifact.load import Artifact
+from modelservice.contract.manifest import METRICS_FILE, Manifest
+from modelservice.contract.progress import Progress
+from modelservice.contract.report import Success
+from modelservice.contract.signature import Signature
+from modelservice.contract.work_order import WorkOrder
+from modelservice.modalities.base import Source
+from modelservice.stages.stopwatch import Stopwatch
+from modelservice.tasks.metrics_document import MetricsDocument
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What a stage works with besides its order.
+
+    Attributes:
+        source: reads the data that the order names; may raise DataError, PassingError and OSError.
+        observe: is told of progress.
+        watch: measures the steps.
+    """
+
+    source: Callable[[], Source]
+    observe: Callable[[Progress], None]
+    watch: Stopwatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Produced:
+    """An artifact and what is said of it: produced by a stage, or found in a store."""
+
+    manifest: Manifest
+    files: Mapping[str, bytes]
+    signature: Signature
+    metrics: MetricsDocument
+
+    @classmethod
+    def of_artifact(cls, artifact: Artifact) -> "Produced":
+        """What lies in a store already.
+
+        Raises:
+            ArtifactError: a document of it is not valid.
+        """
+        return cls(
+            manifest=artifact.manifest,
+            files=artifact.contents,
+            signature=artifact.signature,
+            metrics=artifact.document(METRICS_FILE, MetricsDocument),
+        )
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the manifest as it is stored."""
+        return sha256(document_bytes(self.manifest))
+
+    def as_artifact(self) -> Artifact:
+        """The artifact as if it had been stored and loaded again."""
+        return Artifact(digest=self.digest, manifest=self.manifest, contents=dict(self.files))
+
+    def success(self, digest: str, seconds: Mapping[str, float]) -> Success:
+        """The report's account of it, once it is stored under ``digest``."""
+        manifest = self.manifest
+        return Success(
+            stage=manifest.stage,
+            key=manifest.key,
+            digest=digest,
+            family=manifest.family,
+            task=manifest.task,
+            evaluation=self.metrics.test,
+            data=manifest.data,
+            parameters=manifest.parameters,
+            artifact_bytes=sum(entry.size for entry in manifest.files.values()),
+            compression=manifest.compression,
+            signature=self.signature,
+            seconds=dict(seconds),
+        )
+
+
+class Stage(Protocol):
+    """One stage of the pipeline. Members are stateless values in ``stages.STAGES``."""
+
+    name: str
+    """As work orders and manifests name it, such as train."""
+
+    def run(self, order: WorkOrder, context: Context) -> Produced:
+        """Do what the order says; everything but storing.
+
+        The same order and data give the same bytes.
+
+        Raises:
+            StageError: it cannot succeed as it was asked for; its subclasses say what it is about.
+            OSError: a file system fails.
+        """

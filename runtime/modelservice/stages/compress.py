@@ -1,0 +1,183 @@
+"""The stage ``compress``: the model of an artifact made smaller, if that costs no more than it may."""
+
+import platform
+from importlib.metadata import version
+from typing import Final, NamedTuple
+
+import modelservice
+from modelservice.artifact.errors import ArtifactError
+from modelservice.artifact.files import document_bytes, file_entries
+from modelservice.artifact.load import Artifact
+from modelservice.artifact.stores import load_artifact
+from modelservice.compression import compress
+from modelservice.compression.judge import Drop, judge
+from modelservice.contract.failure import DataError, StorageError
+from modelservice.contract.manifest import (
+    ARCHITECTURE_FILE,
+    METRICS_FILE,
+    MODEL_FILE,
+    WEIGHTS_FILE,
+    CompressionSummary,
+    OnnxSummary,
+    Parent,
+    Producer,
+)
+from modelservice.contract.progress import Progress
+from modelservice.contract.work_order import CompressWork, WorkOrder
+from modelservice.inference.onnx_engine import OnnxEngine
+from modelservice.modalities.base import Dataset
+from modelservice.modalities.dataset import build_dataset
+from modelservice.stages.base import Context, Produced
+from modelservice.stages.evaluate import largest_difference, measure, opset_of, run_sides
+from modelservice.tasks.metrics_document import MetricsDocument
+
+_STEPS = 3
+_LEFT_OUT: Final = frozenset({MODEL_FILE, METRICS_FILE, ARCHITECTURE_FILE, WEIGHTS_FILE})
+"""What a compressed artifact does not take from its parent; weights and architecture are those of the large model."""
+
+
+class CompressStage:
+    """Apply the steps of ``spec.compression``, and judge the result on the test rows."""
+
+    name = "compress"
+
+    def run(self, order: WorkOrder, context: Context) -> Produced:
+        """Make a model smaller; see ``Stage``."""
+        work = order.work
+        assert isinstance(work, CompressWork)  # noqa: S101 - the registry looks stages up by the work's own name
+        watch, observe = context.watch, context.observe
+        with watch.step("read"):
+            parent = _parent(work)
+            dataset = build_dataset(context.source(), work.data, work.task)
+            _check_same_data(parent, dataset)
+        observe(Progress(stage=self.name, done=1, total=_STEPS))
+        before = parent.content(MODEL_FILE)
+        with watch.step("compress"):
+            smaller = compress(before, work.compression.steps)
+        observe(Progress(stage=self.name, done=2, total=_STEPS))
+        with watch.step("evaluate"):
+            judged = _judge(dataset, parent, smaller)
+        observe(Progress(stage=self.name, done=_STEPS, total=_STEPS))
+        summary = summarize(
+            judged.drop,
+            budget=work.compression.max_accuracy_drop,
+            metric=judged.metrics.primary,
+            sizes=(len(before), len(smaller)),
+        )
+        return _produced(order, parent, judged, summary, smaller)
+
+
+COMPRESS: Final = CompressStage()
+
+
+def summarize(drop: Drop, *, budget: float, metric: str, sizes: tuple[int, int]) -> CompressionSummary:
+    """Whether the smaller model is taken, and a sentence that says so.
+
+    Args:
+        drop: of the primary metric, on the test rows.
+        budget: ``spec.compression.maxAccuracyDrop``.
+        metric: name of the primary metric.
+        sizes: bytes of the model before and after.
+    """
+    before, after = sizes
+    interval = f"between {drop.low:.4f} and {drop.high:.4f} (paired 95 % interval on the test rows)"
+    if after >= before:
+        message = f"the model is not smaller for it ({before} bytes before, {after} after): it is kept as it is"
+    elif drop.within(budget):
+        message = f"{before} bytes became {after}; {metric} falls by {interval}, within the {budget:g} that it may"
+    else:
+        message = (
+            f"{metric} may fall by {interval}, more than the {budget:g} of spec.compression.maxAccuracyDrop: the"
+            " uncompressed model is kept; allow more, or add rows to measure it more closely"
+        )
+    return CompressionSummary(
+        applied=after < before and drop.within(budget),
+        message=message,
+        budget=budget,
+        drop=drop.value,
+        low=drop.low,
+        high=drop.high,
+        bytes_before=before,
+        bytes_after=after,
+    )
+
+
+def _parent(work: CompressWork) -> Artifact:
+    try:
+        return load_artifact(work.parent, digest=work.parent_digest)
+    except ArtifactError as error:
+        message = f"the model to compress cannot be used: {error}: delete what is left of it, and it is trained again"
+        raise StorageError("ParentInvalid", message, field="spec.artifacts") from None
+
+
+def _check_same_data(parent: Artifact, dataset: Dataset) -> None:
+    """The test rows must be those that the model was not trained on, so the data must be that of the training."""
+    if dataset.sha256 == parent.manifest.data.sha256 and dataset.labels == parent.signature.labels:
+        return
+    message = (
+        f"the data changed since the model was trained (found {dataset.sha256}, trained on"
+        f" {parent.manifest.data.sha256}): change spec.data.version, which trains again"
+    )
+    raise DataError("DataChanged", message, field="spec.data.version")
+
+
+class _Judged(NamedTuple):
+    """What the smaller model comes to on the data of the training."""
+
+    drop: Drop
+    difference: float
+    metrics: MetricsDocument
+
+
+def _judge(dataset: Dataset, parent: Artifact, smaller: bytes) -> _Judged:
+    """Run both models on all rows; the test rows judge."""
+    trained = parent.document(METRICS_FILE, MetricsDocument)
+    before = run_sides(OnnxEngine(parent.content(MODEL_FILE)).run, dataset)
+    after = run_sides(OnnxEngine(smaller).run, dataset)
+    return _Judged(
+        drop=judge(dataset.task, before.test, after.test, dataset.test.values),
+        difference=largest_difference(before, after, labels=dataset.labels),
+        metrics=measure(
+            after,
+            dataset,
+            kept_apart=trained.validation is not None,
+            best_epoch=trained.best_epoch,
+            curves=trained.curves,
+        ),
+    )
+
+
+def _produced(
+    order: WorkOrder, parent: Artifact, judged: _Judged, summary: CompressionSummary, smaller: bytes
+) -> Produced:
+    """The artifact of this stage: the smaller model, or the parent's own where the budget is missed."""
+    files = {name: content for name, content in parent.contents.items() if name not in _LEFT_OUT}
+    if summary.applied:
+        files[MODEL_FILE], metrics = smaller, judged.metrics
+        model = OnnxSummary(opset=opset_of(smaller), max_difference=judged.difference)
+    else:
+        files[MODEL_FILE], metrics = parent.content(MODEL_FILE), parent.document(METRICS_FILE, MetricsDocument)
+        model = parent.manifest.model
+    files[METRICS_FILE] = document_bytes(metrics)
+    manifest = parent.manifest.model_copy(
+        update={
+            "name": order.name,
+            "stage": COMPRESS.name,
+            "key": order.key,
+            "parent": Parent(key=parent.manifest.key, digest=parent.digest),
+            "producer": _producer(parent.manifest.producer),
+            "model": model,
+            "compression": summary,
+            "files": file_entries(files),
+        }
+    )
+    return Produced(manifest=manifest, files=files, signature=parent.signature, metrics=metrics)
+
+
+def _producer(trained: Producer) -> Producer:
+    """Versions of what decided the result: of the training, and of what quantised and judged."""
+    return Producer(
+        modelservice=modelservice.__version__,
+        python=platform.python_version(),
+        libraries=dict(sorted({**trained.libraries, "onnxruntime": version("onnxruntime")}.items())),
+    )

@@ -1,0 +1,84 @@
+"""Running models over all rows of a dataset, scoring what comes out, and how far one model is from another."""
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from modelservice.modalities.base import Dataset, Features
+from modelservice.tasks.base import Array
+from modelservice.tasks.metrics_document import MetricsDocument, confusion_matrix
+
+BATCH_ROWS: Final = 64
+"""Rows of one forward pass: the largest batch that serving makes by default.
+
+It matters for quantised models, which scale their inputs by the largest value in the batch.
+"""
+
+
+class Sides(NamedTuple):
+    """A model's outputs, float32 [rows, width], for each side of a split."""
+
+    train: Array
+    validation: Array
+    test: Array
+
+
+def run_sides(run: Callable[[Features], Array], dataset: Dataset) -> Sides:
+    """A model's outputs for every row that there is.
+
+    Args:
+        run: float32 [batch, *shape] to float32 [batch, width].
+        dataset: the rows, encoded.
+    """
+    return Sides(*(run_batches(run, side.features) for side in (dataset.train, dataset.validation, dataset.test)))
+
+
+def run_batches(run: Callable[[Features], Array], features: Features) -> Array:
+    """A model's outputs for any number of rows, at least one."""
+    return np.concatenate([run(features[start : start + BATCH_ROWS]) for start in range(0, len(features), BATCH_ROWS)])
+
+
+def largest_difference(expected: Sides, found: Sides, *, labels: tuple[str, ...]) -> float:
+    """The largest difference between two models' outputs for the same rows.
+
+    In probabilities, or for a regression (no ``labels``) as a share of the largest expected number. Infinite where
+    either is not a number.
+    """
+    largest = max(float(np.abs(side).max()) for side in expected)
+    scale = 1.0 if labels or largest == 0 else largest
+    differences = (np.abs(a.astype(np.float64) - b).max() / scale for a, b in zip(expected, found, strict=True))
+    difference = float(np.max(list(differences)))
+    return difference if np.isfinite(difference) else float("inf")
+
+
+def measure(raw: Sides, dataset: Dataset, *, kept_apart: bool, **epochs: Any) -> MetricsDocument:
+    """Score a model's outputs on each side of the split.
+
+    Args:
+        raw: its outputs.
+        dataset: the true values.
+        kept_apart: whether validation rows were kept from training; else they count as training rows.
+        epochs: ``best_epoch`` and ``curves`` of families that have epochs.
+    """
+    task, labels = dataset.task, dataset.labels
+    train, values = raw.train, dataset.train.values
+    if not kept_apart:
+        train = np.concatenate([train, raw.validation])
+        values = np.concatenate([values, dataset.validation.values])
+    test = task.score(raw.test, dataset.test.values, labels)
+    return MetricsDocument(
+        train=task.score(train, values, labels).evaluation,
+        validation=task.score(raw.validation, dataset.validation.values, labels).evaluation if kept_apart else None,
+        test=test.evaluation,
+        confusion_matrix=confusion_matrix(test, labels),
+        **epochs,
+    )
+
+
+def opset_of(model: bytes) -> int:
+    """The opset of ai.onnx that a model needs."""
+    import onnx  # noqa: PLC0415
+
+    imports = onnx.load_from_string(model).opset_import
+    return next(int(used.version) for used in imports if used.domain in {"", "ai.onnx"})

@@ -1,0 +1,129 @@
+"""The stage ``train``: from data to a model that is stored as ONNX, checked and measured."""
+
+import platform
+from typing import Final
+
+import modelservice
+from modelservice.artifact.files import document_bytes, file_entries
+from modelservice.contract.failure import StageError
+from modelservice.contract.manifest import (
+    METRICS_FILE,
+    MODEL_FILE,
+    PREPROCESSING_FILE,
+    DataSummary,
+    Manifest,
+    OnnxSummary,
+    Producer,
+)
+from modelservice.contract.signature import SIGNATURE_FILE, Signature
+from modelservice.contract.work_order import TrainWork, WorkOrder
+from modelservice.families import family_named
+from modelservice.families.base import Fitted
+from modelservice.inference.onnx_engine import OnnxEngine
+from modelservice.modalities.base import Dataset
+from modelservice.modalities.dataset import build_dataset
+from modelservice.stages.base import Context, Produced
+from modelservice.stages.evaluate import Sides, largest_difference, measure, opset_of, run_sides
+from modelservice.tasks.metrics_document import MetricsDocument
+
+MAX_DIFFERENCE: Final = 1e-5
+"""Between the ONNX model and the trained one, in probabilities, or as a share of the largest predicted number."""
+
+
+class TrainStage:
+    """Read, fit, convert, check, measure."""
+
+    name = "train"
+
+    def run(self, order: WorkOrder, context: Context) -> Produced:
+        """Train a model; see ``Stage``."""
+        work = order.work
+        assert isinstance(work, TrainWork)  # noqa: S101 - the registry looks stages up by the work's own name
+        watch = context.watch
+        with watch.step("read"):
+            dataset = build_dataset(context.source(), work.data, work.task)
+        family = family_named(work.model.choice)
+        if (why := family.unsuited(modality=dataset.modality, task=dataset.task.name)) is not None:
+            raise StageError("ModelUnsuited", f"spec.model.{family.name} {why}", field="spec.model")
+        with watch.step("train"):
+            fitted = family.fit(work.model.chosen, dataset, work.training, observe=context.observe)
+        with watch.step("convert"):
+            raw, difference = check_conversion(fitted, dataset)
+        with watch.step("evaluate"):
+            # What will be served is measured: the ONNX model. A family without epochs saw the validation rows, too.
+            metrics = measure(
+                raw,
+                dataset,
+                kept_apart=fitted.best_epoch is not None,
+                best_epoch=fitted.best_epoch,
+                curves=fitted.curves,
+            )
+        return _produced(order, family.name, dataset, fitted, metrics, difference=difference)
+
+
+TRAIN: Final = TrainStage()
+
+
+def check_conversion(fitted: Fitted, dataset: Dataset) -> tuple[Sides, float]:
+    """Run ``model.onnx`` and the trained model on every row that there is, and compare.
+
+    Returns:
+        Outputs of the ONNX model, and the largest difference; see ``largest_difference``.
+
+    Raises:
+        StageError: they differ by more than ``MAX_DIFFERENCE``.
+    """
+    found = run_sides(OnnxEngine(fitted.onnx).run, dataset)
+    difference = largest_difference(run_sides(fitted.predict, dataset), found, labels=dataset.labels)
+    if difference > MAX_DIFFERENCE:
+        raise StageError(
+            "ConversionDiffers",
+            f"the model as ONNX answers differently from the trained one (by {difference:.2g}, at most"
+            f" {MAX_DIFFERENCE:g} is allowed), so it is not stored: change spec.model, and please report this",
+            field="spec.model",
+        )
+    return found, difference
+
+
+def _produced(
+    order: WorkOrder, family: str, dataset: Dataset, fitted: Fitted, metrics: MetricsDocument, *, difference: float
+) -> Produced:
+    signature = Signature(
+        modality=dataset.modality,
+        task=dataset.task.name,
+        target=dataset.target,
+        inputs=dataset.inputs,
+        outputs=dataset.task.outputs(dataset.labels),
+    )
+    files = {
+        SIGNATURE_FILE: document_bytes(signature),
+        PREPROCESSING_FILE: document_bytes(dataset.preprocessing),
+        MODEL_FILE: fitted.onnx,
+        METRICS_FILE: document_bytes(metrics),
+        **fitted.files,
+    }
+    manifest = Manifest(
+        name=order.name,
+        stage=TRAIN.name,
+        key=order.key,
+        family=family,
+        modality=dataset.modality,
+        task=dataset.task.name,
+        producer=Producer(
+            modelservice=modelservice.__version__,
+            python=platform.python_version(),
+            libraries=dict(sorted(fitted.libraries.items())),
+        ),
+        data=DataSummary(
+            sha256=dataset.sha256,
+            rows=dataset.rows,
+            dropped=dataset.dropped,
+            features=dataset.features,
+            classes=len(dataset.labels) or None,
+            notes=(*dataset.notes, *fitted.notes),
+        ),
+        parameters=fitted.parameters,
+        model=OnnxSummary(opset=opset_of(fitted.onnx), max_difference=difference),
+        files=file_entries(files),
+    )
+    return Produced(manifest=manifest, files=files, signature=signature, metrics=metrics)
