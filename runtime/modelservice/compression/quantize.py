@@ -29,11 +29,12 @@ class QuantizeStep:
         import onnx  # noqa: PLC0415
 
         graph = onnx.load_from_string(model)
-        if not any(node.op_type in _QUANTISED for node in graph.graph.node):
+        floats = {weight.name for weight in graph.graph.initializer if weight.data_type == onnx.TensorProto.FLOAT}
+        if not any(node.op_type in _QUANTISED and floats & set(node.input) for node in graph.graph.node):
             raise StageError(
                 "NothingToQuantize",
-                "the model has no layers of weights, as a decision tree or a support vector machine has none:"
-                " leave spec.compression out, or take spec.model mlp, cnn or logistic",
+                "the model has no layers of weights, as those of scikit-learn have none:"
+                " leave spec.compression out, or take spec.model mlp or cnn",
                 field="spec.compression.steps",
             )
         quantised = _quantize(graph)
