@@ -17,7 +17,7 @@ Observer = Callable[[Progress], None]
 
 OPSET = 21
 
-TABLES_ONLY = "it takes tables only: choose mlp or cnn for images"
+TABLES_ONLY = "takes tables only: choose mlp or cnn for images"
 """What ``Family.unsuited`` says of images, for the families of scikit-learn."""
 
 
@@ -53,7 +53,10 @@ class Family(Protocol):
     """As ``spec.model`` spells its member, such as decisionTree."""
 
     def unsuited(self, *, modality: str, task: str) -> str | None:
-        """Why this family cannot learn that, as the end of a sentence with the remedy; None where it can."""
+        """Why this family cannot learn that, None where it can.
+
+        A verb phrase that follows the family's name, with the remedy: ``takes images only: choose mlp for a table``.
+        """
 
     def fit(self, settings: Any, dataset: Dataset, training: Hyperparameters, *, observe: Observer) -> Fitted:
         """Learn from the training rows; validation rows may choose, test rows are not looked at.

@@ -19,7 +19,7 @@ class Logistic:
         """It takes tables, and tells classes apart."""
         if modality != "table":
             return TABLES_ONLY
-        return "it tells classes apart: choose mlp, svm or decisionTree for numbers" if task == "Regression" else None
+        return "tells classes apart only: choose mlp, svm or decisionTree for numbers" if task == "Regression" else None
 
     def fit(
         self, settings: LogisticRegression, dataset: Dataset, training: Hyperparameters, *, observe: Observer
