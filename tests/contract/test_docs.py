@@ -2,18 +2,29 @@
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from tests.support.helm import ROOT
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from tests.bench.record import BENCHMARKS, headlines, replace_block
+from tests.support.helm import CHART, ROOT
 
+from modelservice import __version__
 from modelservice.contract.resource import API_VERSION, KIND, ModelService
 from modelservice_operator.metrics import Metrics
 
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+README = ROOT / "README.md"
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+DECISIONS_INDEX = ROOT / "docs" / "decisions" / "README.md"
+DECISIONS = sorted(DECISIONS_INDEX.parent.glob("[0-9]*.md"))
+COMMUNITY = [ROOT / f"{name}.md" for name in ("CHANGELOG", "CONTRIBUTING", "SECURITY")]
+RELEASED = ROOT / "tests" / "data" / "released" / "README.md"
+DOCUMENTS = [README, *COMMUNITY, *PAGES, DECISIONS_INDEX, *DECISIONS, RELEASED]
 SOURCES = [*(ROOT / "operator").rglob("*.py"), *(ROOT / "runtime").rglob("*.py")]
 
 KUBERNETES_REASONS = {
@@ -32,7 +43,7 @@ _CODE = re.compile(r"`([^`\n]+)`")
 _REASON = re.compile(r"[A-Z]+[a-z][A-Za-z0-9]*")
 _MINIMAL: dict[str, Any] = {"data": {"configMap": {"name": "d"}, "target": "y"}, "model": {"mlp": {}}}
 
-documents = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+documents = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 
 
 def prose(document: Path) -> str:
@@ -69,9 +80,92 @@ def test_links_lead_somewhere(document: Path) -> None:
         assert not anchor or anchor in anchors(target), f"{document.name}: {link}"
 
 
+def linked_from(document: Path) -> set[Path]:
+    """Files that a document links to."""
+    return {(document.parent / link.partition("#")[0]).resolve() for link in _LINK.findall(prose(document))}
+
+
 def test_every_document_is_linked_from_the_readme() -> None:
-    links = {(ROOT / link.partition("#")[0]).resolve() for link in _LINK.findall(prose(DOCUMENTS[0]))}
-    assert set(DOCUMENTS[1:]) <= links
+    assert {*PAGES, *COMMUNITY, DECISIONS_INDEX} <= linked_from(README)
+
+
+def test_decisions_are_numbered_listed_and_whole() -> None:
+    assert [path.name[:4] for path in DECISIONS] == [f"{number:04d}" for number in range(1, len(DECISIONS) + 1)]
+    index = DECISIONS_INDEX.read_text(encoding="utf-8")
+    for path in DECISIONS:
+        text = path.read_text(encoding="utf-8")
+        number, _, title = text.partition("\n")[0].removeprefix("# ").partition(". ")
+        assert int(number) == int(path.name[:4])
+        assert f"[{number}. {title}]({path.name})" in index
+        parts = re.findall(r"^\*\*(\w+)\.\*\* \S", text, re.MULTILINE)
+        assert parts == ["Context", "Decision", "Consequences"], path.name
+
+
+def test_figures_of_the_readme_are_those_of_the_benches() -> None:
+    benchmarks = BENCHMARKS.read_text(encoding="utf-8")
+    text = README.read_text(encoding="utf-8")
+    assert replace_block(text, "figures", headlines(benchmarks)) == text
+
+
+def test_every_target_is_described() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    assert targets == set(re.findall(r"^([a-z-]+):.*## \S", makefile, re.MULTILINE))
+    named = {word for line in re.findall(r"`make ([a-z -]+)", _development()) for word in line.split()}
+    assert targets - named == {"help"}
+
+
+def test_every_dependency_says_why_it_is_there() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    extras, groups = project["project"]["optional-dependencies"], project["dependency-groups"]
+    declared = [("everywhere", project["project"]["dependencies"]), *extras.items(), *groups.items()]
+    names = [(room, canonicalize_name(Requirement(one).name)) for room, listed in declared for one in listed]
+    block = _development().partition("<!-- dependencies -->")[2].partition("<!-- /dependencies -->")[0]
+    room, shown = "", []
+    for name, why, licence in list(rows(block))[1:]:
+        if heading := re.match(r"\*\*(\w+)\*\*", name):
+            room = heading[1]
+        else:
+            assert why, name
+            assert licence, name
+            shown.append((room, name))
+    assert shown == [(room, name) for room, name in names if name != "modelservice"]
+
+
+def _development() -> str:
+    return (ROOT / "docs" / "development.md").read_text(encoding="utf-8")
+
+
+def test_the_version_is_said_once() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    assert (chart["version"], chart["appVersion"]) == (__version__, __version__)
+    named = {version for document in DOCUMENTS for version in _IMAGE_VERSION.findall(document.read_text("utf-8"))}
+    assert named == {__version__}
+    assert f"## [{__version__}]" in _changelog() or f"What will be {__version__}" in _changelog()
+
+
+_IMAGE_VERSION = re.compile(r"\b(?:operator|trainer|server):([0-9]+\.[0-9]+\.[0-9]+)\b")
+
+
+def _changelog() -> str:
+    return (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_every_stored_document_is_in_the_policy() -> None:
+    policy = (ROOT / "docs" / "api-compatibility.md").read_text(encoding="utf-8")
+    block = policy.partition("<!-- documents -->")[2].partition("<!-- /documents -->")[0]
+    kinds = [kind for path in SOURCES for kind in _document_kinds(path)]
+    assert [cells[0].strip("`") for cells in rows(block)][1:] == sorted(kinds)
+
+
+def _document_kinds(path: Path) -> Iterator[str]:
+    """The kinds of the stored documents that a module declares."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ClassDef) and any(getattr(base, "id", "") == "Document" for base in node.bases):
+            for field in node.body:
+                if isinstance(field, ast.AnnAssign) and getattr(field.target, "id", "") == "kind":
+                    assert isinstance(field.value, ast.Constant), f"{path.name}: {node.name}"
+                    yield str(field.value.value)
 
 
 @documents
@@ -96,7 +190,7 @@ def test_snippets_are_yaml_and_model_services_are_valid(document: Path) -> None:
 
 
 def test_examples_of_the_readme_are_valid() -> None:
-    snippets = [yaml.safe_load(cells[1].strip("`")) for cells in rows(prose(DOCUMENTS[0])) if _is_example(cells)]
+    snippets = [yaml.safe_load(cells[1].strip("`")) for cells in rows(prose(README)) if _is_example(cells)]
     assert len(snippets) > 5
     for snippet in snippets:
         spec = {**_MINIMAL, **snippet}
@@ -106,7 +200,10 @@ def test_examples_of_the_readme_are_valid() -> None:
 
 
 def _is_example(cells: list[str]) -> bool:
-    return len(cells) == 3 and re.match(r"`(data|model|training|serving|artifacts|suspend): ", cells[1]) is not None
+    return (
+        len(cells) == 3
+        and re.match(r"`(data|task|model|training|compression|serving|artifacts|suspend): ", cells[1]) is not None
+    )
 
 
 class TestReasons:
