@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -110,6 +111,8 @@ def main() -> int:
     """Run the bench."""
     parser = argparse.ArgumentParser(prog="tests.bench.operator", description=__doc__)
     parser.add_argument("--services", type=int, default=100, help="ModelServices (default 100)")
+    parser.add_argument("--compression", action="store_true", help="with a compression of each model")
+    parser.add_argument("--object-storage", action="store_true", help="with artifacts in object storage")
     parser.add_argument("--window", type=float, default=60, help="seconds to watch the converged operator (default 60)")
     parser.add_argument("--readme", action="store_true", help="put the table into README.md")
     parser.add_argument("--keep", type=Path, help="folder for logs, which stay there")
@@ -119,27 +122,37 @@ def main() -> int:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
             bench = stack.enter_context(operator_on_control_plane(folder, arguments.services))
-            figures = measure(bench, arguments.services, arguments.window)
+            extra = extra_spec(compression=arguments.compression, object_storage=arguments.object_storage)
+            figures = measure(bench, arguments.services, arguments.window, extra)
         except BenchError as error:
             sys.stderr.write(f"{error}\n")
             return 2
     caption = (
-        f"{arguments.services} ModelServices on a real control plane, nodes and pods simulated by kwok, "
-        f"{os.cpu_count()} CPUs shared by all of it"
+        f"{arguments.services} ModelServices{''.join(f', with {section}' for section in extra)} on a real control plane, "
+        f"nodes and pods simulated by kwok, {os.cpu_count()} CPUs shared by all of it"
     )
-    return record("operator", figures, caption=caption, readme=arguments.readme)
+    return record("-".join(("operator", *extra)), figures, caption=caption, readme=arguments.readme)
+
+
+def extra_spec(*, compression: bool, object_storage: bool) -> dict[str, Any]:
+    """What is asked for beyond the smallest ModelService."""
+    return {
+        **({"compression": {"steps": [{"quantize": {}}]}} if compression else {}),
+        **({"artifacts": {"uri": "s3://models/bench"}} if object_storage else {}),
+    }
 
 
 @contextlib.contextmanager
 def operator_on_control_plane(folder: Path, services: int) -> Iterator[Bench]:
     """An operator that leads, on a cluster without ModelServices."""
     with control_plane(folder, all_stages()) as plane:
-        prepare(plane.api, volumes=services + CHANGES)
+        prepare(plane.api, volumes=2 * (services + CHANGES))  # a compression has a claim of its own
         port = free_port()
         settings = {
             "KUBECONFIG": str(plane.kubeconfigs[OPERATOR]),
             "POD_NAMESPACE": OPERATOR_NAMESPACE,
-            "MODELSERVICE_RUNTIME_IMAGE": "registry.example/modelservice-runtime:bench",
+            "MODELSERVICE_TRAINER_IMAGE": "registry.example/modelservice/trainer:bench",
+            "MODELSERVICE_SERVER_IMAGE": "registry.example/modelservice/server:bench",
             "MODELSERVICE_HTTP_PORT": str(port),
         }
         with running(
@@ -151,12 +164,12 @@ def operator_on_control_plane(folder: Path, services: int) -> Iterator[Bench]:
             yield bench
 
 
-def measure(bench: Bench, services: int, window: float) -> list[Figure]:
+def measure(bench: Bench, services: int, window: float, extra: dict[str, Any]) -> list[Figure]:
     """Apply everything, wait, watch it rest, change some."""
     api = bench.plane.api
     say(f"the operator is process {bench.process.pid}; applying {services} ModelServices")
     before = bench.read()
-    apply_services(api, services)
+    apply_services(api, services, extra=extra)
     bench.process.wait_until(
         lambda: ready_services(api) == services,
         what=f"{services} ModelServices Ready",

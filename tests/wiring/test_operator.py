@@ -18,15 +18,20 @@ from tests.support.cluster import kubectl
 from tests.support.fake_clock import eventually
 
 from modelservice_operator.__main__ import open_context, operate
-from modelservice_operator.machinery.clock import SystemClock
 from modelservice_operator.config import Settings
 from modelservice_operator.constants import LABEL_NAME, MANAGED_BY, MANAGED_BY_LABEL, OPERATOR_SELECTOR
 from modelservice_operator.context import Context
-from modelservice_operator.kinds import CONFIG_MAP, DEPLOYMENT, LEASE, MODEL_SERVICE, SERVICE, Key, Ref
+from modelservice_operator.handlers.login import connect
+from modelservice_operator.kinds import CONFIG_MAP, DEPLOYMENT, LEASE, MODEL_SERVICE, SERVICE, WATCHED_KINDS
 from modelservice_operator.kube.client import LeaseClient
+from modelservice_operator.kube.transport import Transport, open_transport
+from modelservice_operator.machinery.clock import SystemClock
+from modelservice_operator.machinery.errors import Conflict, Invalid, NotServed, Transient
 from modelservice_operator.machinery.lease import Durations, Elector
-from modelservice_operator.kube.port import Conflict, Invalid, Transient
-from modelservice_operator.kube.transport import Transport
+from modelservice_operator.machinery.watch import Watch, own_key
+from modelservice_operator.metrics import Metrics
+from modelservice_operator.objects import Key, Kind, Ref
+from modelservice_operator.watches import WATCHES
 
 pytestmark = pytest.mark.cluster
 
@@ -61,18 +66,30 @@ def free_port() -> int:
         return port
 
 
-@pytest.fixture
-async def parts(namespace: str) -> AsyncIterator[tuple[Context, Transport]]:
-    settings = Settings(
-        runtime_image="none", watch_namespaces=(namespace,), pod_namespace=namespace, http_port=free_port()
+ROUTE = Kind("gateway.example.com", "v1", "Route", "routes")
+"""A kind that no cluster of these tests serves."""
+
+
+def settings_for(namespace: str) -> Settings:
+    return Settings(
+        trainer_image="none",
+        server_image="none",
+        watch_namespaces=(namespace,),
+        pod_namespace=namespace,
+        http_port=free_port(),
     )
-    async with open_context(settings) as opened:
+
+
+@pytest.fixture
+async def context(namespace: str) -> AsyncIterator[Context]:
+    async with open_context(settings_for(namespace)) as opened:
         yield opened
 
 
 @pytest.fixture
-def context(parts: tuple[Context, Transport]) -> Context:
-    return parts[0]
+async def transport(namespace: str) -> AsyncIterator[Transport]:
+    async with open_transport(connect=connect, metrics=Metrics()) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -104,16 +121,15 @@ class Recorder:
         return None
 
 
-async def test_kopf_fills_the_cache_and_writes_nothing(parts: tuple[Context, Transport], namespace: str) -> None:
-    context, transport = parts
+async def test_kopf_fills_the_cache_and_writes_nothing(context: Context, namespace: str) -> None:
     run("create", "-f", "-", document=config_map(namespace, "before", text="x"))
     run("create", "-f", "-", document=config_map(namespace, "foreign", ours=False))
     run("create", "-f", "-", document=model_service(namespace, "a"))
     versions = metadata_of(namespace, "configmaps")
     recorder = Recorder()
-    task = asyncio.create_task(operate(context, transport, recorder))
+    task = asyncio.create_task(operate(context, recorder))
     try:
-        await eventually(context.synced.is_set, seconds=30)
+        await eventually(context.lifecycle.synced.is_set, seconds=30)
         before = context.cache.get(Ref(CONFIG_MAP, namespace, "before"))
         assert before is not None
         assert "managedFields" not in before["metadata"]
@@ -136,7 +152,7 @@ async def test_kopf_fills_the_cache_and_writes_nothing(parts: tuple[Context, Tra
         run("label", "configmap", "-n", namespace, "before", f"{MANAGED_BY_LABEL}={MANAGED_BY}")
         await eventually(lambda: context.cache.get(Ref(CONFIG_MAP, namespace, "before")) is not None)
     finally:
-        context.stop.set()
+        context.lifecycle.stop.set()
         await task
     assert metadata_of(namespace, "configmaps")["foreign"] == versions["foreign"]
     service = json.loads(run("get", "modelservice", "-n", namespace, "a", "-o", "json"))
@@ -145,6 +161,49 @@ async def test_kopf_fills_the_cache_and_writes_nothing(parts: tuple[Context, Tra
     assert run("get", "events", "-n", namespace, "--field-selector=source=kopf", "-o", "name") == ""
     lease = json.loads(run("get", "lease", "-n", namespace, "modelservice-operator", "-o", "json"))
     assert lease["spec"]["holderIdentity"] == "", "a graceful stop releases the lease"
+
+
+async def test_a_kind_that_is_not_served_is_left_out_where_it_is_optional(namespace: str) -> None:
+    watches = (*WATCHES, Watch(kind=ROUTE, request=own_key, optional=True))
+    run("create", "-f", "-", document=model_service(namespace, "a"))
+    recorder = Recorder()
+    async with open_context(settings_for(namespace), watches=watches) as context:
+        assert await context.discovery.served([watch.kind for watch in watches]) == set(WATCHED_KINDS)
+        task = asyncio.create_task(operate(context, recorder, watches=watches))
+        try:
+            await eventually(context.lifecycle.synced.is_set, seconds=30)
+            await eventually(lambda: Key(namespace, "a") in recorder.keys)
+        finally:
+            context.lifecycle.stop.set()
+            await task
+
+
+async def test_a_kind_that_is_needed_and_not_served_is_named_by_the_probe(namespace: str) -> None:
+    watches = (*WATCHES, Watch(kind=ROUTE, request=own_key))
+    async with open_context(settings_for(namespace), watches=watches) as context:
+        task = asyncio.create_task(operate(context, Recorder(), watches=watches))
+        url = f"http://127.0.0.1:{context.settings.http_port}/readyz"
+        try:
+            async with asyncio.timeout(30), aiohttp.ClientSession() as session:
+                while "not serve routes.gateway.example.com/v1" not in await body_of(session, url):  # noqa: ASYNC110
+                    await asyncio.sleep(0.1)
+            assert not context.lifecycle.synced.is_set()
+        finally:
+            context.lifecycle.stop.set()
+            await task
+
+
+async def body_of(session: aiohttp.ClientSession, url: str) -> str:
+    try:
+        async with session.get(url) as response:
+            return await response.text()
+    except aiohttp.ClientConnectionError:
+        return ""
+
+
+async def test_listing_what_is_not_served_says_so(context: Context) -> None:
+    with pytest.raises(NotServed, match=r"routes\.gateway\.example\.com/v1 is not served"):
+        await context.kube.list_metadata(ROUTE)
 
 
 def metadata_of(namespace: str, plural: str) -> dict[str, str]:
@@ -237,8 +296,7 @@ async def test_events_are_recorded_once_and_found_by_uid(leading: Context, names
     assert "tested" in run("describe", "modelservice", "-n", namespace, "a")
 
 
-async def test_of_many_candidates_exactly_one_leads(parts: tuple[Context, Transport], namespace: str) -> None:
-    _, transport = parts
+async def test_of_many_candidates_exactly_one_leads(transport: Transport, namespace: str) -> None:
     store = LeaseClient(transport=transport)
 
     def candidate(number: int) -> Elector:
@@ -265,7 +323,8 @@ async def test_the_process_starts_gets_ready_and_ends_in_order(namespace: str, k
     environment = {
         **os.environ,
         "KUBECONFIG": str(kubeconfig),
-        "MODELSERVICE_RUNTIME_IMAGE": "none",
+        "MODELSERVICE_TRAINER_IMAGE": "none",
+        "MODELSERVICE_SERVER_IMAGE": "none",
         "MODELSERVICE_WATCH_NAMESPACES": json.dumps([namespace]),
         "MODELSERVICE_HTTP_PORT": str(port),
         "POD_NAME": "wiring",
@@ -277,8 +336,9 @@ async def test_the_process_starts_gets_ready_and_ends_in_order(namespace: str, k
     )
     try:
         async with asyncio.timeout(60), aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
-            while await http_status(session, "/readyz") != 200:  # noqa: ASYNC110 - another process announces nothing
+            while process.returncode is None and await http_status(session, "/readyz") != 200:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
+            assert process.returncode is None, (await process.communicate())[1].decode()
             await eventually(lambda: "modelservice-operator" in run("get", "lease", "-n", namespace, "-o", "name"))
             assert await http_status(session, "/healthz") == 200
             process.send_signal(signal.SIGTERM)

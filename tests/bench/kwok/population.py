@@ -47,8 +47,8 @@ def prepare(api: Api, *, volumes: int) -> None:
         api.apply(f"{_CORE}/persistentvolumes", _volume(f"volume-{number}"))
 
 
-def apply_services(api: Api, count: int) -> None:
-    """Apply that many ModelServices, each with a table of its own."""
+def apply_services(api: Api, count: int, *, extra: Object) -> None:
+    """Apply that many ModelServices, each with a table of its own; ``extra`` is added to each spec."""
     for number in range(count):
         name = service_name(number)
         table = _object("v1", "ConfigMap", name, namespace=NAMESPACE)
@@ -56,7 +56,7 @@ def apply_services(api: Api, count: int) -> None:
         table["data"] = {"iris.csv": f"{_TABLE.read_text()}5.0,3.0,1.5,{number / 1000},setosa\n"}
         api.apply(f"{_CORE}/namespaces/{NAMESPACE}/configmaps", table)
         service = _object("modelservice.dev/v1alpha1", "ModelService", name, namespace=NAMESPACE)
-        service["spec"] = {"data": {"configMap": {"name": name}, "target": "species"}, "model": {"mlp": {}}}
+        service["spec"] = {"data": {"configMap": {"name": name}, "target": "species"}, "model": {"mlp": {}}, **extra}
         api.apply(_SERVICES, service)
 
 

@@ -2,18 +2,21 @@
 
 from typing import Any
 
-from modelservice.contract.manifest import ColumnKind, DataSummary, InputColumn, Signature
-from modelservice.contract.report import Metrics, Report, Success
+from modelservice.contract.evaluation import Evaluation, Metric
+from modelservice.contract.manifest import CompressionSummary, DataSummary
+from modelservice.contract.report import Report, Success
+from modelservice.contract.signature import ColumnKind, InputColumn, Output, Signature
 from modelservice_operator.constants import (
     LABEL_REVISION,
     LABEL_STAGE,
     SERVING_CONTAINER,
+    STAGE_CONTAINER,
     STAGE_SERVE,
-    STAGE_TRAIN,
-    TRAINING_CONTAINER,
 )
 
 Object = dict[str, Any]
+
+TRAIN, COMPRESS = "train", "compress"
 
 _KEY = f"{{{{ index .metadata.labels `{LABEL_REVISION}` }}}}"
 _DIGEST = f"sha256:{'0' * 64}"
@@ -79,21 +82,29 @@ _NOT_READY = _is('.status.conditions.[] | select(.type == "Ready") | .status', "
 
 
 def all_stages() -> list[Object]:
-    """Nodes are ready at once; a training ends well 2.5 to 5 s after its pod was placed, a server is ready in 1 to 2 s.
+    """Nodes are ready at once; a Job's pod ends well 2.5 to 5 s after it was placed, a server is ready in 1 to 2 s.
 
-    Training pods have no address, so nobody asks them for progress.
+    Pods of Jobs have no address, so nobody asks them for progress.
     """
-    ended = _ENDED.replace("CONTAINER", TRAINING_CONTAINER).replace("REPORT", _report())
     arriving = _started(SERVING_CONTAINER, ready=False) + _ADDRESS
     return [
         _stage("Node", "node", [_is(".status.phase", "NotIn", "Running")], _NODE),
-        _pod_stage("train-start", STAGE_TRAIN, "Pending", _started(TRAINING_CONTAINER, ready=True), seconds=0.5),
-        _pod_stage("train-end", STAGE_TRAIN, "Running", ended, seconds=2),
+        *_job_stages(TRAIN, _report(_trained())),
+        *_job_stages(COMPRESS, _report(_compressed())),
         _pod_stage("serve-start", STAGE_SERVE, "Pending", arriving, seconds=0.5),
         _pod_stage(
             "serve-ready", STAGE_SERVE, "Running", _started(SERVING_CONTAINER, ready=True), _NOT_READY, seconds=0.5
         ),
         _stage("Pod", "delete", [_is(".metadata.deletionTimestamp", "Exists")], None),
+    ]
+
+
+def _job_stages(stage: str, report: str) -> list[Object]:
+    """A pod that starts, and ends well with its report."""
+    ended = _ENDED.replace("CONTAINER", STAGE_CONTAINER).replace("REPORT", report)
+    return [
+        _pod_stage(f"{stage}-start", stage, "Pending", _started(STAGE_CONTAINER, ready=True), seconds=0.5),
+        _pod_stage(f"{stage}-end", stage, "Running", ended, seconds=2),
     ]
 
 
@@ -125,20 +136,49 @@ def _started(container: str, *, ready: bool) -> str:
     return text.replace("READY", str(ready))
 
 
-def _report() -> str:
-    """The termination message of a training of four columns, for whichever key."""
-    columns = tuple(InputColumn(name=f"column {number}", kind=ColumnKind.NUMERIC, example=1.5) for number in range(4))
-    metrics = Metrics(
-        accuracy=0.97, accuracy_interval=(0.85, 0.99), precision=0.97, recall=0.97, f1=0.97, loss=0.1, test_rows=30
+def _report(success: Success) -> str:
+    """The termination message."""
+    return Report(result=success).to_message()
+
+
+def _trained() -> Success:
+    """A training of four columns, for whichever key."""
+    labels = ("a", "b", "c")
+    columns = tuple(InputColumn(name=f"column {number}", type=ColumnKind.NUMERIC, example=1.5) for number in range(4))
+    outputs = (
+        Output(name="label", datatype="BYTES"),
+        Output(name="probabilities", datatype="FP32", shape=(len(labels),), labels=labels),
     )
-    success = Success(
+    metrics = (
+        Metric(name="accuracy", value=0.97, low=0.85, high=0.99),
+        *(Metric(name=name, value=0.97) for name in ("precision", "recall", "f1")),
+        Metric(name="logLoss", value=0.1),
+    )
+    return Success(
+        stage=TRAIN,
         key=_KEY,
         digest=_DIGEST,
-        metrics=metrics,
+        family="mlp",
+        task="Multiclass",
+        evaluation=Evaluation(primary="accuracy", rows=30, metrics=metrics),
         data=DataSummary(sha256=_DIGEST, rows=150, features=4, classes=3),
         parameters=4675,
         artifact_bytes=24_000,
-        signature=Signature(target="kind", inputs=columns, labels=("a", "b", "c")),
+        signature=Signature(modality="table", task="Multiclass", target="kind", inputs=columns, outputs=outputs),
         seconds={"read": 0.1, "train": 1.0, "evaluate": 0.1, "store": 0.1},
     )
-    return Report(result=success).to_message()
+
+
+def _compressed() -> Success:
+    """The same model in a quarter of the bytes."""
+    summary = CompressionSummary(
+        applied=True,
+        message="nothing was lost",
+        budget=0.005,
+        drop=0.0,
+        low=0.0,
+        high=0.0,
+        bytes_before=24_000,
+        bytes_after=6_000,
+    )
+    return _trained().model_copy(update={"stage": COMPRESS, "artifact_bytes": 6_000, "compression": summary})
