@@ -10,12 +10,12 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from modelservice.contract.serving import Batching
-from modelservice.modalities.base import Rows
+from modelservice.modalities.base import Rows, merge_rows
 from modelservice.modalities.errors import InputError
 from modelservice.serving.costs import Clock, Costs
 from modelservice.serving.errors import NotFiniteError, QueueFullError
@@ -195,7 +195,7 @@ class Batcher:
 def _outcomes(compute: Compute, shares: list[_Share]) -> list[Array | Exception]:
     """Compute all shares at once; where that fails, each by itself, so that a wrong request fails alone."""
     try:
-        raw = compute(_joined([share.rows for share in shares]))
+        raw = compute(merge_rows([share.rows for share in shares]))
     except Exception:
         return [_outcome(compute, share) for share in shares]
     if not np.isfinite(raw).all():
@@ -219,16 +219,3 @@ def _outcome(compute: Compute, share: _Share) -> Array | Exception:
     if np.isfinite(raw).all():
         return raw
     return NotFiniteError("the model's answer to these rows is not finite: their values are too extreme")
-
-
-def _joined(parts: list[Rows]) -> Rows:
-    """Rows in order; arrays stay one array where they agree in shape, else each row is one of a list."""
-    if len(parts) == 1:
-        return parts[0]
-    arrays = [part for part in parts if isinstance(part, np.ndarray)]
-    if len(arrays) == len(parts) and len({array.shape[1:] for array in arrays}) == 1:
-        return np.concatenate(arrays)
-    rows: list[Any] = []
-    for part in parts:
-        rows += part if isinstance(part, list) else list(part)
-    return rows

@@ -26,7 +26,7 @@ def predict_request(signature: Signature) -> Schema:
 
 def predict_response(signature: Signature) -> Schema:
     """Schema of the answer to ``instances``."""
-    outputs = {output.name: output_schema(output, signature.target) for output in signature.outputs}
+    outputs = {output.name: output_schema(output, signature) for output in signature.outputs}
     prediction: Schema = {"type": "object", "required": list(outputs), "properties": outputs}
     if len(outputs) == 1:
         (prediction,) = outputs.values()
@@ -37,15 +37,16 @@ def predict_response(signature: Signature) -> Schema:
     }
 
 
-def output_schema(output: Output, target: str) -> Schema:
+def output_schema(output: Output, signature: Signature) -> Schema:
     """Schema of one output of one row; an output with labels is an object by label."""
     if output.datatype == BYTES:
-        return {"type": "string", "description": target}
+        values = {"enum": list(signature.labels)} if signature.labels else {}
+        return {"type": "string", **values, "description": signature.target}
     value: Schema = {"type": "boolean" if output.datatype == BOOL else "number"}
     if output.labels is not None:
         return {"type": "object", "properties": dict.fromkeys(output.labels, value)}
     if not output.shape:
-        return {**value, "description": target}
+        return {**value, "description": signature.target}
     return nested(value, output.shape)
 
 

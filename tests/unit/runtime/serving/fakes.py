@@ -1,4 +1,4 @@
-"""A model without torch: the real encoder and a fixed linear layer, and a client that speaks ASGI to the front."""
+"""A model without files: real encoders and tasks around a fixed linear layer, and a client that speaks ASGI."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -6,63 +6,127 @@ from typing import Any
 import httpx
 import numpy as np
 
-from modelservice.contract.manifest import ColumnKind, InputColumn, Signature
 from modelservice.contract.serving import Batching
-from modelservice.data.encoding import Encoder
-from modelservice.data.preprocessing import CategoricalPreprocessing, NumericPreprocessing, Preprocessing
+from modelservice.contract.signature import Signature
+from modelservice.modalities.base import Encoder, Features
+from modelservice.modalities.image.encoder import ImageEncoder
+from modelservice.modalities.image.preprocessing import ImagePreprocessing
+from modelservice.modalities.table.encoder import TableEncoder
+from modelservice.modalities.table.preprocessing import (
+    CategoricalPreprocessing,
+    NumericPreprocessing,
+    TablePreprocessing,
+)
+from modelservice.serving.core import Core, build_core
 from modelservice.serving.costs import Costs
-from modelservice.serving.front import Front
 from modelservice.serving.lifecycle import Lifecycle
-from modelservice.serving.main import build_front
-from modelservice.serving.model import Array, Rows
+from modelservice.serving.transports.http.front import Front
+from modelservice.serving.transports.http.server import build_front
+from modelservice.tasks.base import Array, Task
+from modelservice.tasks.multiclass import MULTICLASS
+from modelservice.tasks.regression import REGRESSION
 
 DIGEST = "sha256:" + "ab" * 32
 VERSION = "ab" * 6
 LABELS = ("setosa", "versicolor", "virginica")
 NUMERIC_COLUMNS = ("sepal_length", "petal_length")
 CHEAP = Costs(compute=((1, 1e-5), (64, 5e-5)), handover=1e-4)
+SIDE = 4
 
 
-class FakeModel:
-    """Probabilities follow the sum of the features: small sums are the first label, large ones the last."""
+class FakeEngine:
+    """Probabilities follow the sum of the features: small sums are the first label, large ones the last.
 
-    def __init__(self, *columns: InputColumn, labels: tuple[str, ...] = LABELS) -> None:
-        self.digest = DIGEST
-        self.signature = Signature(target="species", inputs=columns, labels=labels)
-        self._encoder = Encoder(Preprocessing(columns=tuple(_preprocessing(column) for column in columns)))
+    Without labels the answer is the sum itself.
+    """
+
+    name = "Fake"
+
+    def __init__(self, shape: tuple[int, ...], labels: tuple[str, ...]) -> None:
+        self.shape = shape
+        self.width = len(labels) or 1
+        self.threads: list[int] = []
         self.batches: list[int] = []
+        self.broken = False
+        self._classes = bool(labels)
 
-    def encode_rows(self, rows: Rows) -> Array:
-        return self._encoder.encode_rows(rows)
-
-    def probabilities(self, features: Array) -> Array:
+    def run(self, features: Features) -> Array:
+        if self.broken:
+            raise RuntimeError("out of order")
         self.batches.append(len(features))
         with np.errstate(over="ignore", invalid="ignore"):
-            logits = np.outer(features.sum(axis=1), np.arange(len(self.signature.labels))).astype(np.float32)
+            sums = features.reshape(len(features), -1).sum(axis=1)
+            if not self._classes:
+                return np.asarray(sums[:, None], dtype=np.float32)
+            logits = np.outer(sums, np.arange(self.width)).astype(np.float32)
             exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
             return np.asarray(exponents / exponents.sum(axis=1, keepdims=True), dtype=np.float32)
 
+    def use_threads(self, threads: int) -> None:
+        self.threads.append(threads)
 
-def numeric_model() -> FakeModel:
-    return FakeModel(*(InputColumn(name=name, kind=ColumnKind.NUMERIC, example=0.5) for name in NUMERIC_COLUMNS))
+
+class FakeModel:
+    """What ``ServedModel`` wants."""
+
+    def __init__(self, modality: str, encoder: Encoder, *, labels: tuple[str, ...] = LABELS) -> None:
+        self.digest = DIGEST
+        self.task: Task = MULTICLASS if labels else REGRESSION
+        self.encoder = encoder
+        self.engine = FakeEngine(encoder.shape, labels)
+        self.signature = Signature(
+            modality=modality,
+            task=self.task.name,
+            target="species",
+            inputs=encoder.inputs,
+            outputs=self.task.outputs(labels),
+        )
+
+
+def table_model(*columns: NumericPreprocessing | CategoricalPreprocessing, labels: tuple[str, ...]) -> FakeModel:
+    return FakeModel("Table", TableEncoder(TablePreprocessing(columns=columns)), labels=labels)
+
+
+def numeric_column(name: str) -> NumericPreprocessing:
+    return NumericPreprocessing(name=name, mean=0.0, std=1.0, fill=0.0, example=0.5)
+
+
+def numeric_model(labels: tuple[str, ...] = LABELS) -> FakeModel:
+    return table_model(*(numeric_column(name) for name in NUMERIC_COLUMNS), labels=labels)
+
+
+def regression_model() -> FakeModel:
+    return numeric_model(labels=())
 
 
 def mixed_model() -> FakeModel:
-    return FakeModel(
-        InputColumn(name="age", kind=ColumnKind.NUMERIC, example=0.5),
-        InputColumn(name="city (home)", kind=ColumnKind.CATEGORICAL, categories=("Basel", "Köln"), example="Basel"),
+    city = CategoricalPreprocessing(name="city (home)", categories=("Basel", "Köln"), example="Basel")
+    return table_model(numeric_column("age"), city, labels=LABELS)
+
+
+def image_model(labels: tuple[str, ...] = LABELS) -> FakeModel:
+    preprocessing = ImagePreprocessing(
+        name="x",
+        height=SIDE,
+        width=SIDE,
+        channels=1,
+        channel_axis=False,
+        datatype="UINT8",
+        mean=(100.0,),
+        std=(1000.0,),
     )
+    return FakeModel("Image", ImageEncoder(preprocessing), labels=labels)
 
 
-def front_of(
+def core_of(
     model: FakeModel,
     *,
     name: str = "iris",
     costs: Costs = CHEAP,
     batching: Batching | None = None,
     lifecycle: Lifecycle | None = None,
-) -> Front:
-    return build_front(
+) -> Core:
+    return build_core(
         model,
         name=name,
         costs=costs,
@@ -72,12 +136,10 @@ def front_of(
     )
 
 
+def front_of(model: FakeModel, **more: Any) -> Front:
+    return build_front(core_of(model, **more))
+
+
 def client_of(front: Any) -> httpx.AsyncClient:
     transport = httpx.ASGITransport(front, raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="http://server")
-
-
-def _preprocessing(column: InputColumn) -> NumericPreprocessing | CategoricalPreprocessing:
-    if column.kind is ColumnKind.NUMERIC:
-        return NumericPreprocessing(name=column.name, mean=0.0, std=1.0, fill=0.0)
-    return CategoricalPreprocessing(name=column.name, categories=column.categories)

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from modelservice.contract.serving import Batching
-from modelservice.data.errors import InputError
+from modelservice.modalities.base import Rows
+from modelservice.modalities.errors import InputError
 from modelservice.serving.batcher import Batcher
 from modelservice.serving.costs import Costs
 from modelservice.serving.errors import NotFiniteError, QueueFullError
-from modelservice.serving.model import Array, Rows
+from modelservice.tasks.base import Array
 
 INLINE = Costs(compute=((1, 0.001), (4, 0.001)), handover=1.0)
 THREADED = Costs(compute=((1, 1.0), (4, 1.0)), handover=0.001)
@@ -91,6 +92,21 @@ async def test_max_size_bounds_a_batch() -> None:
     batcher = batcher_of(compute, max_size=2)
     await answers(batcher.submit(rows(1)), batcher.submit(rows(2)), batcher.submit(rows(3)))
     assert compute.batches == [[1, 2], [3]]
+
+
+async def test_arrays_stay_arrays_in_the_order_of_their_requests() -> None:
+    joined: list[Rows] = []
+
+    def compute(given: Rows) -> Array:
+        joined.append(given)
+        return np.asarray(given, dtype=np.float32).reshape(len(given), -1)[:, :1]
+
+    batcher = batcher_of(compute)
+    images = [np.full((count, 2, 2), value, dtype=np.uint8) for count, value in ((1, 7), (2, 8), (1, 9))]
+    assert await answers(*(batcher.submit(image) for image in images)) == [[[7]], [[8], [8]], [[9]]]
+    (batch,) = joined
+    assert isinstance(batch, np.ndarray)
+    assert (batch.dtype, batch.shape) == (np.uint8, (4, 2, 2))
 
 
 async def test_matrices_and_lists_share_a_batch() -> None:

@@ -3,33 +3,34 @@
 import numpy as np
 import pytest
 
-from modelservice.serving.costs import Costs, ModelFaultError, measure_costs
-from modelservice.serving.model import Array, Rows
+from modelservice.modalities.base import Rows
+from modelservice.serving.costs import Costs, measure_costs
+from modelservice.tasks.base import Array
 
 
 class Machine:
     """A clock and a model whose cost for each number of rows is known."""
 
-    def __init__(self, seconds: dict[int, float], *, handover: float = 0.001, answer: float = 0.5) -> None:
+    def __init__(self, seconds: dict[int, float], *, handover: float = 0.001) -> None:
         self.now = 0.0
         self._seconds = seconds
         self._handover = handover
-        self._answer = answer
         self.sizes: list[int] = []
+        self.checked: list[Array] = []
 
     def compute(self, rows: Rows) -> Array:
         self.now += self._seconds[len(rows)]
         self.sizes.append(len(rows))
-        return np.full((len(rows), 2), self._answer, dtype=np.float32)
+        return np.full((len(rows), 2), 0.5, dtype=np.float32)
 
     def hand_over(self) -> None:
         self.now += self._handover
 
-    def measure(self, max_size: int = 8, classes: int = 2) -> Costs:
+    def measure(self, max_size: int = 8) -> Costs:
         return measure_costs(
             self.compute,
-            example=[1.0],
-            classes=classes,
+            example=lambda rows: [[1.0]] * rows,
+            check=self.checked.append,
             max_size=max_size,
             handover=self.hand_over,
             clock=lambda: self.now,
@@ -66,11 +67,8 @@ def test_sizes_beyond_the_time_budget_are_not_used() -> None:
     assert [rows for rows, _ in costs.compute] == [1]
 
 
-def test_a_model_with_another_number_of_classes_is_refused() -> None:
-    with pytest.raises(ModelFaultError, match=r"shape \(1, 2\); the signature says \(1, 3\)"):
-        Machine({1: 0.001}).measure(classes=3)
-
-
-def test_a_model_that_is_not_finite_on_its_own_example_is_refused() -> None:
-    with pytest.raises(ModelFaultError, match="not finite: train it again"):
-        Machine({1: 0.001}, answer=float("nan")).measure()
+def test_the_answer_to_one_example_is_checked_before_anything_is_measured() -> None:
+    machine = Machine({1: 0.001, 2: 0.001})
+    machine.measure(max_size=2)
+    assert [answer.shape for answer in machine.checked] == [(1, 2)]
+    assert machine.sizes[0] == 1

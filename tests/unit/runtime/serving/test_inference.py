@@ -2,75 +2,55 @@
 
 import asyncio
 import contextlib
-import json
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from tests.unit.runtime.serving.fakes import CHEAP, FakeModel, numeric_model
+import pytest
+from tests.unit.runtime.serving.fakes import core_of, numeric_model
 
-from modelservice.contract.serving import Batching
-from modelservice.serving.batcher import Batcher
-from modelservice.serving.inference import LARGE_ANSWER, LARGE_AT_ONCE, LARGE_BODY, Inference
-from modelservice.serving.main import compute_of
-
-PREDICT = "/v1/models/iris:predict"
+from modelservice.modalities.errors import InputError
+from modelservice.serving.calls import Call
+from modelservice.serving.errors import RequestError
+from modelservice.serving.inference import LARGE_ANSWER, LARGE_AT_ONCE
 
 
-def inference_of(model: FakeModel) -> Inference:
-    batcher = Batcher(
-        compute=compute_of(model),
-        costs=CHEAP,
-        batching=Batching(),
-        executor=ThreadPoolExecutor(max_workers=1),
-        clock=lambda: 0.0,
-        observe=lambda _rows, _seconds: None,
-    )
-    return Inference(model=model, name="iris", batcher=batcher)
+def call_of(rows: list[Any], render: Any = len) -> Call[Any]:
+    return Call(rows, lambda error: RequestError(f"row {error.row}: {error.message}"), render)
 
 
 async def test_only_so_many_large_bodies_are_parsed_at_once() -> None:
     """One more than allowed would meet at the barrier; those that are allowed wait there in vain."""
-    inference = inference_of(numeric_model())
-    parse, _ = inference.routes[PREDICT]
+    inference = core_of(numeric_model()).inference
     barrier = threading.Barrier(LARGE_AT_ONCE + 1)
     met: list[int] = []
 
-    def meet(body: bytes, header_length: bytes | None) -> Any:
+    def meet() -> Call[Any]:
         with contextlib.suppress(threading.BrokenBarrierError):
             met.append(barrier.wait(timeout=0.5))
-        return parse(body, header_length)
+        return call_of([[1, 2]])
 
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b'{"instances": [[1, 2]]}' + b" " * LARGE_BODY}
-
-    answers = await asyncio.gather(*(inference.answer(meet, [], receive) for _ in range(LARGE_AT_ONCE + 1)))
-    assert [answer and answer.status for answer in answers] == [200] * (LARGE_AT_ONCE + 1)
+    answers = await asyncio.gather(*(inference.answer(meet, large=True) for _ in range(LARGE_AT_ONCE + 1)))
+    assert answers == [1] * (LARGE_AT_ONCE + 1)
     assert met == []
 
 
-async def test_a_large_answer_to_a_small_body_is_rendered_off_the_loop() -> None:
-    inference = inference_of(numeric_model())
-    parse, _ = inference.routes[PREDICT]
+@pytest.mark.parametrize(
+    ("rows", "large", "parsed_here", "rendered_here"),
+    [(1, False, True, True), (LARGE_ANSWER // 3 + 1, False, True, False), (1, True, False, False)],
+)
+async def test_what_is_large_leaves_the_loop(rows: int, large: bool, parsed_here: bool, rendered_here: bool) -> None:
     threads: list[int] = []
 
-    def watched(body: bytes, header_length: bytes | None) -> Any:
-        call = parse(body, header_length)
+    def parse(count: int) -> Call[Any]:
+        threads.append(threading.get_ident())
+        return call_of([[1, 2]] * count, lambda raw: threads.append(threading.get_ident()) or len(raw))
 
-        def render(probabilities: Any) -> Any:
-            threads.append(threading.get_ident())
-            return call.render(probabilities)
+    assert await core_of(numeric_model()).inference.answer(parse, rows, large=large) == rows
+    assert [thread == threading.get_ident() for thread in threads] == [parsed_here, rendered_here]
 
-        return call._replace(render=render)
 
-    for count in (1, LARGE_ANSWER // 3 + 1):
-        body = json.dumps({"instances": [[1, 2]] * count}, separators=(",", ":")).encode()
-        assert len(body) < LARGE_BODY
-
-        async def receive(body: bytes = body) -> dict[str, Any]:
-            return {"type": "http.request", "body": body}
-
-        answer = await inference.answer(watched, [], receive)
-        assert answer is not None
-        assert answer.status == 200
-    assert [thread == threading.get_ident() for thread in threads] == [True, False]
+async def test_a_wrong_row_is_said_in_the_words_of_the_protocol() -> None:
+    inference = core_of(numeric_model()).inference
+    with pytest.raises(RequestError, match="row 1: 'x' is not a number") as refused:
+        await inference.answer(lambda: call_of([[1, 2], [1, "x"]]), large=False)
+    assert not isinstance(refused.value.__context__, InputError) or refused.value.__suppress_context__

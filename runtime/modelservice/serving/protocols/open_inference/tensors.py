@@ -1,6 +1,7 @@
 """A model as the Open Inference Protocol sees it: tensors in and out, whatever carries them."""
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any, Final, NamedTuple
 
 from modelservice.modalities.errors import InputError
@@ -105,14 +106,14 @@ def _placed(tensors: Sequence[Tensor], error: InputError) -> RequestError:
     index = error.tensor
     if index is None:
         by_name = (index for index, tensor in enumerate(tensors) if tensor.name == error.column)
-        index = next(by_name, 0 if len(tensors) == 1 else None)
+        index = next(by_name, 0 if len(tensors) == 1 and (error.row, error.column) != (None, None) else None)
     if index is None:
-        row = "" if error.row is None else f".data[{error.row}]"
+        row = "" if error.row is None else f", row {error.row}"
         return RequestError(f"inputs{row}: {error.message}")
-    name = tensors[index].name
-    row = "" if error.row is None else f".data[{error.row}]"
-    column = ""
-    if error.column not in {None, name}:  # a tensor of several columns: what is wrong has a row and a column in it
-        row = row and f", row {error.row}"
-        column = f", column {error.column}"
-    return RequestError(f"{tensor_place(index, name)}{row}{column}: {error.message}")
+    tensor = tensors[index]
+    part = "" if error.part is None else f".{error.part}"
+    row = ""
+    if error.row is not None:
+        row = f".data[{error.row}]" if prod(tensor.shape[1:]) == 1 else f", row {error.row}"
+    column = "" if error.column in {None, tensor.name} else f", column {error.column}"
+    return RequestError(f"{tensor_place(index, tensor.name)}{part}{row}{column}: {error.message}")

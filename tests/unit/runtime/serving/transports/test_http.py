@@ -18,12 +18,14 @@ from tests.unit.runtime.serving.fakes import (
     FakeModel,
     client_of,
     front_of,
+    image_model,
     mixed_model,
     numeric_model,
+    regression_model,
 )
 
 from modelservice.contract.serving import Batching
-from modelservice.serving.body import MAX_BODY
+from modelservice.serving.chain import MAX_BODY, MAX_HEADER_BYTES, MAX_HEADERS
 from modelservice.serving.costs import Costs
 from modelservice.serving.lifecycle import Lifecycle
 
@@ -38,7 +40,7 @@ def application_of(model: FakeModel) -> Any:
     return front_of(model)._application
 
 
-@pytest.mark.parametrize("model", [numeric_model, mixed_model])
+@pytest.mark.parametrize("model", [numeric_model, mixed_model, regression_model])
 @pytest.mark.parametrize(
     ("path", "body"),
     [
@@ -73,7 +75,7 @@ async def test_the_front_and_the_application_give_the_same_answers(model: Any, p
         (f"/v2/models/iris/versions/{VERSION}/ready", {"name": "iris", "ready": True}),
         ("/v1/models", {"models": ["iris"]}),
         ("/v1/models/iris", {"name": "iris", "ready": True}),
-        ("/", {"docs": "/docs", "predict": PREDICT, "infer": INFER}),
+        ("/", {"model": "iris", "inference": [PREDICT, INFER]}),
     ],
 )
 async def test_each_path_says_what_it_should(path: str, expected: dict[str, Any]) -> None:
@@ -131,7 +133,7 @@ async def test_a_wrong_path_or_method_names_the_right_one(method: str, path: str
             assert answer.headers["allow"] in {"POST", "GET"}
 
 
-@pytest.mark.parametrize("model", [numeric_model, mixed_model])
+@pytest.mark.parametrize("model", [numeric_model, mixed_model, regression_model, image_model])
 async def test_the_documented_examples_run_and_answer_what_is_documented(model: Any) -> None:
     async with client_of(front_of(model())) as client:
         paths = (await client.get("/openapi.json")).json()["paths"]
@@ -210,6 +212,21 @@ async def test_large_bodies_are_refused_by_their_length_in_pieces_and_after_infl
             assert f"larger than {MAX_BODY} bytes" in answer.json()["error"]
 
 
+@pytest.mark.parametrize("path", [PREDICT, "/docs", "/nowhere"])
+async def test_every_path_has_the_same_limits(path: str) -> None:
+    many = {f"x-{number}": "" for number in range(MAX_HEADERS + 1)}
+    async with client_of(front_of(numeric_model())) as client:
+        for headers, status, message in (
+            (many, 431, f"at most {MAX_HEADERS} of {MAX_HEADER_BYTES}"),
+            ({"x": "y" * MAX_HEADER_BYTES}, 431, f"at most {MAX_HEADERS} of {MAX_HEADER_BYTES}"),
+            ({"content-length": str(MAX_BODY + 1)}, 413, f"larger than {MAX_BODY} bytes"),
+            ({"content-length": "9" * 5000}, 413, f"larger than {MAX_BODY} bytes"),
+        ):
+            answer = await client.post(path, content=b"", headers=headers)
+            assert answer.status_code == status
+            assert message in answer.json()["error"]
+
+
 async def test_a_large_request_is_answered_like_a_small_one() -> None:
     async with client_of(front_of(numeric_model())) as client:
         small = (await client.post(PREDICT, json=GOOD_PREDICT)).json()["predictions"]
@@ -239,11 +256,11 @@ async def test_an_answer_that_is_not_finite_is_the_requests_fault() -> None:
 async def test_a_model_that_breaks_is_500_without_its_words(caplog: pytest.LogCaptureFixture) -> None:
     model = numeric_model()
     front = front_of(model)
-    model.probabilities = None  # type: ignore[method-assign,assignment] # anything that raises
+    model.engine.broken = True
     async with client_of(front) as client:
         answer = await client.post(PREDICT, json=GOOD_PREDICT)
     assert (answer.status_code, answer.json()) == (500, {"error": "internal error; the server's log has the details"})
-    assert "NoneType" in caplog.text
+    assert "out of order" in caplog.text
 
 
 async def test_draining_is_not_ready_answers_on_and_closes_connections() -> None:
@@ -309,7 +326,7 @@ documents = st.recursive(
     max_leaves=12,
 )
 tensors = st.fixed_dictionaries(
-    {"name": st.sampled_from(["age", "city (home)", "m"])},
+    {"name": st.sampled_from(["age", "city (home)", "m", "x"])},
     optional={
         "datatype": st.sampled_from(["FP32", "FP16", "INT64", "BYTES", "BOOL", "BF16"]) | documents,
         "shape": st.lists(st.integers(-1, 3) | st.just(2**62), max_size=3) | documents,
@@ -334,7 +351,7 @@ header_values = st.none() | st.integers(-2, 200).map(str) | st.text(st.character
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(body=bodies, tail=st.binary(max_size=32), path=st.sampled_from([PREDICT, INFER]), length=header_values)
-@pytest.mark.parametrize("model", [numeric_model, mixed_model])
+@pytest.mark.parametrize("model", [numeric_model, mixed_model, image_model])
 async def test_no_body_makes_a_500(model: Any, body: bytes, tail: bytes, path: str, length: str | None) -> None:
     async with client_of(front_of(model())) as client:
         headers = {} if length is None else {"inference-header-content-length": length}

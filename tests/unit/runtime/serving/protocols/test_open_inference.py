@@ -7,7 +7,17 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from tests.unit.runtime.serving.fakes import VERSION, FakeModel, client_of, front_of, mixed_model, numeric_model
+from tests.unit.runtime.serving.fakes import (
+    SIDE,
+    VERSION,
+    FakeModel,
+    client_of,
+    front_of,
+    image_model,
+    mixed_model,
+    numeric_model,
+    regression_model,
+)
 
 PATH = "/v2/models/iris/infer"
 MATRIX = {"name": "features", "datatype": "FP32", "shape": [2, 2], "data": [3, 3, -3, -3]}
@@ -60,6 +70,42 @@ async def test_texts_are_bytes_tensors() -> None:
     assert answer.status_code == 200
     with_city, without = np.reshape(answer.json()["outputs"][1]["data"], (2, 3))
     assert with_city[2] > without[2]
+
+
+@pytest.mark.parametrize("as_binary", [False, True])
+async def test_booleans_are_numbers_and_categories(as_binary: bool) -> None:
+    def body(datatype: str, data: list[Any], raw: bytes) -> tuple[bytes, dict[str, str]]:
+        tensor = {"name": "features", "datatype": datatype, "shape": [1, 2]}
+        if not as_binary:
+            return json.dumps({"inputs": [{**tensor, "data": data}]}).encode(), {}
+        head = json.dumps({"inputs": [{**tensor, "parameters": {"binary_data_size": len(raw)}}]}).encode()
+        return head + raw, {LENGTH: str(len(head))}
+
+    booleans = await post(numeric_model(), *body("BOOL", [True, False], b"\1\0"))
+    numbers = await post(numeric_model(), *body("INT8", [1, 0], b"\1\0"))
+    assert booleans.status_code == 200
+    assert booleans.content == numbers.content
+    wrong = await post(numeric_model(), {"inputs": [{**MATRIX, "datatype": "BOOL"}]})
+    assert wrong.json()["error"] == "inputs[0] (features).data[0]: the number 3 is not true or false, as BOOL wants"
+
+
+async def test_a_regression_has_one_output_of_one_number_for_each_row() -> None:
+    (value,) = (await post(regression_model(), {"inputs": [MATRIX]})).json()["outputs"]
+    assert value == {"name": "value", "datatype": "FP32", "shape": [2], "data": [6.0, -6.0]}
+
+
+@pytest.mark.parametrize("datatype", ["UINT8", "FP32", "INT64"])
+@pytest.mark.parametrize("nested", [True, False])
+async def test_images_are_tensors_of_any_number_type(datatype: str, nested: bool) -> None:
+    images = np.array([np.zeros((SIDE, SIDE)), np.full((SIDE, SIDE), 255)], dtype=int)
+    data = images.tolist() if nested else images.ravel().tolist()
+    tensor = {"name": "x", "datatype": datatype, "shape": [2, SIDE, SIDE], "data": data}
+    answer = await post(image_model(), {"inputs": [tensor]})
+    assert answer.json()["outputs"][0]["data"] == ["setosa", "virginica"]
+    wrong = await post(
+        image_model(), {"inputs": [{**tensor, "shape": [SIDE, 2 * SIDE], "data": [0] * 2 * SIDE * SIDE}]}
+    )
+    assert wrong.json()["error"].startswith(f"inputs[0] (x).shape: [{SIDE}, {2 * SIDE}]; expected")
 
 
 async def test_only_requested_outputs_come_back_in_their_order() -> None:
@@ -122,19 +168,22 @@ def binary(size: Any, **changes: Any) -> dict[str, Any]:
         (tensor(datatype="FP31"), "inputs[0] (features).datatype: the text 'FP31'; expected one of INT8"),
         (tensor(datatype=["FP32"]), "inputs[0] (features).datatype: an array of 1"),
         (tensor(datatype="BYTES", data=["a"] * 4), "all columns are numeric"),
-        (tensor(shape=None), "inputs[0] (features).shape: null; expected [rows] or [rows, columns]"),
+        (tensor(shape=None), "inputs[0] (features).shape: null; expected sizes such as [rows]"),
         (tensor(shape=[2, -2]), "inputs[0] (features).shape: [2, -2]"),
         (tensor(shape=[True, 2]), "inputs[0] (features).shape: [True, 2]"),
         (tensor(shape=[2, 2**70]), "inputs[0] (features).shape"),
         (tensor(shape=[2, 1, 2]), "inputs[0] (features).shape: [2, 1, 2]"),
         (tensor(shape=[4]), "inputs[0] (features).shape: [4]; expected [rows, 2] for sepal_length, petal_length"),
         (tensor(shape=[1, 4]), "inputs[0] (features).shape: [1, 4]; expected [rows, 2]"),
-        (tensor(shape=[0, 2], data=[]), "inputs[0]: no rows"),
+        (tensor(shape=[0, 2], data=[]), "inputs: no rows"),
         (tensor(shape=[3, 2]), "inputs[0] (features).data: has 4 values, but shape [3, 2] needs 6"),
         (tensor(data=None), "inputs[0] (features).data: must be an array, not null"),
         (tensor(data=[3, 3, "x", 3]), "inputs[0] (features).data[2]: the text 'x' is not a number"),
         (tensor(data=[3, 3, True, 3]), "inputs[0] (features).data[2]: true is not a number"),
-        (tensor(data=[[3, 3], [3]]), "inputs[0] (features).data[1]: an array of 1, but shape [2, 2] needs 2 values"),
+        (
+            tensor(data=[[3, 3], [3]]),
+            "inputs[0] (features).data[1]: an array of 1, but shape [2, 2] needs an array of 2",
+        ),
         (tensor(data=[3, 3, 3, 1e300]), "row 1, column petal_length"),
         (tensor(parameters=3), "inputs[0] (features).parameters: must be an object, not the number 3"),
         (tensor(parameters={"shared_memory_region": "a"}), "shared memory is not supported"),
@@ -192,9 +241,9 @@ async def test_a_wrong_header_length_is_told_so(length: str) -> None:
     ("tail", "message"),
     [
         (b"", "expected a size within the 0 bytes left"),
-        (struct.pack("<I", 6) + b"abcde", "text 0 reaches beyond the tensor's 9 bytes"),
-        (struct.pack("<I", 4) + b"abcde", "has 1 bytes after its 1 texts"),
-        (struct.pack("<I", 5) + b"\xff\xff\xff\xff\xff", "text 0 is not UTF-8"),
+        (struct.pack("<I", 6) + b"abcde", "element 0 reaches beyond the tensor's 9 bytes"),
+        (struct.pack("<I", 4) + b"abcde", "has 1 bytes after its 1 elements"),
+        (struct.pack("<I", 5) + b"\xff\xff\xff\xff\xff", "inputs[0] (city (home)).data[0]: is not UTF-8 text"),
         (struct.pack("<I", 5) + b"abcdef", "the body has 1 bytes after its last binary tensor"),
     ],
 )

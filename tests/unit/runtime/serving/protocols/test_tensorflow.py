@@ -4,9 +4,18 @@ import json
 from typing import Any
 
 import pytest
-from tests.unit.runtime.serving.fakes import FakeModel, client_of, front_of, mixed_model, numeric_model
-
-from modelservice.contract.manifest import ColumnKind, InputColumn
+from tests.unit.runtime.serving.fakes import (
+    SIDE,
+    FakeModel,
+    client_of,
+    front_of,
+    image_model,
+    mixed_model,
+    numeric_column,
+    numeric_model,
+    regression_model,
+    table_model,
+)
 
 PATH = "/v1/models/iris:predict"
 
@@ -30,11 +39,27 @@ async def test_rows_as_arrays_and_as_objects_are_answered_in_order() -> None:
 
 async def test_labels_of_any_text_come_back_as_they_are() -> None:
     labels = ("100 %b", '"quoted"', "Köln {0}")
-    model = FakeModel(InputColumn(name="x", kind=ColumnKind.NUMERIC, example=0.5), labels=labels)
+    model = table_model(numeric_column("x"), labels=labels)
     status, answer = await post(model, {"instances": [[-9], [9]]})
     assert status == 200
     assert [prediction["label"] for prediction in answer["predictions"]] == [labels[0], labels[2]]
     assert all(tuple(prediction["probabilities"]) == labels for prediction in answer["predictions"])
+
+
+async def test_a_lone_output_comes_without_its_name() -> None:
+    assert await post(regression_model(), {"instances": [[1, 2], [-3.5, 0]]}) == (200, {"predictions": [3.0, -3.5]})
+    status, answer = await post(regression_model(), {"inputs": {"petal_length": [1, 2], "sepal_length": [0.5, 1]}})
+    assert (status, answer) == (200, {"outputs": [1.5, 3.0]})
+
+
+async def test_images_are_nested_arrays() -> None:
+    dark, light = [[0] * SIDE] * SIDE, [[255] * SIDE] * SIDE
+    by_row = await post(image_model(), {"instances": [dark, light]})
+    assert [prediction["label"] for prediction in by_row[1]["predictions"]] == ["setosa", "virginica"]
+    _, by_input = await post(image_model(), {"inputs": [dark, light]})
+    assert by_input["outputs"]["label"] == ["setosa", "virginica"]
+    status, answer = await post(image_model(), {"instances": [dark, [[0] * SIDE]]})
+    assert (status, answer["error"]) == (400, f"instances[1]: has shape [1, {SIDE}]; expected [{SIDE}, {SIDE}]")
 
 
 async def test_columns_are_answered_by_columns() -> None:

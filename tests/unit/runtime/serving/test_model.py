@@ -1,0 +1,33 @@
+"""What is asked of a model before it is served."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.unit.runtime.serving.fakes import FakeModel, image_model, mixed_model, numeric_model, regression_model
+
+from modelservice.serving.model import ModelFaultError, check_answer, compute_of, example_rows, version_of
+
+
+@pytest.mark.parametrize("build", [numeric_model, mixed_model, regression_model, image_model])
+def test_a_models_own_example_is_answered_as_its_signature_says(build: Any) -> None:
+    model: FakeModel = build()
+    check_answer(model, compute_of(model)(example_rows(model, 1)))
+    assert len(compute_of(model)(example_rows(model, 5))) == 5
+
+
+def test_a_model_with_another_number_of_classes_is_refused() -> None:
+    with pytest.raises(ModelFaultError, match=r"probabilities \[1, 2\]; the signature says .*probabilities \[1, 3\]"):
+        check_answer(numeric_model(), np.array([[0.5, 0.5]], dtype=np.float32))
+    with pytest.raises(ModelFaultError, match=r"one row with shape \[1, 2, 3\], expected \[1, width\]"):
+        check_answer(numeric_model(), np.zeros((1, 2, 3), dtype=np.float32))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_model_that_is_not_finite_on_its_own_example_is_refused(value: float) -> None:
+    with pytest.raises(ModelFaultError, match="not finite: train it again"):
+        check_answer(regression_model(), np.array([[value]], dtype=np.float32))
+
+
+def test_the_version_says_which_artifact_answered() -> None:
+    assert version_of(numeric_model()) == "ab" * 6
