@@ -127,8 +127,9 @@ def main() -> int:
         except BenchError as error:
             sys.stderr.write(f"{error}\n")
             return 2
+    asked = "".join(f" with {section}" for section in extra)
     caption = (
-        f"{arguments.services} ModelServices{''.join(f', with {section}' for section in extra)} on a real control plane, "
+        f"{arguments.services} ModelServices{asked} on a real control plane, "
         f"nodes and pods simulated by kwok, {os.cpu_count()} CPUs shared by all of it"
     )
     return record("-".join(("operator", *extra)), figures, caption=caption, readme=arguments.readme)

@@ -1,5 +1,6 @@
 """The edge to kopf: events fill the cache and the queue, and kopf is told to write nothing."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -132,6 +133,39 @@ def test_elsewhere_the_kubeconfig_is_used(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))  # read at its import
     info = login.connect()
     assert (info.server, info.as_http_headers()) == ("https://127.0.0.1:1", {"Authorization": "Bearer secret"})
+
+
+def test_elsewhere_an_exec_plugin_gives_a_token_each_time_that_one_is_needed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    count = tmp_path / "count"
+    credential = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "t-"}}
+    plugin = tmp_path / "plugin.py"
+    plugin.write_text(
+        f"import json, pathlib\n"
+        f"count = pathlib.Path({str(count)!r})\n"
+        f"count.write_text(count.read_text() + 'x' if count.exists() else 'x')\n"
+        f"credential = {credential!r}\n"
+        f"credential['status']['token'] += str(len(count.read_text()))\n"
+        f"print(json.dumps(credential))\n"
+    )
+    kubeconfig = tmp_path / "kubeconfig"
+    execute = {"apiVersion": credential["apiVersion"], "command": sys.executable, "args": [str(plugin)]}
+    kubeconfig.write_text(
+        json.dumps(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "current-context": "c",
+                "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
+                "clusters": [{"name": "k", "cluster": {"server": "https://127.0.0.1:1"}}],
+                "users": [{"name": "u", "user": {"exec": {**execute, "interactiveMode": "Never"}}}],
+            }
+        )
+    )
+    monkeypatch.setattr(kopf, "login_with_service_account", lambda **_: None)
+    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))  # read at its import
+    assert [login.connect().as_http_headers()["Authorization"] for _ in range(2)] == ["Bearer t-1", "Bearer t-2"]
 
 
 def test_no_credentials_say_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
