@@ -56,10 +56,10 @@ class Installation:
 
     def install(self, **values: Any) -> None:
         """Install or upgrade, and wait; a CRD that was applied by other means is taken over."""
-        wanted = {**self.values, **values}
+        desired = {**self.values, **values}
         helm(
             "upgrade", "--install", RELEASE, str(CHART), "--create-namespace", "--take-ownership",
-            "--reset-values", "--values", "-", "--wait", "--timeout", "2m", stdin=json.dumps(wanted),
+            "--reset-values", "--values", "-", "--wait", "--timeout", "2m", stdin=json.dumps(desired),
         )  # fmt: skip
         self.wait_leader()
 

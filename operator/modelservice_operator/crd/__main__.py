@@ -31,15 +31,15 @@ def main(arguments: list[str]) -> int:
     mode.add_argument("--check", action="store_true", help="print a diff and exit with 1 if the CRD is not current")
     parser.add_argument("--root", type=Path, default=Path(), help="the checkout (default: the current folder)")
     options = parser.parse_args(arguments)
-    path, wanted = crd_path(options.root), crd_yaml()
+    path, desired = crd_path(options.root), crd_yaml()
     if options.write:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(wanted, encoding="utf-8")
+        path.write_text(desired, encoding="utf-8")
         return 0
     found = path.read_text(encoding="utf-8") if path.exists() else ""
-    diff = difflib.unified_diff(found.splitlines(True), wanted.splitlines(True), str(path), "from the contract")
+    diff = difflib.unified_diff(found.splitlines(True), desired.splitlines(True), str(path), "from the contract")
     sys.stdout.writelines(diff)
-    return int(found != wanted)
+    return int(found != desired)
 
 
 if __name__ == "__main__":

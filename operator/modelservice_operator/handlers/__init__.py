@@ -9,7 +9,7 @@ _CLIENT = "kubernetes"
 def _import_kopf_alone() -> None:
     """Import kopf without the kubernetes client.
 
-    kopf imports all of it where it can, only to know its models when it sees one (``kopf.adopt``): 20 MB and half a
+    kopf imports all of it where it can, only to know its models when it sees one (``kopf.adopt``): 12 MB and half a
     second for each replica, and this operator has dictionaries. Who needs the client (``login``, outside a cluster)
     imports it afterwards, as usual.
     """

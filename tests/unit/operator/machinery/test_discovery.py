@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 from tests.support.fake_clock import FakeClock, settle
-from tests.unit.operator.machinery.test_sync import APP, JOB, ROUTE, WATCHES
+from tests.unit.operator.machinery.test_cache import APP, JOB
+from tests.unit.operator.machinery.test_sync import ROUTE, WATCHES
 
 from modelservice_operator.machinery.discovery import DISCOVERY_SECONDS, wait_until_served
 from modelservice_operator.machinery.errors import Transient
