@@ -1,15 +1,11 @@
-"""From a table to a served model: ``modelservice.train(...)`` and ``modelservice.load(...)``.
+"""From data to a served model: ``modelservice.train(...)`` and ``modelservice.load(...)``.
 
-Nothing heavy is imported before it is used: the operator imports this package for its contract alone.
+Nothing is imported before it is used: the operator imports this package for its contract alone, and a server must not
+load what only training needs. What the names are, type checkers read in ``__init__.pyi``.
 """
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from modelservice.predictor import Predictor
-    from modelservice.training.local import train
-
-    load = Predictor.load
+from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -19,11 +15,7 @@ __all__ = ["__version__", "load", "train"]
 def __getattr__(name: str) -> Any:
     """Import public names when they are first asked for (PEP 562)."""
     if name == "train":
-        from modelservice.training.local import train  # noqa: PLC0415
-
-        return train
+        return import_module("modelservice.stages.local").train
     if name == "load":
-        from modelservice.predictor import Predictor  # noqa: PLC0415
-
-        return Predictor.load
+        return import_module("modelservice.inference.predictor").Predictor.load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

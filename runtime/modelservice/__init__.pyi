@@ -1,0 +1,8 @@
+from modelservice.inference.predictor import Predictor
+from modelservice.stages.local import train as train
+
+__version__: str
+
+__all__ = ["__version__", "load", "train"]
+
+load = Predictor.load

@@ -1,0 +1,45 @@
+"""The command ``modelservice``: train, serve, inspect, stage. Each imports what it needs when it runs."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+import modelservice
+from modelservice.cli.common import complain
+from modelservice.cli.inspect import add_inspect
+from modelservice.cli.serve import add_serve
+from modelservice.cli.stage import add_stage
+from modelservice.cli.train import add_train
+
+_INTERRUPTED = 128 + 2
+_READER_GONE = 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code; errors that a user can mend are printed without a traceback."""
+    parsed = build_parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = parsed.command
+    try:
+        code = command(parsed)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        complain("interrupted")
+        return _INTERRUPTED
+    except BrokenPipeError:  # as in `modelservice inspect out/iris | head -1`
+        with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - a device
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())  # or Python complains when it flushes at its end
+        return _READER_GONE
+    return code
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line as argparse knows it."""
+    parser = argparse.ArgumentParser(
+        prog="modelservice", description="From data to a served model, from the same file as in the cluster."
+    )
+    parser.add_argument("--version", action="version", version=f"modelservice {modelservice.__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for add in (add_train, add_serve, add_inspect, add_stage):
+        add(commands)
+    return parser

@@ -1,0 +1,61 @@
+"""``modelservice inspect``: what an artifact is."""
+
+import argparse
+import json
+import sys
+
+from modelservice.cli.common import Commands, add_command, complain
+from modelservice.contract.exit_codes import ExitCode
+
+_EXAMPLES = """\
+examples:
+  modelservice inspect out/iris
+  modelservice inspect out/iris --json
+  modelservice inspect s3://models/team-a/iris/qp2iu6b5
+"""
+
+
+def add_inspect(commands: Commands) -> None:
+    """Add the command."""
+    parser = add_command(commands, "inspect", "verify an artifact and show what it is", _EXAMPLES)
+    parser.add_argument("address", metavar="ADDRESS", help="folder of the artifact, or its URI in object storage")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(command=_inspect)
+
+
+def _inspect(parsed: argparse.Namespace) -> int:
+    from modelservice.artifact.errors import ArtifactError  # noqa: PLC0415
+    from modelservice.artifact.stores import load_artifact  # noqa: PLC0415
+    from modelservice.contract.failure import StorageError  # noqa: PLC0415
+    from modelservice.contract.manifest import METRICS_FILE  # noqa: PLC0415
+    from modelservice.inference.predictor import Predictor  # noqa: PLC0415
+    from modelservice.tasks.metrics_document import MetricsDocument  # noqa: PLC0415
+
+    try:
+        artifact = load_artifact(parsed.address)
+        predictor = Predictor.from_artifact(artifact)
+        metrics = artifact.document(METRICS_FILE, MetricsDocument)
+    except ArtifactError as error:
+        complain(str(error))
+        return ExitCode.ORDER_INVALID
+    except StorageError as error:
+        complain(error.message)
+        return error.failure().exit_code
+    if parsed.json:
+        shown = {
+            "digest": predictor.digest,
+            "manifest": predictor.manifest.model_dump(mode="json"),
+            "signature": predictor.signature.model_dump(mode="json"),
+            "metrics": metrics.model_dump(mode="json", exclude={"curves"}),
+        }
+        sys.stdout.write(json.dumps(shown, indent=2, ensure_ascii=False) + "\n")
+        return ExitCode.DONE
+
+    from rich.console import Console  # noqa: PLC0415
+
+    from modelservice.stages.summary import print_contents, print_summary  # noqa: PLC0415
+
+    console = Console()
+    print_contents(console, manifest=predictor.manifest, signature=predictor.signature)
+    print_summary(console, manifest=predictor.manifest, digest=predictor.digest, metrics=metrics)
+    return ExitCode.DONE

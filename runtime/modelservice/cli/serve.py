@@ -1,0 +1,141 @@
+"""``modelservice serve``: a server for a stored model."""
+
+import argparse
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from modelservice.cli.common import Commands, add_command, complain
+from modelservice.contract import places, server_flags
+from modelservice.contract.exit_codes import ExitCode
+from modelservice.contract.serving import Batching, Engine
+
+if TYPE_CHECKING:
+    from modelservice.inference.engine import EngineLoader
+
+_EXAMPLES = """\
+examples:
+  modelservice serve -f iris.yaml                     the model that `train -f iris.yaml` stored
+  modelservice serve --model models/1 --name iris --port 8000
+  modelservice serve --model s3://models/team-a/iris/qp2iu6b5 --name iris --grpc-port 9000
+"""
+_LAST_PORT = 65_535
+_BATCHING = Batching()
+
+
+class _Served(NamedTuple):
+    """What is served and how, from flags or from a ModelService."""
+
+    address: str
+    name: str
+    engine: Engine
+    grpc_port: int | None
+    batching: Batching
+
+
+def add_serve(commands: Commands) -> None:
+    """Add the command; its flags are those that the operator writes into pods, and ``-f``."""
+    parser = add_command(commands, server_flags.COMMAND, "answer requests with a stored model", _EXAMPLES)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("-f", "--file", type=Path, metavar="CR.yaml", help="file with the ModelService")
+    source.add_argument(server_flags.MODEL, metavar="ADDRESS", help="folder of the artifact, or its URI")
+    parser.add_argument(server_flags.NAME, help="name of the model in the paths; needed with --model")
+    parser.add_argument(server_flags.DIGEST, metavar="sha256:...", help="refuse an artifact with another digest")
+    parser.add_argument(server_flags.HOST, default="127.0.0.1", help="address to listen on; default: %(default)s")
+    port = "default: %(default)s; 0: a free one"
+    parser.add_argument(server_flags.PORT, type=_port, default=places.SERVING_PORT, metavar="PORT", help=port)
+    grpc = "also answer gRPC, on this port; default: not, or what the ModelService says"
+    parser.add_argument(server_flags.GRPC_PORT, type=_port, metavar="PORT", help=grpc)
+    engine = f"{' or '.join(server_flags.ENGINES)}; default: onnx, or what the ModelService says"
+    parser.add_argument(server_flags.ENGINE, choices=server_flags.ENGINES, metavar="ENGINE", help=engine)
+    for name, default in _BATCHING:
+        text = f"default: {default}, or what the ModelService says"
+        parser.add_argument(server_flags.batch_flag(name), dest=name, type=int, metavar="N", help=text)
+    parser.set_defaults(command=_serve, parser=parser)
+
+
+def _serve(parsed: argparse.Namespace) -> int:
+    served = _from_flags(parsed) if parsed.file is None else _from_resource(parsed)
+    if served is None:
+        return ExitCode.ORDER_INVALID
+    try:
+        engine = _engine_loader(served.engine)
+    except ModuleNotFoundError as error:
+        complain(f"the engine torch needs the trainer's image or extra ({error}): use it, or --engine onnx")
+        return ExitCode.ORDER_INVALID
+
+    from modelservice.inference.predictor import Predictor  # noqa: PLC0415
+    from modelservice.serving.main import serve  # noqa: PLC0415
+
+    return serve(
+        load=partial(Predictor.load, served.address, digest=parsed.digest, engine=engine),
+        name=served.name,
+        host=parsed.host,
+        port=parsed.port,
+        grpc_port=served.grpc_port,
+        batching=served.batching,
+    )
+
+
+def _from_flags(parsed: argparse.Namespace) -> _Served:
+    if parsed.name is None:
+        parsed.parser.error("--name is needed with --model")
+    engine = server_flags.ENGINES[parsed.engine or Engine.ONNX.value.lower()]
+    return _Served(parsed.model, parsed.name, engine, parsed.grpc_port, _batching(parsed, _BATCHING))
+
+
+def _from_resource(parsed: argparse.Namespace) -> _Served | None:
+    """None, and a sentence on stderr, where the file holds no ModelService."""
+    from modelservice.stages.documents import ResourceError, default_output, read_resource  # noqa: PLC0415
+
+    try:
+        service = read_resource(parsed.file).service
+    except ResourceError as error:
+        complain(str(error))
+        return None
+    name, serving = service.metadata.name, service.spec.serving
+    engine = serving.engine or Engine.ONNX
+    grpc_port = places.GRPC_PORT if serving.grpc is not None else None
+    return _Served(
+        address=str(default_output(name)),
+        name=parsed.name or name,
+        engine=server_flags.ENGINES[parsed.engine] if parsed.engine else engine,
+        grpc_port=grpc_port if parsed.grpc_port is None else parsed.grpc_port,
+        batching=_batching(parsed, serving.batching),
+    )
+
+
+def _batching(parsed: argparse.Namespace, default: Batching) -> Batching:
+    """The flags that were given over what is said elsewhere."""
+    from pydantic import ValidationError  # noqa: PLC0415
+
+    given = {name: getattr(parsed, name) for name in Batching.model_fields}
+    parser: argparse.ArgumentParser = parsed.parser
+    chosen = {name: getattr(default, name) if value is None else value for name, value in given.items()}
+    try:
+        return Batching(**chosen)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        name = next(name for name, field in Batching.model_fields.items() if wrong["loc"][0] in {name, field.alias})
+        parser.error(f"{server_flags.batch_flag(name)}: {wrong['msg']}")
+
+
+def _engine_loader(engine: Engine) -> "EngineLoader":
+    """Engines are chosen here, so that what serves on onnxruntime never reaches torch.
+
+    Raises:
+        ModuleNotFoundError: this installation has no torch.
+    """
+    from modelservice.inference.onnx_engine import load_onnx_engine  # noqa: PLC0415
+
+    if engine is Engine.ONNX:
+        return load_onnx_engine
+    from modelservice.families.torch_engine import load_torch_engine  # noqa: PLC0415
+
+    return load_torch_engine
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or int(text) > _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: 0 to {_LAST_PORT}")
+    return int(text)

@@ -1,0 +1,88 @@
+"""``modelservice train``: the pipeline on this machine."""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelservice.cli.common import Commands, add_command, complain
+from modelservice.contract.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from modelservice.stages.local import Finished, Observer
+
+_EXAMPLES = """\
+examples:
+  modelservice train -f iris.yaml                     the data is the ConfigMap in the same file
+  modelservice train -f churn.yaml --data churn.csv   or a file, CSV or NPZ, plain or gzip
+  modelservice train -f iris.yaml --output models/1   default: ./out/<name>
+"""
+
+
+def add_train(commands: Commands) -> None:
+    """Add the command."""
+    summary = "train a model, compress it if asked to, and store it as an artifact"
+    parser = add_command(commands, "train", summary, _EXAMPLES)
+    parser.add_argument("-f", "--file", type=Path, metavar="CR.yaml", required=True, help="file with the ModelService")
+    parser.add_argument("--data", type=Path, metavar="FILE", help="data file; default: the ConfigMap in the same file")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="folder of the artifact; default: ./out/<name>")
+    parser.set_defaults(command=_train)
+
+
+def _train(parsed: argparse.Namespace) -> int:
+    from modelservice.artifact.errors import ArtifactError  # noqa: PLC0415
+    from modelservice.stages.documents import ResourceError, read_resource  # noqa: PLC0415
+    from modelservice.stages.failures import UNEXPECTED, report_failure  # noqa: PLC0415
+    from modelservice.stages.local import run_locally  # noqa: PLC0415
+
+    try:
+        resource = read_resource(parsed.file)
+        with _observer() as observe:
+            done = run_locally(resource, data=parsed.data, output=parsed.output, observe=observe)
+    except (ResourceError, ArtifactError) as error:
+        complain(str(error))
+        return ExitCode.ORDER_INVALID
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        complain(f"{error.strerror or error}: {error.filename or 'the model cannot be stored'}")
+        return ExitCode.TRY_AGAIN
+    except Exception as error:
+        failure, code = report_failure(error)
+        if failure.reason == UNEXPECTED:
+            raise
+        complain(failure.message, field=failure.field)
+        return code
+    _print(done, parsed)
+    return ExitCode.DONE
+
+
+def _print(done: "Finished", parsed: argparse.Namespace) -> None:
+    from rich.console import Console  # noqa: PLC0415
+
+    from modelservice.stages.summary import print_summary  # noqa: PLC0415
+
+    console, produced = Console(), done.produced
+    print_summary(console, manifest=produced.manifest, digest=done.success.digest, metrics=produced.metrics)
+    console.print(f"\nstored in {done.folder}; next:", highlight=False)
+    serve = f"-f {parsed.file}" if parsed.output is None else f"--model {done.folder} --name {produced.manifest.name}"
+    console.print(f"  modelservice serve {serve}", highlight=False, soft_wrap=True)
+    console.print(f"  modelservice inspect {done.folder}", highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _observer() -> "Iterator[Observer]":
+    """A bar where there is a terminal, JSON lines where there is a log; both beside the results, on stderr."""
+    from rich.console import Console  # noqa: PLC0415
+
+    from modelservice.training.progress import JsonLines, announce, bar  # noqa: PLC0415
+
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with bar(console) as listener:
+            yield announce([listener], time.perf_counter)
+    else:
+        yield announce([JsonLines(sys.stderr)], time.perf_counter)
