@@ -18,19 +18,16 @@ LABEL_NAME: Final = "modelservice.dev/name"
 """Name of the owning ModelService: the index of the cache, and a selector for people (``kubectl get pods -l``)."""
 
 LABEL_STAGE: Final = "modelservice.dev/stage"
-"""``train`` or ``serve``: tells the pods of one ModelService apart."""
+"""``train``, ``compress`` or ``serve``: tells the pods of one ModelService apart."""
 
 LABEL_REVISION: Final = "modelservice.dev/revision"
-"""Key of the revision that a pod trains or serves, for selectors, logs and dashboards."""
+"""Key of what a pod makes or serves, for selectors, logs and dashboards."""
 
 LABEL_CLAIM: Final = "modelservice.dev/claim"
-"""Name of the claim that a pod mounts; pods of one ReadWriteOnce claim find each other by it (pod affinity)."""
+"""The claim with the artifact that a pod makes or serves; pods of one ReadWriteOnce claim find each other by it."""
 
 ANNOTATION_APPLIED: Final = "modelservice.dev/applied"
 """Hash of what was last applied: an equal one means that nothing is to be written, whatever was defaulted."""
-
-STAGE_TRAIN: Final = "train"
-"""Value of ``LABEL_STAGE`` on the pods of a training Job."""
 
 STAGE_SERVE: Final = "serve"
 """Value of ``LABEL_STAGE`` on the pods that answer requests."""
@@ -47,7 +44,7 @@ ANNOTATION_RUN: Final = "modelservice.dev/run"
 ANNOTATION_TEMPLATE: Final = "modelservice.dev/template"
 """On a Deployment: the pod template it serves with and the hash of its inputs, so that an upgrade restarts nothing."""
 
-TRAINING_CONTAINER: Final = "trainer"
+STAGE_CONTAINER: Final = "trainer"
 """The container whose exit code and last words decide a stage, whatever sidecars do."""
 
 SERVING_CONTAINER: Final = "server"
@@ -56,8 +53,11 @@ SERVING_CONTAINER: Final = "server"
 HTTP_PORT_NAME: Final = "http"
 """Name of the serving port, on pods and Services."""
 
+GRPC_PORT_NAME: Final = "grpc"
+"""Name of the port that answers gRPC, on pods and Services."""
+
 RUNTIME_USER_ID: Final = 65532
-"""User and group of the runtime's image (the number that distroless images made common)."""
+"""User and group of the runtime's images (the number that distroless images made common)."""
 
 OPERATOR_POD_LABELS: Final = {"modelservice.dev/component": "operator"}
 """Labels of the operator's own pods, which may reach the progress port, whatever a chart's user calls them."""

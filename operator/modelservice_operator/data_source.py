@@ -6,14 +6,15 @@ import binascii
 from dataclasses import dataclass
 
 from modelservice.contract.data import ConfigMapSource
-from modelservice.contract.keys import claim_digest, content_digest
+from modelservice.contract.failure import About
+from modelservice.contract.keys import content_digest
 from modelservice.contract.resource import ModelServiceSpec
-from modelservice_operator.machinery.clock import Clock
-from modelservice_operator.domain.metadata import Object
-from modelservice_operator.domain.observe import DataState
+from modelservice_operator.domain.data import DataState, claim_data, config_map_data
 from modelservice_operator.domain.problem import Problem
-from modelservice_operator.kinds import CONFIG_MAP, Ref
+from modelservice_operator.kinds import CONFIG_MAP
 from modelservice_operator.kube.port import KubePort
+from modelservice_operator.machinery.clock import Clock
+from modelservice_operator.objects import Object, Ref
 
 LOOK_SECONDS = 30.0
 """How old the knowledge of a ConfigMap may get: a change is noticed within a minute."""
@@ -50,10 +51,9 @@ class DataSource:
         """
         claim = spec.data.persistent_volume_claim
         if claim is not None:
-            return DataState(digest=claim_digest(claim, spec.data.version), file=claim.path)
+            return claim_data(claim, spec.data.version)
         source: ConfigMapSource = spec.data.chosen
-        digests = await self._digests(Ref(CONFIG_MAP, namespace, source.name))
-        return _state(source, digests)
+        return config_map_data(source, await self._digests(Ref(CONFIG_MAP, namespace, source.name)))
 
     async def _digests(self, ref: Ref) -> dict[str, str | Problem] | None:
         known, now = self._known.get(ref), self._clock.monotonic()
@@ -95,30 +95,9 @@ def _digests_of(config_map: Object) -> dict[str, str | Problem]:
             digests[key] = content_digest(base64.b64decode(encoded))
         except (ValueError, binascii.Error) as error:
             digests[key] = Problem(
-                reason="DataUnreadable", message=f"key {key!r} of spec.data.configMap: {error}", waits_for_change=True
+                reason="DataUnreadable",
+                message=f"key {key!r} of spec.data.configMap: {error}",
+                waits_for_change=True,
+                about=About.DATA,
             )
     return digests
-
-
-def _state(source: ConfigMapSource, digests: dict[str, str | Problem] | None) -> DataState:
-    field = "spec.data.configMap"
-    if digests is None:
-        return _problem(
-            "ConfigMapNotFound", f"ConfigMap {source.name!r} does not exist: make it, or change {field}.name"
-        )
-    keys = ", ".join(sorted(digests)) or "none"
-    if source.key is None and len(digests) != 1:
-        return _problem("KeyNotClear", f"ConfigMap {source.name!r} has the keys {keys}: name one in {field}.key")
-    key = source.key or next(iter(digests))
-    found = digests.get(key)
-    if found is None:
-        return _problem(
-            "KeyNotFound", f"ConfigMap {source.name!r} has no key {key!r}: change {field}.key; its keys are: {keys}"
-        )
-    if isinstance(found, Problem):
-        return DataState(problem=found)
-    return DataState(digest=found, file=key)
-
-
-def _problem(reason: str, message: str) -> DataState:
-    return DataState(problem=Problem(reason=reason, message=message, waits_for_change=True))

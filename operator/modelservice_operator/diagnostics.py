@@ -3,14 +3,16 @@
 from dataclasses import dataclass
 
 from modelservice.contract.progress import Progress
-from modelservice_operator.machinery.clock import Clock
+from modelservice.contract.resource import ModelServiceSpec
+from modelservice_operator.config import Settings
+from modelservice_operator.domain.assessment import Diagnostics, Waiting, waiting_objects
 from modelservice_operator.domain.diagnose import event_problem, is_stuck
-from modelservice_operator.domain.metadata import Object
-from modelservice_operator.domain.observe import JobPhase, Observed
+from modelservice_operator.domain.jobs import JobPhase
+from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.plan import Plan
 from modelservice_operator.domain.problem import Problem
-from modelservice_operator.domain.assessment import Diagnostics, waiting_objects
 from modelservice_operator.kube.port import KubePort, ProgressPort
+from modelservice_operator.machinery.clock import Clock
 
 _LOOKUPS = 4
 """Events are asked for at most this often in one reconcile, the closest causes first."""
@@ -38,32 +40,36 @@ class _Look:
 
 
 class Diagnostician:
-    """Asks the training pod how far it is, and Kubernetes what it says about objects that have waited for 5 s."""
+    """Asks the pod of a stage how far it is, and Kubernetes what it says about objects that have waited for 5 s."""
 
-    def __init__(self, *, kube: KubePort, progress: ProgressPort, clock: Clock) -> None:
+    def __init__(self, *, kube: KubePort, progress: ProgressPort, settings: Settings, clock: Clock) -> None:
         self._kube = kube
         self._progress = progress
+        self._settings = settings
         self._clock = clock
         self._looks: dict[str, _Look] = {}
         self._silent_until: dict[str, float] = {}
 
-    async def gather(self, observed: Observed, planned: Plan, *, refused: Problem | None) -> Diagnostics:
+    async def gather(
+        self, spec: ModelServiceSpec, observed: Observed, planned: Plan, *, refused: Problem | None
+    ) -> Diagnostics:
         """Diagnostics about one ModelService.
 
         Raises:
             KubeError: the apiserver did not answer.
         """
         problems: dict[str, Problem] = {}
-        stuck = [found for found in waiting_objects(observed, planned) if is_stuck(found[1], self._clock.now())]
-        for section, obj in stuck[:_LOOKUPS]:
-            if section not in problems and (problem := await self._last_warning(obj, section=section)):
-                problems[section] = problem
+        waiting = waiting_objects(spec, observed, planned, self._settings)
+        stuck = [found for found in waiting if is_stuck(found.obj, self._clock.now())]
+        for found in stuck[:_LOOKUPS]:
+            if found.concern not in problems and (problem := await self._last_warning(found)):
+                problems[found.concern] = problem
         address = _progress_address(planned)
         return Diagnostics(
             progress=await self._read_progress(address) if address else None,
-            claim=problems.get("spec.artifacts"),
-            training=problems.get("spec.training"),
-            serving=problems.get("spec.serving"),
+            artifacts=problems.get("artifacts"),
+            stage=problems.get("stage"),
+            serving=problems.get("serving"),
             refused=refused,
         )
 
@@ -80,21 +86,22 @@ class Diagnostician:
                 del self._silent_until[next(iter(self._silent_until))]
         return progress
 
-    async def _last_warning(self, obj: Object, *, section: str) -> Problem | None:
-        uid, now = obj["metadata"]["uid"], self._clock.monotonic()
-        look = self._looks.pop(uid, None)
+    async def _last_warning(self, found: Waiting) -> Problem | None:
+        metadata, now = found.obj["metadata"], self._clock.monotonic()
+        look = self._looks.pop(metadata["uid"], None)
         if look is None or look.is_due(now):
-            events = await self._kube.events(obj["metadata"]["namespace"], uid)
-            problem = event_problem(events, section=section)
+            events = await self._kube.events(metadata["namespace"], metadata["uid"])
+            problem = event_problem(events, section=found.section)
             look = _Look(since=look.since if look else now, asked=now, problem=problem)
-        self._looks[uid] = look
+        self._looks[metadata["uid"]] = look
         if len(self._looks) > _REMEMBERED:
             del self._looks[next(iter(self._looks))]
         return look.problem
 
 
 def _progress_address(planned: Plan) -> str | None:
-    if planned.wanted is not None or planned.job is None or planned.job.phase is not JobPhase.RUNNING:
+    job = planned.pending.job if planned.pending else None
+    if job is None or job.phase is not JobPhase.RUNNING:
         return None
-    running = (pod.get("status", {}) for pod in planned.job.pods if pod.get("status", {}).get("phase") == "Running")
+    running = (pod.get("status", {}) for pod in job.pods if pod.get("status", {}).get("phase") == "Running")
     return next((status["podIP"] for status in running if status.get("podIP")), None)

@@ -6,24 +6,30 @@ from contextlib import suppress
 import structlog
 from pydantic import ValidationError
 
+from modelservice.contract.base import problems
 from modelservice.contract.resource import ModelServiceSpec
-from modelservice_operator.machinery.cache import Cache
-from modelservice_operator.machinery.clock import Clock
 from modelservice_operator.config import Settings
 from modelservice_operator.data_source import DataSource
-from modelservice_operator.domain.metadata import Object, Owner
-from modelservice_operator.domain.observe import DataState, JobPhase, Observed, observe
-from modelservice_operator.domain.plan import Action, Apply, Delete, Plan, plan
-from modelservice_operator.domain.problem import Problem
-from modelservice_operator.domain.assessment import assess, rollout
-from modelservice_operator.domain.summarize import summarize, summarize_invalid
 from modelservice_operator.diagnostics import Diagnostician
+from modelservice_operator.domain.assessment import assess, rollout
+from modelservice_operator.domain.data import DataState
+from modelservice_operator.domain.diff import Action, Apply, Changes, Delete
+from modelservice_operator.domain.jobs import JobPhase
+from modelservice_operator.domain.metadata import Owner
+from modelservice_operator.domain.observe import Observed, observe
+from modelservice_operator.domain.plan import Plan, plan
+from modelservice_operator.domain.problem import Problem
+from modelservice_operator.domain.summarize import summarize, summarize_invalid
+from modelservice_operator.kinds import MODEL_SERVICE, PERSISTENT_VOLUME_CLAIM, ref_of
+from modelservice_operator.kube.port import KubePort, ProgressPort
+from modelservice_operator.machinery.cache import Cache
+from modelservice_operator.machinery.clock import Clock
+from modelservice_operator.machinery.errors import Conflict, Forbidden, Invalid
 from modelservice_operator.machinery.rate_limit import RateLimit
-from modelservice_operator.kinds import MODEL_SERVICE, PERSISTENT_VOLUME_CLAIM, Key, Ref, ref_of
-from modelservice_operator.kube.port import Conflict, Forbidden, Invalid, KubePort, ProgressPort
+from modelservice_operator.objects import Key, Object, Ref
 
 _POLL_SECONDS = 2.0
-"""How often a running training is asked for its progress."""
+"""How often a running stage is asked for its progress."""
 
 _SOON_SECONDS = 5.0
 """How soon something that is under way, or stands in the way, is looked at again."""
@@ -46,7 +52,7 @@ class Reconciler:
         self._cache = cache
         self._settings = settings
         self._clock = clock
-        self._investigator = Diagnostician(kube=kube, progress=progress, clock=clock)
+        self._diagnostician = Diagnostician(kube=kube, progress=progress, settings=settings, clock=clock)
         self._data = DataSource(kube=kube, clock=clock)
         self._rate_limit = RateLimit(clock=clock, per_second=20)
 
@@ -70,13 +76,12 @@ class Reconciler:
             return await self._say(observed, status, warning=True)
         data = await self._data.read(key.namespace, spec)
         planned = plan(spec, observed, data, self._settings)
-        refusals = [await self._carry_out(observed, lane) for lane in planned.lanes]
-        refused = next(filter(None, refusals), None)
-        if any(planned.lanes):
+        refused = await self._carry_out(observed, planned.changes)
+        if planned.changes:
             observed = self._observe(service)
             planned = plan(spec, observed, data, self._settings)
-        diagnostics = await self._investigator.gather(observed, planned, refused=refused)
-        assessment = assess(spec, observed, data, planned, diagnostics)
+        diagnostics = await self._diagnostician.gather(spec, observed, planned, refused=refused)
+        assessment = assess(spec, observed, data, planned=planned, diagnostics=diagnostics, settings=self._settings)
         status = summarize(assessment, now=self._clock.now())
         delayed = await self._say(observed, status, warning=assessment.problem is not None)
         again = self._look_again(data, observed, planned, refused)
@@ -86,7 +91,13 @@ class Reconciler:
         metadata = service["metadata"]
         return observe(service, self._cache.children(metadata["namespace"], metadata["name"]))
 
-    async def _carry_out(self, observed: Observed, actions: Iterable[Action]) -> Problem | None:
+    async def _carry_out(self, observed: Observed, changes: Changes) -> Problem | None:
+        """Write; the first refusal, if there is one. Deletions wait for nothing, and lanes not for each other."""
+        refused = [await self._carry_out_lane(observed, (deletion,)) for deletion in changes.deletes]
+        refused += [await self._carry_out_lane(observed, lane) for lane in changes.lanes]
+        return next(filter(None, refused), None)
+
+    async def _carry_out_lane(self, observed: Observed, actions: Iterable[Action]) -> Problem | None:
         """Write in order; stop at the first write that is refused, and say why."""
         for action in actions:
             try:
@@ -115,12 +126,13 @@ class Reconciler:
                 with suppress(Conflict):
                     await self._kube.apply(action.obj, manager=action.manager, fresh=True)
                     return None
-            if problem := await self._stranger(observed.owner, ref_of(action.obj)):
+            if problem := await self._name_conflict(observed.owner, ref_of(action.obj)):
                 return problem
         await self._kube.apply(action.obj, manager=action.manager)
         return None
 
-    async def _stranger(self, owner: Owner, ref: Ref) -> Problem | None:
+    async def _name_conflict(self, owner: Owner, ref: Ref) -> Problem | None:
+        """Whether an object of that name stands there that this ModelService does not own."""
         found = await self._kube.get_metadata(ref)
         if found is None or owner.owns(found):
             return None
@@ -134,7 +146,7 @@ class Reconciler:
         before, after = observed.service.get("status", {}), desired["status"]
         if before == after:
             return None
-        if _course(before) == _course(after) and not self._rate_limit.admit():
+        if _without_progress(before) == _without_progress(after) and not self._rate_limit.admit():
             return _POLL_SECONDS
         await self._kube.apply_status(desired)
         was, ready = _ready(before), _ready(after)
@@ -149,10 +161,9 @@ class Reconciler:
         seconds = [self._data.look_again(data)]
         if refused is not None:
             seconds.append(_CONFLICT_SECONDS if refused.reason == "Conflict" else _SOON_SECONDS)
-        if planned.wanted is None and planned.job is not None:
-            running = planned.job.phase is JobPhase.RUNNING
-            if running or planned.job.awaits_report:
-                seconds.append(_POLL_SECONDS)
+        job = planned.pending.job if planned.pending else None
+        if job is not None and (job.phase is JobPhase.RUNNING or job.awaits_report):
+            seconds.append(_POLL_SECONDS)
         state = rollout(observed.deployment)
         if state is not None and not state.complete:
             seconds.append(_SOON_SECONDS)
@@ -171,15 +182,12 @@ def _ready(status: Object) -> Object:
     return next((condition for condition in conditions if condition["type"] == "Ready"), {})
 
 
-def _course(status: Object) -> Object:
-    """A status without what only tells how far a training is."""
+def _without_progress(status: Object) -> Object:
+    """A status without what only tells how far a stage is."""
     conditions = [{**condition, "message": ""} for condition in status.get("conditions", [])]
     return {**status, "progress": "", "conditions": conditions}
 
 
 def _invalid(error: ValidationError) -> Problem:
-    problems = [
-        f"{'.'.join(['spec', *map(str, item['loc'])])}: {item['msg']}, got {item['input']!r:.100}"
-        for item in error.errors(include_url=False)
-    ]
-    return Problem(reason="InvalidSpec", message="; ".join(problems), waits_for_change=True)
+    message = "; ".join(problems(error, root="spec"))
+    return Problem(reason="InvalidSpec", message=message, waits_for_change=True)

@@ -8,14 +8,17 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from modelservice.contract.manifest import ColumnKind, DataSummary, InputColumn, Signature
-from modelservice.contract.places import TASK_PATH
+from modelservice.contract.evaluation import Evaluation, Metric
+from modelservice.contract.exit_codes import ExitCode
+from modelservice.contract.failure import Failure
+from modelservice.contract.manifest import CompressionSummary, DataSummary
+from modelservice.contract.places import ORDER_PATH
 from modelservice.contract.progress import Progress
-from modelservice.contract.report import Failure, Metrics, Report, Success
+from modelservice.contract.report import Report, Success
 from modelservice.contract.resource import API_VERSION, KIND
-from modelservice_operator.machinery.cache import Cache
+from modelservice.contract.signature import ColumnKind, InputColumn, Output, Signature
 from modelservice_operator.config import Settings
-from modelservice_operator.constants import FIELD_MANAGER, LABEL_NAME, LABEL_STAGE, TRAINING_CONTAINER
+from modelservice_operator.constants import FIELD_MANAGER, LABEL_NAME, LABEL_STAGE, STAGE_CONTAINER
 from modelservice_operator.kinds import (
     CONFIG_MAP,
     DEPLOYMENT,
@@ -25,13 +28,13 @@ from modelservice_operator.kinds import (
     PERSISTENT_VOLUME_CLAIM,
     POD,
     WATCHED_KINDS,
-    Key,
-    Kind,
-    Ref,
     ref_of,
 )
-from modelservice_operator.kube.port import Conflict, KubeError
+from modelservice_operator.machinery.cache import Cache
+from modelservice_operator.machinery.errors import Conflict, KubeError
+from modelservice_operator.objects import Key, Kind, Ref
 from modelservice_operator.reconciler import Reconciler
+from modelservice_operator.watches import WATCHES
 
 Object = dict[str, Any]
 NAMESPACE = "default"
@@ -66,7 +69,7 @@ class FakeKube:
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
-        self.memory = Cache()
+        self.memory = Cache(WATCHES)
         self.objects: dict[Ref, Object] = {}
         self.writes: list[tuple[str, str, str]] = []
         self.reads: list[tuple[str, str, str]] = []
@@ -174,24 +177,57 @@ class FakeProgress:
         return self.answer
 
 
+def evaluation(accuracy: float = 0.95) -> Evaluation:
+    """What the test rows say."""
+    return Evaluation(
+        primary="accuracy",
+        rows=20,
+        metrics=(Metric(name="accuracy", value=accuracy, low=0.9, high=0.98), Metric(name="f1", value=0.9)),
+    )
+
+
+def signature() -> Signature:
+    """One number in, one of two labels out."""
+    return Signature(
+        modality="table",
+        task="Binary",
+        target="kind",
+        inputs=(InputColumn(name="a", type=ColumnKind.NUMERIC, example=1.5),),
+        outputs=(Output(name="label", datatype="BYTES"),),
+    )
+
+
 def success(key: str, **changes: Any) -> Success:
     """A report of a training that went well."""
     values: dict[str, Any] = {
+        "stage": "train",
         "key": key,
         "digest": f"sha256:{key.encode().hex():0>64}",
-        "metrics": Metrics(
-            accuracy=0.95, accuracy_interval=(0.9, 0.98), precision=0.9, recall=0.9, f1=0.9, loss=0.1, test_rows=20
-        ),
+        "family": "mlp",
+        "task": "Multiclass",
+        "evaluation": evaluation(),
         "data": DataSummary(sha256="sha256:" + "0" * 64, rows=150, features=4, classes=3),
         "parameters": 5000,
         "artifact_bytes": 20_000,
-        "signature": Signature(
-            target="kind",
-            inputs=(InputColumn(name="a", kind=ColumnKind.NUMERIC, example=1.5),),
-            labels=("x", "y"),
-        ),
+        "signature": signature(),
     }
     return Success(**{**values, **changes})
+
+
+def compressed(key: str, *, applied: bool = True, **changes: Any) -> Success:
+    """A report of a compression, whose budget was kept or missed."""
+    words = "Int8: 3.9 x smaller (5120 bytes instead of 20000), accuracy drop 0.0000 within 0.005"
+    summary = CompressionSummary(
+        applied=applied,
+        message=words if applied else "the uncompressed model is kept: accuracy drop 0.0200 is not within 0.005",
+        budget=0.005,
+        drop=0.0 if applied else 0.02,
+        low=0.0,
+        high=0.0 if applied else 0.04,
+        bytes_before=20_000,
+        bytes_after=5120,
+    )
+    return success(key, **{"stage": "compress", "compression": summary, "artifact_bytes": 6000, **changes})
 
 
 class World:
@@ -203,13 +239,13 @@ class World:
         self.clock = FakeClock()
         self.kube = FakeKube(self.clock)
         self.progress = FakeProgress(self.clock)
-        self.settings = Settings(runtime_image="runtime:1", **settings)
+        self.settings = Settings(trainer_image="trainer:1", server_image="server:1", **settings)
         self.restart_operator()
 
     def restart_operator(self, **settings: Any) -> None:
         """A new process: only what Kubernetes holds is known."""
         self.settings = Settings.model_validate({**self.settings.model_dump(), **settings})
-        self.cache = self.kube.memory = Cache()
+        self.cache = self.kube.memory = Cache(WATCHES)
         self.reconciler = Reconciler(
             kube=self.kube, progress=self.progress, cache=self.cache, settings=self.settings, clock=self.clock
         )
@@ -273,15 +309,19 @@ class World:
         (obj,) = self.ours(kind)
         return obj
 
+    def running_jobs(self) -> list[Object]:
+        """The Jobs that have not ended."""
+        return [job for job in self.all(JOB) if not job.get("status", {}).get("conditions")]
+
     def job(self) -> Object:
-        """The one Job that is not ended."""
-        (job,) = [job for job in self.all(JOB) if not job.get("status", {}).get("conditions")]
+        """The one Job that has not ended."""
+        (job,) = self.running_jobs()
         return job
 
-    def task(self, job: Object) -> Object:
+    def order(self, job: Object) -> Object:
         """What the pod of a Job is told."""
-        task_map = self.kube.objects[Ref(CONFIG_MAP, NAMESPACE, job["metadata"]["name"])]
-        told: Object = json.loads(task_map["data"][TASK_PATH.rsplit("/", 1)[1]])
+        order = self.kube.objects[Ref(CONFIG_MAP, NAMESPACE, job["metadata"]["name"])]
+        told: Object = json.loads(order["data"][ORDER_PATH.rsplit("/", 1)[1]])
         return told
 
     def pod_of(self, job: Object, status: Object, *, suffix: str = "0") -> Object:
@@ -297,17 +337,21 @@ class World:
         for claim in self.all(PERSISTENT_VOLUME_CLAIM):
             self.kube.store({**claim, "status": {"phase": "Bound"}})
 
-    def end_training(
+    def end_stage(
         self, result: Success | Failure | None = None, *, exit_code: int = 0, job_reason: str = "", oom: bool = False
     ) -> str:
         """The kubelet's and the Job controller's part: the pod ends, then the Job. Answers with the key."""
         job = self.job()
-        key: str = self.task(job)["key"]
-        result = result or (success(key) if exit_code == 0 else None)
+        order = self.order(job)
+        key: str = order["key"]
+        if isinstance(result, Failure):
+            exit_code = result.exit_code
+        elif result is None and exit_code == ExitCode.DONE:
+            result = (compressed if order["work"]["stage"] == "compress" else success)(key)
         ended: Object = {"exitCode": exit_code, "message": Report(result=result).to_message() if result else ""}
         if oom:
             ended["reason"] = "OOMKilled"
-        container = {"name": TRAINING_CONTAINER, "state": {"terminated": ended}}
+        container = {"name": STAGE_CONTAINER, "state": {"terminated": ended}}
         phase = "Succeeded" if exit_code == 0 else "Failed"
         self.pod_of(job, {"phase": phase, "containerStatuses": [container]})
         self.end_job(job, failed=exit_code != 0, reason=job_reason or "PodFailurePolicy")
@@ -331,10 +375,10 @@ class World:
     def roll_out(self, available: int | None = None) -> None:
         """The Deployment controller's part: all pods are of the newest template."""
         deployment = self.one(DEPLOYMENT)
-        wanted = deployment["spec"].get("replicas", 1)
+        desired = deployment["spec"].get("replicas", 1)
         for ref in [ref for ref, obj in self.kube.objects.items() if _serves(ref, obj)]:
             del self.kube.objects[ref]
-        for number in range(wanted):
+        for number in range(desired):
             metadata = {
                 "name": f"serve-{deployment['metadata']['generation']}-{number}",
                 "namespace": NAMESPACE,
@@ -342,20 +386,27 @@ class World:
             }
             status = {"phase": "Running"}
             self.kube.store({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": status})
-        ready = wanted if available is None else available
-        numbers = {"replicas": wanted, "updatedReplicas": wanted, "availableReplicas": ready}
+        ready = desired if available is None else available
+        numbers = {"replicas": desired, "updatedReplicas": desired, "availableReplicas": ready}
         self.kube.store(
             {**deployment, "status": {"observedGeneration": deployment["metadata"]["generation"], **numbers}}
         )
 
+    def run_stages(self) -> str:
+        """Every stage that is asked for runs and ends well. Answers with the key of the last one."""
+        key = ""
+        self.settle()
+        while self.running_jobs():
+            self.bind_claims()
+            key = self.end_stage()
+            self.settle()
+        return key
+
     def serve(self, **spec: Any) -> str:
-        """Bring it all the way: apply, train, roll out."""
+        """Bring it all the way: apply, run all stages, roll out."""
         self.config_map()
         self.service(**spec)
-        self.settle()
-        self.bind_claims()
-        key = self.end_training()
-        self.settle()
+        key = self.run_stages()
         self.roll_out()
         self.settle()
         return key

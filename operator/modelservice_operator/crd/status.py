@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, WithJsonSchema
 
 from modelservice.contract.base import Sha256, ShortText, Tolerant
-from modelservice.contract.report import Metrics
+from modelservice.contract.evaluation import Metric, MetricName
 
 MAX_MESSAGE_LENGTH = 32_768
 """Of a condition, as in meta/v1; longer messages must be cut before they are written, or the write is refused."""
@@ -29,8 +29,10 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"
     DATA_READY = "DataReady"
     TRAINED = "Trained"
+    COMPRESSED = "Compressed"
     SERVED = "Served"
     ARTIFACTS_PORTABLE = "ArtifactsPortable"
+    RECORDS_READABLE = "RecordsReadable"
     SUSPENDED = "Suspended"
 
 
@@ -53,6 +55,7 @@ class Stage(StrEnum):
     """What the service is doing now, furthest first."""
 
     TRAINING = "Training"
+    COMPRESSING = "Compressing"
     DEPLOYING = "Deploying"
     SERVING = "Serving"
     SUSPENDED = "Suspended"
@@ -68,22 +71,34 @@ class RevisionPhase(StrEnum):
 
 
 class RevisionStatus(Tolerant):
-    """One trained revision; its record is the ControllerRevision NAME-KEY."""
+    """One revision; its record is the ControllerRevision NAME-KEY."""
 
     number: int = Field(ge=1, description="Counts up with each revision of this ModelService.")
-    key: ShortText = Field(description="Short hash of what decided the result: data, model and hyperparameters.")
+    key: ShortText = Field(description="Short hash of what decided the result: data, model, how it was made smaller.")
     digest: Sha256 = Field(description="sha256 of the artifact's manifest.")
     data_digest: Sha256 = Field(description="sha256 of the data it was trained on.")
+    uri: Annotated[str, StringConstraints(max_length=1024)] | None = Field(
+        default=None, description="Where the artifact is stored: pvc://CLAIM/KEY, or the URI of an object storage."
+    )
+    family: ShortText | None = Field(default=None, description="Family of the model, such as mlp.")
+    task: ShortText | None = Field(default=None, description="Task, such as Binary, Multiclass or Regression.")
     rows: int | None = Field(default=None, ge=0, description="Rows of the data.")
-    metrics: Metrics | None = Field(default=None, description="Metrics on the test rows.")
+    primary_metric: MetricName | None = Field(default=None, description="Name of the metric that decides.")
+    metrics: Annotated[tuple[Metric, ...], Field(max_length=32)] = Field(
+        default=(),
+        description="All metrics on the test rows, with the bounds of their 95 % intervals where there are any.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    test_rows: int | None = Field(default=None, ge=0, description="Rows that the metrics were computed on.")
     parameters: int | None = Field(default=None, ge=0, description="Number of trained parameters.")
+    size_bytes: int | None = Field(default=None, ge=0, description="Size of the artifact in bytes.")
     image: Annotated[str, StringConstraints(max_length=1024)] | None = Field(
-        default=None, description="Runtime image that trained it."
+        default=None, description="Image that made it."
     )
     phase: Annotated[RevisionPhase, _OpenText] | None = Field(
         default=None, description="Deploying, Serving or Retired."
     )
-    created_at: Timestamp | None = Field(default=None, description="When the training ended.")
+    created_at: Timestamp | None = Field(default=None, description="When it was made.")
 
 
 class ModelServiceStatus(Tolerant):
@@ -94,18 +109,21 @@ class ModelServiceStatus(Tolerant):
     )
     conditions: Annotated[tuple[Condition, ...], Field(max_length=32)] = Field(
         default=(),
-        description="Ready: the wanted revision serves with all replicas. Available: some revision answers. "
+        description="Ready: the desired revision serves with all replicas. Available: some revision answers. "
         "Ready carries the reason and message of the first thing that fails.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     stage: Annotated[Stage, _OpenText] | None = Field(
-        default=None, description="Training, Deploying, Serving, Suspended or Failed."
+        default=None, description="Training, Compressing, Deploying, Serving, Suspended or Failed."
     )
-    progress: ShortText | None = Field(default=None, description="How far the training is, such as 40%.")
+    progress: ShortText | None = Field(default=None, description="How far the stage is, such as 40%.")
     key: ShortText | None = Field(default=None, description="Key of the revision that the spec and the data ask for.")
     data_digest: Sha256 | None = Field(default=None, description="sha256 of the data that the spec points at.")
     revision: int | None = Field(default=None, ge=1, description="Number of the revision that answers requests.")
     digest: Sha256 | None = Field(default=None, description="sha256 of the artifact that answers requests.")
+    metric: ShortText | None = Field(
+        default=None, description="Primary metric of what answers requests, such as accuracy 0.973."
+    )
     replicas: int | None = Field(default=None, ge=0, description="Number of serving pods.")
     selector: Annotated[str, StringConstraints(max_length=1024)] | None = Field(
         default=None, description="Label selector of the serving pods, for autoscalers."
@@ -114,7 +132,8 @@ class ModelServiceStatus(Tolerant):
         default=None, description="Where the model answers inside the cluster."
     )
     example: Annotated[str, StringConstraints(max_length=16_384)] | None = Field(
-        default=None, description="A curl with this model's columns; its values are medians and modes, no real row."
+        default=None,
+        description="A curl with this model's inputs; its values are medians, modes or zeros, no real row.",
     )
     revisions: Annotated[tuple[RevisionStatus, ...], Field(max_length=64)] = Field(
         default=(),

@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 
+from modelservice.contract.failure import About
 from modelservice.contract.progress import Progress
 from modelservice.contract.resource import ModelServiceSpec
-from modelservice_operator.crd.status import Stage
+from modelservice_operator.config import Settings
+from modelservice_operator.domain.attempts import Attempt
+from modelservice_operator.domain.data import DataState
 from modelservice_operator.domain.diagnose import (
     failure_problem,
     memory_limit_of,
@@ -12,22 +15,28 @@ from modelservice_operator.domain.diagnose import (
     pod_problem,
     with_remedy,
 )
-from modelservice_operator.domain.metadata import Object
-from modelservice_operator.domain.observe import DataState, JobPhase, Observed
+from modelservice_operator.domain.jobs import JobPhase
+from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.plan import Plan
 from modelservice_operator.domain.problem import Problem
+from modelservice_operator.domain.stores import Portability, location_of, settled_artifacts, store_of
+from modelservice_operator.objects import Object
+
+SERVING_SECTION = "spec.serving"
+ARTIFACTS_SECTION = "spec.artifacts"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnostics:
-    """What the reconciler learned besides the cache: live progress, last warnings by stage, and a refused write.
+    """What the reconciler learned besides the cache: live progress, last warnings, and a refused write.
 
-    ``claim`` is the last warning about a claim that does not bind: it is the cause of what its pods say.
+    ``artifacts`` is the last warning about what the store needs, such as a claim that does not bind: it is the cause
+    of what the pods of the ``stage`` say.
     """
 
     progress: Progress | None = None
-    claim: Problem | None = None
-    training: Problem | None = None
+    artifacts: Problem | None = None
+    stage: Problem | None = None
     serving: Problem | None = None
     refused: Problem | None = None
 
@@ -36,7 +45,7 @@ class Diagnostics:
 class Rollout:
     """Numbers of the Deployment, as far as its controller has seen the newest version."""
 
-    wanted: int
+    desired: int
     updated: int
     available: int
     total: int
@@ -44,8 +53,8 @@ class Rollout:
 
     @property
     def complete(self) -> bool:
-        """All wanted replicas are of the newest template and available, and no old one is left."""
-        return self.current and self.updated == self.wanted == self.available == self.total
+        """All desired replicas are of the newest template and available, and no old one is left."""
+        return self.current and self.updated == self.desired == self.available == self.total
 
 
 def rollout(deployment: Object | None) -> Rollout | None:
@@ -54,7 +63,7 @@ def rollout(deployment: Object | None) -> Rollout | None:
         return None
     status = deployment.get("status", {})
     return Rollout(
-        wanted=deployment["spec"].get("replicas", 1),
+        desired=deployment["spec"].get("replicas", 1),
         updated=status.get("updatedReplicas", 0),
         available=status.get("availableReplicas", 0),
         total=status.get("replicas", 0),
@@ -64,84 +73,108 @@ def rollout(deployment: Object | None) -> Rollout | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Assessment:
-    """Everything that the status is made from. ``data_problem`` is what the owner of the data has to mend."""
+    """Everything that the status is made from.
+
+    ``data_problem`` is what the owner of the data has to mend, ``stage_problem`` what keeps the pending stage.
+    """
 
     spec: ModelServiceSpec
     observed: Observed
     data: DataState
     planned: Plan
     rollout: Rollout | None
+    portability: Portability | None
     progress: str | None
     data_problem: Problem | None
-    training_problem: Problem | None
+    stage_problem: Problem | None
     serving_problem: Problem | None
     refused: Problem | None
 
     @property
     def rolled_out(self) -> bool:
-        """Whether the wanted revision serves with all wanted replicas."""
-        wanted = self.planned.wanted
-        deployed = wanted is not None and self.observed.deployed_key == wanted.key
+        """Whether the desired revision serves with all desired replicas."""
+        desired = self.planned.desired
+        deployed = desired is not None and self.observed.deployed_key == desired.key
         return deployed and self.rollout is not None and self.rollout.complete
 
     @property
     def suspended(self) -> bool:
-        """Whether a training waits for ``spec.suspend`` to end."""
-        return self.spec.suspend and self.planned.wanted is None
+        """Whether a stage waits for ``spec.suspend`` to end."""
+        return self.spec.suspend and self.planned.desired is None
 
     @property
     def problem(self) -> Problem | None:
         """The first thing that fails, in the order in which the stages follow each other."""
         serving = None if self.rolled_out else self.serving_problem
-        return self.data_problem or self.refused or self.training_problem or serving
+        return self.data_problem or self.refused or self.stage_problem or serving
 
 
-def assess(spec: ModelServiceSpec, observed: Observed, data: DataState, planned: Plan, diagnostics: Diagnostics) -> Assessment:
+def assess(
+    spec: ModelServiceSpec,
+    observed: Observed,
+    data: DataState,
+    *,
+    planned: Plan,
+    diagnostics: Diagnostics,
+    settings: Settings,
+) -> Assessment:
     """Put together what is known about each stage."""
-    training = _training_problem(planned, diagnostics)
-    blames_data = training is not None and training.blames_data
+    stage = _stage_problem(spec, observed, planned.pending, diagnostics)
+    of_data = stage if stage is not None and stage.about is About.DATA else None
+    portability = None
+    if planned.serving is not None:
+        store, location = location_of(planned.serving.record, settled_artifacts(spec, settings))
+        portability = store.portability(location, observed.children)
     return Assessment(
         spec=spec,
         observed=observed,
         data=data,
         planned=planned,
         rollout=rollout(observed.deployment),
-        progress=_progress(planned, diagnostics, observed.service.get("status", {}), training),
-        data_problem=data.problem or (training if blames_data else None),
-        training_problem=None if blames_data or data.problem else training,
-        serving_problem=_serving_problem(observed, diagnostics) if planned.target else None,
+        portability=portability,
+        progress=_progress(planned, diagnostics, observed.service.get("status", {}), stage),
+        data_problem=data.problem or of_data,
+        stage_problem=None if of_data or data.problem else stage,
+        serving_problem=_serving_problem(observed, diagnostics) if planned.serving else None,
         refused=diagnostics.refused,
     )
 
 
 def _progress(planned: Plan, diagnostics: Diagnostics, live: Object, problem: Problem | None) -> str | None:
-    """Percent of the training; the last known one while a pod does not answer, so that it never jumps back."""
-    if planned.wanted is not None:
+    """Percent of the stage; the last known one while a pod does not answer, so that it never jumps back."""
+    if planned.desired is not None:
         return "100%"
-    if planned.job is None or problem is not None:
+    pending = planned.pending
+    if pending is None or pending.job is None or problem is not None:
         return None
     if diagnostics.progress is not None:
         return f"{diagnostics.progress.percent}%"
     known: str | None = live.get("progress")
-    return known if (live.get("key"), live.get("stage")) == (planned.key, Stage.TRAINING) else None
+    return known if (live.get("key"), live.get("stage")) == (planned.key, pending.step.stage.word) else None
 
 
-def _training_problem(planned: Plan, diagnostics: Diagnostics) -> Problem | None:
-    """What keeps the training from going on."""
-    job = planned.job
-    if planned.wanted is not None:
+def _stage_problem(
+    spec: ModelServiceSpec, observed: Observed, pending: Attempt | None, diagnostics: Diagnostics
+) -> Problem | None:
+    """What keeps the pending stage from going on."""
+    if pending is None:
         return None
+    if (record := observed.unreadable_record(pending.step.key)) is not None:
+        message = f"{record.message}; or delete it, and it is made anew"
+        return Problem(reason="RecordUnreadable", message=message, waits_for_change=True)
+    job = pending.job
     if job is None:
-        return diagnostics.training
+        return diagnostics.stage
     if job.lost_report:
         message = f"Job {job.name} ended twice without a report that can be read: see its log, then delete it"
         return Problem(reason="ReportUnreadable", message=message, waits_for_change=True)
+    section = pending.step.stage.job(spec).section
     if job.phase is JobPhase.FAILED and not job.awaits_report:
-        return failure_problem(job)
+        return failure_problem(job, activity=pending.step.stage.activity, section=section)
     limit = memory_limit_of(job.obj)
-    waiting = (pod_problem(pod, section="spec.training", memory_limit=limit) for pod in reversed(job.pods))
-    found = diagnostics.claim or next((problem for problem in waiting if problem), None)
-    return found or pending_problem(job) or diagnostics.training
+    waiting = (pod_problem(pod, section=section, memory_limit=limit) for pod in reversed(job.pods))
+    found = diagnostics.artifacts or next((problem for problem in waiting if problem), None)
+    return found or pending_problem(job, section=section) or diagnostics.stage
 
 
 def _serving_problem(observed: Observed, diagnostics: Diagnostics) -> Problem | None:
@@ -150,7 +183,7 @@ def _serving_problem(observed: Observed, diagnostics: Diagnostics) -> Problem | 
         return diagnostics.serving
     limit = memory_limit_of(observed.deployment)
     pods = sorted(observed.serving_pods, key=lambda pod: pod["metadata"].get("creationTimestamp", ""), reverse=True)
-    waiting = (pod_problem(pod, section="spec.serving", memory_limit=limit) for pod in pods)
+    waiting = (pod_problem(pod, section=SERVING_SECTION, memory_limit=limit) for pod in pods)
     found = next((problem for problem in waiting if problem), None)
     return found or _replica_failure(observed.deployment) or diagnostics.serving
 
@@ -158,28 +191,44 @@ def _serving_problem(observed: Observed, diagnostics: Diagnostics) -> Problem | 
 def _replica_failure(deployment: Object) -> Problem | None:
     for condition in deployment.get("status", {}).get("conditions", ()):
         if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
-            message = with_remedy(condition.get("message", ""), section="spec.serving")
+            message = with_remedy(condition.get("message", ""), section=SERVING_SECTION)
             return Problem(reason=condition.get("reason", "ReplicaFailure"), message=message)
     return None
 
 
-def waiting_objects(observed: Observed, planned: Plan) -> list[tuple[str, Object]]:
-    """Objects whose events may say why nothing goes on, with the section of the spec; the closest cause first."""
-    found: list[tuple[str, Object]] = []
-    job = planned.job
-    if planned.wanted is None and job is not None and job.phase is JobPhase.RUNNING:
-        claim = observed.claim(job.key)
-        if claim is not None and claim.get("status", {}).get("phase") != "Bound":
-            found.append(("spec.artifacts", claim))
-        found += [("spec.training", pod) for pod in job.pods if _is_waiting(pod)]
-        if not job.pods:
-            found.append(("spec.training", job.obj))
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """An object whose events may say why nothing goes on.
+
+    ``concern`` is the field of ``Diagnostics`` that its last warning belongs to, ``section`` the part of the spec.
+    """
+
+    concern: str
+    section: str
+    obj: Object
+
+
+def waiting_objects(spec: ModelServiceSpec, observed: Observed, planned: Plan, settings: Settings) -> list[Waiting]:
+    """Objects whose events may say why nothing goes on; the closest cause first."""
+    found: list[Waiting] = []
+    pending = planned.pending
+    if pending is not None and pending.job is not None and pending.job.phase is JobPhase.RUNNING:
+        artifacts, section = settled_artifacts(spec, settings), pending.step.stage.job(spec).section
+        store = store_of(artifacts)
+        location = store.locate(artifacts, observed.owner, pending.step.key)
+        found += [_artifacts(obj) for obj in store.waiting(location, observed.children)]
+        objects = [pod for pod in pending.job.pods if _is_waiting(pod)] if pending.job.pods else [pending.job.obj]
+        found += [Waiting(concern="stage", section=section, obj=obj) for obj in objects]
     state = rollout(observed.deployment)
     if observed.deployment is not None and state is not None and not state.complete:
-        found += [("spec.serving", pod) for pod in observed.serving_pods if _is_waiting(pod)]
-        if not observed.serving_pods:
-            found.append(("spec.serving", observed.deployment))
+        objects = [pod for pod in observed.serving_pods if _is_waiting(pod)]
+        objects = objects if observed.serving_pods else [observed.deployment]
+        found += [Waiting(concern="serving", section=SERVING_SECTION, obj=obj) for obj in objects]
     return found
+
+
+def _artifacts(obj: Object) -> Waiting:
+    return Waiting(concern="artifacts", section=ARTIFACTS_SECTION, obj=obj)
 
 
 def _is_waiting(pod: Object) -> bool:

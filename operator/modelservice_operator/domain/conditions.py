@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from modelservice_operator.crd.status import MAX_MESSAGE_LENGTH, ConditionType
-from modelservice_operator.domain.metadata import Object
+from modelservice_operator.crd.status import MAX_MESSAGE_LENGTH
+from modelservice_operator.objects import Object
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """One condition before it has a time: None is Unknown."""
 
-    type: ConditionType
+    type: str
     status: bool | None
     reason: str
     message: str = ""
@@ -28,10 +28,10 @@ def to_conditions(findings: list[Finding], *, before: list[Object], generation: 
     conditions = []
     for finding in findings:
         status = _WORDS[finding.status]
-        same = old.get(finding.type.value, {})
+        same = old.get(finding.type, {})
         conditions.append(
             {
-                "type": finding.type.value,
+                "type": str(finding.type),
                 "status": status,
                 "observedGeneration": generation,
                 "lastTransitionTime": same["lastTransitionTime"] if same.get("status") == status else timestamp,

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from modelservice.contract.report import Failure
-from modelservice_operator.domain.metadata import Object
-from modelservice_operator.domain.observe import IMAGE_REASONS, JobPhase, TrainingJob
+from modelservice.contract.failure import Failure
+from modelservice_operator.domain.jobs import OOM_KILLED, JobPhase, StageJob
+from modelservice_operator.domain.observe import IMAGE_REASONS
 from modelservice_operator.domain.problem import Problem
+from modelservice_operator.objects import Object
 
 STUCK_SECONDS = 5.0
 """A pod or claim that waits for longer gets its events read."""
@@ -18,7 +19,7 @@ _START_REASONS = frozenset(
 
 
 def pod_problem(pod: Object, *, section: str, memory_limit: str | None = None) -> Problem | None:
-    """What keeps a pod from running, as its status tells; ``section`` is spec.training or spec.serving."""
+    """What keeps a pod from running, as its status tells; ``section`` of the spec says how it runs."""
     status = pod.get("status", {})
     for condition in status.get("conditions", ()):
         if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
@@ -32,8 +33,8 @@ def pod_problem(pod: Object, *, section: str, memory_limit: str | None = None) -
 
 def _container_problem(container: Object, section: str, memory_limit: str | None) -> Problem | None:
     last = container.get("lastState", {}).get("terminated", {})
-    if last.get("reason") == "OOMKilled" and not container.get("ready"):
-        return Problem(reason="OOMKilled", message=f"{_killed(memory_limit)}: raise {section}.resources.limits.memory")
+    if last.get("reason") == OOM_KILLED and not container.get("ready"):
+        return Problem(reason=OOM_KILLED, message=f"{_killed(memory_limit)}: raise {section}.resources.limits.memory")
     waiting = container.get("state", {}).get("waiting", {})
     reason, message = waiting.get("reason", ""), waiting.get("message", "")
     if reason in IMAGE_REASONS:
@@ -62,42 +63,49 @@ def _scheduling_remedy(message: str, section: str) -> str:
     return next((remedy for words, remedy in remedies.items() if words in message), f"(see {section})")
 
 
-def failure_problem(job: TrainingJob) -> Problem:
-    """Why a training Job failed; nothing of it is tried again before something changes."""
+def failure_problem(job: StageJob, *, activity: str, section: str) -> Problem:
+    """Why the Job of a stage failed; nothing of it is tried again before something changes.
+
+    Args:
+        job: the Job.
+        activity: what it was doing, as a noun.
+        section: where the spec says how it runs.
+    """
     if job.failed_reason == "DeadlineExceeded":
         seconds = job.obj["spec"].get("activeDeadlineSeconds")
-        message = f"training was stopped after {seconds} s: raise spec.training.timeoutSeconds"
+        message = f"{activity} was stopped after {seconds} s: raise {section}.timeoutSeconds"
         return Problem(reason="DeadlineExceeded", message=message, waits_for_change=True)
     if not isinstance(job.result, Failure):
-        return Problem(reason=job.failed_reason or "TrainingFailed", message="the Job failed", waits_for_change=True)
-    problem = _reported(job, job.result)
-    again = "" if job.result.field else f" (to try again: kubectl delete job {job.name})"
+        return Problem(reason=job.failed_reason or "StageFailed", message="the Job failed", waits_for_change=True)
+    problem = _reported(job, job.result, section)
+    mended = job.result.field or job.result.reason == OOM_KILLED
+    again = "" if mended else f" (to try again: kubectl delete job {job.name})"
     return replace(problem, message=f"{problem.message}{again}", waits_for_change=True)
 
 
-def pending_problem(job: TrainingJob) -> Problem | None:
+def pending_problem(job: StageJob, *, section: str) -> Problem | None:
     """Why the last pod of a Job that has not failed yet failed: another try may heal it, or the Job is about to end."""
     if job.phase is not JobPhase.RUNNING or not isinstance(job.result, Failure):
         return None
-    problem = _reported(job, job.result)
+    problem = _reported(job, job.result, section)
     if job.final:
         return replace(problem, waits_for_change=True)
     return replace(problem, message=f"{problem.message} (it is tried again)")
 
 
-def _reported(job: TrainingJob, failure: Failure) -> Problem:
+def _reported(job: StageJob, failure: Failure, section: str) -> Problem:
     """A failure as its pod reported it, or as Kubernetes tells it."""
-    if failure.reason == "OOMKilled":
-        message = f"{_killed(memory_limit_of(job.obj))}: raise {failure.field}"
+    if failure.reason == OOM_KILLED:
+        message = f"{_killed(memory_limit_of(job.obj))}: raise {section}.resources.limits.memory"
     else:
         message = failure.message
         if failure.field and failure.field not in message:
             message = f"{message} (see {failure.field})"
-    return Problem(reason=failure.reason, message=message, blames_data=(failure.field or "").startswith("spec.data"))
+    return Problem(reason=failure.reason, message=message, about=failure.about)
 
 
 def _killed(limit: str | None) -> str:
-    return f"OOMKilled at {limit}" if limit else "OOMKilled: the node ran out of memory"
+    return f"{OOM_KILLED} at {limit}" if limit else f"{OOM_KILLED}: the node ran out of memory"
 
 
 def memory_limit_of(workload: Object) -> str | None:

@@ -1,6 +1,6 @@
 """Labels, ownership and the stamp that every child carries."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,14 +14,15 @@ from modelservice_operator.constants import (
     MANAGED_BY,
     MANAGED_BY_LABEL,
 )
+from modelservice_operator.objects import Kind, Object
 
-Object = dict[str, Any]
-"""A Kubernetes object as JSON."""
+Children = Mapping[Kind, Sequence[Object]]
+"""What a ModelService owns, by kind."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Owner:
-    """The ModelService that children belong to, by UID: another one of the same name is a stranger."""
+    """The ModelService that children belong to, by UID: another one of the same name has its own."""
 
     name: str
     namespace: str
@@ -67,7 +68,7 @@ class Owner:
 
 
 def stamped(obj: Object) -> Object:
-    """The object with a hash of itself, so that a field which is no longer wanted shows as a difference too."""
+    """The object with a hash of itself, so that a field which is no longer desired shows as a difference too."""
     annotations = {**obj["metadata"].get("annotations", {}), ANNOTATION_APPLIED: short_hash(obj, length=16)}
     return {**obj, "metadata": {**obj["metadata"], "annotations": annotations}}
 

@@ -2,12 +2,15 @@
 
 
 def job_name(service: str, *, stage: str, key: str, attempt: str) -> str:
-    """Name of a Job and of the task ConfigMap that belongs to it alone."""
+    """Name of a Job and of the ConfigMap with its work order, which belongs to it alone."""
     return f"{service}-{stage}-{key}-{attempt}"
 
 
 def keyed_name(service: str, key: str) -> str:
-    """Name of the claim of a stage key, and of the ControllerRevision that records its result."""
+    """Name of the ControllerRevision that records the result of a stage key, and of what a store needs for it.
+
+    Whatever is named after a key is kept and deleted with it.
+    """
     return f"{service}-{key}"
 
 

@@ -1,13 +1,13 @@
-"""What to do: from what is wanted and what is, the writes. A converged ModelService gives none."""
+"""What to do: from what is desired and what is, the writes. A converged ModelService gives none."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from modelservice.contract.keys import train_key
-from modelservice.contract.report import Success
 from modelservice.contract.resource import ModelServiceSpec
+from modelservice.contract.serving import Serving
 from modelservice_operator.config import Settings
-from modelservice_operator.constants import FIELD_MANAGER, REPLICAS_FIELD_MANAGER
+from modelservice_operator.constants import REPLICAS_FIELD_MANAGER
+from modelservice_operator.domain.attempts import Attempt, Start, look_at, start
 from modelservice_operator.domain.builders.identity import build_network_policy, build_service_account
 from modelservice_operator.domain.builders.record import build_record
 from modelservice_operator.domain.builders.serving import (
@@ -17,176 +17,164 @@ from modelservice_operator.domain.builders.serving import (
     build_replicas_holder,
     build_service,
 )
-from modelservice_operator.domain.builders.training import shares_node
-from modelservice_operator.domain.metadata import Object, is_current, stamped
-from modelservice_operator.domain.names import keyed_name
-from modelservice_operator.domain.observe import DataState, JobPhase, Observed, TrainingJob
-from modelservice_operator.domain.retention import outdated
-from modelservice_operator.domain.revisions import Revision
+from modelservice_operator.domain.data import DataState
+from modelservice_operator.domain.diff import Changes, Desired, Part, diff
+from modelservice_operator.domain.jobs import JobPhase
+from modelservice_operator.domain.observe import Observed
+from modelservice_operator.domain.records import Revision, StoredTemplate
+from modelservice_operator.domain.retention import retained
+from modelservice_operator.domain.stages import pipeline
+from modelservice_operator.domain.stores import location_of, settled_artifacts
 from modelservice_operator.domain.template import choose_template
-from modelservice_operator.domain.training import Attempt, choose_attempt
 from modelservice_operator.kinds import (
+    DEPLOYMENT,
     HORIZONTAL_POD_AUTOSCALER,
     JOB,
-    PERSISTENT_VOLUME_CLAIM,
     POD_DISRUPTION_BUDGET,
-    Kind,
-    Ref,
-    ref_of,
+    SERVICE,
 )
 
-
-@dataclass(frozen=True, kw_only=True)
-class Apply:
-    """A server-side apply. ``fresh``: nothing of ours has this name yet, but perhaps a stranger has."""
-
-    obj: Object
-    manager: str = FIELD_MANAGER
-    fresh: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Delete:
-    """A deletion of exactly one object."""
-
-    ref: Ref
-    uid: str
-    propagation: str = "Background"
-
-
-Action = Apply | Delete
+_SERVING_KINDS = (DEPLOYMENT, SERVICE, HORIZONTAL_POD_AUTOSCALER, POD_DISRUPTION_BUDGET)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """The writes, and the decisions that they follow from.
 
-    Each lane (training, serving, cleaning up) is in order. A refused write holds up its own lane only: a quota that
-    refuses a claim must neither keep what serves from being scaled nor an old claim from being deleted.
-
-    ``key`` is what spec and data ask for, ``wanted`` its recorded revision, ``target`` the revision to serve now (an
-    older one while the wanted one is trained), ``job`` the training attempt that counts.
+    ``attempts`` are the steps of the pipeline in order, none while the data is not known; ``pending`` is the one whose
+    result is waited for. ``desired`` is the result of the last one, ``serving`` the revision to serve now (an older one
+    while the desired one is made).
     """
 
-    lanes: tuple[tuple[Action, ...], ...] = ()
-    key: str | None = None
-    wanted: Revision | None = None
-    target: Revision | None = None
-    job: TrainingJob | None = None
+    changes: Changes
+    attempts: tuple[Attempt, ...] = ()
+    pending: Attempt | None = None
+    desired: Revision | None = None
+    serving: Revision | None = None
+
+    @property
+    def key(self) -> str | None:
+        """What spec and data ask for."""
+        return self.attempts[-1].step.key if self.attempts else None
 
 
 def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: Settings) -> Plan:
     """Decide. Pure: the same picture gives the same plan."""
-    key = train_key(spec, data.digest) if data.digest else None
-    attempt = choose_attempt(spec, observed, settings, key=key, data=data)
-    wanted = _wanted(observed, attempt, key=key, digest=data.digest)
-    target = wanted or _fallback(observed)
-    training: list[Action] = [*_identity(spec, observed, settings)]
-    if wanted is None and not spec.suspend:
-        training += _start(observed, attempt)
-    training += _stop(spec, attempt, wanted=wanted)
-    serving = tuple(_serve(spec, observed, settings, target)) if target is not None else ()
-    gone = outdated(
+    attempts = tuple(
+        look_at(step, spec=spec, observed=observed, settings=settings, data=data)
+        for step in pipeline(spec, data.digest)
+    )
+    keys = tuple(attempt.step.key for attempt in attempts)
+    parent, pending = _pending(attempts)
+    begin = Start()
+    if pending is not None and not spec.suspend:
+        begin = start(
+            pending,
+            parent.result if parent else None,
+            desired_keys=keys,
+            spec=spec,
+            observed=observed,
+            settings=settings,
+            data=data,
+        )
+    desired = _numbered(observed, attempts[-1].result) if attempts else None
+    serving = desired or _meanwhile(spec, observed, settings)
+    kept = retained(
         observed,
-        wanted=key,
-        target=target.key if target else None,
-        starting=frozenset(obj["metadata"]["name"] for obj in attempt.objects),
+        desired_keys=keys,
+        serving_key=serving.key if serving else None,
+        unfit=begin.unfit,
+        artifacts=settled_artifacts(spec, settings),
         limit=spec.revision_history_limit,
     )
-    lanes = (tuple(training), serving, tuple(_delete(kind, obj) for kind, obj in gone))
-    return Plan(lanes=lanes, key=key, wanted=wanted, target=target, job=attempt.current)
-
-
-def _wanted(observed: Observed, attempt: Attempt, *, key: str | None, digest: str | None) -> Revision | None:
-    """The revision of the wanted key: recorded, or just reported by its Job. Without its claim it is nothing.
-
-    The trainer's report counts, not the end of its Job: a sidecar may keep the pod, and with it the Job, running.
-    """
-    if key is None or digest is None or observed.claim(key) is None:
-        return None
-    if recorded := observed.revision(key):
-        return recorded
-    job = attempt.current
-    if job is None or job.phase not in (JobPhase.RUNNING, JobPhase.SUCCEEDED) or not isinstance(job.result, Success):
-        return None
-    return Revision.from_success(
-        job.result,
-        number=max((revision.number for revision in observed.revisions), default=0) + 1,
-        data_digest=digest,
-        claim=keyed_name(observed.owner.name, key),
-        image=job.image,
+    parts = (
+        Part(desired=tuple(_identity(spec, observed, settings))),
+        *(_stage(spec, observed, one, begin if one is pending else None, last=one is attempts[-1]) for one in attempts),
+        _serve(spec, observed, settings, serving),
+        Part(kept=frozenset(kept)),
     )
+    return Plan(changes=diff(observed, parts), attempts=attempts, pending=pending, desired=desired, serving=serving)
 
 
-def _fallback(observed: Observed) -> Revision | None:
-    """What goes on serving: the deployed revision, else the newest whose claim is still there."""
-    deployed = observed.revision(observed.deployed_key)
-    held = [revision for revision in observed.revisions if observed.claim(revision.key) is not None]
-    return deployed or (held[-1] if held else None)
+def _pending(attempts: tuple[Attempt, ...]) -> tuple[Attempt | None, Attempt | None]:
+    """The last step with a result, and the one after it; what a later step came to needs no earlier one any more."""
+    done = max((number for number, attempt in enumerate(attempts) if attempt.result), default=-1)
+    return attempts[done] if done >= 0 else None, attempts[done + 1] if done + 1 < len(attempts) else None
 
 
-def _identity(spec: ModelServiceSpec, observed: Observed, settings: Settings) -> Iterator[Action]:
-    yield from _apply(observed, build_service_account(observed.owner))
-    yield from _apply(observed, build_network_policy(observed.owner, spec.serving.allow_from, settings))
+def _numbered(observed: Observed, result: Revision | None) -> Revision | None:
+    """A result that is the last one is a revision, and has a number."""
+    return replace(result, number=observed.next_number) if result is not None and not result.number else result
 
 
-def _start(observed: Observed, attempt: Attempt) -> Iterator[Action]:
-    """The claim, the task and the Job of an attempt that may begin; each is immutable, so it is only ever made."""
-    for obj in attempt.objects:
-        if observed.child(ref_of(obj).kind, obj["metadata"]["name"]) is None:
-            yield _make(observed, obj)
+def _meanwhile(spec: ModelServiceSpec, observed: Observed, settings: Settings) -> Revision | None:
+    """What goes on serving: the deployed revision, else the newest whose artifact is still there.
+
+    None where the record of the deployed one cannot be read: then the Deployment stays as it is.
+    """
+    if observed.unreadable_record(observed.deployed_key) is not None:
+        return None
+    if (deployed := observed.record(observed.deployed_key)) is not None:
+        return deployed
+    artifacts = settled_artifacts(spec, settings)
+    for revision in reversed(observed.revisions):
+        store, location = location_of(revision.record, artifacts)
+        if store.holds(location, observed.children):
+            return revision
+    return None
 
 
-def _stop(spec: ModelServiceSpec, attempt: Attempt, *, wanted: Revision | None) -> Iterator[Action]:
-    """End Jobs that another key or another way to run has overtaken; with ``suspend`` also the current one."""
-    jobs = list(attempt.superseded)
-    if spec.suspend and wanted is None and attempt.current and attempt.current.phase is JobPhase.RUNNING:
-        jobs.append(attempt.current)
-    for job in jobs:
-        if job.phase is not JobPhase.DELETING:
-            yield _delete(JOB, job.obj, propagation="Foreground")
-    if attempt.unfit_claim is not None:
-        yield _delete(PERSISTENT_VOLUME_CLAIM, attempt.unfit_claim)
+def _identity(spec: ModelServiceSpec, observed: Observed, settings: Settings) -> Iterator[Desired]:
+    yield Desired(obj=build_service_account(observed.owner))
+    yield Desired(obj=build_network_policy(observed.owner, spec.serving, settings))
 
 
-def _serve(spec: ModelServiceSpec, observed: Observed, settings: Settings, target: Revision) -> Iterator[Action]:
+def _stage(spec: ModelServiceSpec, observed: Observed, attempt: Attempt, begin: Start | None, *, last: bool) -> Part:
+    """The record of a result that others build on, what the step goes on with, and the Jobs that are not overtaken.
+
+    The last result is recorded as a revision, where it is served.
+    """
+    desired: list[Desired] = []
+    if not last and attempt.result is not None and attempt.result.obj is None:
+        desired.append(Desired(obj=build_record(observed.owner, attempt.result), immutable=True))
+    if begin is not None:
+        desired += [Desired(obj=obj, immutable=True) for obj in begin.objects]
+    stopped = spec.suspend and begin is not None
+    jobs = [job for job in attempt.kept if not (stopped and job.phase is JobPhase.RUNNING)]
+    return Part(desired=tuple(desired), kept=frozenset((JOB, job.name) for job in jobs))
+
+
+def _serve(spec: ModelServiceSpec, observed: Observed, settings: Settings, revision: Revision | None) -> Part:
+    """The record of the revision, then what serves it; what stands stays as it is while there is none to serve."""
+    if revision is None:
+        named = ((kind, obj["metadata"]["name"]) for kind in _SERVING_KINDS for obj in observed.children.get(kind, ()))
+        return Part(kept=frozenset(named))
     owner, serving = observed.owner, spec.serving
-    shared_node = shares_node(observed.claim(target.key))
-    stored = choose_template(spec, observed, settings, target, shared_node=shared_node)
-    if observed.revision(target.key) is None:
-        yield _make(observed, build_record(owner, target.model_copy(update={"serving": stored})))
-    autoscaler = observed.child(HORIZONTAL_POD_AUTOSCALER, owner.name)
-    if serving.autoscaling and observed.deployment and not autoscaler:
-        # At 0 an autoscaler takes itself for switched off, and would never begin.
-        held = max(observed.deployment["spec"].get("replicas", 1), serving.autoscaling.min_replicas)
-        yield Apply(obj=build_replicas_holder(owner, held), manager=REPLICAS_FIELD_MANAGER)
-    yield from _apply(observed, build_deployment(owner, serving, target, stored))
-    yield from _apply(observed, build_service(owner))
+    stored = choose_template(spec, observed, settings, revision.record)
+    desired = [*_record(observed, revision, stored), *_replicas_holder(observed, serving)]
+    desired.append(Desired(obj=build_deployment(owner, serving, revision, stored)))
+    desired.append(Desired(obj=build_service(owner, serving)))
     if serving.autoscaling:
-        yield from _apply(observed, build_autoscaler(owner, serving.autoscaling))
-    elif autoscaler:
-        yield _delete(HORIZONTAL_POD_AUTOSCALER, autoscaler)
+        desired.append(Desired(obj=build_autoscaler(owner, serving.autoscaling)))
     replicas = serving.autoscaling.min_replicas if serving.autoscaling else serving.replicas
-    budget = observed.child(POD_DISRUPTION_BUDGET, owner.name)
-    if replicas > 1 and not shared_node:
-        yield from _apply(observed, build_disruption_budget(owner))
-    elif budget:
-        yield _delete(POD_DISRUPTION_BUDGET, budget)
+    store, location = location_of(revision.record, settled_artifacts(spec, settings))
+    if replicas > 1 and store.portability(location, observed.children).portable:
+        desired.append(Desired(obj=build_disruption_budget(owner)))
+    return Part(desired=tuple(desired))
 
 
-def _apply(observed: Observed, obj: Object) -> Iterator[Action]:
-    desired = stamped(obj)
-    live = observed.child(ref_of(obj).kind, obj["metadata"]["name"])
-    if not is_current(live, desired):
-        yield Apply(obj=desired, fresh=live is None)
+def _record(observed: Observed, revision: Revision, stored: StoredTemplate) -> Iterator[Desired]:
+    """A record that is new; or one that was an intermediate result and now gets its number."""
+    if revision.obj is None:
+        record = revision.record.model_copy(update={"serving": stored})
+        yield Desired(obj=build_record(observed.owner, replace(revision, record=record)), immutable=True)
+    elif revision.obj.get("revision", 0) != revision.number:
+        yield Desired(obj=build_record(observed.owner, revision))
 
 
-def _make(observed: Observed, obj: Object) -> Apply:
-    """An object whose name holds a hash: only what a namesake left behind can have it, and that carries our label."""
-    left = (ref_of(obj).kind, obj["metadata"]["name"]) in observed.leftovers
-    return Apply(obj=stamped(obj), fresh=left)
-
-
-def _delete(kind: Kind, obj: Object, *, propagation: str = "Background") -> Delete:
-    metadata = obj["metadata"]
-    return Delete(ref=Ref(kind, metadata["namespace"], metadata["name"]), uid=metadata["uid"], propagation=propagation)
+def _replicas_holder(observed: Observed, serving: Serving) -> Iterator[Desired]:
+    """On the way to an autoscaler somebody must say the number; at 0 an autoscaler takes itself for switched off."""
+    deployment, autoscaler = observed.deployment, observed.child(HORIZONTAL_POD_AUTOSCALER, observed.owner.name)
+    if serving.autoscaling and deployment and not autoscaler:
+        held = max(deployment["spec"].get("replicas", 1), serving.autoscaling.min_replicas)
+        yield Desired(obj=build_replicas_holder(observed.owner, held), manager=REPLICAS_FIELD_MANAGER)

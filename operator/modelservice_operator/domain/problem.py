@@ -2,16 +2,18 @@
 
 from dataclasses import dataclass
 
+from modelservice.contract.failure import About
+
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
     """A reason in CamelCase, and a message that names the field, the value and the remedy.
 
-    ``waits_for_change`` tells what only a person can heal (Stalled) from what may heal by itself; ``blames_data`` what
-    is wrong with the data from what is wrong with the training.
+    ``waits_for_change`` tells what only a person can heal (Stalled) from what may heal by itself; ``about`` whose
+    matter it is, so that what is wrong with the data is not said of a stage.
     """
 
     reason: str
     message: str
     waits_for_change: bool = False
-    blames_data: bool = False
+    about: About = About.STAGE

@@ -1,49 +1,57 @@
-"""What may go: revisions beyond the limit, with their claims, Jobs and tasks."""
+"""What is kept besides what is desired: revisions within the limit, and whatever is still in use."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
+from modelservice.contract.artifacts import Artifacts
 from modelservice_operator.constants import LABEL_REVISION
-from modelservice_operator.domain.metadata import Object
-from modelservice_operator.domain.observe import JobPhase, Observed
-from modelservice_operator.kinds import CONFIG_MAP, CONTROLLER_REVISION, JOB, PERSISTENT_VOLUME_CLAIM, Kind
+from modelservice_operator.domain.diff import Name
+from modelservice_operator.domain.names import keyed_name
+from modelservice_operator.domain.observe import Observed
+from modelservice_operator.domain.records import Revision
+from modelservice_operator.domain.stores import location_of
+from modelservice_operator.kinds import CONFIG_MAP, CONTROLLER_REVISION, JOB
+from modelservice_operator.objects import Object
 
-_KEYED_KINDS = (CONTROLLER_REVISION, PERSISTENT_VOLUME_CLAIM)
 
+def retained(
+    observed: Observed,
+    *,
+    desired_keys: Collection[str],
+    serving_key: str | None,
+    unfit: Collection[Object],
+    artifacts: Artifacts,
+    limit: int,
+) -> Iterator[Name]:
+    """Children that stay as they are.
 
-def outdated(
-    observed: Observed, *, wanted: str | None, target: str | None, starting: frozenset[str], limit: int
-) -> Iterator[tuple[Kind, Object]]:
-    """Children that nothing needs any more.
-
-    Kept are the newest ``limit`` revisions, and whatever is wanted, served, still in a pod, or being trained; the Jobs
-    of the wanted key, for their logs; and the tasks of Jobs, those about to start (``starting``) included. While
-    nothing is wanted, because the data cannot be seen, what any Job trained stays too. A record whose claim was deleted
+    Kept are the newest ``limit`` revisions, and all keys that are desired (those of parents included), served, still in
+    a pod, or worked on; the work orders of Jobs; and while nothing is desired, because the data cannot be seen, what
+    any Job made. A record that cannot be read stays, and what is named as it is. A record whose artifact is gone
     records nothing.
     """
-    newest = sorted(observed.revisions, key=lambda revision: revision.number)[-limit:]
+    newest = observed.revisions[-limit:]
     in_pods = {pod["metadata"]["labels"].get(LABEL_REVISION) for pod in observed.serving_pods}
-    training = {
-        job.key for job in observed.jobs if wanted is None or job.phase in (JobPhase.RUNNING, JobPhase.DELETING)
+    worked_on = {job.key for job in observed.jobs if not desired_keys or job.unfinished}
+    unreadable = {record.key for record in observed.unreadable}
+    keys = {*desired_keys, serving_key, observed.deployed_key, *in_pods, *worked_on, *unreadable}
+    keys |= {revision.key for revision in newest}
+    lost = {
+        keyed_name(observed.owner.name, revision.key)
+        for revision in observed.records
+        if not _holds(observed, revision, artifacts)
     }
-    keys = {wanted, target, observed.deployed_key} | {revision.key for revision in newest} | in_pods | training
-    for kind in _KEYED_KINDS:
-        yield from ((kind, obj) for obj in observed.children.get(kind, ()) if _key(obj) not in keys and not _going(obj))
-    claimed = {_key(claim) for claim in observed.children.get(PERSISTENT_VOLUME_CLAIM, ())}
-    for record in observed.children.get(CONTROLLER_REVISION, ()):
-        if _key(record) in keys and _key(record) not in claimed and not _going(record):
-            yield CONTROLLER_REVISION, record
-    finished = [job for job in observed.jobs if job.phase in (JobPhase.SUCCEEDED, JobPhase.FAILED)]
-    yield from ((JOB, job.obj) for job in finished if wanted is not None and job.key != wanted)
-    jobs = {job.name for job in observed.jobs} | starting
-    for task in observed.children.get(CONFIG_MAP, ()):
-        if task["metadata"]["name"] not in jobs and not _going(task):
-            yield CONFIG_MAP, task
+    names = {keyed_name(observed.owner.name, key) for key in keys if key}
+    gone = {obj["metadata"]["name"] for obj in unfit}
+    for kind, objects in observed.children.items():
+        for name in (obj["metadata"]["name"] for obj in objects):
+            if name in names and not (name in lost if kind == CONTROLLER_REVISION else name in gone):
+                yield kind, name
+    for job in observed.jobs:
+        yield CONFIG_MAP, job.name
+        if not desired_keys:
+            yield JOB, job.name
 
 
-def _key(obj: Object) -> str | None:
-    key: str | None = obj["metadata"]["labels"].get(LABEL_REVISION)
-    return key
-
-
-def _going(obj: Object) -> bool:
-    return bool(obj["metadata"].get("deletionTimestamp"))
+def _holds(observed: Observed, revision: Revision, artifacts: Artifacts) -> bool:
+    store, location = location_of(revision.record, artifacts)
+    return store.holds(location, observed.children)

@@ -4,20 +4,21 @@ from datetime import datetime
 from typing import Any
 
 from modelservice.contract.resource import API_VERSION, KIND
-from modelservice_operator.crd.status import ConditionType, RevisionPhase, Stage
 from modelservice_operator.constants import LABEL_REVISION
+from modelservice_operator.crd.status import ConditionType, RevisionPhase
+from modelservice_operator.crd.status import Stage as StageWord
+from modelservice_operator.domain.assessment import Assessment, Rollout, rollout
 from modelservice_operator.domain.builders.serving import selector_labels
-from modelservice_operator.domain.builders.training import shares_node
 from modelservice_operator.domain.conditions import Finding, to_conditions
 from modelservice_operator.domain.example import example_request
-from modelservice_operator.domain.metadata import Object
 from modelservice_operator.domain.names import service_url
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.problem import Problem
-from modelservice_operator.domain.revisions import Revision
-from modelservice_operator.domain.assessment import Rollout, Assessment, rollout
+from modelservice_operator.domain.records import Revision
+from modelservice_operator.domain.stages import Stage, asked_stages
+from modelservice_operator.objects import Object
 
-_SUSPENDED = "training waits until spec.suspend is false"
+_SUSPENDED = "{activity} waits until spec.suspend is false"
 
 
 def summarize(assessment: Assessment, *, now: datetime) -> Object:
@@ -30,7 +31,7 @@ def summarize(assessment: Assessment, *, now: datetime) -> Object:
         "conditions": to_conditions(
             findings, before=live.get("conditions", []), generation=observed.generation, now=now
         ),
-        "stage": _stage(assessment).value,
+        "stage": str(_stage_word(assessment)),
         "key": planned.key,
         "dataDigest": assessment.data.digest,
         "progress": assessment.progress,
@@ -38,12 +39,15 @@ def summarize(assessment: Assessment, *, now: datetime) -> Object:
         "selector": ",".join(f"{name}={value}" for name, value in selector_labels(observed.owner).items()),
         "revisions": [_revision_status(revision, assessment) for revision in _newest_first(assessment)],
     }
-    if planned.target is not None:
+    if planned.serving is not None:
+        record = planned.serving.record
+        metric = record.evaluation.primary_metric
         status |= {
-            "revision": planned.target.number,
-            "digest": planned.target.digest,
+            "revision": planned.serving.number,
+            "digest": planned.serving.digest,
+            "metric": f"{metric.name} {metric.value:.3f}",
             "url": service_url(observed.owner.name, observed.owner.namespace),
-            "example": example_request(observed.owner, planned.target),
+            "example": example_request(observed.owner, record),
         }
     return _status_object(observed, {name: value for name, value in status.items() if value is not None})
 
@@ -59,7 +63,7 @@ def summarize_invalid(observed: Observed, problem: Problem, *, now: datetime) ->
         Finding(type=ConditionType.STALLED, status=True, reason=problem.reason, message=problem.message),
     ]
     conditions = to_conditions(findings, before=live.get("conditions", []), generation=observed.generation, now=now)
-    changed = {"observedGeneration": observed.generation, "conditions": conditions, "stage": Stage.FAILED.value}
+    changed = {"observedGeneration": observed.generation, "conditions": conditions, "stage": StageWord.FAILED.value}
     return _status_object(observed, {**live, **changed})
 
 
@@ -69,9 +73,9 @@ def _status_object(observed: Observed, status: dict[str, Any]) -> Object:
 
 
 def _findings(assessment: Assessment) -> list[Finding]:
-    planned, problem = assessment.planned, assessment.problem
+    problem = assessment.problem
     ready = assessment.rolled_out and problem is None
-    reason, message = (problem.reason, problem.message) if problem else _course(assessment)
+    reason, message = (problem.reason, problem.message) if problem else _headway(assessment)
     stalled = problem is not None and problem.waits_for_change
     findings = [
         Finding(type=ConditionType.READY, status=ready, reason=reason, message=message),
@@ -84,32 +88,60 @@ def _findings(assessment: Assessment) -> list[Finding]:
             message=message if stalled else "",
         ),
         _data_ready(assessment),
-        _trained(assessment),
+        *(_stage_finding(stage, assessment) for stage in asked_stages(assessment.spec)),
         _served(assessment),
     ]
-    if planned.target is not None:
-        findings.append(_portable(shares_node(assessment.observed.claim(planned.target.key))))
+    if (found := assessment.portability) is not None:
+        findings.append(
+            Finding(
+                type=ConditionType.ARTIFACTS_PORTABLE,
+                status=found.portable,
+                reason=found.reason,
+                message=found.message,
+            )
+        )
+    if assessment.observed.unreadable:
+        words = "; ".join(record.message for record in assessment.observed.unreadable)
+        findings.append(
+            Finding(type=ConditionType.RECORDS_READABLE, status=False, reason="RecordUnreadable", message=words)
+        )
     if assessment.spec.suspend:
-        words = _SUSPENDED if assessment.suspended else "nothing is left to train"
+        words = _waits(assessment) if assessment.suspended else "nothing is left to do"
         findings.append(Finding(type=ConditionType.SUSPENDED, status=True, reason="Suspended", message=words))
     return findings
 
 
-def _course(assessment: Assessment) -> tuple[str, str]:
+def _pending_stage(assessment: Assessment) -> Stage:
+    """The stage that is waited for; the first one while the data is not known."""
+    pending = assessment.planned.pending
+    return pending.step.stage if pending else asked_stages(assessment.spec)[0]
+
+
+def _waits(assessment: Assessment) -> str:
+    return _SUSPENDED.format(activity=_pending_stage(assessment).activity)
+
+
+def _headway(assessment: Assessment) -> tuple[str, str]:
     """Reason and message of Ready while nothing fails."""
     planned = assessment.planned
     if assessment.suspended:
-        return "Suspended", _SUSPENDED
-    if planned.wanted is None:
-        meanwhile = f"revision {planned.target.number} serves meanwhile" if planned.target else None
-        return "Training", ", ".join(filter(None, [f"training key {planned.key}", assessment.progress, meanwhile]))
+        return "Suspended", _waits(assessment)
+    if planned.desired is None:
+        stage, key = _pending_stage(assessment), planned.pending.step.key if planned.pending else None
+        words = (f"{stage.activity} key {key}", assessment.progress, _meanwhile(assessment))
+        return str(stage.word), ", ".join(filter(None, words))
     if assessment.rolled_out:
-        return "Serving", f"{_replicas(assessment.rollout)} serve revision {planned.wanted.number}"
-    return "Deploying", f"revision {planned.wanted.number}: {_replicas(assessment.rollout)} are available"
+        return "Serving", f"{_replicas(assessment.rollout)} serve revision {planned.desired.number}"
+    return "Deploying", f"revision {planned.desired.number}: {_replicas(assessment.rollout)} are available"
+
+
+def _meanwhile(assessment: Assessment) -> str:
+    serving = assessment.planned.serving
+    return f"revision {serving.number} serves meanwhile" if serving else ""
 
 
 def _replicas(state: Rollout | None) -> str:
-    return f"{state.available} of {state.wanted} replicas" if state else "0 replicas"
+    return f"{state.available} of {state.desired} replicas" if state else "0 replicas"
 
 
 def _available(state: Rollout | None) -> Finding:
@@ -121,94 +153,104 @@ def _available(state: Rollout | None) -> Finding:
 
 
 def _data_ready(assessment: Assessment) -> Finding:
-    kind, problem, wanted = ConditionType.DATA_READY, assessment.data_problem, assessment.planned.wanted
+    kind, problem = ConditionType.DATA_READY, assessment.data_problem
     if problem is not None:
         return Finding(type=kind, status=False, reason=problem.reason, message=problem.message)
-    if wanted is None:
+    results = [attempt.result for attempt in assessment.planned.attempts if attempt.result]
+    if not results:
         return Finding(type=kind, status=None, reason="NotReadYet", message=f"found {assessment.data.file}")
-    sizes = f"{wanted.data.rows} rows, {wanted.data.features} features, {wanted.data.classes} classes"
-    return Finding(type=kind, status=True, reason="Read", message="; ".join([sizes, *wanted.data.notes]))
+    data = results[-1].record.data
+    sizes = f"{data.rows} rows, {data.features} features"
+    classes = f", {data.classes} classes" if data.classes is not None else ""
+    return Finding(type=kind, status=True, reason="Read", message="; ".join([f"{sizes}{classes}", *data.notes]))
 
 
-def _trained(assessment: Assessment) -> Finding:
-    kind, problem, wanted = ConditionType.TRAINED, assessment.training_problem, assessment.planned.wanted
-    if wanted is not None:
-        return Finding(type=kind, status=True, reason="Trained", message=_accuracy(wanted))
-    if problem is not None:
-        return Finding(type=kind, status=False, reason=problem.reason, message=problem.message)
+def _stage_finding(stage: Stage, assessment: Assessment) -> Finding:
+    """The condition of a stage: what its result means, or what it waits for."""
+    planned, pending = assessment.planned, _pending_stage(assessment)
+    results = [attempt.result for attempt in planned.attempts[_index(stage, assessment) :] if attempt.result]
+    if results:
+        # Where only a later stage's record is left, it tells the same of the model that came of both.
+        result = planned.desired if planned.desired and results[0].key == planned.desired.key else results[0]
+        verdict = stage.verdict(result.record)
+        number = f"revision {result.number}: " if result.number and verdict.message else ""
+        return Finding(
+            type=stage.condition, status=verdict.status, reason=verdict.reason, message=f"{number}{verdict.message}"
+        )
+    problem = assessment.stage_problem
+    if problem is not None and stage is pending:
+        return Finding(type=stage.condition, status=False, reason=problem.reason, message=problem.message)
     if assessment.data_problem is not None:
-        return Finding(type=kind, status=False, reason="DataNotReady")
-    reason = "Suspended" if assessment.suspended else "Training"
-    return Finding(type=kind, status=False, reason=reason, message=assessment.progress or "")
+        return Finding(type=stage.condition, status=False, reason="DataNotReady")
+    if stage is not pending:
+        return Finding(type=stage.condition, status=False, reason=f"Not{pending.condition}")
+    reason = "Suspended" if assessment.suspended else str(stage.word)
+    return Finding(type=stage.condition, status=False, reason=reason, message=assessment.progress or "")
 
 
-def _accuracy(revision: Revision) -> str:
-    metrics = revision.metrics
-    low, high = metrics.accuracy_interval
-    return (
-        f"revision {revision.number}: test accuracy {metrics.accuracy:.3f} "
-        f"(95 % interval {low:.3f} to {high:.3f}, {metrics.test_rows} rows)"
-    )
+def _index(stage: Stage, assessment: Assessment) -> int:
+    return asked_stages(assessment.spec).index(stage)
 
 
 def _served(assessment: Assessment) -> Finding:
     kind, planned, problem = ConditionType.SERVED, assessment.planned, assessment.serving_problem
-    if planned.wanted is None:
-        words = f"revision {planned.target.number} serves meanwhile" if planned.target else ""
-        return Finding(type=kind, status=False, reason="NotTrained", message=words)
+    if planned.desired is None:
+        reason = f"Not{_pending_stage(assessment).condition}"
+        return Finding(type=kind, status=False, reason=reason, message=_meanwhile(assessment))
     if assessment.rolled_out:
-        return Finding(type=kind, status=True, reason="Served", message=f"revision {planned.wanted.number}")
+        return Finding(type=kind, status=True, reason="Served", message=f"revision {planned.desired.number}")
     if problem is not None:
         return Finding(type=kind, status=False, reason=problem.reason, message=problem.message)
-    return Finding(type=kind, status=False, reason="Deploying", message=f"{_replicas(assessment.rollout)} are available")
+    return Finding(
+        type=kind, status=False, reason="Deploying", message=f"{_replicas(assessment.rollout)} are available"
+    )
 
 
-def _portable(shared_node: bool) -> Finding:
-    kind = ConditionType.ARTIFACTS_PORTABLE
-    if not shared_node:
-        return Finding(type=kind, status=True, reason="ReadWriteMany", message="any node can mount the artifacts")
-    words = "all pods of a revision share one node; use spec.artifacts.volumeClaim.accessModes: [ReadWriteMany]"
-    return Finding(type=kind, status=False, reason="ReadWriteOnce", message=words)
-
-
-def _stage(assessment: Assessment) -> Stage:
+def _stage_word(assessment: Assessment) -> str:
     if assessment.suspended:
-        return Stage.SUSPENDED
+        return StageWord.SUSPENDED
     problem = assessment.problem
     if problem is not None and problem.waits_for_change:
-        return Stage.FAILED
-    if assessment.planned.wanted is not None:
-        return Stage.SERVING if assessment.rolled_out else Stage.DEPLOYING
-    return Stage.TRAINING
+        return StageWord.FAILED
+    if assessment.planned.desired is not None:
+        return StageWord.SERVING if assessment.rolled_out else StageWord.DEPLOYING
+    return _pending_stage(assessment).word
 
 
 def _newest_first(assessment: Assessment) -> list[Revision]:
-    """All recorded revisions, and the wanted one, whose record may have been written only just now."""
+    """All recorded revisions, and the desired one, whose record may have been written only just now."""
     revisions = {revision.number: revision for revision in assessment.observed.revisions}
-    if assessment.planned.wanted is not None:
-        revisions[assessment.planned.wanted.number] = assessment.planned.wanted
+    if assessment.planned.desired is not None:
+        revisions[assessment.planned.desired.number] = assessment.planned.desired
     return [revisions[number] for number in sorted(revisions, reverse=True)]
 
 
 def _revision_status(revision: Revision, assessment: Assessment) -> Object:
+    record = revision.record
     entry = {
         "number": revision.number,
         "key": revision.key,
         "digest": revision.digest,
-        "dataDigest": revision.data_digest,
-        "rows": revision.data.rows,
-        "metrics": revision.metrics.model_dump(mode="json"),
-        "parameters": revision.parameters,
-        "image": revision.image,
+        "dataDigest": record.data_digest,
+        "uri": record.artifact.uri,
+        "family": record.family,
+        "task": record.task,
+        "rows": record.data.rows,
+        "primaryMetric": record.evaluation.primary,
+        "metrics": [metric.model_dump(mode="json", exclude_none=True) for metric in record.evaluation.metrics],
+        "testRows": record.evaluation.rows,
+        "parameters": record.parameters,
+        "sizeBytes": record.artifact_bytes,
+        "image": record.image,
         "phase": _phase(revision, assessment).value,
-        "createdAt": assessment.observed.created.get(revision.key),
+        "createdAt": revision.obj["metadata"].get("creationTimestamp") if revision.obj else None,
     }
     return {name: value for name, value in entry.items() if value is not None}
 
 
 def _phase(revision: Revision, assessment: Assessment) -> RevisionPhase:
     observed, state = assessment.observed, assessment.rollout
-    if assessment.planned.target is not None and revision.key == assessment.planned.target.key:
+    if assessment.planned.serving is not None and revision.key == assessment.planned.serving.key:
         complete = state is not None and state.complete and observed.deployed_key == revision.key
         return RevisionPhase.SERVING if complete else RevisionPhase.DEPLOYING
     in_pods = any(pod["metadata"]["labels"].get(LABEL_REVISION) == revision.key for pod in observed.serving_pods)

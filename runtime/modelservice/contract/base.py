@@ -128,17 +128,20 @@ class OneOf(Contract):
         return next(value for name in self.members() if (value := getattr(self, name)) is not None)
 
 
-def problems(error: ValidationError, *, suggest: Callable[[tuple[int | str, ...]], str] = lambda _: "") -> list[str]:
+def problems(
+    error: ValidationError, *, root: str = "", suggest: Callable[[tuple[int | str, ...]], str] = lambda _: ""
+) -> list[str]:
     """One line for each thing that is wrong with a document: the path of the field, the value, and the rule.
 
     Args:
         error: what pydantic found.
+        root: path of what was validated, such as spec, if it is a part of something else.
         suggest: what to add for a field that does not exist, given its path, such as "; did you mean epochs?".
     """
     lines = []
     for detail in error.errors(include_url=False):
-        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"]).lstrip(".")
-        lines.append(f"{path or 'document'}: {_problem(detail, suggest)}")
+        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"])
+        lines.append(f"{(root + path).lstrip('.') or 'document'}: {_problem(detail, suggest)}")
     return lines
 
 

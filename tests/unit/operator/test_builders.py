@@ -11,7 +11,7 @@ from tests.support.world import World
 from modelservice.contract.keys import ATTEMPT_LENGTH, KEY_LENGTH
 from modelservice.contract.pods import PodSettings, Resources
 from modelservice.contract.resource import MAX_NAME_LENGTH, ModelServiceSpec
-from modelservice.contract.serving import AllowFrom
+from modelservice.contract.serving import Serving
 from modelservice_operator.constants import ANNOTATION_APPLIED
 from modelservice_operator.domain.builders.identity import build_network_policy
 from modelservice_operator.domain.builders.pods import container_environment, merged_resources
@@ -147,8 +147,8 @@ def test_a_field_that_is_no_longer_wanted_is_a_difference() -> None:
 
 def test_an_empty_peer_means_the_pods_of_this_namespace() -> None:
     world = World()
-    allow_from = AllowFrom.model_validate({"scope": "None", "peers": [{}]})
-    policy = build_network_policy(Owner(name="a", namespace="b", uid="c"), allow_from, world.settings)
+    serving = Serving.model_validate({"allowFrom": {"scope": "None", "peers": [{}]}})
+    policy = build_network_policy(Owner(name="a", namespace="b", uid="c"), serving, world.settings)
     assert policy["spec"]["ingress"][0]["from"] == [{"podSelector": {}}]
 
 

@@ -13,7 +13,7 @@ from modelservice.contract.keys import content_digest
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice_operator import data_source
 from modelservice_operator.data_source import DataSource
-from modelservice_operator.domain.observe import DataState
+from modelservice_operator.domain.data import DataState
 
 SPEC = ModelServiceSpec.model_validate({"data": {"configMap": {"name": "churn"}, "target": "t"}, "model": {"mlp": {}}})
 

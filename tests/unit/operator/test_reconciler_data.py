@@ -3,15 +3,9 @@
 import pytest
 from tests.support.world import CSV, NAMESPACE, World
 
-from modelservice.contract.report import Failure
-from modelservice_operator.kinds import (
-    CONFIG_MAP,
-    CONTROLLER_REVISION,
-    DEPLOYMENT,
-    JOB,
-    PERSISTENT_VOLUME_CLAIM,
-    Ref,
-)
+from modelservice.contract.failure import About, Failure
+from modelservice_operator.kinds import CONFIG_MAP, CONTROLLER_REVISION, DEPLOYMENT, JOB, PERSISTENT_VOLUME_CLAIM
+from modelservice_operator.objects import Ref
 
 
 def test_appended_rows_train_again_and_a_renamed_config_map_does_not() -> None:
@@ -78,7 +72,7 @@ def test_what_was_trained_while_the_data_was_gone_is_served_when_it_is_back() ->
     world.settle()
     world.config_map(None)
     world.settle()
-    world.end_training()
+    world.end_stage()
     world.settle()
     world.config_map()
     world.settle()
@@ -91,8 +85,10 @@ def test_wrong_data_waits_for_a_change() -> None:
     world.config_map()
     world.service()
     world.settle()
-    failure = Failure(reason="TargetNotFound", message="there is no column 'kind'", field="spec.data.target")
-    world.end_training(failure, exit_code=65)
+    failure = Failure(
+        reason="TargetNotFound", message="there is no column 'kind'", field="spec.data.target", about=About.DATA
+    )
+    world.end_stage(failure)
     world.settle()
     assert world.ready() == ("False", "TargetNotFound")
     assert world.condition("DataReady")["message"] == "there is no column 'kind' (see spec.data.target)"

@@ -3,11 +3,8 @@
 from tests.support.world import World
 
 from modelservice_operator.crd.status import ModelServiceStatus
-from modelservice_operator.kinds import (
-    DEPLOYMENT,
-    MODEL_SERVICE,
-    Ref,
-)
+from modelservice_operator.kinds import DEPLOYMENT, MODEL_SERVICE
+from modelservice_operator.objects import Ref
 
 
 def test_smallest_resource_is_trained_and_served() -> None:
@@ -48,7 +45,7 @@ def test_an_operator_restart_or_upgrade_changes_nothing() -> None:
     world = World()
     world.serve()
     template = world.one(DEPLOYMENT)["spec"]["template"]
-    for settings in ({}, {"runtime_image": "runtime:2"}):
+    for settings in ({}, {"trainer_image": "trainer:2", "server_image": "server:2"}):
         writes = len(world.kube.writes)
         world.restart_operator(**settings)
         world.settle()

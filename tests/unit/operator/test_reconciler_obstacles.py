@@ -9,7 +9,7 @@ from modelservice_operator.kinds import (
     JOB,
     PERSISTENT_VOLUME_CLAIM,
 )
-from modelservice_operator.kube.port import Conflict, Forbidden, Invalid, Transient
+from modelservice_operator.machinery.errors import Conflict, Forbidden, Invalid, Transient
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_a_refused_write_of_the_training_holds_up_neither_serving_nor_cleaning_u
     world.serve()
     world.service(training={"epochs": 2})
     world.settle()
-    world.end_training()
+    world.end_stage()
     world.settle()
     world.roll_out()
     world.settle()
@@ -72,7 +72,7 @@ def test_an_apiserver_that_does_not_answer_is_left_to_the_queue_and_nothing_is_l
     world.settle()
     world.finish_deletions()
     world.settle()
-    world.end_training()
+    world.end_stage()
     world.settle()
     assert world.status()["revision"] == 1
 

@@ -14,10 +14,9 @@ from modelservice_operator.kinds import (
     PERSISTENT_VOLUME_CLAIM,
     SERVICE,
     SERVICE_ACCOUNT,
-    Kind,
-    Ref,
     ref_of,
 )
+from modelservice_operator.objects import Kind, Ref
 
 
 def test_all_children_belong_to_the_service_by_uid() -> None:
@@ -70,7 +69,7 @@ def test_a_stranger_of_the_same_name_is_never_touched() -> None:
     world.config_map()
     world.service()
     world.settle()
-    world.end_training()
+    world.end_stage()
     world.settle()
     assert world.ready() == ("False", "NameConflict")
     assert world.kube.objects[Ref(SERVICE, NAMESPACE, "churn")]["spec"] == {"a": 1}
@@ -102,7 +101,7 @@ def test_what_a_namesake_left_without_an_owner_is_not_adopted(kind: Kind) -> Non
     world.service()
     world.settle()
     if kind == CONTROLLER_REVISION:
-        world.end_training()
+        world.end_stage()
         world.settle()
     assert world.ready() == ("False", "NameConflict")
     assert left["metadata"]["name"] in world.condition("Ready")["message"]

@@ -11,18 +11,18 @@ from modelservice_operator.kinds import (
     JOB,
     PERSISTENT_VOLUME_CLAIM,
     POD_DISRUPTION_BUDGET,
-    Ref,
 )
+from modelservice_operator.objects import Ref
 
 
 def test_going_back_serves_with_the_template_that_served_then() -> None:
     world = World()
     world.serve()
     template = world.one(DEPLOYMENT)["spec"]["template"]
-    world.restart_operator(runtime_image="runtime:2")
+    world.restart_operator(trainer_image="trainer:2", server_image="server:2")
     world.service(training={"epochs": 5})
     world.settle()
-    world.end_training()
+    world.end_stage()
     world.settle()
     world.roll_out()
     world.settle()
@@ -35,19 +35,19 @@ def test_an_upgrade_mends_what_answers_no_request() -> None:
     world = World()
     world.serve()
     world.roll_out(available=0)
-    world.restart_operator(runtime_image="runtime:2")
+    world.restart_operator(trainer_image="trainer:2", server_image="server:2")
     world.settle()
-    assert world.one(DEPLOYMENT)["spec"]["template"]["spec"]["containers"][0]["image"] == "runtime:2"
+    assert world.one(DEPLOYMENT)["spec"]["template"]["spec"]["containers"][0]["image"] == "server:2"
 
 
 def test_changed_serving_inputs_take_the_new_image_and_train_nothing() -> None:
     world = World()
     world.serve()
-    world.restart_operator(runtime_image="runtime:2")
+    world.restart_operator(trainer_image="trainer:2", server_image="server:2")
     world.service(serving={"resources": {"requests": {"cpu": "1000m"}}})
     world.settle()
     container = world.one(DEPLOYMENT)["spec"]["template"]["spec"]["containers"][0]
-    assert container["image"] == "runtime:2"
+    assert container["image"] == "server:2"
     assert container["resources"]["requests"]["cpu"] == "1"
     assert len(world.all(JOB)) == 1
 
@@ -62,7 +62,7 @@ def test_an_annotation_that_somebody_broke_is_mended_from_the_record() -> None:
             "metadata": {**world.one(DEPLOYMENT)["metadata"], "annotations": {ANNOTATION_TEMPLATE: "{"}},
         }
     )
-    world.restart_operator(runtime_image="runtime:2")
+    world.restart_operator(trainer_image="trainer:2", server_image="server:2")
     world.settle()
     assert world.one(DEPLOYMENT)["spec"]["template"] == template
 
@@ -77,7 +77,7 @@ def test_a_new_revision_is_trained_while_the_old_one_serves() -> None:
     assert world.condition("Available")["status"] == "True"
     assert world.condition("Served")["message"] == "revision 1 serves meanwhile"
     world.bind_claims()
-    second = world.end_training()
+    second = world.end_stage()
     world.settle()
     assert second != first
     deployment = world.one(DEPLOYMENT)
@@ -94,7 +94,7 @@ def test_going_back_serves_the_old_revision_without_training() -> None:
     first = world.serve()
     world.service(training={"epochs": 5})
     world.settle()
-    world.end_training()
+    world.end_stage()
     world.settle()
     world.service()
     world.settle()
@@ -147,7 +147,7 @@ def test_revisions_beyond_the_limit_go_with_their_claims_and_jobs() -> None:
     for epochs in (1, 2, 3):
         world.service(revisionHistoryLimit=2, training={"epochs": epochs})
         world.settle()
-        world.end_training()
+        world.end_stage()
         world.settle()
         world.roll_out()
         world.settle()
@@ -160,15 +160,15 @@ def test_revisions_beyond_the_limit_go_with_their_claims_and_jobs() -> None:
 def test_a_rollout_to_a_missing_image_takes_the_next_one() -> None:
     world = World()
     world.serve()
-    world.restart_operator(runtime_image="runtime:2")
+    world.restart_operator(trainer_image="trainer:2", server_image="server:2")
     world.service(serving={"batching": {"maxSize": 8}})
     world.settle()
     deployment = world.one(DEPLOYMENT)
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     metadata = {"name": "serve-new", "namespace": NAMESPACE, "labels": labels}
-    world.kube.store({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": without_image("runtime:2")})
+    world.kube.store({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": without_image("server:2")})
     world.settle()
     assert world.one(DEPLOYMENT)["metadata"]["resourceVersion"] == deployment["metadata"]["resourceVersion"]
-    world.restart_operator(runtime_image="runtime:3")
+    world.restart_operator(trainer_image="trainer:3", server_image="server:3")
     world.settle()
-    assert world.one(DEPLOYMENT)["spec"]["template"]["spec"]["containers"][0]["image"] == "runtime:3"
+    assert world.one(DEPLOYMENT)["spec"]["template"]["spec"]["containers"][0]["image"] == "server:3"

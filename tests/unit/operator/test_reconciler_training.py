@@ -3,15 +3,12 @@
 import pytest
 from tests.support.world import NAMESPACE, World, success, without_image
 
+from modelservice.contract.failure import About, Failure, Retry
 from modelservice.contract.progress import Progress
-from modelservice.contract.report import Failure, Report
-from modelservice_operator.constants import TRAINING_CONTAINER
-from modelservice_operator.kinds import (
-    DEPLOYMENT,
-    JOB,
-    PERSISTENT_VOLUME_CLAIM,
-    Ref,
-)
+from modelservice.contract.report import Report
+from modelservice_operator.constants import STAGE_CONTAINER
+from modelservice_operator.kinds import DEPLOYMENT, JOB, PERSISTENT_VOLUME_CLAIM
+from modelservice_operator.objects import Ref
 
 
 def test_out_of_memory_names_the_field_and_more_memory_heals_it() -> None:
@@ -19,7 +16,7 @@ def test_out_of_memory_names_the_field_and_more_memory_heals_it() -> None:
     world.config_map()
     world.service(training={"resources": {"limits": {"memory": "100Mi"}}})
     world.settle()
-    world.end_training(exit_code=137, oom=True)
+    world.end_stage(exit_code=137, oom=True)
     world.settle()
     assert world.condition("Ready")["message"] == "OOMKilled at 100Mi: raise spec.training.resources.limits.memory"
     key = world.status()["key"]
@@ -28,7 +25,7 @@ def test_out_of_memory_names_the_field_and_more_memory_heals_it() -> None:
     world.finish_deletions()
     world.settle()
     assert world.ready() == ("False", "Training")
-    assert world.task(world.job())["key"] == key
+    assert world.order(world.job())["key"] == key
 
 
 def test_a_job_that_took_too_long_names_the_field() -> None:
@@ -56,7 +53,7 @@ def test_changed_run_settings_replace_an_unfinished_job_once_its_pods_are_gone()
     new = world.job()
     assert new["metadata"]["name"] != old["metadata"]["name"]
     assert new["spec"]["template"]["spec"]["nodeSelector"] == {"disk": "fast"}
-    assert world.task(new)["key"] == world.status()["key"]
+    assert world.order(new)["key"] == world.status()["key"]
 
 
 def test_an_upgrade_does_not_stop_a_training_but_tries_a_failed_one_again() -> None:
@@ -65,14 +62,14 @@ def test_an_upgrade_does_not_stop_a_training_but_tries_a_failed_one_again() -> N
     world.service()
     world.settle()
     running = world.job()["metadata"]["name"]
-    world.restart_operator(runtime_image="runtime:2")
+    world.restart_operator(trainer_image="trainer:2", server_image="server:2")
     world.settle()
     assert world.job()["metadata"]["name"] == running
-    world.end_training(exit_code=1, job_reason="BackoffLimitExceeded")
+    world.end_stage(exit_code=1, job_reason="BackoffLimitExceeded")
     world.settle()
     world.finish_deletions()
     world.settle()
-    assert world.job()["spec"]["template"]["spec"]["containers"][0]["image"] == "runtime:2"
+    assert world.job()["spec"]["template"]["spec"]["containers"][0]["image"] == "trainer:2"
 
 
 def test_a_job_that_was_deleted_is_made_again() -> None:
@@ -96,8 +93,8 @@ def test_a_lost_report_is_asked_for_once_more_and_never_trained_away() -> None:
     world.settle()
     second = world.job()
     assert second["metadata"]["name"] != first["metadata"]["name"]
-    assert world.task(second)["key"] == world.task(first)["key"]
-    world.end_training()
+    assert world.order(second)["key"] == world.order(first)["key"]
+    world.end_stage()
     world.settle()
     assert world.status()["revision"] == 1
 
@@ -136,7 +133,7 @@ def test_a_stage_ends_with_its_container_whatever_a_sidecar_does() -> None:
     world.config_map()
     world.service()
     world.settle()
-    report = Report(result=success(world.task(world.job())["key"])).to_message()
+    report = Report(result=success(world.order(world.job())["key"])).to_message()
     trainer = {"name": "trainer", "state": {"terminated": {"exitCode": 0, "message": report}}}
     sidecar: dict[str, object] = {"name": "proxy", "state": {"running": {}}}
     world.pod_of(world.job(), {"phase": "Running", "containerStatuses": [trainer, sidecar]})
@@ -152,7 +149,7 @@ def test_a_deleted_claim_means_that_the_revision_is_trained_again() -> None:
     world.settle()
     world.finish_deletions()
     world.settle()
-    assert world.task(world.job())["key"] == key
+    assert world.order(world.job())["key"] == key
 
 
 def test_suspend_stops_training_and_not_serving() -> None:
@@ -180,7 +177,7 @@ def test_progress_is_shown_while_training() -> None:
     world.service()
     world.settle()
     world.pod_of(world.job(), {"phase": "Running", "podIP": "198.18.0.9"})
-    world.progress.answer = Progress(epoch=30, epochs=60)
+    world.progress.answer = Progress(done=30, total=60)
     assert world.reconcile() == 2
     assert world.status()["progress"] == "50%"
     world.progress.answer = None
@@ -199,7 +196,7 @@ def test_a_pod_that_only_lets_wait_for_its_progress_is_asked_now_and_then() -> N
         world.reconcile()
     assert world.progress.asked == 1
     world.clock.seconds += 30
-    world.progress.seconds, world.progress.answer = 0.0, Progress(epoch=30, epochs=60)
+    world.progress.seconds, world.progress.answer = 0.0, Progress(done=30, total=60)
     for _ in range(2):
         world.reconcile()
     assert world.progress.asked == 3
@@ -212,7 +209,7 @@ def test_a_failure_that_no_field_can_mend_says_how_to_try_again() -> None:
     world.service()
     world.settle()
     name = world.job()["metadata"]["name"]
-    world.end_training(exit_code=137)
+    world.end_stage(exit_code=137)
     world.settle()
     assert f"kubectl delete job {name}" in world.condition("Ready")["message"]
 
@@ -223,7 +220,7 @@ def test_reports_of_another_key_are_not_taken_and_the_second_one_is_the_last() -
     world.service()
     world.settle()
     for _ in range(2):
-        world.end_training(success("otherkey"))
+        world.end_stage(success("otherkey"))
         world.settle()
     assert world.status().get("revision") is None
     assert world.ready() == ("False", "ReportUnreadable")
@@ -235,16 +232,21 @@ def test_what_is_tried_again_is_said_meanwhile() -> None:
     world.config_map()
     world.service()
     world.settle()
-    failure = Failure(reason="StorageFull", message="it does not fit: raise spec.artifacts.volumeClaim.size")
-    ended = {"exitCode": 75, "message": Report(result=failure).to_message()}
-    container = {"name": TRAINING_CONTAINER, "state": {"terminated": ended}}
+    failure = Failure(
+        reason="StorageFull",
+        message="it does not fit: raise spec.artifacts.volumeClaim.size",
+        about=About.STORAGE,
+        retry=Retry.SOON,
+    )
+    ended = {"exitCode": failure.exit_code, "message": Report(result=failure).to_message()}
+    container = {"name": STAGE_CONTAINER, "state": {"terminated": ended}}
     world.pod_of(world.job(), {"phase": "Failed", "containerStatuses": [container]})
     world.pod_of(world.job(), {"phase": "Running"}, suffix="1")
     world.settle()
     assert world.ready() == ("False", "StorageFull")
     assert world.condition("Ready")["message"].endswith("volumeClaim.size (it is tried again)")
     assert world.condition("Stalled")["status"] == "False"
-    world.end_training()
+    world.end_stage()
     world.settle()
     assert world.status()["revision"] == 1
 
@@ -257,21 +259,23 @@ def test_a_failure_that_would_come_again_is_final_before_the_job_says_so(evicted
     world.settle()
     ended = {"exitCode": 137, "reason": "OOMKilled"}
     conditions = [{"type": "DisruptionTarget", "status": "True"}] if evicted else []
-    container = {"name": TRAINING_CONTAINER, "state": {"terminated": ended}}
+    container = {"name": STAGE_CONTAINER, "state": {"terminated": ended}}
     world.pod_of(world.job(), {"phase": "Failed", "containerStatuses": [container], "conditions": conditions})
     world.settle()
     assert world.ready() == ("False", "OOMKilled")
     assert world.condition("Stalled")["status"] == stalled
 
 
-@pytest.mark.parametrize("mended", [{"runtime_image": "runtime:2"}, {"image_pull_secrets": '["registry"]'}])
+@pytest.mark.parametrize(
+    "mended", [{"trainer_image": "trainer:2", "server_image": "server:2"}, {"image_pull_secrets": '["registry"]'}]
+)
 def test_a_training_on_a_missing_image_takes_what_mends_it(mended: dict[str, str]) -> None:
     world = World()
     world.config_map()
     world.service()
     world.settle()
     stuck = world.job()["metadata"]["name"]
-    world.pod_of(world.job(), without_image("runtime:1"))
+    world.pod_of(world.job(), without_image("trainer:1"))
     world.settle()
     assert world.ready() == ("False", "ErrImagePull")
     world.restart_operator(**mended)
@@ -280,5 +284,5 @@ def test_a_training_on_a_missing_image_takes_what_mends_it(mended: dict[str, str
     world.settle()
     assert world.job()["metadata"]["name"] != stuck
     pod = world.job()["spec"]["template"]["spec"]
-    assert pod["containers"][0]["image"] == world.settings.runtime_image
+    assert pod["containers"][0]["image"] == world.settings.trainer_image
     assert [secret["name"] for secret in pod.get("imagePullSecrets", [])] == list(world.settings.image_pull_secrets)

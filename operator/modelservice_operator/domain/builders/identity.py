@@ -1,11 +1,12 @@
 """Who the pods are and who may talk to them: ServiceAccount and NetworkPolicy."""
 
-from modelservice.contract.places import PROGRESS_PORT, SERVING_PORT
-from modelservice.contract.serving import AllowFrom, Scope
+from modelservice.contract.places import GRPC_PORT, PROGRESS_PORT, SERVING_PORT
+from modelservice.contract.serving import Scope, Serving
 from modelservice_operator.config import Settings
 from modelservice_operator.constants import LABEL_NAME, OPERATOR_POD_LABELS
 from modelservice_operator.domain.builders.pods import plain
-from modelservice_operator.domain.metadata import Object, Owner
+from modelservice_operator.domain.metadata import Owner
+from modelservice_operator.objects import Object
 
 
 def build_service_account(owner: Owner) -> Object:
@@ -18,15 +19,17 @@ def build_service_account(owner: Owner) -> Object:
     }
 
 
-def build_network_policy(owner: Owner, allow_from: AllowFrom, settings: Settings) -> Object:
-    """Lets clients reach the serving port and the operator the progress port; everything else stays out."""
+def build_network_policy(owner: Owner, serving: Serving, settings: Settings) -> Object:
+    """Lets clients reach the serving ports and the operator the progress port; everything else stays out."""
+    allow_from = serving.allow_from
+    ports = [SERVING_PORT, *([GRPC_PORT] if serving.grpc else [])]
     namespaces = [*settings.ingress_namespaces, *settings.prometheus_namespaces]
     peers = [*_scope_peers(allow_from.scope), *(_peer(plain(peer)) for peer in allow_from.peers)]
     peers += [_namespace(namespace) for namespace in dict.fromkeys(namespaces)]
     operator = {**_namespace(settings.pod_namespace), "podSelector": {"matchLabels": dict(OPERATOR_POD_LABELS)}}
     ingress: list[Object] = [{"from": [operator], "ports": [_port(PROGRESS_PORT)]}]
     if peers:
-        ingress.insert(0, {"from": peers, "ports": [_port(SERVING_PORT)]})
+        ingress.insert(0, {"from": peers, "ports": [_port(port) for port in ports]})
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",

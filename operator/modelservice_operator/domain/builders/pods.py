@@ -1,6 +1,6 @@
-"""The part of a pod that training and serving share: security, resources, scheduling."""
+"""The part of a pod that stages and servers share: security, resources, scheduling."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelservice.contract.base import Contract
@@ -8,8 +8,15 @@ from modelservice.contract.places import CPU_LIMIT_ENV
 from modelservice.contract.pods import PodSettings, Resources
 from modelservice.contract.quantities import canonical_resources, quantity_value
 from modelservice_operator.config import Settings
-from modelservice_operator.constants import LABEL_CLAIM, RUNTIME_USER_ID
-from modelservice_operator.domain.metadata import Object
+from modelservice_operator.constants import (
+    LABEL_CLAIM,
+    LABEL_NAME,
+    LABEL_REVISION,
+    LABEL_STAGE,
+    RUNTIME_USER_ID,
+)
+from modelservice_operator.domain.stores import Access
+from modelservice_operator.objects import Object
 
 
 def plain(model: Contract) -> Any:
@@ -58,22 +65,39 @@ def container_security() -> Object:
 
 
 def build_container(
-    pods: PodSettings, settings: Settings, *, name: str, args: list[str], resources: Object, mounts: list[Object]
+    pods: PodSettings,
+    settings: Settings,
+    *,
+    name: str,
+    image: str,
+    args: list[str],
+    resources: Object,
+    mounts: list[Object],
+    access: Sequence[Access],
 ) -> Object:
-    """One runtime container; /tmp is its only writable place besides ``mounts``."""
+    """One container; /tmp is its only writable place besides ``mounts`` and those of ``access``.
+
+    The user's own variables win over those of a store.
+    """
     container: Object = {
         "name": name,
-        "image": settings.runtime_image,
+        "image": image,
         "imagePullPolicy": settings.image_pull_policy,
         "args": args,
         "env": container_environment(pods),
         "resources": resources,
         "securityContext": container_security(),
-        "volumeMounts": [*mounts, {"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108
+        "volumeMounts": [
+            *mounts,
+            *(mount for one in access for mount in one.mounts),
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
+        ],
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
-    if pods.env_from:
-        container["envFrom"] = [plain(source) for source in pods.env_from]
+    of_stores = [source for one in access for source in one.env_from]
+    sources = [source for number, source in enumerate(of_stores) if source not in of_stores[:number]]
+    if sources or pods.env_from:
+        container["envFrom"] = [*sources, *(plain(source) for source in pods.env_from)]
     return container
 
 
@@ -85,12 +109,12 @@ def build_pod(
     account: str,
     containers: list[Object],
     volumes: list[Object],
-    claim: str,
-    shared_node: bool,
+    access: Sequence[Access],
 ) -> Object:
     """A pod template under Pod Security ``restricted``, without a service-account token.
 
-    ``shared_node``: the claim can be mounted on one node only, so its pods are kept together.
+    ``access``: the artifacts that it reaches, the one that it makes or serves first. Pods of a claim that one node
+    only can mount are kept together; all others are spread.
     """
     spec: Object = {
         "serviceAccountName": pods.service_account_name or account,
@@ -105,7 +129,11 @@ def build_pod(
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "containers": containers,
-        "volumes": [*volumes, {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}}],
+        "volumes": [
+            *volumes,
+            *(volume for one in access for volume in one.volumes),
+            {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},
+        ],
     }
     if pods.node_selector:
         spec["nodeSelector"] = dict(pods.node_selector)
@@ -116,9 +144,13 @@ def build_pod(
     secrets = [*settings.image_pull_secrets, *(secret.name for secret in pods.image_pull_secrets)]
     if secrets:
         spec["imagePullSecrets"] = [{"name": secret} for secret in dict.fromkeys(secrets)]
-    labels = {**pods.pod_metadata.labels, **labels, LABEL_CLAIM: claim}
-    if shared_node:
-        spec["affinity"] = {"podAffinity": _together(claim)}
+    labels = {**pods.pod_metadata.labels, **labels}
+    claims = [one.claim for one in access if one.claim]
+    if claims:
+        labels[LABEL_CLAIM] = claims[0]
+    bound = [one.claim for one in access if one.claim and one.shares_node]
+    if bound:
+        spec["affinity"] = {"podAffinity": _together([*claims[:1], *bound])}
     else:
         spec["topologySpreadConstraints"] = [_apart(labels)]
     metadata: Object = {"labels": labels}
@@ -127,15 +159,24 @@ def build_pod(
     return {"metadata": metadata, "spec": spec}
 
 
-def _together(claim: str) -> Object:
-    term = {"labelSelector": {"matchLabels": {LABEL_CLAIM: claim}}, "topologyKey": "kubernetes.io/hostname"}
+def _together(claims: list[str]) -> Object:
+    """On the node of the pods that mount one of the claims, of which the first is this pod's own label.
+
+    A pod that selects itself may go anywhere while no other is selected. So one term names all claims: with a term for
+    each, no pod could select itself in all of them.
+    """
+    values = list(dict.fromkeys(claims))
+    selector = {"matchExpressions": [{"key": LABEL_CLAIM, "operator": "In", "values": values}]}
+    term = {"labelSelector": selector, "topologyKey": "kubernetes.io/hostname"}
     return {"requiredDuringSchedulingIgnoredDuringExecution": [term]}
 
 
 def _apart(labels: dict[str, str]) -> Object:
+    """Pods of one key and stage on different nodes where that can be."""
+    own = {name: labels[name] for name in (LABEL_NAME, LABEL_REVISION, LABEL_STAGE)}
     return {
         "maxSkew": 1,
         "topologyKey": "kubernetes.io/hostname",
         "whenUnsatisfiable": "ScheduleAnyway",
-        "labelSelector": {"matchLabels": {LABEL_CLAIM: labels[LABEL_CLAIM]}},
+        "labelSelector": {"matchLabels": own},
     }

@@ -1,27 +1,34 @@
-"""The ControllerRevision that keeps a revision's record."""
+"""The ControllerRevision that keeps the record of a stage's result."""
 
-from typing import Any
-
-from modelservice_operator.domain.metadata import Object, Owner
+from modelservice.contract.documents import read_document
+from modelservice_operator.domain.metadata import Owner
 from modelservice_operator.domain.names import keyed_name
-from modelservice_operator.domain.revisions import Revision
+from modelservice_operator.domain.records import Revision, StageRecord
+from modelservice_operator.objects import Object
 
 
 def build_record(owner: Owner, revision: Revision) -> Object:
-    """An immutable record, owned by its ModelService by UID."""
+    """The record, owned by its ModelService by UID.
+
+    Kubernetes lets ``data`` never change, but ``revision`` may: what was an intermediate result gets its number when
+    it becomes the last one. So what is recorded already is said again word for word.
+    """
+    data = revision.obj["data"] if revision.obj else revision.record.model_dump(mode="json", exclude_none=True)
     return {
         "apiVersion": "apps/v1",
         "kind": "ControllerRevision",
         "metadata": owner.metadata(keyed_name(owner.name, revision.key), key=revision.key),
         "revision": revision.number,
-        "data": revision.model_dump(mode="json", exclude_none=True),
+        "data": data,
     }
 
 
-def parse_record(obj: dict[str, Any]) -> Revision:
-    """The revision that a ControllerRevision records.
+def parse_record(obj: Object) -> Revision:
+    """The result that a ControllerRevision records.
 
     Raises:
-        pydantic.ValidationError: the record was not written by this project.
+        DocumentError: this release cannot read it.
     """
-    return Revision.model_validate(obj["data"])
+    name = f"ControllerRevision {obj['metadata']['name']}"
+    record = read_document(name, obj.get("data") or {}, StageRecord)
+    return Revision(number=int(obj.get("revision", 0)), record=record, obj=obj)

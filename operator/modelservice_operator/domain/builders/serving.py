@@ -4,12 +4,15 @@ import json
 from typing import Any
 
 from modelservice.contract.keys import short_hash
-from modelservice.contract.places import ARTIFACTS_PATH, SERVING_PORT
+from modelservice.contract.model import GRADIENT_FAMILIES
+from modelservice.contract.places import ARTIFACTS_PATH, GRPC_PORT, SERVING_PORT
 from modelservice.contract.resource import ModelServiceSpec
-from modelservice.contract.serving import Autoscaling, Serving
+from modelservice.contract.server_flags import ServerFlags, server_arguments
+from modelservice.contract.serving import Autoscaling, Engine, Serving
 from modelservice_operator.config import Settings
 from modelservice_operator.constants import (
     ANNOTATION_TEMPLATE,
+    GRPC_PORT_NAME,
     HTTP_PORT_NAME,
     LABEL_NAME,
     LABEL_STAGE,
@@ -17,64 +20,81 @@ from modelservice_operator.constants import (
     STAGE_SERVE,
 )
 from modelservice_operator.domain.builders.pods import build_container, build_pod, merged_resources
-from modelservice_operator.domain.metadata import Object, Owner
-from modelservice_operator.domain.revisions import Revision, StoredTemplate
+from modelservice_operator.domain.metadata import Children, Owner
+from modelservice_operator.domain.records import Revision, StageRecord, StoredTemplate
+from modelservice_operator.domain.stores import location_of, settled_artifacts
+from modelservice_operator.objects import Object
 
-DEFAULT_RESOURCES = {"requests": {"cpu": "250m", "memory": "640Mi"}, "limits": {"memory": "2Gi"}}
-"""torch takes about 520 MB; no CPU limit, since throttling shows as latency."""
+DEFAULT_RESOURCES = {
+    Engine.ONNX: {"requests": {"cpu": "100m", "memory": "160Mi"}, "limits": {"memory": "1Gi"}},
+    Engine.TORCH: {"requests": {"cpu": "250m", "memory": "640Mi"}, "limits": {"memory": "2Gi"}},
+}
+"""onnxruntime takes about 100 MB, torch 520; no CPU limit, since throttling shows as latency."""
+
+_GPU = "nvidia.com/gpu"
 
 
-def serving_inputs(spec: ModelServiceSpec, revision: Revision) -> str:
-    """Hash of all that decides what a serving pod is, the operator and its image left out."""
-    settings = spec.serving.model_dump(
+def choose_engine(serving: Serving, record: StageRecord) -> Engine:
+    """What computes the model: what the spec says, else Torch where a GPU is asked for.
+
+    Only what was trained by gradient steps, and not made smaller since, has what torch needs.
+    """
+    if record.family not in GRADIENT_FAMILIES or record.compression is not None:
+        return Engine.ONNX
+    return serving.engine or (Engine.TORCH if _GPU in serving.resources.limits else Engine.ONNX)
+
+
+def serving_inputs(spec: ModelServiceSpec, settings: Settings, record: StageRecord) -> str:
+    """Hash of all that decides what a serving pod is, the operator and its images left out."""
+    said = spec.serving.model_dump(
         mode="json", exclude={"replicas", "autoscaling", "allow_from"}, exclude_defaults=True
     )
-    return short_hash([revision.digest, revision.claim, settings], length=16)
+    _, location = location_of(record, settled_artifacts(spec, settings))
+    engine = choose_engine(spec.serving, record)
+    return short_hash([record.artifact.digest, location.uri, location.secret, engine, said], length=16)
 
 
 def build_serving_template(
-    owner: Owner, spec: ModelServiceSpec, settings: Settings, revision: Revision, *, shared_node: bool
+    owner: Owner, spec: ModelServiceSpec, settings: Settings, record: StageRecord, children: Children
 ) -> StoredTemplate:
     """The pod template of a revision, with the hash of what it was built from."""
-    serving = spec.serving
+    serving, engine = spec.serving, choose_engine(spec.serving, record)
+    store, location = location_of(record, settled_artifacts(spec, settings))
+    access = store.access(location, children, volume="artifacts", path=ARTIFACTS_PATH, writable=False)
+    flags = ServerFlags(
+        model=access.address,
+        name=owner.name,
+        digest=record.artifact.digest,
+        grpc_port=GRPC_PORT if serving.grpc else None,
+        engine=engine,
+        batching=serving.batching,
+    )
     container = build_container(
         serving,
         settings,
         name=SERVING_CONTAINER,
-        args=_arguments(owner, serving, revision),
-        resources=merged_resources(serving.resources, DEFAULT_RESOURCES),
-        mounts=[{"name": "artifacts", "mountPath": ARTIFACTS_PATH, "readOnly": True}],
+        image=settings.trainer_image if engine is Engine.TORCH else settings.server_image,
+        args=server_arguments(flags),
+        resources=merged_resources(serving.resources, DEFAULT_RESOURCES[engine]),
+        mounts=[],
+        access=[access],
     )
     container["ports"] = [{"name": HTTP_PORT_NAME, "containerPort": SERVING_PORT}]
+    if serving.grpc:
+        container["ports"].append({"name": GRPC_PORT_NAME, "containerPort": GRPC_PORT})
     container["readinessProbe"] = _probe("/v2/health/ready", periodSeconds=2, timeoutSeconds=3, failureThreshold=3)
     container["startupProbe"] = _probe("/v2/health/live", periodSeconds=1, failureThreshold=120)
     container["livenessProbe"] = _probe("/v2/health/live", periodSeconds=10, timeoutSeconds=5)
     template = build_pod(
         serving,
         settings,
-        labels=owner.labels(stage=STAGE_SERVE, key=revision.key),
+        labels=owner.labels(stage=STAGE_SERVE, key=record.key),
         account=owner.name,
         containers=[container],
-        volumes=[{"name": "artifacts", "persistentVolumeClaim": {"claimName": revision.claim}}],
-        claim=revision.claim,
-        shared_node=shared_node,
+        volumes=[],
+        access=[access],
     )
-    return StoredTemplate(inputs=serving_inputs(spec, revision), template=template)
-
-
-def _arguments(owner: Owner, serving: Serving, revision: Revision) -> list[str]:
-    batching = serving.batching
-    return [
-        "serve",
-        f"--model={ARTIFACTS_PATH}/{revision.key}",
-        f"--name={owner.name}",
-        f"--digest={revision.digest}",
-        "--host=0.0.0.0",
-        f"--port={SERVING_PORT}",
-        f"--batch-max-size={batching.max_size}",
-        f"--batch-max-delay-milliseconds={batching.max_delay_milliseconds}",
-        f"--batch-max-queue-milliseconds={batching.max_queue_milliseconds}",
-    ]
+    return StoredTemplate(inputs=serving_inputs(spec, settings, record), template=template)
 
 
 def _probe(path: str, **timing: int) -> Object:
@@ -112,24 +132,32 @@ def build_replicas_holder(owner: Owner, replicas: int) -> Object:
     }
 
 
-def build_service(owner: Owner) -> Object:
-    """The Service: port 80 to the runtime's one port."""
+def build_service(owner: Owner, serving: Serving) -> Object:
+    """The Service: port 80 to the HTTP port, and where gRPC is asked for the same port as on the pods."""
+    ports = [
+        {
+            "name": HTTP_PORT_NAME,
+            "protocol": "TCP",
+            "appProtocol": "http",
+            "port": 80,
+            "targetPort": HTTP_PORT_NAME,
+        }
+    ]
+    if serving.grpc:
+        ports.append(
+            {
+                "name": GRPC_PORT_NAME,
+                "protocol": "TCP",
+                "appProtocol": "kubernetes.io/h2c",
+                "port": GRPC_PORT,
+                "targetPort": GRPC_PORT_NAME,
+            }
+        )
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": owner.metadata(owner.name, stage=STAGE_SERVE),
-        "spec": {
-            "selector": selector_labels(owner),
-            "ports": [
-                {
-                    "name": HTTP_PORT_NAME,
-                    "protocol": "TCP",
-                    "appProtocol": "http",
-                    "port": 80,
-                    "targetPort": HTTP_PORT_NAME,
-                }
-            ],
-        },
+        "spec": {"selector": selector_labels(owner), "ports": ports},
     }
 
 

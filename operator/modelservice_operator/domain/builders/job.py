@@ -1,0 +1,170 @@
+"""The objects of one attempt at a stage: its work order and its Job."""
+
+from modelservice.contract.exit_codes import ExitCode
+from modelservice.contract.keys import ATTEMPT_LENGTH, short_hash
+from modelservice.contract.places import ARTIFACTS_PATH, DATA_PATH, ORDER_PATH, PARENT_PATH, POD_UID_ENV, PROGRESS_PORT
+from modelservice.contract.resource import ModelServiceSpec
+from modelservice_operator.config import Settings
+from modelservice_operator.constants import ANNOTATION_RUN, STAGE_CONTAINER
+from modelservice_operator.domain.builders.pods import build_container, build_pod, merged_resources, plain
+from modelservice_operator.domain.data import DataState
+from modelservice_operator.domain.metadata import Children, Owner
+from modelservice_operator.domain.names import job_name
+from modelservice_operator.domain.records import Revision
+from modelservice_operator.domain.stages import Assignment, JobSettings, Parent, Step
+from modelservice_operator.domain.stores import Access, location_of, settled_artifacts, store_of
+from modelservice_operator.kinds import ref_of
+from modelservice_operator.objects import Object
+
+DEFAULT_RESOURCES = {"requests": {"cpu": "250m", "memory": "1Gi"}, "limits": {"cpu": "2", "memory": "2Gi"}}
+"""Enough for torch (0.5 GB resident) and a small table; runs on a small CPU cluster."""
+
+FINAL_EXIT_CODES = frozenset({ExitCode.ORDER_INVALID, ExitCode.DATA_INVALID, ExitCode.KILLED})
+"""These would only come again: the Job fails with the first of them. KILLED is what an OOM kill ends with."""
+
+_ORDER_FOLDER, _, _ORDER_FILE = ORDER_PATH.rpartition("/")
+
+
+def run_hash(step: Step, spec: ModelServiceSpec, settings: Settings) -> str:
+    """Hash of how the Job of a step runs, apart from the image: an upgrade does not stop a training under way."""
+    job, artifacts = step.stage.job(spec), settled_artifacts(spec, settings)
+    store = store_of(artifacts)
+    runs = [plain(job.pods), job.timeout_seconds, job.max_restarts, store.choice, store.settings(artifacts)]
+    return short_hash(runs, length=8)
+
+
+def attempt_id(step: Step, spec: ModelServiceSpec, settings: Settings, *, retry: int) -> str:
+    """Name of an attempt: another way to run, another image, another way to pull it or another try is another Job."""
+    pull = [settings.trainer_image, settings.image_pull_policy, *settings.image_pull_secrets]
+    return short_hash([run_hash(step, spec, settings), pull, retry], length=ATTEMPT_LENGTH)
+
+
+def build_attempt(
+    step: Step,
+    *,
+    owner: Owner,
+    spec: ModelServiceSpec,
+    settings: Settings,
+    data: DataState,
+    children: Children,
+    parent: Revision | None,
+    attempt: str,
+) -> tuple[Object, ...]:
+    """What one attempt at a step consists of, in the order in which it is made.
+
+    That is what the store needs, the work order, and the Job. ``parent`` is the result that the step starts from.
+    """
+    artifacts = settled_artifacts(spec, settings)
+    store = store_of(artifacts)
+    needed = store.children(artifacts, owner, step.key)
+    location = store.locate(artifacts, owner, step.key)
+    there = _with(children, needed)
+    result = store.access(location, there, volume="artifacts", path=ARTIFACTS_PATH, writable=True)
+    start = None
+    if parent is not None:
+        origin, lies = location_of(parent.record, artifacts)
+        start = origin.access(lies, there, volume="parent", path=PARENT_PATH, writable=False)
+    assignment = Assignment(
+        owner=owner,
+        key=step.key,
+        address=result.address,
+        data=data,
+        parent=Parent(address=start.address, digest=parent.digest) if start and parent else None,
+    )
+    name = job_name(owner.name, stage=step.stage.name, key=step.key, attempt=attempt)
+    order = _build_order(name, step, spec, assignment)
+    job = _build_job(name, step, spec, settings, owner=owner, data=data, access=[result, *([start] if start else [])])
+    return (*needed, order, job)
+
+
+def _with(children: Children, made: tuple[Object, ...]) -> Children:
+    """The children as they will be when ``made`` is there too."""
+    together = {kind: list(objects) for kind, objects in children.items()}
+    for obj in made:
+        known = together.setdefault(ref_of(obj).kind, [])
+        if all(other["metadata"]["name"] != obj["metadata"]["name"] for other in known):
+            known.append(obj)
+    return together
+
+
+def _build_order(name: str, step: Step, spec: ModelServiceSpec, assignment: Assignment) -> Object:
+    """The immutable ConfigMap that tells one attempt what to do."""
+    order = step.stage.order(spec, assignment)
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": assignment.owner.metadata(name, stage=step.stage.name, key=step.key),
+        "immutable": True,
+        "data": {_ORDER_FILE: order.model_dump_json(exclude_none=True)},
+    }
+
+
+def _build_job(
+    name: str,
+    step: Step,
+    spec: ModelServiceSpec,
+    settings: Settings,
+    *,
+    owner: Owner,
+    data: DataState,
+    access: list[Access],
+) -> Object:
+    """The Job. Exit codes decide: wrong data and OOM wait for a change, disruptions are not counted."""
+    job = step.stage.job(spec)
+    template = build_pod(
+        job.pods,
+        settings,
+        labels=owner.labels(stage=step.stage.name, key=step.key),
+        account=owner.name,
+        containers=[_build_container(job, settings, access)],
+        volumes=[{"name": "order", "configMap": {"name": name}}, {"name": "data", **(data.volume or {})}],
+        access=access,
+    )
+    template["spec"]["restartPolicy"] = "Never"
+    metadata = owner.metadata(name, stage=step.stage.name, key=step.key)
+    metadata["annotations"] = {ANNOTATION_RUN: run_hash(step, spec, settings)}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": metadata,
+        "spec": {
+            "backoffLimit": job.max_restarts,
+            "activeDeadlineSeconds": job.timeout_seconds,
+            "podFailurePolicy": {"rules": _failure_rules()},
+            "template": template,
+        },
+    }
+
+
+def _build_container(job: JobSettings, settings: Settings, access: list[Access]) -> Object:
+    container = build_container(
+        job.pods,
+        settings,
+        name=STAGE_CONTAINER,
+        image=settings.trainer_image,
+        args=["stage", "--order", ORDER_PATH],
+        resources=merged_resources(job.pods.resources, DEFAULT_RESOURCES),
+        mounts=[
+            {"name": "order", "mountPath": _ORDER_FOLDER, "readOnly": True},
+            {"name": "data", "mountPath": DATA_PATH, "readOnly": True},
+        ],
+        access=access,
+    )
+    container["env"].append({"name": POD_UID_ENV, "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}})
+    container["ports"] = [{"name": "progress", "containerPort": PROGRESS_PORT}]
+    return container
+
+
+def _failure_rules() -> list[Object]:
+    """The first rule that matches decides: a lost node is nobody's fault, these exit codes would only come again."""
+    return [
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        {
+            "action": "FailJob",
+            "onExitCodes": {
+                "containerName": STAGE_CONTAINER,
+                "operator": "In",
+                "values": sorted(map(int, FINAL_EXIT_CODES)),
+            },
+        },
+    ]

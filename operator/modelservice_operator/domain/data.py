@@ -1,0 +1,63 @@
+"""What is known of the data before a pod reads it: one function for each kind of source."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from modelservice.contract.data import ClaimSource, ConfigMapSource
+from modelservice.contract.failure import About
+from modelservice.contract.keys import claim_digest
+from modelservice_operator.domain.problem import Problem
+from modelservice_operator.objects import Object
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataState:
+    """What keys, orders and pods need of the data, or why there is none.
+
+    ``digest`` is what keys are made from. ``content_digest`` is that of the content, None where nobody saw it yet.
+    ``volume`` is the source of the pods' volume, ``file`` the path below it.
+    """
+
+    digest: str | None = None
+    content_digest: str | None = None
+    file: str | None = None
+    volume: Object | None = None
+    problem: Problem | None = None
+
+
+def claim_data(source: ClaimSource, version: str | None) -> DataState:
+    """A file on a claim, whose content only pods see."""
+    volume = {"persistentVolumeClaim": {"claimName": source.claim_name, "readOnly": True}}
+    return DataState(digest=claim_digest(source, version), file=source.path, volume=volume)
+
+
+def config_map_data(source: ConfigMapSource, digests: Mapping[str, str | Problem] | None) -> DataState:
+    """A key of a ConfigMap.
+
+    Args:
+        source: where the spec points.
+        digests: digest of the content by key, or why it cannot be read; None where there is no such ConfigMap.
+    """
+    field = "spec.data.configMap"
+    if digests is None:
+        return data_problem(
+            "ConfigMapNotFound", f"ConfigMap {source.name!r} does not exist: make it, or change {field}.name"
+        )
+    keys = ", ".join(sorted(digests)) or "none"
+    if source.key is None and len(digests) != 1:
+        return data_problem("KeyNotClear", f"ConfigMap {source.name!r} has the keys {keys}: name one in {field}.key")
+    key = source.key or next(iter(digests))
+    found = digests.get(key)
+    if found is None:
+        return data_problem(
+            "KeyNotFound", f"ConfigMap {source.name!r} has no key {key!r}: change {field}.key; its keys are: {keys}"
+        )
+    if isinstance(found, Problem):
+        return DataState(problem=found)
+    volume = {"configMap": {"name": source.name, "items": [{"key": key, "path": key}]}}
+    return DataState(digest=found, content_digest=found, file=key, volume=volume)
+
+
+def data_problem(reason: str, message: str) -> DataState:
+    """Data that only its owner can mend."""
+    return DataState(problem=Problem(reason=reason, message=message, waits_for_change=True, about=About.DATA))

@@ -1,0 +1,160 @@
+"""Jobs of stages and their pods, read into values: where an attempt is in its life, and what it reported."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from modelservice.contract.documents import DocumentError, read_document
+from modelservice.contract.exit_codes import ExitCode
+from modelservice.contract.failure import About, Failure, Retry
+from modelservice.contract.report import Report, Success
+from modelservice_operator.constants import ANNOTATION_RUN, LABEL_REVISION, LABEL_STAGE, STAGE_CONTAINER
+from modelservice_operator.domain.builders.job import FINAL_EXIT_CODES
+from modelservice_operator.objects import Object
+
+OOM_KILLED = "OOMKilled"
+
+
+class JobPhase(StrEnum):
+    """Where a Job is in its life."""
+
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    DELETING = "Deleting"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageJob:
+    """One attempt at a stage, with its pods (oldest first) and what the last of them reported.
+
+    ``final``: the last failure is not tried again, although the Job controller may not have said so yet.
+    """
+
+    obj: Object
+    name: str
+    uid: str
+    stage: str
+    key: str
+    run: str
+    phase: JobPhase
+    failed_reason: str = ""
+    pods: tuple[Object, ...] = ()
+    result: Success | Failure | None = None
+    final: bool = False
+
+    @property
+    def image(self) -> str:
+        """Image that it runs on."""
+        image: str = self.obj["spec"]["template"]["spec"]["containers"][0]["image"]
+        return image
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether its pods may still be there."""
+        return self.phase in (JobPhase.RUNNING, JobPhase.DELETING)
+
+    @property
+    def success(self) -> Success | None:
+        """What it reported of its result; the report counts, not the end of the Job, which a sidecar may put off."""
+        alive = self.phase in (JobPhase.RUNNING, JobPhase.SUCCEEDED)
+        return self.result if alive and isinstance(self.result, Success) else None
+
+    @property
+    def awaits_report(self) -> bool:
+        """Whether the Job ended but the cache has not yet seen its pods end: the two are watched apart."""
+        ended = self.phase in (JobPhase.SUCCEEDED, JobPhase.FAILED)
+        return ended and any(not _has_ended(pod) for pod in self.pods)
+
+    @property
+    def lost_report(self) -> bool:
+        """Whether the Job ended well and left nothing readable: what it stored must be looked at by another try."""
+        return self.phase is JobPhase.SUCCEEDED and not isinstance(self.result, Success) and not self.awaits_report
+
+
+def parse_job(job: Object, pods: Sequence[Object]) -> StageJob:
+    """Read a Job, and those of the pods that its controller made."""
+    metadata = job["metadata"]
+    own = sorted(
+        (pod for pod in pods if _belongs(pod, metadata["uid"])),
+        key=lambda pod: pod["metadata"].get("creationTimestamp", ""),
+    )
+    key = metadata["labels"].get(LABEL_REVISION, "")
+    phase, reason = _phase(job)
+    results = [result for pod in reversed(own) if (result := pod_result(pod)) and _is_about(result, key)]
+    return StageJob(
+        obj=job,
+        name=metadata["name"],
+        uid=metadata["uid"],
+        stage=metadata["labels"].get(LABEL_STAGE, ""),
+        key=key,
+        run=metadata.get("annotations", {}).get(ANNOTATION_RUN, ""),
+        phase=phase,
+        failed_reason=reason,
+        pods=tuple(own),
+        result=next(iter(results), None),
+        final=any(_failed_for_good(pod) for pod in own),
+    )
+
+
+def pod_result(pod: Object) -> Success | Failure | None:
+    """What the pod of a stage reported, or a failure made from how Kubernetes says that it ended."""
+    ended = _termination(pod)
+    if ended is None:
+        return None
+    if ended.get("reason") == OOM_KILLED:
+        return Failure(reason=OOM_KILLED, message="", about=About.STAGE)
+    try:
+        return read_document("report", str(ended.get("message", "")), Report).result
+    except DocumentError:
+        code = ended.get("exitCode")
+        if code == ExitCode.DONE:
+            return None
+        words = " ".join(str(ended.get("message", "")).split())[-512:]
+        retry = Retry.ON_CHANGE if code in FINAL_EXIT_CODES else Retry.NEVER
+        message = f"exit code {code}: {words or 'no last words'}"
+        return Failure(reason="StageFailed", message=message, about=About.STAGE, retry=retry)
+
+
+def _failed_for_good(pod: Object) -> bool:
+    """Whether a pod failed in a way that waits for a change, and not because its node was wanted for something else."""
+    result, conditions = pod_result(pod), pod.get("status", {}).get("conditions", ())
+    disrupted = any(one["type"] == "DisruptionTarget" and one["status"] == "True" for one in conditions)
+    return isinstance(result, Failure) and result.retry is Retry.ON_CHANGE and not disrupted
+
+
+def _is_about(result: Success | Failure, key: str) -> bool:
+    return isinstance(result, Failure) or result.key == key
+
+
+def _belongs(pod: Object, job_uid: str) -> bool:
+    owner: str | None = pod["metadata"]["labels"].get("batch.kubernetes.io/controller-uid")
+    return owner == job_uid
+
+
+def _phase(job: Object) -> tuple[JobPhase, str]:
+    if job["metadata"].get("deletionTimestamp"):
+        return JobPhase.DELETING, ""
+    for condition in job.get("status", {}).get("conditions", ()):
+        if condition["status"] == "True":
+            if condition["type"] == "Complete":
+                return JobPhase.SUCCEEDED, ""
+            if condition["type"] == "Failed":
+                return JobPhase.FAILED, condition.get("reason", "")
+    return JobPhase.RUNNING, ""
+
+
+def _has_ended(pod: Object) -> bool:
+    """Whether a pod says no more: its container ended, or it was evicted or is on its way out without it."""
+    gone = pod["metadata"].get("deletionTimestamp") or pod.get("status", {}).get("phase") in {"Succeeded", "Failed"}
+    return bool(gone) or _termination(pod) is not None
+
+
+def _termination(pod: Object) -> dict[str, Any] | None:
+    """How the stage's container of a pod ended: the stage ends with it, sidecar or not."""
+    for status in pod.get("status", {}).get("containerStatuses", ()):
+        if status["name"] == STAGE_CONTAINER:
+            ended: dict[str, Any] | None = status.get("state", {}).get("terminated")
+            return ended
+    return None

@@ -1,0 +1,106 @@
+"""Records: what a stage made from what, kept in the data of an immutable ControllerRevision."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from modelservice.contract.base import Sha256, Tolerant
+from modelservice.contract.documents import Document
+from modelservice.contract.evaluation import Evaluation
+from modelservice.contract.manifest import ARTIFACT_FORMAT, CompressionSummary, DataSummary
+from modelservice.contract.report import Success
+from modelservice.contract.signature import Signature
+from modelservice_operator.objects import Object
+
+
+class StoredTemplate(Tolerant):
+    """A pod template and the hash of the serving inputs that it was built from.
+
+    While the inputs stay the same, this template is served whatever a newer operator would build: an upgrade of the
+    operator restarts no model.
+    """
+
+    inputs: str
+    template: dict[str, Any]
+
+
+class ArtifactReference(Tolerant):
+    """Where an artifact lies, and exactly which one it is; ``secret`` names the Secret that it was written with."""
+
+    uri: str
+    digest: Sha256
+    format: str = ARTIFACT_FORMAT
+    secret: str | None = None
+
+
+class StageRecord(Document):
+    """The result of one stage. ``key`` says what decided it, ``parent`` is the key of what it was made from."""
+
+    kind: Literal["StageRecord"] = "StageRecord"
+    stage: str
+    key: str
+    parent: str | None = None
+    artifact: ArtifactReference
+    data_digest: Sha256
+    data: DataSummary
+    evaluation: Evaluation
+    family: str
+    task: str
+    parameters: int
+    artifact_bytes: int
+    compression: CompressionSummary | None = None
+    signature: Signature | None = None
+    image: str
+    serving: StoredTemplate | None = None
+
+
+def record_of(
+    success: Success, *, parent: str | None, uri: str, secret: str | None, data_digest: str, image: str
+) -> StageRecord:
+    """The record of a stage that ended well, stored at ``uri``."""
+    return StageRecord(
+        stage=success.stage,
+        key=success.key,
+        parent=parent,
+        artifact=ArtifactReference(uri=uri, digest=success.digest, secret=secret),
+        data_digest=data_digest,
+        data=success.data,
+        evaluation=success.evaluation,
+        family=success.family,
+        task=success.task,
+        parameters=success.parameters,
+        artifact_bytes=success.artifact_bytes,
+        compression=success.compression,
+        signature=success.signature,
+        image=image,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Revision:
+    """A record with its number: revisions count from 1, and 0 is the result of a stage that never was the last one.
+
+    ``obj`` is the ControllerRevision, None while it is not written.
+    """
+
+    number: int
+    record: StageRecord
+    obj: Object | None = None
+
+    @property
+    def key(self) -> str:
+        """What decided the result."""
+        return self.record.key
+
+    @property
+    def digest(self) -> str:
+        """Digest of the artifact."""
+        return self.record.artifact.digest
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnreadableRecord:
+    """A record that this release cannot read, such as one of a newer release; it is left as it is."""
+
+    key: str
+    number: int
+    message: str

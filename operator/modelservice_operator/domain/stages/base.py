@@ -1,0 +1,101 @@
+"""What a stage of the pipeline answers to the operator; its pod runs the member of ``modelservice.stages``."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from modelservice.contract.base import Sha256
+from modelservice.contract.pods import PodSettings
+from modelservice.contract.resource import ModelServiceSpec
+from modelservice.contract.training import Training
+from modelservice.contract.work_order import WorkOrder
+from modelservice_operator.domain.data import DataState
+from modelservice_operator.domain.metadata import Owner
+from modelservice_operator.domain.records import StageRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobSettings:
+    """How the Job of a stage runs; ``section`` is where the spec says how its pods do, for messages."""
+
+    pods: PodSettings
+    section: str
+    timeout_seconds: int
+    max_restarts: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parent:
+    """The artifact that a stage starts from, as its pod reaches it."""
+
+    address: str
+    digest: Sha256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """What a work order needs besides the spec; ``address`` is where the result is to be stored."""
+
+    owner: Owner
+    key: str
+    address: str
+    data: DataState
+    parent: Parent | None = None
+
+    def data_work(self) -> dict[str, Any]:
+        """The fields of ``DataWork`` that tell what is mounted."""
+        return {"data_file": self.data.file, "data_sha256": self.data.content_digest}
+
+    def order(self, work: Any) -> WorkOrder:
+        """The order to do this work."""
+        return WorkOrder(
+            name=self.owner.name, namespace=self.owner.namespace, key=self.key, artifact=self.address, work=work
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What the condition of a stage says of its result; False is no failure, the pipeline goes on."""
+
+    status: bool
+    reason: str
+    message: str
+
+
+class Stage(Protocol):
+    """One stage; registered in ``stages.STAGES``, in the order in which the results build on each other."""
+
+    @property
+    def name(self) -> str:
+        """In work orders, labels and records."""
+
+    @property
+    def condition(self) -> str:
+        """Type of its condition."""
+
+    @property
+    def word(self) -> str:
+        """What ``status.stage`` and the reason of Ready say while it runs."""
+
+    @property
+    def activity(self) -> str:
+        """The noun for sentences, such as training."""
+
+    def asked_for(self, spec: ModelServiceSpec) -> bool:
+        """Whether the spec asks for this stage."""
+
+    def key(self, spec: ModelServiceSpec, parent: str) -> str:
+        """Key of its result; ``parent`` is the key of the stage before, for the first one the digest of the data."""
+
+    def job(self, spec: ModelServiceSpec) -> JobSettings:
+        """How its Job runs."""
+
+    def order(self, spec: ModelServiceSpec, assignment: Assignment) -> WorkOrder:
+        """What its pod is told."""
+
+    def verdict(self, record: StageRecord) -> Verdict:
+        """What its result means."""
+
+
+def pod_settings(training: Training) -> PodSettings:
+    """The part of ``spec.training`` that says how pods run."""
+    return PodSettings(**{name: getattr(training, name) for name in PodSettings.model_fields})

@@ -1,0 +1,70 @@
+"""The stage that makes a trained model smaller, in a Job of its own with a key of its own."""
+
+from modelservice.contract.keys import compress_key
+from modelservice.contract.pods import SHAREABLE, PodSettings, Resources
+from modelservice.contract.resource import ModelServiceSpec
+from modelservice.contract.work_order import CompressWork, WorkOrder
+from modelservice_operator.crd.status import ConditionType
+from modelservice_operator.crd.status import Stage as StageWord
+from modelservice_operator.domain.records import StageRecord
+from modelservice_operator.domain.stages.base import Assignment, JobSettings, Verdict, pod_settings
+
+
+class Compress:
+    """Asked for with ``spec.compression``; runs as a training does, but on CPUs."""
+
+    name = "compress"
+    condition = ConditionType.COMPRESSED
+    word = StageWord.COMPRESSING
+    activity = "compressing"
+
+    def asked_for(self, spec: ModelServiceSpec) -> bool:
+        """With ``spec.compression``."""
+        return spec.compression is not None
+
+    def key(self, spec: ModelServiceSpec, parent: str) -> str:
+        """From the key of the training, and the steps and budget."""
+        assert spec.compression is not None  # noqa: S101 - asked for
+        return compress_key(parent, spec.compression)
+
+    def job(self, spec: ModelServiceSpec) -> JobSettings:
+        """As ``spec.training`` says, without the GPUs that only a training uses."""
+        training = spec.training
+        return JobSettings(
+            pods=_on_cpus(pod_settings(training)),
+            section="spec.training",
+            timeout_seconds=training.timeout_seconds,
+            max_restarts=training.max_restarts,
+        )
+
+    def order(self, spec: ModelServiceSpec, assignment: Assignment) -> WorkOrder:
+        """The trained artifact, the steps, and the data whose test rows judge them."""
+        assert spec.compression is not None  # noqa: S101 - asked for
+        assert assignment.parent is not None  # noqa: S101 - never the first stage
+        work = CompressWork(
+            **assignment.data_work(),
+            data=spec.data,
+            task=spec.task,
+            parent=assignment.parent.address,
+            parent_digest=assignment.parent.digest,
+            compression=spec.compression,
+        )
+        return assignment.order(work)
+
+    def verdict(self, record: StageRecord) -> Verdict:
+        """What was gained and lost; a missed budget keeps the uncompressed model, and is no failure."""
+        found = record.compression
+        if found is None:
+            return Verdict(status=True, reason="Compressed", message="")
+        return Verdict(
+            status=found.applied, reason="Compressed" if found.applied else "BudgetMissed", message=found.message
+        )
+
+
+def _on_cpus(pods: PodSettings) -> PodSettings:
+    """Without extended resources such as nvidia.com/gpu."""
+    asked = pods.resources
+    requests, limits = (
+        {name: amount for name, amount in said.items() if name in SHAREABLE} for said in (asked.requests, asked.limits)
+    )
+    return pods.model_copy(update={"resources": Resources(requests=requests, limits=limits)})

@@ -1,0 +1,56 @@
+"""The stage that trains a model: its key holds the data, its Job the pod settings of ``spec.training``."""
+
+from modelservice.contract.keys import train_key
+from modelservice.contract.resource import ModelServiceSpec
+from modelservice.contract.work_order import TrainWork, WorkOrder
+from modelservice_operator.crd.status import ConditionType
+from modelservice_operator.crd.status import Stage as StageWord
+from modelservice_operator.domain.records import StageRecord
+from modelservice_operator.domain.stages.base import Assignment, JobSettings, Verdict, pod_settings
+
+
+class Train:
+    """Always asked for."""
+
+    name = "train"
+    condition = ConditionType.TRAINED
+    word = StageWord.TRAINING
+    activity = "training"
+
+    def asked_for(self, spec: ModelServiceSpec) -> bool:
+        """Always."""
+        del spec
+        return True
+
+    def key(self, spec: ModelServiceSpec, parent: str) -> str:
+        """From the digest of the data, and what is learned from it in which way."""
+        return train_key(spec, parent)
+
+    def job(self, spec: ModelServiceSpec) -> JobSettings:
+        """As ``spec.training`` says."""
+        training = spec.training
+        return JobSettings(
+            pods=pod_settings(training),
+            section="spec.training",
+            timeout_seconds=training.timeout_seconds,
+            max_restarts=training.max_restarts,
+        )
+
+    def order(self, spec: ModelServiceSpec, assignment: Assignment) -> WorkOrder:
+        """Data, task, model and hyperparameters."""
+        work = TrainWork(
+            **assignment.data_work(),
+            data=spec.data,
+            task=spec.task,
+            model=spec.model,
+            training=spec.training.hyperparameters,
+        )
+        return assignment.order(work)
+
+    def verdict(self, record: StageRecord) -> Verdict:
+        """The primary metric with its interval."""
+        metric, rows = record.evaluation.primary_metric, record.evaluation.rows
+        known = metric.low is not None and metric.high is not None
+        interval = f"95 % interval {metric.low:.3f} to {metric.high:.3f}, " if known else ""
+        message = f"test {metric.name} {metric.value:.3f} ({interval}{rows} rows)"
+        return Verdict(status=True, reason="Trained", message=message)

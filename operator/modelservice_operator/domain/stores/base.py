@@ -1,0 +1,81 @@
+"""What a store of artifacts answers to the operator; the pods read and write, with ``modelservice.artifact.stores``."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from modelservice.contract.artifacts import Artifacts
+from modelservice_operator.domain.metadata import Children, Owner
+from modelservice_operator.domain.records import ArtifactReference
+from modelservice_operator.objects import Object
+
+
+@dataclass(frozen=True, kw_only=True)
+class Location:
+    """Where one artifact lies or is to lie: its URI, and the Secret that opens it, if one does."""
+
+    uri: str
+    secret: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """What a pod needs to reach an artifact.
+
+    ``address`` is what its command is told; ``claim`` the claim that it mounts; ``shares_node`` whether that claim can
+    be mounted on one node only, so that its pods must be kept together.
+    """
+
+    address: str
+    volumes: tuple[Object, ...] = ()
+    mounts: tuple[Object, ...] = ()
+    env_from: tuple[Object, ...] = ()
+    claim: str | None = None
+    shares_node: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Portability:
+    """Whether any node can serve an artifact, with the reason and message of the condition."""
+
+    portable: bool
+    reason: str
+    message: str
+
+
+class Store(Protocol):
+    """One kind of place for artifacts; registered in ``stores.STORES``.
+
+    Children of a store are named ``names.keyed_name``, so that they are kept and deleted with their key.
+    """
+
+    @property
+    def choice(self) -> str:
+        """The alternative of ``spec.artifacts`` that asks for it."""
+
+    @property
+    def schemes(self) -> tuple[str, ...]:
+        """Schemes of its URIs."""
+
+    def locate(self, artifacts: Artifacts, owner: Owner, key: str) -> Location:
+        """Where the artifact of a key is to lie."""
+
+    def recall(self, reference: ArtifactReference, artifacts: Artifacts) -> Location:
+        """Where a recorded artifact lies, opened with what the spec says now if it speaks of the same place."""
+
+    def settings(self, artifacts: Artifacts) -> object:
+        """What decides how a pod reaches the store, as JSON: another value is another attempt."""
+
+    def children(self, artifacts: Artifacts, owner: Owner, key: str) -> tuple[Object, ...]:
+        """Objects that must be there before an artifact of this key is written."""
+
+    def holds(self, location: Location, children: Children) -> bool:
+        """Whether the artifact is still there, as far as can be seen."""
+
+    def waiting(self, location: Location, children: Children) -> tuple[Object, ...]:
+        """Children of the store that are not ready, whose events may say why a pod does not start."""
+
+    def access(self, location: Location, children: Children, *, volume: str, path: str, writable: bool) -> Access:
+        """What a pod needs; ``volume`` and ``path`` name its volume and where it is mounted, if it needs one."""
+
+    def portability(self, location: Location, children: Children) -> Portability:
+        """Whether any node can serve the artifact."""

@@ -1,0 +1,57 @@
+"""S3 and its kin: artifacts lie under ``URI/NAMESPACE/NAME/KEY``, and pods fetch them with the Secret's variables."""
+
+from modelservice.contract.artifacts import Artifacts
+from modelservice_operator.domain.metadata import Children, Owner
+from modelservice_operator.domain.records import ArtifactReference
+from modelservice_operator.domain.stores.base import Access, Location, Portability
+from modelservice_operator.objects import Object
+
+
+class ObjectStorage:
+    """Buckets of the user's; the operator has no credentials, so it sees nothing of what is in them."""
+
+    choice = "uri"
+    schemes = ("s3", "gs", "az")
+
+    def locate(self, artifacts: Artifacts, owner: Owner, key: str) -> Location:
+        """A folder of the key's own."""
+        return Location(uri=f"{artifacts.uri}/{owner.namespace}/{owner.name}/{key}", secret=_secret(artifacts))
+
+    def recall(self, reference: ArtifactReference, artifacts: Artifacts) -> Location:
+        """As recorded; with today's Secret where the spec names the same place, since credentials are exchanged."""
+        same = artifacts.uri is not None and reference.uri.startswith(f"{artifacts.uri}/")
+        return Location(uri=reference.uri, secret=_secret(artifacts) if same else reference.secret)
+
+    def settings(self, artifacts: Artifacts) -> object:
+        """URI and Secret."""
+        return [artifacts.uri, _secret(artifacts)]
+
+    def children(self, artifacts: Artifacts, owner: Owner, key: str) -> tuple[Object, ...]:
+        """None: the bucket is there."""
+        del artifacts, owner, key
+        return ()
+
+    def holds(self, location: Location, children: Children) -> bool:
+        """What was stored is taken to be there: a pod that misses it says so."""
+        del location, children
+        return True
+
+    def waiting(self, location: Location, children: Children) -> tuple[Object, ...]:
+        """None."""
+        del location, children
+        return ()
+
+    def access(self, location: Location, children: Children, *, volume: str, path: str, writable: bool) -> Access:
+        """The URI itself, and the variables of the Secret."""
+        del children, volume, path, writable
+        secret = ({"secretRef": {"name": location.secret}},) if location.secret else ()
+        return Access(address=location.uri, env_from=secret)
+
+    def portability(self, location: Location, children: Children) -> Portability:
+        """Any node that reaches the storage can serve."""
+        del location, children
+        return Portability(portable=True, reason="ObjectStorage", message="any node can fetch the artifacts")
+
+
+def _secret(artifacts: Artifacts) -> str | None:
+    return artifacts.secret_ref.name if artifacts.secret_ref else None
