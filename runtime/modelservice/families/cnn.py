@@ -58,7 +58,7 @@ class Cnn:
 
     def unsuited(self, *, modality: str, task: str) -> str | None:  # noqa: ARG002 - a member of the seam
         """Convolutions need neighbours."""
-        return None if modality == "image" else "takes images only: choose mlp for a table"
+        return None if modality == "Image" else "takes images only: choose mlp for a table"
 
     def fit(
         self, settings: ConvolutionalNetwork, dataset: Dataset, training: Hyperparameters, *, observe: Observer

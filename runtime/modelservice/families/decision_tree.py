@@ -15,7 +15,7 @@ class Tree:
 
     def unsuited(self, *, modality: str, task: str) -> str | None:  # noqa: ARG002 - a member of the seam
         """It takes tables."""
-        return None if modality == "table" else TABLES_ONLY
+        return None if modality == "Table" else TABLES_ONLY
 
     def fit(self, settings: DecisionTree, dataset: Dataset, training: Hyperparameters, *, observe: Observer) -> Fitted:
         """See ``Family.fit``.

@@ -17,7 +17,7 @@ class Logistic:
 
     def unsuited(self, *, modality: str, task: str) -> str | None:
         """It takes tables, and tells classes apart."""
-        if modality != "table":
+        if modality != "Table":
             return TABLES_ONLY
         return "tells classes apart only: choose mlp, svm or decisionTree for numbers" if task == "Regression" else None
 
