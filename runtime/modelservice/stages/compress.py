@@ -80,15 +80,17 @@ def summarize(drop: Drop, *, budget: float, metric: str, sizes: tuple[int, int])
         sizes: bytes of the model before and after.
     """
     before, after = sizes
-    interval = f"between {drop.low:.4f} and {drop.high:.4f} (paired 95 % interval on the test rows)"
+    # Adding 0.0 makes a rounded -0.0 an ordinary zero.
+    value, low, high = (f"{round(number, 4) + 0.0:g}" for number in drop)
+    fall = f"{metric} falls by {value} (paired 95 % interval on the test rows: {low} to {high})"
     if after >= before:
         message = f"the model is not smaller for it ({before} bytes before, {after} after): it is kept as it is"
     elif drop.within(budget):
-        message = f"{before} bytes became {after}; {metric} falls by {interval}, within the {budget:g} that it may"
+        message = f"{before} bytes became {after}; {fall}, and may fall by {budget:g}"
     else:
         message = (
-            f"{metric} may fall by {interval}, more than the {budget:g} of spec.compression.maxAccuracyDrop: the"
-            " uncompressed model is kept; allow more, or add rows to measure it more closely"
+            f"{fall}, and may fall by spec.compression.maxAccuracyDrop, {budget:g}: the uncompressed model is kept;"
+            " allow more, or add rows, which makes the interval narrower"
         )
     return CompressionSummary(
         applied=after < before and drop.within(budget),

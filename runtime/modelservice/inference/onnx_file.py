@@ -1,0 +1,113 @@
+"""What an ONNX file may contain, checked before onnxruntime sees it, and without the onnx package.
+
+A model is data: it must not name files to be read beside it (external data), nor operators that are no part of a stock
+onnxruntime. The file is a protobuf message; its wire format is read here, of its fields those that matter. What the
+walk does not know it skips by length, and what it cannot follow it refuses.
+
+Field numbers: ``onnx.proto`` of ONNX 1.19 (they never change). Wire format: protobuf's "Encoding" documentation.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from modelservice.artifact.errors import ArtifactError
+from modelservice.contract.manifest import MODEL_FILE
+
+DOMAINS: Final = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
+"""Domains of operators; the empty name means ai.onnx."""
+
+MAX_DEPTH: Final = 64
+"""Graphs within nodes within graphs; ours have one."""
+
+_MODEL, _GRAPH, _NODE, _ATTRIBUTE, _TENSOR, _SPARSE, _OPSET = range(7)
+_CHILDREN: Final[dict[int, dict[int, int]]] = {
+    _MODEL: {7: _GRAPH, 8: _OPSET},
+    _GRAPH: {1: _NODE, 5: _TENSOR, 15: _SPARSE},
+    _NODE: {5: _ATTRIBUTE},
+    _ATTRIBUTE: {5: _TENSOR, 6: _GRAPH, 10: _TENSOR, 11: _GRAPH, 22: _SPARSE, 23: _SPARSE},
+    _SPARSE: {1: _TENSOR, 2: _TENSOR},
+    _TENSOR: {},
+    _OPSET: {},
+}
+_REFUSED: Final = {
+    (_MODEL, 20): "training information",
+    (_MODEL, 25): "functions of its own",
+    (_TENSOR, 13): "data in another file",
+    (_TENSOR, 14): "data in another file",
+}
+_DOMAIN_FIELD: Final = {_NODE: 7, _OPSET: 1}
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_MAX_VARINT: Final = 10
+_NUMBERS = re.compile(rb"(?:\x3d[\s\S]{4}|\x40[\x80-\xff]{0,9}[\x00-\x7f])++")
+"""Many ``floats`` (field 7, fixed) or ``ints`` (field 8, varint) of an attribute: a tree has millions of them."""
+
+
+def check_onnx(content: bytes) -> None:
+    """Refuse a model that is more than a graph with its own weights.
+
+    Args:
+        content: of ``model.onnx``.
+
+    Raises:
+        ArtifactError: it names data in other files, operators of other domains, functions or training information, or
+            is no such file at all.
+    """
+    _check_message(_MODEL, memoryview(content), depth=0)
+
+
+def _check_message(kind: int, message: memoryview, *, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise ArtifactError(f"{MODEL_FILE} nests graphs more than {MAX_DEPTH} deep")
+    children, domain_field = _CHILDREN[kind], _DOMAIN_FIELD.get(kind)
+    for number, value in _fields(kind, message):
+        if (kind, number) in _REFUSED:
+            raise ArtifactError(f"{MODEL_FILE} holds {_REFUSED[kind, number]}, which is not loaded")
+        if value is None:
+            continue
+        if number == domain_field and (domain := bytes(value).decode(errors="replace")) not in DOMAINS:
+            known = ", ".join(sorted(DOMAINS - {""}))
+            raise ArtifactError(f"{MODEL_FILE} uses operators of {domain[:64]!r}, allowed are {known}")
+        if (child := children.get(number)) is not None:
+            _check_message(child, value, depth=depth + 1)
+
+
+def _fields(kind: int, message: memoryview) -> Iterator[tuple[int, memoryview | None]]:
+    """Numbers of the fields of a message, with the content of those that have one."""
+    at, end = 0, len(message)
+    while at < end:
+        if kind == _ATTRIBUTE and (numbers := _NUMBERS.match(message, at)) is not None:
+            at = numbers.end()
+            continue
+        tag, at = _varint(message, at)
+        number, wire = tag >> 3, tag & 7
+        value = None
+        if wire == _VARINT:
+            _, at = _varint(message, at)
+        elif wire == _FIXED64:
+            at += 8
+        elif wire == _FIXED32:
+            at += 4
+        elif wire == _BYTES:
+            length, at = _varint(message, at)
+            value, at = message[at : at + length], at + length
+        else:
+            raise _damaged()
+        if at > end:
+            raise _damaged()
+        yield number, value
+
+
+def _varint(message: memoryview, at: int) -> tuple[int, int]:
+    """An integer of seven bits a byte, lowest first, and where it ends."""
+    result = 0
+    for index, byte in enumerate(message[at : at + _MAX_VARINT]):
+        result |= (byte & 0x7F) << (7 * index)
+        if byte < 0x80:  # noqa: PLR2004 - the highest bit says that more follow
+            return result, at + index + 1
+    raise _damaged()
+
+
+def _damaged() -> ArtifactError:
+    return ArtifactError(f"{MODEL_FILE} is not an ONNX file")
