@@ -1,15 +1,29 @@
 """What is learned from: a source after ``spec.data`` and ``spec.task`` were applied to it."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from modelservice.contract.data import Data
 from modelservice.contract.failure import DataError
 from modelservice.contract.task import Task as AskedTask
-from modelservice.modalities.base import Dataset, Side, Source
+from modelservice.modalities.base import Dataset, Examples, Side, Source
 from modelservice.modalities.split import Split, divide
-from modelservice.tasks.base import Target
+from modelservice.tasks.base import Target, Task
 from modelservice.tasks.choice import choose_task
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Divided:
+    """The rows that have a target, and the side of each; ``dropped`` had none."""
+
+    task: Task
+    target: Target
+    examples: Examples
+    split: Split
+    dropped: int
+    notes: tuple[str, ...]
 
 
 def build_dataset(source: Source, data: Data, task: AskedTask | None = None) -> Dataset:
@@ -23,29 +37,16 @@ def build_dataset(source: Source, data: Data, task: AskedTask | None = None) -> 
     Raises:
         DataError: the data does not hold what ``spec.data`` says, or nothing can be learned from it.
     """
-    cells = source.target(data.target)
-    chosen, inferred = choose_task(task, cells)
-    read = chosen.read(cells)
-    examples = source.examples(data.features, read)
-    target = _present(read)
-    rows = len(target.values)
-    split = divide(
-        examples.digests(target, seed=data.split.seed),
-        target.strata.tolist(),
-        validation=data.split.validation,
-        test=data.split.test,
-    )
-    untested = _check_split(split, target)
-    dropped = len(read.values) - rows
-    unknown = (f"dropped {dropped} rows without a value in {target.name}",) if dropped else ()
+    divided = divide_rows(source, data, task)
+    target, examples, split = divided.target, divided.examples, divided.split
     preprocessing, inputs = examples.fit(split.train)
 
-    def side(members: NDArray[np.int64]) -> Side:
-        return Side(features=examples.encode(preprocessing, members), values=target.values[members])
+    def side(rows: NDArray[np.int64]) -> Side:
+        return Side(features=examples.encode(preprocessing, rows), values=target.values[rows])
 
     return Dataset(
         modality=source.modality,
-        task=chosen,
+        task=divided.task,
         target=target.name,
         labels=target.labels,
         inputs=inputs,
@@ -54,9 +55,35 @@ def build_dataset(source: Source, data: Data, task: AskedTask | None = None) -> 
         validation=side(split.validation),
         test=side(split.test),
         sha256=source.sha256,
-        rows=rows,
-        dropped=dropped,
+        rows=len(target.values),
+        dropped=divided.dropped,
         features=examples.features,
+        notes=divided.notes,
+    )
+
+
+def divide_rows(source: Source, data: Data, task: AskedTask | None = None) -> Divided:
+    """Choose the task, read the target and divide the rows; for arguments and errors see ``build_dataset``."""
+    cells = source.target(data.target)
+    chosen, inferred = choose_task(task, cells)
+    read = chosen.read(cells)
+    examples = source.examples(data.features, read)
+    target = _present(read)
+    split = divide(
+        examples.digests(target, seed=data.split.seed),
+        target.strata.tolist(),
+        validation=data.split.validation,
+        test=data.split.test,
+    )
+    untested = _check_split(split, target)
+    dropped = len(read.values) - len(target.values)
+    unknown = (f"dropped {dropped} rows without a value in {target.name}",) if dropped else ()
+    return Divided(
+        task=chosen,
+        target=target,
+        examples=examples,
+        split=split,
+        dropped=dropped,
         notes=(*inferred, *target.notes, *examples.notes, *unknown, *untested),
     )
 

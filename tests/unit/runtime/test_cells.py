@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelservice.data.cells import as_number, as_text, quoted
-from modelservice.data.columns import is_number, parse_numbers, trimmed
+from modelservice.cells import as_number, as_text, quoted
+from modelservice.modalities.table.columns import is_number, parse_numbers, trimmed
 
 
 @pytest.mark.parametrize(

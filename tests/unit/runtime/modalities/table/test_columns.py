@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from modelservice.data.columns import NumericColumn, TextColumn, read_column
-from modelservice.data.errors import DataError
+from modelservice.contract.failure import DataError
+from modelservice.modalities.table.columns import NumericColumn, TextColumn, read_column
 
 
 def read(*cells: str) -> Any:

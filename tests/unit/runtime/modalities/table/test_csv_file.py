@@ -1,15 +1,10 @@
-import errno
-import gzip
-import os
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from modelservice.data.csv_file import inflate, parse_csv, read_bytes
-from modelservice.data.errors import DataError
-from modelservice.data.preprocessing import MAX_COLUMNS
+from modelservice.contract.failure import DataError
+from modelservice.modalities.table.csv_file import parse_csv
+from modelservice.modalities.table.preprocessing import MAX_COLUMNS
 
 
 def cells(content: bytes) -> dict[str, list[str]]:
@@ -76,50 +71,11 @@ def test_what_is_no_table_is_refused_with_its_place(content: Any, reason: str, w
     assert words in error.message
 
 
-def test_the_digest_is_that_of_the_inflated_content(tmp_path: Path) -> None:
-    plain, packed = tmp_path / "a.csv", tmp_path / "a.csv.gz"
-    plain.write_bytes(b"a,b\n1,2\n")
-    packed.write_bytes(gzip.compress(b"a,b\n1,2\n"))
-    assert read_bytes(plain) == read_bytes(packed)
-
-
-def test_a_gzip_bomb_stops_at_the_limit() -> None:
-    with pytest.raises(DataError, match="more than 1000 bytes"):
-        inflate(gzip.compress(b"0" * 10_000_000), limit=1000)
-
-
-@pytest.mark.parametrize("damage", [lambda raw: raw[:-6], lambda raw: raw[:12] + b"\0\0\0\0" + raw[16:]])
-def test_damaged_gzip_is_said_to_be(damage: Callable[..., Any]) -> None:
-    with pytest.raises(DataError) as caught:
-        inflate(damage(gzip.compress(b"a,b\n1,2\n" * 100)))
-    assert caught.value.reason == "DamagedGzip"
-
-
-def test_a_file_that_is_not_there_names_the_field(tmp_path: Path) -> None:
-    with pytest.raises(DataError) as caught:
-        read_bytes(tmp_path / "no.csv", field="spec.data.persistentVolumeClaim.path")
-    assert (caught.value.reason, caught.value.field) == ("DataNotFound", "spec.data.persistentVolumeClaim.path")
-
-
-def test_a_file_system_that_fails_is_no_fault_of_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stale(*_: Any) -> int:
-        raise OSError(errno.ESTALE, "Stale file handle")
-
-    monkeypatch.setattr(os, "open", stale)
-    with pytest.raises(OSError, match=r"Stale file handle: '.*a\.csv'"):
-        read_bytes(tmp_path / "a.csv")
-
-
 def test_an_error_after_a_very_long_cell_has_a_place_all_the_same() -> None:
     assert parse_csv(b"a\n" + b"x" * 200_000 + b"\ny\n").place(1) == "row 2"
 
 
-def test_a_named_pipe_is_not_waited_for(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(DataError, match="not a plain file"):
-        read_bytes(tmp_path / "pipe")
-
-
-def test_a_folder_is_no_table(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="Is a directory"):
-        read_bytes(tmp_path)
+def test_an_archive_is_recognised_and_its_format_named() -> None:
+    error = refused(b"PK\x03\x04rest")
+    assert (error.reason, error.field) == ("NotATable", "spec.data.format")
+    assert "set spec.data.format to NPZ" in error.message

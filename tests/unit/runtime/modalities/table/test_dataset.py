@@ -6,14 +6,16 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from modelservice.contract.data import ConfigMapSource, Data, Split
-from modelservice.data.csv_file import parse_csv
-from modelservice.data.dataset import build_dataset
-from modelservice.data.errors import DataError
-from modelservice.data.preprocessing import MAX_CATEGORIES
-from modelservice.data.table import Table, from_frame
+from modelservice.contract.data import ConfigMapSource, Data, Format, Split
+from modelservice.contract.failure import DataError
+from modelservice.modalities.base import Source
+from modelservice.modalities.dataset import Divided, build_dataset, divide_rows
+from modelservice.modalities.sources import from_frame, read_file, read_source
+from modelservice.modalities.table.encoder import TableEncoder
+from modelservice.modalities.table.preprocessing import MAX_CATEGORIES, TablePreprocessing
+from modelservice.modalities.table.table import table_of
 
-IRIS = Path(__file__).parents[3] / "data" / "iris.csv"
+IRIS = Path(__file__).parents[4] / "data" / "iris.csv"
 SOURCE = ConfigMapSource(name="t")
 
 
@@ -21,44 +23,70 @@ def settings(target: str = "y", **more: Any) -> Data:
     return Data(config_map=SOURCE, target=target, **more)
 
 
-def table(rows: list[str], header: str = "n,t,y") -> Table:
-    return parse_csv("\n".join([header, *rows]).encode())
+def table(rows: list[str], header: str = "n,t,y") -> Source:
+    return read_source("\n".join([header, *rows]).encode(), format=Format.CSV)
+
+
+def iris() -> Source:
+    return read_file(IRIS, format=Format.CSV)
+
+
+def columns_of(divided: Divided) -> list[str]:
+    preprocessing, _ = divided.examples.fit(divided.split.train)
+    assert isinstance(preprocessing, TablePreprocessing)
+    return [column.name for column in preprocessing.columns]
+
+
+def notes_of(divided: Divided) -> tuple[str, ...]:
+    """Without what was inferred about the task."""
+    return tuple(note for note in divided.notes if not note.startswith("task: "))
 
 
 GOOD = [f"{n},{'ab'[n % 2]},{'pq'[n % 3 == 0]}" for n in range(12)]
 
 
-def refused(data: Data, content: Table | None = None) -> DataError:
+def refused(data: Data, content: Source | None = None) -> DataError:
     with pytest.raises(DataError) as caught:
         build_dataset(content if content is not None else table(GOOD), data)
     return caught.value
 
 
 def test_iris() -> None:
-    dataset = build_dataset(parse_csv(IRIS.read_bytes()), settings("species"))
-    assert [column.name for column in dataset.columns] == ["sepal_length", "sepal_width", "petal_length", "petal_width"]
-    assert dataset.target.labels == ("setosa", "versicolor", "virginica")
-    sizes = [len(dataset.split.train), len(dataset.split.validation), len(dataset.split.test)]
-    assert sum(sizes) == dataset.rows == 150
-    assert dataset.notes == ()
+    dataset = build_dataset(iris(), settings("species"))
+    names = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
+    assert [column.name for column in dataset.inputs] == names
+    assert dataset.labels == ("setosa", "versicolor", "virginica")
+    assert (dataset.modality, dataset.task.name, dataset.shape) == ("Table", "Multiclass", (4,))
+    assert [len(side.values) for side in (dataset.train, dataset.validation, dataset.test)] == [95, 24, 31]
+    assert (dataset.rows, dataset.dropped, dataset.features) == (150, 0, 4)
+    assert dataset.notes == ("task: classification, since species holds texts",)
+
+
+def test_features_are_those_that_the_encoder_of_the_stored_preprocessing_gives() -> None:
+    dataset = build_dataset(iris(), settings("species"))
+    stored = TablePreprocessing.model_validate_json(dataset.preprocessing.model_dump_json())
+    rows = divide_rows(iris(), settings("species")).split.test
+    lines = IRIS.read_text().splitlines()[1:]
+    encoder = TableEncoder(stored)
+    encoded = encoder.encode(encoder.from_instances([lines[row].split(",")[:4] for row in rows]))
+    np.testing.assert_array_equal(encoded, dataset.test.features)
 
 
 def test_a_frame_gives_the_split_of_the_file_it_was_read_from() -> None:
-    from_file = build_dataset(parse_csv(IRIS.read_bytes()), settings("species"))
-    from_pandas = build_dataset(from_frame(pd.read_csv(IRIS)), settings("species"))
-    np.testing.assert_array_equal(from_file.split.test, from_pandas.split.test)
-    np.testing.assert_array_equal(from_file.split.validation, from_pandas.split.validation)
+    from_file = divide_rows(iris(), settings("species")).split
+    from_pandas = divide_rows(from_frame(pd.read_csv(IRIS)), settings("species")).split
+    np.testing.assert_array_equal(from_file.test, from_pandas.test)
+    np.testing.assert_array_equal(from_file.validation, from_pandas.validation)
 
 
 def test_features_are_chosen_and_ordered_by_the_resource() -> None:
-    dataset = build_dataset(table(GOOD), settings(features=("t", "n")))
-    assert [column.name for column in dataset.columns] == ["t", "n"]
+    assert columns_of(divide_rows(table(GOOD), settings(features=("t", "n")))) == ["t", "n"]
 
 
 def test_rows_without_a_target_are_dropped_and_counted() -> None:
     dataset = build_dataset(table([*GOOD, "99,a,", "98,b, "]), settings())
-    assert dataset.rows == 12
-    assert dataset.notes == ("dropped 2 rows without a value in y",)
+    assert (dataset.rows, dataset.dropped) == (12, 2)
+    assert dataset.notes[1:] == ("dropped 2 rows without a value in y",)
 
 
 def test_a_dropped_row_does_not_shift_the_line_of_an_error() -> None:
@@ -68,9 +96,9 @@ def test_a_dropped_row_does_not_shift_the_line_of_an_error() -> None:
 
 def test_columns_that_teach_nothing_are_ignored_and_named() -> None:
     rows = [f"id{n},same,{n % 5},,{'pq'[n % 2]}" for n in range(20)]
-    dataset = build_dataset(table(rows, "id,k,n,e,y"), settings())
-    assert [column.name for column in dataset.columns] == ["n"]
-    assert dataset.notes == (
+    divided = divide_rows(table(rows, "id,k,n,e,y"), settings())
+    assert columns_of(divided) == ["n"]
+    assert notes_of(divided) == (
         "ignored column id: every value differs",
         "ignored column k: every value is the same",
         "ignored column e: it is empty",
@@ -79,17 +107,17 @@ def test_columns_that_teach_nothing_are_ignored_and_named() -> None:
 
 def test_an_identifier_does_not_take_equal_rows_apart() -> None:
     rows = [f"id{n},{n % 7},{'pq'[n % 2]}" for n in range(140)]
-    dataset = build_dataset(table(rows, "id,n,y"), settings())
+    split = divide_rows(table(rows, "id,n,y"), settings()).split
     side_of: dict[Any, str] = {}
     for name in ("train", "validation", "test"):
-        for row in getattr(dataset.split, name):
+        for row in getattr(split, name):
             assert side_of.setdefault((row % 7, row % 2), name) == name
 
 
 def test_a_constant_column_that_begins_to_vary_moves_no_row() -> None:
     rows = [f"{n},k,{'pq'[n % 2]}" for n in range(60)]
-    before = build_dataset(table(rows), settings()).split
-    after = build_dataset(table([*rows, "60,other,p", "61,other,q"]), settings()).split
+    before = divide_rows(table(rows), settings()).split
+    after = divide_rows(table([*rows, "60,other,p", "61,other,q"]), settings()).split
     for name in ("train", "validation", "test"):
         assert [row for row in getattr(after, name).tolist() if row < 60] == getattr(before, name).tolist()
 
@@ -106,53 +134,13 @@ def test_a_target_that_is_not_there_names_those_that_are(target: Any, words: str
 
 
 def test_a_file_of_semicolons_is_recognised() -> None:
-    error = refused(settings("species"), parse_csv(b"length;species\n1;a\n"))
+    error = refused(settings("species"), table(["1;a"], "length;species"))
     assert "separated by commas" in error.message
 
 
 def test_a_feature_that_is_not_there() -> None:
     error = refused(settings(features=("n", "tt")))
     assert (error.reason, error.field) == ("FeatureNotFound", "spec.data.features")
-
-
-@pytest.mark.parametrize(
-    ("targets", "reason", "words"),
-    [
-        (["1.5", "2.5", "1.5", "2.5"], "ContinuousTarget", "only classes"),
-        ([str(n) for n in range(101)] * 2, "TooManyClasses", "101 different values"),
-        (["p"] * 6, "SingleClass", "'p'"),
-        (["p", "p", "q"], "ClassTooSmall", "'q' in one row only"),
-        ([""] * 4, "EmptyTarget", "empty in every row"),
-    ],
-)
-def test_targets_that_are_no_classes(targets: Any, reason: str, words: str) -> None:
-    error = refused(settings(), table([f"{n},{target}" for n, target in enumerate(targets)], "n,y"))
-    assert (error.reason, error.field) == (reason, "spec.data.target")
-    assert words in error.message
-
-
-@pytest.mark.parametrize("targets", [["0", "1", "10", "2"] * 3, ["0.0", "1.0", "10.0", "2"] * 3])
-def test_whole_numbers_are_classes_in_the_order_of_numbers(targets: Any) -> None:
-    dataset = build_dataset(table([f"{n},{target}" for n, target in enumerate(targets)], "n,y"), settings())
-    assert dataset.target.labels == ("0", "1", "2", "10")
-    assert dataset.target.codes[:4].tolist() == [0, 1, 3, 2]
-
-
-def test_numbers_of_a_frame_are_classes_too() -> None:
-    frame = pd.DataFrame({"n": range(12), "y": [0, 1, None] * 4})
-    dataset = build_dataset(from_frame(frame), settings())
-    assert dataset.target.labels == ("0", "1")
-    assert dataset.rows == 8
-
-
-def test_texts_that_look_like_numbers_and_are_none_are_in_the_order_of_text() -> None:
-    rows = [f"{n},{'ab'[n % 2]},{('7', '--5')[n % 3 == 0]}" for n in range(12)]
-    assert build_dataset(table(rows), settings()).target.labels == ("--5", "7")
-
-
-def test_text_labels_are_in_the_order_of_text() -> None:
-    dataset = build_dataset(table([f"{n},{'b' if n % 2 else 'a10'}" for n in range(8)], "n,y"), settings())
-    assert dataset.target.labels == ("a10", "b")
 
 
 def test_too_few_different_rows_to_validate() -> None:
@@ -162,8 +150,8 @@ def test_too_few_different_rows_to_validate() -> None:
 
 def test_a_class_of_equal_rows_is_said_to_be_untested() -> None:
     rows = [f"{n},p" for n in range(20)] + ["5,q"] * 4
-    dataset = build_dataset(table(rows, "n,y"), settings())
-    assert dataset.notes == ("class q is not tested: all its rows are equal",)
+    divided = divide_rows(table(rows, "n,y"), settings())
+    assert notes_of(divided) == ("class q is not tested: all its rows are equal",)
 
 
 def test_no_features_left() -> None:
@@ -178,9 +166,52 @@ def test_free_text_is_refused_with_the_way_out() -> None:
 
 
 def test_the_seed_of_the_split_is_that_of_the_resource() -> None:
-    content = parse_csv(IRIS.read_bytes())
-    tests = [build_dataset(content, settings("species", split=Split(seed=seed))).split.test for seed in (0, 1)]
+    tests = [divide_rows(iris(), settings("species", split=Split(seed=seed))).split.test for seed in (0, 1)]
     assert tests[0].tolist() != tests[1].tolist()
+
+
+def test_numbers_are_predicted_and_divided_without_classes() -> None:
+    rows = [f"{n},{'ab'[n % 2]},{n * 0.37 - 3}" for n in range(200)]
+    dataset = build_dataset(table(rows), settings())
+    assert (dataset.task.name, dataset.labels) == ("Regression", ())
+    assert dataset.train.values.dtype == np.float64
+    assert len(dataset.train.values) + len(dataset.validation.values) + len(dataset.test.values) == 200
+    assert min(len(dataset.validation.values), len(dataset.test.values)) >= 15
+    assert dataset.notes == ("task: regression, since y holds numbers",)
+
+
+def test_appended_rows_move_no_other_row_of_a_regression() -> None:
+    rows = [f"{n},{'ab'[n % 2]},{n * 0.37}" for n in range(80)]
+    before = divide_rows(table(rows), settings()).split
+    after = divide_rows(table([*rows, "1,a,9.9", "2,b,-7"]), settings()).split
+    assert [row for row in after.test.tolist() if row < 80] == before.test.tolist()
+
+
+def test_two_different_rows_of_numbers_are_too_few() -> None:
+    error = refused(settings(), table(["1,a,0.5", "2,b,1.5", "2,b,1.5"]))
+    assert (error.reason, error.message[:35]) == ("TooFewRows", "there are no three different rows, ")
+
+
+def test_training_rows_of_one_value_teach_nothing() -> None:
+    rows = ["1,a,0.5", "2,b,1.5", "3,a,2.5"]  # the second is tested, the third chooses
+    error = refused(settings(), table(rows))
+    assert (error.reason, error.message) == (
+        "SingleValue",
+        "all training rows have the same value of y, so there is nothing to learn: add rows",
+    )
+
+
+def test_whole_numbers_of_a_frame_keep_all_their_digits() -> None:
+    big = 12345678901234567890
+    frame = pd.DataFrame({"n": range(12), "y": np.array([big, big + 1] * 6, dtype=np.uint64)})
+    assert divide_rows(from_frame(frame), settings()).target.labels == (str(big), str(big + 1))
+
+
+def test_numbers_of_a_frame_with_gaps_are_classes_too() -> None:
+    frame = pd.DataFrame({"n": range(12), "y": [0, 1, None] * 4})
+    dataset = build_dataset(from_frame(frame), settings())
+    assert dataset.labels == ("0", "1")
+    assert (dataset.rows, dataset.dropped) == (8, 4)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +225,8 @@ def test_the_seed_of_the_split_is_that_of_the_resource() -> None:
     ],
 )
 def test_tables_in_memory_of_several_kinds_are_one_table(frame: Any) -> None:
-    read = from_frame(frame)
+    read = table_of(frame)
+    assert read is not None
     assert [str(value) if value is not None else None for value in read.columns["t"].to_pylist()] == ["a", None, "b"]
     numbers = [None if value is None else float(value) for value in read.columns["n"].to_pylist()]
     assert numbers == [1.0, 2.0, None]

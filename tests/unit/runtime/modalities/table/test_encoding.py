@@ -6,21 +6,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelservice.data.encoding import Encoder
-from modelservice.data.errors import InputError
-from modelservice.data.preprocessing import CategoricalPreprocessing, NumericPreprocessing, Preprocessing
+from modelservice.modalities.errors import InputError
+from modelservice.modalities.table.encoding import RowEncoder
+from modelservice.modalities.table.preprocessing import (
+    CategoricalPreprocessing,
+    NumericPreprocessing,
+    TablePreprocessing,
+)
 
-NUMERIC = Preprocessing(
+NUMERIC = TablePreprocessing(
     columns=(
-        NumericPreprocessing(name="a", mean=1.0, std=2.0, fill=5.0),
-        NumericPreprocessing(name="b", mean=0.0, std=1.0, fill=0.0),
+        NumericPreprocessing(name="a", mean=1.0, std=2.0, fill=5.0, example=1.5),
+        NumericPreprocessing(name="b", mean=0.0, std=1.0, fill=0.0, example=0.5),
     )
 )
-MIXED = Preprocessing(
+MIXED = TablePreprocessing(
     columns=(
-        CategoricalPreprocessing(name="t", categories=("x", "y")),
-        NumericPreprocessing(name="a", mean=1.0, std=2.0, fill=5.0),
-        CategoricalPreprocessing(name="f", categories=("False", "True")),
+        CategoricalPreprocessing(name="t", categories=("x", "y"), example="x"),
+        NumericPreprocessing(name="a", mean=1.0, std=2.0, fill=5.0, example=1.5),
+        CategoricalPreprocessing(name="f", categories=("False", "True"), example="True"),
     )
 )
 
@@ -37,7 +41,7 @@ MIXED = Preprocessing(
     ],
 )
 def test_rows_of_numbers_in_all_their_forms(rows: Any) -> None:
-    encoded = Encoder(NUMERIC).encode_rows(rows)
+    encoded = RowEncoder(NUMERIC).encode_rows(rows)
     assert encoded.dtype == np.float32
     np.testing.assert_array_equal(encoded, [[1, 7.5], [2, 1]])
 
@@ -50,18 +54,18 @@ def test_rows_of_numbers_in_all_their_forms(rows: Any) -> None:
     ],
 )
 def test_categories_become_codes_and_unseen_or_missing_ones_zeros(rows: Any) -> None:
-    np.testing.assert_array_equal(Encoder(MIXED).encode_rows(rows), [[0, 1, 1, 0, 1], [0, 0, 2, 0, 0]])
+    np.testing.assert_array_equal(RowEncoder(MIXED).encode_rows(rows), [[0, 1, 1, 0, 1], [0, 0, 2, 0, 0]])
 
 
 def test_columns_are_rows_on_their_side() -> None:
-    encoder = Encoder(MIXED)
+    encoder = RowEncoder(MIXED)
     by_column = encoder.encode_columns({"f": [True, None], "t": np.array(["y", "x"]), "a": np.array([3, np.nan])})
     np.testing.assert_array_equal(by_column, encoder.encode_rows([["y", 3, True], ["x", None, None]]))
 
 
 @pytest.mark.parametrize("preprocessing", [NUMERIC, MIXED])
 def test_no_rows_are_no_rows(preprocessing: Any) -> None:
-    encoder = Encoder(preprocessing)
+    encoder = RowEncoder(preprocessing)
     assert encoder.encode_rows([]).shape == (0, encoder.width)
 
 
@@ -87,13 +91,13 @@ def test_no_rows_are_no_rows(preprocessing: Any) -> None:
 )
 def test_the_first_wrong_cell_is_named(rows: Any, text: Any) -> None:
     with pytest.raises(InputError) as caught:
-        Encoder(NUMERIC).encode_rows(rows)
+        RowEncoder(NUMERIC).encode_rows(rows)
     assert str(caught.value) == text
 
 
 def test_the_place_can_be_read_apart() -> None:
     with pytest.raises(InputError) as caught:
-        Encoder(MIXED).encode_rows([["x", 1, True], ["x", "one", True]])
+        RowEncoder(MIXED).encode_rows([["x", 1, True], ["x", "one", True]])
     error = caught.value
     assert (error.row, error.column, error.message) == (1, "a", "'one' is not a number")
 
@@ -111,19 +115,19 @@ def test_the_place_can_be_read_apart() -> None:
 )
 def test_the_first_wrong_column_is_named(columns: Any, text: Any) -> None:
     with pytest.raises(InputError) as caught:
-        Encoder(NUMERIC).encode_columns(columns)
+        RowEncoder(NUMERIC).encode_columns(columns)
     assert str(caught.value) == text
 
 
 def test_a_structure_is_no_category() -> None:
     with pytest.raises(InputError, match=r"\[0\]\.t: \{\} is neither text nor a number"):
-        Encoder(MIXED).encode_rows([[{}, 1, True]])
+        RowEncoder(MIXED).encode_rows([[{}, 1, True]])
 
 
 @given(st.lists(st.tuples(*[st.none() | st.floats(-1e6, 1e6) | st.integers(-(10**6), 10**6)] * 2), min_size=1))
 def test_fast_and_careful_path_agree(rows: Any) -> None:
     """Texts take the careful path, numbers the fast one."""
-    encoder = Encoder(NUMERIC)
+    encoder = RowEncoder(NUMERIC)
     careful = [["" if cell is None else repr(cell) for cell in row] for row in rows]
     np.testing.assert_array_equal(encoder.encode_rows(rows), encoder.encode_rows(careful))
 
@@ -138,7 +142,7 @@ JSON_CELLS = st.recursive(
 @given(st.lists(JSON_CELLS | st.lists(JSON_CELLS, max_size=4), max_size=3))
 @pytest.mark.parametrize("preprocessing", [NUMERIC, MIXED])
 def test_whatever_json_holds_is_encoded_or_refused(preprocessing: Any, rows: Any) -> None:
-    encoder = Encoder(preprocessing)
+    encoder = RowEncoder(preprocessing)
     try:
         encoded = encoder.encode_rows(rows)
     except InputError:

@@ -5,10 +5,10 @@ import pyarrow as pa
 import pytest
 from sklearn.preprocessing import StandardScaler
 
-from modelservice.data.columns import Column, NumericColumn, read_column
-from modelservice.data.encoding import Encoder
-from modelservice.data.fitting import fit, input_columns
-from modelservice.data.preprocessing import CategoricalPreprocessing, NumericPreprocessing
+from modelservice.modalities.table.columns import Column, NumericColumn, read_column
+from modelservice.modalities.table.encoding import RowEncoder
+from modelservice.modalities.table.fitting import fit
+from modelservice.modalities.table.preprocessing import CategoricalPreprocessing, NumericPreprocessing
 
 ALL = np.arange(4)
 
@@ -24,43 +24,43 @@ def text(*values: str, name: str = "t") -> Column:
 def test_scaling_is_that_of_scikit_learn() -> None:
     values = np.random.default_rng(0).normal(50, 7, size=(40, 3))
     columns = [numeric(*values[:, index], name=str(index)) for index in range(3)]
-    encoded = Encoder(fit(columns, np.arange(40))).encode_rows(values)
+    encoded = RowEncoder(fit(columns, np.arange(40))).encode_rows(values)
     np.testing.assert_allclose(encoded, StandardScaler().fit_transform(values), atol=1e-6)
 
 
 def test_only_training_rows_are_measured() -> None:
     fitted = fit([numeric(1, 3, 1000, -1000), text("a", "b", "c", "d")], np.array([0, 1]))
     assert fitted.columns == (
-        NumericPreprocessing(name="n", mean=2, std=1, fill=2),
-        CategoricalPreprocessing(name="t", categories=("a", "b")),
+        NumericPreprocessing(name="n", mean=2, std=1, fill=2, example=2),
+        CategoricalPreprocessing(name="t", categories=("a", "b"), example="a"),
     )
 
 
 def test_missing_numbers_are_filled_with_the_mean() -> None:
     fitted = fit([numeric(1, 3, np.nan, np.nan)], ALL)
-    assert fitted.columns == (NumericPreprocessing(name="n", mean=2, std=1, fill=2),)
+    assert fitted.columns == (NumericPreprocessing(name="n", mean=2, std=1, fill=2, example=2),)
 
 
 @pytest.mark.parametrize("values", [(5, 5, 5, 5), (0.1, 0.1, 0.1, 0.1), (np.nan,) * 4])
 def test_what_does_not_vary_is_harmless(values: Any) -> None:
     fitted = fit([numeric(*values)], ALL)
     assert '"std":1.0' in fitted.model_dump_json()
-    assert np.abs(Encoder(fitted).encode_rows([[v] for v in values])).max() < 1e-6
+    assert np.abs(RowEncoder(fitted).encode_rows([[v] for v in values])).max() < 1e-6
 
 
 def test_small_differences_on_a_large_mean_survive() -> None:
     """Seconds since 1970 differ by less than float32 can tell at that size."""
     values = [1.7e9, 1.7e9 + 1, 1.7e9 + 2, 1.7e9 + 3]
-    encoded = Encoder(fit([numeric(*values)], ALL)).encode_rows([[value] for value in values])
+    encoded = RowEncoder(fit([numeric(*values)], ALL)).encode_rows([[value] for value in values])
     assert len(np.unique(encoded)) == 4
 
 
 def test_examples_are_medians_and_modes() -> None:
-    inputs = input_columns([numeric(1, 2, 4.123456, 100), text("a", "b", "b", "")], ALL)
+    inputs = [column.input for column in fit([numeric(1, 2, 4.123456, 100), text("a", "b", "b", "")], ALL).columns]
     assert [column.example for column in inputs] == [3.062, "b"]
     assert inputs[1].categories == ("a", "b")
 
 
 def test_an_empty_column_still_has_an_example() -> None:
-    inputs = input_columns([numeric(np.nan, 1, 2, 3), text("", "a", "a", "b")], np.array([0]))
-    assert [column.example for column in inputs] == [0.0, ""]
+    fitted = fit([numeric(np.nan, 1, 2, 3), text("", "a", "a", "b")], np.array([0]))
+    assert [column.example for column in fitted.columns] == [0.0, ""]

@@ -1,0 +1,98 @@
+"""Multiclass and Binary: metrics against scikit-learn and SciPy, and what clients get."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.stats import binomtest  # type: ignore[import-untyped]  # no stubs; scikit-learn brings it
+from sklearn import metrics as sklearn_metrics
+from sklearn.metrics import f1_score, log_loss, precision_score, recall_score
+
+from modelservice.tasks import task_named
+from modelservice.tasks.base import Head, Loss, Scores
+from modelservice.tasks.binary import BINARY
+from modelservice.tasks.class_metrics import wilson_interval
+from modelservice.tasks.metrics_document import MetricsDocument, confusion_matrix
+from modelservice.tasks.multiclass import MULTICLASS
+
+LABELS = ("a", "b", "c", "d")
+CLASSES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40)
+
+
+def probabilities(predicted: NDArray[np.int64], classes: int = 4) -> NDArray[np.float32]:
+    """Probabilities that predict so, with different margins."""
+    raw = np.eye(classes)[predicted] * np.linspace(1, 3, len(predicted))[:, None] + 1
+    normalised: NDArray[np.float32] = (raw / raw.sum(axis=1, keepdims=True)).astype(np.float32)
+    return normalised
+
+
+def value(scores: Scores, name: str) -> float:
+    metric = scores.evaluation.metric(name)
+    assert metric is not None
+    return metric.value
+
+
+@given(CLASSES)
+def test_metrics_are_those_of_scikit_learn(pairs: Any) -> None:
+    true, predicted = (np.array(side) for side in zip(*pairs, strict=True))
+    raw = probabilities(predicted)
+    scores = MULTICLASS.score(raw, true, LABELS)
+    macro = {"average": "macro", "zero_division": 0}
+    assert value(scores, "accuracy") == pytest.approx((true == predicted).mean())
+    assert value(scores, "precision") == pytest.approx(precision_score(true, predicted, **macro))
+    assert value(scores, "recall") == pytest.approx(recall_score(true, predicted, **macro))
+    assert value(scores, "f1") == pytest.approx(f1_score(true, predicted, **macro))
+    assert value(scores, "logLoss") == pytest.approx(log_loss(true, raw, labels=range(4)), rel=1e-5)
+    assert scores.confusion is not None
+    np.testing.assert_array_equal(scores.confusion, sklearn_metrics.confusion_matrix(true, predicted, labels=range(4)))
+    assert (scores.evaluation.primary, scores.evaluation.rows) == ("accuracy", len(pairs))
+    assert MULTICLASS.row_scores(raw, true).mean() == pytest.approx(value(scores, "accuracy"))
+
+
+def test_the_loss_of_a_sure_and_wrong_answer_is_finite() -> None:
+    scores = BINARY.score(np.array([[1, 0]], dtype=np.float32), np.array([1]), ("n", "y"))
+    assert value(scores, "logLoss") == pytest.approx(15.94, abs=0.01)
+
+
+@given(st.integers(1, 500).flatmap(lambda trials: st.tuples(st.integers(0, trials), st.just(trials))))
+def test_the_interval_is_that_of_wilson(counts: Any) -> None:
+    expected = binomtest(*counts).proportion_ci(method="wilson")
+    assert wilson_interval(*counts) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+def test_the_ends_of_the_interval_are_exact() -> None:
+    assert wilson_interval(28, 28)[1] == 1.0
+    assert wilson_interval(0, 28)[0] == 0.0
+
+
+def test_a_network_for_two_classes_has_one_logit_and_for_more_one_each() -> None:
+    assert (BINARY.logits(("n", "y")), BINARY.loss, BINARY.head) == (1, Loss.BINARY_CROSS_ENTROPY, Head.SIGMOID)
+    assert (MULTICLASS.logits(LABELS), MULTICLASS.loss, MULTICLASS.head) == (4, Loss.CROSS_ENTROPY, Head.SOFTMAX)
+
+
+@pytest.mark.parametrize("name", ["Binary", "Multiclass"])
+def test_clients_get_a_label_and_all_probabilities(name: str) -> None:
+    task = task_named(name)
+    raw = np.array([[0.2, 0.8], [0.9, 0.1]], dtype=np.float32)
+    named = task.named(raw, ("n", "y"))
+    assert named["label"] == ["y", "n"]
+    np.testing.assert_array_equal(named["probabilities"], raw)
+    label, probability = task.outputs(("n", "y"))
+    assert (label.name, label.datatype, label.shape) == ("label", "BYTES", ())
+    assert (probability.name, probability.datatype, probability.shape) == ("probabilities", "FP32", (2,))
+    assert probability.labels == ("n", "y")
+
+
+def test_the_document_of_metrics_is_read_as_it_was_written() -> None:
+    scores = MULTICLASS.score(probabilities(np.array([0, 1, 1])), np.array([0, 1, 0]), LABELS)
+    document = MetricsDocument(
+        train=scores.evaluation, test=scores.evaluation, confusion_matrix=confusion_matrix(scores, LABELS)
+    )
+    read = MetricsDocument.model_validate_json(document.model_dump_json(exclude_none=True))
+    assert read == document
+    assert (read.primary, read.validation, read.curves) == ("accuracy", None, None)
+    assert read.confusion_matrix is not None
+    assert read.confusion_matrix.counts[0] == (1, 1, 0, 0)
