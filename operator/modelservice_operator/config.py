@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from modelservice.contract.artifacts import Artifacts
-from modelservice.contract.base import ObjectName
+from modelservice.contract.base import ObjectName, problems
 
 _PREFIX = "MODELSERVICE_"
 
@@ -31,6 +31,11 @@ Image = Annotated[str, Field(min_length=1, max_length=512)]
 Names = Annotated[tuple[ObjectName, ...], BeforeValidator(_list_from_json), Field(max_length=256)]
 
 
+def variable_name(field: str) -> str:
+    """The environment variable of a field of ``Settings``."""
+    return field.upper() if field in {"pod_name", "pod_namespace"} else f"{_PREFIX}{field.upper()}"
+
+
 class Settings(BaseModel):
     """What a platform team decides once for all ModelServices of a cluster.
 
@@ -38,7 +43,7 @@ class Settings(BaseModel):
     downward API gives as ``POD_NAME`` and ``POD_NAMESPACE``.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=variable_name, validate_by_name=True)
 
     trainer_image: Image = Field(
         description="Image that trains, compresses and serves with torch, such as registry.example/trainer:0.1.0."
@@ -85,22 +90,10 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
     Raises:
         SettingsError: A variable has a value that cannot be used; all such variables are named at once.
     """
-    variables = {name: variable_name(name) for name in Settings.model_fields}
-    values = {name: environ[variable] for name, variable in variables.items() if variable in environ}
+    fields = {variable_name(name): field for name, field in Settings.model_fields.items()}
     try:
-        return Settings.model_validate(values)
+        return Settings.model_validate({name: environ[name] for name in fields if name in environ})
     except ValidationError as error:
-        problems = [_problem(item["loc"], item["msg"], environ) for item in error.errors(include_url=False)]
-        raise SettingsError("; ".join(problems)) from None
-
-
-def variable_name(field: str) -> str:
-    """The environment variable of a field of ``Settings``."""
-    return field.upper() if field in {"pod_name", "pod_namespace"} else f"{_PREFIX}{field.upper()}"
-
-
-def _problem(location: tuple[int | str, ...], message: str, environ: Mapping[str, str]) -> str:
-    field = str(location[0])
-    variable = variable_name(field)
-    shown = f"={environ[variable]!r:.200}" if variable in environ else " is not set"
-    return f"{variable}{shown}: {message}; expected: {Settings.model_fields[field].description}"
+        said = zip(problems(error), error.errors(include_url=False), strict=True)
+        lines = [f"{problem}; expected: {fields[str(detail['loc'][0])].description}" for problem, detail in said]
+        raise SettingsError("\n".join(lines)) from None
