@@ -3,9 +3,7 @@
 from typing import Final
 
 from modelservice.contract.resource import GROUP, KIND, VERSION
-from modelservice_operator.objects import Key as Key  # moved: until all imports follow
-from modelservice_operator.objects import Kind as Kind
-from modelservice_operator.objects import Ref as Ref
+from modelservice_operator.objects import Kind, Ref
 
 MODEL_SERVICE: Final = Kind(GROUP, VERSION, KIND, "modelservices")
 JOB: Final = Kind("batch", "v1", "Job", "jobs")

@@ -4,13 +4,7 @@ from typing import Protocol
 
 from modelservice.contract.progress import Progress
 from modelservice_operator.constants import FIELD_MANAGER
-from modelservice_operator.machinery.errors import Conflict as Conflict  # moved: until all imports follow
-from modelservice_operator.machinery.errors import Forbidden as Forbidden
-from modelservice_operator.machinery.errors import Invalid as Invalid
-from modelservice_operator.machinery.errors import KubeError as KubeError
-from modelservice_operator.machinery.errors import Transient as Transient
-from modelservice_operator.objects import Kind, Ref
-from modelservice_operator.objects import Object as Object
+from modelservice_operator.objects import Kind, Object, Ref
 
 
 class KubePort(Protocol):
