@@ -106,7 +106,8 @@ async def test_arrays_stay_arrays_in_the_order_of_their_requests() -> None:
     assert await answers(*(batcher.submit(image) for image in images)) == [[[7]], [[8], [8]], [[9]]]
     (batch,) = joined
     assert isinstance(batch, np.ndarray)
-    assert (batch.dtype, batch.shape) == (np.uint8, (4, 2, 2))
+    assert batch.dtype == np.uint8
+    assert batch.shape == (4, 2, 2)
 
 
 async def test_matrices_and_lists_share_a_batch() -> None:

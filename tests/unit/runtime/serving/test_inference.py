@@ -41,9 +41,13 @@ async def test_only_so_many_large_bodies_are_parsed_at_once() -> None:
 async def test_what_is_large_leaves_the_loop(rows: int, large: bool, parsed_here: bool, rendered_here: bool) -> None:
     threads: list[int] = []
 
+    def render(raw: Any) -> int:
+        threads.append(threading.get_ident())
+        return len(raw)
+
     def parse(count: int) -> Call[Any]:
         threads.append(threading.get_ident())
-        return call_of([[1, 2]] * count, lambda raw: threads.append(threading.get_ident()) or len(raw))
+        return call_of([[1, 2]] * count, render)
 
     assert await core_of(numeric_model()).inference.answer(parse, rows, large=large) == rows
     assert [thread == threading.get_ident() for thread in threads] == [parsed_here, rendered_here]

@@ -1,0 +1,64 @@
+"""A protocol of one's own: one member beside the others, carried by both transports without a change in them."""
+
+from typing import Any
+
+import grpc.aio
+import numpy as np
+from tests.unit.runtime.serving.fakes import client_of, core_of, numeric_model
+
+from modelservice.serving.answer import json_answer
+from modelservice.serving.calls import Call
+from modelservice.serving.chain import MAX_BODY
+from modelservice.serving.errors import RequestError
+from modelservice.serving.model import ServedModel
+from modelservice.serving.parsing import parse_object
+from modelservice.serving.protocols import PROTOCOLS
+from modelservice.serving.protocols.base import InferMethod, Operation, Page, Rest, Service
+from modelservice.serving.transports.grpc.server import start_grpc
+from modelservice.serving.transports.http.server import build_front
+
+
+class Dummy:
+    """``POST /dummy`` and ``dummy.Dummy/Ask`` answer the number of the most probable class of one row."""
+
+    name = "dummy"
+
+    def rest(self, model: ServedModel, name: str) -> Rest:
+        def parse(body: bytes, _header_length: bytes | None) -> Call[Any]:
+            row = parse_object(body)["row"]
+            return Call(model.encoder.from_instances([row]), refused, lambda raw: json_answer(int(raw.argmax())))
+
+        page = Page("/dummy", "What this is", lambda ready: json_answer({"model": name, "ready": ready}))
+        return Rest((Operation("/dummy", "/dummy", parse),), (page,))
+
+    def service(self, model: ServedModel, name: str) -> Service:
+        def parse(data: bytes) -> Call[bytes]:
+            return Call(np.frombuffer(data, dtype="<f4").reshape(1, -1), refused, lambda raw: b"%d" % raw.argmax())
+
+        return Service("dummy.Dummy", (InferMethod("Ask", parse),))
+
+
+def refused(error: Any) -> RequestError:
+    return RequestError(f"row: {error}")
+
+
+async def test_a_new_protocol_is_one_member() -> None:
+    core = core_of(numeric_model())
+    protocols = (*PROTOCOLS, Dummy())
+    async with client_of(build_front(core, protocols)) as client:
+        assert (await client.post("/dummy", json={"row": [3, 3]})).json() == 2
+        assert (await client.get("/dummy")).json() == {"model": "iris", "ready": True}
+        wrong = await client.post("/dummy", json={"row": [1, "x"]})
+        assert (wrong.status_code, wrong.json()["error"]) == (400, "row: [0].petal_length: 'x' is not a number")
+        large = await client.post("/dummy", content=b"", headers={"content-length": str(MAX_BODY + 1)})
+        assert large.status_code == 413
+        assert 'code="200",route="/dummy"' in (await client.get("/metrics")).text
+    server, port = await start_grpc(core, host="127.0.0.1", port=0, protocols=protocols)
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        answer = await channel.unary_unary("/dummy.Dummy/Ask")(np.array([3, 3], dtype="<f4").tobytes())
+    await server.stop(None)
+    assert answer == b"2"
+
+
+def test_members_have_names_of_their_own() -> None:
+    assert len({protocol.name for protocol in PROTOCOLS}) == len(PROTOCOLS)

@@ -1,0 +1,77 @@
+"""Warming up, and how a server that cannot start says so."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from tests.unit.runtime.serving.fakes import FakeEngine, FakeModel, numeric_model
+
+from modelservice.artifact.errors import ArtifactError
+from modelservice.contract.exit_codes import ExitCode
+from modelservice.contract.failure import PassingError, StorageError
+from modelservice.contract.serving import Batching
+from modelservice.serving.costs import Costs
+from modelservice.serving.main import serve, warm_up
+
+
+class SlowEngine(FakeEngine):
+    """Takes 20 ms with one thread, and ``factor`` of it with more."""
+
+    factor = 0.25
+
+    def run(self, features: Any) -> Any:
+        time.sleep(0.02 * (1 if self.threads[-1] == 1 else self.factor))
+        return super().run(features)
+
+
+def slow_model(factor: float) -> FakeModel:
+    model = numeric_model()
+    engine = SlowEngine(model.encoder.shape, model.signature.labels)
+    engine.factor = factor
+    model.engine = engine
+    return model
+
+
+def warmed(model: FakeModel, *, threads: int) -> Costs:
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        return warm_up(model, batching=Batching(max_size=2), executor=executor, threads=threads)
+
+
+def test_a_cheap_model_keeps_one_thread() -> None:
+    model = numeric_model()
+    assert warmed(model, threads=4).inline
+    assert model.engine.threads == [1]
+
+
+@pytest.mark.parametrize(("factor", "threads"), [(0.25, [1, 4]), (1.5, [1, 4, 1])])
+def test_a_costly_model_gets_more_threads_where_they_help(factor: float, threads: list[int]) -> None:
+    model = slow_model(factor)
+    costs = warmed(model, threads=4)
+    assert model.engine.threads == threads
+    assert not costs.inline
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ArtifactError("model.onnx is not what the manifest lists"), ExitCode.ORDER_INVALID),
+        (OSError("the disk is gone"), ExitCode.ORDER_INVALID),
+        (StorageError("NoSuchBucket", "bucket b is not there"), ExitCode.ORDER_INVALID),
+        (PassingError("StoreFailed", "the store does not answer"), ExitCode.TRY_AGAIN),
+    ],
+)
+def test_what_cannot_be_loaded_is_said_in_a_sentence(
+    error: Exception, code: ExitCode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def load() -> Any:
+        raise error
+
+    assert serve(load=load, name="iris", host="127.0.0.1", port=0, batching=Batching()) == code
+    assert capsys.readouterr().err == f"iris cannot be served: {error}\n"
+
+
+def test_an_address_that_cannot_be_had_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    code = serve(load=numeric_model, name="iris", host="203.0.113.1", port=0, batching=Batching())
+    assert code == ExitCode.ORDER_INVALID
+    assert capsys.readouterr().err.startswith("cannot listen on 203.0.113.1 port 0: ")

@@ -1,0 +1,348 @@
+"""gRPC: Triton's client works as it is, errors have their codes, and the one way in stands before every call."""
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import grpc.aio
+import numpy as np
+import pytest
+import tritonclient.grpc.aio as triton
+from tests.unit.runtime.serving.fakes import (
+    SIDE,
+    VERSION,
+    FakeModel,
+    core_of,
+    image_model,
+    mixed_model,
+    numeric_model,
+    regression_model,
+)
+from tritonclient.grpc import service_pb2
+
+from modelservice.contract.serving import Batching
+from modelservice.serving.chain import MAX_BODY, MAX_HEADERS
+from modelservice.serving.core import Core
+from modelservice.serving.costs import Costs
+from modelservice.serving.lifecycle import Lifecycle
+from modelservice.serving.protocols.open_inference.messages import MESSAGES
+from modelservice.serving.transports.grpc.server import start_grpc
+
+INFER = "/inference.GRPCInferenceService/ModelInfer"
+HEALTH = "/grpc.health.v1.Health/Check"
+
+
+@asynccontextmanager
+async def serving(model: FakeModel, **more: Any) -> AsyncIterator[tuple[str, Core]]:
+    core = core_of(model, **more)
+    server, port = await start_grpc(core, host="127.0.0.1", port=0)
+    try:
+        yield f"127.0.0.1:{port}", core
+    finally:
+        await server.stop(None)
+
+
+@asynccontextmanager
+async def triton_client(model: FakeModel, **more: Any) -> AsyncIterator[triton.InferenceServerClient]:
+    async with serving(model, **more) as (address, _), triton.InferenceServerClient(address) as client:
+        yield client
+
+
+def tensor(name: str, values: Any, datatype: str) -> triton.InferInput:
+    array = np.asarray(values)
+    given = triton.InferInput(name, list(array.shape), datatype)
+    given.set_data_from_numpy(array)
+    return given
+
+
+async def ask(model: FakeModel, request: Any) -> Any:
+    data = request if isinstance(request, bytes) else request.SerializeToString()
+    async with serving(model) as (address, _), grpc.aio.insecure_channel(address) as channel:
+        return await channel.unary_unary(INFER)(data)
+
+
+def request_of(**changes: Any) -> Any:
+    request: Any = MESSAGES["ModelInferRequest"](model_name="iris")
+    matrix = request.inputs.add(name="features", datatype="FP32", shape=[2, 2])
+    matrix.contents.fp32_contents.extend([3, 3, -3, -3])
+    for name, value in changes.items():
+        setattr(request, name, value)
+    return request
+
+
+def test_the_messages_are_those_that_tritons_client_has() -> None:
+    for name, ours in MESSAGES.items():
+        theirs = service_pb2
+        for part in name.split("."):
+            theirs = getattr(theirs, part)
+        described = {field.name: field for field in theirs.DESCRIPTOR.fields}
+        assert ours.DESCRIPTOR.full_name == theirs.DESCRIPTOR.full_name
+        for field in ours.DESCRIPTOR.fields:
+            assert shape_of(field) == shape_of(described[field.name]), (name, field.name)
+
+
+def shape_of(field: Any) -> tuple[Any, ...]:
+    message = field.message_type.full_name if field.message_type else None
+    choice = field.containing_oneof.name if field.containing_oneof else None
+    return field.number, field.type, field.is_repeated, message, choice
+
+
+async def test_triton_infers_a_matrix() -> None:
+    rows = np.array([[3, 3], [-3, -3]], dtype=np.float32)
+    async with triton_client(numeric_model()) as client:
+        result = await client.infer("iris", [tensor("features", rows, "FP32")], request_id="7")
+        assert result.get_response().id == "7"
+        assert result.get_response().model_version == VERSION
+        assert result.as_numpy("label").tolist() == [b"virginica", b"setosa"]
+        assert result.as_numpy("probabilities").shape == (2, 3)
+        outputs = [triton.InferRequestedOutput("probabilities")]
+        some = await client.infer("iris", [tensor("features", rows, "FP32")], model_version=VERSION, outputs=outputs)
+        assert [output.name for output in some.get_response().outputs] == ["probabilities"]
+        np.testing.assert_array_equal(some.as_numpy("probabilities"), result.as_numpy("probabilities"))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "datatype"),
+    [("f2", "FP16"), ("f8", "FP64"), ("i1", "INT8"), ("i8", "INT64"), ("u2", "UINT16"), ("bool", "BOOL")],
+)
+async def test_triton_sends_every_number_type(dtype: str, datatype: str) -> None:
+    async with triton_client(numeric_model()) as client:
+        expected = await client.infer("iris", [tensor("m", np.array([[1, 0]], dtype=np.float32), "FP32")])
+        result = await client.infer("iris", [tensor("m", np.array([[1, 0]], dtype=dtype), datatype)])
+        np.testing.assert_array_equal(result.as_numpy("probabilities"), expected.as_numpy("probabilities"))
+
+
+async def test_triton_sends_texts_and_gets_numbers() -> None:
+    age = np.array([1, 1], dtype=np.float64)
+    city = np.array(["Köln", "Nowhere"], dtype=object)
+    async with triton_client(mixed_model()) as client:
+        result = await client.infer("iris", [tensor("age", age, "FP64"), tensor("city (home)", city, "BYTES")])
+        with_city, without = result.as_numpy("probabilities")
+        assert with_city[2] > without[2]
+        with pytest.raises(triton.InferenceServerException, match=r"inputs: city \(home\) is missing"):
+            await client.infer("iris", [tensor("age", age, "FP64")])
+    async with triton_client(regression_model()) as client:
+        result = await client.infer("iris", [tensor("m", np.array([[1, 2]], dtype=np.float32), "FP32")])
+        assert result.as_numpy("value").tolist() == [3.0]
+
+
+async def test_triton_sends_images() -> None:
+    images = np.stack([np.zeros((SIDE, SIDE), np.uint8), np.full((SIDE, SIDE), 255, np.uint8)])
+    async with triton_client(image_model()) as client:
+        result = await client.infer("iris", [tensor("x", images, "UINT8")])
+        assert result.as_numpy("label").tolist() == [b"setosa", b"virginica"]
+
+
+async def test_triton_asks_for_state_and_metadata() -> None:
+    lifecycle = Lifecycle()
+    async with triton_client(mixed_model(), lifecycle=lifecycle) as client:
+        assert await client.is_server_live()
+        assert await client.is_server_ready()
+        assert await client.is_model_ready("iris")
+        server = await client.get_server_metadata()
+        assert (server.name, list(server.extensions)) == ("modelservice", [])
+        model = await client.get_model_metadata("iris", VERSION)
+        assert [(tensor.name, tensor.datatype, list(tensor.shape)) for tensor in model.inputs] == [
+            ("age", "FP64", [-1]),
+            ("city (home)", "BYTES", [-1]),
+        ]
+        assert [(tensor.name, list(tensor.shape)) for tensor in model.outputs] == [
+            ("label", [-1]),
+            ("probabilities", [-1, 3]),
+        ]
+        for name, version in (("rose", ""), ("iris", "9")):
+            with pytest.raises(triton.InferenceServerException) as refused:
+                await client.get_model_metadata(name, version)
+            assert refused.value.status() == "StatusCode.NOT_FOUND"
+        lifecycle.draining = True
+        assert not await client.is_server_ready()
+        assert not await client.is_model_ready("iris")
+
+
+@pytest.mark.parametrize("field", ["bool", "int", "int64", "uint", "uint64", "fp32", "fp64"])
+async def test_typed_contents_are_taken(field: str) -> None:
+    datatype = {"bool": "BOOL", "int": "INT8", "int64": "INT64", "uint": "UINT32", "uint64": "UINT64"}
+    request: Any = MESSAGES["ModelInferRequest"](model_name="iris")
+    given = request.inputs.add(name="m", datatype=datatype.get(field, field.upper()), shape=[1, 2])
+    getattr(given.contents, f"{field}_contents").extend([1, 0])
+    response: Any = MESSAGES["ModelInferResponse"].FromString(await ask(regression_model(), request))
+    assert [output.name for output in response.outputs] == ["value"]
+    assert response.raw_output_contents == [struct.pack("<f", 1)]
+
+
+async def test_texts_are_typed_contents_too() -> None:
+    request: Any = MESSAGES["ModelInferRequest"](model_name="iris")
+    request.inputs.add(name="age", datatype="FP32", shape=[1]).contents.fp32_contents.append(0)
+    request.inputs.add(name="city (home)", datatype="BYTES", shape=[1]).contents.bytes_contents.append(b"Basel")
+    response: Any = MESSAGES["ModelInferResponse"].FromString(await ask(mixed_model(), request))
+    assert response.raw_output_contents[0].endswith(b"virginica")
+
+
+def changed(**changes: Any) -> Any:
+    request = request_of()
+    for name, value in changes.items():
+        if name == "shape":
+            request.inputs[0].shape[:] = value
+        else:
+            setattr(request.inputs[0], name, value)
+    return request
+
+
+def raw(*contents: bytes, keep: bool = False) -> Any:
+    request = request_of()
+    request.raw_input_contents.extend(contents)
+    if not keep:
+        request.inputs[0].ClearField("contents")
+    return request
+
+
+def wanting(name: str, **parameters: Any) -> Any:
+    request = request_of()
+    output = request.outputs.add(name=name)
+    for parameter, value in parameters.items():
+        output.parameters[parameter].int64_param = value
+    return request
+
+
+def shared() -> Any:
+    request = request_of()
+    request.inputs[0].parameters["shared_memory_region"].string_param = "a"
+    return request
+
+
+@pytest.mark.parametrize(
+    ("request_", "code", "message"),
+    [
+        (b"\xff\xff", "INVALID_ARGUMENT", "the message is no inference.ModelInferRequest"),
+        (request_of(model_name="rose"), "NOT_FOUND", "no model named 'rose' here; this server serves 'iris'"),
+        (request_of(model_version="9"), "NOT_FOUND", "no version '9' of iris"),
+        (MESSAGES["ModelInferRequest"](model_name="iris"), "INVALID_ARGUMENT", "inputs: must be at least one tensor"),
+        (changed(datatype="FP31"), "INVALID_ARGUMENT", "inputs[0] (features).datatype: 'FP31'; expected one of INT8"),
+        (changed(datatype="FP16"), "INVALID_ARGUMENT", "FP16 has no typed contents; send raw_input_contents"),
+        (changed(datatype="INT8"), "INVALID_ARGUMENT", ".contents.int_contents: has 0 values, but shape [2, 2] needs"),
+        (changed(shape=[2, -2]), "INVALID_ARGUMENT", "inputs[0] (features).shape: [2, -2]"),
+        (changed(shape=[]), "INVALID_ARGUMENT", "inputs[0] (features).shape: []"),
+        (changed(shape=[1, 4]), "INVALID_ARGUMENT", "inputs[0] (features).shape: [1, 4]; expected [rows, 2]"),
+        (raw(b"1"), "INVALID_ARGUMENT", "inputs[0] (features): has 1 bytes, but FP32 of shape [2, 2] needs 16"),
+        (raw(b"", b""), "INVALID_ARGUMENT", "raw_input_contents: 2 for 1 inputs; expected one for each"),
+        (raw(b"1", keep=True), "INVALID_ARGUMENT", "has both contents and raw_input_contents"),
+        (wanting("size"), "INVALID_ARGUMENT", "outputs[0].name: expected one of label, probabilities"),
+        (wanting("label", classification=3), "INVALID_ARGUMENT", "outputs[0].parameters.classification: not supported"),
+        (shared(), "INVALID_ARGUMENT", "shared memory is not supported"),
+    ],
+)
+async def test_a_wrong_message_is_told_what_is_wrong_and_where(request_: Any, code: str, message: str) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await ask(numeric_model(), request_)
+    assert refused.value.code() is grpc.StatusCode[code]
+    assert message in str(refused.value.details())
+
+
+async def test_a_wrong_row_has_its_place() -> None:
+    request = raw(struct.pack("<4f", 1, 1, 1, float("inf")))
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await ask(numeric_model(), request)
+    assert str(refused.value.details()).startswith("inputs[0] (features), row 1, column petal_length: ")
+
+
+async def test_a_full_queue_says_when_to_come_back() -> None:
+    costs = Costs(compute=((4096, 10240.0),), handover=1e6)
+    busy = {"costs": costs, "batching": Batching(max_size=4096, max_delay_milliseconds=300, max_queue_milliseconds=1)}
+    async with serving(numeric_model(), **busy) as (address, _), grpc.aio.insecure_channel(address) as channel:
+        call = channel.unary_unary(INFER)
+        data = request_of().SerializeToString()
+        ended = await asyncio.gather(*(call(data) for _ in range(8)), return_exceptions=True)
+    refused = [error for error in ended if isinstance(error, grpc.aio.AioRpcError)]
+    assert {error.code() for error in refused} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+    metadata = dict(refused[0].trailing_metadata())
+    assert int(metadata["retry-after"]) == 5
+    assert int(metadata["grpc-retry-pushback-ms"]) == 5000
+
+
+async def test_a_model_that_breaks_is_internal_without_its_words(caplog: pytest.LogCaptureFixture) -> None:
+    model = numeric_model()
+    model.engine.broken = True
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await ask(model, request_of())
+    assert refused.value.code() is grpc.StatusCode.INTERNAL
+    assert refused.value.details() == "internal error; the server's log has the details"
+    assert "out of order" in caplog.text
+
+
+async def test_a_leaving_server_infers_no_more_and_still_says_that_it_lives() -> None:
+    lifecycle = Lifecycle()
+    lifecycle.leave()
+    async with (
+        serving(numeric_model(), lifecycle=lifecycle) as (address, _),
+        grpc.aio.insecure_channel(address) as channel,
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await channel.unary_unary(INFER)(request_of().SerializeToString())
+        assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+        live = await channel.unary_unary("/inference.GRPCInferenceService/ServerLive")(b"")
+    assert live == MESSAGES["ServerLiveResponse"](live=True).SerializeToString()
+
+
+async def test_the_way_in_stands_before_every_call() -> None:
+    metadata = [(f"x-{number}", "") for number in range(MAX_HEADERS + 1)]
+    async with serving(numeric_model()) as (address, core), grpc.aio.insecure_channel(address) as channel:
+        for method in (INFER, HEALTH, "/inference.GRPCInferenceService/ServerReady", "/nowhere.Service/Method"):
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await channel.unary_unary(method)(b"", metadata=metadata)
+            assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+            assert f"at most {MAX_HEADERS}" in str(refused.value.details())
+        await channel.unary_unary(INFER)(request_of().SerializeToString())
+        with pytest.raises(grpc.aio.AioRpcError) as unknown:
+            await channel.unary_unary("/nowhere.Service/Method")(b"")
+        assert unknown.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        page = core.metrics.render().body.decode()
+    for line in (
+        f'modelservice_requests_total{{code="OK",route="{INFER}"}} 1.0',
+        f'modelservice_requests_total{{code="INVALID_ARGUMENT",route="{INFER}"}} 1.0',
+        'modelservice_requests_total{code="UNIMPLEMENTED",route="unmatched"} 1.0',
+    ):
+        assert line in page
+
+
+async def test_a_message_beyond_the_limit_is_refused() -> None:
+    async with serving(numeric_model()) as (address, _), grpc.aio.insecure_channel(address) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await channel.unary_unary(INFER)(b"\0" * (MAX_BODY + 1))
+        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_a_call_that_is_given_up_is_not_computed() -> None:
+    model = numeric_model()
+    batching = Batching(max_delay_milliseconds=1000)
+    async with serving(model, batching=batching) as (address, core), grpc.aio.insecure_channel(address) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await channel.unary_unary(INFER)(request_of().SerializeToString(), timeout=0.1)
+        assert refused.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        await asyncio.sleep(1)
+        page = core.metrics.render().body.decode()
+    assert model.engine.batches == []
+    assert f'code="CANCELLED",route="{INFER}"' in page
+
+
+async def test_health_is_that_of_the_server() -> None:
+    lifecycle = Lifecycle()
+    async with (
+        serving(numeric_model(), lifecycle=lifecycle) as (address, _),
+        grpc.aio.insecure_channel(address) as channel,
+    ):
+        check = channel.unary_unary(HEALTH)
+        assert await check(b"") == b"\x08\x01"  # field 1: SERVING
+        lifecycle.draining = True
+        assert await check(b"") == b"\x08\x02"  # NOT_SERVING
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await check(b"\x0a\x01x")
+        assert refused.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_a_port_that_is_taken_is_said() -> None:
+    async with serving(numeric_model()) as (address, core):
+        with pytest.raises(OSError, match=r"cannot listen on 127\.0\.0\.1 port"):
+            await start_grpc(core, host="127.0.0.1", port=int(address.rpartition(":")[2]))
