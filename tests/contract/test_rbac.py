@@ -35,13 +35,16 @@ VERBS = {
 """What the apiserver checks for a call of the port; server-side apply may create."""
 
 
+COMPRESSION = {"steps": [{"quantize": {}}]}
+
+
 def lives() -> Iterator[World]:
     """ModelServices through everything that reads, makes, replaces or deletes a child."""
     world = World(default_artifacts='{"volumeClaim": {"accessModes": ["ReadWriteMany"]}}')
     world.serve(revisionHistoryLimit=1, serving={"autoscaling": {"minReplicas": 2, "maxReplicas": 3}})
     world.service(revisionHistoryLimit=1, training={"epochs": 2})
     world.settle()
-    world.end_training()
+    world.end_stage()
     world.settle()
     world.roll_out()
     world.settle()
@@ -50,6 +53,14 @@ def lives() -> Iterator[World]:
     world.clock.seconds += 60
     world.settle()
     yield world
+    for artifacts in ({"volumeClaim": {}}, {"uri": "s3://models", "secretRef": {"name": "models"}}):
+        world = World()
+        world.serve(compression=COMPRESSION, artifacts=artifacts)
+        world.service(compression=COMPRESSION, artifacts=artifacts, training={"epochs": 2}, revisionHistoryLimit=1)
+        world.run_stages()
+        world.roll_out()
+        world.settle()
+        yield world
     for kind in (PERSISTENT_VOLUME_CLAIM, JOB, CONTROLLER_REVISION):
         world = World()
         world.serve()
@@ -58,7 +69,7 @@ def lives() -> Iterator[World]:
         world.service()
         world.settle()
         if kind == CONTROLLER_REVISION:
-            world.end_training()
+            world.end_stage()
             world.settle()
         yield world
     for kind in (
@@ -77,7 +88,7 @@ def lives() -> Iterator[World]:
         world.service(serving=serving)
         world.settle()
         if kind not in (SERVICE_ACCOUNT, NETWORK_POLICY):
-            world.end_training()
+            world.end_stage()
             world.reconcile()
         yield world
 
