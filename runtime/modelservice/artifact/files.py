@@ -72,10 +72,11 @@ def read_file(path: Path, *, expected_size: int | None = None) -> bytes:
         raise ArtifactError(f"{path.name} is missing in {path.parent}") from None
     except OSError as error:
         raise ArtifactError(f"{path.name} cannot be read as a plain file: {error.strerror}") from None
-    with os.fdopen(descriptor, "rb", closefd=True) as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ArtifactError(f"{path.name} is not a plain file; an artifact holds neither links nor folders")
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise ArtifactError(f"{path.name} is not a plain file; an artifact holds neither links nor folders")
+    with os.fdopen(descriptor, "rb") as file:
         check_size(path.name, status.st_size, expected=expected_size)
         content = file.read(status.st_size + 1)
     if len(content) != status.st_size:

@@ -7,45 +7,47 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors.torch import load as load_weights
-from safetensors.torch import save as save_weights
-from tests.unit.runtime.training.pipelines import pipeline, train_iris
+from tests.unit.runtime.stages.pipelines import produce, store, train_work
 
 from modelservice.artifact import files as files_module
-from modelservice.artifact import store
 from modelservice.artifact.errors import ArtifactError
-from modelservice.artifact.load import load
+from modelservice.artifact.files import file_entries
+from modelservice.artifact.load import Artifact
+from modelservice.artifact.stores import load_artifact
+from modelservice.artifact.stores.folder import write
 from modelservice.contract.manifest import (
     ARCHITECTURE_FILE,
     MANIFEST_FILE,
     METRICS_FILE,
+    MODEL_FILE,
     PREPROCESSING_FILE,
-    SIGNATURE_FILE,
     WEIGHTS_FILE,
 )
-from modelservice.predictor import Predictor
-from modelservice.training.run import Trained
+from modelservice.contract.signature import SIGNATURE_FILE
+from modelservice.inference.predictor import Predictor
+from modelservice.stages.base import Produced
 
 
 @pytest.fixture(scope="module")
-def trained() -> Trained:
-    return train_iris(pipeline(epochs=1))
+def trained() -> Produced:
+    return produce(train_work(epochs=1))
 
 
 @pytest.fixture
-def folder(trained: Trained, tmp_path: Path) -> Path:
-    store.write(tmp_path / "model", trained.manifest, trained.files)
-    return tmp_path / "model"
+def folder(trained: Produced, tmp_path: Path) -> Path:
+    return store(trained, tmp_path / "model")
 
 
-def rewrite(trained: Trained, folder: Path, changes: dict[str, bytes | None], **manifest: str) -> Path:
+def load(folder: Path, **kwargs: Any) -> Artifact:
+    return load_artifact(folder, **kwargs)
+
+
+def rewrite(trained: Produced, folder: Path, changes: dict[str, bytes | None], **manifest: Any) -> Path:
     """An artifact whose hashes agree, so that only what is inside can be wrong."""
     files = {name: content for name, content in {**trained.files, **changes}.items() if content is not None}
-    entries = store.file_entries(files)
-    store.write(folder, trained.manifest.model_copy(update={"files": entries, **manifest}), files)
+    write(folder, trained.manifest.model_copy(update={"files": file_entries(files), **manifest}), files)
     return folder
 
 
@@ -53,13 +55,19 @@ def edit(content: bytes, **changes: Any) -> bytes:
     return json.dumps({**json.loads(content), **changes}).encode()
 
 
-def test_an_artifact_consists_of_the_files_of_the_design(trained: Trained, folder: Path) -> None:
-    names = {MANIFEST_FILE, SIGNATURE_FILE, PREPROCESSING_FILE, ARCHITECTURE_FILE, WEIGHTS_FILE, METRICS_FILE}
-    assert {entry.name for entry in folder.iterdir()} == names
+def test_an_artifact_consists_of_the_files_of_the_design(trained: Produced, folder: Path) -> None:
+    common = {MANIFEST_FILE, SIGNATURE_FILE, PREPROCESSING_FILE, MODEL_FILE, METRICS_FILE}
+    assert {entry.name for entry in folder.iterdir()} == common | {ARCHITECTURE_FILE, WEIGHTS_FILE}
     assert load(folder).contents == trained.files
     metrics = json.loads((folder / METRICS_FILE).read_bytes())
-    assert {"train", "validation", "test", "curves"} <= metrics.keys()
-    assert metrics["test"]["confusionMatrix"]["labels"] == ["setosa", "versicolor", "virginica"]
+    assert {"kind", "schemaVersion", "train", "validation", "test", "curves"} <= metrics.keys()
+    assert metrics["confusionMatrix"]["labels"] == ["setosa", "versicolor", "virginica"]
+
+
+@pytest.mark.parametrize("name", [MODEL_FILE, SIGNATURE_FILE, PREPROCESSING_FILE, METRICS_FILE])
+def test_what_every_artifact_has_must_be_listed(trained: Produced, tmp_path: Path, name: str) -> None:
+    with pytest.raises(ArtifactError, match=f"does not list {name}, which every artifact has"):
+        load(rewrite(trained, tmp_path / "m", {name: None}))
 
 
 def test_the_digest_is_the_sha256_of_the_manifest(folder: Path) -> None:
@@ -72,8 +80,8 @@ def test_another_digest_is_refused(folder: Path) -> None:
         Predictor.load(folder, digest="sha256:" + "0" * 64)
 
 
-def test_nothing_in_it_depends_on_where_it_is(trained: Trained, tmp_path: Path) -> None:
-    digests = {store.write(tmp_path / name / "m", trained.manifest, trained.files) for name in ("a", "b")}
+def test_nothing_in_it_depends_on_where_it_is(trained: Produced, tmp_path: Path) -> None:
+    digests = {write(tmp_path / name / "m", trained.manifest, trained.files) for name in ("a", "b")}
     assert len(digests) == 1
     assert str(tmp_path).encode() not in b"".join(trained.files.values())
 
@@ -121,7 +129,7 @@ def test_what_is_not_as_listed_is_refused(folder: Path, damage: Callable[..., An
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="train a model first"):
+    with pytest.raises(ArtifactError, match=r"there is no artifact in .*: train a model first"):
         Predictor.load(tmp_path / "no")
 
 
@@ -149,118 +157,22 @@ def test_a_manifest_of_any_size_is_not_read(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-@pytest.mark.parametrize("name", [SIGNATURE_FILE, PREPROCESSING_FILE, ARCHITECTURE_FILE])
-def test_unknown_optional_fields_are_ignored_in_every_document(trained: Trained, tmp_path: Path, name: Any) -> None:
+@pytest.mark.parametrize("name", [SIGNATURE_FILE, PREPROCESSING_FILE])
+def test_unknown_optional_fields_are_ignored_in_every_document(trained: Produced, tmp_path: Path, name: Any) -> None:
     content = edit(trained.files[name], somethingNew={"a": 1})
     assert Predictor.load(rewrite(trained, tmp_path / "m", {name: content})).labels
 
 
-def test_a_minor_version_is_read_and_a_major_one_refused(trained: Trained, tmp_path: Path) -> None:
+def test_a_minor_version_is_read_and_a_major_one_refused(trained: Produced, tmp_path: Path) -> None:
     assert Predictor.load(rewrite(trained, tmp_path / "a", {}, schema_version="1.9")).labels
-    with pytest.raises(ArtifactError, match=r"schema version 2\.0, this release reads 1\.x: use a newer release"):
+    with pytest.raises(ArtifactError, match=r"schema version '2\.0', this release reads 1\.x: use a newer release"):
         Predictor.load(rewrite(trained, tmp_path / "b", {}, schema_version="2.0"))
     newer = edit(trained.files[PREPROCESSING_FILE], schemaVersion="2.0")
-    with pytest.raises(ArtifactError, match=r"preprocessing\.json has schema version 2\.0"):
+    with pytest.raises(ArtifactError, match=r"preprocessing\.json has schema version '2\.0'"):
         Predictor.load(rewrite(trained, tmp_path / "c", {PREPROCESSING_FILE: newer}))
 
 
-def weights_with(content: bytes, **changes: torch.Tensor | None) -> bytes:
-    tensors = load_weights(content)
-    return save_weights(
-        {
-            **{k: v for k, v in tensors.items() if k not in changes},
-            **{name: tensor for name, tensor in changes.items() if tensor is not None},
-        }
-    )
-
-
-@pytest.mark.parametrize(
-    ("name", "forge", "words"),
-    [
-        (SIGNATURE_FILE, lambda c: edit(c, labels=["a", "b"]), "2 labels"),
-        (SIGNATURE_FILE, lambda c: edit(c, inputs=json.loads(c)["inputs"][::-1]), "different columns"),
-        (SIGNATURE_FILE, lambda _: b"[]", "signature.json is not valid"),
-        (SIGNATURE_FILE, lambda _: None, "no signature.json"),
-        (PREPROCESSING_FILE, lambda c: c.replace(b'"std": ', b'"std": -'), "preprocessing.json is not valid"),
-        (PREPROCESSING_FILE, lambda _: b"\xff", "preprocessing.json is not valid"),
-        (
-            ARCHITECTURE_FILE,
-            lambda c: edit(c, layers=[{"kind": "Exec", "code": "1"}]),
-            "architecture.json is not valid",
-        ),
-        (
-            ARCHITECTURE_FILE,
-            lambda c: edit(
-                c,
-                layers=[
-                    {"kind": "Linear", "inputs": 4, "outputs": 2**24},
-                    {"kind": "Linear", "inputs": 2**24, "outputs": 3},
-                ],
-            ),
-            "does not hold the weights",
-        ),
-        (WEIGHTS_FILE, lambda c: c[:-8], "weights.safetensors is not valid"),
-        (WEIGHTS_FILE, lambda _: b"\x80\x04K\x01.", "weights.safetensors is not valid"),
-        (WEIGHTS_FILE, lambda _: None, "no weights.safetensors"),
-        (WEIGHTS_FILE, lambda c: weights_with(c, **{"0.bias": None}), "does not hold the weights"),
-        (WEIGHTS_FILE, lambda c: weights_with(c, **{"0.bias": torch.zeros(9)}), "does not hold the weights"),
-        (WEIGHTS_FILE, lambda c: weights_with(c, **{"0.bias": torch.zeros(8).double()}), "does not hold the weights"),
-        (WEIGHTS_FILE, lambda c: weights_with(c, **{"0.bias": torch.full((8,), torch.nan)}), "not finite"),
-    ],
-)
-def test_forged_documents_are_refused_in_words(
-    trained: Trained, tmp_path: Path, name: Any, forge: Callable[..., Any], words: str
-) -> None:
-    folder = rewrite(trained, tmp_path / "m", {name: forge(trained.files[name])})
-    with pytest.raises(ArtifactError, match=words):
-        Predictor.load(folder)
-
-
-def test_an_artifact_takes_the_place_of_another(trained: Trained, folder: Path, tmp_path: Path) -> None:
-    other = trained.manifest.model_copy(update={"key": "new"})
-    store.write(tmp_path / "next", other, trained.files)
-    store.publish(tmp_path / "next", folder)
-    assert load(folder).manifest.key == "new"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
-
-
-@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), KeyboardInterrupt("Input/output")])
-def test_the_old_one_comes_back_if_the_new_one_cannot_take_its_place(
-    trained: Trained, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
-) -> None:
-    store.write(tmp_path / "next", trained.manifest, trained.files)
-    rename = Path.rename
-
-    def refuse(self: Path, target: Path) -> Path:
-        if self.name == "next":
-            raise error
-        return rename(self, target)
-
-    monkeypatch.setattr(Path, "rename", refuse)
-    with pytest.raises(type(error), match="Input/output"):
-        store.publish(tmp_path / "next", folder)
-    assert load(folder).manifest == trained.manifest
-
-
-@pytest.mark.parametrize(
-    ("prepare", "words"),
-    [
-        (lambda f: (f.mkdir(), (f / "notes.txt").touch()), "is no artifact"),
-        (lambda f: f.touch(), "is no folder"),
-        (lambda f: f.symlink_to("/tmp"), "is no folder"),  # noqa: S108
-    ],
-)
-def test_only_artifacts_are_replaced(tmp_path: Path, prepare: Callable[..., Any], words: str) -> None:
-    prepare(tmp_path / "there")
-    with pytest.raises(ArtifactError, match=words):
-        store.check_replaceable(tmp_path / "there")
-
-
-def test_an_artifact_with_somebody_elses_file_is_not_replaced(folder: Path) -> None:
-    (folder / "notes.txt").touch()
-    with pytest.raises(ArtifactError, match=r"also holds 'notes\.txt'"):
-        store.check_replaceable(folder)
-
-
-def test_an_empty_folder_may_be_used(tmp_path: Path) -> None:
-    store.check_replaceable(tmp_path)
+def test_a_document_of_another_kind_is_refused(trained: Produced, tmp_path: Path) -> None:
+    swapped = {PREPROCESSING_FILE: trained.files[SIGNATURE_FILE]}
+    with pytest.raises(ArtifactError, match=r"preprocessing.json is of kind 'Signature'"):
+        Predictor.load(rewrite(trained, tmp_path / "m", swapped))

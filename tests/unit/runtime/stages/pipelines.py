@@ -1,32 +1,81 @@
-"""A small training, as the tests of artifacts, tasks and commands need it."""
+"""Small stages, as the tests of artifacts, stages and commands need them."""
 
 from pathlib import Path
 from typing import Any
 
-from modelservice.contract.data import ConfigMapSource, Data
+from modelservice.artifact.stores.folder import write
+from modelservice.contract.compression import Compression
+from modelservice.contract.data import ConfigMapSource, Data, Format
 from modelservice.contract.model import Model, MultilayerPerceptron
 from modelservice.contract.training import Hyperparameters
-from modelservice.data.csv_file import parse_csv
-from modelservice.training.run import Pipeline, Trained, train_table
-from modelservice.training.stopwatch import Stopwatch
+from modelservice.contract.work_order import CompressWork, TrainWork, WorkOrder
+from modelservice.modalities.sources import read_source
+from modelservice.stages.base import Context, Produced
+from modelservice.stages.registry import stage_named
+from modelservice.stages.stopwatch import Stopwatch
 
 IRIS = Path(__file__).parents[3] / "data" / "iris.csv"
+QUANTIZE = {"maxAccuracyDrop": 0.1, "steps": [{"quantize": {}}]}
 
 
-def pipeline(*, epochs: int = 3, hidden: tuple[int, ...] = (8,), target: str = "species", **training: Any) -> Pipeline:
-    return Pipeline(
-        name="iris",
-        key="abc",
-        data=Data(config_map=ConfigMapSource(name="iris"), target=target),
-        model=Model(mlp=MultilayerPerceptron(hidden_layers=hidden)),
-        training=Hyperparameters(epochs=epochs, **training),
+def train_work(
+    *,
+    epochs: int = 3,
+    hidden: tuple[int, ...] = (8,),
+    target: str = "species",
+    file: str = "iris.csv",
+    model: dict[str, Any] | None = None,
+    split: dict[str, Any] | None = None,
+    **training: Any,
+) -> TrainWork:
+    """A small multilayer perceptron, unless another model is given; then without epochs."""
+    by_gradient = model is None or "cnn" in model or "mlp" in model
+    return TrainWork(
+        data_file=file,
+        data=Data.model_validate(
+            {"config_map": ConfigMapSource(name="data"), "target": target, "split": split or {}},
+        ),
+        model=Model.model_validate(model) if model else Model(mlp=MultilayerPerceptron(hidden_layers=hidden)),
+        training=Hyperparameters(**({"epochs": epochs} if by_gradient else {}), **training),
     )
+
+
+def compress_work(trained: TrainWork, parent: Path, digest: str, **compression: Any) -> CompressWork:
+    """What compresses the model that ``trained`` made."""
+    return CompressWork(
+        data_file=trained.data_file,
+        data=trained.data,
+        task=trained.task,
+        parent=str(parent),
+        parent_digest=digest,
+        compression=Compression.model_validate({**QUANTIZE, **compression}),
+    )
+
+
+def order_of(work: TrainWork | CompressWork, *, key: str = "abc", artifact: Path | str = "unused") -> WorkOrder:
+    return WorkOrder(name="iris", namespace="default", key=key, artifact=str(artifact), work=work)
 
 
 def still_clock() -> float:
     return 0.0
 
 
-def train_iris(settings: Pipeline, content: bytes | None = None) -> Trained:
-    table = parse_csv(IRIS.read_bytes() if content is None else content)
-    return train_table(table, settings, observe=lambda _: None, watch=Stopwatch(still_clock))
+def context(content: bytes, *, format_: Format = Format.CSV) -> Context:
+    """Data that is there already, and nobody who watches."""
+    return Context(
+        source=lambda: read_source(content, format=format_),
+        observe=lambda _: None,
+        watch=Stopwatch(still_clock),
+    )
+
+
+def produce(work: TrainWork | CompressWork, content: bytes | None = None, *, key: str = "abc") -> Produced:
+    """Run a stage; the data is iris unless something else is given."""
+    given = context(IRIS.read_bytes() if content is None else content, format_=work.data.format_of(work.data_file))
+    return stage_named(work.stage).run(order_of(work, key=key), given)
+
+
+def store(produced: Produced, folder: Path) -> Path:
+    """Put what was produced into a folder."""
+    write(folder, produced.manifest, produced.files)
+    return folder

@@ -1,183 +1,357 @@
+"""Task mode, as a pod runs it: a task and data in folders, an artifact and a report out."""
+
+import contextlib
+import errno
+import gzip
+import io
+import json
+import os
+import signal
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
-import numpy as np
+import httpx
 import pytest
-import torch
-from tests.unit.runtime.training.pipelines import IRIS, pipeline, still_clock, train_iris
+from tests.unit.runtime.training.pipelines import IRIS, pipeline, still_clock
 
 from modelservice.artifact import store
-from modelservice.artifact.errors import ArtifactError
-from modelservice.artifact.files import sha256
-from modelservice.contract.data import ConfigMapSource, Data, Split
-from modelservice.contract.manifest import MANIFEST_FILE
-from modelservice.data.csv_file import parse_csv
-from modelservice.data.errors import DataError
-from modelservice.models import architecture
+from modelservice.contract.exit_codes import ExitCode
+from modelservice.contract.keys import content_digest
+from modelservice.contract.places import CPU_LIMIT_ENV, POD_UID_ENV
+from modelservice.contract.progress import Progress
+from modelservice.contract.report import Failure, Report, Success
+from modelservice.contract.task import Task
 from modelservice.predictor import Predictor
-from modelservice.training.errors import TrainingError
-from modelservice.training.run import Pipeline, Trained, train_to_folder
-from modelservice.training.stopwatch import Stopwatch
-from modelservice.training.threads import limited_threads
+from modelservice.training import task as task_module
+from modelservice.training.failures import UNEXPECTED
+from modelservice.training.run import train_table
+from modelservice.training.task import STALE_SECONDS, Places, Pod, run_task
+
+CONTENT = IRIS.read_bytes()
+DIGEST = content_digest(CONTENT)
 
 
-def digest_of(trained: Trained) -> str:
-    return sha256(store.document_bytes(trained.manifest))
+class World:
+    """The folders of a pod."""
+
+    def __init__(self, root: Any) -> None:
+        self.root = root
+        self.artifacts = root / "artifacts"
+        self.data = root / "data"
+        self.report_path = root / "termination-log"
+        self.log = ""
+        for folder in (self.artifacts, self.data):
+            folder.mkdir()
+        self.give(CONTENT)
+        self.tell()
+
+    def give(self, content: Any) -> None:
+        (self.data / "iris.csv").write_bytes(content)
+
+    def tell(self, *, settings: Any = None, sha256: Any = DIGEST, **changes: Any) -> None:
+        settings = settings or pipeline()
+        task = Task(
+            name="iris",
+            namespace="default",
+            key="abc",
+            data_file="iris.csv",
+            data_sha256=sha256,
+            data=settings.data,
+            model=settings.model,
+            training=settings.training,
+        ).model_copy(update=changes)
+        (self.root / "task.json").write_text(task.model_dump_json())
+
+    @property
+    def places(self) -> Places:
+        return Places(
+            task=self.root / "task.json",
+            data=self.data,
+            artifacts=self.artifacts,
+            report=self.report_path,
+            progress_host="127.0.0.1",
+            progress_port=0,
+        )
+
+    def run(self, *, uid: str = "pod-1", now: float = 0.0) -> tuple[int, Any]:
+        out = io.StringIO()
+        code = run_task(where=self.places, pod=Pod(uid=uid), clock=still_clock, now=lambda: now, out=out)
+        self.log = out.getvalue()
+        return code, Report.model_validate_json(self.report_path.read_text()).result
+
+    def events(self) -> list[str]:
+        return [json.loads(line)["event"] for line in self.log.splitlines() if line.startswith("{")]
 
 
-def test_the_same_table_and_seed_give_the_same_bytes() -> None:
-    first, second = train_iris(pipeline()), train_iris(pipeline())
-    assert first.files == second.files
-    assert digest_of(first) == digest_of(second)
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"epochs": 2}, {"l2": 0.1}, {"batch_size": 7}])
-def test_what_decides_the_result_changes_the_weights(change: Any) -> None:
-    assert (
-        train_iris(pipeline()).files["weights.safetensors"]
-        != train_iris(pipeline(**change)).files["weights.safetensors"]
-    )
+def test_a_task_becomes_an_artifact_and_a_report(world: World) -> None:
+    code, result = world.run()
+    assert code == ExitCode.DONE
+    assert isinstance(result, Success)
+    assert (result.key, result.data.rows, result.data.sha256) == ("abc", 150, DIGEST)
+    assert result.signature is not None
+    predictor = Predictor.load(world.artifacts / "abc", digest=result.digest)
+    assert predictor.manifest.key == "abc"
+    assert [entry.name for entry in world.artifacts.iterdir()] == ["abc"]
+    assert "predicted class (across)" in world.log
+    assert {"read", "progress", "done"} <= set(world.events())
 
 
-def test_small_networks_are_the_same_on_any_number_of_threads() -> None:
-    with limited_threads(1):
-        one = train_iris(pipeline())
-    with limited_threads(2):
-        two = train_iris(pipeline())
-    assert one.files == two.files
+def test_other_users_can_read_the_artifact_and_nobody_can_change_it(world: World) -> None:
+    world.run()
+    folder = world.artifacts / "abc"
+    assert folder.stat().st_mode & 0o777 == 0o755
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o444}
 
 
-def test_defaults_classify_iris() -> None:
-    accuracies = []
-    for seed in range(5):
-        settings = pipeline(epochs=60, hidden=(64, 64), seed=seed)
-        data = Data(config_map=ConfigMapSource(name="x"), target="species", split=Split(seed=seed))
-        metrics = train_iris(Pipeline(**{**vars(settings), "data": data})).metrics
-        accuracies.append(metrics.test.accuracy)
-        assert metrics.test.rows == sum(map(sum, metrics.test.confusion_matrix.counts))
-    assert accuracies[0] >= 0.93
-    assert mean(accuracies) >= 0.93
+def test_gzip_counts_as_what_it_inflates_to(world: World) -> None:
+    world.give(gzip.compress(CONTENT))
+    assert world.run()[0] == ExitCode.DONE
 
 
-def test_metrics_are_those_of_the_stored_model(tmp_path: Path) -> None:
-    table = parse_csv(IRIS.read_bytes())
-    success, metrics, manifest = train_to_folder(
-        table,
-        pipeline(epochs=20),
-        scratch=tmp_path / "scratch",
-        final=tmp_path / "model",
-        observe=lambda _: None,
-        watch=Stopwatch(still_clock),
-    )
-    predictor = Predictor.load(tmp_path / "model", digest=success.digest)
-    rows = {name: column.to_pylist() for name, column in table.columns.items()}
-    predicted, true = predictor.predict(rows), rows["species"]
-    right = sum(map(str.__eq__, predicted, true))
-    counted = sum(round(side.accuracy * side.rows) for side in (metrics.train, metrics.validation, metrics.test))
-    assert right == counted
-    assert success.metrics.accuracy == metrics.test.accuracy
-    assert success.artifact_bytes == sum(path.stat().st_size for path in (tmp_path / "model").iterdir()) - (
-        (tmp_path / "model" / MANIFEST_FILE).stat().st_size
-    )
-    assert manifest.parameters == success.parameters == (4 + 1) * 8 + (8 + 1) * 3
-    assert list(success.seconds) == ["read", "train", "evaluate", "store"]
+def test_an_artifact_that_is_there_is_reported_without_training(world: World) -> None:
+    _, first = world.run()
+    world.give(b"gone")
+    code, second = world.run()
+    assert code == ExitCode.DONE
+    assert (second.digest, second.metrics, second.signature) == (first.digest, first.metrics, first.signature)
+    assert "progress" not in world.events()
 
 
-def test_nothing_is_left_of_a_training_that_could_not_be_stored(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_artifact_that_another_pod_stored_meanwhile_stays(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.tell(settings=pipeline(seed=1))
+    _, first = world.run(uid="pod-1")
+    (world.artifacts / "abc").rename(world.root / "meanwhile")
+    world.tell()
+
+    def train(*args: Any, **kwargs: Any) -> Any:
+        trained = train_table(*args, **kwargs)
+        (world.root / "meanwhile").rename(world.artifacts / "abc")
+        return trained
+
+    monkeypatch.setattr(task_module, "train_table", train)
+    code, second = world.run(uid="pod-2")
+    assert (code, second.digest) == (ExitCode.DONE, first.digest)
+    assert [entry.name for entry in world.artifacts.iterdir()] == ["abc"]
+
+
+def test_a_volume_that_cannot_be_written_is_told_before_the_training(
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_path: Any, _content: Any) -> None:
-        raise OSError(28, "No space left on device")
+    def refuse(_path: Any, **_kwargs: Any) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr(store, "_write_file", full)
-    with pytest.raises(OSError, match="No space"):
-        train_to_folder(
-            parse_csv(IRIS.read_bytes()),
-            pipeline(epochs=1),
-            scratch=tmp_path / "scratch",
-            final=tmp_path / "model",
-            observe=lambda _: None,
-            watch=Stopwatch(still_clock),
-        )
-    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    monkeypatch.setattr(task_module, "train_table", lambda *_args, **_kwargs: pytest.fail("trained all the same"))
+    code, result = world.run()
+    assert (code, result.reason) == (ExitCode.TRY_AGAIN, "StorageNotWritable")
 
 
-def test_a_folder_of_something_else_is_refused_before_the_training(tmp_path: Path) -> None:
-    (tmp_path / "thesis.tex").touch()
-
-    def never(_epoch: Any) -> None:
-        pytest.fail("trained although the result could not be stored")
-
-    with pytest.raises(ArtifactError, match="is no artifact"):
-        train_to_folder(
-            parse_csv(IRIS.read_bytes()),
-            pipeline(),
-            scratch=tmp_path.with_name("scratch"),
-            final=tmp_path,
-            observe=never,
-            watch=Stopwatch(still_clock),
-        )
-
-
-def test_categories_and_gaps_are_learned_and_served_alike(tmp_path: Path) -> None:
-    """The class depends on a category alone, and is missing now and then."""
-    rows = [f"{'red' if n % 2 else 'blue'},{n % 7 or ''},{'stop' if n % 2 else 'go'}" for n in range(200)]
-    trained = train_iris(pipeline(epochs=20, target="y"), "\n".join(["colour,noise,y", *rows]).encode())
-    assert trained.metrics.test.accuracy == 1
-    store.write(tmp_path / "m", trained.manifest, trained.files)
-    predictor = Predictor.load(tmp_path / "m")
-    assert predictor.predict([{"colour": "red", "noise": None}, ["blue", 3]]) == ["stop", "go"]
-    unknown = predictor.predict_proba([["green", 3]])
-    assert unknown.shape == (1, 2)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: (folder / "manifest.json").unlink(),
+        lambda folder: (folder / "extra").touch(),
+        lambda folder: (folder.rename(folder.with_name("elsewhere")), folder.symlink_to("elsewhere")),
+    ],
+)
+def test_a_damaged_artifact_is_made_again(world: World, damage: Callable[..., Any]) -> None:
+    _, first = world.run()
+    (world.artifacts / "abc").chmod(0o755)
+    damage(world.artifacts / "abc")
+    if (world.artifacts / "abc").is_symlink():
+        (world.artifacts / "elsewhere" / "extra").touch()
+    code, second = world.run()
+    assert (code, second.digest) == (ExitCode.DONE, first.digest)
+    assert "replaced" in world.events()
 
 
-def test_a_number_far_from_the_training_rows_is_a_data_error() -> None:
-    """The second different row of a class is a test row, which no mean and deviation were measured on."""
-    rows = [f"{'1e45' if n == 2 else n % 5},{'pq'[n % 2]}" for n in range(40)]
-    with pytest.raises(DataError, match=r"column a: 1e\+45 is too far from the training data: correct") as caught:
-        train_iris(pipeline(target="y"), "\n".join(["a,y", *rows]).encode())
-    assert caught.value.reason == "NotANumber"
+def test_an_artifact_of_another_key_is_not_taken(world: World) -> None:
+    world.run()
+    (world.artifacts / "abc").rename(world.artifacts / "xyz")
+    world.tell(key="xyz")
+    code, result = world.run()
+    assert (code, result.key) == (ExitCode.DONE, "xyz")
+    assert "replaced" in world.events()
 
 
-def test_a_model_beyond_bounds_names_the_field(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(architecture, "MAX_PARAMETERS", 50)
-    with pytest.raises(TrainingError, match="67 parameters, at most 50") as caught:
-        train_iris(pipeline())
-    assert (caught.value.reason, caught.value.field) == ("ModelTooLarge", "spec.model.mlp.hiddenLayers")
+def test_data_that_changed_since_the_plan_is_tried_again(world: World) -> None:
+    world.give(CONTENT + b"5,3,1,0.2,setosa\n")
+    code, result = world.run()
+    assert (code, result.reason) == (ExitCode.TRY_AGAIN, "DataChanged")
+    assert list(world.artifacts.iterdir()) == []
 
 
-def test_an_empty_feature_in_training_rows_is_a_data_error() -> None:
-    rows = ["a,p", "b,p", "c,p", ",q", ",q", ",q"]
-    with pytest.raises(DataError):
-        train_iris(pipeline(target="y"), "\n".join(["t,y", *rows]).encode())
+def test_a_claim_has_no_planned_digest(world: World) -> None:
+    world.tell(sha256=None)
+    assert world.run()[0] == ExitCode.DONE
 
 
-def test_a_training_does_not_import_torchs_compiler() -> None:
-    """It costs 6 s and 150 MB; pandas is not in the image either."""
+@pytest.mark.parametrize(
+    ("content", "reason", "field"),
+    [
+        (b"", "EmptyTable", "spec.data.configMap"),
+        (b"a,species\n1,x\nz,x\n2,x\n3,y\n4,y\n", "NotANumber", "spec.data"),
+        (b"a,kind\n1,x\n", "TargetNotFound", "spec.data.target"),
+    ],
+)
+def test_wrong_data_waits_for_a_change(world: World, content: Any, reason: str, field: Any) -> None:
+    world.give(content)
+    world.tell(sha256=content_digest(content))
+    code, result = world.run()
+    assert (code, result.reason, result.field) == (ExitCode.DATA_INVALID, reason, field)
+    assert list(world.artifacts.iterdir()) == []
+
+
+def test_a_file_that_is_not_there_is_wrong_data(world: World) -> None:
+    (world.data / "iris.csv").unlink()
+    code, result = world.run()
+    assert (code, result.reason) == (ExitCode.DATA_INVALID, "DataNotFound")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("{", "TaskInvalid"), ('{"schemaVersion": 2}', "TaskInvalid"), (None, "TaskNotFound")],
+)
+def test_a_task_that_is_none(world: World, text: Any, reason: str) -> None:
+    (world.root / "task.json").unlink()
+    if text is not None:
+        (world.root / "task.json").write_text(text)
+    code, result = world.run()
+    assert (code, result.reason) == (ExitCode.TASK_INVALID, reason)
+
+
+@pytest.mark.parametrize(
+    ("number", "reason", "field"),
+    [
+        (errno.ENOSPC, "StorageFull", "spec.artifacts.volumeClaim.size"),
+        (errno.EDQUOT, "StorageFull", "spec.artifacts.volumeClaim.size"),
+        (errno.EACCES, "StorageNotWritable", "spec.artifacts.volumeClaim"),
+        (errno.EROFS, "StorageNotWritable", "spec.artifacts.volumeClaim"),
+        (errno.EIO, "StorageFailed", None),
+    ],
+)
+def test_a_disk_that_refuses_is_tried_again_and_named(
+    world: World, monkeypatch: pytest.MonkeyPatch, number: Any, reason: str, field: Any
+) -> None:
+    def refuse(_path: Any, _content: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(store, "_write_file", refuse)
+    code, result = world.run()
+    assert (code, result.reason, result.field) == (ExitCode.TRY_AGAIN, reason, field)
+    assert list(world.artifacts.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "reason"),
+    [
+        (ZeroDivisionError("division by zero"), UNEXPECTED, "UnexpectedError"),
+        (MemoryError(), ExitCode.TASK_INVALID, "OutOfMemory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), ExitCode.TASK_INVALID, "OutOfMemory"),
+    ],
+)
+def test_a_fault_is_reported_without_a_traceback_which_is_in_the_log(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: Any, code: int, reason: str
+) -> None:
+    def fail(*_args: Any, **_kwargs: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(task_module, "train_table", fail)
+    found, result = world.run()
+    assert (found, result.reason) == (code, reason)
+    assert "Traceback" not in result.message
+    assert ("Traceback" in world.log) == (reason == "UnexpectedError")
+    if reason == "UnexpectedError":
+        assert result.message == "ZeroDivisionError: division by zero"
+
+
+def test_temporary_folders_of_the_pod_and_of_dead_pods_are_removed(world: World) -> None:
+    now = 1_000_000.0
+    for name, age in (("pod-1", 0), ("dead", STALE_SECONDS + 1), ("writing", STALE_SECONDS - 1)):
+        folder = world.artifacts / f".tmp-{name}"
+        folder.mkdir()
+        (folder / "weights.safetensors").touch()
+        os.utime(folder, (now - age, now - age))
+    assert world.run(now=now)[0] == ExitCode.DONE
+    assert sorted(entry.name for entry in world.artifacts.iterdir()) == [".tmp-writing", "abc"]
+
+
+def test_a_port_that_is_taken_does_not_stop_the_training(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        places = Places(**{**vars(world.places), "progress_port": taken.getsockname()[1]})
+        monkeypatch.setattr(World, "places", places)
+        assert world.run()[0] == ExitCode.DONE
+    assert "noProgressPage" in world.events()
+
+
+def test_a_report_that_cannot_be_written_does_not_fail_the_training(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(World, "places", Places(**{**vars(world.places), "report": world.root}))
+    out = io.StringIO()
+    assert run_task(where=world.places, pod=Pod(), clock=still_clock, now=still_clock, out=out) == ExitCode.DONE
+    assert "noReport" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("environment", "pod"),
+    [
+        ({}, Pod(uid="local", threads=None)),
+        ({POD_UID_ENV: "u", CPU_LIMIT_ENV: "3"}, Pod(uid="u", threads=3)),
+        ({POD_UID_ENV: "", CPU_LIMIT_ENV: "0"}, Pod(uid="local", threads=None)),
+        ({CPU_LIMIT_ENV: "250m"}, Pod(uid="local", threads=None)),
+    ],
+)
+def test_what_the_pod_says_about_itself(environment: Any, pod: Any) -> None:
+    assert Pod.from_environment(environment) == pod
+
+
+def test_sigterm_ends_a_running_training_cleanly(world: World) -> None:
+    """A process of its own, which is polled like a pod and then told to go."""
+    world.tell(settings=pipeline(epochs=100_000))
+    port = _free_port()
     code = (
-        "import sys; from tests.unit.runtime.training.pipelines import pipeline, train_iris;"
-        "train_iris(pipeline()); print([name for name in ('torch._dynamo', 'sympy') if name in sys.modules])"
+        "import sys, time, pathlib; from modelservice.training.task import Places, Pod, run_task;"
+        f"root = pathlib.Path({str(world.root)!r});"
+        "places = Places(task=root / 'task.json', data=root / 'data', artifacts=root / 'artifacts',"
+        f" report=root / 'termination-log', progress_host='127.0.0.1', progress_port={port});"
+        "sys.exit(run_task(where=places, pod=Pod(), clock=time.perf_counter, now=time.time, out=sys.stdout))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL) as process:
+        try:
+            _wait_for_epochs(port, process)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=60) == ExitCode.TERMINATED
+        finally:
+            process.kill()
+    result = Report.model_validate_json(world.report_path.read_text()).result
+    assert isinstance(result, Failure)
+    assert result.reason == "Terminated"
+    assert list(world.artifacts.iterdir()) == []
 
 
-def test_the_curves_belong_to_the_training() -> None:
-    metrics = train_iris(pipeline(epochs=5)).metrics
-    assert metrics.curves.epoch == (1, 2, 3, 4, 5)
-    best = metrics.curves.validation_loss[metrics.best_epoch - 1]
-    assert best == min(metrics.curves.validation_loss)
-    assert metrics.validation.loss == pytest.approx(best, rel=1e-5)
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
 
 
-def test_probabilities_are_a_distribution(tmp_path: Path) -> None:
-    trained = train_iris(pipeline())
-    store.write(tmp_path / "m", trained.manifest, trained.files)
-    predictor = Predictor.load(tmp_path / "m")
-    probabilities = predictor.probabilities(predictor.encode_rows([[5.1, 3.5, 1.4, 0.2], [None] * 4]))
-    assert probabilities.dtype == np.float32
-    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
-    assert not torch.is_inference_mode_enabled()
+def _wait_for_epochs(port: Any, process: Any) -> None:
+    deadline = time.monotonic() + 120
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=5) as client:
+        while time.monotonic() < deadline:
+            with contextlib.suppress(httpx.TransportError):
+                if Progress.model_validate_json(client.get("/progress").content).epoch > 2:
+                    return
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                pytest.fail(f"the training ended with {process.wait(timeout=0.1)}")
+    pytest.fail("the training did not begin")
