@@ -44,7 +44,8 @@ def open_npz(content: bytes, *, field: str) -> Arrays:
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            names = tuple(name.removesuffix(_SUFFIX) for name in archive.namelist() if name.endswith(_SUFFIX))
+            entries = [name for name in archive.namelist() if name.endswith(_SUFFIX)]
+            names = tuple(dict.fromkeys(name.removesuffix(_SUFFIX) for name in entries))
     except _FAULTS as error:
         raise DataError("NotNPZ", f"the file is no NPZ archive: {error}: save it by numpy.savez", field=field) from None
     if not names:
@@ -60,7 +61,7 @@ def _load(content: bytes, name: str, field: str) -> NDArray[Any]:
                 message = f"array {name} has more than {MAX_BYTES} bytes: give fewer or smaller images"
                 raise DataError("DataTooLarge", message, field=field)
             shape, dtype = _header(file)
-            _check_size(name, size, shape, dtype, field)
+            _check_size(name, size - file.tell(), shape, dtype, field)
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             return np.asarray(arrays[name])
     except _FAULTS as error:

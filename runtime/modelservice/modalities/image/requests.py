@@ -1,5 +1,6 @@
 """Images as protocols and callers give them, with a sentence for each way they can be wrong."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ Images = NDArray[Any]
 BASE64 = "b64"
 """TensorFlow Serving's key of binary values in JSON."""
 _LARGEST = 255
+_SMALLEST, _LARGEST_WHOLE = -(2**63), 2**64 - 1
 
 
 class RequestReader:
@@ -58,10 +60,7 @@ class RequestReader:
             raise InputError(message, tensor=0, part="datatype")
         if not self._is_shape(tensor.shape[1:]):
             raise InputError(f"{list(tensor.shape)}; expected {self._expected('rows')}", tensor=0, part="shape")
-        values = _as_array(tensor.values)
-        if values is None:
-            raise InputError("an image has no missing values, and one of these is none", tensor=0)
-        return self._checked(values.reshape(tensor.shape[0], *self._full))
+        return self._checked(self._numbers(tensor.values).reshape(tensor.shape[0], *self._full))
 
     def from_frame(self, frame: Any) -> Images:
         """An array [rows, h, w] or [rows, h, w, c], a list of images (arrays, pictures), or either under its name."""
@@ -125,6 +124,17 @@ class RequestReader:
             return self._nested([])
         return np.stack([self._decoded(row, value, tensor=0) for row, value in enumerate(tensor.values)])
 
+    def _numbers(self, values: Any) -> NDArray[Any]:
+        """Flat values of a tensor; what is missing, or no number of 64 bits, is named."""
+        array = np.asarray(values)
+        if array.dtype.kind != "O":
+            return array
+        for index, value in enumerate(values):
+            if value is None or not _SMALLEST <= value <= _LARGEST_WHOLE:
+                row = index // math.prod(self._full)
+                raise InputError(f"{describe(value)} is not a value of an image", row=row, tensor=0)
+        return np.asarray(values, dtype=np.float64)
+
     def _decoded(self, row: int, value: Any, *, tensor: int | None = None) -> Images:
         if not self._bytes:
             message = (
@@ -171,17 +181,6 @@ class RequestReader:
 
     def _expected(self, rows: str) -> str:
         return f"[{', '.join([rows, *map(str, self._shape)])}]"
-
-
-def _as_array(values: Any) -> NDArray[Any] | None:
-    """Flat values as numbers; None where one is missing."""
-    array = np.asarray(values)
-    if array.dtype.kind == "O":
-        try:
-            return np.asarray(values, dtype=np.float64)  # whole numbers beyond 64 bits
-        except (TypeError, OverflowError):
-            return None
-    return array
 
 
 def _first_row(wrong: NDArray[np.bool_]) -> int:
