@@ -18,7 +18,7 @@ DOMAINS: Final = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
 """Domains of operators; the empty name means ai.onnx."""
 
 MAX_DEPTH: Final = 64
-"""Graphs within nodes within graphs; ours have one."""
+"""Messages within messages, three for each graph within a graph; protobuf itself stops at 100."""
 
 _MODEL, _GRAPH, _NODE, _ATTRIBUTE, _TENSOR, _SPARSE, _OPSET = range(7)
 _CHILDREN: Final[dict[int, dict[int, int]]] = {
@@ -59,7 +59,7 @@ def check_onnx(content: bytes) -> None:
 
 def _check_message(kind: int, message: memoryview, *, depth: int) -> None:
     if depth > MAX_DEPTH:
-        raise ArtifactError(f"{MODEL_FILE} nests graphs more than {MAX_DEPTH} deep")
+        raise ArtifactError(f"{MODEL_FILE} nests graphs too deep (more than {MAX_DEPTH} messages)")
     children, domain_field = _CHILDREN[kind], _DOMAIN_FIELD.get(kind)
     for number, value in _fields(kind, message):
         if (kind, number) in _REFUSED:

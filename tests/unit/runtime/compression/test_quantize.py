@@ -1,0 +1,93 @@
+"""Weights of 8 bits."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+from tests.unit.runtime.inference.graphs import model, tensor, value
+from tests.unit.runtime.stages.pipelines import produce, train_work
+
+from modelservice import compression
+from modelservice.compression import compress
+from modelservice.contract.compression import Compression, Quantize, Step
+from modelservice.contract.failure import StageError
+from modelservice.contract.manifest import MODEL_FILE
+from modelservice.inference.onnx_engine import OnnxEngine
+
+STEPS = Compression.model_validate({"steps": [{"quantize": {}}]}).steps
+
+
+def perceptron(random: np.random.Generator) -> bytes:
+    nodes = [
+        helper.make_node("Gemm", ["features", "w0", "b0"], ["hidden"], transB=1),
+        helper.make_node("Relu", ["hidden"], ["active"]),
+        helper.make_node("Gemm", ["active", "w1", "b1"], ["logits"], transB=1),
+        helper.make_node("Softmax", ["logits"], ["raw"], axis=-1),
+    ]
+    weights = [
+        tensor("w0", random.normal(size=(64, 4)) / 2),
+        tensor("b0", random.normal(size=64)),
+        tensor("w1", random.normal(size=(3, 64)) / 8),
+        tensor("b1", random.normal(size=3)),
+    ]
+    return bytes(model(nodes, weights=weights).SerializeToString())
+
+
+def convolutions(random: np.random.Generator) -> bytes:
+    nodes = [
+        helper.make_node("Conv", ["features", "w0", "b0"], ["maps"], kernel_shape=[3, 3], pads=[1] * 4),
+        helper.make_node("Relu", ["maps"], ["active"]),
+        helper.make_node("MaxPool", ["active"], ["pooled"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node("Gemm", ["flat", "w1", "b1"], ["logits"], transB=1),
+        helper.make_node("Softmax", ["logits"], ["raw"], axis=-1),
+    ]
+    weights = [
+        tensor("w0", random.normal(size=(16, 1, 3, 3)) / 3),
+        tensor("b0", random.normal(size=16)),
+        tensor("w1", random.normal(size=(3, 256)) / 16),
+        tensor("b1", random.normal(size=3)),
+    ]
+    return bytes(model(nodes, weights=weights, inputs=[value("features", ["rows", 1, 8, 8])]).SerializeToString())
+
+
+@pytest.mark.parametrize(("build", "shape"), [(perceptron, (4,)), (convolutions, (1, 8, 8))])
+def test_a_network_becomes_smaller_and_answers_nearly_alike(build: object, shape: tuple[int, ...]) -> None:
+    random = np.random.default_rng(0)
+    content = build(random)  # type: ignore[operator]
+    smaller = compress(content, STEPS)
+    assert len(smaller) < 0.6 * len(content) + 3000
+    rows = random.normal(size=(64, *shape)).astype(np.float32)
+    before, after = OnnxEngine(content).run(rows), OnnxEngine(smaller).run(rows)
+    assert 0 < np.abs(before - after).max() < 0.05
+    assert smaller == compress(content, STEPS)
+
+
+def test_weights_are_of_8_bits_with_room_for_any_cpu() -> None:
+    quantised = onnx.load_from_string(compress(perceptron(np.random.default_rng(0)), STEPS))
+    weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in quantised.graph.initializer}
+    integers = [array for array in weights.values() if array.dtype == np.int8 and array.ndim == 2]
+    assert [array.shape for array in integers] == [(4, 64), (64, 3)]
+    assert max(np.abs(array.astype(int)).max() for array in integers) <= 64
+    assert {node.domain for node in quantised.graph.node} == {""}
+
+
+def test_steps_are_applied_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dummy step is a member of the registry and taken through like ours."""
+
+    class Append:
+        name = "quantize"
+
+        def apply(self, settings: Quantize, model: bytes) -> bytes:
+            return model + settings.weights.encode()
+
+    monkeypatch.setattr(compression, "STEPS", (Append(),))
+    assert compress(b"model ", [Step(quantize=Quantize()), Step(quantize=Quantize())]) == b"model Int8Int8"
+
+
+@pytest.mark.parametrize("family", ["svm", "decisionTree"])
+def test_what_has_no_layers_of_weights_is_refused_with_the_remedy(family: str) -> None:
+    content = produce(train_work(model={family: {}})).files[MODEL_FILE]
+    with pytest.raises(StageError, match=r"leave spec\.compression out") as caught:
+        compress(content, STEPS)
+    assert (caught.value.reason, caught.value.field) == ("NothingToQuantize", "spec.compression.steps")

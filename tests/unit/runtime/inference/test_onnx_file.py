@@ -1,0 +1,218 @@
+"""A model is data: whatever would reach beyond its own file is refused before onnxruntime sees it."""
+
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+from onnx.external_data_helper import set_external_data
+from tests.unit.runtime.inference.graphs import linear, model, tensor, value
+
+from modelservice.artifact.errors import ArtifactError
+from modelservice.inference.onnx_engine import OnnxEngine
+from modelservice.inference.onnx_file import MAX_DEPTH, check_onnx
+
+
+def outside(weights: onnx.TensorProto, location: str = "secret.bin") -> onnx.TensorProto:
+    """The same tensor, its data said to lie in another file."""
+    set_external_data(weights, location=location, offset=0, length=len(weights.raw_data))
+    weights.ClearField("raw_data")
+    return weights
+
+
+def constant(weights: onnx.TensorProto) -> onnx.NodeProto:
+    return helper.make_node("Constant", [], ["w"], value=weights)
+
+
+def within_branch(node: onnx.NodeProto) -> onnx.ModelProto:
+    """A node in a graph in an attribute of a node."""
+    branch = helper.make_graph([node], "branch", [], [value("w", [4, 3])])
+    condition = onnx.numpy_helper.from_array(np.array(True), "c")
+    chosen = helper.make_node("If", ["c"], ["m"], then_branch=branch, else_branch=branch)
+    return model([chosen, helper.make_node("MatMul", ["features", "m"], ["raw"])], weights=[condition])
+
+
+def sparse_outside() -> onnx.ModelProto:
+    file = linear()
+    values, indices = tensor("s", [1.0]), onnx.numpy_helper.from_array(np.array([0], np.int64), "i")
+    sparse = helper.make_sparse_tensor(outside(values), indices, [4])
+    file.graph.sparse_initializer.append(sparse)
+    return file
+
+
+def with_functions() -> onnx.ModelProto:
+    file = linear()
+    body = [helper.make_node("Identity", ["x"], ["y"])]
+    file.functions.append(helper.make_function("ai.onnx", "Own", ["x"], ["y"], body, [helper.make_opsetid("", 21)]))
+    return file
+
+
+def with_training() -> onnx.ModelProto:
+    file = linear()
+    file.training_info.add()
+    return file
+
+
+def of_domain(domain: str) -> onnx.ModelProto:
+    node = helper.make_node("MatMul", ["features", "w"], ["raw"], domain=domain)
+    return model([node], weights=[tensor("w", np.ones((4, 3)))], domains=("", domain))
+
+
+WEIGHTS = np.ones((4, 3))
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        linear(),
+        of_domain("ai.onnx"),
+        of_domain("ai.onnx.ml"),
+        of_domain("com.microsoft"),
+        within_branch(constant(tensor("w", WEIGHTS))),
+    ],
+)
+def test_a_graph_with_its_own_weights_is_taken(file: onnx.ModelProto) -> None:
+    check_onnx(file.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        (model([], weights=[outside(tensor("w", WEIGHTS))]), "data in another file"),
+        (model([constant(outside(tensor("w", WEIGHTS)))]), "data in another file"),
+        (within_branch(constant(outside(tensor("w", WEIGHTS)))), "data in another file"),
+        (sparse_outside(), "data in another file"),
+        (of_domain("com.example"), "operators of 'com.example', allowed are ai.onnx, ai.onnx.ml, com.microsoft"),
+        (of_domain("ai.onnx.preview.training"), "operators of 'ai.onnx.preview.training'"),
+        (with_functions(), "functions of its own"),
+        (with_training(), "training information"),
+    ],
+)
+def test_what_reaches_beyond_the_file_is_refused(file: onnx.ModelProto, words: str) -> None:
+    with pytest.raises(ArtifactError, match=words):
+        OnnxEngine(file.SerializeToString())
+
+
+def test_onnxruntime_alone_would_read_the_other_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Why the check is there: with this test failing, onnxruntime has become as strict as we are."""
+    from onnxruntime import InferenceSession  # noqa: PLC0415
+
+    (tmp_path / "secret.bin").write_bytes(np.full((4, 3), 7, np.float32).tobytes())
+    monkeypatch.chdir(tmp_path)
+    product = helper.make_node("MatMul", ["features", "w"], ["raw"])
+    file = model([product], weights=[outside(tensor("w", WEIGHTS))]).SerializeToString()
+    (answer,) = InferenceSession(file).run(None, {"features": np.ones((1, 4), np.float32)})
+    assert answer.tolist() == [[28, 28, 28]]
+    with pytest.raises(ArtifactError, match="another file"):
+        check_onnx(file)
+
+
+def test_a_second_graph_is_looked_into_too() -> None:
+    """Protobuf merges a field that comes twice: so both are read."""
+    hidden = model([], weights=[outside(tensor("w", WEIGHTS))])
+    with pytest.raises(ArtifactError, match="another file"):
+        check_onnx(linear().SerializeToString() + hidden.SerializeToString())
+
+
+def test_graphs_in_graphs_end_somewhere() -> None:
+    node = constant(tensor("w", WEIGHTS))
+    for _ in range(MAX_DEPTH // 3 + 1):
+        node = helper.make_node("If", ["c"], ["m"], then_branch=helper.make_graph([node], "b", [], []))
+    with pytest.raises(ArtifactError, match="nests graphs"):
+        check_onnx(model([node]).SerializeToString())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x04K\x01.",  # a pickle
+        b"\xff" * 20,
+        b"\x3a\x7fshort",
+        b"\x0b\x0c",  # a group, which protobuf has given up
+        b"\x39\x00",
+        linear().SerializeToString()[:-1],
+    ],
+)
+def test_what_is_no_onnx_file_is_refused(content: bytes) -> None:
+    with pytest.raises(ArtifactError, match=r"is not an ONNX file|cannot be loaded"):
+        OnnxEngine(content)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_a_damaged_file_is_refused_in_words_or_is_still_a_model(data: Any) -> None:
+    content = bytearray(linear().SerializeToString())
+    at = data.draw(st.integers(0, len(content) - 1))
+    content[at] ^= data.draw(st.integers(1, 255))
+    with contextlib.suppress(ArtifactError):
+        check_onnx(bytes(content))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    floats=st.lists(st.floats(width=32, allow_nan=False), max_size=20),
+    ints=st.lists(st.integers(-(2**63), 2**63 - 1), max_size=20),
+    bad=st.booleans(),
+)
+def test_lists_of_numbers_are_passed_over_and_hide_nothing(floats: list[float], ints: list[int], bad: Any) -> None:
+    node = helper.make_node("TreeEnsembleRegressor", ["features"], ["raw"], domain="ai.onnx.ml")
+    attribute = onnx.AttributeProto(name="a", floats=floats, ints=ints, type=onnx.AttributeProto.INTS)
+    if bad:
+        attribute.t.CopyFrom(outside(tensor("w", WEIGHTS)))
+    node.attribute.append(attribute)
+    content = model([node], domains=("", "ai.onnx.ml")).SerializeToString()
+    if bad:
+        with pytest.raises(ArtifactError, match="another file"):
+            check_onnx(content)
+    else:
+        check_onnx(content)
+
+
+def test_a_tree_of_a_million_numbers_is_checked_at_once() -> None:
+    node = helper.make_node("TreeEnsembleRegressor", ["features"], ["raw"], nodes_values=[0.5] * 500_000)
+    node.attribute.append(helper.make_attribute("nodes_featureids", list(range(500_000))))
+    content = model([node]).SerializeToString()
+    begun = time.process_time()
+    check_onnx(content)
+    assert time.process_time() - begun < 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda m: m.graph.input.append(value("other", ["rows", 1])), "has inputs features, other, expected features"),
+        (lambda m: m.graph.ClearField("output"), "has outputs none, expected raw|cannot be loaded"),
+        (lambda m: m.graph.input[0].type.tensor_type.shape.dim[0].ClearField("dim_param"), None),
+        (
+            lambda m: setattr(m.graph.input[0].type.tensor_type.shape.dim[0], "dim_value", 8),
+            r"expected tensor\(float\)",
+        ),
+        (lambda m: setattr(m.graph.node[0], "op_type", "NoSuchOperator"), "cannot be loaded"),
+        (lambda m: setattr(m.graph.input[0].type.tensor_type, "elem_type", TensorProto.STRING), "cannot be loaded"),
+    ],
+)
+def test_another_graph_than_ours_is_refused_in_words(change: Callable[..., Any], words: str | None) -> None:
+    file = linear()
+    change(file)
+    if words is None:
+        assert OnnxEngine(file.SerializeToString())
+        return
+    with pytest.raises(ArtifactError, match=words):
+        OnnxEngine(file.SerializeToString())
+
+
+def test_an_engine_computes_with_any_number_of_threads() -> None:
+    engine = OnnxEngine(linear().SerializeToString())
+    rows = np.arange(8, dtype=np.float32).reshape(2, 4)
+    expected = rows @ (np.arange(12, dtype=np.float32).reshape(4, 3) / 10)
+    np.testing.assert_allclose(engine.run(rows), expected, rtol=1e-6)
+    engine.use_threads(2)
+    np.testing.assert_allclose(engine.run(rows), expected, rtol=1e-6)
+    assert engine.run(rows).dtype == np.float32
