@@ -1,5 +1,7 @@
 """Architecture to torch module and back, initial weights, and the head."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -115,6 +117,12 @@ def _layer(module: nn.Module) -> Layer:
             layer = Dropout(share=module.p)
         case _ if type(module) in _FUNCTIONS:
             layer = Elementwise(function=_FUNCTIONS[type(module)])
-    if layer is None or repr(_module(layer, "meta")) != repr(module):
+    if layer is None or _settings(_module(layer, "meta")) != _settings(module):
         raise ValueError(f"no architecture describes {module!r}")
     return layer
+
+
+def _settings(module: nn.Module) -> dict[str, Any]:
+    """Everything that a layer computes by, its parameters by name only."""
+    public = {name: value for name, value in vars(module).items() if not name.startswith("_") and name != "training"}
+    return {**public, "parameters": [name for name, _ in module.named_parameters()]}

@@ -8,14 +8,11 @@ import httpx
 import pytest
 from rich.console import Console
 
+from modelservice.contract.evaluation import Metric
 from modelservice.contract.progress import Progress
-from modelservice.training.loop import Epoch
 from modelservice.training.progress import JsonLines, ProgressPage, announce, bar
-from modelservice.training.stopwatch import Stopwatch
 
-
-def epoch(number: int, of: int) -> Epoch:
-    return Epoch(number=number, of=of, train_loss=1.0, validation_loss=0.5, validation_accuracy=0.75)
+ACCURACY = Metric(name="accuracy", value=0.75)
 
 
 def test_the_time_left_is_estimated_from_the_pace_of_all_epochs_but_the_first() -> None:
@@ -23,10 +20,20 @@ def test_the_time_left_is_estimated_from_the_pace_of_all_epochs_but_the_first() 
     told: list[Progress] = []
     observe = announce([told.append], lambda: next(times))
     for number in (1, 2, 3):
-        observe(epoch(number, 10))
+        observe(Progress(done=number, total=10, loss=0.5, metric=ACCURACY))
     assert [progress.eta_seconds for progress in told] == [None, 16.0, 14.0]
-    assert (told[-1].epoch, told[-1].epochs, told[-1].loss, told[-1].accuracy) == (3, 10, 0.5, 0.75)
+    assert told[-1] == Progress(done=3, total=10, loss=0.5, metric=ACCURACY, eta_seconds=14.0)
     assert told[-1].percent == 30
+
+
+def test_another_stage_has_a_pace_of_its_own() -> None:
+    times = iter([0.0, 50.0, 100.0, 103.0])
+    told: list[Progress] = []
+    observe = announce([told.append, told.append], lambda: next(times))
+    for stage in ("train", "compress"):
+        for done in (0, 1):
+            observe(Progress(stage=stage, done=done, total=3))
+    assert [progress.eta_seconds for progress in told[::2]] == [None, 100.0, None, 6.0]
 
 
 @pytest.mark.parametrize(("epochs", "lines"), [(60, 11), (5, 5), (100_000, 11)])
@@ -34,10 +41,10 @@ def test_the_log_has_a_line_for_each_tenth(epochs: Any, lines: Any) -> None:
     out = io.StringIO()
     log = JsonLines(out)
     for number in range(1, epochs + 1):
-        log(Progress(epoch=number, epochs=epochs))
+        log(Progress(done=number, total=epochs))
     events = [json.loads(line) for line in out.getvalue().splitlines()]
     assert len(events) == lines
-    assert events[-1]["epoch"] == epochs
+    assert events[-1]["done"] == epochs
     assert {event["event"] for event in events} == {"progress"}
 
 
@@ -45,11 +52,11 @@ def test_the_page_shows_the_newest_progress_and_nothing_else() -> None:
     page = ProgressPage(host="127.0.0.1", port=0)
     try:
         address = f"http://127.0.0.1:{page.port}"
-        assert Progress.model_validate_json(httpx.get(f"{address}/progress").content).epoch == 0
-        page(Progress(epoch=7, epochs=10, loss=0.1))
+        assert Progress.model_validate_json(httpx.get(f"{address}/progress").content).done == 0
+        page(Progress(done=7, total=10, loss=0.1, metric=ACCURACY))
         answer = httpx.get(f"{address}/progress")
         assert answer.headers["content-type"] == "application/json"
-        assert Progress.model_validate_json(answer.content) == Progress(epoch=7, epochs=10, loss=0.1)
+        assert Progress.model_validate_json(answer.content) == Progress(done=7, total=10, loss=0.1, metric=ACCURACY)
         assert httpx.get(f"{address}/etc/passwd").status_code == 404
         assert httpx.post(f"{address}/progress").status_code == 501
     finally:
@@ -81,19 +88,32 @@ def test_a_client_that_drips_its_request_holds_up_neither_the_next_one_nor_the_e
             dripping.join()
 
 
-def test_the_bar_counts_epochs() -> None:
+def test_a_line_of_the_log_leaves_out_what_is_not_known() -> None:
+    out = io.StringIO()
+    JsonLines(out)(Progress(done=1, total=2, metric=ACCURACY))
+    assert json.loads(out.getvalue()) == {
+        "event": "progress",
+        "stage": "train",
+        "done": 1,
+        "total": 2,
+        "metric": {"name": "accuracy", "value": 0.75},
+    }
+
+
+def test_the_bar_counts_steps() -> None:
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=120)
     with bar(console) as show:
-        show(Progress(epoch=3, epochs=4, loss=0.25, accuracy=0.5))
+        show(Progress(done=3, total=4, loss=0.25, metric=ACCURACY))
     assert "3/4" in out.getvalue()
-    assert "loss 0.2500  accuracy 0.500" in out.getvalue()
+    assert "loss 0.2500  accuracy 0.750" in out.getvalue()
 
 
-def test_steps_measured_twice_add_up() -> None:
-    times = iter([0.0, 1.0, 5.0, 7.5])
-    watch = Stopwatch(lambda: next(times))
-    for _ in range(2):
-        with watch.step("read"):
-            pass
-    assert watch.seconds == {"read": 3.5}
+def test_the_bar_names_the_stage_and_needs_no_figures() -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=120)
+    with bar(console) as show:
+        show(Progress(stage="compress", done=1, total=2))
+    assert "compress" in out.getvalue()
+    assert "1/2" in out.getvalue()
+    assert "loss" not in out.getvalue()

@@ -1,0 +1,186 @@
+"""Every family on small real datasets: it learns, and its graph answers as it does."""
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from tests.unit.runtime.families.datasets import difference, fit, load, primary, run_onnx
+
+from modelservice import families
+from modelservice.contract.model import GRADIENT_FAMILIES, Model
+from modelservice.contract.progress import Progress
+from modelservice.contract.training import Hyperparameters
+from modelservice.families import FAMILIES, family_named
+from modelservice.families.base import Fitted
+
+LINEAR_SVM = {"svm": {"kernel": "Linear", "c": 0.1}}
+
+LEARNS = [
+    ("iris", {"mlp": {}}, 0.9),
+    ("iris", {"logistic": {}}, 0.9),
+    ("iris", {"svm": {}}, 0.9),
+    ("iris", LINEAR_SVM, 0.9),
+    ("iris", {"decisionTree": {}}, 0.9),
+    ("wine", {"mlp": {}}, 0.85),
+    ("wine", {"logistic": {}}, 0.9),
+    ("wine", {"svm": {}}, 0.95),
+    ("wine", {"decisionTree": {"maxDepth": 4, "minSamplesLeaf": 2}}, 0.8),
+    ("breast_cancer", {"mlp": {}}, 0.94),
+    ("breast_cancer", {"logistic": {}}, 0.94),
+    ("breast_cancer", {"svm": {}}, 0.94),
+    ("breast_cancer", LINEAR_SVM, 0.94),
+    ("breast_cancer", {"decisionTree": {"minSamplesLeaf": 5}}, 0.88),
+    ("digits", {"svm": {}}, 0.97),
+    ("digits", {"logistic": {}}, 0.95),
+    ("digitImages", {"mlp": {"hiddenLayers": [32], "activation": "Tanh"}}, 0.93),
+    ("digitImages", {"cnn": {"channels": [8, 16]}}, 0.93),
+    ("diabetes", {"mlp": {}}, 0.2),
+    ("diabetes", {"svm": {}}, 0.25),
+    ("diabetes", LINEAR_SVM, 0.25),
+    ("diabetes", {"decisionTree": {"maxDepth": 3}}, 0.15),
+]
+
+
+def name_of(value: Any) -> str | None:
+    return next(iter(value)) if isinstance(value, dict) else None
+
+
+@pytest.mark.parametrize(("data", "model", "least"), LEARNS, ids=name_of)
+def test_a_family_learns_and_its_graph_agrees(data: Any, model: Any, least: Any) -> None:
+    dataset = load(data)
+    observed: list[Progress] = []
+    fitted = fit(dataset, model, observed=observed, epochs=10 if data == "digitImages" else 60)
+    assert primary(fitted, dataset) >= least
+    assert difference(fitted, dataset) <= 1e-5
+    assert fitted.parameters > 0
+    assert fitted.libraries
+    assert observed[-1].done == observed[-1].total > 0
+    if dataset.labels:
+        np.testing.assert_allclose(fitted.predict(dataset.test.features).sum(axis=1), 1, rtol=1e-5)
+
+
+FAST = [
+    ("iris", {"mlp": {"hiddenLayers": [8]}}),
+    ("digitImages", {"cnn": {"channels": [4], "hiddenLayers": []}}),
+    ("iris", {"logistic": {}}),
+    ("iris", {"svm": {}}),
+    ("diabetes", {"svm": {}}),
+    ("breast_cancer", {"decisionTree": {}}),
+]
+
+
+@pytest.mark.parametrize(("data", "model"), FAST, ids=name_of)
+def test_the_same_dataset_and_seed_give_the_same_bytes(data: Any, model: Any) -> None:
+    first, second = (fit(load(data), model, epochs=2, seed=3) for _ in range(2))
+    assert first.onnx == second.onnx
+    assert first.files == second.files
+    assert first.curves == second.curves
+
+
+@pytest.mark.parametrize(("data", "model"), [FAST[0], FAST[1], FAST[3]], ids=name_of)
+def test_another_seed_gives_another_model(data: Any, model: Any) -> None:
+    assert fit(load(data), model, epochs=2, seed=3).onnx != fit(load(data), model, epochs=2, seed=4).onnx
+
+
+@pytest.mark.parametrize(("data", "model"), FAST, ids=name_of)
+def test_a_graph_has_standard_operators_only_and_takes_any_number_of_rows(data: Any, model: Any) -> None:
+    dataset = load(data)
+    fitted = fit(dataset, model, epochs=1)
+    graph = onnx.load_from_string(fitted.onnx)
+    onnx.checker.check_model(graph, full_check=True)
+    assert {node.domain for node in graph.graph.node} <= {"", "ai.onnx.ml"}
+    assert {opset.domain: opset.version for opset in graph.opset_import if not opset.domain} == {"": 21}
+    rows = dataset.test.features
+    together = run_onnx(fitted.onnx, rows[:7])
+    alone = [run_onnx(fitted.onnx, rows[index : index + 1]) for index in range(7)]
+    np.testing.assert_allclose(np.concatenate(alone), together, rtol=1e-5, atol=1e-6)
+    assert run_onnx(fitted.onnx, rows[:0]).shape == (0, together.shape[1])
+
+
+def test_families_are_those_of_the_contract() -> None:
+    assert tuple(family.name for family in FAMILIES) == tuple(
+        str(Model.model_fields[member].alias) for member in Model.members()
+    )
+    assert [family.name for family in FAMILIES if fit_is_by_gradient(family.name)] == sorted(
+        GRADIENT_FAMILIES, reverse=True
+    )
+    with pytest.raises(LookupError, match="there is no family perceptron, but mlp, cnn"):
+        family_named("perceptron")
+
+
+def fit_is_by_gradient(name: str) -> bool:
+    data = "digitImages" if name == "cnn" else "iris"
+    return fit(load(data), {name: {}}, epochs=1).curves is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "modality", "task", "reason"),
+    [
+        ("mlp", "Table", "Regression", None),
+        ("mlp", "Image", "Binary", None),
+        ("cnn", "Image", "Regression", None),
+        ("cnn", "Table", "Binary", "takes images only: choose mlp for a table"),
+        ("logistic", "Table", "Binary", None),
+        ("logistic", "Table", "Regression", "tells classes apart only: choose mlp, svm or decisionTree for numbers"),
+        ("logistic", "Image", "Multiclass", "takes tables only: choose mlp or cnn for images"),
+        ("svm", "Table", "Regression", None),
+        ("svm", "Image", "Multiclass", "takes tables only: choose mlp or cnn for images"),
+        ("decisionTree", "Table", "Multiclass", None),
+        ("decisionTree", "Image", "Regression", "takes tables only: choose mlp or cnn for images"),
+    ],
+)
+def test_what_a_family_cannot_learn_it_says(name: Any, modality: Any, task: Any, reason: Any) -> None:
+    assert family_named(name).unsuited(modality=modality, task=task) == reason
+
+
+class Constant:
+    """A family of one file: always the shares of the classes."""
+
+    name = "constant"
+
+    def unsuited(self, *, modality: str, task: str) -> str | None:
+        return "predicts classes only: choose mlp for numbers" if task == "Regression" else None
+
+    def fit(self, settings: Any, dataset: Any, training: Hyperparameters, *, observe: Any) -> Fitted:
+        from modelservice.families.onnx_graph import Graph  # noqa: PLC0415
+
+        counts = np.bincount(dataset.train.values, minlength=len(dataset.labels))
+        shares = (counts / counts.sum()).astype(np.float32)[np.newaxis]
+        graph = Graph()
+        zeros = graph.add("MatMul", graph.value, graph.constant("zeros", np.zeros((*dataset.shape, 1), np.float32)))
+        graph.add("Add", zeros, graph.constant("shares", shares))
+        observe(Progress(done=1, total=1))
+        return Fitted(
+            onnx=graph.model(shape=dataset.shape, width=len(dataset.labels)),
+            predict=lambda features: np.repeat(shares, len(features), axis=0),
+            parameters=shares.size,
+        )
+
+
+def test_a_family_is_one_class_and_one_line_of_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(families, "FAMILIES", (*FAMILIES, Constant()))
+    dataset = load("iris")
+    fitted = family_named("constant").fit(None, dataset, Hyperparameters(), observe=lambda _: None)
+    assert difference(fitted, dataset) <= 1e-7
+    assert 0.2 < primary(fitted, dataset) < 0.5
+
+
+def test_the_registry_is_cheap_to_import() -> None:
+    heavy = ("torch", "sklearn", "skl2onnx", "onnx", "onnxruntime", "scipy")
+    code = f"import sys, modelservice.families; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_training_does_not_import_torchs_compiler() -> None:
+    """It costs 6 s and 150 MB; pandas is not in the image either."""
+    code = (
+        "import sys; from tests.unit.runtime.families.datasets import fit, load;"
+        "fit(load('iris'), {'mlp': {}}, epochs=1); fit(load('digitImages'), {'cnn': {}}, epochs=1);"
+        "print([name for name in ('torch._dynamo', 'sympy', 'torch.onnx', 'onnxscript') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
