@@ -33,10 +33,9 @@ from tests.bench.kwok.population import (
     ready_services,
     service_name,
 )
-from tests.bench.kwok.process import BenchError, Process, running
+from tests.bench.kwok.process import BenchError, Process, free_port, running
 from tests.bench.kwok.stages import all_stages
 from tests.bench.record import Figure, at_most, figure, record
-from tests.bench.serving import free_port
 
 CPU_LIMIT = 40.0
 REQUESTS_LIMIT = 1.5

@@ -15,8 +15,7 @@ from pathlib import Path
 import yaml
 from tests.bench.kwok.api import Api, Object
 from tests.bench.kwok.audit import POLICY, AuditLog
-from tests.bench.kwok.process import running
-from tests.bench.serving import free_port
+from tests.bench.kwok.process import free_port, running
 from tests.cluster.toolchain import binary
 
 USERS = ("bench", "operator", "controllers", "scheduler", "kwok")
