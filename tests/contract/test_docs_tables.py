@@ -1,17 +1,22 @@
 """The messages of docs/tables.md are those that a wrong table gets."""
 
 import gzip
+import io
 import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from tests.support.helm import ROOT
 
-from modelservice.contract.data import Data
-from modelservice.data.csv_file import inflate, parse_csv, read_bytes
-from modelservice.data.dataset import build_dataset
-from modelservice.data.errors import DataError
-from modelservice.data.table import from_frame
+from modelservice.contract.data import Data, Format
+from modelservice.contract.failure import DataError
+from modelservice.contract.task import Task
+from modelservice.modalities.dataset import build_dataset
+from modelservice.modalities.files import inflate, read_bytes
+from modelservice.modalities.sources import from_frame, read_source
+from modelservice.modalities.table.csv_file import parse_csv
 
 TEXT = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
 SHOWN = dict(re.findall(r"^\| `(\w+)` \| (?:in Python: )?`([^`]+)`", TEXT, re.MULTILINE))
@@ -19,19 +24,33 @@ HEADER = "age,region,customer,y\n"
 ROWS = "".join(f"{n % 7},{'EU' if n % 2 else 'US'},id{n},{'yes' if n % 3 else 'no'}\n" for n in range(40))
 
 
-def learn(content: str, *, target: str = "y", features: tuple[str, ...] = ()) -> tuple[str, ...]:
+LIMIT = 1 << 20
+CLASSIFICATION = Task.model_validate({"classification": {}})
+
+
+def learn(
+    content: str, *, target: str = "y", features: tuple[str, ...] = (), task: Task | None = None
+) -> tuple[str, ...]:
     """Read a table as a training does, and answer with its notes."""
     data = Data.model_validate({"configMap": {"name": "d"}, "target": target, "features": features})
-    return build_dataset(parse_csv(content.encode()), data).notes
+    return build_dataset(read_source(content.encode(), format=Format.CSV), data, task).notes
+
+
+def learn_images(**arrays: Any) -> None:
+    """Read images as a training does."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    data = Data.model_validate({"configMap": {"name": "d"}, "target": "y"})
+    build_dataset(read_source(buffer.getvalue(), format=Format.NPZ), data)
 
 
 def classes(count: int) -> str:
     return "a,y\n" + "".join(f"{n},c{n}\n{n},c{n}\n" for n in range(count))
 
 
-WRONG: dict[str, tuple[str, dict[str, str | tuple[str, ...]]]] = {
+WRONG: dict[str, tuple[str, dict[str, Any]]] = {
     "TargetNotFound": ("age,region,Churned\n1,EU,x\n", {"target": "churned"}),
-    "FeatureNotFound": ("age,region,y\n1,EU,x\n", {"features": ("Age ",)}),
+    "FeatureNotFound": ("age,region,y\n1,EU,x\n2,EU,x\n3,EU,z\n4,EU,z\n", {"features": ("Age ",)}),
     "NotANumber": (f"{HEADER}{ROWS}old,EU,x,yes\n", {}),
     "RaggedRow": (f"{HEADER}{ROWS}1,EU,x,1,yes\n", {}),
     "DuplicateColumn": ("a,a,y\n1,2,x\n", {}),
@@ -40,7 +59,9 @@ WRONG: dict[str, tuple[str, dict[str, str | tuple[str, ...]]]] = {
     "SingleClass": ("a,y\n1,x\n2,x\n", {}),
     "ClassTooSmall": ("a,y\n1,x\n2,x\n3,z\n", {}),
     "TooFewRows": ("a,y\n1,x\n1,x\n3,z\n3,z\n", {}),
-    "ContinuousTarget": ("a,y\n1,0.5\n2,1.5\n3,2\n", {}),
+    "ContinuousTarget": ("a,y\n1,0.5\n2,1.5\n3,2\n", {"task": CLASSIFICATION}),
+    "SingleValue": ("a,y\n1,3.0\n2,3\n3,3\n", {"task": Task.model_validate({"regression": {}})}),
+    "NarrowTarget": ("a,y\n" + "".join(f"{n},{1_700_000_000 + n % 2}.5\n" for n in range(10)), {}),
     "TooManyClasses": (classes(101), {}),
     "TooManyCategories": ("a,y\n" + "".join(f"t{n},x\nt{n},z\n" for n in range(1001)), {}),
     "TooManyColumns": (",".join(f"c{n}" for n in range(4097)) + "\n1\n", {}),
@@ -53,7 +74,7 @@ WRONG: dict[str, tuple[str, dict[str, str | tuple[str, ...]]]] = {
 def test_a_wrong_table_is_answered_as_shown(reason: str) -> None:
     content, settings = WRONG[reason]
     with pytest.raises(DataError) as refused:
-        learn(content, **settings)  # type: ignore[arg-type]  # the keys are those of learn
+        learn(content, **settings)
     assert refused.value.reason == reason
     assert refused.value.message.startswith(SHOWN[reason].removesuffix("..."))
 
@@ -62,18 +83,59 @@ def test_files_and_frames_are_answered_as_shown(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=re.escape(SHOWN["NotUTF8"])):
         parse_csv(f"{HEADER}{ROWS}".encode() + b"1,\xff,x,yes\n")
     with pytest.raises(DataError, match=re.escape(SHOWN["DamagedGzip"].removesuffix("..."))):
-        inflate(gzip.compress(ROWS.encode())[:50])
+        inflate(gzip.compress(ROWS.encode())[:50], limit=LIMIT)
     with pytest.raises(DataError, match=re.escape(SHOWN["DataNotFound"].removeprefix("..."))):
-        read_bytes(tmp_path / "train.csv")
+        read_bytes(tmp_path / "train.csv", limit=LIMIT)
     with pytest.raises(DataError, match=re.escape(SHOWN["NotAValue"].removesuffix("..."))):
         from_frame({"a": ["x", "y", "z", [1, 2]]})
-    with pytest.raises(DataError, match=re.escape(SHOWN["TableTooLarge"]).replace("1073741824", "4")):
+    with pytest.raises(DataError, match=re.escape(SHOWN["DataTooLarge"]).replace("1073741824", "4")):
         inflate(b"a,y\n1,x\n", limit=4)
 
 
+PIXELS = np.arange(60 * 4 * 6).reshape(60, 4, 6)
+IMAGES = PIXELS.astype(np.uint8)
+LABELS = np.arange(60) % 3
+WRONG_ARRAYS: dict[str, dict[str, Any]] = {
+    "NotAnArray": {"X": IMAGES, "y": LABELS.astype(object)},
+    "NotImages": {"X": PIXELS, "y": LABELS},
+    "NotATarget": {"X": IMAGES, "y": np.eye(60)},
+    "FeaturesNotClear": {"X": IMAGES, "m": LABELS, "y": LABELS},
+    "LengthsDiffer": {"X": IMAGES, "y": LABELS[:50]},
+}
+
+
+@pytest.mark.parametrize("reason", WRONG_ARRAYS)
+def test_wrong_arrays_are_answered_as_shown(reason: str) -> None:
+    with pytest.raises(DataError) as refused:
+        learn_images(**WRONG_ARRAYS[reason])
+    assert refused.value.reason == reason
+    assert refused.value.message.startswith(SHOWN[reason].removesuffix("..."))
+
+
+def test_wrong_archives_are_answered_as_shown() -> None:
+    with pytest.raises(DataError, match=re.escape(SHOWN["NotNPZ"].removesuffix("..."))):
+        read_source(b"a,y\n1,2\n", format=Format.NPZ)
+    buffer = io.BytesIO()
+    np.savez(buffer, X=IMAGES, y=LABELS)
+    damaged = buffer.getvalue().replace(b"NUMPY", b"DUMMY", 1)
+    data = Data.model_validate({"configMap": {"name": "d"}, "target": "y"})
+    with pytest.raises(DataError, match=re.escape(SHOWN["DamagedNPZ"].removesuffix("..."))):
+        build_dataset(read_source(damaged, format=Format.NPZ), data)
+
+
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [("species", ["a", "b", "c"] * 4), ("digit", range(10)), ("mpg", [n + 0.5 for n in range(10)])],
+)
+def test_the_task_is_said_as_shown(name: str, labels: Any) -> None:
+    table = f"a,{name}\n" + "".join(f"{n},{label}\n" for n, label in enumerate([*labels] * 4))
+    notes = learn(table, target=name)
+    assert f"`{notes[0]}`" in TEXT
+
+
 def test_every_shown_message_is_tested() -> None:
-    elsewhere = {"NotUTF8", "DamagedGzip", "DataNotFound", "NotAValue", "TableTooLarge"}
-    assert SHOWN.keys() == WRONG.keys() | elsewhere
+    elsewhere = {"NotNPZ", "DamagedNPZ", "NotUTF8", "DamagedGzip", "DataNotFound", "NotAValue", "DataTooLarge"}
+    assert SHOWN.keys() == WRONG.keys() | WRONG_ARRAYS.keys() | elsewhere
 
 
 def test_what_is_left_out_is_said_as_shown() -> None:
@@ -81,7 +143,7 @@ def test_what_is_left_out_is_said_as_shown() -> None:
     table = "".join(f"{n % 7},q,kg,,id{n},{'yes' if n % 3 else 'no'}\n" for n in range(40))
     block = TEXT.partition("Left out by themselves")[2].split("```")[1]
     shown = {re.split(r"\s{2,}", line)[0] for line in block.strip().splitlines()}
-    assert set(learn(f"{header}{table}1,q,kg,,k,\n")) == shown
+    assert set(learn(f"{header}{table}1,q,kg,,k,\n")[1:]) == shown
 
 
 @pytest.mark.parametrize("cell", ["5.1", "+3", "1e-3", ".5", "", "NA", "n/a", "NaN", "null"])
