@@ -21,6 +21,7 @@ from modelservice_operator.config import Settings
 from modelservice_operator.constants import FIELD_MANAGER, LABEL_NAME, LABEL_STAGE, STAGE_CONTAINER
 from modelservice_operator.kinds import (
     CONFIG_MAP,
+    CONTROLLER_REVISION,
     DEPLOYMENT,
     EVENT,
     JOB,
@@ -31,7 +32,7 @@ from modelservice_operator.kinds import (
     ref_of,
 )
 from modelservice_operator.machinery.cache import Cache
-from modelservice_operator.machinery.errors import Conflict, KubeError
+from modelservice_operator.machinery.errors import Conflict, Invalid, KubeError
 from modelservice_operator.objects import Key, Kind, Ref
 from modelservice_operator.reconciler import Reconciler
 from modelservice_operator.watches import WATCHES
@@ -120,6 +121,8 @@ class FakeKube:
         self._fail("apply", ref.kind)
         if fresh and ref in self.objects:
             raise Conflict(f"{ref} exists")
+        if ref.kind == CONTROLLER_REVISION and self.objects.get(ref, obj).get("data") != obj["data"]:
+            raise Invalid("data: field is immutable")
         previous = self.applied.setdefault(ref, {}).get(manager)
         if previous and ref in self.objects:
             others = [o for m, o in self.applied[ref].items() if m != manager]
@@ -244,7 +247,7 @@ class World:
 
     def restart_operator(self, **settings: Any) -> None:
         """A new process: only what Kubernetes holds is known."""
-        self.settings = Settings.model_validate({**self.settings.model_dump(), **settings})
+        self.settings = Settings.model_validate({**dict(self.settings), **settings})
         self.cache = self.kube.memory = Cache(WATCHES)
         self.reconciler = Reconciler(
             kube=self.kube, progress=self.progress, cache=self.cache, settings=self.settings, clock=self.clock

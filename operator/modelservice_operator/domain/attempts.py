@@ -14,7 +14,7 @@ from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.records import Revision, record_of
 from modelservice_operator.domain.stages import Step
 from modelservice_operator.domain.stores import location_of, settled_artifacts, store_of
-from modelservice_operator.kinds import CONFIG_MAP, JOB, ref_of
+from modelservice_operator.kinds import ref_of
 from modelservice_operator.objects import Object
 
 
@@ -83,14 +83,12 @@ def start(
         parent=parent,
         attempt=_name(step, spec, observed, settings).rpartition("-")[2],
     )
-    unfit = tuple(obj for obj in objects if not _fits(observed, obj))
-    return Start(unfit=unfit) if unfit else Start(objects=objects)
+    unfit = tuple(obj for obj in objects.store if not _fits(observed, obj))
+    return Start(unfit=unfit) if unfit else Start(objects=(*objects.store, *objects.work))
 
 
 def _fits(observed: Observed, obj: Object) -> bool:
     """Whether a child of that name is absent, or neither on its way out nor asked for in another way."""
-    if ref_of(obj).kind in {JOB, CONFIG_MAP}:  # named by all that they say
-        return True
     live = observed.child(ref_of(obj).kind, obj["metadata"]["name"])
     return live is None or (not live["metadata"].get("deletionTimestamp") and is_current(live, stamped(obj)))
 

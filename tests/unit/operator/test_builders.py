@@ -24,6 +24,11 @@ GOLDEN = Path(__file__).parents[2] / "data" / "golden"
 
 CASES: dict[str, dict[str, Any]] = {
     "smallest": {},
+    "compressed": {
+        "compression": {"maxAccuracyDrop": 0.01, "steps": [{"quantize": {"weights": "Int8"}}]},
+        "artifacts": {"uri": "s3://models/team", "secretRef": {"name": "bucket"}},
+        "serving": {"grpc": {}},
+    },
     "autoscaled": {"serving": {"autoscaling": {"minReplicas": 2, "maxReplicas": 5}}},
     "everything": {
         "training": {
@@ -81,7 +86,7 @@ def test_children_are_as_committed(case: str) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_pods_pass_restricted_and_have_no_token(case: str) -> None:
     documents = [d for d in yaml.safe_load_all(children(CASES[case])) if d["kind"] in {"Job", "Deployment"}]
-    assert len(documents) == 2
+    assert {document["kind"] for document in documents} == {"Job", "Deployment"}
     for document in documents:
         pod = document["spec"]["template"]["spec"]
         assert pod["automountServiceAccountToken"] is False

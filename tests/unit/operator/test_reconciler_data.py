@@ -1,9 +1,11 @@
 """The reconciler's stories. What becomes of a service when its data changes, vanishes or is wrong."""
 
 import pytest
-from tests.support.world import CSV, NAMESPACE, World
+from tests.support.world import CSV, NAMESPACE, World, success
 
+from modelservice.contract.evaluation import Evaluation, Metric
 from modelservice.contract.failure import About, Failure
+from modelservice.contract.manifest import DataSummary
 from modelservice_operator.kinds import CONFIG_MAP, CONTROLLER_REVISION, DEPLOYMENT, JOB, PERSISTENT_VOLUME_CLAIM
 from modelservice_operator.objects import Ref
 
@@ -101,3 +103,19 @@ def test_wrong_data_waits_for_a_change() -> None:
     world.settle()
     assert world.ready() == ("False", "Training")
     assert len(world.all(JOB)) == 1
+
+
+def test_a_regression_says_no_classes_and_how_its_task_was_inferred() -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.settle()
+    notes = ("task: regression, since mpg holds numbers",)
+    data = DataSummary(sha256="sha256:" + "0" * 64, rows=392, features=7, notes=notes)
+    score = Evaluation(primary="r2", rows=59, metrics=(Metric(name="r2", value=0.871),))
+    report = success(world.order(world.job())["key"], data=data, evaluation=score, task="Regression")
+    world.end_stage(report)
+    world.settle()
+    assert world.condition("DataReady")["message"] == f"392 rows, 7 features; {notes[0]}"
+    assert world.condition("Trained")["message"] == "revision 1: test r2 0.871 (59 rows)"
+    assert world.status()["metric"] == "r2 0.871"

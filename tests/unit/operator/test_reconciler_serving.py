@@ -1,7 +1,11 @@
 """The reconciler's stories. How a revision is served: roll-outs, templates, scaling, retention."""
 
-from tests.support.world import NAMESPACE, World, without_image
+from typing import Any
 
+import pytest
+from tests.support.world import NAMESPACE, World, success, without_image
+
+from modelservice.contract.signature import InputTensor, Output, Signature
 from modelservice_operator.constants import ANNOTATION_TEMPLATE
 from modelservice_operator.kinds import (
     CONFIG_MAP,
@@ -9,8 +13,10 @@ from modelservice_operator.kinds import (
     DEPLOYMENT,
     HORIZONTAL_POD_AUTOSCALER,
     JOB,
+    NETWORK_POLICY,
     PERSISTENT_VOLUME_CLAIM,
     POD_DISRUPTION_BUDGET,
+    SERVICE,
 )
 from modelservice_operator.objects import Ref
 
@@ -172,3 +178,86 @@ def test_a_rollout_to_a_missing_image_takes_the_next_one() -> None:
     world.restart_operator(trainer_image="trainer:3", server_image="server:3")
     world.settle()
     assert world.one(DEPLOYMENT)["spec"]["template"]["spec"]["containers"][0]["image"] == "server:3"
+
+
+GPU = {"limits": {"nvidia.com/gpu": 1}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "report", "engine", "image"),
+    [
+        ({}, {}, "onnx", "server:1"),
+        ({"serving": {"engine": "Torch"}}, {}, "torch", "trainer:1"),
+        ({"serving": {"resources": GPU}}, {}, "torch", "trainer:1"),
+        ({"serving": {"resources": GPU, "engine": "ONNX"}}, {}, "onnx", "server:1"),
+        ({"serving": {"resources": GPU}}, {"family": "svm"}, "onnx", "server:1"),
+        ({"serving": {"resources": GPU}, "compression": {"steps": [{"quantize": {}}]}}, {}, "onnx", "server:1"),
+    ],
+)
+def test_an_engine_is_what_the_spec_says_and_the_model_can(
+    spec: dict[str, Any], report: dict[str, Any], engine: str, image: str
+) -> None:
+    world = World()
+    world.config_map()
+    world.service(**spec)
+    world.settle()
+    world.end_stage(success(world.order(world.job())["key"], **report))
+    world.run_stages()
+    container = world.one(DEPLOYMENT)["spec"]["template"]["spec"]["containers"][0]
+    assert f"--engine={engine}" in container["args"]
+    assert container["image"] == image
+    memory = {"onnx": ("160Mi", "1Gi"), "torch": ("640Mi", "2Gi")}[engine]
+    assert (container["resources"]["requests"]["memory"], container["resources"]["limits"]["memory"]) == memory
+
+
+def test_grpc_is_on_a_port_of_its_own_where_it_is_asked_for() -> None:
+    world = World()
+    world.serve()
+    pod = world.one(DEPLOYMENT)["spec"]["template"]["spec"]["containers"][0]
+    assert [port["name"] for port in pod["ports"]] == ["http"]
+    assert [port["port"] for port in world.one(SERVICE)["spec"]["ports"]] == [80]
+    world.service(serving={"grpc": {}})
+    world.settle()
+    pod = world.one(DEPLOYMENT)["spec"]["template"]["spec"]["containers"][0]
+    assert "--grpc-port=9000" in pod["args"]
+    assert [port["containerPort"] for port in pod["ports"]] == [8080, 9000]
+    assert [(port["name"], port["port"]) for port in world.one(SERVICE)["spec"]["ports"]] == [
+        ("http", 80),
+        ("grpc", 9000),
+    ]
+    clients = world.one(NETWORK_POLICY)["spec"]["ingress"][0]["ports"]
+    assert [port["port"] for port in clients] == [8080, 9000]
+    assert len(world.all(JOB)) == 1
+
+
+def test_a_server_listens_on_ipv6_and_ipv4() -> None:
+    world = World()
+    world.serve()
+    assert "--host=::" in world.one(DEPLOYMENT)["spec"]["template"]["spec"]["containers"][0]["args"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "instance"),
+    [((2, 3), '{"instances": [[[0, 0, 0], [0, 0, 0]]]}'), ((512, 512), None)],
+)
+def test_the_example_of_an_image_is_an_empty_one_unless_it_is_large(
+    shape: tuple[int, ...], instance: str | None
+) -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.settle()
+    image = Signature(
+        modality="image",
+        task="Multiclass",
+        target="y",
+        inputs=(InputTensor(name="image", datatype="UINT8", shape=shape),),
+        outputs=(Output(name="label", datatype="BYTES"),),
+    )
+    world.end_stage(success(world.order(world.job())["key"], signature=image))
+    world.settle()
+    example = world.status()["example"]
+    if instance is None:
+        assert example == "curl -s http://churn.default.svc/v2/models/churn"
+    else:
+        assert example.endswith(f"-d '{instance}'")

@@ -286,3 +286,59 @@ def test_a_training_on_a_missing_image_takes_what_mends_it(mended: dict[str, str
     pod = world.job()["spec"]["template"]["spec"]
     assert pod["containers"][0]["image"] == world.settings.trainer_image
     assert [secret["name"] for secret in pod.get("imagePullSecrets", [])] == list(world.settings.image_pull_secrets)
+
+
+@pytest.mark.parametrize(
+    ("about", "blamed", "spared"),
+    [
+        (About.DATA, "DataReady", "Trained"),
+        (About.STAGE, "Trained", "DataReady"),
+        (About.STORAGE, "Trained", "DataReady"),
+        (About.PLATFORM, "Trained", "DataReady"),
+    ],
+)
+def test_what_a_failure_is_about_decides_who_has_to_mend_it(about: About, blamed: str, spared: str) -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.settle()
+    world.end_stage(Failure(reason="Odd", message="it does not fit", field="spec.task", about=about))
+    world.settle()
+    assert world.ready() == ("False", "Odd")
+    assert world.condition(blamed)["reason"] == "Odd"
+    assert world.condition(spared)["reason"] != "Odd"
+
+
+@pytest.mark.parametrize(
+    ("retry", "stalled", "again"),
+    [(Retry.SOON, "False", True), (Retry.NEVER, "False", True), (Retry.ON_CHANGE, "True", False)],
+)
+def test_what_waits_for_a_change_is_told_from_what_is_tried_again(retry: Retry, stalled: str, again: bool) -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.settle()
+    failure = Failure(reason="Odd", message="it broke", about=About.PLATFORM, retry=retry)
+    ended = {"exitCode": failure.exit_code, "message": Report(result=failure).to_message()}
+    container = {"name": STAGE_CONTAINER, "state": {"terminated": ended}}
+    world.pod_of(world.job(), {"phase": "Failed", "containerStatuses": [container]})
+    world.settle()
+    assert world.condition("Stalled")["status"] == stalled
+    assert ("(it is tried again)" in world.condition("Ready")["message"]) is again
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "stalled"), [(64, "True"), (65, "True"), (137, "True"), (1, "False"), (143, "False")]
+)
+def test_without_a_report_the_exit_code_says_whether_the_job_goes_on(exit_code: int, stalled: str) -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.settle()
+    ended = {"exitCode": exit_code, "message": "panic"}
+    container = {"name": STAGE_CONTAINER, "state": {"terminated": ended}}
+    world.pod_of(world.job(), {"phase": "Failed", "containerStatuses": [container]})
+    world.settle()
+    assert world.ready() == ("False", "StageFailed")
+    assert f"exit code {exit_code}: panic" in world.condition("Ready")["message"]
+    assert world.condition("Stalled")["status"] == stalled

@@ -1,5 +1,7 @@
 """The objects of one attempt at a stage: its work order and its Job."""
 
+from typing import NamedTuple
+
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.keys import ATTEMPT_LENGTH, short_hash
 from modelservice.contract.places import ARTIFACTS_PATH, DATA_PATH, ORDER_PATH, PARENT_PATH, POD_UID_ENV, PROGRESS_PORT
@@ -39,6 +41,16 @@ def attempt_id(step: Step, spec: ModelServiceSpec, settings: Settings, *, retry:
     return short_hash([run_hash(step, spec, settings), pull, retry], length=ATTEMPT_LENGTH)
 
 
+class AttemptObjects(NamedTuple):
+    """What one attempt at a step consists of, in the order in which it is made.
+
+    ``store`` is what the store needs for the key, ``work`` the work order and the Job, named by all that they say.
+    """
+
+    store: tuple[Object, ...]
+    work: tuple[Object, ...]
+
+
 def build_attempt(
     step: Step,
     *,
@@ -49,11 +61,8 @@ def build_attempt(
     children: Children,
     parent: Revision | None,
     attempt: str,
-) -> tuple[Object, ...]:
-    """What one attempt at a step consists of, in the order in which it is made.
-
-    That is what the store needs, the work order, and the Job. ``parent`` is the result that the step starts from.
-    """
+) -> AttemptObjects:
+    """The objects of one attempt; ``parent`` is the result that the step starts from."""
     artifacts = settled_artifacts(spec, settings)
     store = store_of(artifacts)
     needed = store.children(artifacts, owner, step.key)
@@ -74,7 +83,7 @@ def build_attempt(
     name = job_name(owner.name, stage=step.stage.name, key=step.key, attempt=attempt)
     order = _build_order(name, step, spec, assignment)
     job = _build_job(name, step, spec, settings, owner=owner, data=data, access=[result, *([start] if start else [])])
-    return (*needed, order, job)
+    return AttemptObjects(store=needed, work=(order, job))
 
 
 def _with(children: Children, made: tuple[Object, ...]) -> Children:

@@ -1,0 +1,255 @@
+"""The reconciler's stories. A second stage: made smaller in a Job of its own, and nothing trained for it."""
+
+import pytest
+from tests.support.world import NAMESPACE, World, compressed, success
+
+from modelservice.contract.failure import About, Failure
+from modelservice.contract.report import Report
+from modelservice_operator.kinds import (
+    CONTROLLER_REVISION,
+    DEPLOYMENT,
+    JOB,
+    PERSISTENT_VOLUME_CLAIM,
+)
+from modelservice_operator.objects import Kind, Object, Ref
+
+INT8 = {"steps": [{"quantize": {"weights": "Int8"}}]}
+
+
+def jobs(world: World, stage: str) -> list[Object]:
+    return [job for job in world.all(JOB) if job["metadata"]["labels"]["modelservice.dev/stage"] == stage]
+
+
+def numbers(world: World) -> dict[str, int]:
+    return {record["data"]["stage"]: record["revision"] for record in world.ours(CONTROLLER_REVISION)}
+
+
+def named_after(world: World, kind: Kind) -> set[str]:
+    return {obj["metadata"]["name"].removeprefix("churn-") for obj in world.ours(kind)}
+
+
+def test_what_was_trained_is_compressed_then_served() -> None:
+    world = World()
+    world.config_map()
+    world.service(compression=INT8)
+    world.settle()
+    assert world.condition("Compressed")["reason"] == "NotTrained"
+    assert world.status()["stage"] == "Training"
+    world.bind_claims()
+    parent = world.end_stage()
+    world.settle()
+    assert world.ready() == ("False", "Compressing")
+    assert world.status()["stage"] == "Compressing"
+    assert world.condition("Trained") | {"lastTransitionTime": ""} == {
+        "type": "Trained",
+        "status": "True",
+        "observedGeneration": 1,
+        "lastTransitionTime": "",
+        "reason": "Trained",
+        "message": "test accuracy 0.950 (95 % interval 0.900 to 0.980, 20 rows)",
+    }
+    assert world.condition("Served")["reason"] == "NotCompressed"
+    assert world.all(DEPLOYMENT) == [], "an intermediate result is not served"
+    assert numbers(world) == {"train": 0}
+    order = world.order(world.job())
+    assert order["work"]["parent"] == f"/var/lib/modelservice/parent/{parent}"
+    assert order["work"]["parentDigest"] == success(parent).digest
+    assert order["work"]["dataFile"] == "churn.csv"
+    assert order["artifact"] == f"/var/lib/modelservice/artifacts/{order['key']}"
+    key = world.end_stage()
+    world.settle()
+    world.roll_out()
+    world.settle()
+    assert world.ready() == ("True", "Serving")
+    assert (world.status()["key"], world.status()["revision"]) == (key, 1)
+    assert numbers(world) == {"train": 0, "compress": 1}
+    assert [revision["number"] for revision in world.status()["revisions"]] == [1]
+    assert world.condition("Compressed")["message"].startswith("revision 1: Int8: 3.9 x smaller")
+    assert world.one(DEPLOYMENT)["metadata"]["labels"]["modelservice.dev/revision"] == key
+    assert [reason for reason, _ in world.kube.recorded] == ["Training", "Compressing", "Deploying", "Serving"]
+
+
+def test_compressing_runs_as_a_training_does_but_asks_for_no_gpu() -> None:
+    world = World()
+    world.config_map()
+    resources = {"limits": {"nvidia.com/gpu": 1, "memory": "4Gi"}}
+    world.service(
+        compression=INT8, training={"nodeSelector": {"disk": "fast"}, "resources": resources, "maxRestarts": 1}
+    )
+    world.settle()
+    world.end_stage()
+    world.settle()
+    (train,), (compress,) = jobs(world, "train"), jobs(world, "compress")
+    assert train["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    pod = compress["spec"]["template"]["spec"]
+    assert pod["containers"][0]["resources"]["limits"] == {"cpu": "2", "memory": "4Gi"}
+    assert pod["nodeSelector"] == {"disk": "fast"}
+    assert compress["spec"]["backoffLimit"] == 1
+
+
+def test_a_compression_goes_where_the_claim_of_its_parent_is_and_may_go_anywhere_first() -> None:
+    world = World()
+    world.config_map()
+    world.service(compression=INT8)
+    world.settle()
+    parent = world.end_stage()
+    world.settle()
+    (compress,) = jobs(world, "compress")
+    template = compress["spec"]["template"]
+    (term,) = template["spec"]["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    (expression,) = term["labelSelector"]["matchExpressions"]
+    own = template["metadata"]["labels"]["modelservice.dev/claim"]
+    assert expression["values"] == [own, f"churn-{parent}"]
+    mounts = {mount["name"]: mount for mount in template["spec"]["containers"][0]["volumeMounts"]}
+    assert mounts["parent"]["readOnly"]
+    assert "readOnly" not in mounts["artifacts"]
+    assert mounts["data"]["mountPath"] == "/var/lib/modelservice/data"
+
+
+def test_a_missed_budget_is_said_and_is_no_failure() -> None:
+    world = World()
+    world.config_map()
+    world.service(compression=INT8)
+    world.settle()
+    world.end_stage()
+    world.settle()
+    world.end_stage(compressed(world.order(world.job())["key"], applied=False))
+    world.settle()
+    world.roll_out()
+    world.settle()
+    assert world.ready() == ("True", "Serving")
+    found = world.condition("Compressed")
+    assert (found["status"], found["reason"]) == ("False", "BudgetMissed")
+    assert found["message"].startswith("revision 1: the uncompressed model is kept")
+    assert world.condition("Stalled")["status"] == "False"
+
+
+def test_another_compression_runs_no_training_pod_and_the_old_one_serves_meanwhile() -> None:
+    world = World()
+    first = world.serve(compression=INT8)
+    (trained,) = jobs(world, "train")
+    world.service(compression=INT8 | {"maxAccuracyDrop": 0.1})
+    world.settle()
+    assert jobs(world, "train") == [trained]
+    assert world.ready() == ("False", "Compressing")
+    assert world.condition("Trained")["status"] == "True"
+    assert world.one(DEPLOYMENT)["metadata"]["labels"]["modelservice.dev/revision"] == first
+    second = world.run_stages()
+    world.roll_out()
+    world.settle()
+    assert second != first
+    assert world.ready() == ("True", "Serving")
+    assert world.status()["revision"] == 2
+
+
+def test_compression_added_later_starts_from_what_serves() -> None:
+    world = World()
+    trained = world.serve()
+    world.service(compression=INT8)
+    world.settle()
+    assert len(jobs(world, "train")) == 1
+    assert world.order(world.job())["work"]["parent"].endswith(trained)
+    assert world.condition("Trained")["message"].startswith("revision 1: ")
+    world.run_stages()
+    world.roll_out()
+    world.settle()
+    assert world.ready() == ("True", "Serving")
+    assert numbers(world) == {"train": 1, "compress": 2}
+
+
+def test_compression_removed_serves_what_was_trained_under_the_next_number() -> None:
+    world = World()
+    world.serve(compression=INT8)
+    before = {record["metadata"]["name"]: record["data"] for record in world.ours(CONTROLLER_REVISION)}
+    world.service()
+    world.settle()
+    world.roll_out()
+    world.settle()
+    assert world.ready() == ("True", "Serving")
+    assert numbers(world) == {"train": 2, "compress": 1}
+    assert {record["metadata"]["name"]: record["data"] for record in world.ours(CONTROLLER_REVISION)} == before
+    assert world.status()["revision"] == 2
+    assert world.running_jobs() == []
+    assert world.condition("Compressed") == {}
+    world.service(compression=INT8)
+    world.settle()
+    world.roll_out()
+    world.settle()
+    assert (world.status()["revision"], numbers(world)["train"]) == (1, 2), "a number that was given is kept"
+
+
+def test_the_parent_is_kept_as_long_as_its_chain_is_asked_for() -> None:
+    world = World()
+    first = world.serve(compression=INT8, revisionHistoryLimit=1)
+    assert len(world.ours(PERSISTENT_VOLUME_CLAIM)) == 2
+    world.service(compression=INT8, revisionHistoryLimit=1, training={"epochs": 2})
+    second = world.run_stages()
+    world.roll_out()
+    world.settle()
+    assert first not in named_after(world, CONTROLLER_REVISION)
+    assert second in named_after(world, CONTROLLER_REVISION)
+    assert named_after(world, CONTROLLER_REVISION) == named_after(world, PERSISTENT_VOLUME_CLAIM)
+    assert len(named_after(world, PERSISTENT_VOLUME_CLAIM)) == 2
+
+
+def test_a_compressed_revision_needs_its_parent_no_more() -> None:
+    world = World()
+    key = world.serve(compression=INT8)
+    (parent,) = named_after(world, PERSISTENT_VOLUME_CLAIM) - {key}
+    for kind in (PERSISTENT_VOLUME_CLAIM, CONTROLLER_REVISION):
+        del world.kube.objects[Ref(kind, NAMESPACE, f"churn-{parent}")]
+    world.settle()
+    assert world.ready() == ("True", "Serving")
+    assert world.running_jobs() == []
+    assert world.condition("Trained")["message"].startswith("revision 1: test accuracy")
+
+
+def test_a_compression_that_fails_stalls_and_the_old_revision_serves() -> None:
+    world = World()
+    world.serve()
+    world.service(compression=INT8)
+    world.settle()
+    world.end_stage(
+        Failure(reason="NothingToQuantize", message="no weights", field="spec.compression", about=About.STAGE)
+    )
+    world.settle()
+    assert world.ready() == ("False", "NothingToQuantize")
+    assert world.condition("Compressed")["message"] == "no weights (see spec.compression)"
+    assert world.condition("Trained")["status"] == "True"
+    assert world.condition("Available")["status"] == "True"
+    assert world.condition("Stalled")["status"] == "True"
+
+
+@pytest.mark.parametrize("suspended_at", ["training", "compressing"])
+def test_suspend_stops_whichever_stage_runs(suspended_at: str) -> None:
+    world = World()
+    world.config_map()
+    world.service(compression=INT8)
+    world.settle()
+    if suspended_at == "compressing":
+        world.end_stage()
+        world.settle()
+    world.service(compression=INT8, suspend=True)
+    world.settle()
+    world.finish_deletions()
+    world.settle()
+    assert world.running_jobs() == []
+    assert world.ready() == ("False", "Suspended")
+    assert world.condition("Suspended")["message"] == f"{suspended_at} waits until spec.suspend is false"
+    world.service(compression=INT8)
+    world.settle()
+    assert len(world.running_jobs()) == 1
+
+
+def test_a_sidecar_that_outlives_the_training_does_not_hold_up_the_compression() -> None:
+    world = World()
+    world.config_map()
+    world.service(compression=INT8)
+    world.settle()
+    train = world.job()
+    ended = {"exitCode": 0, "message": Report(result=success(world.order(train)["key"])).to_message()}
+    world.pod_of(
+        train, {"phase": "Running", "containerStatuses": [{"name": "trainer", "state": {"terminated": ended}}]}
+    )
+    world.settle()
+    assert len(jobs(world, "compress")) == 1

@@ -1,0 +1,110 @@
+"""The reconciler's stories. Records: what is kept of a result, and what becomes of one that cannot be read."""
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from tests.support.world import NAMESPACE, World
+
+from modelservice.contract.documents import SCHEMA_VERSION
+from modelservice_operator.kinds import CONTROLLER_REVISION, DEPLOYMENT, PERSISTENT_VOLUME_CLAIM
+from modelservice_operator.objects import Object, Ref
+
+
+def rewrite(world: World, key: str, **changes: Any) -> Object:
+    """Another release, or somebody, wrote the record."""
+    record = world.kube.objects[Ref(CONTROLLER_REVISION, NAMESPACE, f"churn-{key}")]
+    record["data"] = {**record["data"], **changes}
+    world.restart_operator()
+    return copy.deepcopy(record["data"])
+
+
+def test_a_record_says_what_it_is_and_all_that_a_revision_is() -> None:
+    world = World()
+    key = world.serve()
+    record = world.one(CONTROLLER_REVISION)
+    assert record["revision"] == 1
+    data = record["data"]
+    assert (data["kind"], data["schemaVersion"]) == ("StageRecord", SCHEMA_VERSION)
+    assert (data["stage"], data["key"], "parent" in data) == ("train", key, False)
+    assert data["artifact"]["uri"] == f"pvc://churn-{key}/{key}"
+    assert data["evaluation"]["primary"] == "accuracy"
+    assert data["serving"]["template"] == world.one(DEPLOYMENT)["spec"]["template"]
+    assert len(json.dumps(data)) < 8192
+
+
+def test_the_status_shows_named_metrics() -> None:
+    world = World()
+    world.serve()
+    assert world.status()["metric"] == "accuracy 0.950"
+    (revision,) = world.status()["revisions"]
+    assert revision["primaryMetric"] == "accuracy"
+    assert revision["testRows"] == 20
+    assert revision["metrics"] == [
+        {"name": "accuracy", "value": 0.95, "low": 0.9, "high": 0.98},
+        {"name": "f1", "value": 0.9},
+    ]
+    assert (revision["family"], revision["task"]) == ("mlp", "Multiclass")
+
+
+UNREADABLE: dict[str, dict[str, Any]] = {
+    "newer": {"schemaVersion": "2.0"},
+    "another kind": {"kind": "Something"},
+    "garbage": {"evaluation": "?"},
+    "unknown store": {"artifact": {"uri": "oci://registry/model", "digest": "sha256:" + "0" * 64}},
+}
+
+
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_a_record_that_cannot_be_read_is_left_alone_and_said_and_what_serves_goes_on(case: str) -> None:
+    world = World()
+    key = world.serve()
+    written = rewrite(world, key, **UNREADABLE[case])
+    deployment = copy.deepcopy(world.one(DEPLOYMENT))
+    world.settle()
+    assert world.one(CONTROLLER_REVISION)["data"] == written
+    assert world.one(DEPLOYMENT)["metadata"]["resourceVersion"] == deployment["metadata"]["resourceVersion"]
+    assert world.one(PERSISTENT_VOLUME_CLAIM)
+    assert world.running_jobs() == []
+    assert world.ready() == ("False", "RecordUnreadable")
+    assert world.condition("RecordsReadable")["status"] == "False"
+    assert key in world.condition("RecordsReadable")["message"]
+    assert world.condition("Available")["status"] == "True"
+    assert world.condition("Stalled")["status"] == "True"
+
+
+def test_a_newer_minor_version_is_read_and_what_it_adds_is_kept() -> None:
+    world = World()
+    key = world.serve()
+    written = rewrite(world, key, schemaVersion="1.9", added={"later": True})
+    world.settle()
+    assert world.ready() == ("True", "Serving")
+    assert world.condition("RecordsReadable") == {}
+    assert world.one(CONTROLLER_REVISION)["data"] == written
+
+
+def test_an_unreadable_record_that_nothing_asks_for_keeps_its_number_and_its_artifact() -> None:
+    world = World()
+    first = world.serve()
+    rewrite(world, first, schemaVersion="2.0")
+    world.service(training={"epochs": 2}, revisionHistoryLimit=1)
+    world.run_stages()
+    world.roll_out()
+    world.settle()
+    assert world.ready() == ("True", "Serving")
+    assert world.status()["revision"] == 2
+    assert world.condition("RecordsReadable")["status"] == "False"
+    assert Ref(PERSISTENT_VOLUME_CLAIM, NAMESPACE, f"churn-{first}") in world.kube.objects
+    assert Ref(CONTROLLER_REVISION, NAMESPACE, f"churn-{first}") in world.kube.objects
+
+
+def test_deleting_an_unreadable_record_makes_it_anew_from_what_its_job_reported() -> None:
+    world = World()
+    key = world.serve()
+    rewrite(world, key, schemaVersion="2.0")
+    world.settle()
+    del world.kube.objects[Ref(CONTROLLER_REVISION, NAMESPACE, f"churn-{key}")]
+    world.settle()
+    assert world.ready() == ("True", "Serving")
+    assert world.one(CONTROLLER_REVISION)["revision"] == 1

@@ -1,0 +1,122 @@
+"""The reconciler's stories. Artifacts in object storage: no claims, any node, credentials by reference."""
+
+import pytest
+from tests.support.world import World, success
+
+from modelservice_operator.kinds import (
+    CONTROLLER_REVISION,
+    DEPLOYMENT,
+    JOB,
+    PERSISTENT_VOLUME_CLAIM,
+    POD_DISRUPTION_BUDGET,
+)
+from modelservice_operator.objects import Object
+
+S3 = {"uri": "s3://models/team", "secretRef": {"name": "bucket"}}
+INT8 = {"steps": [{"quantize": {"weights": "Int8"}}]}
+
+
+def container(workload: Object) -> Object:
+    found: Object = workload["spec"]["template"]["spec"]["containers"][0]
+    return found
+
+
+def test_artifacts_lie_under_namespace_name_and_key_and_no_claim_is_made() -> None:
+    world = World()
+    key = world.serve(artifacts=S3, serving={"replicas": 2})
+    uri = f"s3://models/team/default/churn/{key}"
+    assert world.ready() == ("True", "Serving")
+    assert world.ours(PERSISTENT_VOLUME_CLAIM) == []
+    assert world.order(world.one(JOB))["artifact"] == uri
+    assert f"--model={uri}" in container(world.one(DEPLOYMENT))["args"]
+    artifact = world.one(CONTROLLER_REVISION)["data"]["artifact"]
+    assert artifact == {"uri": uri, "digest": success(key).digest, "format": "modelservice/1", "secret": "bucket"}
+    assert world.status()["revisions"][0]["uri"] == uri
+    assert world.condition("ArtifactsPortable") | {"lastTransitionTime": ""} == {
+        "type": "ArtifactsPortable",
+        "status": "True",
+        "observedGeneration": 1,
+        "lastTransitionTime": "",
+        "reason": "ObjectStorage",
+        "message": "any node can fetch the artifacts",
+    }
+
+
+def test_pods_get_the_credentials_by_reference_and_are_spread() -> None:
+    world = World()
+    world.serve(artifacts=S3, serving={"replicas": 2, "envFrom": [{"secretRef": {"name": "own"}}]})
+    assert container(world.one(JOB))["envFrom"] == [{"secretRef": {"name": "bucket"}}]
+    deployment = world.one(DEPLOYMENT)
+    assert container(deployment)["envFrom"] == [{"secretRef": {"name": "bucket"}}, {"secretRef": {"name": "own"}}]
+    pod = deployment["spec"]["template"]["spec"]
+    assert "affinity" not in pod
+    assert pod["topologySpreadConstraints"]
+    assert world.one(POD_DISRUPTION_BUDGET)
+
+
+def test_a_compression_reads_and_writes_the_storage() -> None:
+    world = World()
+    world.config_map()
+    world.service(artifacts=S3, compression=INT8)
+    world.settle()
+    parent = world.end_stage()
+    world.settle()
+    job = world.job()
+    assert world.order(job)["work"]["parent"] == f"s3://models/team/default/churn/{parent}"
+    assert container(job)["envFrom"] == [{"secretRef": {"name": "bucket"}}], "said once"
+    assert "affinity" not in job["spec"]["template"]["spec"]
+
+
+def test_the_chart_chooses_where_the_spec_says_nothing() -> None:
+    world = World(default_artifacts='{"uri": "gs://models"}')
+    key = world.serve()
+    assert world.status()["revisions"][0]["uri"] == f"gs://models/default/churn/{key}"
+    assert "envFrom" not in container(world.one(JOB)), "without a Secret the ServiceAccount decides"
+
+
+def test_a_new_secret_rolls_the_pods_and_trains_nothing() -> None:
+    world = World()
+    world.serve(artifacts=S3)
+    world.service(artifacts=S3 | {"secretRef": {"name": "rotated"}})
+    world.settle()
+    assert container(world.one(DEPLOYMENT))["envFrom"] == [{"secretRef": {"name": "rotated"}}]
+    assert len(world.all(JOB)) == 1
+
+
+@pytest.mark.parametrize(("before", "after"), [(S3, None), (None, S3), (S3, {"uri": "az://elsewhere"})])
+def test_another_store_is_for_later_revisions_and_what_serves_stays_where_it_is(
+    before: Object | None, after: Object | None
+) -> None:
+    world = World()
+    world.serve(**({"artifacts": before} if before else {}))
+    template = world.one(DEPLOYMENT)["spec"]["template"]
+    artifacts = {"artifacts": after} if after else {}
+    world.service(**artifacts)
+    world.settle()
+    assert world.ready() == ("True", "Serving")
+    assert world.one(DEPLOYMENT)["spec"]["template"] == template
+    assert len(world.all(JOB)) == 1
+    world.service(training={"epochs": 2}, **artifacts)
+    world.run_stages()
+    world.roll_out()
+    world.settle()
+    schemes = [revision["uri"].partition("://")[0] for revision in world.status()["revisions"]]
+    assert schemes == [_scheme(after), _scheme(before)]
+
+
+def _scheme(artifacts: Object | None) -> str:
+    return str(artifacts["uri"]).partition("://")[0] if artifacts else "pvc"
+
+
+def test_a_trained_claim_can_be_compressed_into_object_storage() -> None:
+    world = World()
+    trained = world.serve()
+    world.service(artifacts=S3, compression=INT8)
+    world.settle()
+    order = world.order(world.job())
+    assert order["work"]["parent"] == f"/var/lib/modelservice/parent/{trained}"
+    assert order["artifact"].startswith("s3://models/team/default/churn/")
+    template = world.job()["spec"]["template"]
+    (term,) = template["spec"]["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    claim = template["metadata"]["labels"]["modelservice.dev/claim"]
+    assert term["labelSelector"]["matchExpressions"][0]["values"] == [claim] == [f"churn-{trained}"]
