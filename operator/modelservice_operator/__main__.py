@@ -3,10 +3,11 @@
 import asyncio
 import gc
 import os
+import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 
 import prometheus_client
 import structlog
@@ -107,16 +108,30 @@ async def operate(context: Context, reconciler: Reconciles, *, watches: Sequence
         waiting_for = missing
 
     async with serve_http(port=context.settings.http_port, alive=alive, ready=ready, metrics=context.metrics):
-        served = await wait_until_served(
-            watches,
-            discovery=context.discovery,
-            clock=context.clock,
-            stop=context.lifecycle.stop,
-            on_wait=wait_for,
-        )
+        with _stopped_by_signals(context.lifecycle.stop):
+            served = await wait_until_served(
+                watches,
+                discovery=context.discovery,
+                clock=context.clock,
+                stop=context.lifecycle.stop,
+                on_wait=wait_for,
+            )
         if served:
             wait_for("the cache is being filled")
             await run_kopf(context, served, build_manager(context, served, workers))
+
+
+@contextmanager
+def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
+    """Let SIGTERM and SIGINT set ``stop``, as kopf does later: the first process of a container has no other way."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
 
 
 def build_manager(context: Context, watches: Sequence[Watch], workers: Workers) -> Manager:

@@ -126,7 +126,7 @@ def main() -> int:
         except BenchError as error:
             sys.stderr.write(f"{error}\n")
             return 2
-    asked = "".join(f" with {section}" for section in extra)
+    asked = f" with {' and '.join(extra)}" if extra else ""
     caption = (
         f"{arguments.services} ModelServices{asked} on a real control plane, "
         f"nodes and pods simulated by kwok, {os.cpu_count()} CPUs shared by all of it"

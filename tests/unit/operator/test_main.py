@@ -1,0 +1,96 @@
+"""The process before it has a cluster to work on: it says what it waits for, and ends when it is told to."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import aiohttp
+
+ROOT = Path(__file__).parents[3]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def start(**environment: str) -> asyncio.subprocess.Process:
+    inherited = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME"}}
+    paths = os.pathsep.join((str(ROOT / "operator"), str(ROOT / "runtime")))
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "modelservice_operator"),
+        env={**inherited, "PYTHONPATH": paths, **environment},
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+def kubeconfig_of_nobody(path: Path) -> Path:
+    """A kubeconfig whose apiserver does not answer."""
+    path.write_text(
+        json.dumps(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "current-context": "c",
+                "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
+                "clusters": [{"name": "k", "cluster": {"server": "http://127.0.0.1:1"}}],
+                "users": [{"name": "u", "user": {"token": "t"}}],
+            }
+        )
+    )
+    return path
+
+
+async def readiness(port: int) -> str:
+    try:
+        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/readyz") as response:
+            return f"{response.status} {await response.text()}"
+    except aiohttp.ClientConnectionError:
+        return ""
+
+
+async def test_a_setting_that_is_missing_is_named() -> None:
+    process = await start(MODELSERVICE_SERVER_IMAGE="server:1")
+    _, said = await process.communicate()
+    assert process.returncode == 2
+    assert said.decode().startswith("MODELSERVICE_TRAINER_IMAGE: must be set; expected: Image that trains")
+
+
+async def test_without_an_apiserver_it_waits_says_so_and_ends_when_told_to(tmp_path: Path) -> None:
+    port = free_port()
+    process = await start(
+        KUBECONFIG=str(kubeconfig_of_nobody(tmp_path / "kubeconfig")),
+        MODELSERVICE_TRAINER_IMAGE="trainer:1",
+        MODELSERVICE_SERVER_IMAGE="server:1",
+        MODELSERVICE_HTTP_PORT=str(port),
+    )
+    try:
+        async with asyncio.timeout(60):
+            while process.returncode is None and "does not answer" not in await readiness(port):  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+            process.send_signal(signal.SIGTERM)
+            _, log = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode == 0, log.decode()
+    assert "the apiserver does not answer" in log.decode()
+
+
+async def test_without_credentials_it_ends_and_says_what_to_do(tmp_path: Path) -> None:
+    process = await start(
+        KUBECONFIG=str(tmp_path / "absent"),
+        MODELSERVICE_TRAINER_IMAGE="trainer:1",
+        MODELSERVICE_SERVER_IMAGE="server:1",
+        MODELSERVICE_HTTP_PORT=str(free_port()),
+    )
+    _, log = await process.communicate()
+    assert process.returncode == 1
+    assert "set KUBECONFIG" in log.decode()
