@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ def load(folder: Path, **kwargs: Any) -> Artifact:
     return load_artifact(folder, **kwargs)
 
 
-def rewrite(trained: Produced, folder: Path, changes: dict[str, bytes | None], **manifest: Any) -> Path:
+def rewrite(trained: Produced, folder: Path, changes: Mapping[str, bytes | None], **manifest: Any) -> Path:
     """An artifact whose hashes agree, so that only what is inside can be wrong."""
     files = {name: content for name, content in {**trained.files, **changes}.items() if content is not None}
     write(folder, trained.manifest.model_copy(update={"files": file_entries(files), **manifest}), files)

@@ -1,183 +1,235 @@
+"""The stage train: the same data and settings give the same bytes, and what is served is what was measured."""
+
+import dataclasses
+import io
+import json
 import subprocess
 import sys
-from pathlib import Path
 from statistics import mean
 from typing import Any
 
 import numpy as np
+import onnx
+import pyarrow.csv
 import pytest
-import torch
-from tests.unit.runtime.training.pipelines import IRIS, pipeline, still_clock, train_iris
+from tests.unit.runtime.stages.pipelines import IRIS, produce, train_work
 
-from modelservice.artifact import store
-from modelservice.artifact.errors import ArtifactError
-from modelservice.artifact.files import sha256
-from modelservice.contract.data import ConfigMapSource, Data, Split
-from modelservice.contract.manifest import MANIFEST_FILE
-from modelservice.data.csv_file import parse_csv
-from modelservice.data.errors import DataError
-from modelservice.models import architecture
-from modelservice.predictor import Predictor
-from modelservice.training.errors import TrainingError
-from modelservice.training.run import Pipeline, Trained, train_to_folder
-from modelservice.training.stopwatch import Stopwatch
+from modelservice.contract.failure import DataError, StageError
+from modelservice.contract.manifest import ARCHITECTURE_FILE, MODEL_FILE, WEIGHTS_FILE, Manifest
+from modelservice.families import Mlp, architecture
+from modelservice.families.base import Fitted
+from modelservice.inference.predictor import Predictor
+from modelservice.modalities.dataset import build_dataset
+from modelservice.modalities.sources import read_source
+from modelservice.stages.base import Produced
+from modelservice.stages.train import MAX_DIFFERENCE, check_conversion
 from modelservice.training.threads import limited_threads
 
+FAMILIES = [{"mlp": {"hiddenLayers": [8]}}, {"logistic": {}}, {"svm": {}}, {"decisionTree": {}}]
 
-def digest_of(trained: Trained) -> str:
-    return sha256(store.document_bytes(trained.manifest))
+
+def images(*, classes: int = 3, rows: int = 60, size: int = 6) -> bytes:
+    """Each class is bright in another corner."""
+    random = np.random.default_rng(0)
+    y = np.arange(rows) % classes
+    x = random.integers(0, 60, size=(rows, size, size)).astype(np.uint8)
+    for row, label in enumerate(y):
+        x[row, : size // 2, label : label + 2] += 150
+    content = io.BytesIO()
+    np.savez(content, X=x, y=np.array([f"corner{label}" for label in y]))
+    return content.getvalue()
+
+
+def predictor_of(produced: Produced) -> Predictor:
+    return Predictor.from_artifact(produced.as_artifact())
 
 
 def test_the_same_table_and_seed_give_the_same_bytes() -> None:
-    first, second = train_iris(pipeline()), train_iris(pipeline())
+    first, second = produce(train_work()), produce(train_work())
     assert first.files == second.files
-    assert digest_of(first) == digest_of(second)
+    assert first.digest == second.digest
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"epochs": 2}, {"l2": 0.1}, {"batch_size": 7}])
 def test_what_decides_the_result_changes_the_weights(change: Any) -> None:
-    assert (
-        train_iris(pipeline()).files["weights.safetensors"]
-        != train_iris(pipeline(**change)).files["weights.safetensors"]
-    )
+    assert produce(train_work()).files[WEIGHTS_FILE] != produce(train_work(**change)).files[WEIGHTS_FILE]
 
 
 def test_small_networks_are_the_same_on_any_number_of_threads() -> None:
     with limited_threads(1):
-        one = train_iris(pipeline())
+        one = produce(train_work())
     with limited_threads(2):
-        two = train_iris(pipeline())
+        two = produce(train_work())
     assert one.files == two.files
 
 
 def test_defaults_classify_iris() -> None:
     accuracies = []
     for seed in range(5):
-        settings = pipeline(epochs=60, hidden=(64, 64), seed=seed)
-        data = Data(config_map=ConfigMapSource(name="x"), target="species", split=Split(seed=seed))
-        metrics = train_iris(Pipeline(**{**vars(settings), "data": data})).metrics
-        accuracies.append(metrics.test.accuracy)
-        assert metrics.test.rows == sum(map(sum, metrics.test.confusion_matrix.counts))
+        produced = produce(train_work(epochs=60, hidden=(64, 64), split={"seed": seed}, seed=seed))
+        accuracies.append(produced.metrics.test.primary_metric.value)
+        confusion = produced.metrics.confusion_matrix
+        assert confusion is not None
+        assert produced.metrics.test.rows == sum(map(sum, confusion.counts))
     assert accuracies[0] >= 0.93
     assert mean(accuracies) >= 0.93
 
 
-def test_metrics_are_those_of_the_stored_model(tmp_path: Path) -> None:
-    table = parse_csv(IRIS.read_bytes())
-    success, metrics, manifest = train_to_folder(
-        table,
-        pipeline(epochs=20),
-        scratch=tmp_path / "scratch",
-        final=tmp_path / "model",
-        observe=lambda _: None,
-        watch=Stopwatch(still_clock),
-    )
-    predictor = Predictor.load(tmp_path / "model", digest=success.digest)
-    rows = {name: column.to_pylist() for name, column in table.columns.items()}
-    predicted, true = predictor.predict(rows), rows["species"]
+@pytest.mark.parametrize("model", FAMILIES)
+def test_metrics_are_those_of_the_stored_model(model: dict[str, Any]) -> None:
+    produced = produce(train_work(epochs=20, model=model))
+    table = pyarrow.csv.read_csv(IRIS)
+    predicted, true = predictor_of(produced).predict(table), table["species"].to_pylist()
     right = sum(map(str.__eq__, predicted, true))
-    counted = sum(round(side.accuracy * side.rows) for side in (metrics.train, metrics.validation, metrics.test))
-    assert right == counted
-    assert success.metrics.accuracy == metrics.test.accuracy
-    assert success.artifact_bytes == sum(path.stat().st_size for path in (tmp_path / "model").iterdir()) - (
-        (tmp_path / "model" / MANIFEST_FILE).stat().st_size
-    )
-    assert manifest.parameters == success.parameters == (4 + 1) * 8 + (8 + 1) * 3
-    assert list(success.seconds) == ["read", "train", "evaluate", "store"]
+    metrics = produced.metrics
+    sides = [side for side in (metrics.train, metrics.validation, metrics.test) if side is not None]
+    assert sum(side.rows for side in sides) == 150
+    assert right == sum(round(side.primary_metric.value * side.rows) for side in sides)
 
 
-def test_nothing_is_left_of_a_training_that_could_not_be_stored(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(_path: Any, _content: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(store, "_write_file", full)
-    with pytest.raises(OSError, match="No space"):
-        train_to_folder(
-            parse_csv(IRIS.read_bytes()),
-            pipeline(epochs=1),
-            scratch=tmp_path / "scratch",
-            final=tmp_path / "model",
-            observe=lambda _: None,
-            watch=Stopwatch(still_clock),
-        )
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize("model", FAMILIES)
+def test_the_manifest_says_where_it_comes_from(model: dict[str, Any]) -> None:
+    manifest = produce(train_work(model=model), key="k1").manifest
+    assert (manifest.stage, manifest.key, manifest.parent, manifest.compression) == ("train", "k1", None, None)
+    assert (manifest.family, manifest.modality, manifest.task) == (next(iter(model)), "Table", "Multiclass")
+    assert (manifest.data.rows, manifest.data.features, manifest.data.classes) == (150, 4, 3)
+    assert manifest.parameters > 0
+    assert manifest.producer.libraries.keys() >= {"onnx"}
+    gradient = "mlp" in model
+    assert ("torch" in manifest.producer.libraries) == gradient
+    assert ({ARCHITECTURE_FILE, WEIGHTS_FILE} <= manifest.files.keys()) == gradient
+    assert manifest.model.max_difference <= MAX_DIFFERENCE
 
 
-def test_a_folder_of_something_else_is_refused_before_the_training(tmp_path: Path) -> None:
-    (tmp_path / "thesis.tex").touch()
-
-    def never(_epoch: Any) -> None:
-        pytest.fail("trained although the result could not be stored")
-
-    with pytest.raises(ArtifactError, match="is no artifact"):
-        train_to_folder(
-            parse_csv(IRIS.read_bytes()),
-            pipeline(),
-            scratch=tmp_path.with_name("scratch"),
-            final=tmp_path,
-            observe=never,
-            watch=Stopwatch(still_clock),
-        )
+@pytest.mark.parametrize("model", FAMILIES)
+def test_the_graph_is_of_stock_operators_and_its_opset_is_recorded(model: dict[str, Any]) -> None:
+    produced = produce(train_work(model=model))
+    file = onnx.load_from_string(produced.files[MODEL_FILE])
+    assert {node.domain for node in file.graph.node} <= {"", "ai.onnx", "ai.onnx.ml"}
+    versions = {used.domain: used.version for used in file.opset_import}
+    assert versions[""] == produced.manifest.model.opset
 
 
-def test_categories_and_gaps_are_learned_and_served_alike(tmp_path: Path) -> None:
+def test_a_report_counts_the_bytes_of_the_files() -> None:
+    produced = produce(train_work())
+    success = produced.success(produced.digest, {"read": 1.0})
+    assert success.artifact_bytes == sum(map(len, produced.files.values()))
+    assert success.parameters == (4 + 1) * 8 + (8 + 1) * 3
+    assert success.evaluation == produced.metrics.test
+    assert success.signature == produced.signature
+
+
+def test_a_regression_ends_with_numbers() -> None:
+    work = train_work(target="petal_width", epochs=40, hidden=(16,))
+    produced = produce(work)
+    assert (produced.manifest.task, produced.manifest.data.classes) == ("Regression", None)
+    assert produced.metrics.test.primary == "r2"
+    assert produced.metrics.test.primary_metric.value > 0.8
+    assert produced.metrics.confusion_matrix is None
+    table = pyarrow.csv.read_csv(IRIS)
+    errors = np.array(predictor_of(produced).predict(table)) - np.array(table["petal_width"].to_pylist())
+    assert np.sqrt(np.mean(errors**2)) < 0.4
+
+
+def test_two_classes_are_a_binary_task() -> None:
+    content = "\n".join(line for line in IRIS.read_text().splitlines() if "virginica" not in line).encode()
+    produced = produce(train_work(epochs=20), content)
+    assert (produced.manifest.task, produced.signature.labels) == ("Binary", ("setosa", "versicolor"))
+    assert produced.metrics.test.primary_metric.value == 1
+    assert predictor_of(produced).predict_proba([[5.1, 3.5, 1.4, 0.2]]).shape == (1, 2)
+
+
+def test_images_are_learned_by_a_convolutional_network() -> None:
+    content = images()
+    work = train_work(target="y", file="images.npz", model={"cnn": {"channels": [4], "hiddenLayers": []}}, epochs=15)
+    produced = produce(work, content)
+    assert (produced.manifest.modality, produced.manifest.family) == ("Image", "cnn")
+    assert produced.metrics.test.primary_metric.value > 0.9
+    with np.load(io.BytesIO(content)) as stored:
+        predicted = predictor_of(produced).predict(stored["X"])
+        assert np.mean(np.array(predicted) == stored["y"]) > 0.9
+
+
+def test_a_family_says_what_it_cannot_learn() -> None:
+    with pytest.raises(StageError, match=r"^spec\.model\.decisionTree ") as caught:
+        produce(train_work(target="y", file="images.npz", model={"decisionTree": {}}), images())
+    assert (caught.value.reason, caught.value.field) == ("ModelUnsuited", "spec.model")
+
+
+def test_a_model_that_answers_otherwise_as_onnx_is_not_stored() -> None:
+    work = train_work()
+    dataset = build_dataset(read_source(IRIS.read_bytes(), format=work.data.format_of("iris.csv")), work.data)
+    fitted = Mlp().fit(work.model.chosen, dataset, work.training, observe=lambda _: None)
+    raw, difference = check_conversion(fitted, dataset)
+    assert difference <= MAX_DIFFERENCE
+    assert sum(map(len, raw)) == 150
+
+    def shifted(by: float) -> Fitted:
+        return dataclasses.replace(fitted, predict=lambda rows: fitted.predict(rows) + np.float32(by))
+
+    assert check_conversion(shifted(5e-6), dataset)[1] == pytest.approx(5e-6, rel=0.2)
+    for by in (2e-5, float("nan")):
+        with pytest.raises(StageError, match="answers differently") as caught:
+            check_conversion(shifted(by), dataset)
+        assert caught.value.reason == "ConversionDiffers"
+
+
+def test_categories_and_gaps_are_learned_and_served_alike() -> None:
     """The class depends on a category alone, and is missing now and then."""
     rows = [f"{'red' if n % 2 else 'blue'},{n % 7 or ''},{'stop' if n % 2 else 'go'}" for n in range(200)]
-    trained = train_iris(pipeline(epochs=20, target="y"), "\n".join(["colour,noise,y", *rows]).encode())
-    assert trained.metrics.test.accuracy == 1
-    store.write(tmp_path / "m", trained.manifest, trained.files)
-    predictor = Predictor.load(tmp_path / "m")
+    produced = produce(train_work(epochs=20, target="y"), "\n".join(["colour,noise,y", *rows]).encode())
+    assert produced.metrics.test.primary_metric.value == 1
+    predictor = predictor_of(produced)
     assert predictor.predict([{"colour": "red", "noise": None}, ["blue", 3]]) == ["stop", "go"]
-    unknown = predictor.predict_proba([["green", 3]])
-    assert unknown.shape == (1, 2)
+    assert predictor.predict_proba([["green", 3]]).shape == (1, 2)
 
 
 def test_a_number_far_from_the_training_rows_is_a_data_error() -> None:
     """The second different row of a class is a test row, which no mean and deviation were measured on."""
     rows = [f"{'1e45' if n == 2 else n % 5},{'pq'[n % 2]}" for n in range(40)]
     with pytest.raises(DataError, match=r"column a: 1e\+45 is too far from the training data: correct") as caught:
-        train_iris(pipeline(target="y"), "\n".join(["a,y", *rows]).encode())
+        produce(train_work(target="y"), "\n".join(["a,y", *rows]).encode())
     assert caught.value.reason == "NotANumber"
 
 
 def test_a_model_beyond_bounds_names_the_field(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(architecture, "MAX_PARAMETERS", 50)
-    with pytest.raises(TrainingError, match="67 parameters, at most 50") as caught:
-        train_iris(pipeline())
+    with pytest.raises(StageError, match="67 parameters, at most 50") as caught:
+        produce(train_work())
     assert (caught.value.reason, caught.value.field) == ("ModelTooLarge", "spec.model.mlp.hiddenLayers")
 
 
-def test_an_empty_feature_in_training_rows_is_a_data_error() -> None:
-    rows = ["a,p", "b,p", "c,p", ",q", ",q", ",q"]
-    with pytest.raises(DataError):
-        train_iris(pipeline(target="y"), "\n".join(["t,y", *rows]).encode())
-
-
 def test_a_training_does_not_import_torchs_compiler() -> None:
-    """It costs 6 s and 150 MB; pandas is not in the image either."""
+    """It costs 6 s and 150 MB."""
     code = (
-        "import sys; from tests.unit.runtime.training.pipelines import pipeline, train_iris;"
-        "train_iris(pipeline()); print([name for name in ('torch._dynamo', 'sympy') if name in sys.modules])"
+        "import sys; from tests.unit.runtime.stages.pipelines import produce, train_work;"
+        "produce(train_work()); print([name for name in ('torch._dynamo', 'sympy') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
 def test_the_curves_belong_to_the_training() -> None:
-    metrics = train_iris(pipeline(epochs=5)).metrics
-    assert metrics.curves.epoch == (1, 2, 3, 4, 5)
-    best = metrics.curves.validation_loss[metrics.best_epoch - 1]
-    assert best == min(metrics.curves.validation_loss)
-    assert metrics.validation.loss == pytest.approx(best, rel=1e-5)
+    metrics = produce(train_work(epochs=5)).metrics
+    assert metrics.curves is not None
+    assert metrics.best_epoch is not None
+    assert metrics.validation is not None
+    assert metrics.curves["epoch"] == (1, 2, 3, 4, 5)
+    losses = metrics.curves["validationLoss"]
+    assert losses[metrics.best_epoch - 1] == min(losses)
+    loss = metrics.validation.metric("logLoss")
+    assert loss is not None
+    assert loss.value == pytest.approx(min(losses), rel=1e-4)
 
 
-def test_probabilities_are_a_distribution(tmp_path: Path) -> None:
-    trained = train_iris(pipeline())
-    store.write(tmp_path / "m", trained.manifest, trained.files)
-    predictor = Predictor.load(tmp_path / "m")
-    probabilities = predictor.probabilities(predictor.encode_rows([[5.1, 3.5, 1.4, 0.2], [None] * 4]))
-    assert probabilities.dtype == np.float32
-    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
-    assert not torch.is_inference_mode_enabled()
+def test_families_without_epochs_keep_no_validation_rows_apart() -> None:
+    metrics = produce(train_work(model={"logistic": {}})).metrics
+    assert (metrics.validation, metrics.best_epoch, metrics.curves) == (None, None, None)
+    assert metrics.train.rows + metrics.test.rows == 150
+
+
+def test_nothing_in_the_files_depends_on_the_clock_or_the_machine() -> None:
+    produced = produce(train_work())
+    manifest = Manifest.model_validate_json(produced.manifest.model_dump_json())
+    assert manifest == produced.manifest
+    assert not {"seconds", "time", "host"} & json.loads(manifest.model_dump_json()).keys()

@@ -1,0 +1,200 @@
+"""The stage compress: the same test rows judge, and what costs too much is not taken."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.runtime.stages.pipelines import (
+    IRIS,
+    QUANTIZE,
+    compress_work,
+    context,
+    order_of,
+    produce,
+    store,
+    train_work,
+)
+from tests.unit.runtime.stages.test_train import images
+
+from modelservice import compression
+from modelservice.compression.judge import Drop
+from modelservice.contract.compression import Quantize
+from modelservice.contract.failure import About, DataError, Retry, StageError, StorageError
+from modelservice.contract.manifest import ARCHITECTURE_FILE, MODEL_FILE, PREPROCESSING_FILE, WEIGHTS_FILE
+from modelservice.contract.signature import SIGNATURE_FILE
+from modelservice.contract.work_order import CompressWork, TrainWork
+from modelservice.inference.predictor import Predictor
+from modelservice.stages.base import Produced
+from modelservice.stages.compress import COMPRESS, summarize
+
+WORK = train_work(epochs=20, hidden=(32, 32))
+
+
+@pytest.fixture(scope="module")
+def trained() -> Produced:
+    return produce(WORK, key="parent")
+
+
+@pytest.fixture
+def parent(trained: Produced, tmp_path: Path) -> Path:
+    return store(trained, tmp_path / "parent")
+
+
+def compressed(trained: Produced, parent: Path, **changes: Any) -> Produced:
+    return produce(compress_work(WORK, parent, trained.digest, **changes), key="child")
+
+
+class Ruin:
+    """A step that makes a model small and useless: it forgets everything that it had learned."""
+
+    name = "quantize"
+
+    def apply(self, _settings: Quantize, model: bytes) -> bytes:
+        import onnx  # noqa: PLC0415
+
+        file = onnx.load_from_string(model)
+        for weights in file.graph.initializer:
+            if weights.data_type == onnx.TensorProto.FLOAT:
+                weights.raw_data = bytes(len(weights.raw_data))
+        for unused in ("doc_string", "producer_version"):
+            file.ClearField(unused)
+        file.graph.name = ""
+        return bytes(file.SerializeToString())
+
+
+def test_a_model_within_its_budget_is_taken(trained: Produced, parent: Path) -> None:
+    produced = compressed(trained, parent)
+    summary = produced.manifest.compression
+    assert summary is not None
+    assert summary.applied
+    assert len(produced.files[MODEL_FILE]) == summary.bytes_after < summary.bytes_before
+    assert summary.bytes_before == len(trained.files[MODEL_FILE])
+    assert summary.low <= summary.drop <= summary.high <= summary.budget == 0.1
+    assert f"{summary.bytes_before} bytes became {summary.bytes_after}; accuracy falls by" in summary.message
+    assert produced.success(produced.digest, {}).compression == summary
+    # What is reported was measured on the model that will be served.
+    predictor = Predictor.from_artifact(produced.as_artifact())
+    assert predictor.predict([[5.1, 3.5, 1.4, 0.2]]) == ["setosa"]
+
+
+def test_the_artifact_says_from_what_it_comes_and_holds_only_what_serving_needs(
+    trained: Produced, parent: Path
+) -> None:
+    produced = compressed(trained, parent)
+    manifest = produced.manifest
+    assert (manifest.stage, manifest.key) == ("compress", "child")
+    assert manifest.parent is not None
+    assert (manifest.parent.key, manifest.parent.digest) == ("parent", trained.digest)
+    assert not {ARCHITECTURE_FILE, WEIGHTS_FILE} & produced.files.keys()
+    for name in (SIGNATURE_FILE, PREPROCESSING_FILE):
+        assert produced.files[name] == trained.files[name]
+    assert manifest.data == trained.manifest.data
+    assert 0 < manifest.model.max_difference < 0.2
+    assert "onnxruntime" in manifest.producer.libraries
+    assert "torch" in manifest.producer.libraries
+    assert produced.metrics.best_epoch == trained.metrics.best_epoch
+
+
+def test_the_same_parent_and_settings_give_the_same_bytes(trained: Produced, parent: Path) -> None:
+    assert compressed(trained, parent).files == compressed(trained, parent).files
+
+
+def test_a_model_beyond_its_budget_is_not_taken(
+    trained: Produced, parent: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compression, "STEPS", (Ruin(),))
+    produced = compressed(trained, parent)
+    summary = produced.manifest.compression
+    assert summary is not None
+    assert not summary.applied
+    assert summary.drop > 0.3
+    assert "maxAccuracyDrop, 0.1: the uncompressed model is kept; allow more, or add rows" in summary.message
+    assert produced.files[MODEL_FILE] == trained.files[MODEL_FILE]
+    assert produced.metrics == trained.metrics
+    assert produced.manifest.model == trained.manifest.model
+
+
+@pytest.mark.parametrize(
+    ("drop", "sizes", "applied", "words"),
+    [
+        (Drop(0.0, 0.0, 0.0), (100, 50), True, "100 bytes became 50; accuracy falls by 0 (paired"),
+        (Drop(0.01, -0.0, 0.05), (100, 50), True, "test rows: 0 to 0.05), and may fall by 0.05"),
+        (Drop(0.01, -0.01, 0.0501), (100, 50), False, "the uncompressed model is kept"),
+        (Drop(-0.02, -0.03, -0.01), (100, 50), True, "accuracy falls by -0.02"),
+        (Drop(0.0, 0.0, 0.0), (100, 100), False, "is not smaller for it (100 bytes before, 100 after)"),
+    ],
+)
+def test_the_upper_end_of_the_interval_decides(
+    drop: Drop, sizes: tuple[int, int], *, applied: bool, words: str
+) -> None:
+    summary = summarize(drop, budget=0.05, metric="accuracy", sizes=sizes)
+    assert summary.applied == applied
+    assert words in summary.message
+
+
+@pytest.mark.parametrize(
+    ("work", "content"),
+    [
+        (train_work(target="petal_width", epochs=20, hidden=(32, 32)), IRIS.read_bytes()),
+        (train_work(target="y", file="x.npz", model={"cnn": {"channels": [8]}}, epochs=10), images(size=8)),
+        (train_work(target="y", file="x.npz", model={"mlp": {"hiddenLayers": [64]}}, epochs=10), images(size=8)),
+    ],
+)
+def test_regressions_and_images_are_compressed_too(tmp_path: Path, work: TrainWork, content: bytes) -> None:
+    trained = produce(work, content, key="parent")
+    folder = store(trained, tmp_path / "parent")
+    produced = produce(compress_work(work, folder, trained.digest, maxAccuracyDrop=0.3), content, key="child")
+    summary = produced.manifest.compression
+    assert summary is not None
+    assert summary.applied, summary.message
+    assert summary.bytes_after < 0.6 * summary.bytes_before + 2000
+    assert (produced.manifest.task, produced.manifest.family) == (trained.manifest.task, trained.manifest.family)
+
+
+def test_what_cannot_be_quantised_says_so(tmp_path: Path) -> None:
+    work = train_work(model={"decisionTree": {}})
+    trained = produce(work, key="parent")
+    folder = store(trained, tmp_path / "parent")
+    with pytest.raises(StageError, match=r"leave spec\.compression out"):
+        produce(compress_work(work, folder, trained.digest))
+
+
+def test_other_data_than_that_of_the_training_judges_nothing(trained: Produced, parent: Path) -> None:
+    work = compress_work(WORK, parent, trained.digest)
+    changed = IRIS.read_bytes() + b"5,3,1,0.2,setosa\n"
+    with pytest.raises(DataError, match=r"change spec\.data\.version, which trains again") as caught:
+        COMPRESS.run(order_of(work), context(changed))
+    assert (caught.value.reason, caught.value.field) == ("DataChanged", "spec.data.version")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: folder.rename(folder.with_name("elsewhere")),
+        lambda folder: (folder / "extra").touch(),
+        lambda folder: (folder / MODEL_FILE).unlink(),
+    ],
+)
+def test_a_parent_that_cannot_be_trusted_is_a_matter_of_storage(
+    trained: Produced, parent: Path, damage: Callable[[Path], Any]
+) -> None:
+    damage(parent)
+    with pytest.raises(StorageError, match="the model to compress cannot be used") as caught:
+        compressed(trained, parent)
+    failure = caught.value.failure()
+    assert (failure.reason, failure.about, failure.retry) == ("ParentInvalid", About.STORAGE, Retry.ON_CHANGE)
+
+
+def test_a_parent_of_another_digest_is_not_taken(parent: Path) -> None:
+    work = compress_work(WORK, parent, "sha256:" + "0" * 64)
+    with pytest.raises(StorageError, match="expected sha256:0"):
+        produce(work)
+
+
+def test_the_settings_of_the_spec_reach_the_work() -> None:
+    work = compress_work(WORK, Path("p"), "sha256:" + "0" * 64)
+    stored = CompressWork.model_validate_json(work.model_dump_json())
+    assert stored == work
+    assert json.loads(work.model_dump_json())["compression"]["maxAccuracyDrop"] == QUANTIZE["maxAccuracyDrop"]
