@@ -137,17 +137,14 @@ def _name(step: Step, spec: ModelServiceSpec, observed: Observed, settings: Sett
 
     The second finds the artifact of the first, verifies it and reports it: it works only if there is none.
     """
-    names = [
-        job_name(
-            observed.owner.name,
-            stage=step.stage.name,
-            key=step.key,
-            attempt=attempt_id(step, spec, settings, retry=retry),
-        )
-        for retry in (0, 1)
-    ]
-    lost = any(job.name == names[0] and job.lost_report for job in observed.jobs)
-    return names[1] if lost else names[0]
+    first = _attempt_name(step, spec, observed, settings, retry=0)
+    lost = any(job.name == first and job.lost_report for job in observed.jobs)
+    return _attempt_name(step, spec, observed, settings, retry=1) if lost else first
+
+
+def _attempt_name(step: Step, spec: ModelServiceSpec, observed: Observed, settings: Settings, *, retry: int) -> str:
+    attempt = attempt_id(step, spec, settings, retry=retry)
+    return job_name(observed.owner.name, stage=step.stage.name, key=step.key, attempt=attempt)
 
 
 def _current(step: Step, spec: ModelServiceSpec, observed: Observed, settings: Settings) -> StageJob | None:
@@ -155,16 +152,11 @@ def _current(step: Step, spec: ModelServiceSpec, observed: Observed, settings: S
     name = _name(step, spec, observed, settings)
     if (named := next((job for job in observed.jobs if job.name == name), None)) is not None:
         return named
-    alike = [
-        job
-        for job in observed.jobs
-        if job.key == step.key
-        and job.run == run_hash(step, spec, settings)
-        and job.image not in observed.missing_images
-    ]
-    going_well = [
+    run, missing = run_hash(step, spec, settings), observed.missing_images
+    alike = (job for job in observed.jobs if job.key == step.key and job.run == run and job.image not in missing)
+    going_well = (
         job
         for job in alike
         if job.phase is JobPhase.RUNNING or (job.phase is JobPhase.SUCCEEDED and not job.lost_report)
-    ]
-    return going_well[0] if going_well else None
+    )
+    return next(going_well, None)

@@ -83,10 +83,10 @@ def is_current(live: Mapping[str, Any] | None, desired: Object) -> bool:
 
 def covers(live: Any, desired: Any) -> bool:
     """Whether ``live`` has everything that ``desired`` says; what the apiserver added by default does not count."""
-    if isinstance(desired, Mapping):
+    if isinstance(desired, dict):
         if not desired:
-            return live is None or isinstance(live, Mapping)
-        return isinstance(live, Mapping) and all(covers(live.get(key), value) for key, value in desired.items())
+            return live is None or isinstance(live, dict)
+        return isinstance(live, dict) and all(covers(live.get(key), value) for key, value in desired.items())
     if isinstance(desired, (list, tuple)):
         found = live or []
         return len(found) == len(desired) and all(covers(*pair) for pair in zip(found, desired, strict=True))

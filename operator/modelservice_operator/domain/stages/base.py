@@ -97,5 +97,5 @@ class Stage(Protocol):
 
 
 def pod_settings(training: Training) -> PodSettings:
-    """The part of ``spec.training`` that says how pods run."""
-    return PodSettings(**{name: getattr(training, name) for name in PodSettings.model_fields})
+    """The part of ``spec.training`` that says how pods run; it was validated with the rest."""
+    return PodSettings.model_construct(**{name: getattr(training, name) for name in PodSettings.model_fields})

@@ -22,10 +22,12 @@ __all__ = [
 
 STORES: tuple[Store, ...] = (VolumeClaimStore(), ObjectStorage())
 
+_DEFAULT = Artifacts(volume_claim=VolumeClaim())
+
 
 def settled_artifacts(spec: ModelServiceSpec, settings: Settings) -> Artifacts:
     """Where artifacts go: the ModelService's own word, else the chart's, else a ReadWriteOnce claim."""
-    return spec.artifacts or settings.default_artifacts or Artifacts(volume_claim=VolumeClaim())
+    return spec.artifacts or settings.default_artifacts or _DEFAULT
 
 
 def store_of(artifacts: Artifacts) -> Store:
