@@ -14,6 +14,8 @@ from modelservice.contract.training import Hyperparameters
 from modelservice.families import family_named
 from modelservice.families.base import Fitted
 from modelservice.modalities.base import Dataset, Side
+from modelservice.modalities.image.encoder import NAME as IMAGE
+from modelservice.modalities.table.encoder import NAME as TABLE
 from modelservice.tasks import task_named
 
 
@@ -27,7 +29,7 @@ def build(
         for features, values in (train, validation, test)
     ]
     return Dataset(
-        modality="Table" if sides[0].features.ndim == 2 else "Image",
+        modality=TABLE if sides[0].features.ndim == 2 else IMAGE,
         task=task_named(task),
         target="y",
         labels=labels,

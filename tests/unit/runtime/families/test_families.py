@@ -15,6 +15,8 @@ from modelservice.contract.progress import Progress
 from modelservice.contract.training import Hyperparameters
 from modelservice.families import FAMILIES, family_named
 from modelservice.families.base import Fitted
+from modelservice.modalities.image.encoder import NAME as IMAGE
+from modelservice.modalities.table.encoder import NAME as TABLE
 
 LINEAR_SVM = {"svm": {"kernel": "Linear", "c": 0.1}}
 
@@ -119,17 +121,17 @@ def fit_is_by_gradient(name: str) -> bool:
 @pytest.mark.parametrize(
     ("name", "modality", "task", "reason"),
     [
-        ("mlp", "Table", "Regression", None),
-        ("mlp", "Image", "Binary", None),
-        ("cnn", "Image", "Regression", None),
-        ("cnn", "Table", "Binary", "takes images only: choose mlp for a table"),
-        ("logistic", "Table", "Binary", None),
-        ("logistic", "Table", "Regression", "tells classes apart only: choose mlp, svm or decisionTree for numbers"),
-        ("logistic", "Image", "Multiclass", "takes tables only: choose mlp or cnn for images"),
-        ("svm", "Table", "Regression", None),
-        ("svm", "Image", "Multiclass", "takes tables only: choose mlp or cnn for images"),
-        ("decisionTree", "Table", "Multiclass", None),
-        ("decisionTree", "Image", "Regression", "takes tables only: choose mlp or cnn for images"),
+        ("mlp", TABLE, "Regression", None),
+        ("mlp", IMAGE, "Binary", None),
+        ("cnn", IMAGE, "Regression", None),
+        ("cnn", TABLE, "Binary", "takes images only: choose mlp for a table"),
+        ("logistic", TABLE, "Binary", None),
+        ("logistic", TABLE, "Regression", "tells classes apart only: choose mlp, svm or decisionTree for numbers"),
+        ("logistic", IMAGE, "Multiclass", "takes tables only: choose mlp or cnn for images"),
+        ("svm", TABLE, "Regression", None),
+        ("svm", IMAGE, "Multiclass", "takes tables only: choose mlp or cnn for images"),
+        ("decisionTree", TABLE, "Multiclass", None),
+        ("decisionTree", IMAGE, "Regression", "takes tables only: choose mlp or cnn for images"),
     ],
 )
 def test_what_a_family_cannot_learn_it_says(name: Any, modality: Any, task: Any, reason: Any) -> None:

@@ -114,6 +114,15 @@ def test_memory_is_bounded_by_slices_which_change_nothing(monkeypatch: pytest.Mo
     np.testing.assert_allclose(sliced.predict(dataset.test.features), expected, atol=1e-5)
 
 
+def test_a_gpu_computes_convolutions_with_all_bits_and_repeatably() -> None:
+    """Switches only, since no GPU is here; TF32 alone would be off by 1e-3."""
+    cudnn = torch.backends.cudnn
+    before = (cudnn.allow_tf32, cudnn.deterministic)
+    with gradient.exact_convolutions("cuda"):
+        assert (cudnn.enabled, cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark) == (True, False, True, False)
+    assert (cudnn.allow_tf32, cudnn.deterministic) == before
+
+
 def test_a_network_beyond_bounds_names_the_field(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(architecture, "MAX_PARAMETERS", 50)
     with pytest.raises(StageError, match="not possible: 67 parameters, at most 50 are possible: make it") as caught:
@@ -154,7 +163,7 @@ class Parts:
 
     def artifact(self) -> Artifact:
         signature = Signature(
-            modality="table",
+            modality="Table",
             task=self.task.name,
             target="y",
             inputs=(InputColumn(name="x", type=ColumnKind.NUMERIC, example=0.0),),
