@@ -1,0 +1,214 @@
+"""What earlier releases wrote is valid, loads, serves and is adopted; see ``tests/data/released/README.md``."""
+
+import asyncio
+import copy
+import json
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.support import release as writer
+from tests.support.release import CHECKSUMS, FAILURES, RELEASED, ReleaseError, checksums, predictions, write_release
+from tests.support.world import NAMESPACE, World
+
+from modelservice.contract.artifacts import Artifacts, VolumeClaim
+from modelservice.contract.documents import read_document
+from modelservice.contract.report import Report, Success
+from modelservice.contract.resource import KIND, ModelService
+from modelservice.families.torch_engine import load_torch_engine
+from modelservice.inference.engine import EngineLoader
+from modelservice.inference.onnx_engine import load_onnx_engine
+from modelservice.inference.predictor import Predictor
+from modelservice_operator.domain.builders.record import parse_record
+from modelservice_operator.domain.metadata import Owner
+from modelservice_operator.domain.stages import pipeline
+from modelservice_operator.domain.stores import store_of
+from modelservice_operator.kinds import CONTROLLER_REVISION, DEPLOYMENT, JOB, MODEL_SERVICE
+from modelservice_operator.objects import Key, Object, Ref
+
+TOLERANCE = 1e-5
+"""Largest difference of a number in an answer: another version of a library may add in another order."""
+
+
+class Release:
+    """One folder of ``tests/data/released``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @cached_property
+    def keys(self) -> dict[str, Any]:
+        """Digest of the data and keys of the stages, by resource."""
+        return dict(_json(self.folder / "keys.json"))
+
+    @cached_property
+    def answers(self) -> dict[str, Any]:
+        """What was asked and answered, by artifact."""
+        return dict(_json(self.folder / "answers.json"))
+
+    def objects(self, resource: str) -> list[Object]:
+        """All objects of a resource's file."""
+        return list(yaml.safe_load_all((self.folder / "resources" / f"{resource}.yaml").read_text(encoding="utf-8")))
+
+    def service(self, resource: str) -> ModelService:
+        """The ModelService of a resource's file."""
+        return ModelService.model_validate(next(one for one in self.objects(resource) if one["kind"] == KIND))
+
+    def records(self, resource: str) -> list[Object]:
+        """What was recorded of a resource, in the order of the stages."""
+        stages = [stage for stage in self.keys[resource]["keys"] if f"{resource}-{stage}" in self.answers]
+        return [_json(self.folder / "records" / f"{resource}-{stage}.json") for stage in stages]
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+RELEASES = [Release(path) for path in sorted(RELEASED.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+
+
+def each(kind: str) -> pytest.MarkDecorator:
+    """Parametrize by release and resource, artifact, or recorded resource."""
+    listed: dict[str, Callable[[Release], Iterable[str]]] = {
+        "resource": lambda one: one.keys,
+        "artifact": lambda one: one.answers,
+        "recorded": lambda one: [resource for resource in one.keys if one.records(resource)],
+    }
+    found = [pytest.param(one, name, id=f"{one.folder.name}-{name}") for one in RELEASES for name in listed[kind](one)]
+    return pytest.mark.parametrize(("release", "name"), found)
+
+
+def test_there_is_a_release() -> None:
+    assert RELEASES
+
+
+@pytest.mark.parametrize("release", RELEASES, ids=lambda one: one.folder.name)
+def test_nothing_of_it_was_touched(release: Release) -> None:
+    assert checksums(release.folder) == (release.folder / CHECKSUMS).read_text(encoding="utf-8")
+
+
+@each("resource")
+def test_custom_resources_are_valid_and_have_the_same_keys(release: Release, name: str) -> None:
+    digest = release.keys[name]["dataDigest"]
+    found = {step.stage.name: step.key for step in pipeline(release.service(name).spec, digest)}
+    assert found == release.keys[name]["keys"]
+
+
+@each("artifact")
+def test_artifacts_load_and_are_served_with_the_same_answers(release: Release, name: str) -> None:
+    asked = release.answers[name]
+    folder = release.folder / "artifacts" / name
+    engines: list[EngineLoader] = [
+        load_onnx_engine,
+        *([load_torch_engine] if (folder / "weights.safetensors").exists() else []),
+    ]
+    for engine in engines:
+        model = Predictor.load(folder, digest=asked["digest"], engine=engine)
+        found = asyncio.run(predictions(model, name=asked["name"], rows=asked["instances"]))
+        assert_close(found, asked["predictions"])
+
+
+def assert_close(found: Any, expected: Any) -> None:
+    """Numbers within the tolerance, everything else equal."""
+    if isinstance(expected, dict):
+        assert found.keys() == expected.keys()
+        for key in expected:
+            assert_close(found[key], expected[key])
+    elif isinstance(expected, list):
+        assert len(found) == len(expected)
+        for one, other in zip(found, expected, strict=True):
+            assert_close(one, other)
+    elif isinstance(expected, float):
+        assert found == pytest.approx(expected, rel=TOLERANCE, abs=TOLERANCE)
+    else:
+        assert found == expected
+
+
+@each("artifact")
+def test_reports_and_records_are_read_and_tell_of_the_artifact(release: Release, name: str) -> None:
+    report = read_document("the report", (release.folder / "reports" / f"{name}.json").read_bytes(), Report)
+    assert isinstance(report.result, Success)
+    record = parse_record(_json(release.folder / "records" / f"{name}.json")).record
+    assert report.result.digest == record.artifact.digest == release.answers[name]["digest"]
+    assert record.evaluation == report.result.evaluation
+    assert record.key == report.result.key
+
+
+@pytest.mark.parametrize("release", RELEASES, ids=lambda one: one.folder.name)
+@pytest.mark.parametrize("name", FAILURES)
+def test_reports_of_failures_are_read(release: Release, name: str) -> None:
+    path = release.folder / "reports" / f"failure-{name}.json"
+    assert read_document("the report", path.read_bytes(), Report).result == FAILURES[name].failure()
+
+
+@each("recorded")
+def test_records_are_adopted_and_nothing_is_trained(release: Release, name: str) -> None:
+    world = World()
+    adopt(world, release, name)
+    world.settle()
+    assert world.all(JOB) == []
+    records = release.records(name)
+    served = records[-1]["data"]["artifact"]["digest"]
+    arguments = world.one(DEPLOYMENT)["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert f"--digest={served}" in arguments
+    world.roll_out()
+    world.settle()
+    assert world.ready() == ("True", "Serving")
+    assert (world.status()["revision"], world.status()["digest"]) == (1, served)
+    # What was recorded stays, but for what a newer release adds.
+    found = {one["metadata"]["name"]: one["data"] for one in world.ours(CONTROLLER_REVISION)}
+    for record in records:
+        now = found[record["metadata"]["name"]]
+        assert {key: now[key] for key in record["data"]} == record["data"]
+
+
+def adopt(world: World, release: Release, name: str) -> None:
+    """Put into a cluster what a release left there: the resource with its data, records, and claims."""
+    for obj in (one for one in release.objects(name) if one["kind"] != "Secret"):  # which the operator never reads
+        world.kube.store({**obj, "metadata": {**obj["metadata"], "namespace": NAMESPACE}})
+    service = release.service(name)
+    world.key = Key(NAMESPACE, service.metadata.name)  # for this world only
+    uid = world.kube.objects[Ref(MODEL_SERVICE, *world.key)]["metadata"]["uid"]
+    owner = Owner(name=service.metadata.name, namespace=NAMESPACE, uid=uid)
+    artifacts = service.spec.artifacts or Artifacts(volume_claim=VolumeClaim())
+    for record in release.records(name):
+        obj = copy.deepcopy(record)
+        obj["metadata"].update(namespace=NAMESPACE)
+        obj["metadata"]["ownerReferences"][0]["uid"] = uid
+        world.kube.store(obj)
+        for child in store_of(artifacts).children(artifacts, owner, record["data"]["key"]):
+            world.kube.store({**child, "status": {"phase": "Bound"}})
+
+
+class TestWriter:
+    def test_writes_what_is_tested_here_and_never_twice(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(writer, "RELEASED", tmp_path)
+        folder = tmp_path / "9.9"
+        write_release(folder, version="9.9", trained=("decision-tree.yaml",))
+        (new,) = [Release(path) for path in tmp_path.iterdir()]
+        test_nothing_of_it_was_touched(new)
+        for name in new.keys:
+            test_custom_resources_are_valid_and_have_the_same_keys(new, name)
+        assert list(new.answers) == ["decision-tree-train"]
+        test_artifacts_load_and_are_served_with_the_same_answers(new, "decision-tree-train")
+        test_reports_and_records_are_read_and_tell_of_the_artifact(new, "decision-tree-train")
+        test_records_are_adopted_and_nothing_is_trained(new, "decision-tree")
+        with pytest.raises(ReleaseError, match="never rewritten"):
+            write_release(folder, version="9.9", trained=())
+        assert writer.main(["9.9"]) == 1
+
+    def test_an_interrupted_attempt_leaves_no_release(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def interrupted(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(writer, "results_of", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            write_release(tmp_path / "9.9", version="9.9", trained=("decision-tree.yaml",))
+        assert not (tmp_path / "9.9").exists()
+
+    def test_a_version_is_needed(self) -> None:
+        with pytest.raises(SystemExit):
+            writer.main(["next"])
