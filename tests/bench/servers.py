@@ -1,19 +1,27 @@
-"""The two servers that are compared, each in a process of its own: ``python -m tests.bench.servers echo|model ...``.
+"""What ours is compared with, each in a process of its own: ``python -m tests.bench.servers ROLE ARGUMENT...``.
 
-Both run uvicorn in the same way; the echo reads the body and answers one of the same size as the model's.
+``echo`` and ``grpc-echo`` run uvicorn and grpc.aio as ours does; they read the body and answer one of the same size as
+the model's. ``torch`` is the model alone, without a server.
 """
 
+import asyncio
+import json
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
-STARTED = time.perf_counter()
+BATCHES = (1, 8, 64)
+REPEATS = 5
+SECONDS = 0.3
 
 
 def run_echo(port: int, answer_bytes: int) -> int:
     """Serve a bare ASGI application."""
     import uvicorn  # noqa: PLC0415
 
-    from modelservice.serving.main import bind, server_config  # noqa: PLC0415
+    from modelservice.serving.listening import bind  # noqa: PLC0415
+    from modelservice.serving.transports.http.server import server_config  # noqa: PLC0415
 
     body = b"x" * answer_bytes
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % answer_bytes)]
@@ -29,17 +37,57 @@ def run_echo(port: int, answer_bytes: int) -> int:
     return 0
 
 
-def run_model(port: int, folder: str) -> int:
-    """Serve an artifact as the command does, after saying how long the imports took."""
-    from pathlib import Path  # noqa: PLC0415
+def run_grpc_echo(port: int, answer_bytes: int) -> int:
+    """Serve one unary method that takes bytes and gives bytes, on the event loop that ours has."""
+    import grpc.aio  # noqa: PLC0415
 
-    from modelservice.contract.serving import Batching  # noqa: PLC0415
-    from modelservice.serving.main import serve  # noqa: PLC0415
+    from modelservice.serving.transports.grpc.server import OPTIONS  # noqa: PLC0415
+    from modelservice.serving.transports.http.server import server_config  # noqa: PLC0415
 
-    sys.stderr.write(f"imported in {time.perf_counter() - STARTED:.2f} s\n")
-    return serve(folder=Path(folder), name="iris", digest=None, host="127.0.0.1", port=port, batching=Batching())
+    body = b"x" * answer_bytes
+
+    async def echo(_request: bytes, _context: Any) -> bytes:
+        return body
+
+    async def serve() -> None:
+        handlers = {"ModelInfer": grpc.unary_unary_rpc_method_handler(echo)}
+        server = grpc.aio.server(options=OPTIONS)
+        service = "inference.GRPCInferenceService"
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+        server.add_insecure_port(f"127.0.0.1:{port}")
+        await server.start()
+        await server.wait_for_termination()
+
+    with asyncio.Runner(loop_factory=server_config(None).get_loop_factory()) as runner:
+        runner.run(serve())
+    return 0
+
+
+def run_torch(folder: str) -> int:
+    """Print the rows/s of torch with one thread at its best batch size, encoding and server left out."""
+    import numpy as np  # noqa: PLC0415
+    import torch  # noqa: PLC0415
+
+    from modelservice.artifact.stores.folder import load_folder  # noqa: PLC0415
+    from modelservice.families.torch_engine import load_torch_engine  # noqa: PLC0415
+
+    torch.set_num_threads(1)
+    engine = load_torch_engine(load_folder(Path(folder)))
+    best = 0.0
+    for batch in BATCHES:
+        features = np.random.default_rng(0).random((batch, *engine.shape), dtype=np.float32)
+        for _ in range(REPEATS):
+            rows, started = 0, time.perf_counter()
+            while (elapsed := time.perf_counter() - started) < SECONDS:
+                engine.run(features)
+                rows += batch
+            best = max(best, rows / elapsed)
+    sys.stdout.write(json.dumps(best) + "\n")
+    return 0
 
 
 if __name__ == "__main__":
-    role, port, argument = sys.argv[1:]
-    sys.exit(run_echo(int(port), int(argument)) if role == "echo" else run_model(int(port), argument))
+    role, *arguments = sys.argv[1:]
+    if role == "torch":
+        sys.exit(run_torch(*arguments))
+    sys.exit({"echo": run_echo, "grpc-echo": run_grpc_echo}[role](*map(int, arguments)))

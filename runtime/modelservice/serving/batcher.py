@@ -79,6 +79,9 @@ class Batcher:
         self._busy_since: tuple[float, int] | None = None
         self._timer: asyncio.Handle | None = None
         self._timer_is_due = False
+        self._patience = 1
+        self._quiet = 0
+        self._seen = 0
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -91,8 +94,13 @@ class Batcher:
         """Estimate of how long a request that comes now would wait before its first row is computed."""
         return (self._rows + self._running) * self._row_seconds
 
-    def submit(self, rows: Rows) -> asyncio.Future[Array]:
+    def submit(self, rows: Rows, *, patience: int = 1) -> asyncio.Future[Array]:
         """Queue the rows of a request, at least one; more than a batch are computed in several.
+
+        Args:
+            rows: what the encoder takes.
+            patience: turns of the event loop, each some microseconds, in which nothing more comes before a batch that
+                is not full is computed; for transports that hand over one by one what arrived together.
 
         Returns:
             A future of float32 [rows, width], finite. It raises InputError where a row cannot be encoded, and
@@ -110,6 +118,7 @@ class Batcher:
         future: asyncio.Future[Array] = self._loop.create_future()
         self._queue.append(_Waiting(rows, future))
         self._rows += len(rows)
+        self._patience = max(self._patience, patience)
         self._schedule()
         return future
 
@@ -122,11 +131,16 @@ class Batcher:
                 return
             self._timer.cancel()
         self._timer_is_due = due
+        self._seen, self._quiet = self._rows, 0
         # call_soon runs after the requests that arrived in the same turn of the loop, so those share the batch.
         self._timer = self._loop.call_soon(self._flush) if due else self._loop.call_later(self._delay, self._flush)
 
     def _flush(self) -> None:
+        if self._timer_is_due and self._rows < self._size and not self._is_quiet():
+            self._timer = self._loop.call_soon(self._flush)
+            return
         self._timer = None
+        self._patience = 1
         shares = self._take()
         if not shares:
             return
@@ -139,6 +153,14 @@ class Batcher:
         self._running = count
         done = self._loop.run_in_executor(self._executor, _outcomes, self._compute, shares)
         done.add_done_callback(lambda done: self._deliver(done.result(), shares, started))
+
+    def _is_quiet(self) -> bool:
+        """Whether nothing more came for as many turns of the loop as the queue has patience; asked once each turn."""
+        if self._rows > self._seen:
+            self._seen, self._quiet = self._rows, 0
+        else:
+            self._quiet += 1
+        return self._quiet >= self._patience
 
     def _follow_drain(self, started: float, count: int) -> None:
         """Correct the estimate; how fast the queue drains shows only while it is never empty.

@@ -25,13 +25,16 @@ class Inference:
         self._submit = batcher.submit
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)
 
-    async def answer(self, parse: Callable[..., Call[Rendered]], *request: Any, large: bool) -> Rendered:
+    async def answer(
+        self, parse: Callable[..., Call[Rendered]], *request: Any, large: bool, patience: int = 1
+    ) -> Rendered:
         """Answer one request.
 
         Args:
             parse: makes a call of the request.
             request: the arguments of ``parse``.
             large: parse and render in a thread.
+            patience: how long a batch waits for company, see ``Batcher.submit``.
 
         Raises:
             RequestError: the request is refused.
@@ -42,7 +45,7 @@ class Inference:
         else:
             call = parse(*request)
         try:
-            raw = await self._submit(call.rows)
+            raw = await self._submit(call.rows, patience=patience)
         except InputError as error:
             raise call.place(error) from None
         if large or raw.size > LARGE_ANSWER:

@@ -19,7 +19,7 @@ from modelservice.contract.failure import StageError
 from modelservice.contract.places import cpu_limit
 from modelservice.contract.serving import Batching
 from modelservice.serving.core import build_core
-from modelservice.serving.costs import Costs, measure_costs
+from modelservice.serving.costs import Clock, Costs, measure_costs
 from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.listening import bind, url_of
 from modelservice.serving.model import ModelFaultError, ServedModel, check_answer, compute_of, example_rows
@@ -91,7 +91,14 @@ def serve(
     return ExitCode.DONE
 
 
-def warm_up(model: ServedModel, *, batching: Batching, executor: ThreadPoolExecutor, threads: int) -> Costs:
+def warm_up(
+    model: ServedModel,
+    *,
+    batching: Batching,
+    executor: ThreadPoolExecutor,
+    threads: int,
+    clock: Clock = time.perf_counter,
+) -> Costs:
     """Run the model on its own example and measure it: with one thread, and if it is costly then, with ``threads``.
 
     Raises:
@@ -104,7 +111,7 @@ def warm_up(model: ServedModel, *, batching: Batching, executor: ThreadPoolExecu
         check=partial(check_answer, model),
         max_size=batching.max_size,
         handover=lambda: executor.submit(int).result(),
-        clock=time.perf_counter,
+        clock=clock,
     )
     model.engine.use_threads(1)
     alone = measure()

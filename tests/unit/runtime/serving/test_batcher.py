@@ -128,6 +128,37 @@ async def test_with_a_delay_a_batch_waits_for_company() -> None:
     assert compute.batches == [[1, 2]]
 
 
+async def test_a_batch_waits_a_turn_while_more_comes_and_no_lone_request_does() -> None:
+    compute = Recorder()
+    batcher = batcher_of(compute, max_size=3)
+    lone = batcher.submit(rows(1))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert lone.done()
+    first = batcher.submit(rows(2))
+    second = batcher.submit(rows(3))
+    await asyncio.sleep(0)  # more came in the turn before
+    third = batcher.submit(rows(4))
+    assert await answers(first, second, third) == [[[4]], [[6]], [[8]]]
+    assert compute.batches == [[1], [2, 3, 4]]
+
+
+async def test_with_patience_a_batch_waits_for_as_many_quiet_turns() -> None:
+    compute = Recorder()
+    batcher = batcher_of(compute, max_size=3)
+    first = batcher.submit(rows(1), patience=4)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    second = batcher.submit(rows(2))
+    for _ in range(4):
+        assert compute.batches == []
+        await asyncio.sleep(0)
+    assert await answers(first, second) == [[[2]], [[4]]]
+    assert compute.batches == [[1, 2]]
+    await answers(batcher.submit(rows(3), patience=4), batcher.submit(rows(4, 5)))  # a full one does not wait
+    assert compute.batches[1:] == [[3, 4, 5]]
+
+
 async def test_a_full_batch_does_not_wait_for_the_delay() -> None:
     compute = Recorder()
     batcher = batcher_of(compute, max_size=2, max_delay_milliseconds=1000)

@@ -1,6 +1,5 @@
 """Warming up, and how a server that cannot start says so."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,26 +15,22 @@ from modelservice.serving.main import serve, warm_up
 
 
 class SlowEngine(FakeEngine):
-    """Takes 20 ms with one thread, and ``factor`` of it with more."""
+    """Takes a second with one thread, and ``factor`` of it with more; it is the clock, too."""
 
-    factor = 0.25
+    factor = 1.0
+    now = 0.0
 
     def run(self, features: Any) -> Any:
-        time.sleep(0.02 * (1 if self.threads[-1] == 1 else self.factor))
+        self.now += 1.0 if self.threads[-1] == 1 else self.factor
         return super().run(features)
 
-
-def slow_model(factor: float) -> FakeModel:
-    model = numeric_model()
-    engine = SlowEngine(model.encoder.shape, model.signature.labels)
-    engine.factor = factor
-    model.engine = engine
-    return model
+    def clock(self) -> float:
+        return self.now
 
 
-def warmed(model: FakeModel, *, threads: int) -> Costs:
+def warmed(model: FakeModel, *, threads: int, clock: Any = lambda: 0.0) -> Costs:
     with ThreadPoolExecutor(max_workers=1) as executor:
-        return warm_up(model, batching=Batching(max_size=2), executor=executor, threads=threads)
+        return warm_up(model, batching=Batching(max_size=2), executor=executor, threads=threads, clock=clock)
 
 
 def test_a_cheap_model_keeps_one_thread() -> None:
@@ -46,10 +41,13 @@ def test_a_cheap_model_keeps_one_thread() -> None:
 
 @pytest.mark.parametrize(("factor", "threads"), [(0.25, [1, 4]), (1.5, [1, 4, 1])])
 def test_a_costly_model_gets_more_threads_where_they_help(factor: float, threads: list[int]) -> None:
-    model = slow_model(factor)
-    costs = warmed(model, threads=4)
-    assert model.engine.threads == threads
+    model = numeric_model()
+    model.engine = engine = SlowEngine(model.encoder.shape, model.signature.labels)
+    engine.factor = factor
+    costs = warmed(model, threads=4, clock=engine.clock)
+    assert engine.threads == threads
     assert not costs.inline
+    assert costs.row_seconds == min(1.0, factor)
 
 
 @pytest.mark.parametrize(
