@@ -1,1 +1,1 @@
-"""Tables: read, typed, split and encoded; numpy and pyarrow, no torch."""
+"""Tables: read from CSV and frames, typed and encoded. Only what training needs imports pyarrow."""

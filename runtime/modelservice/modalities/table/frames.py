@@ -10,10 +10,20 @@ from typing import Any
 
 import numpy as np
 
+from modelservice.cells import quoted
+from modelservice.modalities.errors import InputError
+
 
 def columns_of(frame: Any) -> dict[str, Any] | None:
-    """The columns of a table by name, as numpy arrays or sequences; None if it is no such table."""
+    """The columns of a table by name, as numpy arrays or sequences; None if it is no such table.
+
+    Raises:
+        InputError: a value of an object of columns is no column.
+    """
     if isinstance(frame, Mapping):
+        for name, values in frame.items():
+            if isinstance(values, str | bytes | Mapping) or not hasattr(values, "__iter__"):
+                raise InputError(f"{quoted(values)} is no column; expected a list of values", column=str(name)[:128])
         return {str(name): _plain(values) for name, values in frame.items()}
     arrow = sys.modules.get("pyarrow")
     if arrow is not None and isinstance(frame, arrow.Table):

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from modelservice.cells import as_text
 from modelservice.contract.failure import DataError
+from modelservice.modalities.errors import InputError
 from modelservice.modalities.table.frames import columns_of
 from modelservice.modalities.table.preprocessing import MAX_COLUMNS
 
@@ -50,9 +51,12 @@ def table_of(frame: object) -> Table | None:
     An object that holds an array of three or more axes is none: cells have none.
 
     Raises:
-        DataError: it has no rows, or columns of different lengths.
+        DataError: it has no rows, columns of different lengths, or something that is no column.
     """
-    given = columns_of(frame)
+    try:
+        given = columns_of(frame)
+    except InputError as error:
+        raise DataError("NotATable", f"column {error.column}: {error.message}") from None
     if given is None or any(getattr(values, "ndim", 1) > _MATRIX_RANK for values in given.values()):
         return None
     check_column_count(len(given))

@@ -234,7 +234,13 @@ def test_tables_in_memory_of_several_kinds_are_one_table(frame: Any) -> None:
 
 @pytest.mark.parametrize(
     ("frame", "reason"),
-    [([1, 2], "NotATable"), ({}, "EmptyTable"), ({"a": []}, "EmptyTable"), ({"a": [1], "b": [1, 2]}, "RaggedRow")],
+    [
+        ([1, 2], "NotATable"),
+        ({}, "EmptyTable"),
+        ({"a": []}, "EmptyTable"),
+        ({"a": [1], "b": [1, 2]}, "RaggedRow"),
+        ({"a": "xy"}, "NotATable"),
+    ],
 )
 def test_frames_that_are_none(frame: Any, reason: str) -> None:
     with pytest.raises(DataError) as caught:

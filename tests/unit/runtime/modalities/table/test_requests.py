@@ -152,6 +152,8 @@ def test_metadata_is_a_matrix_where_all_columns_are_numeric() -> None:
             "[1, 2]; expected [rows] or [rows, 1]",
         ),
         ("from_frame", 3, (None, None, None, None), "a int is neither a table nor a list of rows"),
+        ("from_frame", {"age": 1, "size": 2}, (None, "age", None, None), "1 is no column; expected a list of values"),
+        ("from_frame", {"age": [1], "size": "12"}, (None, "size", None, None), "'12' is no column"),
         ("from_frame", {"age": [1]}, (None, "size", None, None), "is missing; null stands for an unknown value"),
         ("from_frame", {"age": [1], "size": []}, (None, "size", None, None), "has 0 values, but age has 1"),
     ],
