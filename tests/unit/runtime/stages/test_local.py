@@ -6,18 +6,21 @@ import inspect
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from tests.unit.runtime.training.pipelines import IRIS
+from tests.unit.runtime.stages.pipelines import IRIS, QUANTIZE
+from tests.unit.runtime.stages.test_train import images
 
 import modelservice
-from modelservice.contract.keys import content_digest, train_key
+from modelservice.contract.compression import Compression
+from modelservice.contract.failure import DataError, StageError
+from modelservice.contract.keys import compress_key, content_digest, train_key
 from modelservice.contract.resource import ModelServiceSpec
-from modelservice.data.errors import DataError
-from modelservice.training.documents import ResourceError, read_resource
-from modelservice.training.local import train_local
-from modelservice.training.metrics import MetricsDocument
+from modelservice.stages.documents import ResourceError, read_resource
+from modelservice.stages.local import run_locally
+from modelservice.tasks.metrics_document import MetricsDocument
 
 
 def service(**spec: Any) -> dict[str, Any]:
@@ -67,7 +70,7 @@ def test_a_frame_gives_the_metrics_of_its_file(tmp_path: Path) -> None:
     resource = read_resource(service())
 
     def metrics(data: Any, name: str) -> MetricsDocument:
-        return train_local(resource, data=data, output=tmp_path / name, observe=lambda _: None).metrics
+        return run_locally(resource, data=data, output=tmp_path / name, observe=lambda _: None).produced.metrics
 
     assert metrics(pd.read_csv(IRIS), "frame") == metrics(IRIS, "file")
 
@@ -88,30 +91,59 @@ def test_a_training_that_fails_leaves_the_model_that_was_there(tmp_path: Path) -
     assert modelservice.load(tmp_path / "m").digest == first.digest
 
 
-@pytest.mark.parametrize(
-    ("frame", "labels"),
-    [
-        (pd.DataFrame({"sepal_length": [5.1], "sepal_width": [3.5], "petal_length": [1.4], "petal_width": [0.2]}), 1),
-        (pd.read_csv(IRIS), 150),
-        ([[5.1, 3.5, 1.4, 0.2]] * 2, 2),
-        ([{"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": None}], 1),
-    ],
-)
-def test_frames_and_rows_are_predicted(tmp_path: Path, frame: Any, labels: Any) -> None:
-    predictor = modelservice.train(service(), IRIS, tmp_path / "m")
-    assert len(predictor.predict(frame)) == labels
-    assert predictor.predict_proba(frame).shape == (labels, 3)
-
-
 def test_blanks_around_column_names_do_not_matter_to_either_side(tmp_path: Path) -> None:
     frame = pd.read_csv(IRIS).rename(columns={"petal_width": " petal_width "})
     assert len(modelservice.train(service(), frame, tmp_path / "m").predict(frame)) == 150
 
 
-def test_a_frame_without_a_column_is_refused(tmp_path: Path) -> None:
-    predictor = modelservice.train(service(), IRIS, tmp_path / "m")
-    with pytest.raises(ValueError, match="petal_width: is missing"):
-        predictor.predict(pd.read_csv(IRIS).drop(columns="petal_width"))
+def test_a_compression_that_is_asked_for_follows_the_training(tmp_path: Path) -> None:
+    spec = {"model": {"mlp": {"hiddenLayers": [32, 32]}}, "training": {"epochs": 20}}
+    predictor = modelservice.train(service(**spec, compression=QUANTIZE), IRIS, tmp_path / "m")
+    settings = ModelServiceSpec.model_validate(service(**spec)["spec"])
+    parent = train_key(settings, content_digest(IRIS.read_bytes()))
+    assert predictor.manifest.stage == "compress"
+    assert predictor.manifest.key == compress_key(parent, Compression.model_validate(QUANTIZE))
+    trained = modelservice.load(tmp_path / "m.trained")
+    assert predictor.manifest.parent is not None
+    assert (predictor.manifest.parent.key, predictor.manifest.parent.digest) == (parent, trained.digest)
+    assert modelservice.train(service(**spec), IRIS, tmp_path / "n").digest == trained.digest
+
+
+def test_a_compression_that_fails_leaves_the_model_that_was_there(tmp_path: Path) -> None:
+    first = modelservice.train(service(), IRIS, tmp_path / "m")
+    tree: dict[str, Any] = {"model": {"decisionTree": {}}, "training": {}}
+    with pytest.raises(StageError, match=r"leave spec\.compression out"):
+        modelservice.train(service(**tree, compression=QUANTIZE), IRIS, tmp_path / "m")
+    assert modelservice.load(tmp_path / "m").digest == first.digest
+
+
+def test_images_from_a_file_and_from_memory_are_the_same_model(tmp_path: Path) -> None:
+    content = images()
+    (tmp_path / "corners.npz").write_bytes(content)
+    data = {"persistentVolumeClaim": {"claimName": "c", "path": "corners.npz"}, "target": "y"}
+    spec = {"data": data, "model": {"cnn": {"channels": [4], "hiddenLayers": []}}, "training": {"epochs": 10}}
+    from_file = modelservice.train(service(**spec), tmp_path / "corners.npz", tmp_path / "a")
+    with np.load(tmp_path / "corners.npz") as arrays:
+        given = dict(arrays)
+        from_memory = modelservice.train(service(**spec), given, tmp_path / "b")
+        assert np.mean(np.array(from_file.predict(given["X"])) == given["y"]) > 0.8
+    assert from_file.manifest.modality == "Image"
+    assert from_file.manifest.files["model.onnx"] == from_memory.manifest.files["model.onnx"]
+
+
+def test_images_in_a_config_map_are_told_by_the_name_of_their_key(tmp_path: Path) -> None:
+    data = {"configMap": {"name": "corners"}, "target": "y"}
+    spec = {"data": data, "model": {"mlp": {"hiddenLayers": [8]}}, "training": {"epochs": 2}}
+    packed = config_map("corners", binaryData={"corners.npz": base64.b64encode(images()).decode()})
+    predictor = modelservice.train(write(tmp_path / "a.yaml", service(**spec), packed), output=tmp_path / "m")
+    assert predictor.manifest.modality == "Image"
+
+
+def test_a_regression_is_trained_from_a_frame(tmp_path: Path) -> None:
+    data = {"configMap": {"name": "x"}, "target": "petal_width"}
+    predictor = modelservice.train(service(data=data, training={"epochs": 30}), pd.read_csv(IRIS), tmp_path / "m")
+    assert predictor.signature.task == "Regression"
+    assert np.corrcoef(predictor.predict(pd.read_csv(IRIS)), pd.read_csv(IRIS)["petal_width"])[0, 1] > 0.8
 
 
 @pytest.mark.parametrize(
@@ -121,7 +153,7 @@ def test_a_frame_without_a_column_is_refused(tmp_path: Path) -> None:
         ({"training": {"epoch": 3}}, ["spec.training.epoch: there is no such field; did you mean epochs?"]),
         ({"model": {"mlp": {"hidden": 3}}}, ["spec.model.mlp.hidden: there is no such field"]),
         ({"data": {"configMap": {"name": "x"}}}, ["spec.data.target: must be set"]),
-        ({"model": {}}, ["spec.model: mlp must be set"]),
+        ({"model": {}}, ["spec.model: exactly one of mlp, cnn, logistic, svm, decisionTree must be set"]),
         ({"model": {"mlp": {"hiddenLayers": [8, 0]}}}, ["spec.model.mlp.hiddenLayers[1]: 0: "]),
         ({"suspend": 3, "training": {"seed": -1}}, ["spec.suspend: 3: ", "spec.training.seed: -1: "]),
     ],
@@ -188,4 +220,4 @@ def test_the_key_picks_one_of_several_files(tmp_path: Path) -> None:
 def test_the_public_names_are_documented() -> None:
     assert "DataFrame" in str(inspect.getdoc(modelservice.train))
     with pytest.raises(AttributeError, match="nothing_like_it"):
-        modelservice.nothing_like_it  # noqa: B018
+        modelservice.nothing_like_it  # type: ignore[attr-defined]  # noqa: B018

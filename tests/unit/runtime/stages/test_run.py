@@ -1,4 +1,4 @@
-"""Task mode, as a pod runs it: a task and data in folders, an artifact and a report out."""
+"""A stage as a pod runs it: an order and data in folders, an artifact and a report out."""
 
 import contextlib
 import errno
@@ -13,24 +13,32 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
+import obstore
 import pytest
-from tests.unit.runtime.training.pipelines import IRIS, pipeline, still_clock
+from obstore.store import MemoryStore
+from tests.unit.runtime.stages.pipelines import IRIS, compress_work, order_of, produce, still_clock, train_work
 
-from modelservice.artifact import store
+from modelservice.artifact import stores
+from modelservice.artifact.stores import StoreKind, load_artifact
+from modelservice.artifact.stores import folder as folder_module
+from modelservice.artifact.stores.folder import STALE_SECONDS
+from modelservice.artifact.stores.objects import ObjectArtifactStore
 from modelservice.contract.exit_codes import ExitCode
+from modelservice.contract.failure import About, Failure, Retry
 from modelservice.contract.keys import content_digest
-from modelservice.contract.places import CPU_LIMIT_ENV, POD_UID_ENV
+from modelservice.contract.places import POD_UID_ENV
 from modelservice.contract.progress import Progress
-from modelservice.contract.report import Failure, Report, Success
-from modelservice.contract.task import Task
-from modelservice.predictor import Predictor
-from modelservice.training import task as task_module
-from modelservice.training.failures import UNEXPECTED
-from modelservice.training.run import train_table
-from modelservice.training.task import STALE_SECONDS, Places, Pod, run_task
+from modelservice.contract.report import Report, Success
+from modelservice.contract.work_order import DataWork, WorkOrder
+from modelservice.inference.predictor import Predictor
+from modelservice.stages import registry
+from modelservice.stages import run as run_module
+from modelservice.stages.base import Context, Produced
+from modelservice.stages.run import Places, Pod, run_stage
+from modelservice.stages.train import TRAIN, TrainStage
 
 CONTENT = IRIS.read_bytes()
 DIGEST = content_digest(CONTENT)
@@ -53,26 +61,16 @@ class World:
     def give(self, content: Any) -> None:
         (self.data / "iris.csv").write_bytes(content)
 
-    def tell(self, *, settings: Any = None, sha256: Any = DIGEST, **changes: Any) -> None:
-        settings = settings or pipeline()
-        task = Task(
-            name="iris",
-            namespace="default",
-            key="abc",
-            data_file="iris.csv",
-            data_sha256=sha256,
-            data=settings.data,
-            model=settings.model,
-            training=settings.training,
-        ).model_copy(update=changes)
-        (self.root / "task.json").write_text(task.model_dump_json())
+    def tell(self, work: Any = None, *, key: str = "abc", artifact: Any = None, sha256: Any = DIGEST) -> None:
+        work = (work or train_work()).model_copy(update={"data_sha256": sha256})
+        order = order_of(work, key=key, artifact=artifact or self.artifacts / key)
+        (self.root / "order.json").write_text(order.model_dump_json())
 
     @property
     def places(self) -> Places:
         return Places(
-            task=self.root / "task.json",
+            order=self.root / "order.json",
             data=self.data,
-            artifacts=self.artifacts,
             report=self.report_path,
             progress_host="127.0.0.1",
             progress_port=0,
@@ -80,7 +78,7 @@ class World:
 
     def run(self, *, uid: str = "pod-1", now: float = 0.0) -> tuple[int, Any]:
         out = io.StringIO()
-        code = run_task(where=self.places, pod=Pod(uid=uid), clock=still_clock, now=lambda: now, out=out)
+        code = run_stage(where=self.places, pod=Pod(uid=uid), clock=still_clock, now=lambda: now, out=out)
         self.log = out.getvalue()
         return code, Report.model_validate_json(self.report_path.read_text()).result
 
@@ -93,7 +91,7 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def test_a_task_becomes_an_artifact_and_a_report(world: World) -> None:
+def test_an_order_becomes_an_artifact_and_a_report(world: World) -> None:
     code, result = world.run()
     assert code == ExitCode.DONE
     assert isinstance(result, Success)
@@ -123,35 +121,33 @@ def test_an_artifact_that_is_there_is_reported_without_training(world: World) ->
     world.give(b"gone")
     code, second = world.run()
     assert code == ExitCode.DONE
-    assert (second.digest, second.metrics, second.signature) == (first.digest, first.metrics, first.signature)
+    assert second == first.model_copy(update={"seconds": {}})
     assert "progress" not in world.events()
 
 
 def test_an_artifact_that_another_pod_stored_meanwhile_stays(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.tell(settings=pipeline(seed=1))
+    world.tell(train_work(seed=1))
     _, first = world.run(uid="pod-1")
     (world.artifacts / "abc").rename(world.root / "meanwhile")
     world.tell()
+    produced = produce(train_work())
 
-    def train(*args: Any, **kwargs: Any) -> Any:
-        trained = train_table(*args, **kwargs)
+    def train(_self: Any, order: WorkOrder, context: Context) -> Produced:
         (world.root / "meanwhile").rename(world.artifacts / "abc")
-        return trained
+        return produced
 
-    monkeypatch.setattr(task_module, "train_table", train)
+    monkeypatch.setattr(TrainStage, "run", train)
     code, second = world.run(uid="pod-2")
     assert (code, second.digest) == (ExitCode.DONE, first.digest)
     assert [entry.name for entry in world.artifacts.iterdir()] == ["abc"]
 
 
-def test_a_volume_that_cannot_be_written_is_told_before_the_training(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_volume_that_cannot_be_written_is_told_before_the_work(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_path: Any, **_kwargs: Any) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    monkeypatch.setattr(task_module, "train_table", lambda *_args, **_kwargs: pytest.fail("trained all the same"))
+    monkeypatch.setattr(TrainStage, "run", lambda *_: pytest.fail("trained all the same"))
     code, result = world.run()
     assert (code, result.reason) == (ExitCode.TRY_AGAIN, "StorageNotWritable")
 
@@ -220,14 +216,19 @@ def test_a_file_that_is_not_there_is_wrong_data(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("text", "reason"),
-    [("{", "TaskInvalid"), ('{"schemaVersion": 2}', "TaskInvalid"), (None, "TaskNotFound")],
+    [
+        ("{", "OrderInvalid"),
+        ('{"kind": "WorkOrder", "schemaVersion": "2.0"}', "OrderInvalid"),
+        ('{"kind": "Report", "schemaVersion": "1.0"}', "OrderInvalid"),
+        (None, "OrderNotFound"),
+    ],
 )
-def test_a_task_that_is_none(world: World, text: Any, reason: str) -> None:
-    (world.root / "task.json").unlink()
+def test_an_order_that_is_none(world: World, text: Any, reason: str) -> None:
+    (world.root / "order.json").unlink()
     if text is not None:
-        (world.root / "task.json").write_text(text)
+        (world.root / "order.json").write_text(text)
     code, result = world.run()
-    assert (code, result.reason) == (ExitCode.TASK_INVALID, reason)
+    assert (code, result.reason, result.about) == (ExitCode.ORDER_INVALID, reason, About.STAGE)
 
 
 @pytest.mark.parametrize(
@@ -246,27 +247,28 @@ def test_a_disk_that_refuses_is_tried_again_and_named(
     def refuse(_path: Any, _content: Any) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(store, "_write_file", refuse)
+    monkeypatch.setattr(folder_module, "_write_file", refuse)
     code, result = world.run()
     assert (code, result.reason, result.field) == (ExitCode.TRY_AGAIN, reason, field)
+    assert (result.about, result.retry) == (About.STORAGE, Retry.SOON)
     assert list(world.artifacts.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     ("error", "code", "reason"),
     [
-        (ZeroDivisionError("division by zero"), UNEXPECTED, "UnexpectedError"),
-        (MemoryError(), ExitCode.TASK_INVALID, "OutOfMemory"),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), ExitCode.TASK_INVALID, "OutOfMemory"),
+        (ZeroDivisionError("division by zero"), ExitCode.UNEXPECTED, "UnexpectedError"),
+        (MemoryError(), ExitCode.ORDER_INVALID, "OutOfMemory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), ExitCode.ORDER_INVALID, "OutOfMemory"),
     ],
 )
 def test_a_fault_is_reported_without_a_traceback_which_is_in_the_log(
     world: World, monkeypatch: pytest.MonkeyPatch, error: Any, code: int, reason: str
 ) -> None:
-    def fail(*_args: Any, **_kwargs: Any) -> None:
+    def fail(*_: Any) -> None:
         raise error
 
-    monkeypatch.setattr(task_module, "train_table", fail)
+    monkeypatch.setattr(TrainStage, "run", fail)
     found, result = world.run()
     assert (found, result.reason) == (code, reason)
     assert "Traceback" not in result.message
@@ -278,15 +280,15 @@ def test_a_fault_is_reported_without_a_traceback_which_is_in_the_log(
 def test_temporary_folders_of_the_pod_and_of_dead_pods_are_removed(world: World) -> None:
     now = 1_000_000.0
     for name, age in (("pod-1", 0), ("dead", STALE_SECONDS + 1), ("writing", STALE_SECONDS - 1)):
-        folder = world.artifacts / f".tmp-{name}"
+        folder = world.artifacts / f".abc.tmp-{name}"
         folder.mkdir()
         (folder / "weights.safetensors").touch()
         os.utime(folder, (now - age, now - age))
     assert world.run(now=now)[0] == ExitCode.DONE
-    assert sorted(entry.name for entry in world.artifacts.iterdir()) == [".tmp-writing", "abc"]
+    assert sorted(entry.name for entry in world.artifacts.iterdir()) == [".abc.tmp-writing", "abc"]
 
 
-def test_a_port_that_is_taken_does_not_stop_the_training(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_that_is_taken_does_not_stop_the_work(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         places = Places(**{**vars(world.places), "progress_port": taken.getsockname()[1]})
         monkeypatch.setattr(World, "places", places)
@@ -294,38 +296,113 @@ def test_a_port_that_is_taken_does_not_stop_the_training(world: World, monkeypat
     assert "noProgressPage" in world.events()
 
 
-def test_a_report_that_cannot_be_written_does_not_fail_the_training(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_report_that_cannot_be_written_does_not_fail_the_stage(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(World, "places", Places(**{**vars(world.places), "report": world.root}))
     out = io.StringIO()
-    assert run_task(where=world.places, pod=Pod(), clock=still_clock, now=still_clock, out=out) == ExitCode.DONE
+    assert run_stage(where=world.places, pod=Pod(), clock=still_clock, now=still_clock, out=out) == ExitCode.DONE
     assert "noReport" in out.getvalue()
 
 
 @pytest.mark.parametrize(
-    ("environment", "pod"),
-    [
-        ({}, Pod(uid="local", threads=None)),
-        ({POD_UID_ENV: "u", CPU_LIMIT_ENV: "3"}, Pod(uid="u", threads=3)),
-        ({POD_UID_ENV: "", CPU_LIMIT_ENV: "0"}, Pod(uid="local", threads=None)),
-        ({CPU_LIMIT_ENV: "250m"}, Pod(uid="local", threads=None)),
-    ],
+    ("environment", "uid"), [({}, "local"), ({POD_UID_ENV: "u"}, "u"), ({POD_UID_ENV: ""}, "local")]
 )
-def test_what_the_pod_says_about_itself(environment: Any, pod: Any) -> None:
-    assert Pod.from_environment(environment) == pod
+def test_what_the_pod_says_about_itself(environment: Any, uid: str) -> None:
+    assert Pod.from_environment(environment) == Pod(uid=uid)
 
 
-def test_sigterm_ends_a_running_training_cleanly(world: World) -> None:
+def test_a_trained_model_is_compressed_by_the_next_order(world: World) -> None:
+    work = train_work(epochs=20, hidden=(32, 32))
+    world.tell(work)
+    _, trained = world.run()
+    world.tell(compress_work(work, world.artifacts / "abc", trained.digest), key="child")
+    code, result = world.run()
+    assert code == ExitCode.DONE
+    assert (result.stage, result.key, result.compression.applied) == ("compress", "child", True)
+    artifact = load_artifact(world.artifacts / "child", digest=result.digest)
+    assert artifact.manifest.parent is not None
+    assert artifact.manifest.parent.digest == trained.digest
+    assert result.compression.message in " ".join(world.log.split())
+
+
+def test_a_bucket_takes_the_place_of_a_volume(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket = MemoryStore()
+
+    def open_bucket(address: str, scratch: str, _now: Any) -> ObjectArtifactStore:
+        return ObjectArtifactStore(bucket, address=address, scratch=scratch)
+
+    monkeypatch.setattr(stores, "STORES", (StoreKind(("s3",), open_bucket),))
+    world.tell(artifact="s3://models/default/iris/abc")
+    code, first = world.run()
+    assert code == ExitCode.DONE
+    assert Predictor.load("s3://models/default/iris/abc", digest=first.digest).labels
+    world.give(b"gone")
+    assert world.run()[1].digest == first.digest
+    assert "found" in world.events()
+    bucket.put("manifest.json", b"{}")
+    world.give(CONTENT)
+    assert world.run()[1].digest == first.digest
+    assert "replaced" in world.events()
+
+
+def test_the_second_of_two_pods_reports_what_the_first_one_stored(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both find nothing; the manifest of the first stands when the second one puts its own."""
+    bucket = MemoryStore()
+    first = produce(train_work(seed=1))
+
+    class Racing(ObjectArtifactStore):
+        def publish(self, manifest: Any, files: Any) -> str:
+            if not list(obstore.list(bucket)):
+                super().publish(first.manifest, first.files)
+            return super().publish(manifest, files)
+
+    opened = StoreKind(("s3",), lambda address, scratch, _now: Racing(bucket, address=address, scratch=scratch))
+    monkeypatch.setattr(stores, "STORES", (opened,))
+    world.tell(artifact="s3://models/abc")
+    code, result = world.run()
+    assert (code, result.digest) == (ExitCode.DONE, first.digest)
+    assert result.evaluation == first.metrics.test
+
+
+def test_a_new_stage_is_one_member_of_the_registry(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dummy stage is taken from an order to an artifact and a report."""
+
+    class CopyWork(DataWork):
+        stage: Literal["copy"] = "copy"  # type: ignore[assignment, unused-ignore]
+
+    class Copy:
+        name = "copy"
+
+        def run(self, order: WorkOrder, context: Context) -> Produced:
+            assert context.source().sha256 == DIGEST
+            context.observe(Progress(stage=self.name, done=1, total=1))
+            produced = produce(train_work(), key=order.key)
+            manifest = produced.manifest.model_copy(update={"stage": self.name})
+            return Produced(**{**vars(produced), "manifest": manifest})
+
+    work = CopyWork(**train_work().model_dump(include={"data_file", "data"}), data_sha256=DIGEST)
+    order = order_of(train_work(), artifact=world.artifacts / "abc").model_copy(update={"work": work})
+    monkeypatch.setattr(run_module, "read_order", lambda _path: order)
+    code, result = world.run()
+    assert (code, result.reason) == (ExitCode.ORDER_INVALID, "StageUnknown")
+    monkeypatch.setattr(registry, "STAGES", (TRAIN, Copy()))
+    code, result = world.run()
+    assert (code, result.stage) == (ExitCode.DONE, "copy")
+    assert load_artifact(world.artifacts / "abc", digest=result.digest).manifest.stage == "copy"
+    assert '"stage": "copy", "done": 1' in world.log
+
+
+def test_sigterm_ends_a_running_stage_cleanly(world: World) -> None:
     """A process of its own, which is polled like a pod and then told to go."""
-    world.tell(settings=pipeline(epochs=100_000))
+    world.tell(train_work(epochs=100_000))
     port = _free_port()
     code = (
-        "import sys, time, pathlib; from modelservice.training.task import Places, Pod, run_task;"
+        "import sys, time, pathlib; from modelservice.stages.run import Places, Pod, run_stage;"
         f"root = pathlib.Path({str(world.root)!r});"
-        "places = Places(task=root / 'task.json', data=root / 'data', artifacts=root / 'artifacts',"
+        "places = Places(order=root / 'order.json', data=root / 'data',"
         f" report=root / 'termination-log', progress_host='127.0.0.1', progress_port={port});"
-        "sys.exit(run_task(where=places, pod=Pod(), clock=time.perf_counter, now=time.time, out=sys.stdout))"
+        "sys.exit(run_stage(where=places, pod=Pod(), clock=time.perf_counter, now=time.time, out=sys.stdout))"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL) as process:
         try:
@@ -336,7 +413,7 @@ def test_sigterm_ends_a_running_training_cleanly(world: World) -> None:
             process.kill()
     result = Report.model_validate_json(world.report_path.read_text()).result
     assert isinstance(result, Failure)
-    assert result.reason == "Terminated"
+    assert (result.reason, result.about, result.retry) == ("Terminated", About.PLATFORM, Retry.SOON)
     assert list(world.artifacts.iterdir()) == []
 
 
@@ -350,8 +427,8 @@ def _wait_for_epochs(port: Any, process: Any) -> None:
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=5) as client:
         while time.monotonic() < deadline:
             with contextlib.suppress(httpx.TransportError):
-                if Progress.model_validate_json(client.get("/progress").content).epoch > 2:
+                if Progress.model_validate_json(client.get("/progress").content).done > 2:
                     return
             with contextlib.suppress(subprocess.TimeoutExpired):
-                pytest.fail(f"the training ended with {process.wait(timeout=0.1)}")
-    pytest.fail("the training did not begin")
+                pytest.fail(f"the stage ended with {process.wait(timeout=0.1)}")
+    pytest.fail("the stage did not begin")

@@ -16,8 +16,9 @@ from tests.unit.runtime.stages.pipelines import IRIS, produce, train_work
 
 from modelservice.contract.failure import DataError, StageError
 from modelservice.contract.manifest import ARCHITECTURE_FILE, MODEL_FILE, WEIGHTS_FILE, Manifest
-from modelservice.families import Mlp, architecture
+from modelservice.families import architecture
 from modelservice.families.base import Fitted
+from modelservice.families.mlp import Mlp
 from modelservice.inference.predictor import Predictor
 from modelservice.modalities.dataset import build_dataset
 from modelservice.modalities.sources import read_source
@@ -214,7 +215,7 @@ def test_the_curves_belong_to_the_training() -> None:
     assert metrics.curves is not None
     assert metrics.best_epoch is not None
     assert metrics.validation is not None
-    assert metrics.curves["epoch"] == (1, 2, 3, 4, 5)
+    assert list(metrics.curves["epoch"]) == [1, 2, 3, 4, 5]
     losses = metrics.curves["validationLoss"]
     assert losses[metrics.best_epoch - 1] == min(losses)
     loss = metrics.validation.metric("logLoss")
