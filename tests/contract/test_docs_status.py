@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from tests.support.helm import ROOT
@@ -11,7 +12,7 @@ TEXT = (ROOT / "docs" / "status.md").read_text(encoding="utf-8")
 TABLE = TEXT.partition("## Situations")[2].partition("##")[0]
 CELLS = [[cell.strip() for cell in line.split("|")[1:-1]] for line in TABLE.splitlines() if line.startswith("| ")]
 ROWS = {situation: cells for situation, *cells in CELLS}
-INT8 = {"steps": [{"quantize": {}}]}
+INT8: dict[str, Any] = {"steps": [{"quantize": {}}]}
 
 
 def first_training(world: World) -> None:

@@ -40,16 +40,16 @@ def config_map_data(source: ConfigMapSource, digests: Mapping[str, str | Problem
     """
     field = "spec.data.configMap"
     if digests is None:
-        return data_problem(
+        return _problem(
             "ConfigMapNotFound", f"ConfigMap {source.name!r} does not exist: make it, or change {field}.name"
         )
     keys = ", ".join(sorted(digests)) or "none"
     if source.key is None and len(digests) != 1:
-        return data_problem("KeyNotClear", f"ConfigMap {source.name!r} has the keys {keys}: name one in {field}.key")
+        return _problem("KeyNotClear", f"ConfigMap {source.name!r} has the keys {keys}: name one in {field}.key")
     key = source.key or next(iter(digests))
     found = digests.get(key)
     if found is None:
-        return data_problem(
+        return _problem(
             "KeyNotFound", f"ConfigMap {source.name!r} has no key {key!r}: change {field}.key; its keys are: {keys}"
         )
     if isinstance(found, Problem):
@@ -58,6 +58,6 @@ def config_map_data(source: ConfigMapSource, digests: Mapping[str, str | Problem
     return DataState(digest=found, content_digest=found, file=key, volume=volume)
 
 
-def data_problem(reason: str, message: str) -> DataState:
+def _problem(reason: str, message: str) -> DataState:
     """Data that only its owner can mend."""
     return DataState(problem=Problem(reason=reason, message=message, waits_for_change=True, about=About.DATA))

@@ -1,5 +1,7 @@
 """The reconciler's stories. A second stage: made smaller in a Job of its own, and nothing trained for it."""
 
+from typing import Any
+
 import pytest
 from tests.support.world import NAMESPACE, World, compressed, success
 
@@ -64,7 +66,7 @@ def test_what_was_trained_is_compressed_then_served() -> None:
     assert (world.status()["key"], world.status()["revision"]) == (key, 1)
     assert numbers(world) == {"train": 0, "compress": 1}
     assert [revision["number"] for revision in world.status()["revisions"]] == [1]
-    assert world.condition("Compressed")["message"].startswith("revision 1: Int8: 3.9 x smaller")
+    assert world.condition("Compressed")["message"].startswith("revision 1: 3.9 x smaller: accuracy falls by 0,")
     assert world.one(DEPLOYMENT)["metadata"]["labels"]["modelservice.dev/revision"] == key
     assert [reason for reason, _ in world.kube.recorded] == ["Training", "Compressing", "Deploying", "Serving"]
 
@@ -106,21 +108,22 @@ def test_a_compression_goes_where_the_claim_of_its_parent_is_and_may_go_anywhere
     assert mounts["data"]["mountPath"] == "/var/lib/modelservice/data"
 
 
-def test_a_missed_budget_is_said_and_is_no_failure() -> None:
+@pytest.mark.parametrize(("report", "reason"), [({"drop": 0.02}, "BudgetMissed"), ({"smaller": False}, "NotSmaller")])
+def test_a_model_that_is_kept_as_it_was_is_said_and_is_no_failure(report: dict[str, Any], reason: str) -> None:
     world = World()
     world.config_map()
     world.service(compression=INT8)
     world.settle()
     world.end_stage()
     world.settle()
-    world.end_stage(compressed(world.order(world.job())["key"], applied=False))
+    world.end_stage(compressed(world.order(world.job())["key"], **report))
     world.settle()
     world.roll_out()
     world.settle()
     assert world.ready() == ("True", "Serving")
     found = world.condition("Compressed")
-    assert (found["status"], found["reason"]) == ("False", "BudgetMissed")
-    assert found["message"].startswith("revision 1: the uncompressed model is kept")
+    assert (found["status"], found["reason"]) == ("False", reason)
+    assert found["message"].startswith("revision 1: accuracy falls by")
     assert world.condition("Stalled")["status"] == "False"
 
 

@@ -52,13 +52,15 @@ class Compress:
         return assignment.order(work)
 
     def verdict(self, record: StageRecord) -> Verdict:
-        """What was gained and lost; a missed budget keeps the uncompressed model, and is no failure."""
+        """What was gained and lost; where the uncompressed model is kept, that is no failure."""
         found = record.compression
         if found is None:
             return Verdict(status=True, reason="Compressed", message="")
-        return Verdict(
-            status=found.applied, reason="Compressed" if found.applied else "BudgetMissed", message=found.message
-        )
+        if found.applied:
+            times = found.bytes_before / max(found.bytes_after, 1)
+            return Verdict(status=True, reason="Compressed", message=f"{times:.1f} x smaller: {found.message}")
+        smaller = found.bytes_after < found.bytes_before
+        return Verdict(status=False, reason="BudgetMissed" if smaller else "NotSmaller", message=found.message)
 
 
 def _on_cpus(pods: PodSettings) -> PodSettings:
