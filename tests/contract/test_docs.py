@@ -3,7 +3,7 @@
 import ast
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 DECISIONS_INDEX = ROOT / "docs" / "decisions" / "README.md"
 DECISIONS = sorted(DECISIONS_INDEX.parent.glob("[0-9]*.md"))
 COMMUNITY = [ROOT / f"{name}.md" for name in ("CHANGELOG", "CONTRIBUTING", "SECURITY")]
+_DEVELOPMENT = ROOT / "docs" / "development.md"
 RELEASED = ROOT / "tests" / "data" / "released" / "README.md"
 DOCUMENTS = [README, *COMMUNITY, *PAGES, DECISIONS_INDEX, *DECISIONS, RELEASED]
 SOURCES = [*(ROOT / "operator").rglob("*.py"), *(ROOT / "runtime").rglob("*.py")]
@@ -133,7 +134,7 @@ def test_every_dependency_says_why_it_is_there() -> None:
 
 
 def _development() -> str:
-    return (ROOT / "docs" / "development.md").read_text(encoding="utf-8")
+    return _DEVELOPMENT.read_text(encoding="utf-8")
 
 
 def test_the_version_is_said_once() -> None:
@@ -230,18 +231,53 @@ def _literals(path: Path) -> Iterator[str]:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.value
 
+    def test_those_of_conditions_are_in_the_page_of_the_status(self) -> None:
+        named = set(_CODE.findall((ROOT / "docs" / "status.md").read_text(encoding="utf-8")))
+        said = {reason for path in SOURCES for reason in _raised(path, _VERDICTS, ())}
+        assert {"Compressed", "BudgetMissed", "ReadWriteOnce"} <= said
+        assert said - named == set()
 
-_RAISERS = {"DataError", "TaskError", "TrainingError", "_failure", "_not_found", "_problem"}
+
+_RAISERS = {
+    "DataError",
+    "PassingError",
+    "StageError",
+    "StorageError",
+    "StorageUnavailableError",
+    "_problem",
+    "_storage_failure",
+}
+_SAYERS = {"Failure", "Problem", "_check_name"}
+_VERDICTS = {"Finding", "Portability", "Verdict"}
 
 
-def _raised(path: Path) -> Iterator[str]:
-    """Reasons given to errors, failures and problems: the first argument, or the keyword ``reason`` of a problem."""
+def _raised(path: Path, sayers: Collection[str] = _SAYERS, raisers: Collection[str] = _RAISERS) -> Iterator[str]:
+    """Reasons given to errors, failures and problems: the first argument, or the keyword ``reason``."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name | ast.Attribute):
             continue
-        said = [one.value for one in node.keywords if one.arg == "reason" and node.func.id in {"Problem", "Failure"}]
-        said += node.args[:1] if node.func.id in _RAISERS else []
-        yield from (one.value for one in said if isinstance(one, ast.Constant) and isinstance(one.value, str))
+        name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+        said = [one.value for one in node.keywords if one.arg == "reason" and name in sayers]
+        said += node.args[:1] if name in raisers else []
+        branches = [part for one in said for part in ((one.body, one.orelse) if isinstance(one, ast.IfExp) else (one,))]
+        yield from (one.value for one in branches if isinstance(one, ast.Constant) and isinstance(one.value, str))
+
+
+def test_layers_are_shown_as_they_are_kept() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = {one["containers"][0]: one for one in project["tool"]["importlinter"]["contracts"] if "layers" in one}
+    shown = re.findall(r"^(operator|runtime) +(.*(?:\n +>.*)*)", "\n".join(fenced(_DEVELOPMENT, "")), re.MULTILINE)
+    kept = {
+        "operator": contracts["modelservice_operator"]["layers"],
+        "runtime": contracts["modelservice"]["layers"],
+    }
+    assert {name: _layers(text) for name, text in shown} == {
+        name: [layer for layer in layers if layer != "__main__"] for name, layers in kept.items()
+    }
+
+
+def _layers(text: str) -> list[str]:
+    return [" ".join(layer.split()) for layer in text.split(">")]
 
 
 def test_metrics_in_the_documents_are_counted() -> None:
