@@ -9,9 +9,9 @@ import pytest
 from tests.support.helm import CHART, NAMESPACE, HelmError, helm_objects, helm_template
 
 from modelservice.contract.artifacts import Artifacts
-from modelservice_operator.crd.schema import structural_schema
 from modelservice_operator.config import Settings, from_environment
 from modelservice_operator.constants import OPERATOR_POD_LABELS
+from modelservice_operator.crd.schema import structural_schema
 
 Values = dict[str, Any]
 

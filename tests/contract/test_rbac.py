@@ -1,6 +1,7 @@
 """The operator's role is what the operator does: a verb too few stops it, a verb too many is a risk."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from tests.support.helm import helm_objects
 from tests.support.world import World
@@ -35,7 +36,9 @@ VERBS = {
 """What the apiserver checks for a call of the port; server-side apply may create."""
 
 
-COMPRESSION = {"steps": [{"quantize": {}}]}
+COMPRESSION: dict[str, Any] = {"steps": [{"quantize": {}}]}
+
+ARTIFACTS: tuple[dict[str, Any], ...] = ({"volumeClaim": {}}, {"uri": "s3://models", "secretRef": {"name": "models"}})
 
 
 def lives() -> Iterator[World]:
@@ -53,7 +56,7 @@ def lives() -> Iterator[World]:
     world.clock.seconds += 60
     world.settle()
     yield world
-    for artifacts in ({"volumeClaim": {}}, {"uri": "s3://models", "secretRef": {"name": "models"}}):
+    for artifacts in ARTIFACTS:
         world = World()
         world.serve(compression=COMPRESSION, artifacts=artifacts)
         world.service(compression=COMPRESSION, artifacts=artifacts, training={"epochs": 2}, revisionHistoryLimit=1)

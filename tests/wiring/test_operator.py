@@ -338,7 +338,8 @@ async def test_the_process_starts_gets_ready_and_ends_in_order(namespace: str, k
         async with asyncio.timeout(60), aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
             while process.returncode is None and await http_status(session, "/readyz") != 200:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
-            assert process.returncode is None, (await process.communicate())[1].decode()
+            runs = process.returncode is None
+            assert runs, (await process.communicate())[1].decode()
             await eventually(lambda: "modelservice-operator" in run("get", "lease", "-n", namespace, "-o", "name"))
             assert await http_status(session, "/healthz") == 200
             process.send_signal(signal.SIGTERM)

@@ -24,7 +24,8 @@ class Watch:
     Args:
         kind: The kind.
         request: Maps an object to the key that is reconciled when it changes, or None if it concerns nobody.
-        transform: What is kept of an object in the cache; must not change what it is given.
+        transform: What is kept of an object in the cache; it keeps the names, UID, version and labels of the metadata,
+            and must not change what it is given.
         label_selector: Objects without these labels never arrive; None for all.
         owned: Whether the cache lists its objects as children of what ``request`` names.
         optional: The kind belongs to an API that not every cluster serves: nothing waits for it.
