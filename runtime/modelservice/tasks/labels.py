@@ -18,7 +18,7 @@ MIN_ROWS_OF_A_CLASS = 2
 _SHOWN_MERGES = 3
 
 _WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]{0,999}))(?:\.0*)?", re.ASCII)
-"""A whole number whose value is certain from its text; 0101, +1 and 1e3 may be codes. Python reads at most 4,300 digits."""
+"""A whole number whose value is certain from its text; 0101, +1 and 1e3 may be codes, and so may 1,000 digits."""
 _CODE = re.compile(r"[+-]?0[0-9]", re.ASCII)
 
 
