@@ -24,13 +24,14 @@ class Tree:
         """
         from sklearn import tree  # noqa: PLC0415 - scikit-learn takes seconds to import
 
+        from modelservice.families.conversion import convert  # noqa: PLC0415
         from modelservice.families.scikit import fit_estimator  # noqa: PLC0415
 
         kind = tree.DecisionTreeClassifier if dataset.labels else tree.DecisionTreeRegressor
         estimator = kind(
             max_depth=settings.max_depth, min_samples_leaf=settings.min_samples_leaf, random_state=training.seed
         )
-        return fit_estimator(estimator, dataset, parameters=_parameters, observe=observe)
+        return fit_estimator(estimator, dataset, export=convert, parameters=_parameters, observe=observe)
 
 
 def _parameters(estimator: Any) -> int:

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import TensorProto
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import SVC, SVR
@@ -104,7 +103,7 @@ def fit(settings: SupportVectorMachine, dataset: Dataset, *, seed: int, observe:
 def machine_graph(machines: Machines, *, shape: tuple[int, ...]) -> bytes:
     """``model.onnx``: float64 from the features to the decision functions."""
     graph = Graph()
-    x = graph.add("Cast", to=TensorProto.DOUBLE)
+    x = graph.to_float64()
     if machines.gamma is not None:
         gamma = np.array([[machines.gamma]])
         axes = graph.constant("axes", np.array([1], np.int64))
@@ -113,10 +112,8 @@ def machine_graph(machines: Machines, *, shape: tuple[int, ...]) -> bytes:
         norms = graph.constant("norms", np.square(machines.vectors).sum(axis=1)[np.newaxis] * machines.gamma)
         products = graph.add("MatMul", x, vectors)
         distances = graph.add("Add", graph.add("Mul", squares, graph.constant("gamma", gamma)), norms)
-        x = graph.add("Exp", graph.add("Sub", products, distances))
-    graph.add("MatMul", x, graph.constant("weights", machines.weights))
-    graph.add("Add", graph.value, graph.constant("offsets", machines.offsets[np.newaxis]))
-    graph.add("Cast", to=TensorProto.FLOAT)
+        graph.add("Exp", graph.add("Sub", products, distances))
+    graph.add_linear(machines.weights, machines.offsets)
     if isinstance(machines.head, Softmax):
         # A softmax of logarithms of sigmoids divides sigmoids by their sum, and never 0 by 0.
         graph.add("Neg", graph.add("Softplus", graph.add("Neg")))

@@ -64,6 +64,16 @@ class Graph:
         self.value = name
         return name
 
+    def to_float64(self) -> str:
+        """The newest value in float64."""
+        return self.add("Cast", to=TensorProto.DOUBLE)
+
+    def add_linear(self, weights: NDArray[np.float64], offsets: NDArray[np.float64]) -> None:
+        """The newest value, float64 [rows, inputs], times weights [inputs, outputs] plus offsets, as float32."""
+        self.add("MatMul", self.value, self.constant("weights", weights))
+        self.add("Add", self.value, self.constant("offsets", offsets[np.newaxis]))
+        self.add("Cast", to=TensorProto.FLOAT)
+
     def add_head(self, head: OutputHead) -> None:
         """Nodes from the newest value, float32 [rows, logits], to raw outputs."""
         match head:

@@ -62,6 +62,14 @@ def test_a_machine_of_any_stiffness_agrees_with_its_graph(data: Any, kernel: Any
     assert difference(fit(dataset, {"svm": {"kernel": kernel, "c": c}}), dataset) <= 1e-6
 
 
+@pytest.mark.parametrize("c", [1e-3, 1, 1e6])
+@pytest.mark.parametrize("data", ["iris", "wine", "breast_cancer"])
+def test_a_regression_without_much_penalty_agrees_with_its_graph(data: Any, c: Any) -> None:
+    """Coefficients of separable classes grow to thousands."""
+    dataset = load(data)
+    assert difference(fit(dataset, {"logistic": {"c": c}}), dataset) <= 1e-6
+
+
 @pytest.mark.parametrize(("data", "kernel"), [("iris", "RBF"), ("wine", "Linear"), ("breast_cancer", "RBF")])
 def test_probabilities_are_those_of_scikit_learn(data: Any, kernel: Any) -> None:
     dataset = load(data)
