@@ -2,21 +2,25 @@
 
 import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.unit.runtime.training.pipelines import IRIS
+from tests.unit.runtime.stages.pipelines import IRIS, order_of, train_work
 
 from modelservice import __version__
-from modelservice.artifact import store
+from modelservice.artifact.stores import folder as folder_module
 from modelservice.cli import main
 from modelservice.contract.exit_codes import ExitCode
-from modelservice.contract.serving import Batching
+from modelservice.contract.places import CPU_LIMIT_ENV
+from modelservice.contract.server_flags import ServerFlags, server_arguments
+from modelservice.contract.serving import Batching, Engine
+from modelservice.inference.predictor import Predictor
 from modelservice.serving import main as serving
+from modelservice.stages import run as run_module
 
 RESOURCE = """\
 apiVersion: modelservice.dev/v1alpha1
@@ -63,7 +67,7 @@ def test_training_prints_metrics_and_what_to_do_next(home: Path, capsys: pytest.
         assert words in printed.out
     assert "  modelservice serve -f iris.yaml\n" in printed.out
     events = [json.loads(line) for line in printed.err.splitlines()]
-    assert [event["epoch"] for event in events] == [1, 2]
+    assert [(event["stage"], event["done"], event["total"]) for event in events] == [("train", 1, 2), ("train", 2, 2)]
 
 
 def test_training_elsewhere_says_how_to_serve_from_there(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,14 +79,14 @@ def test_training_elsewhere_says_how_to_serve_from_there(home: Path, capsys: pyt
 @pytest.mark.parametrize(
     ("resource", "data", "code", "words"),
     [
-        (RESOURCE.replace("epochs: 2", "epochs: 0"), IRIS, ExitCode.TASK_INVALID, "spec.training.epochs: 0: "),
+        (RESOURCE.replace("epochs: 2", "epochs: 0"), IRIS, ExitCode.ORDER_INVALID, "spec.training.epochs: 0: "),
         (RESOURCE.replace("species", "kind"), IRIS, ExitCode.DATA_INVALID, "no column 'kind'"),
         (RESOURCE, "missing.csv", ExitCode.DATA_INVALID, "missing.csv cannot be read"),
-        (RESOURCE, None, ExitCode.TASK_INVALID, "no ConfigMap 'iris'"),
+        (RESOURCE, None, ExitCode.ORDER_INVALID, "no ConfigMap 'iris'"),
         (
             RESOURCE.replace("epochs: 2", "epochs: 60, l2: 1, optimizer: {sgd: {learningRate: 10, momentum: 0.99}}"),
             IRIS,
-            ExitCode.TASK_INVALID,
+            ExitCode.ORDER_INVALID,
             "lower spec.training.optimizer.sgd.learningRate",
         ),
     ],
@@ -104,7 +108,7 @@ def test_errors_are_a_line_on_stderr_and_an_exit_code(
 def test_a_folder_of_something_else_is_not_overwritten(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (home / "out/iris").mkdir(parents=True)
     (home / "out/iris/thesis.tex").touch()
-    assert main(["train", "-f", "iris.yaml", "--data", str(IRIS)]) == ExitCode.TASK_INVALID
+    assert main(["train", "-f", "iris.yaml", "--data", str(IRIS)]) == ExitCode.ORDER_INVALID
     assert "--output" in capsys.readouterr().err
     assert (home / "out/iris/thesis.tex").exists()
 
@@ -115,7 +119,7 @@ def test_a_full_disk_at_home_names_no_field_of_a_cluster(
     def full(path: Path, _content: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr(store, "_write_file", full)
+    monkeypatch.setattr(folder_module, "_write_file", full)
     assert main(["train", "-f", "iris.yaml", "--data", str(IRIS)]) == ExitCode.TRY_AGAIN
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("error: No space left on device: out/")
@@ -125,7 +129,16 @@ def test_a_full_disk_at_home_names_no_field_of_a_cluster(
 def test_inspecting_shows_what_there_is(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", "out/iris"]) == ExitCode.DONE
     shown = capsys.readouterr().out
-    for words in ("petal_width", "Numeric", "weights.safetensors", "sha256:", "predicted class", "key "):
+    for words in (
+        "petal_width",
+        "Numeric",
+        "model.onnx",
+        "weights.safetensors",
+        "sha256:",
+        "predicted class",
+        "key ",
+        "probabilities",
+    ):
         assert words in shown
 
 
@@ -134,22 +147,109 @@ def test_inspecting_as_json_is_json(trained: Path, capsys: pytest.CaptureFixture
     shown = json.loads(capsys.readouterr().out)
     assert shown["digest"].startswith("sha256:")
     assert shown["manifest"]["data"]["rows"] == 150
-    assert shown["signature"]["labels"] == ["setosa", "versicolor", "virginica"]
+    assert shown["signature"]["outputs"][1]["labels"] == ["setosa", "versicolor", "virginica"]
     assert shown["metrics"]["test"]["rows"] > 0
 
 
 def test_inspecting_a_damaged_artifact_fails(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (trained / "out/iris/extra").touch()
-    assert main(["inspect", "out/iris"]) == ExitCode.TASK_INVALID
+    assert main(["inspect", "out/iris"]) == ExitCode.ORDER_INVALID
     assert "'extra'" in capsys.readouterr().err
 
 
-def test_serving_a_resource_takes_folder_name_and_batching_from_it(home: Path, served: Any) -> None:
+@pytest.mark.parametrize(
+    ("address", "words"), [("out/no", "there is no artifact in out/no"), ("ftp://x", "not under ftp")]
+)
+def test_inspecting_what_is_not_there_fails(
+    home: Path, capsys: pytest.CaptureFixture[str], address: str, words: str
+) -> None:
+    assert main(["inspect", address]) == ExitCode.ORDER_INVALID
+    assert words in capsys.readouterr().err
+
+
+def test_a_reader_that_goes_away_is_no_error(trained: Path) -> None:
+    command = f"{sys.executable} -m modelservice inspect out/iris --json | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_a_compression_is_shown(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    compression = "  compression: {maxAccuracyDrop: 1, steps: [{quantize: {}}]}\n"
+    (home / "iris.yaml").write_text(RESOURCE.replace("[8]", "[64, 64]") + compression)
+    assert main(["train", "-f", "iris.yaml", "--data", str(IRIS)]) == ExitCode.DONE
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "compression:" in shown
+    assert "and may fall by 1" in shown
+    assert main(["inspect", "out/iris"]) == ExitCode.DONE
+    assert "stage compress, from " in capsys.readouterr().out
+
+
+def test_serving_a_resource_takes_address_name_and_batching_from_it(home: Path, served: Any) -> None:
     assert main(["serve", "-f", "iris.yaml", "--batch-max-delay-milliseconds", "3"]) == ExitCode.DONE
     (call,) = served
-    assert (str(call["folder"]), call["name"], call["digest"]) == ("out/iris", "iris", None)
-    assert (call["host"], call["port"]) == ("127.0.0.1", 8080)
+    assert loaded_by(call) == ("out/iris", None, "load_onnx_engine")
+    assert (call["name"], call["host"], call["port"], call["grpc_port"]) == ("iris", "127.0.0.1", 8080, None)
     assert call["batching"] == Batching(max_size=7, max_delay_milliseconds=3)
+
+
+def loaded_by(call: dict[str, Any]) -> tuple[str, str | None, str]:
+    """Address, digest and engine of what `serve` was given to load."""
+    load = call["load"]
+    assert load.func == Predictor.load
+    return str(load.args[0]), load.keywords["digest"], load.keywords["engine"].__name__
+
+
+@pytest.mark.parametrize(
+    ("spec", "flags", "engine", "grpc_port"),
+    [
+        ("{}", [], "load_onnx_engine", None),
+        ("{engine: Torch, grpc: {}}", [], "load_torch_engine", 9000),
+        ("{engine: Torch, grpc: {}}", ["--engine", "onnx", "--grpc-port", "0"], "load_onnx_engine", 0),
+        ("{}", ["--engine=torch", "--grpc-port=7"], "load_torch_engine", 7),
+    ],
+)
+def test_flags_go_before_what_the_resource_says(
+    home: Path, served: Any, *, spec: str, flags: list[str], engine: str, grpc_port: int | None
+) -> None:
+    (home / "iris.yaml").write_text(RESOURCE.replace("{batching: {maxSize: 7}}", spec))
+    assert main(["serve", "-f", "iris.yaml", *flags]) == ExitCode.DONE
+    (call,) = served
+    assert (loaded_by(call)[2], call["grpc_port"]) == (engine, grpc_port)
+
+
+def test_a_resource_that_is_none_is_not_served(home: Path, capsys: pytest.CaptureFixture[str], served: Any) -> None:
+    (home / "iris.yaml").write_text(RESOURCE.replace("epochs: 2", "epoch: 2"))
+    assert main(["serve", "-f", "iris.yaml"]) == ExitCode.ORDER_INVALID
+    assert capsys.readouterr().err == "error: spec.training.epoch: there is no such field; did you mean epochs?\n"
+    assert not served
+
+
+def test_a_server_without_torch_says_where_torch_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, served: Any
+) -> None:
+    monkeypatch.delitem(sys.modules, "modelservice.families.torch_engine", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert main(["serve", "--model", "m", "--name", "n", "--engine", "torch"]) == ExitCode.ORDER_INVALID
+    assert "the engine torch needs the trainer's image or extra" in capsys.readouterr().err
+    assert not served
+
+
+def test_a_server_needs_nothing_of_the_trainer(trained: Path) -> None:
+    """What the server's image leaves out must not be asked for; nor may it be loaded where it is there."""
+    missing = ("torch", "sklearn", "skl2onnx", "onnx", "pyarrow", "safetensors", "pandas")
+    packages = ("stages", "families", "training", "compression")
+    code = (
+        "import sys\n"
+        f"for name in {missing!r}: sys.modules[name] = None\n"
+        f"for name in {packages!r}: sys.modules['modelservice.' + name] = None\n"
+        "from modelservice.serving import main as serving\n"
+        "serving.serve = lambda **given: print(given['load']().predict([[5.1, 3.5, 1.4, 0.2]])) or 0\n"
+        "from modelservice.cli import main\n"
+        "sys.exit(main(['serve', '--model', 'out/iris', '--name', 'iris']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("['")
 
 
 def test_a_disk_that_fails_is_not_taken_for_an_address(
@@ -158,25 +258,28 @@ def test_a_disk_that_fails_is_not_taken_for_an_address(
     def fail(*_args: Any, **_kwargs: Any) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(serving, "Predictor", SimpleNamespace(load=fail))
+    monkeypatch.setattr(Predictor, "load", fail)
     command = ["serve", "--model", "m", "--name", "n", "--port", "0"]
-    assert main(command) == ExitCode.TASK_INVALID
-    assert capsys.readouterr().err == "m cannot be served: [Errno 5] Input/output error\n"
+    assert main(command) == ExitCode.ORDER_INVALID
+    assert capsys.readouterr().err == "n cannot be served: [Errno 5] Input/output error\n"
 
 
-def test_serving_as_a_pod_is_told_to(served: Any) -> None:
-    digest = "sha256:" + "0" * 64
-    command = [
-        *("serve", "--model=/var/lib/modelservice/artifacts/abc", "--name=iris", f"--digest={digest}"),
-        *("--host=0.0.0.0", "--port=9000", "--batch-max-size=32"),
-        *("--batch-max-delay-milliseconds=1", "--batch-max-queue-milliseconds=50"),
-    ]
-    assert main(command) == ExitCode.DONE
+@pytest.mark.parametrize("grpc_port", [None, 9000])
+@pytest.mark.parametrize("engine", list(Engine))
+def test_serving_as_the_operator_writes_it(served: Any, engine: Engine, grpc_port: int | None) -> None:
+    flags = ServerFlags(
+        model="s3://models/default/iris/abc",
+        name="iris",
+        digest="sha256:" + "0" * 64,
+        grpc_port=grpc_port,
+        engine=engine,
+        batching=Batching(max_size=32, max_delay_milliseconds=1, max_queue_milliseconds=50),
+    )
+    assert main(server_arguments(flags)) == ExitCode.DONE
     (call,) = served
-    assert str(call["folder"]) == "/var/lib/modelservice/artifacts/abc"
-    assert (call["name"], call["digest"], call["port"]) == ("iris", digest, 9000)
-    assert call["host"] == "0.0.0.0"  # noqa: S104
-    assert call["batching"] == Batching(max_size=32, max_delay_milliseconds=1, max_queue_milliseconds=50)
+    assert loaded_by(call) == (flags.model, flags.digest, f"load_{engine.value.lower()}_engine")
+    assert (call["name"], call["host"], call["port"]) == (flags.name, flags.host, flags.port)
+    assert (call["grpc_port"], call["batching"]) == (flags.grpc_port, flags.batching)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +290,8 @@ def test_serving_as_a_pod_is_told_to(served: Any) -> None:
         (["serve", "-f", "a", "--model", "m"], "not allowed with"),
         (["serve", "-f", "a", "--port", "65536"], "'65536' is not a port: 0 to 65535"),
         (["serve"], "is required"),
-        (["train"], "is required"),
+        (["train"], "arguments are required: -f"),
+        (["serve", "--model", "m", "--name", "n", "--engine", "tpu"], "invalid choice: 'tpu'"),
         ([], "COMMAND"),
     ],
 )
@@ -198,18 +302,38 @@ def test_wrong_commands_are_explained(capsys: pytest.CaptureFixture[str], comman
     assert words in capsys.readouterr().err
 
 
-def test_a_task_that_is_not_there_ends_with_its_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "--task", str(tmp_path / "task.json")]) == ExitCode.TASK_INVALID
-    assert '"reason": "TaskNotFound"' in capsys.readouterr().out
+def test_an_order_that_is_not_there_ends_with_its_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["stage", "--order", str(tmp_path / "order.json")]) == ExitCode.ORDER_INVALID
+    assert '"reason": "OrderNotFound"' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["serve"], ["inspect"]])
+@pytest.mark.parametrize(("said", "threads"), [(None, "3"), ("1", "1")])
+def test_a_stage_uses_the_cpus_that_it_may_unless_the_user_says_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str | None, threads: str
+) -> None:
+    """Set before torch and scikit-learn are imported, which read it then."""
+    monkeypatch.setattr(os, "environ", {CPU_LIMIT_ENV: "3", **({} if said is None else {"OMP_NUM_THREADS": said})})
+    calls: list[dict[str, Any]] = []
+
+    def run_stage(**given: Any) -> int:
+        calls.append(given)
+        return ExitCode.DONE
+
+    monkeypatch.setattr(run_module, "run_stage", run_stage)
+    order = tmp_path / "order.json"
+    order.write_text(order_of(train_work()).model_dump_json())
+    assert main(["stage", "--order", str(order)]) == ExitCode.DONE
+    assert (os.environ["OMP_NUM_THREADS"], calls[0]["where"].order) == (threads, order)
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["serve"], ["inspect"], ["stage"]])
 def test_help_has_examples_and_imports_nothing_heavy(command: list[str]) -> None:
     code = (
         "import sys; from modelservice.cli import main\n"
         "try: main(sys.argv[1:])\n"
         "except SystemExit: pass\n"
-        "heavy = {'torch', 'numpy', 'pyarrow', 'fastapi', 'rich', 'yaml'} & set(sys.modules)\n"
+        "heavy = {'torch', 'numpy', 'pyarrow', 'fastapi', 'rich', 'yaml', 'onnxruntime', 'obstore'}\n"
+        "heavy &= set(sys.modules)\n"
         "assert not heavy, heavy"
     )
     done = subprocess.run([sys.executable, "-c", code, *command, "--help"], capture_output=True, text=True, check=False)
