@@ -32,6 +32,8 @@ _DIGEST_LENGTH = 16
 _SECRET_FIELD = "spec.artifacts.secretRef"  # noqa: S105 - the name of a field
 _URI_FIELD = "spec.artifacts.uri"
 _NO_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|bucket does not exist", re.IGNORECASE)
+_NO_KEY = re.compile(r"InvalidAccessKeyId|AuthenticationFailed")
+"""Some servers say so with another status than 403."""
 _STATUS = re.compile(r"status code: ([1-5]\d\d)")
 _PASSING_STATUS = frozenset({408, 409, 425, 429})
 _PLAIN_HTTP = "BadScheme"
@@ -112,7 +114,7 @@ class ObjectArtifactStore:
             try:
                 result = self._objects.get(path)
             except FileNotFoundError as error:
-                if _NO_BUCKET.search(str(error)):
+                if _NO_BUCKET.search(str(error)) or _NO_KEY.search(str(error)):
                     raise
                 return None
             check_size(name, result.meta["size"], expected=expected)
@@ -169,7 +171,8 @@ def storage_error(address: str, error: Exception) -> StorageError:
 
     text, said = str(error), _sentence(error)
     status = int(match.group(1)) if (match := _STATUS.search(text)) else None
-    if isinstance(error, PermissionDeniedError | UnauthenticatedError) or status in {401, 403}:
+    refused = isinstance(error, PermissionDeniedError | UnauthenticatedError) or status in {401, 403}
+    if refused or _NO_KEY.search(text):
         message = (
             f"{address} refuses these credentials: give keys that may get, put, list and delete objects there with"
             f" {_SECRET_FIELD}, or the pods' ServiceAccount the right to ({said})"

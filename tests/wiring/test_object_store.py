@@ -1,0 +1,214 @@
+"""Artifacts in a real S3 server: versitygw over a folder, on this machine's own loopback."""
+
+import concurrent.futures
+import json
+import secrets
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from tests.cluster.toolchain import binary
+from tests.unit.runtime.stages.pipelines import IRIS, compress_work, order_of, produce, train_work
+
+from modelservice.artifact.errors import ArtifactError, StorageUnavailableError
+from modelservice.artifact.files import file_entries
+from modelservice.artifact.stores import load_artifact, open_store
+from modelservice.artifact.stores import objects as objects_module
+from modelservice.artifact.stores.objects import object_name
+from modelservice.contract.failure import StorageError
+from modelservice.contract.manifest import MANIFEST_FILE, MODEL_FILE, WEIGHTS_FILE
+from modelservice.contract.report import Report, Success
+from modelservice.inference.predictor import Predictor
+from modelservice.stages.base import Produced
+
+pytestmark = pytest.mark.cluster
+
+BUCKET = "models"
+
+
+class Server(NamedTuple):
+    """An S3 server: the folder of its buckets, and what a pod's environment says of it."""
+
+    buckets: Path
+    environment: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    program = Path(binary("versitygw"))
+    if not program.exists():
+        pytest.fail(f"there is no {program}: run `python -m tests.cluster build versitygw`", pytrace=False)
+    folder = tmp_path_factory.mktemp("s3")
+    (folder / BUCKET).mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    key, secret = secrets.token_hex(10).upper(), secrets.token_urlsafe(30)
+    command = [str(program), f"--port=127.0.0.1:{port}", "--region=us-east-1", "--health=/healthz", "--quiet"]
+    environment = {"ROOT_ACCESS_KEY_ID": key, "ROOT_SECRET_ACCESS_KEY": secret}
+    with subprocess.Popen([*command, "posix", str(folder)], env=environment) as process:
+        try:
+            wait_until(lambda: healthy(port), process)
+            yield Server(
+                folder,
+                {
+                    "AWS_ACCESS_KEY_ID": key,
+                    "AWS_SECRET_ACCESS_KEY": secret,
+                    "AWS_REGION": "us-east-1",
+                    "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+                    "AWS_ALLOW_HTTP": "true",
+                },
+            )
+        finally:
+            process.terminate()
+
+
+def healthy(port: int) -> bool:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"http://127.0.0.1:{port}/healthz", timeout=1) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def wait_until(done: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 30
+    while not done():
+        assert process.poll() is None, "the S3 server ended"
+        assert time.monotonic() < deadline, "the S3 server did not begin to answer"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def address(server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A prefix that nobody used, of a server that the environment tells."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{BUCKET}/team/default/iris/{secrets.token_hex(4)}"
+
+
+@pytest.fixture(scope="module")
+def trained() -> Produced:
+    return produce(train_work(epochs=20, hidden=(32, 32)))
+
+
+@pytest.fixture(scope="module")
+def other() -> Produced:
+    return produce(train_work(epochs=20, hidden=(32, 32), seed=1))
+
+
+def test_an_artifact_goes_there_and_comes_back(server: Server, address: str, trained: Produced) -> None:
+    store = open_store(address)
+    assert store.load() is None
+    store.prepare()
+    digest = store.publish(trained.manifest, trained.files)
+    artifact = load_artifact(address, digest=digest)
+    assert artifact.contents == trained.files
+    assert Predictor.load(address, digest=digest).predict([[5.1, 3.5, 1.4, 0.2]]) == ["setosa"]
+    folder = server.buckets / address.removeprefix("s3://")
+    below = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert below == {MANIFEST_FILE, *(object_name(name, entry) for name, entry in trained.manifest.files.items())}
+    store.discard()
+    assert store.load() is None
+
+
+def test_a_file_of_many_parts(address: str, trained: Produced) -> None:
+    """20 MB are uploaded in several requests."""
+    weights = np.random.default_rng(0).bytes(20_000_000)
+    files = {**trained.files, WEIGHTS_FILE: weights}
+    manifest = trained.manifest.model_copy(update={"files": file_entries(files)})
+    open_store(address).publish(manifest, files)
+    assert load_artifact(address).contents[WEIGHTS_FILE] == weights
+
+
+def test_of_two_that_publish_at_once_one_stays_whole(address: str, trained: Produced, other: Produced) -> None:
+    def publish(produced: Produced) -> str:
+        return open_store(address).publish(produced.manifest, produced.files)
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        digests = set(pool.map(publish, [trained, other, trained, other]))
+    assert len(digests) == 1
+    artifact = load_artifact(address, digest=digests.pop())
+    assert artifact.contents in (trained.files, other.files)
+
+
+def test_what_somebody_changed_is_refused_and_replaced(
+    server: Server, address: str, trained: Produced, other: Produced
+) -> None:
+    open_store(address).publish(trained.manifest, trained.files)
+    path = server.buckets / address.removeprefix("s3://") / object_name(MODEL_FILE, trained.manifest.files[MODEL_FILE])
+    path.write_bytes(path.read_bytes()[::-1])
+    with pytest.raises(ArtifactError, match="its sha256 differs"):
+        load_artifact(address)
+    assert open_store(address).publish(other.manifest, other.files) == other.digest
+    assert load_artifact(address, digest=other.digest)
+
+
+@pytest.mark.parametrize(
+    ("variables", "bucket", "reason", "field"),
+    [
+        ({"AWS_SECRET_ACCESS_KEY": "wrong"}, BUCKET, "StorageForbidden", "spec.artifacts.secretRef"),
+        ({"AWS_ACCESS_KEY_ID": "nobody"}, BUCKET, "StorageForbidden", "spec.artifacts.secretRef"),
+        ({}, "no-such-bucket", "BucketNotFound", "spec.artifacts.uri"),
+    ],
+)
+def test_what_the_server_refuses_names_the_field(
+    address: str, monkeypatch: pytest.MonkeyPatch, *, variables: dict[str, str], bucket: str, reason: str, field: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    store = open_store(address.replace(BUCKET, bucket, 1))
+    with pytest.raises(StorageError) as caught:
+        store.prepare()
+    assert (caught.value.reason, caught.value.field) == (reason, field)
+
+
+def test_a_server_that_is_gone_may_come_back(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objects_module, "MAX_RETRIES", 0)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with pytest.raises(StorageUnavailableError):
+        open_store(address).load()
+
+
+def test_pods_of_both_stages_work_from_the_bucket_alone(server: Server, address: str, tmp_path: Path) -> None:
+    """As processes: train, compress what lies in the bucket, and answer with it."""
+    (tmp_path / "iris.csv").write_bytes(IRIS.read_bytes())
+    work = train_work(epochs=20, hidden=(32, 32))
+
+    def stage(name: str, text: str) -> Success:
+        (tmp_path / name).write_text(text)
+        code = (
+            "import sys, time, pathlib; from modelservice.stages.run import Places, Pod, run_stage;"
+            f"root = pathlib.Path({str(tmp_path)!r});"
+            f"places = Places(order=root / {name!r}, data=root, report=root / 'report', progress_host='127.0.0.1',"
+            " progress_port=0);"
+            "sys.exit(run_stage(where=places, pod=Pod(), clock=time.perf_counter, now=time.time, out=sys.stdout))"
+        )
+        environment = {**server.environment, "PATH": "/usr/bin:/bin"}
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        result = Report.model_validate(json.loads((tmp_path / "report").read_text())).result
+        assert isinstance(result, Success)
+        return result
+
+    trained = stage("train.json", order_of(work, artifact=address).model_dump_json())
+    child = address + "c"
+    compress = compress_work(work, Path("unused"), trained.digest).model_copy(update={"parent": address})
+    compressed = stage("compress.json", order_of(compress, key="child", artifact=child).model_dump_json())
+    assert compressed.compression is not None
+    assert compressed.compression.applied
+    predictor = Predictor.load(child, digest=compressed.digest)
+    assert predictor.manifest.parent is not None
+    assert predictor.manifest.parent.digest == trained.digest
+    assert predictor.predict([[5.1, 3.5, 1.4, 0.2]]) == ["setosa"]
