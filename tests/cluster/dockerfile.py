@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 _STAGE = re.compile(r"^FROM .* AS (?P<name>\S+)$", re.MULTILINE)
+_COMMENT = re.compile(r"^#.*\n", re.MULTILINE)
 _COPY = re.compile(r"^COPY (?P<sources>.+) \S+$", re.MULTILINE)
 
 
 def stages(text: str) -> Mapping[str, str]:
-    """The text of each stage by its name; what stands before the first one, under an empty name."""
+    """The text of each stage by its name, without comments; what stands before the first one, under an empty name."""
+    text = _COMMENT.sub("", text)
     starts = list(_STAGE.finditer(text))
     ends = [start.start() for start in starts[1:]] + [len(text)]
     head = text[: starts[0].start()] if starts else text

@@ -76,7 +76,7 @@ def test_what_dependencies_are_built_with_names_them() -> None:
 
 
 def test_a_stage_ends_where_the_next_begins() -> None:
-    text = "ARG BASE\n\nFROM ${BASE} AS one\nCOPY a b /there\n\nFROM one AS two\nRUN true\n"
+    text = "# Why.\nARG BASE\n\nFROM ${BASE} AS one\nCOPY a b /there\n\n# FROM x AS y\nFROM one AS two\nRUN true\n"
     assert stages(text) == {
         "": "ARG BASE\n\n",
         "one": "FROM ${BASE} AS one\nCOPY a b /there\n\n",
