@@ -92,12 +92,12 @@ class Reconciler:
         return observe(service, self._cache.children(metadata["namespace"], metadata["name"]))
 
     async def _carry_out(self, observed: Observed, changes: Changes) -> Problem | None:
-        """Write; the first refusal, if there is one. Deletions wait for nothing, and lanes not for each other."""
-        refused = [await self._carry_out_lane(observed, (deletion,)) for deletion in changes.deletes]
-        refused += [await self._carry_out_lane(observed, lane) for lane in changes.lanes]
+        """Write; the first refusal, if there is one. Parts do not wait for each other, and deletions for nothing."""
+        refused = [await self._write(observed, (deletion,)) for deletion in changes.deletes]
+        refused += [await self._write(observed, applies) for applies in changes.applies]
         return next(filter(None, refused), None)
 
-    async def _carry_out_lane(self, observed: Observed, actions: Iterable[Action]) -> Problem | None:
+    async def _write(self, observed: Observed, actions: Iterable[Action]) -> Problem | None:
         """Write in order; stop at the first write that is refused, and say why."""
         for action in actions:
             try:

@@ -65,15 +65,16 @@ class Part:
 class Changes:
     """The writes.
 
-    Each of ``lanes`` is in order, and a refused write holds up the rest of its own lane only: a quota that refuses a
-    claim must not keep what serves from being scaled. ``deletes`` wait for nothing, stopping Jobs comes first.
+    ``applies`` has those of each part, in order: a refused one holds up the rest of its own part only, since a quota
+    that refuses a claim must not keep what serves from being scaled. ``deletes`` wait for nothing; Jobs are stopped
+    first.
     """
 
     deletes: tuple[Delete, ...] = ()
-    lanes: tuple[tuple[Apply, ...], ...] = ()
+    applies: tuple[tuple[Apply, ...], ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.deletes) or any(self.lanes)
+        return bool(self.deletes) or any(self.applies)
 
 
 def diff(observed: Observed, parts: Iterable[Part]) -> Changes:
@@ -84,10 +85,10 @@ def diff(observed: Observed, parts: Iterable[Part]) -> Changes:
     gone = [(kind, obj) for kind, obj in children if (kind, obj["metadata"]["name"]) not in named]
     gone.sort(key=lambda found: found[0] != JOB)
     deletes = (_delete(observed, kind, obj) for kind, obj in gone if not obj["metadata"].get("deletionTimestamp"))
-    return Changes(deletes=tuple(deletes), lanes=tuple(_lane(observed, part) for part in parts))
+    return Changes(deletes=tuple(deletes), applies=tuple(_applies(observed, part) for part in parts))
 
 
-def _lane(observed: Observed, part: Part) -> tuple[Apply, ...]:
+def _applies(observed: Observed, part: Part) -> tuple[Apply, ...]:
     return tuple(apply for desired in part.desired if (apply := _apply(observed, desired)) is not None)
 
 

@@ -118,7 +118,7 @@ def pod_result(pod: Object) -> Success | Failure | None:
 
 
 def _failed_for_good(pod: Object) -> bool:
-    """Whether a pod failed in a way that waits for a change, and not because its node was wanted for something else."""
+    """Whether a pod failed in a way that waits for a change, and not because its node was needed for something else."""
     result, conditions = pod_result(pod), pod.get("status", {}).get("conditions", ())
     disrupted = any(one["type"] == "DisruptionTarget" and one["status"] == "True" for one in conditions)
     return isinstance(result, Failure) and result.retry is Retry.ON_CHANGE and not disrupted

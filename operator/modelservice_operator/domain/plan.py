@@ -78,7 +78,7 @@ def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: 
             data=data,
         )
     desired = _numbered(observed, attempts[-1].result) if attempts else None
-    serving = desired or _meanwhile(spec, observed, settings)
+    serving = desired or _numbered(observed, _meanwhile(spec, observed, settings))
     kept = retained(
         observed,
         desired_keys=keys,
@@ -103,7 +103,7 @@ def _pending(attempts: tuple[Attempt, ...]) -> tuple[Attempt | None, Attempt | N
 
 
 def _numbered(observed: Observed, result: Revision | None) -> Revision | None:
-    """A result that is the last one is a revision, and has a number."""
+    """What is to be served is a revision, and has a number."""
     return replace(result, number=observed.next_number) if result is not None and not result.number else result
 
 

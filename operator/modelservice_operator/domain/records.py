@@ -5,11 +5,13 @@ from typing import Any, Literal
 
 from modelservice.contract.base import Sha256, Tolerant
 from modelservice.contract.documents import Document
-from modelservice.contract.evaluation import Evaluation
+from modelservice.contract.evaluation import Evaluation, Metric
 from modelservice.contract.manifest import ARTIFACT_FORMAT, CompressionSummary, DataSummary
 from modelservice.contract.report import Success
 from modelservice.contract.signature import Signature
 from modelservice_operator.objects import Object
+
+_LARGE = 1e9
 
 
 class StoredTemplate(Tolerant):
@@ -51,6 +53,16 @@ class StageRecord(Document):
     signature: Signature | None = None
     image: str
     serving: StoredTemplate | None = None
+
+
+def metric_text(metric: Metric) -> str:
+    """Such as accuracy 0.973; of bounded length, whatever a pod reported."""
+    return f"{metric.name} {number_text(metric.value)}"
+
+
+def number_text(number: float) -> str:
+    """Three decimals; a very large number with its exponent."""
+    return f"{number:.3f}" if abs(number) < _LARGE else f"{number:.3e}"
 
 
 def record_of(

@@ -14,7 +14,7 @@ from modelservice_operator.domain.example import example_request
 from modelservice_operator.domain.names import service_url
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.problem import Problem
-from modelservice_operator.domain.records import Revision
+from modelservice_operator.domain.records import Revision, metric_text
 from modelservice_operator.domain.stages import Stage, asked_stages
 from modelservice_operator.objects import Object
 
@@ -41,11 +41,10 @@ def summarize(assessment: Assessment, *, now: datetime) -> Object:
     }
     if planned.serving is not None:
         record = planned.serving.record
-        metric = record.evaluation.primary_metric
         status |= {
             "revision": planned.serving.number,
             "digest": planned.serving.digest,
-            "metric": f"{metric.name} {metric.value:.3f}",
+            "metric": metric_text(record.evaluation.primary_metric),
             "url": service_url(observed.owner.name, observed.owner.namespace),
             "example": example_request(observed.owner, record),
         }

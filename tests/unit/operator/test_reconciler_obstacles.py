@@ -6,6 +6,7 @@ from tests.support.world import CSV, World
 from modelservice_operator.kinds import (
     CONTROLLER_REVISION,
     DEPLOYMENT,
+    HORIZONTAL_POD_AUTOSCALER,
     JOB,
     PERSISTENT_VOLUME_CLAIM,
 )
@@ -155,3 +156,23 @@ def test_a_claim_that_does_not_bind_is_why_its_pod_is_not_scheduled() -> None:
     world.settle()
     assert world.ready() == ("False", "ProvisioningFailed")
     assert "spec.artifacts.volumeClaim.storageClassName" in world.condition("Ready")["message"]
+
+
+def test_a_refused_deletion_holds_up_nothing_else() -> None:
+    world = World()
+    world.serve(serving={"autoscaling": {"maxReplicas": 3}}, revisionHistoryLimit=1)
+    world.service(training={"epochs": 2}, serving={"autoscaling": {"maxReplicas": 3}}, revisionHistoryLimit=1)
+    world.run_stages()
+    world.kube.failures = {("delete", "PersistentVolumeClaim"): Forbidden("not now")}
+    world.service(training={"epochs": 2}, serving={"replicas": 2}, revisionHistoryLimit=1)
+    world.reconcile()
+    world.roll_out()
+    assert world.reconcile() == 5, "it is tried again"
+    assert world.ready() == ("False", "Forbidden")
+    assert world.ours(HORIZONTAL_POD_AUTOSCALER) == []
+    assert world.one(DEPLOYMENT)["spec"]["replicas"] == 2
+    assert len(world.ours(PERSISTENT_VOLUME_CLAIM)) == 2
+    assert len(world.ours(CONTROLLER_REVISION)) == 1
+    world.kube.failures = {}
+    world.settle()
+    assert len(world.ours(PERSISTENT_VOLUME_CLAIM)) == 1

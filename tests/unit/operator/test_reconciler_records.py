@@ -5,9 +5,11 @@ import json
 from typing import Any
 
 import pytest
-from tests.support.world import NAMESPACE, World
+from tests.support.world import NAMESPACE, World, success
 
 from modelservice.contract.documents import SCHEMA_VERSION
+from modelservice.contract.evaluation import Evaluation, Metric
+from modelservice_operator.crd.status import ModelServiceStatus
 from modelservice_operator.kinds import CONTROLLER_REVISION, DEPLOYMENT, PERSISTENT_VOLUME_CLAIM
 from modelservice_operator.objects import Object, Ref
 
@@ -108,3 +110,18 @@ def test_deleting_an_unreadable_record_makes_it_anew_from_what_its_job_reported(
     world.settle()
     assert world.ready() == ("True", "Serving")
     assert world.one(CONTROLLER_REVISION)["revision"] == 1
+
+
+def test_a_number_of_any_size_fits_into_the_status() -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.settle()
+    score = Evaluation(primary="rmse", rows=9, metrics=(Metric(name="rmse", value=1e300, low=1e-9, high=1e300),))
+    world.end_stage(success(world.order(world.job())["key"], evaluation=score))
+    world.settle()
+    assert world.status()["metric"] == "rmse 1.000e+300"
+    assert ModelServiceStatus.model_validate(world.status())
+    assert world.condition("Trained")["message"] == (
+        "revision 1: test rmse 1.000e+300 (95 % interval 0.000 to 1.000e+300, 9 rows)"
+    )

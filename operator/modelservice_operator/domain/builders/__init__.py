@@ -1,1 +1,1 @@
-"""Builders: pure functions from what is wanted to Kubernetes objects as plain dicts."""
+"""Builders: pure functions from what is desired to Kubernetes objects as plain dicts."""

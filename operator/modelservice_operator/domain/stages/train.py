@@ -5,7 +5,7 @@ from modelservice.contract.resource import ModelServiceSpec
 from modelservice.contract.work_order import TrainWork, WorkOrder
 from modelservice_operator.crd.status import ConditionType
 from modelservice_operator.crd.status import Stage as StageWord
-from modelservice_operator.domain.records import StageRecord
+from modelservice_operator.domain.records import StageRecord, metric_text, number_text
 from modelservice_operator.domain.stages.base import Assignment, JobSettings, Verdict, pod_settings
 
 
@@ -50,7 +50,8 @@ class Train:
     def verdict(self, record: StageRecord) -> Verdict:
         """The primary metric with its interval."""
         metric, rows = record.evaluation.primary_metric, record.evaluation.rows
-        known = metric.low is not None and metric.high is not None
-        interval = f"95 % interval {metric.low:.3f} to {metric.high:.3f}, " if known else ""
-        message = f"test {metric.name} {metric.value:.3f} ({interval}{rows} rows)"
+        interval = ""
+        if metric.low is not None and metric.high is not None:
+            interval = f"95 % interval {number_text(metric.low)} to {number_text(metric.high)}, "
+        message = f"test {metric_text(metric)} ({interval}{rows} rows)"
         return Verdict(status=True, reason="Trained", message=message)
