@@ -26,12 +26,12 @@ class StoredTemplate(Tolerant):
 
 
 class ArtifactReference(Tolerant):
-    """Where an artifact lies, and exactly which one it is; ``secret`` names the Secret that it was written with."""
+    """Where an artifact lies, and exactly which one it is; ``secret_name`` is the Secret that it was written with."""
 
     uri: str
     digest: Sha256
     format: str = ARTIFACT_FORMAT
-    secret: str | None = None
+    secret_name: str | None = None
 
 
 class StageRecord(Document):
@@ -73,7 +73,7 @@ def record_of(
         stage=success.stage,
         key=success.key,
         parent=parent,
-        artifact=ArtifactReference(uri=uri, digest=success.digest, secret=secret),
+        artifact=ArtifactReference(uri=uri, digest=success.digest, secret_name=secret),
         data_digest=data_digest,
         data=success.data,
         evaluation=success.evaluation,

@@ -30,7 +30,7 @@ def test_artifacts_lie_under_namespace_name_and_key_and_no_claim_is_made() -> No
     assert world.order(world.one(JOB))["artifact"] == uri
     assert f"--model={uri}" in container(world.one(DEPLOYMENT))["args"]
     artifact = world.one(CONTROLLER_REVISION)["data"]["artifact"]
-    assert artifact == {"uri": uri, "digest": success(key).digest, "format": "modelservice/1", "secret": "bucket"}
+    assert artifact == {"uri": uri, "digest": success(key).digest, "format": "modelservice/1", "secretName": "bucket"}
     assert world.status()["revisions"][0]["uri"] == uri
     assert world.condition("ArtifactsPortable") | {"lastTransitionTime": ""} == {
         "type": "ArtifactsPortable",
