@@ -1,7 +1,7 @@
 """How many threads a training is worth.
 
-A thread that waits for tiny pieces of work spins: on a busy machine two threads trained a small network ten times
-slower than one. Few steps of arithmetic get one thread, which also makes them the same bits on any number of CPUs.
+A thread that waits for tiny pieces of work spins: on a busy machine two threads trained small networks ten to thirty
+times slower than one. Small steps get one thread, which also makes them the same bits on any number of CPUs.
 """
 
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 import torch
 
-MIN_WORK = 2**20
-"""Multiply-adds of one step from which several threads are worth it."""
+MIN_WORK = 2**24
+"""Multiply-adds of one step, some milliseconds of one thread, from which several are worth it."""
 
 
 def threads_for(*, work: int, available: int) -> int:
