@@ -32,7 +32,9 @@ _DIGEST_LENGTH = 16
 _SECRET_FIELD = "spec.artifacts.secretRef"  # noqa: S105 - the name of a field
 _URI_FIELD = "spec.artifacts.uri"
 _NO_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|bucket does not exist", re.IGNORECASE)
-_NO_KEY = re.compile(r"InvalidAccessKeyId|AuthenticationFailed")
+_CODE = re.compile(r"<Code>(\w+)</Code>")
+_NO_OBJECT = frozenset({"NoSuchKey", "BlobNotFound"})
+_NO_KEY = re.compile(r"InvalidAccessKeyId|AuthenticationFailed|UserNotFound")
 """Some servers say so with another status than 403."""
 _STATUS = re.compile(r"status code: ([1-5]\d\d)")
 _PASSING_STATUS = frozenset({408, 409, 425, 429})
@@ -114,8 +116,9 @@ class ObjectArtifactStore:
             try:
                 result = self._objects.get(path)
             except FileNotFoundError as error:
-                if _NO_BUCKET.search(str(error)) or _NO_KEY.search(str(error)):
-                    raise
+                code = _CODE.search(str(error))
+                if code is not None and code.group(1) not in _NO_OBJECT:
+                    raise  # no bucket, for one
                 return None
             check_size(name, result.meta["size"], expected=expected)
             return bytes(result.bytes())

@@ -188,6 +188,7 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[http.server.ThreadingHTTPSer
         ((403, "AccessDenied"), "StorageForbidden", "spec.artifacts.secretRef", Retry.ON_CHANGE),
         ((401, "Unauthorized"), "StorageForbidden", "spec.artifacts.secretRef", Retry.ON_CHANGE),
         ((404, "InvalidAccessKeyId"), "StorageForbidden", "spec.artifacts.secretRef", Retry.ON_CHANGE),
+        ((404, "XAdminUserNotFound"), "StorageForbidden", "spec.artifacts.secretRef", Retry.ON_CHANGE),
         ((404, "NoSuchBucket"), "BucketNotFound", "spec.artifacts.uri", Retry.ON_CHANGE),
         ((400, "InvalidRequest"), "StorageSettingsInvalid", "spec.artifacts.secretRef", Retry.ON_CHANGE),
         ((301, "PermanentRedirect"), "StorageSettingsInvalid", "spec.artifacts.secretRef", Retry.ON_CHANGE),
