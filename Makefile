@@ -22,7 +22,7 @@ setup: ## Debian packages and .venv, from the hashed lock
 venv: ## .venv alone, from the hashed lock: no root, no Debian packages
 	@python3 -m tests.cluster.bootstrap --venv
 
-check: venv ## lint, unit and contract tests: no root, no cluster, about two minutes
+check: venv ## lint, unit and contract tests: no root, no cluster, under two minutes once warm
 	@$(STAGES) check
 
 unit: venv ## Unit tests; make unit K=suspend runs those whose names match
@@ -52,7 +52,7 @@ lock: venv ## Refresh the hashed locks from pyproject.toml
 verify: venv ## Check that the generated files are current, and lint
 	@$(STAGES) verify
 
-images: setup ## Build the images of operator and runtime (BASE_IMAGE=, TORCH_BACKEND=cpu)
+images: setup ## Build the images of operator, trainer and server (BASE_IMAGE=, TORCH_BACKEND=cpu)
 	@$(CLUSTER) images
 
 push: setup ## Push the images: make push REGISTRY=host/path
@@ -81,7 +81,7 @@ bench-operator: setup ## Figures of the operator on a control plane of its own, 
 	@$(CLUSTER) build kubernetes etcd kwok
 	@$(STAGES) run $(PYTHON) -m tests.bench.operator
 
-readme: setup ## Put what the demo and the end-to-end tests showed into the README (benches: --readme)
+readme: setup ## Put what the demo and the end-to-end tests showed into README and docs/benchmarks.md (benches: --readme)
 	@$(STAGES) run $(PYTHON) -m tests.bench.transcripts
 
 bench-%: setup ## Figures of one bench (bench-serving), also in build/bench/NAME.json
