@@ -20,7 +20,10 @@ class TorchEngine:
 
     name = "Torch"
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, *, shape: tuple[int, ...], width: int) -> None:
+        """Args: the network, the shape of one encoded row, and how many numbers a row comes to."""
+        self.shape = shape
+        self.width = width
         self._network = network
 
     def run(self, features: Features) -> Array:
@@ -48,7 +51,8 @@ def load_torch_engine(artifact: Artifact) -> TorchEngine:
     if architecture.width != labels:
         raise ArtifactError(f"the signature asks for {labels} outputs, the model gives {architecture.width}")
     module = _load_module(artifact.content(WEIGHTS_FILE), architecture)
-    return TorchEngine(Network(architecture, module, device=best_device()))
+    network = Network(architecture, module, device=best_device())
+    return TorchEngine(network, shape=architecture.shape, width=architecture.width)
 
 
 def _load_module(content: bytes, architecture: Architecture) -> nn.Sequential:
