@@ -1,7 +1,7 @@
 """What ours is compared with, each in a process of its own: ``python -m tests.bench.servers ROLE ARGUMENT...``.
 
 ``echo`` and ``grpc-echo`` run uvicorn and grpc.aio as ours does; they read the body and answer one of the same size as
-the model's. ``torch`` is the model alone, without a server.
+the model's. ``torch`` is the model alone, without a server: it measures when it is asked.
 """
 
 import asyncio
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 BATCHES = (1, 8, 64)
-REPEATS = 5
 SECONDS = 0.3
 
 
@@ -64,7 +63,7 @@ def run_grpc_echo(port: int, answer_bytes: int) -> int:
 
 
 def run_torch(folder: str) -> int:
-    """Print the rows/s of torch with one thread at its best batch size, encoding and server left out."""
+    """For each line that comes, print the rows/s of torch with one thread at its best batch size; no encoding."""
     import numpy as np  # noqa: PLC0415
     import torch  # noqa: PLC0415
 
@@ -73,16 +72,17 @@ def run_torch(folder: str) -> int:
 
     torch.set_num_threads(1)
     engine = load_torch_engine(load_folder(Path(folder)))
-    best = 0.0
-    for batch in BATCHES:
-        features = np.random.default_rng(0).random((batch, *engine.shape), dtype=np.float32)
-        for _ in range(REPEATS):
+    batches = [np.random.default_rng(0).random((rows, *engine.shape), dtype=np.float32) for rows in BATCHES]
+    for _ in sys.stdin:
+        best = 0.0
+        for features in batches:
             rows, started = 0, time.perf_counter()
             while (elapsed := time.perf_counter() - started) < SECONDS:
                 engine.run(features)
-                rows += batch
+                rows += len(features)
             best = max(best, rows / elapsed)
-    sys.stdout.write(json.dumps(best) + "\n")
+        sys.stdout.write(json.dumps(best) + "\n")
+        sys.stdout.flush()
     return 0
 
 
