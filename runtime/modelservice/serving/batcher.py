@@ -94,13 +94,14 @@ class Batcher:
         """Estimate of how long a request that comes now would wait before its first row is computed."""
         return (self._rows + self._running) * self._row_seconds
 
-    def submit(self, rows: Rows, *, patience: int = 1) -> asyncio.Future[Array]:
+    def submit(self, rows: Rows, *, patience: int = 1, alone: bool = False) -> asyncio.Future[Array]:
         """Queue the rows of a request, at least one; more than a batch are computed in several.
 
         Args:
             rows: what the encoder takes.
             patience: turns of the event loop, each some microseconds, in which nothing more comes before a batch that
                 is not full is computed; for transports that hand over one by one what arrived together.
+            alone: nothing else is being asked, so if the model is cheap it answers at once, without a turn of the loop.
 
         Returns:
             A future of float32 [rows, width], finite. It raises InputError where a row cannot be encoded, and
@@ -118,6 +119,9 @@ class Batcher:
         future: asyncio.Future[Array] = self._loop.create_future()
         self._queue.append(_Waiting(rows, future))
         self._rows += len(rows)
+        if alone and self._rows <= self._size and not (self._running or self._delay or self._executor):
+            self._compute_batch()
+            return future
         self._patience = max(self._patience, patience)
         self._schedule()
         return future
@@ -141,6 +145,9 @@ class Batcher:
             return
         self._timer = None
         self._patience = 1
+        self._compute_batch()
+
+    def _compute_batch(self) -> None:
         shares = self._take()
         if not shares:
             return

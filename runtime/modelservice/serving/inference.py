@@ -26,7 +26,7 @@ class Inference:
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)
 
     async def answer(
-        self, parse: Callable[..., Call[Rendered]], *request: Any, large: bool, patience: int = 1
+        self, parse: Callable[..., Call[Rendered]], *request: Any, large: bool, patience: int = 1, alone: bool = False
     ) -> Rendered:
         """Answer one request.
 
@@ -35,6 +35,7 @@ class Inference:
             request: the arguments of ``parse``.
             large: parse and render in a thread.
             patience: how long a batch waits for company, see ``Batcher.submit``.
+            alone: whether nothing else is being asked, see there.
 
         Raises:
             RequestError: the request is refused.
@@ -45,7 +46,7 @@ class Inference:
         else:
             call = parse(*request)
         try:
-            raw = await self._submit(call.rows, patience=patience)
+            raw = await self._submit(call.rows, patience=patience, alone=alone)
         except InputError as error:
             raise call.place(error) from None
         if large or raw.size > LARGE_ANSWER:

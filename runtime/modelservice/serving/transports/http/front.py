@@ -4,7 +4,7 @@ Where a route hangs matters more than anything in it: the same handler gave 0.66
 router of FastAPI and 0.14 as a FastAPI route. Both ways begin with the same chain.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sized
 from typing import Any
 
 from modelservice.serving.answer import Answer
@@ -32,6 +32,14 @@ class Front:
         self._inference = core.inference
         self._lifecycle = core.lifecycle
         self._clock = core.clock
+        self._tasks: Sized = (None, None)
+
+    def watch(self, tasks: Sized) -> None:
+        """The tasks of all requests that are being answered: a request that is alone there need not wait for others.
+
+        uvicorn makes the tasks of what arrived together before the first of them runs.
+        """
+        self._tasks = tasks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -51,7 +59,8 @@ class Front:
             if operation is None:
                 await self._hand_over(scope, receive, send, arrival, started)
                 return
-            answer = await answer_operation(self._inference, operation, arrival, receive)
+            alone = len(self._tasks) == 1
+            answer = await answer_operation(self._inference, operation, arrival, receive, alone=alone)
         if answer is None:
             return
         status, headers, body = answer

@@ -77,4 +77,7 @@ def server_config(application: Any) -> uvicorn.Config:
 
 async def run_http(core: Core, listener: socket.socket) -> None:
     """Answer requests until a signal ends it."""
-    await DrainingServer(server_config(build_front(core)), lifecycle=core.lifecycle).serve(sockets=[listener])
+    front = build_front(core)
+    server = DrainingServer(server_config(front), lifecycle=core.lifecycle)
+    front.watch(server.server_state.tasks)
+    await server.serve(sockets=[listener])
