@@ -69,18 +69,16 @@ def lease_namespace(kubectl: Kubectl) -> str:
     """
     if not kubectl("get", "crd", CRD, "--ignore-not-found", "-o", "name"):
         raise DevError("the cluster knows no ModelServices: run `kubectl apply --server-side -f manifests/crds`")
-    selector = f"app.kubernetes.io/name={CHART.name},modelservice.dev/component=operator"
+    chart = f"app.kubernetes.io/name={CHART.name}"
+    selector = f"{chart},modelservice.dev/component=operator"
     listed = json.loads(kubectl("get", "pods", "--all-namespaces", "-l", selector, "-o", "json"))
     if found := operators(listed["items"]):
-        stop = " && ".join(f"kubectl scale deployment -n {space} -l {_NAME} --replicas=0" for space in found)
+        stop = " && ".join(f"kubectl scale deployment -n {space} -l {chart} --replicas=0" for space in found)
         raise DevError(
             f"an operator runs in namespace {', '.join(found)}, and two would compete: stop it with `{stop}`,"
             " and give it its replicas back when you are done"
         )
     return NAMESPACE if kubectl("get", "namespace", NAMESPACE, "--ignore-not-found", "-o", "name") else "default"
-
-
-_NAME = f"app.kubernetes.io/name={CHART.name}"
 
 
 def operators(pods: Sequence[Mapping[str, Any]]) -> list[str]:
