@@ -11,6 +11,7 @@ from modelservice.cli.inspect import add_inspect
 from modelservice.cli.serve import add_serve
 from modelservice.cli.stage import add_stage
 from modelservice.cli.train import add_train
+from modelservice.contract.exit_codes import ExitCode
 
 _INTERRUPTED = 128 + 2
 _READER_GONE = 1
@@ -30,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - a device
             os.dup2(nowhere.fileno(), sys.stdout.fileno())  # or Python complains when it flushes at its end
         return _READER_GONE
+    except ModuleNotFoundError as error:
+        complain(f"{error}: this command needs the trainer's image, or `pip install modelservice[trainer]`")
+        return ExitCode.ORDER_INVALID
     return code
 
 

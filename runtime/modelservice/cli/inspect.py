@@ -53,7 +53,7 @@ def _inspect(parsed: argparse.Namespace) -> int:
 
     from rich.console import Console  # noqa: PLC0415
 
-    from modelservice.stages.summary import print_contents, print_summary  # noqa: PLC0415
+    from modelservice.inference.summary import print_contents, print_summary  # noqa: PLC0415
 
     console = Console()
     print_contents(console, manifest=predictor.manifest, signature=predictor.signature)

@@ -58,17 +58,12 @@ def _serve(parsed: argparse.Namespace) -> int:
     served = _from_flags(parsed) if parsed.file is None else _from_resource(parsed)
     if served is None:
         return ExitCode.ORDER_INVALID
-    try:
-        engine = _engine_loader(served.engine)
-    except ModuleNotFoundError as error:
-        complain(f"the engine torch needs the trainer's image or extra ({error}): use it, or --engine onnx")
-        return ExitCode.ORDER_INVALID
 
     from modelservice.inference.predictor import Predictor  # noqa: PLC0415
     from modelservice.serving.main import serve  # noqa: PLC0415
 
     return serve(
-        load=partial(Predictor.load, served.address, digest=parsed.digest, engine=engine),
+        load=partial(Predictor.load, served.address, digest=parsed.digest, engine=_engine_loader(served.engine)),
         name=served.name,
         host=parsed.host,
         port=parsed.port,

@@ -63,7 +63,7 @@ def _train(parsed: argparse.Namespace) -> int:
 def _print(done: "Finished", parsed: argparse.Namespace) -> None:
     from rich.console import Console  # noqa: PLC0415
 
-    from modelservice.stages.summary import print_summary  # noqa: PLC0415
+    from modelservice.inference.summary import print_summary  # noqa: PLC0415
 
     console, produced = Console(), done.produced
     print_summary(console, manifest=produced.manifest, digest=done.success.digest, metrics=produced.metrics)

@@ -21,13 +21,13 @@ from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.failure import PassingError, StageError
 from modelservice.contract.report import Report, Success
 from modelservice.contract.work_order import DataWork, WorkOrder
+from modelservice.inference.summary import print_summary
 from modelservice.modalities.base import Source
 from modelservice.modalities.sources import read_file
 from modelservice.stages.base import Context, Produced
 from modelservice.stages.failures import UNEXPECTED, TerminatedError, report_failure
 from modelservice.stages.registry import stage_named
 from modelservice.stages.stopwatch import Clock, Stopwatch
-from modelservice.stages.summary import print_summary
 from modelservice.training.progress import JsonLines, Listener, ProgressPage, announce
 
 _MAX_ORDER_BYTES = 2**20

@@ -230,26 +230,48 @@ def test_a_server_without_torch_says_where_torch_is(
     monkeypatch.delitem(sys.modules, "modelservice.families.torch_engine", raising=False)
     monkeypatch.setitem(sys.modules, "torch", None)
     assert main(["serve", "--model", "m", "--name", "n", "--engine", "torch"]) == ExitCode.ORDER_INVALID
-    assert "the engine torch needs the trainer's image or extra" in capsys.readouterr().err
+    assert "this command needs the trainer's image" in capsys.readouterr().err
     assert not served
 
 
-def test_a_server_needs_nothing_of_the_trainer(trained: Path) -> None:
-    """What the server's image leaves out must not be asked for; nor may it be loaded where it is there."""
+def in_the_servers_image(code: str) -> subprocess.CompletedProcess[str]:
+    """A process that has neither the trainer's libraries nor the trainer's packages of ours."""
     missing = ("torch", "sklearn", "skl2onnx", "onnx", "pyarrow", "safetensors", "pandas")
     packages = ("stages", "families", "training", "compression")
     code = (
         "import sys\n"
         f"for name in {missing!r}: sys.modules[name] = None\n"
         f"for name in {packages!r}: sys.modules['modelservice.' + name] = None\n"
+        f"{code}"
+    )
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_a_server_needs_nothing_of_the_trainer(trained: Path) -> None:
+    done = in_the_servers_image(
         "from modelservice.serving import main as serving\n"
         "serving.serve = lambda **given: print(given['load']().predict([[5.1, 3.5, 1.4, 0.2]])) or 0\n"
         "from modelservice.cli import main\n"
         "sys.exit(main(['serve', '--model', 'out/iris', '--name', 'iris']))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("['")
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "words"),
+    [
+        (["inspect", "out/iris"], ExitCode.DONE, "predicted class"),
+        (["train", "-f", "iris.yaml"], ExitCode.ORDER_INVALID, "this command needs the trainer's image"),
+        (["stage"], ExitCode.ORDER_INVALID, "this command needs the trainer's image"),
+    ],
+)
+def test_the_servers_image_inspects_and_says_what_it_has_not(
+    trained: Path, command: list[str], code: int, words: str
+) -> None:
+    done = in_the_servers_image(f"from modelservice.cli import main; sys.exit(main({command!r}))")
+    assert done.returncode == code, done.stderr
+    assert words in done.stdout + done.stderr
 
 
 def test_a_disk_that_fails_is_not_taken_for_an_address(
