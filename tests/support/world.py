@@ -65,6 +65,10 @@ def merged(old: Any, new: Any) -> Any:
     return copy.deepcopy(new)
 
 
+class Stop(BaseException):
+    """The process of the operator ends here: nothing of it is run any more."""
+
+
 class FakeKube:
     """``KubePort`` in memory; remembers writes, and raises what ``failures`` says for (verb, kind)."""
 
@@ -78,8 +82,18 @@ class FakeKube:
         self.failures: dict[tuple[str, str], KubeError] = {}
         self.warnings: dict[str, list[Object]] = {}
         self.recorded: list[tuple[str, str]] = []
+        self.stop: tuple[int, bool] | None = None
         self._versions = itertools.count(1)
         self._uids = itertools.count(1)
+
+    def stop_at(self, number: int | None, *, written: bool) -> None:
+        """End the operator's process at the write of that number, before or after it was carried out."""
+        self.stop = None if number is None else (number + 1, written)
+
+    def _stop_if(self, *, written: bool) -> None:
+        if self.stop == (len(self.writes), written):
+            self.stop = None
+            raise Stop
 
     def _fail(self, verb: str, kind: Kind) -> None:
         error = self.failures.get((verb, kind.kind))
@@ -118,6 +132,7 @@ class FakeKube:
     async def apply(self, obj: Object, *, manager: str = FIELD_MANAGER, fresh: bool = False) -> Object:
         ref = ref_of(obj)
         self.writes.append(("apply", ref.kind.kind, ref.name))
+        self._stop_if(written=False)
         self._fail("apply", ref.kind)
         if fresh and ref in self.objects:
             raise Conflict(f"{ref} exists")
@@ -133,21 +148,25 @@ class FakeKube:
         stored = self.store(obj)
         if ref.kind == DEPLOYMENT and "replicas" not in stored["spec"]:
             stored = self.store({**obj, "spec": {**obj["spec"], "replicas": 1}})
+        self._stop_if(written=True)
         self.memory.put(ref.kind, stored)
         return stored
 
     async def apply_status(self, obj: Object) -> Object:
         ref = ref_of(obj)
         self.writes.append(("status", ref.kind.kind, ref.name))
+        self._stop_if(written=False)
         self._fail("status", ref.kind)
         self.objects[ref] = {**self.objects[ref], "status": copy.deepcopy(obj["status"])}
         self.objects[ref]["metadata"] = {**self.objects[ref]["metadata"], "resourceVersion": str(next(self._versions))}
         stored = copy.deepcopy(self.objects[ref])
+        self._stop_if(written=True)
         self.memory.put(ref.kind, stored)
         return stored
 
     async def delete(self, ref: Ref, *, uid: str, propagation: str = "Background") -> None:
         self.writes.append(("delete", ref.kind.kind, ref.name))
+        self._stop_if(written=False)
         self._fail("delete", ref.kind)
         found = self.objects.get(ref)
         if found is not None and found["metadata"]["uid"] == uid:
@@ -156,6 +175,7 @@ class FakeKube:
             else:
                 del self.objects[ref]
                 self.applied.pop(ref, None)
+        self._stop_if(written=True)
 
     async def events(self, namespace: str, uid: str) -> list[Object]:
         self.reads.append(("events", EVENT.kind, uid))

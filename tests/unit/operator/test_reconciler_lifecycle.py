@@ -1,10 +1,10 @@
 """The reconciler's stories. From a resource to a served model, and then nothing more to do."""
 
-from tests.support.world import World
+from tests.support.world import Stop, World
 
 from modelservice_operator.crd.status import ModelServiceStatus
-from modelservice_operator.kinds import DEPLOYMENT, MODEL_SERVICE
-from modelservice_operator.objects import Ref
+from modelservice_operator.kinds import CHILD_KINDS, DEPLOYMENT, MODEL_SERVICE, POD
+from modelservice_operator.objects import Object, Ref
 
 
 def test_smallest_resource_is_trained_and_served() -> None:
@@ -75,3 +75,36 @@ def test_values_equal_to_their_defaults_train_nothing() -> None:
     )
     world.settle()
     assert {kind for _, kind, _ in world.writes_since(writes)} == {"ModelService"}
+
+
+def test_it_may_be_stopped_before_or_after_any_write_and_goes_on_where_it_was() -> None:
+    undisturbed, names = story()
+    assert len(names) > 15
+    for number in range(len(names)):
+        for written in (False, True):
+            assert story(stopped_at=number, written=written)[0] == undisturbed, (names[number], written)
+
+
+def story(*, stopped_at: int | None = None, written: bool = False) -> tuple[dict[Ref, Object], list[str]]:
+    """Train, compress and serve; what is there at the end, and the writes on the way.
+
+    The process ends at one of them, before or after the apiserver took it.
+    """
+    world = World()
+    world.config_map()
+    world.service(compression={"steps": [{"quantize": {}}]}, serving={"autoscaling": {"maxReplicas": 2}})
+    world.kube.stop_at(stopped_at, written=written)
+    for _ in range(30):
+        try:
+            world.reconcile()
+        except Stop:
+            world.restart_operator()
+        if world.running_jobs():
+            world.end_stage()
+        if world.ours(DEPLOYMENT):
+            world.roll_out()
+    assert world.kube.stop is None, "it was stopped"
+    assert world.ready() == ("True", "Serving")
+    children = {ref: obj for ref, obj in world.kube.objects.items() if ref.kind in CHILD_KINDS and ref.kind != POD}
+    said = {ref: {name: part for name, part in obj.items() if name != "metadata"} for ref, obj in children.items()}
+    return said, [f"{verb} {kind} {name}" for verb, kind, name in world.kube.writes]
