@@ -12,7 +12,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from tests.bench.record import BENCHMARKS, headlines, replace_block
+from tests.bench.record import BENCHMARKS, HEADLINES, headlines, replace_block
 from tests.support.helm import CHART, ROOT
 
 from modelservice import __version__
@@ -107,6 +107,8 @@ def test_figures_of_the_readme_are_those_of_the_benches() -> None:
     benchmarks = BENCHMARKS.read_text(encoding="utf-8")
     text = README.read_text(encoding="utf-8")
     assert replace_block(text, "figures", headlines(benchmarks)) == text
+    shown = [tuple(cells[:2]) for cells in list(rows(headlines(benchmarks)))[1:]]
+    assert shown == list(HEADLINES), "run the benches with --readme, and `make readme`"
 
 
 def test_every_target_is_described() -> None:
