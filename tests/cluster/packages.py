@@ -25,7 +25,7 @@ CLUSTER = {
     "debootstrap": "debootstrap",
     "/etc/ssl/certs/ca-certificates.crt": "ca-certificates",
 }
-BENCH = {"wrk": "wrk"}
+BENCH = {"wrk": "wrk", "h2load": "nghttp2-client"}
 SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"  # a user's PATH may lack it
 
 
