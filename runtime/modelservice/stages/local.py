@@ -4,7 +4,6 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +54,8 @@ def run_locally(
     service, spec = resource.service, resource.service.spec
     final = output or default_output(service.metadata.name)
     final.parent.mkdir(parents=True, exist_ok=True)
-    source = partial(_source, resource, data)
-    key = train_key(spec, source().sha256)
+    source = _source(resource, data)
+    key = train_key(spec, source.sha256)
     reading = {"data_file": "local", "data": spec.data, "task": spec.task}
 
     def run(work: TrainWork | CompressWork, key: str, folder: Path) -> Finished:
@@ -67,7 +66,7 @@ def run_locally(
             artifact=str(folder),
             work=work,
         )
-        return _run(order, folder, Context(source=source, observe=observe, watch=Stopwatch(clock)))
+        return _run(order, folder, Context(source=lambda: source, observe=observe, watch=Stopwatch(clock)))
 
     train = TrainWork(**reading, model=spec.model, training=spec.training.hyperparameters)
     if spec.compression is None:
