@@ -1,7 +1,6 @@
 """What earlier releases wrote is valid, loads, serves and is adopted; see ``tests/data/released/README.md``."""
 
 import asyncio
-import copy
 import json
 from collections.abc import Callable, Iterable
 from functools import cached_property
@@ -11,7 +10,16 @@ from typing import Any
 import pytest
 import yaml
 from tests.support import release as writer
-from tests.support.release import CHECKSUMS, FAILURES, RELEASED, ReleaseError, checksums, predictions, write_release
+from tests.support.release import (
+    CHECKSUMS,
+    FAILURES,
+    RELEASED,
+    ReleaseError,
+    checksums,
+    predictions,
+    world_with,
+    write_release,
+)
 from tests.support.world import NAMESPACE, World
 
 from modelservice.contract.artifacts import Artifacts, VolumeClaim
@@ -27,7 +35,7 @@ from modelservice_operator.domain.metadata import Owner
 from modelservice_operator.domain.stages import pipeline
 from modelservice_operator.domain.stores import store_of
 from modelservice_operator.kinds import CONTROLLER_REVISION, DEPLOYMENT, JOB, MODEL_SERVICE
-from modelservice_operator.objects import Key, Object, Ref
+from modelservice_operator.objects import Object, Ref
 
 TOLERANCE = 1e-5
 """Largest difference of a number in an answer: another version of a library may add in another order."""
@@ -145,42 +153,48 @@ def test_reports_of_failures_are_read(release: Release, name: str) -> None:
 
 
 @each("recorded")
-def test_records_are_adopted_and_nothing_is_trained(release: Release, name: str) -> None:
-    world = World()
-    adopt(world, release, name)
-    world.settle()
-    assert world.all(JOB) == []
-    records = release.records(name)
-    served = records[-1]["data"]["artifact"]["digest"]
-    arguments = world.one(DEPLOYMENT)["spec"]["template"]["spec"]["containers"][0]["args"]
-    assert f"--digest={served}" in arguments
+def test_what_was_left_is_adopted_and_nothing_is_trained_or_restarted(release: Release, name: str) -> None:
+    deployment = _json(release.folder / "deployments" / f"{name}.json")
+    world = world_left_by(release, name, deployment)
     world.roll_out()
     world.settle()
+    assert_serves(world, release, name)
+    assert world.one(DEPLOYMENT)["spec"]["template"] == deployment["spec"]["template"]
+
+
+@each("recorded")
+def test_records_alone_are_enough(release: Release, name: str) -> None:
+    world = world_left_by(release, name)
+    world.settle()
+    world.roll_out()
+    world.settle()
+    assert_serves(world, release, name)
+
+
+def assert_serves(world: World, release: Release, name: str) -> None:
+    """Nothing was trained, the revision of the records serves, and they stand as they were written."""
+    records = release.records(name)
+    assert world.all(JOB) == []
     assert world.ready() == ("True", "Serving")
-    assert (world.status()["revision"], world.status()["digest"]) == (1, served)
-    # What was recorded stays, but for what a newer release adds.
-    found = {one["metadata"]["name"]: one["data"] for one in world.ours(CONTROLLER_REVISION)}
-    for record in records:
-        now = found[record["metadata"]["name"]]
-        assert {key: now[key] for key in record["data"]} == record["data"]
+    assert (world.status()["revision"], world.status()["digest"]) == (1, records[-1]["data"]["artifact"]["digest"])
+    found = {one["metadata"]["name"]: (one["revision"], one["data"]) for one in world.ours(CONTROLLER_REVISION)}
+    assert found == {one["metadata"]["name"]: (one["revision"], one["data"]) for one in records}
 
 
-def adopt(world: World, release: Release, name: str) -> None:
-    """Put into a cluster what a release left there: the resource with its data, records, and claims."""
-    for obj in (one for one in release.objects(name) if one["kind"] != "Secret"):  # which the operator never reads
-        world.kube.store({**obj, "metadata": {**obj["metadata"], "namespace": NAMESPACE}})
+def world_left_by(release: Release, name: str, *more: Object) -> World:
+    """A cluster as a release left it, its status lost: the resource with its data, records and claims, and more."""
+    world = world_with(release.objects(name))
     service = release.service(name)
-    world.key = Key(NAMESPACE, service.metadata.name)  # for this world only
     uid = world.kube.objects[Ref(MODEL_SERVICE, *world.key)]["metadata"]["uid"]
     owner = Owner(name=service.metadata.name, namespace=NAMESPACE, uid=uid)
+    for obj in (*release.records(name), *more):
+        references = [{**one, "uid": uid} for one in obj["metadata"]["ownerReferences"]]
+        world.kube.store({**obj, "metadata": {**obj["metadata"], "ownerReferences": references}})
     artifacts = service.spec.artifacts or Artifacts(volume_claim=VolumeClaim())
     for record in release.records(name):
-        obj = copy.deepcopy(record)
-        obj["metadata"].update(namespace=NAMESPACE)
-        obj["metadata"]["ownerReferences"][0]["uid"] = uid
-        world.kube.store(obj)
         for child in store_of(artifacts).children(artifacts, owner, record["data"]["key"]):
             world.kube.store({**child, "status": {"phase": "Bound"}})
+    return world
 
 
 class TestWriter:
@@ -195,7 +209,8 @@ class TestWriter:
         assert list(new.answers) == ["decision-tree-train"]
         test_artifacts_load_and_are_served_with_the_same_answers(new, "decision-tree-train")
         test_reports_and_records_are_read_and_tell_of_the_artifact(new, "decision-tree-train")
-        test_records_are_adopted_and_nothing_is_trained(new, "decision-tree")
+        test_what_was_left_is_adopted_and_nothing_is_trained_or_restarted(new, "decision-tree")
+        test_records_alone_are_enough(new, "decision-tree")
         with pytest.raises(ReleaseError, match="never rewritten"):
             write_release(folder, version="9.9", trained=())
         assert writer.main(["9.9"]) == 1

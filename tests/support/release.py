@@ -1,6 +1,7 @@
 """``python -m tests.support.release VERSION``: what a release freezes, in ``tests/data/released/VERSION``, once.
 
-Every sample is trained as on a laptop, and recorded as the operator would. What is written is never written again.
+Samples are run as on a laptop, and recorded by the operator in a cluster in memory. What is written is never written
+again.
 """
 
 import argparse
@@ -21,15 +22,15 @@ from typing import Any
 import httpx
 import numpy as np
 from tests.support.helm import ROOT
-from tests.support.samples import SAMPLES, sample_files, sample_table
+from tests.support.samples import SAMPLES, objects, sample_files, sample_table
+from tests.support.world import NAMESPACE, World
 
 from modelservice.artifact.stores import load_artifact
-from modelservice.contract.artifacts import Artifacts, VolumeClaim
 from modelservice.contract.data import Format
 from modelservice.contract.failure import DataError, Failure, PassingError, StageError, StorageError
 from modelservice.contract.keys import content_digest
 from modelservice.contract.report import Report, Success
-from modelservice.contract.resource import ModelService
+from modelservice.contract.resource import KIND, ModelService
 from modelservice.contract.serving import Batching
 from modelservice.contract.signature import ColumnKind, InputColumn, Signature
 from modelservice.inference.predictor import Predictor
@@ -40,11 +41,9 @@ from modelservice.serving.transports.http.server import build_front
 from modelservice.stages.base import Produced
 from modelservice.stages.documents import read_resource
 from modelservice.stages.local import TRAINED_SUFFIX, run_locally
-from modelservice_operator.domain.builders.record import build_record
-from modelservice_operator.domain.metadata import Owner
-from modelservice_operator.domain.records import Revision, record_of
 from modelservice_operator.domain.stages import pipeline
-from modelservice_operator.domain.stores import store_of
+from modelservice_operator.kinds import CONTROLLER_REVISION, DEPLOYMENT
+from modelservice_operator.objects import Key, Object
 
 RELEASED = ROOT / "tests" / "data" / "released"
 CHECKSUMS = "SHA256SUMS"
@@ -60,8 +59,6 @@ TRAINED = (
     "object-storage.yaml",
 )
 """Samples whose artifacts are kept: each family, task, modality, stage and store at least once."""
-UID = "00000000-0000-0000-0000-000000000001"
-"""Owner of the records; whoever adopts them puts in the UID of the ModelService at hand."""
 ROWS = 5
 """Rows that each artifact is asked about."""
 
@@ -87,10 +84,8 @@ class Result:
 
     sample: str
     stage: str
-    parent: str | None
     success: Success
     artifact: Path
-    last: bool
 
     @property
     def name(self) -> str:
@@ -113,7 +108,7 @@ def write_release(folder: Path, *, version: str, trained: Sequence[str] = TRAINE
         raise ReleaseError(f"{folder} exists: what was released is never rewritten")
     draft = folder.with_name(f".{folder.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)  # of an interrupted attempt
-    for part in ("resources", "artifacts", "reports", "records"):
+    for part in ("resources", "artifacts", "reports", "records", "deployments"):
         (draft / part).mkdir(parents=True)
     for path in sample_files():
         shutil.copyfile(path, draft / "resources" / f"{resource_name(path)}.yaml")
@@ -122,9 +117,14 @@ def write_release(folder: Path, *, version: str, trained: Sequence[str] = TRAINE
         _write_report(draft / "reports" / f"failure-{name}.json", error.failure())
     answers = {}
     for path in (SAMPLES / name for name in trained):
-        for result in results_of(path, draft / "artifacts"):
+        results = list(results_of(path, draft / "artifacts"))
+        world = served_world(path, results, version=version)
+        _write_json(draft / "deployments" / f"{resource_name(path)}.json", _lasting(world.one(DEPLOYMENT)))
+        for record in world.ours(CONTROLLER_REVISION):
+            name = f"{resource_name(path)}-{record['data']['stage']}.json"
+            _write_json(draft / "records" / name, _lasting(record))
+        for result in results:
             _write_report(draft / "reports" / f"{result.name}.json", result.success)
-            _write_json(draft / "records" / f"{result.name}.json", record_for(path, result, version=version))
             answers[result.name] = answers_for(path, result)
     _write_json(draft / "answers.json", answers)
     (draft / CHECKSUMS).write_text(checksums(draft), encoding="utf-8")
@@ -156,33 +156,55 @@ def results_of(path: Path, artifacts: Path) -> Iterator[Result]:
     finished = run_locally(read_resource(path), data=None, output=work / "result", observe=lambda _: None)
     sample, steps = resource_name(path), pipeline(service_of(path).spec, content_digest(sample_table(path)))
     for step in steps:
-        last = step is steps[-1]
-        made = finished.folder if last else finished.folder.with_name(finished.folder.name + TRAINED_SUFFIX)
+        made = (
+            finished.folder if step is steps[-1] else finished.folder.with_name(finished.folder.name + TRAINED_SUFFIX)
+        )
         kept = artifacts / f"{sample}-{step.stage.name}"
         made.rename(kept)
         artifact = load_artifact(kept)
         success = Produced.of_artifact(artifact).success(artifact.digest, {})
-        yield Result(
-            sample=sample, stage=step.stage.name, parent=step.parent, success=success, artifact=kept, last=last
-        )
+        yield Result(sample=sample, stage=step.stage.name, success=success, artifact=kept)
     shutil.rmtree(work)
 
 
-def record_for(path: Path, result: Result, *, version: str) -> dict[str, Any]:
-    """The ControllerRevision that the operator writes for a result."""
-    service = service_of(path)
-    owner = Owner(name=service.metadata.name, namespace=service.metadata.namespace, uid=UID)
-    artifacts = service.spec.artifacts or Artifacts(volume_claim=VolumeClaim())
-    location = store_of(artifacts).locate(artifacts, owner, result.success.key)
-    record = record_of(
-        result.success,
-        parent=result.parent,
-        uri=location.uri,
-        secret=location.secret,
-        data_digest=content_digest(sample_table(path)),
-        image=f"modelservice/trainer:{version}",
-    )
-    return build_record(owner, Revision(number=1 if result.last else 0, record=record))
+def world_with(objects: Sequence[Object], **settings: Any) -> World:
+    """A cluster with the objects of a resource's file, but for Secrets, which the operator never reads."""
+    world = World(**settings)
+    for obj in objects:
+        if obj["kind"] == KIND:
+            world.key = Key(NAMESPACE, obj["metadata"]["name"])
+        if obj["kind"] != "Secret":
+            world.kube.store({**obj, "metadata": {**obj["metadata"], "namespace": NAMESPACE}})
+    return world
+
+
+def served_world(path: Path, results: Sequence[Result], *, version: str) -> World:
+    """A cluster in which the operator recorded results, and serves the last one.
+
+    Raises:
+        ReleaseError: the operator asked for something else than what was run.
+    """
+    images = {f"{part}_image": f"modelservice/{part}:{version}" for part in ("trainer", "server")}
+    world = world_with(objects(path))
+    world.restart_operator(**images)
+    world.settle()
+    for result in results:
+        world.bind_claims()
+        asked = world.end_stage(result.success)
+        if asked != result.success.key:
+            raise ReleaseError(f"{result.name}: the operator asks for key {asked}, and {result.success.key} was run")
+        world.settle()
+    world.roll_out()
+    world.settle()
+    if world.ready() != ("True", "Serving"):
+        raise ReleaseError(f"{path.name} does not become Ready: {world.status()}")
+    return world
+
+
+def _lasting(obj: Object) -> Object:
+    """An object without what an apiserver adds."""
+    kept = {key: obj["metadata"][key] for key in ("name", "namespace", "labels", "annotations", "ownerReferences")}
+    return {**{key: value for key, value in obj.items() if key != "status"}, "metadata": kept}
 
 
 def answers_for(path: Path, result: Result) -> dict[str, Any]:
