@@ -6,7 +6,7 @@ import re
 import struct
 import subprocess
 import urllib.request
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ class Request:
     name: str
     path: str
     body: bytes
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: tuple[tuple[str, str], ...] = ()
 
     @property
     def is_grpc(self) -> bool:
@@ -90,7 +90,7 @@ def image_requests(name: str) -> tuple[Request, Request]:
             name="CNN, binary tensor",
             path=f"/v2/models/{name}/infer",
             body=head + IMAGE,
-            headers={"Inference-Header-Content-Length": str(len(head))},
+            headers=(("Inference-Header-Content-Length", str(len(head))),),
         ),
     )
 
@@ -98,7 +98,7 @@ def image_requests(name: str) -> tuple[Request, Request]:
 def answer_bytes(port: int, request: Request) -> int:
     """Bytes of our answer to a request over HTTP, which the echo's shall have too."""
     asked = urllib.request.Request(
-        f"http://127.0.0.1:{port}{request.path}", data=request.body, headers=request.headers, method="POST"
+        f"http://127.0.0.1:{port}{request.path}", data=request.body, headers=dict(request.headers), method="POST"
     )
     with urllib.request.urlopen(asked, timeout=10) as answer:  # noqa: S310
         return len(answer.read())
@@ -116,7 +116,7 @@ def put_load(target: Target, folder: Path, *, seconds: int) -> Load:
 
 def _wrk(target: Target, body: Path, seconds: int) -> tuple[int, dict[str, float]]:
     script = str(Path(__file__).with_name("post.lua"))
-    headers = [argument for name, value in target.request.headers.items() for argument in ("-H", f"{name}: {value}")]
+    headers = [argument for name, value in target.request.headers for argument in ("-H", f"{name}: {value}")]
     command = ["wrk", "-t1", f"-c{target.connections}", f"-d{seconds}s", "-s", script, *headers]
     address = f"http://127.0.0.1:{target.port}{target.request.path}"
     text = _output([*command, address], seconds, {"BODY": str(body)})

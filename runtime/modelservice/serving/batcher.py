@@ -94,14 +94,13 @@ class Batcher:
         """Estimate of how long a request that comes now would wait before its first row is computed."""
         return (self._rows + self._running) * self._row_seconds
 
-    def submit(self, rows: Rows, *, patience: int = 1, alone: bool = False) -> asyncio.Future[Array]:
+    def submit(self, rows: Rows, *, patience: int = 1) -> asyncio.Future[Array]:
         """Queue the rows of a request, at least one; more than a batch are computed in several.
 
         Args:
             rows: what the encoder takes.
             patience: turns of the event loop, each some microseconds, in which nothing more comes before a batch that
                 is not full is computed; for transports that hand over one by one what arrived together.
-            alone: nothing else is being asked, so if the model is cheap it answers at once, without a turn of the loop.
 
         Returns:
             A future of float32 [rows, width], finite. It raises InputError where a row cannot be encoded, and
@@ -119,12 +118,30 @@ class Batcher:
         future: asyncio.Future[Array] = self._loop.create_future()
         self._queue.append(_Waiting(rows, future))
         self._rows += len(rows)
-        if alone and self._rows <= self._size and not (self._running or self._delay or self._executor):
-            self._compute_batch()
-            return future
         self._patience = max(self._patience, patience)
         self._schedule()
         return future
+
+    def answer_alone(self, rows: Rows) -> Array | None:
+        """Compute the rows of a request at once, without the queue and a turn of the loop.
+
+        To be asked only where nothing else is being asked, so that nobody could share the batch.
+
+        Returns:
+            float32 [rows, width], finite; or None: they should be queued, since the model is costly, others wait, or
+            waiting for others is what was asked for.
+
+        Raises:
+            InputError: a row cannot be encoded.
+            NotFiniteError: the model's answer is not finite.
+        """
+        if self._rows or self._delay or self._executor is not None or len(rows) > self._size:
+            return None
+        started = self._clock()
+        try:
+            return _finite(self._compute(rows))
+        finally:
+            self._observe(len(rows), self._clock() - started)
 
     def _schedule(self) -> None:
         if self._running:
@@ -145,9 +162,6 @@ class Batcher:
             return
         self._timer = None
         self._patience = 1
-        self._compute_batch()
-
-    def _compute_batch(self) -> None:
         shares = self._take()
         if not shares:
             return
@@ -239,12 +253,15 @@ def _outcomes(compute: Compute, shares: list[_Share]) -> list[Array | Exception]
 
 def _outcome(compute: Compute, share: _Share) -> Array | Exception:
     try:
-        raw = compute(share.rows)
+        return _finite(compute(share.rows))
     except InputError as error:
         row = None if error.row is None else error.row + share.start
         return InputError(error.message, row=row, column=error.column, tensor=error.tensor)
     except Exception as error:
         return error
+
+
+def _finite(raw: Array) -> Array:
     if np.isfinite(raw).all():
         return raw
-    return NotFiniteError("the model's answer to these rows is not finite: their values are too extreme")
+    raise NotFiniteError("the model's answer to these rows is not finite: their values are too extreme")

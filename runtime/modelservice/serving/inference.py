@@ -22,7 +22,7 @@ class Inference:
     """Parses, queues and renders; must be made on the event loop that will serve."""
 
     def __init__(self, batcher: Batcher) -> None:
-        self._submit = batcher.submit
+        self._batcher = batcher
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)
 
     async def answer(
@@ -35,7 +35,7 @@ class Inference:
             request: the arguments of ``parse``.
             large: parse and render in a thread.
             patience: how long a batch waits for company, see ``Batcher.submit``.
-            alone: whether nothing else is being asked, see there.
+            alone: nothing else is being asked, see ``Batcher.answer_alone``.
 
         Raises:
             RequestError: the request is refused.
@@ -46,7 +46,9 @@ class Inference:
         else:
             call = parse(*request)
         try:
-            raw = await self._submit(call.rows, patience=patience, alone=alone)
+            raw = self._batcher.answer_alone(call.rows) if alone else None
+            if raw is None:
+                raw = await self._batcher.submit(call.rows, patience=patience)
         except InputError as error:
             raise call.place(error) from None
         if large or raw.size > LARGE_ANSWER:

@@ -11,8 +11,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from prometheus_client import disable_created_metrics
-
 from modelservice.artifact.errors import ArtifactError
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.failure import StageError
@@ -55,7 +53,6 @@ def serve(
         that cannot be listened on, TRY_AGAIN for a store that fails for now, each with a sentence on stderr.
     """
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(message)s")
-    disable_created_metrics()  # type: ignore[no-untyped-call] # the library leaves it untyped
     started = time.perf_counter()
     try:
         bound = bind(host, port)

@@ -15,6 +15,9 @@ VERSION_LENGTH = 12
 Compute = Callable[[Rows], Array]
 """Encodes rows and runs the model: rows to raw outputs, float32 [rows, width]."""
 
+Outputs = Callable[[Array], dict[str, Any]]
+"""Raw outputs to outputs by name, in the order of the signature."""
+
 
 class ModelFaultError(Exception):
     """The model does not answer its own example as its signature says; it must not be served."""
@@ -61,9 +64,10 @@ def example_rows(model: ServedModel, count: int) -> Rows:
     return rows * count if isinstance(rows, list) else np.repeat(rows, count, axis=0)
 
 
-def outputs_of(model: ServedModel, raw: Array) -> dict[str, Any]:
-    """Outputs by name, in the order of the signature."""
-    return model.task.named(raw, model.signature.labels)
+def outputs_of(model: ServedModel) -> Outputs:
+    """How raw outputs become outputs."""
+    named, labels = model.task.named, model.signature.labels
+    return lambda raw: named(raw, labels)
 
 
 def check_answer(model: ServedModel, raw: Array) -> None:
@@ -76,7 +80,7 @@ def check_answer(model: ServedModel, raw: Array) -> None:
         raise ModelFaultError(f"the model answers one row with shape {list(raw.shape)}, expected [1, width]")
     if not np.isfinite(raw).all():
         raise ModelFaultError("the model answers its own example with a value that is not finite: train it again")
-    found = {name: np.shape(values) for name, values in outputs_of(model, raw).items()}
+    found = {name: np.shape(values) for name, values in outputs_of(model)(raw).items()}
     said = {output.name: (1, *output.shape) for output in model.signature.outputs}
     if found != said:
         raise ModelFaultError(

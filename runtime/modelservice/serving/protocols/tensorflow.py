@@ -67,16 +67,16 @@ class Predictions:
     """Parses ``:predict`` bodies for one model, and renders what it answers."""
 
     def __init__(self, model: ServedModel) -> None:
-        self._model = model
         self._encoder: Encoder = model.encoder
-        outputs = model.signature.outputs
+        self._named = outputs_of(model)
+        self._outputs = outputs = model.signature.outputs
         self._columns = [_Column(output) for output in outputs]
         self._alone = len(outputs) == 1
-        members = b",".join(_escaped(output.name) + b":" + column.template for output, column in self._named())
+        members = b",".join(_escaped(output.name) + b":" + column.template for output, column in self._described())
         self._template = self._columns[0].template if self._alone else b"{" + members + b"}"
 
-    def _named(self) -> "list[tuple[Output, _Column]]":
-        return list(zip(self._model.signature.outputs, self._columns, strict=True))
+    def _described(self) -> "list[tuple[Output, _Column]]":
+        return list(zip(self._outputs, self._columns, strict=True))
 
     def parse(self, body: bytes, _header_length: bytes | None = None) -> Call[Answer]:
         """Parse a body.
@@ -113,7 +113,7 @@ class Predictions:
 
     def _render_rows(self, raw: Array) -> Answer:
         # All numbers of an output are written by one call; what stands around them is the same in each row.
-        named = outputs_of(self._model, raw)
+        named = self._named(raw)
         parts = [column.parts(values) for column, values in zip(self._columns, named.values(), strict=True)]
         rows = zip(*parts, strict=True)
         predictions = [self._template % tuple(chain.from_iterable(row)) for row in rows]
@@ -121,10 +121,10 @@ class Predictions:
         return Answer(200, json_headers(body), body)
 
     def _render_columns(self, raw: Array) -> Answer:
-        named = outputs_of(self._model, raw)
+        named = self._named(raw)
         outputs = {
             output.name: column.by_column(values)
-            for (output, column), values in zip(self._named(), named.values(), strict=True)
+            for (output, column), values in zip(self._described(), named.values(), strict=True)
         }
         return json_answer({"outputs": next(iter(outputs.values())) if self._alone else outputs})
 

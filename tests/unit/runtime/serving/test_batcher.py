@@ -159,6 +159,30 @@ async def test_with_patience_a_batch_waits_for_as_many_quiet_turns() -> None:
     assert compute.batches[1:] == [[3, 4, 5]]
 
 
+async def test_a_request_that_is_alone_is_computed_at_once() -> None:
+    compute, observed = Recorder(), list[int]()
+    batcher = batcher_of(compute, observed=observed)
+    raw = batcher.answer_alone(rows(1, 2))
+    assert raw is not None
+    assert raw.tolist() == [[2], [4]]
+    assert observed == [2]
+    with pytest.raises(InputError, match=r"\[1\].x: is wrong"):
+        batcher.answer_alone(rows(1, "wrong"))
+    with pytest.raises(NotFiniteError):
+        batcher.answer_alone(rows("nan"))
+
+
+async def test_what_gains_by_the_queue_is_queued() -> None:
+    assert batcher_of(Recorder(), costs=THREADED).answer_alone(rows(1)) is None
+    assert batcher_of(Recorder(), max_delay_milliseconds=1).answer_alone(rows(1)) is None
+    batcher = batcher_of(Recorder())
+    assert batcher.answer_alone(rows(*range(5))) is None  # more than a batch
+    waiting = batcher.submit(rows(1))
+    assert batcher.answer_alone(rows(1)) is None
+    await answers(waiting)
+    assert batcher.answer_alone(rows(1)) is not None
+
+
 async def test_a_full_batch_does_not_wait_for_the_delay() -> None:
     compute = Recorder()
     batcher = batcher_of(compute, max_size=2, max_delay_milliseconds=1000)

@@ -33,6 +33,7 @@ class TensorModel:
         self.outputs = tuple(output.name for output in model.signature.outputs)
         self._described = {output.name: output for output in model.signature.outputs}
         self._model = model
+        self._named = outputs_of(model)
 
     def call(self, tensors: Sequence[Tensor], render: Callable[[Array], Rendered]) -> Call[Rendered]:
         """A call of the rows that the tensors hold.
@@ -53,7 +54,7 @@ class TensorModel:
 
     def answer(self, raw: Array, names: Sequence[str]) -> list[OutputTensor]:
         """The wanted outputs of raw ones, in the order of ``names``."""
-        named = outputs_of(self._model, raw)
+        named = self._named(raw)
         return [
             OutputTensor(name, output.datatype, [len(raw), *output.shape], named[name])
             for name, output in ((name, self._described[name]) for name in names)

@@ -66,6 +66,19 @@ async def test_the_front_and_the_application_give_the_same_answers(model: Any, p
 
 
 @pytest.mark.parametrize(
+    "body", [b'{"instances": [[1, 2]]}', b'{"instances": [["x", 2]]}', b'{"instances": [[3e38, 3e38]]}']
+)
+async def test_a_request_that_is_alone_gets_the_same_answer(body: bytes) -> None:
+    alone, queued = front_of(numeric_model()), front_of(numeric_model())
+    alone.watch([None])
+    queued.watch([None, None])
+    async with client_of(alone) as first, client_of(queued) as second:
+        answers = [await client.post(PREDICT, content=body) for client in (first, second)]
+    assert answers[0].status_code == answers[1].status_code
+    assert answers[0].content == answers[1].content
+
+
+@pytest.mark.parametrize(
     ("path", "expected"),
     [
         ("/v2", {"name": "modelservice", "extensions": ["binary_tensor_data"]}),
@@ -292,6 +305,9 @@ async def test_metrics_count_requests_batches_and_name_the_model() -> None:
         'modelservice_requests_total{code="400",route="/v1/models/{name}:predict"} 1.0',
         'modelservice_requests_total{code="404",route="unmatched"} 1.0',
         'modelservice_request_duration_seconds_count{route="/v1/models/{name}:predict"} 2.0',
+        'modelservice_batch_rows_bucket{le="2.0"} 0.0',
+        'modelservice_batch_rows_bucket{le="4.0"} 1.0',
+        'modelservice_batch_rows_bucket{le="+Inf"} 1.0',
         "modelservice_batch_rows_sum 3.0",
         "modelservice_queued_rows 0.0",
         "modelservice_ready 1.0",
