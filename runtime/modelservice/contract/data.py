@@ -100,8 +100,8 @@ class Data(OneOf):
         " A change trains again.",
     )
     target: ColumnName = Field(
-        description='The column to predict; of an NPZ file the array, usually "y", in quotes, since kubectl takes a bare y'
-        " for true. A change trains again."
+        description='The column to predict; of an NPZ file the array, usually "y", in quotes, since kubectl takes'
+        " a bare y for true. A change trains again."
     )
     features: Annotated[tuple[ColumnName, ...], Field(max_length=256)] = Field(
         default=(),
