@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,9 +14,12 @@ from tests.unit.runtime.serving.fakes import CHEAP, client_of
 
 import modelservice
 from modelservice.contract.serving import Batching
-from modelservice.predictor import Predictor
-from modelservice.serving.lifecycle import Lifecycle
-from modelservice.serving.main import build_front
+from modelservice.inference.predictor import Predictor
+from modelservice.serving.calls import MAX_ROWS
+from modelservice.serving.chain import MAX_BODY, MAX_HEADER_BYTES, MAX_HEADERS
+from modelservice.serving.core import build_core
+from modelservice.serving.lifecycle import DRAIN_SECONDS, GRACE_SECONDS, Lifecycle
+from modelservice.serving.transports.http.server import build_front
 
 TEXT = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
 CALLS = re.findall(r"^\$ curl -s localhost:8080(\S+) -d '(.*?)'\n(.*?)\n```", TEXT, re.MULTILINE | re.DOTALL)
@@ -34,45 +38,62 @@ REFUSED: dict[str, tuple[int, str, str, Any]] = {
 }
 
 
+SAMPLE_OF = {"iris": "iris.yaml", "progression": "regression.yaml", "digits": "cnn.yaml"}
+
+
 @pytest.fixture(scope="module")
-def iris(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
-    return modelservice.train(SAMPLES / "iris.yaml", output=tmp_path_factory.mktemp("docs") / "iris")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Predictor]:
+    """The model of a sample, by its name; each is trained once."""
+    models: dict[str, Predictor] = {}
+
+    def model(name: str) -> Predictor:
+        if name not in models:
+            output = tmp_path_factory.mktemp("docs") / name
+            models[name] = modelservice.train(SAMPLES / SAMPLE_OF[name], output=output)
+        return models[name]
+
+    return model
 
 
-def ask(model: Predictor) -> httpx.AsyncClient:
+def ask(model: Predictor, name: str = "iris") -> httpx.AsyncClient:
     """A client of a server with this model; to be called on the event loop."""
     with ThreadPoolExecutor(max_workers=1) as executor:  # never used: the model is cheap enough for the loop
-        front = build_front(
-            model, name="iris", costs=CHEAP, batching=Batching(), executor=executor, lifecycle=Lifecycle()
-        )
-    return client_of(front)
+        core = build_core(model, name=name, costs=CHEAP, batching=Batching(), executor=executor, lifecycle=Lifecycle())
+    return client_of(build_front(core))
 
 
-def without_version(answer: Any) -> Any:
-    """Numbers rounded, and the version left out, which is that of the machine's Python and torch."""
+def without_version(answer: dict[str, Any]) -> dict[str, Any]:
+    """The version is that of the machine's Python and libraries."""
+    return {key: value for key, value in answer.items() if key != "model_version"}
+
+
+def comparable(answer: Any) -> Any:
+    """Equal to answers whose numbers are within a thousandth."""
     if isinstance(answer, dict):
-        left_out = {"model_version", "versions", "version"}
-        return {key: without_version(value) for key, value in answer.items() if key not in left_out}
+        return {key: comparable(value) for key, value in answer.items()}
     if isinstance(answer, list):
-        return [without_version(value) for value in answer]
-    return round(answer, 4) if isinstance(answer, float) else answer
+        return [comparable(value) for value in answer]
+    return pytest.approx(answer, rel=1e-3, abs=1e-4) if isinstance(answer, float) else answer
 
 
 def test_there_are_examples() -> None:
-    assert len(CALLS) >= 4
+    assert len(CALLS) >= 6
     assert len(GETS) >= 7
 
 
 @pytest.mark.parametrize(("path", "body", "shown"), CALLS)
-async def test_requests_are_answered_as_shown(iris: Predictor, path: str, body: str, shown: str) -> None:
-    async with ask(iris) as client:
+async def test_requests_are_answered_as_shown(
+    trained: Callable[[str], Predictor], path: str, body: str, shown: str
+) -> None:
+    name = re.split(r"[/:]", path)[3]
+    async with ask(trained(name), name) as client:
         answer = await client.post(path, content=body)
-    assert without_version(answer.json()) == without_version(json.loads(shown))
+    assert without_version(answer.json()) == comparable(without_version(json.loads(shown)))
 
 
 @pytest.mark.parametrize(("path", "shown"), GETS)
-async def test_pages_are_as_shown(iris: Predictor, path: str, shown: str) -> None:
-    async with ask(iris) as client:
+async def test_pages_are_as_shown(trained: Callable[[str], Predictor], path: str, shown: str) -> None:
+    async with ask(trained("iris")) as client:
         answer = await client.get(path)
     start, _, _ = re.sub(r'"[0-9a-f]{12}"', '"VERSION"', shown).partition("[...]")
     found = re.sub(r'"[0-9a-f]{12}"', '"VERSION"', answer.text)
@@ -80,10 +101,18 @@ async def test_pages_are_as_shown(iris: Predictor, path: str, shown: str) -> Non
 
 
 @pytest.mark.parametrize("what", REFUSED)
-async def test_refusals_are_as_shown(iris: Predictor, what: str) -> None:
+async def test_refusals_are_as_shown(trained: Callable[[str], Predictor], what: str) -> None:
     status, method, path, body = REFUSED[what]
-    async with ask(iris) as client:
+    async with ask(trained("iris")) as client:
         answer = await client.request(method, path, content=json.dumps(body))
     assert answer.status_code == status
     (row,) = [line for line in TEXT.splitlines() if line.startswith(f"| {status} |")]
     assert f"`{answer.json()['error']}`" in row
+
+
+def test_the_limits_are_those_of_the_server() -> None:
+    said = " ".join(TEXT.split())
+    assert f"{MAX_BODY // 2**20} MiB (as sent" in said
+    assert f"{MAX_ROWS:,} rows, and {MAX_HEADERS} headers of {MAX_HEADER_BYTES // 1024} KiB" in said
+    assert f"for {DRAIN_SECONDS:.0f} s: its Service" in said
+    assert f"what it has within {GRACE_SECONDS} s" in said

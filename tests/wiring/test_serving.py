@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton
 
 import modelservice
 from modelservice.contract.exit_codes import ExitCode
-from modelservice.contract.manifest import WEIGHTS_FILE
-from modelservice.predictor import Predictor
+from modelservice.contract.manifest import MODEL_FILE
+from modelservice.inference.predictor import Predictor
 
 DEADLINE = 60.0
 RESOURCE = {
@@ -54,13 +55,11 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextlib.contextmanager
-def server(folder: Path, log: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def server(folder: Path, log: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """The command, ready, on a port that it chose."""
+    command = [sys.executable, "-m", "modelservice", "serve", "--model", str(folder), "--name", "churn", "--port", "0"]
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "modelservice", "serve", "--model", str(folder), "--name", "churn", "--port", "0"],
-            stderr=output,
-        )
+        process = subprocess.Popen([*command, *arguments], stderr=output)
         try:
             yield process, address(process, log)
         finally:
@@ -133,6 +132,88 @@ def test_tritonclient_infers(artifact: Path, host: str, binary: bool, compressio
         client.close()
 
 
+@pytest.fixture(scope="module")
+def both(artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """Addresses of one server's HTTP and gRPC."""
+    log = tmp_path_factory.mktemp("log") / "log"
+    with server(artifact, log, "--grpc-port", "0") as (_, host):
+        yield host, grpc_address(log)
+
+
+def grpc_address(log: Path) -> str:
+    found = re.search(r"serving gRPC on 127\.0\.0\.1 port (\d+)", log.read_text())
+    assert found is not None, log.read_text()
+    return f"127.0.0.1:{found[1]}"
+
+
+def test_grpc_and_http_give_the_same_answers(artifact: Path, both: tuple[str, str]) -> None:
+    host, address = both
+    rows = [row for row in ROWS if row["age"] is not None]
+    answers = []
+    for library, where in ((triton, host), (triton_grpc, address)):
+        with library.InferenceServerClient(where) as client:
+            age = library.InferInput("age", [2], "FP64")
+            age.set_data_from_numpy(np.array([row["age"] for row in rows]))
+            city = library.InferInput("city", [2], "BYTES")
+            city.set_data_from_numpy(np.array([row["city"] for row in rows], dtype=object))
+            answers.append(client.infer("churn", [age, city]))
+            with pytest.raises(library.InferenceServerException, match=r"inputs: city is missing"):
+                client.infer("churn", [age])
+    for output in ("label", "probabilities"):
+        np.testing.assert_array_equal(answers[0].as_numpy(output), answers[1].as_numpy(output))
+    expected = Predictor.load(artifact).predict_proba(rows)
+    np.testing.assert_allclose(answers[1].as_numpy("probabilities"), expected, atol=1e-6)
+
+
+def test_sigterm_ends_grpc_in_order(artifact: Path, tmp_path: Path) -> None:
+    with server(artifact, tmp_path / "log", "--grpc-port", "0") as (process, _):
+        with triton_grpc.InferenceServerClient(grpc_address(tmp_path / "log")) as client:
+            assert client.is_server_ready()
+            process.send_signal(signal.SIGTERM)
+            deadline = time.monotonic() + DEADLINE
+            while client.is_server_ready():
+                assert time.monotonic() < deadline
+            assert client.is_server_live()  # and answers on, while other pods take over
+            assert process.wait(DEADLINE) == ExitCode.DONE
+        assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def test_without_a_port_grpc_is_not_loaded(artifact: Path, tmp_path: Path) -> None:
+    with server(artifact, tmp_path / "log") as (process, _):
+        loaded = Path(f"/proc/{process.pid}/maps").read_text()
+    assert "onnxruntime" in loaded
+    for name in ("grpc", "torch", "obstore", "PIL", "pyarrow", "sklearn"):
+        assert f"/site-packages/{name}/" not in loaded, name
+
+
+@pytest.mark.parametrize(
+    ("setup", "url"),
+    [
+        ("ip address del 127.0.0.1/8 dev lo", "http://[::1]:18080"),
+        ("sysctl -qw net.ipv6.conf.all.disable_ipv6=1", "http://127.0.0.1:18080"),
+    ],
+)
+def test_a_pod_of_either_family_is_answered(artifact: Path, tmp_path: Path, setup: str, url: str) -> None:
+    """Every address, in a network that has only one of the two families."""
+    if subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("network namespaces need root")
+    serve = f"{sys.executable} -m modelservice serve --model {artifact} --name churn --host=:: --port=18080"
+    ask = (
+        f"until curl -gsf {url}/v2/health/ready; do sleep 0.1; kill -0 $pid || exit 3; done; kill -INT $pid; wait $pid"
+    )
+    script = f"ip link set lo up && {setup} && {{ {serve} & }} && pid=$! && {ask}"
+    done = subprocess.run(
+        ["unshare", "--net", "bash", "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.stdout == '{"ready":true}', done.stderr
+    assert done.returncode == ExitCode.DONE, done.stderr
+
+
 def test_sigterm_is_not_ready_answers_on_and_ends_with_0(artifact: Path, tmp_path: Path) -> None:
     with server(artifact, tmp_path / "log") as (process, host):
         process.send_signal(signal.SIGTERM)
@@ -156,25 +237,26 @@ def test_an_interrupt_ends_it_with_0(artifact: Path, tmp_path: Path) -> None:
 def refused(*arguments: str) -> str:
     command = [sys.executable, "-m", "modelservice", "serve", "--name", "churn", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
-    assert done.returncode == ExitCode.TASK_INVALID
+    assert done.returncode == ExitCode.ORDER_INVALID
     assert len(done.stderr.splitlines()) == 1
     return done.stderr
 
 
 def test_an_artifact_that_does_not_verify_is_refused(artifact: Path, tmp_path: Path) -> None:
     said = refused("--model", str(artifact), "--digest", f"sha256:{'0' * 64}", "--port", "0")
-    assert f"{artifact} cannot be served" in said
+    assert said.startswith("churn cannot be served: ")
     assert "expected sha256:0000" in said
     damaged = tmp_path / "damaged"
     damaged.mkdir()
     for file in artifact.iterdir():
         content = file.read_bytes()
-        (damaged / file.name).write_bytes(content[:-1] + b"\1" if file.name == WEIGHTS_FILE else content)
-    assert f"{WEIGHTS_FILE} in {damaged} is not what the manifest lists" in refused("--model", str(damaged))
+        (damaged / file.name).write_bytes(content[:-1] + b"\1" if file.name == MODEL_FILE else content)
+    assert f"{MODEL_FILE} in {damaged} is not what the manifest lists" in refused("--model", str(damaged))
 
 
 def test_a_port_that_is_taken_is_said(artifact: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         said = refused("--model", str(artifact), "--port", str(port))
-    assert said == f"cannot listen on 127.0.0.1 port {port}: Address already in use\n"
+        grpc_said = refused("--model", str(artifact), "--port", "0", "--grpc-port", str(port))
+    assert said == grpc_said == f"cannot listen on 127.0.0.1 port {port}: Address already in use\n"

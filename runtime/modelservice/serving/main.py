@@ -54,10 +54,8 @@ def serve(
     """
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(message)s")
     started = time.perf_counter()
-    try:
-        bound = bind(host, port)
-    except OSError as error:
-        _say(f"cannot listen on {host} port {port}: {error.strerror or error}")
+    bound = _bind(host, port, grpc_port)
+    if bound is None:
         return ExitCode.ORDER_INVALID
     try:
         with bound as listener, ThreadPoolExecutor(max_workers=1, thread_name_prefix="model") as executor:
@@ -86,6 +84,20 @@ def serve(
         _say(f"{name} cannot be served: {error}")
         return ExitCode.ORDER_INVALID
     return ExitCode.DONE
+
+
+def _bind(host: str, port: int, grpc_port: int | None) -> socket.socket | None:
+    """The socket of HTTP; None, and a sentence on stderr, where a port cannot be had."""
+    asked = port
+    try:
+        if grpc_port:  # gRPC binds its own by itself, later: whether it can is found out before the model is loaded
+            asked = grpc_port
+            bind(host, grpc_port).close()
+        asked = port
+        return bind(host, port)
+    except OSError as error:
+        _say(f"cannot listen on {host} port {asked}: {error.strerror or error}")
+        return None
 
 
 def warm_up(
