@@ -2,13 +2,14 @@
 
 The weights of matrix products and convolutions are stored with 8 bits, and their inputs are quantised while a request
 is computed (Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
-Inference", 2018).
+Inference", 2018), each row by a scale of its own (see ``rows``).
 """
 
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from modelservice.compression.rows import scale_each_row
 from modelservice.contract.compression import Quantize
 from modelservice.contract.failure import StageError
 
@@ -63,4 +64,9 @@ def _quantize(graph: "onnx.ModelProto") -> "onnx.ModelProto":
             reduce_range=True,
             weight_type=QuantType.QInt8,
         )
-        return onnx.load(path)
+        quantised = onnx.load(path)
+    scale_each_row(quantised)
+    for weights in quantised.graph.initializer:
+        # On its way the model was stored with large weights in a file of their own, and they say so until told not to.
+        weights.ClearField("data_location")
+    return quantised

@@ -10,10 +10,7 @@ from modelservice.tasks.base import Array
 from modelservice.tasks.metrics_document import MetricsDocument, confusion_matrix
 
 BATCH_ROWS: Final = 64
-"""Rows of one forward pass: the largest batch that serving makes by default.
-
-It matters for quantised models, which scale their inputs by the largest value in the batch.
-"""
+"""Rows of one forward pass: the largest batch that serving makes by default."""
 
 
 class Sides(NamedTuple):

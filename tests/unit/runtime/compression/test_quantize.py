@@ -1,5 +1,8 @@
 """Weights of 8 bits."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -52,15 +55,40 @@ def convolutions(random: np.random.Generator) -> bytes:
 
 
 @pytest.mark.parametrize(("build", "shape"), [(perceptron, (4,)), (convolutions, (1, 8, 8))])
-def test_a_network_becomes_smaller_and_answers_nearly_alike(build: object, shape: tuple[int, ...]) -> None:
+def test_a_network_becomes_smaller_and_answers_nearly_alike(
+    build: Callable[[Any], bytes], shape: tuple[int, ...]
+) -> None:
     random = np.random.default_rng(0)
-    content = build(random)  # type: ignore[operator]
+    content = build(random)
     smaller = compress(content, STEPS)
     assert len(smaller) < 0.6 * len(content) + 3000
     rows = random.normal(size=(64, *shape)).astype(np.float32)
     before, after = OnnxEngine(content).run(rows), OnnxEngine(smaller).run(rows)
     assert 0 < np.abs(before - after).max() < 0.05
     assert smaller == compress(content, STEPS)
+
+
+@pytest.mark.parametrize(("build", "shape"), [(perceptron, (4,)), (convolutions, (1, 8, 8))])
+def test_a_row_gets_the_same_bits_in_any_company(build: Callable[[Any], bytes], shape: tuple[int, ...]) -> None:
+    """Requests of several clients are answered in one batch: none may take the precision away from the others."""
+    random = np.random.default_rng(1)
+    engine = OnnxEngine(compress(build(random), STEPS))
+    rows = random.normal(size=(33, *shape)).astype(np.float32)
+    rows[3] *= 1e6
+    rows[7] = 0
+    alone = np.concatenate([engine.run(rows[index : index + 1]) for index in range(len(rows))])
+    np.testing.assert_array_equal(engine.run(rows), alone)
+    assert np.isfinite(alone).all()
+
+
+def test_layers_of_any_width_stay_in_the_one_file() -> None:
+    random = np.random.default_rng(2)
+    nodes = [helper.make_node("Gemm", ["features", "w", "b"], ["raw"], transB=1)]
+    weights = [tensor("w", random.normal(size=(512, 4))), tensor("b", random.normal(size=512))]
+    content = bytes(model(nodes, weights=weights, outputs=[value("raw", ["rows", 512])]).SerializeToString())
+    rows = random.normal(size=(8, 4)).astype(np.float32)
+    expected = OnnxEngine(content).run(rows)
+    np.testing.assert_allclose(OnnxEngine(compress(content, STEPS)).run(rows), expected, atol=0.2)
 
 
 def test_weights_are_of_8_bits_with_room_for_any_cpu() -> None:

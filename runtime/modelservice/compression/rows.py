@@ -1,0 +1,97 @@
+"""Quantised graphs in which each row of a batch has a scale of its own.
+
+``DynamicQuantizeLinear`` scales a whole tensor by its largest value, so the rows that a server happens to answer
+together would decide each other's answers: one value far from all others takes every bit of precision away from the
+rest of its batch. Here a row is divided by its own largest value, quantised by a constant step, and multiplied again
+after the layer, which is linear: it gets the same bits in any company.
+"""
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import onnx
+
+_AXES: Final = {"MatMulInteger": (1,), "ConvInteger": (1, 2, 3)}
+"""Layers of integers, and the axes of one row of their input."""
+_KEEP_SIGN: Final = frozenset({"Flatten", "MaxPool", "AveragePool"})
+_TINY: Final = np.float32(2**-100)
+"""Stands in for the largest value of a row of zeros."""
+_SIGNED: Final = (np.float32(1 / 127), np.uint8(128))
+_POSITIVE: Final = (np.float32(1 / 255), np.uint8(0))
+"""Step and zero point for shares within [-1, 1], and within [0, 1]."""
+
+
+def scale_each_row(model: "onnx.ModelProto") -> None:
+    """Replace each ``DynamicQuantizeLinear`` of a chain of layers, in place.
+
+    Args:
+        model: as ``onnxruntime.quantization.quantize_dynamic`` leaves it; the first axis of every value is rows.
+    """
+    chain = _Chain(model.graph)
+    found: list[onnx.NodeProto] = []
+    for node in chain.nodes:
+        if node.op_type == "DynamicQuantizeLinear":
+            made, constants = chain.quantised(node)
+            found.extend(made)
+            model.graph.initializer.extend(constants)
+        else:
+            found.append(node)
+            found.extend(chain.after.pop(node.output[0], ()))
+    del model.graph.node[:]
+    model.graph.node.extend(found)
+
+
+class _Chain:
+    """The nodes of a graph by what they make and take; ``after`` are further nodes by the value that they follow."""
+
+    def __init__(self, graph: "onnx.GraphProto") -> None:
+        self.nodes = list(graph.node)
+        self.after: dict[str, list[onnx.NodeProto]] = {}
+        self._makers = {output: node for node in self.nodes for output in node.output}
+        self._users = {name: node for node in self.nodes for name in node.input}
+
+    def quantised(self, node: "onnx.NodeProto") -> tuple[list["onnx.NodeProto"], list["onnx.TensorProto"]]:
+        """Nodes and constants in the place of a ``DynamicQuantizeLinear``."""
+        from onnx import helper, numpy_helper  # noqa: PLC0415
+
+        x, (integers, step_name, zero_name) = node.input[0], node.output
+        positive = self._is_positive(x)
+        step, zero = _POSITIVE if positive else _SIGNED
+        layer = self._users[integers]
+        constants: dict[str, Any] = {
+            f"{x}_axes": np.array(_AXES[layer.op_type], np.int64),
+            f"{x}_tiny": _TINY,
+            step_name: step,
+            zero_name: zero,
+        }
+        size = x if positive else f"{x}_size"
+        made = [] if positive else [helper.make_node("Abs", [x], [size])]
+        made += [
+            helper.make_node("ReduceMax", [size, f"{x}_axes"], [f"{x}_max"], keepdims=1),
+            helper.make_node("Max", [f"{x}_max", f"{x}_tiny"], [f"{x}_largest"]),
+            helper.make_node("Div", [x, f"{x}_largest"], [f"{x}_share"]),
+            helper.make_node("QuantizeLinear", [f"{x}_share", step_name, zero_name], [integers]),
+        ]
+        self._multiply(layer, f"{x}_largest")
+        return made, [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
+
+    def _multiply(self, layer: "onnx.NodeProto", largest: str) -> None:
+        """Let a row be multiplied after the layer.
+
+        Not by way of the layer's own scale, [rows, 1] then: onnxruntime fuses that one, and takes it for a scalar.
+        """
+        from onnx import helper  # noqa: PLC0415
+
+        scaled = self._users[self._users[layer.output[0]].output[0]]  # the integers are cast, then scaled
+        result, share = scaled.output[0], f"{scaled.output[0]}_share"
+        scaled.output[0] = share
+        self.after[share] = [helper.make_node("Mul", [share, largest], [result])]
+
+    def _is_positive(self, value: str) -> bool:
+        """Whether a value is never below 0, since it comes from a ReLU."""
+        maker = self._makers.get(value)
+        while maker is not None and maker.op_type in _KEEP_SIGN:
+            maker = self._makers.get(maker.input[0])
+        return maker is not None and maker.op_type == "Relu"
