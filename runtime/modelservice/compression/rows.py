@@ -9,6 +9,7 @@ after the layer, which is linear: it gets the same bits in any company.
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import onnx
@@ -29,53 +30,54 @@ def scale_each_row(model: "onnx.ModelProto") -> None:
     Args:
         model: as ``onnxruntime.quantization.quantize_dynamic`` leaves it; the first axis of every value is rows.
     """
+    from onnx import numpy_helper  # noqa: PLC0415
+
     chain = _Chain(model.graph)
     found: list[onnx.NodeProto] = []
     for node in chain.nodes:
         if node.op_type == "DynamicQuantizeLinear":
-            made, constants = chain.quantised(node)
-            found.extend(made)
-            model.graph.initializer.extend(constants)
+            found.extend(chain.quantised(node))
         else:
             found.append(node)
             found.extend(chain.after.pop(node.output[0], ()))
     del model.graph.node[:]
     model.graph.node.extend(found)
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in chain.constants.items())
 
 
 class _Chain:
-    """The nodes of a graph by what they make and take; ``after`` are further nodes by the value that they follow."""
+    """The nodes of a graph by what they make and take.
+
+    ``after`` are further nodes by the value that they follow, ``constants`` what they need by name.
+    """
 
     def __init__(self, graph: "onnx.GraphProto") -> None:
         self.nodes = list(graph.node)
         self.after: dict[str, list[onnx.NodeProto]] = {}
+        self.constants: dict[str, NDArray[Any]] = {"tiny": np.array(_TINY)}
         self._makers = {output: node for node in self.nodes for output in node.output}
         self._users = {name: node for node in self.nodes for name in node.input}
 
-    def quantised(self, node: "onnx.NodeProto") -> tuple[list["onnx.NodeProto"], list["onnx.TensorProto"]]:
-        """Nodes and constants in the place of a ``DynamicQuantizeLinear``."""
-        from onnx import helper, numpy_helper  # noqa: PLC0415
+    def quantised(self, node: "onnx.NodeProto") -> list["onnx.NodeProto"]:
+        """Nodes in the place of a ``DynamicQuantizeLinear``."""
+        from onnx import helper  # noqa: PLC0415
 
-        x, (integers, step_name, zero_name) = node.input[0], node.output
+        x, (integers, step, zero) = node.input[0], node.output
         positive = self._is_positive(x)
-        step, zero = _POSITIVE if positive else _SIGNED
         layer = self._users[integers]
-        constants: dict[str, Any] = {
-            f"{x}_axes": np.array(_AXES[layer.op_type], np.int64),
-            f"{x}_tiny": _TINY,
-            step_name: step,
-            zero_name: zero,
-        }
+        axes = f"axes_of_{layer.op_type}"
+        self.constants[axes] = np.array(_AXES[layer.op_type], np.int64)
+        self.constants[step], self.constants[zero] = map(np.asarray, _POSITIVE if positive else _SIGNED)
         size = x if positive else f"{x}_size"
         made = [] if positive else [helper.make_node("Abs", [x], [size])]
         made += [
-            helper.make_node("ReduceMax", [size, f"{x}_axes"], [f"{x}_max"], keepdims=1),
-            helper.make_node("Max", [f"{x}_max", f"{x}_tiny"], [f"{x}_largest"]),
+            helper.make_node("ReduceMax", [size, axes], [f"{x}_max"], keepdims=1),
+            helper.make_node("Max", [f"{x}_max", "tiny"], [f"{x}_largest"]),
             helper.make_node("Div", [x, f"{x}_largest"], [f"{x}_share"]),
-            helper.make_node("QuantizeLinear", [f"{x}_share", step_name, zero_name], [integers]),
+            helper.make_node("QuantizeLinear", [f"{x}_share", step, zero], [integers]),
         ]
         self._multiply(layer, f"{x}_largest")
-        return made, [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
+        return made
 
     def _multiply(self, layer: "onnx.NodeProto", largest: str) -> None:
         """Let a row be multiplied after the layer.

@@ -29,7 +29,7 @@ from modelservice.inference.predictor import Predictor
 from modelservice.stages.base import Produced
 from modelservice.stages.compress import COMPRESS, summarize
 
-WORK = train_work(epochs=20, hidden=(32, 32))
+WORK = train_work(epochs=20, hidden=(64, 64))
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +137,7 @@ def test_the_upper_end_of_the_interval_decides(
 @pytest.mark.parametrize(
     ("work", "content"),
     [
-        (train_work(target="petal_width", epochs=20, hidden=(32, 32)), IRIS.read_bytes()),
+        (train_work(target="petal_width", epochs=20, hidden=(64, 64)), IRIS.read_bytes()),
         (train_work(target="y", file="x.npz", model={"cnn": {"channels": [8]}}, epochs=10), images(size=8)),
         (train_work(target="y", file="x.npz", model={"mlp": {"hiddenLayers": [64]}}, epochs=10), images(size=8)),
     ],
