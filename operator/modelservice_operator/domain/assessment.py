@@ -6,7 +6,7 @@ from modelservice.contract.failure import About
 from modelservice.contract.progress import Progress
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice_operator.config import Settings
-from modelservice_operator.domain.attempts import Attempt
+from modelservice_operator.domain.attempts import StepState
 from modelservice_operator.domain.data import DataState
 from modelservice_operator.domain.diagnose import (
     failure_problem,
@@ -154,7 +154,7 @@ def _progress(planned: Plan, diagnostics: Diagnostics, live: Object, problem: Pr
 
 
 def _stage_problem(
-    spec: ModelServiceSpec, observed: Observed, pending: Attempt | None, diagnostics: Diagnostics
+    spec: ModelServiceSpec, observed: Observed, pending: StepState | None, diagnostics: Diagnostics
 ) -> Problem | None:
     """What keeps the pending stage from going on."""
     if pending is None:

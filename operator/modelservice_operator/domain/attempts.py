@@ -3,50 +3,50 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from modelservice.contract.resource import ModelServiceSpec
-from modelservice_operator.config import Settings
 from modelservice_operator.domain.builders.job import attempt_id, build_attempt, run_hash
-from modelservice_operator.domain.data import DataState
+from modelservice_operator.domain.inputs import Inputs
 from modelservice_operator.domain.jobs import JobPhase, StageJob
 from modelservice_operator.domain.metadata import is_current, stamped
 from modelservice_operator.domain.names import job_name
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.records import Revision, record_of
 from modelservice_operator.domain.stages import Step
-from modelservice_operator.domain.stores import location_of, settled_artifacts, store_of
+from modelservice_operator.domain.stores import location_of, store_of
 from modelservice_operator.kinds import ref_of
 from modelservice_operator.objects import Object
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attempt:
+class StepState:
     """How a step stands.
 
-    ``job`` is the one that counts, ``result`` what came of it, recorded or just reported (then without a number).
-    ``kept`` are the Jobs of the step that are not overtaken.
+    ``parent`` is the result that it starts from, None for the first step and while there is none. ``job`` is the one
+    that counts, ``result`` what came of it, recorded or just reported (then without a number). ``kept`` are the Jobs of
+    the step that are not overtaken.
     """
 
     step: Step
+    parent: Revision | None = None
     job: StageJob | None = None
     result: Revision | None = None
     kept: tuple[StageJob, ...] = ()
 
 
-def look_at(step: Step, *, spec: ModelServiceSpec, observed: Observed, settings: Settings, data: DataState) -> Attempt:
+def step_state(step: Step, inputs: Inputs, *, parent: Revision | None) -> StepState:
     """Find the Job that counts and the result of a step.
 
     A record whose artifact is gone from its store is none. The report of a Job counts, not its end: a sidecar may keep
     the pod, and with it the Job, running.
     """
-    job = _current(step, spec, observed, settings)
-    held, result = _result(step, job, spec=spec, observed=observed, settings=settings, data=data)
-    own = [one for one in observed.jobs if one.key == step.key]
+    job = _current(step, inputs, parent)
+    held, result = _result(step, job, inputs)
+    own = [one for one in inputs.observed.jobs if one.key == step.key]
     kept = tuple(one for one in own if not _is_superseded(one, job, held=held, done=result is not None))
-    return Attempt(step=step, job=job, result=result, kept=kept)
+    return StepState(step=step, parent=parent, job=job, result=result, kept=kept)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Start:
+class NextAttempt:
     """What is to be there so that a step goes on: what its store needs, its order and its Job.
 
     ``unfit`` are children of the store that were asked for in another way and hold nothing: they must go first.
@@ -56,35 +56,26 @@ class Start:
     unfit: tuple[Object, ...] = ()
 
 
-def start(
-    attempt: Attempt,
-    parent: Revision | None,
-    *,
-    desired_keys: Collection[str],
-    spec: ModelServiceSpec,
-    observed: Observed,
-    settings: Settings,
-    data: DataState,
-) -> Start:
+def next_attempt(state: StepState, inputs: Inputs, *, desired_keys: Collection[str]) -> NextAttempt:
     """The next attempt at a step; nothing while one counts, or Jobs that it has overtaken are not gone."""
-    step = attempt.step
+    step, observed = state.step, inputs.observed
     overtaken = (job for job in observed.jobs if job.key not in desired_keys or job.key == step.key)
-    if attempt.job is not None or any(job.unfinished for job in overtaken):
-        return Start()
+    if state.job is not None or any(job.unfinished for job in overtaken):
+        return NextAttempt()
     if observed.unreadable_record(step.key) is not None:
-        return Start()
+        return NextAttempt()
     objects = build_attempt(
         step,
         owner=observed.owner,
-        spec=spec,
-        settings=settings,
-        data=data,
+        spec=inputs.spec,
+        settings=inputs.settings,
+        data=inputs.data,
         children=observed.children,
-        parent=parent,
-        attempt=_name(step, spec, observed, settings).rpartition("-")[2],
+        parent=state.parent,
+        attempt=_attempt_id(step, inputs, state.parent),
     )
     unfit = tuple(obj for obj in objects.store if not _fits(observed, obj))
-    return Start(unfit=unfit) if unfit else Start(objects=(*objects.store, *objects.work))
+    return NextAttempt(unfit=unfit) if unfit else NextAttempt(objects=(*objects.store, *objects.work))
 
 
 def _fits(observed: Observed, obj: Object) -> bool:
@@ -93,33 +84,25 @@ def _fits(observed: Observed, obj: Object) -> bool:
     return live is None or (not live["metadata"].get("deletionTimestamp") and is_current(live, stamped(obj)))
 
 
-def _result(
-    step: Step,
-    job: StageJob | None,
-    *,
-    spec: ModelServiceSpec,
-    observed: Observed,
-    settings: Settings,
-    data: DataState,
-) -> tuple[bool, Revision | None]:
+def _result(step: Step, job: StageJob | None, inputs: Inputs) -> tuple[bool, Revision | None]:
     """Whether the store holds something for the step, and the result."""
-    artifacts = settled_artifacts(spec, settings)
+    observed, digest = inputs.observed, inputs.data.digest
     if (recorded := observed.record(step.key)) is not None:
-        store, location = location_of(recorded.record, artifacts)
+        store, location = location_of(recorded.record, inputs.artifacts)
         held = store.holds(location, observed.children)
         return held, recorded if held else None
-    store = store_of(artifacts)
-    location = store.locate(artifacts, observed.owner, step.key)
+    store = store_of(inputs.artifacts)
+    location = store.locate(inputs.artifacts, observed.owner, step.key)
     held = store.holds(location, observed.children)
     unreadable = observed.unreadable_record(step.key) is not None
-    if unreadable or not held or job is None or job.success is None or data.digest is None:
+    if unreadable or not held or job is None or job.success is None or digest is None:
         return held, None
     record = record_of(
         job.success,
         parent=step.parent,
         uri=location.uri,
         secret=location.secret,
-        data_digest=data.digest,
+        data_digest=digest,
         image=job.image,
     )
     return held, Revision(number=0, record=record)
@@ -132,27 +115,32 @@ def _is_superseded(job: StageJob, current: StageJob | None, *, held: bool, done:
     return job is not current and not (done and job.phase is JobPhase.FAILED)
 
 
-def _name(step: Step, spec: ModelServiceSpec, observed: Observed, settings: Settings) -> str:
+def _attempt_id(step: Step, inputs: Inputs, parent: Revision | None) -> str:
     """Of the first attempt; or of the second, where the first ended well without a report that can be read.
 
     The second finds the artifact of the first, verifies it and reports it: it works only if there is none.
     """
-    first = _attempt_name(step, spec, observed, settings, retry=0)
-    lost = any(job.name == first and job.lost_report for job in observed.jobs)
-    return _attempt_name(step, spec, observed, settings, retry=1) if lost else first
+    first, second = (
+        attempt_id(step, inputs.spec, inputs.settings, data=inputs.data, parent=parent, retry=retry) for retry in (0, 1)
+    )
+    name = _job_name(step, inputs, first)
+    return second if any(job.name == name and job.lost_report for job in inputs.observed.jobs) else first
 
 
-def _attempt_name(step: Step, spec: ModelServiceSpec, observed: Observed, settings: Settings, *, retry: int) -> str:
-    attempt = attempt_id(step, spec, settings, retry=retry)
-    return job_name(observed.owner.name, stage=step.stage.name, key=step.key, attempt=attempt)
+def _job_name(step: Step, inputs: Inputs, attempt: str) -> str:
+    return job_name(inputs.observed.owner.name, stage=step.stage.name, key=step.key, attempt=attempt)
 
 
-def _current(step: Step, spec: ModelServiceSpec, observed: Observed, settings: Settings) -> StageJob | None:
-    """The Job of that name, or one that works on the same key in the same way on another operator's image."""
-    name = _name(step, spec, observed, settings)
+def _current(step: Step, inputs: Inputs, parent: Revision | None) -> StageJob | None:
+    """The Job of the attempt that is due, or one that works on the same key in the same way and goes well.
+
+    Such a one is on another operator's image, or began from a parent that was lost since.
+    """
+    observed = inputs.observed
+    name = _job_name(step, inputs, _attempt_id(step, inputs, parent))
     if (named := next((job for job in observed.jobs if job.name == name), None)) is not None:
         return named
-    run, missing = run_hash(step, spec, settings), observed.missing_images
+    run, missing = run_hash(step, inputs.spec, inputs.settings, data=inputs.data), observed.missing_images
     alike = (job for job in observed.jobs if job.key == step.key and job.run == run and job.image not in missing)
     going_well = (
         job

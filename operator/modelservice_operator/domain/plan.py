@@ -7,7 +7,7 @@ from modelservice.contract.resource import ModelServiceSpec
 from modelservice.contract.serving import Serving
 from modelservice_operator.config import Settings
 from modelservice_operator.constants import REPLICAS_FIELD_MANAGER
-from modelservice_operator.domain.attempts import Attempt, Start, look_at, start
+from modelservice_operator.domain.attempts import NextAttempt, StepState, next_attempt, step_state
 from modelservice_operator.domain.builders.identity import build_network_policy, build_service_account
 from modelservice_operator.domain.builders.record import build_record
 from modelservice_operator.domain.builders.serving import (
@@ -19,12 +19,13 @@ from modelservice_operator.domain.builders.serving import (
 )
 from modelservice_operator.domain.data import DataState
 from modelservice_operator.domain.diff import Changes, Desired, Part, diff
+from modelservice_operator.domain.inputs import Inputs
 from modelservice_operator.domain.jobs import JobPhase
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.records import Revision, StoredTemplate
 from modelservice_operator.domain.retention import retained
 from modelservice_operator.domain.stages import pipeline
-from modelservice_operator.domain.stores import location_of, settled_artifacts
+from modelservice_operator.domain.stores import location_of, settled_artifacts, store_of
 from modelservice_operator.domain.template import choose_template
 from modelservice_operator.kinds import (
     DEPLOYMENT,
@@ -41,65 +42,61 @@ _SERVING_KINDS = (DEPLOYMENT, SERVICE, HORIZONTAL_POD_AUTOSCALER, POD_DISRUPTION
 class Plan:
     """The writes, and the decisions that they follow from.
 
-    ``attempts`` are the steps of the pipeline in order, none while the data is not known; ``pending`` is the one whose
-    result is waited for. ``desired`` is the result of the last one, ``serving`` the revision to serve now (an older one
-    while the desired one is made).
+    ``steps`` are those of the pipeline in order, none while the data is not known; ``pending`` is the one whose result
+    is waited for. ``desired`` is the result of the last one, ``serving`` the revision to serve now (an older one while
+    the desired one is made).
     """
 
     changes: Changes
-    attempts: tuple[Attempt, ...] = ()
-    pending: Attempt | None = None
+    steps: tuple[StepState, ...] = ()
+    pending: StepState | None = None
     desired: Revision | None = None
     serving: Revision | None = None
 
     @property
     def key(self) -> str | None:
         """What spec and data ask for."""
-        return self.attempts[-1].step.key if self.attempts else None
+        return self.steps[-1].step.key if self.steps else None
 
 
 def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: Settings) -> Plan:
     """Decide. Pure: the same picture gives the same plan."""
-    attempts = tuple(
-        look_at(step, spec=spec, observed=observed, settings=settings, data=data)
-        for step in pipeline(spec, data.digest)
-    )
-    keys = tuple(attempt.step.key for attempt in attempts)
-    parent, pending = _pending(attempts)
-    begin = Start()
-    if pending is not None and not spec.suspend:
-        begin = start(
-            pending,
-            parent.result if parent else None,
-            desired_keys=keys,
-            spec=spec,
-            observed=observed,
-            settings=settings,
-            data=data,
-        )
-    desired = _numbered(observed, attempts[-1].result) if attempts else None
-    serving = desired or _numbered(observed, _meanwhile(spec, observed, settings))
+    inputs = Inputs(spec=spec, observed=observed, data=data, settings=settings)
+    steps = _steps(inputs)
+    keys = tuple(state.step.key for state in steps)
+    # What a later step came to needs no earlier one any more.
+    first_needed = 1 + max((number for number, state in enumerate(steps) if state.result), default=-1)
+    pending = steps[first_needed] if first_needed < len(steps) else None
+    begin = next_attempt(pending, inputs, desired_keys=keys) if pending and not spec.suspend else NextAttempt()
+    desired = _numbered(observed, steps[-1].result) if steps else None
+    serving = desired or _numbered(observed, _meanwhile(inputs, steps))
     kept = retained(
         observed,
         desired_keys=keys,
         serving_key=serving.key if serving else None,
         unfit=begin.unfit,
-        artifacts=settled_artifacts(spec, settings),
+        artifacts=inputs.artifacts,
         limit=spec.revision_history_limit,
     )
     parts = (
         Part(desired=tuple(_identity(spec, observed, settings))),
-        *(_stage(spec, observed, one, begin if one is pending else None, last=one is attempts[-1]) for one in attempts),
+        *(
+            _stage(observed, state, stop=spec.suspend or number < first_needed, serving=serving)
+            for number, state in enumerate(steps)
+        ),
+        Part(desired=tuple(Desired(obj=obj, immutable=True) for obj in begin.objects)),
         _serve(spec, observed, settings, serving),
         Part(kept=frozenset(kept)),
     )
-    return Plan(changes=diff(observed, parts), attempts=attempts, pending=pending, desired=desired, serving=serving)
+    return Plan(changes=diff(observed, parts), steps=steps, pending=pending, desired=desired, serving=serving)
 
 
-def _pending(attempts: tuple[Attempt, ...]) -> tuple[Attempt | None, Attempt | None]:
-    """The last step with a result, and the one after it; what a later step came to needs no earlier one any more."""
-    done = max((number for number, attempt in enumerate(attempts) if attempt.result), default=-1)
-    return attempts[done] if done >= 0 else None, attempts[done + 1] if done + 1 < len(attempts) else None
+def _steps(inputs: Inputs) -> tuple[StepState, ...]:
+    """How each step of the pipeline stands; each one starts from the result of the one before."""
+    states: list[StepState] = []
+    for step in pipeline(inputs.spec, inputs.data.digest):
+        states.append(step_state(step, inputs, parent=states[-1].result if states else None))
+    return tuple(states)
 
 
 def _numbered(observed: Observed, result: Revision | None) -> Revision | None:
@@ -107,18 +104,24 @@ def _numbered(observed: Observed, result: Revision | None) -> Revision | None:
     return replace(result, number=observed.next_number) if result is not None and not result.number else result
 
 
-def _meanwhile(spec: ModelServiceSpec, observed: Observed, settings: Settings) -> Revision | None:
+def _meanwhile(inputs: Inputs, steps: tuple[StepState, ...]) -> Revision | None:
     """What goes on serving: the deployed revision, else the newest whose artifact is still there.
 
-    None where the record of the deployed one cannot be read: then the Deployment stays as it is.
+    None where the Deployment stays as it is: the record of the deployed revision cannot be read, or was lost while the
+    artifact was not. To serve an older model instead would be worse than to change nothing.
     """
-    if observed.unreadable_record(observed.deployed_key) is not None:
+    observed, key = inputs.observed, inputs.observed.deployed_key
+    if observed.unreadable_record(key) is not None:
         return None
-    if (deployed := observed.record(observed.deployed_key)) is not None:
+    reported = (state.result for state in steps if state.result and state.result.key == key)
+    if (deployed := observed.record(key) or next(reported, None)) is not None:
         return deployed
-    artifacts = settled_artifacts(spec, settings)
+    if key is not None:
+        store = store_of(inputs.artifacts)
+        if store.holds(store.locate(inputs.artifacts, observed.owner, key), observed.children):
+            return None
     for revision in reversed(observed.revisions):
-        store, location = location_of(revision.record, artifacts)
+        store, location = location_of(revision.record, inputs.artifacts)
         if store.holds(location, observed.children):
             return revision
     return None
@@ -129,19 +132,19 @@ def _identity(spec: ModelServiceSpec, observed: Observed, settings: Settings) ->
     yield Desired(obj=build_network_policy(observed.owner, spec.serving, settings))
 
 
-def _stage(spec: ModelServiceSpec, observed: Observed, attempt: Attempt, begin: Start | None, *, last: bool) -> Part:
-    """The record of a result that others build on, what the step goes on with, and the Jobs that are not overtaken.
+def _stage(observed: Observed, state: StepState, *, stop: bool, serving: Revision | None) -> Part:
+    """The record of a result that others build on, and the Jobs that are not overtaken.
 
-    The last result is recorded as a revision, where it is served.
+    What is served is recorded as a revision, where it is served. ``stop``: a Job without a result is not to run on.
     """
-    desired: list[Desired] = []
-    if not last and attempt.result is not None and attempt.result.obj is None:
-        desired.append(Desired(obj=build_record(observed.owner, attempt.result), immutable=True))
-    if begin is not None:
-        desired += [Desired(obj=obj, immutable=True) for obj in begin.objects]
-    stopped = spec.suspend and begin is not None
-    jobs = [job for job in attempt.kept if not (stopped and job.phase is JobPhase.RUNNING)]
-    return Part(desired=tuple(desired), kept=frozenset((JOB, job.name) for job in jobs))
+    result = state.result
+    served = serving is not None and result is not None and serving.key == result.key
+    desired: tuple[Desired, ...] = ()
+    if result is not None and result.obj is None and not served:
+        desired = (Desired(obj=build_record(observed.owner, result), immutable=True),)
+    stopped = stop and result is None
+    jobs = [job for job in state.kept if not (stopped and job.phase is JobPhase.RUNNING)]
+    return Part(desired=desired, kept=frozenset((JOB, job.name) for job in jobs))
 
 
 def _serve(spec: ModelServiceSpec, observed: Observed, settings: Settings, revision: Revision | None) -> Part:

@@ -25,11 +25,12 @@ def retained(
     """Children that stay as they are.
 
     Kept are the newest ``limit`` revisions, and all keys that are desired (those of parents included), served, still in
-    a pod, or worked on; the work orders of Jobs; and while nothing is desired, because the data cannot be seen, what
-    any Job made. A record that cannot be read stays, and what is named as it is. A record whose artifact is gone
-    records nothing.
+    a pod, or worked on; as many results that nothing was made of yet, so that a spec which is changed to and fro trains
+    nothing twice; the work orders of Jobs; and while nothing is desired, because the data cannot be seen, all that was
+    made. A record that cannot be read stays, and what is named as it is. A record whose artifact is gone records
+    nothing.
     """
-    newest = observed.revisions[-limit:]
+    newest = [*observed.revisions[-limit:], *_unused(observed)[-limit:]] if desired_keys else observed.records
     in_pods = {pod["metadata"]["labels"].get(LABEL_REVISION) for pod in observed.serving_pods}
     worked_on = {job.key for job in observed.jobs if not desired_keys or job.unfinished}
     unreadable = {record.key for record in observed.unreadable}
@@ -50,6 +51,18 @@ def retained(
         yield CONFIG_MAP, job.name
         if not desired_keys:
             yield JOB, job.name
+
+
+def _unused(observed: Observed) -> list[Revision]:
+    """Results of stages that were to be followed by another one, which never came to a result; the oldest first."""
+    parents = {revision.record.parent for revision in observed.records}
+    unused = (revision for revision in observed.records if not revision.number and revision.key not in parents)
+    return sorted(unused, key=_created)
+
+
+def _created(revision: Revision) -> str:
+    created: str = revision.obj["metadata"].get("creationTimestamp", "") if revision.obj else ""
+    return created
 
 
 def _holds(observed: Observed, revision: Revision, artifacts: Artifacts) -> bool:

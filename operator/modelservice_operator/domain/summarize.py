@@ -155,7 +155,7 @@ def _data_ready(assessment: Assessment) -> Finding:
     kind, problem = ConditionType.DATA_READY, assessment.data_problem
     if problem is not None:
         return Finding(type=kind, status=False, reason=problem.reason, message=problem.message)
-    results = [attempt.result for attempt in assessment.planned.attempts if attempt.result]
+    results = [state.result for state in assessment.planned.steps if state.result]
     if not results:
         return Finding(type=kind, status=None, reason="NotReadYet", message=f"found {assessment.data.file}")
     data = results[-1].record.data
@@ -167,7 +167,7 @@ def _data_ready(assessment: Assessment) -> Finding:
 def _stage_finding(stage: Stage, assessment: Assessment) -> Finding:
     """The condition of a stage: what its result means, or what it waits for."""
     planned, pending = assessment.planned, _pending_stage(assessment)
-    results = [attempt.result for attempt in planned.attempts[_index(stage, assessment) :] if attempt.result]
+    results = [state.result for state in planned.steps[_index(stage, assessment) :] if state.result]
     if results:
         # Where only a later stage's record is left, it tells the same of the model that came of both.
         result = planned.desired if planned.desired and results[0].key == planned.desired.key else results[0]

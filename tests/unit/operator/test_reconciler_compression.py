@@ -7,11 +7,13 @@ from tests.support.world import NAMESPACE, World, compressed, success
 
 from modelservice.contract.failure import About, Failure
 from modelservice.contract.report import Report
+from modelservice_operator.constants import STAGE_CONTAINER
 from modelservice_operator.kinds import (
     CONTROLLER_REVISION,
     DEPLOYMENT,
     JOB,
     PERSISTENT_VOLUME_CLAIM,
+    ref_of,
 )
 from modelservice_operator.objects import Kind, Object, Ref
 
@@ -256,3 +258,106 @@ def test_a_sidecar_that_outlives_the_training_does_not_hold_up_the_compression()
     )
     world.settle()
     assert len(jobs(world, "compress")) == 1
+
+
+def lose(world: World, kind: Kind, key: str) -> None:
+    """Somebody deletes it."""
+    del world.kube.objects[Ref(kind, NAMESPACE, f"churn-{key}")]
+    world.settle()
+
+
+def compressing(**spec: Any) -> tuple[World, str]:
+    """What was trained is being compressed; answers with the key of the training, too."""
+    world = World()
+    world.config_map()
+    world.service(compression=INT8, **spec)
+    world.settle()
+    parent = world.end_stage()
+    world.settle()
+    return world, parent
+
+
+def test_a_compression_that_failed_is_tried_again_once_its_parent_was_made_again() -> None:
+    world, parent = compressing()
+    world.end_stage(Failure(reason="ParentUnreadable", message="a file is damaged", about=About.STORAGE))
+    world.settle()
+    assert world.ready() == ("False", "ParentUnreadable")
+    lose(world, PERSISTENT_VOLUME_CLAIM, parent)
+    assert world.ready() == ("False", "Training")
+    other = "sha256:" + "a" * 64
+    world.end_stage(success(parent, digest=other))
+    world.settle()
+    assert world.ready() == ("False", "Compressing")
+    assert world.order(world.job())["work"]["parentDigest"] == other
+
+
+def test_suspend_stops_a_compression_whose_parent_is_trained_again() -> None:
+    world, parent = compressing()
+    lose(world, PERSISTENT_VOLUME_CLAIM, parent)
+    assert len(world.running_jobs()) == 2
+    world.service(compression=INT8, suspend=True)
+    world.settle()
+    world.finish_deletions()
+    world.settle()
+    assert world.running_jobs() == []
+    assert world.ready() == ("False", "Suspended")
+
+
+def test_a_compression_that_ends_well_stops_the_training_of_its_lost_parent() -> None:
+    world, parent = compressing()
+    compress = world.job()
+    lose(world, PERSISTENT_VOLUME_CLAIM, parent)
+    report = Report(result=compressed(world.order(compress)["key"]))
+    ended = {"name": STAGE_CONTAINER, "state": {"terminated": {"exitCode": 0, "message": report.to_message()}}}
+    world.pod_of(compress, {"phase": "Succeeded", "containerStatuses": [ended]})
+    world.end_job(compress, failed=False)
+    world.settle()
+    world.finish_deletions()
+    world.roll_out()
+    world.settle()
+    assert world.ready() == ("True", "Serving")
+    assert world.running_jobs() == []
+
+
+def test_a_result_is_kept_while_the_data_cannot_be_seen_although_its_job_is_gone() -> None:
+    world, parent = compressing()
+    world.end_stage(Failure(reason="NothingToQuantize", message="no weights", about=About.STAGE))
+    (train,) = jobs(world, "train")
+    del world.kube.objects[ref_of(train)]
+    world.settle()
+    world.config_map(None)
+    world.settle()
+    assert world.ready() == ("False", "ConfigMapNotFound")
+    assert parent in named_after(world, PERSISTENT_VOLUME_CLAIM) & named_after(world, CONTROLLER_REVISION)
+
+
+def test_a_spec_that_is_changed_to_and_fro_while_it_is_compressed_trains_nothing_twice() -> None:
+    world, parent = compressing(revisionHistoryLimit=1)
+    world.service(compression=INT8, revisionHistoryLimit=1, training={"epochs": 2})
+    world.settle()
+    world.finish_deletions()
+    world.settle()
+    assert world.ready() == ("False", "Training")
+    world.service(compression=INT8, revisionHistoryLimit=1)
+    world.settle()
+    world.finish_deletions()
+    world.settle()
+    assert world.ready() == ("False", "Compressing")
+    assert world.order(world.job())["work"]["parent"].endswith(parent)
+
+
+def test_results_that_nothing_is_made_of_are_kept_within_the_limit() -> None:
+    world, first = compressing(revisionHistoryLimit=1)
+    trained = [first]
+    for epochs in (2, 3):
+        world.clock.seconds += 1
+        world.service(compression=INT8, revisionHistoryLimit=1, training={"epochs": epochs})
+        world.settle()
+        world.finish_deletions()
+        world.settle()
+        trained.append(world.end_stage())
+        world.settle()
+    assert named_after(world, CONTROLLER_REVISION) == {trained[-1]}
+    world.service(compression=INT8, revisionHistoryLimit=1, training={"epochs": 4})
+    world.settle()
+    assert named_after(world, CONTROLLER_REVISION) == {trained[-1]}

@@ -25,6 +25,26 @@ def test_appended_rows_train_again_and_a_renamed_config_map_does_not() -> None:
     assert world.job()["spec"]["template"]["spec"]["volumes"][1]["configMap"]["name"] == "renamed"
 
 
+@pytest.mark.parametrize("failed", [False, True])
+def test_a_training_whose_config_map_was_renamed_mounts_the_new_one(failed: bool) -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.settle()
+    key = world.order(world.job())["key"]
+    if failed:
+        world.end_stage(Failure(reason="DataNotMounted", message="it is gone", about=About.DATA))
+    world.config_map(None)
+    world.config_map(name="renamed")
+    world.service(data={"configMap": {"name": "renamed"}, "target": "kind"})
+    world.settle()
+    world.finish_deletions()
+    world.settle()
+    job = world.job()
+    assert world.order(job)["key"] == key
+    assert job["spec"]["template"]["spec"]["volumes"][1]["configMap"]["name"] == "renamed"
+
+
 @pytest.mark.parametrize(
     ("change", "reason", "words"),
     [

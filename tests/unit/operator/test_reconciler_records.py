@@ -125,3 +125,45 @@ def test_a_number_of_any_size_fits_into_the_status() -> None:
     assert world.condition("Trained")["message"] == (
         "revision 1: test rmse 1.000e+300 (95 % interval 0.000 to 1.000e+300, 9 rows)"
     )
+
+
+@pytest.mark.parametrize(
+    ("asked", "number"),
+    [
+        ({"training": {"epochs": 2}, "compression": {"steps": [{"quantize": {}}]}}, 2),
+        ({"training": {"epochs": 3}}, None),
+    ],
+)
+def test_a_record_that_is_lost_puts_no_older_model_in_its_place(asked: dict[str, Any], number: int | None) -> None:
+    """Where its Job still tells what was reported the record is made again, under a number of its own."""
+    world = World()
+    world.serve()
+    world.service(training={"epochs": 2})
+    served = world.run_stages()
+    world.roll_out()
+    world.settle()
+    world.service(**asked)
+    world.settle()
+    del world.kube.objects[Ref(CONTROLLER_REVISION, NAMESPACE, f"churn-{served}")]
+    world.settle()
+    assert world.one(DEPLOYMENT)["metadata"]["labels"]["modelservice.dev/revision"] == served
+    assert world.condition("Available")["status"] == "True"
+    assert world.status().get("revision") == number
+    world.run_stages()
+    world.roll_out()
+    world.settle()
+    assert world.ready() == ("True", "Serving")
+
+
+def test_an_older_revision_takes_over_where_record_and_artifact_are_lost() -> None:
+    world = World()
+    first = world.serve()
+    world.service(training={"epochs": 2})
+    served = world.run_stages()
+    world.roll_out()
+    world.settle()
+    for kind in (CONTROLLER_REVISION, PERSISTENT_VOLUME_CLAIM):
+        del world.kube.objects[Ref(kind, NAMESPACE, f"churn-{served}")]
+    world.settle()
+    assert world.one(DEPLOYMENT)["metadata"]["labels"]["modelservice.dev/revision"] == first
+    assert world.ready() == ("False", "Training")

@@ -27,18 +27,29 @@ FINAL_EXIT_CODES = frozenset({ExitCode.ORDER_INVALID, ExitCode.DATA_INVALID, Exi
 _ORDER_FOLDER, _, _ORDER_FILE = ORDER_PATH.rpartition("/")
 
 
-def run_hash(step: Step, spec: ModelServiceSpec, settings: Settings) -> str:
-    """Hash of how the Job of a step runs, apart from the image: an upgrade does not stop a training under way."""
+def run_hash(step: Step, spec: ModelServiceSpec, settings: Settings, *, data: DataState) -> str:
+    """Hash of how the Job of a step runs, apart from the image: an upgrade does not stop a training under way.
+
+    Where the data is mounted from counts, although it is in no key: a pod would wait for ever for a ConfigMap that was
+    renamed before it started.
+    """
     job, artifacts = step.stage.job(spec), settled_artifacts(spec, settings)
     store = store_of(artifacts)
     runs = [plain(job.pods), job.timeout_seconds, job.max_restarts, store.choice, store.settings(artifacts)]
-    return short_hash(runs, length=8)
+    return short_hash([*runs, data.file, data.volume], length=8)
 
 
-def attempt_id(step: Step, spec: ModelServiceSpec, settings: Settings, *, retry: int) -> str:
-    """Name of an attempt: another way to run, another image, another way to pull it or another try is another Job."""
+def attempt_id(
+    step: Step, spec: ModelServiceSpec, settings: Settings, *, data: DataState, parent: Revision | None, retry: int
+) -> str:
+    """Name of an attempt: whatever its order or its Job say otherwise is another attempt.
+
+    That is another way to run, another image or another way to pull it, another parent (one that was made again has
+    another digest), or another try.
+    """
     pull = [settings.trainer_image, settings.image_pull_policy, *settings.image_pull_secrets]
-    return short_hash([run_hash(step, spec, settings), pull, retry], length=ATTEMPT_LENGTH)
+    origin = [parent.record.artifact.uri, parent.digest] if parent else None
+    return short_hash([run_hash(step, spec, settings, data=data), pull, origin, retry], length=ATTEMPT_LENGTH)
 
 
 class AttemptObjects(NamedTuple):
@@ -131,7 +142,7 @@ def _build_job(
     )
     template["spec"]["restartPolicy"] = "Never"
     metadata = owner.metadata(name, stage=step.stage.name, key=step.key)
-    metadata["annotations"] = {ANNOTATION_RUN: run_hash(step, spec, settings)}
+    metadata["annotations"] = {ANNOTATION_RUN: run_hash(step, spec, settings, data=data)}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",

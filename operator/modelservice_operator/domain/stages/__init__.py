@@ -17,7 +17,6 @@ __all__ = [
     "Verdict",
     "asked_stages",
     "pipeline",
-    "stage_named",
 ]
 
 STAGES: tuple[Stage, ...] = (Train(), Compress())
@@ -46,8 +45,3 @@ def pipeline(spec: ModelServiceSpec, data_digest: str | None) -> tuple[Step, ...
         parent = steps[-1].key if steps else None
         steps.append(Step(stage=stage, key=stage.key(spec, parent or data_digest), parent=parent))
     return tuple(steps)
-
-
-def stage_named(name: str) -> Stage | None:
-    """The stage of a label or a record; None where this release knows none of that name."""
-    return next((stage for stage in STAGES if stage.name == name), None)

@@ -1,0 +1,25 @@
+"""What a decision is made from, as one value."""
+
+from dataclasses import dataclass
+
+from modelservice.contract.artifacts import Artifacts
+from modelservice.contract.resource import ModelServiceSpec
+from modelservice_operator.config import Settings
+from modelservice_operator.domain.data import DataState
+from modelservice_operator.domain.observe import Observed
+from modelservice_operator.domain.stores import settled_artifacts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What is asked for, by whom, of which data, and what is there."""
+
+    spec: ModelServiceSpec
+    observed: Observed
+    data: DataState
+    settings: Settings
+
+    @property
+    def artifacts(self) -> Artifacts:
+        """Where new artifacts go."""
+        return settled_artifacts(self.spec, self.settings)
