@@ -143,13 +143,13 @@ class Space:
 
     def kubectl(self, *args: str | Path, input: str | None = None, timeout: float = 60) -> str:  # noqa: A002
         """Run kubectl as the user, in the namespace, and answer with what it prints."""
-        done = kubectl(*args, "--namespace", self.name, input=input, kubeconfig=self.user, timeout=timeout)
+        done = kubectl("--namespace", self.name, *args, input=input, kubeconfig=self.user, timeout=timeout)
         assert done.returncode == 0, f"kubectl {' '.join(map(str, args))}: {done.stderr}"
         return done.stdout
 
     def try_kubectl(self, *args: str | Path) -> str:
         """Run kubectl as the user, expecting that it is refused, and answer with why."""
-        done = kubectl(*args, "--namespace", self.name, kubeconfig=self.user)
+        done = kubectl("--namespace", self.name, *args, kubeconfig=self.user)
         assert done.returncode != 0, done.stdout
         return done.stderr
 
@@ -175,7 +175,7 @@ class Space:
         """Pods of a stage: train, compress or serve."""
         return self.api.list(POD, self.name, labels=f"{LABEL_NAME}={name},{LABEL_STAGE}={stage}")
 
-    def wait(self, name: str, holds: Holds, *, what: str, seconds: float = 150) -> Object:
+    def wait(self, name: str, holds: Holds, *, what: str, seconds: float = 240) -> Object:
         """Wait until a ModelService is in a state, and answer with it."""
 
         def look() -> Object:
@@ -184,7 +184,7 @@ class Space:
 
         return eventually(look, what=f"{self.name}/{name} {what}", seconds=seconds)
 
-    def wait_ready(self, name: str, *, seconds: float = 150) -> Object:
+    def wait_ready(self, name: str, *, seconds: float = 240) -> Object:
         """Wait until the newest spec is served."""
         return self.wait(name, is_ready, what="is Ready", seconds=seconds)
 
