@@ -20,7 +20,7 @@ LABEL_NAME: Final = "modelservice.dev/name"
 LABEL_STAGE: Final = "modelservice.dev/stage"
 """``train``, ``compress`` or ``serve``: tells the pods of one ModelService apart."""
 
-LABEL_REVISION: Final = "modelservice.dev/revision"
+LABEL_KEY: Final = "modelservice.dev/key"
 """Key of what a pod makes or serves, for selectors, logs and dashboards."""
 
 LABEL_CLAIM: Final = "modelservice.dev/claim"
@@ -44,7 +44,7 @@ ANNOTATION_RUN: Final = "modelservice.dev/run"
 ANNOTATION_TEMPLATE: Final = "modelservice.dev/template"
 """On a Deployment: the pod template it serves with and the hash of its inputs, so that an upgrade restarts nothing."""
 
-STAGE_CONTAINER: Final = "trainer"
+STAGE_CONTAINER: Final = "stage"
 """The container whose exit code and last words decide a stage, whatever sidecars do."""
 
 SERVING_CONTAINER: Final = "server"

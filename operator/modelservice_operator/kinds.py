@@ -1,5 +1,6 @@
 """The kinds of objects that the operator reads or writes."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from modelservice.contract.resource import GROUP, KIND, VERSION
@@ -45,7 +46,7 @@ KINDS: Final = (*WATCHED_KINDS, EVENT, LEASE)
 """Everything that the operator talks to the apiserver about."""
 
 
-def ref_of(obj: dict[str, object]) -> Ref:
+def ref_of(obj: Mapping[str, object]) -> Ref:
     """The name of an object that carries ``apiVersion`` and ``kind``.
 
     Raises:

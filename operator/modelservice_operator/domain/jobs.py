@@ -9,7 +9,7 @@ from modelservice.contract.documents import DocumentError, read_document
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.failure import About, Failure, Retry
 from modelservice.contract.report import Report, Success
-from modelservice_operator.constants import ANNOTATION_RUN, LABEL_REVISION, LABEL_STAGE, STAGE_CONTAINER
+from modelservice_operator.constants import ANNOTATION_RUN, LABEL_KEY, LABEL_STAGE, STAGE_CONTAINER
 from modelservice_operator.domain.builders.job import FINAL_EXIT_CODES
 from modelservice_operator.objects import Object
 
@@ -80,14 +80,14 @@ def parse_job(job: Object, pods: Sequence[Object]) -> StageJob:
         (pod for pod in pods if _belongs(pod, metadata["uid"])),
         key=lambda pod: pod["metadata"].get("creationTimestamp", ""),
     )
-    key = metadata["labels"].get(LABEL_REVISION, "")
+    stage, key = metadata["labels"].get(LABEL_STAGE, ""), metadata["labels"].get(LABEL_KEY, "")
     phase, reason = _phase(job)
-    results = [result for pod in reversed(own) if (result := pod_result(pod)) and _is_about(result, key)]
+    results = [result for pod in reversed(own) if (result := pod_result(pod)) and _is_about(result, stage, key)]
     return StageJob(
         obj=job,
         name=metadata["name"],
         uid=metadata["uid"],
-        stage=metadata["labels"].get(LABEL_STAGE, ""),
+        stage=stage,
         key=key,
         run=metadata.get("annotations", {}).get(ANNOTATION_RUN, ""),
         phase=phase,
@@ -124,8 +124,8 @@ def _failed_for_good(pod: Object) -> bool:
     return isinstance(result, Failure) and result.retry is Retry.ON_CHANGE and not disrupted
 
 
-def _is_about(result: Success | Failure, key: str) -> bool:
-    return isinstance(result, Failure) or result.key == key
+def _is_about(result: Success | Failure, stage: str, key: str) -> bool:
+    return isinstance(result, Failure) or (result.stage, result.key) == (stage, key)
 
 
 def _belongs(pod: Object, job_uid: str) -> bool:

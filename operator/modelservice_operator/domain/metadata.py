@@ -8,8 +8,8 @@ from modelservice.contract.keys import short_hash
 from modelservice.contract.resource import API_VERSION, KIND
 from modelservice_operator.constants import (
     ANNOTATION_APPLIED,
+    LABEL_KEY,
     LABEL_NAME,
-    LABEL_REVISION,
     LABEL_STAGE,
     MANAGED_BY,
     MANAGED_BY_LABEL,
@@ -40,7 +40,7 @@ class Owner:
             labels[LABEL_STAGE] = stage
             labels["app.kubernetes.io/component"] = stage
         if key is not None:
-            labels[LABEL_REVISION] = key
+            labels[LABEL_KEY] = key
         return labels
 
     def metadata(self, name: str, *, stage: str | None = None, key: str | None = None) -> Object:

@@ -1,4 +1,7 @@
-"""Names of all children of a ModelService; each fits in 63 characters for a service name of at most 40."""
+"""Names of all children of a ModelService.
+
+Each fits in 63 characters for a service name of at most 40 and a stage's name of at most 8.
+"""
 
 
 def job_name(service: str, *, stage: str, key: str, attempt: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from modelservice.contract.documents import DocumentError
-from modelservice_operator.constants import LABEL_REVISION, LABEL_STAGE, STAGE_SERVE
+from modelservice_operator.constants import LABEL_KEY, LABEL_STAGE, STAGE_SERVE
 from modelservice_operator.domain.builders.record import parse_record
 from modelservice_operator.domain.jobs import StageJob, parse_job
 from modelservice_operator.domain.metadata import Children, Owner
@@ -44,7 +44,7 @@ class Observed:
     @property
     def deployed_key(self) -> str | None:
         """Key of the revision that the Deployment is to serve."""
-        return self.deployment["metadata"]["labels"].get(LABEL_REVISION) if self.deployment else None
+        return self.deployment["metadata"]["labels"].get(LABEL_KEY) if self.deployment else None
 
     @property
     def revisions(self) -> tuple[Revision, ...]:
@@ -97,7 +97,7 @@ def observe(service: Object, children: Children) -> Observed:
         records=tuple(sorted(records, key=lambda revision: revision.number)),
         unreadable=tuple(unreadable),
         jobs=tuple(parse_job(job, pods) for job in ours.get(JOB, ())),
-        deployment=next(iter(ours.get(DEPLOYMENT, ())), None),
+        deployment=next((obj for obj in ours.get(DEPLOYMENT, ()) if obj["metadata"]["name"] == owner.name), None),
         serving_pods=tuple(pod for pod in pods if pod["metadata"]["labels"].get(LABEL_STAGE) == STAGE_SERVE),
         leftovers=frozenset(
             (kind, obj["metadata"]["name"])

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 
 from modelservice.contract.artifacts import Artifacts
-from modelservice_operator.constants import LABEL_REVISION
+from modelservice_operator.constants import LABEL_KEY
 from modelservice_operator.domain.diff import Name
 from modelservice_operator.domain.names import keyed_name
 from modelservice_operator.domain.observe import Observed
@@ -31,7 +31,7 @@ def retained(
     nothing.
     """
     newest = [*observed.revisions[-limit:], *_unused(observed)[-limit:]] if desired_keys else observed.records
-    in_pods = {pod["metadata"]["labels"].get(LABEL_REVISION) for pod in observed.serving_pods}
+    in_pods = {pod["metadata"]["labels"].get(LABEL_KEY) for pod in observed.serving_pods}
     worked_on = {job.key for job in observed.jobs if not desired_keys or job.unfinished}
     unreadable = {record.key for record in observed.unreadable}
     keys = {*desired_keys, serving_key, observed.deployed_key, *in_pods, *worked_on, *unreadable}

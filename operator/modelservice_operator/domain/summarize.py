@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from modelservice.contract.resource import API_VERSION, KIND
-from modelservice_operator.constants import LABEL_REVISION
+from modelservice_operator.constants import LABEL_KEY
 from modelservice_operator.crd.status import ConditionType, RevisionPhase
 from modelservice_operator.crd.status import Stage as StageWord
 from modelservice_operator.domain.assessment import Assessment, Rollout, rollout
@@ -252,5 +252,5 @@ def _phase(revision: Revision, assessment: Assessment) -> RevisionPhase:
     if assessment.planned.serving is not None and revision.key == assessment.planned.serving.key:
         complete = state is not None and state.complete and observed.deployed_key == revision.key
         return RevisionPhase.SERVING if complete else RevisionPhase.DEPLOYING
-    in_pods = any(pod["metadata"]["labels"].get(LABEL_REVISION) == revision.key for pod in observed.serving_pods)
+    in_pods = any(pod["metadata"]["labels"].get(LABEL_KEY) == revision.key for pod in observed.serving_pods)
     return RevisionPhase.SERVING if in_pods else RevisionPhase.RETIRED

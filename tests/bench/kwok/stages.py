@@ -7,7 +7,7 @@ from modelservice.contract.manifest import CompressionSummary, DataSummary
 from modelservice.contract.report import Report, Success
 from modelservice.contract.signature import ColumnKind, InputColumn, Output, Signature
 from modelservice_operator.constants import (
-    LABEL_REVISION,
+    LABEL_KEY,
     LABEL_STAGE,
     SERVING_CONTAINER,
     STAGE_CONTAINER,
@@ -18,7 +18,7 @@ Object = dict[str, Any]
 
 TRAIN, COMPRESS = "train", "compress"
 
-_KEY = f"{{{{ index .metadata.labels `{LABEL_REVISION}` }}}}"
+_KEY = f"{{{{ index .metadata.labels `{LABEL_KEY}` }}}}"
 _DIGEST = f"sha256:{'0' * 64}"
 
 _NODE = """

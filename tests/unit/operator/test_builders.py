@@ -18,6 +18,7 @@ from modelservice_operator.domain.builders.pods import container_environment, me
 from modelservice_operator.domain.builders.serving import build_replicas_holder
 from modelservice_operator.domain.metadata import Owner, covers, is_current, stamped
 from modelservice_operator.domain.names import job_name, keyed_name
+from modelservice_operator.domain.stages import STAGES
 from modelservice_operator.kinds import CHILD_KINDS, POD
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden"
@@ -102,8 +103,8 @@ def test_pods_pass_restricted_and_have_no_token(case: str) -> None:
 
 def test_the_longest_name_still_fits() -> None:
     service, key, attempt = "a" * MAX_NAME_LENGTH, "k" * KEY_LENGTH, "t" * ATTEMPT_LENGTH
-    for stage in ("train", "compress"):
-        assert len(job_name(service, stage=stage, key=key, attempt=attempt)) <= 63
+    for stage in STAGES:
+        assert len(job_name(service, stage=stage.name, key=key, attempt=attempt)) <= 63
     assert len(keyed_name(service, key)) <= 63
 
 

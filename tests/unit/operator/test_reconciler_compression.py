@@ -69,7 +69,7 @@ def test_what_was_trained_is_compressed_then_served() -> None:
     assert numbers(world) == {"train": 0, "compress": 1}
     assert [revision["number"] for revision in world.status()["revisions"]] == [1]
     assert world.condition("Compressed")["message"].startswith("revision 1: 3.9 x smaller: accuracy falls by 0,")
-    assert world.one(DEPLOYMENT)["metadata"]["labels"]["modelservice.dev/revision"] == key
+    assert world.one(DEPLOYMENT)["metadata"]["labels"]["modelservice.dev/key"] == key
     assert [reason for reason, _ in world.kube.recorded] == ["Training", "Compressing", "Deploying", "Serving"]
 
 
@@ -138,7 +138,7 @@ def test_another_compression_runs_no_training_pod_and_the_old_one_serves_meanwhi
     assert jobs(world, "train") == [trained]
     assert world.ready() == ("False", "Compressing")
     assert world.condition("Trained")["status"] == "True"
-    assert world.one(DEPLOYMENT)["metadata"]["labels"]["modelservice.dev/revision"] == first
+    assert world.one(DEPLOYMENT)["metadata"]["labels"]["modelservice.dev/key"] == first
     second = world.run_stages()
     world.roll_out()
     world.settle()
@@ -254,7 +254,7 @@ def test_a_sidecar_that_outlives_the_training_does_not_hold_up_the_compression()
     train = world.job()
     ended = {"exitCode": 0, "message": Report(result=success(world.order(train)["key"])).to_message()}
     world.pod_of(
-        train, {"phase": "Running", "containerStatuses": [{"name": "trainer", "state": {"terminated": ended}}]}
+        train, {"phase": "Running", "containerStatuses": [{"name": STAGE_CONTAINER, "state": {"terminated": ended}}]}
     )
     world.settle()
     assert len(jobs(world, "compress")) == 1

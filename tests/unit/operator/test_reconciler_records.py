@@ -146,7 +146,7 @@ def test_a_record_that_is_lost_puts_no_older_model_in_its_place(asked: dict[str,
     world.settle()
     del world.kube.objects[Ref(CONTROLLER_REVISION, NAMESPACE, f"churn-{served}")]
     world.settle()
-    assert world.one(DEPLOYMENT)["metadata"]["labels"]["modelservice.dev/revision"] == served
+    assert world.one(DEPLOYMENT)["metadata"]["labels"]["modelservice.dev/key"] == served
     assert world.condition("Available")["status"] == "True"
     assert world.status().get("revision") == number
     world.run_stages()
@@ -165,5 +165,5 @@ def test_an_older_revision_takes_over_where_record_and_artifact_are_lost() -> No
     for kind in (CONTROLLER_REVISION, PERSISTENT_VOLUME_CLAIM):
         del world.kube.objects[Ref(kind, NAMESPACE, f"churn-{served}")]
     world.settle()
-    assert world.one(DEPLOYMENT)["metadata"]["labels"]["modelservice.dev/revision"] == first
+    assert world.one(DEPLOYMENT)["metadata"]["labels"]["modelservice.dev/key"] == first
     assert world.ready() == ("False", "Training")

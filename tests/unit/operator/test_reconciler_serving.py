@@ -78,7 +78,7 @@ def test_a_new_revision_is_trained_while_the_old_one_serves() -> None:
     first = world.serve()
     world.service(training={"epochs": 5})
     world.settle()
-    assert world.one(DEPLOYMENT)["metadata"]["labels"]["modelservice.dev/revision"] == first
+    assert world.one(DEPLOYMENT)["metadata"]["labels"]["modelservice.dev/key"] == first
     assert world.ready() == ("False", "Training")
     assert world.condition("Available")["status"] == "True"
     assert world.condition("Served")["message"] == "revision 1 serves meanwhile"
@@ -87,7 +87,7 @@ def test_a_new_revision_is_trained_while_the_old_one_serves() -> None:
     world.settle()
     assert second != first
     deployment = world.one(DEPLOYMENT)
-    assert deployment["metadata"]["labels"]["modelservice.dev/revision"] == second
+    assert deployment["metadata"]["labels"]["modelservice.dev/key"] == second
     assert deployment["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
     world.roll_out()
     world.settle()
@@ -104,7 +104,7 @@ def test_going_back_serves_the_old_revision_without_training() -> None:
     world.settle()
     world.service()
     world.settle()
-    assert world.one(DEPLOYMENT)["metadata"]["labels"]["modelservice.dev/revision"] == first
+    assert world.one(DEPLOYMENT)["metadata"]["labels"]["modelservice.dev/key"] == first
     assert world.status()["revision"] == 1
     assert not [job for job in world.all(JOB) if not job.get("status")]
 

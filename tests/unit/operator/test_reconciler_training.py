@@ -121,7 +121,7 @@ def test_no_report_is_waited_for_from_a_pod_that_was_evicted() -> None:
     world.settle()
     job = world.job()
     world.pod_of(job, {"phase": "Failed", "reason": "Evicted"})
-    ended = {"name": "trainer", "state": {"terminated": {"exitCode": 0, "message": "no report"}}}
+    ended = {"name": STAGE_CONTAINER, "state": {"terminated": {"exitCode": 0, "message": "no report"}}}
     world.pod_of(job, {"phase": "Succeeded", "containerStatuses": [ended]}, suffix="1")
     world.end_job(job, failed=False)
     world.settle()
@@ -134,7 +134,7 @@ def test_a_stage_ends_with_its_container_whatever_a_sidecar_does() -> None:
     world.service()
     world.settle()
     report = Report(result=success(world.order(world.job())["key"])).to_message()
-    trainer = {"name": "trainer", "state": {"terminated": {"exitCode": 0, "message": report}}}
+    trainer = {"name": STAGE_CONTAINER, "state": {"terminated": {"exitCode": 0, "message": report}}}
     sidecar: dict[str, object] = {"name": "proxy", "state": {"running": {}}}
     world.pod_of(world.job(), {"phase": "Running", "containerStatuses": [trainer, sidecar]})
     world.settle()
@@ -214,13 +214,14 @@ def test_a_failure_that_no_field_can_mend_says_how_to_try_again() -> None:
     assert f"kubectl delete job {name}" in world.condition("Ready")["message"]
 
 
-def test_reports_of_another_key_are_not_taken_and_the_second_one_is_the_last() -> None:
+@pytest.mark.parametrize("other", [{"key": "otherkey"}, {"stage": "compress"}])
+def test_reports_of_other_work_are_not_taken_and_the_second_one_is_the_last(other: dict[str, str]) -> None:
     world = World()
     world.config_map()
     world.service()
     world.settle()
     for _ in range(2):
-        world.end_stage(success("otherkey"))
+        world.end_stage(success(**{"key": world.order(world.job())["key"], **other}))
         world.settle()
     assert world.status().get("revision") is None
     assert world.ready() == ("False", "ReportUnreadable")

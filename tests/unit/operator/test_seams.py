@@ -126,7 +126,7 @@ def test_a_stage_that_is_registered_runs_after_those_before_it(monkeypatch: pyte
     records = {record["data"]["stage"]: record for record in world.ours(CONTROLLER_REVISION)}
     assert {stage: record["revision"] for stage, record in records.items()} == {"train": 0, "distill": 1}
     assert records["distill"]["data"]["parent"] == parent
-    assert world.one(DEPLOYMENT)["metadata"]["labels"]["modelservice.dev/revision"] == key
+    assert world.one(DEPLOYMENT)["metadata"]["labels"]["modelservice.dev/key"] == key
 
 
 def test_a_store_that_is_registered_is_chosen_made_kept_and_cleaned_up(monkeypatch: pytest.MonkeyPatch) -> None:

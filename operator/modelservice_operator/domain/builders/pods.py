@@ -10,8 +10,8 @@ from modelservice.contract.quantities import canonical_resources, quantity_value
 from modelservice_operator.config import Settings
 from modelservice_operator.constants import (
     LABEL_CLAIM,
+    LABEL_KEY,
     LABEL_NAME,
-    LABEL_REVISION,
     LABEL_STAGE,
     RUNTIME_USER_ID,
 )
@@ -173,7 +173,7 @@ def _together(claims: list[str]) -> Object:
 
 def _apart(labels: dict[str, str]) -> Object:
     """Pods of one key and stage on different nodes where that can be."""
-    own = {name: labels[name] for name in (LABEL_NAME, LABEL_REVISION, LABEL_STAGE)}
+    own = {name: labels[name] for name in (LABEL_NAME, LABEL_KEY, LABEL_STAGE)}
     return {
         "maxSkew": 1,
         "topologyKey": "kubernetes.io/hostname",

@@ -66,7 +66,7 @@ class Stage(Protocol):
 
     @property
     def name(self) -> str:
-        """In work orders, labels and records."""
+        """In work orders, labels and records; at most 8 characters, so that names of Jobs fit (see ``names``)."""
 
     @property
     def condition(self) -> str:
