@@ -10,7 +10,7 @@ from modelservice.artifact.files import document_bytes, file_entries
 from modelservice.artifact.load import Artifact
 from modelservice.artifact.stores import load_artifact
 from modelservice.compression import compress
-from modelservice.compression.judge import Drop, judge
+from modelservice.contract.evaluation import Evaluation
 from modelservice.contract.failure import DataError, StorageError
 from modelservice.contract.manifest import (
     ARCHITECTURE_FILE,
@@ -29,6 +29,7 @@ from modelservice.modalities.base import Dataset
 from modelservice.modalities.dataset import build_dataset
 from modelservice.stages.base import Context, Produced
 from modelservice.stages.evaluate import largest_difference, measure, opset_of, run_sides
+from modelservice.tasks.base import Drop
 from modelservice.tasks.metrics_document import MetricsDocument
 
 _STEPS = 3
@@ -61,7 +62,7 @@ class CompressStage:
         summary = summarize(
             judged.drop,
             budget=work.compression.max_accuracy_drop,
-            metric=judged.metrics.primary,
+            tested=judged.metrics.test,
             sizes=(len(before), len(smaller)),
         )
         return _produced(order, parent, judged, summary, smaller)
@@ -70,19 +71,19 @@ class CompressStage:
 COMPRESS: Final = CompressStage()
 
 
-def summarize(drop: Drop, *, budget: float, metric: str, sizes: tuple[int, int]) -> CompressionSummary:
+def summarize(drop: Drop, *, budget: float, tested: Evaluation, sizes: tuple[int, int]) -> CompressionSummary:
     """Whether the smaller model is taken, and a sentence that says so.
 
     Args:
         drop: of the primary metric, on the test rows.
         budget: ``spec.compression.maxAccuracyDrop``.
-        metric: name of the primary metric.
+        tested: says the primary metric, and on how many rows.
         sizes: bytes of the model before and after.
     """
     before, after = sizes
     # Adding 0.0 makes a rounded -0.0 an ordinary zero.
     value, low, high = (f"{round(number, 4) + 0.0:g}" for number in drop)
-    fall = f"{metric} falls by {value} (paired 95 % interval on the test rows: {low} to {high})"
+    fall = f"{tested.primary} falls by {value} (paired 95 % interval on {tested.rows} test rows: {low} to {high})"
     if after >= before:
         message = f"the model is not smaller for it ({before} bytes before, {after} after): it is kept as it is"
     elif drop.within(budget):
@@ -137,7 +138,7 @@ def _judge(dataset: Dataset, parent: Artifact, smaller: bytes) -> _Judged:
     before = run_sides(OnnxEngine(parent.content(MODEL_FILE)).run, dataset)
     after = run_sides(OnnxEngine(smaller).run, dataset)
     return _Judged(
-        drop=judge(dataset.task, before.test, after.test, dataset.test.values),
+        drop=dataset.task.drop(before.test, after.test, dataset.test.values),
         difference=largest_difference(before, after, labels=dataset.labels),
         metrics=measure(
             after,

@@ -6,7 +6,7 @@ numpy only: the server turns a model's numbers into outputs with the same code t
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,6 +101,18 @@ class Scores:
     confusion: NDArray[np.int64] | None = None
 
 
+class Drop(NamedTuple):
+    """How much of the primary metric a second model loses on the same rows, with its 95 % interval; < 0 is a gain."""
+
+    value: float
+    low: float
+    high: float
+
+    def within(self, budget: float) -> bool:
+        """Whether even the upper end of the interval is no more than what may be lost."""
+        return self.high <= budget
+
+
 class Task(Protocol):
     """One kind of answer. Members are stateless values in ``tasks.TASKS``."""
 
@@ -135,10 +147,10 @@ class Task(Protocol):
     def score(self, raw: Array, values: NDArray[Any], labels: tuple[str, ...]) -> Scores:
         """All metrics of a model's outputs [rows, width] against true values [rows]; the primary one with interval."""
 
-    def row_scores(self, raw: Array, values: NDArray[Any]) -> NDArray[np.float64]:
-        """What each row adds to the primary metric, higher is better: means over rows differ as the metric does.
+    def drop(self, before: Array, after: Array, values: NDArray[Any]) -> Drop:
+        """Compare the outputs [rows, width] of two models for the same rows, of which ``values`` [rows] are true.
 
-        So a paired interval of the difference of two models is one of the mean of differences.
+        The interval is a paired one: what is hard for both models adds nothing to its width.
         """
 
     def named(self, raw: Array, labels: tuple[str, ...]) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from modelservice.contract.evaluation import Evaluation, Metric
 from modelservice.contract.signature import Output
-from modelservice.tasks.base import Array, Head, Loss, Scores, Target, TargetCells, TargetProfile
-from modelservice.tasks.class_metrics import confusion, log_loss, macro_averages, wilson_interval
+from modelservice.tasks.base import Array, Drop, Head, Loss, Scores, Target, TargetCells, TargetProfile
+from modelservice.tasks.class_metrics import confusion, log_loss, macro_averages, paired_interval, wilson_interval
 from modelservice.tasks.labels import MAX_CLASSES, read_labels
 
 LABEL = "label"
@@ -70,9 +70,12 @@ class Classification(ABC):
         )
         return Scores(evaluation=Evaluation(primary="accuracy", rows=rows, metrics=metrics), confusion=counts)
 
-    def row_scores(self, raw: Array, values: NDArray[Any]) -> NDArray[np.float64]:
-        """1 where the most probable class is the true one, else 0: their mean is the accuracy."""
-        return np.asarray(raw.argmax(axis=1) == values, dtype=np.float64)
+    def drop(self, before: Array, after: Array, values: NDArray[Any]) -> Drop:
+        """The fall of the accuracy, with Tango's interval."""
+        was_right, is_right = before.argmax(axis=1) == values, after.argmax(axis=1) == values
+        lost, won = int((was_right & ~is_right).sum()), int((~was_right & is_right).sum())
+        low, high = paired_interval(lost, won, len(values))
+        return Drop((lost - won) / len(values), low, high)
 
     def named(self, raw: Array, labels: tuple[str, ...]) -> dict[str, Any]:
         """``label``: a list of texts; ``probabilities``: float32 [rows, classes]."""

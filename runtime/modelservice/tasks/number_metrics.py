@@ -27,20 +27,31 @@ def r2_score(errors: Numbers, values: Numbers) -> float:
 
 def r2_interval(errors: Numbers, values: Numbers) -> tuple[float, float] | None:
     """The 95 % percentile bootstrap interval of R2 over rows (Efron, 1979); None where the values do not vary."""
+    bounds = _share_interval(np.square(errors), values)
+    return None if bounds is None else (1.0 - bounds[1], 1.0 - bounds[0])
+
+
+def r2_drop_interval(before: Numbers, after: Numbers, values: Numbers) -> tuple[float, float] | None:
+    """That of the difference between the R2 of two models with these errors in the same rows; None as above."""
+    return _share_interval(np.square(after) - np.square(before), values)
+
+
+def _share_interval(parts: Numbers, values: Numbers) -> tuple[float, float] | None:
+    """The interval of ``sum(parts) / sum of squared deviations of the values``; rows are resampled with both."""
     rows = len(values)
     centred = values - values.mean()
     if not centred.any():
         return None
     generator = np.random.default_rng(_SEED)
-    moments = np.stack([np.square(errors), centred, np.square(centred)])
+    moments = np.stack([parts, centred, np.square(centred)])
     resamples = max(_FEWEST_RESAMPLES, min(_RESAMPLES, _DRAWS // rows))
     found = []
     for _ in range(resamples):
         counts = np.bincount(generator.integers(rows, size=rows), minlength=rows)
-        squared, total, squares = moments @ counts
+        part, total, squares = moments @ counts
         spread = squares - total * total / rows
         if spread > 0 and np.count_nonzero(counts) > 1:
-            found.append(1.0 - squared / spread)
+            found.append(part / spread)
     if not found:
         return None
     low, high = np.percentile(found, [2.5, 97.5])

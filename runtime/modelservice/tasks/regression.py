@@ -9,9 +9,9 @@ from modelservice.cells import is_number_text, quoted
 from modelservice.contract.evaluation import Evaluation, Metric
 from modelservice.contract.failure import DataError
 from modelservice.contract.signature import Output
-from modelservice.tasks.base import Array, Head, Loss, Scores, Target, TargetCells, TargetProfile
+from modelservice.tasks.base import Array, Drop, Head, Loss, Scores, Target, TargetCells, TargetProfile
 from modelservice.tasks.labels import FIELD, missing_codes
-from modelservice.tasks.number_metrics import r2_interval, r2_score
+from modelservice.tasks.number_metrics import r2_drop_interval, r2_interval, r2_score
 
 VALUE = "value"
 MAX_NUMBER = 1e30
@@ -74,13 +74,11 @@ class Regression:
         )
         return Scores(evaluation=Evaluation(primary="r2", rows=len(values), metrics=metrics))
 
-    def row_scores(self, raw: Array, values: NDArray[Any]) -> NDArray[np.float64]:
-        """1 minus each squared error over the mean squared deviation: their mean is R2."""
-        squared = np.square(_errors(raw, values))
-        spread = float(np.square(values - values.mean()).mean())
-        if spread == 0:
-            return np.asarray(squared == 0, dtype=np.float64)
-        return 1.0 - squared / spread
+    def drop(self, before: Array, after: Array, values: NDArray[Any]) -> Drop:
+        """The fall of R2, with a bootstrap interval; true values that do not vary tell nothing, which is [-1, 1]."""
+        errors = _errors(before, values), _errors(after, values)
+        low, high = r2_drop_interval(*errors, values) or (-1.0, 1.0)
+        return Drop(r2_score(errors[0], values) - r2_score(errors[1], values), low, high)
 
     def named(self, raw: Array, labels: tuple[str, ...]) -> dict[str, Any]:  # noqa: ARG002 - the seam's signature
         """``value``: float32 [rows]."""

@@ -19,8 +19,8 @@ from tests.unit.runtime.stages.pipelines import (
 from tests.unit.runtime.stages.test_train import images
 
 from modelservice import compression
-from modelservice.compression.judge import Drop
 from modelservice.contract.compression import Quantize
+from modelservice.contract.evaluation import Evaluation, Metric
 from modelservice.contract.failure import About, DataError, Retry, StageError, StorageError
 from modelservice.contract.manifest import ARCHITECTURE_FILE, MODEL_FILE, PREPROCESSING_FILE, WEIGHTS_FILE
 from modelservice.contract.signature import SIGNATURE_FILE
@@ -28,6 +28,7 @@ from modelservice.contract.work_order import CompressWork, TrainWork
 from modelservice.inference.predictor import Predictor
 from modelservice.stages.base import Produced
 from modelservice.stages.compress import COMPRESS, summarize
+from modelservice.tasks.base import Drop
 
 WORK = train_work(epochs=20, hidden=(64, 64))
 
@@ -71,7 +72,7 @@ def test_a_model_within_its_budget_is_taken(trained: Produced, parent: Path) -> 
     assert summary.applied
     assert len(produced.files[MODEL_FILE]) == summary.bytes_after < summary.bytes_before
     assert summary.bytes_before == len(trained.files[MODEL_FILE])
-    assert summary.low <= summary.drop <= summary.high <= summary.budget == 0.1
+    assert summary.low <= summary.drop <= summary.high <= summary.budget == 0.2
     assert f"{summary.bytes_before} bytes became {summary.bytes_after}; accuracy falls by" in summary.message
     assert produced.success(produced.digest, {}).compression == summary
     # What is reported was measured on the model that will be served.
@@ -110,17 +111,26 @@ def test_a_model_beyond_its_budget_is_not_taken(
     assert summary is not None
     assert not summary.applied
     assert summary.drop > 0.3
-    assert "maxAccuracyDrop, 0.1: the uncompressed model is kept; allow more, or add rows" in summary.message
+    assert "maxAccuracyDrop, 0.2: the uncompressed model is kept; allow more, or add rows" in summary.message
     assert produced.files[MODEL_FILE] == trained.files[MODEL_FILE]
     assert produced.metrics == trained.metrics
     assert produced.manifest.model == trained.manifest.model
+
+
+def test_a_budget_that_few_rows_cannot_show_to_hold_is_missed(trained: Produced, parent: Path) -> None:
+    produced = compressed(trained, parent, maxAccuracyDrop=0.01)
+    summary = produced.manifest.compression
+    assert summary is not None
+    assert (summary.applied, summary.drop) == (False, 0)
+    assert "accuracy falls by 0 (paired 95 % interval on 31 test rows: " in summary.message
+    assert "allow more, or add rows" in summary.message
 
 
 @pytest.mark.parametrize(
     ("drop", "sizes", "applied", "words"),
     [
         (Drop(0.0, 0.0, 0.0), (100, 50), True, "100 bytes became 50; accuracy falls by 0 (paired"),
-        (Drop(0.01, -0.0, 0.05), (100, 50), True, "test rows: 0 to 0.05), and may fall by 0.05"),
+        (Drop(0.01, -0.0, 0.05), (100, 50), True, "on 23 test rows: 0 to 0.05), and may fall by 0.05"),
         (Drop(0.01, -0.01, 0.0501), (100, 50), False, "the uncompressed model is kept"),
         (Drop(-0.02, -0.03, -0.01), (100, 50), True, "accuracy falls by -0.02"),
         (Drop(0.0, 0.0, 0.0), (100, 100), False, "is not smaller for it (100 bytes before, 100 after)"),
@@ -129,7 +139,8 @@ def test_a_model_beyond_its_budget_is_not_taken(
 def test_the_upper_end_of_the_interval_decides(
     drop: Drop, sizes: tuple[int, int], *, applied: bool, words: str
 ) -> None:
-    summary = summarize(drop, budget=0.05, metric="accuracy", sizes=sizes)
+    tested = Evaluation(primary="accuracy", rows=23, metrics=(Metric(name="accuracy", value=0.9),))
+    summary = summarize(drop, budget=0.05, tested=tested, sizes=sizes)
     assert summary.applied == applied
     assert words in summary.message
 

@@ -311,7 +311,7 @@ def test_what_the_pod_says_about_itself(environment: Any, uid: str) -> None:
 
 
 def test_a_trained_model_is_compressed_by_the_next_order(world: World) -> None:
-    work = train_work(epochs=20, hidden=(32, 32))
+    work = train_work(epochs=20, hidden=(64, 64))
     world.tell(work)
     _, trained = world.run()
     world.tell(compress_work(work, world.artifacts / "abc", trained.digest), key="child")

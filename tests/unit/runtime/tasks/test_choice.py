@@ -13,7 +13,8 @@ from modelservice.contract.failure import DataError
 from modelservice.contract.signature import Output
 from modelservice.contract.task import Task as AskedTask
 from modelservice.tasks import TASKS, task_named
-from modelservice.tasks.base import Array, Head, Loss, Scores, Target, TargetCells, TargetProfile
+from modelservice.tasks.base import Array, Drop, Head, Loss, Scores, Target, TargetCells, TargetProfile
+from modelservice.tasks.binary import BINARY
 from modelservice.tasks.choice import choose_task
 
 CLASSIFICATION = AskedTask.model_validate({"classification": {}})
@@ -108,11 +109,11 @@ class Sign:
         return (Output(name="sign", datatype="BYTES"),)
 
     def score(self, raw: Array, values: NDArray[Any], labels: tuple[str, ...]) -> Scores:
-        right = Metric(name="right", value=float(self.row_scores(raw, values).mean()))
+        right = Metric(name="right", value=float(((raw[:, 1] > 0.5) == values).mean()))
         return Scores(evaluation=Evaluation(primary="right", rows=len(values), metrics=(right,)))
 
-    def row_scores(self, raw: Array, values: NDArray[Any]) -> NDArray[np.float64]:
-        return np.asarray((raw[:, 1] > 0.5) == values, dtype=np.float64)
+    def drop(self, before: Array, after: Array, values: NDArray[Any]) -> Drop:
+        return BINARY.drop(before, after, values)
 
     def named(self, raw: Array, labels: tuple[str, ...]) -> dict[str, Any]:
         return {"sign": [labels[int(p > 0.5)] for p in raw[:, 1]]}

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy.stats import binomtest  # type: ignore[import-untyped]  # no stubs; scikit-learn brings it
+from scipy.stats import binomtest, multinomial  # type: ignore[import-untyped]  # no stubs; scikit-learn brings it
 from sklearn import metrics as sklearn_metrics
 from sklearn.metrics import f1_score, log_loss, precision_score, recall_score
 
 from modelservice.tasks import task_named
 from modelservice.tasks.base import Head, Loss, Scores
 from modelservice.tasks.binary import BINARY
-from modelservice.tasks.class_metrics import wilson_interval
+from modelservice.tasks.class_metrics import paired_interval, wilson_interval
 from modelservice.tasks.metrics_document import MetricsDocument, confusion_matrix
 from modelservice.tasks.multiclass import MULTICLASS
 
@@ -49,7 +49,6 @@ def test_metrics_are_those_of_scikit_learn(pairs: Any) -> None:
     assert scores.confusion is not None
     np.testing.assert_array_equal(scores.confusion, sklearn_metrics.confusion_matrix(true, predicted, labels=range(4)))
     assert (scores.evaluation.primary, scores.evaluation.rows) == ("accuracy", len(pairs))
-    assert MULTICLASS.row_scores(raw, true).mean() == pytest.approx(value(scores, "accuracy"))
 
 
 def test_the_loss_of_a_sure_and_wrong_answer_is_finite() -> None:
@@ -66,6 +65,63 @@ def test_the_interval_is_that_of_wilson(counts: Any) -> None:
 def test_the_ends_of_the_interval_are_exact() -> None:
     assert wilson_interval(28, 28)[1] == 1.0
     assert wilson_interval(0, 28)[0] == 0.0
+
+
+def predicting(classes: Any) -> NDArray[np.float32]:
+    """Probabilities of a model that predicts these classes."""
+    return probabilities(np.asarray(classes))
+
+
+TRUE = np.arange(300) % 4
+
+
+def wrong_in(rows: int) -> NDArray[np.float32]:
+    """A model that errs in the first rows."""
+    return predicting(np.where(np.arange(300) < rows, (TRUE + 1) % 4, TRUE))
+
+
+def test_the_drop_is_that_of_the_accuracy() -> None:
+    drop = MULTICLASS.drop(wrong_in(30), wrong_in(36), TRUE)
+    assert drop.value == pytest.approx(6 / 300)
+    assert 0 < drop.low < drop.value < drop.high < 0.05
+    assert drop.within(0.05)
+    assert not drop.within(0.02)
+    gain = MULTICLASS.drop(wrong_in(36), wrong_in(30), TRUE)
+    assert gain == pytest.approx((-drop.value, -drop.high, -drop.low))
+
+
+def test_what_is_wrong_for_both_widens_nothing() -> None:
+    assert MULTICLASS.drop(wrong_in(100), wrong_in(103), TRUE) == MULTICLASS.drop(wrong_in(0), wrong_in(3), TRUE)
+
+
+@pytest.mark.parametrize(("rows", "end"), [(25, 0.133), (270, 0.0140), (765, 0.0050)])
+def test_models_that_agree_on_few_rows_may_differ_on_others(rows: int, end: float) -> None:
+    raw, true = predicting(np.zeros(rows, dtype=np.int64)), np.zeros(rows, dtype=np.int64)
+    drop = MULTICLASS.drop(raw, raw, true)
+    assert tuple(drop) == pytest.approx((0, -end, end), rel=0.01)
+    assert drop.high == pytest.approx(wilson_interval(0, rows)[1])
+
+
+@given(st.integers(1, 60).flatmap(lambda n: st.tuples(st.integers(0, n), st.integers(0, n), st.just(n))))
+def test_the_paired_interval_holds_what_was_seen_and_mirrors(counts: Any) -> None:
+    lost, won, trials = counts
+    if lost + won > trials:
+        lost, won = trials - lost, trials - won
+    low, high = paired_interval(lost, won, trials)
+    assert -1 <= low <= (lost - won) / trials <= high <= 1
+    assert paired_interval(won, lost, trials) == (-high, -low)
+
+
+@pytest.mark.parametrize(("loses", "wins"), [(0.01, 0.0), (0.02, 0.01), (0.05, 0.02), (0.1, 0.1), (0.3, 0.05)])
+def test_the_paired_interval_covers_the_truth_as_often_as_it_says(loses: float, wins: float) -> None:
+    """Exactly, over all outcomes of 40 rows."""
+    covered = sum(
+        multinomial.pmf([lost, won, 40 - lost - won], 40, [loses, wins, 1 - loses - wins])
+        for lost in range(41)
+        for won in range(41 - lost)
+        if (bounds := paired_interval(lost, won, 40))[0] <= loses - wins <= bounds[1]
+    )
+    assert covered > 0.94
 
 
 def test_a_network_for_two_classes_has_one_logit_and_for_more_one_each() -> None:

@@ -71,7 +71,6 @@ def test_metrics_are_those_of_scikit_learn(pairs: Any) -> None:
     assert value(scores, "mae") == pytest.approx(mean_absolute_error(true, predicted), rel=1e-9)
     if np.ptp(true) > 1e-3:
         assert value(scores, "r2") == pytest.approx(r2_score(true, predicted), rel=1e-6)
-        assert REGRESSION.row_scores(raw, true).mean() == pytest.approx(value(scores, "r2"), rel=1e-6, abs=1e-9)
     assert (scores.evaluation.primary, scores.evaluation.rows, scores.confusion) == ("r2", len(pairs), None)
 
 
@@ -80,7 +79,7 @@ def test_true_values_that_do_not_vary_have_an_r2_without_interval(predicted: flo
     raw = np.full((4, 1), predicted, dtype=np.float32)
     scores = REGRESSION.score(raw, np.full(4, 3.0), ())
     assert (scores.evaluation.primary_metric.value, scores.evaluation.primary_metric.low) == (r2, None)
-    assert REGRESSION.row_scores(raw, np.full(4, 3.0)).mean() == r2
+    assert REGRESSION.drop(raw, raw, np.full(4, 3.0)) == (0, -1, 1)
 
 
 def test_one_test_row_is_scored() -> None:
@@ -95,6 +94,22 @@ def test_the_interval_covers_the_r2_of_new_rows_as_often_as_it_says() -> None:
         values = generator.normal(size=150)
         low, high = r2_interval(generator.normal(scale=0.5, size=150), values) or (1.0, 0.0)
         covered += low <= 1 - 0.25 <= high
+    assert 88 <= covered <= 100
+
+
+def test_the_drop_is_that_of_r2_and_covers_the_one_of_new_rows() -> None:
+    generator = np.random.default_rng(3)
+    covered = 0
+    for _ in range(100):
+        values = generator.normal(size=150)
+        error = generator.normal(size=150)
+        before = (values + 0.3 * error).astype(np.float32)[:, None]
+        after = (values + 0.4 * error + generator.normal(scale=0.1, size=150)).astype(np.float32)[:, None]
+        drop = REGRESSION.drop(before, after, values)
+        scores = [value(REGRESSION.score(raw, values, ()), "r2") for raw in (before, after)]
+        assert drop.value == pytest.approx(scores[0] - scores[1])
+        assert drop == REGRESSION.drop(before, after, values)
+        covered += drop.low <= 0.4**2 + 0.1**2 - 0.3**2 <= drop.high
     assert 88 <= covered <= 100
 
 
