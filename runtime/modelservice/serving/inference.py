@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from functools import partial
+from typing import Any, Final
 
 from modelservice.modalities.errors import InputError
 from modelservice.serving.batcher import Batcher
-from modelservice.serving.calls import Call
+from modelservice.serving.calls import Call, Rendered
+from modelservice.tasks.base import Array
 
 LARGE_BODY: Final = 64 * 1024
 """Bytes from which a body is decoded and parsed, and its answer rendered, in a thread."""
@@ -15,7 +17,8 @@ LARGE_ANSWER: Final = 16 * 1024
 LARGE_AT_ONCE: Final = 2
 """Large bodies that are decoded and parsed at once: JSON takes up to 25 times its bytes until it is refused."""
 
-Rendered = TypeVar("Rendered")
+Done = Callable[[Rendered | BaseException], None]
+"""Takes the answer of a request, or what went wrong."""
 
 
 class Inference:
@@ -26,7 +29,7 @@ class Inference:
         self._large = asyncio.Semaphore(LARGE_AT_ONCE)
 
     async def answer(
-        self, parse: Callable[..., Call[Rendered]], *request: Any, large: bool, patience: int = 1, alone: bool = False
+        self, parse: Callable[..., Call[Rendered]], *request: Any, large: bool, patience: int = 1
     ) -> Rendered:
         """Answer one request.
 
@@ -35,7 +38,6 @@ class Inference:
             request: the arguments of ``parse``.
             large: parse and render in a thread.
             patience: how long a batch waits for company, see ``Batcher.submit``.
-            alone: nothing else is being asked, see ``Batcher.answer_alone``.
 
         Raises:
             RequestError: the request is refused.
@@ -46,11 +48,55 @@ class Inference:
         else:
             call = parse(*request)
         try:
-            raw = self._batcher.answer_alone(call.rows) if alone else None
-            if raw is None:
-                raw = await self._batcher.submit(call.rows, patience=patience)
+            raw = await self._batcher.submit(call.rows, patience=patience)
         except InputError as error:
             raise call.place(error) from None
         if large or raw.size > LARGE_ANSWER:
             return await asyncio.to_thread(call.render, raw)
         return call.render(raw)
+
+    def ask(self, parse: Callable[..., Call[Rendered]], *request: Any, alone: bool, done: Done[Rendered]) -> None:
+        """Answer one request that is not large, without a task and a coroutine.
+
+        Args:
+            parse: makes a call of the request.
+            request: the arguments of ``parse``.
+            alone: nothing else is being asked, see ``Batcher.answer_alone``.
+            done: is called once, at once or later, with the answer or with what went wrong.
+        """
+        try:
+            call = parse(*request)
+        except Exception as error:
+            done(error)
+            return
+        try:
+            raw = self._batcher.answer_alone(call.rows) if alone else None
+            if raw is None:
+                self._batcher.submit(call.rows).add_done_callback(partial(_render_later, call, done))
+                return
+        except Exception as error:
+            done(call.place(error) if isinstance(error, InputError) else error)
+            return
+        _render(call, raw, done)
+
+
+def _render_later(call: Call[Rendered], done: Done[Rendered], computed: asyncio.Future[Array]) -> None:
+    error = computed.exception()
+    if error is None:
+        _render(call, computed.result(), done)
+    elif isinstance(error, InputError):
+        done(call.place(error))
+    else:
+        done(error)
+
+
+def _render(call: Call[Rendered], raw: Array, done: Done[Rendered]) -> None:
+    if raw.size > LARGE_ANSWER:
+        rendering = asyncio.get_running_loop().run_in_executor(None, call.render, raw)
+        rendering.add_done_callback(lambda rendered: done(rendered.exception() or rendered.result()))
+        return
+    try:
+        answer: Rendered | Exception = call.render(raw)
+    except Exception as error:
+        answer = error
+    done(answer)

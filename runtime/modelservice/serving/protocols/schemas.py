@@ -59,7 +59,7 @@ def nested(value: Schema, shape: tuple[int, ...]) -> Schema:
 
 def tensor_datatype(column: InputColumn) -> str:
     """Datatype of a column as a tensor."""
-    return "FP64" if column.type is ColumnKind.NUMERIC else BYTES
+    return "FP64" if column.type is ColumnKind.NUMBER else BYTES
 
 
 def _row(inputs: tuple[Input, ...]) -> Schema:
@@ -101,7 +101,7 @@ def _by_name(inputs: tuple[Input, ...]) -> dict[str, Any]:
 
 
 def _cell(column: InputColumn) -> Schema:
-    if column.type is ColumnKind.NUMERIC:
+    if column.type is ColumnKind.NUMBER:
         return {"type": ["number", "null"], "examples": [column.example]}
     shown = ", ".join(column.categories[:_SHOWN_CATEGORIES])
     more = ", ..." if len(column.categories) > _SHOWN_CATEGORIES else ""

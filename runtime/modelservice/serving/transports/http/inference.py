@@ -14,18 +14,13 @@ Parse = Callable[[bytes, bytes | None], Call[Answer]]
 
 
 async def answer_operation(
-    inference: Inference, operation: Operation, arrival: Arrival, receive: Receive, *, alone: bool = False
+    inference: Inference, operation: Operation, arrival: Arrival, receive: Receive
 ) -> Answer | None:
-    """Answer one request that was admitted; None if the client left before it was whole. Never raises.
-
-    ``alone`` says that no other request is being answered.
-    """
+    """Answer one request that was admitted; None if the client left before it was whole. Never raises."""
     try:
         body = await read_body(receive)
         if arrival.encoding is None:
-            return await inference.answer(
-                operation.parse, body, arrival.header_length, large=len(body) > LARGE_BODY, alone=alone
-            )
+            return await inference.answer(operation.parse, body, arrival.header_length, large=len(body) > LARGE_BODY)
         return await inference.answer(
             _decode_and_parse, operation.parse, body, arrival.encoding, arrival.header_length, large=True
         )

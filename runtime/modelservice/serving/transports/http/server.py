@@ -14,6 +14,7 @@ from modelservice.serving.lifecycle import DRAIN_SECONDS, GRACE_SECONDS, Lifecyc
 from modelservice.serving.protocols import PROTOCOLS
 from modelservice.serving.protocols.base import InferenceProtocol
 from modelservice.serving.transports.http.application import build_application
+from modelservice.serving.transports.http.connection import InferenceConnection
 from modelservice.serving.transports.http.front import Front
 
 BACKLOG = 2048
@@ -55,11 +56,11 @@ def build_front(core: Core, protocols: tuple[InferenceProtocol, ...] = PROTOCOLS
     return Front(build_application(core, spoken), core=core, operations=operations)
 
 
-def server_config(application: Any) -> uvicorn.Config:
-    """How uvicorn runs here; the bench's bare echo runs the same way."""
+def server_config(application: Any, *, http: Any = "httptools") -> uvicorn.Config:
+    """How uvicorn runs here; the bench's bare echo runs the same way, with uvicorn's own connections."""
     return uvicorn.Config(
         application,
-        http="httptools",
+        http=http,
         loop="uvloop" if sys.platform != "win32" else "asyncio",
         ws="none",
         lifespan="off",
@@ -77,7 +78,6 @@ def server_config(application: Any) -> uvicorn.Config:
 
 async def run_http(core: Core, listener: socket.socket) -> None:
     """Answer requests until a signal ends it."""
-    front = build_front(core)
-    server = DrainingServer(server_config(front), lifecycle=core.lifecycle)
-    front.watch(server.server_state.tasks)
+    config = server_config(build_front(core), http=InferenceConnection)
+    server = DrainingServer(config, lifecycle=core.lifecycle)
     await server.serve(sockets=[listener])

@@ -215,8 +215,8 @@ async def test_a_wrong_body_is_told_what_is_wrong_and_where(body: Any, message: 
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        ([column("age", "BYTES", ["1"])], "inputs[0] (age).datatype: BYTES; the column is Numeric: expected a number"),
-        ([column("city (home)", "FP32", [1])], "the column is Categorical: expected BYTES"),
+        ([column("age", "BYTES", ["1"])], "inputs[0] (age).datatype: BYTES; the column is a Number: expected a number"),
+        ([column("city (home)", "FP32", [1])], "the column is a Category: expected BYTES"),
         ([{**column("age", "FP32", [1, 2]), "shape": [1, 2]}], "inputs[0] (age).shape: [1, 2]; expected [rows] or"),
         (
             [column("age", "FP32", [1, 1e300]), column("city (home)", "BYTES", ["Basel"] * 2)],

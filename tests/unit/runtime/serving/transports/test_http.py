@@ -66,19 +66,6 @@ async def test_the_front_and_the_application_give_the_same_answers(model: Any, p
 
 
 @pytest.mark.parametrize(
-    "body", [b'{"instances": [[1, 2]]}', b'{"instances": [["x", 2]]}', b'{"instances": [[3e38, 3e38]]}']
-)
-async def test_a_request_that_is_alone_gets_the_same_answer(body: bytes) -> None:
-    alone, queued = front_of(numeric_model()), front_of(numeric_model())
-    alone.watch([None])
-    queued.watch([None, None])
-    async with client_of(alone) as first, client_of(queued) as second:
-        answers = [await client.post(PREDICT, content=body) for client in (first, second)]
-    assert answers[0].status_code == answers[1].status_code
-    assert answers[0].content == answers[1].content
-
-
-@pytest.mark.parametrize(
     ("path", "expected"),
     [
         ("/v2", {"name": "modelservice", "extensions": ["binary_tensor_data"]}),

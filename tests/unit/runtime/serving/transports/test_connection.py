@@ -1,0 +1,208 @@
+"""Requests that connections answer themselves: byte for byte what uvicorn and the front would have said."""
+
+import asyncio
+import gzip
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import uvicorn
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.unit.runtime.serving.fakes import FakeModel, core_of, numeric_model
+
+from modelservice.contract.serving import Batching
+from modelservice.serving.chain import MAX_BODY, MAX_HEADERS
+from modelservice.serving.costs import Costs
+from modelservice.serving.inference import LARGE_ANSWER, LARGE_BODY
+from modelservice.serving.lifecycle import Lifecycle
+from modelservice.serving.listening import bind
+from modelservice.serving.transports.http.connection import InferenceConnection
+from modelservice.serving.transports.http.server import build_front, server_config
+
+PREDICT = b"/v1/models/iris:predict"
+GOOD = b'{"instances": [[1, 2]]}'
+DEADLINE = 10
+
+
+def request(
+    body: bytes = GOOD, *headers: bytes, method: bytes = b"POST", path: bytes = PREDICT, version: bytes = b"1.1"
+) -> bytes:
+    lines = (b"%b %b HTTP/%b" % (method, path, version), b"host: a", b"content-length: %d" % len(body), *headers)
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+def chunked(body: bytes) -> bytes:
+    head = b"POST %b HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n" % PREDICT
+    return head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while not holds():  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.001)
+
+
+@asynccontextmanager
+async def listening(http: Any, model: FakeModel, **more: Any) -> AsyncIterator[tuple[int, Any]]:
+    front = build_front(core_of(model, **more))
+    server = uvicorn.Server(server_config(front, http=http))
+    with bind("127.0.0.1", 0) as socket:
+        serving = asyncio.create_task(server._serve([socket]))
+        await until(lambda: server.started)
+        try:
+            yield socket.getsockname()[1], front
+        finally:
+            server.should_exit = True
+            await serving
+
+
+async def talk(port: int, *pieces: bytes) -> bytes:
+    """What a server says to these bytes until it closes the connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0)
+        async with asyncio.timeout(DEADLINE):
+            return await reader.read()
+    finally:
+        writer.close()
+
+
+async def both(*pieces: bytes, model: Any = numeric_model, **more: Any) -> tuple[bytes, bytes]:
+    """Answers of uvicorn's own connection and of ours, without their dates."""
+    said = []
+    for http in ("httptools", InferenceConnection):
+        async with listening(http, model(), **more) as (port, _):
+            said.append(re.sub(rb"date: .*?\r\n", b"", await talk(port, *pieces)))
+    return said[0], said[1]
+
+
+LAST = request(GOOD, b"connection: close")
+SENT: dict[str, Sequence[bytes]] = {
+    "one": [LAST],
+    "one after another": [request(), request(b'{"instances": [[5, 5]]}'), LAST],
+    "all at once": [request() + request(b'{"instances": [[5, 5]]}') + LAST],
+    "metadata between": [request() + request(b"", method=b"GET", path=b"/v2/health/ready") + LAST],
+    "v2": [request(b'{"inputs": []}', path=b"/v2/models/iris/infer") + LAST],
+    "wrong JSON": [request(b"{") + LAST],
+    "wrong value": [request(b'{"instances": [[1, "x"]]}') + LAST],
+    "not finite": [request(b'{"instances": [[3e38, 3e38]]}') + LAST],
+    "empty": [request(b"") + LAST],
+    "chunked": [chunked(GOOD) + LAST],
+    "gzip": [request(gzip.compress(GOOD), b"content-encoding: gzip") + LAST],
+    "unknown encoding": [request(GOOD, b"content-encoding: br") + LAST],
+    "binary header": [request(GOOD, b"inference-header-content-length: 5") + LAST],
+    "expect": [request(GOOD, b"expect: 100-continue") + LAST],
+    "large": [request(b'{"instances": [[1, 2]]}' + b" " * LARGE_BODY) + LAST],
+    "length beyond the limit": [
+        b"POST %b HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % (PREDICT, MAX_BODY + 1)
+    ],
+    "many headers": [request(GOOD, *(b"x: y" for _ in range(MAX_HEADERS + 1))) + LAST],
+    "no length": [b"POST %b HTTP/1.1\r\nhost: a\r\n\r\n" % PREDICT + LAST],
+    "HTTP/1.0": [request(version=b"1.0")],
+    "escaped path": [request(path=b"/v1/models/iris%3Apredict?x=1") + LAST],
+    "another model": [request(path=b"/v1/models/rose:predict") + LAST],
+    "wrong method": [request(b"", method=b"GET") + request(b"", method=b"HEAD") + LAST],
+    "garbage afterwards": [request(), b"\0\0\0\r\n\r\n"],
+    "two lengths": [request(GOOD, b"content-length: 5")],
+    "length and chunks": [request(GOOD, b"transfer-encoding: chunked")],
+    "upgrade": [request(GOOD, b"connection: upgrade, close", b"upgrade: h2c")],
+    "an answer that is large": [
+        request(b'{"instances": [%b]}' % b",".join([b"[1,2]"] * (LARGE_ANSWER // 3 + 1))) + LAST
+    ],
+}
+
+
+@pytest.mark.parametrize("what", SENT)
+async def test_answers_are_those_of_the_front(what: str) -> None:
+    theirs, ours = await both(*SENT[what])
+    assert theirs
+    assert ours == theirs
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    cuts=st.lists(st.integers(1, 400), max_size=6), name=st.sampled_from(["all at once", "metadata between", "empty"])
+)
+async def test_it_does_not_matter_how_bytes_arrive(cuts: list[int], name: str) -> None:
+    data = b"".join(SENT[name])
+    places = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
+    theirs, ours = await both(*(data[start:end] for start, end in pairwise(places)))
+    assert ours == theirs
+
+
+async def test_small_requests_do_not_reach_the_application() -> None:
+    async with listening(InferenceConnection, numeric_model()) as (port, front):
+        front._operations.clear()  # the front would have to answer 404
+        front._application = None
+        assert (await talk(port, request() + LAST)).count(b"HTTP/1.1 200 OK") == 2
+
+
+async def test_requests_that_arrive_together_share_a_batch() -> None:
+    model = numeric_model()
+    async with listening(InferenceConnection, model) as (port, front):
+        model.engine.batches.clear()
+        admitted = front.direct.admit(PREDICT.decode(), [(b"content-length", b"23")])
+        answers: list[Any] = []
+        for _ in range(3):
+            front.direct.ask(admitted, GOOD, answers.append)
+        await until(lambda: len(answers) == 3)
+        assert model.engine.batches == [3]
+        await talk(port, LAST)
+        assert model.engine.batches == [3, 1]
+
+
+async def test_a_full_queue_is_refused_here_too() -> None:
+    costs = Costs(compute=((1, 2.5),), handover=10.0)
+    async with listening(
+        InferenceConnection, numeric_model(), costs=costs, batching=Batching(max_queue_milliseconds=1)
+    ) as (_, front):
+        admitted = front.direct.admit(PREDICT.decode(), [(b"content-length", b"23")])
+        answers: list[Any] = []
+        for _ in range(3):
+            front.direct.ask(admitted, GOOD, answers.append)
+        await until(lambda: len(answers) == 3)
+    assert sorted(answer.status for answer in answers) == [200, 429, 429]
+
+
+async def test_draining_closes_and_leaving_refuses() -> None:
+    lifecycle = Lifecycle()
+    lifecycle.draining = True
+    theirs, ours = await both(request(), lifecycle=lifecycle)
+    assert ours == theirs
+    assert b"200 OK" in ours
+    assert b"connection: close\r\n" in ours
+    lifecycle.leaving = True
+    theirs, ours = await both(request(), lifecycle=lifecycle)
+    assert ours == theirs
+    assert b"503 Service Unavailable" in ours
+
+
+async def test_a_model_that_breaks_is_500(caplog: pytest.LogCaptureFixture) -> None:
+    model = numeric_model()
+    async with listening(InferenceConnection, model) as (port, _):
+        model.engine.broken = True
+        said = await talk(port, LAST)
+    assert b"500 Internal Server Error" in said
+    assert b"internal error; the server's log has the details" in said
+    assert "out of order" in caplog.text
+
+
+async def test_requests_are_counted_and_a_client_that_left_harms_nobody() -> None:
+    async with listening(InferenceConnection, numeric_model(), batching=Batching(max_delay_milliseconds=100)) as (
+        port,
+        front,
+    ):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request())
+        await writer.drain()
+        writer.close()
+        assert b"200 OK" in await talk(port, LAST)
+        page = front.direct._core.metrics.render().body.decode()
+    assert re.search(r'requests_total\{code="200",route="/v1/models/\{name\}:predict"\} [12]\.0', page)
