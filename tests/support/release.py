@@ -238,7 +238,7 @@ def _spread(count: int) -> Iterator[int]:
 
 
 def _cell(text: str, column: InputColumn) -> str | float:
-    return float(text) if column.type is ColumnKind.NUMERIC else text
+    return float(text) if column.type is ColumnKind.NUMBER else text
 
 
 async def predictions(model: Predictor, *, name: str, rows: list[Any]) -> list[Any]:

@@ -215,7 +215,7 @@ def signature() -> Signature:
         modality="table",
         task="Binary",
         target="kind",
-        inputs=(InputColumn(name="a", type=ColumnKind.NUMERIC, example=1.5),),
+        inputs=(InputColumn(name="a", type=ColumnKind.NUMBER, example=1.5),),
         outputs=(Output(name="label", datatype="BYTES"),),
     )
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import ConfigDict, ValidationError
 
 from modelservice.contract.base import Tolerant, first_problem
 
@@ -23,6 +23,15 @@ class Document(Tolerant):
 
     kind: str
     schema_version: str = SCHEMA_VERSION
+
+
+class ExactDocument(Document):
+    """One that a computation goes by: a field that is not known here would change what comes out, so it is refused.
+
+    Parts of it derive from ``Contract``, which refuses such fields, too.
+    """
+
+    model_config = ConfigDict(extra="forbid")
 
 
 Stored = TypeVar("Stored", bound=Document)

@@ -14,8 +14,8 @@ SIGNATURE_FILE = "signature.json"
 class ColumnKind(StrEnum):
     """How a column is read."""
 
-    NUMERIC = "Numeric"
-    CATEGORICAL = "Categorical"
+    NUMBER = "Number"
+    CATEGORY = "Category"
 
 
 class InputColumn(Tolerant):

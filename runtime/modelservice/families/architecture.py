@@ -8,8 +8,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, FiniteFloat, model_validator
 
-from modelservice.contract.base import Tolerant
-from modelservice.contract.documents import Document
+from modelservice.contract.base import Contract
+from modelservice.contract.documents import ExactDocument
 from modelservice.contract.model import Activation
 from modelservice.contract.model import Pooling as PoolingFunction
 
@@ -21,7 +21,7 @@ Width = Annotated[int, Field(ge=1, le=2**24)]
 Shape = tuple[int, ...]
 
 
-class Flatten(Tolerant):
+class Flatten(Contract):
     """All values of a row in one axis, the last axis of an image running fastest."""
 
     kind: Literal["Flatten"] = "Flatten"
@@ -31,7 +31,7 @@ class Flatten(Tolerant):
         return (math.prod(shape),)
 
 
-class Linear(Tolerant):
+class Linear(Contract):
     """An affine layer, y = W x + b."""
 
     kind: Literal["Linear"] = "Linear"
@@ -45,7 +45,7 @@ class Linear(Tolerant):
         return (self.outputs,)
 
 
-class Convolution(Tolerant):
+class Convolution(Contract):
     """A convolution over rows and columns of an image: stride 1, zeros around it, so that its size stays."""
 
     kind: Literal["Convolution"] = "Convolution"
@@ -60,7 +60,7 @@ class Convolution(Tolerant):
         return (self.outputs, *shape[1:])
 
 
-class Pooling(Tolerant):
+class Pooling(Contract):
     """The largest or the mean of two by two neighbours; an odd last row or column is left out."""
 
     kind: Literal["Pooling"] = "Pooling"
@@ -73,7 +73,7 @@ class Pooling(Tolerant):
         return (shape[0], shape[1] // _POOLED, shape[2] // _POOLED)
 
 
-class Elementwise(Tolerant):
+class Elementwise(Contract):
     """A non-linearity."""
 
     kind: Literal["Activation"] = "Activation"
@@ -84,7 +84,7 @@ class Elementwise(Tolerant):
         return shape
 
 
-class Dropout(Tolerant):
+class Dropout(Contract):
     """Dropout (Srivastava et al., 2014); does nothing when serving."""
 
     kind: Literal["Dropout"] = "Dropout"
@@ -98,7 +98,7 @@ class Dropout(Tolerant):
 Layer = Annotated[Flatten | Linear | Convolution | Pooling | Elementwise | Dropout, Field(discriminator="kind")]
 
 
-class Softmax(Tolerant):
+class Softmax(Contract):
     """Logits of at least two classes to their probabilities."""
 
     kind: Literal["Softmax"] = "Softmax"
@@ -110,7 +110,7 @@ class Softmax(Tolerant):
         return logits
 
 
-class Sigmoid(Tolerant):
+class Sigmoid(Contract):
     """One logit to the probabilities of two classes, [1 - p, p]."""
 
     kind: Literal["Sigmoid"] = "Sigmoid"
@@ -122,7 +122,7 @@ class Sigmoid(Tolerant):
         return 2
 
 
-class Scale(Tolerant):
+class Scale(Contract):
     """One standardised number to the target's own unit, ``z * std + mean``."""
 
     kind: Literal["Scale"] = "Scale"
@@ -139,7 +139,7 @@ class Scale(Tolerant):
 OutputHead = Annotated[Softmax | Sigmoid | Scale, Field(discriminator="kind")]
 
 
-class Architecture(Document):
+class Architecture(ExactDocument):
     """A chain of layers from a row's ``shape`` to logits, and the head that makes the model's raw outputs of them."""
 
     kind: Literal["Architecture"] = "Architecture"

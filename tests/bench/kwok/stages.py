@@ -144,7 +144,7 @@ def _report(success: Success) -> str:
 def _trained() -> Success:
     """A training of four columns, for whichever key."""
     labels = ("a", "b", "c")
-    columns = tuple(InputColumn(name=f"column {number}", type=ColumnKind.NUMERIC, example=1.5) for number in range(4))
+    columns = tuple(InputColumn(name=f"column {number}", type=ColumnKind.NUMBER, example=1.5) for number in range(4))
     outputs = (
         Output(name="label", datatype="BYTES"),
         Output(name="probabilities", datatype="FP32", shape=(len(labels),), labels=labels),

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, FiniteFloat, model_validator
 
-from modelservice.contract.documents import Document
+from modelservice.contract.documents import ExactDocument
 from modelservice.contract.signature import InputTensor
 
 MAX_SIDE = 4096
@@ -17,7 +17,7 @@ Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 Deviation = Annotated[FiniteFloat, Field(gt=0)]
 
 
-class ImagePreprocessing(Document):
+class ImagePreprocessing(ExactDocument):
     """What the images of a model are.
 
     Attributes:

@@ -9,8 +9,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, FiniteFloat, model_validator
 
-from modelservice.contract.base import Tolerant
-from modelservice.contract.documents import Document
+from modelservice.contract.base import Contract
+from modelservice.contract.documents import ExactDocument
 from modelservice.contract.signature import ColumnKind, InputColumn
 
 MAX_COLUMNS = 4096
@@ -18,10 +18,10 @@ MAX_CATEGORIES = 1000
 """Categories of one column. More is free text, which one number for each does not describe."""
 
 
-class NumericPreprocessing(Tolerant):
+class NumericPreprocessing(Contract):
     """Mean and standard deviation (population, never 0) of a column, and what stands in for a missing value."""
 
-    kind: Literal["Numeric"] = "Numeric"
+    kind: Literal["Number"] = "Number"
     name: str
     mean: FiniteFloat
     std: Annotated[FiniteFloat, Field(gt=0)]
@@ -36,13 +36,13 @@ class NumericPreprocessing(Tolerant):
     @property
     def input(self) -> InputColumn:
         """The column as the signature has it."""
-        return InputColumn(name=self.name, type=ColumnKind.NUMERIC, example=self.example)
+        return InputColumn(name=self.name, type=ColumnKind.NUMBER, example=self.example)
 
 
-class CategoricalPreprocessing(Tolerant):
+class CategoricalPreprocessing(Contract):
     """The categories of a column, in the order of their codes."""
 
-    kind: Literal["Categorical"] = "Categorical"
+    kind: Literal["Category"] = "Category"
     name: str
     categories: Annotated[tuple[str, ...], Field(max_length=MAX_CATEGORIES)]
     example: str
@@ -55,15 +55,13 @@ class CategoricalPreprocessing(Tolerant):
     @property
     def input(self) -> InputColumn:
         """The column as the signature has it."""
-        return InputColumn(
-            name=self.name, type=ColumnKind.CATEGORICAL, categories=self.categories, example=self.example
-        )
+        return InputColumn(name=self.name, type=ColumnKind.CATEGORY, categories=self.categories, example=self.example)
 
 
 ColumnPreprocessing = Annotated[NumericPreprocessing | CategoricalPreprocessing, Field(discriminator="kind")]
 
 
-class TablePreprocessing(Document):
+class TablePreprocessing(ExactDocument):
     """All columns in the order of the model's inputs."""
 
     kind: Literal["TablePreprocessing"] = "TablePreprocessing"

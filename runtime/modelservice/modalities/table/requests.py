@@ -23,7 +23,7 @@ class RequestReader:
         self._kinds = dict(kinds)
         self._names = tuple(kinds)
         self._known = frozenset(kinds)  # a table may have thousands of columns
-        self._numeric = all(kind is ColumnKind.NUMERIC for kind in kinds.values())
+        self._numeric = all(kind is ColumnKind.NUMBER for kind in kinds.values())
 
     def from_instances(self, instances: list[Any]) -> Rows:
         """Rows as arrays in the order of the columns, or as objects by column name."""
@@ -62,7 +62,7 @@ class RequestReader:
             shape = [-1, len(self._names)]
             return [{"name": MATRIX_NAME, "datatype": "FP32", "shape": shape, "parameters": columns}]
         return [
-            {"name": name, "datatype": "FP64" if kind is ColumnKind.NUMERIC else BYTES, "shape": [-1]}
+            {"name": name, "datatype": "FP64" if kind is ColumnKind.NUMBER else BYTES, "shape": [-1]}
             for name, kind in self._kinds.items()
         ]
 
@@ -107,9 +107,9 @@ class RequestReader:
             matrix = f", or one matrix [rows, {len(self._names)}]" if self._numeric else ""
             expected = f"one tensor for each of {listed(self._names)}{matrix}"
             raise InputError(f"is no column of this model; expected {expected}", tensor=index)
-        if tensor.datatype != BOOL and (tensor.datatype == BYTES) != (kind is ColumnKind.CATEGORICAL):
-            expected = "a number type such as FP64" if kind is ColumnKind.NUMERIC else BYTES
-            message = f"{tensor.datatype}; the column is {kind}: expected {expected}"
+        if tensor.datatype != BOOL and (tensor.datatype == BYTES) != (kind is ColumnKind.CATEGORY):
+            expected = "a number type such as FP64" if kind is ColumnKind.NUMBER else BYTES
+            message = f"{tensor.datatype}; the column is a {kind}: expected {expected}"
             raise InputError(message, tensor=index, part="datatype")
         if len(tensor.shape) != 1 and tensor.shape[1:] != (1,):
             raise InputError(f"{list(tensor.shape)}; expected [rows] or [rows, 1]", tensor=index, part="shape")

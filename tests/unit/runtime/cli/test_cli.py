@@ -131,7 +131,7 @@ def test_inspecting_shows_what_there_is(trained: Path, capsys: pytest.CaptureFix
     shown = capsys.readouterr().out
     for words in (
         "petal_width",
-        "Numeric",
+        "Number",
         "model.onnx",
         "weights.safetensors",
         "sha256:",

@@ -166,7 +166,7 @@ class Parts:
             modality="Table",
             task=self.task.name,
             target="y",
-            inputs=(InputColumn(name="x", type=ColumnKind.NUMERIC, example=0.0),),
+            inputs=(InputColumn(name="x", type=ColumnKind.NUMBER, example=0.0),),
             outputs=self.task.outputs(self.labels),
         )
         contents = {
@@ -206,6 +206,11 @@ def test_torch_serves_what_was_stored(data: Any, model: Any) -> None:
         assert torch.get_num_threads() == before + 1
 
 
+NEWER = b"""{"kind": "Architecture", "schemaVersion": "1.1", "shape": [4], "skips": [0], "head": {"kind": "Softmax"},
+"layers": [{"kind": "Linear", "inputs": 4, "outputs": 3}]}"""
+"""What an older release would compute without the skips."""
+
+
 def changed(weights: bytes, name: str, value: Any) -> bytes:
     arrays = load_weights(weights)
     if value is None:
@@ -222,6 +227,7 @@ def changed(weights: bytes, name: str, value: Any) -> bytes:
         ({"weights": b""}, "has no weights.safetensors"),
         ({"architecture": b"[]"}, "architecture.json is not an object"),
         ({"architecture": b'{"kind": "Architecture", "schemaVersion": "2.0"}'}, "use a newer release"),
+        ({"architecture": NEWER}, "skips: there is no such field"),
         ({"labels": ("a", "b")}, "the signature asks for 2 outputs, the model gives 3"),
         ({"weights": b"\xff" * 64}, "weights.safetensors is not valid"),
         ({"weights": ("0.bias", None)}, "does not hold the weights that architecture.json describes"),

@@ -1,5 +1,8 @@
 """What a further modality needs: one line in the registry of each side."""
 
+import functools
+import json
+import operator
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -149,6 +152,17 @@ def test_a_modality_of_a_newer_release_is_refused() -> None:
 def test_a_preprocessing_of_another_kind_is_refused(modality: str, content: bytes, text: str) -> None:
     with pytest.raises(DocumentError, match=text):
         open_encoder(modality, content)
+
+
+@pytest.mark.parametrize("place", [(), ("columns", 0)])
+def test_what_a_newer_release_would_compute_differently_is_not_guessed(place: tuple[Any, ...]) -> None:
+    """An older server that left out such a field would answer with other numbers than those that were tested."""
+    dataset = build_dataset(from_frame({"a": list(range(20)), "y": ["u", "v"] * 10}), DATA)
+    stored = json.loads(dataset.preprocessing.model_dump_json())
+    part = functools.reduce(operator.getitem, place, stored)
+    part["clip"] = 3
+    with pytest.raises(DocumentError, match=r"preprocessing\.json is not valid: .*clip: there is no such field"):
+        open_encoder("Table", json.dumps(stored).encode())
 
 
 def test_every_format_has_a_reader() -> None:

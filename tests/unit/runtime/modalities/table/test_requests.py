@@ -92,8 +92,8 @@ def test_rows_of_several_requests_are_one_batch() -> None:
 
 def test_the_signature_and_an_example_come_from_the_preprocessing() -> None:
     assert [(given.name, given.type) for given in MIXED.inputs] == [
-        ("age", ColumnKind.NUMERIC),
-        ("city", ColumnKind.CATEGORICAL),
+        ("age", ColumnKind.NUMBER),
+        ("city", ColumnKind.CATEGORY),
     ]
     assert MIXED.example() == {"age": 40.0, "city": "Köln"}
     assert MIXED.encode(MIXED.from_instances([MIXED.example()])).shape == (1, *MIXED.shape)
@@ -143,7 +143,7 @@ def test_metadata_is_a_matrix_where_all_columns_are_numeric() -> None:
             "from_tensors",
             [column("age", "BYTES", ["1"]), column("size", "FP32", [1])],
             (None, None, 0, "datatype"),
-            "BYTES; the column is Numeric: expected a number type such as FP64",
+            "BYTES; the column is a Number: expected a number type such as FP64",
         ),
         (
             "from_tensors",
