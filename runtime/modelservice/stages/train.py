@@ -27,7 +27,7 @@ from modelservice.stages.evaluate import Sides, largest_difference, measure, ops
 from modelservice.tasks.metrics_document import MetricsDocument
 
 MAX_DIFFERENCE: Final = 1e-5
-"""Between the ONNX model and the trained one, in probabilities, or as a share of the largest predicted number."""
+"""Between the ONNX model and the trained one; see ``largest_difference`` for its unit."""
 
 
 class TrainStage:
