@@ -12,7 +12,7 @@ from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.records import Revision, record_of
 from modelservice_operator.domain.stages import Step
 from modelservice_operator.domain.stores import location_of, store_of
-from modelservice_operator.kinds import ref_of
+from modelservice_operator.kinds import CONFIG_MAP, ref_of
 from modelservice_operator.objects import Object
 
 
@@ -57,10 +57,15 @@ class NextAttempt:
 
 
 def next_attempt(state: StepState, inputs: Inputs, *, desired_keys: Collection[str]) -> NextAttempt:
-    """The next attempt at a step; nothing while one counts, or Jobs that it has overtaken are not gone."""
+    """The next attempt at a step; nothing while one counts, or Jobs that it has overtaken are not gone.
+
+    Of one that counts, only the order is made again if somebody deleted it: its pod could not start without.
+    """
     step, observed = state.step, inputs.observed
     overtaken = (job for job in observed.jobs if job.key not in desired_keys or job.key == step.key)
-    if state.job is not None or any(job.unfinished for job in overtaken):
+    attempt = _attempt_id(step, inputs, state.parent)
+    lacks_order = _lacks_order(observed, state.job, _job_name(step, inputs, attempt))
+    if not lacks_order and (state.job is not None or any(job.unfinished for job in overtaken)):
         return NextAttempt()
     if observed.unreadable_record(step.key) is not None:
         return NextAttempt()
@@ -72,10 +77,18 @@ def next_attempt(state: StepState, inputs: Inputs, *, desired_keys: Collection[s
         data=inputs.data,
         children=observed.children,
         parent=state.parent,
-        attempt=_attempt_id(step, inputs, state.parent),
+        attempt=attempt,
     )
+    if lacks_order:
+        return NextAttempt(objects=(objects.order,))
     unfit = tuple(obj for obj in objects.store if not _fits(observed, obj))
-    return NextAttempt(unfit=unfit) if unfit else NextAttempt(objects=(*objects.store, *objects.work))
+    return NextAttempt(unfit=unfit) if unfit else NextAttempt(objects=(*objects.store, objects.order, objects.job))
+
+
+def _lacks_order(observed: Observed, job: StageJob | None, due: str) -> bool:
+    """Whether the Job of the attempt that is due runs without its order."""
+    running = job is not None and job.name == due and job.phase is JobPhase.RUNNING
+    return running and observed.child(CONFIG_MAP, due) is None
 
 
 def _fits(observed: Observed, obj: Object) -> bool:

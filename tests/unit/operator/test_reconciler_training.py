@@ -7,7 +7,7 @@ from modelservice.contract.failure import About, Failure, Retry
 from modelservice.contract.progress import Progress
 from modelservice.contract.report import Report
 from modelservice_operator.constants import STAGE_CONTAINER
-from modelservice_operator.kinds import DEPLOYMENT, JOB, PERSISTENT_VOLUME_CLAIM
+from modelservice_operator.kinds import CONFIG_MAP, DEPLOYMENT, JOB, PERSISTENT_VOLUME_CLAIM
 from modelservice_operator.objects import Ref
 
 
@@ -150,6 +150,20 @@ def test_a_deleted_claim_means_that_the_revision_is_trained_again() -> None:
     world.finish_deletions()
     world.settle()
     assert world.order(world.job())["key"] == key
+
+
+def test_an_order_that_somebody_deleted_is_made_again_and_its_job_runs_on() -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.settle()
+    job = world.job()
+    order = world.order(job)
+    del world.kube.objects[Ref(CONFIG_MAP, NAMESPACE, job["metadata"]["name"])]
+    count = len(world.kube.writes)
+    world.settle()
+    assert world.order(job) == order
+    assert world.writes_since(count) == [("apply", "ConfigMap", job["metadata"]["name"])]
 
 
 def test_suspend_stops_training_and_not_serving() -> None:

@@ -55,11 +55,12 @@ def attempt_id(
 class AttemptObjects(NamedTuple):
     """What one attempt at a step consists of, in the order in which it is made.
 
-    ``store`` is what the store needs for the key, ``work`` the work order and the Job, named by all that they say.
+    ``store`` is what the store needs for the key; order and Job are named by all that they say.
     """
 
     store: tuple[Object, ...]
-    work: tuple[Object, ...]
+    order: Object
+    job: Object
 
 
 def build_attempt(
@@ -94,7 +95,7 @@ def build_attempt(
     name = job_name(owner.name, stage=step.stage.name, key=step.key, attempt=attempt)
     order = _build_order(name, step, spec, assignment)
     job = _build_job(name, step, spec, settings, owner=owner, data=data, access=[result, *([start] if start else [])])
-    return AttemptObjects(store=needed, work=(order, job))
+    return AttemptObjects(store=needed, order=order, job=job)
 
 
 def _with(children: Children, made: tuple[Object, ...]) -> Children:
