@@ -48,6 +48,8 @@ class RestCodec:
         return self._model.call(tensors, partial(self._render, request_id=request_id, wanted=wanted))
 
     def _wanted(self, document: dict[str, Any]) -> Wanted:
+        if "outputs" not in document and "parameters" not in document:
+            return self._all[False]
         all_binary = _parameters(document, "parameters").get("binary_data_output", False) is True
         requested = document.get("outputs")
         if requested is None or requested == []:

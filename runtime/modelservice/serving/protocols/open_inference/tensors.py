@@ -54,11 +54,12 @@ class TensorModel:
 
     def answer(self, raw: Array, names: Sequence[str]) -> list[OutputTensor]:
         """The wanted outputs of raw ones, in the order of ``names``."""
-        named = self._named(raw)
-        return [
-            OutputTensor(name, output.datatype, [len(raw), *output.shape], named[name])
-            for name, output in ((name, self._described[name]) for name in names)
-        ]
+        named, rows = self._named(raw), len(raw)
+        answered = []
+        for name in names:
+            output = self._described[name]
+            answered.append(OutputTensor(name, output.datatype, [rows, *output.shape], named[name]))
+        return answered
 
     def metadata(self) -> dict[str, Any]:
         """The model's metadata: name, versions, platform, inputs and outputs."""
@@ -94,7 +95,10 @@ def tensor_place(index: int, name: str) -> str:
 
 def is_shape(shape: Sequence[Any]) -> bool:
     """Whether these are sizes of a tensor."""
-    return 1 <= len(shape) <= MAX_RANK and all(type(size) is int and 0 <= size < _MAX_SIZE for size in shape)
+    for size in shape:
+        if type(size) is not int or not 0 <= size < _MAX_SIZE:
+            return False
+    return 1 <= len(shape) <= MAX_RANK
 
 
 def misfit(index: int, name: str, error: TensorError) -> RequestError:
