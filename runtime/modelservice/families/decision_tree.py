@@ -1,11 +1,14 @@
 """``spec.model.decisionTree``: classification and regression trees, by scikit-learn."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modelservice.contract.model import DecisionTree
 from modelservice.contract.training import Hyperparameters
 from modelservice.families.base import TABLES_ONLY, Fitted, Observer
 from modelservice.modalities.base import Dataset
+
+if TYPE_CHECKING:
+    from modelservice.families.scikit import FitRows
 
 
 class Tree:
@@ -25,13 +28,31 @@ class Tree:
         from sklearn import tree  # noqa: PLC0415 - scikit-learn takes seconds to import
 
         from modelservice.families.conversion import convert  # noqa: PLC0415
-        from modelservice.families.scikit import fit_estimator  # noqa: PLC0415
+        from modelservice.families.scikit import fit_estimator, learn_plainly  # noqa: PLC0415
 
         kind = tree.DecisionTreeClassifier if dataset.labels else tree.DecisionTreeRegressor
-        estimator = kind(
-            max_depth=settings.max_depth, min_samples_leaf=settings.min_samples_leaf, random_state=training.seed
+        return fit_estimator(
+            kind(max_depth=settings.max_depth, min_samples_leaf=settings.min_samples_leaf, random_state=training.seed),
+            dataset,
+            export=convert,
+            parameters=_parameters,
+            observe=observe,
+            learn=learn_plainly if dataset.labels else _learn_numbers,
         )
-        return fit_estimator(estimator, dataset, export=convert, parameters=_parameters, observe=observe)
+
+
+def _learn_numbers(estimator: Any, rows: "FitRows") -> None:
+    """On the standardised target, whose unit the leaves get back.
+
+    scikit-learn takes a variance under 2.2e-16 for none, so a target of some 1e-8 would grow a single leaf.
+    """
+    from modelservice.families.heads import measure_scale  # noqa: PLC0415
+
+    scale = measure_scale(rows.values)
+    estimator.fit(rows.features, (rows.values - scale.mean) / scale.std)
+    leaves = estimator.tree_.value
+    leaves *= scale.std
+    leaves += scale.mean
 
 
 def _parameters(estimator: Any) -> int:

@@ -60,6 +60,15 @@ def fit_rows(dataset: Dataset) -> FitRows:
     return FitRows(features=features, values=values)
 
 
+Learn = Callable[[Any, FitRows], None]
+"""Fits an estimator."""
+
+
+def learn_plainly(estimator: Any, rows: FitRows) -> None:
+    """By its own ``fit``."""
+    estimator.fit(rows.features, rows.values)
+
+
 def fit_estimator(
     estimator: Any,
     dataset: Dataset,
@@ -67,6 +76,7 @@ def fit_estimator(
     export: Export,
     parameters: Callable[[Any], int],
     observe: Observer,
+    learn: Learn = learn_plainly,
     remedy: str = "",
 ) -> Fitted:
     """Fit an estimator.
@@ -77,6 +87,7 @@ def fit_estimator(
         export: writes the fitted estimator as ``model.onnx``.
         parameters: counts those of the fitted estimator.
         observe: is told of the begin and the end.
+        learn: fits it.
         remedy: of an estimator that iterates: what to do if it did not converge, as the end of a sentence.
 
     Raises:
@@ -84,7 +95,7 @@ def fit_estimator(
     """
     rows = fit_rows(dataset)
     observe(Progress(done=0, total=1))
-    notes = fit_noting(estimator, rows, remedy)
+    notes = _fit_noting(estimator, rows, learn, remedy)
     classifies = bool(dataset.labels)
     content = export(estimator, shape=dataset.shape, width=len(dataset.labels) if classifies else 1)
     observe(Progress(done=1, total=1))
@@ -102,11 +113,11 @@ def fit_estimator(
     )
 
 
-def fit_noting(estimator: Any, rows: FitRows, remedy: str) -> tuple[str, ...]:
+def _fit_noting(estimator: Any, rows: FitRows, learn: Learn, remedy: str) -> tuple[str, ...]:
     """Fit, and say in a sentence if the estimator stopped before it converged."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
-        estimator.fit(rows.features, rows.values)
+        learn(estimator, rows)
     if any(issubclass(warning.category, ConvergenceWarning) for warning in caught):
         return (f"the fit stopped before it converged: {remedy}",)
     return ()
