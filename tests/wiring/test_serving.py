@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton
+from tritonclient.utils import np_to_triton_dtype
 
 import modelservice
 from modelservice.contract.exit_codes import ExitCode
@@ -130,6 +131,25 @@ def test_tritonclient_infers(artifact: Path, host: str, binary: bool, compressio
             client.infer("churn", [age])
     finally:
         client.close()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "binary"),
+    [
+        *((dtype, binary) for dtype in ("bool", "int8", "int64", "uint16", "float64") for binary in (True, False)),
+        ("float16", True),  # Triton's client itself has no FP16 in JSON
+    ],
+)
+def test_tritonclient_sends_every_number_type(host: str, dtype: str, binary: bool) -> None:
+    city = triton.InferInput("city", [2], "BYTES")
+    city.set_data_from_numpy(np.array(["Basel", "Bern"], dtype=object), binary_data=binary)
+    with triton.InferenceServerClient(host) as client:
+        answers = []
+        for values in (np.array([1, 0], dtype=np.float32), np.array([1, 0], dtype=dtype)):
+            age = triton.InferInput("age", [2], np_to_triton_dtype(values.dtype))
+            age.set_data_from_numpy(values, binary_data=binary)
+            answers.append(client.infer("churn", [age, city]).as_numpy("probabilities"))
+    np.testing.assert_array_equal(answers[0], answers[1])
 
 
 @pytest.fixture(scope="module")
