@@ -1,14 +1,15 @@
 """Weights as small integers: onnxruntime's dynamic quantisation.
 
-The weights of matrix products and convolutions are stored with 8 bits, and their inputs are quantised while a request
-is computed (Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
-Inference", 2018), each row by a scale of its own (see ``rows``).
+The weights of linear layers are stored with 8 bits, and their inputs are quantised while a request is computed (Jacob
+et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", 2018), each row
+by a scale of its own (see ``rows``). Those of convolutions are only stored so (see ``convolutions``).
 """
 
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from modelservice.compression.convolutions import store_as_integers
 from modelservice.compression.rows import scale_each_row
 from modelservice.contract.compression import Quantize
 from modelservice.contract.failure import StageError
@@ -58,6 +59,7 @@ def _quantize(graph: "onnx.ModelProto") -> "onnx.ModelProto":
         quantize_dynamic(
             graph,
             path,
+            op_types_to_quantize=["MatMul"],
             per_channel=True,
             # Products of 8 bits overflow the 16 bits in which CPUs without VNNI add two of them; weights of 7 bits do
             # not, so the model answers alike on every CPU, whichever one judged it.
@@ -66,6 +68,7 @@ def _quantize(graph: "onnx.ModelProto") -> "onnx.ModelProto":
         )
         quantised = onnx.load(path)
     scale_each_row(quantised)
+    store_as_integers(quantised)
     for weights in quantised.graph.initializer:
         # On its way the model was stored with large weights in a file of their own, and they say so until told not to.
         weights.ClearField("data_location")

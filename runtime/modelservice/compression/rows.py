@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import onnx
 
-_AXES: Final = {"MatMulInteger": (1,), "ConvInteger": (1, 2, 3)}
-"""Layers of integers, and the axes of one row of their input."""
 _KEEP_SIGN: Final = frozenset({"Flatten", "MaxPool", "AveragePool"})
 _TINY: Final = np.float32(2**-100)
 """Stands in for the largest value of a row of zeros."""
@@ -28,7 +26,8 @@ def scale_each_row(model: "onnx.ModelProto") -> None:
     """Replace each ``DynamicQuantizeLinear`` of a chain of layers, in place.
 
     Args:
-        model: as ``onnxruntime.quantization.quantize_dynamic`` leaves it; the first axis of every value is rows.
+        model: as ``onnxruntime.quantization.quantize_dynamic`` leaves it, with matrix products only: what they take is
+            [rows, width].
     """
     from onnx import numpy_helper  # noqa: PLC0415
 
@@ -54,7 +53,7 @@ class _Chain:
     def __init__(self, graph: "onnx.GraphProto") -> None:
         self.nodes = list(graph.node)
         self.after: dict[str, list[onnx.NodeProto]] = {}
-        self.constants: dict[str, NDArray[Any]] = {"tiny": np.array(_TINY)}
+        self.constants: dict[str, NDArray[Any]] = {"row": np.array([1]), "tiny": np.array(_TINY)}
         self._makers = {output: node for node in self.nodes for output in node.output}
         self._users = {name: node for node in self.nodes for name in node.input}
 
@@ -65,13 +64,11 @@ class _Chain:
         x, (integers, step, zero) = node.input[0], node.output
         positive = self._is_positive(x)
         layer = self._users[integers]
-        axes = f"axes_of_{layer.op_type}"
-        self.constants[axes] = np.array(_AXES[layer.op_type], np.int64)
         self.constants[step], self.constants[zero] = map(np.asarray, _POSITIVE if positive else _SIGNED)
         size = x if positive else f"{x}_size"
         made = [] if positive else [helper.make_node("Abs", [x], [size])]
         made += [
-            helper.make_node("ReduceMax", [size, axes], [f"{x}_max"], keepdims=1),
+            helper.make_node("ReduceMax", [size, "row"], [f"{x}_max"], keepdims=1),
             helper.make_node("Max", [f"{x}_max", "tiny"], [f"{x}_largest"]),
             helper.make_node("Div", [x, f"{x}_largest"], [f"{x}_share"]),
             helper.make_node("QuantizeLinear", [f"{x}_share", step, zero], [integers]),

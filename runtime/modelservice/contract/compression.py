@@ -15,7 +15,7 @@ class WeightType(StrEnum):
 
 
 class Quantize(Contract):
-    """Weights as small integers; activations are quantised while a request is computed (onnxruntime, dynamic)."""
+    """Weights as small integers, with which linear layers compute; convolutions compute with floats made of them."""
 
     weights: WeightType = Field(default=WeightType.INT8, description="Int8. Default Int8.")
 

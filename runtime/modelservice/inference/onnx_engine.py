@@ -57,6 +57,8 @@ def _session(content: bytes, threads: int) -> "InferenceSession":
     options.log_severity_level = _ERRORS_ONLY
     # A pod has a quota of CPU time: threads that spin between two requests use it up, and the kernel stops the server.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Weights that are stored as integers and computed with as floats are turned back once, at load, not for each batch.
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
     try:
         return InferenceSession(content, sess_options=options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own classes derive from nothing narrower

@@ -100,6 +100,20 @@ def test_weights_are_of_8_bits_with_room_for_any_cpu() -> None:
     assert {node.domain for node in quantised.graph.node} == {""}
 
 
+def test_convolutions_are_stored_with_8_bits_and_computed_with_floats() -> None:
+    """onnxruntime has no fast convolution of integers on a CPU."""
+    content = convolutions(np.random.default_rng(0))
+    quantised = onnx.load_from_string(compress(content, STEPS))
+    assert "ConvInteger" not in {node.op_type for node in quantised.graph.node}
+    weights = {one.name: onnx.numpy_helper.to_array(one) for one in quantised.graph.initializer}
+    assert weights["w0_quantized"].dtype == np.int8
+    before = next(onnx.numpy_helper.to_array(one) for one in onnx.load_from_string(content).graph.initializer)
+    restored = weights["w0_quantized"] * weights["w0_scale"][:, None, None, None]
+    # Half a step of each output channel, whose largest weight has 127 steps.
+    assert (np.abs(restored - before).max(axis=(1, 2, 3)) <= weights["w0_scale"] * 0.5001).all()
+    assert np.abs(weights["w0_quantized"]).max(axis=(1, 2, 3)).tolist() == [127] * 16
+
+
 def test_steps_are_applied_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """A dummy step is a member of the registry and taken through like ours."""
 
