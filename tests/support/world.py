@@ -298,6 +298,11 @@ class World:
             }
         )
 
+    def spec(self) -> Object:
+        """What was applied."""
+        spec: Object = self.kube.objects[Ref(MODEL_SERVICE, *self.key)]["spec"]
+        return spec
+
     def sync(self) -> None:
         """Deliver all events: what is there, and what is no longer there."""
         for kind in WATCHED_KINDS:

@@ -63,9 +63,8 @@ def next_attempt(state: StepState, inputs: Inputs, *, desired_keys: Collection[s
     """
     step, observed = state.step, inputs.observed
     overtaken = (job for job in observed.jobs if job.key not in desired_keys or job.key == step.key)
-    attempt = _attempt_id(step, inputs, state.parent)
-    lacks_order = _lacks_order(observed, state.job, _job_name(step, inputs, attempt))
-    if not lacks_order and (state.job is not None or any(job.unfinished for job in overtaken)):
+    orderless = state.job if state.job and _lacks_order(observed, state.job) else None
+    if orderless is None and (state.job is not None or any(job.unfinished for job in overtaken)):
         return NextAttempt()
     if observed.unreadable_record(step.key) is not None:
         return NextAttempt()
@@ -77,18 +76,17 @@ def next_attempt(state: StepState, inputs: Inputs, *, desired_keys: Collection[s
         data=inputs.data,
         children=observed.children,
         parent=state.parent,
-        attempt=attempt,
+        attempt=orderless.attempt if orderless else _attempt_id(step, inputs, state.parent),
     )
-    if lacks_order:
+    if orderless:
         return NextAttempt(objects=(objects.order,))
     unfit = tuple(obj for obj in objects.store if not _fits(observed, obj))
     return NextAttempt(unfit=unfit) if unfit else NextAttempt(objects=(*objects.store, objects.order, objects.job))
 
 
-def _lacks_order(observed: Observed, job: StageJob | None, due: str) -> bool:
-    """Whether the Job of the attempt that is due runs without its order."""
-    running = job is not None and job.name == due and job.phase is JobPhase.RUNNING
-    return running and observed.child(CONFIG_MAP, due) is None
+def _lacks_order(observed: Observed, job: StageJob) -> bool:
+    """Whether a Job runs whose order is not there."""
+    return job.phase is JobPhase.RUNNING and observed.child(CONFIG_MAP, job.name) is None
 
 
 def _fits(observed: Observed, obj: Object) -> bool:

@@ -51,6 +51,11 @@ class StageJob:
         return image
 
     @property
+    def attempt(self) -> str:
+        """What tells it from other attempts at the same step (see ``names.job_name``)."""
+        return self.name.rpartition("-")[2]
+
+    @property
     def unfinished(self) -> bool:
         """Whether its pods may still be there."""
         return self.phase in (JobPhase.RUNNING, JobPhase.DELETING)

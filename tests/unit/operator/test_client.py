@@ -132,10 +132,10 @@ async def test_apply_is_a_forced_server_side_apply_whose_answer_is_remembered(wo
 
 async def test_what_must_be_new_asks_for_a_version_that_no_object_has(world: World) -> None:
     world.apiserver.answer((409, {"message": "the object has been modified"}))
-    wanted = job()
+    desired = job()
     with pytest.raises(Conflict):
-        await world.kube.apply(wanted, fresh=True)
-    assert world.apiserver.sent[0].body["metadata"] == {**wanted["metadata"], "resourceVersion": "1"}
+        await world.kube.apply(desired, fresh=True)
+    assert world.apiserver.sent[0].body["metadata"] == {**desired["metadata"], "resourceVersion": "1"}
 
 
 async def test_apply_as_another_field_manager(world: World) -> None:

@@ -13,18 +13,22 @@ from modelservice_operator.constants import LABEL_KEY, STAGE_CONTAINER
 from modelservice_operator.kinds import CHILD_KINDS, CONFIG_MAP, CONTROLLER_REVISION, DEPLOYMENT, JOB, POD, ref_of
 from modelservice_operator.objects import Object, Ref
 
-SEEDS = range(40)
+SEEDS = range(60)
 """Each is a history of its own, the same in each run; a failure names it."""
 
 
 def some_spec(random: Random) -> dict[str, Any]:
     """One of many specs, few enough that histories come back to earlier ones."""
     parts: dict[str, list[Any]] = {
-        "compression": [None, {"steps": [{"quantize": {}}]}, {"steps": [{"quantize": {}}], "maxAccuracyDrop": 0.1}],
+        "compression": [
+            None,
+            {"steps": [{"quantize": {}}]},
+            {"steps": [{"quantize": {}}]},
+            {"steps": [{"quantize": {}}], "maxAccuracyDrop": 0.1},
+        ],
         "artifacts": [None, {"uri": "s3://models"}, {"volumeClaim": {"accessModes": ["ReadWriteMany"]}}],
         "training": [{"epochs": 1}, {"epochs": 2}],
         "serving": [None, {"replicas": 2}, {"autoscaling": {"maxReplicas": 3}}],
-        "suspend": [None, None, None, True],
         "revisionHistoryLimit": [1, 2, 5],
     }
     chosen = {name: random.choice(values) for name, values in parts.items()}
@@ -38,12 +42,17 @@ def living(world: World) -> list[Object]:
     return [job for job in jobs if job["metadata"]["name"] in orders]
 
 
-def end(world: World, job: Object, *, failed: bool) -> None:
-    """A Job of several ends."""
+def end(world: World, job: Object, random: Random, *, failed: bool) -> None:
+    """A Job of several ends; not well if the parent is not the one that it was told of. No result is like another."""
     order = world.order(job)
-    report = compressed if order["work"]["stage"] == "compress" else success
-    result = Failure(reason="Failed", message="no", about=About.STAGE) if failed else report(order["key"])
-    ended = {"exitCode": 64 if failed else 0, "message": Report(result=result).to_message()}
+    work, report = order["work"], success
+    if work["stage"] == "compress":
+        report = compressed
+        records = (record["data"] for record in world.ours(CONTROLLER_REVISION))
+        failed = failed or work["parentDigest"] not in [record["artifact"]["digest"] for record in records]
+    digest = f"sha256:{random.getrandbits(256):064x}"
+    good, bad = report(order["key"], digest=digest), Failure(reason="Failed", message="no", about=About.STAGE)
+    ended = {"exitCode": 64 if failed else 0, "message": Report(result=bad if failed else good).to_message()}
     container = {"name": STAGE_CONTAINER, "state": {"terminated": ended}}
     world.pod_of(job, {"phase": "Failed" if failed else "Succeeded", "containerStatuses": [container]})
     world.end_job(job, failed=failed)
@@ -73,14 +82,16 @@ def stop_while_writing(world: World, random: Random) -> None:
 
 def happen(world: World, random: Random) -> str:
     """Something happens; answers with what."""
-    what = random.choice(
-        ["spec", "spec", "end", "end", "end", "fail", "delete", "delete", "data", "upgrade", "stop", "roll", "gone"]
-    )
+    often = ["end", "end", "fail", "delete", "delete", "delete", "suspend"]
+    what = random.choice([*often, "spec", "data", "upgrade", "stop", "roll", "gone"])
     jobs = living(world)
     if what == "spec":
         world.service(**some_spec(random))
+    elif what == "suspend":
+        spec = world.spec()
+        world.service(**{**spec, "suspend": not spec.get("suspend", False)})
     elif what in {"end", "fail"} and jobs:
-        end(world, random.choice(jobs), failed=what == "fail")
+        end(world, random.choice(jobs), random, failed=what == "fail")
     elif what == "delete":
         children = [obj for kind in CHILD_KINDS if kind != POD for obj in world.ours(kind)]
         obj = random.choice(children)
@@ -107,6 +118,9 @@ def check(world: World, history: list[str]) -> None:
     assert max(works.values(), default=1) == 1, f"two Jobs make the same: {history}"
     numbers = Counter(record["revision"] for record in world.ours(CONTROLLER_REVISION) if record["revision"])
     assert max(numbers.values(), default=1) == 1, f"two revisions have one number: {history}"
+    if world.condition("Suspended"):
+        world.finish_deletions()
+        assert world.running_jobs() == [], f"something runs while it is suspended: {history}"
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -129,7 +143,7 @@ def test_whatever_happens_the_newest_spec_is_served_in_the_end(seed: int) -> Non
             if any(condition["type"] == "Failed" for condition in job.get("status", {}).get("conditions", ())):
                 delete(world, job)  # as the message of Ready says
         for job in living(world):
-            end(world, job, failed=False)
+            end(world, job, random, failed=False)
         world.settle()
         if world.ours(DEPLOYMENT):
             world.roll_out()

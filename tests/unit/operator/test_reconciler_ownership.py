@@ -61,7 +61,7 @@ def test_a_child_that_lost_its_labels_gets_them_again() -> None:
     assert world.ready() == ("True", "Serving")
 
 
-def test_a_stranger_of_the_same_name_is_never_touched() -> None:
+def test_what_others_own_under_our_name_is_never_touched() -> None:
     world = World()
     world.kube.store(
         {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "churn", "namespace": NAMESPACE}, "spec": {"a": 1}}

@@ -152,7 +152,8 @@ def test_a_deleted_claim_means_that_the_revision_is_trained_again() -> None:
     assert world.order(world.job())["key"] == key
 
 
-def test_an_order_that_somebody_deleted_is_made_again_and_its_job_runs_on() -> None:
+@pytest.mark.parametrize("upgraded", [False, True])
+def test_an_order_that_somebody_deleted_is_made_again_and_its_job_runs_on(upgraded: bool) -> None:
     world = World()
     world.config_map()
     world.service()
@@ -160,6 +161,8 @@ def test_an_order_that_somebody_deleted_is_made_again_and_its_job_runs_on() -> N
     job = world.job()
     order = world.order(job)
     del world.kube.objects[Ref(CONFIG_MAP, NAMESPACE, job["metadata"]["name"])]
+    if upgraded:
+        world.restart_operator(trainer_image="trainer:2")
     count = len(world.kube.writes)
     world.settle()
     assert world.order(job) == order
