@@ -66,8 +66,7 @@ def _serve(parsed: argparse.Namespace) -> int:
         load=partial(Predictor.load, served.address, digest=parsed.digest, engine=_engine_loader(served.engine)),
         name=served.name,
         host=parsed.host,
-        port=parsed.port,
-        grpc_port=served.grpc_port,
+        ports={"http": parsed.port} if served.grpc_port is None else {"http": parsed.port, "grpc": served.grpc_port},
         batching=served.batching,
     )
 

@@ -4,11 +4,11 @@ import asyncio
 import gc
 import logging
 import os
-import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 
 from modelservice.artifact.errors import ArtifactError
@@ -19,9 +19,10 @@ from modelservice.contract.serving import Batching
 from modelservice.serving.core import build_core
 from modelservice.serving.costs import Clock, Costs, measure_costs
 from modelservice.serving.lifecycle import Lifecycle
-from modelservice.serving.listening import bind, url_of
 from modelservice.serving.model import ModelFaultError, ServedModel, check_answer, compute_of, example_rows
-from modelservice.serving.transports.http.server import run_http, server_config
+from modelservice.serving.transports import TRANSPORTS
+from modelservice.serving.transports.base import Bound, Transport
+from modelservice.serving.transports.http.server import server_config
 
 GARBAGE_THRESHOLD = 10_000
 """Objects made and not yet freed at which Python looks for cycles among them; its default is 700."""
@@ -34,9 +35,9 @@ def serve(
     load: Callable[[], ServedModel],
     name: str,
     host: str,
-    port: int,
-    grpc_port: int | None = None,
+    ports: Mapping[str, int],
     batching: Batching,
+    transports: Sequence[Transport] = TRANSPORTS,
 ) -> int:
     """Serve a model until a signal ends it.
 
@@ -44,9 +45,9 @@ def serve(
         load: verifies and loads the model; the caller chooses its store and its engine.
         name: name of the model in all paths.
         host: address to listen on; ``::`` is every one.
-        port: port of HTTP; 0 takes a free one.
-        grpc_port: port of gRPC, 0 takes a free one, or None for none: then gRPC is not even imported.
+        ports: port by name of a transport, 0 for a free one; one without a port is neither started nor imported.
         batching: how requests share forward passes.
+        transports: those that there are.
 
     Returns:
         An exit code: DONE after a signal; ORDER_INVALID for an artifact that does not verify or answer, or an address
@@ -54,50 +55,37 @@ def serve(
     """
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(message)s")
     started = time.perf_counter()
-    bound = _bind(host, port, grpc_port)
-    if bound is None:
-        return ExitCode.ORDER_INVALID
-    try:
-        with bound as listener, ThreadPoolExecutor(max_workers=1, thread_name_prefix="model") as executor:
+    with ExitStack() as stack:
+        bound: list[Bound] = []
+        for transport in transports:
+            if (port := ports.get(transport.name)) is None:
+                continue
+            try:
+                bound.append(transport.bind(host, port))
+            except OSError as error:
+                _say(f"cannot listen on {host} port {port}: {error.strerror or error}")
+                return ExitCode.ORDER_INVALID
+            stack.callback(bound[-1].close)
+        executor = stack.enter_context(ThreadPoolExecutor(max_workers=1, thread_name_prefix="model"))
+        try:
             model = load()
             loaded = time.perf_counter()
             costs = warm_up(model, batching=batching, executor=executor, threads=_threads())
             _LOG.info(
                 "serving %s (%s, %s) on %s: loaded in %.2f s, warmed up in %.2f s, batches of %d rows %s",
-                *(name, model.digest, model.engine.name, url_of(listener)),
+                *(name, model.digest, model.engine.name, ", ".join(one.where() for one in bound)),
                 *(loaded - started, time.perf_counter() - loaded),
                 *(costs.batch_size, "on the event loop" if costs.inline else "in a thread"),
             )
             with asyncio.Runner(loop_factory=server_config(None).get_loop_factory()) as runner:
-                runner.run(
-                    _run(
-                        *(model, name, listener, executor),
-                        costs=costs,
-                        batching=batching,
-                        grpc_address=None if grpc_port is None else (host, grpc_port),
-                    )
-                )
-    except StageError as error:
-        _say(f"{name} cannot be served: {error.message}")
-        return error.failure().exit_code
-    except (ArtifactError, ModelFaultError, OSError) as error:
-        _say(f"{name} cannot be served: {error}")
-        return ExitCode.ORDER_INVALID
+                runner.run(_run(bound, model, name, costs=costs, batching=batching, executor=executor))
+        except StageError as error:
+            _say(f"{name} cannot be served: {error.message}")
+            return error.failure().exit_code
+        except (ArtifactError, ModelFaultError, OSError) as error:
+            _say(f"{name} cannot be served: {error}")
+            return ExitCode.ORDER_INVALID
     return ExitCode.DONE
-
-
-def _bind(host: str, port: int, grpc_port: int | None) -> socket.socket | None:
-    """The socket of HTTP; None, and a sentence on stderr, where a port cannot be had."""
-    asked = port
-    try:
-        if grpc_port:  # gRPC binds its own by itself, later: whether it can is found out before the model is loaded
-            asked = grpc_port
-            bind(host, grpc_port).close()
-        asked = port
-        return bind(host, port)
-    except OSError as error:
-        _say(f"cannot listen on {host} port {asked}: {error.strerror or error}")
-        return None
 
 
 def warm_up(
@@ -146,33 +134,19 @@ def calm_garbage_collector() -> None:
 
 
 async def _run(
+    bound: Sequence[Bound],
     model: ServedModel,
     name: str,
-    listener: socket.socket,
-    executor: ThreadPoolExecutor,
     *,
     costs: Costs,
     batching: Batching,
-    grpc_address: tuple[str, int] | None,
+    executor: ThreadPoolExecutor,
 ) -> None:
-    lifecycle = Lifecycle()
-    core = build_core(model, name=name, costs=costs, batching=batching, executor=executor, lifecycle=lifecycle)
-    if grpc_address is None:
-        calm_garbage_collector()
-        await run_http(core, listener)
-        return
-    from modelservice.serving.transports.grpc.server import start_grpc, stop_grpc  # noqa: PLC0415 - only when used
-
-    host, port = grpc_address
-    server, port = await start_grpc(core, host=host, port=port)
-    _LOG.info("serving gRPC on %s port %d", host, port)
+    core = build_core(model, name=name, costs=costs, batching=batching, executor=executor, lifecycle=Lifecycle())
+    for one in bound:
+        await one.start(core)
     calm_garbage_collector()
-
-    async def leave() -> None:
-        await lifecycle.left()
-        await stop_grpc(server)
-
-    await asyncio.gather(run_http(core, listener), leave())
+    await asyncio.gather(*(one.serve() for one in bound))
 
 
 def _threads() -> int:

@@ -188,7 +188,7 @@ def test_serving_a_resource_takes_address_name_and_batching_from_it(home: Path, 
     assert main(["serve", "-f", "iris.yaml", "--batch-max-delay-milliseconds", "3"]) == ExitCode.DONE
     (call,) = served
     assert loaded_by(call) == ("out/iris", None, "load_onnx_engine")
-    assert (call["name"], call["host"], call["port"], call["grpc_port"]) == ("iris", "127.0.0.1", 8080, None)
+    assert (call["name"], call["host"], call["ports"]) == ("iris", "127.0.0.1", {"http": 8080})
     assert call["batching"] == Batching(max_size=7, max_delay_milliseconds=3)
 
 
@@ -214,7 +214,7 @@ def test_flags_go_before_what_the_resource_says(
     (home / "iris.yaml").write_text(RESOURCE.replace("{batching: {maxSize: 7}}", spec))
     assert main(["serve", "-f", "iris.yaml", *flags]) == ExitCode.DONE
     (call,) = served
-    assert (loaded_by(call)[2], call["grpc_port"]) == (engine, grpc_port)
+    assert (loaded_by(call)[2], call["ports"].get("grpc")) == (engine, grpc_port)
 
 
 def test_a_resource_that_is_none_is_not_served(home: Path, capsys: pytest.CaptureFixture[str], served: Any) -> None:
@@ -300,8 +300,8 @@ def test_serving_as_the_operator_writes_it(served: Any, engine: Engine, grpc_por
     assert main(server_arguments(flags)) == ExitCode.DONE
     (call,) = served
     assert loaded_by(call) == (flags.model, flags.digest, f"load_{engine.value.lower()}_engine")
-    assert (call["name"], call["host"], call["port"]) == (flags.name, flags.host, flags.port)
-    assert (call["grpc_port"], call["batching"]) == (flags.grpc_port, flags.batching)
+    assert (call["name"], call["host"], call["ports"]["http"]) == (flags.name, flags.host, flags.port)
+    assert (call["ports"].get("grpc"), call["batching"]) == (flags.grpc_port, flags.batching)
 
 
 @pytest.mark.parametrize(

@@ -65,11 +65,11 @@ def test_what_cannot_be_loaded_is_said_in_a_sentence(
     def load() -> Any:
         raise error
 
-    assert serve(load=load, name="iris", host="127.0.0.1", port=0, batching=Batching()) == code
+    assert serve(load=load, name="iris", host="127.0.0.1", ports={"http": 0}, batching=Batching()) == code
     assert capsys.readouterr().err == f"iris cannot be served: {error}\n"
 
 
 def test_an_address_that_cannot_be_had_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    code = serve(load=numeric_model, name="iris", host="203.0.113.1", port=0, batching=Batching())
+    code = serve(load=numeric_model, name="iris", host="203.0.113.1", ports={"http": 0}, batching=Batching())
     assert code == ExitCode.ORDER_INVALID
     assert capsys.readouterr().err.startswith("cannot listen on 203.0.113.1 port 0: ")

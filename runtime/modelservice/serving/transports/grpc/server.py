@@ -9,7 +9,6 @@ import grpc.aio
 from modelservice.serving.chain import MAX_BODY
 from modelservice.serving.core import Core
 from modelservice.serving.inference import LARGE_BODY
-from modelservice.serving.lifecycle import GRACE_SECONDS
 from modelservice.serving.listening import EVERY
 from modelservice.serving.protocols import PROTOCOLS
 from modelservice.serving.protocols.base import InferenceProtocol, InferMethod, Service, StateMethod
@@ -36,7 +35,7 @@ async def start_grpc(
     """Start to answer calls.
 
     Returns:
-        The server, to be given to ``stop_grpc``, and its port, which gRPC chose if ``port`` is 0.
+        The server and its port, which gRPC chose if ``port`` is 0.
 
     Raises:
         OSError: the address cannot be listened on.
@@ -56,11 +55,6 @@ async def start_grpc(
         raise OSError(f"cannot listen on {host} port {port}: {error}") from None
     await server.start()
     return server, bound
-
-
-async def stop_grpc(server: Any) -> None:
-    """Take no new call, and wait for those that are being answered."""
-    await server.stop(GRACE_SECONDS)
 
 
 def _address(host: str, port: int) -> str:

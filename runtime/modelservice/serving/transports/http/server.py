@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import socket
 import sys
 from types import FrameType
 from typing import Any
@@ -76,8 +75,7 @@ def server_config(application: Any, *, http: Any = "httptools") -> uvicorn.Confi
     )
 
 
-async def run_http(core: Core, listener: socket.socket) -> None:
-    """Answer requests until a signal ends it."""
+def build_server(core: Core) -> DrainingServer:
+    """The server of a core; its ``serve`` answers requests until a signal ends it."""
     config = server_config(build_front(core), http=InferenceConnection)
-    server = DrainingServer(config, lifecycle=core.lifecycle)
-    await server.serve(sockets=[listener])
+    return DrainingServer(config, lifecycle=core.lifecycle)

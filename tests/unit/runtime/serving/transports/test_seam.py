@@ -1,0 +1,91 @@
+"""A transport of one's own: one member, bound, started and served by ``serve`` without a change in it."""
+
+from typing import Any
+
+import numpy as np
+from tests.unit.runtime.serving.fakes import numeric_model
+
+from modelservice.contract.exit_codes import ExitCode
+from modelservice.contract.serving import Batching
+from modelservice.serving.calls import Call
+from modelservice.serving.core import Core
+from modelservice.serving.errors import RequestError
+from modelservice.serving.main import serve
+from modelservice.serving.transports import TRANSPORTS
+
+
+class Carrier:
+    """Asks the model one row by itself, once all transports have started, and makes the server leave."""
+
+    name = "carrier"
+
+    def __init__(self, name: str, log: list[Any]) -> None:
+        self.name = name
+        self._log = log
+
+    def bind(self, host: str, port: int) -> "Carrier":
+        if port == 1:
+            raise PermissionError(13, "Permission denied")
+        self._log.append((self.name, "bound", host, port))
+        return self
+
+    def where(self) -> str:
+        return self.name
+
+    async def start(self, core: Core) -> None:
+        self._core = core
+        self._log.append((self.name, "started"))
+
+    async def serve(self) -> None:
+        rows = self._core.model.encoder.from_instances([[3, 3]])
+        call: Call[int] = Call(rows, lambda error: RequestError(str(error)), lambda raw: int(np.argmax(raw)))
+        self._log.append((self.name, "answered", await self._core.inference.answer(lambda _: call, b"", large=False)))
+        self._core.lifecycle.leave()
+
+    def close(self) -> None:
+        self._log.append((self.name, "closed"))
+
+
+def test_a_new_transport_is_one_member() -> None:
+    log: list[Any] = []
+    carriers = (Carrier("pigeon", log), Carrier("raven", log), Carrier("owl", log))
+    ports = {"pigeon": 7, "owl": 0}
+    code = serve(
+        load=numeric_model,
+        name="iris",
+        host="::",
+        ports=ports,
+        batching=Batching(),
+        transports=(*TRANSPORTS, *carriers),
+    )
+    assert code == ExitCode.DONE
+    assert log == [
+        ("pigeon", "bound", "::", 7),
+        ("owl", "bound", "::", 0),
+        ("pigeon", "started"),
+        ("owl", "started"),
+        ("pigeon", "answered", 2),
+        ("owl", "answered", 2),
+        ("owl", "closed"),
+        ("pigeon", "closed"),
+    ]
+
+
+def test_what_was_bound_is_released_when_another_cannot_be(capsys: Any) -> None:
+    log: list[Any] = []
+    carriers = (Carrier("pigeon", log), Carrier("owl", log))
+    code = serve(
+        load=numeric_model,
+        name="iris",
+        host="::",
+        ports={"pigeon": 7, "owl": 1},
+        batching=Batching(),
+        transports=carriers,
+    )
+    assert code == ExitCode.ORDER_INVALID
+    assert capsys.readouterr().err == "cannot listen on :: port 1: Permission denied\n"
+    assert log == [("pigeon", "bound", "::", 7), ("pigeon", "closed")]
+
+
+def test_members_have_names_of_their_own() -> None:
+    assert len({transport.name for transport in TRANSPORTS}) == len(TRANSPORTS)
