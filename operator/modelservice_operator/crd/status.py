@@ -76,7 +76,7 @@ class RevisionStatus(Tolerant):
     number: int = Field(ge=1, description="Counts up with each revision of this ModelService.")
     key: ShortText = Field(description="Short hash of what decided the result: data, model, how it was made smaller.")
     digest: Sha256 = Field(description="sha256 of the artifact's manifest.")
-    data_digest: Sha256 = Field(description="sha256 of the data it was trained on.")
+    data_digest: Sha256 | None = Field(default=None, description="sha256 of the data it was trained on.")
     uri: Annotated[str, StringConstraints(max_length=1024)] | None = Field(
         default=None, description="Where the artifact is stored: pvc://CLAIM/KEY, or the URI of an object storage."
     )

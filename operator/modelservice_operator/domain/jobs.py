@@ -117,7 +117,7 @@ def pod_result(pod: Object) -> Success | Failure | None:
         if code == ExitCode.DONE:
             return None
         words = " ".join(str(ended.get("message", "")).split())[-512:]
-        retry = Retry.ON_CHANGE if code in FINAL_EXIT_CODES else Retry.NEVER
+        retry = Retry.ON_CHANGE if code in FINAL_EXIT_CODES else Retry.UNKNOWN
         message = f"exit code {code}: {words or 'no last words'}"
         return Failure(reason="StageFailed", message=message, about=About.STAGE, retry=retry)
 

@@ -35,19 +35,22 @@ class ArtifactReference(Tolerant):
 
 
 class StageRecord(Document):
-    """The result of one stage. ``key`` says what decided it, ``parent`` is the key of what it was made from."""
+    """The result of one stage. ``key`` says what decided it, ``parent`` is the key of what it was made from.
+
+    What only a training knows is optional: a later release may serve what was trained elsewhere.
+    """
 
     kind: Literal["StageRecord"] = "StageRecord"
     stage: str
     key: str
     parent: str | None = None
     artifact: ArtifactReference
-    data_digest: Sha256
-    data: DataSummary
-    evaluation: Evaluation
+    data_digest: Sha256 | None = None
+    data: DataSummary | None = None
+    evaluation: Evaluation | None = None
     family: str
     task: str
-    parameters: int
+    parameters: int | None = None
     artifact_bytes: int
     compression: CompressionSummary | None = None
     signature: Signature | None = None

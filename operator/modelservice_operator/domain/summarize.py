@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from modelservice.contract.evaluation import Evaluation
 from modelservice.contract.resource import API_VERSION, KIND
 from modelservice_operator.constants import LABEL_KEY
 from modelservice_operator.crd.status import ConditionType, RevisionPhase
@@ -44,7 +45,7 @@ def summarize(assessment: Assessment, *, now: datetime) -> Object:
         status |= {
             "revision": planned.serving.number,
             "digest": planned.serving.digest,
-            "metric": metric_text(record.evaluation.primary_metric),
+            "metric": metric_text(record.evaluation.primary_metric) if record.evaluation else None,
             "url": service_url(observed.owner.name, observed.owner.namespace),
             "example": example_request(observed.owner, record),
         }
@@ -155,10 +156,10 @@ def _data_ready(assessment: Assessment) -> Finding:
     kind, problem = ConditionType.DATA_READY, assessment.data_problem
     if problem is not None:
         return Finding(type=kind, status=False, reason=problem.reason, message=problem.message)
-    results = [state.result for state in assessment.planned.steps if state.result]
-    if not results:
+    read = [state.result.record.data for state in assessment.planned.steps if state.result]
+    data = read[-1] if read else None
+    if data is None:
         return Finding(type=kind, status=None, reason="NotReadYet", message=f"found {assessment.data.file}")
-    data = results[-1].record.data
     sizes = f"{data.rows} rows, {data.features} features"
     classes = f", {data.classes} classes" if data.classes is not None else ""
     return Finding(type=kind, status=True, reason="Read", message="; ".join([f"{sizes}{classes}", *data.notes]))
@@ -234,10 +235,8 @@ def _revision_status(revision: Revision, assessment: Assessment) -> Object:
         "uri": record.artifact.uri,
         "family": record.family,
         "task": record.task,
-        "rows": record.data.rows,
-        "primaryMetric": record.evaluation.primary,
-        "metrics": [metric.model_dump(mode="json", exclude_none=True) for metric in record.evaluation.metrics],
-        "testRows": record.evaluation.rows,
+        "rows": record.data.rows if record.data else None,
+        **(_evaluation_status(record.evaluation) if record.evaluation else {}),
         "parameters": record.parameters,
         "sizeBytes": record.artifact_bytes,
         "image": record.image,
@@ -245,6 +244,14 @@ def _revision_status(revision: Revision, assessment: Assessment) -> Object:
         "createdAt": revision.obj["metadata"].get("creationTimestamp") if revision.obj else None,
     }
     return {name: value for name, value in entry.items() if value is not None}
+
+
+def _evaluation_status(evaluation: Evaluation) -> Object:
+    return {
+        "primaryMetric": evaluation.primary,
+        "metrics": [metric.model_dump(mode="json", exclude_none=True) for metric in evaluation.metrics],
+        "testRows": evaluation.rows,
+    }
 
 
 def _phase(revision: Revision, assessment: Assessment) -> RevisionPhase:

@@ -34,7 +34,8 @@ def _inspect(parsed: argparse.Namespace) -> int:
     try:
         artifact = load_artifact(parsed.address)
         predictor = Predictor.from_artifact(artifact)
-        metrics = artifact.document(METRICS_FILE, MetricsDocument)
+        known = METRICS_FILE in artifact.contents
+        metrics = artifact.document(METRICS_FILE, MetricsDocument) if known else None
     except ArtifactError as error:
         complain(str(error))
         return ExitCode.ORDER_INVALID
@@ -46,7 +47,7 @@ def _inspect(parsed: argparse.Namespace) -> int:
             "digest": predictor.digest,
             "manifest": predictor.manifest.model_dump(mode="json"),
             "signature": predictor.signature.model_dump(mode="json"),
-            "metrics": metrics.model_dump(mode="json", exclude={"curves"}),
+            "metrics": metrics.model_dump(mode="json", exclude={"curves"}) if metrics else None,
         }
         sys.stdout.write(json.dumps(shown, indent=2, ensure_ascii=False) + "\n")
         return ExitCode.DONE

@@ -22,11 +22,12 @@ class About(StrEnum):
 
 
 class Retry(StrEnum):
-    """When another try may go better: never by itself, after a change of spec or data, or soon."""
+    """When another try may go better: after a change of spec or data, soon, or nobody knows (a defect)."""
 
-    NEVER = "Never"
     ON_CHANGE = "OnChange"
     SOON = "Soon"
+    UNKNOWN = "Unknown"
+    """Tried again all the same, as often as ``maxRestarts`` says."""
 
 
 class Failure(Tolerant):
@@ -48,7 +49,7 @@ class Failure(Tolerant):
         """How the process ends: Kubernetes' podFailurePolicy reads nothing else."""
         if self.retry is Retry.SOON:
             return ExitCode.TRY_AGAIN
-        if self.retry is Retry.NEVER:
+        if self.retry is Retry.UNKNOWN:
             return ExitCode.UNEXPECTED
         return ExitCode.DATA_INVALID if self.about is About.DATA else ExitCode.ORDER_INVALID
 

@@ -26,8 +26,8 @@ WEIGHTS_FILE = "weights.safetensors"
 ARTIFACT_FORMAT = "modelservice/1"
 """What a record says of an artifact of this kind."""
 
-REQUIRED_FILES = (SIGNATURE_FILE, PREPROCESSING_FILE, MODEL_FILE, METRICS_FILE)
-"""What every artifact has, whatever produced it."""
+REQUIRED_FILES = (SIGNATURE_FILE, PREPROCESSING_FILE, MODEL_FILE)
+"""What every artifact has, whatever produced it; one that was trained has its metrics too."""
 
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][-A-Za-z0-9_.]{0,127}$")]
 
@@ -69,10 +69,10 @@ class Parent(Tolerant):
 
 
 class OnnxSummary(Tolerant):
-    """``model.onnx``: its opset, and how far it is from the trained model on real rows (largest difference)."""
+    """``model.onnx``: its opset, and its largest difference to the trained model on real rows, where that is known."""
 
     opset: int
-    max_difference: FiniteFloat
+    max_difference: FiniteFloat | None = None
 
 
 class CompressionSummary(Tolerant):
@@ -96,7 +96,8 @@ class Manifest(Document):
     """Everything an artifact consists of; the artifact's digest is the sha256 of this file's bytes.
 
     A reader refuses another major ``schema_version`` and any file, link or folder that is not listed. ``stage`` made
-    it; ``family``, ``modality`` and ``task`` name members of the seams of the same name.
+    it; ``family``, ``modality`` and ``task`` name members of the seams of the same name. What only a training knows is
+    optional: an artifact may be packed from elsewhere.
     """
 
     kind: Literal["Manifest"] = "Manifest"
@@ -108,8 +109,8 @@ class Manifest(Document):
     modality: str
     task: str
     producer: Producer
-    data: DataSummary
-    parameters: int = Field(ge=0, description="Number of trained parameters.")
+    data: DataSummary | None = None
+    parameters: int | None = Field(default=None, ge=0, description="Number of trained parameters.")
     model: OnnxSummary
     compression: CompressionSummary | None = None
     files: Annotated[dict[FileName, FileEntry], Field(min_length=1, max_length=64)]

@@ -22,9 +22,9 @@ class Success(Tolerant):
     digest: Sha256
     family: str
     task: str
-    evaluation: Evaluation
-    data: DataSummary
-    parameters: int
+    evaluation: Evaluation | None = None
+    data: DataSummary | None = None
+    parameters: int | None = None
     artifact_bytes: int
     compression: CompressionSummary | None = None
     signature: Signature | None = None
@@ -55,7 +55,7 @@ def _without_signature(report: Report) -> Report:
 
 
 def _without_notes(report: Report) -> Report:
-    if isinstance(report.result, Failure):
+    if isinstance(report.result, Failure) or report.result.data is None:
         return report
     data = report.result.data.model_copy(update={"notes": ()})
     return report.model_copy(update={"result": report.result.model_copy(update={"data": data})})

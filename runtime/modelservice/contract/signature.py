@@ -56,13 +56,13 @@ class Signature(Document):
     """What goes into the model and what comes out, in order.
 
     ``modality`` names the member of ``modalities`` that reads requests, ``task`` the member of ``tasks`` that turns
-    the model's numbers into the outputs.
+    the model's numbers into the outputs. ``target`` is what is predicted, None where nobody said.
     """
 
     kind: Literal["Signature"] = "Signature"
     modality: str
     task: str
-    target: str
+    target: str | None = None
     inputs: Annotated[tuple[Input, ...], Field(min_length=1)]
     outputs: Annotated[tuple[Output, ...], Field(min_length=1)]
 

@@ -14,23 +14,20 @@ from modelservice.tasks.metrics_document import ConfusionMatrix, MetricsDocument
 _MAX_CLASSES_SHOWN = 12
 
 
-def print_summary(console: Console, *, manifest: Manifest, digest: str, metrics: MetricsDocument) -> None:
+def print_summary(console: Console, *, manifest: Manifest, digest: str, metrics: MetricsDocument | None) -> None:
     """Print what was learned from, how good it is, and where it errs."""
-    data = manifest.data
-    classes = "" if data.classes is None else f", {data.classes} classes"
-    console.print(Text(f"{manifest.name}: {data.rows} rows, {data.features} features{classes}"))
-    for note in data.notes:
-        console.print(Text(f"  {note}"))
-    averaged = " (precision, recall and f1 are macro averages)" if data.classes is not None else ""
-    console.print(f"\nmetrics{averaged}")
-    console.print(_scores(metrics))
-    if metrics.confusion_matrix is not None:
-        _print_confusion(console, metrics.confusion_matrix)
-    console.print(Text(_headline(metrics.test)))
+    if (data := manifest.data) is not None:
+        classes = "" if data.classes is None else f", {data.classes} classes"
+        console.print(Text(f"{manifest.name}: {data.rows} rows, {data.features} features{classes}"))
+        for note in data.notes:
+            console.print(Text(f"  {note}"))
+    if metrics is not None:
+        _print_metrics(console, metrics)
     if manifest.compression is not None:
         console.print(Text(f"compression: {manifest.compression.message}"))
-    epoch = "" if metrics.best_epoch is None else f"best epoch {metrics.best_epoch}, "
-    console.print(Text(f"{manifest.family}, {epoch}{manifest.parameters} parameters"))
+    epoch = "" if metrics is None or metrics.best_epoch is None else f", best epoch {metrics.best_epoch}"
+    parameters = "" if manifest.parameters is None else f", {manifest.parameters} parameters"
+    console.print(Text(f"{manifest.family}{epoch}{parameters}"))
     console.print(Text(f"digest {digest}"), soft_wrap=True)
 
 
@@ -41,20 +38,30 @@ def print_contents(console: Console, *, manifest: Manifest, signature: Signature
     console.print(Text(f"key {manifest.key}, stage {manifest.stage}{origin}, schema version {manifest.schema_version}"))
     libraries = "".join(f", {name} {version}" for name, version in made.libraries.items())
     console.print(Text(f"made by modelservice {made.modelservice}, Python {made.python}{libraries}"))
-    difference = f"differs from the trained model by at most {manifest.model.max_difference:.2g}"
-    console.print(Text(f"ONNX opset {manifest.model.opset}, {difference}"))
+    found = manifest.model.max_difference
+    difference = "" if found is None else f", differs from the trained model by at most {found:.2g}"
+    console.print(Text(f"ONNX opset {manifest.model.opset}{difference}"))
     files = Table()
     files.add_column("file")
     files.add_column("bytes", justify="right")
     files.add_column("sha256")
     for name, entry in manifest.files.items():
         files.add_row(name, str(entry.size), entry.sha256.removeprefix("sha256:")[:16])
-    console.print(Text(f"\ninputs, to predict {signature.target}"))
+    console.print(Text("\ninputs" + ("" if signature.target is None else f", to predict {signature.target}")))
     console.print(_inputs(signature))
     console.print("\noutputs")
     console.print(_outputs(signature))
     console.print("\nfiles")
     console.print(files, "")
+
+
+def _print_metrics(console: Console, metrics: MetricsDocument) -> None:
+    averaged = " (precision, recall and f1 are macro averages)" if metrics.confusion_matrix is not None else ""
+    console.print(f"\nmetrics{averaged}")
+    console.print(_scores(metrics))
+    if metrics.confusion_matrix is not None:
+        _print_confusion(console, metrics.confusion_matrix)
+    console.print(Text(_headline(metrics.test)))
 
 
 def _inputs(signature: Signature) -> Table:

@@ -115,11 +115,12 @@ def _parent(work: CompressWork) -> Artifact:
 
 def _check_same_data(parent: Artifact, dataset: Dataset) -> None:
     """The test rows must be those that the model was not trained on, so the data must be that of the training."""
-    if dataset.sha256 == parent.manifest.data.sha256 and dataset.labels == parent.signature.labels:
+    trained_on = parent.manifest.data.sha256 if parent.manifest.data else "data that nobody knows"
+    if dataset.sha256 == trained_on and dataset.labels == parent.signature.labels:
         return
     message = (
-        f"the data changed since the model was trained (found {dataset.sha256}, trained on"
-        f" {parent.manifest.data.sha256}): change spec.data.version, which trains again"
+        f"the data changed since the model was trained (found {dataset.sha256}, trained on {trained_on}):"
+        " change spec.data.version, which trains again"
     )
     raise DataError("DataChanged", message, field="spec.data.version")
 

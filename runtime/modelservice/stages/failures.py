@@ -46,7 +46,7 @@ def _failure_of(error: BaseException) -> Failure:
         message = f"the stage does not fit into memory: raise {_MEMORY_FIELD}, or lower spec.training.batchSize"
         return Failure(reason="OutOfMemory", message=message, field=_MEMORY_FIELD, about=About.STAGE)
     message = one_line(f"{type(error).__name__}: {error}")
-    return Failure(reason=UNEXPECTED, message=message, about=About.PLATFORM, retry=Retry.NEVER)
+    return Failure(reason=UNEXPECTED, message=message, about=About.PLATFORM, retry=Retry.UNKNOWN)
 
 
 def _file_system_failure(error: OSError) -> Failure:

@@ -329,7 +329,7 @@ def test_what_a_failure_is_about_decides_who_has_to_mend_it(about: About, blamed
 
 @pytest.mark.parametrize(
     ("retry", "stalled", "again"),
-    [(Retry.SOON, "False", True), (Retry.NEVER, "False", True), (Retry.ON_CHANGE, "True", False)],
+    [(Retry.SOON, "False", True), (Retry.UNKNOWN, "False", True), (Retry.ON_CHANGE, "True", False)],
 )
 def test_what_waits_for_a_change_is_told_from_what_is_tried_again(retry: Retry, stalled: str, again: bool) -> None:
     world = World()

@@ -49,6 +49,8 @@ class Train:
 
     def verdict(self, record: StageRecord) -> Verdict:
         """The primary metric with its interval."""
+        if record.evaluation is None:
+            return Verdict(status=True, reason="Trained", message="")
         metric, rows = record.evaluation.primary_metric, record.evaluation.rows
         interval = ""
         if metric.low is not None and metric.high is not None:

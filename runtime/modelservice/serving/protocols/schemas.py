@@ -39,14 +39,15 @@ def predict_response(signature: Signature) -> Schema:
 
 def output_schema(output: Output, signature: Signature) -> Schema:
     """Schema of one output of one row; an output with labels is an object by label."""
+    described = {} if signature.target is None else {"description": signature.target}
     if output.datatype == BYTES:
         values = {"enum": list(signature.labels)} if signature.labels else {}
-        return {"type": "string", **values, "description": signature.target}
+        return {"type": "string", **values, **described}
     value: Schema = {"type": "boolean" if output.datatype == BOOL else "number"}
     if output.labels is not None:
         return {"type": "object", "properties": dict.fromkeys(output.labels, value)}
     if not output.shape:
-        return {**value, "description": signature.target}
+        return {**value, **described}
     return nested(value, output.shape)
 
 

@@ -64,7 +64,7 @@ def test_an_artifact_consists_of_the_files_of_the_design(trained: Produced, fold
     assert metrics["confusionMatrix"]["labels"] == ["setosa", "versicolor", "virginica"]
 
 
-@pytest.mark.parametrize("name", [MODEL_FILE, SIGNATURE_FILE, PREPROCESSING_FILE, METRICS_FILE])
+@pytest.mark.parametrize("name", [MODEL_FILE, SIGNATURE_FILE, PREPROCESSING_FILE])
 def test_what_every_artifact_has_must_be_listed(trained: Produced, tmp_path: Path, name: str) -> None:
     with pytest.raises(ArtifactError, match=f"does not list {name}, which every artifact has"):
         load(rewrite(trained, tmp_path / "m", {name: None}))
@@ -157,10 +157,15 @@ def test_a_manifest_of_any_size_is_not_read(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-@pytest.mark.parametrize("name", [SIGNATURE_FILE, PREPROCESSING_FILE])
-def test_unknown_optional_fields_are_ignored_in_every_document(trained: Produced, tmp_path: Path, name: Any) -> None:
-    content = edit(trained.files[name], somethingNew={"a": 1})
-    assert Predictor.load(rewrite(trained, tmp_path / "m", {name: content})).labels
+def test_unknown_optional_fields_are_ignored_where_they_only_describe(trained: Produced, tmp_path: Path) -> None:
+    content = edit(trained.files[SIGNATURE_FILE], somethingNew={"a": 1})
+    assert Predictor.load(rewrite(trained, tmp_path / "m", {SIGNATURE_FILE: content})).labels
+
+
+def test_unknown_fields_are_refused_in_what_is_computed_by(trained: Produced, tmp_path: Path) -> None:
+    content = edit(trained.files[PREPROCESSING_FILE], somethingNew={"a": 1})
+    with pytest.raises(ArtifactError, match="somethingNew"):
+        Predictor.load(rewrite(trained, tmp_path / "m", {PREPROCESSING_FILE: content}))
 
 
 def test_a_minor_version_is_read_and_a_major_one_refused(trained: Produced, tmp_path: Path) -> None:

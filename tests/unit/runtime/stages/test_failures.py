@@ -38,8 +38,8 @@ REASON = re.compile(r"[A-Z][A-Za-z0-9]{0,63}")
         (OSError(errno.EIO, "broken"), About.STORAGE, Retry.SOON, ExitCode.TRY_AGAIN),
         (MemoryError(), About.STAGE, Retry.ON_CHANGE, ExitCode.ORDER_INVALID),
         (RuntimeError("CUDA out of memory"), About.STAGE, Retry.ON_CHANGE, ExitCode.ORDER_INVALID),
-        (RuntimeError("shape"), About.PLATFORM, Retry.NEVER, ExitCode.UNEXPECTED),
-        (KeyError("x"), About.PLATFORM, Retry.NEVER, ExitCode.UNEXPECTED),
+        (RuntimeError("shape"), About.PLATFORM, Retry.UNKNOWN, ExitCode.UNEXPECTED),
+        (KeyError("x"), About.PLATFORM, Retry.UNKNOWN, ExitCode.UNEXPECTED),
         (TerminatedError(), About.PLATFORM, Retry.SOON, ExitCode.TERMINATED),
     ],
 )

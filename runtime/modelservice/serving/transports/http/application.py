@@ -37,7 +37,7 @@ def build_application(core: Core, protocols: tuple[Rest, ...]) -> FastAPI:
     classes = f" Classes: {', '.join(labels[:_SHOWN_LABELS])}." if labels else ""
     documented = [operation for rest in protocols for operation in rest.operations if operation.documentation]
     app = FastAPIOffline(  # the scripts of /docs come from this server: it works where the internet is out of reach
-        title=f"{name}: predicts {model.signature.target}",
+        title=f"{name}: predicts {model.signature.target}" if model.signature.target else name,
         description=f"Model {name}, artifact {model.digest}.{classes}",
         version=version_of(model),
         redoc_url=None,
