@@ -94,6 +94,11 @@ def _figures(progress: Progress) -> str:
     return "  ".join(loss + metric)
 
 
+class _QuietServer(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that goes away in the middle is nobody's fault: no traceback in the log of a training."""
+
+
 class ProgressPage:
     """The newest progress as JSON on ``GET /progress``, by a small server in a thread of its own."""
 
@@ -121,7 +126,7 @@ class ProgressPage:
 
         # A thread for each client: one that drips its request, byte by byte, keeps neither the next one out nor
         # `close` waiting, and with it the training from its end.
-        self._server = ThreadingHTTPServer((host, port), Handler)
+        self._server = _QuietServer((host, port), Handler)
         self.port = self._server.server_port
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(_POLL_SECONDS,), daemon=True, name="progress"
