@@ -80,7 +80,7 @@ class InternalError(RequestError):
     code = "INTERNAL"
 
 
-def as_request_error(error: Exception) -> RequestError:
+def as_request_error(error: BaseException) -> RequestError:
     """The error as a client is told it: one that nobody expected goes to the log."""
     if isinstance(error, RequestError):
         return error

@@ -3,15 +3,24 @@
 Measured at one connection: an ASGI task, its scope and its two messages cost as much as the inference between them.
 Parsing, keep-alive, pipelining in order, time-outs and shutting down stay uvicorn's; what is large, chunked, encoded,
 waits for ``100 Continue``, or is none of the inference routes goes its ordinary way to the front.
+
+What uvicorn leaves open is bounded here: a head, or the trailers after a body, that never end. Its parser keeps them,
+and 40 MB of short headers took 700 MB.
 """
 
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from modelservice.serving.answer import Answer
+from modelservice.serving.chain import MAX_HEADER_BYTES
+from modelservice.serving.errors import HeadersTooLargeError
 from modelservice.serving.transports.http.direct import Admitted, Direct
+from modelservice.serving.transports.http.errors import to_answer
+
+MAX_HEAD: Final = 2 * MAX_HEADER_BYTES
+"""Bytes on end that are no part of a body: more than any head that is let in, with its path and separators."""
 
 
 class InferenceConnection(HttpToolsProtocol):
@@ -21,6 +30,24 @@ class InferenceConnection(HttpToolsProtocol):
         super().__init__(*arguments, **keywords)
         self._direct: Direct = self.app.direct
         self._reading: Admitted | None = None
+        self._head = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what arrived, but keep no head that never ends."""
+        self._head += len(data)
+        super().data_received(data)
+        if self._head > MAX_HEAD:
+            self._refuse_head()
+
+    def on_headers_complete(self) -> None:
+        """The head of a request is whole; from here on the chain says what is too large."""
+        self._head = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of a body arrived."""
+        self._head = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The body of a request is whole."""
@@ -54,7 +81,20 @@ class InferenceConnection(HttpToolsProtocol):
         if cycle.disconnected or self.transport.is_closing():
             return
         cycle.response_started = cycle.response_complete = True
-        keep_alive = cycle.keep_alive and not self._direct.lifecycle.draining
+        self._write(answer, keep_alive=cycle.keep_alive and not self._direct.lifecycle.draining)
+        self.on_response_complete()
+
+    def _refuse_head(self) -> None:
+        """Say so where a request would be answered now; in trailers, or before an earlier answer, only close."""
+        before: RequestResponseCycle | None = self.cycle
+        if not self.transport.is_closing() and (
+            before is None or (before.response_complete and before.scope is not self.scope)
+        ):
+            error = HeadersTooLargeError(f"the path and the headers are larger than {MAX_HEAD} bytes")
+            self._write(to_answer(error), keep_alive=False)
+        self.transport.close()
+
+    def _write(self, answer: Answer, *, keep_alive: bool) -> None:
         content = [STATUS_LINE[answer.status]]
         for name, value in (*self.server_state.default_headers, *answer.headers):
             content += (name, b": ", value, b"\r\n")
@@ -62,7 +102,6 @@ class InferenceConnection(HttpToolsProtocol):
         self.transport.write(b"".join(content))
         if not keep_alive:
             self.transport.close()
-        self.on_response_complete()
 
 
 def _nothing() -> None:

@@ -8,7 +8,6 @@ from typing import Final, NamedTuple
 from modelservice.serving.answer import Answer
 from modelservice.serving.chain import Arrival, Headers
 from modelservice.serving.core import Core
-from modelservice.serving.errors import InternalError, RequestError
 from modelservice.serving.inference import LARGE_BODY
 from modelservice.serving.protocols.base import Operation
 from modelservice.serving.transports.http.errors import to_answer
@@ -50,7 +49,7 @@ class Direct:
             return None
         try:
             self._core.chain.admit(arrival)
-        except RequestError:
+        except Exception:
             return None  # the front asks again, and says no
         return Admitted(operation, arrival, started)
 
@@ -74,7 +73,7 @@ class Direct:
 
     def _finish(self, admitted: Admitted, respond: Respond, answer: Answer | BaseException) -> None:
         if isinstance(answer, BaseException):
-            answer = to_answer(answer if isinstance(answer, Exception) else InternalError(str(answer)))
+            answer = to_answer(answer)
         respond(answer)
         self._core.chain.record(admitted.arrival, str(answer.status), self._core.clock() - admitted.started)
 

@@ -10,7 +10,7 @@ from modelservice.serving.errors import RequestError, UnsupportedEncodingError, 
 Header = tuple[bytes, bytes]
 
 
-def to_answer(error: Exception) -> Answer:
+def to_answer(error: BaseException) -> Answer:
     """Translate any error into an answer."""
     refused = as_request_error(error)
     headers: list[Header] = []

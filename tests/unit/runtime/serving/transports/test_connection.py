@@ -1,6 +1,7 @@
 """Requests that connections answer themselves: byte for byte what uvicorn and the front would have said."""
 
 import asyncio
+import contextlib
 import gzip
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -15,12 +16,13 @@ from hypothesis import strategies as st
 from tests.unit.runtime.serving.fakes import FakeModel, core_of, numeric_model
 
 from modelservice.contract.serving import Batching
-from modelservice.serving.chain import MAX_BODY, MAX_HEADERS
+from modelservice.serving.chain import MAX_BODY, MAX_HEADERS, Arrival
+from modelservice.serving.core import Core
 from modelservice.serving.costs import Costs
 from modelservice.serving.inference import LARGE_ANSWER, LARGE_BODY
 from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.listening import bind
-from modelservice.serving.transports.http.connection import InferenceConnection
+from modelservice.serving.transports.http.connection import MAX_HEAD, InferenceConnection
 from modelservice.serving.transports.http.server import build_front, server_config
 
 PREDICT = b"/v1/models/iris:predict"
@@ -47,8 +49,10 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def listening(http: Any, model: FakeModel, **more: Any) -> AsyncIterator[tuple[int, Any]]:
-    front = build_front(core_of(model, **more))
+async def listening(
+    http: Any, model: FakeModel | None = None, *, core: Core | None = None, **more: Any
+) -> AsyncIterator[tuple[int, Any]]:
+    front = build_front(core or core_of(model or numeric_model(), **more))
     server = uvicorn.Server(server_config(front, http=http))
     with bind("127.0.0.1", 0) as socket:
         serving = asyncio.create_task(server._serve([socket]))
@@ -156,6 +160,72 @@ async def test_requests_that_arrive_together_share_a_batch() -> None:
         assert model.engine.batches == [3]
         await talk(port, LAST)
         assert model.engine.batches == [3, 1]
+
+
+HEAD = b"POST %b HTTP/1.1\r\nhost: a\r\n" % PREDICT
+CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
+ENDLESS: dict[str, tuple[bytes, bytes]] = {
+    "a path": (b"POST /", b"a" * 4096),
+    "a header": (HEAD + b"x: ", b"a" * 4096),
+    "headers": (HEAD, b"x: y\r\n" * 1000),
+    "headers after an answer": (request() + HEAD, b"x: y\r\n" * 1000),
+    "trailers": (CHUNKED + b"1\r\n{\r\n0\r\n", b"x: y\r\n" * 1000),
+    "a trailer": (CHUNKED + b"1\r\n{\r\n0\r\nx: ", b"a" * 4096),
+    "an extension of a chunk": (CHUNKED + b"1;", b"a" * 4096),
+}
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+async def test_what_never_ends_is_cut_off(what: str) -> None:
+    start, piece = ENDLESS[what]
+    async with listening(InferenceConnection, numeric_model()) as (port, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(start)
+        if start.startswith(request()):
+            assert b"200 OK" in await reader.readuntil(b"}]}")
+        with contextlib.suppress(ConnectionError):  # it is closed under us
+            async with asyncio.timeout(DEADLINE):
+                while True:
+                    writer.write(piece)
+                    await writer.drain()
+        writer.close()
+        assert b"200 OK" in await talk(port, LAST)
+
+
+async def test_a_head_that_is_too_large_is_told_so() -> None:
+    async with listening(InferenceConnection, numeric_model()) as (port, _):
+        said = await talk(port, request() + LAST.replace(b"connection", b"a" * MAX_HEAD + b": b\r\nconnection"))
+        first, second = re.findall(rb"HTTP/1.1 (\d+) ", said)
+        assert (first, second) == (b"200", b"431")
+        head = HEAD + b"x: " + b"a" * (MAX_HEAD + 1 - len(HEAD) - 3)
+        said = await talk(port, head)
+        assert b"431 Request Header Fields Too Large" in said
+        assert said.endswith(b'{"error":"the path and the headers are larger than %d bytes"}' % MAX_HEAD)
+        assert b"connection: close\r\n" in said
+
+
+async def test_a_large_body_in_small_pieces_is_no_head() -> None:
+    body = GOOD + b" " * (2 * MAX_HEAD)
+    pieces = [body[start : start + 4096] for start in range(0, len(body), 4096)]
+    lines = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+    sent = request(body) + CHUNKED + lines + b"0\r\n\r\n" + LAST
+    cut = [sent[start : start + 1000] for start in range(0, len(sent), 1000)]
+    async with listening(InferenceConnection, numeric_model()) as (port, _):
+        assert (await talk(port, *cut)).count(b"200 OK") == 3
+
+
+async def test_a_guard_that_breaks_is_500_and_harms_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    def guard(arrival: Arrival) -> None:
+        if (b"x", b"broken") in arrival.headers:
+            raise RuntimeError("guard out of order")
+
+    core = core_of(numeric_model())
+    core = core._replace(chain=core.chain._replace(guards=(guard,)))
+    async with listening(InferenceConnection, core=core) as (port, _):
+        said = await talk(port, request() + request(GOOD, b"x: broken") + LAST)
+    assert re.findall(rb"HTTP/1.1 (\d+) ", said) == [b"200", b"500", b"200"]
+    assert b"out of order" not in said
+    assert "guard out of order" in caplog.text
 
 
 async def test_a_full_queue_is_refused_here_too() -> None:
