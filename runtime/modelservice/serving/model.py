@@ -20,7 +20,7 @@ Outputs = Callable[[Array], dict[str, Any]]
 
 
 class ModelFaultError(Exception):
-    """The model does not answer its own example as its signature says; it must not be served."""
+    """The model does not answer as its signature says; it must not be served."""
 
 
 class ServedModel(Protocol):
@@ -53,9 +53,19 @@ def version_of(model: ServedModel) -> str:
 
 
 def compute_of(model: ServedModel) -> Compute:
-    """Rows to raw outputs."""
+    """Rows to raw outputs.
+
+    The function raises ModelFaultError where rows and answers differ in number: answers are given to requests by place.
+    """
     encode, run = model.encoder.encode, model.engine.run
-    return lambda rows: run(encode(rows))
+
+    def compute(rows: Rows) -> Array:
+        raw = run(encode(rows))
+        if len(raw) != len(rows):
+            raise ModelFaultError(f"the model answers {len(rows)} rows with {len(raw)}")
+        return raw
+
+    return compute
 
 
 def example_rows(model: ServedModel, count: int) -> Rows:

@@ -4,8 +4,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit.runtime.serving.fakes import FakeModel, image_model, mixed_model, numeric_model, regression_model
+from tests.unit.runtime.serving.fakes import (
+    FakeModel,
+    core_of,
+    image_model,
+    mixed_model,
+    numeric_model,
+    regression_model,
+)
 
+from modelservice.serving.calls import Call
+from modelservice.serving.errors import RequestError
 from modelservice.serving.model import ModelFaultError, check_answer, compute_of, example_rows, version_of
 
 
@@ -27,6 +36,22 @@ def test_a_model_with_another_number_of_classes_is_refused() -> None:
 def test_a_model_that_is_not_finite_on_its_own_example_is_refused(value: float) -> None:
     with pytest.raises(ModelFaultError, match="not finite: train it again"):
         check_answer(regression_model(), np.array([[value]], dtype=np.float32))
+
+
+async def test_answers_that_are_not_one_for_each_row_reach_nobody() -> None:
+    model = numeric_model()
+    run = model.engine.run
+    model.engine.run = lambda features: run(features)[:1]  # type: ignore[method-assign]
+    compute = compute_of(model)
+    assert len(compute(example_rows(model, 1))) == 1
+    with pytest.raises(ModelFaultError, match="answers 3 rows with 1"):
+        compute(example_rows(model, 3))
+    inference = core_of(numeric_model()).inference
+    core = core_of(model)
+    call = Call(example_rows(model, 3), lambda error: RequestError(str(error)), len)
+    assert await inference.answer(lambda: call, large=False) == 3
+    with pytest.raises(ModelFaultError):
+        await core.inference.answer(lambda: call, large=False)
 
 
 def test_the_version_says_which_artifact_answered() -> None:
