@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final
 
@@ -26,7 +27,8 @@ class Inference:
 
     def __init__(self, batcher: Batcher) -> None:
         self._batcher = batcher
-        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
+        # Threads, not a semaphore: a parse goes on when its caller gives up, and must be counted until it ends.
+        self._parsers = ThreadPoolExecutor(LARGE_AT_ONCE, thread_name_prefix="parse")
 
     async def answer(
         self, parse: Callable[..., Call[Rendered]], *request: Any, large: bool, patience: int = 1
@@ -43,8 +45,7 @@ class Inference:
             RequestError: the request is refused.
         """
         if large:
-            async with self._large:
-                call = await asyncio.to_thread(parse, *request)
+            call = await asyncio.get_running_loop().run_in_executor(self._parsers, parse, *request)
         else:
             call = parse(*request)
         try:

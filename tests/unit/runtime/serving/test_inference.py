@@ -34,6 +34,33 @@ async def test_only_so_many_large_bodies_are_parsed_at_once() -> None:
     assert met == []
 
 
+async def test_a_parse_whose_caller_gave_up_counts_until_it_ends() -> None:
+    inference = core_of(numeric_model()).inference
+    begun, release = threading.Semaphore(0), threading.Event()
+    running: list[int] = []
+    found: list[int] = []
+
+    def parse() -> Call[Any]:
+        running.append(1)
+        found.append(len(running))
+        begun.release()
+        release.wait()
+        running.pop()
+        return call_of([[1, 2]])
+
+    given_up = [asyncio.create_task(inference.answer(parse, large=True)) for _ in range(LARGE_AT_ONCE)]
+    for _ in given_up:
+        await asyncio.to_thread(begun.acquire)
+    for task in given_up:
+        task.cancel()
+    await asyncio.gather(*given_up, return_exceptions=True)
+    late = asyncio.create_task(inference.answer(parse, large=True))
+    await asyncio.to_thread(begun.acquire, timeout=0.5)  # in vain
+    release.set()
+    assert await late == 1
+    assert max(found) == LARGE_AT_ONCE
+
+
 @pytest.mark.parametrize(
     ("rows", "large", "parsed_here", "rendered_here"),
     [(1, False, True, True), (LARGE_ANSWER // 3 + 1, False, True, False), (1, True, False, False)],
