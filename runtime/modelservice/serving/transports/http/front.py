@@ -75,6 +75,8 @@ class Front:
                     message["headers"] = [*message.get("headers", ()), _CLOSE]
             await send(message)
 
+        if scope["method"] == "HEAD":  # a GET, of whose answer uvicorn sends no body
+            scope = {**scope, "method": "GET"}
         try:
             await self._application(scope, bounded(receive), watch)
         finally:

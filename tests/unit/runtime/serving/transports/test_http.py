@@ -85,6 +85,15 @@ async def test_each_path_says_what_it_should(path: str, expected: dict[str, Any]
         assert answer.json() | expected == answer.json()
 
 
+@pytest.mark.parametrize("path", ["/v2/health/ready", "/v1/models/iris", "/metrics", "/docs", "/nowhere"])
+async def test_head_is_answered_as_get_without_a_body(path: str) -> None:
+    async with client_of(front_of(numeric_model())) as client:
+        get, head = await client.get(path), await client.head(path)
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    if path != "/metrics":  # which counts its readers
+        assert dict(head.headers) == dict(get.headers)
+
+
 async def test_status_has_the_keys_of_tensorflow_serving() -> None:
     async with client_of(front_of(numeric_model())) as client:
         (status,) = (await client.get("/v1/models/iris")).json()["model_version_status"]
