@@ -120,12 +120,13 @@ async def test_matrices_and_lists_share_a_batch() -> None:
 
 async def test_with_a_delay_a_batch_waits_for_company() -> None:
     compute = Recorder()
-    batcher = batcher_of(compute, max_delay_milliseconds=50)
+    batcher = batcher_of(compute, max_delay_milliseconds=1000)
     first = batcher.submit(rows(1))
     for _ in range(5):  # turns of the loop in which nothing else comes
         await asyncio.sleep(0)
-    assert await answers(first, batcher.submit(rows(2))) == [[[2]], [[4]]]
-    assert compute.batches == [[1, 2]]
+    assert await answers(first, batcher.submit(rows(2, 3, 4))) == [[[2]], [[4], [6], [8]]]
+    assert compute.batches == [[1, 2, 3, 4]]
+    assert await answers(batcher_of(compute, max_delay_milliseconds=1).submit(rows(5))) == [[[10]]]  # none came
 
 
 async def test_a_batch_waits_a_turn_while_more_comes_and_no_lone_request_does() -> None:

@@ -316,15 +316,26 @@ async def test_a_message_beyond_the_limit_is_refused() -> None:
 
 async def test_a_call_that_is_given_up_is_not_computed() -> None:
     model = numeric_model()
-    batching = Batching(max_delay_milliseconds=1000)
-    async with serving(model, batching=batching) as (address, core), grpc.aio.insecure_channel(address) as channel:
-        with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await channel.unary_unary(INFER)(request_of().SerializeToString(), timeout=0.1)
-        assert refused.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        await asyncio.sleep(1)
-        page = core.metrics.render().body.decode()
-    assert model.engine.batches == []
-    assert f'code="CANCELLED",route="{INFER}"' in page
+    costs = Costs(compute=((3, 1e-5),), handover=1.0)  # a batch waits until it has 3 rows, a request has 2
+    batching = Batching().model_copy(update={"max_delay_milliseconds": 60_000})
+    async with (
+        serving(model, costs=costs, batching=batching) as (address, core),
+        grpc.aio.insecure_channel(address) as channel,
+    ):
+        data = request_of().SerializeToString()
+        given_up = channel.unary_unary(INFER)(data)
+        await until(core, "modelservice_queued_rows 2.0")
+        given_up.cancel()
+        await until(core, f'code="CANCELLED",route="{INFER}"')
+        await channel.unary_unary(INFER)(data)
+    assert model.engine.batches == [2]
+
+
+async def until(core: Core, line: str) -> None:
+    """Wait until the metrics show a line."""
+    async with asyncio.timeout(10):
+        while line not in core.metrics.render().body.decode():  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.001)
 
 
 async def test_health_is_that_of_the_server() -> None:
