@@ -4,7 +4,9 @@ What an array says of itself is looked at before a byte of it is inflated or all
 """
 
 import io
+import lzma
 import math
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -20,7 +22,12 @@ from modelservice.contract.failure import DataError
 MAX_BYTES = 2**31
 """Of the file, and of an array when inflated."""
 _SUFFIX = ".npy"
-_FAULTS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, NotImplementedError)
+_MAX_RANK, _MAX_LENGTH = 8, 2**63
+"""Axes of an array that may be of use, and what numpy can count: one axis of 0 makes any other take no bytes."""
+_FAULTS = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, OSError, ValueError, RuntimeError, NotImplementedError),
+)
 """What zipfile and numpy raise for damaged, encrypted or unknown archives."""
 
 
@@ -61,9 +68,10 @@ def _load(content: bytes, name: str, field: str) -> NDArray[Any]:
                 message = f"array {name} has more than {MAX_BYTES} bytes: give fewer or smaller images"
                 raise DataError("DataTooLarge", message, field=field)
             shape, dtype = _header(file)
-            _check_size(name, size - file.tell(), shape, dtype, field)
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return np.asarray(arrays[name])
+            _check_header(name, size - file.tell(), shape, dtype, field)
+            # The very member whose header was looked at: numpy.load would prefer one that is named without the ending.
+            file.seek(0)
+            return npy.read_array(file, allow_pickle=False)
     except _FAULTS as error:
         message = f"array {name} cannot be read: {str(error)[:200]}: save it again by numpy.savez"
         raise DataError("DamagedNPZ", message, field=field) from None
@@ -72,14 +80,21 @@ def _load(content: bytes, name: str, field: str) -> NDArray[Any]:
 def _header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
     version = npy.read_magic(file)
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, _, dtype = read(file)
+    try:
+        shape, _, dtype = read(file)
+    except Exception as error:  # it is parsed as Python: tokenizer, parser (MemoryError for its depth) and dtypes raise
+        raise ValueError(f"its header is damaged ({type(error).__name__}: {error})") from None
     return shape, dtype
 
 
-def _check_size(name: str, size: int, shape: tuple[int, ...], dtype: np.dtype[Any], field: str) -> None:
+def _check_header(name: str, size: int, shape: tuple[int, ...], dtype: np.dtype[Any], field: str) -> None:
     if dtype.hasobject:
         message = f"array {name} holds Python objects, which are not read: save it as numbers or texts"
         raise DataError("NotAnArray", message, field=field)
+    if len(shape) > _MAX_RANK or not all(type(length) is int and 0 <= length < _MAX_LENGTH for length in shape):
+        raise ValueError(f"its shape is {str(shape)[:100]}")
+    if dtype.itemsize == 0:  # so many of them as it likes take no bytes
+        raise ValueError(f"its values, {dtype}, have no bytes")
     needed = math.prod(shape) * dtype.itemsize
     if needed > size:
         raise ValueError(f"its shape {list(shape)} needs {needed} bytes, and it has {size}")

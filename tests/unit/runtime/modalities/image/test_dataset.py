@@ -234,3 +234,32 @@ def test_values_that_leave_float32_when_standardised_are_refused() -> None:
 def test_an_object_of_arrays_that_differ_in_length_is_refused() -> None:
     with pytest.raises(DataError, match="a value of the object is no array"):
         from_frame({"X": pixels(), "y": [[1], [1, 2]]})
+
+
+def header(descr: str, shape: str, more: str = "") -> bytes:
+    text = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, {more}}}".encode()
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (header("'|S0'", "(10000000000,)"), "have no bytes"),
+        (header("'|u1'", "(60, 0, 99999999999999999999)"), "its shape is (60, 0, 99999999999999999999)"),
+        (header("'|u1'", "(-60, -4, 6)") + bytes(1440), "its shape is (-60, -4, 6)"),
+        (header("'|u1'", "(True, 4, 6)") + bytes(1440), "its shape is (True, 4, 6)"),
+        (header("()", "(60,)") + bytes(60), "its header is damaged (IndexError"),
+        (header("'|u1'", "(60,)", "{") + bytes(60), "its header is damaged (TokenError"),
+        (header("'|u1'", "-" * 9000 + "1"), "its header is damaged (MemoryError"),
+    ],
+)
+def test_an_array_is_described_as_numpy_would_or_refused(content: bytes, words: str) -> None:
+    for entries in ({"X.npy": content, "y.npy": npy(CLASSES)}, {"X.npy": npy(pixels()), "y.npy": content}):
+        error = refused(archive(entries))
+        assert (error.reason, words in error.message) == ("DamagedNPZ", True)
+
+
+def test_the_member_that_is_read_is_the_one_that_was_checked() -> None:
+    """numpy.load takes a member ``X`` for the array X before it takes ``X.npy``."""
+    content = archive({"X.npy": npy(pixels()), "X": header("'|u1'", f"({2**40}, 4, 6)"), "y.npy": npy(CLASSES)})
+    assert build_dataset(read_source(content, format=Format.NPZ), settings()).rows == 60
