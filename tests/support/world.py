@@ -4,9 +4,11 @@ import asyncio
 import copy
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from pydantic import ValidationError
 
 from modelservice.contract.evaluation import Evaluation, Metric
 from modelservice.contract.exit_codes import ExitCode
@@ -19,6 +21,7 @@ from modelservice.contract.resource import API_VERSION, KIND
 from modelservice.contract.signature import ColumnKind, InputColumn, Output, Signature
 from modelservice_operator.config import Settings
 from modelservice_operator.constants import FIELD_MANAGER, LABEL_NAME, LABEL_STAGE, STAGE_CONTAINER
+from modelservice_operator.crd.status import ModelServiceStatus
 from modelservice_operator.kinds import (
     CONFIG_MAP,
     CONTROLLER_REVISION,
@@ -67,6 +70,25 @@ def merged(old: Any, new: Any) -> Any:
 
 class Stop(BaseException):
     """The process of the operator ends here: nothing of it is run any more."""
+
+
+def _refuse_what_the_schema_does(status: Object) -> None:
+    """As the apiserver: an integer beyond 64 bits is of another type, and the words of ``stage`` are open."""
+    try:
+        ModelServiceStatus.model_validate({name: value for name, value in status.items() if name != "stage"})
+    except ValidationError as error:
+        raise Invalid(str(error)) from None
+    large = [number for number in _integers(status) if abs(number) >= 2**63]
+    if large:
+        raise Invalid(f"must be of type integer: {large[0]}")
+
+
+def _integers(value: Any) -> Iterator[int]:
+    if isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _integers(part)
+    elif isinstance(value, int):
+        yield value
 
 
 class FakeKube:
@@ -157,6 +179,7 @@ class FakeKube:
         self.writes.append(("status", ref.kind.kind, ref.name))
         self._stop_if(written=False)
         self._fail("status", ref.kind)
+        _refuse_what_the_schema_does(obj["status"])
         self.objects[ref] = {**self.objects[ref], "status": copy.deepcopy(obj["status"])}
         self.objects[ref]["metadata"] = {**self.objects[ref]["metadata"], "resourceVersion": str(next(self._versions))}
         stored = copy.deepcopy(self.objects[ref])

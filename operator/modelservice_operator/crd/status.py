@@ -11,9 +11,11 @@ from modelservice.contract.evaluation import Metric, MetricName
 MAX_MESSAGE_LENGTH = 32_768
 """Of a condition, as in meta/v1; longer messages must be cut before they are written, or the write is refused."""
 
-Reason = Annotated[
-    str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$")
-]
+REASON_PATTERN = r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"
+MAX_REASON_LENGTH = 1024
+"""Both of the reason of a condition, as in meta/v1."""
+
+Reason = Annotated[str, StringConstraints(min_length=1, max_length=MAX_REASON_LENGTH, pattern=REASON_PATTERN)]
 Timestamp = Annotated[str, StringConstraints(max_length=64), Field(json_schema_extra={"format": "date-time"})]
 
 # Not an enumeration in the schema: a newer operator must be able to report its stages under an older CRD.

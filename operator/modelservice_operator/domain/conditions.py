@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from modelservice_operator.crd.status import MAX_MESSAGE_LENGTH
+from modelservice_operator.domain.clamp import clamped_reason
 from modelservice_operator.objects import Object
 
 
@@ -35,7 +36,7 @@ def to_conditions(findings: list[Finding], *, before: list[Object], generation: 
                 "status": status,
                 "observedGeneration": generation,
                 "lastTransitionTime": same["lastTransitionTime"] if same.get("status") == status else timestamp,
-                "reason": finding.reason,
+                "reason": clamped_reason(finding.reason),
                 "message": finding.message[:MAX_MESSAGE_LENGTH],
             }
         )

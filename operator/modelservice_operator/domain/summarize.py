@@ -10,6 +10,7 @@ from modelservice_operator.crd.status import ConditionType, RevisionPhase
 from modelservice_operator.crd.status import Stage as StageWord
 from modelservice_operator.domain.assessment import Assessment, Rollout, rollout
 from modelservice_operator.domain.builders.serving import selector_labels
+from modelservice_operator.domain.clamp import clamped
 from modelservice_operator.domain.conditions import Finding, to_conditions
 from modelservice_operator.domain.example import example_request
 from modelservice_operator.domain.names import service_url
@@ -69,7 +70,7 @@ def summarize_invalid(observed: Observed, problem: Problem, *, now: datetime) ->
 
 def _status_object(observed: Observed, status: dict[str, Any]) -> Object:
     metadata = {"name": observed.owner.name, "namespace": observed.owner.namespace}
-    return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "status": status}
+    return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "status": clamped(status)}
 
 
 def _findings(assessment: Assessment) -> list[Finding]:
