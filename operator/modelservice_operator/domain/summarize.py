@@ -107,9 +107,17 @@ def _findings(assessment: Assessment) -> list[Finding]:
             Finding(type=ConditionType.RECORDS_READABLE, status=False, reason="RecordUnreadable", message=words)
         )
     if assessment.spec.suspend:
-        words = _waits(assessment) if assessment.suspended else "nothing is left to do"
-        findings.append(Finding(type=ConditionType.SUSPENDED, status=True, reason="Suspended", message=words))
+        findings.append(_suspended(assessment))
     return findings
+
+
+def _suspended(assessment: Assessment) -> Finding:
+    """What was asked for is said once it is so: a Job may take a while to end, or be kept by a finalizer."""
+    kind, running = ConditionType.SUSPENDED, [job.name for job in assessment.observed.jobs if job.unfinished]
+    if running:
+        return Finding(type=kind, status=False, reason="JobRuns", message=f"Job {', '.join(running)} has not ended")
+    words = _waits(assessment) if assessment.suspended else "nothing is left to do"
+    return Finding(type=kind, status=True, reason="Suspended", message=words)
 
 
 def _pending_stage(assessment: Assessment) -> Stage:

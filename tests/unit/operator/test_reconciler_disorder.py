@@ -118,7 +118,8 @@ def check(world: World, history: list[str]) -> None:
     assert max(works.values(), default=1) == 1, f"two Jobs make the same: {history}"
     numbers = Counter(record["revision"] for record in world.ours(CONTROLLER_REVISION) if record["revision"])
     assert max(numbers.values(), default=1) == 1, f"two revisions have one number: {history}"
-    if world.condition("Suspended"):
+    if suspended := world.condition("Suspended"):
+        assert suspended["status"] == "False" or world.running_jobs() == [], f"said too early: {history}"
         world.finish_deletions()
         assert world.running_jobs() == [], f"something runs while it is suspended: {history}"
 

@@ -8,6 +8,7 @@ from modelservice.contract.progress import Progress
 from modelservice.contract.report import Report
 from modelservice_operator.constants import STAGE_CONTAINER
 from modelservice_operator.kinds import CONFIG_MAP, DEPLOYMENT, JOB, PERSISTENT_VOLUME_CLAIM
+from modelservice_operator.machinery.errors import Forbidden
 from modelservice_operator.objects import Ref
 
 
@@ -186,6 +187,25 @@ def test_suspend_stops_training_and_not_serving() -> None:
     world.settle()
     assert world.ready() == ("False", "Training")
     assert world.condition("Suspended") == {}
+
+
+def test_suspended_is_true_only_once_no_job_runs() -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.settle()
+    name = world.job()["metadata"]["name"]
+    world.service(suspend=True)
+    world.kube.failures = {("delete", "Job"): Forbidden("a policy keeps Jobs")}
+    world.reconcile()
+    assert (world.condition("Suspended")["status"], world.condition("Suspended")["reason"]) == ("False", "JobRuns")
+    assert name in world.condition("Suspended")["message"]
+    world.kube.failures = {}
+    world.settle()
+    assert world.condition("Suspended")["status"] == "False", "its pods may still run"
+    world.finish_deletions()
+    world.settle()
+    assert world.condition("Suspended")["status"] == "True"
 
 
 def test_progress_is_shown_while_training() -> None:
