@@ -33,6 +33,7 @@ class ConditionType(StrEnum):
     TRAINED = "Trained"
     COMPRESSED = "Compressed"
     SERVED = "Served"
+    AUTOSCALED = "Autoscaled"
     ARTIFACTS_PORTABLE = "ArtifactsPortable"
     RECORDS_READABLE = "RecordsReadable"
     SUSPENDED = "Suspended"

@@ -5,6 +5,7 @@ from typing import Any
 
 from modelservice.contract.evaluation import Evaluation
 from modelservice.contract.resource import API_VERSION, KIND
+from modelservice.contract.serving import Autoscaling
 from modelservice_operator.constants import LABEL_KEY
 from modelservice_operator.crd.status import ConditionType, RevisionPhase
 from modelservice_operator.crd.status import Stage as StageWord
@@ -18,8 +19,13 @@ from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.problem import Problem
 from modelservice_operator.domain.records import Revision, metric_text
 from modelservice_operator.domain.stages import Stage, asked_stages
+from modelservice_operator.kinds import HORIZONTAL_POD_AUTOSCALER
 from modelservice_operator.objects import Object
 
+_ABILITIES = ("AbleToScale", "ScalingActive")
+"""Conditions of an autoscaler; while it sees no metric the last one is False."""
+
+_METRICS_REMEDY = "(is metrics-server installed, and does it answer?)"
 _SUSPENDED = "{activity} waits until spec.suspend is false"
 
 
@@ -92,6 +98,8 @@ def _findings(assessment: Assessment) -> list[Finding]:
         *(_stage_finding(stage, assessment) for stage in asked_stages(assessment.spec)),
         _served(assessment),
     ]
+    if (autoscaling := assessment.spec.serving.autoscaling) is not None:
+        findings.append(_autoscaled(assessment, autoscaling))
     if (found := assessment.portability) is not None:
         findings.append(
             Finding(
@@ -213,6 +221,21 @@ def _served(assessment: Assessment) -> Finding:
     return Finding(
         type=kind, status=False, reason="Deploying", message=f"{_replicas(assessment.rollout)} are available"
     )
+
+
+def _autoscaled(assessment: Assessment, autoscaling: Autoscaling) -> Finding:
+    """What the autoscaler says of itself: it decides nothing while it sees no metric, and pods serve all the same."""
+    kind, observed = ConditionType.AUTOSCALED, assessment.observed
+    autoscaler = observed.child(HORIZONTAL_POD_AUTOSCALER, observed.owner.name) or {}
+    said = {one["type"]: one for one in autoscaler.get("status", {}).get("conditions", ())}
+    wrong = (said[name] for name in _ABILITIES if said.get(name, {}).get("status") == "False")
+    if (failed := next(wrong, None)) is not None:
+        message = f"the autoscaler says: {failed.get('message', '')} {_METRICS_REMEDY}"
+        return Finding(type=kind, status=False, reason=failed.get("reason", ""), message=message)
+    if said.get(_ABILITIES[-1], {}).get("status") != "True":
+        return Finding(type=kind, status=None, reason="NotDecidedYet")
+    words = f"{autoscaling.min_replicas} to {autoscaling.max_replicas} replicas"
+    return Finding(type=kind, status=True, reason="Scaling", message=words)
 
 
 def _stage_word(assessment: Assessment) -> str:

@@ -132,6 +132,53 @@ def test_an_autoscaler_is_never_handed_no_replica_at_all() -> None:
     assert world.one(DEPLOYMENT)["spec"]["replicas"] == 2
 
 
+def test_an_autoscaler_looks_at_the_server_and_not_at_sidecars() -> None:
+    world = World()
+    world.serve(serving={"autoscaling": {"maxReplicas": 5}})
+    (metric,) = world.one(HORIZONTAL_POD_AUTOSCALER)["spec"]["metrics"]
+    (container,) = world.one(DEPLOYMENT)["spec"]["template"]["spec"]["containers"]
+    assert metric["type"] == "ContainerResource"
+    assert metric["containerResource"]["container"] == container["name"]
+    assert "cpu" in container["resources"]["requests"]
+
+
+ABLE = {"type": "AbleToScale", "status": "True", "reason": "SucceededGetScale"}
+SEES = {"type": "ScalingActive", "status": "True", "reason": "ValidMetricFound"}
+BLIND = {
+    "type": "ScalingActive",
+    "status": "False",
+    "reason": "FailedGetContainerResourceMetric",
+    "message": "unable to fetch metrics",
+}
+UNABLE = {"type": "AbleToScale", "status": "False", "reason": "FailedGetScale", "message": "no scale subresource"}
+
+
+@pytest.mark.parametrize(
+    ("conditions", "status", "reason", "words"),
+    [
+        ([], "Unknown", "NotDecidedYet", ""),
+        ([ABLE], "Unknown", "NotDecidedYet", ""),
+        ([ABLE, SEES], "True", "Scaling", "1 to 5 replicas"),
+        ([ABLE, BLIND], "False", "FailedGetContainerResourceMetric", "unable to fetch metrics (is metrics-server"),
+        ([UNABLE, BLIND], "False", "FailedGetScale", "no scale subresource"),
+    ],
+)
+def test_what_an_autoscaler_says_of_itself_is_a_condition(
+    conditions: list[Any], status: str, reason: str, words: str
+) -> None:
+    world = World()
+    world.serve(serving={"autoscaling": {"maxReplicas": 5}})
+    world.kube.store({**world.one(HORIZONTAL_POD_AUTOSCALER), "status": {"conditions": conditions}})
+    world.settle()
+    found = world.condition("Autoscaled")
+    assert (found["status"], found["reason"]) == (status, reason)
+    assert words in found["message"]
+    assert world.ready() == ("True", "Serving")
+    world.service()
+    world.settle()
+    assert world.condition("Autoscaled") == {}
+
+
 def test_a_disruption_budget_needs_two_replicas_that_can_be_apart() -> None:
     world = World(default_artifacts='{"volumeClaim": {"accessModes": ["ReadWriteMany"]}}')
     world.serve(serving={"replicas": 2})

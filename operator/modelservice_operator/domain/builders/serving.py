@@ -162,8 +162,12 @@ def build_service(owner: Owner, serving: Serving) -> Object:
 
 
 def build_autoscaler(owner: Owner, autoscaling: Autoscaling) -> Object:
-    """A HorizontalPodAutoscaler on the CPU utilisation of the Deployment."""
+    """A HorizontalPodAutoscaler on the CPU utilisation of the server alone.
+
+    Over whole pods a sidecar without a CPU request, as meshes inject them, would leave it without a percentage.
+    """
     target = {"type": "Utilization", "averageUtilization": autoscaling.target_cpu_utilization}
+    resource = {"name": "cpu", "container": SERVING_CONTAINER, "target": target}
     return {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
@@ -172,7 +176,7 @@ def build_autoscaler(owner: Owner, autoscaling: Autoscaling) -> Object:
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": owner.name},
             "minReplicas": autoscaling.min_replicas,
             "maxReplicas": autoscaling.max_replicas,
-            "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
+            "metrics": [{"type": "ContainerResource", "containerResource": resource}],
         },
     }
 
