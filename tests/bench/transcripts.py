@@ -23,7 +23,7 @@ TRANSCRIPTS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("kubectl", "apply", "--dry-run=server", "-n", NAMESPACE, "-f", "manifests/samples/iris.yaml"),
         *(
             ("kubectl", "apply", "--dry-run=server", "-n", NAMESPACE, "-f", f"tests/data/bad/{name}")
-            for name in ("data-two-sources.yaml", "replicas-and-autoscaling.yaml", "field-misspelt.yaml")
+            for name in ("data-two-sources.yaml", "autoscaling-bounds-swapped.yaml", "field-misspelt.yaml")
         ),
     ),
 }

@@ -119,6 +119,17 @@ def test_stores_only_replicas_and_scales(churn: str, namespace: str, crd: Path) 
     assert spec()["serving"] == {"replicas": 3}
 
 
+def test_takes_autoscaling_beside_a_number_by_kubectl_scale(churn: str, namespace: str, crd: Path) -> None:
+    autoscaling = {"spec": {"serving": {"autoscaling": {"maxReplicas": 5}}}}
+    for given in (
+        ("scale", f"modelservice/{churn}", "--replicas=2"),
+        ("patch", "modelservice", churn, "--type=merge", "-p", json.dumps(autoscaling)),
+        ("patch", "modelservice", churn, "--type=merge", "-p", '{"spec": {"serving": {"autoscaling": null}}}'),
+    ):
+        answer = kubectl(*given, "-n", namespace, kubeconfig=crd)
+        assert answer.returncode == 0, answer.stderr
+
+
 def test_takes_a_whole_status(churn: str, namespace: str, crd: Path) -> None:
     whole = _whole_status()
     assert whole.model_fields_set == ModelServiceStatus.model_fields.keys()

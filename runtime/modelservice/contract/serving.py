@@ -11,10 +11,6 @@ from modelservice.contract.pods import LabelValue, PodSettings, QualifiedName
 _MIN_MAX = Rule(
     "!has(self.minReplicas) || self.minReplicas <= self.maxReplicas", "minReplicas must not exceed maxReplicas"
 )
-_REPLICAS_OR_AUTOSCALING = Rule(
-    "!has(self.autoscaling) || !has(self.replicas) || self.replicas == 1",
-    "replicas and autoscaling exclude each other: the autoscaler owns the number; set minReplicas instead",
-)
 _REQUIREMENT_VALUES = Rule(
     "(self.operator in ['In', 'NotIn']) == (has(self.values) && self.values.size() > 0)",
     "values are for In and NotIn, and needed there",
@@ -127,13 +123,12 @@ class AllowFrom(Contract):
 class Serving(PodSettings):
     """How the model is served; a change rolls the pods and trains nothing."""
 
-    RULES = (_REPLICAS_OR_AUTOSCALING,)
-
     replicas: int = Field(
         default=1,
         ge=0,
         le=1000,
-        description="Number of pods. Default 1, stored so that kubectl scale works. Not with autoscaling.",
+        description="Number of pods. Default 1, stored so that kubectl scale works: leave it out of Git where that sets"
+        " it. Not used while there is autoscaling, which goes on from the pods that run.",
         json_schema_extra={"x-stored-default": True},
     )
     autoscaling: Autoscaling | None = Field(default=None, description="Scales between two bounds, instead of replicas.")
@@ -147,9 +142,3 @@ class Serving(PodSettings):
         default=None, description="{}: also answers the Open Inference Protocol over gRPC, on port 9000. Default: not."
     )
     allow_from: AllowFrom = Field(default=AllowFrom(), description="Who may send requests. Default: this namespace.")
-
-    @model_validator(mode="after")
-    def _replicas_or_autoscaling(self) -> Self:
-        if self.autoscaling is not None and self.replicas != 1:
-            raise ValueError(_REPLICAS_OR_AUTOSCALING.message)
-        return self

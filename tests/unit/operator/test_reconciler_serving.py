@@ -124,6 +124,20 @@ def test_a_number_of_replicas_survives_the_way_to_autoscaling() -> None:
     assert world.ours(HORIZONTAL_POD_AUTOSCALER) == []
 
 
+def test_autoscaling_beside_a_number_by_kubectl_scale_goes_on_from_it() -> None:
+    world = World()
+    world.serve(serving={"replicas": 2})
+    world.service(serving={"replicas": 2, "autoscaling": {"maxReplicas": 5}})
+    world.settle()
+    world.roll_out()
+    world.settle()
+    assert world.ready() == ("True", "Serving")
+    assert world.one(DEPLOYMENT)["spec"]["replicas"] == 2
+    world.kube.store({**world.one(DEPLOYMENT), "spec": {**world.one(DEPLOYMENT)["spec"], "replicas": 4}})
+    world.settle()
+    assert world.one(DEPLOYMENT)["spec"]["replicas"] == 4, "the autoscaler owns the number, whatever the spec says"
+
+
 def test_an_autoscaler_is_never_handed_no_replica_at_all() -> None:
     world = World()
     world.serve(serving={"replicas": 0})
