@@ -39,11 +39,6 @@ class InferenceConnection(HttpToolsProtocol):
         if self._head > MAX_HEAD:
             self._refuse_head()
 
-    def on_headers_complete(self) -> None:
-        """The head of a request is whole; from here on the chain says what is too large."""
-        self._head = 0
-        super().on_headers_complete()
-
     def on_body(self, body: bytes) -> None:
         """A part of a body arrived."""
         self._head = 0
@@ -51,6 +46,7 @@ class InferenceConnection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The body of a request is whole."""
+        self._head = 0
         super().on_message_complete()
         if self._reading is not None and not self.cycle.more_body:
             admitted, self._reading = self._reading, None
@@ -58,6 +54,7 @@ class InferenceConnection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """The headers of a request were read, and it is its turn on this connection."""
+        self._head = 0
         admitted = self._admit(cycle)
         if admitted is None:
             super()._start_asgi_task(cycle, app)
