@@ -91,6 +91,14 @@ def test_takes_good_samples_strictly(namespace: str, crd: Path, path: Path) -> N
     assert answer.returncode == 0, answer.stderr
 
 
+@pytest.mark.parametrize("written", ["1", "1.0", "1e9", '"1e9"', '"0.5"', "500m", "0x10"])
+def test_takes_a_quantity_as_a_laptop_does(namespace: str, crd: Path, written: str) -> None:
+    given = yaml.safe_dump(model_service(SAMPLES / "minimal.yaml"))
+    given = given.replace("spec:\n", f"spec:\n  training: {{resources: {{limits: {{memory: {written}}}}}}}\n", 1)
+    answer = kubectl("create", "--dry-run=server", "-n", namespace, "-f", "-", input=given, kubeconfig=crd)
+    assert answer.returncode == 0, answer.stderr
+
+
 def test_explains_a_field_with_its_default(crd: Path) -> None:
     explained = kubectl("explain", "modelservice.spec.training.epochs", kubeconfig=crd).stdout
     assert "Passes over the data. Default 60. A change trains again." in " ".join(explained.split())

@@ -5,17 +5,16 @@ from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from modelservice.contract.base import Contract, ObjectName, OneOf, Quantity, Rule, in_words
+from modelservice.contract.base import Contract, ObjectName, OneOf, Quantity, Rule, Worded
 from modelservice.contract.pods import NameReference
 
 ObjectUri = Annotated[
     str,
-    StringConstraints(
-        min_length=1,
-        max_length=512,
-        pattern=r"^(s3|gs|az)://[a-z0-9][-a-z0-9_.]{1,62}(/[A-Za-z0-9][-A-Za-z0-9_.]{0,127})*$",
+    StringConstraints(min_length=1, max_length=512),
+    Worded(
+        r"^(s3|gs|az)://[a-z0-9][-a-z0-9_.]{1,62}(/[A-Za-z0-9][-A-Za-z0-9_.]{0,127})*$",
+        "must be a bucket and perhaps a folder, such as s3://models/team, with no '/' at the end",
     ),
-    in_words("must be a bucket and perhaps a folder, such as s3://models/team, with no '/' at the end"),
 ]
 
 _SECRET_OF_URI = Rule(

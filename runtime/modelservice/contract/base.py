@@ -1,47 +1,82 @@
 """What every contract model has in common."""
 
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    StringConstraints,
+    ValidationError,
+)
 from pydantic.alias_generators import to_camel
-from pydantic_core import ErrorDetails
+from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
 DNS_LABEL_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 DNS_SUBDOMAIN_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 SHA256_PATTERN = r"^sha256:[0-9a-f]{64}$"
-QUANTITY_PATTERN = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$"
+QUANTITY_PATTERN = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE]([0-9]|1[0-8]))?$"
 
 PATTERN_WORDS = "x-pattern-words"
 
 
-def in_words(text: str) -> Any:
-    """Says a pattern in words, which is what the apiserver tells those who break it; an annotation of a type."""
-    return Field(json_schema_extra={PATTERN_WORDS: text})
+@dataclass(frozen=True)
+class Worded:
+    """A pattern that is said in words, the same on a laptop and by the apiserver; an annotation of a text."""
+
+    pattern: str
+    words: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """The type as it is, and then this check."""
+        return core_schema.no_info_after_validator_function(self._checked, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """The schema of the type with the pattern and its words."""
+        return {**handler(schema), "pattern": self.pattern, PATTERN_WORDS: self.words}
+
+    def _checked(self, text: str) -> str:
+        if re.fullmatch(self.pattern, text) is None:
+            raise ValueError(self.words)
+        return text
 
 
-def _text_of_integer(value: Any) -> Any:
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+_LARGEST_INTEGER = 2**63 - 1
+"""Beyond it a number is no integer to the apiserver."""
+
+
+def _text_of_number(value: Any) -> Any:
+    """A bare number as the apiserver takes it: `1.0` and `1e9` are integers on the way there, `0.5` is none."""
+    if isinstance(value, str):
+        return value
+    number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST_INTEGER
+    if not number or value != int(value):
+        raise ValueError("must be of type integer,string: what is not whole is written as 500m, or in quotes")
+    if value < 0:
+        raise ValueError("should be greater than or equal to 0")
+    return str(int(value))
 
 
 ObjectName = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN_PATTERN),
-    in_words("must be the name of an object: lower-case letters, digits, '-' and '.'"),
+    StringConstraints(min_length=1, max_length=253),
+    Worded(DNS_SUBDOMAIN_PATTERN, "must be the name of an object: lower-case letters, digits, '-' and '.'"),
 ]
 Sha256 = Annotated[str, StringConstraints(pattern=SHA256_PATTERN, max_length=71)]
+# What is neither, the apiserver refuses in words of its own, before any rule of ours; a laptop begins with the same.
 # A bare integer is how everybody writes `nvidia.com/gpu: 1`; the apiserver takes both, and so does a laptop.
 Quantity = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=32, pattern=QUANTITY_PATTERN),
-    BeforeValidator(_text_of_integer),
-    Field(
-        json_schema_extra={
-            "x-kubernetes-int-or-string": True,
-            "minimum": 0,
-            PATTERN_WORDS: "must be a quantity such as 2, 500m or 1.5Gi",
-        }
-    ),
+    StringConstraints(min_length=1, max_length=32),
+    Worded(QUANTITY_PATTERN, "must be a quantity such as 2, 500m or 1.5Gi"),
+    BeforeValidator(_text_of_number),
+    Field(json_schema_extra={"x-kubernetes-int-or-string": True, "minimum": 0}),
 ]
 ShortText = Annotated[str, StringConstraints(max_length=256)]
 

@@ -5,18 +5,21 @@ from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from modelservice.contract.base import Contract, ObjectName, OneOf, Rule, ShortText, in_words
+from modelservice.contract.base import Contract, ObjectName, OneOf, Rule, ShortText, Worded
 
 ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 ConfigMapKey = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$"),
-    in_words("must be a key of a ConfigMap: letters, digits, '-', '_' and '.'"),
+    StringConstraints(min_length=1, max_length=253),
+    Worded(r"^[-._a-zA-Z0-9]+$", "must be a key of a ConfigMap: letters, digits, '-', '_' and '.'"),
 ]
 RelativePath = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=512, pattern=r"^[^/\\]+(/[^/\\]+)*$"),
-    in_words("must be a path inside the volume such as folder/table.csv, with no '/' at either end"),
+    StringConstraints(min_length=1, max_length=512),
+    Worded(
+        r"^[^/\\]+(/[^/\\]+)*$",
+        "must be a path inside the volume such as folder/table.csv, with no '/' at either end",
+    ),
 ]
 
 _INSIDE = Rule("!self.path.split('/').exists(part, part == '..')", "path must not contain '..'")

@@ -4,37 +4,43 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from modelservice.contract.base import Contract, ObjectName, OneOf, Quantity, Rule, in_words
+from modelservice.contract.base import Contract, ObjectName, OneOf, Quantity, Rule, Worded
 from modelservice.contract.quantities import quantity_value
 
 _PREFIX = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/"
 _NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 QualifiedName = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=317, pattern=f"^({_PREFIX})?{_NAME}$"),
-    in_words(
+    StringConstraints(min_length=1, max_length=317),
+    Worded(
+        f"^({_PREFIX})?{_NAME}$",
         "must be a name such as app or example.com/app: letters, digits, '-', '_' and '.', "
-        "a letter or digit at both ends"
+        "a letter or digit at both ends",
     ),
 ]
 ResourceName = Annotated[
     str,
-    StringConstraints(
-        min_length=1,
-        max_length=317,
-        pattern=f"^(cpu|memory|ephemeral-storage|hugepages-[1-9][0-9]*(Ki|Mi|Gi)|{_PREFIX}{_NAME})$",
+    StringConstraints(min_length=1, max_length=317),
+    Worded(
+        f"^(cpu|memory|ephemeral-storage|hugepages-[1-9][0-9]*(Ki|Mi|Gi)|{_PREFIX}{_NAME})$",
+        "must be cpu, memory, ephemeral-storage, hugepages-2Mi or a name such as nvidia.com/gpu",
     ),
-    in_words("must be cpu, memory, ephemeral-storage, hugepages-2Mi or a name such as nvidia.com/gpu"),
 ]
 LabelValue = Annotated[
     str,
-    StringConstraints(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"),
-    in_words("must be a label value: letters, digits, '-', '_' and '.', a letter or digit at both ends"),
+    StringConstraints(max_length=63),
+    Worded(
+        r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$",
+        "must be a label value: letters, digits, '-', '_' and '.', a letter or digit at both ends",
+    ),
 ]
 EnvName = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=256, pattern=r"^[-._a-zA-Z][-._a-zA-Z0-9]*$"),
-    in_words("must be the name of a variable: letters, digits, '-', '_' and '.', no digit in front"),
+    StringConstraints(min_length=1, max_length=256),
+    Worded(
+        r"^[-._a-zA-Z][-._a-zA-Z0-9]*$",
+        "must be the name of a variable: letters, digits, '-', '_' and '.', no digit in front",
+    ),
 ]
 Labels = Annotated[dict[QualifiedName, LabelValue], Field(max_length=64)]
 
@@ -81,10 +87,10 @@ class Resources(Contract):
     RULES = (_REQUEST_WITHIN_LIMIT, _NOT_SHARED, _PIECES)
 
     requests: Annotated[dict[ResourceName, Quantity], Field(max_length=16)] = Field(
-        default={}, description="What the scheduler reserves."
+        default={}, description="What the scheduler reserves; what is not whole as 500m, or in quotes."
     )
     limits: Annotated[dict[ResourceName, Quantity], Field(max_length=16)] = Field(
-        default={}, description="What the container may not exceed."
+        default={}, description="What the container may not exceed; what is not whole as 500m, or in quotes."
     )
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ _DECIMAL = {"m": Decimal("0.001"), "": Decimal(1), "k": Decimal(10**3), "M": Dec
     "P": Decimal(10**15),
     "E": Decimal(10**18),
 }
-_PARTS = re.compile(r"^([0-9.]+)([A-Za-z]*)$")
+_PARTS = re.compile(r"^([0-9.]+)([A-Za-z]*|[eE][0-9]+)$")
 
 
 def quantity_value(quantity: str) -> Decimal:
@@ -19,9 +19,18 @@ def quantity_value(quantity: str) -> Decimal:
         ValueError: the text is not a quantity.
     """
     match = _PARTS.match(quantity)
-    if match is None or match[2] not in _BINARY | _DECIMAL:
+    unit = None if match is None else _unit(match[2])
+    if match is None or unit is None:
         raise ValueError(f"{quantity!r} is not a quantity such as 500m, 2 or 1Gi")
-    return Decimal(match[1]) * (_BINARY | _DECIMAL)[match[2]]
+    return Decimal(match[1]) * unit
+
+
+def _unit(suffix: str) -> Decimal | int | None:
+    """What a suffix multiplies by: E alone is exa, with digits behind it an exponent."""
+    known = (_BINARY | _DECIMAL).get(suffix)
+    if known is not None or not suffix[1:].isdigit():
+        return known
+    return Decimal(10) ** int(suffix[1:])
 
 
 def canonical_quantity(quantity: str) -> str:

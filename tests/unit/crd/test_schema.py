@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field, StringConstraints
 
-from modelservice.contract.base import Contract, Quantity, in_words
+from modelservice.contract.base import Contract, Quantity, Worded
 from modelservice_operator.crd.schema import SchemaError, structural_schema
 
 Text = Annotated[str, StringConstraints(max_length=8)]
@@ -92,7 +92,7 @@ def test_a_default_parent_must_not_have_required_fields() -> None:
 def test_maps_carry_a_rule_for_their_keys() -> None:
     class Model(Contract):
         labels: Annotated[
-            dict[Annotated[str, StringConstraints(max_length=5, pattern="^[a-z]+$"), in_words("must be low")], Text],
+            dict[Annotated[str, StringConstraints(max_length=5), Worded("^[a-z]+$", "must be low")], Text],
             Field(max_length=3),
         ] = Field(default={})
 
@@ -112,7 +112,7 @@ def test_maps_carry_a_rule_for_their_keys() -> None:
 def test_a_pattern_with_words_becomes_a_rule() -> None:
     class Model(Contract):
         plain: Annotated[str, StringConstraints(max_length=5, pattern="^a+$")] = "a"
-        said: Annotated[str, StringConstraints(max_length=5, pattern="^a+$"), in_words("must be all a")] = "a"
+        said: Annotated[str, StringConstraints(max_length=5), Worded("^a+$", "must be all a")] = "a"
 
     properties = structural_schema(Model)["properties"]
     assert properties["plain"]["pattern"] == "^a+$"
