@@ -4,7 +4,7 @@ The protocols and the core raise these, whatever carried the request; a transpor
 """
 
 import logging
-from typing import ClassVar
+from typing import ClassVar, Self
 
 MAX_MESSAGE = 500
 """Characters of a message: a wrong value of a megabyte is not sent back."""
@@ -48,6 +48,16 @@ class UnknownModelError(RequestError):
 
     status = 404
     code = "NOT_FOUND"
+
+    @classmethod
+    def of_name(cls, asked: str, *, name: str) -> Self:
+        """``asked`` is no name of the model that is served."""
+        return cls(f"no model named {asked[:64]!r} here; this server serves {name!r}")
+
+    @classmethod
+    def of_version(cls, asked: str, *, name: str, version: str) -> Self:
+        """``asked`` is no version of it that is served."""
+        return cls(f"no version {asked[:64]!r} of {name}; this server serves {version!r}")
 
 
 class QueueFullError(RequestError):

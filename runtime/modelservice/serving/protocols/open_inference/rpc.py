@@ -130,9 +130,9 @@ class _States:
 
 def _check_model(model: TensorModel, name: str, version: str) -> None:
     if name != model.name:
-        raise UnknownModelError(f"no model named {name[:64]!r} here; this server serves {model.name!r}")
+        raise UnknownModelError.of_name(name, name=model.name)
     if version not in {"", model.version}:
-        raise UnknownModelError(f"no version {version[:64]!r} of {name}; this server serves {model.version!r}")
+        raise UnknownModelError.of_version(version, name=name, version=model.version)
 
 
 def _tensors(request: Any) -> list[Tensor]:

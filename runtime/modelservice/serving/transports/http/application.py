@@ -1,5 +1,6 @@
 """The FastAPI application: metadata, health, metrics and documentation; it declares the inference routes too."""
 
+import re
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -11,7 +12,7 @@ from starlette.exceptions import HTTPException
 from modelservice.serving.answer import Answer, json_answer
 from modelservice.serving.chain import Arrival
 from modelservice.serving.core import Core
-from modelservice.serving.errors import RequestError
+from modelservice.serving.errors import RequestError, UnknownModelError
 from modelservice.serving.model import ServedModel, compute_of, version_of
 from modelservice.serving.protocols.base import Operation, Page, Rest, Schema
 from modelservice.serving.transports.http.errors import error_answer, to_answer
@@ -20,6 +21,7 @@ from modelservice.serving.transports.http.inference import answer_operation
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 _SHOWN_LABELS = 50
+_ASKED = re.compile(r"/v[12]/models/(?P<name>[^/:]*)(?:/versions/(?P<version>[^/:]*))?")
 _ERROR: Schema = {
     "type": "object",
     "required": ["error"],
@@ -42,7 +44,7 @@ def build_application(core: Core, protocols: tuple[Rest, ...]) -> FastAPI:
         version=version_of(model),
         redoc_url=None,
         exception_handlers={
-            HTTPException: _say(name, [operation.path for operation in documented]),
+            HTTPException: _say(core, [operation.path for operation in documented]),
             Exception: _translate,
         },
     )
@@ -139,27 +141,29 @@ def _error(description: str) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": _ERROR}}}
 
 
-def _say(name: str, operations: list[str]) -> Callable[[Request, Any], Coroutine[Any, Any, Response]]:
+def _say(core: Core, operations: list[str]) -> Callable[[Request, Any], Coroutine[Any, Any, Response]]:
     async def say(request: Request, error: HTTPException) -> Response:
         path = request.url.path
         headers = [(key.lower().encode(), value.encode()) for key, value in (error.headers or {}).items()]
         if error.status_code == 405:  # noqa: PLR2004
             allowed = (error.headers or {}).get("Allow", "another method")
-            message = f"{request.method} is not possible on {path[:200]}; expected {allowed}"
+            said = RequestError(f"{request.method} is not possible on {path[:200]}; expected {allowed}")
         elif error.status_code == 404:  # noqa: PLR2004
-            message = _not_found(path, name, operations)
+            said = _not_found(path, core, operations)
         else:
-            message = str(error.detail)
-        return to_response(error_answer(error.status_code, RequestError(message), *headers))
+            said = RequestError(str(error.detail))
+        return to_response(error_answer(error.status_code, said, *headers))
 
     return say
 
 
-def _not_found(path: str, name: str, operations: list[str]) -> str:
-    parts = path.split("/")
-    if path.startswith(("/v1/models/", "/v2/models/")) and (asked := parts[3].partition(":")[0]) != name:
-        return f"no model named {asked[:64]!r} here; this server serves {name!r}"
-    return f"nothing at {path[:200]}; see /docs, {' or '.join(f'POST {known}' for known in operations)}"
+def _not_found(path: str, core: Core, operations: list[str]) -> RequestError:
+    asked = _ASKED.match(path)
+    if asked is not None and asked["name"] != core.name:
+        return UnknownModelError.of_name(asked["name"], name=core.name)
+    if asked is not None and asked["version"] not in {None, version_of(core.model)}:
+        return UnknownModelError.of_version(asked["version"], name=core.name, version=version_of(core.model))
+    return RequestError(f"nothing at {path[:200]}; see /docs, {' or '.join(f'POST {known}' for known in operations)}")
 
 
 async def _translate(_request: Request, error: Exception) -> Response:
