@@ -28,7 +28,7 @@ def add_train(commands: Commands) -> None:
     parser = add_command(commands, "train", summary, _EXAMPLES)
     parser.add_argument("-f", "--file", type=Path, metavar="CR.yaml", required=True, help="file with the ModelService")
     parser.add_argument("--data", type=Path, metavar="FILE", help="data file; default: the ConfigMap in the same file")
-    parser.add_argument("--output", type=Path, metavar="DIR", help="folder of the artifact; default: ./out/<name>")
+    parser.add_argument("--output", metavar="DIR", help="folder of the artifact; default: ./out/<name>")
     parser.set_defaults(command=_train)
 
 
@@ -36,12 +36,13 @@ def _train(parsed: argparse.Namespace) -> int:
     from modelservice.artifact.errors import ArtifactError  # noqa: PLC0415
     from modelservice.stages.documents import ResourceError, read_resource  # noqa: PLC0415
     from modelservice.stages.failures import UNEXPECTED, report_failure  # noqa: PLC0415
-    from modelservice.stages.local import run_locally  # noqa: PLC0415
+    from modelservice.stages.local import output_folder, run_locally  # noqa: PLC0415
 
     try:
         resource = read_resource(parsed.file)
         with _observer() as observe:
-            done = run_locally(resource, data=parsed.data, output=parsed.output, observe=observe)
+            output = None if parsed.output is None else output_folder(parsed.output)
+            done = run_locally(resource, data=parsed.data, output=output, observe=observe)
     except (ResourceError, ArtifactError) as error:
         complain(str(error))
         return ExitCode.ORDER_INVALID

@@ -37,6 +37,14 @@ class ExactDocument(Document):
 Stored = TypeVar("Stored", bound=Document)
 
 
+def _is_unicode(said: Any) -> bool:
+    try:
+        json.dumps(said, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def read_document(name: str, content: bytes | str | Mapping[str, Any], model: type[Stored]) -> Stored:
     """Parse a stored document, after a look at its kind and its schema version.
 
@@ -52,6 +60,10 @@ def read_document(name: str, content: bytes | str | Mapping[str, Any], model: ty
         said = content if isinstance(content, Mapping) else json.loads(content)
     except (ValueError, RecursionError) as error:
         raise DocumentError(f"{name} is not JSON: {error}") from None
+    if not isinstance(content, Mapping) and not _is_unicode(said):
+        raise DocumentError(
+            f"{name} holds a text with half a character (a lone surrogate), which cannot be written down"
+        )
     if not isinstance(said, Mapping):
         raise DocumentError(f"{name} is not an object")
     expected = model.model_fields["kind"].default

@@ -16,7 +16,7 @@ from modelservice.inference.predictor import Predictor
 from modelservice.modalities.base import Source
 from modelservice.modalities.sources import from_frame, read_file, read_source
 from modelservice.stages.base import Context, Produced
-from modelservice.stages.documents import Resource, default_output, read_resource
+from modelservice.stages.documents import Resource, ResourceError, default_output, read_resource
 from modelservice.stages.registry import stage_named
 from modelservice.stages.stopwatch import Clock, Stopwatch
 
@@ -101,10 +101,28 @@ def train(
     finished = run_locally(
         read_resource(resource),
         data=data,
-        output=None if output is None else Path(output),
+        output=None if output is None else output_folder(output),
         observe=lambda _progress: None,
     )
     return Predictor.load(finished.folder, digest=finished.success.digest)
+
+
+def output_folder(output: str | Path) -> Path:
+    """The folder of ``--output``.
+
+    Raises:
+        ResourceError: it has no name, or is the address of another store, of which a path makes a folder named ``s3:``.
+    """
+    if "://" in str(output):
+        raise ResourceError(
+            f"--output {output}: a model is trained into a folder here: name one, and copy it from there"
+        )
+    folder = Path(output)
+    if folder.name in {"", ".."} and str(output):
+        folder = folder.resolve()  # as in `--output .`
+    if not folder.name:
+        raise ResourceError(f"--output {str(output)!r} is no folder that a model can be put into: name one")
+    return folder
 
 
 def _run(order: WorkOrder, folder: Path, context: Context) -> Finished:

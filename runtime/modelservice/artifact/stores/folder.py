@@ -70,8 +70,21 @@ class FolderStore:
 
 
 def open_folder(address: str, scratch: str, now: Callable[[], float]) -> FolderStore:
-    """The store of a path."""
-    return FolderStore(Path(address), scratch=scratch, now=now)
+    """The store of a path.
+
+    Raises:
+        ArtifactError: no folder can have that path.
+    """
+    folder = Path(address)
+    try:
+        os.fsencode(address)
+        if folder.name in {"", ".."} and address:
+            folder = folder.resolve()  # as in `modelservice inspect .`
+    except ValueError as error:  # a null byte, half a character
+        raise ArtifactError(f"{address!r} is no path of a folder: {error}") from None
+    if not folder.name or "\0" in address:
+        raise ArtifactError(f"{address!r} is no path of a folder: name the folder of an artifact")
+    return FolderStore(folder, scratch=scratch, now=now)
 
 
 def load_folder(folder: Path, *, digest: str | None = None) -> Artifact:

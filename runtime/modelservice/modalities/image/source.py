@@ -25,6 +25,8 @@ TARGET_FIELD = "spec.data.target"
 FEATURES_FIELD = "spec.data.features"
 _RANK, _RANK_WITH_CHANNELS = 3, 4
 _LISTED = 20
+_LAST_CHARACTER = 0x10FFFF
+_SURROGATES = 0xD800, 0xDFFF
 
 
 def _place(row: int) -> str:
@@ -138,6 +140,9 @@ class ImageExamples:
 
 def _texts(name: str, values: NDArray[Any]) -> tuple[NDArray[np.int32], tuple[str, ...]]:
     """Codes and texts of a target's values."""
+    if values.dtype.kind == "U" and (wrong := _not_unicode(values)).any():
+        message = f"array {name} holds no characters in row {int(wrong.argmax())}: save it again as texts (dtype U)"
+        raise DataError("NotATarget", message, field=TARGET_FIELD)
     unique, codes = np.unique(values, return_inverse=True)
     try:
         texts = [_text(value) for value in unique.tolist()]
@@ -147,6 +152,13 @@ def _texts(name: str, values: NDArray[Any]) -> tuple[NDArray[np.int32], tuple[st
     known = {text: code for code, text in enumerate(dict.fromkeys(text for text in texts if text is not None))}
     lookup = np.array([-1 if text is None else known[text] for text in texts], dtype=np.int32)
     return lookup[codes], tuple(known)
+
+
+def _not_unicode(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which texts hold anything but characters: numpy stores whatever 32 bits stand in the file."""
+    points = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("=")).view(np.uint32)
+    wrong = (points > _LAST_CHARACTER) | ((points >= _SURROGATES[0]) & (points <= _SURROGATES[1]))
+    return wrong.reshape(len(values), -1).any(axis=1)
 
 
 def _text(value: Any) -> str | None:

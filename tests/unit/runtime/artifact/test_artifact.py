@@ -177,6 +177,13 @@ def test_a_minor_version_is_read_and_a_major_one_refused(trained: Produced, tmp_
         Predictor.load(rewrite(trained, tmp_path / "c", {PREPROCESSING_FILE: newer}))
 
 
+def test_a_text_that_cannot_be_written_down_is_refused(trained: Produced, tmp_path: Path) -> None:
+    """JSON has escapes for halves of characters, and whatever prints or stores them later would fail."""
+    content = trained.files[SIGNATURE_FILE].replace(b"species", b"\\ud800")
+    with pytest.raises(ArtifactError, match=r"signature\.json holds a text with half a character"):
+        Predictor.load(rewrite(trained, tmp_path / "m", {SIGNATURE_FILE: content}))
+
+
 def test_a_document_of_another_kind_is_refused(trained: Produced, tmp_path: Path) -> None:
     swapped = {PREPROCESSING_FILE: trained.files[SIGNATURE_FILE]}
     with pytest.raises(ArtifactError, match=r"preprocessing.json is of kind 'Signature'"):

@@ -131,6 +131,17 @@ def test_what_is_damaged_is_discarded_and_a_link_is_not_followed(tmp_path: Path,
     assert [entry.name for entry in tmp_path.iterdir()] == ["elsewhere"]
 
 
+@pytest.mark.parametrize("address", ["", "/", "a\0b", "\ud800"])
+def test_what_is_no_path_of_a_folder(address: str) -> None:
+    with pytest.raises(ArtifactError, match="is no path of a folder"):
+        open_store(address)
+
+
+def test_the_folder_that_one_is_in(trained: Produced, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    assert load_artifact(".").manifest == trained.manifest
+
+
 def test_only_temporary_folders_of_this_artifact_and_of_dead_processes_are_removed(tmp_path: Path) -> None:
     now = 1_000_000.0
     ages = {

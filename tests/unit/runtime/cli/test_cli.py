@@ -113,6 +113,26 @@ def test_a_folder_of_something_else_is_not_overwritten(home: Path, capsys: pytes
     assert (home / "out/iris/thesis.tex").exists()
 
 
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [("s3://models/iris", "trained into a folder here"), ("", "is no folder"), ("/", "is no folder")],
+)
+def test_an_output_that_is_no_folder(
+    home: Path, capsys: pytest.CaptureFixture[str], *, output: str, words: str
+) -> None:
+    before = sorted(home.iterdir())
+    assert main(["train", "-f", "iris.yaml", "--data", str(IRIS), "--output", output]) == ExitCode.ORDER_INVALID
+    assert words in capsys.readouterr().err
+    assert sorted(home.iterdir()) == before
+
+
+def test_an_empty_folder_that_one_is_in_becomes_the_artifact(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "empty").mkdir()
+    monkeypatch.chdir(home / "empty")
+    assert main(["train", "-f", "../iris.yaml", "--data", str(IRIS), "--output", "."]) == ExitCode.DONE
+    assert main(["inspect", str(home / "empty")]) == ExitCode.DONE
+
+
 def test_a_full_disk_at_home_names_no_field_of_a_cluster(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

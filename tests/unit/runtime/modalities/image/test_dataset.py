@@ -163,6 +163,15 @@ def test_arrays_that_are_no_images_or_no_target(arrays: Any, more: Any, reason: 
     assert words in error.message
 
 
+@pytest.mark.parametrize("point", [0xD800, 0xDFFF, 0x110000, 0x7FFFFFFF])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_texts_of_numpy_that_are_none(point: int, order: str) -> None:
+    """numpy stores 32 bits for each character, and reads whatever they are."""
+    points = np.array([ord("a"), ord("b"), point] * 20, dtype=f"{order}u4")
+    error = refused(npz(X=pixels(), y=points.view(f"{order}U1")))
+    assert (error.reason, "array y holds no characters in row 2" in error.message) == ("NotATarget", True)
+
+
 def archive(entries: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as packed:
