@@ -186,7 +186,7 @@ def build_gpu_holder() -> Object:
 
 
 @pytest.mark.story(80)
-def test_gpu_is_waited_for_and_then_used(space: Space) -> None:
+def test_gpu_is_waited_for_and_never_held_in_vain(space: Space) -> None:
     space.apply(build_gpu_holder())
 
     def held() -> bool:
@@ -198,7 +198,11 @@ def test_gpu_is_waited_for_and_then_used(space: Space) -> None:
     words = ("Insufficient nvidia.com/gpu", "spec.training.resources")
     space.wait("diagnosis", says("Unschedulable", *words), what="waits for a GPU")
     space.kubectl("delete", "pod", "holder")
-    space.wait_ready("diagnosis")
+    # The scheduler alone believes in this cluster's GPUs.
+    words = ("holds 1 GPU and torch sees none", "spec.training.runtimeClassName")
+    space.wait("diagnosis", says("GpuNotVisible", *words), what="sees no GPU")
     (job,) = space.children(JOB, "diagnosis")
     limits = job["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]
     assert limits["nvidia.com/gpu"] == "1"
+    space.patch("diagnosis", {"training": {"resources": None}})
+    ask_with_an_example(space, "diagnosis")

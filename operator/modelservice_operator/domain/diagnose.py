@@ -147,6 +147,7 @@ def with_remedy(message: str, *, section: str) -> str:
         "no persistent volumes available": "(see spec.artifacts.volumeClaim, or make a default StorageClass)",
         "configmap": "(see spec.data.configMap)",
         "serviceaccount": f"(see {section}.serviceAccountName)",
+        "RuntimeClass": f"(see {section}.runtimeClassName)",
         "priority": f"(see {section}.priorityClassName)",
     }
     remedy = next((remedy for words, remedy in remedies.items() if words in message), "")

@@ -26,8 +26,17 @@ POD_UID_ENV = "MODELSERVICE_POD_UID"
 CPU_LIMIT_ENV = "MODELSERVICE_CPU_LIMIT"
 """Whole CPUs a container may use (downward API, rounded up): the number of threads of torch and onnxruntime."""
 
+GPUS_ENV = "MODELSERVICE_GPUS"
+"""How many GPUs the node granted the container, of whatever resource; absent where none was asked for."""
+
 
 def cpu_limit(environment: Mapping[str, str]) -> int | None:
     """Whole CPUs that the container may use, or None where nobody says; torch by itself counts those of the node."""
     limit = environment.get(CPU_LIMIT_ENV, "")
     return int(limit) if limit.isdigit() and int(limit) > 0 else None
+
+
+def granted_gpus(environment: Mapping[str, str]) -> int:
+    """How many GPUs the container holds as the scheduler has it, whether or not a device can be seen inside."""
+    granted = environment.get(GPUS_ENV, "")
+    return int(granted) if granted.isdigit() else 0

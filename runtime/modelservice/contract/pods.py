@@ -81,6 +81,10 @@ _SECONDS_OF_NO_EXECUTE = Rule(
 )
 
 
+GPU_PREFIX = "nvidia.com/"
+"""Of the resources that are GPUs or parts of them, such as nvidia.com/gpu and nvidia.com/mig-1g.10gb."""
+
+
 class Resources(Contract):
     """Requests and limits of the one container, such as cpu, memory and nvidia.com/gpu."""
 
@@ -105,6 +109,11 @@ class Resources(Contract):
         if any(_in_pieces(name) and set(quantity) & set(".m") for name, quantity in self.limits.items()):
             raise ValueError(_PIECES.message)
         return self
+
+    @property
+    def gpus(self) -> int:
+        """Number of GPUs, or of parts of them."""
+        return sum(int(quantity_value(number)) for name, number in self.limits.items() if name.startswith(GPU_PREFIX))
 
 
 def _in_pieces(name: str) -> bool:
@@ -204,6 +213,10 @@ class PodSettings(Contract):
     node_selector: Labels = Field(default={}, description="Labels that a node must have.")
     tolerations: Annotated[tuple[Toleration, ...], Field(max_length=16)] = Field(
         default=(), description="Taints that the pods accept."
+    )
+    runtime_class_name: ObjectName | None = Field(
+        default=None,
+        description="RuntimeClass of the pods. GPUs need one, such as nvidia, where it is not the default of nodes.",
     )
     priority_class_name: ObjectName | None = Field(default=None, description="PriorityClass of the pods.")
     env: Annotated[tuple[EnvVar, ...], Field(max_length=64)] = Field(default=(), description="Environment variables.")

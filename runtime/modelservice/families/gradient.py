@@ -1,5 +1,6 @@
 """The fit that all gradient families share: from an architecture to a trained model."""
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -16,6 +17,7 @@ from modelservice.contract.base import first_problem
 from modelservice.contract.evaluation import Metric
 from modelservice.contract.failure import StageError
 from modelservice.contract.manifest import ARCHITECTURE_FILE, WEIGHTS_FILE
+from modelservice.contract.places import granted_gpus
 from modelservice.contract.progress import Progress
 from modelservice.contract.training import Hyperparameters
 from modelservice.families.architecture import Architecture, OutputHead, Scale, Shape
@@ -57,7 +59,7 @@ def fit(
         observe: is told of each epoch.
 
     Raises:
-        StageError: no such network is possible, or its training diverged.
+        StageError: no such network is possible, its training diverged, or a GPU is granted and none is seen.
     """
     architecture = _design(design, settings, dataset, field)
     module, best_epoch, recorder = _train(architecture, dataset, training, observe)
@@ -98,9 +100,26 @@ class Network:
         return raw
 
 
-def best_device() -> str:
-    """A GPU where there is one."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def best_device(*, granted: int, section: str) -> str:
+    """A GPU where there is one.
+
+    Args:
+        granted: GPUs that the pod holds; they are not to lie idle while a CPU does their work.
+        section: the part of the ModelService that says how the pod runs, for messages.
+
+    Raises:
+        StageError: some are granted, and torch sees none.
+    """
+    if torch.cuda.is_available():
+        return "cuda"
+    if granted:
+        field = f"{section}.runtimeClassName"
+        message = (
+            f"the pod holds {granted} GPU{'s' if granted > 1 else ''} and torch sees none: set {field} to the"
+            f" RuntimeClass of GPUs (mostly nvidia; kubectl get runtimeclass), or take GPUs out of {section}.resources"
+        )
+        raise StageError("GpuNotVisible", message, field=field)
+    return "cpu"
 
 
 def exact_convolutions(device: str) -> AbstractContextManager[Any]:
@@ -129,7 +148,7 @@ def _train(
     architecture: Architecture, dataset: Dataset, training: Hyperparameters, observe: Observer
 ) -> tuple[nn.Sequential, int, CurveRecorder]:
     """The trained module, on the CPU, its epoch, and what the epochs came to."""
-    device = best_device()
+    device = best_device(granted=granted_gpus(os.environ), section="spec.training")
     objective = OBJECTIVES[dataset.task.loss]
     recorder = CurveRecorder(metric=objective.metric)
 

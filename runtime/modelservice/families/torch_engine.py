@@ -1,5 +1,7 @@
 """The engine Torch: serves the stored network of a gradient family, on a GPU where there is one."""
 
+import os
+
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
@@ -8,6 +10,7 @@ from torch import nn
 from modelservice.artifact.errors import ArtifactError
 from modelservice.artifact.load import Artifact
 from modelservice.contract.manifest import ARCHITECTURE_FILE, WEIGHTS_FILE
+from modelservice.contract.places import granted_gpus
 from modelservice.families.architecture import Architecture
 from modelservice.families.gradient import Network, best_device
 from modelservice.families.modules import build
@@ -40,6 +43,7 @@ def load_torch_engine(artifact: Artifact) -> TorchEngine:
 
     Raises:
         ArtifactError: it holds none, or its parts do not belong together.
+        StageError: a GPU is granted, and torch sees none.
     """
     if ARCHITECTURE_FILE not in artifact.contents:
         raise ArtifactError(
@@ -50,8 +54,9 @@ def load_torch_engine(artifact: Artifact) -> TorchEngine:
     labels = len(artifact.signature.labels) or 1
     if architecture.width != labels:
         raise ArtifactError(f"the signature asks for {labels} outputs, the model gives {architecture.width}")
+    device = best_device(granted=granted_gpus(os.environ), section="spec.serving")
     module = _load_module(artifact.content(WEIGHTS_FILE), architecture)
-    network = Network(architecture, module, device=best_device())
+    network = Network(architecture, module, device=device)
     return TorchEngine(network, shape=architecture.shape, width=architecture.width)
 
 

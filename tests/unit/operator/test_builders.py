@@ -37,6 +37,7 @@ CASES: dict[str, dict[str, Any]] = {
             "resources": {"limits": {"nvidia.com/gpu": "1", "memory": "4096Mi"}},
             "nodeSelector": {"disk": "fast"},
             "tolerations": [{"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}],
+            "runtimeClassName": "nvidia",
             "priorityClassName": "low",
             "env": [
                 {"name": "A", "value": "1"},
@@ -52,6 +53,7 @@ CASES: dict[str, dict[str, Any]] = {
         "artifacts": {"volumeClaim": {"accessModes": ["ReadWriteMany"], "storageClassName": "nfs", "size": "1024Mi"}},
         "serving": {
             "replicas": 2,
+            "runtimeClassName": "gvisor",
             "resources": {"requests": {"cpu": "1500m"}},
             "allowFrom": {"scope": "None", "peers": [{"podSelector": {"matchLabels": {"app": "shop"}}}]},
         },

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from tests.support.world import NAMESPACE, World, success, without_image
 
+from modelservice.contract.failure import About, Failure
 from modelservice.contract.signature import InputTensor, Output, Signature
 from modelservice_operator.constants import ANNOTATION_TEMPLATE
 from modelservice_operator.kinds import (
@@ -269,6 +270,45 @@ def test_an_engine_is_what_the_spec_says_and_the_model_can(
     assert container["image"] == image
     memory = {"onnx": ("160Mi", "1Gi"), "torch": ("640Mi", "2Gi")}[engine]
     assert (container["resources"]["requests"]["memory"], container["resources"]["limits"]["memory"]) == memory
+
+
+@pytest.mark.parametrize(
+    ("limits", "granted"),
+    [
+        ({}, None),
+        ({"nvidia.com/gpu": 0}, None),
+        ({"nvidia.com/gpu": 2}, "2"),
+        ({"nvidia.com/mig-1g.10gb": 1}, "1"),
+        ({"example.com/fpga": 1}, None),
+    ],
+)
+def test_pods_know_how_many_gpus_they_were_granted_and_run_by_the_class_that_was_asked_for(
+    limits: dict[str, int], granted: str | None
+) -> None:
+    world = World()
+    settings = {"resources": {"limits": limits}, "runtimeClassName": "nvidia"}
+    world.serve(training=settings, serving=settings)
+    for workload in (*world.all(JOB), world.one(DEPLOYMENT)):
+        pod = workload["spec"]["template"]["spec"]
+        told = {variable["name"]: variable.get("value") for variable in pod["containers"][0]["env"]}
+        assert told.get("MODELSERVICE_GPUS") == granted
+        assert pod["runtimeClassName"] == "nvidia"
+
+
+def test_a_gpu_that_no_pod_sees_names_the_field() -> None:
+    world = World()
+    world.config_map()
+    world.service(training={"resources": GPU})
+    world.settle()
+    field = "spec.training.runtimeClassName"
+    world.end_stage(Failure(reason="GpuNotVisible", message=f"set {field}", field=field, about=About.STAGE))
+    world.settle()
+    assert world.ready() == ("False", "GpuNotVisible")
+    assert world.condition("Stalled")["status"] == "True"
+    world.service(training={"resources": GPU, "runtimeClassName": "nvidia"})
+    world.settle()
+    assert world.ready() == ("False", "Training")
+    assert world.job()["spec"]["template"]["spec"]["runtimeClassName"] == "nvidia"
 
 
 def test_grpc_is_on_a_port_of_its_own_where_it_is_asked_for() -> None:

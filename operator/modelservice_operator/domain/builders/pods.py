@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelservice.contract.base import Contract
-from modelservice.contract.places import CPU_LIMIT_ENV
+from modelservice.contract.places import CPU_LIMIT_ENV, GPUS_ENV
 from modelservice.contract.pods import PodSettings, Resources
 from modelservice.contract.quantities import canonical_resources, quantity_value
 from modelservice_operator.config import Settings
@@ -40,14 +40,16 @@ def merged_resources(asked: Resources, defaults: Mapping[str, Mapping[str, str]]
 
 
 def container_environment(pods: PodSettings) -> list[Object]:
-    """The CPU limit for torch's thread count, the user's own variables, and a home that can be written.
+    """CPU limit for torch's thread count, GPUs granted, the user's own variables, and a home that can be written.
 
     Each name once, the last one wins as in a container: server-side apply answers a second one with 500.
     """
     cpu_limit = {"name": CPU_LIMIT_ENV, "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "1"}}}
     own = {variable.name: {"name": variable.name, **_env_value(plain(variable))} for variable in pods.env}
     own.setdefault("HOME", {"name": "HOME", "value": "/tmp"})  # noqa: S108 - a mount of its own
-    return [cpu_limit, *own.values()]
+    # The downward API knows no extended resources.
+    gpus = [{"name": GPUS_ENV, "value": str(pods.resources.gpus)}] if pods.resources.gpus else []
+    return [cpu_limit, *gpus, *own.values()]
 
 
 def _env_value(variable: Object) -> Object:
@@ -139,6 +141,8 @@ def build_pod(
         spec["nodeSelector"] = dict(pods.node_selector)
     if pods.tolerations:
         spec["tolerations"] = [plain(toleration) for toleration in pods.tolerations]
+    if pods.runtime_class_name:
+        spec["runtimeClassName"] = pods.runtime_class_name
     if pods.priority_class_name:
         spec["priorityClassName"] = pods.priority_class_name
     secrets = [*settings.image_pull_secrets, *(secret.name for secret in pods.image_pull_secrets)]

@@ -17,8 +17,10 @@ from modelservice.artifact.errors import ArtifactError
 from modelservice.artifact.files import document_bytes
 from modelservice.artifact.load import Artifact
 from modelservice.contract.documents import read_document
+from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.failure import StageError
 from modelservice.contract.manifest import ARCHITECTURE_FILE, WEIGHTS_FILE
+from modelservice.contract.places import GPUS_ENV
 from modelservice.contract.progress import Progress
 from modelservice.contract.signature import SIGNATURE_FILE, ColumnKind, InputColumn, Signature
 from modelservice.families import architecture, gradient
@@ -245,3 +247,24 @@ def test_parts_that_do_not_belong_together_are_refused(change: Any, message: Any
         change = {"weights": changed(parts.weights, *change["weights"])}
     with pytest.raises(ArtifactError, match=message):
         load_torch_engine(replace(parts, **change).artifact())
+
+
+def test_a_gpu_that_is_granted_and_not_seen_ends_the_training_with_the_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv(GPUS_ENV, "1")
+    with pytest.raises(
+        StageError, match=r"holds 1 GPU and torch sees none: set spec\.training\.runtimeClassName"
+    ) as said:
+        fit(load("iris"), SMALL, epochs=1)
+    failure = said.value.failure()
+    assert (failure.reason, failure.field) == ("GpuNotVisible", "spec.training.runtimeClassName")
+    assert failure.exit_code == ExitCode.ORDER_INVALID, "another try would see none either"
+
+
+def test_a_gpu_that_is_granted_and_not_seen_ends_a_server_with_the_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    dataset = load("iris")
+    artifact = parts_of(fit(dataset, SMALL, epochs=1), dataset).artifact()
+    monkeypatch.setenv(GPUS_ENV, "2")
+    with pytest.raises(StageError, match=r"holds 2 GPUs and torch sees none: set spec\.serving\.runtimeClassName"):
+        load_torch_engine(artifact)
