@@ -74,7 +74,7 @@ cluster-down: setup ## Stop and delete the local Kubernetes; images stay cached
 cluster-status: setup ## Which components run
 	@$(CLUSTER) status
 
-env: ## Print exports for a shell: eval "$$(make -s env)"
+env: venv ## Print exports for a shell: eval "$$(make -s env)"
 	@$(CLUSTER) env
 
 bench-operator: setup ## Figures of the operator on a control plane of its own, with simulated nodes and pods
