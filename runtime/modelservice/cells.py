@@ -2,6 +2,7 @@
 
 import math
 import re
+import unicodedata
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,21 @@ def as_text(value: Any) -> str | None:
 def number_text(number: float) -> str:
     """A number as a table writes it: whole ones without a decimal point."""
     return str(int(number)) if number.is_integer() and abs(number) < 1e16 else repr(number)  # noqa: PLR2004
+
+
+def column_name(text: str) -> str:
+    """A column's name as names are compared: Unicode NFC, without blanks around it."""
+    name = text.strip()
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text can be written down: Python's may hold halves of characters (lone surrogates), UTF-8 cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def quoted(value: Any) -> str:

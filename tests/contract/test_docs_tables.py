@@ -53,6 +53,8 @@ WRONG: dict[str, tuple[str, dict[str, Any]]] = {
     "FeatureNotFound": ("age,region,y\n1,EU,x\n2,EU,x\n3,EU,z\n4,EU,z\n", {"features": ("Age ",)}),
     "NotANumber": (f"{HEADER}{ROWS}old,EU,x,yes\n", {}),
     "RaggedRow": (f"{HEADER}{ROWS}1,EU,x,1,yes\n", {}),
+    "StrayQuote": (f'{HEADER}{ROWS}1,"EU,x,yes\n', {}),
+    "SeparatorNotClear": ("a;b|y\n1;2|x\n", {}),
     "DuplicateColumn": ("a,a,y\n1,2,x\n", {}),
     "EmptyTable": (HEADER, {}),
     "EmptyTarget": ("a,y\n1,\n2,\n", {}),

@@ -1,4 +1,4 @@
-"""Reading a CSV file with a header row: UTF-8, commas, quotes as in RFC 4180."""
+"""Reading a CSV file with a header row: UTF-8, one separator, quotes as in RFC 4180."""
 
 import csv
 import hashlib
@@ -6,52 +6,75 @@ import io
 import itertools
 from collections.abc import Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.csv
 
-from modelservice.cells import quoted
+from modelservice.cells import column_name, quoted
 from modelservice.contract.failure import DataError
+from modelservice.modalities.table.quotes import Layout, layout_of, line_at
+from modelservice.modalities.table.separators import COMMA, NAMES, Separator, dividing, find_separator
 from modelservice.modalities.table.table import Table, check_column_count
 
+if TYPE_CHECKING:
+    from _csv import Reader
+
 _ZIP_MAGIC = b"PK\x03\x04"
+_WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
+_SAVE = "save it as CSV in UTF-8"
 
 
 def parse_csv(content: bytes, *, field: str = "spec.data") -> Table:
-    """Read a table; every cell stays text.
+    """Read a table; every cell stays text, and every record of the file is a row.
 
     Args:
         content: the inflated file.
         field: what errors name as the field to change.
 
     Raises:
-        DataError: not UTF-8, no header, no rows, duplicate names, or a row of another length; names the line.
+        DataError: not UTF-8, no header, no rows, duplicate names, stray quotes, or a row of another length; names the
+            line.
     """
     _check_text(content, field)
-    names, header_lines = _header(content, field)
-    kept = [index for index, name in enumerate(names) if name]
-    notes = tuple(
-        f"ignored column {index + 1}: it has no name in the header" for index, name in enumerate(names) if not name
-    )
+    separator = find_separator(content, field=field)
+    names, header_lines = _header(content, separator, field)
+    layout = layout_of(content, begin=separator.begin, separator=separator.character, columns=len(names), field=field)
     ids = [str(index) for index in range(len(names))]
     try:
         read = pyarrow.csv.read_csv(
             pa.BufferReader(content),
             read_options=pyarrow.csv.ReadOptions(column_names=ids, skip_rows=header_lines, block_size=_block(content)),
-            parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+            parse_options=pyarrow.csv.ParseOptions(delimiter=separator.character, newlines_in_values=True),
             convert_options=pyarrow.csv.ConvertOptions(
                 column_types=dict.fromkeys(ids, pa.string()), strings_can_be_null=False, include_columns=ids
             ),
         )
     except pa.ArrowInvalid as error:
-        raise _parse_error(content, names, error, field) from None
+        raise _parse_error(content, separator, names, error, field) from None
     if read.num_rows == 0:
         raise DataError(
             "EmptyTable", "the table has a header but no rows: add at least three of each class", field=field
         )
-    columns = {names[index]: _whole(read.column(index)) for index in kept}
-    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-    return Table(columns=columns, sha256=digest, notes=notes, place=partial(_line_of, content))
+    check_rows(read.num_rows, layout, field)
+    return Table(
+        columns={name: _whole(read.column(index)) for index, name in enumerate(names) if name},
+        sha256=f"sha256:{hashlib.sha256(content).hexdigest()}",
+        notes=(*separator.notes, *_broken(content, layout), *_nameless(names)),
+        place=partial(_line_of, content, separator),
+        separator=separator.character,
+    )
+
+
+def check_rows(read: int, layout: Layout, field: str) -> None:
+    """Refuse a table of which rows were lost on the way.
+
+    Raises:
+        DataError: another number was read than the file has.
+    """
+    if read != layout.records - 1:
+        message = f"the table cannot be read: the file has {layout.records - 1} rows, and {read} were understood"
+        raise DataError("NotATable", f"{message}: save it again, with quotes as in RFC 4180", field=field)
 
 
 def _check_text(content: bytes, field: str) -> None:
@@ -60,19 +83,23 @@ def _check_text(content: bytes, field: str) -> None:
         raise DataError("NotATable", message, field="spec.data.format")
     if not content.strip():
         raise DataError("EmptyTable", "the file is empty: give a CSV table with a header row", field=field)
+    if content.startswith(_WIDE_MARKS):
+        raise DataError("NotUTF8", f"line 1: the file is UTF-16 or UTF-32, and not UTF-8 text: {_SAVE}", field=field)
+    if (zero := content.find(b"\0")) >= 0:
+        line = line_at(content, zero)
+        raise DataError("NotUTF8", f"line {line}: the file has zero bytes, as UTF-16 has: {_SAVE}", field=field)
     try:
         content.decode("utf-8")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        message = f"line {line}: the file is not UTF-8 text: save it as CSV in UTF-8"
-        raise DataError("NotUTF8", message, field=field) from None
+        line = line_at(content, error.start)
+        raise DataError("NotUTF8", f"line {line}: the file is not UTF-8 text: {_SAVE}", field=field) from None
 
 
-def _header(content: bytes, field: str) -> tuple[list[str], int]:
+def _header(content: bytes, separator: Separator, field: str) -> tuple[list[str], int]:
     """Column names, and how many lines of the file they and what precedes them take."""
-    reader = csv.reader(_lines(content))
+    reader = _csv_reader(content, separator)
     try:
-        names = [name.strip() for name in next(record for record in reader if record)]
+        names = [column_name(name) for name in next(record for record in reader if record)]
     except (csv.Error, StopIteration) as error:
         raise DataError("NotATable", f"the header row cannot be read: {error}", field=field) from None
     check_column_count(len(names))
@@ -81,41 +108,66 @@ def _header(content: bytes, field: str) -> tuple[list[str], int]:
         if name in seen:
             raise DataError("DuplicateColumn", f"two columns are named {quoted(name)}: rename one of them", field=field)
         seen.add(name)
-    return names, reader.line_num
+    return names, separator.line + reader.line_num
 
 
-def _parse_error(content: bytes, names: list[str], error: Exception, field: str) -> DataError:
+def _parse_error(content: bytes, separator: Separator, names: list[str], error: Exception, field: str) -> DataError:
     """Find what pyarrow refused, with its line as an editor counts it."""
     try:
-        for line, record in _records(content):
+        for line, record in _records(content, separator):
             if len(record) != len(names):
                 found = f"line {line} has {len(record)} values, the header has {len(names)} columns"
-                return DataError("RaggedRow", f"{found}: correct the row, and put quotes around commas", field=field)
+                return DataError("RaggedRow", f"{found}: {_ragged_remedy(content, separator)}", field=field)
     except csv.Error as inner:
         return DataError("NotATable", f"the table cannot be read: {inner}", field=field)
     return DataError("NotATable", f"the table cannot be read: {error}", field=field)
 
 
-def _line_of(content: bytes, row: int) -> str:
+def _ragged_remedy(content: bytes, separator: Separator) -> str:
+    used = NAMES[separator.character]
+    remedy = f"correct the row, and put quotes around {used}"
+    if separator.character != COMMA:
+        remedy += f", by which columns are separated here, since {used} divide the header and commas do not"
+    others = [other for other in dividing(content[separator.begin :]) if other != separator.character]
+    if others:
+        remedy += f"; if {NAMES[others[0]]} separate the columns, say sep={others[0]} in a line before the header"
+    return remedy
+
+
+def _nameless(names: list[str]) -> list[str]:
+    return [f"ignored column {index + 1}: it has no name in the header" for index, name in enumerate(names) if not name]
+
+
+def _broken(content: bytes, layout: Layout) -> list[str]:
+    if not len(layout.broken):
+        return []
+    return [
+        f"{len(layout.broken)} quoted cells hold line breaks, the first on line {line_at(content, layout.broken[0])}"
+    ]
+
+
+def _line_of(content: bytes, separator: Separator, row: int) -> str:
     try:
-        line, _ = next(itertools.islice(_records(content), row + 1, None))
+        line, _ = next(itertools.islice(_records(content, separator), row + 1, None))
     except (csv.Error, StopIteration):  # such as a cell of more than 128 KiB, which pyarrow reads
         return f"row {row + 1}"
     return f"line {line}"
 
 
-def _records(content: bytes) -> Iterator[tuple[int, list[str]]]:
+def _records(content: bytes, separator: Separator) -> Iterator[tuple[int, list[str]]]:
     """All records with the line on which each begins, the header first; empty lines are skipped, as pyarrow does."""
-    reader = csv.reader(_lines(content))
-    begins = 1
+    reader = _csv_reader(content, separator)
+    begins = separator.line + 1
     for record in reader:
         if record:
             yield begins, record
-        begins = reader.line_num + 1
+        begins = separator.line + reader.line_num + 1
 
 
-def _lines(content: bytes) -> io.TextIOWrapper:
-    return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
+def _csv_reader(content: bytes, separator: Separator) -> "Reader":
+    source = io.BytesIO(content)
+    source.seek(separator.begin)
+    return csv.reader(io.TextIOWrapper(source, encoding="utf-8", newline=""), delimiter=separator.character)
 
 
 def _block(content: bytes) -> int:

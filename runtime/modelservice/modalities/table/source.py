@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from modelservice.cells import number_text, quoted
+from modelservice.cells import column_name, number_text, quoted
 from modelservice.contract.documents import Document
 from modelservice.contract.failure import DataError
 from modelservice.contract.signature import Input
@@ -21,6 +21,7 @@ from modelservice.modalities.table.digests import row_digests
 from modelservice.modalities.table.encoder import NAME, TableEncoder
 from modelservice.modalities.table.fitting import fit
 from modelservice.modalities.table.preprocessing import MAX_CATEGORIES
+from modelservice.modalities.table.separators import NAMES
 from modelservice.modalities.table.table import Table
 from modelservice.tasks.base import Target, TargetCells
 
@@ -45,7 +46,7 @@ class TableSource:
         Raises:
             DataError: there is no such column.
         """
-        self._check_name(name, reason="TargetNotFound", field=TARGET_FIELD)
+        name = self._known(name, reason="TargetNotFound", field=TARGET_FIELD)
         column = text_column(name, _texts(self._table.columns[name]))
         return TargetCells(name=name, codes=column.codes, texts=column.texts, place=self._table.place)
 
@@ -55,9 +56,12 @@ class TableSource:
         Raises:
             DataError: there is no such column, none is left, or one cannot be read.
         """
-        for name in features:
-            self._check_name(name, reason="FeatureNotFound", field=FEATURES_FIELD)
-        names = tuple(dict.fromkeys(features)) or tuple(name for name in self._table.columns if name != target.name)
+        known = (self._known(name, reason="FeatureNotFound", field=FEATURES_FIELD) for name in features)
+        listed = tuple(dict.fromkeys(known))
+        if target.name in listed:
+            message = f"column {target.name} is the target, and none to predict it from: take it off the features"
+            raise DataError("FeatureNotFound", message, field=FEATURES_FIELD)
+        names = listed or tuple(name for name in self._table.columns if name != target.name)
         rows = np.flatnonzero(target.present)
         kept = pa.array(rows)
 
@@ -67,9 +71,11 @@ class TableSource:
         columns = [read_column(name, self._table.columns[name].take(kept), place=place) for name in names]
         return _choose(columns, target=target.name, notes=self._table.notes)
 
-    def _check_name(self, name: str, *, reason: str, field: str) -> None:
-        if name not in self._table.columns:
-            raise DataError(reason, _not_found(name, list(self._table.columns), field), field=field)
+    def _known(self, name: str, *, reason: str, field: str) -> str:
+        """The name as the table has it."""
+        if (known := column_name(name)) not in self._table.columns:
+            raise DataError(reason, _not_found(name, self._table, field), field=field)
+        return known
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -146,14 +152,16 @@ def _texts(cells: pa.Array) -> pa.Array:
     return texts.take(encoded.indices)
 
 
-def _not_found(name: str, names: list[str], field: str) -> str:
+def _not_found(name: str, table: Table, field: str) -> str:
+    names = list(table.columns)
     listed = ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
     message = f"the table has no column {quoted(name)}; it has {listed}"
-    if len(names) == 1 and any(separator in names[0] for separator in ";\t|"):
-        return f"{message}: the columns of the file must be separated by commas"
     if close := difflib.get_close_matches(name.lower(), [known.lower() for known in names], n=1):
         meant = next(known for known in names if known.lower() == close[0])
         return f"{message}: did you mean {meant}?"
+    if any(character in known for known in names for character in NAMES if character != table.separator):
+        used = f"columns are separated by {NAMES[table.separator]}"
+        return f"{message}: {used}; where they are not, say so in a line before the header, such as sep=;"
     return f"{message}: name one of them in {field}"
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from modelservice.cells import as_text
+from modelservice.cells import as_text, column_name, is_unicode, quoted
 from modelservice.contract.failure import DataError
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.table.frames import columns_of
@@ -32,12 +32,14 @@ class Table:
         sha256: digest of the content.
         notes: what was left out while reading.
         place: where a row (from 0) stands, for people: "line 57" of a file, "row 55" of a frame.
+        separator: what stands between the cells of the file, which tells how its numbers may be written.
     """
 
     columns: dict[str, pa.Array]
     sha256: str
     notes: tuple[str, ...] = ()
     place: Callable[[int], str] = field(default=_row_place, compare=False)
+    separator: str = ","
 
     @property
     def rows(self) -> int:
@@ -60,7 +62,9 @@ def table_of(frame: object) -> Table | None:
     if given is None or any(getattr(values, "ndim", 1) > _MATRIX_RANK for values in given.values()):
         return None
     check_column_count(len(given))
-    columns = {name.strip(): _column(name, values) for name, values in given.items()}
+    if broken := next((name for name in given if not is_unicode(name)), None):
+        raise DataError("NotATable", f"column {quoted(broken)} has no name that can be written down: rename it")
+    columns = {column_name(name): _column(name, values) for name, values in given.items()}
     if len(columns) != len(given):
         raise DataError("DuplicateColumn", "two columns of the frame have the same name: rename one of them")
     lengths = {len(column) for column in columns.values()}
@@ -91,6 +95,9 @@ def _column(name: str, values: Any) -> pa.Array:
             texts.append(as_text(value))
         except ValueError as error:
             raise DataError("NotAValue", f"{_row_place(row)}, column {name}: {error}") from None
+        if (text := texts[-1]) is not None and not is_unicode(text):
+            message = f"{quoted(text)} holds half a character (a lone surrogate): correct the cell"
+            raise DataError("NotAValue", f"{_row_place(row)}, column {name}: {message}")
     return pa.array(texts, type=pa.string())
 
 

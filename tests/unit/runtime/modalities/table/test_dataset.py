@@ -1,3 +1,5 @@
+import io
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -133,9 +135,33 @@ def test_a_target_that_is_not_there_names_those_that_are(target: Any, words: str
     assert words in error.message
 
 
-def test_a_file_of_semicolons_is_recognised() -> None:
-    error = refused(settings("species"), table(["1;a"], "length;species"))
-    assert "separated by commas" in error.message
+def test_other_separators_are_read_and_said() -> None:
+    rows = [row.replace(",", ";") for row in GOOD]
+    assert notes_of(divide_rows(table(rows, "n;t;y"), settings())) == ("columns are separated by semicolons",)
+
+
+def test_a_column_of_several_names_is_not_found_and_the_way_out_is_said() -> None:
+    error = refused(settings("y"), table(['"1;a"', '"2;b"'], '"n;y"'))
+    assert "it has n;y: columns are separated by commas; where they are not, say so" in error.message
+
+
+@pytest.mark.parametrize("written", ["NFC", "NFD"])
+@pytest.mark.parametrize("asked", ["NFC", "NFD"])
+def test_names_are_one_however_unicode_composes_them(written: Any, asked: Any) -> None:
+    def name(text: str, form: Any) -> str:
+        return unicodedata.normalize(form, text)
+
+    header = ",".join(name(text, written) for text in ("höhe", "t", "größe"))
+    asked_for = settings(name("größe", asked), features=(name("höhe", asked), " t "))
+    for source in (table(GOOD, header), from_frame(pd.read_csv(io.StringIO("\n".join([header, *GOOD]))))):
+        dataset = build_dataset(source, asked_for)
+        assert (dataset.target, [column.name for column in dataset.inputs]) == ("größe", ["höhe", "t"])
+
+
+def test_a_target_among_the_features_is_found_however_it_is_composed() -> None:
+    error = refused(settings("größe", features=("n", unicodedata.normalize("NFD", "größe"))), table(GOOD, "n,t,größe"))
+    assert (error.reason, error.field) == ("FeatureNotFound", "spec.data.features")
+    assert "the target" in error.message
 
 
 def test_a_feature_that_is_not_there() -> None:
@@ -240,6 +266,8 @@ def test_tables_in_memory_of_several_kinds_are_one_table(frame: Any) -> None:
         ({"a": []}, "EmptyTable"),
         ({"a": [1], "b": [1, 2]}, "RaggedRow"),
         ({"a": "xy"}, "NotATable"),
+        ({"a\ud800": ["x"]}, "NotATable"),
+        ({"a": ["x", "\ud800"]}, "NotAValue"),
     ],
 )
 def test_frames_that_are_none(frame: Any, reason: str) -> None:
