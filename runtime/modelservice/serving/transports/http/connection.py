@@ -4,13 +4,16 @@ Measured at one connection: an ASGI task, its scope and its two messages cost as
 Parsing, keep-alive, pipelining in order, time-outs and shutting down stay uvicorn's; what is large, chunked, encoded,
 waits for ``100 Continue``, or is none of the inference routes goes its ordinary way to the front.
 
-What uvicorn leaves open is bounded here: a head, or the trailers after a body, that never end. Its parser keeps them,
-and 40 MB of short headers took 700 MB.
+What uvicorn leaves open is closed here. A head, or the trailers after a body, that never end: its parser keeps them,
+and 40 MB of short headers took 700 MB. An offer to upgrade, as Java's client makes with its first request: its parser
+takes what follows the head for another protocol's, so the body of a POST was lost.
 """
 
+import sys
 from functools import partial
 from typing import Any, Final
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from modelservice.serving.answer import Answer
@@ -31,10 +34,12 @@ class InferenceConnection(HttpToolsProtocol):
         self._direct: Direct = self.app.direct
         self._reading: Admitted | None = None
         self._head = 0
+        self._data = b""
 
     def data_received(self, data: bytes) -> None:
         """Parse what arrived, but keep no head that never ends."""
         self._head += len(data)
+        self._data = data
         super().data_received(data)
         if self._head > MAX_HEAD:
             self._refuse_head()
@@ -62,6 +67,21 @@ class InferenceConnection(HttpToolsProtocol):
             self._reading = admitted
         else:  # it was read while the one before it was answered
             self._ask(cycle, admitted)
+
+    def _should_upgrade(self) -> bool:
+        """Whether a request whose parser stops after its head is begun anew, see below; CONNECT is refused."""
+        return bool(self.parser.get_method() != b"CONNECT")
+
+    def handle_websocket_upgrade(self) -> None:
+        """Decline an offer to upgrade, as HTTP lets a server: parse the request again, as if it had made none."""
+        stopped: Any = sys.exception()  # HttpParserUpgrade, with the place where the parser stopped
+        (head_end,) = stopped.args
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
+        lines += [name + b": " + value for name, value in self.headers if name != b"upgrade"]
+        rest = self._data[head_end:]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
+        self.data_received(b"\r\n".join((*lines, b"\r\n")) + rest)
 
     def _admit(self, cycle: RequestResponseCycle) -> Admitted | None:
         scope = cycle.scope

@@ -116,7 +116,7 @@ SENT: dict[str, Sequence[bytes]] = {
     "garbage afterwards": [request(), b"\0\0\0\r\n\r\n"],
     "two lengths": [request(GOOD, b"content-length: 5")],
     "length and chunks": [request(GOOD, b"transfer-encoding: chunked")],
-    "upgrade": [request(GOOD, b"connection: upgrade, close", b"upgrade: h2c")],
+    "tunnel": [request(b"", method=b"CONNECT", path=b"a:1")],
     "an answer that is large": [
         request(b'{"instances": [%b]}' % b",".join([b"[1,2]"] * (LARGE_ANSWER // 3 + 1))) + LAST
     ],
@@ -160,6 +160,33 @@ async def test_requests_that_arrive_together_share_a_batch() -> None:
         assert model.engine.batches == [3]
         await talk(port, LAST)
         assert model.engine.batches == [3, 1]
+
+
+OFFER = (b"connection: Upgrade, HTTP2-Settings", b"upgrade: h2c", b"http2-settings: AAEAAEAAAAIAAAAB")
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 10_000])
+@pytest.mark.parametrize("offer", [OFFER, (b"connection: upgrade", b"upgrade: websocket")])
+async def test_an_offer_to_upgrade_is_declined_and_the_request_answered(offer: Any, size: int) -> None:
+    large = b'{"instances": [[5, 5]]}' + b" " * LARGE_BODY
+    plain = [request(), request(b"", method=b"GET", path=b"/v2/health/ready"), chunked(GOOD), request(large)]
+    offering = [one.replace(b"host: a\r\n", b"\r\n".join((b"host: a", *offer, b"")), 1) for one in plain]
+    sent = request() + b"".join(offering) + LAST
+    pieces = [sent[start : start + size] for start in range(0, len(sent), size)] if size > 1 else [*offering, LAST]
+    async with listening(InferenceConnection) as (port, _):
+        expected = await talk(port, b"".join([*plain, LAST]) if size == 1 else request() + b"".join(plain) + LAST)
+        said = await talk(port, *pieces)
+    assert b"101" not in re.findall(rb"HTTP/1.1 (\d+) ", said)
+    without_dates = [re.sub(rb"date: .*?\r\n", b"", answers) for answers in (said, expected)]
+    assert without_dates[0] == without_dates[1]
+    assert said.count(b"200 OK") == 5 + (size != 1)
+
+
+async def test_an_old_client_that_offers_is_answered_as_one() -> None:
+    async with listening(InferenceConnection) as (port, _):
+        said = await talk(port, request(GOOD, *OFFER, version=b"1.0"))
+    assert b"200 OK" in said
+    assert b"connection: close\r\n" in said
 
 
 HEAD = b"POST %b HTTP/1.1\r\nhost: a\r\n" % PREDICT
