@@ -44,6 +44,10 @@ ANNOTATION_RUN: Final = "modelservice.dev/run"
 ANNOTATION_TEMPLATE: Final = "modelservice.dev/template"
 """On a Deployment: the pod template it serves with and the hash of its inputs, so that an upgrade restarts nothing."""
 
+ANNOTATION_REPLICAS: Final = "modelservice.dev/replicas"
+"""On an autoscaler: ``spec.serving.replicas`` beside it. Whoever takes autoscaling away and leaves that number as it
+was does not ask for it, and the number that runs is handed back."""
+
 STAGE_CONTAINER: Final = "stage"
 """The container whose exit code and last words decide a stage, whatever sidecars do."""
 

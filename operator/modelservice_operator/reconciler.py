@@ -13,7 +13,7 @@ from modelservice_operator.data_source import DataSource
 from modelservice_operator.diagnostics import Diagnostician
 from modelservice_operator.domain.assessment import assess, rollout
 from modelservice_operator.domain.data import DataState
-from modelservice_operator.domain.diff import Action, Apply, Changes, Delete
+from modelservice_operator.domain.diff import Action, Apply, Delete, Scale
 from modelservice_operator.domain.jobs import JobPhase
 from modelservice_operator.domain.metadata import Owner
 from modelservice_operator.domain.observe import Observed, observe
@@ -76,7 +76,7 @@ class Reconciler:
             return await self._say(observed, status, warning=True)
         data = await self._data.read(key.namespace, spec)
         planned = plan(spec, observed, data, self._settings)
-        refused = await self._carry_out(observed, planned.changes)
+        refused = await self._carry_out(observed, planned)
         if planned.changes:
             observed = self._observe(service)
             planned = plan(spec, observed, data, self._settings)
@@ -91,10 +91,13 @@ class Reconciler:
         metadata = service["metadata"]
         return observe(service, self._cache.children(metadata["namespace"], metadata["name"]))
 
-    async def _carry_out(self, observed: Observed, changes: Changes) -> Problem | None:
+    async def _carry_out(self, observed: Observed, planned: Plan) -> Problem | None:
         """Write; the first refusal, if there is one. Parts do not wait for each other, and deletions for nothing."""
-        refused = [await self._write(observed, (deletion,)) for deletion in changes.deletes]
-        refused += [await self._write(observed, applies) for applies in changes.applies]
+        refused = [await self._write(observed, (deletion,)) for deletion in planned.changes.deletes]
+        refused += [await self._write(observed, applies) for applies in planned.changes.applies]
+        if planned.replicas is not None:
+            scale = Scale(ref=ref_of(observed.service), replicas=planned.replicas, version=observed.version)
+            refused.append(await self._write(observed, (scale,)))
         return next(filter(None, refused), None)
 
     async def _write(self, observed: Observed, actions: Iterable[Action]) -> Problem | None:
@@ -103,6 +106,9 @@ class Reconciler:
             try:
                 if isinstance(action, Delete):
                     await self._kube.delete(action.ref, uid=action.uid, propagation=action.propagation)
+                elif isinstance(action, Scale):
+                    with suppress(Conflict):  # somebody wrote meanwhile, perhaps we: that is seen soon
+                        await self._kube.scale(action.ref, replicas=action.replicas, version=action.version)
                 elif problem := await self._apply(observed, action):
                     return problem
             except Conflict as error:

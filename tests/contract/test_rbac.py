@@ -31,6 +31,7 @@ VERBS = {
     "events": ("list",),
     "apply": ("create", "patch"),
     "status": ("patch",),
+    "scale": ("patch",),
     "delete": ("delete",),
 }
 """What the apiserver checks for a call of the port; server-side apply may create."""
@@ -54,6 +55,13 @@ def lives() -> Iterator[World]:
     world.service()
     world.settle()
     world.clock.seconds += 60
+    world.settle()
+    yield world
+    world = World()
+    world.serve(serving={"autoscaling": {"minReplicas": 2, "maxReplicas": 3}})
+    deployment = world.one(DEPLOYMENT)
+    world.kube.store({**deployment, "spec": {**deployment["spec"], "replicas": 3}})
+    world.service()
     world.settle()
     yield world
     for artifacts in ARTIFACTS:
@@ -101,7 +109,7 @@ def used() -> Iterator[Right]:
     for world in lives():
         for call, name, _ in [*world.kube.writes, *world.kube.reads]:
             kind = kinds[name]
-            resource = f"{kind.plural}/status" if call == "status" else kind.plural
+            resource = f"{kind.plural}/{call}" if call in {"status", "scale"} else kind.plural
             yield from ((kind.group, resource, verb) for verb in VERBS[call])
     for kind in WATCHED_KINDS:
         yield from ((kind.group, kind.plural, verb) for verb in ("list", "watch"))

@@ -57,9 +57,14 @@ def test_replicas_by_kubectl_scale_survive_the_way_to_autoscaling(space: Space) 
         eventually(owned, what="the autoscaler's first decision")
         space.wait_ready("flowers")
     assert min(seen) >= 3
-    space.patch("flowers", {"serving": {"replicas": 1, "autoscaling": None}})
+    with watched_replicas(space) as seen:
+        space.patch("flowers", {"serving": {"autoscaling": None}})
+        eventually(lambda: not space.children(HORIZONTAL_POD_AUTOSCALER, "flowers"), what="the autoscaler's end")
+        kept = space.wait_ready("flowers")
+    assert min(seen) >= 3
+    assert kept["spec"]["serving"]["replicas"] == kept["status"]["replicas"] >= 3
+    space.kubectl("scale", "modelservice", "flowers", "--replicas=1")
     assert space.wait_ready("flowers")["status"]["replicas"] == 1
-    assert space.children(HORIZONTAL_POD_AUTOSCALER, "flowers") == []
 
 
 @pytest.mark.story(140)

@@ -187,6 +187,16 @@ class FakeKube:
         self.memory.put(ref.kind, stored)
         return stored
 
+    async def scale(self, ref: Ref, *, replicas: int, version: str) -> None:
+        self.writes.append(("scale", ref.kind.kind, ref.name))
+        self._stop_if(written=False)
+        self._fail("scale", ref.kind)
+        known = self.objects[ref]
+        if known["metadata"]["resourceVersion"] != version:
+            raise Conflict("the object has been modified")
+        self.store({**known, "spec": {**known["spec"], "serving": {"replicas": replicas}}})
+        self._stop_if(written=True)
+
     async def delete(self, ref: Ref, *, uid: str, propagation: str = "Background") -> None:
         self.writes.append(("delete", ref.kind.kind, ref.name))
         self._stop_if(written=False)

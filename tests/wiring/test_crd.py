@@ -138,6 +138,20 @@ def test_takes_autoscaling_beside_a_number_by_kubectl_scale(churn: str, namespac
         assert answer.returncode == 0, answer.stderr
 
 
+def test_a_scale_names_the_version_that_was_read(churn: str, namespace: str, crd: Path) -> None:
+    """As the operator stores the number that an autoscaler leaves."""
+
+    def scale(version: str) -> str:
+        patch = json.dumps({"metadata": {"resourceVersion": version}, "spec": {"replicas": 4}})
+        options = ("-n", namespace, "--subresource=scale", "--type=merge", "-p", patch)
+        return kubectl("patch", "modelservice", churn, *options, kubeconfig=crd).stderr
+
+    shown = kubectl("get", "modelservice", churn, "-n", namespace, "-o", "json", kubeconfig=crd)
+    version = json.loads(shown.stdout)["metadata"]["resourceVersion"]
+    assert scale(version) == ""
+    assert "the object has been modified" in scale(version)
+
+
 def test_takes_a_whole_status(churn: str, namespace: str, crd: Path) -> None:
     whole = _whole_status()
     assert whole.model_fields_set == ModelServiceStatus.model_fields.keys()

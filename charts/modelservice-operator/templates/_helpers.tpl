@@ -62,6 +62,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 - apiGroups: [modelservice.dev]
   resources: [modelservices/status]
   verbs: [patch]
+# The number that an autoscaler leaves, as kubectl scale would write it.
+- apiGroups: [modelservice.dev]
+  resources: [modelservices/scale]
+  verbs: [patch]
 # Needed to own children where OwnerReferencesPermissionEnforcement is on.
 - apiGroups: [modelservice.dev]
   resources: [modelservices/finalizers]

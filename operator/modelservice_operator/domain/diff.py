@@ -32,7 +32,16 @@ class Delete:
     propagation: str = "Background"
 
 
-Action = Apply | Delete
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """A number of replicas for an object that is still the one of this version."""
+
+    ref: Ref
+    replicas: int
+    version: str
+
+
+Action = Apply | Delete | Scale
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,6 +42,11 @@ class Observed:
         return int(self.service["metadata"].get("generation", 0))
 
     @property
+    def version(self) -> str:
+        """The version of the ModelService that was read."""
+        return str(self.service["metadata"].get("resourceVersion", ""))
+
+    @property
     def deployed_key(self) -> str | None:
         """Key of the revision that the Deployment is to serve."""
         return self.deployment["metadata"]["labels"].get(LABEL_KEY) if self.deployment else None

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from modelservice.contract.resource import ModelServiceSpec
-from modelservice.contract.serving import Serving
+from modelservice.contract.serving import MAX_REPLICAS, Serving
 from modelservice_operator.config import Settings
-from modelservice_operator.constants import REPLICAS_FIELD_MANAGER
+from modelservice_operator.constants import ANNOTATION_REPLICAS, REPLICAS_FIELD_MANAGER
 from modelservice_operator.domain.attempts import NextAttempt, StepState, next_attempt, step_state
 from modelservice_operator.domain.builders.identity import build_network_policy, build_service_account
 from modelservice_operator.domain.builders.record import build_record
@@ -44,7 +44,7 @@ class Plan:
 
     ``steps`` are those of the pipeline in order, none while the data is not known; ``pending`` is the one whose result
     is waited for. ``desired`` is the result of the last one, ``serving`` the revision to serve now (an older one while
-    the desired one is made).
+    the desired one is made). ``replicas`` is to be written into ``spec.serving`` (see ``handed_back``).
     """
 
     changes: Changes
@@ -52,6 +52,7 @@ class Plan:
     pending: StepState | None = None
     desired: Revision | None = None
     serving: Revision | None = None
+    replicas: int | None = None
 
     @property
     def key(self) -> str | None:
@@ -88,7 +89,9 @@ def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: 
         _serve(spec, observed, settings, serving),
         Part(kept=frozenset(kept)),
     )
-    return Plan(changes=diff(observed, parts), steps=steps, pending=pending, desired=desired, serving=serving)
+    replicas = handed_back(spec.serving, observed) if serving else None
+    changes = diff(observed, parts)
+    return Plan(changes=changes, steps=steps, pending=pending, desired=desired, serving=serving, replicas=replicas)
 
 
 def _steps(inputs: Inputs) -> tuple[StepState, ...]:
@@ -155,15 +158,32 @@ def _serve(spec: ModelServiceSpec, observed: Observed, settings: Settings, revis
     owner, serving = observed.owner, spec.serving
     stored = choose_template(spec, observed, settings, revision.record)
     desired = [*_record(observed, revision, stored), *_replicas_holder(observed, serving)]
-    desired.append(Desired(obj=build_deployment(owner, serving, revision, stored)))
+    autoscaled = serving.autoscaling is not None or handed_back(serving, observed) is not None
+    said = None if autoscaled else serving.replicas
+    desired.append(Desired(obj=build_deployment(owner, said, revision, stored)))
     desired.append(Desired(obj=build_service(owner, serving)))
     if serving.autoscaling:
-        desired.append(Desired(obj=build_autoscaler(owner, serving.autoscaling)))
+        desired.append(Desired(obj=build_autoscaler(owner, serving.autoscaling, serving.replicas)))
     replicas = serving.autoscaling.min_replicas if serving.autoscaling else serving.replicas
     store, location = location_of(revision.record, settled_artifacts(spec, settings))
     if replicas > 1 and store.portability(location, observed.children).portable:
         desired.append(Desired(obj=build_disruption_budget(owner)))
-    return Part(desired=tuple(desired))
+    # Until its number is written down, the autoscaler is what holds it.
+    kept = {(HORIZONTAL_POD_AUTOSCALER, owner.name)} if autoscaled else set()
+    return Part(desired=tuple(desired), kept=frozenset(kept))
+
+
+def handed_back(serving: Serving, observed: Observed) -> int | None:
+    """The number of replicas that an autoscaler leaves, to be stored as if ``kubectl scale`` had said it.
+
+    None where there is nothing to hand back: autoscaling goes on, or whoever took it away said another number.
+    """
+    deployment, autoscaler = observed.deployment, observed.child(HORIZONTAL_POD_AUTOSCALER, observed.owner.name)
+    if serving.autoscaling is not None or deployment is None or autoscaler is None:
+        return None
+    beside = autoscaler["metadata"].get("annotations", {}).get(ANNOTATION_REPLICAS)
+    number = min(int(deployment["spec"].get("replicas", 1)), MAX_REPLICAS)
+    return number if beside == str(serving.replicas) and number != serving.replicas else None
 
 
 def _record(observed: Observed, revision: Revision, stored: StoredTemplate) -> Iterator[Desired]:

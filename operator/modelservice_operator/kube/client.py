@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Protocol
 
-from modelservice_operator.constants import FIELD_MANAGER
+from modelservice_operator.constants import FIELD_MANAGER, REPLICAS_FIELD_MANAGER
 from modelservice_operator.kinds import EVENT, LEASE, ref_of
 from modelservice_operator.kube.events import EventRecorder
 from modelservice_operator.kube.transport import Transport
@@ -22,6 +22,7 @@ _NO_VERSION = "1"
 is refused with 409 where an object of that name exists, and makes it where there is none."""
 
 _APPLY = {"Content-Type": "application/apply-patch+yaml"}
+_MERGE = {"Content-Type": "application/merge-patch+json"}
 _METADATA = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"}
 _METADATA_LIST = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
 
@@ -91,6 +92,16 @@ class KubeClient:
         stored = await self._apply(ref.kind, f"{ref.path}/status", obj, FIELD_MANAGER)
         self._memory.put(ref.kind, stored)
         return stored
+
+    async def scale(self, ref: Ref, *, replicas: int, version: str) -> None:
+        """Set the number of replicas by the scale subresource, if the object is still of this version."""
+        body = {"metadata": {"resourceVersion": version}, "spec": {"replicas": replicas}}
+        params = {"fieldManager": REPLICAS_FIELD_MANAGER}
+        path = f"{ref.path}/scale"
+        try:
+            await self._write("patch", "PATCH", ref.kind, path, params=params, headers=_MERGE, body=body)
+        except NotFound as error:
+            raise Conflict(str(error)) from error
 
     async def delete(self, ref: Ref, *, uid: str, propagation: str = "Background") -> None:
         """Delete exactly the object with this UID; what is gone already is fine."""

@@ -38,6 +38,13 @@ class KubePort(Protocol):
             Conflict: The object was deleted meanwhile, so that there is nothing to describe.
         """
 
+    async def scale(self, ref: Ref, *, replicas: int, version: str) -> None:
+        """Set the number of replicas by the scale subresource, as ``kubectl scale`` does.
+
+        Raises:
+            Conflict: The object is no longer of this ``resourceVersion``.
+        """
+
     async def delete(self, ref: Ref, *, uid: str, propagation: str = "Background") -> None:
         """Delete exactly the object with this UID; what is gone already is fine.
 

@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 from modelservice.contract.base import Contract, Rule
 from modelservice.contract.pods import LabelValue, PodSettings, QualifiedName
 
+MAX_REPLICAS = 1000
+"""Most pods of one ModelService."""
+
 _MIN_MAX = Rule(
     "!has(self.minReplicas) || self.minReplicas <= self.maxReplicas", "minReplicas must not exceed maxReplicas"
 )
@@ -22,8 +25,8 @@ class Autoscaling(Contract):
 
     RULES = (_MIN_MAX,)
 
-    min_replicas: int = Field(default=1, ge=1, le=1000, description="Fewest replicas. Default 1.")
-    max_replicas: int = Field(ge=1, le=1000, description="Most replicas.")
+    min_replicas: int = Field(default=1, ge=1, le=MAX_REPLICAS, description="Fewest replicas. Default 1.")
+    max_replicas: int = Field(ge=1, le=MAX_REPLICAS, description="Most replicas.")
     target_cpu_utilization: int = Field(
         default=70,
         ge=1,
@@ -126,9 +129,10 @@ class Serving(PodSettings):
     replicas: int = Field(
         default=1,
         ge=0,
-        le=1000,
+        le=MAX_REPLICAS,
         description="Number of pods. Default 1, stored so that kubectl scale works: leave it out of Git where that sets"
-        " it. Not used while there is autoscaling, which goes on from the pods that run.",
+        " it. Not used while there is autoscaling, which goes on from the pods that run, and whose last"
+        " number is stored here when it is taken away, unless another is said then.",
         json_schema_extra={"x-stored-default": True},
     )
     autoscaling: Autoscaling | None = Field(default=None, description="Scales between two bounds, instead of replicas.")

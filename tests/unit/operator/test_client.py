@@ -117,6 +117,20 @@ async def world() -> AsyncIterator[World]:
             yield World(apiserver, transport, metrics)
 
 
+async def test_a_scale_names_the_version_that_was_read(world: World) -> None:
+    world.apiserver.answer((200, {"kind": "Scale"}), (409, {"message": "modified"}), (404, {"message": "gone"}))
+    ref = Ref(MODEL_SERVICE, "n", "a")
+    await world.kube.scale(ref, replicas=3, version="7")
+    (sent,) = world.apiserver.sent
+    assert (sent.method, sent.path) == ("PATCH", "/apis/modelservice.dev/v1alpha1/namespaces/n/modelservices/a/scale")
+    assert sent.query == {"fieldManager": REPLICAS_FIELD_MANAGER}
+    assert sent.headers["Content-Type"] == "application/merge-patch+json"
+    assert sent.body == {"metadata": {"resourceVersion": "7"}, "spec": {"replicas": 3}}
+    for _ in range(2):
+        with pytest.raises(Conflict):
+            await world.kube.scale(ref, replicas=3, version="7")
+
+
 async def test_apply_is_a_forced_server_side_apply_whose_answer_is_remembered(world: World) -> None:
     world.apiserver.answer((200, stored()))
     assert await world.kube.apply(job()) == stored()

@@ -1,9 +1,10 @@
 """The reconciler's stories. How a revision is served: roll-outs, templates, scaling, retention."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from tests.support.world import NAMESPACE, World, success, without_image
+from tests.support.world import NAMESPACE, Stop, World, success, without_image
 
 from modelservice.contract.failure import About, Failure
 from modelservice.contract.signature import InputTensor, Output, Signature
@@ -19,6 +20,7 @@ from modelservice_operator.kinds import (
     POD_DISRUPTION_BUDGET,
     SERVICE,
 )
+from modelservice_operator.machinery.errors import Forbidden
 from modelservice_operator.objects import Ref
 
 
@@ -137,6 +139,69 @@ def test_autoscaling_beside_a_number_by_kubectl_scale_goes_on_from_it() -> None:
     world.kube.store({**world.one(DEPLOYMENT), "spec": {**world.one(DEPLOYMENT)["spec"], "replicas": 4}})
     world.settle()
     assert world.one(DEPLOYMENT)["spec"]["replicas"] == 4, "the autoscaler owns the number, whatever the spec says"
+
+
+def scaled(world: World, replicas: int) -> None:
+    """The autoscaler's part."""
+    world.kube.store({**world.one(DEPLOYMENT), "spec": {**world.one(DEPLOYMENT)["spec"], "replicas": replicas}})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kept"),
+    [
+        ({}, {}, 3),
+        ({"replicas": 2}, {"replicas": 2}, 3),
+        ({"replicas": 3}, {"replicas": 3}, 3),
+        ({}, {"replicas": 5}, 5),
+        ({"replicas": 2}, {"replicas": 1}, 1),
+    ],
+)
+def test_what_an_autoscaler_leaves_is_kept_unless_another_number_is_said(
+    before: dict[str, int], after: dict[str, int], kept: int
+) -> None:
+    world = World()
+    world.serve(serving={**before, "autoscaling": {"maxReplicas": 5}})
+    scaled(world, 3)
+    seen: list[int] = []
+    world.service(serving=after)
+    for _ in range(5):
+        world.reconcile()
+        seen.append(world.one(DEPLOYMENT)["spec"]["replicas"])
+    assert set(seen) == {kept}
+    assert world.spec()["serving"].get("replicas", 1) == kept, "kubectl scale goes on from what runs"
+    assert world.ours(HORIZONTAL_POD_AUTOSCALER) == []
+    world.service(serving={"replicas": 1})
+    world.settle()
+    assert world.one(DEPLOYMENT)["spec"]["replicas"] == 1
+
+
+@pytest.mark.parametrize("written", [False, True])
+@pytest.mark.parametrize("number", range(4))
+def test_what_an_autoscaler_leaves_survives_the_end_of_the_operator(number: int, *, written: bool) -> None:
+    world = World()
+    world.serve(serving={"autoscaling": {"maxReplicas": 5}})
+    scaled(world, 3)
+    world.service()
+    world.kube.stop_at(len(world.kube.writes) + number, written=written)
+    with suppress(Stop):
+        world.settle()
+    world.kube.stop_at(None, written=False)
+    world.restart_operator()
+    world.settle()
+    assert world.one(DEPLOYMENT)["spec"]["replicas"] == 3
+    assert world.ours(HORIZONTAL_POD_AUTOSCALER) == []
+
+
+def test_an_autoscaler_stays_while_its_number_cannot_be_stored() -> None:
+    world = World()
+    world.serve(serving={"autoscaling": {"maxReplicas": 5}})
+    scaled(world, 3)
+    world.service()
+    world.kube.failures = {("scale", "ModelService"): Forbidden("no right to scale")}
+    world.reconcile()
+    assert world.ready() == ("False", "Forbidden")
+    assert world.one(DEPLOYMENT)["spec"]["replicas"] == 3
+    assert world.one(HORIZONTAL_POD_AUTOSCALER)
 
 
 def test_an_autoscaler_is_never_handed_no_replica_at_all() -> None:

@@ -11,6 +11,7 @@ from modelservice.contract.server_flags import ServerFlags, server_arguments
 from modelservice.contract.serving import Autoscaling, Engine, Serving
 from modelservice_operator.config import Settings
 from modelservice_operator.constants import (
+    ANNOTATION_REPLICAS,
     ANNOTATION_TEMPLATE,
     GRPC_PORT_NAME,
     HTTP_PORT_NAME,
@@ -106,8 +107,8 @@ def selector_labels(owner: Owner) -> dict[str, str]:
     return {LABEL_NAME: owner.name, LABEL_STAGE: STAGE_SERVE}
 
 
-def build_deployment(owner: Owner, serving: Serving, revision: Revision, stored: StoredTemplate) -> Object:
-    """The Deployment; ``replicas`` is never said while an autoscaler owns the number."""
+def build_deployment(owner: Owner, replicas: int | None, revision: Revision, stored: StoredTemplate) -> Object:
+    """The Deployment; ``replicas`` is None while an autoscaler owns the number."""
     metadata = owner.metadata(owner.name, stage=STAGE_SERVE, key=revision.key)
     metadata["annotations"] = {ANNOTATION_TEMPLATE: json.dumps(stored.model_dump(mode="json"), sort_keys=True)}
     spec: dict[str, Any] = {
@@ -117,8 +118,8 @@ def build_deployment(owner: Owner, serving: Serving, revision: Revision, stored:
         "progressDeadlineSeconds": 600,
         "template": stored.template,
     }
-    if serving.autoscaling is None:
-        spec["replicas"] = serving.replicas
+    if replicas is not None:
+        spec["replicas"] = replicas
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
 
 
@@ -161,17 +162,21 @@ def build_service(owner: Owner, serving: Serving) -> Object:
     }
 
 
-def build_autoscaler(owner: Owner, autoscaling: Autoscaling) -> Object:
+def build_autoscaler(owner: Owner, autoscaling: Autoscaling, replicas: int) -> Object:
     """A HorizontalPodAutoscaler on the CPU utilisation of the server alone.
 
     Over whole pods a sidecar without a CPU request, as meshes inject them, would leave it without a percentage.
+    ``replicas``: what the spec says beside it (see ``handed_back``).
     """
     target = {"type": "Utilization", "averageUtilization": autoscaling.target_cpu_utilization}
     resource = {"name": "cpu", "container": SERVING_CONTAINER, "target": target}
     return {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
-        "metadata": owner.metadata(owner.name, stage=STAGE_SERVE),
+        "metadata": {
+            **owner.metadata(owner.name, stage=STAGE_SERVE),
+            "annotations": {ANNOTATION_REPLICAS: str(replicas)},
+        },
         "spec": {
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": owner.name},
             "minReplicas": autoscaling.min_replicas,
