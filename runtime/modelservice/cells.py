@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-MISSING_WORDS = frozenset({"na", "n/a", "nan", "null"})
+MISSING_WORDS = frozenset({"na", "n/a", "nan", "null", "none"})
 """In a numeric column these stand for a missing value, in any case; in text only the empty cell does."""
 
 NUMBER_PATTERN = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"

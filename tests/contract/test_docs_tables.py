@@ -148,7 +148,7 @@ def test_what_is_left_out_is_said_as_shown() -> None:
     assert set(learn(f"{header}{table}1,q,kg,,k,\n")[1:]) == shown
 
 
-@pytest.mark.parametrize("cell", ["5.1", "+3", "1e-3", ".5", "", "NA", "n/a", "NaN", "null"])
+@pytest.mark.parametrize("cell", ["5.1", "+3", "1e-3", ".5", "", "NA", "n/a", "NaN", "null", "None"])
 def test_cells_that_a_column_of_numbers_may_hold(cell: str) -> None:
     learn(f"{HEADER}{ROWS}{cell},EU,x,yes\n")
 

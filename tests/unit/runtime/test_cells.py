@@ -19,7 +19,7 @@ def test_a_number_may_be_written_in_several_ways(cell: Any, number: Any) -> None
     assert as_number(cell) == number
 
 
-@pytest.mark.parametrize("cell", ["", "  ", "NA", "n/a", "NaN", "null", None, math.nan, np.float32("nan")])
+@pytest.mark.parametrize("cell", ["", "  ", "NA", "n/a", "NaN", "null", "None", None, math.nan, np.float32("nan")])
 def test_missing_in_a_numeric_column(cell: Any) -> None:
     assert math.isnan(as_number(cell))
 

@@ -10,6 +10,7 @@ import pytest
 
 from modelservice.contract.data import ConfigMapSource, Data, Format, Split
 from modelservice.contract.failure import DataError
+from modelservice.contract.signature import ColumnKind, InputColumn
 from modelservice.modalities.base import Source
 from modelservice.modalities.dataset import Divided, build_dataset, divide_rows
 from modelservice.modalities.sources import from_frame, read_file, read_source
@@ -89,6 +90,49 @@ def test_rows_without_a_target_are_dropped_and_counted() -> None:
     dataset = build_dataset(table([*GOOD, "99,a,", "98,b, "]), settings())
     assert (dataset.rows, dataset.dropped) == (12, 2)
     assert dataset.notes[1:] == ("dropped 2 rows without a value in y",)
+
+
+@pytest.mark.parametrize(
+    ("labels", "known"),
+    [
+        (("0101", "0207", "1403"), ("0101", "0207", "1403")),
+        (("12", "012"), ("012", "12")),
+        (("1234567890123456", "1234567890123457"), ("1234567890123456", "1234567890123457")),
+        (("11898508762506082123", "11898508762506082124"), ("11898508762506082123", "11898508762506082124")),
+        (("1", "1.0", "0"), ("0", "1")),
+    ],
+)
+def test_labels_are_the_texts_of_the_file(labels: Any, known: Any) -> None:
+    dataset = build_dataset(table([f"{n},{labels[n % len(labels)]}" for n in range(30)], "n,y"), settings())
+    assert dataset.labels == known
+    merged = tuple(note for note in dataset.notes if note.startswith("labels of y"))
+    assert merged == (("labels of y are whole numbers: read 1.0 as 1",) if len(known) < len(labels) else ())
+
+
+def test_categories_are_the_texts_of_the_file() -> None:
+    codes = ["0101", "101", *"uvwxyz", "11898508762506082123", "11898508762506082124"]
+    rows = [f"{codes[n % 10]},{n},{'pq'[n % 3 == 0]}" for n in range(200)]
+    dataset = build_dataset(table(rows, "c,n,y"), settings())
+    assert isinstance(column := dataset.inputs[0], InputColumn)
+    assert column.categories == tuple(sorted(set(codes)))
+
+
+@pytest.mark.parametrize("word", ["NA", "NaN", "nan", "null", "None", "N/A", ""])
+def test_one_meaning_of_missing_for_targets_and_features(word: Any) -> None:
+    """In a target its rows are dropped and said, in a feature it is filled."""
+    rows = [f"{n},{n % 2 if n % 20 else word},{n if n % 20 != 1 else word}" for n in range(200)]
+    dataset = build_dataset(table(rows, "n,y,m"), settings())
+    assert (dataset.labels, dataset.rows, dataset.dropped) == (("0", "1"), 190, 10)
+    assert dataset.notes[1:] == ("dropped 10 rows without a value in y",)
+    assert [column.type for column in dataset.inputs if isinstance(column, InputColumn)] == [ColumnKind.NUMBER] * 2
+
+
+def test_words_that_mean_missing_are_texts_among_texts() -> None:
+    rows = [f"{n},{['EU', 'NA', 'None'][n % 3]},{['p', 'q', 'NA'][n % 3]}" for n in range(60)]
+    dataset = build_dataset(table(rows), settings())
+    assert (dataset.labels, dataset.dropped) == (("NA", "p", "q"), 0)
+    assert isinstance(column := dataset.inputs[1], InputColumn)
+    assert column.categories == ("EU", "NA", "None")
 
 
 def test_a_dropped_row_does_not_shift_the_line_of_an_error() -> None:
