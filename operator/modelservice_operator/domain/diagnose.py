@@ -13,9 +13,8 @@ from modelservice_operator.objects import Object
 STUCK_SECONDS = 5.0
 """A pod or claim that waits for longer gets its events read."""
 
-_START_REASONS = frozenset(
-    {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CrashLoopBackOff"}
-)
+_CRASH_LOOP = "CrashLoopBackOff"
+_START_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError", _CRASH_LOOP})
 
 
 def pod_problem(pod: Object, *, section: str, memory_limit: str | None = None) -> Problem | None:
@@ -37,12 +36,14 @@ def _container_problem(container: Object, section: str, memory_limit: str | None
         return Problem(reason=OOM_KILLED, message=f"{_killed(memory_limit)}: raise {section}.resources.limits.memory")
     waiting = container.get("state", {}).get("waiting", {})
     reason, message = waiting.get("reason", ""), waiting.get("message", "")
+    if last.get("exitCode") and not waiting and not container.get("ready"):
+        reason = _CRASH_LOOP  # it runs again, or just ended again: one cause is not to look like several
     if reason in IMAGE_REASONS:
         remedy = f"check image.registry of the chart, and {section}.imagePullSecrets"
         return Problem(reason=reason, message=f"{message or container.get('image', '')}; {remedy}")
     if reason in _START_REASONS:
         words = " ".join(str(last.get("message", "")).split())[-512:]
-        if reason == "CrashLoopBackOff":  # the kubelet's own words change with each try, and name the pod
+        if reason == _CRASH_LOOP:  # the kubelet's own words change with each try, and name the pod
             message = f"the container ended with exit code {last.get('exitCode', 'unknown')}"
         hint = f"check {section}.env and envFrom" if reason == "CreateContainerConfigError" else ""
         return Problem(reason=reason, message="; ".join(part for part in (words, message, hint) if part))

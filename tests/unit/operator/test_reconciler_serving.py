@@ -376,6 +376,36 @@ def test_a_gpu_that_no_pod_sees_names_the_field() -> None:
     assert world.job()["spec"]["template"]["spec"]["runtimeClassName"] == "nvidia"
 
 
+def test_a_crash_loop_is_one_reason_and_one_event() -> None:
+    world = World()
+    world.serve()
+    world.service(serving={"batching": {"maxSize": 8}})
+    world.settle()
+    ended = {"terminated": {"exitCode": 1, "message": "no such file"}}
+    waits = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s restarting failed container"}}
+    labels = world.one(DEPLOYMENT)["spec"]["template"]["metadata"]["labels"]
+    metadata = {"name": "serve-new", "namespace": NAMESPACE, "labels": labels}
+    count = len(world.kube.recorded)
+    for state, last in (
+        (waits, ended),
+        ({"running": {}}, ended),
+        (ended, ended),
+        (waits, ended),
+        ({"running": {}}, ended),
+    ):
+        container = {"name": "server", "ready": False, "state": state, "lastState": last}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata}
+        world.kube.store({**pod, "status": {"phase": "Running", "containerStatuses": [container]}})
+        world.settle()
+        assert world.ready() == ("False", "CrashLoopBackOff")
+        assert world.condition("Ready")["message"] == "no such file; the container ended with exit code 1"
+    assert len(world.kube.recorded) == count + 1
+    container = {"name": "server", "ready": True, "state": {"running": {}}, "lastState": ended}
+    world.kube.store({**pod, "status": {"phase": "Running", "containerStatuses": [container]}})
+    world.settle()
+    assert world.ready() == ("False", "Deploying")
+
+
 def test_grpc_is_on_a_port_of_its_own_where_it_is_asked_for() -> None:
     world = World()
     world.serve()
