@@ -29,6 +29,9 @@ ARTIFACT_FORMAT = "modelservice/1"
 REQUIRED_FILES = (SIGNATURE_FILE, PREPROCESSING_FILE, MODEL_FILE)
 """What every artifact has, whatever produced it; one that was trained has its metrics too."""
 
+KNOWN_FILES = frozenset({MANIFEST_FILE, *REQUIRED_FILES, METRICS_FILE, ARCHITECTURE_FILE, WEIGHTS_FILE})
+"""All files that this release writes: what else lies in a folder is not its to remove."""
+
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][-A-Za-z0-9_.]{0,127}$")]
 
 

@@ -2,17 +2,23 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from modelservice.contract.base import Sha256, Tolerant
 from modelservice.contract.compression import Compression
-from modelservice.contract.data import Data
+from modelservice.contract.data import Data, RelativePath
 from modelservice.contract.documents import Document
 from modelservice.contract.model import Model
 from modelservice.contract.task import Task
 from modelservice.contract.training import Hyperparameters
 
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]{1,16}$")]
+
+
+def _stays_inside(path: str) -> str:
+    if {".", ".."} & set(path.split("/")):
+        raise ValueError("must stay inside the mounted data")
+    return path
 
 
 class DataWork(Tolerant):
@@ -22,7 +28,7 @@ class DataWork(Tolerant):
     the key was made from, or None for a claim, whose content nobody saw before; a mismatch is to be tried again.
     """
 
-    data_file: str
+    data_file: Annotated[RelativePath, AfterValidator(_stays_inside)]
     data_sha256: Sha256 | None = None
     data: Data
     task: Task | None = None

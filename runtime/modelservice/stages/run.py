@@ -94,6 +94,7 @@ def run_stage(*, where: Places, pod: Pod, clock: Clock, now: Callable[[], float]
 
 def _run(where: Places, pod: Pod, clock: Clock, now: Callable[[], float], log: JsonLines) -> tuple[Success, Produced]:
     order = read_order(where.order)
+    check_address(order)
     stage = stage_named(order.work.stage)
     store = open_store(order.artifact, scratch=pod.uid, now=now)
     if (found := find_artifact(store, order, log)) is not None:
@@ -134,6 +135,22 @@ def read_order(path: Path) -> WorkOrder:
         raise StageError("OrderNotFound", f"the work order {path} cannot be read: {error.strerror}") from None
     except DocumentError as error:
         raise StageError("OrderInvalid", f"{error}: operator and runtime must be of one release") from None
+
+
+def check_address(order: WorkOrder) -> None:
+    """Make sure that the artifact has a place of its own: what lies there may be replaced.
+
+    Raises:
+        StageError: the address is not absolute, climbs, or does not end with the order's key.
+    """
+    *above, last = order.artifact.split("/")
+    absolute = "://" in order.artifact or order.artifact.startswith("/")
+    if absolute and last == order.key and not {".", ".."} & set(above):
+        return
+    message = (
+        f"the work order wants its artifact at {order.artifact[:200]!r}: an absolute place that ends with /{order.key}"
+    )
+    raise StageError("OrderInvalid", f"{message} is expected; operator and runtime must be of one release")
 
 
 def read_source(folder: Path, work: DataWork, log: JsonLines) -> Source:

@@ -38,8 +38,9 @@ class Store(Protocol):
         """
 
     def discard(self) -> None:
-        """Remove a damaged artifact of ours; nothing happens where there is none.
+        """Remove a damaged artifact; nothing happens where there is none.
 
         Raises:
+            ArtifactError: more lies there than an artifact can hold, so it may be somebody's data; nothing was removed.
             StorageError, OSError: the store refuses, or fails.
         """

@@ -3,13 +3,13 @@
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from modelservice.artifact.errors import ArtifactError
 from modelservice.artifact.files import document_bytes, read_file, sha256
 from modelservice.artifact.load import Artifact, parse, verify
-from modelservice.contract.manifest import MANIFEST_FILE, FileEntry, Manifest
+from modelservice.contract.manifest import KNOWN_FILES, MANIFEST_FILE, FileEntry, Manifest
 
 STALE_SECONDS = 300.0
 """A temporary folder that nobody wrote to for so long belongs to a process that is gone: writing takes seconds."""
@@ -58,8 +58,10 @@ class FolderStore:
         return digest
 
     def discard(self) -> None:
-        """Remove the folder, whatever it is; see ``Store``."""
-        discard(self._folder)
+        """Remove the folder, if it holds nothing but files of an artifact; see ``Store``."""
+        if self._folder.exists() or self._folder.is_symlink():
+            check_files(self._folder, KNOWN_FILES)
+            discard(self._folder)
 
     def _remove_stale(self) -> None:
         """Remove this process's own temporary folder, and those of processes that are gone."""
@@ -163,19 +165,31 @@ def check_replaceable(folder: Path) -> None:
         return
     if folder.is_symlink() or not folder.is_dir():
         raise ArtifactError(f"{folder} exists and is no folder: name another one with --output")
-    names = {entry.name for entry in folder.iterdir()}
-    if not names:
+    if not any(folder.iterdir()):
         return
     try:
-        listed = set(parse(MANIFEST_FILE, read_file(folder / MANIFEST_FILE), Manifest).files) | {MANIFEST_FILE}
+        listed = {MANIFEST_FILE, *parse(MANIFEST_FILE, read_file(folder / MANIFEST_FILE), Manifest).files}
     except ArtifactError:
         raise ArtifactError(f"{folder} exists and is no artifact: name another folder with --output") from None
-    if foreign := sorted(names - listed):
+    check_files(folder, listed)
+
+
+def check_files(folder: Path, names: Collection[str]) -> None:
+    """Make sure that a folder holds nothing but plain files of these names, before it is removed.
+
+    Raises:
+        ArtifactError: it is no folder, or holds anything else.
+    """
+    if folder.is_symlink() or not folder.is_dir():
+        raise ArtifactError(f"{folder} is not a folder, so it is not removed: move it first")
+    with os.scandir(folder) as entries:
+        foreign = sorted(e.name for e in entries if e.name not in names or not e.is_file(follow_symlinks=False))
+    if foreign:
         raise ArtifactError(f"{folder} also holds {foreign[0]!r}, which is no part of an artifact: move it first")
 
 
 def discard(path: Path) -> None:
-    """Remove a folder, a file or a link of ours, if it is there."""
+    """Remove a folder, a file or a link that was checked, or has a temporary name of ours, if it is there."""
     with contextlib.suppress(FileNotFoundError):
         if path.is_symlink() or not path.is_dir():
             path.unlink()

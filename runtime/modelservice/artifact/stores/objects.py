@@ -16,7 +16,7 @@ from modelservice.artifact.errors import ArtifactError, StorageUnavailableError
 from modelservice.artifact.files import check_size, document_bytes, sha256
 from modelservice.artifact.load import Artifact, verify
 from modelservice.contract.failure import StorageError
-from modelservice.contract.manifest import MANIFEST_FILE, FileEntry, Manifest
+from modelservice.contract.manifest import KNOWN_FILES, MANIFEST_FILE, FileEntry, Manifest
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -29,6 +29,11 @@ RETRY_SECONDS: Final = 60
 
 _PROBE = ".write-test"
 _DIGEST_LENGTH = 16
+_OURS = re.compile(
+    rf"{re.escape(MANIFEST_FILE)}|{re.escape(_PROBE)}-[^/]*"
+    rf"|[0-9a-f]{{{_DIGEST_LENGTH}}}/({'|'.join(map(re.escape, sorted(KNOWN_FILES)))})"
+)
+"""Names below an artifact's address that this release writes."""
 _SECRET_FIELD = "spec.artifacts.secretRef"  # noqa: S105 - the name of a field
 _URI_FIELD = "spec.artifacts.uri"
 _NO_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|bucket does not exist", re.IGNORECASE)
@@ -93,14 +98,16 @@ class ObjectArtifactStore:
         return sha256(raw)
 
     def discard(self) -> None:
-        """Remove the manifest, which makes the artifact none, then what else lies there; see ``Store``."""
-        with self._said(), contextlib.suppress(FileNotFoundError):
-            self._objects.delete(MANIFEST_FILE)
+        """Remove the manifest, which makes the artifact none, then its files; see ``Store``."""
         with self._said():
-            for batch in self._objects.list():
-                for found in batch:
-                    with contextlib.suppress(FileNotFoundError):
-                        self._objects.delete(found["path"])
+            paths = [str(found["path"]) for batch in self._objects.list() for found in batch]
+        if foreign := sorted(path for path in paths if not _OURS.fullmatch(path)):
+            raise ArtifactError(
+                f"{self._address} also holds {foreign[0]!r}, which is no part of an artifact: move it first"
+            )
+        for path in sorted(paths, key=lambda path: path != MANIFEST_FILE):
+            with self._said(), contextlib.suppress(FileNotFoundError):
+                self._objects.delete(path)
 
     def _intact(self, key: str) -> str | None:
         """The digest of the artifact of this key that somebody else stored, None if it cannot be trusted."""

@@ -13,6 +13,7 @@ from modelservice.artifact.errors import ArtifactError
 from modelservice.artifact.stores import folder as folder_module
 from modelservice.artifact.stores import load_artifact, open_store
 from modelservice.artifact.stores.folder import STALE_SECONDS
+from modelservice.contract.manifest import MANIFEST_FILE, MODEL_FILE
 from modelservice.stages.base import Produced
 
 
@@ -115,20 +116,38 @@ def test_an_empty_folder_may_be_used(trained: Produced, tmp_path: Path) -> None:
     assert publish(trained, tmp_path / "model") == trained.digest
 
 
-@pytest.mark.parametrize("what", ["file", "link", "folder"])
-def test_what_is_damaged_is_discarded_and_a_link_is_not_followed(tmp_path: Path, what: str) -> None:
-    elsewhere, path = tmp_path / "elsewhere", tmp_path / "model"
+@pytest.mark.parametrize("left", [(), (MODEL_FILE,), (MANIFEST_FILE, MODEL_FILE)])
+def test_what_is_left_of_an_artifact_is_discarded(tmp_path: Path, left: tuple[str, ...]) -> None:
+    (tmp_path / "model").mkdir()
+    for name in left:
+        (tmp_path / "model" / name).write_text("damaged")
+    with pytest.raises(ArtifactError):
+        open_store(tmp_path / "model").load()
+    open_store(tmp_path / "model").discard()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda path: path.write_text("data"),
+        lambda path: path.symlink_to("elsewhere"),
+        lambda path: (path.mkdir(), (path / "table.csv").write_text("a,b")),
+        lambda path: (path.mkdir(), (path / MANIFEST_FILE).mkdir()),
+        lambda path: (path.mkdir(), (path / MODEL_FILE).symlink_to("/dev/null")),
+        lambda path: (path / "a" / "b").mkdir(parents=True),
+    ],
+    ids=["file", "link", "foreign file", "folder of a known name", "link of a known name", "folders"],
+)
+def test_what_may_be_somebodys_data_is_never_discarded(tmp_path: Path, make: Callable[[Path], Any]) -> None:
+    path, elsewhere = tmp_path / "model", tmp_path / "elsewhere"
     elsewhere.mkdir()
-    if what == "link":
-        path.symlink_to(elsewhere)
-    elif what == "file":
-        path.touch()
-    else:
-        path.mkdir()
-    with pytest.raises(ArtifactError, match=r"is a link|is not a folder|manifest.json is missing"):
-        open_store(path).load()
-    open_store(path).discard()
-    assert [entry.name for entry in tmp_path.iterdir()] == ["elsewhere"]
+    (elsewhere / "kept").touch()
+    make(path)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ArtifactError, match="move it first"):
+        open_store(path).discard()
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize("address", ["", "/", "a\0b", "\ud800"])

@@ -101,6 +101,16 @@ def test_a_damaged_one_is_no_obstacle(trained: Produced, other: Produced, bucket
     assert store_in(bucket).load(digest=other.digest) is not None
 
 
+@pytest.mark.parametrize("foreign", ["table.csv", f"data/{MODEL_FILE}", f"{'0' * 16}/notes.txt"])
+def test_what_may_be_somebodys_data_is_never_discarded(trained: Produced, bucket: MemoryStore, foreign: str) -> None:
+    store_in(bucket).publish(trained.manifest, trained.files)
+    bucket.put(foreign, b"data")
+    before = paths(bucket)
+    with pytest.raises(ArtifactError, match="move it first"):
+        store_in(bucket).discard()
+    assert paths(bucket) == before
+
+
 def test_discarding_leaves_nothing(trained: Produced, bucket: MemoryStore) -> None:
     store_in(bucket).publish(trained.manifest, trained.files)
     store_in(bucket).discard()

@@ -92,6 +92,7 @@ def test_the_artifact_says_from_what_it_comes_and_holds_only_what_serving_needs(
     for name in (SIGNATURE_FILE, PREPROCESSING_FILE):
         assert produced.files[name] == trained.files[name]
     assert manifest.data == trained.manifest.data
+    assert manifest.model.max_difference is not None
     assert 0 < manifest.model.max_difference < 0.2
     assert "onnxruntime" in manifest.producer.libraries
     assert "torch" in manifest.producer.libraries

@@ -27,7 +27,7 @@ from modelservice.artifact.stores import folder as folder_module
 from modelservice.artifact.stores.folder import STALE_SECONDS
 from modelservice.artifact.stores.objects import ObjectArtifactStore
 from modelservice.contract.exit_codes import ExitCode
-from modelservice.contract.failure import About, Failure, Retry
+from modelservice.contract.failure import About, Failure, Retry, StageError
 from modelservice.contract.keys import content_digest
 from modelservice.contract.places import POD_UID_ENV
 from modelservice.contract.progress import Progress
@@ -37,7 +37,7 @@ from modelservice.inference.predictor import Predictor
 from modelservice.stages import registry
 from modelservice.stages import run as run_module
 from modelservice.stages.base import Context, Produced
-from modelservice.stages.run import Places, Pod, run_stage
+from modelservice.stages.run import Places, Pod, check_address, run_stage
 from modelservice.stages.train import TRAIN, TrainStage
 
 CONTENT = IRIS.read_bytes()
@@ -95,6 +95,7 @@ def test_an_order_becomes_an_artifact_and_a_report(world: World) -> None:
     code, result = world.run()
     assert code == ExitCode.DONE
     assert isinstance(result, Success)
+    assert result.data is not None
     assert (result.key, result.data.rows, result.data.sha256) == ("abc", 150, DIGEST)
     assert result.signature is not None
     predictor = Predictor.load(world.artifacts / "abc", digest=result.digest)
@@ -156,19 +157,41 @@ def test_a_volume_that_cannot_be_written_is_told_before_the_work(world: World, m
     "damage",
     [
         lambda folder: (folder / "manifest.json").unlink(),
-        lambda folder: (folder / "extra").touch(),
-        lambda folder: (folder.rename(folder.with_name("elsewhere")), folder.symlink_to("elsewhere")),
+        lambda folder: ((folder / "model.onnx").chmod(0o644), (folder / "model.onnx").write_bytes(b"damaged")),
     ],
 )
 def test_a_damaged_artifact_is_made_again(world: World, damage: Callable[..., Any]) -> None:
     _, first = world.run()
     (world.artifacts / "abc").chmod(0o755)
     damage(world.artifacts / "abc")
-    if (world.artifacts / "abc").is_symlink():
-        (world.artifacts / "elsewhere" / "extra").touch()
     code, second = world.run()
     assert (code, second.digest) == (ExitCode.DONE, first.digest)
     assert "replaced" in world.events()
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        lambda folder: (folder / "table.csv").touch(),
+        lambda folder: (folder.rename(folder.with_name("elsewhere")), folder.symlink_to("elsewhere")),
+    ],
+)
+def test_what_is_no_part_of_an_artifact_is_left_alone(world: World, foreign: Callable[..., Any]) -> None:
+    world.run()
+    (world.artifacts / "abc").chmod(0o755)
+    foreign(world.artifacts / "abc")
+    before = sorted(world.artifacts.rglob("*"))
+    code, result = world.run()
+    assert (code, result.about) == (ExitCode.ORDER_INVALID, About.STORAGE)
+    assert "move it first" in result.message
+    assert sorted(world.artifacts.rglob("*")) == before
+
+
+@pytest.mark.parametrize("address", ["../..", "../abc", "/abc/..", "/a/../abc", "abc", "/etc", "/", "", "s3://b/other"])
+def test_an_artifact_has_a_place_of_its_own(address: str) -> None:
+    order = order_of(train_work(), key="abc", artifact=address)
+    with pytest.raises(StageError, match="an absolute place that ends with /abc is expected"):
+        check_address(order)
 
 
 def test_an_artifact_of_another_key_is_not_taken(world: World) -> None:
@@ -398,7 +421,7 @@ def test_sigterm_ends_a_running_stage_cleanly(world: World) -> None:
     world.tell(train_work(epochs=100_000))
     port = _free_port()
     code = (
-        "import sys, time, pathlib; from modelservice.stages.run import Places, Pod, run_stage;"
+        "import sys, time, pathlib; from modelservice.stages.run import Places, Pod, check_address, run_stage;"
         f"root = pathlib.Path({str(world.root)!r});"
         "places = Places(order=root / 'order.json', data=root / 'data',"
         f" report=root / 'termination-log', progress_host='127.0.0.1', progress_port={port});"
