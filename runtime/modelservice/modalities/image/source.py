@@ -158,8 +158,7 @@ def _not_unicode(values: NDArray[Any]) -> NDArray[np.bool_]:
     """Which texts hold anything but characters: numpy stores whatever 32 bits stand in the file."""
     points = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("=")).view(np.uint32)
     wrong = (points > _LAST_CHARACTER) | ((points >= _SURROGATES[0]) & (points <= _SURROGATES[1]))
-    wrong_rows: NDArray[np.bool_] = wrong.reshape(len(values), -1).any(axis=1)
-    return wrong_rows
+    return np.asarray(wrong.reshape(len(values), -1).any(axis=1), dtype=np.bool_)
 
 
 def _text(value: Any) -> str | None:
