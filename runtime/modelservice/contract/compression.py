@@ -1,11 +1,11 @@
 """``spec.compression``: how a trained model is made smaller, and what that may cost."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from modelservice.contract.base import Contract, OneOf
+from modelservice.contract.base import Contract, OneOf, Rule
 
 
 class WeightType(StrEnum):
@@ -26,11 +26,19 @@ class Step(OneOf):
     quantize: Quantize | None = Field(default=None, description="Weights as small integers.")
 
 
+_EACH_STEP_ONCE = Rule(
+    " && ".join(f"self.steps.filter(step, has(step.{kind})).size() <= 1" for kind in sorted(Step.members())),
+    "each kind of step may stand once: take the second out",
+)
+
+
 class Compression(Contract):
     """Steps in order, judged on the test rows; a change compresses again and trains nothing.
 
     Runs in a Job of its own, with the pod settings of ``spec.training``.
     """
+
+    RULES = (_EACH_STEP_ONCE,)
 
     max_accuracy_drop: float = Field(
         default=0.005,
@@ -42,3 +50,10 @@ class Compression(Contract):
         " 3.84 / (n + 3.84). Default 0.005.",
     )
     steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=8)] = Field(description="Steps, in order.")
+
+    @model_validator(mode="after")
+    def _each_step_once(self) -> Self:
+        kinds = [step.choice for step in self.steps]
+        if len(set(kinds)) != len(kinds):
+            raise ValueError(_EACH_STEP_ONCE.message)
+        return self

@@ -17,6 +17,8 @@ Images = NDArray[Any]
 
 BASE64 = "b64"
 """TensorFlow Serving's key of binary values in JSON."""
+MAX_DECODED = 2**28
+"""Values of all pictures of one request: a few bytes of PNG hold many equal pixels."""
 _LARGEST = 255
 _SMALLEST, _LARGEST_WHOLE = -(2**63), 2**64 - 1
 
@@ -33,8 +35,10 @@ class RequestReader:
     def from_instances(self, instances: list[Any]) -> Images:
         """Images as nested arrays, as ``{"b64": ...}`` of a PNG or JPEG, or either in an object under its name."""
         values = [self._unwrapped(instance) for instance in instances]
-        if not any(isinstance(value, dict) for value in values):
+        pictures = sum(isinstance(value, dict) for value in values)
+        if not pictures:
             return self._nested(values)
+        self._check_pictures(pictures)
         return np.stack([self._one(row, value) for row, value in enumerate(values)])
 
     def from_inputs(self, inputs: Any) -> Images:
@@ -122,7 +126,14 @@ class RequestReader:
             raise InputError(f"{list(tensor.shape)}; expected [rows] or [rows, 1]", tensor=0, part="shape")
         if not len(tensor.values):
             return self._nested([])
+        self._check_pictures(len(tensor.values))
         return np.stack([self._decoded(row, value, tensor=0) for row, value in enumerate(tensor.values)])
+
+    def _check_pictures(self, count: int) -> None:
+        """Refuse more pictures than fit into memory, before the first is inflated."""
+        most = MAX_DECODED // math.prod(self._full)
+        if count > most:
+            raise InputError(f"{count} pictures of {list(self._shape)} are too many for one request; at most {most}")
 
     def _numbers(self, values: Any) -> NDArray[Any]:
         """Flat values of a tensor; what is missing, or no number of 64 bits, is named."""

@@ -15,6 +15,7 @@ from tests.unit.runtime.modalities.image.archives import pixels
 
 from modelservice.modalities.base import merge_rows
 from modelservice.modalities.errors import InputError
+from modelservice.modalities.image import requests
 from modelservice.modalities.image.encoder import ImageEncoder
 from modelservice.modalities.image.preprocessing import ImagePreprocessing
 from modelservice.modalities.tensors import Tensor
@@ -185,6 +186,18 @@ def test_the_first_wrong_image_is_named(instances: Any, text: str) -> None:
     with pytest.raises(InputError) as caught:
         ImageEncoder(GREY).from_instances(instances)
     assert str(caught.value).startswith(text)
+
+
+@pytest.mark.parametrize("by", ["from_instances", "from_tensors"])
+def test_more_pictures_than_fit_into_memory_are_refused_before_one_is_inflated(
+    monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    monkeypatch.setattr(requests, "MAX_DECODED", 3 * 24)
+    monkeypatch.setattr(requests, "decode_picture", lambda *_, **__: pytest.fail("inflated"))
+    encoded = [b64(picture(IMAGES[0]))] * 4
+    given_rows = encoded if by == "from_instances" else [tensor("BYTES", (4,), [one["b64"] for one in encoded])]
+    with pytest.raises(InputError, match=r"4 pictures of \[4, 6\] are too many for one request; at most 3"):
+        getattr(ImageEncoder(GREY), by)(given_rows)
 
 
 def test_a_picture_for_a_model_of_floats_is_refused() -> None:
