@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from modelservice.cells import is_unicode, quoted
 from modelservice.contract.base import problems
 from modelservice.contract.resource import API_VERSION, KIND, ModelService
 
@@ -43,7 +44,7 @@ class Resource:
                 f"spec.data.configMap.name: no ConfigMap {source.name!r} stands in the same file: give the data with"
                 " --data, or put the ConfigMap there"
             )
-        plain, binary = config_map.get("data") or {}, config_map.get("binaryData") or {}
+        plain, binary = (_texts_of(config_map, field, source.name) for field in ("data", "binaryData"))
         keys = [*plain, *binary]
         key = source.key if source.key is not None else (keys[0] if len(keys) == 1 else None)
         if key is None:
@@ -52,10 +53,11 @@ class Resource:
         if key not in keys:
             raise ResourceError(f"spec.data.configMap.key: {key!r} is not there, but {', '.join(keys) or 'no key'}")
         if key in plain:
-            return key, str(plain[key]).encode()
+            return key, plain[key].encode()
         try:
-            return key, base64.b64decode(str(binary[key]), validate=True)
-        except binascii.Error as error:
+            # The apiserver takes line breaks, as base64 prints them.
+            return key, base64.b64decode(binary[key].replace("\r", "").replace("\n", ""), validate=True)
+        except (binascii.Error, ValueError) as error:
             raise ResourceError(f"binaryData.{key} of ConfigMap {source.name!r} is not base64: {error}") from None
 
 
@@ -71,7 +73,9 @@ def read_resource(source: str | Path | Mapping[str, Any]) -> Resource:
         count = "no" if not services else f"{len(services)}"
         raise ResourceError(f"{_named(source)} holds {count} documents of kind {KIND}: exactly one is needed")
     if services[0].get("apiVersion") != API_VERSION:
-        raise ResourceError(f"apiVersion: {services[0].get('apiVersion')!r} is not known, use {API_VERSION}")
+        found = services[0].get("apiVersion")
+        shown = quoted(found) if isinstance(found, str) else f"a {type(found).__name__}"  # whose repr may be endless
+        raise ResourceError(f"apiVersion: {shown} is not known, use {API_VERSION}")
     try:
         service = ModelService.model_validate(services[0])
     except ValidationError as error:
@@ -82,6 +86,21 @@ def read_resource(source: str | Path | Mapping[str, Any]) -> Resource:
         if document.get("kind") == "ConfigMap" and isinstance(document.get("metadata"), dict)
     }
     return Resource(service=service, config_maps=maps)
+
+
+def _texts_of(config_map: Mapping[str, Any], field: str, name: str) -> Mapping[str, str]:
+    """The files of a ConfigMap, which are texts by name: the apiserver takes nothing else.
+
+    Raises:
+        ResourceError: they are not.
+    """
+    files = config_map.get(field) or {}
+    if not isinstance(files, Mapping):
+        raise ResourceError(f"{field} of ConfigMap {name!r} must be an object of files by name")
+    for key, text in files.items():
+        if not isinstance(key, str) or not isinstance(text, str) or not is_unicode(key + text):
+            raise ResourceError(f"{field}.{quoted(key)} of ConfigMap {name!r} must be a text by its name, in quotes")
+    return files
 
 
 def default_output(name: str) -> Path:
@@ -119,7 +138,8 @@ def _documents(path: Path) -> list[dict[str, Any]]:
         raise ResourceError(f"{path} has more than {MAX_DOCUMENT_BYTES} bytes: give the data with --data")
     try:
         return [document for document in yaml.safe_load_all(content) if isinstance(document, dict)]
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, or a date that is none, such as 2026-13-45
+    # No UTF-8, a date such as 2026-13-45, a tag that does not fit its value, nesting: PyYAML raises what it trips over.
+    except Exception as error:
         raise ResourceError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
 
 

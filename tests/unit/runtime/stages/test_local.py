@@ -34,7 +34,7 @@ def service(**spec: Any) -> dict[str, Any]:
     return {"apiVersion": "modelservice.dev/v1alpha1", "kind": "ModelService", "metadata": metadata, "spec": spec}
 
 
-def config_map(name: str = "iris", **content: dict[str, str]) -> dict[str, Any]:
+def config_map(name: str = "iris", **content: Any) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, **content}
 
 
@@ -174,6 +174,10 @@ def test_each_error_of_a_resource_is_one_line_with_its_path(spec: Any, lines: An
         ("kind: ModelService\n---\nkind: ModelService\n", "2 documents of kind ModelService"),
         ("a: [", "is not YAML"),
         ("a: 2026-13-45", "is not YAML: month must be"),
+        ("a: !!bool x", "is not YAML"),
+        ("[" * 100_000, "is not YAML: maximum recursion depth"),
+        ('"\\UFFFFFFFF"', "is not YAML"),
+        ("kind: ModelService\napiVersion: [modelservice.dev/v1alpha1]\n", "apiVersion: a list is not known"),
         ("kind: ConfigMap\nmetadata: {generateName: x}", "no documents of kind ModelService"),
         ("kind: ModelService\napiVersion: modelservice.dev/v9\n", "use modelservice.dev/v1alpha1"),
     ],
@@ -200,6 +204,11 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         ({"configMap": {"name": "iris"}}, [config_map()], "configMap.key: must be set"),
         ({"configMap": {"name": "iris", "key": "c"}}, [config_map(data={"a": ""})], "'c' is not there, but a"),
         ({"configMap": {"name": "iris"}}, [config_map(binaryData={"a": "%"})], "not base64"),
+        ({"configMap": {"name": "iris"}}, [config_map(binaryData={"a": "é"})], "not base64"),
+        ({"configMap": {"name": "iris"}}, [config_map(data=["a"])], "data of ConfigMap 'iris' must be an object"),
+        ({"configMap": {"name": "iris"}}, [config_map(data={"a": 3})], "data.'a' of ConfigMap 'iris' must be a text"),
+        ({"configMap": {"name": "iris"}}, [config_map(data={3: "a"})], "data.3 of ConfigMap 'iris' must be a text"),
+        ({"configMap": {"name": "iris"}}, [config_map(data={"a": "\ud800"})], "must be a text"),
         ({"persistentVolumeClaim": {"claimName": "c", "path": "a.csv"}}, [], "with --data"),
     ],
 )
