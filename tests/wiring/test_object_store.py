@@ -202,9 +202,9 @@ def test_pods_of_both_stages_work_from_the_bucket_alone(server: Server, address:
         assert isinstance(result, Success)
         return result
 
-    trained = stage("train.json", order_of(work, artifact=address).model_dump_json())
-    child = address + "c"
-    compress = compress_work(work, Path("unused"), trained.digest).model_copy(update={"parent": address})
+    parent, child = f"{address}/parent", f"{address}/child"
+    trained = stage("train.json", order_of(work, key="parent", artifact=parent).model_dump_json())
+    compress = compress_work(work, Path("unused"), trained.digest).model_copy(update={"parent": parent})
     compressed = stage("compress.json", order_of(compress, key="child", artifact=child).model_dump_json())
     assert compressed.compression is not None
     assert compressed.compression.applied
