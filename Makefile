@@ -71,7 +71,7 @@ cluster-up: setup ## Start the local Kubernetes, or what is missing of it (NODES
 cluster-down: setup ## Stop and delete the local Kubernetes; images stay cached
 	@$(CLUSTER) down
 
-cluster-status: setup ## Which components run
+cluster-status: venv ## Which components run
 	@$(CLUSTER) status
 
 env: venv ## Print exports for a shell: eval "$$(make -s env)"

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             os.dup2(nowhere.fileno(), sys.stdout.fileno())  # or Python complains when it flushes at its end
         return _READER_GONE
     except ModuleNotFoundError as error:
-        complain(f"{error}: this command needs the trainer's image, or `pip install modelservice[trainer]`")
+        complain(f"{error}: this command needs the trainer's image, or the extra `trainer` (pip install '.[trainer]')")
         return ExitCode.ORDER_INVALID
     return code
 

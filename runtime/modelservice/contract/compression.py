@@ -27,7 +27,10 @@ class Step(OneOf):
 
 
 _EACH_STEP_ONCE = Rule(
-    " && ".join(f"self.steps.filter(step, has(step.{kind})).size() <= 1" for kind in sorted(Step.members())),
+    " && ".join(
+        f"self.steps.filter(step, has(step.{kind})).size() <= 1"
+        for kind in (Step.model_fields[name].alias for name in Step.members())
+    ),
     "each kind of step may stand once: take the second out",
 )
 

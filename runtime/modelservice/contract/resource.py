@@ -60,7 +60,7 @@ class ModelServiceSpec(Contract):
     model: Model = Field(description="What to train.")
     training: Training = Field(default=Training(), description="How to train.")
     compression: Compression | None = Field(
-        default=None, description="How the trained model is made smaller. Default: not. A change trains nothing."
+        default=None, description="How the trained model is made smaller. Default: it is served as it was trained."
     )
     artifacts: Artifacts | None = Field(
         default=None, description="Where trained models are stored. Default: the chart's, else a ReadWriteOnce claim."

@@ -46,6 +46,11 @@ class Predictor:
         self.engine = engine
         self.task = task
 
+    def __repr__(self) -> str:
+        """What it is, for a notebook."""
+        what = f"predicts {self.signature.target}, " if self.signature.target else ""
+        return f"<{self.manifest.name}: {what}{self.manifest.family}, {self.task.name}, {self.digest}>"
+
     @classmethod
     def load(cls, address: str | Path, *, digest: str | None = None, engine: EngineLoader = load_onnx_engine) -> Self:
         """Verify an artifact and load its model.

@@ -57,6 +57,10 @@ def test_frames_and_rows_are_predicted(predictor: Predictor, frame: Any, rows: i
     assert predictor.predict_proba(frame).shape == (rows, 3)
 
 
+def test_a_notebook_shows_what_it_is(predictor: Predictor) -> None:
+    assert repr(predictor) == f"<iris: predicts species, mlp, Multiclass, {predictor.digest}>"
+
+
 def test_a_frame_without_a_column_is_refused(predictor: Predictor) -> None:
     with pytest.raises(InputError, match="petal_width: is missing"):
         predictor.predict(pd.read_csv(IRIS).drop(columns="petal_width"))
