@@ -1,28 +1,38 @@
 """What a column holds: numbers or categories, found from its cells."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from modelservice.cells import MISSING_WORDS, NUMBER_PATTERN, quoted
+from modelservice.cells import MISSING_WORDS, NUMBER_PATTERN
 from modelservice.contract.failure import DataError
+from modelservice.modalities.table.notation import Notation
+from modelservice.modalities.table.separators import COMMA, SEMICOLON
+from modelservice.modalities.table.written import Cells, Place, check_points, not_a_number, read_written
 
 MAX_NUMBER = 1e100
 """Beyond it squares overflow."""
 
-Place = Callable[[int], str]
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class NumericColumn:
-    """float64 [rows]; NaN is missing."""
+    """float64 [rows]; NaN is missing.
+
+    ``notation`` is how they are written where it is not as 1234.5, and ``sample`` a text whose reading is worth a word.
+    """
 
     name: str
     values: NDArray[np.float64]
+    notation: Notation | None = None
+    sample: str | None = None
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return len(self.values)
 
     @property
     def missing(self) -> int:
@@ -36,7 +46,7 @@ class NumericColumn:
 
     def take(self, rows: NDArray[np.int64]) -> "NumericColumn":
         """The column of some of the rows."""
-        return NumericColumn(name=self.name, values=self.values[rows])
+        return replace(self, values=self.values[rows])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,6 +56,11 @@ class TextColumn:
     name: str
     codes: NDArray[np.int32]
     texts: tuple[str, ...]
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return len(self.codes)
 
     @property
     def missing(self) -> int:
@@ -59,7 +74,7 @@ class TextColumn:
 
     def take(self, rows: NDArray[np.int64]) -> "TextColumn":
         """The column of some of the rows."""
-        return TextColumn(name=self.name, codes=self.codes[rows], texts=self.texts)
+        return replace(self, codes=self.codes[rows])
 
     @property
     def values(self) -> list[str | None]:
@@ -71,18 +86,21 @@ class TextColumn:
 Column = NumericColumn | TextColumn
 
 
-def read_column(name: str, cells: pa.Array, *, place: Place) -> Column:
+def read_column(name: str, cells: pa.Array, *, place: Place, separator: str = COMMA) -> Column:
     """Find out what a column holds.
 
-    It is numeric when at least half of its non-empty cells are numbers; then any other text in it is an error.
+    It is numeric when at least half of its non-empty cells are numbers; then any other text in it is an error. So it is
+    where all are numbers in one other notation, as $1,234 is.
 
     Args:
         name: the column's name.
         cells: strings, integers or float64; null is missing.
         place: where a row stands, for messages.
+        separator: what stands between the cells of the file: beside semicolons commas may be decimal marks.
 
     Raises:
-        DataError: a numeric column holds something else, or a number beyond ``MAX_NUMBER``.
+        DataError: a numeric column holds something else, or a number beyond ``MAX_NUMBER``, or numbers that can be read
+            in two ways.
     """
     if not pa.types.is_string(cells.type):
         return _bounded(NumericColumn(name=name, values=_floats(cells)), place)
@@ -92,16 +110,19 @@ def read_column(name: str, cells: pa.Array, *, place: Place) -> Column:
     numbers = pc.sum(number).as_py() or 0
     others = len(text) - text.null_count - numbers - (pc.sum(word).as_py() or 0)
     if numbers == 0 or others > numbers:
-        return text_column(name, text)
+        column = text_column(name, text)
+        return _written(column, place, separator) or column
     if others:
+        column = text_column(name, text)
+        if (written := _written(column, place, separator, mostly_plain=True)) is not None:
+            return written
         wrong = pc.and_(pc.invert(pc.or_(number, word)), pc.is_valid(text))
-        row = pc.index(wrong, value=True).as_py()
-        raise DataError(
-            "NotANumber",
-            f"{place(row)}, column {name}: {quoted(text[row].as_py())} is not a number, but most values of this"
-            " column are: correct the cell, or leave it empty if the value is not known",
-        )
-    return _bounded(NumericColumn(name=name, values=parse_numbers(pc.if_else(number, text, None))), place)
+        raise not_a_number(_cells(column, place), text[pc.index(wrong, value=True).as_py()].as_py())
+    plain = pc.if_else(number, text, None)
+    if separator == SEMICOLON:
+        check_points(_cells(text_column(name, plain), place))
+    values = parse_numbers(plain)
+    return _bounded(NumericColumn(name=name, values=values, sample=_code_in(plain, values)), place)
 
 
 def trimmed(cells: pa.Array) -> pa.Array:
@@ -125,6 +146,24 @@ def text_column(name: str, text: pa.Array) -> TextColumn:
     encoded = text.dictionary_encode()
     codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int32)
     return TextColumn(name=name, codes=codes, texts=tuple(encoded.dictionary.to_pylist()))
+
+
+def _written(column: TextColumn, place: Place, separator: str, *, mostly_plain: bool = False) -> NumericColumn | None:
+    written = read_written(_cells(column, place), separator=separator, mostly_plain=mostly_plain)
+    if written is None:
+        return None
+    return _bounded(NumericColumn(name=column.name, **written._asdict()), place)
+
+
+def _cells(column: TextColumn, place: Place) -> Cells:
+    return Cells(column.name, column.codes, column.texts, place)
+
+
+def _code_in(text: pa.Array, values: NDArray[np.float64]) -> str | None:
+    """A number with a leading zero: it may be a code, of which the zero is a part."""
+    zero = np.flatnonzero(pc.fill_null(pc.starts_with(text, "0"), fill_value=False).to_numpy(zero_copy_only=False))
+    codes = [code for code in text.take(pa.array(zero[values[zero] >= 1])).to_pylist() if code[1].isdigit()]
+    return codes[0] if codes else None
 
 
 def _floats(cells: pa.Array) -> NDArray[np.float64]:

@@ -20,11 +20,16 @@ class TableEncoder:
         self.inputs: tuple[InputColumn, ...] = tuple(column.input for column in preprocessing.columns)
         self.shape = (preprocessing.width,)
         self.rows = RowEncoder(preprocessing)
-        self._requests = RequestReader({column.name: column.type for column in self.inputs})
+        either = [column.name for column in preprocessing.columns if column.kind in {"WrittenNumber", "Unused"}]
+        self._requests = RequestReader({column.name: column.type for column in self.inputs}, either=either)
 
     def encode(self, rows: Rows) -> Features:
         """Rows as arrays in the order of the columns or as objects by name, or a matrix, to float32 [rows, width]."""
         return self.rows.encode_rows(rows)
+
+    def unseen(self, rows: Rows) -> dict[str, int]:
+        """How many values of each column of categories training never saw; rows as ``encode`` takes them."""
+        return self.rows.unseen(rows)
 
     def example(self) -> dict[str, float | str]:
         """A row of medians and modes."""

@@ -4,6 +4,7 @@ The fast paths convert whole batches at once and decide nothing about errors: wh
 ``_explain``, which looks at each cell and names the first wrong one.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
@@ -11,16 +12,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelservice.cells import as_number, as_text
+from modelservice.cells import as_number, as_text, is_number_text, quoted
 from modelservice.modalities.base import Features
 from modelservice.modalities.errors import InputError
+from modelservice.modalities.table.notation import Decimal, Notation, parse
 from modelservice.modalities.table.preprocessing import (
     CategoricalPreprocessing,
     NumericPreprocessing,
     TablePreprocessing,
+    UnusedPreprocessing,
+    WrittenPreprocessing,
 )
 
 Row = Sequence[Any] | Mapping[str, Any]
+_Numeric = NumericPreprocessing | WrittenPreprocessing
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
@@ -35,8 +40,11 @@ class RowEncoder:
         self._columns = columns
         self._pick = _picker(self.names)
         self._known = frozenset(self.names)
-        numeric = [column for column in columns if isinstance(column, NumericPreprocessing)]
-        self._all_numeric = len(numeric) == len(columns)
+        numeric = [column for column in columns if isinstance(column, _Numeric)]
+        self._numeric = {column.name: column for column in numeric}
+        unused = [column for column in columns if isinstance(column, UnusedPreprocessing)]
+        self._all_numeric = len(numeric) + len(unused) == len(columns)
+        self._used = [at for at, column in enumerate(columns) if isinstance(column, _Numeric)] if unused else None
         self._mean = np.array([column.mean for column in numeric])
         self._scale = np.array([1.0 / column.std for column in numeric])
         self._fill = np.array([column.fill for column in numeric])
@@ -92,12 +100,29 @@ class RowEncoder:
         at = 0
         for column in self._columns:
             target = encoded[:, at : at + column.width]
-            if isinstance(column, NumericPreprocessing):
+            if isinstance(column, _Numeric):
                 target[:, 0] = self._numeric_column(column, columns[column.name])
-            else:
+            elif isinstance(column, CategoricalPreprocessing):
                 self._one_hot(column.name, columns[column.name], target)
+            else:
+                _check_texts(column.name, columns[column.name])
             at += column.width
         return encoded
+
+    def unseen(self, rows: Sequence[Row] | NDArray[Any]) -> dict[str, int]:
+        """How many values of each column of categories training never saw, missing ones aside; none where it saw all.
+
+        Args:
+            rows: rows that ``encode_rows`` takes.
+        """
+        counted: dict[str, int] = {}
+        for name, codes in self._codes.items():
+            at = self.names.index(name)
+            cells = (row[name] if isinstance(row, Mapping) else row[at] for row in rows)
+            texts = (as_text(cell) for cell in cells)
+            if new := sum(1 for text in texts if text is not None and text not in codes):
+                counted[name] = new
+        return counted
 
     def _pick_all(self, rows: Any) -> list[Any]:
         picked = [self._pick(row) for row in rows]
@@ -109,6 +134,8 @@ class RowEncoder:
         """The hot path: float64 [rows, columns] to float32, in one pass unless something is missing."""
         if values.ndim != 2 or values.shape[1] != len(self.names):  # noqa: PLR2004
             raise ValueError("shape")
+        if self._used is not None:
+            values = values[:, self._used]
         scaled = _scale(values, self._mean, self._scale)
         if not _fits(scaled):
             if np.isinf(values).any():
@@ -118,13 +145,13 @@ class RowEncoder:
                 raise OverflowError("beyond float32")
         return scaled.astype(np.float32)
 
-    def _numeric_column(self, column: NumericPreprocessing, values: Sequence[Any] | NDArray[Any]) -> Features:
+    def _numeric_column(self, column: _Numeric, values: Sequence[Any] | NDArray[Any]) -> Features:
         try:
             numbers = _as_floats(values)
         except (TypeError, ValueError, OverflowError):
             numbers = np.empty(0)
         if numbers.shape != (len(values),) or np.isinf(numbers).any():
-            numbers = np.array([_number_at(value, row, column.name) for row, value in enumerate(values)])
+            numbers = np.array([_number_at(value, row, column) for row, value in enumerate(values)])
         filled = np.where(np.isnan(numbers), column.fill, numbers)
         scaled = _scale(filled, column.mean, 1.0 / column.std)
         if not _fits(scaled):
@@ -154,7 +181,8 @@ class RowEncoder:
             else:
                 raise InputError("is neither an array of values nor an object of column names and values", row=index)
             for name, value in zip(self.names, listed[-1], strict=True):
-                _text_at(value, index, name) if name in self._codes else _number_at(value, index, name)
+                column = self._numeric.get(name)
+                _text_at(value, index, name) if column is None else _number_at(value, index, column)
         return self.encode_columns(dict(zip(self.names, zip(*listed, strict=True), strict=True)))
 
     def _check_names(self, names: Any, *, row: int | None) -> None:
@@ -204,11 +232,30 @@ def _fits(scaled: NDArray[np.float64]) -> bool:
     return bool(scaled.size == 0 or (scaled.max() < _FLOAT32_MAX and scaled.min() > -_FLOAT32_MAX))
 
 
-def _number_at(value: Any, row: int, column: str) -> float:
+def _number_at(value: Any, row: int, column: _Numeric) -> float:
     try:
+        if isinstance(column, WrittenPreprocessing) and isinstance(value, str):
+            return _written_number(value, column.notation)
         return as_number(value)
     except ValueError as error:
-        raise InputError(str(error), row=row, column=column) from None
+        raise InputError(str(error), row=row, column=column.name) from None
+
+
+def _written_number(text: str, notation: Notation) -> float:
+    """A text in the column's own notation; 1.5 is none where 1.500 is a thousand and a half."""
+    number = parse(text.strip(), notation)
+    if number is not None and math.isfinite(number):
+        return number
+    if notation.decimal is Decimal.COMMA and is_number_text(text.strip()):
+        raise ValueError(f"{quoted(text)} is not a number as this column has them, with a decimal comma")
+    return as_number(text)
+
+
+def _check_texts(name: str, values: Sequence[Any] | NDArray[Any]) -> None:
+    """Cells of a column without effect may be anything but structures."""
+    if not (isinstance(values, np.ndarray) and values.dtype.kind in "fiub"):
+        for row, value in enumerate(values):
+            _text_at(value, row, name)
 
 
 def _text_at(value: Any, row: int, column: str) -> str | None:

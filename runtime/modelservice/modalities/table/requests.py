@@ -1,6 +1,6 @@
 """Rows of a table as protocols and callers give them, with a sentence for each way they can be wrong."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -17,9 +17,15 @@ _ROW_TYPES = {list, dict}
 
 
 class RequestReader:
-    """Reads rows for a table with these columns, in this order; immutable."""
+    """Reads rows for a table with these columns, in this order; immutable.
 
-    def __init__(self, kinds: Mapping[str, ColumnKind]) -> None:
+    Args:
+        kinds: what each column holds.
+        either: columns that may be given as texts and as numbers.
+    """
+
+    def __init__(self, kinds: Mapping[str, ColumnKind], *, either: Collection[str] = frozenset()) -> None:
+        self._either = frozenset(either)
         self._kinds = dict(kinds)
         self._names = tuple(kinds)
         self._known = frozenset(kinds)  # a table may have thousands of columns
@@ -107,7 +113,11 @@ class RequestReader:
             matrix = f", or one matrix [rows, {len(self._names)}]" if self._numeric else ""
             expected = f"one tensor for each of {listed(self._names)}{matrix}"
             raise InputError(f"is no column of this model; expected {expected}", tensor=index)
-        if tensor.datatype != BOOL and (tensor.datatype == BYTES) != (kind is ColumnKind.CATEGORY):
+        if (
+            tensor.datatype != BOOL
+            and tensor.name not in self._either
+            and (tensor.datatype == BYTES) != (kind is ColumnKind.CATEGORY)
+        ):
             expected = "a number type such as FP64" if kind is ColumnKind.NUMBER else BYTES
             message = f"{tensor.datatype}; the column is a {kind}: expected {expected}"
             raise InputError(message, tensor=index, part="datatype")

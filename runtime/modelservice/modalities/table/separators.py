@@ -8,8 +8,8 @@ from itertools import islice
 
 from modelservice.contract.failure import DataError
 
-COMMA = ","
-NAMES = {COMMA: "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+COMMA, SEMICOLON = ",", ";"
+NAMES = {COMMA: "commas", SEMICOLON: "semicolons", "\t": "tabs", "|": "bars"}
 _MARK = b"\xef\xbb\xbf"
 _SAID = re.compile(rb'"?sep=([^\r\n"]{1,4})"?(?:\r\n|\r|\n)')
 """What spreadsheets read as a first line, and some write."""

@@ -16,10 +16,11 @@ from modelservice.contract.signature import Input
 from modelservice.modalities.base import Features
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.split import target_tokens
-from modelservice.modalities.table.columns import Column, NumericColumn, read_column, text_column, trimmed
+from modelservice.modalities.table.columns import Column, NumericColumn, TextColumn, read_column, text_column, trimmed
 from modelservice.modalities.table.digests import row_digests
 from modelservice.modalities.table.encoder import NAME, TableEncoder
 from modelservice.modalities.table.fitting import fit
+from modelservice.modalities.table.notes import column_notes
 from modelservice.modalities.table.preprocessing import MAX_CATEGORIES
 from modelservice.modalities.table.separators import NAMES
 from modelservice.modalities.table.table import Table
@@ -68,8 +69,11 @@ class TableSource:
         def place(row: int) -> str:
             return self._table.place(int(rows[row]))
 
-        columns = [read_column(name, self._table.columns[name].take(kept), place=place) for name in names]
-        return _choose(columns, target=target.name, notes=self._table.notes)
+        columns = [
+            read_column(name, self._table.columns[name].take(kept), place=place, separator=self._table.separator)
+            for name in names
+        ]
+        return _choose(columns, listed=bool(listed), target=target.name, notes=self._table.notes)
 
     def _known(self, name: str, *, reason: str, field: str) -> str:
         """The name as the table has it."""
@@ -80,10 +84,14 @@ class TableSource:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TableExamples:
-    """Columns of the rows that have a target. ``hashed`` are those that tell rows apart."""
+    """Columns of the rows that have a target.
+
+    ``hashed`` are those that tell rows apart, ``unused`` names those that have no effect and are inputs all the same.
+    """
 
     columns: tuple[Column, ...]
     hashed: tuple[Column, ...]
+    unused: frozenset[str]
     notes: tuple[str, ...]
 
     @property
@@ -101,7 +109,7 @@ class TableExamples:
         Raises:
             DataError: all columns are empty there.
         """
-        preprocessing = fit(self.columns, train)
+        preprocessing = fit(self.columns, train, unused=self.unused)
         if preprocessing.width == 0:
             raise DataError("NoFeatures", "all feature columns are empty in the training rows: add rows")
         return preprocessing, TableEncoder(preprocessing).inputs
@@ -120,25 +128,30 @@ class TableExamples:
             raise DataError("NotANumber", message) from None
 
 
-def _choose(columns: Sequence[Column], *, target: str, notes: tuple[str, ...]) -> TableExamples:
-    chosen, hashed, said = [], [], list(notes)
-    for column in columns:
-        reason = _useless(column)
-        if reason is None:
-            chosen.append(column)
-            _check_categories(column)
-        else:
-            said.append(f"ignored column {column.name}: {reason}")
-        if reason != _IDENTIFIER:
-            # A constant column changes no comparison between rows now, and must not when appended rows make it vary.
-            hashed.append(column)
-    if not chosen:
+def _choose(columns: Sequence[Column], *, listed: bool, target: str, notes: tuple[str, ...]) -> TableExamples:
+    """Leave out what teaches nothing; columns that are listed stay inputs, so that no revision has others."""
+    useless = {column.name: reason for column in columns if (reason := _useless(column)) is not None}
+    if len(useless) == len(columns):
         raise DataError(
             "NoFeatures",
             f"no column is left to predict {target} from: add columns that vary",
             field=FEATURES_FIELD,
         )
-    return TableExamples(columns=tuple(chosen), hashed=tuple(hashed), notes=tuple(said))
+    said = [
+        f"column {name} has no effect: {reason}" if listed else f"ignored column {name}: {reason}"
+        for name, reason in useless.items()
+    ]
+    used = [column for column in columns if column.name not in useless]
+    for column in used:
+        _check_categories(column)
+    # A constant column changes no comparison between rows now, and must not when appended rows make it vary.
+    hashed = [column for column in columns if listed or useless.get(column.name) != _IDENTIFIER]
+    return TableExamples(
+        columns=tuple(columns if listed else used),
+        hashed=tuple(hashed),
+        unused=frozenset(useless),
+        notes=(*notes, *said, *(note for column in used for note in column_notes(column))),
+    )
 
 
 def _texts(cells: pa.Array) -> pa.Array:
@@ -167,23 +180,19 @@ def _not_found(name: str, table: Table, field: str) -> str:
 
 def _useless(column: Column) -> str | None:
     """Why nothing can be learned from a column, if so."""
-    distinct = column.distinct
-    present = _rows(column) - column.missing
+    distinct, present = column.distinct, column.rows - column.missing
     if distinct == 0:
         return "it is empty"
-    if not isinstance(column, NumericColumn) and distinct == present and distinct > 1:
+    if isinstance(column, TextColumn) and distinct == present and distinct > 1:
         return _IDENTIFIER
-    if distinct == 1 and column.missing == 0:
+    # That a number is missing says nothing, since the mean stands in for it; that a text is, does.
+    if distinct == 1 and (column.missing == 0 or isinstance(column, NumericColumn)):
         return "every value is the same"
     return None
 
 
-def _rows(column: Column) -> int:
-    return len(column.values) if isinstance(column, NumericColumn) else len(column.codes)
-
-
 def _check_categories(column: Column) -> None:
-    if not isinstance(column, NumericColumn) and column.distinct > MAX_CATEGORIES:
+    if isinstance(column, TextColumn) and column.distinct > MAX_CATEGORIES:
         raise DataError(
             "TooManyCategories",
             f"column {column.name} has {column.distinct} different texts, at most {MAX_CATEGORIES} can be told apart:"

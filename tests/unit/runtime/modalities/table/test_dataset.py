@@ -13,10 +13,12 @@ from modelservice.contract.failure import DataError
 from modelservice.contract.signature import ColumnKind, InputColumn
 from modelservice.modalities.base import Source
 from modelservice.modalities.dataset import Divided, build_dataset, divide_rows
+from modelservice.modalities.errors import InputError
 from modelservice.modalities.sources import from_frame, read_file, read_source
 from modelservice.modalities.table.encoder import TableEncoder
 from modelservice.modalities.table.preprocessing import MAX_CATEGORIES, TablePreprocessing
 from modelservice.modalities.table.table import table_of
+from modelservice.modalities.tensors import Tensor
 
 IRIS = Path(__file__).parents[4] / "data" / "iris.csv"
 SOURCE = ConfigMapSource(name="t")
@@ -148,6 +150,127 @@ def test_columns_that_teach_nothing_are_ignored_and_named() -> None:
         "ignored column id: every value differs",
         "ignored column k: every value is the same",
         "ignored column e: it is empty",
+    )
+
+
+LISTED = ("age", "discount", "id", "unit", "empty", "gap", "income")
+
+
+def month(discount: Any, unit: Any = "kg", empty: Any = "", count: int = 40) -> Source:
+    rows = [
+        f"{n},{n % 7},{discount(n)},id{n},{unit},{empty},{5 if n % 3 else ''},{n * 3 % 11},{'pq'[n % 2]}"
+        for n in range(count)
+    ]
+    return table(rows, "x,age,discount,id,unit,empty,gap,income,y")
+
+
+def test_inputs_are_the_listed_features_in_that_order_in_every_revision() -> None:
+    january, february = (
+        build_dataset(month(discount), settings(features=LISTED)) for discount in (lambda _: 0, lambda n: n % 3)
+    )
+    for dataset in (january, february):
+        assert tuple(column.name for column in dataset.inputs) == LISTED
+    assert january.notes[1:] == (
+        "column discount has no effect: every value is the same",
+        "column id has no effect: every value differs",
+        "column unit has no effect: every value is the same",
+        "column empty has no effect: it is empty",
+        "column gap has no effect: every value is the same",
+    )
+    assert [note.split()[1] for note in february.notes[1:]] == ["id", "unit", "empty", "gap"]
+    assert january.shape == (2,)
+
+
+def test_a_column_without_effect_takes_what_clients_send_and_changes_nothing() -> None:
+    preprocessing = build_dataset(month(lambda _: 0), settings(features=LISTED)).preprocessing
+    encoder = TableEncoder(TablePreprocessing.model_validate_json(preprocessing.model_dump_json()))
+    given: list[Any] = [
+        [3, 0, "id1", "kg", None, 5, 4],
+        [3, 99, "new", "lb", 7.5, None, 4],
+        [3, "many", 7, None, "x", "", 4],
+        {"age": 3, "discount": None, "id": True, "unit": "", "empty": "", "gap": 1e300, "income": 4},
+    ]
+    encoded = encoder.encode(encoder.from_instances(given))
+    assert (encoded == encoded[0]).all()
+    assert encoder.encode(encoder.from_instances([encoder.example()])).shape == (1, 2)
+    with pytest.raises(InputError, match=r"^\[0\]\.discount: \[1\] is neither text nor a number"):
+        encoder.encode([[3, [1], "id1", "kg", None, 5, 4]])
+    columns = {name: [row[at] for row in given[:3]] for at, name in enumerate(LISTED)}
+    tensors = [Tensor("empty", "BYTES", (3,), ["", "7", "x"]), Tensor("discount", "FP32", (3,), [0, 1, 2])]
+    tensors += [Tensor(name, "BYTES", (3,), ["", "a", "b"]) for name in ("id", "unit")]
+    tensors += [Tensor(name, "FP32", (3,), columns[name]) for name in ("age", "gap", "income")]
+    np.testing.assert_array_equal(encoder.encode(encoder.from_tensors(tensors)), encoded[:3])
+
+
+def test_a_matrix_stays_one_where_all_listed_columns_are_numbers_or_empty() -> None:
+    names = ("age", "discount", "empty", "income")
+    dataset = build_dataset(month(lambda _: 0), settings(features=names))
+    assert isinstance(dataset.preprocessing, TablePreprocessing)
+    encoder = TableEncoder(dataset.preprocessing)
+    values = np.array([[3, np.inf, np.nan, 4], [3, 1, 2, 4]])
+    encoded = encoder.encode(encoder.from_tensors([Tensor("features", "FP64", (2, 4), values)]))
+    np.testing.assert_array_equal(encoded, encoder.encode([[3, 0, None, 4]] * 2))
+
+
+def test_listed_columns_of_which_none_teaches_are_refused() -> None:
+    error = refused(settings(features=("unit", "empty")), month(lambda _: 0))
+    assert (error.reason, error.field) == ("NoFeatures", "spec.data.features")
+
+
+def test_a_listed_identifier_that_repeats_moves_no_row() -> None:
+    rows = [f"id{n},{n % 5},{'pq'[n % 2]}" for n in range(60)]
+    asked = settings(features=("t", "n"))
+    before = divide_rows(table(rows, "t,n,y"), asked).split
+    after = divide_rows(table([*rows, "id3,9,p", "id3,8,q"], "t,n,y"), asked).split
+    assert [row for row in after.test.tolist() if row < 60] == before.test.tolist()
+
+
+@pytest.mark.parametrize(
+    "day", ["2024-01-{:02}", "2024/1/{}", "{:02}.01.2024", "1/{}/24", "2024-01-{:02}T10:00:00Z", "2024-01-{:02} 10:00"]
+)
+def test_dates_as_categories_are_said(day: str) -> None:
+    rows = [f"{day.format(n % 12 + 1)},{n % 7},{'pq'[n % 2]}" for n in range(60)]
+    assert notes_of(divide_rows(table(rows, "day,n,y"), settings())) == (
+        "column day holds dates as categories: a new date is none of them, and counts as missing",
+    )
+
+
+def test_texts_that_mostly_come_once_are_said() -> None:
+    rows = [f"c{n if n % 4 else 0},{n % 7},{'pq'[n % 2]}" for n in range(60)]
+    assert notes_of(divide_rows(table(rows, "who,n,y"), settings())) == (
+        "column who: 45 of 60 values come once, as in an identifier: what was not seen in training counts as missing",
+    )
+    rows = [f"c{n % 15},{n % 7},{'pq'[n % 2]}" for n in range(60)]
+    assert notes_of(divide_rows(table(rows, "who,n,y"), settings())) == ()
+
+
+def test_what_training_did_not_see_is_counted() -> None:
+    rows = [f"{'ab'[n % 2]},{n % 7},{'uv'[n % 3 == 0]},{'pq'[n % 2]}" for n in range(60)]
+    preprocessing = build_dataset(table(rows, "t,n,f,y"), settings()).preprocessing
+    assert isinstance(preprocessing, TablePreprocessing)
+    encoder = TableEncoder(preprocessing)
+    given = [["new", 1, "u"], [" a ", 99, None], ["newer", 1, 7], {"t": "", "n": 1, "f": "w"}]
+    assert encoder.unseen(given) == {"t": 2, "f": 2}
+    assert encoder.unseen([["a", 1, "u"]]) == {}
+
+
+def test_prices_are_numbers_and_said() -> None:
+    rows = [f'"${1000 + n:,}",{n / 7:.2f}%,{n % 5},{"pq"[n % 2]}' for n in range(271)]
+    dataset = build_dataset(table(rows, "price,rate,n,y"), settings())
+    assert dataset.shape == (3,)
+    assert dataset.notes[1:] == (
+        "column price: $1,000 is read as the number 1000",
+        "column rate: 0.00% is read as the number 0",
+    )
+
+
+def test_decimal_commas_between_semicolons_are_numbers_and_said() -> None:
+    rows = [f"{n},5;{n % 3};{'pq'[n % 2]}" for n in range(60)]
+    dataset = build_dataset(table(rows, "price;n;y"), settings())
+    assert dataset.shape == (2,)
+    assert dataset.notes[1:] == (
+        "columns are separated by semicolons",
+        "column price: 0,5 is read as the number 0.5",
     )
 
 

@@ -1,0 +1,162 @@
+"""How the numbers of a column are written where it is not as 1234.5: with groups, a decimal comma, or a unit.
+
+One definition for files and requests. A column has one notation or none: what can be read in two ways is refused.
+"""
+
+import re
+from collections.abc import Collection, Iterable
+from enum import StrEnum
+from functools import lru_cache
+from typing import Annotated, NamedTuple
+
+from pydantic import StringConstraints
+
+from modelservice.contract.base import Contract
+
+CURRENCIES = "$€£¥₹₩₽₺₫₪฿₴₦¢"
+_SPACES = " \u00a0\u202f"
+_GROUPS = f"'\u2019{_SPACES}"
+"""What may stand between thousands, whatever the decimal mark is."""
+_UNIT = r"[^\s0-9.,'+()\-][^\s0-9.,+()\-]{0,11}"
+WRITTEN_PATTERN = rf"^[+-]?(?:[{CURRENCIES}] ?)?[+-]?(?:[0-9][0-9.,{_GROUPS}]*|[.,][0-9]+)(?:[{_SPACES}]?{_UNIT})?$"
+"""Whatever may be a number in some notation; RE2 reads it, too."""
+_PARTS = re.compile(
+    rf"(?P<sign>[+-]?)(?:(?P<before>[{CURRENCIES}]) ?)?(?P<inner>[+-]?)"
+    rf"(?P<body>[0-9](?:[0-9.,{_GROUPS}]*[0-9.,])?|[.,][0-9]+)(?:[{_SPACES}]?(?P<after>{_UNIT}))?"
+)
+MEASURES = frozenset({*CURRENCIES, "%", ""})
+"""Units that only numbers have: a column in which some cells have another than the rest is no text."""
+_SINGLE_GROUP = re.compile(r"[1-9][0-9]{0,2}([.,])[0-9]{3}")
+_FEW_DIGITS = re.compile(r"[0-9]{1,3}")
+
+
+class Decimal(StrEnum):
+    """The mark before the fraction."""
+
+    POINT = "Point"
+    COMMA = "Comma"
+
+
+_BODIES = {
+    decimal: re.compile(
+        rf"(?:(?:0|[1-9][0-9]*)|[1-9][0-9]{{0,2}}(?:([{other}{_GROUPS}])[0-9]{{3}})(?:\1[0-9]{{3}})*)"
+        rf"(?:{mark}[0-9]*)?|{mark}[0-9]+"
+    )
+    for decimal, mark, other in ((Decimal.POINT, r"\.", ","), (Decimal.COMMA, ",", r"."))
+}
+
+
+class Notation(Contract):
+    """How the numbers of one column are written: the decimal mark, and the unit before or after them, or none."""
+
+    decimal: Decimal
+    unit: Annotated[str, StringConstraints(max_length=12)] = ""
+
+
+class Unclear(NamedTuple):
+    """A column whose numbers can be read in two ways, or are written in two: ``text`` is one of them."""
+
+    text: str
+    message: str
+
+
+class _Written(NamedTuple):
+    unit: str
+    negative: bool
+    body: str
+
+
+def parse(text: str, notation: Notation) -> float | None:
+    """The number that a text without blanks around it says, with or without the unit; None if it is none."""
+    written = _parts(text)
+    if written is None or written.unit not in {"", notation.unit} or not _is_body(written.body, notation.decimal):
+        return None
+    mark, other = (".", ",") if notation.decimal is Decimal.POINT else (",", ".")
+    digits = written.body
+    for group in other + _GROUPS:
+        digits = digits.replace(group, "")
+    number = float(digits.replace(mark, "."))
+    return -number if written.negative else number
+
+
+def find_notation(texts: Collection[str], *, separator: str) -> Notation | Unclear | None:
+    """The notation in which all texts are numbers.
+
+    Args:
+        texts: the different texts of a column, missing ones aside.
+        separator: what stands between the cells of the file. Beside semicolons a comma may be a decimal mark as well
+            as not; beside others it stands between thousands where three digits follow it everywhere.
+
+    Returns:
+        None where the texts are no numbers.
+    """
+    parts = {text: _parts(text) for text in texts}
+    if any(part is None for part in parts.values()):
+        return None
+    written = {text: part for text, part in parts.items() if part is not None}
+    first = next(iter(written))
+    unit = written[first].unit
+    for text, part in written.items():
+        if part.unit != unit:
+            if not {part.unit, unit} <= MEASURES:
+                return None
+            return Unclear(text, f"{text!r} has another unit than {first!r}: write all values in one form")
+    decimals = [decimal for decimal in Decimal if all(_is_body(part.body, decimal) for part in written.values())]
+    if len(decimals) == 1:
+        return Notation(decimal=decimals[0], unit=unit)
+    if not decimals:
+        return _in_two_ways(written)
+    return _of_either(written, unit, separator)
+
+
+def in_doubt(bodies: Iterable[str]) -> str | None:
+    """A number whose mark may stand before a fraction as well as between thousands, as 1.234 beside 999; or None.
+
+    In 0.5 or 1.25 it stands before a fraction, and where every number has it before three digits, either reading
+    teaches a model the same.
+    """
+    doubtful, without = None, False
+    for body in bodies:
+        if _SINGLE_GROUP.fullmatch(body):
+            doubtful = body
+        elif _FEW_DIGITS.fullmatch(body):
+            without = True
+        else:
+            return None
+    return doubtful if without else None
+
+
+def _in_two_ways(written: dict[str, _Written]) -> Unclear | None:
+    """None where a text is a number in neither way, such as 007 or 1.2.3, so that the column is one of texts."""
+    of = {text: [decimal for decimal in Decimal if _is_body(part.body, decimal)] for text, part in written.items()}
+    if not all(of.values()):
+        return None
+    with_point, with_comma = (next(text for text, ways in of.items() if way not in ways) for way in reversed(Decimal))
+    return Unclear(with_comma, f"{with_comma!r} and {with_point!r} have different decimal marks: write all with points")
+
+
+def _of_either(written: dict[str, _Written], unit: str, separator: str) -> Notation | Unclear:
+    marked = {text: part.body for text, part in written.items() if "," in part.body or "." in part.body}
+    commas = [text for text, body in marked.items() if "," in body]
+    if commas and len(commas) < len(marked):
+        point = next(text for text in marked if text not in commas)
+        return Unclear(commas[0], f"{commas[0]!r} and {point!r} can be read in two ways each: write all with points")
+    if separator == ";" and (body := in_doubt(part.body for part in written.values())):
+        text = next(text for text, part in written.items() if part.body == body)
+        digits = re.sub("[.,]", "", body)
+        return Unclear(text, f"{text!r} may be {digits} or {body.replace(',', '.')}: write it as one of them")
+    comma = separator == ";" and commas
+    return Notation(decimal=Decimal.COMMA if comma else Decimal.POINT, unit=unit)
+
+
+@lru_cache(maxsize=4096)
+def _parts(text: str) -> _Written | None:
+    found = _PARTS.fullmatch(text)
+    if found is None or (found["before"] and found["after"]) or (found["sign"] and found["inner"]):
+        return None
+    signs = found["sign"] + found["inner"]
+    return _Written(found["before"] or found["after"] or "", signs == "-", found["body"])
+
+
+def _is_body(body: str, decimal: Decimal) -> bool:
+    return _BODIES[decimal].fullmatch(body) is not None

@@ -1,0 +1,120 @@
+"""Columns of texts that are numbers in another notation than 1234.5: prices, percentages, decimal commas."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from modelservice.cells import MISSING_WORDS, is_number_text, quoted
+from modelservice.contract.failure import DataError
+from modelservice.modalities.table.notation import (
+    MEASURES,
+    WRITTEN_PATTERN,
+    Decimal,
+    Notation,
+    Unclear,
+    find_notation,
+    in_doubt,
+    parse,
+)
+from modelservice.modalities.table.separators import COMMA, SEMICOLON
+
+FEW_TEXTS = 20
+"""Up to so many different texts, what is unclear about numbers is taken for categories."""
+
+Place = Callable[[int], str]
+
+
+class Cells(NamedTuple):
+    """The texts of a column: codes int32 [rows] index ``texts``, whose entries differ; -1 is missing."""
+
+    name: str
+    codes: NDArray[np.int32]
+    texts: tuple[str, ...]
+    place: Place
+
+    def place_of(self, text: str) -> str:
+        """Where a text stands first."""
+        return self.place(int(np.argmax(self.codes == self.texts.index(text))))
+
+
+class Written(NamedTuple):
+    """float64 [rows], NaN is missing; the notation in which they stand; and one of the texts."""
+
+    values: NDArray[np.float64]
+    notation: Notation
+    sample: str
+
+
+def read_written(cells: Cells, *, separator: str = COMMA, mostly_plain: bool = False) -> Written | None:
+    """The numbers of a column in its notation; None where its texts are texts.
+
+    Args:
+        cells: the column.
+        separator: what stands between the cells of the file.
+        mostly_plain: whether at least half of the cells are plain numbers. Then a comma before a fraction is a slip,
+            unless semicolons separate the columns.
+
+    Raises:
+        DataError: most cells are numbers in a notation of their own and the rest is not, or they can be read in two
+            ways; of few different texts neither is said, they are categories.
+    """
+    given = [text for text in cells.texts if text.lower() not in MISSING_WORDS]
+    likely = _likely(cells)
+    if not likely:
+        return None
+    found = find_notation(likely, separator=separator)
+    few = len(given) <= FEW_TEXTS and not mostly_plain
+    if isinstance(found, Unclear):
+        if few:
+            return None
+        raise DataError("NotANumber", f"{cells.place_of(found.text)}, column {cells.name}: {found.message}")
+    if found is None or (mostly_plain and found.decimal is Decimal.COMMA and separator != SEMICOLON):
+        return None
+    if len(likely) < len(given):
+        if few or mostly_plain or found.unit not in MEASURES:
+            return None
+        known = set(likely)
+        raise not_a_number(cells, next(text for text in given if text not in known))
+    numbers = np.array([*(_number(text, found) for text in cells.texts), np.nan])
+    sample = next(text for text in likely if not is_number_text(text))
+    return Written(numbers[cells.codes], found, sample)
+
+
+def check_points(cells: Cells) -> None:
+    """Refuse plain numbers whose point may as well stand between thousands, in a file that has semicolons.
+
+    Raises:
+        DataError: names one.
+    """
+    if (text := in_doubt(cells.texts)) is not None:
+        message = f"{text!r} may be {text} or {text.replace('.', '')}: write it with another number of digits"
+        raise DataError("NotANumber", f"{cells.place_of(text)}, column {cells.name}: {message}")
+
+
+def not_a_number(cells: Cells, text: str) -> DataError:
+    """What to say of a text among numbers."""
+    return DataError(
+        "NotANumber",
+        f"{cells.place_of(text)}, column {cells.name}: {quoted(text)} is not a number, but most values of this"
+        " column are: correct the cell, or leave it empty if the value is not known",
+    )
+
+
+def _likely(cells: Cells) -> list[str]:
+    """The texts that may be numbers, if they are at least half of the cells that hold something."""
+    texts = pa.array(cells.texts, type=pa.string())
+    matched = np.array(pc.match_substring_regex(texts, WRITTEN_PATTERN).to_numpy(zero_copy_only=False), dtype=bool)
+    words = np.array([text.lower() in MISSING_WORDS for text in cells.texts], dtype=bool)
+    counts = np.bincount(cells.codes[cells.codes >= 0], minlength=len(cells.texts))
+    if not matched.any() or 2 * counts[matched].sum() < counts[~words].sum():
+        return []
+    return [cells.texts[code] for code in np.flatnonzero(matched)]
+
+
+def _number(text: str, notation: Notation) -> float:
+    number = parse(text, notation)
+    return np.nan if number is None else number

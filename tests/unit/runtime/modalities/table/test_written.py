@@ -1,0 +1,179 @@
+"""Numbers in text's clothes: read where they can be read in one way only, refused otherwise, in files and requests."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelservice.contract.failure import DataError
+from modelservice.modalities.errors import InputError
+from modelservice.modalities.table.columns import NumericColumn, TextColumn, read_column
+from modelservice.modalities.table.encoding import RowEncoder
+from modelservice.modalities.table.fitting import fit
+from modelservice.modalities.table.notation import Decimal, Notation, find_notation, parse
+from modelservice.modalities.table.notes import column_notes
+from modelservice.modalities.table.preprocessing import TablePreprocessing
+
+
+def read(*cells: str, separator: str = ",") -> Any:
+    array = pa.array(cells, type=pa.string())
+    return read_column("price", array, place=lambda row: f"line {row + 2}", separator=separator)
+
+
+@pytest.mark.parametrize(
+    ("cells", "separator", "numbers", "note"),
+    [
+        (("1,234", "22,500", "1,000,000"), ",", (1234, 22500, 1e6), "1,234 is read as the number 1234"),
+        (("1,234", "999", ""), ",", (1234, 999, math.nan), "1,234 is read as the number 1234"),
+        (("999", "5", "1,234.50"), ",", (999, 5, 1234.5), "1,234.50 is read as the number 1234.5"),
+        (("$1,234", "$5", "-$7.25"), ",", (1234, 5, -7.25), "$1,234 is read as the number 1234"),
+        (("$ 1,234", "NA", "$-5"), ",", (1234, math.nan, -5), "$ 1,234 is read as the number 1234"),
+        (("12.34%", "5 %", "0%"), ",", (12.34, 5, 0), "12.34% is read as the number 12.34"),
+        (("12 kg", "7.5 kg", "none"), ",", (12, 7.5, math.nan), "12 kg is read as the number 12"),
+        (("1'234.5", "2'000"), ",", (1234.5, 2000), "1'234.5 is read as the number 1234.5"),
+        (("1 234,5 €", "7 €"), ",", (1234.5, 7), "1 234,5 € is read as the number 1234.5"),
+        (("1,5", "2,75"), ",", (1.5, 2.75), "1,5 is read as the number 1.5"),
+        (("1.234.567", "2.345.678", "5"), ",", (1234567, 2345678, 5), "1.234.567 is read as the number 1234567"),
+        (("1,5", "2", "3", "4"), ";", (1.5, 2, 3, 4), "1,5 is read as the number 1.5"),
+        (("1.234,5", "2.000"), ";", (1234.5, 2000), "1.234,5 is read as the number 1234.5"),
+        (("0,125", "12,500"), ";", (0.125, 12.5), "0,125 is read as the number 0.125"),
+        (("1,234", "2,345"), ";", (1.234, 2.345), "1,234 is read as the number 1.234"),
+        (("1.234", "2.345"), ";", (1.234, 2.345), None),
+        (("0101", "7"), ",", (101, 7), "0101 is read as the number 101"),
+        (("1,234", "5"), "\t", (1234, 5), "1,234 is read as the number 1234"),
+    ],
+)
+def test_numbers_in_one_notation_are_numbers_and_said(cells: Any, separator: str, numbers: Any, note: Any) -> None:
+    column = read(*cells, separator=separator)
+    assert isinstance(column, NumericColumn)
+    np.testing.assert_array_equal(column.values, numbers)
+    assert list(column_notes(column)) == ([] if note is None else [f"column price: {note}"])
+
+
+MANY = [f"${n}" for n in range(25)]
+
+
+@pytest.mark.parametrize(
+    ("cells", "separator", "words"),
+    [
+        ((*MANY, "call us"), ",", "line 27, column price: 'call us' is not a number, but most values of this column"),
+        ((*MANY, "5"), ",", "line 27, column price: '5' has another unit than '$0': write all values in one form"),
+        ((*MANY, "€5"), ",", "line 27, column price: '€5' has another unit than '$0'"),
+        ((*MANY, "$1,5", "$1.25"), ",", "line 27, column price: '$1,5' and '$1.25' have different decimal marks"),
+        ((*MANY, "$1,234", "$1.234"), ",", "line 27, column price: '$1,234' and '$1.234' can be read in two ways each"),
+        ((*MANY, "$1,234"), ";", "line 27, column price: '$1,234' may be 1234 or 1.234: write it as one of them"),
+        ((*MANY, "$1e5"), ",", "line 27, column price: '$1e5' is not a number"),
+        (("7", "9", "1.234"), ";", "line 4, column price: '1.234' may be 1.234 or 1234: write it with another number"),
+        (("7", "9", "1,5"), ",", "line 4, column price: '1,5' is not a number, but most values of this column are"),
+        (("7", "9", "12 kg"), ",", "line 4, column price: '12 kg' "),
+        (("$" + "9" * 120, "$5"), ",", "line 2, column price: the number is too large"),
+    ],
+)
+def test_what_can_be_read_in_two_ways_is_refused_with_an_example(cells: Any, separator: str, words: str) -> None:
+    with pytest.raises(DataError) as caught:
+        read(*cells, separator=separator)
+    assert (caught.value.reason, caught.value.message[: len(words)]) == ("NotANumber", words)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ("3a", "5b", "7a"),
+        ("1st", "2nd", "3rd"),
+        ("A1", "A2", "A3"),
+        ("$", "$$", "$$$"),
+        ("10%", "$5", "none"),
+        ("2024-01-05", "2024-01-06"),
+        ("10.0.0.1", "10.0.0.2"),
+        ("12:30", "13:45"),
+        ("1-5", "6-10"),
+        ("007x", "012x"),
+        ("1,2,3", "4,5"),
+        ("(555) 123", "(555) 124"),
+        ("",),
+    ],
+)
+def test_texts_with_digits_stay_texts(cells: Any) -> None:
+    assert isinstance(read(*cells), TextColumn)
+
+
+POINT, COMMA = (Notation(decimal=decimal, unit=unit) for decimal, unit in ((Decimal.POINT, "$"), (Decimal.COMMA, "")))
+
+
+@pytest.mark.parametrize(
+    ("notation", "cell", "number"),
+    [
+        (POINT, " $1,234.5 ", 1234.5),
+        (POINT, "1234.5", 1234.5),
+        (POINT, 1234.5, 1234.5),
+        (POINT, "1e3", 1000),
+        (POINT, "n/a", None),
+        (POINT, "", None),
+        (COMMA, "1.234,5", 1234.5),
+        (COMMA, "1.234", 1234),
+        (COMMA, "12", 12),
+        (COMMA, 1.5, 1.5),
+        (COMMA, None, None),
+    ],
+)
+def test_requests_are_read_by_the_notation_of_the_column(notation: Any, cell: Any, number: Any) -> None:
+    column = NumericColumn(name="price", values=np.array([0.0, 2.0]), notation=notation)
+    stored = TablePreprocessing.model_validate_json(fit([column], np.arange(2)).model_dump_json())
+    expected = 0 if number is None else number - 1
+    for encoded in (RowEncoder(stored).encode_rows([[cell]]), RowEncoder(stored).encode_columns({"price": [cell]})):
+        np.testing.assert_array_equal(encoded, [[expected]])
+
+
+@pytest.mark.parametrize(
+    ("notation", "cell", "words"),
+    [
+        (POINT, "€5", "'€5' is not a number"),
+        (POINT, "1,23", "'1,23' is not a number"),
+        (POINT, "inf", "'inf' is not a number"),
+        (POINT, "9" * 400, "is not a finite number"),
+        (COMMA, "1.5", "'1.5' is not a number as this column has them, with a decimal comma"),
+        (None, "1,234", "'1,234' is not a number"),
+    ],
+)
+def test_requests_in_another_notation_are_refused(notation: Any, cell: str, words: str) -> None:
+    encoder = RowEncoder(fit([NumericColumn(name="p", values=np.array([0.0, 2.0]), notation=notation)], np.arange(2)))
+    with pytest.raises(InputError, match=r"^\[0\]\.p: ") as caught:
+        encoder.encode_rows([[cell]])
+    assert words in caught.value.message
+
+
+NUMBERS = st.decimals(min_value=-(10**9), max_value=10**9, places=2, allow_nan=False, allow_infinity=False)
+
+
+@given(st.lists(NUMBERS, min_size=2, max_size=8), st.sampled_from(["", "$", "€"]), st.sampled_from([",", "."]))
+def test_what_a_spreadsheet_writes_is_what_was_meant_or_refused(values: Any, unit: str, group: str) -> None:
+    """Two decimals everywhere say which mark is which."""
+    texts = [f"{value:,.2f}" for value in values]
+    if group == ".":
+        texts = [text.translate(str.maketrans(",.", ".,")) for text in texts]
+    texts = [text.replace("-", f"-{unit}") if text.startswith("-") else unit + text for text in texts]
+    found = find_notation(texts, separator=",")
+    assert isinstance(found, Notation)
+    assert [parse(text, found) for text in texts] == [float(value) for value in values]
+
+
+@given(
+    st.lists(st.text(alphabet="019.,$%'- ak", min_size=1, max_size=7), min_size=1, max_size=30), st.sampled_from(",;\t")
+)
+def test_a_column_of_anything_is_read_or_refused(cells: Any, separator: str) -> None:
+    try:
+        column = read(*cells, separator=separator)
+    except DataError as error:
+        if error.reason != "NotANumber":
+            raise
+        return
+    assert column.rows == len(cells)
+    if isinstance(column, NumericColumn):
+        encoder = RowEncoder(fit([column], np.arange(len(cells))))
+        np.testing.assert_array_equal(
+            encoder.encode_columns({"price": cells}), encoder.encode_columns({"price": column.values})
+        )
