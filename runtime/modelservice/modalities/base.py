@@ -69,6 +69,13 @@ class Encoder(Protocol):
             InputError: names the first row, and column where there is one, that is wrong.
         """
 
+    def unseen(self, rows: Rows) -> dict[str, int]:
+        """How many values of each input training never saw and that count as missing, such as new categories.
+
+        Args:
+            rows: rows that ``encode`` takes.
+        """
+
     def example(self) -> Any:
         """One row that ``from_instances`` takes and JSON can hold."""
 

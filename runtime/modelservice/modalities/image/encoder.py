@@ -44,6 +44,10 @@ class ImageEncoder:
             return np.asarray(scaled.reshape(len(scaled), *self.shape))
         return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2), dtype=np.float32)
 
+    def unseen(self, rows: Rows) -> dict[str, int]:  # noqa: ARG002 - the seam's signature
+        """None: every image is new."""
+        return {}
+
     def example(self) -> list[Any]:
         """A plain image of the channels' means; never a real one."""
         means = np.array(self._preprocessing.mean)

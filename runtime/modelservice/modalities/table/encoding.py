@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from modelservice.cells import as_number, as_text, is_number_text, quoted
 from modelservice.modalities.base import Features
 from modelservice.modalities.errors import InputError
+from modelservice.modalities.table.names import Names
 from modelservice.modalities.table.notation import Decimal, Notation, parse
 from modelservice.modalities.table.preprocessing import (
     CategoricalPreprocessing,
@@ -39,7 +40,7 @@ class RowEncoder:
         self.width = preprocessing.width
         self._columns = columns
         self._pick = _picker(self.names)
-        self._known = frozenset(self.names)
+        self._spelled = Names(self.names)
         numeric = [column for column in columns if isinstance(column, _Numeric)]
         self._numeric = {column.name: column for column in numeric}
         unused = [column for column in columns if isinstance(column, UnusedPreprocessing)]
@@ -116,9 +117,10 @@ class RowEncoder:
             rows: rows that ``encode_rows`` takes.
         """
         counted: dict[str, int] = {}
+        named = [self._spelled.keyed(row) if isinstance(row, Mapping) else row for row in rows]
         for name, codes in self._codes.items():
             at = self.names.index(name)
-            cells = (row[name] if isinstance(row, Mapping) else row[at] for row in rows)
+            cells = (row[name] if isinstance(row, Mapping) else row[at] for row in named)
             texts = (as_text(cell) for cell in cells)
             if new := sum(1 for text in texts if text is not None and text not in codes):
                 counted[name] = new
@@ -171,8 +173,9 @@ class RowEncoder:
         listed: list[Any] = []
         for index, row in enumerate(rows):
             if isinstance(row, Mapping):
-                self._check_names(row.keys(), row=index)
-                listed.append(tuple(row[name] for name in self.names))
+                named = self._spelled.keyed(row, row=index)
+                self._check_names(named.keys(), row=index)
+                listed.append(tuple(named[name] for name in self.names))
             elif isinstance(row, Sequence | np.ndarray) and not isinstance(row, str | bytes):
                 if len(row) != len(self.names):
                     expected = f"{len(self.names)} ({', '.join(self.names[:16])})"
@@ -187,7 +190,7 @@ class RowEncoder:
 
     def _check_names(self, names: Any, *, row: int | None) -> None:
         for name in names:
-            if name not in self._known:
+            if name not in self._spelled.known:
                 known = ", ".join(self.names[:16])
                 raise InputError(f"is not a column of this model, which has {known}", row=row, column=str(name)[:128])
         for name in self.names:

@@ -9,6 +9,7 @@ from modelservice.contract.signature import ColumnKind
 from modelservice.modalities.base import Rows
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.table.frames import columns_of
+from modelservice.modalities.table.names import Names
 from modelservice.modalities.tensors import BOOL, BYTES, Tensor, describe, listed, texts
 
 MATRIX_NAME: Final = "features"
@@ -28,7 +29,8 @@ class RequestReader:
         self._either = frozenset(either)
         self._kinds = dict(kinds)
         self._names = tuple(kinds)
-        self._known = frozenset(kinds)  # a table may have thousands of columns
+        self._spelled = Names(kinds)
+        self._known = self._spelled.known
         self._numeric = all(kind is ColumnKind.NUMBER for kind in kinds.values())
 
     def from_instances(self, instances: list[Any]) -> Rows:
@@ -46,19 +48,24 @@ class RequestReader:
         for name, values in inputs.items():
             if not isinstance(values, list):
                 raise InputError(f"must be an array of values, not {describe(values)}", column=name)
-        return self._rows_of(inputs)
+        return self._rows_of(self._spelled.keyed(inputs))
 
     def from_tensors(self, tensors: Sequence[Tensor]) -> Rows:
         """One tensor for each column, or, if all columns are numeric, one matrix [rows, columns]."""
         lone = tensors[0] if len(tensors) == 1 else None
-        if lone is not None and self._numeric and (len(lone.shape) == _MATRIX_RANK or lone.name not in self._known):
+        if (
+            lone is not None
+            and self._numeric
+            and (len(lone.shape) == _MATRIX_RANK or self._spelled.known_as(lone.name) not in self._known)
+        ):
             return self._matrix(lone)
         columns: dict[str, list[Any]] = {}
         for index, tensor in enumerate(tensors):
-            if tensor.name in columns:
+            name = self._spelled.known_as(tensor.name)
+            if name in columns:
                 raise InputError("is given twice", tensor=index)
-            self._check_column(index, tensor)
-            columns[tensor.name] = _values(index, tensor)
+            self._check_column(index, name, tensor)
+            columns[name] = _values(index, tensor)
         return self._rows_of(columns)
 
     def tensors(self) -> list[dict[str, Any]]:
@@ -74,14 +81,14 @@ class RequestReader:
 
     def from_frame(self, frame: Any) -> Rows:
         """Rows of a frame, which may have further columns (the target for one), or of a list of rows, or a matrix."""
-        columns = columns_of(frame)
-        if columns is None:
+        given = columns_of(frame)
+        if given is None:
             if isinstance(frame, list | np.ndarray):
                 return frame
             if isinstance(frame, tuple):
                 return list(frame)
             raise InputError(f"a {type(frame).__name__} is neither a table nor a list of rows")
-        columns = {name.strip(): values for name, values in columns.items()}  # as training reads names
+        columns = self._spelled.keyed({name.strip(): values for name, values in given.items()})
         for name in self._names:
             if name not in columns:
                 raise InputError("is missing; null stands for an unknown value", column=name)
@@ -107,15 +114,15 @@ class RequestReader:
             return [values[start : start + width] for start in range(0, len(values), width)]
         return values.reshape(tensor.shape)
 
-    def _check_column(self, index: int, tensor: Tensor) -> None:
-        kind = self._kinds.get(tensor.name)
+    def _check_column(self, index: int, name: str, tensor: Tensor) -> None:
+        kind = self._kinds.get(name)
         if kind is None:
             matrix = f", or one matrix [rows, {len(self._names)}]" if self._numeric else ""
             expected = f"one tensor for each of {listed(self._names)}{matrix}"
             raise InputError(f"is no column of this model; expected {expected}", tensor=index)
         if (
             tensor.datatype != BOOL
-            and tensor.name not in self._either
+            and name not in self._either
             and (tensor.datatype == BYTES) != (kind is ColumnKind.CATEGORY)
         ):
             expected = "a number type such as FP64" if kind is ColumnKind.NUMBER else BYTES

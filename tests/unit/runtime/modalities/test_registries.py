@@ -66,6 +66,9 @@ class WaveEncoder:
     def tensors(self) -> list[dict[str, Any]]:
         return [{"name": "wave", "datatype": "FP32", "shape": [-1, *self.shape]}]
 
+    def unseen(self, rows: Rows) -> dict[str, int]:
+        return {}
+
     def from_frame(self, frame: Any) -> Rows:
         return np.asarray(frame)
 

@@ -1,6 +1,7 @@
 """Requests for a table in all their forms, and what is said about those that are none."""
 
 import sys
+import unicodedata
 from typing import Any
 
 import numpy as np
@@ -175,3 +176,33 @@ def test_a_text_tensor_that_is_no_text_is_named() -> None:
 def test_arrow_is_not_needed_to_recognise_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "pyarrow")
     assert NUMERIC.from_frame({"age": [1], "size": [2]}) == [(1, 2)]
+
+
+@pytest.mark.parametrize("stored", ["NFC", "NFD"])
+@pytest.mark.parametrize("sent", ["NFC", "NFD"])
+def test_names_are_one_however_unicode_composes_them(stored: Any, sent: Any) -> None:
+    name = unicodedata.normalize(stored, "größe")
+    given = unicodedata.normalize(sent, "größe")
+    town = CITY.model_copy(update={"name": unicodedata.normalize(stored, "städtchen")})
+    encoder = TableEncoder(TablePreprocessing(columns=(AGE.model_copy(update={"name": name}), town)))
+    place = unicodedata.normalize(sent, "städtchen")
+    forms = [
+        encoder.from_instances([{given: 3, place: "Köln"}]),
+        encoder.from_inputs({place: ["Köln"], given: [3]}),
+        encoder.from_tensors([column(given, "FP32", [3]), column(place, "BYTES", ["Köln"])]),
+        encoder.from_frame({given: [3], place: ["Köln"]}),
+    ]
+    for rows in forms:
+        np.testing.assert_array_equal(encoder.encode(rows), [[1, 0, 1]])
+    assert encoder.unseen([{given: 3, place: "Bern"}]) == {town.name: 1}
+
+
+def test_one_column_under_two_spellings_is_given_twice() -> None:
+    encoder = TableEncoder(TablePreprocessing(columns=(AGE.model_copy(update={"name": "größe"}),)))
+    both = {"größe": 1, unicodedata.normalize("NFD", "größe"): 2}
+    with pytest.raises(InputError, match=r"\[0\]\.größe: is given twice"):
+        encoder.encode(encoder.from_instances([both]))
+    with pytest.raises(InputError, match="größe: is given twice"):
+        encoder.from_inputs({name: [1] for name in both})
+    with pytest.raises(InputError, match="is given twice"):
+        encoder.from_tensors([column(name, "FP32", [1]) for name in both])
