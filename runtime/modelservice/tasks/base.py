@@ -4,7 +4,7 @@ numpy only: the server turns a model's numbers into outputs with the same code t
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
@@ -48,6 +48,7 @@ class TargetCells:
 
     Texts are those of the file without blanks around them, untouched by float64, so that 0101 and labels of 20 digits
     stay what they are. ``noun`` is what it is called there, and ``place`` says where a row (from 0) stands, for people.
+    ``numbers`` are the texts as 1234.5, where they are numbers in one other notation, such as $1,234.
     """
 
     name: str
@@ -55,6 +56,11 @@ class TargetCells:
     texts: tuple[str, ...]
     noun: str = "column"
     place: Callable[[int], str] = field(default=_row_place)
+    numbers: tuple[str, ...] | None = None
+
+    def as_numbers(self) -> "TargetCells":
+        """The same cells with numbers in the usual notation, where they are numbers."""
+        return self if self.numbers is None else replace(self, texts=self.numbers, numbers=None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,13 +34,14 @@ def missing_codes(cells: TargetCells) -> frozenset[int]:
 
 def profile_of(cells: TargetCells) -> TargetProfile:
     """What a target holds."""
+    cells = cells.as_numbers()
     missing = missing_codes(cells)
     texts = [text for code, text in enumerate(cells.texts) if code not in missing]
     numeric = [is_number_text(text) and not _CODE.match(text) for text in texts]
     whole = bool(texts) and all(map(_is_whole, texts))
     return TargetProfile(
         name=cells.name,
-        distinct=len({_whole_text(text) for text in texts}) if whole else len(texts),
+        distinct=len({_whole_text(text) for text in texts} if whole else set(texts)),
         numbers=bool(texts) and all(numeric),
         whole=whole,
         mostly_numbers=_mostly_numbers(cells),

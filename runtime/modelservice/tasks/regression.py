@@ -39,6 +39,8 @@ class Regression:
             DataError: a value is no number, or too large; all are missing or equal; or they differ by less than
                 float32 can tell.
         """
+        notes = _notes(cells)
+        cells = cells.as_numbers()
         missing = missing_codes(cells)
         numbers = np.array(
             [*(np.nan if code in missing else _number(cells, code) for code in range(len(cells.texts))), np.nan]
@@ -46,7 +48,8 @@ class Regression:
         values = numbers[cells.codes]
         present = ~np.isnan(values)
         _check_spread(cells, values[present])
-        return Target(name=cells.name, values=values, present=present, strata=np.zeros(len(values), dtype=np.int64))
+        strata = np.zeros(len(values), dtype=np.int64)
+        return Target(name=cells.name, values=values, present=present, strata=strata, notes=notes)
 
     def logits(self, labels: tuple[str, ...]) -> int:  # noqa: ARG002 - the seam's signature
         """One."""
@@ -86,6 +89,12 @@ class Regression:
 
 
 REGRESSION = Regression()
+
+
+def _notes(cells: TargetCells) -> tuple[str, ...]:
+    pairs = zip(cells.texts, cells.numbers or cells.texts, strict=True)
+    read = next(((text, number) for text, number in pairs if text != number), None)
+    return () if read is None else (f"{cells.noun} {cells.name}: {read[0]} is read as the number {read[1]}",)
 
 
 def _errors(raw: Array, values: NDArray[Any]) -> NDArray[np.float64]:

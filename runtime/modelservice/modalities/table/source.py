@@ -24,6 +24,7 @@ from modelservice.modalities.table.notes import column_notes
 from modelservice.modalities.table.preprocessing import MAX_CATEGORIES
 from modelservice.modalities.table.separators import NAMES
 from modelservice.modalities.table.table import Table
+from modelservice.modalities.table.written import Cells, numbers_of
 from modelservice.tasks.base import Target, TargetCells
 
 TARGET_FIELD = "spec.data.target"
@@ -49,7 +50,9 @@ class TableSource:
         """
         name = self._known(name, reason="TargetNotFound", field=TARGET_FIELD)
         column = text_column(name, _texts(self._table.columns[name]))
-        return TargetCells(name=name, codes=column.codes, texts=column.texts, place=self._table.place)
+        place = self._table.place
+        numbers = numbers_of(Cells(name, column.codes, column.texts, place), separator=self._table.separator)
+        return TargetCells(name=name, codes=column.codes, texts=column.texts, place=place, numbers=numbers)
 
     def examples(self, features: tuple[str, ...], target: Target) -> "TableExamples":
         """The columns listed, or all but the target, without those that teach nothing.

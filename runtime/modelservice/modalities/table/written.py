@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from modelservice.cells import MISSING_WORDS, is_number_text, quoted
+from modelservice.cells import MISSING_WORDS, is_number_text, number_text, quoted
 from modelservice.contract.failure import DataError
 from modelservice.modalities.table.notation import (
     MEASURES,
@@ -80,8 +80,30 @@ def read_written(cells: Cells, *, separator: str = COMMA, mostly_plain: bool = F
         known = set(likely)
         raise not_a_number(cells, next(text for text in given if text not in known))
     numbers = np.array([*(_number(text, found) for text in cells.texts), np.nan])
-    sample = next(text for text in likely if not is_number_text(text))
+    sample = next((text for text in likely if not is_number_text(text)), None)
+    if sample is None:
+        return None
     return Written(numbers[cells.codes], found, sample)
+
+
+def numbers_of(cells: Cells, *, separator: str) -> tuple[str, ...] | None:
+    """The texts of a target as plain numbers, words for missing values as they are; None where they stay texts.
+
+    Raises:
+        DataError: as ``read_written``, and of points as ``check_points``.
+    """
+    plain = [text for text in cells.texts if is_number_text(text)]
+    if separator == SEMICOLON and len(cells.texts) > FEW_TEXTS and len(plain) == len(cells.texts):
+        check_points(cells)
+    if len(plain) == len(cells.texts):
+        return None
+    counts = np.bincount(cells.codes[cells.codes >= 0], minlength=len(cells.texts))
+    usual = sum(int(count) for text, count in zip(cells.texts, counts, strict=True) if is_number_text(text))
+    written = read_written(cells, separator=separator, mostly_plain=2 * usual >= counts.sum())
+    if written is None:
+        return None
+    numbers = (parse(text, written.notation) for text in cells.texts)
+    return tuple(text if n is None else number_text(n) for text, n in zip(cells.texts, numbers, strict=True))
 
 
 def check_points(cells: Cells) -> None:

@@ -274,6 +274,32 @@ def test_decimal_commas_between_semicolons_are_numbers_and_said() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("written", "header", "note"),
+    [
+        ("{0},5", "n;t;y", "column y: 0,5 is read as the number 0.5"),
+        ("${0:,}.50", "n|t|y", "column y: $0.50 is read as the number 0.5"),
+        ("{0}.25 %", "n|t|y", "column y: 0.25 % is read as the number 0.25"),
+    ],
+)
+def test_targets_in_another_notation_are_numbers_and_said(written: str, header: str, note: str) -> None:
+    rows = [header[1].join([str(n), "ab"[n % 2], written.format(n * 37)]) for n in range(60)]
+    dataset = build_dataset(table(rows, header), settings())
+    assert dataset.task.name == "Regression"
+    assert note in dataset.notes
+
+
+def test_few_targets_in_another_notation_are_classes_whose_labels_are_their_texts() -> None:
+    rows = [f"{n},{'ab'[n % 2]},{['5%', '10%', '20%'][n % 3]}" for n in range(60)]
+    assert build_dataset(table(rows), settings()).labels == ("10%", "20%", "5%")
+
+
+def test_a_target_whose_points_are_not_clear_is_refused() -> None:
+    rows = [f"{n};{'ab'[n % 2]};{n * 37:,}".replace(",", ".") for n in range(60)]
+    error = refused(settings(), table(rows, "n;t;y"))
+    assert (error.reason, error.message[-38:]) == ("NotANumber", "write it with another number of digits")
+
+
 def test_an_identifier_does_not_take_equal_rows_apart() -> None:
     rows = [f"id{n},{n % 7},{'pq'[n % 2]}" for n in range(140)]
     split = divide_rows(table(rows, "id,n,y"), settings()).split
