@@ -55,11 +55,17 @@ def layout_of(content: bytes, *, begin: int, separator: str, columns: int, field
     opened = np.searchsorted(starts, lines)
     inside = opened != np.searchsorted(ends, lines)
     broken = np.unique(opened[inside] - 1)
-    for start, end in zip(starts[broken].tolist(), ends[broken].tolist(), strict=True):
-        if _swallowed_rows(content, start, end, separator.encode(), columns):
-            first, last = line_at(content, start), line_at(content, end)
-            message = f"line {first}: a cell begins with a quote and goes on to line {last}, and each of these lines"
-            raise DataError("StrayQuote", f"{message} looks like a row: {_REMEDY}", field=field)
+    limits = np.concatenate(([begin - 1], lines, [len(content)]))
+    first, last = np.searchsorted(lines, starts[broken]), np.searchsorted(lines, ends[broken]) + 1
+    for at, line, after in zip(broken.tolist(), limits[first].tolist(), limits[last].tolist(), strict=True):
+        if _all_rows(content[line + 1 : after], separator.encode(), columns):
+            begins, goes_on = line_at(content, starts[at]), line_at(content, ends[at])
+            message = (
+                f"line {begins}: a cell begins with a quote and goes on to line {goes_on}, and each of these lines"
+            )
+            raise DataError(
+                "StrayQuote", f"{message} looks like a row: {_REMEDY}, or take the line breaks out", field=field
+            )
     return Layout(records=_count(lines[~inside], begin, len(content)), broken=starts[broken])
 
 
@@ -125,13 +131,8 @@ def _check_end(content: bytes, start: int, end: int, limits: bytes, field: str) 
         after += 1
 
 
-def _swallowed_rows(content: bytes, start: int, end: int, separator: bytes, columns: int) -> bool:
-    """Whether all lines of a quoted cell are rows of the table: then its quotes belong to two other cells."""
-    inside = content[start + 1 : end].splitlines()
-    whole = [line for line in inside[1:-1] if line]
-    if not whole or columns == 1:
-        return False
-    before = content[max(content.rfind(b"\n", 0, start), content.rfind(b"\r", 0, start)) + 1 : start]
-    after = content[end + 1 : end + 2**16].splitlines()[:1]
-    lines = [before + inside[0], *whole, inside[-1] + b"".join(after)]
-    return all(line.count(separator) == columns - 1 for line in lines)
+def _all_rows(block: bytes, separator: bytes, columns: int) -> bool:
+    """Whether the lines over which a quoted cell goes are rows each: then its quotes belong to two other cells."""
+    first, *inside, last = block.splitlines()
+    inside = [line for line in inside if line]
+    return columns > 1 and bool(inside) and all(line.count(separator) == columns - 1 for line in (first, *inside, last))
