@@ -13,18 +13,22 @@ from pydantic import StringConstraints
 
 from modelservice.contract.base import Contract
 
-CURRENCIES = "$€£¥₹₩₽₺₫₪฿₴₦¢"
+_SIGNS = "$€£¥₹₩₽₺₫₪฿₴₦¢"
+_CODES = "AUD|BRL|CAD|CHF|CNY|CZK|DKK|EUR|GBP|HKD|HUF|INR|JPY|KRW|MXN|NOK|NZD|PLN|SEK|SGD|TRY|USD|ZAR"
+_CURRENCY = f"[{_SIGNS}]|{_CODES}"
 _SPACES = " \u00a0\u202f"
 _GROUPS = f"'\u2019{_SPACES}"
 """What may stand between thousands, whatever the decimal mark is."""
 _UNIT = r"[^\s0-9.,'+()\-][^\s0-9.,+()\-]{0,11}"
-WRITTEN_PATTERN = rf"^[+-]?(?:[{CURRENCIES}] ?)?[+-]?(?:[0-9][0-9.,{_GROUPS}]*|[.,][0-9]+)(?:[{_SPACES}]?{_UNIT})?$"
+WRITTEN_PATTERN = (
+    rf"^[+-]?(?:(?:{_CURRENCY})[{_SPACES}]?)?[+-]?(?:[0-9][0-9.,{_GROUPS}]*|[.,][0-9]+)(?:[{_SPACES}]?{_UNIT})?$"
+)
 """Whatever may be a number in some notation; RE2 reads it, too."""
 _PARTS = re.compile(
-    rf"(?P<sign>[+-]?)(?:(?P<before>[{CURRENCIES}]) ?)?(?P<inner>[+-]?)"
+    rf"(?P<sign>[+-]?)(?:(?P<before>{_CURRENCY})[{_SPACES}]?)?(?P<inner>[+-]?)"
     rf"(?P<body>[0-9](?:[0-9.,{_GROUPS}]*[0-9.,])?|[.,][0-9]+)(?:[{_SPACES}]?(?P<after>{_UNIT}))?"
 )
-MEASURES = frozenset({*CURRENCIES, "%", ""})
+MEASURES = frozenset({*_SIGNS, *_CODES.split("|"), "%", ""})
 """Units that only numbers have: a column in which some cells have another than the rest is no text."""
 _SINGLE_GROUP = re.compile(r"[1-9][0-9]{0,2}([.,])[0-9]{3}")
 _FEW_DIGITS = re.compile(r"[0-9]{1,3}")

@@ -32,6 +32,7 @@ def read(*cells: str, separator: str = ",") -> Any:
         (("999", "5", "1,234.50"), ",", (999, 5, 1234.5), "1,234.50 is read as the number 1234.5"),
         (("$1,234", "$5", "-$7.25"), ",", (1234, 5, -7.25), "$1,234 is read as the number 1234"),
         (("$ 1,234", "NA", "$-5"), ",", (1234, math.nan, -5), "$ 1,234 is read as the number 1234"),
+        (("USD 1,234", "USD -5"), ",", (1234, -5), "USD 1,234 is read as the number 1234"),
         (("12.34%", "5 %", "0%"), ",", (12.34, 5, 0), "12.34% is read as the number 12.34"),
         (("12 kg", "7.5 kg", "none"), ",", (12, 7.5, math.nan), "12 kg is read as the number 12"),
         (("1'234.5", "2'000"), ",", (1234.5, 2000), "1'234.5 is read as the number 1234.5"),
