@@ -33,11 +33,12 @@ def python(*arguments: str) -> tuple[str, ...]:
     return (sys.executable, *arguments)
 
 
-def pytest(name: str, *folders: str) -> Stage:
+def pytest(name: str, *folders: str, options: tuple[str, ...] = ()) -> Stage:
     """Build the stage that runs some levels of tests; levels without a folder are left out."""
     present = [f"tests/{folder}" for folder in folders if (ROOT / "tests" / folder).is_dir()]
     title = f"tests: {', '.join(folders)}"
-    return Stage(title, python("-m", "pytest", *present, f"--junitxml={RESULTS / f'{name}.xml'}") if present else ())
+    report = f"--junitxml={RESULTS / f'{name}.xml'}"
+    return Stage(title, python("-m", "pytest", *present, *options, report) if present else ())
 
 
 LINT = (
@@ -50,7 +51,8 @@ VERIFY = (Stage("generated files are current", python("-m", "tests.support.gener
 CLUSTER = (Stage("cluster", python("-m", "tests.cluster", "up")),)
 IMAGES = (Stage("images: build and load", python("-m", "tests.cluster", "load")),)
 DEMO = (Stage("demo", python("-m", "tests.demo")),)
-FAST = pytest("fast", "unit", "contract")
+# These share nothing, so each CPU takes a part; a module stays whole, since its fixtures are made once.
+FAST = pytest("fast", "unit", "contract", options=("--numprocesses=auto", "--dist=loadfile"))
 # Wiring tests talk to the real apiserver, so the cluster comes between them and what needs nothing.
 TESTS = (
     *LINT,

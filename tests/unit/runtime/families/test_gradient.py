@@ -238,7 +238,6 @@ def changed(weights: bytes, name: str, value: Any) -> bytes:
         ({"weights": ("more", np.zeros(1, np.float32))}, "does not hold the weights"),
         ({"weights": ("3.bias", np.array([0, np.nan, 0], np.float32))}, "holds values that are not finite"),
     ],
-    ids=str,
 )
 def test_parts_that_do_not_belong_together_are_refused(change: Any, message: Any) -> None:
     dataset = load("iris")
