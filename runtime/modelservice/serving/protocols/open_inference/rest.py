@@ -6,6 +6,7 @@ Source: the Open Inference Protocol specification, and Triton's "binary tensor d
 from functools import partial
 from typing import Any
 
+from modelservice.cells import is_unicode
 from modelservice.modalities.tensors import (
     BYTES,
     DATATYPES,
@@ -104,17 +105,9 @@ def _divide(body: bytes, header_length: bytes | None) -> tuple[bytes | memoryvie
 
 def _request_id(document: dict[str, Any]) -> str | None:
     request_id = document.get("id")
-    if request_id is not None and not (isinstance(request_id, str) and _is_unicode(request_id)):
+    if request_id is not None and not (isinstance(request_id, str) and is_unicode(request_id)):
         raise RequestError(f"id: must be a text, not {describe(request_id)}")
     return request_id
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # a lone surrogate
-        return False
-    return True
 
 
 def _tensors(inputs: Any, binary: memoryview) -> list[Tensor]:
