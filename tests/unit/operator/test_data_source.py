@@ -7,7 +7,8 @@ import threading
 from typing import Any
 
 import pytest
-from tests.support.world import NAMESPACE, FakeClock, FakeKube
+from tests.support.fake_kube import FakeClock, FakeKube
+from tests.support.world import NAMESPACE
 
 from modelservice.contract.keys import content_digest
 from modelservice.contract.resource import ModelServiceSpec

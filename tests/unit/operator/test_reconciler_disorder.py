@@ -5,7 +5,8 @@ from random import Random
 from typing import Any
 
 import pytest
-from tests.support.world import Stop, World, compressed, success
+from tests.support.fake_kube import Stop
+from tests.support.world import World, compressed, success
 
 from modelservice.contract.failure import About, Failure
 from modelservice.contract.report import Report

@@ -1,6 +1,7 @@
 """The reconciler's stories. From a resource to a served model, and then nothing more to do."""
 
-from tests.support.world import Stop, World
+from tests.support.fake_kube import Stop
+from tests.support.world import World
 
 from modelservice_operator.crd.status import ModelServiceStatus
 from modelservice_operator.kinds import CHILD_KINDS, DEPLOYMENT, MODEL_SERVICE, POD

@@ -4,7 +4,8 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from tests.support.world import NAMESPACE, Stop, World, success, without_image
+from tests.support.fake_kube import Stop
+from tests.support.world import NAMESPACE, World, success, without_image
 
 from modelservice.contract.failure import About, Failure
 from modelservice.contract.signature import InputTensor, Output, Signature
