@@ -81,6 +81,10 @@ bench-operator: setup ## Figures of the operator on a control plane of its own, 
 	@$(CLUSTER) build kubernetes etcd kwok
 	@$(STAGES) run $(PYTHON) -m tests.bench.operator
 
+bench-hostile: setup ## Figures of the operator while a tenant does what it can, on such a control plane
+	@$(CLUSTER) build kubernetes etcd kwok
+	@$(STAGES) run $(PYTHON) -m tests.bench.hostile
+
 readme: setup ## Put what the demo and the end-to-end tests showed into README and docs/benchmarks.md (benches: --readme)
 	@$(STAGES) run $(PYTHON) -m tests.bench.transcripts
 

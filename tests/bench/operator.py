@@ -13,10 +13,8 @@ import statistics
 import sys
 import tempfile
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,17 +22,17 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 from tests.bench.kwok.audit import Request
-from tests.bench.kwok.controlplane import ControlPlane, control_plane
+from tests.bench.kwok.controlplane import control_plane
 from tests.bench.kwok.population import (
-    OPERATOR_NAMESPACE,
     apply_services,
     change_service,
     prepare,
     ready_services,
     service_name,
 )
-from tests.bench.kwok.process import BenchError, Process, free_port, running
+from tests.bench.kwok.process import BenchError
 from tests.bench.kwok.stages import all_stages
+from tests.bench.kwok.subject import Reading, Subject, operator_on
 from tests.bench.record import Figure, at_most, figure, record
 
 CPU_LIMIT = 40.0
@@ -42,68 +40,6 @@ REQUESTS_LIMIT = 1.5
 READY_SECONDS = 150.0
 QUIET_SECONDS = 5.0
 CHANGES = 10
-WRITES = "modelservice_operator_writes_total"
-RECONCILES = "modelservice_operator_reconciles_total"
-LEADER = "modelservice_operator_leader"
-OPERATOR = "operator"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reading:
-    """The operator at one moment."""
-
-    at: float
-    cpu: float
-    memory: int
-    writes: float
-    reconciles: float
-    requests: Sequence[Request]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bench:
-    """The operator under measurement."""
-
-    plane: ControlPlane
-    process: Process
-    port: int
-
-    def read(self) -> Reading:
-        """Where its counters stand."""
-        text = self._metrics()
-        return Reading(
-            at=time.monotonic(),
-            cpu=self.process.cpu_seconds(),
-            memory=self.process.resident_kibibytes(),
-            writes=total(text, WRITES),
-            reconciles=total(text, RECONCILES),
-            requests=self.plane.audit.requests(OPERATOR),
-        )
-
-    def is_leading(self) -> bool:
-        """Whether it has begun to work."""
-        try:
-            return total(self._metrics(), LEADER) == 1
-        except OSError:
-            return False
-
-    def wait_until_quiet(self, seconds: float) -> None:
-        """Wait until it has not asked the apiserver for anything to do with its work for a while."""
-        seen = (-1, time.monotonic())
-
-        def quiet() -> bool:
-            nonlocal seen
-            count = sum(not request.is_election for request in self.plane.audit.requests(OPERATOR))
-            if count != seen[0]:
-                seen = (count, time.monotonic())
-            return time.monotonic() - seen[1] >= seconds
-
-        self.process.wait_until(quiet, what="a quiet operator", seconds=60)
-
-    def _metrics(self) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
-            text: str = answer.read().decode()
-        return text
 
 
 def main() -> int:
@@ -143,28 +79,16 @@ def extra_spec(*, compression: bool, object_storage: bool) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def operator_on_control_plane(folder: Path, services: int) -> Iterator[Bench]:
+def operator_on_control_plane(folder: Path, services: int) -> Iterator[Subject]:
     """An operator that leads, on a cluster without ModelServices."""
     with control_plane(folder, all_stages()) as plane:
         prepare(plane.api, volumes=2 * (services + CHANGES))  # a compression has a claim of its own
-        port = free_port()
-        settings = {
-            "KUBECONFIG": str(plane.kubeconfigs[OPERATOR]),
-            "POD_NAMESPACE": OPERATOR_NAMESPACE,
-            "MODELSERVICE_TRAINER_IMAGE": "registry.example/modelservice/trainer:bench",
-            "MODELSERVICE_SERVER_IMAGE": "registry.example/modelservice/server:bench",
-            "MODELSERVICE_HTTP_PORT": str(port),
-        }
-        with running(
-            "operator", [sys.executable, "-m", "modelservice_operator"], folder=folder, env=settings
-        ) as process:
-            bench = Bench(plane=plane, process=process, port=port)
-            process.wait_until(bench.is_leading, what="the operator leads", seconds=30)
+        with operator_on(plane, folder) as bench:
             bench.wait_until_quiet(1)
             yield bench
 
 
-def measure(bench: Bench, services: int, window: float, extra: dict[str, Any]) -> list[Figure]:
+def measure(bench: Subject, services: int, window: float, extra: dict[str, Any]) -> list[Figure]:
     """Apply everything, wait, watch it rest, change some."""
     api = bench.plane.api
     say(f"the operator is process {bench.process.pid}; applying {services} ModelServices")
@@ -227,15 +151,15 @@ def rest_figures(settled: Reading, rested: Reading, services: int) -> list[Figur
     ]
 
 
-def seconds_to_first_child_write(bench: Bench, number: int) -> float:
+def seconds_to_first_child_write(bench: Subject, number: int) -> float:
     """Ask one ModelService for another training; time from the stored change to its first new child, as audited."""
     name, audit = service_name(number), bench.plane.audit
-    known = len(audit.requests(OPERATOR))
+    known = len(bench.requests())
     change_service(bench.plane.api, number, {"training": {"epochs": 7}})
     changed = audit.requests("bench")[-1]
 
     def children() -> list[Request]:
-        new = audit.requests(OPERATOR)[known:]
+        new = bench.requests()[known:]
         return [
             request for request in written(new) if request.name.startswith(f"{name}-") and request.resource != "events"
         ]
@@ -252,12 +176,6 @@ def since(before: Reading, after: Reading) -> list[Request]:
 def written(requests: Sequence[Request]) -> list[Request]:
     """Those that write, without leader election."""
     return [request for request in requests if request.is_write and not request.is_election]
-
-
-def total(text: str, metric: str) -> float:
-    """Sum of a metric over its labels, from the text that Prometheus reads."""
-    lines = (line.rsplit(" ", 1) for line in text.splitlines())
-    return sum(float(value) for name, value in lines if name.partition("{")[0] == metric)
 
 
 def show_requests(title: str, before: Reading, after: Reading, services: int) -> None:

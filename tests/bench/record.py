@@ -1,6 +1,7 @@
 """How a bench says what it found: a table on the screen, a JSON file, and its block of docs/benchmarks.md.
 
-The README keeps the figures that matter (``HEADLINES``), taken from the tables of docs/benchmarks.md and never typed.
+README and docs/operations.md keep the figures that matter there (``SHOWN``), taken from the tables of
+docs/benchmarks.md and never typed.
 """
 
 import json
@@ -16,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "build" / "bench"
 README = ROOT / "README.md"
 BENCHMARKS = ROOT / "docs" / "benchmarks.md"
+OPERATIONS = ROOT / "docs" / "operations.md"
 
 HEADLINES = (
     ("serving", "v2 infer, 64 connections, ours"),
@@ -30,6 +32,23 @@ HEADLINES = (
     ("e2e", "server image, uncompressed"),
 )
 """Bench and figure: what the README shows, in this order."""
+
+UNDER_ATTACK = (
+    ("hostile", "start beside 250 ConfigMaps, Deployments and Pods of 1 MB: most memory of the operator"),
+    ("hostile", "500 Events of 650 kB about one pending pod: most memory of the operator"),
+    (
+        "hostile",
+        "another tenant's change to its status, slowest of 20, beside 10 tables of 250 MiB and 20 slow trainings",
+    ),
+    ("hostile", "300 ModelServices whose pods stay Pending: LISTs of Events"),
+    ("hostile", "webhook on claims is down: from apply to Ready's reason"),
+    ("hostile", "webhook on claims is down: another one, scaled and trained again: to its Deployment"),
+    ("e2e", "claim deleted, then the pod that held it: from its loss to Ready"),
+)
+"""Bench and figure: what docs/operations.md shows of a hostile tenant and an unlucky cluster, each with its limit."""
+
+SHOWN = ((README, "figures", HEADLINES), (OPERATIONS, "under-attack", UNDER_ATTACK))
+"""Document, block of it, and the figures that it shows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +84,7 @@ def record(bench: str, figures: Sequence[Figure], *, caption: str, readme: bool)
         bench: name of the bench.
         figures: in the order of the table.
         caption: one line on how it was measured.
-        readme: whether to rewrite this bench's block of docs/benchmarks.md, and the README's figures.
+        readme: whether to rewrite this bench's block of docs/benchmarks.md, and what other documents show of it.
 
     Returns:
         The exit code: 1 if a limit does not hold.
@@ -85,17 +104,23 @@ def record(bench: str, figures: Sequence[Figure], *, caption: str, readme: bool)
 
 
 def publish(bench: str, figures: Sequence[Figure], *, caption: str) -> None:
-    """Rewrite the block of a bench in docs/benchmarks.md, and after it the README's figures."""
+    """Rewrite the block of a bench in docs/benchmarks.md, and after it what other documents show of it."""
     long = replace_block(BENCHMARKS.read_text(encoding="utf-8"), bench, markdown(figures, caption=caption))
     BENCHMARKS.write_text(long, encoding="utf-8")
-    short = replace_block(README.read_text(encoding="utf-8"), "figures", headlines(long))
-    README.write_text(short, encoding="utf-8")
+    for document, block, shown in SHOWN:
+        short = replace_block(document.read_text(encoding="utf-8"), block, excerpt(long, shown))
+        document.write_text(short, encoding="utf-8")
 
 
-def headlines(benchmarks: str) -> str:
-    """The README's table, from the text of docs/benchmarks.md; a figure that was not measured yet is left out."""
+def excerpt(benchmarks: str, shown: Sequence[tuple[str, str]]) -> str:
+    """A table of some figures, from the text of docs/benchmarks.md; one that was not measured yet is left out.
+
+    Args:
+        benchmarks: the text.
+        shown: bench and figure of each row.
+    """
     lines = ["| bench | figure | value | unit | limit |", "|---|---|--:|---|---|"]
-    for bench, name in HEADLINES:
+    for bench, name in shown:
         # Of rows of one name, which differ in their unit, the first.
         found = next((cells for cells in _rows(_block(benchmarks, bench)) if cells[0] == name), None)
         if found is not None:

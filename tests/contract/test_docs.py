@@ -12,7 +12,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from tests.bench.record import BENCHMARKS, HEADLINES, headlines, replace_block
+from tests.bench.record import BENCHMARKS, SHOWN, UNDER_ATTACK, excerpt, replace_block
 from tests.support.helm import CHART, ROOT
 
 from modelservice import __version__
@@ -103,12 +103,19 @@ def test_decisions_are_numbered_listed_and_whole() -> None:
         assert parts == ["Context", "Decision", "Consequences"], path.name
 
 
-def test_figures_of_the_readme_are_those_of_the_benches() -> None:
+@pytest.mark.parametrize(("document", "block", "figures"), SHOWN, ids=[block for _, block, _ in SHOWN])
+def test_figures_are_those_of_the_benches(document: Path, block: str, figures: tuple[tuple[str, str], ...]) -> None:
     benchmarks = BENCHMARKS.read_text(encoding="utf-8")
-    text = README.read_text(encoding="utf-8")
-    assert replace_block(text, "figures", headlines(benchmarks)) == text
-    shown = [tuple(cells[:2]) for cells in list(rows(headlines(benchmarks)))[1:]]
-    assert shown == list(HEADLINES), "run the benches with --readme, and `make readme`"
+    text = document.read_text(encoding="utf-8")
+    assert replace_block(text, block, excerpt(benchmarks, figures)) == text
+    shown = [tuple(cells[:2]) for cells in list(rows(excerpt(benchmarks, figures)))[1:]]
+    assert shown == list(figures), "run the benches with --readme, and `make readme`"
+
+
+def test_figures_under_attack_are_within_their_limits() -> None:
+    for _, figure, value, _, limit in list(rows(excerpt(BENCHMARKS.read_text(encoding="utf-8"), UNDER_ATTACK)))[1:]:
+        assert limit.startswith("<= "), figure
+        assert float(value.replace(",", "")) <= float(limit.removeprefix("<= ")), figure
 
 
 def test_every_target_is_described() -> None:

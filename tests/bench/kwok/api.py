@@ -8,10 +8,15 @@ from typing import Any
 from urllib.parse import urlencode
 
 Object = dict[str, Any]
+Body = Object | list[Object]
 
 
 class ApiError(Exception):
     """The apiserver refused a request; the text is its answer."""
+
+
+class NotFoundError(ApiError):
+    """There is no such object."""
 
 
 class Api:
@@ -27,6 +32,21 @@ class Api:
         """The JSON of a GET."""
         return self._request("GET", path)
 
+    def find(self, path: str) -> Object | None:
+        """The JSON of a GET, or None where nothing stands."""
+        try:
+            return self.get(path)
+        except NotFoundError:
+            return None
+
+    def create(self, collection: str, obj: Object) -> Object:
+        """Make an object that is not there yet; ``collection`` is the URL path of its siblings."""
+        return self._request("POST", collection, body=obj, content_type="application/json")
+
+    def delete(self, path: str) -> Object:
+        """Delete one object."""
+        return self._request("DELETE", path)
+
     def apply(self, collection: str, obj: Object) -> Object:
         """Server-side apply; ``collection`` is the URL path of the object's siblings."""
         query = urlencode({"fieldManager": "bench", "force": "true"})
@@ -37,6 +57,11 @@ class Api:
         """Change some fields, as ``kubectl patch --type=merge`` does."""
         return self._request("PATCH", path, body=change, content_type="application/merge-patch+json")
 
+    def append(self, path: str, pointer: str, value: Any) -> Object:
+        """Add an item to a list of an object, or a key to a map; ``pointer`` says where, as JSON Pointer has it."""
+        operations = [{"op": "add", "path": pointer, "value": value}]
+        return self._request("PATCH", path, body=operations, content_type="application/json-patch+json")
+
     def is_ready(self) -> bool:
         """Whether the apiserver serves."""
         try:
@@ -46,7 +71,7 @@ class Api:
             return False
         return True
 
-    def _request(self, method: str, path: str, *, body: Object | None = None, content_type: str = "") -> Object:
+    def _request(self, method: str, path: str, *, body: Body | None = None, content_type: str = "") -> Object:
         headers = {"Content-Type": content_type} if body is not None else {}
         answer: Object = json.loads(self._send(method, path, json.dumps(body) if body is not None else None, headers))
         return answer
@@ -56,5 +81,6 @@ class Api:
         response = self._connection.getresponse()
         payload = response.read()
         if response.status >= http.HTTPStatus.MULTIPLE_CHOICES:
-            raise ApiError(f"{method} {path}: {response.status} {payload.decode(errors='replace')[:1000]}")
+            error = NotFoundError if response.status == http.HTTPStatus.NOT_FOUND else ApiError
+            raise error(f"{method} {path}: {response.status} {payload.decode(errors='replace')[:1000]}")
         return payload

@@ -1,5 +1,6 @@
 """What is in the bench's cluster before the first ModelService comes, and the ModelServices."""
 
+import zlib
 from typing import Any
 
 import yaml
@@ -16,7 +17,6 @@ STORAGE_CLASS = "bench"
 _CRD = ROOT / "manifests" / "crds" / "modelservice.dev_modelservices.yaml"
 _TABLE = ROOT / "tests" / "data" / "iris.csv"
 _CORE = "/api/v1"
-_SERVICES = f"/apis/modelservice.dev/v1alpha1/namespaces/{NAMESPACE}/modelservices"
 
 
 def prepare(api: Api, *, volumes: int) -> None:
@@ -29,13 +29,12 @@ def prepare(api: Api, *, volumes: int) -> None:
         "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", yaml.safe_load(_CRD.read_text(encoding="utf-8"))
     )
     for namespace in (NAMESPACE, OPERATOR_NAMESPACE):
-        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-        api.apply(f"{_CORE}/namespaces", _object("v1", "Namespace", namespace, labels=labels))
+        make_namespace(api, namespace)
     for number in range(NODES):
         name = f"node-{number}"
         labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}
-        api.apply(f"{_CORE}/nodes", _object("v1", "Node", name, labels=labels))
-    storage_class = _object(
+        api.apply(f"{_CORE}/nodes", build_object("v1", "Node", name, labels=labels))
+    storage_class = build_object(
         "storage.k8s.io/v1",
         "StorageClass",
         STORAGE_CLASS,
@@ -47,27 +46,41 @@ def prepare(api: Api, *, volumes: int) -> None:
         api.apply(f"{_CORE}/persistentvolumes", _volume(f"volume-{number}"))
 
 
+def make_namespace(api: Api, name: str) -> None:
+    """A namespace under Pod Security ``restricted``."""
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    api.apply(f"{_CORE}/namespaces", build_object("v1", "Namespace", name, labels=labels))
+
+
 def apply_services(api: Api, count: int, *, extra: Object) -> None:
     """Apply that many ModelServices, each with a table of its own; ``extra`` is added to each spec."""
     for number in range(count):
-        name = service_name(number)
-        table = _object("v1", "ConfigMap", name, namespace=NAMESPACE)
-        # One row more for each: no two tables, and so no two keys, are alike.
-        table["data"] = {"iris.csv": f"{_TABLE.read_text()}5.0,3.0,1.5,{number / 1000},setosa\n"}
-        api.apply(f"{_CORE}/namespaces/{NAMESPACE}/configmaps", table)
-        service = _object("modelservice.dev/v1alpha1", "ModelService", name, namespace=NAMESPACE)
-        service["spec"] = {"data": {"configMap": {"name": name}, "target": "species"}, "model": {"mlp": {}}, **extra}
-        api.apply(_SERVICES, service)
+        apply_service(api, service_name(number), extra=extra)
+
+
+def apply_service(api: Api, name: str, *, namespace: str = NAMESPACE, extra: Object | None = None) -> None:
+    """Apply a ModelService and a table of its own; ``extra`` is added to its spec."""
+    table = build_object("v1", "ConfigMap", name, namespace=namespace)
+    # A row that names it: no two tables, and so no two keys, are alike.
+    table["data"] = {"iris.csv": f"{_TABLE.read_text()}5.0,3.0,1.5,{zlib.crc32(name.encode())},setosa\n"}
+    api.apply(collection("configmaps", namespace), table)
+    service = build_object("modelservice.dev/v1alpha1", "ModelService", name, namespace=namespace)
+    service["spec"] = {
+        "data": {"configMap": {"name": name}, "target": "species"},
+        "model": {"mlp": {}},
+        **(extra or {}),
+    }
+    api.apply(services_path(namespace), service)
 
 
 def change_service(api: Api, number: int, spec: Object) -> None:
     """Change fields of a ModelService's spec."""
-    api.merge(f"{_SERVICES}/{service_name(number)}", {"spec": spec})
+    api.merge(f"{services_path()}/{service_name(number)}", {"spec": spec})
 
 
 def ready_services(api: Api) -> int:
     """How many ModelServices are Ready."""
-    return sum(map(_is_ready, api.get(_SERVICES)["items"]))
+    return sum(map(is_ready, api.get(services_path())["items"]))
 
 
 def service_name(number: int) -> str:
@@ -75,13 +88,30 @@ def service_name(number: int) -> str:
     return f"model-{number:03}"
 
 
-def _is_ready(service: Object) -> bool:
-    conditions = service.get("status", {}).get("conditions", [])
-    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+def services_path(namespace: str = NAMESPACE) -> str:
+    """URL path of a namespace's ModelServices."""
+    return f"/apis/modelservice.dev/v1alpha1/namespaces/{namespace}/modelservices"
+
+
+def collection(plural: str, namespace: str = NAMESPACE, *, group: str = "") -> str:
+    """URL path of a namespace's objects of a kind; ``group`` is the group and version, such as ``apps/v1``."""
+    return f"{f'/apis/{group}' if group else _CORE}/namespaces/{namespace}/{plural}"
+
+
+def condition(service: Object, kind: str) -> Object:
+    """A condition of a ModelService, or an empty one."""
+    conditions: list[Object] = service.get("status", {}).get("conditions", [])
+    return next((one for one in conditions if one["type"] == kind), {})
+
+
+def is_ready(service: Object) -> bool:
+    """Whether the newest spec is served."""
+    ready = condition(service, "Ready")
+    return (ready.get("status"), ready.get("observedGeneration")) == ("True", service["metadata"]["generation"])
 
 
 def _volume(name: str) -> Object:
-    volume = _object("v1", "PersistentVolume", name)
+    volume = build_object("v1", "PersistentVolume", name)
     volume["spec"] = {
         "capacity": {"storage": "1Gi"},
         "accessModes": ["ReadWriteOnce"],
@@ -92,5 +122,6 @@ def _volume(name: str) -> Object:
     return volume
 
 
-def _object(api_version: str, kind: str, name: str, **metadata: Any) -> Object:
+def build_object(api_version: str, kind: str, name: str, **metadata: Any) -> Object:
+    """An object with nothing but its metadata."""
     return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name, **metadata}}

@@ -37,8 +37,15 @@ class Process:
 
     def resident_kibibytes(self) -> int:
         """Resident memory."""
+        return self._kibibytes("VmRSS")
+
+    def peak_kibibytes(self) -> int:
+        """The most resident memory that it has had since its start."""
+        return self._kibibytes("VmHWM")
+
+    def _kibibytes(self, field: str) -> int:
         status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
-        return int(status.split("VmRSS:")[1].split()[0])
+        return int(status.split(f"{field}:")[1].split()[0])
 
     def wait_until(self, condition: Callable[[], bool], *, what: str, seconds: float, every: float = 0.05) -> None:
         """Wait until a condition holds that this process is to bring about; ask ``every`` that many seconds.
@@ -48,11 +55,28 @@ class Process:
         """
         deadline = time.monotonic() + seconds
         while not condition():
-            if self.child.poll() is not None:
-                raise BenchError(f"{self.name} ended with {self.child.returncode}:\n{self._tail()}")
+            self._check_alive()
             if time.monotonic() > deadline:
                 raise BenchError(f"{what}: not within {seconds:.0f} s; the end of {self.name}'s log:\n{self._tail()}")
             time.sleep(every)
+
+    def seconds_until(self, condition: Callable[[], bool], *, most: float, every: float = 0.05) -> float:
+        """How long a condition takes to hold; ``most`` where it does not within that time.
+
+        Raises:
+            BenchError: the process ended.
+        """
+        began = time.monotonic()
+        while (passed := time.monotonic() - began) < most:
+            if condition():
+                return passed
+            self._check_alive()
+            time.sleep(every)
+        return most
+
+    def _check_alive(self) -> None:
+        if self.child.poll() is not None:
+            raise BenchError(f"{self.name} ended with {self.child.returncode}:\n{self._tail()}")
 
     def _tail(self) -> str:
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL_LINES:])

@@ -1,5 +1,6 @@
 """What kwok makes of nodes and pods: the life that a kubelet and the runtime would give them, without either."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from modelservice.contract.evaluation import Evaluation, Metric
@@ -8,6 +9,7 @@ from modelservice.contract.report import Report, Success
 from modelservice.contract.signature import ColumnKind, InputColumn, Output, Signature
 from modelservice_operator.constants import (
     LABEL_KEY,
+    LABEL_NAME,
     LABEL_STAGE,
     SERVING_CONTAINER,
     STAGE_CONTAINER,
@@ -88,15 +90,45 @@ def all_stages() -> list[Object]:
     """
     arriving = _started(SERVING_CONTAINER, ready=False) + _ADDRESS
     return [
-        _stage("Node", "node", [_is(".status.phase", "NotIn", "Running")], _NODE),
+        *pending_stages(),
         *_job_stages(TRAIN, _report(_trained())),
         *_job_stages(COMPRESS, _report(_compressed())),
         _pod_stage("serve-start", STAGE_SERVE, "Pending", arriving, seconds=0.5),
         _pod_stage(
             "serve-ready", STAGE_SERVE, "Running", _started(SERVING_CONTAINER, ready=True), _NOT_READY, seconds=0.5
         ),
+    ]
+
+
+def pending_stages() -> list[Object]:
+    """Nodes are ready at once, and pods that were placed stay Pending: no kubelet says anything about them."""
+    return [
+        _stage("Node", "node", [_is(".status.phase", "NotIn", "Running")], _NODE),
         _stage("Pod", "delete", [_is(".metadata.deletionTimestamp", "Exists")], None),
     ]
+
+
+def endless_stages(namespace: str, addresses: Mapping[str, str]) -> list[Object]:
+    """The life of ``all_stages``, but in one namespace trainings never end.
+
+    Args:
+        namespace: where.
+        addresses: IP address of the training pod of each ModelService there, by its name.
+    """
+    elsewhere = _is(".metadata.namespace", "NotIn", namespace)
+    living = all_stages()
+    for stage in living:
+        if stage["metadata"]["name"].startswith(TRAIN):
+            stage["spec"]["selector"]["matchExpressions"].append(elsewhere)
+    return [*living, *(_endless(namespace, *one) for one in addresses.items())]
+
+
+def _endless(namespace: str, name: str, address: str) -> Object:
+    status = f"{_started(STAGE_CONTAINER, ready=True)}podIP: {address}\npodIPs: [{{ip: {address}}}]\n"
+    there = _is(".metadata.namespace", "In", namespace)
+    made = _pod_stage(f"endless-{name}", TRAIN, "Pending", status, there, seconds=0.5)
+    made["spec"]["selector"]["matchLabels"][LABEL_NAME] = name
+    return made
 
 
 def _job_stages(stage: str, report: str) -> list[Object]:

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pytest
 from tests.bench import record as module
-from tests.bench.record import at_least, at_most, figure, headlines, markdown, record, replace_block
+from tests.bench.record import at_least, at_most, excerpt, figure, markdown, record, replace_block
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(module, "FOLDER", tmp_path / "bench")
-    monkeypatch.setattr(module, "README", tmp_path / "README.md")
     monkeypatch.setattr(module, "BENCHMARKS", tmp_path / "benchmarks.md")
     return tmp_path
 
@@ -36,7 +35,8 @@ HEAD = "| figure | value | unit | limit | holds |\n|---|--:|---|---|---|\n"
 
 
 def test_the_table_goes_between_its_marks_and_the_readme_follows(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "HEADLINES", (("y", "rate"), ("x", "p99")))
+    shown = (("y", "rate"), ("x", "p99"))
+    monkeypatch.setattr(module, "SHOWN", ((folder / "README.md", "figures", shown),))
     other = marked("y", f"How.\n\n{HEAD}| rate | 1 | requests/s |  |  |")
     (folder / "README.md").write_text("before\n" + marked("figures", "old") + "after\n")
     (folder / "benchmarks.md").write_text("before\n" + marked("x", "old") + other)
@@ -48,9 +48,9 @@ def test_the_table_goes_between_its_marks_and_the_readme_follows(folder: Path, m
     assert (folder / "README.md").read_text() == "before\n" + marked("figures", short) + "after\n"
 
 
-def test_a_headline_that_no_bench_measured_yet_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "HEADLINES", (("x", "p50"), ("x", "p99")))
-    assert headlines(marked("x", f"{HEAD}| p99 | 1 | ms |  |  |")).splitlines()[2:] == ["| x | p99 | 1 | ms |  |"]
+def test_a_figure_that_no_bench_measured_yet_is_left_out() -> None:
+    measured = marked("x", f"{HEAD}| p99 | 1 | ms |  |  |")
+    assert excerpt(measured, (("x", "p50"), ("x", "p99"))).splitlines()[2:] == ["| x | p99 | 1 | ms |  |"]
 
 
 def test_a_document_without_the_marks_is_an_error() -> None:

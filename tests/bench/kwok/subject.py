@@ -1,0 +1,106 @@
+"""The operator under measurement: a process of this machine that works on a control plane of a bench."""
+
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench.kwok.audit import Request
+from tests.bench.kwok.controlplane import ControlPlane
+from tests.bench.kwok.population import OPERATOR_NAMESPACE
+from tests.bench.kwok.process import Process, free_port, running
+
+OPERATOR = "operator"
+"""The user that it is to the apiserver, and the name of its log."""
+
+_WRITES = "modelservice_operator_writes_total"
+_RECONCILES = "modelservice_operator_reconciles_total"
+_LEADER = "modelservice_operator_leader"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """The operator at one moment."""
+
+    at: float
+    cpu: float
+    memory: int
+    writes: float
+    reconciles: float
+    requests: Sequence[Request]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """The operator, and the control plane that it works on."""
+
+    plane: ControlPlane
+    process: Process
+    port: int
+
+    def read(self) -> Reading:
+        """Where its counters stand."""
+        text = self._metrics()
+        return Reading(
+            at=time.monotonic(),
+            cpu=self.process.cpu_seconds(),
+            memory=self.process.resident_kibibytes(),
+            writes=total(text, _WRITES),
+            reconciles=total(text, _RECONCILES),
+            requests=self.requests(),
+        )
+
+    def requests(self) -> Sequence[Request]:
+        """All that it asked the apiserver for so far."""
+        return self.plane.audit.requests(OPERATOR)
+
+    def is_leading(self) -> bool:
+        """Whether it has begun to work."""
+        try:
+            return total(self._metrics(), _LEADER) == 1
+        except OSError:
+            return False
+
+    def wait_until_quiet(self, seconds: float) -> None:
+        """Wait until it has not asked the apiserver for anything to do with its work for a while."""
+        seen = (-1, time.monotonic())
+
+        def quiet() -> bool:
+            nonlocal seen
+            count = sum(not request.is_election for request in self.requests())
+            if count != seen[0]:
+                seen = (count, time.monotonic())
+            return time.monotonic() - seen[1] >= seconds
+
+        self.process.wait_until(quiet, what="a quiet operator", seconds=60)
+
+    def _metrics(self) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
+            text: str = answer.read().decode()
+        return text
+
+
+@contextmanager
+def operator_on(plane: ControlPlane, folder: Path, *, seconds: float = 30) -> Iterator[Subject]:
+    """An operator with all namespaces of a control plane; given when it leads, which it must within ``seconds``."""
+    port = free_port()
+    settings = {
+        "KUBECONFIG": str(plane.kubeconfigs[OPERATOR]),
+        "POD_NAMESPACE": OPERATOR_NAMESPACE,
+        "MODELSERVICE_TRAINER_IMAGE": "registry.example/modelservice/trainer:bench",
+        "MODELSERVICE_SERVER_IMAGE": "registry.example/modelservice/server:bench",
+        "MODELSERVICE_HTTP_PORT": str(port),
+    }
+    with running(OPERATOR, [sys.executable, "-m", "modelservice_operator"], folder=folder, env=settings) as process:
+        subject = Subject(plane=plane, process=process, port=port)
+        process.wait_until(subject.is_leading, what="the operator leads", seconds=seconds)
+        yield subject
+
+
+def total(text: str, metric: str) -> float:
+    """Sum of a metric over its labels, from the text that Prometheus reads."""
+    lines = (line.rsplit(" ", 1) for line in text.splitlines())
+    return sum(float(value) for name, value in lines if name.partition("{")[0] == metric)
