@@ -137,6 +137,12 @@ class Space:
         applied = kubectl("apply", "-f", "-", input=json.dumps(obj), kubeconfig=self.admin)
         assert applied.returncode == 0, applied.stderr
 
+    def as_admin(self, *args: str | Path) -> str:
+        """Run kubectl as the cluster's administrator, in the namespace, and answer with what it prints."""
+        done = kubectl("--namespace", self.name, *args, kubeconfig=self.admin)
+        assert done.returncode == 0, f"kubectl {' '.join(map(str, args))}: {done.stderr}"
+        return done.stdout
+
     def remove(self) -> None:
         """Delete the namespace; Kubernetes goes on in the background."""
         kubectl("delete", "namespace", self.name, "--wait=false", "--ignore-not-found", kubeconfig=self.admin)
