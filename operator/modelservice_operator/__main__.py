@@ -20,9 +20,10 @@ from modelservice_operator.handlers.login import connect
 from modelservice_operator.handlers.run import run_kopf
 from modelservice_operator.http import serve_http
 from modelservice_operator.kinds import LEASE, MODEL_SERVICE
-from modelservice_operator.kube.client import KubeClient, LeaseClient
+from modelservice_operator.kube.client import KubeClient
 from modelservice_operator.kube.discovery import Discovery
 from modelservice_operator.kube.events import EventRecorder
+from modelservice_operator.kube.lease import ClaimClient, LeaseClient, claim_annotations
 from modelservice_operator.kube.progress import open_progress_client
 from modelservice_operator.kube.transport import open_transport
 from modelservice_operator.machinery.cache import Cache
@@ -32,6 +33,7 @@ from modelservice_operator.machinery.feed import Feed
 from modelservice_operator.machinery.lease import Elector
 from modelservice_operator.machinery.manager import LeaseLostError, Manager
 from modelservice_operator.machinery.queue import Backoff, WorkQueue
+from modelservice_operator.machinery.rivals import Rivals
 from modelservice_operator.machinery.sync import Synchronizer
 from modelservice_operator.machinery.watch import Watch
 from modelservice_operator.machinery.worker import Reconciles, Workers
@@ -101,7 +103,7 @@ async def operate(context: Context, reconciler: Reconciles, *, watches: Sequence
         return f"hanging: {', '.join(map(str, stuck))}" if (stuck := workers.stuck()) else None
 
     def ready() -> str | None:
-        return None if context.lifecycle.synced.is_set() else waiting_for
+        return context.rivals.problem if context.lifecycle.synced.is_set() else waiting_for
 
     def wait_for(missing: str) -> None:
         nonlocal waiting_for
@@ -146,6 +148,7 @@ def build_manager(context: Context, watches: Sequence[Watch], workers: Workers) 
             metrics=context.metrics,
         ),
         elector=context.elector,
+        rivals=context.rivals,
         queue=context.queue,
         workers=workers,
         keys=lambda: context.cache.keys(MODEL_SERVICE),
@@ -164,10 +167,18 @@ async def open_context(settings: Settings, *, watches: Sequence[Watch] = WATCHES
         open_transport(connect=connect, metrics=metrics) as transport,
         open_progress_client() as progress,
     ):
+        scope = frozenset(settings.watch_namespaces)
         elector = Elector(
             store=LeaseClient(transport=transport),
             ref=Ref(LEASE, settings.pod_namespace, LEASE_NAME),
             identity=settings.pod_name or f"{socket.gethostname()}-{os.getpid()}",
+            clock=clock,
+            annotations=claim_annotations(scope=scope, account=settings.pod_service_account),
+        )
+        rivals = Rivals(
+            claims=ClaimClient(transport=transport, name=LEASE_NAME),
+            namespace=settings.pod_namespace,
+            scope=scope,
             clock=clock,
         )
         kube = KubeClient(
@@ -189,6 +200,7 @@ async def open_context(settings: Settings, *, watches: Sequence[Watch] = WATCHES
             progress=progress,
             discovery=Discovery(transport=transport),
             elector=elector,
+            rivals=rivals,
         )
 
 

@@ -33,14 +33,14 @@ Names = Annotated[tuple[ObjectName, ...], BeforeValidator(_list_from_json), Fiel
 
 def variable_name(field: str) -> str:
     """The environment variable of a field of ``Settings``."""
-    return field.upper() if field in {"pod_name", "pod_namespace"} else f"{_PREFIX}{field.upper()}"
+    return field.upper() if field.startswith("pod_") else f"{_PREFIX}{field.upper()}"
 
 
 class Settings(BaseModel):
     """What a platform team decides once for all ModelServices of a cluster.
 
-    A field ``x_y`` is the variable ``MODELSERVICE_X_Y``, but for ``pod_name`` and ``pod_namespace``, which the pod's
-    downward API gives as ``POD_NAME`` and ``POD_NAMESPACE``.
+    A field ``x_y`` is the variable ``MODELSERVICE_X_Y``, but for those of the pod itself, which its downward API gives
+    as ``POD_NAME``, ``POD_NAMESPACE`` and ``POD_SERVICE_ACCOUNT``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=variable_name, validate_by_name=True)
@@ -81,6 +81,9 @@ class Settings(BaseModel):
     )
     pod_namespace: ObjectName = Field(
         default="default", description="Namespace of the operator's pod: where the Lease is kept."
+    )
+    pod_service_account: str = Field(
+        default="", max_length=253, description="Name of the operator's ServiceAccount, which other releases look at."
     )
 
 

@@ -38,6 +38,12 @@ OPERATOR_SELECTOR: Final = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
 LEASE_NAME: Final = "modelservice-operator"
 """The Lease that the replicas of the operator compete for, in the operator's own namespace."""
 
+ANNOTATION_NAMESPACES: Final = "modelservice.dev/namespaces"
+"""On the Lease: where the release works, as ``a,b`` or ``*``, so that no second one works there."""
+
+ANNOTATION_ACCOUNT: Final = "modelservice.dev/service-account"
+"""On the Lease: name of the release's ServiceAccount, whose rights prove what the Lease says."""
+
 ANNOTATION_RUN: Final = "modelservice.dev/run"
 """On a Job: hash of how it runs, the image left out, so that an upgrade does not stop a training under way."""
 

@@ -11,6 +11,7 @@ from modelservice_operator.machinery.feed import Feed
 from modelservice_operator.machinery.lease import Elector
 from modelservice_operator.machinery.manager import Lifecycle
 from modelservice_operator.machinery.queue import WorkQueue
+from modelservice_operator.machinery.rivals import Rivals
 from modelservice_operator.metrics import Metrics
 from modelservice_operator.objects import Key
 
@@ -29,4 +30,5 @@ class Context:
     progress: ProgressPort
     discovery: Discovers
     elector: Elector
+    rivals: Rivals
     lifecycle: Lifecycle = field(default_factory=Lifecycle)

@@ -9,6 +9,7 @@ from modelservice_operator.objects import Kind, Ref
 MODEL_SERVICE: Final = Kind(GROUP, VERSION, KIND, "modelservices")
 JOB: Final = Kind("batch", "v1", "Job", "jobs")
 DEPLOYMENT: Final = Kind("apps", "v1", "Deployment", "deployments")
+REPLICA_SET: Final = Kind("apps", "v1", "ReplicaSet", "replicasets")
 POD: Final = Kind("", "v1", "Pod", "pods")
 PERSISTENT_VOLUME_CLAIM: Final = Kind("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims")
 CONTROLLER_REVISION: Final = Kind("apps", "v1", "ControllerRevision", "controllerrevisions")
@@ -20,10 +21,12 @@ POD_DISRUPTION_BUDGET: Final = Kind("policy", "v1", "PodDisruptionBudget", "podd
 NETWORK_POLICY: Final = Kind("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies")
 EVENT: Final = Kind("", "v1", "Event", "events")
 LEASE: Final = Kind("coordination.k8s.io", "v1", "Lease", "leases")
+SUBJECT_ACCESS_REVIEW: Final = Kind("authorization.k8s.io", "v1", "SubjectAccessReview", "subjectaccessreviews")
 
 CHILD_KINDS: Final = (
     JOB,
     DEPLOYMENT,
+    REPLICA_SET,
     POD,
     PERSISTENT_VOLUME_CLAIM,
     CONTROLLER_REVISION,
@@ -34,7 +37,13 @@ CHILD_KINDS: Final = (
     POD_DISRUPTION_BUDGET,
     NETWORK_POLICY,
 )
-"""What the operator makes for a ModelService (pods through Jobs and Deployments), watched by our label."""
+"""What the operator makes for a ModelService (ReplicaSets and pods through Jobs and Deployments), watched by our label."""
+
+CONTROLLED_KINDS: Final = (REPLICA_SET, POD)
+"""The child kinds that other controllers make for us: never written, and deleted by them."""
+
+METADATA_KINDS: Final = (REPLICA_SET, CONFIG_MAP, SERVICE_ACCOUNT)
+"""The child kinds of which only metadata is watched: their names, owners and stamps say all that is decided by."""
 
 OPTIONAL_KINDS: Final[tuple[Kind, ...]] = ()
 """Child kinds of APIs that not every cluster serves, as HTTPRoute would be: watched where discovery lists them."""

@@ -23,7 +23,7 @@ from modelservice_operator.constants import LABEL_NAME, MANAGED_BY, MANAGED_BY_L
 from modelservice_operator.context import Context
 from modelservice_operator.handlers.login import connect
 from modelservice_operator.kinds import CONFIG_MAP, DEPLOYMENT, LEASE, MODEL_SERVICE, SERVICE, WATCHED_KINDS
-from modelservice_operator.kube.client import LeaseClient
+from modelservice_operator.kube.lease import LeaseClient
 from modelservice_operator.kube.transport import Transport, open_transport
 from modelservice_operator.machinery.clock import SystemClock
 from modelservice_operator.machinery.errors import Conflict, Invalid, NotServed, Transient

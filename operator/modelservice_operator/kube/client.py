@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Protocol
 
 from modelservice_operator.constants import FIELD_MANAGER, REPLICAS_FIELD_MANAGER
-from modelservice_operator.kinds import EVENT, LEASE, ref_of
+from modelservice_operator.kinds import EVENT, ref_of
 from modelservice_operator.kube.events import EventRecorder
 from modelservice_operator.kube.transport import Transport
 from modelservice_operator.machinery.errors import Conflict, KubeError, NotFound, NotServed, Transient
@@ -171,36 +171,6 @@ class KubeClient:
             raise Transient(f"{verb} {kind.kind} {path}: this replica is not the leader")
         self._metrics.writes.labels(verb, kind.kind).inc()
         return await self._transport.request(verb, method, kind, path, timeout_seconds=WRITE_TIMEOUT_SECONDS, **options)
-
-
-class LeaseClient:
-    """Compare-and-swap of Leases for leader election: the only writes that need no lease."""
-
-    def __init__(self, *, transport: Transport) -> None:
-        self._transport = transport
-
-    async def get(self, ref: Ref) -> Object | None:
-        """The Lease, or None."""
-        try:
-            return await self._transport.request("get", "GET", LEASE, ref.path, timeout_seconds=WRITE_TIMEOUT_SECONDS)
-        except NotFound:
-            return None
-
-    async def create(self, lease: Object) -> Object:
-        """Create the Lease; ``Conflict`` if somebody else was faster."""
-        path = LEASE.path(ref_of(lease).namespace)
-        return await self._transport.request(
-            "create", "POST", LEASE, path, body=lease, timeout_seconds=WRITE_TIMEOUT_SECONDS
-        )
-
-    async def replace(self, lease: Object) -> Object:
-        """Replace the version named by the Lease's ``resourceVersion``; ``Conflict`` if it is not the latest."""
-        try:
-            return await self._transport.request(
-                "update", "PUT", LEASE, ref_of(lease).path, body=lease, timeout_seconds=WRITE_TIMEOUT_SECONDS
-            )
-        except NotFound as error:
-            raise Conflict(str(error)) from error
 
 
 def _event_time(event: Object) -> str:

@@ -2,9 +2,10 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Protocol
 
 import structlog
@@ -43,7 +44,10 @@ class Durations:
 
 
 class Elector:
-    """One candidate. Not being able to renew, it is no leader any more, whether another one is there or not."""
+    """One candidate. Not being able to renew, it is no leader any more, whether another one is there or not.
+
+    The Lease of the one that leads carries its ``annotations``.
+    """
 
     def __init__(
         self,
@@ -52,6 +56,7 @@ class Elector:
         ref: Ref,
         identity: str,
         clock: Clock,
+        annotations: Mapping[str, str] = MappingProxyType({}),
         durations: Durations = Durations(),
         jitter: Callable[[float], float] = lambda seconds: seconds * random.uniform(1.0, 1.2),  # noqa: S311
     ) -> None:
@@ -59,6 +64,7 @@ class Elector:
         self._ref = ref
         self._identity = identity
         self._clock = clock
+        self._annotations = annotations
         self._durations = durations
         self._jitter = jitter
         self._may_write_until = float("-inf")
@@ -143,11 +149,13 @@ class Elector:
         now = _micro_time(self._clock.now())
         before = (latest or {}).get("spec") or {}
         renewed = before.get("holderIdentity") == self._identity
-        metadata = {"name": self._ref.name, "namespace": self._ref.namespace} if latest is None else latest["metadata"]
+        new: Object = {"name": self._ref.name, "namespace": self._ref.namespace}
+        metadata: Object = new if latest is None else latest["metadata"]
+        annotations = {**(metadata.get("annotations") or {}), **self._annotations}
         return {
             "apiVersion": self._ref.kind.api_version,
             "kind": self._ref.kind.kind,
-            "metadata": metadata,
+            "metadata": {**metadata, "annotations": annotations} if annotations else metadata,
             "spec": {
                 "holderIdentity": self._identity,
                 "leaseDurationSeconds": round(self._durations.lease),

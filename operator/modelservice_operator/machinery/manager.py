@@ -8,6 +8,7 @@ import structlog
 
 from modelservice_operator.machinery.lease import Elector
 from modelservice_operator.machinery.queue import WorkQueue
+from modelservice_operator.machinery.rivals import Rivals
 from modelservice_operator.machinery.sync import Synchronizer
 from modelservice_operator.machinery.worker import Workers
 from modelservice_operator.metrics import Metrics
@@ -42,6 +43,7 @@ class Manager:
     lifecycle: Lifecycle
     synchronizer: Synchronizer
     elector: Elector
+    rivals: Rivals
     queue: WorkQueue[Key]
     workers: Workers
     keys: Callable[[], Iterable[Key]]
@@ -58,11 +60,19 @@ class Manager:
             await self.synchronizer.complete(stop)
             self.lifecycle.synced.set()
             log.info("the cache is complete", keys=len(tuple(self.keys())))
-            if await self.elector.acquire(stop):
+            if await self._acquire(stop):
                 await self._lead()
         finally:
             self.metrics.leader.set(0)
             self.lifecycle.stopped.set()
+
+    async def _acquire(self, stop: asyncio.Event) -> bool:
+        """Lead (True) once no other release works in the same namespaces, or give up at a stop (False)."""
+        while await self.rivals.wait_until_none(stop) and await self.elector.acquire(stop):
+            if await self.rivals.look() and self.elector.may_write():
+                return True
+            await self.elector.release()
+        return False
 
     async def _lead(self) -> None:
         stop = self.lifecycle.stop

@@ -12,9 +12,10 @@ from tests.support.fake_clock import FakeClock
 
 from modelservice_operator.constants import FIELD_MANAGER, LABEL_NAME, REPLICAS_FIELD_MANAGER
 from modelservice_operator.kinds import CONFIG_MAP, DEPLOYMENT, EVENT, JOB, LEASE, MODEL_SERVICE, POD
-from modelservice_operator.kube.client import KubeClient, LeaseClient
+from modelservice_operator.kube.client import KubeClient
 from modelservice_operator.kube.discovery import Discovery
 from modelservice_operator.kube.events import EventRecorder
+from modelservice_operator.kube.lease import LeaseClient
 from modelservice_operator.kube.transport import Transport, open_transport
 from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.machinery.errors import Conflict, Forbidden, Invalid, KubeError, NotServed, Transient

@@ -1,21 +1,25 @@
 """A replica's life: wait for the cache, stand by, lead, stop in order; a lost lease ends the process."""
 
 import asyncio
+import random
+from collections.abc import Sequence
 
 import pytest
 from tests.support.fake_clock import FakeClock, settle
 from tests.unit.operator.machinery.test_cache import APP, make
 from tests.unit.operator.machinery.test_lease import FakeLeases, candidate
+from tests.unit.operator.machinery.test_rivals import Board, alone, claim, rivals_of
 from tests.unit.operator.machinery.test_sync import WATCHES, Lists
 from tests.unit.operator.machinery.test_worker import Script
 
 from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.machinery.manager import LeaseLostError, Lifecycle, Manager
 from modelservice_operator.machinery.queue import Backoff, WorkQueue
+from modelservice_operator.machinery.rivals import LOOK_SECONDS, Claim, Rivals
 from modelservice_operator.machinery.sync import Synchronizer
 from modelservice_operator.machinery.worker import Workers
 from modelservice_operator.metrics import Metrics
-from modelservice_operator.objects import Key
+from modelservice_operator.objects import Key, Object
 
 A = Key("n", "a")
 
@@ -23,7 +27,9 @@ A = Key("n", "a")
 class Replica:
     """One replica on fakes."""
 
-    def __init__(self, clock: FakeClock, leases: FakeLeases, script: Script, identity: str = "a") -> None:
+    def __init__(
+        self, clock: FakeClock, leases: FakeLeases, script: Script, identity: str = "a", rivals: Rivals | None = None
+    ) -> None:
         self.metrics, self.cache, self.lists = Metrics(), Cache(WATCHES), Lists()
         self.queue: WorkQueue[Key] = WorkQueue(clock=clock, metrics=self.metrics, backoff=Backoff())
         self.lifecycle = Lifecycle()
@@ -34,6 +40,7 @@ class Replica:
                 watches=WATCHES, lists=self.lists, cache=self.cache, clock=clock, metrics=self.metrics
             ),
             elector=self.elector,
+            rivals=rivals or alone(clock),
             queue=self.queue,
             workers=Workers(queue=self.queue, reconciler=script, count=1, clock=clock, metrics=self.metrics),
             keys=lambda: self.cache.keys(APP),
@@ -125,3 +132,105 @@ async def test_a_standby_can_be_stopped(clock: FakeClock, leases: FakeLeases) ->
     replica.lifecycle.stop.set()
     await replica.task
     assert leases.spec["holderIdentity"] == "other"
+
+
+async def test_while_a_rival_works_nothing_is_written_not_even_the_lease(clock: FakeClock, leases: FakeLeases) -> None:
+    board, script = Board(claim("first")), Script(a=[None])
+    replica = Replica(clock, leases, script, rivals=rivals_of(board, clock))
+    replica.queue.add(A)
+    await clock.advance(30)
+    assert replica.lifecycle.synced.is_set()
+    assert (replica.leads, leases.writes, script.calls) == (False, 0, [])
+    board.claims.clear()
+    await clock.advance(15)
+    assert (replica.leads, script.calls) == (True, [A])
+    replica.lifecycle.stop.set()
+    await replica.task
+
+
+async def test_a_rival_that_was_faster_is_given_way_to(clock: FakeClock, leases: FakeLeases) -> None:
+    class Race(Board):
+        """Its release takes its own Lease between our first look and our second."""
+
+        async def list(self) -> Sequence[Claim]:
+            found = await super().list()
+            if self.looks == 1:
+                self.put(claim("first"))
+            return found
+
+    script = Script(a=[None])
+    replica = Replica(clock, leases, script, rivals=rivals_of(Race(), clock))
+    replica.queue.add(A)
+    await clock.advance(5)
+    assert (replica.leads, script.calls) == (False, [])
+    assert leases.spec["holderIdentity"] == "", "it was taken, and given back"
+    assert not replica.elector.may_write()
+    replica.lifecycle.stop.set()
+    await replica.task
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_of_releases_that_start_together_one_leads_and_never_two(clock: FakeClock, seed: int) -> None:
+    chance = random.Random(seed)  # noqa: S311
+    never = asyncio.Event()
+
+    async def travel() -> None:
+        await clock.wait(never, chance.uniform(0, 0.5))
+
+    class Distant(Board):
+        async def list(self) -> Sequence[Claim]:
+            await travel()
+            found = await super().list()
+            await travel()
+            return found
+
+    class Kept(FakeLeases):
+        """The Lease of one release; what it says is on the board as soon as it is stored."""
+
+        def __init__(self, namespace: str) -> None:
+            super().__init__()
+            self.namespace = namespace
+
+        async def create(self, lease: Object) -> Object:
+            await travel()
+            return await super().create(lease)
+
+        def _store(self, lease: Object) -> Object:
+            stored = super()._store(lease)
+            board.put(claim(self.namespace, holder=stored["spec"]["holderIdentity"]))
+            return stored
+
+    def jitter(seconds: float) -> float:
+        return seconds * chance.uniform(1.0, 2.0)
+
+    def release(namespace: str) -> Replica:
+        rivals = Rivals(claims=board, namespace=namespace, scope=frozenset(), clock=clock, jitter=jitter)
+        return Replica(clock, Kept(namespace), Script(), rivals=rivals)
+
+    board, names = Distant(), ("a", "b", "c")
+    replicas = [release(namespace) for namespace in names]
+    for _ in range(600):
+        await clock.advance(0.25)
+        assert sum(replica.leads for replica in replicas) <= 1
+    assert sum(replica.leads for replica in replicas) == 1
+    for replica in replicas:
+        replica.lifecycle.stop.set()
+    await clock.advance(2 * LOOK_SECONDS)
+    assert all(replica.task.done() for replica in replicas)
+
+
+async def test_standby_replicas_of_one_release_are_no_rivals(clock: FakeClock, leases: FakeLeases) -> None:
+    board = Board()
+    leader = Replica(clock, leases, Script(), rivals=rivals_of(board, clock))
+    await clock.advance(1)
+    board.put(claim("own", holder="a"))
+    rivals = rivals_of(board, clock)
+    standby = Replica(clock, leases, Script(), identity="b", rivals=rivals)
+    await clock.advance(30)
+    assert (leader.leads, standby.leads, rivals.problem) == (True, False, None)
+    leader.lifecycle.stop.set()
+    await leader.task
+    await clock.advance(3)
+    assert standby.leads
+    standby.lifecycle.stop.set()
+    await standby.task
