@@ -46,6 +46,11 @@ def operator_pod(values: Values | None = None) -> dict[str, Any]:
     return pod
 
 
+def env() -> list[dict[str, Any]]:
+    variables: list[dict[str, Any]] = operator_pod()["containers"][0]["env"]
+    return variables
+
+
 def settings(values: Values | None = None) -> Settings:
     """The operator's settings as its pod would read them."""
     environment = {
@@ -77,6 +82,15 @@ def test_default_settings() -> None:
     assert read.watch_namespaces == ()
     assert read.default_artifacts is None
     assert read.log_level == "info"
+
+
+def test_the_pod_knows_its_name_namespace_and_service_account() -> None:
+    fields = {one["name"]: one["valueFrom"]["fieldRef"]["fieldPath"] for one in env() if "valueFrom" in one}
+    assert fields == {
+        "POD_NAME": "metadata.name",
+        "POD_NAMESPACE": "metadata.namespace",
+        "POD_SERVICE_ACCOUNT": "spec.serviceAccountName",
+    }
 
 
 def test_values_reach_the_operator() -> None:
@@ -185,13 +199,15 @@ def test_a_disruption_budget_only_where_it_leaves_one_pod(replicas: int, budgets
 class TestRbac:
     def test_cluster_wide_unless_namespaces_are_named(self) -> None:
         objects = helm_objects()
-        (binding,) = find(objects, "ClusterRoleBinding")
-        assert find(objects, "ClusterRole", binding["roleRef"]["name"])
+        assert len(find(objects, "ClusterRoleBinding")) == 2
+        for binding in find(objects, "ClusterRoleBinding"):
+            assert find(objects, "ClusterRole", binding["roleRef"]["name"])
         assert [role["metadata"]["namespace"] for role in find(objects, "Role")] == [NAMESPACE]
 
-    def test_named_namespaces_get_roles_and_nothing_cluster_wide(self) -> None:
+    def test_named_namespaces_get_roles_and_only_other_releases_are_looked_for_everywhere(self) -> None:
         objects = helm_objects({"watch": {"namespaces": ["team-a", "team-b"]}})
-        assert find(objects, "ClusterRoleBinding") == []
+        (binding,) = find(objects, "ClusterRoleBinding")
+        assert binding["roleRef"]["name"].endswith("-rivals")
         assert {role["metadata"]["namespace"] for role in find(objects, "Role")} == {"team-a", "team-b", NAMESPACE}
         assert {one["metadata"]["namespace"] for one in find(objects, "RoleBinding")} == {"team-a", "team-b", NAMESPACE}
 

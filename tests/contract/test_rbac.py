@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
-from tests.support.helm import helm_objects
+import pytest
+from tests.support.helm import NAMESPACE, RELEASE, helm_objects
 from tests.support.world import World
 
+from modelservice_operator.constants import LEASE_NAME
 from modelservice_operator.kinds import (
     CONTROLLER_REVISION,
     DEPLOYMENT,
@@ -13,14 +15,18 @@ from modelservice_operator.kinds import (
     HORIZONTAL_POD_AUTOSCALER,
     JOB,
     KINDS,
+    LEASE,
     MODEL_SERVICE,
     NETWORK_POLICY,
     PERSISTENT_VOLUME_CLAIM,
     POD_DISRUPTION_BUDGET,
     SERVICE,
     SERVICE_ACCOUNT,
+    SUBJECT_ACCESS_REVIEW,
     WATCHED_KINDS,
 )
+
+CLUSTER_NAME = f"{NAMESPACE}-{RELEASE}"
 
 Right = tuple[str, str, str]
 """API group, resource (with its subresource) and verb."""
@@ -117,11 +123,13 @@ def used() -> Iterator[Right]:
     yield (MODEL_SERVICE.group, f"{MODEL_SERVICE.plural}/finalizers", "update")  # to block the owner's deletion
 
 
+def role_named(name: str, values: dict[str, Any] | None = None) -> dict[str, Any]:
+    (role,) = (one for one in helm_objects(values) if one["kind"] == "ClusterRole" and one["metadata"]["name"] == name)
+    return role
+
+
 def granted() -> Iterator[Right]:
-    (role,) = [
-        one for one in helm_objects() if one["kind"] == "ClusterRole" and "aggregate-to" not in str(one["metadata"])
-    ]
-    for rule in role["rules"]:
+    for rule in role_named(CLUSTER_NAME)["rules"]:
         for group in rule["apiGroups"]:
             yield from ((group, resource, verb) for resource in rule["resources"] for verb in rule["verbs"])
 
@@ -133,3 +141,25 @@ def test_the_role_is_exactly_what_the_operator_does() -> None:
 def test_no_right_is_granted_twice() -> None:
     rights = list(granted())
     assert len(rights) == len(set(rights))
+
+
+@pytest.mark.parametrize("values", [{}, {"watch": {"namespaces": ["team-a"]}}], ids=["everywhere", "namespaces"])
+def test_looking_for_other_releases_needs_two_rights_in_the_whole_cluster(values: dict[str, Any]) -> None:
+    name = f"{CLUSTER_NAME}-rivals"
+    (leases, reviews) = role_named(name, values)["rules"]
+    assert leases == {
+        "apiGroups": [LEASE.group],
+        "resources": [LEASE.plural],
+        "resourceNames": [LEASE_NAME],
+        "verbs": ["list"],
+    }
+    assert reviews == {
+        "apiGroups": [SUBJECT_ACCESS_REVIEW.group],
+        "resources": [SUBJECT_ACCESS_REVIEW.plural],
+        "verbs": ["create"],
+    }
+    (binding,) = (
+        one for one in helm_objects(values) if one["kind"] == "ClusterRoleBinding" and one["metadata"]["name"] == name
+    )
+    assert binding["roleRef"]["name"] == name
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": RELEASE, "namespace": NAMESPACE}]
