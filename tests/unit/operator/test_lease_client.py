@@ -1,0 +1,89 @@
+"""What Leases say of releases, and the requests that read it, against a small apiserver on loopback."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from tests.unit.operator.test_client import World, world  # noqa: F401 - a fixture
+
+from modelservice_operator.constants import LEASE_NAME
+from modelservice_operator.kinds import LEASE, SUBJECT_ACCESS_REVIEW
+from modelservice_operator.kube.lease import ClaimClient, claim_annotations, parse_claim
+from modelservice_operator.machinery.errors import Forbidden
+from modelservice_operator.machinery.rivals import ALL, Claim
+
+Object = dict[str, Any]
+
+
+def lease(namespace: str, **annotations: str) -> Object:
+    return {
+        "metadata": {"namespace": namespace, "name": LEASE_NAME, "resourceVersion": "7", "annotations": annotations},
+        "spec": {"holderIdentity": "pod", "renewTime": "2026-01-01T00:00:02.000000Z"},
+    }
+
+
+def written(namespace: str, *scope: str) -> Object:
+    return lease(namespace, **claim_annotations(scope=frozenset(scope), account="operator"))
+
+
+@pytest.mark.parametrize("scope", [(), ("a",), ("b", "a")])
+def test_what_a_release_writes_others_read(scope: tuple[str, ...]) -> None:
+    assert parse_claim(written("n", *scope)) == Claim(
+        namespace="n",
+        version="7",
+        holder="pod",
+        renewed=datetime(2026, 1, 1, 0, 0, 2, tzinfo=UTC),
+        account="operator",
+        scope=frozenset(scope),
+    )
+
+
+def test_a_lease_without_times_or_holder_can_be_read() -> None:
+    claim = parse_claim({**written("n"), "spec": {}})
+    assert claim is not None
+    assert (claim.holder, claim.renewed) == ("", None)
+
+
+def test_a_lease_that_says_nothing_is_no_claim() -> None:
+    assert parse_claim(lease("n")) is None
+    assert parse_claim({**lease("n"), "metadata": {"namespace": "n", "resourceVersion": "1"}}) is None
+    assert claim_annotations(scope=frozenset(), account="") == {}
+
+
+async def test_leases_of_the_name_are_listed_in_all_namespaces_one_in_a_page(world: World) -> None:  # noqa: F811
+    claims = ClaimClient(transport=world.transport, name=LEASE_NAME)
+    world.apiserver.answer(
+        (200, {"metadata": {"continue": "next"}, "items": [written("a")]}),
+        (200, {"metadata": {}, "items": [lease("released by 0.1"), written("b", "x")]}),
+    )
+    assert [claim.namespace for claim in await claims.list()] == ["a", "b"]
+    for sent, token in zip(world.apiserver.sent, ("", "next"), strict=True):
+        assert sent.path == LEASE.path(None)
+        assert sent.query == {"fieldSelector": f"metadata.name={LEASE_NAME}", "limit": "1", "continue": token}
+
+
+@pytest.mark.parametrize(("namespace", "asked"), [(ALL, ""), ("team-a", "team-a")])
+async def test_a_claim_is_proven_by_the_rights_of_its_account(
+    world: World,  # noqa: F811
+    namespace: str,
+    asked: str,
+) -> None:
+    claims = ClaimClient(transport=world.transport, name=LEASE_NAME)
+    claim = parse_claim(written("n"))
+    assert claim is not None
+    world.apiserver.answer((201, {"status": {"allowed": True}}), (201, {"status": {"allowed": False}}), (403, {}))
+    assert await claims.proven(claim, namespace)
+    assert not await claims.proven(claim, namespace)
+    with pytest.raises(Forbidden):
+        await claims.proven(claim, namespace)
+    sent = world.apiserver.sent[0]
+    assert (sent.method, sent.path) == ("POST", SUBJECT_ACCESS_REVIEW.path(None))
+    spec = sent.body["spec"]
+    assert spec["user"] == "system:serviceaccount:n:operator"
+    assert spec["resourceAttributes"] == {
+        "verb": "patch",
+        "group": "modelservice.dev",
+        "resource": "modelservices",
+        "subresource": "status",
+        "namespace": asked,
+    }
