@@ -119,7 +119,7 @@ def drifted(space: Space, field: str) -> bool:
 def test_a_pod_template_in_an_annotation_is_never_served(space: Space) -> None:
     serve(space)
     image = server_image(space)
-    for number, forge in enumerate((other_image, lambda stored: {**stored, "template": {}}), start=2):
+    for number, forge in enumerate((other_image, emptied), start=2):
         deployment = named(space, DEPLOYMENT, "flowers")
         stored = json.loads(deployment["metadata"].get("annotations", {}).get(TEMPLATE, "null"))
         forged = forge(stored or {"inputs": "", "template": copy.deepcopy(deployment["spec"]["template"])})
@@ -145,8 +145,13 @@ def server_image(space: Space) -> str:
 def other_image(stored: Object) -> Object:
     """The document, with an image of the attacker's."""
     forged = copy.deepcopy(stored)
-    forged["template"]["spec"]["containers"][0]["image"] = "registry.example/attacker"
+    forged["template"]["spec"]["containers"][0]["image"] = "localhost/attacker"
     return forged
+
+
+def emptied(stored: Object) -> Object:
+    """The document, with a pod template that says nothing."""
+    return {**stored, "template": {}}
 
 
 @pytest.mark.story(60)
@@ -233,8 +238,8 @@ def knows_its_spec(service: Object) -> bool:
 
 def build_forged(pod: Object, *, report: str, owner: Object) -> Object:
     """A pod with the labels of a training's pod, of another controller, that ends well with a report."""
-    named = {field: owner["metadata"][field] for field in ("name", "uid")}
-    reference = {"apiVersion": "v1", "kind": "ConfigMap", "controller": True, **named}
+    identity = {field: owner["metadata"][field] for field in ("name", "uid")}
+    reference = {"apiVersion": "v1", "kind": "ConfigMap", "controller": True, **identity}
     container = {
         "name": STAGE_CONTAINER,
         "image": base_reference(),
