@@ -26,6 +26,7 @@ from modelservice_operator.kube.events import EventRecorder
 from modelservice_operator.kube.lease import ClaimClient, LeaseClient, claim_annotations
 from modelservice_operator.kube.progress import open_progress_client
 from modelservice_operator.kube.transport import open_transport
+from modelservice_operator.kube.watching import WatchClient
 from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.machinery.clock import SystemClock
 from modelservice_operator.machinery.discovery import wait_until_served
@@ -33,8 +34,10 @@ from modelservice_operator.machinery.feed import Feed
 from modelservice_operator.machinery.lease import Elector
 from modelservice_operator.machinery.manager import LeaseLostError, Manager
 from modelservice_operator.machinery.queue import Backoff, WorkQueue
+from modelservice_operator.machinery.reflector import Reflector, Reflectors
 from modelservice_operator.machinery.rivals import Rivals
 from modelservice_operator.machinery.sync import Synchronizer
+from modelservice_operator.machinery.verifier import Verifier
 from modelservice_operator.machinery.watch import Watch
 from modelservice_operator.machinery.worker import Reconciles, Workers
 from modelservice_operator.metrics import ConditionCollector, Metrics
@@ -120,7 +123,8 @@ async def operate(context: Context, reconciler: Reconciles, *, watches: Sequence
             )
         if served:
             wait_for("the cache is being filled")
-            await run_kopf(context, served, build_manager(context, served, workers))
+            reconciled = [watch for watch in served if not watch.owned]
+            await run_kopf(context, reconciled, build_manager(context, served, workers))
 
 
 @contextmanager
@@ -137,11 +141,12 @@ def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
 
 
 def build_manager(context: Context, watches: Sequence[Watch], workers: Workers) -> Manager:
-    """What works on all ModelServices of the cache, which these watches fill."""
+    """What works on all ModelServices of the cache, which these watches fill: their own by kopf, the others by us."""
     return Manager(
         lifecycle=context.lifecycle,
+        reflectors=build_reflectors(context, [watch for watch in watches if watch.owned]),
         synchronizer=Synchronizer(
-            watches=watches,
+            watches=[watch for watch in watches if not watch.owned],
             lists=context.kube,
             cache=context.cache,
             clock=context.clock,
@@ -156,6 +161,31 @@ def build_manager(context: Context, watches: Sequence[Watch], workers: Workers) 
     )
 
 
+def build_reflectors(context: Context, watches: Sequence[Watch]) -> Reflectors:
+    """What fills the cache by these watches, in all watched namespaces."""
+    verifier = Verifier(
+        lookup=context.kube,
+        feed=context.feed,
+        cache=context.cache,
+        clock=context.clock,
+        wanted=lambda key: context.cache.get(Ref(MODEL_SERVICE, *key)) is not None,
+    )
+    reflectors = [
+        Reflector(
+            watch=watch,
+            namespace=namespace,
+            source=context.source,
+            feed=context.feed,
+            cache=context.cache,
+            verifier=verifier,
+            clock=context.clock,
+        )
+        for watch in watches
+        for namespace in context.settings.watch_namespaces or (None,)
+    ]
+    return Reflectors(reflectors, verifier=verifier)
+
+
 @asynccontextmanager
 async def open_context(settings: Settings, *, watches: Sequence[Watch] = WATCHES) -> AsyncIterator[Context]:
     """All parts with their connections, closed at the end."""
@@ -165,6 +195,7 @@ async def open_context(settings: Settings, *, watches: Sequence[Watch] = WATCHES
     feed = Feed(cache=cache, on_change=queue.add)
     async with (
         open_transport(connect=connect, metrics=metrics) as transport,
+        open_transport(connect=connect, metrics=metrics, connections=0) as watching,
         open_progress_client() as progress,
     ):
         scope = frozenset(settings.watch_namespaces)
@@ -197,6 +228,7 @@ async def open_context(settings: Settings, *, watches: Sequence[Watch] = WATCHES
             queue=queue,
             feed=feed,
             kube=kube,
+            source=WatchClient(transport=watching),
             progress=progress,
             discovery=Discovery(transport=transport),
             elector=elector,

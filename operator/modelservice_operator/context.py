@@ -11,6 +11,7 @@ from modelservice_operator.machinery.feed import Feed
 from modelservice_operator.machinery.lease import Elector
 from modelservice_operator.machinery.manager import Lifecycle
 from modelservice_operator.machinery.queue import WorkQueue
+from modelservice_operator.machinery.reflector import Source
 from modelservice_operator.machinery.rivals import Rivals
 from modelservice_operator.metrics import Metrics
 from modelservice_operator.objects import Key
@@ -27,6 +28,7 @@ class Context:
     queue: WorkQueue[Key]
     feed: Feed
     kube: KubePort
+    source: Source
     progress: ProgressPort
     discovery: Discovers
     elector: Elector

@@ -37,7 +37,7 @@ CHILD_KINDS: Final = (
     POD_DISRUPTION_BUDGET,
     NETWORK_POLICY,
 )
-"""What the operator makes for a ModelService (ReplicaSets and pods through Jobs and Deployments), watched by our label."""
+"""What the operator makes for a ModelService (pods through Jobs and Deployments), watched by our label."""
 
 CONTROLLED_KINDS: Final = (REPLICA_SET, POD)
 """The child kinds that other controllers make for us: never written, and deleted by them."""

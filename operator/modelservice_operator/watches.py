@@ -1,50 +1,195 @@
-"""What the operator watches: ModelServices, and by our label their children; and what the cache keeps of each."""
+"""What the operator watches: ModelServices, and by our label their children; and what the cache keeps of each.
 
-from collections.abc import Mapping
+Whoever may edit objects in a namespace writes what we watch: what is kept of it has limits, and what cannot be ours by
+its name is hardly kept at all.
+"""
+
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from modelservice_operator.constants import LABEL_NAME, OPERATOR_SELECTOR
-from modelservice_operator.kinds import CHILD_KINDS, CONFIG_MAP, MODEL_SERVICE, OPTIONAL_KINDS, POD
-from modelservice_operator.machinery.watch import Watch, own_key, without_copies
+from modelservice.contract.resource import GROUP
+from modelservice_operator.constants import (
+    ANNOTATION_APPLIED,
+    ANNOTATION_REPLICAS,
+    ANNOTATION_RUN,
+    ANNOTATION_TEMPLATE,
+    FIELD_MANAGER,
+    LABEL_NAME,
+    OPERATOR_SELECTOR,
+    REPLICAS_FIELD_MANAGER,
+    SERVING_CONTAINER,
+)
+from modelservice_operator.kinds import (
+    CHILD_KINDS,
+    CONTROLLED_KINDS,
+    CONTROLLER_REVISION,
+    DEPLOYMENT,
+    HORIZONTAL_POD_AUTOSCALER,
+    JOB,
+    METADATA_KINDS,
+    MODEL_SERVICE,
+    NETWORK_POLICY,
+    OPTIONAL_KINDS,
+    PERSISTENT_VOLUME_CLAIM,
+    POD,
+    POD_DISRUPTION_BUDGET,
+    SERVICE,
+    SERVICE_ACCOUNT,
+)
+from modelservice_operator.machinery.keep import clipped, metadata_of
+from modelservice_operator.machinery.managed_fields import foreign_fields
+from modelservice_operator.machinery.watch import Watch, own_key
 from modelservice_operator.objects import Key, Kind, Object
 
-_POD_SPEC = ("nodeName",)
+Transform = Callable[[Mapping[str, Any]], Object]
+
+ARGS_TEXT: Final = 4096
+"""Characters of a serving container's arguments together; with more of them they are not ours."""
+
+_LABELS: Final = ("modelservice.dev/", "app.kubernetes.io/", "batch.kubernetes.io/", "pod-template-hash")
+_ANNOTATIONS: Final = {
+    ANNOTATION_APPLIED: 256,
+    ANNOTATION_RUN: 256,
+    ANNOTATION_REPLICAS: 256,
+    ANNOTATION_TEMPLATE: 65_536,
+}
+"""The annotations that are read, and how long one of ours is at most."""
+
+_NOT_FOREIGN: Final = frozenset({FIELD_MANAGER, REPLICAS_FIELD_MANAGER, "kube-controller-manager"})
+"""Us, and the cluster itself."""
+
+_SINGLETONS: Final = (
+    DEPLOYMENT,
+    SERVICE,
+    SERVICE_ACCOUNT,
+    HORIZONTAL_POD_AUTOSCALER,
+    POD_DISRUPTION_BUDGET,
+    NETWORK_POLICY,
+)
+"""Kinds of which a ModelService has one, named as it is."""
+
+_POD_STATUS: Final = (
+    "phase",
+    "reason",
+    "message",
+    "podIP",
+    "startTime",
+    "conditions",
+    "initContainerStatuses",
+    "containerStatuses",
+)
+_CONTAINER_STATUS: Final = ("name", "image", "ready", "started", "restartCount", "state", "lastState")
+_JOB_SPEC: Final = ("parallelism", "completions", "backoffLimit", "activeDeadlineSeconds", "suspend")
 
 
-def owner_by_label(obj: Mapping[str, Any]) -> Key | None:
-    """The ModelService that an object belongs to, by its label."""
+def owner_of(obj: Mapping[str, Any]) -> Key | None:
+    """The ModelService that an object belongs to: its controller, or the one that its label names.
+
+    A label may be taken off or forged; what follows from it is checked by the UID in ``ownerReferences``.
+    """
     metadata = obj["metadata"]
+    controllers = (one for one in metadata.get("ownerReferences") or () if one.get("controller"))
+    for reference in controllers:
+        if reference["kind"] == MODEL_SERVICE.kind and str(reference["apiVersion"]).startswith(f"{GROUP}/"):
+            return Key(metadata["namespace"], reference["name"])
     name = (metadata.get("labels") or {}).get(LABEL_NAME)
     return Key(metadata["namespace"], name) if name else None
 
 
-def without_data(config_map: Mapping[str, Any]) -> Object:
-    """A ConfigMap without its data: ours are immutable, and named by what they hold."""
-    kept = without_copies(config_map)
-    return {name: value for name, value in kept.items() if name not in {"data", "binaryData"}}
+def stub_of(obj: Mapping[str, Any]) -> Object:
+    """Only metadata: what is watched by ``PartialObjectMetadata``, and what cannot be ours."""
+    metadata = metadata_of(obj["metadata"], labels=_LABELS, annotations=_ANNOTATIONS)
+    if managed := obj["metadata"].get("managedFields"):
+        foreign = foreign_fields(managed, ours=_NOT_FOREIGN)
+        metadata |= {"foreign": foreign} if foreign else {}
+    return {**{name: obj[name] for name in ("apiVersion", "kind") if name in obj}, "metadata": metadata}
 
 
-def without_spec(pod: Mapping[str, Any]) -> Object:
-    """A Pod with nothing of its spec but its node: what a pod should be, its owner knows."""
-    spec = {name: value for name, value in pod.get("spec", {}).items() if name in _POD_SPEC}
-    return {**without_copies(pod), "spec": spec}
+def service_of(obj: Mapping[str, Any]) -> Object:
+    """A ModelService: its schema bounds it."""
+    return {**_parts(obj, "spec", "status"), **stub_of(obj)}
 
 
-_TRANSFORMS = {CONFIG_MAP: without_data, POD: without_spec}
+def child_of(obj: Mapping[str, Any]) -> Object:
+    """Spec and status of what is named as its ModelService; what is not cannot be ours."""
+    owner, stub = owner_of(obj), stub_of(obj)
+    if owner is None or owner.name != obj["metadata"]["name"]:
+        return stub
+    parts: Object = clipped(_parts(obj, "spec", "status"))
+    return {**stub, **parts}
+
+
+def claim_of(obj: Mapping[str, Any]) -> Object:
+    """A claim."""
+    parts: Object = clipped({"spec": {}, **_parts(obj, "spec", "status")})
+    return {**stub_of(obj), **parts}
+
+
+def record_of(obj: Mapping[str, Any]) -> Object:
+    """A ControllerRevision; data beyond the limits are none of ours, and cut data would be read wrongly."""
+    parts = _parts(obj, "revision", "data")
+    return {**stub_of(obj), **(parts if clipped(parts) is parts else _parts(obj, "revision"))}
+
+
+def job_of(obj: Mapping[str, Any]) -> Object:
+    """A Job: of its template, which never changes, the container's image and limits."""
+    spec, status = obj.get("spec") or {}, _parts(obj, "status")
+    containers = ((spec.get("template") or {}).get("spec") or {}).get("containers") or [{}]
+    container = {"image": "", **_parts(containers[0], "name", "image", "resources")}
+    kept = {**_parts(spec, *_JOB_SPEC), "template": {"spec": {"containers": [container]}}}
+    parts: Object = clipped({"spec": kept, **status})
+    return {**stub_of(obj), **parts}
+
+
+def pod_of(obj: Mapping[str, Any]) -> Object:
+    """A Pod: its node, what its serving container was told, and how it fares."""
+    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    kept: Object = _parts(spec, "nodeName")
+    if told := [one for one in map(_arguments, spec.get("containers") or ()) if one is not None]:
+        kept["containers"] = told[:1]
+    fares = _parts(status, *_POD_STATUS)
+    for name in ("initContainerStatuses", "containerStatuses"):
+        if name in fares:
+            fares[name] = [_parts(one, *_CONTAINER_STATUS) for one in fares[name]]
+    parts: Object = clipped({"spec": kept, "status": fares})
+    return {**stub_of(obj), **parts}
+
+
+def _arguments(container: Mapping[str, Any]) -> Object | None:
+    if container.get("name") != SERVING_CONTAINER:
+        return None
+    args = container.get("args") or []
+    return {"name": SERVING_CONTAINER, **({"args": args} if sum(map(len, args)) <= ARGS_TEXT else {})}
+
+
+def _parts(obj: Mapping[str, Any], *names: str) -> Object:
+    return {name: obj[name] for name in names if name in obj}
+
+
+_TRANSFORMS: Final[Mapping[Kind, Transform]] = {
+    **dict.fromkeys(_SINGLETONS, child_of),
+    **dict.fromkeys(METADATA_KINDS, stub_of),
+    PERSISTENT_VOLUME_CLAIM: claim_of,
+    CONTROLLER_REVISION: record_of,
+    JOB: job_of,
+    POD: pod_of,
+}
 
 
 def _child(kind: Kind, *, optional: bool = False) -> Watch:
     return Watch(
         kind=kind,
-        request=owner_by_label,
-        transform=_TRANSFORMS.get(kind, without_copies),
+        request=owner_of,
+        transform=_TRANSFORMS[kind],
         label_selector=OPERATOR_SELECTOR,
+        metadata_only=kind in METADATA_KINDS,
+        verified=kind not in CONTROLLED_KINDS,  # their controllers let go of what loses its labels
         optional=optional,
     )
 
 
 WATCHES: Final = (
-    Watch(kind=MODEL_SERVICE, request=own_key, owned=False),
+    Watch(kind=MODEL_SERVICE, request=own_key, transform=service_of, owned=False),
     *(_child(kind) for kind in CHILD_KINDS),
     *(_child(kind, optional=True) for kind in OPTIONAL_KINDS),
 )

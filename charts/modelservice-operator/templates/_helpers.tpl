@@ -95,9 +95,12 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
   verbs: [get, list, watch, create, patch]
-# Why a pod does not start, and how far its training is.
+# Whose a pod is, why it does not start, and how far its training is.
 - apiGroups: [""]
   resources: [pods]
+  verbs: [list, watch]
+- apiGroups: [apps]
+  resources: [replicasets]
   verbs: [list, watch]
 - apiGroups: [""]
   resources: [events]

@@ -14,7 +14,10 @@ from modelservice_operator.constants import (
     MANAGED_BY,
     MANAGED_BY_LABEL,
 )
+from modelservice_operator.kinds import METADATA_KINDS
 from modelservice_operator.objects import Kind, Object
+
+_METADATA_ONLY = frozenset((kind.api_version, kind.kind) for kind in METADATA_KINDS)
 
 Children = Mapping[Kind, Sequence[Object]]
 """What a ModelService owns, by kind."""
@@ -74,11 +77,18 @@ def stamped(obj: Object) -> Object:
 
 
 def is_current(live: Mapping[str, Any] | None, desired: Object) -> bool:
-    """Whether applying ``desired`` (stamped) would change nothing: same stamp, and nobody changed a field of ours."""
+    """Whether applying ``desired`` (stamped) would change nothing: same stamp, and nobody changed a field of ours.
+
+    Of a kind whose metadata is all that is watched, that is all that is compared.
+    """
     if live is None:
         return False
     stamp = desired["metadata"]["annotations"][ANNOTATION_APPLIED]
-    return live["metadata"].get("annotations", {}).get(ANNOTATION_APPLIED) == stamp and covers(live, desired)
+    if live["metadata"].get("annotations", {}).get(ANNOTATION_APPLIED) != stamp:
+        return False
+    if (desired.get("apiVersion"), desired.get("kind")) in _METADATA_ONLY:
+        return covers(live["metadata"], desired["metadata"])
+    return covers(live, desired)
 
 
 def covers(live: Any, desired: Any) -> bool:

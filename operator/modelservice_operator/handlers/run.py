@@ -19,6 +19,7 @@ async def run_kopf(context: Context, watches: Sequence[Watch], manager: Manager)
 
     Raises:
         LeaseLostError: The lease was lost while leading.
+        HistoryRewoundError: The cluster's versions went backwards.
     """
     registry = kopf.OperatorRegistry()
     register_login(registry)
@@ -31,7 +32,7 @@ async def run_kopf(context: Context, watches: Sequence[Watch], manager: Manager)
     try:
         await kopf.operator(
             registry=registry,
-            settings=build_settings(watches),
+            settings=build_settings(),
             standalone=True,
             clusterwide=not context.settings.watch_namespaces,
             namespaces=context.settings.watch_namespaces,

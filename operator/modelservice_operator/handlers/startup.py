@@ -1,12 +1,10 @@
 """kopf's settings: watch only, write nothing, talk to nobody but the apiserver."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import kopf
-
-from modelservice_operator.machinery.watch import Watch
 
 _PREFIX = "modelservice.dev"
 
@@ -26,7 +24,7 @@ class NoDiffs(kopf.DiffBaseStorage):
         """Nothing is stored."""
 
 
-def build_settings(watches: Sequence[Watch]) -> kopf.OperatorSettings:
+def build_settings() -> kopf.OperatorSettings:
     """Settings of kopf; what cannot happen with ``on.event`` alone is switched off all the same."""
     settings = kopf.OperatorSettings()
     settings.peering.standalone = True
@@ -36,12 +34,8 @@ def build_settings(watches: Sequence[Watch]) -> kopf.OperatorSettings:
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 5
     settings.queueing.idle_timeout = 0.2  # a task for each object seen lives that long: 8 MB at 300 ModelServices
-    settings.watching.chunk_size = 250  # parsed at once, a list of thousands would be the peak of our memory
+    settings.watching.chunk_size = 25  # parsed at once, and each may be as large as etcd allows
     settings.persistence.finalizer = f"{_PREFIX}/never"
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=_PREFIX)
     settings.persistence.diffbase_storage = NoDiffs()
-    for watch in watches:
-        if watch.label_selector is not None:
-            kind = watch.kind
-            settings.watching.label_selectors[kind.group, kind.version, kind.plural] = watch.label_selector
     return settings

@@ -1,20 +1,20 @@
 """The port to Kubernetes over HTTP: server-side apply, metadata-only reads, and no write without the lease."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from modelservice_operator.constants import FIELD_MANAGER, REPLICAS_FIELD_MANAGER
 from modelservice_operator.kinds import EVENT, ref_of
 from modelservice_operator.kube.events import EventRecorder
+from modelservice_operator.kube.paging import METADATA, Pager
 from modelservice_operator.kube.transport import Transport
-from modelservice_operator.machinery.errors import Conflict, KubeError, NotFound, NotServed, Transient
+from modelservice_operator.machinery.errors import Conflict, KubeError, NotFound, Transient
 from modelservice_operator.metrics import Metrics
 from modelservice_operator.objects import Kind, Object, Ref
 
 WRITE_TIMEOUT_SECONDS = 5.0
 """A write that is sent at the last moment ends before another replica may lead: lease 15 s, renewal deadline 10 s."""
 
-PAGE_SIZE = 500
 EVENTS_LIMIT = 50
 
 _NO_VERSION = "1"
@@ -23,8 +23,6 @@ is refused with 409 where an object of that name exists, and makes it where ther
 
 _APPLY = {"Content-Type": "application/apply-patch+yaml"}
 _MERGE = {"Content-Type": "application/merge-patch+json"}
-_METADATA = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"}
-_METADATA_LIST = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
 
 
 class Memory(Protocol):
@@ -66,7 +64,7 @@ class KubeClient:
 
     async def get_metadata(self, ref: Ref) -> Object | None:
         """``PartialObjectMetadata`` of the object, or None."""
-        return await self._get(ref, _METADATA)
+        return await self._get(ref, METADATA)
 
     async def list_metadata(self, kind: Kind, *, label_selector: str | None = None) -> list[Object]:
         """``PartialObjectMetadata`` of all objects in the watched namespaces."""
@@ -74,7 +72,7 @@ class KubeClient:
         return [
             item
             for namespace in self._namespaces
-            async for item in self._pages(kind, kind.path(namespace), params, _METADATA_LIST)
+            async for item in self._all(kind, kind.path(namespace), params, metadata_only=True)
         ]
 
     async def apply(self, obj: Object, *, manager: str = FIELD_MANAGER, fresh: bool = False) -> Object:
@@ -123,7 +121,7 @@ class KubeClient:
     async def events(self, namespace: str, uid: str) -> list[Object]:
         """The latest events about the object with this UID, oldest first."""
         params = {"fieldSelector": f"involvedObject.uid={uid}"}
-        pages = self._pages(EVENT, EVENT.path(namespace), params, {})
+        pages = self._all(EVENT, EVENT.path(namespace), params, metadata_only=False)
         events = [item async for item in pages]
         return sorted(events, key=_event_time)[-EVENTS_LIMIT:]
 
@@ -144,20 +142,13 @@ class KubeClient:
         except NotFound:
             return None
 
-    async def _pages(
-        self, kind: Kind, path: str, params: dict[str, str], headers: dict[str, str]
+    async def _all(
+        self, kind: Kind, path: str, params: Mapping[str, str], *, metadata_only: bool
     ) -> AsyncIterator[Object]:
-        token = ""
-        while True:
-            page = {**params, "limit": str(PAGE_SIZE)} | ({"continue": token} if token else {})
-            try:
-                answer = await self._transport.request("list", "GET", kind, path, params=page, headers=headers)
-            except NotFound as error:
-                raise NotServed(f"{kind.resource} is not served, is what defines it installed? {error}") from error
-            for item in answer.get("items") or ():
+        pages = Pager(transport=self._transport, kind=kind, path=path, params=params, metadata_only=metadata_only)
+        while (page := await pages.next()) is not None:
+            for item in page.items:
                 yield item
-            if not (token := answer.get("metadata", {}).get("continue") or ""):
-                return
 
     async def _apply(self, kind: Kind, path: str, obj: Object, manager: str) -> Object:
         params = {"fieldManager": manager, "force": "true"}

@@ -9,16 +9,31 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import aiohttp
 
-from modelservice_operator.machinery.errors import Conflict, Forbidden, Invalid, KubeError, NotFound, Transient
+from modelservice_operator.machinery.errors import (
+    Conflict,
+    Expired,
+    Forbidden,
+    Invalid,
+    KubeError,
+    NotFound,
+    TooLarge,
+    Transient,
+)
 from modelservice_operator.metrics import Metrics
 from modelservice_operator.objects import Kind, Object
 
 READ_TIMEOUT_SECONDS = 30.0
 """Reads may wait for a busy apiserver; writes have a shorter limit of their own, from the lease."""
+
+ANSWER_BYTES = 4 * 1024 * 1024
+"""Of an answer: etcd takes objects of 1.5 MiB, and JSON may spell one of their bytes with six. Parsed, an answer takes
+ten times its bytes and more."""
+
+CONNECT_SECONDS = 10.0
 
 CONNECTIONS = 16
 """More than there are workers, so that neither leader election nor a progress poll ever waits for a connection."""
@@ -37,6 +52,7 @@ _ERRORS: Mapping[int, type[KubeError]] = {
     405: Invalid,
     406: Invalid,
     409: Conflict,
+    410: Expired,
     413: Invalid,
     415: Invalid,
     422: Invalid,
@@ -73,7 +89,24 @@ class Transport:
         self._server = connection.server.rstrip("/")
         self._credentials = connection.as_http_headers()
 
-    async def request(
+    async def request(self, verb: str, method: str, kind: Kind, path: str, **options: Any) -> Object:
+        """Send one request and give the answer's JSON.
+
+        Args:
+            verb: The word of RBAC for it, which the metrics are labelled with.
+            method: The HTTP method.
+            kind: The kind of the object, which the metrics are labelled with.
+            path: URL path.
+            options: Those of ``read``.
+
+        Raises:
+            KubeError: As ``read`` says.
+            Transient: What came is no JSON object.
+            TooLarge: What came is nested too deeply.
+        """
+        return parsed(await self.read(verb, method, kind, path, **options), f"{verb} {kind.kind} {path}")
+
+    async def read(
         self,
         verb: str,
         method: str,
@@ -84,8 +117,9 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         body: Object | None = None,
         timeout_seconds: float = READ_TIMEOUT_SECONDS,
-    ) -> Object:
-        """Send one request and give the answer's JSON.
+        limit_bytes: int = ANSWER_BYTES,
+    ) -> bytes:
+        """Send one request and give the answer as it came.
 
         Args:
             verb: The word of RBAC for it, which the metrics are labelled with.
@@ -96,70 +130,161 @@ class Transport:
             headers: Headers besides the credentials.
             body: Sent as JSON.
             timeout_seconds: Limit of the whole request, a second try with fresh credentials included.
+            limit_bytes: Of the answer; what is longer is not read to its end.
 
         Raises:
             NotFound: 404.
             Conflict: 409.
+            Expired: 410.
             Forbidden: 403.
             Invalid: 400, 413, 422 and the like.
+            TooLarge: The answer has more bytes than the limit.
             Transient: Anything else that is not a success, or no answer in time.
         """
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         what = f"{verb} {kind.kind} {path}"
         content = {} if body is None else {"Content-Type": "application/json"}
-        options: dict[str, Any] = {"params": params, "headers": {**content, **(headers or {})}, "data": data}
+        sent = _Request(verb, method, kind, path, params, {**content, **(headers or {})}, data)
         try:
             async with asyncio.timeout(timeout_seconds):
-                status, payload = await self._send(verb, method, kind, path, **options)
-                if status == HTTPStatus.UNAUTHORIZED:
-                    self._credentials = self._connect().as_http_headers()
-                    status, payload = await self._send(verb, method, kind, path, **options)
+                async with self._send(sent) as response:
+                    payload = await _bounded(response, limit_bytes, what)
         except TimeoutError as error:
             raise Transient(f"{what}: no answer in {timeout_seconds:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
             raise Transient(f"{what}: {str(error) or type(error).__name__}") from error
-        return _answer(status, payload, what)
+        _raise_for(response.status, payload, what)
+        return payload
 
-    async def _send(
-        self, verb: str, method: str, kind: Kind, path: str, *, headers: Mapping[str, str], **options: Any
-    ) -> tuple[int, bytes]:
+    @asynccontextmanager
+    async def stream(
+        self,
+        verb: str,
+        kind: Kind,
+        path: str,
+        *,
+        params: Mapping[str, str],
+        headers: Mapping[str, str],
+        silence_seconds: float,
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Send a GET whose answer has no end of its own, and give what comes of it as it comes.
+
+        Args:
+            verb: The word of RBAC for it, which the metrics are labelled with.
+            kind: The kind of the objects, which the metrics are labelled with.
+            path: URL path.
+            params: URL query.
+            headers: Headers besides the credentials.
+            silence_seconds: Without a byte for so long, the connection is taken for dead.
+
+        Raises:
+            KubeError: As ``read`` says.
+        """
+        what = f"{verb} {kind.kind} {path}"
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silence_seconds)
+        sent = _Request(verb, "GET", kind, path, params, headers, None, timeout)
+        try:
+            async with self._send(sent) as response:
+                if response.status != HTTPStatus.OK:
+                    _raise_for(response.status, await _bounded(response, ANSWER_BYTES, what), what)
+                yield response.content.iter_any()
+        except TimeoutError as error:
+            raise Transient(f"{what}: no answer in {silence_seconds:g} s") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise Transient(f"{what}: {str(error) or type(error).__name__}") from error
+
+    @asynccontextmanager
+    async def _send(self, request: "_Request") -> AsyncIterator[aiohttp.ClientResponse]:
+        """The answer's head, after a second try with fresh credentials where the first ones are refused."""
+        async with self._send_once(request) as response:
+            if response.status != HTTPStatus.UNAUTHORIZED:
+                yield response
+                return
+        self._credentials = self._connect().as_http_headers()
+        async with self._send_once(request) as response:
+            yield response
+
+    @asynccontextmanager
+    async def _send_once(self, request: "_Request") -> AsyncIterator[aiohttp.ClientResponse]:
         code = _NO_ANSWER
         try:
-            sent = {**self._credentials, **headers}
-            async with self._session.request(method, self._server + path, headers=sent, **options) as response:
-                payload = await response.read()
+            async with self._session.request(
+                request.method,
+                self._server + request.path,
+                params=request.params,
+                headers={**self._credentials, **request.headers},
+                data=request.data,
+                timeout=request.timeout,
+            ) as response:
                 code = str(response.status)
-                return response.status, payload
+                yield response
         finally:
-            self._metrics.api_requests.labels(verb, kind.kind, code).inc()
+            self._metrics.api_requests.labels(request.verb, request.kind.kind, code).inc()
+
+
+class _Request(NamedTuple):
+    verb: str
+    method: str
+    kind: Kind
+    path: str
+    params: Mapping[str, str] | None
+    headers: Mapping[str, str]
+    data: bytes | None
+    timeout: aiohttp.ClientTimeout = _NO_LIMIT
 
 
 @asynccontextmanager
-async def open_transport(*, connect: Callable[[], Connection], metrics: Metrics) -> AsyncIterator[Transport]:
-    """A transport with a session of its own, closed at the end."""
-    connector = aiohttp.TCPConnector(ssl=connect().as_ssl_context(), limit=CONNECTIONS)
-    agent = {"User-Agent": "modelservice-operator", "Accept": "application/json"}
+async def open_transport(
+    *, connect: Callable[[], Connection], metrics: Metrics, connections: int = CONNECTIONS
+) -> AsyncIterator[Transport]:
+    """A transport with a session of its own, closed at the end; ``connections`` 0 is without a limit.
+
+    Nothing is compressed: a small answer could be a large one, and in one cluster it costs more than it saves.
+    """
+    connector = aiohttp.TCPConnector(ssl=connect().as_ssl_context(), limit=connections)
+    agent = {"User-Agent": "modelservice-operator", "Accept": "application/json", "Accept-Encoding": "identity"}
     async with aiohttp.ClientSession(connector=connector, timeout=_NO_LIMIT, headers=agent) as session:
         yield Transport(connect=connect, session=session, metrics=metrics)
 
 
-def _answer(status: int, payload: bytes, what: str) -> Object:
-    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-        return _json_object(payload, what)
-    message = _message(payload) or f"HTTP {status}"
-    if (error := _ERRORS.get(status)) is not None:
-        raise error(message)
-    raise Transient(f"{what}: {status} {message}")
+def parsed(payload: bytes, what: str) -> Object:
+    """The JSON object of an answer to ``what``.
 
-
-def _json_object(payload: bytes, what: str) -> Object:
+    Raises:
+        Transient: It is none.
+        TooLarge: It is nested too deeply.
+    """
     try:
         answer = json.loads(payload)
     except ValueError as error:
         raise Transient(f"{what}: the answer is no JSON") from error
+    except RecursionError as error:
+        raise TooLarge(f"{what}: the answer is nested too deeply") from error
     if not isinstance(answer, dict):
         raise Transient(f"{what}: the answer is no JSON object")
     return answer
+
+
+async def _bounded(response: aiohttp.ClientResponse, limit: int, what: str) -> bytes:
+    """The body, whole or not at all."""
+    length = response.content_length or 0
+    payload = bytearray()
+    while length <= limit and (chunk := await response.content.readany()):
+        payload += chunk
+        length = max(length, len(payload))
+    if length > limit:
+        response.close()
+        raise TooLarge(f"{what}: the answer is larger than {limit} bytes")
+    return bytes(payload)
+
+
+def _raise_for(status: int, payload: bytes, what: str) -> None:
+    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+        return
+    message = _message(payload) or f"HTTP {status}"
+    if (error := _ERRORS.get(status)) is not None:
+        raise error(message)
+    raise Transient(f"{what}: {status} {message}")
 
 
 def _message(payload: bytes) -> str:

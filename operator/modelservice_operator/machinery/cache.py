@@ -1,7 +1,7 @@
 """The operator's picture of the cluster, filled by events and by the answers to its own writes."""
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from modelservice_operator.machinery.watch import Watch
@@ -31,9 +31,9 @@ class Cache:
         key = Key(metadata["namespace"], metadata["name"])
         if not self._is_news(kind, key, metadata):
             return False
+        kept: Object = _interned(self._watches[kind].transform(obj))
         if (known := self._objects[kind].get(key)) is not None:
             self._forget(kind, key, known)
-        kept: Object = _interned(self._watches[kind].transform(obj))
         self._objects[kind][key] = kept
         if (owner := self._owner(kind, kept)) is not None:
             self._children.setdefault(owner, {}).setdefault(kind, {})[key.name] = kept
@@ -95,6 +95,23 @@ class Cache:
         for metadata in [obj["metadata"] for obj in ghosts]:
             self.drop(kind, metadata["namespace"], metadata["name"], metadata["uid"])
         return {key for obj in ghosts if (key := self.request(kind, obj)) is not None}
+
+    def unlisted(self, kind: Kind, namespace: str | None, listed: Container[str], version: int | None) -> list[Object]:
+        """What is known and is not in a list.
+
+        Args:
+            kind: The kind that was listed.
+            namespace: Where, or None for everywhere.
+            listed: UIDs of what is there.
+            version: Of the list: what is known in a later one cannot be in it. None: nothing of the kind is there.
+        """
+        return [
+            obj
+            for key, obj in self._objects[kind].items()
+            if obj["metadata"]["uid"] not in listed
+            and namespace in (None, key.namespace)
+            and (version is None or _version(obj["metadata"]) <= version)
+        ]
 
     def missing(self, kind: Kind, listed: Iterable[Mapping[str, Any]]) -> list[Ref]:
         """Which of the listed objects are not known here yet, in the listed or a newer version."""

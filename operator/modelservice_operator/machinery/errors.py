@@ -27,3 +27,11 @@ class Invalid(KubeError):  # noqa: N818 - the apiserver's own word for it
 
 class Transient(KubeError):  # noqa: N818 - said as the others are
     """Timeout, lost connection, 429, 5xx, or writes that are not allowed now: try again later."""
+
+
+class Expired(KubeError):  # noqa: N818 - said as the others are
+    """410: a version, or a page's place in a list, that the apiserver has forgotten; list again from the start."""
+
+
+class TooLarge(KubeError):  # noqa: N818 - said as the others are
+    """An answer with more bytes, or nested more deeply, than is read: ask for less of it."""

@@ -8,6 +8,7 @@ import structlog
 
 from modelservice_operator.machinery.lease import Elector
 from modelservice_operator.machinery.queue import WorkQueue
+from modelservice_operator.machinery.reflector import Reflectors
 from modelservice_operator.machinery.rivals import Rivals
 from modelservice_operator.machinery.sync import Synchronizer
 from modelservice_operator.machinery.worker import Workers
@@ -38,9 +39,13 @@ class Lifecycle:
 
 @dataclass(frozen=True, kw_only=True)
 class Manager:
-    """Runs synchronizer, election and workers as one. ``keys`` gives all that is to be reconciled when work begins."""
+    """Runs reflectors, synchronizer, election and workers as one.
+
+    ``keys`` gives all that is to be reconciled when work begins.
+    """
 
     lifecycle: Lifecycle
+    reflectors: Reflectors
     synchronizer: Synchronizer
     elector: Elector
     rivals: Rivals
@@ -54,17 +59,24 @@ class Manager:
 
         Raises:
             LeaseLostError: The lease was lost while leading.
+            HistoryRewoundError: The cluster's versions went backwards.
         """
         stop = self.lifecycle.stop
+        reflecting = asyncio.create_task(self.reflectors.run(stop), name="reflect")
+        reflecting.add_done_callback(lambda _: stop.set())
         try:
+            await self.reflectors.listed(stop)
             await self.synchronizer.complete(stop)
             self.lifecycle.synced.set()
             log.info("the cache is complete", keys=len(tuple(self.keys())))
             if await self._acquire(stop):
                 await self._lead()
         finally:
+            stop.set()
             self.metrics.leader.set(0)
+            await asyncio.wait({reflecting})
             self.lifecycle.stopped.set()
+        reflecting.result()
 
     async def _acquire(self, stop: asyncio.Event) -> bool:
         """Lead (True) once no other release works in the same namespaces, or give up at a stop (False)."""

@@ -6,16 +6,6 @@ from typing import Any
 
 from modelservice_operator.objects import Key, Kind, Object
 
-_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-
-
-def without_copies(obj: Mapping[str, Any]) -> Object:
-    """An object without managedFields (half of most objects) and kubectl's copy of it."""
-    metadata = {name: value for name, value in obj["metadata"].items() if name != "managedFields"}
-    if _LAST_APPLIED in (metadata.get("annotations") or {}):
-        metadata["annotations"] = {n: v for n, v in metadata["annotations"].items() if n != _LAST_APPLIED}
-    return {**obj, "metadata": metadata}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Watch:
@@ -25,18 +15,30 @@ class Watch:
         kind: The kind.
         request: Maps an object to the key that is reconciled when it changes, or None if it concerns nobody.
         transform: What is kept of an object in the cache; it keeps the names, UID, version and labels of the metadata,
-            and must not change what it is given.
-        label_selector: Objects without these labels never arrive; None for all.
+            must not change what it is given, and gives the same of what it gave before.
+        label_selector: Objects without these labels never arrive: ``name=value``, or None for all.
+        metadata_only: Only ``PartialObjectMetadata`` is asked for.
         owned: Whether the cache lists its objects as children of what ``request`` names.
+        verified: Whether an object that leaves the watch is looked for before it counts as deleted, since it may only
+            have lost its label.
         optional: The kind belongs to an API that not every cluster serves: nothing waits for it.
     """
 
     kind: Kind
     request: Callable[[Mapping[str, Any]], Key | None]
-    transform: Callable[[Mapping[str, Any]], Object] = without_copies
+    transform: Callable[[Mapping[str, Any]], Object] = dict
     label_selector: str | None = None
+    metadata_only: bool = False
     owned: bool = True
+    verified: bool = False
     optional: bool = False
+
+    def selects(self, obj: Mapping[str, Any]) -> bool:
+        """Whether an object carries the label that is selected by."""
+        if self.label_selector is None:
+            return True
+        name, _, value = self.label_selector.partition("=")
+        return (obj["metadata"].get("labels") or {}).get(name) == value
 
 
 def own_key(obj: Mapping[str, Any]) -> Key:

@@ -140,7 +140,9 @@ async def test_apply_is_a_forced_server_side_apply_whose_answer_is_remembered(wo
     assert sent.query == {"fieldManager": FIELD_MANAGER, "force": "true"}
     assert sent.headers["Content-Type"] == "application/apply-patch+yaml"
     assert sent.body == job()
-    assert world.cache.get(JOB_REF) == stored()
+    found = world.cache.get(JOB_REF)
+    assert found is not None
+    assert (found["metadata"], found["spec"]["suspend"]) == (stored()["metadata"], False)
     assert world.count("writes", verb="patch", kind="Job") == 1
     assert world.count("api_requests", verb="patch", kind="Job", code="200") == 1
 

@@ -1,22 +1,51 @@
 """What is watched of which kind, and what is kept of it."""
 
+import copy
 from typing import Any
 
 import pytest
 
-from modelservice_operator.constants import LABEL_NAME, OPERATOR_SELECTOR
-from modelservice_operator.kinds import CONFIG_MAP, JOB, MODEL_SERVICE, OPTIONAL_KINDS, POD, WATCHED_KINDS
+from modelservice_operator.constants import (
+    ANNOTATION_APPLIED,
+    FIELD_MANAGER,
+    LABEL_NAME,
+    MANAGED_BY,
+    MANAGED_BY_LABEL,
+    OPERATOR_SELECTOR,
+    SERVING_CONTAINER,
+)
+from modelservice_operator.kinds import (
+    CONFIG_MAP,
+    CONTROLLED_KINDS,
+    CONTROLLER_REVISION,
+    DEPLOYMENT,
+    JOB,
+    METADATA_KINDS,
+    MODEL_SERVICE,
+    OPTIONAL_KINDS,
+    PERSISTENT_VOLUME_CLAIM,
+    POD,
+    SERVICE,
+    WATCHED_KINDS,
+)
 from modelservice_operator.machinery.watch import Watch
 from modelservice_operator.objects import Key, Kind
-from modelservice_operator.watches import WATCHES, owner_by_label
+from modelservice_operator.watches import ARGS_TEXT, WATCHES, owner_of
+
+LABELS = {LABEL_NAME: "a", MANAGED_BY_LABEL: MANAGED_BY}
 
 
 def watch_of(kind: Kind) -> Watch:
     return next(watch for watch in WATCHES if watch.kind == kind)
 
 
-def make(**fields: Any) -> dict[str, Any]:
-    return {"metadata": {"namespace": "n", "name": "a-train", "labels": {LABEL_NAME: "a"}}, **fields}
+def make(name: str = "a-train", *, metadata: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
+    named = {"namespace": "n", "name": name, "uid": "u", "resourceVersion": "1", "labels": LABELS}
+    return {"apiVersion": "x/v1", "kind": "X", "metadata": {**named, **(metadata or {})}, **fields}
+
+
+def owned_by(name: str, *, kind: str = "ModelService", api: str = "modelservice.dev/v1alpha1", **extra: Any) -> Any:
+    return {"ownerReferences": [{"apiVersion": api, "kind": kind, "name": name, "uid": "m", **extra}]}
 
 
 def test_every_kind_is_watched_once_and_children_by_our_label() -> None:
@@ -24,6 +53,16 @@ def test_every_kind_is_watched_once_and_children_by_our_label() -> None:
     assert {watch.label_selector for watch in WATCHES if watch.owned} == {OPERATOR_SELECTOR}
     assert [watch.kind for watch in WATCHES if watch.label_selector is None] == [MODEL_SERVICE]
     assert tuple(watch.kind for watch in WATCHES if watch.optional) == OPTIONAL_KINDS
+    assert {watch.kind for watch in WATCHES if watch.metadata_only} == set(METADATA_KINDS)
+    assert {watch.kind for watch in WATCHES if not watch.verified} == {MODEL_SERVICE, *CONTROLLED_KINDS}
+
+
+def test_a_label_is_selected_by_name_and_value() -> None:
+    watch = watch_of(JOB)
+    assert watch.selects(make())
+    assert not watch.selects(make(metadata={"labels": {MANAGED_BY_LABEL: "else"}}))
+    assert not watch.selects(make(metadata={"labels": None}))
+    assert watch_of(MODEL_SERVICE).selects(make(metadata={"labels": None}))
 
 
 def test_a_service_is_reconciled_for_itself_and_for_its_children() -> None:
@@ -33,14 +72,144 @@ def test_a_service_is_reconciled_for_itself_and_for_its_children() -> None:
 
 @pytest.mark.parametrize("labels", [{}, None, {LABEL_NAME: ""}])
 def test_what_carries_no_name_belongs_to_nobody(labels: dict[str, str] | None) -> None:
-    assert owner_by_label({"metadata": {"namespace": "n", "name": "x", "labels": labels}}) is None
+    assert owner_of(make(metadata={"labels": labels})) is None
 
 
-def test_of_a_pod_the_node_is_kept_and_of_a_config_map_no_data() -> None:
-    pod = make(spec={"nodeName": "n1", "containers": [{"name": "main"}]}, status={"phase": "Running"})
+def test_a_child_that_lost_its_label_is_found_by_its_controller() -> None:
+    assert owner_of(make(metadata={"labels": None, **owned_by("b", controller=True)})) == Key("n", "b")
+    assert owner_of(make(metadata=owned_by("b", controller=True))) == Key("n", "b"), "before any label"
+    assert owner_of(make(metadata=owned_by("b"))) == Key("n", "a"), "an owner that is no controller says nothing"
+    assert owner_of(make(metadata=owned_by("b", controller=True, kind="Job", api="batch/v1"))) == Key("n", "a")
+
+
+def test_a_pod_keeps_its_node_what_its_server_was_told_and_how_it_fares() -> None:
+    fares = {"name": "server", "image": "i", "restartCount": 1, "state": {"running": {}}}
+    pod = make(
+        spec={
+            "nodeName": "n1",
+            "volumes": [{"name": "x"}],
+            "containers": [{"name": "sidecar", "args": ["x"]}, {"name": SERVING_CONTAINER, "args": ["--digest", "d"]}],
+        },
+        status={"phase": "Running", "qosClass": "x", "containerStatuses": [{**fares, "imageID": "long"}]},
+    )
+    before = copy.deepcopy(pod)
     kept = watch_of(POD).transform(pod)
-    assert (kept["spec"], kept["status"]) == ({"nodeName": "n1"}, {"phase": "Running"})
-    assert pod["spec"]["containers"], "what was given is not changed"
-    assert set(watch_of(CONFIG_MAP).transform(make(data={"a": "x"}, binaryData={"b": "eA=="}))) == {"metadata"}
-    job = make(spec={"template": {"spec": {}}})
-    assert watch_of(JOB).transform(job) == job
+    assert kept["spec"] == {"nodeName": "n1", "containers": [{"name": "server", "args": ["--digest", "d"]}]}
+    assert kept["status"] == {"phase": "Running", "containerStatuses": [fares]}
+    assert pod == before, "what was given is not changed"
+
+
+def test_arguments_that_are_longer_than_ours_are_not_kept() -> None:
+    container = {"name": SERVING_CONTAINER, "args": ["x" * ARGS_TEXT, "y"]}
+    assert watch_of(POD).transform(make(spec={"containers": [container]}))["spec"]["containers"] == [{"name": "server"}]
+
+
+def test_a_job_keeps_how_it_runs_and_of_its_template_the_image_and_the_limits() -> None:
+    container = {"name": "stage", "image": "i", "resources": {"limits": {"memory": "1Gi"}}}
+    template = {"metadata": {"labels": LABELS}, "spec": {"containers": [{**container, "env": []}], "volumes": []}}
+    job = make(spec={"suspend": True, "activeDeadlineSeconds": 5, "template": template}, status={"active": 1})
+    kept = watch_of(JOB).transform(job)
+    assert kept["spec"] == {
+        "suspend": True,
+        "activeDeadlineSeconds": 5,
+        "template": {"spec": {"containers": [container]}},
+    }
+    assert kept["status"] == {"active": 1}
+
+
+def test_what_is_named_as_its_service_is_kept_whole_and_another_one_hardly() -> None:
+    spec = {"selector": {"app": "a"}, "ports": [{"port": 80}]}
+    for kind in (DEPLOYMENT, SERVICE):
+        assert watch_of(kind).transform(make("a", spec=spec, status={"x": 1}))["spec"] == spec
+        assert set(watch_of(kind).transform(make("b", spec=spec))) == {"apiVersion", "kind", "metadata"}
+        assert set(watch_of(kind).transform(make("a", metadata={"labels": {}}, spec=spec))) == {
+            *("apiVersion", "kind", "metadata")
+        }
+
+
+def test_of_a_config_map_no_data_are_kept() -> None:
+    kept = watch_of(CONFIG_MAP).transform(make(data={"a": "x"}, binaryData={"b": "eA=="}))
+    assert set(kept) == {"apiVersion", "kind", "metadata"}
+
+
+def test_a_record_is_kept_whole_or_without_its_data() -> None:
+    transform = watch_of(CONTROLLER_REVISION).transform
+    assert transform(make(revision=3, data={"kind": "StageRecord"}))["data"] == {"kind": "StageRecord"}
+    large = transform(make(revision=3, data={"rows": list(range(100_000))}))
+    assert (large["revision"], "data" in large) == (3, False)
+
+
+def test_of_metadata_only_what_is_ours_is_kept() -> None:
+    theirs = {f"theirs-{number}": "x" * 1000 for number in range(100)}
+    obj = make(
+        metadata={
+            "labels": {**LABELS, **theirs},
+            "annotations": {ANNOTATION_APPLIED: "stamp", **theirs},
+            "ownerReferences": [{"name": "x" * 1000, "uid": "x"}, *({"name": str(n), "uid": "x"} for n in range(99))],
+            "finalizers": ["kubernetes.io/pvc-protection"],
+            "generateName": "x" * 1000,
+            "deletionTimestamp": "2026-01-01T00:00:00Z",
+        }
+    )
+    for watch in WATCHES:
+        kept = watch.transform(obj)["metadata"]
+        assert (kept["labels"], kept["annotations"]) == (LABELS, {ANNOTATION_APPLIED: "stamp"})
+        assert kept["ownerReferences"] == [{"name": str(n), "uid": "x"} for n in range(16)]
+        assert kept["finalizers"] == ["kubernetes.io/pvc-protection"]
+        assert kept["deletionTimestamp"] == "2026-01-01T00:00:00Z"
+        assert "generateName" not in kept
+    too_long = make(metadata={"annotations": {ANNOTATION_APPLIED: "x" * 257}})
+    assert watch_of(JOB).transform(too_long)["metadata"]["annotations"] == {}
+
+
+def test_fields_that_others_manage_are_kept_as_text() -> None:
+    env: dict[str, Any] = {'k:{"name":"FOO"}': {".": {}, "f:name": {}, "f:value": {}}}
+    fields = {"f:template": {"f:spec": {"f:containers": {'k:{"name":"server"}': {"f:env": env}}}}}
+    managed = [
+        {"manager": FIELD_MANAGER, "fieldsV1": {"f:spec": fields}},
+        {"manager": "kube-controller-manager", "fieldsV1": {"f:spec": {"f:replicas": {}}}},
+        {"manager": "kubectl", "subresource": "scale", "fieldsV1": {"f:spec": {"f:replicas": {}}}},
+        {"manager": "kubectl-set", "fieldsV1": {"f:metadata": {"f:labels": {}}, "f:spec": fields}},
+    ]
+    kept = watch_of(DEPLOYMENT).transform(make("a", metadata={"managedFields": managed}))
+    path = "spec.template.spec.containers[server].env[FOO]"
+    assert kept["metadata"]["foreign"] == [{"manager": "kubectl-set", "path": path}]
+    assert "managedFields" not in kept["metadata"]
+    ours = watch_of(DEPLOYMENT).transform(make("a", metadata={"managedFields": managed[:3]}))
+    assert "foreign" not in ours["metadata"]
+
+
+@pytest.mark.parametrize("watch", WATCHES, ids=lambda watch: watch.kind.kind)
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_of_what_was_kept_the_same_is_kept_again(watch: Watch, name: str) -> None:
+    managed = [{"manager": "kubectl", "fieldsV1": {"f:spec": {"f:x": {}}}}]
+    obj = make(
+        name,
+        metadata={"managedFields": managed, **owned_by(name, controller=True)},
+        spec={"nodeName": "n", "containers": [{"name": SERVING_CONTAINER, "args": ["a"]}], "x": ["y"] * 10_000},
+        status={"phase": "x"},
+        data={"x": 1},
+    )
+    kept = watch.transform(obj)
+    assert watch.transform(kept) == kept
+
+
+@pytest.mark.parametrize(
+    "watch", [watch for watch in WATCHES if watch.kind != MODEL_SERVICE], ids=lambda watch: watch.kind.kind
+)
+def test_little_is_kept_of_what_a_tenant_wrote_large(watch: Watch) -> None:
+    def size(value: Any) -> int:
+        if isinstance(value, dict):
+            return sum(100 + len(name) + size(item) for name, item in value.items())
+        return sum(100 + size(item) for item in value) if isinstance(value, list) else len(str(value))
+
+    wide = [{"name": f"v{number}", "value": "x" * 20} for number in range(30_000)]
+    for large in ({"containers": wide, "x": wide}, {"x": "y" * 3_000_000}, {name["name"]: "x" for name in wide}):
+        kept = watch.transform(make("a", spec=large, status=large, data=large))
+        assert size(kept) < 1_000_000
+
+
+def test_a_claim_without_a_spec_has_an_empty_one() -> None:
+    """As where only its metadata could be read."""
+    assert watch_of(PERSISTENT_VOLUME_CLAIM).transform(make())["spec"] == {}
+    assert watch_of(JOB).transform(make())["spec"]["template"]["spec"]["containers"] == [{"image": ""}]

@@ -123,6 +123,22 @@ def test_ghosts_are_dropped_and_their_owners_named(cache: Cache) -> None:
     assert (names(cache, app="a"), names(cache, app="b"), names(cache, app="c")) == (["a-1"], [], ["c-1"])
 
 
+def test_what_a_list_lacks_is_what_was_known_before_it_in_that_namespace(cache: Cache) -> None:
+    cache.put(JOB, make("a-1", uid="u1", version=1))
+    cache.put(JOB, make("a-2", uid="u2", version=2))
+    cache.put(JOB, make("a-3", uid="u3", version=9))
+    elsewhere = make("a-2", uid="u4", version=3)
+    cache.put(JOB, {**elsewhere, "metadata": {**elsewhere["metadata"], "namespace": "m"}})
+
+    def unlisted(namespace: str | None, version: int | None) -> list[str]:
+        return [obj["metadata"]["uid"] for obj in cache.unlisted(JOB, namespace, {"u1"}, version)]
+
+    assert unlisted("n", 5) == ["u2"]
+    assert unlisted(None, 5) == ["u2", "u4"]
+    assert unlisted(None, None) == ["u2", "u3", "u4"]
+    assert len(cache.uids(JOB)) == 4, "looking forgets nothing"
+
+
 def test_a_name_that_was_taken_over_is_a_ghost_under_its_old_uid(cache: Cache) -> None:
     cache.put(JOB, make(uid="old", version=1))
     assert cache.drop_ghosts(JOB, cache.uids(JOB), [make(uid="new", version=2)]) == {Key("n", "a")}
@@ -136,19 +152,6 @@ def test_missing_is_what_is_listed_in_a_newer_version_than_known(cache: Cache) -
     assert cache.missing(JOB, [make("a-1", uid="u1", version=3)]) == [Ref(JOB, "n", "a-1")]
     cache.drop(JOB, "n", "a-1", "u1", resource_version="4")
     assert cache.missing(JOB, [make("a-1", uid="u1", version=3)]) == []
-
-
-def test_copies_of_an_object_in_itself_are_not_kept(cache: Cache) -> None:
-    obj = make(spec={"suspend": True})
-    obj["metadata"]["managedFields"] = [{"manager": "kubelet"}]
-    obj["metadata"]["annotations"] = {"kubectl.kubernetes.io/last-applied-configuration": "{}", "mine": "1"}
-    cache.put(JOB, obj)
-    found = cache.get(Ref(JOB, "n", "a-train"))
-    assert found is not None
-    assert "managedFields" not in found["metadata"]
-    assert found["metadata"]["annotations"] == {"mine": "1"}
-    assert found["spec"] == {"suspend": True}
-    assert "managedFields" in obj["metadata"], "what was put in is not changed"
 
 
 def test_what_is_kept_is_what_the_watch_says(cache: Cache) -> None:

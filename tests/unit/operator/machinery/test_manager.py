@@ -15,6 +15,7 @@ from tests.unit.operator.machinery.test_worker import Script
 from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.machinery.manager import LeaseLostError, Lifecycle, Manager
 from modelservice_operator.machinery.queue import Backoff, WorkQueue
+from modelservice_operator.machinery.reflector import HistoryRewoundError, Reflectors
 from modelservice_operator.machinery.rivals import LOOK_SECONDS, Claim, Rivals
 from modelservice_operator.machinery.sync import Synchronizer
 from modelservice_operator.machinery.worker import Workers
@@ -22,6 +23,26 @@ from modelservice_operator.metrics import Metrics
 from modelservice_operator.objects import Key, Object
 
 A = Key("n", "a")
+
+
+class FakeReflectors(Reflectors):
+    """Reflects nothing: it has listed from the start unless a test says otherwise, and ends when a test says so."""
+
+    def __init__(self) -> None:
+        self.done = asyncio.Event()
+        self.rewound = asyncio.Event()
+        self.done.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        ends = [asyncio.ensure_future(event.wait()) for event in (stop, self.rewound)]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for end in ends:
+            end.cancel()
+        if self.rewound.is_set():
+            raise HistoryRewoundError
+
+    async def listed(self, stop: asyncio.Event) -> None:
+        await self.done.wait()
 
 
 class Replica:
@@ -34,8 +55,10 @@ class Replica:
         self.queue: WorkQueue[Key] = WorkQueue(clock=clock, metrics=self.metrics, backoff=Backoff())
         self.lifecycle = Lifecycle()
         self.elector = candidate(leases, clock, identity)
+        self.reflectors = FakeReflectors()
         manager = Manager(
             lifecycle=self.lifecycle,
+            reflectors=self.reflectors,
             synchronizer=Synchronizer(
                 watches=WATCHES, lists=self.lists, cache=self.cache, clock=clock, metrics=self.metrics
             ),
@@ -78,6 +101,38 @@ async def test_works_on_every_service_once_the_cache_is_complete(clock: FakeCloc
     assert replica.leads
     replica.lifecycle.stop.set()
     await replica.task
+
+
+async def test_works_on_nothing_before_the_children_were_listed(clock: FakeClock, leases: FakeLeases) -> None:
+    script = Script(a=[None])
+    replica = Replica(clock, leases, script)
+    replica.reflectors.done.clear()
+    replica.queue.add(A)
+    await clock.advance(60)
+    assert (replica.lifecycle.synced.is_set(), script.calls, replica.leads) == (False, [], False)
+    replica.reflectors.done.set()
+    await clock.advance(1)
+    assert (replica.lifecycle.synced.is_set(), script.calls, replica.leads) == (True, [A], True)
+    replica.lifecycle.stop.set()
+    await replica.task
+
+
+async def test_a_rewound_history_ends_the_life_with_an_error_after_the_work(
+    clock: FakeClock, leases: FakeLeases
+) -> None:
+    released = asyncio.Event()
+    replica = Replica(clock, leases, Script(a=[released]))
+    await clock.advance(1)
+    replica.queue.add(A)
+    await settle()
+    replica.reflectors.rewound.set()
+    await settle()
+    assert not replica.task.done(), "a write may still be under way"
+    released.set()
+    with pytest.raises(HistoryRewoundError):
+        await replica.task
+    assert leases.spec["holderIdentity"] == "", "the next process leads at once"
+    assert replica.lifecycle.stopped.is_set()
 
 
 async def test_a_stop_finishes_the_work_then_releases_the_lease(clock: FakeClock, leases: FakeLeases) -> None:
