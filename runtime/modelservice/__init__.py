@@ -15,7 +15,11 @@ __all__ = ["__version__", "load", "train"]
 def __getattr__(name: str) -> Any:
     """Import public names when they are first asked for (PEP 562)."""
     if name == "train":
-        return import_module("modelservice.stages.local").train
+        try:
+            return import_module("modelservice.stages.local").train
+        except ModuleNotFoundError as error:
+            message = f"modelservice.train needs the extra `trainer` (pip install '.[trainer]'): {error}"
+            raise ModuleNotFoundError(message, name=error.name) from error
     if name == "load":
         return import_module("modelservice.inference.predictor").Predictor.load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -264,7 +264,7 @@ def refused(*arguments: str) -> str:
 
 def test_an_artifact_that_does_not_verify_is_refused(artifact: Path, tmp_path: Path) -> None:
     said = refused("--model", str(artifact), "--digest", f"sha256:{'0' * 64}", "--port", "0")
-    assert said.startswith("churn cannot be served: ")
+    assert said.startswith("error: churn cannot be served: ")
     assert "expected sha256:0000" in said
     damaged = tmp_path / "damaged"
     damaged.mkdir()
@@ -279,4 +279,4 @@ def test_a_port_that_is_taken_is_said(artifact: Path) -> None:
         port = taken.getsockname()[1]
         said = refused("--model", str(artifact), "--port", str(port))
         grpc_said = refused("--model", str(artifact), "--port", "0", "--grpc-port", str(port))
-    assert said == grpc_said == f"cannot listen on 127.0.0.1 port {port}: Address already in use\n"
+    assert said == grpc_said == f"error: cannot listen on 127.0.0.1 port {port}: Address already in use\n"

@@ -60,15 +60,20 @@ def _serve(parsed: argparse.Namespace) -> int:
         return ExitCode.ORDER_INVALID
 
     from modelservice.inference.predictor import Predictor  # noqa: PLC0415
+    from modelservice.serving.errors import NotServedError  # noqa: PLC0415
     from modelservice.serving.main import serve  # noqa: PLC0415
 
-    return serve(
-        load=partial(Predictor.load, served.address, digest=parsed.digest, engine=_engine_loader(served.engine)),
-        name=served.name,
-        host=parsed.host,
-        ports={"http": parsed.port} if served.grpc_port is None else {"http": parsed.port, "grpc": served.grpc_port},
-        batching=served.batching,
-    )
+    try:
+        return serve(
+            load=partial(Predictor.load, served.address, digest=parsed.digest, engine=_engine_loader(served.engine)),
+            name=served.name,
+            host=parsed.host,
+            ports={"http": parsed.port, **({} if served.grpc_port is None else {"grpc": served.grpc_port})},
+            batching=served.batching,
+        )
+    except NotServedError as error:
+        complain(str(error))
+        return error.exit_code
 
 
 def _from_flags(parsed: argparse.Namespace) -> _Served:

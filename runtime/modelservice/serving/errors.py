@@ -1,4 +1,4 @@
-"""What can go wrong with a request, with its status in each transport.
+"""What can go wrong at the start, and with a request, with its status in each transport.
 
 The protocols and the core raise these, whatever carried the request; a transport only reads the codes here.
 """
@@ -11,6 +11,14 @@ MAX_MESSAGE = 500
 INTERNAL = "internal error; the server's log has the details"
 
 _LOG = logging.getLogger(__name__)
+
+
+class NotServedError(Exception):
+    """Why there is no server, as a sentence for its user; ``exit_code`` tells whether another try may go better."""
+
+    def __init__(self, message: str, *, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class RequestError(Exception):

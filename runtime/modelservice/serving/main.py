@@ -18,6 +18,7 @@ from modelservice.contract.places import cpu_limit
 from modelservice.contract.serving import Batching
 from modelservice.serving.core import build_core
 from modelservice.serving.costs import Clock, Costs, measure_costs
+from modelservice.serving.errors import NotServedError
 from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.model import ModelFaultError, ServedModel, check_answer, compute_of, example_rows
 from modelservice.serving.transports import TRANSPORTS
@@ -50,8 +51,11 @@ def serve(
         transports: those that there are.
 
     Returns:
-        An exit code: DONE after a signal; ORDER_INVALID for an artifact that does not verify or answer, or an address
-        that cannot be listened on, TRY_AGAIN for a store that fails for now, each with a sentence on stderr.
+        The exit code DONE, after a signal.
+
+    Raises:
+        NotServedError: with ORDER_INVALID, the artifact does not verify or answer, or the address cannot be listened
+            on; with TRY_AGAIN, a store fails for now.
     """
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(message)s")
     started = time.perf_counter()
@@ -63,8 +67,8 @@ def serve(
             try:
                 bound.append(transport.bind(host, port))
             except OSError as error:
-                _say(f"cannot listen on {host} port {port}: {error.strerror or error}")
-                return ExitCode.ORDER_INVALID
+                message = f"cannot listen on {host} port {port}: {error.strerror or error}"
+                raise NotServedError(message, exit_code=ExitCode.ORDER_INVALID) from error
             stack.callback(bound[-1].close)
         executor = stack.enter_context(ThreadPoolExecutor(max_workers=1, thread_name_prefix="model"))
         try:
@@ -80,11 +84,10 @@ def serve(
             with asyncio.Runner(loop_factory=server_config(None).get_loop_factory()) as runner:
                 runner.run(_run(bound, model, name, costs=costs, batching=batching, executor=executor))
         except StageError as error:
-            _say(f"{name} cannot be served: {error.message}")
-            return error.failure().exit_code
+            message = f"{name} cannot be served: {error.message}"
+            raise NotServedError(message, exit_code=error.failure().exit_code) from error
         except (ArtifactError, ModelFaultError, OSError) as error:
-            _say(f"{name} cannot be served: {error}")
-            return ExitCode.ORDER_INVALID
+            raise NotServedError(f"{name} cannot be served: {error}", exit_code=ExitCode.ORDER_INVALID) from error
     return ExitCode.DONE
 
 
@@ -153,7 +156,3 @@ def _threads() -> int:
     """CPUs that the container may use; without a limit, those that the process may run on."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return cpu_limit(os.environ) or usable
-
-
-def _say(sentence: str) -> None:
-    print(sentence, file=sys.stderr)  # noqa: T201

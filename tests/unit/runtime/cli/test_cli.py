@@ -294,6 +294,17 @@ def test_the_servers_image_inspects_and_says_what_it_has_not(
     assert words in done.stdout + done.stderr
 
 
+def test_a_notebook_with_the_servers_extra_is_told_which_one_trains() -> None:
+    code = "sys.modules['pyarrow'] = None; import modelservice; modelservice.train('iris.yaml')"
+    done = subprocess.run([sys.executable, "-c", f"import sys; {code}"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    said = done.stderr.strip().splitlines()[-1]
+    assert said.startswith(
+        "ModuleNotFoundError: modelservice.train needs the extra `trainer` (pip install '.[trainer]'): "
+    )
+    assert "pyarrow" in said
+
+
 def test_a_disk_that_fails_is_not_taken_for_an_address(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -303,7 +314,7 @@ def test_a_disk_that_fails_is_not_taken_for_an_address(
     monkeypatch.setattr(Predictor, "load", fail)
     command = ["serve", "--model", "m", "--name", "n", "--port", "0"]
     assert main(command) == ExitCode.ORDER_INVALID
-    assert capsys.readouterr().err == "n cannot be served: [Errno 5] Input/output error\n"
+    assert capsys.readouterr().err == "error: n cannot be served: [Errno 5] Input/output error\n"
 
 
 @pytest.mark.parametrize("grpc_port", [None, 9000])

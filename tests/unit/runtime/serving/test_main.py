@@ -11,6 +11,7 @@ from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.failure import PassingError, StorageError
 from modelservice.contract.serving import Batching
 from modelservice.serving.costs import Costs
+from modelservice.serving.errors import NotServedError
 from modelservice.serving.main import serve, warm_up
 
 
@@ -59,17 +60,16 @@ def test_a_costly_model_gets_more_threads_where_they_help(factor: float, threads
         (PassingError("StoreFailed", "the store does not answer"), ExitCode.TRY_AGAIN),
     ],
 )
-def test_what_cannot_be_loaded_is_said_in_a_sentence(
-    error: Exception, code: ExitCode, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_cannot_be_loaded_is_said_in_a_sentence(error: Exception, code: ExitCode) -> None:
     def load() -> Any:
         raise error
 
-    assert serve(load=load, name="iris", host="127.0.0.1", ports={"http": 0}, batching=Batching()) == code
-    assert capsys.readouterr().err == f"iris cannot be served: {error}\n"
+    with pytest.raises(NotServedError) as raised:
+        serve(load=load, name="iris", host="127.0.0.1", ports={"http": 0}, batching=Batching())
+    assert (str(raised.value), raised.value.exit_code) == (f"iris cannot be served: {error}", code)
 
 
-def test_an_address_that_cannot_be_had_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    code = serve(load=numeric_model, name="iris", host="203.0.113.1", ports={"http": 0}, batching=Batching())
-    assert code == ExitCode.ORDER_INVALID
-    assert capsys.readouterr().err.startswith("cannot listen on 203.0.113.1 port 0: ")
+def test_an_address_that_cannot_be_had_is_said() -> None:
+    with pytest.raises(NotServedError, match=r"^cannot listen on 203\.0\.113\.1 port 0: ") as raised:
+        serve(load=numeric_model, name="iris", host="203.0.113.1", ports={"http": 0}, batching=Batching())
+    assert raised.value.exit_code == ExitCode.ORDER_INVALID

@@ -3,13 +3,14 @@
 from typing import Any
 
 import numpy as np
+import pytest
 from tests.unit.runtime.serving.fakes import numeric_model
 
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.serving import Batching
 from modelservice.serving.calls import Call
 from modelservice.serving.core import Core
-from modelservice.serving.errors import RequestError
+from modelservice.serving.errors import NotServedError, RequestError
 from modelservice.serving.main import serve
 from modelservice.serving.transports import TRANSPORTS
 
@@ -71,19 +72,18 @@ def test_a_new_transport_is_one_member() -> None:
     ]
 
 
-def test_what_was_bound_is_released_when_another_cannot_be(capsys: Any) -> None:
+def test_what_was_bound_is_released_when_another_cannot_be() -> None:
     log: list[Any] = []
     carriers = (Carrier("pigeon", log), Carrier("owl", log))
-    code = serve(
-        load=numeric_model,
-        name="iris",
-        host="::",
-        ports={"pigeon": 7, "owl": 1},
-        batching=Batching(),
-        transports=carriers,
-    )
-    assert code == ExitCode.ORDER_INVALID
-    assert capsys.readouterr().err == "cannot listen on :: port 1: Permission denied\n"
+    with pytest.raises(NotServedError, match=r"^cannot listen on :: port 1: Permission denied$"):
+        serve(
+            load=numeric_model,
+            name="iris",
+            host="::",
+            ports={"pigeon": 7, "owl": 1},
+            batching=Batching(),
+            transports=carriers,
+        )
     assert log == [("pigeon", "bound", "::", 7), ("pigeon", "closed")]
 
 
