@@ -3,16 +3,74 @@
 import math
 import re
 import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 MISSING_WORDS = frozenset({"na", "n/a", "nan", "null", "none"})
-"""In a numeric column these stand for a missing value, in any case; in text only the empty cell does."""
+"""What stands for a missing value among numbers, in any case, unless ``spec.data.missing`` says otherwise."""
 
 NUMBER_PATTERN = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _NUMBER = re.compile(NUMBER_PATTERN, re.ASCII)
+_CODE = re.compile(r"[+-]?0[0-9]", re.ASCII)
 _SHOWN = 40
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Which cells are missing beside the empty ones; words are in lower case.
+
+    Attributes:
+        among_numbers: words that mean it where the rest of a column are numbers.
+        anywhere: words that mean it in every column. One that is a number means every cell of that value.
+    """
+
+    among_numbers: frozenset[str] = MISSING_WORDS
+    anywhere: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, words: Iterable[str] | None) -> "Missing":
+        """The rule that ``spec.data.missing`` gives; None is the default."""
+        if words is None:
+            return cls()
+        return cls(frozenset(), frozenset(word.strip().lower() for word in words) - {""})
+
+    @cached_property
+    def _numbers(self) -> frozenset[Decimal]:
+        return frozenset(number for word in self.anywhere if (number := _exact(word)) is not None)
+
+    @cached_property
+    def floats(self) -> tuple[float, ...]:
+        """The words that are numbers."""
+        return tuple(map(float, self._numbers))
+
+    def means(self, text: str) -> bool:
+        """Whether a text without blanks around it is missing whatever its column holds."""
+        if text.lower() in self.anywhere:
+            return True
+        return bool(self._numbers) and (number := _exact(text)) is not None and number in self._numbers
+
+    def blanked(self, cell: Any) -> Any:
+        """A cell as a client or a frame gives it, or None where it is missing by one of the words for every column."""
+        try:
+            text = as_text(cell)
+        except (ValueError, OverflowError):
+            return cell  # a structure, or infinite: said by whoever reads it
+        return None if text is None or self.means(text) else cell
+
+
+def _exact(text: str) -> Decimal | None:
+    """The value of a number whose text is no code, as 0101 may be; float64 would merge those of 20 digits."""
+    if not is_number_text(text) or _CODE.match(text):
+        return None
+    try:
+        return Decimal(text)
+    except InvalidOperation:  # an exponent of twenty digits
+        return None
 
 
 def is_number_text(text: str) -> bool:
@@ -20,8 +78,8 @@ def is_number_text(text: str) -> bool:
     return _NUMBER.match(text) is not None
 
 
-def as_number(value: Any) -> float:
-    """The number that a cell of a numeric column holds, NaN if it is missing.
+def as_number(value: Any, words: frozenset[str] = MISSING_WORDS) -> float:
+    """The number that a cell of a numeric column holds, NaN if it is empty or one of the words for missing values.
 
     Raises:
         ValueError: it holds no finite number; the message quotes it.
@@ -30,7 +88,7 @@ def as_number(value: Any) -> float:
         return math.nan
     if isinstance(value, str):
         text = value.strip()
-        if not text or text.lower() in MISSING_WORDS:
+        if not text or text.lower() in words:
             return math.nan
         number = float(text) if is_number_text(text) else None
     else:

@@ -30,7 +30,8 @@ from modelservice.families.modules import build, initialize
 from modelservice.families.onnx_graph import architecture_graph
 from modelservice.modalities.encoders import build_encoder
 from modelservice.modalities.image.preprocessing import ImagePreprocessing
-from modelservice.modalities.table.preprocessing import NumericPreprocessing, TablePreprocessing
+from modelservice.modalities.table.kinds.number import NumericPreprocessing
+from modelservice.modalities.table.preprocessing import TablePreprocessing
 from modelservice.tasks.metrics_document import MetricsDocument
 from modelservice.tasks.multiclass import MULTICLASS
 

@@ -13,6 +13,7 @@ ConfigMapKey = Annotated[
     StringConstraints(min_length=1, max_length=253),
     Worded(r"^[-._a-zA-Z0-9]+$", "must be a key of a ConfigMap: letters, digits, '-', '_' and '.'"),
 ]
+MissingWords = Annotated[tuple[Annotated[str, StringConstraints(max_length=64)], ...], Field(max_length=32)]
 RelativePath = Annotated[
     str,
     StringConstraints(min_length=1, max_length=512),
@@ -86,7 +87,7 @@ class Split(Contract):
 class Data(OneOf):
     """Exactly one source of data, a CSV table with a header row or images as NPZ, and what to learn from it."""
 
-    COMMON = frozenset({"version", "format", "target", "features", "split"})
+    COMMON = frozenset({"version", "format", "target", "features", "missing", "split"})
     RULES = (_CLAIM_VERSION, _TARGET_NOT_FEATURE)
 
     config_map: ConfigMapSource | None = Field(default=None, description="A file in a ConfigMap of this namespace.")
@@ -110,6 +111,12 @@ class Data(OneOf):
         default=(),
         description="Columns to predict from; of an NPZ file the array of images. Default: every other column, the only"
         " other array. A change trains again.",
+    )
+    missing: MissingWords | None = Field(
+        default=None,
+        description='Texts that mean a missing value in every column and the target, in any case, such as ["NA", "?"];'
+        " an empty cell always does. One that is a number, in quotes, means that number however it is written."
+        " Default: NA, N/A, NaN, null and None among numbers, and none among texts. A change trains again.",
     )
     split: Split = Field(default=Split(), description="How rows are divided into training, validation and test.")
 

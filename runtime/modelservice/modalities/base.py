@@ -184,14 +184,18 @@ class Source(Protocol):
     def sha256(self) -> str:
         """``sha256:...`` of the (inflated) content."""
 
-    def target(self, name: str) -> TargetCells:
+    def target(self, name: str, missing: Sequence[str] | None = None) -> TargetCells:
         """The target's cells.
+
+        Args:
+            name: of the target.
+            missing: ``spec.data.missing``: texts that mean a missing value, None for the usual ones.
 
         Raises:
             DataError: there is no such column or array.
         """
 
-    def examples(self, features: tuple[str, ...], target: Target) -> Examples:
+    def examples(self, features: tuple[str, ...], target: Target, missing: Sequence[str] | None = None) -> Examples:
         """The inputs (all but the target, where none are listed) of the rows whose target is present.
 
         Raises:

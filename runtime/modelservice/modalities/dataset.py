@@ -64,10 +64,10 @@ def build_dataset(source: Source, data: Data, task: AskedTask | None = None) -> 
 
 def divide_rows(source: Source, data: Data, task: AskedTask | None = None) -> Divided:
     """Choose the task, read the target and divide the rows; for arguments and errors see ``build_dataset``."""
-    cells = source.target(data.target)
+    cells = source.target(data.target, data.missing)
     chosen, inferred = choose_task(task, cells)
     read = chosen.read(cells)
-    examples = source.examples(data.features, read)
+    examples = source.examples(data.features, read, data.missing)
     target = _present(read)
     split = divide(
         examples.digests(target, seed=data.split.seed),
@@ -84,7 +84,7 @@ def divide_rows(source: Source, data: Data, task: AskedTask | None = None) -> Di
         examples=examples,
         split=split,
         dropped=dropped,
-        notes=(*inferred, *target.notes, *examples.notes, *unknown, *untested),
+        notes=(*inferred, *cells.notes, *target.notes, *examples.notes, *unknown, *untested),
     )
 
 

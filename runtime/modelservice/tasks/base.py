@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from modelservice.cells import MISSING_WORDS
 from modelservice.contract.evaluation import Evaluation
 from modelservice.contract.signature import Output
 
@@ -48,7 +49,8 @@ class TargetCells:
 
     Texts are those of the file without blanks around them, untouched by float64, so that 0101 and labels of 20 digits
     stay what they are. ``noun`` is what it is called there, and ``place`` says where a row (from 0) stands, for people.
-    ``numbers`` are the texts as 1234.5, where they are numbers in one other notation, such as $1,234.
+    ``numbers`` are the texts as 1234.5, where they are numbers in one other notation, such as $1,234. ``words`` mean a
+    missing value where all others are numbers; ``notes`` are sentences about how it was read.
     """
 
     name: str
@@ -57,6 +59,8 @@ class TargetCells:
     noun: str = "column"
     place: Callable[[int], str] = field(default=_row_place)
     numbers: tuple[str, ...] | None = None
+    words: frozenset[str] = MISSING_WORDS
+    notes: tuple[str, ...] = ()
 
     def as_numbers(self) -> "TargetCells":
         """The same cells with numbers in the usual notation, where they are numbers."""

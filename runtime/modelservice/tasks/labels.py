@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelservice.cells import MISSING_WORDS, is_number_text, quoted
+from modelservice.cells import is_number_text, quoted
 from modelservice.contract.failure import DataError
 from modelservice.tasks.base import Target, TargetCells, TargetProfile
 
@@ -24,7 +24,7 @@ _CODE = re.compile(r"[+-]?0[0-9]", re.ASCII)
 
 def missing_codes(cells: TargetCells) -> frozenset[int]:
     """Codes of the texts that mean a missing value: NA and its kin, where all other texts are numbers."""
-    words = frozenset(code for code, text in enumerate(cells.texts) if text.lower() in MISSING_WORDS)
+    words = frozenset(code for code, text in enumerate(cells.texts) if text.lower() in cells.words)
     others = len(cells.texts) - len(words)
     if not words or not others:
         return frozenset()

@@ -24,6 +24,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "optimizer": {"training": {"optimizer": {"sgd": {}}}},
     "model": {"model": {"mlp": {"hiddenLayers": [7]}}},
     "format": {"data": {"format": "NPZ"}},
+    "missing": {"data": {"missing": ["?"]}},
     "split": {"data": {"split": {"seed": 1}}},
 }
 

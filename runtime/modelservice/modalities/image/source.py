@@ -2,13 +2,14 @@
 
 import difflib
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from modelservice.cells import number_text, quoted
+from modelservice.cells import Missing, number_text, quoted
 from modelservice.contract.documents import Document
 from modelservice.contract.failure import DataError
 from modelservice.contract.signature import Input
@@ -18,6 +19,7 @@ from modelservice.modalities.image.encoder import NAME, ImageEncoder
 from modelservice.modalities.image.fitting import fit
 from modelservice.modalities.image.npz_file import Arrays
 from modelservice.modalities.image.preprocessing import MAX_CHANNELS, MAX_SIDE
+from modelservice.modalities.missing import missing_notes
 from modelservice.modalities.split import target_tokens
 from modelservice.tasks.base import Target, TargetCells
 
@@ -42,8 +44,8 @@ class ImageSource:
         self.sha256 = sha256
         self._arrays = arrays
 
-    def target(self, name: str) -> TargetCells:
-        """The target's values as texts; NaN and blank texts are missing.
+    def target(self, name: str, missing: Sequence[str] | None = None) -> TargetCells:
+        """The target's values as texts; NaN, blank texts and those of ``missing`` are missing.
 
         Raises:
             DataError: there is no such array, or it is not one value for each image.
@@ -57,9 +59,25 @@ class ImageSource:
             message = f"array {name} is {found}, expected one number or text for each image: name another array"
             raise DataError("NotATarget", message, field=TARGET_FIELD)
         codes, texts = _texts(name, values)
-        return TargetCells(name=name, codes=codes, texts=texts, noun="array", place=_place)
+        rule = Missing.of(missing)
+        gone = np.array([rule.means(text) for text in texts], dtype=bool)
+        kept = np.append(np.where(gone, -1, np.cumsum(~gone) - 1), -1).astype(np.int32)
+        return TargetCells(
+            name=name,
+            codes=kept[codes],
+            texts=tuple(text for text, absent in zip(texts, gone, strict=True) if not absent),
+            noun="array",
+            place=_place,
+            words=rule.among_numbers,
+            notes=missing_notes({name: int(np.append(gone, False)[codes].sum())}),
+        )
 
-    def examples(self, features: tuple[str, ...], target: Target) -> "ImageExamples":
+    def examples(
+        self,
+        features: tuple[str, ...],
+        target: Target,
+        missing: Sequence[str] | None = None,  # noqa: ARG002 - images have no cells
+    ) -> "ImageExamples":
         """The images of the rows that have a target.
 
         Raises:

@@ -1,128 +1,102 @@
-"""What a column holds: numbers or categories, found from its cells."""
+"""What a column holds, found from its cells: the vectorised look that kinds of columns decide by."""
 
-from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from modelservice.cells import MISSING_WORDS, NUMBER_PATTERN
-from modelservice.contract.failure import DataError
-from modelservice.modalities.table.notation import Notation
-from modelservice.modalities.table.separators import COMMA, SEMICOLON
-from modelservice.modalities.table.written import Cells, Place, check_points, not_a_number, read_written
-
-MAX_NUMBER = 1e100
-"""Beyond it squares overflow."""
+from modelservice.cells import MISSING_WORDS, NUMBER_PATTERN, Missing, number_text
+from modelservice.modalities.table import kinds
+from modelservice.modalities.table.kinds.base import Column
+from modelservice.modalities.table.separators import COMMA
+from modelservice.modalities.table.written import Cells, Place
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class NumericColumn:
-    """float64 [rows]; NaN is missing.
-
-    ``notation`` is how they are written where it is not as 1234.5, and ``sample`` a text whose reading is worth a word.
-    """
-
-    name: str
-    values: NDArray[np.float64]
-    notation: Notation | None = None
-    sample: str | None = None
-
-    @property
-    def rows(self) -> int:
-        """Number of rows."""
-        return len(self.values)
-
-    @property
-    def missing(self) -> int:
-        """Number of missing values."""
-        return int(np.isnan(self.values).sum())
-
-    @property
-    def distinct(self) -> int:
-        """Number of different values, missing ones aside."""
-        return len(np.unique(self.values[~np.isnan(self.values)]))
-
-    def take(self, rows: NDArray[np.int64]) -> "NumericColumn":
-        """The column of some of the rows."""
-        return replace(self, values=self.values[rows])
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class TextColumn:
-    """Texts by code: int32 [rows] indexes ``texts``, whose entries differ; -1 is missing."""
-
-    name: str
-    codes: NDArray[np.int32]
-    texts: tuple[str, ...]
-
-    @property
-    def rows(self) -> int:
-        """Number of rows."""
-        return len(self.codes)
-
-    @property
-    def missing(self) -> int:
-        """Number of missing values."""
-        return int((self.codes < 0).sum())
-
-    @property
-    def distinct(self) -> int:
-        """Number of different values, missing ones aside."""
-        return len(np.unique(self.codes[self.codes >= 0]))
-
-    def take(self, rows: NDArray[np.int64]) -> "TextColumn":
-        """The column of some of the rows."""
-        return replace(self, codes=self.codes[rows])
-
-    @property
-    def values(self) -> list[str | None]:
-        """The text of each row, None for missing."""
-        lookup: tuple[str | None, ...] = (*self.texts, None)
-        return [lookup[code] for code in self.codes]
-
-
-Column = NumericColumn | TextColumn
-
-
-def read_column(name: str, cells: pa.Array, *, place: Place, separator: str = COMMA) -> Column:
-    """Find out what a column holds.
-
-    It is numeric when at least half of its non-empty cells are numbers; then any other text in it is an error. So it is
-    where all are numbers in one other notation, as $1,234 is.
+class ArrowColumn:
+    """A column before anything is known of it: strings, integers or float64 of an arrow array; null is missing.
 
     Args:
         name: the column's name.
-        cells: strings, integers or float64; null is missing.
+        cells: the array.
         place: where a row stands, for messages.
-        separator: what stands between the cells of the file: beside semicolons commas may be decimal marks.
+        separator: what stands between the cells of the file.
+        words: what means a missing value among numbers.
+    """
+
+    def __init__(self, name: str, cells: pa.Array, *, place: Place, separator: str, words: frozenset[str]) -> None:
+        self.name, self.place, self.separator, self.words = name, place, separator, words
+        self.floats = None if pa.types.is_string(cells.type) else _floats(cells)
+        self._given = cells
+
+    @cached_property
+    def _text(self) -> pa.Array:
+        return texts_of(self._given)
+
+    @cached_property
+    def _is_plain(self) -> pa.Array:
+        return is_number(self._text)
+
+    @cached_property
+    def cells(self) -> Cells:
+        """The texts by code."""
+        return coded(self.name, self._text, self.place)
+
+    @cached_property
+    def plain(self) -> int:
+        """How many cells are numbers such as 1234.5."""
+        return pc.sum(self._is_plain).as_py() or 0
+
+    @cached_property
+    def others(self) -> int:
+        """How many cells are neither numbers nor missing."""
+        words = pc.is_in(pc.utf8_lower(self._text), value_set=pa.array(sorted(self.words), type=pa.string()))
+        return int(len(self._text) - self._text.null_count - self.plain - (pc.sum(words).as_py() or 0))
+
+    def numbers(self) -> NDArray[np.float64]:
+        """float64 [rows]: those of the cells that are plain numbers, NaN for the rest."""
+        return parse_numbers(pc.if_else(self._is_plain, self._text, None))
+
+    def code(self) -> str | None:
+        """One of the plain numbers that begin with a zero, as 0101 does: it may be a code."""
+        zero = pc.and_(self._is_plain, pc.match_substring_regex(self._text, "^0[0-9]"))
+        found = self._text.filter(zero)
+        return next((found[int(at)].as_py() for at in np.flatnonzero(parse_numbers(found) >= 1)[:1]), None)
+
+
+def read_column(
+    name: str, cells: pa.Array, *, place: Place, separator: str = COMMA, words: frozenset[str] = MISSING_WORDS
+) -> Column:
+    """Find out what a column holds: the first of ``KINDS`` that takes it; for arguments see ``ArrowColumn``.
 
     Raises:
-        DataError: a numeric column holds something else, or a number beyond ``MAX_NUMBER``, or numbers that can be read
+        DataError: a column of numbers holds something else, or one beyond ``MAX_NUMBER``, or numbers that can be read
             in two ways.
     """
-    if not pa.types.is_string(cells.type):
-        return _bounded(NumericColumn(name=name, values=_floats(cells)), place)
-    text = trimmed(cells)
-    number = is_number(text)
-    word = pc.is_in(pc.utf8_lower(text), value_set=pa.array(sorted(MISSING_WORDS)))
-    numbers = pc.sum(number).as_py() or 0
-    others = len(text) - text.null_count - numbers - (pc.sum(word).as_py() or 0)
-    if numbers == 0 or others > numbers:
-        column = text_column(name, text)
-        return _written(column, place, separator) or column
-    if others:
-        column = text_column(name, text)
-        if (written := _written(column, place, separator, mostly_plain=True)) is not None:
-            return written
-        wrong = pc.and_(pc.invert(pc.or_(number, word)), pc.is_valid(text))
-        raise not_a_number(_cells(column, place), text[pc.index(wrong, value=True).as_py()].as_py())
-    plain = pc.if_else(number, text, None)
-    if separator == SEMICOLON:
-        check_points(_cells(text_column(name, plain), place))
-    values = parse_numbers(plain)
-    return _bounded(NumericColumn(name=name, values=values, sample=_code_in(plain, values)), place)
+    raw = ArrowColumn(name, cells, place=place, separator=separator, words=words)
+    return next(column for kind in kinds.KINDS if (column := kind.read(raw)) is not None)
+
+
+def texts_of(cells: pa.Array) -> pa.Array:
+    """Cells as they stand in the file, without surrounding blanks; whole numbers of a frame without a decimal point."""
+    if pa.types.is_string(cells.type):
+        return trimmed(cells)
+    if pa.types.is_integer(cells.type):
+        return cells.cast(pa.string())
+    encoded = cells.dictionary_encode()
+    texts = pa.array([number_text(number) for number in encoded.dictionary.to_pylist()], type=pa.string())
+    return texts.take(encoded.indices)
+
+
+def blanked(cells: pa.Array, missing: Missing) -> tuple[pa.Array, int]:
+    """The cells without those that are missing by a word for every column, and how many these are."""
+    if not missing.anywhere:
+        return cells, 0
+    texts = texts_of(cells).dictionary_encode()
+    means = pa.array([missing.means(text) for text in texts.dictionary.to_pylist()], type=pa.bool_())
+    gone = pc.fill_null(means.take(texts.indices), fill_value=False)
+    return pc.if_else(gone, pa.scalar(None, cells.type), cells), pc.sum(gone).as_py() or 0
 
 
 def trimmed(cells: pa.Array) -> pa.Array:
@@ -141,38 +115,12 @@ def parse_numbers(text: pa.Array) -> NDArray[np.float64]:
     return _floats(pc.replace_substring(text, "+", "", max_replacements=1).cast(pa.float64()))
 
 
-def text_column(name: str, text: pa.Array) -> TextColumn:
-    """A column of trimmed texts."""
+def coded(name: str, text: pa.Array, place: Place) -> Cells:
+    """Trimmed texts by code."""
     encoded = text.dictionary_encode()
     codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int32)
-    return TextColumn(name=name, codes=codes, texts=tuple(encoded.dictionary.to_pylist()))
-
-
-def _written(column: TextColumn, place: Place, separator: str, *, mostly_plain: bool = False) -> NumericColumn | None:
-    written = read_written(_cells(column, place), separator=separator, mostly_plain=mostly_plain)
-    if written is None:
-        return None
-    return _bounded(NumericColumn(name=column.name, **written._asdict()), place)
-
-
-def _cells(column: TextColumn, place: Place) -> Cells:
-    return Cells(column.name, column.codes, column.texts, place)
-
-
-def _code_in(text: pa.Array, values: NDArray[np.float64]) -> str | None:
-    """A number with a leading zero: it may be a code, of which the zero is a part."""
-    zero = np.flatnonzero(pc.fill_null(pc.starts_with(text, "0"), fill_value=False).to_numpy(zero_copy_only=False))
-    codes = [code for code in text.take(pa.array(zero[values[zero] >= 1])).to_pylist() if code[1].isdigit()]
-    return codes[0] if codes else None
+    return Cells(name, codes, tuple(encoded.dictionary.to_pylist()), place)
 
 
 def _floats(cells: pa.Array) -> NDArray[np.float64]:
     return np.array(cells.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64)
-
-
-def _bounded(column: NumericColumn, place: Place) -> NumericColumn:
-    excessive = np.abs(column.values) > MAX_NUMBER
-    if excessive.any():
-        where = f"{place(int(excessive.argmax()))}, column {column.name}"
-        raise DataError("NotANumber", f"{where}: the number is too large: correct the cell, or leave it empty")
-    return column

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from modelservice.contract.signature import InputColumn
 from modelservice.modalities.base import Features, Opener, Rows
-from modelservice.modalities.table.encoding import RowEncoder
+from modelservice.modalities.table.encoding import RowEncoder, blanked
 from modelservice.modalities.table.preprocessing import TablePreprocessing
 from modelservice.modalities.table.requests import RequestReader
 from modelservice.modalities.tensors import Tensor
@@ -20,16 +20,17 @@ class TableEncoder:
         self.inputs: tuple[InputColumn, ...] = tuple(column.input for column in preprocessing.columns)
         self.shape = (preprocessing.width,)
         self.rows = RowEncoder(preprocessing)
-        either = [column.name for column in preprocessing.columns if column.kind in {"WrittenNumber", "Unused"}]
+        self._missing = preprocessing.rule
+        either = [column.name for column in preprocessing.columns if column.takes_both]
         self._requests = RequestReader({column.name: column.type for column in self.inputs}, either=either)
 
     def encode(self, rows: Rows) -> Features:
         """Rows as arrays in the order of the columns or as objects by name, or a matrix, to float32 [rows, width]."""
-        return self.rows.encode_rows(rows)
+        return self.rows.encode_rows(blanked(rows, self._missing))
 
     def unseen(self, rows: Rows) -> dict[str, int]:
         """How many values of each column of categories training never saw; rows as ``encode`` takes them."""
-        return self.rows.unseen(rows)
+        return self.rows.unseen(blanked(rows, self._missing))
 
     def example(self) -> dict[str, float | str]:
         """A row of medians and modes."""

@@ -4,7 +4,6 @@ The fast paths convert whole batches at once and decide nothing about errors: wh
 ``_explain``, which looks at each cell and names the first wrong one.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
@@ -12,46 +11,39 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelservice.cells import as_number, as_text, is_number_text, quoted
-from modelservice.modalities.base import Features
+from modelservice.cells import Missing
+from modelservice.modalities.base import Features, Rows
 from modelservice.modalities.errors import InputError
+from modelservice.modalities.table.kinds.numbers import as_floats, fits, scale
 from modelservice.modalities.table.names import Names
-from modelservice.modalities.table.notation import Decimal, Notation, parse
-from modelservice.modalities.table.preprocessing import (
-    CategoricalPreprocessing,
-    NumericPreprocessing,
-    TablePreprocessing,
-    UnusedPreprocessing,
-    WrittenPreprocessing,
-)
+from modelservice.modalities.table.preprocessing import TablePreprocessing
 
 Row = Sequence[Any] | Mapping[str, Any]
-_Numeric = NumericPreprocessing | WrittenPreprocessing
-
-_FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 class RowEncoder:
-    """Encodes rows after a ``TablePreprocessing``; immutable and safe to share between threads."""
+    """Encodes rows after a ``TablePreprocessing``; immutable and safe to share between threads.
+
+    Where all columns are numbers, one matrix is standardised in one step; else each column's own encoder is asked.
+    """
 
     def __init__(self, preprocessing: TablePreprocessing) -> None:
         columns = preprocessing.columns
         self.names = tuple(column.name for column in columns)
         self.width = preprocessing.width
-        self._columns = columns
+        words = preprocessing.rule.among_numbers
+        self._columns = {column.name: (column.width, column.encoder(words)) for column in columns}
         self._pick = _picker(self.names)
         self._spelled = Names(self.names)
-        numeric = [column for column in columns if isinstance(column, _Numeric)]
-        self._numeric = {column.name: column for column in numeric}
-        unused = [column for column in columns if isinstance(column, UnusedPreprocessing)]
-        self._all_numeric = len(numeric) + len(unused) == len(columns)
-        self._used = [at for at, column in enumerate(columns) if isinstance(column, _Numeric)] if unused else None
-        self._mean = np.array([column.mean for column in numeric])
-        self._scale = np.array([1.0 / column.std for column in numeric])
-        self._fill = np.array([column.fill for column in numeric])
-        self._codes = {
-            column.name: _codes(column) for column in columns if isinstance(column, CategoricalPreprocessing)
-        }
+        encoders = [encoder for _, encoder in self._columns.values()]
+        linear = [encoder.linear for encoder in encoders if encoder.linear is not None]
+        used = [at for at, encoder in enumerate(encoders) if encoder.linear is not None]
+        self._all_linear = all(encoder.linear is not None or width == 0 for width, encoder in self._columns.values())
+        self._used = used if len(used) < len(columns) else None
+        self._mean = np.array([one.mean for one in linear])
+        self._scale = np.array([1.0 / one.std for one in linear])
+        self._fill = np.array([one.fill for one in linear])
+        self._closed = [(at, name) for at, name in enumerate(self.names) if self._columns[name][1].closed]
 
     def encode_rows(self, rows: Sequence[Row] | NDArray[Any]) -> Features:
         """Encode rows given as arrays in the order of the columns, or as objects by column name.
@@ -71,8 +63,8 @@ class RowEncoder:
         try:
             if isinstance(rows[0], Mapping):
                 picked = self._pick_all(rows)
-            if self._all_numeric:
-                return self._standardise(_as_floats(picked))
+            if self._all_linear:
+                return self._standardise(as_floats(picked))
             if set(map(len, picked)) == {len(self.names)} and not any(isinstance(row, str | Mapping) for row in picked):
                 return self.encode_columns(dict(zip(self.names, zip(*picked, strict=True), strict=True)))
         except (TypeError, ValueError, KeyError, OverflowError):
@@ -99,30 +91,24 @@ class RowEncoder:
                 raise InputError(f"has {length} values, but {self.names[0]} has {rows}", column=name)
         encoded = np.zeros((rows, self.width), dtype=np.float32)
         at = 0
-        for column in self._columns:
-            target = encoded[:, at : at + column.width]
-            if isinstance(column, _Numeric):
-                target[:, 0] = self._numeric_column(column, columns[column.name])
-            elif isinstance(column, CategoricalPreprocessing):
-                self._one_hot(column.name, columns[column.name], target)
-            else:
-                _check_texts(column.name, columns[column.name])
-            at += column.width
+        for name, (width, encoder) in self._columns.items():
+            encoder.encode(columns[name], encoded[:, at : at + width])
+            at += width
         return encoded
 
     def unseen(self, rows: Sequence[Row] | NDArray[Any]) -> dict[str, int]:
-        """How many values of each column of categories training never saw, missing ones aside; none where it saw all.
+        """How many values of each column training never saw and count as missing; none where it saw all.
 
         Args:
             rows: rows that ``encode_rows`` takes.
         """
+        if not self._closed:
+            return {}
         counted: dict[str, int] = {}
         named = [self._spelled.keyed(row) if isinstance(row, Mapping) else row for row in rows]
-        for name, codes in self._codes.items():
-            at = self.names.index(name)
+        for at, name in self._closed:
             cells = (row[name] if isinstance(row, Mapping) else row[at] for row in named)
-            texts = (as_text(cell) for cell in cells)
-            if new := sum(1 for text in texts if text is not None and text not in codes):
+            if new := self._columns[name][1].unseen(cells):
                 counted[name] = new
         return counted
 
@@ -138,35 +124,14 @@ class RowEncoder:
             raise ValueError("shape")
         if self._used is not None:
             values = values[:, self._used]
-        scaled = _scale(values, self._mean, self._scale)
-        if not _fits(scaled):
+        scaled = scale(values, self._mean, self._scale)
+        if not fits(scaled):
             if np.isinf(values).any():
                 raise ValueError("infinite")
-            scaled = _scale(np.where(np.isnan(values), self._fill, values), self._mean, self._scale)
-            if not _fits(scaled):
+            scaled = scale(np.where(np.isnan(values), self._fill, values), self._mean, self._scale)
+            if not fits(scaled):
                 raise OverflowError("beyond float32")
         return scaled.astype(np.float32)
-
-    def _numeric_column(self, column: _Numeric, values: Sequence[Any] | NDArray[Any]) -> Features:
-        try:
-            numbers = _as_floats(values)
-        except (TypeError, ValueError, OverflowError):
-            numbers = np.empty(0)
-        if numbers.shape != (len(values),) or np.isinf(numbers).any():
-            numbers = np.array([_number_at(value, row, column) for row, value in enumerate(values)])
-        filled = np.where(np.isnan(numbers), column.fill, numbers)
-        scaled = _scale(filled, column.mean, 1.0 / column.std)
-        if not _fits(scaled):
-            row = int(np.argmax(np.abs(scaled)))
-            raise InputError(f"{float(filled[row])!r} is too far from the training data", row=row, column=column.name)
-        return scaled.astype(np.float32)
-
-    def _one_hot(self, name: str, values: Sequence[Any] | NDArray[Any], target: Features) -> None:
-        codes = self._codes[name]
-        for row, value in enumerate(values):
-            text = value.strip() if isinstance(value, str) else _text_at(value, row, name)
-            if (code := codes.get(text)) is not None:
-                target[row, code] = 1.0
 
     def _explain(self, rows: Sequence[Row] | NDArray[Any]) -> Features:
         """Encode cell by cell: raises the error with its place, and takes what the fast paths were too strict for."""
@@ -184,8 +149,7 @@ class RowEncoder:
             else:
                 raise InputError("is neither an array of values nor an object of column names and values", row=index)
             for name, value in zip(self.names, listed[-1], strict=True):
-                column = self._numeric.get(name)
-                _text_at(value, index, name) if column is None else _number_at(value, index, column)
+                self._columns[name][1].check(value, index)
         return self.encode_columns(dict(zip(self.names, zip(*listed, strict=True), strict=True)))
 
     def _check_names(self, names: Any, *, row: int | None) -> None:
@@ -205,64 +169,18 @@ def _picker(names: tuple[str, ...]) -> Callable[[Any], Any]:
     return itemgetter(*names)
 
 
-def _codes(column: CategoricalPreprocessing) -> dict[str | None, int]:
-    codes: dict[str | None, int] = {category: code for code, category in enumerate(column.categories)}
-    for code, category in enumerate(column.categories):
-        # JSON's true and Python's True are one value; "TRUE" is how spreadsheets write it.
-        if category.lower() in {"true", "false"}:
-            for spelling in (category.lower(), category.title(), category.upper()):
-                codes.setdefault(spelling, code)
-    return codes
+def blanked(rows: Rows, missing: Missing) -> Rows:
+    """Rows of a request without the cells that are missing by a word for every column; wrong rows stay as they are."""
+    if not missing.anywhere:
+        return rows
+    if isinstance(rows, np.ndarray) and rows.dtype.kind == "f":
+        return np.where(np.isin(rows, missing.floats), np.nan, rows) if missing.floats else rows
+    return [_blanked(row, missing) for row in (rows.tolist() if isinstance(rows, np.ndarray) else rows)]
 
 
-def _as_floats(values: Any) -> NDArray[np.float64]:
-    """Convert at once; text is left to the careful path, since numpy takes more for a number than a table does."""
-    array = np.asarray(values)
-    if array.dtype.kind not in "fiub":
-        if array.dtype.kind != "O" or any(isinstance(value, str | bytes) for value in array.flat):
-            raise TypeError("text")
-        array = np.asarray(values, dtype=np.float64)
-    return array.astype(np.float64, copy=False)
-
-
-def _scale(values: NDArray[np.float64], mean: Any, scale: Any) -> NDArray[np.float64]:
-    with np.errstate(over="ignore"):
-        return np.asarray((values - mean) * scale)
-
-
-def _fits(scaled: NDArray[np.float64]) -> bool:
-    """Whether all are finite and within float32; a NaN makes both comparisons false."""
-    return bool(scaled.size == 0 or (scaled.max() < _FLOAT32_MAX and scaled.min() > -_FLOAT32_MAX))
-
-
-def _number_at(value: Any, row: int, column: _Numeric) -> float:
-    try:
-        if isinstance(column, WrittenPreprocessing) and isinstance(value, str):
-            return _written_number(value, column.notation)
-        return as_number(value)
-    except ValueError as error:
-        raise InputError(str(error), row=row, column=column.name) from None
-
-
-def _written_number(text: str, notation: Notation) -> float:
-    """A text in the column's own notation; 1.5 is none where 1.500 is a thousand and a half."""
-    number = parse(text.strip(), notation)
-    if number is not None and math.isfinite(number):
-        return number
-    if notation.decimal is Decimal.COMMA and is_number_text(text.strip()):
-        raise ValueError(f"{quoted(text)} is not a number as this column has them, with a decimal comma")
-    return as_number(text)
-
-
-def _check_texts(name: str, values: Sequence[Any] | NDArray[Any]) -> None:
-    """Cells of a column without effect may be anything but structures."""
-    if not (isinstance(values, np.ndarray) and values.dtype.kind in "fiub"):
-        for row, value in enumerate(values):
-            _text_at(value, row, name)
-
-
-def _text_at(value: Any, row: int, column: str) -> str | None:
-    try:
-        return as_text(value)
-    except ValueError as error:
-        raise InputError(str(error), row=row, column=column) from None
+def _blanked(row: Any, missing: Missing) -> Any:
+    if isinstance(row, Mapping):
+        return {name: missing.blanked(cell) for name, cell in row.items()}
+    if isinstance(row, list | tuple | np.ndarray):
+        return [missing.blanked(cell) for cell in (row.tolist() if isinstance(row, np.ndarray) else row)]
+    return row

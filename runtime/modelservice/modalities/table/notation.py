@@ -20,10 +20,6 @@ _SPACES = " \u00a0\u202f"
 _GROUPS = f"'\u2019{_SPACES}"
 """What may stand between thousands, whatever the decimal mark is."""
 _UNIT = r"[^\s0-9.,'+()\-][^\s0-9.,+()\-]{0,11}"
-WRITTEN_PATTERN = (
-    rf"^[+-]?(?:(?:{_CURRENCY})[{_SPACES}]?)?[+-]?(?:[0-9][0-9.,{_GROUPS}]*|[.,][0-9]+)(?:[{_SPACES}]?{_UNIT})?$"
-)
-"""Whatever may be a number in some notation; RE2 reads it, too."""
 _PARTS = re.compile(
     rf"(?P<sign>[+-]?)(?:(?P<before>{_CURRENCY})[{_SPACES}]?)?(?P<inner>[+-]?)"
     rf"(?P<body>[0-9](?:[0-9.,{_GROUPS}]*[0-9.,])?|[.,][0-9]+)(?:[{_SPACES}]?(?P<after>{_UNIT}))?"
@@ -68,6 +64,11 @@ class _Written(NamedTuple):
     unit: str
     negative: bool
     body: str
+
+
+def may_be_number(text: str) -> bool:
+    """Whether a text without blanks around it is put together like a number in some notation."""
+    return _parts(text) is not None
 
 
 def parse(text: str, notation: Notation) -> float | None:

@@ -1,106 +1,39 @@
-"""``preprocessing.json``: how a row of a table becomes a row of numbers, as data.
+"""From cells to a row of numbers, as data: what was measured of each column on training rows, and nothing else."""
 
-Numeric columns are standardised, z = (x - mean) / std, and a missing value is replaced by ``fill`` first. Categorical
-columns become one number for each category seen in training; an unseen or missing one is all zeros. An unused column
-is given by clients, and becomes nothing. Everything here was measured on training rows only, ``example`` too: a median
-or a mode, never a real row.
-"""
+from typing import Annotated, Any, Literal, Self
 
-from typing import Annotated, Literal, Self
+from pydantic import Field, SerializeAsAny, model_validator
+from pydantic.functional_validators import BeforeValidator
 
-from pydantic import Field, FiniteFloat, model_validator
-
-from modelservice.contract.base import Contract
+from modelservice.cells import Missing
+from modelservice.contract.data import MissingWords
 from modelservice.contract.documents import ExactDocument
-from modelservice.contract.signature import ColumnKind, InputColumn
-from modelservice.modalities.table.notation import Notation
+from modelservice.modalities.table import kinds
+from modelservice.modalities.table.kinds.base import ColumnPreprocessing
 
 MAX_COLUMNS = 4096
-MAX_CATEGORIES = 1000
-"""Categories of one column. More is free text, which one number for each does not describe."""
 
 
-class _Standardised(Contract):
-    kind: str
-    name: str
-    mean: FiniteFloat
-    std: Annotated[FiniteFloat, Field(gt=0)]
-    fill: FiniteFloat
-    example: FiniteFloat
-
-    @property
-    def width(self) -> int:
-        """Numbers that the column becomes."""
-        return 1
-
-    @property
-    def input(self) -> InputColumn:
-        """The column as the signature has it."""
-        return InputColumn(name=self.name, type=ColumnKind.NUMBER, example=self.example)
-
-
-class NumericPreprocessing(_Standardised):
-    """Mean and standard deviation (population, never 0) of a column, and what stands in for a missing value."""
-
-    kind: Literal["Number"] = "Number"
-
-
-class WrittenPreprocessing(_Standardised):
-    """A numeric column whose numbers are written in a notation of its own: a text in a request is read by it."""
-
-    kind: Literal["WrittenNumber"] = "WrittenNumber"
-    notation: Notation
-
-
-class CategoricalPreprocessing(Contract):
-    """The categories of a column, in the order of their codes."""
-
-    kind: Literal["Category"] = "Category"
-    name: str
-    categories: Annotated[tuple[str, ...], Field(max_length=MAX_CATEGORIES)]
-    example: str
-
-    @property
-    def width(self) -> int:
-        """Numbers that the column becomes."""
-        return len(self.categories)
-
-    @property
-    def input(self) -> InputColumn:
-        """The column as the signature has it."""
-        return InputColumn(name=self.name, type=ColumnKind.CATEGORY, categories=self.categories, example=self.example)
-
-
-class UnusedPreprocessing(Contract):
-    """A column that ``spec.data.features`` lists and from which nothing can be learned; ``type`` is what it held."""
-
-    kind: Literal["Unused"] = "Unused"
-    name: str
-    type: ColumnKind
-    example: FiniteFloat | str
-
-    @property
-    def width(self) -> int:
-        """Numbers that the column becomes."""
-        return 0
-
-    @property
-    def input(self) -> InputColumn:
-        """The column as the signature has it."""
-        return InputColumn(name=self.name, type=self.type, example=self.example)
-
-
-ColumnPreprocessing = Annotated[
-    NumericPreprocessing | WrittenPreprocessing | CategoricalPreprocessing | UnusedPreprocessing,
-    Field(discriminator="kind"),
-]
+def _column(stored: Any) -> Any:
+    """A stored column as the document of its kind."""
+    if not isinstance(stored, dict):
+        return stored
+    for kind in kinds.KINDS:
+        if kind.name == stored.get("kind"):
+            return kind.document.model_validate(stored)
+    known = ", ".join(kind.name for kind in kinds.KINDS)
+    raise ValueError(f"a column of kind {str(stored.get('kind'))[:64]!r} is not known here, but {known}")
 
 
 class TablePreprocessing(ExactDocument):
-    """All columns in the order of the model's inputs."""
+    """All columns in the order of the model's inputs; ``missing`` is ``spec.data.missing`` where that was given."""
 
     kind: Literal["TablePreprocessing"] = "TablePreprocessing"
-    columns: Annotated[tuple[ColumnPreprocessing, ...], Field(min_length=1, max_length=MAX_COLUMNS)]
+    columns: Annotated[
+        tuple[Annotated[SerializeAsAny[ColumnPreprocessing], BeforeValidator(_column)], ...],
+        Field(min_length=1, max_length=MAX_COLUMNS),
+    ]
+    missing: MissingWords | None = Field(default=None, exclude_if=lambda words: words is None)
 
     @model_validator(mode="after")
     def _distinct_names(self) -> Self:
@@ -112,3 +45,8 @@ class TablePreprocessing(ExactDocument):
     def width(self) -> int:
         """Numbers that a row becomes."""
         return sum(column.width for column in self.columns)
+
+    @property
+    def rule(self) -> Missing:
+        """What is missing in a request."""
+        return Missing.of(self.missing)

@@ -9,28 +9,27 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from modelservice.cells import column_name, number_text, quoted
+from modelservice.cells import Missing, column_name, quoted
 from modelservice.contract.documents import Document
 from modelservice.contract.failure import DataError
 from modelservice.contract.signature import Input
 from modelservice.modalities.base import Features
 from modelservice.modalities.errors import InputError
+from modelservice.modalities.missing import missing_notes
 from modelservice.modalities.split import target_tokens
-from modelservice.modalities.table.columns import Column, NumericColumn, TextColumn, read_column, text_column, trimmed
+from modelservice.modalities.table.columns import blanked, coded, read_column, texts_of
 from modelservice.modalities.table.digests import row_digests
 from modelservice.modalities.table.encoder import NAME, TableEncoder
 from modelservice.modalities.table.fitting import fit
-from modelservice.modalities.table.notes import column_notes
-from modelservice.modalities.table.preprocessing import MAX_CATEGORIES
+from modelservice.modalities.table.kinds.base import IDENTIFIER, Column
 from modelservice.modalities.table.separators import NAMES
 from modelservice.modalities.table.table import Table
-from modelservice.modalities.table.written import Cells, numbers_of
+from modelservice.modalities.table.written import numbers_of
 from modelservice.tasks.base import Target, TargetCells
 
 TARGET_FIELD = "spec.data.target"
 FEATURES_FIELD = "spec.data.features"
 _LISTED = 20
-_IDENTIFIER = "every value differs"
 
 
 class TableSource:
@@ -42,19 +41,29 @@ class TableSource:
         self.sha256 = table.sha256
         self._table = table
 
-    def target(self, name: str) -> TargetCells:
+    def target(self, name: str, missing: Sequence[str] | None = None) -> TargetCells:
         """The target's cells.
 
         Raises:
-            DataError: there is no such column.
+            DataError: there is no such column, or its numbers can be read in two ways.
         """
         name = self._known(name, reason="TargetNotFound", field=TARGET_FIELD)
-        column = text_column(name, _texts(self._table.columns[name]))
-        place = self._table.place
-        numbers = numbers_of(Cells(name, column.codes, column.texts, place), separator=self._table.separator)
-        return TargetCells(name=name, codes=column.codes, texts=column.texts, place=place, numbers=numbers)
+        rule = Missing.of(missing)
+        given, blank = blanked(self._table.columns[name], rule)
+        cells = coded(name, texts_of(given), self._table.place)
+        return TargetCells(
+            name=name,
+            codes=cells.codes,
+            texts=cells.texts,
+            place=cells.place,
+            numbers=numbers_of(cells, words=rule.among_numbers, separator=self._table.separator),
+            words=rule.among_numbers,
+            notes=missing_notes({name: blank}),
+        )
 
-    def examples(self, features: tuple[str, ...], target: Target) -> "TableExamples":
+    def examples(
+        self, features: tuple[str, ...], target: Target, missing: Sequence[str] | None = None
+    ) -> "TableExamples":
         """The columns listed, or all but the target, without those that teach nothing.
 
         Raises:
@@ -66,17 +75,25 @@ class TableSource:
             message = f"column {target.name} is the target, and none to predict it from: take it off the features"
             raise DataError("FeatureNotFound", message, field=FEATURES_FIELD)
         names = listed or tuple(name for name in self._table.columns if name != target.name)
-        rows = np.flatnonzero(target.present)
-        kept = pa.array(rows)
+        columns, blank = self._read(names, np.flatnonzero(target.present), Missing.of(missing))
+        notes = (*self._table.notes, *missing_notes(blank))
+        return _choose(columns, listed=bool(listed), target=target.name, notes=notes, missing=missing)
+
+    def _read(
+        self, names: Sequence[str], rows: NDArray[np.int64], rule: Missing
+    ) -> tuple[list[Column], dict[str, int]]:
+        """Columns of some rows, and how many cells of each are missing by a word for every column."""
 
         def place(row: int) -> str:
             return self._table.place(int(rows[row]))
 
-        columns = [
-            read_column(name, self._table.columns[name].take(kept), place=place, separator=self._table.separator)
-            for name in names
-        ]
-        return _choose(columns, listed=bool(listed), target=target.name, notes=self._table.notes)
+        columns, blank, kept = [], {}, pa.array(rows)
+        for name in names:
+            cells, blank[name] = blanked(self._table.columns[name].take(kept), rule)
+            columns.append(
+                read_column(name, cells, place=place, separator=self._table.separator, words=rule.among_numbers)
+            )
+        return columns, blank
 
     def _known(self, name: str, *, reason: str, field: str) -> str:
         """The name as the table has it."""
@@ -89,13 +106,15 @@ class TableSource:
 class TableExamples:
     """Columns of the rows that have a target.
 
-    ``hashed`` are those that tell rows apart, ``unused`` names those that have no effect and are inputs all the same.
+    ``hashed`` are those that tell rows apart, ``unused`` names those that have no effect and are inputs all the same,
+    ``missing`` is ``spec.data.missing``.
     """
 
     columns: tuple[Column, ...]
     hashed: tuple[Column, ...]
     unused: frozenset[str]
     notes: tuple[str, ...]
+    missing: Sequence[str] | None = None
 
     @property
     def features(self) -> int:
@@ -112,7 +131,7 @@ class TableExamples:
         Raises:
             DataError: all columns are empty there.
         """
-        preprocessing = fit(self.columns, train, unused=self.unused)
+        preprocessing = fit(self.columns, train, unused=self.unused, missing=self.missing)
         if preprocessing.width == 0:
             raise DataError("NoFeatures", "all feature columns are empty in the training rows: add rows")
         return preprocessing, TableEncoder(preprocessing).inputs
@@ -131,9 +150,11 @@ class TableExamples:
             raise DataError("NotANumber", message) from None
 
 
-def _choose(columns: Sequence[Column], *, listed: bool, target: str, notes: tuple[str, ...]) -> TableExamples:
+def _choose(
+    columns: Sequence[Column], *, listed: bool, target: str, notes: tuple[str, ...], missing: Sequence[str] | None
+) -> TableExamples:
     """Leave out what teaches nothing; columns that are listed stay inputs, so that no revision has others."""
-    useless = {column.name: reason for column in columns if (reason := _useless(column)) is not None}
+    useless = {column.name: reason for column in columns if (reason := column.useless()) is not None}
     if len(useless) == len(columns):
         raise DataError(
             "NoFeatures",
@@ -146,26 +167,17 @@ def _choose(columns: Sequence[Column], *, listed: bool, target: str, notes: tupl
     ]
     used = [column for column in columns if column.name not in useless]
     for column in used:
-        _check_categories(column)
+        if (refusal := column.refusal()) is not None:
+            raise refusal
     # A constant column changes no comparison between rows now, and must not when appended rows make it vary.
-    hashed = [column for column in columns if listed or useless.get(column.name) != _IDENTIFIER]
+    hashed = [column for column in columns if listed or useless.get(column.name) != IDENTIFIER]
     return TableExamples(
         columns=tuple(columns if listed else used),
         hashed=tuple(hashed),
         unused=frozenset(useless),
-        notes=(*notes, *said, *(note for column in used for note in column_notes(column))),
+        notes=(*notes, *said, *(note for column in used for note in column.notes())),
+        missing=missing,
     )
-
-
-def _texts(cells: pa.Array) -> pa.Array:
-    """Cells as they stand in the file; whole numbers of a frame without a decimal point."""
-    if pa.types.is_string(cells.type):
-        return trimmed(cells)
-    if pa.types.is_integer(cells.type):
-        return cells.cast(pa.string())
-    encoded = cells.dictionary_encode()
-    texts = pa.array([number_text(number) for number in encoded.dictionary.to_pylist()], type=pa.string())
-    return texts.take(encoded.indices)
 
 
 def _not_found(name: str, table: Table, field: str) -> str:
@@ -179,26 +191,3 @@ def _not_found(name: str, table: Table, field: str) -> str:
         used = f"columns are separated by {NAMES[table.separator]}"
         return f"{message}: {used}; where they are not, say so in a line before the header, such as sep=;"
     return f"{message}: name one of them in {field}"
-
-
-def _useless(column: Column) -> str | None:
-    """Why nothing can be learned from a column, if so."""
-    distinct, present = column.distinct, column.rows - column.missing
-    if distinct == 0:
-        return "it is empty"
-    if isinstance(column, TextColumn) and distinct == present and distinct > 1:
-        return _IDENTIFIER
-    # That a number is missing says nothing, since the mean stands in for it; that a text is, does.
-    if distinct == 1 and (column.missing == 0 or isinstance(column, NumericColumn)):
-        return "every value is the same"
-    return None
-
-
-def _check_categories(column: Column) -> None:
-    if isinstance(column, TextColumn) and column.distinct > MAX_CATEGORIES:
-        raise DataError(
-            "TooManyCategories",
-            f"column {column.name} has {column.distinct} different texts, at most {MAX_CATEGORIES} can be told apart:"
-            f" list the columns to use, without it, in {FEATURES_FIELD}",
-            field=FEATURES_FIELD,
-        )

@@ -4,20 +4,18 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from modelservice.cells import MISSING_WORDS, is_number_text, number_text, quoted
+from modelservice.cells import is_number_text, number_text, quoted
 from modelservice.contract.failure import DataError
 from modelservice.modalities.table.notation import (
     MEASURES,
-    WRITTEN_PATTERN,
     Decimal,
     Notation,
     Unclear,
     find_notation,
     in_doubt,
+    may_be_number,
     parse,
 )
 from modelservice.modalities.table.separators import COMMA, SEMICOLON
@@ -49,11 +47,14 @@ class Written(NamedTuple):
     sample: str
 
 
-def read_written(cells: Cells, *, separator: str = COMMA, mostly_plain: bool = False) -> Written | None:
+def read_written(
+    cells: Cells, *, words: frozenset[str], separator: str = COMMA, mostly_plain: bool = False
+) -> Written | None:
     """The numbers of a column in its notation; None where its texts are texts.
 
     Args:
         cells: the column.
+        words: what means a missing value among numbers.
         separator: what stands between the cells of the file.
         mostly_plain: whether at least half of the cells are plain numbers. Then a comma before a fraction is a slip,
             unless semicolons separate the columns.
@@ -62,8 +63,8 @@ def read_written(cells: Cells, *, separator: str = COMMA, mostly_plain: bool = F
         DataError: most cells are numbers in a notation of their own and the rest is not, or they can be read in two
             ways; of few different texts neither is said, they are categories.
     """
-    given = [text for text in cells.texts if text.lower() not in MISSING_WORDS]
-    likely = _likely(cells)
+    given = [text for text in cells.texts if text.lower() not in words]
+    likely = _likely(cells, words)
     if not likely:
         return None
     found = find_notation(likely, separator=separator)
@@ -86,7 +87,7 @@ def read_written(cells: Cells, *, separator: str = COMMA, mostly_plain: bool = F
     return Written(numbers[cells.codes], found, sample)
 
 
-def numbers_of(cells: Cells, *, separator: str) -> tuple[str, ...] | None:
+def numbers_of(cells: Cells, *, words: frozenset[str], separator: str) -> tuple[str, ...] | None:
     """The texts of a target as plain numbers, words for missing values as they are; None where they stay texts.
 
     Raises:
@@ -99,7 +100,7 @@ def numbers_of(cells: Cells, *, separator: str) -> tuple[str, ...] | None:
         return None
     counts = np.bincount(cells.codes[cells.codes >= 0], minlength=len(cells.texts))
     usual = sum(int(count) for text, count in zip(cells.texts, counts, strict=True) if is_number_text(text))
-    written = read_written(cells, separator=separator, mostly_plain=2 * usual >= counts.sum())
+    written = read_written(cells, words=words, separator=separator, mostly_plain=2 * usual >= counts.sum())
     if written is None:
         return None
     numbers = (parse(text, written.notation) for text in cells.texts)
@@ -112,7 +113,7 @@ def check_points(cells: Cells) -> None:
     Raises:
         DataError: names one.
     """
-    if (text := in_doubt(cells.texts)) is not None:
+    if (text := in_doubt(filter(is_number_text, cells.texts))) is not None:
         message = f"{text!r} may be {text} or {text.replace('.', '')}: write it with another number of digits"
         raise DataError("NotANumber", f"{cells.place_of(text)}, column {cells.name}: {message}")
 
@@ -126,13 +127,12 @@ def not_a_number(cells: Cells, text: str) -> DataError:
     )
 
 
-def _likely(cells: Cells) -> list[str]:
+def _likely(cells: Cells, words: frozenset[str]) -> list[str]:
     """The texts that may be numbers, if they are at least half of the cells that hold something."""
-    texts = pa.array(cells.texts, type=pa.string())
-    matched = np.array(pc.match_substring_regex(texts, WRITTEN_PATTERN).to_numpy(zero_copy_only=False), dtype=bool)
-    words = np.array([text.lower() in MISSING_WORDS for text in cells.texts], dtype=bool)
+    matched = np.array([may_be_number(text) for text in cells.texts], dtype=bool)
+    absent = np.array([text.lower() in words for text in cells.texts], dtype=bool)
     counts = np.bincount(cells.codes[cells.codes >= 0], minlength=len(cells.texts))
-    if not matched.any() or 2 * counts[matched].sum() < counts[~words].sum():
+    if not matched.any() or 2 * counts[matched].sum() < counts[~absent].sum():
         return []
     return [cells.texts[code] for code in np.flatnonzero(matched)]
 

@@ -102,12 +102,12 @@ class WaveSource:
         self.labels = [row[0] for row in rows]
         self.waves = np.array([row[1:] for row in rows], dtype=np.float64)
 
-    def target(self, name: str) -> TargetCells:
+    def target(self, name: str, missing: Sequence[str] | None = None) -> TargetCells:
         texts = tuple(dict.fromkeys(self.labels))
         codes = np.array([texts.index(label) for label in self.labels], dtype=np.int32)
         return TargetCells(name=name, codes=codes, texts=texts, noun="label")
 
-    def examples(self, features: tuple[str, ...], target: Target) -> WaveExamples:
+    def examples(self, features: tuple[str, ...], target: Target, missing: Sequence[str] | None = None) -> WaveExamples:
         return WaveExamples(self.waves[target.present])
 
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelservice.modalities.split import divide, framed
-from modelservice.modalities.table.columns import NumericColumn
 from modelservice.modalities.table.digests import row_digests
+from modelservice.modalities.table.kinds.number import NumericColumn
 
 ROWS = st.lists(st.tuples(st.integers(0, 12), st.sampled_from("xyz")), max_size=120)
 SHARES = st.tuples(st.floats(0.01, 0.45), st.floats(0.01, 0.45))

@@ -12,11 +12,9 @@ from modelservice.modalities.base import Encoder, Features
 from modelservice.modalities.image.encoder import ImageEncoder
 from modelservice.modalities.image.preprocessing import ImagePreprocessing
 from modelservice.modalities.table.encoder import TableEncoder
-from modelservice.modalities.table.preprocessing import (
-    CategoricalPreprocessing,
-    NumericPreprocessing,
-    TablePreprocessing,
-)
+from modelservice.modalities.table.kinds.category import CategoricalPreprocessing
+from modelservice.modalities.table.kinds.number import NumericPreprocessing
+from modelservice.modalities.table.preprocessing import TablePreprocessing
 from modelservice.serving.core import Core, build_core
 from modelservice.serving.costs import Costs
 from modelservice.serving.lifecycle import Lifecycle

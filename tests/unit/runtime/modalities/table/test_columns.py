@@ -5,7 +5,9 @@ import pyarrow as pa
 import pytest
 
 from modelservice.contract.failure import DataError
-from modelservice.modalities.table.columns import NumericColumn, TextColumn, read_column
+from modelservice.modalities.table.columns import read_column
+from modelservice.modalities.table.kinds.category import TextColumn
+from modelservice.modalities.table.kinds.number import NumericColumn
 
 
 def read(*cells: str) -> Any:

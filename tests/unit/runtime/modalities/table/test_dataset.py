@@ -16,7 +16,8 @@ from modelservice.modalities.dataset import Divided, build_dataset, divide_rows
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.sources import from_frame, read_file, read_source
 from modelservice.modalities.table.encoder import TableEncoder
-from modelservice.modalities.table.preprocessing import MAX_CATEGORIES, TablePreprocessing
+from modelservice.modalities.table.kinds.category import MAX_CATEGORIES
+from modelservice.modalities.table.preprocessing import TablePreprocessing
 from modelservice.modalities.table.table import table_of
 from modelservice.modalities.tensors import Tensor
 

@@ -1,8 +1,11 @@
 import pyarrow as pa
 
 from modelservice.modalities.split import framed
-from modelservice.modalities.table.columns import Column, NumericColumn, TextColumn, read_column
+from modelservice.modalities.table.columns import read_column
 from modelservice.modalities.table.digests import row_digests
+from modelservice.modalities.table.kinds.base import Column
+from modelservice.modalities.table.kinds.category import TextColumn
+from modelservice.modalities.table.kinds.number import NumericColumn
 
 X = framed("x")
 

@@ -8,11 +8,9 @@ from hypothesis import strategies as st
 
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.table.encoding import RowEncoder
-from modelservice.modalities.table.preprocessing import (
-    CategoricalPreprocessing,
-    NumericPreprocessing,
-    TablePreprocessing,
-)
+from modelservice.modalities.table.kinds.category import CategoricalPreprocessing
+from modelservice.modalities.table.kinds.number import NumericPreprocessing
+from modelservice.modalities.table.preprocessing import TablePreprocessing
 
 NUMERIC = TablePreprocessing(
     columns=(

@@ -5,10 +5,12 @@ import pyarrow as pa
 import pytest
 from sklearn.preprocessing import StandardScaler
 
-from modelservice.modalities.table.columns import Column, NumericColumn, read_column
+from modelservice.modalities.table.columns import read_column
 from modelservice.modalities.table.encoding import RowEncoder
 from modelservice.modalities.table.fitting import fit
-from modelservice.modalities.table.preprocessing import CategoricalPreprocessing, NumericPreprocessing
+from modelservice.modalities.table.kinds.base import Column
+from modelservice.modalities.table.kinds.category import CategoricalPreprocessing
+from modelservice.modalities.table.kinds.number import NumericColumn, NumericPreprocessing
 
 ALL = np.arange(4)
 
@@ -63,4 +65,4 @@ def test_examples_are_medians_and_modes() -> None:
 
 def test_an_empty_column_still_has_an_example() -> None:
     fitted = fit([numeric(np.nan, 1, 2, 3), text("", "a", "a", "b")], np.array([0]))
-    assert [column.example for column in fitted.columns] == [0.0, ""]
+    assert [column.input.example for column in fitted.columns] == [0.0, ""]

@@ -13,11 +13,9 @@ from modelservice.contract.signature import ColumnKind
 from modelservice.modalities.base import merge_rows
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.table.encoder import TableEncoder
-from modelservice.modalities.table.preprocessing import (
-    CategoricalPreprocessing,
-    NumericPreprocessing,
-    TablePreprocessing,
-)
+from modelservice.modalities.table.kinds.category import CategoricalPreprocessing
+from modelservice.modalities.table.kinds.number import NumericPreprocessing
+from modelservice.modalities.table.preprocessing import TablePreprocessing
 from modelservice.modalities.tensors import Tensor
 
 AGE = NumericPreprocessing(name="age", mean=1.0, std=2.0, fill=5.0, example=40.0)

@@ -11,11 +11,14 @@ from hypothesis import strategies as st
 
 from modelservice.contract.failure import DataError
 from modelservice.modalities.errors import InputError
-from modelservice.modalities.table.columns import NumericColumn, TextColumn, read_column
+from modelservice.modalities.table.columns import read_column
 from modelservice.modalities.table.encoding import RowEncoder
 from modelservice.modalities.table.fitting import fit
+from modelservice.modalities.table.kinds.category import TextColumn
+from modelservice.modalities.table.kinds.number import NumericColumn
+from modelservice.modalities.table.kinds.numbers import Numbers
+from modelservice.modalities.table.kinds.written_number import WrittenColumn
 from modelservice.modalities.table.notation import Decimal, Notation, find_notation, parse
-from modelservice.modalities.table.notes import column_notes
 from modelservice.modalities.table.preprocessing import TablePreprocessing
 
 
@@ -50,9 +53,16 @@ def read(*cells: str, separator: str = ",") -> Any:
 )
 def test_numbers_in_one_notation_are_numbers_and_said(cells: Any, separator: str, numbers: Any, note: Any) -> None:
     column = read(*cells, separator=separator)
-    assert isinstance(column, NumericColumn)
+    assert isinstance(column, Numbers)
     np.testing.assert_array_equal(column.values, numbers)
-    assert list(column_notes(column)) == ([] if note is None else [f"column price: {note}"])
+    assert list(column.notes()) == ([] if note is None else [f"column price: {note}"])
+
+
+def written_column(notation: Notation | None) -> Numbers:
+    values = np.array([0.0, 2.0])
+    if notation is None:
+        return NumericColumn(name="p", values=values)
+    return WrittenColumn(name="p", values=values, notation=notation)
 
 
 MANY = [f"${n}" for n in range(25)]
@@ -122,10 +132,10 @@ POINT, COMMA = (Notation(decimal=decimal, unit=unit) for decimal, unit in ((Deci
     ],
 )
 def test_requests_are_read_by_the_notation_of_the_column(notation: Any, cell: Any, number: Any) -> None:
-    column = NumericColumn(name="price", values=np.array([0.0, 2.0]), notation=notation)
+    column = written_column(notation)
     stored = TablePreprocessing.model_validate_json(fit([column], np.arange(2)).model_dump_json())
     expected = 0 if number is None else number - 1
-    for encoded in (RowEncoder(stored).encode_rows([[cell]]), RowEncoder(stored).encode_columns({"price": [cell]})):
+    for encoded in (RowEncoder(stored).encode_rows([[cell]]), RowEncoder(stored).encode_columns({"p": [cell]})):
         np.testing.assert_array_equal(encoded, [[expected]])
 
 
@@ -141,7 +151,7 @@ def test_requests_are_read_by_the_notation_of_the_column(notation: Any, cell: An
     ],
 )
 def test_requests_in_another_notation_are_refused(notation: Any, cell: str, words: str) -> None:
-    encoder = RowEncoder(fit([NumericColumn(name="p", values=np.array([0.0, 2.0]), notation=notation)], np.arange(2)))
+    encoder = RowEncoder(fit([written_column(notation)], np.arange(2)))
     with pytest.raises(InputError, match=r"^\[0\]\.p: ") as caught:
         encoder.encode_rows([[cell]])
     assert words in caught.value.message
@@ -173,7 +183,7 @@ def test_a_column_of_anything_is_read_or_refused(cells: Any, separator: str) -> 
             raise
         return
     assert column.rows == len(cells)
-    if isinstance(column, NumericColumn):
+    if isinstance(column, Numbers):
         encoder = RowEncoder(fit([column], np.arange(len(cells))))
         np.testing.assert_array_equal(
             encoder.encode_columns({"price": cells}), encoder.encode_columns({"price": column.values})

@@ -1,0 +1,197 @@
+"""What a kind of column answers: how it is recognised, measured and encoded, and how requests give it.
+
+A member is one file: the column as it was read (training), its preprocessing (stored in an artifact), an encoder made
+of that (training and serving), and a ``Kind`` that holds them together. numpy only, since servers load all of it.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelservice.cells import as_text
+from modelservice.contract.base import Contract
+from modelservice.contract.failure import DataError
+from modelservice.contract.signature import ColumnKind, InputColumn
+from modelservice.modalities.base import Features
+from modelservice.modalities.errors import InputError
+from modelservice.modalities.table.written import Cells, Place
+
+Values = Sequence[Any] | NDArray[Any]
+"""The cells of one column, in rows of a request or of a table that was read."""
+
+IDENTIFIER = "every value differs"
+"""Why nothing can be learned from a column that names its rows."""
+
+
+class Linear(NamedTuple):
+    """One number for each cell, z = (x - mean) / std, where a missing x is ``fill``."""
+
+    mean: float
+    std: float
+    fill: float
+
+
+class ColumnEncoder(Protocol):
+    """Cells of one column to numbers; immutable."""
+
+    @property
+    def linear(self) -> Linear | None:
+        """What it does to numbers, where that is all: such columns are encoded side by side, in one step."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether there are values that training never saw and that count as missing."""
+
+    def encode(self, values: Values, target: Features) -> None:
+        """Write float32 [rows, width] into ``target``, which is zero.
+
+        Raises:
+            InputError: names row and column of the first cell that is none of this kind.
+        """
+
+    def check(self, value: Any, row: int) -> None:
+        """Look at one cell; errors as above."""
+
+    def unseen(self, values: Iterable[Any]) -> int:
+        """How many of the cells hold something that training never saw, missing ones aside."""
+
+
+class ColumnPreprocessing(Contract):
+    """What was measured of one column on training rows; subclasses say their ``kind`` as a ``Literal``."""
+
+    kind: str
+    name: str
+
+    takes_both: ClassVar[bool] = False
+    """Whether a tensor of it may hold texts as well as numbers."""
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """Numbers that the column becomes."""
+
+    @property
+    @abstractmethod
+    def input(self) -> InputColumn:
+        """The column as the signature has it."""
+
+    @abstractmethod
+    def encoder(self, words: frozenset[str]) -> ColumnEncoder:
+        """What encodes it, given the words that mean a missing value among numbers."""
+
+
+class Column(Protocol):
+    """A column that was read, for training."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def type(self) -> ColumnKind:
+        """How clients give it."""
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+
+    @property
+    def missing(self) -> int:
+        """Number of missing values."""
+
+    @property
+    def distinct(self) -> int:
+        """Number of different values, missing ones aside."""
+
+    @property
+    def values(self) -> Values:
+        """The cells as ``ColumnEncoder.encode`` takes them."""
+
+    def take(self, rows: NDArray[np.int64]) -> Self:
+        """The column of some of the rows."""
+
+    def useless(self) -> str | None:
+        """Why nothing can be learned from it, if so."""
+
+    def refusal(self) -> DataError | None:
+        """Why it cannot be learned from as it is, if so."""
+
+    def notes(self) -> Iterator[str]:
+        """Sentences about how it was read, and what it will not tell of new rows."""
+
+    def tokens(self, rows: slice) -> Iterable[bytes]:
+        """What identifies the content of each cell, for the split.
+
+        A number is the same number in every kind of column, so that rows appended later move no others.
+        """
+
+    def example(self) -> float | str:
+        """A value that is no row's in particular: a median or a mode."""
+
+    def fit(self) -> ColumnPreprocessing:
+        """Measure it; the rows are those of training."""
+
+
+class RawColumn(Protocol):
+    """The cells of a column before anything is known of them. Texts have no blanks around them; empty is missing."""
+
+    name: str
+    place: Place
+    separator: str
+    """What stands between the cells of the file; beside semicolons commas may be decimal marks."""
+    words: frozenset[str]
+    """What means a missing value among numbers."""
+
+    @property
+    def floats(self) -> NDArray[np.float64] | None:
+        """float64 [rows] of a column that was given as numbers, NaN is missing; None for texts."""
+
+    @property
+    def cells(self) -> Cells:
+        """The texts by code."""
+
+    @property
+    def plain(self) -> int:
+        """How many cells are numbers such as 1234.5."""
+
+    @property
+    def others(self) -> int:
+        """How many cells are neither numbers nor missing."""
+
+    def numbers(self) -> NDArray[np.float64]:
+        """float64 [rows]: those of the cells that are plain numbers, NaN for the rest."""
+
+    def code(self) -> str | None:
+        """One of the plain numbers that begin with a zero, as 0101 does: it may be a code."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A member of ``KINDS``.
+
+    Attributes:
+        name: as ``preprocessing.json`` spells it.
+        document: its preprocessing.
+        read: takes a column that is of this kind; None where it is not.
+            Raises ``DataError`` where it is, but for a cell that has to be corrected.
+    """
+
+    name: str
+    document: type[ColumnPreprocessing]
+    read: Callable[[RawColumn], Column | None]
+
+
+def text_at(value: Any, row: int, column: str) -> str | None:
+    """The text of a cell of a request, None if it is missing.
+
+    Raises:
+        InputError: it is a structure.
+    """
+    try:
+        return as_text(value)
+    except ValueError as error:
+        raise InputError(str(error), row=row, column=column) from None

@@ -1,0 +1,192 @@
+"""Columns of texts: one number for each text seen in training; an unseen or missing one is all zeros."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from modelservice.cells import MISSING_WORDS, as_number, as_text
+from modelservice.contract.failure import DataError
+from modelservice.contract.signature import ColumnKind, InputColumn
+from modelservice.modalities.base import Features
+from modelservice.modalities.split import MISSING, framed, number_token
+from modelservice.modalities.table.kinds.base import (
+    IDENTIFIER,
+    ColumnEncoder,
+    ColumnPreprocessing,
+    Kind,
+    RawColumn,
+    Values,
+    text_at,
+)
+
+MAX_CATEGORIES = 1000
+"""Categories of one column. More is free text, which one number for each does not describe."""
+FEATURES_FIELD = "spec.data.features"
+_DATE = re.compile(
+    r"([0-9]{4}([-/.])[0-9]{1,2}\2[0-9]{1,2}|[0-9]{1,2}([-/.])[0-9]{1,2}\3([0-9]{4}|[0-9]{2}))([T ][0-9:.]+)?.{0,6}"
+)
+_FEWEST_ROWS = 20
+"""In fewer rows a text may well come once by chance."""
+
+
+class CategoricalPreprocessing(ColumnPreprocessing):
+    """The categories of a column, in the order of their codes."""
+
+    kind: Literal["Category"] = "Category"
+    categories: Annotated[tuple[str, ...], Field(max_length=MAX_CATEGORIES)]
+    example: str
+
+    @property
+    def width(self) -> int:
+        """One for each category."""
+        return len(self.categories)
+
+    @property
+    def input(self) -> InputColumn:
+        """The column as the signature has it."""
+        return InputColumn(name=self.name, type=ColumnKind.CATEGORY, categories=self.categories, example=self.example)
+
+    def encoder(self, words: frozenset[str]) -> ColumnEncoder:  # noqa: ARG002 - the seam's signature
+        """Texts to codes."""
+        codes: dict[str | None, int] = {category: code for code, category in enumerate(self.categories)}
+        for code, category in enumerate(self.categories):
+            # JSON's true and Python's True are one value; "TRUE" is how spreadsheets write it.
+            if category.lower() in {"true", "false"}:
+                for spelling in (category.lower(), category.title(), category.upper()):
+                    codes.setdefault(spelling, code)
+        return _Codes(self.name, codes)
+
+
+class _Codes(NamedTuple):
+    name: str
+    codes: dict[str | None, int]
+    linear: None = None
+    closed: bool = True
+
+    def encode(self, values: Values, target: Features) -> None:
+        for row, value in enumerate(values):
+            text = value.strip() if isinstance(value, str) else text_at(value, row, self.name)
+            if (code := self.codes.get(text)) is not None:
+                target[row, code] = 1.0
+
+    def check(self, value: Any, row: int) -> None:
+        text_at(value, row, self.name)
+
+    def unseen(self, values: Iterable[Any]) -> int:
+        return sum(1 for cell in values if (text := as_text(cell)) is not None and text not in self.codes)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TextColumn:
+    """Texts by code: int32 [rows] indexes ``texts``, whose entries differ; -1 is missing.
+
+    ``words`` are those that mean a missing value among numbers, which a row's content counts in texts, too.
+    """
+
+    name: str
+    codes: NDArray[np.int32]
+    texts: tuple[str, ...]
+    words: frozenset[str] = MISSING_WORDS
+
+    @property
+    def type(self) -> ColumnKind:
+        """An empty column counts as one of numbers: where those are all that a model takes, a matrix still is one."""
+        return ColumnKind.CATEGORY if self.texts else ColumnKind.NUMBER
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return len(self.codes)
+
+    @property
+    def missing(self) -> int:
+        """Number of missing values."""
+        return int((self.codes < 0).sum())
+
+    @property
+    def distinct(self) -> int:
+        """Number of different values, missing ones aside."""
+        return len(np.unique(self.codes[self.codes >= 0]))
+
+    @property
+    def values(self) -> list[str | None]:
+        """The text of each row, None for missing."""
+        lookup: tuple[str | None, ...] = (*self.texts, None)
+        return [lookup[code] for code in self.codes]
+
+    def take(self, rows: NDArray[np.int64]) -> Self:
+        """The column of some of the rows."""
+        return replace(self, codes=self.codes[rows])
+
+    def useless(self) -> str | None:
+        """It is empty, constant without a gap (that a text is missing says something), or names its rows."""
+        distinct, missing = self.distinct, self.missing
+        if distinct == 0:
+            return "it is empty"
+        if distinct == 1:
+            return None if missing else "every value is the same"
+        return IDENTIFIER if distinct == self.rows - missing else None
+
+    def refusal(self) -> DataError | None:
+        """It has more than ``MAX_CATEGORIES`` different texts: free text."""
+        if (distinct := self.distinct) <= MAX_CATEGORIES:
+            return None
+        return DataError(
+            "TooManyCategories",
+            f"column {self.name} has {distinct} different texts, at most {MAX_CATEGORIES} can be told apart:"
+            f" list the columns to use, without it, in {FEATURES_FIELD}",
+            field=FEATURES_FIELD,
+        )
+
+    def notes(self) -> Iterator[str]:
+        """What will be new tomorrow: dates, and texts of which most come once."""
+        counts = np.bincount(self.codes[self.codes >= 0], minlength=len(self.texts))
+        dates = sum(1 for text in self.texts if _DATE.fullmatch(text))
+        if 2 * dates > len(self.texts):
+            yield f"column {self.name} holds dates as categories: a new date is none of them, and counts as missing"
+            return
+        once = int((counts == 1).sum())
+        if self.rows >= _FEWEST_ROWS and 2 * once >= int(counts.sum()):
+            yield (
+                f"column {self.name}: {once} of {int(counts.sum())} values come once, as in an identifier: what was not"
+                " seen in training counts as missing"
+            )
+
+    def tokens(self, rows: slice) -> Iterable[bytes]:
+        """Numbers among the texts are numbers, words for missing values are missing."""
+        tokens = [*map(self._token, self.texts), MISSING]
+        return (tokens[code] for code in self.codes[rows].tolist())
+
+    def example(self) -> float | str:
+        """The most frequent text, the first of several in the order of their letters."""
+        present = self.codes[self.codes >= 0]
+        if present.size == 0:
+            return "" if self.texts else 0.0
+        codes, counts = np.unique(present, return_counts=True)
+        return min(self.texts[int(code)] for code in codes[counts == counts.max()])
+
+    def fit(self) -> CategoricalPreprocessing:
+        """The texts of its rows, in the order of their letters."""
+        seen = np.unique(self.codes[self.codes >= 0])
+        categories = tuple(sorted(self.texts[code] for code in seen))
+        return CategoricalPreprocessing(name=self.name, categories=categories, example=str(self.example()))
+
+    def _token(self, text: str) -> bytes:
+        if text.lower() in self.words:
+            return MISSING
+        try:
+            return number_token(as_number(text, self.words))
+        except ValueError:
+            return b"t" + framed(text)
+
+
+def _read(raw: RawColumn) -> TextColumn:
+    return TextColumn(name=raw.name, codes=raw.cells.codes, texts=raw.cells.texts, words=raw.words)
+
+
+CATEGORY: Final = Kind(name="Category", document=CategoricalPreprocessing, read=_read)

@@ -1,0 +1,200 @@
+"""What kinds of columns of numbers have in common: z = (x - mean) / std, and the mean for a missing x."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, FiniteFloat
+
+from modelservice.cells import number_text
+from modelservice.contract.failure import DataError
+from modelservice.contract.signature import ColumnKind, InputColumn
+from modelservice.modalities.base import Features
+from modelservice.modalities.errors import InputError
+from modelservice.modalities.split import number_token
+from modelservice.modalities.table.kinds.base import ColumnPreprocessing, Linear, Values
+from modelservice.modalities.table.written import Place
+
+MAX_NUMBER = 1e100
+"""Beyond it squares overflow."""
+_EXAMPLE_DIGITS = 4
+_NOISE = 1e-12
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Numbers(ABC):
+    """A column of numbers: float64 [rows]; NaN is missing. ``sample`` is a text whose reading is worth a word."""
+
+    name: str
+    values: NDArray[np.float64]
+    sample: str | None = None
+
+    type = ColumnKind.NUMBER
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return len(self.values)
+
+    @property
+    def missing(self) -> int:
+        """Number of missing values."""
+        return int(np.isnan(self.values).sum())
+
+    @property
+    def distinct(self) -> int:
+        """Number of different values, missing ones aside."""
+        return len(np.unique(self._present))
+
+    @property
+    def _present(self) -> NDArray[np.float64]:
+        return self.values[~np.isnan(self.values)]
+
+    def take(self, rows: NDArray[np.int64]) -> Self:
+        """The column of some of the rows."""
+        return replace(self, values=self.values[rows])
+
+    def useless(self) -> str | None:
+        """It is empty or constant; that a number is missing says nothing, since the mean stands in for it."""
+        distinct = self.distinct
+        return None if distinct > 1 else "every value is the same" if distinct else "it is empty"
+
+    def refusal(self) -> DataError | None:
+        """Numbers can always be learned from."""
+        return None
+
+    def notes(self) -> Iterator[str]:
+        """How the sample is read."""
+        if self.sample is not None:
+            yield f"column {self.name}: {self.sample} is read as the number {number_text(self.read(self.sample))}"
+
+    def tokens(self, rows: slice) -> Iterable[bytes]:
+        """The numbers themselves."""
+        return (number_token(value) for value in self.values[rows].tolist())
+
+    def example(self) -> float:
+        """The median to four digits, 0 of none."""
+        present = self._present
+        return float(f"{np.median(present):.{_EXAMPLE_DIGITS}g}") if present.size else 0.0
+
+    @abstractmethod
+    def read(self, text: str) -> float:
+        """The number that a text of this column says."""
+
+    @abstractmethod
+    def fit(self) -> ColumnPreprocessing:
+        """Measure it; the rows are those of training."""
+
+    def measured(self) -> dict[str, Any]:
+        """The fields of ``Standardised``."""
+        present = self._present
+        mean = float(present.mean()) if present.size else 0.0
+        std = float(present.std()) if present.size else 0.0
+        # What does not vary in the training rows says nothing, and dividing by rounding noise would make it shout.
+        varies = std > _NOISE * abs(mean)
+        return {
+            "name": self.name,
+            "mean": mean,
+            "std": std if varies else 1.0,
+            "fill": mean,
+            "example": self.example(),
+        }
+
+
+def check_bounds(name: str, values: NDArray[np.float64], place: Place) -> None:
+    """Refuse what cannot be standardised.
+
+    Raises:
+        DataError: a number is beyond ``MAX_NUMBER``; names its line.
+    """
+    excessive = np.abs(values) > MAX_NUMBER
+    if excessive.any():
+        where = f"{place(int(excessive.argmax()))}, column {name}"
+        raise DataError("NotANumber", f"{where}: the number is too large: correct the cell, or leave it empty")
+
+
+class Standardised(ColumnPreprocessing):
+    """Mean and standard deviation (population, never 0) of a column, and what stands in for a missing value."""
+
+    mean: FiniteFloat
+    std: Annotated[FiniteFloat, Field(gt=0)]
+    fill: FiniteFloat
+    example: FiniteFloat
+
+    @property
+    def width(self) -> int:
+        """One."""
+        return 1
+
+    @property
+    def input(self) -> InputColumn:
+        """The column as the signature has it."""
+        return InputColumn(name=self.name, type=ColumnKind.NUMBER, example=self.example)
+
+
+class NumbersEncoder(NamedTuple):
+    """Standardises the cells of one column; ``read`` gives the number of a cell, NaN for missing, or a ValueError."""
+
+    name: str
+    linear: Linear
+    read: Callable[[Any], float]
+    closed: bool = False
+
+    def encode(self, values: Values, target: Features) -> None:
+        """All at once; what does not convert is looked at cell by cell."""
+        try:
+            numbers = as_floats(values)
+        except (TypeError, ValueError, OverflowError):
+            numbers = np.empty(0)
+        if numbers.shape != (len(values),) or np.isinf(numbers).any():
+            numbers = np.array([self._number_at(value, row) for row, value in enumerate(values)])
+        filled = np.where(np.isnan(numbers), self.linear.fill, numbers)
+        scaled = scale(filled, self.linear.mean, 1.0 / self.linear.std)
+        if not fits(scaled):
+            row = int(np.argmax(np.abs(scaled)))
+            raise InputError(f"{float(filled[row])!r} is too far from the training data", row=row, column=self.name)
+        target[:, 0] = scaled.astype(np.float32)
+
+    def check(self, value: Any, row: int) -> None:
+        """Whether a cell is a number or missing."""
+        self._number_at(value, row)
+
+    def unseen(self, values: Iterable[Any]) -> int:  # noqa: ARG002 - the seam's signature
+        """Numbers are open: none is unknown."""
+        return 0
+
+    def _number_at(self, value: Any, row: int) -> float:
+        try:
+            return self.read(value)
+        except ValueError as error:
+            raise InputError(str(error), row=row, column=self.name) from None
+
+
+def as_floats(values: Any) -> NDArray[np.float64]:
+    """Convert at once; text is left to the careful path, since numpy takes more for a number than a table does.
+
+    Raises:
+        TypeError: there is text among the values.
+        ValueError: they are no numbers; OverflowError where one is too large.
+    """
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiub":
+        if array.dtype.kind != "O" or any(isinstance(value, str | bytes) for value in array.flat):
+            raise TypeError("text")
+        array = np.asarray(values, dtype=np.float64)
+    return array.astype(np.float64, copy=False)
+
+
+def scale(values: NDArray[np.float64], mean: Any, factor: Any) -> NDArray[np.float64]:
+    """(values - mean) * factor; what is too large becomes infinite."""
+    with np.errstate(over="ignore"):
+        return np.asarray((values - mean) * factor)
+
+
+def fits(scaled: NDArray[np.float64]) -> bool:
+    """Whether all are finite and within float32; a NaN makes both comparisons false."""
+    return bool(scaled.size == 0 or (scaled.max() < _FLOAT32_MAX and scaled.min() > -_FLOAT32_MAX))
