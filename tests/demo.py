@@ -98,14 +98,24 @@ def apply_sample(cluster: Cluster) -> int:
     return int(cluster.service()["metadata"]["generation"])
 
 
-def ready_condition(service: dict[str, Any]) -> dict[str, Any]:
-    """The condition Ready, or an empty one before the operator has said anything."""
+def condition(service: dict[str, Any], kind: str) -> dict[str, Any]:
+    """The condition of this type, or an empty one before the operator has said anything."""
     conditions = service.get("status", {}).get("conditions", [])
-    return next((condition for condition in conditions if condition["type"] == "Ready"), {})
+    return next((one for one in conditions if one["type"] == kind), {})
+
+
+def holds(service: dict[str, Any], kind: str, generation: int) -> bool:
+    """Whether the condition of this type is True of this generation."""
+    found = condition(service, kind)
+    return found.get("status") == "True" and found.get("observedGeneration") == generation
 
 
 def wait_ready(cluster: Cluster, generation: int) -> tuple[dict[str, Any], dict[str, float]]:
-    """Show each step until the service is Ready; answers with it, and after how many seconds each stage was seen."""
+    """Show each step until the service is Ready; answers with it, and after how many seconds each stage was seen.
+
+    Raises:
+        DemoError: it is Stalled, or not Ready in time.
+    """
     started = time.monotonic()
     reached: dict[str, float] = {}
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
@@ -114,9 +124,11 @@ def wait_ready(cluster: Cluster, generation: int) -> tuple[dict[str, Any], dict[
         said = ""
         while time.monotonic() - started < DEADLINE_SECONDS:
             service = cluster.service()
-            ready = ready_condition(service)
-            if ready.get("status") == "True" and ready.get("observedGeneration") == generation:
+            ready, stalled = condition(service, "Ready"), condition(service, "Stalled")
+            if holds(service, "Ready", generation):
                 return service, {**reached, "Ready": time.monotonic() - started}
+            if holds(service, "Stalled", generation):  # nothing goes on before somebody changes something
+                raise DemoError(f"{stalled['reason']}: {stalled['message']}\n{diagnosis(cluster)}")
             if stage := service.get("status", {}).get("stage"):
                 reached.setdefault(stage, time.monotonic() - started)
             now = f"{ready.get('reason', 'Pending')}: {ready.get('message', 'waiting for the operator')}"
