@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final
 
 from modelservice_operator.constants import ANNOTATION_ACCOUNT, ANNOTATION_NAMESPACES
 from modelservice_operator.kinds import LEASE, MODEL_SERVICE, SUBJECT_ACCESS_REVIEW, ref_of
+from modelservice_operator.kube.paging import Pager
 from modelservice_operator.kube.transport import Transport
 from modelservice_operator.machinery.errors import Conflict, NotFound
 from modelservice_operator.machinery.rivals import ALL, Claim, Scope
@@ -13,9 +13,6 @@ from modelservice_operator.objects import Object, Ref
 
 LEASE_TIMEOUT_SECONDS = 4.0
 """Less than the lease (15 s) without its renewal deadline (10 s): a request ends before another replica may lead."""
-
-_PAGE: Final = "1"
-"""Leases in a page: somebody may make one of 1.5 MB in each namespace, and a page is parsed as a whole."""
 
 
 class LeaseClient:
@@ -57,17 +54,13 @@ class ClaimClient:
 
     async def list(self) -> list[Claim]:
         """What the Leases say; those that say nothing, as an older release's do not, are left out."""
+        # RBAC by resourceNames allows a list only with this selector.
+        params = {"fieldSelector": f"metadata.name={self._name}"}
+        pages = Pager(transport=self._transport, kind=LEASE, path=LEASE.path(None), params=params, metadata_only=False)
         found: list[Claim] = []
-        token = ""
-        while True:
-            # RBAC by resourceNames allows a list only with this selector.
-            params = {"fieldSelector": f"metadata.name={self._name}", "limit": _PAGE, "continue": token}
-            answer = await self._transport.request(
-                "list", "GET", LEASE, LEASE.path(None), params=params, timeout_seconds=LEASE_TIMEOUT_SECONDS
-            )
-            found += [claim for lease in answer.get("items") or () if (claim := parse_claim(lease)) is not None]
-            if not (token := answer["metadata"].get("continue") or ""):
-                return found
+        while (page := await pages.next()) is not None:
+            found += [claim for lease in page.items if (claim := parse_claim(lease)) is not None]
+        return found
 
     async def proven(self, claim: Claim, namespace: str) -> bool:
         """Whether the claim's ServiceAccount may write the status of ModelServices in the namespace."""
@@ -108,7 +101,7 @@ def claim_annotations(*, scope: Scope, account: str) -> dict[str, str]:
 
 
 def parse_claim(lease: Object) -> Claim | None:
-    """What a Lease says of its release, or None where it says nothing."""
+    """What a Lease says of its release, or None where it says nothing; one too large to be read whole has no holder."""
     metadata, spec = lease["metadata"], lease.get("spec") or {}
     annotations: Mapping[str, str] = metadata.get("annotations") or {}
     namespaces, account = annotations.get(ANNOTATION_NAMESPACES), annotations.get(ANNOTATION_ACCOUNT)

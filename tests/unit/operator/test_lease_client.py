@@ -9,6 +9,7 @@ from tests.unit.operator.test_client import World, world  # noqa: F401 - a fixtu
 from modelservice_operator.constants import LEASE_NAME
 from modelservice_operator.kinds import LEASE, SUBJECT_ACCESS_REVIEW
 from modelservice_operator.kube.lease import ClaimClient, claim_annotations, parse_claim
+from modelservice_operator.kube.transport import ANSWER_BYTES
 from modelservice_operator.machinery.errors import Forbidden
 from modelservice_operator.machinery.rivals import ALL, Claim
 
@@ -50,16 +51,26 @@ def test_a_lease_that_says_nothing_is_no_claim() -> None:
     assert claim_annotations(scope=frozenset(), account="") == {}
 
 
-async def test_leases_of_the_name_are_listed_in_all_namespaces_one_in_a_page(world: World) -> None:  # noqa: F811
+async def test_leases_of_the_name_are_listed_in_all_namespaces(world: World) -> None:  # noqa: F811
     claims = ClaimClient(transport=world.transport, name=LEASE_NAME)
     world.apiserver.answer(
         (200, {"metadata": {"continue": "next"}, "items": [written("a")]}),
         (200, {"metadata": {}, "items": [lease("released by 0.1"), written("b", "x")]}),
     )
     assert [claim.namespace for claim in await claims.list()] == ["a", "b"]
-    for sent, token in zip(world.apiserver.sent, ("", "next"), strict=True):
+    for sent, more in zip(world.apiserver.sent, ({}, {"continue": "next"}), strict=True):
         assert sent.path == LEASE.path(None)
-        assert sent.query == {"fieldSelector": f"metadata.name={LEASE_NAME}", "limit": "1", "continue": token}
+        assert sent.query == {"fieldSelector": f"metadata.name={LEASE_NAME}", "limit": "100", **more}
+
+
+async def test_a_lease_that_somebody_made_huge_is_stepped_over(world: World) -> None:  # noqa: F811
+    claims = ClaimClient(transport=world.transport, name=LEASE_NAME)
+    huge = {**written("tenant"), "spec": {"holderIdentity": "x" * ANSWER_BYTES}}
+    page, rest = {"metadata": {"continue": "next"}, "items": [huge]}, {"metadata": {}, "items": [written("b")]}
+    bare = {"metadata": {"continue": "next"}, "items": [{"metadata": huge["metadata"]}]}
+    answers = 7  # the page of 100 halved down to one object
+    world.apiserver.answer(*[(200, page)] * answers, (200, bare), (200, rest))
+    assert [(claim.namespace, claim.holder) for claim in await claims.list()] == [("tenant", ""), ("b", "pod")]
 
 
 @pytest.mark.parametrize(("namespace", "asked"), [(ALL, ""), ("team-a", "team-a")])
