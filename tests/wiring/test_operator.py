@@ -33,7 +33,7 @@ from modelservice_operator.metrics import Metrics
 from modelservice_operator.objects import Key, Kind, Ref
 from modelservice_operator.watches import WATCHES
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("no_other_release")]
 
 ROOT = Path(__file__).parents[2]
 Object = dict[str, Any]

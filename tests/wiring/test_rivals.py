@@ -28,7 +28,7 @@ from modelservice_operator.machinery.errors import Forbidden
 from modelservice_operator.machinery.rivals import ALL, Claim, Rivals, Scope
 from modelservice_operator.metrics import Metrics
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("no_other_release")]
 
 Install = Callable[..., str]
 """Makes the ServiceAccount and the roles of a release that works in some namespaces (none: in all); answers with where
