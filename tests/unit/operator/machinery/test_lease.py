@@ -232,3 +232,22 @@ async def test_a_stop_ends_the_waiting(leases: FakeLeases, clock: FakeClock) -> 
     await settle()
     stop.set()
     assert await waiting is False
+
+
+async def test_the_lease_carries_what_its_leader_says_beside_what_others_wrote(
+    leases: FakeLeases, clock: FakeClock
+) -> None:
+    said = {"example.dev/scope": "a,b"}
+    await candidate(leases, clock).attempt()
+    assert leases.lease is not None
+    leases.lease["metadata"]["annotations"] = {"example.dev/scope": "before", "note": "of a person"}
+    await clock.advance(20)
+    elector = Elector(store=leases, ref=REF, identity="b", clock=clock, annotations=said, jitter=lambda s: s)
+    waiting = asyncio.create_task(elector.acquire(asyncio.Event()))
+    await clock.advance(20)
+    assert await waiting
+    assert leases.lease["metadata"]["annotations"] == {**said, "note": "of a person"}
+    fresh = FakeLeases()
+    await Elector(store=fresh, ref=REF, identity="a", clock=clock, annotations=said).attempt()
+    assert fresh.lease is not None
+    assert fresh.lease["metadata"]["annotations"] == said
