@@ -152,16 +152,17 @@ class Reflector:
 
     async def _list(self) -> None:
         listed: set[str] = set()
-        pages = self._source.pages(self._watch, self._namespace)
+        pages, version = self._source.pages(self._watch, self._namespace), 0
         try:
-            while (version := self._keep(await pages.next(), listed)) is not None:
-                self._version = version
+            while (found := self._keep(await pages.next(), listed)) is not None:
+                version = found
         except NotServed:
             if self._watch.optional:
                 self._leave_out(listed)
                 self.listed.set()
             raise
-        self._leave_out(listed, self._version)
+        self._leave_out(listed, version)
+        self._version = version
         self.listed.set()
 
     def _keep(self, page: Page | None, listed: set[str]) -> int | None:

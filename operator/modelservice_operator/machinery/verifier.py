@@ -80,26 +80,22 @@ class Verifier:
             await self._clock.wait(self._more, max(0.0, min(waits)) if waits else None)
 
     async def _look(self, ref: Ref, watch: Watch) -> None:
-        known = self._cache.get(ref)
-        if known is None:
-            del self._due[ref]
-            return
         try:
             found = await self._lookup.get_metadata(ref)
         except KubeError as error:
             log.warning("it is not known whether an object is there", object=str(ref), error=str(error))
             self._due[ref] = (self._clock.monotonic() + _RETRY_SECONDS, watch)
             return
+        del self._due[ref]
+        known = self._cache.get(ref)
+        if known is None:
+            return
         uid = known["metadata"]["uid"]
         if found is None or found["metadata"]["uid"] != uid:
-            del self._due[ref]
             self._feed.drop(ref.kind, ref.namespace, ref.name, uid)
             return
-        known = self._cache.get(ref) or known
         self._feed.put(ref.kind, {**known, "metadata": found["metadata"]})
-        if watch.selects(found):
-            del self._due[ref]
-        else:
+        if not watch.selects(found):
             self._due[ref] = (self._clock.monotonic() + AGAIN_SECONDS, watch)
 
     def _doubts(self, watch: Watch, known: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:

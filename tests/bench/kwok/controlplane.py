@@ -45,22 +45,23 @@ def control_plane(folder: Path, stages: Sequence[Object]) -> Iterator[ControlPla
     tokens = {user: secrets.token_hex(16) for user in USERS}
     port = free_port()
     with ExitStack() as stack:
-        etcd_url = stack.enter_context(_etcd(folder))
+        etcd_url = stack.enter_context(running_etcd(folder))
         apiserver = stack.enter_context(
-            running("kube-apiserver", _apiserver(folder, port, etcd_url, tokens), folder=folder)
+            running("kube-apiserver", apiserver_command(folder, port, etcd_url, tokens), folder=folder)
         )
         authority = folder / "pki" / "apiserver.crt"  # self-signed, made by the apiserver itself
         apiserver.wait_until(authority.exists, what="the apiserver's certificate", seconds=START_SECONDS)
         api = Api(port=port, token=tokens["bench"], authority=authority)
         apiserver.wait_until(api.is_ready, what="the apiserver", seconds=START_SECONDS)
-        kubeconfigs = {user: _kubeconfig(folder, user, port, token, authority) for user, token in tokens.items()}
+        kubeconfigs = {user: write_kubeconfig(folder, user, port, token, authority) for user, token in tokens.items()}
         for name, argv in _others(folder, kubeconfigs, stages).items():
             stack.enter_context(running(name, argv, folder=folder))
         yield ControlPlane(api=api, kubeconfigs=kubeconfigs, audit=AuditLog(folder / "audit.log"))
 
 
 @contextmanager
-def _etcd(folder: Path) -> Iterator[str]:
+def running_etcd(folder: Path) -> Iterator[str]:
+    """An etcd with its data in the folder's ``etcd``; gives its URL, before it answers."""
     url = f"http://127.0.0.1:{free_port()}"
     argv = [
         binary("etcd"),
@@ -69,13 +70,15 @@ def _etcd(folder: Path) -> Iterator[str]:
         f"--advertise-client-urls={url}",
         f"--listen-peer-urls=http://127.0.0.1:{free_port()}",
         "--unsafe-no-fsync",
+        f"--quota-backend-bytes={8 << 30}",  # 2 GiB by default, which attacks fill
         "--log-level=warn",
     ]
     with running("etcd", argv, folder=folder):
         yield url  # the apiserver waits for it
 
 
-def _apiserver(folder: Path, port: int, etcd_url: str, tokens: Mapping[str, str]) -> list[str]:
+def apiserver_command(folder: Path, port: int, etcd_url: str, tokens: Mapping[str, str]) -> list[str]:
+    """The command line of an apiserver that allows all these users everything; its keys are made in the folder."""
     key, public, users, policy = (folder / name for name in ("sa.key", "sa.pub", "tokens.csv", "audit-policy.yaml"))
     for arguments in (("genrsa", "-out", key, "2048"), ("rsa", "-in", key, "-pubout", "-out", public)):
         subprocess.run(("openssl", *map(str, arguments)), check=True, capture_output=True)
@@ -133,7 +136,8 @@ def _others(folder: Path, kubeconfigs: Mapping[str, Path], stages: Sequence[Obje
     }
 
 
-def _kubeconfig(folder: Path, user: str, port: int, token: str, authority: Path) -> Path:
+def write_kubeconfig(folder: Path, user: str, port: int, token: str, authority: Path) -> Path:
+    """A kubeconfig in the folder."""
     path = folder / f"{user}.kubeconfig"
     cluster = {"server": f"https://127.0.0.1:{port}", "certificate-authority": str(authority)}
     config = {
