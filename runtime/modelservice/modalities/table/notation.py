@@ -16,17 +16,30 @@ from modelservice.contract.base import Contract
 _SIGNS = "$€£¥₹₩₽₺₫₪฿₴₦¢"
 _CODES = "AUD|BRL|CAD|CHF|CNY|CZK|DKK|EUR|GBP|HKD|HUF|INR|JPY|KRW|MXN|NOK|NZD|PLN|SEK|SGD|TRY|USD|ZAR"
 _CURRENCY = f"[{_SIGNS}]|{_CODES}"
-_SPACES = " \u00a0\u202f"
+_SPACES = " \u00a0\u2007\u2009\u202f"
+_MINUS = "\\-\u2010\u2011\u2013\u2212"
+"""The hyphens and dashes that stand for a minus before digits; typography has a sign of its own for it."""
 _GROUPS = f"'\u2019{_SPACES}"
 """What may stand between thousands, whatever the decimal mark is."""
-_UNIT = r"[^\s0-9.,'+()\-][^\s0-9.,+()\-]{0,11}"
+_UNIT = rf"[^\s0-9.,'+(){_MINUS}][^\s0-9.,+(){_MINUS}]{{0,11}}"
 _PARTS = re.compile(
-    rf"(?P<sign>[+-]?)(?:(?P<before>{_CURRENCY})[{_SPACES}]?)?(?P<inner>[+-]?)"
+    rf"(?P<sign>[+{_MINUS}]?)(?:(?P<before>{_CURRENCY})[{_SPACES}]?)?(?P<inner>[+{_MINUS}]?)"
     rf"(?P<body>[0-9](?:[0-9.,{_GROUPS}]*[0-9.,])?|[.,][0-9]+)(?:[{_SPACES}]?(?P<after>{_UNIT}))?"
+)
+_BRACKETED = re.compile(
+    rf"(?P<before>(?:{_CURRENCY})?)[{_SPACES}]?\([{_SPACES}]?(?P<number>[^(){_MINUS}+]+?)[{_SPACES}]?\)"
+    rf"(?P<after>(?:[{_SPACES}]?(?:{_CURRENCY}|%))?)"
+)
+"""How accountants write negative numbers."""
+_BODY = rf"[0-9]{{1,3}}(?:[.,_{_GROUPS}][0-9]{{3}})+(?:[.,][0-9]+)?|[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+"
+_LOOKS = re.compile(
+    rf"[^0-9A-Za-z]{{0,3}}(?:{_CODES}|[A-Za-z]{{2,4}}[.{_SPACES}])?[^0-9A-Za-z]{{0,3}}(?:{_BODY})"
+    rf"[{_SPACES}]?[^\s0-9]{{0,12}}"
 )
 MEASURES = frozenset({*_SIGNS, *_CODES.split("|"), "%", ""})
 """Units that only numbers have: a column in which some cells have another than the rest is no text."""
 _SINGLE_GROUP = re.compile(r"[1-9][0-9]{0,2}([.,])[0-9]{3}")
+_BOTH_MARKS = re.compile(rf"[0-9][.{_GROUPS}][0-9]{{3}},[0-9]|[0-9][,{_GROUPS}][0-9]{{3}}\.[0-9]")
 _FEW_DIGITS = re.compile(r"[0-9]{1,3}")
 
 
@@ -40,9 +53,12 @@ class Decimal(StrEnum):
 _BODIES = {
     decimal: re.compile(
         rf"(?:(?:0|[1-9][0-9]*)|[1-9][0-9]{{0,2}}(?:([{other}{_GROUPS}])[0-9]{{3}})(?:\1[0-9]{{3}})*)"
-        rf"(?:{mark}[0-9]*)?|{mark}[0-9]+"
+        rf"(?:{mark}[0-9]*)?|{mark}[0-9]+{lakhs}"
     )
-    for decimal, mark, other in ((Decimal.POINT, r"\.", ","), (Decimal.COMMA, ",", r"."))
+    for decimal, mark, other, lakhs in (
+        (Decimal.POINT, r"\.", ",", r"|[1-9][0-9]?(?:,[0-9]{2})+,[0-9]{3}(?:\.[0-9]*)?"),
+        (Decimal.COMMA, ",", ".", ""),
+    )
 }
 
 
@@ -69,6 +85,16 @@ class _Written(NamedTuple):
 def may_be_number(text: str) -> bool:
     """Whether a text without blanks around it is put together like a number in some notation."""
     return _parts(text) is not None
+
+
+def is_certain(text: str) -> bool:
+    """Whether a number has marks of both kinds, so that the last one can only stand before a fraction."""
+    return _BOTH_MARKS.search(text) is not None
+
+
+def looks_like_number(text: str) -> bool:
+    """Whether there is little but a number in a text, however it may be written: 1_000, 5k or 12,- are such."""
+    return _LOOKS.fullmatch(text) is not None
 
 
 def parse(text: str, notation: Notation) -> float | None:
@@ -156,11 +182,13 @@ def _of_either(written: dict[str, _Written], unit: str, separator: str) -> Notat
 
 @lru_cache(maxsize=4096)
 def _parts(text: str) -> _Written | None:
+    if bracketed := _BRACKETED.fullmatch(text):
+        text = "{before}-{number}{after}".format(**bracketed.groupdict())
     found = _PARTS.fullmatch(text)
     if found is None or (found["before"] and found["after"]) or (found["sign"] and found["inner"]):
         return None
     signs = found["sign"] + found["inner"]
-    return _Written(found["before"] or found["after"] or "", signs == "-", found["body"])
+    return _Written(found["before"] or found["after"] or "", signs not in {"", "+"}, found["body"])
 
 
 def _is_body(body: str, decimal: Decimal) -> bool:

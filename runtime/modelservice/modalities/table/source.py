@@ -21,7 +21,7 @@ from modelservice.modalities.table.columns import blanked, coded, read_column, t
 from modelservice.modalities.table.digests import row_digests
 from modelservice.modalities.table.encoder import NAME, TableEncoder
 from modelservice.modalities.table.fitting import fit
-from modelservice.modalities.table.kinds.base import IDENTIFIER, Column
+from modelservice.modalities.table.kinds.base import Column
 from modelservice.modalities.table.separators import NAMES
 from modelservice.modalities.table.table import Table
 from modelservice.modalities.table.written import numbers_of
@@ -30,6 +30,7 @@ from modelservice.tasks.base import Target, TargetCells
 TARGET_FIELD = "spec.data.target"
 FEATURES_FIELD = "spec.data.features"
 _LISTED = 20
+_CAUSES = 3
 
 
 class TableSource:
@@ -154,23 +155,23 @@ def _choose(
     columns: Sequence[Column], *, listed: bool, target: str, notes: tuple[str, ...], missing: Sequence[str] | None
 ) -> TableExamples:
     """Leave out what teaches nothing; columns that are listed stay inputs, so that no revision has others."""
-    useless = {column.name: reason for column in columns if (reason := column.useless()) is not None}
+    useless = {column.name: found for column in columns if (found := column.useless()) is not None}
     if len(useless) == len(columns):
-        raise DataError(
-            "NoFeatures",
-            f"no column is left to predict {target} from: add columns that vary",
-            field=FEATURES_FIELD,
-        )
+        message = f"no column is left to predict {target} from: add columns that vary"
+        causes = [f"{name}: {reason}" for name, (reason, _) in useless.items()]
+        why = f" ({'; '.join(causes[:_CAUSES])})" if causes else ""
+        raise DataError("NoFeatures", f"{message}{why}", field=FEATURES_FIELD)
     said = [
         f"column {name} has no effect: {reason}" if listed else f"ignored column {name}: {reason}"
-        for name, reason in useless.items()
+        for name, (reason, _) in useless.items()
     ]
     used = [column for column in columns if column.name not in useless]
     for column in used:
         if (refusal := column.refusal()) is not None:
             raise refusal
     # A constant column changes no comparison between rows now, and must not when appended rows make it vary.
-    hashed = [column for column in columns if listed or useless.get(column.name) != IDENTIFIER]
+    names_rows = {name for name, found in useless.items() if found.names_rows}
+    hashed = [column for column in columns if listed or column.name not in names_rows]
     return TableExamples(
         columns=tuple(columns if listed else used),
         hashed=tuple(hashed),

@@ -15,6 +15,7 @@ from modelservice.modalities.table.notation import (
     Unclear,
     find_notation,
     in_doubt,
+    is_certain,
     may_be_number,
     parse,
 )
@@ -57,7 +58,7 @@ def read_written(
         words: what means a missing value among numbers.
         separator: what stands between the cells of the file.
         mostly_plain: whether at least half of the cells are plain numbers. Then a comma before a fraction is a slip,
-            unless semicolons separate the columns.
+            unless semicolons separate the columns, or a number has a mark between thousands, too.
 
     Raises:
         DataError: most cells are numbers in a notation of their own and the rest is not, or they can be read in two
@@ -73,7 +74,8 @@ def read_written(
         if few:
             return None
         raise DataError("NotANumber", f"{cells.place_of(found.text)}, column {cells.name}: {found.message}")
-    if found is None or (mostly_plain and found.decimal is Decimal.COMMA and separator != SEMICOLON):
+    slip = mostly_plain and separator != SEMICOLON and not any(map(is_certain, likely))
+    if found is None or (slip and found.decimal is Decimal.COMMA):
         return None
     if len(likely) < len(given):
         if few or mostly_plain or found.unit not in MEASURES:

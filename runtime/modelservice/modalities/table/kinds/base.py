@@ -23,8 +23,12 @@ from modelservice.modalities.table.written import Cells, Place
 Values = Sequence[Any] | NDArray[Any]
 """The cells of one column, in rows of a request or of a table that was read."""
 
-IDENTIFIER = "every value differs"
-"""Why nothing can be learned from a column that names its rows."""
+
+class Useless(NamedTuple):
+    """Why nothing can be learned from a column; one that ``names_rows`` does not tell equal rows apart."""
+
+    reason: str
+    names_rows: bool = False
 
 
 class Linear(NamedTuple):
@@ -114,7 +118,7 @@ class Column(Protocol):
     def take(self, rows: NDArray[np.int64]) -> Self:
         """The column of some of the rows."""
 
-    def useless(self) -> str | None:
+    def useless(self) -> Useless | None:
         """Why nothing can be learned from it, if so."""
 
     def refusal(self) -> DataError | None:

@@ -9,20 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from modelservice.cells import MISSING_WORDS, as_number, as_text
+from modelservice.cells import MISSING_WORDS, as_number, as_text, is_number_text, quoted
 from modelservice.contract.failure import DataError
 from modelservice.contract.signature import ColumnKind, InputColumn
 from modelservice.modalities.base import Features
 from modelservice.modalities.split import MISSING, framed, number_token
 from modelservice.modalities.table.kinds.base import (
-    IDENTIFIER,
     ColumnEncoder,
     ColumnPreprocessing,
     Kind,
     RawColumn,
+    Useless,
     Values,
     text_at,
 )
+from modelservice.modalities.table.notation import looks_like_number
+from modelservice.modalities.table.written import FEW_TEXTS
 
 MAX_CATEGORIES = 1000
 """Categories of one column. More is free text, which one number for each does not describe."""
@@ -123,14 +125,27 @@ class TextColumn:
         """The column of some of the rows."""
         return replace(self, codes=self.codes[rows])
 
-    def useless(self) -> str | None:
-        """It is empty, constant without a gap (that a text is missing says something), or names its rows."""
+    def useless(self) -> Useless | None:
+        """It is empty, constant without a gap (that a text is missing says something), or has a text for each row."""
         distinct, missing = self.distinct, self.missing
         if distinct == 0:
-            return "it is empty"
+            return Useless("it is empty")
         if distinct == 1:
-            return None if missing else "every value is the same"
-        return IDENTIFIER if distinct == self.rows - missing else None
+            return None if missing else Useless("every value is the same")
+        names_rows = distinct == self.rows - missing
+        if (text := self._unread_number(distinct)) is not None:
+            remedy = "write its numbers as 1234.5"
+            return Useless(
+                f"it looks like numbers in no form that can be read, as {quoted(text)}: {remedy}", names_rows
+            )
+        return Useless("every value differs", names_rows) if names_rows else None
+
+    def _unread_number(self, distinct: int) -> str | None:
+        """One of the numbers in a form that nobody knows, of which categories would be one for each value or two."""
+        if distinct <= FEW_TEXTS or 2 * distinct < self.rows - self.missing:
+            return None
+        looks = [text for text in self.texts if looks_like_number(text) and not is_number_text(text)]
+        return looks[0] if 10 * len(looks) >= 9 * len(self.texts) else None
 
     def refusal(self) -> DataError | None:
         """It has more than ``MAX_CATEGORIES`` different texts: free text."""

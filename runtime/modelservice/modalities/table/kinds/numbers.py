@@ -15,7 +15,7 @@ from modelservice.contract.signature import ColumnKind, InputColumn
 from modelservice.modalities.base import Features
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.split import number_token
-from modelservice.modalities.table.kinds.base import ColumnPreprocessing, Linear, Values
+from modelservice.modalities.table.kinds.base import ColumnPreprocessing, Linear, Useless, Values
 from modelservice.modalities.table.written import Place
 
 MAX_NUMBER = 1e100
@@ -58,10 +58,10 @@ class Numbers(ABC):
         """The column of some of the rows."""
         return replace(self, values=self.values[rows])
 
-    def useless(self) -> str | None:
+    def useless(self) -> Useless | None:
         """It is empty or constant; that a number is missing says nothing, since the mean stands in for it."""
         distinct = self.distinct
-        return None if distinct > 1 else "every value is the same" if distinct else "it is empty"
+        return None if distinct > 1 else Useless("every value is the same" if distinct else "it is empty")
 
     def refusal(self) -> DataError | None:
         """Numbers can always be learned from."""

@@ -47,6 +47,17 @@ def read(*cells: str, separator: str = ",") -> Any:
         (("0,125", "12,500"), ";", (0.125, 12.5), "0,125 is read as the number 0.125"),
         (("1,234", "2,345"), ";", (1.234, 2.345), "1,234 is read as the number 1.234"),
         (("1.234", "2.345"), ";", (1.234, 2.345), None),
+        (("(1,234)", "5", "6"), ",", (-1234, 5, 6), "(1,234) is read as the number -1234"),
+        (("($1,234.50)", "$(7)", "$8"), ",", (-1234.5, -7, 8), "($1,234.50) is read as the number -1234.5"),
+        (("(5%)", "(2) %", "3%"), ",", (-5, -2, 3), "(5%) is read as the number -5"),
+        (("( 1.234,50 )", "7,00"), ";", (-1234.5, 7), "( 1.234,50 ) is read as the number -1234.5"),
+        (("\u22125", "3", "4"), ",", (-5, 3, 4), "\u22125 is read as the number -5"),
+        (("\u20131,5", "2,25"), ",", (-1.5, 2.25), "\u20131,5 is read as the number -1.5"),
+        (("\u2212$5", "$\u22127"), ",", (-5, -7), "\u2212$5 is read as the number -5"),
+        (("1\u2009234,56", "7"), ",", (1234.56, 7), "1\u2009234,56 is read as the number 1234.56"),
+        (("1\u202f234", "22\u00a0500", "1 000"), ",", (1234, 22500, 1000), "1\u202f234 is read as the number 1234"),
+        (("1\u2007234.5 kg", "7 kg"), ",", (1234.5, 7), "1\u2007234.5 kg is read as the number 1234.5"),
+        (("12,34,567.50", "1,234"), ",", (1234567.5, 1234), "12,34,567.50 is read as the number 1234567.5"),
         (("0101", "7"), ",", (101, 7), "0101 is read as the number 101"),
         (("1,234", "5"), "\t", (1234, 5), "1,234 is read as the number 1234"),
     ],
@@ -105,6 +116,13 @@ def test_what_can_be_read_in_two_ways_is_refused_with_an_example(cells: Any, sep
         ("007x", "012x"),
         ("1,2,3", "4,5"),
         ("(555) 123", "(555) 124"),
+        ("(555) 1234", "(555) 1235"),
+        ("(a)", "(b)"),
+        ("((5))", "((6))"),
+        ("-(5)", "-(6)"),
+        ("(-5)", "(-6)"),
+        ("5-", "6-"),
+        ("12 (approx)", "13 (approx)"),
         ("",),
     ],
 )
@@ -123,6 +141,8 @@ POINT, COMMA = (Notation(decimal=decimal, unit=unit) for decimal, unit in ((Deci
         (POINT, 1234.5, 1234.5),
         (POINT, "1e3", 1000),
         (POINT, "n/a", None),
+        (POINT, "($1,234)", -1234),
+        (POINT, "\u22125", -5),
         (POINT, "", None),
         (COMMA, "1.234,5", 1234.5),
         (COMMA, "1.234", 1234),
@@ -188,3 +208,38 @@ def test_a_column_of_anything_is_read_or_refused(cells: Any, separator: str) -> 
         np.testing.assert_array_equal(
             encoder.encode_columns({"price": cells}), encoder.encode_columns({"price": column.values})
         )
+
+
+UNREAD = st.sampled_from(["{:_}", "{},-", "{}k ", "~{}", "<{}", "{} kg.", "{}CR", "\u2248 {}", "{}*", "Rs {}"])
+
+
+@given(st.lists(st.integers(1000, 10**6), min_size=21, max_size=60, unique=True), UNREAD, st.integers(1, 2))
+def test_numbers_in_no_known_form_are_never_one_category_each(numbers: Any, form: str, times: int) -> None:
+    """Read by a notation and said, or useless and said."""
+    column = read(*[form.format(number) for number in numbers * times])
+    if isinstance(column, Numbers):
+        assert column.values.tolist() == numbers * times
+        assert list(column.notes())
+        return
+    useless = column.useless()
+    assert useless is not None
+    assert "looks like numbers in no form that can be read, as '" in useless.reason
+    assert useless.names_rows == (times == 1)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [f"{n % 100}{'ab'[n % 2]}" for n in range(300)],
+        [f"2024-01-{n:02d}" for n in range(1, 26)] * 2,
+        [f"10.0.0.{n}" for n in range(25)] * 2,
+        [f"{n} Main Street" for n in range(25)] * 2,
+        [f"A{n}" for n in range(25)] * 2,
+        [f"1{n}-{n}" for n in range(25)] * 2,
+        [f"~{n}" for n in range(20)] * 2,
+    ],
+)
+def test_categories_with_digits_stay_categories(cells: Any) -> None:
+    column = read(*cells)
+    assert isinstance(column, TextColumn)
+    assert column.useless() is None
