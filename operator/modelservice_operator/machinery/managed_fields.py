@@ -28,8 +28,8 @@ def foreign_fields(managed: Iterable[Mapping[str, Any]], *, ours: Container[str]
     for entry in managed:
         if entry.get("subresource") or entry.get("manager") in ours:
             continue
-        spec = (entry.get("fieldsV1") or {}).get("f:spec") or {}
-        for path in _paths(spec, "spec", _DEPTH):
+        spec = (entry.get("fieldsV1") or {}).get("f:spec")
+        for path in _paths(spec, "spec", _DEPTH) if spec else ():
             if len(found) == FOREIGN_LIMIT:
                 return found
             found.append({"manager": str(entry.get("manager", "")), "path": path[:_PATH_LIMIT]})
