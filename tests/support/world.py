@@ -24,6 +24,7 @@ from modelservice_operator.kinds import (
     MODEL_SERVICE,
     PERSISTENT_VOLUME_CLAIM,
     POD,
+    REPLICA_SET,
     WATCHED_KINDS,
     ref_of,
 )
@@ -34,7 +35,9 @@ from modelservice_operator.watches import WATCHES
 
 Object = dict[str, Any]
 NAMESPACE = "default"
+_WATCHES = {watch.kind: watch for watch in WATCHES}
 CSV = "a,b,kind\n1,2,x\n3,4,y\n"
+_PVC_PROTECTION = "kubernetes.io/pvc-protection"
 
 
 def evaluation(accuracy: float = 0.95) -> Evaluation:
@@ -144,9 +147,9 @@ class World:
         """Deliver all events: what is there, and what is no longer there."""
         for kind in WATCHED_KINDS:
             objects = [obj for ref, obj in self.kube.objects.items() if ref.kind == kind]
-            self.cache.drop_ghosts(kind, self.cache.uids(kind), objects)
+            self.cache.drop_ghosts(kind, self.cache.uids(kind), objects)  # what only lost its label is looked for
             for obj in objects:
-                if kind == MODEL_SERVICE or LABEL_NAME in obj["metadata"].get("labels", {}):
+                if _WATCHES[kind].selects(obj) or obj["metadata"]["uid"] in self.cache.uids(kind):
                     self.cache.put(kind, copy.deepcopy(obj))
 
     def reconcile(self) -> float | None:
@@ -190,12 +193,18 @@ class World:
 
     def pod_of(self, job: Object, status: Object, *, suffix: str = "0") -> Object:
         """A pod of a Job, in this state."""
-        labels = {
-            **job["spec"]["template"]["metadata"]["labels"],
-            "batch.kubernetes.io/controller-uid": job["metadata"]["uid"],
+        template = job["spec"]["template"]
+        labels = {**template["metadata"]["labels"], "batch.kubernetes.io/controller-uid": job["metadata"]["uid"]}
+        metadata = {
+            "name": f"{job['metadata']['name']}-{suffix}",
+            "namespace": NAMESPACE,
+            "labels": labels,
+            "ownerReferences": controlled_by(job),
         }
-        metadata = {"name": f"{job['metadata']['name']}-{suffix}", "namespace": NAMESPACE, "labels": labels}
-        return self.kube.store({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": status})
+        spec = {**template["spec"], "nodeName": "node"}
+        return self.kube.store(
+            {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": status}
+        )
 
     def bind_claims(self) -> None:
         for claim in self.all(PERSISTENT_VOLUME_CLAIM):
@@ -226,34 +235,81 @@ class World:
         self.kube.store({**job, "status": {"conditions": [condition]}})
 
     def finish_deletions(self) -> None:
-        """Foreground deletion ends: pods first, then the Job."""
+        """Foreground deletion ends: pods first, then the Job. What a finalizer holds stays."""
         for ref, obj in list(self.kube.objects.items()):
-            if obj["metadata"].get("deletionTimestamp"):
-                for pod_ref, pod in list(self.kube.objects.items()):
-                    owner = pod["metadata"].get("labels", {}).get("batch.kubernetes.io/controller-uid")
-                    if pod_ref.kind == POD and owner == obj["metadata"]["uid"]:
-                        del self.kube.objects[pod_ref]
-                del self.kube.objects[ref]
-                self.kube.applied.pop(ref, None)
+            if obj["metadata"].get("deletionTimestamp") and not obj["metadata"].get("finalizers"):
+                self.remove(ref)
+        self.collect_garbage()
+
+    def remove(self, ref: Ref) -> None:
+        """An object is gone from one moment to the next."""
+        del self.kube.objects[ref]
+        self.kube.applied.pop(ref, None)
+
+    def collect_garbage(self) -> None:
+        """The garbage collector's part: what a Job, a Deployment or a ReplicaSet controlled goes with it."""
+        for _ in range(2):  # a Deployment's ReplicaSets, then their pods
+            uids = {obj["metadata"]["uid"] for obj in self.kube.objects.values()}
+            for ref, obj in list(self.kube.objects.items()):
+                owners = obj["metadata"].get("ownerReferences", ())
+                if ref.kind in (REPLICA_SET, POD) and owners and not any(one["uid"] in uids for one in owners):
+                    self.remove(ref)
+
+    def delete_claim(self, name: str) -> None:
+        """Somebody deletes a claim, which goes once no pod needs it (see ``protect_claims``)."""
+        claim = self.kube.objects[Ref(PERSISTENT_VOLUME_CLAIM, NAMESPACE, name)]
+        marks = {"deletionTimestamp": self.kube.clock.now().isoformat(), "finalizers": [_PVC_PROTECTION]}
+        self.kube.store({**claim, "metadata": {**claim["metadata"], **marks}})
+
+    def protect_claims(self) -> None:
+        """The part of pvc-protection: a claim that is deleted stays while a pod on a node, ended or not, names it."""
+        used = {
+            volume["persistentVolumeClaim"]["claimName"]
+            for pod in self.all(POD)
+            for volume in pod.get("spec", {}).get("volumes", ())
+            if "persistentVolumeClaim" in volume and pod["spec"].get("nodeName")
+        }
+        for claim in self.all(PERSISTENT_VOLUME_CLAIM):
+            if claim["metadata"].get("deletionTimestamp") and claim["metadata"]["name"] not in used:
+                self.remove(ref_of(claim))
 
     def roll_out(self, available: int | None = None) -> None:
-        """The Deployment controller's part: all pods are of the newest template."""
+        """The Deployment controller's part: all pods are of the newest template, and ``available`` of them ready."""
         deployment = self.one(DEPLOYMENT)
         desired = deployment["spec"].get("replicas", 1)
         for ref in [ref for ref, obj in self.kube.objects.items() if _serves(ref, obj)]:
             del self.kube.objects[ref]
-        for number in range(desired):
-            metadata = {
-                "name": f"serve-{deployment['metadata']['generation']}-{number}",
-                "namespace": NAMESPACE,
-                "labels": deployment["spec"]["template"]["metadata"]["labels"],
-            }
-            status = {"phase": "Running"}
-            self.kube.store({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": status})
         ready = desired if available is None else available
+        for number in range(desired):
+            self.serving_pod(ready=number < ready, suffix=str(number))
         numbers = {"replicas": desired, "updatedReplicas": desired, "availableReplicas": ready}
         self.kube.store(
             {**deployment, "status": {"observedGeneration": deployment["metadata"]["generation"], **numbers}}
+        )
+
+    def serving_pod(self, *, ready: bool = True, suffix: str = "0", **status: Any) -> Object:
+        """A pod of the Deployment's template as it is, made by a ReplicaSet."""
+        deployment = self.one(DEPLOYMENT)
+        template, generation = deployment["spec"]["template"], deployment["metadata"]["generation"]
+        labels = {**template["metadata"]["labels"], "pod-template-hash": str(generation)}
+        metadata = {
+            "name": f"{deployment['metadata']['name']}-{generation}",
+            "namespace": NAMESPACE,
+            "labels": labels,
+            "ownerReferences": controlled_by(deployment),
+        }
+        replica_set = self.kube.store({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": metadata})
+        now = self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        condition = {"type": "Ready", "status": "True" if ready else "False", "lastTransitionTime": now}
+        owned = {"name": f"{metadata['name']}-{suffix}", "ownerReferences": controlled_by(replica_set)}
+        return self.kube.store(
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {**metadata, **owned},
+                "spec": {**template["spec"], "nodeName": "node"},
+                "status": {"phase": "Running", "conditions": [condition], **status},
+            }
         )
 
     def run_stages(self) -> str:
@@ -296,6 +352,12 @@ class World:
 
     def writes_since(self, count: int) -> list[tuple[str, str, str]]:
         return self.kube.writes[count:]
+
+
+def controlled_by(owner: Object) -> list[Object]:
+    """The references of what a controller made for this object."""
+    names = {"apiVersion": owner["apiVersion"], "kind": owner["kind"]}
+    return [{**names, "name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"], "controller": True}]
 
 
 def _serves(ref: Ref, obj: Object) -> bool:
