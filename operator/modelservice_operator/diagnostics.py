@@ -90,7 +90,7 @@ class Diagnostician:
         metadata, now = found.obj["metadata"], self._clock.monotonic()
         look = self._looks.pop(metadata["uid"], None)
         if look is None or look.is_due(now):
-            events = await self._kube.events(metadata["namespace"], metadata["uid"])
+            events = await self._kube.last_events(metadata["namespace"], metadata["uid"])
             problem = event_problem(events, section=found.section)
             look = _Look(since=look.since if look else now, asked=now, problem=problem)
         self._looks[metadata["uid"]] = look

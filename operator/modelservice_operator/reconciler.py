@@ -15,7 +15,6 @@ from modelservice_operator.domain.assessment import assess, rollout
 from modelservice_operator.domain.data import DataState
 from modelservice_operator.domain.diff import Action, Apply, Delete, Scale
 from modelservice_operator.domain.jobs import JobPhase
-from modelservice_operator.domain.metadata import Owner
 from modelservice_operator.domain.observe import Observed, observe
 from modelservice_operator.domain.plan import Plan, plan
 from modelservice_operator.domain.problem import Problem
@@ -127,25 +126,18 @@ class Reconciler:
         There is hardly ever one: the write that makes ours says that it must be new, and only its refusal is looked
         into. Where a name was taken the last time, looking comes first.
         """
-        if action.fresh:
+        uid, ref = action.uid, ref_of(action.obj)
+        if uid is None:
             if _ready(observed.service.get("status", {})).get("reason") != "NameConflict":
                 with suppress(Conflict):
-                    await self._kube.apply(action.obj, manager=action.manager, fresh=True)
+                    await self._kube.apply(action.obj, uid=None, manager=action.manager)
                     return None
-            if problem := await self._name_conflict(observed.owner, ref_of(action.obj)):
-                return problem
-        await self._kube.apply(action.obj, manager=action.manager)
+            found = await self._kube.get_metadata(ref)
+            if found is not None and not observed.owner.owns(found):
+                return _name_conflict(ref)
+            uid = found["metadata"]["uid"] if found else None
+        await self._kube.apply(action.obj, uid=uid, manager=action.manager)
         return None
-
-    async def _name_conflict(self, owner: Owner, ref: Ref) -> Problem | None:
-        """Whether an object of that name stands there that this ModelService does not own."""
-        found = await self._kube.get_metadata(ref)
-        if found is None or owner.owns(found):
-            return None
-        return Problem(
-            reason="NameConflict",
-            message=f"{ref.kind.kind} {ref.name} exists and is not ours: delete it, or choose another name",
-        )
 
     async def _say(self, observed: Observed, desired: Object, *, warning: bool) -> float | None:
         """Write the status if it differs; an event when Ready has another reason. Returns a delay if it must wait."""
@@ -174,6 +166,13 @@ class Reconciler:
         if state is not None and not state.complete:
             seconds.append(_SOON_SECONDS)
         return min(seconds)
+
+
+def _name_conflict(ref: Ref) -> Problem:
+    return Problem(
+        reason="NameConflict",
+        message=f"{ref.kind.kind} {ref.name} exists and is not ours: delete it, or choose another name",
+    )
 
 
 def _forbidden(action: Action, error: Forbidden) -> Problem:

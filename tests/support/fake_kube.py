@@ -3,7 +3,7 @@
 import asyncio
 import copy
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -43,10 +43,52 @@ class FakeClock:
 
 
 def merged(old: Any, new: Any) -> Any:
-    """Server-side apply as far as one manager of maps can tell; lists are replaced."""
+    """What is there with what somebody adds to its maps; lists are replaced."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         return {**old, **{key: merged(old.get(key), value) for key, value in new.items()}}
     return copy.deepcopy(new)
+
+
+def applied(live: Any, before: Any, new: Any, others: list[Any]) -> Any:
+    """Server-side apply of one manager.
+
+    What it said ``before`` and does not say now goes, unless one of the ``others`` says it; what somebody else added to
+    a map, or to a list whose items have names, stays; any other list is replaced.
+    """
+    if isinstance(new, Mapping):
+        result = dict(live) if isinstance(live, Mapping) else {}
+        before = before if isinstance(before, Mapping) else {}
+        others = [other for other in others if isinstance(other, Mapping)]
+        for name in before:
+            if name in new or name not in result or any(name in other for other in others):
+                continue
+            if left := _without(result.pop(name), before[name]):
+                result[name] = left
+        for name, value in new.items():
+            said = [other[name] for other in others if name in other]
+            result[name] = applied(result.get(name), before.get(name), value, said)
+        return result
+    if (named := _named(new)) is not None and named:
+        merged_items = applied(_named(live) or {}, _named(before) or {}, named, [_named(one) or {} for one in others])
+        return list(merged_items.values())
+    return copy.deepcopy(new)
+
+
+def _without(live: Any, owned: Any) -> Any:
+    """What is left of a value when its manager gives it back."""
+    if isinstance(live, Mapping) and isinstance(owned, Mapping):
+        left = {name: _without(value, owned[name]) if name in owned else value for name, value in live.items()}
+        return {name: value for name, value in left.items() if name not in owned or value}
+    if (named := _named(live)) is not None and (given := _named(owned)) is not None:
+        return [item for name, item in named.items() if name not in given]
+    return None
+
+
+def _named(value: Any) -> Object | None:
+    """A list that the apiserver merges by a name of its items."""
+    if isinstance(value, list) and all(isinstance(item, Mapping) and "name" in item for item in value):
+        return {item.get("mountPath", item["name"]): item for item in value}
+    return None
 
 
 class Stop(BaseException):
@@ -106,18 +148,30 @@ class FakeKube:
     def store(self, obj: Object) -> Object:
         ref = ref_of(obj)
         known = self.objects.get(ref)
-        fresh = {
-            "uid": f"uid-{next(self._uids)}",
-            "creationTimestamp": self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "generation": 0,
-        }
-        base = known or {"metadata": fresh}
-        stored = merged(base, obj)
-        if known is None or stored.get("spec") != known.get("spec"):
-            stored["metadata"]["generation"] = base["metadata"]["generation"] + 1
-        stored["metadata"]["resourceVersion"] = str(next(self._versions))
-        self.objects[ref] = stored
+        return self._save(ref, merged(known or {"metadata": {}}, obj))
+
+    def _save(self, ref: Ref, obj: Object) -> Object:
+        """Keep an object; a version is new only if something in it is."""
+        known = self.objects.get(ref)
+        if known is None:
+            made = self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+            base: Object = {"uid": f"uid-{next(self._uids)}", "creationTimestamp": made, "generation": 0}
+        else:
+            base = {name: known["metadata"][name] for name in ("uid", "creationTimestamp", "generation")}
+            base["resourceVersion"] = known["metadata"]["resourceVersion"]
+        stored = {**copy.deepcopy(obj), "metadata": {**copy.deepcopy(obj["metadata"]), **base}}
+        if stored != known:
+            if known is None or stored.get("spec") != known.get("spec"):
+                stored["metadata"]["generation"] += 1
+            stored["metadata"]["resourceVersion"] = str(next(self._versions))
+            self.objects[ref] = stored
         return copy.deepcopy(stored)
+
+    def _expect(self, ref: Ref, uid: str | None) -> Object | None:
+        found = self.objects.get(ref)
+        if (found["metadata"]["uid"] if found else None) != uid:
+            raise Conflict(f"{ref} exists" if uid is None else f"{ref} is not the one with UID {uid}")
+        return found
 
     async def get(self, ref: Ref) -> Object | None:
         self.reads.append(("get", ref.kind.kind, ref.name))
@@ -132,25 +186,23 @@ class FakeKube:
     async def list_metadata(self, kind: Kind, *, label_selector: str | None = None) -> list[Object]:
         return [{"metadata": obj["metadata"]} for ref, obj in self.objects.items() if ref.kind == kind]
 
-    async def apply(self, obj: Object, *, manager: str = FIELD_MANAGER, fresh: bool = False) -> Object:
+    async def apply(self, obj: Object, *, uid: str | None, manager: str = FIELD_MANAGER) -> Object:
         ref = ref_of(obj)
         self.writes.append(("apply", ref.kind.kind, ref.name))
         self._stop_if(written=False)
         self._fail("apply", ref.kind)
-        if fresh and ref in self.objects:
-            raise Conflict(f"{ref} exists")
-        if ref.kind == CONTROLLER_REVISION and self.objects.get(ref, obj).get("data") != obj["data"]:
+        found = self._expect(ref, uid)
+        if found is None:
+            self.applied.pop(ref, None)
+        elif ref.kind == CONTROLLER_REVISION and found.get("data") != obj["data"]:
             raise Invalid("data: field is immutable")
-        previous = self.applied.setdefault(ref, {}).get(manager)
-        if previous and ref in self.objects:
-            others = [o for m, o in self.applied[ref].items() if m != manager]
-            for field in set(previous.get("spec", {})) - set(obj.get("spec", {})):
-                if not any(field in o.get("spec", {}) for o in others):
-                    self.objects[ref]["spec"].pop(field, None)
-        self.applied[ref][manager] = copy.deepcopy(obj)
-        stored = self.store(obj)
-        if ref.kind == DEPLOYMENT and "replicas" not in stored["spec"]:
-            stored = self.store({**obj, "spec": {**obj["spec"], "replicas": 1}})
+        said = self.applied.setdefault(ref, {})
+        others = [one for name, one in said.items() if name != manager]
+        result = applied(found or {}, said.get(manager, {}), obj, others)
+        said[manager] = copy.deepcopy(obj)
+        if ref.kind == DEPLOYMENT:
+            result["spec"].setdefault("replicas", 1)
+        stored = self._save(ref, result)
         self._stop_if(written=True)
         self.memory.put(ref.kind, stored)
         return stored
@@ -160,10 +212,42 @@ class FakeKube:
         self.writes.append(("status", ref.kind.kind, ref.name))
         self._stop_if(written=False)
         self._fail("status", ref.kind)
+        found = self.objects.get(ref)
+        if found is None or found["metadata"]["resourceVersion"] != obj["metadata"]["resourceVersion"]:
+            raise Conflict("the object has been modified")
         _refuse_what_the_schema_does(obj["status"])
-        self.objects[ref] = {**self.objects[ref], "status": copy.deepcopy(obj["status"])}
-        self.objects[ref]["metadata"] = {**self.objects[ref]["metadata"], "resourceVersion": str(next(self._versions))}
-        stored = copy.deepcopy(self.objects[ref])
+        stored = self._save(ref, {**found, "status": obj["status"]})
+        self._stop_if(written=True)
+        self.memory.put(ref.kind, stored)
+        return stored
+
+    async def adopt(self, ref: Ref, *, uid: str, metadata: Object) -> Object:
+        self.writes.append(("adopt", ref.kind.kind, ref.name))
+        self._stop_if(written=False)
+        self._fail("adopt", ref.kind)
+        found = self._expect(ref, uid)
+        assert found is not None
+        labels = {**found["metadata"].get("labels", {}), **metadata.get("labels", {})}
+        owners = metadata.get("ownerReferences", found["metadata"].get("ownerReferences", []))
+        stored = self._save(
+            ref, {**found, "metadata": {**found["metadata"], "labels": labels, "ownerReferences": owners}}
+        )
+        self._stop_if(written=True)
+        self.memory.put(ref.kind, stored)
+        return stored
+
+    async def strip(self, ref: Ref, *, uid: str, version: str, pointers: Sequence[str]) -> Object:
+        self.writes.append(("strip", ref.kind.kind, ref.name))
+        self._stop_if(written=False)
+        self._fail("strip", ref.kind)
+        found = self._expect(ref, uid)
+        assert found is not None
+        if found["metadata"]["resourceVersion"] != version:
+            raise Conflict("the object has been modified")
+        stripped = copy.deepcopy(found)
+        for pointer in pointers:
+            _remove(stripped, pointer)
+        stored = self._save(ref, stripped)
         self._stop_if(written=True)
         self.memory.put(ref.kind, stored)
         return stored
@@ -182,21 +266,30 @@ class FakeKube:
         self.writes.append(("delete", ref.kind.kind, ref.name))
         self._stop_if(written=False)
         self._fail("delete", ref.kind)
-        found = self.objects.get(ref)
-        if found is not None and found["metadata"]["uid"] == uid:
-            if propagation == "Foreground":
+        if ref in self.objects:
+            found = self._expect(ref, uid)
+            assert found is not None
+            if propagation == "Foreground" or found["metadata"].get("finalizers"):
                 self.store({**found, "metadata": {**found["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}})
             else:
                 del self.objects[ref]
                 self.applied.pop(ref, None)
         self._stop_if(written=True)
 
-    async def events(self, namespace: str, uid: str) -> list[Object]:
+    async def last_events(self, namespace: str, uid: str) -> list[Object]:
         self.reads.append(("events", EVENT.kind, uid))
         return self.warnings.get(uid, [])
 
     async def record_event(self, regarding: Object, *, reason: str, message: str, warning: bool = False) -> None:
         self.recorded.append((reason, message))
+
+
+def _remove(document: Any, pointer: str) -> None:
+    """One ``remove`` of a JSON patch."""
+    *way, last = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
+    for part in way:
+        document = document[int(part)] if isinstance(document, list) else document[part]
+    del document[int(last) if isinstance(document, list) else last]
 
 
 class FakeProgress:

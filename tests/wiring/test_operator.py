@@ -213,16 +213,16 @@ def metadata_of(namespace: str, plural: str) -> dict[str, str]:
 
 async def test_an_equal_apply_changes_nothing(leading: Context, namespace: str) -> None:
     wanted = config_map(namespace, "a", text="x")
-    first = await leading.kube.apply(wanted)
-    second = await leading.kube.apply(wanted)
+    first = await leading.kube.apply(wanted, uid=None)
+    second = await leading.kube.apply(wanted, uid=first["metadata"]["uid"])
     assert first["metadata"]["resourceVersion"] == second["metadata"]["resourceVersion"]
     assert leading.cache.get(Ref(CONFIG_MAP, namespace, "a")) is not None
 
 
 async def test_what_must_be_new_is_made_once(leading: Context, namespace: str) -> None:
-    made = await leading.kube.apply(config_map(namespace, "a", text="x"), fresh=True)
+    made = await leading.kube.apply(config_map(namespace, "a", text="x"), uid=None)
     with pytest.raises(Conflict):
-        await leading.kube.apply(config_map(namespace, "a", text="y"), fresh=True)
+        await leading.kube.apply(config_map(namespace, "a", text="y"), uid=None)
     found = await leading.kube.get(Ref(CONFIG_MAP, namespace, "a"))
     assert found is not None
     assert (found["data"], found["metadata"]["uid"]) == (made["data"], made["metadata"]["uid"])
@@ -237,11 +237,11 @@ async def test_a_second_field_manager_holds_what_the_first_leaves_out(leading: C
         return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
 
     held = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"namespace": namespace, "name": "a"}}
-    await leading.kube.apply(deployment(replicas=5, paused=True))
-    await leading.kube.apply({**held, "spec": {"replicas": 5}}, manager="holder")
-    kept = await leading.kube.apply(deployment(paused=True))
+    uid = (await leading.kube.apply(deployment(replicas=5, paused=True), uid=None))["metadata"]["uid"]
+    await leading.kube.apply({**held, "spec": {"replicas": 5}}, uid=uid, manager="holder")
+    kept = await leading.kube.apply(deployment(paused=True), uid=uid)
     assert kept["spec"]["replicas"] == 5
-    await leading.kube.apply(held, manager="holder")
+    await leading.kube.apply(held, uid=uid, manager="holder")
     found = await leading.kube.get(Ref(DEPLOYMENT, namespace, "a"))
     assert found is not None
     assert found["spec"]["replicas"] == 1, "given back by all managers it falls to its default"
@@ -252,14 +252,16 @@ async def test_refusals_are_told_apart(leading: Context, namespace: str) -> None
     service = model_service(namespace, "a")
     no_source = {**service, "spec": {**service["spec"], "data": {"target": "y"}}}
     with pytest.raises(Invalid, match="exactly one of"):
-        await leading.kube.apply(no_source)
+        await leading.kube.apply(no_source, uid=None)
     with pytest.raises(Invalid, match="Invalid value"):
-        await leading.kube.apply({**config_map(namespace, "a"), "data": {"not a key": "x"}})
+        await leading.kube.apply({**config_map(namespace, "a"), "data": {"not a key": "x"}}, uid=None)
     with pytest.raises(Conflict, match="not found"):
-        await leading.kube.apply(config_map("wiring-absent", "a"))
+        await leading.kube.apply(config_map("wiring-absent", "a"), uid=None)
+    absent = model_service(namespace, "absent")
+    absent["metadata"]["resourceVersion"] = "7"
     with pytest.raises(Conflict, match="not found"):
-        await leading.kube.apply_status({**model_service(namespace, "absent"), "status": {}})
-    stored = await leading.kube.apply(config_map(namespace, "a"))
+        await leading.kube.apply_status({**absent, "status": {}})
+    stored = await leading.kube.apply(config_map(namespace, "a"), uid=None)
     with pytest.raises(Conflict, match="precondition"):
         await leading.kube.delete(ref, uid="another")
     await leading.kube.delete(ref, uid=stored["metadata"]["uid"])
@@ -269,13 +271,13 @@ async def test_refusals_are_told_apart(leading: Context, namespace: str) -> None
 
 async def test_without_the_lease_nothing_is_written(context: Context, namespace: str) -> None:
     with pytest.raises(Transient, match="not the leader"):
-        await context.kube.apply(config_map(namespace, "a"))
+        await context.kube.apply(config_map(namespace, "a"), uid=None)
     assert await context.kube.get(Ref(CONFIG_MAP, namespace, "a")) is None
 
 
 async def test_metadata_reads_carry_no_data(leading: Context, namespace: str) -> None:
-    stored = await leading.kube.apply(config_map(namespace, "a", text="x" * 100_000))
-    await leading.kube.apply(config_map(namespace, "b"))
+    stored = await leading.kube.apply(config_map(namespace, "a", text="x" * 100_000), uid=None)
+    await leading.kube.apply(config_map(namespace, "b"), uid=None)
     found = await leading.kube.get_metadata(Ref(CONFIG_MAP, namespace, "a"))
     assert found is not None
     assert "data" not in found
@@ -287,10 +289,10 @@ async def test_metadata_reads_carry_no_data(leading: Context, namespace: str) ->
 
 
 async def test_events_are_recorded_once_and_found_by_uid(leading: Context, namespace: str) -> None:
-    stored = await leading.kube.apply(model_service(namespace, "a"))
+    stored = await leading.kube.apply(model_service(namespace, "a"), uid=None)
     for _ in range(3):
         await leading.kube.record_event(stored, reason="Wiring", message="tested", warning=True)
-    events = await leading.kube.events(namespace, stored["metadata"]["uid"])
+    events = await leading.kube.last_events(namespace, stored["metadata"]["uid"])
     ours = [event for event in events if event["reason"] == "Wiring"]
     assert [(event["message"], event["type"], event["count"]) for event in ours] == [("tested", "Warning", 1)]
     assert "tested" in run("describe", "modelservice", "-n", namespace, "a")

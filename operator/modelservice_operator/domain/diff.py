@@ -16,11 +16,11 @@ Name = tuple[Kind, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Apply:
-    """A server-side apply. ``fresh``: nothing of ours has this name yet, but perhaps somebody else's has."""
+    """A server-side apply to the child with this UID. None: it must be new, since nothing of ours has this name yet."""
 
     obj: Object
+    uid: str | None
     manager: str = FIELD_MANAGER
-    fresh: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,13 +102,13 @@ def _applies(observed: Observed, part: Part) -> tuple[Apply, ...]:
 
 
 def _apply(observed: Observed, desired: Desired) -> Apply | None:
+    live = observed.child(*desired.name)
+    uid = live["metadata"]["uid"] if live else None
     if desired.manager != FIELD_MANAGER:
-        return Apply(obj=desired.obj, manager=desired.manager)
-    live, obj = observed.child(*desired.name), stamped(desired.obj)
-    if desired.immutable:
-        # Its name holds a hash: only what a namesake left behind can have it, and that carries our label.
-        return Apply(obj=obj, fresh=desired.name in observed.leftovers) if live is None else None
-    return None if is_current(live, obj) else Apply(obj=obj, fresh=live is None)
+        return Apply(obj=desired.obj, uid=uid, manager=desired.manager)
+    obj = stamped(desired.obj)
+    current = live is not None if desired.immutable else is_current(live, obj)
+    return None if current else Apply(obj=obj, uid=uid)
 
 
 def _delete(observed: Observed, kind: Kind, obj: Object) -> Delete:

@@ -75,7 +75,8 @@ def summarize_invalid(observed: Observed, problem: Problem, *, now: datetime) ->
 
 
 def _status_object(observed: Observed, status: dict[str, Any]) -> Object:
-    metadata = {"name": observed.owner.name, "namespace": observed.owner.namespace}
+    owner = observed.owner
+    metadata = {"name": owner.name, "namespace": owner.namespace, "resourceVersion": observed.version}
     return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "status": clamped(status)}
 
 

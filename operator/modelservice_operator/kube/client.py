@@ -1,6 +1,7 @@
 """The port to Kubernetes over HTTP: server-side apply, metadata-only reads, and no write without the lease."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 from modelservice_operator.constants import FIELD_MANAGER, REPLICAS_FIELD_MANAGER
@@ -8,14 +9,18 @@ from modelservice_operator.kinds import EVENT, ref_of
 from modelservice_operator.kube.events import EventRecorder
 from modelservice_operator.kube.paging import METADATA, Pager
 from modelservice_operator.kube.transport import Transport
-from modelservice_operator.machinery.errors import Conflict, KubeError, NotFound, Transient
+from modelservice_operator.machinery.errors import Conflict, Invalid, KubeError, NotFound, TooLarge, Transient
 from modelservice_operator.metrics import Metrics
 from modelservice_operator.objects import Kind, Object, Ref
 
-WRITE_TIMEOUT_SECONDS = 5.0
+WRITE_TIMEOUT_SECONDS = 4.0
 """A write that is sent at the last moment ends before another replica may lead: lease 15 s, renewal deadline 10 s."""
 
-EVENTS_LIMIT = 50
+_EVENTS_PAGES = (50, 5)
+"""Events of the one page that is read; and of a second try, where the first was too large."""
+
+_EVENTS_BYTES = 1024 * 1024
+"""Of that page: whoever may write Events in a namespace decides what is in it."""
 
 _NO_VERSION = "1"
 """No object ever has this resourceVersion (etcd counts from it, and the first write makes 2). An apply that carries it
@@ -23,6 +28,11 @@ is refused with 409 where an object of that name exists, and makes it where ther
 
 _APPLY = {"Content-Type": "application/apply-patch+yaml"}
 _MERGE = {"Content-Type": "application/merge-patch+json"}
+_JSON_PATCH = {"Content-Type": "application/json-patch+json"}
+
+_ANOTHER_UID = "metadata.uid"
+_ANOTHER_VERSION = "testing value"
+"""Words of a 422 that says nothing of what was to be written, but that it was to be written to another object."""
 
 
 class Memory(Protocol):
@@ -75,31 +85,44 @@ class KubeClient:
             async for item in self._all(kind, kind.path(namespace), params, metadata_only=True)
         ]
 
-    async def apply(self, obj: Object, *, manager: str = FIELD_MANAGER, fresh: bool = False) -> Object:
-        """Server-side apply with ``force``; answers with the object as it is stored. ``fresh``: it must be new."""
+    async def apply(self, obj: Object, *, uid: str | None, manager: str = FIELD_MANAGER) -> Object:
+        """Server-side apply with ``force`` to the object with this UID; None: the apply must make it."""
         ref = ref_of(obj)
-        if fresh:
-            obj = {**obj, "metadata": {**obj["metadata"], "resourceVersion": _NO_VERSION}}
-        stored = await self._apply(ref.kind, ref.path, obj, manager)
-        self._memory.put(ref.kind, stored)
-        return stored
+        expected = {"resourceVersion": _NO_VERSION} if uid is None else {"uid": uid}
+        obj = {**obj, "metadata": {**obj["metadata"], **expected}}
+        return self._remembered(ref.kind, await self._apply(ref.kind, ref.path, obj, manager))
 
     async def apply_status(self, obj: Object) -> Object:
-        """Server-side apply to the status subresource."""
+        """Server-side apply to the status subresource of exactly the version in ``metadata.resourceVersion``.
+
+        Raises:
+            ValueError: There is none.
+        """
         ref = ref_of(obj)
-        stored = await self._apply(ref.kind, f"{ref.path}/status", obj, FIELD_MANAGER)
-        self._memory.put(ref.kind, stored)
-        return stored
+        if not obj["metadata"].get("resourceVersion"):
+            raise ValueError(f"status of {ref}: needs the metadata.resourceVersion that it was made from")
+        return self._remembered(ref.kind, await self._apply(ref.kind, f"{ref.path}/status", obj, FIELD_MANAGER))
+
+    async def adopt(self, ref: Ref, *, uid: str, metadata: Object) -> Object:
+        """Write ``labels`` and ``ownerReferences`` of the object with this UID; its other metadata stay."""
+        written = {name: metadata[name] for name in ("labels", "ownerReferences") if name in metadata}
+        body: Object = {"metadata": {**written, "uid": uid}}
+        return self._remembered(ref.kind, await self._patch(ref, _MERGE, body))
+
+    async def strip(self, ref: Ref, *, uid: str, version: str, pointers: Sequence[str]) -> Object:
+        """Remove fields that other field managers hold, which no apply can: by JSON pointer, in this order."""
+        tests = {"/metadata/uid": uid, "/metadata/resourceVersion": version}
+        body: list[Object] = [{"op": "test", "path": path, "value": value} for path, value in tests.items()]
+        body += [{"op": "remove", "path": pointer} for pointer in pointers]
+        return self._remembered(ref.kind, await self._patch(ref, _JSON_PATCH, body))
 
     async def scale(self, ref: Ref, *, replicas: int, version: str) -> None:
         """Set the number of replicas by the scale subresource, if the object is still of this version."""
         body = {"metadata": {"resourceVersion": version}, "spec": {"replicas": replicas}}
         params = {"fieldManager": REPLICAS_FIELD_MANAGER}
         path = f"{ref.path}/scale"
-        try:
+        with _conflicts():
             await self._write("patch", "PATCH", ref.kind, path, params=params, headers=_MERGE, body=body)
-        except NotFound as error:
-            raise Conflict(str(error)) from error
 
     async def delete(self, ref: Ref, *, uid: str, propagation: str = "Background") -> None:
         """Delete exactly the object with this UID; what is gone already is fine."""
@@ -118,12 +141,17 @@ class KubeClient:
         else:
             self._memory.drop(ref.kind, ref.namespace, ref.name, uid)
 
-    async def events(self, namespace: str, uid: str) -> list[Object]:
-        """The latest events about the object with this UID, oldest first."""
-        params = {"fieldSelector": f"involvedObject.uid={uid}"}
-        pages = self._all(EVENT, EVENT.path(namespace), params, metadata_only=False)
-        events = [item async for item in pages]
-        return sorted(events, key=_event_time)[-EVENTS_LIMIT:]
+    async def last_events(self, namespace: str, uid: str) -> list[Object]:
+        """Events about the object with this UID, oldest first: of one page, at most 50."""
+        for limit in _EVENTS_PAGES:
+            params = {"fieldSelector": f"involvedObject.uid={uid}", "limit": str(limit)}
+            with suppress(TooLarge):
+                path = EVENT.path(namespace)
+                page = await self._transport.request(
+                    "list", "GET", EVENT, path, params=params, limit_bytes=_EVENTS_BYTES
+                )
+                return sorted(page.get("items") or [], key=_event_time)
+        return []
 
     async def record_event(self, regarding: Object, *, reason: str, message: str, warning: bool = False) -> None:
         """Say what happened as an Event on an object; best effort."""
@@ -150,18 +178,38 @@ class KubeClient:
             for item in page.items:
                 yield item
 
+    def _remembered(self, kind: Kind, stored: Object) -> Object:
+        self._memory.put(kind, stored)
+        return stored
+
     async def _apply(self, kind: Kind, path: str, obj: Object, manager: str) -> Object:
         params = {"fieldManager": manager, "force": "true"}
-        try:
+        with _conflicts():
             return await self._write("patch", "PATCH", kind, path, params=params, headers=_APPLY, body=obj)
-        except NotFound as error:
-            raise Conflict(str(error)) from error
+
+    async def _patch(self, ref: Ref, headers: Mapping[str, str], body: Any) -> Object:
+        params = {"fieldManager": FIELD_MANAGER}
+        with _conflicts():
+            return await self._write("patch", "PATCH", ref.kind, ref.path, params=params, headers=headers, body=body)
 
     async def _write(self, verb: str, method: str, kind: Kind, path: str, **options: Any) -> Object:
         if not self._may_write():
             raise Transient(f"{verb} {kind.kind} {path}: this replica is not the leader")
         self._metrics.writes.labels(verb, kind.kind).inc()
         return await self._transport.request(verb, method, kind, path, timeout_seconds=WRITE_TIMEOUT_SECONDS, **options)
+
+
+@contextmanager
+def _conflicts() -> Iterator[None]:
+    """A write that names an object which is not there (any more) is a conflict, however the apiserver words it."""
+    try:
+        yield
+    except NotFound as error:
+        raise Conflict(str(error)) from error
+    except Invalid as error:
+        if _ANOTHER_UID in str(error) or _ANOTHER_VERSION in str(error):
+            raise Conflict(str(error)) from error
+        raise
 
 
 def _event_time(event: Object) -> str:

@@ -1,5 +1,6 @@
 """What the reconciler needs from Kubernetes, and nothing more; tests implement it with dictionaries."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from modelservice.contract.progress import Progress
@@ -23,19 +24,44 @@ class KubePort(Protocol):
     async def list_metadata(self, kind: Kind, *, label_selector: str | None = None) -> list[Object]:
         """``PartialObjectMetadata`` of all objects in the watched namespaces."""
 
-    async def apply(self, obj: Object, *, manager: str = FIELD_MANAGER, fresh: bool = False) -> Object:
-        """Server-side apply with ``force``; answers with the object as it is stored.
+    async def apply(self, obj: Object, *, uid: str | None, manager: str = FIELD_MANAGER) -> Object:
+        """Server-side apply with ``force`` to the object with this UID; None: the apply must make it.
+
+        Returns:
+            The object as it is stored.
 
         Raises:
-            Conflict: The object of that name is being replaced or deleted; with ``fresh``, there is one.
+            Conflict: No object of that name has this UID; or there is one although it must be new.
             Invalid: The apiserver refuses the object, such as a changed immutable field.
         """
 
     async def apply_status(self, obj: Object) -> Object:
-        """Server-side apply to the status subresource.
+        """Server-side apply to the status subresource of exactly the version in ``metadata.resourceVersion``.
 
         Raises:
-            Conflict: The object was deleted meanwhile, so that there is nothing to describe.
+            Conflict: The object was changed or deleted meanwhile.
+            Invalid: The apiserver refuses the status.
+        """
+
+    async def adopt(self, ref: Ref, *, uid: str, metadata: Object) -> Object:
+        """Write ``labels`` and ``ownerReferences`` of the object with this UID; its other metadata stay.
+
+        Returns:
+            The object as it is stored.
+
+        Raises:
+            Conflict: No object of that name has this UID.
+        """
+
+    async def strip(self, ref: Ref, *, uid: str, version: str, pointers: Sequence[str]) -> Object:
+        """Remove fields that other field managers hold, which no apply can: by JSON pointer, in this order.
+
+        Returns:
+            The object as it is stored.
+
+        Raises:
+            Conflict: The object is no longer of this UID and ``resourceVersion``.
+            Invalid: The apiserver refuses the object without them.
         """
 
     async def scale(self, ref: Ref, *, replicas: int, version: str) -> None:
@@ -52,8 +78,11 @@ class KubePort(Protocol):
             Conflict: An object of that name with another UID stands there.
         """
 
-    async def events(self, namespace: str, uid: str) -> list[Object]:
-        """The latest events about the object with this UID, at most 50, oldest first."""
+    async def last_events(self, namespace: str, uid: str) -> list[Object]:
+        """Events about the object with this UID, oldest first: of one page, at most 50.
+
+        None of them where even a few are too large to be read: whoever may write Events must not fill our memory.
+        """
 
     async def record_event(self, regarding: Object, *, reason: str, message: str, warning: bool = False) -> None:
         """Say what happened as an Event on an object; a repeat raises the count of the first, now and then.

@@ -115,7 +115,7 @@ class Transport:
         *,
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-        body: Object | None = None,
+        body: Object | list[Object] | None = None,
         timeout_seconds: float = READ_TIMEOUT_SECONDS,
         limit_bytes: int = ANSWER_BYTES,
     ) -> bytes:

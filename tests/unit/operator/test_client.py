@@ -134,12 +134,12 @@ async def test_a_scale_names_the_version_that_was_read(world: World) -> None:
 
 async def test_apply_is_a_forced_server_side_apply_whose_answer_is_remembered(world: World) -> None:
     world.apiserver.answer((200, stored()))
-    assert await world.kube.apply(job()) == stored()
+    assert await world.kube.apply(job(), uid="u1") == stored()
     (sent,) = world.apiserver.sent
     assert (sent.method, sent.path) == ("PATCH", "/apis/batch/v1/namespaces/n/jobs/a-train")
     assert sent.query == {"fieldManager": FIELD_MANAGER, "force": "true"}
     assert sent.headers["Content-Type"] == "application/apply-patch+yaml"
-    assert sent.body == job()
+    assert sent.body == job(uid="u1")
     found = world.cache.get(JOB_REF)
     assert found is not None
     assert (found["metadata"], found["spec"]["suspend"]) == (stored()["metadata"], False)
@@ -151,13 +151,13 @@ async def test_what_must_be_new_asks_for_a_version_that_no_object_has(world: Wor
     world.apiserver.answer((409, {"message": "the object has been modified"}))
     desired = job()
     with pytest.raises(Conflict):
-        await world.kube.apply(desired, fresh=True)
+        await world.kube.apply(desired, uid=None)
     assert world.apiserver.sent[0].body["metadata"] == {**desired["metadata"], "resourceVersion": "1"}
 
 
 async def test_apply_as_another_field_manager(world: World) -> None:
     world.apiserver.answer((200, stored()))
-    await world.kube.apply(job(), manager=REPLICAS_FIELD_MANAGER)
+    await world.kube.apply(job(), uid=None, manager=REPLICAS_FIELD_MANAGER)
     assert world.apiserver.sent[0].query["fieldManager"] == REPLICAS_FIELD_MANAGER
 
 
@@ -203,9 +203,13 @@ async def test_deleting_what_is_gone_is_fine_and_forgets_it(world: World) -> Non
 async def test_nothing_is_sent_without_the_lease(world: World) -> None:
     world.leads = False
     with pytest.raises(Transient, match="not the leader"):
-        await world.kube.apply(job())
+        await world.kube.apply(job(), uid=None)
     with pytest.raises(Transient, match="not the leader"):
-        await world.kube.apply_status(job())
+        await world.kube.apply_status(stored())
+    with pytest.raises(Transient, match="not the leader"):
+        await world.kube.adopt(JOB_REF, uid="u1", metadata={"labels": {}})
+    with pytest.raises(Transient, match="not the leader"):
+        await world.kube.strip(JOB_REF, uid="u1", version="7", pointers=["/spec/suspend"])
     with pytest.raises(Transient, match="not the leader"):
         await world.kube.delete(JOB_REF, uid="u1")
     await world.kube.record_event(stored(), reason="Training", message="m")
@@ -233,7 +237,7 @@ async def test_refusals_are_told_apart_with_the_words_of_the_apiserver(
 ) -> None:
     world.apiserver.answer((status, {"kind": "Status", "message": "exceeded quota: pods=4"}))
     with pytest.raises(error, match="exceeded quota: pods=4"):
-        await world.kube.apply(job())
+        await world.kube.apply(job(), uid=None)
     assert world.count("api_requests", verb="patch", kind="Job", code=str(status)) == 1
     assert world.cache.get(JOB_REF) is None
 
@@ -309,13 +313,76 @@ async def test_credentials_that_stay_wrong_are_transient(world: World) -> None:
     assert len(world.apiserver.sent) == 2
 
 
-async def test_events_come_oldest_first_and_bounded(world: World) -> None:
+async def test_events_are_one_page_and_come_oldest_first(world: World) -> None:
     def seen(second: int) -> dict[str, Any]:
         return {"lastTimestamp": f"2026-01-01T00:00:{second:02d}Z"}
 
-    world.apiserver.answer((200, {"items": [seen(second) for second in range(59, -1, -1)]}))
-    assert await world.kube.events("n", "u1") == [seen(second) for second in range(10, 60)]
-    assert world.apiserver.sent[0].query["fieldSelector"] == "involvedObject.uid=u1"
+    page = {"metadata": {"continue": "more"}, "items": [seen(second) for second in range(49, -1, -1)]}
+    world.apiserver.answer((200, page))
+    assert await world.kube.last_events("n", "u1") == [seen(second) for second in range(50)]
+    (sent,) = world.apiserver.sent
+    assert sent.query == {"fieldSelector": "involvedObject.uid=u1", "limit": "50"}
+
+
+async def test_of_events_that_are_too_large_fewer_are_read_or_none(world: World) -> None:
+    large = {"message": "x" * 300_000}
+    world.apiserver.answer((200, {"items": [large] * 5}), (200, {"items": [large]}))
+    assert await world.kube.last_events("n", "u1") == [large]
+    assert [sent.query["limit"] for sent in world.apiserver.sent] == ["50", "5"]
+    world.apiserver.answer((200, {"items": [large] * 5}), (200, {"items": [large] * 5}))
+    assert await world.kube.last_events("n", "u1") == []
+
+
+async def test_an_adoption_writes_labels_and_owners_of_that_uid_only(world: World) -> None:
+    world.apiserver.answer((200, stored()), (409, {"message": "Precondition failed: UID in precondition"}))
+    metadata = {"labels": {"a": "b"}, "ownerReferences": [], "name": "x", "annotations": {"c": "d"}}
+    assert await world.kube.adopt(JOB_REF, uid="u1", metadata=metadata) == stored()
+    (sent,) = world.apiserver.sent
+    assert (sent.method, sent.path, sent.query) == ("PATCH", JOB_REF.path, {"fieldManager": FIELD_MANAGER})
+    assert sent.headers["Content-Type"] == "application/merge-patch+json"
+    assert sent.body == {"metadata": {"uid": "u1", "labels": {"a": "b"}, "ownerReferences": []}}
+    assert world.cache.get(JOB_REF) is not None
+    with pytest.raises(Conflict):
+        await world.kube.adopt(JOB_REF, uid="u1", metadata=metadata)
+
+
+async def test_a_strip_removes_fields_of_exactly_that_version(world: World) -> None:
+    world.apiserver.answer((200, stored(8)))
+    await world.kube.strip(JOB_REF, uid="u1", version="7", pointers=["/spec/a~1b", "/spec/c/0"])
+    (sent,) = world.apiserver.sent
+    assert sent.headers["Content-Type"] == "application/json-patch+json"
+    assert sent.body == [
+        {"op": "test", "path": "/metadata/uid", "value": "u1"},
+        {"op": "test", "path": "/metadata/resourceVersion", "value": "7"},
+        {"op": "remove", "path": "/spec/a~1b"},
+        {"op": "remove", "path": "/spec/c/0"},
+    ]
+    found = world.cache.get(JOB_REF)
+    assert found is not None
+    assert found["metadata"]["resourceVersion"] == "8"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        'Operation cannot be fulfilled: metadata.uid: Invalid value: "u1": field is immutable',
+        "jsonpatch: testing value /metadata/resourceVersion failed: test failed",
+    ],
+)
+async def test_another_object_of_that_name_is_a_conflict_though_the_apiserver_calls_it_invalid(
+    world: World, message: str
+) -> None:
+    world.apiserver.answer((422, {"message": message}))
+    with pytest.raises(Conflict):
+        await world.kube.apply(job(), uid="u1")
+
+
+async def test_a_status_names_the_version_that_it_was_made_from(world: World) -> None:
+    with pytest.raises(ValueError, match="resourceVersion"):
+        await world.kube.apply_status(job())
+    world.apiserver.answer((409, {"message": "the object has been modified"}))
+    with pytest.raises(Conflict):
+        await world.kube.apply_status(stored())
 
 
 async def test_an_event_is_applied_under_a_name_of_its_own(world: World) -> None:
@@ -388,7 +455,8 @@ async def test_discovery_that_fails_is_no_answer(world: World) -> None:
 
 
 async def test_objects_of_foreign_kinds_are_refused_before_anything_is_sent(world: World) -> None:
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": "n", "name": "s"}}
     with pytest.raises(ValueError, match="v1/Secret"):
-        await world.kube.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": "n", "name": "s"}})
+        await world.kube.apply(secret, uid=None)
     with pytest.raises(ValueError, match=r"metadata\.namespace"):
         await world.kube.apply({"apiVersion": "apps/v1", "kind": DEPLOYMENT.kind, "metadata": {"name": "a"}})

@@ -38,7 +38,7 @@ def test_what_no_part_names_goes_and_what_one_keeps_stays() -> None:
 def test_a_child_of_any_kind_is_applied_because_a_part_returns_it() -> None:
     parts = (Part(desired=(Desired(obj=desired(SERVICE, "churn", spec={"ports": []})),)),)
     changes = diff(observed(), parts)
-    assert changes.applies == ((Apply(obj=stamped(parts[0].desired[0].obj), fresh=True),),)
+    assert changes.applies == ((Apply(obj=stamped(parts[0].desired[0].obj), uid=None),),)
     there = child(SERVICE, "churn", spec={"ports": []})
     there["metadata"]["annotations"] = changes.applies[0][0].obj["metadata"]["annotations"]
     assert not diff(observed(Service=[there]), parts)
@@ -81,5 +81,5 @@ def test_another_manager_says_its_part_whenever_it_is_asked_to() -> None:
     deployment = child(DEPLOYMENT, "churn", spec={"replicas": 3})
     partial = Desired(obj={**desired(DEPLOYMENT, "churn"), "spec": {"replicas": 3}}, manager="other")
     changes = diff(observed(Deployment=[deployment]), (Part(desired=(partial,)),))
-    assert changes.applies == ((Apply(obj=partial.obj, manager="other"),),)
+    assert changes.applies == ((Apply(obj=partial.obj, uid="uid-churn", manager="other"),),)
     assert changes.deletes == ()
