@@ -20,6 +20,7 @@ from tests.bench.kwok.population import (
     make_namespace,
     prepare,
     service_name,
+    services_path,
 )
 from tests.bench.kwok.stages import all_stages
 from tests.bench.kwok.subject import operator_on
@@ -29,6 +30,8 @@ from modelservice_operator.domain.metadata import Owner
 
 COUNT = 250
 """Of each kind."""
+
+WHAT = f"start beside {4 * COUNT:,} objects of 1 MB"
 
 _ANNOTATION = HALF_OF_CONTROL[:240_000]
 """Annotations may have 256 KiB together, and what is watched as metadata brings them too."""
@@ -43,9 +46,10 @@ def _measure(plane: ControlPlane, folder: Path) -> list[Figure]:
         _make_config_map(api, number)
         _make_deployment(api, number)
         _make_pod(api, number)
+        _make_service(api, number)
     with operator_on(plane, folder, seconds=300) as subject:
         serve_victim(plane, subject.process)
-        return [peak_memory(f"start beside {COUNT} ConfigMaps, Deployments and Pods of 1 MB", subject.process)]
+        return [peak_memory(WHAT, subject.process)]
 
 
 def _labelled(api_version: str, kind: str, number: int) -> Object:
@@ -98,6 +102,16 @@ def _make_pod(api: Api, number: int) -> None:
         "containers": [_container(number)],
     }
     api.create(collection("pods", ATTACKER), pod)
+
+
+def _make_service(api: Api, number: int) -> None:
+    """A ModelService with as much beside its spec as it may have, without a table: its status is all that is made."""
+    annotations = {"example.com/large": _ANNOTATION}
+    service = build_object(
+        "modelservice.dev/v1alpha1", "ModelService", f"large-{number:03}", namespace=ATTACKER, annotations=annotations
+    )
+    service["spec"] = {"data": {"configMap": {"name": "missing"}, "target": "y"}, "model": {"mlp": {}}}
+    api.create(services_path(ATTACKER), service)
 
 
 def _container(number: int) -> Object:
