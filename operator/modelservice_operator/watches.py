@@ -5,6 +5,7 @@ its name is hardly kept at all.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from modelservice.contract.resource import GROUP
@@ -36,7 +37,7 @@ from modelservice_operator.kinds import (
     SERVICE,
     SERVICE_ACCOUNT,
 )
-from modelservice_operator.machinery.keep import clipped, metadata_of
+from modelservice_operator.machinery.keep import NODES, clipped, metadata_of
 from modelservice_operator.machinery.managed_fields import foreign_fields
 from modelservice_operator.machinery.watch import Watch, own_key
 from modelservice_operator.objects import Key, Kind, Object
@@ -67,6 +68,9 @@ _SINGLETONS: Final = (
     NETWORK_POLICY,
 )
 """Kinds of which a ModelService has one, named as it is."""
+
+_POLICY_NODES: Final = 4 * NODES
+"""16 peers with two selectors of 24 conditions each, and the namespaces of the settings."""
 
 _POD_STATUS: Final = (
     "phase",
@@ -110,12 +114,12 @@ def service_of(obj: Mapping[str, Any]) -> Object:
     return {**_parts(obj, "spec", "status"), **stub_of(obj)}
 
 
-def child_of(obj: Mapping[str, Any]) -> Object:
-    """Spec and status of what is named as its ModelService; what is not cannot be ours."""
+def child_of(obj: Mapping[str, Any], *, nodes: int = NODES) -> Object:
+    """Spec and status of what is named as its ModelService; what is not cannot be ours. ``nodes`` as of ``clipped``."""
     owner, stub = owner_of(obj), stub_of(obj)
     if owner is None or owner.name != obj["metadata"]["name"]:
         return stub
-    parts: Object = clipped(_parts(obj, "spec", "status"))
+    parts: Object = clipped(_parts(obj, "spec", "status"), nodes=nodes)
     return {**stub, **parts}
 
 
@@ -168,6 +172,7 @@ def _parts(obj: Mapping[str, Any], *names: str) -> Object:
 
 _TRANSFORMS: Final[Mapping[Kind, Transform]] = {
     **dict.fromkeys(_SINGLETONS, child_of),
+    NETWORK_POLICY: partial(child_of, nodes=_POLICY_NODES),
     **dict.fromkeys(METADATA_KINDS, stub_of),
     PERSISTENT_VOLUME_CLAIM: claim_of,
     CONTROLLER_REVISION: record_of,

@@ -1,10 +1,13 @@
 """What is watched of which kind, and what is kept of it."""
 
 import copy
+import json
 from typing import Any
 
 import pytest
 
+from modelservice.contract.serving import Serving
+from modelservice_operator.config import Settings
 from modelservice_operator.constants import (
     ANNOTATION_APPLIED,
     FIELD_MANAGER,
@@ -14,6 +17,8 @@ from modelservice_operator.constants import (
     OPERATOR_SELECTOR,
     SERVING_CONTAINER,
 )
+from modelservice_operator.domain.builders.identity import build_network_policy
+from modelservice_operator.domain.metadata import Owner
 from modelservice_operator.kinds import (
     CONFIG_MAP,
     CONTROLLED_KINDS,
@@ -22,6 +27,7 @@ from modelservice_operator.kinds import (
     JOB,
     METADATA_KINDS,
     MODEL_SERVICE,
+    NETWORK_POLICY,
     OPTIONAL_KINDS,
     PERSISTENT_VOLUME_CLAIM,
     POD,
@@ -207,6 +213,39 @@ def test_little_is_kept_of_what_a_tenant_wrote_large(watch: Watch) -> None:
     for large in ({"containers": wide, "x": wide}, {"x": "y" * 3_000_000}, {name["name"]: "x" for name in wide}):
         kept = watch.transform(make("a", spec=large, status=large, data=large))
         assert size(kept) < 1_000_000
+
+
+def test_the_largest_children_that_a_service_can_ask_for_are_kept_whole() -> None:
+    text = "x" * 63
+    prefix = "a" * 60
+    expression = {"key": f"{prefix}.example/{text}", "operator": "In", "values": [f"{n:063}" for n in range(16)]}
+    selector = {
+        "matchLabels": {f"{prefix}{n:02}.example/{text}": text for n in range(16)},
+        "matchExpressions": [expression] * 8,
+    }
+    serving = {"allowFrom": {"peers": [{"namespaceSelector": selector, "podSelector": selector}] * 16}}
+    namespaces = json.dumps([f"{n:063}" for n in range(256)])
+    settings = Settings(
+        trainer_image="t", server_image="s", ingress_namespaces=namespaces, prometheus_namespaces=namespaces
+    )
+    policy = build_network_policy(Owner(name="a", namespace="n", uid="u"), Serving.model_validate(serving), settings)
+    container = {
+        "name": SERVING_CONTAINER,
+        "env": [{"name": f"E{n}", "value": "x" * 4096} for n in range(64)],
+        "envFrom": [{"secretRef": {"name": f"{n:0253}"}} for n in range(16)],
+    }
+    template = {
+        "metadata": {
+            "annotations": {f"a{n}": "x" * 4096 for n in range(64)},
+            "labels": {f"l{n}": text for n in range(64)},
+        },
+        "spec": {
+            "containers": [container],
+            "tolerations": [{"key": text, "operator": "Equal", "value": text, "effect": "NoExecute"}] * 16,
+        },
+    }
+    for kind, obj in ((NETWORK_POLICY, policy), (DEPLOYMENT, make("a", spec={"template": template}))):
+        assert watch_of(kind).transform(obj)["spec"] == obj["spec"]
 
 
 def test_a_claim_without_a_spec_has_an_empty_one() -> None:
