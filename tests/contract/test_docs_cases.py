@@ -1,6 +1,7 @@
 """docs/cases.md: each fault that was found names the tests that hold it, and those tests exist."""
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -29,8 +30,8 @@ def test_every_fault_has_a_row(block: str) -> None:
     ("number", "named"), [(f"{block} {row[0]}", row[3]) for block in BLOCKS for row in cells(block)], ids=str
 )
 def test_the_tests_that_hold_it_exist(number: str, named: str) -> None:
-    names = [name.strip("`") for name in named.split(", ")]
-    assert names
+    names = re.findall(r"`([^`]+)`", named)
+    assert names, number
     missing = [
         name for name in names if name.partition("::")[2] not in names_of(ROOT / "tests" / name.partition("::")[0])
     ]
