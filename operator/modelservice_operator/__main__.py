@@ -163,12 +163,17 @@ def build_manager(context: Context, watches: Sequence[Watch], workers: Workers) 
 
 def build_reflectors(context: Context, watches: Sequence[Watch]) -> Reflectors:
     """What fills the cache by these watches, in all watched namespaces."""
+
+    def is_there(key: Key) -> bool:
+        service = context.cache.get(Ref(MODEL_SERVICE, *key))
+        return service is not None and "deletionTimestamp" not in service["metadata"]
+
     verifier = Verifier(
         lookup=context.kube,
         feed=context.feed,
         cache=context.cache,
         clock=context.clock,
-        wanted=lambda key: context.cache.get(Ref(MODEL_SERVICE, *key)) is not None,
+        wanted=is_there,
     )
     reflectors = [
         Reflector(

@@ -13,7 +13,7 @@ Handler = Callable[..., Awaitable[None]]
 
 
 def register_watches(registry: kopf.OperatorRegistry, watches: Sequence[Watch], feed: Feed) -> None:
-    """Watch all kinds with ``on.event``, which adds no finalizer and no annotation."""
+    """Watch these kinds with ``on.event``, which adds no finalizer and no annotation."""
     for kind in (watch.kind for watch in watches):
         decorate = kopf.on.event(
             group=kind.group, version=kind.version, plural=kind.plural, registry=registry, id=kind.plural

@@ -189,15 +189,12 @@ class Reflector:
         sort, obj = event["type"], event["object"]
         if sort == "ERROR":
             raise _error(obj)
-        version = int(obj["metadata"]["resourceVersion"])
-        if sort == "BOOKMARK":
-            self._advance(version)
-        elif sort == "DELETED":
+        if sort == "DELETED":
             self._verifier.vanished(self._watch, obj)
-        else:
+        elif sort != "BOOKMARK":
             self._put(obj)
-        self._version = version
-        self._seen = max(self._seen, version)
+        self._version = max(self._version, int(obj["metadata"]["resourceVersion"]))
+        self._seen = max(self._seen, self._version)
 
     def _put(self, item: Mapping[str, Any]) -> None:
         kind = self._watch.kind
@@ -219,7 +216,7 @@ class Reflector:
             self._verifier.look_into(self._watch, Ref(self._watch.kind, namespace, name))
 
     def _advance(self, version: int) -> None:
-        """Note a version of the whole.
+        """Note the version that a list has now; the streams of several apiservers may lag behind it.
 
         Raises:
             HistoryRewoundError: It is lower than one before.

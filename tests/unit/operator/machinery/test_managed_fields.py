@@ -30,7 +30,7 @@ def test_a_field_is_told_as_a_path(fields: dict[str, Any], path: str) -> None:
 
 
 def test_what_is_ours_of_a_subresource_or_outside_of_the_spec_is_not_told() -> None:
-    fields = {"f:paused": {}}
+    fields: dict[str, Any] = {"f:paused": {}}
     assert paths(fields, manager="us") == []
     assert paths(fields, subresource="status") == []
     assert paths(fields, fieldsV1={"f:metadata": {"f:labels": {}}}) == []

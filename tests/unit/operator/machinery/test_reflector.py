@@ -351,6 +351,23 @@ async def test_a_rewound_history_is_noticed_when_a_watch_begins_again(world: Wor
         await world.task
 
 
+async def test_a_stream_that_lags_behind_a_list_is_no_rewound_history(world: World) -> None:
+    """With several apiservers: what a list says is the newest, what a stream says may be a moment older."""
+    await world.start(job("a-1"), at=10)
+    world.source.at = 50
+    world.source.stream.end()
+    await world.clock.advance(1)
+    world.source.stream.send("BOOKMARK", bookmark(30))
+    world.source.stream.send("ADDED", job("a-2", 31))
+    world.source.stream.send("BOOKMARK", bookmark(29))
+    await settle()
+    assert world.task is not None
+    assert not world.task.done()
+    world.source.stream.end()
+    await world.clock.advance(1)
+    assert [stream.version for stream in world.source.streams] == ["10", "10", "31"], "nothing in between is missed"
+
+
 async def test_a_stop_ends_all(world: World) -> None:
     await world.start(job("a-1"))
     await world.end()
