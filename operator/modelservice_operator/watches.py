@@ -13,7 +13,6 @@ from modelservice_operator.constants import (
     ANNOTATION_APPLIED,
     ANNOTATION_REPLICAS,
     ANNOTATION_RUN,
-    ANNOTATION_TEMPLATE,
     FIELD_MANAGER,
     LABEL_NAME,
     OPERATOR_SELECTOR,
@@ -52,7 +51,6 @@ _ANNOTATIONS: Final = {
     ANNOTATION_APPLIED: 256,
     ANNOTATION_RUN: 256,
     ANNOTATION_REPLICAS: 256,
-    ANNOTATION_TEMPLATE: 65_536,
 }
 """The annotations that are read, and how long one of ours is at most."""
 
@@ -83,6 +81,7 @@ _POD_STATUS: Final = (
     "containerStatuses",
 )
 _CONTAINER_STATUS: Final = ("name", "image", "ready", "started", "restartCount", "state", "lastState")
+_NO_TEMPLATE: Final = {"template": {"spec": {"containers": [{"image": ""}]}}}
 _JOB_SPEC: Final = ("parallelism", "completions", "backoffLimit", "activeDeadlineSeconds", "suspend")
 
 
@@ -119,8 +118,14 @@ def child_of(obj: Mapping[str, Any], *, nodes: int = NODES) -> Object:
     owner, stub = owner_of(obj), stub_of(obj)
     if owner is None or owner.name != obj["metadata"]["name"]:
         return stub
-    parts: Object = clipped(_parts(obj, "spec", "status"), nodes=nodes)
+    parts: Object = clipped({"spec": {}, **_parts(obj, "spec", "status")}, nodes=nodes)
     return {**stub, **parts}
+
+
+def deployment_of(obj: Mapping[str, Any]) -> Object:
+    """A Deployment, as ``child_of``; one that was too large to be read has a container all the same."""
+    kept = child_of(obj)
+    return {**kept, "spec": _NO_TEMPLATE} if kept.get("spec") == {} else kept
 
 
 def claim_of(obj: Mapping[str, Any]) -> Object:
@@ -172,6 +177,7 @@ def _parts(obj: Mapping[str, Any], *names: str) -> Object:
 
 _TRANSFORMS: Final[Mapping[Kind, Transform]] = {
     **dict.fromkeys(_SINGLETONS, child_of),
+    DEPLOYMENT: deployment_of,
     NETWORK_POLICY: partial(child_of, nodes=_POLICY_NODES),
     **dict.fromkeys(METADATA_KINDS, stub_of),
     PERSISTENT_VOLUME_CLAIM: claim_of,

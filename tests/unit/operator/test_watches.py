@@ -248,7 +248,9 @@ def test_the_largest_children_that_a_service_can_ask_for_are_kept_whole() -> Non
         assert watch_of(kind).transform(obj)["spec"] == obj["spec"]
 
 
-def test_a_claim_without_a_spec_has_an_empty_one() -> None:
-    """As where only its metadata could be read."""
+def test_what_was_too_large_to_be_read_has_the_shape_of_its_kind() -> None:
+    """Only its metadata came: whoever reads it finds nothing, and no error."""
     assert watch_of(PERSISTENT_VOLUME_CLAIM).transform(make())["spec"] == {}
-    assert watch_of(JOB).transform(make())["spec"]["template"]["spec"]["containers"] == [{"image": ""}]
+    assert watch_of(SERVICE).transform(make("a"))["spec"] == {}
+    for kind in (JOB, DEPLOYMENT):
+        assert watch_of(kind).transform(make("a"))["spec"]["template"]["spec"]["containers"] == [{"image": ""}]
