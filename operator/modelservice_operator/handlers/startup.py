@@ -34,7 +34,7 @@ def build_settings() -> kopf.OperatorSettings:
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 5
     settings.queueing.idle_timeout = 0.2  # a task for each object seen lives that long: 8 MB at 300 ModelServices
-    settings.watching.chunk_size = 25  # parsed at once, and each may be as large as etcd allows
+    settings.watching.chunk_size = 10  # parsed at once, each of 1.5 MB at most: 25 of them take 100 MB more
     settings.persistence.finalizer = f"{_PREFIX}/never"
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=_PREFIX)
     settings.persistence.diffbase_storage = NoDiffs()

@@ -108,7 +108,7 @@ def test_all_kinds_are_watched_without_finalizers_and_annotations(world: World) 
 
 def test_kopf_lists_little_at_a_time_and_writes_nothing() -> None:
     settings = build_settings()
-    assert settings.watching.chunk_size == 25
+    assert settings.watching.chunk_size == 10
     assert settings.watching.label_selectors == {}, "a ModelService carries no label of ours"
     assert settings.peering.standalone
     assert settings.scanning.disabled
