@@ -118,4 +118,4 @@ def test_rows_are_accounted_for_and_requests_say_the_same_as_the_file(file: File
         assert [file.names[index] for index in at] == list(features)
     served = encoder.encode([[row[index] for index in at] for row in kept])
     learned = np.concatenate([side.features for side in sides])
-    np.testing.assert_array_equal(*(rows[np.lexsort(rows.T)] for rows in (served, learned)))
+    np.testing.assert_array_equal(served[np.lexsort(served.T)], learned[np.lexsort(learned.T)])
