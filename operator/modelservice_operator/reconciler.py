@@ -1,9 +1,8 @@
 """One pass over one ModelService: read, decide, write, say. Level-triggered: it may end anywhere and run again."""
 
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable
+from dataclasses import replace
 
-import structlog
 from pydantic import ValidationError
 
 from modelservice.contract.base import problems
@@ -13,19 +12,20 @@ from modelservice_operator.data_source import DataSource
 from modelservice_operator.diagnostics import Diagnostician
 from modelservice_operator.domain.assessment import assess, rollout
 from modelservice_operator.domain.data import DataState
-from modelservice_operator.domain.diff import Action, Apply, Delete, Scale
+from modelservice_operator.domain.diff import Scale
 from modelservice_operator.domain.jobs import JobPhase
 from modelservice_operator.domain.observe import Observed, observe
 from modelservice_operator.domain.plan import Plan, plan
 from modelservice_operator.domain.problem import Problem
 from modelservice_operator.domain.summarize import summarize, summarize_invalid
-from modelservice_operator.kinds import MODEL_SERVICE, PERSISTENT_VOLUME_CLAIM, ref_of
+from modelservice_operator.kinds import MODEL_SERVICE, ref_of
 from modelservice_operator.kube.port import KubePort, ProgressPort
 from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.machinery.clock import Clock
-from modelservice_operator.machinery.errors import Conflict, Forbidden, Invalid
-from modelservice_operator.machinery.rate_limit import RateLimit
+from modelservice_operator.machinery.damper import Damper
 from modelservice_operator.objects import Key, Object, Ref
+from modelservice_operator.saying import Speaker
+from modelservice_operator.writing import Outcome, Writer
 
 _POLL_SECONDS = 2.0
 """How often a running stage is asked for its progress."""
@@ -33,9 +33,11 @@ _POLL_SECONDS = 2.0
 _SOON_SECONDS = 5.0
 """How soon something that is under way, or stands in the way, is looked at again."""
 
-_CONFLICT_SECONDS = 1.0
+_LATE_SECONDS = 30.0
+"""How late a write that failed again and again is tried once more."""
 
-_log = structlog.get_logger()
+_ROUNDS = 3
+"""Decisions in one pass: what is adopted or taken away shows what else there is to do."""
 
 
 class Reconciler:
@@ -53,7 +55,10 @@ class Reconciler:
         self._clock = clock
         self._diagnostician = Diagnostician(kube=kube, progress=progress, settings=settings, clock=clock)
         self._data = DataSource(kube=kube, clock=clock)
-        self._rate_limit = RateLimit(clock=clock, per_second=20)
+        damper = Damper(clock=clock)
+        self._writer = Writer(kube=kube, cache=cache, damper=damper)
+        self._speaker = Speaker(kube=kube, cache=cache, clock=clock, damper=damper)
+        self._failures: dict[Key, int] = {}
 
     async def reconcile(self, key: Key) -> float | None:
         """Do what is to be done now.
@@ -66,99 +71,62 @@ class Reconciler:
         """
         service = self._cache.get(Ref(MODEL_SERVICE, *key))
         if service is None or service["metadata"].get("deletionTimestamp"):
+            self._failures.pop(key, None)
             return None
         observed = self._observe(service)
         try:
             spec = ModelServiceSpec.model_validate(service["spec"])
         except ValidationError as error:
             status = summarize_invalid(observed, _invalid(error), now=self._clock.now())
-            return await self._say(observed, status, warning=True)
+            return await self._speaker.say(observed, status, warning=True)
         data = await self._data.read(key.namespace, spec)
-        planned = plan(spec, observed, data, self._settings)
-        refused = await self._carry_out(observed, planned)
-        if planned.changes:
-            observed = self._observe(service)
-            planned = plan(spec, observed, data, self._settings)
+        observed, planned, outcome = await self._carry_out(
+            service, lambda observed: plan(spec, observed, data, self._settings)
+        )
+        refused = outcome.failure.problem if outcome.failure else None
         diagnostics = await self._diagnostician.gather(spec, observed, planned, refused=refused)
-        assessment = assess(spec, observed, data, planned=planned, diagnostics=diagnostics, settings=self._settings)
-        status = summarize(assessment, now=self._clock.now())
-        delayed = await self._say(observed, status, warning=assessment.problem is not None)
-        again = self._look_again(data, observed, planned, refused)
+        now = self._clock.now()
+        assessment = assess(
+            spec, observed, data, planned=planned, diagnostics=diagnostics, settings=self._settings, now=now
+        )
+        status = summarize(assessment, now=now)
+        delayed = await self._speaker.say(observed, status, warning=assessment.problem is not None)
+        again = self._look_again(key, data, observed, planned, outcome)
         return again if delayed is None else min(again, delayed)
 
     def _observe(self, service: Object) -> Observed:
         metadata = service["metadata"]
         return observe(service, self._cache.children(metadata["namespace"], metadata["name"]))
 
-    async def _carry_out(self, observed: Observed, planned: Plan) -> Problem | None:
-        """Write; the first refusal, if there is one. Parts do not wait for each other, and deletions for nothing."""
-        refused = [await self._write(observed, (deletion,)) for deletion in planned.changes.deletes]
-        refused += [await self._write(observed, applies) for applies in planned.changes.applies]
+    async def _carry_out(self, service: Object, decide: Callable[[Observed], Plan]) -> tuple[Observed, Plan, Outcome]:
+        """Decide and write; again where a write brought to light what was not known before.
+
+        Returns:
+            The picture that is true now, what follows from it, and what came of the writes.
+        """
+        for _ in range(_ROUNDS):
+            observed = self._observe(service)
+            planned = decide(observed)
+            if not planned.changes and planned.replicas is None:
+                return observed, planned, Outcome()
+            outcome = await self._writer.carry_out(observed, planned.changes)
+            if not outcome.changed:
+                break
         if planned.replicas is not None:
             scale = Scale(ref=ref_of(observed.service), replicas=planned.replicas, version=observed.version)
-            refused.append(await self._write(observed, (scale,)))
-        return next(filter(None, refused), None)
+            scaled = await self._writer.scale(observed, scale)
+            outcome = replace(outcome, failure=outcome.failure or scaled.failure)
+        observed = self._observe(service)
+        return observed, decide(observed), outcome
 
-    async def _write(self, observed: Observed, actions: Iterable[Action]) -> Problem | None:
-        """Write in order; stop at the first write that is refused, and say why."""
-        for action in actions:
-            try:
-                if isinstance(action, Delete):
-                    await self._kube.delete(action.ref, uid=action.uid, propagation=action.propagation)
-                elif isinstance(action, Scale):
-                    with suppress(Conflict):  # somebody wrote meanwhile, perhaps we: that is seen soon
-                        await self._kube.scale(action.ref, replicas=action.replicas, version=action.version)
-                elif problem := await self._apply(observed, action):
-                    return problem
-            except Conflict as error:
-                return Problem(reason="Conflict", message=str(error))
-            except Forbidden as error:
-                return _forbidden(action, error)
-            except Invalid as error:
-                return Problem(
-                    reason="Refused", message=f"the apiserver refuses a child: {error}", waits_for_change=True
-                )
-        return None
-
-    async def _apply(self, observed: Observed, action: Apply) -> Problem | None:
-        """Write, but never touch somebody else's object of that name, or one that a deleted namesake left behind.
-
-        There is hardly ever one: the write that makes ours says that it must be new, and only its refusal is looked
-        into. Where a name was taken the last time, looking comes first.
-        """
-        uid, ref = action.uid, ref_of(action.obj)
-        if uid is None:
-            if _ready(observed.service.get("status", {})).get("reason") != "NameConflict":
-                with suppress(Conflict):
-                    await self._kube.apply(action.obj, uid=None, manager=action.manager)
-                    return None
-            found = await self._kube.get_metadata(ref)
-            if found is not None and not observed.owner.owns(found):
-                return _name_conflict(ref)
-            uid = found["metadata"]["uid"] if found else None
-        await self._kube.apply(action.obj, uid=uid, manager=action.manager)
-        return None
-
-    async def _say(self, observed: Observed, desired: Object, *, warning: bool) -> float | None:
-        """Write the status if it differs; an event when Ready has another reason. Returns a delay if it must wait."""
-        before, after = observed.service.get("status", {}), desired["status"]
-        if before == after:
-            return None
-        if _without_progress(before) == _without_progress(after) and not self._rate_limit.admit():
-            return _POLL_SECONDS
-        await self._kube.apply_status(desired)
-        was, ready = _ready(before), _ready(after)
-        if was.get("reason") != ready["reason"]:
-            _log.info("ready", status=ready["status"], reason=ready["reason"], message=ready["message"])
-            await self._kube.record_event(
-                observed.service, reason=ready["reason"], message=ready["message"] or ready["reason"], warning=warning
-            )
-        return None
-
-    def _look_again(self, data: DataState, observed: Observed, planned: Plan, refused: Problem | None) -> float:
+    def _look_again(self, key: Key, data: DataState, observed: Observed, planned: Plan, outcome: Outcome) -> float:
         seconds = [self._data.look_again(data)]
-        if refused is not None:
-            seconds.append(_CONFLICT_SECONDS if refused.reason == "Conflict" else _SOON_SECONDS)
+        failures = self._failures.pop(key, 0)
+        if outcome.failure is not None:
+            self._failures[key] = failures + 1
+            seconds.append(max(outcome.failure.again, min(outcome.failure.again * 2**failures, _LATE_SECONDS)))
+        elif outcome.changed:
+            seconds.append(_SOON_SECONDS)
         job = planned.pending.job if planned.pending else None
         if job is not None and (job.phase is JobPhase.RUNNING or job.awaits_report):
             seconds.append(_POLL_SECONDS)
@@ -166,31 +134,6 @@ class Reconciler:
         if state is not None and not state.complete:
             seconds.append(_SOON_SECONDS)
         return min(seconds)
-
-
-def _name_conflict(ref: Ref) -> Problem:
-    return Problem(
-        reason="NameConflict",
-        message=f"{ref.kind.kind} {ref.name} exists and is not ours: delete it, or choose another name",
-    )
-
-
-def _forbidden(action: Action, error: Forbidden) -> Problem:
-    """A quota or a LimitRange of the namespace refuses a claim by its size; all else is somebody's decision."""
-    claim = isinstance(action, Apply) and ref_of(action.obj).kind == PERSISTENT_VOLUME_CLAIM
-    field = "see spec.artifacts.volumeClaim.size" if claim else "see the operator's RBAC"
-    return Problem(reason="Forbidden", message=f"{error} (ask for a larger quota, or {field})")
-
-
-def _ready(status: Object) -> Object:
-    conditions: list[Object] = status.get("conditions", [])
-    return next((condition for condition in conditions if condition["type"] == "Ready"), {})
-
-
-def _without_progress(status: Object) -> Object:
-    """A status without what only tells how far a stage is."""
-    conditions = [{**condition, "message": ""} for condition in status.get("conditions", [])]
-    return {**status, "progress": "", "conditions": conditions}
 
 
 def _invalid(error: ValidationError) -> Problem:

@@ -3,7 +3,7 @@
 import asyncio
 import copy
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -115,7 +115,10 @@ def _integers(value: Any) -> Iterator[int]:
 
 
 class FakeKube:
-    """``KubePort`` in memory; remembers writes, and raises what ``failures`` says for (verb, kind)."""
+    """``KubePort`` in memory; remembers writes, and raises what ``failures`` says for (verb, kind).
+
+    ``before_write``: what happens once, between the operator's decision and its write of that (verb, kind).
+    """
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
@@ -128,6 +131,8 @@ class FakeKube:
         self.warnings: dict[str, list[Object]] = {}
         self.recorded: list[tuple[str, str]] = []
         self.stop: tuple[int, bool] | None = None
+        self.before_write: dict[tuple[str, str], Callable[[], object]] = {}
+        self.refuse_status: Callable[[Object], str | None] = lambda _: None
         self._versions = itertools.count(1)
         self._uids = itertools.count(1)
 
@@ -141,6 +146,8 @@ class FakeKube:
             raise Stop
 
     def _fail(self, verb: str, kind: Kind) -> None:
+        if (happens := self.before_write.pop((verb, kind.kind), None)) is not None:
+            happens()
         error = self.failures.get((verb, kind.kind))
         if error is not None:
             raise error
@@ -148,10 +155,10 @@ class FakeKube:
     def store(self, obj: Object) -> Object:
         ref = ref_of(obj)
         known = self.objects.get(ref)
-        return self._save(ref, merged(known or {"metadata": {}}, obj))
+        return self._save(ref, merged(known or {"metadata": {}}, obj), always=True)
 
-    def _save(self, ref: Ref, obj: Object) -> Object:
-        """Keep an object; a version is new only if something in it is."""
+    def _save(self, ref: Ref, obj: Object, *, always: bool = False) -> Object:
+        """Keep an object; a version is new only if something in it is, or ``always``."""
         known = self.objects.get(ref)
         if known is None:
             made = self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -160,7 +167,7 @@ class FakeKube:
             base = {name: known["metadata"][name] for name in ("uid", "creationTimestamp", "generation")}
             base["resourceVersion"] = known["metadata"]["resourceVersion"]
         stored = {**copy.deepcopy(obj), "metadata": {**copy.deepcopy(obj["metadata"]), **base}}
-        if stored != known:
+        if always or stored != known:
             if known is None or stored.get("spec") != known.get("spec"):
                 stored["metadata"]["generation"] += 1
             stored["metadata"]["resourceVersion"] = str(next(self._versions))
@@ -216,6 +223,8 @@ class FakeKube:
         if found is None or found["metadata"]["resourceVersion"] != obj["metadata"]["resourceVersion"]:
             raise Conflict("the object has been modified")
         _refuse_what_the_schema_does(obj["status"])
+        if words := self.refuse_status(obj["status"]):
+            raise Invalid(words)
         stored = self._save(ref, {**found, "status": obj["status"]})
         self._stop_if(written=True)
         self.memory.put(ref.kind, stored)

@@ -1,17 +1,33 @@
 """One diff for all kinds of children: what is desired against what is observed gives the writes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from enum import IntEnum
 
 from modelservice_operator.constants import FIELD_MANAGER
+from modelservice_operator.domain.drift import Extra, extras
 from modelservice_operator.domain.jobs import StageJob
 from modelservice_operator.domain.metadata import is_current, stamped
 from modelservice_operator.domain.observe import Observed
-from modelservice_operator.kinds import JOB, POD, ref_of
+from modelservice_operator.kinds import CONTROLLED_KINDS, JOB, ref_of
 from modelservice_operator.objects import Kind, Object, Ref
 
 Name = tuple[Kind, str]
 """Kind and name of a child."""
+
+
+class Phase(IntEnum):
+    """When a part is written: all of the first phase side by side, then all of the second."""
+
+    FIRST = 1
+    SECOND = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """A look at a name that is to be ours later: found to be taken before anything is trained for it."""
+
+    ref: Ref
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +37,31 @@ class Apply:
     obj: Object
     uid: str | None
     manager: str = FIELD_MANAGER
+
+    @property
+    def ref(self) -> Ref:
+        """The child."""
+        return ref_of(self.obj)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adopt:
+    """Labels and owners that a child lacks; ``found``: it belonged to nobody until now."""
+
+    ref: Ref
+    uid: str
+    metadata: Object
+    found: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strip:
+    """Removes what others added to a child, as it is in this version."""
+
+    ref: Ref
+    uid: str
+    version: str
+    extras: tuple[Extra, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +82,7 @@ class Scale:
     version: str
 
 
-Action = Apply | Delete | Scale
+Action = Check | Apply | Adopt | Strip | Delete | Scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,51 +105,107 @@ class Desired:
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """The children of one concern: ``desired`` in the order in which they are written, ``kept`` as they are."""
+    """The children of one concern: ``desired`` in the order in which they are written, ``kept`` as they are.
+
+    ``checks`` are names that are looked at before the first of them is written.
+    """
 
     desired: tuple[Desired, ...] = ()
     kept: frozenset[Name] = frozenset()
+    phase: Phase = Phase.SECOND
+    checks: tuple[Ref, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lane:
+    """Writes of which each waits for the one before: where one is refused, the rest is left out."""
+
+    actions: tuple[Action, ...]
+    phase: Phase = Phase.SECOND
 
 
 @dataclass(frozen=True, kw_only=True)
 class Changes:
-    """The writes.
+    """The writes: ``adoptions`` come before everything else, since what is adopted changes what is to be done.
 
-    ``applies`` has those of each part, in order: a refused one holds up the rest of its own part only, since a quota
-    that refuses a claim must not keep what serves from being scaled. ``deletes`` wait for nothing; Jobs are stopped
-    first.
+    Lanes wait for nothing but an earlier phase: a quota that refuses a claim must not keep what serves from being
+    scaled, nor a Job from being stopped.
     """
 
-    deletes: tuple[Delete, ...] = ()
-    applies: tuple[tuple[Apply, ...], ...] = ()
+    adoptions: tuple[Lane, ...] = ()
+    lanes: tuple[Lane, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.deletes) or any(self.applies)
+        return bool(self.adoptions or self.lanes)
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        """All writes, in the order of the lanes."""
+        return tuple(action for lane in (*self.adoptions, *self.lanes) for action in lane.actions)
 
 
 def diff(observed: Observed, parts: Iterable[Part]) -> Changes:
     """What to write so that the children are those of the parts; children that no part names are deleted."""
     parts = tuple(parts)
-    named = {name for part in parts for name in part.kept} | {one.name for part in parts for one in part.desired}
-    children = ((kind, obj) for kind, objects in observed.children.items() if kind != POD for obj in objects)
+    wanted = {one.name: one for part in parts for one in part.desired}
+    named = {name for part in parts for name in part.kept} | set(wanted)
+    children = [
+        (kind, obj)
+        for kind, objects in observed.children.items()
+        if kind not in CONTROLLED_KINDS
+        for obj in objects
+        if not obj["metadata"].get("deletionTimestamp")
+    ]
     gone = [(kind, obj) for kind, obj in children if (kind, obj["metadata"]["name"]) not in named]
     gone.sort(key=lambda found: found[0] != JOB)
-    deletes = (_delete(observed, kind, obj) for kind, obj in gone if not obj["metadata"].get("deletionTimestamp"))
-    return Changes(deletes=tuple(deletes), applies=tuple(_applies(observed, part) for part in parts))
+    first: list[Action] = [_delete(observed, kind, obj) for kind, obj in gone]
+    for kind, obj in children:
+        if (name := (kind, obj["metadata"]["name"])) in named and (mending := _mend(observed, obj, name, wanted)):
+            first.append(mending)
+    lanes = [Lane(actions=(action,), phase=Phase.FIRST) for action in first]
+    lanes += [lane for part in parts for lane in _lanes(observed, part)]
+    return Changes(adoptions=tuple(_adoptions(observed)), lanes=tuple(lanes))
 
 
-def _applies(observed: Observed, part: Part) -> tuple[Apply, ...]:
-    return tuple(apply for desired in part.desired if (apply := _apply(observed, desired)) is not None)
+def _adoptions(observed: Observed) -> Iterator[Lane]:
+    for kind, obj in observed.adoptable:
+        metadata = observed.owner.mended(obj, observed.owner.labels())
+        if metadata is not None:
+            ref = Ref(kind, observed.owner.namespace, obj["metadata"]["name"])
+            adoption = Adopt(ref=ref, uid=obj["metadata"]["uid"], metadata=metadata, found=True)
+            yield Lane(actions=(adoption,), phase=Phase.FIRST)
 
 
-def _apply(observed: Observed, desired: Desired) -> Apply | None:
+def _mend(observed: Observed, live: Object, name: Name, wanted: dict[Name, Desired]) -> Adopt | None:
+    """Of what is never applied again: by its labels it is watched, by its owner it is deleted in the end."""
+    one = wanted.get(name)
+    if one is not None and not one.immutable:
+        return None
+    labels = one.obj["metadata"]["labels"] if one else observed.owner.labels()
+    metadata = observed.owner.mended(live, labels)
+    if metadata is None:
+        return None
+    return Adopt(ref=Ref(name[0], observed.owner.namespace, name[1]), uid=live["metadata"]["uid"], metadata=metadata)
+
+
+def _lanes(observed: Observed, part: Part) -> Iterator[Lane]:
+    actions: list[Action] = [action for one in part.desired if (action := _write(observed, one)) is not None]
+    if actions:
+        yield Lane(actions=(*(Check(ref=ref) for ref in part.checks), *actions), phase=part.phase)
+
+
+def _write(observed: Observed, desired: Desired) -> Apply | Strip | None:
     live = observed.child(*desired.name)
     uid = live["metadata"]["uid"] if live else None
     if desired.manager != FIELD_MANAGER:
         return Apply(obj=desired.obj, uid=uid, manager=desired.manager)
     obj = stamped(desired.obj)
-    current = live is not None if desired.immutable else is_current(live, obj)
-    return None if current else Apply(obj=obj, uid=uid)
+    if live is None or not (desired.immutable or is_current(live, obj)):
+        return Apply(obj=obj, uid=uid)
+    if not (found := extras(live, obj, desired.name[0])):
+        return None
+    metadata = live["metadata"]
+    return Strip(ref=ref_of(obj), uid=metadata["uid"], version=metadata["resourceVersion"], extras=found)
 
 
 def _delete(observed: Observed, kind: Kind, obj: Object) -> Delete:

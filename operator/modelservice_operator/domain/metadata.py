@@ -14,6 +14,7 @@ from modelservice_operator.constants import (
     MANAGED_BY,
     MANAGED_BY_LABEL,
 )
+from modelservice_operator.domain.drift import item_key
 from modelservice_operator.kinds import METADATA_KINDS
 from modelservice_operator.objects import Kind, Object
 
@@ -64,10 +65,39 @@ class Owner:
             ],
         }
 
+    def may_adopt(self, obj: Mapping[str, Any]) -> bool:
+        """Whether an object is one of ours that lost its owner, as after ``--cascade=orphan`` or out of a backup.
+
+        It says itself that the operator made it for a ModelService of this name, has a name that ours have, and
+        belongs to nobody.
+        """
+        metadata = obj["metadata"]
+        if metadata["name"] != self.name and not metadata["name"].startswith(f"{self.name}-"):
+            return False
+        labels = metadata.get("labels") or {}
+        ours = labels.get(MANAGED_BY_LABEL) == MANAGED_BY and labels.get(LABEL_NAME) == self.name
+        return ours and not metadata.get("ownerReferences") and not metadata.get("deletionTimestamp")
+
+    def mended(self, live: Mapping[str, Any], labels: Mapping[str, str]) -> Object | None:
+        """Labels and owners for a live child that lacks some of ours, its others kept; None where it lacks none."""
+        metadata = live["metadata"]
+        owners: list[Object] = metadata.get("ownerReferences") or []
+        if self.owns(live) and covers(metadata.get("labels") or {}, dict(labels)):
+            return None
+        (reference,) = self.metadata("")["ownerReferences"]
+        others = [one for one in owners if one["uid"] != self.uid]
+        return {"labels": dict(labels), "ownerReferences": [*others, reference]}
+
     def owns(self, obj: Mapping[str, Any]) -> bool:
         """Whether an object is a child of exactly this ModelService."""
         references = obj["metadata"].get("ownerReferences") or []
         return any(reference["uid"] == self.uid for reference in references)
+
+
+def controller_uid(obj: Mapping[str, Any]) -> str | None:
+    """UID of the object that made this one and looks after it; only controllers may say so of pods."""
+    references = obj["metadata"].get("ownerReferences") or ()
+    return next((reference["uid"] for reference in references if reference.get("controller")), None)
 
 
 def stamped(obj: Object) -> Object:
@@ -91,13 +121,19 @@ def is_current(live: Mapping[str, Any] | None, desired: Object) -> bool:
     return covers(live, desired)
 
 
-def covers(live: Any, desired: Any) -> bool:
-    """Whether ``live`` has everything that ``desired`` says; what the apiserver added by default does not count."""
+def covers(live: Any, desired: Any, *, name: str = "") -> bool:
+    """Whether ``live`` has everything that ``desired`` says; what the apiserver or others added does not count.
+
+    ``name``: of the field; items of a list that the apiserver merges are compared by what tells them apart.
+    """
     if isinstance(desired, dict):
         if not desired:
             return live is None or isinstance(live, dict)
-        return isinstance(live, dict) and all(covers(live.get(key), value) for key, value in desired.items())
+        return isinstance(live, dict) and all(covers(live.get(key), value, name=key) for key, value in desired.items())
     if isinstance(desired, (list, tuple)):
         found = live or []
+        if desired and None not in (keys := [item_key(name, item) for item in desired]):
+            known = {item_key(name, item): item for item in found}
+            return all(covers(known.get(key), item) for key, item in zip(keys, desired, strict=True))
         return len(found) == len(desired) and all(covers(*pair) for pair in zip(found, desired, strict=True))
-    return bool(live == desired)
+    return bool(live == desired) or (live is None and not desired)

@@ -459,4 +459,4 @@ async def test_objects_of_foreign_kinds_are_refused_before_anything_is_sent(worl
     with pytest.raises(ValueError, match="v1/Secret"):
         await world.kube.apply(secret, uid=None)
     with pytest.raises(ValueError, match=r"metadata\.namespace"):
-        await world.kube.apply({"apiVersion": "apps/v1", "kind": DEPLOYMENT.kind, "metadata": {"name": "a"}})
+        await world.kube.apply({"apiVersion": "apps/v1", "kind": DEPLOYMENT.kind, "metadata": {"name": "a"}}, uid=None)

@@ -1,16 +1,20 @@
 """The reconciler's stories. What stands in the way is said, names the field, and heals."""
 
+from contextlib import suppress
+
 import pytest
 from tests.support.world import CSV, World
 
 from modelservice_operator.kinds import (
-    CONTROLLER_REVISION,
     DEPLOYMENT,
     HORIZONTAL_POD_AUTOSCALER,
     JOB,
+    MODEL_SERVICE,
     PERSISTENT_VOLUME_CLAIM,
+    SERVICE_ACCOUNT,
 )
 from modelservice_operator.machinery.errors import Conflict, Forbidden, Invalid, Transient
+from modelservice_operator.objects import Ref
 
 
 @pytest.mark.parametrize(
@@ -53,11 +57,11 @@ def test_a_refused_write_of_the_training_holds_up_neither_serving_nor_cleaning_u
     world.reconcile()
     assert world.ready() == ("False", "Forbidden")
     assert world.one(DEPLOYMENT)["spec"]["replicas"] == 3
-    assert [record["revision"] for record in world.ours(CONTROLLER_REVISION)] == [2]
+    assert [record["revision"] for record in world.records()] == [2]
 
 
 @pytest.mark.parametrize("verb", ["apply", "status", "get", "delete"])
-def test_an_apiserver_that_does_not_answer_is_left_to_the_queue_and_nothing_is_lost(verb: str) -> None:
+def test_an_apiserver_that_does_not_answer_loses_nothing(verb: str) -> None:
     world = World()
     world.config_map()
     world.service()
@@ -66,16 +70,104 @@ def test_an_apiserver_that_does_not_answer_is_left_to_the_queue_and_nothing_is_l
     world.config_map(CSV + "7,7,y\n")
     kinds = {"apply": "Job", "status": "ModelService", "get": "ConfigMap", "delete": "Job"}
     world.kube.failures = {(verb, kinds[verb]): Transient("timeout")}
-    if verb != "apply":
-        with pytest.raises(Transient):
-            world.reconcile()
+    with suppress(Transient):
+        world.reconcile()
     world.kube.failures = {}
     world.settle()
     world.finish_deletions()
     world.settle()
     world.end_stage()
     world.settle()
+    world.roll_out()
+    world.settle()
     assert world.status()["revision"] == 1
+
+
+def test_a_status_that_cannot_be_written_is_left_to_the_queue() -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.kube.failures = {("status", "ModelService"): Transient("timeout")}
+    with pytest.raises(Transient):
+        world.reconcile()
+
+
+@pytest.mark.parametrize("kind", ["PersistentVolumeClaim", "ServiceAccount", "NetworkPolicy", "Service"])
+def test_a_webhook_that_is_down_is_said_at_once_and_keeps_nothing_else_from_being_written(kind: str) -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    down = 'failed calling webhook "claims.example.com": connection refused'
+    world.kube.failures = {("apply", kind): Transient(f"patch {kind}: 500 {down}")}
+    waits = [world.reconcile() for _ in range(4)]
+    assert world.ready() == ("False", "WriteFailed")
+    assert kind in world.condition("Ready")["message"]
+    assert down in world.condition("Ready")["message"]
+    assert world.condition("Stalled")["status"] == "False"
+    assert world.status()["observedGeneration"] == 1
+    assert waits[0] is not None
+    assert waits[0] <= 5, "soon"
+    assert waits[-1] is not None
+    assert waits[-1] <= 30
+    assert {"ServiceAccount", "NetworkPolicy", "Service"} - {kind} <= {ref.kind.kind for ref in world.kube.objects}
+    world.kube.failures = {}
+    world.settle()
+    assert world.ready() == ("False", "Training")
+
+
+def test_a_webhook_that_is_down_keeps_what_serves_from_nothing() -> None:
+    world = World()
+    world.serve()
+    world.kube.failures = {("apply", "PersistentVolumeClaim"): Transient("500 failed calling webhook")}
+    world.service(training={"epochs": 2}, serving={"replicas": 3})
+    world.reconcile()
+    assert world.ready() == ("False", "WriteFailed")
+    assert (
+        world.status()["observedGeneration"]
+        == world.kube.objects[Ref(MODEL_SERVICE, *world.key)]["metadata"]["generation"]
+    )
+    assert world.one(DEPLOYMENT)["spec"]["replicas"] == 3
+
+
+def test_stopping_waits_for_no_other_write() -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.settle()
+    world.kube.failures = {("apply", kind): Forbidden("no") for kind in ("ServiceAccount", "NetworkPolicy")}
+    world.one(SERVICE_ACCOUNT)["metadata"]["ownerReferences"] = [{"uid": "x", "kind": "X", "name": "x"}]
+    world.kube.store(world.one(SERVICE_ACCOUNT))
+    world.service(suspend=True)
+    world.reconcile()
+    world.finish_deletions()
+    assert world.running_jobs() == []
+    assert world.ready()[0] == "False"
+
+
+def test_a_status_that_is_refused_is_said_in_few_words() -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    words = "status.progress: Invalid value: must be an integer"
+    world.kube.refuse_status = lambda status: words if "stage" in status else None
+    world.settle()
+    assert world.ready() == ("False", "StatusRefused")
+    assert words in world.condition("Ready")["message"]
+    assert world.status()["observedGeneration"] == 1
+    assert [reason for reason, _ in world.kube.recorded] == ["StatusRefused"]
+    world.kube.refuse_status = lambda _: None
+    world.clock.seconds += 60
+    world.settle()
+    assert world.ready() == ("False", "Training")
+
+
+def test_a_status_that_is_refused_in_few_words_too_is_left_to_the_queue() -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.kube.refuse_status = lambda _: "no"
+    with pytest.raises(Transient):
+        world.reconcile()
 
 
 def test_an_invalid_spec_is_said_and_serving_goes_on() -> None:
@@ -172,7 +264,7 @@ def test_a_refused_deletion_holds_up_nothing_else() -> None:
     assert world.ours(HORIZONTAL_POD_AUTOSCALER) == []
     assert world.one(DEPLOYMENT)["spec"]["replicas"] == 2
     assert len(world.ours(PERSISTENT_VOLUME_CLAIM)) == 2
-    assert len(world.ours(CONTROLLER_REVISION)) == 1
+    assert len(world.records()) == 1
     world.kube.failures = {}
     world.settle()
     assert len(world.ours(PERSISTENT_VOLUME_CLAIM)) == 1

@@ -1,0 +1,116 @@
+"""Says how a ModelService fares: a status made from exactly the version that was read, and Events where it turns."""
+
+from datetime import datetime
+
+import structlog
+
+from modelservice.contract.keys import short_hash
+from modelservice_operator.crd.status import ConditionType
+from modelservice_operator.domain.conditions import Finding, to_conditions
+from modelservice_operator.domain.observe import Observed
+from modelservice_operator.kinds import MODEL_SERVICE
+from modelservice_operator.kube.port import KubePort
+from modelservice_operator.machinery.cache import Cache
+from modelservice_operator.machinery.clock import Clock
+from modelservice_operator.machinery.damper import Damper
+from modelservice_operator.machinery.errors import Conflict, Invalid, Transient
+from modelservice_operator.machinery.rate_limit import RateLimit
+from modelservice_operator.objects import Object, Ref
+
+_LATER_SECONDS = 2.0
+"""When progress is said that the rate limit held back."""
+
+_AT_ONCE = 0.0
+_WORDS = 512
+
+_log = structlog.get_logger()
+
+
+class Speaker:
+    """Writes statuses."""
+
+    def __init__(self, *, kube: KubePort, cache: Cache, clock: Clock, damper: Damper) -> None:
+        self._kube = kube
+        self._cache = cache
+        self._clock = clock
+        self._damper = damper
+        self._rate_limit = RateLimit(clock=clock, per_second=20)
+
+    async def say(self, observed: Observed, desired: Object, *, warning: bool) -> float | None:
+        """Write the status if it differs; an event when Ready has another reason.
+
+        Returns:
+            Seconds after which to look again, where the status is not said yet; else None.
+
+        Raises:
+            KubeError: The status could not be written.
+        """
+        before, after = observed.service.get("status", {}), desired["status"]
+        if before == after:
+            return None
+        if _without_progress(before) == _without_progress(after) and not self._rate_limit.admit():
+            return _LATER_SECONDS
+        ref = Ref(MODEL_SERVICE, observed.owner.namespace, observed.owner.name)
+        if (seconds := self._damper.wait((ref, observed.owner.uid, short_hash(_timeless(after), length=16)))) > 0:
+            return seconds
+        try:
+            await self._kube.apply_status(desired)
+        except Conflict:
+            return await self._read_again(ref)
+        except Invalid as error:
+            if await self._say_refused(observed, desired, error):
+                return None
+            raise Transient(f"status of {ref}: {error}") from error
+        was, ready = _ready(before), _ready(after)
+        if was.get("reason") != ready["reason"]:
+            _log.info("ready", status=ready["status"], reason=ready["reason"], message=ready["message"])
+            await self._kube.record_event(
+                observed.service, reason=ready["reason"], message=ready["message"] or ready["reason"], warning=warning
+            )
+        return None
+
+    async def _read_again(self, ref: Ref) -> float | None:
+        """Somebody wrote meanwhile: what was decided is of yesterday, and nothing of it is said."""
+        newer = await self._kube.get(ref)
+        if newer is None:
+            return None
+        self._cache.put(MODEL_SERVICE, newer)
+        return _AT_ONCE
+
+    async def _say_refused(self, observed: Observed, desired: Object, error: Invalid) -> bool:
+        """Say in few words that there is more to say; whether that is said."""
+        smallest = refused_status(observed, error, now=self._clock.now())
+        if smallest == observed.service.get("status", {}):
+            return True
+        try:
+            await self._kube.apply_status({**desired, "status": smallest})
+        except Invalid:
+            return False
+        message = _ready(smallest)["message"]
+        await self._kube.record_event(observed.service, reason="StatusRefused", message=message, warning=True)
+        return True
+
+
+def refused_status(observed: Observed, error: Invalid, *, now: datetime) -> Object:
+    """A status that any release of the CRD takes: that the whole one is refused, and why."""
+    message = f"the apiserver refuses the status, is the CRD of this release installed? {error}"[:_WORDS]
+    finding = Finding(type=ConditionType.READY, status=False, reason="StatusRefused", message=message)
+    before = observed.service.get("status", {}).get("conditions", [])
+    conditions = to_conditions([finding], before=before, generation=observed.generation, now=now)
+    return {"observedGeneration": observed.generation, "conditions": conditions}
+
+
+def _ready(status: Object) -> Object:
+    conditions: list[Object] = status.get("conditions", [])
+    return next((condition for condition in conditions if condition["type"] == "Ready"), {})
+
+
+def _without_progress(status: Object) -> Object:
+    """A status without what only tells how far a stage is."""
+    conditions = [{**condition, "message": ""} for condition in status.get("conditions", [])]
+    return {**status, "progress": "", "conditions": conditions}
+
+
+def _timeless(status: Object) -> Object:
+    conditions = [{**condition, "lastTransitionTime": ""} for condition in status.get("conditions", [])]
+    return {**status, "conditions": conditions}

@@ -1,0 +1,232 @@
+"""Carries out the writes of one pass: lanes side by side, each to its first failure, and every failure said."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from modelservice.contract.keys import short_hash
+from modelservice_operator.constants import ANNOTATION_APPLIED
+from modelservice_operator.domain.diff import Action, Adopt, Apply, Changes, Check, Delete, Lane, Phase, Scale, Strip
+from modelservice_operator.domain.drift import SOMEBODY, Extra
+from modelservice_operator.domain.observe import Observed
+from modelservice_operator.domain.problem import Problem
+from modelservice_operator.kinds import PERSISTENT_VOLUME_CLAIM
+from modelservice_operator.kube.port import KubePort
+from modelservice_operator.machinery.cache import Cache
+from modelservice_operator.machinery.damper import Damper
+from modelservice_operator.machinery.errors import Conflict, Forbidden, Invalid, KubeError
+from modelservice_operator.objects import Object, Ref
+
+_CONFLICT_SECONDS, _SOON_SECONDS = 1.0, 5.0
+"""When what failed is tried again: a conflict is over as soon as the newer object is read."""
+
+_SHOWN = 3
+"""Additions that are named in one message."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A write that was not done: why, and after how many seconds it is worth another try."""
+
+    problem: Problem
+    again: float = _SOON_SECONDS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of the writes: the first failure in the order of the lanes, and whether to decide once more at once.
+
+    That is so where something was adopted or stripped: what is to be done now was not known before.
+    """
+
+    failure: Failure | None = None
+    changed: bool = False
+
+
+_TAKEN = Problem(reason="Conflict", message="a child of ours turned up")
+_TURNED_UP = Failure(problem=_TAKEN, again=_CONFLICT_SECONDS)
+
+
+class Writer:
+    """Writes the children of ModelServices.
+
+    What it writes is in the cache when the port answers, so that the next decision sees it.
+    """
+
+    def __init__(self, *, kube: KubePort, cache: Cache, damper: Damper) -> None:
+        self._kube = kube
+        self._cache = cache
+        self._damper = damper
+
+    async def carry_out(self, observed: Observed, changes: Changes) -> Outcome:
+        """Write; adoptions alone, where there are some, since everything else is to be decided again after them."""
+        if changes.adoptions:
+            failures = await self._side_by_side(observed, changes.adoptions)
+            if len(failures) < len(changes.adoptions):
+                return Outcome(failure=next(iter(failures), None), changed=True)
+        else:
+            failures = []
+        for phase in Phase:
+            failures += await self._side_by_side(observed, [lane for lane in changes.lanes if lane.phase is phase])
+        stripped = any(isinstance(action, Strip) for action in changes.actions)
+        failed = [failure for failure in failures if failure is not _TURNED_UP]
+        changed = _TURNED_UP in failures or (stripped and not failed)
+        return Outcome(failure=next(iter(failed), None), changed=changed)
+
+    async def scale(self, observed: Observed, action: Scale) -> Outcome:
+        """Store a number of replicas in the ModelService; if somebody wrote meanwhile, that is seen soon."""
+        failure = await self._lane(observed, Lane(actions=(action,)))
+        return Outcome(failure=failure if failure and failure.problem.reason != "Conflict" else None)
+
+    async def _side_by_side(self, observed: Observed, lanes: Sequence[Lane]) -> list[Failure]:
+        if len(lanes) == 1:  # hardly ever more: no tasks for it
+            found = [await self._lane(observed, lanes[0])]
+        else:
+            found = await asyncio.gather(*(self._lane(observed, lane) for lane in lanes))
+        return [failure for failure in found if failure is not None]
+
+    async def _lane(self, observed: Observed, lane: Lane) -> Failure | None:
+        """Write in order; stop at the first write that is not done, and say why."""
+        for action in lane.actions:
+            ref = action.ref
+            if (seconds := self._damper.wait(_content(action))) > 0:
+                return Failure(problem=_fought_over(ref, self._cache.get(ref)), again=seconds)
+            try:
+                problem = await self._write(observed, action)
+            except KubeError as error:
+                problem = _problem(action, error)
+            if problem is _TAKEN:
+                return _TURNED_UP
+            if problem is not None:
+                return Failure(
+                    problem=problem, again=_CONFLICT_SECONDS if problem.reason == "Conflict" else _SOON_SECONDS
+                )
+        return None
+
+    async def _write(self, observed: Observed, action: Action) -> Problem | None:
+        match action:
+            case Check(ref=ref):
+                found = await self._kube.get_metadata(ref)
+                return None if found is None or _is_ours(observed, found) else _name_conflict(ref)
+            case Delete():
+                await self._kube.delete(action.ref, uid=action.uid, propagation=action.propagation)
+            case Scale():
+                await self._kube.scale(action.ref, replicas=action.replicas, version=action.version)
+            case Adopt():
+                await self._kube.adopt(action.ref, uid=action.uid, metadata=action.metadata)
+            case Strip():
+                return await self._strip(observed, action)
+            case Apply():
+                return await self._apply(observed, action)
+        return None
+
+    async def _strip(self, observed: Observed, action: Strip) -> Problem | None:
+        """Take away what others added, and say so; what cannot be taken away is a problem."""
+        ref, shown = action.ref, _list_of(action.extras)
+        pointers = [extra.pointer for extra in action.extras]
+        try:
+            await self._kube.strip(ref, uid=action.uid, version=action.version, pointers=pointers)
+        except (Forbidden, Invalid) as error:
+            message = f"{ref.kind.kind} {ref.name}: {shown} is not ours and cannot be removed: {error}"
+            return Problem(reason="Drifted", message=message, waits_for_change=True)
+        message = f"{ref.kind.kind} {ref.name}: {shown} was not ours and is removed"
+        await self._kube.record_event(observed.service, reason="Drifted", message=message, warning=True)
+        return None
+
+    async def _apply(self, observed: Observed, action: Apply) -> Problem | None:
+        """Write, but never touch somebody else's object of that name, or one that a namesake left behind.
+
+        There is hardly ever one: the write that makes ours says that it must be new, and only its refusal is looked
+        into. Where a name was taken the last time, looking comes first.
+        """
+        if action.uid is not None:
+            await self._kube.apply(action.obj, uid=action.uid, manager=action.manager)
+            return None
+        found = await self._kube.get_metadata(action.ref) if _name_was_taken(observed) else None
+        if found is None:
+            try:
+                await self._kube.apply(action.obj, uid=None, manager=action.manager)
+            except Conflict:
+                if (found := await self._kube.get_metadata(action.ref)) is None:
+                    raise
+            else:
+                return None
+        if not _is_ours(observed, found):
+            return _name_conflict(action.ref)
+        return await self._take(observed, action, found)
+
+    async def _take(self, observed: Observed, action: Apply, found: Object) -> Problem:
+        """Ours turned up, out of sight of our watches without its labels, or without an owner.
+
+        The rest of the lane was decided without it: a claim, for one, may hold what is to be trained.
+        """
+        uid = found["metadata"]["uid"]
+        metadata = observed.owner.mended(found, action.obj["metadata"]["labels"])
+        if metadata is not None:
+            await self._kube.adopt(action.ref, uid=uid, metadata=metadata)
+        elif (whole := await self._kube.get(action.ref)) is not None:
+            self._cache.put(action.ref.kind, whole)  # no watch told of it yet
+        return _TAKEN
+
+
+def _is_ours(observed: Observed, found: Object) -> bool:
+    return observed.owner.owns(found) or observed.owner.may_adopt(found)
+
+
+def _name_was_taken(observed: Observed) -> bool:
+    conditions = observed.service.get("status", {}).get("conditions", [])
+    return any(one["type"] == "Ready" and one["reason"] == "NameConflict" for one in conditions)
+
+
+def _content(action: Action) -> tuple[object, ...]:
+    """What makes a write the same as another one, for the damper."""
+    match action:
+        case Apply(obj=obj):
+            stamp = obj["metadata"].get("annotations", {}).get(ANNOTATION_APPLIED) or short_hash(obj, length=16)
+            return ("apply", action.ref, stamp)
+        case Strip():
+            return ("strip", action.ref, *(extra.pointer for extra in action.extras))
+        case Delete(uid=uid) | Adopt(uid=uid):
+            return (type(action).__name__, action.ref, uid)
+        case Scale():
+            return ("scale", action.ref, action.replicas, action.version)
+        case Check():
+            return ("check", action.ref)
+
+
+def _list_of(extras: Sequence[Extra]) -> str:
+    more = len(extras) - _SHOWN
+    return ", ".join(map(str, extras[:_SHOWN])) + (f" and {more} more" if more > 0 else "")
+
+
+def _fought_over(ref: Ref, live: Object | None) -> Problem:
+    foreign = (live or {}).get("metadata", {}).get("foreign") or ()
+    manager = next((one["manager"] for one in foreign if one["manager"]), SOMEBODY)
+    message = (
+        f"{ref.kind.kind} {ref.name} is changed again and again by {manager}: it is written at most 5 times a minute "
+        "until one of the two stops (is a second operator at work here, or a webhook?)"
+    )
+    return Problem(reason="FoughtOver", message=message)
+
+
+def _name_conflict(ref: Ref) -> Problem:
+    return Problem(
+        reason="NameConflict",
+        message=f"{ref.kind.kind} {ref.name} exists and is not ours: delete it, or choose another name",
+    )
+
+
+def _problem(action: Action, error: KubeError) -> Problem:
+    what = f"{action.ref.kind.kind} {action.ref.name}"
+    match error:
+        case Conflict():
+            return Problem(reason="Conflict", message=f"{what}: {error}")
+        case Forbidden():  # a quota or a LimitRange of the namespace, or else somebody's decision
+            claim = isinstance(action, Apply) and action.ref.kind == PERSISTENT_VOLUME_CLAIM
+            field = "see spec.artifacts.volumeClaim.size" if claim else "see the operator's RBAC"
+            return Problem(reason="Forbidden", message=f"{error} (ask for a larger quota, or {field})")
+        case Invalid():
+            message = f"the apiserver refuses a child: {error}"
+            return Problem(reason="Refused", message=message, waits_for_change=True)
+    verb = {Delete: "deleted", Check: "read"}.get(type(action), "written")
+    return Problem(reason="WriteFailed", message=f"{what} could not be {verb}, and is tried again: {error}")

@@ -1,0 +1,25 @@
+"""The damper: the same write a few times a minute, and never more."""
+
+from tests.support.fake_clock import FakeClock
+
+from modelservice_operator.machinery.damper import LIMIT, WINDOW_SECONDS, Damper
+
+
+async def test_the_same_is_written_a_few_times_and_then_waits_for_room() -> None:
+    clock = FakeClock()
+    damper = Damper(clock=clock)
+    assert [damper.wait("a") for _ in range(LIMIT)] == [0.0] * LIMIT
+    assert damper.wait("a") == WINDOW_SECONDS
+    assert damper.wait("b") == 0.0, "something else is not held up by it"
+    await clock.advance(WINDOW_SECONDS - 1)
+    assert damper.wait("a") == 1.0
+    await clock.advance(1)
+    assert damper.wait("a") == 0.0
+
+
+async def test_what_is_written_now_and_then_never_waits() -> None:
+    clock = FakeClock()
+    damper = Damper(clock=clock)
+    for _ in range(50):
+        assert damper.wait("a") == 0.0
+        await clock.advance(WINDOW_SECONDS / LIMIT)
