@@ -47,9 +47,6 @@ ANNOTATION_ACCOUNT: Final = "modelservice.dev/service-account"
 ANNOTATION_RUN: Final = "modelservice.dev/run"
 """On a Job: hash of how it runs, the image left out, so that an upgrade does not stop a training under way."""
 
-ANNOTATION_TEMPLATE: Final = "modelservice.dev/template"
-"""On a Deployment: the pod template it serves with and the hash of its inputs, so that an upgrade restarts nothing."""
-
 ANNOTATION_REPLICAS: Final = "modelservice.dev/replicas"
 """On an autoscaler: ``spec.serving.replicas`` beside it. Whoever takes autoscaling away and leaves that number as it
 was does not ask for it, and the number that runs is handed back."""

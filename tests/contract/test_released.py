@@ -34,7 +34,7 @@ from modelservice_operator.domain.builders.record import parse_record
 from modelservice_operator.domain.metadata import Owner
 from modelservice_operator.domain.stages import pipeline
 from modelservice_operator.domain.stores import store_of
-from modelservice_operator.kinds import CONTROLLER_REVISION, DEPLOYMENT, JOB, MODEL_SERVICE
+from modelservice_operator.kinds import DEPLOYMENT, JOB, MODEL_SERVICE
 from modelservice_operator.objects import Object, Ref
 
 TOLERANCE = 1e-5
@@ -180,7 +180,7 @@ def assert_serves(world: World, release: Release, name: str) -> None:
     assert world.all(JOB) == []
     assert world.ready() == ("True", "Serving")
     assert (world.status()["revision"], world.status()["digest"]) == (1, records[-1]["data"]["artifact"]["digest"])
-    found = {one["metadata"]["name"]: (one["revision"], one["data"]) for one in world.ours(CONTROLLER_REVISION)}
+    found = {one["metadata"]["name"]: (one["revision"], one["data"]) for one in world.records()}
     assert found == {one["metadata"]["name"]: (one["revision"], one["data"]) for one in records}
 
 

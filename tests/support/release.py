@@ -42,7 +42,7 @@ from modelservice.stages.base import Produced
 from modelservice.stages.documents import read_resource
 from modelservice.stages.local import TRAINED_SUFFIX, run_locally
 from modelservice_operator.domain.stages import pipeline
-from modelservice_operator.kinds import CONTROLLER_REVISION, DEPLOYMENT
+from modelservice_operator.kinds import DEPLOYMENT
 from modelservice_operator.objects import Key, Object
 
 RELEASED = ROOT / "tests" / "data" / "released"
@@ -120,7 +120,7 @@ def write_release(folder: Path, *, version: str, trained: Sequence[str] = TRAINE
         results = list(results_of(path, draft / "artifacts"))
         world = served_world(path, results, version=version)
         _write_json(draft / "deployments" / f"{resource_name(path)}.json", _lasting(world.one(DEPLOYMENT)))
-        for record in world.ours(CONTROLLER_REVISION):
+        for record in world.records():
             name = f"{resource_name(path)}-{record['data']['stage']}.json"
             _write_json(draft / "records" / name, _lasting(record))
         for result in results:

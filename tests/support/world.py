@@ -19,6 +19,7 @@ from modelservice_operator.config import Settings
 from modelservice_operator.constants import LABEL_NAME, LABEL_STAGE, STAGE_CONTAINER
 from modelservice_operator.kinds import (
     CONFIG_MAP,
+    CONTROLLER_REVISION,
     DEPLOYMENT,
     JOB,
     MODEL_SERVICE,
@@ -171,6 +172,10 @@ class World:
 
     def ours(self, kind: Kind) -> list[Object]:
         return [obj for obj in self.all(kind) if obj["metadata"].get("labels", {}).get(LABEL_NAME)]
+
+    def records(self) -> list[Object]:
+        """What stages came to; stored templates are apart."""
+        return [obj for obj in self.ours(CONTROLLER_REVISION) if obj["data"]["kind"] == "StageRecord"]
 
     def one(self, kind: Kind) -> Object:
         (obj,) = self.ours(kind)

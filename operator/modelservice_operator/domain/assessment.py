@@ -1,6 +1,7 @@
 """How each stage stands and what keeps it: the middle between a plan and the words of the status."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from modelservice.contract.failure import About
 from modelservice.contract.progress import Progress
@@ -9,6 +10,7 @@ from modelservice_operator.config import Settings
 from modelservice_operator.domain.attempts import StepState
 from modelservice_operator.domain.data import DataState
 from modelservice_operator.domain.diagnose import (
+    CRASH_LOOP,
     failure_problem,
     memory_limit_of,
     pending_problem,
@@ -20,6 +22,7 @@ from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.plan import Plan
 from modelservice_operator.domain.problem import Problem
 from modelservice_operator.domain.stores import Portability, location_of, settled_artifacts, store_of
+from modelservice_operator.domain.waits import claim_problem, job_problem, serving_wait, stage_wait
 from modelservice_operator.objects import Object
 
 SERVING_SECTION = "spec.serving"
@@ -75,7 +78,8 @@ def rollout(deployment: Object | None) -> Rollout | None:
 class Assessment:
     """Everything that the status is made from.
 
-    ``data_problem`` is what the owner of the data has to mend, ``stage_problem`` what keeps the pending stage.
+    ``data_problem`` is what the owner of the data has to mend, ``stage_problem`` what keeps the pending stage, ``wait``
+    what nothing is wrong with, but is waited for.
     """
 
     spec: ModelServiceSpec
@@ -89,13 +93,16 @@ class Assessment:
     stage_problem: Problem | None
     serving_problem: Problem | None
     refused: Problem | None
+    wait: str = ""
 
     @property
     def rolled_out(self) -> bool:
-        """Whether the desired revision serves with all desired replicas."""
-        desired = self.planned.desired
-        deployed = desired is not None and self.observed.deployed_key == desired.key
-        return deployed and self.rollout is not None and self.rollout.complete
+        """Whether all desired replicas serve the desired revision: its pods say so, and the Service leads to them."""
+        desired, served, state = self.planned.desired, self.observed.served, self.rollout
+        if desired is None or self.observed.deployed_key != desired.key or state is None or not state.complete:
+            return False
+        there = served is not None and (served.key, served.digest) == (desired.key, desired.digest)
+        return state.desired == 0 or (there and bool(self.observed.reached))
 
     @property
     def suspended(self) -> bool:
@@ -105,7 +112,9 @@ class Assessment:
     @property
     def problem(self) -> Problem | None:
         """The first thing that fails, in the order in which the stages follow each other."""
-        serving = None if self.rolled_out else self.serving_problem
+        # What crashed a moment ago answers until it crashes again: that is one problem, not many.
+        looping = self.serving_problem is not None and self.serving_problem.reason == CRASH_LOOP
+        serving = self.serving_problem if looping or not self.rolled_out else None
         return self.data_problem or self.refused or self.stage_problem or serving
 
 
@@ -117,9 +126,12 @@ def assess(
     planned: Plan,
     diagnostics: Diagnostics,
     settings: Settings,
+    now: datetime,
 ) -> Assessment:
     """Put together what is known about each stage."""
     stage = _stage_problem(spec, observed, planned.pending, diagnostics)
+    pending = planned.pending
+    wait = stage_wait(pending, observed, now=now) if pending else serving_wait(observed, now=now)
     of_data = stage if stage is not None and stage.about is About.DATA else None
     portability = None
     if planned.serving is not None:
@@ -135,8 +147,9 @@ def assess(
         progress=_progress(planned, diagnostics, observed.service.get("status", {}), stage),
         data_problem=data.problem or of_data,
         stage_problem=None if of_data or data.problem else stage,
-        serving_problem=_serving_problem(observed, diagnostics) if planned.serving else None,
+        serving_problem=_serving_problem(observed, diagnostics, now) if planned.serving else None,
         refused=diagnostics.refused,
+        wait=wait,
     )
 
 
@@ -153,21 +166,27 @@ def _progress(planned: Plan, diagnostics: Diagnostics, live: Object, problem: Pr
     return known if (live.get("key"), live.get("stage")) == (planned.key, pending.step.stage.word) else None
 
 
+def _blocked(observed: Observed, pending: StepState) -> Problem | None:
+    """What must be seen to before the Job of the pending stage counts."""
+    if (record := observed.unreadable_record(pending.step.key)) is not None:
+        message = f"{record.message}; or delete it, and it is made anew"
+        return Problem(reason="RecordUnreadable", message=message, waits_for_change=True)
+    if (job := pending.job) is not None and job.lost_report:
+        message = f"Job {job.name} ended twice without a report that can be read: see its log, then delete it"
+        return Problem(reason="ReportUnreadable", message=message, waits_for_change=True)
+    return claim_problem(pending, observed) or job_problem(pending)
+
+
 def _stage_problem(
     spec: ModelServiceSpec, observed: Observed, pending: StepState | None, diagnostics: Diagnostics
 ) -> Problem | None:
     """What keeps the pending stage from going on."""
     if pending is None:
         return None
-    if (record := observed.unreadable_record(pending.step.key)) is not None:
-        message = f"{record.message}; or delete it, and it is made anew"
-        return Problem(reason="RecordUnreadable", message=message, waits_for_change=True)
-    job = pending.job
-    if job is None:
+    if (blocked := _blocked(observed, pending)) is not None:
+        return blocked
+    if (job := pending.job) is None:
         return diagnostics.stage
-    if job.lost_report:
-        message = f"Job {job.name} ended twice without a report that can be read: see its log, then delete it"
-        return Problem(reason="ReportUnreadable", message=message, waits_for_change=True)
     section = pending.step.stage.job(spec).section
     if job.phase is JobPhase.FAILED and not job.awaits_report:
         return failure_problem(job, activity=pending.step.stage.activity, section=section)
@@ -177,13 +196,13 @@ def _stage_problem(
     return found or pending_problem(job, section=section) or diagnostics.stage
 
 
-def _serving_problem(observed: Observed, diagnostics: Diagnostics) -> Problem | None:
+def _serving_problem(observed: Observed, diagnostics: Diagnostics, now: datetime) -> Problem | None:
     """What keeps the newest serving pods from running."""
     if observed.deployment is None:
         return diagnostics.serving
     limit = memory_limit_of(observed.deployment)
-    pods = sorted(observed.serving_pods, key=lambda pod: pod["metadata"].get("creationTimestamp", ""), reverse=True)
-    waiting = (pod_problem(pod, section=SERVING_SECTION, memory_limit=limit) for pod in pods)
+    pods = reversed(observed.serving_pods)
+    waiting = (pod_problem(pod, section=SERVING_SECTION, memory_limit=limit, now=now) for pod in pods)
     found = next((problem for problem in waiting if problem), None)
     return found or _replica_failure(observed.deployment) or diagnostics.serving
 

@@ -8,7 +8,7 @@ from modelservice_operator.domain.inputs import Inputs
 from modelservice_operator.domain.jobs import JobPhase, StageJob
 from modelservice_operator.domain.metadata import is_current, stamped
 from modelservice_operator.domain.names import job_name
-from modelservice_operator.domain.observe import Observed
+from modelservice_operator.domain.observe import Observed, told
 from modelservice_operator.domain.records import Revision, record_of
 from modelservice_operator.domain.stages import Step
 from modelservice_operator.domain.stores import location_of, store_of
@@ -22,7 +22,8 @@ class StepState:
 
     ``parent`` is the result that it starts from, None for the first step and while there is none. ``job`` is the one
     that counts, ``result`` what came of it, recorded or just reported (then without a number). ``kept`` are the Jobs of
-    the step that are not overtaken.
+    the step that are not overtaken. ``leaving`` is what holds its artifact and is on its way out: until it is gone
+    nothing counts, and no Job is kept, since the pods of one that ended hold a claim, too.
     """
 
     step: Step
@@ -30,6 +31,7 @@ class StepState:
     job: StageJob | None = None
     result: Revision | None = None
     kept: tuple[StageJob, ...] = ()
+    leaving: Object | None = None
 
 
 def step_state(step: Step, inputs: Inputs, *, parent: Revision | None) -> StepState:
@@ -38,6 +40,8 @@ def step_state(step: Step, inputs: Inputs, *, parent: Revision | None) -> StepSt
     A record whose artifact is gone from its store is none. The report of a Job counts, not its end: a sidecar may keep
     the pod, and with it the Job, running.
     """
+    if (leaving := _leaving(step, inputs)) is not None:
+        return StepState(step=step, parent=parent, leaving=leaving)
     job = _current(step, inputs, parent)
     held, result = _result(step, job, inputs)
     own = [one for one in inputs.observed.jobs if one.key == step.key]
@@ -49,7 +53,8 @@ def step_state(step: Step, inputs: Inputs, *, parent: Revision | None) -> StepSt
 class NextAttempt:
     """What is to be there so that a step goes on: what its store needs, its order and its Job.
 
-    ``unfit`` are children of the store that were asked for in another way and hold nothing: they must go first.
+    ``unfit`` are children of the store that must go first: those on their way out, and those that were asked for in
+    another way and hold nothing for certain. One that may hold something is used as it is.
     """
 
     objects: tuple[Object, ...] = ()
@@ -80,8 +85,10 @@ def next_attempt(state: StepState, inputs: Inputs, *, desired_keys: Collection[s
     )
     if orderless:
         return NextAttempt(objects=(objects.order,))
-    unfit = tuple(obj for obj in objects.store if not _fits(observed, obj))
-    return NextAttempt(unfit=unfit) if unfit else NextAttempt(objects=(*objects.store, objects.order, objects.job))
+    unlike = [obj for obj in objects.store if not _fits(observed, obj)]
+    unfit = tuple(obj for obj in unlike if _may_go(step, inputs, obj))
+    store = (obj for obj in objects.store if obj not in unlike)
+    return NextAttempt(unfit=unfit) if unfit else NextAttempt(objects=(*store, objects.order, objects.job))
 
 
 def _lacks_order(observed: Observed, job: StageJob) -> bool:
@@ -93,6 +100,34 @@ def _fits(observed: Observed, obj: Object) -> bool:
     """Whether a child of that name is absent, or neither on its way out nor asked for in another way."""
     live = observed.child(ref_of(obj).kind, obj["metadata"]["name"])
     return live is None or (not live["metadata"].get("deletionTimestamp") and is_current(live, stamped(obj)))
+
+
+def _may_go(step: Step, inputs: Inputs, obj: Object) -> bool:
+    """Whether a child of the store goes already, or holds nothing for certain.
+
+    A claim that was never bound holds nothing; nor does one whose Job failed while none tells that another one ended
+    well. That a Job is gone proves nothing.
+    """
+    observed = inputs.observed
+    live = observed.child(ref_of(obj).kind, obj["metadata"]["name"]) or {"metadata": {}}
+    if live["metadata"].get("deletionTimestamp") or live.get("status", {}).get("phase") == "Pending":
+        return True
+    phases = {job.phase for job in observed.jobs if job.key == step.key}
+    told_keys = {said.key for pod in observed.serving_pods if (said := told(pod))}
+    recorded = observed.record(step.key) or observed.unreadable_record(step.key)
+    served = step.key in {observed.deployed_key, *told_keys}
+    return JobPhase.FAILED in phases and JobPhase.SUCCEEDED not in phases and not recorded and not served
+
+
+def _leaving(step: Step, inputs: Inputs) -> Object | None:
+    """What holds, or is to hold, the artifact of a step, and is on its way out."""
+    observed = inputs.observed
+    if (recorded := observed.record(step.key)) is not None:
+        store, location = location_of(recorded.record, inputs.artifacts)
+    else:
+        store = store_of(inputs.artifacts)
+        location = store.locate(inputs.artifacts, observed.owner, step.key)
+    return store.leaving(location, observed.children)
 
 
 def _result(step: Step, job: StageJob | None, inputs: Inputs) -> tuple[bool, Revision | None]:

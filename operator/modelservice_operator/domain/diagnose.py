@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from modelservice.contract.failure import Failure
+from modelservice_operator.constants import LABEL_CLAIM
 from modelservice_operator.domain.jobs import OOM_KILLED, JobPhase, StageJob
 from modelservice_operator.domain.observe import IMAGE_REASONS
 from modelservice_operator.domain.problem import Problem
@@ -13,45 +14,66 @@ from modelservice_operator.objects import Object
 STUCK_SECONDS = 5.0
 """A pod or claim that waits for longer gets its events read."""
 
-_CRASH_LOOP = "CrashLoopBackOff"
-_START_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError", _CRASH_LOOP})
+CRASH_LOOP = "CrashLoopBackOff"
+_LOOP_SECONDS = 60.0
+"""A container that has run for as long since it crashed is out of its loop."""
+
+_START_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError", CRASH_LOOP})
 
 
-def pod_problem(pod: Object, *, section: str, memory_limit: str | None = None) -> Problem | None:
-    """What keeps a pod from running, as its status tells; ``section`` of the spec says how it runs."""
+def pod_problem(
+    pod: Object, *, section: str, memory_limit: str | None = None, now: datetime | None = None
+) -> Problem | None:
+    """What keeps a pod from running, as its status tells; ``section`` of the spec says how it runs.
+
+    With ``now`` a container that crashed, and answers again since less than a minute, counts as one that crashes.
+    """
     status = pod.get("status", {})
     for condition in status.get("conditions", ()):
         if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
             message = condition.get("message", "no node fits")
-            return Problem(reason="Unschedulable", message=f"{message} {_scheduling_remedy(message, section)}")
+            return Problem(reason="Unschedulable", message=f"{message} {_scheduling_remedy(pod, message, section)}")
     for container in status.get("containerStatuses", ()):
-        if problem := _container_problem(container, section, memory_limit):
+        if problem := _container_problem(container, section, memory_limit, now):
             return problem
     return None
 
 
-def _container_problem(container: Object, section: str, memory_limit: str | None) -> Problem | None:
+def _container_problem(
+    container: Object, section: str, memory_limit: str | None, now: datetime | None
+) -> Problem | None:
     last = container.get("lastState", {}).get("terminated", {})
     if last.get("reason") == OOM_KILLED and not container.get("ready"):
         return Problem(reason=OOM_KILLED, message=f"{_killed(memory_limit)}: raise {section}.resources.limits.memory")
     waiting = container.get("state", {}).get("waiting", {})
     reason, message = waiting.get("reason", ""), waiting.get("message", "")
-    if last.get("exitCode") and not waiting and not container.get("ready"):
-        reason = _CRASH_LOOP  # it runs again, or just ended again: one cause is not to look like several
+    if last.get("exitCode") and not waiting and (not container.get("ready") or _just_started(container, now)):
+        reason = CRASH_LOOP  # it runs again, or just ended again: one cause is not to look like several
     if reason in IMAGE_REASONS:
         remedy = f"check image.registry of the chart, and {section}.imagePullSecrets"
         return Problem(reason=reason, message=f"{message or container.get('image', '')}; {remedy}")
     if reason in _START_REASONS:
         words = " ".join(str(last.get("message", "")).split())[-512:]
-        if reason == _CRASH_LOOP:  # the kubelet's own words change with each try, and name the pod
+        if reason == CRASH_LOOP:  # the kubelet's own words change with each try, and name the pod
             message = f"the container ended with exit code {last.get('exitCode', 'unknown')}"
         hint = f"check {section}.env and envFrom" if reason == "CreateContainerConfigError" else ""
         return Problem(reason=reason, message="; ".join(part for part in (words, message, hint) if part))
     return None
 
 
-def _scheduling_remedy(message: str, section: str) -> str:
-    """The field that most likely helps, by the scheduler's own words."""
+def _just_started(container: Object, now: datetime | None) -> bool:
+    """Whether a container runs again for too short a time to be out of a crash loop."""
+    started = container.get("state", {}).get("running", {}).get("startedAt")
+    if started is None or now is None:
+        return False
+    return (now - datetime.fromisoformat(started)).total_seconds() < _LOOP_SECONDS
+
+
+def _scheduling_remedy(pod: Object, message: str, section: str) -> str:
+    """The field that most likely helps, by the scheduler's own words; the claim of an artifact is none of the data."""
+    claim = (pod.get("metadata", {}).get("labels") or {}).get(LABEL_CLAIM)
+    if claim and f'"{claim}"' in message:
+        return "(it is the artifact's claim; see spec.artifacts.volumeClaim)"
     remedies = {
         "Insufficient": f"(lower {section}.resources.requests or limits, or add nodes)",
         "untolerated taint": f"(see {section}.tolerations)",

@@ -9,8 +9,10 @@ from modelservice.contract.documents import DocumentError, read_document
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.failure import About, Failure, Retry
 from modelservice.contract.report import Report, Success
-from modelservice_operator.constants import ANNOTATION_RUN, LABEL_KEY, LABEL_STAGE, STAGE_CONTAINER
+from modelservice_operator.constants import ANNOTATION_RUN, STAGE_CONTAINER
 from modelservice_operator.domain.builders.job import FINAL_EXIT_CODES
+from modelservice_operator.domain.metadata import controller_uid
+from modelservice_operator.domain.names import parse_job_name
 from modelservice_operator.objects import Object
 
 OOM_KILLED = "OOMKilled"
@@ -29,7 +31,9 @@ class JobPhase(StrEnum):
 class StageJob:
     """One attempt at a stage, with its pods (oldest first) and what the last of them reported.
 
-    ``final``: the last failure is not tried again, although the Job controller may not have said so yet.
+    ``stage``, ``key`` and ``attempt`` (what tells it from others at the same step) come from its name, since anybody
+    who may edit Jobs may change labels; all are empty where the name is none of ours. ``final``: the last failure is
+    not tried again, although the Job controller may not have said so yet.
     """
 
     obj: Object
@@ -37,6 +41,7 @@ class StageJob:
     uid: str
     stage: str
     key: str
+    attempt: str
     run: str
     phase: JobPhase
     failed_reason: str = ""
@@ -51,9 +56,13 @@ class StageJob:
         return image
 
     @property
-    def attempt(self) -> str:
-        """What tells it from other attempts at the same step (see ``names.job_name``)."""
-        return self.name.rpartition("-")[2]
+    def suspended_since(self) -> str | None:
+        """Since when somebody else keeps it from running, such as a queue; None where nobody does."""
+        if self.phase is not JobPhase.RUNNING or not self.obj["spec"].get("suspend"):
+            return None
+        conditions = self.obj.get("status", {}).get("conditions", ())
+        said = (str(one.get("lastTransitionTime", "")) for one in conditions if one["type"] == "Suspended")
+        return next(said, str(self.obj["metadata"].get("creationTimestamp", "")))
 
     @property
     def unfinished(self) -> bool:
@@ -78,14 +87,14 @@ class StageJob:
         return self.phase is JobPhase.SUCCEEDED and not isinstance(self.result, Success) and not self.awaits_report
 
 
-def parse_job(job: Object, pods: Sequence[Object]) -> StageJob:
-    """Read a Job, and those of the pods that its controller made."""
+def parse_job(job: Object, pods: Sequence[Object], *, service: str) -> StageJob:
+    """Read a Job of a ModelService of this name, and those of the pods that its controller made."""
     metadata = job["metadata"]
     own = sorted(
-        (pod for pod in pods if _belongs(pod, metadata["uid"])),
+        (pod for pod in pods if controller_uid(pod) == metadata["uid"]),
         key=lambda pod: pod["metadata"].get("creationTimestamp", ""),
     )
-    stage, key = metadata["labels"].get(LABEL_STAGE, ""), metadata["labels"].get(LABEL_KEY, "")
+    stage, key, attempt = parse_job_name(service, metadata["name"]) or ("", "", "")
     phase, reason = _phase(job)
     results = [result for pod in reversed(own) if (result := pod_result(pod)) and _is_about(result, stage, key)]
     return StageJob(
@@ -94,6 +103,7 @@ def parse_job(job: Object, pods: Sequence[Object]) -> StageJob:
         uid=metadata["uid"],
         stage=stage,
         key=key,
+        attempt=attempt,
         run=metadata.get("annotations", {}).get(ANNOTATION_RUN, ""),
         phase=phase,
         failed_reason=reason,
@@ -131,11 +141,6 @@ def _failed_for_good(pod: Object) -> bool:
 
 def _is_about(result: Success | Failure, stage: str, key: str) -> bool:
     return isinstance(result, Failure) or (result.stage, result.key) == (stage, key)
-
-
-def _belongs(pod: Object, job_uid: str) -> bool:
-    owner: str | None = pod["metadata"]["labels"].get("batch.kubernetes.io/controller-uid")
-    return owner == job_uid
 
 
 def _phase(job: Object) -> tuple[JobPhase, str]:

@@ -3,6 +3,10 @@
 Each fits in 63 characters for a service name of at most 40 and a stage's name of at most 8.
 """
 
+from typing import Final
+
+_JOB_PARTS: Final = 3
+
 
 def job_name(service: str, *, stage: str, key: str, attempt: str) -> str:
     """Name of a Job and of the ConfigMap with its work order, which belongs to it alone."""
@@ -20,3 +24,14 @@ def keyed_name(service: str, key: str) -> str:
 def service_url(service: str, namespace: str) -> str:
     """Base URL of a model's Service inside the cluster."""
     return f"http://{service}.{namespace}.svc"
+
+
+def template_name(service: str, key: str, digest: str) -> str:
+    """Name of the ControllerRevision that stores a pod template of a key, by a hash of what it says."""
+    return f"{service}-{key}-{digest}"
+
+
+def parse_job_name(service: str, name: str) -> tuple[str, str, str] | None:
+    """Stage, key and attempt of a Job, which nobody can change in its name; None where it is none of ours."""
+    parts = name.removeprefix(f"{service}-").split("-")
+    return (parts[0], parts[1], parts[2]) if name.startswith(f"{service}-") and len(parts) == _JOB_PARTS else None

@@ -1,17 +1,28 @@
 """What is: children of a ModelService, read into values that a decision can be made from."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from modelservice.contract.documents import DocumentError
-from modelservice_operator.constants import LABEL_KEY, LABEL_STAGE, STAGE_SERVE
-from modelservice_operator.domain.builders.record import parse_record
+from modelservice.contract.server_flags import DIGEST, MODEL
+from modelservice_operator.constants import SERVING_CONTAINER
+from modelservice_operator.domain.builders.record import is_template, parse_record, parse_template
 from modelservice_operator.domain.jobs import StageJob, parse_job
-from modelservice_operator.domain.metadata import Children, Owner
+from modelservice_operator.domain.metadata import Children, Owner, controller_uid
 from modelservice_operator.domain.names import keyed_name
-from modelservice_operator.domain.records import Revision, UnreadableRecord
+from modelservice_operator.domain.records import Revision, TemplateRevision, UnreadableRecord
 from modelservice_operator.domain.stores import store_at
-from modelservice_operator.kinds import CONTROLLER_REVISION, DEPLOYMENT, JOB, POD
+from modelservice_operator.kinds import (
+    CONTROLLED_KINDS,
+    CONTROLLER_REVISION,
+    DEPLOYMENT,
+    JOB,
+    POD,
+    REPLICA_SET,
+    SERVICE,
+)
 from modelservice_operator.objects import Kind, Object
 
 IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
@@ -22,8 +33,10 @@ IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName
 class Observed:
     """Everything about one ModelService that decisions are made from.
 
-    ``records`` are the results of stages that can be read, by number; ``leftovers`` objects with its label that it
-    does not own, such as those of a deleted namesake.
+    ``children`` are what it owns. ``records`` are the results of stages that can be read, by number, ``templates`` the
+    pod templates that are stored beside them, the oldest first; ``replica_sets`` and ``serving_pods`` those of our
+    Deployment, the oldest first; ``adoptable`` objects that were made for a ModelService of this name and belong to
+    nobody.
     """
 
     owner: Owner
@@ -31,10 +44,12 @@ class Observed:
     children: Children
     records: tuple[Revision, ...] = ()
     unreadable: tuple[UnreadableRecord, ...] = ()
+    templates: tuple[TemplateRevision, ...] = ()
     jobs: tuple[StageJob, ...] = ()
     deployment: Object | None = None
+    replica_sets: tuple[Object, ...] = ()
     serving_pods: tuple[Object, ...] = ()
-    leftovers: frozenset[tuple[Kind, str]] = field(default=frozenset())
+    adoptable: tuple[tuple[Kind, Object], ...] = ()
 
     @property
     def generation(self) -> int:
@@ -48,8 +63,30 @@ class Observed:
 
     @property
     def deployed_key(self) -> str | None:
-        """Key of the revision that the Deployment is to serve."""
-        return self.deployment["metadata"]["labels"].get(LABEL_KEY) if self.deployment else None
+        """Key of the revision that the Deployment's pods are told to serve."""
+        asked = told(self.deployment["spec"].get("template", {})) if self.deployment else None
+        return asked.key or None if asked else None
+
+    @property
+    def answering(self) -> tuple[Object, ...]:
+        """Serving pods that are ready, the oldest first, whether or not a Service leads to them."""
+        return tuple(pod for pod in self.serving_pods if is_ready(pod))
+
+    @property
+    def reached(self) -> tuple[Object, ...]:
+        """Those of the ready pods that our Service selects as it is now, not as it should be."""
+        service = self.child(SERVICE, self.owner.name)
+        selector = service.get("spec", {}).get("selector") if service else None
+        if not selector:
+            return ()
+        return tuple(pod for pod in self.answering if selector.items() <= (pod["metadata"].get("labels") or {}).items())
+
+    @property
+    def served(self) -> Revision | None:
+        """What the newest ready pod serves; None where none is ready, or no record tells of its artifact."""
+        said = told(self.answering[-1]) if self.answering else None
+        record = self.record(said.key) if said else None
+        return record if record is not None and said is not None and record.digest == said.digest else None
 
     @property
     def revisions(self) -> tuple[Revision, ...]:
@@ -88,29 +125,70 @@ class Observed:
 def observe(service: Object, children: Children) -> Observed:
     """Read a ModelService and what carries its label; what others own, and leftovers of a namesake, are left out.
 
-    Pods belong to Jobs and ReplicaSets, so labels select them.
+    Pods count by the controllers that made them: those of our Jobs, and of the ReplicaSets of our Deployment. Labels
+    may be forged by whoever may make pods.
     """
     metadata = service["metadata"]
     owner = Owner(name=metadata["name"], namespace=metadata["namespace"], uid=metadata["uid"])
-    ours = {kind: [obj for obj in objects if kind == POD or owner.owns(obj)] for kind, objects in children.items()}
-    records, unreadable = _records(owner, ours.get(CONTROLLER_REVISION, ()))
-    pods = ours.get(POD, [])
+    made = {kind: objects for kind, objects in children.items() if kind not in CONTROLLED_KINDS}
+    ours = {kind: [obj for obj in objects if owner.owns(obj)] for kind, objects in made.items()}
+    revisions = ours.get(CONTROLLER_REVISION, ())
+    records, unreadable = _records(owner, [obj for obj in revisions if not is_template(obj)])
+    pods = children.get(POD, ())
+    deployment = next((obj for obj in ours.get(DEPLOYMENT, ()) if obj["metadata"]["name"] == owner.name), None)
+    replica_sets = _controlled(children.get(REPLICA_SET, ()), [deployment] if deployment else [])
     return Observed(
         owner=owner,
         service=service,
         children=ours,
         records=tuple(sorted(records, key=lambda revision: revision.number)),
         unreadable=tuple(unreadable),
-        jobs=tuple(parse_job(job, pods) for job in ours.get(JOB, ())),
-        deployment=next((obj for obj in ours.get(DEPLOYMENT, ()) if obj["metadata"]["name"] == owner.name), None),
-        serving_pods=tuple(pod for pod in pods if pod["metadata"]["labels"].get(LABEL_STAGE) == STAGE_SERVE),
-        leftovers=frozenset(
-            (kind, obj["metadata"]["name"])
-            for kind, objects in children.items()
-            for obj in objects
-            if kind != POD and not owner.owns(obj)
-        ),
+        templates=tuple(sorted(_templates(revisions), key=lambda template: template.number)),
+        jobs=tuple(parse_job(job, pods, service=owner.name) for job in ours.get(JOB, ())),
+        deployment=deployment,
+        replica_sets=replica_sets,
+        serving_pods=_controlled(pods, replica_sets),
+        adoptable=tuple((kind, obj) for kind, objects in made.items() for obj in objects if owner.may_adopt(obj)),
     )
+
+
+def _controlled(objects: Iterable[Object], controllers: Iterable[Object]) -> tuple[Object, ...]:
+    """What these controllers made, the oldest first."""
+    uids = {controller["metadata"]["uid"] for controller in controllers}
+    return tuple(sorted((obj for obj in objects if controller_uid(obj) in uids), key=_age))
+
+
+def _age(obj: Object) -> tuple[str, str]:
+    return obj["metadata"].get("creationTimestamp", ""), obj["metadata"]["name"]
+
+
+def is_ready(pod: Object) -> bool:
+    """Whether a pod answers: its readiness probe says so, and nobody takes it away."""
+    said = {one["type"]: one["status"] for one in pod.get("status", {}).get("conditions", ())}
+    return said.get("Ready") == "True" and not pod["metadata"].get("deletionTimestamp")
+
+
+class Told(NamedTuple):
+    """What a server was told to serve, in arguments that nobody can change once the pod is made."""
+
+    key: str
+    digest: str
+
+
+def told(pod: Mapping[str, Any]) -> Told | None:
+    """What the server of a pod, or of a pod template, is told; None where no container is ours."""
+    for container in pod.get("spec", {}).get("containers", ()):
+        if container.get("name") == SERVING_CONTAINER:
+            args = dict(str(argument).partition("=")[::2] for argument in container.get("args", ()))
+            return Told(key=args.get(MODEL, "").rpartition("/")[2], digest=args.get(DIGEST, ""))
+    return None
+
+
+def _templates(objects: Iterable[Object]) -> Iterator[TemplateRevision]:
+    """Those that can be read: one of a newer release is built anew."""
+    for obj in filter(is_template, objects):
+        with suppress(DocumentError):
+            yield parse_template(obj)
 
 
 def _records(owner: Owner, objects: Sequence[Object]) -> tuple[list[Revision], list[UnreadableRecord]]:

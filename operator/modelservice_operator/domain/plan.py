@@ -9,7 +9,7 @@ from modelservice_operator.config import Settings
 from modelservice_operator.constants import ANNOTATION_REPLICAS, REPLICAS_FIELD_MANAGER
 from modelservice_operator.domain.attempts import NextAttempt, StepState, next_attempt, step_state
 from modelservice_operator.domain.builders.identity import build_network_policy, build_service_account
-from modelservice_operator.domain.builders.record import build_record
+from modelservice_operator.domain.builders.record import build_record, build_template, is_template
 from modelservice_operator.domain.builders.serving import (
     build_autoscaler,
     build_deployment,
@@ -18,24 +18,25 @@ from modelservice_operator.domain.builders.serving import (
     build_service,
 )
 from modelservice_operator.domain.data import DataState
-from modelservice_operator.domain.diff import Changes, Desired, Part, diff
+from modelservice_operator.domain.diff import Changes, Desired, Part, Phase, diff
 from modelservice_operator.domain.inputs import Inputs
 from modelservice_operator.domain.jobs import JobPhase
 from modelservice_operator.domain.observe import Observed
-from modelservice_operator.domain.records import Revision, StoredTemplate
+from modelservice_operator.domain.records import Revision, StoredTemplate, TemplateRevision
 from modelservice_operator.domain.retention import retained
 from modelservice_operator.domain.stages import pipeline
 from modelservice_operator.domain.stores import location_of, settled_artifacts, store_of
 from modelservice_operator.domain.template import choose_template
 from modelservice_operator.kinds import (
+    CONTROLLER_REVISION,
     DEPLOYMENT,
     HORIZONTAL_POD_AUTOSCALER,
     JOB,
     POD_DISRUPTION_BUDGET,
-    SERVICE,
 )
+from modelservice_operator.objects import Ref
 
-_SERVING_KINDS = (DEPLOYMENT, SERVICE, HORIZONTAL_POD_AUTOSCALER, POD_DISRUPTION_BUDGET)
+_SERVING_KINDS = (DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, POD_DISRUPTION_BUDGET)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,12 +81,15 @@ def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: 
         limit=spec.revision_history_limit,
     )
     parts = (
-        Part(desired=tuple(_identity(spec, observed, settings))),
+        *_foundations(spec, observed, settings),
         *(
             _stage(observed, state, stop=spec.suspend or number < first_needed, serving=serving)
             for number, state in enumerate(steps)
         ),
-        Part(desired=tuple(Desired(obj=obj, immutable=True) for obj in begin.objects)),
+        Part(
+            desired=tuple(Desired(obj=obj, immutable=True) for obj in begin.objects),
+            checks=tuple(_names_to_be(spec, observed)),
+        ),
         _serve(spec, observed, settings, serving),
         Part(kept=frozenset(kept)),
     )
@@ -108,16 +112,17 @@ def _numbered(observed: Observed, result: Revision | None) -> Revision | None:
 
 
 def _meanwhile(inputs: Inputs, steps: tuple[StepState, ...]) -> Revision | None:
-    """What goes on serving: the deployed revision, else the newest whose artifact is still there.
+    """What goes on serving: the deployed revision, else the newest whose artifact is there to stay.
 
     None where the Deployment stays as it is: the record of the deployed revision cannot be read, or was lost while the
-    artifact was not. To serve an older model instead would be worse than to change nothing.
+    artifact was not; or its artifact is on its way out, and there is no other. To serve an older model instead would be worse than to change nothing.
     """
     observed, key = inputs.observed, inputs.observed.deployed_key
     if observed.unreadable_record(key) is not None:
         return None
     reported = (state.result for state in steps if state.result and state.result.key == key)
-    if (deployed := observed.record(key) or next(reported, None)) is not None:
+    deployed = observed.record(key) or next(reported, None)
+    if deployed is not None and not _is_leaving(deployed, inputs):
         return deployed
     if key is not None:
         store = store_of(inputs.artifacts)
@@ -130,9 +135,30 @@ def _meanwhile(inputs: Inputs, steps: tuple[StepState, ...]) -> Revision | None:
     return None
 
 
-def _identity(spec: ModelServiceSpec, observed: Observed, settings: Settings) -> Iterator[Desired]:
-    yield Desired(obj=build_service_account(observed.owner))
-    yield Desired(obj=build_network_policy(observed.owner, spec.serving, settings))
+def _is_leaving(revision: Revision, inputs: Inputs) -> bool:
+    store, location = location_of(revision.record, inputs.artifacts)
+    return store.leaving(location, inputs.observed.children) is not None
+
+
+def _foundations(spec: ModelServiceSpec, observed: Observed, settings: Settings) -> Iterator[Part]:
+    """What every stage needs; and the Service, so that a name which is taken is found before anything is trained."""
+    for obj in (
+        build_service_account(observed.owner),
+        build_network_policy(observed.owner, spec.serving, settings),
+        build_service(observed.owner, spec.serving),
+    ):
+        yield Part(desired=(Desired(obj=obj),), phase=Phase.FIRST)
+
+
+def _names_to_be(spec: ModelServiceSpec, observed: Observed) -> Iterator[Ref]:
+    """Names of what will serve, to be looked at once: before the first training."""
+    if observed.deployment is None and not observed.jobs:
+        owner, serving = observed.owner, spec.serving
+        yield Ref(DEPLOYMENT, owner.namespace, owner.name)
+        if serving.autoscaling is not None:
+            yield Ref(HORIZONTAL_POD_AUTOSCALER, owner.namespace, owner.name)
+        if (serving.autoscaling.min_replicas if serving.autoscaling else serving.replicas) > 1:
+            yield Ref(POD_DISRUPTION_BUDGET, owner.namespace, owner.name)
 
 
 def _stage(observed: Observed, state: StepState, *, stop: bool, serving: Revision | None) -> Part:
@@ -153,15 +179,15 @@ def _stage(observed: Observed, state: StepState, *, stop: bool, serving: Revisio
 def _serve(spec: ModelServiceSpec, observed: Observed, settings: Settings, revision: Revision | None) -> Part:
     """The record of the revision, then what serves it; what stands stays as it is while there is none to serve."""
     if revision is None:
-        named = ((kind, obj["metadata"]["name"]) for kind in _SERVING_KINDS for obj in observed.children.get(kind, ()))
-        return Part(kept=frozenset(named))
+        named = {(kind, obj["metadata"]["name"]) for kind in _SERVING_KINDS for obj in observed.children.get(kind, ())}
+        revisions = filter(is_template, observed.children.get(CONTROLLER_REVISION, ()))
+        return Part(kept=frozenset(named | {(CONTROLLER_REVISION, obj["metadata"]["name"]) for obj in revisions}))
     owner, serving = observed.owner, spec.serving
     stored = choose_template(spec, observed, settings, revision.record)
     desired = [*_record(observed, revision, stored), *_replicas_holder(observed, serving)]
     autoscaled = serving.autoscaling is not None or handed_back(serving, observed) is not None
     said = None if autoscaled else serving.replicas
     desired.append(Desired(obj=build_deployment(owner, said, revision, stored)))
-    desired.append(Desired(obj=build_service(owner, serving)))
     if serving.autoscaling:
         desired.append(Desired(obj=build_autoscaler(owner, serving.autoscaling, serving.replicas)))
     replicas = serving.autoscaling.min_replicas if serving.autoscaling else serving.replicas
@@ -187,12 +213,21 @@ def handed_back(serving: Serving, observed: Observed) -> int | None:
 
 
 def _record(observed: Observed, revision: Revision, stored: StoredTemplate) -> Iterator[Desired]:
-    """A record that is new; or one that was an intermediate result and now gets its number."""
+    """A record that is new, or was an intermediate result and now gets its number; and a template it does not hold."""
     if revision.obj is None:
         record = revision.record.model_copy(update={"serving": stored})
         yield Desired(obj=build_record(observed.owner, replace(revision, record=record)), immutable=True)
     elif revision.obj.get("revision", 0) != revision.number:
         yield Desired(obj=build_record(observed.owner, revision))
+    if revision.obj is not None and stored != revision.record.serving:
+        # Stored before it is applied, so that the next pass, or a newer operator, serves the same.
+        known = next((one for one in observed.templates if _stores(one, revision.key, stored)), None)
+        number = known.number if known else 1 + max((one.number for one in observed.templates), default=0)
+        yield Desired(obj=build_template(observed.owner, revision.key, stored, number=number), immutable=True)
+
+
+def _stores(template: TemplateRevision, key: str, stored: StoredTemplate) -> bool:
+    return template.document.key == key and template.document.serving == stored
 
 
 def _replicas_holder(observed: Observed, serving: Serving) -> Iterator[Desired]:

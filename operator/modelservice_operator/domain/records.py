@@ -58,6 +58,18 @@ class StageRecord(Document):
     serving: StoredTemplate | None = None
 
 
+class ServingTemplate(Document):
+    """A pod template that a key is served with, where it is not the one in the key's record.
+
+    It lies in a ControllerRevision of its own, which only the operator writes and nobody can change: a template that
+    were read back from a Deployment would be whatever somebody wrote there.
+    """
+
+    kind: Literal["ServingTemplate"] = "ServingTemplate"
+    key: str
+    serving: StoredTemplate
+
+
 def metric_text(metric: Metric) -> str:
     """Such as accuracy 0.973; of bounded length, whatever a pod reported."""
     return f"{metric.name} {number_text(metric.value)}"
@@ -110,6 +122,15 @@ class Revision:
     def digest(self) -> str:
         """Digest of the artifact."""
         return self.record.artifact.digest
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemplateRevision:
+    """A stored template with the number that orders it among those of its ModelService, and its ControllerRevision."""
+
+    number: int
+    document: ServingTemplate
+    obj: Object
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,13 +3,12 @@
 from collections.abc import Collection, Iterator
 
 from modelservice.contract.artifacts import Artifacts
-from modelservice_operator.constants import LABEL_KEY
 from modelservice_operator.domain.diff import Name
 from modelservice_operator.domain.names import keyed_name
-from modelservice_operator.domain.observe import Observed
+from modelservice_operator.domain.observe import Observed, told
 from modelservice_operator.domain.records import Revision
 from modelservice_operator.domain.stores import location_of
-from modelservice_operator.kinds import CONFIG_MAP, CONTROLLER_REVISION, JOB
+from modelservice_operator.kinds import CONFIG_MAP, CONTROLLER_REVISION, JOB, PERSISTENT_VOLUME_CLAIM
 from modelservice_operator.objects import Object
 
 
@@ -28,10 +27,11 @@ def retained(
     a pod, or worked on; as many results that nothing was made of yet, so that a spec which is changed to and fro trains
     nothing twice; the work orders of Jobs; and while nothing is desired, because the data cannot be seen, all that was
     made. A record that cannot be read stays, and what is named as it is. A record whose artifact is gone records
-    nothing.
+    nothing; one that is only on its way out may still be served. Names say what belongs to a key, never labels, which
+    anybody may change.
     """
     newest = [*observed.revisions[-limit:], *_unused(observed)[-limit:]] if desired_keys else observed.records
-    in_pods = {pod["metadata"]["labels"].get(LABEL_KEY) for pod in observed.serving_pods}
+    in_pods = {said.key for pod in observed.serving_pods if (said := told(pod))}
     worked_on = {job.key for job in observed.jobs if not desired_keys or job.unfinished}
     unreadable = {record.key for record in observed.unreadable}
     keys = {*desired_keys, serving_key, observed.deployed_key, *in_pods, *worked_on, *unreadable}
@@ -39,7 +39,7 @@ def retained(
     lost = {
         keyed_name(observed.owner.name, revision.key)
         for revision in observed.records
-        if not _holds(observed, revision, artifacts)
+        if _is_gone(observed, revision, artifacts)
     }
     names = {keyed_name(observed.owner.name, key) for key in keys if key}
     gone = {obj["metadata"]["name"] for obj in unfit}
@@ -47,6 +47,9 @@ def retained(
         for name in (obj["metadata"]["name"] for obj in objects):
             if name in names and not (name in lost if kind == CONTROLLER_REVISION else name in gone):
                 yield kind, name
+    if not desired_keys:
+        claims = observed.children.get(PERSISTENT_VOLUME_CLAIM, ())
+        yield from ((PERSISTENT_VOLUME_CLAIM, claim["metadata"]["name"]) for claim in claims)
     for job in observed.jobs:
         yield CONFIG_MAP, job.name
         if not desired_keys:
@@ -65,6 +68,6 @@ def _created(revision: Revision) -> str:
     return created
 
 
-def _holds(observed: Observed, revision: Revision, artifacts: Artifacts) -> bool:
+def _is_gone(observed: Observed, revision: Revision, artifacts: Artifacts) -> bool:
     store, location = location_of(revision.record, artifacts)
-    return store.holds(location, observed.children)
+    return not store.holds(location, observed.children) and store.leaving(location, observed.children) is None

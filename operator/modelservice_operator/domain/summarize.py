@@ -6,7 +6,6 @@ from typing import Any
 from modelservice.contract.evaluation import Evaluation
 from modelservice.contract.resource import API_VERSION, KIND
 from modelservice.contract.serving import Autoscaling
-from modelservice_operator.constants import LABEL_KEY
 from modelservice_operator.crd.status import ConditionType, RevisionPhase
 from modelservice_operator.crd.status import Stage as StageWord
 from modelservice_operator.domain.assessment import Assessment, Rollout, rollout
@@ -15,11 +14,11 @@ from modelservice_operator.domain.clamp import clamped
 from modelservice_operator.domain.conditions import Finding, to_conditions
 from modelservice_operator.domain.example import example_request
 from modelservice_operator.domain.names import service_url
-from modelservice_operator.domain.observe import Observed
+from modelservice_operator.domain.observe import Observed, told
 from modelservice_operator.domain.problem import Problem
 from modelservice_operator.domain.records import Revision, metric_text
 from modelservice_operator.domain.stages import Stage, asked_stages
-from modelservice_operator.kinds import HORIZONTAL_POD_AUTOSCALER
+from modelservice_operator.kinds import HORIZONTAL_POD_AUTOSCALER, SERVICE
 from modelservice_operator.objects import Object
 
 _ABILITIES = ("AbleToScale", "ScalingActive")
@@ -47,16 +46,23 @@ def summarize(assessment: Assessment, *, now: datetime) -> Object:
         "selector": ",".join(f"{name}={value}" for name, value in selector_labels(observed.owner).items()),
         "revisions": [_revision_status(revision, assessment) for revision in _newest_first(assessment)],
     }
-    if planned.serving is not None:
-        record = planned.serving.record
-        status |= {
-            "revision": planned.serving.number,
-            "digest": planned.serving.digest,
-            "metric": metric_text(record.evaluation.primary_metric) if record.evaluation else None,
-            "url": service_url(observed.owner.name, observed.owner.namespace),
-            "example": example_request(observed.owner, record),
-        }
+    status |= _answers(observed)
     return _status_object(observed, {name: value for name, value in status.items() if value is not None})
+
+
+def _answers(observed: Observed) -> dict[str, Any]:
+    """What answers requests, as ready pods tell by what they were started with; all None while none is ready."""
+    served, reached = observed.served, observed.child(SERVICE, observed.owner.name) is not None
+    if served is None:
+        return dict.fromkeys(("revision", "digest", "metric", "url", "example"))
+    evaluation = served.record.evaluation
+    return {
+        "revision": served.number or None,
+        "digest": served.digest,
+        "metric": metric_text(evaluation.primary_metric) if evaluation else None,
+        "url": service_url(observed.owner.name, observed.owner.namespace) if reached else None,
+        "example": example_request(observed.owner, served.record) if reached else None,
+    }
 
 
 def summarize_invalid(observed: Observed, problem: Problem, *, now: datetime) -> Object:
@@ -65,13 +71,14 @@ def summarize_invalid(observed: Observed, problem: Problem, *, now: datetime) ->
     state = rollout(observed.deployment)
     findings = [
         Finding(type=ConditionType.READY, status=False, reason=problem.reason, message=problem.message),
-        _available(state),
+        _available(observed, state),
         Finding(type=ConditionType.PROGRESSING, status=False, reason=problem.reason),
         Finding(type=ConditionType.STALLED, status=True, reason=problem.reason, message=problem.message),
     ]
     conditions = to_conditions(findings, before=live.get("conditions", []), generation=observed.generation, now=now)
     changed = {"observedGeneration": observed.generation, "conditions": conditions, "stage": StageWord.FAILED.value}
-    return _status_object(observed, {**live, **changed})
+    status = {**live, **changed, **_answers(observed)}
+    return _status_object(observed, {name: value for name, value in status.items() if value is not None})
 
 
 def _status_object(observed: Observed, status: dict[str, Any]) -> Object:
@@ -85,10 +92,11 @@ def _findings(assessment: Assessment) -> list[Finding]:
     ready = assessment.rolled_out and problem is None
     reason, message = (problem.reason, problem.message) if problem else _headway(assessment)
     stalled = problem is not None and problem.waits_for_change
+    rests = stalled or assessment.suspended or (problem is not None and problem.rests)
     findings = [
         Finding(type=ConditionType.READY, status=ready, reason=reason, message=message),
-        _available(assessment.rollout),
-        Finding(type=ConditionType.PROGRESSING, status=not (ready or stalled or assessment.suspended), reason=reason),
+        _available(assessment.observed, assessment.rollout),
+        Finding(type=ConditionType.PROGRESSING, status=not (ready or rests), reason=reason),
         Finding(
             type=ConditionType.STALLED,
             status=stalled,
@@ -146,28 +154,36 @@ def _headway(assessment: Assessment) -> tuple[str, str]:
         return "Suspended", _waits(assessment)
     if planned.desired is None:
         stage, key = _pending_stage(assessment), planned.pending.step.key if planned.pending else None
-        words = (f"{stage.activity} key {key}", assessment.progress, _meanwhile(assessment))
+        words = (f"{stage.activity} key {key}", assessment.progress, assessment.wait, _meanwhile(assessment))
         return str(stage.word), ", ".join(filter(None, words))
     if assessment.rolled_out:
         return "Serving", f"{_replicas(assessment.rollout)} serve revision {planned.desired.number}"
-    return "Deploying", f"revision {planned.desired.number}: {_replicas(assessment.rollout)} are available"
+    available = f"revision {planned.desired.number}: {_replicas(assessment.rollout)} are available"
+    return "Deploying", "; ".join(filter(None, (available, assessment.wait)))
 
 
 def _meanwhile(assessment: Assessment) -> str:
-    serving = assessment.planned.serving
-    return f"revision {serving.number} serves meanwhile" if serving else ""
+    served = assessment.observed.served
+    return f"revision {served.number} serves meanwhile" if served and served.number else ""
 
 
 def _replicas(state: Rollout | None) -> str:
     return f"{state.available} of {state.desired} replicas" if state else "0 replicas"
 
 
-def _available(state: Rollout | None) -> Finding:
-    some = state is not None and state.available > 0
-    words = f"{_replicas(state)} answer requests" if some else "no replica answers requests"
-    return Finding(
-        type=ConditionType.AVAILABLE, status=some, reason="Answering" if some else "NoReplica", message=words
-    )
+def _available(observed: Observed, state: Rollout | None) -> Finding:
+    """Whether requests are answered: a pod is ready, and the Service as it is now leads to it."""
+    kind, reached = ConditionType.AVAILABLE, len(observed.reached)
+    if reached:
+        asked = state.desired if state else reached
+        return Finding(
+            type=kind, status=True, reason="Answering", message=f"{reached} of {asked} replicas answer requests"
+        )
+    if observed.answering:
+        name, served = observed.owner.name, observed.child(SERVICE, observed.owner.name)
+        words = f"no ready replica is selected by Service {name}" if served else f"no Service {name} of ours is there"
+        return Finding(type=kind, status=False, reason="NotSelected", message=words)
+    return Finding(type=kind, status=False, reason="NoReplica", message="no replica answers requests")
 
 
 def _data_ready(assessment: Assessment) -> Finding:
@@ -292,5 +308,5 @@ def _phase(revision: Revision, assessment: Assessment) -> RevisionPhase:
     if assessment.planned.serving is not None and revision.key == assessment.planned.serving.key:
         complete = state is not None and state.complete and observed.deployed_key == revision.key
         return RevisionPhase.SERVING if complete else RevisionPhase.DEPLOYING
-    in_pods = any(pod["metadata"]["labels"].get(LABEL_KEY) == revision.key for pod in observed.serving_pods)
+    in_pods = any((said := told(pod)) is not None and said.key == revision.key for pod in observed.serving_pods)
     return RevisionPhase.SERVING if in_pods else RevisionPhase.RETIRED

@@ -25,7 +25,7 @@ def jobs(world: World, stage: str) -> list[Object]:
 
 
 def numbers(world: World) -> dict[str, int]:
-    return {record["data"]["stage"]: record["revision"] for record in world.ours(CONTROLLER_REVISION)}
+    return {record["data"]["stage"]: record["revision"] for record in world.records()}
 
 
 def named_after(world: World, kind: Kind) -> set[str]:
@@ -165,14 +165,14 @@ def test_compression_added_later_starts_from_what_serves() -> None:
 def test_compression_removed_serves_what_was_trained_under_the_next_number() -> None:
     world = World()
     world.serve(compression=INT8)
-    before = {record["metadata"]["name"]: record["data"] for record in world.ours(CONTROLLER_REVISION)}
+    before = {record["metadata"]["name"]: record["data"] for record in world.records()}
     world.service()
     world.settle()
     world.roll_out()
     world.settle()
     assert world.ready() == ("True", "Serving")
     assert numbers(world) == {"train": 2, "compress": 1}
-    assert {record["metadata"]["name"]: record["data"] for record in world.ours(CONTROLLER_REVISION)} == before
+    assert {record["metadata"]["name"]: record["data"] for record in world.records()} == before
     assert world.status()["revision"] == 2
     assert world.running_jobs() == []
     assert world.condition("Compressed") == {}

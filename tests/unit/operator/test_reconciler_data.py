@@ -98,6 +98,8 @@ def test_what_was_trained_while_the_data_was_gone_is_served_when_it_is_back() ->
     world.settle()
     world.config_map()
     world.settle()
+    world.roll_out()
+    world.settle()
     assert world.status()["revision"] == 1
     assert len(world.all(JOB)) == 1
 
@@ -138,4 +140,6 @@ def test_a_regression_says_no_classes_and_how_its_task_was_inferred() -> None:
     world.settle()
     assert world.condition("DataReady")["message"] == f"392 rows, 7 features; {notes[0]}"
     assert world.condition("Trained")["message"] == "revision 1: test r2 0.871 (59 rows)"
+    world.roll_out()
+    world.settle()
     assert world.status()["metric"] == "r2 0.871"

@@ -49,7 +49,7 @@ def end(world: World, job: Object, random: Random, *, failed: bool) -> None:
     work, report = order["work"], success
     if work["stage"] == "compress":
         report = compressed
-        records = (record["data"] for record in world.ours(CONTROLLER_REVISION))
+        records = (record["data"] for record in world.records())
         failed = failed or work["parentDigest"] not in [record["artifact"]["digest"] for record in records]
     digest = f"sha256:{random.getrandbits(256):064x}"
     good, bad = report(order["key"], digest=digest), Failure(reason="Failed", message="no", about=About.STAGE)
@@ -117,7 +117,7 @@ def check(world: World, history: list[str]) -> None:
     """What holds at any time."""
     works = Counter(job["metadata"]["labels"][LABEL_KEY] for job in world.running_jobs())
     assert max(works.values(), default=1) == 1, f"two Jobs make the same: {history}"
-    numbers = Counter(record["revision"] for record in world.ours(CONTROLLER_REVISION) if record["revision"])
+    numbers = Counter(record["revision"] for record in world.records() if record["revision"])
     assert max(numbers.values(), default=1) == 1, f"two revisions have one number: {history}"
     if suspended := world.condition("Suspended"):
         assert suspended["status"] == "False" or world.running_jobs() == [], f"said too early: {history}"

@@ -120,6 +120,8 @@ def test_a_number_of_any_size_fits_into_the_status() -> None:
     score = Evaluation(primary="rmse", rows=9, metrics=(Metric(name="rmse", value=1e300, low=1e-9, high=1e300),))
     world.end_stage(success(world.order(world.job())["key"], evaluation=score))
     world.settle()
+    world.roll_out()
+    world.settle()
     assert world.status()["metric"] == "rmse 1.000e+300"
     assert ModelServiceStatus.model_validate(world.status())
     assert world.condition("Trained")["message"] == (

@@ -1,5 +1,6 @@
 """The reconciler's stories. How a revision is served: roll-outs, templates, scaling, retention."""
 
+import json
 from contextlib import suppress
 from typing import Any
 
@@ -9,10 +10,8 @@ from tests.support.world import NAMESPACE, World, success, without_image
 
 from modelservice.contract.failure import About, Failure
 from modelservice.contract.signature import InputTensor, Output, Signature
-from modelservice_operator.constants import ANNOTATION_TEMPLATE
 from modelservice_operator.kinds import (
     CONFIG_MAP,
-    CONTROLLER_REVISION,
     DEPLOYMENT,
     HORIZONTAL_POD_AUTOSCALER,
     JOB,
@@ -62,16 +61,16 @@ def test_changed_serving_inputs_take_the_new_image_and_train_nothing() -> None:
     assert len(world.all(JOB)) == 1
 
 
-def test_an_annotation_that_somebody_broke_is_mended_from_the_record() -> None:
+@pytest.mark.parametrize("said", ["{", '{"inputs": "", "template": {}}', None])
+def test_a_template_that_somebody_writes_beside_a_deployment_is_never_applied(said: str | None) -> None:
+    """Release 0.1 kept it there; what runs comes from a ControllerRevision, which only the operator writes."""
     world = World()
     world.serve()
+    stored = world.records()[0]["data"]["serving"]
     template = world.one(DEPLOYMENT)["spec"]["template"]
-    world.kube.store(
-        {
-            **world.one(DEPLOYMENT),
-            "metadata": {**world.one(DEPLOYMENT)["metadata"], "annotations": {ANNOTATION_TEMPLATE: "{"}},
-        }
-    )
+    asked = json.dumps({"inputs": stored["inputs"], "template": {"spec": {"containers": [{"image": "mine"}]}}})
+    metadata = {**world.one(DEPLOYMENT)["metadata"], "annotations": {"modelservice.dev/template": said or asked}}
+    world.kube.store({**world.one(DEPLOYMENT), "metadata": metadata})
     world.restart_operator(trainer_image="trainer:2", server_image="server:2")
     world.settle()
     assert world.one(DEPLOYMENT)["spec"]["template"] == template
@@ -285,7 +284,7 @@ def test_revisions_beyond_the_limit_go_with_their_claims_and_jobs() -> None:
         world.settle()
         world.roll_out()
         world.settle()
-    kept = {record["revision"] for record in world.ours(CONTROLLER_REVISION)}
+    kept = {record["revision"] for record in world.records()}
     assert kept == {3, 4}
     assert len(world.ours(PERSISTENT_VOLUME_CLAIM)) == 2
     assert len(world.all(JOB)) == len(world.ours(CONFIG_MAP)) == 1
@@ -298,9 +297,7 @@ def test_a_rollout_to_a_missing_image_takes_the_next_one() -> None:
     world.service(serving={"batching": {"maxSize": 8}})
     world.settle()
     deployment = world.one(DEPLOYMENT)
-    labels = deployment["spec"]["template"]["metadata"]["labels"]
-    metadata = {"name": "serve-new", "namespace": NAMESPACE, "labels": labels}
-    world.kube.store({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": without_image("server:2")})
+    world.serving_pod(ready=False, **without_image("server:2"))
     world.settle()
     assert world.one(DEPLOYMENT)["metadata"]["resourceVersion"] == deployment["metadata"]["resourceVersion"]
     world.restart_operator(trainer_image="trainer:3", server_image="server:3")
@@ -384,8 +381,6 @@ def test_a_crash_loop_is_one_reason_and_one_event() -> None:
     world.settle()
     ended = {"terminated": {"exitCode": 1, "message": "no such file"}}
     waits = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s restarting failed container"}}
-    labels = world.one(DEPLOYMENT)["spec"]["template"]["metadata"]["labels"]
-    metadata = {"name": "serve-new", "namespace": NAMESPACE, "labels": labels}
     count = len(world.kube.recorded)
     for state, last in (
         (waits, ended),
@@ -395,16 +390,22 @@ def test_a_crash_loop_is_one_reason_and_one_event() -> None:
         ({"running": {}}, ended),
     ):
         container = {"name": "server", "ready": False, "state": state, "lastState": last}
-        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata}
-        world.kube.store({**pod, "status": {"phase": "Running", "containerStatuses": [container]}})
+        world.serving_pod(ready=False, containerStatuses=[container])
         world.settle()
         assert world.ready() == ("False", "CrashLoopBackOff")
         assert world.condition("Ready")["message"] == "no such file; the container ended with exit code 1"
     assert len(world.kube.recorded) == count + 1
-    container = {"name": "server", "ready": True, "state": {"running": {}}, "lastState": ended}
-    world.kube.store({**pod, "status": {"phase": "Running", "containerStatuses": [container]}})
+    started = world.clock.now().isoformat()
+    container = {"name": "server", "ready": True, "state": {"running": {"startedAt": started}}, "lastState": ended}
+    world.roll_out()
+    world.serving_pod(containerStatuses=[container])
     world.settle()
-    assert world.ready() == ("False", "Deploying")
+    assert world.ready() == ("False", "CrashLoopBackOff"), "it answers, as between any two crashes"
+    assert world.condition("Available")["status"] == "True"
+    world.clock.seconds += 60
+    world.settle()
+    assert world.ready() == ("True", "Serving")
+    assert len(world.kube.recorded) == count + 2
 
 
 def test_grpc_is_on_a_port_of_its_own_where_it_is_asked_for() -> None:
@@ -452,6 +453,8 @@ def test_the_example_of_an_image_is_an_empty_one_unless_it_is_large(
         outputs=(Output(name="label", datatype="BYTES"),),
     )
     world.end_stage(success(world.order(world.job())["key"], signature=image))
+    world.settle()
+    world.roll_out()
     world.settle()
     example = world.status()["example"]
     if instance is None:

@@ -97,7 +97,7 @@ def test_a_lost_report_is_asked_for_once_more_and_never_trained_away() -> None:
     assert world.order(second)["key"] == world.order(first)["key"]
     world.end_stage()
     world.settle()
-    assert world.status()["revision"] == 1
+    assert world.status()["revisions"][0]["number"] == 1
 
 
 @pytest.mark.parametrize("failed", [False, True])
@@ -139,7 +139,7 @@ def test_a_stage_ends_with_its_container_whatever_a_sidecar_does() -> None:
     sidecar: dict[str, object] = {"name": "proxy", "state": {"running": {}}}
     world.pod_of(world.job(), {"phase": "Running", "containerStatuses": [trainer, sidecar]})
     world.settle()
-    assert world.status()["revision"] == 1
+    assert world.status()["revisions"][0]["number"] == 1
     assert world.one(DEPLOYMENT)
 
 
@@ -286,7 +286,7 @@ def test_what_is_tried_again_is_said_meanwhile() -> None:
     assert world.condition("Stalled")["status"] == "False"
     world.end_stage()
     world.settle()
-    assert world.status()["revision"] == 1
+    assert world.status()["revisions"][0]["number"] == 1
 
 
 @pytest.mark.parametrize(("evicted", "stalled"), [(False, "True"), (True, "False")])

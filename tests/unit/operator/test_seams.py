@@ -17,7 +17,7 @@ from modelservice_operator.domain.records import ArtifactReference, StageRecord
 from modelservice_operator.domain.stages import Assignment, JobSettings, Verdict
 from modelservice_operator.domain.stages.base import pod_settings
 from modelservice_operator.domain.stores import Access, Location, Portability
-from modelservice_operator.kinds import CONFIG_MAP, CONTROLLER_REVISION, DEPLOYMENT, JOB
+from modelservice_operator.kinds import CONFIG_MAP, DEPLOYMENT, JOB
 from modelservice_operator.objects import Object, Ref
 
 
@@ -89,6 +89,9 @@ class Shelf:
     def holds(self, location: Location, children: Children) -> bool:
         return self._entry(location) in {entry["metadata"]["name"] for entry in children.get(CONFIG_MAP, ())}
 
+    def leaving(self, location: Location, children: Children) -> Object | None:
+        return None
+
     def waiting(self, location: Location, children: Children) -> tuple[Object, ...]:
         return ()
 
@@ -123,7 +126,7 @@ def test_a_stage_that_is_registered_runs_after_those_before_it(monkeypatch: pyte
     world.settle()
     assert world.ready() == ("True", "Serving")
     assert world.condition("Distilled")["message"] == "revision 1: 7 parameters"
-    records = {record["data"]["stage"]: record for record in world.ours(CONTROLLER_REVISION)}
+    records = {record["data"]["stage"]: record for record in world.records()}
     assert {stage: record["revision"] for stage, record in records.items()} == {"train": 0, "distill": 1}
     assert records["distill"]["data"]["parent"] == parent
     assert world.one(DEPLOYMENT)["metadata"]["labels"]["modelservice.dev/key"] == key

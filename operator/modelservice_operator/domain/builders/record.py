@@ -1,9 +1,16 @@
 """The ControllerRevision that keeps the record of a stage's result."""
 
 from modelservice.contract.documents import read_document
+from modelservice.contract.keys import short_hash
 from modelservice_operator.domain.metadata import Owner
-from modelservice_operator.domain.names import keyed_name
-from modelservice_operator.domain.records import Revision, StageRecord
+from modelservice_operator.domain.names import keyed_name, template_name
+from modelservice_operator.domain.records import (
+    Revision,
+    ServingTemplate,
+    StageRecord,
+    StoredTemplate,
+    TemplateRevision,
+)
 from modelservice_operator.objects import Object
 
 
@@ -32,3 +39,32 @@ def parse_record(obj: Object) -> Revision:
     name = f"ControllerRevision {obj['metadata']['name']}"
     record = read_document(name, obj.get("data") or {}, StageRecord)
     return Revision(number=int(obj.get("revision", 0)), record=record, obj=obj)
+
+
+def build_template(owner: Owner, key: str, stored: StoredTemplate, *, number: int) -> Object:
+    """The ControllerRevision of a pod template; ``number`` is higher than that of each one before."""
+    data = ServingTemplate(key=key, serving=stored).model_dump(mode="json", exclude_none=True)
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "ControllerRevision",
+        "metadata": owner.metadata(template_name(owner.name, key, short_hash(data, length=10)), key=key),
+        "revision": number,
+        "data": data,
+    }
+
+
+def parse_template(obj: Object) -> TemplateRevision:
+    """The pod template that a ControllerRevision stores.
+
+    Raises:
+        DocumentError: this release cannot read it.
+    """
+    name = f"ControllerRevision {obj['metadata']['name']}"
+    document = read_document(name, obj.get("data") or {}, ServingTemplate)
+    return TemplateRevision(number=int(obj.get("revision", 0)), document=document, obj=obj)
+
+
+def is_template(obj: Object) -> bool:
+    """Whether a ControllerRevision stores a pod template, whether or not this release can read it."""
+    data = obj.get("data")
+    return isinstance(data, dict) and data.get("kind") == ServingTemplate.model_fields["kind"].default

@@ -1,6 +1,5 @@
 """The objects that serve a revision: Deployment, Service, autoscaler and disruption budget."""
 
-import json
 from typing import Any
 
 from modelservice.contract.keys import short_hash
@@ -12,7 +11,6 @@ from modelservice.contract.serving import Autoscaling, Engine, Serving
 from modelservice_operator.config import Settings
 from modelservice_operator.constants import (
     ANNOTATION_REPLICAS,
-    ANNOTATION_TEMPLATE,
     GRPC_PORT_NAME,
     HTTP_PORT_NAME,
     LABEL_NAME,
@@ -110,7 +108,6 @@ def selector_labels(owner: Owner) -> dict[str, str]:
 def build_deployment(owner: Owner, replicas: int | None, revision: Revision, stored: StoredTemplate) -> Object:
     """The Deployment; ``replicas`` is None while an autoscaler owns the number."""
     metadata = owner.metadata(owner.name, stage=STAGE_SERVE, key=revision.key)
-    metadata["annotations"] = {ANNOTATION_TEMPLATE: json.dumps(stored.model_dump(mode="json"), sort_keys=True)}
     spec: dict[str, Any] = {
         "selector": {"matchLabels": selector_labels(owner)},
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},

@@ -69,7 +69,10 @@ class Store(Protocol):
         """Objects that must be there before an artifact of this key is written."""
 
     def holds(self, location: Location, children: Children) -> bool:
-        """Whether the artifact is still there, as far as can be seen."""
+        """Whether the artifact is there to stay, as far as can be seen."""
+
+    def leaving(self, location: Location, children: Children) -> Object | None:
+        """The child that holds the artifact, where it is on its way out; None where it stays, or is gone."""
 
     def waiting(self, location: Location, children: Children) -> tuple[Object, ...]:
         """Children of the store that are not ready, whose events may say why a pod does not start."""

@@ -36,6 +36,11 @@ class ObjectStorage:
         del location, children
         return True
 
+    def leaving(self, location: Location, children: Children) -> Object | None:
+        """None: nobody tells the operator."""
+        del location, children
+        return None
+
     def waiting(self, location: Location, children: Children) -> tuple[Object, ...]:
         """None."""
         del location, children

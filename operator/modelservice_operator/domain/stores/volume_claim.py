@@ -52,8 +52,14 @@ class VolumeClaimStore:
         return (obj,)
 
     def holds(self, location: Location, children: Children) -> bool:
-        """Whether the claim is there."""
-        return _claim(location, children) is not None
+        """Whether the claim is there, and nobody deletes it: once that was asked for nothing can take it back."""
+        claim = _claim(location, children)
+        return claim is not None and not claim["metadata"].get("deletionTimestamp")
+
+    def leaving(self, location: Location, children: Children) -> Object | None:
+        """The claim, from its deletion until no pod holds it any more."""
+        claim = _claim(location, children)
+        return claim if claim is not None and claim["metadata"].get("deletionTimestamp") else None
 
     def waiting(self, location: Location, children: Children) -> tuple[Object, ...]:
         """The claim while it is not bound."""

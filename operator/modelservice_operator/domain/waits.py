@@ -1,0 +1,103 @@
+"""For what the operator waits: each wait names its object, and since when."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from modelservice_operator.domain.attempts import StepState
+from modelservice_operator.domain.diagnose import is_stuck
+from modelservice_operator.domain.jobs import JobPhase
+from modelservice_operator.domain.observe import Observed, is_ready, told
+from modelservice_operator.domain.problem import Problem
+from modelservice_operator.objects import Object
+
+_SHOWN = 3
+"""Pods that are named; the others are counted."""
+
+
+def claim_problem(state: StepState, observed: Observed) -> Problem | None:
+    """What holds the artifact of a step is being deleted; nothing can be made under its name until it is gone."""
+    if state.leaving is None:
+        return None
+    metadata, key = state.leaving["metadata"], state.step.key
+    serving = [pod for pod in observed.serving_pods if (said := told(pod)) and said.key == key and _is_placed(pod)]
+    pods = [*serving, *(pod for job in observed.jobs if job.key == key for pod in job.pods)]
+    holders = f"held by {_names(pods)}" if pods else "until no pod uses it any more"
+    message = (
+        f"PersistentVolumeClaim {metadata['name']} is being deleted since {metadata['deletionTimestamp']}, {holders}; "
+        f"once it is gone, what it held is made again"
+    )
+    return Problem(reason="ClaimBeingDeleted", message=message, rests=bool(serving))
+
+
+def job_problem(state: StepState) -> Problem | None:
+    """Somebody suspended the Job of a step, such as a person or a queue of Jobs."""
+    job = state.job
+    if job is None or (since := job.suspended_since) is None:
+        return None
+    message = f"Job {job.name} is suspended since {since}: whoever did so, such as a queue, must let it run"
+    return Problem(reason="JobSuspended", message=f"{message} (kubectl get job {job.name})", rests=True)
+
+
+def stage_wait(state: StepState, observed: Observed, *, now: datetime) -> str:
+    """What the next result of a step waits for; empty where that is only a matter of moments."""
+    if state.job is None:
+        waits = [job.obj for job in observed.jobs if job.unfinished]
+        return next((f"waits for the end of {_job_words(job)}" for job in waits if is_stuck(job, now)), "")
+    pods = state.job.pods
+    if not pods:
+        made = state.job.obj["metadata"].get("creationTimestamp")
+        stuck = state.job.phase is JobPhase.RUNNING and is_stuck(state.job.obj, now)
+        return f"Job {state.job.name} has made no pod since {made}" if stuck else ""
+    waiting = (pod for pod in reversed(pods) if _is_waiting(pod) and is_stuck(pod, now))
+    return next((_pod_words(pod) for pod in waiting), "")
+
+
+def serving_wait(observed: Observed, *, now: datetime) -> str:
+    """Which serving pod is not ready; or that there is none."""
+    unready = (pod for pod in reversed(observed.serving_pods) if not is_ready(pod) and is_stuck(pod, now))
+    if (pod := next(unready, None)) is not None:
+        return _pod_words(pod)
+    if observed.serving_pods or observed.deployment is None:
+        return ""
+    kind, maker = ("ReplicaSet", observed.replica_sets[-1]) if observed.replica_sets else ("Deployment", None)
+    maker = maker or observed.deployment
+    metadata = maker["metadata"]
+    words = f"{kind} {metadata['name']} has no pod since {metadata.get('creationTimestamp')}"
+    return words if is_stuck(maker, now) else ""
+
+
+def _is_waiting(pod: Object) -> bool:
+    """Whether a pod does not run, or is on a node that says nothing any more."""
+    leaves, phase = pod["metadata"].get("deletionTimestamp"), pod.get("status", {}).get("phase", "Pending")
+    return bool(leaves) or phase in {"Pending", "Unknown"}
+
+
+def _is_placed(pod: Object) -> bool:
+    """Whether a pod has a node: only such a one holds a claim."""
+    return bool(pod.get("spec", {}).get("nodeName"))
+
+
+def _job_words(job: Object) -> str:
+    metadata = job["metadata"]
+    if (since := metadata.get("deletionTimestamp")) is None:
+        return f"Job {metadata['name']}"
+    kept = f" (finalizers: {', '.join(metadata['finalizers'])})" if metadata.get("finalizers") else ""
+    return f"Job {metadata['name']}, which is being deleted since {since}{kept}"
+
+
+def _pod_words(pod: Object) -> str:
+    metadata, status = pod["metadata"], pod.get("status", {})
+    node = pod.get("spec", {}).get("nodeName")
+    where = f"pod {metadata['name']} on node {node}" if node else f"pod {metadata['name']} on no node yet"
+    if (leaves := metadata.get("deletionTimestamp")) is not None:
+        return f"{where} is being deleted since {leaves}"
+    ready: Object = next((one for one in status.get("conditions", ()) if one["type"] == "Ready"), {})
+    since = ready.get("lastTransitionTime") or metadata.get("creationTimestamp")
+    said = ": ".join(str(ready[name]) for name in ("reason", "message") if ready.get(name))
+    return f"{where} is not ready since {since}" + (f" ({said})" if said else "")
+
+
+def _names(pods: Iterable[Object]) -> str:
+    names = [f"Pod {pod['metadata']['name']}" for pod in pods]
+    more = [f"{len(names) - _SHOWN} more"] if len(names) > _SHOWN else []
+    return ", ".join([*names[:_SHOWN], *more])

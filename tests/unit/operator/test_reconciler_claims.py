@@ -1,0 +1,137 @@
+"""The reconciler's stories. Claims: deleted by others, asked for otherwise, stripped of labels."""
+
+from typing import Any
+
+from tests.support.world import NAMESPACE, World
+
+from modelservice.contract.failure import About, Failure
+from modelservice_operator.kinds import CONTROLLER_REVISION, JOB, PERSISTENT_VOLUME_CLAIM, POD
+from modelservice_operator.objects import Object, Ref
+
+SMALL: dict[str, Any] = {"volumeClaim": {"size": "1Gi"}}
+LARGE: dict[str, Any] = {"volumeClaim": {"size": "2Gi"}}
+
+
+def claim(world: World, key: str) -> Object | None:
+    return world.kube.objects.get(Ref(PERSISTENT_VOLUME_CLAIM, NAMESPACE, f"churn-{key}"))
+
+
+def lose_serving_pods(world: World) -> None:
+    """A node takes them along; the pods in their place get no node while their claim is being deleted."""
+    for pod in world.ours(POD):
+        if "pod-template-hash" in pod["metadata"]["labels"]:
+            world.remove(Ref(POD, NAMESPACE, pod["metadata"]["name"]))
+    message = 'persistentvolumeclaim "churn" is being deleted'
+    unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    pod = world.serving_pod(ready=False, suffix="next", phase="Pending", conditions=[unscheduled])
+    ref = Ref(POD, NAMESPACE, pod["metadata"]["name"])
+    del world.kube.objects[ref]["spec"]["nodeName"]
+
+
+def test_a_served_claim_that_is_deleted_is_said_at_once_and_what_it_held_is_made_again() -> None:
+    """The finished pod of its Job holds a claim, too: it goes, so that the claim can."""
+    world = World()
+    key = world.serve()
+    world.delete_claim(f"churn-{key}")
+    world.settle()
+    world.collect_garbage()
+    world.protect_claims()
+    assert world.ready() == ("False", "ClaimBeingDeleted")
+    message = world.condition("Ready")["message"]
+    assert f"PersistentVolumeClaim churn-{key} is being deleted since 2026-01-01T" in message
+    assert f"Pod {world.one(POD)['metadata']['name']}" in message
+    assert world.condition("Available")["status"] == "True", "it serves as long as its pod lives"
+    assert world.condition("Progressing")["status"] == "False", "until then nothing moves"
+    assert world.all(JOB) == []
+    assert claim(world, key) is not None
+    lose_serving_pods(world)
+    world.protect_claims()
+    world.settle()
+    assert claim(world, key) is not None, "for the next training"
+    assert world.order(world.job())["key"] == key
+    world.run_stages()
+    world.roll_out()
+    world.settle()
+    assert world.ready() == ("True", "Serving")
+
+
+def test_another_held_revision_takes_over_from_one_whose_claim_is_deleted() -> None:
+    world = World()
+    first = world.serve()
+    world.service(training={"epochs": 2})
+    second = world.run_stages()
+    world.roll_out()
+    world.settle()
+    world.delete_claim(f"churn-{second}")
+    world.settle()
+    world.collect_garbage()
+    world.roll_out()
+    world.protect_claims()
+    assert claim(world, second) is None
+    world.settle()
+    assert world.status()["digest"].endswith(first.encode().hex())
+    assert world.order(world.job())["key"] == second
+    world.run_stages()
+    world.roll_out()
+    world.settle()
+    assert world.ready() == ("True", "Serving")
+
+
+def test_a_claim_whose_size_is_asked_for_otherwise_stays_where_its_record_is_lost() -> None:
+    """That no record tells of it does not prove that it holds nothing."""
+    world = World()
+    key = world.serve(artifacts=SMALL)
+    world.service(artifacts=LARGE)
+    world.settle()
+    uid = (claim(world, key) or {})["metadata"]["uid"]
+    world.kube.objects = {ref: obj for ref, obj in world.kube.objects.items() if ref.kind not in (JOB, POD)}
+    world.kube.objects.pop(Ref(CONTROLLER_REVISION, NAMESPACE, f"churn-{key}"))
+    world.settle()
+    assert (claim(world, key) or {})["metadata"]["uid"] == uid
+    assert world.order(world.job())["key"] == key, "its Job looks at what the claim holds"
+    world.end_stage()
+    world.settle()
+    world.roll_out()
+    world.settle()
+    assert world.ready() == ("True", "Serving")
+    assert (claim(world, key) or {})["metadata"]["uid"] == uid
+
+
+def test_a_claim_that_was_too_small_for_a_training_is_made_anew() -> None:
+    """Its failed Job proves that it holds nothing; the pod of that Job must not keep it."""
+    world = World()
+    world.config_map()
+    world.service(artifacts=SMALL)
+    world.settle()
+    world.bind_claims()
+    world.end_stage(Failure(reason="DiskFull", message="no space left", about=About.STAGE))
+    world.settle()
+    uid = world.one(PERSISTENT_VOLUME_CLAIM)["metadata"]["uid"]
+    world.service(artifacts=LARGE)
+    world.settle()
+    world.collect_garbage()
+    world.protect_claims()
+    world.settle()
+    made = world.one(PERSISTENT_VOLUME_CLAIM)
+    assert made["metadata"]["uid"] != uid
+    assert made["spec"]["resources"]["requests"]["storage"] == "2Gi"
+    world.run_stages()
+    world.roll_out()
+    world.settle()
+    assert world.ready() == ("True", "Serving")
+
+
+def test_labels_taken_off_a_claim_a_record_or_a_job_delete_nothing() -> None:
+    world = World()
+    key = world.serve()
+    refs = [ref for ref in world.kube.objects if ref.kind in (PERSISTENT_VOLUME_CLAIM, CONTROLLER_REVISION, JOB)]
+    uids = {ref: world.kube.objects[ref]["metadata"]["uid"] for ref in refs}
+    for ref in refs:
+        for label in ("modelservice.dev/revision", "modelservice.dev/key", "modelservice.dev/stage"):
+            world.kube.objects[ref]["metadata"]["labels"].pop(label, None)
+        world.kube.store(world.kube.objects[ref])
+    world.restart_operator()
+    world.settle()
+    assert {ref: world.kube.objects[ref]["metadata"]["uid"] for ref in refs} == uids
+    assert world.ready() == ("True", "Serving")
+    assert world.status()["digest"].endswith(key.encode().hex())
