@@ -1,0 +1,113 @@
+"""The reconciler's stories. What others add to a child is removed and said; whoever undoes our writes is named."""
+
+import copy
+from typing import Any
+
+import pytest
+from tests.support.world import NAMESPACE, World
+
+from modelservice_operator.kinds import DEPLOYMENT, MODEL_SERVICE, NETWORK_POLICY, SERVICE
+from modelservice_operator.machinery.errors import Invalid
+from modelservice_operator.objects import Kind, Object, Ref
+
+
+def add(world: World, kind: Kind, *where: str | int, value: Any, manager: str = "kubectl-edit") -> None:
+    """Somebody adds to a child, under a field manager of their own; to a list by its number of items."""
+    obj = copy.deepcopy(world.one(kind))
+    at: Any = obj["spec"]
+    fields: Object = {}
+    below = fields.setdefault("f:spec", {})
+    for step in where[:-1]:
+        at = at[step]
+        below = below.setdefault(_managed(step, at), {})
+    if isinstance(at, list):
+        at.append(value)
+    else:
+        at[where[-1]] = value
+    below[_managed(where[-1], value)] = {}
+    obj["metadata"]["managedFields"] = [{"manager": manager, "fieldsV1": fields}]
+    world.kube.store(obj)
+
+
+def _managed(step: str | int, value: Any) -> str:
+    return f"f:{step}" if isinstance(step, str) else f'k:{{"name":"{value["name"]}"}}'
+
+
+ADDITIONS: list[tuple[Kind, tuple[Any, ...], Any]] = [
+    (SERVICE, ("selector", "app"), "none"),
+    (NETWORK_POLICY, ("podSelector", "matchLabels", "app"), "none"),
+    (DEPLOYMENT, ("template", "spec", "containers", 0, "env", 0), {"name": "LD_PRELOAD", "value": "/x"}),
+    (DEPLOYMENT, ("template", "spec", "containers", 0), {"name": "miner", "image": "x"}),
+    (DEPLOYMENT, ("paused",), True),
+]
+
+
+@pytest.mark.parametrize(("kind", "where", "value"), ADDITIONS)
+def test_what_somebody_adds_to_what_decides_is_removed_and_said(kind: Kind, where: Any, value: Any) -> None:
+    world = World()
+    world.serve()
+    before = world.one(kind)["spec"]
+    add(world, kind, *where, value=value)
+    assert world.one(kind)["spec"] != before
+    world.settle()
+    assert world.one(kind)["spec"] == before
+    (said,) = [message for reason, message in world.kube.recorded if reason == "Drifted"]
+    assert f"{kind.kind} churn" in said
+    assert "kubectl-edit" in said
+    writes = len(world.kube.writes)
+    world.settle()
+    assert world.writes_since(writes) == []
+
+
+def test_what_cannot_be_removed_is_a_problem() -> None:
+    world = World()
+    world.serve()
+    add(world, SERVICE, "selector", "app", value="none", manager="mallory")
+    world.kube.failures = {("strip", "Service"): Invalid("denied by policy")}
+    world.reconcile()
+    assert world.ready() == ("False", "Drifted")
+    message = world.condition("Ready")["message"]
+    assert "spec.selector.app (set by mallory)" in message
+    assert "denied by policy" in message
+
+
+def test_what_is_undone_again_and_again_is_written_a_few_times_a_minute_and_the_other_one_is_named() -> None:
+    world = World()
+    world.serve()
+    world.clock.seconds += 60
+    world.settle()
+    writes = len(world.kube.writes)
+    for number in range(60):
+        deployment = copy.deepcopy(world.one(DEPLOYMENT))
+        deployment["spec"]["progressDeadlineSeconds"] = number
+        deployment["metadata"]["managedFields"] = [
+            {"manager": "other-release", "fieldsV1": {"f:spec": {"f:progressDeadlineSeconds": {}}}}
+        ]
+        world.kube.store(deployment)
+        world.reconcile()
+        world.clock.seconds += 0.5
+    applied = [kind for verb, kind, _ in world.writes_since(writes) if verb == "apply"]
+    assert applied == ["Deployment"] * 5
+    assert world.ready() == ("False", "FoughtOver")
+    assert "other-release" in world.condition("Ready")["message"]
+    again = world.reconcile()
+    assert again is not None
+    world.clock.seconds += 60
+    world.settle()
+    world.roll_out()
+    world.settle()
+    assert world.ready() == ("True", "Serving")
+
+
+def test_a_status_that_somebody_undoes_is_written_a_few_times_a_minute() -> None:
+    world = World()
+    world.serve()
+    world.clock.seconds += 60
+    ref = Ref(MODEL_SERVICE, NAMESPACE, "churn")
+    writes = len(world.kube.writes)
+    for number in range(30):
+        service = world.kube.objects[ref]
+        world.kube.store({**service, "status": {**service["status"], "stage": f"Other{number}"}})
+        world.reconcile()
+        world.clock.seconds += 1
+    assert [verb for verb, _, _ in world.writes_since(writes)] == ["status"] * 5

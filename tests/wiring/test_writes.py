@@ -1,0 +1,95 @@
+"""What the apiserver makes of writes that say which object they expect; the small Kubernetes does the same."""
+
+import pytest
+from tests.wiring.test_operator import (  # noqa: F401
+    Object,
+    config_map,
+    context,
+    leading,
+    model_service,
+    namespace,
+    run,
+)
+
+from modelservice_operator.constants import FIELD_MANAGER, LABEL_NAME
+from modelservice_operator.context import Context
+from modelservice_operator.kinds import CONFIG_MAP, MODEL_SERVICE, SERVICE
+from modelservice_operator.machinery.errors import Conflict
+from modelservice_operator.objects import Ref
+
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("no_other_release")]
+
+ELSE = "00000000-0000-0000-0000-000000000000"
+
+
+def service(namespace: str) -> Object:  # noqa: F811
+    metadata = {"namespace": namespace, "name": "a", "labels": {LABEL_NAME: "a"}}
+    spec = {"selector": {"app": "a"}, "ports": [{"name": "http", "port": 80, "protocol": "TCP"}]}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
+
+
+async def test_an_apply_to_another_or_no_object_of_that_name_is_a_conflict(leading: Context, namespace: str) -> None:  # noqa: F811
+    with pytest.raises(Conflict):
+        await leading.kube.apply(config_map(namespace, "a"), uid=ELSE)
+    assert await leading.kube.get(Ref(CONFIG_MAP, namespace, "a")) is None
+    stored = await leading.kube.apply(config_map(namespace, "a", text="x"), uid=None)
+    with pytest.raises(Conflict):
+        await leading.kube.apply(config_map(namespace, "a", text="y"), uid=ELSE)
+    found = await leading.kube.get(Ref(CONFIG_MAP, namespace, "a"))
+    assert found is not None
+    assert found["data"] == stored["data"]
+
+
+async def test_a_status_is_of_exactly_the_version_that_was_read(leading: Context, namespace: str) -> None:  # noqa: F811
+    stored = await leading.kube.apply(model_service(namespace, "a"), uid=None)
+    body = {name: stored[name] for name in ("apiVersion", "kind")}
+    metadata = {name: stored["metadata"][name] for name in ("name", "namespace", "resourceVersion")}
+    written = await leading.kube.apply_status({**body, "metadata": metadata, "status": {"key": "one"}})
+    assert written["status"]["key"] == "one"
+    with pytest.raises(Conflict):
+        await leading.kube.apply_status({**body, "metadata": metadata, "status": {"key": "two"}})
+    run("delete", "modelservice", "a", "-n", namespace)
+    await leading.kube.apply(model_service(namespace, "a"), uid=None)
+    with pytest.raises(Conflict):
+        await leading.kube.apply_status(
+            {**body, "metadata": written["metadata"] | {"managedFields": None}, "status": {}}
+        )
+    found = await leading.kube.get(Ref(MODEL_SERVICE, namespace, "a"))
+    assert found is not None
+    assert "status" not in found
+
+
+async def test_what_another_manager_added_is_stripped_from_exactly_that_version(
+    leading: Context,  # noqa: F811
+    namespace: str,  # noqa: F811
+) -> None:
+    ref = Ref(SERVICE, namespace, "a")
+    uid = (await leading.kube.apply(service(namespace), uid=None))["metadata"]["uid"]
+    added = '{"spec":{"selector":{"x/y":""},"ports":[{"name":"ssh","port":22}]}}'
+    run("patch", "service", "a", "-n", namespace, "--type=strategic", "-p", added)
+    kept = await leading.kube.apply(service(namespace), uid=uid)
+    assert kept["spec"]["selector"] == {"app": "a", "x/y": ""}, "an apply takes nothing away"
+    version = kept["metadata"]["resourceVersion"]
+    place = [port["name"] for port in kept["spec"]["ports"]].index("ssh")
+    pointers = [f"/spec/ports/{place}", "/spec/selector/x~1y"]
+    for wrong in ({"uid": ELSE, "version": version}, {"uid": uid, "version": "1"}):
+        with pytest.raises(Conflict):
+            await leading.kube.strip(ref, pointers=pointers, **wrong)
+    stripped = await leading.kube.strip(ref, uid=uid, version=version, pointers=pointers)
+    assert stripped["spec"]["selector"] == {"app": "a"}
+    assert [port["port"] for port in stripped["spec"]["ports"]] == [80]
+
+
+async def test_an_adoption_changes_labels_and_owners_of_that_uid_only(leading: Context, namespace: str) -> None:  # noqa: F811
+    owner = await leading.kube.apply(model_service(namespace, "a"), uid=None)
+    stored = await leading.kube.apply(config_map(namespace, "a", ours=False, text="x"), uid=None)
+    ref = Ref(CONFIG_MAP, namespace, "a")
+    reference = {"apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": "a", "uid": owner["metadata"]["uid"]}
+    metadata: Object = {"labels": {LABEL_NAME: "a"}, "ownerReferences": [reference]}
+    with pytest.raises(Conflict):
+        await leading.kube.adopt(ref, uid=ELSE, metadata=metadata)
+    adopted = await leading.kube.adopt(ref, uid=stored["metadata"]["uid"], metadata=metadata)
+    assert adopted["metadata"]["labels"][LABEL_NAME] == "a"
+    assert adopted["metadata"]["ownerReferences"] == [reference]
+    assert adopted["data"] == stored["data"]
+    assert {entry["manager"] for entry in adopted["metadata"]["managedFields"]} == {FIELD_MANAGER}
