@@ -17,6 +17,7 @@ from modelservice_operator.domain.jobs import JobPhase
 from modelservice_operator.domain.observe import Observed, observe
 from modelservice_operator.domain.plan import Plan, plan
 from modelservice_operator.domain.problem import Problem
+from modelservice_operator.domain.stores import location_of, settled_artifacts
 from modelservice_operator.domain.summarize import summarize, summarize_invalid
 from modelservice_operator.kinds import MODEL_SERVICE, ref_of
 from modelservice_operator.kube.port import KubePort, ProgressPort
@@ -80,6 +81,7 @@ class Reconciler:
             status = summarize_invalid(observed, _invalid(error), now=self._clock.now())
             return await self._speaker.say(observed, status, warning=True)
         data = await self._data.read(key.namespace, spec)
+        await self._find(spec, observed)
         observed, planned, outcome = await self._carry_out(
             service, lambda observed: plan(spec, observed, data, self._settings)
         )
@@ -93,6 +95,19 @@ class Reconciler:
         delayed = await self._speaker.say(observed, status, warning=assessment.problem is not None)
         again = self._look_again(key, data, observed, planned, outcome)
         return again if delayed is None else min(again, delayed)
+
+    async def _find(self, spec: ModelServiceSpec, observed: Observed) -> None:
+        """Look by its name for what holds a recorded artifact and is in no watch: it may have lost only its labels.
+
+        Without it the record would go, and the model be trained again.
+        """
+        for revision in observed.records:
+            store, location = location_of(revision.record, settled_artifacts(spec, self._settings))
+            for kind, name in store.holders(location):
+                if observed.child(kind, name) is None:
+                    found = await self._kube.get(Ref(kind, observed.owner.namespace, name))
+                    if found is not None and observed.owner.owns(found):
+                        self._cache.put(kind, found)
 
     def _observe(self, service: Object) -> Observed:
         metadata = service["metadata"]

@@ -31,8 +31,9 @@ _MERGE = {"Content-Type": "application/merge-patch+json"}
 _JSON_PATCH = {"Content-Type": "application/json-patch+json"}
 
 _ANOTHER_UID = "metadata.uid"
-_ANOTHER_VERSION = "testing value"
-"""Words of a 422 that says nothing of what was to be written, but that it was to be written to another object."""
+_ANOTHER_VERSION = "the server rejected our request due to an error in our request"
+"""Words of a 422 that says nothing of what was to be written, but that it was to be written to another object: the
+second is all that the apiserver answers where a ``test`` of a JSON patch fails."""
 
 
 class Memory(Protocol):

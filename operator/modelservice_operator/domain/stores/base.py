@@ -6,7 +6,7 @@ from typing import Protocol
 from modelservice.contract.artifacts import Artifacts
 from modelservice_operator.domain.metadata import Children, Owner
 from modelservice_operator.domain.records import ArtifactReference
-from modelservice_operator.objects import Object
+from modelservice_operator.objects import Kind, Object
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +67,9 @@ class Store(Protocol):
 
     def children(self, artifacts: Artifacts, owner: Owner, key: str) -> tuple[Object, ...]:
         """Objects that must be there before an artifact of this key is written."""
+
+    def holders(self, location: Location) -> tuple[tuple[Kind, str], ...]:
+        """Kind and name of the children without which the artifact is lost."""
 
     def holds(self, location: Location, children: Children) -> bool:
         """Whether the artifact is there to stay, as far as can be seen."""

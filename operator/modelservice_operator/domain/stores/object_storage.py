@@ -4,7 +4,7 @@ from modelservice.contract.artifacts import Artifacts
 from modelservice_operator.domain.metadata import Children, Owner
 from modelservice_operator.domain.records import ArtifactReference
 from modelservice_operator.domain.stores.base import Access, Location, Portability
-from modelservice_operator.objects import Object
+from modelservice_operator.objects import Kind, Object
 
 
 class ObjectStorage:
@@ -29,6 +29,11 @@ class ObjectStorage:
     def children(self, artifacts: Artifacts, owner: Owner, key: str) -> tuple[Object, ...]:
         """None: the bucket is there."""
         del artifacts, owner, key
+        return ()
+
+    def holders(self, location: Location) -> tuple[tuple[Kind, str], ...]:
+        """None: it lies outside of the cluster."""
+        del location
         return ()
 
     def holds(self, location: Location, children: Children) -> bool:

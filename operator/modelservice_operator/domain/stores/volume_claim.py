@@ -7,7 +7,7 @@ from modelservice_operator.domain.names import keyed_name
 from modelservice_operator.domain.records import ArtifactReference
 from modelservice_operator.domain.stores.base import Access, Location, Portability
 from modelservice_operator.kinds import PERSISTENT_VOLUME_CLAIM
-from modelservice_operator.objects import Object
+from modelservice_operator.objects import Kind, Object
 
 _SCHEME = "pvc"
 
@@ -50,6 +50,10 @@ class VolumeClaimStore:
             "spec": spec,
         }
         return (obj,)
+
+    def holders(self, location: Location) -> tuple[tuple[Kind, str], ...]:
+        """The claim."""
+        return ((PERSISTENT_VOLUME_CLAIM, _parts(location)[0]),)
 
     def holds(self, location: Location, children: Children) -> bool:
         """Whether the claim is there, and nobody deletes it: once that was asked for nothing can take it back."""
