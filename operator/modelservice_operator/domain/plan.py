@@ -115,7 +115,8 @@ def _meanwhile(inputs: Inputs, steps: tuple[StepState, ...]) -> Revision | None:
     """What goes on serving: the deployed revision, else the newest whose artifact is there to stay.
 
     None where the Deployment stays as it is: the record of the deployed revision cannot be read, or was lost while the
-    artifact was not; or its artifact is on its way out, and there is no other. To serve an older model instead would be worse than to change nothing.
+    artifact was not; or its artifact is on its way out, and there is no other. To serve an older model instead of a
+    record that cannot be read would be worse than to change nothing.
     """
     observed, key = inputs.observed, inputs.observed.deployed_key
     if observed.unreadable_record(key) is not None:
