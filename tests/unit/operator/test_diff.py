@@ -148,3 +148,12 @@ def test_another_manager_says_its_part_whenever_it_is_asked_to() -> None:
     partial = Desired(obj={**desired(DEPLOYMENT, "churn"), "spec": {"replicas": 3}}, manager="other")
     changes = diff(observed(Deployment=[deployment]), (Part(desired=(partial,)),))
     assert changes.actions == (Apply(obj=partial.obj, uid="uid-churn", manager="other"),)
+
+
+@pytest.mark.parametrize("value", ["", [], {}, 0, False, None])
+def test_a_zero_value_that_the_apiserver_leaves_out_is_no_difference(value: Any) -> None:
+    item = {"name": "A", "value": value}
+    wish = desired(DEPLOYMENT, "churn", spec={"template": {"spec": {"env": [item], "field": value}}})
+    live = child(DEPLOYMENT, "churn", spec={"template": {"spec": {"env": [{"name": "A"}]}}})
+    live["metadata"]["annotations"] = stamped(wish)["metadata"]["annotations"]
+    assert not diff(observed(Deployment=[live]), (Part(desired=(Desired(obj=wish),)),))
