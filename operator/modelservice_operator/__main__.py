@@ -32,7 +32,7 @@ from modelservice_operator.machinery.clock import SystemClock
 from modelservice_operator.machinery.discovery import wait_until_served
 from modelservice_operator.machinery.feed import Feed
 from modelservice_operator.machinery.lease import Elector
-from modelservice_operator.machinery.manager import LeaseLostError, Manager
+from modelservice_operator.machinery.manager import LeaseLostError, Manager, Runs
 from modelservice_operator.machinery.queue import Backoff, WorkQueue
 from modelservice_operator.machinery.reflector import Reflector, Reflectors
 from modelservice_operator.machinery.rivals import Rivals
@@ -87,11 +87,14 @@ async def run(settings: Settings) -> None:
             cache=context.cache,
             settings=settings,
             clock=context.clock,
+            on_change=context.queue.add,
         )
-        await operate(context, reconciler)
+        await operate(context, reconciler, beside=reconciler.lookups)
 
 
-async def operate(context: Context, reconciler: Reconciles, *, watches: Sequence[Watch] = WATCHES) -> None:
+async def operate(
+    context: Context, reconciler: Reconciles, *, watches: Sequence[Watch] = WATCHES, beside: Sequence[Runs] = ()
+) -> None:
     """Watch and reconcile until a signal or ``lifecycle.stop``, with probes and metrics on the HTTP port."""
     workers = Workers(
         queue=context.queue,
@@ -124,7 +127,7 @@ async def operate(context: Context, reconciler: Reconciles, *, watches: Sequence
         if served:
             wait_for("the cache is being filled")
             reconciled = [watch for watch in served if not watch.owned]
-            await run_kopf(context, reconciled, build_manager(context, served, workers))
+            await run_kopf(context, reconciled, build_manager(context, served, workers, beside))
 
 
 @contextmanager
@@ -140,7 +143,7 @@ def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-def build_manager(context: Context, watches: Sequence[Watch], workers: Workers) -> Manager:
+def build_manager(context: Context, watches: Sequence[Watch], workers: Workers, beside: Sequence[Runs] = ()) -> Manager:
     """What works on all ModelServices of the cache, which these watches fill: their own by kopf, the others by us."""
     return Manager(
         lifecycle=context.lifecycle,
@@ -156,6 +159,7 @@ def build_manager(context: Context, watches: Sequence[Watch], workers: Workers) 
         rivals=context.rivals,
         queue=context.queue,
         workers=workers,
+        beside=beside,
         keys=lambda: context.cache.keys(MODEL_SERVICE),
         metrics=context.metrics,
     )

@@ -1,103 +1,130 @@
-"""Finds out which data a ModelService points at, at a cost that does not grow with the data."""
+"""Finds out which data ModelServices point at: beside the workers, at a cost that a namespace bears alone."""
 
 import asyncio
 import base64
 import binascii
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from modelservice.contract.data import ConfigMapSource
 from modelservice.contract.failure import About
 from modelservice.contract.keys import content_digest
 from modelservice.contract.resource import ModelServiceSpec
-from modelservice_operator.domain.data import DataState, claim_data, config_map_data
+from modelservice_operator.domain.data import ConfigMapContent, DataState, claim_data, config_map_data, meant_key
 from modelservice_operator.domain.problem import Problem
 from modelservice_operator.kinds import CONFIG_MAP
 from modelservice_operator.kube.port import KubePort
 from modelservice_operator.machinery.clock import Clock
-from modelservice_operator.objects import Object, Ref
+from modelservice_operator.machinery.errors import Forbidden, KubeError
+from modelservice_operator.machinery.lookups import Asked, Lookups
+from modelservice_operator.objects import Key, Object, Ref
 
 LOOK_SECONDS = 30.0
 """How old the knowledge of a ConfigMap may get: a change is noticed within a minute."""
 
-_FRESH_SECONDS = 10.0
-"""Within this time what was read counts as read just now: a burst of events asks once."""
+_MISSING_SECONDS = 5.0
+"""The same, while something is wrong with it."""
 
-_REMEMBERED = 4096
+PATIENCE_SECONDS = 2.0
+"""How long a first answer is waited for before it is said that there is none: most come within milliseconds."""
+
+
+@dataclass(frozen=True)
+class _Meant:
+    """A key of a ConfigMap, as a spec names it."""
+
+    namespace: str
+    source: ConfigMapSource
+
+    @property
+    def ref(self) -> Ref:
+        """The ConfigMap."""
+        return Ref(CONFIG_MAP, self.namespace, self.source.name)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Known:
-    """Digests by key of a ConfigMap at one version; an undecodable key has its problem instead."""
+class _Read:
+    """What a ConfigMap held at one version, or None where there is none; another version with the same is the same."""
 
-    uid: str
-    version: str
-    digests: dict[str, str | Problem]
-    checked: float
+    found: ConfigMapContent | Problem | None
+    uid: str = field(default="", compare=False)
+    version: str = field(default="", compare=False)
+
+    @property
+    def good(self) -> bool:
+        """Whether it gives a digest."""
+        return isinstance(self.found, ConfigMapContent) and isinstance(self.found.digest, str)
 
 
 class DataSource:
-    """Reads ConfigMaps, and remembers the digests of their contents by version; what they contain is not kept."""
+    """Reads ConfigMaps and remembers digests of the keys that are meant; what they contain is not kept."""
 
-    def __init__(self, *, kube: KubePort, clock: Clock) -> None:
+    def __init__(self, *, kube: KubePort, clock: Clock, on_change: Callable[[Key], None]) -> None:
         self._kube = kube
-        self._clock = clock
-        self._known: dict[Ref, _Known] = {}
+        self.lookups: Lookups[_Meant, _Read] = Lookups(
+            ask=self._ask, interval=_interval, on_change=on_change, clock=clock
+        )
 
-    async def read(self, namespace: str, spec: ModelServiceSpec) -> DataState:
-        """Digest and file of the data, or why there is none.
-
-        Raises:
-            KubeError: the apiserver did not answer.
-        """
+    def read(self, asker: Key, spec: ModelServiceSpec) -> DataState | None:
+        """Digest and file of the data, or why there is none; None while the first answer is about to come."""
         claim = spec.data.persistent_volume_claim
         if claim is not None:
+            self.forget(asker)
             return claim_data(claim, spec.data.version)
         source: ConfigMapSource = spec.data.chosen
-        return config_map_data(source, await self._digests(Ref(CONFIG_MAP, namespace, source.name)))
-
-    async def _digests(self, ref: Ref) -> dict[str, str | Problem] | None:
-        known, now = self._known.get(ref), self._clock.monotonic()
-        if known is not None and now - known.checked < _FRESH_SECONDS:
-            return known.digests
-        if known is not None and (metadata := await self._kube.get_metadata(ref)) is not None:
-            found = metadata["metadata"]
-            if (found["uid"], found["resourceVersion"]) == (known.uid, known.version):
-                return self._remember(ref, found, known.digests, now)
-        config_map = await self._kube.get(ref)
-        if config_map is None:
-            self._known.pop(ref, None)
+        meant = _Meant(asker.namespace, source)
+        (read,) = self.lookups.want(asker, [meant])
+        if read is not None:
+            return config_map_data(source, read.found)
+        waited = self.lookups.unanswered_for(meant)
+        if waited is not None and waited < PATIENCE_SECONDS:
             return None
-        # 1 MiB of gzip inflates for seconds: on the loop that would cost us the lease, so any user could stop us.
-        digests = await asyncio.to_thread(_digests_of, config_map)
-        return self._remember(ref, config_map["metadata"], digests, now)
+        message = f"ConfigMap {source.name!r} is being read; other reads of this namespace come before it"
+        return DataState(problem=Problem(reason="DataNotRead", message=message, about=About.DATA))
 
-    def _remember(
-        self, ref: Ref, metadata: Object, digests: dict[str, str | Problem], now: float
-    ) -> dict[str, str | Problem]:
-        self._known.pop(ref, None)
-        uid, version = metadata["uid"], metadata["resourceVersion"]
-        self._known[ref] = _Known(uid=uid, version=version, digests=digests, checked=now)
-        if len(self._known) > _REMEMBERED:
-            del self._known[next(iter(self._known))]
-        return digests
+    def forget(self, asker: Key) -> None:
+        """Nobody wants to know any more."""
+        self.lookups.want(asker, ())
 
-    def look_again(self, state: DataState) -> float:
-        """Seconds after which the data should be looked at again."""
-        return _FRESH_SECONDS / 2 if state.problem else LOOK_SECONDS
-
-
-def _digests_of(config_map: Object) -> dict[str, str | Problem]:
-    digests: dict[str, str | Problem] = {
-        key: content_digest(text.encode()) for key, text in (config_map.get("data") or {}).items()
-    }
-    for key, encoded in (config_map.get("binaryData") or {}).items():
+    async def _ask(self, meant: _Meant, last: _Read | None) -> _Read:
         try:
-            digests[key] = content_digest(base64.b64decode(encoded))
-        except (ValueError, binascii.Error) as error:
-            digests[key] = Problem(
-                reason="DataUnreadable",
-                message=f"key {key!r} of spec.data.configMap: {error}",
-                waits_for_change=True,
-                about=About.DATA,
-            )
-    return digests
+            return await self._look(meant, last)
+        except KubeError as error:
+            # What was read stays true while the apiserver does not answer; what may not be read any more does not.
+            if last is not None and last.good and not isinstance(error, Forbidden):
+                return last
+            message = f"ConfigMap {meant.source.name!r} cannot be read: {error}"
+            return _Read(found=Problem(reason="DataUnavailable", message=message, about=About.DATA))
+
+    async def _look(self, meant: _Meant, last: _Read | None) -> _Read:
+        if last is not None and last.uid and (metadata := await self._kube.get_metadata(meant.ref)) is not None:
+            found = metadata["metadata"]
+            if (found["uid"], found["resourceVersion"]) == (last.uid, last.version):
+                return last
+        config_map = await self._kube.get(meant.ref)
+        if config_map is None:
+            return _Read(found=None)
+        # 1 MiB of gzip inflates for seconds: on the loop that would cost us the lease, so any user could stop us.
+        content = await asyncio.to_thread(_content_of, config_map, meant.source)
+        metadata = config_map["metadata"]
+        return _Read(found=content, uid=metadata["uid"], version=metadata["resourceVersion"])
+
+
+def _interval(asked: Asked[_Read]) -> float:
+    return LOOK_SECONDS if asked.answer is not None and asked.answer.good else _MISSING_SECONDS
+
+
+def _content_of(config_map: Object, source: ConfigMapSource) -> ConfigMapContent:
+    """Names of all keys, and the digest of the one that is meant alone."""
+    data, packed = config_map.get("data") or {}, config_map.get("binaryData") or {}
+    keys = (*data, *packed)
+    key = meant_key(source, keys)
+    if key is None:
+        return ConfigMapContent(keys=keys)
+    try:
+        content = data[key].encode() if key in data else base64.b64decode(packed[key])
+        return ConfigMapContent(keys=keys, digest=content_digest(content))
+    except (ValueError, binascii.Error) as error:
+        message = f"key {key!r} of spec.data.configMap: {error}"
+        problem = Problem(reason="DataUnreadable", message=message, waits_for_change=True, about=About.DATA)
+        return ConfigMapContent(keys=keys, digest=problem)

@@ -1,102 +1,146 @@
-"""Looks up what the cache does not know: live progress, and the last warnings about what has been stuck."""
+"""Looks up what the cache does not know, beside the workers: live progress, and last warnings about what is stuck."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from modelservice.contract.progress import Progress
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice_operator.config import Settings
 from modelservice_operator.domain.assessment import Diagnostics, Waiting, waiting_objects
-from modelservice_operator.domain.diagnose import event_problem, is_stuck
+from modelservice_operator.domain.diagnose import event_problem, is_stuck, pod_problem
 from modelservice_operator.domain.jobs import JobPhase
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.plan import Plan
 from modelservice_operator.domain.problem import Problem
 from modelservice_operator.kube.port import KubePort, ProgressPort
 from modelservice_operator.machinery.clock import Clock
+from modelservice_operator.machinery.errors import KubeError
+from modelservice_operator.machinery.lookups import Asked, Lookups
+from modelservice_operator.objects import Key
 
 _LOOKUPS = 4
-"""Events are asked for at most this often in one reconcile, the closest causes first."""
+"""Objects of one ModelService whose events are asked for, the closest causes first."""
 
-_FRESH_SECONDS, _FRESH_INTERVAL, _OLD_INTERVAL = 30.0, 4.0, 30.0
-"""What got stuck a moment ago is asked about every few seconds, what has been for long now and then."""
+_FIRST_INTERVAL, _LAST_INTERVAL = 4.0, 300.0
+"""What got stuck a moment ago is asked about every few seconds, then half as often each time."""
+
+_EVENT_LISTS_PER_SECOND = 2.0
+"""Events have no index by object: each list costs the apiserver a walk through those of the namespace."""
+
+_PROGRESS_INTERVAL = 2.0
 
 _SLOW_SECONDS, _SILENT_INTERVAL = 0.5, 30.0
-"""A pod that let us wait for nothing (a policy drops our packets) is left alone for a while: a wait takes a worker."""
+"""A pod that let us wait for nothing (a policy drops our packets) is left alone for a while."""
 
-_REMEMBERED = 4096
+_PROGRESS_CONCURRENCY = 16
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Look:
-    """When an object was first seen stuck, when it was last asked about, and the answer."""
+@dataclass(frozen=True)
+class _Stuck:
+    """An object whose last warning is asked for; ``section`` of the spec is named in the answer."""
 
-    since: float
-    asked: float
-    problem: Problem | None
+    namespace: str
+    uid: str
+    section: str
 
-    def is_due(self, now: float) -> bool:
-        interval = _FRESH_INTERVAL if now - self.since < _FRESH_SECONDS else _OLD_INTERVAL
-        return now - self.asked >= interval
+
+@dataclass(frozen=True)
+class _Pod:
+    """A pod of a stage, by its address."""
+
+    namespace: str
+    address: str
 
 
 class Diagnostician:
     """Asks the pod of a stage how far it is, and Kubernetes what it says about objects that have waited for 5 s."""
 
-    def __init__(self, *, kube: KubePort, progress: ProgressPort, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        kube: KubePort,
+        progress: ProgressPort,
+        settings: Settings,
+        clock: Clock,
+        on_change: Callable[[Key], None],
+    ) -> None:
         self._kube = kube
         self._progress = progress
         self._settings = settings
-        self._clock = clock
-        self._looks: dict[str, _Look] = {}
-        self._silent_until: dict[str, float] = {}
+        self.warnings: Lookups[_Stuck, Problem] = Lookups(
+            ask=self._ask_warning,
+            interval=_warning_interval,
+            on_change=on_change,
+            clock=clock,
+            rate=_EVENT_LISTS_PER_SECOND,
+        )
+        self.progress: Lookups[_Pod, Progress] = Lookups(
+            ask=self._ask_progress,
+            interval=_progress_interval,
+            on_change=on_change,
+            clock=clock,
+            concurrency=_PROGRESS_CONCURRENCY,
+        )
 
-    async def gather(
-        self, spec: ModelServiceSpec, observed: Observed, planned: Plan, *, refused: Problem | None
+    def gather(
+        self,
+        asker: Key,
+        spec: ModelServiceSpec,
+        observed: Observed,
+        planned: Plan,
+        *,
+        refused: Problem | None,
+        now: datetime,
     ) -> Diagnostics:
-        """Diagnostics about one ModelService.
-
-        Raises:
-            KubeError: the apiserver did not answer.
-        """
-        problems: dict[str, Problem] = {}
+        """What is known by now about one ModelService."""
         waiting = waiting_objects(spec, observed, planned, self._settings)
-        stuck = [found for found in waiting if is_stuck(found.obj, self._clock.now())]
-        for found in stuck[:_LOOKUPS]:
-            if found.concern not in problems and (problem := await self._last_warning(found)):
-                problems[found.concern] = problem
+        stuck = [found for found in waiting if is_stuck(found.obj, now) and not _says_why(found)][:_LOOKUPS]
+        answers = self.warnings.want(
+            asker, (_Stuck(asker.namespace, found.obj["metadata"]["uid"], found.section) for found in stuck)
+        )
+        problems: dict[str, Problem] = {}
+        for found, problem in zip(stuck, answers, strict=True):
+            if problem is not None:
+                problems.setdefault(found.concern, problem)
         address = _progress_address(planned)
+        progress = self.progress.want(asker, [_Pod(asker.namespace, address)] if address else [])
         return Diagnostics(
-            progress=await self._read_progress(address) if address else None,
+            progress=next(iter(progress), None),
             artifacts=problems.get("artifacts"),
             stage=problems.get("stage"),
             serving=problems.get("serving"),
             refused=refused,
         )
 
-    async def _read_progress(self, address: str) -> Progress | None:
-        began = self._clock.monotonic()
-        if began < self._silent_until.get(address, began):
-            return None
-        self._silent_until.pop(address, None)
-        progress = await self._progress.read(address)
-        now = self._clock.monotonic()
-        if progress is None and now - began >= _SLOW_SECONDS:
-            self._silent_until[address] = now + _SILENT_INTERVAL
-            if len(self._silent_until) > _REMEMBERED:
-                del self._silent_until[next(iter(self._silent_until))]
-        return progress
+    def forget(self, asker: Key) -> None:
+        """Nobody wants to know any more."""
+        self.warnings.want(asker, ())
+        self.progress.want(asker, ())
 
-    async def _last_warning(self, found: Waiting) -> Problem | None:
-        metadata, now = found.obj["metadata"], self._clock.monotonic()
-        look = self._looks.pop(metadata["uid"], None)
-        if look is None or look.is_due(now):
-            events = await self._kube.last_events(metadata["namespace"], metadata["uid"])
-            problem = event_problem(events, section=found.section)
-            look = _Look(since=look.since if look else now, asked=now, problem=problem)
-        self._looks[metadata["uid"]] = look
-        if len(self._looks) > _REMEMBERED:
-            del self._looks[next(iter(self._looks))]
-        return look.problem
+    async def _ask_warning(self, stuck: _Stuck, last: Problem | None) -> Problem | None:
+        try:
+            events = await self._kube.last_events(stuck.namespace, stuck.uid)
+        except KubeError:
+            return last
+        return event_problem(events, section=stuck.section)
+
+    async def _ask_progress(self, pod: _Pod, last: Progress | None) -> Progress | None:
+        del last  # a pod that no longer answers says nothing; the status keeps what it said
+        return await self._progress.read(pod.address)
+
+
+def _warning_interval(asked: Asked[Problem]) -> float:
+    return float(min(_LAST_INTERVAL, _FIRST_INTERVAL * 2.0 ** min(asked.times - 1, 16)))
+
+
+def _progress_interval(asked: Asked[Progress]) -> float:
+    return _SILENT_INTERVAL if asked.answer is None and asked.seconds >= _SLOW_SECONDS else _PROGRESS_INTERVAL
+
+
+def _says_why(found: Waiting) -> bool:
+    """Whether a pod's own conditions tell what its events would only repeat."""
+    return pod_problem(found.obj, section=found.section) is not None
 
 
 def _progress_address(planned: Plan) -> str | None:

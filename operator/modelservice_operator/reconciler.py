@@ -2,18 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from pydantic import ValidationError
 
 from modelservice.contract.base import problems
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice_operator.config import Settings
-from modelservice_operator.data_source import DataSource
+from modelservice_operator.data_source import PATIENCE_SECONDS, DataSource
 from modelservice_operator.diagnostics import Diagnostician
 from modelservice_operator.domain.assessment import assess, rollout
 from modelservice_operator.domain.data import DataState
 from modelservice_operator.domain.diff import Scale
-from modelservice_operator.domain.jobs import JobPhase
+from modelservice_operator.domain.jobs import StageJob
 from modelservice_operator.domain.observe import Observed, observe
 from modelservice_operator.domain.plan import Plan, plan
 from modelservice_operator.domain.problem import Problem
@@ -24,18 +25,20 @@ from modelservice_operator.kube.port import KubePort, ProgressPort
 from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.machinery.clock import Clock
 from modelservice_operator.machinery.damper import Damper
+from modelservice_operator.machinery.errors import KubeError
+from modelservice_operator.machinery.lookups import Lookups
 from modelservice_operator.objects import Key, Object, Ref
 from modelservice_operator.saying import Speaker
 from modelservice_operator.writing import Outcome, Writer
 
-_POLL_SECONDS = 2.0
-"""How often a running stage is asked for its progress."""
+_REPORT_SECONDS = 2.0
+"""How soon the pods of a Job that ended are looked at again: the two are watched apart."""
 
 _SOON_SECONDS = 5.0
 """How soon something that is under way, or stands in the way, is looked at again."""
 
 _LATE_SECONDS = 30.0
-"""How late a write that failed again and again is tried once more."""
+"""How late a write that failed again and again is tried once more, and what is not Ready is looked at again."""
 
 _ROUNDS = 3
 """Decisions in one pass: what is adopted or taken away shows what else there is to do."""
@@ -48,14 +51,23 @@ class Reconciler:
     """
 
     def __init__(
-        self, *, kube: KubePort, progress: ProgressPort, cache: Cache, settings: Settings, clock: Clock
+        self,
+        *,
+        kube: KubePort,
+        progress: ProgressPort,
+        cache: Cache,
+        settings: Settings,
+        clock: Clock,
+        on_change: Callable[[Key], None],
     ) -> None:
         self._kube = kube
         self._cache = cache
         self._settings = settings
         self._clock = clock
-        self._diagnostician = Diagnostician(kube=kube, progress=progress, settings=settings, clock=clock)
-        self._data = DataSource(kube=kube, clock=clock)
+        self._diagnostician = Diagnostician(
+            kube=kube, progress=progress, settings=settings, clock=clock, on_change=on_change
+        )
+        self._data = DataSource(kube=kube, clock=clock, on_change=on_change)
         damper = Damper(clock=clock)
         self._writer = Writer(kube=kube, cache=cache, damper=damper)
         self._speaker = Speaker(kube=kube, cache=cache, clock=clock, damper=damper)
@@ -72,7 +84,7 @@ class Reconciler:
         """
         service = self._cache.get(Ref(MODEL_SERVICE, *key))
         if service is None or service["metadata"].get("deletionTimestamp"):
-            self._failures.pop(key, None)
+            self._forget(key)
             return None
         observed = self._observe(service)
         try:
@@ -80,34 +92,57 @@ class Reconciler:
         except ValidationError as error:
             status = summarize_invalid(observed, _invalid(error), now=self._clock.now())
             return await self._speaker.say(observed, status, warning=True)
-        data = await self._data.read(key.namespace, spec)
-        await self._find(spec, observed)
+        if (data := self._data.read(key, spec)) is None:
+            return PATIENCE_SECONDS
+        if (lost := await self._find(spec, observed)) is not None:
+            data = DataState(problem=lost)  # while the data is not known, everything is kept
         observed, planned, outcome = await self._carry_out(
             service, lambda observed: plan(spec, observed, data, self._settings)
         )
         refused = outcome.failure.problem if outcome.failure else None
-        diagnostics = await self._diagnostician.gather(spec, observed, planned, refused=refused)
         now = self._clock.now()
+        diagnostics = self._diagnostician.gather(key, spec, observed, planned, refused=refused, now=now)
         assessment = assess(
             spec, observed, data, planned=planned, diagnostics=diagnostics, settings=self._settings, now=now
         )
         status = summarize(assessment, now=now)
         delayed = await self._speaker.say(observed, status, warning=assessment.problem is not None)
-        again = self._look_again(key, data, observed, planned, outcome)
-        return again if delayed is None else min(again, delayed)
+        times = self._look_again(key, observed, planned, outcome)
+        if delayed is not None:
+            times.append(delayed)
+        if not assessment.rolled_out or assessment.problem is not None:
+            times.append(_LATE_SECONDS)
+        return min(times, default=None)
 
-    async def _find(self, spec: ModelServiceSpec, observed: Observed) -> None:
+    @property
+    def lookups(self) -> tuple[Lookups[Any, Any], ...]:
+        """What is asked beside the passes, while this replica leads."""
+        return (self._data.lookups, self._diagnostician.warnings, self._diagnostician.progress)
+
+    def _forget(self, key: Key) -> None:
+        self._failures.pop(key, None)
+        self._data.forget(key)
+        self._diagnostician.forget(key)
+
+    async def _find(self, spec: ModelServiceSpec, observed: Observed) -> Problem | None:
         """Look by its name for what holds a recorded artifact and is in no watch: it may have lost only its labels.
 
         Without it the record would go, and the model be trained again.
+
+        Returns:
+            Why that cannot be known now.
         """
         for revision in observed.records:
             store, location = location_of(revision.record, settled_artifacts(spec, self._settings))
             for kind, name in store.holders(location):
                 if observed.child(kind, name) is None:
-                    found = await self._kube.get(Ref(kind, observed.owner.namespace, name))
+                    try:
+                        found = await self._kube.get(Ref(kind, observed.owner.namespace, name))
+                    except KubeError as error:
+                        return Problem(reason="ReadFailed", message=f"{kind.kind} {name} cannot be read: {error}")
                     if found is not None and observed.owner.owns(found):
                         self._cache.put(kind, found)
+        return None
 
     def _observe(self, service: Object) -> Observed:
         metadata = service["metadata"]
@@ -134,8 +169,9 @@ class Reconciler:
         observed = self._observe(service)
         return observed, decide(observed), outcome
 
-    def _look_again(self, key: Key, data: DataState, observed: Observed, planned: Plan, outcome: Outcome) -> float:
-        seconds = [self._data.look_again(data)]
+    def _look_again(self, key: Key, observed: Observed, planned: Plan, outcome: Outcome) -> list[float]:
+        """Seconds after which something may be another way that no event tells."""
+        seconds = []
         failures = self._failures.pop(key, 0)
         if outcome.failure is not None:
             self._failures[key] = failures + 1
@@ -143,12 +179,19 @@ class Reconciler:
         elif outcome.changed:
             seconds.append(_SOON_SECONDS)
         job = planned.pending.job if planned.pending else None
-        if job is not None and (job.phase is JobPhase.RUNNING or job.awaits_report):
-            seconds.append(_POLL_SECONDS)
+        if job is not None and job.awaits_report:
+            seconds.append(_REPORT_SECONDS)
+        elif planned.pending is not None and not _runs(job):
+            seconds.append(_SOON_SECONDS)
         state = rollout(observed.deployment)
         if state is not None and not state.complete:
             seconds.append(_SOON_SECONDS)
-        return min(seconds)
+        return seconds
+
+
+def _runs(job: StageJob | None) -> bool:
+    """Whether a pod works: then it tells how far it is, and an event when it ends."""
+    return job is not None and any(pod.get("status", {}).get("phase") == "Running" for pod in job.pods)
 
 
 def _invalid(error: ValidationError) -> Problem:

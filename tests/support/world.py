@@ -110,7 +110,12 @@ class World:
         self.settings = Settings.model_validate({**dict(self.settings), **settings})
         self.cache = self.kube.memory = Cache(WATCHES)
         self.reconciler = Reconciler(
-            kube=self.kube, progress=self.progress, cache=self.cache, settings=self.settings, clock=self.clock
+            kube=self.kube,
+            progress=self.progress,
+            cache=self.cache,
+            settings=self.settings,
+            clock=self.clock,
+            on_change=lambda _: None,
         )
 
     def config_map(self, text: str | None = CSV, *, name: str = "churn", **extra: Any) -> None:
@@ -156,7 +161,14 @@ class World:
     def reconcile(self) -> float | None:
         """Deliver all events, then one pass."""
         self.sync()
-        return asyncio.run(self.reconciler.reconcile(self.key))
+        return asyncio.run(self._pass())
+
+    async def _pass(self) -> float | None:
+        """A pass; another one where something that is looked up beside the workers changed."""
+        again = await self.reconciler.reconcile(self.key)
+        if any([await lookups.ask_due() for lookups in self.reconciler.lookups]):
+            again = await self.reconciler.reconcile(self.key)
+        return again
 
     def settle(self) -> None:
         """Reconcile until nothing is written any more."""

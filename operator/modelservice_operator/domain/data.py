@@ -1,6 +1,6 @@
 """What is known of the data before a pod reads it: one function for each kind of source."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from modelservice.contract.data import ClaimSource, ConfigMapSource
@@ -31,31 +31,50 @@ def claim_data(source: ClaimSource, version: str | None) -> DataState:
     return DataState(digest=claim_digest(source, version), file=source.path, volume=volume)
 
 
-def config_map_data(source: ConfigMapSource, digests: Mapping[str, str | Problem] | None) -> DataState:
+@dataclass(frozen=True, kw_only=True)
+class ConfigMapContent:
+    """What was found in a ConfigMap: the names of its keys, and the digest of the one that is meant, if one is.
+
+    ``digest`` is a Problem where that key cannot be read.
+    """
+
+    keys: tuple[str, ...]
+    digest: str | Problem | None = None
+
+
+def meant_key(source: ConfigMapSource, keys: Sequence[str]) -> str | None:
+    """The key that a spec means: the one that it names, or the only one; None where that is not clear or not there."""
+    named = source.key or (keys[0] if len(keys) == 1 else None)
+    return named if named in keys else None
+
+
+def config_map_data(source: ConfigMapSource, found: ConfigMapContent | Problem | None) -> DataState:
     """A key of a ConfigMap.
 
     Args:
         source: where the spec points.
-        digests: digest of the content by key, or why it cannot be read; None where there is no such ConfigMap.
+        found: what is there, or why it cannot be known; None where there is no such ConfigMap.
     """
     field = "spec.data.configMap"
-    if digests is None:
+    if isinstance(found, Problem):
+        return DataState(problem=found)
+    if found is None:
         return _problem(
             "ConfigMapNotFound", f"ConfigMap {source.name!r} does not exist: make it, or change {field}.name"
         )
-    keys = ", ".join(sorted(digests)) or "none"
-    if source.key is None and len(digests) != 1:
+    keys = ", ".join(sorted(found.keys)) or "none"
+    if source.key is None and len(found.keys) != 1:
         return _problem("KeyNotClear", f"ConfigMap {source.name!r} has the keys {keys}: name one in {field}.key")
-    key = source.key or next(iter(digests))
-    found = digests.get(key)
-    if found is None:
+    key = meant_key(source, found.keys)
+    if key is None or found.digest is None:
         return _problem(
-            "KeyNotFound", f"ConfigMap {source.name!r} has no key {key!r}: change {field}.key; its keys are: {keys}"
+            "KeyNotFound",
+            f"ConfigMap {source.name!r} has no key {source.key!r}: change {field}.key; its keys are: {keys}",
         )
-    if isinstance(found, Problem):
-        return DataState(problem=found)
+    if isinstance(found.digest, Problem):
+        return DataState(problem=found.digest)
     volume = {"configMap": {"name": source.name, "items": [{"key": key, "path": key}]}}
-    return DataState(digest=found, content_digest=found, file=key, volume=volume)
+    return DataState(digest=found.digest, content_digest=found.digest, file=key, volume=volume)
 
 
 def _problem(reason: str, message: str) -> DataState:

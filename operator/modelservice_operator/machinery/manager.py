@@ -1,8 +1,9 @@
 """What a replica does over its life: fill the cache, stand by, lead, stop in order."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import structlog
 
@@ -37,11 +38,18 @@ class Lifecycle:
     """No work is under way any more, and the lease is released."""
 
 
+class Runs(Protocol):
+    """Something that runs while this replica leads."""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until stop."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Manager:
     """Runs reflectors, synchronizer, election and workers as one.
 
-    ``keys`` gives all that is to be reconciled when work begins.
+    ``keys`` gives all that is to be reconciled when work begins, ``beside`` what runs while the workers do.
     """
 
     lifecycle: Lifecycle
@@ -51,6 +59,7 @@ class Manager:
     rivals: Rivals
     queue: WorkQueue[Key]
     workers: Workers
+    beside: Sequence[Runs] = ()
     keys: Callable[[], Iterable[Key]]
     metrics: Metrics
 
@@ -114,3 +123,5 @@ class Manager:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.workers.run())
             group.create_task(self.synchronizer.watch(stop, self.queue.add))
+            for one in self.beside:
+                group.create_task(one.run(stop))

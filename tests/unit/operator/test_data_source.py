@@ -13,26 +13,39 @@ from tests.support.world import NAMESPACE
 from modelservice.contract.keys import content_digest
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice_operator import data_source
-from modelservice_operator.data_source import DataSource
+from modelservice_operator.data_source import PATIENCE_SECONDS, DataSource
 from modelservice_operator.domain.data import DataState
+from modelservice_operator.machinery.errors import Forbidden, Transient
+from modelservice_operator.objects import Key
 
+ASKER = Key(NAMESPACE, "churn")
 SPEC = ModelServiceSpec.model_validate({"data": {"configMap": {"name": "churn"}, "target": "t"}, "model": {"mlp": {}}})
 
 
 class Source:
-    """A ``DataSource`` on a Kubernetes in memory."""
+    """A ``DataSource`` on a Kubernetes in memory, asked by one ModelService."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.kube = FakeKube(self.clock)
-        self.source = DataSource(kube=self.kube, clock=self.clock)
+        self.told: list[Key] = []
+        self.source = DataSource(kube=self.kube, clock=self.clock, on_change=self.told.append)
 
     def store(self, **content: dict[str, str]) -> None:
         metadata = {"name": "churn", "namespace": NAMESPACE}
         self.kube.store({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, **content})
 
+    def glance(self) -> DataState | None:
+        """What a pass reads."""
+        return self.source.read(ASKER, SPEC)
+
     def read(self) -> DataState:
-        return asyncio.run(self.source.read(NAMESPACE, SPEC))
+        """What a pass reads once all that is due was asked."""
+        self.glance()
+        asyncio.run(self.source.lookups.ask_due())
+        found = self.glance()
+        assert found is not None
+        return found
 
     def full_reads(self) -> int:
         return sum(verb == "get" for verb, _, _ in self.kube.reads)
@@ -82,3 +95,84 @@ def test_a_config_map_is_read_again_only_when_it_changed() -> None:
     source.clock.seconds += 60
     assert source.read().digest != first.digest
     assert source.full_reads() == 2
+
+
+def test_a_pass_does_not_wait_for_the_first_answer_and_is_asked_for_when_it_comes() -> None:
+    source = Source()
+    source.store(data={"a.csv": "1"})
+    assert source.glance() is None
+    assert source.told == []
+    asyncio.run(source.source.lookups.ask_due())
+    assert source.told == [ASKER]
+    found = source.glance()
+    assert found is not None
+    assert found.file == "a.csv"
+
+
+def test_data_that_nobody_came_to_read_for_long_is_said() -> None:
+    source = Source()
+    source.store(data={"a.csv": "1"})
+    source.glance()
+    source.clock.seconds += PATIENCE_SECONDS
+    found = source.glance()
+    assert found is not None
+    assert found.problem is not None
+    assert (found.problem.reason, found.problem.waits_for_change) == ("DataNotRead", False)
+
+
+def test_only_the_key_that_is_meant_is_digested(monkeypatch: pytest.MonkeyPatch) -> None:
+    digested = []
+
+    def digest(content: bytes) -> str:
+        digested.append(content)
+        return content_digest(content)
+
+    monkeypatch.setattr(data_source, "content_digest", digest)
+    source = Source()
+    source.store(data={"a.csv": "1"}, binaryData={"huge.gz": base64.b64encode(b"2").decode()})
+    named = {"data": {"configMap": {"name": "churn", "key": "a.csv"}, "target": "t"}, "model": {"mlp": {}}}
+    spec = ModelServiceSpec.model_validate(named)
+    source.source.read(ASKER, spec)
+    asyncio.run(source.source.lookups.ask_due())
+    found = source.source.read(ASKER, spec)
+    assert found is not None
+    assert found.digest == content_digest(b"1")
+    assert digested == [b"1"]
+
+
+def test_what_was_read_stays_true_while_the_apiserver_does_not_answer() -> None:
+    source = Source()
+    source.store(data={"a.csv": "1"})
+    first = source.read()
+    source.kube.failures = {("get", "ConfigMap"): Transient("etcdserver: leader changed")}
+    source.store(data={"a.csv": "2"})
+    source.clock.seconds += 60
+    assert source.read() == first
+    source.kube.failures = {}
+    source.clock.seconds += 60
+    assert source.read().digest != first.digest
+
+
+@pytest.mark.parametrize("error", [Transient("etcdserver: leader changed"), Forbidden("configmaps is forbidden")])
+def test_a_read_that_fails_is_said_and_heals(error: Transient | Forbidden) -> None:
+    source = Source()
+    source.store(data={"a.csv": "1"})
+    source.kube.failures = {("get", "ConfigMap"): error}
+    problem = source.read().problem
+    assert problem is not None
+    assert problem.reason == "DataUnavailable"
+    assert str(error) in problem.message
+    source.kube.failures = {}
+    source.clock.seconds += 5
+    assert source.read().file == "a.csv"
+
+
+def test_what_nobody_asks_for_any_more_is_not_read() -> None:
+    source = Source()
+    source.store(data={"a.csv": "1"})
+    source.read()
+    source.source.forget(ASKER)
+    source.store(data={"a.csv": "2"})
+    source.clock.seconds += 60
+    asyncio.run(source.source.lookups.ask_due())
+    assert source.full_reads() == 1

@@ -18,7 +18,7 @@ from modelservice_operator.domain.stages import Assignment, JobSettings, Verdict
 from modelservice_operator.domain.stages.base import pod_settings
 from modelservice_operator.domain.stores import Access, Location, Portability
 from modelservice_operator.kinds import CONFIG_MAP, DEPLOYMENT, JOB
-from modelservice_operator.objects import Object, Ref
+from modelservice_operator.objects import Kind, Object, Ref
 
 
 class DistillWork(Tolerant):
@@ -85,6 +85,9 @@ class Shelf:
     def children(self, artifacts: Artifacts, owner: Owner, key: str) -> tuple[Object, ...]:
         metadata = owner.metadata(keyed_name(owner.name, key), key=key)
         return ({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"shelf": artifacts.chosen}},)
+
+    def holders(self, location: Location) -> tuple[tuple[Kind, str], ...]:
+        return ((CONFIG_MAP, self._entry(location)),)
 
     def holds(self, location: Location, children: Children) -> bool:
         return self._entry(location) in {entry["metadata"]["name"] for entry in children.get(CONFIG_MAP, ())}
