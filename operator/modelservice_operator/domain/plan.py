@@ -90,7 +90,7 @@ def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: 
             desired=tuple(Desired(obj=obj, immutable=True) for obj in begin.objects),
             checks=tuple(_names_to_be(spec, observed)),
         ),
-        _serve(spec, observed, settings, serving),
+        _serve(spec, observed, settings, serving) if serving else _waiting_to_serve(inputs),
         Part(kept=frozenset(kept)),
     )
     replicas = handed_back(spec.serving, observed) if serving else None
@@ -114,31 +114,27 @@ def _numbered(observed: Observed, result: Revision | None) -> Revision | None:
 def _meanwhile(inputs: Inputs, steps: tuple[StepState, ...]) -> Revision | None:
     """What goes on serving: the deployed revision, else the newest whose artifact is there to stay.
 
-    None where the Deployment stays as it is: the record of the deployed revision cannot be read, or was lost while the
-    artifact was not; or its artifact is on its way out, and there is no other. To serve an older model instead of a
-    record that cannot be read would be worse than to change nothing.
+    None where there is none to go on with: the record of the deployed revision cannot be read, or was lost while the
+    artifact was not; or its artifact is gone or on its way out, and there is no other. To serve an older model instead
+    of a record that cannot be read would be worse than to change nothing.
     """
     observed, key = inputs.observed, inputs.observed.deployed_key
     if observed.unreadable_record(key) is not None:
         return None
     reported = (state.result for state in steps if state.result and state.result.key == key)
     deployed = observed.record(key) or next(reported, None)
-    if deployed is not None and not _is_leaving(deployed, inputs):
+    if deployed is not None and _is_held(deployed, inputs):
         return deployed
     if key is not None:
         store = store_of(inputs.artifacts)
         if store.holds(store.locate(inputs.artifacts, observed.owner, key), observed.children):
             return None
-    for revision in reversed(observed.revisions):
-        store, location = location_of(revision.record, inputs.artifacts)
-        if store.holds(location, observed.children):
-            return revision
-    return None
+    return next((revision for revision in reversed(observed.revisions) if _is_held(revision, inputs)), None)
 
 
-def _is_leaving(revision: Revision, inputs: Inputs) -> bool:
+def _is_held(revision: Revision, inputs: Inputs) -> bool:
     store, location = location_of(revision.record, inputs.artifacts)
-    return store.leaving(location, inputs.observed.children) is not None
+    return store.holds(location, inputs.observed.children)
 
 
 def _foundations(spec: ModelServiceSpec, observed: Observed, settings: Settings) -> Iterator[Part]:
@@ -177,12 +173,36 @@ def _stage(observed: Observed, state: StepState, *, stop: bool, serving: Revisio
     return Part(desired=desired, kept=frozenset((JOB, job.name) for job in jobs))
 
 
-def _serve(spec: ModelServiceSpec, observed: Observed, settings: Settings, revision: Revision | None) -> Part:
-    """The record of the revision, then what serves it; what stands stays as it is while there is none to serve."""
-    if revision is None:
-        named = {(kind, obj["metadata"]["name"]) for kind in _SERVING_KINDS for obj in observed.children.get(kind, ())}
-        revisions = filter(is_template, observed.children.get(CONTROLLER_REVISION, ()))
-        return Part(kept=frozenset(named | {(CONTROLLER_REVISION, obj["metadata"]["name"]) for obj in revisions}))
+def _waiting_to_serve(inputs: Inputs) -> Part:
+    """What stands stays as it is, but for a Deployment whose artifact is gone.
+
+    Its pods would start on the volume of the next training, end since nothing lies there, and be started ever more
+    rarely: long after the training they would still wait.
+    """
+    observed = inputs.observed
+    named = {(kind, obj["metadata"]["name"]) for kind in _SERVING_KINDS for obj in observed.children.get(kind, ())}
+    revisions = filter(is_template, observed.children.get(CONTROLLER_REVISION, ()))
+    named |= {(CONTROLLER_REVISION, obj["metadata"]["name"]) for obj in revisions}
+    if _has_nothing_to_serve(inputs):
+        named.discard((DEPLOYMENT, observed.owner.name))
+    return Part(kept=frozenset(named))
+
+
+def _has_nothing_to_serve(inputs: Inputs) -> bool:
+    """Whether what the Deployment's pods are told to serve is gone from its store, and none of them answers."""
+    observed, key = inputs.observed, inputs.observed.deployed_key
+    if key is None or observed.answering or observed.unreadable_record(key) is not None:
+        return False
+    if (recorded := observed.record(key)) is not None:
+        store, location = location_of(recorded.record, inputs.artifacts)
+    else:
+        store = store_of(inputs.artifacts)
+        location = store.locate(inputs.artifacts, observed.owner, key)
+    return not store.holds(location, observed.children) and store.leaving(location, observed.children) is None
+
+
+def _serve(spec: ModelServiceSpec, observed: Observed, settings: Settings, revision: Revision) -> Part:
+    """The record of the revision, then what serves it."""
     owner, serving = observed.owner, spec.serving
     stored = choose_template(spec, observed, settings, revision.record)
     desired = [*_record(observed, revision, stored), *_replicas_holder(observed, serving)]

@@ -5,7 +5,7 @@ from typing import Any
 from tests.support.world import NAMESPACE, World
 
 from modelservice.contract.failure import About, Failure
-from modelservice_operator.kinds import CONTROLLER_REVISION, JOB, PERSISTENT_VOLUME_CLAIM, POD
+from modelservice_operator.kinds import CONTROLLER_REVISION, DEPLOYMENT, JOB, PERSISTENT_VOLUME_CLAIM, POD
 from modelservice_operator.objects import Object, Ref
 
 SMALL: dict[str, Any] = {"volumeClaim": {"size": "1Gi"}}
@@ -49,6 +49,7 @@ def test_a_served_claim_that_is_deleted_is_said_at_once_and_what_it_held_is_made
     world.settle()
     assert claim(world, key) is not None, "for the next training"
     assert world.order(world.job())["key"] == key
+    assert world.all(DEPLOYMENT) == [], "whose pods would find nothing on that claim, and end again and again"
     world.run_stages()
     world.roll_out()
     world.settle()
