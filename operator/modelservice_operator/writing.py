@@ -10,7 +10,7 @@ from modelservice_operator.domain.diff import Action, Adopt, Apply, Changes, Che
 from modelservice_operator.domain.drift import SOMEBODY, Extra
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.problem import Problem
-from modelservice_operator.kinds import PERSISTENT_VOLUME_CLAIM
+from modelservice_operator.kinds import PERSISTENT_VOLUME_CLAIM, ref_of
 from modelservice_operator.kube.port import KubePort
 from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.machinery.damper import Damper
@@ -61,6 +61,8 @@ class Writer:
     async def carry_out(self, observed: Observed, changes: Changes) -> Outcome:
         """Write; adoptions alone, where there are some, since everything else is to be decided again after them."""
         if changes.adoptions:
+            if (failure := await self._check_that_it_stays(observed)) is not None:
+                return Outcome(failure=failure)
             failures = await self._side_by_side(observed, changes.adoptions)
             if len(failures) < len(changes.adoptions):
                 return Outcome(failure=next(iter(failures), None), changed=True)
@@ -72,6 +74,22 @@ class Writer:
         failed = [failure for failure in failures if failure is not _TURNED_UP]
         changed = _TURNED_UP in failures or (stripped and not failed)
         return Outcome(failure=next(iter(failed), None), changed=changed)
+
+    async def _check_that_it_stays(self, observed: Observed) -> Failure | None:
+        """Look whether the ModelService is being deleted, and the watch of its children was faster than its own.
+
+        ``--cascade=orphan`` takes its children's owners off after that began, and whoever put them back would have the
+        children deleted with it.
+        """
+        ref, uid = ref_of(observed.service), observed.owner.uid
+        try:
+            live = await self._kube.get_metadata(ref)
+        except KubeError as error:
+            return Failure(problem=Problem(reason="ReadFailed", message=f"{ref.kind.kind} cannot be read: {error}"))
+        if live is None or live["metadata"]["uid"] != uid or live["metadata"].get("deletionTimestamp"):
+            problem = Problem(reason="Conflict", message=f"{ref.kind.kind} {ref.name} is being deleted")
+            return Failure(problem=problem, again=_CONFLICT_SECONDS)
+        return None
 
     async def scale(self, observed: Observed, action: Scale) -> Outcome:
         """Store a number of replicas in the ModelService; if somebody wrote meanwhile, that is seen soon."""

@@ -161,6 +161,10 @@ class World:
     def reconcile(self) -> float | None:
         """Deliver all events, then one pass."""
         self.sync()
+        return self.reconcile_unaware()
+
+    def reconcile_unaware(self) -> float | None:
+        """One pass while events are still on their way: on what the cache knows."""
         return asyncio.run(self._pass())
 
     async def _pass(self) -> float | None:

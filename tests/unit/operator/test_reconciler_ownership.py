@@ -1,10 +1,13 @@
 """The reconciler's stories. Whose children are whose: strangers, namesakes, leftovers."""
 
+import copy
+
 import pytest
 from tests.support.world import NAMESPACE, World
 
 from modelservice_operator.constants import LABEL_NAME
 from modelservice_operator.kinds import (
+    CHILD_KINDS,
     CONFIG_MAP,
     CONTROLLER_REVISION,
     DEPLOYMENT,
@@ -190,6 +193,29 @@ def test_what_was_orphaned_or_restored_is_adopted_and_nothing_is_trained(sees: b
         assert [one["uid"] for obj in world.ours(kind) for one in obj["metadata"]["ownerReferences"]] == [uid] * len(
             world.ours(kind)
         )
+
+
+def test_what_is_being_orphaned_is_not_given_back_to_a_service_that_goes() -> None:
+    """The watch of children may be faster than that of ModelServices; their old owner would take them along."""
+    world = World()
+    world.serve()
+    ref = Ref(MODEL_SERVICE, *world.key)
+    seen = copy.deepcopy(world.kube.objects[ref])
+    world.kube.store({**seen, "metadata": {**seen["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}})
+    children = [obj for kind in CHILD_KINDS for obj in world.ours(kind)]
+    for obj in children:
+        obj["metadata"].pop("ownerReferences", None)
+        world.kube.store(obj)
+    written = len(world.kube.writes)
+    world.restart_operator()
+    for obj in children:
+        world.cache.put(ref_of(obj).kind, copy.deepcopy(obj))
+    world.cache.put(ref.kind, seen)
+    world.reconcile_unaware()
+    world.settle()
+    tried = [(verb, kind) for verb, kind, _ in world.writes_since(written)]
+    assert tried == [("status", "ModelService")], "refused, since it was made from the version before the deletion"
+    assert world.kube.objects[ref]["status"] == seen["status"]
 
 
 @pytest.mark.parametrize("kind", [SERVICE_ACCOUNT, PERSISTENT_VOLUME_CLAIM, JOB, CONTROLLER_REVISION, CONFIG_MAP])
