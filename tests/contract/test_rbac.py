@@ -36,6 +36,8 @@ VERBS = {
     "get_metadata": ("get",),
     "events": ("list",),
     "apply": ("create", "patch"),
+    "adopt": ("patch",),
+    "strip": ("patch",),
     "status": ("patch",),
     "scale": ("patch",),
     "delete": ("delete",),

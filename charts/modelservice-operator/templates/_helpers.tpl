@@ -58,7 +58,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "modelservice-operator.rules" -}}
 - apiGroups: [modelservice.dev]
   resources: [modelservices]
-  verbs: [list, watch]
+  verbs: [get, list, watch]
 - apiGroups: [modelservice.dev]
   resources: [modelservices/status]
   verbs: [patch]
