@@ -19,11 +19,13 @@ from modelservice_operator.kinds import (
     MODEL_SERVICE,
     NETWORK_POLICY,
     PERSISTENT_VOLUME_CLAIM,
+    POD,
     POD_DISRUPTION_BUDGET,
     SERVICE,
     SERVICE_ACCOUNT,
     SUBJECT_ACCESS_REVIEW,
     WATCHED_KINDS,
+    ref_of,
 )
 
 CLUSTER_NAME = f"{NAMESPACE}-{RELEASE}"
@@ -110,6 +112,21 @@ def lives() -> Iterator[World]:
             world.end_stage()
             world.reconcile()
         yield world
+
+    yield claim_lost()
+
+
+def claim_lost() -> World:
+    """A ModelService whose claim is deleted, and then the pod that held it is lost."""
+    world = World()
+    key = world.serve()
+    world.delete_claim(f"churn-{key}")
+    world.settle()
+    world.collect_garbage()
+    world.remove(ref_of(world.one(POD)))
+    world.protect_claims()
+    world.settle()
+    return world
 
 
 def used() -> Iterator[Right]:

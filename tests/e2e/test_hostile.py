@@ -271,7 +271,7 @@ def test_a_deleted_claim_is_said_at_once_and_the_model_comes_back(space: Space, 
     assert condition(said, "Available")["status"] == "True"
     answers_right(space)
     (pod,) = space.pods("flowers", "serve")
-    space.kubectl("delete", "pod", pod["metadata"]["name"], "--wait=false")
+    space.kubectl("delete", "pod", pod["metadata"]["name"])  # waits for its end
     since = time.monotonic()
 
     def on_another_claim() -> bool:
