@@ -204,7 +204,7 @@ def _has_nothing_to_serve(inputs: Inputs) -> bool:
 def _serve(spec: ModelServiceSpec, observed: Observed, settings: Settings, revision: Revision) -> Part:
     """The record of the revision, then what serves it."""
     owner, serving = observed.owner, spec.serving
-    stored = choose_template(spec, observed, settings, revision.record)
+    stored = choose_template(spec, observed, settings, revision)
     desired = [*_record(observed, revision, stored), *_replicas_holder(observed, serving)]
     autoscaled = serving.autoscaling is not None or handed_back(serving, observed) is not None
     said = None if autoscaled else serving.replicas

@@ -20,6 +20,7 @@ examples:
   modelservice serve --model s3://models/team-a/iris/qp2iu6b5 --name iris --grpc-port 9000
 """
 _LAST_PORT = 65_535
+_LAST_REVISION = 2**63 - 1
 _BATCHING = Batching()
 
 
@@ -41,6 +42,10 @@ def add_serve(commands: Commands) -> None:
     source.add_argument(server_flags.MODEL, metavar="ADDRESS", help="folder of the artifact, or its URI")
     parser.add_argument(server_flags.NAME, help="name of the model in the paths; needed with --model")
     parser.add_argument(server_flags.DIGEST, metavar="sha256:...", help="refuse an artifact with another digest")
+    revision = "number of the revision: the model's version in paths and answers; default: %(default)s"
+    parser.add_argument(
+        server_flags.REVISION, type=_revision, default=server_flags.FIRST_REVISION, metavar="N", help=revision
+    )
     parser.add_argument(server_flags.HOST, default="127.0.0.1", help="address to listen on; default: %(default)s")
     port = "default: %(default)s; 0: a free one"
     parser.add_argument(server_flags.PORT, type=_port, default=places.SERVING_PORT, metavar="PORT", help=port)
@@ -70,6 +75,7 @@ def _serve(parsed: argparse.Namespace) -> int:
             host=parsed.host,
             ports={"http": parsed.port, **({} if served.grpc_port is None else {"grpc": served.grpc_port})},
             batching=served.batching,
+            revision=parsed.revision,
         )
     except NotServedError as error:
         complain(str(error))
@@ -132,6 +138,12 @@ def _engine_loader(engine: Engine) -> "EngineLoader":
     from modelservice.families.torch_engine import load_torch_engine  # noqa: PLC0415
 
     return load_torch_engine
+
+
+def _revision(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= _LAST_REVISION:
+        raise argparse.ArgumentTypeError(f"{text!r} is not the number of a revision: 1 to {_LAST_REVISION}")
+    return int(text)
 
 
 def _port(text: str) -> int:

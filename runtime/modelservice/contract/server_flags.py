@@ -14,9 +14,12 @@ HOST: Final = "--host"
 PORT: Final = "--port"
 GRPC_PORT: Final = "--grpc-port"
 ENGINE: Final = "--engine"
+REVISION: Final = "--revision"
 
 ANY_HOST: Final = "::"
 """Every address of a pod, IPv6 and IPv4 alike; where there is no IPv6, IPv4 alone."""
+FIRST_REVISION: Final = 1
+"""As a server calls what it serves if nobody says a number, such as on a laptop."""
 ENGINES: Final = {engine.value.lower(): engine for engine in Engine}
 """Engines as the command line spells them."""
 
@@ -34,6 +37,7 @@ class ServerFlags:
         grpc_port: port of gRPC, or None for a server without it.
         engine: what computes the model.
         batching: how requests share forward passes.
+        revision: number of the revision, which clients know as the model's version.
     """
 
     model: str
@@ -44,6 +48,7 @@ class ServerFlags:
     grpc_port: int | None = None
     engine: Engine = Engine.ONNX
     batching: Batching = field(default_factory=Batching)
+    revision: int = FIRST_REVISION
 
 
 def batch_flag(name: str) -> str:
@@ -57,6 +62,7 @@ def server_arguments(flags: ServerFlags) -> list[str]:
         MODEL: flags.model,
         NAME: flags.name,
         DIGEST: flags.digest,
+        REVISION: flags.revision,
         HOST: flags.host,
         PORT: flags.port,
         GRPC_PORT: flags.grpc_port,

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import NamedTuple
 
+from modelservice.contract.server_flags import FIRST_REVISION
 from modelservice.contract.serving import Batching
 from modelservice.serving.batcher import Batcher
 from modelservice.serving.chain import Chain, limit_body, limit_headers, refuse_when_leaving
@@ -16,10 +17,11 @@ from modelservice.serving.model import ServedModel, compute_of
 
 
 class Core(NamedTuple):
-    """The parts of a server without its transports."""
+    """The parts of a server without its transports; ``version`` is the revision's number, as paths and answers say."""
 
     model: ServedModel
     name: str
+    version: str
     chain: Chain
     inference: Inference
     lifecycle: Lifecycle
@@ -31,6 +33,7 @@ def build_core(
     model: ServedModel,
     *,
     name: str,
+    revision: int = FIRST_REVISION,
     costs: Costs,
     batching: Batching,
     executor: Executor,
@@ -51,6 +54,7 @@ def build_core(
     return Core(
         model=model,
         name=name,
+        version=str(revision),
         chain=Chain(
             guards=(limit_headers, limit_body, refuse_when_leaving(lifecycle)),
             observers=(metrics.record_request,),

@@ -15,8 +15,9 @@ from modelservice.artifact.errors import ArtifactError
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.failure import StageError
 from modelservice.contract.places import cpu_limit
+from modelservice.contract.server_flags import FIRST_REVISION
 from modelservice.contract.serving import Batching
-from modelservice.serving.core import build_core
+from modelservice.serving.core import Core, build_core
 from modelservice.serving.costs import Clock, Costs, measure_costs
 from modelservice.serving.errors import NotServedError
 from modelservice.serving.lifecycle import Lifecycle
@@ -38,6 +39,7 @@ def serve(
     host: str,
     ports: Mapping[str, int],
     batching: Batching,
+    revision: int = FIRST_REVISION,
     transports: Sequence[Transport] = TRANSPORTS,
 ) -> int:
     """Serve a model until a signal ends it.
@@ -48,6 +50,7 @@ def serve(
         host: address to listen on; ``::`` is every one.
         ports: port by name of a transport, 0 for a free one; one without a port is neither started nor imported.
         batching: how requests share forward passes.
+        revision: number of the revision: the version in paths and answers.
         transports: those that there are.
 
     Returns:
@@ -82,7 +85,10 @@ def serve(
                 *(costs.batch_size, "on the event loop" if costs.inline else "in a thread"),
             )
             with asyncio.Runner(loop_factory=server_config(None).get_loop_factory()) as runner:
-                runner.run(_run(bound, model, name, costs=costs, batching=batching, executor=executor))
+                core = partial(
+                    build_core, model, name=name, revision=revision, costs=costs, batching=batching, executor=executor
+                )
+                runner.run(_run(bound, core))
         except StageError as error:
             message = f"{name} cannot be served: {error.message}"
             raise NotServedError(message, exit_code=error.failure().exit_code) from error
@@ -136,16 +142,8 @@ def calm_garbage_collector() -> None:
     gc.set_threshold(GARBAGE_THRESHOLD)
 
 
-async def _run(
-    bound: Sequence[Bound],
-    model: ServedModel,
-    name: str,
-    *,
-    costs: Costs,
-    batching: Batching,
-    executor: ThreadPoolExecutor,
-) -> None:
-    core = build_core(model, name=name, costs=costs, batching=batching, executor=executor, lifecycle=Lifecycle())
+async def _run(bound: Sequence[Bound], build: Callable[..., Core]) -> None:
+    core = build(lifecycle=Lifecycle())
     for one in bound:
         await one.start(core)
     calm_garbage_collector()

@@ -10,8 +10,6 @@ from modelservice.inference.engine import Engine
 from modelservice.modalities.base import Encoder, Rows
 from modelservice.tasks.base import Array, Task
 
-VERSION_LENGTH = 12
-
 Compute = Callable[[Rows], Array]
 """Encodes rows and runs the model: rows to raw outputs, float32 [rows, width]."""
 
@@ -45,11 +43,6 @@ class ServedModel(Protocol):
     @property
     def task(self) -> Task:
         """Raw outputs to what clients get."""
-
-
-def version_of(model: ServedModel) -> str:
-    """The version that answers name: the first characters of the digest, so it says which artifact answered."""
-    return model.digest.removeprefix("sha256:")[:VERSION_LENGTH]
 
 
 def compute_of(model: ServedModel) -> Compute:

@@ -40,6 +40,41 @@ def test_going_back_serves_with_the_template_that_served_then() -> None:
     assert world.one(DEPLOYMENT)["spec"]["template"] == template
 
 
+def test_pods_know_the_number_of_their_revision_and_keep_it() -> None:
+    def revision_of_pods() -> list[str]:
+        arguments = world.one(DEPLOYMENT)["spec"]["template"]["spec"]["containers"][0]["args"]
+        return [argument for argument in arguments if argument.startswith("--revision=")]
+
+    world = World()
+    world.serve()
+    assert revision_of_pods() == ["--revision=1"]
+    world.service(training={"epochs": 5})
+    world.settle()
+    world.end_stage()
+    world.settle()
+    world.roll_out()
+    world.settle()
+    assert (revision_of_pods(), world.status()["revision"]) == (["--revision=2"], 2)
+    world.service()
+    world.settle()
+    assert revision_of_pods() == ["--revision=1"]
+
+
+def test_a_template_of_a_release_that_said_no_number_stays() -> None:
+    world = World()
+    world.serve()
+    (record,) = world.records()
+    template = record["data"]["serving"]["template"]
+    arguments = template["spec"]["containers"][0]["args"]
+    arguments[:] = [argument for argument in arguments if not argument.startswith("--revision=")]
+    world.kube.store(record)
+    world.restart_operator()
+    world.settle()
+    world.roll_out()
+    world.settle()
+    assert world.one(DEPLOYMENT)["spec"]["template"]["spec"]["containers"][0]["args"] == arguments
+
+
 def test_an_upgrade_mends_what_answers_no_request() -> None:
     world = World()
     world.serve()

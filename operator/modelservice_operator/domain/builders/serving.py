@@ -54,16 +54,18 @@ def serving_inputs(spec: ModelServiceSpec, settings: Settings, record: StageReco
 
 
 def build_serving_template(
-    owner: Owner, spec: ModelServiceSpec, settings: Settings, record: StageRecord, children: Children
+    owner: Owner, spec: ModelServiceSpec, settings: Settings, revision: Revision, children: Children
 ) -> StoredTemplate:
     """The pod template of a revision, with the hash of what it was built from."""
-    serving, engine = spec.serving, choose_engine(spec.serving, record)
+    record, serving = revision.record, spec.serving
+    engine = choose_engine(serving, record)
     store, location = location_of(record, settled_artifacts(spec, settings))
     access = store.access(location, children, volume="artifacts", path=ARTIFACTS_PATH, writable=False)
     flags = ServerFlags(
         model=access.address,
         name=owner.name,
         digest=record.artifact.digest,
+        revision=revision.number,
         grpc_port=GRPC_PORT if serving.grpc else None,
         engine=engine,
         batching=serving.batching,

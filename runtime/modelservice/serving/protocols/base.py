@@ -78,8 +78,8 @@ class InferenceProtocol(Protocol):
 
     name: str
 
-    def rest(self, model: ServedModel, name: str) -> Rest | None:
-        """Its routes for a model of that name, or None where it is not spoken over HTTP."""
+    def rest(self, model: ServedModel, name: str, version: str) -> Rest | None:
+        """Its routes for that version of a model of that name, or None where it is not spoken over HTTP."""
 
-    def service(self, model: ServedModel, name: str) -> Service | None:
+    def service(self, model: ServedModel, name: str, version: str) -> Service | None:
         """Its gRPC service, or None where it has none; what gRPC needs is imported only here."""

@@ -19,11 +19,11 @@ class Health:
 
     name = "health"
 
-    def rest(self, model: ServedModel, name: str) -> None:  # noqa: ARG002 - the seam's signature
+    def rest(self, model: ServedModel, name: str, version: str) -> None:  # noqa: ARG002 - the seam's signature
         """None: over HTTP the inference protocols say it."""
         return
 
-    def service(self, model: ServedModel, name: str) -> Service:  # noqa: ARG002 - the seam's signature
+    def service(self, model: ServedModel, name: str, version: str) -> Service:  # noqa: ARG002 - the seam's signature
         """``grpc.health.v1.Health``."""
         from modelservice.serving.protocols.messages import Field, build_messages, read_message  # noqa: PLC0415
 

@@ -18,10 +18,11 @@ from modelservice.modalities.tensors import BYTES, describe
 from modelservice.serving.answer import Answer, json_answer, json_headers
 from modelservice.serving.calls import Call, check_rows
 from modelservice.serving.errors import RequestError
-from modelservice.serving.model import ServedModel, outputs_of, version_of
+from modelservice.serving.model import ServedModel, outputs_of
 from modelservice.serving.parsing import parse_object
 from modelservice.serving.protocols.base import Documentation, Operation, Page, Rest
 from modelservice.serving.protocols.schemas import predict_request, predict_response
+from modelservice.serving.protocols.tensorflow_metadata import model_metadata
 from modelservice.tasks.base import Array
 
 _EXPECTED: Final = 'expected {"instances": [row, ...]} or {"inputs": {name: [value, ...]}}'
@@ -33,9 +34,8 @@ class TensorFlow:
 
     name = "tensorflow"
 
-    def rest(self, model: ServedModel, name: str) -> Rest:
+    def rest(self, model: ServedModel, name: str, version: str) -> Rest:
         """Routes below ``/v1``."""
-        version = version_of(model)
         parse = Predictions(model).parse
         documentation = Documentation(
             summary="Predict, as TensorFlow Serving and KServe v1 speak it",
@@ -56,9 +56,9 @@ class TensorFlow:
                 parse,
             ),
         )
-        return Rest(operations, _pages(name, version))
+        return Rest(operations, _pages(model, name, version))
 
-    def service(self, model: ServedModel, name: str) -> None:  # noqa: ARG002 - the seam's signature
+    def service(self, model: ServedModel, name: str, version: str) -> None:  # noqa: ARG002 - the seam's signature
         """None: it is not spoken over gRPC here."""
         return
 
@@ -168,21 +168,30 @@ def _escaped(text: str) -> bytes:
     return orjson.dumps(text).replace(b"%", b"%%")
 
 
-def _pages(name: str, version: str) -> tuple[Page, ...]:
+def _pages(model: ServedModel, name: str, version: str) -> tuple[Page, ...]:
     status = {
         "name": name,
         "ready": True,
         "model_version_status": [
             {"version": version, "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
         ],
+        "digest": model.digest,
     }
+    metadata = model_metadata(model.signature, name=name, version=version, digest=model.digest)
+    versioned = f"/v1/models/{name}/versions/{version}"
 
     def model_status(ready: bool) -> Answer:
         return json_answer({**status, "ready": ready})._replace(status=200 if ready else 503)
 
+    def signature(_ready: bool) -> Answer:
+        return json_answer(metadata)
+
     return (
         Page("/v1/models", "Names of the models", lambda _: json_answer({"models": [name]})),
         Page(f"/v1/models/{name}", "Model status, with the keys of TensorFlow Serving and of KServe", model_status),
+        Page(f"/v1/models/{name}/metadata", "Inputs and outputs, as TensorFlow Serving says them", signature),
+        Page(versioned, "", model_status),
+        Page(f"{versioned}/metadata", "", signature),
     )
 
 

@@ -327,12 +327,14 @@ def test_serving_as_the_operator_writes_it(served: Any, engine: Engine, grpc_por
         grpc_port=grpc_port,
         engine=engine,
         batching=Batching(max_size=32, max_delay_milliseconds=1, max_queue_milliseconds=50),
+        revision=12,
     )
     assert main(server_arguments(flags)) == ExitCode.DONE
     (call,) = served
     assert loaded_by(call) == (flags.model, flags.digest, f"load_{engine.value.lower()}_engine")
     assert (call["name"], call["host"], call["ports"]["http"]) == (flags.name, flags.host, flags.port)
     assert (call["ports"].get("grpc"), call["batching"]) == (flags.grpc_port, flags.batching)
+    assert call["revision"] == 12
 
 
 @pytest.mark.parametrize(
@@ -342,6 +344,7 @@ def test_serving_as_the_operator_writes_it(served: Any, engine: Engine, grpc_por
         (["serve", "--model", "m", "--name", "n", "--batch-max-size", "0"], "--batch-max-size: Input should be"),
         (["serve", "-f", "a", "--model", "m"], "not allowed with"),
         (["serve", "-f", "a", "--port", "65536"], "'65536' is not a port: 0 to 65535"),
+        (["serve", "--model", "m", "--name", "n", "--revision", "0"], "'0' is not the number of a revision: 1 to"),
         (["serve"], "is required"),
         (["train"], "arguments are required: -f"),
         (["serve", "--model", "m", "--name", "n", "--engine", "tpu"], "invalid choice: 'tpu'"),

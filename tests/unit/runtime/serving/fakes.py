@@ -25,7 +25,8 @@ from modelservice.tasks.multiclass import MULTICLASS
 from modelservice.tasks.regression import REGRESSION
 
 DIGEST = "sha256:" + "ab" * 32
-VERSION = "ab" * 6
+REVISION = 7
+VERSION = str(REVISION)
 LABELS = ("setosa", "versicolor", "virginica")
 NUMERIC_COLUMNS = ("sepal_length", "petal_length")
 CHEAP = Costs(compute=((1, 1e-5), (64, 5e-5)), handover=1e-4)
@@ -127,6 +128,7 @@ def core_of(
     return build_core(
         model,
         name=name,
+        revision=REVISION,
         costs=costs,
         batching=batching or Batching(),
         executor=ThreadPoolExecutor(max_workers=1),

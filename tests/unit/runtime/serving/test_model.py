@@ -15,7 +15,7 @@ from tests.unit.runtime.serving.fakes import (
 
 from modelservice.serving.calls import Call
 from modelservice.serving.errors import RequestError
-from modelservice.serving.model import ModelFaultError, check_answer, compute_of, example_rows, version_of
+from modelservice.serving.model import ModelFaultError, check_answer, compute_of, example_rows
 
 
 @pytest.mark.parametrize("build", [numeric_model, mixed_model, regression_model, image_model])
@@ -52,7 +52,3 @@ async def test_answers_that_are_not_one_for_each_row_reach_nobody() -> None:
     assert await inference.answer(lambda: call, large=False) == 3
     with pytest.raises(ModelFaultError):
         await core.inference.answer(lambda: call, large=False)
-
-
-def test_the_version_says_which_artifact_answered() -> None:
-    assert version_of(numeric_model()) == "ab" * 6

@@ -19,9 +19,9 @@ class OpenInference:
 
     name = "open_inference"
 
-    def rest(self, model: ServedModel, name: str) -> Rest:
+    def rest(self, model: ServedModel, name: str, version: str) -> Rest:
         """Routes below ``/v2``."""
-        tensors = TensorModel(model, name)
+        tensors = TensorModel(model, name, version)
         parse = RestCodec(tensors).parse
         documentation = Documentation(
             summary="Infer, by the Open Inference Protocol v2",
@@ -29,23 +29,23 @@ class OpenInference:
             example=infer_example(model),
             response=infer_response(model.signature),
         )
-        versioned = f"/v2/models/{name}/versions/{tensors.version}"
+        versioned = f"/v2/models/{name}/versions/{version}"
         operations = (
             Operation(f"/v2/models/{name}/infer", "/v2/models/{name}/infer", parse, documentation),
             Operation(f"{versioned}/infer", "/v2/models/{name}/versions/{version}/infer", parse),
         )
         return Rest(operations, _pages(tensors, versioned))
 
-    def service(self, model: ServedModel, name: str) -> Service:
+    def service(self, model: ServedModel, name: str, version: str) -> Service:
         """``inference.GRPCInferenceService``."""
         from modelservice.serving.protocols.open_inference.rpc import build_service  # noqa: PLC0415 - needs protobuf
 
-        return build_service(TensorModel(model, name), server_name=SERVER_NAME, server_version=__version__)
+        return build_service(TensorModel(model, name, version), server_name=SERVER_NAME, server_version=__version__)
 
 
 def _pages(model: TensorModel, versioned: str) -> tuple[Page, ...]:
     server = {"name": SERVER_NAME, "version": __version__, "extensions": EXTENSIONS}
-    metadata = model.metadata()
+    metadata = {**model.metadata(), "parameters": {"digest": model.digest}}
 
     def server_ready(ready: bool) -> Answer:
         return json_answer({"ready": ready})._replace(status=200 if ready else 503)

@@ -86,7 +86,7 @@ def infer_response(signature: Signature) -> Schema:
         "required": ["model_name", "model_version", "outputs"],
         "properties": {
             "model_name": {"type": "string"},
-            "model_version": {"type": "string", "description": "Start of the artifact's digest."},
+            "model_version": {"type": "string", "description": "Number of the revision."},
             "id": {"type": "string"},
             "outputs": {"type": "array", "items": tensor},
         },

@@ -8,7 +8,7 @@ from modelservice.modalities.errors import InputError
 from modelservice.modalities.tensors import Tensor, TensorError
 from modelservice.serving.calls import Call, Rendered, check_rows
 from modelservice.serving.errors import RequestError
-from modelservice.serving.model import ServedModel, outputs_of, version_of
+from modelservice.serving.model import ServedModel, outputs_of
 from modelservice.tasks.base import Array
 
 MAX_RANK: Final = 8
@@ -27,9 +27,10 @@ class OutputTensor(NamedTuple):
 class TensorModel:
     """Reads rows from tensors by the model's encoder, and names outputs by its task."""
 
-    def __init__(self, model: ServedModel, name: str) -> None:
+    def __init__(self, model: ServedModel, name: str, version: str) -> None:
         self.name = name
-        self.version = version_of(model)
+        self.version = version
+        self.digest = model.digest
         self.outputs = tuple(output.name for output in model.signature.outputs)
         self._described = {output.name: output for output in model.signature.outputs}
         self._model = model

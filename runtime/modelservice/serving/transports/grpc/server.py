@@ -40,7 +40,7 @@ async def start_grpc(
     Raises:
         OSError: the address cannot be listened on.
     """
-    services = [service for protocol in protocols if (service := protocol.service(core.model, core.name)) is not None]
+    services = [service for protocol in protocols if (service := protocol.service(core.model, core.name, core.version))]
     methods = {
         f"/{service.name}/{method.name}": isinstance(method, InferMethod)
         for service in services

@@ -13,7 +13,7 @@ from modelservice.serving.answer import Answer, json_answer
 from modelservice.serving.chain import Arrival
 from modelservice.serving.core import Core
 from modelservice.serving.errors import RequestError, UnknownModelError
-from modelservice.serving.model import ServedModel, compute_of, version_of
+from modelservice.serving.model import ServedModel, compute_of
 from modelservice.serving.protocols.base import Operation, Page, Rest, Schema
 from modelservice.serving.transports.http.errors import error_answer, to_answer
 from modelservice.serving.transports.http.inference import answer_operation
@@ -41,7 +41,7 @@ def build_application(core: Core, protocols: tuple[Rest, ...]) -> FastAPI:
     app = FastAPIOffline(  # the scripts of /docs come from this server: it works where the internet is out of reach
         title=f"{name}: predicts {model.signature.target}" if model.signature.target else name,
         description=f"Model {name}, artifact {model.digest}.{classes}",
-        version=version_of(model),
+        version=core.version,
         redoc_url=None,
         exception_handlers={
             HTTPException: _say(core, [operation.path for operation in documented]),
@@ -161,8 +161,8 @@ def _not_found(path: str, core: Core, operations: list[str]) -> RequestError:
     asked = _ASKED.match(path)
     if asked is not None and asked["name"] != core.name:
         return UnknownModelError.of_name(asked["name"], name=core.name)
-    if asked is not None and asked["version"] not in {None, version_of(core.model)}:
-        return UnknownModelError.of_version(asked["version"], name=core.name, version=version_of(core.model))
+    if asked is not None and asked["version"] not in {None, core.version}:
+        return UnknownModelError.of_version(asked["version"], name=core.name, version=core.version)
     return RequestError(f"nothing at {path[:200]}; see /docs, {' or '.join(f'POST {known}' for known in operations)}")
 
 

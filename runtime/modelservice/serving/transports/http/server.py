@@ -50,7 +50,7 @@ class DrainingServer(uvicorn.Server):
 
 def build_front(core: Core, protocols: tuple[InferenceProtocol, ...] = PROTOCOLS) -> Front:
     """The front and the application behind it, with the routes of all protocols that are spoken over HTTP."""
-    spoken = tuple(rest for protocol in protocols if (rest := protocol.rest(core.model, core.name)) is not None)
+    spoken = tuple(rest for protocol in protocols if (rest := protocol.rest(core.model, core.name, core.version)))
     operations = tuple(operation for rest in spoken for operation in rest.operations)
     return Front(build_application(core, spoken), core=core, operations=operations)
 

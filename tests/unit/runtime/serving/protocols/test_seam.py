@@ -4,7 +4,7 @@ from typing import Any
 
 import grpc.aio
 import numpy as np
-from tests.unit.runtime.serving.fakes import client_of, core_of, numeric_model
+from tests.unit.runtime.serving.fakes import VERSION, client_of, core_of, numeric_model
 
 from modelservice.serving.answer import json_answer
 from modelservice.serving.calls import Call
@@ -23,15 +23,15 @@ class Dummy:
 
     name = "dummy"
 
-    def rest(self, model: ServedModel, name: str) -> Rest:
+    def rest(self, model: ServedModel, name: str, version: str) -> Rest:
         def parse(body: bytes, _header_length: bytes | None) -> Call[Any]:
             row = parse_object(body)["row"]
             return Call(model.encoder.from_instances([row]), refused, lambda raw: json_answer(int(raw.argmax())))
 
-        page = Page("/dummy", "What this is", lambda ready: json_answer({"model": name, "ready": ready}))
+        page = Page("/dummy", "What this is", lambda ready: json_answer({"model": f"{name}/{version}", "ready": ready}))
         return Rest((Operation("/dummy", "/dummy", parse),), (page,))
 
-    def service(self, model: ServedModel, name: str) -> Service:
+    def service(self, model: ServedModel, name: str, version: str) -> Service:
         def parse(data: bytes) -> Call[bytes]:
             return Call(np.frombuffer(data, dtype="<f4").reshape(1, -1), refused, lambda raw: b"%d" % raw.argmax())
 
@@ -47,7 +47,7 @@ async def test_a_new_protocol_is_one_member() -> None:
     protocols = (*PROTOCOLS, Dummy())
     async with client_of(build_front(core, protocols)) as client:
         assert (await client.post("/dummy", json={"row": [3, 3]})).json() == 2
-        assert (await client.get("/dummy")).json() == {"model": "iris", "ready": True}
+        assert (await client.get("/dummy")).json() == {"model": f"iris/{VERSION}", "ready": True}
         wrong = await client.post("/dummy", json={"row": [1, "x"]})
         assert (wrong.status_code, wrong.json()["error"]) == (400, "row: [0].petal_length: 'x' is not a number")
         large = await client.post("/dummy", content=b"", headers={"content-length": str(MAX_BODY + 1)})

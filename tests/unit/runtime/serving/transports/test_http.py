@@ -74,7 +74,9 @@ async def test_the_front_and_the_application_give_the_same_answers(model: Any, p
         ("/v2/models/iris/ready", {"name": "iris", "ready": True}),
         (f"/v2/models/iris/versions/{VERSION}/ready", {"name": "iris", "ready": True}),
         ("/v1/models", {"models": ["iris"]}),
-        ("/v1/models/iris", {"name": "iris", "ready": True}),
+        ("/v1/models/iris", {"name": "iris", "ready": True, "digest": DIGEST}),
+        (f"/v1/models/iris/versions/{VERSION}", {"name": "iris", "ready": True, "digest": DIGEST}),
+        (f"/v2/models/iris/versions/{VERSION}", {"versions": [VERSION], "parameters": {"digest": DIGEST}}),
         ("/", {"model": "iris", "inference": [PREDICT, INFER]}),
     ],
 )
@@ -129,6 +131,11 @@ async def test_metadata_says_how_to_send_rows_and_how_to_read_answers() -> None:
         ("GET", "/v2/models/rose", 404, "this server serves 'iris'"),
         ("POST", "/v2/models/iris/versions/9/infer", 404, f"no version '9' of iris; this server serves '{VERSION}'"),
         ("POST", "/v1/models/iris/versions/9:predict", 404, f"no version '9' of iris; this server serves '{VERSION}'"),
+        ("GET", "/v2/models/iris/versions/9", 404, f"no version '9' of iris; this server serves '{VERSION}'"),
+        ("GET", "/v2/models/iris/versions/9/ready", 404, f"no version '9' of iris; this server serves '{VERSION}'"),
+        ("GET", "/v1/models/iris/versions/9", 404, f"no version '9' of iris; this server serves '{VERSION}'"),
+        ("GET", "/v1/models/iris/versions/9/metadata", 404, f"no version '9' of iris; this server serves '{VERSION}'"),
+        ("GET", "/v1/models/rose/metadata", 404, "no model named 'rose' here; this server serves 'iris'"),
         ("GET", f"/v2/models/iris/versions/{VERSION}/x", 404, f"nothing at /v2/models/iris/versions/{VERSION}/x; see"),
         ("POST", "/v1/models/iris:classify", 404, "nothing at /v1/models/iris:classify; see /docs, POST /v1/models"),
         ("GET", "/nowhere", 404, "POST /v2/models/iris/infer"),
@@ -145,12 +152,41 @@ async def test_a_wrong_path_or_method_names_the_right_one(method: str, path: str
             assert answer.headers["allow"] in {"POST", "GET"}
 
 
+def signature_tensor(name: str, dtype: str, *shape: int) -> dict[str, Any]:
+    dim = [{"size": str(size), "name": ""} for size in (-1, *shape)]
+    return {"dtype": dtype, "tensor_shape": {"dim": dim, "unknown_rank": False}, "name": name}
+
+
+@pytest.mark.parametrize("path", ["/v1/models/iris/metadata", f"/v1/models/iris/versions/{VERSION}/metadata"])
+async def test_the_signature_is_said_as_tensorflow_serving_says_it(path: str) -> None:
+    async with client_of(front_of(mixed_model())) as mixed, client_of(front_of(image_model(labels=()))) as images:
+        answer = await mixed.get(path)
+        image = (await images.get(path)).json()["metadata"]["signature_def"]["signature_def"]["serving_default"]
+    inputs = [signature_tensor("age", "DT_DOUBLE"), signature_tensor("city (home)", "DT_STRING")]
+    outputs = [signature_tensor("label", "DT_STRING"), signature_tensor("probabilities", "DT_FLOAT", 3)]
+    signature = {
+        "inputs": {tensor["name"]: tensor for tensor in inputs},
+        "outputs": {tensor["name"]: tensor for tensor in outputs},
+        "method_name": "tensorflow/serving/predict",
+    }
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {
+            "model_spec": {"name": "iris", "signature_name": "", "version": VERSION},
+            "metadata": {"signature_def": {"signature_def": {"serving_default": signature}}},
+            "digest": DIGEST,
+        },
+    )
+    assert image["inputs"] == {"x": signature_tensor("x", "DT_UINT8", 4, 4)}
+    assert image["outputs"] == {"value": signature_tensor("value", "DT_FLOAT")}
+
+
 @pytest.mark.parametrize("model", [numeric_model, mixed_model, regression_model, image_model])
 async def test_the_documented_examples_run_and_answer_what_is_documented(model: Any) -> None:
     async with client_of(front_of(model())) as client:
         paths = (await client.get("/openapi.json")).json()["paths"]
         assert {PREDICT, INFER, "/metrics", "/v2/health/ready"} <= paths.keys()
-        assert not any(VERSION in path for path in paths)
+        assert not any("/versions/" in path for path in paths)
         for path in (PREDICT, INFER):
             operation = paths[path]["post"]
             example = operation["requestBody"]["content"]["application/json"]["example"]
