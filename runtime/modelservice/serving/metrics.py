@@ -5,7 +5,7 @@ the library's own counters take a lock each, together 7 us a request.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Gauge, PlatformCollector, ProcessCollector
@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from modelservice.serving.answer import Answer
 from modelservice.serving.chain import Arrival
-from modelservice.serving.model import ServedModel
+from modelservice.serving.model import ServedModel, category_columns
 
 LATENCY_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 BATCH_BUCKETS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
@@ -49,7 +49,7 @@ class Histogram:
 class Metrics(Collector):
     """Requests and their seconds by route, batches, the queue, and which model answers.
 
-    Everything is recorded and rendered on the event loop.
+    Everything is recorded and rendered on the event loop, but for what is counted where a batch is computed.
     """
 
     def __init__(self) -> None:
@@ -57,6 +57,7 @@ class Metrics(Collector):
         self._seconds: dict[str, Histogram] = {}
         self._batch_rows = Histogram(BATCH_BUCKETS)
         self._batch_seconds = 0.0
+        self._unseen: dict[str, int] = {}
         self.registry = CollectorRegistry()
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
@@ -70,6 +71,7 @@ class Metrics(Collector):
     def watch(self, *, name: str, model: ServedModel, queued: Callable[[], float], ready: Callable[[], bool]) -> None:
         """Show the state of a server's parts at each scrape."""
         self._model.labels(name=name, digest=model.digest).set(1)
+        self._unseen = dict.fromkeys(category_columns(model), 0)
         self._queued_rows.set_function(queued)
         self._ready.set_function(lambda: float(ready()))
 
@@ -87,6 +89,11 @@ class Metrics(Collector):
         """Count a batch."""
         self._batch_rows.observe(rows)
         self._batch_seconds += seconds
+
+    def record_unseen(self, counts: Mapping[str, int]) -> None:
+        """Count categories of a batch that training never saw, by column; one batch at a time calls it."""
+        for column, count in counts.items():
+            self._unseen[column] = self._unseen.get(column, 0) + count
 
     def collect(self) -> Iterator[Metric]:
         """What was recorded, as the registry reads it."""
@@ -106,6 +113,13 @@ class Metrics(Collector):
             "Seconds spent on encoding rows and running the model.",
             value=self._batch_seconds,
         )
+
+        unseen = CounterMetricFamily(
+            "modelservice_unseen_categories", "Categories in answered rows that training never saw.", labels=["column"]
+        )
+        for column, count in tuple(self._unseen.items()):
+            unseen.add_metric([column], count)
+        yield unseen
 
     def render(self) -> Answer:
         """The page that Prometheus reads."""

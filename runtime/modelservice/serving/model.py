@@ -1,11 +1,11 @@
 """What the server needs of a model; ``modelservice.inference.predictor.Predictor`` has it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 
-from modelservice.contract.signature import Signature
+from modelservice.contract.signature import ColumnKind, InputColumn, Signature
 from modelservice.inference.engine import Engine
 from modelservice.modalities.base import Encoder, Rows
 from modelservice.tasks.base import Array, Task
@@ -59,6 +59,40 @@ def compute_of(model: ServedModel) -> Compute:
         return raw
 
     return compute
+
+
+def counting_unseen(model: ServedModel, compute: Compute, record: Callable[[Mapping[str, int]], None]) -> Compute:
+    """``compute``, which also tells ``record`` how many categories of each column training never saw.
+
+    A batch is counted once it is answered: one that fails is computed again, request by request.
+    """
+    if not category_columns(model):
+        return compute
+    count = model.encoder.unseen
+
+    def counted(rows: Rows) -> Array:
+        raw = compute(rows)
+        if np.isfinite(raw).all() and (unseen := count(rows)):
+            record(unseen)
+        return raw
+
+    return counted
+
+
+def category_columns(model: ServedModel) -> tuple[str, ...]:
+    """Names of the columns of categories."""
+    return tuple(
+        given.name
+        for given in model.signature.inputs
+        if isinstance(given, InputColumn) and given.type is ColumnKind.CATEGORY
+    )
+
+
+def unseen_by_row(encoder: Encoder, rows: Rows) -> list[list[str]]:
+    """For each row the columns whose value training never saw; rows as ``Encoder.encode`` takes them."""
+    if not encoder.unseen(rows):
+        return [[] for _ in rows]
+    return [list(encoder.unseen(rows[index : index + 1])) for index in range(len(rows))]
 
 
 def example_rows(model: ServedModel, count: int) -> Rows:

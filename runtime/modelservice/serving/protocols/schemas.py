@@ -19,6 +19,10 @@ def predict_request(signature: Signature) -> Schema:
             "instances": {"type": "array", "minItems": 1, "maxItems": MAX_ROWS, "items": _row(signature.inputs)},
             "inputs": _rows_by_input(signature.inputs),
             "signature_name": {"type": "string"},
+            "unseen": {
+                "type": "boolean",
+                "description": "Also say, for each row, which categories training never saw.",
+            },
         },
         "oneOf": [{"required": ["instances"]}, {"required": ["inputs"]}],
     }

@@ -2,9 +2,11 @@
 
 ``{"instances": [row, ...]}`` is answered by ``{"predictions": [...]}``, one for each row: an object of the outputs,
 or the lone output itself. ``{"inputs": ...}``, values by column or one tensor, is answered by ``{"outputs": ...}``.
-An output whose values have labels, such as probabilities, is an object by label.
+An output whose values have labels, such as probabilities, is an object by label. ``{"unseen": true}`` beside the rows
+asks for one member more: for each row the columns whose category training never saw.
 """
 
+from functools import partial
 from itertools import chain
 from typing import Any, Final
 
@@ -16,9 +18,9 @@ from modelservice.modalities.base import Encoder
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.tensors import BYTES, describe
 from modelservice.serving.answer import Answer, json_answer, json_headers
-from modelservice.serving.calls import Call, check_rows
+from modelservice.serving.calls import Call, check_rows, wants_unseen
 from modelservice.serving.errors import RequestError
-from modelservice.serving.model import ServedModel, outputs_of
+from modelservice.serving.model import ServedModel, outputs_of, unseen_by_row
 from modelservice.serving.parsing import parse_object
 from modelservice.serving.protocols.base import Documentation, Operation, Page, Rest
 from modelservice.serving.protocols.schemas import predict_request, predict_response
@@ -85,6 +87,12 @@ class Predictions:
             RequestError: with the place, such as ``instances[3]: the text 'x' is not a row``.
         """
         document = parse_object(body)
+        call = self._rows_of(document)
+        if "unseen" in document and wants_unseen(document["unseen"], "unseen"):
+            return call._replace(render=partial(self._render_with_unseen, call))
+        return call
+
+    def _rows_of(self, document: dict[str, Any]) -> Call[Answer]:
         if "instances" in document:
             if "inputs" in document:
                 raise RequestError(f"both instances and inputs are set; {_EXPECTED}")
@@ -110,6 +118,11 @@ class Predictions:
             raise _place_column(error) from None
         check_rows(len(rows), "inputs")
         return Call(rows, _place_column, self._render_columns)
+
+    def _render_with_unseen(self, call: Call[Answer], raw: Array) -> Answer:
+        unseen = orjson.dumps(unseen_by_row(self._encoder, call.rows))
+        body = b'%b,"unseen":%b}' % (call.render(raw).body[:-1], unseen)
+        return Answer(200, json_headers(body), body)
 
     def _render_rows(self, raw: Array) -> Answer:
         # All numbers of an output are written by one call; what stands around them is the same in each row.

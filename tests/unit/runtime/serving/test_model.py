@@ -15,7 +15,7 @@ from tests.unit.runtime.serving.fakes import (
 
 from modelservice.serving.calls import Call
 from modelservice.serving.errors import RequestError
-from modelservice.serving.model import ModelFaultError, check_answer, compute_of, example_rows
+from modelservice.serving.model import ModelFaultError, check_answer, compute_of, counting_unseen, example_rows
 
 
 @pytest.mark.parametrize("build", [numeric_model, mixed_model, regression_model, image_model])
@@ -52,3 +52,13 @@ async def test_answers_that_are_not_one_for_each_row_reach_nobody() -> None:
     assert await inference.answer(lambda: call, large=False) == 3
     with pytest.raises(ModelFaultError):
         await core.inference.answer(lambda: call, large=False)
+
+
+def test_a_model_without_categories_is_not_asked_for_unseen_ones() -> None:
+    model = numeric_model()
+    compute = compute_of(model)
+    assert counting_unseen(model, compute, lambda _: None) is compute
+    mixed = mixed_model()
+    counted: list[Any] = []
+    counting_unseen(mixed, compute_of(mixed), counted.append)([[0, "Basel"], [0, "Nowhere"], [0, "Elsewhere"]])
+    assert counted == [{"city (home)": 2}]

@@ -18,10 +18,10 @@ from modelservice.modalities.tensors import (
     to_binary,
 )
 from modelservice.serving.answer import Answer, binary_answer, json_answer
-from modelservice.serving.calls import Call
+from modelservice.serving.calls import Call, wants_unseen
 from modelservice.serving.errors import RequestError
 from modelservice.serving.parsing import parse_object
-from modelservice.serving.protocols.open_inference.tensors import TensorModel, is_shape, misfit, tensor_place
+from modelservice.serving.protocols.open_inference.tensors import UNSEEN, TensorModel, is_shape, misfit, tensor_place
 from modelservice.tasks.base import Array
 
 Wanted = tuple[tuple[str, bool], ...]
@@ -46,7 +46,11 @@ class RestCodec:
         request_id = _request_id(document)
         wanted = self._wanted(document)
         tensors = _tensors(document.get("inputs"), binary)
-        return self._model.call(tensors, partial(self._render, request_id=request_id, wanted=wanted))
+        unseen = "parameters" in document and wants_unseen(
+            _parameters(document, "parameters").get(UNSEEN, False), f"parameters.{UNSEEN}"
+        )
+        render = partial(self._render, request_id=request_id, wanted=wanted)
+        return self._model.call(tensors, render, unseen=unseen)
 
     def _wanted(self, document: dict[str, Any]) -> Wanted:
         if "outputs" not in document and "parameters" not in document:
@@ -68,7 +72,7 @@ class RestCodec:
             wanted[name] = parameters.get("binary_data", all_binary) is True
         return tuple(wanted.items())
 
-    def _render(self, raw: Array, *, request_id: str | None, wanted: Wanted) -> Answer:
+    def _render(self, raw: Array, *, request_id: str | None, wanted: Wanted, unseen: str | None = None) -> Answer:
         described: list[dict[str, Any]] = []
         tensors: list[bytes] = []
         outputs = self._model.answer(raw, [name for name, _ in wanted])
@@ -88,6 +92,8 @@ class RestCodec:
         }
         if request_id is not None:
             head["id"] = request_id
+        if unseen is not None:
+            head["parameters"] = {UNSEEN: unseen}
         return binary_answer(head, tensors) if tensors else json_answer(head)
 
 

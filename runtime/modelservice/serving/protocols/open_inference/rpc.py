@@ -10,12 +10,12 @@ from typing import Any, Final
 import numpy as np
 
 from modelservice.modalities.tensors import BOOL, BYTES, DATATYPES, Tensor, TensorError, from_binary, to_binary
-from modelservice.serving.calls import Call
+from modelservice.serving.calls import Call, wants_unseen
 from modelservice.serving.errors import RequestError, UnknownModelError
 from modelservice.serving.protocols.base import InferMethod, Service, StateMethod
 from modelservice.serving.protocols.messages import read_message
 from modelservice.serving.protocols.open_inference.messages import MESSAGES, PACKAGE
-from modelservice.serving.protocols.open_inference.tensors import TensorModel, is_shape, misfit, tensor_place
+from modelservice.serving.protocols.open_inference.tensors import UNSEEN, TensorModel, is_shape, misfit, tensor_place
 from modelservice.tasks.base import Array
 
 _REQUEST: Final = MESSAGES["ModelInferRequest"]
@@ -69,7 +69,8 @@ class RpcCodec:
         _check_model(self._model, request.model_name, request.model_version)
         wanted = self._wanted(request.outputs)
         tensors = _tensors(request)
-        return self._model.call(tensors, partial(self._render, request_id=request.id, wanted=wanted))
+        render = partial(self._render, request_id=request.id, wanted=wanted)
+        return self._model.call(tensors, render, unseen=_asks_unseen(request.parameters))
 
     def _wanted(self, requested: Any) -> tuple[str, ...]:
         if not requested:
@@ -81,11 +82,13 @@ class RpcCodec:
                 raise RequestError(f"outputs[{index}].parameters.classification: not supported; ask for all outputs")
         return tuple(wanted)
 
-    def _render(self, raw: Array, *, request_id: str, wanted: tuple[str, ...]) -> bytes:
+    def _render(self, raw: Array, *, request_id: str, wanted: tuple[str, ...], unseen: str | None = None) -> bytes:
         response: Any = _RESPONSE(model_name=self._model.name, model_version=self._model.version, id=request_id)
         for output in self._model.answer(raw, wanted):
             response.outputs.add(name=output.name, datatype=output.datatype, shape=output.shape)
             response.raw_output_contents.append(to_binary(output.datatype, output.values))
+        if unseen is not None:
+            response.parameters[UNSEEN].string_param = unseen
         return bytes(response.SerializeToString())
 
 
@@ -133,6 +136,14 @@ def _check_model(model: TensorModel, name: str, version: str) -> None:
         raise UnknownModelError.of_name(name, name=model.name)
     if version not in {"", model.version}:
         raise UnknownModelError.of_version(version, name=name, version=model.version)
+
+
+def _asks_unseen(parameters: Any) -> bool:
+    if UNSEEN not in parameters:
+        return False
+    given = parameters[UNSEEN]
+    choice = given.WhichOneof("parameter_choice")
+    return wants_unseen(None if choice is None else getattr(given, choice), f"parameters.{UNSEEN}")
 
 
 def _tensors(request: Any) -> list[Tensor]:

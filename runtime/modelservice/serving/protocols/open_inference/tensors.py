@@ -1,5 +1,6 @@
 """A model as the Open Inference Protocol sees it: tensors in and out, whatever carries them."""
 
+import json
 from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any, Final, NamedTuple
@@ -8,10 +9,15 @@ from modelservice.modalities.errors import InputError
 from modelservice.modalities.tensors import Tensor, TensorError
 from modelservice.serving.calls import Call, Rendered, check_rows
 from modelservice.serving.errors import RequestError
-from modelservice.serving.model import ServedModel, outputs_of
+from modelservice.serving.model import ServedModel, outputs_of, unseen_by_row
 from modelservice.tasks.base import Array
 
 MAX_RANK: Final = 8
+UNSEEN: Final = "unseen"
+"""Parameter of a request that asks, and of its answer: for each row the columns whose category training never saw.
+
+JSON as a text, since parameters of the protocol are single values.
+"""
 _MAX_SIZE: Final = 2**31
 
 
@@ -36,8 +42,15 @@ class TensorModel:
         self._model = model
         self._named = outputs_of(model)
 
-    def call(self, tensors: Sequence[Tensor], render: Callable[[Array], Rendered]) -> Call[Rendered]:
+    def call(
+        self, tensors: Sequence[Tensor], render: Callable[..., Rendered], *, unseen: bool = False
+    ) -> Call[Rendered]:
         """A call of the rows that the tensors hold.
+
+        Args:
+            tensors: the inputs.
+            render: takes raw outputs.
+            unseen: ``render`` is also given ``unseen``, see ``UNSEEN``.
 
         Raises:
             RequestError: they hold none, with the place, such as ``inputs[2] (petal_length).data[3]: ...``.
@@ -51,7 +64,13 @@ class TensorModel:
         except InputError as error:
             raise place(error) from None
         check_rows(len(rows), "inputs")
-        return Call(rows, place, render)
+        if not unseen:
+            return Call(rows, place, render)
+
+        def render_with_unseen(raw: Array) -> Rendered:
+            return render(raw, unseen=json.dumps(unseen_by_row(self._model.encoder, rows), ensure_ascii=False))
+
+        return Call(rows, place, render_with_unseen)
 
     def answer(self, raw: Array, names: Sequence[str]) -> list[OutputTensor]:
         """The wanted outputs of raw ones, in the order of ``names``."""

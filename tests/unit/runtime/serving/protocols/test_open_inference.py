@@ -253,3 +253,15 @@ async def test_a_broken_binary_text_is_told_so(tail: bytes, message: str) -> Non
     answer = await post(mixed_model(), head + tail, {LENGTH: str(len(head))})
     assert answer.status_code == 400
     assert message in answer.json()["error"]
+
+
+async def test_who_asks_is_told_which_categories_training_never_saw() -> None:
+    inputs = [column("city (home)", "BYTES", ["Basel", "Nowhere", None]), column("age", "FP32", [1, 1, 1])]
+    plain = (await post(mixed_model(), {"inputs": inputs})).json()
+    asked = (await post(mixed_model(), {"inputs": inputs, "parameters": {"unseen": True}})).json()
+    assert json.loads(asked.pop("parameters")["unseen"]) == [[], ["city (home)"], []]
+    assert asked == plain
+    assert (await post(mixed_model(), {"inputs": inputs, "parameters": {"unseen": False}})).json() == plain
+    wrong = await post(mixed_model(), {"inputs": inputs, "parameters": {"unseen": 1}})
+    assert wrong.status_code == 400
+    assert wrong.json()["error"] == "parameters.unseen: must be true or false, not the number 1"

@@ -132,3 +132,18 @@ async def test_too_many_rows_are_refused() -> None:
     status, answer = await post(numeric_model(), {"instances": [[1, 2]] * 10_001})
     assert status == 413
     assert answer["error"] == "instances: 10001 rows; at most 10000 in one request"
+
+
+async def test_who_asks_is_told_which_categories_training_never_saw() -> None:
+    rows = [{"age": 0, "city (home)": city} for city in ("Basel", "Nowhere", None, "Elsewhere")]
+    _, plain = await post(mixed_model(), {"instances": rows})
+    expected = [[], ["city (home)"], [], ["city (home)"]]
+    assert await post(mixed_model(), {"instances": rows, "unseen": True}) == (200, {**plain, "unseen": expected})
+    assert await post(mixed_model(), {"instances": rows, "unseen": False}) == (200, plain)
+    columns = {"age": [0, 0], "city (home)": ["Nowhere", "Basel"]}
+    _, by_column = await post(mixed_model(), {"inputs": columns})
+    asked = await post(mixed_model(), {"inputs": columns, "unseen": True})
+    assert asked == (200, {**by_column, "unseen": [["city (home)"], []]})
+    assert (await post(numeric_model(), {"instances": [[1, 2]], "unseen": True}))[1]["unseen"] == [[]]
+    status, answer = await post(mixed_model(), {"instances": rows, "unseen": "yes"})
+    assert (status, answer["error"]) == (400, "unseen: must be true or false, not the text 'yes'")

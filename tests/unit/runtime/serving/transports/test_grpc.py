@@ -1,6 +1,7 @@
 """gRPC: Triton's client works as it is, errors have their codes, and the one way in stands before every call."""
 
 import asyncio
+import json
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -127,6 +128,20 @@ async def test_triton_sends_texts_and_gets_numbers() -> None:
     async with triton_client(regression_model()) as client:
         result = await client.infer("iris", [tensor("m", np.array([[1, 2]], dtype=np.float32), "FP32")])
         assert result.as_numpy("value").tolist() == [3.0]
+
+
+async def test_triton_asks_which_categories_training_never_saw() -> None:
+    inputs = [
+        tensor("age", np.array([1, 1], dtype=np.float64), "FP64"),
+        tensor("city (home)", np.array(["Köln", "Nowhere"], dtype=object), "BYTES"),
+    ]
+    async with triton_client(mixed_model()) as client:
+        asked = await client.infer("iris", inputs, parameters={"unseen": True})
+        unseen = asked.get_response().parameters["unseen"].string_param
+        assert json.loads(unseen) == [[], ["city (home)"]]
+        assert not (await client.infer("iris", inputs)).get_response().parameters
+        with pytest.raises(triton.InferenceServerException, match=r"parameters\.unseen: must be true or false"):
+            await client.infer("iris", inputs, parameters={"unseen": "yes"})
 
 
 async def test_triton_sends_images() -> None:

@@ -351,6 +351,29 @@ async def test_metrics_count_requests_batches_and_name_the_model() -> None:
         assert line in page.text
 
 
+async def test_metrics_count_categories_that_training_never_saw() -> None:
+    counter = 'modelservice_unseen_categories_total{column="city (home)"}'
+    wrong = {"age": "x", "city (home)": "Nowhere"}
+    async with client_of(front_of(mixed_model())) as client:
+        assert f"{counter} 0.0" in (await client.get("/metrics")).text
+        for cities in (["Basel", "Nowhere", None], ["Elsewhere"]):
+            rows = [{"age": 0, "city (home)": city} for city in cities]
+            assert (await client.post(PREDICT, json={"instances": rows})).status_code == 200
+        assert (await client.post(PREDICT, json={"instances": [wrong]})).status_code == 400
+        assert f"{counter} 2.0" in (await client.get("/metrics")).text
+    async with client_of(front_of(numeric_model())) as client:
+        assert "unseen_categories_total{" not in (await client.get("/metrics")).text
+
+
+async def test_categories_of_a_batch_that_is_computed_again_are_counted_once() -> None:
+    async with client_of(front_of(mixed_model())) as client:
+        good, bad = ({"instances": [{"age": age, "city (home)": "Nowhere"}]} for age in (0, 3e38))
+        answers = await asyncio.gather(*(client.post(PREDICT, json=body) for body in (good, bad, good)))
+        assert [answer.status_code for answer in answers] == [200, 400, 200]
+        page = (await client.get("/metrics")).text
+    assert 'modelservice_unseen_categories_total{column="city (home)"} 2.0' in page
+
+
 async def test_a_client_that_leaves_gets_no_answer_and_harms_nobody() -> None:
     sent: list[Any] = []
 
