@@ -25,7 +25,7 @@ _LOOKUPS = 4
 _FIRST_INTERVAL, _LAST_INTERVAL = 4.0, 300.0
 """What got stuck a moment ago is asked about every few seconds, then half as often each time."""
 
-_EVENT_LISTS_PER_SECOND = 2.0
+_EVENT_LISTS_PER_SECOND = 1.5
 """Events have no index by object: each list costs the apiserver a walk through those of the namespace."""
 
 _PROGRESS_INTERVAL = 2.0
