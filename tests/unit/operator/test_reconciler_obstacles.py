@@ -206,6 +206,8 @@ def test_what_is_stuck_for_five_seconds_is_explained_by_its_events() -> None:
     world.kube.warnings = {job["metadata"]["uid"]: [warning]}
     assert world.ready() == ("False", "Training")
     world.clock.seconds += 6
+    world.reconcile()  # the claim and the Job are asked about one after the other
+    world.clock.seconds += 1
     assert world.reconcile() == 5
     assert world.condition("Ready")["reason"] == "FailedCreate"
     assert "spec.training.resources" in world.condition("Ready")["message"]
