@@ -103,7 +103,8 @@ def _slowest(subject: Subject, *, attack: Callable[[], None]) -> float:
     """The longest of some changes; the attack goes on while the other tenant waits to be Ready again."""
     longest = 0.0
     for number in range(CHANGES):
-        longest = max(longest, _seconds_to_status(subject, {"replicas": 1 + (number + 1) % 2}))
+        # The same number six times in a minute would be put off, as a fight over the Deployment.
+        longest = max(longest, _seconds_to_status(subject, {"replicas": 2 + number % 6}))
 
         def settled() -> bool:
             attack()
