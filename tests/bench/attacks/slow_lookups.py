@@ -167,8 +167,18 @@ def _slow_pages() -> Iterator[list[float]]:
         yield answered
     finally:
         loop.call_soon_threadsafe(server.close)
+        asyncio.run_coroutine_threadsafe(_cancelled(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
+        loop.close()
+
+
+async def _cancelled() -> None:
+    """End the answers that are still on their way."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 SLOW_LOOKUPS = Attack(name="slow-lookups", stages=endless_stages(ATTACKER, _ADDRESSES), measure=_measure)
