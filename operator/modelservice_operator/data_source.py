@@ -25,9 +25,6 @@ LOOK_SECONDS = 30.0
 _MISSING_SECONDS = 5.0
 """The same, while something is wrong with it."""
 
-PATIENCE_SECONDS = 2.0
-"""How long a first answer is waited for before it is said that there is none: most come within milliseconds."""
-
 
 @dataclass(frozen=True)
 class _Meant:
@@ -52,7 +49,7 @@ class _Read:
 
     @property
     def good(self) -> bool:
-        """Whether it gives a digest."""
+        """Whether there is a digest."""
         return isinstance(self.found, ConfigMapContent) and isinstance(self.found.digest, str)
 
 
@@ -65,8 +62,11 @@ class DataSource:
             ask=self._ask, interval=_interval, on_change=on_change, clock=clock
         )
 
-    def read(self, asker: Key, spec: ModelServiceSpec) -> DataState | None:
-        """Digest and file of the data, or why there is none; None while the first answer is about to come."""
+    def read(self, asker: Key, spec: ModelServiceSpec, *, patience: float) -> DataState | None:
+        """Digest and file of the data, or why there is none.
+
+        None for ``patience`` seconds at most, while the first answer is about to come: most come within milliseconds.
+        """
         claim = spec.data.persistent_volume_claim
         if claim is not None:
             self.forget(asker)
@@ -77,10 +77,10 @@ class DataSource:
         if read is not None:
             return config_map_data(source, read.found)
         waited = self.lookups.unanswered_for(meant)
-        if waited is not None and waited < PATIENCE_SECONDS:
+        if waited is not None and waited < patience:
             return None
         message = f"ConfigMap {source.name!r} is being read; other reads of this namespace come before it"
-        return DataState(problem=Problem(reason="DataNotRead", message=message, about=About.DATA))
+        return DataState(problem=Problem(reason="DataNotRead", message=message, about=About.DATA), known=False)
 
     def forget(self, asker: Key) -> None:
         """Nobody wants to know any more."""

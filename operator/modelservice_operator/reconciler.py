@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from modelservice.contract.base import problems
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice_operator.config import Settings
-from modelservice_operator.data_source import PATIENCE_SECONDS, DataSource
+from modelservice_operator.data_source import DataSource
 from modelservice_operator.diagnostics import Diagnostician
 from modelservice_operator.domain.assessment import assess, rollout
 from modelservice_operator.domain.data import DataState
@@ -39,6 +39,9 @@ _SOON_SECONDS = 5.0
 
 _LATE_SECONDS = 30.0
 """How late a write that failed again and again is tried once more, and what is not Ready is looked at again."""
+
+_PATIENCE_SECONDS = 2.0
+"""How long a new spec waits for its data to be read before it is said that nobody has come to it."""
 
 _ROUNDS = 3
 """Decisions in one pass: what is adopted or taken away shows what else there is to do."""
@@ -90,12 +93,15 @@ class Reconciler:
         try:
             spec = ModelServiceSpec.model_validate(service["spec"])
         except ValidationError as error:
+            self._forget(key)
             status = summarize_invalid(observed, _invalid(error), now=self._clock.now())
             return await self._speaker.say(observed, status, warning=True)
-        if (data := self._data.read(key, spec)) is None:
-            return PATIENCE_SECONDS
+        # What was said of this spec stays true until its data turns out to be other data: no need to unsay it.
+        patience = _LATE_SECONDS if _is_said(observed) else _PATIENCE_SECONDS
+        if (data := self._data.read(key, spec, patience=patience)) is None:
+            return patience
         if (lost := await self._find(spec, observed)) is not None:
-            data = DataState(problem=lost)  # while the data is not known, everything is kept
+            data = DataState(problem=lost, known=False)  # while the data is not known, everything is kept
         observed, planned, outcome = await self._carry_out(
             service, lambda observed: plan(spec, observed, data, self._settings)
         )
@@ -187,6 +193,11 @@ class Reconciler:
         if state is not None and not state.complete:
             seconds.append(_SOON_SECONDS)
         return seconds
+
+
+def _is_said(observed: Observed) -> bool:
+    """Whether the status is of the spec as it is now."""
+    return bool(observed.service.get("status", {}).get("observedGeneration") == observed.generation)
 
 
 def _runs(job: StageJob | None) -> bool:

@@ -15,7 +15,8 @@ class DataState:
     """What keys, orders and pods need of the data, or why there is none.
 
     ``digest`` is what keys are made from. ``content_digest`` is that of the content, None where nobody saw it yet.
-    ``volume`` is the source of the pods' volume, ``file`` the path below it.
+    ``volume`` is the source of the pods' volume, ``file`` the path below it. ``known``: whether somebody could look; if
+    not, nothing need be wrong with the data.
     """
 
     digest: str | None = None
@@ -23,6 +24,7 @@ class DataState:
     file: str | None = None
     volume: Object | None = None
     problem: Problem | None = None
+    known: bool = True
 
 
 def claim_data(source: ClaimSource, version: str | None) -> DataState:
@@ -57,7 +59,7 @@ def config_map_data(source: ConfigMapSource, found: ConfigMapContent | Problem |
     """
     field = "spec.data.configMap"
     if isinstance(found, Problem):
-        return DataState(problem=found)
+        return DataState(problem=found, known=False)
     if found is None:
         return _problem(
             "ConfigMapNotFound", f"ConfigMap {source.name!r} does not exist: make it, or change {field}.name"

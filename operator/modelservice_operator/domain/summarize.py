@@ -189,7 +189,8 @@ def _available(observed: Observed, state: Rollout | None) -> Finding:
 def _data_ready(assessment: Assessment) -> Finding:
     kind, problem = ConditionType.DATA_READY, assessment.data_problem
     if problem is not None:
-        return Finding(type=kind, status=False, reason=problem.reason, message=problem.message)
+        status = False if assessment.data.known else None
+        return Finding(type=kind, status=status, reason=problem.reason, message=problem.message)
     read = [state.result.record.data for state in assessment.planned.steps if state.result]
     data = read[-1] if read else None
     if data is None:

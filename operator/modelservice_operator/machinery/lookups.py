@@ -5,7 +5,6 @@ A pass reads the last answer and goes on; when another answer comes, whoever ask
 
 import asyncio
 import heapq
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
@@ -56,7 +55,7 @@ class Lookups(Generic[Q, A]):
     """Asks what passes want to know, again and again while they do.
 
     Of one namespace one question is under way at a time, and afterwards it rests for as long as the answer took: who
-    makes answers slow waits for no one but himself.
+    makes answers slow waits for no one but himself. What was never answered comes before what is asked again.
 
     Args:
         ask: Answers a question, given the last answer; None where nothing is known.
@@ -86,10 +85,10 @@ class Lookups(Generic[Q, A]):
         self._pause = 1 / rate if rate else 0.0
         self._entries: dict[Q, _Entry[A]] = {}
         self._asked_by: dict[Key, tuple[Q, ...]] = {}
-        self._heap: list[tuple[float, int, Q]] = []
+        self._scheduled: list[tuple[float, int, Q, _Entry[A]]] = []
+        self._due: dict[str, list[tuple[bool, float, int, Q, _Entry[A]]]] = {}
         self._sequence = 0
         self._busy: set[str] = set()
-        self._queues: dict[str, deque[Q]] = {}
         self._resting: dict[str, float] = {}
         self._wanted = asyncio.Event()
 
@@ -151,42 +150,46 @@ class Lookups(Generic[Q, A]):
 
     def _schedule(self, question: Q, entry: _Entry[A]) -> None:
         self._sequence += 1
-        heapq.heappush(self._heap, (entry.due, self._sequence, question))
+        heapq.heappush(self._scheduled, (entry.due, self._sequence, question, entry))
         self._wanted.set()
 
     def _next(self) -> Q | None:
         """A question that is due, of a namespace that has none under way and does not rest."""
         now = self._clock.monotonic()
-        while self._heap and self._heap[0][0] <= now:
-            due, _, question = heapq.heappop(self._heap)
-            entry = self._entries.get(question)
-            if entry is not None and entry.due == due:  # else it was forgotten, and perhaps wanted anew
-                self._queues.setdefault(question.namespace, deque()).append(question)
+        while self._scheduled and self._scheduled[0][0] <= now:
+            due, number, question, entry = heapq.heappop(self._scheduled)
+            heapq.heappush(
+                self._due.setdefault(question.namespace, []), (entry.times > 0, due, number, question, entry)
+            )
         for namespace in [one for one, until in self._resting.items() if until <= now]:
             del self._resting[namespace]
-        for namespace, queue in list(self._queues.items()):
-            while queue and queue[0] not in self._entries:
-                queue.popleft()
-            if not queue:
-                del self._queues[namespace]
+        for namespace, waiting in list(self._due.items()):
+            while waiting and not self._is_wanted(*waiting[0][-2:]):
+                heapq.heappop(waiting)
+            if not waiting:
+                del self._due[namespace]
             elif namespace not in self._busy and namespace not in self._resting:
                 if self._rate is not None and not self._rate.admit():
                     return None
-                question = queue.popleft()
+                *_, question, _ = heapq.heappop(waiting)
                 # The next turn is another namespace's.
-                self._queues[namespace] = self._queues.pop(namespace)
+                self._due[namespace] = self._due.pop(namespace)
                 self._busy.add(namespace)
                 return question
         return None
+
+    def _is_wanted(self, question: Q, entry: _Entry[A]) -> bool:
+        """Whether it was not forgotten meanwhile; what was wanted anew since has another entry."""
+        return self._entries.get(question) is entry
 
     def _seconds(self, *, full: bool) -> float | None:
         """How long nothing has to be done, if nobody wants or answers anything meanwhile."""
         if full:
             return None
         now = self._clock.monotonic()
-        times = [until - now for namespace, until in self._resting.items() if namespace in self._queues]
-        times += [self._heap[0][0] - now] if self._heap else []
-        times += [self._pause] if self._pause and self._queues else []
+        times = [until - now for namespace, until in self._resting.items() if namespace in self._due]
+        times += [self._scheduled[0][0] - now] if self._scheduled else []
+        times += [self._pause] if self._pause and self._due else []
         return max(0.0, min(times)) if times else None
 
     async def _answer(self, question: Q) -> bool:
@@ -203,7 +206,7 @@ class Lookups(Generic[Q, A]):
             self._resting[question.namespace] = now + (now - began)
         changed = answer != entry.answer
         entry.answer, entry.times = answer, entry.times + 1
-        if self._entries.get(question) is not entry:
+        if not self._is_wanted(question, entry):
             return False
         entry.due = now + self._interval(Asked(answer=answer, seconds=now - began, times=entry.times))
         self._schedule(question, entry)

@@ -13,11 +13,12 @@ from tests.support.world import NAMESPACE
 from modelservice.contract.keys import content_digest
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice_operator import data_source
-from modelservice_operator.data_source import PATIENCE_SECONDS, DataSource
+from modelservice_operator.data_source import DataSource
 from modelservice_operator.domain.data import DataState
 from modelservice_operator.machinery.errors import Forbidden, Transient
 from modelservice_operator.objects import Key
 
+PATIENCE = 2.0
 ASKER = Key(NAMESPACE, "churn")
 SPEC = ModelServiceSpec.model_validate({"data": {"configMap": {"name": "churn"}, "target": "t"}, "model": {"mlp": {}}})
 
@@ -37,7 +38,7 @@ class Source:
 
     def glance(self) -> DataState | None:
         """What a pass reads."""
-        return self.source.read(ASKER, SPEC)
+        return self.source.read(ASKER, SPEC, patience=PATIENCE)
 
     def read(self) -> DataState:
         """What a pass reads once all that is due was asked."""
@@ -113,7 +114,7 @@ def test_data_that_nobody_came_to_read_for_long_is_said() -> None:
     source = Source()
     source.store(data={"a.csv": "1"})
     source.glance()
-    source.clock.seconds += PATIENCE_SECONDS
+    source.clock.seconds += PATIENCE
     found = source.glance()
     assert found is not None
     assert found.problem is not None
@@ -132,9 +133,9 @@ def test_only_the_key_that_is_meant_is_digested(monkeypatch: pytest.MonkeyPatch)
     source.store(data={"a.csv": "1"}, binaryData={"huge.gz": base64.b64encode(b"2").decode()})
     named = {"data": {"configMap": {"name": "churn", "key": "a.csv"}, "target": "t"}, "model": {"mlp": {}}}
     spec = ModelServiceSpec.model_validate(named)
-    source.source.read(ASKER, spec)
+    source.source.read(ASKER, spec, patience=PATIENCE)
     asyncio.run(source.source.lookups.ask_due())
-    found = source.source.read(ASKER, spec)
+    found = source.source.read(ASKER, spec, patience=PATIENCE)
     assert found is not None
     assert found.digest == content_digest(b"1")
     assert digested == [b"1"]

@@ -1,5 +1,8 @@
 """The reconciler's stories. What becomes of a service when its data changes, vanishes or is wrong."""
 
+import asyncio
+from typing import Any
+
 import pytest
 from tests.support.world import CSV, NAMESPACE, World, success
 
@@ -71,6 +74,48 @@ def test_data_that_cannot_be_found_is_said_and_heals(change: str, reason: str, w
     world.config_map(**({"x.csv": CSV} if change == "no such key" else {}))
     world.settle()
     assert world.ready() == ("False", "Training")
+
+
+def _pass_before_any_answer(world: World) -> float | None:
+    world.sync()
+    return asyncio.run(world.reconciler.reconcile(world.key))
+
+
+@pytest.mark.parametrize(("changed", "seconds"), [({}, 30), ({"training": {"epochs": 7}}, 2)])
+def test_what_was_said_stays_while_a_new_operator_has_not_read_the_data_yet(
+    changed: dict[str, Any], seconds: float
+) -> None:
+    """Of a thousand tables the last is read after seconds: nothing is wrong meanwhile; but a change gets its answer."""
+    world = World()
+    world.serve()
+    world.restart_operator()
+    if changed:
+        world.service(**changed)
+    writes = len(world.kube.writes)
+    assert _pass_before_any_answer(world) == seconds
+    world.clock.seconds += seconds - 1
+    _pass_before_any_answer(world)
+    assert world.writes_since(writes) == []
+    world.clock.seconds += 1
+    _pass_before_any_answer(world)
+    assert world.ready() == ("False", "DataNotRead")
+    assert world.condition("DataReady")["status"] == "Unknown"
+    assert world.condition("Available")["status"] == "True"
+    assert world.running_jobs() == []
+    world.settle()
+    assert world.ready()[1] == ("Training" if changed else "Serving")
+
+
+def test_of_a_spec_that_cannot_be_read_no_data_is_looked_at() -> None:
+    world = World()
+    world.serve()
+    world.service(model={})
+    world.settle()
+    assert world.ready() == ("False", "InvalidSpec")
+    reads = len(world.kube.reads)
+    world.clock.seconds += 60
+    world.settle()
+    assert world.kube.reads[reads:] == []
 
 
 def test_data_that_vanishes_leaves_the_service_up() -> None:

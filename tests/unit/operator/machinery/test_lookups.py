@@ -164,6 +164,51 @@ def test_namespaces_take_turns() -> None:
     running(scene, concurrency=1)
 
 
+def test_so_many_are_under_way_at_once_and_no_more() -> None:
+    async def scene(desk: Desk, lookups: Lookups[Question, int]) -> None:
+        names = [str(number) for number in range(10)]
+        desk.slow = {name: asyncio.Event() for name in names}
+        for name in names:
+            lookups.want(Key(name, "x"), [Question(name)])
+        await turns()
+        assert sum(desk.open.values()) == 3
+        desk.slow[desk.asked[0].namespace].set()
+        await turns()
+        assert (sum(desk.open.values()), len(desk.asked)) == (3, 4)
+
+    running(scene, concurrency=3)
+
+
+def test_who_never_had_an_answer_comes_before_who_had_one() -> None:
+    """Else what begins to be stuck would be asked about after hundreds that have been stuck for hours."""
+    desk = Desk()
+    lookups = desk.lookups()
+    known = [Question("a", str(number)) for number in range(5)]
+    lookups.want(ANN, known)
+    asyncio.run(lookups.ask_due())
+    asyncio.run(desk.clock.advance(10))
+    lookups.want(BOB, [Question("a", "new")])
+    asyncio.run(lookups.ask_due())
+    assert [question.name for question in desk.asked[5:]] == ["new", "0", "1", "2", "3", "4"]
+
+
+def test_what_is_wanted_anew_while_it_waits_for_its_turn_is_asked_once() -> None:
+    async def scene(desk: Desk, lookups: Lookups[Question, int]) -> None:
+        desk.slow["a"] = asyncio.Event()
+        first, second = Question("a", "1"), Question("a", "2")
+        lookups.want(ANN, [first])
+        for _ in range(5):
+            lookups.want(BOB, [second])
+            await turns()
+            lookups.want(BOB, [])
+        lookups.want(BOB, [second])
+        desk.slow["a"].set()
+        await turns(60)
+        assert desk.asked == [first, second]
+
+    running(scene)
+
+
 def test_a_rate_holds_over_all_namespaces() -> None:
     async def scene(desk: Desk, lookups: Lookups[Question, int]) -> None:
         for number in range(20):
