@@ -106,6 +106,22 @@ def test_what_was_said_stays_while_a_new_operator_has_not_read_the_data_yet(
     assert world.ready()[1] == ("Training" if changed else "Serving")
 
 
+def test_a_pass_itself_asks_nothing_that_a_tenant_can_make_slow() -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.settle()
+    world.pod_of(world.job(), {"phase": "Running", "podIP": "198.18.0.9"})
+    world.clock.seconds += 60
+    reads = len(world.kube.reads)
+    _pass_before_any_answer(world)
+    assert (world.kube.reads[reads:], world.progress.asked) == ([], 0)
+    world.reconcile()
+    asked = {(verb, kind) for verb, kind, _ in world.kube.reads[reads:]}
+    assert asked == {("get_metadata", "ConfigMap"), ("events", "Event")}, "the table, and the claim that is not bound"
+    assert world.progress.asked == 1
+
+
 def test_of_a_spec_that_cannot_be_read_no_data_is_looked_at() -> None:
     world = World()
     world.serve()

@@ -234,6 +234,27 @@ def test_what_is_stuck_for_long_is_asked_about_now_and_then() -> None:
     assert asked(3000) <= 2 * 15
 
 
+def test_of_a_pod_whose_conditions_say_why_it_waits_no_events_are_read() -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.settle()
+    world.bind_claims()
+    words = {"reason": "Unschedulable", "message": "0/3 nodes are available: 3 Insufficient memory."}
+    waiting = {"type": "PodScheduled", "status": "False", **words}
+    pod = world.pod_of(world.job(), {"phase": "Pending", "conditions": [waiting]})
+    reads = len(world.kube.reads)
+    for _ in range(30):
+        world.clock.seconds += 10
+        world.reconcile()
+    assert world.ready() == ("False", "Unschedulable")
+    assert [name for verb, _, name in world.kube.reads[reads:] if verb == "events"] == []
+    world.kube.store({**pod, "status": {"phase": "Pending", "conditions": []}})
+    world.clock.seconds += 10
+    world.reconcile()
+    assert [name for verb, _, name in world.kube.reads[reads:] if verb == "events"] == [pod["metadata"]["uid"]]
+
+
 def test_a_claim_that_does_not_bind_is_why_its_pod_is_not_scheduled() -> None:
     world = World()
     world.config_map()

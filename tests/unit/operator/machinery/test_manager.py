@@ -13,7 +13,7 @@ from tests.unit.operator.machinery.test_sync import WATCHES, Lists
 from tests.unit.operator.machinery.test_worker import Script
 
 from modelservice_operator.machinery.cache import Cache
-from modelservice_operator.machinery.manager import LeaseLostError, Lifecycle, Manager
+from modelservice_operator.machinery.manager import LeaseLostError, Lifecycle, Manager, Runs
 from modelservice_operator.machinery.queue import Backoff, WorkQueue
 from modelservice_operator.machinery.reflector import HistoryRewoundError, Reflectors
 from modelservice_operator.machinery.rivals import LOOK_SECONDS, Claim, Rivals
@@ -49,7 +49,14 @@ class Replica:
     """One replica on fakes."""
 
     def __init__(
-        self, clock: FakeClock, leases: FakeLeases, script: Script, identity: str = "a", rivals: Rivals | None = None
+        self,
+        clock: FakeClock,
+        leases: FakeLeases,
+        script: Script,
+        identity: str = "a",
+        *,
+        rivals: Rivals | None = None,
+        beside: Sequence[Runs] = (),
     ) -> None:
         self.metrics, self.cache, self.lists = Metrics(), Cache(WATCHES), Lists()
         self.queue: WorkQueue[Key] = WorkQueue(clock=clock, metrics=self.metrics, backoff=Backoff())
@@ -66,6 +73,7 @@ class Replica:
             rivals=rivals or alone(clock),
             queue=self.queue,
             workers=Workers(queue=self.queue, reconciler=script, count=1, clock=clock, metrics=self.metrics),
+            beside=beside,
             keys=lambda: self.cache.keys(APP),
             metrics=self.metrics,
         )
@@ -115,6 +123,31 @@ async def test_works_on_nothing_before_the_children_were_listed(clock: FakeClock
     assert (replica.lifecycle.synced.is_set(), script.calls, replica.leads) == (True, [A], True)
     replica.lifecycle.stop.set()
     await replica.task
+
+
+async def test_what_runs_beside_the_workers_does_so_only_while_this_replica_leads(
+    clock: FakeClock, leases: FakeLeases
+) -> None:
+    told: list[str] = []
+
+    class Beside:
+        async def run(self, stop: asyncio.Event) -> None:
+            told.append("begins")
+            await stop.wait()
+            told.append("ends")
+
+    leading = Replica(clock, leases, Script(), "a")
+    await clock.advance(1)
+    replica = Replica(clock, leases, Script(), "b", beside=[Beside()])
+    await clock.advance(60)
+    assert (leading.leads, replica.lifecycle.synced.is_set(), told) == (True, True, [])
+    leading.lifecycle.stop.set()
+    await leading.task
+    await clock.advance(60)
+    assert (replica.leads, told) == (True, ["begins"])
+    replica.lifecycle.stop.set()
+    await replica.task
+    assert told == ["begins", "ends"]
 
 
 async def test_a_rewound_history_ends_the_life_with_an_error_after_the_work(
