@@ -22,8 +22,8 @@ from modelservice_operator.objects import Key, Object, Ref
 LOOK_SECONDS = 30.0
 """How old the knowledge of a ConfigMap may get: a change is noticed within a minute."""
 
-_MISSING_SECONDS = 5.0
-"""The same, while something is wrong with it."""
+_FIRST_SECONDS, _MISSING_SECONDS = 0.25, 5.0
+"""The same, while something is wrong with it: the first time, and after a while."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,10 @@ class DataSource:
 
 
 def _interval(asked: Asked[_Read]) -> float:
-    return LOOK_SECONDS if asked.answer is not None and asked.answer.good else _MISSING_SECONDS
+    """Soon at first: who applies one file makes the ConfigMap a moment after the ModelService."""
+    if asked.answer is not None and asked.answer.good:
+        return LOOK_SECONDS
+    return min(_MISSING_SECONDS, _FIRST_SECONDS * 2.0 ** min(asked.times - 1, 16))
 
 
 def _content_of(config_map: Object, source: ConfigMapSource) -> ConfigMapContent:

@@ -29,10 +29,10 @@ def test_appended_rows_train_again_and_a_renamed_config_map_does_not(space: Spac
     space.apply(config_map("renamed", IRIS))
     space.patch("flowers", {"data": {"configMap": {"name": "renamed"}}})
     renamed = space.wait_ready("flowers")["status"]
-    assert (renamed["key"], renamed["revision"]) == (first["key"], 1)
+    assert (renamed["key"], [one["number"] for one in renamed["revisions"]]) == (first["key"], [1])
     assert len(space.children(JOB, "flowers")) == 1
     space.apply(config_map("renamed", IRIS + "5.2,3.6,1.5,0.3,setosa\n"))
-    space.wait("flowers", lambda one: one["status"].get("revision") == 2, what="trains on the appended row")
+    space.wait("flowers", lambda one: len(one["status"]["revisions"]) == 2, what="trains on the appended row")
     status = space.wait_ready("flowers")["status"]
     assert status["key"] != first["key"]
     assert [one["rows"] for one in status["revisions"]] == [151, 150]
@@ -59,7 +59,7 @@ def test_mended_table_is_trained_on(space: Space) -> None:
     space.apply(config_map("flowers", table), model_service("flowers", serving={"replicas": 0}))
     space.wait("flowers", says(reason), what=f"says {reason}")
     space.apply(config_map("flowers", IRIS))
-    assert space.wait_ready("flowers")["status"]["revision"] == 1
+    assert [one["number"] for one in space.wait_ready("flowers")["status"]["revisions"]] == [1]
 
 
 @pytest.mark.story(40)

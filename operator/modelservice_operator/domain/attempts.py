@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from modelservice.contract.failure import Failure
 from modelservice_operator.domain.builders.job import attempt_id, build_attempt, run_hash
 from modelservice_operator.domain.inputs import Inputs
 from modelservice_operator.domain.jobs import JobPhase, StageJob
@@ -67,11 +68,9 @@ def next_attempt(state: StepState, inputs: Inputs, *, desired_keys: Collection[s
     Of one that counts, only the order is made again if somebody deleted it: its pod could not start without.
     """
     step, observed = state.step, inputs.observed
-    overtaken = (job for job in observed.jobs if job.key not in desired_keys or job.key == step.key)
     orderless = state.job if state.job and _lacks_order(observed, state.job) else None
-    if orderless is None and (state.job is not None or any(job.unfinished for job in overtaken)):
-        return NextAttempt()
-    if observed.unreadable_record(step.key) is not None:
+    counts = state.job is not None and orderless is None
+    if counts or observed.unreadable_record(step.key) is not None:
         return NextAttempt()
     objects = build_attempt(
         step,
@@ -87,8 +86,11 @@ def next_attempt(state: StepState, inputs: Inputs, *, desired_keys: Collection[s
         return NextAttempt(objects=(objects.order,))
     unlike = [obj for obj in objects.store if not _fits(observed, obj)]
     unfit = tuple(obj for obj in unlike if _may_go(step, inputs, obj))
+    overtaken = (job for job in observed.jobs if job.key not in desired_keys or job.key == step.key)
+    if unfit or any(job.unfinished for job in overtaken):
+        return NextAttempt(unfit=unfit)
     store = (obj for obj in objects.store if obj not in unlike)
-    return NextAttempt(unfit=unfit) if unfit else NextAttempt(objects=(*store, objects.order, objects.job))
+    return NextAttempt(objects=(*store, objects.order, objects.job))
 
 
 def _lacks_order(observed: Observed, job: StageJob) -> bool:
@@ -105,18 +107,20 @@ def _fits(observed: Observed, obj: Object) -> bool:
 def _may_go(step: Step, inputs: Inputs, obj: Object) -> bool:
     """Whether a child of the store goes already, or holds nothing for certain.
 
-    A claim that was never bound holds nothing; nor does one whose Job failed while none tells that another one ended
-    well. That a Job is gone proves nothing.
+    A claim that was never bound holds nothing; nor does one whose Job failed, or is about to be tried again, while
+    nothing tells that another one ended well. That a Job is gone proves nothing.
     """
     observed = inputs.observed
     live = observed.child(ref_of(obj).kind, obj["metadata"]["name"]) or {"metadata": {}}
     if live["metadata"].get("deletionTimestamp") or live.get("status", {}).get("phase") == "Pending":
         return True
-    phases = {job.phase for job in observed.jobs if job.key == step.key}
+    jobs = [job for job in observed.jobs if job.key == step.key]
+    failed = any(job.phase is JobPhase.FAILED or isinstance(job.result, Failure) for job in jobs)
+    succeeded = any(job.phase is JobPhase.SUCCEEDED or job.success for job in jobs)
     told_keys = {said.key for pod in observed.serving_pods if (said := told(pod))}
     recorded = observed.record(step.key) or observed.unreadable_record(step.key)
     served = step.key in {observed.deployed_key, *told_keys}
-    return JobPhase.FAILED in phases and JobPhase.SUCCEEDED not in phases and not recorded and not served
+    return failed and not succeeded and not recorded and not served
 
 
 def _leaving(step: Step, inputs: Inputs) -> Object | None:

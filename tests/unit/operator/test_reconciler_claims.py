@@ -4,7 +4,9 @@ from typing import Any
 
 from tests.support.world import NAMESPACE, World
 
-from modelservice.contract.failure import About, Failure
+from modelservice.contract.failure import About, Failure, Retry
+from modelservice.contract.report import Report
+from modelservice_operator.constants import STAGE_CONTAINER
 from modelservice_operator.kinds import CONTROLLER_REVISION, DEPLOYMENT, JOB, PERSISTENT_VOLUME_CLAIM, POD
 from modelservice_operator.objects import Object, Ref
 
@@ -116,6 +118,31 @@ def test_a_claim_that_was_too_small_for_a_training_is_made_anew() -> None:
     made = world.one(PERSISTENT_VOLUME_CLAIM)
     assert made["metadata"]["uid"] != uid
     assert made["spec"]["resources"]["requests"]["storage"] == "2Gi"
+    world.run_stages()
+    world.roll_out()
+    world.settle()
+    assert world.ready() == ("True", "Serving")
+
+
+def test_a_claim_that_was_too_small_is_made_anew_while_its_job_is_still_tried_again() -> None:
+    world = World()
+    world.config_map()
+    world.service(artifacts=SMALL)
+    world.settle()
+    world.bind_claims()
+    uid = world.one(PERSISTENT_VOLUME_CLAIM)["metadata"]["uid"]
+    full = Failure(reason="StorageFull", message="no space left", about=About.STAGE, retry=Retry.UNKNOWN)
+    ended = {"exitCode": full.exit_code, "message": Report(result=full).to_message()}
+    container = {"name": STAGE_CONTAINER, "state": {"terminated": ended}}
+    world.pod_of(world.job(), {"phase": "Failed", "containerStatuses": [container]})
+    world.settle()
+    world.service(artifacts=LARGE)
+    world.settle()
+    world.finish_deletions()
+    world.collect_garbage()
+    world.protect_claims()
+    world.settle()
+    assert world.one(PERSISTENT_VOLUME_CLAIM)["metadata"]["uid"] != uid
     world.run_stages()
     world.roll_out()
     world.settle()
