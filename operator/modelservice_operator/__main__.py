@@ -50,6 +50,10 @@ log = structlog.get_logger(__name__)
 _YOUNG_OBJECTS = 10_000
 """Python's default is 700, less than one event of the apiserver brings: it searched each for cycles many times."""
 
+_NESTED = 12_000
+"""The apiserver takes JSON that is nested 10,000 deep, in managedFields too, and Python parses 1,000 of it. C needs
+2 MB of stack for all of it."""
+
 
 def main() -> int:
     """Run until a signal; exit code 0 then, 1 after a failure, 2 if a setting cannot be used."""
@@ -60,6 +64,7 @@ def main() -> int:
         return 2
     logging.configure(settings.log_level)
     _spare_garbage_collector()
+    parse_deep_answers()
     prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # theirs; each series once is enough
     try:
         asyncio.run(run(settings))
@@ -69,6 +74,11 @@ def main() -> int:
         log.exception("the operator ends")
         return 1
     return 0
+
+
+def parse_deep_answers() -> None:
+    """Let any answer be parsed, also by kopf: whoever may edit one object writes how deep its managedFields are."""
+    sys.setrecursionlimit(_NESTED)
 
 
 def _spare_garbage_collector() -> None:

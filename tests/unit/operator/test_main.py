@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -94,3 +95,29 @@ async def test_without_credentials_it_ends_and_says_what_to_do(tmp_path: Path) -
     _, log = await process.communicate()
     assert process.returncode == 1
     assert "set KUBECONFIG" in log.decode()
+
+
+def test_whatever_depth_an_apiserver_takes_is_parsed_within_the_stack_of_a_process() -> None:
+    """In a process of its own, with a quarter of the usual stack: the limit holds for the whole process."""
+    code = """
+import json, threading
+from modelservice_operator.__main__ import parse_deep_answers
+threading.stack_size(2 << 20)
+parse_deep_answers()
+fields = '{"f:a":' * 10_000 + "{}" + "}" * 10_000
+def parse():
+    json.loads('{"items":[{"metadata":{"managedFields":[{"fieldsV1":' + fields + "}]}}]}")
+    print("parsed")
+thread = threading.Thread(target=parse)
+thread.start()
+thread.join()
+"""
+    paths = os.pathsep.join((str(ROOT / "operator"), str(ROOT / "runtime")))
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "parsed\n", "")
