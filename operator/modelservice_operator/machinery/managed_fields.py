@@ -50,5 +50,16 @@ def _segment(name: str) -> str:
     if sort == "f":
         return f".{value}"
     if sort == "k":
-        return f"[{'/'.join(str(part) for part in json.loads(value).values())}]"
+        return f"[{_keys(value)}]"
     return f"[{value}]"
+
+
+def _keys(value: str) -> str:
+    """The keys of an item; as they are where they are longer than a path, or no keys: writers may make them up."""
+    if len(value) > _PATH_LIMIT:
+        return value
+    try:
+        keys = json.loads(value)
+    except ValueError:
+        return value
+    return "/".join(map(str, keys.values())) if isinstance(keys, dict) else value

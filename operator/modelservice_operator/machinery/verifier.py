@@ -74,7 +74,12 @@ class Verifier:
             now = self._clock.monotonic()
             for ref, (moment, watch) in list(self._due.items()):
                 if moment <= now:
-                    await self._look(ref, watch)
+                    del self._due[ref]  # before the answer: what is reported meanwhile is due again
+                    try:
+                        await self._look(ref, watch)
+                    except Exception:  # a defect met at one object must not keep the others from being looked at
+                        log.exception("an object cannot be looked at", object=str(ref))
+                        self._due.setdefault(ref, (self._clock.monotonic() + AGAIN_SECONDS, watch))
             now = self._clock.monotonic()
             waits = [moment - now for moment, _ in self._due.values()]
             await self._clock.wait(self._more, max(0.0, min(waits)) if waits else None)
@@ -84,9 +89,8 @@ class Verifier:
             found = await self._lookup.get_metadata(ref)
         except KubeError as error:
             log.warning("it is not known whether an object is there", object=str(ref), error=str(error))
-            self._due[ref] = (self._clock.monotonic() + _RETRY_SECONDS, watch)
+            self._due.setdefault(ref, (self._clock.monotonic() + _RETRY_SECONDS, watch))
             return
-        del self._due[ref]
         known = self._cache.get(ref)
         if known is None:
             return
@@ -96,7 +100,7 @@ class Verifier:
             return
         self._feed.put(ref.kind, {**known, "metadata": found["metadata"]})
         if not watch.selects(found):
-            self._due[ref] = (self._clock.monotonic() + AGAIN_SECONDS, watch)
+            self._due.setdefault(ref, (self._clock.monotonic() + AGAIN_SECONDS, watch))
 
     def _doubts(self, watch: Watch, known: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
         if not watch.verified or metadata.get("deletionTimestamp"):

@@ -45,3 +45,17 @@ def test_few_are_told_and_none_is_long() -> None:
     for _ in range(500):
         deep = {"f:x": deep}
     assert len(paths(deep)) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ('k:{"a":' + "[" * 5000 + "]" * 5000 + "}", 'spec.ports[{"a":' + "[" * 300),
+        ("k:[1]", "spec.ports[[1]]"),
+        ("k:{", "spec.ports[{]"),
+        ('k:{"port":' + "1" * 5000 + "}", 'spec.ports[{"port":' + "1" * 300),
+    ],
+)
+def test_keys_that_somebody_made_up_are_told_as_they_are(name: str, path: str) -> None:
+    """Whoever may write an object may write its managedFields, and an apiserver stores keys of any depth."""
+    assert paths({"f:ports": {name: {}}}) == [path[:256]]

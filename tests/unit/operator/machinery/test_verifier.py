@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from tests.support.fake_clock import settle
@@ -125,6 +126,45 @@ async def test_a_kind_whose_controllers_let_go_of_it_is_believed() -> None:
     await settle()
     assert (world.names(), world.lookup.asked) == ([], [])
     await world.end()
+
+
+async def test_a_defect_met_at_one_object_ends_no_look_at_the_others() -> None:
+    def fails(obj: Any) -> Object:
+        if obj["metadata"]["resourceVersion"] == "11" and obj["metadata"]["name"] == "a-1":
+            raise RecursionError
+        return dict(obj)
+
+    world = World(Watch(kind=JOB, request=owner, transform=fails, label_selector="app=a", verified=True))
+    world.cache.put(APP, make("a"))
+    await world.start(job("a-1"), job("a-2"))
+    world.lookup.found[REF] = metadata(11, app=None)
+    world.source.stream.send("DELETED", job("a-1", 11))
+    world.source.stream.send("DELETED", job("a-2", 12))
+    await settle()
+    assert world.names() == ["a-1"]
+    await world.end()
+
+
+async def test_what_is_deleted_while_an_older_answer_is_on_its_way_is_looked_at_once_more(world: World) -> None:
+    answer: asyncio.Event = asyncio.Event()
+    asked: list[Ref] = []
+
+    async def late(ref: Ref) -> Object | None:
+        asked.append(ref)
+        if len(asked) > 1:
+            return None
+        await answer.wait()
+        return metadata(12)
+
+    world.lookup.get_metadata = late  # type: ignore[method-assign]  # this one answers late
+    world.source.stream.send("DELETED", job("a-1", 11))
+    await settle()
+    world.source.stream.send("ADDED", job("a-1", 12))
+    world.source.stream.send("DELETED", job("a-1", 13))
+    await settle()
+    answer.set()
+    await settle()
+    assert (len(asked), world.names()) == (2, [])
 
 
 async def test_a_look_that_ends_after_the_object_went_brings_nothing_back(world: World) -> None:
