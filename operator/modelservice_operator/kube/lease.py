@@ -107,12 +107,19 @@ def parse_claim(lease: Object) -> Claim | None:
     namespaces, account = annotations.get(ANNOTATION_NAMESPACES), annotations.get(ANNOTATION_ACCOUNT)
     if not namespaces or not account:
         return None
-    renewed = spec.get("renewTime")
     return Claim(
         namespace=metadata["namespace"],
         version=metadata["resourceVersion"],
         holder=spec.get("holderIdentity") or "",
-        renewed=None if renewed is None else datetime.fromisoformat(renewed),
+        renewed=_moment(spec.get("renewTime")),
         account=account,
         scope=frozenset() if namespaces == ALL else frozenset(namespaces.split(",")),
     )
+
+
+def _moment(text: str | None) -> datetime | None:
+    """A time of Kubernetes, or None for one that Python has not, such as one in the year 0."""
+    try:
+        return None if text is None else datetime.fromisoformat(text)
+    except ValueError:
+        return None

@@ -45,6 +45,13 @@ def test_a_lease_without_times_or_holder_can_be_read() -> None:
     assert (claim.holder, claim.renewed) == ("", None)
 
 
+def test_a_time_that_no_clock_has_is_none() -> None:
+    """An apiserver stores the year 0 in the Lease of whoever may write one, and Python has no such year."""
+    claim = parse_claim({**written("n"), "spec": {"holderIdentity": "pod", "renewTime": "0000-01-01T00:00:00.000000Z"}})
+    assert claim is not None
+    assert claim.renewed is None
+
+
 def test_a_lease_that_says_nothing_is_no_claim() -> None:
     assert parse_claim(lease("n")) is None
     assert parse_claim({**lease("n"), "metadata": {"namespace": "n", "resourceVersion": "1"}}) is None
