@@ -14,7 +14,11 @@ from modelservice_operator.constants import (
     ANNOTATION_REPLICAS,
     ANNOTATION_RUN,
     FIELD_MANAGER,
+    LABEL_CLAIM,
+    LABEL_KEY,
     LABEL_NAME,
+    LABEL_STAGE,
+    MANAGED_BY_LABEL,
     OPERATOR_SELECTOR,
     REPLICAS_FIELD_MANAGER,
     SERVING_CONTAINER,
@@ -46,7 +50,20 @@ Transform = Callable[[Mapping[str, Any]], Object]
 ARGS_TEXT: Final = 4096
 """Characters of a serving container's arguments together; with more of them they are not ours."""
 
-_LABELS: Final = ("modelservice.dev/", "app.kubernetes.io/", "batch.kubernetes.io/", "pod-template-hash")
+_LABELS: Final = frozenset(
+    {
+        MANAGED_BY_LABEL,
+        LABEL_NAME,
+        LABEL_STAGE,
+        LABEL_KEY,
+        LABEL_CLAIM,
+        "app.kubernetes.io/name",
+        "app.kubernetes.io/instance",
+        "app.kubernetes.io/component",
+    }
+)
+"""The labels that we write, of which none is hidden from a repair."""
+
 _ANNOTATIONS: Final = {
     ANNOTATION_APPLIED: 256,
     ANNOTATION_RUN: 256,
@@ -66,6 +83,9 @@ _SINGLETONS: Final = (
     NETWORK_POLICY,
 )
 """Kinds of which a ModelService has one, named as it is."""
+
+_SMALL_TEXT: Final = 64 * 1024
+"""Characters kept of a claim, a Job or a pod, of which anybody may make many: those of ours have a tenth of it."""
 
 _POLICY_NODES: Final = 4 * NODES
 """16 peers with two selectors of 24 conditions each, and the namespaces of the settings."""
@@ -130,7 +150,7 @@ def deployment_of(obj: Mapping[str, Any]) -> Object:
 
 def claim_of(obj: Mapping[str, Any]) -> Object:
     """A claim."""
-    parts: Object = clipped({"spec": {}, **_parts(obj, "spec", "status")})
+    parts: Object = clipped({"spec": {}, **_parts(obj, "spec", "status")}, text=_SMALL_TEXT)
     return {**stub_of(obj), **parts}
 
 
@@ -146,7 +166,7 @@ def job_of(obj: Mapping[str, Any]) -> Object:
     containers = ((spec.get("template") or {}).get("spec") or {}).get("containers") or [{}]
     container = {"image": "", **_parts(containers[0], "name", "image", "resources")}
     kept = {**_parts(spec, *_JOB_SPEC), "template": {"spec": {"containers": [container]}}}
-    parts: Object = clipped({"spec": kept, **status})
+    parts: Object = clipped({"spec": kept, **status}, text=_SMALL_TEXT)
     return {**stub_of(obj), **parts}
 
 
@@ -160,7 +180,7 @@ def pod_of(obj: Mapping[str, Any]) -> Object:
     for name in ("initContainerStatuses", "containerStatuses"):
         if name in fares:
             fares[name] = [_parts(one, *_CONTAINER_STATUS) for one in fares[name]]
-    parts: Object = clipped({"spec": kept, "status": fares})
+    parts: Object = clipped({"spec": kept, "status": fares}, text=_SMALL_TEXT)
     return {**stub_of(obj), **parts}
 
 

@@ -1,6 +1,6 @@
 """What is kept of an object: bounded, whatever its writer put into it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping
 from typing import Any
 
 from modelservice_operator.objects import Object
@@ -26,18 +26,18 @@ _ITEM_TEXT = 256
 
 
 def metadata_of(
-    metadata: Mapping[str, Any], *, labels: Sequence[str], annotations: Mapping[str, int]
+    metadata: Mapping[str, Any], *, labels: Container[str], annotations: Mapping[str, int]
 ) -> dict[str, Any]:
     """Metadata without what others may put into it without bounds.
 
     Args:
         metadata: of an object.
-        labels: beginnings of the names of labels that are kept.
+        labels: names of labels that are kept; an apiserver bounds each, but not how many there are.
         annotations: names of annotations that are kept, and of how many characters at most.
     """
     kept = {name: metadata[name] for name in _NAMES if name in metadata}
     if found := metadata.get("labels"):
-        kept["labels"] = {name: value for name, value in found.items() if name.startswith(tuple(labels))}
+        kept["labels"] = {name: value for name, value in found.items() if name in labels}
     if found := metadata.get("annotations"):
         kept["annotations"] = {
             name: found[name] for name, limit in annotations.items() if name in found and len(found[name]) <= limit

@@ -11,6 +11,7 @@ from modelservice_operator.config import Settings
 from modelservice_operator.constants import (
     ANNOTATION_APPLIED,
     FIELD_MANAGER,
+    LABEL_CLAIM,
     LABEL_NAME,
     MANAGED_BY,
     MANAGED_BY_LABEL,
@@ -254,3 +255,26 @@ def test_what_was_too_large_to_be_read_has_the_shape_of_its_kind() -> None:
     assert watch_of(SERVICE).transform(make("a"))["spec"] == {}
     for kind in (JOB, DEPLOYMENT):
         assert watch_of(kind).transform(make("a"))["spec"]["template"]["spec"]["containers"] == [{"image": ""}]
+
+
+@pytest.mark.parametrize("kind", WATCHED_KINDS)
+def test_labels_that_nobody_reads_are_not_kept(kind: Kind) -> None:
+    """Of labels an apiserver bounds each, but not how many there are."""
+    many = {f"{domain}/{number}": "x" * 63 for number in range(5000) for domain in ("modelservice.dev", "example.com")}
+    kept = watch_of(kind).transform(make(metadata={"labels": {**many, **LABELS}}))
+    assert kept["metadata"]["labels"] == LABELS
+
+
+def test_labels_of_ours_are_kept() -> None:
+    labels = Owner(name="a", namespace="n", uid="u").labels(stage="serve", key="k") | {LABEL_CLAIM: "c"}
+    assert watch_of(POD).transform(make(metadata={"labels": labels}))["metadata"]["labels"] == labels
+
+
+@pytest.mark.parametrize("kind", [JOB, PERSISTENT_VOLUME_CLAIM, POD])
+def test_kinds_of_which_anybody_may_make_many_keep_little_text(kind: Kind) -> None:
+    long = "x" * 100_000
+    template = {"template": {"spec": {"containers": [{"name": "stage", "image": long}]}}}
+    kept = watch_of(kind).transform(
+        make(spec={**template, "volumeName": long}, status={"phase": long, "containerStatuses": [{"image": long}]})
+    )
+    assert len(json.dumps(kept)) < 70_000
