@@ -6,6 +6,7 @@ several kinds at once would be the peak of our memory.
 
 import asyncio
 import json
+import math
 import random
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -32,6 +33,9 @@ _STEADY_SECONDS = 5.0
 """A watch that lasted so long was a good one: the next begins at once."""
 
 _FIRST_BACKOFF_SECONDS, _LAST_BACKOFF_SECONDS = 0.5, 30.0
+_DOUBLINGS = 6
+"""From the first back-off to the last."""
+
 _GONE = 410
 _NAMED = re.compile(rb'"metadata":\{"name":"([^"\\]+)",(?:"generateName":"[^"\\]*",)?"namespace":"([^"\\]+)"')
 
@@ -116,6 +120,7 @@ class Reflector:
         self._jitter = jitter
         self._version = 0
         self._seen = 0
+        self._steady_from = math.inf
         self.listed = asyncio.Event()
 
     async def run(self) -> None:
@@ -126,15 +131,19 @@ class Reflector:
         """
         never, failures = asyncio.Event(), 0
         while True:
-            started = self._clock.monotonic()
+            self._steady_from = math.inf
             try:
                 await self._follow()
             except Expired:
                 self._version = 0
             except KubeError as error:
                 log.warning("a watch is to be repeated", kind=self._watch.kind.kind, error=str(error))
-            steady = self._clock.monotonic() - started >= _STEADY_SECONDS
-            failures = 0 if steady else failures + 1
+            except HistoryRewoundError:
+                raise
+            except Exception:  # an answer of no known form, as of a proxy in between
+                self._version = 0
+                log.exception("an answer cannot be read", kind=self._watch.kind.kind)
+            failures = 0 if self._clock.monotonic() >= self._steady_from else min(failures + 1, _DOUBLINGS + 1)
             seconds = min(_FIRST_BACKOFF_SECONDS * 2 ** (failures - 1), _LAST_BACKOFF_SECONDS) if failures else 0.0
             await self._clock.wait(never, self._jitter(seconds))
 
@@ -146,6 +155,7 @@ class Reflector:
             await self._list()
         lines = Lines(limit=LINE_BYTES, on_dropped=self._miss)
         async with self._source.changes(self._watch, self._namespace, str(self._version)) as chunks:
+            self._steady_from = self._clock.monotonic() + _STEADY_SECONDS
             async for chunk in chunks:
                 for line in lines.feed(chunk):
                     self._take(line)
@@ -205,7 +215,7 @@ class Reflector:
             except RecursionError:
                 self._feed.put(kind, {name: obj[name] for name in ("apiVersion", "kind", "metadata")})
         except Exception:  # a defect met at one object must not keep the others from being seen
-            log.exception("an object cannot be kept", kind=kind.kind, name=item["metadata"].get("name"))
+            log.exception("an object cannot be kept", kind=kind.kind, name=item["metadata"]["name"])
 
     def _miss(self, line: bytes) -> None:
         """An event that cannot be read; its object is looked at by metadata, if it is one that is known."""

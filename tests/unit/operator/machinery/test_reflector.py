@@ -1,6 +1,7 @@
 """Our own list and watch: what is there is known, whatever happens to the connection, the objects and the cluster."""
 
 import asyncio
+import itertools
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ from tests.support.fake_clock import FakeClock, settle
 from tests.unit.operator.machinery.test_cache import APP, JOB, WATCHES, make, owner
 
 from modelservice_operator.machinery.cache import Cache
-from modelservice_operator.machinery.errors import Expired, KubeError, NotServed, Transient
+from modelservice_operator.machinery.errors import Expired, Forbidden, KubeError, NotServed, Transient
 from modelservice_operator.machinery.feed import Feed
 from modelservice_operator.machinery.reflector import (
     LINE_BYTES,
@@ -241,6 +242,48 @@ async def test_a_broken_watch_goes_on_with_a_pause_that_grows(world: World, erro
     await settle()
     assert world.names() == ["a-1", "a-2"]
     assert world.source.lists == 1
+
+
+async def test_a_list_that_took_long_is_no_steady_watch(world: World) -> None:
+    """Versions that expire while so much is listed: each list is to be further from the one before."""
+    moments: list[float] = []
+
+    class Slow:
+        async def next(self) -> Page | None:
+            moments.append(world.clock.monotonic())
+            await world.clock.wait(asyncio.Event(), 6)
+            raise Expired("continue token")
+
+    world.source.pages = lambda *_: Slow()  # type: ignore[method-assign]  # takes 6 s and fails
+    await world.start()
+    for _ in range(60):
+        await world.clock.advance(0.5)
+    assert [later - before for before, later in itertools.pairwise(moments)] == [6.5, 7.0, 8.0]
+
+
+async def test_it_does_not_give_up_after_hours(world: World) -> None:
+    world.source.fails = [Forbidden("jobs")] * 1200
+    await world.start(job("a-1"))
+    for _ in range(1200):
+        await world.clock.advance(30)
+    assert world.names() == ["a-1"]
+
+
+@pytest.mark.parametrize("line", [b"[]", b"7", b"{}", b'{"type":"ADDED","object":{}}', b'{"type":"ERROR","object":1}'])
+async def test_an_event_of_no_known_form_makes_it_list_again(world: World, line: bytes) -> None:
+    await world.start(job("a-1"))
+    world.source.objects, world.source.at = [job("a-2", 30)], 40
+    world.source.stream.write(line + b"\n")
+    await world.clock.advance(1)
+    assert (world.source.lists, world.names()) == (2, ["a-2"])
+
+
+async def test_a_list_of_no_known_form_is_repeated(world: World) -> None:
+    await world.start({"metadata": {}})
+    assert not world.reflector.listed.is_set()
+    world.source.objects = [job("a-1")]
+    await world.clock.advance(1)
+    assert world.names() == ["a-1"]
 
 
 async def test_a_version_that_is_forgotten_makes_it_list_again_and_drop_what_is_gone(world: World) -> None:
