@@ -243,7 +243,9 @@ async def open_transport(
     """
     connector = aiohttp.TCPConnector(ssl=connect().as_ssl_context(), limit=connections)
     agent = {"User-Agent": "modelservice-operator", "Accept": "application/json", "Accept-Encoding": "identity"}
-    async with aiohttp.ClientSession(connector=connector, timeout=_NO_LIMIT, headers=agent) as session:
+    async with aiohttp.ClientSession(
+        connector=connector, timeout=_NO_LIMIT, headers=agent, auto_decompress=False
+    ) as session:
         yield Transport(connect=connect, session=session, metrics=metrics)
 
 

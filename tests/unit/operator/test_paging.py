@@ -1,6 +1,7 @@
 """Bounded answers and streams, against a small apiserver on loopback that does as it was told."""
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -154,6 +155,18 @@ async def test_an_answer_that_is_nested_too_deeply_is_too_large(apiserver: Apise
     apiserver.handler = deep
     with pytest.raises(TooLarge, match="nested too deeply"):
         await speaks.request("get", "GET", CONFIG_MAP, PATH, limit_bytes=10**6)
+
+
+async def test_an_answer_that_is_compressed_all_the_same_is_not_inflated(
+    apiserver: Apiserver, speaks: Transport
+) -> None:
+    async def compressed(request: web.Request) -> web.StreamResponse:
+        del request
+        return web.Response(body=gzip.compress(b"{}"), headers={"Content-Encoding": "gzip"})
+
+    apiserver.handler = compressed
+    with pytest.raises(Transient, match="no JSON"):
+        await speaks.request("get", "GET", CONFIG_MAP, PATH)
 
 
 @pytest.mark.parametrize(("status", "error"), [(410, Expired), (404, NotServed), (429, Transient), (503, Transient)])
