@@ -119,8 +119,8 @@ class Lookups(Generic[Q, A]):
         try:
             while not stop.is_set():
                 self._wanted.clear()
-                while len(running) < self._concurrency and (question := self._next()) is not None:
-                    task = asyncio.create_task(self._answer(question), name="lookup")
+                while len(running) < self._concurrency and (due := self._next()) is not None:
+                    task = asyncio.create_task(self._answer(*due), name="lookup")
                     running.add(task)
                     task.add_done_callback(running.discard)
                     task.add_done_callback(lambda _: self._wanted.set())
@@ -134,8 +134,8 @@ class Lookups(Generic[Q, A]):
     async def ask_due(self) -> bool:
         """Ask all that is due now, one after the other, for tests; whether an answer changed."""
         changed = False
-        while (question := self._next()) is not None:
-            changed = await self._answer(question) or changed
+        while (due := self._next()) is not None:
+            changed = await self._answer(*due) or changed
             self._resting.clear()
         return changed
 
@@ -153,7 +153,7 @@ class Lookups(Generic[Q, A]):
         heapq.heappush(self._scheduled, (entry.due, self._sequence, question, entry))
         self._wanted.set()
 
-    def _next(self) -> Q | None:
+    def _next(self) -> tuple[Q, _Entry[A]] | None:
         """A question that is due, of a namespace that has none under way and does not rest."""
         now = self._clock.monotonic()
         while self._scheduled and self._scheduled[0][0] <= now:
@@ -171,11 +171,11 @@ class Lookups(Generic[Q, A]):
             elif namespace not in self._busy and namespace not in self._resting:
                 if self._rate is not None and not self._rate.admit():
                     return None
-                *_, question, _ = heapq.heappop(waiting)
+                *_, question, entry = heapq.heappop(waiting)
                 # The next turn is another namespace's.
                 self._due[namespace] = self._due.pop(namespace)
                 self._busy.add(namespace)
-                return question
+                return question, entry
         return None
 
     def _is_wanted(self, question: Q, entry: _Entry[A]) -> bool:
@@ -192,10 +192,9 @@ class Lookups(Generic[Q, A]):
         times += [self._pause] if self._pause and self._due else []
         return max(0.0, min(times)) if times else None
 
-    async def _answer(self, question: Q) -> bool:
-        """Ask, and tell those who want to know if the answer is another one."""
-        entry, began = self._entries[question], self._clock.monotonic()
-        answer = entry.answer
+    async def _answer(self, question: Q, entry: _Entry[A]) -> bool:
+        """Ask, and tell those who want to know if the answer is another one; it may be forgotten at any time."""
+        began, answer = self._clock.monotonic(), entry.answer
         try:
             answer = await self._ask(question, entry.answer)
         except Exception:

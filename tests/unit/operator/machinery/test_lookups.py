@@ -245,3 +245,17 @@ def test_a_lookup_that_fails_is_asked_again_and_stops_no_other() -> None:
 
 def _ten(asked: Asked[int]) -> float:
     return 10.0
+
+
+def test_what_is_forgotten_in_the_moment_between_its_turn_and_its_question_holds_up_nothing() -> None:
+    async def scene(desk: Desk, lookups: Lookups[Question, int]) -> None:
+        await turns()
+        for number in range(12):  # a pass may come in at each of these moments
+            lookups.want(ANN, [Question("a", "old")])
+            await turns(number)
+            lookups.want(ANN, ())
+        lookups.want(ANN, [Question("a", "new")])
+        await turns()
+        assert Question("a", "new") in desk.asked
+
+    running(scene)
