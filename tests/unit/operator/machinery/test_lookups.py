@@ -249,8 +249,8 @@ def _ten(asked: Asked[int]) -> float:
 
 def test_what_is_forgotten_in_the_moment_between_its_turn_and_its_question_holds_up_nothing() -> None:
     async def scene(desk: Desk, lookups: Lookups[Question, int]) -> None:
-        await turns()
-        for number in range(12):  # a pass may come in at each of these moments
+        for number in range(20):  # a pass may come in at each of these moments
+            await turns()
             lookups.want(ANN, [Question("a", "old")])
             await turns(number)
             lookups.want(ANN, ())
