@@ -20,7 +20,9 @@ from modelservice_operator.objects import Object, Ref
 _LATER_SECONDS = 2.0
 """When progress is said that the rate limit held back."""
 
-_AT_ONCE = 0.0
+_AT_ONCE, _CONFLICT_SECONDS = 0.0, 1.0
+"""When a conflict is looked into: the second, where nothing newer is there that it could come from."""
+
 _WORDS = 512
 
 _log = structlog.get_logger()
@@ -51,16 +53,19 @@ class Speaker:
         if _without_progress(before) == _without_progress(after) and not self._rate_limit.admit():
             return _LATER_SECONDS
         ref = Ref(MODEL_SERVICE, observed.owner.namespace, observed.owner.name)
-        if (seconds := self._damper.wait((ref, observed.owner.uid, short_hash(_timeless(after), length=16)))) > 0:
+        content = (ref, observed.owner.uid, short_hash(_timeless(after), length=16))
+        if (seconds := self._damper.wait(content)) > 0:
             return seconds
         try:
             await self._kube.apply_status(desired)
         except Conflict:
             return await self._read_again(ref)
         except Invalid as error:
+            self._damper.count(content)  # as often as another one, until the CRD takes it
             if await self._say_refused(observed, desired, error):
                 return None
             raise Transient(f"status of {ref}: {error}") from error
+        self._damper.count(content)
         was, ready = _ready(before), _ready(after)
         if was.get("reason") != ready["reason"]:
             _log.info("ready", status=ready["status"], reason=ready["reason"], message=ready["message"])
@@ -74,8 +79,7 @@ class Speaker:
         newer = await self._kube.get(ref)
         if newer is None:
             return None
-        self._cache.put(MODEL_SERVICE, newer)
-        return _AT_ONCE
+        return _AT_ONCE if self._cache.put(MODEL_SERVICE, newer) else _CONFLICT_SECONDS
 
     async def _say_refused(self, observed: Observed, desired: Object, error: Invalid) -> bool:
         """Say in few words that there is more to say; whether that is said."""

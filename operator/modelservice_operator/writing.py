@@ -106,13 +106,15 @@ class Writer:
     async def _lane(self, observed: Observed, lane: Lane) -> Failure | None:
         """Write in order; stop at the first write that is not done, and say why."""
         for action in lane.actions:
-            ref = action.ref
-            if (seconds := self._damper.wait(_content(action))) > 0:
+            ref, content = action.ref, _content(action)
+            if (seconds := self._damper.wait(content)) > 0:
                 return Failure(problem=_fought_over(ref, self._cache.get(ref)), again=seconds)
             try:
                 problem = await self._write(observed, action)
             except KubeError as error:
                 problem = _problem(action, error)
+            if problem in (None, _TAKEN) and not isinstance(action, Check):
+                self._damper.count(content)
             if problem is _TAKEN:
                 return _TURNED_UP
             if problem is not None:

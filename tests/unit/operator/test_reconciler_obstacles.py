@@ -291,3 +291,21 @@ def test_a_refused_deletion_holds_up_nothing_else() -> None:
     world.kube.failures = {}
     world.settle()
     assert len(world.ours(PERSISTENT_VOLUME_CLAIM)) == 1
+
+
+def test_a_write_that_is_refused_again_and_again_is_no_fight() -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.kube.failures = {("apply", "PersistentVolumeClaim"): Forbidden("exceeded quota")}
+    for _ in range(10):  # whatever happens to other children brings it to another try
+        world.reconcile()
+        assert world.ready() == ("False", "Forbidden")
+
+
+def test_a_conflict_that_nothing_newer_explains_is_tried_again_in_a_while() -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.kube.failures = {("status", "ModelService"): Conflict("denied by a webhook")}
+    assert world.reconcile() >= 1.0  # type: ignore[operator]  # None would be never

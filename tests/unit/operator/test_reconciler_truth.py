@@ -46,7 +46,7 @@ def test_a_ready_pod_that_the_service_does_not_select_answers_nobody() -> None:
     service = world.one(SERVICE)
     service["spec"]["selector"]["mine"] = "yes"
     world.kube.store(service)
-    world.settle()
+    world.reconcile()
     assert world.condition("Available")["status"] == "False"
     assert world.condition("Available")["reason"] == "NotSelected"
     assert world.ready()[0] == "False"
