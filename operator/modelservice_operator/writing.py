@@ -1,12 +1,24 @@
 """Carries out the writes of one pass: lanes side by side, each to its first failure, and every failure said."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from modelservice.contract.keys import short_hash
 from modelservice_operator.constants import ANNOTATION_APPLIED
-from modelservice_operator.domain.diff import Action, Adopt, Apply, Changes, Check, Delete, Lane, Phase, Scale, Strip
+from modelservice_operator.domain.diff import (
+    Action,
+    Adopt,
+    Apply,
+    Changes,
+    Check,
+    Delete,
+    Lane,
+    Phase,
+    Scale,
+    Seek,
+    Strip,
+)
 from modelservice_operator.domain.drift import SOMEBODY, Extra
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.problem import Problem
@@ -113,7 +125,7 @@ class Writer:
                 problem = await self._write(observed, action)
             except KubeError as error:
                 problem = _problem(action, error)
-            if problem in (None, _TAKEN) and not isinstance(action, Check):
+            if problem in (None, _TAKEN) and not isinstance(action, Check | Seek):
                 self._damper.count(content)
             if problem is _TAKEN:
                 return _TURNED_UP
@@ -128,6 +140,9 @@ class Writer:
             case Check(ref=ref):
                 found = await self._kube.get_metadata(ref)
                 return None if found is None or _is_ours(observed, found) else _name_conflict(ref)
+            case Seek(ref=ref):
+                found = await self._kube.get_metadata(ref)
+                return None if found is None else await self._take(observed, ref, found, observed.owner.labels())
             case Delete():
                 await self._kube.delete(action.ref, uid=action.uid, propagation=action.propagation)
             case Scale():
@@ -171,21 +186,20 @@ class Writer:
                     raise
             else:
                 return None
-        if not _is_ours(observed, found):
-            return _name_conflict(action.ref)
-        return await self._take(observed, action, found)
+        return await self._take(observed, action.ref, found, action.obj["metadata"]["labels"])
 
-    async def _take(self, observed: Observed, action: Apply, found: Object) -> Problem:
+    async def _take(self, observed: Observed, ref: Ref, found: Object, labels: Mapping[str, str]) -> Problem:
         """Ours turned up, out of sight of our watches without its labels, or without an owner.
 
         The rest of the lane was decided without it: a claim, for one, may hold what is to be trained.
         """
-        uid = found["metadata"]["uid"]
-        metadata = observed.owner.mended(found, action.obj["metadata"]["labels"])
+        if not _is_ours(observed, found):
+            return _name_conflict(ref)
+        metadata = observed.owner.mended(found, labels)
         if metadata is not None:
-            await self._kube.adopt(action.ref, uid=uid, metadata=metadata)
-        elif (whole := await self._kube.get(action.ref)) is not None:
-            self._cache.put(action.ref.kind, whole)  # no watch told of it yet
+            await self._kube.adopt(ref, uid=found["metadata"]["uid"], metadata=metadata)
+        elif (whole := await self._kube.get(ref)) is not None:
+            self._cache.put(ref.kind, whole)  # no watch told of it yet
         return _TAKEN
 
 
@@ -210,8 +224,8 @@ def _content(action: Action) -> tuple[object, ...]:
             return (type(action).__name__, action.ref, uid)
         case Scale():
             return ("scale", action.ref, action.replicas, action.version)
-        case Check():
-            return ("check", action.ref)
+        case Check() | Seek():
+            return ("look", action.ref)
 
 
 def _list_of(extras: Sequence[Extra]) -> str:
@@ -248,5 +262,5 @@ def _problem(action: Action, error: KubeError) -> Problem:
         case Invalid():
             message = f"the apiserver refuses a child: {error}"
             return Problem(reason="Refused", message=message, waits_for_change=True)
-    verb = {Delete: "deleted", Check: "read"}.get(type(action), "written")
+    verb = {Delete: "deleted", Check: "read", Seek: "read"}.get(type(action), "written")
     return Problem(reason="WriteFailed", message=f"{what} could not be {verb}, and is tried again: {error}")

@@ -138,8 +138,7 @@ def _result(step: Step, job: StageJob | None, inputs: Inputs) -> tuple[bool, Rev
     """Whether the store holds something for the step, and the result."""
     observed, digest = inputs.observed, inputs.data.digest
     if (recorded := observed.record(step.key)) is not None:
-        store, location = location_of(recorded.record, inputs.artifacts)
-        held = store.holds(location, observed.children)
+        held = observed.holds(recorded.record, inputs.artifacts)
         return held, recorded if held else None
     store = store_of(inputs.artifacts)
     location = store.locate(inputs.artifacts, observed.owner, step.key)

@@ -132,8 +132,9 @@ def _killed(limit: str | None) -> str:
 
 
 def memory_limit_of(workload: Object) -> str | None:
-    """Memory limit of the one container of a Job or a Deployment."""
-    container = workload["spec"]["template"]["spec"]["containers"][0]
+    """Memory limit of the first container of a Job or a Deployment; among very much that others added none is kept."""
+    pod = workload["spec"].get("template", {}).get("spec", {})
+    container: Object = next(iter(pod.get("containers", ())), {})
     limit: str | None = container.get("resources", {}).get("limits", {}).get("memory")
     return limit
 

@@ -6,10 +6,15 @@ from enum import IntEnum
 
 from modelservice_operator.constants import FIELD_MANAGER
 from modelservice_operator.domain.drift import Extra, extras
-from modelservice_operator.domain.jobs import StageJob
 from modelservice_operator.domain.metadata import is_current, stamped
 from modelservice_operator.domain.observe import Observed
-from modelservice_operator.kinds import CONTROLLED_KINDS, JOB, ref_of
+from modelservice_operator.kinds import (
+    CONTROLLED_KINDS,
+    CONTROLLER_REVISION,
+    JOB,
+    PERSISTENT_VOLUME_CLAIM,
+    ref_of,
+)
 from modelservice_operator.objects import Kind, Object, Ref
 
 Name = tuple[Kind, str]
@@ -26,6 +31,13 @@ class Phase(IntEnum):
 @dataclass(frozen=True, kw_only=True)
 class Check:
     """A look at a name that is to be ours later: found to be taken before anything is trained for it."""
+
+    ref: Ref
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seek:
+    """A look for a child of ours that no watch shows: what comes after is decided again if there is one."""
 
     ref: Ref
 
@@ -82,7 +94,7 @@ class Scale:
     version: str
 
 
-Action = Check | Apply | Adopt | Strip | Delete | Scale
+Action = Check | Seek | Apply | Adopt | Strip | Delete | Scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,11 +170,13 @@ def diff(observed: Observed, parts: Iterable[Part]) -> Changes:
     ]
     gone = [(kind, obj) for kind, obj in children if (kind, obj["metadata"]["name"]) not in named]
     gone.sort(key=lambda found: found[0] != JOB)
-    first: list[Action] = [_delete(observed, kind, obj) for kind, obj in gone]
+    unfinished = {job.name for job in observed.jobs if job.unfinished}
+    lanes = [
+        _deletion(observed, kind, obj, runs=kind == JOB and obj["metadata"]["name"] in unfinished) for kind, obj in gone
+    ]
     for kind, obj in children:
         if (name := (kind, obj["metadata"]["name"])) in named and (mending := _mend(observed, obj, name, wanted)):
-            first.append(mending)
-    lanes = [Lane(actions=(action,), phase=Phase.FIRST) for action in first]
+            lanes.append(Lane(actions=(mending,), phase=Phase.FIRST))
     lanes += [lane for part in parts for lane in _lanes(observed, part)]
     return Changes(adoptions=tuple(_adoptions(observed)), lanes=tuple(lanes))
 
@@ -208,13 +222,13 @@ def _write(observed: Observed, desired: Desired) -> Apply | Strip | None:
     return Strip(ref=ref_of(obj), uid=metadata["uid"], version=metadata["resourceVersion"], extras=found)
 
 
-def _delete(observed: Observed, kind: Kind, obj: Object) -> Delete:
+def _deletion(observed: Observed, kind: Kind, obj: Object, *, runs: bool) -> Lane:
     metadata = obj["metadata"]
-    ref = Ref(kind, metadata["namespace"], metadata["name"])
-    running = kind == JOB and _job(observed, ref.name).unfinished
+    namespace, name = metadata["namespace"], metadata["name"]
     # The pods of what still runs must be gone before the next attempt begins.
-    return Delete(ref=ref, uid=metadata["uid"], propagation="Foreground" if running else "Background")
-
-
-def _job(observed: Observed, name: str) -> StageJob:
-    return next(job for job in observed.jobs if job.name == name)
+    propagation = "Foreground" if runs else "Background"
+    delete = Delete(ref=Ref(kind, namespace, name), uid=metadata["uid"], propagation=propagation)
+    # A claim may be of a revision whose record lost its labels.
+    hidden = kind == PERSISTENT_VOLUME_CLAIM and observed.child(CONTROLLER_REVISION, name) is None
+    seek = (Seek(ref=Ref(CONTROLLER_REVISION, namespace, name)),) if hidden else ()
+    return Lane(actions=(*seek, delete), phase=Phase.FIRST)

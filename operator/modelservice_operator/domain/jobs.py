@@ -11,7 +11,6 @@ from modelservice.contract.failure import About, Failure, Retry
 from modelservice.contract.report import Report, Success
 from modelservice_operator.constants import ANNOTATION_RUN, STAGE_CONTAINER
 from modelservice_operator.domain.builders.job import FINAL_EXIT_CODES
-from modelservice_operator.domain.metadata import controller_uid
 from modelservice_operator.domain.names import parse_job_name
 from modelservice_operator.objects import Object
 
@@ -88,12 +87,9 @@ class StageJob:
 
 
 def parse_job(job: Object, pods: Sequence[Object], *, service: str) -> StageJob:
-    """Read a Job of a ModelService of this name, and those of the pods that its controller made."""
+    """Read a Job of a ModelService of this name, and the pods that its controller made."""
     metadata = job["metadata"]
-    own = sorted(
-        (pod for pod in pods if controller_uid(pod) == metadata["uid"]),
-        key=lambda pod: pod["metadata"].get("creationTimestamp", ""),
-    )
+    own = sorted(pods, key=lambda pod: pod["metadata"].get("creationTimestamp", ""))
     stage, key, attempt = parse_job_name(service, metadata["name"]) or ("", "", "")
     phase, reason = _phase(job)
     results = [result for pod in reversed(own) if (result := pod_result(pod)) and _is_about(result, stage, key)]

@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from modelservice.contract.artifacts import Artifacts
 from modelservice.contract.documents import DocumentError
 from modelservice.contract.server_flags import DIGEST, MODEL
 from modelservice_operator.constants import SERVING_CONTAINER
@@ -12,8 +13,8 @@ from modelservice_operator.domain.builders.record import is_template, parse_reco
 from modelservice_operator.domain.jobs import StageJob, parse_job
 from modelservice_operator.domain.metadata import Children, Owner, controller_uid
 from modelservice_operator.domain.names import keyed_name
-from modelservice_operator.domain.records import Revision, TemplateRevision, UnreadableRecord
-from modelservice_operator.domain.stores import store_at
+from modelservice_operator.domain.records import Revision, StageRecord, TemplateRevision, UnreadableRecord
+from modelservice_operator.domain.stores import location_of, store_at
 from modelservice_operator.kinds import (
     CONTROLLED_KINDS,
     CONTROLLER_REVISION,
@@ -36,7 +37,7 @@ class Observed:
     ``children`` are what it owns. ``records`` are the results of stages that can be read, by number, ``templates`` the
     pod templates that are stored beside them, the oldest first; ``replica_sets`` and ``serving_pods`` those of our
     Deployment, the oldest first; ``adoptable`` objects that were made for a ModelService of this name and belong to
-    nobody.
+    nobody. ``unsure`` are names of what may hold a recorded artifact and is none of ours, or cannot be seen.
     """
 
     owner: Owner
@@ -50,6 +51,7 @@ class Observed:
     replica_sets: tuple[Object, ...] = ()
     serving_pods: tuple[Object, ...] = ()
     adoptable: tuple[tuple[Kind, Object], ...] = ()
+    unsure: frozenset[tuple[Kind, str]] = frozenset()
 
     @property
     def generation(self) -> int:
@@ -103,6 +105,11 @@ class Observed:
         """What is recorded of a key."""
         return next((revision for revision in self.records if revision.key == key), None)
 
+    def holds(self, record: StageRecord, artifacts: Artifacts) -> bool:
+        """Whether a recorded artifact is there to stay, or may be; ``artifacts`` are those of the spec now."""
+        store, location = location_of(record, artifacts)
+        return store.holds(location, self.children) or not self.unsure.isdisjoint(store.holders(location))
+
     def unreadable_record(self, key: str | None) -> UnreadableRecord | None:
         """The record of a key, where it cannot be read."""
         return next((record for record in self.unreadable if record.key == key), None)
@@ -135,6 +142,9 @@ def observe(service: Object, children: Children) -> Observed:
     revisions = ours.get(CONTROLLER_REVISION, ())
     records, unreadable = _records(owner, [obj for obj in revisions if not is_template(obj)])
     pods = children.get(POD, ())
+    made_by: dict[str | None, list[Object]] = {}
+    for pod in pods:
+        made_by.setdefault(controller_uid(pod), []).append(pod)
     deployment = next((obj for obj in ours.get(DEPLOYMENT, ()) if obj["metadata"]["name"] == owner.name), None)
     replica_sets = _controlled(children.get(REPLICA_SET, ()), [deployment] if deployment else [])
     return Observed(
@@ -144,7 +154,9 @@ def observe(service: Object, children: Children) -> Observed:
         records=tuple(sorted(records, key=lambda revision: revision.number)),
         unreadable=tuple(unreadable),
         templates=tuple(sorted(_templates(revisions), key=lambda template: template.number)),
-        jobs=tuple(parse_job(job, pods, service=owner.name) for job in ours.get(JOB, ())),
+        jobs=tuple(
+            parse_job(job, made_by.get(job["metadata"]["uid"], ()), service=owner.name) for job in ours.get(JOB, ())
+        ),
         deployment=deployment,
         replica_sets=replica_sets,
         serving_pods=_controlled(pods, replica_sets),

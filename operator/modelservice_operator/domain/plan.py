@@ -23,7 +23,7 @@ from modelservice_operator.domain.inputs import Inputs
 from modelservice_operator.domain.jobs import JobPhase
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.records import Revision, StoredTemplate, TemplateRevision
-from modelservice_operator.domain.retention import retained
+from modelservice_operator.domain.retention import is_gone, retained
 from modelservice_operator.domain.stages import pipeline
 from modelservice_operator.domain.stores import location_of, settled_artifacts, store_of
 from modelservice_operator.domain.template import choose_template
@@ -123,18 +123,14 @@ def _meanwhile(inputs: Inputs, steps: tuple[StepState, ...]) -> Revision | None:
         return None
     reported = (state.result for state in steps if state.result and state.result.key == key)
     deployed = observed.record(key) or next(reported, None)
-    if deployed is not None and _is_held(deployed, inputs):
+    if deployed is not None and observed.holds(deployed.record, inputs.artifacts):
         return deployed
     if key is not None:
         store = store_of(inputs.artifacts)
         if store.holds(store.locate(inputs.artifacts, observed.owner, key), observed.children):
             return None
-    return next((revision for revision in reversed(observed.revisions) if _is_held(revision, inputs)), None)
-
-
-def _is_held(revision: Revision, inputs: Inputs) -> bool:
-    store, location = location_of(revision.record, inputs.artifacts)
-    return store.holds(location, inputs.observed.children)
+    held = (one for one in reversed(observed.revisions) if observed.holds(one.record, inputs.artifacts))
+    return next(held, None)
 
 
 def _foundations(spec: ModelServiceSpec, observed: Observed, settings: Settings) -> Iterator[Part]:
@@ -194,10 +190,9 @@ def _has_nothing_to_serve(inputs: Inputs) -> bool:
     if key is None or observed.answering or observed.unreadable_record(key) is not None:
         return False
     if (recorded := observed.record(key)) is not None:
-        store, location = location_of(recorded.record, inputs.artifacts)
-    else:
-        store = store_of(inputs.artifacts)
-        location = store.locate(inputs.artifacts, observed.owner, key)
+        return is_gone(recorded.record, observed, inputs.artifacts)
+    store = store_of(inputs.artifacts)
+    location = store.locate(inputs.artifacts, observed.owner, key)
     return not store.holds(location, observed.children) and store.leaving(location, observed.children) is None
 
 

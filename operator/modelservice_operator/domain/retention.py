@@ -6,7 +6,7 @@ from modelservice.contract.artifacts import Artifacts
 from modelservice_operator.domain.diff import Name
 from modelservice_operator.domain.names import keyed_name
 from modelservice_operator.domain.observe import Observed, told
-from modelservice_operator.domain.records import Revision
+from modelservice_operator.domain.records import Revision, StageRecord
 from modelservice_operator.domain.stores import location_of
 from modelservice_operator.kinds import CONFIG_MAP, CONTROLLER_REVISION, JOB, PERSISTENT_VOLUME_CLAIM
 from modelservice_operator.objects import Object
@@ -39,7 +39,7 @@ def retained(
     lost = {
         keyed_name(observed.owner.name, revision.key)
         for revision in observed.records
-        if _is_gone(observed, revision, artifacts)
+        if is_gone(revision.record, observed, artifacts)
     }
     names = {keyed_name(observed.owner.name, key) for key in keys if key}
     gone = {obj["metadata"]["name"] for obj in unfit}
@@ -68,6 +68,7 @@ def _created(revision: Revision) -> str:
     return created
 
 
-def _is_gone(observed: Observed, revision: Revision, artifacts: Artifacts) -> bool:
-    store, location = location_of(revision.record, artifacts)
-    return not store.holds(location, observed.children) and store.leaving(location, observed.children) is None
+def is_gone(record: StageRecord, observed: Observed, artifacts: Artifacts) -> bool:
+    """Whether a recorded artifact is lost for certain: it is nowhere, not even on its way out."""
+    store, location = location_of(record, artifacts)
+    return not observed.holds(record, artifacts) and store.leaving(location, observed.children) is None

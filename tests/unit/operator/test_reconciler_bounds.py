@@ -1,5 +1,6 @@
 """The reconciler's stories. Whatever pods and whoever writes Events say, the status is one that the apiserver takes."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -7,7 +8,9 @@ from tests.support.world import World, evaluation, success
 
 from modelservice.contract.manifest import DataSummary
 from modelservice.contract.progress import Progress
-from modelservice_operator.kinds import JOB
+from modelservice_operator.domain.observe import observe
+from modelservice_operator.kinds import DEPLOYMENT, JOB, MODEL_SERVICE, POD
+from modelservice_operator.objects import Ref
 
 HUGE = 10**300
 LARGEST = 2**63 - 1
@@ -69,3 +72,36 @@ def test_a_reason_that_a_condition_cannot_have_is_unknown(reason: str) -> None:
     world.settle()
     assert world.ready() == ("False", "Unknown")
     assert "said by anybody" in world.condition("Ready")["message"]
+
+
+def test_a_deployment_of_which_only_a_part_is_kept_is_put_right_as_far_as_that_goes_and_the_status_is_said() -> None:
+    world = World()
+    world.serve()
+    deployment = copy.deepcopy(world.one(DEPLOYMENT))
+    deployment["spec"]["template"]["metadata"]["annotations"] = {f"a{number}": "" for number in range(2500)}
+    world.kube.store(deployment)
+    for _ in range(10):
+        world.reconcile()
+    assert world.ready() == ("False", "FoughtOver")
+    assert world.condition("Available")["status"] == "True"
+
+
+def test_pods_are_read_once_however_many_jobs_there_are() -> None:
+    """Whoever may make Jobs and pods may make thousands, with our ModelService as their owner."""
+    read = 0
+
+    class Counted(dict[str, Any]):
+        def get(self, name: str, default: Any = None) -> Any:
+            nonlocal read
+            read += name == "ownerReferences"
+            return super().get(name, default)
+
+    world = World()
+    world.serve()
+    children = world.cache.children(*world.key)
+    (job,), pod = children[JOB], children[POD][0]
+    jobs = [{**job, "metadata": {**job["metadata"], "uid": f"job-{number}"}} for number in range(50)]
+    pods = [{**pod, "metadata": Counted(pod["metadata"], name=f"pod-{number}")} for number in range(50)]
+    service = world.kube.objects[Ref(MODEL_SERVICE, *world.key)]
+    assert len(observe(service, {**children, JOB: jobs, POD: pods}).jobs) == len(jobs)
+    assert read <= 5 * len(pods)

@@ -1,13 +1,16 @@
 """The reconciler's stories. Claims: deleted by others, asked for otherwise, stripped of labels."""
 
+import re
 from typing import Any
 
+import pytest
 from tests.support.world import NAMESPACE, World
 
 from modelservice.contract.failure import About, Failure, Retry
 from modelservice.contract.report import Report
 from modelservice_operator.constants import STAGE_CONTAINER
 from modelservice_operator.kinds import CONTROLLER_REVISION, DEPLOYMENT, JOB, PERSISTENT_VOLUME_CLAIM, POD
+from modelservice_operator.machinery.errors import Transient
 from modelservice_operator.objects import Object, Ref
 
 SMALL: dict[str, Any] = {"volumeClaim": {"size": "1Gi"}}
@@ -163,3 +166,90 @@ def test_labels_taken_off_a_claim_a_record_or_a_job_delete_nothing() -> None:
     assert {ref: world.kube.objects[ref]["metadata"]["uid"] for ref in refs} == uids
     assert world.ready() == ("True", "Serving")
     assert world.status()["digest"].endswith(key.encode().hex())
+
+
+STRANGER = {"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "x", "controller": True}
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize("metadata", [{"labels": {}, "ownerReferences": []}, {"ownerReferences": [STRANGER]}])
+def test_a_served_claim_that_is_not_ours_any_more_loses_nothing_and_is_adopted_as_the_message_says(
+    metadata: Object, restarted: bool
+) -> None:
+    world = World()
+    key = world.serve()
+    lost = claim(world, key)
+    assert lost is not None
+    lost["metadata"] |= metadata
+    world.kube.store(lost)
+    before = [*world.records(), world.one(DEPLOYMENT)["spec"]]
+    if restarted:
+        world.restart_operator()
+    world.settle()
+    assert world.ready() == ("False", "NameConflict")
+    assert f"PersistentVolumeClaim churn-{key}" in world.condition("Ready")["message"]
+    assert world.condition("Available")["status"] == "True"
+    lose_serving_pods(world)
+    world.settle()
+    assert [*world.records(), world.one(DEPLOYMENT)["spec"]] == before
+    labels = dict(re.findall(r"(\S+)=(\S+)", world.condition("Ready")["message"]))
+    lost["metadata"] |= {"labels": labels, "ownerReferences": []}
+    world.kube.store(lost)
+    world.settle()
+    world.roll_out()
+    world.settle()
+    assert world.ready() == ("True", "Serving")
+    assert [*world.records(), world.one(DEPLOYMENT)["spec"]] == before
+
+
+def test_while_a_claim_cannot_be_read_neither_another_revision_takes_over_nor_the_deployment_goes() -> None:
+    world = World()
+    world.serve()
+    world.service(training={"epochs": 2})
+    key = world.run_stages()
+    world.roll_out()
+    world.settle()
+    hidden = claim(world, key)
+    assert hidden is not None
+    hidden["metadata"]["labels"] = {}
+    world.kube.store(hidden)
+    before = world.one(DEPLOYMENT)["spec"]
+    world.restart_operator()
+    world.kube.failures = {("get", "PersistentVolumeClaim"): Transient("timeout")}
+    world.settle()
+    assert world.ready() == ("False", "ReadFailed")
+    lose_serving_pods(world)
+    world.settle()
+    assert world.one(DEPLOYMENT)["spec"] == before
+    assert len(world.records()) == 2
+
+
+def test_a_record_that_no_watch_shows_is_found_while_it_is_served() -> None:
+    world = World()
+    key = world.serve()
+    (record,) = world.records()
+    record["metadata"]["labels"] = {}
+    world.kube.store(record)
+    world.service(training={"epochs": 2})
+    world.restart_operator()
+    world.run_stages()
+    world.roll_out()
+    world.settle()
+    assert claim(world, key) is not None
+    assert sorted(one["revision"] for one in world.records()) == [1, 2]
+
+
+def test_a_claim_of_a_record_that_no_watch_shows_is_not_deleted() -> None:
+    world = World()
+    key = world.serve()
+    world.service(training={"epochs": 2})
+    world.run_stages()
+    world.roll_out()
+    world.settle()
+    record = world.kube.objects[Ref(CONTROLLER_REVISION, NAMESPACE, f"churn-{key}")]
+    record["metadata"]["labels"] = {}
+    world.kube.store(record)
+    world.restart_operator()
+    world.settle()
+    assert claim(world, key) is not None
+    assert sorted(one["revision"] for one in world.records()) == [1, 2]
