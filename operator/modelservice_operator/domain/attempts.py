@@ -65,11 +65,11 @@ class NextAttempt:
 def next_attempt(state: StepState, inputs: Inputs, *, desired_keys: Collection[str]) -> NextAttempt:
     """The next attempt at a step; nothing while one counts, or Jobs that it has overtaken are not gone.
 
-    Of one that counts, only the order is made again if somebody deleted it: its pod could not start without.
+    Of one that counts, only what its pod could not start without is made again if somebody deleted it.
     """
     step, observed = state.step, inputs.observed
-    orderless = state.job if state.job and _lacks_order(observed, state.job) else None
-    counts = state.job is not None and orderless is None
+    robbed = state.job if state.job and _was_robbed(state.job, step, inputs) else None
+    counts = state.job is not None and robbed is None
     if counts or observed.unreadable_record(step.key) is not None:
         return NextAttempt()
     objects = build_attempt(
@@ -80,10 +80,11 @@ def next_attempt(state: StepState, inputs: Inputs, *, desired_keys: Collection[s
         data=inputs.data,
         children=observed.children,
         parent=state.parent,
-        attempt=orderless.attempt if orderless else _attempt_id(step, inputs, state.parent),
+        attempt=robbed.attempt if robbed else _attempt_id(step, inputs, state.parent),
     )
-    if orderless:
-        return NextAttempt(objects=(objects.order,))
+    if robbed:
+        wanted = (*objects.store, objects.order)
+        return NextAttempt(objects=tuple(obj for obj in wanted if _is_absent(observed, obj)))
     unlike = [obj for obj in objects.store if not _fits(observed, obj)]
     unfit = tuple(obj for obj in unlike if _may_go(step, inputs, obj))
     overtaken = (job for job in observed.jobs if job.key not in desired_keys or job.key == step.key)
@@ -93,9 +94,21 @@ def next_attempt(state: StepState, inputs: Inputs, *, desired_keys: Collection[s
     return NextAttempt(objects=(*store, objects.order, objects.job))
 
 
-def _lacks_order(observed: Observed, job: StageJob) -> bool:
-    """Whether a Job runs whose order is not there."""
-    return job.phase is JobPhase.RUNNING and observed.child(CONFIG_MAP, job.name) is None
+def _was_robbed(job: StageJob, step: Step, inputs: Inputs) -> bool:
+    """Whether a Job runs whose order is not there, or what its result is to lie in: gone before a pod used it.
+
+    What was there when it succeeded is another matter: an empty one in its place would be taken for its result.
+    """
+    if job.phase is not JobPhase.RUNNING or job.success is not None:
+        return False
+    store = store_of(inputs.artifacts)
+    location = store.locate(inputs.artifacts, inputs.observed.owner, step.key)
+    held = store.holds(location, inputs.observed.children)
+    return not held or inputs.observed.child(CONFIG_MAP, job.name) is None
+
+
+def _is_absent(observed: Observed, obj: Object) -> bool:
+    return observed.child(ref_of(obj).kind, obj["metadata"]["name"]) is None
 
 
 def _fits(observed: Observed, obj: Object) -> bool:

@@ -111,14 +111,17 @@ def is_current(live: Mapping[str, Any] | None, desired: Object) -> bool:
 
     Of a kind whose metadata is all that is watched, that is all that is compared.
     """
-    if live is None:
-        return False
-    stamp = desired["metadata"]["annotations"][ANNOTATION_APPLIED]
-    if live["metadata"].get("annotations", {}).get(ANNOTATION_APPLIED) != stamp:
+    if live is None or not bears_stamp(live, desired):
         return False
     if (desired.get("apiVersion"), desired.get("kind")) in _METADATA_ONLY:
         return covers(live["metadata"], desired["metadata"])
     return covers(live, desired)
+
+
+def bears_stamp(live: Mapping[str, Any], desired: Object) -> bool:
+    """Whether ``desired`` (stamped) is what was applied last, whatever others did to it since."""
+    stamp: str = desired["metadata"]["annotations"][ANNOTATION_APPLIED]
+    return bool(live["metadata"].get("annotations", {}).get(ANNOTATION_APPLIED) == stamp)
 
 
 def covers(live: Any, desired: Any, *, name: str = "") -> bool:

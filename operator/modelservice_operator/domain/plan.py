@@ -21,6 +21,7 @@ from modelservice_operator.domain.data import DataState
 from modelservice_operator.domain.diff import Changes, Desired, Part, Phase, diff
 from modelservice_operator.domain.inputs import Inputs
 from modelservice_operator.domain.jobs import JobPhase
+from modelservice_operator.domain.metadata import bears_stamp, stamped
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.records import Revision, StoredTemplate, TemplateRevision
 from modelservice_operator.domain.retention import is_gone, retained
@@ -34,7 +35,7 @@ from modelservice_operator.kinds import (
     JOB,
     POD_DISRUPTION_BUDGET,
 )
-from modelservice_operator.objects import Ref
+from modelservice_operator.objects import Object, Ref
 
 _SERVING_KINDS = (DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, POD_DISRUPTION_BUDGET)
 
@@ -200,10 +201,10 @@ def _serve(spec: ModelServiceSpec, observed: Observed, settings: Settings, revis
     """The record of the revision, then what serves it."""
     owner, serving = observed.owner, spec.serving
     stored = choose_template(spec, observed, settings, revision)
-    desired = [*_record(observed, revision, stored), *_replicas_holder(observed, serving)]
     autoscaled = serving.autoscaling is not None or handed_back(serving, observed) is not None
-    said = None if autoscaled else serving.replicas
-    desired.append(Desired(obj=build_deployment(owner, said, revision, stored)))
+    deployment = build_deployment(owner, None if autoscaled else serving.replicas, revision, stored)
+    desired = [*_record(observed, revision, stored), *_replicas_holder(observed, serving, deployment)]
+    desired.append(Desired(obj=deployment))
     if serving.autoscaling:
         desired.append(Desired(obj=build_autoscaler(owner, serving.autoscaling, serving.replicas)))
     replicas = serving.autoscaling.min_replicas if serving.autoscaling else serving.replicas
@@ -246,9 +247,12 @@ def _stores(template: TemplateRevision, key: str, stored: StoredTemplate) -> boo
     return template.document.key == key and template.document.serving == stored
 
 
-def _replicas_holder(observed: Observed, serving: Serving) -> Iterator[Desired]:
-    """On the way to an autoscaler somebody must say the number; at 0 an autoscaler takes itself for switched off."""
-    deployment, autoscaler = observed.deployment, observed.child(HORIZONTAL_POD_AUTOSCALER, observed.owner.name)
-    if serving.autoscaling and deployment and not autoscaler:
-        held = max(deployment["spec"].get("replicas", 1), serving.autoscaling.min_replicas)
+def _replicas_holder(observed: Observed, serving: Serving, desired: Object) -> Iterator[Desired]:
+    """On the way to an autoscaler somebody must say the number; at 0 an autoscaler takes itself for switched off.
+
+    ``desired`` is the Deployment that no longer says it; once that is applied, the number is held.
+    """
+    live, autoscaler = observed.deployment, observed.child(HORIZONTAL_POD_AUTOSCALER, observed.owner.name)
+    if serving.autoscaling and live and not autoscaler and not bears_stamp(live, stamped(desired)):
+        held = max(live["spec"].get("replicas", 1), serving.autoscaling.min_replicas)
         yield Desired(obj=build_replicas_holder(observed.owner, held), manager=REPLICAS_FIELD_MANAGER)

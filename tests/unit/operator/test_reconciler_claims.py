@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from tests.support.world import NAMESPACE, World
+from tests.support.world import NAMESPACE, World, success
 
 from modelservice.contract.failure import About, Failure, Retry
 from modelservice.contract.report import Report
@@ -253,3 +253,37 @@ def test_a_claim_of_a_record_that_no_watch_shows_is_not_deleted() -> None:
     world.settle()
     assert claim(world, key) is not None
     assert sorted(one["revision"] for one in world.records()) == [1, 2]
+
+
+def test_a_claim_that_is_deleted_before_a_pod_uses_it_is_made_again_and_its_job_goes_on() -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.settle()
+    job = world.job()
+    key = world.order(job)["key"]
+    world.remove(Ref(PERSISTENT_VOLUME_CLAIM, NAMESPACE, f"churn-{key}"))
+    world.settle()
+    assert claim(world, key) is not None
+    assert world.job() == job
+    world.run_stages()
+    world.roll_out()
+    world.settle()
+    assert world.ready() == ("True", "Serving")
+
+
+def test_a_claim_that_is_gone_after_a_success_is_not_taken_for_its_result() -> None:
+    """A sidecar keeps the Job running, so that only the report tells that the stage ended."""
+    world = World()
+    world.config_map()
+    world.service()
+    world.settle()
+    job = world.job()
+    key = world.order(job)["key"]
+    ended = {"exitCode": 0, "message": Report(result=success(key)).to_message()}
+    container = {"name": STAGE_CONTAINER, "state": {"terminated": ended}}
+    world.pod_of(job, {"phase": "Running", "containerStatuses": [container]})
+    world.remove(Ref(PERSISTENT_VOLUME_CLAIM, NAMESPACE, f"churn-{key}"))
+    for _ in range(5):
+        world.reconcile()
+    assert world.records() == []

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.support.world import NAMESPACE, World
 
-from modelservice_operator.kinds import DEPLOYMENT, MODEL_SERVICE, NETWORK_POLICY, SERVICE
+from modelservice_operator.kinds import DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, MODEL_SERVICE, NETWORK_POLICY, SERVICE
 from modelservice_operator.machinery.errors import Invalid
 from modelservice_operator.objects import Kind, Object, Ref
 
@@ -111,3 +111,16 @@ def test_a_status_that_somebody_undoes_is_written_a_few_times_a_minute() -> None
         world.reconcile()
         world.clock.seconds += 1
     assert [verb for verb, _, _ in world.writes_since(writes)] == ["status"] * 5
+
+
+def test_an_autoscaler_that_is_not_ours_any_more_is_a_name_that_is_taken_and_no_fight() -> None:
+    world = World()
+    world.serve(serving={"autoscaling": {"maxReplicas": 3}})
+    autoscaler = world.one(HORIZONTAL_POD_AUTOSCALER)
+    autoscaler["metadata"] |= {"labels": {}, "ownerReferences": []}
+    world.kube.store(autoscaler)
+    writes = len(world.kube.writes)
+    for _ in range(10):
+        world.reconcile()
+        assert world.ready() == ("False", "NameConflict")
+    assert [kind for _, kind, _ in world.writes_since(writes) if kind == "Deployment"] == []
