@@ -9,29 +9,24 @@ from pydantic import ValidationError
 from modelservice.contract.base import problems
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice_operator.config import Settings
-from modelservice_operator.constants import LABEL_NAME, MANAGED_BY, MANAGED_BY_LABEL
 from modelservice_operator.data_source import DataSource
 from modelservice_operator.diagnostics import Diagnostician
 from modelservice_operator.domain.assessment import assess, rollout
 from modelservice_operator.domain.data import DataState
-from modelservice_operator.domain.diff import Name, Scale
+from modelservice_operator.domain.diff import Scale
 from modelservice_operator.domain.jobs import StageJob
-from modelservice_operator.domain.metadata import Owner
-from modelservice_operator.domain.names import keyed_name
-from modelservice_operator.domain.observe import Observed, observe
+from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.plan import Plan, plan
 from modelservice_operator.domain.problem import Problem
-from modelservice_operator.domain.stages import pipeline
-from modelservice_operator.domain.stores import location_of, settled_artifacts
 from modelservice_operator.domain.summarize import summarize, summarize_invalid
-from modelservice_operator.kinds import CONTROLLER_REVISION, MODEL_SERVICE, ref_of
+from modelservice_operator.finding import Finder
+from modelservice_operator.kinds import MODEL_SERVICE, ref_of
 from modelservice_operator.kube.port import KubePort, ProgressPort
 from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.machinery.clock import Clock
 from modelservice_operator.machinery.damper import Damper
-from modelservice_operator.machinery.errors import KubeError
 from modelservice_operator.machinery.lookups import Lookups
-from modelservice_operator.objects import Key, Kind, Object, Ref
+from modelservice_operator.objects import Key, Object, Ref
 from modelservice_operator.saying import Speaker
 from modelservice_operator.writing import Outcome, Writer
 
@@ -67,7 +62,6 @@ class Reconciler:
         clock: Clock,
         on_change: Callable[[Key], None],
     ) -> None:
-        self._kube = kube
         self._cache = cache
         self._settings = settings
         self._clock = clock
@@ -76,6 +70,7 @@ class Reconciler:
         )
         self._data = DataSource(kube=kube, clock=clock, on_change=on_change)
         damper = Damper(clock=clock)
+        self._finder = Finder(kube=kube, cache=cache, settings=settings)
         self._writer = Writer(kube=kube, cache=cache, damper=damper)
         self._speaker = Speaker(kube=kube, cache=cache, clock=clock, damper=damper)
         self._failures: dict[Key, int] = {}
@@ -93,7 +88,7 @@ class Reconciler:
         if service is None or service["metadata"].get("deletionTimestamp"):
             self._forget(key)
             return None
-        observed = self._observe(service)
+        observed = self._finder.observe(service)
         try:
             spec = ModelServiceSpec.model_validate(service["spec"])
         except ValidationError as error:
@@ -104,12 +99,7 @@ class Reconciler:
         patience = _LATE_SECONDS if _is_said(observed) else _PATIENCE_SECONDS
         if (data := self._data.read(key, spec, patience=patience)) is None:
             return patience
-        unsure, problem = await self._find(spec, observed, data)
-        if problem is not None:
-            data = DataState(problem=problem, known=False)  # while the data is not known, everything is kept
-        observed, planned, outcome = await self._carry_out(
-            service, lambda observed: plan(spec, replace(observed, unsure=unsure), data, self._settings)
-        )
+        observed, data, planned, outcome = await self._carry_out(service, spec, data)
         refused = outcome.failure.problem if outcome.failure else None
         now = self._clock.now()
         diagnostics = self._diagnostician.gather(key, spec, observed, planned, refused=refused, now=now)
@@ -135,61 +125,21 @@ class Reconciler:
         self._data.forget(key)
         self._diagnostician.forget(key)
 
-    async def _find(
-        self, spec: ModelServiceSpec, observed: Observed, data: DataState
-    ) -> tuple[frozenset[Name], Problem | None]:
-        """Look by name for what is in no watch, since it may have lost only its labels.
-
-        That is what holds a recorded artifact, without which the record would go and the model be trained again; and
-        the record of what is served.
-
-        Returns:
-            What stands there or may do so, whosever it is; and what is wrong with it, where it matters.
-        """
-        artifacts = settled_artifacts(spec, self._settings)
-        hidden = [
-            (revision.key, name)
-            for revision in observed.records
-            for store, location in [location_of(revision.record, artifacts)]
-            for name in store.holders(location)
-            if observed.child(*name) is None
-        ]
-        deployed = observed.deployed_key
-        if deployed is not None and observed.record(deployed) is None and observed.unreadable_record(deployed) is None:
-            hidden.append((deployed, (CONTROLLER_REVISION, keyed_name(observed.owner.name, deployed))))
-        unsure: set[Name] = set()
-        problem = None
-        needed = {deployed, *(step.key for step in pipeline(spec, data.digest))} if hidden else set()
-        for key, (kind, name) in hidden:
-            try:
-                found = await self._kube.get(Ref(kind, observed.owner.namespace, name))
-            except KubeError as error:
-                message = f"{kind.kind} {name} cannot be read: {error}"
-                return frozenset(one for _, one in hidden), Problem(reason="ReadFailed", message=message)
-            if found is None or found["metadata"].get("deletionTimestamp"):
-                continue
-            unsure.add((kind, name))
-            if observed.owner.owns(found) or observed.owner.may_adopt(found):
-                self._cache.put(kind, found)
-            elif key in needed and problem is None:
-                problem = _not_ours(kind, name, observed.owner)
-        return frozenset(unsure), problem
-
-    def _observe(self, service: Object) -> Observed:
-        metadata = service["metadata"]
-        return observe(service, self._cache.children(metadata["namespace"], metadata["name"]))
-
-    async def _carry_out(self, service: Object, decide: Callable[[Observed], Plan]) -> tuple[Observed, Plan, Outcome]:
+    async def _carry_out(
+        self, service: Object, spec: ModelServiceSpec, data: DataState
+    ) -> tuple[Observed, DataState, Plan, Outcome]:
         """Decide and write; again where a write brought to light what was not known before.
 
         Returns:
             The picture that is true now, what follows from it, and what came of the writes.
         """
         for _ in range(_ROUNDS):
-            observed = self._observe(service)
-            planned = decide(observed)
+            observed, problem = await self._finder.find(service, spec, data)
+            # While the data is not known, everything is kept.
+            known = data if problem is None else DataState(problem=problem, known=False)
+            planned = plan(spec, observed, known, self._settings)
             if not planned.changes and planned.replicas is None:
-                return observed, planned, Outcome()
+                return observed, known, planned, Outcome()
             outcome = await self._writer.carry_out(observed, planned.changes)
             if not outcome.changed:
                 break
@@ -197,8 +147,8 @@ class Reconciler:
             scale = Scale(ref=ref_of(observed.service), replicas=planned.replicas, version=observed.version)
             scaled = await self._writer.scale(observed, scale)
             outcome = replace(outcome, failure=outcome.failure or scaled.failure)
-        observed = self._observe(service)
-        return observed, decide(observed), outcome
+        observed = replace(self._finder.observe(service), unsure=observed.unsure)
+        return observed, known, plan(spec, observed, known, self._settings), outcome
 
     def _look_again(self, key: Key, observed: Observed, planned: Plan, outcome: Outcome) -> list[float]:
         """Seconds after which something may be another way that no event tells."""
@@ -223,15 +173,6 @@ class Reconciler:
 def _is_said(observed: Observed) -> bool:
     """Whether the status is of the spec as it is now."""
     return bool(observed.service.get("status", {}).get("observedGeneration") == observed.generation)
-
-
-def _not_ours(kind: Kind, name: str, owner: Owner) -> Problem:
-    labels = f"{MANAGED_BY_LABEL}={MANAGED_BY} {LABEL_NAME}={owner.name}"
-    message = (
-        f"{kind.kind} {name} belongs to an artifact and is not ours (any more): give it the labels {labels} and no "
-        "owner, and it is adopted; or delete it, and what it held is made again"
-    )
-    return Problem(reason="NameConflict", message=message)
 
 
 def _runs(job: StageJob | None) -> bool:

@@ -53,19 +53,19 @@ class Speaker:
         if _without_progress(before) == _without_progress(after) and not self._rate_limit.admit():
             return _LATER_SECONDS
         ref = Ref(MODEL_SERVICE, observed.owner.namespace, observed.owner.name)
-        content = (ref, observed.owner.uid, short_hash(_timeless(after), length=16))
-        if (seconds := self._damper.wait(content)) > 0:
+        whose, content = (ref, observed.owner.uid), short_hash(_timeless(after), length=16)
+        if (seconds := self._damper.wait(whose, content)) > 0:
             return seconds
         try:
             await self._kube.apply_status(desired)
         except Conflict:
             return await self._read_again(ref)
         except Invalid as error:
-            self._damper.count(content)  # as often as another one, until the CRD takes it
+            self._damper.count(whose, content)  # as often as another one, until the CRD takes it
             if await self._say_refused(observed, desired, error):
                 return None
             raise Transient(f"status of {ref}: {error}") from error
-        self._damper.count(content)
+        self._damper.count(whose, content)
         was, ready = _ready(before), _ready(after)
         if was.get("reason") != ready["reason"]:
             _log.info("ready", status=ready["status"], reason=ready["reason"], message=ready["message"])

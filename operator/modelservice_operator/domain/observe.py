@@ -36,8 +36,9 @@ class Observed:
 
     ``children`` are what it owns. ``records`` are the results of stages that can be read, by number, ``templates`` the
     pod templates that are stored beside them, the oldest first; ``replica_sets`` and ``serving_pods`` those of our
-    Deployment, the oldest first; ``adoptable`` objects that were made for a ModelService of this name and belong to
-    nobody. ``unsure`` are names of what may hold a recorded artifact and is none of ours, or cannot be seen.
+    Deployment, the oldest first; ``pods`` all that are labelled as ours, whosever they are; ``adoptable`` objects that
+    were made for a ModelService of this name and belong to nobody. ``unsure`` are names of what may hold a recorded
+    artifact and is none of ours, or cannot be seen.
     """
 
     owner: Owner
@@ -50,6 +51,7 @@ class Observed:
     deployment: Object | None = None
     replica_sets: tuple[Object, ...] = ()
     serving_pods: tuple[Object, ...] = ()
+    pods: tuple[Object, ...] = ()
     adoptable: tuple[tuple[Kind, Object], ...] = ()
     unsure: frozenset[tuple[Kind, str]] = frozenset()
 
@@ -160,6 +162,7 @@ def observe(service: Object, children: Children) -> Observed:
         deployment=deployment,
         replica_sets=replica_sets,
         serving_pods=_controlled(pods, replica_sets),
+        pods=tuple(pods),
         adoptable=tuple((kind, obj) for kind, objects in made.items() for obj in objects if owner.may_adopt(obj)),
     )
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 
+from modelservice_operator.constants import LABEL_CLAIM
 from modelservice_operator.domain.attempts import StepState
 from modelservice_operator.domain.diagnose import is_stuck
 from modelservice_operator.domain.jobs import JobPhase
@@ -21,6 +22,10 @@ def claim_problem(state: StepState, observed: Observed) -> Problem | None:
     metadata, key = state.leaving["metadata"], state.step.key
     serving = [pod for pod in observed.serving_pods if (said := told(pod)) and said.key == key and _is_placed(pod)]
     pods = [*serving, *(pod for job in observed.jobs if job.key == key for pod in job.pods)]
+    labelled = (
+        pod for pod in observed.pods if (pod["metadata"].get("labels") or {}).get(LABEL_CLAIM) == metadata["name"]
+    )
+    pods += [pod for pod in labelled if _is_placed(pod) and pod not in pods]  # of a Job that is not ours any more
     holders = f"held by {_names(pods)}" if pods else "until no pod uses it any more"
     message = (
         f"PersistentVolumeClaim {metadata['name']} is being deleted since {metadata['deletionTimestamp']}, {holders}; "

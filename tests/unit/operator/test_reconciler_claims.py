@@ -287,3 +287,34 @@ def test_a_claim_that_is_gone_after_a_success_is_not_taken_for_its_result() -> N
     for _ in range(5):
         world.reconcile()
     assert world.records() == []
+
+
+def test_a_record_that_no_watch_shows_is_kept_though_its_claim_is_not_ours_any_more() -> None:
+    world = World()
+    key = world.serve()
+    (record,) = world.records()
+    lost = claim(world, key)
+    assert lost is not None
+    for obj in (record, lost):
+        obj["metadata"]["labels"] = {}
+    lost["metadata"]["ownerReferences"] = []
+    world.kube.store(record)
+    world.kube.store(lost)
+    world.restart_operator()
+    world.settle()
+    assert len(world.records()) == 1
+    assert world.ready() == ("False", "NameConflict")
+
+
+def test_a_pod_that_holds_a_claim_is_named_even_if_its_job_is_not_ours_any_more() -> None:
+    world = World()
+    key = world.serve()
+    job = world.one(JOB)
+    job["metadata"] |= {"labels": {}, "ownerReferences": []}
+    world.kube.store(job)
+    (pod,) = [pod for pod in world.ours(POD) if pod["metadata"]["name"].startswith(job["metadata"]["name"])]
+    world.delete_claim(f"churn-{key}")
+    lose_serving_pods(world)
+    world.settle()
+    assert world.ready() == ("False", "ClaimBeingDeleted")
+    assert f"held by Pod {pod['metadata']['name']}" in world.condition("Ready")["message"]

@@ -156,3 +156,15 @@ def test_a_template_that_the_record_does_not_hold_is_stored_before_it_is_served(
     world.settle()
     assert world.writes_since(count) == []
     assert len(world.all(JOB)) == 1
+
+
+def test_a_pod_that_is_ready_now_and_then_is_said_each_time() -> None:
+    """A status that says what is must not be held back as if somebody had undone it."""
+    world = World()
+    world.serve()
+    for _ in range(10):
+        for available, status in ((0, "False"), (1, "True")):
+            world.clock.seconds += 1
+            world.roll_out(available)
+            world.settle()
+            assert world.condition("Available")["status"] == status

@@ -31,3 +31,15 @@ async def test_what_is_written_now_and_then_never_waits() -> None:
 async def test_what_is_tried_and_never_written_is_no_fight() -> None:
     damper = Damper(clock=FakeClock())
     assert [damper.wait("a") for _ in range(2 * LIMIT)] == [0.0] * (2 * LIMIT)
+
+
+async def test_what_changes_to_and_fro_is_no_fight_and_the_same_again_is() -> None:
+    damper = Damper(clock=FakeClock())
+    for number in range(4 * LIMIT):
+        content = "ab"[number % 2]
+        assert damper.wait("x", content) == 0.0
+        damper.count("x", content)
+    for _ in range(LIMIT - 1):
+        damper.count("x", "b")
+    assert damper.wait("x", "b") == WINDOW_SECONDS
+    assert damper.wait("x", "a") == 0.0

@@ -1,0 +1,98 @@
+"""Looks by name for children that no watch shows: they may have lost only their labels, and are not gone."""
+
+from dataclasses import replace
+
+from modelservice.contract.resource import ModelServiceSpec
+from modelservice_operator.config import Settings
+from modelservice_operator.constants import LABEL_NAME, MANAGED_BY, MANAGED_BY_LABEL
+from modelservice_operator.domain.data import DataState
+from modelservice_operator.domain.diff import Name
+from modelservice_operator.domain.metadata import Owner
+from modelservice_operator.domain.names import keyed_name
+from modelservice_operator.domain.observe import Observed, observe
+from modelservice_operator.domain.problem import Problem
+from modelservice_operator.domain.stages import pipeline
+from modelservice_operator.domain.stores import location_of, settled_artifacts
+from modelservice_operator.kinds import CONTROLLER_REVISION
+from modelservice_operator.kube.port import KubePort
+from modelservice_operator.machinery.cache import Cache
+from modelservice_operator.machinery.errors import KubeError
+from modelservice_operator.objects import Object, Ref
+
+
+class Finder:
+    """Reads a ModelService and its children out of the cache, and what is missed there from the apiserver.
+
+    That is the record of what is served, and what holds a recorded artifact: without them the record would be deleted,
+    and the model trained again.
+    """
+
+    def __init__(self, *, kube: KubePort, cache: Cache, settings: Settings) -> None:
+        self._kube = kube
+        self._cache = cache
+        self._settings = settings
+
+    def observe(self, service: Object) -> Observed:
+        """What the cache knows."""
+        metadata = service["metadata"]
+        return observe(service, self._cache.children(metadata["namespace"], metadata["name"]))
+
+    async def find(self, service: Object, spec: ModelServiceSpec, data: DataState) -> tuple[Observed, Problem | None]:
+        """What is there, with all that is ``unsure``.
+
+        Returns:
+            Also what is wrong with that, where it matters for what is desired or served.
+        """
+        observed, unsure, problem = self.observe(service), set[Name](), None
+        if names := _hidden_record(observed):
+            unsure, problem = await self._look(observed, names, needed=set(names))
+            observed = self.observe(service)
+        if problem is None and (holders := self._hidden_holders(observed, spec)):
+            keys = {observed.deployed_key, *(step.key for step in pipeline(spec, data.digest))}
+            needed = {name for name, key in holders.items() if key in keys}
+            found, problem = await self._look(observed, list(holders), needed=needed)
+            observed, unsure = self.observe(service), unsure | found
+        return replace(observed, unsure=frozenset(unsure)), problem
+
+    def _hidden_holders(self, observed: Observed, spec: ModelServiceSpec) -> dict[Name, str]:
+        """What holds recorded artifacts, with their keys."""
+        artifacts = settled_artifacts(spec, self._settings)
+        places = ((revision.key, *location_of(revision.record, artifacts)) for revision in observed.records)
+        holders = {name: key for key, store, location in places for name in store.holders(location)}
+        return {name: key for name, key in holders.items() if observed.child(*name) is None}
+
+    async def _look(
+        self, observed: Observed, names: list[Name], *, needed: set[Name]
+    ) -> tuple[set[Name], Problem | None]:
+        """Which of the names are taken by something that stays, or may be; ours is in the cache from now on."""
+        owner, taken, problem = observed.owner, set[Name](), None
+        for kind, name in names:
+            try:
+                found = await self._kube.get(Ref(kind, owner.namespace, name))
+            except KubeError as error:
+                message = f"{kind.kind} {name} cannot be read: {error}"
+                return set(names), Problem(reason="ReadFailed", message=message)
+            if found is None or found["metadata"].get("deletionTimestamp"):
+                continue
+            taken.add((kind, name))
+            if owner.owns(found) or owner.may_adopt(found):
+                self._cache.put(kind, found)
+            elif (kind, name) in needed and problem is None:
+                problem = _not_ours((kind, name), owner)
+        return taken, problem
+
+
+def _hidden_record(observed: Observed) -> list[Name]:
+    key = observed.deployed_key
+    if key is None or observed.record(key) is not None or observed.unreadable_record(key) is not None:
+        return []
+    return [(CONTROLLER_REVISION, keyed_name(observed.owner.name, key))]
+
+
+def _not_ours(name: Name, owner: Owner) -> Problem:
+    labels = f"{MANAGED_BY_LABEL}={MANAGED_BY} {LABEL_NAME}={owner.name}"
+    message = (
+        f"{name[0].kind} {name[1]} belongs to an artifact and is not ours (any more): give it the labels {labels} and "
+        "no owner, and it is adopted; or delete it, and what it held is made again"
+    )
+    return Problem(reason="NameConflict", message=message)
