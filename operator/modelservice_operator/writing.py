@@ -119,14 +119,16 @@ class Writer:
         """Write in order; stop at the first write that is not done, and say why."""
         for action in lane.actions:
             ref, content = action.ref, _content(action)
-            if (seconds := self._damper.wait(content)) > 0:
+            # Writes of another spec are its author's own wish, and undo nobody.
+            spec = str(observed.generation)
+            if (seconds := self._damper.wait(content, spec)) > 0:
                 return Failure(problem=_fought_over(ref, self._cache.get(ref)), again=seconds)
             try:
                 problem = await self._write(observed, action)
             except KubeError as error:
                 problem = _problem(action, error)
             if problem in (None, _TAKEN) and not isinstance(action, Check | Seek):
-                self._damper.count(content)
+                self._damper.count(content, spec)
             if problem is _TAKEN:
                 return _TURNED_UP
             if problem is not None:

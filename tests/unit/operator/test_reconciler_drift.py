@@ -124,3 +124,16 @@ def test_an_autoscaler_that_is_not_ours_any_more_is_a_name_that_is_taken_and_no_
         world.reconcile()
         assert world.ready() == ("False", "NameConflict")
     assert [kind for _, kind, _ in world.writes_since(writes) if kind == "Deployment"] == []
+
+
+def test_what_a_user_changes_to_and_fro_is_no_fight() -> None:
+    world = World()
+    world.serve()
+    for number in range(20):
+        world.service(serving={"replicas": 1 + number % 2})
+        world.reconcile()
+        assert world.one(DEPLOYMENT)["spec"]["replicas"] == 1 + number % 2
+        world.roll_out()
+        world.reconcile()
+        assert world.ready() == ("True", "Serving")
+        world.clock.seconds += 1
