@@ -23,7 +23,7 @@ from modelservice_operator.kinds import LEASE, MODEL_SERVICE
 from modelservice_operator.kube.client import KubeClient
 from modelservice_operator.kube.discovery import Discovery
 from modelservice_operator.kube.events import EventRecorder
-from modelservice_operator.kube.lease import ClaimClient, LeaseClient, claim_annotations
+from modelservice_operator.kube.lease import LeaseClient, ReleaseClient, release_annotations
 from modelservice_operator.kube.progress import open_progress_client
 from modelservice_operator.kube.transport import open_transport
 from modelservice_operator.kube.watching import WatchClient
@@ -223,10 +223,10 @@ async def open_context(settings: Settings, *, watches: Sequence[Watch] = WATCHES
             ref=Ref(LEASE, settings.pod_namespace, LEASE_NAME),
             identity=settings.pod_name or f"{socket.gethostname()}-{os.getpid()}",
             clock=clock,
-            annotations=claim_annotations(scope=scope, account=settings.pod_service_account),
+            annotations=release_annotations(scope=scope, account=settings.pod_service_account),
         )
         rivals = Rivals(
-            claims=ClaimClient(transport=transport, name=LEASE_NAME),
+            releases=ReleaseClient(transport=transport, name=LEASE_NAME),
             namespace=settings.pod_namespace,
             scope=scope,
             clock=clock,

@@ -21,11 +21,11 @@ from tests.wiring.test_operator import ROOT, Object, free_port, model_service, n
 from modelservice_operator.constants import LEASE_NAME
 from modelservice_operator.handlers.login import connect
 from modelservice_operator.kinds import LEASE
-from modelservice_operator.kube.lease import ClaimClient, claim_annotations
+from modelservice_operator.kube.lease import ReleaseClient, release_annotations
 from modelservice_operator.kube.transport import Transport, open_transport
 from modelservice_operator.machinery.clock import SystemClock
 from modelservice_operator.machinery.errors import Forbidden
-from modelservice_operator.machinery.rivals import ALL, Claim, Rivals, Scope
+from modelservice_operator.machinery.rivals import ALL, Release, Rivals, Scope
 from modelservice_operator.metrics import Metrics
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("no_other_release")]
@@ -145,8 +145,8 @@ async def led_by(release: str, pod: str) -> None:
 
 
 def rivals_of(transport: Transport, release: str, scope: Scope) -> Rivals:
-    claims = ClaimClient(transport=transport, name=LEASE_NAME)
-    return Rivals(claims=claims, namespace=release, scope=scope, clock=SystemClock())
+    releases = ReleaseClient(transport=transport, name=LEASE_NAME)
+    return Rivals(releases=releases, namespace=release, scope=scope, clock=SystemClock())
 
 
 async def test_the_second_release_writes_nothing_says_why_and_takes_over(
@@ -185,17 +185,17 @@ async def test_the_charts_roles_suffice_for_looking_and_prove_what_they_allow(
     everywhere: bool,
 ) -> None:
     release = install() if everywhere else install(namespace)
-    claim = Claim(namespace=release, version="1", holder="x", renewed=None, account=RELEASE, scope=frozenset())
+    written = Release(namespace=release, version="1", holder="x", renewed=None, account=RELEASE, scope=frozenset())
     async with transport_of(release) as transport:
-        claims = ClaimClient(transport=transport, name=LEASE_NAME)
-        await claims.list()
-        assert await claims.proven(claim, namespace)
-        assert await claims.proven(claim, ALL) is everywhere
-        assert not await claims.proven(dataclasses.replace(claim, account="default"), namespace)
+        releases = ReleaseClient(transport=transport, name=LEASE_NAME)
+        await releases.list()
+        assert await releases.proven(written, namespace)
+        assert await releases.proven(written, ALL) is everywhere
+        assert not await releases.proven(dataclasses.replace(written, account="default"), namespace)
         with pytest.raises(Forbidden):
             await transport.request("list", "GET", LEASE, LEASE.path(None))
         with pytest.raises(Forbidden):
-            await ClaimClient(transport=transport, name="another").list()
+            await ReleaseClient(transport=transport, name="another").list()
 
 
 async def test_a_lease_that_a_user_forged_in_a_namespace_of_theirs_stops_nobody(
@@ -203,7 +203,7 @@ async def test_a_lease_that_a_user_forged_in_a_namespace_of_theirs_stops_nobody(
     namespace: str,  # noqa: F811
 ) -> None:
     release = install(namespace)
-    annotations = claim_annotations(scope=frozenset(), account="default")
+    annotations = release_annotations(scope=frozenset(), account="default")
     metadata = {"namespace": namespace, "name": LEASE_NAME, "annotations": annotations}
     spec = {"holderIdentity": "me", "renewTime": f"{SystemClock().now():%Y-%m-%dT%H:%M:%S.%fZ}"}
     forged = {"apiVersion": LEASE.api_version, "kind": LEASE.kind, "metadata": metadata, "spec": spec}

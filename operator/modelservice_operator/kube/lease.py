@@ -8,7 +8,7 @@ from modelservice_operator.kinds import LEASE, MODEL_SERVICE, SUBJECT_ACCESS_REV
 from modelservice_operator.kube.paging import Pager
 from modelservice_operator.kube.transport import Transport
 from modelservice_operator.machinery.errors import Conflict, NotFound
-from modelservice_operator.machinery.rivals import ALL, Claim, Scope
+from modelservice_operator.machinery.rivals import ALL, Release, Scope
 from modelservice_operator.objects import Object, Ref
 
 LEASE_TIMEOUT_SECONDS = 4.0
@@ -45,34 +45,34 @@ class LeaseClient:
             raise Conflict(str(error)) from error
 
 
-class ClaimClient:
-    """``Claims`` on a transport: Leases of one name in all namespaces, proven by the cluster's roles."""
+class ReleaseClient:
+    """``Releases`` on a transport: Leases of one name in all namespaces, proven by the cluster's roles."""
 
     def __init__(self, *, transport: Transport, name: str) -> None:
         self._transport = transport
         self._name = name
 
-    async def list(self) -> list[Claim]:
+    async def list(self) -> list[Release]:
         """What the Leases say; those that say nothing, as an older release's do not, are left out."""
         # RBAC by resourceNames allows a list only with this selector.
         params = {"fieldSelector": f"metadata.name={self._name}"}
         pages = Pager(transport=self._transport, kind=LEASE, path=LEASE.path(None), params=params, metadata_only=False)
-        found: list[Claim] = []
+        found: list[Release] = []
         while (page := await pages.next()) is not None:
-            found += [claim for lease in page.items if (claim := parse_claim(lease)) is not None]
+            found += [release for lease in page.items if (release := parse_release(lease)) is not None]
         return found
 
-    async def proven(self, claim: Claim, namespace: str) -> bool:
-        """Whether the claim's ServiceAccount may write the status of ModelServices in the namespace."""
+    async def proven(self, release: Release, namespace: str) -> bool:
+        """Whether the release's ServiceAccount may write the status of ModelServices in the namespace."""
         review = {
             "apiVersion": SUBJECT_ACCESS_REVIEW.api_version,
             "kind": SUBJECT_ACCESS_REVIEW.kind,
             "spec": {
-                "user": f"system:serviceaccount:{claim.namespace}:{claim.account}",
+                "user": f"system:serviceaccount:{release.namespace}:{release.account}",
                 "groups": [
                     "system:authenticated",
                     "system:serviceaccounts",
-                    f"system:serviceaccounts:{claim.namespace}",
+                    f"system:serviceaccounts:{release.namespace}",
                 ],
                 "resourceAttributes": {
                     "verb": "patch",
@@ -90,7 +90,7 @@ class ClaimClient:
         return bool(answer["status"]["allowed"])
 
 
-def claim_annotations(*, scope: Scope, account: str) -> dict[str, str]:
+def release_annotations(*, scope: Scope, account: str) -> dict[str, str]:
     """What a release writes on its Lease, for the other releases to read.
 
     Args:
@@ -100,14 +100,14 @@ def claim_annotations(*, scope: Scope, account: str) -> dict[str, str]:
     return {ANNOTATION_NAMESPACES: ",".join(sorted(scope)) or ALL, ANNOTATION_ACCOUNT: account} if account else {}
 
 
-def parse_claim(lease: Object) -> Claim | None:
+def parse_release(lease: Object) -> Release | None:
     """What a Lease says of its release, or None where it says nothing; one too large to be read whole has no holder."""
     metadata, spec = lease["metadata"], lease.get("spec") or {}
     annotations: Mapping[str, str] = metadata.get("annotations") or {}
     namespaces, account = annotations.get(ANNOTATION_NAMESPACES), annotations.get(ANNOTATION_ACCOUNT)
     if not namespaces or not account:
         return None
-    return Claim(
+    return Release(
         namespace=metadata["namespace"],
         version=metadata["resourceVersion"],
         holder=spec.get("holderIdentity") or "",

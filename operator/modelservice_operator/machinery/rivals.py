@@ -42,7 +42,7 @@ Scope = frozenset[str]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claim:
+class Release:
     """What a Lease says about the release that keeps it.
 
     ``namespace`` is where the Lease is, ``version`` its resourceVersion, ``holder`` the pod that holds it or nothing,
@@ -57,18 +57,18 @@ class Claim:
     scope: Scope
 
 
-class Claims(Protocol):
+class Releases(Protocol):
     """The Leases of all releases."""
 
-    async def list(self) -> Sequence[Claim]:
+    async def list(self) -> Sequence[Release]:
         """What all Leases of the operator's name say, in all namespaces, our own included.
 
         Raises:
             KubeError: The apiserver did not answer well.
         """
 
-    async def proven(self, claim: Claim, namespace: str) -> bool:
-        """Whether the claim's ServiceAccount may work in the namespace (``ALL``: in all).
+    async def proven(self, release: Release, namespace: str) -> bool:
+        """Whether the release's ServiceAccount may work in the namespace (``ALL``: in all).
 
         Who may edit one namespace may write any Lease there; what the cluster's roles allow, nobody can forge.
 
@@ -86,20 +86,20 @@ class Sighting:
     held: bool
 
 
-def sighting(claim: Claim, before: Sighting | None, monotonic: float) -> Sighting:
+def sighting(release: Release, before: Sighting | None, monotonic: float) -> Sighting:
     """What is known of a Lease after it was seen once more."""
-    held = bool(claim.holder) or (before is not None and before.held)
-    unchanged = before is not None and before.version == claim.version
+    held = bool(release.holder) or (before is not None and before.held)
+    unchanged = before is not None and before.version == release.version
     since = before.since if before is not None and unchanged else monotonic
-    return Sighting(version=claim.version, since=since, held=held)
+    return Sighting(version=release.version, since=since, held=held)
 
 
-def is_alive(claim: Claim, seen: Sighting, *, monotonic: float, now: datetime) -> bool:
+def is_alive(release: Release, seen: Sighting, *, monotonic: float, now: datetime) -> bool:
     """Whether a release works, or its next pod is about to."""
     unchanged = monotonic - seen.since
-    if not claim.holder:
+    if not release.holder:
         return seen.held and unchanged < HANDOVER_SECONDS
-    if claim.renewed is None or (now - claim.renewed).total_seconds() > FORGOTTEN_SECONDS:
+    if release.renewed is None or (now - release.renewed).total_seconds() > FORGOTTEN_SECONDS:
         return False
     return unchanged < SILENCE_SECONDS
 
@@ -117,13 +117,13 @@ class Rivals:
     def __init__(
         self,
         *,
-        claims: Claims,
+        releases: Releases,
         namespace: str,
         scope: Scope,
         clock: Clock,
         jitter: Callable[[float], float] = lambda seconds: seconds * random.uniform(1.0, 2.0),  # noqa: S311
     ) -> None:
-        self._claims = claims
+        self._releases = releases
         self._namespace = namespace
         self._scope = scope
         self._clock = clock
@@ -156,16 +156,18 @@ class Rivals:
         return problem is None
 
     async def _find(self) -> str | None:
-        claims = [claim for claim in await self._claims.list() if claim.namespace != self._namespace]
+        releases = [release for release in await self._releases.list() if release.namespace != self._namespace]
         monotonic, now = self._clock.monotonic(), self._clock.now()
-        seen = {claim.namespace: sighting(claim, self._seen.get(claim.namespace), monotonic) for claim in claims}
+        seen = {
+            release.namespace: sighting(release, self._seen.get(release.namespace), monotonic) for release in releases
+        }
         self._seen = seen
-        for claim in sorted(claims, key=lambda claim: claim.namespace):
-            common = overlap(self._scope, claim.scope)
-            alive = is_alive(claim, seen[claim.namespace], monotonic=monotonic, now=now)
+        for release in sorted(releases, key=lambda release: release.namespace):
+            common = overlap(self._scope, release.scope)
+            alive = is_alive(release, seen[release.namespace], monotonic=monotonic, now=now)
             # A release has the same rights in all of its namespaces: one stands for all, however many a Lease names.
-            if common and alive and await self._claims.proven(claim, common[0]):
-                return _sentence(self._namespace, claim.namespace, common)
+            if common and alive and await self._releases.proven(release, common[0]):
+                return _sentence(self._namespace, release.namespace, common)
         return None
 
 

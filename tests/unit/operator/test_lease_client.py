@@ -8,10 +8,10 @@ from tests.unit.operator.test_client import World, world  # noqa: F401 - a fixtu
 
 from modelservice_operator.constants import LEASE_NAME
 from modelservice_operator.kinds import LEASE, SUBJECT_ACCESS_REVIEW
-from modelservice_operator.kube.lease import ClaimClient, claim_annotations, parse_claim
+from modelservice_operator.kube.lease import ReleaseClient, parse_release, release_annotations
 from modelservice_operator.kube.transport import ANSWER_BYTES
 from modelservice_operator.machinery.errors import Forbidden
-from modelservice_operator.machinery.rivals import ALL, Claim
+from modelservice_operator.machinery.rivals import ALL, Release
 
 Object = dict[str, Any]
 
@@ -24,12 +24,12 @@ def lease(namespace: str, **annotations: str) -> Object:
 
 
 def written(namespace: str, *scope: str) -> Object:
-    return lease(namespace, **claim_annotations(scope=frozenset(scope), account="operator"))
+    return lease(namespace, **release_annotations(scope=frozenset(scope), account="operator"))
 
 
 @pytest.mark.parametrize("scope", [(), ("a",), ("b", "a")])
 def test_what_a_release_writes_others_read(scope: tuple[str, ...]) -> None:
-    assert parse_claim(written("n", *scope)) == Claim(
+    assert parse_release(written("n", *scope)) == Release(
         namespace="n",
         version="7",
         holder="pod",
@@ -40,60 +40,62 @@ def test_what_a_release_writes_others_read(scope: tuple[str, ...]) -> None:
 
 
 def test_a_lease_without_times_or_holder_can_be_read() -> None:
-    claim = parse_claim({**written("n"), "spec": {}})
-    assert claim is not None
-    assert (claim.holder, claim.renewed) == ("", None)
+    release = parse_release({**written("n"), "spec": {}})
+    assert release is not None
+    assert (release.holder, release.renewed) == ("", None)
 
 
 def test_a_time_that_no_clock_has_is_none() -> None:
     """An apiserver stores the year 0 in the Lease of whoever may write one, and Python has no such year."""
-    claim = parse_claim({**written("n"), "spec": {"holderIdentity": "pod", "renewTime": "0000-01-01T00:00:00.000000Z"}})
-    assert claim is not None
-    assert claim.renewed is None
+    release = parse_release(
+        {**written("n"), "spec": {"holderIdentity": "pod", "renewTime": "0000-01-01T00:00:00.000000Z"}}
+    )
+    assert release is not None
+    assert release.renewed is None
 
 
-def test_a_lease_that_says_nothing_is_no_claim() -> None:
-    assert parse_claim(lease("n")) is None
-    assert parse_claim({**lease("n"), "metadata": {"namespace": "n", "resourceVersion": "1"}}) is None
-    assert claim_annotations(scope=frozenset(), account="") == {}
+def test_a_lease_that_says_nothing_is_no_release() -> None:
+    assert parse_release(lease("n")) is None
+    assert parse_release({**lease("n"), "metadata": {"namespace": "n", "resourceVersion": "1"}}) is None
+    assert release_annotations(scope=frozenset(), account="") == {}
 
 
 async def test_leases_of_the_name_are_listed_in_all_namespaces(world: World) -> None:  # noqa: F811
-    claims = ClaimClient(transport=world.transport, name=LEASE_NAME)
+    releases = ReleaseClient(transport=world.transport, name=LEASE_NAME)
     world.apiserver.answer(
         (200, {"metadata": {"continue": "next"}, "items": [written("a")]}),
         (200, {"metadata": {}, "items": [lease("released by 0.1"), written("b", "x")]}),
     )
-    assert [claim.namespace for claim in await claims.list()] == ["a", "b"]
+    assert [release.namespace for release in await releases.list()] == ["a", "b"]
     for sent, more in zip(world.apiserver.sent, ({}, {"continue": "next"}), strict=True):
         assert sent.path == LEASE.path(None)
         assert sent.query == {"fieldSelector": f"metadata.name={LEASE_NAME}", "limit": "100", **more}
 
 
 async def test_a_lease_that_somebody_made_huge_is_stepped_over(world: World) -> None:  # noqa: F811
-    claims = ClaimClient(transport=world.transport, name=LEASE_NAME)
+    releases = ReleaseClient(transport=world.transport, name=LEASE_NAME)
     huge = {**written("tenant"), "spec": {"holderIdentity": "x" * ANSWER_BYTES}}
     page, rest = {"metadata": {"continue": "next"}, "items": [huge]}, {"metadata": {}, "items": [written("b")]}
     bare = {"metadata": {"continue": "next"}, "items": [{"metadata": huge["metadata"]}]}
     answers = 7  # the page of 100 halved down to one object
     world.apiserver.answer(*[(200, page)] * answers, (200, bare), (200, rest))
-    assert [(claim.namespace, claim.holder) for claim in await claims.list()] == [("tenant", ""), ("b", "pod")]
+    assert [(release.namespace, release.holder) for release in await releases.list()] == [("tenant", ""), ("b", "pod")]
 
 
 @pytest.mark.parametrize(("namespace", "asked"), [(ALL, ""), ("team-a", "team-a")])
-async def test_a_claim_is_proven_by_the_rights_of_its_account(
+async def test_a_release_is_proven_by_the_rights_of_its_account(
     world: World,  # noqa: F811
     namespace: str,
     asked: str,
 ) -> None:
-    claims = ClaimClient(transport=world.transport, name=LEASE_NAME)
-    claim = parse_claim(written("n"))
-    assert claim is not None
+    releases = ReleaseClient(transport=world.transport, name=LEASE_NAME)
+    release = parse_release(written("n"))
+    assert release is not None
     world.apiserver.answer((201, {"status": {"allowed": True}}), (201, {"status": {"allowed": False}}), (403, {}))
-    assert await claims.proven(claim, namespace)
-    assert not await claims.proven(claim, namespace)
+    assert await releases.proven(release, namespace)
+    assert not await releases.proven(release, namespace)
     with pytest.raises(Forbidden):
-        await claims.proven(claim, namespace)
+        await releases.proven(release, namespace)
     sent = world.apiserver.sent[0]
     assert (sent.method, sent.path) == ("POST", SUBJECT_ACCESS_REVIEW.path(None))
     spec = sent.body["spec"]

@@ -8,7 +8,7 @@ import pytest
 from tests.support.fake_clock import FakeClock, settle
 from tests.unit.operator.machinery.test_cache import APP, make
 from tests.unit.operator.machinery.test_lease import FakeLeases, candidate
-from tests.unit.operator.machinery.test_rivals import Board, alone, claim, rivals_of
+from tests.unit.operator.machinery.test_rivals import Board, alone, rival, rivals_of
 from tests.unit.operator.machinery.test_sync import WATCHES, Lists
 from tests.unit.operator.machinery.test_worker import Script
 
@@ -16,7 +16,7 @@ from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.machinery.manager import LeaseLostError, Lifecycle, Manager, Runs
 from modelservice_operator.machinery.queue import Backoff, WorkQueue
 from modelservice_operator.machinery.reflector import HistoryRewoundError, Reflectors
-from modelservice_operator.machinery.rivals import LOOK_SECONDS, Claim, Rivals
+from modelservice_operator.machinery.rivals import LOOK_SECONDS, Release, Rivals
 from modelservice_operator.machinery.sync import Synchronizer
 from modelservice_operator.machinery.worker import Workers
 from modelservice_operator.metrics import Metrics
@@ -223,13 +223,13 @@ async def test_a_standby_can_be_stopped(clock: FakeClock, leases: FakeLeases) ->
 
 
 async def test_while_a_rival_works_nothing_is_written_not_even_the_lease(clock: FakeClock, leases: FakeLeases) -> None:
-    board, script = Board(claim("first")), Script(a=[None])
+    board, script = Board(rival("first")), Script(a=[None])
     replica = Replica(clock, leases, script, rivals=rivals_of(board, clock))
     replica.queue.add(A)
     await clock.advance(30)
     assert replica.lifecycle.synced.is_set()
     assert (replica.leads, leases.writes, script.calls) == (False, 0, [])
-    board.claims.clear()
+    board.releases.clear()
     await clock.advance(15)
     assert (replica.leads, script.calls) == (True, [A])
     replica.lifecycle.stop.set()
@@ -240,10 +240,10 @@ async def test_a_rival_that_was_faster_is_given_way_to(clock: FakeClock, leases:
     class Race(Board):
         """Its release takes its own Lease between our first look and our second."""
 
-        async def list(self) -> Sequence[Claim]:
+        async def list(self) -> Sequence[Release]:
             found = await super().list()
             if self.looks == 1:
-                self.put(claim("first"))
+                self.put(rival("first"))
             return found
 
     script = Script(a=[None])
@@ -266,7 +266,7 @@ async def test_of_releases_that_start_together_one_leads_and_never_two(clock: Fa
         await clock.wait(never, chance.uniform(0, 0.5))
 
     class Distant(Board):
-        async def list(self) -> Sequence[Claim]:
+        async def list(self) -> Sequence[Release]:
             await travel()
             found = await super().list()
             await travel()
@@ -285,14 +285,14 @@ async def test_of_releases_that_start_together_one_leads_and_never_two(clock: Fa
 
         def _store(self, lease: Object) -> Object:
             stored = super()._store(lease)
-            board.put(claim(self.namespace, holder=stored["spec"]["holderIdentity"]))
+            board.put(rival(self.namespace, holder=stored["spec"]["holderIdentity"]))
             return stored
 
     def jitter(seconds: float) -> float:
         return seconds * chance.uniform(1.0, 2.0)
 
     def release(namespace: str) -> Replica:
-        rivals = Rivals(claims=board, namespace=namespace, scope=frozenset(), clock=clock, jitter=jitter)
+        rivals = Rivals(releases=board, namespace=namespace, scope=frozenset(), clock=clock, jitter=jitter)
         return Replica(clock, Kept(namespace), Script(), rivals=rivals)
 
     board, names = Distant(), ("a", "b", "c")
@@ -311,7 +311,7 @@ async def test_standby_replicas_of_one_release_are_no_rivals(clock: FakeClock, l
     board = Board()
     leader = Replica(clock, leases, Script(), rivals=rivals_of(board, clock))
     await clock.advance(1)
-    board.put(claim("own", holder="a"))
+    board.put(rival("own", holder="a"))
     rivals = rivals_of(board, clock)
     standby = Replica(clock, leases, Script(), identity="b", rivals=rivals)
     await clock.advance(30)

@@ -15,7 +15,7 @@ from modelservice_operator.machinery.rivals import (
     HANDOVER_SECONDS,
     LOOK_SECONDS,
     SILENCE_SECONDS,
-    Claim,
+    Release,
     Rivals,
     Scope,
     Sighting,
@@ -32,40 +32,40 @@ def scope(*names: str) -> Scope:
     return frozenset(names)
 
 
-def claim(namespace: str = "other", *, holder: str = "pod", of: Scope = EVERYWHERE, version: str = "1") -> Claim:
-    return Claim(namespace=namespace, version=version, holder=holder, renewed=NOW, account="operator", scope=of)
+def rival(namespace: str = "other", *, holder: str = "pod", of: Scope = EVERYWHERE, version: str = "1") -> Release:
+    return Release(namespace=namespace, version=version, holder=holder, renewed=NOW, account="operator", scope=of)
 
 
 class Board:
-    """The Leases of all releases; ``honest`` are the releases whose ServiceAccount has the rights they claim."""
+    """The Leases of all releases; ``honest`` are the releases whose ServiceAccount has the rights that they say."""
 
-    def __init__(self, *claims: Claim) -> None:
-        self.claims = {one.namespace: one for one in claims}
-        self.honest = {one.namespace for one in claims}
+    def __init__(self, *releases: Release) -> None:
+        self.releases = {one.namespace: one for one in releases}
+        self.honest = {one.namespace for one in releases}
         self.asked: list[tuple[str, str]] = []
         self.error: KubeError | None = None
         self.looks = 0
 
-    async def list(self) -> Sequence[Claim]:
+    async def list(self) -> Sequence[Release]:
         self.looks += 1
         if self.error is not None:
             raise self.error
-        return list(self.claims.values())
+        return list(self.releases.values())
 
-    async def proven(self, claim: Claim, namespace: str) -> bool:
-        self.asked.append((claim.namespace, namespace))
-        return claim.namespace in self.honest
+    async def proven(self, release: Release, namespace: str) -> bool:
+        self.asked.append((release.namespace, namespace))
+        return release.namespace in self.honest
 
-    def put(self, made: Claim) -> None:
+    def put(self, made: Release) -> None:
         """A Lease as it is written: under a new version."""
-        before = self.claims.get(made.namespace)
+        before = self.releases.get(made.namespace)
         version = "1" if before is None else str(int(before.version) + 1)
-        self.claims[made.namespace] = replace(made, version=version)
+        self.releases[made.namespace] = replace(made, version=version)
         self.honest.add(made.namespace)
 
 
 def rivals_of(board: Board, clock: FakeClock, *, namespace: str = "own", of: Scope = EVERYWHERE) -> Rivals:
-    return Rivals(claims=board, namespace=namespace, scope=of, clock=clock, jitter=lambda seconds: seconds)
+    return Rivals(releases=board, namespace=namespace, scope=of, clock=clock, jitter=lambda seconds: seconds)
 
 
 def alone(clock: FakeClock) -> Rivals:
@@ -105,7 +105,7 @@ def test_what_two_releases_have_in_common(ours: Scope, theirs: Scope, common: tu
 )
 def test_signs_of_life(holder: str, held: bool, unchanged: float, alive: bool) -> None:
     seen = Sighting(version="1", since=100, held=held)
-    assert is_alive(claim(holder=holder), seen, monotonic=100 + unchanged, now=NOW) is alive
+    assert is_alive(rival(holder=holder), seen, monotonic=100 + unchanged, now=NOW) is alive
 
 
 @pytest.mark.parametrize(
@@ -113,24 +113,24 @@ def test_signs_of_life(holder: str, held: bool, unchanged: float, alive: bool) -
 )
 def test_clocks_may_differ_but_not_by_an_hour(age: float, alive: bool) -> None:
     seen = Sighting(version="1", since=100, held=True)
-    assert is_alive(claim(), seen, monotonic=100, now=NOW + timedelta(seconds=age)) is alive
+    assert is_alive(rival(), seen, monotonic=100, now=NOW + timedelta(seconds=age)) is alive
 
 
 def test_a_lease_that_was_never_renewed_is_no_sign_of_life() -> None:
     seen = Sighting(version="1", since=100, held=True)
-    assert not is_alive(replace(claim(), renewed=None), seen, monotonic=100, now=NOW)
+    assert not is_alive(replace(rival(), renewed=None), seen, monotonic=100, now=NOW)
 
 
 def test_a_new_version_is_a_new_sign_of_life_and_a_holder_is_remembered() -> None:
-    first = sighting(claim(), None, 100)
+    first = sighting(rival(), None, 100)
     assert first == Sighting(version="1", since=100, held=True)
-    assert sighting(claim(), first, 130) == first
-    assert sighting(claim(holder="", version="2"), first, 130) == Sighting(version="2", since=130, held=True)
-    assert sighting(claim(holder=""), None, 100) == Sighting(version="1", since=100, held=False)
+    assert sighting(rival(), first, 130) == first
+    assert sighting(rival(holder="", version="2"), first, 130) == Sighting(version="2", since=130, held=True)
+    assert sighting(rival(holder=""), None, 100) == Sighting(version="1", since=100, held=False)
 
 
 async def test_a_rival_is_named_with_what_is_in_common_and_what_to_do(clock: FakeClock) -> None:
-    board = Board(claim("team-ops", of=scope("a", "b", "c", "d", "e")))
+    board = Board(rival("team-ops", of=scope("a", "b", "c", "d", "e")))
     rivals = rivals_of(board, clock)
     assert not await rivals.look()
     assert rivals.problem == (
@@ -138,29 +138,29 @@ async def test_a_rival_is_named_with_what_is_in_common_and_what_to_do(clock: Fak
         " own is to work too: uninstall one of the two, or set watch.namespaces of both so that they have none in"
         " common"
     )
-    everywhere = rivals_of(Board(claim()), clock)
+    everywhere = rivals_of(Board(rival()), clock)
     assert not await everywhere.look()
     assert "already works in all namespaces, where" in str(everywhere.problem)
-    board.claims.clear()
+    board.releases.clear()
     assert await rivals.look()
     assert rivals.problem is None
 
 
 async def test_neither_ones_own_lease_nor_that_of_other_namespaces_is_a_rivals(clock: FakeClock) -> None:
-    board = Board(claim("own"), claim("other", of=scope("c")))
+    board = Board(rival("own"), rival("other", of=scope("c")))
     assert await rivals_of(board, clock, of=scope("a", "b")).look()
     assert board.asked == []
 
 
 async def test_a_lease_that_somebody_forged_stops_nobody(clock: FakeClock) -> None:
-    board = Board(claim("tenant"))
+    board = Board(rival("tenant"))
     board.honest.clear()
     assert await rivals_of(board, clock).look()
     assert board.asked == [("tenant", ALL)]
 
 
 async def test_however_many_namespaces_a_lease_names_one_question_is_asked(clock: FakeClock) -> None:
-    board = Board(claim("tenant", of=scope(*(f"n{number:03}" for number in range(1000)))))
+    board = Board(rival("tenant", of=scope(*(f"n{number:03}" for number in range(1000)))))
     board.honest.clear()
     assert await rivals_of(board, clock).look()
     assert board.asked == [("tenant", "n000")]
@@ -177,12 +177,12 @@ async def test_what_cannot_be_seen_counts_as_a_rival(clock: FakeClock) -> None:
 
 
 async def test_it_waits_as_long_as_the_rival_shows_life(clock: FakeClock) -> None:
-    board = Board(claim())
+    board = Board(rival())
     rivals = rivals_of(board, clock)
     waiting = asyncio.create_task(rivals.wait_until_none(asyncio.Event()))
     for _ in range(30):
         await clock.advance(LOOK_SECONDS)
-        board.put(claim())
+        board.put(rival())
     assert not waiting.done()
     await clock.advance(SILENCE_SECONDS - LOOK_SECONDS)
     assert not waiting.done(), "its only pod may be on the way"
@@ -192,26 +192,26 @@ async def test_it_waits_as_long_as_the_rival_shows_life(clock: FakeClock) -> Non
 
 
 async def test_a_rivals_upgrade_is_no_chance(clock: FakeClock) -> None:
-    board = Board(claim())
+    board = Board(rival())
     waiting = asyncio.create_task(rivals_of(board, clock).wait_until_none(asyncio.Event()))
     await settle()
-    board.put(claim(holder=""))
+    board.put(rival(holder=""))
     await clock.advance(LOOK_SECONDS)
-    board.put(claim(holder="the next pod"))
+    board.put(rival(holder="the next pod"))
     await clock.advance(3 * LOOK_SECONDS)
     assert not waiting.done()
-    board.put(claim(holder=""))
+    board.put(rival(holder=""))
     await clock.advance(HANDOVER_SECONDS + 2 * LOOK_SECONDS)
     assert await waiting
 
 
 async def test_what_was_released_before_the_first_look_delays_nothing(clock: FakeClock) -> None:
-    assert await rivals_of(Board(claim(holder="")), clock).look()
+    assert await rivals_of(Board(rival(holder="")), clock).look()
 
 
 async def test_a_stop_ends_the_waiting(clock: FakeClock) -> None:
     stop = asyncio.Event()
-    waiting = asyncio.create_task(rivals_of(Board(claim()), clock).wait_until_none(stop))
+    waiting = asyncio.create_task(rivals_of(Board(rival()), clock).wait_until_none(stop))
     await settle()
     stop.set()
     assert await waiting is False
