@@ -7,9 +7,20 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import aiohttp
+import pytest
+from kubernetes.config import kube_config
+
+from modelservice_operator import __main__
+from modelservice_operator.config import Settings
+from modelservice_operator.context import Context
+from modelservice_operator.machinery.manager import Manager
+from modelservice_operator.machinery.watch import Watch
+from modelservice_operator.reconciler import Reconciler
 
 ROOT = Path(__file__).parents[3]
 
@@ -121,3 +132,31 @@ thread.join()
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "parsed\n", "")
+
+
+async def test_what_is_looked_up_beside_the_passes_runs_while_the_manager_leads(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without it no ModelService would ever hear of its data, and every pass would go on waiting for that."""
+    made, managers = list[Reconciler](), list[Manager]()
+
+    class Recorded(Reconciler):
+        def __init__(self, **parts: Any) -> None:
+            super().__init__(**parts)
+            made.append(self)
+
+    async def served(watches: Sequence[Watch], **_: Any) -> tuple[Watch, ...]:
+        return tuple(watches)
+
+    async def run_kopf(context: Context, watches: Sequence[Watch], manager: Manager) -> None:
+        del context, watches
+        managers.append(manager)
+
+    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig_of_nobody(tmp_path / "kubeconfig")))
+    monkeypatch.setattr(__main__, "Reconciler", Recorded)
+    monkeypatch.setattr(__main__, "wait_until_served", served)
+    monkeypatch.setattr(__main__, "run_kopf", run_kopf)
+    await __main__.run(Settings(trainer_image="trainer:1", server_image="server:1", http_port=free_port()))
+    (reconciler,), (manager,) = made, managers
+    assert len(reconciler.lookups) == 3
+    assert tuple(manager.beside) == reconciler.lookups
