@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from modelservice.contract.serving import Batching
 from modelservice.modalities.base import Rows, merge_rows
 from modelservice.modalities.errors import InputError
 from modelservice.serving.costs import Clock, Costs
-from modelservice.serving.errors import NotFiniteError, QueueFullError
+from modelservice.serving.errors import ClientLeftError, NotFiniteError, QueueFullError
 from modelservice.serving.model import Compute
 from modelservice.tasks.base import Array
 
@@ -29,14 +29,22 @@ Observer = Callable[[int, float], None]
 """Is told of each batch: its rows, and the seconds that it took."""
 
 
+class Asker(Protocol):
+    """Who asked, such as a request of uvicorn's."""
+
+    disconnected: bool
+    """Whether nobody is left to answer."""
+
+
 class _Waiting:
     """A request in the queue: how many of its rows were taken, and what has been answered so far."""
 
-    __slots__ = ("future", "parts", "rows", "taken")
+    __slots__ = ("asker", "future", "parts", "rows", "taken")
 
-    def __init__(self, rows: Rows, future: asyncio.Future[Array]) -> None:
+    def __init__(self, rows: Rows, future: asyncio.Future[Array], asker: Asker | None) -> None:
         self.rows = rows
         self.future = future
+        self.asker = asker
         self.taken = 0
         self.parts: list[Array] = []
 
@@ -94,17 +102,18 @@ class Batcher:
         """Estimate of how long a request that comes now would wait before its first row is computed."""
         return (self._rows + self._running) * self._row_seconds
 
-    def submit(self, rows: Rows, *, patience: int = 1) -> asyncio.Future[Array]:
+    def submit(self, rows: Rows, *, patience: int = 1, asker: Asker | None = None) -> asyncio.Future[Array]:
         """Queue the rows of a request, at least one; more than a batch are computed in several.
 
         Args:
             rows: what the encoder takes.
             patience: turns of the event loop, each some microseconds, in which nothing more comes before a batch that
                 is not full is computed; for transports that hand over one by one what arrived together.
+            asker: whose rows are dropped once it is gone; who holds the future may cancel it instead.
 
         Returns:
-            A future of float32 [rows, width], finite. It raises InputError where a row cannot be encoded, and
-            NotFiniteError where the model's answer is not finite.
+            A future of float32 [rows, width], finite. It raises InputError where a row cannot be encoded,
+            NotFiniteError where the model's answer is not finite, and ClientLeftError where the asker is gone.
 
         Raises:
             QueueFullError: the estimated wait is beyond ``maxQueueMilliseconds``.
@@ -116,7 +125,7 @@ class Batcher:
                 retry_after=wait,
             )
         future: asyncio.Future[Array] = self._loop.create_future()
-        self._queue.append(_Waiting(rows, future))
+        self._queue.append(_Waiting(rows, future, asker))
         self._rows += len(rows)
         self._patience = max(self._patience, patience)
         self._schedule()
@@ -202,6 +211,8 @@ class Batcher:
         while room and self._queue:
             waiting = self._queue[0]
             start = waiting.taken
+            if waiting.asker is not None and waiting.asker.disconnected and not waiting.future.done():
+                waiting.future.set_exception(ClientLeftError("the client left before it was answered"))
             if waiting.future.done():  # given up, or another part of it failed
                 taken = len(waiting.rows) - start
             else:

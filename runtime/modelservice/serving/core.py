@@ -8,6 +8,7 @@ from typing import NamedTuple
 from modelservice.contract.server_flags import FIRST_REVISION
 from modelservice.contract.serving import Batching
 from modelservice.serving.batcher import Batcher
+from modelservice.serving.budget import Budget
 from modelservice.serving.chain import Chain, limit_body, limit_headers, refuse_when_leaving
 from modelservice.serving.costs import Costs
 from modelservice.serving.inference import Inference
@@ -24,6 +25,7 @@ class Core(NamedTuple):
     version: str
     chain: Chain
     inference: Inference
+    budget: Budget
     lifecycle: Lifecycle
     metrics: Metrics
     clock: Callable[[], float]
@@ -60,6 +62,7 @@ def build_core(
             observers=(metrics.record_request,),
         ),
         inference=Inference(batcher),
+        budget=Budget(),
         lifecycle=lifecycle,
         metrics=metrics,
         clock=clock,

@@ -79,6 +79,28 @@ class QueueFullError(RequestError):
         self.retry_after = retry_after
 
 
+class BusyError(RequestError):
+    """All requests together hold as much as the server may hold; the message gives the limit."""
+
+    status = 503
+    code = "RESOURCE_EXHAUSTED"
+    retry_after = 1.0
+
+
+class TooSlowError(RequestError):
+    """The client took too long to send what it began; the message gives the limit."""
+
+    status = 408
+    code = "DEADLINE_EXCEEDED"
+
+
+class ClientLeftError(RequestError):
+    """The client went away before it had its answer: nobody is told, but metrics; 499 is nginx's code for it."""
+
+    status = 499
+    code = "CANCELLED"
+
+
 class ShuttingDownError(RequestError):
     """The server is about to exit and takes nothing new."""
 

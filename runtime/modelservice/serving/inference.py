@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Final
 
 from modelservice.modalities.errors import InputError
-from modelservice.serving.batcher import Batcher
+from modelservice.serving.batcher import Asker, Batcher
 from modelservice.serving.calls import Call, Rendered
 from modelservice.tasks.base import Array
 
@@ -56,12 +56,15 @@ class Inference:
             return await asyncio.to_thread(call.render, raw)
         return call.render(raw)
 
-    def ask(self, parse: Callable[..., Call[Rendered]], *request: Any, alone: bool, done: Done[Rendered]) -> None:
+    def ask(
+        self, parse: Callable[..., Call[Rendered]], *request: Any, asker: Asker, alone: bool, done: Done[Rendered]
+    ) -> None:
         """Answer one request that is not large, without a task and a coroutine.
 
         Args:
             parse: makes a call of the request.
             request: the arguments of ``parse``.
+            asker: who asks; nothing is computed for it once it is gone.
             alone: nothing else is being asked, see ``Batcher.answer_alone``.
             done: is called once, at once or later, with the answer or with what went wrong.
         """
@@ -73,7 +76,7 @@ class Inference:
         try:
             raw = self._batcher.answer_alone(call.rows) if alone else None
             if raw is None:
-                self._batcher.submit(call.rows).add_done_callback(partial(_render_later, call, done))
+                self._batcher.submit(call.rows, asker=asker).add_done_callback(partial(_render_later, call, done))
                 return
         except Exception as error:
             done(call.place(error) if isinstance(error, InputError) else error)

@@ -70,8 +70,7 @@ def to_response(answer: Answer) -> Response:
 def _add_operation(app: FastAPI, core: Core, operation: Operation) -> None:
     async def endpoint(request: Request) -> Response:
         arrival = Arrival(operation.template, request.scope["headers"], infers=True)
-        answer = await answer_operation(core.inference, operation, arrival, request.receive)
-        return Response() if answer is None else to_response(answer)
+        return to_response(await answer_operation(core, operation, arrival, request.receive))
 
     app.add_api_route(
         operation.path,

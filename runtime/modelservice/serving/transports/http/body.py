@@ -4,8 +4,9 @@ import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from modelservice.serving.budget import Held
 from modelservice.serving.chain import MAX_BODY, body_too_large
-from modelservice.serving.errors import RequestError, UnsupportedEncodingError
+from modelservice.serving.errors import ClientLeftError, RequestError, UnsupportedEncodingError
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -13,36 +14,33 @@ Receive = Callable[[], Awaitable[Message]]
 _ZLIB_OR_GZIP = 32 + zlib.MAX_WBITS  # zlib: detect either header
 
 
-class ClientDisconnectedError(Exception):
-    """The client went away before its request was whole; nobody is left to answer."""
-
-
-async def read_body(receive: Receive, *, limit: int = MAX_BODY) -> bytes:
+async def read_body(receive: Receive, held: Held, *, limit: int = MAX_BODY) -> bytes:
     """Read an ASGI request body.
+
+    Args:
+        receive: the messages.
+        held: is told of the bytes as they come.
+        limit: most bytes.
 
     Raises:
         TooLargeError: more than ``limit`` bytes.
-        ClientDisconnectedError: the client left.
+        BusyError: the bodies of all requests are too many.
+        ClientLeftError: before the body was whole.
     """
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        raise ClientDisconnectedError
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body", False):
-        if len(body) > limit:
-            raise body_too_large()
-        return body
-    chunks = [body]
-    size = len(body)
-    while message.get("more_body", False):
+    chunks: list[bytes] = []
+    size, more = 0, True
+    while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise ClientDisconnectedError
-        chunks.append(message.get("body", b""))
-        size += len(chunks[-1])
+            raise ClientLeftError("the client left before its request was whole")
+        chunk: bytes = message.get("body", b"")
+        size += len(chunk)
         if size > limit:
             raise body_too_large()
-    return b"".join(chunks)
+        held.add(len(chunk))
+        chunks.append(chunk)
+        more = message.get("more_body", False)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def bounded(receive: Receive, *, limit: int = MAX_BODY) -> Receive:

@@ -6,8 +6,10 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from modelservice.serving.answer import Answer
+from modelservice.serving.batcher import Asker
 from modelservice.serving.chain import Arrival, Headers
 from modelservice.serving.core import Core
+from modelservice.serving.errors import ClientLeftError
 from modelservice.serving.inference import LARGE_BODY
 from modelservice.serving.protocols.base import Operation
 from modelservice.serving.transports.http.errors import to_answer
@@ -35,7 +37,7 @@ class Direct:
         self.lifecycle = core.lifecycle
         self._operations = {operation.path: operation for operation in operations}
         self._core = core
-        self._asked: list[tuple[Admitted, bytes, Respond]] = []
+        self._asked: list[tuple[Admitted, bytes, Asker, Respond]] = []
 
     def admit(self, path: str, headers: Headers) -> Admitted | None:
         """Take a POST whose headers were read; None: it is another's, or large, encoded or refused."""
@@ -53,20 +55,25 @@ class Direct:
             return None  # the front asks again, and says no
         return Admitted(operation, arrival, started)
 
-    def ask(self, admitted: Admitted, body: bytes, respond: Respond) -> None:
+    def ask(self, admitted: Admitted, body: bytes, asker: Asker, respond: Respond) -> None:
         """Answer a request whose body is whole; ``respond`` is called once, in a later turn."""
         if not self._asked:
             asyncio.get_running_loop().call_soon(self._answer_all)
-        self._asked.append((admitted, body, respond))
+        self._asked.append((admitted, body, asker, respond))
+
+    def abandon(self, admitted: Admitted) -> None:
+        """The client left before its request was whole."""
+        self._core.chain.record(admitted.arrival, str(ClientLeftError.status), self._core.clock() - admitted.started)
 
     def _answer_all(self) -> None:
         asked, self._asked = self._asked, []
         alone = len(asked) == 1
-        for admitted, body, respond in asked:
+        for admitted, body, asker, respond in asked:
             self._core.inference.ask(
                 admitted.operation.parse,
                 body,
                 admitted.arrival.header_length,
+                asker=asker,
                 alone=alone,
                 done=partial(self._finish, admitted, respond),
             )

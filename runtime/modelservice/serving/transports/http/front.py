@@ -8,9 +8,9 @@ with the same chain.
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from modelservice.serving.answer import Answer
 from modelservice.serving.chain import UNMATCHED, Arrival
 from modelservice.serving.core import Core
+from modelservice.serving.errors import ClientLeftError
 from modelservice.serving.protocols.base import Operation
 from modelservice.serving.transports.http.body import Message, Receive, bounded
 from modelservice.serving.transports.http.direct import Direct
@@ -32,7 +32,7 @@ class Front:
         self._application = application
         self._operations = {operation.path: operation for operation in operations}
         self._chain = core.chain
-        self._inference = core.inference
+        self._core = core
         self._lifecycle = core.lifecycle
         self._clock = core.clock
 
@@ -49,19 +49,18 @@ class Front:
         try:
             self._chain.admit(arrival)
         except Exception as error:
-            answer: Answer | None = to_answer(error)
+            answer = to_answer(error)
         else:
             if operation is None:
                 await self._hand_over(scope, receive, send, arrival, started)
                 return
-            answer = await answer_operation(self._inference, operation, arrival, receive)
-        if answer is None:
-            return
+            answer = await answer_operation(self._core, operation, arrival, receive)
         status, headers, body = answer
-        if self._lifecycle.draining:
-            headers.append(_CLOSE)
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        if status != ClientLeftError.status:
+            if self._lifecycle.draining:
+                headers.append(_CLOSE)
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
         self._chain.record(arrival, str(status), self._clock() - started)
 
     async def _hand_over(self, scope: Scope, receive: Receive, send: Send, arrival: Arrival, started: float) -> None:

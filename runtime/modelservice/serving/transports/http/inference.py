@@ -1,33 +1,54 @@
 """An inference request over HTTP, whatever framework stands around it."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Coroutine
 
 from modelservice.serving.answer import Answer
 from modelservice.serving.calls import Call
 from modelservice.serving.chain import Arrival
-from modelservice.serving.inference import LARGE_BODY, Inference
+from modelservice.serving.core import Core
+from modelservice.serving.errors import ClientLeftError
+from modelservice.serving.inference import LARGE_BODY
 from modelservice.serving.protocols.base import Operation
-from modelservice.serving.transports.http.body import ClientDisconnectedError, Receive, decode_body, read_body
+from modelservice.serving.transports.http.body import Receive, decode_body, read_body
 from modelservice.serving.transports.http.errors import to_answer
 
 Parse = Callable[[bytes, bytes | None], Call[Answer]]
 
 
-async def answer_operation(
-    inference: Inference, operation: Operation, arrival: Arrival, receive: Receive
-) -> Answer | None:
-    """Answer one request that was admitted; None if the client left before it was whole. Never raises."""
+async def answer_operation(core: Core, operation: Operation, arrival: Arrival, receive: Receive) -> Answer:
+    """Answer one request that was admitted; if the client left, nothing more is computed for it. Never raises."""
     try:
-        body = await read_body(receive)
-        if arrival.encoding is None:
-            return await inference.answer(operation.parse, body, arrival.header_length, large=len(body) > LARGE_BODY)
-        return await inference.answer(
-            _decode_and_parse, operation.parse, body, arrival.encoding, arrival.header_length, large=True
-        )
-    except ClientDisconnectedError:
-        return None
+        with core.budget.hold() as held:
+            body = await read_body(receive, held)
+            if arrival.encoding is None:
+                large = len(body) > LARGE_BODY
+                answering = core.inference.answer(operation.parse, body, arrival.header_length, large=large)
+            else:
+                answering = core.inference.answer(
+                    _decode_and_parse, operation.parse, body, arrival.encoding, arrival.header_length, large=True
+                )
+            return await _unless_left(answering, receive)
     except Exception as error:
         return to_answer(error)
+
+
+async def _unless_left(answering: Coroutine[None, None, Answer], receive: Receive) -> Answer:
+    answer, left = asyncio.create_task(answering), asyncio.create_task(_disconnected(receive))
+    try:
+        await asyncio.wait((answer, left), return_when=asyncio.FIRST_COMPLETED)
+        if answer.done():
+            return answer.result()
+        raise ClientLeftError("the client left before it was answered")
+    finally:
+        answer.cancel()
+        left.cancel()
+        del answer  # an error leads to its frames, this one to the answer, and that to the error: a body would stay
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _decode_and_parse(parse: Parse, body: bytes, encoding: bytes, header_length: bytes | None) -> Call[Answer]:

@@ -19,6 +19,7 @@ from modelservice.serving.transports.http.front import Front
 BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 75
 """Longer than the idle time-out of usual clients and proxies: the server closing first loses their next request."""
+PACE_TICKS = 10
 
 
 class DrainingServer(uvicorn.Server):
@@ -42,6 +43,14 @@ class DrainingServer(uvicorn.Server):
         self._lifecycle.draining = True
         self.force_exit = self.should_exit
         self._loop.call_soon_threadsafe(self._leave)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: uvicorn's own duties, and now and then a look at clients that are slow."""
+        if counter % PACE_TICKS == 0:
+            for connection in tuple(self.server_state.connections):
+                if isinstance(connection, InferenceConnection):
+                    connection.check_pace(self._loop.time())
+        return await super().on_tick(counter)
 
     def _leave(self) -> None:
         self._lifecycle.leave()

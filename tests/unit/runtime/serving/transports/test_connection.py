@@ -4,78 +4,39 @@ import asyncio
 import contextlib
 import gzip
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 import pytest
-import uvicorn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.unit.runtime.serving.fakes import FakeModel, core_of, numeric_model
+from tests.unit.runtime.serving.fakes import core_of, numeric_model
+from tests.unit.runtime.serving.talking import (
+    CHUNKED,
+    GOOD,
+    HEAD,
+    LAST,
+    PREDICT,
+    chunked,
+    listening,
+    request,
+    talk,
+    until,
+)
 
 from modelservice.contract.serving import Batching
 from modelservice.serving.chain import MAX_BODY, MAX_HEADERS, Arrival
-from modelservice.serving.core import Core
 from modelservice.serving.costs import Costs
 from modelservice.serving.inference import LARGE_ANSWER, LARGE_BODY
 from modelservice.serving.lifecycle import Lifecycle
-from modelservice.serving.listening import bind
-from modelservice.serving.transports.http.connection import MAX_HEAD, InferenceConnection
-from modelservice.serving.transports.http.server import build_front, server_config
-
-PREDICT = b"/v1/models/iris:predict"
-GOOD = b'{"instances": [[1, 2]]}'
-DEADLINE = 10
+from modelservice.serving.transports.http.connection import MAX_HEAD, PIECE, InferenceConnection
 
 
-def request(
-    body: bytes = GOOD, *headers: bytes, method: bytes = b"POST", path: bytes = PREDICT, version: bytes = b"1.1"
-) -> bytes:
-    lines = (b"%b %b HTTP/%b" % (method, path, version), b"host: a", b"content-length: %d" % len(body), *headers)
-    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+class Client:
+    """Who asks, as a batcher sees it."""
 
-
-def chunked(body: bytes) -> bytes:
-    head = b"POST %b HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n" % PREDICT
-    return head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE):
-        while not holds():  # noqa: ASYNC110 - nothing tells
-            await asyncio.sleep(0.001)
-
-
-@asynccontextmanager
-async def listening(
-    http: Any, model: FakeModel | None = None, *, core: Core | None = None, **more: Any
-) -> AsyncIterator[tuple[int, Any]]:
-    front = build_front(core or core_of(model or numeric_model(), **more))
-    server = uvicorn.Server(server_config(front, http=http))
-    with bind("127.0.0.1", 0) as socket:
-        serving = asyncio.create_task(server._serve([socket]))
-        await until(lambda: server.started)
-        try:
-            yield socket.getsockname()[1], front
-        finally:
-            server.should_exit = True
-            await serving
-
-
-async def talk(port: int, *pieces: bytes) -> bytes:
-    """What a server says to these bytes until it closes the connection."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        for piece in pieces:
-            writer.write(piece)
-            await writer.drain()
-            await asyncio.sleep(0)
-        async with asyncio.timeout(DEADLINE):
-            return await reader.read()
-    finally:
-        writer.close()
+    disconnected = False
 
 
 async def both(*pieces: bytes, model: Any = numeric_model, **more: Any) -> tuple[bytes, bytes]:
@@ -87,7 +48,6 @@ async def both(*pieces: bytes, model: Any = numeric_model, **more: Any) -> tuple
     return said[0], said[1]
 
 
-LAST = request(GOOD, b"connection: close")
 SENT: dict[str, Sequence[bytes]] = {
     "one": [LAST],
     "one after another": [request(), request(b'{"instances": [[5, 5]]}'), LAST],
@@ -113,10 +73,6 @@ SENT: dict[str, Sequence[bytes]] = {
     "escaped path": [request(path=b"/v1/models/iris%3Apredict?x=1") + LAST],
     "another model": [request(path=b"/v1/models/rose:predict") + LAST],
     "wrong method": [request(b"", method=b"GET") + request(b"", method=b"HEAD") + LAST],
-    "garbage afterwards": [request(), b"\0\0\0\r\n\r\n"],
-    "two lengths": [request(GOOD, b"content-length: 5")],
-    "length and chunks": [request(GOOD, b"transfer-encoding: chunked")],
-    "tunnel": [request(b"", method=b"CONNECT", path=b"a:1")],
     "an answer that is large": [
         request(b'{"instances": [%b]}' % b",".join([b"[1,2]"] * (LARGE_ANSWER // 3 + 1))) + LAST
     ],
@@ -141,6 +97,42 @@ async def test_it_does_not_matter_how_bytes_arrive(cuts: list[int], name: str) -
     assert ours == theirs
 
 
+NO_HTTP = {
+    "garbage": b"\0\0\0\r\n\r\n",
+    "two lengths": request(GOOD, b"content-length: 5"),
+    "length and chunks": request(GOOD, b"transfer-encoding: chunked"),
+    "a tunnel": request(b"", method=b"CONNECT", path=b"a:1"),
+    "a chunk of no size": CHUNKED + b"x\r\n",
+}
+
+
+@pytest.mark.parametrize("what", NO_HTTP)
+@pytest.mark.parametrize("apart", [True, False])
+async def test_what_is_no_http_is_refused_after_the_answers_before_it(what: str, apart: bool) -> None:
+    """uvicorn's own connection drops what it was asked before, and refuses with plain text."""
+    async with listening(InferenceConnection) as (port, _):
+        pieces = (request(), request(), NO_HTTP[what]) if apart else (request() + request() + NO_HTTP[what],)
+        said = await talk(port, *pieces)
+    assert re.findall(rb"HTTP/1.1 (\d+) ", said) == [b"200", b"200", b"400"]
+    assert said.endswith(b'{"error":"Invalid HTTP request received."}')
+    assert b"connection: close\r\n" in said
+
+
+async def test_of_requests_that_arrive_at_once_only_a_few_wait_as_more_than_bytes() -> None:
+    count, most = 2000, 0
+
+    class Watched(InferenceConnection):
+        def data_received(self, data: bytes) -> None:
+            nonlocal most
+            super().data_received(data)
+            most = max(most, len(self.pipeline))
+
+    async with listening(Watched) as (port, _):
+        said = await talk(port, request() * count + LAST)
+    assert said.count(b"200 OK") == count + 1
+    assert 0 < most <= PIECE // len(request()) + 1
+
+
 async def test_small_requests_do_not_reach_the_application() -> None:
     async with listening(InferenceConnection, numeric_model()) as (port, front):
         front._operations.clear()  # the front would have to answer 404
@@ -155,7 +147,7 @@ async def test_requests_that_arrive_together_share_a_batch() -> None:
         admitted = front.direct.admit(PREDICT.decode(), [(b"content-length", b"23")])
         answers: list[Any] = []
         for _ in range(3):
-            front.direct.ask(admitted, GOOD, answers.append)
+            front.direct.ask(admitted, GOOD, Client(), answers.append)
         await until(lambda: len(answers) == 3)
         assert model.engine.batches == [3]
         await talk(port, LAST)
@@ -189,8 +181,6 @@ async def test_an_old_client_that_offers_is_answered_as_one() -> None:
     assert b"connection: close\r\n" in said
 
 
-HEAD = b"POST %b HTTP/1.1\r\nhost: a\r\n" % PREDICT
-CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
 ENDLESS: dict[str, tuple[bytes, bytes]] = {
     "a path": (b"POST /", b"a" * 4096),
     "a header": (HEAD + b"x: ", b"a" * 4096),
@@ -211,7 +201,7 @@ async def test_what_never_ends_is_cut_off(what: str) -> None:
         if start.startswith(request()):
             assert b"200 OK" in await reader.readuntil(b"}]}")
         with contextlib.suppress(ConnectionError):  # it is closed under us
-            async with asyncio.timeout(DEADLINE):
+            async with asyncio.timeout(10):
                 while True:
                     writer.write(piece)
                     await writer.drain()
@@ -263,7 +253,7 @@ async def test_a_full_queue_is_refused_here_too() -> None:
         admitted = front.direct.admit(PREDICT.decode(), [(b"content-length", b"23")])
         answers: list[Any] = []
         for _ in range(3):
-            front.direct.ask(admitted, GOOD, answers.append)
+            front.direct.ask(admitted, GOOD, Client(), answers.append)
         await until(lambda: len(answers) == 3)
     assert sorted(answer.status for answer in answers) == [200, 429, 429]
 

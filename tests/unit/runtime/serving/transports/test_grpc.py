@@ -1,8 +1,11 @@
 """gRPC: Triton's client works as it is, errors have their codes, and the one way in stands before every call."""
 
 import asyncio
+import contextlib
+import gc
 import json
 import struct
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -25,11 +28,15 @@ from tests.unit.runtime.serving.fakes import (
 from tritonclient.grpc import service_pb2
 
 from modelservice.contract.serving import Batching
-from modelservice.serving.chain import MAX_BODY, MAX_HEADERS
+from modelservice.serving.budget import Budget
+from modelservice.serving.chain import MAX_BODY, MAX_HEADERS, Arrival
 from modelservice.serving.core import Core
 from modelservice.serving.costs import Costs
+from modelservice.serving.errors import RequestError
+from modelservice.serving.inference import LARGE_BODY
 from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.protocols.open_inference.messages import MESSAGES
+from modelservice.serving.transports.grpc.interceptor import READ_AT_ONCE, ChainInterceptor
 from modelservice.serving.transports.grpc.server import start_grpc
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
@@ -39,9 +46,15 @@ HEALTH = "/grpc.health.v1.Health/Check"
 @asynccontextmanager
 async def serving(model: FakeModel, **more: Any) -> AsyncIterator[tuple[str, Core]]:
     core = core_of(model, **more)
-    server, port = await start_grpc(core, host="127.0.0.1", port=0)
+    async with served(core) as address:
+        yield address, core
+
+
+@asynccontextmanager
+async def served(core: Core, **more: Any) -> AsyncIterator[str]:
+    server, port = await start_grpc(core, host="127.0.0.1", port=0, **more)
     try:
-        yield f"127.0.0.1:{port}", core
+        yield f"127.0.0.1:{port}"
     finally:
         await server.stop(None)
 
@@ -372,3 +385,106 @@ async def test_a_port_that_is_taken_is_said() -> None:
     async with serving(numeric_model()) as (address, core):
         with pytest.raises(OSError, match=r"cannot listen on 127\.0\.0\.1 port"):
             await start_grpc(core, host="127.0.0.1", port=int(address.rpartition(":")[2]))
+
+
+def large(size: int) -> bytes:
+    """A message of so many bytes that is read whole before it is refused."""
+    return b"\xff" * size
+
+
+async def code_of(call: Any) -> str:
+    try:
+        await call
+    except grpc.aio.AioRpcError as error:
+        return str(error.code().name)
+    return "OK"
+
+
+async def test_large_messages_share_a_budget() -> None:
+    core = core_of(numeric_model())._replace(budget=Budget(2 * LARGE_BODY))
+    async with served(core) as address, grpc.aio.insecure_channel(address) as channel:
+        call = channel.unary_unary(INFER)
+        with core.budget.hold() as held:
+            held.add(LARGE_BODY)
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await call(large(LARGE_BODY + 1))
+            assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert dict(refused.value.trailing_metadata())["retry-after"] == "1"
+            assert await code_of(call(request_of().SerializeToString())) == "OK"  # a small one is answered all the same
+        assert await code_of(call(large(LARGE_BODY + 1))) == "INVALID_ARGUMENT"  # it was read
+        assert core.budget.free == core.budget.limit
+
+
+async def test_a_call_without_its_message_is_told_so_in_time() -> None:
+    core = core_of(numeric_model())
+    async with served(core, read_seconds=0.1) as address, grpc.aio.insecure_channel(address) as channel:
+        stalled = [channel.stream_unary(INFER)() for _ in range(READ_AT_ONCE + 1)]
+        codes = await asyncio.gather(*(code_of(call) for call in stalled))
+        assert set(codes) == {"DEADLINE_EXCEEDED"}
+        ended = channel.stream_unary(INFER)()
+        await ended.done_writing()
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await ended
+        assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert refused.value.details() == "the call has no message; expected one"
+
+
+async def test_messages_are_read_a_few_at_a_time() -> None:
+    """Calls that are begun without a message keep the others waiting, until they are given up."""
+    async with served(core_of(numeric_model())) as address, grpc.aio.insecure_channel(address) as channel:
+        good = request_of().SerializeToString()
+        stalled = [channel.stream_unary(INFER)() for _ in range(READ_AT_ONCE)]
+        for call in stalled:
+            await call.wait_for_connection()
+        await asyncio.sleep(0.1)
+        waiting = asyncio.ensure_future(code_of(channel.unary_unary(INFER)(good)))
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        stalled[0].cancel()
+        assert await waiting == "OK"
+        for call in stalled:
+            call.cancel()
+
+
+async def test_what_was_refused_is_let_go_without_the_collector() -> None:
+    """An error that leads to itself by its frames would keep each message until the collector runs, which is rare."""
+
+    class Message(bytearray):
+        """Bytes that can be watched."""
+
+    kept: list[weakref.ref[Message]] = []
+
+    def parse(_data: bytes) -> Any:
+        message = Message(b"large")
+        kept.append(weakref.ref(message))
+        raise RequestError("refused")
+
+    core = core_of(numeric_model())
+    handler = ChainInterceptor(core, methods={})._reads(
+        lambda data, _context: core.inference.answer(parse, data, large=True)
+    )
+    interceptor = ChainInterceptor(core, methods={})
+
+    class Context:
+        async def read(self) -> bytes:
+            return b"x"
+
+        async def abort(self, *_: Any) -> None:
+            raise grpc.aio.AbortError
+
+    gc.disable()
+    try:
+        arrival = Arrival("/a", (), infers=True)
+        answer = interceptor._handler(handler, arrival, 0.0).stream_unary
+        with contextlib.suppress(grpc.aio.AbortError):
+            await answer(None, Context())
+        assert kept
+        await until_gone(kept[0])
+    finally:
+        gc.enable()
+
+
+async def until_gone(kept: "weakref.ref[Any]") -> None:
+    async with asyncio.timeout(10):
+        while kept() is not None:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.001)

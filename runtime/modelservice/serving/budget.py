@@ -1,0 +1,56 @@
+"""How much of requests' bodies is held at once: however many clients send however slowly, memory has an end."""
+
+from types import TracebackType
+from typing import Final, Self
+
+from modelservice.serving.chain import MAX_BODY
+from modelservice.serving.errors import BusyError
+
+MAX_HELD: Final = 8 * MAX_BODY
+"""Bytes of bodies that are being read, wait or are computed, of all transports together.
+
+Small ones are not counted, since a connection has one of them at a time, and connections are counted.
+"""
+
+
+class Budget:
+    """Bytes that are free; lives on the event loop."""
+
+    def __init__(self, limit: int = MAX_HELD) -> None:
+        self.limit = limit
+        self.free = limit
+
+    def hold(self) -> "Held":
+        """What one request holds, nothing yet; a context manager that gives all of it back."""
+        return Held(self)
+
+
+class Held:
+    """The bytes of one request."""
+
+    __slots__ = ("_budget", "_size")
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._size = 0
+
+    def add(self, size: int) -> None:
+        """Hold more, of what is here already.
+
+        Raises:
+            BusyError: all requests together hold as much as they may.
+        """
+        budget = self._budget
+        if size > budget.free:
+            raise BusyError(f"the server holds {budget.limit} bytes of requests, which is all it may; try again")
+        budget.free -= size
+        self._size += size
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._budget.free += self._size
+        self._size = 0

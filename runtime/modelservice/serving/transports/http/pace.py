@@ -1,0 +1,26 @@
+"""How long a connection waits for its client, and how many there are: what ends those who hold and never finish."""
+
+from enum import Enum
+from typing import Final
+
+HEAD_SECONDS: Final = 20.0
+"""From the first byte of a request (or from the connection) to the end of its headers."""
+BODY_SECONDS: Final = 60.0
+"""For a body: 16 MiB at 2.2 Mbit/s."""
+CLOSING_SECONDS: Final = 20.0
+"""For the last answer of a connection that is closed, to be taken by a client that reads slowly or not at all."""
+MAX_CONNECTIONS: Final = 800
+"""With what else is open this stays under 1,024 files, the usual limit of a process."""
+
+
+class Owed(Enum):
+    """What a connection waits for its client to do."""
+
+    HEAD = "headers"
+    BODY = "body"
+    NEXT = "another request"
+    READING = "reading the last answer"
+
+
+LIMITS: Final = {Owed.HEAD: HEAD_SECONDS, Owed.BODY: BODY_SECONDS, Owed.READING: CLOSING_SECONDS}
+"""Seconds; between two requests uvicorn's own time-out counts."""

@@ -1,0 +1,70 @@
+"""Bytes to and from a server that listens on loopback."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import uvicorn
+from tests.unit.runtime.serving.fakes import FakeModel, core_of, numeric_model
+
+from modelservice.serving.core import Core
+from modelservice.serving.listening import bind
+from modelservice.serving.transports.http.server import build_front, server_config
+
+PREDICT = b"/v1/models/iris:predict"
+GOOD = b'{"instances": [[1, 2]]}'
+DEADLINE = 10
+
+
+def request(
+    body: bytes = GOOD, *headers: bytes, method: bytes = b"POST", path: bytes = PREDICT, version: bytes = b"1.1"
+) -> bytes:
+    lines = (b"%b %b HTTP/%b" % (method, path, version), b"host: a", b"content-length: %d" % len(body), *headers)
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+def chunked(body: bytes) -> bytes:
+    head = b"POST %b HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n" % PREDICT
+    return head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while not holds():  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.001)
+
+
+@asynccontextmanager
+async def listening(
+    http: Any, model: FakeModel | None = None, *, core: Core | None = None, **more: Any
+) -> AsyncIterator[tuple[int, Any]]:
+    front = build_front(core or core_of(model or numeric_model(), **more))
+    server = uvicorn.Server(server_config(front, http=http))
+    with bind("127.0.0.1", 0) as socket:
+        serving = asyncio.create_task(server._serve([socket]))
+        await until(lambda: server.started)
+        try:
+            yield socket.getsockname()[1], front
+        finally:
+            server.should_exit = True
+            await serving
+
+
+async def talk(port: int, *pieces: bytes) -> bytes:
+    """What a server says to these bytes until it closes the connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0)
+        async with asyncio.timeout(DEADLINE):
+            return await reader.read()
+    finally:
+        writer.close()
+
+
+LAST = request(GOOD, b"connection: close")
+HEAD = b"POST %b HTTP/1.1\r\nhost: a\r\n" % PREDICT
+CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"

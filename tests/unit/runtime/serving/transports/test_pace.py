@@ -1,0 +1,195 @@
+"""Clients that are slow, that leave, or that are very many: each ends in time, and holds no more than it may."""
+
+import asyncio
+import re
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from tests.unit.runtime.serving.fakes import core_of, numeric_model
+from tests.unit.runtime.serving.talking import CHUNKED, GOOD, HEAD, LAST, listening, request, talk, until
+
+from modelservice.contract.serving import Batching
+from modelservice.serving.budget import Budget
+from modelservice.serving.core import Core
+from modelservice.serving.inference import LARGE_BODY
+from modelservice.serving.transports.http import connection as connections
+from modelservice.serving.transports.http.connection import InferenceConnection
+from modelservice.serving.transports.http.pace import BODY_SECONDS, CLOSING_SECONDS, HEAD_SECONDS, Owed
+
+LARGE = GOOD + b" " * LARGE_BODY
+
+
+class Kept(InferenceConnection):
+    """Connections that the test can look at, in the order of their making."""
+
+    made: list["Kept"]
+
+    def connection_made(self, transport: Any) -> None:
+        self.made.append(self)
+        super().connection_made(transport)
+
+
+@asynccontextmanager
+async def kept(core: Core) -> AsyncIterator[tuple[int, list[Kept]]]:
+    class Here(Kept):
+        made: list[Kept] = []  # noqa: RUF012 - of this server
+
+    async with listening(Here, core=core) as (port, _):
+        yield port, Here.made
+
+
+def pass_time(connection: InferenceConnection, seconds: float) -> None:
+    """Ask about the pace twice, so many seconds apart."""
+    now = connection.loop.time()
+    connection.check_pace(now)
+    connection.check_pace(now + seconds)
+
+
+def answers(core: Core) -> dict[str, float]:
+    page = core.metrics.render().body.decode()
+    return {code: float(count) for code, count in re.findall(r'requests_total\{code="(\d+)".*?\} (\S+)', page)}
+
+
+UNFINISHED = {
+    "nothing at all": (b"", HEAD_SECONDS, b"headers"),
+    "half a path": (b"POST /v1", HEAD_SECONDS, b"headers"),
+    "half a head": (HEAD, HEAD_SECONDS, b"headers"),
+    "half a small body": (request()[:-5], BODY_SECONDS, b"body"),
+    "half a large body": (request(LARGE)[:-5], BODY_SECONDS, b"body"),
+    "chunks without an end": (CHUNKED + b"1\r\n{\r\n", BODY_SECONDS, b"body"),
+}
+
+
+@pytest.mark.parametrize("what", UNFINISHED)
+async def test_what_is_not_finished_in_time_is_408(what: str) -> None:
+    sent, seconds, owed = UNFINISHED[what]
+    core = core_of(numeric_model())
+    async with kept(core) as (port, made):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request() + sent)
+        assert b"200 OK" in await reader.readuntil(b"}]}")
+        if sent:
+            await until(lambda: made[0]._waits_for() not in {None, Owed.NEXT})
+            pass_time(made[0], seconds - 1)
+            assert not made[0].transport.is_closing()
+            pass_time(made[0], seconds + 1)
+            said = await reader.read()
+            assert b"408 Request Timeout" in said
+            assert b"the %b did not come whole within %d seconds" % (owed, seconds) in said
+        else:
+            pass_time(made[0], 10 * seconds)  # between two requests uvicorn counts
+            assert not made[0].transport.is_closing()
+        writer.close()
+        await until(lambda: not made[0].connections)
+    assert answers(core) == ({"200": 1, "499": 1} if owed == b"body" else {"200": 1})
+    assert core.budget.free == core.budget.limit
+
+
+async def test_a_connection_that_says_nothing_is_408() -> None:
+    async with kept(core_of(numeric_model())) as (port, made):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        await until(lambda: bool(made))
+        pass_time(made[0], HEAD_SECONDS + 1)
+        assert b"408 Request Timeout" in await reader.read()
+        writer.close()
+
+
+async def test_who_is_answered_slowly_is_not_slow() -> None:
+    core = core_of(numeric_model(), batching=Batching(max_delay_milliseconds=200, max_size=1000))
+    async with kept(core) as (port, made):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request() + request())
+        await until(lambda: bool(made) and core.metrics is not None and made[0].cycle is not None)
+        pass_time(made[0], 1000)
+        for _ in range(2):
+            assert b"200 OK" in await reader.readuntil(b"}]}")
+        writer.close()
+
+
+async def test_who_does_not_read_the_last_answer_is_cut_off() -> None:
+    rows = b",".join([b"[1,2]"] * 5000)
+    async with kept(core_of(numeric_model())) as (port, made):
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", port))
+        body = b'{"instances": [%b]}' % rows
+        sending = asyncio.create_task(asyncio.get_running_loop().sock_sendall(client, request(body) * 50))
+        await until(lambda: bool(made) and made[0].flow.write_paused)
+        made[0].transport.close()
+        pass_time(made[0], CLOSING_SECONDS - 1)
+        await asyncio.sleep(0)
+        assert made[0] in made[0].connections
+        pass_time(made[0], CLOSING_SECONDS + 1)
+        await until(lambda: not made[0].connections)
+        sending.cancel()
+        client.close()
+
+
+async def test_a_new_connection_takes_the_place_of_the_one_that_waits_longest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 2)
+    async with kept(core_of(numeric_model())) as (port, made):
+        first = await asyncio.open_connection("127.0.0.1", port)
+        await until(lambda: len(made) == 1)
+        second = await asyncio.open_connection("127.0.0.1", port)
+        await until(lambda: len(made) == 2)
+        assert b"200 OK" in await talk(port, LAST)
+        assert await first[0].read() == b""
+        second[1].write(LAST)
+        assert b"200 OK" in await second[0].read()
+        for _, writer in (first, second):
+            writer.close()
+
+
+async def test_one_too_many_is_refused_where_all_are_being_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 2)
+    core = core_of(numeric_model(), batching=Batching(max_delay_milliseconds=500, max_size=1000))
+    async with kept(core) as (port, made):
+        asked = [asyncio.create_task(talk(port, LAST)) for _ in range(2)]
+        await until(lambda: len(made) == 2 and all(one.cycle and not one.cycle.more_body for one in made))
+        refused = await talk(port)
+        assert b"503 Service Unavailable" in refused
+        assert b"retry-after: 1\r\n" in refused
+        assert b"the server answers on 2 connections, which is all it may; try again" in refused
+        for said in await asyncio.gather(*asked):
+            assert b"200 OK" in said
+
+
+async def test_bodies_share_a_budget_and_what_is_beyond_it_is_503() -> None:
+    core = core_of(numeric_model())._replace(budget=Budget(3 * LARGE_BODY))
+    async with kept(core) as (port, _):
+        holding = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        for _, writer in holding:
+            writer.write(request(LARGE)[:-5])
+        await until(lambda: core.budget.free < LARGE_BODY)
+        refused = await talk(port, request(LARGE, b"connection: close"))
+        assert b"503 Service Unavailable" in refused
+        assert b"retry-after: 1\r\n" in refused
+        assert b"the server holds %d bytes of requests" % core.budget.limit in refused
+        assert b"200 OK" in await talk(port, LAST)  # a small one is answered all the same
+        holding[0][1].write(request(LARGE)[-5:])
+        assert b"200 OK" in await holding[0][0].readuntil(b"}]}")
+        holding[1][1].close()
+        await until(lambda: core.budget.free == core.budget.limit)
+        assert b"200 OK" in await talk(port, request(LARGE, b"connection: close"))
+        holding[0][1].close()
+
+
+@pytest.mark.parametrize("body", [GOOD, LARGE], ids=["small", "large"])
+async def test_nothing_is_computed_for_who_left(body: bytes) -> None:
+    model = numeric_model()
+    core = core_of(model, batching=Batching(max_delay_milliseconds=1000, max_size=2))
+    async with kept(core) as (port, made):
+        model.engine.batches.clear()
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request(body))
+        await until(lambda: core.inference._batcher.queued_rows == 1)
+        writer.close()
+        await until(lambda: not made[0].connections)
+        assert b"200 OK" in await talk(port, LAST)
+        assert b"200 OK" in await talk(port, LAST)
+    assert sum(model.engine.batches) == 2
+    assert answers(core) == {"200": 2, "499": 1}
