@@ -41,7 +41,7 @@ def _forget_leases() -> None:
 
 @pytest.fixture(scope="module")
 def no_other_release(kubeconfig: Path) -> Iterator[None]:
-    """Releases of the chart, as ``make demo`` leaves one, have no pods until the tests of the module end, nor Leases."""
+    """Releases of the chart, as ``make demo`` leaves one, have neither pods nor Leases until the module's tests end."""
     resting = [one for one in _ask("deployments")["items"] if one["spec"]["replicas"]]
     for deployment in resting:
         _scale(deployment, 0)
