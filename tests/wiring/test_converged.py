@@ -1,0 +1,193 @@
+"""What is allowed and unusual converges: after a few passes nothing is written any more, whatever a spec says.
+
+What the apiserver stores of an empty, a smallest or a largest value may differ from what was sent, and a comparison
+that takes this for a difference writes for ever. The specs come from the CRD's schema. A quota lets no pod be made, so
+that nothing but the operator and the controllers of what it writes moves.
+"""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from tests.support.corners import corners, packed, spec_schema
+from tests.support.fake_clock import eventually
+from tests.support.world import compressed, success
+from tests.wiring.test_operator import namespace, run, settings_for  # noqa: F401
+
+from modelservice.contract.keys import content_digest
+from modelservice.contract.resource import ModelServiceSpec
+from modelservice_operator.__main__ import open_context, operate
+from modelservice_operator.config import Settings
+from modelservice_operator.context import Context
+from modelservice_operator.domain.builders.record import build_record
+from modelservice_operator.domain.data import claim_data
+from modelservice_operator.domain.metadata import Owner
+from modelservice_operator.domain.records import Revision, record_of
+from modelservice_operator.domain.stages import pipeline
+from modelservice_operator.domain.stores import settled_artifacts, store_of
+from modelservice_operator.kinds import CHILD_KINDS, DEPLOYMENT, JOB, MODEL_SERVICE
+from modelservice_operator.objects import Key, Kind
+from modelservice_operator.reconciler import Reconciler
+
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("no_other_release")]
+
+Object = dict[str, Any]
+
+BASE: Object = {"data": {"configMap": {"name": "data"}, "target": "y"}, "model": {"mlp": {}}}
+TABLE = "y\n1\n"
+QUIET_ROUNDS, MOST_ROUNDS = 5, 60
+"""Passes over all in which nothing is written; and passes within which that is so, while controllers still move."""
+
+
+def holds(spec: Object) -> bool:
+    try:
+        ModelServiceSpec.model_validate(spec)
+    except ValidationError:
+        return False
+    return True
+
+
+def is_made(spec: Object) -> bool:
+    """Whether an apiserver makes its claim: none is of size 0, and what is refused is tried again and again."""
+    size = spec.get("artifacts", {}).get("volumeClaim", {}).get("size")
+    return size not in (0, "0")
+
+
+def model_services(namespace: str) -> list[Object]:  # noqa: F811
+    """ModelServices for all corners; the last one, in which no others would be seen, is suspended."""
+    found = corners(spec_schema(), BASE, holds=holds)
+    assert [path for path, specs in found.items() if not specs] == [], "a field without any value"
+    specs = [spec for some in found.values() for spec in some if is_made(spec) and not spec.get("suspend")]
+    specs = [*packed(specs, BASE, holds=holds), {**BASE, "suspend": True}]
+    return [service(namespace, f"v{number}", spec) for number, spec in enumerate(specs)]
+
+
+def service(namespace: str, name: str, spec: Object) -> Object:  # noqa: F811
+    """A ModelService whose ConfigMap is its own."""
+    if "configMap" in spec["data"]:
+        spec = {**spec, "data": {**spec["data"], "configMap": {**spec["data"]["configMap"], "name": name}}}
+    metadata = {"namespace": namespace, "name": name}
+    return {"apiVersion": MODEL_SERVICE.api_version, "kind": MODEL_SERVICE.kind, "metadata": metadata, "spec": spec}
+
+
+def create(objects: list[Object]) -> None:
+    run("create", "-f", "-", document={"apiVersion": "v1", "kind": "List", "items": objects})
+
+
+def prepare(namespace: str, services: list[Object]) -> None:  # noqa: F811
+    """No pods; the data; then the ModelServices."""
+    meta = {"namespace": namespace}
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {**meta, "name": "no-pods"}}
+    objects: list[Object] = [{**quota, "spec": {"hard": {"pods": "0"}}}]
+    for one in services:
+        if (source := one["spec"]["data"].get("configMap")) is not None:
+            data = {source.get("key", "table.csv"): TABLE}
+            config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {**meta, "name": source["name"]}}
+            objects.append({**config_map, "data": data})
+    create([*objects, *services])
+
+
+def result_of(stored: Object, settings: Settings) -> list[Object]:
+    """What a training would have left: the record, and what its store keeps."""
+    metadata, spec = stored["metadata"], ModelServiceSpec.model_validate(stored["spec"])
+    owner = Owner(name=metadata["name"], namespace=metadata["namespace"], uid=metadata["uid"])
+    claim = spec.data.persistent_volume_claim
+    digest = claim_data(claim, spec.data.version).digest if claim else content_digest(TABLE.encode())
+    last = pipeline(spec, digest)[-1]
+    artifacts = settled_artifacts(spec, settings)
+    store = store_of(artifacts)
+    location = store.locate(artifacts, owner, last.key)
+    report = (compressed if last.stage.name == "compress" else success)(last.key)
+    record = record_of(
+        report, parent=last.parent, uri=location.uri, secret=location.secret, data_digest=str(digest), image="trainer:1"
+    )
+    return [*store.children(artifacts, owner, last.key), build_record(owner, Revision(number=1, record=record))]
+
+
+class Passes:
+    """A reconciler that counts its passes."""
+
+    def __init__(self, reconciler: Reconciler) -> None:
+        self._reconciler = reconciler
+        self.done: Counter[Key] = Counter()
+
+    async def reconcile(self, key: Key) -> float | None:
+        seconds = await self._reconciler.reconcile(key)
+        self.done[key] += 1
+        return seconds
+
+
+@asynccontextmanager
+async def working(settings: Settings) -> AsyncIterator[tuple[Context, Passes]]:
+    """The operator, without what it asks beside its passes about what is stuck: each pod that is refused has a name of
+    its own."""
+    async with open_context(settings) as context:
+        reconciler = Reconciler(
+            kube=context.kube,
+            progress=context.progress,
+            cache=context.cache,
+            settings=settings,
+            clock=context.clock,
+            on_change=context.queue.add,
+        )
+        passes = Passes(reconciler)
+        task = asyncio.create_task(operate(context, passes, beside=reconciler.lookups[:1]))
+        try:
+            yield context, passes
+        finally:
+            context.lifecycle.stop.set()
+            await task
+
+
+def writes(context: Context) -> Mapping[str, float]:
+    """How many writes of which kind were sent so far."""
+    samples = (sample for metric in context.metrics.writes.collect() for sample in metric.samples)
+    return {
+        f"{sample.labels['verb']} {sample.labels['kind']}": sample.value
+        for sample in samples
+        if sample.name.endswith("_total")
+    }
+
+
+def versions(namespace: str) -> Mapping[str, str]:  # noqa: F811
+    """Versions of the ModelServices, and of all that was made for them."""
+    kinds = ",".join(f"{kind.plural}.{kind.group}".rstrip(".") for kind in (MODEL_SERVICE, *CHILD_KINDS))
+    items = json.loads(run("get", kinds, "-n", namespace, "-o", "json"))["items"]
+    return {f"{one['kind']} {one['metadata']['name']}": one["metadata"]["resourceVersion"] for one in items}
+
+
+async def pass_over_all(context: Context, passes: Passes, keys: list[Key]) -> None:
+    """One more pass over each ModelService, which begins now."""
+    before = passes.done.copy()
+    for key in keys:
+        context.queue.add(key)
+    await eventually(lambda: all(passes.done[key] > before[key] for key in keys), seconds=60)
+
+
+@pytest.mark.parametrize("kind", [JOB, DEPLOYMENT], ids=["training", "serving"])
+async def test_whatever_a_spec_says_nothing_is_written_once_it_is_done(namespace: str, kind: Kind) -> None:  # noqa: F811
+    settings, services = settings_for(namespace), model_services(namespace)
+    prepare(namespace, services)
+    if kind == DEPLOYMENT:
+        stored = json.loads(run("get", "modelservices", "-n", namespace, "-o", "json"))["items"]
+        create([obj for one in stored for obj in result_of(one, settings)])
+    keys = [Key(namespace, one["metadata"]["name"]) for one in services]
+    going = keys if kind == DEPLOYMENT else keys[:-1]
+    async with working(settings) as (context, passes):
+        await eventually(lambda: all(context.cache.children(*key).get(kind) for key in going), seconds=60)
+        quiet, before, seen = 0, writes(context), versions(namespace)
+        for _ in range(MOST_ROUNDS):
+            await pass_over_all(context, passes, keys)
+            after, now = writes(context), versions(namespace)
+            sent = {what: count - before.get(what, 0) for what, count in after.items() if count != before.get(what)}
+            changed = [name for name in now.keys() | seen.keys() if seen.get(name) != now.get(name)]
+            quiet = 0 if sent or changed else quiet + 1
+            if quiet == QUIET_ROUNDS:
+                break
+            before, seen = after, now
+    assert quiet == QUIET_ROUNDS, f"something is written again and again: {sent}, {sorted(changed)}"
