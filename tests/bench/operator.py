@@ -35,8 +35,8 @@ from tests.bench.kwok.stages import all_stages
 from tests.bench.kwok.subject import Reading, Subject, operator_on
 from tests.bench.record import Figure, at_most, figure, record
 
-CPU_LIMIT = 40.0
-REQUESTS_LIMIT = 1.5
+CPU_LIMIT = 4.0
+REQUESTS_LIMIT = 1.4
 READY_SECONDS = 150.0
 QUIET_SECONDS = 5.0
 CHANGES = 10
