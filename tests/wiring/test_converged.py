@@ -191,3 +191,6 @@ async def test_whatever_a_spec_says_nothing_is_written_once_it_is_done(namespace
                 break
             before, seen = after, now
     assert quiet == QUIET_ROUNDS, f"something is written again and again: {sent}, {sorted(changed)}"
+    for one in json.loads(run("get", "modelservices", "-n", namespace, "-o", "json"))["items"]:
+        ready = next(said for said in one["status"]["conditions"] if said["type"] == "Ready")
+        assert ready["reason"] != "FoughtOver", f"{ready['message']}: {json.dumps(one['spec'])}"
