@@ -24,6 +24,7 @@ OPTIONS = (
     ("grpc.max_send_message_length", -1),
     ("grpc.server.max_pending_requests", MAX_PENDING),
     ("grpc.server.max_pending_requests_hard_limit", 2 * MAX_PENDING),
+    ("grpc.http2.bdp_probe", 0),  # windows that grow hold what nobody asked to read
     ("grpc.so_reuseport", 0),  # a port that is taken is an error, not a share of its calls
 )
 
