@@ -7,12 +7,13 @@ from datetime import datetime
 from modelservice.contract.progress import Progress
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice_operator.config import Settings
-from modelservice_operator.domain.assessment import Diagnostics, Waiting, waiting_objects
+from modelservice_operator.domain.assessment import Diagnostics
 from modelservice_operator.domain.diagnose import event_problem, is_stuck, pod_problem
 from modelservice_operator.domain.jobs import JobPhase
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.plan import Plan
 from modelservice_operator.domain.problem import Problem
+from modelservice_operator.domain.stuck import Waiting, waiting_objects
 from modelservice_operator.kube.port import KubePort, ProgressPort
 from modelservice_operator.machinery.clock import Clock
 from modelservice_operator.machinery.errors import KubeError

@@ -17,6 +17,7 @@ from modelservice_operator.kinds import CONTROLLER_REVISION
 from modelservice_operator.kube.port import KubePort
 from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.machinery.errors import KubeError
+from modelservice_operator.machinery.imposed import Impositions
 from modelservice_operator.objects import Object, Ref
 
 
@@ -27,15 +28,17 @@ class Finder:
     and the model trained again.
     """
 
-    def __init__(self, *, kube: KubePort, cache: Cache, settings: Settings) -> None:
+    def __init__(self, *, kube: KubePort, cache: Cache, settings: Settings, impositions: Impositions) -> None:
         self._kube = kube
         self._cache = cache
         self._settings = settings
+        self._impositions = impositions
 
     def observe(self, service: Object) -> Observed:
-        """What the cache knows."""
+        """What the cache knows, and what came of earlier writes."""
         metadata = service["metadata"]
-        return observe(service, self._cache.children(metadata["namespace"], metadata["name"]))
+        observed = observe(service, self._cache.children(metadata["namespace"], metadata["name"]))
+        return replace(observed, imposed=self._impositions.snapshot())
 
     async def find(self, service: Object, spec: ModelServiceSpec, data: DataState) -> tuple[Observed, Problem | None]:
         """What is there, with all that is ``unsure``.

@@ -11,13 +11,14 @@ from modelservice.contract.resource import ModelServiceSpec
 from modelservice_operator.config import Settings
 from modelservice_operator.data_source import DataSource
 from modelservice_operator.diagnostics import Diagnostician
-from modelservice_operator.domain.assessment import assess, rollout
+from modelservice_operator.domain.assessment import assess
 from modelservice_operator.domain.data import DataState
 from modelservice_operator.domain.diff import Scale
 from modelservice_operator.domain.jobs import StageJob
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.plan import Plan, plan
 from modelservice_operator.domain.problem import Problem
+from modelservice_operator.domain.rollout import rollout
 from modelservice_operator.domain.summarize import summarize, summarize_invalid
 from modelservice_operator.finding import Finder
 from modelservice_operator.kinds import MODEL_SERVICE, ref_of
@@ -25,6 +26,7 @@ from modelservice_operator.kube.port import KubePort, ProgressPort
 from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.machinery.clock import Clock
 from modelservice_operator.machinery.damper import Damper
+from modelservice_operator.machinery.imposed import Impositions
 from modelservice_operator.machinery.lookups import Lookups
 from modelservice_operator.objects import Key, Object, Ref
 from modelservice_operator.saying import Speaker
@@ -69,9 +71,9 @@ class Reconciler:
             kube=kube, progress=progress, settings=settings, clock=clock, on_change=on_change
         )
         self._data = DataSource(kube=kube, clock=clock, on_change=on_change)
-        damper = Damper(clock=clock)
-        self._finder = Finder(kube=kube, cache=cache, settings=settings)
-        self._writer = Writer(kube=kube, cache=cache, damper=damper)
+        damper, impositions = Damper(clock=clock), Impositions()
+        self._finder = Finder(kube=kube, cache=cache, settings=settings, impositions=impositions)
+        self._writer = Writer(kube=kube, cache=cache, damper=damper, impositions=impositions)
         self._speaker = Speaker(kube=kube, cache=cache, clock=clock, damper=damper)
         self._failures: dict[Key, int] = {}
 

@@ -19,7 +19,7 @@ from modelservice_operator.domain.diff import (
     Seek,
     Strip,
 )
-from modelservice_operator.domain.drift import SOMEBODY, Extra
+from modelservice_operator.domain.drift import IMPOSED, SOMEBODY, Extra, extras
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.problem import Problem
 from modelservice_operator.kinds import PERSISTENT_VOLUME_CLAIM, ref_of
@@ -27,10 +27,14 @@ from modelservice_operator.kube.port import KubePort
 from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.machinery.damper import Damper
 from modelservice_operator.machinery.errors import Conflict, Forbidden, Invalid, KubeError
+from modelservice_operator.machinery.imposed import Impositions
 from modelservice_operator.objects import Object, Ref
 
 _CONFLICT_SECONDS, _SOON_SECONDS = 1.0, 5.0
 """When what failed is tried again: a conflict is over as soon as the newer object is read."""
+
+_TERMINATING = "because it is being terminated"
+"""The apiserver's words for a namespace in which it makes nothing any more."""
 
 _SHOWN = 3
 """Additions that are named in one message."""
@@ -65,10 +69,11 @@ class Writer:
     What it writes is in the cache when the port answers, so that the next decision sees it.
     """
 
-    def __init__(self, *, kube: KubePort, cache: Cache, damper: Damper) -> None:
+    def __init__(self, *, kube: KubePort, cache: Cache, damper: Damper, impositions: Impositions) -> None:
         self._kube = kube
         self._cache = cache
         self._damper = damper
+        self._impositions = impositions
 
     async def carry_out(self, observed: Observed, changes: Changes) -> Outcome:
         """Write; adoptions alone, where there are some, since everything else is to be decided again after them."""
@@ -158,7 +163,10 @@ class Writer:
         return None
 
     async def _strip(self, observed: Observed, action: Strip) -> Problem | None:
-        """Take away what others added, and say so; what cannot be taken away is a problem."""
+        """Take away what others added, and say so; what cannot be taken away is a problem.
+
+        What is in the answer again was put there by admission on the way, which would do so each time.
+        """
         ref, shown = action.ref, _list_of(action.extras)
         pointers = [extra.pointer for extra in action.extras]
         try:
@@ -166,8 +174,15 @@ class Writer:
         except (Forbidden, Invalid) as error:
             message = f"{ref.kind.kind} {ref.name}: {shown} is not ours and cannot be removed: {error}"
             return Problem(reason="Drifted", message=message, waits_for_change=True)
-        message = f"{ref.kind.kind} {ref.name}: {shown} was not ours and is removed"
-        await self._kube.record_event(observed.service, reason="Drifted", message=message, warning=True)
+        again = {extra.addition for extra in extras(self._cache.get(ref) or {"metadata": {}}, action.obj, ref.kind)}
+        imposed = [extra for extra in action.extras if extra.addition in again]
+        left = [extra for extra in imposed if extra.may_stay]
+        self._impositions.learn(action.uid, (extra.addition for extra in left))
+        removed = [extra for extra in action.extras if extra not in imposed]
+        for some, words in ((removed, "was not ours and is removed"), (left, IMPOSED)):
+            if some:
+                message = f"{ref.kind.kind} {ref.name}: {_list_of(some)} {words}"
+                await self._kube.record_event(observed.service, reason="Drifted", message=message, warning=True)
         return None
 
     async def _apply(self, observed: Observed, action: Apply) -> Problem | None:
@@ -257,6 +272,9 @@ def _problem(action: Action, error: KubeError) -> Problem:
     match error:
         case Conflict():
             return Problem(reason="Conflict", message=f"{what}: {error}")
+        case Forbidden() if _TERMINATING in str(error):
+            message = f"namespace {action.ref.namespace} is being deleted: nothing new can be made in it"
+            return Problem(reason="NamespaceTerminating", message=message, rests=True)
         case Forbidden():  # a quota or a LimitRange of the namespace, or else somebody's decision
             claim = isinstance(action, Apply) and action.ref.kind == PERSISTENT_VOLUME_CLAIM
             field = "see spec.artifacts.volumeClaim.size" if claim else "see the operator's RBAC"

@@ -133,6 +133,7 @@ class FakeKube:
         self.stop: tuple[int, bool] | None = None
         self.before_write: dict[tuple[str, str], Callable[[], object]] = {}
         self.refuse_status: Callable[[Object], str | None] = lambda _: None
+        self.webhooks: dict[Kind, Callable[[Object], object]] = {}
         self._versions = itertools.count(1)
         self._uids = itertools.count(1)
 
@@ -167,6 +168,8 @@ class FakeKube:
             base = {name: known["metadata"][name] for name in ("uid", "creationTimestamp", "generation")}
             base["resourceVersion"] = known["metadata"]["resourceVersion"]
         stored = {**copy.deepcopy(obj), "metadata": {**copy.deepcopy(obj["metadata"]), **base}}
+        if ref.kind in self.webhooks:
+            self.webhooks[ref.kind](stored)
         if always or stored != known:
             if known is None or stored.get("spec") != known.get("spec"):
                 stored["metadata"]["generation"] += 1

@@ -1,8 +1,10 @@
 """How each stage stands and what keeps it: the middle between a plan and the words of the status."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from modelservice.contract.artifacts import Artifacts
 from modelservice.contract.failure import About
 from modelservice.contract.progress import Progress
 from modelservice.contract.resource import ModelServiceSpec
@@ -17,16 +19,20 @@ from modelservice_operator.domain.diagnose import (
     pod_problem,
     with_remedy,
 )
+from modelservice_operator.domain.drift import IMPOSED
 from modelservice_operator.domain.jobs import JobPhase
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.plan import Plan
 from modelservice_operator.domain.problem import Problem
+from modelservice_operator.domain.rollout import Rollout, rollout
+from modelservice_operator.domain.stages import Stage, asked_stages
 from modelservice_operator.domain.stores import Portability, location_of, settled_artifacts, store_of
+from modelservice_operator.domain.stuck import SERVING_SECTION
 from modelservice_operator.domain.waits import claim_problem, job_problem, serving_wait, stage_wait
 from modelservice_operator.objects import Object
 
-SERVING_SECTION = "spec.serving"
-ARTIFACTS_SECTION = "spec.artifacts"
+_SHOWN = 3
+"""Additions that are named; the others are counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,41 +51,11 @@ class Diagnostics:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rollout:
-    """Numbers of the Deployment, as far as its controller has seen the newest version."""
-
-    desired: int
-    updated: int
-    available: int
-    total: int
-    current: bool
-
-    @property
-    def complete(self) -> bool:
-        """All desired replicas are of the newest template and available, and no old one is left."""
-        return self.current and self.updated == self.desired == self.available == self.total
-
-
-def rollout(deployment: Object | None) -> Rollout | None:
-    """Read a Deployment's status; None while there is none."""
-    if deployment is None:
-        return None
-    status = deployment.get("status", {})
-    return Rollout(
-        desired=deployment["spec"].get("replicas", 1),
-        updated=status.get("updatedReplicas", 0),
-        available=status.get("availableReplicas", 0),
-        total=status.get("replicas", 0),
-        current=status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0),
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
 class Assessment:
     """Everything that the status is made from.
 
     ``data_problem`` is what the owner of the data has to mend, ``stage_problem`` what keeps the pending stage, ``wait``
-    what nothing is wrong with, but is waited for.
+    what nothing is wrong with, but is waited for; ``remarks`` what is another way than asked for, and is lived with.
     """
 
     spec: ModelServiceSpec
@@ -94,6 +70,7 @@ class Assessment:
     serving_problem: Problem | None
     refused: Problem | None
     wait: str = ""
+    remarks: tuple[str, ...] = ()
 
     @property
     def rolled_out(self) -> bool:
@@ -103,6 +80,12 @@ class Assessment:
             return False
         there = served is not None and (served.key, served.digest) == (desired.key, desired.digest)
         return state.desired == 0 or (there and bool(self.observed.reached))
+
+    @property
+    def pending_stage(self) -> Stage:
+        """The stage that is waited for; the first one while the data is not known."""
+        pending = self.planned.pending
+        return pending.step.stage if pending else asked_stages(self.spec)[0]
 
     @property
     def suspended(self) -> bool:
@@ -150,7 +133,25 @@ def assess(
         serving_problem=_serving_problem(observed, diagnostics, now) if planned.serving else None,
         refused=diagnostics.refused,
         wait=wait,
+        remarks=tuple(_remarks(observed, planned, settled_artifacts(spec, settings))),
     )
+
+
+def _remarks(observed: Observed, planned: Plan, artifacts: Artifacts) -> Iterator[str]:
+    left = planned.changes.left
+    for ref, extra in left[:_SHOWN]:
+        yield f"{ref.kind.kind} {ref.name}: {extra} {IMPOSED}"
+    if len(left) > _SHOWN:
+        yield f"{len(left) - _SHOWN} more additions are left"
+    if planned.serving is not None:
+        store, location = location_of(planned.serving.record, artifacts)
+    elif planned.pending is not None:
+        store = store_of(artifacts)
+        location = store.locate(artifacts, observed.owner, planned.pending.step.key)
+    else:
+        return
+    if words := store.unlike(location, artifacts, observed.children):
+        yield words
 
 
 def _progress(planned: Plan, diagnostics: Diagnostics, live: Object, problem: Problem | None) -> str | None:
@@ -213,42 +214,3 @@ def _replica_failure(deployment: Object) -> Problem | None:
             message = with_remedy(condition.get("message", ""), section=SERVING_SECTION)
             return Problem(reason=condition.get("reason", "ReplicaFailure"), message=message)
     return None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Waiting:
-    """An object whose events may say why nothing goes on.
-
-    ``concern`` is the field of ``Diagnostics`` that its last warning belongs to, ``section`` the part of the spec.
-    """
-
-    concern: str
-    section: str
-    obj: Object
-
-
-def waiting_objects(spec: ModelServiceSpec, observed: Observed, planned: Plan, settings: Settings) -> list[Waiting]:
-    """Objects whose events may say why nothing goes on; the closest cause first."""
-    found: list[Waiting] = []
-    pending = planned.pending
-    if pending is not None and pending.job is not None and pending.job.phase is JobPhase.RUNNING:
-        artifacts, section = settled_artifacts(spec, settings), pending.step.stage.job(spec).section
-        store = store_of(artifacts)
-        location = store.locate(artifacts, observed.owner, pending.step.key)
-        found += [_artifacts(obj) for obj in store.waiting(location, observed.children)]
-        objects = [pod for pod in pending.job.pods if _is_waiting(pod)] if pending.job.pods else [pending.job.obj]
-        found += [Waiting(concern="stage", section=section, obj=obj) for obj in objects]
-    state = rollout(observed.deployment)
-    if observed.deployment is not None and state is not None and not state.complete:
-        objects = [pod for pod in observed.serving_pods if _is_waiting(pod)]
-        objects = objects if observed.serving_pods else [observed.deployment]
-        found += [Waiting(concern="serving", section=SERVING_SECTION, obj=obj) for obj in objects]
-    return found
-
-
-def _artifacts(obj: Object) -> Waiting:
-    return Waiting(concern="artifacts", section=ARTIFACTS_SECTION, obj=obj)
-
-
-def _is_waiting(pod: Object) -> bool:
-    return bool(pod.get("status", {}).get("phase") == "Pending")

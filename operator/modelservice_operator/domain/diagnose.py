@@ -1,5 +1,6 @@
 """Why pods, claims and Jobs do not go on, in words that name the field to change."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -17,6 +18,8 @@ STUCK_SECONDS = 5.0
 CRASH_LOOP = "CrashLoopBackOff"
 _LOOP_SECONDS = 60.0
 """A container that has run for as long since it crashed is out of its loop."""
+
+_POD_NAME = re.compile(r'pods "([^"]+)-[a-z0-9]{5}"')
 
 _START_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError", CRASH_LOOP})
 
@@ -159,7 +162,12 @@ def event_problem(events: Sequence[Object], *, section: str) -> Problem | None:
 
 
 def with_remedy(message: str, *, section: str) -> str:
-    """What a controller says of an object that it cannot make or start, and the field that most likely helps."""
+    """What a controller says of an object that it cannot make or start, and the field that most likely helps.
+
+    Of a pod that could not be made the random part of its name is left out: each try has another one, and each would be
+    a change of the status.
+    """
+    message = _POD_NAME.sub(r'pods "\1-"', message)
     remedies = {
         "Multi-Attach": "(another node holds the volume; see spec.artifacts.volumeClaim.accessModes)",
         "must specify": f"(a ResourceQuota wants them: set {section}.resources)",

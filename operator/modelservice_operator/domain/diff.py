@@ -68,12 +68,13 @@ class Adopt:
 
 @dataclass(frozen=True, kw_only=True)
 class Strip:
-    """Removes what others added to a child, as it is in this version."""
+    """Removes what others added to a child, as it is in this version; ``obj`` is the child without it."""
 
     ref: Ref
     uid: str
     version: str
     extras: tuple[Extra, ...]
+    obj: Object
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,11 +142,12 @@ class Changes:
     """The writes: ``adoptions`` come before everything else, since what is adopted changes what is to be done.
 
     Lanes wait for nothing but an earlier phase: a quota that refuses a claim must not keep what serves from being
-    scaled, nor a Job from being stopped.
+    scaled, nor a Job from being stopped. ``left`` is what others added and nothing can remove (``Observed.imposed``).
     """
 
     adoptions: tuple[Lane, ...] = ()
     lanes: tuple[Lane, ...] = ()
+    left: tuple[tuple[Ref, Extra], ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.adoptions or self.lanes)
@@ -178,7 +180,17 @@ def diff(observed: Observed, parts: Iterable[Part]) -> Changes:
         if (name := (kind, obj["metadata"]["name"])) in named and (mending := _mend(observed, obj, name, wanted)):
             lanes.append(Lane(actions=(mending,), phase=Phase.FIRST))
     lanes += [lane for part in parts for lane in _lanes(observed, part)]
-    return Changes(adoptions=tuple(_adoptions(observed)), lanes=tuple(lanes))
+    left = tuple(_left(observed, parts)) if observed.imposed else ()
+    return Changes(adoptions=tuple(_adoptions(observed)), lanes=tuple(lanes), left=left)
+
+
+def _left(observed: Observed, parts: Iterable[Part]) -> Iterator[tuple[Ref, Extra]]:
+    for one in (one for part in parts for one in part.desired):
+        if (live := observed.child(*one.name)) is None or one.manager != FIELD_MANAGER:
+            continue
+        imposed = observed.imposed.get(live["metadata"]["uid"], ())
+        found = extras(live, one.obj, one.name[0]) if imposed else ()
+        yield from ((ref_of(one.obj), extra) for extra in reversed(found) if extra.addition in imposed)
 
 
 def _adoptions(observed: Observed) -> Iterator[Lane]:
@@ -195,7 +207,7 @@ def _mend(observed: Observed, live: Object, name: Name, wanted: dict[Name, Desir
     one = wanted.get(name)
     if one is not None and not one.immutable:
         return None
-    labels = one.obj["metadata"]["labels"] if one else observed.owner.labels()
+    labels = one.obj["metadata"]["labels"] if one else observed.owner.labels_of(*name)
     metadata = observed.owner.mended(live, labels)
     if metadata is None:
         return None
@@ -216,10 +228,12 @@ def _write(observed: Observed, desired: Desired) -> Apply | Strip | None:
     obj = stamped(desired.obj)
     if live is None or not (desired.immutable or is_current(live, obj)):
         return Apply(obj=obj, uid=uid)
-    if not (found := extras(live, obj, desired.name[0])):
-        return None
     metadata = live["metadata"]
-    return Strip(ref=ref_of(obj), uid=metadata["uid"], version=metadata["resourceVersion"], extras=found)
+    imposed = observed.imposed.get(metadata["uid"], ())
+    found = tuple(extra for extra in extras(live, obj, desired.name[0]) if extra.addition not in imposed)
+    if not found:
+        return None
+    return Strip(ref=ref_of(obj), uid=metadata["uid"], version=metadata["resourceVersion"], extras=found, obj=obj)
 
 
 def _deletion(observed: Observed, kind: Kind, obj: Object, *, runs: bool) -> Lane:

@@ -4,15 +4,20 @@ A server-side apply puts right what it says itself, and cannot take away what an
 key of a selector, a variable, a container. Such additions are found here by comparison, and removed by JSON patch.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from modelservice.contract.keys import short_hash
 from modelservice_operator.kinds import DEPLOYMENT, NETWORK_POLICY, POD_DISRUPTION_BUDGET, SERVICE
 from modelservice_operator.objects import Kind
 
 SOMEBODY: Final = "somebody"
 """Who manages a field that no field manager is known of."""
+
+IMPOSED: Final = "is put back by a webhook as soon as it is removed, and is left"
+"""What is said of an addition that is lived with."""
 
 _DECISIVE: Final[Mapping[Kind, tuple[str, ...]]] = {
     DEPLOYMENT: ("paused", "selector", "strategy", "template"),
@@ -21,6 +26,9 @@ _DECISIVE: Final[Mapping[Kind, tuple[str, ...]]] = {
     POD_DISRUPTION_BUDGET: ("selector",),
 }
 """The fields of ``spec`` in which nothing is but what we say."""
+
+_NEVER_LEFT: Final = frozenset({"paused", "selector", "podSelector"})
+"""Those that decide whether pods are made and found at all: nothing there is left, whoever insists on it."""
 
 _MAPS: Final = frozenset({"labels", "annotations", "matchLabels", "selector", "nodeSelector", "limits", "requests"})
 """Fields whose keys are free: one more of them says something, whatever its value is."""
@@ -63,11 +71,25 @@ here is an addition only if another field manager is known to hold it."""
 
 @dataclass(frozen=True, kw_only=True)
 class Extra:
-    """An addition: where it is, for machines (``pointer``) and for people (``path``), and who manages it."""
+    """An addition: where it is, for machines (``pointer``) and for people (``path``), and who manages it.
+
+    ``content`` is a hash of what was added.
+    """
 
     pointer: str
     path: str
+    content: str
     manager: str
+
+    @property
+    def addition(self) -> tuple[str, str]:
+        """What makes it the same as another one; a list may have got other items since."""
+        return self.path, self.content
+
+    @property
+    def may_stay(self) -> bool:
+        """Whether it can be lived with: admission, which the cluster's administrator decides, may insist on it."""
+        return re.split(r"[.\[]", self.path, maxsplit=2)[1] not in _NEVER_LEFT
 
     def __str__(self) -> str:
         return f"{self.path} (set by {self.manager})"
@@ -109,8 +131,9 @@ class _Place:
         """Another field manager that holds this, or a part of it."""
         return next((one["manager"] for one in self.foreign if _within(one["path"], self.path)), None)
 
-    def extra(self) -> Extra:
-        return Extra(pointer=self.pointer, path=self.path, manager=self.manager or SOMEBODY)
+    def addition(self, value: Any) -> Extra:
+        content = short_hash(value, length=16)
+        return Extra(pointer=self.pointer, path=self.path, content=content, manager=self.manager or SOMEBODY)
 
 
 def _within(path: str, other: str) -> bool:
@@ -125,11 +148,11 @@ def _in_map(live: Mapping[str, Any], desired: Mapping[str, Any], place: _Place) 
             yield from _in_value(value, desired[name], below)
         elif place.name in _MAPS and isinstance(value, str):
             if name not in _HARMLESS:
-                yield below.extra()
+                yield below.addition(value)
         elif name in _MAPS and isinstance(value, dict):
             yield from _in_map(value, {}, below)
         elif _says_something(value, below):
-            yield below.extra()
+            yield below.addition(value)
 
 
 def _in_value(live: Any, desired: Any, place: _Place) -> Iterator[Extra]:
@@ -151,7 +174,7 @@ def _in_list(live: list[Any], desired: Sequence[Any], place: _Place) -> Iterator
         if key in wanted:
             yield from _in_value(item, wanted[key], below)
         else:
-            yield below.extra()
+            yield below.addition(item)
 
 
 def item_key(name: str, item: Any) -> tuple[Any, ...] | None:

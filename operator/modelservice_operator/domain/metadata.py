@@ -15,7 +15,8 @@ from modelservice_operator.constants import (
     MANAGED_BY_LABEL,
 )
 from modelservice_operator.domain.drift import item_key
-from modelservice_operator.kinds import METADATA_KINDS
+from modelservice_operator.domain.names import parse_job_name
+from modelservice_operator.kinds import CONFIG_MAP, CONTROLLER_REVISION, JOB, METADATA_KINDS, PERSISTENT_VOLUME_CLAIM
 from modelservice_operator.objects import Kind, Object
 
 _METADATA_ONLY = frozenset((kind.api_version, kind.kind) for kind in METADATA_KINDS)
@@ -64,6 +65,15 @@ class Owner:
                 }
             ],
         }
+
+    def labels_of(self, kind: Kind, name: str) -> dict[str, str]:
+        """Labels of a child that was made once and is never built again, by its name: stage and key stand there."""
+        if kind in (JOB, CONFIG_MAP) and (parts := parse_job_name(self.name, name)) is not None:
+            stage, key, _ = parts
+            return self.labels(stage=stage, key=key)
+        if kind in (PERSISTENT_VOLUME_CLAIM, CONTROLLER_REVISION):
+            return self.labels(key=name.removeprefix(f"{self.name}-").partition("-")[0])
+        return self.labels()
 
     def may_adopt(self, obj: Mapping[str, Any]) -> bool:
         """Whether an object is one of ours that lost its owner, as after ``--cascade=orphan`` or out of a backup.

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from modelservice.contract.artifacts import Artifacts
@@ -38,7 +38,8 @@ class Observed:
     pod templates that are stored beside them, the oldest first; ``replica_sets`` and ``serving_pods`` those of our
     Deployment, the oldest first; ``pods`` all that are labelled as ours, whosever they are; ``adoptable`` objects that
     were made for a ModelService of this name and belong to nobody. ``unsure`` are names of what may hold a recorded
-    artifact and is none of ours, or cannot be seen.
+    artifact and is none of ours, or cannot be seen. ``imposed`` are additions to children, by UID, which
+    come back as soon as they are removed.
     """
 
     owner: Owner
@@ -54,6 +55,7 @@ class Observed:
     pods: tuple[Object, ...] = ()
     adoptable: tuple[tuple[Kind, Object], ...] = ()
     unsure: frozenset[tuple[Kind, str]] = frozenset()
+    imposed: Mapping[str, frozenset[tuple[str, str]]] = field(default_factory=dict)
 
     @property
     def generation(self) -> int:

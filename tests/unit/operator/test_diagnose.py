@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from modelservice_operator.domain.diagnose import event_problem, is_stuck, pod_problem
+from modelservice_operator.domain.diagnose import event_problem, is_stuck, pod_problem, with_remedy
 
 
 def waiting(why: str, said: str = "", **last: Any) -> dict[str, Any]:
@@ -111,3 +111,10 @@ def test_stuck_means_five_seconds() -> None:
     assert not is_stuck(obj, datetime(2026, 1, 1, 0, 0, 4, tzinfo=UTC))
     assert is_stuck(obj, datetime(2026, 1, 1, 0, 0, 5, tzinfo=UTC))
     assert not is_stuck({"metadata": {}}, datetime(2026, 1, 1, tzinfo=UTC))
+
+
+def test_a_pod_that_could_not_be_made_is_said_without_the_random_part_of_its_name() -> None:
+    words = 'Error creating: pods "churn-train-abc-{}" is forbidden: exceeded quota: tight'
+    (first, second) = (with_remedy(words.format(end), section="spec.training") for end in ("x7k2p", "bq9zz"))
+    assert first == second
+    assert 'pods "churn-train-abc-" is forbidden' in first

@@ -318,3 +318,32 @@ def test_a_pod_that_holds_a_claim_is_named_even_if_its_job_is_not_ours_any_more(
     world.settle()
     assert world.ready() == ("False", "ClaimBeingDeleted")
     assert f"held by Pod {pod['metadata']['name']}" in world.condition("Ready")["message"]
+
+
+def test_a_claim_that_is_used_with_another_size_than_asked_for_is_said() -> None:
+    world = World()
+    world.serve(artifacts=SMALL)
+    assert world.condition("Ready")["message"] == "1 of 1 replicas serve revision 1"
+    (claim,) = world.all(PERSISTENT_VOLUME_CLAIM)
+    world.service(artifacts={"volumeClaim": {"size": "2Gi", "accessModes": ["ReadWriteMany"]}})
+    world.settle()
+    assert world.ready() == ("True", "Serving")
+    assert world.condition("Ready")["message"] == (
+        f"1 of 1 replicas serve revision 1; PersistentVolumeClaim {claim['metadata']['name']} is used as it was made, "
+        "with size 1Gi instead of 2Gi and accessModes ReadWriteOnce instead of ReadWriteMany: "
+        "spec.artifacts.volumeClaim counts for the next key"
+    )
+    world.service(artifacts={"volumeClaim": {"size": "1024Mi"}})
+    world.settle()
+    assert world.condition("Ready")["message"] == "1 of 1 replicas serve revision 1"
+
+
+def test_a_training_says_on_which_claim_it_goes_on() -> None:
+    world = World()
+    world.config_map()
+    world.service(artifacts=SMALL)
+    world.settle()
+    world.bind_claims()
+    world.service(artifacts=LARGE, suspend=True)
+    world.settle()
+    assert "with size 1Gi instead of 2Gi" in world.condition("Ready")["message"]

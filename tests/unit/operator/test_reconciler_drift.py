@@ -1,6 +1,7 @@
 """The reconciler's stories. What others add to a child is removed and said; whoever undoes our writes is named."""
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -137,3 +138,89 @@ def test_what_a_user_changes_to_and_fro_is_no_fight() -> None:
         world.reconcile()
         assert world.ready() == ("True", "Serving")
         world.clock.seconds += 1
+
+
+def adds(*where: str | int, value: Any) -> Callable[[Object], None]:
+    """A mutating webhook that sets this in each object that is written."""
+
+    def mutate(obj: Object) -> None:
+        at: Any = obj["spec"]
+        for step in where[:-1]:
+            at = at[step]
+        if isinstance(at, list):
+            at[:] = [one for one in at if one["name"] != value["name"]] + [value]
+        else:
+            at[where[-1]] = value
+
+    return mutate
+
+
+IMPOSED: list[tuple[Kind, tuple[Any, ...], Any, str]] = [
+    (DEPLOYMENT, ("template", "metadata", "labels", "mesh/inject"), "yes", "labels.mesh/inject"),
+    (DEPLOYMENT, ("template", "spec", "containers", 0), {"name": "proxy", "image": "x"}, "containers[proxy]"),
+    (SERVICE, ("ports", 0), {"name": "debug", "port": 6060, "protocol": "TCP"}, "spec.ports[6060/TCP]"),
+]
+
+
+@pytest.mark.parametrize(("kind", "where", "value", "path"), IMPOSED)
+def test_what_a_webhook_puts_back_is_said_and_left(kind: Kind, where: Any, value: Any, path: str) -> None:
+    world = World()
+    world.kube.webhooks[kind] = adds(*where, value=value)
+    world.serve()
+    for _ in range(10):
+        world.clock.seconds += 1
+        world.reconcile()
+    assert world.ready() == ("True", "Serving")
+    message = world.condition("Ready")["message"]
+    assert f"{kind.kind} churn" in message
+    assert path in message
+    (said,) = [message for reason, message in world.kube.recorded if reason == "Drifted"]
+    assert path in said
+    assert "is left" in said
+    writes = len(world.kube.writes)
+    world.settle()
+    assert world.writes_since(writes) == []
+    del world.kube.webhooks[kind]
+    last = "other" if isinstance(where[-1], str) else where[-1]
+    other = "x" if isinstance(value, str) else {**value, "name": "other", "port": 7070}
+    add(world, kind, *where[:-1], last, value=other)
+    world.settle()
+    assert "other" not in str(world.one(kind)["spec"]), "what somebody adds besides is removed as ever"
+
+
+def test_what_a_webhook_no_longer_puts_in_is_no_longer_said() -> None:
+    world = World()
+    world.kube.webhooks[SERVICE] = adds("ports", 0, value={"name": "debug", "port": 6060, "protocol": "TCP"})
+    world.serve()
+    assert "6060" in world.condition("Ready")["message"]
+    del world.kube.webhooks[SERVICE]
+    service = world.one(SERVICE)
+    world.kube.store({**service, "spec": {**service["spec"], "ports": service["spec"]["ports"][:-1]}})
+    world.settle()
+    assert world.condition("Ready")["message"] == "1 of 1 replicas serve revision 1"
+
+
+def test_another_value_in_the_place_of_what_a_webhook_puts_in_is_removed() -> None:
+    world = World()
+    where = ("template", "metadata", "labels", "mesh/inject")
+    world.kube.webhooks[DEPLOYMENT] = adds(*where, value="yes")
+    world.serve()
+    del world.kube.webhooks[DEPLOYMENT]
+    add(world, DEPLOYMENT, *where, value="mine")
+    world.settle()
+    assert "mesh/inject" not in world.one(DEPLOYMENT)["spec"]["template"]["metadata"]["labels"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "where", "value"), [(SERVICE, ("selector", "app"), "none"), (DEPLOYMENT, ("paused",), True)]
+)
+def test_what_keeps_pods_from_being_made_or_found_is_never_left(kind: Kind, where: Any, value: Any) -> None:
+    world = World()
+    world.serve()
+    world.clock.seconds += 60
+    world.kube.webhooks[kind] = adds(*where, value=value)
+    add(world, kind, *where, value=value)
+    for _ in range(10):
+        world.clock.seconds += 1
+        world.reconcile()
+    assert world.ready() == ("False", "FoughtOver")

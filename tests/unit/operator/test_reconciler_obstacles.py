@@ -309,3 +309,15 @@ def test_a_conflict_that_nothing_newer_explains_is_tried_again_in_a_while() -> N
     world.service()
     world.kube.failures = {("status", "ModelService"): Conflict("denied by a webhook")}
     assert world.reconcile() >= 1.0  # type: ignore[operator]  # None would be never
+
+
+def test_in_a_namespace_that_is_deleted_nobody_is_sent_for_a_quota() -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    refused = "claims is forbidden: unable to create new content in namespace default because it is being terminated"
+    world.kube.failures = {("apply", "PersistentVolumeClaim"): Forbidden(refused)}
+    world.reconcile()
+    assert world.ready() == ("False", "NamespaceTerminating")
+    assert world.condition("Ready")["message"] == "namespace default is being deleted: nothing new can be made in it"
+    assert world.condition("Progressing")["status"] == "False"

@@ -5,7 +5,7 @@ import copy
 import pytest
 from tests.support.world import NAMESPACE, World
 
-from modelservice_operator.constants import LABEL_NAME
+from modelservice_operator.constants import LABEL_NAME, MANAGED_BY_LABEL
 from modelservice_operator.kinds import (
     CHILD_KINDS,
     CONFIG_MAP,
@@ -273,3 +273,17 @@ def test_nothing_is_done_for_a_service_that_is_gone_or_going() -> None:
     world.kube.objects[ref]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     assert world.reconcile() is None
     assert world.kube.writes == []
+
+
+@pytest.mark.parametrize(
+    "kind", [JOB, PERSISTENT_VOLUME_CLAIM, CONTROLLER_REVISION, CONFIG_MAP], ids=lambda one: one.kind
+)
+def test_key_and_stage_of_a_kept_child_come_back_too(kind: Kind) -> None:
+    world = World()
+    world.serve()
+    (before,) = (copy.deepcopy(obj["metadata"]["labels"]) for obj in world.ours(kind))
+    obj = world.one(kind)
+    obj["metadata"]["labels"] = {name: before[name] for name in (MANAGED_BY_LABEL, LABEL_NAME)}
+    world.kube.store(obj)
+    world.settle()
+    assert world.one(kind)["metadata"]["labels"] == before

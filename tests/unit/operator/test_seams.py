@@ -95,6 +95,9 @@ class Shelf:
     def leaving(self, location: Location, children: Children) -> Object | None:
         return None
 
+    def unlike(self, location: Location, artifacts: Artifacts, children: Children) -> str:
+        return ""
+
     def waiting(self, location: Location, children: Children) -> tuple[Object, ...]:
         return ()
 

@@ -77,6 +77,9 @@ class Store(Protocol):
     def leaving(self, location: Location, children: Children) -> Object | None:
         """The child that holds the artifact, where it is on its way out; None where it stays, or is gone."""
 
+    def unlike(self, location: Location, artifacts: Artifacts, children: Children) -> str:
+        """In what the child that holds the artifact is unlike what the spec asks for now, in words; or nothing."""
+
     def waiting(self, location: Location, children: Children) -> tuple[Object, ...]:
         """Children of the store that are not ready, whose events may say why a pod does not start."""
 

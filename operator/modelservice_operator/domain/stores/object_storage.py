@@ -46,6 +46,11 @@ class ObjectStorage:
         del location, children
         return None
 
+    def unlike(self, location: Location, artifacts: Artifacts, children: Children) -> str:
+        """Nothing: there is no child."""
+        del location, artifacts, children
+        return ""
+
     def waiting(self, location: Location, children: Children) -> tuple[Object, ...]:
         """None."""
         del location, children

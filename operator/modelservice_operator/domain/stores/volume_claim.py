@@ -65,6 +65,26 @@ class VolumeClaimStore:
         claim = _claim(location, children)
         return claim if claim is not None and claim["metadata"].get("deletionTimestamp") else None
 
+    def unlike(self, location: Location, artifacts: Artifacts, children: Children) -> str:
+        """Size and access modes, which a claim keeps: one that may hold an artifact is used as it was made."""
+        claim, asked = _claim(location, children), artifacts.volume_claim
+        if claim is None or asked is None:
+            return ""
+        made = claim["spec"]
+        modes = [mode.value for mode in asked.access_modes]
+        size = made.get("resources", {}).get("requests", {}).get("storage", "")
+        pairs = (
+            ("size", canonical_quantity(size), canonical_quantity(asked.size)),
+            ("accessModes", ", ".join(sorted(made.get("accessModes", ()))), ", ".join(sorted(modes))),
+        )
+        words = [f"{field} {have} instead of {want}" for field, have, want in pairs if have != want]
+        if not words:
+            return ""
+        return (
+            f"PersistentVolumeClaim {claim['metadata']['name']} is used as it was made, with {' and '.join(words)}: "
+            "spec.artifacts.volumeClaim counts for the next key"
+        )
+
     def waiting(self, location: Location, children: Children) -> tuple[Object, ...]:
         """The claim while it is not bound."""
         claim = _claim(location, children)
