@@ -1,6 +1,12 @@
 """What the apiserver makes of writes that say which object they expect; the small Kubernetes does the same."""
 
+import json
+from collections.abc import Iterator
+
 import pytest
+from tests.support.e2e import eventually as soon
+from tests.support.fake_clock import eventually
+from tests.wiring.test_converged import pass_over_all, working, writes
 from tests.wiring.test_operator import (  # noqa: F401
     Object,
     config_map,
@@ -9,13 +15,14 @@ from tests.wiring.test_operator import (  # noqa: F401
     model_service,
     namespace,
     run,
+    settings_for,
 )
 
 from modelservice_operator.constants import FIELD_MANAGER, LABEL_NAME
 from modelservice_operator.context import Context
 from modelservice_operator.kinds import CONFIG_MAP, MODEL_SERVICE, SERVICE
 from modelservice_operator.machinery.errors import Conflict
-from modelservice_operator.objects import Ref
+from modelservice_operator.objects import Key, Ref
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("no_other_release")]
 
@@ -97,3 +104,77 @@ async def test_an_adoption_changes_labels_and_owners_of_that_uid_only(leading: C
     assert adopted["metadata"]["ownerReferences"] == [reference]
     assert adopted["data"] == stored["data"]
     assert {entry["manager"] for entry in adopted["metadata"]["managedFields"]} == {FIELD_MANAGER}
+
+
+@pytest.fixture
+def debug_port(namespace: str) -> Iterator[None]:  # noqa: F811
+    """Admission gives each Service of the namespace a port more, as a mutating webhook would, at each write."""
+    name = f"{namespace}-debug-port"
+    port = 'Object.spec.ports{name: "debug", port: 6060, protocol: "TCP"}'
+    mutation = {
+        "patchType": "ApplyConfiguration",
+        "applyConfiguration": {"expression": f"Object{{spec: Object.spec{{ports: [{port}]}}}}"},
+    }
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["services"]}
+    spec: Object = {
+        "matchConstraints": {"resourceRules": [rule]},
+        "reinvocationPolicy": "Never",
+        "mutations": [mutation],
+    }
+    here = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}
+    bound: Object = {"policyName": name, "matchResources": here}
+    head = {"apiVersion": "admissionregistration.k8s.io/v1", "metadata": {"name": name}}
+    items = [
+        {**head, "kind": "MutatingAdmissionPolicy", "spec": spec},
+        {**head, "kind": "MutatingAdmissionPolicyBinding", "spec": bound},
+    ]
+    policy = {"apiVersion": "v1", "kind": "List", "items": items}
+    run("create", "-f", "-", document=policy)
+    try:
+        probe = (
+            "create",
+            "service",
+            "clusterip",
+            "probe",
+            "--tcp=80",
+            "-n",
+            namespace,
+            "--dry-run=server",
+            "-o",
+            "json",
+        )
+        soon(lambda: '"debug"' in run(*probe), what="the policy is in force")
+        yield
+    finally:
+        run("delete", "-f", "-", document=policy)
+
+
+@pytest.mark.usefixtures("debug_port")
+async def test_what_admission_puts_back_is_in_the_answer_and_is_said_and_left(namespace: str) -> None:  # noqa: F811
+    data = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "absent", "namespace": namespace}}
+    run("create", "-f", "-", document={**data, "data": {"table.csv": "y\n1\n"}})
+    run("create", "-f", "-", document=model_service(namespace, "a"))
+    key = Key(namespace, "a")
+    async with working(settings_for(namespace)) as (operator, passes):
+        await eventually(lambda: "is left" in ready_of(operator, key).get("message", ""), seconds=60)
+        before = writes(operator)
+        for _ in range(10):
+            await pass_over_all(operator, passes, [key])
+        assert writes(operator) == before
+        ready = ready_of(operator, key)
+    assert ready["reason"] == "Suspended"
+    assert "Service a: spec.ports[6060/TCP]" in ready["message"]
+    (said,) = drifted(namespace)
+    assert "spec.ports[6060/TCP] (set by somebody) is put back by a webhook" in said
+    stored = json.loads(run("get", "service", "a", "-n", namespace, "-o", "json"))
+    assert [port["name"] for port in stored["spec"]["ports"]] == ["http", "debug"]
+
+
+def ready_of(operator: Context, key: Key) -> Object:
+    found = operator.cache.get(Ref(MODEL_SERVICE, *key)) or {}
+    return next((one for one in found.get("status", {}).get("conditions", ()) if one["type"] == "Ready"), {})
+
+
+def drifted(namespace: str) -> list[str]:  # noqa: F811
+    events = json.loads(run("get", "events", "-n", namespace, "--field-selector=reason=Drifted", "-o", "json"))["items"]
+    return [event["message"] for event in events]
