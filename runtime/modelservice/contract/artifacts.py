@@ -7,6 +7,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from modelservice.contract.base import Contract, ObjectName, OneOf, Quantity, Rule, Worded
 from modelservice.contract.pods import NameReference
+from modelservice.contract.quantities import quantity_value
 
 ObjectUri = Annotated[
     str,
@@ -20,6 +21,9 @@ ObjectUri = Annotated[
 _SECRET_OF_URI = Rule(
     "!has(self.secretRef) || has(self.uri)", "secretRef holds the credentials of uri: set uri, or leave secretRef out"
 )
+_SOME_SIZE = Rule(
+    "!has(self.size) || quantity(string(self.size)).isGreaterThan(quantity('0'))", "size must be more than 0"
+)
 
 
 class AccessMode(StrEnum):
@@ -32,12 +36,20 @@ class AccessMode(StrEnum):
 class VolumeClaim(Contract):
     """One PersistentVolumeClaim for each stage key, made and deleted by the operator."""
 
+    RULES = (_SOME_SIZE,)
+
     storage_class_name: ObjectName | None = Field(default=None, description="Default: the cluster's default class.")
     access_modes: Annotated[tuple[AccessMode, ...], Field(min_length=1, max_length=2)] = Field(
         default=(AccessMode.READ_WRITE_ONCE,),
         description="Default ReadWriteOnce, which keeps the pods of a claim on one node.",
     )
     size: Quantity = Field(default="1Gi", description="Requested size. Default 1Gi. Applies to claims made later.")
+
+    @model_validator(mode="after")
+    def _holds_something(self) -> Self:
+        if quantity_value(self.size) <= 0:
+            raise ValueError(_SOME_SIZE.message)
+        return self
 
 
 class Artifacts(OneOf):
