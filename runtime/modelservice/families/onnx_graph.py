@@ -32,6 +32,10 @@ from modelservice.families.base import INPUT_NAME, OPSET, OUTPUT_NAME
 
 IR_VERSION = 10
 """The one of ``OPSET``; onnxruntime reads it since 1.18."""
+TREES = "ai.onnx.ml"
+"""The domain of the operators for ensembles of trees."""
+DOMAINS = {"": OPSET, TREES: 3}
+"""Versions of operators; 3 of the second is what onnxruntime and skl2onnx are both tested with."""
 ROWS = "rows"
 """Name of the axis of any length."""
 
@@ -45,24 +49,67 @@ _OPERATORS = {
 
 
 class Graph:
-    """A graph in the making, one node after the other; ``value`` is the name of the newest value."""
+    """A graph in the making, one node after the other; ``value`` is the name of the newest value.
+
+    Several models in one file: each writes its nodes to a ``part`` of its own, which begins at the rows again and names
+    its constants apart, and whoever joins them names their ``value``s as inputs of ``add``.
+    """
 
     def __init__(self) -> None:
         self.value = INPUT_NAME
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
+        self._prefix = ""
+
+    def part(self, prefix: str) -> "Graph":
+        """A graph that begins at the rows and writes into this one, whose newest value stays what it is.
+
+        Args:
+            prefix: of the names of its constants and nodes; no two parts of a graph have the same.
+        """
+        part = Graph()
+        part._nodes, part._constants = self._nodes, self._constants
+        part._prefix = f"{self._prefix}{prefix}/"
+        return part
 
     def constant(self, name: str, value: NDArray[Any]) -> str:
         """Store an array, and give its name back."""
+        name = f"{self._prefix}{name}"
         self._constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
 
     def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
         """A node of some values, the newest one if none are named; its output is the newest value then."""
-        name = f"{operator}_{len(self._nodes)}"
+        name = f"{self._prefix}{operator}_{len(self._nodes)}"
         self._nodes.append(helper.make_node(operator, inputs or (self.value,), [name], name=name, **attributes))
         self.value = name
         return name
+
+    def append_model(self, content: bytes) -> str:
+        """The nodes of a ``model.onnx`` that was written before; its output is the newest value then.
+
+        Raises:
+            ValueError: its operators are of other versions; those of trees may be older, for the later versions only
+                gave them more attributes.
+        """
+        model = onnx.load_from_string(content)
+        versions = {opset.domain: opset.version for opset in model.opset_import}
+        if versions[""] != OPSET or any(version > DOMAINS.get(domain, 0) for domain, version in versions.items()):
+            raise ValueError(f"a model of operators {versions} does not fit into one of {DOMAINS}")
+        start = f"{self._prefix}{len(self._nodes)}."
+        # The rows are those of this graph, "" stands for an input that is left out.
+        names = {INPUT_NAME: self.value, "": ""}
+        for tensor in model.graph.initializer:
+            names[tensor.name] = tensor.name = f"{start}{tensor.name}"
+            self._constants.append(tensor)
+        for node in model.graph.node:
+            node.name = f"{start}{node.name}"
+            names.update({name: f"{start}{name}" for name in node.output if name})
+            for found in (node.input, node.output):
+                found[:] = [names[name] for name in found]
+            self._nodes.append(node)
+        self.value = names[OUTPUT_NAME]
+        return self.value
 
     def to_float64(self) -> str:
         """The newest value in float64."""
@@ -101,8 +148,12 @@ class Graph:
             [helper.make_tensor_value_info(OUTPUT_NAME, TensorProto.FLOAT, [ROWS, width])],
             self._constants,
         )
+        used = {"", *(node.domain for node in self._nodes)}
         model = helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="modelservice"
+            graph,
+            opset_imports=[helper.make_opsetid(domain, DOMAINS[domain]) for domain in sorted(used)],
+            ir_version=IR_VERSION,
+            producer_name="modelservice",
         )
         onnx.checker.check_model(model)
         content: bytes = model.SerializeToString(deterministic=True)
