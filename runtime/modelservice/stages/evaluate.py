@@ -7,7 +7,7 @@ import numpy as np
 
 from modelservice.modalities.base import Dataset, Features
 from modelservice.tasks.base import Array
-from modelservice.tasks.metrics_document import MetricsDocument, confusion_matrix
+from modelservice.tasks.metrics_document import MetricsDocument, calibration, confusion_matrix
 
 BATCH_ROWS: Final = 64
 """Rows of one forward pass: the largest batch that serving makes by default."""
@@ -77,6 +77,7 @@ def measure(raw: Sides, dataset: Dataset, *, kept_apart: bool, **epochs: Any) ->
         validation=task.score(raw.validation, dataset.validation.values, labels).evaluation if kept_apart else None,
         test=test.evaluation,
         confusion_matrix=confusion_matrix(test, labels),
+        calibration=calibration(test),
         **epochs,
     )
 

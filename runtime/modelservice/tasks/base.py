@@ -103,12 +103,32 @@ class Target:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Bin:
+    """Rows whose most probable class has a probability in ``(low, high]``; means are 0 where there are none.
+
+    Attributes:
+        low: lower end.
+        high: upper end.
+        rows: how many there are.
+        confidence: the mean of that probability.
+        accuracy: how often that class was right.
+    """
+
+    low: float
+    high: float
+    rows: int
+    confidence: float
+    accuracy: float
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scores:
-    """Metrics over some rows, and for classes the confusion matrix: int64 [true, predicted]."""
+    """Metrics over some rows; for classes the confusion matrix, int64 [true, predicted], and bins of confidence."""
 
     evaluation: Evaluation
     confusion: NDArray[np.int64] | None = None
+    calibration: tuple[Bin, ...] = ()
 
 
 class Drop(NamedTuple):

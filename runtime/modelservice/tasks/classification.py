@@ -9,8 +9,23 @@ from numpy.typing import NDArray
 from modelservice.contract.evaluation import Evaluation, Metric
 from modelservice.contract.signature import Output
 from modelservice.tasks.base import Array, Drop, Head, Loss, Scores, Target, TargetCells, TargetProfile
-from modelservice.tasks.class_metrics import confusion, log_loss, macro_averages, paired_interval, wilson_interval
+from modelservice.tasks.class_metrics import (
+    accuracy,
+    balanced_accuracy,
+    confusion,
+    macro_averages,
+    weighted_averages,
+)
+from modelservice.tasks.intervals import paired_interval, wilson_interval
 from modelservice.tasks.labels import MAX_CLASSES, read_labels
+from modelservice.tasks.probability_metrics import (
+    average_precision,
+    brier_score,
+    calibration_bins,
+    calibration_error,
+    log_loss,
+    roc_auc,
+)
 
 LABEL = "label"
 PROBABILITIES = "probabilities"
@@ -50,7 +65,7 @@ class Classification(ABC):
         )
 
     def score(self, raw: Array, values: NDArray[Any], labels: tuple[str, ...]) -> Scores:
-        """Accuracy (primary, with Wilson's interval), macro precision, recall and F1, and the log loss in nats.
+        """Accuracy (primary, with Wilson's interval), and the metrics that docs/tables.md lists for classes.
 
         Args:
             raw: float32 [rows, classes], probabilities.
@@ -58,17 +73,16 @@ class Classification(ABC):
             labels: class labels by code.
         """
         counts = confusion(raw.argmax(axis=1), values, len(labels))
-        right, rows = int(np.trace(counts)), len(values)
-        low, high = wilson_interval(right, rows)
-        precision, recall, f1 = macro_averages(counts)
+        low, high = wilson_interval(float(np.trace(counts)), len(values))
         metrics = (
-            Metric(name="accuracy", value=right / rows, low=low, high=high),
-            Metric(name="precision", value=precision),
-            Metric(name="recall", value=recall),
-            Metric(name="f1", value=f1),
-            Metric(name="logLoss", value=log_loss(raw, values)),
+            Metric(name="accuracy", value=accuracy(counts), low=low, high=high),
+            *(Metric(name=name, value=value) for name, value in _further(counts, raw, values) if value is not None),
         )
-        return Scores(evaluation=Evaluation(primary="accuracy", rows=rows, metrics=metrics), confusion=counts)
+        return Scores(
+            evaluation=Evaluation(primary="accuracy", rows=len(values), metrics=metrics),
+            confusion=counts.astype(np.int64),
+            calibration=calibration_bins(raw, values),
+        )
 
     def drop(self, before: Array, after: Array, values: NDArray[Any]) -> Drop:
         """The fall of the accuracy, with Tango's interval."""
@@ -80,3 +94,25 @@ class Classification(ABC):
     def named(self, raw: Array, labels: tuple[str, ...]) -> dict[str, Any]:
         """``label``: a list of texts; ``probabilities``: float32 [rows, classes]."""
         return {LABEL: [labels[code] for code in raw.argmax(axis=1).tolist()], PROBABILITIES: raw}
+
+
+def _further(
+    counts: NDArray[np.float64], raw: Array, values: NDArray[np.int64]
+) -> tuple[tuple[str, float | None], ...]:
+    """All metrics but the primary one, None where the rows do not determine it."""
+    precision, recall, f1 = macro_averages(counts)
+    precision_weighted, recall_weighted, f1_weighted = weighted_averages(counts)
+    return (
+        ("balancedAccuracy", balanced_accuracy(counts)),
+        ("precision", precision),
+        ("recall", recall),
+        ("f1", f1),
+        ("precisionWeighted", precision_weighted),
+        ("recallWeighted", recall_weighted),
+        ("f1Weighted", f1_weighted),
+        ("rocAuc", roc_auc(raw, values)),
+        ("averagePrecision", average_precision(raw, values)),
+        ("logLoss", log_loss(raw, values)),
+        ("brier", brier_score(raw, values)),
+        ("calibrationError", calibration_error(raw, values)),
+    )

@@ -14,8 +14,8 @@ from sklearn.metrics import f1_score, log_loss, precision_score, recall_score
 from modelservice.tasks import task_named
 from modelservice.tasks.base import Head, Loss, Scores
 from modelservice.tasks.binary import BINARY
-from modelservice.tasks.class_metrics import paired_interval, wilson_interval
-from modelservice.tasks.metrics_document import MetricsDocument, confusion_matrix
+from modelservice.tasks.intervals import paired_interval, wilson_interval
+from modelservice.tasks.metrics_document import MetricsDocument, calibration, confusion_matrix
 from modelservice.tasks.multiclass import MULTICLASS
 
 LABELS = ("a", "b", "c", "d")
@@ -145,10 +145,15 @@ def test_clients_get_a_label_and_all_probabilities(name: str) -> None:
 def test_the_document_of_metrics_is_read_as_it_was_written() -> None:
     scores = MULTICLASS.score(probabilities(np.array([0, 1, 1])), np.array([0, 1, 0]), LABELS)
     document = MetricsDocument(
-        train=scores.evaluation, test=scores.evaluation, confusion_matrix=confusion_matrix(scores, LABELS)
+        train=scores.evaluation,
+        test=scores.evaluation,
+        confusion_matrix=confusion_matrix(scores, LABELS),
+        calibration=calibration(scores),
     )
     read = MetricsDocument.model_validate_json(document.model_dump_json(exclude_none=True))
     assert read == document
     assert (read.primary, read.validation, read.curves) == ("accuracy", None, None)
     assert read.confusion_matrix is not None
     assert read.confusion_matrix.counts[0] == (1, 1, 0, 0)
+    assert read.calibration is not None
+    assert sum(one.rows for one in read.calibration) == 3
