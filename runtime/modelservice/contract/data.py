@@ -31,6 +31,15 @@ _CLAIM_VERSION = Rule(
 _TARGET_NOT_FEATURE = Rule(
     "!has(self.features) || !self.features.exists(name, name == self.target)", "features must not contain the target"
 )
+_TARGET_NOT_COLUMN = Rule(
+    "!has(self.columns) || !(self.target in self.columns)",
+    "columns must not contain the target: spec.task says how it is read",
+)
+_FEATURE_NOT_IGNORED = Rule(
+    "!has(self.columns) || !has(self.features) || !self.features.exists(name, name in self.columns"
+    " && self.columns[name].type == 'Ignore')",
+    "columns must not ignore one of the features",
+)
 
 
 class Format(StrEnum):
@@ -64,6 +73,23 @@ class ClaimSource(Contract):
         return self
 
 
+class ColumnType(StrEnum):
+    """What a column of a table holds."""
+
+    NUMBER = "Number"
+    CATEGORY = "Category"
+    IGNORE = "Ignore"
+
+
+class ColumnSettings(Contract):
+    """What is known of one column, whatever its cells look like."""
+
+    type: ColumnType = Field(
+        description="Number: every cell is a number or missing. Category: texts, numbers such as codes included."
+        " Ignore: no input of the model. A change trains again."
+    )
+
+
 class Split(Contract):
     """Shares of the rows kept away from training; each row's content decides, so appended rows move no other."""
 
@@ -87,8 +113,8 @@ class Split(Contract):
 class Data(OneOf):
     """Exactly one source of data, a CSV table with a header row or images as NPZ, and what to learn from it."""
 
-    COMMON = frozenset({"version", "format", "target", "features", "missing", "split"})
-    RULES = (_CLAIM_VERSION, _TARGET_NOT_FEATURE)
+    COMMON = frozenset({"version", "format", "target", "features", "columns", "missing", "split"})
+    RULES = (_CLAIM_VERSION, _TARGET_NOT_FEATURE, _TARGET_NOT_COLUMN, _FEATURE_NOT_IGNORED)
 
     config_map: ConfigMapSource | None = Field(default=None, description="A file in a ConfigMap of this namespace.")
     persistent_volume_claim: ClaimSource | None = Field(
@@ -112,6 +138,11 @@ class Data(OneOf):
         description="Columns to predict from; of an NPZ file the array of images. Default: every other column, the only"
         " other array. A change trains again.",
     )
+    columns: Annotated[dict[ColumnName, ColumnSettings], Field(max_length=256)] = Field(
+        default={},
+        description="Columns of a table by name, for those whose cells do not tell what they hold, such as"
+        " {zip: {type: Category}}. Default: each cell is looked at. A change trains again.",
+    )
     missing: MissingWords | None = Field(
         default=None,
         description='Texts that mean a missing value in every column and the target, in any case, such as ["NA", "?"];'
@@ -126,6 +157,10 @@ class Data(OneOf):
             raise ValueError(_CLAIM_VERSION.message)
         if self.target in self.features:
             raise ValueError(_TARGET_NOT_FEATURE.message)
+        if self.target in self.columns:
+            raise ValueError(_TARGET_NOT_COLUMN.message)
+        if any(name in self.columns and self.columns[name].type is ColumnType.IGNORE for name in self.features):
+            raise ValueError(_FEATURE_NOT_IGNORED.message)
         return self
 
     def format_of(self, file: str) -> Format:

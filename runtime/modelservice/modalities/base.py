@@ -4,14 +4,14 @@ Two sides, since a server must not load what only training needs: an ``Encoder``
 and a ``Source`` (pyarrow where it helps) from ``modalities.sources``.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from modelservice.contract.data import Format
+from modelservice.contract.data import ColumnSettings, Format
 from modelservice.contract.documents import Document
 from modelservice.contract.signature import Input
 from modelservice.modalities.errors import InputError
@@ -195,8 +195,20 @@ class Source(Protocol):
             DataError: there is no such column or array.
         """
 
-    def examples(self, features: tuple[str, ...], target: Target, missing: Sequence[str] | None = None) -> Examples:
+    def examples(
+        self,
+        features: tuple[str, ...],
+        target: Target,
+        missing: Sequence[str] | None = None,
+        columns: Mapping[str, ColumnSettings] | None = None,
+    ) -> Examples:
         """The inputs (all but the target, where none are listed) of the rows whose target is present.
+
+        Args:
+            features: ``spec.data.features``.
+            target: what is predicted.
+            missing: as above.
+            columns: ``spec.data.columns``: what is known of some columns.
 
         Raises:
             DataError: there are none, or they cannot be read.

@@ -25,6 +25,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "model": {"model": {"mlp": {"hiddenLayers": [7]}}},
     "format": {"data": {"format": "NPZ"}},
     "missing": {"data": {"missing": ["?"]}},
+    "columns": {"data": {"columns": {"zip": {"type": "Category"}}}},
     "split": {"data": {"split": {"seed": 1}}},
 }
 

@@ -2,7 +2,7 @@
 
 import difflib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelservice.cells import Missing, number_text, quoted
+from modelservice.contract.data import ColumnSettings
 from modelservice.contract.documents import Document
 from modelservice.contract.failure import DataError
 from modelservice.contract.signature import Input
@@ -25,6 +26,7 @@ from modelservice.tasks.base import Target, TargetCells
 
 TARGET_FIELD = "spec.data.target"
 FEATURES_FIELD = "spec.data.features"
+COLUMNS_FIELD = "spec.data.columns"
 _RANK, _RANK_WITH_CHANNELS = 3, 4
 _LISTED = 20
 _LAST_CHARACTER = 0x10FFFF
@@ -77,12 +79,17 @@ class ImageSource:
         features: tuple[str, ...],
         target: Target,
         missing: Sequence[str] | None = None,  # noqa: ARG002 - images have no cells
+        columns: Mapping[str, ColumnSettings] | None = None,
     ) -> "ImageExamples":
         """The images of the rows that have a target.
 
         Raises:
-            DataError: there is no such array, it holds no images, or not as many as there are targets.
+            DataError: there is no such array, it holds no images, or not as many as there are targets; or columns are
+                described, which images do not have.
         """
+        if columns:
+            message = f"the data holds images, which have no column {quoted(min(columns))}: leave out {COLUMNS_FIELD}"
+            raise DataError("ColumnNotFound", message, field=COLUMNS_FIELD)
         name = self._chosen(features, target.name)
         images = _images(name, self._arrays.load(name))
         if len(images) != len(target.values):

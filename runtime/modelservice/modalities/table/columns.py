@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from modelservice.cells import MISSING_WORDS, NUMBER_PATTERN, Missing, number_text
+from modelservice.contract.data import ColumnType
 from modelservice.modalities.table import kinds
 from modelservice.modalities.table.kinds.base import Column
 from modelservice.modalities.table.separators import COMMA
@@ -23,10 +24,20 @@ class ArrowColumn:
         place: where a row stands, for messages.
         separator: what stands between the cells of the file.
         words: what means a missing value among numbers.
+        declared: what ``spec.data.columns`` says of it.
     """
 
-    def __init__(self, name: str, cells: pa.Array, *, place: Place, separator: str, words: frozenset[str]) -> None:
-        self.name, self.place, self.separator, self.words = name, place, separator, words
+    def __init__(
+        self,
+        name: str,
+        cells: pa.Array,
+        *,
+        place: Place,
+        separator: str,
+        words: frozenset[str],
+        declared: ColumnType | None,
+    ) -> None:
+        self.name, self.place, self.separator, self.words, self.declared = name, place, separator, words, declared
         self.floats = None if pa.types.is_string(cells.type) else _floats(cells)
         self._given = cells
 
@@ -66,16 +77,25 @@ class ArrowColumn:
 
 
 def read_column(
-    name: str, cells: pa.Array, *, place: Place, separator: str = COMMA, words: frozenset[str] = MISSING_WORDS
+    name: str,
+    cells: pa.Array,
+    *,
+    place: Place,
+    separator: str = COMMA,
+    words: frozenset[str] = MISSING_WORDS,
+    declared: ColumnType | None = None,
 ) -> Column:
-    """Find out what a column holds: the first of ``KINDS`` that takes it; for arguments see ``ArrowColumn``.
+    """Find out what a column holds: the first of ``KINDS`` that takes it, among those of the type that is declared.
+
+    For arguments see ``ArrowColumn``.
 
     Raises:
         DataError: a column of numbers holds something else, or one beyond ``MAX_NUMBER``, or numbers that can be read
             in two ways.
     """
-    raw = ArrowColumn(name, cells, place=place, separator=separator, words=words)
-    return next(column for kind in kinds.KINDS if (column := kind.read(raw)) is not None)
+    raw = ArrowColumn(name, cells, place=place, separator=separator, words=words, declared=declared)
+    offered = (kind for kind in kinds.KINDS if declared in {None, kind.type})
+    return next(column for kind in offered if (column := kind.read(raw)) is not None)
 
 
 def texts_of(cells: pa.Array) -> pa.Array:

@@ -1,7 +1,7 @@
 """A table as a source: its target, and its columns as examples."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from modelservice.cells import Missing, column_name, quoted
+from modelservice.contract.data import ColumnSettings, ColumnType
 from modelservice.contract.documents import Document
 from modelservice.contract.failure import DataError
 from modelservice.contract.signature import Input
@@ -29,6 +30,7 @@ from modelservice.tasks.base import Target, TargetCells
 
 TARGET_FIELD = "spec.data.target"
 FEATURES_FIELD = "spec.data.features"
+COLUMNS_FIELD = "spec.data.columns"
 _LISTED = 20
 _CAUSES = 3
 
@@ -63,9 +65,13 @@ class TableSource:
         )
 
     def examples(
-        self, features: tuple[str, ...], target: Target, missing: Sequence[str] | None = None
+        self,
+        features: tuple[str, ...],
+        target: Target,
+        missing: Sequence[str] | None = None,
+        columns: Mapping[str, ColumnSettings] | None = None,
     ) -> "TableExamples":
-        """The columns listed, or all but the target, without those that teach nothing.
+        """The columns listed, or all but the target, without those that teach nothing or are to be ignored.
 
         Raises:
             DataError: there is no such column, none is left, or one cannot be read.
@@ -75,13 +81,37 @@ class TableSource:
         if target.name in listed:
             message = f"column {target.name} is the target, and none to predict it from: take it off the features"
             raise DataError("FeatureNotFound", message, field=FEATURES_FIELD)
-        names = listed or tuple(name for name in self._table.columns if name != target.name)
-        columns, blank = self._read(names, np.flatnonzero(target.present), Missing.of(missing))
+        types = self._declared(columns or {}, listed=listed, target=target.name)
+        names = listed or tuple(
+            name for name in self._table.columns if name != target.name and types.get(name) is not ColumnType.IGNORE
+        )
+        read, blank = self._read(names, np.flatnonzero(target.present), Missing.of(missing), types)
         notes = (*self._table.notes, *missing_notes(blank))
-        return _choose(columns, listed=bool(listed), target=target.name, notes=notes, missing=missing)
+        return _choose(read, listed=bool(listed), target=target.name, notes=notes, missing=missing)
+
+    def _declared(
+        self, columns: Mapping[str, ColumnSettings], *, listed: Sequence[str], target: str
+    ) -> dict[str, ColumnType]:
+        """The types that are given, by the table's own names.
+
+        Names that differ only in how Unicode composes them are told apart by the API, and not by a table.
+        """
+        types: dict[str, ColumnType] = {}
+        for spelled, settings in columns.items():
+            name = self._known(spelled, reason="ColumnNotFound", field=COLUMNS_FIELD)
+            for wrong, words in (
+                (name == target, "is the target, which spec.task describes"),
+                (name in types, "is given twice"),
+                (name in listed and settings.type is ColumnType.IGNORE, f"is one of {FEATURES_FIELD}"),
+            ):
+                if wrong:
+                    message = f"column {name} {words}: take it off {COLUMNS_FIELD}"
+                    raise DataError("ColumnNotClear", message, field=COLUMNS_FIELD)
+            types[name] = settings.type
+        return types
 
     def _read(
-        self, names: Sequence[str], rows: NDArray[np.int64], rule: Missing
+        self, names: Sequence[str], rows: NDArray[np.int64], rule: Missing, types: Mapping[str, ColumnType]
     ) -> tuple[list[Column], dict[str, int]]:
         """Columns of some rows, and how many cells of each are missing by a word for every column."""
 
@@ -92,7 +122,14 @@ class TableSource:
         for name in names:
             cells, blank[name] = blanked(self._table.columns[name].take(kept), rule)
             columns.append(
-                read_column(name, cells, place=place, separator=self._table.separator, words=rule.among_numbers)
+                read_column(
+                    name,
+                    cells,
+                    place=place,
+                    separator=self._table.separator,
+                    words=rule.among_numbers,
+                    declared=types.get(name),
+                )
             )
         return columns, blank
 

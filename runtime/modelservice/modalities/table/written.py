@@ -49,7 +49,12 @@ class Written(NamedTuple):
 
 
 def read_written(
-    cells: Cells, *, words: frozenset[str], separator: str = COMMA, mostly_plain: bool = False
+    cells: Cells,
+    *,
+    words: frozenset[str],
+    separator: str = COMMA,
+    mostly_plain: bool = False,
+    declared: bool = False,
 ) -> Written | None:
     """The numbers of a column in its notation; None where its texts are texts.
 
@@ -59,6 +64,7 @@ def read_written(
         separator: what stands between the cells of the file.
         mostly_plain: whether at least half of the cells are plain numbers. Then a comma before a fraction is a slip,
             unless semicolons separate the columns, or a number has a mark between thousands, too.
+        declared: whether it is said that they are numbers, so that few different texts are no categories.
 
     Raises:
         DataError: most cells are numbers in a notation of their own and the rest is not, or they can be read in two
@@ -69,7 +75,7 @@ def read_written(
     if not likely:
         return None
     found = find_notation(likely, separator=separator)
-    few = len(given) <= FEW_TEXTS and not mostly_plain
+    few = len(given) <= FEW_TEXTS and not mostly_plain and not declared
     if isinstance(found, Unclear):
         if few:
             return None
@@ -120,12 +126,13 @@ def check_points(cells: Cells) -> None:
         raise DataError("NotANumber", f"{cells.place_of(text)}, column {cells.name}: {message}")
 
 
-def not_a_number(cells: Cells, text: str) -> DataError:
-    """What to say of a text among numbers."""
+def not_a_number(cells: Cells, text: str, *, declared: bool = False) -> DataError:
+    """What to say of a text among numbers, which are those of most cells, or said to be in ``spec.data.columns``."""
+    why = "but spec.data.columns says Number" if declared else "but most values of this column are"
     return DataError(
         "NotANumber",
-        f"{cells.place_of(text)}, column {cells.name}: {quoted(text)} is not a number, but most values of this"
-        " column are: correct the cell, or leave it empty if the value is not known",
+        f"{cells.place_of(text)}, column {cells.name}: {quoted(text)} is not a number, {why}:"
+        " correct the cell, or leave it empty if the value is not known",
     )
 
 

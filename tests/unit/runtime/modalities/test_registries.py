@@ -5,7 +5,7 @@ import json
 import operator
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from modelservice.contract.data import Data, Format
+from modelservice.contract.data import ColumnSettings, Data, Format
 from modelservice.contract.documents import Document, DocumentError
 from modelservice.contract.failure import DataError
 from modelservice.contract.signature import Input, InputTensor
@@ -107,7 +107,13 @@ class WaveSource:
         codes = np.array([texts.index(label) for label in self.labels], dtype=np.int32)
         return TargetCells(name=name, codes=codes, texts=texts, noun="label")
 
-    def examples(self, features: tuple[str, ...], target: Target, missing: Sequence[str] | None = None) -> WaveExamples:
+    def examples(
+        self,
+        features: tuple[str, ...],
+        target: Target,
+        missing: Sequence[str] | None = None,
+        columns: Mapping[str, ColumnSettings] | None = None,
+    ) -> WaveExamples:
         return WaveExamples(self.waves[target.present])
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from modelservice.cells import as_text
 from modelservice.contract.base import Contract
+from modelservice.contract.data import ColumnType
 from modelservice.contract.failure import DataError
 from modelservice.contract.signature import ColumnKind, InputColumn
 from modelservice.modalities.base import Features
@@ -149,6 +150,8 @@ class RawColumn(Protocol):
     """What stands between the cells of the file; beside semicolons commas may be decimal marks."""
     words: frozenset[str]
     """What means a missing value among numbers."""
+    declared: ColumnType | None
+    """What ``spec.data.columns`` says of it; then its kind must take it, or refuse a cell."""
 
     @property
     def floats(self) -> NDArray[np.float64] | None:
@@ -182,11 +185,13 @@ class Kind:
         document: its preprocessing.
         read: takes a column that is of this kind; None where it is not.
             Raises ``DataError`` where it is, but for a cell that has to be corrected.
+        type: what ``spec.data.columns`` calls it; None where it cannot be asked for.
     """
 
     name: str
     document: type[ColumnPreprocessing]
     read: Callable[[RawColumn], Column | None]
+    type: ColumnType | None = None
 
 
 def text_at(value: Any, row: int, column: str) -> str | None:

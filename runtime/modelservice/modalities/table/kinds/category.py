@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from modelservice.cells import MISSING_WORDS, as_number, as_text, is_number_text, quoted
+from modelservice.contract.data import ColumnType
 from modelservice.contract.failure import DataError
 from modelservice.contract.signature import ColumnKind, InputColumn
 from modelservice.modalities.base import Features
@@ -88,12 +89,14 @@ class TextColumn:
     """Texts by code: int32 [rows] indexes ``texts``, whose entries differ; -1 is missing.
 
     ``words`` are those that mean a missing value among numbers, which a row's content counts in texts, too.
+    ``declared`` columns are said to hold categories in ``spec.data.columns``.
     """
 
     name: str
     codes: NDArray[np.int32]
     texts: tuple[str, ...]
     words: frozenset[str] = MISSING_WORDS
+    declared: bool = False
 
     @property
     def type(self) -> ColumnKind:
@@ -142,7 +145,7 @@ class TextColumn:
 
     def _unread_number(self, distinct: int) -> str | None:
         """One of the numbers in a form that nobody knows, of which categories would be one for each value or two."""
-        if distinct <= FEW_TEXTS or 2 * distinct < self.rows - self.missing:
+        if self.declared or distinct <= FEW_TEXTS or 2 * distinct < self.rows - self.missing:
             return None
         looks = [text for text in self.texts if looks_like_number(text) and not is_number_text(text)]
         return looks[0] if 10 * len(looks) >= 9 * len(self.texts) else None
@@ -162,7 +165,7 @@ class TextColumn:
         """What will be new tomorrow: dates, and texts of which most come once."""
         counts = np.bincount(self.codes[self.codes >= 0], minlength=len(self.texts))
         dates = sum(1 for text in self.texts if _DATE.fullmatch(text))
-        if 2 * dates > len(self.texts):
+        if 2 * dates > len(self.texts) and not self.declared:
             yield f"column {self.name} holds dates as categories: a new date is none of them, and counts as missing"
             return
         once = int((counts == 1).sum())
@@ -201,7 +204,8 @@ class TextColumn:
 
 
 def _read(raw: RawColumn) -> TextColumn:
-    return TextColumn(name=raw.name, codes=raw.cells.codes, texts=raw.cells.texts, words=raw.words)
+    declared = raw.declared is not None
+    return TextColumn(name=raw.name, codes=raw.cells.codes, texts=raw.cells.texts, words=raw.words, declared=declared)
 
 
-CATEGORY: Final = Kind(name="Category", document=CategoricalPreprocessing, read=_read)
+CATEGORY: Final = Kind(name="Category", document=CategoricalPreprocessing, read=_read, type=ColumnType.CATEGORY)

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Final, Literal
 
 from modelservice.cells import as_number, is_number_text
+from modelservice.contract.data import ColumnType
 from modelservice.modalities.table.kinds.base import ColumnEncoder, Kind, Linear, RawColumn
 from modelservice.modalities.table.kinds.numbers import Numbers, NumbersEncoder, Standardised, check_bounds
 from modelservice.modalities.table.separators import SEMICOLON
@@ -37,16 +38,16 @@ class NumericColumn(Numbers):
 def _read(raw: RawColumn) -> NumericColumn | None:
     values, sample = raw.floats, None
     if values is None:
-        if raw.plain == 0 or raw.others > raw.plain:
+        if raw.declared is None and (raw.plain == 0 or raw.others > raw.plain):
             return None
         if raw.others:
             wrong = (text for text in raw.cells.texts if not is_number_text(text) and text.lower() not in raw.words)
-            raise not_a_number(raw.cells, next(wrong))
+            raise not_a_number(raw.cells, next(wrong), declared=raw.declared is not None)
         if raw.separator == SEMICOLON:
             check_points(raw.cells)
-        values, sample = raw.numbers(), raw.code()
+        values, sample = raw.numbers(), raw.code() if raw.declared is None else None
     check_bounds(raw.name, values, raw.place)
     return NumericColumn(name=raw.name, values=values, sample=sample)
 
 
-NUMBER: Final = Kind(name="Number", document=NumericPreprocessing, read=_read)
+NUMBER: Final = Kind(name="Number", document=NumericPreprocessing, read=_read, type=ColumnType.NUMBER)

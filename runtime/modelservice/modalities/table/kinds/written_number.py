@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, Final, Literal
 
 from modelservice.cells import as_number, is_number_text, quoted
+from modelservice.contract.data import ColumnType
 from modelservice.modalities.table.kinds.base import ColumnEncoder, Kind, Linear, RawColumn
 from modelservice.modalities.table.kinds.numbers import Numbers, NumbersEncoder, Standardised, check_bounds
 from modelservice.modalities.table.notation import Decimal, Notation, parse
@@ -45,7 +46,13 @@ def _read(raw: RawColumn) -> WrittenColumn | None:
     if raw.floats is not None or (raw.plain and not raw.others):
         return None
     mostly_plain = 0 < raw.plain >= raw.others
-    written = read_written(raw.cells, separator=raw.separator, mostly_plain=mostly_plain, words=raw.words)
+    written = read_written(
+        raw.cells,
+        separator=raw.separator,
+        mostly_plain=mostly_plain,
+        words=raw.words,
+        declared=raw.declared is not None,
+    )
     if written is None:
         return None
     check_bounds(raw.name, written.values, raw.place)
@@ -64,4 +71,4 @@ def _number(value: Any, *, notation: Notation, words: frozenset[str]) -> float:
     return as_number(value, words)
 
 
-WRITTEN_NUMBER: Final = Kind(name="WrittenNumber", document=WrittenPreprocessing, read=_read)
+WRITTEN_NUMBER: Final = Kind(name="WrittenNumber", document=WrittenPreprocessing, read=_read, type=ColumnType.NUMBER)
