@@ -69,11 +69,11 @@ class Encoder(Protocol):
             InputError: names the first row, and column where there is one, that is wrong.
         """
 
-    def unseen(self, rows: Rows) -> dict[str, int]:
-        """How many values of each input training never saw and that count as missing, such as new categories.
+    def encode_counted(self, rows: Rows) -> tuple[Features, dict[str, int]]:
+        """Encode rows, and count how many values of each input training never saw, such as new categories.
 
-        Args:
-            rows: rows that ``encode`` takes.
+        Raises:
+            InputError: as ``encode``.
         """
 
     def example(self) -> Any:

@@ -28,9 +28,9 @@ class TableEncoder:
         """Rows as arrays in the order of the columns or as objects by name, or a matrix, to float32 [rows, width]."""
         return self.rows.encode_rows(blanked(rows, self._missing))
 
-    def unseen(self, rows: Rows) -> dict[str, int]:
-        """How many values of each column of categories training never saw; rows as ``encode`` takes them."""
-        return self.rows.unseen(blanked(rows, self._missing))
+    def encode_counted(self, rows: Rows) -> tuple[Features, dict[str, int]]:
+        """The same, and how many values of each column training never saw."""
+        return self.rows.encode_counted(blanked(rows, self._missing))
 
     def example(self) -> dict[str, float | str]:
         """A row of medians and modes."""

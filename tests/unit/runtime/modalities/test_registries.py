@@ -66,8 +66,8 @@ class WaveEncoder:
     def tensors(self) -> list[dict[str, Any]]:
         return [{"name": "wave", "datatype": "FP32", "shape": [-1, *self.shape]}]
 
-    def unseen(self, rows: Rows) -> dict[str, int]:
-        return {}
+    def encode_counted(self, rows: Rows) -> tuple[Features, dict[str, int]]:
+        return self.encode(rows), {}
 
     def from_frame(self, frame: Any) -> Rows:
         return np.asarray(frame)

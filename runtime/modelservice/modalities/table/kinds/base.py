@@ -19,6 +19,7 @@ from modelservice.contract.failure import DataError
 from modelservice.contract.signature import ColumnKind, InputColumn
 from modelservice.modalities.base import Features
 from modelservice.modalities.errors import InputError
+from modelservice.modalities.table.notation import Decimal
 from modelservice.modalities.table.written import Cells, Place
 
 Values = Sequence[Any] | NDArray[Any]
@@ -47,12 +48,11 @@ class ColumnEncoder(Protocol):
     def linear(self) -> Linear | None:
         """What it does to numbers, where that is all: such columns are encoded side by side, in one step."""
 
-    @property
-    def closed(self) -> bool:
-        """Whether there are values that training never saw and that count as missing."""
-
-    def encode(self, values: Values, target: Features) -> None:
+    def encode(self, values: Values, target: Features) -> int:
         """Write float32 [rows, width] into ``target``, which is zero.
+
+        Returns:
+            How many of the cells hold something that training never saw, missing ones aside.
 
         Raises:
             InputError: names row and column of the first cell that is none of this kind.
@@ -60,9 +60,6 @@ class ColumnEncoder(Protocol):
 
     def check(self, value: Any, row: int) -> None:
         """Look at one cell; errors as above."""
-
-    def unseen(self, values: Iterable[Any]) -> int:
-        """How many of the cells hold something that training never saw, missing ones aside."""
 
 
 class ColumnPreprocessing(Contract):
@@ -148,6 +145,8 @@ class RawColumn(Protocol):
     place: Place
     separator: str
     """What stands between the cells of the file; beside semicolons commas may be decimal marks."""
+    decimal: Decimal | None
+    """The mark before the fraction of all numbers of the file, where that is said."""
     words: frozenset[str]
     """What means a missing value among numbers."""
     declared: ColumnType | None

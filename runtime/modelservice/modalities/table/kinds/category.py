@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from modelservice.cells import MISSING_WORDS, as_number, as_text, is_number_text, quoted
+from modelservice.cells import MISSING_WORDS, as_number, is_number_text, quoted
 from modelservice.contract.data import ColumnType
 from modelservice.contract.failure import DataError
 from modelservice.contract.signature import ColumnKind, InputColumn
@@ -33,6 +33,7 @@ FEATURES_FIELD = "spec.data.features"
 _DATE = re.compile(
     r"([0-9]{4}([-/.])[0-9]{1,2}\2[0-9]{1,2}|[0-9]{1,2}([-/.])[0-9]{1,2}\3([0-9]{4}|[0-9]{2}))([T ][0-9:.]+)?.{0,6}"
 )
+_UNKNOWN = -1
 _FEWEST_ROWS = 20
 """In fewer rows a text may well come once by chance."""
 
@@ -69,19 +70,31 @@ class _Codes(NamedTuple):
     name: str
     codes: dict[str | None, int]
     linear: None = None
-    closed: bool = True
 
-    def encode(self, values: Values, target: Features) -> None:
-        for row, value in enumerate(values):
-            text = value.strip() if isinstance(value, str) else text_at(value, row, self.name)
-            if (code := self.codes.get(text)) is not None:
+    def encode(self, values: Values, target: Features) -> int:
+        codes, unseen = self._found(values), 0
+        if _UNKNOWN not in codes:
+            target[np.arange(len(codes)), codes] = 1.0
+            return 0
+        for row, found in enumerate(codes):
+            code = found
+            if code == _UNKNOWN:
+                text = text_at(values[row], row, self.name)
+                code = self.codes.get(text, _UNKNOWN)
+                unseen += text is not None and code == _UNKNOWN
+            if code != _UNKNOWN:
                 target[row, code] = 1.0
+        return unseen
+
+    def _found(self, values: Values) -> list[int]:
+        """The codes of cells that are texts as training saw them: all at once, since most are."""
+        try:
+            return [self.codes.get(value, _UNKNOWN) for value in values]
+        except TypeError:  # a structure among them
+            return [_UNKNOWN] * len(values)
 
     def check(self, value: Any, row: int) -> None:
         text_at(value, row, self.name)
-
-    def unseen(self, values: Iterable[Any]) -> int:
-        return sum(1 for cell in values if (text := as_text(cell)) is not None and text not in self.codes)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

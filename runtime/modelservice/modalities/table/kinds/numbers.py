@@ -142,10 +142,9 @@ class NumbersEncoder(NamedTuple):
     name: str
     linear: Linear
     read: Callable[[Any], float]
-    closed: bool = False
 
-    def encode(self, values: Values, target: Features) -> None:
-        """All at once; what does not convert is looked at cell by cell."""
+    def encode(self, values: Values, target: Features) -> int:
+        """All at once; what does not convert is looked at cell by cell. Numbers are open: none is unseen."""
         try:
             numbers = as_floats(values)
         except (TypeError, ValueError, OverflowError):
@@ -158,14 +157,11 @@ class NumbersEncoder(NamedTuple):
             row = int(np.argmax(np.abs(scaled)))
             raise InputError(f"{float(filled[row])!r} is too far from the training data", row=row, column=self.name)
         target[:, 0] = scaled.astype(np.float32)
+        return 0
 
     def check(self, value: Any, row: int) -> None:
         """Whether a cell is a number or missing."""
         self._number_at(value, row)
-
-    def unseen(self, values: Iterable[Any]) -> int:  # noqa: ARG002 - the seam's signature
-        """Numbers are open: none is unknown."""
-        return 0
 
     def _number_at(self, value: Any, row: int) -> float:
         try:

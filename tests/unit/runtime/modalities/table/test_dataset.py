@@ -251,8 +251,8 @@ def test_what_training_did_not_see_is_counted() -> None:
     assert isinstance(preprocessing, TablePreprocessing)
     encoder = TableEncoder(preprocessing)
     given = [["new", 1, "u"], [" a ", 99, None], ["newer", 1, 7], {"t": "", "n": 1, "f": "w"}]
-    assert encoder.unseen(given) == {"t": 2, "f": 2}
-    assert encoder.unseen([["a", 1, "u"]]) == {}
+    assert encoder.encode_counted(given)[1] == {"t": 2, "f": 2}
+    assert encoder.encode_counted([["a", 1, "u"]])[1] == {}
 
 
 def test_prices_are_numbers_and_said() -> None:
