@@ -12,7 +12,9 @@ from tests.support.helm import ROOT
 
 from modelservice.contract.data import Data, Format
 from modelservice.contract.failure import DataError
+from modelservice.contract.formats import CSV, Encoding
 from modelservice.contract.task import Task
+from modelservice.modalities.base import FileOptions
 from modelservice.modalities.dataset import build_dataset
 from modelservice.modalities.files import inflate, read_bytes
 from modelservice.modalities.sources import from_frame, read_source
@@ -82,8 +84,14 @@ def test_a_wrong_table_is_answered_as_shown(reason: str) -> None:
 
 
 def test_files_and_frames_are_answered_as_shown(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=re.escape(SHOWN["NotUTF8"])):
-        parse_csv(f"{HEADER}{ROWS}".encode() + b"1,\xff,x,yes\n")
+    with pytest.raises(DataError, match=re.escape(SHOWN["NotUTF8"].removesuffix("..."))):
+        parse_csv(f"{HEADER}{ROWS}".encode() + "1,grün,x,yes\n".encode("latin-1"))
+    with pytest.raises(DataError, match=re.escape(SHOWN["NotInEncoding"].removesuffix("..."))):
+        parse_csv(f"{HEADER}{ROWS}".encode() + b"1,x\x81,x,yes\n", CSV(encoding=Encoding.WINDOWS_1252))
+    with pytest.raises(DataError, match=re.escape(SHOWN["SeparatorNotFound"].removesuffix("..."))):
+        parse_csv(f"{HEADER}{ROWS}".encode(), CSV(separator=";"))
+    with pytest.raises(DataError, match=re.escape(SHOWN["OptionNotForFormat"].removesuffix("..."))):
+        read_source(b"", format=Format.NPZ, options=FileOptions(csv=CSV(separator=";")))
     with pytest.raises(DataError, match=re.escape(SHOWN["DamagedGzip"].removesuffix("..."))):
         inflate(gzip.compress(ROWS.encode())[:50], limit=LIMIT)
     with pytest.raises(DataError, match=re.escape(SHOWN["DataNotFound"].removeprefix("..."))):
@@ -136,7 +144,18 @@ def test_the_task_is_said_as_shown(name: str, labels: Any) -> None:
 
 
 def test_every_shown_message_is_tested() -> None:
-    elsewhere = {"NotNPZ", "DamagedNPZ", "NotUTF8", "DamagedGzip", "DataNotFound", "NotAValue", "DataTooLarge"}
+    elsewhere = {
+        "NotNPZ",
+        "DamagedNPZ",
+        "NotUTF8",
+        "NotInEncoding",
+        "SeparatorNotFound",
+        "OptionNotForFormat",
+        "DamagedGzip",
+        "DataNotFound",
+        "NotAValue",
+        "DataTooLarge",
+    }
     assert SHOWN.keys() == WRONG.keys() | WRONG_ARRAYS.keys() | elsewhere
 
 

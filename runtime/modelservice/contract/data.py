@@ -6,6 +6,7 @@ from typing import Annotated, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from modelservice.contract.base import Contract, ObjectName, OneOf, Rule, ShortText, Worded
+from modelservice.contract.formats import CSV
 
 ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 ConfigMapKey = Annotated[
@@ -30,6 +31,9 @@ _CLAIM_VERSION = Rule(
 )
 _TARGET_NOT_FEATURE = Rule(
     "!has(self.features) || !self.features.exists(name, name == self.target)", "features must not contain the target"
+)
+_CSV_OF_CSV = Rule(
+    "!has(self.csv) || !has(self.format) || self.format == 'CSV'", "csv is for files of format CSV: leave it out"
 )
 _TARGET_NOT_COLUMN = Rule(
     "!has(self.columns) || !(self.target in self.columns)",
@@ -113,8 +117,8 @@ class Split(Contract):
 class Data(OneOf):
     """Exactly one source of data, a CSV table with a header row or images as NPZ, and what to learn from it."""
 
-    COMMON = frozenset({"version", "format", "target", "features", "columns", "missing", "split"})
-    RULES = (_CLAIM_VERSION, _TARGET_NOT_FEATURE, _TARGET_NOT_COLUMN, _FEATURE_NOT_IGNORED)
+    COMMON = frozenset({"version", "format", "csv", "target", "features", "columns", "missing", "split"})
+    RULES = (_CLAIM_VERSION, _CSV_OF_CSV, _TARGET_NOT_FEATURE, _TARGET_NOT_COLUMN, _FEATURE_NOT_IGNORED)
 
     config_map: ConfigMapSource | None = Field(default=None, description="A file in a ConfigMap of this namespace.")
     persistent_volume_claim: ClaimSource | None = Field(
@@ -128,6 +132,9 @@ class Data(OneOf):
         description="CSV: a table with a header row. NPZ: images, an array [n, h, w] or [n, h, w, c] (uint8 or float)"
         " beside the target's array [n]. Default: NPZ where the file's name ends with .npz, else CSV."
         " A change trains again.",
+    )
+    csv: CSV | None = Field(
+        default=None, description="How a CSV file is written, where that cannot be seen in it. A change trains again."
     )
     target: ColumnName = Field(
         description='The column to predict; of an NPZ file the array, usually "y", in quotes, since kubectl takes'
@@ -155,6 +162,8 @@ class Data(OneOf):
     def _consistent(self) -> Self:
         if self.version is not None and self.config_map is not None:
             raise ValueError(_CLAIM_VERSION.message)
+        if self.csv is not None and self.format not in {None, Format.CSV}:
+            raise ValueError(_CSV_OF_CSV.message)
         if self.target in self.features:
             raise ValueError(_TARGET_NOT_FEATURE.message)
         if self.target in self.columns:

@@ -68,7 +68,9 @@ def train_key(spec: ModelServiceSpec, data_digest: str) -> str:
     decided = {
         "data": data_digest,
         "reading": spec.data.model_dump(
-            mode="json", include={"format", "target", "features", "columns", "missing", "split"}, exclude_defaults=True
+            mode="json",
+            include={"format", "csv", "target", "features", "columns", "missing", "split"},
+            exclude_defaults=True,
         ),
         **({"task": settled(spec.task)} if spec.task is not None else {}),
         "model": settled(spec.model),

@@ -11,8 +11,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from modelservice.contract.data import ColumnSettings, Format
+from modelservice.contract.data import ColumnSettings, Data, Format
 from modelservice.contract.documents import Document
+from modelservice.contract.failure import DataError
+from modelservice.contract.formats import CSV
 from modelservice.contract.signature import Input
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.tensors import Tensor
@@ -23,6 +25,7 @@ __all__ = [
     "Encoder",
     "Examples",
     "Features",
+    "FileOptions",
     "InputError",
     "Opener",
     "Reader",
@@ -215,6 +218,28 @@ class Source(Protocol):
         """
 
 
+@dataclass(frozen=True, kw_only=True)
+class FileOptions:
+    """What ``spec.data`` says of how a file is written; each format takes its own part."""
+
+    csv: CSV | None = None
+
+    @classmethod
+    def of(cls, data: Data) -> "FileOptions":
+        """Those of ``spec.data``."""
+        return cls(csv=data.csv)
+
+    def check(self, format: Format) -> None:  # noqa: A002 - the field's own word
+        """Refuse what has no meaning for a format that the name of the file tells.
+
+        Raises:
+            DataError: names the field.
+        """
+        if self.csv is not None and format is not Format.CSV:
+            message = f"the file is read as {format}, and spec.data.csv says how a CSV file is written: leave it out"
+            raise DataError("OptionNotForFormat", message, field="spec.data.csv")
+
+
 class Reader(Protocol):
     """The training side of a modality: a member of ``sources.READERS``."""
 
@@ -226,8 +251,13 @@ class Reader(Protocol):
     def limit(self) -> int:
         """Bytes of an inflated file at most."""
 
-    def read(self, content: bytes, *, field: str) -> Source:
+    def read(self, content: bytes, *, options: FileOptions, field: str) -> Source:
         """Read an inflated file.
+
+        Args:
+            content: the file.
+            options: how it is written, where that is said.
+            field: what errors name as the field to change.
 
         Raises:
             DataError: it is not of this format, or too large; names ``field``.

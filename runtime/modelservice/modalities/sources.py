@@ -5,34 +5,50 @@ from typing import Any, Final
 
 from modelservice.contract.data import Format
 from modelservice.contract.failure import DataError
-from modelservice.modalities.base import Reader, Source
+from modelservice.modalities.base import FileOptions, Reader, Source
 from modelservice.modalities.files import inflate, read_bytes
 from modelservice.modalities.image.reader import IMAGES
 from modelservice.modalities.table.reader import TABLES
 
 READERS: Final[tuple[Reader, ...]] = (TABLES, IMAGES)
+_NO_OPTIONS: Final = FileOptions()
 
 
-def read_file(path: Path, *, format: Format, field: str = "spec.data") -> Source:  # noqa: A002 - the field's own word
+def read_file(
+    path: Path,
+    *,
+    format: Format,  # noqa: A002 - the field's own word
+    options: FileOptions = _NO_OPTIONS,
+    field: str = "spec.data",
+) -> Source:
     """Read a file, plain or gzip.
 
     Args:
         path: where it is.
-        format: how it is written; ``contract.data.Data.format_of`` says it.
+        format: what it is; ``contract.data.Data.format_of`` says it.
+        options: how it is written, where that is said.
         field: what errors name as the field to change.
 
     Raises:
-        DataError: there is no such file, or it is not of that format.
+        DataError: there is no such file, it is not of that format, or the options are those of another.
         OSError: the file system fails, as that of a network may for a while.
     """
+    options.check(format)
     reader = _reader(format)
-    return reader.read(read_bytes(path, limit=reader.limit, field=field), field=field)
+    return reader.read(read_bytes(path, limit=reader.limit, field=field), options=options, field=field)
 
 
-def read_source(content: bytes, *, format: Format, field: str = "spec.data") -> Source:  # noqa: A002
+def read_source(
+    content: bytes,
+    *,
+    format: Format,  # noqa: A002
+    options: FileOptions = _NO_OPTIONS,
+    field: str = "spec.data",
+) -> Source:
     """Read the content of a file, plain or gzip; for arguments and errors see ``read_file``."""
+    options.check(format)
     reader = _reader(format)
-    return reader.read(inflate(content, limit=reader.limit, field=field), field=field)
+    return reader.read(inflate(content, limit=reader.limit, field=field), options=options, field=field)
 
 
 def from_frame(frame: Any) -> Source:

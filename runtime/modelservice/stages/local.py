@@ -13,7 +13,7 @@ from modelservice.contract.progress import Progress
 from modelservice.contract.report import Success
 from modelservice.contract.work_order import CompressWork, TrainWork, WorkOrder
 from modelservice.inference.predictor import Predictor
-from modelservice.modalities.base import Source
+from modelservice.modalities.base import FileOptions, Source
 from modelservice.modalities.sources import from_frame, read_file, read_source
 from modelservice.stages.base import Context, Produced
 from modelservice.stages.documents import Resource, ResourceError, default_output, read_resource
@@ -136,9 +136,10 @@ def _run(order: WorkOrder, folder: Path, context: Context) -> Finished:
 
 def _source(resource: Resource, data: Any) -> Source:
     settings = resource.service.spec.data
+    options = FileOptions.of(settings)
     if data is None:
         key, content = resource.config_map_data()
-        return read_source(content, format=settings.format_of(key), field="spec.data.configMap")
+        return read_source(content, format=settings.format_of(key), options=options, field="spec.data.configMap")
     if isinstance(data, str | Path):
-        return read_file(Path(data), format=settings.format_of(str(data)), field="--data")
+        return read_file(Path(data), format=settings.format_of(str(data)), options=options, field="--data")
     return from_frame(data)

@@ -22,7 +22,7 @@ from modelservice.contract.failure import PassingError, StageError
 from modelservice.contract.report import Report, Success
 from modelservice.contract.work_order import DataWork, WorkOrder
 from modelservice.inference.summary import print_summary
-from modelservice.modalities.base import Source
+from modelservice.modalities.base import FileOptions, Source
 from modelservice.modalities.sources import read_file
 from modelservice.stages.base import Context, Produced
 from modelservice.stages.failures import UNEXPECTED, TerminatedError, report_failure
@@ -163,7 +163,12 @@ def read_source(folder: Path, work: DataWork, log: JsonLines) -> Source:
     """
     claim = work.data.persistent_volume_claim
     field = "spec.data.persistentVolumeClaim.path" if claim is not None else "spec.data.configMap"
-    source = read_file(folder / work.data_file, format=work.data.format_of(work.data_file), field=field)
+    source = read_file(
+        folder / work.data_file,
+        format=work.data.format_of(work.data_file),
+        options=FileOptions.of(work.data),
+        field=field,
+    )
     log.write("read", file=work.data_file, sha256=source.sha256)
     if work.data_sha256 is not None and source.sha256 != work.data_sha256:
         message = f"the data changed after this Job was planned: found {source.sha256}, planned {work.data_sha256}"

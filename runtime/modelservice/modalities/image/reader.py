@@ -8,6 +8,7 @@ import numpy as np
 
 from modelservice.contract.data import Format
 from modelservice.contract.failure import DataError
+from modelservice.modalities.base import FileOptions
 from modelservice.modalities.image.npz_file import MAX_BYTES, Arrays, open_npz
 from modelservice.modalities.image.source import ImageSource
 
@@ -20,7 +21,7 @@ class ImageReader:
     format = Format.NPZ
     limit = MAX_BYTES
 
-    def read(self, content: bytes, *, field: str) -> ImageSource:
+    def read(self, content: bytes, *, options: FileOptions, field: str) -> ImageSource:  # noqa: ARG002
         """Open an NPZ file; for errors see ``open_npz``."""
         sha256 = f"sha256:{hashlib.sha256(content).hexdigest()}"
         return ImageSource(open_npz(content, field=field), sha256=sha256)

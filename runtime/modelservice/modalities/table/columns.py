@@ -11,6 +11,7 @@ from modelservice.cells import MISSING_WORDS, NUMBER_PATTERN, Missing, number_te
 from modelservice.contract.data import ColumnType
 from modelservice.modalities.table import kinds
 from modelservice.modalities.table.kinds.base import Column
+from modelservice.modalities.table.notation import Decimal
 from modelservice.modalities.table.separators import COMMA
 from modelservice.modalities.table.written import Cells, Place
 
@@ -23,6 +24,7 @@ class ArrowColumn:
         cells: the array.
         place: where a row stands, for messages.
         separator: what stands between the cells of the file.
+        decimal: the mark before the fraction of its numbers, where that is said.
         words: what means a missing value among numbers.
         declared: what ``spec.data.columns`` says of it.
     """
@@ -34,11 +36,13 @@ class ArrowColumn:
         *,
         place: Place,
         separator: str,
+        decimal: Decimal | None,
         words: frozenset[str],
         declared: ColumnType | None,
     ) -> None:
         self.name, self.place, self.separator, self.words, self.declared = name, place, separator, words, declared
         self.floats = None if pa.types.is_string(cells.type) else _floats(cells)
+        self.decimal = decimal
         self._given = cells
 
     @cached_property
@@ -82,6 +86,7 @@ def read_column(
     *,
     place: Place,
     separator: str = COMMA,
+    decimal: Decimal | None = None,
     words: frozenset[str] = MISSING_WORDS,
     declared: ColumnType | None = None,
 ) -> Column:
@@ -93,7 +98,7 @@ def read_column(
         DataError: a column of numbers holds something else, or one beyond ``MAX_NUMBER``, or numbers that can be read
             in two ways.
     """
-    raw = ArrowColumn(name, cells, place=place, separator=separator, words=words, declared=declared)
+    raw = ArrowColumn(name, cells, place=place, separator=separator, decimal=decimal, words=words, declared=declared)
     offered = (kind for kind in kinds.KINDS if declared in {None, kind.type})
     return next(column for kind in offered if (column := kind.read(raw)) is not None)
 

@@ -23,7 +23,7 @@ from modelservice.modalities.table.digests import row_digests
 from modelservice.modalities.table.encoder import NAME, TableEncoder
 from modelservice.modalities.table.fitting import fit
 from modelservice.modalities.table.kinds.base import Column
-from modelservice.modalities.table.separators import NAMES
+from modelservice.modalities.table.separators import NAMES, SEPARATOR_FIELD, name_of
 from modelservice.modalities.table.table import Table
 from modelservice.modalities.table.written import numbers_of
 from modelservice.tasks.base import Target, TargetCells
@@ -59,7 +59,9 @@ class TableSource:
             codes=cells.codes,
             texts=cells.texts,
             place=cells.place,
-            numbers=numbers_of(cells, words=rule.among_numbers, separator=self._table.separator),
+            numbers=numbers_of(
+                cells, words=rule.among_numbers, separator=self._table.separator, decimal=self._table.decimal
+            ),
             words=rule.among_numbers,
             notes=missing_notes({name: blank}),
         )
@@ -127,6 +129,7 @@ class TableSource:
                     cells,
                     place=place,
                     separator=self._table.separator,
+                    decimal=self._table.decimal,
                     words=rule.among_numbers,
                     declared=types.get(name),
                 )
@@ -226,6 +229,6 @@ def _not_found(name: str, table: Table, field: str) -> str:
         meant = next(known for known in names if known.lower() == close[0])
         return f"{message}: did you mean {meant}?"
     if any(character in known for known in names for character in NAMES if character != table.separator):
-        used = f"columns are separated by {NAMES[table.separator]}"
-        return f"{message}: {used}; where they are not, say so in a line before the header, such as sep=;"
+        used = f"columns are separated by {name_of(table.separator)}"
+        return f"{message}: {used}; where they are not, set {SEPARATOR_FIELD}"
     return f"{message}: name one of them in {field}"

@@ -14,6 +14,7 @@ from modelservice.cells import as_text, column_name, is_unicode, quoted
 from modelservice.contract.failure import DataError
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.table.frames import columns_of
+from modelservice.modalities.table.notation import Decimal
 from modelservice.modalities.table.preprocessing import MAX_COLUMNS
 
 _MATRIX_RANK = 2
@@ -33,6 +34,7 @@ class Table:
         notes: what was left out while reading.
         place: where a row (from 0) stands, for people: "line 57" of a file, "row 55" of a frame.
         separator: what stands between the cells of the file, which tells how its numbers may be written.
+        decimal: the mark before the fraction of its numbers, where that is said.
     """
 
     columns: dict[str, pa.Array]
@@ -40,6 +42,7 @@ class Table:
     notes: tuple[str, ...] = ()
     place: Callable[[int], str] = field(default=_row_place, compare=False)
     separator: str = ","
+    decimal: Decimal | None = None
 
     @property
     def rows(self) -> int:

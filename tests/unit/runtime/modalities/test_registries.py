@@ -19,7 +19,7 @@ from modelservice.contract.documents import Document, DocumentError
 from modelservice.contract.failure import DataError
 from modelservice.contract.signature import Input, InputTensor
 from modelservice.modalities import encoders, sources
-from modelservice.modalities.base import Features, Opener, Rows
+from modelservice.modalities.base import Features, FileOptions, Opener, Rows
 from modelservice.modalities.dataset import build_dataset
 from modelservice.modalities.encoders import OPENERS, open_encoder
 from modelservice.modalities.sources import READERS, from_frame, read_file, read_source
@@ -123,7 +123,7 @@ class WaveReader:
     format = Format.NPZ
     limit = 10_000
 
-    def read(self, content: bytes, *, field: str) -> WaveSource:
+    def read(self, content: bytes, *, options: FileOptions, field: str) -> WaveSource:
         return WaveSource(content)
 
     def from_frame(self, frame: Any) -> WaveSource | None:

@@ -9,7 +9,7 @@ from modelservice.contract.data import ColumnType
 from modelservice.modalities.table.kinds.base import ColumnEncoder, Kind, Linear, RawColumn
 from modelservice.modalities.table.kinds.numbers import Numbers, NumbersEncoder, Standardised, check_bounds
 from modelservice.modalities.table.separators import SEMICOLON
-from modelservice.modalities.table.written import check_points, not_a_number
+from modelservice.modalities.table.written import check_decimal, check_points, not_a_number
 
 
 class NumericPreprocessing(Standardised):
@@ -43,7 +43,8 @@ def _read(raw: RawColumn) -> NumericColumn | None:
         if raw.others:
             wrong = (text for text in raw.cells.texts if not is_number_text(text) and text.lower() not in raw.words)
             raise not_a_number(raw.cells, next(wrong), declared=raw.declared is not None)
-        if raw.separator == SEMICOLON:
+        check_decimal(raw.cells, raw.decimal)
+        if raw.separator == SEMICOLON and raw.decimal is None:
             check_points(raw.cells)
         values, sample = raw.numbers(), raw.code() if raw.declared is None else None
     check_bounds(raw.name, values, raw.place)

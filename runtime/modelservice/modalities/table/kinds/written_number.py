@@ -10,7 +10,7 @@ from modelservice.contract.data import ColumnType
 from modelservice.modalities.table.kinds.base import ColumnEncoder, Kind, Linear, RawColumn
 from modelservice.modalities.table.kinds.numbers import Numbers, NumbersEncoder, Standardised, check_bounds
 from modelservice.modalities.table.notation import Decimal, Notation, parse
-from modelservice.modalities.table.written import read_written
+from modelservice.modalities.table.written import has_points, read_written
 
 
 class WrittenPreprocessing(Standardised):
@@ -43,12 +43,14 @@ class WrittenColumn(Numbers):
 
 
 def _read(raw: RawColumn) -> WrittenColumn | None:
-    if raw.floats is not None or (raw.plain and not raw.others):
+    plain = raw.plain and not raw.others and not has_points(raw.cells, raw.decimal)
+    if raw.floats is not None or plain:
         return None
     mostly_plain = 0 < raw.plain >= raw.others
     written = read_written(
         raw.cells,
         separator=raw.separator,
+        decimal=raw.decimal,
         mostly_plain=mostly_plain,
         words=raw.words,
         declared=raw.declared is not None,

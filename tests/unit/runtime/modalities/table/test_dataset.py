@@ -336,7 +336,7 @@ def test_other_separators_are_read_and_said() -> None:
 
 def test_a_column_of_several_names_is_not_found_and_the_way_out_is_said() -> None:
     error = refused(settings("y"), table(['"1;a"', '"2;b"'], '"n;y"'))
-    assert "it has n;y: columns are separated by commas; where they are not, say so" in error.message
+    assert "it has n;y: columns are separated by commas; where they are not, set spec.data.csv.sep" in error.message
 
 
 @pytest.mark.parametrize("written", ["NFC", "NFD"])
