@@ -26,15 +26,15 @@ HEADER = "age,region,customer,y\n"
 ROWS = "".join(f"{n % 7},{'EU' if n % 2 else 'US'},id{n},{'yes' if n % 3 else 'no'}\n" for n in range(40))
 
 
+SPLIT_HEADER = "n,customer,day,side,y\n"
+SPLIT_ROWS = "".join(f"{n},c{n % 8},2024-05-{1 + n // 2:02},train,{'pq'[n % 3 == 0]}\n" for n in range(48))
 LIMIT = 1 << 20
 CLASSIFICATION = Task.model_validate({"classification": {}})
 
 
-def learn(
-    content: str, *, target: str = "y", features: tuple[str, ...] = (), task: Task | None = None
-) -> tuple[str, ...]:
-    """Read a table as a training does, and answer with its notes."""
-    data = Data.model_validate({"configMap": {"name": "d"}, "target": target, "features": features})
+def learn(content: str, *, task: Task | None = None, **settings: Any) -> tuple[str, ...]:
+    """Read a table as a training does, and answer with its notes; ``settings`` are those of ``spec.data``."""
+    data = Data.model_validate({"configMap": {"name": "d"}, "target": "y", **settings})
     return build_dataset(read_source(content.encode(), format=Format.CSV), data, task).notes
 
 
@@ -70,6 +70,26 @@ WRONG: dict[str, tuple[str, dict[str, Any]]] = {
     "TooManyCategories": ("a,y\n" + "".join(f"t{n},x\nt{n},z\n" for n in range(1001)), {}),
     "TooManyColumns": (",".join(f"c{n}" for n in range(4097)) + "\n1\n", {}),
     "NoFeatures": ("a,y\n" + "".join(f"id{n},{'x' if n % 2 else 'z'}\n" for n in range(20)), {}),
+    "ColumnNotFound": (
+        "age,zip,y\n1,0101,x\n2,0102,x\n3,0101,z\n4,0102,z\n",
+        {"columns": {"Zip": {"type": "Category"}}},
+    ),
+    # The API tells names apart that Unicode composes in two ways, a table does not.
+    "ColumnNotClear": (
+        "age,\u00f6\n1,x\n2,x\n3,z\n4,z\n",
+        {"target": "\u00f6", "columns": {"o\u0308": {"type": "Category"}}},
+    ),
+    "SplitCellEmpty": (f"{SPLIT_HEADER}{SPLIT_ROWS}1,,1,test,p\n", {"split": {"groupBy": "customer"}}),
+    "NotATime": (f"{SPLIT_HEADER}{SPLIT_ROWS}1,c,1 May,test,p\n", {"split": {"timeColumn": "day"}}),
+    "NotASide": (f"{SPLIT_HEADER}{SPLIT_ROWS}1,c,1,later,p\n", {"split": {"column": "side"}}),
+    "SideEmpty": (
+        "n,customer,y\n" + "".join(f"{n},c{n % 2},p{n % 2}\n" for n in range(9)),
+        {"split": {"groupBy": "customer"}},
+    ),
+    "ClassUntrained": (
+        "n,day,y\n" + "".join(f"{n},{n},{'pq'[n % 2] if n < 18 else 'new'}\n" for n in range(20)),
+        {"split": {"timeColumn": "day"}},
+    ),
     "NotATable": ('a,y\n"' + "1" * 200_000 + '",x\n1\n', {}),
 }
 

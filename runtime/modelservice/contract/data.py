@@ -46,6 +46,19 @@ _FEATURE_NOT_IGNORED = Rule(
 )
 
 
+_SPLIT_COLUMNS = ("groupBy", "timeColumn", "column")
+_ONE_SPLIT_COLUMN = Rule(
+    f"[{', '.join(f'has(self.{name})' for name in _SPLIT_COLUMNS)}].filter(x, x).size() <= 1",
+    f"at most one of {', '.join(_SPLIT_COLUMNS)} can decide the split",
+)
+_TARGET_NOT_SPLIT = Rule(
+    "!has(self.split) || !("
+    + " || ".join(f"(has(self.split.{name}) && self.split.{name} == self.target)" for name in _SPLIT_COLUMNS)
+    + ")",
+    "the target cannot decide the split",
+)
+
+
 class Format(StrEnum):
     """How a file of data is written."""
 
@@ -95,7 +108,12 @@ class ColumnSettings(Contract):
 
 
 class Split(Contract):
-    """Shares of the rows kept away from training; each row's content decides, so appended rows move no other."""
+    """Shares of the rows kept away from training; each row's content decides, so appended rows move no other.
+
+    Where a column is named, it decides instead.
+    """
+
+    RULES = (_ONE_SPLIT_COLUMN,)
 
     validation: float = Field(
         default=0.15,
@@ -112,13 +130,47 @@ class Split(Contract):
     seed: int = Field(
         default=0, ge=0, le=2**31 - 1, description="Another seed, another split. Default 0. A change trains again."
     )
+    group_by: ColumnName | None = Field(
+        default=None,
+        description="Column of groups, such as a customer's number: rows with the same cell are on the same side. It is"
+        " no feature unless features lists it. Default: none. A change trains again.",
+    )
+    time_column: ColumnName | None = Field(
+        default=None,
+        description="Column of dates (ISO 8601) or numbers: the last rows test, those before them choose the best"
+        " epoch, all before learn; rows of one time stay together, and seed has no effect. It is no feature unless"
+        " features lists it. Default: none. A change trains again.",
+    )
+    column: ColumnName | None = Field(
+        default=None,
+        description="Column whose cells say train, validation or test; shares and seed have no effect. It is no feature"
+        " unless features lists it. Default: none. A change trains again.",
+    )
+
+    @model_validator(mode="after")
+    def _one_column(self) -> Self:
+        if len(self.columns) > 1:
+            raise ValueError(_ONE_SPLIT_COLUMN.message)
+        return self
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The column that decides, if any does."""
+        return tuple(name for name in (self.group_by, self.time_column, self.column) if name is not None)
 
 
 class Data(OneOf):
     """Exactly one source of data, a CSV table with a header row or images as NPZ, and what to learn from it."""
 
     COMMON = frozenset({"version", "format", "csv", "target", "features", "columns", "missing", "split"})
-    RULES = (_CLAIM_VERSION, _CSV_OF_CSV, _TARGET_NOT_FEATURE, _TARGET_NOT_COLUMN, _FEATURE_NOT_IGNORED)
+    RULES = (
+        _CLAIM_VERSION,
+        _CSV_OF_CSV,
+        _TARGET_NOT_FEATURE,
+        _TARGET_NOT_COLUMN,
+        _FEATURE_NOT_IGNORED,
+        _TARGET_NOT_SPLIT,
+    )
 
     config_map: ConfigMapSource | None = Field(default=None, description="A file in a ConfigMap of this namespace.")
     persistent_volume_claim: ClaimSource | None = Field(
@@ -170,6 +222,8 @@ class Data(OneOf):
             raise ValueError(_TARGET_NOT_COLUMN.message)
         if any(name in self.columns and self.columns[name].type is ColumnType.IGNORE for name in self.features):
             raise ValueError(_FEATURE_NOT_IGNORED.message)
+        if self.target in self.split.columns:
+            raise ValueError(_TARGET_NOT_SPLIT.message)
         return self
 
     def format_of(self, file: str) -> Format:

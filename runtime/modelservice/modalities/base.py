@@ -4,7 +4,7 @@ Two sides, since a server must not load what only training needs: an ``Encoder``
 and a ``Source`` (pyarrow where it helps) from ``modalities.sources``.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -198,12 +198,25 @@ class Source(Protocol):
             DataError: there is no such column or array.
         """
 
+    def aside(self, name: str, missing: Sequence[str] | None = None, *, field: str) -> TargetCells:
+        """The cells of a column or array that is neither target nor, by itself, a feature.
+
+        Args:
+            name: of the column.
+            missing: as above.
+            field: what names it, for messages.
+
+        Raises:
+            DataError: there is no such column or array.
+        """
+
     def examples(
         self,
         features: tuple[str, ...],
         target: Target,
         missing: Sequence[str] | None = None,
         columns: Mapping[str, ColumnSettings] | None = None,
+        aside: Collection[str] = (),
     ) -> Examples:
         """The inputs (all but the target, where none are listed) of the rows whose target is present.
 
@@ -212,6 +225,7 @@ class Source(Protocol):
             target: what is predicted.
             missing: as above.
             columns: ``spec.data.columns``: what is known of some columns.
+            aside: names of cells that were given by ``aside``: no features where none are listed.
 
         Raises:
             DataError: there are none, or they cannot be read.

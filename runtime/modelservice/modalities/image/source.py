@@ -2,7 +2,7 @@
 
 import difflib
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,13 +53,21 @@ class ImageSource:
             DataError: there is no such array, or it is not one value for each image.
         """
         self._check_name(name, reason="TargetNotFound", field=TARGET_FIELD)
+        return self._cells(name, missing, field=TARGET_FIELD)
+
+    def aside(self, name: str, missing: Sequence[str] | None = None, *, field: str) -> TargetCells:
+        """The values of an array that is neither target nor images; for errors see ``target``."""
+        self._check_name(name, reason="ColumnNotFound", field=field)
+        return self._cells(name, missing, field=field)
+
+    def _cells(self, name: str, missing: Sequence[str] | None, *, field: str) -> TargetCells:
         values = self._arrays.load(name)
         if values.ndim == 2 and values.shape[1] == 1:  # noqa: PLR2004 - a column, as Keras has it
             values = values[:, 0]
         if values.ndim != 1 or values.dtype.kind not in "iufbUS":
             found = f"{values.dtype} of shape {list(values.shape)}"
             message = f"array {name} is {found}, expected one number or text for each image: name another array"
-            raise DataError("NotATarget", message, field=TARGET_FIELD)
+            raise DataError("NotATarget", message, field=field)
         codes, texts = _texts(name, values)
         rule = Missing.of(missing)
         gone = np.array([rule.means(text) for text in texts], dtype=bool)
@@ -80,6 +88,7 @@ class ImageSource:
         target: Target,
         missing: Sequence[str] | None = None,  # noqa: ARG002 - images have no cells
         columns: Mapping[str, ColumnSettings] | None = None,
+        aside: Collection[str] = (),
     ) -> "ImageExamples":
         """The images of the rows that have a target.
 
@@ -90,7 +99,7 @@ class ImageSource:
         if columns:
             message = f"the data holds images, which have no column {quoted(min(columns))}: leave out {COLUMNS_FIELD}"
             raise DataError("ColumnNotFound", message, field=COLUMNS_FIELD)
-        name = self._chosen(features, target.name)
+        name = self._chosen(features, {target.name, *aside})
         images = _images(name, self._arrays.load(name))
         if len(images) != len(target.values):
             counts = f"array {name} has {len(images)} images, and {target.name} has {len(target.values)} values"
@@ -98,8 +107,8 @@ class ImageSource:
         kept = images if target.present.all() else images[target.present]
         return ImageExamples(name=name, images=kept)
 
-    def _chosen(self, features: tuple[str, ...], target: str) -> str:
-        names = tuple(dict.fromkeys(features)) or tuple(name for name in self._arrays.names if name != target)
+    def _chosen(self, features: tuple[str, ...], others: Collection[str]) -> str:
+        names = tuple(dict.fromkeys(features)) or tuple(name for name in self._arrays.names if name not in others)
         if len(names) != 1:
             found = f"the file has {_listed(self._arrays.names)}"
             message = f"{found}: name the one array of images in {FEATURES_FIELD}"

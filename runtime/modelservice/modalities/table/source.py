@@ -1,7 +1,7 @@
 """A table as a source: its target, and its columns as examples."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +50,17 @@ class TableSource:
         Raises:
             DataError: there is no such column, or its numbers can be read in two ways.
         """
-        name = self._known(name, reason="TargetNotFound", field=TARGET_FIELD)
+        return self._cells(self._known(name, reason="TargetNotFound", field=TARGET_FIELD), missing)
+
+    def aside(self, name: str, missing: Sequence[str] | None = None, *, field: str) -> TargetCells:
+        """The cells of a column that is neither target nor, by itself, a feature.
+
+        Raises:
+            DataError: there is no such column, or its numbers can be read in two ways.
+        """
+        return self._cells(self._known(name, reason="ColumnNotFound", field=field), missing)
+
+    def _cells(self, name: str, missing: Sequence[str] | None) -> TargetCells:
         rule = Missing.of(missing)
         given, blank = blanked(self._table.columns[name], rule)
         cells = coded(name, texts_of(given), self._table.place)
@@ -72,6 +82,7 @@ class TableSource:
         target: Target,
         missing: Sequence[str] | None = None,
         columns: Mapping[str, ColumnSettings] | None = None,
+        aside: Collection[str] = (),
     ) -> "TableExamples":
         """The columns listed, or all but the target, without those that teach nothing or are to be ignored.
 
@@ -84,9 +95,8 @@ class TableSource:
             message = f"column {target.name} is the target, and none to predict it from: take it off the features"
             raise DataError("FeatureNotFound", message, field=FEATURES_FIELD)
         types = self._declared(columns or {}, listed=listed, target=target.name)
-        names = listed or tuple(
-            name for name in self._table.columns if name != target.name and types.get(name) is not ColumnType.IGNORE
-        )
+        left_out = {target.name, *aside, *(name for name, type_ in types.items() if type_ is ColumnType.IGNORE)}
+        names = listed or tuple(name for name in self._table.columns if name not in left_out)
         read, blank = self._read(names, np.flatnonzero(target.present), Missing.of(missing), types)
         notes = (*self._table.notes, *missing_notes(blank))
         return _choose(read, listed=bool(listed), target=target.name, notes=notes, missing=missing)

@@ -5,7 +5,7 @@ import json
 import operator
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -107,12 +107,16 @@ class WaveSource:
         codes = np.array([texts.index(label) for label in self.labels], dtype=np.int32)
         return TargetCells(name=name, codes=codes, texts=texts, noun="label")
 
+    def aside(self, name: str, missing: Sequence[str] | None = None, *, field: str) -> TargetCells:
+        return self.target(name, missing)
+
     def examples(
         self,
         features: tuple[str, ...],
         target: Target,
         missing: Sequence[str] | None = None,
         columns: Mapping[str, ColumnSettings] | None = None,
+        aside: Collection[str] = (),
     ) -> WaveExamples:
         return WaveExamples(self.waves[target.present])
 
