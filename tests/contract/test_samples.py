@@ -88,7 +88,7 @@ def test_iris_is_the_whole_table(name: str) -> None:
     assert [row["species"] for row in rows] == [iris.target_names[label] for label in iris.target]
 
 
-@pytest.mark.parametrize("name", ["autoscaling.yaml", "svm.yaml", "compression.yaml"])
+@pytest.mark.parametrize("name", ["autoscaling.yaml", "svm.yaml", "compression.yaml", "random-forest.yaml"])
 def test_wine_is_the_whole_table(name: str) -> None:
     rows, wine = rows_of(name), load_wine()
     columns = [column.replace("od280/od315_of_diluted_wines", "absorbance_ratio") for column in wine.feature_names]

@@ -80,7 +80,12 @@ def test_kustomization_follows_the_generated_name(space: Space) -> None:
     assert name.startswith("flowers-")
 
 
-CLASSIFIERS = {"svm.yaml": "svm", "logistic.yaml": "logistic", "decision-tree.yaml": "decisionTree"}
+CLASSIFIERS = {
+    "svm.yaml": "svm",
+    "logistic.yaml": "logistic",
+    "decision-tree.yaml": "decisionTree",
+    "random-forest.yaml": "randomForest",
+}
 """Samples of the families that are fitted by scikit-learn and served without it, and how the status names each."""
 
 

@@ -55,6 +55,7 @@ TRAINED = (
     "logistic.yaml",
     "svm.yaml",
     "decision-tree.yaml",
+    "random-forest.yaml",
     "compression.yaml",
     "object-storage.yaml",
 )

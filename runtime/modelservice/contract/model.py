@@ -115,6 +115,28 @@ class DecisionTree(Contract):
     )
 
 
+class RandomForest(Contract):
+    """A random forest (Breiman, 2001; scikit-learn)."""
+
+    trees: int = Field(default=200, ge=1, le=2000, description="Number of trees. Default 200. A change trains again.")
+    max_depth: int | None = Field(
+        default=None,
+        ge=1,
+        le=64,
+        description="Most levels of a tree. Default: until leaves are pure. A change trains again.",
+    )
+    min_samples_leaf: int = Field(
+        default=1, ge=1, le=1_000_000, description="Fewest rows of a leaf. Default 1. A change trains again."
+    )
+    max_features: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="Share of the features, drawn anew for each split, that it may look at. Default: the square root of"
+        " their number for classes, a third of them for numbers. A change trains again.",
+    )
+
+
 class Model(OneOf):
     """Exactly one family of models."""
 
@@ -123,6 +145,7 @@ class Model(OneOf):
     logistic: LogisticRegression | None = Field(default=None, description="Logistic regression, for classes.")
     svm: SupportVectorMachine | None = Field(default=None, description="A support vector machine.")
     decision_tree: DecisionTree | None = Field(default=None, description="A decision tree.")
+    random_forest: RandomForest | None = Field(default=None, description="A random forest.")
 
 
 GRADIENT_FAMILIES = frozenset({"mlp", "cnn"})

@@ -7,9 +7,10 @@ from modelservice.families.cnn import Cnn
 from modelservice.families.decision_tree import Tree
 from modelservice.families.logistic import Logistic
 from modelservice.families.mlp import Mlp
+from modelservice.families.random_forest import Forests
 from modelservice.families.svm import Svm
 
-FAMILIES: Final[tuple[Family, ...]] = (Mlp(), Cnn(), Logistic(), Svm(), Tree())
+FAMILIES: Final[tuple[Family, ...]] = (Mlp(), Cnn(), Logistic(), Svm(), Tree(), Forests())
 """In the order of ``spec.model``'s members, whose names they have."""
 
 

@@ -1,23 +1,23 @@
 """A fitted model that can stand alone as ``model.onnx``, or be one of several in it.
 
-What a family offers to whoever blends models: a function that fits on arrays and gives a ``Component``. To join some::
+What a family offers to whoever blends models: a ``Fit``, a function on arrays that gives a ``Component``. They are
+``forest.fit_forest``, ``boosting.fit_boosting`` and ``kernel_regression.fit_kernel_ridge``. To join some::
 
     graph = Graph()
-    outputs = [one.append_to(graph.part(f"{position}")) for position, one in enumerate(components)]
+    outputs = [one.append_to(graph.part(f"{place}")) for place, one in enumerate(components)]
     graph.add("Mean", *outputs)
     content = graph.model(shape=shape, width=width)
-
-Each output is float32 [rows, width], the same as ``predict`` gives. The functions, which take float32 features
-[rows, width] and class codes, or numbers of any unit where ``classes`` is 0, are ``forest.fit_forest``,
-``boosting.fit_boosting`` and ``kernel_ridge.fit_kernel_ridge``.
 """
 
-from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
-from modelservice.families.base import Fitted
+import numpy as np
+from numpy.typing import NDArray
+
+from modelservice.families.base import Fitted, Observer
 from modelservice.families.onnx_graph import Graph
-from modelservice.modalities.base import Features
+from modelservice.families.scikit import fit_rows, libraries
+from modelservice.modalities.base import Dataset, Features
 from modelservice.tasks.base import Array
 
 
@@ -39,23 +39,57 @@ class Component(Protocol):
         """Write the nodes from the newest value of ``graph``, the rows, to raw outputs, and give their name back."""
 
 
-def as_fitted(
-    component: Component, *, inputs: int, libraries: Mapping[str, str], notes: tuple[str, ...] = ()
-) -> Fitted:
-    """A component that stands alone.
+class Fit(Protocol):
+    """Fits a component on arrays."""
 
-    Args:
-        component: the fitted model.
-        inputs: numbers of an encoded row.
-        libraries: see ``Fitted``.
-        notes: see ``Fitted``.
+    def __call__(
+        self,
+        settings: Any,
+        features: Features,
+        values: NDArray[Any],
+        *,
+        classes: int,
+        seed: int,
+        observe: Observer,
+        weights: NDArray[np.float64] | None = None,
+    ) -> Component:
+        """Learn from all rows.
+
+        Args:
+            settings: what ``spec.model`` says of the family.
+            features: encoded rows, float32 [rows, inputs].
+            values: class codes int64 [rows], each class at least once, or numbers float64 [rows] of any unit.
+            classes: number of classes, 0 for numbers.
+            seed: of all that is drawn.
+            observe: is told of progress.
+            weights: how much each row counts, 1 on the mean [rows]; None where all count alike.
+
+        Raises:
+            StageError: it cannot succeed as it was asked for.
+        """
+
+
+def fit_dataset(fit: Fit, settings: Any, dataset: Dataset, *, seed: int, observe: Observer) -> Fitted:
+    """A component that stands alone, of training and validation rows together.
+
+    Raises:
+        StageError: see ``Fit``.
+        DataError: see ``scikit.fit_rows``.
     """
+    rows = fit_rows(dataset)
+    component = fit(
+        settings,
+        rows.features.astype(np.float32),
+        rows.values,
+        classes=len(dataset.labels),
+        seed=seed,
+        observe=observe,
+    )
     graph = Graph()
     component.append_to(graph)
     return Fitted(
-        onnx=graph.model(shape=(inputs,), width=component.width),
+        onnx=graph.model(shape=dataset.shape, width=component.width),
         predict=component.predict,
         parameters=component.parameters,
-        libraries=libraries,
-        notes=notes,
+        libraries=libraries(),
     )
