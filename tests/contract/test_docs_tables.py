@@ -28,6 +28,7 @@ ROWS = "".join(f"{n % 7},{'EU' if n % 2 else 'US'},id{n},{'yes' if n % 3 else 'n
 
 SPLIT_HEADER = "n,customer,day,side,y\n"
 SPLIT_ROWS = "".join(f"{n},c{n % 8},2024-05-{1 + n // 2:02},train,{'pq'[n % 3 == 0]}\n" for n in range(48))
+WEIGHED_ROWS = "".join(f"{n},1,{'pq'[n % 2]}\n" for n in range(48))
 LIMIT = 1 << 20
 CLASSIFICATION = Task.model_validate({"classification": {}})
 
@@ -90,6 +91,8 @@ WRONG: dict[str, tuple[str, dict[str, Any]]] = {
         "n,day,y\n" + "".join(f"{n},{n},{'pq'[n % 2] if n < 18 else 'new'}\n" for n in range(20)),
         {"split": {"timeColumn": "day"}},
     ),
+    "NotAWeight": (f"n,w,y\n{WEIGHED_ROWS}1,-1,p\n", {"sampleWeight": "w"}),
+    "NoWeight": (f"n,w,y\n{WEIGHED_ROWS.replace(',1,', ',0,')}", {"sampleWeight": "w"}),
     "NotATable": ('a,y\n"' + "1" * 200_000 + '",x\n1\n', {}),
 }
 

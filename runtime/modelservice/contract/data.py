@@ -45,7 +45,11 @@ _FEATURE_NOT_IGNORED = Rule(
     "columns must not ignore one of the features",
 )
 
-
+_WEIGHT_ALONE = Rule(
+    "!has(self.sampleWeight) || (self.sampleWeight != self.target"
+    " && (!has(self.features) || !self.features.exists(name, name == self.sampleWeight)))",
+    "sampleWeight must be neither the target nor one of the features",
+)
 _SPLIT_COLUMNS = ("groupBy", "timeColumn", "column")
 _ONE_SPLIT_COLUMN = Rule(
     f"[{', '.join(f'has(self.{name})' for name in _SPLIT_COLUMNS)}].filter(x, x).size() <= 1",
@@ -162,7 +166,9 @@ class Split(Contract):
 class Data(OneOf):
     """Exactly one source of data, a CSV table with a header row or images as NPZ, and what to learn from it."""
 
-    COMMON = frozenset({"version", "format", "csv", "target", "features", "columns", "missing", "split"})
+    COMMON = frozenset(
+        {"version", "format", "csv", "target", "features", "columns", "missing", "sample_weight", "split"}
+    )
     RULES = (
         _CLAIM_VERSION,
         _CSV_OF_CSV,
@@ -170,6 +176,7 @@ class Data(OneOf):
         _TARGET_NOT_COLUMN,
         _FEATURE_NOT_IGNORED,
         _TARGET_NOT_SPLIT,
+        _WEIGHT_ALONE,
     )
 
     config_map: ConfigMapSource | None = Field(default=None, description="A file in a ConfigMap of this namespace.")
@@ -208,6 +215,12 @@ class Data(OneOf):
         " an empty cell always does. One that is a number, in quotes, means that number however it is written."
         " Default: NA, N/A, NaN, null and None among numbers, and none among texts. A change trains again.",
     )
+    sample_weight: ColumnName | None = Field(
+        default=None,
+        description="Column of numbers from 0 on: how much each row counts in training and in all metrics; only their"
+        " ratios matter, and a row of 0 is left out. It is no feature. Default: all rows count alike. A change trains"
+        " again.",
+    )
     split: Split = Field(default=Split(), description="How rows are divided into training, validation and test.")
 
     @model_validator(mode="after")
@@ -224,6 +237,8 @@ class Data(OneOf):
             raise ValueError(_FEATURE_NOT_IGNORED.message)
         if self.target in self.split.columns:
             raise ValueError(_TARGET_NOT_SPLIT.message)
+        if self.sample_weight is not None and self.sample_weight in {self.target, *self.features}:
+            raise ValueError(_WEIGHT_ALONE.message)
         return self
 
     def format_of(self, file: str) -> Format:

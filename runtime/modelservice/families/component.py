@@ -84,6 +84,7 @@ def fit_dataset(fit: Fit, settings: Any, dataset: Dataset, *, seed: int, observe
         classes=len(dataset.labels),
         seed=seed,
         observe=observe,
+        weights=rows.weights,
     )
     graph = Graph()
     component.append_to(graph)

@@ -168,7 +168,7 @@ def _classifiers(
             method="sigmoid",
             ensemble=False,
             cv=StratifiedKFold(folds, shuffle=True, random_state=seed),
-        ).fit(rows.features, belongs.astype(np.int64))
+        ).fit(rows.features, belongs.astype(np.int64), sample_weight=rows.weights)
         (final,) = calibrated.calibrated_classifiers_
         (sigmoid,) = final.calibrators
         # Platt's sigmoid is 1 / (1 + exp(a f + b)).
@@ -178,7 +178,8 @@ def _classifiers(
 
 def _regressor(kernel: dict[str, Any], rows: FitRows, scale: Scale, observe: Observer) -> _Machine:
     observe(Progress(done=0, total=1))
-    machine = SVR(**kernel).fit(rows.features, (rows.values - scale.mean) / scale.std)
+    machine = SVR(**kernel)
+    machine.fit(rows.features, (rows.values - scale.mean) / scale.std, sample_weight=rows.weights)
     observe(Progress(done=1, total=1))
     return _machine(machine)
 

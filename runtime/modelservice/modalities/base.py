@@ -18,7 +18,7 @@ from modelservice.contract.formats import CSV
 from modelservice.contract.signature import Input
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.tensors import Tensor
-from modelservice.tasks.base import Target, TargetCells, Task
+from modelservice.tasks.base import Target, TargetCells, Task, Weights
 
 __all__ = [
     "Dataset",
@@ -33,6 +33,7 @@ __all__ = [
     "Side",
     "Source",
     "merge_rows",
+    "together",
 ]
 
 Features = NDArray[np.float32]
@@ -121,10 +122,26 @@ class Opener:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Side:
-    """Encoded rows of one side of a split: ``features`` float32 [rows, *shape], ``values`` as in ``Target``."""
+    """Encoded rows of one side of a split.
+
+    ``features`` float32 [rows, *shape], ``values`` as in ``Target``; ``weights``, where rows do not count alike.
+    """
 
     features: Features
     values: NDArray[Any]
+    weights: Weights | None = None
+
+
+def together(first: Side, second: Side) -> Side:
+    """The rows of two sides of one split, those of the first before those of the second."""
+    weights = (
+        None if first.weights is None or second.weights is None else np.concatenate([first.weights, second.weights])
+    )
+    return Side(
+        features=np.concatenate([first.features, second.features]),
+        values=np.concatenate([first.values, second.values]),
+        weights=weights,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,30 +1,31 @@
 """What is learned from: a source after ``spec.data`` and ``spec.task`` were applied to it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from modelservice.cells import quoted
 from modelservice.contract.data import Data
-from modelservice.contract.data import Split as Shares
 from modelservice.contract.failure import DataError
 from modelservice.contract.task import Task as AskedTask
 from modelservice.modalities.base import Dataset, Examples, Side, Source
-from modelservice.modalities.split import Split, divide
-from modelservice.modalities.split_columns import ColumnSplit, Deciding, chosen_column_split, divide_by_column
+from modelservice.modalities.dividing import divide_target
+from modelservice.modalities.split import Split
+from modelservice.modalities.split_columns import Deciding, chosen_column_split
+from modelservice.modalities.weights import WEIGHT_FIELD, read_weights
 from modelservice.tasks.base import Target, TargetCells, Task
 from modelservice.tasks.choice import choose_task
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Divided:
-    """The rows that have a target, and the side of each; ``dropped`` had none."""
+    """The rows that have a target and a weight, and the side of each; ``dropped`` lack one of them."""
 
     task: Task
     target: Target
     examples: Examples
     split: Split
+    weights: NDArray[np.float64] | None
     dropped: int
     notes: tuple[str, ...]
 
@@ -45,7 +46,8 @@ def build_dataset(source: Source, data: Data, task: AskedTask | None = None) -> 
     preprocessing, inputs = examples.fit(split.train)
 
     def side(rows: NDArray[np.int64]) -> Side:
-        return Side(features=examples.encode(preprocessing, rows), values=target.values[rows])
+        weights = None if divided.weights is None else divided.weights[rows]
+        return Side(features=examples.encode(preprocessing, rows), values=target.values[rows], weights=weights)
 
     return Dataset(
         modality=source.modality,
@@ -69,85 +71,59 @@ def divide_rows(source: Source, data: Data, task: AskedTask | None = None) -> Di
     """Choose the task, read the target and divide the rows; for arguments and errors see ``build_dataset``."""
     cells = source.target(data.target, data.missing)
     chosen, inferred = choose_task(task, cells)
-    read = chosen.read(cells)
-    chosen_split = chosen_column_split(data.split)
-    aside = (
-        [] if chosen_split is None else [_aside(source, data, cells, name=chosen_split[1], field=chosen_split[0].field)]
-    )
-    examples = source.examples(data.features, read, data.missing, data.columns, [column.name for column in aside])
+    columns = _columns_aside(source, data, cells)
+    read, weights, dropped = _weighed(chosen.read(cells), columns.get(WEIGHT_FIELD))
+    aside = [column.name for column in columns.values()]
+    examples = source.examples(data.features, read, data.missing, data.columns, aside)
+    rows = np.flatnonzero(read.present)
     target = _present(read)
-    digests = examples.digests(target, seed=data.split.seed)
-    if chosen_split is None:
-        split, said = _by_content(digests, target, data.split)
-    else:
-        deciding = Deciding(cells=aside[0], rows=np.flatnonzero(read.present))
-        split, said = _by_column(chosen_split[0], deciding, digests, target, data.split)
-    _check_training(split, target)
-    dropped = len(read.values) - len(target.values)
-    unknown = (f"dropped {dropped} rows without a value in {target.name}",) if dropped else ()
+    split = chosen_column_split(data.split)
+    by = None if split is None else (split[0], Deciding(cells=columns[split[0].field], rows=rows))
+    sides, said = divide_target(target, examples.digests(target, seed=data.split.seed), data.split, by=by)
     return Divided(
         task=chosen,
         target=target,
         examples=examples,
-        split=split,
-        dropped=dropped,
-        notes=(*inferred, *cells.notes, *target.notes, *examples.notes, *unknown, *said),
+        split=sides,
+        weights=None if weights is None else weights[rows],
+        dropped=len(read.values) - len(rows),
+        notes=(*inferred, *cells.notes, *target.notes, *examples.notes, *dropped, *said),
     )
 
 
-def _aside(source: Source, data: Data, target: TargetCells, *, name: str, field: str) -> TargetCells:
-    """A column that is no feature by itself, with a cell for each of the target's.
+def _columns_aside(source: Source, data: Data, target: TargetCells) -> dict[str, TargetCells]:
+    """Columns that are no features by themselves, by the field that names them, with a cell for each of the target's.
 
     Raises:
-        DataError: there is none, it is the target, or it has another length.
+        DataError: there is none of that name, it is the target, or it has another length.
     """
-    cells = source.aside(name, data.missing, field=field)
-    if cells.name == target.name:
-        message = f"{cells.noun} {cells.name} is the target: name another in {field}"
-        raise DataError("ColumnNotClear", message, field=field)
-    if len(cells.codes) != len(target.codes):
-        counts = f"{cells.noun} {cells.name} has {len(cells.codes)} values, and {target.name} has {len(target.codes)}"
-        raise DataError("LengthsDiffer", f"{counts}: give one value for each image", field=field)
-    return cells
+    named = {} if data.sample_weight is None else {WEIGHT_FIELD: data.sample_weight}
+    if (split := chosen_column_split(data.split)) is not None:
+        named[split[0].field] = split[1]
+    found = {field: source.aside(name, data.missing, field=field) for field, name in named.items()}
+    for field, cells in found.items():
+        if cells.name == target.name:
+            message = f"{cells.noun} {cells.name} is the target: name another in {field}"
+            raise DataError("ColumnNotClear", message, field=field)
+        if len(cells.codes) != len(target.codes):
+            lengths = f"has {len(cells.codes)} values, and {target.name} has {len(target.codes)}"
+            message = f"{cells.noun} {cells.name} {lengths}: give one value for each image"
+            raise DataError("LengthsDiffer", message, field=field)
+    return found
 
 
-def _by_content(digests: list[bytes], target: Target, shares: Shares) -> tuple[Split, tuple[str, ...]]:
-    """The split by hashes of rows, and sentences about classes that it cannot test."""
-    split = divide(digests, target.strata.tolist(), validation=shares.validation, test=shares.test)
-    if not len(split.validation) or not len(split.test):
-        few = "no class has three different rows" if target.labels else "there are no three different rows"
-        raise DataError("TooFewRows", f"{few}, so none are left to choose and to test a model with: add rows")
-    untested = _absent(target, split.test)
-    return split, tuple(f"class {label} is not tested: all its rows are equal" for label in untested)
-
-
-def _by_column(
-    chosen: ColumnSplit, deciding: Deciding, digests: list[bytes], target: Target, shares: Shares
-) -> tuple[Split, tuple[str, ...]]:
-    """The split by a column, and sentences about what it is and what it cannot promise."""
-    split, said = divide_by_column(chosen, deciding, target.strata, shares)
-    untested = (f"class {label} is not tested: no test row has it" for label in _absent(target, split.test))
-    learned = {digests[row] for row in (*split.train, *split.validation)}
-    copies = sum(digests[row] in learned for row in split.test)
-    copied = (f"{copies} test rows equal rows that were learned from",) if copies else ()
-    return split, (said, *untested, *copied)
-
-
-def _absent(target: Target, rows: NDArray[np.int64]) -> list[str]:
-    """Labels of the classes that none of some rows has."""
-    present = set(target.values[rows].tolist())
-    return [label for code, label in enumerate(target.labels) if code not in present]
-
-
-def _check_training(split: Split, target: Target) -> None:
-    """Refuse training rows from which nothing, or less than all, can be learned."""
-    train = target.values[split.train]
-    if (train == train[0]).all():
-        message = f"all training rows have the same value of {target.name}, so there is nothing to learn: add rows"
-        raise DataError("SingleValue", message)
-    if unknown := _absent(target, split.train):
-        message = f"no training row has the class {quoted(unknown[0])}, so it cannot be learned"
-        raise DataError("ClassUntrained", f"{message}: add rows of it, remove it, or divide the rows in another way")
+def _weighed(read: Target, column: TargetCells | None) -> tuple[Target, NDArray[np.float64] | None, tuple[str, ...]]:
+    """The target with rows of weight 0 left out like those without a target, the weights, and which were left out."""
+    absent = int((~read.present).sum())
+    dropped = [f"dropped {absent} rows without a value in {read.name}"] if absent else []
+    if column is None:
+        return read, None, tuple(dropped)
+    weights = read_weights(column, read.present)
+    counts = read.present & (weights > 0)
+    if light := int((read.present & ~counts).sum()):
+        dropped.append(f"dropped {light} rows of weight 0 in {column.name}")
+    said = f"rows count by {column.noun} {column.name}, in training and in metrics"
+    return replace(read, present=counts), weights, (*dropped, said)
 
 
 def _present(target: Target) -> Target:

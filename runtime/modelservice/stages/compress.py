@@ -139,7 +139,7 @@ def _judge(dataset: Dataset, parent: Artifact, smaller: bytes) -> _Judged:
     before = run_sides(OnnxEngine(parent.content(MODEL_FILE)).run, dataset)
     after = run_sides(OnnxEngine(smaller).run, dataset)
     return _Judged(
-        drop=dataset.task.drop(before.test, after.test, dataset.test.values),
+        drop=dataset.task.drop(before.test, after.test, dataset.test.values, dataset.test.weights),
         difference=largest_difference(before, after, labels=dataset.labels),
         metrics=measure(
             after,

@@ -19,6 +19,10 @@ Array = NDArray[np.float32]
 """What a model gives for some rows: float32 [rows, width], probabilities for classes, the value for a regression."""
 
 
+Weights = NDArray[np.float64]
+"""How much each row counts: float64 [rows], above 0; only their ratios matter."""
+
+
 class Loss(StrEnum):
     """What gradient steps minimise; ``training.losses`` has them in torch."""
 
@@ -174,13 +178,22 @@ class Task(Protocol):
     def outputs(self, labels: tuple[str, ...]) -> tuple[Output, ...]:
         """The signature's outputs."""
 
-    def score(self, raw: Array, values: NDArray[Any], labels: tuple[str, ...]) -> Scores:
-        """All metrics of a model's outputs [rows, width] against true values [rows]; the primary one with interval."""
+    def score(
+        self, raw: Array, values: NDArray[Any], labels: tuple[str, ...], weights: Weights | None = None
+    ) -> Scores:
+        """All metrics of a model's outputs against true values; the primary one with its interval.
 
-    def drop(self, before: Array, after: Array, values: NDArray[Any]) -> Drop:
+        Args:
+            raw: [rows, width].
+            values: [rows], at least one.
+            labels: class labels by code.
+            weights: how much each row counts; each counts once where there are none.
+        """
+
+    def drop(self, before: Array, after: Array, values: NDArray[Any], weights: Weights | None = None) -> Drop:
         """Compare the outputs [rows, width] of two models for the same rows, of which ``values`` [rows] are true.
 
-        The interval is a paired one: what is hard for both models adds nothing to its width.
+        The interval is a paired one: what is hard for both models adds nothing to its width. ``weights`` as above.
         """
 
     def named(self, raw: Array, labels: tuple[str, ...]) -> dict[str, Any]:

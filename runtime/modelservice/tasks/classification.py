@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from modelservice.contract.evaluation import Evaluation, Metric
 from modelservice.contract.signature import Output
-from modelservice.tasks.base import Array, Drop, Head, Loss, Scores, Target, TargetCells, TargetProfile
+from modelservice.tasks.base import Array, Drop, Head, Loss, Scores, Target, TargetCells, TargetProfile, Weights
 from modelservice.tasks.class_metrics import (
     accuracy,
     balanced_accuracy,
@@ -16,7 +16,7 @@ from modelservice.tasks.class_metrics import (
     macro_averages,
     weighted_averages,
 )
-from modelservice.tasks.intervals import paired_interval, wilson_interval
+from modelservice.tasks.intervals import effective_rows, paired_interval, wilson_interval
 from modelservice.tasks.labels import MAX_CLASSES, read_labels
 from modelservice.tasks.probability_metrics import (
     average_precision,
@@ -64,32 +64,42 @@ class Classification(ABC):
             Output(name=PROBABILITIES, datatype="FP32", shape=(len(labels),), labels=labels),
         )
 
-    def score(self, raw: Array, values: NDArray[Any], labels: tuple[str, ...]) -> Scores:
+    def score(
+        self, raw: Array, values: NDArray[Any], labels: tuple[str, ...], weights: Weights | None = None
+    ) -> Scores:
         """Accuracy (primary, with Wilson's interval), and the metrics that docs/tables.md lists for classes.
 
         Args:
             raw: float32 [rows, classes], probabilities.
             values: int64 [rows], true class codes; at least one row.
             labels: class labels by code.
+            weights: how much each row counts; the confusion matrix has whole rows all the same.
         """
-        counts = confusion(raw.argmax(axis=1), values, len(labels))
-        low, high = wilson_interval(float(np.trace(counts)), len(values))
+        predicted = raw.argmax(axis=1)
+        counts = confusion(predicted, values, len(labels), weights)
+        right, trials = accuracy(counts), len(values) if weights is None else effective_rows(weights)
+        low, high = wilson_interval(right * trials, trials)
+        further = _further(counts, raw, values, weights)
         metrics = (
-            Metric(name="accuracy", value=accuracy(counts), low=low, high=high),
-            *(Metric(name=name, value=value) for name, value in _further(counts, raw, values) if value is not None),
+            Metric(name="accuracy", value=right, low=low, high=high),
+            *(Metric(name=name, value=value) for name, value in further if value is not None),
         )
         return Scores(
             evaluation=Evaluation(primary="accuracy", rows=len(values), metrics=metrics),
-            confusion=counts.astype(np.int64),
-            calibration=calibration_bins(raw, values),
+            confusion=confusion(predicted, values, len(labels)).astype(np.int64),
+            calibration=calibration_bins(raw, values, weights),
         )
 
-    def drop(self, before: Array, after: Array, values: NDArray[Any]) -> Drop:
+    def drop(self, before: Array, after: Array, values: NDArray[Any], weights: Weights | None = None) -> Drop:
         """The fall of the accuracy, with Tango's interval."""
         was_right, is_right = before.argmax(axis=1) == values, after.argmax(axis=1) == values
-        lost, won = int((was_right & ~is_right).sum()), int((~was_right & is_right).sum())
-        low, high = paired_interval(lost, won, len(values))
-        return Drop((lost - won) / len(values), low, high)
+        heavy = np.ones(len(values)) if weights is None else weights
+        trials = effective_rows(heavy)
+        lost, won = (
+            float(heavy[rows].sum() / heavy.sum() * trials) for rows in (was_right & ~is_right, ~was_right & is_right)
+        )
+        low, high = paired_interval(lost, won, trials)
+        return Drop((lost - won) / trials, low, high)
 
     def named(self, raw: Array, labels: tuple[str, ...]) -> dict[str, Any]:
         """``label``: a list of texts; ``probabilities``: float32 [rows, classes]."""
@@ -97,7 +107,7 @@ class Classification(ABC):
 
 
 def _further(
-    counts: NDArray[np.float64], raw: Array, values: NDArray[np.int64]
+    counts: NDArray[np.float64], raw: Array, values: NDArray[np.int64], weights: Weights | None
 ) -> tuple[tuple[str, float | None], ...]:
     """All metrics but the primary one, None where the rows do not determine it."""
     precision, recall, f1 = macro_averages(counts)
@@ -110,9 +120,9 @@ def _further(
         ("precisionWeighted", precision_weighted),
         ("recallWeighted", recall_weighted),
         ("f1Weighted", f1_weighted),
-        ("rocAuc", roc_auc(raw, values)),
-        ("averagePrecision", average_precision(raw, values)),
-        ("logLoss", log_loss(raw, values)),
-        ("brier", brier_score(raw, values)),
-        ("calibrationError", calibration_error(raw, values)),
+        ("rocAuc", roc_auc(raw, values, weights)),
+        ("averagePrecision", average_precision(raw, values, weights)),
+        ("logLoss", log_loss(raw, values, weights)),
+        ("brier", brier_score(raw, values, weights)),
+        ("calibrationError", calibration_error(raw, values, weights)),
     )

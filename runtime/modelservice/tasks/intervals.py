@@ -2,8 +2,16 @@
 
 import math
 
+import numpy as np
+from numpy.typing import NDArray
+
 _Z_95 = 1.959963984540054
 _BISECTIONS = 60
+
+
+def effective_rows(weights: NDArray[np.float64]) -> float:
+    """Rows of one weight that tell as much as these do (Kish, 1965): ``sum(w)^2 / sum(w^2)``."""
+    return float(weights.sum() ** 2 / np.square(weights).sum())
 
 
 def wilson_interval(successes: float, trials: float) -> tuple[float, float]:

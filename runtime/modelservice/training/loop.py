@@ -20,10 +20,14 @@ MAX_SLICE = 8192
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """Encoded rows on the training device: ``features`` float32 [rows, *shape], ``targets`` [rows]."""
+    """Encoded rows on the training device: ``features`` float32 [rows, *shape], ``targets`` [rows].
+
+    ``weights`` float32 [rows], where rows do not count alike, are 1 on the mean.
+    """
 
     features: torch.Tensor
     targets: torch.Tensor
+    weights: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +144,8 @@ def _run_epoch(
     total = torch.zeros((), device=rows.features.device)
     order = torch.randperm(len(rows.targets), generator=generator).to(rows.features.device)
     for batch in torch.split(order, settings.batch_size):
-        loss = objective.loss(module(rows.features[batch]), rows.targets[batch])
+        weighed = None if rows.weights is None else rows.weights[batch]
+        loss = objective.loss(module(rows.features[batch]), rows.targets[batch], weighed)
         loss = loss + penalty(weights, l1=settings.l1, l2=settings.l2)
         step(loss)
         total += loss.detach() * len(batch)
@@ -150,7 +155,8 @@ def _run_epoch(
 def _measure(module: nn.Sequential, objective: Objective, rows: Rows, slice_rows: int) -> tuple[float, float]:
     outputs = compute_outputs(module, rows.features, slice_rows=slice_rows)
     targets = rows.targets.cpu()
-    return float(objective.loss(outputs, targets)), float(objective.measure(outputs, targets))
+    weights = None if rows.weights is None else rows.weights.cpu()
+    return float(objective.loss(outputs, targets, weights)), float(objective.measure(outputs, targets, weights))
 
 
 def _copy(source: list[nn.Parameter] | list[torch.Tensor], target: list[nn.Parameter] | list[torch.Tensor]) -> None:

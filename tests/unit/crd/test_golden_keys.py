@@ -27,6 +27,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "missing": {"data": {"missing": ["?"]}},
     "columns": {"data": {"columns": {"zip": {"type": "Category"}}}},
     "split": {"data": {"split": {"seed": 1}}},
+    "weights": {"data": {"sampleWeight": "w"}},
     "groups": {"data": {"split": {"groupBy": "customer"}}},
     "times": {"data": {"split": {"timeColumn": "day"}}},
     "sides": {"data": {"split": {"column": "side"}}},

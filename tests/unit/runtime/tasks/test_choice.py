@@ -13,7 +13,7 @@ from modelservice.contract.failure import DataError
 from modelservice.contract.signature import Output
 from modelservice.contract.task import Task as AskedTask
 from modelservice.tasks import TASKS, task_named
-from modelservice.tasks.base import Array, Drop, Head, Loss, Scores, Target, TargetCells, TargetProfile
+from modelservice.tasks.base import Array, Drop, Head, Loss, Scores, Target, TargetCells, TargetProfile, Weights
 from modelservice.tasks.binary import BINARY
 from modelservice.tasks.choice import choose_task
 
@@ -108,12 +108,14 @@ class Sign:
     def outputs(self, labels: tuple[str, ...]) -> tuple[Output, ...]:
         return (Output(name="sign", datatype="BYTES"),)
 
-    def score(self, raw: Array, values: NDArray[Any], labels: tuple[str, ...]) -> Scores:
+    def score(
+        self, raw: Array, values: NDArray[Any], labels: tuple[str, ...], weights: Weights | None = None
+    ) -> Scores:
         right = Metric(name="right", value=float(((raw[:, 1] > 0.5) == values).mean()))
         return Scores(evaluation=Evaluation(primary="right", rows=len(values), metrics=(right,)))
 
-    def drop(self, before: Array, after: Array, values: NDArray[Any]) -> Drop:
-        return BINARY.drop(before, after, values)
+    def drop(self, before: Array, after: Array, values: NDArray[Any], weights: Weights | None = None) -> Drop:
+        return BINARY.drop(before, after, values, weights)
 
     def named(self, raw: Array, labels: tuple[str, ...]) -> dict[str, Any]:
         return {"sign": [labels[int(p > 0.5)] for p in raw[:, 1]]}

@@ -90,6 +90,35 @@ def test_the_drop_is_that_of_the_accuracy() -> None:
     assert gain == pytest.approx((-drop.value, -drop.high, -drop.low))
 
 
+def test_rows_count_by_their_weight() -> None:
+    raw, true, weights = predicting([0, 0, 1, 1]), np.array([0, 1, 1, 1]), np.array([1.0, 2.0, 1.0, 1.0])
+    scores, repeated = (
+        MULTICLASS.score(raw, true, LABELS, weights),
+        MULTICLASS.score(predicting([0, 0, 0, 1, 1]), np.array([0, 1, 1, 1, 1]), LABELS),
+    )
+    for metric in repeated.evaluation.metrics:
+        if metric.name not in {"logLoss", "brier", "calibrationError", "rocAuc", "averagePrecision"}:
+            assert value(scores, metric.name) == pytest.approx(metric.value)
+    # Rows of other weights tell less than as many of one: 25 / 7 of them.
+    primary = scores.evaluation.primary_metric
+    assert (primary.low, primary.high) == pytest.approx(wilson_interval(0.6 * 25 / 7, 25 / 7))
+    assert scores.evaluation.rows == 4
+    assert scores.confusion is not None
+    assert scores.confusion.sum() == 4
+
+
+def test_weights_of_one_size_change_nothing() -> None:
+    raw, true = wrong_in(30), TRUE
+    plain, weighed = MULTICLASS.score(raw, true, LABELS), MULTICLASS.score(raw, true, LABELS, np.full(300, 0.2))
+    for metric in plain.evaluation.metrics:
+        assert value(weighed, metric.name) == pytest.approx(metric.value)
+    bounds = [(one.evaluation.primary_metric.low, one.evaluation.primary_metric.high) for one in (plain, weighed)]
+    assert bounds[0] == pytest.approx(bounds[1])
+    assert MULTICLASS.drop(raw, wrong_in(36), true, np.full(300, 0.2)) == pytest.approx(
+        MULTICLASS.drop(raw, wrong_in(36), true)
+    )
+
+
 def test_what_is_wrong_for_both_widens_nothing() -> None:
     assert MULTICLASS.drop(wrong_in(100), wrong_in(103), TRUE) == MULTICLASS.drop(wrong_in(0), wrong_in(3), TRUE)
 

@@ -114,6 +114,22 @@ def test_losses_are_means_over_rows() -> None:
     assert cross(torch.tensor([[logit, 0.0]]), torch.tensor([0])).item() == pytest.approx(-math.log(0.75))
 
 
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_a_weight_of_a_row_is_so_many_rows(task: Any) -> None:
+    generator = np.random.default_rng(0)
+    objective = OBJECTIVES[task.loss]
+    labels = {"Binary": ("n", "y"), "Multiclass": ("a", "b", "c"), "Regression": ()}[task.name]
+    outputs = torch.from_numpy(generator.normal(size=(20, task.logits(labels))).astype(np.float32))
+    values = generator.integers(0, len(labels), 20) if labels else generator.normal(size=20)
+    targets = torch.from_numpy(values).to(objective.dtype)
+    times = torch.from_numpy(generator.integers(1, 5, 20))
+    weights = (times / times.double().mean()).float()
+    for mean in (objective.loss, objective.measure):
+        repeated = mean(outputs.repeat_interleave(times, dim=0), targets.repeat_interleave(times))
+        assert mean(outputs, targets, weights).item() == pytest.approx(repeated.item(), rel=1e-5)
+        assert mean(outputs, targets, torch.ones(20)).item() == pytest.approx(mean(outputs, targets).item(), rel=1e-5)
+
+
 def test_r2_of_equal_values_is_as_in_scikit_learn() -> None:
     measure = OBJECTIVES[Loss.SQUARED_ERROR].measure
     assert measure(torch.tensor([[1.0], [1.0]]), torch.tensor([1.0, 1.0])).item() == 1
