@@ -99,6 +99,7 @@ class ColumnType(StrEnum):
 
     NUMBER = "Number"
     CATEGORY = "Category"
+    BOOLEAN = "Boolean"
     IGNORE = "Ignore"
 
 
@@ -107,6 +108,7 @@ class ColumnSettings(Contract):
 
     type: ColumnType = Field(
         description="Number: every cell is a number or missing. Category: texts, numbers such as codes included."
+        " Boolean: yes and no, true and false, y and n, t and f, 1 and 0."
         " Ignore: no input of the model. A change trains again."
     )
 

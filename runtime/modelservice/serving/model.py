@@ -74,7 +74,7 @@ def category_columns(model: ServedModel) -> tuple[str, ...]:
     return tuple(
         given.name
         for given in model.signature.inputs
-        if isinstance(given, InputColumn) and given.type is ColumnKind.CATEGORY
+        if isinstance(given, InputColumn) and given.type is ColumnKind.CATEGORY and given.content is None
     )
 
 

@@ -22,6 +22,9 @@ from modelservice.modalities.errors import InputError
 from modelservice.modalities.table.notation import Decimal
 from modelservice.modalities.table.written import Cells, Place
 
+FEWEST_ROWS = 3
+"""Training rows from which a number of its own is learned: for a category, or that a value is missing."""
+
 Values = Sequence[Any] | NDArray[Any]
 """The cells of one column, in rows of a request or of a table that was read."""
 
@@ -131,7 +134,7 @@ class Column(Protocol):
         A number is the same number in every kind of column, so that rows appended later move no others.
         """
 
-    def example(self) -> float | str:
+    def example(self) -> bool | float | str:
         """A value that is no row's in particular: a median or a mode."""
 
     def fit(self) -> ColumnPreprocessing:

@@ -1,20 +1,18 @@
 """Columns of texts: one number for each text seen in training; an unseen or missing one is all zeros."""
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Annotated, Any, Final, Literal, NamedTuple, Self
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
-from modelservice.cells import MISSING_WORDS, as_number, is_number_text, quoted
+from modelservice.cells import is_number_text, quoted
 from modelservice.contract.data import ColumnType
 from modelservice.contract.failure import DataError
 from modelservice.contract.signature import ColumnKind, InputColumn
 from modelservice.modalities.base import Features
-from modelservice.modalities.split import MISSING, framed, number_token
 from modelservice.modalities.table.kinds.base import (
     ColumnEncoder,
     ColumnPreprocessing,
@@ -24,6 +22,7 @@ from modelservice.modalities.table.kinds.base import (
     Values,
     text_at,
 )
+from modelservice.modalities.table.kinds.texts import Texts, texts_of
 from modelservice.modalities.table.notation import looks_like_number
 from modelservice.modalities.table.written import FEW_TEXTS
 
@@ -98,48 +97,8 @@ class _Codes(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class TextColumn:
-    """Texts by code: int32 [rows] indexes ``texts``, whose entries differ; -1 is missing.
-
-    ``words`` are those that mean a missing value among numbers, which a row's content counts in texts, too.
-    ``declared`` columns are said to hold categories in ``spec.data.columns``.
-    """
-
-    name: str
-    codes: NDArray[np.int32]
-    texts: tuple[str, ...]
-    words: frozenset[str] = MISSING_WORDS
-    declared: bool = False
-
-    @property
-    def type(self) -> ColumnKind:
-        """An empty column counts as one of numbers: where those are all that a model takes, a matrix still is one."""
-        return ColumnKind.CATEGORY if self.texts else ColumnKind.NUMBER
-
-    @property
-    def rows(self) -> int:
-        """Number of rows."""
-        return len(self.codes)
-
-    @property
-    def missing(self) -> int:
-        """Number of missing values."""
-        return int((self.codes < 0).sum())
-
-    @property
-    def distinct(self) -> int:
-        """Number of different values, missing ones aside."""
-        return len(np.unique(self.codes[self.codes >= 0]))
-
-    @property
-    def values(self) -> list[str | None]:
-        """The text of each row, None for missing."""
-        lookup: tuple[str | None, ...] = (*self.texts, None)
-        return [lookup[code] for code in self.codes]
-
-    def take(self, rows: NDArray[np.int64]) -> Self:
-        """The column of some of the rows."""
-        return replace(self, codes=self.codes[rows])
+class TextColumn(Texts):
+    """Texts that are categories."""
 
     def useless(self) -> Useless | None:
         """It is empty, constant without a gap (that a text is missing says something), or has a text for each row."""
@@ -176,7 +135,7 @@ class TextColumn:
 
     def notes(self) -> Iterator[str]:
         """What will be new tomorrow: dates, and texts of which most come once."""
-        counts = np.bincount(self.codes[self.codes >= 0], minlength=len(self.texts))
+        counts = self.counts
         dates = sum(1 for text in self.texts if _DATE.fullmatch(text))
         if 2 * dates > len(self.texts) and not self.declared:
             yield f"column {self.name} holds dates as categories: a new date is none of them, and counts as missing"
@@ -187,11 +146,6 @@ class TextColumn:
                 f"column {self.name}: {once} of {int(counts.sum())} values come once, as in an identifier: what was not"
                 " seen in training counts as missing"
             )
-
-    def tokens(self, rows: slice) -> Iterable[bytes]:
-        """Numbers among the texts are numbers, words for missing values are missing."""
-        tokens = [*map(self._token, self.texts), MISSING]
-        return (tokens[code] for code in self.codes[rows].tolist())
 
     def example(self) -> float | str:
         """The most frequent text, the first of several in the order of their letters."""
@@ -207,18 +161,9 @@ class TextColumn:
         categories = tuple(sorted(self.texts[code] for code in seen))
         return CategoricalPreprocessing(name=self.name, categories=categories, example=str(self.example()))
 
-    def _token(self, text: str) -> bytes:
-        if text.lower() in self.words:
-            return MISSING
-        try:
-            return number_token(as_number(text, self.words))
-        except ValueError:
-            return b"t" + framed(text)
-
 
 def _read(raw: RawColumn) -> TextColumn:
-    declared = raw.declared is not None
-    return TextColumn(name=raw.name, codes=raw.cells.codes, texts=raw.cells.texts, words=raw.words, declared=declared)
+    return TextColumn(**texts_of(raw))
 
 
 CATEGORY: Final = Kind(name="Category", document=CategoricalPreprocessing, read=_read, type=ColumnType.CATEGORY)

@@ -7,41 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from pydantic import ValidationError
+from tests.unit.runtime.modalities.table.tables import ROWS, column, learn, opened, refused, settings
 
-from modelservice.contract.data import Data, Format
+from modelservice.contract.data import Data
 from modelservice.contract.failure import DataError
-from modelservice.contract.signature import ColumnKind, InputColumn
-from modelservice.modalities.base import Dataset
+from modelservice.contract.signature import ColumnKind
 from modelservice.modalities.dataset import build_dataset
-from modelservice.modalities.encoders import open_encoder
 from modelservice.modalities.errors import InputError
-from modelservice.modalities.sources import from_frame, read_source
-
-ROWS = 60
-
-
-def settings(columns: Any, **more: Any) -> Data:
-    described = {name: {"type": kind} for name, kind in columns.items()}
-    return Data.model_validate({"configMap": {"name": "d"}, "target": "y", "columns": described, **more})
-
-
-def learn(columns: Any, header: str, cells: Any, **more: Any) -> Dataset:
-    """A table of ROWS rows: the cells of a row by its number, and a class."""
-    lines = [f"{cells(n)},{'pq'[n % 2]}" for n in range(ROWS)]
-    source = read_source("\n".join([f"{header},y", *lines]).encode(), format=Format.CSV)
-    return build_dataset(source, settings(columns, **more))
-
-
-def refused(columns: Any, header: str, cells: Any, **more: Any) -> DataError:
-    with pytest.raises(DataError) as caught:
-        learn(columns, header, cells, **more)
-    return caught.value
-
-
-def column(dataset: Dataset, at: int = 0) -> InputColumn:
-    given = dataset.inputs[at]
-    assert isinstance(given, InputColumn)
-    return given
+from modelservice.modalities.sources import from_frame
 
 
 def zips(n: int) -> str:
@@ -53,7 +26,7 @@ def test_codes_of_digits_are_categories_where_it_is_said() -> None:
     dataset = learn({"zip": "Category"}, "a,zip", zips)
     assert column(dataset, 1).type is ColumnKind.CATEGORY
     assert column(dataset, 1).categories == ("08001", "4051", "8001")
-    encoder = open_encoder(dataset.modality, dataset.preprocessing.model_dump_json().encode())
+    encoder = opened(dataset)
     as_number, as_text = encoder.encode([[0, 8001], [0, "8001"]])
     assert as_number.tolist() == as_text.tolist()
 
@@ -98,7 +71,7 @@ def test_an_ignored_column_is_no_input_and_moves_no_row() -> None:
     assert [one.name for one in dataset.inputs] == ["a"]
     assert dataset.test.features.tolist() == alone.test.features.tolist()
     with pytest.raises(InputError, match="b: is not a column of this model"):
-        open_encoder(dataset.modality, dataset.preprocessing.model_dump_json().encode()).encode([{"a": 1, "b": 2}])
+        opened(dataset).encode([{"a": 1, "b": 2}])
 
 
 def test_ignored_columns_are_not_read() -> None:
