@@ -91,6 +91,10 @@ WRONG: dict[str, tuple[str, dict[str, Any]]] = {
         "n,day,y\n" + "".join(f"{n},{n},{'pq'[n % 2] if n < 18 else 'new'}\n" for n in range(20)),
         {"split": {"timeColumn": "day"}},
     ),
+    "NotAPositiveLabel": (
+        "n,y\n" + "".join(f"{n},{'pq'[n % 2]}\n" for n in range(20)),
+        {"task": Task.model_validate({"classification": {"positiveLabel": "yes"}})},
+    ),
     "NotAWeight": (f"n,w,y\n{WEIGHED_ROWS}1,-1,p\n", {"sampleWeight": "w"}),
     "NoWeight": (f"n,w,y\n{WEIGHED_ROWS.replace(',1,', ',0,')}", {"sampleWeight": "w"}),
     "NotATable": ('a,y\n"' + "1" * 200_000 + '",x\n1\n', {}),
@@ -168,6 +172,7 @@ def test_the_task_is_said_as_shown(name: str, labels: Any) -> None:
 
 def test_every_shown_message_is_tested() -> None:
     elsewhere = {
+        "ThresholdNotClear",
         "NotNPZ",
         "DamagedNPZ",
         "NotUTF8",

@@ -22,6 +22,7 @@ class ColumnContent(StrEnum):
     """What the texts of a column say, where they are no categories."""
 
     BOOLEAN = "Boolean"
+    DATE = "Date"
 
 
 class InputColumn(Tolerant):
@@ -56,12 +57,16 @@ class InputTensor(Tolerant):
 
 
 class Output(Tolerant):
-    """One named output; ``shape`` is that of one row, [] a single value. ``labels`` name the values of a row."""
+    """One named output; ``shape`` is that of one row, [] a single value. ``labels`` name the values of a row.
+
+    ``threshold`` is the probability from which on a label is the second of two, of tasks that have one.
+    """
 
     name: str
     datatype: str
     shape: tuple[Annotated[int, Field(ge=1)], ...] = ()
     labels: tuple[str, ...] | None = None
+    threshold: float | None = Field(default=None, ge=0, le=1)
 
 
 Input = Annotated[InputColumn | InputTensor, Field(discriminator="kind")]

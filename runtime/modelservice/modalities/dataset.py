@@ -15,6 +15,7 @@ from modelservice.modalities.split_columns import Deciding, chosen_column_split
 from modelservice.modalities.weights import WEIGHT_FIELD, read_weights
 from modelservice.tasks.base import Target, TargetCells, Task
 from modelservice.tasks.choice import choose_task
+from modelservice.tasks.labels import with_positive
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,7 +73,10 @@ def divide_rows(source: Source, data: Data, task: AskedTask | None = None) -> Di
     cells = source.target(data.target, data.missing)
     chosen, inferred = choose_task(task, cells)
     columns = _columns_aside(source, data, cells)
-    read, weights, dropped = _weighed(chosen.read(cells), columns.get(WEIGHT_FIELD))
+    labelled = chosen.read(cells)
+    if task is not None and task.classification is not None and task.classification.positive_label is not None:
+        labelled = with_positive(labelled, task.classification.positive_label)
+    read, weights, dropped = _weighed(labelled, columns.get(WEIGHT_FIELD))
     aside = [column.name for column in columns.values()]
     examples = source.examples(data.features, read, data.missing, data.columns, aside)
     rows = np.flatnonzero(read.present)

@@ -1,6 +1,7 @@
 """The stage ``compress``: the model of an artifact made smaller, if that costs no more than it may."""
 
 import platform
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Final, NamedTuple
 
@@ -29,6 +30,7 @@ from modelservice.modalities.base import Dataset
 from modelservice.modalities.dataset import build_dataset
 from modelservice.stages.base import Context, Produced
 from modelservice.stages.evaluate import largest_difference, measure, opset_of, run_sides
+from modelservice.tasks import task_of
 from modelservice.tasks.base import Drop
 from modelservice.tasks.metrics_document import MetricsDocument
 
@@ -51,6 +53,8 @@ class CompressStage:
             parent = _parent(work)
             dataset = build_dataset(context.source(), work.data, work.task)
             _check_same_data(parent, dataset)
+            # As the training left it: with the threshold that it chose.
+            dataset = replace(dataset, task=task_of(parent.signature))
         observe(Progress(stage=self.name, done=1, total=_STEPS))
         before = parent.content(MODEL_FILE)
         with watch.step("compress"):

@@ -1,6 +1,7 @@
 """The stage ``train``: from data to a model that is stored as ONNX, checked and measured."""
 
 import platform
+from dataclasses import replace
 from typing import Final
 
 import modelservice
@@ -16,13 +17,16 @@ from modelservice.contract.manifest import (
     Producer,
 )
 from modelservice.contract.signature import SIGNATURE_FILE, Signature
+from modelservice.contract.task import Classification, Task
 from modelservice.contract.work_order import TrainWork, WorkOrder
 from modelservice.families import family_named
 from modelservice.families.base import Fitted
 from modelservice.inference.onnx_engine import OnnxEngine
 from modelservice.modalities.base import Dataset
 from modelservice.modalities.dataset import build_dataset
+from modelservice.modalities.imbalance import REMEDIES
 from modelservice.stages.base import Context, Produced
+from modelservice.stages.decision import validation_outputs, with_threshold
 from modelservice.stages.evaluate import Sides, largest_difference, measure, opset_of, run_sides
 from modelservice.tasks.metrics_document import MetricsDocument
 
@@ -45,8 +49,17 @@ class TrainStage:
         family = family_named(work.model.choice)
         if (why := family.unsuited(modality=dataset.modality, task=dataset.task.name)) is not None:
             raise StageError("ModelUnsuited", f"spec.model.{family.name} {why}", field="spec.model")
+        asked = classification_of(work.task)
+        # What is learned from, and no more than that: metrics are of rows as they are.
+        learned = REMEDIES[asked.imbalance](dataset)
+        dataset = replace(dataset, notes=learned.notes)
+
+        def fit(rows: Dataset) -> Fitted:
+            return family.fit(work.model.chosen, rows, work.training, observe=context.observe)
+
         with watch.step("train"):
-            fitted = family.fit(work.model.chosen, dataset, work.training, observe=context.observe)
+            fitted = fit(learned)
+            dataset = with_threshold(asked.threshold, dataset, lambda: validation_outputs(fitted, learned, fit))
         with watch.step("convert"):
             raw, difference = check_conversion(fitted, dataset)
         with watch.step("evaluate"):
@@ -62,6 +75,11 @@ class TrainStage:
 
 
 TRAIN: Final = TrainStage()
+
+
+def classification_of(task: Task | None) -> Classification:
+    """What ``spec.task`` says of classes; all is left out where it says nothing of them."""
+    return task.classification if task is not None and task.classification is not None else Classification()
 
 
 def check_conversion(fitted: Fitted, dataset: Dataset) -> tuple[Sides, float]:

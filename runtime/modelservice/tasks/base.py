@@ -172,6 +172,13 @@ class Task(Protocol):
             DataError: the values are none of this task's.
         """
 
+    def of_outputs(self, outputs: tuple[Output, ...]) -> "Task":
+        """This task with what a signature's outputs say of it; itself where they say nothing.
+
+        Raises:
+            DocumentError: they do not say what they must.
+        """
+
     def logits(self, labels: tuple[str, ...]) -> int:
         """Numbers that the last layer of a network gives."""
 

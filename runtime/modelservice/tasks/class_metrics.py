@@ -49,6 +49,12 @@ def weighted_averages(counts: Floats) -> Averages:
     return precision, recall, f1
 
 
+def positive_class(counts: Floats) -> Averages:
+    """Precision, recall and F1 of the second class; a ratio without a denominator counts as 0."""
+    precision, recall, f1 = (float(values[1]) for values in _by_class(counts))
+    return precision, recall, f1
+
+
 def _by_class(counts: Floats) -> tuple[Floats, Floats, Floats]:
     hits, predicted, true = np.diag(counts), counts.sum(axis=0), counts.sum(axis=1)
     return _ratio(hits, predicted), _ratio(hits, true), _ratio(2 * hits, predicted + true)

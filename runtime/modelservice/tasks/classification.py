@@ -14,6 +14,7 @@ from modelservice.tasks.class_metrics import (
     balanced_accuracy,
     confusion,
     macro_averages,
+    positive_class,
     weighted_averages,
 )
 from modelservice.tasks.intervals import effective_rows, paired_interval, wilson_interval
@@ -29,6 +30,7 @@ from modelservice.tasks.probability_metrics import (
 
 LABEL = "label"
 PROBABILITIES = "probabilities"
+_TWO = 2
 MAX_INFERRED_CLASSES = 20
 """Different whole numbers up to which they are taken for classes unless ``spec.task`` says otherwise."""
 
@@ -53,6 +55,14 @@ class Classification(ABC):
         """The target as class codes; for errors see ``read_labels``."""
         return read_labels(cells)
 
+    def of_outputs(self, outputs: tuple[Output, ...]) -> "Classification":  # noqa: ARG002 - the seam's signature
+        """Itself."""
+        return self
+
+    def decide(self, raw: Array) -> NDArray[np.int64]:
+        """Codes of the labels that are the answers, int64 [rows]: the most probable ones."""
+        return np.asarray(raw.argmax(axis=1), dtype=np.int64)
+
     @abstractmethod
     def logits(self, labels: tuple[str, ...]) -> int:
         """Numbers that the last layer of a network gives."""
@@ -75,7 +85,7 @@ class Classification(ABC):
             labels: class labels by code.
             weights: how much each row counts; the confusion matrix has whole rows all the same.
         """
-        predicted = raw.argmax(axis=1)
+        predicted = self.decide(raw)
         counts = confusion(predicted, values, len(labels), weights)
         right, trials = accuracy(counts), len(values) if weights is None else effective_rows(weights)
         low, high = wilson_interval(right * trials, trials)
@@ -92,7 +102,7 @@ class Classification(ABC):
 
     def drop(self, before: Array, after: Array, values: NDArray[Any], weights: Weights | None = None) -> Drop:
         """The fall of the accuracy, with Tango's interval."""
-        was_right, is_right = before.argmax(axis=1) == values, after.argmax(axis=1) == values
+        was_right, is_right = self.decide(before) == values, self.decide(after) == values
         heavy = np.ones(len(values)) if weights is None else weights
         trials = effective_rows(heavy)
         lost, won = (
@@ -103,7 +113,7 @@ class Classification(ABC):
 
     def named(self, raw: Array, labels: tuple[str, ...]) -> dict[str, Any]:
         """``label``: a list of texts; ``probabilities``: float32 [rows, classes]."""
-        return {LABEL: [labels[code] for code in raw.argmax(axis=1).tolist()], PROBABILITIES: raw}
+        return {LABEL: [labels[code] for code in self.decide(raw).tolist()], PROBABILITIES: raw}
 
 
 def _further(
@@ -112,6 +122,7 @@ def _further(
     """All metrics but the primary one, None where the rows do not determine it."""
     precision, recall, f1 = macro_averages(counts)
     precision_weighted, recall_weighted, f1_weighted = weighted_averages(counts)
+    positive = positive_class(counts) if len(counts) == _TWO else (None, None, None)
     return (
         ("balancedAccuracy", balanced_accuracy(counts)),
         ("precision", precision),
@@ -120,6 +131,9 @@ def _further(
         ("precisionWeighted", precision_weighted),
         ("recallWeighted", recall_weighted),
         ("f1Weighted", f1_weighted),
+        ("precisionPositive", positive[0]),
+        ("recallPositive", positive[1]),
+        ("f1Positive", positive[2]),
         ("rocAuc", roc_auc(raw, values, weights)),
         ("averagePrecision", average_precision(raw, values, weights)),
         ("logLoss", log_loss(raw, values, weights)),

@@ -78,6 +78,9 @@ def test_kernels_are_penalised_like_matrices() -> None:
     assert penalty([weights], l1=0, l2=1).item() == 18 * 4
 
 
+LABELS = {"Binary": ("n", "y"), "BinaryThreshold": ("n", "y"), "Multiclass": ("a", "b", "c"), "Regression": ()}
+
+
 @pytest.mark.parametrize("loss", Loss)
 def test_each_loss_has_an_objective(loss: Any) -> None:
     assert OBJECTIVES[loss].metric in {"accuracy", "r2"}
@@ -87,7 +90,7 @@ def test_each_loss_has_an_objective(loss: Any) -> None:
 def test_the_metric_told_is_the_primary_one_of_the_tasks_with_this_loss(task: Any) -> None:
     generator = np.random.default_rng(0)
     objective = OBJECTIVES[task.loss]
-    labels = {"Binary": ("n", "y"), "Multiclass": ("a", "b", "c"), "Regression": ()}[task.name]
+    labels = LABELS[task.name]
     outputs = generator.normal(size=(50, task.logits(labels))).astype(np.float32)
     values = generator.integers(0, len(labels), 50) if labels else generator.normal(size=50)
     heads: dict[str, Any] = {
@@ -95,7 +98,7 @@ def test_the_metric_told_is_the_primary_one_of_the_tasks_with_this_loss(task: An
         "Multiclass": lambda logits: np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True),
         "Regression": lambda number: number,
     }
-    raw = heads[task.name](outputs)
+    raw = heads[task.name.removesuffix("Threshold")](outputs)
     expected = task.score(raw, values, labels).evaluation.primary_metric
     found = objective.measure(torch.from_numpy(outputs), torch.from_numpy(values).to(objective.dtype))
     assert objective.metric == expected.name
@@ -118,7 +121,7 @@ def test_losses_are_means_over_rows() -> None:
 def test_a_weight_of_a_row_is_so_many_rows(task: Any) -> None:
     generator = np.random.default_rng(0)
     objective = OBJECTIVES[task.loss]
-    labels = {"Binary": ("n", "y"), "Multiclass": ("a", "b", "c"), "Regression": ()}[task.name]
+    labels = LABELS[task.name]
     outputs = torch.from_numpy(generator.normal(size=(20, task.logits(labels))).astype(np.float32))
     values = generator.integers(0, len(labels), 20) if labels else generator.normal(size=20)
     targets = torch.from_numpy(values).to(objective.dtype)
