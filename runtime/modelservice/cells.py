@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from typing import Any
@@ -18,6 +19,8 @@ NUMBER_PATTERN = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _NUMBER = re.compile(NUMBER_PATTERN, re.ASCII)
 _CODE = re.compile(r"[+-]?0[0-9]", re.ASCII)
 _SHOWN = 40
+_NOT_A_TIME = "NaT"
+"""How numpy and pandas write a missing date."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,8 @@ def as_number(value: Any, words: frozenset[str] = MISSING_WORDS) -> float:
 def as_text(value: Any) -> str | None:
     """The text that a cell of a categorical column holds, None if it is missing.
 
-    Numbers read as they would stand in a table: 3 and 3.0 are both "3", True is "True".
+    Numbers read as they would stand in a table: 3 and 3.0 are both "3", True is "True". Dates of Python, numpy and
+    pandas are texts of ISO 8601.
 
     Raises:
         ValueError: it holds a structure; the message quotes it.
@@ -118,9 +122,10 @@ def as_text(value: Any) -> str | None:
         return str(int(value))
     if isinstance(value, float | np.floating):
         number = float(value)
-        if math.isnan(number):
-            return None
-        return number_text(number)
+        return None if math.isnan(number) else number_text(number)
+    if isinstance(value, date | np.datetime64):
+        text = value.isoformat() if isinstance(value, date) else str(value)
+        return None if text == _NOT_A_TIME else text
     raise ValueError(f"{quoted(value)} is neither text nor a number")
 
 

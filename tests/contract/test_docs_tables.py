@@ -71,6 +71,18 @@ WRONG: dict[str, tuple[str, dict[str, Any]]] = {
     "TooManyCategories": ("a,y\n" + "".join(f"t{n},x\nt{n},z\n" for n in range(1001)), {}),
     "TooManyColumns": (",".join(f"c{n}" for n in range(4097)) + "\n1\n", {}),
     "NoFeatures": ("a,y\n" + "".join(f"id{n},{'x' if n % 2 else 'z'}\n" for n in range(20)), {}),
+    "NotABoolean": (
+        "smoker,y\n" + "".join(f"{'yn'[n % 2]},{'xz'[n % 3 == 0]}\n" for n in range(40)) + "perhaps,x\n",
+        {"columns": {"smoker": {"type": "Boolean"}}},
+    ),
+    "NotADate": (
+        "seen,y\n" + "".join(f"2024-01-{n % 28 + 1},{'xz'[n % 3 == 0]}\n" for n in range(40)) + "2024-02-31,x\n",
+        {},
+    ),
+    "DateNotClear": (
+        "seen,y\n" + "".join(f"01/{n % 12 + 2:02}/2024,{'xz'[n % 3 == 0]}\n" for n in range(11)),
+        {"columns": {"seen": {"type": "Date"}}},
+    ),
     "ColumnNotFound": (
         "age,zip,y\n1,0101,x\n2,0102,x\n3,0101,z\n4,0102,z\n",
         {"columns": {"Zip": {"type": "Category"}}},

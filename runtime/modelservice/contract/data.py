@@ -100,6 +100,7 @@ class ColumnType(StrEnum):
     NUMBER = "Number"
     CATEGORY = "Category"
     BOOLEAN = "Boolean"
+    DATE = "Date"
     IGNORE = "Ignore"
 
 
@@ -109,6 +110,7 @@ class ColumnSettings(Contract):
     type: ColumnType = Field(
         description="Number: every cell is a number or missing. Category: texts, numbers such as codes included."
         " Boolean: yes and no, true and false, y and n, t and f, 1 and 0."
+        " Date: dates with or without a time of day and a zone, such as 2024-01-31T12:30:00Z."
         " Ignore: no input of the model. A change trains again."
     )
 

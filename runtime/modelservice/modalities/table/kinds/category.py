@@ -1,6 +1,5 @@
 """Columns of texts: one number for each text seen in training; an unseen or missing one is all zeros."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, NamedTuple
@@ -13,6 +12,7 @@ from modelservice.contract.data import ColumnType
 from modelservice.contract.failure import DataError
 from modelservice.contract.signature import ColumnKind, InputColumn
 from modelservice.modalities.base import Features
+from modelservice.modalities.table.dates import Unclear, find_dates, has_short_year, is_date
 from modelservice.modalities.table.kinds.base import (
     ColumnEncoder,
     ColumnPreprocessing,
@@ -29,9 +29,6 @@ from modelservice.modalities.table.written import FEW_TEXTS
 MAX_CATEGORIES = 1000
 """Categories of one column. More is free text, which one number for each does not describe."""
 FEATURES_FIELD = "spec.data.features"
-_DATE = re.compile(
-    r"([0-9]{4}([-/.])[0-9]{1,2}\2[0-9]{1,2}|[0-9]{1,2}([-/.])[0-9]{1,2}\3([0-9]{4}|[0-9]{2}))([T ][0-9:.]+)?.{0,6}"
-)
 _UNKNOWN = -1
 _FEWEST_ROWS = 20
 """In fewer rows a text may well come once by chance."""
@@ -113,7 +110,10 @@ class TextColumn(Texts):
             return Useless(
                 f"it looks like numbers in no form that can be read, as {quoted(text)}: {remedy}", names_rows
             )
-        return Useless("every value differs", names_rows) if names_rows else None
+        if not names_rows:
+            return None
+        why = None if self.declared else self._why_no_dates()
+        return Useless("every value differs" if why is None else f"it holds dates, and {why}", names_rows)
 
     def _unread_number(self, distinct: int) -> str | None:
         """One of the numbers in a form that nobody knows, of which categories would be one for each value or two."""
@@ -121,6 +121,19 @@ class TextColumn(Texts):
             return None
         looks = [text for text in self.texts if looks_like_number(text) and not is_number_text(text)]
         return looks[0] if 10 * len(looks) >= 9 * len(self.texts) else None
+
+    def _why_no_dates(self) -> str | None:
+        """Of a column in which most texts are dates."""
+        texts = [text for text in self.texts if text.lower() not in self.words]
+        if 2 * len(short := [text for text in texts if has_short_year(text)]) > len(texts):
+            return f"{quoted(short[0])} has a year of two digits: write all as 2024-01-31"
+        others = [text for text in texts if not is_date(text)]
+        if 2 * len(others) >= len(texts):
+            return None
+        if others:
+            return f"{quoted(others[0])} is no date"
+        dates = find_dates(texts)
+        return dates.message if isinstance(dates, Unclear) else None
 
     def refusal(self) -> DataError | None:
         """It has more than ``MAX_CATEGORIES`` different texts: free text."""
@@ -136,9 +149,8 @@ class TextColumn(Texts):
     def notes(self) -> Iterator[str]:
         """What will be new tomorrow: dates, and texts of which most come once."""
         counts = self.counts
-        dates = sum(1 for text in self.texts if _DATE.fullmatch(text))
-        if 2 * dates > len(self.texts) and not self.declared:
-            yield f"column {self.name} holds dates as categories: a new date is none of them, and counts as missing"
+        if not self.declared and (why := self._why_no_dates()) is not None:
+            yield f"column {self.name} holds dates as categories, since {why}"
             return
         once = int((counts == 1).sum())
         if self.rows >= _FEWEST_ROWS and 2 * once >= int(counts.sum()):
