@@ -98,7 +98,7 @@ def test_wine_is_the_whole_table(name: str) -> None:
     assert [row["cultivar"] for row in rows] == ["ABC"[label] for label in wine.target]
 
 
-@pytest.mark.parametrize(("name", "measures"), [("gpu.yaml", 10), ("logistic.yaml", 5)])
+@pytest.mark.parametrize(("name", "measures"), [("gpu.yaml", 10), ("logistic.yaml", 5), ("gradient-boosting.yaml", 5)])
 def test_diagnoses_are_those_of_all_tumours(name: str, measures: int) -> None:
     rows, tumours = rows_of(name), load_breast_cancer()
     columns = [column for column in rows[0] if column != "diagnosis"]

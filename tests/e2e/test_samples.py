@@ -85,6 +85,7 @@ CLASSIFIERS = {
     "logistic.yaml": "logistic",
     "decision-tree.yaml": "decisionTree",
     "random-forest.yaml": "randomForest",
+    "gradient-boosting.yaml": "gradientBoosting",
 }
 """Samples of the families that are fitted by scikit-learn and served without it, and how the status names each."""
 

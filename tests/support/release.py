@@ -56,6 +56,7 @@ TRAINED = (
     "svm.yaml",
     "decision-tree.yaml",
     "random-forest.yaml",
+    "gradient-boosting.yaml",
     "compression.yaml",
     "object-storage.yaml",
 )

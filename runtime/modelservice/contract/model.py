@@ -137,6 +137,30 @@ class RandomForest(Contract):
     )
 
 
+class GradientBoosting(Contract):
+    """Gradient boosting of trees over histograms (Friedman, 2001; scikit-learn)."""
+
+    rounds: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="Rounds, each a tree for each class. Default: where the loss on rows that are held back is least, at"
+        " most 1000. A change trains again.",
+    )
+    learning_rate: float = Field(
+        default=0.05, gt=0, le=1, description="Share of each tree that counts. Default 0.05. A change trains again."
+    )
+    max_leaves: int | None = Field(
+        default=None,
+        ge=2,
+        le=1024,
+        description="Most leaves of a tree. Default: 5, or 31 with more than 5000 rows. A change trains again.",
+    )
+    min_samples_leaf: int = Field(
+        default=5, ge=1, le=1_000_000, description="Fewest rows of a leaf. Default 5. A change trains again."
+    )
+
+
 class Model(OneOf):
     """Exactly one family of models."""
 
@@ -146,6 +170,7 @@ class Model(OneOf):
     svm: SupportVectorMachine | None = Field(default=None, description="A support vector machine.")
     decision_tree: DecisionTree | None = Field(default=None, description="A decision tree.")
     random_forest: RandomForest | None = Field(default=None, description="A random forest.")
+    gradient_boosting: GradientBoosting | None = Field(default=None, description="Gradient boosting of trees.")
 
 
 GRADIENT_FAMILIES = frozenset({"mlp", "cnn"})

@@ -18,6 +18,7 @@ from modelservice.contract.compression import Compression
 from modelservice.contract.failure import DataError, StageError
 from modelservice.contract.keys import compress_key, content_digest, train_key
 from modelservice.contract.resource import ModelServiceSpec
+from modelservice.families import FAMILIES
 from modelservice.stages.documents import ResourceError, read_resource
 from modelservice.stages.local import run_locally
 from modelservice.tasks.metrics_document import MetricsDocument
@@ -153,7 +154,7 @@ def test_a_regression_is_trained_from_a_frame(tmp_path: Path) -> None:
         ({"training": {"epoch": 3}}, ["spec.training.epoch: there is no such field; did you mean epochs?"]),
         ({"model": {"mlp": {"hidden": 3}}}, ["spec.model.mlp.hidden: there is no such field"]),
         ({"data": {"configMap": {"name": "x"}}}, ["spec.data.target: must be set"]),
-        ({"model": {}}, ["spec.model: exactly one of mlp, cnn, logistic, svm, decisionTree, randomForest must be set"]),
+        ({"model": {}}, [f"spec.model: exactly one of {', '.join(one.name for one in FAMILIES)} must be set"]),
         ({"model": {"mlp": {"hiddenLayers": [8, 0]}}}, ["spec.model.mlp.hiddenLayers[1]: 0: "]),
         ({"suspend": 3, "training": {"seed": -1}}, ["spec.suspend: 3: ", "spec.training.seed: -1: "]),
     ],
