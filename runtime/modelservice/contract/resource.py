@@ -30,7 +30,7 @@ _STEPS_OF_GRADIENT = Rule(
         f"has(self.training.{field.alias})" for name, field in Hyperparameters.model_fields.items() if name != "seed"
     )
     + ")",
-    "optimizer, l1, l2, epochs and batchSize are for models trained by gradient steps (mlp, cnn): leave them out",
+    "all of training that says how to step (optimizer, schedule, l1, l2, epochs, batchSize, ...) is for mlp and cnn: leave it out",
 )
 _TORCH_OF_GRADIENT = Rule(
     f"!has(self.serving) || !has(self.serving.engine) || self.serving.engine != 'Torch' || (({_BY_GRADIENT})"

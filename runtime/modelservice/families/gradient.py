@@ -28,7 +28,7 @@ from modelservice.families.onnx_graph import architecture_graph
 from modelservice.modalities.base import Dataset, Features, Side
 from modelservice.tasks.base import Array
 from modelservice.training.curves import CurveRecorder
-from modelservice.training.loop import MAX_SLICE, Epoch, Rows, seeded, train_module
+from modelservice.training.loop import MAX_SLICE, Epoch, Rows, seeded, step_rows, train_module
 from modelservice.training.losses import OBJECTIVES, Objective
 from modelservice.training.threads import limited_threads, threads_for
 
@@ -156,7 +156,7 @@ def _train(
         recorder(epoch)
         observe(_progress(epoch, objective))
 
-    batch = min(training.batch_size, len(dataset.train.values))
+    batch = step_rows(training, len(dataset.train.values))
     threads = threads_for(work=architecture.multiply_adds * batch, available=torch.get_num_threads())
     with limited_threads(threads), exact_convolutions(device), seeded(training.seed, device) as generator:
         module = build(architecture)

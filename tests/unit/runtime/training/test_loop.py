@@ -11,11 +11,20 @@ from hypothesis import strategies as st
 from torch import nn
 
 from modelservice.contract.failure import About, Retry, StageError
-from modelservice.contract.training import Adam, Hyperparameters, Optimizer, StochasticGradientDescent
+from modelservice.contract.training import (
+    AdaGrad,
+    Adam,
+    AdamW,
+    GradientDescent,
+    Hyperparameters,
+    Optimizer,
+    RmsProp,
+    StochasticGradientDescent,
+)
 from modelservice.tasks import TASKS
 from modelservice.tasks.base import Loss
 from modelservice.training.curves import CurveRecorder
-from modelservice.training.loop import BestWeights, Epoch, Rows, compute_outputs, seeded, train_module
+from modelservice.training.loop import BestWeights, Epoch, Rows, compute_outputs, seeded, step_rows, train_module
 from modelservice.training.losses import OBJECTIVES
 from modelservice.training.optimizers import build_optimizer, learning_rate_field
 from modelservice.training.penalties import penalized_weights, penalty
@@ -24,6 +33,11 @@ from modelservice.training.threads import limited_threads, threads_for
 ADAM = Optimizer(adam=Adam(learning_rate=0.02))
 SGD = Optimizer(sgd=StochasticGradientDescent(learning_rate=0.05))
 MOMENTUM = Optimizer(sgd=StochasticGradientDescent(learning_rate=0.05, momentum=0.9))
+NESTEROV = Optimizer(sgd=StochasticGradientDescent(learning_rate=0.05, momentum=0.9, nesterov=True))
+ADAM_W = Optimizer(adam_w=AdamW(learning_rate=0.02, weight_decay=0.1))
+FULL = Optimizer(gradient_descent=GradientDescent(learning_rate=0.05))
+ADA_GRAD = Optimizer(ada_grad=AdaGrad(learning_rate=0.02))
+RMS_PROP = Optimizer(rms_prop=RmsProp(learning_rate=0.02, decay=0.9))
 
 
 def twins() -> tuple[nn.Sequential, nn.Sequential]:
@@ -40,7 +54,13 @@ def twins() -> tuple[nn.Sequential, nn.Sequential]:
         (ADAM, lambda parameters: torch.optim.Adam(parameters, lr=0.02)),
         (SGD, lambda parameters: torch.optim.SGD(parameters, lr=0.05)),
         (MOMENTUM, lambda parameters: torch.optim.SGD(parameters, lr=0.05, momentum=0.9)),
+        (NESTEROV, lambda parameters: torch.optim.SGD(parameters, lr=0.05, momentum=0.9, nesterov=True)),
+        (ADAM_W, lambda parameters: torch.optim.AdamW(parameters, lr=0.02, weight_decay=0.1)),
+        (FULL, lambda parameters: torch.optim.SGD(parameters, lr=0.05)),
+        (ADA_GRAD, lambda parameters: torch.optim.Adagrad(parameters, lr=0.02)),
+        (RMS_PROP, lambda parameters: torch.optim.RMSprop(parameters, lr=0.02, alpha=0.9)),
     ],
+    ids=lambda value: value.choice if isinstance(value, Optimizer) else "torch",
 )
 def test_steps_are_those_of_torchs_optimizers(settings: Any, reference: Any) -> None:
     ours, theirs = twins()
@@ -55,7 +75,30 @@ def test_steps_are_those_of_torchs_optimizers(settings: Any, reference: Any) -> 
         torch.testing.assert_close(mine, reference_weight, rtol=0, atol=0)
 
 
+def test_a_gradient_that_is_too_long_is_scaled_down_and_keeps_its_direction() -> None:
+    weight = nn.Parameter(torch.tensor([3.0, 4.0]))
+    step = build_optimizer(SGD, [weight], clip_norm=0.5)
+    step((weight * torch.tensor([30.0, 40.0])).sum())
+    torch.testing.assert_close(weight.detach(), torch.tensor([3.0, 4.0]) - 0.05 * 0.5 * torch.tensor([0.6, 0.8]))
+    step((weight * torch.tensor([0.03, 0.04])).sum())  # 0.05 long: as it is
+    moved = torch.tensor([3.0, 4.0]) - 0.05 * (0.5 * torch.tensor([0.6, 0.8]) + torch.tensor([0.03, 0.04]))
+    torch.testing.assert_close(weight.detach(), moved)
+
+
+def test_a_step_has_its_share_of_the_learning_rate() -> None:
+    weight = nn.Parameter(torch.ones(1))
+    build_optimizer(SGD, [weight])(weight.sum(), share=0.5)
+    assert weight.item() == pytest.approx(1 - 0.05 / 2)
+
+
+def test_gradient_descent_steps_on_all_rows() -> None:
+    assert step_rows(Hyperparameters(optimizer=FULL), 1000) == 1000
+    assert step_rows(Hyperparameters(batch_size=64), 1000) == 64
+    assert step_rows(Hyperparameters(batch_size=64), 10) == 10
+
+
 def test_the_field_of_the_step_size_is_the_one_in_force() -> None:
+    assert learning_rate_field(ADA_GRAD) == "spec.training.optimizer.adaGrad.learningRate"
     assert learning_rate_field(MOMENTUM) == "spec.training.optimizer.sgd.learningRate"
 
 
