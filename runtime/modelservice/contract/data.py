@@ -101,6 +101,7 @@ class ColumnType(StrEnum):
     CATEGORY = "Category"
     BOOLEAN = "Boolean"
     DATE = "Date"
+    TEXT = "Text"
     IGNORE = "Ignore"
 
 
@@ -111,6 +112,7 @@ class ColumnSettings(Contract):
         description="Number: every cell is a number or missing. Category: texts, numbers such as codes included."
         " Boolean: yes and no, true and false, y and n, t and f, 1 and 0."
         " Date: dates with or without a time of day and a zone, such as 2024-01-31T12:30:00Z."
+        " Text: free text, of which the letters are learned from, and not each text as a whole."
         " Ignore: no input of the model. A change trains again."
     )
 

@@ -23,6 +23,7 @@ class ColumnContent(StrEnum):
 
     BOOLEAN = "Boolean"
     DATE = "Date"
+    TEXT = "Text"
 
 
 class InputColumn(Tolerant):

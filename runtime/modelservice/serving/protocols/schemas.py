@@ -18,6 +18,7 @@ from modelservice.serving.protocols.base import Schema
 _SHOWN_CATEGORIES: Final = 20
 _CONTENTS: Final = {
     ColumnContent.BOOLEAN: (("boolean", "string"), "true or false; also yes and no, y and n, t and f, 1 and 0."),
+    ColumnContent.TEXT: (("string",), "Free text."),
     ColumnContent.DATE: (("string",), "A date of ISO 8601, with time and zone where those of training have them."),
 }
 """JSON types of a cell, and what it says."""

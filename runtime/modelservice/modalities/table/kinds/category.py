@@ -142,7 +142,7 @@ class TextColumn(Texts):
         return DataError(
             "TooManyCategories",
             f"column {self.name} has {distinct} different texts, at most {MAX_CATEGORIES} can be told apart:"
-            f" list the columns to use, without it, in {FEATURES_FIELD}",
+            f" list the columns to use, without it, in {FEATURES_FIELD}, or say in spec.data.columns that it is Text",
             field=FEATURES_FIELD,
         )
 
