@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openpyxl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tests.support.helm import ROOT
 
 from modelservice.contract.data import Data, Format
 from modelservice.contract.failure import DataError
-from modelservice.contract.formats import CSV, Encoding
+from modelservice.contract.formats import CSV, Encoding, Excel
 from modelservice.contract.task import Task
 from modelservice.modalities.base import FileOptions
 from modelservice.modalities.dataset import build_dataset
@@ -182,6 +185,41 @@ def test_the_task_is_said_as_shown(name: str, labels: Any) -> None:
     assert f"`{notes[0]}`" in TEXT
 
 
+def test_wrong_files_are_answered_as_shown() -> None:
+    parquet = io.BytesIO()
+    pq.write_table(pa.table({"tags": [["a"]], "y": [1]}), parquet)
+    book = openpyxl.Workbook()
+    book.active.title = "Sales"
+    book.create_sheet("Notes")
+    buffer = io.BytesIO()
+    book.save(buffer)
+    excel = buffer.getvalue()
+    options = FileOptions(excel=Excel(sheet="sales"))
+    for reason, content, format_, given in (
+        ("NotJSON", b'{"a": 1}\n' * 41 + b'{"a": 1', Format.JSON_LINES, FileOptions()),
+        ("NotParquet", b"a,y\n1,2\n", Format.PARQUET, FileOptions()),
+        ("DamagedParquet", parquet.getvalue()[:-9], Format.PARQUET, FileOptions()),
+        ("NotExcel", b"a,y\n1,2\n", Format.EXCEL, FileOptions()),
+        ("DamagedExcel", excel[:-30], Format.EXCEL, FileOptions()),
+        ("SheetNotFound", excel, Format.EXCEL, options),
+    ):
+        with pytest.raises(DataError) as refused:
+            read_source(content, format=format_, options=given)
+        assert refused.value.reason == reason
+        assert refused.value.message.startswith(SHOWN[reason].removesuffix("..."))
+    data = Data.model_validate({"configMap": {"name": "d"}, "target": "tags"})
+    with pytest.raises(DataError, match=re.escape("column tags holds list<element: string>, ")) as refused:
+        build_dataset(read_source(parquet.getvalue(), format=Format.PARQUET), data)
+    assert refused.value.reason == "NotAColumn"
+    lines = b'{"tags": 1}\n{"tags": [2]}\n'
+    with pytest.raises(DataError, match=re.escape(SHOWN["NotAColumn"].removesuffix("..."))):
+        build_dataset(read_source(lines, format=Format.JSON_LINES), data)
+    with pytest.raises(DataError, match="the file is a Parquet file, and no CSV: name it") as refused:
+        read_source(parquet.getvalue(), format=Format.CSV)
+    said = refused.value.message
+    assert f"`{said}`" in " ".join(TEXT.split())
+
+
 def test_every_shown_message_is_tested() -> None:
     elsewhere = {
         "ThresholdNotClear",
@@ -191,6 +229,13 @@ def test_every_shown_message_is_tested() -> None:
         "NotInEncoding",
         "SeparatorNotFound",
         "OptionNotForFormat",
+        "NotAColumn",
+        "NotJSON",
+        "NotParquet",
+        "DamagedParquet",
+        "NotExcel",
+        "DamagedExcel",
+        "SheetNotFound",
         "DamagedGzip",
         "DataNotFound",
         "NotAValue",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _EXAMPLES = """\
 examples:
   modelservice train -f iris.yaml                     the data is the ConfigMap in the same file
-  modelservice train -f churn.yaml --data churn.csv   or a file, CSV or NPZ, plain or gzip
+  modelservice train -f churn.yaml --data churn.csv   or a file: CSV, Excel, JSON lines, Parquet, NPZ
   modelservice train -f iris.yaml --output models/1   default: ./out/<name>
 """
 

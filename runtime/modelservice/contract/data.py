@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from modelservice.contract.base import Contract, ObjectName, OneOf, Rule, ShortText, Worded
-from modelservice.contract.formats import CSV
+from modelservice.contract.formats import CSV, Excel
 
 ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 ConfigMapKey = Annotated[
@@ -34,6 +34,10 @@ _TARGET_NOT_FEATURE = Rule(
 )
 _CSV_OF_CSV = Rule(
     "!has(self.csv) || !has(self.format) || self.format == 'CSV'", "csv is for files of format CSV: leave it out"
+)
+_EXCEL_OF_EXCEL = Rule(
+    "!has(self.excel) || !has(self.format) || self.format == 'Excel'",
+    "excel is for files of format Excel: leave it out",
 )
 _TARGET_NOT_COLUMN = Rule(
     "!has(self.columns) || !(self.target in self.columns)",
@@ -68,6 +72,20 @@ class Format(StrEnum):
 
     CSV = "CSV"
     NPZ = "NPZ"
+    JSON_LINES = "JSONLines"
+    PARQUET = "Parquet"
+    EXCEL = "Excel"
+
+
+_SUFFIXES = (
+    (".npz", Format.NPZ),
+    (".jsonl", Format.JSON_LINES),
+    (".ndjson", Format.JSON_LINES),
+    (".parquet", Format.PARQUET),
+    (".xlsx", Format.EXCEL),
+    (".xlsm", Format.EXCEL),
+)
+"""What the names of files end with; all others are CSV."""
 
 
 class ConfigMapSource(Contract):
@@ -170,14 +188,15 @@ class Split(Contract):
 
 
 class Data(OneOf):
-    """Exactly one source of data, a CSV table with a header row or images as NPZ, and what to learn from it."""
+    """Exactly one source of data, a table or images as NPZ, and what to learn from it."""
 
     COMMON = frozenset(
-        {"version", "format", "csv", "target", "features", "columns", "missing", "sample_weight", "split"}
+        {"version", "format", "csv", "excel", "target", "features", "columns", "missing", "sample_weight", "split"}
     )
     RULES = (
         _CLAIM_VERSION,
         _CSV_OF_CSV,
+        _EXCEL_OF_EXCEL,
         _TARGET_NOT_FEATURE,
         _TARGET_NOT_COLUMN,
         _FEATURE_NOT_IGNORED,
@@ -194,12 +213,16 @@ class Data(OneOf):
     )
     format: Format | None = Field(
         default=None,
-        description="CSV: a table with a header row. NPZ: images, an array [n, h, w] or [n, h, w, c] (uint8 or float)"
-        " beside the target's array [n]. Default: NPZ where the file's name ends with .npz, else CSV."
+        description="CSV, Excel: a table with a header row. JSONLines: an object in each line. Parquet: a table. NPZ:"
+        " images, an array [n, h, w] or [n, h, w, c] (uint8 or float) beside the target's array [n]. Default: as the"
+        " file's name ends, .xlsx, .jsonl or .ndjson, .parquet, .npz, each with or without .gz; else CSV."
         " A change trains again.",
     )
     csv: CSV | None = Field(
         default=None, description="How a CSV file is written, where that cannot be seen in it. A change trains again."
+    )
+    excel: Excel | None = Field(
+        default=None, description="Where the table stands in an Excel workbook. A change trains again."
     )
     target: ColumnName = Field(
         description='The column to predict; of an NPZ file the array, usually "y", in quotes, since kubectl takes'
@@ -235,6 +258,8 @@ class Data(OneOf):
             raise ValueError(_CLAIM_VERSION.message)
         if self.csv is not None and self.format not in {None, Format.CSV}:
             raise ValueError(_CSV_OF_CSV.message)
+        if self.excel is not None and self.format not in {None, Format.EXCEL}:
+            raise ValueError(_EXCEL_OF_EXCEL.message)
         if self.target in self.features:
             raise ValueError(_TARGET_NOT_FEATURE.message)
         if self.target in self.columns:
@@ -249,4 +274,5 @@ class Data(OneOf):
 
     def format_of(self, file: str) -> Format:
         """The format that is said, or that the name of the file tells."""
-        return self.format or (Format.NPZ if file.lower().endswith(".npz") else Format.CSV)
+        name = file.lower().removesuffix(".gz")
+        return self.format or next((form for suffix, form in _SUFFIXES if name.endswith(suffix)), Format.CSV)

@@ -57,3 +57,11 @@ class CSV(Contract):
         description="How characters are bytes. Default: UTF-8, or UTF-16 where the file begins with its byte order"
         " mark. A change trains again.",
     )
+
+
+class Excel(Contract):
+    """Where the table stands in an Excel workbook."""
+
+    sheet: Annotated[str, StringConstraints(min_length=1, max_length=31)] | None = Field(
+        default=None, description="Name of the sheet. Default: the first that is not hidden. A change trains again."
+    )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from modelservice.contract.data import ColumnSettings, Data, Format
 from modelservice.contract.documents import Document
 from modelservice.contract.failure import DataError
-from modelservice.contract.formats import CSV
+from modelservice.contract.formats import CSV, Excel
 from modelservice.contract.signature import Input
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.tensors import Tensor
@@ -254,11 +254,12 @@ class FileOptions:
     """What ``spec.data`` says of how a file is written; each format takes its own part."""
 
     csv: CSV | None = None
+    excel: Excel | None = None
 
     @classmethod
     def of(cls, data: Data) -> "FileOptions":
         """Those of ``spec.data``."""
-        return cls(csv=data.csv)
+        return cls(csv=data.csv, excel=data.excel)
 
     def check(self, format: Format) -> None:  # noqa: A002 - the field's own word
         """Refuse what has no meaning for a format that the name of the file tells.
@@ -266,27 +267,29 @@ class FileOptions:
         Raises:
             DataError: names the field.
         """
-        if self.csv is not None and format is not Format.CSV:
-            message = f"the file is read as {format}, and spec.data.csv says how a CSV file is written: leave it out"
-            raise DataError("OptionNotForFormat", message, field="spec.data.csv")
+        for name, options, of in (("csv", self.csv, Format.CSV), ("excel", self.excel, Format.EXCEL)):
+            if options is not None and format is not of:
+                message = f"the file is read as {format}, and spec.data.{name} says how one of format {of} is written"
+                raise DataError("OptionNotForFormat", f"{message}: leave it out", field=f"spec.data.{name}")
 
 
 class Reader(Protocol):
     """The training side of a modality: a member of ``sources.READERS``."""
 
     @property
-    def format(self) -> Format:
-        """As ``spec.data.format`` spells it."""
+    def formats(self) -> tuple[Format, ...]:
+        """As ``spec.data.format`` spells them."""
 
     @property
     def limit(self) -> int:
         """Bytes of an inflated file at most."""
 
-    def read(self, content: bytes, *, options: FileOptions, field: str) -> Source:
+    def read(self, content: bytes, *, format: Format, options: FileOptions, field: str) -> Source:  # noqa: A002
         """Read an inflated file.
 
         Args:
             content: the file.
+            format: one of the reader's.
             options: how it is written, where that is said.
             field: what errors name as the field to change.
 

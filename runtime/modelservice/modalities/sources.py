@@ -35,7 +35,7 @@ def read_file(
     """
     options.check(format)
     reader = _reader(format)
-    return reader.read(read_bytes(path, limit=reader.limit, field=field), options=options, field=field)
+    return reader.read(read_bytes(path, limit=reader.limit, field=field), format=format, options=options, field=field)
 
 
 def read_source(
@@ -48,7 +48,7 @@ def read_source(
     """Read the content of a file, plain or gzip; for arguments and errors see ``read_file``."""
     options.check(format)
     reader = _reader(format)
-    return reader.read(inflate(content, limit=reader.limit, field=field), options=options, field=field)
+    return reader.read(inflate(content, limit=reader.limit, field=field), format=format, options=options, field=field)
 
 
 def from_frame(frame: Any) -> Source:
@@ -60,9 +60,9 @@ def from_frame(frame: Any) -> Source:
     for reader in READERS:
         if (source := reader.from_frame(frame)) is not None:
             return source
-    message = f"a {type(frame).__name__} is no table: give a DataFrame or the path of a CSV file"
+    message = f"a {type(frame).__name__} is no table: give a DataFrame or the path of a file"
     raise DataError("NotATable", message)
 
 
 def _reader(format: Format) -> Reader:  # noqa: A002
-    return next(reader for reader in READERS if reader.format is format)
+    return next(reader for reader in READERS if format in reader.formats)

@@ -42,8 +42,8 @@ def run_locally(
 
     Args:
         resource: what to train.
-        data: the path of a file (CSV or NPZ, plain or gzip), a DataFrame, a pyarrow Table, an object of columns or
-            arrays, or None for the ConfigMap that stands in the same file.
+        data: the path of a file (docs/tables.md lists the formats), a DataFrame, a pyarrow Table, an object of columns
+            or arrays, or None for the ConfigMap that stands in the same file.
         output: the artifact's folder; an artifact that stands there is replaced when the new one is complete.
         observe: is told of progress.
         clock: a monotonic clock, for durations.
@@ -87,8 +87,8 @@ def train(
 
     Args:
         resource: path of a YAML file with a ModelService, or the object itself.
-        data: a DataFrame, a pyarrow Table, an object of columns or arrays, or the path of a CSV or NPZ file. Default:
-            the ConfigMap that stands in the same file.
+        data: a DataFrame, a pyarrow Table, an object of columns or arrays, or the path of a file. Default: the
+            ConfigMap that stands in the same file.
         output: the artifact's folder. Default: ``out/<name>``. Where a compression is asked for, the model before it
             is put beside, as ``<name>.trained``.
 

@@ -24,6 +24,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "optimizer": {"training": {"optimizer": {"sgd": {}}}},
     "model": {"model": {"mlp": {"hiddenLayers": [7]}}},
     "format": {"data": {"format": "NPZ"}},
+    "csv": {"data": {"csv": {"decimal": ","}}},
+    "excel": {"data": {"excel": {"sheet": "2024"}}},
     "missing": {"data": {"missing": ["?"]}},
     "columns": {"data": {"columns": {"zip": {"type": "Category"}}}},
     "split": {"data": {"split": {"seed": 1}}},

@@ -18,10 +18,17 @@ _FEWEST_AXES = 3
 class ImageReader:
     """Reads NPZ files, and objects of arrays."""
 
-    format = Format.NPZ
+    formats = (Format.NPZ,)
     limit = MAX_BYTES
 
-    def read(self, content: bytes, *, options: FileOptions, field: str) -> ImageSource:  # noqa: ARG002
+    def read(
+        self,
+        content: bytes,
+        *,
+        format: Format,  # noqa: A002, ARG002 - the only one
+        options: FileOptions,  # noqa: ARG002 - none is of images
+        field: str,
+    ) -> ImageSource:
         """Open an NPZ file; for errors see ``open_npz``."""
         sha256 = f"sha256:{hashlib.sha256(content).hexdigest()}"
         return ImageSource(open_npz(content, field=field), sha256=sha256)

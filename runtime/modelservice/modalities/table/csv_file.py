@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.csv
 
-from modelservice.cells import column_name, quoted
+from modelservice.contract.data import Format
 from modelservice.contract.failure import DataError
 from modelservice.contract.formats import CSV
 from modelservice.modalities.table.encodings import as_utf8
+from modelservice.modalities.table.magic import check_magic
 from modelservice.modalities.table.notation import Decimal
 from modelservice.modalities.table.quotes import Layout, layout_of, line_at
 from modelservice.modalities.table.separators import (
@@ -25,12 +26,11 @@ from modelservice.modalities.table.separators import (
     dividing,
     find_separator,
 )
-from modelservice.modalities.table.table import Table, check_column_count
+from modelservice.modalities.table.table import Table, check_names
 
 if TYPE_CHECKING:
     from _csv import Reader
 
-_ZIP_MAGIC = b"PK\x03\x04"
 _DECIMALS = {".": Decimal.POINT, ",": Decimal.COMMA}
 
 
@@ -92,9 +92,7 @@ def check_rows(read: int, layout: Layout, field: str) -> None:
 
 def _text_of(content: bytes, dialect: CSV, field: str) -> tuple[bytes, tuple[str, ...]]:
     """The file in UTF-8, and what is worth a word of its encoding."""
-    if content.startswith(_ZIP_MAGIC):
-        message = "the file is a ZIP archive, as NPZ is, and no CSV: name it .npz, or set spec.data.format to NPZ"
-        raise DataError("NotATable", message, field="spec.data.format")
+    check_magic(content, Format.CSV)
     content, notes = as_utf8(content, dialect.encoding, field=field)
     if not content.strip():
         raise DataError("EmptyTable", "the file is empty: give a CSV table with a header row", field=field)
@@ -108,16 +106,10 @@ def _header(content: bytes, separator: Separator, field: str) -> tuple[list[str]
     """Column names, and how many lines of the file they and what precedes them take."""
     reader = _csv_reader(content, separator)
     try:
-        names = [column_name(name) for name in next(record for record in reader if record)]
+        names = next(record for record in reader if record)
     except (csv.Error, StopIteration) as error:
         raise DataError("NotATable", f"the header row cannot be read: {error}", field=field) from None
-    check_column_count(len(names))
-    seen: set[str] = set()
-    for name in filter(None, names):
-        if name in seen:
-            raise DataError("DuplicateColumn", f"two columns are named {quoted(name)}: rename one of them", field=field)
-        seen.add(name)
-    return names, separator.line + reader.line_num
+    return check_names(names, field=field), separator.line + reader.line_num
 
 
 def _parse_error(content: bytes, separator: Separator, names: list[str], error: Exception, field: str) -> DataError:

@@ -96,6 +96,9 @@ class TableSource:
             raise DataError("FeatureNotFound", message, field=FEATURES_FIELD)
         types = self._declared(columns or {}, listed=listed, target=target.name)
         left_out = {target.name, *aside, *(name for name, type_ in types.items() if type_ is ColumnType.IGNORE)}
+        unread = next((name for name in self._table.unreadable if name not in left_out), None)
+        if not listed and unread is not None:
+            raise self._unreadable(unread, FEATURES_FIELD)
         names = listed or tuple(name for name in self._table.columns if name not in left_out)
         read, blank = self._read(names, np.flatnonzero(target.present), Missing.of(missing), types)
         notes = (*self._table.notes, *missing_notes(blank))
@@ -110,6 +113,9 @@ class TableSource:
         """
         types: dict[str, ColumnType] = {}
         for spelled, settings in columns.items():
+            if settings.type is ColumnType.IGNORE and column_name(spelled) in self._table.unreadable:
+                types[column_name(spelled)] = settings.type
+                continue
             name = self._known(spelled, reason="ColumnNotFound", field=COLUMNS_FIELD)
             for wrong, words in (
                 (name == target, "is the target, which spec.task describes"),
@@ -146,9 +152,15 @@ class TableSource:
             )
         return columns, blank
 
+    def _unreadable(self, name: str, field: str) -> DataError:
+        remedy = f"leave it out of the file, list others in {FEATURES_FIELD}, or say type Ignore in {COLUMNS_FIELD}"
+        return DataError("NotAColumn", f"{self._table.unreadable[name]}: {remedy}", field=field)
+
     def _known(self, name: str, *, reason: str, field: str) -> str:
         """The name as the table has it."""
-        if (known := column_name(name)) not in self._table.columns:
+        if (known := column_name(name)) in self._table.unreadable:
+            raise self._unreadable(known, field)
+        if known not in self._table.columns:
             raise DataError(reason, _not_found(name, self._table, field), field=field)
         return known
 
