@@ -41,6 +41,10 @@ class Candidate(Protocol):
     def name(self) -> str:
         """What it is called in the report; letters, digits and hyphens."""
 
+    @property
+    def most_repeats(self) -> int | None:
+        """How many repeats it takes part in at most; None is all of a table."""
+
     def fingerprint(self) -> str:
         """What decides its predictions besides the rows; fits of another fingerprint are made again."""
 

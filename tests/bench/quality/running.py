@@ -26,13 +26,18 @@ class Places:
     fits: Path
 
 
+def repeats_of(source: Source, candidate: Candidate) -> int:
+    """How many repeats of a table a candidate takes part in."""
+    return source.repeats if candidate.most_repeats is None else min(source.repeats, candidate.most_repeats)
+
+
 def names_of(sources: Sequence[Source], candidates: Sequence[Candidate]) -> Iterator[FitName]:
     """All fits: first repeats of every table come first, so that a bench that is stopped says something of each."""
     for repeat in range(max((source.repeats for source in sources), default=0)):
         for source in sources:
-            if repeat < source.repeats:
-                for fold in range(FOLDS):
-                    for candidate in candidates:
+            for fold in range(FOLDS):
+                for candidate in candidates:
+                    if repeat < repeats_of(source, candidate):
                         yield FitName(table=source.name, candidate=candidate.name, repeat=repeat, fold=fold)
 
 

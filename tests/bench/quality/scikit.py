@@ -48,6 +48,7 @@ class ScikitCandidate:
     name: str
     classifier: Build
     regressor: Build
+    most_repeats: int | None = None
 
     def fingerprint(self) -> str:
         """The version of scikit-learn, and all settings."""

@@ -35,6 +35,7 @@ class Fake:
 
     answer: Prediction | None
     name: str = "fake"
+    most_repeats: int | None = None
 
     def fingerprint(self) -> str:
         return "1"
@@ -105,6 +106,9 @@ def test_first_repeats_of_all_tables_come_first() -> None:
     once = replace(MIXED, name="once", repeats=1)
     order = [(name.table, name.repeat) for name in names_of([twice, once], [Fake(answer=None)])]
     assert order == [("mixed", 0)] * FOLDS + [("once", 0)] * FOLDS + [("mixed", 1)] * FOLDS
+    brief = list(names_of([twice], [Fake(answer=None), Fake(answer=None, name="brief", most_repeats=1)]))
+    assert [name.repeat for name in brief if name.candidate == "brief"] == [0] * FOLDS
+    assert len(brief) == 3 * FOLDS
 
 
 def test_the_key_is_the_same_in_another_process() -> None:
