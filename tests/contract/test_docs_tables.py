@@ -223,6 +223,7 @@ def test_wrong_files_are_answered_as_shown() -> None:
 def test_every_shown_message_is_tested() -> None:
     elsewhere = {
         "ThresholdNotClear",
+        "TooFewForFolds",
         "NotNPZ",
         "DamagedNPZ",
         "NotUTF8",

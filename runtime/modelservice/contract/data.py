@@ -59,6 +59,10 @@ _ONE_SPLIT_COLUMN = Rule(
     f"[{', '.join(f'has(self.{name})' for name in _SPLIT_COLUMNS)}].filter(x, x).size() <= 1",
     f"at most one of {', '.join(_SPLIT_COLUMNS)} can decide the split",
 )
+_FOLDS_OF_CONTENT = Rule(
+    "!has(self.folds) || (!has(self.timeColumn) && !has(self.column))",
+    "folds divide rows by their content or by groupBy: leave timeColumn and column out",
+)
 _TARGET_NOT_SPLIT = Rule(
     "!has(self.split) || !("
     + " || ".join(f"(has(self.split.{name}) && self.split.{name} == self.target)" for name in _SPLIT_COLUMNS)
@@ -141,7 +145,7 @@ class Split(Contract):
     Where a column is named, it decides instead.
     """
 
-    RULES = (_ONE_SPLIT_COLUMN,)
+    RULES = (_ONE_SPLIT_COLUMN, _FOLDS_OF_CONTENT)
 
     validation: float = Field(
         default=0.15,
@@ -175,10 +179,21 @@ class Split(Contract):
         " unless features lists it. Default: none. A change trains again.",
     )
 
+    folds: int | None = Field(
+        default=None,
+        ge=2,
+        le=20,
+        description="Cross-validation besides: so many models more are trained, each tested on rows that it never saw,"
+        " and the mean and the deviation of their metrics are said. The model that is served stays that of the split."
+        " Default: none. A change trains again.",
+    )
+
     @model_validator(mode="after")
     def _one_column(self) -> Self:
         if len(self.columns) > 1:
             raise ValueError(_ONE_SPLIT_COLUMN.message)
+        if self.folds is not None and (self.time_column is not None or self.column is not None):
+            raise ValueError(_FOLDS_OF_CONTENT.message)
         return self
 
     @property

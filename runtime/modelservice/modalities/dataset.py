@@ -20,12 +20,18 @@ from modelservice.tasks.labels import with_positive
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Divided:
-    """The rows that have a target and a weight, and the side of each; ``dropped`` lack one of them."""
+    """The rows that have a target and a weight, and the side of each; ``dropped`` lack one of them.
 
+    ``keys`` hold rows together in folds, None where the split has none.
+    """
+
+    modality: str
+    sha256: str
     task: Task
     target: Target
     examples: Examples
     split: Split
+    keys: list[bytes] | None
     weights: NDArray[np.float64] | None
     dropped: int
     notes: tuple[str, ...]
@@ -43,7 +49,16 @@ def build_dataset(source: Source, data: Data, task: AskedTask | None = None) -> 
         DataError: the data does not hold what ``spec.data`` says, or nothing can be learned from it.
     """
     divided = divide_rows(source, data, task)
-    target, examples, split = divided.target, divided.examples, divided.split
+    return encode(divided, divided.split)
+
+
+def encode(divided: Divided, split: Split) -> Dataset:
+    """The dataset of some split of rows, with a preprocessing that is measured on its training rows.
+
+    Raises:
+        DataError: they cannot be encoded.
+    """
+    target, examples = divided.target, divided.examples
     preprocessing, inputs = examples.fit(split.train)
 
     def side(rows: NDArray[np.int64]) -> Side:
@@ -51,7 +66,7 @@ def build_dataset(source: Source, data: Data, task: AskedTask | None = None) -> 
         return Side(features=examples.encode(preprocessing, rows), values=target.values[rows], weights=weights)
 
     return Dataset(
-        modality=source.modality,
+        modality=divided.modality,
         task=divided.task,
         target=target.name,
         labels=target.labels,
@@ -60,7 +75,7 @@ def build_dataset(source: Source, data: Data, task: AskedTask | None = None) -> 
         train=side(split.train),
         validation=side(split.validation),
         test=side(split.test),
-        sha256=source.sha256,
+        sha256=divided.sha256,
         rows=len(target.values),
         dropped=divided.dropped,
         features=examples.features,
@@ -83,12 +98,16 @@ def divide_rows(source: Source, data: Data, task: AskedTask | None = None) -> Di
     target = _present(read)
     split = chosen_column_split(data.split)
     by = None if split is None else (split[0], Deciding(cells=columns[split[0].field], rows=rows))
-    sides, said = divide_target(target, examples.digests(target, seed=data.split.seed), data.split, by=by)
+    digests = examples.digests(target, seed=data.split.seed)
+    sides, said = divide_target(target, digests, data.split, by=by)
     return Divided(
+        modality=source.modality,
+        sha256=source.sha256,
         task=chosen,
         target=target,
         examples=examples,
         split=sides,
+        keys=digests if by is None else by[0].keys(by[1], data.split),
         weights=None if weights is None else weights[rows],
         dropped=len(read.values) - len(rows),
         notes=(*inferred, *cells.notes, *target.notes, *examples.notes, *dropped, *said),

@@ -70,6 +70,9 @@ class ColumnSplit(Protocol):
     def remedy(self) -> str:
         """What to do about a side without rows, as the end of a sentence."""
 
+    def keys(self, column: Deciding, shares: Shares) -> list[bytes] | None:
+        """What holds rows together in folds, one for each row; None where there are no folds."""
+
 
 class ByGroup:
     """All rows of a group are on the same side: by a hash of the group's text and the seed.
@@ -83,17 +86,19 @@ class ByGroup:
     def divide(self, column: Deciding, strata: NDArray[np.int64], shares: Shares) -> tuple[Split, str]:
         """See ``ColumnSplit``."""
         _check_filled(column, "rows of one group must stay on one side: fill in the group", field=self.field)
+        digests = self.keys(column, shares)
+        split = divide(digests, strata.tolist(), validation=shares.validation, test=shares.test)
+        return split, f"{len(set(digests))} groups of {column.name}"
+
+    def keys(self, column: Deciding, shares: Shares) -> list[bytes]:
+        """A hash of the group and the seed."""
         seeded = hashlib.blake2b(key=shares.seed.to_bytes(8, "big"), digest_size=16)
         digests = []
         for text in column.cells.texts:
             state = seeded.copy()
             state.update(framed(text))
             digests.append(state.digest())
-        codes = column.codes.tolist()
-        split = divide(
-            [digests[code] for code in codes], strata.tolist(), validation=shares.validation, test=shares.test
-        )
-        return split, f"{len(set(codes))} groups of {column.name}"
+        return [digests[code] for code in column.codes.tolist()]
 
     def remedy(self) -> str:
         """More groups."""
@@ -126,6 +131,9 @@ class ByTime:
         """More times."""
         return "give rows of at least three different times, or leave the field out"
 
+    def keys(self, column: Deciding, shares: Shares) -> None:
+        """None."""
+
 
 class AsGiven:
     """Each cell says train, validation or test, in any case."""
@@ -148,6 +156,9 @@ class AsGiven:
     def remedy(self) -> str:
         """Rows that say so."""
         return f"write {_listed(_SIDES)} in some rows each"
+
+    def keys(self, column: Deciding, shares: Shares) -> None:
+        """None."""
 
 
 COLUMN_SPLITS: Final[tuple[ColumnSplit, ...]] = (ByGroup(), ByTime(), AsGiven())

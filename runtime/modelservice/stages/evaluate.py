@@ -57,14 +57,14 @@ def largest_difference(expected: Sides, found: Sides, *, labels: tuple[str, ...]
     return float(differences.max())
 
 
-def measure(raw: Sides, dataset: Dataset, *, kept_apart: bool, **epochs: Any) -> MetricsDocument:
+def measure(raw: Sides, dataset: Dataset, *, kept_apart: bool, **further: Any) -> MetricsDocument:
     """Score a model's outputs on each side of the split.
 
     Args:
         raw: its outputs.
         dataset: the true values.
         kept_apart: whether validation rows were kept from training; else they count as training rows.
-        epochs: ``best_epoch`` and ``curves`` of families that have epochs.
+        further: what else the document says, such as ``best_epoch`` and ``curves`` of families that have epochs.
     """
     task, labels = dataset.task, dataset.labels
     train, learned = (
@@ -83,7 +83,7 @@ def measure(raw: Sides, dataset: Dataset, *, kept_apart: bool, **epochs: Any) ->
         test=test.evaluation,
         confusion_matrix=confusion_matrix(test, labels),
         calibration=calibration(test),
-        **epochs,
+        **further,
     )
 
 

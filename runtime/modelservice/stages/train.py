@@ -17,17 +17,15 @@ from modelservice.contract.manifest import (
     Producer,
 )
 from modelservice.contract.signature import SIGNATURE_FILE, Signature
-from modelservice.contract.task import Classification, Task
 from modelservice.contract.work_order import TrainWork, WorkOrder
-from modelservice.families import family_named
 from modelservice.families.base import Fitted
 from modelservice.inference.onnx_engine import OnnxEngine
 from modelservice.modalities.base import Dataset
-from modelservice.modalities.dataset import build_dataset
-from modelservice.modalities.imbalance import REMEDIES
+from modelservice.modalities.dataset import divide_rows, encode
 from modelservice.stages.base import Context, Produced
-from modelservice.stages.decision import validation_outputs, with_threshold
 from modelservice.stages.evaluate import Sides, largest_difference, measure, opset_of, run_sides
+from modelservice.stages.folds import cross_validate, fold_splits, parts_of, sentence
+from modelservice.stages.recipe import Recipe
 from modelservice.tasks.metrics_document import MetricsDocument
 
 MAX_DIFFERENCE: Final = 1e-5
@@ -45,24 +43,16 @@ class TrainStage:
         assert isinstance(work, TrainWork)  # noqa: S101 - the registry looks stages up by the work's own name
         watch = context.watch
         with watch.step("read"):
-            dataset = build_dataset(context.source(), work.data, work.task)
-        family = family_named(work.model.choice)
-        if (why := family.unsuited(modality=dataset.modality, task=dataset.task.name)) is not None:
-            raise StageError("ModelUnsuited", f"spec.model.{family.name} {why}", field="spec.model")
-        asked = classification_of(work.task)
-        # What is learned from, and no more than that: metrics are of rows as they are.
-        learned = REMEDIES[asked.imbalance](dataset)
-        dataset = replace(dataset, notes=learned.notes)
-
-        def fit(rows: Dataset) -> Fitted:
-            return family.fit(work.model.chosen, rows, work.training, observe=context.observe)
-
+            divided = divide_rows(context.source(), work.data, work.task)
+            dataset, folds = encode(divided, divided.split), fold_splits(divided, work.data.split)
+        recipe = Recipe.of(work, dataset)
+        first, *others = parts_of(context.observe, 1 + len(folds))
         with watch.step("train"):
-            fitted = fit(learned)
-            dataset = with_threshold(asked.threshold, dataset, lambda: validation_outputs(fitted, learned, fit))
+            fitted, dataset = recipe.learn(dataset, first)
         with watch.step("convert"):
             raw, difference = check_conversion(fitted, dataset)
         with watch.step("evaluate"):
+            validated = cross_validate(divided, folds, recipe.test, others)
             # What will be served is measured: the ONNX model. A family without epochs saw the validation rows, too.
             metrics = measure(
                 raw,
@@ -70,16 +60,14 @@ class TrainStage:
                 kept_apart=fitted.best_epoch is not None,
                 best_epoch=fitted.best_epoch,
                 curves=fitted.curves,
+                cross_validation=validated,
             )
-        return _produced(order, family.name, dataset, fitted, metrics, difference=difference)
+        if validated is not None:
+            dataset = replace(dataset, notes=(*dataset.notes, sentence(validated, metrics.primary)))
+        return _produced(order, recipe.family.name, dataset, fitted, metrics, difference=difference)
 
 
 TRAIN: Final = TrainStage()
-
-
-def classification_of(task: Task | None) -> Classification:
-    """What ``spec.task`` says of classes; all is left out where it says nothing of them."""
-    return task.classification if task is not None and task.classification is not None else Classification()
 
 
 def check_conversion(fitted: Fitted, dataset: Dataset) -> tuple[Sides, float]:

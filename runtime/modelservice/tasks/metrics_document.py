@@ -7,7 +7,7 @@ from pydantic import FiniteFloat
 
 from modelservice.contract.base import Tolerant
 from modelservice.contract.documents import Document
-from modelservice.contract.evaluation import Evaluation
+from modelservice.contract.evaluation import Evaluation, MetricName
 from modelservice.tasks.base import Scores
 
 
@@ -31,6 +31,21 @@ class CalibrationBin(Tolerant):
     accuracy: FiniteFloat
 
 
+class FoldMetric(Tolerant):
+    """The mean of a metric over the folds that determine it, and their standard deviation (that of a sample)."""
+
+    name: MetricName
+    mean: FiniteFloat
+    deviation: FiniteFloat
+
+
+class CrossValidation(Tolerant):
+    """What models come to that are trained like the stored one, each tested on rows that it did not see."""
+
+    folds: int
+    metrics: tuple[FoldMetric, ...]
+
+
 class MetricsDocument(Document):
     """Metrics by side, and of the test rows the confusion matrix and the calibration where there are classes.
 
@@ -46,6 +61,7 @@ class MetricsDocument(Document):
     calibration: tuple[CalibrationBin, ...] | None = None
     best_epoch: int | None = None
     curves: dict[str, tuple[FiniteFloat, ...]] | None = None
+    cross_validation: CrossValidation | None = None
 
     @property
     def primary(self) -> str:

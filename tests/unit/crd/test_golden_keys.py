@@ -31,6 +31,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "split": {"data": {"split": {"seed": 1}}},
     "weights": {"data": {"sampleWeight": "w"}},
     "groups": {"data": {"split": {"groupBy": "customer"}}},
+    "folds": {"data": {"split": {"folds": 5}}},
     "times": {"data": {"split": {"timeColumn": "day"}}},
     "sides": {"data": {"split": {"column": "side"}}},
 }

@@ -1,0 +1,71 @@
+"""What a training does to a dataset, the same for the model that is stored and for those that only measure it."""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Self
+
+from modelservice.contract.evaluation import Evaluation
+from modelservice.contract.failure import StageError
+from modelservice.contract.task import Classification, Task
+from modelservice.contract.work_order import TrainWork
+from modelservice.families import family_named
+from modelservice.families.base import Family, Fitted, Observer
+from modelservice.inference.onnx_engine import OnnxEngine
+from modelservice.modalities.base import Dataset
+from modelservice.modalities.imbalance import REMEDIES
+from modelservice.stages.decision import validation_outputs, with_threshold
+from modelservice.stages.evaluate import run_batches
+
+
+class Learned(NamedTuple):
+    """A model, and the dataset with the task that answers for it and notes on how it was learned."""
+
+    fitted: Fitted
+    dataset: Dataset
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A family and all that is asked of it."""
+
+    family: Family
+    work: TrainWork
+    classification: Classification
+
+    @classmethod
+    def of(cls, work: TrainWork, dataset: Dataset) -> Self:
+        """The recipe of a work order for a dataset.
+
+        Raises:
+            StageError: the family cannot learn what the dataset holds.
+        """
+        family = family_named(work.model.choice)
+        if (why := family.unsuited(modality=dataset.modality, task=dataset.task.name)) is not None:
+            raise StageError("ModelUnsuited", f"spec.model.{family.name} {why}", field="spec.model")
+        return cls(family=family, work=work, classification=_classification(work.task))
+
+    def learn(self, dataset: Dataset, observe: Observer) -> Learned:
+        """Fit the family; for errors see ``Family.fit`` and ``with_threshold``."""
+        # What is learned from, and no more than that: metrics are of rows as they are.
+        learned = REMEDIES[self.classification.imbalance](dataset)
+
+        def fit(rows: Dataset) -> Fitted:
+            return self.family.fit(self.work.model.chosen, rows, self.work.training, observe=observe)
+
+        fitted = fit(learned)
+        decided = with_threshold(
+            self.classification.threshold,
+            replace(dataset, notes=learned.notes),
+            lambda: validation_outputs(fitted, learned, fit),
+        )
+        return Learned(fitted, decided)
+
+    def test(self, dataset: Dataset, observe: Observer) -> Evaluation:
+        """Fit the family, and score what would be served on the test rows; for errors see ``learn``."""
+        fitted, decided = self.learn(dataset, observe)
+        raw = run_batches(OnnxEngine(fitted.onnx).run, decided.test.features)
+        return decided.task.score(raw, decided.test.values, decided.labels, decided.test.weights).evaluation
+
+
+def _classification(task: Task | None) -> Classification:
+    """What ``spec.task`` says of classes; all is left out where it says nothing of them."""
+    return task.classification if task is not None and task.classification is not None else Classification()
