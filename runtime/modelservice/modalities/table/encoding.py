@@ -50,6 +50,9 @@ class RowEncoder:
         self._mean = np.array([one.mean for one in linear])
         self._scale = np.array([1.0 / one.std for one in linear])
         self._fill = np.array([one.fill for one in linear])
+        self._flagged = [at for at, one in enumerate(linear) if one.indicator]
+        starts = np.cumsum([0, *(1 + one.indicator for one in linear)])
+        self._at, self._flags = starts[:-1], starts[1:][self._flagged] - 1
 
     def encode_rows(self, rows: Sequence[Row] | NDArray[Any]) -> Features:
         """The features of ``encode_counted``."""
@@ -125,7 +128,12 @@ class RowEncoder:
             scaled = scale(np.where(np.isnan(values), self._fill, values), self._mean, self._scale)
             if not fits(scaled):
                 raise OverflowError("beyond float32")
-        return scaled.astype(np.float32)
+        if not self._flagged:
+            return scaled.astype(np.float32)
+        encoded = np.empty((len(values), self.width), dtype=np.float32)
+        encoded[:, self._at] = scaled
+        encoded[:, self._flags] = np.isnan(values[:, self._flagged])
+        return encoded
 
     def _explain(self, rows: Sequence[Row] | NDArray[Any]) -> Encoded:
         """Encode cell by cell: raises the error with its place, and takes what the fast paths were too strict for."""

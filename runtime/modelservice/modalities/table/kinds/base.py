@@ -37,11 +37,15 @@ class Useless(NamedTuple):
 
 
 class Linear(NamedTuple):
-    """One number for each cell, z = (x - mean) / std, where a missing x is ``fill``."""
+    """One number for each cell, z = (x - mean) / std, where a missing x is ``fill``.
+
+    With an ``indicator``, a second one is 1 where x is missing and 0 elsewhere.
+    """
 
     mean: float
     std: float
     fill: float
+    indicator: bool = False
 
 
 class ColumnEncoder(Protocol):

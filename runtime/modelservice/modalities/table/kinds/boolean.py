@@ -68,7 +68,8 @@ class _Signs(NamedTuple):
     def encode(self, values: Values, target: Features) -> int:
         signs = np.array([self._sign_at(value, row) for row, value in enumerate(values)], dtype=np.float64)
         missing = np.isnan(signs)
-        target[:, 0] = np.where(missing, self.mean, signs)
+        # Where training saw one of both only, the other one must not have an effect that nobody learned.
+        target[:, 0] = self.mean if abs(self.mean) == 1 else np.where(missing, self.mean, signs)
         if self.indicator:
             target[:, 1] = missing
         return 0

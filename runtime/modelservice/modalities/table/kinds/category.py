@@ -1,11 +1,11 @@
-"""Columns of texts: one number for each text seen in training; an unseen or missing one is all zeros."""
+"""Columns of texts that come again: a number of 0 or 1 for each, one for all rare ones, and one for a missing one."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, FiniteFloat, model_validator
 
 from modelservice.cells import is_number_text, quoted
 from modelservice.contract.data import ColumnType
@@ -14,6 +14,7 @@ from modelservice.contract.signature import ColumnKind, InputColumn
 from modelservice.modalities.base import Features
 from modelservice.modalities.table.dates import Unclear, find_dates, has_short_year, is_date
 from modelservice.modalities.table.kinds.base import (
+    FEWEST_ROWS,
     ColumnEncoder,
     ColumnPreprocessing,
     Kind,
@@ -28,6 +29,9 @@ from modelservice.modalities.table.written import FEW_TEXTS
 
 MAX_CATEGORIES = 1000
 """Categories of one column. More is free text, which one number for each does not describe."""
+MOST_PLACES = 100
+"""Categories of one column with a number of their own: the most frequent."""
+_FEWEST_PLACES = 2
 FEATURES_FIELD = "spec.data.features"
 _UNKNOWN = -1
 _FEWEST_ROWS = 20
@@ -35,57 +39,91 @@ _FEWEST_ROWS = 20
 
 
 class CategoricalPreprocessing(ColumnPreprocessing):
-    """The categories of a column, in the order of their codes."""
+    """The categories of a column, in the order of their numbers.
+
+    Attributes:
+        categories: texts with a number of their own, in the order of these.
+        rare: texts that share the next number, if there are any, with those that training did not see.
+        indicator: whether a last number says that the text is missing.
+        shares: how often each number was 1 in the training rows, which is what a text without a number of its own is:
+            one that was not seen, where nothing is rare, and a missing one, where hardly any was missing. Zeros where
+            this was not measured.
+    """
 
     kind: Literal["Category"] = "Category"
     categories: Annotated[tuple[str, ...], Field(max_length=MAX_CATEGORIES)]
+    rare: Annotated[tuple[str, ...], Field(max_length=MAX_CATEGORIES)] = Field(
+        default=(), exclude_if=lambda texts: not texts
+    )
+    indicator: bool = Field(default=False, exclude_if=lambda said: not said)
+    shares: Annotated[tuple[FiniteFloat, ...], Field(max_length=MAX_CATEGORIES + 2)] = Field(
+        default=(), exclude_if=lambda numbers: not numbers
+    )
     example: str
+
+    @model_validator(mode="after")
+    def _share_for_each_number(self) -> Self:
+        if self.shares and len(self.shares) != self.width:
+            raise ValueError(f"shares has {len(self.shares)} numbers, expected {self.width}")
+        return self
 
     @property
     def width(self) -> int:
-        """One for each category."""
-        return len(self.categories)
+        """One for each category, for the rare ones, and for missing ones."""
+        return len(self.categories) + bool(self.rare) + self.indicator
 
     @property
     def input(self) -> InputColumn:
         """The column as the signature has it."""
-        return InputColumn(name=self.name, type=ColumnKind.CATEGORY, categories=self.categories, example=self.example)
+        seen = tuple(sorted((*self.categories, *self.rare))) if self.rare else self.categories
+        return InputColumn(name=self.name, type=ColumnKind.CATEGORY, categories=seen, example=self.example)
 
     def encoder(self, words: frozenset[str]) -> ColumnEncoder:  # noqa: ARG002 - the seam's signature
-        """Texts to codes."""
-        codes: dict[str | None, int] = {category: code for code, category in enumerate(self.categories)}
-        for code, category in enumerate(self.categories):
+        """Texts to places."""
+        places: dict[str | None, int] = {category: place for place, category in enumerate(self.categories)}
+        places.update(dict.fromkeys(self.rare, len(self.categories)))
+        for category, place in tuple(places.items()):
             # JSON's true and Python's True are one value; "TRUE" is how spreadsheets write it.
-            if category.lower() in {"true", "false"}:
+            if category is not None and category.lower() in {"true", "false"}:
                 for spelling in (category.lower(), category.title(), category.upper()):
-                    codes.setdefault(spelling, code)
-        return _Codes(self.name, codes)
+                    places.setdefault(spelling, place)
+        if self.indicator:
+            places[None] = self.width - 1
+        shares = np.array(self.shares or (0.0,) * self.width, dtype=np.float32)
+        return _Places(self.name, places, len(self.categories) if self.rare else None, shares)
 
 
-class _Codes(NamedTuple):
+class _Places(NamedTuple):
+    """``rest`` is the place of texts that training did not see; None where they are ``shares``, as it is of missing."""
+
     name: str
-    codes: dict[str | None, int]
+    places: dict[str | None, int]
+    rest: int | None
+    shares: Features
     linear: None = None
 
     def encode(self, values: Values, target: Features) -> int:
-        codes, unseen = self._found(values), 0
-        if _UNKNOWN not in codes:
-            target[np.arange(len(codes)), codes] = 1.0
+        places, unseen = self._found(values), 0
+        if _UNKNOWN not in places:
+            target[np.arange(len(places)), places] = 1.0
             return 0
-        for row, found in enumerate(codes):
-            code = found
-            if code == _UNKNOWN:
+        for row, found in enumerate(places):
+            place: int | None = found
+            if found == _UNKNOWN:
                 text = text_at(values[row], row, self.name)
-                code = self.codes.get(text, _UNKNOWN)
-                unseen += text is not None and code == _UNKNOWN
-            if code != _UNKNOWN:
-                target[row, code] = 1.0
+                place = self.places.get(text)
+                if place is None and text is not None:
+                    place, unseen = self.rest, unseen + 1
+            if place is None:
+                target[row] = self.shares
+            else:
+                target[row, place] = 1.0
         return unseen
 
     def _found(self, values: Values) -> list[int]:
-        """The codes of cells that are texts as training saw them: all at once, since most are."""
+        """The places of cells that are texts as training saw them: all at once, since most are."""
         try:
-            return [self.codes.get(value, _UNKNOWN) for value in values]
+            return [self.places.get(value, _UNKNOWN) for value in values]
         except TypeError:  # a structure among them
             return [_UNKNOWN] * len(values)
 
@@ -155,8 +193,8 @@ class TextColumn(Texts):
         once = int((counts == 1).sum())
         if self.rows >= _FEWEST_ROWS and 2 * once >= int(counts.sum()):
             yield (
-                f"column {self.name}: {once} of {int(counts.sum())} values come once, as in an identifier: what was not"
-                " seen in training counts as missing"
+                f"column {self.name}: {once} of {int(counts.sum())} values come once, as in an identifier: little can"
+                " be learned from them"
             )
 
     def example(self) -> float | str:
@@ -168,10 +206,26 @@ class TextColumn(Texts):
         return min(self.texts[int(code)] for code in codes[counts == counts.max()])
 
     def fit(self) -> CategoricalPreprocessing:
-        """The texts of its rows, in the order of their letters."""
-        seen = np.unique(self.codes[self.codes >= 0])
-        categories = tuple(sorted(self.texts[code] for code in seen))
-        return CategoricalPreprocessing(name=self.name, categories=categories, example=str(self.example()))
+        """The texts of its rows, in the order of their letters, the rare ones together."""
+        counts, missing = self.counts, self.missing
+        seen = np.flatnonzero(counts)
+        # The most frequent first; of equally many, the first in the order of their letters.
+        frequent = sorted(seen.tolist(), key=lambda code: (-counts[code], self.texts[code]))
+        own = [code for code in frequent[:MOST_PLACES] if counts[code] >= FEWEST_ROWS]
+        indicator = missing >= FEWEST_ROWS and bool(frequent)
+        if len(own) + (len(own) < len(frequent)) + indicator < _FEWEST_PLACES:
+            own = frequent[:MOST_PLACES]  # all would be the same
+        categories = sorted(own, key=lambda code: self.texts[code])
+        pooled = sorted(set(frequent) - set(own), key=lambda code: self.texts[code])
+        held = [*(counts[code] for code in categories), *([counts[pooled].sum()] if pooled else [])]
+        return CategoricalPreprocessing(
+            name=self.name,
+            categories=tuple(self.texts[code] for code in categories),
+            rare=tuple(self.texts[code] for code in pooled),
+            indicator=indicator,
+            shares=tuple(float(count / self.rows) for count in (*held, *([missing] if indicator else []))),
+            example=str(self.example()),
+        )
 
 
 def _read(raw: RawColumn) -> TextColumn:

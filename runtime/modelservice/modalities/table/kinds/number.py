@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from modelservice.cells import as_number, is_number_text
 from modelservice.contract.data import ColumnType
-from modelservice.modalities.table.kinds.base import ColumnEncoder, Kind, Linear, RawColumn
+from modelservice.modalities.table.kinds.base import ColumnEncoder, Kind, RawColumn
 from modelservice.modalities.table.kinds.numbers import Numbers, NumbersEncoder, Standardised, check_bounds
 from modelservice.modalities.table.separators import SEMICOLON
 from modelservice.modalities.table.written import check_decimal, check_points, not_a_number
@@ -19,7 +19,7 @@ class NumericPreprocessing(Standardised):
 
     def encoder(self, words: frozenset[str]) -> ColumnEncoder:
         """Texts in requests are read as those of a file."""
-        return NumbersEncoder(self.name, Linear(self.mean, self.std, self.fill), partial(as_number, words=words))
+        return NumbersEncoder(self.name, self.linear, partial(as_number, words=words))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

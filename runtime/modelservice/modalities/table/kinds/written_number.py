@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 from modelservice.cells import as_number, is_number_text, quoted
 from modelservice.contract.data import ColumnType
-from modelservice.modalities.table.kinds.base import ColumnEncoder, Kind, Linear, RawColumn
+from modelservice.modalities.table.kinds.base import ColumnEncoder, Kind, RawColumn
 from modelservice.modalities.table.kinds.numbers import Numbers, NumbersEncoder, Standardised, check_bounds
 from modelservice.modalities.table.notation import Decimal, Notation, parse
 from modelservice.modalities.table.written import has_points, read_written
@@ -23,8 +23,7 @@ class WrittenPreprocessing(Standardised):
 
     def encoder(self, words: frozenset[str]) -> ColumnEncoder:
         """Numbers are numbers; texts are read by the notation."""
-        linear = Linear(self.mean, self.std, self.fill)
-        return NumbersEncoder(self.name, linear, partial(_number, notation=self.notation, words=words))
+        return NumbersEncoder(self.name, self.linear, partial(_number, notation=self.notation, words=words))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

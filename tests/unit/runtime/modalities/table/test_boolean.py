@@ -102,6 +102,12 @@ def test_a_constant_says_nothing_and_stays_an_input_where_it_is_listed() -> None
     assert opened(listed).example()["b"] == "true"
 
 
+def test_a_box_that_is_ticked_or_empty_says_something_and_what_was_never_seen_nothing() -> None:
+    dataset = learn({"b": "Boolean"}, "a,b", lambda n: f"{n},{'yes' if n % 3 else ''}")
+    encoded = opened(dataset).encode([[0, True], [0, False], [0, None]])[:, 1:]
+    assert encoded.tolist() == [[1, 0], [1, 0], [1, 1]]
+
+
 def test_rows_stay_on_their_side_whatever_the_column_is() -> None:
     as_boolean = learn({}, "a,b", cells("yes", "no"))
     as_category = learn({"b": "Category"}, "a,b", cells("yes", "no"))

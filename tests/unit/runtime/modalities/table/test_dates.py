@@ -55,7 +55,7 @@ def stored(dataset: Any, at: int = 1) -> DatePreprocessing:
     ],
 )
 def test_dates_are_read(text: str, order: Any, expected: Any) -> None:
-    moment, meant = read_date(text, order), datetime(*expected, tzinfo=UTC)
+    moment, meant = read_date(text, order), datetime(*expected).replace(tzinfo=UTC)  # noqa: DTZ001 - replaced
     assert moment is not None
     assert moment.seconds == meant.timestamp()
     assert (moment.weekday, moment.day) == (meant.weekday(), meant.timetuple().tm_yday - 1)
