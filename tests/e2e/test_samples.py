@@ -1,7 +1,6 @@
 """Every sample runs as it stands, one for each member of a seam; iris.yaml is the subject of test_operations.py."""
 
 import base64
-import csv
 import io
 import json
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from tests.cluster.base_image import pause_reference
 from tests.support import object_store
 from tests.support.client import ask, infer_grpc, predict
 from tests.support.e2e import Object, Space, condition, eventually, metrics, says
-from tests.support.samples import SAMPLES, model_service, objects, sample_files, sample_table
+from tests.support.samples import SAMPLES, model_service, objects, sample_files, sample_rows, sample_table
 
 from modelservice_operator.kinds import HORIZONTAL_POD_AUTOSCALER, JOB, PERSISTENT_VOLUME_CLAIM, POD
 
@@ -36,7 +35,7 @@ def ask_with_an_example(space: Space, name: str) -> None:
 def rows_and_targets(sample: Path) -> tuple[list[dict[str, float]], list[str]]:
     """A sample's table of numbers, without its target, and the target."""
     target = model_service(sample)["spec"]["data"]["target"]
-    rows = list(csv.DictReader(io.StringIO(sample_table(sample).decode())))
+    rows = sample_rows(sample)
     targets = [row.pop(target) for row in rows]
     return [{name: float(cell) for name, cell in row.items()} for row in rows], targets
 
@@ -55,7 +54,7 @@ def determination(answers: Sequence[float], truth: Sequence[float]) -> float:
 def test_every_sample_has_its_test() -> None:
     names = {path.relative_to(SAMPLES).parts[0] for path in sample_files()}
     tested = {"minimal.yaml", "iris.yaml", "autoscaling.yaml", "gpu.yaml", "kustomize", "regression.yaml", "cnn.yaml"}
-    assert names == {*tested, *CLASSIFIERS, "compression.yaml", "object-storage.yaml"}
+    assert names == {*tested, *CLASSIFIERS, *FORMATS, "compression.yaml", "decimal-comma.yaml", "object-storage.yaml"}
 
 
 @pytest.mark.story(60)
@@ -104,6 +103,31 @@ def test_family_of_scikit_learn(space: Space, file: str) -> None:
     assert agreement([one["label"] for one in answers], truth) > 0.85
     for one in answers:
         assert sum(one["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+
+
+FORMATS = ("json-lines.yaml", "parquet.yaml", "excel.yaml")
+
+
+@pytest.mark.story(50)
+@pytest.mark.parametrize("file", FORMATS)
+def test_format_of_tables(space: Space, file: str) -> None:
+    sample = SAMPLES / file
+    name = model_service(sample)["metadata"]["name"]
+    space.kubectl("apply", "-f", sample)
+    assert metrics(space.wait_ready(name))["accuracy"] > 0.8
+    rows, truth = rows_and_targets(sample)
+    assert agreement(predict(space.address(name), name, rows), truth) > 0.85
+
+
+@pytest.mark.story(60)
+def test_decimal_commas(space: Space) -> None:
+    sample = SAMPLES / "decimal-comma.yaml"
+    space.kubectl("apply", "-f", sample)
+    assert metrics(space.wait_ready("progression-comma"))["r2"] > 0.2
+    rows = sample_rows(sample)
+    targets = [float(row.pop("progression")) for row in rows]
+    answers = ask(space.address("progression-comma"), "progression-comma", rows)
+    assert determination(answers, targets) > 0.3
 
 
 @pytest.mark.story(60)
