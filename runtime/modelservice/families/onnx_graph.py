@@ -4,7 +4,7 @@
 the forms that onnxruntime's dynamic quantisation knows: Gemm with a stored matrix, and Conv.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,14 @@ from modelservice.families.architecture import (
     Flatten,
     Layer,
     Linear,
+    MemberLinear,
+    MemberMean,
+    MemberScale,
     OutputHead,
     Pooling,
     Scale,
     Sigmoid,
+    SmoothClip,
     Softmax,
 )
 from modelservice.families.base import INPUT_NAME, OPSET, OUTPUT_NAME
@@ -115,24 +119,51 @@ class Graph:
         """The newest value in float64."""
         return self.add("Cast", to=TensorProto.DOUBLE)
 
+    def add_rbf(self, vectors: NDArray[np.float64], gamma: float) -> None:
+        """The newest value, float64 [rows, width], to exp(-gamma d^2) with each of some vectors [vectors, width]."""
+        x = self.value
+        axes = self.constant("axes", np.array([1], np.int64))
+        squares = self.add("ReduceSum", self.add("Mul", x, x), axes)
+        scaled = self.constant("vectors", vectors.T * (2 * gamma))
+        norms = self.constant("norms", np.square(vectors).sum(axis=1)[np.newaxis] * gamma)
+        products = self.add("MatMul", x, scaled)
+        distances = self.add("Add", self.add("Mul", squares, self.constant("gamma", np.array([[gamma]]))), norms)
+        self.add("Exp", self.add("Sub", products, distances))
+
     def add_linear(self, weights: NDArray[np.float64], offsets: NDArray[np.float64]) -> None:
         """The newest value, float64 [rows, inputs], times weights [inputs, outputs] plus offsets, as float32."""
         self.add("MatMul", self.value, self.constant("weights", weights))
         self.add("Add", self.value, self.constant("offsets", offsets[np.newaxis]))
         self.add("Cast", to=TensorProto.FLOAT)
 
-    def add_head(self, head: OutputHead) -> None:
-        """Nodes from the newest value, float32 [rows, logits], to raw outputs."""
+    def add_head(self, head: OutputHead, *, axis: int = 1) -> None:
+        """Nodes from the newest value, float32 [rows, logits], to raw outputs.
+
+        Args:
+            head: what makes them; of an ensemble it takes [members, rows, logits].
+            axis: that of the logits.
+        """
         match head:
+            case MemberMean():
+                self.add_head(head.head, axis=2)
+                self.add("ReduceMean", self.value, self.constant("members", np.array([0], np.int64)), keepdims=0)
+                if head.sharpness != 1:
+                    self.add_sharpness(head.sharpness)
             case Softmax():
-                self.add("Softmax", axis=1)
+                self.add("Softmax", axis=axis)
             case Sigmoid():
                 one = self.constant("one", np.array([[1]], np.float32))
                 positive = self.add("Sigmoid")
-                self.add("Concat", self.add("Sub", one, positive), positive, axis=1)
+                self.add("Concat", self.add("Sub", one, positive), positive, axis=axis)
             case Scale(mean=mean, std=std):
                 self.add("Mul", self.value, self.constant("std", np.array([[std]], np.float32)))
                 self.add("Add", self.value, self.constant("mean", np.array([[mean]], np.float32)))
+
+    def add_sharpness(self, sharpness: float) -> None:
+        """Probabilities [rows, classes] to that power, divided by their sum."""
+        power = self.constant("sharpness", np.array([[sharpness]], np.float32))
+        self.add("Mul", self.add("Log"), power)
+        self.add("Softmax", axis=1)
 
     def model(self, *, shape: tuple[int, ...], width: int) -> bytes:
         """``model.onnx``: rows of ``shape`` in, the newest value, float32 [rows, width], out.
@@ -168,10 +199,18 @@ def architecture_graph(architecture: Architecture, weights: Mapping[str, NDArray
         weights: float32 arrays by the names of ``families.modules.build``.
     """
     graph = Graph()
-    for position, layer in enumerate(architecture.layers):
-        _add_layer(graph, layer, {name: weights.get(f"{position}.{name}") for name in ("weight", "bias")}, position)
-    graph.add_head(architecture.head)
+    add_architecture(graph, architecture, weights)
     return graph.model(shape=architecture.shape, width=architecture.width)
+
+
+def add_architecture(graph: Graph, architecture: Architecture, weights: Mapping[str, NDArray[np.float32]]) -> None:
+    """Nodes from the newest value, rows of the architecture's shape, to raw outputs."""
+    for position, layer in enumerate(architecture.layers):
+        _add_layer(graph, layer, {name: weights.get(f"{position}.{name}") for name in _WEIGHTS}, position)
+    graph.add_head(architecture.head)
+
+
+_WEIGHTS = ("weight", "bias", "center", "factor")
 
 
 def _add_layer(graph: Graph, layer: Layer, arrays: Mapping[str, Any], position: int) -> None:
@@ -185,7 +224,29 @@ def _add_layer(graph: Graph, layer: Layer, arrays: Mapping[str, Any], position: 
             graph.add("Conv", graph.value, *constants, kernel_shape=[size, size], pads=[size // 2] * 4)
         case Pooling(function=function):
             graph.add(_OPERATORS[function], kernel_shape=[2, 2], strides=[2, 2])
+        case Elementwise(function=Activation.SILU):
+            graph.add("Mul", graph.value, graph.add("Sigmoid"))
+        case SmoothClip() | MemberScale() | MemberLinear():
+            _add_member_layer(graph, layer, constants, position)
         case Elementwise(function=function):
             graph.add(_OPERATORS[function])
         case Dropout():
             pass
+
+
+def _add_member_layer(
+    graph: Graph, layer: SmoothClip | MemberScale | MemberLinear, constants: Sequence[str], position: int
+) -> None:
+    match layer:
+        case SmoothClip(limit=limit):
+            center, factor = constants
+            bound = graph.constant(f"{position}.limit", np.array(limit, np.float32))
+            one = graph.constant(f"{position}.one", np.array(1, np.float32))
+            scaled = graph.add("Mul", graph.add("Sub", graph.value, center), factor)
+            share = graph.add("Div", scaled, bound)
+            graph.add("Div", scaled, graph.add("Sqrt", graph.add("Add", graph.add("Mul", share, share), one)))
+        case MemberScale():
+            graph.add("Mul", graph.value, *constants)
+        case MemberLinear():
+            weight, bias = constants
+            graph.add("Add", graph.add("MatMul", graph.value, weight), bias)
