@@ -23,7 +23,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "epochs": {"training": {"epochs": 61}},
     "optimizer": {"training": {"optimizer": {"sgd": {}}}},
     "model": {"model": {"mlp": {"hiddenLayers": [7]}}},
-    "format": {"data": {"format": "NPZ"}},
+    "format": {"data": {"format": "NPZ", "csv": None, "excel": None}},
     "csv": {"data": {"csv": {"decimal": ","}}},
     "excel": {"data": {"excel": {"sheet": "2024"}}},
     "missing": {"data": {"missing": ["?"]}},
