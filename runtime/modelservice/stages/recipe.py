@@ -48,14 +48,15 @@ class Recipe:
         # What is learned from, and no more than that: metrics are of rows as they are.
         learned = REMEDIES[self.classification.imbalance](dataset)
 
-        def fit(rows: Dataset) -> Fitted:
-            return self.family.fit(self.work.model.chosen, rows, self.work.training, observe=observe)
+        def fit(rows: Dataset, told: Observer) -> Fitted:
+            return self.family.fit(self.work.model.chosen, rows, self.work.training, observe=told)
 
-        fitted = fit(learned)
+        fitted = fit(learned, observe)
         decided = with_threshold(
             self.classification.threshold,
             replace(dataset, notes=learned.notes),
-            lambda: validation_outputs(fitted, learned, fit),
+            # A progress that begins anew would look like a training that does.
+            lambda: validation_outputs(fitted, learned, lambda rows: fit(rows, lambda _: None)),
         )
         return Learned(fitted, decided)
 

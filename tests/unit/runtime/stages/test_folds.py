@@ -61,6 +61,18 @@ def test_the_folds_are_one_progress() -> None:
     assert [(progress.done, progress.total) for progress in told] == [(done, 8) for done in range(1, 9)]
 
 
+def test_a_further_fit_for_a_threshold_is_no_progress_of_its_own() -> None:
+    told: list[Progress] = []
+    content = "\n".join(["x,y", *(f"{n % 37},{'yes' if n % 37 > 25 else 'no'}" for n in range(200))]).encode()
+    asked = Task.model_validate({"classification": {"positiveLabel": "yes", "threshold": {"maximize": "F1"}}})
+    work = train_work(target="y", model={"logistic": {}}, split={"folds": 2}).model_copy(update={"task": asked})
+    given = context(content)
+    TRAIN.run(order_of(work), Context(source=given.source, observe=told.append, watch=given.watch))
+    done = [progress.done for progress in told]
+    assert done == sorted(done)
+    assert (done[-1], told[-1].total) == (3, 3)
+
+
 def test_thresholds_and_weights_of_classes_belong_to_each_fold() -> None:
     generator = np.random.default_rng(0)
     belongs = generator.random(300) < 0.25
