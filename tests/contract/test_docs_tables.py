@@ -22,6 +22,7 @@ from modelservice.modalities.dataset import build_dataset
 from modelservice.modalities.files import inflate, read_bytes
 from modelservice.modalities.sources import from_frame, read_source
 from modelservice.modalities.table.csv_file import parse_csv
+from modelservice.modalities.table.join import join_tables
 
 TEXT = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
 SHOWN = dict(re.findall(r"^\| `(\w+)` \| (?:in Python: )?`([^`]+)`", TEXT, re.MULTILINE))
@@ -207,6 +208,9 @@ def test_wrong_files_are_answered_as_shown() -> None:
             read_source(content, format=format_, options=given)
         assert refused.value.reason == reason
         assert refused.value.message.startswith(SHOWN[reason].removesuffix("..."))
+    tables = {name: parse_csv(content) for name, content in (("a.csv", b"age,y\n1,2\n"), ("b.csv", b"y\n1\n"))}
+    with pytest.raises(DataError, match=re.escape(SHOWN["FilesDiffer"].removesuffix("..."))):
+        join_tables(tables, field="spec.data")
     data = Data.model_validate({"configMap": {"name": "d"}, "target": "tags"})
     with pytest.raises(DataError, match=re.escape("column tags holds list<element: string>, ")) as refused:
         build_dataset(read_source(parquet.getvalue(), format=Format.PARQUET), data)
@@ -231,6 +235,7 @@ def test_every_shown_message_is_tested() -> None:
         "SeparatorNotFound",
         "OptionNotForFormat",
         "NotAColumn",
+        "FilesDiffer",
         "NotJSON",
         "NotParquet",
         "DamagedParquet",

@@ -25,6 +25,7 @@ RelativePath = Annotated[
 ]
 
 _INSIDE = Rule("!self.path.split('/').exists(part, part == '..')", "path must not contain '..'")
+_STAR_LAST = Rule("!self.path.matches('[*].*/')", "'*' may stand in the last part of path only")
 _CLAIM_VERSION = Rule(
     "!has(self.version) || !has(self.configMap)",
     "version is for claims, whose change nobody sees; the content of a ConfigMap is its own version",
@@ -102,17 +103,22 @@ class ConfigMapSource(Contract):
 
 
 class ClaimSource(Contract):
-    """A file on a PersistentVolumeClaim of the same namespace, mounted read-only."""
+    """A file, or several, on a PersistentVolumeClaim of the same namespace, mounted read-only."""
 
-    RULES = (_INSIDE,)
+    RULES = (_INSIDE, _STAR_LAST)
 
     claim_name: ObjectName = Field(description="Name of the PersistentVolumeClaim.")
-    path: RelativePath = Field(description="Path of the file inside the volume, relative, without '..'.")
+    path: RelativePath = Field(
+        description="Path of the file inside the volume, relative, without '..'. In its last part '*' stands for any"
+        " characters: folder/*.parquet is one table of all these files, in the order of their names."
+    )
 
     @model_validator(mode="after")
     def _stays_inside(self) -> Self:
         if ".." in self.path.split("/"):
             raise ValueError(_INSIDE.message)
+        if "*" in self.path.rpartition("/")[0]:
+            raise ValueError(_STAR_LAST.message)
         return self
 
 

@@ -297,6 +297,17 @@ class Reader(Protocol):
             DataError: it is not of this format, or too large; names ``field``.
         """
 
+    def join(self, sources: Mapping[str, Any], *, field: str) -> Source:
+        """One source of several that were read from files.
+
+        Args:
+            sources: what ``read`` made of each file, by the file's name, in order.
+            field: what errors name as the field to change.
+
+        Raises:
+            DataError: the files do not belong together, or the modality reads one file only.
+        """
+
     def from_frame(self, frame: Any) -> Source | None:
         """Take data that stands in memory already; None where it is nothing of this modality.
 

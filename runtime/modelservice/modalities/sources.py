@@ -1,12 +1,13 @@
 """The modalities for training: how a file, or data in memory, becomes a source. Needs pyarrow."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from modelservice.contract.data import Format
 from modelservice.contract.failure import DataError
 from modelservice.modalities.base import FileOptions, Reader, Source
-from modelservice.modalities.files import inflate, read_bytes
+from modelservice.modalities.files import inflate, matching, read_bytes
 from modelservice.modalities.image.reader import IMAGES
 from modelservice.modalities.table.reader import TABLES
 
@@ -21,7 +22,7 @@ def read_file(
     options: FileOptions = _NO_OPTIONS,
     field: str = "spec.data",
 ) -> Source:
-    """Read a file, plain or gzip.
+    """Read a file, plain or gzip; or all files of the same columns whose names fit to a ``*`` in the last part.
 
     Args:
         path: where it is.
@@ -30,11 +31,14 @@ def read_file(
         field: what errors name as the field to change.
 
     Raises:
-        DataError: there is no such file, it is not of that format, or the options are those of another.
+        DataError: there is no such file, it is not of that format, or the options are those of another; or several
+            files do not belong together.
         OSError: the file system fails, as that of a network may for a while.
     """
     options.check(format)
     reader = _reader(format)
+    if "*" in path.name and not path.exists():
+        return _read_several(reader, matching(path, field=field), format=format, options=options, field=field)
     return reader.read(read_bytes(path, limit=reader.limit, field=field), format=format, options=options, field=field)
 
 
@@ -62,6 +66,27 @@ def from_frame(frame: Any) -> Source:
             return source
     message = f"a {type(frame).__name__} is no table: give a DataFrame or the path of a file"
     raise DataError("NotATable", message)
+
+
+def _read_several(
+    reader: Reader,
+    paths: Sequence[Path],
+    *,
+    format: Format,  # noqa: A002
+    options: FileOptions,
+    field: str,
+) -> Source:
+    """All files together are bounded as one is; errors say in which file they are."""
+    read: dict[str, Source] = {}
+    left = reader.limit
+    for path in paths:
+        try:
+            content = read_bytes(path, limit=left, field=field)
+            read[path.name] = reader.read(content, format=format, options=options, field=field)
+        except DataError as error:
+            raise DataError(error.reason, f"{path.name}: {error.message}", field=error.field or field) from None
+        left -= len(content)
+    return reader.join(read, field=field)
 
 
 def _reader(format: Format) -> Reader:  # noqa: A002

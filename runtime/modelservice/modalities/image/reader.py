@@ -33,6 +33,15 @@ class ImageReader:
         sha256 = f"sha256:{hashlib.sha256(content).hexdigest()}"
         return ImageSource(open_npz(content, field=field), sha256=sha256)
 
+    def join(self, sources: Mapping[str, ImageSource], *, field: str) -> ImageSource:  # noqa: ARG002
+        """Images stand in one file.
+
+        Raises:
+            DataError: always.
+        """
+        message = "several files of images cannot be read: put all images into one NPZ file, and name it"
+        raise DataError("FilesDiffer", message, field=field)
+
     def from_frame(self, frame: Any) -> ImageSource | None:
         """Take an object of arrays of which one has three axes or more, such as ``{"X": images, "y": labels}``."""
         if not isinstance(frame, Mapping):

@@ -1,10 +1,12 @@
 """The training side of tables."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from modelservice.contract.data import Format
 from modelservice.modalities.base import FileOptions
 from modelservice.modalities.table.formats import FORMATS
+from modelservice.modalities.table.join import join_tables
 from modelservice.modalities.table.source import TableSource
 from modelservice.modalities.table.table import table_of
 
@@ -27,6 +29,10 @@ class TableReader:
         """Read a file; for errors see the format's ``parse``."""
         parse = next(one.parse for one in FORMATS if one.format is format)
         return TableSource(parse(content, options, field))
+
+    def join(self, sources: Mapping[str, TableSource], *, field: str) -> TableSource:
+        """The rows of all files, one after the other; for errors see ``join_tables``."""
+        return TableSource(join_tables({name: source.table for name, source in sources.items()}, field=field))
 
     def from_frame(self, frame: Any) -> TableSource | None:
         """Take a pandas frame, an arrow table or an object of columns; for errors see ``table_of``."""

@@ -44,6 +44,11 @@ class TableSource:
         self.sha256 = table.sha256
         self._table = table
 
+    @property
+    def table(self) -> Table:
+        """As it was read."""
+        return self._table
+
     def target(self, name: str, missing: Sequence[str] | None = None) -> TargetCells:
         """The target's cells.
 

@@ -98,6 +98,7 @@ class WaveSource:
     sha256 = "sha256:" + "0" * 64
 
     def __init__(self, content: bytes) -> None:
+        self.content = content
         rows = [line.split() for line in content.decode().splitlines()]
         self.labels = [row[0] for row in rows]
         self.waves = np.array([row[1:] for row in rows], dtype=np.float64)
@@ -129,6 +130,9 @@ class WaveReader:
 
     def read(self, content: bytes, *, format: Format, options: FileOptions, field: str) -> WaveSource:  # noqa: A002
         return WaveSource(content)
+
+    def join(self, sources: Mapping[str, WaveSource], *, field: str) -> WaveSource:
+        return WaveSource(b"".join(source.content for source in sources.values()))
 
     def from_frame(self, frame: Any) -> WaveSource | None:
         return WaveSource(frame) if isinstance(frame, bytes) else None
@@ -176,6 +180,19 @@ def test_what_a_newer_release_would_compute_differently_is_not_guessed(place: tu
     part["clip"] = 3
     with pytest.raises(DocumentError, match=r"preprocessing\.json is not valid: .*clip: there is no such field"):
         open_encoder("Table", json.dumps(stored).encode())
+
+
+def test_several_files_are_one_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "READERS", (WaveReader(),))
+    for name in ("b.npz", "a.npz", ".c.npz", "a.txt"):
+        (tmp_path / name).write_bytes(f"{name} 1\n".encode())
+    (tmp_path / "d.npz").mkdir()
+    source = read_file(tmp_path / "*.npz", format=Format.NPZ)
+    assert isinstance(source, WaveSource)
+    assert source.labels == ["a.npz", "b.npz"]
+    (tmp_path / "e.npz").write_bytes(b"a 1\n" * 2499)
+    with pytest.raises(DataError, match=r"e\.npz: the data has more than 9984 bytes"):
+        read_file(tmp_path / "*.npz", format=Format.NPZ)
 
 
 def test_every_format_has_a_reader() -> None:
