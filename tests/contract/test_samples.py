@@ -131,7 +131,7 @@ def _labelled(rows: list[list[float]], labels: Sequence[str]) -> list[tuple[list
     return [(row, str(label)) for row, label in zip(rows, labels, strict=True)]
 
 
-@pytest.mark.parametrize("name", ["regression.yaml", "decimal-comma.yaml"])
+@pytest.mark.parametrize("name", ["regression.yaml", "decimal-comma.yaml", "kernel-ridge.yaml"])
 def test_progressions_are_those_of_all_patients(name: str) -> None:
     rows, diabetes = rows_of(name), load_diabetes(scaled=False)
     rows = [{column: cell.replace(",", ".") for column, cell in row.items()} for row in rows]

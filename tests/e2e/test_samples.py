@@ -51,10 +51,20 @@ def determination(answers: Sequence[float], truth: Sequence[float]) -> float:
     return float(1 - (residual @ residual) / (total @ total))
 
 
+COLUMNS = ("boolean.yaml", "date.yaml", "text.yaml")
+
+
+@pytest.mark.story(60)
+@pytest.mark.parametrize("name", COLUMNS)
+def test_kinds_of_columns(space: Space, name: str) -> None:
+    space.kubectl("apply", "-f", SAMPLES / name)
+    ask_with_an_example(space, model_service(SAMPLES / name)["metadata"]["name"])
+
+
 def test_every_sample_has_its_test() -> None:
     names = {path.relative_to(SAMPLES).parts[0] for path in sample_files()}
-    tested = {"minimal.yaml", "iris.yaml", "autoscaling.yaml", "gpu.yaml", "kustomize", "regression.yaml", "cnn.yaml"}
-    assert names == {*tested, *CLASSIFIERS, *FORMATS, "compression.yaml", "decimal-comma.yaml", "object-storage.yaml"}
+    tested = {"minimal.yaml", "iris.yaml", "autoscaling.yaml", "gpu.yaml", "kustomize", "cnn.yaml", *REGRESSIONS}
+    assert names == {*tested, *CLASSIFIERS, *FORMATS, *COLUMNS, "compression.yaml", "decimal-comma.yaml", "object-storage.yaml"}
 
 
 @pytest.mark.story(60)
@@ -79,6 +89,7 @@ def test_kustomization_follows_the_generated_name(space: Space) -> None:
     assert name.startswith("flowers-")
 
 
+REGRESSIONS = ("regression.yaml", "kernel-ridge.yaml")
 CLASSIFIERS = {
     "svm.yaml": "svm",
     "logistic.yaml": "logistic",
@@ -131,16 +142,18 @@ def test_decimal_commas(space: Space) -> None:
 
 
 @pytest.mark.story(60)
-def test_regression(space: Space) -> None:
-    sample = SAMPLES / "regression.yaml"
+@pytest.mark.parametrize("file", REGRESSIONS)
+def test_regression(space: Space, file: str) -> None:
+    sample = SAMPLES / file
+    name = model_service(sample)["metadata"]["name"]
     space.kubectl("apply", "-f", sample)
-    service = space.wait_ready("progression")
+    service = space.wait_ready(name)
     assert service["status"]["revisions"][0]["primaryMetric"] == "r2"
     measured = metrics(service)
     assert measured["r2"] > 0.2
     assert 0 < measured["mae"] <= measured["rmse"]
     rows, truth = rows_and_targets(sample)
-    assert determination(ask(space.address("progression"), "progression", rows), [float(one) for one in truth]) > 0.3
+    assert determination(ask(space.address(name), name, rows), [float(one) for one in truth]) > 0.3
 
 
 def digits() -> tuple[NDArray[Any], list[str]]:

@@ -57,6 +57,7 @@ TRAINED = (
     "decision-tree.yaml",
     "random-forest.yaml",
     "gradient-boosting.yaml",
+    "kernel-ridge.yaml",
     "compression.yaml",
     "object-storage.yaml",
 )

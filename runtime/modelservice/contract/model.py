@@ -153,8 +153,8 @@ class GradientBoosting(Contract):
         default=None,
         ge=1,
         le=10_000,
-        description="Rounds, each a tree for each class. Default: where the loss on rows that are held back is least, at"
-        " most 1000. A change trains again.",
+        description="Rounds, each a tree for each class. Default: where the loss on rows that are held back is least,"
+        " at most 1000. A change trains again.",
     )
     learning_rate: float = Field(
         default=0.05, gt=0, le=1, description="Share of each tree that counts. Default 0.05. A change trains again."
@@ -170,6 +170,31 @@ class GradientBoosting(Contract):
     )
 
 
+class KernelRidge(Contract):
+    """Kernel ridge regression with an RBF kernel, in closed form; classes get probabilities by a temperature."""
+
+    gamma: float | None = Field(
+        default=None,
+        gt=0,
+        le=1e6,
+        description="Width of the RBF kernel, exp(-gamma d^2), over robustly scaled features. Default: chosen by"
+        " leave-one-out. A change trains again.",
+    )
+    penalty: float | None = Field(
+        default=None,
+        gt=0,
+        le=1e6,
+        description="Weight of the L2 penalty. Default: chosen by leave-one-out. A change trains again.",
+    )
+    landmarks: int = Field(
+        default=1000,
+        ge=10,
+        le=2000,
+        description="Rows that stand for all where there are more than 2000 (Nystroem). Default 1000. A change trains"
+        " again.",
+    )
+
+
 class Model(OneOf):
     """Exactly one family of models."""
 
@@ -180,6 +205,7 @@ class Model(OneOf):
     decision_tree: DecisionTree | None = Field(default=None, description="A decision tree.")
     random_forest: RandomForest | None = Field(default=None, description="A random forest.")
     gradient_boosting: GradientBoosting | None = Field(default=None, description="Gradient boosting of trees.")
+    kernel_ridge: KernelRidge | None = Field(default=None, description="Kernel ridge regression.")
 
 
 GRADIENT_FAMILIES = frozenset({"mlp", "cnn"})

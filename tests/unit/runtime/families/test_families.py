@@ -28,6 +28,7 @@ LEARNS = [
     ("iris", {"decisionTree": {}}, 0.9),
     ("iris", {"randomForest": {}}, 0.9),
     ("iris", {"gradientBoosting": {}}, 0.9),
+    ("iris", {"kernelRidge": {}}, 0.9),
     ("wine", {"mlp": {}}, 0.85),
     ("wine", {"logistic": {}}, 0.9),
     ("wine", {"svm": {}}, 0.95),
@@ -35,12 +36,14 @@ LEARNS = [
     ("breast_cancer", {"mlp": {}}, 0.94),
     ("wine", {"randomForest": {}}, 0.95),
     ("wine", {"gradientBoosting": {}}, 0.9),
+    ("wine", {"kernelRidge": {}}, 0.85),
     ("breast_cancer", {"logistic": {}}, 0.94),
     ("breast_cancer", {"svm": {}}, 0.94),
     ("breast_cancer", LINEAR_SVM, 0.94),
     ("breast_cancer", {"decisionTree": {"minSamplesLeaf": 5}}, 0.88),
     ("breast_cancer", {"randomForest": {"maxDepth": 8, "minSamplesLeaf": 2}}, 0.93),
     ("breast_cancer", {"gradientBoosting": {}}, 0.92),
+    ("breast_cancer", {"kernelRidge": {}}, 0.95),
     ("digits", {"svm": {}}, 0.97),
     ("digits", {"gradientBoosting": {"rounds": 80}}, 0.96),
     ("digits", {"randomForest": {}}, 0.96),
@@ -53,6 +56,8 @@ LEARNS = [
     ("diabetes", {"decisionTree": {"maxDepth": 3}}, 0.15),
     ("diabetes", {"randomForest": {}}, 0.3),
     ("diabetes", {"gradientBoosting": {}}, 0.3),
+    ("digits", {"kernelRidge": {"gamma": 0.01}}, 0.98),
+    ("diabetes", {"kernelRidge": {}}, 0.3),
 ]
 
 
@@ -83,6 +88,7 @@ FAST = [
     ("breast_cancer", {"decisionTree": {}}),
     ("wine", {"randomForest": {"trees": 30}}),
     ("diabetes", {"gradientBoosting": {"rounds": 30}}),
+    ("wine", {"kernelRidge": {}}),
 ]
 
 
@@ -148,6 +154,8 @@ def fit_is_by_gradient(name: str) -> bool:
         ("randomForest", IMAGE, "Binary", "takes tables only: choose mlp or cnn for images"),
         ("gradientBoosting", TABLE, "Regression", None),
         ("gradientBoosting", IMAGE, "Binary", "takes tables only: choose mlp or cnn for images"),
+        ("kernelRidge", TABLE, "Regression", None),
+        ("kernelRidge", IMAGE, "Binary", "takes tables only: choose mlp or cnn for images"),
     ],
 )
 def test_what_a_family_cannot_learn_it_says(name: Any, modality: Any, task: Any, reason: Any) -> None:

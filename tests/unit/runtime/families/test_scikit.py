@@ -121,7 +121,9 @@ def test_training_and_validation_rows_are_learned_and_test_rows_are_not() -> Non
     assert probabilities.argmax(axis=1).tolist() == [0, 1, 0, 0]
 
 
-@pytest.mark.parametrize("family", ["logistic", "svm", "decisionTree", "randomForest", "gradientBoosting"])
+@pytest.mark.parametrize(
+    "family", ["logistic", "svm", "decisionTree", "randomForest", "gradientBoosting", "kernelRidge"]
+)
 def test_a_class_of_test_rows_only_is_refused(family: Any) -> None:
     side = ([[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1])
     dataset = build(side, side, ([[5.0]], [2]), labels=THREE)

@@ -33,6 +33,7 @@ FAMILIES = [
     {"decisionTree": {}},
     {"randomForest": {"trees": 20}},
     {"gradientBoosting": {"rounds": 9}},
+    {"kernelRidge": {}},
 ]
 
 
