@@ -61,9 +61,20 @@ def test_kinds_of_columns(space: Space, name: str) -> None:
     ask_with_an_example(space, model_service(SAMPLES / name)["metadata"]["name"])
 
 
+COLUMNS = ("boolean.yaml", "date.yaml", "text.yaml")
+
+
+@pytest.mark.story(60)
+@pytest.mark.parametrize("name", COLUMNS)
+def test_kinds_of_columns(space: Space, name: str) -> None:
+    space.kubectl("apply", "-f", SAMPLES / name)
+    ask_with_an_example(space, model_service(SAMPLES / name)["metadata"]["name"])
+
+
 def test_every_sample_has_its_test() -> None:
     names = {path.relative_to(SAMPLES).parts[0] for path in sample_files()}
     tested = {"minimal.yaml", "iris.yaml", "autoscaling.yaml", "gpu.yaml", "kustomize", "cnn.yaml", *REGRESSIONS}
+    tested |= {*COLUMNS}
     assert names == {*tested, *CLASSIFIERS, *FORMATS, *COLUMNS, "compression.yaml", "decimal-comma.yaml", "object-storage.yaml"}
 
 
