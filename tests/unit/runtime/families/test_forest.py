@@ -12,7 +12,6 @@ from modelservice.contract.failure import StageError
 from modelservice.contract.model import RandomForest
 from modelservice.families import tree_ensemble
 from modelservice.families.forest import fit_forest
-from modelservice.families.onnx_graph import Graph
 from modelservice.families.scikit import fit_rows
 
 
@@ -85,27 +84,6 @@ def test_progress_counts_trees() -> None:
     observed: list[Any] = []
     fit(load("iris"), {"randomForest": {"trees": 50}}, observed=observed)
     assert [(progress.done, progress.total) for progress in observed] == [(0, 50), (20, 50), (40, 50), (50, 50)]
-
-
-def test_several_forests_stand_in_one_graph() -> None:
-    dataset = load("wine")
-    rows = fit_rows(dataset)
-    forests = [
-        fit_forest(
-            RandomForest(trees=5),
-            rows.features.astype(np.float32),
-            rows.values,
-            classes=3,
-            seed=seed,
-            observe=lambda _: None,
-        )
-        for seed in (1, 2)
-    ]
-    graph = Graph()
-    graph.add("Mean", *(forest.append_to(graph.part(f"{place}")) for place, forest in enumerate(forests)))
-    content = graph.model(shape=dataset.shape, width=3)
-    expected = np.mean([forest.predict(dataset.test.features) for forest in forests], axis=0)
-    np.testing.assert_allclose(run_onnx(content, dataset.test.features), expected, atol=1e-6)
 
 
 def test_a_leaf_that_says_zero_is_a_leaf() -> None:
