@@ -171,10 +171,8 @@ class _Sheet:
             self._errors.append(f"{value} in {_place(number, at)}")
             return None
         if isinstance(value, datetime.datetime):
-            is_day = value.time() == datetime.time() and is_datetime(cell.number_format) == _DATE
-            return (value.date() if is_day else value).isoformat()
-        if isinstance(value, datetime.date | datetime.time):
-            return value.isoformat()
+            is_day = value.time() == datetime.time() and is_datetime(cell.number_format.lower()) == _DATE
+            value = value.date() if is_day else value
         try:
             return as_text(value)
         except ValueError:

@@ -51,6 +51,8 @@ def _is_numeric(column: Any) -> bool:
 
 def _without_pandas_na(series: Any) -> Any:
     array = np.asarray(series)
+    if array.dtype.kind == "f" and getattr(series.dtype, "kind", "f") in "iu":
+        array = np.asarray(series, dtype=object)  # whole numbers with gaps, which float64 would round
     if array.dtype.kind in "fiub":
         return array
     if array.dtype.kind == "M":  # tolist() would make nanoseconds of them

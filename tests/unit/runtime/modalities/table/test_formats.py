@@ -1,6 +1,8 @@
 """One table in every format: the same rows, sides, labels and inputs; and whatever a table holds, no traceback."""
 
 import csv
+import datetime
+import decimal
 import gzip
 import io
 import json
@@ -10,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import openpyxl
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -25,8 +28,11 @@ from modelservice.contract.report import Report
 from modelservice.contract.task import Task
 from modelservice.modalities.base import Dataset, FileOptions
 from modelservice.modalities.dataset import build_dataset, divide_rows
-from modelservice.modalities.sources import read_source
+from modelservice.modalities.sources import from_frame, read_source
+from modelservice.modalities.table.columns import texts_of
 from modelservice.modalities.table.formats import FORMATS
+from modelservice.modalities.table.parquet_file import parse_parquet
+from modelservice.modalities.table.table import table_of
 
 Columns = dict[str, list[Any]]
 
@@ -162,6 +168,51 @@ def test_a_file_under_a_wrong_name_is_refused(written: Format, read: Format) -> 
     assert refused.value.field == "spec.data.format" or refused.value.reason == "NotJSON"
     if written is not Format.CSV and refused.value.reason == "NotATable":
         assert f"set spec.data.format to {written}" in refused.value.message
+
+
+FRAME = pd.DataFrame(
+    {
+        "whole": pd.array([1, None, 3, 2**62 + 1] * 15, dtype="Int64"),
+        "half": np.arange(60) / 64,
+        "single": np.linspace(0, 1, 60).astype(np.float32),
+        "truth": pd.array([True, None, False] * 20, dtype="boolean"),
+        "kind": pd.Categorical(["a", "b", None] * 20),
+        "day": [datetime.date(2024, 1, 1) + datetime.timedelta(days=n) for n in range(60)],
+        "moment": pd.date_range("2024-01-01", periods=60, freq="90min"),
+        "fraction": pd.date_range("2024-01-01", periods=60, freq="250ms"),
+        "zoned": pd.date_range("2024-01-01", periods=60, freq="7h", tz="Europe/Berlin"),
+        "never": pd.to_datetime([None, "2024-01-01"] * 30),
+        "clock": [datetime.time(9, 5, 1, 500)] * 60,
+        "price": [decimal.Decimal("5.10"), None, decimal.Decimal("0.00")] * 20,
+        "y": ["p", "q", "r"] * 20,
+    }
+)
+
+
+@pytest.mark.parametrize("column", FRAME)
+def test_a_frame_and_an_arrow_table_hold_the_texts_of_their_parquet_file(column: str) -> None:
+    buffer = io.BytesIO()
+    FRAME[[column]].to_parquet(buffer)
+    file = parse_parquet(buffer.getvalue())
+    for frame in (FRAME[[column]], pq.read_table(buffer)):
+        table = table_of(frame)
+        assert table is not None
+        assert texts_of(table.columns[column]).to_pylist() == texts_of(file.columns[column]).to_pylist()
+
+
+def test_dates_are_the_same_rows_from_excel_parquet_and_a_frame() -> None:
+    frame = FRAME[["day", "moment", "half", "y"]]
+    excel, parquet = io.BytesIO(), io.BytesIO()
+    frame.to_excel(excel, index=False)
+    frame.to_parquet(parquet)
+
+    def digests(source: Any) -> list[bytes]:
+        divided = divide_rows(source, DATA)
+        return divided.examples.digests(divided.target, seed=0)
+
+    expected = digests(from_frame(frame))
+    assert digests(read_source(parquet.getvalue(), format=Format.PARQUET)) == expected
+    assert digests(read_source(excel.getvalue(), format=Format.EXCEL)) == expected
 
 
 def test_what_is_said_of_one_format_means_nothing_for_another() -> None:
