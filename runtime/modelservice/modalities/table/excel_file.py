@@ -21,15 +21,13 @@ from modelservice.contract.data import Format
 from modelservice.contract.failure import DataError
 from modelservice.contract.formats import Excel
 from modelservice.modalities.table.magic import ZIP, check_magic
+from modelservice.modalities.table.sheet_parts import inspect_sheets
 from modelservice.modalities.table.table import Table, check_cells, check_names
 
 SHEET_FIELD = "spec.data.excel.sheet"
-MAX_INFLATED = 2**30
-"""Bytes of a workbook's parts without compression."""
 MAX_ROWS = 2**20
 """As many as Excel has; a damaged file may number its rows beyond."""
 _LISTED = 10
-_BLOCK = 2**20
 _DATE: Final = "date"
 
 Cells = tuple[Any, ...]
@@ -66,7 +64,8 @@ def parse_excel(content: bytes, excel: Excel | None = None, *, field: str = "spe
 
 
 def _read(content: bytes, excel: Excel, reading: "_Sheet", field: str) -> list[str]:
-    has_formulas = _inspect(content, field)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        has_formulas = inspect_sheets(archive, field=field)
     with closing(openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)) as book:
         title, notes = _choose(book, excel)
         with closing(openpyxl.load_workbook(io.BytesIO(content), read_only=True)) as written:
@@ -76,27 +75,6 @@ def _read(content: bytes, excel: Excel, reading: "_Sheet", field: str) -> list[s
                     raise DataError("DataTooLarge", f"the sheet has more than {MAX_ROWS} rows: give fewer", field=field)
                 reading.add(number, cells, formula)
     return notes
-
-
-def _inspect(content: bytes, field: str) -> bool:
-    """Whether there are formulas; what inflates too far is refused before anything is."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        parts = archive.infolist()
-        if sum(part.file_size for part in parts) > MAX_INFLATED:
-            message = f"the workbook inflates to more than {MAX_INFLATED} bytes: give fewer rows"
-            raise DataError("DataTooLarge", message, field=field)
-        sheets = [part for part in parts if part.filename.startswith("xl/worksheets/")]
-        return any(_holds_formula(archive, part) for part in sheets)
-
-
-def _holds_formula(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> bool:
-    tail = b""
-    with archive.open(part) as file:
-        while block := file.read(_BLOCK):
-            if any(mark in tail + block for mark in (b"<f>", b"<f ", b"<f/")):
-                return True
-            tail = block[-2:]
-    return False
 
 
 def _choose(book: Any, excel: Excel) -> tuple[str, list[str]]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from modelservice.contract.failure import DataError
 from modelservice.contract.formats import Excel
-from modelservice.modalities.table import excel_file, table
+from modelservice.modalities.table import sheet_parts, table
 from modelservice.modalities.table.excel_file import parse_excel
 
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -192,16 +192,42 @@ def test_sheets_that_are_all_hidden_or_of_charts_are_refused() -> None:
 
 
 def test_a_workbook_that_inflates_too_far_or_has_too_many_rows_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    numbered = with_part(WHOLE, SHEET, lambda raw: raw.replace(b'<row r="51"', b'<row r="2000000"'))
+    numbered = with_part(WHOLE, SHEET, lambda raw: raw.replace(b'51"', b'2000000"'))
     with pytest.raises(DataError, match="the sheet has more than 1048576 rows: give fewer") as caught:
         parse_excel(numbered)
     assert caught.value.reason == "DataTooLarge"
     monkeypatch.setattr(table, "MAX_CELLS", 99)
     with pytest.raises(DataError, match="more than 99 cells, in 50 rows of 2 columns"):
         parse_excel(WHOLE)
-    monkeypatch.setattr(excel_file, "MAX_INFLATED", 5000)
+    monkeypatch.setattr(sheet_parts, "MAX_INFLATED", 5000)
     with pytest.raises(DataError, match="the workbook inflates to more than 5000 bytes: give fewer rows"):
         parse_excel(WHOLE)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (b'<row r="7"', b'<row r="5"', "row 5 of a sheet comes after row 6, and one of them would be lost: save the"),
+        (b'<row r="7"', b'<row r="6"', "row 6 of a sheet comes after row 6"),
+        (b'<c r="A7"', b'<c r="C7"', "row 7 of a sheet comes after row 7"),
+        (b'<c r="A7"', b'<c s="0" r="AA7"', "row 7 of a sheet comes after row 7"),
+    ],
+)
+def test_rows_and_cells_that_are_not_in_order_are_refused(before: bytes, after: bytes, words: str) -> None:
+    """openpyxl leaves out what comes late."""
+    content = with_part(WHOLE, SHEET, lambda raw: raw.replace(before, after))
+    with pytest.raises(DataError, match=words) as caught:
+        parse_excel(content)
+    assert caught.value.reason == "DamagedExcel"
+
+
+def test_order_is_seen_across_the_blocks_in_which_a_sheet_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sheet_parts, "_BLOCK", 50)
+    assert parse_excel(WHOLE).rows == 50
+    with pytest.raises(DataError, match="row 40 of a sheet comes after row 50"):
+        parse_excel(with_part(WHOLE, SHEET, lambda raw: raw.replace(b'<row r="51"', b'<row r="40"')))
+    formula = with_part(WHOLE, SHEET, lambda raw: raw.replace(b"<v>49</v>", b"<f>A1</f><v />"))
+    assert parse_excel(formula).notes[0].startswith("1 formulas have no value")
 
 
 def test_entities_are_not_expanded() -> None:
