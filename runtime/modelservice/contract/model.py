@@ -134,8 +134,12 @@ class RandomForest(Contract):
         le=64,
         description="Most levels of a tree. Default: until leaves are pure. A change trains again.",
     )
-    min_samples_leaf: int = Field(
-        default=1, ge=1, le=1_000_000, description="Fewest rows of a leaf. Default 1. A change trains again."
+    min_samples_leaf: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="Fewest rows of a leaf. Default: 1; of 200 trees one more for each further 5000 rows, so that the"
+        " forest is not too large to be served. A change trains again.",
     )
     max_features: float | None = Field(
         default=None,

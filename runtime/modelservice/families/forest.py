@@ -1,5 +1,6 @@
 """Random forests (Breiman, Random forests, 2001) fitted by scikit-learn, as a sum of trees."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from modelservice.families.architecture import Scale
 from modelservice.families.base import Observer
 from modelservice.families.heads import measure_scale
 from modelservice.families.onnx_graph import Graph
-from modelservice.families.tree_ensemble import Tree, TreeEnsemble, check_size
+from modelservice.families.tree_ensemble import MAX_NODES, Tree, TreeEnsemble, check_size
 from modelservice.modalities.base import Features
 from modelservice.tasks.base import Array
 
@@ -98,7 +99,7 @@ def fit_forest(
         learned, prior = (values - scale.mean) / scale.std, np.zeros(1)
     estimator = (RandomForestClassifier if classes else RandomForestRegressor)(
         max_depth=settings.max_depth,
-        min_samples_leaf=settings.min_samples_leaf,
+        min_samples_leaf=settings.min_samples_leaf or default_leaf(rows=len(values), trees=settings.trees),
         max_features=share,
         random_state=seed,
         warm_start=True,
@@ -107,6 +108,11 @@ def fit_forest(
     _grow(estimator, (features, learned, weights), trees=settings.trees, observe=observe)
     # In one thread, since several add the trees up in any order, and so in other last bits.
     return Forest(estimator=estimator.set_params(n_jobs=1), prior=prior, scale=scale)
+
+
+def default_leaf(*, rows: int, trees: int) -> int:
+    """Fewest rows of a leaf with which trees stay under half of ``MAX_NODES``, even where there is only noise."""
+    return max(1, math.ceil(2 * rows * trees / MAX_NODES))
 
 
 def _grow(estimator: Any, rows: tuple[Any, ...], *, trees: int, observe: Observer) -> None:

@@ -11,7 +11,7 @@ from tests.unit.runtime.families.neighbours import close_rows, neighbours
 from modelservice.contract.failure import StageError
 from modelservice.contract.model import RandomForest
 from modelservice.families import tree_ensemble
-from modelservice.families.forest import fit_forest
+from modelservice.families.forest import default_leaf, fit_forest
 from modelservice.families.scikit import fit_rows
 
 
@@ -106,3 +106,15 @@ def test_rows_count_by_their_weights() -> None:
         weights=weights,
     )
     assert forest.predict(np.ones((1, 1), np.float32))[0, 1] == pytest.approx(0.25, abs=0.02)
+
+
+def test_many_rows_get_larger_leaves_so_that_the_forest_can_be_served() -> None:
+    assert [default_leaf(rows=rows, trees=200) for rows in (20, 5000, 5001, 50_000)] == [1, 1, 2, 10]
+    generator = np.random.default_rng(0)
+    features, noise = generator.normal(size=(12_000, 3)), generator.normal(size=12_000)
+
+    def nodes_of_200(leaf: int) -> float:
+        (tree,) = RandomForestRegressor(1, min_samples_leaf=leaf, random_state=0).fit(features, noise).estimators_
+        return float(tree.tree_.node_count * 200)
+
+    assert nodes_of_200(1) > tree_ensemble.MAX_NODES > nodes_of_200(default_leaf(rows=12_000, trees=200))
