@@ -10,7 +10,7 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from functools import lru_cache
 from zlib import crc32
 
 _WORD = re.compile(r"\w+")
@@ -36,15 +36,19 @@ def hashed_grams(text: str, *, buckets: int, norm: float) -> dict[int, float]:
     """
     sums: dict[int, float] = {}
     for gram, count in Counter(_grams(text)).items():
-        digest = crc32(gram.encode("utf-8", "surrogatepass"))
+        digest = _digest(gram)
         place = (digest & (_SIGN - 1)) % buckets
         sums[place] = sums.get(place, 0.0) + (math.log1p(count) if digest & _SIGN else -math.log1p(count))
     length = math.sqrt(math.fsum(value * value for value in sums.values()))
     return {place: norm * value / length for place, value in sums.items()} if length else {}
 
 
-def _grams(text: str) -> Iterator[str]:
-    for word in words_of(text):
-        padded = f" {word} "
-        for size in _SIZES:
-            yield from (padded[start : start + size] for start in range(len(padded) - size + 1))
+@lru_cache(maxsize=1 << 15)
+def _digest(gram: str) -> int:
+    """A language has some ten thousand pairs and triples of letters, and uses few of them most of the time."""
+    return crc32(gram.encode("utf-8", "surrogatepass"))
+
+
+def _grams(text: str) -> list[str]:
+    padded = [f" {word} " for word in words_of(text)]
+    return [word[start : start + size] for size in _SIZES for word in padded for start in range(len(word) - size + 1)]
