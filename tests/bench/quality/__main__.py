@@ -12,17 +12,15 @@ from tests.bench.quality.candidates import CANDIDATES, RIVALS, candidate_named
 from tests.bench.quality.limits import auto_figures, autogluon_figures, mlp_figures, time_figures
 from tests.bench.quality.measured import standings_in, write_summary
 from tests.bench.quality.packages import PackageError, unpack
+from tests.bench.quality.places import PLACES, REPORT, SUMMARY
 from tests.bench.quality.prediction import Candidate
 from tests.bench.quality.report import markdown
-from tests.bench.quality.running import Places, pending, run_all
+from tests.bench.quality.running import pending, run_all
 from tests.bench.quality.store import Store
 from tests.bench.quality.summary import Standings, compare
 from tests.bench.quality.tables import FIRST_FIVE, SOURCES, Table, load_table, requirements, source_named
-from tests.bench.record import BENCHMARKS, FOLDER, Figure, record, replace_block
+from tests.bench.record import BENCHMARKS, Figure, record, replace_block
 
-HOME = FOLDER / "quality"
-PLACES = Places(packages=HOME / "packages", fits=HOME / "fits")
-SUMMARY = HOME / "summary.json"
 CAPTION = "means over five folds, five times for iris and wine, twice for the others; each fit in one thread"
 
 
@@ -76,7 +74,7 @@ def report(*, readme: bool) -> int:
         if any(standing.main for standing in standings.values() if standing.candidate == candidate.name)
     ]
     block = markdown(tables, standings, shown, RIVALS)
-    (HOME / "report.md").write_text(f"{block}\n", encoding="utf-8")
+    REPORT.write_text(f"{block}\n", encoding="utf-8")
     if readme:
         text = replace_block(BENCHMARKS.read_text(encoding="utf-8"), "quality-tables", block)
         BENCHMARKS.write_text(text, encoding="utf-8")

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from tests.bench.quality.places import HOME
 from tests.bench.quality.prediction import Prediction
 from tests.bench.quality.tables import Frame, Kind, Source
-from tests.bench.record import FOLDER
 
 REQUIREMENT: Final = "autogluon.tabular[all]==1.6.3"
-ENVIRONMENT: Final = FOLDER / "quality" / "autogluon"
+ENVIRONMENT: Final = HOME / "autogluon"
 SECONDS: Final = 60
 PRESET: Final = "best_quality"
 _SCRIPT = Path(__file__).with_name("gluon_fit.py")

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special  # type: ignore[import-untyped]
 from sklearn import metrics
-from tests.bench.quality.__main__ import PLACES, SUMMARY
+from tests.bench.quality.places import PLACES, SUMMARY
 from tests.bench.quality.store import Fit, FitName, Predictions, Store, StoreError
 from tests.bench.quality.tables import Table, load_table, source_named
 

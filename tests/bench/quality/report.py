@@ -91,7 +91,7 @@ def _times(tables: Sequence[Table], standings: Standings, candidates: Sequence[s
     rows = []
     for table in tables:
         found = [standings.get((table.source.name, candidate)) for candidate in candidates]
-        shown = (f"{one.cpu_seconds:.1f}" if one is not None and one.complete else NOT_MEASURED for one in found)
+        shown = (f"{one.cpu_seconds:.2f}" if one is not None and one.complete else NOT_MEASURED for one in found)
         rows.append([table.source.name, *shown])
     return _grid(("table", *candidates), rows)
 

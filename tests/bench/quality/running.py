@@ -6,24 +6,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
-from pathlib import Path
 
 from tests.bench.quality.fitting import fit_key, run_fit
 from tests.bench.quality.folds import FOLDS
+from tests.bench.quality.places import Places
 from tests.bench.quality.prediction import Candidate
 from tests.bench.quality.store import Fit, FitName, Store
 from tests.bench.quality.tables import Source, Table
 
 THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Places:
-    """Folders of the bench."""
-
-    packages: Path
-    fits: Path
 
 
 def repeats_of(source: Source, candidate: Candidate) -> int:
