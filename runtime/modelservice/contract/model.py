@@ -199,6 +199,10 @@ class KernelRidge(Contract):
     )
 
 
+class Auto(Contract):
+    """A blend of an ensemble of networks, a linear model, kernel ridge and, with more rows, trees."""
+
+
 class Model(OneOf):
     """Exactly one family of models."""
 
@@ -210,6 +214,10 @@ class Model(OneOf):
     random_forest: RandomForest | None = Field(default=None, description="A random forest.")
     gradient_boosting: GradientBoosting | None = Field(default=None, description="Gradient boosting of trees.")
     kernel_ridge: KernelRidge | None = Field(default=None, description="Kernel ridge regression.")
+    auto: Auto | None = Field(
+        default=None,
+        description="Several models, fitted and blended by how well each predicts rows that it did not learn.",
+    )
 
 
 GRADIENT_FAMILIES = frozenset({"mlp", "cnn"})

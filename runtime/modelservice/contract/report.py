@@ -14,8 +14,20 @@ from modelservice.contract.places import TERMINATION_MESSAGE_LIMIT
 from modelservice.contract.signature import Signature
 
 
+class BlendedModel(Tolerant):
+    """A model of ``auto``: how much it counts, its metrics on rows that it did not learn, and what it took."""
+
+    name: str
+    weight: float = Field(ge=0, le=1)
+    metrics: tuple[Metric, ...] = ()
+    seconds: float
+
+
 class Success(Tolerant):
-    """A stage that ended well. ``seconds`` are durations by step name (read, train, evaluate, store)."""
+    """A stage that ended well. ``seconds`` are durations by step name (read, train, evaluate, store).
+
+    ``models`` are those that ``auto`` blended, None for any other family and where the model was found in the store.
+    """
 
     outcome: Literal["Success"] = "Success"
     stage: str
@@ -30,6 +42,7 @@ class Success(Tolerant):
     compression: CompressionSummary | None = None
     signature: Signature | None = None
     seconds: dict[str, float] = Field(default={})
+    models: tuple[BlendedModel, ...] | None = None
 
 
 class Report(Document):
@@ -42,11 +55,12 @@ class Report(Document):
         """The termination message; where not all fits, digests matter most.
 
         Metrics are rounded; then all but the best known of them are left out, or, where that is not enough, the
-        signature and the notes are.
+        signature, the models of a blend and the notes are.
         """
         rounded = _with_metrics(self, lambda found: tuple(map(_rounded, found.metrics)))
         plain = _without_signature(rounded)
-        candidates = (self, rounded, _with_metrics(rounded, _best_known), plain, _without_notes(plain))
+        short = _without_models(plain)
+        candidates = (self, rounded, _with_metrics(rounded, _best_known), plain, short, _without_notes(short))
         for candidate in candidates:
             message = candidate.model_dump_json(exclude_none=True)
             if len(message.encode()) <= TERMINATION_MESSAGE_LIMIT:
@@ -81,6 +95,12 @@ def _without_signature(report: Report) -> Report:
     if isinstance(report.result, Failure):
         return report
     return report.model_copy(update={"result": report.result.model_copy(update={"signature": None})})
+
+
+def _without_models(report: Report) -> Report:
+    if isinstance(report.result, Failure):
+        return report
+    return report.model_copy(update={"result": report.result.model_copy(update={"models": None})})
 
 
 def _without_notes(report: Report) -> Report:

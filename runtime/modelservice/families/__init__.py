@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from modelservice.families.automatic import Automatic
 from modelservice.families.base import Family
 from modelservice.families.cnn import Cnn
 from modelservice.families.decision_tree import Tree
@@ -12,7 +13,17 @@ from modelservice.families.mlp import Mlp
 from modelservice.families.random_forest import Forests
 from modelservice.families.svm import Svm
 
-FAMILIES: Final[tuple[Family, ...]] = (Mlp(), Cnn(), Logistic(), Svm(), Tree(), Forests(), Boosting(), Ridge())
+FAMILIES: Final[tuple[Family, ...]] = (
+    Mlp(),
+    Cnn(),
+    Logistic(),
+    Svm(),
+    Tree(),
+    Forests(),
+    Boosting(),
+    Ridge(),
+    Automatic(),
+)
 """In the order of ``spec.model``'s members, whose names they have."""
 
 

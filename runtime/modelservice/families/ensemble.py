@@ -10,7 +10,7 @@ shows how sure the ensemble may be.
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -47,7 +47,7 @@ from modelservice.families.kept_back import kept_back, out_of_fold
 from modelservice.families.member_layers import MemberLinear as MemberLinearModule
 from modelservice.families.modules import apply_head, build
 from modelservice.families.onnx_graph import Graph, add_architecture
-from modelservice.families.sharpness import fit_sharpness
+from modelservice.families.sharpness import fit_sharpness, sharpen
 from modelservice.modalities.base import Features
 from modelservice.tasks.base import Array, Loss
 from modelservice.training.curves import CurveRecorder
@@ -108,6 +108,13 @@ class Ensemble:
     curves: Mapping[str, tuple[float, ...]]
 
     @property
+    def sharpened_out_of_fold(self) -> NDArray[np.float64]:
+        """``out_of_fold`` as sure as ``predict`` is."""
+        head = self.architecture.head
+        assert isinstance(head, MemberMean)  # noqa: S101 - as ``fit_ensemble`` made it
+        return sharpen(self.out_of_fold, head.sharpness) if head.sharpness != 1 else self.out_of_fold
+
+    @property
     def width(self) -> int:
         """See ``Component``."""
         return self.architecture.width
@@ -143,7 +150,12 @@ class Ensemble:
                 f"mlp is an ensemble of {head.members} networks, each of which kept a fifth of the training and"
                 " validation rows back to choose its epoch",
             ),
+            sharpened=lambda power: self._sharpened(head, power).as_fitted(),
         )
+
+    def _sharpened(self, head: MemberMean, power: float) -> "Ensemble":
+        sharper = head.model_copy(update={"sharpness": head.sharpness * power})
+        return replace(self, architecture=self.architecture.model_copy(update={"head": sharper}))
 
     def _state(self) -> dict[str, torch.Tensor]:
         return {name: tensor.cpu().contiguous() for name, tensor in self.module.state_dict().items()}

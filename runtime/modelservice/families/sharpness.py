@@ -7,12 +7,13 @@ Floats = NDArray[np.float64]
 
 _STEPS = np.linspace(-2.0, 2.0, 161)
 """Logarithms of the powers that are tried: a seventh to seven times as sure."""
-_LEAST = 1e-7
+LEAST = 1e-7
+"""Probabilities below count as that, since float32 does not tell them from 0 in 1 - p."""
 
 
 def sharpen(probabilities: Floats, power: float) -> Floats:
     """Probabilities [rows, classes] to that power, divided by their sum."""
-    logits = np.log(np.clip(probabilities, _LEAST, 1)) * power
+    logits = np.log(np.clip(probabilities, LEAST, 1)) * power
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(shares / shares.sum(axis=1, keepdims=True))
 
@@ -30,6 +31,6 @@ def fit_sharpness(probabilities: Floats, classes: NDArray[np.int64], weights: Fl
 
     def cost(step: float) -> float:
         true = sharpen(probabilities, float(np.exp(step)))[rows, classes]
-        return float(-(heavy * np.log(np.clip(true, _LEAST, 1))).sum() + step**2 / 2)
+        return float(-(heavy * np.log(np.clip(true, LEAST, 1))).sum() + step**2 / 2)
 
     return float(np.exp(min(_STEPS.tolist(), key=cost)))

@@ -132,4 +132,4 @@ def _produced(
         model=OnnxSummary(opset=opset_of(fitted.onnx), max_difference=difference),
         files=file_entries(files),
     )
-    return Produced(manifest=manifest, files=files, signature=signature, metrics=metrics)
+    return Produced(manifest=manifest, files=files, signature=signature, metrics=metrics, models=fitted.models)
