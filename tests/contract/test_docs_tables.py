@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.support.helm import ROOT
 
+from modelservice.artifact.answers import Answer, Wrong
 from modelservice.contract.data import Data, Format
 from modelservice.contract.failure import DataError
 from modelservice.contract.formats import CSV, Encoding, Excel
@@ -20,6 +21,7 @@ from modelservice.contract.task import Task
 from modelservice.modalities.base import FileOptions
 from modelservice.modalities.dataset import build_dataset
 from modelservice.modalities.files import inflate, read_bytes
+from modelservice.modalities.objects import data_error
 from modelservice.modalities.sources import from_frame, read_source
 from modelservice.modalities.table.csv_file import parse_csv
 from modelservice.modalities.table.join import join_tables
@@ -126,6 +128,15 @@ def test_a_wrong_table_is_answered_as_shown(reason: str) -> None:
     assert refused.value.message.startswith(SHOWN[reason].removesuffix("..."))
 
 
+@pytest.mark.parametrize(
+    ("reason", "wrong"), [("DataForbidden", Wrong.RIGHTS), ("DataSettingsInvalid", Wrong.SETTINGS)]
+)
+def test_what_a_store_refuses_is_answered_as_shown(reason: str, wrong: Wrong) -> None:
+    refused = data_error("s3://tables/train.csv", Answer(wrong, "no"))
+    assert refused.reason == reason
+    assert refused.message.startswith(SHOWN[reason].removesuffix("..."))
+
+
 def test_files_and_frames_are_answered_as_shown(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=re.escape(SHOWN["NotUTF8"].removesuffix("..."))):
         parse_csv(f"{HEADER}{ROWS}".encode() + "1,grün,x,yes\n".encode("latin-1"))
@@ -226,6 +237,8 @@ def test_wrong_files_are_answered_as_shown() -> None:
 
 def test_every_shown_message_is_tested() -> None:
     elsewhere = {
+        "DataForbidden",
+        "DataSettingsInvalid",
         "ThresholdNotClear",
         "TooFewForFolds",
         "NotNPZ",

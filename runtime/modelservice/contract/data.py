@@ -7,6 +7,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from modelservice.contract.base import Contract, ObjectName, OneOf, Rule, ShortText, Worded
 from modelservice.contract.formats import CSV, Excel
+from modelservice.contract.pods import NameReference
 
 ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 ConfigMapKey = Annotated[
@@ -23,12 +24,30 @@ RelativePath = Annotated[
         "must be a path inside the volume such as folder/table.csv, with no '/' at either end",
     ),
 ]
+_NOT_IN_KEYS = r"/?#\\\x00-\x1f\x7f"
+_FOLDERS = rf"(/[^.*{_NOT_IN_KEYS}][^*{_NOT_IN_KEYS}]*)*"
+_OBJECT = rf"/[^.{_NOT_IN_KEYS}][^{_NOT_IN_KEYS}]*"
+_WEB_CHARACTERS = "-A-Za-z0-9_~!$&()+,;=:@%"
+DataUri = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=512),
+    Worded(
+        rf"^((s3|gs|az)://[a-z0-9][-a-z0-9_.]{{1,62}}{_FOLDERS}{_OBJECT}"
+        rf"|https://[A-Za-z0-9][-A-Za-z0-9.]{{0,252}}(:[0-9]{{1,5}})?(/[{_WEB_CHARACTERS}][{_WEB_CHARACTERS}.]*)+)$",
+        "must be an object such as s3://bucket/folder/train.csv or https://host/train.csv, without '?' and '#'; in the"
+        " last part of what is under s3, gs or az, '*' stands for any text; no part begins with '.'",
+    ),
+]
 
 _INSIDE = Rule("!self.path.split('/').exists(part, part == '..')", "path must not contain '..'")
 _STAR_LAST = Rule("!self.path.matches('[*].*/')", "'*' may stand in the last part of path only")
-_CLAIM_VERSION = Rule(
+_UNSEEN_VERSION = Rule(
     "!has(self.version) || !has(self.configMap)",
-    "version is for claims, whose change nobody sees; the content of a ConfigMap is its own version",
+    "version is for claims and uri, whose change nobody sees; the content of a ConfigMap is its own version",
+)
+_SECRET_OF_URI = Rule(
+    "!has(self.secretRef) || (has(self.uri) && !self.uri.startsWith('https:'))",
+    "secretRef holds the credentials of a uri under s3, gs or az: set such a uri, or leave secretRef out",
 )
 _TARGET_NOT_FEATURE = Rule(
     "!has(self.features) || !self.features.exists(name, name == self.target)", "features must not contain the target"
@@ -212,10 +231,23 @@ class Data(OneOf):
     """Exactly one source of data, a table or images as NPZ, and what to learn from it."""
 
     COMMON = frozenset(
-        {"version", "format", "csv", "excel", "target", "features", "columns", "missing", "sample_weight", "split"}
+        {
+            "secret_ref",
+            "version",
+            "format",
+            "csv",
+            "excel",
+            "target",
+            "features",
+            "columns",
+            "missing",
+            "sample_weight",
+            "split",
+        }
     )
     RULES = (
-        _CLAIM_VERSION,
+        _UNSEEN_VERSION,
+        _SECRET_OF_URI,
         _CSV_OF_CSV,
         _EXCEL_OF_EXCEL,
         _TARGET_NOT_FEATURE,
@@ -229,8 +261,20 @@ class Data(OneOf):
     persistent_volume_claim: ClaimSource | None = Field(
         default=None, description="A file on a PersistentVolumeClaim of this namespace."
     )
+    uri: DataUri | None = Field(
+        default=None,
+        description="An object of a store: s3://, gs:// or az:// with bucket and name, or https://. Of a store, '*' in"
+        " the last part of the name means all objects that fit, tables with the same columns, in the order of their"
+        " names. A change trains again.",
+    )
+    secret_ref: NameReference | None = Field(
+        default=None,
+        description="Secret whose keys are the standard variables of the store of uri, such as AWS_ACCESS_KEY_ID,"
+        " AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL; apart from those of artifacts. Default: what the"
+        " variables of the training pod, or its ServiceAccount, may.",
+    )
     version: ShortText | None = Field(
-        default=None, description="For claims only: change it to say that the file changed, which trains again."
+        default=None, description="For claims and uri: change it to say that the file changed, which trains again."
     )
     format: Format | None = Field(
         default=None,
@@ -276,7 +320,9 @@ class Data(OneOf):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.version is not None and self.config_map is not None:
-            raise ValueError(_CLAIM_VERSION.message)
+            raise ValueError(_UNSEEN_VERSION.message)
+        if self.secret_ref is not None and (self.uri is None or self.uri.startswith("https:")):
+            raise ValueError(_SECRET_OF_URI.message)
         if self.csv is not None and self.format not in {None, Format.CSV}:
             raise ValueError(_CSV_OF_CSV.message)
         if self.excel is not None and self.format not in {None, Format.EXCEL}:

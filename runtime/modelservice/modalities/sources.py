@@ -1,6 +1,7 @@
 """The modalities for training: how a file, or data in memory, becomes a source. Needs pyarrow."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ from modelservice.contract.failure import DataError
 from modelservice.modalities.base import FileOptions, Reader, Source
 from modelservice.modalities.files import inflate, matching, read_bytes
 from modelservice.modalities.image.reader import IMAGES
+from modelservice.modalities.objects import URI_FIELD, Objects
 from modelservice.modalities.table.reader import TABLES
 
 READERS: Final[tuple[Reader, ...]] = (TABLES, IMAGES)
@@ -38,7 +40,8 @@ def read_file(
     options.check(format)
     reader = _reader(format)
     if "*" in path.name and not path.exists():
-        return _read_several(reader, matching(path, field=field), format=format, options=options, field=field)
+        files = {one.name: partial(read_bytes, one, field=field) for one in matching(path, field=field)}
+        return _read_several(reader, files, format=format, options=options, field=field)
     return reader.read(read_bytes(path, limit=reader.limit, field=field), format=format, options=options, field=field)
 
 
@@ -53,6 +56,32 @@ def read_source(
     options.check(format)
     reader = _reader(format)
     return reader.read(inflate(content, limit=reader.limit, field=field), format=format, options=options, field=field)
+
+
+def read_objects(
+    objects: Objects,
+    *,
+    format: Format,  # noqa: A002
+    options: FileOptions = _NO_OPTIONS,
+) -> Source:
+    """Read the objects of ``spec.data.uri``, plain or gzip, as one.
+
+    Args:
+        objects: where they are.
+        format: what they are.
+        options: how they are written, where that is said.
+
+    Raises:
+        DataError: there are none, they may not be read, are not of that format, or do not belong together.
+        DataUnavailableError: their store fails, as it may for a while.
+    """
+    options.check(format)
+    reader = _reader(format)
+    if not objects.many:
+        content = objects.read(objects.path, limit=reader.limit)
+        return reader.read(content, format=format, options=options, field=URI_FIELD)
+    files = {path.rpartition("/")[2]: partial(objects.read, path) for path in objects.paths()}
+    return _read_several(reader, files, format=format, options=options, field=URI_FIELD)
 
 
 def from_frame(frame: Any) -> Source:
@@ -70,21 +99,24 @@ def from_frame(frame: Any) -> Source:
 
 def _read_several(
     reader: Reader,
-    paths: Sequence[Path],
+    files: Mapping[str, Callable[..., bytes]],
     *,
     format: Format,  # noqa: A002
     options: FileOptions,
     field: str,
 ) -> Source:
-    """All files together are bounded as one is; errors say in which file they are."""
+    """All files together are bounded as one is; errors say in which file they are.
+
+    ``files`` has what reads and inflates each, given its ``limit``.
+    """
     read: dict[str, Source] = {}
     left = reader.limit
-    for path in paths:
+    for name, contents in files.items():
         try:
-            content = read_bytes(path, limit=left, field=field)
-            read[path.name] = reader.read(content, format=format, options=options, field=field)
+            content = contents(limit=left)
+            read[name] = reader.read(content, format=format, options=options, field=field)
         except DataError as error:
-            raise DataError(error.reason, f"{path.name}: {error.message}", field=error.field or field) from None
+            raise DataError(error.reason, f"{name}: {error.message}", field=error.field or field) from None
         left -= len(content)
     return reader.join(read, field=field)
 

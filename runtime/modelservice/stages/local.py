@@ -14,7 +14,8 @@ from modelservice.contract.report import Success
 from modelservice.contract.work_order import CompressWork, TrainWork, WorkOrder
 from modelservice.inference.predictor import Predictor
 from modelservice.modalities.base import FileOptions, Source
-from modelservice.modalities.sources import from_frame, read_file, read_source
+from modelservice.modalities.objects import open_objects
+from modelservice.modalities.sources import from_frame, read_file, read_objects, read_source
 from modelservice.stages.base import Context, Produced
 from modelservice.stages.documents import Resource, ResourceError, default_output, read_resource
 from modelservice.stages.registry import stage_named
@@ -43,7 +44,7 @@ def run_locally(
     Args:
         resource: what to train.
         data: the path of a file (docs/tables.md lists the formats), a DataFrame, a pyarrow Table, an object of columns
-            or arrays, or None for the ConfigMap that stands in the same file.
+            or arrays, or None for what ``spec.data.uri`` names, or the ConfigMap that stands in the same file.
         output: the artifact's folder; an artifact that stands there is replaced when the new one is complete.
         observe: is told of progress.
         clock: a monotonic clock, for durations.
@@ -87,8 +88,8 @@ def train(
 
     Args:
         resource: path of a YAML file with a ModelService, or the object itself.
-        data: a DataFrame, a pyarrow Table, an object of columns or arrays, or the path of a file. Default: the
-            ConfigMap that stands in the same file.
+        data: a DataFrame, a pyarrow Table, an object of columns or arrays, or the path of a file. Default: what
+            ``spec.data.uri`` names, or the ConfigMap that stands in the same file.
         output: the artifact's folder. Default: ``out/<name>``. Where a compression is asked for, the model before it
             is put beside, as ``<name>.trained``.
 
@@ -137,6 +138,8 @@ def _run(order: WorkOrder, folder: Path, context: Context) -> Finished:
 def _source(resource: Resource, data: Any) -> Source:
     settings = resource.service.spec.data
     options = FileOptions.of(settings)
+    if data is None and settings.uri is not None:
+        return read_objects(open_objects(settings.uri), format=settings.format_of(settings.uri), options=options)
     if data is None:
         key, content = resource.config_map_data()
         return read_source(content, format=settings.format_of(key), options=options, field="spec.data.configMap")
