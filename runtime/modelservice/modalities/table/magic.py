@@ -16,6 +16,22 @@ _JSON = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{\s*"(?:[^"\\\r\n]|\\.)*"\s*:')
 _ENCRYPTED_PACKAGE = "EncryptedPackage".encode("utf-16-le")
 
 
+_UNREAD: Final = (
+    (
+        ENCRYPTED_PARQUET,
+        b"",
+        "the file is an encrypted Parquet file, which cannot be read: write it without encryption",
+    ),
+    (ZIP, b"xl/workbook.bin", "the file is a binary workbook (.xlsb), which cannot be read: save it as .xlsx"),
+    (
+        ZIP,
+        b"opendocument.spreadsheet",
+        "the file is an OpenDocument sheet (.ods), which cannot be read: save it as .xlsx",
+    ),
+)
+"""How a file begins that no reader knows, what stands in it, and what to say."""
+
+
 class _Kind(NamedTuple):
     """A kind of file that is a format of ours: in a sentence, and how its name ends."""
 
@@ -38,9 +54,9 @@ def check_magic(content: bytes, expected: Format) -> None:
     """
     if content.startswith(OLE):
         raise DataError("NotATable", _ole(content), field="spec.data")
-    if content.startswith(ENCRYPTED_PARQUET):
-        message = "the file is an encrypted Parquet file, which cannot be read: write it without encryption"
-        raise DataError("NotATable", message, field="spec.data")
+    for begin, mark, message in _UNREAD:
+        if content.startswith(begin) and mark in content:
+            raise DataError("NotATable", message, field="spec.data")
     kind = _recognised(content)
     if kind is not None and kind.format is not expected:
         message = f"the file is {kind.words}, and no {expected}: name it {kind.suffix}, or set spec.data.format to"

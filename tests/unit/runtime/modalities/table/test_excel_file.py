@@ -152,6 +152,16 @@ WHOLE = saved(workbook(["a", "b"], *([n, f"t{n}"] for n in range(50))))
             "NotATable",
             "the workbook is protected by a password, and cannot be read: save it without one",
         ),
+        (
+            b"PK\x03\x04..xl/workbook.bin",
+            "NotATable",
+            "the file is a binary workbook (.xlsb), which cannot be read: save",
+        ),
+        (
+            b"PK\x03\x04..application/vnd.oasis.opendocument.spreadsheet",
+            "NotATable",
+            "the file is an OpenDocument sheet",
+        ),
         (OLE + b"x" * 100, "NotATable", "the file is a document of an old Office, such as .xls: save it as .xlsx"),
         (WHOLE[: len(WHOLE) // 2], "NotATable", "the file is a ZIP archive, as NPZ is, and no Excel"),
         (WHOLE[:-30], "DamagedExcel", "the workbook is damaged (BadZipFile: "),
