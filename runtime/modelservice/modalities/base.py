@@ -6,7 +6,7 @@ and a ``Source`` (pyarrow where it helps) from ``modalities.sources``.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +28,12 @@ __all__ = [
     "FileOptions",
     "InputError",
     "Opener",
+    "Profile",
     "Reader",
     "Rows",
     "Side",
     "Source",
+    "Variable",
     "merge_rows",
     "together",
 ]
@@ -172,6 +174,39 @@ class Dataset:
         return tuple(self.train.features.shape[1:])
 
 
+class Variable(NamedTuple):
+    """What the cells of an input say, for statistics.
+
+    Attributes:
+        values: float64 [rows] numbers, NaN is missing; or int32 [rows] codes of ``texts``, -1 is missing.
+        texts: different texts; None of numbers.
+        unit: what the numbers are of, where the cells themselves hold none.
+    """
+
+    values: NDArray[Any]
+    texts: tuple[str, ...] | None = None
+    unit: str | None = None
+
+    @property
+    def missing(self) -> NDArray[np.bool_]:
+        """Which values are missing, bool [rows]."""
+        return np.isnan(self.values) if self.texts is None else self.values < 0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Profile:
+    """An input over some rows, for reports on them; ``width`` is how many numbers of an encoded row it becomes.
+
+    ``kind`` is how it is encoded, ``distinct`` the number of different values, missing ones aside.
+    """
+
+    name: str
+    kind: str
+    width: int
+    distinct: int
+    variable: Variable
+
+
 class Examples(Protocol):
     """The inputs of those rows that have a target."""
 
@@ -191,6 +226,9 @@ class Examples(Protocol):
 
     def encode(self, preprocessing: Document, rows: NDArray[np.int64]) -> Features:
         """Encode some rows, by the encoder that serving uses."""
+
+    def profiles(self, preprocessing: Document, rows: NDArray[np.int64]) -> tuple[Profile, ...]:
+        """What some rows hold, input by input in the order of an encoded row; none where inputs are no columns."""
 
 
 class Source(Protocol):

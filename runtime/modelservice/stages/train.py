@@ -2,6 +2,7 @@
 
 import platform
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import modelservice
@@ -22,11 +23,14 @@ from modelservice.families.base import Fitted
 from modelservice.inference.onnx_engine import OnnxEngine
 from modelservice.modalities.base import Dataset
 from modelservice.modalities.dataset import divide_rows, encode
+from modelservice.reports.card import About, settings_of
+from modelservice.reports.files import write_reports
+from modelservice.reports.findings import Findings, examine
+from modelservice.reports.subject import Subject, all_columns
 from modelservice.stages.base import Context, Produced
-from modelservice.stages.evaluate import Sides, largest_difference, measure, opset_of, run_sides
+from modelservice.stages.evaluate import Sides, largest_difference, measure, opset_of, run_batches, run_sides
 from modelservice.stages.folds import cross_validate, fold_splits, parts_of, sentence
 from modelservice.stages.recipe import Recipe
-from modelservice.tasks.metrics_document import MetricsDocument
 
 MAX_DIFFERENCE: Final = 1e-5
 """Between the ONNX model and the trained one; see ``largest_difference`` for its unit."""
@@ -62,9 +66,18 @@ class TrainStage:
                 curves=fitted.curves,
                 cross_validation=validated,
             )
-        if validated is not None:
-            dataset = replace(dataset, notes=(*dataset.notes, sentence(validated, metrics.primary)))
-        return _produced(order, recipe.family.name, dataset, fitted, metrics, difference=difference)
+            if validated is not None:
+                dataset = replace(dataset, notes=(*dataset.notes, sentence(validated, metrics.primary)))
+            subject = Subject(
+                dataset=dataset,
+                columns=all_columns(divided, dataset),
+                metrics=metrics,
+                raw=raw.test,
+                predict=partial(run_batches, OnnxEngine(fitted.onnx).run),
+                seed=work.training.seed,
+            )
+            findings = examine(subject)
+        return _produced(order, recipe.family.name, subject, findings, fitted, difference=difference)
 
 
 TRAIN: Final = TrainStage()
@@ -92,8 +105,9 @@ def check_conversion(fitted: Fitted, dataset: Dataset) -> tuple[Sides, float]:
 
 
 def _produced(
-    order: WorkOrder, family: str, dataset: Dataset, fitted: Fitted, metrics: MetricsDocument, *, difference: float
+    order: WorkOrder, family: str, subject: Subject, findings: Findings, fitted: Fitted, *, difference: float
 ) -> Produced:
+    dataset, metrics = subject.dataset, subject.metrics
     signature = Signature(
         modality=dataset.modality,
         task=dataset.task.name,
@@ -101,12 +115,35 @@ def _produced(
         inputs=dataset.inputs,
         outputs=dataset.task.outputs(dataset.labels),
     )
+    producer = Producer(
+        modelservice=modelservice.__version__,
+        python=platform.python_version(),
+        libraries=dict(sorted(fitted.libraries.items())),
+    )
+    data = DataSummary(
+        sha256=dataset.sha256,
+        rows=dataset.rows,
+        dropped=dataset.dropped,
+        features=dataset.features,
+        classes=len(dataset.labels) or None,
+        notes=(*dataset.notes, *fitted.notes, *findings.notes),
+    )
+    about = About(
+        name=order.name,
+        family=family,
+        parameters=fitted.parameters,
+        producer=producer,
+        data=data,
+        signature=signature,
+        settings=settings_of(order.work),
+    )
     files = {
         SIGNATURE_FILE: document_bytes(signature),
         PREPROCESSING_FILE: document_bytes(dataset.preprocessing),
         MODEL_FILE: fitted.onnx,
         METRICS_FILE: document_bytes(metrics),
         **fitted.files,
+        **write_reports(subject, findings, about),
     }
     manifest = Manifest(
         name=order.name,
@@ -115,19 +152,8 @@ def _produced(
         family=family,
         modality=dataset.modality,
         task=dataset.task.name,
-        producer=Producer(
-            modelservice=modelservice.__version__,
-            python=platform.python_version(),
-            libraries=dict(sorted(fitted.libraries.items())),
-        ),
-        data=DataSummary(
-            sha256=dataset.sha256,
-            rows=dataset.rows,
-            dropped=dataset.dropped,
-            features=dataset.features,
-            classes=len(dataset.labels) or None,
-            notes=(*dataset.notes, *fitted.notes),
-        ),
+        producer=producer,
+        data=data,
         parameters=fitted.parameters,
         model=OnnxSummary(opset=opset_of(fitted.onnx), max_difference=difference),
         files=file_entries(files),

@@ -197,6 +197,9 @@ class Task(Protocol):
             weights: how much each row counts; each counts once where there are none.
         """
 
+    def primary(self, raw: Array, values: NDArray[Any], weights: Weights | None = None) -> float:
+        """The primary metric of ``score`` without its interval, which takes the most time; arguments as above."""
+
     def drop(self, before: Array, after: Array, values: NDArray[Any], weights: Weights | None = None) -> Drop:
         """Compare the outputs [rows, width] of two models for the same rows, of which ``values`` [rows] are true.
 

@@ -100,6 +100,10 @@ class Classification(ABC):
             calibration=calibration_bins(raw, values, weights),
         )
 
+    def primary(self, raw: Array, values: NDArray[Any], weights: Weights | None = None) -> float:
+        """The accuracy."""
+        return float(np.average(self.decide(raw) == values, weights=weights))
+
     def drop(self, before: Array, after: Array, values: NDArray[Any], weights: Weights | None = None) -> Drop:
         """The fall of the accuracy, with Tango's interval."""
         was_right, is_right = self.decide(before) == values, self.decide(after) == values

@@ -88,6 +88,10 @@ class Regression:
         )
         return Scores(evaluation=Evaluation(primary="r2", rows=len(values), metrics=metrics))
 
+    def primary(self, raw: Array, values: NDArray[Any], weights: Weights | None = None) -> float:
+        """R2."""
+        return r2_score(_errors(raw, values), values, weights)
+
     def drop(self, before: Array, after: Array, values: NDArray[Any], weights: Weights | None = None) -> Drop:
         """The fall of R2, with a bootstrap interval; true values that do not vary tell nothing, which is [-1, 1]."""
         errors = _errors(before, values), _errors(after, values)

@@ -14,7 +14,7 @@ from modelservice.contract.data import ColumnSettings
 from modelservice.contract.documents import Document
 from modelservice.contract.failure import DataError
 from modelservice.contract.signature import Input
-from modelservice.modalities.base import Features
+from modelservice.modalities.base import Features, Profile
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.image.encoder import NAME, ImageEncoder
 from modelservice.modalities.image.fitting import fit
@@ -170,6 +170,10 @@ class ImageExamples:
             return encoder.encode(encoder.from_frame(self.images[rows]))
         except InputError as error:
             raise DataError("NotANumber", f"array {self.name}: {error.message}: correct the image") from None
+
+    def profiles(self, preprocessing: Any, rows: NDArray[np.int64]) -> tuple[Profile, ...]:  # noqa: ARG002 - as above
+        """None: a pixel is no column."""
+        return ()
 
 
 def _texts(name: str, values: NDArray[Any]) -> tuple[NDArray[np.int32], tuple[str, ...]]:

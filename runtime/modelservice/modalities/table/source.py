@@ -14,7 +14,7 @@ from modelservice.contract.data import ColumnSettings, ColumnType
 from modelservice.contract.documents import Document
 from modelservice.contract.failure import DataError
 from modelservice.contract.signature import Input
-from modelservice.modalities.base import Features
+from modelservice.modalities.base import Features, Profile
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.missing import missing_notes
 from modelservice.modalities.split import target_tokens
@@ -216,6 +216,20 @@ class TableExamples:
         except InputError as error:
             message = f"column {error.column}: {error.message}: correct the cell, or leave it empty if it is not known"
             raise DataError("NotANumber", message) from None
+
+    def profiles(self, preprocessing: Any, rows: NDArray[np.int64]) -> tuple[Profile, ...]:
+        """What some rows hold, column by column."""
+        taken = (column.take(rows) for column in self.columns)
+        return tuple(
+            Profile(
+                name=column.name,
+                kind=measured.kind,
+                width=measured.width,
+                distinct=column.distinct,
+                variable=column.variable(),
+            )
+            for column, measured in zip(taken, preprocessing.columns, strict=True)
+        )
 
 
 def _choose(

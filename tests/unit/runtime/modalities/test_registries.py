@@ -19,7 +19,7 @@ from modelservice.contract.documents import Document, DocumentError
 from modelservice.contract.failure import DataError
 from modelservice.contract.signature import Input, InputTensor
 from modelservice.modalities import encoders, sources
-from modelservice.modalities.base import Features, FileOptions, Opener, Rows
+from modelservice.modalities.base import Features, FileOptions, Opener, Profile, Rows
 from modelservice.modalities.dataset import build_dataset
 from modelservice.modalities.encoders import OPENERS, open_encoder
 from modelservice.modalities.sources import READERS, from_frame, read_file, read_source
@@ -91,6 +91,9 @@ class WaveExamples:
 
     def encode(self, preprocessing: Any, rows: NDArray[np.int64]) -> Features:
         return WaveEncoder(preprocessing).encode(self.waves[rows])
+
+    def profiles(self, preprocessing: Any, rows: NDArray[np.int64]) -> tuple[Profile, ...]:
+        return ()
 
 
 class WaveSource:

@@ -119,6 +119,9 @@ class Sign:
         right = Metric(name="right", value=float(((raw[:, 1] > 0.5) == values).mean()))
         return Scores(evaluation=Evaluation(primary="right", rows=len(values), metrics=(right,)))
 
+    def primary(self, raw: Array, values: NDArray[Any], weights: Weights | None = None) -> float:
+        return BINARY.primary(raw, values, weights)
+
     def drop(self, before: Array, after: Array, values: NDArray[Any], weights: Weights | None = None) -> Drop:
         return BINARY.drop(before, after, values, weights)
 

@@ -17,7 +17,7 @@ from modelservice.contract.base import Contract
 from modelservice.contract.data import ColumnType
 from modelservice.contract.failure import DataError
 from modelservice.contract.signature import ColumnKind, InputColumn
-from modelservice.modalities.base import Features
+from modelservice.modalities.base import Features, Variable
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.table.notation import Decimal
 from modelservice.modalities.table.written import Cells, Place
@@ -140,6 +140,9 @@ class Column(Protocol):
 
     def example(self) -> bool | float | str:
         """A value that is no row's in particular: a median or a mode."""
+
+    def variable(self) -> Variable:
+        """What its cells say, for statistics."""
 
     def fit(self) -> ColumnPreprocessing:
         """Measure it; the rows are those of training."""

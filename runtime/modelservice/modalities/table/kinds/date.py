@@ -14,7 +14,7 @@ from modelservice.cells import quoted
 from modelservice.contract.data import ColumnType
 from modelservice.contract.failure import DataError
 from modelservice.contract.signature import ColumnContent, ColumnKind, InputColumn
-from modelservice.modalities.base import Features
+from modelservice.modalities.base import Features, Variable
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.table.dates import (
     DateOrder,
@@ -212,6 +212,12 @@ class DateColumn(Texts):
             indicator=FEWEST_ROWS <= self.missing < self.rows,
             example=self.example(),
         )
+
+    def variable(self) -> Variable:
+        """When they are."""
+        read = [read_date(text, self.dates.order) for text in self.texts]
+        seconds = np.array([*(math.nan if moment is None else moment.seconds for moment in read), math.nan])
+        return Variable(seconds[self.codes], unit="seconds since 1970")
 
     def _moments(self) -> list[Moment]:
         """Those of the rows that have one."""

@@ -12,7 +12,7 @@ from pydantic import Field, FiniteFloat
 from modelservice.cells import number_text
 from modelservice.contract.failure import DataError
 from modelservice.contract.signature import ColumnKind, InputColumn
-from modelservice.modalities.base import Features
+from modelservice.modalities.base import Features, Variable
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.split import number_token
 from modelservice.modalities.table.kinds.base import FEWEST_ROWS, ColumnPreprocessing, Linear, Useless, Values
@@ -80,6 +80,10 @@ class Numbers(ABC):
         """The median to four digits, 0 of none."""
         present = self._present
         return float(f"{np.median(present):.{_EXAMPLE_DIGITS}g}") if present.size else 0.0
+
+    def variable(self) -> Variable:
+        """The numbers."""
+        return Variable(self.values)
 
     @abstractmethod
     def read(self, text: str) -> float:

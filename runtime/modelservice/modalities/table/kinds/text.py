@@ -12,7 +12,7 @@ from pydantic import Field
 from modelservice.contract.data import ColumnType
 from modelservice.contract.failure import DataError
 from modelservice.contract.signature import ColumnContent, ColumnKind, InputColumn
-from modelservice.modalities.base import Features
+from modelservice.modalities.base import Features, Variable
 from modelservice.modalities.table.grams import hashed_grams, words_of
 from modelservice.modalities.table.kinds.base import (
     FEWEST_ROWS,
@@ -106,6 +106,10 @@ class FreeText(Texts):
             rows.update(dict.fromkeys(words_of(self.texts[code]), int(counts[code])))
         usual = sorted((-count, word) for word, count in rows.items() if count >= FEWEST_ROWS)
         return " ".join(word for _, word in usual[:_SHOWN_WORDS]) or "text"
+
+    def variable(self) -> Variable:
+        """How long they are: what they say is nobody's to keep."""
+        return Variable(np.array([*map(len, self.texts), np.nan])[self.codes], unit="characters")
 
     def fit(self) -> TextPreprocessing:
         """Nothing of its texts is kept; an indicator is learned where enough of them are missing."""

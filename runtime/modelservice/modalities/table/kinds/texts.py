@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from modelservice.cells import MISSING_WORDS, as_number
 from modelservice.contract.signature import ColumnKind
+from modelservice.modalities.base import Variable
 from modelservice.modalities.split import MISSING, framed, number_token
 from modelservice.modalities.table.kinds.base import RawColumn
 
@@ -61,6 +62,10 @@ class Texts:
     def take(self, rows: NDArray[np.int64]) -> Self:
         """The column of some of the rows."""
         return replace(self, codes=self.codes[rows])
+
+    def variable(self) -> Variable:
+        """The texts."""
+        return Variable(self.codes, self.texts)
 
     def without_words(self) -> Self:
         """The column whose cells of ``words`` are missing; the words stay among the texts, and no row has them."""

@@ -12,7 +12,7 @@ from modelservice.contract.data import Data, Format
 from modelservice.contract.documents import DocumentError
 from modelservice.contract.failure import DataError
 from modelservice.contract.signature import ColumnKind, InputColumn
-from modelservice.modalities.base import Features
+from modelservice.modalities.base import Features, Variable
 from modelservice.modalities.dataset import build_dataset
 from modelservice.modalities.encoders import open_encoder
 from modelservice.modalities.errors import InputError
@@ -102,6 +102,9 @@ class SwitchColumn:
 
     def example(self) -> str:
         return "on"
+
+    def variable(self) -> Variable:
+        return Variable(np.array([np.nan if value is None else SWITCH[value] for value in self.values]))
 
     def fit(self) -> SwitchPreprocessing:
         present = [SWITCH[value] for value in self.values if value is not None]
