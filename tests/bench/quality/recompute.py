@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special  # type: ignore[import-untyped]
+from scipy import special
 from sklearn import metrics
 from tests.bench.quality.places import PLACES, SUMMARY
 from tests.bench.quality.store import Fit, FitName, Predictions, Store, StoreError
