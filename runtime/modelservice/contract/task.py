@@ -22,6 +22,13 @@ class Imbalance(StrEnum):
     CLASS_WEIGHT = "ClassWeight"
 
 
+class Calibration(StrEnum):
+    """What is done about probabilities that are too sure, or not sure enough."""
+
+    NONE = "None"
+    TEMPERATURE = "Temperature"
+
+
 class ThresholdMetric(StrEnum):
     """A metric of the positive label."""
 
@@ -52,6 +59,11 @@ class Classification(Contract):
         description="ClassWeight: training rows count by rows / (classes x rows of their class), which makes classes"
         " equally heavy; probabilities are those of classes of one size then, metrics are of rows as they are."
         " Default None. A change trains again.",
+    )
+    calibration: Calibration = Field(
+        default=Calibration.NONE,
+        description="Temperature: probabilities are raised to the power, and divided by their sum, that makes the log"
+        " loss of validation rows least. Default None. A change trains again.",
     )
     threshold: Threshold | None = Field(
         default=None,

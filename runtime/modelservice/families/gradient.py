@@ -1,7 +1,8 @@
 """The fit that all gradient families share: from an architecture to a trained model."""
 
+import copy
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -63,6 +64,12 @@ def fit(
     """
     architecture = _design(design, settings, dataset, field)
     module, best_epoch, recorder = _train(architecture, dataset, training, observe)
+    return _fitted(architecture, module, curves=recorder.curves, best_epoch=best_epoch)
+
+
+def _fitted(
+    architecture: Architecture, module: nn.Sequential, *, curves: Mapping[str, tuple[float, ...]], best_epoch: int
+) -> Fitted:
     state = {name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()}
     return Fitted(
         onnx=architecture_graph(architecture, {name: tensor.numpy() for name, tensor in state.items()}),
@@ -70,9 +77,21 @@ def fit(
         parameters=architecture.parameters,
         files={ARCHITECTURE_FILE: document_bytes(architecture), WEIGHTS_FILE: save(state)},
         libraries={"torch": str(torch.__version__), "onnx": str(onnx.__version__)},
-        curves=recorder.curves,
+        curves=curves,
         best_epoch=best_epoch,
+        sharpened=lambda power: _fitted(architecture, _scaled(module, power), curves=curves, best_epoch=best_epoch),
     )
+
+
+def _scaled(module: nn.Sequential, factor: float) -> nn.Sequential:
+    """The network with logits times a factor, which raises its probabilities to that power."""
+    scaled = copy.deepcopy(module)
+    last = scaled[-1]
+    assert isinstance(last, nn.Linear)  # noqa: S101 - every architecture ends so
+    with torch.no_grad():
+        last.weight.mul_(factor)
+        last.bias.mul_(factor)
+    return scaled
 
 
 class Network:

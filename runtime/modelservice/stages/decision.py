@@ -15,13 +15,13 @@ from modelservice.tasks.threshold import BinaryThreshold, best_f1_threshold
 FIELD = "spec.task.classification.threshold"
 
 
-def with_threshold(asked: Threshold | None, dataset: Dataset, unseen: Callable[[], Array]) -> Dataset:
+def with_threshold(asked: Threshold | None, dataset: Dataset, unseen: Array) -> Dataset:
     """The dataset with the task that answers by the threshold, as it is where none is asked for.
 
     Args:
         asked: ``spec.task.classification.threshold``, whose only metric is F1.
         dataset: of two classes, the positive label second.
-        unseen: computes the raw outputs of a model for the validation rows, from which it did not learn.
+        unseen: raw outputs of a model for the validation rows, from which it did not learn.
 
     Raises:
         DataError: no validation row has the positive label.
@@ -32,7 +32,7 @@ def with_threshold(asked: Threshold | None, dataset: Dataset, unseen: Callable[[
     if not (side.values == 1).any():
         message = f"no validation row has the class {label!r}, so no threshold can be chosen: add rows of it"
         raise DataError("ThresholdNotClear", f"{message}, or leave {FIELD} out", field=FIELD)
-    threshold = best_f1_threshold(unseen()[:, 1], side.values, side.weights)
+    threshold = best_f1_threshold(unseen[:, 1], side.values, side.weights)
     said = f"the answer is {label} from a probability of {threshold:.3g} on: the highest F1 on {len(side.values)} rows"
     return replace(dataset, task=BinaryThreshold(threshold), notes=(*dataset.notes, said))
 

@@ -52,9 +52,12 @@ class TrainStage:
         recipe = Recipe.of(work, dataset)
         first, *others = parts_of(context.observe, 1 + len(folds))
         with watch.step("train"):
-            fitted, dataset = recipe.learn(dataset, first)
+            fitted, dataset, plain = recipe.learn(dataset, first)
         with watch.step("convert"):
-            raw, difference = check_conversion(fitted, dataset)
+            raw, difference = check_conversion(plain, dataset)
+            if fitted is not plain:
+                raw, further = check_conversion(fitted, dataset)
+                difference = max(difference, further)
         with watch.step("evaluate"):
             validated = cross_validate(divided, folds, recipe.test, others)
             # What will be served is measured: the ONNX model. A family without epochs saw the validation rows, too.
