@@ -35,7 +35,7 @@ _PATIENCE = 20
 """Rounds without a smaller loss after which a fold is done."""
 _FEATURE_SHARE = 0.3
 """Of the features, drawn anew for each split."""
-_CELLS_FOR_THREADS = 2**19
+_CELLS_FOR_THREADS = 2**23
 """Rows x features from which several threads are worth it: they meet after each node of a tree, and one that is held
 up by other processes holds up all of them. On a busy machine small tables took twenty times as long."""
 
