@@ -54,13 +54,13 @@ class Report(Document):
     def to_message(self) -> str:
         """The termination message; where not all fits, digests matter most.
 
-        Metrics are rounded; then all but the best known of them are left out, or, where that is not enough, the
-        signature, the models of a blend and the notes are.
+        Metrics are rounded, and the models of a blend left out; then all but the best known metrics are, or, where that
+        is not enough, the signature and the notes.
         """
         rounded = _with_metrics(self, lambda found: tuple(map(_rounded, found.metrics)))
-        plain = _without_signature(rounded)
-        short = _without_models(plain)
-        candidates = (self, rounded, _with_metrics(rounded, _best_known), plain, short, _without_notes(short))
+        lean = _without_models(rounded)
+        plain = _without_signature(lean)
+        candidates = (self, rounded, lean, _with_metrics(lean, _best_known), plain, _without_notes(plain))
         for candidate in candidates:
             message = candidate.model_dump_json(exclude_none=True)
             if len(message.encode()) <= TERMINATION_MESSAGE_LIMIT:

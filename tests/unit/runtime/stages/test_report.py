@@ -5,7 +5,7 @@ import pytest
 from modelservice.contract.evaluation import Evaluation, Metric
 from modelservice.contract.manifest import DataSummary
 from modelservice.contract.places import TERMINATION_MESSAGE_LIMIT
-from modelservice.contract.report import Report, Success
+from modelservice.contract.report import BlendedModel, Report, Success
 from modelservice.contract.signature import ColumnKind, InputColumn, Output, Signature
 
 NAMES = ("right", "accuracy", "balancedAccuracy", "f1", "f1Weighted", "rocAuc", "logLoss", "brier")
@@ -75,4 +75,13 @@ def test_the_notes_are_left_out_last(notes: int) -> None:
     assert arrived.data is not None
     assert (arrived.data.notes == ()) == (notes == 70)
     assert arrived.digest == success(columns=1).digest
+    assert names(arrived) == NAMES
+
+
+def test_the_models_of_a_blend_are_told_where_there_is_room_and_left_out_before_the_signature() -> None:
+    model = BlendedModel(name="network", weight=0.5, metrics=(Metric(name="logLoss", value=0.1),), seconds=3.5)
+    assert told(success(columns=10).model_copy(update={"models": (model,) * 5})).models == (model,) * 5
+    arrived = told(success(columns=10).model_copy(update={"models": (model,) * 50}))
+    assert arrived.models is None
+    assert arrived.signature is not None
     assert names(arrived) == NAMES
