@@ -4,6 +4,7 @@ Credentials, region and endpoint come from the environment, under each store's o
 followed, from https to https only.
 """
 
+import re
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,9 +18,12 @@ if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
-MAX_RETRIES: Final = 5
-RETRY_SECONDS: Final = 60
+RETRY_SECONDS: Final = 60.0
 """A request is tried again for so long; then the Job's own restarts go on."""
+MAX_RETRIES: Final = 60
+"""More than come in that time, so that time decides: obstore waits longer from try to try."""
+FIRST_WAIT_SECONDS: Final = 1.0
+_LONGEST_WAIT_SECONDS: Final = 10.0
 PART_BYTES: Final = 64 << 20
 """One request fetches so much: obstore ends each after 30 s, which a slow line needs for less than a large object."""
 _WEB_SECONDS: Final = 600
@@ -28,6 +32,8 @@ _WEB_SECONDS: Final = 600
 URI_FIELD: Final = "spec.data.uri"
 SECRET_FIELD: Final = "spec.data.secretRef"  # noqa: S105 - the name of a field
 _WEB: Final = "https"
+_IDENTITY: Final = re.compile(r"169\.254\.|/latest/api/token|metadata\.google\.internal|/metadata/identity")
+"""Where clients ask for the identity of the machine, if nobody gives them keys."""
 
 
 class DataUnavailableError(StageError):
@@ -126,7 +132,15 @@ def open_objects(uri: str) -> Objects:
     from obstore.exceptions import BaseError  # noqa: PLC0415
     from obstore.store import HTTPStore, from_url  # noqa: PLC0415
 
-    retries: RetryConfig = {"max_retries": MAX_RETRIES, "retry_timeout": timedelta(seconds=RETRY_SECONDS)}
+    retries: RetryConfig = {
+        "max_retries": MAX_RETRIES,
+        "retry_timeout": timedelta(seconds=RETRY_SECONDS),
+        "backoff": {
+            "init_backoff": timedelta(seconds=FIRST_WAIT_SECONDS),
+            "max_backoff": timedelta(seconds=_LONGEST_WAIT_SECONDS),
+            "base": 2,
+        },
+    }
     scheme, _, below = uri.partition("://")
     bucket, _, path = below.partition("/")
     try:
@@ -146,6 +160,11 @@ def open_objects(uri: str) -> Objects:
 def data_error(address: str, answer: Answer) -> StageError:
     """What an answer means for data: whether rights, address or settings must change, or time must pass."""
     said, web = answer.said, address.startswith(f"{_WEB}:")
+    if answer.wrong is Wrong.PASSING and _IDENTITY.search(said) is not None:
+        message = (
+            f"{address}: no keys are given with {SECRET_FIELD}, and the machine has no identity of its own: {said}"
+        )
+        return DataUnavailableError("DataUnavailable", message, field=SECRET_FIELD)
     if answer.wrong is Wrong.PASSING:
         return DataUnavailableError("DataUnavailable", f"{address} does not answer as it should: {said}")
     if answer.wrong in {Wrong.BUCKET, Wrong.OBJECT}:

@@ -164,7 +164,8 @@ def test_a_folder_that_may_not_be_listed_is_said(s3: ObjectServer) -> None:
         open_objects("s3://tables/2026/*.csv").paths()
 
 
-def test_a_store_that_is_away_for_a_moment_is_waited_for(s3: ObjectServer) -> None:
+def test_a_store_that_is_away_for_a_moment_is_waited_for(s3: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objects_module, "FIRST_WAIT_SECONDS", 0.001)
     s3.objects["tables/2026/train.csv"] = TABLE
     s3.refusals = [(503, "SlowDown"), (500, "InternalError")]
     assert open_objects(URI).read("2026/train.csv", limit=LIMIT) == TABLE
@@ -177,6 +178,27 @@ def test_a_store_that_is_not_there_may_come(s3: ObjectServer, monkeypatch: pytes
     with pytest.raises(DataUnavailableError) as caught:
         open_objects(URI).read("2026/train.csv", limit=LIMIT)
     assert caught.value.failure().exit_code == 75
+
+
+def test_a_store_is_waited_for_as_long_as_is_said(s3: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time decides, and no number of tries: a thousand pass while a store is away for a moment."""
+    monkeypatch.setattr(objects_module, "FIRST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(objects_module, "RETRY_SECONDS", 0.2)
+    s3.refusals, s3.for_ever = [(503, "SlowDown")], True
+    with pytest.raises(DataUnavailableError, match="retry_timeout: 200ms"):
+        open_objects(URI).read("2026/train.csv", limit=LIMIT)
+    assert len(s3.asked) > 5
+
+
+@pytest.mark.usefixtures("impatient")
+def test_keys_that_nobody_gave_are_named(s3: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then obstore asks the machine, here at an address that does not answer."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(DataUnavailableError, match=r"no keys are given with spec\.data\.secretRef") as caught:
+        open_objects(URI).read("2026/train.csv", limit=LIMIT)
+    assert (caught.value.field, s3.asked) == ("spec.data.secretRef", [])
 
 
 def test_names_with_blanks_and_signs_are_found(s3: ObjectServer) -> None:
