@@ -148,7 +148,7 @@ def test_steps_are_applied_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     assert compress(b"model ", [Step(quantize=Quantize()), Step(quantize=Quantize())]) == b"model Int8Int8"
 
 
-@pytest.mark.parametrize("family", ["svm", "decisionTree"])
+@pytest.mark.parametrize("family", ["svm", "decisionTree", "randomForest", "gradientBoosting", "kernelRidge"])
 def test_what_has_no_layers_of_weights_is_refused_with_the_remedy(family: str) -> None:
     content = produce(train_work(model={family: {}})).files[MODEL_FILE]
     with pytest.raises(StageError, match=r"leave spec\.compression out") as caught:
