@@ -111,6 +111,16 @@ def test_a_store_that_is_away_is_said_while_the_job_goes_on() -> None:
     assert world.condition("Stalled")["status"] == "False"
 
 
+def test_a_secret_that_is_missing_is_looked_for_in_the_right_place() -> None:
+    world = train()
+    waiting = {"reason": "CreateContainerConfigError", "message": 'secret "tables" not found'}
+    container = {"name": STAGE_CONTAINER, "state": {"waiting": waiting}}
+    world.pod_of(world.job(), {"phase": "Pending", "containerStatuses": [container]})
+    world.settle()
+    message = world.condition("Ready")["message"]
+    assert 'secret "tables" not found; check spec.training.env and envFrom, and each secretRef' in message
+
+
 def test_keys_of_claims_and_uris_differ() -> None:
     assert uri_digest("a/b.csv", None) == uri_digest("a/b.csv", "")
     digests = {uri_digest("a/b.csv", None), uri_digest("a/b.csv", "1"), uri_digest("c", "a/b.csv")}
