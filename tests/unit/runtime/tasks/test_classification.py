@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy.stats import binomtest, multinomial  # type: ignore[import-untyped]  # no stubs; scikit-learn brings it
+from scipy.stats import binomtest, multinomial
 from sklearn import metrics as sklearn_metrics
 from sklearn.metrics import f1_score, log_loss, precision_score, recall_score
 
