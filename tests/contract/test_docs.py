@@ -259,6 +259,7 @@ def _literals(path: Path) -> Iterator[str]:
 
 _RAISERS = {
     "DataError",
+    "DataUnavailableError",
     "PassingError",
     "StageError",
     "StorageError",

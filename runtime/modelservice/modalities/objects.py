@@ -11,19 +11,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from modelservice.artifact.answers import Answer, Wrong, sentence, told_apart
+from modelservice.artifact.patience import FIRST_WAIT_SECONDS, MAX_RETRIES, RETRY_SECONDS, retry_config
 from modelservice.contract.failure import About, DataError, Retry, StageError
 from modelservice.modalities.files import MAX_FILES, fits, inflate
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
-    from obstore.store import ClientConfig, ObjectStore, RetryConfig
+    from obstore.store import ClientConfig, ObjectStore
 
-RETRY_SECONDS: Final = 60.0
-"""A request is tried again for so long; then the Job's own restarts go on."""
-MAX_RETRIES: Final = 60
-"""More than come in that time, so that time decides: obstore waits longer from try to try."""
-FIRST_WAIT_SECONDS: Final = 1.0
-_LONGEST_WAIT_SECONDS: Final = 10.0
 PART_BYTES: Final = 64 << 20
 """One request fetches so much: obstore ends each after 30 s, which a slow line needs for less than a large object."""
 _WEB_SECONDS: Final = 600
@@ -132,15 +127,7 @@ def open_objects(uri: str) -> Objects:
     from obstore.exceptions import BaseError  # noqa: PLC0415
     from obstore.store import HTTPStore, from_url  # noqa: PLC0415
 
-    retries: RetryConfig = {
-        "max_retries": MAX_RETRIES,
-        "retry_timeout": timedelta(seconds=RETRY_SECONDS),
-        "backoff": {
-            "init_backoff": timedelta(seconds=FIRST_WAIT_SECONDS),
-            "max_backoff": timedelta(seconds=_LONGEST_WAIT_SECONDS),
-            "base": 2,
-        },
-    }
+    retries = retry_config(retries=MAX_RETRIES, seconds=RETRY_SECONDS, first_wait=FIRST_WAIT_SECONDS)
     scheme, _, below = uri.partition("://")
     bucket, _, path = below.partition("/")
     try:

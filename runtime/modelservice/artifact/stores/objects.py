@@ -9,13 +9,13 @@ import contextlib
 import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from modelservice.artifact.answers import Answer, Wrong, is_missing_object, sentence, told_apart
 from modelservice.artifact.errors import ArtifactError, StorageUnavailableError
 from modelservice.artifact.files import check_size, document_bytes, sha256
 from modelservice.artifact.load import Artifact, verify
+from modelservice.artifact.patience import FIRST_WAIT_SECONDS, MAX_RETRIES, RETRY_SECONDS, retry_config
 from modelservice.contract.failure import StorageError
 from modelservice.contract.manifest import KNOWN_FILES, MANIFEST_FILE, FileEntry, Manifest
 
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 SCHEMES: Final = ("s3", "gs", "az")
-
-MAX_RETRIES: Final = 5
-RETRY_SECONDS: Final = 60
-"""A request is tried again for so long; then the Job's own restarts go on."""
 
 _PROBE = ".write-test"
 _DIGEST_LENGTH = 16
@@ -145,7 +141,7 @@ def open_objects(address: str, scratch: str, _now: Callable[[], float]) -> Objec
         # The union of obstore's stores, of which HTTP is not among our schemes.
         objects: ObjectStore = from_url(
             address,
-            retry_config={"max_retries": MAX_RETRIES, "retry_timeout": timedelta(seconds=RETRY_SECONDS)},
+            retry_config=retry_config(retries=MAX_RETRIES, seconds=RETRY_SECONDS, first_wait=FIRST_WAIT_SECONDS),
         )
     except (BaseError, ValueError) as error:
         raise _settings_error(address, sentence(error)) from error
