@@ -140,3 +140,8 @@ class Manifest(Document):
     model: OnnxSummary
     compression: CompressionSummary | None = None
     files: Annotated[dict[FileName, FileEntry], Field(min_length=1, max_length=64)]
+
+    @property
+    def reports(self) -> tuple[str, ...]:
+        """The files that are for people, the model card first."""
+        return tuple(name for name in REPORT_FILES if name in self.files)

@@ -55,6 +55,14 @@ def print_contents(console: Console, *, manifest: Manifest, signature: Signature
     console.print(files, "")
 
 
+def print_reports(console: Console, *, address: str, manifest: Manifest) -> None:
+    """Print where the model card is, and what lies beside it; nothing of an artifact that has no reports."""
+    if reports := manifest.reports:
+        card, *others = reports
+        beside = f"; beside it {', '.join(others)}" if others else ""
+        console.print(Text(f"model card {address.rstrip('/')}/{card}{beside}"), soft_wrap=True)
+
+
 def _print_metrics(console: Console, metrics: MetricsDocument) -> None:
     averaged = " (precision, recall and f1 are macro averages)" if metrics.confusion_matrix is not None else ""
     console.print(f"\nmetrics{averaged}")

@@ -195,16 +195,23 @@ class Variable(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Profile:
-    """An input over some rows, for reports on them; ``width`` is how many numbers of an encoded row it becomes.
+    """An input over some rows, for reports on them.
 
-    ``kind`` is how it is encoded, ``distinct`` the number of different values, missing ones aside.
+    Attributes:
+        name: of the input.
+        kind: how it is encoded.
+        width: how many numbers of an encoded row it becomes.
+        missing: number of missing values.
+        distinct: number of different values, missing ones aside.
+        variable: gives what its cells say; nothing is kept, since all columns at once may be more than the data.
     """
 
     name: str
     kind: str
     width: int
+    missing: int
     distinct: int
-    variable: Variable
+    variable: Callable[[], Variable]
 
 
 class Examples(Protocol):

@@ -33,23 +33,25 @@ _PLACES: Final = {"config_map", "persistent_volume_claim", "uri", "secret_ref"}
 class About:
     """What only a card says beside what was found out.
 
-    ``settings`` are the parts of the spec that differ from the defaults, ``pictures`` the names of those there are.
+    ``settings`` are the parts of the spec that differ from the defaults, ``parent`` the key of the model that a
+    compressed one was made of, ``pictures`` the names of those there are.
     """
 
     name: str
     family: str
     parameters: int | None
     producer: Producer
-    data: DataSummary
+    data: DataSummary | None
     signature: Signature
     settings: dict[str, Any]
     compression: CompressionSummary | None = None
+    parent: str | None = None
     pictures: tuple[str, ...] = ()
 
 
 def settings_of(work: DataWork) -> dict[str, Any]:
     """The parts of a spec that decide the result, without what is left at its default."""
-    parts = {name: getattr(work, name, None) for name in ("data", "task", "model", "training")}
+    parts = {name: getattr(work, name, None) for name in ("data", "task", "model", "training", "compression")}
     written = {
         name: part.model_dump(mode="json", exclude_defaults=True, exclude=_PLACES if name == "data" else None)
         for name, part in parts.items()
@@ -70,7 +72,7 @@ def _metadata(subject: Subject, about: About) -> str:
     metrics = subject.metrics.test.metrics
     results = {
         "task": {"type": pipeline or "other"},
-        "dataset": {"name": about.name, "type": about.name, "split": "test", "revision": about.data.sha256},
+        "dataset": {"name": about.name, "type": about.name, "split": "test", "revision": subject.dataset.sha256},
         "metrics": [{"type": metric.name, "value": round(metric.value, 6)} for metric in metrics],
     }
     block = {
@@ -89,9 +91,16 @@ def _body(subject: Subject, findings: Findings, about: About) -> Iterator[str]:
     yield from ("", "## Bias, Risks, and Limitations", "", *limits(subject, findings))
     yield from ("", "## How to Get Started with the Model", "")
     yield from calling(about.signature, name=about.name)
-    yield from ("", "## Training Details", "", "### Training Data", "", *data_section(findings, about.data))
+    yield from (
+        "",
+        "## Training Details",
+        "",
+        "### Training Data",
+        "",
+        *data_section(subject, findings, about.data.notes if about.data else ()),
+    )
     yield from ("", "### Training Procedure", "")
-    yield from training(subject, settings=about.settings, pictures=about.pictures)
+    yield from training(subject, settings=about.settings, parent=about.parent, pictures=about.pictures)
     yield from ("", "## Evaluation", "", *evaluation(subject, findings, pictures=about.pictures))
     yield from ("", "## Technical Specifications", "", *_technical(about))
 

@@ -15,7 +15,6 @@ from modelservice.contract.manifest import (
     IMPORTANCE_FILE,
     METRICS_FILE,
     PREPROCESSING_FILE,
-    DataSummary,
 )
 from modelservice.contract.signature import InputColumn, Signature
 from modelservice.reports.findings import Findings
@@ -50,18 +49,18 @@ def calling(signature: Signature, *, name: str) -> Iterator[str]:
     yield from (f'modelservice.load("FOLDER").predict([{row!r}])', "```")
 
 
-def data_section(findings: Findings, summary: DataSummary) -> Iterator[str]:
-    """What was learned from."""
+def data_section(subject: Subject, findings: Findings, notes: tuple[str, ...]) -> Iterator[str]:
+    """What was learned from, and ``notes`` on it."""
     data = findings.data
     rows = data.rows
     dropped = f" {data.dropped} more were read and not used." if data.dropped else ""
     yield (
-        f"{summary.rows} rows: {rows.train} for training, {rows.validation} for validation, {rows.test} for the"
-        f" test.{dropped} The digest of the data is `{summary.sha256}`. `{DATA_REPORT_FILE}` has all columns, and"
+        f"{subject.dataset.rows} rows: {rows.train} for training, {rows.validation} for validation, {rows.test} for the"
+        f" test.{dropped} The digest of the data is `{data.sha256}`. `{DATA_REPORT_FILE}` has all columns, and"
         f" `{BASELINE_FILE}` how each is spread."
     )
-    if summary.notes:
-        yield from ("", *bullets(map(sentence, summary.notes)))
+    if notes:
+        yield from ("", *bullets(map(sentence, notes)))
     if data.columns:
         yield from ("", *_columns(data))
     if data.classes is not None:
@@ -74,12 +73,15 @@ def data_section(findings: Findings, summary: DataSummary) -> Iterator[str]:
         )
 
 
-def training(subject: Subject, *, settings: dict[str, Any], pictures: tuple[str, ...]) -> Iterator[str]:
-    """How it was learned."""
-    yield (
-        f"Columns are encoded as `{PREPROCESSING_FILE}` says, measured on training rows only. The seed is"
-        f" {subject.seed}."
-    )
+def training(
+    subject: Subject, *, settings: dict[str, Any], parent: str | None, pictures: tuple[str, ...]
+) -> Iterator[str]:
+    """How it was learned, or of which model it was made."""
+    yield f"Inputs are encoded as `{PREPROCESSING_FILE}` says, measured on training rows only."
+    if parent is None:
+        yield f"The seed is {subject.seed}."
+    else:
+        yield f"It was made of the model with the key {parent}, whose card says how that was trained."
     epoch = subject.metrics.best_epoch
     if epoch is not None:
         yield f"The weights of epoch {epoch} were kept, the best one on validation rows."

@@ -45,11 +45,11 @@ def _rows(counts: Sequence[int]) -> SideRows:
 def _columns(subject: Subject) -> Iterator[ReportedColumn]:
     classes = len(subject.dataset.labels)
     for column in subject.columns:
-        alone = score_alone(column.variable, subject.values, classes=classes)
+        alone = score_alone(column.variable(), subject.values, classes=classes)
         yield ReportedColumn(
             name=column.name,
             column_kind=column.kind,
-            missing=int(column.variable.missing.sum()),
+            missing=column.missing,
             distinct=column.distinct,
             alone=None if alone is None else round(alone, 4),
         )

@@ -15,13 +15,14 @@ def measure_baseline(subject: Subject) -> Baseline:
     rows = len(subject.dataset.train.values)
     return Baseline(
         feature_rows=rows,
-        features=tuple(
-            histogram(column.name, column.variable._replace(values=column.variable.values[:rows]))
-            for column in subject.columns
-        ),
+        features=tuple(histogram(column.name, _first(column.variable(), rows)) for column in subject.columns),
         output_rows=len(subject.raw),
         outputs=_outputs(subject),
     )
+
+
+def _first(variable: Variable, rows: int) -> Variable:
+    return variable._replace(values=variable.values[:rows])
 
 
 def histogram(name: str, variable: Variable) -> Histogram:

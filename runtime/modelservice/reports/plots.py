@@ -78,7 +78,7 @@ def confusion_picture(matrix: ConfusionMatrix) -> bytes:
         title="Confusion matrix of the test rows",
         description=f"Rows by true class (down) and predicted class (across). {_confusions(matrix)}{rest}",
     )
-    picture.text(left, 46, f"predicted class across, true class down{f'; {more} more classes' if more else ''}")
+    picture.text(16, 46, f"predicted class across, true class down{f'; {more} more classes' if more else ''}")
     of_class = np.maximum(np.array(matrix.counts).sum(axis=1), 1)
     for at, name in enumerate(labels):
         middle = at * size + size / 2 + 4

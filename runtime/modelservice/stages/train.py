@@ -25,7 +25,7 @@ from modelservice.modalities.base import Dataset
 from modelservice.modalities.dataset import divide_rows, encode
 from modelservice.reports.card import About, settings_of
 from modelservice.reports.files import write_reports
-from modelservice.reports.findings import Findings, examine
+from modelservice.reports.findings import examine
 from modelservice.reports.subject import Subject, all_columns
 from modelservice.stages.base import Context, Produced
 from modelservice.stages.evaluate import Sides, largest_difference, measure, opset_of, run_batches, run_sides
@@ -69,8 +69,9 @@ class TrainStage:
                 curves=fitted.curves,
                 cross_validation=validated,
             )
-            if validated is not None:
-                dataset = replace(dataset, notes=(*dataset.notes, sentence(validated, metrics.primary)))
+        if validated is not None:
+            dataset = replace(dataset, notes=(*dataset.notes, sentence(validated, metrics.primary)))
+        with watch.step("report"):
             subject = Subject(
                 dataset=dataset,
                 columns=all_columns(divided, dataset),
@@ -79,8 +80,7 @@ class TrainStage:
                 predict=partial(run_batches, OnnxEngine(fitted.onnx).run),
                 seed=work.training.seed,
             )
-            findings = examine(subject)
-        return _produced(order, recipe.family.name, subject, findings, fitted, difference=difference)
+            return _produced(order, recipe.family.name, subject, fitted, difference=difference)
 
 
 TRAIN: Final = TrainStage()
@@ -107,10 +107,9 @@ def check_conversion(fitted: Fitted, dataset: Dataset) -> tuple[Sides, float]:
     return found, difference
 
 
-def _produced(
-    order: WorkOrder, family: str, subject: Subject, findings: Findings, fitted: Fitted, *, difference: float
-) -> Produced:
-    dataset, metrics = subject.dataset, subject.metrics
+def _produced(order: WorkOrder, family: str, subject: Subject, fitted: Fitted, *, difference: float) -> Produced:
+    """The artifact, with reports on it."""
+    dataset, metrics, findings = subject.dataset, subject.metrics, examine(subject)
     signature = Signature(
         modality=dataset.modality,
         task=dataset.task.name,

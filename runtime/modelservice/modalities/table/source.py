@@ -219,17 +219,22 @@ class TableExamples:
 
     def profiles(self, preprocessing: Any, rows: NDArray[np.int64]) -> tuple[Profile, ...]:
         """What some rows hold, column by column."""
-        taken = (column.take(rows) for column in self.columns)
         return tuple(
-            Profile(
-                name=column.name,
-                kind=measured.kind,
-                width=measured.width,
-                distinct=column.distinct,
-                variable=column.variable(),
-            )
-            for column, measured in zip(taken, preprocessing.columns, strict=True)
+            _profile(column, rows, kind=measured.kind, width=measured.width)
+            for column, measured in zip(self.columns, preprocessing.columns, strict=True)
         )
+
+
+def _profile(column: Column, rows: NDArray[np.int64], *, kind: str, width: int) -> Profile:
+    taken = column.take(rows)
+    return Profile(
+        name=column.name,
+        kind=kind,
+        width=width,
+        missing=taken.missing,
+        distinct=taken.distinct,
+        variable=lambda: column.take(rows).variable(),
+    )
 
 
 def _choose(
