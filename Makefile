@@ -85,6 +85,9 @@ bench-hostile: setup ## Figures of the operator while a tenant does what it can,
 	@$(CLUSTER) build kubernetes etcd kwok
 	@$(STAGES) run $(PYTHON) -m tests.bench.hostile
 
+bench-quality: venv ## How well tables are learned, beside scikit-learn's: goes on where it was stopped (two hours)
+	@$(PYTHON) -m tests.bench.quality
+
 readme: setup ## Put what the demo and the end-to-end tests showed into README and docs/benchmarks.md (benches: --readme)
 	@$(STAGES) run $(PYTHON) -m tests.bench.transcripts
 

@@ -10,7 +10,7 @@ from modelservice.contract.data import ConfigMapSource
 from modelservice.contract.failure import About
 from modelservice.contract.keys import content_digest
 from modelservice.contract.resource import ModelServiceSpec
-from modelservice_operator.domain.data import ConfigMapContent, DataState, claim_data, config_map_data, meant_key
+from modelservice_operator.domain.data import ConfigMapContent, DataState, config_map_data, declared_data, meant_key
 from modelservice_operator.domain.problem import Problem
 from modelservice_operator.kinds import CONFIG_MAP
 from modelservice_operator.kube.port import KubePort
@@ -67,10 +67,9 @@ class DataSource:
 
         None for ``patience`` seconds at most, while the first answer is about to come: most come within milliseconds.
         """
-        claim = spec.data.persistent_volume_claim
-        if claim is not None:
+        if (declared := declared_data(spec.data)) is not None:
             self.forget(asker)
-            return claim_data(claim, spec.data.version)
+            return declared
         source: ConfigMapSource = spec.data.chosen
         meant = _Meant(asker.namespace, source)
         (read,) = self.lookups.want(asker, [meant])

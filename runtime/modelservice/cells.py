@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from typing import Any
@@ -18,6 +19,8 @@ NUMBER_PATTERN = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _NUMBER = re.compile(NUMBER_PATTERN, re.ASCII)
 _CODE = re.compile(r"[+-]?0[0-9]", re.ASCII)
 _SHOWN = 40
+_NOT_THERE = frozenset({"NaT", "NaN"})
+"""How numpy and pandas write a missing date, and Python a decimal that is none."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,8 @@ def as_number(value: Any, words: frozenset[str] = MISSING_WORDS) -> float:
 def as_text(value: Any) -> str | None:
     """The text that a cell of a categorical column holds, None if it is missing.
 
-    Numbers read as they would stand in a table: 3 and 3.0 are both "3", True is "True".
+    Numbers read as they would stand in a table: 3 and 3.0 are both "3", True is "True". Dates and times of Python,
+    numpy and pandas are texts of ISO 8601, of UTC where they have a zone.
 
     Raises:
         ValueError: it holds a structure; the message quotes it.
@@ -118,10 +122,22 @@ def as_text(value: Any) -> str | None:
         return str(int(value))
     if isinstance(value, float | np.floating):
         number = float(value)
-        if math.isnan(number):
-            return None
-        return number_text(number)
+        return None if math.isnan(number) else number_text(number)
+    if isinstance(value, date | time | np.datetime64 | Decimal):
+        text = str(value) if isinstance(value, Decimal) else _moment_text(value)
+        return None if text in _NOT_THERE else text
     raise ValueError(f"{quoted(value)} is neither text nor a number")
+
+
+def _moment_text(value: date | time | np.datetime64) -> str:
+    """The same text for the same moment, in whatever unit it is counted."""
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        value = value.astimezone(UTC)
+    text = str(value) if isinstance(value, np.datetime64) else value.isoformat()
+    whole, point, fraction = text.removesuffix("+00:00").partition(".")
+    digits = fraction.rstrip("0")
+    zone = "Z" if text.endswith("+00:00") else ""
+    return f"{whole}{point if digits else ''}{digits}{zone}"
 
 
 def number_text(number: float) -> str:
@@ -151,7 +167,7 @@ def quoted(value: Any) -> str:
 
 
 def _float(value: Any) -> float | None:
-    if not isinstance(value, bool | int | float | np.integer | np.floating | np.bool_):
+    if not isinstance(value, bool | int | float | Decimal | np.integer | np.floating | np.bool_):
         return None
     try:
         return float(value)

@@ -7,16 +7,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openpyxl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tests.support.helm import ROOT
 
+from modelservice.artifact.answers import Answer, Wrong
 from modelservice.contract.data import Data, Format
 from modelservice.contract.failure import DataError
+from modelservice.contract.formats import CSV, Encoding, Excel
 from modelservice.contract.task import Task
+from modelservice.modalities.base import FileOptions
 from modelservice.modalities.dataset import build_dataset
 from modelservice.modalities.files import inflate, read_bytes
+from modelservice.modalities.objects import data_error
 from modelservice.modalities.sources import from_frame, read_source
 from modelservice.modalities.table.csv_file import parse_csv
+from modelservice.modalities.table.join import join_tables
 
 TEXT = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
 SHOWN = dict(re.findall(r"^\| `(\w+)` \| (?:in Python: )?`([^`]+)`", TEXT, re.MULTILINE))
@@ -24,15 +32,16 @@ HEADER = "age,region,customer,y\n"
 ROWS = "".join(f"{n % 7},{'EU' if n % 2 else 'US'},id{n},{'yes' if n % 3 else 'no'}\n" for n in range(40))
 
 
+SPLIT_HEADER = "n,customer,day,side,y\n"
+SPLIT_ROWS = "".join(f"{n},c{n % 8},2024-05-{1 + n // 2:02},train,{'pq'[n % 3 == 0]}\n" for n in range(48))
+WEIGHED_ROWS = "".join(f"{n},1,{'pq'[n % 2]}\n" for n in range(48))
 LIMIT = 1 << 20
 CLASSIFICATION = Task.model_validate({"classification": {}})
 
 
-def learn(
-    content: str, *, target: str = "y", features: tuple[str, ...] = (), task: Task | None = None
-) -> tuple[str, ...]:
-    """Read a table as a training does, and answer with its notes."""
-    data = Data.model_validate({"configMap": {"name": "d"}, "target": target, "features": features})
+def learn(content: str, *, task: Task | None = None, **settings: Any) -> tuple[str, ...]:
+    """Read a table as a training does, and answer with its notes; ``settings`` are those of ``spec.data``."""
+    data = Data.model_validate({"configMap": {"name": "d"}, "target": "y", **settings})
     return build_dataset(read_source(content.encode(), format=Format.CSV), data, task).notes
 
 
@@ -68,6 +77,44 @@ WRONG: dict[str, tuple[str, dict[str, Any]]] = {
     "TooManyCategories": ("a,y\n" + "".join(f"t{n},x\nt{n},z\n" for n in range(1001)), {}),
     "TooManyColumns": (",".join(f"c{n}" for n in range(4097)) + "\n1\n", {}),
     "NoFeatures": ("a,y\n" + "".join(f"id{n},{'x' if n % 2 else 'z'}\n" for n in range(20)), {}),
+    "NotABoolean": (
+        "smoker,y\n" + "".join(f"{'yn'[n % 2]},{'xz'[n % 3 == 0]}\n" for n in range(40)) + "perhaps,x\n",
+        {"columns": {"smoker": {"type": "Boolean"}}},
+    ),
+    "NotADate": (
+        "seen,y\n" + "".join(f"2024-01-{n % 28 + 1},{'xz'[n % 3 == 0]}\n" for n in range(40)) + "2024-02-31,x\n",
+        {},
+    ),
+    "DateNotClear": (
+        "seen,y\n" + "".join(f"01/{n % 12 + 2:02}/2024,{'xz'[n % 3 == 0]}\n" for n in range(11)),
+        {"columns": {"seen": {"type": "Date"}}},
+    ),
+    "ColumnNotFound": (
+        "age,zip,y\n1,0101,x\n2,0102,x\n3,0101,z\n4,0102,z\n",
+        {"columns": {"Zip": {"type": "Category"}}},
+    ),
+    # The API tells names apart that Unicode composes in two ways, a table does not.
+    "ColumnNotClear": (
+        "age,\u00f6\n1,x\n2,x\n3,z\n4,z\n",
+        {"target": "\u00f6", "columns": {"o\u0308": {"type": "Category"}}},
+    ),
+    "SplitCellEmpty": (f"{SPLIT_HEADER}{SPLIT_ROWS}1,,1,test,p\n", {"split": {"groupBy": "customer"}}),
+    "NotATime": (f"{SPLIT_HEADER}{SPLIT_ROWS}1,c,1 May,test,p\n", {"split": {"timeColumn": "day"}}),
+    "NotASide": (f"{SPLIT_HEADER}{SPLIT_ROWS}1,c,1,later,p\n", {"split": {"column": "side"}}),
+    "SideEmpty": (
+        "n,customer,y\n" + "".join(f"{n},c{n % 2},p{n % 2}\n" for n in range(9)),
+        {"split": {"groupBy": "customer"}},
+    ),
+    "ClassUntrained": (
+        "n,day,y\n" + "".join(f"{n},{n},{'pq'[n % 2] if n < 18 else 'new'}\n" for n in range(20)),
+        {"split": {"timeColumn": "day"}},
+    ),
+    "NotAPositiveLabel": (
+        "n,y\n" + "".join(f"{n},{'pq'[n % 2]}\n" for n in range(20)),
+        {"task": Task.model_validate({"classification": {"positiveLabel": "yes"}})},
+    ),
+    "NotAWeight": (f"n,w,y\n{WEIGHED_ROWS}1,-1,p\n", {"sampleWeight": "w"}),
+    "NoWeight": (f"n,w,y\n{WEIGHED_ROWS.replace(',1,', ',0,')}", {"sampleWeight": "w"}),
     "NotATable": ('a,y\n"' + "1" * 200_000 + '",x\n1\n', {}),
 }
 
@@ -81,9 +128,24 @@ def test_a_wrong_table_is_answered_as_shown(reason: str) -> None:
     assert refused.value.message.startswith(SHOWN[reason].removesuffix("..."))
 
 
+@pytest.mark.parametrize(
+    ("reason", "wrong"), [("DataForbidden", Wrong.RIGHTS), ("DataSettingsInvalid", Wrong.SETTINGS)]
+)
+def test_what_a_store_refuses_is_answered_as_shown(reason: str, wrong: Wrong) -> None:
+    refused = data_error("s3://tables/train.csv", Answer(wrong, "no"))
+    assert refused.reason == reason
+    assert refused.message.startswith(SHOWN[reason].removesuffix("..."))
+
+
 def test_files_and_frames_are_answered_as_shown(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=re.escape(SHOWN["NotUTF8"])):
-        parse_csv(f"{HEADER}{ROWS}".encode() + b"1,\xff,x,yes\n")
+    with pytest.raises(DataError, match=re.escape(SHOWN["NotUTF8"].removesuffix("..."))):
+        parse_csv(f"{HEADER}{ROWS}".encode() + "1,grün,x,yes\n".encode("latin-1"))
+    with pytest.raises(DataError, match=re.escape(SHOWN["NotInEncoding"].removesuffix("..."))):
+        parse_csv(f"{HEADER}{ROWS}".encode() + b"1,x\x81,x,yes\n", CSV(encoding=Encoding.WINDOWS_1252))
+    with pytest.raises(DataError, match=re.escape(SHOWN["SeparatorNotFound"].removesuffix("..."))):
+        parse_csv(f"{HEADER}{ROWS}".encode(), CSV(separator=";"))
+    with pytest.raises(DataError, match=re.escape(SHOWN["OptionNotForFormat"].removesuffix("..."))):
+        read_source(b"", format=Format.NPZ, options=FileOptions(csv=CSV(separator=";")))
     with pytest.raises(DataError, match=re.escape(SHOWN["DamagedGzip"].removesuffix("..."))):
         inflate(gzip.compress(ROWS.encode())[:50], limit=LIMIT)
     with pytest.raises(DataError, match=re.escape(SHOWN["DataNotFound"].removeprefix("..."))):
@@ -135,8 +197,69 @@ def test_the_task_is_said_as_shown(name: str, labels: Any) -> None:
     assert f"`{notes[0]}`" in TEXT
 
 
+def test_wrong_files_are_answered_as_shown() -> None:
+    parquet = io.BytesIO()
+    pq.write_table(pa.table({"tags": [["a"]], "y": [1]}), parquet)
+    book = openpyxl.Workbook()
+    book.active.title = "Sales"
+    book.create_sheet("Notes")
+    buffer = io.BytesIO()
+    book.save(buffer)
+    excel = buffer.getvalue()
+    options = FileOptions(excel=Excel(sheet="sales"))
+    for reason, content, format_, given in (
+        ("NotJSON", b'{"a": 1}\n' * 41 + b'{"a": 1', Format.JSON_LINES, FileOptions()),
+        ("NotParquet", b"a,y\n1,2\n", Format.PARQUET, FileOptions()),
+        ("DamagedParquet", parquet.getvalue()[:-9], Format.PARQUET, FileOptions()),
+        ("NotExcel", b"a,y\n1,2\n", Format.EXCEL, FileOptions()),
+        ("DamagedExcel", excel[:-30], Format.EXCEL, FileOptions()),
+        ("SheetNotFound", excel, Format.EXCEL, options),
+    ):
+        with pytest.raises(DataError) as refused:
+            read_source(content, format=format_, options=given)
+        assert refused.value.reason == reason
+        assert refused.value.message.startswith(SHOWN[reason].removesuffix("..."))
+    tables = {name: parse_csv(content) for name, content in (("a.csv", b"age,y\n1,2\n"), ("b.csv", b"y\n1\n"))}
+    with pytest.raises(DataError, match=re.escape(SHOWN["FilesDiffer"].removesuffix("..."))):
+        join_tables(tables, field="spec.data")
+    data = Data.model_validate({"configMap": {"name": "d"}, "target": "tags"})
+    with pytest.raises(DataError, match=re.escape("column tags holds list<element: string>, ")) as refused:
+        build_dataset(read_source(parquet.getvalue(), format=Format.PARQUET), data)
+    assert refused.value.reason == "NotAColumn"
+    lines = b'{"tags": 1}\n{"tags": [2]}\n'
+    with pytest.raises(DataError, match=re.escape(SHOWN["NotAColumn"].removesuffix("..."))):
+        build_dataset(read_source(lines, format=Format.JSON_LINES), data)
+    with pytest.raises(DataError, match="the file is a Parquet file, and no CSV: name it") as refused:
+        read_source(parquet.getvalue(), format=Format.CSV)
+    said = refused.value.message
+    assert f"`{said}`" in " ".join(TEXT.split())
+
+
 def test_every_shown_message_is_tested() -> None:
-    elsewhere = {"NotNPZ", "DamagedNPZ", "NotUTF8", "DamagedGzip", "DataNotFound", "NotAValue", "DataTooLarge"}
+    elsewhere = {
+        "DataForbidden",
+        "DataSettingsInvalid",
+        "ThresholdNotClear",
+        "TooFewForFolds",
+        "NotNPZ",
+        "DamagedNPZ",
+        "NotUTF8",
+        "NotInEncoding",
+        "SeparatorNotFound",
+        "OptionNotForFormat",
+        "NotAColumn",
+        "FilesDiffer",
+        "NotJSON",
+        "NotParquet",
+        "DamagedParquet",
+        "NotExcel",
+        "DamagedExcel",
+        "SheetNotFound",
+        "DamagedGzip",
+        "DataNotFound",
+        "NotAValue",
+        "DataTooLarge",
+    }
     assert SHOWN.keys() == WRONG.keys() | WRONG_ARRAYS.keys() | elsewhere
 
 

@@ -1,6 +1,5 @@
 """Every sample is good: for a laptop, for the CRD, and with the very data that its comment names."""
 
-import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,15 +10,23 @@ import yaml
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
 from tests.support.helm import ROOT
 from tests.support.mutations import Schema, spec_schema, visit
-from tests.support.samples import SAMPLES, model_service, objects, sample_files, sample_table
+from tests.support.samples import (
+    SAMPLES,
+    model_service,
+    objects,
+    sample_files,
+    sample_format,
+    sample_rows,
+    sample_table,
+)
 
 from modelservice.contract.data import Format
 from modelservice.contract.resource import ModelService
 
 
 def rows_of(name: str) -> list[dict[str, str]]:
-    """The rows of a sample's table."""
-    return list(csv.DictReader(io.StringIO(sample_table(SAMPLES / name).decode())))
+    """The rows of a sample's table, as texts."""
+    return sample_rows(SAMPLES / name)
 
 
 def numbers(rows: Sequence[dict[str, str]], columns: Sequence[str]) -> list[list[float]]:
@@ -41,12 +48,11 @@ class TestSample:
         assert data.config_map is not None
         config_maps = [one for one in objects(path) if one["kind"] == "ConfigMap"]
         assert {one["metadata"]["name"] for one in config_maps} <= {data.config_map.name}
-        keys = [key for one in config_maps for part in ("data", "binaryData") for key in one.get(part, {})]
-        if keys and data.format_of(keys[0]) is Format.NPZ:
+        if sample_format(path) is Format.NPZ:
             arrays = np.load(io.BytesIO(sample_table(path)), allow_pickle=False)
             assert len(arrays[data.target]) >= 100
         else:
-            rows = list(csv.DictReader(io.StringIO(sample_table(path).decode())))
+            rows = sample_rows(path)
             assert len(rows) >= 100
             assert data.target in rows[0]
 
@@ -79,7 +85,15 @@ IRIS = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
 
 
 @pytest.mark.parametrize(
-    "name", ["iris.yaml", "decision-tree.yaml", "object-storage.yaml", "kustomize/modelservice.yaml"]
+    "name",
+    [
+        "iris.yaml",
+        "decision-tree.yaml",
+        "object-storage.yaml",
+        "kustomize/modelservice.yaml",
+        "json-lines.yaml",
+        "excel.yaml",
+    ],
 )
 def test_iris_is_the_whole_table(name: str) -> None:
     rows, iris = rows_of(name), load_iris()
@@ -88,7 +102,9 @@ def test_iris_is_the_whole_table(name: str) -> None:
     assert [row["species"] for row in rows] == [iris.target_names[label] for label in iris.target]
 
 
-@pytest.mark.parametrize("name", ["autoscaling.yaml", "svm.yaml", "compression.yaml"])
+@pytest.mark.parametrize(
+    "name", ["auto.yaml", "autoscaling.yaml", "svm.yaml", "compression.yaml", "random-forest.yaml", "parquet.yaml"]
+)
 def test_wine_is_the_whole_table(name: str) -> None:
     rows, wine = rows_of(name), load_wine()
     columns = [column.replace("od280/od315_of_diluted_wines", "absorbance_ratio") for column in wine.feature_names]
@@ -98,7 +114,7 @@ def test_wine_is_the_whole_table(name: str) -> None:
     assert [row["cultivar"] for row in rows] == ["ABC"[label] for label in wine.target]
 
 
-@pytest.mark.parametrize(("name", "measures"), [("gpu.yaml", 10), ("logistic.yaml", 5)])
+@pytest.mark.parametrize(("name", "measures"), [("gpu.yaml", 10), ("logistic.yaml", 5), ("gradient-boosting.yaml", 5)])
 def test_diagnoses_are_those_of_all_tumours(name: str, measures: int) -> None:
     rows, tumours = rows_of(name), load_breast_cancer()
     columns = [column for column in rows[0] if column != "diagnosis"]
@@ -115,8 +131,10 @@ def _labelled(rows: list[list[float]], labels: Sequence[str]) -> list[tuple[list
     return [(row, str(label)) for row, label in zip(rows, labels, strict=True)]
 
 
-def test_progressions_are_those_of_all_patients() -> None:
-    rows, diabetes = rows_of("regression.yaml"), load_diabetes(scaled=False)
+@pytest.mark.parametrize("name", ["regression.yaml", "decimal-comma.yaml", "kernel-ridge.yaml"])
+def test_progressions_are_those_of_all_patients(name: str) -> None:
+    rows, diabetes = rows_of(name), load_diabetes(scaled=False)
+    rows = [{column: cell.replace(",", ".") for column, cell in row.items()} for row in rows]
     columns = [column for column in rows[0] if column != "progression"]
     assert numbers(rows, columns) == diabetes.data.tolist()
     assert [float(row["progression"]) for row in rows] == diabetes.target.tolist()

@@ -1,6 +1,7 @@
 """The table: a change of it trains again, a wrong one is said, and nothing is tried for ever."""
 
 import pytest
+from tests.support import object_store
 from tests.support.e2e import Object, Space, condition, config_map, eventually, model_service, says
 from tests.support.tables import IRIS
 
@@ -69,3 +70,30 @@ def test_missing_config_map_is_said_and_heals(space: Space) -> None:
     assert space.children(JOB, "flowers") == []
     space.apply(config_map("flowers", IRIS))
     space.wait_ready("flowers")
+
+
+@pytest.mark.story(150)
+def test_table_in_a_bucket(space: Space) -> None:
+    """Its own Secret opens it; one that may not read is said, and another one heals it."""
+    object_store.make_bucket("tables")
+    bucket, path = object_store.open_bucket("tables"), f"{space.name}/flowers.csv"
+    bucket.put(path, IRIS.encode())
+    refused = object_store.secret("tables-of-nobody")
+    refused["stringData"] |= {"AWS_SECRET_ACCESS_KEY": "wrong"}
+    space.apply(object_store.secret("tables"), refused)
+
+    def flowers(secret: str, **more: str) -> Object:
+        described = model_service("flowers", serving={"replicas": 0})
+        source = {"uri": f"s3://tables/{path}", "secretRef": {"name": secret}, "target": "species"}
+        return {**described, "spec": {**described["spec"], "data": {**source, **more}}}
+
+    space.apply(flowers("tables-of-nobody"))
+    words = (f"s3://tables/{path}", "spec.data.secretRef")
+    service = space.wait("flowers", says("DataForbidden", *words), what="may not read")
+    assert condition(service, "DataReady")["reason"] == "DataForbidden"
+    space.apply(flowers("tables"))
+    assert [one["rows"] for one in space.wait_ready("flowers")["status"]["revisions"]] == [150]
+    bucket.put(path, f"{IRIS}5.2,3.6,1.5,0.3,setosa\n".encode())
+    space.apply(flowers("tables", version="2"))
+    space.wait("flowers", lambda one: len(one["status"]["revisions"]) == 2, what="trains on the appended row")
+    assert [one["rows"] for one in space.wait_ready("flowers")["status"]["revisions"]] == [151, 150]

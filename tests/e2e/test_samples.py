@@ -1,7 +1,6 @@
 """Every sample runs as it stands, one for each member of a seam; iris.yaml is the subject of test_operations.py."""
 
 import base64
-import csv
 import io
 import json
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from tests.cluster.base_image import pause_reference
 from tests.support import object_store
 from tests.support.client import ask, infer_grpc, predict
 from tests.support.e2e import Object, Space, condition, eventually, metrics, says
-from tests.support.samples import SAMPLES, model_service, objects, sample_files, sample_table
+from tests.support.samples import SAMPLES, model_service, objects, sample_files, sample_rows, sample_table
 
 from modelservice_operator.kinds import HORIZONTAL_POD_AUTOSCALER, JOB, PERSISTENT_VOLUME_CLAIM, POD
 
@@ -36,7 +35,7 @@ def ask_with_an_example(space: Space, name: str) -> None:
 def rows_and_targets(sample: Path) -> tuple[list[dict[str, float]], list[str]]:
     """A sample's table of numbers, without its target, and the target."""
     target = model_service(sample)["spec"]["data"]["target"]
-    rows = list(csv.DictReader(io.StringIO(sample_table(sample).decode())))
+    rows = sample_rows(sample)
     targets = [row.pop(target) for row in rows]
     return [{name: float(cell) for name, cell in row.items()} for row in rows], targets
 
@@ -52,10 +51,21 @@ def determination(answers: Sequence[float], truth: Sequence[float]) -> float:
     return float(1 - (residual @ residual) / (total @ total))
 
 
+COLUMNS = ("boolean.yaml", "date.yaml", "text.yaml")
+
+
+@pytest.mark.story(60)
+@pytest.mark.parametrize("name", COLUMNS)
+def test_kinds_of_columns(space: Space, name: str) -> None:
+    space.kubectl("apply", "-f", SAMPLES / name)
+    ask_with_an_example(space, model_service(SAMPLES / name)["metadata"]["name"])
+
+
 def test_every_sample_has_its_test() -> None:
     names = {path.relative_to(SAMPLES).parts[0] for path in sample_files()}
-    tested = {"minimal.yaml", "iris.yaml", "autoscaling.yaml", "gpu.yaml", "kustomize", "regression.yaml", "cnn.yaml"}
-    assert names == {*tested, *CLASSIFIERS, "compression.yaml", "object-storage.yaml"}
+    tested = {"minimal.yaml", "iris.yaml", "autoscaling.yaml", "gpu.yaml", "kustomize", "cnn.yaml", *REGRESSIONS}
+    tested |= {*COLUMNS}
+    assert names == {*tested, *CLASSIFIERS, *FORMATS, "compression.yaml", "decimal-comma.yaml", "object-storage.yaml"}
 
 
 @pytest.mark.story(60)
@@ -80,7 +90,15 @@ def test_kustomization_follows_the_generated_name(space: Space) -> None:
     assert name.startswith("flowers-")
 
 
-CLASSIFIERS = {"svm.yaml": "svm", "logistic.yaml": "logistic", "decision-tree.yaml": "decisionTree"}
+REGRESSIONS = ("regression.yaml", "kernel-ridge.yaml")
+CLASSIFIERS = {
+    "svm.yaml": "svm",
+    "logistic.yaml": "logistic",
+    "decision-tree.yaml": "decisionTree",
+    "random-forest.yaml": "randomForest",
+    "gradient-boosting.yaml": "gradientBoosting",
+    "auto.yaml": "auto",
+}
 """Samples of the families that are fitted by scikit-learn and served without it, and how the status names each."""
 
 
@@ -100,17 +118,44 @@ def test_family_of_scikit_learn(space: Space, file: str) -> None:
         assert sum(one["probabilities"].values()) == pytest.approx(1, abs=1e-5)
 
 
-@pytest.mark.story(60)
-def test_regression(space: Space) -> None:
-    sample = SAMPLES / "regression.yaml"
+FORMATS = ("json-lines.yaml", "parquet.yaml", "excel.yaml")
+
+
+@pytest.mark.story(50)
+@pytest.mark.parametrize("file", FORMATS)
+def test_format_of_tables(space: Space, file: str) -> None:
+    sample = SAMPLES / file
+    name = model_service(sample)["metadata"]["name"]
     space.kubectl("apply", "-f", sample)
-    service = space.wait_ready("progression")
+    assert metrics(space.wait_ready(name))["accuracy"] > 0.8
+    rows, truth = rows_and_targets(sample)
+    assert agreement(predict(space.address(name), name, rows), truth) > 0.85
+
+
+@pytest.mark.story(60)
+def test_decimal_commas(space: Space) -> None:
+    sample = SAMPLES / "decimal-comma.yaml"
+    space.kubectl("apply", "-f", sample)
+    assert metrics(space.wait_ready("progression-comma"))["r2"] > 0.2
+    rows = sample_rows(sample)
+    targets = [float(row.pop("progression")) for row in rows]
+    answers = ask(space.address("progression-comma"), "progression-comma", rows)
+    assert determination(answers, targets) > 0.3
+
+
+@pytest.mark.story(60)
+@pytest.mark.parametrize("file", REGRESSIONS)
+def test_regression(space: Space, file: str) -> None:
+    sample = SAMPLES / file
+    name = model_service(sample)["metadata"]["name"]
+    space.kubectl("apply", "-f", sample)
+    service = space.wait_ready(name)
     assert service["status"]["revisions"][0]["primaryMetric"] == "r2"
     measured = metrics(service)
     assert measured["r2"] > 0.2
     assert 0 < measured["mae"] <= measured["rmse"]
     rows, truth = rows_and_targets(sample)
-    assert determination(ask(space.address("progression"), "progression", rows), [float(one) for one in truth]) > 0.3
+    assert determination(ask(space.address(name), name, rows), [float(one) for one in truth]) > 0.3
 
 
 def digits() -> tuple[NDArray[Any], list[str]]:

@@ -55,6 +55,9 @@ TRAINED = (
     "logistic.yaml",
     "svm.yaml",
     "decision-tree.yaml",
+    "random-forest.yaml",
+    "gradient-boosting.yaml",
+    "kernel-ridge.yaml",
     "compression.yaml",
     "object-storage.yaml",
 )

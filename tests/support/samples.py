@@ -9,7 +9,11 @@ from typing import Any
 import yaml
 from tests.support.helm import ROOT
 
+from modelservice.contract.data import Data, Format
 from modelservice.contract.resource import KIND
+from modelservice.modalities.base import FileOptions
+from modelservice.modalities.table.columns import texts_of
+from modelservice.modalities.table.formats import FORMATS
 
 SAMPLES = ROOT / "manifests" / "samples"
 BAD = ROOT / "tests" / "data" / "bad"
@@ -34,7 +38,7 @@ def sample_files() -> list[Path]:
 
 
 def sample_table(path: Path) -> bytes:
-    """The CSV or NPZ that stands in a sample, or beside it where kustomize makes a ConfigMap of it."""
+    """The file of data that stands in a sample, or beside it where kustomize makes a ConfigMap of it."""
     for one in objects(path):
         if one["kind"] == "ConfigMap":
             if "binaryData" in one:
@@ -44,6 +48,25 @@ def sample_table(path: Path) -> bytes:
             return str(content).encode()
     (table,) = path.parent.glob("*.csv")
     return table.read_bytes()
+
+
+def sample_format(path: Path) -> Format:
+    """What the data of a sample is, by the name of its key."""
+    config_maps = [one for one in objects(path) if one["kind"] == "ConfigMap"]
+    keys = [key for one in config_maps for part in ("data", "binaryData") for key in one.get(part, {})]
+    return _data(path).format_of(keys[0] if keys else "")
+
+
+def sample_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a sample's table, as the texts that say its cells."""
+    parse = next(one.parse for one in FORMATS if one.format is sample_format(path))
+    columns = parse(sample_table(path), FileOptions.of(_data(path)), "spec.data").columns
+    texts = [texts_of(cells).to_pylist() for cells in columns.values()]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*texts, strict=True)]
+
+
+def _data(path: Path) -> Data:
+    return Data.model_validate(model_service(path)["spec"]["data"])
 
 
 @dataclass(frozen=True, kw_only=True)

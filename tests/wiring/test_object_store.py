@@ -22,9 +22,12 @@ from modelservice.artifact.files import file_entries
 from modelservice.artifact.stores import load_artifact, open_store
 from modelservice.artifact.stores import objects as objects_module
 from modelservice.artifact.stores.objects import object_name
+from modelservice.contract.data import Data
 from modelservice.contract.failure import StorageError
 from modelservice.contract.manifest import MANIFEST_FILE, MODEL_FILE, WEIGHTS_FILE
+from modelservice.contract.places import DATA_ENV_PREFIX
 from modelservice.contract.report import Report, Success
+from modelservice.contract.work_order import WorkOrder
 from modelservice.inference.predictor import Predictor
 from modelservice.stages.base import Produced
 
@@ -179,36 +182,58 @@ def test_a_server_that_is_gone_may_come_back(address: str, monkeypatch: pytest.M
         open_store(address).load()
 
 
+def run_as_pod(root: Path, order: WorkOrder, environment: dict[str, str]) -> Success:
+    """Do what an order says in a process of its own, which has these variables and no other."""
+    (root / "order.json").write_text(order.model_dump_json(exclude_none=True))
+    code = (
+        "import sys, time, pathlib; from modelservice.stages.run import Places, Pod, run_stage;"
+        f"root = pathlib.Path({str(root)!r});"
+        "places = Places(order=root / 'order.json', data=root, report=root / 'report', progress_host='127.0.0.1',"
+        " progress_port=0);"
+        "sys.exit(run_stage(where=places, pod=Pod(), clock=time.perf_counter, now=time.time, out=sys.stdout))"
+    )
+    environment = {**environment, "PATH": "/usr/bin:/bin"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = Report.model_validate(json.loads((root / "report").read_text())).result
+    assert isinstance(result, Success)
+    return result
+
+
 def test_pods_of_both_stages_work_from_the_bucket_alone(server: Server, address: str, tmp_path: Path) -> None:
     """As processes: train, compress what lies in the bucket, and answer with it."""
     (tmp_path / "iris.csv").write_bytes(IRIS.read_bytes())
     work = train_work(epochs=20, hidden=(32, 32))
 
-    def stage(name: str, text: str) -> Success:
-        (tmp_path / name).write_text(text)
-        code = (
-            "import sys, time, pathlib; from modelservice.stages.run import Places, Pod, run_stage;"
-            f"root = pathlib.Path({str(tmp_path)!r});"
-            f"places = Places(order=root / {name!r}, data=root, report=root / 'report', progress_host='127.0.0.1',"
-            " progress_port=0);"
-            "sys.exit(run_stage(where=places, pod=Pod(), clock=time.perf_counter, now=time.time, out=sys.stdout))"
-        )
-        environment = {**server.environment, "PATH": "/usr/bin:/bin"}
-        done = subprocess.run(
-            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        result = Report.model_validate(json.loads((tmp_path / "report").read_text())).result
-        assert isinstance(result, Success)
-        return result
-
     parent, child = f"{address}/parent", f"{address}/child"
-    trained = stage("train.json", order_of(work, key="parent", artifact=parent).model_dump_json())
+    trained = run_as_pod(tmp_path, order_of(work, key="parent", artifact=parent), server.environment)
     compress = compress_work(work, Path("unused"), trained.digest).model_copy(update={"parent": parent})
-    compressed = stage("compress.json", order_of(compress, key="child", artifact=child).model_dump_json())
+    compressed = run_as_pod(tmp_path, order_of(compress, key="child", artifact=child), server.environment)
     assert compressed.compression is not None
     assert compressed.compression.applied
     predictor = Predictor.load(child, digest=compressed.digest)
     assert predictor.manifest.parent is not None
     assert predictor.manifest.parent.digest == trained.digest
     assert predictor.predict([[5.1, 3.5, 1.4, 0.2]]) == ["setosa"]
+
+
+def test_a_pod_trains_on_objects_of_one_store_and_keeps_the_model_in_another(
+    server: Server, address: str, tmp_path: Path
+) -> None:
+    """The store of the artifact has variables that would open nothing of the data."""
+    header, *rows = IRIS.read_text().splitlines(keepends=True)
+    folder = server.buckets / "tables" / "2026"
+    folder.mkdir(parents=True)
+    for name, part in (("a", rows[:70]), ("b", rows[70:])):
+        (folder / f"{name}.csv").write_text(header + "".join(part))
+    data = Data.model_validate(
+        {"uri": "s3://tables/2026/*.csv", "secretRef": {"name": "tables"}, "target": "species"},
+    )
+    work = train_work(epochs=20).model_copy(update={"data": data, "data_file": None})
+    key, artifact = address.rpartition("/")[2], tmp_path / address.rpartition("/")[2]
+    nowhere = {**server.environment, "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "nobody"}
+    of_data = {f"{DATA_ENV_PREFIX}{name}": value for name, value in server.environment.items()}
+    result = run_as_pod(tmp_path, order_of(work, key=key, artifact=artifact), nowhere | of_data)
+    assert result.data is not None
+    assert result.data.rows == 150
+    assert any("read 2 files, a.csv the first and b.csv the last" in note for note in result.data.notes)

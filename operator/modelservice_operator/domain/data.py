@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from modelservice.contract.data import ClaimSource, ConfigMapSource
+from modelservice.contract.data import ClaimSource, ConfigMapSource, Data
 from modelservice.contract.failure import About
-from modelservice.contract.keys import claim_digest
+from modelservice.contract.keys import claim_digest, uri_digest
+from modelservice.contract.places import DATA_ENV_PREFIX
 from modelservice_operator.domain.problem import Problem
 from modelservice_operator.objects import Object
 
@@ -15,22 +16,39 @@ class DataState:
     """What keys, orders and pods need of the data, or why there is none.
 
     ``digest`` is what keys are made from. ``content_digest`` is that of the content, None where nobody saw it yet.
-    ``volume`` is the source of the pods' volume, ``file`` the path below it. ``known``: whether somebody could look; if
-    not, nothing need be wrong with the data.
+    ``volume`` is the source of the pods' volume, ``file`` the path below it; both are None where pods fetch the data
+    themselves, with the variables of ``env_from``. ``known``: whether somebody could look; if not, nothing need be
+    wrong with the data.
     """
 
     digest: str | None = None
     content_digest: str | None = None
     file: str | None = None
     volume: Object | None = None
+    env_from: tuple[Object, ...] = ()
     problem: Problem | None = None
     known: bool = True
+
+
+def declared_data(data: Data) -> DataState | None:
+    """What the spec says by itself, since only pods see the content; None where the data is in the cluster to see."""
+    if data.persistent_volume_claim is not None:
+        return claim_data(data.persistent_volume_claim, data.version)
+    return uri_data(data) if data.uri is not None else None
 
 
 def claim_data(source: ClaimSource, version: str | None) -> DataState:
     """A file on a claim, whose content only pods see."""
     volume = {"persistentVolumeClaim": {"claimName": source.claim_name, "readOnly": True}}
     return DataState(digest=claim_digest(source, version), file=source.path, volume=volume)
+
+
+def uri_data(data: Data) -> DataState:
+    """Objects of a store, which pods fetch with the variables of the Secret, under a prefix of their own."""
+    assert data.uri is not None  # noqa: S101 - the choice that led here
+    secret = data.secret_ref
+    env_from = () if secret is None else ({"prefix": DATA_ENV_PREFIX, "secretRef": {"name": secret.name}},)
+    return DataState(digest=uri_digest(data.uri, data.version), env_from=env_from)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -59,7 +59,7 @@ def _container_problem(
         words = " ".join(str(last.get("message", "")).split())[-512:]
         if reason == CRASH_LOOP:  # the kubelet's own words change with each try, and name the pod
             message = f"the container ended with exit code {last.get('exitCode', 'unknown')}"
-        hint = f"check {section}.env and envFrom" if reason == "CreateContainerConfigError" else ""
+        hint = f"check {section}.env and envFrom, and each secretRef" if reason == "CreateContainerConfigError" else ""
         return Problem(reason=reason, message="; ".join(part for part in (words, message, hint) if part))
     return None
 

@@ -48,15 +48,17 @@ def _inspect(parsed: argparse.Namespace) -> int:
             "manifest": predictor.manifest.model_dump(mode="json"),
             "signature": predictor.signature.model_dump(mode="json"),
             "metrics": metrics.model_dump(mode="json", exclude={"curves"}) if metrics else None,
+            "reports": [f"{parsed.address.rstrip('/')}/{name}" for name in predictor.manifest.reports],
         }
         sys.stdout.write(json.dumps(shown, indent=2, ensure_ascii=False) + "\n")
         return ExitCode.DONE
 
     from rich.console import Console  # noqa: PLC0415
 
-    from modelservice.inference.summary import print_contents, print_summary  # noqa: PLC0415
+    from modelservice.inference.summary import print_contents, print_reports, print_summary  # noqa: PLC0415
 
     console = Console()
     print_contents(console, manifest=predictor.manifest, signature=predictor.signature)
     print_summary(console, manifest=predictor.manifest, digest=predictor.digest, metrics=metrics)
+    print_reports(console, address=parsed.address, manifest=predictor.manifest)
     return ExitCode.DONE

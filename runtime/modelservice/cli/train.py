@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _EXAMPLES = """\
 examples:
   modelservice train -f iris.yaml                     the data is the ConfigMap in the same file
-  modelservice train -f churn.yaml --data churn.csv   or a file, CSV or NPZ, plain or gzip
+  modelservice train -f churn.yaml --data churn.csv   or a file: CSV, Excel, JSON lines, Parquet, NPZ
   modelservice train -f iris.yaml --output models/1   default: ./out/<name>
 """
 
@@ -27,7 +27,9 @@ def add_train(commands: Commands) -> None:
     summary = "train a model, compress it if asked to, and store it as an artifact"
     parser = add_command(commands, "train", summary, _EXAMPLES)
     parser.add_argument("-f", "--file", type=Path, metavar="CR.yaml", required=True, help="file with the ModelService")
-    parser.add_argument("--data", type=Path, metavar="FILE", help="data file; default: the ConfigMap in the same file")
+    parser.add_argument(
+        "--data", type=Path, metavar="FILE", help="data file; default: spec.data.uri, or the ConfigMap in the same file"
+    )
     parser.add_argument("--output", metavar="DIR", help="folder of the artifact; default: ./out/<name>")
     parser.set_defaults(command=_train)
 

@@ -60,7 +60,8 @@ def _quantize(graph: "onnx.ModelProto") -> "onnx.ModelProto":
             graph,
             path,
             op_types_to_quantize=["MatMul"],
-            per_channel=True,
+            # onnxruntime's product of integers takes no scale for each column of each member of an ensemble.
+            per_channel=not _has_members(graph),
             # Products of 8 bits overflow the 16 bits in which CPUs without VNNI add two of them; weights of 7 bits do
             # not, so the model answers alike on every CPU, whichever one judged it.
             reduce_range=True,
@@ -73,3 +74,9 @@ def _quantize(graph: "onnx.ModelProto") -> "onnx.ModelProto":
         # On its way the model was stored with large weights in a file of their own, and they say so until told not to.
         weights.ClearField("data_location")
     return quantised
+
+
+def _has_members(graph: "onnx.ModelProto") -> bool:
+    """Whether layers are those of an ensemble, with weights [members, inputs, outputs]."""
+    products = {name for node in graph.graph.node if node.op_type == "MatMul" for name in node.input}
+    return any(len(weights.dims) > 2 for weights in graph.graph.initializer if weights.name in products)  # noqa: PLR2004

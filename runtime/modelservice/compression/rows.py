@@ -53,7 +53,7 @@ class _Chain:
     def __init__(self, graph: "onnx.GraphProto") -> None:
         self.nodes = list(graph.node)
         self.after: dict[str, list[onnx.NodeProto]] = {}
-        self.constants: dict[str, NDArray[Any]] = {"row": np.array([1]), "tiny": np.array(_TINY)}
+        self.constants: dict[str, NDArray[Any]] = {"row": np.array([-1]), "tiny": np.array(_TINY)}
         self._makers = {output: node for node in self.nodes for output in node.output}
         self._users = {name: node for node in self.nodes for name in node.input}
 

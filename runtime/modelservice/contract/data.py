@@ -6,6 +6,8 @@ from typing import Annotated, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from modelservice.contract.base import Contract, ObjectName, OneOf, Rule, ShortText, Worded
+from modelservice.contract.formats import CSV, Excel
+from modelservice.contract.pods import NameReference
 
 ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 ConfigMapKey = Annotated[
@@ -22,14 +24,70 @@ RelativePath = Annotated[
         "must be a path inside the volume such as folder/table.csv, with no '/' at either end",
     ),
 ]
+_NOT_IN_KEYS = r"/?#\\\x00-\x1f\x7f"
+_FOLDERS = rf"(/[^.*{_NOT_IN_KEYS}][^*{_NOT_IN_KEYS}]*)*"
+_OBJECT = rf"/[^.{_NOT_IN_KEYS}][^{_NOT_IN_KEYS}]*"
+_WEB_CHARACTERS = "-A-Za-z0-9_~!$&()+,;=:@%"
+DataUri = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=512),
+    Worded(
+        rf"^((s3|gs|az)://[a-z0-9][-a-z0-9_.]{{1,62}}{_FOLDERS}{_OBJECT}"
+        rf"|https://[A-Za-z0-9][-A-Za-z0-9.]{{0,252}}(:[0-9]{{1,5}})?(/[{_WEB_CHARACTERS}][{_WEB_CHARACTERS}.]*)+)$",
+        "must be an object such as s3://bucket/folder/train.csv or https://host/train.csv, without '?' and '#'; in the"
+        " last part of what is under s3, gs or az, '*' stands for any text; no part begins with '.'",
+    ),
+]
 
 _INSIDE = Rule("!self.path.split('/').exists(part, part == '..')", "path must not contain '..'")
-_CLAIM_VERSION = Rule(
+_STAR_LAST = Rule("!self.path.matches('[*].*/')", "'*' may stand in the last part of path only")
+_UNSEEN_VERSION = Rule(
     "!has(self.version) || !has(self.configMap)",
-    "version is for claims, whose change nobody sees; the content of a ConfigMap is its own version",
+    "version is for claims and uri, whose change nobody sees; the content of a ConfigMap is its own version",
+)
+_SECRET_OF_URI = Rule(
+    "!has(self.secretRef) || (has(self.uri) && !self.uri.startsWith('https:'))",
+    "secretRef holds the credentials of a uri under s3, gs or az: set such a uri, or leave secretRef out",
 )
 _TARGET_NOT_FEATURE = Rule(
     "!has(self.features) || !self.features.exists(name, name == self.target)", "features must not contain the target"
+)
+_CSV_OF_CSV = Rule(
+    "!has(self.csv) || !has(self.format) || self.format == 'CSV'", "csv is for files of format CSV: leave it out"
+)
+_EXCEL_OF_EXCEL = Rule(
+    "!has(self.excel) || !has(self.format) || self.format == 'Excel'",
+    "excel is for files of format Excel: leave it out",
+)
+_TARGET_NOT_COLUMN = Rule(
+    "!has(self.columns) || !(self.target in self.columns)",
+    "columns must not contain the target: spec.task says how it is read",
+)
+_FEATURE_NOT_IGNORED = Rule(
+    "!has(self.columns) || !has(self.features) || !self.features.exists(name, name in self.columns"
+    " && self.columns[name].type == 'Ignore')",
+    "columns must not ignore one of the features",
+)
+
+_WEIGHT_ALONE = Rule(
+    "!has(self.sampleWeight) || (self.sampleWeight != self.target"
+    " && (!has(self.features) || !self.features.exists(name, name == self.sampleWeight)))",
+    "sampleWeight must be neither the target nor one of the features",
+)
+_SPLIT_COLUMNS = ("groupBy", "timeColumn", "column")
+_ONE_SPLIT_COLUMN = Rule(
+    f"[{', '.join(f'has(self.{name})' for name in _SPLIT_COLUMNS)}].filter(x, x).size() <= 1",
+    f"at most one of {', '.join(_SPLIT_COLUMNS)} can decide the split",
+)
+_FOLDS_OF_CONTENT = Rule(
+    "!has(self.folds) || (!has(self.timeColumn) && !has(self.column))",
+    "folds divide rows by their content or by groupBy: leave timeColumn and column out",
+)
+_TARGET_NOT_SPLIT = Rule(
+    "!has(self.split) || !("
+    + " || ".join(f"(has(self.split.{name}) && self.split.{name} == self.target)" for name in _SPLIT_COLUMNS)
+    + ")",
+    "the target cannot decide the split",
 )
 
 
@@ -38,6 +96,20 @@ class Format(StrEnum):
 
     CSV = "CSV"
     NPZ = "NPZ"
+    JSON_LINES = "JSONLines"
+    PARQUET = "Parquet"
+    EXCEL = "Excel"
+
+
+_SUFFIXES = (
+    (".npz", Format.NPZ),
+    (".jsonl", Format.JSON_LINES),
+    (".ndjson", Format.JSON_LINES),
+    (".parquet", Format.PARQUET),
+    (".xlsx", Format.EXCEL),
+    (".xlsm", Format.EXCEL),
+)
+"""What the names of files end with; all others are CSV."""
 
 
 class ConfigMapSource(Contract):
@@ -50,22 +122,55 @@ class ConfigMapSource(Contract):
 
 
 class ClaimSource(Contract):
-    """A file on a PersistentVolumeClaim of the same namespace, mounted read-only."""
+    """A file, or several, on a PersistentVolumeClaim of the same namespace, mounted read-only."""
 
-    RULES = (_INSIDE,)
+    RULES = (_INSIDE, _STAR_LAST)
 
     claim_name: ObjectName = Field(description="Name of the PersistentVolumeClaim.")
-    path: RelativePath = Field(description="Path of the file inside the volume, relative, without '..'.")
+    path: RelativePath = Field(
+        description="Path of the file inside the volume, relative, without '..'. In its last part '*' stands for any"
+        " characters: folder/*.parquet is one table of all these files, in the order of their names."
+    )
 
     @model_validator(mode="after")
     def _stays_inside(self) -> Self:
         if ".." in self.path.split("/"):
             raise ValueError(_INSIDE.message)
+        if "*" in self.path.rpartition("/")[0]:
+            raise ValueError(_STAR_LAST.message)
         return self
 
 
+class ColumnType(StrEnum):
+    """What a column of a table holds."""
+
+    NUMBER = "Number"
+    CATEGORY = "Category"
+    BOOLEAN = "Boolean"
+    DATE = "Date"
+    TEXT = "Text"
+    IGNORE = "Ignore"
+
+
+class ColumnSettings(Contract):
+    """What is known of one column, whatever its cells look like."""
+
+    type: ColumnType = Field(
+        description="Number: every cell is a number or missing. Category: texts, numbers such as codes included."
+        " Boolean: yes and no, true and false, y and n, t and f, 1 and 0."
+        " Date: dates with or without a time of day and a zone, such as 2024-01-31T12:30:00Z."
+        " Text: free text, of which the letters are learned from, and not each text as a whole."
+        " Ignore: no input of the model. A change trains again."
+    )
+
+
 class Split(Contract):
-    """Shares of the rows kept away from training; each row's content decides, so appended rows move no other."""
+    """Shares of the rows kept away from training; each row's content decides, so appended rows move no other.
+
+    Where a column is named, it decides instead.
+    """
+
+    RULES = (_ONE_SPLIT_COLUMN, _FOLDS_OF_CONTENT)
 
     validation: float = Field(
         default=0.15,
@@ -82,26 +187,107 @@ class Split(Contract):
     seed: int = Field(
         default=0, ge=0, le=2**31 - 1, description="Another seed, another split. Default 0. A change trains again."
     )
+    group_by: ColumnName | None = Field(
+        default=None,
+        description="Column of groups, such as a customer's number: rows with the same cell are on the same side. It is"
+        " no feature unless features lists it. Default: none. A change trains again.",
+    )
+    time_column: ColumnName | None = Field(
+        default=None,
+        description="Column of dates (ISO 8601) or numbers: the last rows test, those before them choose the best"
+        " epoch, all before learn; rows of one time stay together, and seed has no effect. It is no feature unless"
+        " features lists it. Default: none. A change trains again.",
+    )
+    column: ColumnName | None = Field(
+        default=None,
+        description="Column whose cells say train, validation or test; shares and seed have no effect. It is no feature"
+        " unless features lists it. Default: none. A change trains again.",
+    )
+
+    folds: int | None = Field(
+        default=None,
+        ge=2,
+        le=20,
+        description="Cross-validation besides: so many models more are trained, each tested on rows that it never saw,"
+        " and the mean and the deviation of their metrics are said. The model that is served stays that of the split."
+        " Default: none. A change trains again.",
+    )
+
+    @model_validator(mode="after")
+    def _one_column(self) -> Self:
+        if len(self.columns) > 1:
+            raise ValueError(_ONE_SPLIT_COLUMN.message)
+        if self.folds is not None and (self.time_column is not None or self.column is not None):
+            raise ValueError(_FOLDS_OF_CONTENT.message)
+        return self
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The column that decides, if any does."""
+        return tuple(name for name in (self.group_by, self.time_column, self.column) if name is not None)
 
 
 class Data(OneOf):
-    """Exactly one source of data, a CSV table with a header row or images as NPZ, and what to learn from it."""
+    """Exactly one source of data, a table or images as NPZ, and what to learn from it."""
 
-    COMMON = frozenset({"version", "format", "target", "features", "missing", "split"})
-    RULES = (_CLAIM_VERSION, _TARGET_NOT_FEATURE)
+    COMMON = frozenset(
+        {
+            "secret_ref",
+            "version",
+            "format",
+            "csv",
+            "excel",
+            "target",
+            "features",
+            "columns",
+            "missing",
+            "sample_weight",
+            "split",
+        }
+    )
+    RULES = (
+        _UNSEEN_VERSION,
+        _SECRET_OF_URI,
+        _CSV_OF_CSV,
+        _EXCEL_OF_EXCEL,
+        _TARGET_NOT_FEATURE,
+        _TARGET_NOT_COLUMN,
+        _FEATURE_NOT_IGNORED,
+        _TARGET_NOT_SPLIT,
+        _WEIGHT_ALONE,
+    )
 
     config_map: ConfigMapSource | None = Field(default=None, description="A file in a ConfigMap of this namespace.")
     persistent_volume_claim: ClaimSource | None = Field(
         default=None, description="A file on a PersistentVolumeClaim of this namespace."
     )
+    uri: DataUri | None = Field(
+        default=None,
+        description="An object of a store: s3://, gs:// or az:// with bucket and name, or https://. Of a store, '*' in"
+        " the last part of the name means all objects that fit, tables with the same columns, in the order of their"
+        " names. A change trains again.",
+    )
+    secret_ref: NameReference | None = Field(
+        default=None,
+        description="Secret whose keys are the standard variables of the store of uri, such as AWS_ACCESS_KEY_ID,"
+        " AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL; apart from those of artifacts. Default: what the"
+        " variables of the training pod, or its ServiceAccount, may.",
+    )
     version: ShortText | None = Field(
-        default=None, description="For claims only: change it to say that the file changed, which trains again."
+        default=None, description="For claims and uri: change it to say that the file changed, which trains again."
     )
     format: Format | None = Field(
         default=None,
-        description="CSV: a table with a header row. NPZ: images, an array [n, h, w] or [n, h, w, c] (uint8 or float)"
-        " beside the target's array [n]. Default: NPZ where the file's name ends with .npz, else CSV."
+        description="CSV, Excel: a table with a header row. JSONLines: an object in each line. Parquet: a table. NPZ:"
+        " images, an array [n, h, w] or [n, h, w, c] (uint8 or float) beside the target's array [n]. Default: as the"
+        " file's name ends, .xlsx, .jsonl or .ndjson, .parquet, .npz, each with or without .gz; else CSV."
         " A change trains again.",
+    )
+    csv: CSV | None = Field(
+        default=None, description="How a CSV file is written, where that cannot be seen in it. A change trains again."
+    )
+    excel: Excel | None = Field(
+        default=None, description="Where the table stands in an Excel workbook. A change trains again."
     )
     target: ColumnName = Field(
         description='The column to predict; of an NPZ file the array, usually "y", in quotes, since kubectl takes'
@@ -112,22 +298,48 @@ class Data(OneOf):
         description="Columns to predict from; of an NPZ file the array of images. Default: every other column, the only"
         " other array. A change trains again.",
     )
+    columns: Annotated[dict[ColumnName, ColumnSettings], Field(max_length=256)] = Field(
+        default={},
+        description="Columns of a table by name, for those whose cells do not tell what they hold, such as"
+        " {zip: {type: Category}}. Default: each cell is looked at. A change trains again.",
+    )
     missing: MissingWords | None = Field(
         default=None,
         description='Texts that mean a missing value in every column and the target, in any case, such as ["NA", "?"];'
         " an empty cell always does. One that is a number, in quotes, means that number however it is written."
         " Default: NA, N/A, NaN, null and None among numbers, and none among texts. A change trains again.",
     )
+    sample_weight: ColumnName | None = Field(
+        default=None,
+        description="Column of numbers from 0 on: how much each row counts in training and in all metrics; only their"
+        " ratios matter, and a row of 0 is left out. It is no feature. Default: all rows count alike. A change trains"
+        " again.",
+    )
     split: Split = Field(default=Split(), description="How rows are divided into training, validation and test.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.version is not None and self.config_map is not None:
-            raise ValueError(_CLAIM_VERSION.message)
+            raise ValueError(_UNSEEN_VERSION.message)
+        if self.secret_ref is not None and (self.uri is None or self.uri.startswith("https:")):
+            raise ValueError(_SECRET_OF_URI.message)
+        if self.csv is not None and self.format not in {None, Format.CSV}:
+            raise ValueError(_CSV_OF_CSV.message)
+        if self.excel is not None and self.format not in {None, Format.EXCEL}:
+            raise ValueError(_EXCEL_OF_EXCEL.message)
         if self.target in self.features:
             raise ValueError(_TARGET_NOT_FEATURE.message)
+        if self.target in self.columns:
+            raise ValueError(_TARGET_NOT_COLUMN.message)
+        if any(name in self.columns and self.columns[name].type is ColumnType.IGNORE for name in self.features):
+            raise ValueError(_FEATURE_NOT_IGNORED.message)
+        if self.target in self.split.columns:
+            raise ValueError(_TARGET_NOT_SPLIT.message)
+        if self.sample_weight is not None and self.sample_weight in {self.target, *self.features}:
+            raise ValueError(_WEIGHT_ALONE.message)
         return self
 
     def format_of(self, file: str) -> Format:
         """The format that is said, or that the name of the file tells."""
-        return self.format or (Format.NPZ if file.lower().endswith(".npz") else Format.CSV)
+        name = file.lower().removesuffix(".gz")
+        return self.format or next((form for suffix, form in _SUFFIXES if name.endswith(suffix)), Format.CSV)

@@ -63,12 +63,20 @@ def claim_digest(source: ClaimSource, version: str | None) -> str:
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
+def uri_digest(uri: str, version: str | None) -> str:
+    """Stands for the content of objects, which the operator cannot read: changes with address and declared version."""
+    text = json.dumps([uri, version or ""])
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
 def train_key(spec: ModelServiceSpec, data_digest: str) -> str:
     """Key of the training stage: the data's digest, how it is read, the task, the model and the hyperparameters."""
     decided = {
         "data": data_digest,
         "reading": spec.data.model_dump(
-            mode="json", include={"format", "target", "features", "missing", "split"}, exclude_defaults=True
+            mode="json",
+            include={"format", "csv", "excel", "target", "features", "columns", "missing", "sample_weight", "split"},
+            exclude_defaults=True,
         ),
         **({"task": settled(spec.task)} if spec.task is not None else {}),
         "model": settled(spec.model),

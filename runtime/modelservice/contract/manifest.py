@@ -22,6 +22,29 @@ METRICS_FILE = "metrics.json"
 ARCHITECTURE_FILE = "architecture.json"
 """Of gradient families only, beside ``WEIGHTS_FILE``: what a later stage or torch starts from."""
 WEIGHTS_FILE = "weights.safetensors"
+CARD_FILE = "MODEL_CARD.md"
+"""The model card: Markdown for people, after a block of YAML for those who collect them."""
+DATA_REPORT_FILE = "data-report.json"
+BASELINE_FILE = "baseline.json"
+IMPORTANCE_FILE = "importance.json"
+"""Of tables only, as its picture is."""
+CURVES_PICTURE = "learning-curves.svg"
+CONFUSION_PICTURE = "confusion-matrix.svg"
+VALUES_PICTURE = "predicted-values.svg"
+CALIBRATION_PICTURE = "calibration.svg"
+IMPORTANCE_PICTURE = "importance.svg"
+REPORT_FILES = (
+    CARD_FILE,
+    DATA_REPORT_FILE,
+    BASELINE_FILE,
+    IMPORTANCE_FILE,
+    CURVES_PICTURE,
+    CONFUSION_PICTURE,
+    VALUES_PICTURE,
+    CALIBRATION_PICTURE,
+    IMPORTANCE_PICTURE,
+)
+"""What is written for people, as far as a model has it; nothing that answers requests reads them."""
 
 ARTIFACT_FORMAT = "modelservice/1"
 """What a record says of an artifact of this kind."""
@@ -29,7 +52,7 @@ ARTIFACT_FORMAT = "modelservice/1"
 REQUIRED_FILES = (SIGNATURE_FILE, PREPROCESSING_FILE, MODEL_FILE)
 """What every artifact has, whatever produced it; one that was trained has its metrics too."""
 
-KNOWN_FILES = frozenset({MANIFEST_FILE, *REQUIRED_FILES, METRICS_FILE, ARCHITECTURE_FILE, WEIGHTS_FILE})
+KNOWN_FILES = frozenset({MANIFEST_FILE, *REQUIRED_FILES, METRICS_FILE, ARCHITECTURE_FILE, WEIGHTS_FILE, *REPORT_FILES})
 """All files that this release writes: what else lies in a folder is not its to remove."""
 
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][-A-Za-z0-9_.]{0,127}$")]
@@ -117,3 +140,8 @@ class Manifest(Document):
     model: OnnxSummary
     compression: CompressionSummary | None = None
     files: Annotated[dict[FileName, FileEntry], Field(min_length=1, max_length=64)]
+
+    @property
+    def reports(self) -> tuple[str, ...]:
+        """The files that are for people, the model card first."""
+        return tuple(name for name in REPORT_FILES if name in self.files)

@@ -23,6 +23,8 @@ PROGRESS_ROUTE = "/progress"
 
 POD_UID_ENV = "MODELSERVICE_POD_UID"
 """Makes temporary paths unique between the pods of a Job."""
+DATA_ENV_PREFIX = "MODELSERVICE_DATA_"
+"""Before the variables of ``spec.data.secretRef``: those of ``spec.artifacts.secretRef`` may have the same names."""
 CPU_LIMIT_ENV = "MODELSERVICE_CPU_LIMIT"
 """Whole CPUs a container may use (downward API, rounded up): the number of threads of torch and onnxruntime."""
 

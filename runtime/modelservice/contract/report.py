@@ -1,20 +1,33 @@
 """The report: what the pod of a stage says in its termination message, at most 4,096 bytes of JSON."""
 
+from collections.abc import Callable
 from typing import Literal
 
 from pydantic import Field
 
 from modelservice.contract.base import Sha256, Tolerant
 from modelservice.contract.documents import Document
-from modelservice.contract.evaluation import Evaluation
+from modelservice.contract.evaluation import Evaluation, Metric
 from modelservice.contract.failure import Failure
 from modelservice.contract.manifest import CompressionSummary, DataSummary
 from modelservice.contract.places import TERMINATION_MESSAGE_LIMIT
 from modelservice.contract.signature import Signature
 
 
+class BlendedModel(Tolerant):
+    """A model of ``auto``: how much it counts, its metrics on rows that it did not learn, and what it took."""
+
+    name: str
+    weight: float = Field(ge=0, le=1)
+    metrics: tuple[Metric, ...] = ()
+    seconds: float
+
+
 class Success(Tolerant):
-    """A stage that ended well. ``seconds`` are durations by step name (read, train, evaluate, store)."""
+    """A stage that ended well. ``seconds`` are durations by step name (read, train, evaluate, store).
+
+    ``models`` are those that ``auto`` blended, None for any other family and where the model was found in the store.
+    """
 
     outcome: Literal["Success"] = "Success"
     stage: str
@@ -29,6 +42,7 @@ class Success(Tolerant):
     compression: CompressionSummary | None = None
     signature: Signature | None = None
     seconds: dict[str, float] = Field(default={})
+    models: tuple[BlendedModel, ...] | None = None
 
 
 class Report(Document):
@@ -38,20 +52,55 @@ class Report(Document):
     result: Success | Failure = Field(discriminator="outcome")
 
     def to_message(self) -> str:
-        """The termination message; a signature that does not fit is left out, then notes, since digests matter more."""
-        candidate = self
-        for slimmer in (_without_signature, _without_notes, _short_message):
+        """The termination message; where not all fits, digests matter most.
+
+        Metrics are rounded, and the models of a blend left out; then all but the best known metrics are, or, where that
+        is not enough, the signature and the notes.
+        """
+        rounded = _with_metrics(self, lambda found: tuple(map(_rounded, found.metrics)))
+        lean = _without_models(rounded)
+        plain = _without_signature(lean)
+        candidates = (self, rounded, lean, _with_metrics(lean, _best_known), plain, _without_notes(plain))
+        for candidate in candidates:
             message = candidate.model_dump_json(exclude_none=True)
             if len(message.encode()) <= TERMINATION_MESSAGE_LIMIT:
                 return message
-            candidate = slimmer(candidate)
-        return candidate.model_dump_json(exclude_none=True)
+        return _short_message(candidates[-1]).model_dump_json(exclude_none=True)
+
+
+_DIGITS = 6
+_BEST_KNOWN = frozenset({"accuracy", "f1", "logLoss", "r2", "rmse", "mae"})
+
+
+def _with_metrics(report: Report, change: Callable[[Evaluation], tuple[Metric, ...]]) -> Report:
+    if isinstance(report.result, Failure) or report.result.evaluation is None:
+        return report
+    evaluation = report.result.evaluation
+    changed = evaluation.model_copy(update={"metrics": change(evaluation)})
+    return report.model_copy(update={"result": report.result.model_copy(update={"evaluation": changed})})
+
+
+def _rounded(metric: Metric) -> Metric:
+    numbers = {"value": metric.value, "low": metric.low, "high": metric.high}
+    return metric.model_copy(
+        update={name: float(f"{number:.{_DIGITS}g}") for name, number in numbers.items() if number is not None}
+    )
+
+
+def _best_known(evaluation: Evaluation) -> tuple[Metric, ...]:
+    return tuple(metric for metric in evaluation.metrics if metric.name in {*_BEST_KNOWN, evaluation.primary})
 
 
 def _without_signature(report: Report) -> Report:
     if isinstance(report.result, Failure):
         return report
     return report.model_copy(update={"result": report.result.model_copy(update={"signature": None})})
+
+
+def _without_models(report: Report) -> Report:
+    if isinstance(report.result, Failure):
+        return report
+    return report.model_copy(update={"result": report.result.model_copy(update={"models": None})})
 
 
 def _without_notes(report: Report) -> Report:

@@ -8,7 +8,7 @@ from modelservice.contract.artifacts import Artifacts
 from modelservice.contract.base import DNS_LABEL_PATTERN, Contract, Rule, Tolerant
 from modelservice.contract.compression import Compression
 from modelservice.contract.data import Data
-from modelservice.contract.model import GRADIENT_FAMILIES, Model
+from modelservice.contract.model import GRADIENT_FAMILIES, Auto, Model, MultilayerPerceptron
 from modelservice.contract.serving import Engine, Serving
 from modelservice.contract.task import Task
 from modelservice.contract.training import Hyperparameters, Training
@@ -23,30 +23,40 @@ MAX_NAME_LENGTH = 40
 ServiceName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH, pattern=DNS_LABEL_PATTERN)]
 
 
-_BY_GRADIENT = " || ".join(f"has(self.model.{family})" for family in sorted(GRADIENT_FAMILIES))
+_BY_GRADIENT = (
+    "(has(self.model) && (" + " || ".join(f"has(self.model.{family})" for family in sorted(GRADIENT_FAMILIES)) + "))"
+)
+_STEPS = " || ".join(
+    f"has(self.training.{field.alias})" for name, field in Hyperparameters.model_fields.items() if name != "seed"
+)
+_NETWORK = tuple(name for name in MultilayerPerceptron.model_fields if name != "ensemble")
 _STEPS_OF_GRADIENT = Rule(
-    f"{_BY_GRADIENT} || !has(self.training) || !("
-    + " || ".join(
-        f"has(self.training.{field.alias})" for name, field in Hyperparameters.model_fields.items() if name != "seed"
-    )
-    + ")",
-    "optimizer, l1, l2, epochs and batchSize are for models trained by gradient steps (mlp, cnn): leave them out",
+    f"{_BY_GRADIENT} || !has(self.training) || !({_STEPS})",
+    "all of training that says how to step (optimizer, schedule, l1, l2, epochs, batchSize, ...) is for mlp and cnn:"
+    " leave it out",
 )
 _TORCH_OF_GRADIENT = Rule(
-    f"!has(self.serving) || !has(self.serving.engine) || self.serving.engine != 'Torch' || (({_BY_GRADIENT})"
+    f"!has(self.serving) || !has(self.serving.engine) || self.serving.engine != 'Torch' || ({_BY_GRADIENT}"
     " && !has(self.compression))",
     "serving.engine Torch is for mlp and cnn without compression: leave engine out, or set ONNX",
 )
 _LOGISTIC_OF_CLASSES = Rule(
-    "!has(self.model.logistic) || !has(self.task) || !has(self.task.regression)",
+    "!has(self.model) || !has(self.model.logistic) || !has(self.task) || !has(self.task.regression)",
     "model.logistic predicts classes: for a regression take svm, decisionTree or mlp",
+)
+_ENSEMBLE_BY_RECIPE = Rule(
+    "!has(self.model) || !has(self.model.mlp) || !has(self.model.mlp.ensemble) || self.model.mlp.ensemble == 1 || !("
+    + " || ".join(f"has(self.model.mlp.{MultilayerPerceptron.model_fields[name].alias})" for name in _NETWORK)
+    + f" || (has(self.training) && ({_STEPS})))",
+    "an ensemble has layers and steps of its own: leave all of mlp but ensemble, and all of training that says how to"
+    " step, out, or set ensemble to 1",
 )
 
 
 class ModelServiceSpec(Contract):
     """Data in, a model service out."""
 
-    RULES = (_STEPS_OF_GRADIENT, _TORCH_OF_GRADIENT, _LOGISTIC_OF_CLASSES)
+    RULES = (_STEPS_OF_GRADIENT, _TORCH_OF_GRADIENT, _LOGISTIC_OF_CLASSES, _ENSEMBLE_BY_RECIPE)
 
     suspend: bool = Field(
         default=False, description="Stops training, not serving. Default false; true deletes an unfinished Job."
@@ -57,7 +67,9 @@ class ModelServiceSpec(Contract):
         description="What kind of answer is learned. Default: classification where the target holds texts or at most 20"
         " different whole numbers, else regression; DataReady says which. A change trains again.",
     )
-    model: Model = Field(description="What to train.")
+    model: Model = Field(
+        default=Model(auto=Auto()), description="What to train. Default auto, a blend of models. A change trains again."
+    )
     training: Training = Field(default=Training(), description="How to train.")
     compression: Compression | None = Field(
         default=None, description="How the trained model is made smaller. Default: it is served as it was trained."
@@ -73,8 +85,12 @@ class ModelServiceSpec(Contract):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         by_gradient = self.model.choice in GRADIENT_FAMILIES
-        if not by_gradient and (Hyperparameters.model_fields.keys() - {"seed"}) & self.training.model_fields_set:
+        steps = (Hyperparameters.model_fields.keys() - {"seed"}) & self.training.model_fields_set
+        if not by_gradient and steps:
             raise ValueError(_STEPS_OF_GRADIENT.message)
+        mlp = self.model.mlp
+        if mlp is not None and (mlp.ensemble or 1) > 1 and (steps or set(_NETWORK) & mlp.model_fields_set):
+            raise ValueError(_ENSEMBLE_BY_RECIPE.message)
         if self.serving.engine is Engine.TORCH and not (by_gradient and self.compression is None):
             raise ValueError(_TORCH_OF_GRADIENT.message)
         if self.model.logistic is not None and self.task is not None and self.task.regression is not None:

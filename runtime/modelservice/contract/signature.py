@@ -18,17 +18,34 @@ class ColumnKind(StrEnum):
     CATEGORY = "Category"
 
 
+class ColumnContent(StrEnum):
+    """What the texts of a column say, where they are no categories."""
+
+    BOOLEAN = "Boolean"
+    DATE = "Date"
+    TEXT = "Text"
+
+
 class InputColumn(Tolerant):
     """One column of a table, in the order in which rows given as arrays list it.
 
-    ``example`` is a median or a mode, never a real row; ``categories`` are the texts seen in training.
+    ``example`` is a median or a mode, never a real row; ``categories`` are the texts seen in training. ``content``
+    refines ``type``; who does not know it takes the column for one of texts, which it is.
     """
 
     kind: Literal["Column"] = "Column"
     name: str
     type: ColumnKind
+    content: ColumnContent | None = Field(default=None, exclude_if=lambda content: content is None)
     categories: tuple[str, ...] = ()
-    example: float | str
+    example: bool | float | str
+
+    @property
+    def datatype(self) -> str:
+        """Of a tensor of the column, in the Open Inference Protocol."""
+        if self.content is ColumnContent.BOOLEAN:
+            return "BOOL"
+        return "FP64" if self.type is ColumnKind.NUMBER else "BYTES"
 
 
 class InputTensor(Tolerant):
@@ -41,12 +58,16 @@ class InputTensor(Tolerant):
 
 
 class Output(Tolerant):
-    """One named output; ``shape`` is that of one row, [] a single value. ``labels`` name the values of a row."""
+    """One named output; ``shape`` is that of one row, [] a single value. ``labels`` name the values of a row.
+
+    ``threshold`` is the probability from which on a label is the second of two, of tasks that have one.
+    """
 
     name: str
     datatype: str
     shape: tuple[Annotated[int, Field(ge=1)], ...] = ()
     labels: tuple[str, ...] | None = None
+    threshold: float | None = Field(default=None, ge=0, le=1)
 
 
 Input = Annotated[InputColumn | InputTensor, Field(discriminator="kind")]

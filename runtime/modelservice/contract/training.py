@@ -1,9 +1,20 @@
 """``spec.training``: what decides the result of a training, and how its Job runs."""
 
-from pydantic import Field
+from typing import Self
 
-from modelservice.contract.base import Contract, OneOf
+from pydantic import Field, model_validator
+
+from modelservice.contract.base import Contract, OneOf, Rule
 from modelservice.contract.pods import PodSettings
+
+_NESTEROV = Rule(
+    "!has(self.nesterov) || !self.nesterov || (has(self.momentum) && self.momentum > 0.0)",
+    "nesterov needs momentum: set it, usually to 0.9",
+)
+_ALL_ROWS = Rule(
+    "!has(self.optimizer) || !has(self.optimizer.gradientDescent) || !has(self.batchSize)",
+    "gradientDescent steps on all rows at once: leave batchSize out, or take sgd",
+)
 
 
 class Adam(Contract):
@@ -14,12 +25,68 @@ class Adam(Contract):
     )
 
 
+class AdamW(Contract):
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019)."""
+
+    learning_rate: float = Field(
+        default=0.003, gt=0, le=10, description="Step size. Default 0.003. A change trains again."
+    )
+    weight_decay: float = Field(
+        default=0.01,
+        ge=0,
+        le=1,
+        description="Each step shrinks weights and biases by the factor 1 - learningRate x weightDecay. Default 0.01."
+        " A change trains again.",
+    )
+
+
 class StochasticGradientDescent(Contract):
-    """Stochastic gradient descent, with classical momentum where asked for."""
+    """Stochastic gradient descent, with momentum where asked for."""
+
+    RULES = (_NESTEROV,)
 
     learning_rate: float = Field(default=0.1, gt=0, le=10, description="Step size. Default 0.1. A change trains again.")
     momentum: float = Field(
         default=0.0, ge=0, lt=1, description="Share of the last step that is kept. Default 0. A change trains again."
+    )
+    nesterov: bool = Field(
+        default=False,
+        description="Nesterov's momentum: the gradient is looked at where the last step leads. Default false."
+        " A change trains again.",
+    )
+
+    @model_validator(mode="after")
+    def _has_momentum(self) -> Self:
+        if self.nesterov and self.momentum == 0:
+            raise ValueError(_NESTEROV.message)
+        return self
+
+
+class GradientDescent(Contract):
+    """Gradient descent on all training rows at once: one step in each epoch, and no batchSize."""
+
+    learning_rate: float = Field(default=0.1, gt=0, le=10, description="Step size. Default 0.1. A change trains again.")
+
+
+class AdaGrad(Contract):
+    """AdaGrad (Duchi, Hazan and Singer, 2011): steps by the square root of the sum of all squared gradients."""
+
+    learning_rate: float = Field(
+        default=0.05, gt=0, le=10, description="Step size. Default 0.05. A change trains again."
+    )
+
+
+class RmsProp(Contract):
+    """RMSProp (Tieleman and Hinton, 2012): steps by the square root of a running mean of squared gradients."""
+
+    learning_rate: float = Field(
+        default=0.01, gt=0, le=10, description="Step size. Default 0.01. A change trains again."
+    )
+    decay: float = Field(
+        default=0.99,
+        gt=0,
+        lt=1,
+        description="Share of the running mean that is kept. Default 0.99. A change trains again.",
     )
 
 
@@ -28,6 +95,60 @@ class Optimizer(OneOf):
 
     adam: Adam | None = Field(default=None, description="Adam.")
     sgd: StochasticGradientDescent | None = Field(default=None, description="Stochastic gradient descent.")
+    adam_w: AdamW | None = Field(default=None, description="Adam with decoupled weight decay.")
+    gradient_descent: GradientDescent | None = Field(default=None, description="Gradient descent on all rows at once.")
+    ada_grad: AdaGrad | None = Field(default=None, description="AdaGrad.")
+    rms_prop: RmsProp | None = Field(default=None, description="RMSProp.")
+
+
+class Cosine(Contract):
+    """Half a cosine from the learning rate down (Loshchilov and Hutter, 2017), after a linear warm-up."""
+
+    warm_up_epochs: int = Field(
+        default=0,
+        ge=0,
+        le=10_000,
+        description="Epochs in which the rate rises to its full size. Default 0. A change trains again.",
+    )
+    final_share: float = Field(
+        default=0.0, ge=0, le=1, description="Share of the rate in the last epoch. Default 0. A change trains again."
+    )
+
+
+class Stairs(Contract):
+    """The rate falls by a factor every so many epochs."""
+
+    every_epochs: int = Field(ge=1, le=100_000, description="Epochs of each stair. A change trains again.")
+    factor: float = Field(
+        default=0.1, gt=0, lt=1, description="What the rate is multiplied by. Default 0.1. A change trains again."
+    )
+
+
+class Plateau(Contract):
+    """The rate falls by a factor when the validation loss has not improved for some epochs."""
+
+    patience: int = Field(
+        default=10, ge=1, le=100_000, description="Epochs without improvement. Default 10. A change trains again."
+    )
+    factor: float = Field(
+        default=0.5, gt=0, lt=1, description="What the rate is multiplied by. Default 0.5. A change trains again."
+    )
+
+
+class Schedule(OneOf):
+    """Exactly one way in which the learning rate changes from epoch to epoch."""
+
+    cosine: Cosine | None = Field(default=None, description="Half a cosine down to nothing.")
+    step: Stairs | None = Field(default=None, description="Down by a factor every so many epochs.")
+    plateau: Plateau | None = Field(default=None, description="Down by a factor where nothing improves.")
+
+
+class EarlyStopping(Contract):
+    """Ends the training when the validation loss has not improved; the best weights are kept in any case."""
+
+    patience: int = Field(
+        default=20, ge=1, le=100_000, description="Epochs without improvement. Default 20. A change trains again."
+    )
 
 
 class Hyperparameters(Contract):
@@ -42,11 +163,27 @@ class Hyperparameters(Contract):
     l2: float = Field(
         default=0.0001, ge=0, le=1, description="Weight of the L2 penalty. Default 0.0001. A change trains again."
     )
+    schedule: Schedule | None = Field(
+        default=None, description="Default: the rate stays the same. A change trains again."
+    )
+    gradient_clip_norm: float | None = Field(
+        default=None,
+        gt=0,
+        le=1e6,
+        description="A gradient whose Euclidean length, over all weights, is beyond this is scaled down to it."
+        " Default: none is. A change trains again.",
+    )
+    early_stopping: EarlyStopping | None = Field(
+        default=None, description="Default: all epochs are trained. A change trains again."
+    )
     epochs: int = Field(
         default=60, ge=1, le=100_000, description="Passes over the data. Default 60. A change trains again."
     )
     batch_size: int = Field(
-        default=16, ge=1, le=65_536, description="Rows in a step. Default 16. A change trains again."
+        default=16,
+        ge=1,
+        le=65_536,
+        description="Rows in a step; gradientDescent takes none. Default 16. A change trains again.",
     )
     seed: int = Field(
         default=0,
@@ -59,6 +196,8 @@ class Hyperparameters(Contract):
 class Training(Hyperparameters, PodSettings):
     """Hyperparameters, and how the training Job runs; a change of the latter restarts an unfinished Job only."""
 
+    RULES = (_ALL_ROWS,)
+
     timeout_seconds: int = Field(
         default=86_400,
         ge=1,
@@ -68,6 +207,12 @@ class Training(Hyperparameters, PodSettings):
     max_restarts: int = Field(
         default=3, ge=0, le=100, description="Restarts after a passing fault. Default 3; wrong data is not tried again."
     )
+
+    @model_validator(mode="after")
+    def _steps_have_rows(self) -> Self:
+        if self.optimizer.gradient_descent is not None and "batch_size" in self.model_fields_set:
+            raise ValueError(_ALL_ROWS.message)
+        return self
 
     @property
     def hyperparameters(self) -> Hyperparameters:

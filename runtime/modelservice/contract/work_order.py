@@ -22,13 +22,14 @@ def _stays_inside(path: str) -> str:
 
 
 class DataWork(Tolerant):
-    """The data that a stage reads, mounted for each stage in the same way.
+    """The data that a stage reads, for each stage in the same way.
 
-    ``data_file`` is relative to the mounted data source. ``data_sha256`` is the digest of the (inflated) content that
-    the key was made from, or None for a claim, whose content nobody saw before; a mismatch is to be tried again.
+    ``data_file`` is relative to the mounted data source, None where ``data.uri`` says all. ``data_sha256`` is the
+    digest of the (inflated) content that the key was made from, or None for a claim and a URI, whose content nobody saw
+    before; a mismatch is to be tried again.
     """
 
-    data_file: Annotated[RelativePath, AfterValidator(_stays_inside)]
+    data_file: Annotated[RelativePath, AfterValidator(_stays_inside)] | None = None
     data_sha256: Sha256 | None = None
     data: Data
     task: Task | None = None

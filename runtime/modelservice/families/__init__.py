@@ -2,14 +2,28 @@
 
 from typing import Final
 
+from modelservice.families.automatic import Automatic
 from modelservice.families.base import Family
 from modelservice.families.cnn import Cnn
 from modelservice.families.decision_tree import Tree
+from modelservice.families.gradient_boosting import Boosting
+from modelservice.families.kernel_ridge import Ridge
 from modelservice.families.logistic import Logistic
 from modelservice.families.mlp import Mlp
+from modelservice.families.random_forest import Forests
 from modelservice.families.svm import Svm
 
-FAMILIES: Final[tuple[Family, ...]] = (Mlp(), Cnn(), Logistic(), Svm(), Tree())
+FAMILIES: Final[tuple[Family, ...]] = (
+    Mlp(),
+    Cnn(),
+    Logistic(),
+    Svm(),
+    Tree(),
+    Forests(),
+    Boosting(),
+    Ridge(),
+    Automatic(),
+)
 """In the order of ``spec.model``'s members, whose names they have."""
 
 

@@ -95,7 +95,56 @@ class Dropout(Contract):
         return shape
 
 
-Layer = Annotated[Flatten | Linear | Convolution | Pooling | Elementwise | Dropout, Field(discriminator="kind")]
+Members = Annotated[int, Field(ge=1, le=1024)]
+
+
+class SmoothClip(Contract):
+    """Inputs that are scaled and softly bounded: z = (x - center) factor, then z / sqrt(1 + (z / limit)^2)."""
+
+    kind: Literal["SmoothClip"] = "SmoothClip"
+    inputs: Width
+    limit: Annotated[FiniteFloat, Field(gt=0)]
+
+    def shape_after(self, shape: Shape) -> Shape:
+        """The same."""
+        if shape != (self.inputs,):
+            raise ValueError(f"takes {self.inputs} inputs, but gets {_words(shape)}")
+        return shape
+
+
+class MemberScale(Contract):
+    """A factor for each input of each member of an ensemble."""
+
+    kind: Literal["MemberScale"] = "MemberScale"
+    members: Members
+    inputs: Width
+
+    def shape_after(self, shape: Shape) -> Shape:
+        """A row for each member."""
+        if shape != (self.inputs,):
+            raise ValueError(f"takes {self.inputs} inputs, but gets {_words(shape)}")
+        return (self.members, self.inputs)
+
+
+class MemberLinear(Contract):
+    """An affine layer of each member of an ensemble, y = x W + b."""
+
+    kind: Literal["MemberLinear"] = "MemberLinear"
+    members: Members
+    inputs: Width
+    outputs: Width
+
+    def shape_after(self, shape: Shape) -> Shape:
+        """As many values as there are outputs, for each member."""
+        if shape != (self.members, self.inputs):
+            raise ValueError(f"takes {self.members} x {self.inputs} values, but gets {_words(shape)}")
+        return (self.members, self.outputs)
+
+
+Layer = Annotated[
+    Flatten | Linear | Convolution | Pooling | Elementwise | Dropout | SmoothClip | MemberScale | MemberLinear,
+    Field(discriminator="kind"),
+]
 
 
 class Softmax(Contract):
@@ -136,7 +185,30 @@ class Scale(Contract):
         return 1
 
 
-OutputHead = Annotated[Softmax | Sigmoid | Scale, Field(discriminator="kind")]
+PlainHead = Annotated[Softmax | Sigmoid | Scale, Field(discriminator="kind")]
+"""Of one network."""
+
+
+class MemberMean(Contract):
+    """The mean over members of what a head makes of each one's logits.
+
+    Probabilities are raised to the power ``sharpness`` then, and divided by their sum: temperature scaling (Guo et al.,
+    2017) of what the members say together. It is 1 for numbers.
+    """
+
+    kind: Literal["MemberMean"] = "MemberMean"
+    members: Members
+    head: PlainHead
+    sharpness: Annotated[FiniteFloat, Field(gt=0)] = 1.0
+
+    def width(self, logits: int) -> int:
+        """Raw outputs for so many logits of each member."""
+        if isinstance(self.head, Scale) and self.sharpness != 1:
+            raise ValueError("numbers have no sharpness, which is for probabilities")
+        return self.head.width(logits)
+
+
+OutputHead = Annotated[Softmax | Sigmoid | Scale | MemberMean, Field(discriminator="kind")]
 
 
 class Architecture(ExactDocument):
@@ -150,9 +222,12 @@ class Architecture(ExactDocument):
     @model_validator(mode="after")
     def _chained(self) -> Self:
         last = self.shapes[-1]
-        if len(last) != 1:
+        if isinstance(self.head, MemberMean):
+            if last[:-1] != (self.head.members,):
+                raise ValueError(f"the last layer gives {_words(last)}, expected {self.head.members} members")
+        elif len(last) != 1:
             raise ValueError(f"the last layer gives {_words(last)}, expected one axis")
-        self.head.width(last[0])
+        self.head.width(last[-1])
         if self.parameters > MAX_PARAMETERS:
             raise ValueError(f"{self.parameters} parameters, at most {MAX_PARAMETERS} are possible")
         return self
@@ -175,7 +250,7 @@ class Architecture(ExactDocument):
     @property
     def width(self) -> int:
         """Raw outputs of a row."""
-        return self.head.width(self.shapes[-1][0])
+        return self.head.width(self.shapes[-1][-1])
 
     @property
     def parameters(self) -> int:
@@ -186,7 +261,10 @@ class Architecture(ExactDocument):
     def multiply_adds(self) -> int:
         """Of one row, forward; a convolution uses its weights once for each pixel."""
         after = self.shapes[1:]
-        return sum(_weights(layer) * math.prod(shape[1:]) for layer, shape in zip(self.layers, after, strict=True))
+        return sum(
+            _weights(layer) * (math.prod(shape[1:]) if isinstance(layer, Convolution) else 1)
+            for layer, shape in zip(self.layers, after, strict=True)
+        )
 
     @property
     def widest(self) -> int:
@@ -218,6 +296,12 @@ def _weights(layer: Layer) -> int:
             return (layer.inputs + 1) * layer.outputs
         case Convolution():
             return (layer.inputs * layer.kernel_size**2 + 1) * layer.outputs
+        case SmoothClip():
+            return 2 * layer.inputs
+        case MemberScale():
+            return layer.members * layer.inputs
+        case MemberLinear():
+            return layer.members * (layer.inputs + 1) * layer.outputs
         case _:
             return 0
 

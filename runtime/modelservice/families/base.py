@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from modelservice.contract.manifest import INPUT_NAME, OUTPUT_NAME
 from modelservice.contract.progress import Progress
+from modelservice.contract.report import BlendedModel
 from modelservice.contract.training import Hyperparameters
 from modelservice.modalities.base import Dataset, Features
 from modelservice.tasks.base import Array
@@ -34,6 +35,9 @@ class Fitted:
         curves: what each epoch came to, by name (``epoch`` among them), for families that have epochs.
         best_epoch: the epoch whose weights were kept, from 1.
         notes: sentences for the user.
+        models: those that it is blended of.
+        sharpened: the same model with all probabilities raised to a power and divided by their sum, by its own weights
+            or head; needed of families that torch serves from ``files``.
     """
 
     onnx: bytes
@@ -44,6 +48,8 @@ class Fitted:
     curves: Mapping[str, tuple[float, ...]] | None = None
     best_epoch: int | None = None
     notes: tuple[str, ...] = ()
+    models: tuple[BlendedModel, ...] | None = None
+    sharpened: "Callable[[float], Fitted] | None" = None
 
 
 class Family(Protocol):

@@ -7,11 +7,8 @@ import skl2onnx
 from onnx import TensorProto, helper
 from skl2onnx.common.data_types import FloatTensorType
 
-from modelservice.families.base import INPUT_NAME, OPSET, OUTPUT_NAME
-from modelservice.families.onnx_graph import IR_VERSION, ROWS
-
-_DOMAINS = {"": OPSET, "ai.onnx.ml": 3}
-"""What skl2onnx may use; version 3 of the second is what onnxruntime and skl2onnx are both tested with."""
+from modelservice.families.base import INPUT_NAME, OUTPUT_NAME
+from modelservice.families.onnx_graph import DOMAINS, IR_VERSION, ROWS
 
 
 def convert(estimator: Any, *, shape: tuple[int, ...], width: int) -> bytes:
@@ -21,14 +18,14 @@ def convert(estimator: Any, *, shape: tuple[int, ...], width: int) -> bytes:
         estimator,
         name="model",
         initial_types=[(INPUT_NAME, FloatTensorType([None, *shape]))],
-        target_opset=_DOMAINS,
+        target_opset=DOMAINS,
         options={id(estimator): {"zipmap": False}} if is_classifier else None,
     )
     # A classifier's outputs are the label and the probabilities, a regressor's only one is the value.
     _cut(model.graph, model.graph.output[-1].name, shape=shape, width=width)
     versions = {opset.domain: opset.version for opset in model.opset_import}
-    if not versions.keys() <= _DOMAINS.keys():
-        raise ValueError(f"skl2onnx used operators of {sorted(versions.keys() - _DOMAINS.keys())}")
+    if not versions.keys() <= DOMAINS.keys():
+        raise ValueError(f"skl2onnx used operators of {sorted(versions.keys() - DOMAINS.keys())}")
     del model.opset_import[:]
     model.opset_import.extend(helper.make_opsetid(domain, versions[domain]) for domain in sorted(versions))
     model.ir_version = IR_VERSION

@@ -49,7 +49,7 @@ def _learn_numbers(estimator: Any, rows: "FitRows") -> None:
     from modelservice.families.heads import measure_scale  # noqa: PLC0415
 
     scale = measure_scale(rows.values)
-    estimator.fit(rows.features, (rows.values - scale.mean) / scale.std)
+    estimator.fit(rows.features, (rows.values - scale.mean) / scale.std, sample_weight=rows.weights)
     leaves = estimator.tree_.value
     leaves *= scale.std
     leaves += scale.mean

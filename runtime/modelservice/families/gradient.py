@@ -1,7 +1,8 @@
 """The fit that all gradient families share: from an architecture to a trained model."""
 
+import copy
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -28,7 +29,7 @@ from modelservice.families.onnx_graph import architecture_graph
 from modelservice.modalities.base import Dataset, Features, Side
 from modelservice.tasks.base import Array
 from modelservice.training.curves import CurveRecorder
-from modelservice.training.loop import MAX_SLICE, Epoch, Rows, seeded, train_module
+from modelservice.training.loop import MAX_SLICE, Epoch, Rows, seeded, step_rows, train_module
 from modelservice.training.losses import OBJECTIVES, Objective
 from modelservice.training.threads import limited_threads, threads_for
 
@@ -63,6 +64,12 @@ def fit(
     """
     architecture = _design(design, settings, dataset, field)
     module, best_epoch, recorder = _train(architecture, dataset, training, observe)
+    return _fitted(architecture, module, curves=recorder.curves, best_epoch=best_epoch)
+
+
+def _fitted(
+    architecture: Architecture, module: nn.Sequential, *, curves: Mapping[str, tuple[float, ...]], best_epoch: int
+) -> Fitted:
     state = {name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()}
     return Fitted(
         onnx=architecture_graph(architecture, {name: tensor.numpy() for name, tensor in state.items()}),
@@ -70,9 +77,21 @@ def fit(
         parameters=architecture.parameters,
         files={ARCHITECTURE_FILE: document_bytes(architecture), WEIGHTS_FILE: save(state)},
         libraries={"torch": str(torch.__version__), "onnx": str(onnx.__version__)},
-        curves=recorder.curves,
+        curves=curves,
         best_epoch=best_epoch,
+        sharpened=lambda power: _fitted(architecture, _scaled(module, power), curves=curves, best_epoch=best_epoch),
     )
+
+
+def _scaled(module: nn.Sequential, factor: float) -> nn.Sequential:
+    """The network with logits times a factor, which raises its probabilities to that power."""
+    scaled = copy.deepcopy(module)
+    last = scaled[-1]
+    assert isinstance(last, nn.Linear)  # noqa: S101 - every architecture ends so
+    with torch.no_grad():
+        last.weight.mul_(factor)
+        last.bias.mul_(factor)
+    return scaled
 
 
 class Network:
@@ -156,7 +175,7 @@ def _train(
         recorder(epoch)
         observe(_progress(epoch, objective))
 
-    batch = min(training.batch_size, len(dataset.train.values))
+    batch = step_rows(training, len(dataset.train.values))
     threads = threads_for(work=architecture.multiply_adds * batch, available=torch.get_num_threads())
     with limited_threads(threads), exact_convolutions(device), seeded(training.seed, device) as generator:
         module = build(architecture)
@@ -177,9 +196,11 @@ def _train(
 
 def _rows(side: Side, objective: Objective, head: OutputHead, device: str) -> Rows:
     values = (side.values - head.mean) / head.std if isinstance(head, Scale) else side.values
+    weights = None if side.weights is None else torch.from_numpy(side.weights / side.weights.mean())
     return Rows(
         features=torch.from_numpy(side.features).to(device),
         targets=torch.from_numpy(values).to(objective.dtype).to(device),
+        weights=None if weights is None else weights.to(torch.float32).to(device),
     )
 
 

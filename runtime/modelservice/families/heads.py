@@ -3,12 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from modelservice.families.architecture import OutputHead, Scale, Sigmoid, Softmax
+from modelservice.families.architecture import PlainHead, Scale, Sigmoid, Softmax
 from modelservice.modalities.base import Dataset
 from modelservice.tasks.base import Head
 
 
-def build_head(dataset: Dataset) -> OutputHead:
+def build_head(dataset: Dataset) -> PlainHead:
     """The head of the dataset's task; a scale is measured on the training rows."""
     match dataset.task.head:
         case Head.SOFTMAX:

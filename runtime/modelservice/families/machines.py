@@ -18,7 +18,7 @@ from sklearn.svm import SVC, SVR
 from modelservice.contract.failure import DataError
 from modelservice.contract.model import Kernel, SupportVectorMachine
 from modelservice.contract.progress import Progress
-from modelservice.families.architecture import OutputHead, Scale, Sigmoid, Softmax
+from modelservice.families.architecture import PlainHead, Scale, Sigmoid, Softmax
 from modelservice.families.base import Fitted, Observer
 from modelservice.families.heads import measure_scale
 from modelservice.families.onnx_graph import Graph
@@ -49,7 +49,7 @@ class Machines:
     vectors: Floats
     weights: Floats
     offsets: Floats
-    head: OutputHead
+    head: PlainHead
 
     @property
     def parameters(self) -> int:
@@ -86,7 +86,7 @@ def fit(settings: SupportVectorMachine, dataset: Dataset, *, seed: int, observe:
     gamma = settings.gamma or _default_gamma(rows.features)
     kernel = {"kernel": _KERNELS[settings.kernel], "C": settings.c, "gamma": gamma}
     if dataset.labels:
-        head: OutputHead = Sigmoid() if len(dataset.labels) == 2 else Softmax()  # noqa: PLR2004
+        head: PlainHead = Sigmoid() if len(dataset.labels) == 2 else Softmax()  # noqa: PLR2004
         found = list(_classifiers(kernel, rows, dataset, seed, observe))
     else:
         head = measure_scale(rows.values)
@@ -103,16 +103,9 @@ def fit(settings: SupportVectorMachine, dataset: Dataset, *, seed: int, observe:
 def machine_graph(machines: Machines, *, shape: tuple[int, ...]) -> bytes:
     """``model.onnx``: float64 from the features to the decision functions."""
     graph = Graph()
-    x = graph.to_float64()
+    graph.to_float64()
     if machines.gamma is not None:
-        gamma = np.array([[machines.gamma]])
-        axes = graph.constant("axes", np.array([1], np.int64))
-        squares = graph.add("ReduceSum", graph.add("Mul", x, x), axes)
-        vectors = graph.constant("vectors", machines.vectors.T * (2 * machines.gamma))
-        norms = graph.constant("norms", np.square(machines.vectors).sum(axis=1)[np.newaxis] * machines.gamma)
-        products = graph.add("MatMul", x, vectors)
-        distances = graph.add("Add", graph.add("Mul", squares, graph.constant("gamma", gamma)), norms)
-        graph.add("Exp", graph.add("Sub", products, distances))
+        graph.add_rbf(machines.vectors, machines.gamma)
     graph.add_linear(machines.weights, machines.offsets)
     if isinstance(machines.head, Softmax):
         # A softmax of logarithms of sigmoids divides sigmoids by their sum, and never 0 by 0.
@@ -121,7 +114,7 @@ def machine_graph(machines: Machines, *, shape: tuple[int, ...]) -> bytes:
     return graph.model(shape=shape, width=machines.width)
 
 
-def _raw(head: OutputHead, scores: Floats) -> Floats:
+def _raw(head: PlainHead, scores: Floats) -> Floats:
     match head:
         case Softmax():
             logarithms = -np.logaddexp(0, -scores)
@@ -168,7 +161,7 @@ def _classifiers(
             method="sigmoid",
             ensemble=False,
             cv=StratifiedKFold(folds, shuffle=True, random_state=seed),
-        ).fit(rows.features, belongs.astype(np.int64))
+        ).fit(rows.features, belongs.astype(np.int64), sample_weight=rows.weights)
         (final,) = calibrated.calibrated_classifiers_
         (sigmoid,) = final.calibrators
         # Platt's sigmoid is 1 / (1 + exp(a f + b)).
@@ -178,7 +171,8 @@ def _classifiers(
 
 def _regressor(kernel: dict[str, Any], rows: FitRows, scale: Scale, observe: Observer) -> _Machine:
     observe(Progress(done=0, total=1))
-    machine = SVR(**kernel).fit(rows.features, (rows.values - scale.mean) / scale.std)
+    machine = SVR(**kernel)
+    machine.fit(rows.features, (rows.values - scale.mean) / scale.std, sample_weight=rows.weights)
     observe(Progress(done=1, total=1))
     return _machine(machine)
 
@@ -194,7 +188,7 @@ def _machine(fitted: Any, *, slope: float = 1.0, offset: float = 0.0) -> _Machin
     )
 
 
-def _together(found: list[_Machine], head: OutputHead, gamma: float | None) -> Machines:
+def _together(found: list[_Machine], head: PlainHead, gamma: float | None) -> Machines:
     """One matrix of all machines over the vectors that any of them needs."""
     support, first = np.unique(np.concatenate([machine.support for machine in found]), return_index=True)
     vectors = np.concatenate([machine.vectors for machine in found])[first]

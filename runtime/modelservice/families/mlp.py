@@ -25,6 +25,18 @@ def design_mlp(settings: MultilayerPerceptron, shape: Shape, logits: int, head: 
     return Architecture(shape=shape, layers=(*flatten, *layers), head=head)
 
 
+def is_ensemble(settings: MultilayerPerceptron, training: Hyperparameters, shape: Shape) -> bool:
+    """Whether several networks are asked for, or suit: a table, and nothing that says how one is to be.
+
+    A value that equals its default says nothing, as in the keys of revisions.
+    """
+    if settings.ensemble is not None:
+        return settings.ensemble > 1
+    network = settings == MultilayerPerceptron()
+    steps = training.model_copy(update={"seed": 0}) == Hyperparameters()
+    return len(shape) == 1 and network and steps
+
+
 class Mlp:
     """The family ``mlp``."""
 
@@ -40,5 +52,34 @@ class Mlp:
         """See ``Family.fit``."""
         from modelservice.families import gradient  # noqa: PLC0415 - torch takes seconds to import
 
+        if is_ensemble(settings, training, dataset.shape):
+            return _fit_ensemble(settings, dataset, training, observe)
         field = "spec.model.mlp.hiddenLayers"
         return gradient.fit(design_mlp, settings, dataset, training, field=field, observe=observe)
+
+
+def _fit_ensemble(
+    settings: MultilayerPerceptron, dataset: Dataset, training: Hyperparameters, observe: Observer
+) -> Fitted:
+    """An ensemble of training and validation rows together, for its members keep rows of their own back.
+
+    Raises:
+        StageError: the rows are images; see also ``fit_ensemble``.
+    """
+    from modelservice.contract.failure import StageError  # noqa: PLC0415
+    from modelservice.families.ensemble import fit_ensemble, plan_for  # noqa: PLC0415
+    from modelservice.modalities.base import together  # noqa: PLC0415
+
+    if len(dataset.shape) != 1:
+        message = "an ensemble takes tables only: set spec.model.mlp.ensemble to 1, or choose cnn for images"
+        raise StageError("ModelUnsuited", message, field="spec.model.mlp.ensemble")
+    rows = together(dataset.train, dataset.validation)
+    return fit_ensemble(
+        plan_for(len(rows.values), members=settings.ensemble),
+        rows.features,
+        rows.values,
+        classes=len(dataset.labels),
+        seed=training.seed,
+        observe=observe,
+        weights=None if rows.weights is None else rows.weights / rows.weights.mean(),
+    ).as_fitted()

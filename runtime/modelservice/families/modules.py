@@ -7,6 +7,7 @@ from torch import nn
 
 from modelservice.contract.model import Activation
 from modelservice.contract.model import Pooling as PoolingFunction
+from modelservice.families import member_layers
 from modelservice.families.architecture import (
     Architecture,
     Convolution,
@@ -15,11 +16,15 @@ from modelservice.families.architecture import (
     Flatten,
     Layer,
     Linear,
+    MemberLinear,
+    MemberMean,
+    MemberScale,
     OutputHead,
     Pooling,
     Scale,
     Shape,
     Sigmoid,
+    SmoothClip,
     Softmax,
 )
 
@@ -27,6 +32,7 @@ _ACTIVATIONS: dict[Activation, type[nn.Module]] = {
     Activation.RELU: nn.ReLU,
     Activation.GELU: nn.GELU,
     Activation.TANH: nn.Tanh,
+    Activation.SILU: nn.SiLU,
 }
 _FUNCTIONS = {module: function for function, module in _ACTIVATIONS.items()}
 
@@ -56,12 +62,12 @@ def describe(module: nn.Sequential, *, shape: Shape, head: OutputHead) -> Archit
 def initialize(module: nn.Sequential, generator: torch.Generator) -> None:
     """Draw initial weights in place; biases are 0.
 
-    Weights before a ReLU or GELU are drawn after He et al. (2015), all others after Glorot and Bengio (2010).
+    Weights before a ReLU, GELU or SiLU are drawn after He et al. (2015), all others after Glorot and Bengio (2010).
     """
     children = list(module)
     for child, following in zip(children, [*children[1:], None], strict=True):
         if isinstance(child, nn.Linear | nn.Conv2d):
-            if isinstance(following, nn.ReLU | nn.GELU):
+            if isinstance(following, nn.ReLU | nn.GELU | nn.SiLU):
                 nn.init.kaiming_uniform_(child.weight, nonlinearity="relu", generator=generator)
             else:
                 nn.init.xavier_uniform_(child.weight, generator=generator)
@@ -70,13 +76,16 @@ def initialize(module: nn.Sequential, generator: torch.Generator) -> None:
 
 
 def apply_head(head: OutputHead, logits: torch.Tensor) -> torch.Tensor:
-    """Logits [rows, logits] to raw outputs [rows, width]."""
+    """Logits [rows, logits], of an ensemble [members, rows, logits], to raw outputs [rows, width]."""
     match head:
+        case MemberMean():
+            mean = apply_head(head.head, logits).mean(dim=0)
+            return mean if head.sharpness == 1 else torch.softmax(mean.log() * head.sharpness, dim=1)
         case Softmax():
-            return torch.softmax(logits, dim=1)
+            return torch.softmax(logits, dim=-1)
         case Sigmoid():
             positive = torch.sigmoid(logits)
-            return torch.cat([1 - positive, positive], dim=1)
+            return torch.cat([1 - positive, positive], dim=-1)
         case Scale():
             return logits * head.std + head.mean
 
@@ -96,6 +105,12 @@ def _module(layer: Layer, device: str) -> nn.Module:
             module = _ACTIVATIONS[activation]()
         case Dropout():
             module = nn.Dropout(layer.share)
+        case SmoothClip():
+            module = member_layers.SmoothClip(layer.inputs, layer.limit, device=device)
+        case MemberScale():
+            module = member_layers.MemberScale(layer.members, layer.inputs, device=device)
+        case MemberLinear():
+            module = member_layers.MemberLinear(layer.members, layer.inputs, layer.outputs, device=device)
     return module
 
 
@@ -115,11 +130,27 @@ def _layer(module: nn.Module) -> Layer:
             layer = Pooling(function=PoolingFunction.AVERAGE)
         case nn.Dropout():
             layer = Dropout(share=module.p)
+        case member_layers.SmoothClip() | member_layers.MemberScale() | member_layers.MemberLinear():
+            layer = _member_layer(module)
         case _ if type(module) in _FUNCTIONS:
             layer = Elementwise(function=_FUNCTIONS[type(module)])
     if layer is None or _settings(_module(layer, "meta")) != _settings(module):
         raise ValueError(f"no architecture describes {module!r}")
     return layer
+
+
+def _member_layer(
+    module: member_layers.SmoothClip | member_layers.MemberScale | member_layers.MemberLinear,
+) -> Layer:
+    match module:
+        case member_layers.SmoothClip():
+            return SmoothClip(inputs=len(module.center), limit=module.limit)
+        case member_layers.MemberScale():
+            members, _, inputs = module.weight.shape
+            return MemberScale(members=members, inputs=inputs)
+        case member_layers.MemberLinear():
+            members, inputs, outputs = module.weight.shape
+            return MemberLinear(members=members, inputs=inputs, outputs=outputs)
 
 
 def _settings(module: nn.Module) -> dict[str, Any]:

@@ -4,7 +4,7 @@
 the forms that onnxruntime's dynamic quantisation knows: Gemm with a stored matrix, and Conv.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,16 +22,24 @@ from modelservice.families.architecture import (
     Flatten,
     Layer,
     Linear,
+    MemberLinear,
+    MemberMean,
+    MemberScale,
     OutputHead,
     Pooling,
     Scale,
     Sigmoid,
+    SmoothClip,
     Softmax,
 )
 from modelservice.families.base import INPUT_NAME, OPSET, OUTPUT_NAME
 
 IR_VERSION = 10
 """The one of ``OPSET``; onnxruntime reads it since 1.18."""
+TREES = "ai.onnx.ml"
+"""The domain of the operators for ensembles of trees."""
+DOMAINS = {"": OPSET, TREES: 3}
+"""Versions of operators; 3 of the second is what onnxruntime and skl2onnx are both tested with."""
 ROWS = "rows"
 """Name of the axis of any length."""
 
@@ -45,28 +53,82 @@ _OPERATORS = {
 
 
 class Graph:
-    """A graph in the making, one node after the other; ``value`` is the name of the newest value."""
+    """A graph in the making, one node after the other; ``value`` is the name of the newest value.
+
+    Several models in one file: each writes its nodes to a ``part`` of its own, which begins at the rows again and names
+    its constants apart, and whoever joins them names their ``value``s as inputs of ``add``.
+    """
 
     def __init__(self) -> None:
         self.value = INPUT_NAME
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
+        self._prefix = ""
+
+    def part(self, prefix: str) -> "Graph":
+        """A graph that begins at the rows and writes into this one, whose newest value stays what it is.
+
+        Args:
+            prefix: of the names of its constants and nodes; no two parts of a graph have the same.
+        """
+        part = Graph()
+        part._nodes, part._constants = self._nodes, self._constants
+        part._prefix = f"{self._prefix}{prefix}/"
+        return part
 
     def constant(self, name: str, value: NDArray[Any]) -> str:
         """Store an array, and give its name back."""
+        name = f"{self._prefix}{name}"
         self._constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
 
     def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
         """A node of some values, the newest one if none are named; its output is the newest value then."""
-        name = f"{operator}_{len(self._nodes)}"
+        name = f"{self._prefix}{operator}_{len(self._nodes)}"
         self._nodes.append(helper.make_node(operator, inputs or (self.value,), [name], name=name, **attributes))
         self.value = name
         return name
 
+    def append_model(self, content: bytes) -> str:
+        """The nodes of a ``model.onnx`` that was written before; its output is the newest value then.
+
+        Raises:
+            ValueError: its operators are of other versions; those of trees may be older, for the later versions only
+                gave them more attributes.
+        """
+        model = onnx.load_from_string(content)
+        versions = {opset.domain: opset.version for opset in model.opset_import}
+        if versions[""] != OPSET or any(version > DOMAINS.get(domain, 0) for domain, version in versions.items()):
+            raise ValueError(f"a model of operators {versions} does not fit into one of {DOMAINS}")
+        start = f"{self._prefix}{len(self._nodes)}."
+        # The rows are those of this graph, "" stands for an input that is left out.
+        names = {INPUT_NAME: self.value, "": ""}
+        for tensor in model.graph.initializer:
+            names[tensor.name] = tensor.name = f"{start}{tensor.name}"
+            self._constants.append(tensor)
+        for node in model.graph.node:
+            node.name = f"{start}{node.name}"
+            names.update({name: f"{start}{name}" for name in node.output if name})
+            for found in (node.input, node.output):
+                found[:] = [names[name] for name in found]
+            self._nodes.append(node)
+        self.value = names[OUTPUT_NAME]
+        return self.value
+
     def to_float64(self) -> str:
         """The newest value in float64."""
         return self.add("Cast", to=TensorProto.DOUBLE)
+
+    def add_rbf(self, vectors: NDArray[np.float64], gamma: float) -> None:
+        """The newest value, float64 [rows, width], to exp(-gamma d^2) with each of some vectors [vectors, width]."""
+        x = self.value
+        axes = self.constant("axes", np.array([1], np.int64))
+        squares = self.add("ReduceSum", self.add("Mul", x, x), axes)
+        scaled = self.constant("vectors", vectors.T * (2 * gamma))
+        norms = self.constant("norms", np.square(vectors).sum(axis=1)[np.newaxis] * gamma)
+        products = self.add("MatMul", x, scaled)
+        distances = self.add("Add", self.add("Mul", squares, self.constant("gamma", np.array([[gamma]]))), norms)
+        self.add("Exp", self.add("Sub", products, distances))
 
     def add_linear(self, weights: NDArray[np.float64], offsets: NDArray[np.float64]) -> None:
         """The newest value, float64 [rows, inputs], times weights [inputs, outputs] plus offsets, as float32."""
@@ -74,18 +136,34 @@ class Graph:
         self.add("Add", self.value, self.constant("offsets", offsets[np.newaxis]))
         self.add("Cast", to=TensorProto.FLOAT)
 
-    def add_head(self, head: OutputHead) -> None:
-        """Nodes from the newest value, float32 [rows, logits], to raw outputs."""
+    def add_head(self, head: OutputHead, *, axis: int = 1) -> None:
+        """Nodes from the newest value, float32 [rows, logits], to raw outputs.
+
+        Args:
+            head: what makes them; of an ensemble it takes [members, rows, logits].
+            axis: that of the logits.
+        """
         match head:
+            case MemberMean():
+                self.add_head(head.head, axis=2)
+                self.add("ReduceMean", self.value, self.constant("members", np.array([0], np.int64)), keepdims=0)
+                if head.sharpness != 1:
+                    self.add_sharpness(head.sharpness)
             case Softmax():
-                self.add("Softmax", axis=1)
+                self.add("Softmax", axis=axis)
             case Sigmoid():
                 one = self.constant("one", np.array([[1]], np.float32))
                 positive = self.add("Sigmoid")
-                self.add("Concat", self.add("Sub", one, positive), positive, axis=1)
+                self.add("Concat", self.add("Sub", one, positive), positive, axis=axis)
             case Scale(mean=mean, std=std):
                 self.add("Mul", self.value, self.constant("std", np.array([[std]], np.float32)))
                 self.add("Add", self.value, self.constant("mean", np.array([[mean]], np.float32)))
+
+    def add_sharpness(self, sharpness: float) -> None:
+        """Probabilities [rows, classes] to that power, divided by their sum."""
+        power = self.constant("sharpness", np.array([[sharpness]], np.float32))
+        self.add("Mul", self.add("Log"), power)
+        self.add("Softmax", axis=1)
 
     def model(self, *, shape: tuple[int, ...], width: int) -> bytes:
         """``model.onnx``: rows of ``shape`` in, the newest value, float32 [rows, width], out.
@@ -101,8 +179,12 @@ class Graph:
             [helper.make_tensor_value_info(OUTPUT_NAME, TensorProto.FLOAT, [ROWS, width])],
             self._constants,
         )
+        used = {"", *(node.domain for node in self._nodes)}
         model = helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="modelservice"
+            graph,
+            opset_imports=[helper.make_opsetid(domain, DOMAINS[domain]) for domain in sorted(used)],
+            ir_version=IR_VERSION,
+            producer_name="modelservice",
         )
         onnx.checker.check_model(model)
         content: bytes = model.SerializeToString(deterministic=True)
@@ -117,10 +199,18 @@ def architecture_graph(architecture: Architecture, weights: Mapping[str, NDArray
         weights: float32 arrays by the names of ``families.modules.build``.
     """
     graph = Graph()
-    for position, layer in enumerate(architecture.layers):
-        _add_layer(graph, layer, {name: weights.get(f"{position}.{name}") for name in ("weight", "bias")}, position)
-    graph.add_head(architecture.head)
+    add_architecture(graph, architecture, weights)
     return graph.model(shape=architecture.shape, width=architecture.width)
+
+
+def add_architecture(graph: Graph, architecture: Architecture, weights: Mapping[str, NDArray[np.float32]]) -> None:
+    """Nodes from the newest value, rows of the architecture's shape, to raw outputs."""
+    for position, layer in enumerate(architecture.layers):
+        _add_layer(graph, layer, {name: weights.get(f"{position}.{name}") for name in _WEIGHTS}, position)
+    graph.add_head(architecture.head)
+
+
+_WEIGHTS = ("weight", "bias", "center", "factor")
 
 
 def _add_layer(graph: Graph, layer: Layer, arrays: Mapping[str, Any], position: int) -> None:
@@ -134,7 +224,29 @@ def _add_layer(graph: Graph, layer: Layer, arrays: Mapping[str, Any], position: 
             graph.add("Conv", graph.value, *constants, kernel_shape=[size, size], pads=[size // 2] * 4)
         case Pooling(function=function):
             graph.add(_OPERATORS[function], kernel_shape=[2, 2], strides=[2, 2])
+        case Elementwise(function=Activation.SILU):
+            graph.add("Mul", graph.value, graph.add("Sigmoid"))
+        case SmoothClip() | MemberScale() | MemberLinear():
+            _add_member_layer(graph, layer, constants, position)
         case Elementwise(function=function):
             graph.add(_OPERATORS[function])
         case Dropout():
             pass
+
+
+def _add_member_layer(
+    graph: Graph, layer: SmoothClip | MemberScale | MemberLinear, constants: Sequence[str], position: int
+) -> None:
+    match layer:
+        case SmoothClip(limit=limit):
+            center, factor = constants
+            bound = graph.constant(f"{position}.limit", np.array(limit, np.float32))
+            one = graph.constant(f"{position}.one", np.array(1, np.float32))
+            scaled = graph.add("Mul", graph.add("Sub", graph.value, center), factor)
+            share = graph.add("Div", scaled, bound)
+            graph.add("Div", scaled, graph.add("Sqrt", graph.add("Add", graph.add("Mul", share, share), one)))
+        case MemberScale():
+            graph.add("Mul", graph.value, *constants)
+        case MemberLinear():
+            weight, bias = constants
+            graph.add("Add", graph.add("MatMul", graph.value, weight), bias)

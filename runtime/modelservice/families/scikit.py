@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from modelservice.contract.failure import DataError
 from modelservice.contract.progress import Progress
 from modelservice.families.base import Fitted, Observer
-from modelservice.modalities.base import Dataset, Features
+from modelservice.modalities.base import Dataset, Features, together
 from modelservice.tasks.base import Array
 
 
@@ -36,10 +36,12 @@ class FitRows:
     """Training and validation rows together, since nothing chooses an epoch.
 
     ``features`` are the numbers that serving sees, float32, held as float64 [rows, width]; ``values`` as in ``Target``.
+    ``weights``, where rows do not count alike, are 1 on the mean, so that a penalty means the same at any scale.
     """
 
     features: NDArray[np.float64]
     values: NDArray[Any]
+    weights: NDArray[np.float64] | None = None
 
 
 def fit_rows(dataset: Dataset) -> FitRows:
@@ -48,16 +50,16 @@ def fit_rows(dataset: Dataset) -> FitRows:
     Raises:
         DataError: a class has no row among them.
     """
-    values = np.concatenate([dataset.train.values, dataset.validation.values])
+    rows = together(dataset.train, dataset.validation)
     for code, label in enumerate(dataset.labels):
-        if not (values == code).any():
+        if not (rows.values == code).any():
             raise DataError(
                 "ClassTooSmall",
                 f"{dataset.target} has no row of class {label!r} outside the test rows: add rows of it, or remove it",
                 field="spec.data.target",
             )
-    features = np.concatenate([dataset.train.features, dataset.validation.features]).astype(np.float64)
-    return FitRows(features=features, values=values)
+    weights = None if rows.weights is None else rows.weights / rows.weights.mean()
+    return FitRows(features=rows.features.astype(np.float64), values=rows.values, weights=weights)
 
 
 Learn = Callable[[Any, FitRows], None]
@@ -66,7 +68,7 @@ Learn = Callable[[Any, FitRows], None]
 
 def learn_plainly(estimator: Any, rows: FitRows) -> None:
     """By its own ``fit``."""
-    estimator.fit(rows.features, rows.values)
+    estimator.fit(rows.features, rows.values, sample_weight=rows.weights)
 
 
 def fit_estimator(

@@ -16,7 +16,7 @@ from modelservice.inference.onnx_engine import load_onnx_engine
 from modelservice.modalities.base import Encoder, Features, Rows
 from modelservice.modalities.encoders import open_encoder
 from modelservice.modalities.errors import InputError
-from modelservice.tasks import task_named
+from modelservice.tasks import task_of
 from modelservice.tasks.base import Array, Task
 
 __all__ = ["InputError", "Predictor"]
@@ -76,7 +76,7 @@ class Predictor:
         signature = artifact.signature
         try:
             encoder = open_encoder(signature.modality, artifact.content(PREPROCESSING_FILE))
-            task = task_named(signature.task)
+            task = task_of(signature)
         except DocumentError as error:
             raise ArtifactError(str(error)) from None
         loaded = engine(artifact)

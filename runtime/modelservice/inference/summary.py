@@ -8,7 +8,7 @@ from rich.text import Text
 
 from modelservice.contract.evaluation import Evaluation
 from modelservice.contract.manifest import Manifest
-from modelservice.contract.signature import InputColumn, InputTensor, Signature
+from modelservice.contract.signature import InputColumn, InputTensor, Output, Signature
 from modelservice.tasks.metrics_document import ConfusionMatrix, MetricsDocument
 
 _MAX_CLASSES_SHOWN = 12
@@ -55,6 +55,14 @@ def print_contents(console: Console, *, manifest: Manifest, signature: Signature
     console.print(files, "")
 
 
+def print_reports(console: Console, *, address: str, manifest: Manifest) -> None:
+    """Print where the model card is, and what lies beside it; nothing of an artifact that has no reports."""
+    if reports := manifest.reports:
+        card, *others = reports
+        beside = f"; beside it {', '.join(others)}" if others else ""
+        console.print(Text(f"model card {address.rstrip('/')}/{card}{beside}"), soft_wrap=True)
+
+
 def _print_metrics(console: Console, metrics: MetricsDocument) -> None:
     averaged = " (precision, recall and f1 are macro averages)" if metrics.confusion_matrix is not None else ""
     console.print(f"\nmetrics{averaged}")
@@ -83,8 +91,15 @@ def _outputs(signature: Signature) -> Table:
     for name in ("output", "type", "labels"):
         table.add_column(name)
     for output in signature.outputs:
-        table.add_row(output.name, f"{output.datatype} {list(output.shape)}", Text(_listed(output.labels or ())))
+        table.add_row(output.name, f"{output.datatype} {list(output.shape)}", Text(_meaning(output, signature.labels)))
     return table
+
+
+def _meaning(output: Output, labels: tuple[str, ...]) -> str:
+    """The labels of its values, or from which probability on it is the second one."""
+    if output.threshold is not None:
+        return f"{labels[1]} from {_figure(output.threshold)} on"
+    return _listed(output.labels or ())
 
 
 def _listed(names: tuple[str, ...]) -> str:
@@ -93,14 +108,20 @@ def _listed(names: tuple[str, ...]) -> str:
 
 
 def _scores(metrics: MetricsDocument) -> Table:
+    """A line for each metric, so that the table stays as narrow as the sides are few."""
+    sides = tuple(_sides(metrics))
+    folds = metrics.cross_validation
+    of_folds = {} if folds is None else {one.name: one for one in folds.metrics}
     table = Table()
-    table.add_column("")
-    names = [metric.name for metric in metrics.test.metrics]
-    for name in ("rows", *names):
-        table.add_column(name, justify="right")
-    for side, evaluation in _sides(metrics):
-        figures = (evaluation.metric(name) for name in names)
-        table.add_row(side, str(evaluation.rows), *("" if found is None else _figure(found.value) for found in figures))
+    for name in ("", *(side for side, _ in sides), *([] if folds is None else [f"{folds.folds} folds"])):
+        table.add_column(name, justify="right" if name else "left")
+    table.add_row("rows", *(str(evaluation.rows) for _, evaluation in sides))
+    for name in [metric.name for metric in metrics.test.metrics]:
+        figures = (evaluation.metric(name) for _, evaluation in sides)
+        shown = ["" if found is None else _figure(found.value) for found in figures]
+        if (found := of_folds.get(name)) is not None:
+            shown.append(f"{_figure(found.mean)} \u00b1 {_figure(found.deviation)}")
+        table.add_row(name, *shown)
     return table
 
 

@@ -4,32 +4,38 @@ Two sides, since a server must not load what only training needs: an ``Encoder``
 and a ``Source`` (pyarrow where it helps) from ``modalities.sources``.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from modelservice.contract.data import Format
+from modelservice.contract.data import ColumnSettings, Data, Format
 from modelservice.contract.documents import Document
+from modelservice.contract.failure import DataError
+from modelservice.contract.formats import CSV, Excel
 from modelservice.contract.signature import Input
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.tensors import Tensor
-from modelservice.tasks.base import Target, TargetCells, Task
+from modelservice.tasks.base import Target, TargetCells, Task, Weights
 
 __all__ = [
     "Dataset",
     "Encoder",
     "Examples",
     "Features",
+    "FileOptions",
     "InputError",
     "Opener",
+    "Profile",
     "Reader",
     "Rows",
     "Side",
     "Source",
+    "Variable",
     "merge_rows",
+    "together",
 ]
 
 Features = NDArray[np.float32]
@@ -69,11 +75,11 @@ class Encoder(Protocol):
             InputError: names the first row, and column where there is one, that is wrong.
         """
 
-    def unseen(self, rows: Rows) -> dict[str, int]:
-        """How many values of each input training never saw and that count as missing, such as new categories.
+    def encode_counted(self, rows: Rows) -> tuple[Features, dict[str, int]]:
+        """Encode rows, and count how many values of each input training never saw, such as new categories.
 
-        Args:
-            rows: rows that ``encode`` takes.
+        Raises:
+            InputError: as ``encode``.
         """
 
     def example(self) -> Any:
@@ -118,10 +124,26 @@ class Opener:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Side:
-    """Encoded rows of one side of a split: ``features`` float32 [rows, *shape], ``values`` as in ``Target``."""
+    """Encoded rows of one side of a split.
+
+    ``features`` float32 [rows, *shape], ``values`` as in ``Target``; ``weights``, where rows do not count alike.
+    """
 
     features: Features
     values: NDArray[Any]
+    weights: Weights | None = None
+
+
+def together(first: Side, second: Side) -> Side:
+    """The rows of two sides of one split, those of the first before those of the second."""
+    weights = (
+        None if first.weights is None or second.weights is None else np.concatenate([first.weights, second.weights])
+    )
+    return Side(
+        features=np.concatenate([first.features, second.features]),
+        values=np.concatenate([first.values, second.values]),
+        weights=weights,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -152,6 +174,46 @@ class Dataset:
         return tuple(self.train.features.shape[1:])
 
 
+class Variable(NamedTuple):
+    """What the cells of an input say, for statistics.
+
+    Attributes:
+        values: float64 [rows] numbers, NaN is missing; or int32 [rows] codes of ``texts``, -1 is missing.
+        texts: different texts; None of numbers.
+        unit: what the numbers are of, where the cells themselves hold none.
+    """
+
+    values: NDArray[Any]
+    texts: tuple[str, ...] | None = None
+    unit: str | None = None
+
+    @property
+    def missing(self) -> NDArray[np.bool_]:
+        """Which values are missing, bool [rows]."""
+        return np.isnan(self.values) if self.texts is None else self.values < 0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Profile:
+    """An input over some rows, for reports on them.
+
+    Attributes:
+        name: of the input.
+        kind: how it is encoded.
+        width: how many numbers of an encoded row it becomes.
+        missing: number of missing values.
+        distinct: number of different values, missing ones aside.
+        variable: gives what its cells say; nothing is kept, since all columns at once may be more than the data.
+    """
+
+    name: str
+    kind: str
+    width: int
+    missing: int
+    distinct: int
+    variable: Callable[[], Variable]
+
+
 class Examples(Protocol):
     """The inputs of those rows that have a target."""
 
@@ -171,6 +233,9 @@ class Examples(Protocol):
 
     def encode(self, preprocessing: Document, rows: NDArray[np.int64]) -> Features:
         """Encode some rows, by the encoder that serving uses."""
+
+    def profiles(self, preprocessing: Document, rows: NDArray[np.int64]) -> tuple[Profile, ...]:
+        """What some rows hold, input by input in the order of an encoded row; none where inputs are no columns."""
 
 
 class Source(Protocol):
@@ -195,30 +260,97 @@ class Source(Protocol):
             DataError: there is no such column or array.
         """
 
-    def examples(self, features: tuple[str, ...], target: Target, missing: Sequence[str] | None = None) -> Examples:
+    def aside(self, name: str, missing: Sequence[str] | None = None, *, field: str) -> TargetCells:
+        """The cells of a column or array that is neither target nor, by itself, a feature.
+
+        Args:
+            name: of the column.
+            missing: as above.
+            field: what names it, for messages.
+
+        Raises:
+            DataError: there is no such column or array.
+        """
+
+    def examples(
+        self,
+        features: tuple[str, ...],
+        target: Target,
+        missing: Sequence[str] | None = None,
+        columns: Mapping[str, ColumnSettings] | None = None,
+        aside: Collection[str] = (),
+    ) -> Examples:
         """The inputs (all but the target, where none are listed) of the rows whose target is present.
+
+        Args:
+            features: ``spec.data.features``.
+            target: what is predicted.
+            missing: as above.
+            columns: ``spec.data.columns``: what is known of some columns.
+            aside: names of cells that were given by ``aside``: no features where none are listed.
 
         Raises:
             DataError: there are none, or they cannot be read.
         """
 
 
+@dataclass(frozen=True, kw_only=True)
+class FileOptions:
+    """What ``spec.data`` says of how a file is written; each format takes its own part."""
+
+    csv: CSV | None = None
+    excel: Excel | None = None
+
+    @classmethod
+    def of(cls, data: Data) -> "FileOptions":
+        """Those of ``spec.data``."""
+        return cls(csv=data.csv, excel=data.excel)
+
+    def check(self, format: Format) -> None:  # noqa: A002 - the field's own word
+        """Refuse what has no meaning for a format that the name of the file tells.
+
+        Raises:
+            DataError: names the field.
+        """
+        for name, options, of in (("csv", self.csv, Format.CSV), ("excel", self.excel, Format.EXCEL)):
+            if options is not None and format is not of:
+                message = f"the file is read as {format}, and spec.data.{name} says how one of format {of} is written"
+                raise DataError("OptionNotForFormat", f"{message}: leave it out", field=f"spec.data.{name}")
+
+
 class Reader(Protocol):
     """The training side of a modality: a member of ``sources.READERS``."""
 
     @property
-    def format(self) -> Format:
-        """As ``spec.data.format`` spells it."""
+    def formats(self) -> tuple[Format, ...]:
+        """As ``spec.data.format`` spells them."""
 
     @property
     def limit(self) -> int:
         """Bytes of an inflated file at most."""
 
-    def read(self, content: bytes, *, field: str) -> Source:
+    def read(self, content: bytes, *, format: Format, options: FileOptions, field: str) -> Source:  # noqa: A002
         """Read an inflated file.
+
+        Args:
+            content: the file.
+            format: one of the reader's.
+            options: how it is written, where that is said.
+            field: what errors name as the field to change.
 
         Raises:
             DataError: it is not of this format, or too large; names ``field``.
+        """
+
+    def join(self, sources: Mapping[str, Any], *, field: str) -> Source:
+        """One source of several that were read from files.
+
+        Args:
+            sources: what ``read`` made of each file, by the file's name, in order.
+            field: what errors name as the field to change.
+
+        Raises:
+            DataError: the files do not belong together, or the modality reads one file only.
         """
 
     def from_frame(self, frame: Any) -> Source | None:

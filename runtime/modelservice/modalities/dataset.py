@@ -1,6 +1,6 @@
 """What is learned from: a source after ``spec.data`` and ``spec.task`` were applied to it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,19 +9,30 @@ from modelservice.contract.data import Data
 from modelservice.contract.failure import DataError
 from modelservice.contract.task import Task as AskedTask
 from modelservice.modalities.base import Dataset, Examples, Side, Source
-from modelservice.modalities.split import Split, divide
-from modelservice.tasks.base import Target, Task
+from modelservice.modalities.dividing import divide_target
+from modelservice.modalities.split import Split
+from modelservice.modalities.split_columns import Deciding, chosen_column_split
+from modelservice.modalities.weights import WEIGHT_FIELD, read_weights
+from modelservice.tasks.base import Target, TargetCells, Task
 from modelservice.tasks.choice import choose_task
+from modelservice.tasks.labels import with_positive
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Divided:
-    """The rows that have a target, and the side of each; ``dropped`` had none."""
+    """The rows that have a target and a weight, and the side of each; ``dropped`` lack one of them.
 
+    ``keys`` hold rows together in folds, None where the split has none.
+    """
+
+    modality: str
+    sha256: str
     task: Task
     target: Target
     examples: Examples
     split: Split
+    keys: list[bytes] | None
+    weights: NDArray[np.float64] | None
     dropped: int
     notes: tuple[str, ...]
 
@@ -38,14 +49,24 @@ def build_dataset(source: Source, data: Data, task: AskedTask | None = None) -> 
         DataError: the data does not hold what ``spec.data`` says, or nothing can be learned from it.
     """
     divided = divide_rows(source, data, task)
-    target, examples, split = divided.target, divided.examples, divided.split
+    return encode(divided, divided.split)
+
+
+def encode(divided: Divided, split: Split) -> Dataset:
+    """The dataset of some split of rows, with a preprocessing that is measured on its training rows.
+
+    Raises:
+        DataError: they cannot be encoded.
+    """
+    target, examples = divided.target, divided.examples
     preprocessing, inputs = examples.fit(split.train)
 
     def side(rows: NDArray[np.int64]) -> Side:
-        return Side(features=examples.encode(preprocessing, rows), values=target.values[rows])
+        weights = None if divided.weights is None else divided.weights[rows]
+        return Side(features=examples.encode(preprocessing, rows), values=target.values[rows], weights=weights)
 
     return Dataset(
-        modality=source.modality,
+        modality=divided.modality,
         task=divided.task,
         target=target.name,
         labels=target.labels,
@@ -54,7 +75,7 @@ def build_dataset(source: Source, data: Data, task: AskedTask | None = None) -> 
         train=side(split.train),
         validation=side(split.validation),
         test=side(split.test),
-        sha256=source.sha256,
+        sha256=divided.sha256,
         rows=len(target.values),
         dropped=divided.dropped,
         features=examples.features,
@@ -66,26 +87,66 @@ def divide_rows(source: Source, data: Data, task: AskedTask | None = None) -> Di
     """Choose the task, read the target and divide the rows; for arguments and errors see ``build_dataset``."""
     cells = source.target(data.target, data.missing)
     chosen, inferred = choose_task(task, cells)
-    read = chosen.read(cells)
-    examples = source.examples(data.features, read, data.missing)
+    columns = _columns_aside(source, data, cells)
+    labelled = chosen.read(cells)
+    if task is not None and task.classification is not None and task.classification.positive_label is not None:
+        labelled = with_positive(labelled, task.classification.positive_label)
+    read, weights, dropped = _weighed(labelled, columns.get(WEIGHT_FIELD))
+    aside = [column.name for column in columns.values()]
+    examples = source.examples(data.features, read, data.missing, data.columns, aside)
+    rows = np.flatnonzero(read.present)
     target = _present(read)
-    split = divide(
-        examples.digests(target, seed=data.split.seed),
-        target.strata.tolist(),
-        validation=data.split.validation,
-        test=data.split.test,
-    )
-    untested = _check_split(split, target)
-    dropped = len(read.values) - len(target.values)
-    unknown = (f"dropped {dropped} rows without a value in {target.name}",) if dropped else ()
+    split = chosen_column_split(data.split)
+    by = None if split is None else (split[0], Deciding(cells=columns[split[0].field], rows=rows))
+    digests = examples.digests(target, seed=data.split.seed)
+    sides, said = divide_target(target, digests, data.split, by=by)
     return Divided(
+        modality=source.modality,
+        sha256=source.sha256,
         task=chosen,
         target=target,
         examples=examples,
-        split=split,
-        dropped=dropped,
-        notes=(*inferred, *cells.notes, *target.notes, *examples.notes, *unknown, *untested),
+        split=sides,
+        keys=digests if by is None else by[0].keys(by[1], data.split),
+        weights=None if weights is None else weights[rows],
+        dropped=len(read.values) - len(rows),
+        notes=(*inferred, *cells.notes, *target.notes, *examples.notes, *dropped, *said),
     )
+
+
+def _columns_aside(source: Source, data: Data, target: TargetCells) -> dict[str, TargetCells]:
+    """Columns that are no features by themselves, by the field that names them, with a cell for each of the target's.
+
+    Raises:
+        DataError: there is none of that name, it is the target, or it has another length.
+    """
+    named = {} if data.sample_weight is None else {WEIGHT_FIELD: data.sample_weight}
+    if (split := chosen_column_split(data.split)) is not None:
+        named[split[0].field] = split[1]
+    found = {field: source.aside(name, data.missing, field=field) for field, name in named.items()}
+    for field, cells in found.items():
+        if cells.name == target.name:
+            message = f"{cells.noun} {cells.name} is the target: name another in {field}"
+            raise DataError("ColumnNotClear", message, field=field)
+        if len(cells.codes) != len(target.codes):
+            lengths = f"has {len(cells.codes)} values, and {target.name} has {len(target.codes)}"
+            message = f"{cells.noun} {cells.name} {lengths}: give one value for each image"
+            raise DataError("LengthsDiffer", message, field=field)
+    return found
+
+
+def _weighed(read: Target, column: TargetCells | None) -> tuple[Target, NDArray[np.float64] | None, tuple[str, ...]]:
+    """The target with rows of weight 0 left out like those without a target, the weights, and which were left out."""
+    absent = int((~read.present).sum())
+    dropped = [f"dropped {absent} rows without a value in {read.name}"] if absent else []
+    if column is None:
+        return read, None, tuple(dropped)
+    weights = read_weights(column, read.present)
+    counts = read.present & (weights > 0)
+    if light := int((read.present & ~counts).sum()):
+        dropped.append(f"dropped {light} rows of weight 0 in {column.name}")
+    said = f"rows count by {column.noun} {column.name}, in training and in metrics"
+    return replace(read, present=counts), weights, (*dropped, said)
 
 
 def _present(target: Target) -> Target:
@@ -99,15 +160,3 @@ def _present(target: Target) -> Target:
         labels=target.labels,
         notes=target.notes,
     )
-
-
-def _check_split(split: Split, target: Target) -> tuple[str, ...]:
-    if not len(split.validation) or not len(split.test):
-        few = "no class has three different rows" if target.labels else "there are no three different rows"
-        raise DataError("TooFewRows", f"{few}, so none are left to choose and to test a model with: add rows")
-    train = target.values[split.train]
-    if (train == train[0]).all():
-        message = f"all training rows have the same value of {target.name}, so there is nothing to learn: add rows"
-        raise DataError("SingleValue", message)
-    absent = sorted(set(range(len(target.labels))) - set(target.values[split.test].tolist()))
-    return tuple(f"class {target.labels[code]} is not tested: all its rows are equal" for code in absent)

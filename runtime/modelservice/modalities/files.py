@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import re
 import stat
 import zlib
 from gzip import GzipFile
@@ -16,6 +17,39 @@ _NOT_FOUND = {
     *(errno.EACCES, errno.EPERM),
 }
 """What waits for another path or another mode; any other error of a file system may pass."""
+
+
+MAX_FILES = 10_000
+
+
+def matching(path: Path, *, field: str = "spec.data") -> list[Path]:
+    """The files that a path with ``*`` in its last part stands for, in the order of their names.
+
+    Hidden files and folders are left out, unless the pattern begins with a point.
+
+    Raises:
+        DataError: there is none, or there are too many.
+        OSError: the file system fails, as that of a network may for a while.
+    """
+    try:
+        found = sorted(one for one in path.parent.iterdir() if fits(path.name, one.name) and not one.is_dir())
+    except OSError as error:
+        if error.errno not in _NOT_FOUND:
+            raise
+        raise DataError("DataNotFound", f"{path.parent} cannot be read: {error.strerror}", field=field) from None
+    if not found:
+        raise DataError("DataNotFound", f"no file is named {path}: name files of data", field=field)
+    if len(found) > MAX_FILES:
+        message = f"{len(found)} files are named {path}, at most {MAX_FILES} are read: put their rows into fewer"
+        raise DataError("DataTooLarge", message, field=field)
+    return found
+
+
+def fits(pattern: str, name: str) -> bool:
+    """Whether a name is one that a pattern stands for, in which ``*`` is any text; hidden names only by their point."""
+    wanted = ".*".join(map(re.escape, pattern.split("*")))
+    hidden = name.startswith(".") and not pattern.startswith(".")
+    return not hidden and re.fullmatch(wanted, name, re.DOTALL) is not None
 
 
 def read_bytes(path: Path, *, limit: int, field: str = "spec.data") -> bytes:

@@ -1,38 +1,87 @@
 """The modalities for training: how a file, or data in memory, becomes a source. Needs pyarrow."""
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from modelservice.contract.data import Format
 from modelservice.contract.failure import DataError
-from modelservice.modalities.base import Reader, Source
-from modelservice.modalities.files import inflate, read_bytes
+from modelservice.modalities.base import FileOptions, Reader, Source
+from modelservice.modalities.files import inflate, matching, read_bytes
 from modelservice.modalities.image.reader import IMAGES
+from modelservice.modalities.objects import URI_FIELD, Objects
 from modelservice.modalities.table.reader import TABLES
 
 READERS: Final[tuple[Reader, ...]] = (TABLES, IMAGES)
+_NO_OPTIONS: Final = FileOptions()
 
 
-def read_file(path: Path, *, format: Format, field: str = "spec.data") -> Source:  # noqa: A002 - the field's own word
-    """Read a file, plain or gzip.
+def read_file(
+    path: Path,
+    *,
+    format: Format,  # noqa: A002 - the field's own word
+    options: FileOptions = _NO_OPTIONS,
+    field: str = "spec.data",
+) -> Source:
+    """Read a file, plain or gzip; or all files of the same columns whose names fit to a ``*`` in the last part.
 
     Args:
         path: where it is.
-        format: how it is written; ``contract.data.Data.format_of`` says it.
+        format: what it is; ``contract.data.Data.format_of`` says it.
+        options: how it is written, where that is said.
         field: what errors name as the field to change.
 
     Raises:
-        DataError: there is no such file, or it is not of that format.
+        DataError: there is no such file, it is not of that format, or the options are those of another; or several
+            files do not belong together.
         OSError: the file system fails, as that of a network may for a while.
     """
+    options.check(format)
     reader = _reader(format)
-    return reader.read(read_bytes(path, limit=reader.limit, field=field), field=field)
+    if "*" in path.name and not path.exists():
+        files = {one.name: partial(read_bytes, one, field=field) for one in matching(path, field=field)}
+        return _read_several(reader, files, format=format, options=options, field=field)
+    return reader.read(read_bytes(path, limit=reader.limit, field=field), format=format, options=options, field=field)
 
 
-def read_source(content: bytes, *, format: Format, field: str = "spec.data") -> Source:  # noqa: A002
+def read_source(
+    content: bytes,
+    *,
+    format: Format,  # noqa: A002
+    options: FileOptions = _NO_OPTIONS,
+    field: str = "spec.data",
+) -> Source:
     """Read the content of a file, plain or gzip; for arguments and errors see ``read_file``."""
+    options.check(format)
     reader = _reader(format)
-    return reader.read(inflate(content, limit=reader.limit, field=field), field=field)
+    return reader.read(inflate(content, limit=reader.limit, field=field), format=format, options=options, field=field)
+
+
+def read_objects(
+    objects: Objects,
+    *,
+    format: Format,  # noqa: A002
+    options: FileOptions = _NO_OPTIONS,
+) -> Source:
+    """Read the objects of ``spec.data.uri``, plain or gzip, as one.
+
+    Args:
+        objects: where they are.
+        format: what they are.
+        options: how they are written, where that is said.
+
+    Raises:
+        DataError: there are none, they may not be read, are not of that format, or do not belong together.
+        DataUnavailableError: their store fails, as it may for a while.
+    """
+    options.check(format)
+    reader = _reader(format)
+    if not objects.many:
+        content = objects.read(objects.path, limit=reader.limit)
+        return reader.read(content, format=format, options=options, field=URI_FIELD)
+    files = {path.rpartition("/")[2]: partial(objects.read, path) for path in objects.paths()}
+    return _read_several(reader, files, format=format, options=options, field=URI_FIELD)
 
 
 def from_frame(frame: Any) -> Source:
@@ -44,9 +93,33 @@ def from_frame(frame: Any) -> Source:
     for reader in READERS:
         if (source := reader.from_frame(frame)) is not None:
             return source
-    message = f"a {type(frame).__name__} is no table: give a DataFrame or the path of a CSV file"
+    message = f"a {type(frame).__name__} is no table: give a DataFrame or the path of a file"
     raise DataError("NotATable", message)
 
 
+def _read_several(
+    reader: Reader,
+    files: Mapping[str, Callable[..., bytes]],
+    *,
+    format: Format,  # noqa: A002
+    options: FileOptions,
+    field: str,
+) -> Source:
+    """All files together are bounded as one is; errors say in which file they are.
+
+    ``files`` has what reads and inflates each, given its ``limit``.
+    """
+    read: dict[str, Source] = {}
+    left = reader.limit
+    for name, contents in files.items():
+        try:
+            content = contents(limit=left)
+            read[name] = reader.read(content, format=format, options=options, field=field)
+        except DataError as error:
+            raise DataError(error.reason, f"{name}: {error.message}", field=error.field or field) from None
+        left -= len(content)
+    return reader.join(read, field=field)
+
+
 def _reader(format: Format) -> Reader:  # noqa: A002
-    return next(reader for reader in READERS if reader.format is format)
+    return next(reader for reader in READERS if format in reader.formats)

@@ -14,7 +14,7 @@ from modelservice.serving.costs import Costs
 from modelservice.serving.inference import Inference
 from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.metrics import Metrics
-from modelservice.serving.model import ServedModel, compute_of, counting_unseen
+from modelservice.serving.model import ServedModel, compute_of
 
 
 class Core(NamedTuple):
@@ -45,7 +45,7 @@ def build_core(
     """Put the parts together; must run on the event loop that will serve."""
     metrics = Metrics()
     batcher = Batcher(
-        compute=counting_unseen(model, compute_of(model), metrics.record_unseen),
+        compute=compute_of(model, record=metrics.record_unseen),
         costs=costs,
         batching=batching,
         executor=executor,

@@ -45,38 +45,28 @@ class ServedModel(Protocol):
         """Raw outputs to what clients get."""
 
 
-def compute_of(model: ServedModel) -> Compute:
+def compute_of(model: ServedModel, *, record: Callable[[Mapping[str, int]], None] = lambda _: None) -> Compute:
     """Rows to raw outputs.
 
     The function raises ModelFaultError where rows and answers differ in number: answers are given to requests by place.
+
+    Args:
+        model: encodes rows and answers them.
+        record: is told how many categories of each column training never saw, once the batch is answered: one that
+            fails is computed again, request by request.
     """
-    encode, run = model.encoder.encode, model.engine.run
+    encode, run = model.encoder.encode_counted, model.engine.run
 
     def compute(rows: Rows) -> Array:
-        raw = run(encode(rows))
+        features, unseen = encode(rows)
+        raw = run(features)
         if len(raw) != len(rows):
             raise ModelFaultError(f"the model answers {len(rows)} rows with {len(raw)}")
-        return raw
-
-    return compute
-
-
-def counting_unseen(model: ServedModel, compute: Compute, record: Callable[[Mapping[str, int]], None]) -> Compute:
-    """``compute``, which also tells ``record`` how many categories of each column training never saw.
-
-    A batch is counted once it is answered: one that fails is computed again, request by request.
-    """
-    if not category_columns(model):
-        return compute
-    count = model.encoder.unseen
-
-    def counted(rows: Rows) -> Array:
-        raw = compute(rows)
-        if np.isfinite(raw).all() and (unseen := count(rows)):
+        if unseen and np.isfinite(raw).all():
             record(unseen)
         return raw
 
-    return counted
+    return compute
 
 
 def category_columns(model: ServedModel) -> tuple[str, ...]:
@@ -84,15 +74,17 @@ def category_columns(model: ServedModel) -> tuple[str, ...]:
     return tuple(
         given.name
         for given in model.signature.inputs
-        if isinstance(given, InputColumn) and given.type is ColumnKind.CATEGORY
+        if isinstance(given, InputColumn) and given.type is ColumnKind.CATEGORY and given.content is None
     )
 
 
 def unseen_by_row(encoder: Encoder, rows: Rows) -> list[list[str]]:
     """For each row the columns whose value training never saw; rows as ``Encoder.encode`` takes them."""
-    if not encoder.unseen(rows):
-        return [[] for _ in rows]
-    return [list(encoder.unseen(rows[index : index + 1])) for index in range(len(rows))]
+
+    def unseen(some: Rows) -> list[str]:
+        return list(encoder.encode_counted(some)[1])
+
+    return [unseen(rows[at : at + 1]) for at in range(len(rows))] if unseen(rows) else [[] for _ in rows]
 
 
 def example_rows(model: ServedModel, count: int) -> Rows:

@@ -8,7 +8,7 @@ from modelservice.artifact.files import document_bytes, sha256
 from modelservice.artifact.load import Artifact
 from modelservice.contract.manifest import METRICS_FILE, Manifest
 from modelservice.contract.progress import Progress
-from modelservice.contract.report import Success
+from modelservice.contract.report import BlendedModel, Success
 from modelservice.contract.signature import Signature
 from modelservice.contract.work_order import WorkOrder
 from modelservice.modalities.base import Source
@@ -39,6 +39,7 @@ class Produced:
     files: Mapping[str, bytes]
     signature: Signature
     metrics: MetricsDocument
+    models: tuple[BlendedModel, ...] | None = None
 
     @classmethod
     def of_artifact(cls, artifact: Artifact) -> "Produced":
@@ -79,6 +80,7 @@ class Produced:
             compression=manifest.compression,
             signature=self.signature,
             seconds=dict(seconds),
+            models=self.models,
         )
 
 

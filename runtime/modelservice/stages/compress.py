@@ -1,6 +1,8 @@
 """The stage ``compress``: the model of an artifact made smaller, if that costs no more than it may."""
 
 import platform
+from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from typing import Final, NamedTuple
 
@@ -16,6 +18,7 @@ from modelservice.contract.manifest import (
     ARCHITECTURE_FILE,
     METRICS_FILE,
     MODEL_FILE,
+    REPORT_FILES,
     WEIGHTS_FILE,
     CompressionSummary,
     OnnxSummary,
@@ -26,14 +29,19 @@ from modelservice.contract.progress import Progress
 from modelservice.contract.work_order import CompressWork, WorkOrder
 from modelservice.inference.onnx_engine import OnnxEngine
 from modelservice.modalities.base import Dataset
-from modelservice.modalities.dataset import build_dataset
+from modelservice.modalities.dataset import divide_rows, encode
+from modelservice.reports.card import About, settings_of
+from modelservice.reports.files import write_reports
+from modelservice.reports.findings import examine
+from modelservice.reports.subject import Subject, all_columns
 from modelservice.stages.base import Context, Produced
-from modelservice.stages.evaluate import largest_difference, measure, opset_of, run_sides
-from modelservice.tasks.base import Drop
+from modelservice.stages.evaluate import largest_difference, measure, opset_of, run_batches, run_sides
+from modelservice.tasks import task_of
+from modelservice.tasks.base import Array, Drop
 from modelservice.tasks.metrics_document import MetricsDocument
 
 _STEPS = 3
-_LEFT_OUT: Final = frozenset({MODEL_FILE, METRICS_FILE, ARCHITECTURE_FILE, WEIGHTS_FILE})
+_LEFT_OUT: Final = frozenset({MODEL_FILE, METRICS_FILE, ARCHITECTURE_FILE, WEIGHTS_FILE, *REPORT_FILES})
 """What a compressed artifact does not take from its parent; weights and architecture are those of the large model."""
 
 
@@ -49,8 +57,11 @@ class CompressStage:
         watch, observe = context.watch, context.observe
         with watch.step("read"):
             parent = _parent(work)
-            dataset = build_dataset(context.source(), work.data, work.task)
+            divided = divide_rows(context.source(), work.data, work.task)
+            dataset = encode(divided, divided.split)
             _check_same_data(parent, dataset)
+            # As the training left it: with the threshold that it chose.
+            dataset = replace(dataset, task=task_of(parent.signature))
         observe(Progress(stage=self.name, done=1, total=_STEPS))
         before = parent.content(MODEL_FILE)
         with watch.step("compress"):
@@ -65,7 +76,17 @@ class CompressStage:
             tested=judged.metrics.test,
             sizes=(len(before), len(smaller)),
         )
-        return _produced(order, parent, judged, summary, smaller)
+        with watch.step("report"):
+            chosen = _choose(parent, judged, summary, smaller)
+            subject = Subject(
+                dataset=dataset,
+                columns=all_columns(divided, dataset),
+                metrics=chosen.metrics,
+                raw=chosen.raw,
+                predict=partial(run_batches, OnnxEngine(chosen.content).run),
+                seed=work.data.split.seed,
+            )
+            return _produced(order, parent, chosen, summary, subject)
 
 
 COMPRESS: Final = CompressStage()
@@ -131,6 +152,17 @@ class _Judged(NamedTuple):
     drop: Drop
     difference: float
     metrics: MetricsDocument
+    before: Array
+    after: Array
+
+
+class _Chosen(NamedTuple):
+    """The model that is stored: ``model.onnx``, what is said of it, and its outputs for the test rows."""
+
+    content: bytes
+    summary: OnnxSummary
+    metrics: MetricsDocument
+    raw: Array
 
 
 def _judge(dataset: Dataset, parent: Artifact, smaller: bytes) -> _Judged:
@@ -139,7 +171,7 @@ def _judge(dataset: Dataset, parent: Artifact, smaller: bytes) -> _Judged:
     before = run_sides(OnnxEngine(parent.content(MODEL_FILE)).run, dataset)
     after = run_sides(OnnxEngine(smaller).run, dataset)
     return _Judged(
-        drop=dataset.task.drop(before.test, after.test, dataset.test.values),
+        drop=dataset.task.drop(before.test, after.test, dataset.test.values, dataset.test.weights),
         difference=largest_difference(before, after, labels=dataset.labels),
         metrics=measure(
             after,
@@ -148,34 +180,56 @@ def _judge(dataset: Dataset, parent: Artifact, smaller: bytes) -> _Judged:
             best_epoch=trained.best_epoch,
             curves=trained.curves,
         ),
+        before=before.test,
+        after=after.test,
     )
 
 
-def _produced(
-    order: WorkOrder, parent: Artifact, judged: _Judged, summary: CompressionSummary, smaller: bytes
-) -> Produced:
-    """The artifact of this stage: the smaller model, or the parent's own where the budget is missed."""
-    files = {name: content for name, content in parent.contents.items() if name not in _LEFT_OUT}
+def _choose(parent: Artifact, judged: _Judged, summary: CompressionSummary, smaller: bytes) -> _Chosen:
+    """The smaller model, or the parent's own where the budget is missed."""
     if summary.applied:
-        files[MODEL_FILE], metrics = smaller, judged.metrics
-        model = OnnxSummary(opset=opset_of(smaller), max_difference=judged.difference)
-    else:
-        files[MODEL_FILE], metrics = parent.content(MODEL_FILE), parent.document(METRICS_FILE, MetricsDocument)
-        model = parent.manifest.model
-    files[METRICS_FILE] = document_bytes(metrics)
+        made = OnnxSummary(opset=opset_of(smaller), max_difference=judged.difference)
+        return _Chosen(smaller, made, judged.metrics, judged.after)
+    metrics = parent.document(METRICS_FILE, MetricsDocument)
+    return _Chosen(parent.content(MODEL_FILE), parent.manifest.model, metrics, judged.before)
+
+
+def _produced(
+    order: WorkOrder, parent: Artifact, chosen: _Chosen, summary: CompressionSummary, subject: Subject
+) -> Produced:
+    """The artifact of this stage, with reports of the model that is stored."""
+    trained = parent.manifest
+    producer, findings = _producer(trained.producer), examine(subject)
+    about = About(
+        name=order.name,
+        family=trained.family,
+        parameters=trained.parameters,
+        producer=producer,
+        data=trained.data,
+        signature=parent.signature,
+        settings=settings_of(order.work),
+        compression=summary,
+        parent=trained.key,
+    )
+    files = {
+        **{name: content for name, content in parent.contents.items() if name not in _LEFT_OUT},
+        MODEL_FILE: chosen.content,
+        METRICS_FILE: document_bytes(chosen.metrics),
+        **write_reports(subject, findings, about),
+    }
     manifest = parent.manifest.model_copy(
         update={
             "name": order.name,
             "stage": COMPRESS.name,
             "key": order.key,
             "parent": Parent(key=parent.manifest.key, digest=parent.digest),
-            "producer": _producer(parent.manifest.producer),
-            "model": model,
+            "producer": producer,
+            "model": chosen.summary,
             "compression": summary,
             "files": file_entries(files),
         }
     )
-    return Produced(manifest=manifest, files=files, signature=parent.signature, metrics=metrics)
+    return Produced(manifest=manifest, files=files, signature=parent.signature, metrics=chosen.metrics)
 
 
 def _producer(trained: Producer) -> Producer:

@@ -5,9 +5,9 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from modelservice.modalities.base import Dataset, Features
-from modelservice.tasks.base import Array
-from modelservice.tasks.metrics_document import MetricsDocument, confusion_matrix
+from modelservice.modalities.base import Dataset, Features, Side, together
+from modelservice.tasks.base import Array, Scores
+from modelservice.tasks.metrics_document import MetricsDocument, calibration, confusion_matrix
 
 BATCH_ROWS: Final = 64
 """Rows of one forward pass: the largest batch that serving makes by default."""
@@ -57,27 +57,33 @@ def largest_difference(expected: Sides, found: Sides, *, labels: tuple[str, ...]
     return float(differences.max())
 
 
-def measure(raw: Sides, dataset: Dataset, *, kept_apart: bool, **epochs: Any) -> MetricsDocument:
+def measure(raw: Sides, dataset: Dataset, *, kept_apart: bool, **further: Any) -> MetricsDocument:
     """Score a model's outputs on each side of the split.
 
     Args:
         raw: its outputs.
         dataset: the true values.
         kept_apart: whether validation rows were kept from training; else they count as training rows.
-        epochs: ``best_epoch`` and ``curves`` of families that have epochs.
+        further: what else the document says, such as ``best_epoch`` and ``curves`` of families that have epochs.
     """
     task, labels = dataset.task, dataset.labels
-    train, values = raw.train, dataset.train.values
-    if not kept_apart:
-        train = np.concatenate([train, raw.validation])
-        values = np.concatenate([values, dataset.validation.values])
-    test = task.score(raw.test, dataset.test.values, labels)
+    train, learned = (
+        (raw.train, dataset.train)
+        if kept_apart
+        else (np.concatenate([raw.train, raw.validation]), together(dataset.train, dataset.validation))
+    )
+
+    def scored(outputs: Array, side: Side) -> Scores:
+        return task.score(outputs, side.values, labels, side.weights)
+
+    test = scored(raw.test, dataset.test)
     return MetricsDocument(
-        train=task.score(train, values, labels).evaluation,
-        validation=task.score(raw.validation, dataset.validation.values, labels).evaluation if kept_apart else None,
+        train=scored(train, learned).evaluation,
+        validation=scored(raw.validation, dataset.validation).evaluation if kept_apart else None,
         test=test.evaluation,
         confusion_matrix=confusion_matrix(test, labels),
-        **epochs,
+        calibration=calibration(test),
+        **further,
     )
 
 

@@ -13,8 +13,9 @@ from modelservice.contract.progress import Progress
 from modelservice.contract.report import Success
 from modelservice.contract.work_order import CompressWork, TrainWork, WorkOrder
 from modelservice.inference.predictor import Predictor
-from modelservice.modalities.base import Source
-from modelservice.modalities.sources import from_frame, read_file, read_source
+from modelservice.modalities.base import FileOptions, Source
+from modelservice.modalities.objects import open_objects
+from modelservice.modalities.sources import from_frame, read_file, read_objects, read_source
 from modelservice.stages.base import Context, Produced
 from modelservice.stages.documents import Resource, ResourceError, default_output, read_resource
 from modelservice.stages.registry import stage_named
@@ -42,8 +43,8 @@ def run_locally(
 
     Args:
         resource: what to train.
-        data: the path of a file (CSV or NPZ, plain or gzip), a DataFrame, a pyarrow Table, an object of columns or
-            arrays, or None for the ConfigMap that stands in the same file.
+        data: the path of a file (docs/tables.md lists the formats), a DataFrame, a pyarrow Table, an object of columns
+            or arrays, or None for what ``spec.data.uri`` names, or the ConfigMap that stands in the same file.
         output: the artifact's folder; an artifact that stands there is replaced when the new one is complete.
         observe: is told of progress.
         clock: a monotonic clock, for durations.
@@ -87,8 +88,8 @@ def train(
 
     Args:
         resource: path of a YAML file with a ModelService, or the object itself.
-        data: a DataFrame, a pyarrow Table, an object of columns or arrays, or the path of a CSV or NPZ file. Default:
-            the ConfigMap that stands in the same file.
+        data: a DataFrame, a pyarrow Table, an object of columns or arrays, or the path of a file. Default: what
+            ``spec.data.uri`` names, or the ConfigMap that stands in the same file.
         output: the artifact's folder. Default: ``out/<name>``. Where a compression is asked for, the model before it
             is put beside, as ``<name>.trained``.
 
@@ -136,9 +137,12 @@ def _run(order: WorkOrder, folder: Path, context: Context) -> Finished:
 
 def _source(resource: Resource, data: Any) -> Source:
     settings = resource.service.spec.data
+    options = FileOptions.of(settings)
+    if data is None and settings.uri is not None:
+        return read_objects(open_objects(settings.uri), format=settings.format_of(settings.uri), options=options)
     if data is None:
         key, content = resource.config_map_data()
-        return read_source(content, format=settings.format_of(key), field="spec.data.configMap")
+        return read_source(content, format=settings.format_of(key), options=options, field="spec.data.configMap")
     if isinstance(data, str | Path):
-        return read_file(Path(data), format=settings.format_of(str(data)), field="--data")
+        return read_file(Path(data), format=settings.format_of(str(data)), options=options, field="--data")
     return from_frame(data)

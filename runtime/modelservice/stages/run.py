@@ -1,5 +1,6 @@
 """One stage in a pod: told by a mounted work order, reported by the termination message."""
 
+import os
 import signal
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -22,9 +23,11 @@ from modelservice.contract.failure import PassingError, StageError
 from modelservice.contract.report import Report, Success
 from modelservice.contract.work_order import DataWork, WorkOrder
 from modelservice.inference.summary import print_summary
-from modelservice.modalities.base import Source
-from modelservice.modalities.sources import read_file
+from modelservice.modalities.base import FileOptions, Source
+from modelservice.modalities.objects import Objects, open_objects
+from modelservice.modalities.sources import read_file, read_objects
 from modelservice.stages.base import Context, Produced
+from modelservice.stages.data_variables import data_variables
 from modelservice.stages.failures import UNEXPECTED, TerminatedError, report_failure
 from modelservice.stages.registry import stage_named
 from modelservice.stages.stopwatch import Clock, Stopwatch
@@ -101,13 +104,14 @@ def _run(where: Places, pod: Pod, clock: Clock, now: Callable[[], float], log: J
         return found
     watch = Stopwatch(clock)
     store.prepare()
+    source = open_source(where.data, order.work, log)
     with ExitStack() as stack:
         listeners: list[Listener] = [log]
         if (page := _open_page(where, log)) is not None:
             stack.callback(page.close)
             listeners.append(page)
         context = Context(
-            source=partial(read_source, where.data, order.work, log),
+            source=source,
             observe=announce(listeners, clock),
             watch=watch,
         )
@@ -153,17 +157,51 @@ def check_address(order: WorkOrder) -> None:
     raise StageError("OrderInvalid", f"{message} is expected; operator and runtime must be of one release")
 
 
+def open_source(folder: Path, work: DataWork, log: JsonLines) -> Callable[[], Source]:
+    """What reads the data, mounted or in a store, once its artifact's place is known to be good.
+
+    Raises:
+        DataError: what the environment says of the store cannot be.
+    """
+    if work.data.uri is None:
+        return partial(read_source, folder, work, log)
+    with data_variables(os.environ):
+        objects = open_objects(work.data.uri)
+    return partial(read_stored, objects, work, log)
+
+
+def read_stored(objects: Objects, work: DataWork, log: JsonLines) -> Source:
+    """The data in a store.
+
+    Raises:
+        DataError: there is none, it may not be read, or not as data of its format.
+        DataUnavailableError: the store fails.
+    """
+    uri = objects.address(objects.path)
+    source = read_objects(objects, format=work.data.format_of(uri), options=FileOptions.of(work.data))
+    log.write("read", uri=uri, sha256=source.sha256)
+    return source
+
+
 def read_source(folder: Path, work: DataWork, log: JsonLines) -> Source:
     """The mounted data, if it is what the key stands for.
 
     Raises:
+        StageError: the order names no file.
         DataError: it cannot be read as data of its format.
         PassingError: its content is not what was planned with; the next attempt will be planned with what is there.
         OSError: the file system fails.
     """
+    if work.data_file is None:
+        raise StageError("OrderInvalid", "the work order names no file: operator and runtime must be of one release")
     claim = work.data.persistent_volume_claim
     field = "spec.data.persistentVolumeClaim.path" if claim is not None else "spec.data.configMap"
-    source = read_file(folder / work.data_file, format=work.data.format_of(work.data_file), field=field)
+    source = read_file(
+        folder / work.data_file,
+        format=work.data.format_of(work.data_file),
+        options=FileOptions.of(work.data),
+        field=field,
+    )
     log.write("read", file=work.data_file, sha256=source.sha256)
     if work.data_sha256 is not None and source.sha256 != work.data_sha256:
         message = f"the data changed after this Job was planned: found {source.sha256}, planned {work.data_sha256}"

@@ -1,6 +1,8 @@
 """The stage ``train``: from data to a model that is stored as ONNX, checked and measured."""
 
 import platform
+from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import modelservice
@@ -17,14 +19,18 @@ from modelservice.contract.manifest import (
 )
 from modelservice.contract.signature import SIGNATURE_FILE, Signature
 from modelservice.contract.work_order import TrainWork, WorkOrder
-from modelservice.families import family_named
 from modelservice.families.base import Fitted
 from modelservice.inference.onnx_engine import OnnxEngine
 from modelservice.modalities.base import Dataset
-from modelservice.modalities.dataset import build_dataset
+from modelservice.modalities.dataset import divide_rows, encode
+from modelservice.reports.card import About, settings_of
+from modelservice.reports.files import write_reports
+from modelservice.reports.findings import examine
+from modelservice.reports.subject import Subject, all_columns
 from modelservice.stages.base import Context, Produced
-from modelservice.stages.evaluate import Sides, largest_difference, measure, opset_of, run_sides
-from modelservice.tasks.metrics_document import MetricsDocument
+from modelservice.stages.evaluate import Sides, largest_difference, measure, opset_of, run_batches, run_sides
+from modelservice.stages.folds import cross_validate, fold_splits, parts_of, sentence
+from modelservice.stages.recipe import Recipe
 
 MAX_DIFFERENCE: Final = 1e-5
 """Between the ONNX model and the trained one; see ``largest_difference`` for its unit."""
@@ -41,15 +47,19 @@ class TrainStage:
         assert isinstance(work, TrainWork)  # noqa: S101 - the registry looks stages up by the work's own name
         watch = context.watch
         with watch.step("read"):
-            dataset = build_dataset(context.source(), work.data, work.task)
-        family = family_named(work.model.choice)
-        if (why := family.unsuited(modality=dataset.modality, task=dataset.task.name)) is not None:
-            raise StageError("ModelUnsuited", f"spec.model.{family.name} {why}", field="spec.model")
+            divided = divide_rows(context.source(), work.data, work.task)
+            dataset, folds = encode(divided, divided.split), fold_splits(divided, work.data.split)
+        recipe = Recipe.of(work, dataset)
+        first, *others = parts_of(context.observe, 1 + len(folds))
         with watch.step("train"):
-            fitted = family.fit(work.model.chosen, dataset, work.training, observe=context.observe)
+            fitted, dataset, plain = recipe.learn(dataset, first)
         with watch.step("convert"):
-            raw, difference = check_conversion(fitted, dataset)
+            raw, difference = check_conversion(plain, dataset)
+            if fitted is not plain:
+                raw, further = check_conversion(fitted, dataset)
+                difference = max(difference, further)
         with watch.step("evaluate"):
+            validated = cross_validate(divided, folds, recipe.test, others)
             # What will be served is measured: the ONNX model. A family without epochs saw the validation rows, too.
             metrics = measure(
                 raw,
@@ -57,8 +67,20 @@ class TrainStage:
                 kept_apart=fitted.best_epoch is not None,
                 best_epoch=fitted.best_epoch,
                 curves=fitted.curves,
+                cross_validation=validated,
             )
-        return _produced(order, family.name, dataset, fitted, metrics, difference=difference)
+        if validated is not None:
+            dataset = replace(dataset, notes=(*dataset.notes, sentence(validated, metrics.primary)))
+        with watch.step("report"):
+            subject = Subject(
+                dataset=dataset,
+                columns=all_columns(divided, dataset),
+                metrics=metrics,
+                raw=raw.test,
+                predict=partial(run_batches, OnnxEngine(fitted.onnx).run),
+                seed=work.training.seed,
+            )
+            return _produced(order, recipe.family.name, subject, fitted, difference=difference)
 
 
 TRAIN: Final = TrainStage()
@@ -85,9 +107,9 @@ def check_conversion(fitted: Fitted, dataset: Dataset) -> tuple[Sides, float]:
     return found, difference
 
 
-def _produced(
-    order: WorkOrder, family: str, dataset: Dataset, fitted: Fitted, metrics: MetricsDocument, *, difference: float
-) -> Produced:
+def _produced(order: WorkOrder, family: str, subject: Subject, fitted: Fitted, *, difference: float) -> Produced:
+    """The artifact, with reports on it."""
+    dataset, metrics, findings = subject.dataset, subject.metrics, examine(subject)
     signature = Signature(
         modality=dataset.modality,
         task=dataset.task.name,
@@ -95,12 +117,35 @@ def _produced(
         inputs=dataset.inputs,
         outputs=dataset.task.outputs(dataset.labels),
     )
+    producer = Producer(
+        modelservice=modelservice.__version__,
+        python=platform.python_version(),
+        libraries=dict(sorted(fitted.libraries.items())),
+    )
+    data = DataSummary(
+        sha256=dataset.sha256,
+        rows=dataset.rows,
+        dropped=dataset.dropped,
+        features=dataset.features,
+        classes=len(dataset.labels) or None,
+        notes=(*dataset.notes, *fitted.notes, *findings.notes),
+    )
+    about = About(
+        name=order.name,
+        family=family,
+        parameters=fitted.parameters,
+        producer=producer,
+        data=data,
+        signature=signature,
+        settings=settings_of(order.work),
+    )
     files = {
         SIGNATURE_FILE: document_bytes(signature),
         PREPROCESSING_FILE: document_bytes(dataset.preprocessing),
         MODEL_FILE: fitted.onnx,
         METRICS_FILE: document_bytes(metrics),
         **fitted.files,
+        **write_reports(subject, findings, about),
     }
     manifest = Manifest(
         name=order.name,
@@ -109,21 +154,10 @@ def _produced(
         family=family,
         modality=dataset.modality,
         task=dataset.task.name,
-        producer=Producer(
-            modelservice=modelservice.__version__,
-            python=platform.python_version(),
-            libraries=dict(sorted(fitted.libraries.items())),
-        ),
-        data=DataSummary(
-            sha256=dataset.sha256,
-            rows=dataset.rows,
-            dropped=dataset.dropped,
-            features=dataset.features,
-            classes=len(dataset.labels) or None,
-            notes=(*dataset.notes, *fitted.notes),
-        ),
+        producer=producer,
+        data=data,
         parameters=fitted.parameters,
         model=OnnxSummary(opset=opset_of(fitted.onnx), max_difference=difference),
         files=file_entries(files),
     )
-    return Produced(manifest=manifest, files=files, signature=signature, metrics=metrics)
+    return Produced(manifest=manifest, files=files, signature=signature, metrics=metrics, models=fitted.models)

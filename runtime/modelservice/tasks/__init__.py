@@ -3,13 +3,24 @@
 from typing import Final
 
 from modelservice.contract.documents import DocumentError
+from modelservice.contract.signature import Signature
 from modelservice.tasks.base import Task
 from modelservice.tasks.binary import BINARY
 from modelservice.tasks.multiclass import MULTICLASS
 from modelservice.tasks.regression import REGRESSION
+from modelservice.tasks.threshold import BINARY_THRESHOLD
 
-TASKS: Final[tuple[Task, ...]] = (BINARY, MULTICLASS, REGRESSION)
+TASKS: Final[tuple[Task, ...]] = (BINARY, BINARY_THRESHOLD, MULTICLASS, REGRESSION)
 """The first that suits a target is taken, so special ones stand first."""
+
+
+def task_of(signature: Signature) -> Task:
+    """The task of a model, with what its signature says of the outputs.
+
+    Raises:
+        DocumentError: this release does not know it.
+    """
+    return task_named(signature.task).of_outputs(signature.outputs)
 
 
 def task_named(name: str) -> Task:

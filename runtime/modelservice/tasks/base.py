@@ -19,6 +19,10 @@ Array = NDArray[np.float32]
 """What a model gives for some rows: float32 [rows, width], probabilities for classes, the value for a regression."""
 
 
+Weights = NDArray[np.float64]
+"""How much each row counts: float64 [rows], above 0; only their ratios matter."""
+
+
 class Loss(StrEnum):
     """What gradient steps minimise; ``training.losses`` has them in torch."""
 
@@ -103,12 +107,32 @@ class Target:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Bin:
+    """Rows whose most probable class has a probability in ``(low, high]``; means are 0 where there are none.
+
+    Attributes:
+        low: lower end.
+        high: upper end.
+        rows: how many there are.
+        confidence: the mean of that probability.
+        accuracy: how often that class was right.
+    """
+
+    low: float
+    high: float
+    rows: int
+    confidence: float
+    accuracy: float
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scores:
-    """Metrics over some rows, and for classes the confusion matrix: int64 [true, predicted]."""
+    """Metrics over some rows; for classes the confusion matrix, int64 [true, predicted], and bins of confidence."""
 
     evaluation: Evaluation
     confusion: NDArray[np.int64] | None = None
+    calibration: tuple[Bin, ...] = ()
 
 
 class Drop(NamedTuple):
@@ -148,19 +172,38 @@ class Task(Protocol):
             DataError: the values are none of this task's.
         """
 
+    def of_outputs(self, outputs: tuple[Output, ...]) -> "Task":
+        """This task with what a signature's outputs say of it; itself where they say nothing.
+
+        Raises:
+            DocumentError: they do not say what they must.
+        """
+
     def logits(self, labels: tuple[str, ...]) -> int:
         """Numbers that the last layer of a network gives."""
 
     def outputs(self, labels: tuple[str, ...]) -> tuple[Output, ...]:
         """The signature's outputs."""
 
-    def score(self, raw: Array, values: NDArray[Any], labels: tuple[str, ...]) -> Scores:
-        """All metrics of a model's outputs [rows, width] against true values [rows]; the primary one with interval."""
+    def score(
+        self, raw: Array, values: NDArray[Any], labels: tuple[str, ...], weights: Weights | None = None
+    ) -> Scores:
+        """All metrics of a model's outputs against true values; the primary one with its interval.
 
-    def drop(self, before: Array, after: Array, values: NDArray[Any]) -> Drop:
+        Args:
+            raw: [rows, width].
+            values: [rows], at least one.
+            labels: class labels by code.
+            weights: how much each row counts; each counts once where there are none.
+        """
+
+    def primary(self, raw: Array, values: NDArray[Any], weights: Weights | None = None) -> float:
+        """The primary metric of ``score`` without its interval, which takes the most time; arguments as above."""
+
+    def drop(self, before: Array, after: Array, values: NDArray[Any], weights: Weights | None = None) -> Drop:
         """Compare the outputs [rows, width] of two models for the same rows, of which ``values`` [rows] are true.
 
-        The interval is a paired one: what is hard for both models adds nothing to its width.
+        The interval is a paired one: what is hard for both models adds nothing to its width. ``weights`` as above.
         """
 
     def named(self, raw: Array, labels: tuple[str, ...]) -> dict[str, Any]:

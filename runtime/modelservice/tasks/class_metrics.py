@@ -1,91 +1,64 @@
-"""How good a classifier is: counts and probabilities to numbers."""
+"""How good decided classes are: counts of right and wrong answers to numbers.
 
-import math
+``weights`` float64 [rows] say how much each row counts; without them each counts once. All are tested against
+scikit-learn, which takes longer to import than torch and which the server must not reach.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from modelservice.tasks.base import Array
-
-_Z_95 = 1.959963984540054
-_BISECTIONS = 60
-
-
-def confusion(predicted: NDArray[np.int64], true: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
-    """int64 [classes, classes]: row is the true class, column the predicted one."""
-    return np.bincount(true * classes + predicted, minlength=classes * classes).reshape(classes, classes)
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
+Averages = tuple[float, float, float]
+"""Precision, recall and F1."""
 
 
-def macro_averages(counts: NDArray[np.int64]) -> tuple[float, float, float]:
-    """Macro precision, recall and F1 of a confusion matrix.
+def confusion(predicted: Codes, true: Codes, classes: int, weights: Floats | None = None) -> NDArray[np.float64]:
+    """float64 [classes, classes]: row is the true class, column the predicted one; whole numbers without weights."""
+    pairs = np.bincount(true * classes + predicted, weights=weights, minlength=classes * classes)
+    return pairs.astype(np.float64).reshape(classes, classes)
 
-    The averages are over the classes that occur, truly or as a prediction, and a ratio without a denominator counts
-    as 0, as in scikit-learn.
+
+def accuracy(counts: Floats) -> float:
+    """The share of right answers in a confusion matrix."""
+    return float(np.trace(counts) / counts.sum())
+
+
+def balanced_accuracy(counts: Floats) -> float:
+    """The mean recall of the classes that truly occur (Brodersen et al., 2010)."""
+    true = counts.sum(axis=1)
+    occurs = true > 0
+    return float((np.diag(counts)[occurs] / true[occurs]).mean())
+
+
+def macro_averages(counts: Floats) -> Averages:
+    """The means of precision, recall and F1 over classes.
+
+    They are over the classes that occur, truly or as a prediction, and a ratio without a denominator counts as 0, as
+    in scikit-learn.
     """
-    predicted, true = counts.sum(axis=0), counts.sum(axis=1)
-    occurs = (predicted + true) > 0
-    hits = np.diag(counts)[occurs]
-    precision = _ratio(hits, predicted[occurs])
-    recall = _ratio(hits, true[occurs])
-    f1 = _ratio(2 * hits, predicted[occurs] + true[occurs])
-    return float(precision.mean()), float(recall.mean()), float(f1.mean())
+    occurs = counts.sum(axis=0) + counts.sum(axis=1) > 0
+    precision, recall, f1 = (float(values[occurs].mean()) for values in _by_class(counts))
+    return precision, recall, f1
 
 
-def log_loss(probabilities: Array, classes: NDArray[np.int64]) -> float:
-    """Mean negative log-likelihood of the true classes, in nats.
-
-    A probability of 0 counts as the spacing of float32 at 1, since less cannot be told from it in 1 - p.
-    """
-    true = probabilities[np.arange(len(classes)), classes].astype(np.float64)
-    return float(-np.log(np.clip(true, np.finfo(np.float32).eps, 1.0)).mean())
+def weighted_averages(counts: Floats) -> Averages:
+    """The means over classes, each as heavy as it truly occurs; that of the recall is the accuracy."""
+    shares = counts.sum(axis=1) / counts.sum()
+    precision, recall, f1 = (float(values @ shares) for values in _by_class(counts))
+    return precision, recall, f1
 
 
-def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """The 95 % score interval of a proportion (Wilson, 1927): holds for few trials and near 0 and 1."""
-    share = successes / trials
-    squared = _Z_95**2
-    centre = (share + squared / (2 * trials)) / (1 + squared / trials)
-    half = _Z_95 * math.sqrt(share * (1 - share) / trials + squared / (4 * trials**2)) / (1 + squared / trials)
-    # At the ends the bounds are exact, which rounding would hide.
-    return (centre - half if successes else 0.0), (centre + half if successes < trials else 1.0)
+def positive_class(counts: Floats) -> Averages:
+    """Precision, recall and F1 of the second class; a ratio without a denominator counts as 0."""
+    precision, recall, f1 = (float(values[1]) for values in _by_class(counts))
+    return precision, recall, f1
 
 
-def paired_interval(lost: int, won: int, trials: int) -> tuple[float, float]:
-    """The 95 % score interval of a difference of two paired proportions (Tango, 1998), ``(lost - won) / trials``.
-
-    Holds for few trials and few changes, where a bootstrap or Wald's interval shrinks to a point: without any change
-    it reaches z^2 / (trials + z^2), as Wilson's does.
-
-    Args:
-        lost: trials in which only the first was a success.
-        won: trials in which only the second was one.
-        trials: all of them.
-    """
-    return -_upper_end(won, lost, trials), _upper_end(lost, won, trials)
+def _by_class(counts: Floats) -> tuple[Floats, Floats, Floats]:
+    hits, predicted, true = np.diag(counts), counts.sum(axis=0), counts.sum(axis=1)
+    return _ratio(hits, predicted), _ratio(hits, true), _ratio(2 * hits, predicted + true)
 
 
-def _upper_end(lost: int, won: int, trials: int) -> float:
-    """The largest difference whose score statistic is within the 95 %, by bisection: the statistic only falls."""
-    low, high = (lost - won) / trials, 1.0
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        if _paired_score(lost, won, trials, middle) >= -_Z_95:
-            low = middle
-        else:
-            high = middle
-    return high
-
-
-def _paired_score(lost: int, won: int, trials: int, difference: float) -> float:
-    """How many standard errors the observed difference lies above a true one."""
-    # The most likely probability of a win, given that a loss is more likely than that by the difference.
-    linear = (2 * trials - lost + won) * difference - (lost + won)
-    root = math.sqrt(linear**2 + 8 * trials * won * difference * (1 - difference))
-    win = (root - linear) / (4 * trials)
-    variance = trials * (2 * win + difference * (1 - difference))
-    excess = lost - won - trials * difference
-    return excess / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, excess) if excess else 0.0
-
-
-def _ratio(numerator: NDArray[np.int64], denominator: NDArray[np.int64]) -> NDArray[np.float64]:
+def _ratio(numerator: Floats, denominator: Floats) -> Floats:
     return np.divide(numerator, denominator, out=np.zeros(len(numerator)), where=denominator > 0)

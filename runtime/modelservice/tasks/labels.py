@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,10 @@ from modelservice.tasks.base import Target, TargetCells, TargetProfile
 
 FIELD = "spec.data.target"
 TASK_FIELD = "spec.task"
+POSITIVE_FIELD = "spec.task.classification.positiveLabel"
 MAX_CLASSES = 100
+_TWO_CLASSES = 2
+_SHOWN_CLASSES = 5
 MIN_ROWS_OF_A_CLASS = 2
 _SHOWN_MERGES = 3
 
@@ -65,6 +69,31 @@ def read_labels(cells: TargetCells) -> Target:
     codes = lookup[cells.codes]
     _check_classes(cells, labels, np.bincount(codes[codes >= 0], minlength=len(labels)))
     return Target(name=cells.name, values=codes, present=codes >= 0, strata=codes, labels=labels, notes=notes)
+
+
+def with_positive(target: Target, label: str) -> Target:
+    """The target of two classes with one of them as the second, as ``spec.task.classification.positiveLabel`` says.
+
+    Raises:
+        DataError: there is no such class, or there are not two.
+    """
+    if label not in target.labels or len(target.labels) != _TWO_CLASSES:
+        found = f"{target.name} has the classes {', '.join(map(quoted, target.labels[:_SHOWN_CLASSES]))}"
+        more = f" and {len(target.labels) - _SHOWN_CLASSES} more" if len(target.labels) > _SHOWN_CLASSES else ""
+        remedy = (
+            f"write one of them in {POSITIVE_FIELD}"
+            if len(target.labels) == _TWO_CLASSES
+            else f"leave {POSITIVE_FIELD} out, which is for two classes"
+        )
+        raise DataError(
+            "NotAPositiveLabel",
+            f"{found}{more}, and {quoted(label)} is to be the positive one: {remedy}",
+            field=POSITIVE_FIELD,
+        )
+    if target.labels[1] == label:
+        return target
+    codes = np.where(target.values < 0, target.values, 1 - target.values)
+    return replace(target, values=codes, strata=codes, labels=target.labels[::-1])
 
 
 def _labels(name: str, texts: list[str]) -> tuple[dict[str, str], tuple[str, ...]]:

@@ -1,4 +1,7 @@
-"""How good a regression is: errors and true values to numbers."""
+"""How good a regression is: errors and true values to numbers.
+
+``weights`` float64 [rows] say how much each row counts; without them each counts once.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,43 +16,50 @@ _SEED = 20_240_229
 """Fixed, so that equal models have equal intervals."""
 
 
-def r2_score(errors: Numbers, values: Numbers) -> float:
+def r2_score(errors: Numbers, values: Numbers, weights: Numbers | None = None) -> float:
     """Coefficient of determination: 1 - sum of squared errors / sum of squared deviations from the mean.
 
     Where the values do not vary it is 1 for no errors and 0 otherwise, as in scikit-learn.
     """
-    squared = float(np.square(errors).sum())
-    spread = float(np.square(values - values.mean()).sum())
-    if spread == 0:
+    squared = float(np.average(np.square(errors), weights=weights))
+    spread = float(np.average(np.square(_centred(values, weights)), weights=weights))
+    if values.min() == values.max():
         return float(squared == 0)
     return 1.0 - squared / spread
 
 
-def r2_interval(errors: Numbers, values: Numbers) -> tuple[float, float] | None:
+def r2_interval(errors: Numbers, values: Numbers, weights: Numbers | None = None) -> tuple[float, float] | None:
     """The 95 % percentile bootstrap interval of R2 over rows (Efron, 1979); None where the values do not vary."""
-    bounds = _share_interval(np.square(errors), values)
+    bounds = _share_interval(np.square(errors), values, weights)
     return None if bounds is None else (1.0 - bounds[1], 1.0 - bounds[0])
 
 
-def r2_drop_interval(before: Numbers, after: Numbers, values: Numbers) -> tuple[float, float] | None:
+def r2_drop_interval(
+    before: Numbers, after: Numbers, values: Numbers, weights: Numbers | None = None
+) -> tuple[float, float] | None:
     """That of the difference between the R2 of two models with these errors in the same rows; None as above."""
-    return _share_interval(np.square(after) - np.square(before), values)
+    return _share_interval(np.square(after) - np.square(before), values, weights)
 
 
-def _share_interval(parts: Numbers, values: Numbers) -> tuple[float, float] | None:
+def _centred(values: Numbers, weights: Numbers | None) -> Numbers:
+    return np.asarray(values - np.average(values, weights=weights))
+
+
+def _share_interval(parts: Numbers, values: Numbers, weights: Numbers | None) -> tuple[float, float] | None:
     """The interval of ``sum(parts) / sum of squared deviations of the values``; rows are resampled with both."""
     rows = len(values)
-    centred = values - values.mean()
-    if not centred.any():
+    centred = _centred(values, weights)
+    heavy = np.ones(rows) if weights is None else weights
+    if values.min() == values.max():
         return None
     generator = np.random.default_rng(_SEED)
-    moments = np.stack([parts, centred, np.square(centred)])
+    moments = np.stack([parts, centred, np.square(centred), np.ones(rows)]) * heavy
     resamples = max(_FEWEST_RESAMPLES, min(_RESAMPLES, _DRAWS // rows))
     found = []
     for _ in range(resamples):
         counts = np.bincount(generator.integers(rows, size=rows), minlength=rows)
-        part, total, squares = moments @ counts
-        spread = squares - total * total / rows
+        part, total, squares, weight = moments @ counts
+        spread = squares - total * total / weight
         if spread > 0 and np.count_nonzero(counts) > 1:
             found.append(part / spread)
     if not found:

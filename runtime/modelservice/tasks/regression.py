@@ -9,7 +9,7 @@ from modelservice.cells import is_number_text, quoted
 from modelservice.contract.evaluation import Evaluation, Metric
 from modelservice.contract.failure import DataError
 from modelservice.contract.signature import Output
-from modelservice.tasks.base import Array, Drop, Head, Loss, Scores, Target, TargetCells, TargetProfile
+from modelservice.tasks.base import Array, Drop, Head, Loss, Scores, Target, TargetCells, TargetProfile, Weights
 from modelservice.tasks.labels import FIELD, missing_codes
 from modelservice.tasks.number_metrics import r2_drop_interval, r2_interval, r2_score
 
@@ -51,6 +51,10 @@ class Regression:
         strata = np.zeros(len(values), dtype=np.int64)
         return Target(name=cells.name, values=values, present=present, strata=strata, notes=notes)
 
+    def of_outputs(self, outputs: tuple[Output, ...]) -> "Regression":  # noqa: ARG002 - the seam's signature
+        """Itself."""
+        return self
+
     def logits(self, labels: tuple[str, ...]) -> int:  # noqa: ARG002 - the seam's signature
         """One."""
         return 1
@@ -59,29 +63,40 @@ class Regression:
         """The number."""
         return (Output(name=VALUE, datatype="FP32"),)
 
-    def score(self, raw: Array, values: NDArray[Any], labels: tuple[str, ...]) -> Scores:  # noqa: ARG002
+    def score(
+        self,
+        raw: Array,
+        values: NDArray[Any],
+        labels: tuple[str, ...],  # noqa: ARG002 - the seam's signature
+        weights: Weights | None = None,
+    ) -> Scores:
         """R2 (primary, with a bootstrap interval), root mean squared and mean absolute error.
 
         Args:
             raw: float32 [rows, 1].
             values: float64 [rows]; at least one row.
             labels: none.
+            weights: how much each row counts.
         """
         errors = _errors(raw, values)
-        bounds = r2_interval(errors, values)
+        bounds = r2_interval(errors, values, weights)
         low, high = bounds if bounds is not None else (None, None)
         metrics = (
-            Metric(name="r2", value=r2_score(errors, values), low=low, high=high),
-            Metric(name="rmse", value=float(np.sqrt(np.square(errors).mean()))),
-            Metric(name="mae", value=float(np.abs(errors).mean())),
+            Metric(name="r2", value=r2_score(errors, values, weights), low=low, high=high),
+            Metric(name="rmse", value=float(np.sqrt(np.average(np.square(errors), weights=weights)))),
+            Metric(name="mae", value=float(np.average(np.abs(errors), weights=weights))),
         )
         return Scores(evaluation=Evaluation(primary="r2", rows=len(values), metrics=metrics))
 
-    def drop(self, before: Array, after: Array, values: NDArray[Any]) -> Drop:
+    def primary(self, raw: Array, values: NDArray[Any], weights: Weights | None = None) -> float:
+        """R2."""
+        return r2_score(_errors(raw, values), values, weights)
+
+    def drop(self, before: Array, after: Array, values: NDArray[Any], weights: Weights | None = None) -> Drop:
         """The fall of R2, with a bootstrap interval; true values that do not vary tell nothing, which is [-1, 1]."""
         errors = _errors(before, values), _errors(after, values)
-        low, high = r2_drop_interval(*errors, values) or (-1.0, 1.0)
-        return Drop(r2_score(errors[0], values) - r2_score(errors[1], values), low, high)
+        low, high = r2_drop_interval(*errors, values, weights) or (-1.0, 1.0)
+        return Drop(r2_score(errors[0], values, weights) - r2_score(errors[1], values, weights), low, high)
 
     def named(self, raw: Array, labels: tuple[str, ...]) -> dict[str, Any]:  # noqa: ARG002 - the seam's signature
         """``value``: float32 [rows]."""

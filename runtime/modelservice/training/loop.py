@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
@@ -11,8 +12,9 @@ from torch import nn
 from modelservice.contract.failure import StageError
 from modelservice.contract.training import Hyperparameters
 from modelservice.training.losses import Objective
-from modelservice.training.optimizers import Step, build_optimizer, learning_rate_field
+from modelservice.training.optimizers import build_optimizer, learning_rate_field
 from modelservice.training.penalties import penalized_weights, penalty
+from modelservice.training.schedules import Pace
 
 MAX_SLICE = 8192
 """Most rows that are computed at once when nothing is learned."""
@@ -20,10 +22,14 @@ MAX_SLICE = 8192
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """Encoded rows on the training device: ``features`` float32 [rows, *shape], ``targets`` [rows]."""
+    """Encoded rows on the training device: ``features`` float32 [rows, *shape], ``targets`` [rows].
+
+    ``weights`` float32 [rows], where rows do not count alike, are 1 on the mean.
+    """
 
     features: torch.Tensor
     targets: torch.Tensor
+    weights: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +72,12 @@ def train_module(
     Raises:
         StageError: the loss is no longer a finite number.
     """
-    step = build_optimizer(settings.optimizer, module.parameters())
+    step = build_optimizer(settings.optimizer, module.parameters(), clip_norm=settings.gradient_clip_norm)
+    pace = Pace(settings.schedule, settings.early_stopping, epochs=settings.epochs)
     best = BestWeights(module)
     for number in range(1, settings.epochs + 1):
-        train_loss = _run_epoch(module, step, train, objective=objective, settings=settings, generator=generator)
+        next_step = partial(step, share=pace.share(number))
+        train_loss = _run_epoch(module, next_step, train, objective=objective, settings=settings, generator=generator)
         validation_loss, metric = _measure(module, objective, validation, slice_rows)
         if not (math.isfinite(train_loss) and math.isfinite(validation_loss)):
             raise _diverged(number, settings)
@@ -83,8 +91,16 @@ def train_module(
                 metric=metric,
             )
         )
+        pace.observe(validation_loss)
+        if pace.is_over:
+            break
     best.restore()
     return best.epoch
+
+
+def step_rows(settings: Hyperparameters, rows: int) -> int:
+    """How many of the rows a step looks at."""
+    return rows if settings.optimizer.gradient_descent is not None else min(settings.batch_size, rows)
 
 
 class BestWeights:
@@ -128,7 +144,7 @@ def seeded(seed: int, device: str) -> Iterator[torch.Generator]:
 
 def _run_epoch(
     module: nn.Sequential,
-    step: Step,
+    step: Callable[[torch.Tensor], None],
     rows: Rows,
     *,
     objective: Objective,
@@ -139,8 +155,9 @@ def _run_epoch(
     weights = penalized_weights(module)
     total = torch.zeros((), device=rows.features.device)
     order = torch.randperm(len(rows.targets), generator=generator).to(rows.features.device)
-    for batch in torch.split(order, settings.batch_size):
-        loss = objective.loss(module(rows.features[batch]), rows.targets[batch])
+    for batch in torch.split(order, step_rows(settings, len(order))):
+        weighed = None if rows.weights is None else rows.weights[batch]
+        loss = objective.loss(module(rows.features[batch]), rows.targets[batch], weighed)
         loss = loss + penalty(weights, l1=settings.l1, l2=settings.l2)
         step(loss)
         total += loss.detach() * len(batch)
@@ -150,7 +167,8 @@ def _run_epoch(
 def _measure(module: nn.Sequential, objective: Objective, rows: Rows, slice_rows: int) -> tuple[float, float]:
     outputs = compute_outputs(module, rows.features, slice_rows=slice_rows)
     targets = rows.targets.cpu()
-    return float(objective.loss(outputs, targets)), float(objective.measure(outputs, targets))
+    weights = None if rows.weights is None else rows.weights.cpu()
+    return float(objective.loss(outputs, targets, weights)), float(objective.measure(outputs, targets, weights))
 
 
 def _copy(source: list[nn.Parameter] | list[torch.Tensor], target: list[nn.Parameter] | list[torch.Tensor]) -> None:

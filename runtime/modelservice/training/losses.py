@@ -1,15 +1,25 @@
 """``tasks.base.Loss`` in torch, and the metric that is cheap enough to be told after each epoch."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch.nn import functional
 
 from modelservice.tasks.base import Loss
 
-Measure = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""Outputs [rows, logits] and targets [rows] to a scalar."""
+
+class Measure(Protocol):
+    """A mean over rows."""
+
+    def __call__(
+        self, outputs: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None = None, /
+    ) -> torch.Tensor:
+        """Outputs [rows, logits] and targets [rows] to a scalar.
+
+        ``weights`` [rows] multiply what each row adds, and are 1 on the mean of a side; without them each is 1.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,31 +39,46 @@ class Objective:
     measure: Measure
 
 
-def _cross_entropy(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-    return functional.cross_entropy(logits, classes)
+def _mean(rows: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
+    # Divided by the rows of a batch, not by their weights: batches of light rows are to have a small gradient.
+    return rows.mean() if weights is None else (rows * weights).mean()
 
 
-def _multiclass_accuracy(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-    return (logits.argmax(dim=1) == classes).double().mean()
+def _cross_entropy(logits: torch.Tensor, classes: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
+    if weights is None:
+        return functional.cross_entropy(logits, classes)
+    return _mean(functional.cross_entropy(logits, classes, reduction="none"), weights)
 
 
-def _binary_cross_entropy(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-    return functional.binary_cross_entropy_with_logits(logits[:, 0], classes)
+def _multiclass_accuracy(
+    logits: torch.Tensor, classes: torch.Tensor, weights: torch.Tensor | None = None
+) -> torch.Tensor:
+    return _mean((logits.argmax(dim=1) == classes).double(), weights)
 
 
-def _binary_accuracy(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-    return ((logits[:, 0] > 0) == (classes > 0)).double().mean()
+def _binary_cross_entropy(
+    logits: torch.Tensor, classes: torch.Tensor, weights: torch.Tensor | None = None
+) -> torch.Tensor:
+    if weights is None:
+        return functional.binary_cross_entropy_with_logits(logits[:, 0], classes)
+    return _mean(functional.binary_cross_entropy_with_logits(logits[:, 0], classes, reduction="none"), weights)
 
 
-def _squared_error(outputs: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    return functional.mse_loss(outputs[:, 0], values)
+def _binary_accuracy(logits: torch.Tensor, classes: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
+    return _mean(((logits[:, 0] > 0) == (classes > 0)).double(), weights)
 
 
-def _r2(outputs: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+def _squared_error(outputs: torch.Tensor, values: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
+    if weights is None:
+        return functional.mse_loss(outputs[:, 0], values)
+    return _mean((outputs[:, 0] - values).square(), weights)
+
+
+def _r2(outputs: torch.Tensor, values: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
     """Of standardised values, which is that of the values themselves; for equal ones as in scikit-learn."""
     values, outputs = values.double(), outputs[:, 0].double()
-    spread = (values - values.mean()).square().sum()
-    left = (values - outputs).square().sum()
+    spread = _mean((values - _mean(values, weights)).square(), weights)
+    left = _mean((values - outputs).square(), weights)
     return 1 - left / spread if spread > 0 else (left == 0).double()
 
 

@@ -4,34 +4,92 @@ The classes of ``torch.optim`` import ``torch._dynamo`` when they are first used
 notices more than the training. The functions under them, which do the arithmetic, do not.
 """
 
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from functools import partial
 
 import torch
 from torch import nn
+from torch.optim.adagrad import adagrad
 from torch.optim.adam import adam
+from torch.optim.rmsprop import rmsprop
 from torch.optim.sgd import sgd
 
-from modelservice.contract.training import Adam, Optimizer, StochasticGradientDescent
+from modelservice.contract.training import (
+    AdaGrad,
+    Adam,
+    AdamW,
+    GradientDescent,
+    Optimizer,
+    RmsProp,
+    StochasticGradientDescent,
+)
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 """As Kingma and Ba (2015) propose."""
+_TINY = 1e-10
+"""Keeps AdaGrad from a division by zero."""
+
+Tensors = list[torch.Tensor]
+Update = Callable[..., None]
+"""Moves parameters: ``(parameters, gradients, *state, lr=...)``, each a list of tensors."""
 
 
-class Step(Protocol):
-    """Moves parameters against the gradients of a loss, and remembers what its method needs."""
+class Step:
+    """Moves parameters against the gradients of a loss, and remembers what its method needs.
 
-    def __call__(self, loss: torch.Tensor) -> None:
-        """Do one step on a scalar loss."""
+    Args:
+        parameters: what is moved.
+        update: how, a function of ``torch.optim``.
+        learning_rate: size of a step.
+        state: how many tensors, zeros at first, each parameter has.
+        counts: whether the last of them is the number of steps, a scalar.
+        clip_norm: most length of a gradient over all parameters.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        update: Update,
+        *,
+        learning_rate: float,
+        state: int = 0,
+        counts: bool = False,
+        clip_norm: float | None = None,
+    ) -> None:
+        self._parameters = list(parameters)
+        self._update = update
+        self._learning_rate = learning_rate
+        self._clip_norm = clip_norm
+        self._state: list[Tensors] = [[torch.zeros_like(one) for one in self._parameters] for _ in range(state)]
+        if counts:
+            self._state.append([torch.zeros(()) for _ in self._parameters])
+
+    def __call__(self, loss: torch.Tensor, *, share: float = 1.0) -> None:
+        """Do one step on a scalar loss, with this share of the learning rate."""
+        gradients = list(torch.autograd.grad(loss, self._parameters))
+        with torch.no_grad():
+            if self._clip_norm is not None:
+                share_kept = (self._clip_norm / nn.utils.get_total_norm(gradients)).clamp(max=1.0)
+                gradients = [gradient * share_kept for gradient in gradients]
+            self._update(list(self._parameters), gradients, *self._state, lr=self._learning_rate * share)
 
 
-def build_optimizer(settings: Optimizer, parameters: Iterable[nn.Parameter]) -> Step:
-    """The optimizer that is set, without weight decay: penalties are part of the loss (see ``penalties``)."""
+def build_optimizer(settings: Optimizer, parameters: Iterable[nn.Parameter], *, clip_norm: float | None = None) -> Step:
+    """The optimizer that is set; L1 and L2 are part of the loss (see ``penalties``), weight decay is none of them."""
     match settings.chosen:
-        case Adam() as chosen:
-            return AdamStep(list(parameters), learning_rate=chosen.learning_rate)
-        case StochasticGradientDescent() as chosen:
-            return SgdStep(list(parameters), learning_rate=chosen.learning_rate, momentum=chosen.momentum)
+        case Adam(learning_rate=rate):
+            return Step(parameters, _adam(decay=0.0), learning_rate=rate, state=2, counts=True, clip_norm=clip_norm)
+        case AdamW(learning_rate=rate, weight_decay=decay):
+            return Step(parameters, _adam(decay=decay), learning_rate=rate, state=2, counts=True, clip_norm=clip_norm)
+        case StochasticGradientDescent(learning_rate=rate, momentum=momentum, nesterov=nesterov):
+            return Step(parameters, _sgd(momentum, nesterov=nesterov), learning_rate=rate, state=1, clip_norm=clip_norm)
+        case GradientDescent(learning_rate=rate):
+            return Step(parameters, _sgd(0.0), learning_rate=rate, state=1, clip_norm=clip_norm)
+        case AdaGrad(learning_rate=rate):
+            update = partial(adagrad, lr_decay=0.0, weight_decay=0.0, eps=_TINY, maximize=False)
+            return Step(parameters, update, learning_rate=rate, state=1, counts=True, clip_norm=clip_norm)
+        case RmsProp(learning_rate=rate, decay=decay):
+            return Step(parameters, _rms_prop(decay), learning_rate=rate, state=1, counts=True, clip_norm=clip_norm)
         case other:
             raise TypeError(f"no optimizer for {type(other).__name__}")
 
@@ -41,58 +99,64 @@ def learning_rate_field(settings: Optimizer) -> str:
     return f"spec.training.optimizer.{settings.choice}.learningRate"
 
 
-class AdamStep:
-    """Adam (Kingma and Ba, 2015)."""
+def _adam(*, decay: float) -> Update:
+    def update(
+        parameters: Tensors, gradients: Tensors, means: Tensors, squares: Tensors, steps: Tensors, *, lr: float
+    ) -> None:
+        adam(
+            parameters,
+            gradients,
+            means,
+            squares,
+            [],
+            steps,
+            amsgrad=False,
+            beta1=_BETA1,
+            beta2=_BETA2,
+            lr=lr,
+            weight_decay=decay,
+            decoupled_weight_decay=True,
+            eps=_EPSILON,
+            maximize=False,
+        )
 
-    def __init__(self, parameters: list[nn.Parameter], *, learning_rate: float) -> None:
-        self._parameters = parameters
-        self._learning_rate = learning_rate
-        self._means = [torch.zeros_like(parameter) for parameter in parameters]
-        self._squares = [torch.zeros_like(parameter) for parameter in parameters]
-        self._steps = [torch.zeros(()) for _ in parameters]
-
-    def __call__(self, loss: torch.Tensor) -> None:
-        """Do one step."""
-        gradients = torch.autograd.grad(loss, self._parameters)
-        with torch.no_grad():
-            adam(
-                list(self._parameters),
-                list(gradients),
-                self._means,
-                self._squares,
-                [],
-                self._steps,
-                amsgrad=False,
-                beta1=_BETA1,
-                beta2=_BETA2,
-                lr=self._learning_rate,
-                weight_decay=0.0,
-                eps=_EPSILON,
-                maximize=False,
-            )
+    return update
 
 
-class SgdStep:
-    """Stochastic gradient descent, with classical momentum where it is not 0 (Sutskever et al., 2013)."""
+def _sgd(momentum: float, *, nesterov: bool = False) -> Update:
+    """Classical momentum (Sutskever et al., 2013), whose velocity is 0 at first."""
 
-    def __init__(self, parameters: list[nn.Parameter], *, learning_rate: float, momentum: float) -> None:
-        self._parameters = parameters
-        self._learning_rate = learning_rate
-        self._momentum = momentum
-        self._velocities: list[torch.Tensor | None] = [None for _ in parameters]
+    def update(parameters: Tensors, gradients: Tensors, velocities: Tensors, *, lr: float) -> None:
+        sgd(
+            parameters,
+            gradients,
+            list(velocities),
+            weight_decay=0.0,
+            momentum=momentum,
+            lr=lr,
+            dampening=0.0,
+            nesterov=nesterov,
+            maximize=False,
+        )
 
-    def __call__(self, loss: torch.Tensor) -> None:
-        """Do one step."""
-        gradients = torch.autograd.grad(loss, self._parameters)
-        with torch.no_grad():
-            sgd(
-                list(self._parameters),
-                list(gradients),
-                self._velocities,
-                weight_decay=0.0,
-                momentum=self._momentum,
-                lr=self._learning_rate,
-                dampening=0.0,
-                nesterov=False,
-                maximize=False,
-            )
+    return update
+
+
+def _rms_prop(decay: float) -> Update:
+    def update(parameters: Tensors, gradients: Tensors, squares: Tensors, steps: Tensors, *, lr: float) -> None:
+        rmsprop(
+            parameters,
+            gradients,
+            squares,
+            [],
+            [],
+            steps,
+            lr=lr,
+            alpha=decay,
+            eps=_EPSILON,
+            weight_decay=0.0,
+            momentum=0.0,
+            centered=False,
+        )
+
+    return update

@@ -23,9 +23,17 @@ CHANGES: dict[str, dict[str, Any]] = {
     "epochs": {"training": {"epochs": 61}},
     "optimizer": {"training": {"optimizer": {"sgd": {}}}},
     "model": {"model": {"mlp": {"hiddenLayers": [7]}}},
-    "format": {"data": {"format": "NPZ"}},
+    "format": {"data": {"format": "NPZ", "csv": None, "excel": None}},
+    "csv": {"data": {"csv": {"decimal": ","}}},
+    "excel": {"data": {"excel": {"sheet": "2024"}}},
     "missing": {"data": {"missing": ["?"]}},
+    "columns": {"data": {"columns": {"zip": {"type": "Category"}}}},
     "split": {"data": {"split": {"seed": 1}}},
+    "weights": {"data": {"sampleWeight": "w"}},
+    "groups": {"data": {"split": {"groupBy": "customer"}}},
+    "folds": {"data": {"split": {"folds": 5}}},
+    "times": {"data": {"split": {"timeColumn": "day"}}},
+    "sides": {"data": {"split": {"column": "side"}}},
 }
 
 

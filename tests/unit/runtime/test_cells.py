@@ -1,7 +1,10 @@
 import math
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -52,6 +55,36 @@ def test_the_table_and_a_request_agree_on_what_a_number_is(text: Any) -> None:
 )
 def test_text_of_a_cell(cell: Any, text: Any) -> None:
     assert as_text(cell) == text
+
+
+BERLIN = timezone(timedelta(hours=1))
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        (date(2024, 1, 5), "2024-01-05"),
+        (datetime(2024, 1, 5), "2024-01-05T00:00:00"),  # noqa: DTZ001
+        (datetime(2024, 1, 5, 9, 5, 1, 250_000), "2024-01-05T09:05:01.25"),  # noqa: DTZ001
+        (datetime(2024, 1, 5, 9, 5, tzinfo=UTC), "2024-01-05T09:05:00Z"),
+        (datetime(2024, 1, 5, 9, 5, 0, 500, tzinfo=BERLIN), "2024-01-05T08:05:00.0005Z"),
+        (np.datetime64("2024-01-05"), "2024-01-05"),
+        (np.datetime64("2024-01-05T09:05", "ns"), "2024-01-05T09:05:00"),
+        (np.datetime64("NaT"), None),
+        (pd.Timestamp("2024-01-05 09:05", tz=BERLIN), "2024-01-05T08:05:00Z"),
+        (pd.NaT, None),
+        (time(9, 5), "09:05:00"),
+        (Decimal("5.10"), "5.10"),
+        (Decimal("NaN"), None),
+    ],
+)
+def test_dates_times_and_decimals_are_one_text_whoever_holds_them(cell: Any, text: Any) -> None:
+    assert as_text(cell) == text
+
+
+def test_a_decimal_is_a_number() -> None:
+    assert as_number(Decimal("5.10")) == 5.1
+    assert math.isnan(as_number(Decimal("NaN")))
 
 
 def test_a_structure_is_no_text() -> None:

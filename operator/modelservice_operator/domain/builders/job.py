@@ -31,12 +31,12 @@ def run_hash(step: Step, spec: ModelServiceSpec, settings: Settings, *, data: Da
     """Hash of how the Job of a step runs, apart from the image: an upgrade does not stop a training under way.
 
     Where the data is mounted from counts, although it is in no key: a pod would wait for ever for a ConfigMap that was
-    renamed before it started.
+    renamed before it started. So does the Secret that opens it.
     """
     job, artifacts = step.stage.job(spec), settled_artifacts(spec, settings)
     store = store_of(artifacts)
     runs = [plain(job.pods), job.timeout_seconds, job.max_restarts, store.choice, store.settings(artifacts)]
-    return short_hash([*runs, data.file, data.volume], length=8)
+    return short_hash([*runs, data.file, data.volume, *data.env_from], length=8)
 
 
 def attempt_id(
@@ -137,8 +137,11 @@ def _build_job(
         settings,
         labels=owner.labels(stage=step.stage.name, key=step.key),
         account=owner.name,
-        containers=[_build_container(job, settings, access)],
-        volumes=[{"name": "order", "configMap": {"name": name}}, {"name": "data", **(data.volume or {})}],
+        containers=[_build_container(job, settings, data, access)],
+        volumes=[
+            {"name": "order", "configMap": {"name": name}},
+            *([{"name": "data", **data.volume}] if data.volume else []),
+        ],
         access=access,
     )
     template["spec"]["restartPolicy"] = "Never"
@@ -157,7 +160,7 @@ def _build_job(
     }
 
 
-def _build_container(job: JobSettings, settings: Settings, access: list[Access]) -> Object:
+def _build_container(job: JobSettings, settings: Settings, data: DataState, access: list[Access]) -> Object:
     container = build_container(
         job.pods,
         settings,
@@ -167,10 +170,12 @@ def _build_container(job: JobSettings, settings: Settings, access: list[Access])
         resources=merged_resources(job.pods.resources, DEFAULT_RESOURCES),
         mounts=[
             {"name": "order", "mountPath": _ORDER_FOLDER, "readOnly": True},
-            {"name": "data", "mountPath": DATA_PATH, "readOnly": True},
+            *([{"name": "data", "mountPath": DATA_PATH, "readOnly": True}] if data.volume else []),
         ],
         access=access,
     )
+    if data.env_from:
+        container["envFrom"] = [*container.get("envFrom", ()), *data.env_from]
     container["env"].append({"name": POD_UID_ENV, "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}})
     container["ports"] = [{"name": "progress", "containerPort": PROGRESS_PORT}]
     return container

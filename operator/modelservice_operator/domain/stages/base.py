@@ -42,7 +42,7 @@ class Assignment:
     parent: Parent | None = None
 
     def data_work(self) -> dict[str, Any]:
-        """The fields of ``DataWork`` that tell what is mounted."""
+        """The fields of ``DataWork`` that tell what is mounted, if anything is."""
         return {"data_file": self.data.file, "data_sha256": self.data.content_digest}
 
     def order(self, work: Any) -> WorkOrder:

@@ -7,14 +7,15 @@ Credentials, region and endpoint come from the environment, under each store's o
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from datetime import timedelta
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final
 
+from modelservice.artifact.answers import Answer, Wrong, is_missing_object, sentence, told_apart
 from modelservice.artifact.errors import ArtifactError, StorageUnavailableError
 from modelservice.artifact.files import check_size, document_bytes, sha256
 from modelservice.artifact.load import Artifact, verify
+from modelservice.artifact.patience import FIRST_WAIT_SECONDS, MAX_RETRIES, RETRY_SECONDS, retry_config
 from modelservice.contract.failure import StorageError
 from modelservice.contract.manifest import KNOWN_FILES, MANIFEST_FILE, FileEntry, Manifest
 
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 SCHEMES: Final = ("s3", "gs", "az")
-
-MAX_RETRIES: Final = 5
-RETRY_SECONDS: Final = 60
-"""A request is tried again for so long; then the Job's own restarts go on."""
 
 _PROBE = ".write-test"
 _DIGEST_LENGTH = 16
@@ -36,17 +33,6 @@ _OURS = re.compile(
 """Names below an artifact's address that this release writes."""
 _SECRET_FIELD = "spec.artifacts.secretRef"  # noqa: S105 - the name of a field
 _URI_FIELD = "spec.artifacts.uri"
-_NO_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|bucket does not exist", re.IGNORECASE)
-_CODE = re.compile(r"<Code>(\w+)</Code>")
-_NO_OBJECT = frozenset({"NoSuchKey", "BlobNotFound"})
-_NO_KEY = re.compile(r"InvalidAccessKeyId|AuthenticationFailed|UserNotFound")
-"""Some servers say so with another status than 403."""
-_STATUS = re.compile(r"status code: ([1-5]\d\d)")
-_PASSING_STATUS = frozenset({408, 409, 425, 429})
-_PLAIN_HTTP = "BadScheme"
-_WRONG_REGION = "redirect without LOCATION"
-_PANIC = "PanicException"
-"""What obstore raises where its Rust code gave up, on an endpoint that is no URL for one; no ``Exception``."""
 
 
 class ObjectArtifactStore:
@@ -123,28 +109,15 @@ class ObjectArtifactStore:
             try:
                 result = self._objects.get(path)
             except FileNotFoundError as error:
-                code = _CODE.search(str(error))
-                if code is not None and code.group(1) not in _NO_OBJECT:
+                if not is_missing_object(error):
                     raise  # no bucket, for one
                 return None
             check_size(name, result.meta["size"], expected=expected)
             return bytes(result.bytes())
 
-    @contextmanager
-    def _said(self) -> Iterator[None]:
+    def _said(self) -> AbstractContextManager[None]:
         """Errors of obstore in the words of an artifact store."""
-        from obstore.exceptions import AlreadyExistsError, BaseError  # noqa: PLC0415
-
-        try:
-            yield
-        except AlreadyExistsError:
-            raise
-        except (BaseError, FileNotFoundError) as error:
-            raise storage_error(self._address, error) from error
-        except BaseException as error:
-            if type(error).__name__ != _PANIC:
-                raise
-            raise _settings_error(self._address, str(error)) from None
+        return told_apart(lambda answer: storage_error(self._address, answer))
 
 
 def object_name(name: str, entry: FileEntry) -> str:
@@ -168,40 +141,32 @@ def open_objects(address: str, scratch: str, _now: Callable[[], float]) -> Objec
         # The union of obstore's stores, of which HTTP is not among our schemes.
         objects: ObjectStore = from_url(
             address,
-            retry_config={"max_retries": MAX_RETRIES, "retry_timeout": timedelta(seconds=RETRY_SECONDS)},
+            retry_config=retry_config(retries=MAX_RETRIES, seconds=RETRY_SECONDS, first_wait=FIRST_WAIT_SECONDS),
         )
     except (BaseError, ValueError) as error:
-        raise _settings_error(address, _sentence(error)) from error
+        raise _settings_error(address, sentence(error)) from error
     return ObjectArtifactStore(objects, address=address, scratch=scratch)
 
 
-def storage_error(address: str, error: Exception) -> StorageError:
-    """What an error of obstore means: whether rights, the address or its settings must change, or time must pass."""
-    from obstore.exceptions import PermissionDeniedError, UnauthenticatedError  # noqa: PLC0415
-
-    text, said = str(error), _sentence(error)
-    status = int(match.group(1)) if (match := _STATUS.search(text)) else None
-    refused = isinstance(error, PermissionDeniedError | UnauthenticatedError) or status in {401, 403}
-    if refused or _NO_KEY.search(text):
+def storage_error(address: str, answer: Answer) -> StorageError:
+    """What an answer means for artifacts: whether rights, address or settings must change, or time must pass."""
+    said = answer.said
+    if answer.wrong is Wrong.RIGHTS:
         message = (
             f"{address} refuses these credentials: give keys that may get, put, list and delete objects there with"
             f" {_SECRET_FIELD}, or the pods' ServiceAccount the right to ({said})"
         )
         return StorageError("StorageForbidden", message, field=_SECRET_FIELD)
-    if _NO_BUCKET.search(text):
+    if answer.wrong is Wrong.BUCKET:
         message = f"{address}: there is no such bucket: create it, or correct {_URI_FIELD} ({said})"
         return StorageError("BucketNotFound", message, field=_URI_FIELD)
-    if _PLAIN_HTTP in text:
+    if answer.wrong is Wrong.PASSING:
+        return StorageUnavailableError("StorageUnavailable", f"{address} does not answer as it should: {said}")
+    if answer.wrong is Wrong.PLAIN_HTTP:
         return _settings_error(address, "its endpoint is plain HTTP, which needs AWS_ALLOW_HTTP set to true")
-    if _WRONG_REGION in text or (status is not None and status < 500 and status not in _PASSING_STATUS):  # noqa: PLR2004
-        return _settings_error(address, said)
-    return StorageUnavailableError("StorageUnavailable", f"{address} does not answer as it should: {said}")
+    return _settings_error(address, said)
 
 
 def _settings_error(address: str, said: str) -> StorageError:
     message = f"{address} cannot be used as it is set: correct region, endpoint or keys with {_SECRET_FIELD}: {said}"
     return StorageError("StorageSettingsInvalid", message, field=_SECRET_FIELD)
-
-
-def _sentence(error: Exception) -> str:
-    return " ".join(str(error).partition("\n\nDebug source")[0].split())

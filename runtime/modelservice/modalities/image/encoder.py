@@ -44,9 +44,9 @@ class ImageEncoder:
             return np.asarray(scaled.reshape(len(scaled), *self.shape))
         return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2), dtype=np.float32)
 
-    def unseen(self, rows: Rows) -> dict[str, int]:  # noqa: ARG002 - the seam's signature
-        """None: every image is new."""
-        return {}
+    def encode_counted(self, rows: Rows) -> tuple[Features, dict[str, int]]:
+        """The same; nothing counts as unseen, since every image is new."""
+        return self.encode(rows), {}
 
     def example(self) -> list[Any]:
         """A plain image of the channels' means; never a real one."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from modelservice.contract.data import Format
 from modelservice.contract.failure import DataError
+from modelservice.modalities.base import FileOptions
 from modelservice.modalities.image.npz_file import MAX_BYTES, Arrays, open_npz
 from modelservice.modalities.image.source import ImageSource
 
@@ -17,13 +18,29 @@ _FEWEST_AXES = 3
 class ImageReader:
     """Reads NPZ files, and objects of arrays."""
 
-    format = Format.NPZ
+    formats = (Format.NPZ,)
     limit = MAX_BYTES
 
-    def read(self, content: bytes, *, field: str) -> ImageSource:
+    def read(
+        self,
+        content: bytes,
+        *,
+        format: Format,  # noqa: A002, ARG002 - the only one
+        options: FileOptions,  # noqa: ARG002 - none is of images
+        field: str,
+    ) -> ImageSource:
         """Open an NPZ file; for errors see ``open_npz``."""
         sha256 = f"sha256:{hashlib.sha256(content).hexdigest()}"
         return ImageSource(open_npz(content, field=field), sha256=sha256)
+
+    def join(self, sources: Mapping[str, ImageSource], *, field: str) -> ImageSource:  # noqa: ARG002
+        """Images stand in one file.
+
+        Raises:
+            DataError: always.
+        """
+        message = "several files of images cannot be read: put all images into one NPZ file, and name it"
+        raise DataError("FilesDiffer", message, field=field)
 
     def from_frame(self, frame: Any) -> ImageSource | None:
         """Take an object of arrays of which one has three axes or more, such as ``{"X": images, "y": labels}``."""

@@ -2,7 +2,7 @@
 
 import difflib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelservice.cells import Missing, number_text, quoted
+from modelservice.contract.data import ColumnSettings
 from modelservice.contract.documents import Document
 from modelservice.contract.failure import DataError
 from modelservice.contract.signature import Input
-from modelservice.modalities.base import Features
+from modelservice.modalities.base import Features, Profile
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.image.encoder import NAME, ImageEncoder
 from modelservice.modalities.image.fitting import fit
@@ -25,6 +26,7 @@ from modelservice.tasks.base import Target, TargetCells
 
 TARGET_FIELD = "spec.data.target"
 FEATURES_FIELD = "spec.data.features"
+COLUMNS_FIELD = "spec.data.columns"
 _RANK, _RANK_WITH_CHANNELS = 3, 4
 _LISTED = 20
 _LAST_CHARACTER = 0x10FFFF
@@ -51,13 +53,21 @@ class ImageSource:
             DataError: there is no such array, or it is not one value for each image.
         """
         self._check_name(name, reason="TargetNotFound", field=TARGET_FIELD)
+        return self._cells(name, missing, field=TARGET_FIELD)
+
+    def aside(self, name: str, missing: Sequence[str] | None = None, *, field: str) -> TargetCells:
+        """The values of an array that is neither target nor images; for errors see ``target``."""
+        self._check_name(name, reason="ColumnNotFound", field=field)
+        return self._cells(name, missing, field=field)
+
+    def _cells(self, name: str, missing: Sequence[str] | None, *, field: str) -> TargetCells:
         values = self._arrays.load(name)
         if values.ndim == 2 and values.shape[1] == 1:  # noqa: PLR2004 - a column, as Keras has it
             values = values[:, 0]
         if values.ndim != 1 or values.dtype.kind not in "iufbUS":
             found = f"{values.dtype} of shape {list(values.shape)}"
             message = f"array {name} is {found}, expected one number or text for each image: name another array"
-            raise DataError("NotATarget", message, field=TARGET_FIELD)
+            raise DataError("NotATarget", message, field=field)
         codes, texts = _texts(name, values)
         rule = Missing.of(missing)
         gone = np.array([rule.means(text) for text in texts], dtype=bool)
@@ -77,13 +87,19 @@ class ImageSource:
         features: tuple[str, ...],
         target: Target,
         missing: Sequence[str] | None = None,  # noqa: ARG002 - images have no cells
+        columns: Mapping[str, ColumnSettings] | None = None,
+        aside: Collection[str] = (),
     ) -> "ImageExamples":
         """The images of the rows that have a target.
 
         Raises:
-            DataError: there is no such array, it holds no images, or not as many as there are targets.
+            DataError: there is no such array, it holds no images, or not as many as there are targets; or columns are
+                described, which images do not have.
         """
-        name = self._chosen(features, target.name)
+        if columns:
+            message = f"the data holds images, which have no column {quoted(min(columns))}: leave out {COLUMNS_FIELD}"
+            raise DataError("ColumnNotFound", message, field=COLUMNS_FIELD)
+        name = self._chosen(features, {target.name, *aside})
         images = _images(name, self._arrays.load(name))
         if len(images) != len(target.values):
             counts = f"array {name} has {len(images)} images, and {target.name} has {len(target.values)} values"
@@ -91,8 +107,8 @@ class ImageSource:
         kept = images if target.present.all() else images[target.present]
         return ImageExamples(name=name, images=kept)
 
-    def _chosen(self, features: tuple[str, ...], target: str) -> str:
-        names = tuple(dict.fromkeys(features)) or tuple(name for name in self._arrays.names if name != target)
+    def _chosen(self, features: tuple[str, ...], others: Collection[str]) -> str:
+        names = tuple(dict.fromkeys(features)) or tuple(name for name in self._arrays.names if name not in others)
         if len(names) != 1:
             found = f"the file has {_listed(self._arrays.names)}"
             message = f"{found}: name the one array of images in {FEATURES_FIELD}"
@@ -154,6 +170,10 @@ class ImageExamples:
             return encoder.encode(encoder.from_frame(self.images[rows]))
         except InputError as error:
             raise DataError("NotANumber", f"array {self.name}: {error.message}: correct the image") from None
+
+    def profiles(self, preprocessing: Any, rows: NDArray[np.int64]) -> tuple[Profile, ...]:  # noqa: ARG002 - as above
+        """None: a pixel is no column."""
+        return ()
 
 
 def _texts(name: str, values: NDArray[Any]) -> tuple[NDArray[np.int32], tuple[str, ...]]:

@@ -8,8 +8,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from modelservice.cells import MISSING_WORDS, NUMBER_PATTERN, Missing, number_text
+from modelservice.contract.data import ColumnType
 from modelservice.modalities.table import kinds
 from modelservice.modalities.table.kinds.base import Column
+from modelservice.modalities.table.notation import Decimal
 from modelservice.modalities.table.separators import COMMA
 from modelservice.modalities.table.written import Cells, Place
 
@@ -22,12 +24,25 @@ class ArrowColumn:
         cells: the array.
         place: where a row stands, for messages.
         separator: what stands between the cells of the file.
+        decimal: the mark before the fraction of its numbers, where that is said.
         words: what means a missing value among numbers.
+        declared: what ``spec.data.columns`` says of it.
     """
 
-    def __init__(self, name: str, cells: pa.Array, *, place: Place, separator: str, words: frozenset[str]) -> None:
-        self.name, self.place, self.separator, self.words = name, place, separator, words
+    def __init__(
+        self,
+        name: str,
+        cells: pa.Array,
+        *,
+        place: Place,
+        separator: str,
+        decimal: Decimal | None,
+        words: frozenset[str],
+        declared: ColumnType | None,
+    ) -> None:
+        self.name, self.place, self.separator, self.words, self.declared = name, place, separator, words, declared
         self.floats = None if pa.types.is_string(cells.type) else _floats(cells)
+        self.decimal = decimal
         self._given = cells
 
     @cached_property
@@ -66,16 +81,26 @@ class ArrowColumn:
 
 
 def read_column(
-    name: str, cells: pa.Array, *, place: Place, separator: str = COMMA, words: frozenset[str] = MISSING_WORDS
+    name: str,
+    cells: pa.Array,
+    *,
+    place: Place,
+    separator: str = COMMA,
+    decimal: Decimal | None = None,
+    words: frozenset[str] = MISSING_WORDS,
+    declared: ColumnType | None = None,
 ) -> Column:
-    """Find out what a column holds: the first of ``KINDS`` that takes it; for arguments see ``ArrowColumn``.
+    """Find out what a column holds: the first of ``KINDS`` that takes it, among those of the type that is declared.
+
+    For arguments see ``ArrowColumn``.
 
     Raises:
         DataError: a column of numbers holds something else, or one beyond ``MAX_NUMBER``, or numbers that can be read
             in two ways.
     """
-    raw = ArrowColumn(name, cells, place=place, separator=separator, words=words)
-    return next(column for kind in kinds.KINDS if (column := kind.read(raw)) is not None)
+    raw = ArrowColumn(name, cells, place=place, separator=separator, decimal=decimal, words=words, declared=declared)
+    offered = (kind for kind in kinds.KINDS if declared in {None, kind.type})
+    return next(column for kind in offered if (column := kind.read(raw)) is not None)
 
 
 def texts_of(cells: pa.Array) -> pa.Array:

@@ -1,4 +1,4 @@
-"""Reading a CSV file with a header row: UTF-8, one separator, quotes as in RFC 4180."""
+"""Reading a CSV file with a header row: one encoding, one separator, quotes as in RFC 4180."""
 
 import csv
 import hashlib
@@ -11,33 +11,45 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.csv
 
-from modelservice.cells import column_name, quoted
+from modelservice.contract.data import Format
 from modelservice.contract.failure import DataError
+from modelservice.contract.formats import CSV
+from modelservice.modalities.table.encodings import as_utf8
+from modelservice.modalities.table.magic import check_magic
+from modelservice.modalities.table.notation import Decimal
 from modelservice.modalities.table.quotes import Layout, layout_of, line_at
-from modelservice.modalities.table.separators import COMMA, NAMES, Separator, dividing, find_separator
-from modelservice.modalities.table.table import Table, check_column_count
+from modelservice.modalities.table.separators import (
+    COMMA,
+    NAMES,
+    SEPARATOR_FIELD,
+    Separator,
+    dividing,
+    find_separator,
+)
+from modelservice.modalities.table.table import Table, check_names
 
 if TYPE_CHECKING:
     from _csv import Reader
 
-_ZIP_MAGIC = b"PK\x03\x04"
-_WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
-_SAVE = "save it as CSV in UTF-8"
+_DECIMALS = {".": Decimal.POINT, ",": Decimal.COMMA}
 
 
-def parse_csv(content: bytes, *, field: str = "spec.data") -> Table:
+def parse_csv(content: bytes, dialect: CSV | None = None, *, field: str = "spec.data") -> Table:
     """Read a table; every cell stays text, and every record of the file is a row.
 
     Args:
         content: the inflated file.
+        dialect: how it is written, where that is said.
         field: what errors name as the field to change.
 
     Raises:
-        DataError: not UTF-8, no header, no rows, duplicate names, stray quotes, or a row of another length; names the
-            line.
+        DataError: not in its encoding, no header, no rows, duplicate names, stray quotes, or a row of another length;
+            names the line.
     """
-    _check_text(content, field)
-    separator = find_separator(content, field=field)
+    dialect = dialect or CSV()
+    digest = hashlib.sha256(content).hexdigest()
+    content, notes = _text_of(content, dialect, field)
+    separator = find_separator(content, given=dialect.separator, field=field)
     names, header_lines = _header(content, separator, field)
     layout = layout_of(content, begin=separator.begin, separator=separator.character, columns=len(names), field=field)
     ids = [str(index) for index in range(len(names))]
@@ -59,10 +71,11 @@ def parse_csv(content: bytes, *, field: str = "spec.data") -> Table:
     check_rows(read.num_rows, layout, field)
     return Table(
         columns={name: _whole(read.column(index)) for index, name in enumerate(names) if name},
-        sha256=f"sha256:{hashlib.sha256(content).hexdigest()}",
-        notes=(*separator.notes, *_broken(content, layout), *_nameless(names)),
+        sha256=f"sha256:{digest}",
+        notes=(*notes, *separator.notes, *_broken(content, layout), *_nameless(names)),
         place=partial(_line_of, content, separator),
         separator=separator.character,
+        decimal=_DECIMALS.get(dialect.decimal or ""),
     )
 
 
@@ -77,38 +90,26 @@ def check_rows(read: int, layout: Layout, field: str) -> None:
         raise DataError("NotATable", f"{message}: save it again, with quotes as in RFC 4180", field=field)
 
 
-def _check_text(content: bytes, field: str) -> None:
-    if content.startswith(_ZIP_MAGIC):
-        message = "the file is a ZIP archive, as NPZ is, and no CSV: name it .npz, or set spec.data.format to NPZ"
-        raise DataError("NotATable", message, field="spec.data.format")
+def _text_of(content: bytes, dialect: CSV, field: str) -> tuple[bytes, tuple[str, ...]]:
+    """The file in UTF-8, and what is worth a word of its encoding."""
+    check_magic(content, Format.CSV)
+    content, notes = as_utf8(content, dialect.encoding, field=field)
     if not content.strip():
         raise DataError("EmptyTable", "the file is empty: give a CSV table with a header row", field=field)
-    if content.startswith(_WIDE_MARKS):
-        raise DataError("NotUTF8", f"line 1: the file is UTF-16 or UTF-32, and not UTF-8 text: {_SAVE}", field=field)
     if (zero := content.find(b"\0")) >= 0:
-        line = line_at(content, zero)
-        raise DataError("NotUTF8", f"line {line}: the file has zero bytes, as UTF-16 has: {_SAVE}", field=field)
-    try:
-        content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = line_at(content, error.start)
-        raise DataError("NotUTF8", f"line {line}: the file is not UTF-8 text: {_SAVE}", field=field) from None
+        message = f"line {line_at(content, zero)}: the file has zero bytes, which no text has: take them out"
+        raise DataError("NotATable", message, field=field)
+    return content, notes
 
 
 def _header(content: bytes, separator: Separator, field: str) -> tuple[list[str], int]:
     """Column names, and how many lines of the file they and what precedes them take."""
     reader = _csv_reader(content, separator)
     try:
-        names = [column_name(name) for name in next(record for record in reader if record)]
+        names = next(record for record in reader if record)
     except (csv.Error, StopIteration) as error:
         raise DataError("NotATable", f"the header row cannot be read: {error}", field=field) from None
-    check_column_count(len(names))
-    seen: set[str] = set()
-    for name in filter(None, names):
-        if name in seen:
-            raise DataError("DuplicateColumn", f"two columns are named {quoted(name)}: rename one of them", field=field)
-        seen.add(name)
-    return names, separator.line + reader.line_num
+    return check_names(names, field=field), separator.line + reader.line_num
 
 
 def _parse_error(content: bytes, separator: Separator, names: list[str], error: Exception, field: str) -> DataError:
@@ -124,13 +125,13 @@ def _parse_error(content: bytes, separator: Separator, names: list[str], error: 
 
 
 def _ragged_remedy(content: bytes, separator: Separator) -> str:
-    used = NAMES[separator.character]
+    used = separator.name
     remedy = f"correct the row, and put quotes around {used}"
     if separator.character != COMMA:
         remedy += f", by which columns are separated here, since {used} divide the header and commas do not"
     others = [other for other in dividing(content[separator.begin :]) if other != separator.character]
     if others:
-        remedy += f"; if {NAMES[others[0]]} separate the columns, say sep={others[0]} in a line before the header"
+        remedy += f"; if {NAMES[others[0]]} separate the columns, say so in {SEPARATOR_FIELD}, or by a first line sep="
     return remedy
 
 

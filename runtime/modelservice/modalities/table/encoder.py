@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from modelservice.contract.signature import InputColumn
+from modelservice.contract.signature import ColumnContent, InputColumn
 from modelservice.modalities.base import Features, Opener, Rows
 from modelservice.modalities.table.encoding import RowEncoder, blanked
 from modelservice.modalities.table.preprocessing import TablePreprocessing
@@ -21,18 +21,21 @@ class TableEncoder:
         self.shape = (preprocessing.width,)
         self.rows = RowEncoder(preprocessing)
         self._missing = preprocessing.rule
-        either = [column.name for column in preprocessing.columns if column.takes_both]
-        self._requests = RequestReader({column.name: column.type for column in self.inputs}, either=either)
+        self._requests = RequestReader(
+            {column.name: column.type for column in self.inputs},
+            either=[column.name for column in preprocessing.columns if column.takes_both],
+            booleans=[column.name for column in self.inputs if column.content is ColumnContent.BOOLEAN],
+        )
 
     def encode(self, rows: Rows) -> Features:
         """Rows as arrays in the order of the columns or as objects by name, or a matrix, to float32 [rows, width]."""
         return self.rows.encode_rows(blanked(rows, self._missing))
 
-    def unseen(self, rows: Rows) -> dict[str, int]:
-        """How many values of each column of categories training never saw; rows as ``encode`` takes them."""
-        return self.rows.unseen(blanked(rows, self._missing))
+    def encode_counted(self, rows: Rows) -> tuple[Features, dict[str, int]]:
+        """The same, and how many values of each column training never saw."""
+        return self.rows.encode_counted(blanked(rows, self._missing))
 
-    def example(self) -> dict[str, float | str]:
+    def example(self) -> dict[str, bool | float | str]:
         """A row of medians and modes."""
         return {column.name: column.example for column in self.inputs}
 

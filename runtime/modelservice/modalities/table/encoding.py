@@ -6,7 +6,7 @@ The fast paths convert whole batches at once and decide nothing about errors: wh
 
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,13 @@ from modelservice.modalities.table.names import Names
 from modelservice.modalities.table.preprocessing import TablePreprocessing
 
 Row = Sequence[Any] | Mapping[str, Any]
+
+
+class Encoded(NamedTuple):
+    """float32 [rows, width], and how many values of each column training never saw; none where it saw all."""
+
+    features: Features
+    unseen: dict[str, int]
 
 
 class RowEncoder:
@@ -43,30 +50,33 @@ class RowEncoder:
         self._mean = np.array([one.mean for one in linear])
         self._scale = np.array([1.0 / one.std for one in linear])
         self._fill = np.array([one.fill for one in linear])
-        self._closed = [(at, name) for at, name in enumerate(self.names) if self._columns[name][1].closed]
+        self._flagged = [at for at, one in enumerate(linear) if one.indicator]
+        starts = np.cumsum([0, *(1 + one.indicator for one in linear)])
+        self._at, self._flags = starts[:-1], starts[1:][self._flagged] - 1
 
     def encode_rows(self, rows: Sequence[Row] | NDArray[Any]) -> Features:
+        """The features of ``encode_counted``."""
+        return self.encode_counted(rows).features
+
+    def encode_counted(self, rows: Sequence[Row] | NDArray[Any]) -> Encoded:
         """Encode rows given as arrays in the order of the columns, or as objects by column name.
 
         Args:
             rows: the rows; None and NaN are missing values.
 
-        Returns:
-            float32 [rows, width].
-
         Raises:
             InputError: a row has too few, too many or unknown columns, or a value that is none; names the first.
         """
         if len(rows) == 0:
-            return np.zeros((0, self.width), dtype=np.float32)
+            return Encoded(np.zeros((0, self.width), dtype=np.float32), {})
         picked: Any = rows
         try:
             if isinstance(rows[0], Mapping):
                 picked = self._pick_all(rows)
             if self._all_linear:
-                return self._standardise(as_floats(picked))
+                return Encoded(self._standardise(as_floats(picked)), {})
             if set(map(len, picked)) == {len(self.names)} and not any(isinstance(row, str | Mapping) for row in picked):
-                return self.encode_columns(dict(zip(self.names, zip(*picked, strict=True), strict=True)))
+                return self._encode(dict(zip(self.names, zip(*picked, strict=True), strict=True)), len(picked))
         except (TypeError, ValueError, KeyError, OverflowError):
             pass  # explained below, with the place
         return self._explain(rows)
@@ -89,28 +99,15 @@ class RowEncoder:
         for name, length in lengths.items():
             if length != rows:
                 raise InputError(f"has {length} values, but {self.names[0]} has {rows}", column=name)
-        encoded = np.zeros((rows, self.width), dtype=np.float32)
-        at = 0
+        return self._encode(columns, rows).features
+
+    def _encode(self, columns: Mapping[str, Sequence[Any] | NDArray[Any]], rows: int) -> Encoded:
+        encoded, unseen, at = np.zeros((rows, self.width), dtype=np.float32), {}, 0
         for name, (width, encoder) in self._columns.items():
-            encoder.encode(columns[name], encoded[:, at : at + width])
+            if new := encoder.encode(columns[name], encoded[:, at : at + width]):
+                unseen[name] = new
             at += width
-        return encoded
-
-    def unseen(self, rows: Sequence[Row] | NDArray[Any]) -> dict[str, int]:
-        """How many values of each column training never saw and count as missing; none where it saw all.
-
-        Args:
-            rows: rows that ``encode_rows`` takes.
-        """
-        if not self._closed:
-            return {}
-        counted: dict[str, int] = {}
-        named = [self._spelled.keyed(row) if isinstance(row, Mapping) else row for row in rows]
-        for at, name in self._closed:
-            cells = (row[name] if isinstance(row, Mapping) else row[at] for row in named)
-            if new := self._columns[name][1].unseen(cells):
-                counted[name] = new
-        return counted
+        return Encoded(encoded, unseen)
 
     def _pick_all(self, rows: Any) -> list[Any]:
         picked = [self._pick(row) for row in rows]
@@ -131,9 +128,14 @@ class RowEncoder:
             scaled = scale(np.where(np.isnan(values), self._fill, values), self._mean, self._scale)
             if not fits(scaled):
                 raise OverflowError("beyond float32")
-        return scaled.astype(np.float32)
+        if not self._flagged:
+            return scaled.astype(np.float32)
+        encoded = np.empty((len(values), self.width), dtype=np.float32)
+        encoded[:, self._at] = scaled
+        encoded[:, self._flags] = np.isnan(values[:, self._flagged])
+        return encoded
 
-    def _explain(self, rows: Sequence[Row] | NDArray[Any]) -> Features:
+    def _explain(self, rows: Sequence[Row] | NDArray[Any]) -> Encoded:
         """Encode cell by cell: raises the error with its place, and takes what the fast paths were too strict for."""
         listed: list[Any] = []
         for index, row in enumerate(rows):
@@ -150,7 +152,7 @@ class RowEncoder:
                 raise InputError("is neither an array of values nor an object of column names and values", row=index)
             for name, value in zip(self.names, listed[-1], strict=True):
                 self._columns[name][1].check(value, index)
-        return self.encode_columns(dict(zip(self.names, zip(*listed, strict=True), strict=True)))
+        return self._encode(dict(zip(self.names, zip(*listed, strict=True), strict=True)), len(listed))
 
     def _check_names(self, names: Any, *, row: int | None) -> None:
         for name in names:

@@ -10,6 +10,11 @@ from modelservice.modalities.table.kinds.unused import UnusedPreprocessing
 from modelservice.modalities.table.preprocessing import TablePreprocessing
 
 
+def _plain(example: bool | float | str) -> float | str:
+    """An example of a column that is listed as one of texts or numbers."""
+    return str(example).lower() if isinstance(example, bool) else example
+
+
 def fit(
     columns: Sequence[Column],
     rows: NDArray[np.int64],
@@ -26,7 +31,7 @@ def fit(
         missing: ``spec.data.missing``.
     """
     measured = tuple(
-        UnusedPreprocessing(name=column.name, type=column.type, example=column.take(rows).example())
+        UnusedPreprocessing(name=column.name, type=column.type, example=_plain(column.take(rows).example()))
         if column.name in unused
         else column.take(rows).fit()
         for column in columns

@@ -38,7 +38,7 @@ def _plain(values: Any) -> Any:
     if hasattr(values, "to_pylist"):  # a column of an arrow table; to_numpy would make floats of integers with gaps
         return values.to_numpy() if values.null_count == 0 and _is_numeric(values) else values.to_pylist()
     if isinstance(values, np.ndarray):
-        return values
+        return list(values) if values.dtype.kind == "M" else values
     if hasattr(values, "to_numpy"):
         return _without_pandas_na(values)
     return values if isinstance(values, list | tuple) else list(values)
@@ -51,7 +51,11 @@ def _is_numeric(column: Any) -> bool:
 
 def _without_pandas_na(series: Any) -> Any:
     array = np.asarray(series)
+    if array.dtype.kind == "f" and getattr(series.dtype, "kind", "f") in "iu":
+        array = np.asarray(series, dtype=object)  # whole numbers with gaps, which float64 would round
     if array.dtype.kind in "fiub":
         return array
+    if array.dtype.kind == "M":  # tolist() would make nanoseconds of them
+        return list(array)
     missing = np.asarray(series.isna(), dtype=bool)
     return [None if absent else value for value, absent in zip(array.tolist(), missing, strict=True)]

@@ -110,13 +110,16 @@ def parse(text: str, notation: Notation) -> float | None:
     return -number if written.negative else number
 
 
-def find_notation(texts: Collection[str], *, separator: str) -> Notation | Unclear | None:
+def find_notation(
+    texts: Collection[str], *, separator: str, decimal: Decimal | None = None
+) -> Notation | Unclear | None:
     """The notation in which all texts are numbers.
 
     Args:
         texts: the different texts of a column, missing ones aside.
         separator: what stands between the cells of the file. Beside semicolons a comma may be a decimal mark as well
             as not; beside others it stands between thousands where three digits follow it everywhere.
+        decimal: the mark before the fraction, where that is said.
 
     Returns:
         None where the texts are no numbers.
@@ -132,11 +135,12 @@ def find_notation(texts: Collection[str], *, separator: str) -> Notation | Uncle
             if not {part.unit, unit} <= MEASURES:
                 return None
             return Unclear(text, f"{text!r} has another unit than {first!r}: write all values in one form")
-    decimals = [decimal for decimal in Decimal if all(_is_body(part.body, decimal) for part in written.values())]
+    ways = [*Decimal] if decimal is None else [decimal]
+    decimals = [way for way in ways if all(_is_body(part.body, way) for part in written.values())]
     if len(decimals) == 1:
         return Notation(decimal=decimals[0], unit=unit)
     if not decimals:
-        return _in_two_ways(written)
+        return _in_two_ways(written) if decimal is None else _in_another_way(written, decimal)
     return _of_either(written, unit, separator)
 
 
@@ -164,6 +168,20 @@ def _in_two_ways(written: dict[str, _Written]) -> Unclear | None:
         return None
     with_point, with_comma = (next(text for text, ways in of.items() if way not in ways) for way in reversed(Decimal))
     return Unclear(with_comma, f"{with_comma!r} and {with_point!r} have different decimal marks: write all with points")
+
+
+def _in_another_way(written: dict[str, _Written], decimal: Decimal) -> Unclear | None:
+    """None where a text is a number in neither way, as in a column of texts."""
+    if not all(any(_is_body(part.body, way) for way in Decimal) for part in written.values()):
+        return None
+    other = next(text for text, part in written.items() if not _is_body(part.body, decimal))
+    return Unclear(other, f"{other!r} {unlike(decimal)}")
+
+
+def unlike(decimal: Decimal) -> str:
+    """The rest of a sentence about a number that does not have the mark that is said."""
+    mark = "point" if decimal is Decimal.POINT else "comma"
+    return f"is no number with a decimal {mark}, which spec.data.csv.decimal says: correct one of them"
 
 
 def _of_either(written: dict[str, _Written], unit: str, separator: str) -> Notation | Unclear:

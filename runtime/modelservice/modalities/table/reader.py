@@ -1,23 +1,38 @@
 """The training side of tables."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from modelservice.contract.data import Format
-from modelservice.modalities.table.csv_file import parse_csv
+from modelservice.modalities.base import FileOptions
+from modelservice.modalities.table.formats import FORMATS
+from modelservice.modalities.table.join import join_tables
 from modelservice.modalities.table.source import TableSource
 from modelservice.modalities.table.table import table_of
 
 
 class TableReader:
-    """Reads CSV files, and frames."""
+    """Reads files of all ``FORMATS``, and frames."""
 
-    format = Format.CSV
+    formats = tuple(one.format for one in FORMATS)
     limit = 2**30
-    """pyarrow needs about seven times as much memory."""
+    """pyarrow needs about seven times as much memory for CSV."""
 
-    def read(self, content: bytes, *, field: str) -> TableSource:
-        """Read a CSV file; for errors see ``parse_csv``."""
-        return TableSource(parse_csv(content, field=field))
+    def read(
+        self,
+        content: bytes,
+        *,
+        format: Format,  # noqa: A002 - the field's own word
+        options: FileOptions,
+        field: str,
+    ) -> TableSource:
+        """Read a file; for errors see the format's ``parse``."""
+        parse = next(one.parse for one in FORMATS if one.format is format)
+        return TableSource(parse(content, options, field))
+
+    def join(self, sources: Mapping[str, TableSource], *, field: str) -> TableSource:
+        """The rows of all files, one after the other; for errors see ``join_tables``."""
+        return TableSource(join_tables({name: source.table for name, source in sources.items()}, field=field))
 
     def from_frame(self, frame: Any) -> TableSource | None:
         """Take a pandas frame, an arrow table or an object of columns; for errors see ``table_of``."""

@@ -23,10 +23,17 @@ class RequestReader:
     Args:
         kinds: what each column holds.
         either: columns that may be given as texts and as numbers.
+        booleans: columns that are best given as bools.
     """
 
-    def __init__(self, kinds: Mapping[str, ColumnKind], *, either: Collection[str] = frozenset()) -> None:
-        self._either = frozenset(either)
+    def __init__(
+        self,
+        kinds: Mapping[str, ColumnKind],
+        *,
+        either: Collection[str] = frozenset(),
+        booleans: Collection[str] = frozenset(),
+    ) -> None:
+        self._either, self._booleans = frozenset(either), frozenset(booleans)
         self._kinds = dict(kinds)
         self._names = tuple(kinds)
         self._spelled = Names(kinds)
@@ -75,9 +82,13 @@ class RequestReader:
             shape = [-1, len(self._names)]
             return [{"name": MATRIX_NAME, "datatype": "FP32", "shape": shape, "parameters": columns}]
         return [
-            {"name": name, "datatype": "FP64" if kind is ColumnKind.NUMBER else BYTES, "shape": [-1]}
-            for name, kind in self._kinds.items()
+            {"name": name, "datatype": self._datatype(name, kind), "shape": [-1]} for name, kind in self._kinds.items()
         ]
+
+    def _datatype(self, name: str, kind: ColumnKind) -> str:
+        if name in self._booleans:
+            return BOOL
+        return "FP64" if kind is ColumnKind.NUMBER else BYTES
 
     def from_frame(self, frame: Any) -> Rows:
         """Rows of a frame, which may have further columns (the target for one), or of a list of rows, or a matrix."""

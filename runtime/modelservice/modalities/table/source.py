@@ -1,7 +1,7 @@
 """A table as a source: its target, and its columns as examples."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +10,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from modelservice.cells import Missing, column_name, quoted
+from modelservice.contract.data import ColumnSettings, ColumnType
 from modelservice.contract.documents import Document
 from modelservice.contract.failure import DataError
 from modelservice.contract.signature import Input
-from modelservice.modalities.base import Features
+from modelservice.modalities.base import Features, Profile
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.missing import missing_notes
 from modelservice.modalities.split import target_tokens
@@ -22,13 +23,14 @@ from modelservice.modalities.table.digests import row_digests
 from modelservice.modalities.table.encoder import NAME, TableEncoder
 from modelservice.modalities.table.fitting import fit
 from modelservice.modalities.table.kinds.base import Column
-from modelservice.modalities.table.separators import NAMES
+from modelservice.modalities.table.separators import NAMES, SEPARATOR_FIELD, name_of
 from modelservice.modalities.table.table import Table
 from modelservice.modalities.table.written import numbers_of
 from modelservice.tasks.base import Target, TargetCells
 
 TARGET_FIELD = "spec.data.target"
 FEATURES_FIELD = "spec.data.features"
+COLUMNS_FIELD = "spec.data.columns"
 _LISTED = 20
 _CAUSES = 3
 
@@ -42,13 +44,28 @@ class TableSource:
         self.sha256 = table.sha256
         self._table = table
 
+    @property
+    def table(self) -> Table:
+        """As it was read."""
+        return self._table
+
     def target(self, name: str, missing: Sequence[str] | None = None) -> TargetCells:
         """The target's cells.
 
         Raises:
             DataError: there is no such column, or its numbers can be read in two ways.
         """
-        name = self._known(name, reason="TargetNotFound", field=TARGET_FIELD)
+        return self._cells(self._known(name, reason="TargetNotFound", field=TARGET_FIELD), missing)
+
+    def aside(self, name: str, missing: Sequence[str] | None = None, *, field: str) -> TargetCells:
+        """The cells of a column that is neither target nor, by itself, a feature.
+
+        Raises:
+            DataError: there is no such column, or its numbers can be read in two ways.
+        """
+        return self._cells(self._known(name, reason="ColumnNotFound", field=field), missing)
+
+    def _cells(self, name: str, missing: Sequence[str] | None) -> TargetCells:
         rule = Missing.of(missing)
         given, blank = blanked(self._table.columns[name], rule)
         cells = coded(name, texts_of(given), self._table.place)
@@ -57,15 +74,22 @@ class TableSource:
             codes=cells.codes,
             texts=cells.texts,
             place=cells.place,
-            numbers=numbers_of(cells, words=rule.among_numbers, separator=self._table.separator),
+            numbers=numbers_of(
+                cells, words=rule.among_numbers, separator=self._table.separator, decimal=self._table.decimal
+            ),
             words=rule.among_numbers,
             notes=missing_notes({name: blank}),
         )
 
     def examples(
-        self, features: tuple[str, ...], target: Target, missing: Sequence[str] | None = None
+        self,
+        features: tuple[str, ...],
+        target: Target,
+        missing: Sequence[str] | None = None,
+        columns: Mapping[str, ColumnSettings] | None = None,
+        aside: Collection[str] = (),
     ) -> "TableExamples":
-        """The columns listed, or all but the target, without those that teach nothing.
+        """The columns listed, or all but the target, without those that teach nothing or are to be ignored.
 
         Raises:
             DataError: there is no such column, none is left, or one cannot be read.
@@ -75,13 +99,42 @@ class TableSource:
         if target.name in listed:
             message = f"column {target.name} is the target, and none to predict it from: take it off the features"
             raise DataError("FeatureNotFound", message, field=FEATURES_FIELD)
-        names = listed or tuple(name for name in self._table.columns if name != target.name)
-        columns, blank = self._read(names, np.flatnonzero(target.present), Missing.of(missing))
+        types = self._declared(columns or {}, listed=listed, target=target.name)
+        left_out = {target.name, *aside, *(name for name, type_ in types.items() if type_ is ColumnType.IGNORE)}
+        unread = next((name for name in self._table.unreadable if name not in left_out), None)
+        if not listed and unread is not None:
+            raise self._unreadable(unread, FEATURES_FIELD)
+        names = listed or tuple(name for name in self._table.columns if name not in left_out)
+        read, blank = self._read(names, np.flatnonzero(target.present), Missing.of(missing), types)
         notes = (*self._table.notes, *missing_notes(blank))
-        return _choose(columns, listed=bool(listed), target=target.name, notes=notes, missing=missing)
+        return _choose(read, listed=bool(listed), target=target.name, notes=notes, missing=missing)
+
+    def _declared(
+        self, columns: Mapping[str, ColumnSettings], *, listed: Sequence[str], target: str
+    ) -> dict[str, ColumnType]:
+        """The types that are given, by the table's own names.
+
+        Names that differ only in how Unicode composes them are told apart by the API, and not by a table.
+        """
+        types: dict[str, ColumnType] = {}
+        for spelled, settings in columns.items():
+            if settings.type is ColumnType.IGNORE and column_name(spelled) in self._table.unreadable:
+                types[column_name(spelled)] = settings.type
+                continue
+            name = self._known(spelled, reason="ColumnNotFound", field=COLUMNS_FIELD)
+            for wrong, words in (
+                (name == target, "is the target, which spec.task describes"),
+                (name in types, "is given twice"),
+                (name in listed and settings.type is ColumnType.IGNORE, f"is one of {FEATURES_FIELD}"),
+            ):
+                if wrong:
+                    message = f"column {name} {words}: take it off {COLUMNS_FIELD}"
+                    raise DataError("ColumnNotClear", message, field=COLUMNS_FIELD)
+            types[name] = settings.type
+        return types
 
     def _read(
-        self, names: Sequence[str], rows: NDArray[np.int64], rule: Missing
+        self, names: Sequence[str], rows: NDArray[np.int64], rule: Missing, types: Mapping[str, ColumnType]
     ) -> tuple[list[Column], dict[str, int]]:
         """Columns of some rows, and how many cells of each are missing by a word for every column."""
 
@@ -92,13 +145,27 @@ class TableSource:
         for name in names:
             cells, blank[name] = blanked(self._table.columns[name].take(kept), rule)
             columns.append(
-                read_column(name, cells, place=place, separator=self._table.separator, words=rule.among_numbers)
+                read_column(
+                    name,
+                    cells,
+                    place=place,
+                    separator=self._table.separator,
+                    decimal=self._table.decimal,
+                    words=rule.among_numbers,
+                    declared=types.get(name),
+                )
             )
         return columns, blank
 
+    def _unreadable(self, name: str, field: str) -> DataError:
+        remedy = f"leave it out of the file, list others in {FEATURES_FIELD}, or say type Ignore in {COLUMNS_FIELD}"
+        return DataError("NotAColumn", f"{self._table.unreadable[name]}: {remedy}", field=field)
+
     def _known(self, name: str, *, reason: str, field: str) -> str:
         """The name as the table has it."""
-        if (known := column_name(name)) not in self._table.columns:
+        if (known := column_name(name)) in self._table.unreadable:
+            raise self._unreadable(known, field)
+        if known not in self._table.columns:
             raise DataError(reason, _not_found(name, self._table, field), field=field)
         return known
 
@@ -150,6 +217,25 @@ class TableExamples:
             message = f"column {error.column}: {error.message}: correct the cell, or leave it empty if it is not known"
             raise DataError("NotANumber", message) from None
 
+    def profiles(self, preprocessing: Any, rows: NDArray[np.int64]) -> tuple[Profile, ...]:
+        """What some rows hold, column by column."""
+        return tuple(
+            _profile(column, rows, kind=measured.kind, width=measured.width)
+            for column, measured in zip(self.columns, preprocessing.columns, strict=True)
+        )
+
+
+def _profile(column: Column, rows: NDArray[np.int64], *, kind: str, width: int) -> Profile:
+    taken = column.take(rows)
+    return Profile(
+        name=column.name,
+        kind=kind,
+        width=width,
+        missing=taken.missing,
+        distinct=taken.distinct,
+        variable=lambda: column.take(rows).variable(),
+    )
+
 
 def _choose(
     columns: Sequence[Column], *, listed: bool, target: str, notes: tuple[str, ...], missing: Sequence[str] | None
@@ -189,6 +275,6 @@ def _not_found(name: str, table: Table, field: str) -> str:
         meant = next(known for known in names if known.lower() == close[0])
         return f"{message}: did you mean {meant}?"
     if any(character in known for known in names for character in NAMES if character != table.separator):
-        used = f"columns are separated by {NAMES[table.separator]}"
-        return f"{message}: {used}; where they are not, say so in a line before the header, such as sep=;"
+        used = f"columns are separated by {name_of(table.separator)}"
+        return f"{message}: {used}; where they are not, set {SEPARATOR_FIELD}"
     return f"{message}: name one of them in {field}"

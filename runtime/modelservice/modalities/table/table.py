@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +14,11 @@ from modelservice.cells import as_text, column_name, is_unicode, quoted
 from modelservice.contract.failure import DataError
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.table.frames import columns_of
+from modelservice.modalities.table.notation import Decimal
 from modelservice.modalities.table.preprocessing import MAX_COLUMNS
 
+MAX_CELLS = 2**29
+"""As many as the largest CSV file has at most: one digit and a comma each."""
 _MATRIX_RANK = 2
 
 
@@ -29,17 +32,21 @@ class Table:
 
     Attributes:
         columns: arrow arrays by name: strings (as they stand in the file), integers or float64; null is missing.
+        unreadable: why further columns, by name, cannot be read: they hold lists, say.
         sha256: digest of the content.
         notes: what was left out while reading.
         place: where a row (from 0) stands, for people: "line 57" of a file, "row 55" of a frame.
         separator: what stands between the cells of the file, which tells how its numbers may be written.
+        decimal: the mark before the fraction of its numbers, where that is said.
     """
 
     columns: dict[str, pa.Array]
+    unreadable: Mapping[str, str] = field(default_factory=dict)
     sha256: str
     notes: tuple[str, ...] = ()
     place: Callable[[int], str] = field(default=_row_place, compare=False)
     separator: str = ","
+    decimal: Decimal | None = None
 
     @property
     def rows(self) -> int:
@@ -83,6 +90,37 @@ def check_column_count(columns: int) -> None:
     """
     if columns > MAX_COLUMNS:
         raise DataError("TooManyColumns", f"the table has {columns} columns, at most {MAX_COLUMNS} can be read")
+
+
+def check_names(names: Iterable[str], *, field: str) -> list[str]:
+    """Names as they are compared; empty ones name nothing.
+
+    Args:
+        names: of the columns, in order.
+        field: what errors name as the field to change.
+
+    Raises:
+        DataError: there are too many, or two are the same.
+    """
+    known = [column_name(name) for name in names]
+    check_column_count(len(known))
+    seen: set[str] = set()
+    for name in filter(None, known):
+        if name in seen:
+            raise DataError("DuplicateColumn", f"two columns are named {quoted(name)}: rename one of them", field=field)
+        seen.add(name)
+    return known
+
+
+def check_cells(rows: int, columns: int, *, field: str) -> None:
+    """Refuse a table that is too large.
+
+    Raises:
+        DataError: it has more than ``MAX_CELLS`` cells.
+    """
+    if rows * columns > MAX_CELLS:
+        message = f"the table has more than {MAX_CELLS} cells, in {rows} rows of {columns} columns: give fewer"
+        raise DataError("DataTooLarge", message, field=field)
 
 
 def _column(name: str, values: Any) -> pa.Array:

@@ -2,12 +2,26 @@
 
 from typing import Any, Final
 
-from modelservice.contract.signature import ColumnKind, Input, InputColumn, InputTensor, Output, Signature
+from modelservice.contract.signature import (
+    ColumnContent,
+    ColumnKind,
+    Input,
+    InputColumn,
+    InputTensor,
+    Output,
+    Signature,
+)
 from modelservice.modalities.tensors import BOOL, BYTES
 from modelservice.serving.calls import MAX_ROWS
 from modelservice.serving.protocols.base import Schema
 
 _SHOWN_CATEGORIES: Final = 20
+_CONTENTS: Final = {
+    ColumnContent.BOOLEAN: (("boolean", "string"), "true or false; also yes and no, y and n, t and f, 1 and 0."),
+    ColumnContent.TEXT: (("string",), "Free text."),
+    ColumnContent.DATE: (("string",), "A date of ISO 8601, with time and zone where those of training have them."),
+}
+"""JSON types of a cell, and what it says."""
 
 
 def predict_request(signature: Signature) -> Schema:
@@ -62,11 +76,6 @@ def nested(value: Schema, shape: tuple[int, ...]) -> Schema:
     return value
 
 
-def tensor_datatype(column: InputColumn) -> str:
-    """Datatype of a column as a tensor."""
-    return "FP64" if column.type is ColumnKind.NUMBER else BYTES
-
-
 def _row(inputs: tuple[Input, ...]) -> Schema:
     tensor = next((given for given in inputs if isinstance(given, InputTensor)), None)
     if tensor is not None:
@@ -77,7 +86,7 @@ def _row(inputs: tuple[Input, ...]) -> Schema:
         "description": f"Values in this order: {', '.join(columns)}.",
         "minItems": len(columns),
         "maxItems": len(columns),
-        "items": {"type": ["number", "string", "null"]},
+        "items": {"type": ["number", "string", "boolean", "null"]},
     }
     by_name: Schema = {
         "type": "object",
@@ -108,6 +117,9 @@ def _by_name(inputs: tuple[Input, ...]) -> dict[str, Any]:
 def _cell(column: InputColumn) -> Schema:
     if column.type is ColumnKind.NUMBER:
         return {"type": ["number", "null"], "examples": [column.example]}
+    if column.content is not None:
+        types, description = _CONTENTS[column.content]
+        return {"type": [*types, "null"], "examples": [column.example], "description": description}
     shown = ", ".join(column.categories[:_SHOWN_CATEGORIES])
     more = ", ..." if len(column.categories) > _SHOWN_CATEGORIES else ""
     return {

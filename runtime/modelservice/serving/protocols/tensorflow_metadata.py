@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from modelservice.contract.signature import Input, InputColumn, Signature
 from modelservice.modalities.tensors import BOOL, BYTES
-from modelservice.serving.protocols.schemas import tensor_datatype
 
 _DTYPES: Final = {
     "INT8": "DT_INT8",
@@ -44,7 +43,7 @@ def model_metadata(signature: Signature, *, name: str, version: str, digest: str
 
 def _input(given: Input) -> tuple[str, str, Sequence[int]]:
     if isinstance(given, InputColumn):
-        return given.name, tensor_datatype(given), ()
+        return given.name, given.datatype, ()
     return given.name, given.datatype, given.shape
 
 

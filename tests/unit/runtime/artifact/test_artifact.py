@@ -19,10 +19,12 @@ from modelservice.artifact.stores import load_artifact
 from modelservice.artifact.stores.folder import write
 from modelservice.contract.manifest import (
     ARCHITECTURE_FILE,
+    CARD_FILE,
     MANIFEST_FILE,
     METRICS_FILE,
     MODEL_FILE,
     PREPROCESSING_FILE,
+    REPORT_FILES,
     WEIGHTS_FILE,
 )
 from modelservice.contract.signature import SIGNATURE_FILE
@@ -57,7 +59,9 @@ def edit(content: bytes, **changes: Any) -> bytes:
 
 def test_an_artifact_consists_of_the_files_of_the_design(trained: Produced, folder: Path) -> None:
     common = {MANIFEST_FILE, SIGNATURE_FILE, PREPROCESSING_FILE, MODEL_FILE, METRICS_FILE}
-    assert {entry.name for entry in folder.iterdir()} == common | {ARCHITECTURE_FILE, WEIGHTS_FILE}
+    written = {entry.name for entry in folder.iterdir()}
+    assert written - set(REPORT_FILES) == common | {ARCHITECTURE_FILE, WEIGHTS_FILE}
+    assert CARD_FILE in written
     assert load(folder).contents == trained.files
     metrics = json.loads((folder / METRICS_FILE).read_bytes())
     assert {"kind", "schemaVersion", "train", "validation", "test", "curves"} <= metrics.keys()

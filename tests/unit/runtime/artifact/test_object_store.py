@@ -75,7 +75,7 @@ def test_the_manifest_comes_last_and_files_lie_under_their_own_hash(
     assert {path for path, _ in written[:-1]} == {
         object_name(name, entry) for name, entry in trained.manifest.files.items()
     }
-    assert all(re.fullmatch(r"[0-9a-f]{16}/[a-z.]+", path) for path, _ in written[:-1])
+    assert all(re.fullmatch(r"[0-9a-f]{16}/[-A-Za-z_.]+", path) for path, _ in written[:-1])
 
 
 def test_of_two_artifacts_of_one_key_the_first_stays_whole(

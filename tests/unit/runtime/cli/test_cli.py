@@ -158,6 +158,7 @@ def test_inspecting_shows_what_there_is(trained: Path, capsys: pytest.CaptureFix
         "predicted class",
         "key ",
         "probabilities",
+        "model card out/iris/MODEL_CARD.md; beside it data-report.json, baseline.json, ",
     ):
         assert words in shown
 
@@ -169,6 +170,8 @@ def test_inspecting_as_json_is_json(trained: Path, capsys: pytest.CaptureFixture
     assert shown["manifest"]["data"]["rows"] == 150
     assert shown["signature"]["outputs"][1]["labels"] == ["setosa", "versicolor", "virginica"]
     assert shown["metrics"]["test"]["rows"] > 0
+    assert shown["reports"][0] == "out/iris/MODEL_CARD.md"
+    assert all(Path(report).is_file() for report in shown["reports"])
 
 
 def test_inspecting_a_damaged_artifact_fails(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:

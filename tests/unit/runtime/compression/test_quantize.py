@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 from tests.unit.runtime.inference.graphs import model, tensor, value
 from tests.unit.runtime.stages.pipelines import produce, train_work
 
@@ -54,7 +54,28 @@ def convolutions(random: np.random.Generator) -> bytes:
     return bytes(model(nodes, weights=weights, inputs=[value("features", ["rows", 1, 8, 8])]).SerializeToString())
 
 
-@pytest.mark.parametrize(("build", "shape"), [(perceptron, (4,)), (convolutions, (1, 8, 8))])
+def ensemble(random: np.random.Generator) -> bytes:
+    nodes = [
+        helper.make_node("Mul", ["features", "w0"], ["scaled"]),
+        helper.make_node("MatMul", ["scaled", "w1"], ["products"]),
+        helper.make_node("Add", ["products", "b1"], ["hidden"]),
+        helper.make_node("Sigmoid", ["hidden"], ["gate"]),
+        helper.make_node("Mul", ["hidden", "gate"], ["active"]),
+        helper.make_node("MatMul", ["active", "w2"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["members"], axis=2),
+        helper.make_node("ReduceMean", ["members", "axes"], ["raw"], keepdims=0),
+    ]
+    weights = [
+        tensor("w0", random.uniform(0.5, 2, size=(5, 1, 4))),
+        tensor("w1", random.normal(size=(5, 4, 32)) / 2),
+        tensor("b1", random.normal(size=(5, 1, 32))),
+        tensor("w2", random.normal(size=(5, 32, 3)) / 8),
+        numpy_helper.from_array(np.array([0], np.int64), "axes"),
+    ]
+    return bytes(model(nodes, weights=weights).SerializeToString())
+
+
+@pytest.mark.parametrize(("build", "shape"), [(perceptron, (4,)), (convolutions, (1, 8, 8)), (ensemble, (4,))])
 def test_a_network_becomes_smaller_and_answers_nearly_alike(
     build: Callable[[Any], bytes], shape: tuple[int, ...]
 ) -> None:
@@ -68,7 +89,7 @@ def test_a_network_becomes_smaller_and_answers_nearly_alike(
     assert smaller == compress(content, STEPS)
 
 
-@pytest.mark.parametrize(("build", "shape"), [(perceptron, (4,)), (convolutions, (1, 8, 8))])
+@pytest.mark.parametrize(("build", "shape"), [(perceptron, (4,)), (convolutions, (1, 8, 8)), (ensemble, (4,))])
 def test_a_row_gets_the_same_bits_in_any_company(build: Callable[[Any], bytes], shape: tuple[int, ...]) -> None:
     """Requests of several clients are answered in one batch: none may take the precision away from the others."""
     random = np.random.default_rng(1)
@@ -127,7 +148,7 @@ def test_steps_are_applied_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     assert compress(b"model ", [Step(quantize=Quantize()), Step(quantize=Quantize())]) == b"model Int8Int8"
 
 
-@pytest.mark.parametrize("family", ["svm", "decisionTree"])
+@pytest.mark.parametrize("family", ["svm", "decisionTree", "randomForest", "gradientBoosting", "kernelRidge"])
 def test_what_has_no_layers_of_weights_is_refused_with_the_remedy(family: str) -> None:
     content = produce(train_work(model={family: {}})).files[MODEL_FILE]
     with pytest.raises(StageError, match=r"leave spec\.compression out") as caught:

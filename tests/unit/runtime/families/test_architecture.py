@@ -23,9 +23,13 @@ from modelservice.families.architecture import (
     Elementwise,
     Flatten,
     Linear,
+    MemberLinear,
+    MemberMean,
+    MemberScale,
     Pooling,
     Scale,
     Sigmoid,
+    SmoothClip,
     Softmax,
 )
 from modelservice.families.cnn import design_cnn
@@ -82,6 +86,71 @@ def test_a_network_is_designed_stored_built_described_and_exported(design: Any, 
     assert found.shape == expected.shape == (7, architecture.width)
     size = ending.std + abs(ending.mean) if isinstance(ending, Scale) else 1
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * size)
+
+
+@given(HEADS, st.tuples(st.integers(1, 4), st.integers(1, 5)), st.sampled_from(Activation), st.floats(0.3, 3))
+def test_an_ensemble_is_stored_built_described_and_exported(
+    head: Any, sizes: tuple[int, int], activation: Activation, sharpness: float
+) -> None:
+    (logits, inner), (members, inputs), seed = head, sizes, 0
+    ending = MemberMean(members=members, head=inner, sharpness=1 if isinstance(inner, Scale) else sharpness)
+    layers = (
+        SmoothClip(inputs=inputs, limit=2.5),
+        MemberScale(members=members, inputs=inputs),
+        MemberLinear(members=members, inputs=inputs, outputs=6),
+        Elementwise(function=activation),
+        Dropout(share=0.25),
+        MemberLinear(members=members, inputs=6, outputs=logits),
+    )
+    architecture = Architecture(shape=(inputs,), layers=layers, head=ending)
+    assert read_document("architecture.json", architecture.model_dump_json(), Architecture) == architecture
+    module, generator = build(architecture), torch.Generator().manual_seed(seed)
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, generator=generator)
+    assert describe(module, shape=(inputs,), head=ending) == architecture
+    assert architecture.parameters == sum(parameter.numel() for parameter in module.parameters())
+    assert architecture.multiply_adds == architecture.parameters
+    content = architecture_graph(architecture, {name: tensor.numpy() for name, tensor in module.state_dict().items()})
+    rows = np.random.default_rng(seed).normal(size=(7, inputs)).astype(np.float32)
+    expected, found = Network(architecture, module)(rows), run_onnx(content, rows)
+    assert found.shape == expected.shape == (7, architecture.width)
+    size = inner.std + abs(inner.mean) if isinstance(inner, Scale) else 1
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * size)
+    one_by_one = np.concatenate([Network(architecture, module)(rows[place : place + 1]) for place in range(7)])
+    np.testing.assert_allclose(one_by_one, expected, rtol=0, atol=1e-5 * size)
+
+
+@pytest.mark.parametrize(
+    ("layers", "head", "message"),
+    [
+        ([SmoothClip(inputs=3, limit=1)], Softmax(), r"layer 0 \(SmoothClip\) takes 3 inputs, but gets 2 values"),
+        ([MemberScale(members=4, inputs=3)], Softmax(), r"layer 0 \(MemberScale\) takes 3 inputs, but gets 2 values"),
+        ([MemberScale(members=4, inputs=2)], Softmax(), "the last layer gives 4 x 2, expected one axis"),
+        (
+            [MemberScale(members=4, inputs=2)],
+            MemberMean(members=3, head=Softmax()),
+            "the last layer gives 4 x 2, expected 3 members",
+        ),
+        (
+            [MemberScale(members=4, inputs=2), MemberLinear(members=3, inputs=2, outputs=2)],
+            MemberMean(members=3, head=Softmax()),
+            r"layer 1 \(MemberLinear\) takes 3 x 2 values, but gets 4 x 2",
+        ),
+        (
+            [Linear(inputs=2, outputs=1)],
+            MemberMean(members=1, head=Scale(mean=0, std=1), sharpness=2),
+            "the last layer gives 1 values, expected 1 members",
+        ),
+        (
+            [MemberScale(members=1, inputs=2), MemberLinear(members=1, inputs=2, outputs=1)],
+            MemberMean(members=1, head=Scale(mean=0, std=1), sharpness=2),
+            "numbers have no sharpness",
+        ),
+    ],
+)
+def test_members_that_do_not_fit_together_are_refused(layers: Any, head: Any, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Architecture(shape=(2,), layers=tuple(layers), head=head)
 
 
 def test_shapes_follow_the_layers() -> None:

@@ -26,16 +26,27 @@ LEARNS = [
     ("iris", {"svm": {}}, 0.9),
     ("iris", LINEAR_SVM, 0.9),
     ("iris", {"decisionTree": {}}, 0.9),
+    ("iris", {"randomForest": {}}, 0.9),
+    ("iris", {"gradientBoosting": {}}, 0.9),
+    ("iris", {"kernelRidge": {}}, 0.9),
     ("wine", {"mlp": {}}, 0.85),
     ("wine", {"logistic": {}}, 0.9),
     ("wine", {"svm": {}}, 0.95),
     ("wine", {"decisionTree": {"maxDepth": 4, "minSamplesLeaf": 2}}, 0.8),
     ("breast_cancer", {"mlp": {}}, 0.94),
+    ("wine", {"randomForest": {}}, 0.95),
+    ("wine", {"gradientBoosting": {}}, 0.9),
+    ("wine", {"kernelRidge": {}}, 0.85),
     ("breast_cancer", {"logistic": {}}, 0.94),
     ("breast_cancer", {"svm": {}}, 0.94),
     ("breast_cancer", LINEAR_SVM, 0.94),
     ("breast_cancer", {"decisionTree": {"minSamplesLeaf": 5}}, 0.88),
+    ("breast_cancer", {"randomForest": {"maxDepth": 8, "minSamplesLeaf": 2}}, 0.93),
+    ("breast_cancer", {"gradientBoosting": {}}, 0.92),
+    ("breast_cancer", {"kernelRidge": {}}, 0.95),
     ("digits", {"svm": {}}, 0.97),
+    ("digits", {"gradientBoosting": {"rounds": 80}}, 0.96),
+    ("digits", {"randomForest": {}}, 0.96),
     ("digits", {"logistic": {}}, 0.95),
     ("digitImages", {"mlp": {"hiddenLayers": [32], "activation": "Tanh"}}, 0.93),
     ("digitImages", {"cnn": {"channels": [8, 16]}}, 0.93),
@@ -43,6 +54,10 @@ LEARNS = [
     ("diabetes", {"svm": {}}, 0.25),
     ("diabetes", LINEAR_SVM, 0.25),
     ("diabetes", {"decisionTree": {"maxDepth": 3}}, 0.15),
+    ("diabetes", {"randomForest": {}}, 0.3),
+    ("diabetes", {"gradientBoosting": {}}, 0.3),
+    ("digits", {"kernelRidge": {"gamma": 0.01}}, 0.98),
+    ("diabetes", {"kernelRidge": {}}, 0.3),
 ]
 
 
@@ -71,6 +86,9 @@ FAST = [
     ("iris", {"svm": {}}),
     ("diabetes", {"svm": {}}),
     ("breast_cancer", {"decisionTree": {}}),
+    ("wine", {"randomForest": {"trees": 30}}),
+    ("diabetes", {"gradientBoosting": {"rounds": 30}}),
+    ("wine", {"kernelRidge": {}}),
 ]
 
 
@@ -82,7 +100,7 @@ def test_the_same_dataset_and_seed_give_the_same_bytes(data: Any, model: Any) ->
     assert first.curves == second.curves
 
 
-@pytest.mark.parametrize(("data", "model"), [FAST[0], FAST[1], FAST[3]], ids=name_of)
+@pytest.mark.parametrize(("data", "model"), [FAST[0], FAST[1], FAST[3], FAST[6], FAST[7]], ids=name_of)
 def test_another_seed_gives_another_model(data: Any, model: Any) -> None:
     assert fit(load(data), model, epochs=2, seed=3).onnx != fit(load(data), model, epochs=2, seed=4).onnx
 
@@ -132,6 +150,12 @@ def fit_is_by_gradient(name: str) -> bool:
         ("svm", IMAGE, "Multiclass", "takes tables only: choose mlp or cnn for images"),
         ("decisionTree", TABLE, "Multiclass", None),
         ("decisionTree", IMAGE, "Regression", "takes tables only: choose mlp or cnn for images"),
+        ("randomForest", TABLE, "Regression", None),
+        ("randomForest", IMAGE, "Binary", "takes tables only: choose mlp or cnn for images"),
+        ("gradientBoosting", TABLE, "Regression", None),
+        ("gradientBoosting", IMAGE, "Binary", "takes tables only: choose mlp or cnn for images"),
+        ("kernelRidge", TABLE, "Regression", None),
+        ("kernelRidge", IMAGE, "Binary", "takes tables only: choose mlp or cnn for images"),
     ],
 )
 def test_what_a_family_cannot_learn_it_says(name: Any, modality: Any, task: Any, reason: Any) -> None:

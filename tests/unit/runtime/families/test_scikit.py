@@ -18,6 +18,7 @@ from tests.unit.runtime.families.datasets import (
     split_alike,
     with_values,
 )
+from tests.unit.runtime.families.neighbours import close_rows, neighbours
 
 from modelservice.contract.failure import DataError
 from modelservice.families import logistic
@@ -26,27 +27,11 @@ from modelservice.families.scikit import fit_rows
 THREE = ("a", "b", "c")
 
 
-def neighbours(features: Any, steps: int = 2) -> Any:
-    """Rows and the float32 numbers right beside theirs."""
-    found = [features]
-    for direction in (-np.inf, np.inf):
-        beside = features
-        for _ in range(steps):
-            beside = np.nextafter(beside, np.float32(direction))
-            found.append(beside)
-    return np.concatenate(found)
-
-
 @pytest.mark.parametrize("labels", [("n", "y"), ()])
 def test_a_tree_and_its_graph_part_the_same_float32_numbers(labels: Any) -> None:
     """Thresholds lie between float32 numbers that are neighbours, where rounding one of them moves rows."""
-    generator = np.random.default_rng(0)
-    start = np.array([0.1, 1.0, -3.0, 1e-30, 1e30, 16777216], np.float32)
-    rows = [start]
-    for _ in range(40):
-        rows.append(np.nextafter(rows[-1], np.float32(np.inf)))
-    features = np.stack(rows)
-    values = generator.integers(0, 2, len(features))
+    features = close_rows()
+    values = np.random.default_rng(0).integers(0, 2, len(features))
     dataset = split_alike(features, values, labels=labels)
     fitted = fit(dataset, {"decisionTree": {}})
     rows_and_beside = neighbours(features)
@@ -136,7 +121,9 @@ def test_training_and_validation_rows_are_learned_and_test_rows_are_not() -> Non
     assert probabilities.argmax(axis=1).tolist() == [0, 1, 0, 0]
 
 
-@pytest.mark.parametrize("family", ["logistic", "svm", "decisionTree"])
+@pytest.mark.parametrize(
+    "family", ["logistic", "svm", "decisionTree", "randomForest", "gradientBoosting", "kernelRidge"]
+)
 def test_a_class_of_test_rows_only_is_refused(family: Any) -> None:
     side = ([[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1])
     dataset = build(side, side, ([[5.0]], [2]), labels=THREE)

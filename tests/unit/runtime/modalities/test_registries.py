@@ -5,7 +5,7 @@ import json
 import operator
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from modelservice.contract.data import Data, Format
+from modelservice.contract.data import ColumnSettings, Data, Format
 from modelservice.contract.documents import Document, DocumentError
 from modelservice.contract.failure import DataError
 from modelservice.contract.signature import Input, InputTensor
 from modelservice.modalities import encoders, sources
-from modelservice.modalities.base import Features, Opener, Rows
+from modelservice.modalities.base import Features, FileOptions, Opener, Profile, Rows
 from modelservice.modalities.dataset import build_dataset
 from modelservice.modalities.encoders import OPENERS, open_encoder
 from modelservice.modalities.sources import READERS, from_frame, read_file, read_source
@@ -66,8 +66,8 @@ class WaveEncoder:
     def tensors(self) -> list[dict[str, Any]]:
         return [{"name": "wave", "datatype": "FP32", "shape": [-1, *self.shape]}]
 
-    def unseen(self, rows: Rows) -> dict[str, int]:
-        return {}
+    def encode_counted(self, rows: Rows) -> tuple[Features, dict[str, int]]:
+        return self.encode(rows), {}
 
     def from_frame(self, frame: Any) -> Rows:
         return np.asarray(frame)
@@ -92,12 +92,16 @@ class WaveExamples:
     def encode(self, preprocessing: Any, rows: NDArray[np.int64]) -> Features:
         return WaveEncoder(preprocessing).encode(self.waves[rows])
 
+    def profiles(self, preprocessing: Any, rows: NDArray[np.int64]) -> tuple[Profile, ...]:
+        return ()
+
 
 class WaveSource:
     modality = "Wave"
     sha256 = "sha256:" + "0" * 64
 
     def __init__(self, content: bytes) -> None:
+        self.content = content
         rows = [line.split() for line in content.decode().splitlines()]
         self.labels = [row[0] for row in rows]
         self.waves = np.array([row[1:] for row in rows], dtype=np.float64)
@@ -107,18 +111,31 @@ class WaveSource:
         codes = np.array([texts.index(label) for label in self.labels], dtype=np.int32)
         return TargetCells(name=name, codes=codes, texts=texts, noun="label")
 
-    def examples(self, features: tuple[str, ...], target: Target, missing: Sequence[str] | None = None) -> WaveExamples:
+    def aside(self, name: str, missing: Sequence[str] | None = None, *, field: str) -> TargetCells:
+        return self.target(name, missing)
+
+    def examples(
+        self,
+        features: tuple[str, ...],
+        target: Target,
+        missing: Sequence[str] | None = None,
+        columns: Mapping[str, ColumnSettings] | None = None,
+        aside: Collection[str] = (),
+    ) -> WaveExamples:
         return WaveExamples(self.waves[target.present])
 
 
 class WaveReader:
     """Stands for NPZ, since the enumeration of formats is the contract's."""
 
-    format = Format.NPZ
+    formats = (Format.NPZ,)
     limit = 10_000
 
-    def read(self, content: bytes, *, field: str) -> WaveSource:
+    def read(self, content: bytes, *, format: Format, options: FileOptions, field: str) -> WaveSource:  # noqa: A002
         return WaveSource(content)
+
+    def join(self, sources: Mapping[str, WaveSource], *, field: str) -> WaveSource:
+        return WaveSource(b"".join(source.content for source in sources.values()))
 
     def from_frame(self, frame: Any) -> WaveSource | None:
         return WaveSource(frame) if isinstance(frame, bytes) else None
@@ -168,13 +185,26 @@ def test_what_a_newer_release_would_compute_differently_is_not_guessed(place: tu
         open_encoder("Table", json.dumps(stored).encode())
 
 
+def test_several_files_are_one_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "READERS", (WaveReader(),))
+    for name in ("b.npz", "a.npz", ".c.npz", "a.txt"):
+        (tmp_path / name).write_bytes(f"{name} 1\n".encode())
+    (tmp_path / "d.npz").mkdir()
+    source = read_file(tmp_path / "*.npz", format=Format.NPZ)
+    assert isinstance(source, WaveSource)
+    assert source.labels == ["a.npz", "b.npz"]
+    (tmp_path / "e.npz").write_bytes(b"a 1\n" * 2499)
+    with pytest.raises(DataError, match=r"e\.npz: the data has more than 9984 bytes"):
+        read_file(tmp_path / "*.npz", format=Format.NPZ)
+
+
 def test_every_format_has_a_reader() -> None:
-    assert [reader.format for reader in READERS] == list(Format)
+    assert sorted(format_ for reader in READERS for format_ in reader.formats) == sorted(Format)
 
 
 @pytest.mark.parametrize("frame", [3, "a,b", [1, 2], None])
 def test_what_is_no_data_is_refused(frame: Any) -> None:
-    with pytest.raises(DataError, match="is no table: give a DataFrame or the path of a CSV file"):
+    with pytest.raises(DataError, match="is no table: give a DataFrame or the path of a file"):
         from_frame(frame)
 
 

@@ -12,8 +12,12 @@ from modelservice.modalities.base import Encoder, Features
 from modelservice.modalities.image.encoder import ImageEncoder
 from modelservice.modalities.image.preprocessing import ImagePreprocessing
 from modelservice.modalities.table.encoder import TableEncoder
+from modelservice.modalities.table.kinds.base import ColumnPreprocessing
+from modelservice.modalities.table.kinds.boolean import BooleanPreprocessing
 from modelservice.modalities.table.kinds.category import CategoricalPreprocessing
+from modelservice.modalities.table.kinds.date import DatePart, DatePreprocessing
 from modelservice.modalities.table.kinds.number import NumericPreprocessing
+from modelservice.modalities.table.kinds.text import TextPreprocessing
 from modelservice.modalities.table.preprocessing import TablePreprocessing
 from modelservice.serving.core import Core, build_core
 from modelservice.serving.costs import Costs
@@ -82,7 +86,7 @@ class FakeModel:
         )
 
 
-def table_model(*columns: NumericPreprocessing | CategoricalPreprocessing, labels: tuple[str, ...]) -> FakeModel:
+def table_model(*columns: ColumnPreprocessing, labels: tuple[str, ...]) -> FakeModel:
     return FakeModel("Table", TableEncoder(TablePreprocessing(columns=columns)), labels=labels)
 
 
@@ -101,6 +105,16 @@ def regression_model() -> FakeModel:
 def mixed_model() -> FakeModel:
     city = CategoricalPreprocessing(name="city (home)", categories=("Basel", "Köln"), example="Basel")
     return table_model(numeric_column("age"), city, labels=LABELS)
+
+
+def refined_model() -> FakeModel:
+    """Columns whose texts are no categories."""
+    smoker = BooleanPreprocessing(name="smoker", mean=0.5, example=True)
+    seen = DatePreprocessing(
+        name="seen", zoned=False, mean=0.0, std=1e9, parts=(DatePart.TREND,), fill=(0.0,), example="2024-01-31"
+    )
+    remark = TextPreprocessing(name="remark", buckets=4, norm=1.0, example="the doctor")
+    return table_model(numeric_column("age"), smoker, seen, remark, labels=LABELS)
 
 
 def image_model(labels: tuple[str, ...] = LABELS) -> FakeModel:

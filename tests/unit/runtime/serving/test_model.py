@@ -15,7 +15,7 @@ from tests.unit.runtime.serving.fakes import (
 
 from modelservice.serving.calls import Call
 from modelservice.serving.errors import RequestError
-from modelservice.serving.model import ModelFaultError, check_answer, compute_of, counting_unseen, example_rows
+from modelservice.serving.model import ModelFaultError, check_answer, compute_of, example_rows
 
 
 @pytest.mark.parametrize("build", [numeric_model, mixed_model, regression_model, image_model])
@@ -54,11 +54,13 @@ async def test_answers_that_are_not_one_for_each_row_reach_nobody() -> None:
         await core.inference.answer(lambda: call, large=False)
 
 
-def test_a_model_without_categories_is_not_asked_for_unseen_ones() -> None:
-    model = numeric_model()
-    compute = compute_of(model)
-    assert counting_unseen(model, compute, lambda _: None) is compute
+def test_categories_that_training_never_saw_are_told_once_they_are_answered() -> None:
     mixed = mixed_model()
-    counted: list[Any] = []
-    counting_unseen(mixed, compute_of(mixed), counted.append)([[0, "Basel"], [0, "Nowhere"], [0, "Elsewhere"]])
-    assert counted == [{"city (home)": 2}]
+    told: list[Any] = []
+    compute = compute_of(mixed, record=told.append)
+    compute([[0, "Basel"]])
+    compute([[0, "Basel"], [0, "Nowhere"], [0, "Elsewhere"]])
+    assert told == [{"city (home)": 2}]
+    mixed.engine.run = lambda features: np.full((len(features), 1), np.nan, np.float32)  # type: ignore[method-assign]
+    compute_of(mixed, record=told.append)([[0, "Nowhere"]])
+    assert len(told) == 1

@@ -71,7 +71,9 @@ def context(content: bytes, *, format_: Format = Format.CSV) -> Context:
 
 def produce(work: TrainWork | CompressWork, content: bytes | None = None, *, key: str = "abc") -> Produced:
     """Run a stage; the data is iris unless something else is given."""
-    given = context(IRIS.read_bytes() if content is None else content, format_=work.data.format_of(work.data_file))
+    given = context(
+        IRIS.read_bytes() if content is None else content, format_=work.data.format_of(work.data_file or "")
+    )
     return stage_named(work.stage).run(order_of(work, key=key), given)
 
 

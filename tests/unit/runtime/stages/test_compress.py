@@ -22,7 +22,17 @@ from modelservice import compression
 from modelservice.contract.compression import Quantize
 from modelservice.contract.evaluation import Evaluation, Metric
 from modelservice.contract.failure import About, DataError, Retry, StageError, StorageError
-from modelservice.contract.manifest import ARCHITECTURE_FILE, MODEL_FILE, PREPROCESSING_FILE, WEIGHTS_FILE
+from modelservice.contract.manifest import (
+    ARCHITECTURE_FILE,
+    BASELINE_FILE,
+    CALIBRATION_PICTURE,
+    CARD_FILE,
+    CONFUSION_PICTURE,
+    DATA_REPORT_FILE,
+    MODEL_FILE,
+    PREPROCESSING_FILE,
+    WEIGHTS_FILE,
+)
 from modelservice.contract.signature import SIGNATURE_FILE
 from modelservice.contract.work_order import CompressWork, TrainWork
 from modelservice.inference.predictor import Predictor
@@ -97,6 +107,21 @@ def test_the_artifact_says_from_what_it_comes_and_holds_only_what_serving_needs(
     assert "onnxruntime" in manifest.producer.libraries
     assert "torch" in manifest.producer.libraries
     assert produced.metrics.best_epoch == trained.metrics.best_epoch
+
+
+def test_the_reports_are_of_the_model_that_is_stored(
+    trained: Produced, parent: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = compressed(trained, parent)
+    assert {*taken.manifest.reports} == {*trained.manifest.reports}
+    assert taken.files[DATA_REPORT_FILE] == trained.files[DATA_REPORT_FILE]
+    card = taken.files[CARD_FILE].decode()
+    assert "made of the model with the key parent" in card
+    assert "bytes became" in card
+    monkeypatch.setattr(compression, "STEPS", (Ruin(),))
+    kept = compressed(trained, parent)
+    for name in (CONFUSION_PICTURE, CALIBRATION_PICTURE, BASELINE_FILE):
+        assert kept.files[name] == trained.files[name]
 
 
 def test_the_same_parent_and_settings_give_the_same_bytes(trained: Produced, parent: Path) -> None:

@@ -83,7 +83,7 @@ def reasons() -> Iterator[tuple[str, str]]:
                     yield value.value, f"{path.relative_to(package)}:{node.lineno}"
 
 
-ERRORS = {"StageError", "DataError", "StorageError", "PassingError", "StorageUnavailableError"}
+ERRORS = {"StageError", "DataError", "DataUnavailableError", "StorageError", "PassingError", "StorageUnavailableError"}
 
 
 def test_every_reason_that_the_code_can_utter_passes_the_report() -> None:

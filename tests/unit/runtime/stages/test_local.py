@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from tests.support.samples import SAMPLES, model_service, objects, sample_rows
 from tests.unit.runtime.stages.pipelines import IRIS, QUANTIZE
 from tests.unit.runtime.stages.test_train import images
 
@@ -18,6 +19,7 @@ from modelservice.contract.compression import Compression
 from modelservice.contract.failure import DataError, StageError
 from modelservice.contract.keys import compress_key, content_digest, train_key
 from modelservice.contract.resource import ModelServiceSpec
+from modelservice.families import FAMILIES
 from modelservice.stages.documents import ResourceError, read_resource
 from modelservice.stages.local import run_locally
 from modelservice.tasks.metrics_document import MetricsDocument
@@ -73,6 +75,25 @@ def test_a_frame_gives_the_metrics_of_its_file(tmp_path: Path) -> None:
         return run_locally(resource, data=data, output=tmp_path / name, observe=lambda _: None).produced.metrics
 
     assert metrics(pd.read_csv(IRIS), "frame") == metrics(IRIS, "file")
+
+
+@pytest.mark.parametrize("sample", ["excel.yaml", "json-lines.yaml", "parquet.yaml", "decimal-comma.yaml"])
+def test_the_samples_of_formats_give_the_metrics_of_the_same_table_as_csv(tmp_path: Path, sample: str) -> None:
+    described = model_service(SAMPLES / sample)
+    described["spec"]["training"] = {"epochs": 2}
+    documents = [one for one in objects(SAMPLES / sample) if one["kind"] == "ConfigMap"]
+    path = write(tmp_path / sample, described, *documents)
+    plain = {name: value for name, value in described["spec"]["data"].items() if name not in {"csv", "excel"}}
+    plain["configMap"] = {"name": plain["configMap"]["name"]}
+    other = {**described, "spec": {**described["spec"], "data": plain}}
+    rows = pd.DataFrame(sample_rows(SAMPLES / sample)).to_csv(index=False, sep=";")
+    csv = write(tmp_path / "csv.yaml", other, config_map(plain["configMap"]["name"], data={"a.csv": rows}))
+
+    def metrics(file: Path, name: str) -> MetricsDocument:
+        finished = run_locally(read_resource(file), data=None, output=tmp_path / name, observe=lambda _: None)
+        return finished.produced.metrics
+
+    assert metrics(path, "sample") == metrics(csv, "csv")
 
 
 def test_the_default_output_and_a_second_training_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +174,7 @@ def test_a_regression_is_trained_from_a_frame(tmp_path: Path) -> None:
         ({"training": {"epoch": 3}}, ["spec.training.epoch: there is no such field; did you mean epochs?"]),
         ({"model": {"mlp": {"hidden": 3}}}, ["spec.model.mlp.hidden: there is no such field"]),
         ({"data": {"configMap": {"name": "x"}}}, ["spec.data.target: must be set"]),
-        ({"model": {}}, ["spec.model: exactly one of mlp, cnn, logistic, svm, decisionTree must be set"]),
+        ({"model": {}}, [f"spec.model: exactly one of {', '.join(one.name for one in FAMILIES)} must be set"]),
         ({"model": {"mlp": {"hiddenLayers": [8, 0]}}}, ["spec.model.mlp.hiddenLayers[1]: 0: "]),
         ({"suspend": 3, "training": {"seed": -1}}, ["spec.suspend: 3: ", "spec.training.seed: -1: "]),
     ],

@@ -26,7 +26,15 @@ from modelservice.stages.base import Produced
 from modelservice.stages.train import MAX_DIFFERENCE, check_conversion
 from modelservice.training.threads import limited_threads
 
-FAMILIES = [{"mlp": {"hiddenLayers": [8]}}, {"logistic": {}}, {"svm": {}}, {"decisionTree": {}}]
+FAMILIES = [
+    {"mlp": {"hiddenLayers": [8]}},
+    {"logistic": {}},
+    {"svm": {}},
+    {"decisionTree": {}},
+    {"randomForest": {"trees": 20}},
+    {"gradientBoosting": {"rounds": 9}},
+    {"kernelRidge": {}},
+]
 
 
 def images(*, classes: int = 3, rows: int = 60, size: int = 6) -> bytes:

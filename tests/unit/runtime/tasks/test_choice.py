@@ -13,7 +13,7 @@ from modelservice.contract.failure import DataError
 from modelservice.contract.signature import Output
 from modelservice.contract.task import Task as AskedTask
 from modelservice.tasks import TASKS, task_named
-from modelservice.tasks.base import Array, Drop, Head, Loss, Scores, Target, TargetCells, TargetProfile
+from modelservice.tasks.base import Array, Drop, Head, Loss, Scores, Target, TargetCells, TargetProfile, Weights
 from modelservice.tasks.binary import BINARY
 from modelservice.tasks.choice import choose_task
 
@@ -77,7 +77,9 @@ def test_classes_asked_of_measurements_are_refused_by_the_field_that_asked() -> 
 
 
 def test_a_task_of_a_newer_release_is_refused() -> None:
-    with pytest.raises(DocumentError, match=r"task 'Ranking' is not known here, but Binary, Multiclass, Regression"):
+    with pytest.raises(
+        DocumentError, match=r"task 'Ranking' is not known here, but Binary, BinaryThreshold, Multiclass, Regression"
+    ):
         task_named("Ranking")
 
 
@@ -102,18 +104,26 @@ class Sign:
             name=cells.name, values=values, present=np.ones(len(values), bool), strata=values, labels=("-", "+")
         )
 
+    def of_outputs(self, outputs: tuple[Output, ...]) -> "Sign":
+        return self
+
     def logits(self, labels: tuple[str, ...]) -> int:
         return 1
 
     def outputs(self, labels: tuple[str, ...]) -> tuple[Output, ...]:
         return (Output(name="sign", datatype="BYTES"),)
 
-    def score(self, raw: Array, values: NDArray[Any], labels: tuple[str, ...]) -> Scores:
+    def score(
+        self, raw: Array, values: NDArray[Any], labels: tuple[str, ...], weights: Weights | None = None
+    ) -> Scores:
         right = Metric(name="right", value=float(((raw[:, 1] > 0.5) == values).mean()))
         return Scores(evaluation=Evaluation(primary="right", rows=len(values), metrics=(right,)))
 
-    def drop(self, before: Array, after: Array, values: NDArray[Any]) -> Drop:
-        return BINARY.drop(before, after, values)
+    def primary(self, raw: Array, values: NDArray[Any], weights: Weights | None = None) -> float:
+        return BINARY.primary(raw, values, weights)
+
+    def drop(self, before: Array, after: Array, values: NDArray[Any], weights: Weights | None = None) -> Drop:
+        return BINARY.drop(before, after, values, weights)
 
     def named(self, raw: Array, labels: tuple[str, ...]) -> dict[str, Any]:
         return {"sign": [labels[int(p > 0.5)] for p in raw[:, 1]]}

@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy.stats import binomtest, multinomial  # type: ignore[import-untyped]  # no stubs; scikit-learn brings it
+from scipy.stats import binomtest, multinomial
 from sklearn import metrics as sklearn_metrics
 from sklearn.metrics import f1_score, log_loss, precision_score, recall_score
 
 from modelservice.tasks import task_named
 from modelservice.tasks.base import Head, Loss, Scores
 from modelservice.tasks.binary import BINARY
-from modelservice.tasks.class_metrics import paired_interval, wilson_interval
-from modelservice.tasks.metrics_document import MetricsDocument, confusion_matrix
+from modelservice.tasks.intervals import paired_interval, wilson_interval
+from modelservice.tasks.metrics_document import MetricsDocument, calibration, confusion_matrix
 from modelservice.tasks.multiclass import MULTICLASS
 
 LABELS = ("a", "b", "c", "d")
@@ -90,6 +90,35 @@ def test_the_drop_is_that_of_the_accuracy() -> None:
     assert gain == pytest.approx((-drop.value, -drop.high, -drop.low))
 
 
+def test_rows_count_by_their_weight() -> None:
+    raw, true, weights = predicting([0, 0, 1, 1]), np.array([0, 1, 1, 1]), np.array([1.0, 2.0, 1.0, 1.0])
+    scores, repeated = (
+        MULTICLASS.score(raw, true, LABELS, weights),
+        MULTICLASS.score(predicting([0, 0, 0, 1, 1]), np.array([0, 1, 1, 1, 1]), LABELS),
+    )
+    for metric in repeated.evaluation.metrics:
+        if metric.name not in {"logLoss", "brier", "calibrationError", "rocAuc", "averagePrecision"}:
+            assert value(scores, metric.name) == pytest.approx(metric.value)
+    # Rows of other weights tell less than as many of one: 25 / 7 of them.
+    primary = scores.evaluation.primary_metric
+    assert (primary.low, primary.high) == pytest.approx(wilson_interval(0.6 * 25 / 7, 25 / 7))
+    assert scores.evaluation.rows == 4
+    assert scores.confusion is not None
+    assert scores.confusion.sum() == 4
+
+
+def test_weights_of_one_size_change_nothing() -> None:
+    raw, true = wrong_in(30), TRUE
+    plain, weighed = MULTICLASS.score(raw, true, LABELS), MULTICLASS.score(raw, true, LABELS, np.full(300, 0.2))
+    for metric in plain.evaluation.metrics:
+        assert value(weighed, metric.name) == pytest.approx(metric.value)
+    bounds = [(one.evaluation.primary_metric.low, one.evaluation.primary_metric.high) for one in (plain, weighed)]
+    assert bounds[0] == pytest.approx(bounds[1])
+    assert MULTICLASS.drop(raw, wrong_in(36), true, np.full(300, 0.2)) == pytest.approx(
+        MULTICLASS.drop(raw, wrong_in(36), true)
+    )
+
+
 def test_what_is_wrong_for_both_widens_nothing() -> None:
     assert MULTICLASS.drop(wrong_in(100), wrong_in(103), TRUE) == MULTICLASS.drop(wrong_in(0), wrong_in(3), TRUE)
 
@@ -145,10 +174,15 @@ def test_clients_get_a_label_and_all_probabilities(name: str) -> None:
 def test_the_document_of_metrics_is_read_as_it_was_written() -> None:
     scores = MULTICLASS.score(probabilities(np.array([0, 1, 1])), np.array([0, 1, 0]), LABELS)
     document = MetricsDocument(
-        train=scores.evaluation, test=scores.evaluation, confusion_matrix=confusion_matrix(scores, LABELS)
+        train=scores.evaluation,
+        test=scores.evaluation,
+        confusion_matrix=confusion_matrix(scores, LABELS),
+        calibration=calibration(scores),
     )
     read = MetricsDocument.model_validate_json(document.model_dump_json(exclude_none=True))
     assert read == document
     assert (read.primary, read.validation, read.curves) == ("accuracy", None, None)
     assert read.confusion_matrix is not None
     assert read.confusion_matrix.counts[0] == (1, 1, 0, 0)
+    assert read.calibration is not None
+    assert sum(one.rows for one in read.calibration) == 3

@@ -82,6 +82,42 @@ def test_true_values_that_do_not_vary_have_an_r2_without_interval(predicted: flo
     assert REGRESSION.drop(raw, raw, np.full(4, 3.0)) == (0, -1, 1)
 
 
+WEIGHED = st.lists(st.tuples(NUMBERS, NUMBERS, st.integers(1, 4)), min_size=2, max_size=30)
+
+
+@given(WEIGHED)
+def test_a_weight_is_so_many_rows(rows: Any) -> None:
+    predicted, true, weights = (np.array(side, dtype=np.float64) for side in zip(*rows, strict=True))
+    raw = predicted.astype(np.float32)[:, None]
+    times = weights.astype(np.int64)
+    repeated = REGRESSION.score(np.repeat(raw, times, axis=0), np.repeat(true, times), ())
+    for scale in (1.0, 0.01):
+        scores = REGRESSION.score(raw, true, (), weights * scale)
+        for metric in scores.evaluation.metrics:
+            assert metric.value == pytest.approx(value(repeated, metric.name), rel=1e-6, abs=1e-9)
+    assert scores.evaluation.rows == len(rows)
+
+
+def test_the_interval_of_weighted_rows_covers_the_r2_of_new_rows_as_often_as_it_says() -> None:
+    generator = np.random.default_rng(1)
+    covered = 0
+    for _ in range(100):
+        values, weights = generator.normal(size=200), generator.choice([0.5, 2.0], size=200)
+        low, high = r2_interval(generator.normal(scale=0.5, size=200), values, weights) or (1.0, 0.0)
+        covered += low <= 1 - 0.25 <= high
+    assert 88 <= covered <= 100
+
+
+def test_the_drop_of_weighted_rows_is_that_of_weighted_r2() -> None:
+    generator = np.random.default_rng(3)
+    values, weights = generator.normal(size=150), generator.choice([0.5, 2.0], size=150)
+    before, after = ((values + generator.normal(scale=s, size=150)).astype(np.float32)[:, None] for s in (0.3, 0.4))
+    drop = REGRESSION.drop(before, after, values, weights)
+    scores = [value(REGRESSION.score(raw, values, (), weights), "r2") for raw in (before, after)]
+    assert drop.value == pytest.approx(scores[0] - scores[1])
+    assert drop.low < drop.value < drop.high
+
+
 def test_one_test_row_is_scored() -> None:
     scores = REGRESSION.score(np.array([[2.5]], dtype=np.float32), np.array([2.0]), ())
     assert value(scores, "mae") == 0.5

@@ -11,11 +11,20 @@ from hypothesis import strategies as st
 from torch import nn
 
 from modelservice.contract.failure import About, Retry, StageError
-from modelservice.contract.training import Adam, Hyperparameters, Optimizer, StochasticGradientDescent
+from modelservice.contract.training import (
+    AdaGrad,
+    Adam,
+    AdamW,
+    GradientDescent,
+    Hyperparameters,
+    Optimizer,
+    RmsProp,
+    StochasticGradientDescent,
+)
 from modelservice.tasks import TASKS
 from modelservice.tasks.base import Loss
 from modelservice.training.curves import CurveRecorder
-from modelservice.training.loop import BestWeights, Epoch, Rows, compute_outputs, seeded, train_module
+from modelservice.training.loop import BestWeights, Epoch, Rows, compute_outputs, seeded, step_rows, train_module
 from modelservice.training.losses import OBJECTIVES
 from modelservice.training.optimizers import build_optimizer, learning_rate_field
 from modelservice.training.penalties import penalized_weights, penalty
@@ -24,6 +33,11 @@ from modelservice.training.threads import limited_threads, threads_for
 ADAM = Optimizer(adam=Adam(learning_rate=0.02))
 SGD = Optimizer(sgd=StochasticGradientDescent(learning_rate=0.05))
 MOMENTUM = Optimizer(sgd=StochasticGradientDescent(learning_rate=0.05, momentum=0.9))
+NESTEROV = Optimizer(sgd=StochasticGradientDescent(learning_rate=0.05, momentum=0.9, nesterov=True))
+ADAM_W = Optimizer(adam_w=AdamW(learning_rate=0.02, weight_decay=0.1))
+FULL = Optimizer(gradient_descent=GradientDescent(learning_rate=0.05))
+ADA_GRAD = Optimizer(ada_grad=AdaGrad(learning_rate=0.02))
+RMS_PROP = Optimizer(rms_prop=RmsProp(learning_rate=0.02, decay=0.9))
 
 
 def twins() -> tuple[nn.Sequential, nn.Sequential]:
@@ -40,7 +54,13 @@ def twins() -> tuple[nn.Sequential, nn.Sequential]:
         (ADAM, lambda parameters: torch.optim.Adam(parameters, lr=0.02)),
         (SGD, lambda parameters: torch.optim.SGD(parameters, lr=0.05)),
         (MOMENTUM, lambda parameters: torch.optim.SGD(parameters, lr=0.05, momentum=0.9)),
+        (NESTEROV, lambda parameters: torch.optim.SGD(parameters, lr=0.05, momentum=0.9, nesterov=True)),
+        (ADAM_W, lambda parameters: torch.optim.AdamW(parameters, lr=0.02, weight_decay=0.1)),
+        (FULL, lambda parameters: torch.optim.SGD(parameters, lr=0.05)),
+        (ADA_GRAD, lambda parameters: torch.optim.Adagrad(parameters, lr=0.02)),
+        (RMS_PROP, lambda parameters: torch.optim.RMSprop(parameters, lr=0.02, alpha=0.9)),
     ],
+    ids=lambda value: value.choice if isinstance(value, Optimizer) else "torch",
 )
 def test_steps_are_those_of_torchs_optimizers(settings: Any, reference: Any) -> None:
     ours, theirs = twins()
@@ -55,7 +75,30 @@ def test_steps_are_those_of_torchs_optimizers(settings: Any, reference: Any) -> 
         torch.testing.assert_close(mine, reference_weight, rtol=0, atol=0)
 
 
+def test_a_gradient_that_is_too_long_is_scaled_down_and_keeps_its_direction() -> None:
+    weight = nn.Parameter(torch.tensor([3.0, 4.0]))
+    step = build_optimizer(SGD, [weight], clip_norm=0.5)
+    step((weight * torch.tensor([30.0, 40.0])).sum())
+    torch.testing.assert_close(weight.detach(), torch.tensor([3.0, 4.0]) - 0.05 * 0.5 * torch.tensor([0.6, 0.8]))
+    step((weight * torch.tensor([0.03, 0.04])).sum())  # 0.05 long: as it is
+    moved = torch.tensor([3.0, 4.0]) - 0.05 * (0.5 * torch.tensor([0.6, 0.8]) + torch.tensor([0.03, 0.04]))
+    torch.testing.assert_close(weight.detach(), moved)
+
+
+def test_a_step_has_its_share_of_the_learning_rate() -> None:
+    weight = nn.Parameter(torch.ones(1))
+    build_optimizer(SGD, [weight])(weight.sum(), share=0.5)
+    assert weight.item() == pytest.approx(1 - 0.05 / 2)
+
+
+def test_gradient_descent_steps_on_all_rows() -> None:
+    assert step_rows(Hyperparameters(optimizer=FULL), 1000) == 1000
+    assert step_rows(Hyperparameters(batch_size=64), 1000) == 64
+    assert step_rows(Hyperparameters(batch_size=64), 10) == 10
+
+
 def test_the_field_of_the_step_size_is_the_one_in_force() -> None:
+    assert learning_rate_field(ADA_GRAD) == "spec.training.optimizer.adaGrad.learningRate"
     assert learning_rate_field(MOMENTUM) == "spec.training.optimizer.sgd.learningRate"
 
 
@@ -78,6 +121,9 @@ def test_kernels_are_penalised_like_matrices() -> None:
     assert penalty([weights], l1=0, l2=1).item() == 18 * 4
 
 
+LABELS = {"Binary": ("n", "y"), "BinaryThreshold": ("n", "y"), "Multiclass": ("a", "b", "c"), "Regression": ()}
+
+
 @pytest.mark.parametrize("loss", Loss)
 def test_each_loss_has_an_objective(loss: Any) -> None:
     assert OBJECTIVES[loss].metric in {"accuracy", "r2"}
@@ -87,7 +133,7 @@ def test_each_loss_has_an_objective(loss: Any) -> None:
 def test_the_metric_told_is_the_primary_one_of_the_tasks_with_this_loss(task: Any) -> None:
     generator = np.random.default_rng(0)
     objective = OBJECTIVES[task.loss]
-    labels = {"Binary": ("n", "y"), "Multiclass": ("a", "b", "c"), "Regression": ()}[task.name]
+    labels = LABELS[task.name]
     outputs = generator.normal(size=(50, task.logits(labels))).astype(np.float32)
     values = generator.integers(0, len(labels), 50) if labels else generator.normal(size=50)
     heads: dict[str, Any] = {
@@ -95,7 +141,7 @@ def test_the_metric_told_is_the_primary_one_of_the_tasks_with_this_loss(task: An
         "Multiclass": lambda logits: np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True),
         "Regression": lambda number: number,
     }
-    raw = heads[task.name](outputs)
+    raw = heads[task.name.removesuffix("Threshold")](outputs)
     expected = task.score(raw, values, labels).evaluation.primary_metric
     found = objective.measure(torch.from_numpy(outputs), torch.from_numpy(values).to(objective.dtype))
     assert objective.metric == expected.name
@@ -112,6 +158,22 @@ def test_losses_are_means_over_rows() -> None:
         -(math.log(0.75) + math.log(0.25)) / 2
     )
     assert cross(torch.tensor([[logit, 0.0]]), torch.tensor([0])).item() == pytest.approx(-math.log(0.75))
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_a_weight_of_a_row_is_so_many_rows(task: Any) -> None:
+    generator = np.random.default_rng(0)
+    objective = OBJECTIVES[task.loss]
+    labels = LABELS[task.name]
+    outputs = torch.from_numpy(generator.normal(size=(20, task.logits(labels))).astype(np.float32))
+    values = generator.integers(0, len(labels), 20) if labels else generator.normal(size=20)
+    targets = torch.from_numpy(values).to(objective.dtype)
+    times = torch.from_numpy(generator.integers(1, 5, 20))
+    weights = (times / times.double().mean()).float()
+    for mean in (objective.loss, objective.measure):
+        repeated = mean(outputs.repeat_interleave(times, dim=0), targets.repeat_interleave(times))
+        assert mean(outputs, targets, weights).item() == pytest.approx(repeated.item(), rel=1e-5)
+        assert mean(outputs, targets, torch.ones(20)).item() == pytest.approx(mean(outputs, targets).item(), rel=1e-5)
 
 
 def test_r2_of_equal_values_is_as_in_scikit_learn() -> None:

@@ -14,11 +14,16 @@ from numpy.typing import NDArray
 
 from modelservice.cells import as_text
 from modelservice.contract.base import Contract
+from modelservice.contract.data import ColumnType
 from modelservice.contract.failure import DataError
 from modelservice.contract.signature import ColumnKind, InputColumn
-from modelservice.modalities.base import Features
+from modelservice.modalities.base import Features, Variable
 from modelservice.modalities.errors import InputError
+from modelservice.modalities.table.notation import Decimal
 from modelservice.modalities.table.written import Cells, Place
+
+FEWEST_ROWS = 3
+"""Training rows from which a number of its own is learned: for a category, or that a value is missing."""
 
 Values = Sequence[Any] | NDArray[Any]
 """The cells of one column, in rows of a request or of a table that was read."""
@@ -32,11 +37,15 @@ class Useless(NamedTuple):
 
 
 class Linear(NamedTuple):
-    """One number for each cell, z = (x - mean) / std, where a missing x is ``fill``."""
+    """One number for each cell, z = (x - mean) / std, where a missing x is ``fill``.
+
+    With an ``indicator``, a second one is 1 where x is missing and 0 elsewhere.
+    """
 
     mean: float
     std: float
     fill: float
+    indicator: bool = False
 
 
 class ColumnEncoder(Protocol):
@@ -46,12 +55,11 @@ class ColumnEncoder(Protocol):
     def linear(self) -> Linear | None:
         """What it does to numbers, where that is all: such columns are encoded side by side, in one step."""
 
-    @property
-    def closed(self) -> bool:
-        """Whether there are values that training never saw and that count as missing."""
-
-    def encode(self, values: Values, target: Features) -> None:
+    def encode(self, values: Values, target: Features) -> int:
         """Write float32 [rows, width] into ``target``, which is zero.
+
+        Returns:
+            How many of the cells hold something that training never saw, missing ones aside.
 
         Raises:
             InputError: names row and column of the first cell that is none of this kind.
@@ -59,9 +67,6 @@ class ColumnEncoder(Protocol):
 
     def check(self, value: Any, row: int) -> None:
         """Look at one cell; errors as above."""
-
-    def unseen(self, values: Iterable[Any]) -> int:
-        """How many of the cells hold something that training never saw, missing ones aside."""
 
 
 class ColumnPreprocessing(Contract):
@@ -133,8 +138,11 @@ class Column(Protocol):
         A number is the same number in every kind of column, so that rows appended later move no others.
         """
 
-    def example(self) -> float | str:
+    def example(self) -> bool | float | str:
         """A value that is no row's in particular: a median or a mode."""
+
+    def variable(self) -> Variable:
+        """What its cells say, for statistics."""
 
     def fit(self) -> ColumnPreprocessing:
         """Measure it; the rows are those of training."""
@@ -147,8 +155,12 @@ class RawColumn(Protocol):
     place: Place
     separator: str
     """What stands between the cells of the file; beside semicolons commas may be decimal marks."""
+    decimal: Decimal | None
+    """The mark before the fraction of all numbers of the file, where that is said."""
     words: frozenset[str]
     """What means a missing value among numbers."""
+    declared: ColumnType | None
+    """What ``spec.data.columns`` says of it; then its kind must take it, or refuse a cell."""
 
     @property
     def floats(self) -> NDArray[np.float64] | None:
@@ -182,11 +194,13 @@ class Kind:
         document: its preprocessing.
         read: takes a column that is of this kind; None where it is not.
             Raises ``DataError`` where it is, but for a cell that has to be corrected.
+        type: what ``spec.data.columns`` calls it; None where it cannot be asked for.
     """
 
     name: str
     document: type[ColumnPreprocessing]
     read: Callable[[RawColumn], Column | None]
+    type: ColumnType | None = None
 
 
 def text_at(value: Any, row: int, column: str) -> str | None:

@@ -5,10 +5,11 @@ from functools import partial
 from typing import Final, Literal
 
 from modelservice.cells import as_number, is_number_text
-from modelservice.modalities.table.kinds.base import ColumnEncoder, Kind, Linear, RawColumn
+from modelservice.contract.data import ColumnType
+from modelservice.modalities.table.kinds.base import ColumnEncoder, Kind, RawColumn
 from modelservice.modalities.table.kinds.numbers import Numbers, NumbersEncoder, Standardised, check_bounds
 from modelservice.modalities.table.separators import SEMICOLON
-from modelservice.modalities.table.written import check_points, not_a_number
+from modelservice.modalities.table.written import check_decimal, check_points, not_a_number
 
 
 class NumericPreprocessing(Standardised):
@@ -18,7 +19,7 @@ class NumericPreprocessing(Standardised):
 
     def encoder(self, words: frozenset[str]) -> ColumnEncoder:
         """Texts in requests are read as those of a file."""
-        return NumbersEncoder(self.name, Linear(self.mean, self.std, self.fill), partial(as_number, words=words))
+        return NumbersEncoder(self.name, self.linear, partial(as_number, words=words))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,16 +38,17 @@ class NumericColumn(Numbers):
 def _read(raw: RawColumn) -> NumericColumn | None:
     values, sample = raw.floats, None
     if values is None:
-        if raw.plain == 0 or raw.others > raw.plain:
+        if raw.declared is None and (raw.plain == 0 or raw.others > raw.plain):
             return None
         if raw.others:
             wrong = (text for text in raw.cells.texts if not is_number_text(text) and text.lower() not in raw.words)
-            raise not_a_number(raw.cells, next(wrong))
-        if raw.separator == SEMICOLON:
+            raise not_a_number(raw.cells, next(wrong), declared=raw.declared is not None)
+        check_decimal(raw.cells, raw.decimal)
+        if raw.separator == SEMICOLON and raw.decimal is None:
             check_points(raw.cells)
-        values, sample = raw.numbers(), raw.code()
+        values, sample = raw.numbers(), raw.code() if raw.declared is None else None
     check_bounds(raw.name, values, raw.place)
     return NumericColumn(name=raw.name, values=values, sample=sample)
 
 
-NUMBER: Final = Kind(name="Number", document=NumericPreprocessing, read=_read)
+NUMBER: Final = Kind(name="Number", document=NumericPreprocessing, read=_read, type=ColumnType.NUMBER)

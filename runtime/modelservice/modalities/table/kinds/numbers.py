@@ -1,4 +1,4 @@
-"""What kinds of columns of numbers have in common: z = (x - mean) / std, and the mean for a missing x."""
+"""What kinds of columns of numbers have in common: z = (x - mean) / std, the mean for a missing x, and an indicator."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
@@ -12,10 +12,10 @@ from pydantic import Field, FiniteFloat
 from modelservice.cells import number_text
 from modelservice.contract.failure import DataError
 from modelservice.contract.signature import ColumnKind, InputColumn
-from modelservice.modalities.base import Features
+from modelservice.modalities.base import Features, Variable
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.split import number_token
-from modelservice.modalities.table.kinds.base import ColumnPreprocessing, Linear, Useless, Values
+from modelservice.modalities.table.kinds.base import FEWEST_ROWS, ColumnPreprocessing, Linear, Useless, Values
 from modelservice.modalities.table.written import Place
 
 MAX_NUMBER = 1e100
@@ -59,7 +59,7 @@ class Numbers(ABC):
         return replace(self, values=self.values[rows])
 
     def useless(self) -> Useless | None:
-        """It is empty or constant; that a number is missing says nothing, since the mean stands in for it."""
+        """It is empty or constant, even with gaps: a client may send any number, and none but one was learned from."""
         distinct = self.distinct
         return None if distinct > 1 else Useless("every value is the same" if distinct else "it is empty")
 
@@ -81,6 +81,10 @@ class Numbers(ABC):
         present = self._present
         return float(f"{np.median(present):.{_EXAMPLE_DIGITS}g}") if present.size else 0.0
 
+    def variable(self) -> Variable:
+        """The numbers."""
+        return Variable(self.values)
+
     @abstractmethod
     def read(self, text: str) -> float:
         """The number that a text of this column says."""
@@ -101,6 +105,7 @@ class Numbers(ABC):
             "mean": mean,
             "std": std if varies else 1.0,
             "fill": mean,
+            "indicator": FEWEST_ROWS <= self.missing < self.rows,
             "example": self.example(),
         }
 
@@ -118,17 +123,26 @@ def check_bounds(name: str, values: NDArray[np.float64], place: Place) -> None:
 
 
 class Standardised(ColumnPreprocessing):
-    """Mean and standard deviation (population, never 0) of a column, and what stands in for a missing value."""
+    """Mean and standard deviation (population, never 0) of a column, and what stands in for a missing value.
+
+    ``indicator`` adds a number that says that the value is missing.
+    """
 
     mean: FiniteFloat
     std: Annotated[FiniteFloat, Field(gt=0)]
     fill: FiniteFloat
+    indicator: bool = Field(default=False, exclude_if=lambda said: not said)
     example: FiniteFloat
 
     @property
     def width(self) -> int:
-        """One."""
-        return 1
+        """One, and one more with the indicator."""
+        return 1 + self.indicator
+
+    @property
+    def linear(self) -> Linear:
+        """What is done to a number."""
+        return Linear(self.mean, self.std, self.fill, self.indicator)
 
     @property
     def input(self) -> InputColumn:
@@ -142,30 +156,29 @@ class NumbersEncoder(NamedTuple):
     name: str
     linear: Linear
     read: Callable[[Any], float]
-    closed: bool = False
 
-    def encode(self, values: Values, target: Features) -> None:
-        """All at once; what does not convert is looked at cell by cell."""
+    def encode(self, values: Values, target: Features) -> int:
+        """All at once; what does not convert is looked at cell by cell. Numbers are open: none is unseen."""
         try:
             numbers = as_floats(values)
         except (TypeError, ValueError, OverflowError):
             numbers = np.empty(0)
         if numbers.shape != (len(values),) or np.isinf(numbers).any():
             numbers = np.array([self._number_at(value, row) for row, value in enumerate(values)])
-        filled = np.where(np.isnan(numbers), self.linear.fill, numbers)
+        missing = np.isnan(numbers)
+        filled = np.where(missing, self.linear.fill, numbers)
         scaled = scale(filled, self.linear.mean, 1.0 / self.linear.std)
         if not fits(scaled):
             row = int(np.argmax(np.abs(scaled)))
             raise InputError(f"{float(filled[row])!r} is too far from the training data", row=row, column=self.name)
         target[:, 0] = scaled.astype(np.float32)
+        if self.linear.indicator:
+            target[:, 1] = missing
+        return 0
 
     def check(self, value: Any, row: int) -> None:
         """Whether a cell is a number or missing."""
         self._number_at(value, row)
-
-    def unseen(self, values: Iterable[Any]) -> int:  # noqa: ARG002 - the seam's signature
-        """Numbers are open: none is unknown."""
-        return 0
 
     def _number_at(self, value: Any, row: int) -> float:
         try:

@@ -1,6 +1,5 @@
 """Columns that ``spec.data.features`` lists and from which nothing can be learned: given by clients, without effect."""
 
-from collections.abc import Iterable
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
@@ -38,18 +37,15 @@ class UnusedPreprocessing(ColumnPreprocessing):
 class _Nothing(NamedTuple):
     name: str
     linear: None = None
-    closed: bool = False
 
-    def encode(self, values: Values, target: Features) -> None:  # noqa: ARG002 - the seam's signature
+    def encode(self, values: Values, target: Features) -> int:  # noqa: ARG002 - the seam's signature
         if not (isinstance(values, np.ndarray) and values.dtype.kind in "fiub"):
             for row, value in enumerate(values):
                 self.check(value, row)
+        return 0
 
     def check(self, value: Any, row: int) -> None:
         text_at(value, row, self.name)
-
-    def unseen(self, values: Iterable[Any]) -> int:  # noqa: ARG002 - the seam's signature
-        return 0
 
 
 UNUSED: Final = Kind(name="Unused", document=UnusedPreprocessing, read=lambda _: None)

@@ -6,10 +6,11 @@ from functools import partial
 from typing import Any, Final, Literal
 
 from modelservice.cells import as_number, is_number_text, quoted
-from modelservice.modalities.table.kinds.base import ColumnEncoder, Kind, Linear, RawColumn
+from modelservice.contract.data import ColumnType
+from modelservice.modalities.table.kinds.base import ColumnEncoder, Kind, RawColumn
 from modelservice.modalities.table.kinds.numbers import Numbers, NumbersEncoder, Standardised, check_bounds
 from modelservice.modalities.table.notation import Decimal, Notation, parse
-from modelservice.modalities.table.written import read_written
+from modelservice.modalities.table.written import has_points, read_written
 
 
 class WrittenPreprocessing(Standardised):
@@ -22,8 +23,7 @@ class WrittenPreprocessing(Standardised):
 
     def encoder(self, words: frozenset[str]) -> ColumnEncoder:
         """Numbers are numbers; texts are read by the notation."""
-        linear = Linear(self.mean, self.std, self.fill)
-        return NumbersEncoder(self.name, linear, partial(_number, notation=self.notation, words=words))
+        return NumbersEncoder(self.name, self.linear, partial(_number, notation=self.notation, words=words))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,10 +42,18 @@ class WrittenColumn(Numbers):
 
 
 def _read(raw: RawColumn) -> WrittenColumn | None:
-    if raw.floats is not None or (raw.plain and not raw.others):
+    plain = raw.plain and not raw.others and not has_points(raw.cells, raw.decimal)
+    if raw.floats is not None or plain:
         return None
     mostly_plain = 0 < raw.plain >= raw.others
-    written = read_written(raw.cells, separator=raw.separator, mostly_plain=mostly_plain, words=raw.words)
+    written = read_written(
+        raw.cells,
+        separator=raw.separator,
+        decimal=raw.decimal,
+        mostly_plain=mostly_plain,
+        words=raw.words,
+        declared=raw.declared is not None,
+    )
     if written is None:
         return None
     check_bounds(raw.name, written.values, raw.place)
@@ -64,4 +72,4 @@ def _number(value: Any, *, notation: Notation, words: frozenset[str]) -> float:
     return as_number(value, words)
 
 
-WRITTEN_NUMBER: Final = Kind(name="WrittenNumber", document=WrittenPreprocessing, read=_read)
+WRITTEN_NUMBER: Final = Kind(name="WrittenNumber", document=WrittenPreprocessing, read=_read, type=ColumnType.NUMBER)

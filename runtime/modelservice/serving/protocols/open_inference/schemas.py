@@ -7,7 +7,6 @@ from modelservice.modalities.tensors import DATATYPES
 from modelservice.serving.model import ServedModel
 from modelservice.serving.protocols.base import Schema
 from modelservice.serving.protocols.open_inference.tensors import MAX_RANK
-from modelservice.serving.protocols.schemas import tensor_datatype
 
 
 def infer_example(model: ServedModel) -> dict[str, Any]:
@@ -21,7 +20,7 @@ def infer_example(model: ServedModel) -> dict[str, Any]:
         return {"inputs": [tensor]}
     return {
         "inputs": [
-            {"name": column.name, "datatype": tensor_datatype(column), "shape": [1], "data": [column.example]}
+            {"name": column.name, "datatype": column.datatype, "shape": [1], "data": [column.example]}
             for column in columns
         ]
     }

@@ -52,7 +52,7 @@ def test_images_become_channels_first_and_are_standardised_by_training_rows(imag
 def test_floats_of_any_width_are_read_as_float32(dtype: Any) -> None:
     images = (pixels() / 255).astype(dtype)
     dataset = build_dataset(read_source(npz(X=images, y=CLASSES), format=Format.NPZ), settings())
-    assert dataset.inputs[0].datatype == "FP32"  # type: ignore[union-attr]
+    assert dataset.inputs[0].datatype == "FP32"
     assert dataset.train.features.dtype == np.float32
 
 

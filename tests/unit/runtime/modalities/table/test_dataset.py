@@ -227,19 +227,23 @@ def test_a_listed_identifier_that_repeats_moves_no_row() -> None:
 
 
 @pytest.mark.parametrize(
-    "day", ["2024-01-{:02}", "2024/1/{}", "{:02}.01.2024", "1/{}/24", "2024-01-{:02}T10:00:00Z", "2024-01-{:02} 10:00"]
+    ("day", "why"),
+    [
+        ("1/{}/24", "'1/1/24' has a year of two digits: write all as 2024-01-31"),
+        ("1/{}/2024", "'1/1/2024' may have its day or its month first: write all as 2024-01-31"),
+        ("2024-{}-30", "'2024-2-30' is no date"),
+    ],
 )
-def test_dates_as_categories_are_said(day: str) -> None:
+def test_dates_as_categories_are_said(day: str, why: str) -> None:
     rows = [f"{day.format(n % 12 + 1)},{n % 7},{'pq'[n % 2]}" for n in range(60)]
-    assert notes_of(divide_rows(table(rows, "day,n,y"), settings())) == (
-        "column day holds dates as categories: a new date is none of them, and counts as missing",
-    )
+    said = f"column day holds dates as categories, since {why}"
+    assert notes_of(divide_rows(table(rows, "day,n,y"), settings())) == (said,)
 
 
 def test_texts_that_mostly_come_once_are_said() -> None:
     rows = [f"c{n if n % 4 else 0},{n % 7},{'pq'[n % 2]}" for n in range(60)]
     assert notes_of(divide_rows(table(rows, "who,n,y"), settings())) == (
-        "column who: 45 of 60 values come once, as in an identifier: what was not seen in training counts as missing",
+        "column who: 45 of 60 values come once, as in an identifier: little can be learned from them",
     )
     rows = [f"c{n % 15},{n % 7},{'pq'[n % 2]}" for n in range(60)]
     assert notes_of(divide_rows(table(rows, "who,n,y"), settings())) == ()
@@ -251,8 +255,8 @@ def test_what_training_did_not_see_is_counted() -> None:
     assert isinstance(preprocessing, TablePreprocessing)
     encoder = TableEncoder(preprocessing)
     given = [["new", 1, "u"], [" a ", 99, None], ["newer", 1, 7], {"t": "", "n": 1, "f": "w"}]
-    assert encoder.unseen(given) == {"t": 2, "f": 2}
-    assert encoder.unseen([["a", 1, "u"]]) == {}
+    assert encoder.encode_counted(given)[1] == {"t": 2, "f": 2}
+    assert encoder.encode_counted([["a", 1, "u"]])[1] == {}
 
 
 def test_prices_are_numbers_and_said() -> None:
@@ -336,7 +340,7 @@ def test_other_separators_are_read_and_said() -> None:
 
 def test_a_column_of_several_names_is_not_found_and_the_way_out_is_said() -> None:
     error = refused(settings("y"), table(['"1;a"', '"2;b"'], '"n;y"'))
-    assert "it has n;y: columns are separated by commas; where they are not, say so" in error.message
+    assert "it has n;y: columns are separated by commas; where they are not, set spec.data.csv.sep" in error.message
 
 
 @pytest.mark.parametrize("written", ["NFC", "NFD"])

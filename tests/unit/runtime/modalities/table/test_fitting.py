@@ -34,7 +34,7 @@ def test_only_training_rows_are_measured() -> None:
     fitted = fit([numeric(1, 3, 1000, -1000), text("a", "b", "c", "d")], np.array([0, 1]))
     assert fitted.columns == (
         NumericPreprocessing(name="n", mean=2, std=1, fill=2, example=2),
-        CategoricalPreprocessing(name="t", categories=("a", "b"), example="a"),
+        CategoricalPreprocessing(name="t", categories=("a", "b"), shares=(0.5, 0.5), example="a"),
     )
 
 

@@ -12,7 +12,7 @@ from modelservice.contract.data import Data, Format
 from modelservice.contract.documents import DocumentError
 from modelservice.contract.failure import DataError
 from modelservice.contract.signature import ColumnKind, InputColumn
-from modelservice.modalities.base import Features
+from modelservice.modalities.base import Features, Variable
 from modelservice.modalities.dataset import build_dataset
 from modelservice.modalities.encoders import open_encoder
 from modelservice.modalities.errors import InputError
@@ -55,19 +55,16 @@ class SwitchEncoder(NamedTuple):
     name: str
     share: float
     linear: None = None
-    closed: bool = True
 
-    def encode(self, values: Values, target: Features) -> None:
+    def encode(self, values: Values, target: Features) -> int:
         for row, value in enumerate(values):
             target[row, 0] = SWITCH.get((text_at(value, row, self.name) or "").lower(), self.share)
+        return sum(1 for value in values if isinstance(value, str) and value.lower() not in SWITCH)
 
     def check(self, value: Any, row: int) -> None:
         if isinstance(value, float):
             raise InputError(f"{value} is no switch", row=row, column=self.name)
         text_at(value, row, self.name)
-
-    def unseen(self, values: Iterable[Any]) -> int:
-        return sum(1 for value in values if isinstance(value, str) and value.lower() not in SWITCH)
 
 
 @dataclass(frozen=True)
@@ -106,6 +103,9 @@ class SwitchColumn:
     def example(self) -> str:
         return "on"
 
+    def variable(self) -> Variable:
+        return Variable(np.array([np.nan if value is None else SWITCH[value] for value in self.values]))
+
     def fit(self) -> SwitchPreprocessing:
         present = [SWITCH[value] for value in self.values if value is not None]
         return SwitchPreprocessing(name=self.name, share=float(np.mean(present)))
@@ -143,7 +143,7 @@ def test_a_further_kind_is_one_member() -> None:
     switch = encoder.encode(rows)[:, 1]
     assert switch[:2].tolist() == [1, 0]
     assert 0 < switch[2] == switch[3] < 1
-    assert encoder.unseen(rows) == {"s": 1}
+    assert encoder.encode_counted(rows)[1] == {"s": 1}
     assert encoder.example()["s"] == "on"
     tensors = [Tensor("a", "FP64", (1,), np.array([1.0])), Tensor("s", "BYTES", (1,), ["on"])]
     np.testing.assert_array_equal(encoder.encode(encoder.from_tensors(tensors)), encoder.encode([[1, "on"]]))

@@ -131,7 +131,7 @@ def test_a_request_means_by_a_word_what_training_meant(cell: Any) -> None:
     expected = encoder.encode([[None, None]])
     for rows in ([[cell, cell]], [{"a": cell, "t": cell}], [(cell, cell)]):
         np.testing.assert_array_equal(encoder.encode(rows), expected)
-        assert encoder.unseen(rows) == {}
+        assert encoder.encode_counted(rows)[1] == {}
 
 
 def test_a_matrix_of_numbers_is_read_by_the_same_words() -> None:

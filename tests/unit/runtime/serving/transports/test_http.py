@@ -21,6 +21,7 @@ from tests.unit.runtime.serving.fakes import (
     image_model,
     mixed_model,
     numeric_model,
+    refined_model,
     regression_model,
 )
 
@@ -181,7 +182,7 @@ async def test_the_signature_is_said_as_tensorflow_serving_says_it(path: str) ->
     assert image["outputs"] == {"value": signature_tensor("value", "DT_FLOAT")}
 
 
-@pytest.mark.parametrize("model", [numeric_model, mixed_model, regression_model, image_model])
+@pytest.mark.parametrize("model", [numeric_model, mixed_model, refined_model, regression_model, image_model])
 async def test_the_documented_examples_run_and_answer_what_is_documented(model: Any) -> None:
     async with client_of(front_of(model())) as client:
         paths = (await client.get("/openapi.json")).json()["paths"]
@@ -207,6 +208,22 @@ async def test_documentation_is_typed_from_the_signature() -> None:
         answer = paths[PREDICT]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
         labels = answer["properties"]["predictions"]["items"]["properties"]["label"]["enum"]
         assert labels == ["setosa", "versicolor", "virginica"]
+
+
+async def test_yes_and_no_dates_and_free_text_are_documented_as_what_they_are() -> None:
+    async with client_of(front_of(refined_model())) as client:
+        paths = (await client.get("/openapi.json")).json()["paths"]
+        schema = paths[PREDICT]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        cells = schema["properties"]["instances"]["items"]["anyOf"][0]["properties"]
+        assert cells["smoker"]["type"] == ["boolean", "string", "null"]
+        assert "ISO 8601" in cells["seen"]["description"]
+        tensors = paths[INFER]["post"]["requestBody"]["content"]["application/json"]["example"]["inputs"]
+        assert [tensor["datatype"] for tensor in tensors] == ["FP64", "BOOL", "BYTES", "BYTES"]
+        metadata = (await client.get("/v1/models/iris/metadata")).json()["metadata"]["signature_def"]["signature_def"]
+        assert metadata["serving_default"]["inputs"]["smoker"]["dtype"] == "DT_BOOL"
+        answer = await client.post(PREDICT, json={"instances": [[40, "NO", "2024-02-01 10:00", "new words"]]})
+        assert answer.status_code == 200
+        assert "unseen_categories_total{" not in (await client.get("/metrics")).text
 
 
 async def test_the_documentation_page_needs_no_other_host() -> None:

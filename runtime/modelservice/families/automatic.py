@@ -1,0 +1,54 @@
+"""``spec.model.auto``, and what leaving ``spec.model`` out means: a blend of models for tables."""
+
+import time
+
+from modelservice.contract.model import Auto
+from modelservice.contract.training import Hyperparameters
+from modelservice.families.base import TABLES_ONLY, Fitted, Observer
+from modelservice.modalities.base import Dataset
+
+
+class Automatic:
+    """The family ``auto``."""
+
+    name = "auto"
+
+    def unsuited(self, *, modality: str, task: str) -> str | None:  # noqa: ARG002 - a member of the seam
+        """It takes tables."""
+        return None if modality == "Table" else TABLES_ONLY
+
+    def fit(
+        self,
+        settings: Auto,  # noqa: ARG002 - it has none so far
+        dataset: Dataset,
+        training: Hyperparameters,
+        *,
+        observe: Observer,
+    ) -> Fitted:
+        """See ``Family.fit``."""
+        import numpy as np  # noqa: PLC0415
+        import torch  # noqa: PLC0415 - takes seconds to import
+
+        from modelservice.families.blend import fit_blend  # noqa: PLC0415
+        from modelservice.families.candidates import CANDIDATES, LearnedRows  # noqa: PLC0415
+        from modelservice.families.onnx_graph import Graph  # noqa: PLC0415
+        from modelservice.families.scikit import fit_rows, libraries  # noqa: PLC0415
+
+        rows = fit_rows(dataset)
+        learned = LearnedRows(
+            features=rows.features.astype(np.float32),
+            values=rows.values,
+            classes=len(dataset.labels),
+            weights=rows.weights,
+        )
+        found = fit_blend(CANDIDATES, learned, seed=training.seed, observe=observe, clock=time.perf_counter)
+        graph = Graph()
+        found.blend.append_to(graph)
+        return Fitted(
+            onnx=graph.model(shape=dataset.shape, width=found.blend.width),
+            predict=found.blend.predict,
+            parameters=found.blend.parameters,
+            libraries={**libraries(), "torch": str(torch.__version__)},
+            notes=found.notes,
+            models=found.models,
+        )

@@ -1,0 +1,25 @@
+"""``spec.model.gradientBoosting``: trees that mend each other's errors, by scikit-learn."""
+
+from modelservice.contract.model import GradientBoosting
+from modelservice.contract.training import Hyperparameters
+from modelservice.families.base import TABLES_ONLY, Fitted, Observer
+from modelservice.modalities.base import Dataset
+
+
+class Boosting:
+    """The family ``gradientBoosting``."""
+
+    name = "gradientBoosting"
+
+    def unsuited(self, *, modality: str, task: str) -> str | None:  # noqa: ARG002 - a member of the seam
+        """It takes tables."""
+        return None if modality == "Table" else TABLES_ONLY
+
+    def fit(
+        self, settings: GradientBoosting, dataset: Dataset, training: Hyperparameters, *, observe: Observer
+    ) -> Fitted:
+        """See ``Family.fit``."""
+        from modelservice.families.boosting import fit_boosting  # noqa: PLC0415 - scikit-learn takes seconds to import
+        from modelservice.families.component import fit_dataset  # noqa: PLC0415
+
+        return fit_dataset(fit_boosting, settings, dataset, seed=training.seed, observe=observe)

@@ -1,0 +1,23 @@
+"""``spec.model.kernelRidge``: ridge regression in the space of an RBF kernel, in closed form."""
+
+from modelservice.contract.model import KernelRidge
+from modelservice.contract.training import Hyperparameters
+from modelservice.families.base import TABLES_ONLY, Fitted, Observer
+from modelservice.modalities.base import Dataset
+
+
+class Ridge:
+    """The family ``kernelRidge``."""
+
+    name = "kernelRidge"
+
+    def unsuited(self, *, modality: str, task: str) -> str | None:  # noqa: ARG002 - a member of the seam
+        """It takes tables."""
+        return None if modality == "Table" else TABLES_ONLY
+
+    def fit(self, settings: KernelRidge, dataset: Dataset, training: Hyperparameters, *, observe: Observer) -> Fitted:
+        """See ``Family.fit``."""
+        from modelservice.families.component import fit_dataset  # noqa: PLC0415 - scikit-learn takes seconds to import
+        from modelservice.families.kernel_regression import fit_kernel_ridge  # noqa: PLC0415
+
+        return fit_dataset(fit_kernel_ridge, settings, dataset, seed=training.seed, observe=observe)

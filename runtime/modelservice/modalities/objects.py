@@ -1,0 +1,175 @@
+"""Data in object storage or on a web server: the objects that ``spec.data.uri`` names, each read whole.
+
+Credentials, region and endpoint come from the environment, under each store's own standard names. Redirects are
+followed, from https to https only.
+"""
+
+import re
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from modelservice.artifact.answers import Answer, Wrong, sentence, told_apart
+from modelservice.artifact.patience import FIRST_WAIT_SECONDS, MAX_RETRIES, RETRY_SECONDS, retry_config
+from modelservice.contract.failure import About, DataError, Retry, StageError
+from modelservice.modalities.files import MAX_FILES, fits, inflate
+
+if TYPE_CHECKING:
+    from obstore import GetOptions, ObjectMeta
+    from obstore.store import ClientConfig, ObjectStore
+
+PART_BYTES: Final = 64 << 20
+"""One request fetches so much: obstore ends each after 30 s, which a slow line needs for less than a large object."""
+_WEB_SECONDS: Final = 600
+"""The same for a web server, which is asked for all at once."""
+
+URI_FIELD: Final = "spec.data.uri"
+SECRET_FIELD: Final = "spec.data.secretRef"  # noqa: S105 - the name of a field
+_WEB: Final = "https"
+_IDENTITY: Final = re.compile(r"169\.254\.|/latest/api/token|metadata\.google\.internal|/metadata/identity")
+"""Where clients ask for the identity of the machine, if nobody gives them keys."""
+
+
+class DataUnavailableError(StageError):
+    """The store of the data did not answer, or not as a store in order does: another try may go better."""
+
+    ABOUT = About.STORAGE
+    RETRY = Retry.SOON
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objects:
+    """The objects of a store that a URI names.
+
+    Attributes:
+        store: as obstore knows it.
+        root: address of the store, for messages.
+        path: of the object below it, with ``*`` for any text in its last part; empty where ``root`` is the object.
+    """
+
+    store: "ObjectStore"
+    root: str
+    path: str
+
+    @property
+    def web(self) -> bool:
+        """Whether the object is on a web server, of which not all can give parts."""
+        return not self.path
+
+    @property
+    def many(self) -> bool:
+        """Whether the URI may name several."""
+        return "*" in self.path
+
+    def address(self, path: str) -> str:
+        """What people call an object."""
+        return f"{self.root}/{path}" if path else self.root
+
+    def paths(self) -> list[str]:
+        """Paths of the objects in the order of their names; those that begin with a point are hidden.
+
+        Raises:
+            DataError: there are none, or too many, or they may not be listed.
+            DataUnavailableError: the store fails.
+        """
+        if not self.many:
+            return [self.path]
+        folder, _, pattern = self.path.rpartition("/")
+        with self._said(self.path):
+            found = self.store.list_with_delimiter(folder or None)["objects"]
+        paths = sorted(one["path"] for one in found if fits(pattern, one["path"].rpartition("/")[2]))
+        if not paths:
+            message = f"{self.address(self.path)} fits no object: {_PUT_THERE}"
+            raise DataError("DataNotFound", message, field=URI_FIELD)
+        if len(paths) > MAX_FILES:
+            message = f"{self.address(self.path)} fits {len(paths)} objects, at most {MAX_FILES} are read: use fewer"
+            raise DataError("DataTooLarge", message, field=URI_FIELD)
+        return paths
+
+    def read(self, path: str, *, limit: int) -> bytes:
+        """The inflated content of an object, plain or gzip; its size is looked at before it is fetched.
+
+        Raises:
+            DataError: there is none, it may not be read, has more than ``limit`` bytes, or is damaged.
+            DataUnavailableError: the store fails.
+        """
+        with self._said(path):
+            result = self.store.get(path)
+            if (size := result.meta["size"]) > limit:
+                message = f"{self.address(path)} has {size} bytes, at most {limit} can be read: give fewer rows"
+                raise DataError("DataTooLarge", message, field=URI_FIELD)
+            content = self._fetch(path, result.meta) if size > PART_BYTES and not self.web else bytes(result.bytes())
+        return inflate(content, limit=limit, field=URI_FIELD)
+
+    def _fetch(self, path: str, meta: "ObjectMeta") -> bytes:
+        """A large object in parts, of which each is tried again by itself; all of one version."""
+        version: GetOptions = {"if_match": meta["e_tag"]} if meta["e_tag"] else {}
+        size, parts = meta["size"], []
+        for begin in range(0, size, PART_BYTES):
+            options: GetOptions = {**version, "range": (begin, min(begin + PART_BYTES, size))}
+            parts.append(bytes(self.store.get(path, options=options).bytes()))
+        return b"".join(parts)
+
+    def _said(self, path: str) -> AbstractContextManager[None]:
+        return told_apart(lambda answer: data_error(self.address(path), answer))
+
+
+_PUT_THERE = f"correct {URI_FIELD}, or put it there, and change spec.data.version where it is to be looked for again"
+
+
+def open_objects(uri: str) -> Objects:
+    """The objects of a URI, with what the environment says of their store.
+
+    Raises:
+        DataError: what the environment says cannot be.
+    """
+    from obstore.exceptions import BaseError  # noqa: PLC0415
+    from obstore.store import HTTPStore, from_url  # noqa: PLC0415
+
+    retries = retry_config(retries=MAX_RETRIES, seconds=RETRY_SECONDS, first_wait=FIRST_WAIT_SECONDS)
+    scheme, _, below = uri.partition("://")
+    bucket, _, path = below.partition("/")
+    try:
+        if scheme == _WEB:
+            options: ClientConfig = {"timeout": timedelta(seconds=_WEB_SECONDS)}
+            return Objects(
+                store=HTTPStore.from_url(uri, client_options=options, retry_config=retries), root=uri, path=""
+            )
+        root = f"{scheme}://{bucket}"
+        # The union of obstore's stores, of which HTTP is not among the schemes that are left.
+        store: ObjectStore = from_url(root, retry_config=retries)
+        return Objects(store=store, root=root, path=path)
+    except (BaseError, ValueError) as error:
+        raise data_error(uri, Answer(Wrong.SETTINGS, sentence(error))) from error
+
+
+def data_error(address: str, answer: Answer) -> StageError:
+    """What an answer means for data: whether rights, address or settings must change, or time must pass."""
+    said, web = answer.said, address.startswith(f"{_WEB}:")
+    if answer.wrong is Wrong.PASSING and _IDENTITY.search(said) is not None:
+        message = (
+            f"{address}: no keys are given with {SECRET_FIELD}, and the machine has no identity of its own: {said}"
+        )
+        return DataUnavailableError("DataUnavailable", message, field=SECRET_FIELD)
+    if answer.wrong is Wrong.PASSING:
+        return DataUnavailableError("DataUnavailable", f"{address} does not answer as it should: {said}")
+    if answer.wrong in {Wrong.BUCKET, Wrong.OBJECT}:
+        what = "bucket" if answer.wrong is Wrong.BUCKET else "object"
+        return DataError("DataNotFound", f"{address}: there is no such {what}: {_PUT_THERE} ({said})", field=URI_FIELD)
+    if answer.wrong is Wrong.RIGHTS:
+        remedy = (
+            f"name an address in {URI_FIELD} that anybody may read"
+            if web
+            else f"give keys that may get and list objects there with {SECRET_FIELD}, or the pods' ServiceAccount the"
+            " right to; S3 says the same of an object that is not there to those who may not list"
+        )
+        message = f"{address} refuses to be read: {remedy} ({said})"
+        return DataError("DataForbidden", message, field=URI_FIELD if web else SECRET_FIELD)
+    if answer.wrong is Wrong.PLAIN_HTTP:
+        said = (
+            "it leads on to plain HTTP" if web else "its endpoint is plain HTTP, which needs AWS_ALLOW_HTTP set to true"
+        )
+    remedy = f"name another address in {URI_FIELD}" if web else f"correct region, endpoint or keys with {SECRET_FIELD}"
+    message = f"{address} cannot be read as it is set: {remedy}: {said}"
+    return DataError("DataSettingsInvalid", message, field=URI_FIELD if web else SECRET_FIELD)

@@ -1,0 +1,97 @@
+"""What kinds of columns of texts have in common: each text once, rows by code, and what identifies a cell."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelservice.cells import MISSING_WORDS, as_number
+from modelservice.contract.signature import ColumnKind
+from modelservice.modalities.base import Variable
+from modelservice.modalities.split import MISSING, framed, number_token
+from modelservice.modalities.table.kinds.base import RawColumn
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Texts:
+    """Texts by code: int32 [rows] indexes ``texts``, whose entries differ; -1 is missing.
+
+    ``words`` are those that mean a missing value among numbers, which a row's content counts in texts, too.
+    ``declared`` columns have a type in ``spec.data.columns``.
+    """
+
+    name: str
+    codes: NDArray[np.int32]
+    texts: tuple[str, ...]
+    words: frozenset[str] = MISSING_WORDS
+    declared: bool = False
+
+    @property
+    def type(self) -> ColumnKind:
+        """An empty column counts as one of numbers: where those are all that a model takes, a matrix still is one."""
+        return ColumnKind.CATEGORY if self.texts else ColumnKind.NUMBER
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return len(self.codes)
+
+    @property
+    def missing(self) -> int:
+        """Number of missing values."""
+        return int((self.codes < 0).sum())
+
+    @property
+    def distinct(self) -> int:
+        """Number of different values, missing ones aside."""
+        return len(np.unique(self.codes[self.codes >= 0]))
+
+    @property
+    def values(self) -> list[str | None]:
+        """The text of each row, None for missing."""
+        lookup: tuple[str | None, ...] = (*self.texts, None)
+        return [lookup[code] for code in self.codes]
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """How often each of ``texts`` stands in the rows."""
+        return np.bincount(self.codes[self.codes >= 0], minlength=len(self.texts))
+
+    def take(self, rows: NDArray[np.int64]) -> Self:
+        """The column of some of the rows."""
+        return replace(self, codes=self.codes[rows])
+
+    def variable(self) -> Variable:
+        """The texts."""
+        return Variable(self.codes, self.texts)
+
+    def without_words(self) -> Self:
+        """The column whose cells of ``words`` are missing; the words stay among the texts, and no row has them."""
+        gone = np.array([*(text.lower() in self.words for text in self.texts), False])
+        return replace(self, codes=np.where(gone[self.codes], np.int32(-1), self.codes))
+
+    def tokens(self, rows: slice) -> Iterable[bytes]:
+        """Numbers among the texts are numbers, words for missing values are missing."""
+        tokens = [*map(self._token, self.texts), MISSING]
+        return (tokens[code] for code in self.codes[rows].tolist())
+
+    def _token(self, text: str) -> bytes:
+        if text.lower() in self.words:
+            return MISSING
+        try:
+            return number_token(as_number(text, self.words))
+        except ValueError:
+            return b"t" + framed(text)
+
+
+def texts_of(raw: RawColumn) -> dict[str, Any]:
+    """The fields of ``Texts``, as a column was read."""
+    return {
+        "name": raw.name,
+        "codes": raw.cells.codes,
+        "texts": raw.cells.texts,
+        "words": raw.words,
+        "declared": raw.declared is not None,
+    }

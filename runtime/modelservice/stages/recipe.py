@@ -1,0 +1,83 @@
+"""What a training does to a dataset, the same for the model that is stored and for those that only measure it."""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Self
+
+from modelservice.contract.evaluation import Evaluation
+from modelservice.contract.failure import StageError
+from modelservice.contract.task import Calibration, Classification, Task
+from modelservice.contract.work_order import TrainWork
+from modelservice.families import family_named
+from modelservice.families.base import Family, Fitted, Observer
+from modelservice.inference.onnx_engine import OnnxEngine
+from modelservice.modalities.base import Dataset
+from modelservice.modalities.imbalance import REMEDIES
+from modelservice.stages.calibration import calibrate
+from modelservice.stages.decision import validation_outputs, with_threshold
+from modelservice.stages.evaluate import run_batches
+
+
+class Learned(NamedTuple):
+    """A model, the dataset with the task that answers for it and notes on how it was learned, and the model as fitted.
+
+    ``plain`` has the probabilities that the family gave it, those of ``fitted`` may be calibrated.
+    """
+
+    fitted: Fitted
+    dataset: Dataset
+    plain: Fitted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A family and all that is asked of it."""
+
+    family: Family
+    work: TrainWork
+    classification: Classification
+
+    @classmethod
+    def of(cls, work: TrainWork, dataset: Dataset) -> Self:
+        """The recipe of a work order for a dataset.
+
+        Raises:
+            StageError: the family cannot learn what the dataset holds.
+        """
+        family = family_named(work.model.choice)
+        if (why := family.unsuited(modality=dataset.modality, task=dataset.task.name)) is not None:
+            raise StageError("ModelUnsuited", f"spec.model.{family.name} {why}", field="spec.model")
+        return cls(family=family, work=work, classification=_classification(work.task))
+
+    @property
+    def decides(self) -> bool:
+        """Whether rows that the fit did not learn from decide something after it."""
+        asked = self.classification
+        return asked.threshold is not None or asked.calibration is not Calibration.NONE
+
+    def learn(self, dataset: Dataset, observe: Observer) -> Learned:
+        """Fit the family; for errors see ``Family.fit`` and ``with_threshold``."""
+        # What is learned from, and no more than that: metrics are of rows as they are.
+        learned = REMEDIES[self.classification.imbalance](dataset)
+
+        def fit(rows: Dataset, told: Observer) -> Fitted:
+            return self.family.fit(self.work.model.chosen, rows, self.work.training, observe=told)
+
+        plain = fitted = fit(learned, observe)
+        dataset = replace(dataset, notes=learned.notes)
+        if not self.decides:
+            return Learned(fitted, dataset, plain)
+        # A progress that begins anew would look like a training that does.
+        unseen = validation_outputs(fitted, learned, lambda rows: fit(rows, lambda _: None))
+        fitted, unseen, dataset = calibrate(self.classification.calibration, fitted, unseen, dataset)
+        return Learned(fitted, with_threshold(self.classification.threshold, dataset, unseen), plain)
+
+    def test(self, dataset: Dataset, observe: Observer) -> Evaluation:
+        """Fit the family, and score what would be served on the test rows; for errors see ``learn``."""
+        fitted, decided, _ = self.learn(dataset, observe)
+        raw = run_batches(OnnxEngine(fitted.onnx).run, decided.test.features)
+        return decided.task.score(raw, decided.test.values, decided.labels, decided.test.weights).evaluation
+
+
+def _classification(task: Task | None) -> Classification:
+    """What ``spec.task`` says of classes; all is left out where it says nothing of them."""
+    return task.classification if task is not None and task.classification is not None else Classification()

@@ -1,0 +1,118 @@
+"""A small S3 server on the loopback, for tests of what a store answers: objects, parts of them, lists and refusals."""
+
+import hashlib
+import http.server
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+
+_PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+
+
+class ObjectServer(http.server.ThreadingHTTPServer):
+    """Holds objects by ``bucket/name``.
+
+    Attributes:
+        objects: contents.
+        refusals: status and S3 code of the next answers, one for each request; of the last one all that follow, where
+            ``for_ever`` is set.
+        asked: paths of all requests, with the range where one was asked for.
+        access_keys: of all requests, as their signatures name them.
+    """
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.objects: dict[str, bytes] = {}
+        self.refusals: list[tuple[int, str]] = []
+        self.for_ever = False
+        self.asked: list[str] = []
+        self.access_keys: list[str] = []
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def variables(self, access_key: str = "key") -> dict[str, str]:
+        """What a pod's environment says of it."""
+        return {
+            "AWS_ENDPOINT_URL": self.address,
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_ACCESS_KEY_ID": access_key,
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_REGION": "us-east-1",
+        }
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: ObjectServer
+
+    def do_GET(self) -> None:
+        server, url = self.server, urlsplit(self.path)
+        wanted = self.headers.get("Range")
+        server.asked.append(unquote(url.path).lstrip("/") + (f" {wanted}" if wanted else ""))
+        signed = re.search(r"Credential=([^/]+)/", self.headers.get("Authorization", ""))
+        server.access_keys.append(signed.group(1) if signed else "")
+        if server.refusals:
+            status, code = server.refusals[0] if server.for_ever else server.refusals.pop(0)
+            self._answer(status, f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode())
+        elif "list-type" in (query := parse_qs(url.query)):
+            self._list(unquote(url.path).strip("/"), query.get("prefix", [""])[0])
+        elif (content := server.objects.get(unquote(url.path).lstrip("/"))) is None:
+            self._answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
+        else:
+            self._send(content, wanted)
+
+    def _send(self, content: bytes, wanted: str | None) -> None:
+        tag = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
+        if self.headers.get("If-Match", tag["ETag"]) != tag["ETag"]:
+            self._answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
+        elif wanted and (match := re.fullmatch(r"bytes=(\d+)-(\d+)", wanted)):
+            begin, last = int(match.group(1)), int(match.group(2))
+            part = content[begin : last + 1]
+            said = f"bytes {begin}-{begin + len(part) - 1}/{len(content)}"
+            self._answer(206, part, {**tag, "Content-Range": said})
+        else:
+            self._answer(200, content, tag)
+
+    def _list(self, bucket: str, prefix: str) -> None:
+        names = [name.removeprefix(f"{bucket}/") for name in self.server.objects if name.startswith(f"{bucket}/")]
+        here = sorted(name for name in names if name.startswith(prefix) and "/" not in name.removeprefix(prefix))
+        listed = "".join(
+            f"<Contents><Key>{name}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><Size>1</Size></Contents>"
+            for name in here
+        )
+        self._answer(200, f"<ListBucketResult>{listed}</ListBucketResult>".encode())
+
+    def _answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing on stderr."""
+
+
+@contextmanager
+def object_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectServer]:
+    """A server that runs, and no proxy before it."""
+    for name in _PROXIES:
+        monkeypatch.delenv(name, raising=False)
+    with ObjectServer() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
