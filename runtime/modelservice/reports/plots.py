@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from modelservice.contract.importance import Importance
 from modelservice.reports.axes import Scale, draw_axes, figure, scale
-from modelservice.reports.svg import Picture, label
+from modelservice.reports.svg import Picture, label, room_for
 from modelservice.tasks.metrics_document import CalibrationBin, ConfusionMatrix, MetricsDocument
 
 MAX_CLASSES: Final = 40
@@ -69,7 +69,8 @@ def confusion_picture(matrix: ConfusionMatrix) -> bytes:
     counts = np.array(matrix.counts)[: len(labels), : len(labels)]
     more = len(matrix.labels) - len(labels)
     size = 44 if len(labels) <= _NUMBERED else 16
-    left, top = 184, 196
+    room = room_for(labels)
+    left, top = 24 + room, 64 + room
     edge = size * len(labels)
     rest = f" {more} further classes are in metrics.json." if more else ""
     picture = Picture(

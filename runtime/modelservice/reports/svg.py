@@ -4,6 +4,8 @@ Own functions, since a few lines and rectangles need no library: matplotlib and 
 """
 
 import re
+import unicodedata
+from collections.abc import Iterable
 from typing import Final
 from xml.etree import ElementTree as Xml
 
@@ -11,6 +13,7 @@ MAX_LABEL: Final = 24
 """Characters of a label in a picture."""
 _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 has no way to write."""
+_NARROW, _WIDE = 7, 13
 _NAMESPACE = "http://www.w3.org/2000/svg"
 # Plain classes and no custom properties, which viewers outside of browsers do not know. The ground has a colour of its
 # own: the page that shows the picture may be light where the reader's system is dark.
@@ -84,6 +87,14 @@ def label(text: str) -> str:
     """A text from the data as a label: one line, cut to a length that a picture has room for."""
     line = " ".join(text.split())
     return line if len(line) <= MAX_LABEL else f"{line[: MAX_LABEL - 1]}\u2026"
+
+
+def room_for(texts: Iterable[str]) -> int:
+    """Pixels that the longest of some labels takes at most; letters of East Asia are twice as wide as others."""
+    return max(
+        sum(_WIDE if unicodedata.east_asian_width(letter) in "FW" else _NARROW for letter in label(text))
+        for text in texts
+    )
 
 
 def _writable(text: str) -> str:

@@ -71,7 +71,7 @@ def report(*, readme: bool) -> int:
     shown = [
         candidate.name
         for candidate in candidates
-        if any(standing.main for standing in standings.values() if standing.candidate == candidate.name)
+        if any(standing.complete for standing in standings.values() if standing.candidate == candidate.name)
     ]
     block = markdown(tables, standings, shown, RIVALS)
     REPORT.write_text(f"{block}\n", encoding="utf-8")

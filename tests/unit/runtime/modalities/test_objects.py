@@ -44,7 +44,7 @@ def named(bucket: MemoryStore, path: str) -> Objects:
     return Objects(store=bucket, root="s3://tables", path=path)
 
 
-@pytest.mark.parametrize("packed", [TABLE, gzip.compress(TABLE)])
+@pytest.mark.parametrize("packed", [TABLE, gzip.compress(TABLE)], ids=["plain", "gzip"])
 def test_an_object_is_the_data_of_a_file(bucket: MemoryStore, packed: bytes) -> None:
     bucket.put("2026/train.csv", packed)
     found = read_objects(named(bucket, "2026/train.csv"), format=Format.CSV)
@@ -99,7 +99,7 @@ def test_too_many_objects_are_refused(bucket: MemoryStore, monkeypatch: pytest.M
         named(bucket, "*.csv").paths()
 
 
-@pytest.mark.parametrize("content", [b"x" * (LIMIT + 1), gzip.compress(b"x" * (LIMIT + 1))])
+@pytest.mark.parametrize("content", [b"x" * (LIMIT + 1), gzip.compress(b"x" * (LIMIT + 1))], ids=["plain", "gzip"])
 def test_what_is_larger_than_can_be_read_is_refused(bucket: MemoryStore, content: bytes) -> None:
     bucket.put("a.csv", content)
     with pytest.raises(DataError, match=f"{LIMIT}.*give fewer rows") as refused:
