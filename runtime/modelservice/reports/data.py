@@ -21,7 +21,7 @@ def report_data(subject: Subject) -> DataReport:
     """Look at the data of a training, as far as it was learned from."""
     dataset, compared = subject.dataset, compare_rows(subject)
     columns = tuple(_columns(subject))
-    suspects = (*_telling(columns, dataset.target), *_copies(compared))
+    suspects = (*_copies(compared), *_telling(columns, dataset.target))
     return DataReport(
         sha256=dataset.sha256,
         target=dataset.target,

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from modelservice.contract.baseline import Baseline
 from modelservice.contract.data_report import DataReport
 from modelservice.contract.importance import Importance
+from modelservice.contract.manifest import DATA_REPORT_FILE
 from modelservice.reports.data import report_data
 from modelservice.reports.histograms import measure_baseline
 from modelservice.reports.permutation import measure_importance
 from modelservice.reports.subject import Subject
+
+_SAID = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +24,10 @@ class Findings:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences that a person has to see who only looks whether the training succeeded."""
-        return tuple(suspect.message for suspect in self.data.suspects)
+        """What a person has to see who only looks whether a training succeeded: a few sentences, for room is short."""
+        said, more = self.data.suspects[:_SAID], len(self.data.suspects) - _SAID
+        rest = (f"{more} more columns predict {self.data.target} alone: see {DATA_REPORT_FILE}",) if more > 0 else ()
+        return (*(suspect.message for suspect in said), *rest)
 
 
 def examine(subject: Subject) -> Findings:

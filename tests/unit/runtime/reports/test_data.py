@@ -9,6 +9,7 @@ from modelservice.contract.task import Task
 from modelservice.modalities.base import Features, Variable
 from modelservice.reports.alone import SUSPECT, score_alone
 from modelservice.reports.data import report_data
+from modelservice.reports.findings import examine
 from modelservice.tasks.base import Array
 
 REGRESSION = Task.model_validate({"regression": {}})
@@ -68,6 +69,15 @@ def test_a_column_that_gives_the_answer_away_is_flagged(leak: list[object]) -> N
     assert "column leak alone predicts y nearly perfectly" in suspect.message
     assert "leave it out of spec.data.features" in suspect.message
     assert (alone(report, "leak") or 0) >= SUSPECT
+
+
+def test_many_columns_that_give_the_answer_away_take_little_room() -> None:
+    rows = [f"{NOISE[n]:.6f},{','.join(['ab'[ANSWER[n]]] * 9)},{'pq'[ANSWER[n]]}" for n in range(300)]
+    names = ",".join(f"leak{n}" for n in range(9))
+    findings = examine(subject_of(rows, header=f"noise,{names},y"))
+    assert len(findings.data.suspects) == 9
+    assert len(findings.notes) == 4
+    assert findings.notes[-1] == "6 more columns predict y alone: see data-report.json"
 
 
 def test_a_good_column_is_no_suspect() -> None:
