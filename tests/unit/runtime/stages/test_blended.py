@@ -9,9 +9,8 @@ SMALLEST = {"data": {"configMap": {"name": "flowers"}, "target": "species"}}
 
 
 def test_no_model_is_auto_and_has_its_key() -> None:
-    left_out, written = (
-        ModelServiceSpec.model_validate({**SMALLEST, **more}) for more in ({}, {"model": {"auto": {}}})
-    )
+    left_out = ModelServiceSpec.model_validate(SMALLEST)
+    written = ModelServiceSpec.model_validate({**SMALLEST, "model": {"auto": {}}})
     assert left_out == written
     assert left_out.model.choice == "auto"
     assert train_key(left_out, "sha256:0") == train_key(written, "sha256:0")
