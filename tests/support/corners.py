@@ -99,7 +99,7 @@ def _numbers(schema: Object) -> list[Any]:
 def _texts(schema: Object) -> list[Any]:
     rules = (rule["rule"] for rule in schema.get("x-kubernetes-validations", ()))
     patterns = [re.compile(found[1]) for rule in rules if (found := re.fullmatch(r"self\.matches\(r'(.*)'\)", rule))]
-    texts = dict.fromkeys(("", *_TEXTS, "a" * schema["maxLength"], f"s3://{'a' * 63}/{'a' * 128}"))
+    texts = dict.fromkeys(("", ";", *_TEXTS, "a" * schema["maxLength"], f"s3://{'a' * 63}/{'a' * 128}"))
     bounds = range(schema.get("minLength", 0), schema["maxLength"] + 1)
     return [text for text in texts if len(text) in bounds and all(one.search(text) for one in patterns)]
 
