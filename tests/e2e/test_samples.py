@@ -28,8 +28,7 @@ def ask_with_an_example(space: Space, name: str) -> None:
     status = space.wait_ready(name)["status"]
     body = status["example"].partition("-d '")[2].rstrip("'")
     rows = json.loads(body)["instances"]
-    (label,) = predict(space.address(name), name, rows)
-    assert label
+    assert len(ask(space.address(name), name, rows)) == len(rows) > 0
 
 
 def rows_and_targets(sample: Path) -> tuple[list[dict[str, float]], list[str]]:

@@ -1,6 +1,7 @@
 """Asking a served model: from this machine, where ClusterIPs and pod addresses are routed, and from a pod."""
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,15 +16,26 @@ from tritonclient.utils import np_to_triton_dtype
 
 from modelservice.contract.places import GRPC_PORT
 
+_UNHEARD = (0.2, 1.0)
+
 
 def ask(address: str, name: str, rows: Sequence[Any], *, port: int = 80) -> list[Any]:
     """What a model answers for each row: of classes the label and all probabilities, of a regression a number.
 
+    A Service that became ready is refused until kube-proxy has heard of it, mostly within milliseconds.
+
     Raises:
         httpx.HTTPError: it does not answer, or refuses.
     """
-    with _client() as client:
-        answer = client.post(f"http://{address}:{port}/v1/models/{name}:predict", json={"instances": rows})
+    for seconds in (*_UNHEARD, None):
+        try:
+            with _client() as client:
+                answer = client.post(f"http://{address}:{port}/v1/models/{name}:predict", json={"instances": rows})
+            break
+        except httpx.ConnectError:
+            if seconds is None:
+                raise
+            time.sleep(seconds)
     answer.raise_for_status()
     predictions: list[Any] = answer.json()["predictions"]
     return predictions
