@@ -197,12 +197,13 @@ class Batcher:
 
         When it ran empty the estimate goes back towards what was measured at the start: else one long stall could
         turn so many requests away that the queue never fills again, and nothing would show that the stall is over.
+        A batch counts by its rows: a stall of 50 ms that meets a single row would be 50 ms for each of those that wait.
         """
-        pace = self._measured_row_seconds
+        pace, share = self._measured_row_seconds, 1.0
         if self._busy_since is not None:
             since, rows = self._busy_since
-            pace = (started - since) / rows
-        self._row_seconds += SMOOTHING * (pace - self._row_seconds)
+            pace, share = (started - since) / rows, rows / self._size
+        self._row_seconds += SMOOTHING * share * (pace - self._row_seconds)
         self._busy_since = (started, count) if self._queue else None
 
     def _take(self) -> list[_Share]:

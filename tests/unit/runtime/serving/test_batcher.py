@@ -312,3 +312,31 @@ async def test_one_stall_does_not_turn_requests_away_for_ever() -> None:
     for _ in range(100):
         await answers(batcher.submit(rows(1)))
     assert await answers(*(batcher.submit(rows(1)) for _ in range(16))) == [[[2]]] * 16
+
+
+async def test_a_stall_that_meets_a_single_row_is_not_that_of_every_row() -> None:
+    now, pace = 0.0, 0.004
+
+    def compute(given: Rows) -> Array:
+        nonlocal now, pace
+        now, pace = now + pace, 0.004
+        return Recorder()(given)
+
+    batcher = Batcher(
+        compute=compute,
+        costs=Costs(compute=((1, 0.004), (16, 0.004)), handover=1.0),
+        batching=Batching(max_queue_milliseconds=200),
+        executor=ThreadPoolExecutor(max_workers=1),
+        clock=lambda: now,
+        observe=lambda _rows, _seconds: None,
+    )
+    first = batcher.submit(rows(1))
+    pace = 0.05
+    first.add_done_callback(lambda _: None)
+    batcher._size = 1  # one row is taken, and others wait behind it
+    second = [batcher.submit(rows(1)) for _ in range(63)]
+    batcher._flush()
+    batcher._size = 16
+    await answers(first, *second)
+    assert batcher.wait_seconds == 0
+    assert await answers(*(batcher.submit(rows(1)) for _ in range(64))) == [[[2]]] * 64
