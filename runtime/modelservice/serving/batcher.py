@@ -172,7 +172,8 @@ class Batcher:
         self._timer = None
         self._patience = 1
         shares = self._take()
-        if not shares:
+        if not shares:  # all who waited have left
+            self._busy_since = None
             return
         count = sum(len(share.rows) for share in shares)
         started = self._clock()

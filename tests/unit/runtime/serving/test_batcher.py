@@ -314,6 +314,26 @@ async def test_one_stall_does_not_turn_requests_away_for_ever() -> None:
     assert await answers(*(batcher.submit(rows(1)) for _ in range(16))) == [[[2]]] * 16
 
 
+async def test_time_after_all_have_left_is_no_wait() -> None:
+    now = 0.0
+    batcher = Batcher(
+        compute=Recorder(),
+        costs=INLINE,
+        batching=Batching(max_queue_milliseconds=200),
+        executor=ThreadPoolExecutor(max_workers=1),
+        clock=lambda: now,
+        observe=lambda _rows, _seconds: None,
+    )
+    first = batcher.submit(rows(*range(4)))
+    left = batcher.submit(rows(*range(4)))
+    first.add_done_callback(lambda _: left.cancel())
+    await first
+    await asyncio.sleep(0.01)
+    now = 100.0
+    assert await answers(*(batcher.submit(rows(1)) for _ in range(5))) == [[[2]]] * 5
+    assert await answers(*(batcher.submit(rows(1)) for _ in range(5))) == [[[2]]] * 5
+
+
 async def test_a_stall_that_meets_a_single_row_is_not_that_of_every_row() -> None:
     now, pace = 0.0, 0.004
 
