@@ -18,9 +18,9 @@ from threadpoolctl import threadpool_limits
 
 from modelservice.contract.model import GradientBoosting
 from modelservice.contract.progress import Progress
-from modelservice.families.architecture import OutputHead, Scale, Sigmoid, Softmax
+from modelservice.families.architecture import OutputHead, Scale
 from modelservice.families.base import Observer
-from modelservice.families.heads import measure_scale
+from modelservice.families.heads import head_of
 from modelservice.families.onnx_graph import Graph
 from modelservice.families.tree_ensemble import MAX_NODES, Tree, TreeEnsemble, check_size
 from modelservice.modalities.base import Features
@@ -120,12 +120,8 @@ def fit_boosting(
     Raises:
         StageError: so many rounds make a model that is too large to be served.
     """
-    head: OutputHead
-    if classes:
-        head, learned = Sigmoid() if classes == 2 else Softmax(), values  # noqa: PLR2004
-    else:
-        head = measure_scale(values)
-        learned = (values - head.mean) / head.std
+    head = head_of(values, classes=classes)
+    learned = (values - head.mean) / head.std if isinstance(head, Scale) else values
     rows = _Rows(features=features, values=learned, weights=weights)
     leaves = settings.max_leaves or (_LEAVES if len(values) <= _SMALL else _LEAVES_OF_MANY_ROWS)
     trees = classes if classes > 2 else 1  # noqa: PLR2004 - two classes need one logit

@@ -42,7 +42,7 @@ from modelservice.families.architecture import (
 )
 from modelservice.families.base import Fitted, Observer
 from modelservice.families.gradient import Network, best_device
-from modelservice.families.heads import measure_scale
+from modelservice.families.heads import head_of
 from modelservice.families.kept_back import kept_back, out_of_fold
 from modelservice.families.member_layers import MemberLinear as MemberLinearModule
 from modelservice.families.modules import apply_head, build
@@ -68,6 +68,7 @@ _MEMBERS, _EPOCHS, _BATCH, _RATE = 16, 100, 64, 0.003
 _FEW_MEMBERS, _FEW_EPOCHS, _LARGEST_BATCH = 8, 15, 1024
 _SLICE: Final = 2**23
 """Values of the widest layer, over all members, that are held at once when nothing is learned."""
+_LOSSES: Final = {Sigmoid: Loss.BINARY_CROSS_ENTROPY, Softmax: Loss.CROSS_ENTROPY, Scale: Loss.SQUARED_ERROR}
 
 
 def plan_for(rows: int, *, members: int | None = None) -> Plan:
@@ -187,11 +188,11 @@ def fit_ensemble(
     Raises:
         StageError: training diverged, or a GPU is granted and none is seen.
     """
-    head, loss = _head(classes, values)
+    head = head_of(values, classes=classes)
     kept = kept_back(values if classes else np.zeros(len(values), np.int64), members=plan.members, seed=seed)
     architecture = _design(plan, features.shape[1], classes, MemberMean(members=plan.members, head=head))
     device = best_device(granted=granted_gpus(os.environ), section="spec.training")
-    objective = MEMBER_OBJECTIVES[loss]
+    objective = MEMBER_OBJECTIVES[_LOSSES[type(head)]]
     recorder = CurveRecorder(metric=objective.metric)
 
     def both(epoch: Epoch) -> None:
@@ -230,12 +231,6 @@ def fit_ensemble(
             update={"head": MemberMean(members=plan.members, head=head, sharpness=sharpness)}
         )
     return Ensemble(architecture=architecture, module=module.cpu().eval(), out_of_fold=apart, curves=recorder.curves)
-
-
-def _head(classes: int, values: NDArray[Any]) -> tuple[PlainHead, Loss]:
-    if classes == 2:  # noqa: PLR2004 - two classes need one logit
-        return Sigmoid(), Loss.BINARY_CROSS_ENTROPY
-    return (Softmax(), Loss.CROSS_ENTROPY) if classes else (measure_scale(values), Loss.SQUARED_ERROR)
 
 
 def _design(plan: Plan, inputs: int, classes: int, head: MemberMean) -> Architecture:

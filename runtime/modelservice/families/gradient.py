@@ -196,11 +196,11 @@ def _train(
 
 def _rows(side: Side, objective: Objective, head: OutputHead, device: str) -> Rows:
     values = (side.values - head.mean) / head.std if isinstance(head, Scale) else side.values
-    weights = None if side.weights is None else torch.from_numpy(side.weights / side.weights.mean())
+    weights = side.relative_weights
     return Rows(
         features=torch.from_numpy(side.features).to(device),
         targets=torch.from_numpy(values).to(objective.dtype).to(device),
-        weights=None if weights is None else weights.to(torch.float32).to(device),
+        weights=None if weights is None else torch.from_numpy(weights).to(torch.float32).to(device),
     )
 
 

@@ -14,9 +14,9 @@ from threadpoolctl import threadpool_limits
 
 from modelservice.contract.model import KernelRidge
 from modelservice.contract.progress import Progress
-from modelservice.families.architecture import Scale, Sigmoid, Softmax
+from modelservice.families.architecture import PlainHead, Scale, Sigmoid, Softmax
 from modelservice.families.base import Observer
-from modelservice.families.heads import measure_scale
+from modelservice.families.heads import head_of, raw_outputs
 from modelservice.families.leave_one_out import Rbf, Solution, solve_all, solve_landmarks
 from modelservice.families.onnx_graph import Graph
 from modelservice.families.temperature import fit_factor
@@ -34,7 +34,6 @@ _CLIP = 3.0
 """Where numbers begin to be squeezed; none comes further than this."""
 
 Floats = NDArray[np.float64]
-_Head = Softmax | Sigmoid | Scale
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -80,7 +79,7 @@ class KernelMachine:
     vectors: Floats
     dual: Floats
     offsets: Floats
-    head: _Head
+    head: PlainHead
 
     @property
     def width(self) -> int:
@@ -96,7 +95,7 @@ class KernelMachine:
     def predict(self, features: Features) -> Array:
         """See ``Component``."""
         scores = self.kernel(self.scale(features), self.vectors) @ self.dual + self.offsets
-        return np.asarray(_raw(self.head, scores), dtype=np.float32)
+        return np.asarray(raw_outputs(self.head, scores), dtype=np.float32)
 
     def append_to(self, graph: Graph) -> str:
         """See ``Component``."""
@@ -140,7 +139,7 @@ def fit_kernel_ridge(
     weights: Floats | None = None,
 ) -> KernelMachine:
     """Choose width and penalty, and learn from all rows; see ``component.Fit``."""
-    head = _head(values, classes)
+    head = head_of(values, classes=classes)
     goal = _goal(values, head, classes=classes, weights=weights)
     scale = _measure(features)
     rows = scale(features)
@@ -167,13 +166,7 @@ def fit_kernel_ridge(
     )
 
 
-def _head(values: NDArray[Any], classes: int) -> _Head:
-    if not classes:
-        return measure_scale(values)
-    return Sigmoid() if classes == 2 else Softmax()  # noqa: PLR2004
-
-
-def _goal(values: NDArray[Any], head: _Head, *, classes: int, weights: Floats | None) -> _Goal:
+def _goal(values: NDArray[Any], head: PlainHead, *, classes: int, weights: Floats | None) -> _Goal:
     weights = np.ones(len(values)) if weights is None else weights
     codes = None
     match head:
@@ -226,14 +219,3 @@ def _best(gamma: float, solutions: Iterable[Solution], goal: _Goal) -> _Choice:
         return _Choice(loss, gamma, factor, solution)
 
     return min((judge(solution) for solution in solutions), key=lambda choice: choice.loss)
-
-
-def _raw(head: _Head, scores: Floats) -> Floats:
-    match head:
-        case Softmax():
-            shares = np.exp(scores - scores.max(axis=1, keepdims=True))
-            return np.asarray(shares / shares.sum(axis=1, keepdims=True))
-        case Sigmoid():
-            return np.asarray(np.exp(-np.logaddexp(0, np.concatenate([scores, -scores], axis=1))))
-        case Scale():
-            return scores * head.std + head.mean

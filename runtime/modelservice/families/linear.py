@@ -9,9 +9,9 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from threadpoolctl import threadpool_limits
 
 from modelservice.contract.progress import Progress
-from modelservice.families.architecture import PlainHead, Scale, Sigmoid, Softmax
+from modelservice.families.architecture import PlainHead
 from modelservice.families.base import Observer
-from modelservice.families.heads import measure_scale
+from modelservice.families.heads import head_of, measure_scale, raw_outputs
 from modelservice.families.onnx_graph import Graph
 from modelservice.modalities.base import Features
 from modelservice.tasks.base import Array
@@ -49,15 +49,7 @@ class LinearModel:
     def predict(self, features: Features) -> Array:
         """See ``Component``."""
         scores = features.astype(np.float64) @ self.weights + self.offsets
-        match self.head:
-            case Softmax():
-                shares = np.exp(scores - scores.max(axis=1, keepdims=True))
-                raw = shares / shares.sum(axis=1, keepdims=True)
-            case Sigmoid():
-                raw = np.exp(-np.logaddexp(0, np.concatenate([scores, -scores], axis=1)))
-            case Scale(mean=mean, std=std):
-                raw = scores * std + mean
-        return np.asarray(raw, dtype=np.float32)
+        return np.asarray(raw_outputs(self.head, scores), dtype=np.float32)
 
     def append_to(self, graph: Graph) -> str:
         """See ``Component``."""
@@ -83,7 +75,7 @@ def fit_linear(
     with threadpool_limits(1, user_api="blas"):
         if classes:
             estimator = LogisticRegression(max_iter=_ITERATIONS, random_state=seed).fit(rows, values, weights)
-            head: PlainHead = Sigmoid() if classes == 2 else Softmax()  # noqa: PLR2004
+            head = head_of(values, classes=classes)
             fitted = LinearModel(weights=estimator.coef_.T, offsets=estimator.intercept_, head=head)
         else:
             scale = measure_scale(values)

@@ -18,9 +18,9 @@ from sklearn.svm import SVC, SVR
 from modelservice.contract.failure import DataError
 from modelservice.contract.model import Kernel, SupportVectorMachine
 from modelservice.contract.progress import Progress
-from modelservice.families.architecture import PlainHead, Scale, Sigmoid, Softmax
+from modelservice.families.architecture import PlainHead, Scale, Softmax
 from modelservice.families.base import Fitted, Observer
-from modelservice.families.heads import measure_scale
+from modelservice.families.heads import head_of, raw_outputs
 from modelservice.families.onnx_graph import Graph
 from modelservice.families.scikit import FitRows, fit_rows, libraries
 from modelservice.modalities.base import Dataset, Features
@@ -67,7 +67,10 @@ class Machines:
         if self.gamma is not None:
             squares = np.square(x).sum(axis=1, keepdims=True) + np.square(self.vectors).sum(axis=1)
             x = np.exp(-self.gamma * (squares - 2 * x @ self.vectors.T))
-        return np.asarray(_raw(self.head, x @ self.weights + self.offsets), dtype=np.float32)
+        scores = x @ self.weights + self.offsets
+        if isinstance(self.head, Softmax):
+            scores = -np.logaddexp(0, -scores)  # see ``machine_graph``
+        return np.asarray(raw_outputs(self.head, scores), dtype=np.float32)
 
 
 def fit(settings: SupportVectorMachine, dataset: Dataset, *, seed: int, observe: Observer) -> Fitted:
@@ -85,12 +88,11 @@ def fit(settings: SupportVectorMachine, dataset: Dataset, *, seed: int, observe:
     rows = fit_rows(dataset)
     gamma = settings.gamma or _default_gamma(rows.features)
     kernel = {"kernel": _KERNELS[settings.kernel], "C": settings.c, "gamma": gamma}
-    if dataset.labels:
-        head: PlainHead = Sigmoid() if len(dataset.labels) == 2 else Softmax()  # noqa: PLR2004
-        found = list(_classifiers(kernel, rows, dataset, seed, observe))
-    else:
-        head = measure_scale(rows.values)
+    head = head_of(rows.values, classes=len(dataset.labels))
+    if isinstance(head, Scale):
         found = [_regressor(kernel, rows, head, observe)]
+    else:
+        found = list(_classifiers(kernel, rows, dataset, seed, observe))
     machines = _together(found, head, gamma if settings.kernel is Kernel.RBF else None)
     return Fitted(
         onnx=machine_graph(machines, shape=dataset.shape),
@@ -112,18 +114,6 @@ def machine_graph(machines: Machines, *, shape: tuple[int, ...]) -> bytes:
         graph.add("Neg", graph.add("Softplus", graph.add("Neg")))
     graph.add_head(machines.head)
     return graph.model(shape=shape, width=machines.width)
-
-
-def _raw(head: PlainHead, scores: Floats) -> Floats:
-    match head:
-        case Softmax():
-            logarithms = -np.logaddexp(0, -scores)
-            shares = np.exp(logarithms - logarithms.max(axis=1, keepdims=True))
-            return np.asarray(shares / shares.sum(axis=1, keepdims=True))
-        case Sigmoid():
-            return np.asarray(np.exp(-np.logaddexp(0, np.concatenate([scores, -scores], axis=1))))
-        case Scale():
-            return scores * head.std + head.mean
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -81,5 +81,5 @@ def _fit_ensemble(
         classes=len(dataset.labels),
         seed=training.seed,
         observe=observe,
-        weights=None if rows.weights is None else rows.weights / rows.weights.mean(),
+        weights=rows.relative_weights,
     ).as_fitted()

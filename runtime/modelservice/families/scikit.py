@@ -58,8 +58,7 @@ def fit_rows(dataset: Dataset) -> FitRows:
                 f"{dataset.target} has no row of class {label!r} outside the test rows: add rows of it, or remove it",
                 field="spec.data.target",
             )
-    weights = None if rows.weights is None else rows.weights / rows.weights.mean()
-    return FitRows(features=rows.features.astype(np.float64), values=rows.values, weights=weights)
+    return FitRows(features=rows.features.astype(np.float64), values=rows.values, weights=rows.relative_weights)
 
 
 Learn = Callable[[Any, FitRows], None]

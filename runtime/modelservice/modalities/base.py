@@ -133,6 +133,11 @@ class Side:
     values: NDArray[Any]
     weights: Weights | None = None
 
+    @property
+    def relative_weights(self) -> Weights | None:
+        """The weights, 1 on the mean of these rows."""
+        return None if self.weights is None else self.weights / self.weights.mean()
+
 
 def together(first: Side, second: Side) -> Side:
     """The rows of two sides of one split, those of the first before those of the second."""

@@ -34,8 +34,7 @@ def calibrate(asked: Calibration, fitted: Fitted, unseen: Array, dataset: Datase
     if asked is Calibration.NONE:
         return Calibrated(fitted, unseen, dataset)
     side = dataset.validation
-    weights = None if side.weights is None else side.weights / side.weights.mean()
-    power = fit_sharpness(unseen.astype(np.float64), side.values, weights)
+    power = fit_sharpness(unseen.astype(np.float64), side.values, side.relative_weights)
     said = f"probabilities have the temperature {1 / power:.3g}, by {len(side.values)} validation rows"
     return Calibrated(
         fitted=_sharpened(fitted, power, dataset),
