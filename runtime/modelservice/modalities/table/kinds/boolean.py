@@ -23,7 +23,7 @@ from modelservice.modalities.table.kinds.base import (
     Values,
     text_at,
 )
-from modelservice.modalities.table.kinds.texts import Texts, texts_of
+from modelservice.modalities.table.kinds.texts import Texts, texts_of, unvaried
 
 _PAIRS = (("true", "false"), ("yes", "no"), ("t", "f"), ("y", "n"))
 _DIGITS = ("1", "0")
@@ -95,9 +95,7 @@ class BooleanColumn(Texts):
     def useless(self) -> Useless | None:
         """It is empty, or constant without a gap."""
         present = {MEANINGS[self.texts[code].lower()] for code in np.unique(self.codes[self.codes >= 0])}
-        if not present:
-            return Useless("it is empty")
-        return Useless("every value is the same") if len(present) == 1 and not self.missing else None
+        return unvaried(len(present), self.missing)
 
     def refusal(self) -> DataError | None:
         """None: each word has its meaning."""

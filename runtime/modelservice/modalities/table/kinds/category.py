@@ -23,7 +23,7 @@ from modelservice.modalities.table.kinds.base import (
     Values,
     text_at,
 )
-from modelservice.modalities.table.kinds.texts import Texts, texts_of
+from modelservice.modalities.table.kinds.texts import Texts, texts_of, unvaried
 from modelservice.modalities.table.notation import looks_like_number
 from modelservice.modalities.table.written import FEW_TEXTS
 
@@ -138,10 +138,8 @@ class TextColumn(Texts):
     def useless(self) -> Useless | None:
         """It is empty, constant without a gap (that a text is missing says something), or has a text for each row."""
         distinct, missing = self.distinct, self.missing
-        if distinct == 0:
-            return Useless("it is empty")
-        if distinct == 1:
-            return None if missing else Useless("every value is the same")
+        if distinct <= 1:
+            return unvaried(distinct, missing)
         names_rows = distinct == self.rows - missing
         if (text := self._unread_number(distinct)) is not None:
             remedy = "write its numbers as 1234.5"

@@ -37,7 +37,7 @@ from modelservice.modalities.table.kinds.base import (
     Values,
     text_at,
 )
-from modelservice.modalities.table.kinds.texts import Texts, texts_of
+from modelservice.modalities.table.kinds.texts import Texts, texts_of, unvaried
 from modelservice.modalities.table.written import FEW_TEXTS
 
 _YEAR, _DAY = 2 * math.pi / 365.2425, 2 * math.pi / 86400
@@ -168,10 +168,7 @@ class DateColumn(Texts):
 
     def useless(self) -> Useless | None:
         """It is empty, or constant without a gap."""
-        different = len({moment.seconds for moment in self._moments()})
-        if different == 0:
-            return Useless("it is empty")
-        return Useless("every value is the same") if different == 1 and not self.missing else None
+        return unvaried(len({moment.seconds for moment in self._moments()}), self.missing)
 
     def refusal(self) -> DataError | None:
         """None: dates can always be learned from."""

@@ -24,7 +24,7 @@ from modelservice.modalities.table.kinds.base import (
     Values,
     text_at,
 )
-from modelservice.modalities.table.kinds.texts import Texts, texts_of
+from modelservice.modalities.table.kinds.texts import Texts, texts_of, unvaried
 from modelservice.modalities.table.written import FEW_TEXTS
 
 BUCKETS = 512
@@ -84,10 +84,7 @@ class FreeText(Texts):
 
     def useless(self) -> Useless | None:
         """It is empty, or constant without a gap."""
-        distinct = self.distinct
-        if distinct == 0:
-            return Useless("it is empty")
-        return Useless("every value is the same") if distinct == 1 and not self.missing else None
+        return unvaried(self.distinct, self.missing)
 
     def refusal(self) -> DataError | None:
         """None: any text is one."""

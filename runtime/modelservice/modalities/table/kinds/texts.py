@@ -11,7 +11,7 @@ from modelservice.cells import MISSING_WORDS, as_number
 from modelservice.contract.signature import ColumnKind
 from modelservice.modalities.base import Variable
 from modelservice.modalities.split import MISSING, framed, number_token
-from modelservice.modalities.table.kinds.base import RawColumn
+from modelservice.modalities.table.kinds.base import RawColumn, Useless
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -84,6 +84,13 @@ class Texts:
             return number_token(as_number(text, self.words))
         except ValueError:
             return b"t" + framed(text)
+
+
+def unvaried(distinct: int, missing: int) -> Useless | None:
+    """Why a column of texts with so many different values tells nothing; where one is missing that says something."""
+    if distinct == 0:
+        return Useless("it is empty")
+    return Useless("every value is the same") if distinct == 1 and not missing else None
 
 
 def texts_of(raw: RawColumn) -> dict[str, Any]:
