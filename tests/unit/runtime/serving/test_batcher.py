@@ -352,7 +352,6 @@ async def test_a_stall_that_meets_a_single_row_is_not_that_of_every_row() -> Non
     )
     first = batcher.submit(rows(1))
     pace = 0.05
-    first.add_done_callback(lambda _: None)
     batcher._size = 1  # one row is taken, and others wait behind it
     second = [batcher.submit(rows(1)) for _ in range(63)]
     batcher._flush()

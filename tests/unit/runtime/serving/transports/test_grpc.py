@@ -460,10 +460,8 @@ async def test_what_was_refused_is_let_go_without_the_collector() -> None:
         raise RequestError("refused")
 
     core = core_of(numeric_model())
-    handler = ChainInterceptor(core, methods={})._reads(
-        lambda data, _context: core.inference.answer(parse, data, large=True)
-    )
     interceptor = ChainInterceptor(core, methods={})
+    reads = interceptor._reads(lambda data, _context: core.inference.answer(parse, data, large=True))
 
     class Context:
         async def read(self) -> bytes:
@@ -475,7 +473,7 @@ async def test_what_was_refused_is_let_go_without_the_collector() -> None:
     gc.disable()
     try:
         arrival = Arrival("/a", (), infers=True)
-        answer = interceptor._handler(handler, arrival, 0.0).stream_unary
+        answer = interceptor._handler(reads, arrival, 0.0).stream_unary
         with contextlib.suppress(grpc.aio.AbortError):
             await answer(None, Context())
         assert kept
