@@ -20,7 +20,6 @@ from modelservice_operator.domain.plan import Plan, plan
 from modelservice_operator.domain.problem import Problem
 from modelservice_operator.domain.rollout import rollout
 from modelservice_operator.domain.summarize import summarize, summarize_invalid
-from modelservice_operator.finding import Finder
 from modelservice_operator.kinds import MODEL_SERVICE, ref_of
 from modelservice_operator.kube.port import KubePort, ProgressPort
 from modelservice_operator.machinery.cache import Cache
@@ -29,6 +28,7 @@ from modelservice_operator.machinery.damper import Damper
 from modelservice_operator.machinery.imposed import Impositions
 from modelservice_operator.machinery.lookups import Lookups
 from modelservice_operator.objects import Key, Object, Ref
+from modelservice_operator.observing import Observer
 from modelservice_operator.saying import Speaker
 from modelservice_operator.writing import Outcome, Writer
 
@@ -72,7 +72,7 @@ class Reconciler:
         )
         self._data = DataSource(kube=kube, clock=clock, on_change=on_change)
         damper, impositions = Damper(clock=clock), Impositions()
-        self._finder = Finder(kube=kube, cache=cache, settings=settings, impositions=impositions)
+        self._observer = Observer(kube=kube, cache=cache, settings=settings, impositions=impositions)
         self._writer = Writer(kube=kube, cache=cache, damper=damper, impositions=impositions)
         self._speaker = Speaker(kube=kube, cache=cache, clock=clock, damper=damper)
         self._failures: dict[Key, int] = {}
@@ -90,7 +90,7 @@ class Reconciler:
         if service is None or service["metadata"].get("deletionTimestamp"):
             self._forget(key)
             return None
-        observed = self._finder.observe(service)
+        observed = self._observer.observe(service)
         try:
             spec = ModelServiceSpec.model_validate(service["spec"])
         except ValidationError as error:
@@ -136,7 +136,7 @@ class Reconciler:
             The picture that is true now, what follows from it, and what came of the writes.
         """
         for _ in range(_ROUNDS):
-            observed, problem = await self._finder.find(service, spec, data)
+            observed, problem = await self._observer.find(service, spec, data)
             # While the data is not known, everything is kept.
             known = data if problem is None else DataState(problem=problem, known=False)
             planned = plan(spec, observed, known, self._settings)
@@ -149,7 +149,7 @@ class Reconciler:
             scale = Scale(ref=ref_of(observed.service), replicas=planned.replicas, version=observed.version)
             scaled = await self._writer.scale(observed, scale)
             outcome = replace(outcome, failure=outcome.failure or scaled.failure)
-        observed = replace(self._finder.observe(service), unsure=observed.unsure)
+        observed = replace(self._observer.observe(service), unsure=observed.unsure)
         return observed, known, plan(spec, observed, known, self._settings), outcome
 
     def _look_again(self, key: Key, observed: Observed, planned: Plan, outcome: Outcome) -> list[float]:

@@ -21,7 +21,7 @@ from modelservice_operator.machinery.imposed import Impositions
 from modelservice_operator.objects import Object, Ref
 
 
-class Finder:
+class Observer:
     """Reads a ModelService and its children out of the cache, and what is missed there from the apiserver.
 
     That is the record of what is served, and what holds a recorded artifact: without them the record would be deleted,
