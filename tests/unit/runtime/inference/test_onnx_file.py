@@ -145,7 +145,7 @@ def test_what_is_no_onnx_file_is_refused(content: bytes) -> None:
         OnnxEngine(content)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_a_damaged_file_is_refused_in_words_or_is_still_a_model(data: Any) -> None:
     content = bytearray(linear().SerializeToString())
@@ -155,7 +155,7 @@ def test_a_damaged_file_is_refused_in_words_or_is_still_a_model(data: Any) -> No
         check_onnx(bytes(content))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     floats=st.lists(st.floats(width=32, allow_nan=False), max_size=20),
     ints=st.lists(st.integers(-(2**63), 2**63 - 1), max_size=20),

@@ -6,7 +6,7 @@ from xml.etree import ElementTree as Xml
 
 import numpy as np
 import yaml
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import UnsatisfiedAssumption
 from tests.unit.runtime.reports.subjects import subject_of
@@ -65,15 +65,15 @@ def guess(width: int) -> Callable[[Features], Array]:
     seed=st.integers(0, 1000),
     classes=st.sampled_from([0, 2, 4]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_table_has_reports(kinds: list[str], rows: int, gaps: int, seed: int, classes: int) -> None:
     header, lines = table(kinds, rows=rows, gaps=gaps, seed=seed, classes=classes)
     task = None if classes else Task.model_validate({"regression": {}})
+    width = len({line.rpartition(",")[2] for line in lines}) if classes else 1
     try:
-        subject = subject_of(lines, header=header, predict=guess(classes or 1), task=task)
+        subject = subject_of(lines, header=header, predict=guess(width), task=task)
     except DataError:
         raise UnsatisfiedAssumption from None  # a table of which nothing can be learned has no model
-    assume(len(subject.dataset.labels) == classes)
     check(subject, write(subject))
 
 

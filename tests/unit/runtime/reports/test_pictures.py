@@ -156,7 +156,7 @@ def test_the_epoch_that_was_kept_is_said() -> None:
 
 
 @given(name=st.text(max_size=60))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_name_makes_a_well_formed_picture(name: str) -> None:
     for content in (confusion_picture(matrix(3, name=name)), importance_picture(importance(3, name=name))):
         assert parsed(content).tag == f"{SVG}svg"

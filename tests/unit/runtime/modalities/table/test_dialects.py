@@ -59,7 +59,7 @@ def tables(draw: Any) -> tuple[list[Row], CSV]:
     return rows, dialect
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(tables())
 def test_a_table_has_the_same_rows_in_every_dialect(drawn: Any) -> None:
     rows, dialect = drawn

@@ -307,7 +307,7 @@ def holds(cell: Any) -> bool:
 TASKS = st.sampled_from([None, *(Task.model_validate({name: {}}) for name in ("classification", "regression"))])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(tables(), TASKS)
 def test_a_table_in_any_format_trains_with_every_row_accounted_for_or_ends_with_a_listed_reason(
     drawn: Drawn, task: Any

@@ -88,7 +88,7 @@ def files(draw: Any) -> File:
 WORDS = st.sampled_from([None, None, ["?", "-"], ["", "NA", "-999"]])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(files(), WORDS, st.booleans())
 def test_rows_are_accounted_for_and_requests_say_the_same_as_the_file(file: File, words: Any, listed: bool) -> None:
     features = file.names[:0:-1] if listed else ()

@@ -82,7 +82,7 @@ def check_rows(dataset: Dataset, rows: list[list[str]], source: Any, data: Data)
         assert name != "train" or unseen == {}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(files(), st.lists(TYPES, min_size=4, max_size=4), st.booleans())
 def test_tables_are_encoded_alike_in_training_and_serving_or_refused(file: Any, types: Any, listed: bool) -> None:
     names, rows = file

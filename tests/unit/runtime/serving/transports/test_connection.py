@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.runtime.serving.fakes import core_of, numeric_model
 from tests.unit.runtime.serving.talking import (
@@ -86,7 +86,7 @@ async def test_answers_are_those_of_the_front(what: str) -> None:
     assert ours == theirs
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25)
 @given(
     cuts=st.lists(st.integers(1, 400), max_size=6), name=st.sampled_from(["all at once", "metadata between", "empty"])
 )
