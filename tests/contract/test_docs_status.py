@@ -69,6 +69,13 @@ def wrong_data_at_first(world: World) -> None:
     world.service()
 
 
+def falls_short(world: World) -> None:
+    world.serve()
+    world.service(training={"epochs": 3}, promotion={"require": [{"metric": {"name": "accuracy", "min": 0.99}}]})
+    world.settle()
+    world.end_stage()
+
+
 def suspended(world: World) -> None:
     world.serve()
     world.service(training={"epochs": 3}, suspend=True)
@@ -97,6 +104,7 @@ SITUATIONS: dict[str, Callable[[World], None]] = {
     "rolling, scaling up, or a pod was lost": scaling_up,
     "wrong data or out of memory, the old revision serves": wrong_data,
     "the same, and there is no old revision": wrong_data_at_first,
+    "a new model falls short of `spec.promotion`, the old revision serves": falls_short,
     "suspended, with something to train": suspended,
     "suspended, nothing to train": suspended_with_nothing_to_train,
     "`replicas: 0`": no_replicas,

@@ -32,6 +32,7 @@ class ConditionType(StrEnum):
     DATA_READY = "DataReady"
     TRAINED = "Trained"
     COMPRESSED = "Compressed"
+    PROMOTED = "Promoted"
     SERVED = "Served"
     AUTOSCALED = "Autoscaled"
     ARTIFACTS_PORTABLE = "ArtifactsPortable"

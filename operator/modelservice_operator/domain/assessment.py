@@ -24,6 +24,7 @@ from modelservice_operator.domain.jobs import JobPhase
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.plan import Plan
 from modelservice_operator.domain.problem import Problem
+from modelservice_operator.domain.promotion import input_changes
 from modelservice_operator.domain.rollout import Rollout, rollout
 from modelservice_operator.domain.stages import Stage, asked_stages
 from modelservice_operator.domain.stores import Portability, location_of, settled_artifacts, store_of
@@ -67,6 +68,7 @@ class Assessment:
     progress: str | None
     data_problem: Problem | None
     stage_problem: Problem | None
+    promotion_problem: Problem | None
     serving_problem: Problem | None
     refused: Problem | None
     wait: str = ""
@@ -98,7 +100,7 @@ class Assessment:
         # What crashed a moment ago answers until it crashes again: that is one problem, not many.
         looping = self.serving_problem is not None and self.serving_problem.reason == CRASH_LOOP
         serving = self.serving_problem if looping or not self.rolled_out else None
-        return self.data_problem or self.refused or self.stage_problem or serving
+        return self.data_problem or self.refused or self.stage_problem or self.promotion_problem or serving
 
 
 def assess(
@@ -130,11 +132,21 @@ def assess(
         progress=_progress(planned, diagnostics, observed.service.get("status", {}), stage),
         data_problem=data.problem or of_data,
         stage_problem=None if of_data or data.problem else stage,
+        promotion_problem=_promotion_problem(planned),
         serving_problem=_serving_problem(observed, diagnostics, now) if planned.serving else None,
         refused=diagnostics.refused,
         wait=wait,
         remarks=tuple(_remarks(observed, planned, settled_artifacts(spec, settings))),
     )
+
+
+def _promotion_problem(planned: Plan) -> Problem | None:
+    """That the result is not served, though it is there."""
+    if planned.refusal is None or planned.desired is None:
+        return None
+    meanwhile = f"revision {planned.serving.number} stays" if planned.serving else "nothing is served"
+    message = f"the model of key {planned.desired.key} is not promoted, {meanwhile}: {planned.refusal}"
+    return Problem(reason="PromotionRefused", message=message, waits_for_change=True)
 
 
 def _remarks(observed: Observed, planned: Plan, artifacts: Artifacts) -> Iterator[str]:
@@ -143,6 +155,10 @@ def _remarks(observed: Observed, planned: Plan, artifacts: Artifacts) -> Iterato
         yield f"{ref.kind.kind} {ref.name}: {extra} {IMPOSED}"
     if len(left) > _SHOWN:
         yield f"{len(left) - _SHOWN} more additions are left"
+    if planned.desired is not None and planned.refusal is None:
+        before = [one for one in observed.revisions if one.number < planned.desired.number]
+        if before and (words := input_changes(before[-1].record, planned.desired.record)):
+            yield f"the inputs changed against revision {before[-1].number}, {words}"
     if planned.serving is not None:
         store, location = location_of(planned.serving.record, artifacts)
     elif planned.pending is not None:

@@ -1,5 +1,7 @@
 """What the conditions say: one finding for each, with the reason and the words for people."""
 
+from collections.abc import Iterator
+
 from modelservice.contract.serving import Autoscaling
 from modelservice_operator.crd.status import ConditionType
 from modelservice_operator.domain.assessment import Assessment
@@ -35,6 +37,7 @@ def findings(assessment: Assessment) -> list[Finding]:
         ),
         _data_ready(assessment),
         *(_stage_finding(stage, assessment) for stage in asked_stages(assessment.spec)),
+        *_promoted(assessment),
         _served(assessment),
     ]
     if (autoscaling := assessment.spec.serving.autoscaling) is not None:
@@ -157,11 +160,26 @@ def _index(stage: Stage, assessment: Assessment) -> int:
     return asked_stages(assessment.spec).index(stage)
 
 
+def _promoted(assessment: Assessment) -> Iterator[Finding]:
+    """Whether the requirements hold, where there are any."""
+    if assessment.spec.promotion is None:
+        return
+    kind, desired, problem = ConditionType.PROMOTED, assessment.planned.desired, assessment.promotion_problem
+    if desired is None:
+        yield Finding(type=kind, status=False, reason=f"Not{assessment.pending_stage.condition}")
+    elif problem is not None:
+        yield Finding(type=kind, status=False, reason=problem.reason, message=problem.message)
+    else:
+        yield Finding(type=kind, status=True, reason="Promoted", message=f"revision {desired.number}")
+
+
 def _served(assessment: Assessment) -> Finding:
     kind, planned, problem = ConditionType.SERVED, assessment.planned, assessment.serving_problem
     if planned.desired is None:
         reason = f"Not{assessment.pending_stage.condition}"
         return Finding(type=kind, status=False, reason=reason, message=_meanwhile(assessment))
+    if assessment.promotion_problem is not None:
+        return Finding(type=kind, status=False, reason=f"Not{ConditionType.PROMOTED}", message=_meanwhile(assessment))
     if assessment.rolled_out:
         return Finding(type=kind, status=True, reason="Served", message=f"revision {planned.desired.number}")
     if problem is not None:

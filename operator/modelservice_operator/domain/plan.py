@@ -23,6 +23,7 @@ from modelservice_operator.domain.inputs import Inputs
 from modelservice_operator.domain.jobs import JobPhase
 from modelservice_operator.domain.metadata import bears_stamp, stamped
 from modelservice_operator.domain.observe import Observed
+from modelservice_operator.domain.promotion import Candidate, refusal
 from modelservice_operator.domain.records import Revision, StoredTemplate, TemplateRevision
 from modelservice_operator.domain.retention import is_gone, retained
 from modelservice_operator.domain.stages import pipeline
@@ -46,7 +47,8 @@ class Plan:
 
     ``steps`` are those of the pipeline in order, none while the data is not known; ``pending`` is the one whose result
     is waited for. ``desired`` is the result of the last one, ``serving`` the revision to serve now (an older one while
-    the desired one is made). ``replicas`` is to be written into ``spec.serving`` (see ``handed_back``).
+    the desired one is made, or is not promoted: ``refusal`` says why). ``replicas`` is to be written into
+    ``spec.serving`` (see ``handed_back``).
     """
 
     changes: Changes
@@ -54,6 +56,7 @@ class Plan:
     pending: StepState | None = None
     desired: Revision | None = None
     serving: Revision | None = None
+    refusal: str | None = None
     replicas: int | None = None
 
     @property
@@ -71,8 +74,10 @@ def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: 
     first_needed = 1 + max((number for number, state in enumerate(steps) if state.result), default=-1)
     pending = steps[first_needed] if first_needed < len(steps) else None
     begin = next_attempt(pending, inputs, desired_keys=keys) if pending and not spec.suspend else NextAttempt()
-    desired = _numbered(observed, steps[-1].result) if steps else None
-    serving = desired or _numbered(observed, _meanwhile(inputs, steps))
+    result, current = steps[-1].result if steps else None, _meanwhile(inputs, steps)
+    refused = _refusal(inputs, result, current)
+    desired = result if refused else _numbered(observed, result)
+    serving = _numbered(observed, current) if refused else desired or _numbered(observed, current)
     kept = retained(
         observed,
         desired_keys=keys,
@@ -96,7 +101,15 @@ def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: 
     )
     replicas = handed_back(spec.serving, observed) if serving else None
     changes = diff(observed, parts)
-    return Plan(changes=changes, steps=steps, pending=pending, desired=desired, serving=serving, replicas=replicas)
+    return Plan(
+        changes=changes,
+        steps=steps,
+        pending=pending,
+        desired=desired,
+        serving=serving,
+        refusal=refused,
+        replicas=replicas,
+    )
 
 
 def _steps(inputs: Inputs) -> tuple[StepState, ...]:
@@ -105,6 +118,15 @@ def _steps(inputs: Inputs) -> tuple[StepState, ...]:
     for step in pipeline(inputs.spec, inputs.data.digest):
         states.append(step_state(step, inputs, parent=states[-1].result if states else None))
     return tuple(states)
+
+
+def _refusal(inputs: Inputs, result: Revision | None, current: Revision | None) -> str | None:
+    """Why the result of the last step does not take the place of what serves."""
+    if result is None:
+        return None
+    unreadable = inputs.observed.unreadable_record(inputs.observed.deployed_key) is not None
+    candidate = Candidate(record=result.record, current=current, unreadable=unreadable)
+    return refusal(inputs.spec.promotion, candidate)
 
 
 def _numbered(observed: Observed, result: Revision | None) -> Revision | None:

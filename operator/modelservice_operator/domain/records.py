@@ -54,8 +54,14 @@ class StageRecord(Document):
     artifact_bytes: int
     compression: CompressionSummary | None = None
     signature: Signature | None = None
+    inputs_digest: Sha256 | None = None
     image: str
     serving: StoredTemplate | None = None
+
+    @property
+    def known_inputs_digest(self) -> Sha256 | None:
+        """Of what clients must send; records of before it was written down may tell it by their signature."""
+        return self.inputs_digest or (self.signature.inputs_digest if self.signature else None)
 
 
 class ServingTemplate(Document):
@@ -98,6 +104,7 @@ def record_of(
         artifact_bytes=success.artifact_bytes,
         compression=success.compression,
         signature=success.signature,
+        inputs_digest=success.inputs_digest,
         image=image,
     )
 

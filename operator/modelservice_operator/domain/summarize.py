@@ -94,8 +94,9 @@ def _stage_word(assessment: Assessment) -> str:
 def _newest_first(assessment: Assessment) -> list[Revision]:
     """All recorded revisions, and the desired one, whose record may have been written only just now."""
     revisions = {revision.number: revision for revision in assessment.observed.revisions}
-    if assessment.planned.desired is not None:
-        revisions[assessment.planned.desired.number] = assessment.planned.desired
+    desired = assessment.planned.desired
+    if desired is not None and desired.number:
+        revisions[desired.number] = desired
     return [revisions[number] for number in sorted(revisions, reverse=True)]
 
 

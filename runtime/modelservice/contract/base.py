@@ -175,9 +175,21 @@ def problems(
     """
     lines = []
     for detail in error.errors(include_url=False):
+        if _follows(detail):
+            continue
         path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"])
         lines.append(f"{(root + path).lstrip('.') or 'document'}: {_problem(detail, suggest)}")
     return lines
+
+
+def _follows(detail: ErrorDetails) -> bool:
+    """Whether a list is too short only since some of its items are wrong, which is said of each."""
+    given = detail["input"]
+    return (
+        detail["type"] == "too_short"
+        and isinstance(given, list | tuple)
+        and len(given) > detail["ctx"]["actual_length"]
+    )
 
 
 def _problem(detail: ErrorDetails, suggest: Callable[[tuple[int | str, ...]], str]) -> str:

@@ -27,6 +27,7 @@ class Success(Tolerant):
     """A stage that ended well. ``seconds`` are durations by step name (read, train, evaluate, store).
 
     ``models`` are those that ``auto`` blended, None for any other family and where the model was found in the store.
+    ``inputs_digest`` is that of the signature, which itself may be too long for a message.
     """
 
     outcome: Literal["Success"] = "Success"
@@ -41,6 +42,7 @@ class Success(Tolerant):
     artifact_bytes: int
     compression: CompressionSummary | None = None
     signature: Signature | None = None
+    inputs_digest: Sha256 | None = None
     seconds: dict[str, float] = Field(default={})
     models: tuple[BlendedModel, ...] | None = None
 

@@ -9,6 +9,7 @@ from modelservice.contract.base import DNS_LABEL_PATTERN, Contract, Rule, Tolera
 from modelservice.contract.compression import Compression
 from modelservice.contract.data import Data
 from modelservice.contract.model import GRADIENT_FAMILIES, Auto, Model, MultilayerPerceptron
+from modelservice.contract.promotion import Promotion
 from modelservice.contract.serving import Engine, Serving
 from modelservice.contract.task import Task
 from modelservice.contract.training import Hyperparameters, Training
@@ -73,6 +74,9 @@ class ModelServiceSpec(Contract):
     training: Training = Field(default=Training(), description="How to train.")
     compression: Compression | None = Field(
         default=None, description="How the trained model is made smaller. Default: it is served as it was trained."
+    )
+    promotion: Promotion | None = Field(
+        default=None, description="What a new model must show before it is served. Default: nothing, it is served."
     )
     artifacts: Artifacts | None = Field(
         default=None, description="Where trained models are stored. Default: the chart's, else a ReadWriteOnce claim."

@@ -1,11 +1,13 @@
 """``signature.json``: what goes into a model and what comes out."""
 
+import hashlib
+import json
 from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from modelservice.contract.base import Tolerant
+from modelservice.contract.base import Sha256, Tolerant
 from modelservice.contract.documents import Document
 
 SIGNATURE_FILE = "signature.json"
@@ -47,6 +49,11 @@ class InputColumn(Tolerant):
             return "BOOL"
         return "FP64" if self.type is ColumnKind.NUMBER else "BYTES"
 
+    @property
+    def wire(self) -> tuple[str, str]:
+        """What clients must know of it: name and kind, but neither example nor categories."""
+        return self.name, str(self.content or self.type)
+
 
 class InputTensor(Tolerant):
     """One tensor for each row; ``shape`` and ``datatype`` (Open Inference Protocol) are those of one row."""
@@ -55,6 +62,11 @@ class InputTensor(Tolerant):
     name: str
     datatype: str
     shape: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1, max_length=8)]
+
+    @property
+    def wire(self) -> tuple[str, str]:
+        """What clients must know of it: name, datatype and shape."""
+        return self.name, f"{self.datatype} {' x '.join(map(str, self.shape))}"
 
 
 class Output(Tolerant):
@@ -91,3 +103,9 @@ class Signature(Document):
     def labels(self) -> tuple[str, ...]:
         """The class labels in order, none for a regression."""
         return next((output.labels for output in self.outputs if output.labels is not None), ())
+
+    @property
+    def inputs_digest(self) -> Sha256:
+        """sha256 of what clients must send: the ``wire`` of each input, in order."""
+        told = json.dumps([one.wire for one in self.inputs], ensure_ascii=True, separators=(",", ":"))
+        return f"sha256:{hashlib.sha256(told.encode()).hexdigest()}"

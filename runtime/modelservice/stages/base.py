@@ -79,6 +79,7 @@ class Produced:
             artifact_bytes=sum(entry.size for entry in manifest.files.values()),
             compression=manifest.compression,
             signature=self.signature,
+            inputs_digest=self.signature.inputs_digest,
             seconds=dict(seconds),
             models=self.models,
         )

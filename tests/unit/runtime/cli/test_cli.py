@@ -247,6 +247,16 @@ def test_a_resource_that_is_none_is_not_served(home: Path, capsys: pytest.Captur
     assert not served
 
 
+def test_a_list_with_a_wrong_item_is_not_said_to_be_empty(
+    home: Path, capsys: pytest.CaptureFixture[str], served: Any
+) -> None:
+    (home / "iris.yaml").write_text(f"{RESOURCE}  promotion: {{require: [{{metric: {{name: f1}}}}]}}\n")
+    assert main(["serve", "-f", "iris.yaml"]) == ExitCode.ORDER_INVALID
+    words = "error: spec.promotion.require[0].metric: a metric needs a bound: set min, max or both\n"
+    assert capsys.readouterr().err == words
+    assert not served
+
+
 def test_a_server_without_torch_says_where_torch_is(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, served: Any
 ) -> None:

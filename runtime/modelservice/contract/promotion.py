@@ -1,0 +1,85 @@
+"""``spec.promotion``: what a new model must show before it takes the place of the one that serves."""
+
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from modelservice.contract.base import Contract, OneOf, Quantity, Rule
+from modelservice.contract.evaluation import MetricName
+from modelservice.contract.quantities import quantity_value
+
+_SOME_BOUND = Rule("has(self.min) || has(self.max)", "a metric needs a bound: set min, max or both")
+_BOUNDS_IN_ORDER = Rule(
+    "!has(self.min) || !has(self.max) || self.min <= self.max", "no number is at least min and at most max: swap them"
+)
+_SOME_SIZE = Rule("quantity(string(self.max)).isGreaterThan(quantity('0'))", "max must be more than 0")
+
+
+class MetricBounds(Contract):
+    """Where a metric on the test rows must lie."""
+
+    RULES = (_SOME_BOUND, _BOUNDS_IN_ORDER)
+
+    name: MetricName = Field(
+        description="Name of the metric, such as accuracy, f1, logLoss, r2 or rmse; status.revisions[].metrics lists"
+        " those of a model."
+    )
+    min: float | None = Field(default=None, ge=-1e12, le=1e12, description="It must be at least this. Default: any.")
+    max: float | None = Field(default=None, ge=-1e12, le=1e12, description="It must be at most this. Default: any.")
+
+    @model_validator(mode="after")
+    def _has_bounds_in_order(self) -> Self:
+        if self.min is None and self.max is None:
+            raise ValueError(_SOME_BOUND.message)
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(_BOUNDS_IN_ORDER.message)
+        return self
+
+
+class SizeBound(Contract):
+    """How large the artifact may be."""
+
+    RULES = (_SOME_SIZE,)
+
+    max: Quantity = Field(description="Size of all files of the artifact, such as 20Mi.")
+
+    @property
+    def bytes(self) -> int:
+        """The bound in bytes."""
+        return int(quantity_value(self.max))
+
+    @model_validator(mode="after")
+    def _is_something(self) -> Self:
+        if quantity_value(self.max) <= 0:
+            raise ValueError(_SOME_SIZE.message)
+        return self
+
+
+class InputsRule(StrEnum):
+    """What may become of the inputs."""
+
+    UNCHANGED = "Unchanged"
+
+
+class Requirement(OneOf):
+    """Exactly one thing that a model must show."""
+
+    metric: MetricBounds | None = Field(default=None, description="A metric on the test rows lies within bounds.")
+    inputs: InputsRule | None = Field(
+        default=None,
+        description="Unchanged: clients send what they send to the model that serves, the same columns of the same"
+        " types in the same order, or the same tensors. The first model has nothing to differ from.",
+    )
+    size: SizeBound | None = Field(default=None, description="The artifact is no larger than this.")
+
+
+class Promotion(Contract):
+    """Requirements that all must hold, or the model is not served: what served before goes on.
+
+    The model that serves stays promoted whatever is required later. A change trains nothing.
+    """
+
+    require: Annotated[tuple[Requirement, ...], Field(min_length=1, max_length=16)] = Field(
+        description="What must hold. A model that falls short is kept as it is, and looked at again when this changes."
+    )
