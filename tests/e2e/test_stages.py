@@ -6,8 +6,8 @@ import itertools
 
 import numpy as np
 import pytest
-from tests.support.client import ask
-from tests.support.e2e import Object, Space, condition, config_map, eventually, model_service
+from tests.support.client import ask, predict
+from tests.support.e2e import Object, Space, condition, config_map, eventually, model_service, says
 from tests.support.samples import SAMPLES, sample_table
 from tests.support.tables import FLOWERS, IRIS
 
@@ -78,6 +78,31 @@ def test_a_missed_budget_keeps_the_model_and_another_budget_trains_nothing(space
 
     # The Service may still lead to a pod of the revision before for a moment.
     np.testing.assert_allclose(eventually(rounded, what="answers of rounded weights"), exact, rtol=0.1)
+
+
+@pytest.mark.story(90)
+def test_a_model_that_wants_other_inputs_waits_until_it_may_serve(space: Space) -> None:
+    gate = {"promotion": {"require": [{"inputs": "Unchanged"}]}}
+    space.apply(config_map("flowers", IRIS), model_service("flowers", **gate))
+    first = space.wait_ready("flowers")["status"]
+    head, *rows = IRIS.splitlines()
+    longer = [f"scent,{head}", *(f"{place % 10}.5,{row}" for place, row in enumerate(rows))]
+    space.apply(config_map("flowers", "\n".join(longer) + "\n"))
+    held = space.wait("flowers", says("PromotionRefused", "new: scent (Number)"), what="it is held back")
+    assert [condition(held, kind)["status"] for kind in ("Available", "Stalled", "Promoted")] == [
+        "True",
+        "True",
+        "False",
+    ]
+    assert (held["status"]["revision"], held["status"]["digest"]) == (1, first["digest"])
+    assert predict(space.address("flowers"), "flowers", [FLOWERS[0][0]]) == [FLOWERS[0][1]]
+    trained = {pod["metadata"]["uid"] for pod in space.pods("flowers", "train")}
+
+    space.patch("flowers", {"promotion": None})
+    promoted = space.wait_ready("flowers")
+    assert promoted["status"]["revision"] == 2
+    assert "the inputs changed against revision 1, new: scent (Number)" in condition(promoted, "Ready")["message"]
+    assert {pod["metadata"]["uid"] for pod in space.pods("flowers", "train")} <= trained
 
 
 @pytest.mark.story(100)
