@@ -29,7 +29,8 @@ _FIRST_INTERVAL, _LAST_INTERVAL = 4.0, 300.0
 _EVENT_LISTS_PER_SECOND = 1.5
 """Events have no index by object: each list costs the apiserver a walk through those of the namespace."""
 
-_PROGRESS_INTERVAL = 2.0
+_FIRST_PROGRESS, _LAST_PROGRESS, _SLOWER = 2.0, 15.0, 1.1
+"""A short training is asked every two seconds, a long one less and less often: each answer may be a write."""
 
 _SLOW_SECONDS, _SILENT_INTERVAL = 0.5, 30.0
 """A pod that let us wait for nothing (a policy drops our packets) is left alone for a while."""
@@ -136,7 +137,9 @@ def _warning_interval(asked: Asked[Problem]) -> float:
 
 
 def _progress_interval(asked: Asked[Progress]) -> float:
-    return _SILENT_INTERVAL if asked.answer is None and asked.seconds >= _SLOW_SECONDS else _PROGRESS_INTERVAL
+    if asked.answer is None and asked.seconds >= _SLOW_SECONDS:
+        return _SILENT_INTERVAL
+    return float(min(_LAST_PROGRESS, _FIRST_PROGRESS * _SLOWER ** min(asked.times - 1, 64)))
 
 
 def _says_why(found: Waiting) -> bool:

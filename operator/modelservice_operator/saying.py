@@ -112,7 +112,7 @@ def _ready(status: Object) -> Object:
 def _without_progress(status: Object) -> Object:
     """A status without what only tells how far a stage is."""
     conditions = [{**condition, "message": ""} for condition in status.get("conditions", [])]
-    return {**status, "progress": "", "conditions": conditions}
+    return {**status, "progress": "", "eta": "", "conditions": conditions}
 
 
 def _timeless(status: Object) -> Object:

@@ -86,6 +86,7 @@ def _printer_columns() -> list[dict[str, Any]]:
         _column("Ready", f"{ready}.status"),
         _column("Stage", ".status.stage"),
         _column("Progress", ".status.progress"),
+        _column("ETA", ".status.eta"),
         _column("Revision", ".status.revision", kind="integer"),
         _column("Metric", ".status.metric"),
         _column("Replicas", ".status.replicas", kind="integer"),

@@ -121,6 +121,7 @@ class ModelServiceStatus(Tolerant):
         default=None, description="Training, Compressing, Deploying, Serving, Suspended or Failed."
     )
     progress: ShortText | None = Field(default=None, description="How far the stage is, such as 40%.")
+    eta: ShortText | None = Field(default=None, description="About how long the stage still takes, such as 3m.")
     key: ShortText | None = Field(default=None, description="Key of the revision that the spec and the data ask for.")
     data_digest: Sha256 | None = Field(default=None, description="sha256 of the data that the spec points at.")
     revision: int | None = Field(default=None, ge=1, description="Number of the revision that answers requests.")

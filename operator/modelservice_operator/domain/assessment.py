@@ -24,6 +24,7 @@ from modelservice_operator.domain.jobs import JobPhase
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.plan import Plan
 from modelservice_operator.domain.problem import Problem
+from modelservice_operator.domain.progress import Headway, headway
 from modelservice_operator.domain.promotion import input_changes
 from modelservice_operator.domain.rollout import Rollout, rollout
 from modelservice_operator.domain.stages import Stage, asked_stages
@@ -65,7 +66,7 @@ class Assessment:
     planned: Plan
     rollout: Rollout | None
     portability: Portability | None
-    progress: str | None
+    headway: Headway
     data_problem: Problem | None
     stage_problem: Problem | None
     promotion_problem: Problem | None
@@ -129,7 +130,7 @@ def assess(
         planned=planned,
         rollout=rollout(observed.deployment),
         portability=portability,
-        progress=_progress(planned, diagnostics, observed.service.get("status", {}), stage),
+        headway=headway(planned, diagnostics.progress, observed.service.get("status", {}), stuck=stage is not None),
         data_problem=data.problem or of_data,
         stage_problem=None if of_data or data.problem else stage,
         promotion_problem=_promotion_problem(planned),
@@ -168,19 +169,6 @@ def _remarks(observed: Observed, planned: Plan, artifacts: Artifacts) -> Iterato
         return
     if words := store.unlike(location, artifacts, observed.children):
         yield words
-
-
-def _progress(planned: Plan, diagnostics: Diagnostics, live: Object, problem: Problem | None) -> str | None:
-    """Percent of the stage; the last known one while a pod does not answer, so that it never jumps back."""
-    if planned.desired is not None:
-        return "100%"
-    pending = planned.pending
-    if pending is None or pending.job is None or problem is not None:
-        return None
-    if diagnostics.progress is not None:
-        return f"{diagnostics.progress.percent}%"
-    known: str | None = live.get("progress")
-    return known if (live.get("key"), live.get("stage")) == (planned.key, pending.step.stage.word) else None
 
 
 def _blocked(observed: Observed, pending: StepState) -> Problem | None:

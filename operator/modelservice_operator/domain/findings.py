@@ -81,7 +81,7 @@ def _headway(assessment: Assessment) -> tuple[str, str]:
         return "Suspended", _waits(assessment)
     if planned.desired is None:
         stage, key = assessment.pending_stage, planned.pending.step.key if planned.pending else None
-        words = (f"{stage.activity} key {key}", assessment.progress, assessment.wait, _meanwhile(assessment))
+        words = (f"{stage.activity} key {key}", assessment.headway.words, assessment.wait, _meanwhile(assessment))
         return str(stage.word), ", ".join(filter(None, words))
     if assessment.rolled_out:
         return "Serving", f"{_replicas(assessment.rollout)} serve revision {planned.desired.number}"
@@ -153,7 +153,7 @@ def _stage_finding(stage: Stage, assessment: Assessment) -> Finding:
     if stage is not pending:
         return Finding(type=stage.condition, status=False, reason=f"Not{pending.condition}")
     reason = "Suspended" if assessment.suspended else str(stage.word)
-    return Finding(type=stage.condition, status=False, reason=reason, message=assessment.progress or "")
+    return Finding(type=stage.condition, status=False, reason=reason, message=assessment.headway.words)
 
 
 def _index(stage: Stage, assessment: Assessment) -> int:

@@ -20,6 +20,7 @@ SERVING_PORT = 8080
 GRPC_PORT = 9000
 PROGRESS_PORT = 8081
 PROGRESS_ROUTE = "/progress"
+METRICS_ROUTE = "/metrics"
 
 POD_UID_ENV = "MODELSERVICE_POD_UID"
 """Makes temporary paths unique between the pods of a Job."""

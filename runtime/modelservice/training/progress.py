@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
-from modelservice.contract.places import PROGRESS_ROUTE
+from modelservice.contract.places import METRICS_ROUTE, PROGRESS_ROUTE
 from modelservice.contract.progress import Progress
 
 _POLL_SECONDS = 0.1
@@ -100,23 +100,30 @@ class _QuietServer(ThreadingHTTPServer):
 
 
 class ProgressPage:
-    """The newest progress as JSON on ``GET /progress``, by a small server in a thread of its own."""
+    """The newest progress as JSON on ``GET /progress``, and for Prometheus on ``GET /metrics``.
+
+    A small server in a thread of its own.
+    """
 
     def __init__(self, *, host: str, port: int) -> None:
-        self._body = b"{}"
-        self(Progress())
+        self._progress = Progress()
         page = self
 
         class Handler(BaseHTTPRequestHandler):
             timeout = 2  # seconds that a client may be silent
 
             def do_GET(self) -> None:
-                if self.path != PROGRESS_ROUTE:
+                if self.path == PROGRESS_ROUTE:
+                    kind, body = "application/json", page._progress.model_dump_json().encode()
+                elif self.path == METRICS_ROUTE:
+                    from modelservice.training import progress_metrics  # noqa: PLC0415 - only where somebody scrapes
+
+                    kind, body = progress_metrics.CONTENT_TYPE, progress_metrics.exposition(page._progress)
+                else:
                     self.send_error(HTTPStatus.NOT_FOUND)
                     return
-                body = page._body
                 self.send_response(HTTPStatus.OK)
-                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -135,7 +142,7 @@ class ProgressPage:
 
     def __call__(self, progress: Progress) -> None:
         """Show another progress from now on."""
-        self._body = progress.model_dump_json().encode()
+        self._progress = progress
 
     def close(self) -> None:
         """Stop answering and release the port."""

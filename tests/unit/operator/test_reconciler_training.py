@@ -3,10 +3,12 @@
 import pytest
 from tests.support.world import NAMESPACE, World, success, without_image
 
+from modelservice.contract.evaluation import Metric
 from modelservice.contract.failure import About, Failure, Retry
 from modelservice.contract.progress import Progress
 from modelservice.contract.report import Report
 from modelservice_operator.constants import STAGE_CONTAINER
+from modelservice_operator.domain.progress import duration
 from modelservice_operator.kinds import CONFIG_MAP, DEPLOYMENT, JOB, PERSISTENT_VOLUME_CLAIM
 from modelservice_operator.machinery.errors import Forbidden
 from modelservice_operator.objects import Ref
@@ -217,10 +219,58 @@ def test_progress_is_shown_while_training() -> None:
     world.progress.answer = Progress(done=30, total=60)
     assert world.reconcile() == 30
     assert world.status()["progress"] == "50%"
-    world.progress.answer = None
+    assert "eta" not in world.status(), "nobody said how long it takes"
+    metric = Metric(name="accuracy", value=0.9512)
+    world.progress.answer = Progress(done=40, total=60, loss=0.31249, metric=metric, eta_seconds=130)
     world.clock.seconds += 2
     world.reconcile()
+    assert (world.status()["progress"], world.status()["eta"]) == ("66%", "3m")
+    assert world.condition("Trained")["message"] == "66%, loss 0.312, accuracy 0.951, 3m left"
+    assert "66%, loss 0.312, accuracy 0.951, 3m left" in world.condition("Ready")["message"]
+    world.progress.answer = Progress(done=30, total=60)
+    world.clock.seconds += 3
+    world.reconcile()
+    world.progress.answer = None
+    world.clock.seconds += 3
+    world.reconcile()
     assert world.status()["progress"] == "50%"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (None, None),
+        (-1, None),
+        (0, "10s"),
+        (10.0, "10s"),
+        (10.1, "20s"),
+        (50, "50s"),
+        (51, "1m"),
+        (61, "2m"),
+        (3540, "59m"),
+        (3541, "1h00m"),
+        (7501, "2h06m"),
+        (86_340, "23h59m"),
+        (86_341, "1d00h"),
+        (99 * 86_400, "99d00h"),
+        (1e300, None),
+    ],
+)
+def test_what_is_left_is_said_in_two_units_rounded_up(seconds: float | None, words: str | None) -> None:
+    assert duration(seconds) == words
+
+
+def test_a_long_training_is_asked_less_often() -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.settle()
+    world.pod_of(world.job(), {"phase": "Running", "podIP": "198.18.0.9"})
+    world.progress.answer = Progress(done=1, total=100_000)
+    for _ in range(3600):
+        world.reconcile()
+        world.clock.seconds += 1
+    assert 240 <= world.progress.asked <= 280, "every 15 s, after a more curious beginning"
 
 
 def test_a_pod_that_only_lets_wait_for_its_progress_is_asked_now_and_then() -> None:
@@ -237,7 +287,7 @@ def test_a_pod_that_only_lets_wait_for_its_progress_is_asked_now_and_then() -> N
     world.progress.seconds, world.progress.answer = 0.0, Progress(done=30, total=60)
     for _ in range(2):
         world.reconcile()
-        world.clock.seconds += 2
+        world.clock.seconds += 3
     assert world.progress.asked == 3
     assert world.status()["progress"] == "50%"
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
 from modelservice.contract.evaluation import Metric
@@ -48,6 +49,12 @@ def test_the_log_has_a_line_for_each_tenth(epochs: Any, lines: Any) -> None:
     assert {event["event"] for event in events} == {"progress"}
 
 
+def scraped(url: str) -> dict[tuple[str, ...], float]:
+    """Samples by name and values of labels, in the order of the names of these, as Prometheus reads them."""
+    families = text_string_to_metric_families(httpx.get(url).text)
+    return {(one.name, *one.labels.values()): one.value for family in families for one in family.samples}
+
+
 def test_the_page_shows_the_newest_progress_and_nothing_else() -> None:
     page = ProgressPage(host="127.0.0.1", port=0)
     try:
@@ -57,6 +64,14 @@ def test_the_page_shows_the_newest_progress_and_nothing_else() -> None:
         answer = httpx.get(f"{address}/progress")
         assert answer.headers["content-type"] == "application/json"
         assert Progress.model_validate_json(answer.content) == Progress(done=7, total=10, loss=0.1, metric=ACCURACY)
+        samples = scraped(f"{address}/metrics")
+        assert {key: samples[key] for key in samples if key[0].startswith("modelservice_")} == {
+            ("modelservice_stage_done", "train"): 7,
+            ("modelservice_stage_total", "train"): 10,
+            ("modelservice_stage_loss", "train"): 0.1,
+            ("modelservice_stage_metric", "accuracy", "train"): 0.75,
+        }
+        assert samples[("process_cpu_seconds_total",)] > 0
         assert httpx.get(f"{address}/etc/passwd").status_code == 404
         assert httpx.post(f"{address}/progress").status_code == 501
     finally:
