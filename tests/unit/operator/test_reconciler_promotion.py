@@ -7,7 +7,8 @@ from tests.support.world import World, evaluation, signature, success
 
 from modelservice.contract.report import Success
 from modelservice.contract.signature import ColumnKind, InputColumn
-from modelservice_operator.kinds import DEPLOYMENT, JOB, MODEL_SERVICE, Ref
+from modelservice_operator.kinds import DEPLOYMENT, JOB, MODEL_SERVICE
+from modelservice_operator.objects import Ref
 
 UNCHANGED = {"require": [{"inputs": "Unchanged"}]}
 ACCURATE = {"require": [{"metric": {"name": "accuracy", "min": 0.9}}]}
