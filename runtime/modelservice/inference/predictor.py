@@ -1,5 +1,8 @@
 """A trained model that answers: what serving and the Python API have in common."""
 
+from base64 import b64encode
+from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 from typing import Any, Self
 
@@ -33,10 +36,19 @@ class Predictor:
         encoder: reads rows of requests and frames.
         engine: computes the model, from one thread at a time.
         task: turns the model's numbers into outputs.
+        reports: what the artifact has for people, by file name.
     """
 
     def __init__(
-        self, *, digest: str, manifest: Manifest, signature: Signature, encoder: Encoder, engine: Engine, task: Task
+        self,
+        *,
+        digest: str,
+        manifest: Manifest,
+        signature: Signature,
+        encoder: Encoder,
+        engine: Engine,
+        task: Task,
+        reports: Mapping[str, bytes],
     ) -> None:
         self.digest = digest
         self.manifest = manifest
@@ -45,11 +57,18 @@ class Predictor:
         self.encoder = encoder
         self.engine = engine
         self.task = task
+        self.reports = reports
 
     def __repr__(self) -> str:
         """What it is, for a notebook."""
         what = f"predicts {self.signature.target}, " if self.signature.target else ""
         return f"<{self.manifest.name}: {what}{self.manifest.family}, {self.task.name}, {self.digest}>"
+
+    def _repr_html_(self) -> str:
+        # As images, which run no scripts: an artifact may come from anywhere.
+        pictures = (b64encode(content).decode() for name, content in self.reports.items() if name.endswith(".svg"))
+        images = (f"<img src='data:image/svg+xml;base64,{picture}'>" for picture in pictures)
+        return "".join((f"<p>{escape(repr(self))}</p>", *images))
 
     @classmethod
     def load(cls, address: str | Path, *, digest: str | None = None, engine: EngineLoader = load_onnx_engine) -> Self:
@@ -88,6 +107,7 @@ class Predictor:
             encoder=encoder,
             engine=loaded,
             task=task,
+            reports={name: artifact.contents[name] for name in artifact.manifest.reports},
         )
 
     @property

@@ -2,10 +2,13 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from rich.console import Console
 
 from modelservice.artifact.stores import open_store
 from modelservice.contract.keys import compress_key, train_key
@@ -20,6 +23,8 @@ from modelservice.stages.base import Context, Produced
 from modelservice.stages.documents import Resource, ResourceError, default_output, read_resource
 from modelservice.stages.registry import stage_named
 from modelservice.stages.stopwatch import Clock, Stopwatch
+from modelservice.training.notebook import notebook_bar
+from modelservice.training.progress import Listener, announce, bar
 
 Observer = Callable[[Progress], None]
 
@@ -99,13 +104,27 @@ def train(
         StageError: it cannot succeed as it was asked for.
         ArtifactError: the output folder holds something else than an artifact.
     """
-    finished = run_locally(
-        read_resource(resource),
-        data=data,
-        output=None if output is None else output_folder(output),
-        observe=lambda _progress: None,
-    )
+    with _shown_to_people() as listeners:
+        finished = run_locally(
+            read_resource(resource),
+            data=data,
+            output=None if output is None else output_folder(output),
+            observe=announce(listeners, time.perf_counter),
+        )
     return Predictor.load(finished.folder, digest=finished.success.digest)
+
+
+@contextmanager
+def _shown_to_people() -> Iterator[list[Listener]]:
+    """A bar in a notebook or on a terminal, on stderr there; nothing where nobody looks."""
+    console = Console(stderr=True)
+    if (in_cell := notebook_bar()) is not None:
+        yield [in_cell]
+    elif console.is_terminal:
+        with bar(console) as on_terminal:
+            yield [on_terminal]
+    else:
+        yield []
 
 
 def output_folder(output: str | Path) -> Path:

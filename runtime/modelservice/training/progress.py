@@ -82,13 +82,14 @@ def bar(console: Console) -> Iterator[Listener]:
                 description=progress.stage,
                 completed=progress.done,
                 total=progress.total,
-                figures=_figures(progress),
+                figures=figures(progress),
             )
 
         yield show
 
 
-def _figures(progress: Progress) -> str:
+def figures(progress: Progress) -> str:
+    """The last loss and metric, in words."""
     loss = () if progress.loss is None else (f"loss {progress.loss:.4f}",)
     metric = () if progress.metric is None else (f"{progress.metric.name} {progress.metric.value:.3f}",)
     return "  ".join(loss + metric)
