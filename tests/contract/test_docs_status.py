@@ -76,6 +76,24 @@ def falls_short(world: World) -> None:
     world.end_stage()
 
 
+def waits_to_be_promoted(world: World) -> None:
+    world.serve()
+    world.service(training={"epochs": 3}, promotion={"manual": True})
+    world.run_stages()
+
+
+def waits_to_be_promoted_at_first(world: World) -> None:
+    world.config_map()
+    world.service(promotion={"manual": True})
+    world.run_stages()
+
+
+def pinned(world: World) -> None:
+    world.serve()
+    world.service(training={"epochs": 3}, serving={"pinRevision": {"number": 1}})
+    world.run_stages()
+
+
 def suspended(world: World) -> None:
     world.serve()
     world.service(training={"epochs": 3}, suspend=True)
@@ -105,6 +123,9 @@ SITUATIONS: dict[str, Callable[[World], None]] = {
     "wrong data or out of memory, the old revision serves": wrong_data,
     "the same, and there is no old revision": wrong_data_at_first,
     "a new model falls short of `spec.promotion`, the old revision serves": falls_short,
+    "a new model waits to be promoted by hand, the old revision serves": waits_to_be_promoted,
+    "the same, and nothing served before": waits_to_be_promoted_at_first,
+    "an older revision is pinned": pinned,
     "suspended, with something to train": suspended,
     "suspended, nothing to train": suspended_with_nothing_to_train,
     "`replicas: 0`": no_replicas,

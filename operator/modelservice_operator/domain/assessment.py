@@ -25,7 +25,8 @@ from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.plan import Plan
 from modelservice_operator.domain.problem import Problem
 from modelservice_operator.domain.progress import Headway, headway
-from modelservice_operator.domain.promotion import input_changes
+from modelservice_operator.domain.promotion import PENDING, Promotion
+from modelservice_operator.domain.requirements import input_changes
 from modelservice_operator.domain.rollout import Rollout, rollout
 from modelservice_operator.domain.stages import Stage, asked_stages
 from modelservice_operator.domain.stores import Portability, location_of, settled_artifacts, store_of
@@ -77,11 +78,11 @@ class Assessment:
 
     @property
     def rolled_out(self) -> bool:
-        """Whether all desired replicas serve the desired revision: its pods say so, and the Service leads to them."""
-        desired, served, state = self.planned.desired, self.observed.served, self.rollout
-        if desired is None or self.observed.deployed_key != desired.key or state is None or not state.complete:
+        """Whether all replicas serve what is to serve: its pods say so, and the Service leads to them."""
+        goal, served, state = self.planned.goal, self.observed.served, self.rollout
+        if goal is None or self.observed.deployed_key != goal.key or state is None or not state.complete:
             return False
-        there = served is not None and (served.key, served.digest) == (desired.key, desired.digest)
+        there = served is not None and (served.key, served.digest) == (goal.key, goal.digest)
         return state.desired == 0 or (there and bool(self.observed.reached))
 
     @property
@@ -133,7 +134,7 @@ def assess(
         headway=headway(planned, diagnostics.progress, observed.service.get("status", {}), stuck=stage is not None),
         data_problem=data.problem or of_data,
         stage_problem=None if of_data or data.problem else stage,
-        promotion_problem=_promotion_problem(planned),
+        promotion_problem=_promotion_problem(planned.promotion),
         serving_problem=_serving_problem(observed, diagnostics, now) if planned.serving else None,
         refused=diagnostics.refused,
         wait=wait,
@@ -141,13 +142,12 @@ def assess(
     )
 
 
-def _promotion_problem(planned: Plan) -> Problem | None:
-    """That the result is not served, though it is there."""
-    if planned.refusal is None or planned.desired is None:
+def _promotion_problem(promotion: Promotion) -> Problem | None:
+    """That what is asked for may not serve, or that nothing serves until somebody promotes it."""
+    waits = promotion.reason == PENDING and promotion.serving is None
+    if not promotion.fails and not waits:
         return None
-    meanwhile = f"revision {planned.serving.number} stays" if planned.serving else "nothing is served"
-    message = f"the model of key {planned.desired.key} is not promoted, {meanwhile}: {planned.refusal}"
-    return Problem(reason="PromotionRefused", message=message, waits_for_change=True)
+    return Problem(reason=promotion.reason, message=promotion.message, waits_for_change=promotion.fails, rests=True)
 
 
 def _remarks(observed: Observed, planned: Plan, artifacts: Artifacts) -> Iterator[str]:
@@ -156,9 +156,11 @@ def _remarks(observed: Observed, planned: Plan, artifacts: Artifacts) -> Iterato
         yield f"{ref.kind.kind} {ref.name}: {extra} {IMPOSED}"
     if len(left) > _SHOWN:
         yield f"{len(left) - _SHOWN} more additions are left"
-    if planned.desired is not None and planned.refusal is None:
-        before = [one for one in observed.revisions if one.number < planned.desired.number]
-        if before and (words := input_changes(before[-1].record, planned.desired.record)):
+    if planned.promotion.message:
+        yield planned.promotion.message
+    if (goal := planned.goal) is not None:
+        before = [one for one in observed.revisions if one.number < goal.number]
+        if before and (words := input_changes(before[-1].record, goal.record)):
             yield f"the inputs changed against revision {before[-1].number}, {words}"
     if planned.serving is not None:
         store, location = location_of(planned.serving.record, artifacts)

@@ -7,6 +7,7 @@ from modelservice_operator.crd.status import ConditionType
 from modelservice_operator.domain.assessment import Assessment
 from modelservice_operator.domain.conditions import Finding
 from modelservice_operator.domain.observe import Observed
+from modelservice_operator.domain.promotion import PROMOTED
 from modelservice_operator.domain.rollout import Rollout
 from modelservice_operator.domain.stages import Stage, asked_stages
 from modelservice_operator.kinds import HORIZONTAL_POD_AUTOSCALER, SERVICE
@@ -83,9 +84,10 @@ def _headway(assessment: Assessment) -> tuple[str, str]:
         stage, key = assessment.pending_stage, planned.pending.step.key if planned.pending else None
         words = (f"{stage.activity} key {key}", assessment.headway.words, assessment.wait, _meanwhile(assessment))
         return str(stage.word), ", ".join(filter(None, words))
+    number = planned.goal.number if planned.goal else None
     if assessment.rolled_out:
-        return "Serving", f"{_replicas(assessment.rollout)} serve revision {planned.desired.number}"
-    available = f"revision {planned.desired.number}: {_replicas(assessment.rollout)} are available"
+        return "Serving", f"{_replicas(assessment.rollout)} serve revision {number}"
+    available = f"revision {number}: {_replicas(assessment.rollout)} are available"
     return "Deploying", "; ".join(filter(None, (available, assessment.wait)))
 
 
@@ -161,16 +163,17 @@ def _index(stage: Stage, assessment: Assessment) -> int:
 
 
 def _promoted(assessment: Assessment) -> Iterator[Finding]:
-    """Whether the requirements hold, where there are any."""
-    if assessment.spec.promotion is None:
+    """Whether the newest result serves, where that is not a matter of course."""
+    spec, planned, promotion = assessment.spec, assessment.planned, assessment.planned.promotion
+    if spec.promotion is None and spec.serving.pin_revision is None:
         return
-    kind, desired, problem = ConditionType.PROMOTED, assessment.planned.desired, assessment.promotion_problem
-    if desired is None:
+    kind, goal = ConditionType.PROMOTED, planned.goal
+    if promotion.reason != PROMOTED:
+        yield Finding(type=kind, status=False, reason=promotion.reason, message=promotion.message)
+    elif goal is None:
         yield Finding(type=kind, status=False, reason=f"Not{assessment.pending_stage.condition}")
-    elif problem is not None:
-        yield Finding(type=kind, status=False, reason=problem.reason, message=problem.message)
     else:
-        yield Finding(type=kind, status=True, reason="Promoted", message=f"revision {desired.number}")
+        yield Finding(type=kind, status=True, reason=PROMOTED, message=f"revision {goal.number}")
 
 
 def _served(assessment: Assessment) -> Finding:
@@ -178,10 +181,10 @@ def _served(assessment: Assessment) -> Finding:
     if planned.desired is None:
         reason = f"Not{assessment.pending_stage.condition}"
         return Finding(type=kind, status=False, reason=reason, message=_meanwhile(assessment))
-    if assessment.promotion_problem is not None:
+    if planned.goal is None:
         return Finding(type=kind, status=False, reason=f"Not{ConditionType.PROMOTED}", message=_meanwhile(assessment))
     if assessment.rolled_out:
-        return Finding(type=kind, status=True, reason="Served", message=f"revision {planned.desired.number}")
+        return Finding(type=kind, status=True, reason="Served", message=f"revision {planned.goal.number}")
     if problem is not None:
         return Finding(type=kind, status=False, reason=problem.reason, message=problem.message)
     return Finding(

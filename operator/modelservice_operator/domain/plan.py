@@ -23,7 +23,7 @@ from modelservice_operator.domain.inputs import Inputs
 from modelservice_operator.domain.jobs import JobPhase
 from modelservice_operator.domain.metadata import bears_stamp, stamped
 from modelservice_operator.domain.observe import Observed
-from modelservice_operator.domain.promotion import Candidate, refusal
+from modelservice_operator.domain.promotion import Promotion, promote
 from modelservice_operator.domain.records import Revision, StoredTemplate, TemplateRevision
 from modelservice_operator.domain.retention import is_gone, retained
 from modelservice_operator.domain.stages import pipeline
@@ -46,18 +46,27 @@ class Plan:
     """The writes, and the decisions that they follow from.
 
     ``steps`` are those of the pipeline in order, none while the data is not known; ``pending`` is the one whose result
-    is waited for. ``desired`` is the result of the last one, ``serving`` the revision to serve now (an older one while
-    the desired one is made, or is not promoted: ``refusal`` says why). ``replicas`` is to be written into
-    ``spec.serving`` (see ``handed_back``).
+    is waited for. ``desired`` is the result of the last one, ``promotion`` tells which revision serves now: an older
+    one while the desired one is made, or is not promoted. ``replicas`` is to be written into ``spec.serving`` (see
+    ``handed_back``).
     """
 
     changes: Changes
+    promotion: Promotion
     steps: tuple[StepState, ...] = ()
     pending: StepState | None = None
     desired: Revision | None = None
-    serving: Revision | None = None
-    refusal: str | None = None
     replicas: int | None = None
+
+    @property
+    def serving(self) -> Revision | None:
+        """The revision to serve now."""
+        return self.promotion.serving
+
+    @property
+    def goal(self) -> Revision | None:
+        """The revision with which all that is asked for is done; None while there is none, or it may not serve."""
+        return None if self.desired is None or self.promotion.fails else self.serving
 
     @property
     def key(self) -> str | None:
@@ -74,10 +83,9 @@ def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: 
     first_needed = 1 + max((number for number, state in enumerate(steps) if state.result), default=-1)
     pending = steps[first_needed] if first_needed < len(steps) else None
     begin = next_attempt(pending, inputs, desired_keys=keys) if pending and not spec.suspend else NextAttempt()
-    result, current = steps[-1].result if steps else None, _meanwhile(inputs, steps)
-    refused = _refusal(inputs, result, current)
-    desired = result if refused else _numbered(observed, result)
-    serving = _numbered(observed, current) if refused else desired or _numbered(observed, current)
+    result = steps[-1].result if steps else None
+    promotion = promote(inputs, result, _meanwhile(inputs, steps))
+    serving = _numbered(observed, promotion.serving)
     kept = retained(
         observed,
         desired_keys=keys,
@@ -103,11 +111,10 @@ def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: 
     changes = diff(observed, parts)
     return Plan(
         changes=changes,
+        promotion=replace(promotion, serving=serving),
         steps=steps,
         pending=pending,
-        desired=desired,
-        serving=serving,
-        refusal=refused,
+        desired=serving if result and serving and result.key == serving.key else result,
         replicas=replicas,
     )
 
@@ -118,15 +125,6 @@ def _steps(inputs: Inputs) -> tuple[StepState, ...]:
     for step in pipeline(inputs.spec, inputs.data.digest):
         states.append(step_state(step, inputs, parent=states[-1].result if states else None))
     return tuple(states)
-
-
-def _refusal(inputs: Inputs, result: Revision | None, current: Revision | None) -> str | None:
-    """Why the result of the last step does not take the place of what serves."""
-    if result is None:
-        return None
-    unreadable = inputs.observed.unreadable_record(inputs.observed.deployed_key) is not None
-    candidate = Candidate(record=result.record, current=current, unreadable=unreadable)
-    return refusal(inputs.spec.promotion, candidate)
 
 
 def _numbered(observed: Observed, result: Revision | None) -> Revision | None:

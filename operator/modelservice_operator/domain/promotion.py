@@ -1,104 +1,85 @@
-"""The gate: whether the result of the last stage takes the place of what serves."""
+"""Which revision serves: the newest result where it is promoted, the pinned one, or what served before."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from modelservice.contract.promotion import MetricBounds, Promotion, Requirement, SizeBound
-from modelservice.contract.signature import Input
-from modelservice_operator.domain.records import Revision, StageRecord, metric_text, number_text
+from modelservice.contract.serving import PinRevision
+from modelservice_operator.domain.inputs import Inputs
+from modelservice_operator.domain.records import Revision
+from modelservice_operator.domain.requirements import Candidate, refusal
 
-_NAMED = 5
-"""Inputs of each kind of change that are named; the others are counted."""
+PROMOTED, REFUSED, PENDING, PINNED, NOT_KEPT = (
+    "Promoted",
+    "PromotionRefused",
+    "PromotionPending",
+    "Pinned",
+    "PinnedRevisionNotKept",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """A result that may be promoted.
+class Promotion:
+    """What serves, None where nothing does; ``reason`` and ``message`` tell why it is not the newest result.
 
-    ``current`` is what serves, None where nothing does, or where ``unreadable``: its record cannot be read.
+    ``fails``: it is not what the spec asks for, and only a change of the spec, or another model, mends it.
     """
 
-    record: StageRecord
-    current: Revision | None
-    unreadable: bool = False
+    serving: Revision | None
+    reason: str = PROMOTED
+    message: str = ""
+    fails: bool = False
 
 
-def refusal(promotion: Promotion | None, candidate: Candidate) -> str | None:
-    """Why a result is not promoted: a sentence for each requirement that does not hold; None where all do.
+def promote(inputs: Inputs, result: Revision | None, current: Revision | None) -> Promotion:
+    """Decide.
 
-    What serves was promoted, and stays so.
+    Args:
+        inputs: what is asked for, and what is there.
+        result: that of the last stage, None while it is not there.
+        current: what serves, or would if nothing new came.
     """
-    current = candidate.current
-    if promotion is None or (current is not None and current.key == candidate.record.key):
-        return None
-    found = ((place, _missed(required, candidate)) for place, required in enumerate(promotion.require))
-    missed = [f"{words} (spec.promotion.require[{place}])" for place, words in found if words is not None]
-    return "; ".join(missed) or None
+    pin, promotion = inputs.spec.serving.pin_revision, inputs.spec.promotion
+    if pin is not None:
+        return _pinned(pin, inputs, result, current)
+    if result is None:
+        return Promotion(serving=current)
+    if current is not None and current.key == result.key:
+        return Promotion(serving=result)  # what serves was promoted, and stays so
+    unreadable = inputs.observed.unreadable_record(inputs.observed.deployed_key) is not None
+    missed = refusal(promotion, Candidate(record=result.record, current=current, unreadable=unreadable))
+    if missed is not None:
+        message = f"the model of key {result.key} is not promoted, {_stays(current)}: {missed}"
+        return Promotion(serving=current, reason=REFUSED, message=message, fails=True)
+    if promotion is not None and promotion.manual:
+        return Promotion(serving=current, reason=PENDING, message=_waits(result, current))
+    return Promotion(serving=result)
 
 
-def input_changes(before: StageRecord, after: StageRecord) -> str | None:
-    """What clients must send in another way than before, in words; None where all is as it was, or nobody knows."""
-    digests = before.known_inputs_digest, after.known_inputs_digest
-    if None in digests or digests[0] == digests[1]:
-        return None
-    if before.signature is None or after.signature is None:
-        return "the inputs are others"
-    return _compared(before.signature.inputs, after.signature.inputs)
+def _pinned(pin: PinRevision, inputs: Inputs, result: Revision | None, current: Revision | None) -> Promotion:
+    found = _find(pin, inputs, result)
+    if found is None:
+        kept = ", ".join(str(one.number) for one in inputs.observed.revisions) or "none"
+        words = f"spec.serving.pinRevision names {pin.words}, which is not kept, {_stays(current)}"
+        # What is being trained may turn out to be what a digest names, but never has a number that was given before.
+        fails = result is not None or pin.number is not None
+        return Promotion(serving=current, reason=NOT_KEPT, message=f"{words}; revisions kept: {kept}", fails=fails)
+    if result is None or found.key == result.key:
+        return Promotion(serving=found)
+    number = f"revision {found.number}" if found.number else f"the model of key {found.key}"
+    message = f"{number} serves, as spec.serving.pinRevision says; {_waits(result, None)}"
+    return Promotion(serving=found, reason=PINNED, message=message)
 
 
-def _compared(before: tuple[Input, ...], after: tuple[Input, ...]) -> str:
-    old, new = (dict(one.wire for one in inputs) for inputs in (before, after))
-    changed = [f"{name} was {old[name]} and is {new[name]}" for name in new if old.get(name, new[name]) != new[name]]
-    parts = (
-        _listed("new", [f"{name} ({new[name]})" for name in new if name not in old]),
-        _listed("gone", [f"{name} ({old[name]})" for name in old if name not in new]),
-        _listed("of another kind", changed),
-    )
-    return "; ".join(filter(None, parts)) or "the order of the inputs is another one"
+def _find(pin: PinRevision, inputs: Inputs, result: Revision | None) -> Revision | None:
+    """The newest that is meant, and whose artifact is there."""
+    known = [*inputs.observed.records, *([result] if result is not None and result.obj is None else [])]
+    meant = (one for one in reversed(known) if pin.number in (None, one.number) and pin.digest in (None, one.digest))
+    return next((one for one in meant if inputs.observed.holds(one.record, inputs.artifacts)), None)
 
 
-def _listed(kind: str, names: list[str]) -> str:
-    if not names:
-        return ""
-    others = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{kind}: {', '.join(names[:_NAMED])}{others}"
+def _stays(current: Revision | None) -> str:
+    return f"revision {current.number} stays" if current is not None and current.number else "nothing is served"
 
 
-def _metric(bounds: MetricBounds, candidate: Candidate) -> str | None:
-    evaluation = candidate.record.evaluation
-    metric = evaluation.metric(bounds.name) if evaluation else None
-    if metric is None:
-        known = ", ".join(one.name for one in evaluation.metrics) if evaluation else "none"
-        return f"the metric {bounds.name} is not among those of the model: {known}"
-    interval = ""
-    if metric.low is not None and metric.high is not None:
-        interval = f" (95 % interval {number_text(metric.low)} to {number_text(metric.high)})"
-    if bounds.min is not None and metric.value < bounds.min:
-        return f"{metric_text(metric)}{interval} is below {bounds.min:g}"
-    if bounds.max is not None and metric.value > bounds.max:
-        return f"{metric_text(metric)}{interval} is above {bounds.max:g}"
-    return None
-
-
-def _inputs(_rule: object, candidate: Candidate) -> str | None:
-    if candidate.unreadable:
-        return "the record of what serves cannot be read, so that its inputs are not known"
-    if candidate.current is None:
-        return None
-    before, after = candidate.current.record, candidate.record
-    if before.known_inputs_digest is None or after.known_inputs_digest is None:
-        return "the inputs are not known, and may have changed"
-    changes = input_changes(before, after)
-    return f"the inputs changed against revision {candidate.current.number}, {changes}" if changes else None
-
-
-def _size(bound: SizeBound, candidate: Candidate) -> str | None:
-    found = candidate.record.artifact_bytes
-    return f"the artifact has {found:,} bytes, more than {bound.max}" if found > bound.bytes else None
-
-
-_CHECKS: Mapping[str, Callable[..., str | None]] = {"metric": _metric, "inputs": _inputs, "size": _size}
-
-
-def _missed(requirement: Requirement, candidate: Candidate) -> str | None:
-    return _CHECKS[requirement.choice](requirement.chosen, candidate)
+def _waits(result: Revision, current: Revision | None) -> str:
+    meanwhile = "" if current is None else f", {_stays(current)}"
+    return f"the model of key {result.key} waits for spec.serving.pinRevision.digest {result.digest}{meanwhile}"

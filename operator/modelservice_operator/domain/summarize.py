@@ -87,6 +87,8 @@ def _stage_word(assessment: Assessment) -> str:
     problem = assessment.problem
     if problem is not None and problem.waits_for_change:
         return StageWord.FAILED
+    if assessment.planned.desired is not None and assessment.planned.serving is None:
+        return StageWord.WAITING
     if assessment.planned.desired is not None:
         return StageWord.SERVING if assessment.rolled_out else StageWord.DEPLOYING
     return assessment.pending_stage.word

@@ -13,6 +13,10 @@ _SOME_BOUND = Rule("has(self.min) || has(self.max)", "a metric needs a bound: se
 _BOUNDS_IN_ORDER = Rule(
     "!has(self.min) || !has(self.max) || self.min <= self.max", "no number is at least min and at most max: swap them"
 )
+_SOMETHING = Rule(
+    "has(self.require) || (has(self.manual) && self.manual)",
+    "promotion asks for nothing: set require, or manual to true",
+)
 _SOME_SIZE = Rule("quantity(string(self.max)).isGreaterThan(quantity('0'))", "max must be more than 0")
 
 
@@ -75,11 +79,26 @@ class Requirement(OneOf):
 
 
 class Promotion(Contract):
-    """Requirements that all must hold, or the model is not served: what served before goes on.
+    """What must hold, or the model is not served: what served before goes on.
 
     The model that serves stays promoted whatever is required later. A change trains nothing.
     """
 
-    require: Annotated[tuple[Requirement, ...], Field(min_length=1, max_length=16)] = Field(
-        description="What must hold. A model that falls short is kept as it is, and looked at again when this changes."
+    RULES = (_SOMETHING,)
+
+    require: Annotated[tuple[Requirement, ...], Field(min_length=1, max_length=16)] | None = Field(
+        default=None,
+        description="Requirements that all must hold. A model that falls short is kept as it is, and looked at again"
+        " when this changes. Default: none.",
     )
+    manual: bool = Field(
+        default=False,
+        description="true: a new model waits until serving.pinRevision names it; the condition Promoted says its"
+        " digest. Default false.",
+    )
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> Self:
+        if self.require is None and not self.manual:
+            raise ValueError(_SOMETHING.message)
+        return self

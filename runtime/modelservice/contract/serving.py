@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from modelservice.contract.base import Contract, Rule
+from modelservice.contract.base import Contract, OneOf, Rule, Sha256
 from modelservice.contract.pods import LabelValue, PodSettings, QualifiedName
 
 MAX_REPLICAS = 1000
@@ -123,6 +123,22 @@ class AllowFrom(Contract):
     peers: Annotated[tuple[Peer, ...], Field(max_length=16)] = Field(default=(), description="Pods besides the scope.")
 
 
+class PinRevision(OneOf):
+    """Exactly one name of a model that was made: its number, or its digest."""
+
+    number: int | None = Field(
+        default=None, ge=1, le=2**31 - 1, description="Number of a revision that served before, as in status.revisions."
+    )
+    digest: Sha256 | None = Field(
+        default=None, description="sha256 of an artifact, as in status.revisions, or in Promoted for one that waits."
+    )
+
+    @property
+    def words(self) -> str:
+        """The name, for messages."""
+        return f"revision {self.number}" if self.number is not None else str(self.digest)
+
+
 class Serving(PodSettings):
     """How the model is served; a change rolls the pods and trains nothing."""
 
@@ -144,5 +160,10 @@ class Serving(PodSettings):
     )
     grpc: Grpc | None = Field(
         default=None, description="{}: also answers the Open Inference Protocol over gRPC, on port 9000. Default: not."
+    )
+    pin_revision: PinRevision | None = Field(
+        default=None,
+        description="Serves this model, whatever is trained meanwhile and whatever promotion requires: a rollback, or"
+        " the promotion of one that waits. Default: the newest that is promoted.",
     )
     allow_from: AllowFrom = Field(default=AllowFrom(), description="Who may send requests. Default: this namespace.")

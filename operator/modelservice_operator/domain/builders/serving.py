@@ -46,7 +46,7 @@ def choose_engine(serving: Serving, record: StageRecord) -> Engine:
 def serving_inputs(spec: ModelServiceSpec, settings: Settings, record: StageRecord) -> str:
     """Hash of all that decides what a serving pod is, the operator and its images left out."""
     said = spec.serving.model_dump(
-        mode="json", exclude={"replicas", "autoscaling", "allow_from"}, exclude_defaults=True
+        mode="json", exclude={"replicas", "autoscaling", "allow_from", "pin_revision"}, exclude_defaults=True
     )
     _, location = location_of(record, settled_artifacts(spec, settings))
     engine = choose_engine(spec.serving, record)

@@ -1,0 +1,98 @@
+"""What a model must show before it serves, and what it wants of clients that the one before did not."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from modelservice.contract.promotion import MetricBounds, Promotion, Requirement, SizeBound
+from modelservice.contract.signature import Input
+from modelservice_operator.domain.records import Revision, StageRecord, metric_text, number_text
+
+_NAMED = 5
+"""Inputs of each kind of change that are named; the others are counted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A result that may be promoted.
+
+    ``current`` is what serves, None where nothing does, or where ``unreadable``: its record cannot be read.
+    """
+
+    record: StageRecord
+    current: Revision | None
+    unreadable: bool = False
+
+
+def refusal(promotion: Promotion | None, candidate: Candidate) -> str | None:
+    """A sentence for each requirement that does not hold; None where all do."""
+    required = (promotion.require if promotion is not None else None) or ()
+    found = ((place, _missed(one, candidate)) for place, one in enumerate(required))
+    return "; ".join(f"{words} (spec.promotion.require[{place}])" for place, words in found if words) or None
+
+
+def input_changes(before: StageRecord, after: StageRecord) -> str | None:
+    """What clients must send in another way than before, in words; None where all is as it was, or nobody knows."""
+    digests = before.known_inputs_digest, after.known_inputs_digest
+    if None in digests or digests[0] == digests[1]:
+        return None
+    if before.signature is None or after.signature is None:
+        return "the inputs are others"
+    return _compared(before.signature.inputs, after.signature.inputs)
+
+
+def _compared(before: tuple[Input, ...], after: tuple[Input, ...]) -> str:
+    old, new = (dict(one.wire for one in inputs) for inputs in (before, after))
+    changed = [f"{name} was {old[name]} and is {new[name]}" for name in new if old.get(name, new[name]) != new[name]]
+    parts = (
+        _listed("new", [f"{name} ({new[name]})" for name in new if name not in old]),
+        _listed("gone", [f"{name} ({old[name]})" for name in old if name not in new]),
+        _listed("of another kind", changed),
+    )
+    return "; ".join(filter(None, parts)) or "the order of the inputs is another one"
+
+
+def _listed(kind: str, names: list[str]) -> str:
+    if not names:
+        return ""
+    others = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{kind}: {', '.join(names[:_NAMED])}{others}"
+
+
+def _metric(bounds: MetricBounds, candidate: Candidate) -> str | None:
+    evaluation = candidate.record.evaluation
+    metric = evaluation.metric(bounds.name) if evaluation else None
+    if metric is None:
+        known = ", ".join(one.name for one in evaluation.metrics) if evaluation else "none"
+        return f"the metric {bounds.name} is not among those of the model: {known}"
+    interval = ""
+    if metric.low is not None and metric.high is not None:
+        interval = f" (95 % interval {number_text(metric.low)} to {number_text(metric.high)})"
+    if bounds.min is not None and metric.value < bounds.min:
+        return f"{metric_text(metric)}{interval} is below {bounds.min:g}"
+    if bounds.max is not None and metric.value > bounds.max:
+        return f"{metric_text(metric)}{interval} is above {bounds.max:g}"
+    return None
+
+
+def _inputs(_rule: object, candidate: Candidate) -> str | None:
+    if candidate.unreadable:
+        return "the record of what serves cannot be read, so that its inputs are not known"
+    if candidate.current is None:
+        return None
+    before, after = candidate.current.record, candidate.record
+    if before.known_inputs_digest is None or after.known_inputs_digest is None:
+        return "the inputs are not known, and may have changed"
+    changes = input_changes(before, after)
+    return f"the inputs changed against revision {candidate.current.number}, {changes}" if changes else None
+
+
+def _size(bound: SizeBound, candidate: Candidate) -> str | None:
+    found = candidate.record.artifact_bytes
+    return f"the artifact has {found:,} bytes, more than {bound.max}" if found > bound.bytes else None
+
+
+_CHECKS: Mapping[str, Callable[..., str | None]] = {"metric": _metric, "inputs": _inputs, "size": _size}
+
+
+def _missed(requirement: Requirement, candidate: Candidate) -> str | None:
+    return _CHECKS[requirement.choice](requirement.chosen, candidate)
