@@ -4,7 +4,7 @@ import json
 
 import pytest
 from tests.support.client import keep_asking, predict
-from tests.support.e2e import Object, Space, condition, config_map, eventually, model_service, says
+from tests.support.e2e import Holds, Object, Space, condition, config_map, eventually, is_ready, model_service, says
 from tests.support.samples import BAD, bad_samples
 from tests.support.tables import FLOWERS, IRIS
 
@@ -15,6 +15,11 @@ pytestmark = pytest.mark.cluster
 
 ROWS = [row for row, _ in FLOWERS]
 SPECIES = [species for _, species in FLOWERS]
+
+
+def serves(number: int) -> Holds:
+    """Whether a revision is Ready."""
+    return lambda service: is_ready(service) and service["status"].get("revision") == number
 
 
 @pytest.mark.story(100)
@@ -38,6 +43,11 @@ def test_a_new_revision_takes_over_without_a_failed_request(space: Space) -> Non
     back = space.wait_ready("flowers")["status"]
     assert (back["revision"], back["digest"]) == (1, first["digest"])
     assert [one["number"] for one in back["revisions"]] == [2, 1]
+    # Or by a pin, which leaves the rest of the spec as it is.
+    space.patch("flowers", {"serving": {"pinRevision": {"number": 2}}})
+    pinned = space.wait("flowers", serves(2), what="the pinned revision serves")
+    assert condition(pinned, "Promoted")["reason"] == "Pinned"
+    assert pinned["status"]["digest"] == second["digest"]
 
 
 @pytest.mark.story(60)
