@@ -168,7 +168,7 @@ def _measure(module: nn.Sequential, objective: Objective, rows: Rows, slice_rows
     outputs = compute_outputs(module, rows.features, slice_rows=slice_rows)
     targets = rows.targets.cpu()
     weights = None if rows.weights is None else rows.weights.cpu()
-    return float(objective.loss(outputs, targets, weights)), float(objective.measure(outputs, targets, weights))
+    return float(objective.judge(outputs, targets, weights)), float(objective.measure(outputs, targets, weights))
 
 
 def _copy(source: list[nn.Parameter] | list[torch.Tensor], target: list[nn.Parameter] | list[torch.Tensor]) -> None:

@@ -19,7 +19,6 @@ from modelservice.training.member_losses import MemberObjective
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.95, 1e-8
 _DECAY = 0.01
-_SMOOTHING = 0.1
 _MEASURED = 2**17
 """Rows of all members that are measured at once."""
 
@@ -106,7 +105,7 @@ def train_members(
         module.train()
         total = torch.zeros((), device=data.features.device)
         for batch in _shuffled(learned, batches, generator):
-            losses = objective.loss(module(data.features[batch]), data.targets[batch], _SMOOTHING) * data.weights[batch]
+            losses = objective.loss(module(data.features[batch]), data.targets[batch]) * data.weights[batch]
             descent.step(losses.mean(dim=1).sum())
             total += losses.detach().mean()
         loss, metric = _measure(module, data, kept, objective)
@@ -200,7 +199,7 @@ def _measure(
     for start in range(0, kept.places.shape[1], size):
         places, share = kept.places[:, start : start + size], shares[:, start : start + size]
         outputs, targets = module(data.features[places]), data.targets[places]
-        loss += (objective.loss(outputs, targets, 0.0) * share).sum(dim=1)
+        loss += (objective.judge(outputs, targets) * share).sum(dim=1)
         metric += (objective.measure(outputs, targets) * share).sum(dim=1)
     return loss, metric
 
