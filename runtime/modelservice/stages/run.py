@@ -15,7 +15,7 @@ from rich.console import Console
 
 from modelservice.artifact.errors import ArtifactError
 from modelservice.artifact.load import Artifact
-from modelservice.artifact.stores import Store, open_store
+from modelservice.artifact.stores import ForgivingCheckpoints, Store, open_checkpoints, open_store
 from modelservice.contract import places
 from modelservice.contract.documents import DocumentError, read_document
 from modelservice.contract.exit_codes import ExitCode
@@ -100,7 +100,11 @@ def _run(where: Places, pod: Pod, clock: Clock, now: Callable[[], float], log: J
     check_address(order)
     stage = stage_named(order.work.stage)
     store = open_store(order.artifact, scratch=pod.uid, now=now)
+    checkpoints = ForgivingCheckpoints(
+        open_checkpoints(order.artifact, scratch=pod.uid), lambda message: log.write("checkpoint", message=message)
+    )
     if (found := find_artifact(store, order, log)) is not None:
+        checkpoints.discard()  # the pod that stored it may have had no time to
         return found
     watch = Stopwatch(clock)
     store.prepare()
@@ -114,6 +118,7 @@ def _run(where: Places, pod: Pod, clock: Clock, now: Callable[[], float], log: J
             source=source,
             observe=announce(listeners, clock),
             watch=watch,
+            checkpoints=checkpoints,
         )
         produced = stage.run(order, context)
         # Another pod of this key may have been faster, on another kind of CPU: what it stored may be served already.
@@ -121,6 +126,7 @@ def _run(where: Places, pod: Pod, clock: Clock, now: Callable[[], float], log: J
             return found
         with watch.step("store"):
             digest = store.publish(produced.manifest, produced.files)
+        checkpoints.discard()
         if digest != produced.digest and (found := find_artifact(store, order, log)) is not None:
             return found
     return produced.success(digest, watch.seconds), produced
