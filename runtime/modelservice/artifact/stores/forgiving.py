@@ -23,9 +23,10 @@ class ForgivingCheckpoints:
 
     def read(self, name: str, *, limit: int) -> bytes | None:
         """See ``Checkpoints``."""
+        found = None
         with self._forgiven("a checkpoint cannot be read, so it is not used"):
-            return self._checkpoints.read(name, limit=limit)
-        return None
+            found = self._checkpoints.read(name, limit=limit)
+        return found
 
     def write(self, name: str, content: bytes) -> None:
         """See ``Checkpoints``."""
@@ -54,6 +55,7 @@ class NoCheckpoints:
     def read(self, name: str, *, limit: int) -> bytes | None:
         """Nothing; see ``Checkpoints``."""
         del name, limit
+        return None
 
     def write(self, name: str, content: bytes) -> None:
         """See ``Checkpoints``."""

@@ -55,9 +55,10 @@ def test_more_than_the_reader_bears_is_not_read(checkpoints: Checkpoints) -> Non
 def test_a_name_stays_inside(checkpoints: Checkpoints, name: str) -> None:
     with pytest.raises(ValueError, match="no name of a checkpoint"):
         checkpoint_name(name)
-    for call in (lambda: checkpoints.write(name, b""), lambda: checkpoints.read(name, limit=1)):
-        with pytest.raises(ValueError, match="no name of a checkpoint"):
-            call()
+    with pytest.raises(ValueError, match="no name of a checkpoint"):
+        checkpoints.write(name, b"")
+    with pytest.raises(ValueError, match="no name of a checkpoint"):
+        checkpoints.read(name, limit=1)
 
 
 def test_the_scheme_says_where_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
