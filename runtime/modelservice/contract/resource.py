@@ -44,6 +44,12 @@ _LOGISTIC_OF_CLASSES = Rule(
     "!has(self.model) || !has(self.model.logistic) || !has(self.task) || !has(self.task.regression)",
     "model.logistic predicts classes: for a regression take svm, decisionTree or mlp",
 )
+_LOSS_OF_GRADIENT = Rule(
+    f"!has(self.task) || {_BY_GRADIENT} || !("
+    + " || ".join(f"(has(self.task.{task}) && has(self.task.{task}.loss))" for task in ("classification", "regression"))
+    + ")",
+    "the loss of a task is what mlp and cnn minimise: leave it out, or take one of them",
+)
 _ENSEMBLE_BY_RECIPE = Rule(
     "!has(self.model) || !has(self.model.mlp) || !has(self.model.mlp.ensemble) || self.model.mlp.ensemble == 1 || !("
     + " || ".join(f"has(self.model.mlp.{MultilayerPerceptron.model_fields[name].alias})" for name in _NETWORK)
@@ -56,7 +62,7 @@ _ENSEMBLE_BY_RECIPE = Rule(
 class ModelServiceSpec(Contract):
     """Data in, a model service out."""
 
-    RULES = (_STEPS_OF_GRADIENT, _TORCH_OF_GRADIENT, _LOGISTIC_OF_CLASSES, _ENSEMBLE_BY_RECIPE)
+    RULES = (_STEPS_OF_GRADIENT, _TORCH_OF_GRADIENT, _LOGISTIC_OF_CLASSES, _LOSS_OF_GRADIENT, _ENSEMBLE_BY_RECIPE)
 
     suspend: bool = Field(
         default=False, description="Stops training, not serving. Default false; true deletes an unfinished Job."
@@ -95,6 +101,8 @@ class ModelServiceSpec(Contract):
             raise ValueError(_TORCH_OF_GRADIENT.message)
         if self.model.logistic is not None and self.task is not None and self.task.regression is not None:
             raise ValueError(_LOGISTIC_OF_CLASSES.message)
+        if self.task is not None and self.task.chosen.loss is not None and not by_gradient:
+            raise ValueError(_LOSS_OF_GRADIENT.message)
         return self
 
 

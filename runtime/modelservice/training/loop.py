@@ -1,7 +1,7 @@
 """The training loop: epochs over shuffled batches, keeping the weights of the best validation loss."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +31,15 @@ class Rows:
     targets: torch.Tensor
     weights: torch.Tensor | None = None
 
+    def take(self, places: torch.Tensor) -> "Rows":
+        """Some of the rows."""
+        weights = None if self.weights is None else self.weights[places]
+        return Rows(features=self.features[places], targets=self.targets[places], weights=weights)
+
+
+Augment = Callable[[Rows, torch.Generator], Rows]
+"""Rows of a step, and a generator on the CPU, to rows on the same device that are learned from instead."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
@@ -53,6 +62,7 @@ def train_module(
     generator: torch.Generator,
     observe: Callable[[Epoch], None],
     slice_rows: int = MAX_SLICE,
+    augments: Sequence[Augment] = (),
 ) -> int:
     """Train in place; the module ends with the weights of the epoch with the lowest validation loss.
 
@@ -65,6 +75,7 @@ def train_module(
         generator: draws the order of the rows, on the CPU.
         observe: called after each epoch.
         slice_rows: validation rows that are computed at once.
+        augments: change the rows of each batch; see ``augmentation``.
 
     Returns:
         The number of the best epoch, from 1.
@@ -76,8 +87,15 @@ def train_module(
     pace = Pace(settings.schedule, settings.early_stopping, epochs=settings.epochs)
     best = BestWeights(module)
     for number in range(1, settings.epochs + 1):
-        next_step = partial(step, share=pace.share(number))
-        train_loss = _run_epoch(module, next_step, train, objective=objective, settings=settings, generator=generator)
+        train_loss = _run_epoch(
+            module,
+            partial(step.accumulate, share=pace.share(number)),
+            train,
+            objective=objective,
+            settings=settings,
+            generator=generator,
+            augments=augments,
+        )
         validation_loss, metric = _measure(module, objective, validation, slice_rows)
         if not (math.isfinite(train_loss) and math.isfinite(validation_loss)):
             raise _diverged(number, settings)
@@ -144,23 +162,34 @@ def seeded(seed: int, device: str) -> Iterator[torch.Generator]:
 
 def _run_epoch(
     module: nn.Sequential,
-    step: Callable[[torch.Tensor], None],
+    step: Callable[[Iterable[torch.Tensor]], None],
     rows: Rows,
     *,
     objective: Objective,
     settings: Hyperparameters,
     generator: torch.Generator,
+    augments: Sequence[Augment],
 ) -> float:
     module.train()
     weights = penalized_weights(module)
     total = torch.zeros((), device=rows.features.device)
     order = torch.randperm(len(rows.targets), generator=generator).to(rows.features.device)
-    for batch in torch.split(order, step_rows(settings, len(order))):
-        weighed = None if rows.weights is None else rows.weights[batch]
-        loss = objective.loss(module(rows.features[batch]), rows.targets[batch], weighed)
-        loss = loss + penalty(weights, l1=settings.l1, l2=settings.l2)
-        step(loss)
-        total += loss.detach() * len(batch)
+
+    def losses(group: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
+        """Of each batch of a group: together they are the mean over the rows of the group."""
+        together = sum(map(len, group))
+        for places in group:
+            batch = rows.take(places)
+            for augment in augments:
+                batch = augment(batch, generator)
+            loss = objective.loss(module(batch.features), batch.targets, batch.weights)
+            loss = loss + penalty(weights, l1=settings.l1, l2=settings.l2)
+            total.add_(loss.detach() * len(places))
+            yield loss if len(group) == 1 else loss * (len(places) / together)
+
+    batches = torch.split(order, step_rows(settings, len(order)))
+    for start in range(0, len(batches), settings.gradient_accumulation):
+        step(losses(batches[start : start + settings.gradient_accumulation]))
     return float(total) / len(rows.targets)
 
 

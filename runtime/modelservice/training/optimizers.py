@@ -66,7 +66,14 @@ class Step:
 
     def __call__(self, loss: torch.Tensor, *, share: float = 1.0) -> None:
         """Do one step on a scalar loss, with this share of the learning rate."""
-        gradients = list(torch.autograd.grad(loss, self._parameters))
+        self.accumulate((loss,), share=share)
+
+    def accumulate(self, losses: Iterable[torch.Tensor], *, share: float = 1.0) -> None:
+        """Do one step on the sum of scalar losses, each of which is let go before the next is computed."""
+        gradients: Tensors = []
+        for loss in losses:
+            found = list(torch.autograd.grad(loss, self._parameters))
+            gradients = [one + other for one, other in zip(gradients, found, strict=True)] if gradients else found
         with torch.no_grad():
             if self._clip_norm is not None:
                 share_kept = (self._clip_norm / nn.utils.get_total_norm(gradients)).clamp(max=1.0)
