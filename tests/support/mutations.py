@@ -40,7 +40,7 @@ def visit(schema: Schema, value: Any, steps: Steps) -> Iterator[tuple[Steps, Sch
     elif isinstance(value, dict):
         for name, child in value.items():
             yield from visit(schema["additionalProperties"], child, (*steps, name))
-    elif isinstance(value, list):
+    elif isinstance(value, list) and "items" in schema:
         for index, child in enumerate(value):
             yield from visit(schema["items"], child, (*steps, index))
 
@@ -59,6 +59,8 @@ def mutations(document: dict[str, Any]) -> Iterator[Mutation]:
 
 
 def _beyond(schema: Schema, value: Any) -> Iterator[tuple[str, Any]]:
+    if "x-kubernetes-preserve-unknown-fields" in schema:
+        return  # the apiserver takes whatever it is
     kind = schema.get("type", "int-or-string")
     yield "type", "text" if kind in {"object", "array"} else ["a list"]
     step = 1 if kind == "integer" else 0.001

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from modelservice.contract.base import Contract, OneOf, Rule
 from modelservice.contract.pods import PodSettings
+from modelservice.contract.search import Search
 
 _NESTEROV = Rule(
     "!has(self.nesterov) || !self.nesterov || (has(self.momentum) && self.momentum > 0.0)",
@@ -246,6 +247,13 @@ class Hyperparameters(Contract):
         le=2**31 - 1,
         description="Seed of initial weights, order, dropout and augmentation. Default 0. A change trains again.",
     )
+    search: Search | None = Field(
+        default=None, description="Default: what is written is trained, and nothing else. A change trains again."
+    )
+
+
+OF_ANY_FAMILY = frozenset({"seed", "search"})
+"""Hyperparameters that each family takes; all others say how to step."""
 
 
 class Training(Hyperparameters, PodSettings):

@@ -11,11 +11,11 @@ from tests.support.samples import SAMPLES, model_service, sample_files, sample_t
 from modelservice.contract.keys import compress_key, content_digest, train_key
 from modelservice.contract.model import GRADIENT_FAMILIES
 from modelservice.contract.resource import ModelService, ModelServiceSpec
-from modelservice.contract.training import Hyperparameters
+from modelservice.contract.training import OF_ANY_FAMILY, Hyperparameters
 
 GOLDEN: dict[str, dict[str, str]] = json.loads((Path(__file__).parent / "golden_keys.json").read_text(encoding="utf-8"))
 COMPRESSED = [path for path in sample_files() if "compression" in model_service(path)["spec"]]
-STEPS = {str(field.alias) for name, field in Hyperparameters.model_fields.items() if name != "seed"}
+STEPS = {str(field.alias) for name, field in Hyperparameters.model_fields.items() if name not in OF_ANY_FAMILY}
 """Settings of training by gradient steps, which the other families refuse."""
 
 CHANGES: dict[str, dict[str, Any]] = {
