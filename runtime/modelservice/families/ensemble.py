@@ -26,6 +26,7 @@ from modelservice.contract.manifest import ARCHITECTURE_FILE, WEIGHTS_FILE
 from modelservice.contract.model import Activation
 from modelservice.contract.places import granted_gpus
 from modelservice.contract.progress import Progress
+from modelservice.contract.task import Loss as AskedLoss
 from modelservice.families.architecture import (
     Architecture,
     Dropout,
@@ -52,7 +53,7 @@ from modelservice.modalities.base import Features
 from modelservice.tasks.base import Array, Loss
 from modelservice.training.curves import CurveRecorder
 from modelservice.training.loop import Epoch, seeded
-from modelservice.training.member_losses import MEMBER_OBJECTIVES
+from modelservice.training.member_losses import member_objective_of
 from modelservice.training.members import MemberData, MemberRows, Plan, train_members
 from modelservice.training.threads import limited_threads, threads_for
 
@@ -171,6 +172,7 @@ def fit_ensemble(
     seed: int,
     observe: Observer,
     weights: NDArray[np.float64] | None = None,
+    loss: AskedLoss | None = None,
 ) -> Ensemble:
     """Fit an ensemble; see ``component.Fit``.
 
@@ -184,6 +186,7 @@ def fit_ensemble(
         seed: of weights, order, dropout, and of which rows are kept back.
         observe: is told of each epoch.
         weights: how much each row counts, 1 on the mean [rows]; None where all count alike.
+        loss: what members minimise, where that is not the recipe's.
 
     Raises:
         StageError: training diverged, or a GPU is granted and none is seen.
@@ -192,7 +195,7 @@ def fit_ensemble(
     kept = kept_back(values if classes else np.zeros(len(values), np.int64), members=plan.members, seed=seed)
     architecture = _design(plan, features.shape[1], classes, MemberMean(members=plan.members, head=head))
     device = best_device(granted=granted_gpus(os.environ), section="spec.training")
-    objective = MEMBER_OBJECTIVES[_LOSSES[type(head)]]
+    objective = member_objective_of(_LOSSES[type(head)], loss)
     recorder = CurveRecorder(metric=objective.metric)
 
     def both(epoch: Epoch) -> None:

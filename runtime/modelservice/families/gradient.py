@@ -28,9 +28,10 @@ from modelservice.families.modules import apply_head, build, initialize
 from modelservice.families.onnx_graph import architecture_graph
 from modelservice.modalities.base import Dataset, Features, Side
 from modelservice.tasks.base import Array
+from modelservice.training.augmentation import build_augments
 from modelservice.training.curves import CurveRecorder
-from modelservice.training.loop import MAX_SLICE, Epoch, Rows, seeded, step_rows, train_module
-from modelservice.training.losses import OBJECTIVES, Objective
+from modelservice.training.loop import MAX_SLICE, Augment, Epoch, Rows, seeded, step_rows, train_module
+from modelservice.training.losses import Objective, objective_of
 from modelservice.training.threads import limited_threads, threads_for
 
 Design = Callable[[Any, Shape, int, OutputHead], Architecture]
@@ -60,7 +61,8 @@ def fit(
         observe: is told of each epoch.
 
     Raises:
-        StageError: no such network is possible, its training diverged, or a GPU is granted and none is seen.
+        StageError: no such network is possible, its training diverged, there is nothing to add noise to, or a GPU is
+            granted and none is seen.
     """
     architecture = _design(design, settings, dataset, field)
     module, best_epoch, recorder = _train(architecture, dataset, training, observe)
@@ -168,7 +170,7 @@ def _train(
 ) -> tuple[nn.Sequential, int, CurveRecorder]:
     """The trained module, on the CPU, its epoch, and what the epochs came to."""
     device = best_device(granted=granted_gpus(os.environ), section="spec.training")
-    objective = OBJECTIVES[dataset.task.loss]
+    objective = objective_of(dataset.task.loss, dataset.loss)
     recorder = CurveRecorder(metric=objective.metric)
 
     def both(epoch: Epoch) -> None:
@@ -190,8 +192,23 @@ def _train(
             generator=generator,
             observe=both,
             slice_rows=slice_rows(architecture),
+            augments=_augments(dataset, training, device),
         )
     return module.cpu(), best_epoch, recorder
+
+
+def _augments(dataset: Dataset, training: Hyperparameters, device: str) -> tuple[Augment, ...]:
+    """What is asked for.
+
+    Raises:
+        StageError: noise is, and there is no number for it.
+    """
+    settings, codes = training.augmentation, dataset.codes
+    if settings is not None and settings.noise is not None and codes is not None and codes.all():
+        field = "spec.training.augmentation.noise"
+        raise StageError("NothingToAugment", f"no feature is a column of numbers: leave {field} out", field=field)
+    held = None if codes is None else torch.from_numpy(codes).to(device)
+    return build_augments(settings, classes=len(dataset.labels), codes=held)
 
 
 def _rows(side: Side, objective: Objective, head: OutputHead, device: str) -> Rows:

@@ -82,4 +82,5 @@ def _fit_ensemble(
         seed=training.seed,
         observe=observe,
         weights=rows.relative_weights,
+        loss=dataset.loss,
     ).as_fitted()

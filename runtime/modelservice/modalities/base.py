@@ -16,6 +16,7 @@ from modelservice.contract.documents import Document
 from modelservice.contract.failure import DataError
 from modelservice.contract.formats import CSV, Excel
 from modelservice.contract.signature import Input
+from modelservice.contract.task import Loss as AskedLoss
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.tensors import Tensor
 from modelservice.tasks.base import Target, TargetCells, Task, Weights
@@ -155,7 +156,8 @@ def together(first: Side, second: Side) -> Side:
 class Dataset:
     """Everything that a family needs to learn, and the artifact needs to say of it.
 
-    ``preprocessing`` was measured on training rows only; an encoder of it gave the features of all sides.
+    ``preprocessing`` was measured on training rows only; an encoder of it gave the features of all sides. ``codes``
+    are as ``Examples.codes`` has them; ``loss`` is what ``spec.task`` says of it.
     """
 
     modality: str
@@ -172,6 +174,8 @@ class Dataset:
     dropped: int
     features: int
     notes: tuple[str, ...]
+    codes: NDArray[np.bool_] | None = None
+    loss: AskedLoss | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -238,6 +242,9 @@ class Examples(Protocol):
 
     def encode(self, preprocessing: Document, rows: NDArray[np.int64]) -> Features:
         """Encode some rows, by the encoder that serving uses."""
+
+    def codes(self, preprocessing: Document) -> NDArray[np.bool_] | None:
+        """Which numbers of an encoded row are no standardised measurements, bool [*shape]; None where all are."""
 
     def profiles(self, preprocessing: Document, rows: NDArray[np.int64]) -> tuple[Profile, ...]:
         """What some rows hold, input by input in the order of an encoded row; none where inputs are no columns."""

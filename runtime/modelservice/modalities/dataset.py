@@ -80,6 +80,7 @@ def encode(divided: Divided, split: Split) -> Dataset:
         dropped=divided.dropped,
         features=examples.features,
         notes=divided.notes,
+        codes=examples.codes(preprocessing),
     )
 
 

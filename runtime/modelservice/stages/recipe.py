@@ -57,7 +57,8 @@ class Recipe:
     def learn(self, dataset: Dataset, observe: Observer) -> Learned:
         """Fit the family; for errors see ``Family.fit`` and ``with_threshold``."""
         # What is learned from, and no more than that: metrics are of rows as they are.
-        learned = REMEDIES[self.classification.imbalance](dataset)
+        loss = None if self.work.task is None else self.work.task.chosen.loss
+        learned = replace(REMEDIES[self.classification.imbalance](dataset), loss=loss)
 
         def fit(rows: Dataset, told: Observer) -> Fitted:
             return self.family.fit(self.work.model.chosen, rows, self.work.training, observe=told)

@@ -217,6 +217,11 @@ class TableExamples:
             message = f"column {error.column}: {error.message}: correct the cell, or leave it empty if it is not known"
             raise DataError("NotANumber", message) from None
 
+    def codes(self, preprocessing: Any) -> NDArray[np.bool_] | None:
+        """All but the numbers of columns of numbers."""
+        codes: NDArray[np.bool_] = preprocessing.codes
+        return codes if codes.any() else None
+
     def profiles(self, preprocessing: Any, rows: NDArray[np.int64]) -> tuple[Profile, ...]:
         """What some rows hold, column by column."""
         return tuple(

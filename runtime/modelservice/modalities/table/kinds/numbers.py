@@ -128,6 +128,8 @@ class Standardised(ColumnPreprocessing):
     ``indicator`` adds a number that says that the value is missing.
     """
 
+    measured = True
+
     mean: FiniteFloat
     std: Annotated[FiniteFloat, Field(gt=0)]
     fill: FiniteFloat
