@@ -27,12 +27,14 @@ class Context:
         watch: measures the steps.
         checkpoints: keep what the stage came to so far, for the next process that does the same order. They raise
             nothing; what is read from them proves nothing.
+        say: is told in sentences what a person may want to know who reads the log.
     """
 
     source: Callable[[], Source]
     observe: Callable[[Progress], None]
     watch: Stopwatch
     checkpoints: Checkpoints = field(default_factory=NoCheckpoints)
+    say: Callable[[str], None] = lambda _: None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -119,6 +119,7 @@ def _run(where: Places, pod: Pod, clock: Clock, now: Callable[[], float], log: J
             observe=announce(listeners, clock),
             watch=watch,
             checkpoints=checkpoints,
+            say=lambda message: log.write("note", message=message),
         )
         produced = stage.run(order, context)
         # Another pod of this key may have been faster, on another kind of CPU: what it stored may be served already.
