@@ -67,8 +67,8 @@ class Checkpoints(Protocol):
             StorageError, OSError: the store refuses, or fails.
         """
 
-    def write(self, name: str, content: bytes) -> None:
-        """Put this in the place of what was written before, whole or not at all.
+    def write(self, name: str, *content: bytes | memoryview) -> None:
+        """Put this in the place of what was written before, whole or not at all; parts follow each other.
 
         Raises:
             StorageError, OSError: the store refuses, or fails, a full disk included.

@@ -24,7 +24,7 @@ class FolderCheckpoints:
             return None
         return read_file(path, limit=limit)
 
-    def write(self, name: str, content: bytes) -> None:
+    def write(self, name: str, *content: bytes | memoryview) -> None:
         """Write a temporary file, flush it, and give it the name; see ``Checkpoints``."""
         path = self._folder / checkpoint_name(name)
         if self._folder.is_symlink() or not self._folder.is_dir():
@@ -33,7 +33,7 @@ class FolderCheckpoints:
         discard(self._scratch)
         try:
             with self._scratch.open("xb") as file:
-                file.write(content)
+                file.writelines(content)
                 file.flush()
                 os.fsync(file.fileno())
             self._scratch.replace(path)

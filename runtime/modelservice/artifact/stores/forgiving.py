@@ -1,11 +1,13 @@
 """Checkpoints that cost no work: a store that fails is told of, and the work goes on without."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import TypeVar
 
 from modelservice.artifact.errors import ArtifactError
 from modelservice.artifact.stores.base import Checkpoints
 from modelservice.contract.failure import StorageError
+
+Found = TypeVar("Found")
 
 
 class ForgivingCheckpoints:
@@ -23,30 +25,30 @@ class ForgivingCheckpoints:
 
     def read(self, name: str, *, limit: int) -> bytes | None:
         """See ``Checkpoints``."""
-        found = None
-        with self._forgiven("a checkpoint cannot be read, so it is not used"):
-            found = self._checkpoints.read(name, limit=limit)
-        return found
+        what = "a checkpoint cannot be read, so it is not used"
+        return self._tried(what, lambda: self._checkpoints.read(name, limit=limit))
 
-    def write(self, name: str, content: bytes) -> None:
+    def write(self, name: str, *content: bytes | memoryview) -> None:
         """See ``Checkpoints``."""
-        with self._forgiven("no checkpoint can be written, which is tried again; the work goes on"):
-            self._checkpoints.write(name, content)
+
+        def write() -> None:
+            self._checkpoints.write(name, *content)
             self._failing = False
+
+        self._tried("no checkpoint can be written, which is tried again; the work goes on", write)
 
     def discard(self) -> None:
         """See ``Checkpoints``."""
-        with self._forgiven("checkpoints that are of no more use cannot be removed"):
-            self._checkpoints.discard()
+        self._tried("checkpoints that are of no more use cannot be removed", self._checkpoints.discard)
 
-    @contextmanager
-    def _forgiven(self, what: str) -> Iterator[None]:
+    def _tried(self, what: str, call: Callable[[], Found | None]) -> Found | None:
         try:
-            yield
+            return call()
         except (ArtifactError, StorageError, OSError) as error:
             if not self._failing:
                 self._say(f"{what}: {error}")
             self._failing = True
+            return None
 
 
 class NoCheckpoints:
@@ -57,7 +59,7 @@ class NoCheckpoints:
         del name, limit
         return None
 
-    def write(self, name: str, content: bytes) -> None:
+    def write(self, name: str, *content: bytes | memoryview) -> None:
         """See ``Checkpoints``."""
 
     def discard(self) -> None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _RETRY_SECONDS: Final = 5.0
 """Work stands still meanwhile, and a process that was asked to end has no more time: the next one may go better."""
+_PUT_AT_ONCE: Final = 5 << 20
+"""Bytes, as of one part in a store."""
 
 
 class ObjectCheckpoints:
@@ -38,10 +40,12 @@ class ObjectCheckpoints:
                 raise ArtifactError(f"{_path(name)} in {self._address} has {size} bytes, at most {limit} are read")
             return bytes(result.bytes())
 
-    def write(self, name: str, content: bytes) -> None:
+    def write(self, name: str, *content: bytes | memoryview) -> None:
         """Upload an object, which takes the place of the one before when it is complete; see ``Checkpoints``."""
         with self._said():
-            self._objects.put(_path(name), content)
+            # Parts that are put one by one take three requests and no further memory, together they take one.
+            together = sum(map(len, content)) <= _PUT_AT_ONCE
+            self._objects.put(_path(name), b"".join(content) if together else iter(content))
 
     def discard(self) -> None:
         """Remove all objects of the folder; see ``Checkpoints``."""

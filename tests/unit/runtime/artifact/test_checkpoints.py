@@ -156,9 +156,9 @@ class Failing:
         self._fail()
         return b"content"
 
-    def write(self, name: str, content: bytes) -> None:
+    def write(self, name: str, *content: bytes | memoryview) -> None:
         self._fail()
-        self.written.append(content)
+        self.written.append(b"".join(content))
 
     def discard(self) -> None:
         self._fail()
