@@ -189,13 +189,19 @@ def _check_point(model: Model, training: Steps, point: Point, check: Callable[[M
     try:
         check(*at_point(model, training, point))
     except ValidationError as error:
-        said = ", ".join(f"{path} {shown(value)}" for path, value in point.items())
+        said = ", ".join(f"{path} {_said(value)}" for path, value in point.items())
         problem = first_problem(error).removeprefix("document: ")
         raise ValueError(f"training.search: with {said}: {problem}") from None
 
 
-def shown(value: Value | None) -> str:
-    """A value for people."""
+def named(point: Point) -> str:
+    """A point for people: each value behind the last part of its path, or behind all of it where that is not clear."""
+    names = [path.rpartition(".")[2] for path in point]
+    shown = (name if names.count(name) == 1 else path for name, path in zip(names, point, strict=True))
+    return ", ".join(f"{name} {_said(value)}" for name, value in zip(shown, point.values(), strict=True))
+
+
+def _said(value: Value) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(map(str, value))}]"
     if isinstance(value, bool):

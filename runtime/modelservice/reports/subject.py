@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from modelservice.contract.search_report import SearchReport
 from modelservice.modalities.base import Dataset, Features, Profile, Side
 from modelservice.modalities.dataset import Divided
 from modelservice.tasks.base import Array
@@ -27,6 +28,7 @@ class Subject:
         raw: its outputs for the test rows.
         predict: computes it for any number of rows.
         seed: of all that is drawn.
+        search: what was tried to find the settings, where something was.
     """
 
     dataset: Dataset
@@ -35,6 +37,7 @@ class Subject:
     raw: Array
     predict: Callable[[Features], Array]
     seed: int
+    search: SearchReport | None = None
 
     @property
     def sides(self) -> tuple[Side, Side, Side]:

@@ -31,6 +31,8 @@ from modelservice.stages.base import Context, Produced
 from modelservice.stages.evaluate import Sides, largest_difference, measure, opset_of, run_batches, run_sides
 from modelservice.stages.folds import cross_validate, fold_splits, parts_of, sentence
 from modelservice.stages.recipe import Recipe
+from modelservice.stages.search import search, trainings
+from modelservice.stages.search import sentence as search_sentence
 
 MAX_DIFFERENCE: Final = 1e-5
 """Between the ONNX model and the trained one; see ``largest_difference`` for its unit."""
@@ -49,17 +51,22 @@ class TrainStage:
         with watch.step("read"):
             divided = divide_rows(context.source(), work.data, work.task)
             dataset, folds = encode(divided, divided.split), fold_splits(divided, work.data.split)
-        recipe = Recipe.of(work, dataset)
-        first, *others = parts_of(context.observe, 1 + len(folds))
+        recipe, report = Recipe.of(work, dataset), None
+        tries = trainings(work.training)
+        parts = parts_of(context.observe, tries + 1 + len(folds))
+        if tries:
+            with watch.step("search"):
+                work, report = search(order.key, work, dataset, context, parts[:tries])
+            recipe = Recipe.of(work, dataset)
         with watch.step("train"):
-            fitted, dataset, plain = recipe.learn(dataset, first)
+            fitted, dataset, plain = recipe.learn(dataset, parts[tries])
         with watch.step("convert"):
             raw, difference = check_conversion(plain, dataset)
             if fitted is not plain:
                 raw, further = check_conversion(fitted, dataset)
                 difference = max(difference, further)
         with watch.step("evaluate"):
-            validated = cross_validate(divided, folds, recipe.test, others)
+            validated = cross_validate(divided, folds, recipe.test, parts[tries + 1 :])
             # What will be served is measured: the ONNX model. A family without epochs saw the validation rows, too.
             metrics = measure(
                 raw,
@@ -69,6 +76,8 @@ class TrainStage:
                 curves=fitted.curves,
                 cross_validation=validated,
             )
+        if report is not None:
+            dataset = replace(dataset, notes=(*dataset.notes, search_sentence(report)))
         if validated is not None:
             dataset = replace(dataset, notes=(*dataset.notes, sentence(validated, metrics.primary)))
         with watch.step("report"):
@@ -79,6 +88,7 @@ class TrainStage:
                 raw=raw.test,
                 predict=partial(run_batches, OnnxEngine(fitted.onnx).run),
                 seed=work.training.seed,
+                search=report,
             )
             return _produced(order, recipe.family.name, subject, fitted, difference=difference)
 
