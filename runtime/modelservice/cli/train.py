@@ -79,13 +79,12 @@ def _print(done: "Finished", parsed: argparse.Namespace) -> None:
 @contextmanager
 def _observer() -> "Iterator[Observer]":
     """A bar where there is a terminal, JSON lines where there is a log; both beside the results, on stderr."""
-    from rich.console import Console  # noqa: PLC0415
-
     from modelservice.training.progress import JsonLines, announce, bar  # noqa: PLC0415
 
-    console = Console(stderr=True)
-    if console.is_terminal:
-        with bar(console) as listener:
+    if sys.stderr.isatty():
+        from rich.console import Console  # noqa: PLC0415
+
+        with bar(Console(stderr=True)) as listener:
             yield announce([listener], time.perf_counter)
     else:
         yield announce([JsonLines(sys.stderr)], time.perf_counter)

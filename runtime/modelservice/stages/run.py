@@ -11,8 +11,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Self, TextIO
 
-from rich.console import Console
-
 from modelservice.artifact.errors import ArtifactError
 from modelservice.artifact.load import Artifact
 from modelservice.artifact.stores import ForgivingCheckpoints, Store, open_checkpoints, open_store
@@ -22,7 +20,6 @@ from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.failure import PassingError, StageError
 from modelservice.contract.report import Report, Success
 from modelservice.contract.work_order import DataWork, WorkOrder
-from modelservice.inference.summary import print_summary
 from modelservice.modalities.base import FileOptions, Source
 from modelservice.modalities.objects import Objects, open_objects
 from modelservice.modalities.sources import read_file, read_objects
@@ -84,12 +81,7 @@ def run_stage(*, where: Places, pod: Pod, clock: Clock, now: Callable[[], float]
             traceback.print_exception(error, file=out)
         _write_report(where.report, Report(result=failure), log)
         return code
-    print_summary(
-        Console(file=out, width=_LOG_WIDTH),
-        manifest=produced.manifest,
-        digest=success.digest,
-        metrics=produced.metrics,
-    )
+    _print_summary(success, produced, out)
     log.write("done", stage=success.stage, digest=success.digest, seconds=success.seconds)
     _write_report(where.report, Report(result=success), log)
     return ExitCode.DONE
@@ -243,6 +235,15 @@ def _open_page(where: Places, log: JsonLines) -> ProgressPage | None:
     except OSError as error:
         log.write("noProgressPage", message=str(error))
         return None
+
+
+def _print_summary(success: Success, produced: Produced, out: TextIO) -> None:
+    from rich.console import Console  # noqa: PLC0415 - the first step of a training does not wait for it
+
+    from modelservice.inference.summary import print_summary  # noqa: PLC0415
+
+    console = Console(file=out, width=_LOG_WIDTH)
+    print_summary(console, manifest=produced.manifest, digest=success.digest, metrics=produced.metrics)
 
 
 def _write_report(path: Path, report: Report, log: JsonLines) -> None:

@@ -7,7 +7,6 @@ training, so that the same seed gives the same rows. More than one are applied o
 from dataclasses import replace
 
 import torch
-from scipy.special import betaincinv
 from torch.nn import functional
 
 from modelservice.contract.training import Augmentation
@@ -46,6 +45,8 @@ class Mixup:
 
     def __call__(self, rows: Rows, generator: torch.Generator) -> Rows:
         """Draw shares and other rows."""
+        from scipy.special import betaincinv  # noqa: PLC0415 - takes long to import
+
         count = len(rows.targets)
         # By the inverse of the distribution function, since torch draws from Beta without a generator only.
         uniform = torch.rand(count, generator=generator, dtype=torch.float64)
