@@ -132,7 +132,7 @@ class Classification(Contract):
         default=Calibration.NONE,
         description="Temperature: probabilities are raised to the power, and divided by their sum, that makes the log"
         " loss of validation rows least. Isotonic: each becomes the rising function of itself with the least squared"
-        " error on validation rows, at least 200, one class against the others; then they are divided by their sum"
+        " error on validation rows, at least 500, one class against the others; then they are divided by their sum"
         " (Zadrozny and Elkan, 2002). Default None. A change trains again.",
     )
     loss: ClassificationLoss | None = Field(

@@ -207,7 +207,7 @@ def test_absolute_and_hubers_loss_heed_outliers_less_than_the_square() -> None:
 @pytest.mark.parametrize("model", [{"mlp": {"hiddenLayers": [16]}}, {"mlp": {"ensemble": 2}}, {"cnn": {}}], ids=str)
 def test_each_gradient_family_minimises_what_is_asked_for(model: Any) -> None:
     dataset = load("digitImages" if "cnn" in model else "iris")
-    epochs = {} if "ensemble" in model["mlp" if "mlp" in model else "cnn"] else {"epochs": 8}
+    epochs: dict[str, Any] = {} if "ensemble" in model["mlp" if "mlp" in model else "cnn"] else {"epochs": 8}
     plain = fit(dataset, model, **epochs)
     focal = fit(replace(dataset, loss=classes_by(focal={"gamma": 3})), model, **epochs)
     assert primary(focal, dataset) > 0.8
