@@ -42,11 +42,11 @@ class Kept:
         assert content is None or len(content) <= limit
         return content
 
-    def write(self, name: str, content: bytes) -> None:
+    def write(self, name: str, *content: bytes | memoryview) -> None:
         if self.patience == 0:
             raise Killed
         self.patience -= 1
-        self.files[name] = content
+        self.files[name] = b"".join(content)
 
     def discard(self) -> None:
         self.files.clear()
