@@ -20,8 +20,8 @@ Point = Mapping[str, Value]
 Steps = TypeVar("Steps", bound=Hyperparameters)
 
 _EPOCHS: Final = "training.epochs"
-_MISSES: Final = 1000
-"""Draws in a row that bring nothing new: then there is nothing new to be found."""
+_REPEATS: Final = 2000
+"""Draws beyond those that are wanted: a space of 100 points is used up after some 400."""
 
 
 class Rung(NamedTuple):
@@ -64,14 +64,12 @@ def draw_points(model: Model, training: Hyperparameters, search: Search) -> list
     """
     generator = random.Random(training.seed)  # noqa: S311 - no secret
     written = {one.path: value_at(model, training, one.path) for one in search.parameters}
-    points: list[Point] = [{path: value for path, value in written.items() if value is not None}]
-    misses = 0
-    while len(points) < search.trials and misses < _MISSES:
-        point = {one.path: one.at(generator.random()) for one in search.parameters}
-        misses = misses + 1 if point in points else 0
-        if not misses:
-            points.append(point)
-    return points
+    points = {tuple((path, value) for path, value in written.items() if value is not None): None}
+    for _ in range(search.trials + _REPEATS):
+        if len(points) == search.trials:
+            break
+        points[tuple((one.path, one.at(generator.random())) for one in search.parameters)] = None
+    return [dict(point) for point in points]
 
 
 def rungs(search: Search, epochs: int) -> tuple[Rung, ...]:
