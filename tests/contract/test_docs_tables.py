@@ -240,6 +240,7 @@ def test_every_shown_message_is_tested() -> None:
         "DataForbidden",
         "DataSettingsInvalid",
         "ThresholdNotClear",
+        "TooFewToCalibrate",
         "TooFewForFolds",
         "NotNPZ",
         "DamagedNPZ",

@@ -63,7 +63,7 @@ def test_kinds_of_columns(space: Space, name: str) -> None:
 def test_every_sample_has_its_test() -> None:
     names = {path.relative_to(SAMPLES).parts[0] for path in sample_files()}
     tested = {"minimal.yaml", "iris.yaml", "autoscaling.yaml", "gpu.yaml", "kustomize", "cnn.yaml", *REGRESSIONS}
-    tested |= {*COLUMNS}
+    tested |= {*COLUMNS, "imbalanced.yaml"}
     assert names == {
         *tested,
         *CLASSIFIERS,
@@ -73,6 +73,14 @@ def test_every_sample_has_its_test() -> None:
         "object-storage.yaml",
         "search.yaml",
     }
+
+
+@pytest.mark.story(60)
+def test_a_rare_class_is_found(space: Space) -> None:
+    space.kubectl("apply", "-f", SAMPLES / "imbalanced.yaml")
+    found = metrics(space.wait_ready("machines"))
+    assert found["recallPositive"] > 0.5
+    ask_with_an_example(space, "machines")
 
 
 @pytest.mark.story(60)
