@@ -268,9 +268,9 @@ def test_batches_of_one_step_are_one_batch_that_is_so_many_times_as_large(weighe
     (large, told), (together, heard) = trained(batch_size=12), trained(batch_size=4, gradient_accumulation=3)
     for one, other in zip(large.parameters(), together.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
-    for one, other in zip(told, heard, strict=True):
-        assert one.train_loss == pytest.approx(other.train_loss, rel=1e-5)
-        assert one.validation_loss == pytest.approx(other.validation_loss, rel=1e-10)
+    for mine, theirs in zip(told, heard, strict=True):
+        assert mine.train_loss == pytest.approx(theirs.train_loss, rel=1e-5)
+        assert mine.validation_loss == pytest.approx(theirs.validation_loss, rel=1e-10)
 
 
 def test_more_batches_than_there_are_are_all_rows() -> None:
