@@ -6,6 +6,7 @@ from modelservice.contract.model import Auto
 from modelservice.contract.training import Hyperparameters
 from modelservice.families.base import TABLES_ONLY, Fitted, Observer
 from modelservice.modalities.base import Dataset
+from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
 
 
 class Automatic:
@@ -24,6 +25,7 @@ class Automatic:
         training: Hyperparameters,
         *,
         observe: Observer,
+        checkpointing: Checkpointing = BEGINS_ANEW,  # noqa: ARG002 - its fits begin anew
     ) -> Fitted:
         """See ``Family.fit``."""
         import numpy as np  # noqa: PLC0415

@@ -6,6 +6,7 @@ from modelservice.contract.model import DecisionTree
 from modelservice.contract.training import Hyperparameters
 from modelservice.families.base import TABLES_ONLY, Fitted, Observer
 from modelservice.modalities.base import Dataset
+from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
 
 if TYPE_CHECKING:
     from modelservice.families.scikit import FitRows
@@ -20,7 +21,15 @@ class Tree:
         """It takes tables."""
         return None if modality == "Table" else TABLES_ONLY
 
-    def fit(self, settings: DecisionTree, dataset: Dataset, training: Hyperparameters, *, observe: Observer) -> Fitted:
+    def fit(
+        self,
+        settings: DecisionTree,
+        dataset: Dataset,
+        training: Hyperparameters,
+        *,
+        observe: Observer,
+        checkpointing: Checkpointing = BEGINS_ANEW,  # noqa: ARG002 - it has no epochs
+    ) -> Fitted:
         """See ``Family.fit``.
 
         Features are float32 for a tree of scikit-learn, too; skl2onnx rounds thresholds so that the same rows pass.

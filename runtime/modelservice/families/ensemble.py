@@ -51,8 +51,9 @@ from modelservice.families.onnx_graph import Graph, add_architecture
 from modelservice.families.sharpness import fit_sharpness, sharpen
 from modelservice.modalities.base import Features
 from modelservice.tasks.base import Array, Loss
-from modelservice.training.curves import CurveRecorder
-from modelservice.training.loop import Epoch, seeded
+from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
+from modelservice.training.curves import CurveRecorder, Epoch
+from modelservice.training.loop import seeded
 from modelservice.training.member_losses import member_objective_of
 from modelservice.training.members import MemberData, MemberRows, Plan, train_members
 from modelservice.training.threads import limited_threads, threads_for
@@ -171,6 +172,7 @@ def fit_ensemble(
     classes: int,
     seed: int,
     observe: Observer,
+    checkpointing: Checkpointing = BEGINS_ANEW,
     weights: NDArray[np.float64] | None = None,
     loss: AskedLoss | None = None,
 ) -> Ensemble:
@@ -185,6 +187,7 @@ def fit_ensemble(
         classes: number of classes, 0 for numbers.
         seed: of weights, order, dropout, and of which rows are kept back.
         observe: is told of each epoch.
+        checkpointing: where it is kept how far the training is.
         weights: how much each row counts, 1 on the mean [rows]; None where all count alike.
         loss: what members minimise, where that is not the recipe's.
 
@@ -198,8 +201,7 @@ def fit_ensemble(
     objective = member_objective_of(_LOSSES[type(head)], loss)
     recorder = CurveRecorder(metric=objective.metric)
 
-    def both(epoch: Epoch) -> None:
-        recorder(epoch)
+    def told(epoch: Epoch) -> None:
         metric = Metric(name=objective.metric, value=epoch.metric)
         observe(Progress(done=epoch.number, total=epoch.of, loss=epoch.validation_loss, metric=metric))
 
@@ -224,7 +226,9 @@ def fit_ensemble(
             objective=objective,
             plan=plan,
             generator=generator,
-            observe=both,
+            observe=told,
+            recorder=recorder,
+            checkpointing=checkpointing,
         )
         apart = out_of_fold(_outputs(members, clipped, head), kept)
     if classes:

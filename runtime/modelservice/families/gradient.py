@@ -29,8 +29,9 @@ from modelservice.families.onnx_graph import architecture_graph
 from modelservice.modalities.base import Dataset, Features, Side
 from modelservice.tasks.base import Array
 from modelservice.training.augmentation import build_augments
-from modelservice.training.curves import CurveRecorder
-from modelservice.training.loop import MAX_SLICE, Augment, Epoch, Rows, seeded, step_rows, train_module
+from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
+from modelservice.training.curves import CurveRecorder, Epoch
+from modelservice.training.loop import MAX_SLICE, Augment, Rows, seeded, step_rows, train_module
 from modelservice.training.losses import Objective, objective_of
 from modelservice.training.threads import limited_threads, threads_for
 
@@ -46,7 +47,14 @@ _SLICE_VALUES = 2**26
 
 
 def fit(
-    design: Design, settings: Any, dataset: Dataset, training: Hyperparameters, *, field: str, observe: Observer
+    design: Design,
+    settings: Any,
+    dataset: Dataset,
+    training: Hyperparameters,
+    *,
+    field: str,
+    observe: Observer,
+    checkpointing: Checkpointing = BEGINS_ANEW,
 ) -> Fitted:
     """Train a network; for arguments see ``Family.fit``.
 
@@ -59,13 +67,14 @@ def fit(
         training: how to train.
         field: path of the family in the ModelService, for messages.
         observe: is told of each epoch.
+        checkpointing: where it is kept how far the training is.
 
     Raises:
         StageError: no such network is possible, its training diverged, there is nothing to add noise to, or a GPU is
             granted and none is seen.
     """
     architecture = _design(design, settings, dataset, field)
-    module, best_epoch, recorder = _train(architecture, dataset, training, observe)
+    module, best_epoch, recorder = _train(architecture, dataset, training, observe, checkpointing)
     return _fitted(architecture, module, curves=recorder.curves, best_epoch=best_epoch)
 
 
@@ -166,16 +175,16 @@ def _design(design: Design, settings: Any, dataset: Dataset, field: str) -> Arch
 
 
 def _train(
-    architecture: Architecture, dataset: Dataset, training: Hyperparameters, observe: Observer
+    architecture: Architecture,
+    dataset: Dataset,
+    training: Hyperparameters,
+    observe: Observer,
+    checkpointing: Checkpointing,
 ) -> tuple[nn.Sequential, int, CurveRecorder]:
     """The trained module, on the CPU, its epoch, and what the epochs came to."""
     device = best_device(granted=granted_gpus(os.environ), section="spec.training")
     objective = objective_of(dataset.task.loss, dataset.loss)
     recorder = CurveRecorder(metric=objective.metric)
-
-    def both(epoch: Epoch) -> None:
-        recorder(epoch)
-        observe(_progress(epoch, objective))
 
     batch = step_rows(training, len(dataset.train.values))
     threads = threads_for(work=architecture.multiply_adds * batch, available=torch.get_num_threads())
@@ -190,9 +199,11 @@ def _train(
             validation=_rows(dataset.validation, objective, architecture.head, device),
             settings=training,
             generator=generator,
-            observe=both,
+            observe=lambda epoch: observe(_progress(epoch, objective)),
             slice_rows=slice_rows(architecture),
             augments=_augments(dataset, training, device),
+            recorder=recorder,
+            checkpointing=checkpointing,
         )
     return module.cpu(), best_epoch, recorder
 

@@ -5,6 +5,7 @@ from modelservice.contract.training import Hyperparameters
 from modelservice.families.architecture import Architecture, Flatten, Layer, OutputHead, Shape, linear_layers
 from modelservice.families.base import Fitted, Observer
 from modelservice.modalities.base import Dataset
+from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
 
 
 def design_mlp(settings: MultilayerPerceptron, shape: Shape, logits: int, head: OutputHead) -> Architecture:
@@ -47,19 +48,31 @@ class Mlp:
         return None
 
     def fit(
-        self, settings: MultilayerPerceptron, dataset: Dataset, training: Hyperparameters, *, observe: Observer
+        self,
+        settings: MultilayerPerceptron,
+        dataset: Dataset,
+        training: Hyperparameters,
+        *,
+        observe: Observer,
+        checkpointing: Checkpointing = BEGINS_ANEW,
     ) -> Fitted:
         """See ``Family.fit``."""
         from modelservice.families import gradient  # noqa: PLC0415 - torch takes seconds to import
 
         if is_ensemble(settings, training, dataset.shape):
-            return _fit_ensemble(settings, dataset, training, observe)
+            return _fit_ensemble(settings, dataset, training, observe, checkpointing)
         field = "spec.model.mlp.hiddenLayers"
-        return gradient.fit(design_mlp, settings, dataset, training, field=field, observe=observe)
+        return gradient.fit(
+            design_mlp, settings, dataset, training, field=field, observe=observe, checkpointing=checkpointing
+        )
 
 
 def _fit_ensemble(
-    settings: MultilayerPerceptron, dataset: Dataset, training: Hyperparameters, observe: Observer
+    settings: MultilayerPerceptron,
+    dataset: Dataset,
+    training: Hyperparameters,
+    observe: Observer,
+    checkpointing: Checkpointing,
 ) -> Fitted:
     """An ensemble of training and validation rows together, for its members keep rows of their own back.
 
@@ -81,6 +94,7 @@ def _fit_ensemble(
         classes=len(dataset.labels),
         seed=training.seed,
         observe=observe,
+        checkpointing=checkpointing,
         weights=rows.relative_weights,
         loss=dataset.loss,
     ).as_fitted()

@@ -4,7 +4,7 @@ The classes of ``torch.optim`` import ``torch._dynamo`` when they are first used
 notices more than the training. The functions under them, which do the arithmetic, do not.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 import torch
@@ -23,6 +23,7 @@ from modelservice.contract.training import (
     RmsProp,
     StochasticGradientDescent,
 )
+from modelservice.training.part import Part
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 """As Kingma and Ba (2015) propose."""
@@ -34,7 +35,7 @@ Update = Callable[..., None]
 """Moves parameters: ``(parameters, gradients, *state, lr=...)``, each a list of tensors."""
 
 
-class Step:
+class Step(Part):
     """Moves parameters against the gradients of a loss, and remembers what its method needs.
 
     Args:
@@ -79,6 +80,10 @@ class Step:
                 share_kept = (self._clip_norm / nn.utils.get_total_norm(gradients)).clamp(max=1.0)
                 gradients = [gradient * share_kept for gradient in gradients]
             self._update(list(self._parameters), gradients, *self._state, lr=self._learning_rate * share)
+
+    def tensors(self) -> Mapping[str, torch.Tensor]:
+        """See ``Part``."""
+        return {f"{kind}.{place}": one for kind, those in enumerate(self._state) for place, one in enumerate(those)}
 
 
 def build_optimizer(settings: Optimizer, parameters: Iterable[nn.Parameter], *, clip_norm: float | None = None) -> Step:
