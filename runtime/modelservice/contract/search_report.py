@@ -1,12 +1,13 @@
 """``search.json``: what was tried to find the settings of a model, and what came of it; and a trial that is stored."""
 
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, FiniteFloat, model_validator
+from pydantic import Field, FiniteFloat, StringConstraints, model_validator
 
 from modelservice.contract.base import Sha256, Tolerant
 from modelservice.contract.documents import Document
+from modelservice.contract.failure import MAX_MESSAGE, Reason
 from modelservice.contract.search import LOWER_IS_BETTER, PlainValue, SearchMetric
 
 
@@ -34,10 +35,10 @@ class Trial(Tolerant):
     number: int = Field(ge=0)
     parameters: dict[str, PlainValue]
     outcome: Outcome
-    epochs: int | None = None
+    epochs: int | None = Field(default=None, ge=0)
     value: FiniteFloat | None = None
-    reason: str | None = None
-    message: str | None = None
+    reason: Reason | None = None
+    message: Annotated[str, StringConstraints(max_length=MAX_MESSAGE)] | None = None
 
     @model_validator(mode="after")
     def _has_a_value(self) -> Self:

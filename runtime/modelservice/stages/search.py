@@ -42,7 +42,7 @@ class Found(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shelf:
+class TrialStore:
     """Where trials that have ended are kept, until their search has.
 
     Attributes:
@@ -103,7 +103,7 @@ def search(key: str, work: TrainWork, dataset: Dataset, context: Context, observ
     asked = work.training.search
     assert asked is not None  # noqa: S101 - there are ``trainings``
     metric = _metric_of(asked, dataset)
-    shelf = Shelf(checkpoints=context.checkpoints, say=context.say, key=key, data=dataset.sha256, metric=metric)
+    store = TrialStore(checkpoints=context.checkpoints, say=context.say, key=key, data=dataset.sha256, metric=metric)
     points = draw_points(work.model, work.training, asked)
     untold = iter(observers)
 
@@ -112,12 +112,12 @@ def search(key: str, work: TrainWork, dataset: Dataset, context: Context, observ
 
     def train(number: int, budget: int | None) -> Trial:
         observe = _under(f"trial {number} of {len(points)}", next(untold))
-        if (kept := shelf.find(number, points[number], budget)) is not None:
-            return kept
+        if (found := store.find(number, points[number], budget)) is not None:
+            return found
         begun = context.watch.clock()
         as_trial = partial(Trial, number=number, parameters=dict(points[number]))
         trial = _try(as_trial, settled(number, budget), dataset, metric, observe)
-        shelf.keep(trial, budget, context.watch.clock() - begun)
+        store.keep(trial, budget, context.watch.clock() - begun)
         return trial
 
     lower, rounds = metric in LOWER_IS_BETTER, rungs(asked, work.training.epochs)

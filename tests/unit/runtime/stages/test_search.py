@@ -309,6 +309,7 @@ FORGED: dict[str, Callable[[dict[str, Any]], object]] = {
     "another number": lambda stored: stored["trial"].update(number=9),
     "no value": lambda stored: stored["trial"].pop("value"),
     "no number": lambda stored: stored["trial"].update(value="NaN"),
+    "a reason that is none": lambda stored: stored["trial"].update(outcome="Failed", value=None, reason="<b>"),
     "another kind": lambda stored: stored.update(kind="Metrics"),
     "another version": lambda stored: stored.update(schemaVersion="2.0"),
 }
