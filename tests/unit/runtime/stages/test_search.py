@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.unit.runtime.stages.pipelines import IRIS, context, order_of, train_work
+from tests.unit.runtime.stages.test_train import images
 
+from modelservice.contract.documents import read_document
 from modelservice.contract.failure import DataError, StageError
-from modelservice.contract.manifest import ARCHITECTURE_FILE, METRICS_FILE, MODEL_FILE, WEIGHTS_FILE
+from modelservice.contract.manifest import ARCHITECTURE_FILE, METRICS_FILE, MODEL_FILE, SEARCH_FILE, WEIGHTS_FILE
 from modelservice.contract.progress import Progress
 from modelservice.contract.search_report import Outcome, SearchReport
 from modelservice.contract.task import Task
 from modelservice.contract.work_order import TrainWork
 from modelservice.families.base import Fitted
 from modelservice.families.decision_tree import Tree
-from modelservice.reports.subject import Subject
-from modelservice.stages import train as train_module
 from modelservice.stages.base import Produced
 from modelservice.stages.recipe import Judged, Recipe
 from modelservice.stages.train import TRAIN
@@ -68,27 +68,12 @@ class World:
     def run(self, work: TrainWork, *, key: str = "abc") -> Produced:
         self.said, self.told = [], []
         given = dataclasses.replace(
-            context(self.content), checkpoints=self.kept, say=self.said.append, observe=self.told.append
+            context(self.content, format_=work.data.format_of(work.data_file or "")),
+            checkpoints=self.kept,
+            say=self.said.append,
+            observe=self.told.append,
         )
         return TRAIN.run(order_of(work, key=key), given)
-
-
-@pytest.fixture
-def reported(monkeypatch: pytest.MonkeyPatch) -> Callable[[], SearchReport]:
-    """The report of the search that ran last."""
-    seen: list[SearchReport | None] = []
-
-    def noting(**parts: Any) -> Subject:
-        seen.append(parts["search"])
-        return Subject(**parts)
-
-    monkeypatch.setattr(train_module, "Subject", noting)
-
-    def last() -> SearchReport:
-        assert seen[-1] is not None
-        return seen[-1]
-
-    return last
 
 
 @pytest.fixture
@@ -105,13 +90,17 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[TrainWork]:
     return works
 
 
+def report_of(produced: Produced) -> SearchReport:
+    return read_document(SEARCH_FILE, produced.files[SEARCH_FILE], SearchReport)
+
+
 def searched(*parameters: dict[str, Any], model: Any = None, epochs: int = 15, **search: Any) -> TrainWork:
     return train_work(model=model, epochs=epochs, search={"parameters": list(parameters), **search})
 
 
-def test_the_model_is_the_one_that_the_best_settings_written_down_give(reported: Callable[[], SearchReport]) -> None:
+def test_the_model_is_the_one_that_the_best_settings_written_down_give() -> None:
     produced = World().run(searched(RATES, metric="logLoss", epochs=8))
-    report = reported()
+    report = report_of(produced)
     assert [trial.parameters[str(RATES["path"])] for trial in report.trials] == [0.01, 0.03, 0.001, 0.0001]
     values = [trial.value for trial in report.trials]
     assert report.best == int(np.argmin(np.array(values))) == 1
@@ -127,9 +116,7 @@ def test_the_model_is_the_one_that_the_best_settings_written_down_give(reported:
     assert report.rows == written.metrics.validation.rows
 
 
-def test_families_without_epochs_are_judged_on_rows_that_they_did_not_learn(
-    reported: Callable[[], SearchReport], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_families_without_epochs_are_judged_on_rows_that_they_did_not_learn(monkeypatch: pytest.MonkeyPatch) -> None:
     learned: list[int] = []
     fit = Tree.fit
 
@@ -138,12 +125,44 @@ def test_families_without_epochs_are_judged_on_rows_that_they_did_not_learn(
         return fit(self, settings, dataset, *given, **further)
 
     monkeypatch.setattr(Tree, "fit", noting)
-    World().run(searched(DEPTHS, LEAVES, model=TREE, trials=5))
-    report = reported()
+    report = report_of(World().run(searched(DEPTHS, LEAVES, model=TREE, trials=5)))
     *trials, stored = learned
     assert set(trials) == {stored - report.rows}
     assert len(trials) == len(report.trials) == 5
     assert {trial.epochs for trial in report.trials} == {None}
+
+
+EACH_FAMILY: list[tuple[dict[str, Any], str, list[Any]]] = [
+    ({"mlp": {"hiddenLayers": [8]}}, "model.mlp.activation", ["Tanh"]),
+    ({"mlp": {"ensemble": 2}}, "model.mlp.ensemble", [1]),
+    ({"cnn": {"channels": [4], "hiddenLayers": []}}, "model.cnn.kernelSize", [1, 5]),
+    ({"logistic": {}}, "model.logistic.c", [0.1]),
+    ({"svm": {}}, "model.svm.kernel", ["Linear"]),
+    ({"randomForest": {"trees": 5}}, "model.randomForest.trees", [7]),
+    ({"gradientBoosting": {"rounds": 4}}, "model.gradientBoosting.maxLeaves", [3]),
+    ({"kernelRidge": {}}, "model.kernelRidge.gamma", [0.01]),
+]
+
+
+@pytest.mark.parametrize("case", EACH_FAMILY, ids=lambda case: case[1])
+def test_each_family_can_be_searched(case: tuple[dict[str, Any], str, list[Any]]) -> None:
+    model, path, values = case
+    of_images: dict[str, Any] = {"target": "y", "file": "i.npz"} if "cnn" in model else {}
+    work = train_work(model=model, search={"parameters": [{"path": path, "values": values}]}, **of_images)
+    report = report_of(World(images() if of_images else None).run(work))
+    assert [trial.outcome for trial in report.trials] == [Outcome.FINISHED] * (1 + len(values))
+
+
+def test_less_of_an_error_is_better() -> None:
+    work = train_work(
+        model={"kernelRidge": {}},
+        target="petal_width",
+        search={"metric": "rmse", "parameters": [{"path": "model.kernelRidge.gamma", "values": [1e-6, 100.0]}]},
+    )
+    report = report_of(World().run(work))
+    values = [trial.value or 0.0 for trial in report.trials]
+    assert report.best == int(np.argmin(values)) == 0
+    assert values[0] < min(values[1:])
 
 
 def test_the_note_says_what_was_won() -> None:
@@ -166,10 +185,9 @@ def test_equal_trials_change_nothing() -> None:
     assert " is the spec as written, validation accuracy 0." in note
 
 
-def test_test_rows_decide_nothing(reported: Callable[[], SearchReport], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_test_rows_decide_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     work = searched(DEPTHS, LEAVES, model=TREE)
-    World().run(work)
-    before = reported()
+    before = report_of(World().run(work))
     recipe_of = Recipe.of.__func__  # type: ignore[attr-defined]
 
     def blinded(cls: type[Recipe], work: TrainWork, dataset: Any) -> Recipe:
@@ -178,16 +196,12 @@ def test_test_rows_decide_nothing(reported: Callable[[], SearchReport], monkeypa
         return recipe_of(cls, work, dataset)  # type: ignore[no-any-return]
 
     monkeypatch.setattr(Recipe, "of", classmethod(blinded))
-    World().run(work)
-    assert reported() == before
+    assert report_of(World().run(work)) == before
 
 
-def test_halving_trains_the_best_again_with_more_epochs(
-    reported: Callable[[], SearchReport], judged: list[TrainWork]
-) -> None:
-    World().run(searched(RATE, trials=10, epochs=18, metric="logLoss", halving={}))
+def test_halving_trains_the_best_again_with_more_epochs(judged: list[TrainWork]) -> None:
+    report = report_of(World().run(searched(RATE, trials=10, epochs=18, metric="logLoss", halving={})))
     assert [work.training.epochs for work in judged] == [18, *[2] * 9, *[6] * 3, 18]
-    report = reported()
     assert sorted(trial.epochs or 0 for trial in report.trials) == [*[2] * 6, *[6] * 2, 18, 18]
     finished = {trial.number for trial in report.trials if trial.outcome is Outcome.FINISHED}
     assert report.best in finished
@@ -213,15 +227,15 @@ def test_folds_are_trained_with_the_settings_that_were_found(judged: list[TrainW
     assert next(metric.mean for metric in found.metrics if metric.name == "accuracy") > 0.9
 
 
-def test_a_trial_that_diverges_has_failed_and_the_others_go_on(reported: Callable[[], SearchReport]) -> None:
+def test_a_trial_that_diverges_has_failed_and_the_others_go_on() -> None:
     wild = {"path": "training.optimizer.sgd.learningRate", "values": [10]}
     work = train_work(epochs=40, l2=1.0, optimizer={"sgd": {"momentum": 0.9}}, search={"parameters": [wild]})
-    World().run(work)
-    written, failed = reported().trials
+    report = report_of(World().run(work))
+    written, failed = report.trials
     assert (written.outcome, failed.outcome, failed.reason) == (Outcome.FINISHED, Outcome.FAILED, "Diverged")
     assert failed.value is None
     assert "the loss was no longer a finite number" in str(failed.message)
-    assert reported().best == 0
+    assert report.best == 0
 
 
 def test_where_all_fail_the_reason_of_the_spec_as_written_is_said() -> None:
@@ -252,14 +266,14 @@ def test_a_metric_that_the_rows_do_not_tell_is_refused_before_anything_is_traine
     assert judged == []
 
 
-def test_a_threshold_is_part_of_what_is_judged(reported: Callable[[], SearchReport]) -> None:
+def test_a_threshold_is_part_of_what_is_judged() -> None:
     content = "\n".join(["x,y", *(f"{n % 37},{'yes' if n % 37 > 29 else 'no'}" for n in range(300))]).encode()
     asked = Task.model_validate({"classification": {"positiveLabel": "yes", "threshold": {"maximize": "F1"}}})
     work = searched(DEPTHS, model=TREE, metric="f1Positive").model_copy(
         update={"task": asked, "data": train_work(target="y").data}
     )
     produced = World(content).run(work)
-    assert reported().winner.value == pytest.approx(1.0)
+    assert report_of(produced).winner.value == pytest.approx(1.0)
     assert produced.manifest.data is not None
     assert any("highest F1" in note for note in produced.manifest.data.notes)
     with pytest.raises(DataError):
