@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -56,6 +56,14 @@ class CodedColumn:
         return self.column.take(np.repeat(self.shown, counts))
 
 
+class PieceColumns(NamedTuple):
+    """Columns of some rows, and by name the codes of those of texts, and how many cells are missing by a word."""
+
+    columns: list[Column]
+    codes: dict[str, NDArray[np.int64]]
+    blank: dict[str, int]
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PieceReader:
     """Makes columns of the cells of a piece.
@@ -70,22 +78,27 @@ class PieceReader:
     coded: Mapping[str, CodedColumn]
     rule: Missing
 
-    def columns(self, piece: Piece, rows: NDArray[np.int64]) -> tuple[list[Column], dict[str, int]]:
-        """Columns of some rows of a piece, and how many cells of each are missing by a word for every column."""
+    def read(self, piece: Piece, rows: NDArray[np.int64]) -> PieceColumns:
+        """Columns of some rows of a piece.
+
+        Raises:
+            DataError: a number is too large.
+            PassingError: a text was not there before.
+        """
 
         def place(row: int) -> str:
             return f"row {piece.start + int(rows[row])}"
 
-        found, blank, kept = [], {}, pa.array(rows)
+        found, kept = PieceColumns([], {}, {}), pa.array(rows)
         for name in self.names:
-            cells, blank[name] = blanked(piece.columns[name].take(kept), self.rule)
-            coded = self.coded.get(name)
-            found.append(
-                read_column(name, cells, place=place, words=self.rule.among_numbers)
-                if coded is None
-                else coded.of_rows(coded.texts.codes(texts_of(cells)))
-            )
-        return found, blank
+            cells, found.blank[name] = blanked(piece.columns[name].take(kept), self.rule)
+            if (coded := self.coded.get(name)) is None:
+                column = read_column(name, cells, place=place, words=self.rule.among_numbers)
+            else:
+                found.codes[name] = coded.texts.codes(texts_of(cells))
+                column = coded.of_rows(found.codes[name])
+            found.columns.append(column)
+        return found
 
 
 def is_coded(type_: pa.DataType, declared: ColumnType | None) -> bool:

@@ -4,7 +4,6 @@ Nothing is written anywhere: a piece is some rows of a row group, and the row gr
 """
 
 import hashlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -170,7 +169,7 @@ def _plain(name: str, array: pa.Array, field: str) -> pa.Array:
 
 
 def _stamp(path: Path) -> tuple[int, int]:
-    found = os.stat(path)
+    found = path.stat()
     return found.st_size, found.st_mtime_ns
 
 

@@ -48,9 +48,9 @@ class StreamedTarget:
         """
         cells, _ = blanked(cells, self.rule)
         if self.texts is not None:
-            shown = self.texts.shown()
-            at = np.minimum(shown, len(self.target.values) - 1)[self.texts.codes(texts_of(cells))]
-            return self.target.values[at], self.target.present[at]
+            codes = self.texts.codes(texts_of(cells))
+            at = np.minimum(self.texts.shown(), len(self.target.values) - 1)[codes]
+            return self.target.values[at], self.target.present[at] & (codes >= 0)
         values = np.array(cells.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64)
         self._check(values, start)
         return values, ~np.isnan(values)
