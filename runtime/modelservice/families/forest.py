@@ -14,7 +14,7 @@ from modelservice.families.architecture import Scale
 from modelservice.families.base import Observer
 from modelservice.families.heads import measure_scale
 from modelservice.families.onnx_graph import Graph
-from modelservice.families.tree_ensemble import MAX_NODES, Tree, TreeEnsemble, check_size
+from modelservice.families.tree_ensemble import MAX_NODES, TreeEnsemble, check_size, grown_tree
 from modelservice.modalities.base import Features
 from modelservice.tasks.base import Array
 
@@ -70,7 +70,7 @@ class Forest:
     def _ensemble(self) -> TreeEnsemble:
         grown = [one.tree_ for one in self.estimator.estimators_]
         votes = len(grown) + (self.scale is None)
-        return TreeEnsemble(trees=tuple(_tree(one, votes) for one in grown), offsets=self.prior / votes)
+        return TreeEnsemble(trees=tuple(grown_tree(one, votes=votes) for one in grown), offsets=self.prior / votes)
 
 
 def fit_forest(
@@ -123,18 +123,3 @@ def _grow(estimator: Any, rows: tuple[Any, ...], *, trees: int, observe: Observe
         sizes = [one.tree_.node_count for one in estimator.estimators_]
         check_size(sizes, family="randomForest", remedy="set maxDepth, a larger minSamplesLeaf or fewer trees")
         observe(Progress(done=done, total=trees))
-
-
-def _tree(grown: Any, votes: int) -> Tree:
-    """A tree of scikit-learn, whose leaves hold probabilities or numbers, as one of so many votes."""
-    values = grown.value[:, 0, :]
-    return Tree(
-        leaf=grown.children_left < 0,
-        feature=grown.feature,
-        threshold=grown.threshold,
-        left=grown.children_left,
-        right=grown.children_right,
-        missing_left=grown.missing_go_to_left.astype(np.bool_),
-        values=values / votes,
-        targets=tuple(range(values.shape[1])),
-    )

@@ -41,7 +41,7 @@ IR_VERSION = 10
 TREES = "ai.onnx.ml"
 """The domain of the operators for ensembles of trees."""
 DOMAINS = {"": OPSET, TREES: 3}
-"""Versions of operators; 3 of the second is what onnxruntime and skl2onnx are both tested with."""
+"""Versions of operators; 3 of the second is the first that compares in float64."""
 ROWS = "rows"
 """Name of the axis of any length."""
 
