@@ -197,7 +197,7 @@ def encode(document: Checkpoint, tensors: Mapping[str, torch.Tensor]) -> Iterato
     """The parts of the file one after the other; tensors on the CPU are not copied."""
     buffers = [_buffer(tensors[name]) for name in _ordered(tensors)]
     # As Python has it: the lowest loss is infinite until there is one, and JSON knows no infinity.
-    said = json.dumps(document.model_dump(mode="json", by_alias=True))
+    said = json.dumps(document.model_dump(by_alias=True))
     metadata = {_DOCUMENT: said, _DIGEST: _digest(said, buffers)}
     yield _header({"__metadata__": metadata, **_table(tensors)})
     yield from buffers
