@@ -1,6 +1,7 @@
 """Random forests (Breiman, Random forests, 2001) fitted by scikit-learn, as a sum of trees."""
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,7 +120,10 @@ def _grow(estimator: Any, rows: tuple[Any, ...], *, trees: int, observe: Observe
     """Grow the trees a few at a time; they are the same as if they were grown at once."""
     observe(Progress(done=0, total=trees))
     for done in (*range(_CHUNK, trees, _CHUNK), trees):
-        estimator.set_params(n_estimators=done).fit(*rows)
+        # Threads of scikit-learn set the filters of warnings and put them back in any order: none may be left, and it
+        # warns of that in each further fit of this process.
+        with warnings.catch_warnings():
+            estimator.set_params(n_estimators=done).fit(*rows)
         sizes = [one.tree_.node_count for one in estimator.estimators_]
         check_size(sizes, family="randomForest", remedy="set maxDepth, a larger minSamplesLeaf or fewer trees")
         observe(Progress(done=done, total=trees))

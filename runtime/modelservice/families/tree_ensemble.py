@@ -135,5 +135,6 @@ def check_size(sizes: Sequence[int], *, family: str, remedy: str) -> None:
     """
     if (nodes := sum(sizes)) > MAX_NODES:
         field = f"spec.model.{family}"
-        message = f"{field} grew {len(sizes)} trees of {nodes} nodes, at most {MAX_NODES} are possible: {remedy}"
+        trees = f"{len(sizes)} tree{'s' if len(sizes) > 1 else ''}"
+        message = f"{field} grew {trees} of {nodes} nodes, at most {MAX_NODES} are possible: {remedy}"
         raise StageError("ModelTooLarge", message, field=field)
