@@ -196,7 +196,8 @@ def named(point: Point) -> str:
     """A point for people: each value behind the last part of its path, or behind all of it where that is not clear."""
     names = [path.rpartition(".")[2] for path in point]
     shown = (name if names.count(name) == 1 else path for name, path in zip(names, point, strict=True))
-    return ", ".join(f"{name} {_said(value)}" for name, value in zip(shown, point.values(), strict=True))
+    said = (f"{name} {_said(value)}" for name, value in zip(shown, point.values(), strict=True))
+    return ", ".join(said) or "as written"
 
 
 def _said(value: Value) -> str:
