@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from modelservice.contract.keys import train_key
 from modelservice.contract.resource import ModelServiceSpec
-from modelservice.contract.search import LOWER_IS_BETTER, Search, SearchMetric
+from modelservice.contract.search import LOWER_IS_BETTER, Search, SearchMetric, Value
 from modelservice.contract.trials import Rung, at_point, draw_points, named, rungs
 from modelservice.tasks.binary import BINARY
 from modelservice.tasks.regression import REGRESSION
@@ -164,7 +164,11 @@ def test_a_point_changes_what_it_names_and_nothing_else() -> None:
 
 
 def test_a_point_is_said_with_short_names_where_they_are_clear() -> None:
-    point = {"model.mlp.dropout": 0.123456, "training.optimizer.sgd.nesterov": True, "model.mlp.hiddenLayers": (8, 4)}
+    point: dict[str, Value] = {
+        "model.mlp.dropout": 0.123456,
+        "training.optimizer.sgd.nesterov": True,
+        "model.mlp.hiddenLayers": (8, 4),
+    }
     assert named(point) == "dropout 0.1235, nesterov true, hiddenLayers [8, 4]"
     assert named({"model.a.rate": 1, "training.rate": 2}) == "model.a.rate 1, training.rate 2"
     assert named({}) == "as written"
