@@ -29,9 +29,10 @@ from modelservice.families.onnx_graph import architecture_graph
 from modelservice.modalities.base import Dataset, Features, Side
 from modelservice.tasks.base import Array
 from modelservice.training.augmentation import build_augments
+from modelservice.training.batches import StreamedRows
 from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
 from modelservice.training.curves import CurveRecorder, Epoch
-from modelservice.training.loop import MAX_SLICE, Augment, Rows, seeded, step_rows, train_module
+from modelservice.training.loop import MAX_SLICE, Augment, Batches, Rows, seeded, step_rows, train_module
 from modelservice.training.losses import Objective, objective_of
 from modelservice.training.threads import limited_threads, threads_for
 
@@ -186,8 +187,10 @@ def _train(
     objective = objective_of(dataset.task.loss, dataset.loss)
     recorder = CurveRecorder(metric=objective.metric)
 
-    batch = step_rows(training, len(dataset.train.values))
-    threads = threads_for(work=architecture.multiply_adds * batch, available=torch.get_num_threads())
+    train = _learned(dataset, objective, architecture.head, device)
+    threads = threads_for(
+        work=architecture.multiply_adds * step_rows(training, len(train)), available=torch.get_num_threads()
+    )
     with limited_threads(threads), exact_convolutions(device), seeded(training.seed, device) as generator:
         module = build(architecture)
         initialize(module, generator)
@@ -195,7 +198,7 @@ def _train(
         best_epoch = train_module(
             module,
             objective=objective,
-            train=_rows(dataset.train, objective, architecture.head, device),
+            train=train,
             validation=_rows(dataset.validation, objective, architecture.head, device),
             settings=training,
             generator=generator,
@@ -220,6 +223,15 @@ def _augments(dataset: Dataset, training: Hyperparameters, device: str) -> tuple
         raise StageError("NothingToAugment", f"no feature is a column of numbers: leave {field} out", field=field)
     held = None if codes is None else torch.from_numpy(codes).to(device)
     return build_augments(settings, classes=len(dataset.labels), codes=held)
+
+
+def _learned(dataset: Dataset, objective: Objective, head: OutputHead, device: str) -> Batches:
+    """The training rows: those that are held, or the stream."""
+    if dataset.stream is None:
+        return _rows(dataset.train, objective, head, device)
+    return StreamedRows(
+        dataset.stream, lambda side: _rows(side, objective, head, "cpu"), shape=dataset.shape, device=device
+    )
 
 
 def _rows(side: Side, objective: Objective, head: OutputHead, device: str) -> Rows:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
+from typing import Protocol
 
 import torch
 from torch import nn
@@ -36,10 +38,41 @@ class Rows:
     targets: torch.Tensor
     weights: torch.Tensor | None = None
 
+    def __len__(self) -> int:
+        return len(self.targets)
+
     def take(self, places: torch.Tensor) -> "Rows":
         """Some of the rows."""
         weights = None if self.weights is None else self.weights[places]
         return Rows(features=self.features[places], targets=self.targets[places], weights=weights)
+
+    def draw(self, generator: torch.Generator) -> torch.Tensor:
+        """An order of the rows."""
+        return torch.randperm(len(self), generator=generator)
+
+    def batches(self, drawn: torch.Tensor, size: int, *, skip: int) -> "Iterator[Rows]":
+        """See ``Batches``."""
+        for places in torch.split(drawn.to(self.features.device), size)[skip:]:
+            yield self.take(places)
+
+
+class Batches(Protocol):
+    """Rows to learn from: ``Rows`` that are held, or such as come from elsewhere."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def draw(self, generator: torch.Generator) -> torch.Tensor:
+        """What decides the order of an epoch."""
+
+    def batches(self, drawn: torch.Tensor, size: int, *, skip: int) -> Iterator[Rows]:
+        """All rows in the order that was drawn, so many at a time, on the training device.
+
+        Args:
+            drawn: what ``draw`` gave.
+            size: rows of a batch; the last one may have fewer.
+            skip: batches at the begin that are left out.
+        """
 
 
 Augment = Callable[[Rows, torch.Generator], Rows]
@@ -50,7 +83,7 @@ def train_module(
     module: nn.Sequential,
     *,
     objective: Objective,
-    train: Rows,
+    train: Batches,
     validation: Rows,
     settings: Hyperparameters,
     generator: torch.Generator,
@@ -88,7 +121,7 @@ def train_module(
     pace = Pace(settings.schedule, settings.early_stopping, epochs=settings.epochs)
     best = BestWeights(module)
     recorder = recorder or CurveRecorder(metric=objective.metric)
-    position = Position(generator, epochs=settings.epochs, device=train.features.device)
+    position = Position(generator, epochs=settings.epochs, device=validation.features.device)
     training = Training(position, module=ModuleWeights(module), optimizer=step, pace=pace, best=best, curves=recorder)
     with resumable(checkpointing, training) as session:
         if session.resume() and recorder.last is not None:
@@ -184,7 +217,7 @@ def seeded(seed: int, device: str) -> Iterator[torch.Generator]:
 def _run_epoch(
     module: nn.Sequential,
     step: Callable[[Iterable[torch.Tensor]], None],
-    rows: Rows,
+    rows: Batches,
     *,
     objective: Objective,
     settings: Hyperparameters,
@@ -195,27 +228,26 @@ def _run_epoch(
     """What is left of an epoch; ``offer`` is called after each step."""
     module.train()
     weights = penalized_weights(module)
-    drawn = position.drawn(lambda generator: torch.randperm(len(rows.targets), generator=generator))
-    order = drawn.to(rows.features.device)
 
-    def losses(group: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
+    def losses(group: Sequence[Rows]) -> Iterator[torch.Tensor]:
         """Of each batch of a group: together they are the mean over the rows of the group."""
-        together = sum(map(len, group))
-        for places in group:
-            batch = rows.take(places)
+        rows_of_group = sum(map(len, group))
+        for given in group:
+            batch, count = given, len(given)
             for augment in augments:
                 batch = augment(batch, position.generator)
             loss = objective.loss(module(batch.features), batch.targets, batch.weights)
             loss = loss + penalty(weights, l1=settings.l1, l2=settings.l2)
-            position.total.add_(loss.detach() * len(places))
-            yield loss if len(group) == 1 else loss * (len(places) / together)
+            position.total.add_(loss.detach() * count)
+            yield loss if len(group) == 1 else loss * (count / rows_of_group)
 
-    batches = torch.split(order, step_rows(settings, len(order)))
-    for start in range(0, len(batches), settings.gradient_accumulation)[position.steps :]:
-        step(losses(batches[start : start + settings.gradient_accumulation]))
+    together, size = settings.gradient_accumulation, step_rows(settings, len(rows))
+    batches = rows.batches(position.drawn(rows.draw), size, skip=position.steps * together)
+    while group := list(islice(batches, together)):
+        step(losses(group))
         position.steps += 1
         offer()
-    return float(position.total) / len(rows.targets)
+    return float(position.total) / len(rows)
 
 
 def _measure(module: nn.Sequential, objective: Objective, rows: Rows, slice_rows: int) -> tuple[float, float]:
