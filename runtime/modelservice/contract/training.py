@@ -256,8 +256,20 @@ OF_ANY_FAMILY = frozenset({"seed", "search"})
 """Hyperparameters that each family takes; all others say how to step."""
 
 
+class Checkpoint(Contract):
+    """How often a training keeps what the next pod goes on from, should this one be stopped."""
+
+    every_seconds: int = Field(
+        default=60,
+        ge=1,
+        le=86_400,
+        description="Seconds between checkpoints, each of which replaces the one before. They lie beside the artifact,"
+        " and go when that is complete. Default 60. A change trains nothing again, and counts for Jobs made later.",
+    )
+
+
 class Training(Hyperparameters, PodSettings):
-    """Hyperparameters, and how the training Job runs; a change of the latter restarts an unfinished Job only."""
+    """Hyperparameters, and how the training Job runs; a change of the latter restarts an unfinished Job at most."""
 
     RULES = (_ALL_ROWS,)
 
@@ -269,6 +281,11 @@ class Training(Hyperparameters, PodSettings):
     )
     max_restarts: int = Field(
         default=3, ge=0, le=100, description="Restarts after a passing fault. Default 3; wrong data is not tried again."
+    )
+    checkpoint: Checkpoint = Field(
+        default=Checkpoint(),
+        description="Default: every minute, and when the pod is asked to end. Families with epochs (mlp, cnn) go on"
+        " from there, all others begin anew.",
     )
 
     @model_validator(mode="after")

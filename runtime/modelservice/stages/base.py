@@ -15,6 +15,7 @@ from modelservice.contract.work_order import WorkOrder
 from modelservice.modalities.base import Source
 from modelservice.stages.stopwatch import Stopwatch
 from modelservice.tasks.metrics_document import MetricsDocument
+from modelservice.training.interruption import Interruption
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,7 @@ class Context:
         watch: measures the steps.
         checkpoints: keep what the stage came to so far, for the next process that does the same order. They raise
             nothing; what is read from them proves nothing.
+        interruption: asks for the end; who keeps something to go on from puts it off until that is done.
         say: is told in sentences what a person may want to know who reads the log.
     """
 
@@ -34,6 +36,7 @@ class Context:
     observe: Callable[[Progress], None]
     watch: Stopwatch
     checkpoints: Checkpoints = field(default_factory=NoCheckpoints)
+    interruption: Interruption = field(default_factory=lambda: Interruption(KeyboardInterrupt))
     say: Callable[[str], None] = lambda _: None
 
 

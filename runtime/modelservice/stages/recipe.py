@@ -18,6 +18,7 @@ from modelservice.modalities.imbalance import REMEDIES
 from modelservice.stages.calibration import calibrate
 from modelservice.stages.decision import validation_outputs, with_threshold, without_validation
 from modelservice.stages.evaluate import run_batches
+from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
 
 
 class Learned(NamedTuple):
@@ -64,10 +65,10 @@ class Recipe:
         asked = self.classification
         return asked.threshold is not None or asked.calibration is not Calibration.NONE
 
-    def learn(self, dataset: Dataset, observe: Observer) -> Learned:
+    def learn(self, dataset: Dataset, observe: Observer, checkpointing: Checkpointing = BEGINS_ANEW) -> Learned:
         """Fit the family; for errors see ``Family.fit`` and ``with_threshold``."""
         learned = self._learned(dataset)
-        plain = fitted = self._fit(learned, observe)
+        plain = fitted = self._fit(learned, observe, checkpointing)
         dataset = replace(dataset, notes=learned.notes)
         if not self.decides:
             return Learned(fitted, dataset, plain)
@@ -96,9 +97,9 @@ class Recipe:
         scores = dataset.task.score(unseen, side.values, dataset.labels, side.weights)
         return Judged(scores.evaluation, None if fitted.curves is None else len(fitted.curves["epoch"]))
 
-    def test(self, dataset: Dataset, observe: Observer) -> Evaluation:
+    def test(self, dataset: Dataset, observe: Observer, checkpointing: Checkpointing = BEGINS_ANEW) -> Evaluation:
         """Fit the family, and score what would be served on the test rows; for errors see ``learn``."""
-        fitted, decided, _ = self.learn(dataset, observe)
+        fitted, decided, _ = self.learn(dataset, observe, checkpointing)
         raw = run_batches(OnnxEngine(fitted.onnx).run, decided.test.features)
         return decided.task.score(raw, decided.test.values, decided.labels, decided.test.weights).evaluation
 
@@ -107,8 +108,9 @@ class Recipe:
         loss = None if self.work.task is None else self.work.task.chosen.loss
         return replace(REMEDIES[self.classification.imbalance](dataset), loss=loss)
 
-    def _fit(self, rows: Dataset, observe: Observer) -> Fitted:
-        return self.family.fit(self.work.model.chosen, rows, self.work.training, observe=observe)
+    def _fit(self, rows: Dataset, observe: Observer, checkpointing: Checkpointing = BEGINS_ANEW) -> Fitted:
+        settings, training = self.work.model.chosen, self.work.training
+        return self.family.fit(settings, rows, training, observe=observe, checkpointing=checkpointing)
 
     def _fit_again(self, rows: Dataset) -> Fitted:
         """A further fit, and no progress of its own: one that begins anew would look like a training that does."""

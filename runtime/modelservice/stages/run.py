@@ -28,6 +28,7 @@ from modelservice.stages.data_variables import data_variables
 from modelservice.stages.failures import UNEXPECTED, TerminatedError, report_failure
 from modelservice.stages.registry import stage_named
 from modelservice.stages.stopwatch import Clock, Stopwatch
+from modelservice.training.interruption import Interruption
 from modelservice.training.progress import JsonLines, Listener, ProgressPage, announce
 
 _MAX_ORDER_BYTES = 2**20
@@ -72,8 +73,8 @@ def run_stage(*, where: Places, pod: Pod, clock: Clock, now: Callable[[], float]
     """
     log = JsonLines(out)
     try:
-        with _sigterm_raises():
-            success, produced = _run(where, pod, clock, now, log)
+        with _ended_by_sigterm() as interruption:
+            success, produced = _run(where, pod, clock, now, log, interruption=interruption)
     except (Exception, TerminatedError) as error:  # the report needs whatever happened
         failure, code = report_failure(error)
         log.write("failed", exitCode=code, **failure.model_dump(mode="json"))
@@ -87,7 +88,9 @@ def run_stage(*, where: Places, pod: Pod, clock: Clock, now: Callable[[], float]
     return ExitCode.DONE
 
 
-def _run(where: Places, pod: Pod, clock: Clock, now: Callable[[], float], log: JsonLines) -> tuple[Success, Produced]:
+def _run(
+    where: Places, pod: Pod, clock: Clock, now: Callable[[], float], log: JsonLines, *, interruption: Interruption
+) -> tuple[Success, Produced]:
     order = read_order(where.order)
     check_address(order)
     stage = stage_named(order.work.stage)
@@ -111,6 +114,7 @@ def _run(where: Places, pod: Pod, clock: Clock, now: Callable[[], float], log: J
             observe=announce(listeners, clock),
             watch=watch,
             checkpoints=checkpoints,
+            interruption=interruption,
             say=lambda message: log.write("note", message=message),
         )
         produced = stage.run(order, context)
@@ -254,14 +258,15 @@ def _write_report(path: Path, report: Report, log: JsonLines) -> None:
 
 
 @contextmanager
-def _sigterm_raises() -> Iterator[None]:
+def _ended_by_sigterm() -> Iterator[Interruption]:
     """SIGTERM ends the stage by an exception, so that temporary files are removed on the way out."""
+    interruption = Interruption(TerminatedError)
 
     def terminate(_number: int, _frame: FrameType | None) -> None:
-        raise TerminatedError
+        interruption.ask()
 
     before = signal.signal(signal.SIGTERM, terminate)
     try:
-        yield
+        yield interruption
     finally:
         signal.signal(signal.SIGTERM, before)
