@@ -10,6 +10,7 @@ import torch
 from pydantic import ValidationError
 from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import f1_score
+from tests.support.helm import ROOT
 from tests.unit.runtime.families.datasets import fit, load, run_onnx
 from tests.unit.runtime.stages.pipelines import compress_work, produce, store, train_work
 
@@ -17,7 +18,7 @@ from modelservice.contract.data import Format
 from modelservice.contract.failure import DataError
 from modelservice.contract.manifest import ARCHITECTURE_FILE
 from modelservice.contract.model import GRADIENT_FAMILIES
-from modelservice.contract.task import ClassificationLoss, Task
+from modelservice.contract.task import Classification, ClassificationLoss, Task
 from modelservice.families.architecture import Architecture, Curve, Isotonic, Linear, Softmax
 from modelservice.families.calibration import sharpened_graph
 from modelservice.families.isotonic import fit_curves, follow
@@ -30,6 +31,7 @@ from modelservice.modalities.dataset import build_dataset
 from modelservice.modalities.imbalance import by_class_weight
 from modelservice.modalities.sources import read_source
 from modelservice.stages.base import Produced
+from modelservice.stages.calibration import FEWEST_OF_A_CLASS, FEWEST_ROWS
 from modelservice.stages.recipe import Recipe
 from modelservice.tasks.threshold import BinaryThreshold
 
@@ -291,3 +293,10 @@ def test_class_weights_teach_and_the_rows_own_weights_calibrate_and_decide() -> 
 
     assert isinstance(answered.task, BinaryThreshold)
     assert f1(answered.task.threshold) == pytest.approx(max(map(f1, found)), abs=1e-12)
+
+
+def test_how_many_rows_isotonic_regression_needs_is_said() -> None:
+    described = Classification.model_fields["calibration"].description or ""
+    assert f"validation rows, at least {FEWEST_ROWS}," in described
+    page = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
+    assert f"fewer than {FEWEST_ROWS} validation rows, or {FEWEST_OF_A_CLASS} of a class, are refused" in page
