@@ -23,8 +23,8 @@ from modelservice.contract.training import (
 )
 from modelservice.tasks import TASKS
 from modelservice.tasks.base import Loss
-from modelservice.training.curves import CurveRecorder
-from modelservice.training.loop import BestWeights, Epoch, Rows, compute_outputs, seeded, step_rows, train_module
+from modelservice.training.curves import CurveRecorder, Epoch
+from modelservice.training.loop import BestWeights, Rows, compute_outputs, seeded, step_rows, train_module
 from modelservice.training.losses import OBJECTIVES
 from modelservice.training.optimizers import build_optimizer, learning_rate_field
 from modelservice.training.penalties import penalized_weights, penalty
