@@ -8,7 +8,7 @@ import math
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import Field, PlainValidator, StringConstraints, WithJsonSchema, model_validator
+from pydantic import ConfigDict, Field, PlainValidator, StringConstraints, WithJsonSchema, model_validator
 
 from modelservice.contract.base import Contract, OneOf, Rule, Worded
 
@@ -128,8 +128,15 @@ class Integers(_Ordered):
         return self.min + int(share * (self.max - self.min + 1))
 
 
+def _attach_alternatives(schema: dict[str, Any], cls: type["Parameter"]) -> None:
+    """Exactly one of the alternatives, said by the schema: rules do not see a field that may hold anything."""
+    schema["oneOf"] = [{"required": [cls.model_fields[name].alias]} for name in cls.members()]
+
+
 class Parameter(OneOf):
     """A field of the spec, and exactly one way to draw a value for it."""
+
+    model_config = ConfigDict(json_schema_extra=_attach_alternatives)
 
     COMMON = frozenset({"path"})
 
