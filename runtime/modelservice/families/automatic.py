@@ -1,12 +1,17 @@
 """``spec.model.auto``, and what leaving ``spec.model`` out means: a blend of models for tables."""
 
 import time
+from dataclasses import replace
+from typing import Final
 
-from modelservice.contract.model import Auto
+from modelservice.contract.model import Auto, MultilayerPerceptron
 from modelservice.contract.training import Hyperparameters
 from modelservice.families.base import TABLES_ONLY, Fitted, Observer
+from modelservice.families.mlp import Mlp
 from modelservice.modalities.base import Dataset
 from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
+
+_NETWORK_ALONE: Final = "auto is the network alone, since the others of its models need all rows at once"
 
 
 class Automatic:
@@ -25,9 +30,12 @@ class Automatic:
         training: Hyperparameters,
         *,
         observe: Observer,
-        checkpointing: Checkpointing = BEGINS_ANEW,  # noqa: ARG002 - its fits begin anew
+        checkpointing: Checkpointing = BEGINS_ANEW,
     ) -> Fitted:
         """See ``Family.fit``."""
+        if dataset.stream is not None:
+            network = Mlp().fit(MultilayerPerceptron(), dataset, training, observe=observe, checkpointing=checkpointing)
+            return replace(network, notes=(_NETWORK_ALONE, *network.notes))
         import numpy as np  # noqa: PLC0415
         import torch  # noqa: PLC0415 - takes seconds to import
 

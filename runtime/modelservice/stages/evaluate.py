@@ -1,6 +1,7 @@
 """Running models over all rows of a dataset, scoring what comes out, and how far one model is from another."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -85,6 +86,24 @@ def measure(raw: Sides, dataset: Dataset, *, kept_apart: bool, **further: Any) -
         calibration=calibration(test),
         **further,
     )
+
+
+def with_all_tested(raw: Sides, dataset: Dataset, run: Callable[[Features], Array]) -> tuple[Sides, Dataset]:
+    """Outputs and rows of which the test is that of all test rows, where some of them only are held.
+
+    Args:
+        raw: outputs for the rows that are held.
+        dataset: these rows. Those that are not are given without their features.
+        run: the model; see ``run_sides``.
+    """
+    if dataset.stream is None:
+        return raw, dataset
+    outputs, values = [], []
+    for side in dataset.stream.test():
+        outputs.append(run_batches(run, side.features))
+        values.append(side.values)
+    tested = Side(features=dataset.test.features[:0], values=np.concatenate(values))
+    return raw._replace(test=np.concatenate(outputs)), replace(dataset, test=tested)
 
 
 def opset_of(model: bytes) -> int:

@@ -10,7 +10,7 @@ from modelservice.contract.failure import StageError
 from modelservice.contract.model import GRADIENT_FAMILIES
 from modelservice.contract.task import Calibration, Classification, Task
 from modelservice.contract.work_order import TrainWork
-from modelservice.families import family_named
+from modelservice.families import STREAMING, family_named
 from modelservice.families.base import Family, Fitted, Observer
 from modelservice.inference.onnx_engine import OnnxEngine
 from modelservice.modalities.base import Dataset
@@ -57,6 +57,8 @@ class Recipe:
         family = family_named(work.model.choice)
         if (why := family.unsuited(modality=dataset.modality, task=dataset.task.name)) is not None:
             raise StageError("ModelUnsuited", f"spec.model.{family.name} {why}", field="spec.model")
+        if dataset.stream is not None:
+            _check_streaming(family, work)
         return cls(family=family, work=work, classification=_classification(work.task))
 
     @property
@@ -115,6 +117,21 @@ class Recipe:
     def _fit_again(self, rows: Dataset) -> Fitted:
         """A further fit, and no progress of its own: one that begins anew would look like a training that does."""
         return self._fit(rows, lambda _: None)
+
+
+def _check_streaming(family: Family, work: TrainWork) -> None:
+    """Refuse what needs all rows at once.
+
+    Raises:
+        StageError: the family or the optimizer does.
+    """
+    for field, needs in (
+        (f"spec.model.{family.name}", family.name not in STREAMING),
+        ("spec.training.optimizer.gradientDescent", work.training.optimizer.gradient_descent is not None),
+    ):
+        if needs:
+            message = f"{field} needs all rows at once, and the table is too large to be held"
+            raise StageError("ModelUnsuited", f"{message}: take mlp with another optimizer, or fewer rows", field=field)
 
 
 def _classification(task: Task | None) -> Classification:
