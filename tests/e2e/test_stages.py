@@ -138,3 +138,49 @@ def test_a_search_whose_pod_is_killed_makes_no_trial_twice(space: Space) -> None
     assert ended <= found
     assert not found & made
     assert found | made == {str(number) for number in range(30)}
+
+
+EPOCHS = 6000
+
+
+def events_in_log(space: Space, pod: str, event: str) -> list[Object]:
+    lines = [json.loads(line) for line in space.kubectl("logs", pod).splitlines() if line.startswith("{")]
+    return [line for line in lines if line["event"] == event]
+
+
+def epoch_of(space: Space, pod: str) -> int:
+    """The last epoch that the log of a training pod tells."""
+    return max((line["done"] for line in events_in_log(space, pod, "progress")), default=0)
+
+
+@pytest.mark.story(240)
+@pytest.mark.parametrize("flags", [(), ("--grace-period=0", "--force")], ids=["asked", "killed"])
+def test_a_training_whose_pod_goes_ends_as_one_whose_pod_stays(space: Space, flags: tuple[str, ...]) -> None:
+    """One that was asked to end loses no step, one that was killed what it did in the last seconds."""
+    training = {"epochs": EPOCHS, "batchSize": 4, "checkpoint": {"everySeconds": 1}}
+    flowers = model_service("flowers", model={"mlp": {"hiddenLayers": [8], "dropout": 0.2}}, training=training)
+    space.apply(config_map("flowers", IRIS), flowers)
+
+    def half_done() -> str | None:
+        for pod in space.pods("flowers", "train"):
+            name: str = pod["metadata"]["name"]
+            if pod["status"].get("phase") == "Running" and epoch_of(space, name) >= EPOCHS / 5:
+                return name
+        return None
+
+    first = eventually(half_done, what="a fifth of the epochs", seconds=240)
+    assert first is not None
+    reached = epoch_of(space, first)
+    space.kubectl("delete", "pod", first, *flags, timeout=120)
+    interrupted = space.wait_ready("flowers", seconds=400)["status"]
+    (second,) = {pod["metadata"]["name"] for pod in space.pods("flowers", "train")} - {first}
+    (said,) = (line["message"] for line in events_in_log(space, second, "note") if "went on from" in line["message"])
+    begun = int(said.split()[5])
+    assert begun >= (2 if flags else reached)
+    assert events_in_log(space, second, "progress")[0]["done"] >= begun - 1
+
+    space.kubectl("delete", "modelservice", "flowers", timeout=120)
+    eventually(lambda: not space.pods("flowers", "train"), what="no training is left", seconds=120)
+    space.apply(flowers)
+    twin = space.wait_ready("flowers", seconds=400)["status"]
+    assert (twin["key"], twin["digest"]) == (interrupted["key"], interrupted["digest"])
