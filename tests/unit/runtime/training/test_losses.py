@@ -72,7 +72,7 @@ def test_focal_loss_is_its_formula(classes: int, gamma: float) -> None:
         ({"huber": {}}, lambda r: np.where(np.abs(r) <= 1, r**2 / 2, np.abs(r) - 0.5)),
         ({"huber": {"delta": 0.3}}, lambda r: np.where(np.abs(r) <= 0.3, r**2 / 2, 0.3 * (np.abs(r) - 0.15))),
     ],
-    ids=str,
+    ids=["mse", "mae", "huber", "huber of 0.3"],
 )
 def test_losses_of_numbers_are_their_formulas(asked: Any, formula: Any) -> None:
     outputs, targets = drawn(0)
