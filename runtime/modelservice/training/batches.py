@@ -10,7 +10,7 @@ import torch
 from modelservice.modalities.base import Side, Stream
 from modelservice.training.loop import Rows
 
-BUFFER_BYTES: Final = 2**26
+BUFFER_BYTES: Final = 2**25
 """Of features that are mixed with each other."""
 _FLOAT32: Final = 4
 
