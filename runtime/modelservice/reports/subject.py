@@ -44,6 +44,12 @@ class Subject:
         """Training, validation and test, in the order of the rows of ``columns``."""
         return self.dataset.train, self.dataset.validation, self.dataset.test
 
+    @property
+    def rows(self) -> tuple[int, int, int]:
+        """How many rows training, validation and test have, those that are not held included."""
+        stream, (train, validation, test) = self.dataset.stream, self.sides
+        return (len(train.values), len(validation.values), len(test.values)) if stream is None else stream.rows
+
     @cached_property
     def values(self) -> NDArray[Any]:
         """The target of all rows: class codes int64, or float64."""

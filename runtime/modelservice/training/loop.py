@@ -229,9 +229,8 @@ def _run_epoch(
     module.train()
     weights = penalized_weights(module)
 
-    def losses(group: Sequence[Rows]) -> Iterator[torch.Tensor]:
-        """Of each batch of a group: together they are the mean over the rows of the group."""
-        rows_of_group = sum(map(len, group))
+    def losses(group: Iterable[Rows], together: int) -> Iterator[torch.Tensor]:
+        """Of each batch of a group: they add up to the mean over its rows, which are so many together."""
         for given in group:
             batch, count = given, len(given)
             for augment in augments:
@@ -239,12 +238,12 @@ def _run_epoch(
             loss = objective.loss(module(batch.features), batch.targets, batch.weights)
             loss = loss + penalty(weights, l1=settings.l1, l2=settings.l2)
             position.total.add_(loss.detach() * count)
-            yield loss if len(group) == 1 else loss * (count / rows_of_group)
+            yield loss if count == together else loss * (count / together)
 
-    together, size = settings.gradient_accumulation, step_rows(settings, len(rows))
-    batches = rows.batches(position.drawn(rows.draw), size, skip=position.steps * together)
-    while group := list(islice(batches, together)):
-        step(losses(group))
+    size, group = step_rows(settings, len(rows)), settings.gradient_accumulation
+    batches = rows.batches(position.drawn(rows.draw), size, skip=position.steps * group)
+    for start in range(position.steps * group * size, len(rows), group * size):
+        step(losses(islice(batches, group), min(group * size, len(rows) - start)))
         position.steps += 1
         offer()
     return float(position.total) / len(rows)
