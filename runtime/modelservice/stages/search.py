@@ -79,7 +79,9 @@ class TrialStore:
 
     def keep(self, trial: Trial, budget: int | None, seconds: float) -> None:
         """Keep a trial that has ended."""
-        self.say(f"trial {trial.number} ({named(trial.parameters)}) took {seconds:.3g} s: {self._came_to(trial)}")
+        epochs = "" if budget is None else f" with {budget} epochs"
+        took = f"trial {trial.number} ({named(trial.parameters)}){epochs} took {seconds:.3g} s"
+        self.say(f"{took}: {self._came_to(trial)}")
         stored = StoredTrial(key=self.key, data=self.data, metric=self.metric, budget=budget, trial=trial)
         self.checkpoints.write(_name(trial.number, budget), document_bytes(stored))
 
