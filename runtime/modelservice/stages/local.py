@@ -18,6 +18,7 @@ from modelservice.modalities.objects import open_objects
 from modelservice.modalities.sources import from_frame, read_file, read_objects, read_source
 from modelservice.stages.base import Context, Produced
 from modelservice.stages.documents import Resource, ResourceError, default_output, read_resource
+from modelservice.stages.publishing import publish
 from modelservice.stages.registry import stage_named
 from modelservice.stages.stopwatch import Clock, Stopwatch
 from modelservice.training.interruption import Interruption
@@ -153,8 +154,7 @@ def _run(order: WorkOrder, folder: Path, context: Context) -> Finished:
     store.prepare()
     produced = stage_named(order.work.stage).run(order, context)
     with context.watch.step("store"):
-        digest = store.publish(produced.manifest, produced.files)
-    context.checkpoints.discard()
+        digest = publish(produced, store, context.checkpoints)
     return Finished(folder=folder, success=produced.success(digest, context.watch.seconds), produced=produced)
 
 

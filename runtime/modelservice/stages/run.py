@@ -26,6 +26,7 @@ from modelservice.modalities.sources import read_file, read_objects
 from modelservice.stages.base import Context, Produced
 from modelservice.stages.data_variables import data_variables
 from modelservice.stages.failures import UNEXPECTED, TerminatedError, report_failure
+from modelservice.stages.publishing import publish
 from modelservice.stages.registry import stage_named
 from modelservice.stages.stopwatch import Clock, Stopwatch
 from modelservice.training.interruption import Interruption
@@ -120,10 +121,10 @@ def _run(
         produced = stage.run(order, context)
         # Another pod of this key may have been faster, on another kind of CPU: what it stored may be served already.
         if (found := find_artifact(store, order, log)) is not None:
+            checkpoints.discard()
             return found
         with watch.step("store"):
-            digest = store.publish(produced.manifest, produced.files)
-        checkpoints.discard()
+            digest = publish(produced, store, checkpoints)
         if digest != produced.digest and (found := find_artifact(store, order, log)) is not None:
             return found
     return produced.success(digest, watch.seconds), produced

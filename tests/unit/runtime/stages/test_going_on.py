@@ -8,18 +8,21 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.unit.runtime.stages.pipelines import IRIS, produce, train_work
+from tests.unit.runtime.stages.pipelines import IRIS, produce, store, train_work
 from tests.unit.runtime.stages.test_local import service
 from tests.unit.runtime.stages.test_run import World
 
+from modelservice.artifact.stores import folder as folder_module
 from modelservice.artifact.stores import open_checkpoints
 from modelservice.cli import main
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.progress import Progress
-from modelservice.contract.work_order import TrainWork
+from modelservice.contract.work_order import TrainWork, WorkOrder
 from modelservice.stages import run as run_module
+from modelservice.stages.base import Context, Produced
 from modelservice.stages.documents import read_resource
 from modelservice.stages.local import run_locally
+from modelservice.stages.train import TRAIN, TrainStage
 from modelservice.training.interruption import Interruption
 
 
@@ -100,26 +103,61 @@ def test_a_store_that_takes_no_checkpoint_ends_no_training(
 
 def test_another_spec_does_not_go_on_from_there(tmp_path: Path) -> None:
     said: list[str] = []
-    for epochs in (12, 6):
+
+    def run(epochs: int, *, stop: int = 0) -> None:
         interruption = Interruption(KeyboardInterrupt)
-        resource = read_resource(service(training={"epochs": epochs}))
 
-        def observe(progress: Progress, asked: Interruption = interruption) -> None:
-            if progress.done == 3 and progress.total == 12:
-                asked.ask()
+        def observe(progress: Progress) -> None:
+            if progress.done == stop:
+                interruption.ask()
 
-        def run(given: Any = resource, asked: Interruption = interruption, told: Any = observe) -> Any:
-            return run_locally(
-                given, data=IRIS, output=tmp_path / "model", observe=told, interruption=asked, say=said.append
-            )
+        run_locally(
+            read_resource(service(training={"epochs": epochs})),
+            data=IRIS,
+            output=tmp_path / "model",
+            observe=observe,
+            interruption=interruption,
+            say=said.append,
+        )
 
-        if epochs == 12:
-            with pytest.raises(KeyboardInterrupt):
-                run()
-        else:
-            run()
+    with pytest.raises(KeyboardInterrupt):
+        run(12, stop=3)
+    run(6)
     assert [sentence.partition(" of key")[0] for sentence in said] == ["a checkpoint of train is not used: it is"]
     assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
+
+
+def test_checkpoints_give_way_to_the_artifact(world: World, told: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The volume has room for one of them."""
+    write = folder_module._write_file
+
+    def full(path: Path, content: bytes) -> None:
+        if (world.artifacts / ".abc.checkpoints").exists():
+            raise OSError(28, "No space left on device")
+        write(path, content)
+
+    world.tell(train_work(epochs=12))
+    assert world.run()[0] == ExitCode.TERMINATED
+    monkeypatch.setattr(folder_module, "_write_file", full)
+    assert world.run()[0] == ExitCode.DONE
+    assert "went on from epoch" in world.log
+    assert [entry.name for entry in world.artifacts.iterdir()] == ["abc"]
+
+
+def test_a_pod_that_was_overtaken_leaves_no_checkpoint(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = train_work(epochs=2)
+    world.tell(work)
+    learn, first = TRAIN.run, produce(work)
+
+    def overtaken(order: WorkOrder, context: Context) -> Produced:
+        context.checkpoints.write("train", b"so far")
+        store(first, world.artifacts / "abc")
+        return learn(order, context)
+
+    monkeypatch.setattr(TrainStage, "run", staticmethod(overtaken))
+    assert world.run()[0] == ExitCode.DONE
+    assert "found" in world.events()
+    assert [entry.name for entry in world.artifacts.iterdir()] == ["abc"]
 
 
 def test_ctrl_c_and_the_same_command_again(

@@ -33,7 +33,7 @@ from modelservice.contract.training import (
 from modelservice.families.member_layers import MemberLinear, MemberScale
 from modelservice.tasks.base import Loss
 from modelservice.training.augmentation import build_augments
-from modelservice.training.checkpoint import Checkpoint, Machine
+from modelservice.training.checkpoint_file import Checkpoint, Machine
 from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
 from modelservice.training.curves import CurveRecorder, Epoch
 from modelservice.training.interruption import Interruption
@@ -376,7 +376,7 @@ def half_way() -> Shelf:
 
 def rewritten(content: bytes, change: Callable[[dict[str, Any], dict[str, torch.Tensor]], None]) -> bytes:
     """Somebody else's checkpoint: its digest is right."""
-    from modelservice.training import checkpoint as module  # noqa: PLC0415
+    from modelservice.training import checkpoint_file as module  # noqa: PLC0415
 
     document, tensors = document_of(content), load(content)
     change(document, tensors)
