@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 import modelservice
@@ -69,18 +70,18 @@ class Training:
         """All numbers."""
         return {f"{name}.{one}": n for name, part in self._parts.items() for one, n in part.numbers().items()}
 
-    def load(self, tensors: Mapping[str, torch.Tensor], numbers: Mapping[str, float]) -> None:
-        """Take everything over; names, shapes and types are those of ``tensors`` and ``numbers``.
+    def load(self, arrays: Mapping[str, NDArray[Any]], numbers: Mapping[str, float]) -> None:
+        """Copy everything; names, shapes and types are those of ``tensors`` and ``numbers``.
 
         Raises:
             CheckpointError: no generator can be in such a state; nothing was taken over.
         """
-        drawn = {name: tensors[f"random.{name}"] for name in self._generators}
+        drawn = {name: _tensor(arrays[f"random.{name}"]) for name in self._generators}
         _set_states(self._generators, drawn)
         with torch.no_grad():
             for name, part in self._parts.items():
                 for one, tensor in part.tensors().items():
-                    tensor.copy_(tensors[f"{name}.{one}"])
+                    tensor.copy_(_tensor(arrays[f"{name}.{one}"]))
                 part.load({one: numbers[f"{name}.{one}"] for one in part.numbers()})
 
 
@@ -182,6 +183,11 @@ def _checked(found: Mapping[str, Any], expected: Mapping[str, float]) -> dict[st
         if type(number) is not type(expected[name]) or (counts and number < 0) or math.isnan(number):
             raise CheckpointError(f"{name} cannot be {str(number)[:40]}")
     return dict(found)
+
+
+def _tensor(array: NDArray[Any]) -> torch.Tensor:
+    """One at a time is copied, since torch takes no array that cannot be written."""
+    return torch.from_numpy(array.copy())
 
 
 def _set_states(generators: Mapping[str, torch.Generator], states: Mapping[str, torch.Tensor]) -> None:

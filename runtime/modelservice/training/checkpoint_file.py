@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 
 from modelservice.contract.base import Tolerant
@@ -59,8 +60,8 @@ def encode(document: Checkpoint, tensors: Mapping[str, torch.Tensor]) -> Iterato
     yield from buffers
 
 
-def decode(content: bytes, expected: Mapping[str, torch.Tensor]) -> tuple[Checkpoint, Mapping[str, torch.Tensor]]:
-    """The document and the tensors of a file.
+def decode(content: bytes, expected: Mapping[str, torch.Tensor]) -> tuple[Checkpoint, Mapping[str, NDArray[Any]]]:
+    """The document and the tensors of a file, which are not copied.
 
     Args:
         content: of any kind.
@@ -90,7 +91,7 @@ def decode(content: bytes, expected: Mapping[str, torch.Tensor]) -> tuple[Checkp
     for name, entry in table.items():
         begin, end = entry["data_offsets"]
         array = np.frombuffer(data[begin:end], dtype=_numpy_dtype(expected[name]))
-        tensors[name] = torch.from_numpy(array.copy()).reshape(expected[name].shape)
+        tensors[name] = array.reshape(entry["shape"])
     return document, tensors
 
 

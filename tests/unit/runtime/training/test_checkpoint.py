@@ -17,8 +17,11 @@ from torch import nn
 
 import modelservice
 from modelservice.contract.training import (
+    AdaGrad,
     Adam,
+    AdamW,
     Augmentation,
+    Cosine,
     EarlyStopping,
     GradientDescent,
     Hyperparameters,
@@ -28,11 +31,14 @@ from modelservice.contract.training import (
     Plateau,
     RmsProp,
     Schedule,
+    Stairs,
     StochasticGradientDescent,
 )
 from modelservice.families.member_layers import MemberLinear, MemberScale
+from modelservice.modalities.base import Side
 from modelservice.tasks.base import Loss
 from modelservice.training.augmentation import build_augments
+from modelservice.training.batches import StreamedRows
 from modelservice.training.checkpoint_file import Checkpoint, Machine
 from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
 from modelservice.training.curves import CurveRecorder, Epoch
@@ -131,11 +137,33 @@ class Outcome:
     notes: list[str]
 
 
-def train_one(checkpointing: Checkpointing = BEGINS_ANEW, **settings: Any) -> Outcome:
+class Pieces:
+    """The rows of a table that is not held, four at a time, from a place on that the seed decides."""
+
+    rows, classes = (12, 0, 0), None
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    def training(self, seed: int) -> Iterator[Side]:
+        for piece in torch.split(torch.roll(torch.arange(12), seed % 12), 4):
+            part = self._rows.take(piece)
+            yield Side(features=part.features.numpy(), values=part.targets.numpy())
+
+    def test(self) -> Iterator[Side]:
+        yield from ()
+
+    def read(self, side: Side) -> Rows:
+        return Rows(features=torch.from_numpy(side.features), targets=torch.from_numpy(side.values))
+
+
+def train_one(checkpointing: Checkpointing = BEGINS_ANEW, *, stream: bool = False, **settings: Any) -> Outcome:
     """Twelve rows, in batches of five: three steps in each of seven epochs."""
     asked = Hyperparameters(**{"epochs": 7, "batch_size": 5, "l1": 0.001, **settings})
     features = torch.linspace(-1, 1, 24).reshape(12, 2)
     rows = Rows(features=features, targets=(features[:, 0] > 0.3).long(), weights=torch.linspace(0.5, 1.5, 12))
+    pieces = Pieces(rows)
+    streamed = StreamedRows(pieces, pieces.read, shape=(2,), device="cpu", buffer_bytes=48)
     recorder, told = CurveRecorder(metric="accuracy", max_points=5), list[Epoch]()
     with seeded(3, "cpu") as generator:
         module = nn.Sequential(nn.Linear(2, 6), nn.ReLU(), nn.Dropout(0.3), nn.Linear(6, 2))
@@ -144,7 +172,7 @@ def train_one(checkpointing: Checkpointing = BEGINS_ANEW, **settings: Any) -> Ou
         best = train_module(
             module,
             objective=OBJECTIVES[Loss.CROSS_ENTROPY],
-            train=rows,
+            train=streamed if stream else rows,
             validation=Rows(features=features[::3] + 0.1, targets=rows.targets[::3]),
             settings=asked,
             generator=generator,
@@ -214,6 +242,11 @@ KINDS: Mapping[str, dict[str, Any]] = {
         "optimizer": Optimizer(rms_prop=RmsProp(learning_rate=0.1)),
         "schedule": Schedule(plateau=Plateau(patience=1)),
     },
+    "adagrad, stairs": {
+        "optimizer": Optimizer(ada_grad=AdaGrad(learning_rate=0.1)),
+        "schedule": Schedule(step=Stairs(every_epochs=2)),
+    },
+    "adamw, cosine": {"optimizer": Optimizer(adam_w=AdamW()), "schedule": Schedule(cosine=Cosine(warm_up_epochs=2))},
     "early stopping": {
         "optimizer": Optimizer(adam=Adam(learning_rate=0.5)),
         "early_stopping": EarlyStopping(patience=2),
@@ -228,6 +261,7 @@ KINDS: Mapping[str, dict[str, Any]] = {
 TRAININGS: Mapping[str, Callable[[Checkpointing], Outcome]] = {
     **{name: partial(train_one, **settings) for name, settings in KINDS.items()},
     "members": train_three,
+    "stream": partial(train_one, stream=True),
 }
 
 
