@@ -84,12 +84,12 @@ def _print(done: "Finished", parsed: argparse.Namespace) -> None:
 @contextmanager
 def _watched() -> "Iterator[tuple[Observer, Callable[[str], None]]]":
     """A bar where there is a terminal, JSON lines where there is a log; both beside the results, on stderr."""
-    from rich.console import Console  # noqa: PLC0415
-
     from modelservice.training.progress import JsonLines, announce, bar  # noqa: PLC0415
 
-    console = Console(stderr=True)
-    if console.is_terminal:
+    if sys.stderr.isatty():
+        from rich.console import Console  # noqa: PLC0415
+
+        console = Console(stderr=True)
         with bar(console) as listener:
             yield announce([listener], time.perf_counter), partial(console.print, markup=False, highlight=False)
     else:

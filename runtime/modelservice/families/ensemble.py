@@ -11,10 +11,9 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save
@@ -47,7 +46,6 @@ from modelservice.families.heads import head_of
 from modelservice.families.kept_back import kept_back, out_of_fold
 from modelservice.families.member_layers import MemberLinear as MemberLinearModule
 from modelservice.families.modules import apply_head, build
-from modelservice.families.onnx_graph import Graph, add_architecture
 from modelservice.families.sharpness import fit_sharpness, sharpen
 from modelservice.modalities.base import Features
 from modelservice.tasks.base import Array, Loss
@@ -57,6 +55,9 @@ from modelservice.training.loop import seeded
 from modelservice.training.member_losses import member_objective_of
 from modelservice.training.members import MemberData, MemberRows, Plan, train_members
 from modelservice.training.threads import limited_threads, threads_for
+
+if TYPE_CHECKING:
+    from modelservice.families.onnx_graph import Graph
 
 HIDDEN: Final = (128, 128)
 DROPOUT: Final = 0.1
@@ -131,13 +132,19 @@ class Ensemble:
         """See ``Component``."""
         return Network(self.architecture, self.module)(features)
 
-    def append_to(self, graph: Graph) -> str:
+    def append_to(self, graph: "Graph") -> str:
         """See ``Component``."""
+        from modelservice.families.onnx_graph import add_architecture  # noqa: PLC0415 - no first step waits for onnx
+
         add_architecture(graph, self.architecture, {name: array.numpy() for name, array in self._state().items()})
         return graph.value
 
     def as_fitted(self) -> Fitted:
         """The ensemble that stands alone, with what torch serves it from."""
+        import onnx  # noqa: PLC0415
+
+        from modelservice.families.onnx_graph import Graph  # noqa: PLC0415
+
         graph = Graph()
         self.append_to(graph)
         head = self.architecture.head

@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from pydantic import ValidationError
 from safetensors.torch import save
@@ -25,7 +24,6 @@ from modelservice.families.architecture import Architecture, OutputHead, Scale, 
 from modelservice.families.base import Fitted, Observer
 from modelservice.families.heads import build_head
 from modelservice.families.modules import apply_head, build, initialize
-from modelservice.families.onnx_graph import architecture_graph
 from modelservice.modalities.base import Dataset, Features, Side
 from modelservice.tasks.base import Array
 from modelservice.training.augmentation import build_augments
@@ -82,6 +80,10 @@ def fit(
 def _fitted(
     architecture: Architecture, module: nn.Sequential, *, curves: Mapping[str, tuple[float, ...]], best_epoch: int
 ) -> Fitted:
+    import onnx  # noqa: PLC0415 - no first step waits for it
+
+    from modelservice.families.onnx_graph import architecture_graph  # noqa: PLC0415
+
     state = {name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()}
     return Fitted(
         onnx=architecture_graph(architecture, {name: tensor.numpy() for name, tensor in state.items()}),

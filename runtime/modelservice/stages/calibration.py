@@ -14,7 +14,6 @@ from modelservice.contract.manifest import ARCHITECTURE_FILE
 from modelservice.contract.task import Calibration
 from modelservice.families.architecture import Architecture, Isotonic
 from modelservice.families.base import Fitted
-from modelservice.families.calibration import isotonic_graph, sharpened_graph
 from modelservice.families.isotonic import fit_curves, follow
 from modelservice.families.sharpness import fit_sharpness, sharpen
 from modelservice.inference.onnx_engine import OnnxEngine
@@ -66,6 +65,8 @@ def _by_temperature(fitted: Fitted, unseen: Array, dataset: Dataset) -> Calibrat
     if fitted.sharpened is not None:
         scaled = fitted.sharpened(power)
     else:
+        from modelservice.families.calibration import sharpened_graph  # noqa: PLC0415 - no first step waits for onnx
+
         scaled = _behind(fitted, sharpened_graph(fitted.onnx, shape=shape, width=width, power=power), change)
     return _calibrated(scaled, unseen, dataset, change, f"probabilities have the temperature {1 / power:.3g}")
 
@@ -78,6 +79,8 @@ def _by_isotonic_regression(fitted: Fitted, unseen: Array, dataset: Dataset) -> 
 
     def change(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
         return follow(curves, probabilities)
+
+    from modelservice.families.calibration import isotonic_graph  # noqa: PLC0415 - as above
 
     risen = _behind(fitted, isotonic_graph(fitted.onnx, shape=shape, width=width, curves=curves), change)
     if ARCHITECTURE_FILE in fitted.files:
