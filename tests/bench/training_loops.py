@@ -21,8 +21,9 @@ from modelservice.contract.training import Hyperparameters
 from modelservice.families.architecture import Sigmoid
 from modelservice.families.ensemble import fit_ensemble
 from modelservice.families.kept_back import kept_back
-from modelservice.families.mlp import Mlp, design_mlp
+from modelservice.families.mlp import Mlp
 from modelservice.families.modules import build, initialize
+from modelservice.families.perceptron import design_mlp
 from modelservice.modalities.base import Dataset
 from modelservice.modalities.dataset import build_dataset
 from modelservice.modalities.sources import from_frame
@@ -115,7 +116,7 @@ def _bare_network(settings: MultilayerPerceptron, dataset: Dataset, training: Hy
             loss = functional.binary_cross_entropy_with_logits(module(x[batch])[:, 0], y[batch])
             loss = loss + training.l2 * sum(weight.square().sum() for weight in weights)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call] # as torch has it
             optimizer.step()
             total += loss.item() * len(batch)
         module.eval()
@@ -146,7 +147,7 @@ def _bare_ensemble(features: np.ndarray, labels: np.ndarray) -> float:
         for batch in torch.split(order, size, dim=1):
             losses = functional.binary_cross_entropy_with_logits(module(x[batch])[..., 0], y[batch], reduction="none")
             optimizer.zero_grad()
-            losses.mean(dim=1).sum().backward()
+            losses.mean(dim=1).sum().backward()  # type: ignore[no-untyped-call] # as torch has it
             optimizer.step()
         module.eval()
         with torch.no_grad():

@@ -9,8 +9,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tests.bench.record import ROOT
 from tests.bench.serving_processes import cpu_seconds
@@ -100,12 +101,8 @@ def _memory(resource: str, table: str) -> Any:
             read_resource(resource), data=Path(table), output=Path(folder) / "model", observe=lambda _: None
         )
         seconds = time.process_time() - started
-    return {
-        "mebibytes": (_status("VmHWM") - before) / 1024,
-        "weights": done.produced.manifest.parameters * 4 / _MEBIBYTE,
-        "seconds": seconds,
-        "rows": done.produced.manifest.data.rows,
-    }
+    peak = (_status("VmHWM") - before) / 1024
+    return {"mebibytes": peak, "weights": (done.success.parameters or 0) * 4 / _MEBIBYTE, "seconds": seconds}
 
 
 def _status(name: str) -> int:
@@ -123,9 +120,8 @@ def _fit(resource: str, table: str, rows: str, columns: str) -> Any:
         predictor = train(resource, data=table, output=Path(folder) / "model")
         seconds = time.process_time()
         unseen = draw(int(rows), int(columns), seed=UNSEEN)
-        found = predictor.predict(unseen.features.astype(float))
-        answers = [int(answer) for answer in next(iter(found.values()))]
-    right = sum(map(int, answers == unseen.labels))
+        answers = predictor.predict(unseen.features.astype(float))
+    right = sum(int(answer) == label for answer, label in zip(answers, unseen.labels.tolist(), strict=True))
     return {"seconds": seconds, "accuracy": right / len(unseen.labels)}
 
 
@@ -135,6 +131,7 @@ UNSEEN = 10**6
 
 def _scikit(name: str, table: str, rows: str, columns: str) -> Any:
     """CPU seconds of one estimator of scikit-learn, imports included, and its accuracy on the same rows."""
+    import numpy as np  # noqa: PLC0415
     import pyarrow.parquet  # noqa: PLC0415
     from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier  # noqa: PLC0415
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
@@ -153,8 +150,6 @@ def _scikit(name: str, table: str, rows: str, columns: str) -> Any:
     }
     given = pyarrow.parquet.read_table(table)
     labels = given.column(TARGET).to_numpy()
-    import numpy as np  # noqa: PLC0415
-
     features = np.column_stack([given.column(name).to_numpy() for name in given.column_names if name != TARGET])
     model = make_pipeline(StandardScaler(), estimators[name]).fit(features, labels)
     seconds = time.process_time()
@@ -162,7 +157,7 @@ def _scikit(name: str, table: str, rows: str, columns: str) -> Any:
     return {"seconds": seconds, "accuracy": float(model.score(unseen.features, unseen.labels))}
 
 
-_ROLES = {"epochs": _epochs, "memory": _memory, "fit": _fit, "scikit": _scikit}
+_ROLES: Final[dict[str, Callable[..., Any]]] = {"epochs": _epochs, "memory": _memory, "fit": _fit, "scikit": _scikit}
 
 if __name__ == "__main__":
     role, *arguments = sys.argv[1:]

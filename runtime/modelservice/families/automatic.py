@@ -7,7 +7,7 @@ from typing import Final
 from modelservice.contract.model import Auto, MultilayerPerceptron
 from modelservice.contract.training import Hyperparameters
 from modelservice.families.base import TABLES_ONLY, Fitted, Observer
-from modelservice.families.mlp import Mlp
+from modelservice.families.perceptron import fit_stream
 from modelservice.modalities.base import Dataset
 from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
 
@@ -34,7 +34,7 @@ class Automatic:
     ) -> Fitted:
         """See ``Family.fit``."""
         if dataset.stream is not None:
-            network = Mlp().fit(MultilayerPerceptron(), dataset, training, observe=observe, checkpointing=checkpointing)
+            network = fit_stream(MultilayerPerceptron(), dataset, training, observe, checkpointing)
             return replace(network, notes=(_NETWORK_ALONE, *network.notes))
         import numpy as np  # noqa: PLC0415
         import torch  # noqa: PLC0415 - takes seconds to import

@@ -16,9 +16,8 @@ from modelservice.contract.data import Data, Format
 from modelservice.contract.documents import Document
 from modelservice.contract.failure import DataError, PassingError
 from modelservice.contract.task import Task
-from modelservice.modalities import sources
 from modelservice.modalities.base import Dataset, Side
-from modelservice.modalities.dataset import Divided
+from modelservice.modalities.dataset import Divided, divide_rows
 from modelservice.modalities.sources import read_file, read_rows
 from modelservice.modalities.split import TEST, TRAIN, VALIDATION
 from modelservice.modalities.table import parquet_pieces, streamed
@@ -267,7 +266,7 @@ def test_what_needs_all_rows_is_refused(
     assert (error.value.reason, error.value.field) == ("TableNotHeld", field)
     assert isinstance(source, StreamedTable)
     with pytest.raises(DataError, match="is not held"):
-        sources.divide_rows(source, settings_of(), None)
+        divide_rows(source, settings_of(), None)
 
 
 def test_free_texts_are_refused_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,7 +283,7 @@ def test_free_texts_are_refused_with_what_to_do(tmp_path: Path, monkeypatch: pyt
 
 def test_an_order_by_the_target_is_said(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
-    columns = {"x": draw.normal(size=3000), "y": ["a"] * 1500 + ["b"] * 1500}
+    columns: dict[str, Any] = {"x": draw.normal(size=3000), "y": ["a"] * 1500 + ["b"] * 1500}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parquet_pieces, "PIECE_ROWS", 2**14)
         _, (_, ordered) = held_and_streamed(write(tmp_path / "a.parquet", columns, group=3000), settings_of())
