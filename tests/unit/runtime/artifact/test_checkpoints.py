@@ -191,6 +191,14 @@ def test_what_cannot_be_read_or_removed_is_told_and_forgiven(error: Exception) -
     ]
 
 
+def test_what_cannot_be_read_hides_no_full_disk() -> None:
+    said: list[str] = []
+    checkpoints = ForgivingCheckpoints(Failing(ArtifactError("too large"), FULL), said.append)
+    checkpoints.read("train", limit=1)
+    checkpoints.write("train", b"so far")
+    assert [sentence.rpartition(": ")[2] for sentence in said] == ["too large", str(FULL)]
+
+
 def test_a_defect_is_not_forgiven() -> None:
     broken: Any = Failing(TypeError("defect"))
     with pytest.raises(TypeError):
