@@ -27,8 +27,10 @@ from modelservice.training.checkpointing import Checkpointing
 from modelservice.training.part import Part
 from modelservice.training.position import Position
 
-_LARGEST_SHARE: Final = 20
-"""A checkpoint is not begun sooner than so many times as long after the last one as that took."""
+_LARGEST_COUNT: Final = 2**40
+"""More steps than any training does; what is multiplied by it still fits everywhere."""
+_LARGEST_SHARE: Final = 0.05
+"""Of the time, for writing checkpoints: after one that took long the next one comes later."""
 
 
 class ModuleWeights(Part):
@@ -53,7 +55,8 @@ class Training:
         self._generators = {"order": position.generator, "cpu": torch.default_generator}
         device = position.total.device
         if device.type == "cuda":
-            self._generators["cuda"] = torch.cuda.default_generators[device.index or torch.cuda.current_device()]
+            index = torch.cuda.current_device() if device.index is None else device.index
+            self._generators["cuda"] = torch.cuda.default_generators[index]
         self.machine = Machine(
             device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
             instruction_set=torch.backends.cpu.get_cpu_capability(),
@@ -150,7 +153,7 @@ class Session:
         settings.store.write(settings.name, *encode(document, training.tensors()))
         self._kept = True
         ended = settings.clock()
-        self._due = ended + max(settings.every_seconds, _LARGEST_SHARE * (ended - begun))
+        self._due = ended + max(settings.every_seconds, (ended - begun) / _LARGEST_SHARE)
 
 
 @contextmanager
@@ -175,12 +178,12 @@ def _check_belongs(document: Checkpoint, settings: Checkpointing) -> None:
 
 
 def _checked(found: Mapping[str, Any], expected: Mapping[str, float]) -> dict[str, float]:
-    """The numbers, if they are of the names and types that are expected, and none is below 0 that counts."""
+    """The numbers, if they are of the names and types that are expected, and counts can be counts."""
     if found.keys() != expected.keys():
         raise CheckpointError("its numbers are not those of this training")
     for name, number in found.items():
-        counts = type(expected[name]) is int
-        if type(number) is not type(expected[name]) or (counts and number < 0) or math.isnan(number):
+        right = type(number) is type(expected[name])
+        if not right or not (0 <= number <= _LARGEST_COUNT if type(number) is int else not math.isnan(number)):
             raise CheckpointError(f"{name} cannot be {str(number)[:40]}")
     return dict(found)
 

@@ -460,6 +460,8 @@ STRANGERS: Mapping[str, tuple[Callable[[bytes], bytes], str]] = {
     "no machine": (lambda content: rewritten(content, set_field("machines", [])), "is not valid"),
     "no numbers": (lambda content: rewritten(content, set_field("numbers", {})), "numbers are not those"),
     "below 0": (lambda content: rewritten(content, set_number("position.steps", -1)), "position.steps cannot be -1"),
+    "beyond": (lambda content: rewritten(content, set_number("position.steps", 2**41)), "cannot be 2199023255552"),
+    "astronomic": (lambda content: rewritten(content, set_number("position.epoch", 10**400)), "cannot be 1000000"),
     "a share": (lambda content: rewritten(content, set_number("best.epoch", 0.5)), "best.epoch cannot be 0.5"),
     "truth": (lambda content: rewritten(content, set_number("best.epoch", True)), "best.epoch cannot be True"),
     "no number": (lambda content: rewritten(content, set_number("best.loss", float("nan"))), "best.loss cannot be nan"),
