@@ -8,13 +8,13 @@ from typing import Annotated, Any, Final, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from modelservice.contract.base import Tolerant
 from modelservice.contract.documents import Document, DocumentError, read_document
 
-MAX_MACHINES: Final = 100
-"""Of which a checkpoint tells."""
+MAX_MACHINES: Final = 8
+"""Of which a checkpoint tells, and a note."""
 _DTYPES: Final = {torch.float64: "F64", torch.float32: "F32", torch.int64: "I64", torch.uint8: "U8"}
 """As safetensors calls them."""
 _MAX_DOCUMENT_BYTES: Final = 2**20
@@ -22,13 +22,17 @@ _DOCUMENT, _DIGEST = "document", "sha256"
 _LENGTH_BYTES, _ALIGNMENT = 8, 8
 
 
+_Words = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,100}$")]
+"""What a note may repeat."""
+
+
 class Machine(Tolerant):
     """What decides how sums are rounded."""
 
-    device: str
-    instruction_set: str
+    device: _Words
+    instruction_set: _Words
     threads: int
-    torch: str
+    torch: _Words
 
     def __str__(self) -> str:
         return f"{self.device}, {self.instruction_set}, threads: {self.threads}, torch {self.torch}"

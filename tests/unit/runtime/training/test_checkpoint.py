@@ -458,6 +458,13 @@ STRANGERS: Mapping[str, tuple[Callable[[bytes], bytes], str]] = {
     "data": (lambda content: rewritten(content, set_field("data", "sha256:1")), "digest of the data 'sha256:1'"),
     "name": (lambda content: rewritten(content, set_field("name", "fold-2")), "of training 'fold-2'"),
     "no machine": (lambda content: rewritten(content, set_field("machines", [])), "is not valid"),
+    "loud machine": (
+        lambda content: rewritten(
+            content,
+            set_field("machines", [{"device": "x" * 101, "instructionSet": "AVX2", "threads": 1, "torch": "2"}]),
+        ),
+        "is not valid",
+    ),
     "no numbers": (lambda content: rewritten(content, set_field("numbers", {})), "numbers are not those"),
     "below 0": (lambda content: rewritten(content, set_number("position.steps", -1)), "position.steps cannot be -1"),
     "beyond": (lambda content: rewritten(content, set_number("position.steps", 2**41)), "cannot be 2199023255552"),
