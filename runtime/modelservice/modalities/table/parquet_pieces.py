@@ -18,6 +18,8 @@ from modelservice.modalities.table.parquet_file import Layout, damaged, layout_o
 
 PIECE_ROWS: Final = 2**14
 """Rows of a piece at most."""
+_CELLS, _FEWEST_ROWS = 2**20, 256
+"""Cells of a piece, about, and how many rows of a wide table it has all the same."""
 _BUFFER: Final = 2**16
 """Bytes of each column that are read ahead; without it, a column of a row group is read whole."""
 
@@ -85,7 +87,8 @@ class ParquetPieces:
         columns = {name: self.layout.columns[name] for name in names}
         stored = [schema.names[at] for at, _ in columns.values()]
         with told_as_damaged(self.field):
-            batches = file.iter_batches(PIECE_ROWS, [group.number], columns=stored, use_threads=False)
+            rows = min(PIECE_ROWS, max(_FEWEST_ROWS, _CELLS // len(stored)))
+            batches = file.iter_batches(rows, [group.number], columns=stored, use_threads=False)
             for batch in batches:
                 cells = {
                     name: convert(_plain(name, batch.column(schema.names[at]), self.field))

@@ -322,7 +322,7 @@ def _streamed_notes(pieces: ParquetPieces, found: Measured) -> tuple[str, ...]:
     said = (
         f"the table has more than {MAX_HELD} bytes as numbers and is read anew for each epoch; of its training,"
         f" validation and test rows {held} are held, chosen by their hash: these choose the epoch and are what reports"
-        " look at; test metrics are of all test rows"
+        " look at"
     )
     if not found.is_ordered:
         return (said,)

@@ -13,6 +13,7 @@ from modelservice.contract.failure import StageError
 from modelservice.contract.manifest import DATA_REPORT_FILE, METRICS_FILE
 from modelservice.modalities.table import measuring, parquet_pieces, streamed
 from modelservice.modalities.table.parquet_pieces import PIECE_ROWS
+from modelservice.stages import evaluate
 from modelservice.stages.base import Produced
 from modelservice.stages.documents import read_resource
 from modelservice.stages.local import run_locally
@@ -58,6 +59,17 @@ def test_every_row_is_accounted_for_and_all_test_rows_are_measured(table: Path, 
     assert next(one["value"] for one in metrics["test"]["metrics"] if one["name"] == "accuracy") > 0.85
     assert any(note.startswith("the table has more than") for note in data.notes)
     assert any(note.startswith("mlp is one network") for note in data.notes)
+
+
+def test_of_too_many_answers_evenly_chosen_ones_are_measured(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "MAX_OUTPUTS", 200)
+    produced = trained(table, tmp_path / "m", model={"mlp": {}}, training={"epochs": 1, "batchSize": 64})
+    rows = json.loads(produced.files[DATA_REPORT_FILE])["rows"]["test"]
+    step = -(-2 * rows // 200)
+    assert step > 2
+    assert json.loads(produced.files[METRICS_FILE])["test"]["rows"] == -(-rows // step)
 
 
 def test_the_same_table_gives_the_same_bytes(table: Path, tmp_path: Path) -> None:
