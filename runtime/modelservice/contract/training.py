@@ -284,8 +284,8 @@ class Training(Hyperparameters, PodSettings):
     )
     checkpoint: Checkpoint = Field(
         default=Checkpoint(),
-        description="Default: every minute, and when the pod is asked to end. Families with epochs (mlp, cnn) go on"
-        " from there, all others begin anew.",
+        description="Default: every minute, and when the pod is asked to end. mlp, cnn and the network of auto go on"
+        " from there, all else begins anew.",
     )
 
     @model_validator(mode="after")

@@ -51,7 +51,14 @@ class Automatic:
             classes=len(dataset.labels),
             weights=rows.weights,
         )
-        found = fit_blend(CANDIDATES, learned, seed=training.seed, observe=observe, clock=time.perf_counter)
+        found = fit_blend(
+            CANDIDATES,
+            learned,
+            seed=training.seed,
+            observe=observe,
+            clock=time.perf_counter,
+            checkpointing=checkpointing,
+        )
         graph = Graph()
         found.blend.append_to(graph)
         return Fitted(
