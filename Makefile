@@ -88,6 +88,9 @@ bench-hostile: setup ## Figures of the operator while a tenant does what it can,
 bench-quality: venv ## How well tables are learned, beside scikit-learn's: goes on where it was stopped (two hours)
 	@$(PYTHON) -m tests.bench.quality
 
+bench-training: venv ## What a training costs beside bare torch and scikit-learn: CPU time, start, memory (half an hour)
+	@$(PYTHON) -m tests.bench.training
+
 readme: setup ## Put what the demo and the end-to-end tests showed into README and docs/benchmarks.md (benches: --readme)
 	@$(STAGES) run $(PYTHON) -m tests.bench.transcripts
 

@@ -22,7 +22,8 @@ from modelservice.modalities.base import FileOptions
 from modelservice.modalities.dataset import build_dataset
 from modelservice.modalities.files import inflate, read_bytes
 from modelservice.modalities.objects import data_error
-from modelservice.modalities.sources import from_frame, read_source
+from modelservice.modalities.sources import from_frame, read_file, read_rows, read_source
+from modelservice.modalities.table import streamed
 from modelservice.modalities.table.csv_file import parse_csv
 from modelservice.modalities.table.join import join_tables
 
@@ -235,11 +236,24 @@ def test_wrong_files_are_answered_as_shown() -> None:
     assert f"`{said}`" in " ".join(TEXT.split())
 
 
+def test_what_a_table_that_is_not_held_cannot_is_answered_as_shown(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"w": [1.0, 2.0], "y": ["a", "b"]}), path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(streamed, "MAX_HELD", 0)
+        source = read_file(path, format=Format.PARQUET)
+    data = Data.model_validate({"configMap": {"name": "d"}, "target": "y", "sampleWeight": "w"})
+    with pytest.raises(DataError, match=re.escape(SHOWN["TableNotHeld"])):
+        read_rows(source, data, None)
+
+
 def test_every_shown_message_is_tested() -> None:
     elsewhere = {
+        "TableNotHeld",
         "DataForbidden",
         "DataSettingsInvalid",
         "ThresholdNotClear",
+        "TooFewToCalibrate",
         "TooFewForFolds",
         "NotNPZ",
         "DamagedNPZ",

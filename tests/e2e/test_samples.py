@@ -63,8 +63,24 @@ def test_kinds_of_columns(space: Space, name: str) -> None:
 def test_every_sample_has_its_test() -> None:
     names = {path.relative_to(SAMPLES).parts[0] for path in sample_files()}
     tested = {"minimal.yaml", "iris.yaml", "autoscaling.yaml", "gpu.yaml", "kustomize", "cnn.yaml", *REGRESSIONS}
-    tested |= {*COLUMNS}
-    assert names == {*tested, *CLASSIFIERS, *FORMATS, "compression.yaml", "decimal-comma.yaml", "object-storage.yaml"}
+    tested |= {*COLUMNS, "imbalanced.yaml"}
+    assert names == {
+        *tested,
+        *CLASSIFIERS,
+        *FORMATS,
+        "compression.yaml",
+        "decimal-comma.yaml",
+        "object-storage.yaml",
+        "search.yaml",
+    }
+
+
+@pytest.mark.story(60)
+def test_a_rare_class_is_found(space: Space) -> None:
+    space.kubectl("apply", "-f", SAMPLES / "imbalanced.yaml")
+    found = metrics(space.wait_ready("machines"))
+    assert found["recallPositive"] > 0.5
+    ask_with_an_example(space, "machines")
 
 
 @pytest.mark.story(60)
@@ -191,6 +207,16 @@ def test_compressed_model(space: Space) -> None:
     assert condition(service, "Compressed")["status"] == "True", condition(service, "Compressed")["message"]
     rows, truth = rows_and_targets(sample)
     assert agreement(predict(space.address("wine-int8"), "wine-int8", rows), truth) > 0.85
+
+
+@pytest.mark.story(80)
+def test_search(space: Space) -> None:
+    sample = SAMPLES / "search.yaml"
+    space.kubectl("apply", "-f", sample)
+    service = space.wait_ready("wine-search")
+    assert "search: the best of 12 trials is " in condition(service, "DataReady")["message"]
+    rows, truth = rows_and_targets(sample)
+    assert agreement(predict(space.address("wine-search"), "wine-search", rows), truth) > 0.85
 
 
 @pytest.mark.story(60)

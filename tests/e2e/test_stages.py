@@ -3,6 +3,7 @@
 import csv
 import io
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -118,3 +119,90 @@ def test_torch_and_onnx_answer_alike_and_another_engine_trains_nothing(space: Sp
     eventually(lambda: len(space.pods("flowers", "serve")) == 1, what="the end of the pod with torch")
     np.testing.assert_allclose(probabilities(), by_torch, atol=1e-5)
     assert len(space.children(JOB, "flowers")) == 1
+
+
+RATES = {"path": "training.optimizer.adam.learningRate", "logUniform": {"min": 0.001, "max": 0.1}}
+
+
+def trials_in_log(space: Space, pod: str, word: str) -> set[str]:
+    """Numbers of the trials of which the log of a training pod says this."""
+    lines = [json.loads(line) for line in space.kubectl("logs", pod).splitlines() if line.startswith("{")]
+    said = [line["message"] for line in lines if line["event"] == "note" and line["message"].startswith("trial ")]
+    return {message.split()[1] for message in said if word in message}
+
+
+@pytest.mark.story(180)
+def test_a_search_whose_pod_is_killed_makes_no_trial_twice(space: Space) -> None:
+    search = {"trials": 30, "metric": "logLoss", "parameters": [RATES]}
+    space.apply(
+        config_map("flowers", IRIS),
+        model_service("flowers", training={"epochs": 300, "batchSize": 4, "search": search}),
+    )
+
+    def pod_after(trials: int) -> str | None:
+        """The running pod, once so many trials have ended in it."""
+        for pod in space.pods("flowers", "train"):
+            name: str = pod["metadata"]["name"]
+            if pod["status"].get("phase") == "Running" and len(trials_in_log(space, name, " took ")) >= trials:
+                return name
+        return None
+
+    first = eventually(lambda: pod_after(3), what="three trials", seconds=240)
+    assert first is not None
+    ended = trials_in_log(space, first, " took ")
+    space.kubectl("delete", "pod", first, "--grace-period=0", "--force")
+    ready = space.wait_ready("flowers", seconds=400)
+    assert ready["status"]["revision"] == 1
+    assert "search: the best of 30 trials is " in condition(ready, "DataReady")["message"]
+    (second,) = (pod["metadata"]["name"] for pod in space.pods("flowers", "train"))
+    assert second != first
+    found, made = (trials_in_log(space, second, word) for word in (" was made before", " took "))
+    assert ended <= found
+    assert not found & made
+    assert found | made == {str(number) for number in range(30)}
+
+
+EPOCHS = 6000
+
+
+def events_in_log(space: Space, pod: str, event: str) -> list[Object]:
+    lines = [json.loads(line) for line in space.kubectl("logs", pod).splitlines() if line.startswith("{")]
+    return [line for line in lines if line["event"] == event]
+
+
+def epoch_of(space: Space, pod: str) -> int:
+    """The last epoch that the log of a training pod tells."""
+    return max((line["done"] for line in events_in_log(space, pod, "progress")), default=0)
+
+
+@pytest.mark.story(240)
+@pytest.mark.parametrize("flags", [(), ("--grace-period=0", "--force")], ids=["asked", "killed"])
+def test_a_training_whose_pod_goes_ends_as_one_whose_pod_stays(space: Space, flags: tuple[str, ...]) -> None:
+    """One that was asked to end loses no step, one that was killed what it did in the last seconds."""
+    training = {"epochs": EPOCHS, "batchSize": 4, "checkpoint": {"everySeconds": 1}}
+    flowers = model_service("flowers", model={"mlp": {"hiddenLayers": [8], "dropout": 0.2}}, training=training)
+    space.apply(config_map("flowers", IRIS), flowers)
+
+    def half_done() -> str | None:
+        for pod in space.pods("flowers", "train"):
+            name: str = pod["metadata"]["name"]
+            if pod["status"].get("phase") == "Running" and epoch_of(space, name) >= EPOCHS / 5:
+                return name
+        return None
+
+    first = eventually(half_done, what="a fifth of the epochs", seconds=240)
+    assert first is not None
+    reached = epoch_of(space, first)
+    space.kubectl("delete", "pod", first, *flags, timeout=120)
+    interrupted = space.wait_ready("flowers", seconds=400)["status"]
+    (second,) = {pod["metadata"]["name"] for pod in space.pods("flowers", "train")} - {first}
+    (said,) = (line["message"] for line in events_in_log(space, second, "note") if "went on from" in line["message"])
+    begun = int(said.split()[5])
+    assert begun >= (2 if flags else reached)
+    assert events_in_log(space, second, "progress")[0]["done"] >= begun - 1
+
+    space.kubectl("delete", "modelservice", "flowers", timeout=120)
+    eventually(lambda: not space.pods("flowers", "train"), what="no training is left", seconds=120)
+    space.apply(flowers)
+    twin = space.wait_ready("flowers", seconds=400)["status"]
+    assert (twin["key"], twin["digest"]) == (interrupted["key"], interrupted["digest"])

@@ -40,7 +40,7 @@ def visit(schema: Schema, value: Any, steps: Steps) -> Iterator[tuple[Steps, Sch
     elif isinstance(value, dict):
         for name, child in value.items():
             yield from visit(schema["additionalProperties"], child, (*steps, name))
-    elif isinstance(value, list):
+    elif isinstance(value, list) and "items" in schema:
         for index, child in enumerate(value):
             yield from visit(schema["items"], child, (*steps, index))
 
@@ -48,6 +48,8 @@ def visit(schema: Schema, value: Any, steps: Steps) -> Iterator[tuple[Steps, Sch
 def mutations(document: dict[str, Any]) -> Iterator[Mutation]:
     """All mutations of a document, each of which must be refused."""
     for steps, schema, value in visit(spec_schema(), document["spec"], ("spec",)):
+        if "x-kubernetes-preserve-unknown-fields" in schema:
+            continue  # the apiserver takes whatever it is
         for keyword, bad in _beyond(schema, value):
             mutated = copy.deepcopy(document)
             parent: Any = mutated

@@ -19,7 +19,7 @@ from tests.unit.runtime.stages.pipelines import IRIS, compress_work, order_of, p
 
 from modelservice.artifact.errors import ArtifactError, StorageUnavailableError
 from modelservice.artifact.files import file_entries
-from modelservice.artifact.stores import load_artifact, open_store
+from modelservice.artifact.stores import load_artifact, open_checkpoints, open_store
 from modelservice.artifact.stores import objects as objects_module
 from modelservice.artifact.stores.objects import object_name
 from modelservice.contract.data import Data
@@ -27,6 +27,7 @@ from modelservice.contract.failure import StorageError
 from modelservice.contract.manifest import MANIFEST_FILE, MODEL_FILE, WEIGHTS_FILE
 from modelservice.contract.places import DATA_ENV_PREFIX
 from modelservice.contract.report import Report, Success
+from modelservice.contract.training import Checkpoint
 from modelservice.contract.work_order import WorkOrder
 from modelservice.inference.predictor import Predictor
 from modelservice.stages.base import Produced
@@ -81,11 +82,11 @@ def healthy(port: int) -> bool:
         return False
 
 
-def wait_until(done: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 30
+def wait_until(done: Callable[[], bool], process: subprocess.Popen[bytes], *, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
     while not done():
-        assert process.poll() is None, "the S3 server ended"
-        assert time.monotonic() < deadline, "the S3 server did not begin to answer"
+        assert process.poll() is None, f"{process.args!r} ended too soon"
+        assert time.monotonic() < deadline, f"{process.args!r} did not get so far"
         time.sleep(0.05)
 
 
@@ -182,8 +183,8 @@ def test_a_server_that_is_gone_may_come_back(address: str, monkeypatch: pytest.M
         open_store(address).load()
 
 
-def run_as_pod(root: Path, order: WorkOrder, environment: dict[str, str]) -> Success:
-    """Do what an order says in a process of its own, which has these variables and no other."""
+def begin_as_pod(root: Path, order: WorkOrder, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Do what an order says in a process of its own, which has these variables and no other; its log is a file."""
     (root / "order.json").write_text(order.model_dump_json(exclude_none=True))
     code = (
         "import sys, time, pathlib; from modelservice.stages.run import Places, Pod, run_stage;"
@@ -193,8 +194,14 @@ def run_as_pod(root: Path, order: WorkOrder, environment: dict[str, str]) -> Suc
         "sys.exit(run_stage(where=places, pod=Pod(), clock=time.perf_counter, now=time.time, out=sys.stdout))"
     )
     environment = {**environment, "PATH": "/usr/bin:/bin"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    with (root / "log").open("wb") as log:
+        return subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=log, stderr=log)
+
+
+def run_as_pod(root: Path, order: WorkOrder, environment: dict[str, str]) -> Success:
+    """Wait until it is done; see ``begin_as_pod``."""
+    with begin_as_pod(root, order, environment) as process:
+        assert process.wait() == 0, (root / "log").read_text()
     result = Report.model_validate(json.loads((root / "report").read_text())).result
     assert isinstance(result, Success)
     return result
@@ -237,3 +244,32 @@ def test_a_pod_trains_on_objects_of_one_store_and_keeps_the_model_in_another(
     assert result.data is not None
     assert result.data.rows == 150
     assert any("read 2 files, a.csv the first and b.csv the last" in note for note in result.data.notes)
+
+
+def test_a_killed_training_goes_on_from_its_checkpoint_in_the_bucket(
+    server: Server, address: str, tmp_path: Path
+) -> None:
+    (tmp_path / "iris.csv").write_bytes(IRIS.read_bytes())
+    key = address.rpartition("/")[2]
+    work = train_work(epochs=2000).model_copy(update={"checkpoint": Checkpoint(every_seconds=1)})
+    order = order_of(work, key=key, artifact=address)
+    checkpoints = server.buckets / address.removeprefix("s3://") / "checkpoints"
+    with begin_as_pod(tmp_path, order, server.environment) as process:
+        wait_until((checkpoints / "train").exists, process, seconds=120)
+        process.kill()
+    result = run_as_pod(tmp_path, order, server.environment)
+    assert "train went on from epoch" in (tmp_path / "log").read_text()
+    assert result.digest == produce(work, key=key).digest
+    assert not list(checkpoints.glob("*"))
+
+
+def test_a_large_checkpoint_goes_there_in_parts_and_comes_back(address: str) -> None:
+    """As a training writes it: a header, and tensors that are not copied."""
+    tensors = (memoryview(np.random.default_rng(part).bytes(4_000_000)) for part in range(3))
+    parts: list[bytes | memoryview] = [b"header", *tensors, b"end"]
+    checkpoints = open_checkpoints(address)
+    for content in (parts, parts[:1], parts):
+        checkpoints.write("train", *content)
+        assert checkpoints.read("train", limit=20_000_000) == b"".join(content)
+    checkpoints.discard()
+    assert checkpoints.read("train", limit=1) is None

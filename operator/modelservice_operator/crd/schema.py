@@ -25,6 +25,7 @@ _KEPT = (
     "minimum", "maximum", "multipleOf", "minLength", "maxLength",
     "minItems", "maxItems", "minProperties", "maxProperties",
     "x-kubernetes-list-type", "x-kubernetes-list-map-keys", "x-kubernetes-map-type", "required", _RULES,
+    "x-kubernetes-preserve-unknown-fields", "oneOf",
 )  # fmt: skip
 _TRANSLATED = frozenset(
     {

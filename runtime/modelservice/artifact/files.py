@@ -38,30 +38,33 @@ def size_limit(name: str) -> int:
     return {WEIGHTS_FILE: MAX_WEIGHTS_BYTES, MODEL_FILE: MAX_MODEL_BYTES}.get(name, MAX_DOCUMENT_BYTES)
 
 
-def check_size(name: str, size: int, *, expected: int | None = None) -> None:
+def check_size(name: str, size: int, *, expected: int | None = None, limit: int | None = None) -> None:
     """Refuse a file by its size, before it is read.
 
     Args:
         name: of the file; decides how large it may be.
         size: in bytes, as its store says.
         expected: in bytes, as the manifest says; None for the manifest itself.
+        limit: most bytes, where the name does not decide.
 
     Raises:
         ArtifactError: it is larger than its limit, or not of the expected size.
     """
     if expected is not None and size != expected:
         raise ArtifactError(f"{name} has {size} bytes, the manifest says {expected}")
-    limit = MAX_MANIFEST_BYTES if expected is None else size_limit(name)
+    if limit is None:
+        limit = MAX_MANIFEST_BYTES if expected is None else size_limit(name)
     if size > limit:
         raise ArtifactError(f"{name} has {size} bytes, at most {limit} are read")
 
 
-def read_file(path: Path, *, expected_size: int | None = None) -> bytes:
+def read_file(path: Path, *, expected_size: int | None = None, limit: int | None = None) -> bytes:
     """The content of a regular file, whose size is checked before it is read.
 
     Args:
         path: of the file.
         expected_size: in bytes, as the manifest says; None for the manifest itself.
+        limit: see ``check_size``.
 
     Raises:
         ArtifactError: it is no regular file, is larger than its limit, or not of the expected size.
@@ -77,7 +80,7 @@ def read_file(path: Path, *, expected_size: int | None = None) -> bytes:
         os.close(descriptor)
         raise ArtifactError(f"{path.name} is not a plain file; an artifact holds neither links nor folders")
     with os.fdopen(descriptor, "rb") as file:
-        check_size(path.name, status.st_size, expected=expected_size)
+        check_size(path.name, status.st_size, expected=expected_size, limit=limit)
         content = file.read(status.st_size + 1)
     if len(content) != status.st_size:
         raise ArtifactError(f"{path.name} changed while it was read")

@@ -1,10 +1,12 @@
 """``modelservice train``: the pipeline on this machine."""
 
 import argparse
+import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ from modelservice.contract.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from modelservice.stages.local import Finished, Observer
+    from modelservice.training.interruption import Interruption
 
 _EXAMPLES = """\
 examples:
@@ -42,9 +45,11 @@ def _train(parsed: argparse.Namespace) -> int:
 
     try:
         resource = read_resource(parsed.file)
-        with _observer() as observe:
+        with _watched() as (observe, say), _ended_by_ctrl_c() as interruption:
             output = None if parsed.output is None else output_folder(parsed.output)
-            done = run_locally(resource, data=parsed.data, output=output, observe=observe)
+            done = run_locally(
+                resource, data=parsed.data, output=output, observe=observe, interruption=interruption, say=say
+            )
     except (ResourceError, ArtifactError) as error:
         complain(str(error))
         return ExitCode.ORDER_INVALID
@@ -77,15 +82,29 @@ def _print(done: "Finished", parsed: argparse.Namespace) -> None:
 
 
 @contextmanager
-def _observer() -> "Iterator[Observer]":
+def _watched() -> "Iterator[tuple[Observer, Callable[[str], None]]]":
     """A bar where there is a terminal, JSON lines where there is a log; both beside the results, on stderr."""
-    from rich.console import Console  # noqa: PLC0415
-
     from modelservice.training.progress import JsonLines, announce, bar  # noqa: PLC0415
 
-    console = Console(stderr=True)
-    if console.is_terminal:
+    if sys.stderr.isatty():
+        from rich.console import Console  # noqa: PLC0415
+
+        console = Console(stderr=True)
         with bar(console) as listener:
-            yield announce([listener], time.perf_counter)
+            yield announce([listener], time.perf_counter), partial(console.print, markup=False, highlight=False)
     else:
-        yield announce([JsonLines(sys.stderr)], time.perf_counter)
+        log = JsonLines(sys.stderr)
+        yield announce([log], time.perf_counter), lambda message: log.write("note", message=message)
+
+
+@contextmanager
+def _ended_by_ctrl_c() -> "Iterator[Interruption]":
+    """Ctrl-C waits for a checkpoint, from which the same command goes on; a second one does not wait."""
+    from modelservice.training.interruption import Interruption  # noqa: PLC0415
+
+    interruption = Interruption(KeyboardInterrupt)
+    before = signal.signal(signal.SIGINT, lambda *_: interruption.ask())
+    try:
+        yield interruption
+    finally:
+        signal.signal(signal.SIGINT, before)

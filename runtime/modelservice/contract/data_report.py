@@ -74,13 +74,18 @@ class Suspect(Tolerant):
 
 
 class DataReport(Document):
-    """The data as it was learned from. ``columns`` are empty for inputs that are no columns."""
+    """The data as it was learned from. ``columns`` are empty for inputs that are no columns.
+
+    ``sampled`` says of a table that is too large to be held on how many rows of each side all but ``rows`` and
+    ``classes`` was found.
+    """
 
     kind: Literal["DataReport"] = "DataReport"
     sha256: str
     target: str
     rows: SideRows
     dropped: int
+    sampled: SideRows | None = Field(default=None, exclude_if=lambda rows: rows is None)
     features: int
     columns: tuple[ReportedColumn, ...]
     classes: tuple[ClassRows, ...] | None = None

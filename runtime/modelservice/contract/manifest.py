@@ -28,21 +28,26 @@ DATA_REPORT_FILE = "data-report.json"
 BASELINE_FILE = "baseline.json"
 IMPORTANCE_FILE = "importance.json"
 """Of tables only, as its picture is."""
+SEARCH_FILE = "search.json"
+"""Where settings were searched, as its picture is."""
 CURVES_PICTURE = "learning-curves.svg"
 CONFUSION_PICTURE = "confusion-matrix.svg"
 VALUES_PICTURE = "predicted-values.svg"
 CALIBRATION_PICTURE = "calibration.svg"
 IMPORTANCE_PICTURE = "importance.svg"
+SEARCH_PICTURE = "search.svg"
 REPORT_FILES = (
     CARD_FILE,
     DATA_REPORT_FILE,
     BASELINE_FILE,
     IMPORTANCE_FILE,
+    SEARCH_FILE,
     CURVES_PICTURE,
     CONFUSION_PICTURE,
     VALUES_PICTURE,
     CALIBRATION_PICTURE,
     IMPORTANCE_PICTURE,
+    SEARCH_PICTURE,
 )
 """What is written for people, as far as a model has it; nothing that answers requests reads them."""
 

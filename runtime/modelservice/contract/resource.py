@@ -12,7 +12,8 @@ from modelservice.contract.model import GRADIENT_FAMILIES, Auto, Model, Multilay
 from modelservice.contract.promotion import Promotion
 from modelservice.contract.serving import Engine, Serving
 from modelservice.contract.task import Task
-from modelservice.contract.training import Hyperparameters, Training
+from modelservice.contract.training import OF_ANY_FAMILY, Hyperparameters, Training
+from modelservice.contract.trials import check_search
 
 GROUP = "modelservice.dev"
 VERSION = "v1alpha1"
@@ -28,7 +29,9 @@ _BY_GRADIENT = (
     "(has(self.model) && (" + " || ".join(f"has(self.model.{family})" for family in sorted(GRADIENT_FAMILIES)) + "))"
 )
 _STEPS = " || ".join(
-    f"has(self.training.{field.alias})" for name, field in Hyperparameters.model_fields.items() if name != "seed"
+    f"has(self.training.{field.alias})"
+    for name, field in Hyperparameters.model_fields.items()
+    if name not in OF_ANY_FAMILY
 )
 _NETWORK = tuple(name for name in MultilayerPerceptron.model_fields if name != "ensemble")
 _STEPS_OF_GRADIENT = Rule(
@@ -45,6 +48,12 @@ _LOGISTIC_OF_CLASSES = Rule(
     "!has(self.model) || !has(self.model.logistic) || !has(self.task) || !has(self.task.regression)",
     "model.logistic predicts classes: for a regression take svm, decisionTree or mlp",
 )
+_LOSS_OF_GRADIENT = Rule(
+    f"!has(self.task) || {_BY_GRADIENT} || !("
+    + " || ".join(f"(has(self.task.{task}) && has(self.task.{task}.loss))" for task in ("classification", "regression"))
+    + ")",
+    "the loss of a task is what mlp and cnn minimise: leave it out, or take one of them",
+)
 _ENSEMBLE_BY_RECIPE = Rule(
     "!has(self.model) || !has(self.model.mlp) || !has(self.model.mlp.ensemble) || self.model.mlp.ensemble == 1 || !("
     + " || ".join(f"has(self.model.mlp.{MultilayerPerceptron.model_fields[name].alias})" for name in _NETWORK)
@@ -52,12 +61,23 @@ _ENSEMBLE_BY_RECIPE = Rule(
     "an ensemble has layers and steps of its own: leave all of mlp but ensemble, and all of training that says how to"
     " step, out, or set ensemble to 1",
 )
+_HALVING_OF_GRADIENT = Rule(
+    f"{_BY_GRADIENT} || !has(self.training) || !has(self.training.search) || !has(self.training.search.halving)",
+    "training.search.halving is over epochs, which mlp and cnn have: leave it out",
+)
 
 
 class ModelServiceSpec(Contract):
     """Data in, a model service out."""
 
-    RULES = (_STEPS_OF_GRADIENT, _TORCH_OF_GRADIENT, _LOGISTIC_OF_CLASSES, _ENSEMBLE_BY_RECIPE)
+    RULES = (
+        _STEPS_OF_GRADIENT,
+        _TORCH_OF_GRADIENT,
+        _LOGISTIC_OF_CLASSES,
+        _LOSS_OF_GRADIENT,
+        _ENSEMBLE_BY_RECIPE,
+        _HALVING_OF_GRADIENT,
+    )
 
     suspend: bool = Field(
         default=False, description="Stops training, not serving. Default false; true deletes an unfinished Job."
@@ -89,7 +109,7 @@ class ModelServiceSpec(Contract):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         by_gradient = self.model.choice in GRADIENT_FAMILIES
-        steps = (Hyperparameters.model_fields.keys() - {"seed"}) & self.training.model_fields_set
+        steps = (Hyperparameters.model_fields.keys() - OF_ANY_FAMILY) & self.training.model_fields_set
         if not by_gradient and steps:
             raise ValueError(_STEPS_OF_GRADIENT.message)
         mlp = self.model.mlp
@@ -99,7 +119,18 @@ class ModelServiceSpec(Contract):
             raise ValueError(_TORCH_OF_GRADIENT.message)
         if self.model.logistic is not None and self.task is not None and self.task.regression is not None:
             raise ValueError(_LOGISTIC_OF_CLASSES.message)
+        if self.task is not None and self.task.chosen.loss is not None and not by_gradient:
+            raise ValueError(_LOSS_OF_GRADIENT.message)
+        if self.training.search is not None:
+            if self.training.search.halving is not None and not by_gradient:
+                raise ValueError(_HALVING_OF_GRADIENT.message)
+            check_search(self.model, self.training, self.training.search, check=self._check_trial)
         return self
+
+    def _check_trial(self, model: Model, training: Training) -> None:
+        """Raise what a spec of these settings would."""
+        kept = {name: getattr(self, name) for name in ("data", "task", "compression", "serving")}
+        ModelServiceSpec(**kept, model=model, training=training)
 
 
 class Metadata(Tolerant):

@@ -27,6 +27,7 @@ class Calibration(StrEnum):
 
     NONE = "None"
     TEMPERATURE = "Temperature"
+    ISOTONIC = "Isotonic"
 
 
 class ThresholdMetric(StrEnum):
@@ -40,6 +41,73 @@ class Threshold(Contract):
 
     maximize: ThresholdMetric = Field(
         description="F1: the harmonic mean of precision and recall of the positive label. A change trains again."
+    )
+
+
+class CrossEntropy(Contract):
+    """Minus the logarithm of the true class's probability."""
+
+    label_smoothing: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="s in -sum over classes of q log p, where q is 1 - s + s / classes for the true class, s / classes"
+        " for others (Szegedy et al., 2016); without it the best epoch is chosen. Default 0. A change trains again.",
+    )
+
+
+class Focal(Contract):
+    """Cross-entropy in which rows that are predicted well count little."""
+
+    gamma: float = Field(
+        default=2.0,
+        ge=0,
+        le=10,
+        description="-(1 - p)^gamma log p of the true class's probability p (Lin et al., 2017); 0 is crossEntropy."
+        " Default 2. A change trains again.",
+    )
+
+
+class ClassificationLoss(OneOf):
+    """Exactly one loss of classes, whose mean over rows is minimised."""
+
+    cross_entropy: CrossEntropy | None = Field(
+        default=None, description="-log p of the true class's probability p. A change trains again."
+    )
+    focal: Focal | None = Field(
+        default=None, description="Focal loss: rows that are predicted well count little. A change trains again."
+    )
+
+
+class SquaredError(Contract):
+    """The squared error: what is learned is the mean."""
+
+
+class AbsoluteError(Contract):
+    """The absolute error: what is learned is the median."""
+
+
+class Huber(Contract):
+    """Squared for small errors, absolute for large ones."""
+
+    delta: float = Field(
+        default=1.0,
+        gt=0,
+        le=1000,
+        description="r^2 / 2 of an error r up to delta, delta x (|r| - delta / 2) beyond (Huber, 1964); errors are in"
+        " standard deviations of the target. Default 1. A change trains again.",
+    )
+
+
+class RegressionLoss(OneOf):
+    """Exactly one loss of numbers, whose mean over rows is minimised; errors r are in the target's deviations."""
+
+    mse: SquaredError | None = Field(default=None, description="r^2 of an error r. A change trains again.")
+    mae: AbsoluteError | None = Field(
+        default=None, description="|r| of an error r: outliers pull less. A change trains again."
+    )
+    huber: Huber | None = Field(
+        default=None, description="As mse for small errors, as mae for large ones. A change trains again."
     )
 
 
@@ -63,7 +131,14 @@ class Classification(Contract):
     calibration: Calibration = Field(
         default=Calibration.NONE,
         description="Temperature: probabilities are raised to the power, and divided by their sum, that makes the log"
-        " loss of validation rows least. Default None. A change trains again.",
+        " loss of validation rows least. Isotonic: each becomes the rising function of itself with the least squared"
+        " error on validation rows, at least 500, one class against the others; then they are divided by their sum"
+        " (Zadrozny and Elkan, 2002). Default None. A change trains again.",
+    )
+    loss: ClassificationLoss | None = Field(
+        default=None,
+        description="What mlp and cnn minimise. Default crossEntropy, by the ensemble of mlp with labelSmoothing 0.1. A"
+        " change trains again.",
     )
     threshold: Threshold | None = Field(
         default=None,
@@ -80,6 +155,13 @@ class Classification(Contract):
 
 class Regression(Contract):
     """Predicts a number."""
+
+    loss: RegressionLoss | None = Field(
+        default=None, description="What mlp and cnn minimise. Default mse. A change trains again."
+    )
+
+
+Loss = ClassificationLoss | RegressionLoss
 
 
 class Task(OneOf):

@@ -6,14 +6,20 @@ from pydantic import Field, model_validator
 
 from modelservice.contract.base import Contract, OneOf, Rule
 from modelservice.contract.pods import PodSettings
+from modelservice.contract.search import Search
 
 _NESTEROV = Rule(
     "!has(self.nesterov) || !self.nesterov || (has(self.momentum) && self.momentum > 0.0)",
     "nesterov needs momentum: set it, usually to 0.9",
 )
 _ALL_ROWS = Rule(
-    "!has(self.optimizer) || !has(self.optimizer.gradientDescent) || !has(self.batchSize)",
-    "gradientDescent steps on all rows at once: leave batchSize out, or take sgd",
+    "!has(self.optimizer) || !has(self.optimizer.gradientDescent)"
+    " || !(has(self.batchSize) || has(self.gradientAccumulation))",
+    "gradientDescent steps on all rows at once: leave batchSize and gradientAccumulation out, or take sgd",
+)
+
+_AUGMENTED = Rule(
+    "has(self.noise) || has(self.mixup)", "augmentation needs noise, mixup or both: set one, or leave it out"
 )
 
 
@@ -151,6 +157,45 @@ class EarlyStopping(Contract):
     )
 
 
+class Noise(Contract):
+    """Gaussian noise on numbers, drawn anew for each row of each step."""
+
+    standard_deviation: float = Field(
+        default=0.1,
+        gt=0,
+        le=10,
+        description="Of the noise, in standard deviations of each column of numbers (of each channel of images); other"
+        " columns stay as they are. Default 0.1. A change trains again.",
+    )
+
+
+class Mixup(Contract):
+    """Rows between two rows (Zhang et al., 2018)."""
+
+    alpha: float = Field(
+        default=0.2,
+        gt=0,
+        le=100,
+        description="A row becomes t x itself + (1 - t) x another row of the step, and its class or number likewise; t"
+        " is drawn from Beta(alpha, alpha). Default 0.2. A change trains again.",
+    )
+
+
+class Augmentation(Contract):
+    """How rows are changed before a step learns from them; where both are set, noise comes after mixup."""
+
+    RULES = (_AUGMENTED,)
+
+    noise: Noise | None = Field(default=None, description="Default: none. A change trains again.")
+    mixup: Mixup | None = Field(default=None, description="Default: none. A change trains again.")
+
+    @model_validator(mode="after")
+    def _changes_rows(self) -> Self:
+        if self.noise is None and self.mixup is None:
+            raise ValueError(_AUGMENTED.message)
+        return self
+
+
 class Hyperparameters(Contract):
     """The part of ``spec.training`` that decides the result, and with it the key of the revision."""
 
@@ -185,16 +230,46 @@ class Hyperparameters(Contract):
         le=65_536,
         description="Rows in a step; gradientDescent takes none. Default 16. A change trains again.",
     )
+    gradient_accumulation: int = Field(
+        default=1,
+        ge=1,
+        le=10_000,
+        description="Batches of batchSize rows whose gradients are averaged, by their rows, for a step: that of a batch"
+        " so many times as large, in the memory of one. Default 1. A change trains again.",
+    )
+    augmentation: Augmentation | None = Field(
+        default=None,
+        description="How rows are changed before a step learns from them. Default: not at all. A change trains again.",
+    )
     seed: int = Field(
         default=0,
         ge=0,
         le=2**31 - 1,
-        description="Seed of initial weights, order and dropout. Default 0. A change trains again.",
+        description="Seed of initial weights, order, dropout and augmentation. Default 0. A change trains again.",
+    )
+    search: Search | None = Field(
+        default=None, description="Default: what is written is trained, and nothing else. A change trains again."
+    )
+
+
+OF_ANY_FAMILY = frozenset({"seed", "search"})
+"""Hyperparameters that each family takes; all others say how to step."""
+
+
+class Checkpoint(Contract):
+    """How often a training keeps what the next pod goes on from, should this one be stopped."""
+
+    every_seconds: int = Field(
+        default=60,
+        ge=1,
+        le=86_400,
+        description="Seconds between checkpoints, each of which replaces the one before. They lie beside the artifact,"
+        " and go when that is complete. Default 60. A change trains nothing again, and counts for Jobs made later.",
     )
 
 
 class Training(Hyperparameters, PodSettings):
-    """Hyperparameters, and how the training Job runs; a change of the latter restarts an unfinished Job only."""
+    """Hyperparameters, and how the training Job runs; a change of the latter restarts an unfinished Job at most."""
 
     RULES = (_ALL_ROWS,)
 
@@ -207,10 +282,16 @@ class Training(Hyperparameters, PodSettings):
     max_restarts: int = Field(
         default=3, ge=0, le=100, description="Restarts after a passing fault. Default 3; wrong data is not tried again."
     )
+    checkpoint: Checkpoint = Field(
+        default=Checkpoint(),
+        description="Default: every minute, and when the pod is asked to end. mlp, cnn and the network of auto go on"
+        " from there, all else begins anew.",
+    )
 
     @model_validator(mode="after")
     def _steps_have_rows(self) -> Self:
-        if self.optimizer.gradient_descent is not None and "batch_size" in self.model_fields_set:
+        divides = {"batch_size", "gradient_accumulation"} & self.model_fields_set
+        if self.optimizer.gradient_descent is not None and divides:
             raise ValueError(_ALL_ROWS.message)
         return self
 

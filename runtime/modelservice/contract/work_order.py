@@ -10,7 +10,7 @@ from modelservice.contract.data import Data, RelativePath
 from modelservice.contract.documents import Document
 from modelservice.contract.model import Model
 from modelservice.contract.task import Task
-from modelservice.contract.training import Hyperparameters
+from modelservice.contract.training import Checkpoint, Hyperparameters
 
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]{1,16}$")]
 
@@ -41,6 +41,7 @@ class TrainWork(DataWork):
     stage: Literal["train"] = "train"
     model: Model
     training: Hyperparameters = Field(default=Hyperparameters())
+    checkpoint: Checkpoint = Field(default=Checkpoint())
 
 
 class CompressWork(DataWork):

@@ -25,6 +25,8 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Automatic(),
 )
 """In the order of ``spec.model``'s members, whose names they have."""
+STREAMING: Final = ("mlp", "auto")
+"""Those that learn from a ``Dataset.stream``; all others need all rows at once."""
 
 
 def family_named(name: str) -> Family:

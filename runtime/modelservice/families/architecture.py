@@ -4,6 +4,7 @@ It describes what the weights belong to, whatever the ModelService said: a later
 """
 
 import math
+from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, FiniteFloat, model_validator
@@ -208,7 +209,43 @@ class MemberMean(Contract):
         return self.head.width(logits)
 
 
-OutputHead = Annotated[Softmax | Sigmoid | Scale | MemberMean, Field(discriminator="kind")]
+class Curve(Contract):
+    """A rising function: linear from knot to knot, and constant beyond the first and the last."""
+
+    knots: Annotated[tuple[FiniteFloat, ...], Field(min_length=2, max_length=2**20)]
+    values: Annotated[tuple[Annotated[FiniteFloat, Field(gt=0, lt=1)], ...], Field(min_length=2, max_length=2**20)]
+
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        if len(self.knots) != len(self.values):
+            raise ValueError(f"a curve has {len(self.knots)} knots and {len(self.values)} values")
+        if any(later <= knot for knot, later in pairwise(self.knots)):
+            raise ValueError("the knots of a curve must rise")
+        if any(later < value for value, later in pairwise(self.values)):
+            raise ValueError("the values of a curve must not fall")
+        return self
+
+
+class Isotonic(Contract):
+    """Probabilities that another head makes, each by a rising curve; then they are divided by their sum.
+
+    Of two classes one curve says the probability of the second, and that of the first is the rest (Zadrozny and Elkan,
+    2002).
+    """
+
+    kind: Literal["Isotonic"] = "Isotonic"
+    head: Annotated[Softmax | Sigmoid | MemberMean, Field(discriminator="kind")]
+    curves: Annotated[tuple[Curve, ...], Field(min_length=1, max_length=1024)]
+
+    def width(self, logits: int) -> int:
+        """Raw outputs for so many logits."""
+        width = self.head.width(logits)
+        if len(self.curves) != (width if width > 2 else width - 1):  # noqa: PLR2004 - of two classes one is the rest
+            raise ValueError(f"{len(self.curves)} curves do not fit {width} outputs")
+        return width
+
+
+OutputHead = Annotated[Softmax | Sigmoid | Scale | MemberMean | Isotonic, Field(discriminator="kind")]
 
 
 class Architecture(ExactDocument):
@@ -222,9 +259,10 @@ class Architecture(ExactDocument):
     @model_validator(mode="after")
     def _chained(self) -> Self:
         last = self.shapes[-1]
-        if isinstance(self.head, MemberMean):
-            if last[:-1] != (self.head.members,):
-                raise ValueError(f"the last layer gives {_words(last)}, expected {self.head.members} members")
+        inner = self.head.head if isinstance(self.head, Isotonic) else self.head
+        if isinstance(inner, MemberMean):
+            if last[:-1] != (inner.members,):
+                raise ValueError(f"the last layer gives {_words(last)}, expected {inner.members} members")
         elif len(last) != 1:
             raise ValueError(f"the last layer gives {_words(last)}, expected one axis")
         self.head.width(last[-1])

@@ -1,11 +1,17 @@
 """``spec.model.auto``, and what leaving ``spec.model`` out means: a blend of models for tables."""
 
 import time
+from dataclasses import replace
+from typing import Final
 
-from modelservice.contract.model import Auto
+from modelservice.contract.model import Auto, MultilayerPerceptron
 from modelservice.contract.training import Hyperparameters
 from modelservice.families.base import TABLES_ONLY, Fitted, Observer
+from modelservice.families.perceptron import fit_stream
 from modelservice.modalities.base import Dataset
+from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
+
+_NETWORK_ALONE: Final = "auto is the network alone, since the others of its models need all rows at once"
 
 
 class Automatic:
@@ -24,8 +30,12 @@ class Automatic:
         training: Hyperparameters,
         *,
         observe: Observer,
+        checkpointing: Checkpointing = BEGINS_ANEW,
     ) -> Fitted:
         """See ``Family.fit``."""
+        if dataset.stream is not None:
+            network = fit_stream(MultilayerPerceptron(), dataset, training, observe, checkpointing)
+            return replace(network, notes=(_NETWORK_ALONE, *network.notes))
         import numpy as np  # noqa: PLC0415
         import torch  # noqa: PLC0415 - takes seconds to import
 
@@ -41,7 +51,14 @@ class Automatic:
             classes=len(dataset.labels),
             weights=rows.weights,
         )
-        found = fit_blend(CANDIDATES, learned, seed=training.seed, observe=observe, clock=time.perf_counter)
+        found = fit_blend(
+            CANDIDATES,
+            learned,
+            seed=training.seed,
+            observe=observe,
+            clock=time.perf_counter,
+            checkpointing=checkpointing,
+        )
         graph = Graph()
         found.blend.append_to(graph)
         return Fitted(

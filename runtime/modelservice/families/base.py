@@ -10,6 +10,7 @@ from modelservice.contract.report import BlendedModel
 from modelservice.contract.training import Hyperparameters
 from modelservice.modalities.base import Dataset, Features
 from modelservice.tasks.base import Array
+from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
 
 __all__ = ["INPUT_NAME", "OPSET", "OUTPUT_NAME", "TABLES_ONLY", "Family", "Fitted", "Observer"]
 
@@ -64,7 +65,15 @@ class Family(Protocol):
         A verb phrase that follows the family's name, with the remedy: ``takes images only: choose mlp for a table``.
         """
 
-    def fit(self, settings: Any, dataset: Dataset, training: Hyperparameters, *, observe: Observer) -> Fitted:
+    def fit(
+        self,
+        settings: Any,
+        dataset: Dataset,
+        training: Hyperparameters,
+        *,
+        observe: Observer,
+        checkpointing: Checkpointing = BEGINS_ANEW,
+    ) -> Fitted:
         """Learn from the training rows; validation rows may choose, test rows are not looked at.
 
         Args:
@@ -72,6 +81,7 @@ class Family(Protocol):
             dataset: the rows.
             training: optimizer, epochs, seed and the like; families without gradient steps look at the seed only.
             observe: is told of progress.
+            checkpointing: where it is kept how far the fit is; families without epochs begin anew.
 
         Raises:
             StageError: it cannot succeed as it was asked for.

@@ -18,6 +18,7 @@ from modelservice.families.shares import shares_of_classes, shares_of_numbers
 from modelservice.families.sharpness import fit_sharpness, sharpen
 from modelservice.modalities.base import Features
 from modelservice.tasks.base import Array
+from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
 
 _PERCENT = 100
 _SMALLEST_SHARE = 0.01
@@ -85,7 +86,13 @@ class Blended:
 
 
 def fit_blend(
-    candidates: Sequence[Candidate], rows: LearnedRows, *, seed: int, observe: Observer, clock: Clock
+    candidates: Sequence[Candidate],
+    rows: LearnedRows,
+    *,
+    seed: int,
+    observe: Observer,
+    clock: Clock,
+    checkpointing: Checkpointing = BEGINS_ANEW,
 ) -> Blended:
     """Fit those candidates that suit the rows, and weigh them.
 
@@ -95,6 +102,7 @@ def fit_blend(
         seed: of all that is drawn.
         observe: is told of progress, in hundredths of a candidate.
         clock: measures what each costs.
+        checkpointing: where it is kept how far those are that learn in steps.
 
     Raises:
         StageError: no candidate succeeded; as the first of them said it.
@@ -109,7 +117,9 @@ def fit_blend(
         begun = clock()
         told = _part_of(observe, place=place, of=len(suited))
         try:
-            found = candidate.judge(rows, folds, seed, told)
+            found = candidate.judge(
+                rows, folds, seed, told, checkpointing.of(f"{checkpointing.name}-{candidate.name.lower()}")
+            )
         except StageError as error:
             failures.append(error)
             continue

@@ -17,6 +17,7 @@ from modelservice.families.kept_back import kept_back
 from modelservice.families.kernel_regression import fit_kernel_ridge
 from modelservice.families.linear import fit_linear
 from modelservice.modalities.base import Features
+from modelservice.training.checkpointing import Checkpointing
 
 _FOLDS = 5
 _ROWS_FOR_FOLDS = 5000
@@ -56,6 +57,10 @@ class Judged:
     out_of_fold: Floats
 
 
+Judge = Callable[[LearnedRows, list[NDArray[np.int64]], int, Observer, Checkpointing], Judged]
+"""Fits a model on rows, and on all but each fold; takes rows, folds, seed, observer, and where it goes on from."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
     """One kind of model, for so many rows.
@@ -63,12 +68,12 @@ class Candidate:
     Attributes:
         name: as reports name it.
         fewest: rows from which it is worth its time.
-        judge: fits it on the rows, and on all but each fold; takes rows, folds, seed and observer.
+        judge: fits it, and says what it is worth.
     """
 
     name: str
     fewest: int
-    judge: Callable[[LearnedRows, list[NDArray[np.int64]], int, Observer], Judged]
+    judge: Judge
 
 
 def folds_of(rows: LearnedRows, *, seed: int) -> list[NDArray[np.int64]]:
@@ -86,10 +91,12 @@ def folds_of(rows: LearnedRows, *, seed: int) -> list[NDArray[np.int64]]:
     return folds if len(rows.values) <= _ROWS_FOR_FOLDS else folds[:1]
 
 
-def fitted_by(fit: Fit, settings: Any) -> Callable[[LearnedRows, list[NDArray[np.int64]], int, Observer], Judged]:
-    """Judge a family by fitting it once more for each fold."""
+def fitted_by(fit: Fit, settings: Any) -> Judge:
+    """Judge a family by fitting it once more for each fold; its fits begin anew."""
 
-    def judge(rows: LearnedRows, folds: list[NDArray[np.int64]], seed: int, observe: Observer) -> Judged:
+    def judge(
+        rows: LearnedRows, folds: list[NDArray[np.int64]], seed: int, observe: Observer, _: Checkpointing
+    ) -> Judged:
         def learn(some: LearnedRows) -> Component:
             return fit(
                 settings,
@@ -110,7 +117,9 @@ def fitted_by(fit: Fit, settings: Any) -> Callable[[LearnedRows, list[NDArray[np
     return judge
 
 
-def _judge_ensemble(rows: LearnedRows, folds: list[NDArray[np.int64]], seed: int, observe: Observer) -> Judged:
+def _judge_ensemble(
+    rows: LearnedRows, folds: list[NDArray[np.int64]], seed: int, observe: Observer, checkpointing: Checkpointing
+) -> Judged:
     """An ensemble judges itself: each row was kept back by some of its members."""
     ensemble: Ensemble = fit_ensemble(
         plan_for(len(rows.values)),
@@ -119,6 +128,7 @@ def _judge_ensemble(rows: LearnedRows, folds: list[NDArray[np.int64]], seed: int
         classes=rows.classes,
         seed=seed,
         observe=observe,
+        checkpointing=checkpointing,
         weights=rows.weights,
     )
     return Judged(component=ensemble, out_of_fold=ensemble.sharpened_out_of_fold[np.concatenate(folds)])

@@ -17,6 +17,7 @@ from modelservice.families.architecture import (
 )
 from modelservice.families.base import Fitted, Observer
 from modelservice.modalities.base import Dataset
+from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
 
 
 def design_cnn(settings: ConvolutionalNetwork, shape: Shape, logits: int, head: OutputHead) -> Architecture:
@@ -61,12 +62,26 @@ class Cnn:
         return None if modality == "Image" else "takes images only: choose mlp for a table"
 
     def fit(
-        self, settings: ConvolutionalNetwork, dataset: Dataset, training: Hyperparameters, *, observe: Observer
+        self,
+        settings: ConvolutionalNetwork,
+        dataset: Dataset,
+        training: Hyperparameters,
+        *,
+        observe: Observer,
+        checkpointing: Checkpointing = BEGINS_ANEW,
     ) -> Fitted:
         """See ``Family.fit``."""
         from modelservice.families import gradient  # noqa: PLC0415 - torch takes seconds to import
 
-        return gradient.fit(design_cnn, settings, dataset, training, field="spec.model.cnn", observe=observe)
+        return gradient.fit(
+            design_cnn,
+            settings,
+            dataset,
+            training,
+            field="spec.model.cnn",
+            observe=observe,
+            checkpointing=checkpointing,
+        )
 
 
 def _check_poolings(settings: ConvolutionalNetwork, shape: Shape) -> None:

@@ -11,10 +11,9 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save
@@ -26,6 +25,7 @@ from modelservice.contract.manifest import ARCHITECTURE_FILE, WEIGHTS_FILE
 from modelservice.contract.model import Activation
 from modelservice.contract.places import granted_gpus
 from modelservice.contract.progress import Progress
+from modelservice.contract.task import Loss as AskedLoss
 from modelservice.families.architecture import (
     Architecture,
     Dropout,
@@ -46,15 +46,18 @@ from modelservice.families.heads import head_of
 from modelservice.families.kept_back import kept_back, out_of_fold
 from modelservice.families.member_layers import MemberLinear as MemberLinearModule
 from modelservice.families.modules import apply_head, build
-from modelservice.families.onnx_graph import Graph, add_architecture
 from modelservice.families.sharpness import fit_sharpness, sharpen
 from modelservice.modalities.base import Features
 from modelservice.tasks.base import Array, Loss
-from modelservice.training.curves import CurveRecorder
-from modelservice.training.loop import Epoch, seeded
-from modelservice.training.member_losses import MEMBER_OBJECTIVES
+from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
+from modelservice.training.curves import CurveRecorder, Epoch
+from modelservice.training.loop import seeded
+from modelservice.training.member_losses import member_objective_of
 from modelservice.training.members import MemberData, MemberRows, Plan, train_members
 from modelservice.training.threads import limited_threads, threads_for
+
+if TYPE_CHECKING:
+    from modelservice.families.onnx_graph import Graph
 
 HIDDEN: Final = (128, 128)
 DROPOUT: Final = 0.1
@@ -129,13 +132,19 @@ class Ensemble:
         """See ``Component``."""
         return Network(self.architecture, self.module)(features)
 
-    def append_to(self, graph: Graph) -> str:
+    def append_to(self, graph: "Graph") -> str:
         """See ``Component``."""
+        from modelservice.families.onnx_graph import add_architecture  # noqa: PLC0415 - no first step waits for onnx
+
         add_architecture(graph, self.architecture, {name: array.numpy() for name, array in self._state().items()})
         return graph.value
 
     def as_fitted(self) -> Fitted:
         """The ensemble that stands alone, with what torch serves it from."""
+        import onnx  # noqa: PLC0415
+
+        from modelservice.families.onnx_graph import Graph  # noqa: PLC0415
+
         graph = Graph()
         self.append_to(graph)
         head = self.architecture.head
@@ -170,7 +179,9 @@ def fit_ensemble(
     classes: int,
     seed: int,
     observe: Observer,
+    checkpointing: Checkpointing = BEGINS_ANEW,
     weights: NDArray[np.float64] | None = None,
+    loss: AskedLoss | None = None,
 ) -> Ensemble:
     """Fit an ensemble; see ``component.Fit``.
 
@@ -183,7 +194,9 @@ def fit_ensemble(
         classes: number of classes, 0 for numbers.
         seed: of weights, order, dropout, and of which rows are kept back.
         observe: is told of each epoch.
+        checkpointing: where it is kept how far the training is.
         weights: how much each row counts, 1 on the mean [rows]; None where all count alike.
+        loss: what members minimise, where that is not the recipe's.
 
     Raises:
         StageError: training diverged, or a GPU is granted and none is seen.
@@ -192,11 +205,10 @@ def fit_ensemble(
     kept = kept_back(values if classes else np.zeros(len(values), np.int64), members=plan.members, seed=seed)
     architecture = _design(plan, features.shape[1], classes, MemberMean(members=plan.members, head=head))
     device = best_device(granted=granted_gpus(os.environ), section="spec.training")
-    objective = MEMBER_OBJECTIVES[_LOSSES[type(head)]]
+    objective = member_objective_of(_LOSSES[type(head)], loss)
     recorder = CurveRecorder(metric=objective.metric)
 
-    def both(epoch: Epoch) -> None:
-        recorder(epoch)
+    def told(epoch: Epoch) -> None:
         metric = Metric(name=objective.metric, value=epoch.metric)
         observe(Progress(done=epoch.number, total=epoch.of, loss=epoch.validation_loss, metric=metric))
 
@@ -221,7 +233,9 @@ def fit_ensemble(
             objective=objective,
             plan=plan,
             generator=generator,
-            observe=both,
+            observe=told,
+            recorder=recorder,
+            checkpointing=checkpointing,
         )
         apart = out_of_fold(_outputs(members, clipped, head), kept)
     if classes:

@@ -1,6 +1,7 @@
 """Random forests (Breiman, Random forests, 2001) fitted by scikit-learn, as a sum of trees."""
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from modelservice.families.architecture import Scale
 from modelservice.families.base import Observer
 from modelservice.families.heads import measure_scale
 from modelservice.families.onnx_graph import Graph
-from modelservice.families.tree_ensemble import MAX_NODES, Tree, TreeEnsemble, check_size
+from modelservice.families.tree_ensemble import MAX_NODES, TreeEnsemble, check_size, grown_tree
 from modelservice.modalities.base import Features
 from modelservice.tasks.base import Array
 
@@ -70,7 +71,7 @@ class Forest:
     def _ensemble(self) -> TreeEnsemble:
         grown = [one.tree_ for one in self.estimator.estimators_]
         votes = len(grown) + (self.scale is None)
-        return TreeEnsemble(trees=tuple(_tree(one, votes) for one in grown), offsets=self.prior / votes)
+        return TreeEnsemble(trees=tuple(grown_tree(one, votes=votes) for one in grown), offsets=self.prior / votes)
 
 
 def fit_forest(
@@ -119,22 +120,10 @@ def _grow(estimator: Any, rows: tuple[Any, ...], *, trees: int, observe: Observe
     """Grow the trees a few at a time; they are the same as if they were grown at once."""
     observe(Progress(done=0, total=trees))
     for done in (*range(_CHUNK, trees, _CHUNK), trees):
-        estimator.set_params(n_estimators=done).fit(*rows)
+        # Threads of scikit-learn set the filters of warnings and put them back in any order: none may be left, and it
+        # warns of that in each further fit of this process.
+        with warnings.catch_warnings():
+            estimator.set_params(n_estimators=done).fit(*rows)
         sizes = [one.tree_.node_count for one in estimator.estimators_]
         check_size(sizes, family="randomForest", remedy="set maxDepth, a larger minSamplesLeaf or fewer trees")
         observe(Progress(done=done, total=trees))
-
-
-def _tree(grown: Any, votes: int) -> Tree:
-    """A tree of scikit-learn, whose leaves hold probabilities or numbers, as one of so many votes."""
-    values = grown.value[:, 0, :]
-    return Tree(
-        leaf=grown.children_left < 0,
-        feature=grown.feature,
-        threshold=grown.threshold,
-        left=grown.children_left,
-        right=grown.children_right,
-        missing_left=grown.missing_go_to_left.astype(np.bool_),
-        values=values / votes,
-        targets=tuple(range(values.shape[1])),
-    )

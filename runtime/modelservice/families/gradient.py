@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from pydantic import ValidationError
 from safetensors.torch import save
@@ -25,12 +24,14 @@ from modelservice.families.architecture import Architecture, OutputHead, Scale, 
 from modelservice.families.base import Fitted, Observer
 from modelservice.families.heads import build_head
 from modelservice.families.modules import apply_head, build, initialize
-from modelservice.families.onnx_graph import architecture_graph
 from modelservice.modalities.base import Dataset, Features, Side
 from modelservice.tasks.base import Array
-from modelservice.training.curves import CurveRecorder
-from modelservice.training.loop import MAX_SLICE, Epoch, Rows, seeded, step_rows, train_module
-from modelservice.training.losses import OBJECTIVES, Objective
+from modelservice.training.augmentation import build_augments
+from modelservice.training.batches import StreamedRows
+from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
+from modelservice.training.curves import CurveRecorder, Epoch
+from modelservice.training.loop import MAX_SLICE, Augment, Batches, Rows, seeded, step_rows, train_module
+from modelservice.training.losses import Objective, objective_of
 from modelservice.training.threads import limited_threads, threads_for
 
 Design = Callable[[Any, Shape, int, OutputHead], Architecture]
@@ -45,7 +46,14 @@ _SLICE_VALUES = 2**26
 
 
 def fit(
-    design: Design, settings: Any, dataset: Dataset, training: Hyperparameters, *, field: str, observe: Observer
+    design: Design,
+    settings: Any,
+    dataset: Dataset,
+    training: Hyperparameters,
+    *,
+    field: str,
+    observe: Observer,
+    checkpointing: Checkpointing = BEGINS_ANEW,
 ) -> Fitted:
     """Train a network; for arguments see ``Family.fit``.
 
@@ -58,18 +66,24 @@ def fit(
         training: how to train.
         field: path of the family in the ModelService, for messages.
         observe: is told of each epoch.
+        checkpointing: where it is kept how far the training is.
 
     Raises:
-        StageError: no such network is possible, its training diverged, or a GPU is granted and none is seen.
+        StageError: no such network is possible, its training diverged, there is nothing to add noise to, or a GPU is
+            granted and none is seen.
     """
     architecture = _design(design, settings, dataset, field)
-    module, best_epoch, recorder = _train(architecture, dataset, training, observe)
+    module, best_epoch, recorder = _train(architecture, dataset, training, observe, checkpointing)
     return _fitted(architecture, module, curves=recorder.curves, best_epoch=best_epoch)
 
 
 def _fitted(
     architecture: Architecture, module: nn.Sequential, *, curves: Mapping[str, tuple[float, ...]], best_epoch: int
 ) -> Fitted:
+    import onnx  # noqa: PLC0415 - no first step waits for it
+
+    from modelservice.families.onnx_graph import architecture_graph  # noqa: PLC0415
+
     state = {name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()}
     return Fitted(
         onnx=architecture_graph(architecture, {name: tensor.numpy() for name, tensor in state.items()}),
@@ -164,19 +178,21 @@ def _design(design: Design, settings: Any, dataset: Dataset, field: str) -> Arch
 
 
 def _train(
-    architecture: Architecture, dataset: Dataset, training: Hyperparameters, observe: Observer
+    architecture: Architecture,
+    dataset: Dataset,
+    training: Hyperparameters,
+    observe: Observer,
+    checkpointing: Checkpointing,
 ) -> tuple[nn.Sequential, int, CurveRecorder]:
     """The trained module, on the CPU, its epoch, and what the epochs came to."""
     device = best_device(granted=granted_gpus(os.environ), section="spec.training")
-    objective = OBJECTIVES[dataset.task.loss]
+    objective = objective_of(dataset.task.loss, dataset.loss)
     recorder = CurveRecorder(metric=objective.metric)
 
-    def both(epoch: Epoch) -> None:
-        recorder(epoch)
-        observe(_progress(epoch, objective))
-
-    batch = step_rows(training, len(dataset.train.values))
-    threads = threads_for(work=architecture.multiply_adds * batch, available=torch.get_num_threads())
+    train = _learned(dataset, objective, architecture.head, device)
+    threads = threads_for(
+        work=architecture.multiply_adds * step_rows(training, len(train)), available=torch.get_num_threads()
+    )
     with limited_threads(threads), exact_convolutions(device), seeded(training.seed, device) as generator:
         module = build(architecture)
         initialize(module, generator)
@@ -184,14 +200,40 @@ def _train(
         best_epoch = train_module(
             module,
             objective=objective,
-            train=_rows(dataset.train, objective, architecture.head, device),
+            train=train,
             validation=_rows(dataset.validation, objective, architecture.head, device),
             settings=training,
             generator=generator,
-            observe=both,
+            observe=lambda epoch: observe(_progress(epoch, objective)),
             slice_rows=slice_rows(architecture),
+            augments=_augments(dataset, training, device),
+            recorder=recorder,
+            checkpointing=checkpointing,
         )
     return module.cpu(), best_epoch, recorder
+
+
+def _augments(dataset: Dataset, training: Hyperparameters, device: str) -> tuple[Augment, ...]:
+    """What is asked for.
+
+    Raises:
+        StageError: noise is, and there is no number for it.
+    """
+    settings, codes = training.augmentation, dataset.codes
+    if settings is not None and settings.noise is not None and codes is not None and codes.all():
+        field = "spec.training.augmentation.noise"
+        raise StageError("NothingToAugment", f"no feature is a column of numbers: leave {field} out", field=field)
+    held = None if codes is None else torch.from_numpy(codes).to(device)
+    return build_augments(settings, classes=len(dataset.labels), codes=held)
+
+
+def _learned(dataset: Dataset, objective: Objective, head: OutputHead, device: str) -> Batches:
+    """The training rows: those that are held, or the stream."""
+    if dataset.stream is None:
+        return _rows(dataset.train, objective, head, device)
+    return StreamedRows(
+        dataset.stream, lambda side: _rows(side, objective, head, "cpu"), shape=dataset.shape, device=device
+    )
 
 
 def _rows(side: Side, objective: Objective, head: OutputHead, device: str) -> Rows:

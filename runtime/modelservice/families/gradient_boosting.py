@@ -4,6 +4,7 @@ from modelservice.contract.model import GradientBoosting
 from modelservice.contract.training import Hyperparameters
 from modelservice.families.base import TABLES_ONLY, Fitted, Observer
 from modelservice.modalities.base import Dataset
+from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
 
 
 class Boosting:
@@ -16,7 +17,13 @@ class Boosting:
         return None if modality == "Table" else TABLES_ONLY
 
     def fit(
-        self, settings: GradientBoosting, dataset: Dataset, training: Hyperparameters, *, observe: Observer
+        self,
+        settings: GradientBoosting,
+        dataset: Dataset,
+        training: Hyperparameters,
+        *,
+        observe: Observer,
+        checkpointing: Checkpointing = BEGINS_ANEW,  # noqa: ARG002 - it has no epochs
     ) -> Fitted:
         """See ``Family.fit``."""
         from modelservice.families.boosting import fit_boosting  # noqa: PLC0415 - scikit-learn takes seconds to import

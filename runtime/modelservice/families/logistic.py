@@ -7,6 +7,7 @@ from modelservice.contract.training import Hyperparameters
 from modelservice.families.architecture import Sigmoid, Softmax
 from modelservice.families.base import TABLES_ONLY, Fitted, Observer
 from modelservice.modalities.base import Dataset
+from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
 
 _ITERATIONS = 1000
 
@@ -23,7 +24,13 @@ class Logistic:
         return "tells classes apart only: choose mlp, svm or decisionTree for numbers" if task == "Regression" else None
 
     def fit(
-        self, settings: LogisticRegression, dataset: Dataset, training: Hyperparameters, *, observe: Observer
+        self,
+        settings: LogisticRegression,
+        dataset: Dataset,
+        training: Hyperparameters,
+        *,
+        observe: Observer,
+        checkpointing: Checkpointing = BEGINS_ANEW,  # noqa: ARG002 - it has no epochs
     ) -> Fitted:
         """See ``Family.fit``."""
         from sklearn import linear_model  # noqa: PLC0415 - scikit-learn takes seconds to import

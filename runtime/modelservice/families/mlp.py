@@ -2,27 +2,11 @@
 
 from modelservice.contract.model import MultilayerPerceptron
 from modelservice.contract.training import Hyperparameters
-from modelservice.families.architecture import Architecture, Flatten, Layer, OutputHead, Shape, linear_layers
+from modelservice.families.architecture import Shape
 from modelservice.families.base import Fitted, Observer
+from modelservice.families.perceptron import FIELD, design_mlp, fit_stream
 from modelservice.modalities.base import Dataset
-
-
-def design_mlp(settings: MultilayerPerceptron, shape: Shape, logits: int, head: OutputHead) -> Architecture:
-    """The layers that the settings ask for, between a row's shape and the logits.
-
-    Raises:
-        ValidationError: there would be too many parameters.
-    """
-    flatten: list[Layer] = [] if len(shape) == 1 else [Flatten()]
-    inputs = Flatten().shape_after(shape)[0]
-    layers = linear_layers(
-        settings.hidden_layers,
-        inputs=inputs,
-        outputs=logits,
-        activation=settings.activation,
-        dropout=settings.dropout,
-    )
-    return Architecture(shape=shape, layers=(*flatten, *layers), head=head)
+from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
 
 
 def is_ensemble(settings: MultilayerPerceptron, training: Hyperparameters, shape: Shape) -> bool:
@@ -47,19 +31,32 @@ class Mlp:
         return None
 
     def fit(
-        self, settings: MultilayerPerceptron, dataset: Dataset, training: Hyperparameters, *, observe: Observer
+        self,
+        settings: MultilayerPerceptron,
+        dataset: Dataset,
+        training: Hyperparameters,
+        *,
+        observe: Observer,
+        checkpointing: Checkpointing = BEGINS_ANEW,
     ) -> Fitted:
         """See ``Family.fit``."""
         from modelservice.families import gradient  # noqa: PLC0415 - torch takes seconds to import
 
+        if dataset.stream is not None:
+            return fit_stream(settings, dataset, training, observe, checkpointing)
         if is_ensemble(settings, training, dataset.shape):
-            return _fit_ensemble(settings, dataset, training, observe)
-        field = "spec.model.mlp.hiddenLayers"
-        return gradient.fit(design_mlp, settings, dataset, training, field=field, observe=observe)
+            return _fit_ensemble(settings, dataset, training, observe, checkpointing)
+        return gradient.fit(
+            design_mlp, settings, dataset, training, field=FIELD, observe=observe, checkpointing=checkpointing
+        )
 
 
 def _fit_ensemble(
-    settings: MultilayerPerceptron, dataset: Dataset, training: Hyperparameters, observe: Observer
+    settings: MultilayerPerceptron,
+    dataset: Dataset,
+    training: Hyperparameters,
+    observe: Observer,
+    checkpointing: Checkpointing,
 ) -> Fitted:
     """An ensemble of training and validation rows together, for its members keep rows of their own back.
 
@@ -81,5 +78,7 @@ def _fit_ensemble(
         classes=len(dataset.labels),
         seed=training.seed,
         observe=observe,
+        checkpointing=checkpointing,
         weights=rows.relative_weights,
+        loss=dataset.loss,
     ).as_fitted()

@@ -11,9 +11,11 @@ from modelservice.families import member_layers
 from modelservice.families.architecture import (
     Architecture,
     Convolution,
+    Curve,
     Dropout,
     Elementwise,
     Flatten,
+    Isotonic,
     Layer,
     Linear,
     MemberLinear,
@@ -88,6 +90,22 @@ def apply_head(head: OutputHead, logits: torch.Tensor) -> torch.Tensor:
             return torch.cat([1 - positive, positive], dim=-1)
         case Scale():
             return logits * head.std + head.mean
+        case Isotonic():
+            return _follow(head.curves, apply_head(head.head, logits).double()).float()
+
+
+def _follow(curves: tuple[Curve, ...], probabilities: torch.Tensor) -> torch.Tensor:
+    """``isotonic.follow`` in torch, as ``Graph.add_isotonic`` writes it."""
+    risen = []
+    for place, curve in enumerate(curves):
+        column = probabilities[:, 1 if len(curves) == 1 else place, None]
+        knots, values = (column.new_tensor(numbers) for numbers in (curve.knots, curve.values))
+        shares = ((column - knots[:-1]) / knots.diff()).clamp(0, 1)
+        risen.append(shares @ values.diff()[:, None] + values[0])
+    if len(risen) == 1:
+        return torch.cat([1 - risen[0], risen[0]], dim=1)
+    together = torch.cat(risen, dim=1)
+    return together / together.sum(dim=1, keepdim=True)
 
 
 def _module(layer: Layer, device: str) -> nn.Module:

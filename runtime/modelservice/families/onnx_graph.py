@@ -17,9 +17,11 @@ from modelservice.contract.model import Pooling as PoolingFunction
 from modelservice.families.architecture import (
     Architecture,
     Convolution,
+    Curve,
     Dropout,
     Elementwise,
     Flatten,
+    Isotonic,
     Layer,
     Linear,
     MemberLinear,
@@ -39,7 +41,7 @@ IR_VERSION = 10
 TREES = "ai.onnx.ml"
 """The domain of the operators for ensembles of trees."""
 DOMAINS = {"": OPSET, TREES: 3}
-"""Versions of operators; 3 of the second is what onnxruntime and skl2onnx are both tested with."""
+"""Versions of operators; 3 of the second is the first that compares in float64."""
 ROWS = "rows"
 """Name of the axis of any length."""
 
@@ -158,12 +160,39 @@ class Graph:
             case Scale(mean=mean, std=std):
                 self.add("Mul", self.value, self.constant("std", np.array([[std]], np.float32)))
                 self.add("Add", self.value, self.constant("mean", np.array([[mean]], np.float32)))
+            case Isotonic():
+                self.add_head(head.head, axis=axis)
+                self.add_isotonic(head.curves)
 
     def add_sharpness(self, sharpness: float) -> None:
         """Probabilities [rows, classes] to that power, divided by their sum."""
         power = self.constant("sharpness", np.array([[sharpness]], np.float32))
         self.add("Mul", self.add("Log"), power)
         self.add("Softmax", axis=1)
+
+    def add_isotonic(self, curves: Sequence[Curve]) -> None:
+        """Probabilities float32 [rows, classes] by their curves, as ``isotonic.follow`` does it, in float64.
+
+        A curve is its first value and, for each of its pieces, the share of the piece that lies below times its rise.
+        """
+        probabilities = self.to_float64()
+        none, whole = (self.constant(name, np.array(share)) for name, share in (("none", 0.0), ("whole", 1.0)))
+        risen = []
+        for place, curve in enumerate(curves):
+            own = self.part(f"curve{place}")
+            knots, values = np.array(curve.knots), np.array(curve.values)
+            column = own.constant("column", np.array([1 if len(curves) == 1 else place], np.int64))
+            above = own.add("Sub", own.add("Gather", probabilities, column, axis=1), own.constant("knots", knots[:-1]))
+            shares = own.add("Clip", own.add("Div", above, own.constant("widths", np.diff(knots))), none, whole)
+            rises = own.add("MatMul", shares, own.constant("rises", np.diff(values)[:, np.newaxis]))
+            risen.append(own.add("Add", rises, own.constant("first", values[:1])))
+        if len(risen) == 1:
+            self.add("Concat", self.add("Sub", whole, risen[0]), risen[0], axis=1)
+        else:
+            together = self.add("Concat", *risen, axis=1)
+            total = self.add("ReduceSum", together, self.constant("classes", np.array([1], np.int64)))
+            self.add("Div", together, total)
+        self.add("Cast", to=TensorProto.FLOAT)
 
     def model(self, *, shape: tuple[int, ...], width: int) -> bytes:
         """``model.onnx``: rows of ``shape`` in, the newest value, float32 [rows, width], out.

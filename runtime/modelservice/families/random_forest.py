@@ -4,6 +4,7 @@ from modelservice.contract.model import RandomForest
 from modelservice.contract.training import Hyperparameters
 from modelservice.families.base import TABLES_ONLY, Fitted, Observer
 from modelservice.modalities.base import Dataset
+from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
 
 
 class Forests:
@@ -15,7 +16,15 @@ class Forests:
         """It takes tables."""
         return None if modality == "Table" else TABLES_ONLY
 
-    def fit(self, settings: RandomForest, dataset: Dataset, training: Hyperparameters, *, observe: Observer) -> Fitted:
+    def fit(
+        self,
+        settings: RandomForest,
+        dataset: Dataset,
+        training: Hyperparameters,
+        *,
+        observe: Observer,
+        checkpointing: Checkpointing = BEGINS_ANEW,  # noqa: ARG002 - it has no epochs
+    ) -> Fitted:
         """See ``Family.fit``."""
         from modelservice.families.component import fit_dataset  # noqa: PLC0415 - scikit-learn takes seconds to import
         from modelservice.families.forest import fit_forest  # noqa: PLC0415

@@ -21,6 +21,8 @@ def sharpen(probabilities: Floats, power: float) -> Floats:
 def fit_sharpness(probabilities: Floats, classes: NDArray[np.int64], weights: Floats | None = None) -> float:
     """The power with the least log loss, with a standard normal prior on its logarithm: few rows move it little.
 
+    Of probabilities a power of 1 is the likely one. Scores of any scale have no such: see ``temperature.fit_factor``.
+
     Args:
         probabilities: out of fold [rows, classes].
         classes: true codes [rows].

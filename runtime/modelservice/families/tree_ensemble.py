@@ -1,7 +1,8 @@
 """Sums of decision trees, and their nodes in a graph, with thresholds and sums in float64.
 
-Why not by skl2onnx: it does not convert histogram-based boosting, and it rounds thresholds and adds leaves in float32.
-Here a row's float32 numbers are compared as float64, as scikit-learn compares them, so that no row takes another way.
+Why not by a converter: skl2onnx (1.20) does not convert histogram-based boosting, and it rounds thresholds and adds
+leaves in float32. Here a row's float32 numbers are compared as float64, as scikit-learn compares them, so that no row
+takes another way.
 """
 
 from collections.abc import Sequence
@@ -106,6 +107,21 @@ class TreeEnsemble:
         }
 
 
+def grown_tree(grown: Any, *, votes: int = 1) -> Tree:
+    """A ``tree_`` of scikit-learn, whose leaves hold probabilities or numbers, as one of so many votes."""
+    values = grown.value[:, 0, :]
+    return Tree(
+        leaf=grown.children_left < 0,
+        feature=grown.feature,
+        threshold=grown.threshold,
+        left=grown.children_left,
+        right=grown.children_right,
+        missing_left=grown.missing_go_to_left.astype(np.bool_),
+        values=values / votes,
+        targets=tuple(range(values.shape[1])),
+    )
+
+
 def check_size(sizes: Sequence[int], *, family: str, remedy: str) -> None:
     """Refuse what would be too large to serve.
 
@@ -119,5 +135,6 @@ def check_size(sizes: Sequence[int], *, family: str, remedy: str) -> None:
     """
     if (nodes := sum(sizes)) > MAX_NODES:
         field = f"spec.model.{family}"
-        message = f"{field} grew {len(sizes)} trees of {nodes} nodes, at most {MAX_NODES} are possible: {remedy}"
+        trees = f"{len(sizes)} tree{'s' if len(sizes) > 1 else ''}"
+        message = f"{field} grew {trees} of {nodes} nodes, at most {MAX_NODES} are possible: {remedy}"
         raise StageError("ModelTooLarge", message, field=field)

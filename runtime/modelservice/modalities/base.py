@@ -4,7 +4,7 @@ Two sides, since a server must not load what only training needs: an ``Encoder``
 and a ``Source`` (pyarrow where it helps) from ``modalities.sources``.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -16,6 +16,7 @@ from modelservice.contract.documents import Document
 from modelservice.contract.failure import DataError
 from modelservice.contract.formats import CSV, Excel
 from modelservice.contract.signature import Input
+from modelservice.contract.task import Loss as AskedLoss
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.tensors import Tensor
 from modelservice.tasks.base import Target, TargetCells, Task, Weights
@@ -33,6 +34,7 @@ __all__ = [
     "Rows",
     "Side",
     "Source",
+    "Stream",
     "Variable",
     "merge_rows",
     "together",
@@ -151,11 +153,37 @@ def together(first: Side, second: Side) -> Side:
     )
 
 
+class Stream(Protocol):
+    """The rows of a table that is too large to be held, which are read anew each time."""
+
+    @property
+    def rows(self) -> tuple[int, int, int]:
+        """How many there are of training, validation and test."""
+
+    @property
+    def classes(self) -> NDArray[np.int64] | None:
+        """How many of them each class has, int64 [3, classes]; None of numbers."""
+
+    def training(self, seed: int) -> Iterator[Side]:
+        """The training rows, piece by piece, in an order that the seed decides.
+
+        Raises:
+            DataError: the data is damaged, or a number is too far from the others.
+            PassingError: it was changed.
+            OSError: the file system fails.
+        """
+
+    def test(self) -> Iterator[Side]:
+        """The test rows, piece by piece; errors as above."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dataset:
     """Everything that a family needs to learn, and the artifact needs to say of it.
 
-    ``preprocessing`` was measured on training rows only; an encoder of it gave the features of all sides.
+    ``preprocessing`` was measured on training rows only; an encoder of it gave the features of all sides. ``codes``
+    are as ``Examples.codes`` has them; ``loss`` is what ``spec.task`` says of it. Where there is a ``stream``, its
+    training rows are to be learned from, and the sides are some rows of each, chosen by hash.
     """
 
     modality: str
@@ -172,6 +200,9 @@ class Dataset:
     dropped: int
     features: int
     notes: tuple[str, ...]
+    codes: NDArray[np.bool_] | None = None
+    loss: AskedLoss | None = None
+    stream: Stream | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -238,6 +269,9 @@ class Examples(Protocol):
 
     def encode(self, preprocessing: Document, rows: NDArray[np.int64]) -> Features:
         """Encode some rows, by the encoder that serving uses."""
+
+    def codes(self, preprocessing: Document) -> NDArray[np.bool_] | None:
+        """Which numbers of an encoded row are no standardised measurements, bool [*shape]; None where all are."""
 
     def profiles(self, preprocessing: Document, rows: NDArray[np.int64]) -> tuple[Profile, ...]:
         """What some rows hold, input by input in the order of an encoded row; none where inputs are no columns."""

@@ -80,6 +80,7 @@ def encode(divided: Divided, split: Split) -> Dataset:
         dropped=divided.dropped,
         features=examples.features,
         notes=divided.notes,
+        codes=examples.codes(preprocessing),
     )
 
 
@@ -137,8 +138,7 @@ def _columns_aside(source: Source, data: Data, target: TargetCells) -> dict[str,
 
 def _weighed(read: Target, column: TargetCells | None) -> tuple[Target, NDArray[np.float64] | None, tuple[str, ...]]:
     """The target with rows of weight 0 left out like those without a target, the weights, and which were left out."""
-    absent = int((~read.present).sum())
-    dropped = [f"dropped {absent} rows without a value in {read.name}"] if absent else []
+    dropped = [*absent_note(int((~read.present).sum()), read.name)]
     if column is None:
         return read, None, tuple(dropped)
     weights = read_weights(column, read.present)
@@ -147,6 +147,11 @@ def _weighed(read: Target, column: TargetCells | None) -> tuple[Target, NDArray[
         dropped.append(f"dropped {light} rows of weight 0 in {column.name}")
     said = f"rows count by {column.noun} {column.name}, in training and in metrics"
     return replace(read, present=counts), weights, (*dropped, said)
+
+
+def absent_note(rows: int, target: str) -> tuple[str, ...]:
+    """What is said of rows without a target, if there are any."""
+    return (f"dropped {rows} rows without a value in {target}",) if rows else ()
 
 
 def _present(target: Target) -> Target:

@@ -29,18 +29,27 @@ def divide_target(
         DataError: a side has no rows, or nothing can be learned from the training rows.
     """
     split, said = _by_content(digests, target, shares) if by is None else _by_column(*by, digests, target, shares)
-    _check_training(split, target)
+    check_training(split, target)
     return split, said
 
 
 def _by_content(digests: list[bytes], target: Target, shares: Shares) -> tuple[Split, tuple[str, ...]]:
     """The split by hashes of rows, and sentences about classes that it cannot test."""
     split = divide(digests, target.strata.tolist(), validation=shares.validation, test=shares.test)
+    return split, check_tested(split, target)
+
+
+def check_tested(split: Split, target: Target) -> tuple[str, ...]:
+    """Sentences about classes that a split by hashes of rows cannot test.
+
+    Raises:
+        DataError: a side has no rows.
+    """
     if not len(split.validation) or not len(split.test):
         few = "no class has three different rows" if target.labels else "there are no three different rows"
         raise DataError("TooFewRows", f"{few}, so none are left to choose and to test a model with: add rows")
     untested = _absent(target, split.test)
-    return split, tuple(f"class {label} is not tested: all its rows are equal" for label in untested)
+    return tuple(f"class {label} is not tested: all its rows are equal" for label in untested)
 
 
 def _by_column(
@@ -61,8 +70,12 @@ def _absent(target: Target, rows: NDArray[np.int64]) -> list[str]:
     return [label for code, label in enumerate(target.labels) if code not in present]
 
 
-def _check_training(split: Split, target: Target) -> None:
-    """Refuse training rows from which nothing, or less than all, can be learned."""
+def check_training(split: Split, target: Target) -> None:
+    """Refuse training rows from which nothing, or less than all, can be learned.
+
+    Raises:
+        DataError: they all have one value, or a class has none of them.
+    """
     train = target.values[split.train]
     if (train == train[0]).all():
         message = f"all training rows have the same value of {target.name}, so there is nothing to learn: add rows"

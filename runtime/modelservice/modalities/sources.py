@@ -5,13 +5,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from modelservice.contract.data import Format
+from modelservice.contract.data import Data, Format
 from modelservice.contract.failure import DataError
-from modelservice.modalities.base import FileOptions, Reader, Source
+from modelservice.contract.task import Task as AskedTask
+from modelservice.modalities.base import Dataset, FileOptions, Reader, Source
+from modelservice.modalities.dataset import Divided, divide_rows, encode
 from modelservice.modalities.files import inflate, matching, read_bytes
 from modelservice.modalities.image.reader import IMAGES
 from modelservice.modalities.objects import URI_FIELD, Objects
 from modelservice.modalities.table.reader import TABLES
+from modelservice.modalities.table.streamed import StreamedTable, stream_parquet
 
 READERS: Final[tuple[Reader, ...]] = (TABLES, IMAGES)
 _NO_OPTIONS: Final = FileOptions()
@@ -39,8 +42,12 @@ def read_file(
     """
     options.check(format)
     reader = _reader(format)
-    if "*" in path.name and not path.exists():
-        files = {one.name: partial(read_bytes, one, field=field) for one in matching(path, field=field)}
+    several = "*" in path.name and not path.exists()
+    paths = {one.name: one for one in matching(path, field=field)} if several else {path.name: path}
+    if format is Format.PARQUET and (streamed := stream_parquet(paths, field=field)) is not None:
+        return streamed
+    if several:
+        files = {name: partial(read_bytes, one, field=field) for name, one in paths.items()}
         return _read_several(reader, files, format=format, options=options, field=field)
     return reader.read(read_bytes(path, limit=reader.limit, field=field), format=format, options=options, field=field)
 
@@ -82,6 +89,18 @@ def read_objects(
         return reader.read(content, format=format, options=options, field=URI_FIELD)
     files = {path.rpartition("/")[2]: partial(objects.read, path) for path in objects.paths()}
     return _read_several(reader, files, format=format, options=options, field=URI_FIELD)
+
+
+def read_rows(source: Source, data: Data, task: AskedTask | None) -> tuple[Divided, Dataset]:
+    """Rows, divided and encoded: all of them, or some of a source that is not held; see ``build_dataset``.
+
+    Raises:
+        DataError, PassingError, OSError: as their names say.
+    """
+    if isinstance(source, StreamedTable):
+        return source.measured(data, task)
+    divided = divide_rows(source, data, task)
+    return divided, encode(divided, divided.split)
 
 
 def from_frame(frame: Any) -> Source:

@@ -16,7 +16,7 @@ training. What a row is compared with does not change when others come, so
    in validation, with one none in test.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,8 +26,8 @@ from modelservice.tasks.base import Target
 
 Rows = NDArray[np.int64]
 
-_TRAIN, _TEST, _VALIDATION = 0, 1, 2
-_FIRST = (_TRAIN, _TEST, _VALIDATION)
+TRAIN, TEST, VALIDATION = 0, 1, 2
+_FIRST = (TRAIN, TEST, VALIDATION)
 MISSING = b"m"
 """The token of a missing value."""
 
@@ -63,6 +63,36 @@ def divide(digests: Sequence[bytes], classes: Sequence[int], *, validation: floa
     return Split(train=train, validation=validated, test=tested)
 
 
+class Dividing:
+    """What ``divide`` does, for rows that come piece by piece and are not kept.
+
+    Rows of one digest have one class here, as whole rows do and groups of them need not: then the first three of each
+    class are all that has to be remembered.
+
+    Args:
+        validation: share of rows for validation.
+        test: share of rows for the test.
+    """
+
+    def __init__(self, *, validation: float, test: float) -> None:
+        self._validation, self._test = validation, test
+        self._first: dict[int, list[bytes]] = {}
+
+    def sides(self, digests: Sequence[bytes], classes: Iterable[int]) -> NDArray[np.int8]:
+        """``TRAIN``, ``TEST`` or ``VALIDATION`` for each of the next rows; for arguments see ``divide``."""
+        pairs = zip(digests, classes, strict=True)
+        return np.fromiter((self._side(*pair) for pair in pairs), dtype=np.int8, count=len(digests))
+
+    def _side(self, digest: bytes, label: int) -> int:
+        first = self._first.setdefault(label, [])
+        if digest in first:
+            return _FIRST[first.index(digest)]
+        if len(first) < len(_FIRST):
+            first.append(digest)
+            return _FIRST[len(first) - 1]
+        return _by_hash(digest, self._validation, self._test)
+
+
 def target_tokens(target: Target) -> list[bytes]:
     """What each row's target adds to its digest: its label, or its number."""
     if not target.labels:
@@ -77,6 +107,14 @@ def number_token(value: float) -> bytes:
     return MISSING if value != value else b"n" + np.float64(value + 0.0).tobytes()  # noqa: PLR0124
 
 
+def number_tokens(numbers: NDArray[np.float64]) -> Iterator[bytes]:
+    """The tokens of each row's numbers, none missing, one after the other: those of ``number_token``, all at once."""
+    tokens = np.empty(numbers.shape, dtype=[("kind", "S1"), ("number", "f8")])
+    tokens["kind"], tokens["number"] = b"n", numbers + 0.0
+    raw, size = tokens.tobytes(), tokens.dtype.itemsize * numbers.shape[1]
+    return (raw[start : start + size] for start in range(0, len(raw), size))
+
+
 def framed(text: str) -> bytes:
     """A text in a digest, which does not run into what follows it."""
     raw = text.encode()
@@ -86,5 +124,5 @@ def framed(text: str) -> bytes:
 def _by_hash(digest: bytes, validation: float, test: float) -> int:
     place = int.from_bytes(digest[:8], "big") / 2**64
     if place < test:
-        return _TEST
-    return _VALIDATION if place < test + validation else _TRAIN
+        return TEST
+    return VALIDATION if place < test + validation else TRAIN

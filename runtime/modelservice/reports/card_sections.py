@@ -15,10 +15,12 @@ from modelservice.contract.manifest import (
     IMPORTANCE_FILE,
     METRICS_FILE,
     PREPROCESSING_FILE,
+    SEARCH_PICTURE,
 )
 from modelservice.contract.signature import InputColumn, Signature
 from modelservice.reports.findings import Findings
 from modelservice.reports.markdown import bullets, figure, plain, sentence, table
+from modelservice.reports.search import search_section
 from modelservice.reports.subject import Subject
 from modelservice.tasks.metrics_document import ConfusionMatrix
 
@@ -91,6 +93,10 @@ def training(
         yield from ("The settings, without those that are the defaults:", "", "```yaml", *written.splitlines(), "```")
     else:
         yield "All settings are the defaults."
+    if subject.search is not None:
+        yield from ("", *search_section(subject.search))
+    if SEARCH_PICTURE in pictures:
+        yield from ("", f"![Search]({SEARCH_PICTURE})")
     if CURVES_PICTURE in pictures:
         yield from ("", f"![Learning curves]({CURVES_PICTURE})")
 
@@ -130,7 +136,7 @@ def evaluation(subject: Subject, findings: Findings, *, pictures: tuple[str, ...
         )
         yield from _more(len(importance.columns), IMPORTANCE_FILE)
     for picture in pictures:
-        if picture != CURVES_PICTURE:
+        if picture not in {CURVES_PICTURE, SEARCH_PICTURE}:
             words = picture.removesuffix(".svg").replace("-", " ").capitalize()
             yield from ("", f"![{words}]({picture})")
 

@@ -25,8 +25,9 @@ def report_data(subject: Subject) -> DataReport:
     return DataReport(
         sha256=dataset.sha256,
         target=dataset.target,
-        rows=_rows([len(side.values) for side in subject.sides]),
+        rows=_rows(subject.rows),
         dropped=dataset.dropped,
+        sampled=None if dataset.stream is None else _rows([len(side.values) for side in subject.sides]),
         features=dataset.features,
         columns=columns,
         classes=_classes(subject) if dataset.labels else None,
@@ -78,8 +79,9 @@ def _copies(compared: Compared) -> Iterator[Suspect]:
 
 
 def _classes(subject: Subject) -> tuple[ClassRows, ...]:
-    labels = subject.dataset.labels
-    counts = [np.bincount(side.values, minlength=len(labels)).tolist() for side in subject.sides]
+    labels, stream = subject.dataset.labels, subject.dataset.stream
+    held = (np.bincount(side.values, minlength=len(labels)).tolist() for side in subject.sides)
+    counts = [*held] if stream is None or stream.classes is None else stream.classes.tolist()
     return tuple(
         ClassRows(label=label, rows=_rows([of_side[code] for of_side in counts])) for code, label in enumerate(labels)
     )

@@ -14,6 +14,8 @@ from modelservice.contract.manifest import (
     DATA_REPORT_FILE,
     IMPORTANCE_FILE,
     IMPORTANCE_PICTURE,
+    SEARCH_FILE,
+    SEARCH_PICTURE,
     VALUES_PICTURE,
 )
 from modelservice.reports.card import About, write_card
@@ -25,6 +27,7 @@ from modelservice.reports.plots import (
     learning_curves,
     values_picture,
 )
+from modelservice.reports.search import search_picture
 from modelservice.reports.subject import Subject
 
 Draw = Callable[[Subject, Findings], bytes | None]
@@ -54,12 +57,17 @@ def _importance(_: Subject, findings: Findings) -> bytes | None:
     return None if findings.importance is None else importance_picture(findings.importance)
 
 
+def _search(subject: Subject, _: Findings) -> bytes | None:
+    return None if subject.search is None else search_picture(subject.search)
+
+
 PICTURES: Final[tuple[tuple[str, Draw], ...]] = (
     (CURVES_PICTURE, _curves),
     (CONFUSION_PICTURE, _confusion),
     (VALUES_PICTURE, _values),
     (CALIBRATION_PICTURE, _calibration),
     (IMPORTANCE_PICTURE, _importance),
+    (SEARCH_PICTURE, _search),
 )
 """In the order of the card; one that has nothing to show of a model is left out."""
 
@@ -75,4 +83,6 @@ def write_reports(subject: Subject, findings: Findings, about: About) -> dict[st
     }
     if findings.importance is not None:
         files[IMPORTANCE_FILE] = document_bytes(findings.importance)
+    if subject.search is not None:
+        files[SEARCH_FILE] = document_bytes(subject.search)
     return files

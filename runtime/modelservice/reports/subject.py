@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from modelservice.contract.search_report import SearchReport
 from modelservice.modalities.base import Dataset, Features, Profile, Side
 from modelservice.modalities.dataset import Divided
 from modelservice.tasks.base import Array
@@ -27,6 +28,7 @@ class Subject:
         raw: its outputs for the test rows.
         predict: computes it for any number of rows.
         seed: of all that is drawn.
+        search: what was tried to find the settings, where something was.
     """
 
     dataset: Dataset
@@ -35,11 +37,18 @@ class Subject:
     raw: Array
     predict: Callable[[Features], Array]
     seed: int
+    search: SearchReport | None = None
 
     @property
     def sides(self) -> tuple[Side, Side, Side]:
         """Training, validation and test, in the order of the rows of ``columns``."""
         return self.dataset.train, self.dataset.validation, self.dataset.test
+
+    @property
+    def rows(self) -> tuple[int, int, int]:
+        """How many rows training, validation and test have, those that are not held included."""
+        stream, (train, validation, test) = self.dataset.stream, self.sides
+        return (len(train.values), len(validation.values), len(test.values)) if stream is None else stream.rows
 
     @cached_property
     def values(self) -> NDArray[Any]:

@@ -1,11 +1,12 @@
 """What a stage of the pipeline answers: from a work order to an artifact that is not stored yet."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from modelservice.artifact.files import document_bytes, sha256
 from modelservice.artifact.load import Artifact
+from modelservice.artifact.stores import Checkpoints, NoCheckpoints
 from modelservice.contract.manifest import METRICS_FILE, Manifest
 from modelservice.contract.progress import Progress
 from modelservice.contract.report import BlendedModel, Success
@@ -14,6 +15,7 @@ from modelservice.contract.work_order import WorkOrder
 from modelservice.modalities.base import Source
 from modelservice.stages.stopwatch import Stopwatch
 from modelservice.tasks.metrics_document import MetricsDocument
+from modelservice.training.interruption import Interruption
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,11 +26,18 @@ class Context:
         source: reads the data that the order names; may raise DataError, PassingError and OSError.
         observe: is told of progress.
         watch: measures the steps.
+        checkpoints: keep what the stage came to so far, for the next process that does the same order. They raise
+            nothing; what is read from them proves nothing.
+        interruption: asks for the end; who keeps something to go on from puts it off until that is done.
+        say: is told in sentences what a person may want to know who reads the log.
     """
 
     source: Callable[[], Source]
     observe: Callable[[Progress], None]
     watch: Stopwatch
+    checkpoints: Checkpoints = field(default_factory=NoCheckpoints)
+    interruption: Interruption = field(default_factory=lambda: Interruption(KeyboardInterrupt))
+    say: Callable[[str], None] = lambda _: None
 
 
 @dataclass(frozen=True, kw_only=True)

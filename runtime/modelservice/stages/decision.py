@@ -48,15 +48,13 @@ def validation_outputs(fitted: Fitted, dataset: Dataset, fit: Callable[[Dataset]
         dataset: what it learned from.
         fit: fits a model like it.
     """
-    model = (
-        fitted if fitted.best_epoch is not None else fit(replace(dataset, validation=_without_rows(dataset.validation)))
-    )
+    model = fitted if fitted.best_epoch is not None else fit(without_validation(dataset))
     return run_batches(OnnxEngine(model.onnx).run, dataset.validation.features)
 
 
-def _without_rows(side: Side) -> Side:
-    return Side(
-        features=side.features[:0],
-        values=side.values[:0],
-        weights=None if side.weights is None else side.weights[:0],
-    )
+def without_validation(dataset: Dataset) -> Dataset:
+    """The rows without those of validation."""
+    side = dataset.validation
+    weights = None if side.weights is None else side.weights[:0]
+    empty = Side(features=side.features[:0], values=side.values[:0], weights=weights)
+    return replace(dataset, validation=empty)

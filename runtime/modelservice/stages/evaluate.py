@@ -1,6 +1,8 @@
 """Running models over all rows of a dataset, scoring what comes out, and how far one model is from another."""
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -11,6 +13,8 @@ from modelservice.tasks.metrics_document import MetricsDocument, calibration, co
 
 BATCH_ROWS: Final = 64
 """Rows of one forward pass: the largest batch that serving makes by default."""
+MAX_OUTPUTS: Final = 2**23
+"""Numbers that outputs for test rows which are not held come to at most."""
 
 _ROUNDED_STEPS: Final = 2
 """Of float32 at the largest number: one when each of two models rounds its answer."""
@@ -85,6 +89,31 @@ def measure(raw: Sides, dataset: Dataset, *, kept_apart: bool, **further: Any) -
         calibration=calibration(test),
         **further,
     )
+
+
+def with_all_tested(raw: Sides, dataset: Dataset, run: Callable[[Features], Array]) -> tuple[Sides, Dataset]:
+    """Outputs and rows of which the test is that of all test rows, where some of them only are held.
+
+    Of so many that their outputs would not be held either, evenly chosen ones are taken.
+
+    Args:
+        raw: outputs for the rows that are held.
+        dataset: these rows. Those that are not are given without their features.
+        run: the model; see ``run_sides``.
+    """
+    if dataset.stream is None:
+        return raw, dataset
+    *_, rows = dataset.stream.rows
+    step, seen = math.ceil(rows * raw.test.shape[1] / MAX_OUTPUTS), 0
+    outputs, values = [], []
+    for side in dataset.stream.test():
+        taken = slice(-seen % step, None, step)
+        seen += len(side.values)
+        if len(side.values[taken]):
+            outputs.append(run_batches(run, side.features[taken]))
+            values.append(side.values[taken])
+    tested = Side(features=dataset.test.features[:0], values=np.concatenate(values))
+    return raw._replace(test=np.concatenate(outputs)), replace(dataset, test=tested)
 
 
 def opset_of(model: bytes) -> int:

@@ -35,6 +35,11 @@ def report_failure(error: BaseException) -> tuple[Failure, int]:
     return failure, failure.exit_code
 
 
+def is_full(error: OSError) -> bool:
+    """Whether a file system, or what may be used of it, has no room."""
+    return error.errno in _FULL
+
+
 def _failure_of(error: BaseException) -> Failure:
     if isinstance(error, StageError):
         return error.failure()
@@ -50,7 +55,7 @@ def _failure_of(error: BaseException) -> Failure:
 
 
 def _file_system_failure(error: OSError) -> Failure:
-    if error.errno in _FULL:
+    if is_full(error):
         message = f"the artifact does not fit into its volume: raise {_SIZE_FIELD}, or make room"
         return _storage_failure("StorageFull", message, _SIZE_FIELD)
     if error.errno in _FORBIDDEN:

@@ -13,8 +13,8 @@ from modelservice.modalities.folds import deal_folds
 from modelservice.modalities.split import Split
 from modelservice.tasks.metrics_document import CrossValidation, FoldMetric
 
-Tested = Callable[[Dataset, Observer], Evaluation]
-"""Trains on a dataset as the stage does, and scores what will be served on its test rows."""
+Tested = Callable[[Dataset, Observer, int], Evaluation]
+"""Trains on a dataset as the stage does, and scores what will be served on its test rows; folds count from 1."""
 
 
 def fold_splits(divided: Divided, shares: Shares) -> list[Split]:
@@ -45,7 +45,8 @@ def cross_validate(
     """
     if not folds:
         return None
-    return summarize([tested(encode(divided, split), told) for split, told in zip(folds, observers, strict=True)])
+    pairs = enumerate(zip(folds, observers, strict=True), start=1)
+    return summarize([tested(encode(divided, split), told, number) for number, (split, told) in pairs])
 
 
 def summarize(found: Sequence[Evaluation]) -> CrossValidation:

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from modelservice.artifact.stores import open_store
+from modelservice.artifact.stores import ForgivingCheckpoints, open_checkpoints, open_store
 from modelservice.contract.keys import compress_key, train_key
 from modelservice.contract.progress import Progress
 from modelservice.contract.report import Success
@@ -21,8 +21,10 @@ from modelservice.modalities.objects import open_objects
 from modelservice.modalities.sources import from_frame, read_file, read_objects, read_source
 from modelservice.stages.base import Context, Produced
 from modelservice.stages.documents import Resource, ResourceError, default_output, read_resource
+from modelservice.stages.publishing import publish
 from modelservice.stages.registry import stage_named
 from modelservice.stages.stopwatch import Clock, Stopwatch
+from modelservice.training.interruption import Interruption
 from modelservice.training.notebook import notebook_bar
 from modelservice.training.progress import Listener, announce, bar
 
@@ -42,9 +44,18 @@ class Finished:
 
 
 def run_locally(
-    resource: Resource, *, data: Any, output: Path | None, observe: Observer, clock: Clock = time.perf_counter
+    resource: Resource,
+    *,
+    data: Any,
+    output: Path | None,
+    observe: Observer,
+    clock: Clock = time.perf_counter,
+    interruption: Interruption | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Finished:
     """Train a ModelService here, and compress the model where that is asked for.
+
+    A training that was interrupted goes on from its last checkpoint, which lies beside the output.
 
     Args:
         resource: what to train.
@@ -53,6 +64,8 @@ def run_locally(
         output: the artifact's folder; an artifact that stands there is replaced when the new one is complete.
         observe: is told of progress.
         clock: a monotonic clock, for durations.
+        interruption: asks for the end.
+        say: is told in sentences what a person may want to know.
 
     Raises:
         ResourceError, StageError, ArtifactError, OSError: as their names say.
@@ -72,9 +85,19 @@ def run_locally(
             artifact=str(folder),
             work=work,
         )
-        return _run(order, folder, Context(source=lambda: source, observe=observe, watch=Stopwatch(clock)))
+        context = Context(
+            source=lambda: source,
+            observe=observe,
+            watch=Stopwatch(clock),
+            checkpoints=ForgivingCheckpoints(open_checkpoints(folder, scratch=str(os.getpid())), say),
+            interruption=interruption or Interruption(KeyboardInterrupt),
+            say=say,
+        )
+        return _run(order, folder, context)
 
-    train = TrainWork(**reading, model=spec.model, training=spec.training.hyperparameters)
+    train = TrainWork(
+        **reading, model=spec.model, training=spec.training.hyperparameters, checkpoint=spec.training.checkpoint
+    )
     if spec.compression is None:
         return run(train, key, final)
     trained = run(train, key, final.with_name(final.name + TRAINED_SUFFIX))
@@ -150,7 +173,7 @@ def _run(order: WorkOrder, folder: Path, context: Context) -> Finished:
     store.prepare()
     produced = stage_named(order.work.stage).run(order, context)
     with context.watch.step("store"):
-        digest = store.publish(produced.manifest, produced.files)
+        digest = publish(produced, store, context.checkpoints)
     return Finished(folder=folder, success=produced.success(digest, context.watch.seconds), produced=produced)
 
 

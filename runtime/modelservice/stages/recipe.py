@@ -3,18 +3,22 @@
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
+import numpy as np
+
 from modelservice.contract.evaluation import Evaluation
 from modelservice.contract.failure import StageError
+from modelservice.contract.model import GRADIENT_FAMILIES
 from modelservice.contract.task import Calibration, Classification, Task
 from modelservice.contract.work_order import TrainWork
-from modelservice.families import family_named
+from modelservice.families import STREAMING, family_named
 from modelservice.families.base import Family, Fitted, Observer
 from modelservice.inference.onnx_engine import OnnxEngine
 from modelservice.modalities.base import Dataset
 from modelservice.modalities.imbalance import REMEDIES
 from modelservice.stages.calibration import calibrate
-from modelservice.stages.decision import validation_outputs, with_threshold
+from modelservice.stages.decision import validation_outputs, with_threshold, without_validation
 from modelservice.stages.evaluate import run_batches
+from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
 
 
 class Learned(NamedTuple):
@@ -26,6 +30,13 @@ class Learned(NamedTuple):
     fitted: Fitted
     dataset: Dataset
     plain: Fitted
+
+
+class Judged(NamedTuple):
+    """What a model comes to on the validation rows, and the epochs that it had; None for families without."""
+
+    evaluation: Evaluation
+    epochs: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +57,8 @@ class Recipe:
         family = family_named(work.model.choice)
         if (why := family.unsuited(modality=dataset.modality, task=dataset.task.name)) is not None:
             raise StageError("ModelUnsuited", f"spec.model.{family.name} {why}", field="spec.model")
+        if dataset.stream is not None:
+            _check_streaming(family, work)
         return cls(family=family, work=work, classification=_classification(work.task))
 
     @property
@@ -54,28 +67,71 @@ class Recipe:
         asked = self.classification
         return asked.threshold is not None or asked.calibration is not Calibration.NONE
 
-    def learn(self, dataset: Dataset, observe: Observer) -> Learned:
+    def learn(self, dataset: Dataset, observe: Observer, checkpointing: Checkpointing = BEGINS_ANEW) -> Learned:
         """Fit the family; for errors see ``Family.fit`` and ``with_threshold``."""
-        # What is learned from, and no more than that: metrics are of rows as they are.
-        learned = REMEDIES[self.classification.imbalance](dataset)
-
-        def fit(rows: Dataset, told: Observer) -> Fitted:
-            return self.family.fit(self.work.model.chosen, rows, self.work.training, observe=told)
-
-        plain = fitted = fit(learned, observe)
+        learned = self._learned(dataset)
+        plain = fitted = self._fit(learned, observe, checkpointing)
         dataset = replace(dataset, notes=learned.notes)
         if not self.decides:
             return Learned(fitted, dataset, plain)
-        # A progress that begins anew would look like a training that does.
-        unseen = validation_outputs(fitted, learned, lambda rows: fit(rows, lambda _: None))
+        unseen = validation_outputs(fitted, learned, self._fit_again)
         fitted, unseen, dataset = calibrate(self.classification.calibration, fitted, unseen, dataset)
         return Learned(fitted, with_threshold(self.classification.threshold, dataset, unseen), plain)
 
-    def test(self, dataset: Dataset, observe: Observer) -> Evaluation:
+    def judge(self, dataset: Dataset, observe: Observer) -> Judged:
+        """Fit the family, and score what would be served on the validation rows, from which the fit did not learn.
+
+        Raises:
+            StageError: its outputs are not all numbers; see also ``learn``.
+        """
+        learned = self._learned(dataset)
+        if self.family.name in GRADIENT_FAMILIES:
+            fitted = self._fit(learned, observe)
+            unseen = validation_outputs(fitted, learned, self._fit_again)
+        else:
+            fitted = self._fit(without_validation(learned), observe)
+            unseen = run_batches(OnnxEngine(fitted.onnx).run, learned.validation.features)
+        if not np.isfinite(unseen).all():
+            message = "the model answers what is no number: change spec.model"
+            raise StageError("Diverged", message, field="spec.model")
+        fitted, unseen, dataset = calibrate(self.classification.calibration, fitted, unseen, dataset)
+        dataset, side = with_threshold(self.classification.threshold, dataset, unseen), dataset.validation
+        scores = dataset.task.score(unseen, side.values, dataset.labels, side.weights)
+        return Judged(scores.evaluation, None if fitted.curves is None else len(fitted.curves["epoch"]))
+
+    def test(self, dataset: Dataset, observe: Observer, checkpointing: Checkpointing = BEGINS_ANEW) -> Evaluation:
         """Fit the family, and score what would be served on the test rows; for errors see ``learn``."""
-        fitted, decided, _ = self.learn(dataset, observe)
+        fitted, decided, _ = self.learn(dataset, observe, checkpointing)
         raw = run_batches(OnnxEngine(fitted.onnx).run, decided.test.features)
         return decided.task.score(raw, decided.test.values, decided.labels, decided.test.weights).evaluation
+
+    def _learned(self, dataset: Dataset) -> Dataset:
+        """What is learned from, and no more than that: metrics are of rows as they are."""
+        loss = None if self.work.task is None else self.work.task.chosen.loss
+        return replace(REMEDIES[self.classification.imbalance](dataset), loss=loss)
+
+    def _fit(self, rows: Dataset, observe: Observer, checkpointing: Checkpointing = BEGINS_ANEW) -> Fitted:
+        settings, training = self.work.model.chosen, self.work.training
+        return self.family.fit(settings, rows, training, observe=observe, checkpointing=checkpointing)
+
+    def _fit_again(self, rows: Dataset) -> Fitted:
+        """A further fit, and no progress of its own: one that begins anew would look like a training that does."""
+        return self._fit(rows, lambda _: None)
+
+
+def _check_streaming(family: Family, work: TrainWork) -> None:
+    """Refuse what needs all rows at once.
+
+    Raises:
+        StageError: the family or the optimizer does.
+    """
+    for field, needs in (
+        (f"spec.model.{family.name}", family.name not in STREAMING),
+        ("spec.training.optimizer.gradientDescent", work.training.optimizer.gradient_descent is not None),
+    ):
+        if needs:
+            message = f"{field} needs all rows at once, and the table is too large to be held"
+            raise StageError("ModelUnsuited", f"{message}: take mlp with another optimizer, or fewer rows", field=field)
 
 
 def _classification(task: Task | None) -> Classification:

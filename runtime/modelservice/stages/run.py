@@ -11,26 +11,25 @@ from pathlib import Path
 from types import FrameType
 from typing import Self, TextIO
 
-from rich.console import Console
-
 from modelservice.artifact.errors import ArtifactError
 from modelservice.artifact.load import Artifact
-from modelservice.artifact.stores import Store, open_store
+from modelservice.artifact.stores import ForgivingCheckpoints, Store, open_checkpoints, open_store
 from modelservice.contract import places
 from modelservice.contract.documents import DocumentError, read_document
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.failure import PassingError, StageError
 from modelservice.contract.report import Report, Success
 from modelservice.contract.work_order import DataWork, WorkOrder
-from modelservice.inference.summary import print_summary
 from modelservice.modalities.base import FileOptions, Source
 from modelservice.modalities.objects import Objects, open_objects
 from modelservice.modalities.sources import read_file, read_objects
 from modelservice.stages.base import Context, Produced
 from modelservice.stages.data_variables import data_variables
 from modelservice.stages.failures import UNEXPECTED, TerminatedError, report_failure
+from modelservice.stages.publishing import publish
 from modelservice.stages.registry import stage_named
 from modelservice.stages.stopwatch import Clock, Stopwatch
+from modelservice.training.interruption import Interruption
 from modelservice.training.progress import JsonLines, Listener, ProgressPage, announce
 
 _MAX_ORDER_BYTES = 2**20
@@ -75,8 +74,8 @@ def run_stage(*, where: Places, pod: Pod, clock: Clock, now: Callable[[], float]
     """
     log = JsonLines(out)
     try:
-        with _sigterm_raises():
-            success, produced = _run(where, pod, clock, now, log)
+        with _ended_by_sigterm() as interruption:
+            success, produced = _run(where, pod, clock, now, log, interruption=interruption)
     except (Exception, TerminatedError) as error:  # the report needs whatever happened
         failure, code = report_failure(error)
         log.write("failed", exitCode=code, **failure.model_dump(mode="json"))
@@ -84,23 +83,24 @@ def run_stage(*, where: Places, pod: Pod, clock: Clock, now: Callable[[], float]
             traceback.print_exception(error, file=out)
         _write_report(where.report, Report(result=failure), log)
         return code
-    print_summary(
-        Console(file=out, width=_LOG_WIDTH),
-        manifest=produced.manifest,
-        digest=success.digest,
-        metrics=produced.metrics,
-    )
+    _print_summary(success, produced, out)
     log.write("done", stage=success.stage, digest=success.digest, seconds=success.seconds)
     _write_report(where.report, Report(result=success), log)
     return ExitCode.DONE
 
 
-def _run(where: Places, pod: Pod, clock: Clock, now: Callable[[], float], log: JsonLines) -> tuple[Success, Produced]:
+def _run(
+    where: Places, pod: Pod, clock: Clock, now: Callable[[], float], log: JsonLines, *, interruption: Interruption
+) -> tuple[Success, Produced]:
     order = read_order(where.order)
     check_address(order)
     stage = stage_named(order.work.stage)
     store = open_store(order.artifact, scratch=pod.uid, now=now)
+    checkpoints = ForgivingCheckpoints(
+        open_checkpoints(order.artifact, scratch=pod.uid), lambda message: log.write("checkpoint", message=message)
+    )
     if (found := find_artifact(store, order, log)) is not None:
+        checkpoints.discard()  # the pod that stored it may have had no time to
         return found
     watch = Stopwatch(clock)
     store.prepare()
@@ -114,13 +114,17 @@ def _run(where: Places, pod: Pod, clock: Clock, now: Callable[[], float], log: J
             source=source,
             observe=announce(listeners, clock),
             watch=watch,
+            checkpoints=checkpoints,
+            interruption=interruption,
+            say=lambda message: log.write("note", message=message),
         )
         produced = stage.run(order, context)
         # Another pod of this key may have been faster, on another kind of CPU: what it stored may be served already.
         if (found := find_artifact(store, order, log)) is not None:
+            checkpoints.discard()
             return found
         with watch.step("store"):
-            digest = store.publish(produced.manifest, produced.files)
+            digest = publish(produced, store, checkpoints)
         if digest != produced.digest and (found := find_artifact(store, order, log)) is not None:
             return found
     return produced.success(digest, watch.seconds), produced
@@ -238,6 +242,15 @@ def _open_page(where: Places, log: JsonLines) -> ProgressPage | None:
         return None
 
 
+def _print_summary(success: Success, produced: Produced, out: TextIO) -> None:
+    from rich.console import Console  # noqa: PLC0415 - the first step of a training does not wait for it
+
+    from modelservice.inference.summary import print_summary  # noqa: PLC0415
+
+    console = Console(file=out, width=_LOG_WIDTH)
+    print_summary(console, manifest=produced.manifest, digest=success.digest, metrics=produced.metrics)
+
+
 def _write_report(path: Path, report: Report, log: JsonLines) -> None:
     try:
         path.write_text(report.to_message(), encoding="utf-8")
@@ -246,14 +259,15 @@ def _write_report(path: Path, report: Report, log: JsonLines) -> None:
 
 
 @contextmanager
-def _sigterm_raises() -> Iterator[None]:
+def _ended_by_sigterm() -> Iterator[Interruption]:
     """SIGTERM ends the stage by an exception, so that temporary files are removed on the way out."""
+    interruption = Interruption(TerminatedError)
 
     def terminate(_number: int, _frame: FrameType | None) -> None:
-        raise TerminatedError
+        interruption.ask()
 
     before = signal.signal(signal.SIGTERM, terminate)
     try:
-        yield
+        yield interruption
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -7,15 +7,15 @@ Clock = Callable[[], float]
 
 
 class Stopwatch:
-    """Measures named steps with a clock given from outside; a step measured twice adds up."""
+    """Measures named steps with a ``clock`` given from outside; a step measured twice adds up."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+        self.clock = clock
         self.seconds: dict[str, float] = {}
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         """Measure what happens inside."""
-        begun = self._clock()
+        begun = self.clock()
         yield
-        self.seconds[name] = round(self.seconds.get(name, 0.0) + self._clock() - begun, 3)
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + self.clock() - begun, 3)

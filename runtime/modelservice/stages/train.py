@@ -8,6 +8,7 @@ from typing import Final
 import modelservice
 from modelservice.artifact.files import document_bytes, file_entries
 from modelservice.contract.failure import StageError
+from modelservice.contract.keys import KEY_LENGTH, settled, short_hash
 from modelservice.contract.manifest import (
     METRICS_FILE,
     MODEL_FILE,
@@ -22,15 +23,26 @@ from modelservice.contract.work_order import TrainWork, WorkOrder
 from modelservice.families.base import Fitted
 from modelservice.inference.onnx_engine import OnnxEngine
 from modelservice.modalities.base import Dataset
-from modelservice.modalities.dataset import divide_rows, encode
+from modelservice.modalities.sources import read_rows
 from modelservice.reports.card import About, settings_of
 from modelservice.reports.files import write_reports
 from modelservice.reports.findings import examine
 from modelservice.reports.subject import Subject, all_columns
 from modelservice.stages.base import Context, Produced
-from modelservice.stages.evaluate import Sides, largest_difference, measure, opset_of, run_batches, run_sides
+from modelservice.stages.evaluate import (
+    Sides,
+    largest_difference,
+    measure,
+    opset_of,
+    run_batches,
+    run_sides,
+    with_all_tested,
+)
 from modelservice.stages.folds import cross_validate, fold_splits, parts_of, sentence
 from modelservice.stages.recipe import Recipe
+from modelservice.stages.search import search, trainings
+from modelservice.stages.search import sentence as search_sentence
+from modelservice.training.checkpointing import Checkpointing
 
 MAX_DIFFERENCE: Final = 1e-5
 """Between the ONNX model and the trained one; see ``largest_difference`` for its unit."""
@@ -47,30 +59,43 @@ class TrainStage:
         assert isinstance(work, TrainWork)  # noqa: S101 - the registry looks stages up by the work's own name
         watch = context.watch
         with watch.step("read"):
-            divided = divide_rows(context.source(), work.data, work.task)
-            dataset, folds = encode(divided, divided.split), fold_splits(divided, work.data.split)
-        recipe = Recipe.of(work, dataset)
-        first, *others = parts_of(context.observe, 1 + len(folds))
+            divided, dataset = read_rows(context.source(), work.data, work.task)
+            folds = fold_splits(divided, work.data.split)
+        recipe, report = Recipe.of(work, dataset), None
+        tries = trainings(work.training)
+        parts = parts_of(context.observe, tries + 1 + len(folds))
+        if tries:
+            with watch.step("search"):
+                work, report = search(order.key, work, dataset, context, parts[:tries])
+            recipe = Recipe.of(work, dataset)
+        checkpointing = _checkpointing(order, work, dataset, context)
         with watch.step("train"):
-            fitted, dataset, plain = recipe.learn(dataset, first)
+            fitted, dataset, plain = recipe.learn(dataset, parts[tries], checkpointing)
         with watch.step("convert"):
             raw, difference = check_conversion(plain, dataset)
             if fitted is not plain:
                 raw, further = check_conversion(fitted, dataset)
                 difference = max(difference, further)
         with watch.step("evaluate"):
-            validated = cross_validate(divided, folds, recipe.test, others)
+            validated = cross_validate(
+                divided,
+                folds,
+                lambda rows, told, fold: recipe.test(rows, told, checkpointing.of(f"fold-{fold}")),
+                parts[tries + 1 :],
+            )
             # What will be served is measured: the ONNX model. A family without epochs saw the validation rows, too.
             metrics = measure(
-                raw,
-                dataset,
+                *with_all_tested(raw, dataset, OnnxEngine(fitted.onnx).run),
                 kept_apart=fitted.best_epoch is not None,
                 best_epoch=fitted.best_epoch,
                 curves=fitted.curves,
                 cross_validation=validated,
             )
+        if report is not None:
+            dataset = replace(dataset, notes=(*dataset.notes, search_sentence(report)))
         if validated is not None:
             dataset = replace(dataset, notes=(*dataset.notes, sentence(validated, metrics.primary)))
+        dataset = replace(dataset, notes=(*dataset.notes, *checkpointing.notes))
         with watch.step("report"):
             subject = Subject(
                 dataset=dataset,
@@ -79,11 +104,26 @@ class TrainStage:
                 raw=raw.test,
                 predict=partial(run_batches, OnnxEngine(fitted.onnx).run),
                 seed=work.training.seed,
+                search=report,
             )
             return _produced(order, recipe.family.name, subject, fitted, difference=difference)
 
 
 TRAIN: Final = TrainStage()
+
+
+def _checkpointing(order: WorkOrder, work: TrainWork, dataset: Dataset, context: Context) -> Checkpointing:
+    """Where the trainings of the order are kept, with the settings that a search may have found."""
+    settings = short_hash([settled(work.model), settled(work.training)], length=KEY_LENGTH)
+    return Checkpointing(
+        store=context.checkpoints,
+        key=f"{order.key}/{settings}",
+        data=dataset.sha256,
+        every_seconds=work.checkpoint.every_seconds,
+        clock=context.watch.clock,
+        interruption=context.interruption,
+        say=context.say,
+    )
 
 
 def check_conversion(fitted: Fitted, dataset: Dataset) -> tuple[Sides, float]:

@@ -1,19 +1,26 @@
 """The training loop: epochs over shuffled batches, keeping the weights of the best validation loss."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
+from typing import Protocol
 
 import torch
 from torch import nn
 
 from modelservice.contract.failure import StageError
 from modelservice.contract.training import Hyperparameters
+from modelservice.training.checkpoint import ModuleWeights, Training, resumable
+from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
+from modelservice.training.curves import CurveRecorder, Epoch
 from modelservice.training.losses import Objective
 from modelservice.training.optimizers import build_optimizer, learning_rate_field
+from modelservice.training.part import Part
 from modelservice.training.penalties import penalized_weights, penalty
+from modelservice.training.position import Position
 from modelservice.training.schedules import Pace
 
 MAX_SLICE = 8192
@@ -31,30 +38,65 @@ class Rows:
     targets: torch.Tensor
     weights: torch.Tensor | None = None
 
+    def __len__(self) -> int:
+        return len(self.targets)
 
-@dataclass(frozen=True, kw_only=True)
-class Epoch:
-    """What one epoch came to; losses are means over rows, ``metric`` is the objective's on the validation rows."""
+    def take(self, places: torch.Tensor) -> "Rows":
+        """Some of the rows."""
+        weights = None if self.weights is None else self.weights[places]
+        return Rows(features=self.features[places], targets=self.targets[places], weights=weights)
 
-    number: int
-    of: int
-    train_loss: float
-    validation_loss: float
-    metric: float
+    def draw(self, generator: torch.Generator) -> torch.Tensor:
+        """An order of the rows."""
+        return torch.randperm(len(self), generator=generator)
+
+    def batches(self, drawn: torch.Tensor, size: int, *, skip: int) -> "Iterator[Rows]":
+        """See ``Batches``."""
+        for places in torch.split(drawn.to(self.features.device), size)[skip:]:
+            yield self.take(places)
+
+
+class Batches(Protocol):
+    """Rows to learn from: ``Rows`` that are held, or such as come from elsewhere."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def draw(self, generator: torch.Generator) -> torch.Tensor:
+        """What decides the order of an epoch."""
+
+    def batches(self, drawn: torch.Tensor, size: int, *, skip: int) -> Iterator[Rows]:
+        """All rows in the order that was drawn, so many at a time, on the training device.
+
+        Args:
+            drawn: what ``draw`` gave.
+            size: rows of a batch; the last one may have fewer.
+            skip: batches at the begin that are left out.
+        """
+
+
+Augment = Callable[[Rows, torch.Generator], Rows]
+"""Rows of a step, and a generator on the CPU, to rows on the same device that are learned from instead."""
 
 
 def train_module(
     module: nn.Sequential,
     *,
     objective: Objective,
-    train: Rows,
+    train: Batches,
     validation: Rows,
     settings: Hyperparameters,
     generator: torch.Generator,
     observe: Callable[[Epoch], None],
     slice_rows: int = MAX_SLICE,
+    augments: Sequence[Augment] = (),
+    recorder: CurveRecorder | None = None,
+    checkpointing: Checkpointing = BEGINS_ANEW,
 ) -> int:
     """Train in place; the module ends with the weights of the epoch with the lowest validation loss.
+
+    A training that goes on from a checkpoint ends as one that was never interrupted: bit for bit on the same kind of
+    machine, with as many threads.
 
     Args:
         module: initialised, on the device of the rows.
@@ -65,6 +107,9 @@ def train_module(
         generator: draws the order of the rows, on the CPU.
         observe: called after each epoch.
         slice_rows: validation rows that are computed at once.
+        augments: change the rows of each batch; see ``augmentation``.
+        recorder: is told of each epoch, those before an interruption included.
+        checkpointing: where it is kept how far the training is.
 
     Returns:
         The number of the best epoch, from 1.
@@ -75,25 +120,39 @@ def train_module(
     step = build_optimizer(settings.optimizer, module.parameters(), clip_norm=settings.gradient_clip_norm)
     pace = Pace(settings.schedule, settings.early_stopping, epochs=settings.epochs)
     best = BestWeights(module)
-    for number in range(1, settings.epochs + 1):
-        next_step = partial(step, share=pace.share(number))
-        train_loss = _run_epoch(module, next_step, train, objective=objective, settings=settings, generator=generator)
-        validation_loss, metric = _measure(module, objective, validation, slice_rows)
-        if not (math.isfinite(train_loss) and math.isfinite(validation_loss)):
-            raise _diverged(number, settings)
-        best.offer(validation_loss, number)
-        observe(
-            Epoch(
+    recorder = recorder or CurveRecorder(metric=objective.metric)
+    position = Position(generator, epochs=settings.epochs, device=validation.features.device)
+    training = Training(position, module=ModuleWeights(module), optimizer=step, pace=pace, best=best, curves=recorder)
+    with resumable(checkpointing, training) as session:
+        if session.resume() and recorder.last is not None:
+            observe(recorder.last)
+        while position.epoch <= settings.epochs and not pace.is_over:
+            number = position.epoch
+            train_loss = _run_epoch(
+                module,
+                partial(step.accumulate, share=pace.share(number)),
+                train,
+                objective=objective,
+                settings=settings,
+                position=position,
+                augments=augments,
+                offer=session.offer,
+            )
+            validation_loss, metric = _measure(module, objective, validation, slice_rows)
+            if not (math.isfinite(train_loss) and math.isfinite(validation_loss)):
+                raise _diverged(number, settings)
+            best.offer(validation_loss, number)
+            epoch = Epoch(
                 number=number,
                 of=settings.epochs,
                 train_loss=train_loss,
                 validation_loss=validation_loss,
                 metric=metric,
             )
-        )
-        pace.observe(validation_loss)
-        if pace.is_over:
-            break
+            recorder(epoch)
+            observe(epoch)
+            pace.observe(validation_loss)
+            position.next_epoch()
     best.restore()
     return best.epoch
 
@@ -103,14 +162,15 @@ def step_rows(settings: Hyperparameters, rows: int) -> int:
     return rows if settings.optimizer.gradient_descent is not None else min(settings.batch_size, rows)
 
 
-class BestWeights:
+class BestWeights(Part):
     """The best weights so far, in one copy that is allocated once."""
 
     def __init__(self, module: nn.Module) -> None:
         self.epoch = 0
         self._loss = math.inf
         self._parameters = list(module.parameters())
-        self._kept = [torch.empty_like(parameter) for parameter in self._parameters]
+        # Zeros, since a checkpoint before the first epoch is to hold nothing else that was in memory.
+        self._kept = [torch.zeros_like(parameter) for parameter in self._parameters]
 
     def offer(self, loss: float, epoch: int) -> None:
         """Keep the present weights if their loss is lower than any before."""
@@ -121,6 +181,18 @@ class BestWeights:
     def restore(self) -> None:
         """Put the kept weights back into the module."""
         _copy(self._kept, self._parameters)
+
+    def tensors(self) -> Mapping[str, torch.Tensor]:
+        """See ``Part``."""
+        return {str(place): one for place, one in enumerate(self._kept)}
+
+    def numbers(self) -> Mapping[str, float]:
+        """See ``Part``."""
+        return {"epoch": self.epoch, "loss": self._loss}
+
+    def load(self, numbers: Mapping[str, float]) -> None:
+        """See ``Part``."""
+        self.epoch, self._loss = int(numbers["epoch"]), numbers["loss"]
 
 
 @torch.inference_mode()
@@ -144,31 +216,44 @@ def seeded(seed: int, device: str) -> Iterator[torch.Generator]:
 
 def _run_epoch(
     module: nn.Sequential,
-    step: Callable[[torch.Tensor], None],
-    rows: Rows,
+    step: Callable[[Iterable[torch.Tensor]], None],
+    rows: Batches,
     *,
     objective: Objective,
     settings: Hyperparameters,
-    generator: torch.Generator,
+    position: Position,
+    augments: Sequence[Augment],
+    offer: Callable[[], None],
 ) -> float:
+    """What is left of an epoch; ``offer`` is called after each step."""
     module.train()
     weights = penalized_weights(module)
-    total = torch.zeros((), device=rows.features.device)
-    order = torch.randperm(len(rows.targets), generator=generator).to(rows.features.device)
-    for batch in torch.split(order, step_rows(settings, len(order))):
-        weighed = None if rows.weights is None else rows.weights[batch]
-        loss = objective.loss(module(rows.features[batch]), rows.targets[batch], weighed)
-        loss = loss + penalty(weights, l1=settings.l1, l2=settings.l2)
-        step(loss)
-        total += loss.detach() * len(batch)
-    return float(total) / len(rows.targets)
+
+    def losses(group: Iterable[Rows], together: int) -> Iterator[torch.Tensor]:
+        """Of each batch of a group: they add up to the mean over its rows, which are so many together."""
+        for given in group:
+            batch, count = given, len(given)
+            for augment in augments:
+                batch = augment(batch, position.generator)
+            loss = objective.loss(module(batch.features), batch.targets, batch.weights)
+            loss = loss + penalty(weights, l1=settings.l1, l2=settings.l2)
+            position.total.add_(loss.detach() * count)
+            yield loss if count == together else loss * (count / together)
+
+    size, group = step_rows(settings, len(rows)), settings.gradient_accumulation
+    batches = rows.batches(position.drawn(rows.draw), size, skip=position.steps * group)
+    for start in range(position.steps * group * size, len(rows), group * size):
+        step(losses(islice(batches, group), min(group * size, len(rows) - start)))
+        position.steps += 1
+        offer()
+    return float(position.total) / len(rows)
 
 
 def _measure(module: nn.Sequential, objective: Objective, rows: Rows, slice_rows: int) -> tuple[float, float]:
     outputs = compute_outputs(module, rows.features, slice_rows=slice_rows)
     targets = rows.targets.cpu()
     weights = None if rows.weights is None else rows.weights.cpu()
-    return float(objective.loss(outputs, targets, weights)), float(objective.measure(outputs, targets, weights))
+    return float(objective.judge(outputs, targets, weights)), float(objective.measure(outputs, targets, weights))
 
 
 def _copy(source: list[nn.Parameter] | list[torch.Tensor], target: list[nn.Parameter] | list[torch.Tensor]) -> None:

@@ -6,20 +6,24 @@ weights are apart, so each gets the gradients of its own loss; the steps are tho
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
 from torch.optim.adam import adam
 
 from modelservice.contract.failure import StageError
-from modelservice.training.loop import Epoch
+from modelservice.training.checkpoint import ModuleWeights, Training, resumable
+from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
+from modelservice.training.curves import CurveRecorder, Epoch
 from modelservice.training.member_losses import MemberObjective
+from modelservice.training.part import Part
+from modelservice.training.position import Position
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.95, 1e-8
 _DECAY = 0.01
-_SMOOTHING = 0.1
 _MEASURED = 2**17
 """Rows of all members that are measured at once."""
 
@@ -83,8 +87,12 @@ def train_members(
     plan: Plan,
     generator: torch.Generator,
     observe: Callable[[Epoch], None],
+    recorder: CurveRecorder | None = None,
+    checkpointing: Checkpointing = BEGINS_ANEW,
 ) -> None:
     """Train in place; each member ends with the weights of the epoch with its lowest loss on the rows it kept back.
+
+    It goes on from a checkpoint as ``train_module`` does.
 
     Args:
         module: initialised; takes [members, rows, inputs] and gives [members, rows, logits].
@@ -95,6 +103,8 @@ def train_members(
         plan: how.
         generator: draws the order of the rows, on the CPU.
         observe: called after each epoch; losses and metric are means over members.
+        recorder: is told of each epoch, those before an interruption included.
+        checkpointing: where it is kept how far the training is.
 
     Raises:
         StageError: the loss is no longer a finite number.
@@ -102,37 +112,46 @@ def train_members(
     best = BestMembers(module, members=plan.members, device=data.features.device)
     batches = max(1, round(learned.places.shape[1] / plan.batch))
     descent = _Descent(module, plan.learning_rate, steps=plan.epochs * batches)
-    for number in range(1, plan.epochs + 1):
-        module.train()
-        total = torch.zeros((), device=data.features.device)
-        for batch in _shuffled(learned, batches, generator):
-            losses = objective.loss(module(data.features[batch]), data.targets[batch], _SMOOTHING) * data.weights[batch]
-            descent.step(losses.mean(dim=1).sum())
-            total += losses.detach().mean()
-        loss, metric = _measure(module, data, kept, objective)
-        if not (math.isfinite(float(total)) and bool(torch.isfinite(loss).all())):
-            raise _diverged(number)
-        best.offer(loss, number)
-        observe(
-            Epoch(
-                number=number,
+    recorder = recorder or CurveRecorder(metric=objective.metric)
+    position = Position(generator, epochs=plan.epochs, device=data.features.device)
+    training = Training(position, module=ModuleWeights(module), descent=descent, best=best, curves=recorder)
+    with resumable(checkpointing, training) as session:
+        if session.resume() and recorder.last is not None:
+            observe(recorder.last)
+        while position.epoch <= plan.epochs:
+            module.train()
+            for batch in position.drawn(partial(_shuffled, learned, batches))[position.steps :]:
+                losses = objective.loss(module(data.features[batch]), data.targets[batch]) * data.weights[batch]
+                descent.step(losses.mean(dim=1).sum())
+                position.total.add_(losses.detach().mean())
+                position.steps += 1
+                session.offer()
+            loss, metric = _measure(module, data, kept, objective)
+            if not (math.isfinite(float(position.total)) and bool(torch.isfinite(loss).all())):
+                raise _diverged(position.epoch)
+            best.offer(loss, position.epoch)
+            epoch = Epoch(
+                number=position.epoch,
                 of=plan.epochs,
-                train_loss=float(total) / batches,
+                train_loss=float(position.total) / batches,
                 validation_loss=float(loss.mean()),
                 metric=float(metric.mean()),
             )
-        )
+            recorder(epoch)
+            observe(epoch)
+            position.next_epoch()
     best.restore()
 
 
-class BestMembers:
+class BestMembers(Part):
     """The best weights so far of each member, in one copy that is allocated once."""
 
     def __init__(self, module: nn.Module, *, members: int, device: torch.device) -> None:
         self.epochs = torch.zeros(members, dtype=torch.int64, device=device)
         self._losses = torch.full((members,), math.inf, device=device)
         self._parameters = _trained(module)
-        self._kept = [torch.empty_like(parameter) for parameter in self._parameters]
+        # Zeros, since a checkpoint before the first epoch is to hold nothing else that was in memory.
+        self._kept = [torch.zeros_like(parameter) for parameter in self._parameters]
 
     def offer(self, losses: torch.Tensor, epoch: int) -> None:
         """Keep the present weights of those members whose loss is lower than any before."""
@@ -148,8 +167,12 @@ class BestMembers:
             for kept, parameter in zip(self._kept, self._parameters, strict=True):
                 parameter.copy_(kept)
 
+    def tensors(self) -> Mapping[str, torch.Tensor]:
+        """See ``Part``."""
+        return {"epochs": self.epochs, "losses": self._losses, **_numbered("kept", self._kept)}
 
-class _Descent:
+
+class _Descent(Part):
     """AdamW with a rate that falls along half a cosine."""
 
     def __init__(self, module: nn.Module, learning_rate: float, *, steps: int) -> None:
@@ -181,6 +204,20 @@ class _Descent:
                 maximize=False,
             )
 
+    def tensors(self) -> Mapping[str, torch.Tensor]:
+        lists = {"means": self._means, "squares": self._squares, "counts": self._counts}
+        return {name: one for kind, those in lists.items() for name, one in _numbered(kind, those).items()}
+
+    def numbers(self) -> Mapping[str, float]:
+        return {"done": self._done}
+
+    def load(self, numbers: Mapping[str, float]) -> None:
+        self._done = int(numbers["done"])
+
+
+def _numbered(name: str, tensors: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {f"{name}.{place}": one for place, one in enumerate(tensors)}
+
 
 def _trained(module: nn.Module) -> list[torch.Tensor]:
     return [one for one in module.parameters() if one.requires_grad]
@@ -200,7 +237,7 @@ def _measure(
     for start in range(0, kept.places.shape[1], size):
         places, share = kept.places[:, start : start + size], shares[:, start : start + size]
         outputs, targets = module(data.features[places]), data.targets[places]
-        loss += (objective.loss(outputs, targets, 0.0) * share).sum(dim=1)
+        loss += (objective.judge(outputs, targets) * share).sum(dim=1)
         metric += (objective.measure(outputs, targets) * share).sum(dim=1)
     return loss, metric
 

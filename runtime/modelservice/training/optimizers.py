@@ -4,7 +4,7 @@ The classes of ``torch.optim`` import ``torch._dynamo`` when they are first used
 notices more than the training. The functions under them, which do the arithmetic, do not.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 import torch
@@ -23,6 +23,7 @@ from modelservice.contract.training import (
     RmsProp,
     StochasticGradientDescent,
 )
+from modelservice.training.part import Part
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 """As Kingma and Ba (2015) propose."""
@@ -34,7 +35,7 @@ Update = Callable[..., None]
 """Moves parameters: ``(parameters, gradients, *state, lr=...)``, each a list of tensors."""
 
 
-class Step:
+class Step(Part):
     """Moves parameters against the gradients of a loss, and remembers what its method needs.
 
     Args:
@@ -66,12 +67,23 @@ class Step:
 
     def __call__(self, loss: torch.Tensor, *, share: float = 1.0) -> None:
         """Do one step on a scalar loss, with this share of the learning rate."""
-        gradients = list(torch.autograd.grad(loss, self._parameters))
+        self.accumulate((loss,), share=share)
+
+    def accumulate(self, losses: Iterable[torch.Tensor], *, share: float = 1.0) -> None:
+        """Do one step on the sum of scalar losses, each of which is let go before the next is computed."""
+        gradients: Tensors = []
+        for loss in losses:
+            found = list(torch.autograd.grad(loss, self._parameters))
+            gradients = [one + other for one, other in zip(gradients, found, strict=True)] if gradients else found
         with torch.no_grad():
             if self._clip_norm is not None:
                 share_kept = (self._clip_norm / nn.utils.get_total_norm(gradients)).clamp(max=1.0)
                 gradients = [gradient * share_kept for gradient in gradients]
             self._update(list(self._parameters), gradients, *self._state, lr=self._learning_rate * share)
+
+    def tensors(self) -> Mapping[str, torch.Tensor]:
+        """See ``Part``."""
+        return {f"{kind}.{place}": one for kind, those in enumerate(self._state) for place, one in enumerate(those)}
 
 
 def build_optimizer(settings: Optimizer, parameters: Iterable[nn.Parameter], *, clip_norm: float | None = None) -> Step:

@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, TextIO
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as RichProgress
+from typing import TYPE_CHECKING, Any, TextIO
 
 from modelservice.contract.places import METRICS_ROUTE, PROGRESS_ROUTE
 from modelservice.contract.progress import Progress
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _POLL_SECONDS = 0.1
 """How soon the page notices that the training is over."""
@@ -64,8 +63,12 @@ class JsonLines:
 
 
 @contextmanager
-def bar(console: Console) -> Iterator[Listener]:
+def bar(console: "Console") -> Iterator[Listener]:
     """A progress bar while inside."""
+    # A log needs none of it.
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+    from rich.progress import Progress as RichProgress  # noqa: PLC0415
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -1,8 +1,10 @@
 """``spec.training.schedule`` and ``earlyStopping``: how the learning rate changes, and when enough is enough."""
 
 import math
+from collections.abc import Mapping
 
 from modelservice.contract.training import Cosine, EarlyStopping, Plateau, Schedule, Stairs
+from modelservice.training.part import Part
 
 
 class Waiting:
@@ -10,15 +12,15 @@ class Waiting:
 
     def __init__(self) -> None:
         self.epochs = 0
-        self._lowest = math.inf
+        self.lowest = math.inf
 
     def observe(self, loss: float) -> None:
         """Tell the loss of one more epoch."""
-        self.epochs = 0 if loss < self._lowest else self.epochs + 1
-        self._lowest = min(self._lowest, loss)
+        self.epochs = 0 if loss < self.lowest else self.epochs + 1
+        self.lowest = min(self.lowest, loss)
 
 
-class Pace:
+class Pace(Part):
     """Which share of the learning rate each epoch has, and whether there is another one.
 
     Args:
@@ -58,6 +60,22 @@ class Pace:
     def is_over(self) -> bool:
         """Whether nothing improved for as long as the patience lasts."""
         return self._stopping is not None and self._unchanged.epochs >= self._stopping.patience
+
+    def numbers(self) -> Mapping[str, float]:
+        """See ``Part``."""
+        return {
+            "unchanged": self._unchanged.epochs,
+            "lowest": self._unchanged.lowest,
+            "since_fall": self._since_fall.epochs,
+            "lowest_since_fall": self._since_fall.lowest,
+            "falls": self._falls,
+        }
+
+    def load(self, numbers: Mapping[str, float]) -> None:
+        """See ``Part``."""
+        self._unchanged.epochs, self._unchanged.lowest = int(numbers["unchanged"]), numbers["lowest"]
+        self._since_fall.epochs, self._since_fall.lowest = int(numbers["since_fall"]), numbers["lowest_since_fall"]
+        self._falls = int(numbers["falls"])
 
 
 def cosine_share(cosine: Cosine, epoch: int, epochs: int) -> float:

@@ -1,6 +1,7 @@
 """The definition as a whole."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -56,6 +57,13 @@ def test_fits_into_the_annotation_of_client_side_apply() -> None:
     assert len(json.dumps(build_crd())) < 100_000
 
 
+def test_no_rule_asks_for_a_field_that_cel_does_not_see() -> None:
+    assert list(_blind_rules(VERSION["schema"]["openAPIV3Schema"])) == []
+    blind = {"type": "array", "items": {"x-kubernetes-preserve-unknown-fields": True}}
+    rules = [{"rule": "has(self.values) || has(self.size)"}]
+    assert list(_blind_rules({"properties": {"values": blind}, "x-kubernetes-validations": rules})) == ["self.values"]
+
+
 def test_status_is_read_leniently_and_written_in_camel_case() -> None:
     status = ModelServiceStatus.model_validate({"observedGeneration": 2, "stage": "Training", "unknown": 1})
     assert status.model_dump(mode="json", exclude_none=True, exclude_defaults=True) == {
@@ -85,3 +93,15 @@ def _defaults(schema: Any, path: str) -> Any:
     for key in ("items", "additionalProperties"):
         if key in schema:
             yield from _defaults(schema[key], f"{path}[]")
+
+
+def _blind_rules(schema: Any) -> Any:
+    """What a rule asks for although its values may be anything: the apiserver refuses such a definition."""
+    for name, child in schema.get("properties", {}).items():
+        if "x-kubernetes-preserve-unknown-fields" in child.get("items", child):
+            rules = [one["rule"] for one in schema.get("x-kubernetes-validations", ())]
+            yield from (f"self.{name}" for rule in rules if re.search(rf"self\.{name}\b", rule))
+        yield from _blind_rules(child)
+    for key in ("items", "additionalProperties"):
+        if key in schema:
+            yield from _blind_rules(schema[key])

@@ -11,11 +11,11 @@ from tests.support.samples import SAMPLES, model_service, sample_files, sample_t
 from modelservice.contract.keys import compress_key, content_digest, train_key
 from modelservice.contract.model import GRADIENT_FAMILIES
 from modelservice.contract.resource import ModelService, ModelServiceSpec
-from modelservice.contract.training import Hyperparameters
+from modelservice.contract.training import OF_ANY_FAMILY, Hyperparameters
 
 GOLDEN: dict[str, dict[str, str]] = json.loads((Path(__file__).parent / "golden_keys.json").read_text(encoding="utf-8"))
 COMPRESSED = [path for path in sample_files() if "compression" in model_service(path)["spec"]]
-STEPS = {str(field.alias) for name, field in Hyperparameters.model_fields.items() if name != "seed"}
+STEPS = {str(field.alias) for name, field in Hyperparameters.model_fields.items() if name not in OF_ANY_FAMILY}
 """Settings of training by gradient steps, which the other families refuse."""
 
 CHANGES: dict[str, dict[str, Any]] = {
@@ -97,10 +97,10 @@ class TestTrainKey:
 
     def test_changes_with_what_decides_the_result(self, path: Path) -> None:
         document, table = model_service(path), sample_table(path)
-        by_gradient = spec_of(document).model.choice in GRADIENT_FAMILIES
-        changes = {
-            name: change for name, change in CHANGES.items() if by_gradient or name not in {"epochs", "optimizer"}
-        }
+        spec = spec_of(document)
+        unfit = set() if spec.model.choice in GRADIENT_FAMILIES else {"epochs", "optimizer"}
+        unfit |= {"optimizer"} if spec.training.search is not None else set()  # it names what is searched
+        changes = {name: change for name, change in CHANGES.items() if name not in unfit}
         keys = {name: key_of(changed(document, change), table) for name, change in changes.items()}
         assert len({*keys.values(), GOLDEN["train"][named(path)]}) == len(keys) + 1, keys
 

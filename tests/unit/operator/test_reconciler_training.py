@@ -7,6 +7,9 @@ from modelservice.contract.evaluation import Metric
 from modelservice.contract.failure import About, Failure, Retry
 from modelservice.contract.progress import Progress
 from modelservice.contract.report import Report
+from modelservice.contract.resource import ModelServiceSpec
+from modelservice.contract.trials import draw_points
+from modelservice.contract.work_order import TrainWork
 from modelservice_operator.constants import STAGE_CONTAINER
 from modelservice_operator.domain.progress import duration
 from modelservice_operator.kinds import CONFIG_MAP, DEPLOYMENT, JOB, PERSISTENT_VOLUME_CLAIM
@@ -432,3 +435,25 @@ def test_without_a_report_the_exit_code_says_whether_the_job_goes_on(exit_code: 
     assert world.ready() == ("False", "StageFailed")
     assert f"exit code {exit_code}: panic" in world.condition("Ready")["message"]
     assert world.condition("Stalled")["status"] == stalled
+
+
+def test_a_search_that_cannot_be_trained_is_said_and_none_of_its_trials_is() -> None:
+    world = World()
+    world.config_map()
+    dropout = {"path": "model.mlp.dropout", "uniform": {"min": 0, "max": 0.95}}
+    world.service(training={"search": {"parameters": [dropout]}})
+    world.settle()
+    assert world.ready() == ("False", "InvalidSpec")
+    said = "training.search: with model.mlp.dropout 0.95: mlp.dropout: 0.95: Input should be less than or equal to 0.9"
+    assert said in world.condition("Ready")["message"]
+    assert world.ours(JOB) == []
+    world.service(training={"search": {"parameters": [{**dropout, "uniform": {"min": 0, "max": 0.5}}]}})
+    world.settle()
+    found = ModelServiceSpec.model_validate(world.spec())
+    work = TrainWork.model_validate(world.order(world.job())["work"])
+    assert work.training.search == found.training.search
+    assert work.training.search is not None
+    # What was looked at is what the pod draws.
+    drawn = draw_points(work.model, work.training, work.training.search)
+    assert drawn == draw_points(found.model, found.training, work.training.search)
+    assert len(drawn) == 20

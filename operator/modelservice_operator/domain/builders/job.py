@@ -21,6 +21,9 @@ from modelservice_operator.objects import Object
 DEFAULT_RESOURCES = {"requests": {"cpu": "250m", "memory": "1Gi"}, "limits": {"cpu": "2", "memory": "2Gi"}}
 """Enough for torch (0.5 GB resident) and a small table; runs on a small CPU cluster."""
 
+GRACE_SECONDS = 60
+"""For the step under way and one more checkpoint, when a pod is asked to end."""
+
 FINAL_EXIT_CODES = frozenset({ExitCode.ORDER_INVALID, ExitCode.DATA_INVALID, ExitCode.KILLED})
 """These would only come again: the Job fails with the first of them. KILLED is what an OOM kill ends with."""
 
@@ -144,7 +147,7 @@ def _build_job(
         ],
         access=access,
     )
-    template["spec"]["restartPolicy"] = "Never"
+    template["spec"] |= {"restartPolicy": "Never", "terminationGracePeriodSeconds": GRACE_SECONDS}
     metadata = owner.metadata(name, stage=step.stage.name, key=step.key)
     metadata["annotations"] = {ANNOTATION_RUN: run_hash(step, spec, settings, data=data)}
     return {

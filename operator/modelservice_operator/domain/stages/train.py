@@ -37,13 +37,14 @@ class Train:
         )
 
     def order(self, spec: ModelServiceSpec, assignment: Assignment) -> WorkOrder:
-        """Data, task, model and hyperparameters."""
+        """Data, task, model and hyperparameters, and how often to keep what was done."""
         work = TrainWork(
             **assignment.data_work(),
             data=spec.data,
             task=spec.task,
             model=spec.model,
             training=spec.training.hyperparameters,
+            checkpoint=spec.training.checkpoint,
         )
         return assignment.order(work)
 

@@ -7,12 +7,25 @@ from typing import NamedTuple
 
 from modelservice.artifact.errors import ArtifactError
 from modelservice.artifact.load import Artifact
-from modelservice.artifact.stores.base import Store
+from modelservice.artifact.stores.base import Checkpoints, Store
 from modelservice.artifact.stores.folder import open_folder
+from modelservice.artifact.stores.folder_checkpoints import open_folder_checkpoints
+from modelservice.artifact.stores.forgiving import ForgivingCheckpoints, NoCheckpoints
+from modelservice.artifact.stores.object_checkpoints import open_object_checkpoints
 from modelservice.artifact.stores.objects import SCHEMES as OBJECT_SCHEMES
 from modelservice.artifact.stores.objects import open_objects
 
-__all__ = ["STORES", "Store", "StoreKind", "load_artifact", "open_store"]
+__all__ = [
+    "STORES",
+    "Checkpoints",
+    "ForgivingCheckpoints",
+    "NoCheckpoints",
+    "Store",
+    "StoreKind",
+    "load_artifact",
+    "open_checkpoints",
+    "open_store",
+]
 
 Clock = Callable[[], float]
 
@@ -20,16 +33,18 @@ Clock = Callable[[], float]
 class StoreKind(NamedTuple):
     """One kind of store: the schemes of its addresses, and how one is opened.
 
-    ``open`` takes the address, what makes temporary names unique, and the time as file systems have it.
+    ``open`` takes the address, what makes temporary names unique, and the time as file systems have it;
+    ``open_checkpoints`` takes the first two.
     """
 
     schemes: tuple[str, ...]
     open: Callable[[str, str, Clock], Store]
+    open_checkpoints: Callable[[str, str], Checkpoints]
 
 
 STORES: tuple[StoreKind, ...] = (
-    StoreKind(OBJECT_SCHEMES, open_objects),
-    StoreKind(("",), open_folder),
+    StoreKind(OBJECT_SCHEMES, open_objects, open_object_checkpoints),
+    StoreKind(("",), open_folder, open_folder_checkpoints),
 )
 
 
@@ -45,13 +60,17 @@ def open_store(address: str | Path, *, scratch: str = "local", now: Clock = time
         ArtifactError: there is no store for such addresses.
         StorageError: what the environment says of the store cannot be.
     """
-    text = str(address)
-    scheme = text.partition("://")[0] if "://" in text else ""
-    for kind in STORES:
-        if scheme in kind.schemes:
-            return kind.open(text, scratch, now)
-    known = ", ".join(f"{scheme}://" for kind in STORES for scheme in kind.schemes if scheme)
-    raise ArtifactError(f"{text}: artifacts are kept in a folder or under {known}, not under {scheme}://")
+    return _kind_of(str(address)).open(str(address), scratch, now)
+
+
+def open_checkpoints(address: str | Path, *, scratch: str = "local") -> Checkpoints:
+    """Where work on the artifact of an address keeps what it has come to; see ``open_store``.
+
+    Raises:
+        ArtifactError: there is no store for such addresses.
+        StorageError: what the environment says of the store cannot be.
+    """
+    return _kind_of(str(address)).open_checkpoints(str(address), scratch)
 
 
 def load_artifact(address: str | Path, *, digest: str | None = None) -> Artifact:
@@ -65,3 +84,12 @@ def load_artifact(address: str | Path, *, digest: str | None = None) -> Artifact
     if artifact is None:
         raise ArtifactError(f"there is no artifact in {address}: train a model first, or name the folder of one")
     return artifact
+
+
+def _kind_of(address: str) -> StoreKind:
+    scheme = address.partition("://")[0] if "://" in address else ""
+    for kind in STORES:
+        if scheme in kind.schemes:
+            return kind
+    known = ", ".join(f"{scheme}://" for kind in STORES for scheme in kind.schemes if scheme)
+    raise ArtifactError(f"{address}: artifacts are kept in a folder or under {known}, not under {scheme}://")

@@ -1,10 +1,13 @@
-"""Where artifacts are kept: what a store answers."""
+"""Where artifacts are kept, and what work under way leaves beside them: what a store answers."""
 
+import re
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from modelservice.artifact.load import Artifact
 from modelservice.contract.manifest import Manifest
+
+_CHECKPOINT_NAME: Final = re.compile(r"[a-z0-9][-.a-z0-9]{0,63}")
 
 
 class Store(Protocol):
@@ -44,3 +47,47 @@ class Store(Protocol):
             ArtifactError: more lies there than an artifact can hold, so it may be somebody's data; nothing was removed.
             StorageError, OSError: the store refuses, or fails.
         """
+
+
+class Checkpoints(Protocol):
+    """What work under way has come to, beside the artifact that will come of it, under names of the work's own.
+
+    It is never part of an artifact. A tenant can write the store: whoever reads must doubt what he reads.
+    """
+
+    def read(self, name: str, *, limit: int) -> bytes | None:
+        """What was written last under a name, None where nothing was.
+
+        Args:
+            name: see ``checkpoint_name``.
+            limit: most bytes that are read.
+
+        Raises:
+            ArtifactError: it has more bytes, or is no plain file.
+            StorageError, OSError: the store refuses, or fails.
+        """
+
+    def write(self, name: str, *content: bytes | memoryview) -> None:
+        """Put this in the place of what was written before, whole or not at all; parts follow each other.
+
+        Raises:
+            StorageError, OSError: the store refuses, or fails, a full disk included.
+        """
+
+    def discard(self) -> None:
+        """Remove all of them.
+
+        Raises:
+            StorageError, OSError: the store refuses, or fails.
+        """
+
+
+def checkpoint_name(name: str) -> str:
+    """The name itself, if it is one: up to 64 of a-z, 0-9, dot and hyphen, a letter or digit in front.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if _CHECKPOINT_NAME.fullmatch(name) is None:
+        raise ValueError(f"{name!r} is no name of a checkpoint")
+    return name

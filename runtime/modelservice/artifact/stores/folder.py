@@ -24,8 +24,8 @@ class FolderStore:
     def __init__(self, folder: Path, *, scratch: str, now: Callable[[], float]) -> None:
         """Args: the folder, what makes the temporary folder beside it unique, and the file system's time."""
         self._folder = folder
-        self._temporary = f".{folder.name}.tmp-"
-        self._scratch = folder.with_name(f"{self._temporary}{scratch}")
+        self._temporary = temporary_name(folder)
+        self._scratch = folder.with_name(temporary_name(folder, scratch))
         self._now = now
 
     def prepare(self) -> None:
@@ -77,6 +77,15 @@ def open_folder(address: str, scratch: str, now: Callable[[], float]) -> FolderS
     Raises:
         ArtifactError: no folder can have that path.
     """
+    return FolderStore(folder_of(address), scratch=scratch, now=now)
+
+
+def folder_of(address: str) -> Path:
+    """The folder of an address.
+
+    Raises:
+        ArtifactError: no folder can have that path.
+    """
     folder = Path(address)
     try:
         os.fsencode(address)
@@ -86,7 +95,12 @@ def open_folder(address: str, scratch: str, now: Callable[[], float]) -> FolderS
         raise ArtifactError(f"{address!r} is no path of a folder: {error}") from None
     if not folder.name or "\0" in address:
         raise ArtifactError(f"{address!r} is no path of a folder: name the folder of an artifact")
-    return FolderStore(folder, scratch=scratch, now=now)
+    return folder
+
+
+def temporary_name(folder: Path, scratch: str = "") -> str:
+    """Name beside an artifact's folder, or how such names begin; what nobody writes to goes with the next training."""
+    return f".{folder.name}.tmp-{scratch}"
 
 
 def load_folder(folder: Path, *, digest: str | None = None) -> Artifact:

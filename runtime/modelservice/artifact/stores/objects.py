@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 
 SCHEMES: Final = ("s3", "gs", "az")
 
+CHECKPOINTS: Final = "checkpoints"
+"""Folder below an artifact's address for what work under way leaves."""
 _PROBE = ".write-test"
 _DIGEST_LENGTH = 16
 _OURS = re.compile(
-    rf"{re.escape(MANIFEST_FILE)}|{re.escape(_PROBE)}-[^/]*"
+    rf"{re.escape(MANIFEST_FILE)}|{re.escape(_PROBE)}-[^/]*|{CHECKPOINTS}/[^/]+"
     rf"|[0-9a-f]{{{_DIGEST_LENGTH}}}/({'|'.join(map(re.escape, sorted(KNOWN_FILES)))})"
 )
 """Names below an artifact's address that this release writes."""
@@ -126,7 +128,16 @@ def object_name(name: str, entry: FileEntry) -> str:
 
 
 def open_objects(address: str, scratch: str, _now: Callable[[], float]) -> ObjectArtifactStore:
-    """The store of a URI, with what the environment says of it.
+    """The store of a URI; see ``objects_at``.
+
+    Raises:
+        StorageError: what the environment says cannot be.
+    """
+    return ObjectArtifactStore(objects_at(address, seconds=RETRY_SECONDS), address=address, scratch=scratch)
+
+
+def objects_at(address: str, *, seconds: float) -> "ObjectStore":
+    """What lies below a URI, with what the environment says of it; a store that is away is asked for so many seconds.
 
     An endpoint of one's own (``AWS_ENDPOINT_URL``) is asked by path (``endpoint/bucket/key``), as obstore does unless
     ``AWS_VIRTUAL_HOSTED_STYLE_REQUEST`` says otherwise; plain HTTP wants ``AWS_ALLOW_HTTP``.
@@ -141,11 +152,11 @@ def open_objects(address: str, scratch: str, _now: Callable[[], float]) -> Objec
         # The union of obstore's stores, of which HTTP is not among our schemes.
         objects: ObjectStore = from_url(
             address,
-            retry_config=retry_config(retries=MAX_RETRIES, seconds=RETRY_SECONDS, first_wait=FIRST_WAIT_SECONDS),
+            retry_config=retry_config(retries=MAX_RETRIES, seconds=seconds, first_wait=FIRST_WAIT_SECONDS),
         )
     except (BaseError, ValueError) as error:
         raise _settings_error(address, sentence(error)) from error
-    return ObjectArtifactStore(objects, address=address, scratch=scratch)
+    return objects
 
 
 def storage_error(address: str, answer: Answer) -> StorageError:

@@ -171,6 +171,9 @@ class ImageExamples:
         except InputError as error:
             raise DataError("NotANumber", f"array {self.name}: {error.message}: correct the image") from None
 
+    def codes(self, preprocessing: Any) -> None:
+        """None: pixels are measurements."""
+
     def profiles(self, preprocessing: Any, rows: NDArray[np.int64]) -> tuple[Profile, ...]:  # noqa: ARG002 - as above
         """None: a pixel is no column."""
         return ()

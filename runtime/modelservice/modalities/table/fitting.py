@@ -5,9 +5,16 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from modelservice.modalities.table.kinds.base import Column
+from modelservice.modalities.table.kinds.base import Column, ColumnPreprocessing
 from modelservice.modalities.table.kinds.unused import UnusedPreprocessing
 from modelservice.modalities.table.preprocessing import TablePreprocessing
+
+
+def measure(column: Column, *, unused: Collection[str]) -> ColumnPreprocessing:
+    """What encodes a column, by its rows; for ``unused`` see ``fit``."""
+    if column.name in unused:
+        return UnusedPreprocessing(name=column.name, type=column.type, example=_plain(column.example()))
+    return column.fit()
 
 
 def _plain(example: bool | float | str) -> float | str:
@@ -30,10 +37,5 @@ def fit(
         unused: names of the columns that clients give and that have no effect.
         missing: ``spec.data.missing``.
     """
-    measured = tuple(
-        UnusedPreprocessing(name=column.name, type=column.type, example=_plain(column.take(rows).example()))
-        if column.name in unused
-        else column.take(rows).fit()
-        for column in columns
-    )
+    measured = tuple(measure(column.take(rows), unused=unused) for column in columns)
     return TablePreprocessing(columns=measured, missing=None if missing is None else tuple(missing))

@@ -7,7 +7,6 @@ from typing import Final
 from modelservice.contract.data import Format
 from modelservice.modalities.base import FileOptions
 from modelservice.modalities.table.csv_file import parse_csv
-from modelservice.modalities.table.excel_file import parse_excel
 from modelservice.modalities.table.json_lines import parse_json_lines
 from modelservice.modalities.table.parquet_file import parse_parquet
 from modelservice.modalities.table.table import Table
@@ -27,13 +26,17 @@ class TableFormat:
     parse: Callable[[bytes, FileOptions, str], Table]
 
 
+def _excel(content: bytes, options: FileOptions, field: str) -> Table:
+    from modelservice.modalities.table.excel_file import parse_excel  # noqa: PLC0415 - openpyxl takes long to import
+
+    return parse_excel(content, options.excel, field=field)
+
+
 FORMATS: Final[tuple[TableFormat, ...]] = (
     TableFormat(format=Format.CSV, parse=lambda content, options, field: parse_csv(content, options.csv, field=field)),
     TableFormat(
         format=Format.JSON_LINES, parse=lambda content, _options, field: parse_json_lines(content, field=field)
     ),
     TableFormat(format=Format.PARQUET, parse=lambda content, _options, field: parse_parquet(content, field=field)),
-    TableFormat(
-        format=Format.EXCEL, parse=lambda content, options, field: parse_excel(content, options.excel, field=field)
-    ),
+    TableFormat(format=Format.EXCEL, parse=_excel),
 )

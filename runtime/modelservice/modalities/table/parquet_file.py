@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +14,8 @@ from modelservice.contract.failure import DataError
 from modelservice.modalities.table.magic import PARQUET, check_magic
 from modelservice.modalities.table.table import Table, check_cells, check_names
 
+Convert = Callable[[pa.Array], pa.Array]
+"""An array of a file to cells of a table: texts, integers or float64."""
 MAX_INFLATED = 2**32
 """Bytes of all columns without compression, as the file declares them."""
 MAX_TEXT = 2**31 - 1
@@ -47,25 +49,53 @@ def parse_parquet(content: bytes, *, field: str = "spec.data") -> Table:
     except pa.ArrowMemoryError:
         raise
     except (pa.ArrowException, OSError) as error:
-        cause = str(error).strip().partition("\n")[0]
-        message = f"the Parquet file is damaged: {cause}: write it again"
-        raise DataError("DamagedParquet", message, field=field) from None
-    names = check_names(read.column_names, field=field)
-    columns: dict[str, pa.Array] = {}
+        raise damaged(error, field=field) from None
+    layout = layout_of(read.schema, field=field)
+    columns = {name: convert(_whole(name, read.column(at), field)) for name, (at, convert) in layout.columns.items()}
+    sha256 = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    return Table(columns=columns, unreadable=layout.unreadable, sha256=sha256, notes=layout.notes)
+
+
+class Layout(NamedTuple):
+    """What a schema holds.
+
+    Attributes:
+        columns: place in the schema, and what makes cells of an array of it, by name.
+        unreadable: why other columns, by name, cannot be read.
+        notes: sentences about what is left out.
+    """
+
+    columns: dict[str, tuple[int, "Convert"]]
+    unreadable: dict[str, str]
+    notes: tuple[str, ...]
+
+
+def layout_of(schema: pa.Schema, *, field: str) -> Layout:
+    """Which columns of a file can be read.
+
+    Raises:
+        DataError: there are too many, or two of one name.
+    """
+    columns: dict[str, tuple[int, Convert]] = {}
     unreadable: dict[str, str] = {}
     notes = []
-    for at, name in enumerate(names):
+    for at, name in enumerate(check_names(schema.names, field=field)):
         if not name:
             notes.append(f"ignored column {at + 1}: it has no name")
         elif _INDEX.fullmatch(name):
             notes.append(f"ignored column {name}: it is the index of a pandas frame")
-        elif (convert := _converter(read.column(at).type)) is None:
-            held = f"column {name} holds {read.column(at).type}"
+        elif (convert := _converter(schema.types[at])) is None:
+            held = f"column {name} holds {schema.types[at]}"
             unreadable[name] = f"{held}, and a cell holds one number, text, date or time"
         else:
-            columns[name] = convert(_whole(name, read.column(at), field))
-    sha256 = f"sha256:{hashlib.sha256(content).hexdigest()}"
-    return Table(columns=columns, unreadable=unreadable, sha256=sha256, notes=tuple(notes))
+            columns[name] = (at, convert)
+    return Layout(columns, unreadable, tuple(notes))
+
+
+def damaged(error: Exception, *, field: str) -> DataError:
+    """What to say where a file cannot be read on."""
+    cause = str(error).strip().partition("\n")[0]
+    return DataError("DamagedParquet", f"the Parquet file is damaged: {cause}: write it again", field=field)
 
 
 def _read(content: bytes, field: str) -> pa.Table:
@@ -137,7 +167,7 @@ def _moment(array: pa.Array) -> pa.Array:
     return pc.binary_join_element_wise(_time(array.cast(pa.timestamp(array.type.unit))), "Z", "")
 
 
-_CONVERTERS: Final[tuple[tuple[Callable[[Any], bool], Callable[[pa.Array], pa.Array]], ...]] = (
+_CONVERTERS: Final[tuple[tuple[Callable[[Any], bool], Convert], ...]] = (
     (_is_text, _text),
     (pa.types.is_integer, lambda array: array),
     (pa.types.is_floating, _float),
@@ -150,7 +180,7 @@ _CONVERTERS: Final[tuple[tuple[Callable[[Any], bool], Callable[[pa.Array], pa.Ar
 )
 
 
-def _converter(type_: pa.DataType) -> Callable[[pa.Array], pa.Array] | None:
+def _converter(type_: pa.DataType) -> Convert | None:
     if pa.types.is_dictionary(type_):
         type_ = type_.value_type
     return next((convert for is_of, convert in _CONVERTERS if is_of(type_)), None)

@@ -2,6 +2,8 @@
 
 from typing import Annotated, Any, Literal, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, SerializeAsAny, model_validator
 from pydantic.functional_validators import BeforeValidator
 
@@ -45,6 +47,13 @@ class TablePreprocessing(ExactDocument):
     def width(self) -> int:
         """Numbers that a row becomes."""
         return sum(column.width for column in self.columns)
+
+    @property
+    def codes(self) -> NDArray[np.bool_]:
+        """Which of the numbers that a row becomes are no standardised measurements, bool [width]."""
+        return np.array(
+            [place > 0 or not column.measured for column in self.columns for place in range(column.width)], np.bool_
+        )
 
     @property
     def rule(self) -> Missing:

@@ -21,6 +21,7 @@ from modelservice.modalities.split import target_tokens
 from modelservice.modalities.table.columns import blanked, coded, read_column, texts_of
 from modelservice.modalities.table.digests import row_digests
 from modelservice.modalities.table.encoder import NAME, TableEncoder
+from modelservice.modalities.table.encoding import RowEncoder
 from modelservice.modalities.table.fitting import fit
 from modelservice.modalities.table.kinds.base import Column
 from modelservice.modalities.table.separators import NAMES, SEPARATOR_FIELD, name_of
@@ -94,20 +95,34 @@ class TableSource:
         Raises:
             DataError: there is no such column, none is left, or one cannot be read.
         """
+        names, types = self.select(features, target.name, columns, aside)
+        read, blank = self._read(names, np.flatnonzero(target.present), Missing.of(missing), types)
+        notes = (*self._table.notes, *missing_notes(blank))
+        return choose(read, listed=bool(features), target=target.name, notes=notes, missing=missing)
+
+    def select(
+        self,
+        features: tuple[str, ...],
+        target: str,
+        columns: Mapping[str, ColumnSettings] | None = None,
+        aside: Collection[str] = (),
+    ) -> tuple[tuple[str, ...], dict[str, ColumnType]]:
+        """Names of the columns that may be features, and the types that are given; for arguments see ``examples``.
+
+        Raises:
+            DataError: there is no such column, or one cannot be read.
+        """
         known = (self._known(name, reason="FeatureNotFound", field=FEATURES_FIELD) for name in features)
         listed = tuple(dict.fromkeys(known))
-        if target.name in listed:
-            message = f"column {target.name} is the target, and none to predict it from: take it off the features"
+        if target in listed:
+            message = f"column {target} is the target, and none to predict it from: take it off the features"
             raise DataError("FeatureNotFound", message, field=FEATURES_FIELD)
-        types = self._declared(columns or {}, listed=listed, target=target.name)
-        left_out = {target.name, *aside, *(name for name, type_ in types.items() if type_ is ColumnType.IGNORE)}
+        types = self._declared(columns or {}, listed=listed, target=target)
+        left_out = {target, *aside, *(name for name, type_ in types.items() if type_ is ColumnType.IGNORE)}
         unread = next((name for name in self._table.unreadable if name not in left_out), None)
         if not listed and unread is not None:
             raise self._unreadable(unread, FEATURES_FIELD)
-        names = listed or tuple(name for name in self._table.columns if name not in left_out)
-        read, blank = self._read(names, np.flatnonzero(target.present), Missing.of(missing), types)
-        notes = (*self._table.notes, *missing_notes(blank))
-        return _choose(read, listed=bool(listed), target=target.name, notes=notes, missing=missing)
+        return listed or tuple(name for name in self._table.columns if name not in left_out), types
 
     def _declared(
         self, columns: Mapping[str, ColumnSettings], *, listed: Sequence[str], target: str
@@ -210,12 +225,12 @@ class TableExamples:
         Raises:
             DataError: a number is so far from those of the training rows that it is none when standardised.
         """
-        encoder = TableEncoder(preprocessing).rows
-        try:
-            return encoder.encode_columns({column.name: column.take(rows).values for column in self.columns})
-        except InputError as error:
-            message = f"column {error.column}: {error.message}: correct the cell, or leave it empty if it is not known"
-            raise DataError("NotANumber", message) from None
+        return encoded(TableEncoder(preprocessing).rows, [column.take(rows) for column in self.columns])
+
+    def codes(self, preprocessing: Any) -> NDArray[np.bool_] | None:
+        """All but the numbers of columns of numbers."""
+        codes: NDArray[np.bool_] = preprocessing.codes
+        return codes if codes.any() else None
 
     def profiles(self, preprocessing: Any, rows: NDArray[np.int64]) -> tuple[Profile, ...]:
         """What some rows hold, column by column."""
@@ -223,6 +238,19 @@ class TableExamples:
             _profile(column, rows, kind=measured.kind, width=measured.width)
             for column, measured in zip(self.columns, preprocessing.columns, strict=True)
         )
+
+
+def encoded(encoder: RowEncoder, columns: Sequence[Column]) -> Features:
+    """Columns that were read, encoded.
+
+    Raises:
+        DataError: a number is so far from those of the training rows that it is none when standardised.
+    """
+    try:
+        return encoder.encode_columns({column.name: column.values for column in columns})
+    except InputError as error:
+        message = f"column {error.column}: {error.message}: correct the cell, or leave it empty if it is not known"
+        raise DataError("NotANumber", message) from None
 
 
 def _profile(column: Column, rows: NDArray[np.int64], *, kind: str, width: int) -> Profile:
@@ -237,7 +265,7 @@ def _profile(column: Column, rows: NDArray[np.int64], *, kind: str, width: int) 
     )
 
 
-def _choose(
+def choose(
     columns: Sequence[Column], *, listed: bool, target: str, notes: tuple[str, ...], missing: Sequence[str] | None
 ) -> TableExamples:
     """Leave out what teaches nothing; columns that are listed stay inputs, so that no revision has others."""

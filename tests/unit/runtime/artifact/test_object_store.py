@@ -13,8 +13,9 @@ from obstore.store import MemoryStore
 from tests.unit.runtime.stages.pipelines import produce, train_work
 
 from modelservice.artifact.errors import ArtifactError, StorageUnavailableError
-from modelservice.artifact.stores import StoreKind, load_artifact, open_store
+from modelservice.artifact.stores import StoreKind, load_artifact, open_checkpoints, open_store
 from modelservice.artifact.stores import objects as objects_module
+from modelservice.artifact.stores.object_checkpoints import ObjectCheckpoints
 from modelservice.artifact.stores.objects import ObjectArtifactStore, object_name
 from modelservice.contract.failure import About, Retry, StorageError
 from modelservice.contract.manifest import MANIFEST_FILE, METRICS_FILE, MODEL_FILE
@@ -277,10 +278,16 @@ def test_a_new_store_is_one_member_of_the_registry(
         opened.append((address, scratch))
         return store_in(bucket)
 
-    monkeypatch.setattr(stores, "STORES", (*stores.STORES, StoreKind(("dummy",), open_dummy)))
+    def open_dummy_checkpoints(_address: str, _scratch: str) -> ObjectCheckpoints:
+        return ObjectCheckpoints(bucket, address=ADDRESS)
+
+    dummy = StoreKind(("dummy",), open_dummy, open_dummy_checkpoints)
+    monkeypatch.setattr(stores, "STORES", (*stores.STORES, dummy))
     open_store("dummy://a/b", scratch="pod").publish(trained.manifest, trained.files)
     assert Predictor.load("dummy://a/b", digest=trained.digest).manifest == trained.manifest
     assert opened == [("dummy://a/b", "pod"), ("dummy://a/b", "local")]
+    open_checkpoints("dummy://a/b").write("train", b"so far")
+    assert open_checkpoints("dummy://a/b").read("train", limit=6) == b"so far"
     with pytest.raises(ArtifactError, match="dummy://"):
         open_store("ftp://x")
 

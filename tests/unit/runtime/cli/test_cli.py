@@ -269,7 +269,7 @@ def test_a_server_without_torch_says_where_torch_is(
 
 def in_the_servers_image(code: str) -> subprocess.CompletedProcess[str]:
     """A process that has neither the trainer's libraries nor the trainer's packages of ours."""
-    missing = ("torch", "sklearn", "skl2onnx", "onnx", "pyarrow", "safetensors", "pandas")
+    missing = ("torch", "sklearn", "onnx", "pyarrow", "safetensors", "pandas")
     packages = ("stages", "families", "training", "compression")
     code = (
         "import sys\n"

@@ -34,9 +34,9 @@ from modelservice.families.architecture import (
 )
 from modelservice.families.cnn import design_cnn
 from modelservice.families.gradient import Network
-from modelservice.families.mlp import design_mlp
 from modelservice.families.modules import build, describe, initialize
 from modelservice.families.onnx_graph import architecture_graph
+from modelservice.families.perceptron import design_mlp
 
 HEADS = st.one_of(
     st.just((1, Sigmoid())),

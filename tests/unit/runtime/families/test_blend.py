@@ -25,7 +25,7 @@ def rows_of(name: str) -> LearnedRows:
     return LearnedRows(features=side.features, values=side.values, classes=len(load(name).labels), weights=None)
 
 
-def failing(rows: LearnedRows, folds: Any, seed: int, observe: Any) -> Judged:
+def failing(rows: LearnedRows, folds: Any, seed: int, observe: Any, checkpointing: Any) -> Judged:
     raise StageError("ModelTooLarge", "it is too large", field="spec.model")
 
 

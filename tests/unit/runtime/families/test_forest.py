@@ -1,5 +1,6 @@
 """Random forests: the graph parts the rows that the forest parts, and nothing gets a probability of 0."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,21 @@ def test_a_forest_that_is_too_large_to_serve_is_refused_before_all_of_it_is_grow
         fit(load("iris"), {"randomForest": {}}, observed=observed)
     assert (caught.value.reason, caught.value.field) == ("ModelTooLarge", "spec.model.randomForest")
     assert [progress.done for progress in observed] == [0]
+
+
+def test_threads_of_scikit_learn_leave_the_filters_of_warnings_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    grow = RandomForestClassifier.fit
+
+    def clearing(self: Any, *rows: Any) -> Any:
+        grown = grow(self, *rows)
+        warnings.resetwarnings()
+        return grown
+
+    monkeypatch.setattr(RandomForestClassifier, "fit", clearing)
+    before = list(warnings.filters)
+    fit(load("iris"), {"randomForest": {"trees": 30}})
+    assert before
+    assert list(warnings.filters) == before
 
 
 def test_progress_counts_trees() -> None:

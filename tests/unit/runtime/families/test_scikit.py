@@ -20,8 +20,8 @@ from tests.unit.runtime.families.datasets import (
 )
 from tests.unit.runtime.families.neighbours import close_rows, neighbours
 
-from modelservice.contract.failure import DataError
-from modelservice.families import logistic
+from modelservice.contract.failure import DataError, StageError
+from modelservice.families import logistic, tree_ensemble
 from modelservice.families.scikit import fit_rows
 
 THREE = ("a", "b", "c")
@@ -147,6 +147,15 @@ def test_a_fit_that_did_not_converge_says_so(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(logistic, "_ITERATIONS", 1)
     (note,) = fit(load("iris"), {"logistic": {}}).notes
     assert note.startswith("the fit stopped before it converged: a smaller spec.model.logistic.c")
+
+
+def test_a_tree_that_is_too_large_to_serve_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tree_ensemble, "MAX_NODES", 10)
+    with pytest.raises(
+        StageError, match=r"spec\.model\.decisionTree grew 1 tree of \d+ nodes, at most 10 are"
+    ) as caught:
+        fit(load("iris"), {"decisionTree": {}})
+    assert (caught.value.reason, caught.value.field) == ("ModelTooLarge", "spec.model.decisionTree")
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,9 @@ class WaveExamples:
     def encode(self, preprocessing: Any, rows: NDArray[np.int64]) -> Features:
         return WaveEncoder(preprocessing).encode(self.waves[rows])
 
+    def codes(self, preprocessing: Any) -> None:
+        return None
+
     def profiles(self, preprocessing: Any, rows: NDArray[np.int64]) -> tuple[Profile, ...]:
         return ()
 

@@ -24,12 +24,16 @@ from modelservice.contract.manifest import (
     IMPORTANCE_FILE,
     IMPORTANCE_PICTURE,
     REPORT_FILES,
+    SEARCH_FILE,
+    SEARCH_PICTURE,
     VALUES_PICTURE,
 )
 from modelservice.inference.predictor import Predictor
 
 ALWAYS = {CARD_FILE, DATA_REPORT_FILE, BASELINE_FILE}
 OF_TABLES = {IMPORTANCE_FILE, IMPORTANCE_PICTURE}
+OF_SEARCHES = {SEARCH_FILE, SEARCH_PICTURE}
+SEARCHED = {"model": {"svm": {}}, "search": {"parameters": [{"path": "model.svm.c", "values": [0.1, 10]}]}}
 OF_CLASSES = {CONFUSION_PICTURE, CALIBRATION_PICTURE}
 LARGEST = 200 * 1024
 CNN = {"cnn": {"channels": [4], "hiddenLayers": []}}
@@ -40,10 +44,11 @@ CNN = {"cnn": {"channels": [4], "hiddenLayers": []}}
     [
         ({}, None, ALWAYS | OF_TABLES | OF_CLASSES | {CURVES_PICTURE}),
         ({"model": {"logistic": {}}}, None, ALWAYS | OF_TABLES | OF_CLASSES),
+        (SEARCHED, None, ALWAYS | OF_TABLES | OF_CLASSES | OF_SEARCHES),
         ({"target": "petal_width", "model": {"decisionTree": {}}}, None, ALWAYS | OF_TABLES | {VALUES_PICTURE}),
         ({"target": "y", "file": "i.npz", "model": CNN, "epochs": 2}, images(), ALWAYS | OF_CLASSES | {CURVES_PICTURE}),
     ],
-    ids=["epochs", "classes", "numbers", "images"],
+    ids=["epochs", "classes", "searched", "numbers", "images"],
 )
 def test_a_model_has_the_reports_that_suit_it(work: Any, content: bytes | None, expected: set[str]) -> None:
     produced, again = produce(train_work(**work), content), produce(train_work(**work), content)

@@ -96,6 +96,19 @@ def test_the_samples_of_formats_give_the_metrics_of_the_same_table_as_csv(tmp_pa
     assert metrics(path, "sample") == metrics(csv, "csv")
 
 
+def test_the_sample_of_a_rare_class_finds_it(tmp_path: Path) -> None:
+    path = SAMPLES / "imbalanced.yaml"
+    predictor = modelservice.train(path, output=tmp_path / "model")
+    rows = pd.DataFrame(sample_rows(path))
+    answers = np.array(predictor.predict(rows.drop(columns="outcome")))
+    failed = (rows["outcome"] == "failed").to_numpy()
+    assert failed.mean() < 0.15
+    assert (answers[failed] == "failed").mean() > 0.5
+    assert (answers[~failed] == "failed").mean() < 0.3
+    chances = predictor.predict_proba(rows.drop(columns="outcome"))[:, 1]
+    assert chances.mean() == pytest.approx(failed.mean(), abs=0.03)
+
+
 def test_the_default_output_and_a_second_training_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     first = modelservice.train(service(), IRIS)

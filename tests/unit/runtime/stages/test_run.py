@@ -25,6 +25,7 @@ from modelservice.artifact import stores
 from modelservice.artifact.stores import StoreKind, load_artifact
 from modelservice.artifact.stores import folder as folder_module
 from modelservice.artifact.stores.folder import STALE_SECONDS
+from modelservice.artifact.stores.object_checkpoints import ObjectCheckpoints
 from modelservice.artifact.stores.objects import ObjectArtifactStore
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.failure import About, Failure, Retry, StageError
@@ -347,13 +348,17 @@ def test_a_trained_model_is_compressed_by_the_next_order(world: World) -> None:
     assert result.compression.message in " ".join(world.log.split())
 
 
+def checkpoints_in(bucket: MemoryStore) -> Callable[[str, str], ObjectCheckpoints]:
+    return lambda address, _scratch: ObjectCheckpoints(bucket, address=address)
+
+
 def test_a_bucket_takes_the_place_of_a_volume(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     bucket = MemoryStore()
 
     def open_bucket(address: str, scratch: str, _now: Any) -> ObjectArtifactStore:
         return ObjectArtifactStore(bucket, address=address, scratch=scratch)
 
-    monkeypatch.setattr(stores, "STORES", (StoreKind(("s3",), open_bucket),))
+    monkeypatch.setattr(stores, "STORES", (StoreKind(("s3",), open_bucket, checkpoints_in(bucket)),))
     world.tell(artifact="s3://models/default/iris/abc")
     code, first = world.run()
     assert code == ExitCode.DONE
@@ -380,12 +385,55 @@ def test_the_second_of_two_pods_reports_what_the_first_one_stored(
                 super().publish(first.manifest, first.files)
             return super().publish(manifest, files)
 
-    opened = StoreKind(("s3",), lambda address, scratch, _now: Racing(bucket, address=address, scratch=scratch))
-    monkeypatch.setattr(stores, "STORES", (opened,))
+    def open_racing(address: str, scratch: str, _now: Any) -> Racing:
+        return Racing(bucket, address=address, scratch=scratch)
+
+    monkeypatch.setattr(stores, "STORES", (StoreKind(("s3",), open_racing, checkpoints_in(bucket)),))
     world.tell(artifact="s3://models/abc")
     code, result = world.run()
     assert (code, result.digest) == (ExitCode.DONE, first.digest)
     assert result.evaluation == first.metrics.test
+
+
+class Interrupted:
+    """A stage that goes on from what it kept, and is killed before the third step."""
+
+    name = "train"
+
+    def run(self, order: WorkOrder, context: Context) -> Produced:
+        done = len(context.checkpoints.read("steps", limit=100) or b"")
+        if done < 3:
+            context.checkpoints.write("steps", b"x" * (done + 1))
+            raise StageError("Killed", f"after {done} steps")
+        return TRAIN.run(order, context)
+
+
+@pytest.mark.parametrize("store", ["folder", "bucket"])
+def test_a_stage_goes_on_from_what_it_kept_and_nothing_of_that_stays(
+    world: World, monkeypatch: pytest.MonkeyPatch, store: str
+) -> None:
+    monkeypatch.setattr(registry, "STAGES", (Interrupted(),))
+    bucket = MemoryStore()
+    if store == "bucket":
+
+        def open_bucket(address: str, scratch: str, _now: Any) -> ObjectArtifactStore:
+            return ObjectArtifactStore(bucket, address=address, scratch=scratch)
+
+        monkeypatch.setattr(stores, "STORES", (StoreKind(("s3",), open_bucket, checkpoints_in(bucket)),))
+        world.tell(artifact="s3://models/default/iris/abc")
+    said = [world.run()[1].message for _ in range(3)]
+    assert said == ["after 0 steps", "after 1 steps", "after 2 steps"]
+    assert world.run()[0] == ExitCode.DONE
+    assert [entry.name for entry in world.artifacts.iterdir()] == ([] if store == "bucket" else ["abc"])
+    assert not list(bucket.list("checkpoints/"))
+
+
+def test_what_a_pod_kept_goes_when_the_next_one_finds_the_artifact(world: World) -> None:
+    """It was killed between publishing and cleaning up."""
+    world.run()
+    stores.open_checkpoints(world.artifacts / "abc").write("train", b"so far")
+    assert world.run()[0] == ExitCode.DONE
+    assert [entry.name for entry in world.artifacts.iterdir()] == ["abc"]
 
 
 def test_a_new_stage_is_one_member_of_the_registry(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -437,7 +485,7 @@ def test_sigterm_ends_a_running_stage_cleanly(world: World) -> None:
     result = Report.model_validate_json(world.report_path.read_text()).result
     assert isinstance(result, Failure)
     assert (result.reason, result.about, result.retry) == ("Terminated", About.PLATFORM, Retry.SOON)
-    assert list(world.artifacts.iterdir()) == []
+    assert [path.name for path in world.artifacts.rglob("*")] == [".abc.checkpoints", "train"]
 
 
 def _free_port() -> int:

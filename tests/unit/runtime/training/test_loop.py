@@ -23,8 +23,8 @@ from modelservice.contract.training import (
 )
 from modelservice.tasks import TASKS
 from modelservice.tasks.base import Loss
-from modelservice.training.curves import CurveRecorder
-from modelservice.training.loop import BestWeights, Epoch, Rows, compute_outputs, seeded, step_rows, train_module
+from modelservice.training.curves import CurveRecorder, Epoch
+from modelservice.training.loop import BestWeights, Rows, compute_outputs, seeded, step_rows, train_module
 from modelservice.training.losses import OBJECTIVES
 from modelservice.training.optimizers import build_optimizer, learning_rate_field
 from modelservice.training.penalties import penalized_weights, penalty
@@ -238,6 +238,47 @@ def test_a_batch_may_be_larger_than_the_data_and_the_last_one_smaller() -> None:
         epochs: list[Epoch] = []
         train(Hyperparameters(epochs=1, batch_size=batch_size), epochs)
         assert math.isfinite(epochs[0].train_loss)
+
+
+@pytest.mark.parametrize("settings", [{"l2": 0.01}, {"l1": 0.01, "gradient_clip_norm": 0.1}], ids=str)
+@pytest.mark.parametrize("weighed", [False, True])
+def test_batches_of_one_step_are_one_batch_that_is_so_many_times_as_large(weighed: bool, settings: Any) -> None:
+    """21 rows by 4, in groups of 3: steps of 12 and of 9 rows, whose last batch has one."""
+
+    def trained(**steps: int) -> tuple[nn.Sequential, list[Epoch]]:
+        features = torch.linspace(-1, 1, 42, dtype=torch.float64).reshape(21, 2)
+        weights = torch.linspace(0.5, 1.5, 21, dtype=torch.float64) if weighed else None
+        rows = Rows(features=features, targets=torch.arange(21) % 2, weights=weights)
+        module = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 2)).double()
+        generator = torch.Generator().manual_seed(0)
+        for parameter in module.parameters():
+            nn.init.uniform_(parameter, -1, 1, generator=generator)
+        epochs: list[Epoch] = []
+        train_module(
+            module,
+            objective=OBJECTIVE,
+            train=rows,
+            validation=rows,
+            settings=Hyperparameters(epochs=5, **settings, **steps),
+            generator=generator,
+            observe=epochs.append,
+        )
+        return module, epochs
+
+    (large, told), (together, heard) = trained(batch_size=12), trained(batch_size=4, gradient_accumulation=3)
+    for one, other in zip(large.parameters(), together.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
+    for mine, theirs in zip(told, heard, strict=True):
+        assert mine.train_loss == pytest.approx(theirs.train_loss, rel=1e-5)
+        assert mine.validation_loss == pytest.approx(theirs.validation_loss, rel=1e-10)
+
+
+def test_more_batches_than_there_are_are_all_rows() -> None:
+    everything, twice = (
+        train(Hyperparameters(epochs=4, batch_size=size, gradient_accumulation=times), [])[0][0].weight
+        for size, times in ((7, 3), (7, 1000))
+    )
+    torch.testing.assert_close(everything, twice, rtol=0, atol=0)
 
 
 def test_divergence_names_the_learning_rate() -> None:

@@ -77,6 +77,8 @@ class ColumnPreprocessing(Contract):
 
     takes_both: ClassVar[bool] = False
     """Whether a tensor of it may hold texts as well as numbers."""
+    measured: ClassVar[bool] = False
+    """Whether the first of its numbers is a standardised measurement, any value near which means about the same."""
 
     @property
     @abstractmethod

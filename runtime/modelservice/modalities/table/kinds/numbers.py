@@ -98,6 +98,10 @@ class Numbers(ABC):
         present = self._present
         mean = float(present.mean()) if present.size else 0.0
         std = float(present.std()) if present.size else 0.0
+        return self.standardised(mean, std, indicator=FEWEST_ROWS <= self.missing < self.rows)
+
+    def standardised(self, mean: float, std: float, *, indicator: bool) -> dict[str, Any]:
+        """The same of a mean and a deviation that are known."""
         # What does not vary in the training rows says nothing, and dividing by rounding noise would make it shout.
         varies = std > _NOISE * abs(mean)
         return {
@@ -105,7 +109,7 @@ class Numbers(ABC):
             "mean": mean,
             "std": std if varies else 1.0,
             "fill": mean,
-            "indicator": FEWEST_ROWS <= self.missing < self.rows,
+            "indicator": indicator,
             "example": self.example(),
         }
 
@@ -127,6 +131,8 @@ class Standardised(ColumnPreprocessing):
 
     ``indicator`` adds a number that says that the value is missing.
     """
+
+    measured = True
 
     mean: FiniteFloat
     std: Annotated[FiniteFloat, Field(gt=0)]

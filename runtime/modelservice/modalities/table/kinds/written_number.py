@@ -42,8 +42,9 @@ class WrittenColumn(Numbers):
 
 
 def _read(raw: RawColumn) -> WrittenColumn | None:
-    plain = raw.plain and not raw.others and not has_points(raw.cells, raw.decimal)
-    if raw.floats is not None or plain:
+    if raw.floats is not None:
+        return None
+    if raw.plain and not raw.others and not has_points(raw.cells, raw.decimal):
         return None
     mostly_plain = 0 < raw.plain >= raw.others
     written = read_written(

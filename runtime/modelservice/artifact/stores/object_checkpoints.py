@@ -1,0 +1,72 @@
+"""Checkpoints below the address of an artifact in object storage."""
+
+import contextlib
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Final
+
+from modelservice.artifact.answers import is_missing_object, told_apart
+from modelservice.artifact.errors import ArtifactError
+from modelservice.artifact.stores.base import checkpoint_name
+from modelservice.artifact.stores.objects import CHECKPOINTS, objects_at, storage_error
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+_RETRY_SECONDS: Final = 5.0
+"""Work stands still meanwhile, and a process that was asked to end has no more time: the next one may go better."""
+_PUT_AT_ONCE: Final = 5 << 20
+"""Bytes, as of one part in a store."""
+
+
+class ObjectCheckpoints:
+    """Objects in the folder ``checkpoints`` below the artifact; see ``Checkpoints``."""
+
+    def __init__(self, objects: "ObjectStore", *, address: str) -> None:
+        """Args: the artifact's prefix as obstore knows it, and its address for messages."""
+        self._objects = objects
+        self._address = address
+
+    def read(self, name: str, *, limit: int) -> bytes | None:
+        """Download an object, whose size is checked before; see ``Checkpoints``."""
+        with self._said():
+            try:
+                result = self._objects.get(_path(name))
+            except FileNotFoundError as error:
+                if not is_missing_object(error):
+                    raise  # no bucket, for one
+                return None
+            if result.meta["size"] > limit:
+                size = result.meta["size"]
+                raise ArtifactError(f"{_path(name)} in {self._address} has {size} bytes, at most {limit} are read")
+            return bytes(result.bytes())
+
+    def write(self, name: str, *content: bytes | memoryview) -> None:
+        """Upload an object, which takes the place of the one before when it is complete; see ``Checkpoints``."""
+        with self._said():
+            # Parts that are put one by one take three requests and no further memory, together they take one.
+            together = sum(map(len, content)) <= _PUT_AT_ONCE
+            self._objects.put(_path(name), b"".join(content) if together else iter(content))
+
+    def discard(self) -> None:
+        """Remove all objects of the folder; see ``Checkpoints``."""
+        with self._said():
+            paths = [str(found["path"]) for batch in self._objects.list(f"{CHECKPOINTS}/") for found in batch]
+        for path in paths:
+            with self._said(), contextlib.suppress(FileNotFoundError):
+                self._objects.delete(path)
+
+    def _said(self) -> AbstractContextManager[None]:
+        return told_apart(lambda answer: storage_error(self._address, answer))
+
+
+def open_object_checkpoints(address: str, _scratch: str) -> ObjectCheckpoints:
+    """Those below a URI.
+
+    Raises:
+        StorageError: what the environment says of the store cannot be.
+    """
+    return ObjectCheckpoints(objects_at(address, seconds=_RETRY_SECONDS), address=address)
+
+
+def _path(name: str) -> str:
+    return f"{CHECKPOINTS}/{checkpoint_name(name)}"

@@ -1,0 +1,204 @@
+"""Checkpoints: everything that decides how a training goes on, between two of its steps.
+
+A tenant can write the store, so nothing of a checkpoint is used before all of it fits: names, shapes and types of
+everything must be those that the training has by itself. It is then copied into what the training has.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+import modelservice
+from modelservice.training.checkpoint_file import (
+    MAX_MACHINES,
+    Checkpoint,
+    CheckpointError,
+    Machine,
+    decode,
+    encode,
+    most_bytes,
+)
+from modelservice.training.checkpointing import Checkpointing
+from modelservice.training.part import Part
+from modelservice.training.position import Position
+
+_LARGEST_COUNT: Final = 2**40
+"""More steps than any training does; what is multiplied by it still fits everywhere."""
+_LARGEST_SHARE: Final = 0.05
+"""Of the time, for writing checkpoints: after one that took long the next one comes later."""
+
+
+class ModuleWeights(Part):
+    """The weights of a module."""
+
+    def __init__(self, module: nn.Module) -> None:
+        """Args: the module."""
+        self._module = module
+
+    def tensors(self) -> Mapping[str, torch.Tensor]:
+        """See ``Part``."""
+        return self._module.state_dict()
+
+
+class Training:
+    """A training under way: its parts, and the generators that it draws from."""
+
+    def __init__(self, position: Position, **parts: Part) -> None:
+        """Args: where it is, and all other parts by name."""
+        self.position = position
+        self._parts: Mapping[str, Part] = {"position": position, **parts}
+        self._generators = {"order": position.generator, "cpu": torch.default_generator}
+        device = position.total.device
+        if device.type == "cuda":
+            index = torch.cuda.current_device() if device.index is None else device.index
+            self._generators["cuda"] = torch.cuda.default_generators[index]
+        self.machine = Machine(
+            device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+            instruction_set=torch.backends.cpu.get_cpu_capability(),
+            threads=torch.get_num_threads(),
+            torch=str(torch.__version__),
+        )
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """All tensors; those of generators are copies."""
+        found = {f"{name}.{one}": t for name, part in self._parts.items() for one, t in part.tensors().items()}
+        return found | {f"random.{name}": one.get_state() for name, one in self._generators.items()}
+
+    def numbers(self) -> dict[str, float]:
+        """All numbers."""
+        return {f"{name}.{one}": n for name, part in self._parts.items() for one, n in part.numbers().items()}
+
+    def load(self, arrays: Mapping[str, NDArray[Any]], numbers: Mapping[str, float]) -> None:
+        """Copy everything; names, shapes and types are those of ``tensors`` and ``numbers``.
+
+        Raises:
+            CheckpointError: no generator can be in such a state; nothing was taken over.
+        """
+        drawn = {name: _tensor(arrays[f"random.{name}"]) for name in self._generators}
+        _set_states(self._generators, drawn)
+        with torch.no_grad():
+            for name, part in self._parts.items():
+                for one, tensor in part.tensors().items():
+                    tensor.copy_(_tensor(arrays[f"{name}.{one}"]))
+                part.load({one: numbers[f"{name}.{one}"] for one in part.numbers()})
+
+
+class Session:
+    """What keeps the checkpoints of one training."""
+
+    def __init__(self, checkpointing: Checkpointing, training: Training) -> None:
+        """Args: where and how often, and of what."""
+        self._settings, self._training = checkpointing, training
+        self._machines: tuple[Machine, ...] = (training.machine,)
+        self._due = checkpointing.clock() + checkpointing.every_seconds
+        self._kept = False
+
+    def resume(self) -> bool:
+        """Go on from the last checkpoint, if there is one of this training."""
+        settings, training = self._settings, self._training
+        tensors = training.tensors()
+        content = settings.store.read(settings.name, limit=most_bytes(tensors))
+        if content is None:
+            return False
+        try:
+            document, found = decode(content, tensors)
+            _check_belongs(document, settings)
+            training.load(found, _checked(document.numbers, training.numbers()))
+        except CheckpointError as error:
+            settings.say(f"a checkpoint of {settings.name} is not used: {error}")
+            return False
+        settings.say(f"{settings.name} went on from {training.position}")
+        self._kept = True
+        self._machines = document.machines
+        if training.machine != document.machines[-1]:
+            self._machines = (*document.machines[1 - MAX_MACHINES :], training.machine)
+        if len(set(map(str, self._machines))) > 1:
+            ran = "; then ".join(map(str, self._machines))
+            settings.notes.append(
+                f"{settings.name}: interrupted, and went on where sums are rounded otherwise ({ran}): a run on one"
+                " machine may end with slightly other weights"
+            )
+        return True
+
+    def offer(self) -> None:
+        """Between two steps: write a checkpoint if one is due; end where that was asked for."""
+        settings = self._settings
+        if settings.interruption.asked:
+            self._write()
+            settings.interruption.obey()
+        elif settings.clock() >= self._due:
+            self._write()
+
+    def finish(self) -> None:
+        """Nothing is left to do: who comes after an interruption of what follows need not do it again."""
+        if self._kept:
+            self._write()
+
+    def _write(self) -> None:
+        settings, training = self._settings, self._training
+        begun = settings.clock()
+        document = Checkpoint(
+            modelservice=modelservice.__version__,
+            key=settings.key,
+            data=settings.data,
+            name=settings.name,
+            machines=self._machines,
+            numbers=training.numbers(),
+        )
+        settings.store.write(settings.name, *encode(document, training.tensors()))
+        self._kept = True
+        ended = settings.clock()
+        self._due = ended + max(settings.every_seconds, (ended - begun) / _LARGEST_SHARE)
+
+
+@contextmanager
+def resumable(checkpointing: Checkpointing, training: Training) -> Iterator[Session]:
+    """Inside, the end of the process is put off to the next ``offer``."""
+    with checkpointing.interruption.put_off():
+        session = Session(checkpointing, training)
+        yield session
+        session.finish()
+
+
+def _check_belongs(document: Checkpoint, settings: Checkpointing) -> None:
+    pairs = (
+        ("release", document.modelservice, modelservice.__version__),
+        ("key", document.key, settings.key),
+        ("digest of the data", document.data, settings.data),
+        ("training", document.name, settings.name),
+    )
+    for what, found, own in pairs:
+        if found != own:
+            raise CheckpointError(f"it is of {what} {found[:80]!r}, this one is {own!r}")
+
+
+def _checked(found: Mapping[str, Any], expected: Mapping[str, float]) -> dict[str, float]:
+    """The numbers, if they are of the names and types that are expected, and counts can be counts."""
+    if found.keys() != expected.keys():
+        raise CheckpointError("its numbers are not those of this training")
+    for name, number in found.items():
+        right = type(number) is type(expected[name])
+        if not right or not (0 <= number <= _LARGEST_COUNT if type(number) is int else not math.isnan(number)):
+            raise CheckpointError(f"{name} cannot be {str(number)[:40]}")
+    return dict(found)
+
+
+def _tensor(array: NDArray[Any]) -> torch.Tensor:
+    """One at a time is copied, since torch takes no array that cannot be written."""
+    return torch.from_numpy(array.copy())
+
+
+def _set_states(generators: Mapping[str, torch.Generator], states: Mapping[str, torch.Tensor]) -> None:
+    before = {name: one.get_state() for name, one in generators.items()}
+    try:
+        for name, generator in generators.items():
+            generator.set_state(states[name])
+    except RuntimeError:
+        for name, generator in generators.items():
+            generator.set_state(before[name])
+        raise CheckpointError("no generator of random numbers can be as it says") from None
