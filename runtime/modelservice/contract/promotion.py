@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from modelservice.contract.base import Contract, OneOf, Quantity, Rule
-from modelservice.contract.evaluation import MetricName
+from modelservice.contract.metric_names import KnownMetric
 from modelservice.contract.quantities import quantity_value
 
 _SOME_BOUND = Rule("has(self.min) || has(self.max)", "a metric needs a bound: set min, max or both")
@@ -25,9 +25,8 @@ class MetricBounds(Contract):
 
     RULES = (_SOME_BOUND, _BOUNDS_IN_ORDER)
 
-    name: MetricName = Field(
-        description="Name of the metric, such as accuracy, f1, logLoss, r2 or rmse; status.revisions[].metrics lists"
-        " those of a model."
+    name: KnownMetric = Field(
+        description="Name of the metric; status.revisions[].metrics has those of a model, which its task decides."
     )
     min: float | None = Field(default=None, ge=-1e12, le=1e12, description="It must be at least this. Default: any.")
     max: float | None = Field(default=None, ge=-1e12, le=1e12, description="It must be at most this. Default: any.")

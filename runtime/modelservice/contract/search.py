@@ -5,12 +5,12 @@ Random search (Bergstra and Bengio, 2012), and successive halving over epochs (J
 """
 
 import math
-from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field, PlainValidator, StringConstraints, WithJsonSchema, model_validator
 
 from modelservice.contract.base import Contract, OneOf, Rule, Worded
+from modelservice.contract.metric_names import KnownMetric
 
 _ORDERED = Rule("self.min < self.max", "min must be less than max")
 _EPOCHS_OF_HALVING = Rule(
@@ -43,42 +43,6 @@ PlainValue = Annotated[
     Any, PlainValidator(_plain_value), WithJsonSchema({"x-kubernetes-preserve-unknown-fields": True})
 ]
 """A ``Value`` in a contract."""
-
-
-class SearchMetric(StrEnum):
-    """The metrics of all tasks, by their names."""
-
-    ACCURACY = "accuracy"
-    BALANCED_ACCURACY = "balancedAccuracy"
-    PRECISION = "precision"
-    RECALL = "recall"
-    F1 = "f1"
-    PRECISION_WEIGHTED = "precisionWeighted"
-    RECALL_WEIGHTED = "recallWeighted"
-    F1_WEIGHTED = "f1Weighted"
-    PRECISION_POSITIVE = "precisionPositive"
-    RECALL_POSITIVE = "recallPositive"
-    F1_POSITIVE = "f1Positive"
-    ROC_AUC = "rocAuc"
-    AVERAGE_PRECISION = "averagePrecision"
-    LOG_LOSS = "logLoss"
-    BRIER = "brier"
-    CALIBRATION_ERROR = "calibrationError"
-    R2 = "r2"
-    RMSE = "rmse"
-    MAE = "mae"
-
-
-LOWER_IS_BETTER = frozenset(
-    {
-        SearchMetric.LOG_LOSS,
-        SearchMetric.BRIER,
-        SearchMetric.CALIBRATION_ERROR,
-        SearchMetric.RMSE,
-        SearchMetric.MAE,
-    }
-)
-"""Of all others more is better."""
 
 
 class _Ordered(Contract):
@@ -202,7 +166,7 @@ class Search(Contract):
         description="What is varied. A change trains again.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["path"]},
     )
-    metric: SearchMetric | None = Field(
+    metric: KnownMetric | None = Field(
         default=None,
         description="What decides, on validation rows. Default: accuracy of classes, r2 of numbers. A change trains"
         " again.",

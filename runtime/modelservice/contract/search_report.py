@@ -8,7 +8,8 @@ from pydantic import Field, FiniteFloat, StringConstraints, model_validator
 from modelservice.contract.base import Sha256, Tolerant
 from modelservice.contract.documents import Document
 from modelservice.contract.failure import MAX_MESSAGE, Reason
-from modelservice.contract.search import LOWER_IS_BETTER, PlainValue, SearchMetric
+from modelservice.contract.metric_names import LOWER_IS_BETTER, KnownMetric
+from modelservice.contract.search import PlainValue
 
 
 class Outcome(StrEnum):
@@ -54,7 +55,7 @@ class SearchReport(Document):
     """
 
     kind: Literal["Search"] = "Search"
-    metric: SearchMetric
+    metric: KnownMetric
     rows: int
     asked: int
     best: int
@@ -80,6 +81,6 @@ class StoredTrial(Document):
     kind: Literal["Trial"] = "Trial"
     key: str
     data: Sha256
-    metric: SearchMetric
+    metric: KnownMetric
     budget: int | None = None
     trial: Trial

@@ -15,8 +15,9 @@ from modelservice.artifact.files import document_bytes
 from modelservice.artifact.stores import Checkpoints
 from modelservice.contract.documents import DocumentError, read_document
 from modelservice.contract.failure import About, StageError
+from modelservice.contract.metric_names import LOWER_IS_BETTER, KnownMetric
 from modelservice.contract.progress import Progress
-from modelservice.contract.search import LOWER_IS_BETTER, Search, SearchMetric
+from modelservice.contract.search import Search
 from modelservice.contract.search_report import Outcome, SearchReport, StoredTrial, Trial
 from modelservice.contract.training import Hyperparameters
 from modelservice.contract.trials import Point, at_point, draw_points, named, rungs
@@ -57,7 +58,7 @@ class TrialStore:
     say: Callable[[str], None]
     key: str
     data: str
-    metric: SearchMetric
+    metric: KnownMetric
 
     def find(self, number: int, point: Point, budget: int | None) -> Trial | None:
         """What came of a trial in a process before; None where it did not end, or what is kept is of another one."""
@@ -138,7 +139,7 @@ def trainings(training: Hyperparameters) -> int:
     return 0 if asked is None else 1 + sum(rung.trials for rung in rungs(asked, training.epochs))
 
 
-def _metric_of(asked: Search, dataset: Dataset) -> SearchMetric:
+def _metric_of(asked: Search, dataset: Dataset) -> KnownMetric:
     """What decides, once it is known that the validation rows tell it.
 
     Raises:
@@ -147,7 +148,7 @@ def _metric_of(asked: Search, dataset: Dataset) -> SearchMetric:
     side, width = dataset.validation, len(dataset.labels) or 1
     guess = np.full((len(side.values), width), 1 / width, np.float32)
     told = dataset.task.score(guess, side.values, dataset.labels, side.weights).evaluation
-    metric = asked.metric or SearchMetric(told.primary)
+    metric = asked.metric or KnownMetric(told.primary)
     if told.metric(metric) is None:
         known = ", ".join(one.name for one in told.metrics)
         message = f"the validation rows do not tell {metric}, which {FIELD}.metric asks for: take one of {known}"
@@ -169,7 +170,7 @@ def sentence(report: SearchReport) -> str:
 
 
 def _try(
-    trial: Callable[..., Trial], work: TrainWork, dataset: Dataset, metric: SearchMetric, observe: Observer
+    trial: Callable[..., Trial], work: TrainWork, dataset: Dataset, metric: KnownMetric, observe: Observer
 ) -> Trial:
     """Train with the settings of a trial; one that these make impossible has failed, and the next may not."""
     try:

@@ -8,8 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from modelservice.contract.keys import train_key
+from modelservice.contract.metric_names import LOWER_IS_BETTER, KnownMetric
 from modelservice.contract.resource import ModelServiceSpec
-from modelservice.contract.search import LOWER_IS_BETTER, Search, SearchMetric, Value
+from modelservice.contract.search import Search, Value
 from modelservice.contract.trials import Rung, at_point, draw_points, named, rungs
 from modelservice.tasks.binary import BINARY
 from modelservice.tasks.regression import REGRESSION
@@ -226,5 +227,5 @@ def test_metrics_are_those_of_the_tasks_and_know_their_direction() -> None:
     ):
         better, worse = (task.score(raw, values, labels).evaluation.metrics for raw in (good, poor))
         found |= {one.name: one.value < other.value for one, other in zip(better, worse, strict=True)}
-    assert found.keys() == {metric.value for metric in SearchMetric}
+    assert found.keys() == {metric.value for metric in KnownMetric}
     assert {name for name, lower in found.items() if lower} == {metric.value for metric in LOWER_IS_BETTER}

@@ -5,7 +5,7 @@ from xml.etree import ElementTree as Xml
 
 import pytest
 
-from modelservice.contract.search import SearchMetric
+from modelservice.contract.metric_names import KnownMetric
 from modelservice.contract.search_report import Outcome, SearchReport, Trial
 from modelservice.reports.search import MAX_ROWS, search_picture, search_section
 
@@ -20,7 +20,7 @@ def trial(number: int, value: float | None, outcome: Outcome = Outcome.FINISHED)
 
 
 def report(*trials: Trial, best: int = 0, metric: str = "accuracy") -> SearchReport:
-    return SearchReport(metric=SearchMetric(metric), rows=30, asked=len(trials), best=best, trials=trials)
+    return SearchReport(metric=KnownMetric(metric), rows=30, asked=len(trials), best=best, trials=trials)
 
 
 MANY = report(*(trial(n, 0.5 + n / 400) for n in range(100)), best=99)
