@@ -49,9 +49,16 @@ def write_table(path: Path, *, rows: int, columns: int) -> None:
             writer.write_table(pa.table([*arrays, labels], schema=schema))
 
 
-def write_resource(path: Path, *, model: dict[str, Any] | None = None, training: dict[str, Any] | None = None) -> None:
+def write_resource(
+    path: Path,
+    *,
+    model: dict[str, Any] | None = None,
+    training: dict[str, Any] | None = None,
+    split: dict[str, Any] | None = None,
+) -> None:
     """A ModelService that learns y; its data is given beside it."""
-    spec: dict[str, Any] = {"data": {"uri": "s3://bench/table.parquet", "target": TARGET}}
+    data = {"uri": "s3://bench/table.parquet", "target": TARGET} | ({} if split is None else {"split": split})
+    spec: dict[str, Any] = {"data": data}
     spec |= {} if model is None else {"model": model}
     spec |= {} if training is None else {"training": training}
     document = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": "bench"}, "spec": spec}

@@ -68,7 +68,7 @@ _LAST_SHARE: Final = 0.1
 _SMALL: Final = 2500
 """Rows up to which nothing is spared."""
 _MEMBERS, _EPOCHS, _BATCH, _RATE = 16, 100, 64, 0.003
-_FEW_MEMBERS, _FEW_EPOCHS, _LARGEST_BATCH = 8, 15, 1024
+_FEW_MEMBERS, _FEW_EPOCHS, _LARGEST_BATCH = 8, 24, 1024
 _SLICE: Final = 2**23
 """Values of the widest layer, over all members, that are held at once when nothing is learned."""
 _LOSSES: Final = {Sigmoid: Loss.BINARY_CROSS_ENTROPY, Softmax: Loss.CROSS_ENTROPY, Scale: Loss.SQUARED_ERROR}
@@ -77,7 +77,7 @@ _LOSSES: Final = {Sigmoid: Loss.BINARY_CROSS_ENTROPY, Softmax: Loss.CROSS_ENTROP
 def plan_for(rows: int, *, members: int | None = None) -> Plan:
     """How many networks, epochs and rows of a step suit so many rows, so that time grows slower than rows.
 
-    At 50,000 rows: 8 members, 15 epochs, steps of 1,024 rows, a rate of 0.006. The rate grows with the fourth root of
+    At 50,000 rows: 8 members, 24 epochs, steps of 1,024 rows, a rate of 0.006. The rate grows with the fourth root of
     the step's rows.
 
     Args:

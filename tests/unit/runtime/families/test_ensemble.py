@@ -39,8 +39,8 @@ def quick(name: str, **changes: Any) -> Any:
         (20, Plan(members=16, epochs=100, batch=64, learning_rate=0.003)),
         (2500, Plan(members=16, epochs=100, batch=64, learning_rate=0.003)),
         (10_000, Plan(members=16, epochs=42, batch=256, learning_rate=0.003 * 4**0.25)),
-        (50_000, Plan(members=8, epochs=15, batch=1024, learning_rate=0.006)),
-        (5_000_000, Plan(members=8, epochs=15, batch=1024, learning_rate=0.006)),
+        (50_000, Plan(members=8, epochs=24, batch=1024, learning_rate=0.006)),
+        (5_000_000, Plan(members=8, epochs=24, batch=1024, learning_rate=0.006)),
     ],
 )
 def test_the_plan_suits_the_rows(rows: int, expected: Plan) -> None:
