@@ -25,6 +25,8 @@ from modelservice.serving.parsing import parse_object
 from modelservice.serving.protocols.base import Documentation, Operation, Page, Rest
 from modelservice.serving.protocols.schemas import predict_request, predict_response
 from modelservice.serving.protocols.tensorflow_metadata import model_metadata
+from modelservice.serving.protocols.texts import row_texts, template
+from modelservice.serving.results import Results
 from modelservice.tasks.base import Array
 
 _EXPECTED: Final = 'expected {"instances": [row, ...]} or {"inputs": {name: [value, ...]}}'
@@ -74,7 +76,7 @@ class Predictions:
         self._outputs = outputs = model.signature.outputs
         self._columns = [_Column(output) for output in outputs]
         self._alone = len(outputs) == 1
-        members = b",".join(_escaped(output.name) + b":" + column.template for output, column in self._described())
+        members = b",".join(template(output.name) + b":" + column.template for output, column in self._described())
         self._template = self._columns[0].template if self._alone else b"{" + members + b"}"
 
     def _described(self) -> "list[tuple[Output, _Column]]":
@@ -119,22 +121,24 @@ class Predictions:
         check_rows(len(rows), "inputs")
         return Call(rows, _place_column, self._render_columns)
 
-    def _render_with_unseen(self, call: Call[Answer], raw: Array) -> Answer:
+    def _render_with_unseen(self, call: Call[Answer], results: Results) -> Answer:
         unseen = orjson.dumps(unseen_by_row(self._encoder, call.rows))
-        body = b'%b,"unseen":%b}' % (call.render(raw).body[:-1], unseen)
+        body = b'%b,"unseen":%b}' % (call.render(results).body[:-1], unseen)
         return Answer(200, json_headers(body), body)
 
-    def _render_rows(self, raw: Array) -> Answer:
+    def _render_rows(self, results: Results) -> Answer:
+        rows: list[bytes] = results.rows(self._write_rows)
+        body = b'{"predictions":[%b]}' % b",".join(rows)
+        return Answer(200, json_headers(body), body)
+
+    def _write_rows(self, raw: Array) -> list[bytes]:
         # All numbers of an output are written by one call; what stands around them is the same in each row.
         named = self._named(raw)
         parts = [column.parts(values) for column, values in zip(self._columns, named.values(), strict=True)]
-        rows = zip(*parts, strict=True)
-        predictions = [self._template % tuple(chain.from_iterable(row)) for row in rows]
-        body = b'{"predictions":[%b]}' % b",".join(predictions)
-        return Answer(200, json_headers(body), body)
+        return [self._template % tuple(chain.from_iterable(row)) for row in zip(*parts, strict=True)]
 
-    def _render_columns(self, raw: Array) -> Answer:
-        named = self._named(raw)
+    def _render_columns(self, results: Results) -> Answer:
+        named = self._named(results.raw)
         outputs = {
             output.name: column.by_column(values)
             for (output, column), values in zip(self._described(), named.values(), strict=True)
@@ -146,12 +150,13 @@ class _Column:
     """How one output is written: ``template`` for a row takes what ``parts`` gives for it."""
 
     def __init__(self, output: Output) -> None:
+        self._output = output
         self._text = output.datatype == BYTES
         self._labels = output.labels
         self._rank = len(output.shape)
         self.template = b"%b"
         if self._by_label:
-            members = b",".join(_escaped(label) + b":%b" for label in self._labels or ())
+            members = b",".join(template(label) + b":%b" for label in self._labels or ())
             self.template = b"{" + members + b"}"
 
     @property
@@ -160,14 +165,13 @@ class _Column:
 
     def parts(self, values: Any) -> list[Any]:
         """For each row the texts that its template takes."""
-        if self._text:
-            quoted = {text: orjson.dumps(text) for text in set(values)}
-            return [(quoted[text],) for text in values]
-        numbers = orjson.dumps(np.ascontiguousarray(values), option=_NATIVE)
+        texts = row_texts(self._output, values)
         if self._by_label:
-            return [row.split(b",") for row in numbers[2:-2].split(b"],[")]
-        if self._rank == 0:
-            return [(number,) for number in numbers[1:-1].split(b",")]
+            return [text.split(b",") for text in texts]
+        if self._text or self._rank == 0:
+            return [(text,) for text in texts]
+        if self._rank == 1:
+            return [(b"[%b]" % text,) for text in texts]
         return [(orjson.dumps(np.ascontiguousarray(row), option=_NATIVE),) for row in values]
 
     def by_column(self, values: Any) -> Any:
@@ -175,10 +179,6 @@ class _Column:
         if self._by_label:
             return {label: values[:, index].copy() for index, label in enumerate(self._labels or ())}
         return values if self._text else np.ascontiguousarray(values)
-
-
-def _escaped(text: str) -> bytes:
-    return orjson.dumps(text).replace(b"%", b"%%")
 
 
 def _pages(model: ServedModel, name: str, version: str) -> tuple[Page, ...]:

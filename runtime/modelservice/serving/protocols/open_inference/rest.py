@@ -6,23 +6,25 @@ Source: the Open Inference Protocol specification, and Triton's "binary tensor d
 from functools import partial
 from typing import Any
 
+import orjson
+
 from modelservice.cells import is_unicode
+from modelservice.contract.signature import Output
 from modelservice.modalities.tensors import (
-    BYTES,
     DATATYPES,
     Tensor,
     TensorError,
     describe,
     from_binary,
     from_json,
-    to_binary,
 )
-from modelservice.serving.answer import Answer, binary_answer, json_answer
+from modelservice.serving.answer import Answer, binary_answer, json_headers
 from modelservice.serving.calls import Call, wants_unseen
 from modelservice.serving.errors import RequestError
 from modelservice.serving.parsing import parse_object
 from modelservice.serving.protocols.open_inference.tensors import UNSEEN, TensorModel, is_shape, misfit, tensor_place
-from modelservice.tasks.base import Array
+from modelservice.serving.protocols.texts import template
+from modelservice.serving.results import Results
 
 Wanted = tuple[tuple[str, bool], ...]
 """Names of the wanted outputs, in order, and whether each is wanted in binary form."""
@@ -33,6 +35,11 @@ class RestCodec:
 
     def __init__(self, model: TensorModel) -> None:
         self._model = model
+        self._outputs = {output.name: _Written(index, output) for index, output in enumerate(model.described.values())}
+        self._start = b'{"model_name":%b,"model_version":%b,' % (
+            orjson.dumps(model.name),
+            orjson.dumps(model.version),
+        )
         self._all = {binary: tuple((name, binary) for name in model.outputs) for binary in (False, True)}
 
     def parse(self, body: bytes, header_length: bytes | None = None) -> Call[Answer]:
@@ -72,29 +79,39 @@ class RestCodec:
             wanted[name] = parameters.get("binary_data", all_binary) is True
         return tuple(wanted.items())
 
-    def _render(self, raw: Array, *, request_id: str | None, wanted: Wanted, unseen: str | None = None) -> Answer:
-        described: list[dict[str, Any]] = []
+    def _render(self, results: Results, *, request_id: str | None, wanted: Wanted, unseen: str | None = None) -> Answer:
+        tail = b"" if request_id is None else b',"id":' + orjson.dumps(request_id)
+        if unseen is not None:
+            tail += b',"parameters":' + orjson.dumps({UNSEEN: unseen})
+        described: list[bytes] = []
         tensors: list[bytes] = []
-        outputs = self._model.answer(raw, [name for name, _ in wanted])
-        for (name, binary), output in zip(wanted, outputs, strict=True):
-            tensor: dict[str, Any] = {"name": name, "datatype": output.datatype, "shape": output.shape}
-            if binary:
-                data = to_binary(output.datatype, output.values)
-                tensor["parameters"] = {"binary_data_size": len(data)}
+        rows = len(results)
+        columns = None if wanted == self._all[True] else list(zip(*results.rows(self._model.row_texts), strict=True))
+        for name, binary in wanted:
+            output = self._outputs[name]
+            if binary or columns is None:
+                data = self._model.binary(results, name)
+                described.append(output.binary % (rows, len(data)))
                 tensors.append(data)
             else:
-                tensor["data"] = output.values if output.datatype == BYTES else output.values.ravel()
-            described.append(tensor)
-        head: dict[str, Any] = {
-            "model_name": self._model.name,
-            "model_version": self._model.version,
-            "outputs": described,
-        }
-        if request_id is not None:
-            head["id"] = request_id
-        if unseen is not None:
-            head["parameters"] = {UNSEEN: unseen}
-        return binary_answer(head, tensors) if tensors else json_answer(head)
+                described.append(output.text % (rows, b",".join(columns[output.index])))
+        head = b'%b"outputs":[%b]%b}' % (self._start, b",".join(described), tail)
+        return binary_answer(head, tensors) if tensors else Answer(200, json_headers(head), head)
+
+
+class _Written:
+    """How an output is described: templates for the number of its rows, and its data or the size of that."""
+
+    def __init__(self, index: int, output: Output) -> None:
+        self.index = index
+        sizes = b"".join(b",%d" % size for size in output.shape)
+        described = b'{"name":%b,"datatype":%b,"shape":[%%d%b],' % (
+            template(output.name),
+            template(output.datatype),
+            sizes,
+        )
+        self.text = described + b'"data":[%b]}'
+        self.binary = described + b'"parameters":{"binary_data_size":%d}}'
 
 
 def _divide(body: bytes, header_length: bytes | None) -> tuple[bytes | memoryview, memoryview]:

@@ -9,14 +9,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from modelservice.modalities.tensors import BOOL, BYTES, DATATYPES, Tensor, TensorError, from_binary, to_binary
+from modelservice.modalities.tensors import BOOL, BYTES, DATATYPES, Tensor, TensorError, from_binary
 from modelservice.serving.calls import Call, wants_unseen
 from modelservice.serving.errors import RequestError, UnknownModelError
 from modelservice.serving.protocols.base import InferMethod, Service, StateMethod
 from modelservice.serving.protocols.messages import read_message
 from modelservice.serving.protocols.open_inference.messages import MESSAGES, PACKAGE
 from modelservice.serving.protocols.open_inference.tensors import UNSEEN, TensorModel, is_shape, misfit, tensor_place
-from modelservice.tasks.base import Array
+from modelservice.serving.results import Results
 
 _REQUEST: Final = MESSAGES["ModelInferRequest"]
 _RESPONSE: Final = MESSAGES["ModelInferResponse"]
@@ -82,11 +82,14 @@ class RpcCodec:
                 raise RequestError(f"outputs[{index}].parameters.classification: not supported; ask for all outputs")
         return tuple(wanted)
 
-    def _render(self, raw: Array, *, request_id: str, wanted: tuple[str, ...], unseen: str | None = None) -> bytes:
+    def _render(
+        self, results: Results, *, request_id: str, wanted: tuple[str, ...], unseen: str | None = None
+    ) -> bytes:
         response: Any = _RESPONSE(model_name=self._model.name, model_version=self._model.version, id=request_id)
-        for output in self._model.answer(raw, wanted):
-            response.outputs.add(name=output.name, datatype=output.datatype, shape=output.shape)
-            response.raw_output_contents.append(to_binary(output.datatype, output.values))
+        for name in wanted:
+            output = self._model.described[name]
+            response.outputs.add(name=name, datatype=output.datatype, shape=(len(results), *output.shape))
+            response.raw_output_contents.append(self._model.binary(results, name))
         if unseen is not None:
             response.parameters[UNSEEN].string_param = unseen
         return bytes(response.SerializeToString())

@@ -10,12 +10,13 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from modelservice.serving.answer import Answer, json_answer
-from modelservice.serving.chain import Arrival
 from modelservice.serving.core import Core
 from modelservice.serving.errors import RequestError, UnknownModelError
 from modelservice.serving.model import ServedModel, compute_of
 from modelservice.serving.protocols.base import Operation, Page, Rest, Schema
+from modelservice.serving.results import Results
 from modelservice.serving.transports.http.errors import error_answer, to_answer
+from modelservice.serving.transports.http.front import ARRIVAL
 from modelservice.serving.transports.http.inference import answer_operation
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -69,8 +70,7 @@ def to_response(answer: Answer) -> Response:
 
 def _add_operation(app: FastAPI, core: Core, operation: Operation) -> None:
     async def endpoint(request: Request) -> Response:
-        arrival = Arrival(operation.template, request.scope["headers"], infers=True)
-        return to_response(await answer_operation(core, operation, arrival, request.receive))
+        return to_response(await answer_operation(core, operation, request.scope[ARRIVAL], request.receive))
 
     app.add_api_route(
         operation.path,
@@ -87,7 +87,7 @@ def _documentation(model: ServedModel, operation: Operation) -> dict[str, Any]:
     if documentation is None:
         return {"response_class": Response}
     call = operation.parse(orjson.dumps(documentation.example), None)
-    answered = orjson.loads(call.render(compute_of(model)(call.rows)).body)
+    answered = orjson.loads(call.render(Results.of(compute_of(model)(call.rows))).body)
     body = {
         "content": {"application/json": {"schema": documentation.request, "example": documentation.example}},
         "required": True,

@@ -26,14 +26,16 @@ class Dummy:
     def rest(self, model: ServedModel, name: str, version: str) -> Rest:
         def parse(body: bytes, _header_length: bytes | None) -> Call[Any]:
             row = parse_object(body)["row"]
-            return Call(model.encoder.from_instances([row]), refused, lambda raw: json_answer(int(raw.argmax())))
+            rows = model.encoder.from_instances([row])
+            return Call(rows, refused, lambda found: json_answer(int(found.raw.argmax())))
 
         page = Page("/dummy", "What this is", lambda ready: json_answer({"model": f"{name}/{version}", "ready": ready}))
         return Rest((Operation("/dummy", "/dummy", parse),), (page,))
 
     def service(self, model: ServedModel, name: str, version: str) -> Service:
         def parse(data: bytes) -> Call[bytes]:
-            return Call(np.frombuffer(data, dtype="<f4").reshape(1, -1), refused, lambda raw: b"%d" % raw.argmax())
+            rows = np.frombuffer(data, dtype="<f4").reshape(1, -1)
+            return Call(rows, refused, lambda found: b"%d" % found.raw.argmax())
 
         return Service("dummy.Dummy", (InferMethod("Ask", parse),))
 
