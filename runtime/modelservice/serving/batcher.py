@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -68,28 +68,20 @@ class _Future:
 
 
 class _Waiting:
-    """A request in the queue: how many of its rows were taken, and what has been answered so far."""
+    """A request in the queue: how many of its rows were taken, the last of them, and what has been answered so far."""
 
-    __slots__ = ("asker", "parts", "rows", "taken", "told")
+    __slots__ = ("answered", "asker", "part", "rows", "taken", "told")
 
     def __init__(self, rows: Rows, asker: Asker) -> None:
-        self.rows = rows
+        self.rows = self.part = rows
         self.asker = asker
         self.taken = 0
         self.told = False
-        self.parts: list[Results] = []
+        self.answered: list[Results] = []
 
     def tell(self, outcome: Results | Exception) -> None:
         self.told = True
         self.asker.take(outcome)
-
-
-class _Share(NamedTuple):
-    """The part of a request that is in a batch; ``start`` is where it begins in the request."""
-
-    waiting: _Waiting
-    rows: Rows
-    start: int
 
 
 class Batcher:
@@ -162,7 +154,7 @@ class Batcher:
         Raises:
             QueueFullError: the estimated wait is beyond ``maxQueueMilliseconds``.
         """
-        if (wait := self.wait_seconds) > self._max_wait:
+        if (wait := (self._rows + self._running) * self._row_seconds) > self._max_wait:
             raise QueueFullError(
                 f"the queue is full: about {wait * 1000:.0f} ms to wait, at most {self._max_wait * 1000:.0f} ms allowed"
                 " (spec.serving.batching.maxQueueMilliseconds)",
@@ -170,15 +162,17 @@ class Batcher:
             )
         self._queue.append(_Waiting(rows, asker))
         self._rows += len(rows)
-        self._patience = max(self._patience, patience)
-        self._schedule()
+        if patience != self._patience:
+            self._patience = max(self._patience, patience)
+        if self._timer is None or not self._timer_is_due:
+            self._schedule()
 
     def _schedule(self) -> None:
         if self._running:
             return
         due = self._delay == 0 or self._rows >= self._size
         if self._timer is not None:
-            if self._timer_is_due or not due:
+            if not due:
                 return
             self._timer.cancel()
         self._timer_is_due = due
@@ -192,19 +186,19 @@ class Batcher:
             return
         self._timer = None
         self._patience = 1
-        shares = self._take()
-        if not shares:  # all who waited have left
+        batch = self._take()
+        if not batch:  # all who waited have left
             self._busy_since = None
             return
-        count = sum(len(share.rows) for share in shares)
+        count = sum([len(waiting.part) for waiting in batch])
         started = self._clock()
         self._follow_drain(started, count)
         if self._executor is None:
-            self._deliver(_outcomes(self._compute, shares), shares, started)
+            self._deliver(_outcomes(self._compute, batch), batch, count, started)
             return
         self._running = count
-        done = self._loop.run_in_executor(self._executor, _outcomes, self._compute, shares)
-        done.add_done_callback(lambda done: self._deliver(done.result(), shares, started))
+        done = self._loop.run_in_executor(self._executor, _outcomes, self._compute, batch)
+        done.add_done_callback(lambda done: self._deliver(done.result(), batch, count, started))
 
     def _is_quiet(self) -> bool:
         """Whether nothing more came for as many turns of the loop as the queue has patience; asked once each turn."""
@@ -228,61 +222,65 @@ class Batcher:
         self._row_seconds += SMOOTHING * share * (pace - self._row_seconds)
         self._busy_since = (started, count) if self._queue else None
 
-    def _take(self) -> list[_Share]:
+    def _take(self) -> list[_Waiting]:
+        """Those of whom rows are in the next batch, which are their ``part``."""
         room = self._size
-        shares: list[_Share] = []
+        batch: list[_Waiting] = []
         while room and self._queue:
             waiting = self._queue[0]
-            start = waiting.taken
+            start, rows = waiting.taken, len(waiting.rows)
             if not waiting.told and waiting.asker.disconnected:
                 waiting.tell(ClientLeftError("the client left before it was answered"))
             if waiting.told:  # it left, or another part of it failed
-                taken = len(waiting.rows) - start
+                waiting.taken = rows
             else:
-                whole = start == 0 and len(waiting.rows) <= room
-                part = waiting.rows if whole else waiting.rows[start : start + room]
-                taken = len(part)
-                room -= taken
-                shares.append(_Share(waiting, part, start))
-            waiting.taken += taken
-            self._rows -= taken
-            if waiting.taken == len(waiting.rows):
+                waiting.taken = min(rows, start + room)
+                if waiting.taken - start < rows:
+                    waiting.part = waiting.rows[start : waiting.taken]
+                room -= waiting.taken - start
+                batch.append(waiting)
+            self._rows -= waiting.taken - start
+            if waiting.taken == rows:
                 self._queue.popleft()
-        return shares
+        return batch
 
-    def _deliver(self, outcomes: Sequence[Results | Exception], shares: list[_Share], started: float) -> None:
+    def _deliver(
+        self, outcomes: Sequence[Results | Exception], batch: list[_Waiting], count: int, started: float
+    ) -> None:
         self._running = 0
-        self._observe(sum(len(share.rows) for share in shares), self._clock() - started)
-        if self._queue:  # first, so that another thread computes while answers are written
+        self._observe(count, self._clock() - started)
+        if self._executor is not None and self._rows >= self._size:
+            self._flush()  # first: the thread computes while answers are written
+        elif self._queue and self._timer is None:
             self._schedule()
-        for share, outcome in zip(shares, outcomes, strict=True):
-            waiting = share.waiting
+        for waiting, outcome in zip(batch, outcomes, strict=True):
             if waiting.told:
                 continue
-            if isinstance(outcome, Exception) or len(outcome) == len(waiting.rows):
+            if isinstance(outcome, Exception) or waiting.part is waiting.rows:
                 waiting.tell(outcome)
-            else:
-                waiting.parts.append(outcome)
-                if share.start + len(outcome) == len(waiting.rows):
-                    waiting.tell(Results.joined(waiting.parts))
+                continue
+            waiting.answered.append(outcome)
+            if waiting.taken == len(waiting.rows):
+                waiting.tell(Results.joined(waiting.answered))
 
 
-def _outcomes(compute: Compute, shares: list[_Share]) -> Sequence[Results | Exception]:
-    """Compute all shares at once; where that fails, each by itself, so that a wrong request fails alone."""
+def _outcomes(compute: Compute, batch: list[_Waiting]) -> Sequence[Results | Exception]:
+    """Compute all parts at once; where that fails, each by itself, so that a wrong request fails alone."""
+    parts = [waiting.part for waiting in batch]
     try:
-        raw = compute(merge_rows([share.rows for share in shares]))
+        raw = compute(merge_rows(parts))
     except Exception:
-        return [_outcome(compute, share) for share in shares]
+        return [_outcome(compute, waiting) for waiting in batch]
     if not np.isfinite(raw).all():
-        return [_outcome(compute, share) for share in shares]
-    return Results.split(raw, [len(share.rows) for share in shares])
+        return [_outcome(compute, waiting) for waiting in batch]
+    return Results.split(raw, [len(part) for part in parts])
 
 
-def _outcome(compute: Compute, share: _Share) -> Results | Exception:
+def _outcome(compute: Compute, waiting: _Waiting) -> Results | Exception:
     try:
-        return Results.of(_finite(compute(share.rows)))
+        return Results.of(_finite(compute(waiting.part)))
     except InputError as error:
-        row = None if error.row is None else error.row + share.start
+        row = None if error.row is None else error.row + waiting.taken - len(waiting.part)
         return InputError(error.message, row=row, column=error.column, tensor=error.tensor)
     except Exception as error:
         return error

@@ -6,7 +6,7 @@ the library's own counters take a lock each, together 7 us a request.
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from typing import Final, Self
 
 from prometheus_client import CollectorRegistry, Gauge, PlatformCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
@@ -36,6 +36,16 @@ class Histogram:
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
 
+    @property
+    def count(self) -> int:
+        """Number of values."""
+        return sum(self._counts)
+
+    def include(self, other: Self) -> None:
+        """Add what another one of the same bounds has counted."""
+        self._counts = [count + more for count, more in zip(self._counts, other._counts, strict=True)]
+        self._sum += other._sum
+
     def add_to(self, family: HistogramMetricFamily, labels: list[str]) -> None:
         """Add what was counted to a family of samples; buckets of Prometheus are cumulative."""
         total = 0
@@ -53,8 +63,7 @@ class Metrics(Collector):
     """
 
     def __init__(self) -> None:
-        self._requests: dict[tuple[str, str], int] = {}
-        self._seconds: dict[str, Histogram] = {}
+        self._requests: dict[tuple[str, str], Histogram] = {}
         self._batch_rows = Histogram(BATCH_BUCKETS)
         self._batch_seconds = 0.0
         self._unseen: dict[str, int] = {}
@@ -77,12 +86,10 @@ class Metrics(Collector):
 
     def record_request(self, arrival: Arrival, code: str, seconds: float) -> None:
         """Count an answered request by its route, a template and never a path as the client wrote it."""
-        route = arrival.route
-        key = (route, code)
-        self._requests[key] = self._requests.get(key, 0) + 1
-        histogram = self._seconds.get(route)
+        key = (arrival.route, code)
+        histogram = self._requests.get(key)
         if histogram is None:
-            histogram = self._seconds[route] = Histogram(LATENCY_BUCKETS)
+            histogram = self._requests[key] = Histogram(LATENCY_BUCKETS)
         histogram.observe(seconds)
 
     def record_batch(self, rows: int, seconds: float) -> None:
@@ -98,12 +105,14 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """What was recorded, as the registry reads it."""
         requests = CounterMetricFamily("modelservice_requests", "Requests answered.", labels=["route", "code"])
-        for (route, code), count in self._requests.items():
-            requests.add_metric([route, code], count)
+        by_route: dict[str, Histogram] = {}
+        for (route, code), histogram in self._requests.items():
+            requests.add_metric([route, code], histogram.count)
+            by_route.setdefault(route, Histogram(LATENCY_BUCKETS)).include(histogram)
         seconds = HistogramMetricFamily(
             "modelservice_request_duration_seconds", "Seconds from a request's headers to its answer.", labels=["route"]
         )
-        for route, histogram in self._seconds.items():
+        for route, histogram in by_route.items():
             histogram.add_to(seconds, [route])
         rows = HistogramMetricFamily("modelservice_batch_rows", "Rows of a batch.", labels=[])
         self._batch_rows.add_to(rows, [])

@@ -4,7 +4,7 @@ Source: the Open Inference Protocol specification, and Triton's "binary tensor d
 """
 
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -25,6 +25,9 @@ from modelservice.serving.parsing import parse_object
 from modelservice.serving.protocols.open_inference.tensors import UNSEEN, TensorModel, is_shape, misfit, tensor_place
 from modelservice.serving.protocols.texts import template
 from modelservice.serving.results import Results
+from modelservice.tasks.base import Array
+
+_KNOWN: Final = frozenset(DATATYPES)
 
 Wanted = tuple[tuple[str, bool], ...]
 """Names of the wanted outputs, in order, and whether each is wanted in binary form."""
@@ -36,6 +39,7 @@ class RestCodec:
     def __init__(self, model: TensorModel) -> None:
         self._model = model
         self._outputs = {output.name: _Written(index, output) for index, output in enumerate(model.described.values())}
+        self._lone = b",".join(output.text.replace(b"%%", b"%%%%") % (1, b"%b") for output in self._outputs.values())
         self._start = b'{"model_name":%b,"model_version":%b,' % (
             orjson.dumps(model.name),
             orjson.dumps(model.version),
@@ -83,20 +87,34 @@ class RestCodec:
         tail = b"" if request_id is None else b',"id":' + orjson.dumps(request_id)
         if unseen is not None:
             tail += b',"parameters":' + orjson.dumps({UNSEEN: unseen})
-        described: list[bytes] = []
         tensors: list[bytes] = []
+        if len(results) == 1 and wanted is self._all[False]:
+            (outputs,) = results.rows(self._write_lone)
+        else:
+            outputs = self._outputs_of(results, wanted, tensors)
+        head = b'%b"outputs":[%b]%b}' % (self._start, outputs, tail)
+        return binary_answer(head, tensors) if tensors else Answer(200, json_headers(head), head)
+
+    def _write_lone(self, raw: Array) -> list[bytes]:
+        """All outputs of each row, as of a request of that row alone."""
+        return [self._lone % row for row in self._model.row_texts(raw)]
+
+    def _outputs_of(self, results: Results, wanted: Wanted, tensors: list[bytes]) -> bytes:
+        """The wanted outputs; data of those that go as binary tensors is added to ``tensors``."""
         rows = len(results)
-        columns = None if wanted == self._all[True] else list(zip(*results.rows(self._model.row_texts), strict=True))
+        columns: list[Any] = []
+        if not all(binary for _, binary in wanted):
+            columns = list(zip(*results.rows(self._model.row_texts), strict=True))
+        described: list[bytes] = []
         for name, binary in wanted:
             output = self._outputs[name]
-            if binary or columns is None:
+            if binary:
                 data = self._model.binary(results, name)
                 described.append(output.binary % (rows, len(data)))
                 tensors.append(data)
             else:
                 described.append(output.text % (rows, b",".join(columns[output.index])))
-        head = b'%b"outputs":[%b]%b}' % (self._start, b",".join(described), tail)
-        return binary_answer(head, tensors) if tensors else Answer(200, json_headers(head), head)
+        return b",".join(described)
 
 
 class _Written:
@@ -152,7 +170,7 @@ def _tensor(index: int, tensor: Any, binary: memoryview) -> tuple[Tensor, memory
     if not isinstance(name, str):
         raise RequestError(f"inputs[{index}].name: must be a text, not {describe(name)}")
     datatype = tensor.get("datatype")
-    if not isinstance(datatype, str) or datatype not in DATATYPES:
+    if not isinstance(datatype, str) or datatype not in _KNOWN:
         expected = f"one of {', '.join(DATATYPES)}"
         raise RequestError(f"{tensor_place(index, name)}.datatype: {describe(datatype)}; expected {expected}")
     shape = _shape(index, name, tensor.get("shape"))

@@ -2,11 +2,9 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final
 
 from modelservice.modalities.errors import InputError
 from modelservice.serving.answer import Answer
-from modelservice.serving.calls import Call
 from modelservice.serving.chain import Arrival, Headers
 from modelservice.serving.core import Core
 from modelservice.serving.errors import ClientLeftError
@@ -16,8 +14,6 @@ from modelservice.serving.results import Results
 from modelservice.serving.transports.http.errors import to_answer
 
 Respond = Callable[[Answer], None]
-
-_MAX_DIGITS: Final = len(str(LARGE_BODY))
 
 
 class Direct:
@@ -43,8 +39,7 @@ class Direct:
             return None
         started = self.core.clock()
         arrival = Arrival(operation.template, headers, infers=True)
-        length = arrival.length
-        if arrival.encoding is not None or length is None or not _is_small(length):
+        if arrival.encoding is not None or arrival.length is None or arrival.length > LARGE_BODY:
             return None
         try:
             self.core.chain.admit(arrival)
@@ -86,8 +81,8 @@ class Exchange:
         self.more_body = False
         body, self.body = self.body, b""
         try:
-            self._call = call = self._operation.parse(body, self._arrival.header_length)
-            self._core.inference.ask(call, self)
+            self._call = self._operation.parse(body, self._arrival.header_length)
+            self._core.inference.ask(self._call, self)
         except Exception as error:
             self._finish(to_answer(error))
 
@@ -97,18 +92,20 @@ class Exchange:
 
     def take(self, outcome: Results | Exception) -> None:
         """Answer with what the batcher says."""
-        call = self._call
-        if isinstance(outcome, Results):
-            if outcome.size > LARGE_ANSWER:
-                rendering = asyncio.get_running_loop().run_in_executor(None, _rendered, call, outcome)
-                rendering.add_done_callback(lambda rendered: self._finish(rendered.result()))
-                return
-            answer = _rendered(call, outcome)
-        elif isinstance(outcome, InputError):
-            answer = to_answer(call.place(outcome))
+        if isinstance(outcome, Exception):
+            said = self._call.place(outcome) if isinstance(outcome, InputError) else outcome
+            self._finish(to_answer(said))
+        elif outcome.size > LARGE_ANSWER:
+            rendering = asyncio.get_running_loop().run_in_executor(None, self._rendered, outcome)
+            rendering.add_done_callback(lambda rendered: self._finish(rendered.result()))
         else:
-            answer = to_answer(outcome)
-        self._finish(answer)
+            self._finish(self._rendered(outcome))
+
+    def _rendered(self, results: Results) -> Answer:
+        try:
+            return self._call.render(results)
+        except Exception as error:
+            return to_answer(error)
 
     def _finish(self, answer: Answer) -> None:
         self._respond(answer)
@@ -117,15 +114,3 @@ class Exchange:
     def _record(self, status: int) -> None:
         core = self._core
         core.chain.record(self._arrival, str(status), core.clock() - self._started)
-
-
-def _rendered(call: Call[Any], results: Results) -> Answer:
-    try:
-        answer: Answer = call.render(results)
-    except Exception as error:
-        return to_answer(error)
-    return answer
-
-
-def _is_small(length: bytes) -> bool:
-    return length.isdigit() and len(length) <= _MAX_DIGITS and int(length) <= LARGE_BODY
