@@ -22,9 +22,9 @@ from modelservice.serving.calls import Call, check_rows, wants_unseen
 from modelservice.serving.errors import RequestError
 from modelservice.serving.model import ServedModel, outputs_of, unseen_by_row
 from modelservice.serving.parsing import parse_object
-from modelservice.serving.protocols.base import Documentation, Operation, Page, Rest
+from modelservice.serving.protocols.base import Documentation, Operation, Page, Rest, State
 from modelservice.serving.protocols.schemas import predict_request, predict_response
-from modelservice.serving.protocols.tensorflow_metadata import model_metadata
+from modelservice.serving.protocols.tensorflow_metadata import SIGNATURE_NAME, model_metadata
 from modelservice.serving.protocols.texts import row_texts, template
 from modelservice.serving.results import Results
 from modelservice.tasks.base import Array
@@ -89,6 +89,7 @@ class Predictions:
             RequestError: with the place, such as ``instances[3]: the text 'x' is not a row``.
         """
         document = parse_object(body)
+        _check_signature(document.get("signature_name", ""))
         call = self._rows_of(document)
         if "unseen" in document and wants_unseen(document["unseen"], "unseen"):
             return call._replace(render=partial(self._render_with_unseen, call))
@@ -193,10 +194,10 @@ def _pages(model: ServedModel, name: str, version: str) -> tuple[Page, ...]:
     metadata = model_metadata(model.signature, name=name, version=version, digest=model.digest)
     versioned = f"/v1/models/{name}/versions/{version}"
 
-    def model_status(ready: bool) -> Answer:
-        return json_answer({**status, "ready": ready})._replace(status=200 if ready else 503)
+    def model_status(state: State) -> Answer:
+        return json_answer({**status, "ready": state.ready})._replace(status=200 if state.ready else 503)
 
-    def signature(_ready: bool) -> Answer:
+    def signature(_state: State) -> Answer:
         return json_answer(metadata)
 
     return (
@@ -206,6 +207,11 @@ def _pages(model: ServedModel, name: str, version: str) -> tuple[Page, ...]:
         Page(versioned, "", model_status),
         Page(f"{versioned}/metadata", "", signature),
     )
+
+
+def _check_signature(name: Any) -> None:
+    if not isinstance(name, str) or name not in {"", SIGNATURE_NAME}:
+        raise RequestError(f"signature_name: {describe(name)} is no signature of this model; expected {SIGNATURE_NAME}")
 
 
 def _place_row(error: InputError) -> RequestError:

@@ -80,6 +80,27 @@ MESSAGES: Final = build_messages(
             Field("raw_output_contents", 6, "bytes", repeated=True),
         ),
         "ModelInferResponse.InferOutputTensor": _FILLED_TENSOR,
+        "RepositoryIndexRequest": (Field("repository_name", 1, "string"), Field("ready", 2, "bool")),
+        "RepositoryIndexResponse": (Field("models", 1, "RepositoryIndexResponse.ModelIndex", repeated=True),),
+        "RepositoryIndexResponse.ModelIndex": (
+            *_MODEL,
+            Field("state", 3, "string"),
+            Field("reason", 4, "string"),
+        ),
+        "ModelStatisticsRequest": _MODEL,
+        "ModelStatisticsResponse": (Field("model_stats", 1, "ModelStatistics", repeated=True),),
+        "ModelStatistics": (
+            *_MODEL,
+            Field("inference_count", 4, "uint64"),
+            Field("execution_count", 5, "uint64"),
+            Field("inference_stats", 6, "InferStatistics"),
+        ),
+        "InferStatistics": (
+            Field("success", 1, "StatisticDuration"),
+            Field("fail", 2, "StatisticDuration"),
+            Field("compute_infer", 5, "StatisticDuration"),
+        ),
+        "StatisticDuration": (Field("count", 1, "uint64"), Field("ns", 2, "uint64")),
     },
 )
 """Classes by name."""

@@ -12,9 +12,10 @@ import numpy as np
 from modelservice.modalities.tensors import BOOL, BYTES, DATATYPES, Tensor, TensorError, from_binary
 from modelservice.serving.calls import Call, wants_unseen
 from modelservice.serving.errors import RequestError, UnknownModelError
-from modelservice.serving.protocols.base import InferMethod, Service, StateMethod
+from modelservice.serving.protocols.base import InferMethod, Service, State, StateMethod
 from modelservice.serving.protocols.messages import read_message
 from modelservice.serving.protocols.open_inference.messages import MESSAGES, PACKAGE
+from modelservice.serving.protocols.open_inference.state import model_index, model_statistics
 from modelservice.serving.protocols.open_inference.tensors import UNSEEN, TensorModel, is_shape, misfit, tensor_place
 from modelservice.serving.results import Results
 
@@ -49,6 +50,8 @@ def build_service(model: TensorModel, *, server_name: str, server_version: str) 
             StateMethod("ServerMetadata", states.server_metadata),
             StateMethod("ModelReady", states.model_ready),
             StateMethod("ModelMetadata", states.model_metadata),
+            StateMethod("ModelStatistics", states.model_statistics),
+            StateMethod("RepositoryIndex", states.repository_index),
         ),
     )
 
@@ -109,25 +112,38 @@ class _States:
         }
         self._metadata = MESSAGES["ModelMetadataResponse"](**{**metadata, **tensors}).SerializeToString()
 
-    def server_live(self, _data: bytes, _ready: bool) -> bytes:
+    def server_live(self, _data: bytes, _state: State) -> bytes:
         """Whether the server lives: it answers."""
         return self._live
 
-    def server_ready(self, _data: bytes, ready: bool) -> bytes:
+    def server_ready(self, _data: bytes, state: State) -> bytes:
         """Whether the server asks for requests."""
-        return MESSAGES["ServerReadyResponse"](ready=ready).SerializeToString()
+        return MESSAGES["ServerReadyResponse"](ready=state.ready).SerializeToString()
 
-    def server_metadata(self, _data: bytes, _ready: bool) -> bytes:
+    def server_metadata(self, _data: bytes, _state: State) -> bytes:
         """Name and version of the server."""
         return self._server
 
-    def model_ready(self, data: bytes, ready: bool) -> bytes:
+    def model_ready(self, data: bytes, state: State) -> bytes:
         """Whether the model takes requests."""
         request = read_message(MESSAGES["ModelReadyRequest"], data)
         _check_model(self._model, request.name, request.version)
-        return MESSAGES["ModelReadyResponse"](ready=ready).SerializeToString()
+        return MESSAGES["ModelReadyResponse"](ready=state.ready).SerializeToString()
 
-    def model_metadata(self, data: bytes, _ready: bool) -> bytes:
+    def repository_index(self, data: bytes, state: State) -> bytes:
+        """The models that this server has."""
+        request = read_message(MESSAGES["RepositoryIndexRequest"], data)
+        models = model_index(self._model, ready=state.ready, only_ready=request.ready)
+        return bytes(MESSAGES["RepositoryIndexResponse"](models=models).SerializeToString())
+
+    def model_statistics(self, data: bytes, state: State) -> bytes:
+        """What was answered and computed since the start; without a name of all models, which are one."""
+        request = read_message(MESSAGES["ModelStatisticsRequest"], data)
+        _check_model(self._model, request.name or self._model.name, request.version)
+        statistics = model_statistics(self._model, state.statistics())
+        return bytes(MESSAGES["ModelStatisticsResponse"](model_stats=[statistics]).SerializeToString())
+
+    def model_metadata(self, data: bytes, _state: State) -> bytes:
         """Inputs and outputs of the model."""
         request = read_message(MESSAGES["ModelMetadataRequest"], data)
         _check_model(self._model, request.name, request.version)

@@ -96,7 +96,7 @@ def _behaviour(core: Core, method: InferMethod | StateMethod) -> Behaviour:
         answer = method.answer
 
         async def state(request: bytes, _context: Any) -> bytes:
-            return answer(request, not core.lifecycle.draining)
+            return answer(request, core.state())
 
         return state
     parse = method.parse

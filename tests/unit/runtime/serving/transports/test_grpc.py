@@ -26,6 +26,7 @@ from tests.unit.runtime.serving.fakes import (
     regression_model,
 )
 from tritonclient.grpc import service_pb2
+from tritonclient.utils import InferenceServerException
 
 from modelservice.contract.serving import Batching
 from modelservice.serving.budget import Budget
@@ -102,6 +103,22 @@ def shape_of(field: Any) -> tuple[Any, ...]:
     message = field.message_type.full_name if field.message_type else None
     choice = field.containing_oneof.name if field.containing_oneof else None
     return field.number, field.type, field.is_repeated, message, choice
+
+
+async def test_triton_reads_statistics_and_the_index() -> None:
+    rows = np.array([[3, 3], [-3, -3]], dtype=np.float32)
+    async with triton_client(numeric_model()) as client:
+        await client.infer("iris", [tensor("features", rows, "FP32")])
+        (index,) = (await client.get_model_repository_index()).models
+        for name in ("", "iris"):
+            (statistics,) = (await client.get_inference_statistics(name)).model_stats
+            assert (statistics.name, statistics.version) == ("iris", VERSION)
+            assert (statistics.inference_count, statistics.execution_count) == (2, 1)
+            assert statistics.inference_stats.success.count == 1
+            assert statistics.inference_stats.compute_infer.ns > 0
+        with pytest.raises(InferenceServerException, match="no model named 'rose' here"):
+            await client.get_inference_statistics("rose")
+    assert (index.name, index.version, index.state, index.reason) == ("iris", VERSION, "READY", "")
 
 
 async def test_triton_infers_a_matrix() -> None:

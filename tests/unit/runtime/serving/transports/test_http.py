@@ -48,7 +48,7 @@ def either(request: pytest.FixtureRequest) -> Callable[[Front], AbstractAsyncCon
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("/v2", {"name": "modelservice", "extensions": ["binary_tensor_data"]}),
+        ("/v2", {"name": "modelservice", "extensions": ["binary_tensor_data", "statistics", "model_repository"]}),
         ("/v2/health/live", {"live": True}),
         ("/v2/health/ready", {"ready": True}),
         ("/v2/models/iris/ready", {"name": "iris", "ready": True}),
@@ -110,6 +110,12 @@ async def test_metadata_says_how_to_send_rows_and_how_to_read_answers() -> None:
         ("POST", "/v2/models/rose/infer", 404, "no model named 'rose' here; this server serves 'iris'"),
         ("GET", "/v2/models/rose", 404, "this server serves 'iris'"),
         ("POST", "/v2/models/iris/versions/9/infer", 404, f"no version '9' of iris; this server serves '{VERSION}'"),
+        (
+            "POST",
+            "/v1/models/iris/labels/best:predict",
+            404,
+            "labelled 'best'; this server serves version",
+        ),
         ("POST", "/v1/models/iris/versions/9:predict", 404, f"no version '9' of iris; this server serves '{VERSION}'"),
         ("GET", "/v2/models/iris/versions/9", 404, f"no version '9' of iris; this server serves '{VERSION}'"),
         ("GET", "/v2/models/iris/versions/9/ready", 404, f"no version '9' of iris; this server serves '{VERSION}'"),
@@ -323,6 +329,53 @@ async def test_draining_is_not_ready_answers_on_and_closes_connections(either: A
         lifecycle.leaving = True
         answer = await client.post(PREDICT, json=GOOD_PREDICT)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+
+
+@pytest.mark.parametrize("path", ["models/iris/stats", "models/stats", f"models/iris/versions/{VERSION}/stats"])
+async def test_statistics_count_what_was_answered_refused_and_computed(either: Any, path: str) -> None:
+    async with either(front_of(numeric_model())) as client:
+        before = (await client.get(f"/v2/{path}")).json()["model_stats"]
+        await client.post(PREDICT, json={"instances": [[1, 2]] * 3})
+        await client.post(INFER, json=GOOD_INFER)
+        await client.post(INFER, json={})
+        await client.get("/nowhere")
+        (after,) = (await client.get(f"/v2/{path}")).json()["model_stats"]
+    nothing = {"count": 0, "ns": 0}
+    assert before == [
+        {
+            "name": "iris",
+            "version": VERSION,
+            "inference_count": 0,
+            "execution_count": 0,
+            "inference_stats": {"success": nothing, "fail": nothing, "compute_infer": nothing},
+        }
+    ]
+    assert (after["inference_count"], after["execution_count"]) == (4, 2)
+    measured = after["inference_stats"]
+    assert {name: one["count"] for name, one in measured.items()} == {"success": 2, "fail": 1, "compute_infer": 2}
+    assert all(one["ns"] > 0 for one in measured.values())
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"ready": false}', b'{"ready": true}'])
+@pytest.mark.parametrize("draining", [False, True])
+async def test_the_repository_index_lists_the_model(either: Any, body: bytes, draining: bool) -> None:
+    lifecycle = Lifecycle()
+    lifecycle.draining = draining
+    async with either(front_of(numeric_model(), lifecycle=lifecycle)) as client:
+        models = (await client.post("/v2/repository/index", content=body)).json()
+    if draining and b"true" in body:
+        assert models == []
+    else:
+        state = ("UNAVAILABLE", "the server is shutting down") if draining else ("READY", "")
+        assert [tuple(model.values()) for model in models] == [("iris", VERSION, *state)]
+
+
+@pytest.mark.parametrize(("body", "said"), [(b"[]", "must be a JSON object"), (b'{"ready": 1}', "ready: must be true")])
+async def test_a_wrong_question_for_the_repository_index_is_400(body: bytes, said: str) -> None:
+    async with client_of(front_of(numeric_model())) as client:
+        answer = await client.post("/v2/repository/index", content=body)
+    assert answer.status_code == 400
+    assert said in answer.json()["error"]
 
 
 async def test_metrics_count_requests_batches_and_name_the_model(either: Any) -> None:
