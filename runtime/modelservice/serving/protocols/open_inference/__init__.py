@@ -12,11 +12,11 @@ from modelservice.serving.parsing import parse_object
 from modelservice.serving.protocols.base import Documentation, Operation, Page, Query, Rest, Service, State
 from modelservice.serving.protocols.open_inference.rest import RestCodec
 from modelservice.serving.protocols.open_inference.schemas import infer_example, infer_request, infer_response
-from modelservice.serving.protocols.open_inference.state import model_index, model_statistics
+from modelservice.serving.protocols.open_inference.state import model_configuration, model_index, model_statistics
 from modelservice.serving.protocols.open_inference.tensors import TensorModel
 
 SERVER_NAME: Final = "modelservice"
-EXTENSIONS: Final = ("binary_tensor_data", "statistics", "model_repository")
+EXTENSIONS: Final = ("binary_tensor_data", "model_configuration", "statistics", "model_repository")
 
 
 class OpenInference:
@@ -59,6 +59,9 @@ def _pages(model: TensorModel, versioned: str) -> tuple[Page, ...]:
     def model_ready(state: State) -> Answer:
         return json_answer({"name": model.name, "ready": state.ready})._replace(status=200 if state.ready else 503)
 
+    def configuration(_state: State) -> Answer:
+        return json_answer(model_configuration(model))
+
     def statistics(state: State) -> Answer:
         return json_answer({"model_stats": [model_statistics(model, state.statistics())]})
 
@@ -68,6 +71,8 @@ def _pages(model: TensorModel, versioned: str) -> tuple[Page, ...]:
         Page("/v2/health/ready", "Whether the server takes requests", server_ready),
         Page(f"/v2/models/{model.name}", "Model metadata", lambda _: json_answer(metadata)),
         Page(f"/v2/models/{model.name}/ready", "Whether the model takes requests", model_ready),
+        Page(f"/v2/models/{model.name}/config", "Model configuration, as Triton's tools read it", configuration),
+        Page(f"{versioned}/config", "", configuration),
         Page(f"/v2/models/{model.name}/stats", "What was answered and computed since the start", statistics),
         Page("/v2/models/stats", "", statistics),
         Page(f"{versioned}/stats", "", statistics),

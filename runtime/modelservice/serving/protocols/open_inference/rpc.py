@@ -14,8 +14,8 @@ from modelservice.serving.calls import Call, wants_unseen
 from modelservice.serving.errors import RequestError, UnknownModelError
 from modelservice.serving.protocols.base import InferMethod, Service, State, StateMethod
 from modelservice.serving.protocols.messages import read_message
-from modelservice.serving.protocols.open_inference.messages import MESSAGES, PACKAGE
-from modelservice.serving.protocols.open_inference.state import model_index, model_statistics
+from modelservice.serving.protocols.open_inference.messages import DATA_TYPES, MESSAGES, PACKAGE
+from modelservice.serving.protocols.open_inference.state import model_configuration, model_index, model_statistics
 from modelservice.serving.protocols.open_inference.tensors import UNSEEN, TensorModel, is_shape, misfit, tensor_place
 from modelservice.serving.results import Results
 
@@ -50,6 +50,7 @@ def build_service(model: TensorModel, *, server_name: str, server_version: str) 
             StateMethod("ServerMetadata", states.server_metadata),
             StateMethod("ModelReady", states.model_ready),
             StateMethod("ModelMetadata", states.model_metadata),
+            StateMethod("ModelConfig", states.model_config),
             StateMethod("ModelStatistics", states.model_statistics),
             StateMethod("RepositoryIndex", states.repository_index),
         ),
@@ -110,6 +111,12 @@ class _States:
             side: [{name: tensor[name] for name in ("name", "datatype", "shape")} for tensor in metadata[side]]
             for side in ("inputs", "outputs")
         }
+        config = model_configuration(model)
+        numbered = {
+            side: [{**tensor, "data_type": DATA_TYPES.index(tensor["data_type"])} for tensor in config[side]]
+            for side in ("input", "output")
+        }
+        self._configuration = MESSAGES["ModelConfigResponse"](config={**config, **numbered}).SerializeToString()
         self._metadata = MESSAGES["ModelMetadataResponse"](**{**metadata, **tensors}).SerializeToString()
 
     def server_live(self, _data: bytes, _state: State) -> bytes:
@@ -129,6 +136,12 @@ class _States:
         request = read_message(MESSAGES["ModelReadyRequest"], data)
         _check_model(self._model, request.name, request.version)
         return MESSAGES["ModelReadyResponse"](ready=state.ready).SerializeToString()
+
+    def model_config(self, data: bytes, _state: State) -> bytes:
+        """Inputs and outputs of the model, as Triton's tools read them."""
+        request = read_message(MESSAGES["ModelConfigRequest"], data)
+        _check_model(self._model, request.name, request.version)
+        return self._configuration
 
     def repository_index(self, data: bytes, state: State) -> bytes:
         """The models that this server has."""

@@ -2,8 +2,22 @@
 
 from typing import Any
 
+from modelservice.modalities.tensors import BYTES
+from modelservice.serving.calls import MAX_ROWS
 from modelservice.serving.metrics import Statistics
 from modelservice.serving.protocols.open_inference.tensors import TensorModel
+
+
+def model_configuration(model: TensorModel) -> dict[str, Any]:
+    """Inputs and outputs once more, in the words of Triton's configuration; ``dims`` are those of one row."""
+    metadata = model.metadata()
+    return {
+        "name": metadata["name"],
+        "platform": metadata["platform"],
+        "max_batch_size": MAX_ROWS,
+        "input": [_tensor(tensor) for tensor in metadata["inputs"]],
+        "output": [_tensor(tensor) for tensor in metadata["outputs"]],
+    }
 
 
 def model_index(model: TensorModel, *, ready: bool, only_ready: bool) -> list[dict[str, Any]]:
@@ -30,6 +44,12 @@ def model_statistics(model: TensorModel, done: Statistics) -> dict[str, Any]:
             "compute_infer": _duration(done.batches, done.batch_seconds),
         },
     }
+
+
+def _tensor(tensor: dict[str, Any]) -> dict[str, Any]:
+    datatype = tensor["datatype"]
+    named = "TYPE_STRING" if datatype == BYTES else f"TYPE_{datatype}"
+    return {"name": tensor["name"], "data_type": named, "dims": tensor["shape"][1:] or [1]}
 
 
 def _duration(count: int, seconds: float) -> dict[str, int]:

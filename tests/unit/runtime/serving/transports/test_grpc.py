@@ -25,18 +25,19 @@ from tests.unit.runtime.serving.fakes import (
     numeric_model,
     regression_model,
 )
-from tritonclient.grpc import service_pb2
+from tritonclient.grpc import model_config_pb2, service_pb2
 from tritonclient.utils import InferenceServerException
 
 from modelservice.contract.serving import Batching
 from modelservice.serving.budget import Budget
+from modelservice.serving.calls import MAX_ROWS
 from modelservice.serving.chain import MAX_BODY, MAX_HEADERS, Arrival
 from modelservice.serving.core import Core
 from modelservice.serving.costs import Costs
 from modelservice.serving.errors import RequestError
 from modelservice.serving.inference import LARGE_BODY
 from modelservice.serving.lifecycle import Lifecycle
-from modelservice.serving.protocols.open_inference.messages import MESSAGES
+from modelservice.serving.protocols.open_inference.messages import DATA_TYPES, MESSAGES
 from modelservice.serving.transports.grpc.interceptor import READ_AT_ONCE, ChainInterceptor
 from modelservice.serving.transports.grpc.server import start_grpc
 
@@ -90,7 +91,7 @@ def request_of(**changes: Any) -> Any:
 
 def test_the_messages_are_those_that_tritons_client_has() -> None:
     for name, ours in MESSAGES.items():
-        theirs = service_pb2
+        theirs = service_pb2 if hasattr(service_pb2, name.partition(".")[0]) else model_config_pb2
         for part in name.split("."):
             theirs = getattr(theirs, part)
         described = {field.name: field for field in theirs.DESCRIPTOR.fields}
@@ -102,7 +103,30 @@ def test_the_messages_are_those_that_tritons_client_has() -> None:
 def shape_of(field: Any) -> tuple[Any, ...]:
     message = field.message_type.full_name if field.message_type else None
     choice = field.containing_oneof.name if field.containing_oneof else None
-    return field.number, field.type, field.is_repeated, message, choice
+    kind = field.TYPE_INT32 if field.type == field.TYPE_ENUM else field.type  # the same on the wire
+    return field.number, kind, field.is_repeated, message, choice
+
+
+def test_datatypes_have_the_numbers_that_tritons_client_knows() -> None:
+    assert [model_config_pb2.DataType.Value(name) for name in DATA_TYPES] == list(range(len(DATA_TYPES)))
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs"),
+    [
+        (numeric_model, [("features", "TYPE_FP32", [2])]),
+        (mixed_model, [("age", "TYPE_FP64", [1]), ("city (home)", "TYPE_STRING", [1])]),
+        (image_model, [("x", "TYPE_UINT8", [SIDE, SIDE])]),
+    ],
+)
+async def test_triton_reads_the_configuration(model: Any, inputs: list[Any]) -> None:
+    async with triton_client(model()) as client:
+        config = (await client.get_model_config("iris")).config
+    named = model_config_pb2.DataType.Name
+    assert (config.name, config.platform, config.max_batch_size) == ("iris", "modelservice_fake", MAX_ROWS)
+    assert [(one.name, named(one.data_type), list(one.dims)) for one in config.input] == inputs
+    outputs = [("label", "TYPE_STRING", [1]), ("probabilities", "TYPE_FP32", [3])]
+    assert [(one.name, named(one.data_type), list(one.dims)) for one in config.output] == outputs
 
 
 async def test_triton_reads_statistics_and_the_index() -> None:

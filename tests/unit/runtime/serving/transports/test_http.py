@@ -35,6 +35,11 @@ from modelservice.serving.transports.http.front import Front
 
 PREDICT = "/v1/models/iris:predict"
 INFER = "/v2/models/iris/infer"
+CONFIGURED = [
+    {"name": "label", "data_type": "TYPE_STRING", "dims": [1]},
+    {"name": "probabilities", "data_type": "TYPE_FP32", "dims": [3]},
+]
+EXTENSIONS = ["binary_tensor_data", "model_configuration", "statistics", "model_repository"]
 GOOD_PREDICT = {"instances": [[1, 2]]}
 GOOD_INFER = {"inputs": [{"name": "m", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}]}
 
@@ -48,7 +53,15 @@ def either(request: pytest.FixtureRequest) -> Callable[[Front], AbstractAsyncCon
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("/v2", {"name": "modelservice", "extensions": ["binary_tensor_data", "statistics", "model_repository"]}),
+        (
+            "/v2",
+            {
+                "name": "modelservice",
+                "extensions": ["binary_tensor_data", "model_configuration", "statistics", "model_repository"],
+            },
+        ),
+        ("/v2/models/iris/config", {"name": "iris", "output": CONFIGURED}),
+        (f"/v2/models/iris/versions/{VERSION}/config", {"platform": "modelservice_fake", "max_batch_size": 10_000}),
         ("/v2/health/live", {"live": True}),
         ("/v2/health/ready", {"ready": True}),
         ("/v2/models/iris/ready", {"name": "iris", "ready": True}),
