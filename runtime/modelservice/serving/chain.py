@@ -54,6 +54,11 @@ class Arrival:
         self.count = count
         self.size = size
 
+    def resized(self, length: bytes) -> "Arrival":
+        """The same headers before a body of another length."""
+        headers = [(name, length if name == b"content-length" else value) for name, value in self.headers]
+        return Arrival(self.route, headers, infers=self.infers)
+
 
 Guard = Callable[[Arrival], None]
 """Raises a RequestError to refuse."""

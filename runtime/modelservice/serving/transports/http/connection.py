@@ -24,10 +24,13 @@ from modelservice.serving.chain import MAX_HEADER_BYTES
 from modelservice.serving.errors import BusyError, HeadersTooLargeError, RequestError, TooSlowError
 from modelservice.serving.transports.http.direct import Direct, Exchange
 from modelservice.serving.transports.http.errors import to_answer
+from modelservice.serving.transports.http.known import KnownHead
 from modelservice.serving.transports.http.pace import LIMITS, MAX_CONNECTIONS, Owed
 
 MAX_HEAD: Final = 2 * MAX_HEADER_BYTES
 """Bytes on end that are no part of a body: more than any head that is let in, with its path and separators."""
+LESSONS: Final = 8
+"""Requests from which a connection learns what heads it gets; a client may write a new one each time."""
 PIECE: Final = 8 * 1024
 """Bytes that are parsed at once: requests in what follows wait, unparsed, until those before them are answered."""
 
@@ -45,8 +48,10 @@ class InferenceConnection(HttpToolsProtocol):
         self._answering: RequestResponseCycle | Exchange | None = None
         self._head = 0
         self._data = self._unparsed = b""
-        self._begun = 0
+        self._begun = self._first = 0
         self._is_between = True
+        self._known: KnownHead | None = None
+        self._lessons = LESSONS
         self._owed: tuple[Owed | None, int] = (Owed.HEAD, 0)
         self._since = self.loop.time()
         self._farewell: RequestError | None = None
@@ -87,6 +92,8 @@ class InferenceConnection(HttpToolsProtocol):
         """Parse what arrived, but no more requests than are answered."""
         if self._farewell is not None:
             return
+        if self._known is not None and self._takes_known(self._known, data):
+            return
         if self._unparsed:
             data, self._unparsed = self._unparsed + data, b""
         if len(data) <= PIECE and not self.pipeline:
@@ -113,10 +120,23 @@ class InferenceConnection(HttpToolsProtocol):
     def _may_parse(self) -> bool:
         return not self.pipeline and self._farewell is None and not self.transport.is_closing()
 
+    def _takes_known(self, head: KnownHead, data: bytes) -> bool:
+        """Answer a whole request whose head was parsed before, if its turn is now: the parser would be where it is."""
+        if not self._is_between or self.cycle is not None or self._unparsed or self.flow.write_paused:
+            return False
+        exchange = self._direct.admit_known(head, data, self._respond)
+        if exchange is None:
+            return False
+        self._begun += 1
+        self.cycle = self._answering = exchange
+        exchange.ask()
+        return True
+
     def _parse(self, data: bytes) -> None:
         """Parse, but keep no head that never ends."""
         self._head += len(data)
         self._data = data
+        self._first = self._begun + 1 if self._is_between else 0
         super().data_received(data)
         if self._head > MAX_HEAD:
             self._end(HeadersTooLargeError(f"the path and the headers are larger than {MAX_HEAD} bytes"))
@@ -156,6 +176,9 @@ class InferenceConnection(HttpToolsProtocol):
         self._is_between = True
         if self._reading is not None:
             exchange, self._reading = self._reading, None
+            if self._lessons and self._begun == self._first and exchange.keep_alive:
+                self._lessons -= 1
+                self._known = KnownHead.of(self._data, exchange.operation, exchange.arrival)
             exchange.ask()
         elif self.cycle is not None:
             super().on_message_complete()

@@ -12,6 +12,7 @@ from modelservice.serving.inference import LARGE_ANSWER, LARGE_BODY
 from modelservice.serving.protocols.base import Operation
 from modelservice.serving.results import Results
 from modelservice.serving.transports.http.errors import to_answer
+from modelservice.serving.transports.http.known import KnownHead
 
 Respond = Callable[[Answer], None]
 
@@ -41,6 +42,21 @@ class Direct:
         arrival = Arrival(operation.template, headers, infers=True)
         if arrival.encoding is not None or arrival.length is None or arrival.length > LARGE_BODY:
             return None
+        return self._admitted(operation, arrival, started, respond)
+
+    def admit_known(self, head: KnownHead, data: bytes, respond: Respond) -> "Exchange | None":
+        """Take a whole request whose head was parsed before; None where it is none, or refused."""
+        started = self.core.clock()
+        read = head.read(data)
+        if read is None:
+            return None
+        arrival, body = read
+        exchange = self._admitted(head.operation, arrival, started, respond)
+        if exchange is not None:
+            exchange.body = body
+        return exchange
+
+    def _admitted(self, operation: Operation, arrival: Arrival, started: float, respond: Respond) -> "Exchange | None":
         try:
             self.core.chain.admit(arrival)
         except Exception:
@@ -62,9 +78,9 @@ class Exchange:
     keep_alive = True
 
     def __init__(self, core: Core, operation: Operation, arrival: Arrival, started: float, respond: Respond) -> None:
+        self.operation = operation
+        self.arrival = arrival
         self._core = core
-        self._operation = operation
-        self._arrival = arrival
         self._started = started
         self._respond = respond
 
@@ -81,7 +97,7 @@ class Exchange:
         self.more_body = False
         body, self.body = self.body, b""
         try:
-            self._call = self._operation.parse(body, self._arrival.header_length)
+            self._call = self.operation.parse(body, self.arrival.header_length)
             self._core.inference.ask(self._call, self)
         except Exception as error:
             self._finish(to_answer(error))
@@ -113,4 +129,4 @@ class Exchange:
 
     def _record(self, status: int) -> None:
         core = self._core
-        core.chain.record(self._arrival, str(status), core.clock() - self._started)
+        core.chain.record(self.arrival, str(status), core.clock() - self._started)

@@ -31,7 +31,9 @@ from modelservice.serving.chain import MAX_BODY, MAX_HEADERS, Arrival
 from modelservice.serving.costs import Costs
 from modelservice.serving.inference import LARGE_ANSWER, LARGE_BODY
 from modelservice.serving.lifecycle import Lifecycle
-from modelservice.serving.transports.http.connection import MAX_HEAD, PIECE, InferenceConnection
+from modelservice.serving.protocols.base import Operation
+from modelservice.serving.transports.http.connection import LESSONS, MAX_HEAD, PIECE, InferenceConnection
+from modelservice.serving.transports.http.known import KnownHead
 
 INFER = b"/v2/models/iris/infer"
 MATRIX = b'"name": "m", "shape": [2, 2], "datatype": "FP32"'
@@ -158,6 +160,116 @@ async def test_small_requests_do_not_reach_the_application() -> None:
         for _ in range(3):
             writer.write(request())
             assert b"200 OK" in await reader.readuntil(b"}]}")
+        writer.close()
+
+
+async def test_a_head_that_was_parsed_before_is_known_again() -> None:
+    made: list[Any] = []
+
+    class Kept(InferenceConnection):
+        def connection_made(self, transport: Any) -> None:
+            made.append(self)
+            super().connection_made(transport)
+
+    async with listening(Kept) as (port, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request(GOOD, b"x: y"))
+        first = await reader.readuntil(b"}]}")
+        made[0].parser = None  # what is not known again fails
+        for body in (GOOD, b'{"instances": [[1, 2.000]]}', b" " * 900 + GOOD):
+            writer.write(request(body, b"x: y"))
+            assert await reader.readuntil(b"}]}") == first
+        writer.close()
+
+
+HEAD_LINES = (b"POST / HTTP/1.1", b"host: a", b"Content-Length:  3", b"x: 1")
+
+
+def known(data: bytes) -> KnownHead | None:
+    headers = [(b"host", b"a"), (b"content-length", b"3"), (b"x", b"1")]
+    operation = Operation("/", "/", lambda _body, _length: pytest.fail("is not parsed"))
+    return KnownHead.of(data, operation, Arrival("/", headers, infers=True))
+
+
+@pytest.mark.parametrize(
+    ("length", "body"),
+    [(b"3", b"abc"), (b"1", b"x"), (b"0", b""), (b"10", b"\r\n\r\n  \r\n\r\n"), (b"003", b"abc")],
+)
+def test_a_known_head_is_read_before_a_body_of_any_length(length: bytes, body: bytes) -> None:
+    head = known(b"\r\n".join(HEAD_LINES) + b"\r\n\r\nabc")
+    assert head is not None
+    read = head.read(b"\r\n".join(HEAD_LINES).replace(b"  3", b"  " + length) + b"\r\n\r\n" + body)
+    assert read is not None
+    assert (read[1], read[0].length) == (body, len(body))
+    assert len(list(read[0].headers)) == 3
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"  3", b"  4"),
+        (b"  3", b"  2"),
+        (b"  3", b"  -3"),
+        (b"  3", b"  +3"),
+        (b"  3", b"  "),
+        (b"  3", b"  3 "),
+        (b"  3", b" 3"),
+        (b"  3", b"  0000000000000003"),
+        (b"x: 1", b"x: 2"),
+        (b"x: 1", b"x: 1\r\ny: 2"),
+        (b"x: 1", b""),
+        (b"abc", b"ab"),
+        (b"abc", b"abcd"),
+        (b"POST", b"PUT"),
+    ],
+)
+def test_anything_but_a_known_head_and_a_whole_body_is_parsed(old: bytes, new: bytes) -> None:
+    data = b"\r\n".join(HEAD_LINES) + b"\r\n\r\nabc"
+    head = known(data)
+    assert head is not None
+    assert head.read(data.replace(old, new)) is None
+
+
+@pytest.mark.parametrize("end", [b"ab", b"abcd", b"abc\r\n"])
+def test_nothing_is_learned_of_a_head_without_its_whole_body_and_nothing_else(end: bytes) -> None:
+    assert known(b"\r\n".join(HEAD_LINES) + b"\r\n\r\n" + end) is None
+
+
+async def test_a_client_that_writes_new_heads_is_not_learned_from_for_ever() -> None:
+    learned: list[Any] = []
+
+    class Kept(InferenceConnection):
+        def connection_lost(self, exc: Exception | None) -> None:
+            learned.append((self._lessons, self._known and b"x: 9" in self._known.after))
+            super().connection_lost(exc)
+
+    async with listening(Kept) as (port, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for number in range(2 * LESSONS):
+            writer.write(request(GOOD, b"x: %d" % number))
+            assert b"200 OK" in await reader.readuntil(b"}]}")
+        writer.close()
+    assert learned == [(0, False)]
+
+
+@pytest.mark.parametrize("header", [b"connection: close", b"connection: keep-alive, close"])
+async def test_a_known_head_never_keeps_a_connection_that_is_to_close(header: bytes) -> None:
+    async with listening(InferenceConnection) as (port, _):
+        said = await talk(port, request(), request(), request(GOOD, header))
+    assert said.count(b"200 OK") == 3
+    assert said.count(b"connection: close") == 1
+
+
+async def test_guards_are_asked_before_a_known_head_too() -> None:
+    lifecycle = Lifecycle()
+    async with listening(InferenceConnection, lifecycle=lifecycle) as (port, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(2):
+            writer.write(request())
+            assert b"200 OK" in await reader.readuntil(b"}]}")
+        lifecycle.leaving = lifecycle.draining = True
+        writer.write(request())
+        assert b"503 Service Unavailable" in await reader.read()
         writer.close()
 
 
