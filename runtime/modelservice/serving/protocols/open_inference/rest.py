@@ -102,16 +102,18 @@ class RestCodec:
     def _outputs_of(self, results: Results, wanted: Wanted, tensors: list[bytes]) -> bytes:
         """The wanted outputs; data of those that go as binary tensors is added to ``tensors``."""
         rows = len(results)
+        named = [name for name, binary in wanted if binary]
+        if named:
+            tensors += self._model.binaries(results, named)
         columns: list[Any] = []
-        if not all(binary for _, binary in wanted):
+        if len(named) < len(wanted):
             columns = list(zip(*results.rows(self._model.row_texts), strict=True))
+        data = iter(tensors)
         described: list[bytes] = []
         for name, binary in wanted:
             output = self._outputs[name]
             if binary:
-                data = self._model.binary(results, name)
-                described.append(output.binary % (rows, len(data)))
-                tensors.append(data)
+                described.append(output.binary % (rows, len(next(data))))
             else:
                 described.append(output.text % (rows, b",".join(columns[output.index])))
         return b",".join(described)

@@ -93,7 +93,7 @@ class RpcCodec:
         for name in wanted:
             output = self._model.described[name]
             response.outputs.add(name=name, datatype=output.datatype, shape=(len(results), *output.shape))
-            response.raw_output_contents.append(self._model.binary(results, name))
+        response.raw_output_contents.extend(self._model.binaries(results, wanted))
         if unseen is not None:
             response.parameters[UNSEEN].string_param = unseen
         return bytes(response.SerializeToString())

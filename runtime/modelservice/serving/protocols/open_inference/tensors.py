@@ -65,9 +65,10 @@ class TensorModel:
 
         return Call(rows, place, render_with_unseen)
 
-    def binary(self, results: Results, name: str) -> bytes:
-        """An output of a request as a binary tensor."""
-        return to_binary(self.described[name].datatype, self._named(results.raw)[name])
+    def binaries(self, results: Results, names: Sequence[str]) -> list[bytes]:
+        """Outputs of a request as binary tensors, in the order of their names."""
+        named = self._named(results.raw)
+        return [to_binary(self.described[name].datatype, named[name]) for name in names]
 
     def row_texts(self, raw: Array) -> list[tuple[bytes, ...]]:
         """For each row of raw outputs the JSON of all outputs in their order, see ``texts.row_texts``."""
