@@ -16,9 +16,6 @@ LARGE_ANSWER: Final = 16 * 1024
 LARGE_AT_ONCE: Final = 2
 """Large bodies that are decoded and parsed at once: JSON takes up to 25 times its bytes until it is refused."""
 
-Done = Callable[[Rendered | BaseException], None]
-"""Takes the answer of a request, or what went wrong."""
-
 
 class Inference:
     """Parses, queues and renders; must be made on the event loop that will serve."""

@@ -14,6 +14,7 @@ from tests.unit.runtime.serving.talking import GOOD, PREDICT, listening, until
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from modelservice.serving.transports.http.connection import InferenceConnection
+from modelservice.serving.transports.http.direct import Exchange
 from modelservice.serving.transports.http.front import Front
 from modelservice.serving.transports.http.server import build_front
 
@@ -53,9 +54,8 @@ def watched(base: Any) -> tuple[Any, list[Any]]:
 async def say(server: Server, pieces: list[bytes]) -> Said:
     """What a server says to these bytes once it has nothing left to do for them."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    count = len(server.made)
-    await until(lambda: len(server.made) > count or bool(server.made and server.made[-1].received == 0))
-    connection, sent = server.made[-1], 0
+    await until(lambda: bool(server.made))
+    connection, sent = server.made.pop(), 0
     for piece in pieces:
         if connection.transport.is_closing():  # what it does not read would make the kernel drop what it said
             break
@@ -67,16 +67,15 @@ async def say(server: Server, pieces: list[bytes]) -> Said:
     said = await reader.read()
     writer.close()
     await until(lambda: not connection.connections)
-    server.made.clear()
     return Said(re.findall(rb"HTTP/1.1 (\d+) ", said), closed)
 
 
 def is_done(server: Server, connection: Any, sent: int) -> bool:
-    waits = server.front.direct.core.inference._batcher.queued_rows
-    cycle = connection.cycle
-    working = cycle is not None and not (cycle.response_complete or cycle.more_body or cycle.disconnected)
-    reads = connection.received < sent
-    return connection.transport.is_closing() or not (reads or waits or working or connection.pipeline)
+    cycle, queued = connection.cycle, server.front.direct.core.inference._batcher.queued_rows
+    answered = cycle is None or cycle.response_complete or cycle.disconnected
+    wants_more = not answered and cycle.more_body and (isinstance(cycle, Exchange) or cycle.message_event._waiters)
+    works = connection.received < sent or queued or connection.pipeline or not (answered or wants_more)
+    return connection.transport.is_closing() or not works
 
 
 @pytest.fixture
@@ -183,9 +182,11 @@ async def test_what_is_malformed_is_answered_as_uvicorn_does(
     servers: tuple[Server, Server], pieces: list[bytes]
 ) -> None:
     theirs, ours = [await say(server, pieces) for server in servers]
-    # Of what came whole with something that is no HTTP uvicorn answers nothing but that it is none.
-    dropped = theirs.closed and theirs.statuses[-1:] == [b"400"]
     assert ours.closed == theirs.closed
-    known = pieces.count(KNOWN)
-    assert ours.statuses[:known] == theirs.statuses[:known]
-    assert (ours.statuses[-1:] if dropped else ours.statuses) == (theirs.statuses[-1:] if dropped else theirs.statuses)
+    if theirs.closed and theirs.statuses[-1:] == [b"400"]:
+        # uvicorn answers nothing of what came with bytes that are no HTTP, and refuses after an answer too.
+        known = pieces.count(KNOWN)
+        assert ours.statuses[:known] == theirs.statuses[:known]
+        assert ours.statuses[-1:] == [b"400"] or ours.statuses == theirs.statuses[:-1]
+    else:
+        assert ours.statuses == theirs.statuses
