@@ -76,6 +76,14 @@ class InferMethod(NamedTuple):
     parse: Callable[[bytes], Call[bytes]]
 
 
+class StreamMethod(NamedTuple):
+    """Inferences over a stream, each answered by a message, as is one that is refused: ``refuse`` takes the reason."""
+
+    name: str
+    parse: Callable[[bytes], Call[bytes]]
+    refuse: Callable[[str], bytes]
+
+
 class StateMethod(NamedTuple):
     """A unary method that is answered at once, from a serialised request."""
 
@@ -87,7 +95,7 @@ class Service(NamedTuple):
     """What a protocol is over gRPC; ``name`` is the full one, package first."""
 
     name: str
-    methods: tuple[InferMethod | StateMethod, ...]
+    methods: tuple[InferMethod | StreamMethod | StateMethod, ...]
 
 
 class InferenceProtocol(Protocol):

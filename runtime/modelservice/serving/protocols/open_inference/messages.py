@@ -93,6 +93,10 @@ MESSAGES: Final = build_messages(
             Field("raw_output_contents", 6, "bytes", repeated=True),
         ),
         "ModelInferResponse.InferOutputTensor": _FILLED_TENSOR,
+        "ModelStreamInferResponse": (
+            Field("error_message", 1, "string"),
+            Field("infer_response", 2, "ModelInferResponse"),
+        ),
         "ModelConfigRequest": _MODEL,
         "ModelConfigResponse": (Field("config", 1, "ModelConfig"),),
         "ModelConfig": (

@@ -12,7 +12,7 @@ import numpy as np
 from modelservice.modalities.tensors import BOOL, BYTES, DATATYPES, Tensor, TensorError, from_binary
 from modelservice.serving.calls import Call, wants_unseen
 from modelservice.serving.errors import RequestError, UnknownModelError
-from modelservice.serving.protocols.base import InferMethod, Service, State, StateMethod
+from modelservice.serving.protocols.base import InferMethod, Service, State, StateMethod, StreamMethod
 from modelservice.serving.protocols.messages import read_message
 from modelservice.serving.protocols.open_inference.messages import DATA_TYPES, MESSAGES, PACKAGE
 from modelservice.serving.protocols.open_inference.state import model_configuration, model_index, model_statistics
@@ -21,6 +21,7 @@ from modelservice.serving.results import Results
 
 _REQUEST: Final = MESSAGES["ModelInferRequest"]
 _RESPONSE: Final = MESSAGES["ModelInferResponse"]
+_STREAMED: Final = MESSAGES["ModelStreamInferResponse"]
 _CONTENTS: Final = {
     BOOL: "bool_contents",
     "INT8": "int_contents",
@@ -40,11 +41,13 @@ _CONTENTS: Final = {
 
 def build_service(model: TensorModel, *, server_name: str, server_version: str) -> Service:
     """The service for one model."""
+    codec = RpcCodec(model)
     states = _States(model, server_name=server_name, server_version=server_version)
     return Service(
         f"{PACKAGE}.GRPCInferenceService",
         (
-            InferMethod("ModelInfer", RpcCodec(model).parse),
+            InferMethod("ModelInfer", codec.parse),
+            StreamMethod("ModelStreamInfer", partial(codec.parse, streamed=True), _refuse),
             StateMethod("ServerLive", states.server_live),
             StateMethod("ServerReady", states.server_ready),
             StateMethod("ServerMetadata", states.server_metadata),
@@ -63,8 +66,12 @@ class RpcCodec:
     def __init__(self, model: TensorModel) -> None:
         self._model = model
 
-    def parse(self, data: bytes) -> Call[bytes]:
+    def parse(self, data: bytes, *, streamed: bool = False) -> Call[bytes]:
         """Parse a serialised ``ModelInferRequest``.
+
+        Args:
+            data: the message.
+            streamed: the answer is put into a ``ModelStreamInferResponse``.
 
         Raises:
             RequestError: with the place, in the words of REST.
@@ -73,7 +80,7 @@ class RpcCodec:
         _check_model(self._model, request.model_name, request.model_version)
         wanted = self._wanted(request.outputs)
         tensors = _tensors(request)
-        render = partial(self._render, request_id=request.id, wanted=wanted)
+        render = partial(self._render, request_id=request.id, wanted=wanted, streamed=streamed)
         return self._model.call(tensors, render, unseen=_asks_unseen(request.parameters))
 
     def _wanted(self, requested: Any) -> tuple[str, ...]:
@@ -87,7 +94,13 @@ class RpcCodec:
         return tuple(wanted)
 
     def _render(
-        self, results: Results, *, request_id: str, wanted: tuple[str, ...], unseen: str | None = None
+        self,
+        results: Results,
+        *,
+        request_id: str,
+        wanted: tuple[str, ...],
+        streamed: bool,
+        unseen: str | None = None,
     ) -> bytes:
         response: Any = _RESPONSE(model_name=self._model.name, model_version=self._model.version, id=request_id)
         for name in wanted:
@@ -96,7 +109,8 @@ class RpcCodec:
         response.raw_output_contents.extend(self._model.binaries(results, wanted))
         if unseen is not None:
             response.parameters[UNSEEN].string_param = unseen
-        return bytes(response.SerializeToString())
+        answer = _STREAMED(infer_response=response) if streamed else response
+        return bytes(answer.SerializeToString())
 
 
 class _States:
@@ -161,6 +175,10 @@ class _States:
         request = read_message(MESSAGES["ModelMetadataRequest"], data)
         _check_model(self._model, request.name, request.version)
         return self._metadata
+
+
+def _refuse(reason: str) -> bytes:
+    return bytes(_STREAMED(error_message=reason).SerializeToString())
 
 
 def _check_model(model: TensorModel, name: str, version: str) -> None:
