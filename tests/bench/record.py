@@ -20,10 +20,11 @@ BENCHMARKS = ROOT / "docs" / "benchmarks.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
 
 HEADLINES = (
+    ("serving", "v1 predict, 64 connections, share of the echo"),
     ("serving", "v2 infer, 64 connections, ours"),
     ("serving", "v2 infer, 64 connections, share of the echo"),
     ("serving", "gRPC ModelInfer, 64 in flight, share of the echo"),
-    ("serving", "CNN, JSON, 64 connections, ratio to torch alone"),
+    ("serving", "CNN, JSON, 64 connections, ratio to the engine alone"),
     ("serving", "start: process to ready"),
     ("serving", "resident memory, idle"),
     ("operator", "CPU for each object written"),

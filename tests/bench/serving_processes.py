@@ -33,18 +33,18 @@ def model_server(folder: Path, *, port: int, grpc_port: int | None = None) -> It
 
 
 @contextlib.contextmanager
-def echo_server(role: str, *, port: int, answer_bytes: int) -> Iterator[int]:
-    """A bare echo (``echo`` or ``grpc-echo``) that listens; gives its process."""
-    with _running(["-m", "tests.bench.servers", role, str(port), str(answer_bytes)]) as (process, _, log):
+def bare_server(role: str, argument: str, *, port: int) -> Iterator[int]:
+    """A server of ``tests.bench.servers`` that listens; gives its process."""
+    with _running(["-m", "tests.bench.servers", role, str(port), argument]) as (process, _, log):
         _wait_until_listening(port, process, log)
         yield process.pid
 
 
 @contextlib.contextmanager
-def torch_alone(folder: Path) -> Iterator["TorchAlone"]:
+def engine_alone(folder: Path) -> Iterator["EngineAlone"]:
     """The model without a server, in a process that measures when it is asked."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.bench.servers", "torch", str(folder)],
+        [sys.executable, "-m", "tests.bench.servers", "engine", str(folder)],
         cwd=ROOT,
         env=ENVIRONMENT,
         stdin=subprocess.PIPE,
@@ -54,14 +54,14 @@ def torch_alone(folder: Path) -> Iterator["TorchAlone"]:
     try:
         assert process.stdin is not None
         assert process.stdout is not None
-        yield TorchAlone(process.stdin, process.stdout)
+        yield EngineAlone(process.stdin, process.stdout)
     finally:
         process.kill()
         process.wait()
 
 
-class TorchAlone:
-    """Rows each second that torch computes with one thread."""
+class EngineAlone:
+    """Rows each second that our engine computes with one thread."""
 
     def __init__(self, asked: IO[str], answered: IO[str]) -> None:
         self._asked = asked

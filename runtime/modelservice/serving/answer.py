@@ -29,13 +29,12 @@ def json_answer(payload: Any) -> Answer:
     return Answer(200, json_headers(body), body)
 
 
-def binary_answer(header: Any, tensors: list[bytes]) -> Answer:
+def binary_answer(header: bytes, tensors: list[bytes]) -> Answer:
     """Status 200 with a JSON header followed by binary tensors."""
-    text = orjson.dumps(header, option=orjson.OPT_SERIALIZE_NUMPY)
-    body = b"".join((text, *tensors))
+    body = b"".join((header, *tensors))
     headers = [
         (b"content-type", b"application/octet-stream"),
         (b"content-length", b"%d" % len(body)),
-        (INFERENCE_HEADER_LENGTH, b"%d" % len(text)),
+        (INFERENCE_HEADER_LENGTH, b"%d" % len(header)),
     ]
     return Answer(200, headers, body)

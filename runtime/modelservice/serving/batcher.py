@@ -8,9 +8,9 @@ loop; only the computation may run in another thread, one batch at a time.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from modelservice.modalities.errors import InputError
 from modelservice.serving.costs import Clock, Costs
 from modelservice.serving.errors import ClientLeftError, NotFiniteError, QueueFullError
 from modelservice.serving.model import Compute
+from modelservice.serving.results import Results
 from modelservice.tasks.base import Array
 
 SMOOTHING = 0.1
@@ -30,31 +31,57 @@ Observer = Callable[[int, float], None]
 
 
 class Asker(Protocol):
-    """Who asked, such as a request of uvicorn's."""
+    """Who asked for the answer to some rows."""
 
-    disconnected: bool
-    """Whether nobody is left to answer."""
+    @property
+    def disconnected(self) -> bool:
+        """Whether nobody is left to answer: rows that were not taken yet are dropped."""
+
+    def take(self, outcome: Results | Exception) -> None:
+        """Take the model's answer, or what went wrong; is called once, and must not raise.
+
+        Args:
+            outcome: finite raw outputs; InputError where a row cannot be encoded, NotFiniteError where the
+                model's answer is not finite, ClientLeftError where the asker was found gone.
+        """
+
+
+class _Future:
+    """A future as an asker; who holds it may cancel it."""
+
+    __slots__ = ("future",)
+
+    def __init__(self, future: asyncio.Future[Results]) -> None:
+        self.future = future
+
+    @property
+    def disconnected(self) -> bool:
+        return self.future.done()
+
+    def take(self, outcome: Results | Exception) -> None:
+        if self.future.done():
+            return
+        if isinstance(outcome, Exception):
+            self.future.set_exception(outcome)
+        else:
+            self.future.set_result(outcome)
 
 
 class _Waiting:
-    """A request in the queue: how many of its rows were taken, and what has been answered so far."""
+    """A request in the queue: how many of its rows were taken, the last of them, and what has been answered so far."""
 
-    __slots__ = ("asker", "future", "parts", "rows", "taken")
+    __slots__ = ("answered", "asker", "part", "rows", "taken", "told")
 
-    def __init__(self, rows: Rows, future: asyncio.Future[Array], asker: Asker | None) -> None:
-        self.rows = rows
-        self.future = future
+    def __init__(self, rows: Rows, asker: Asker) -> None:
+        self.rows = self.part = rows
         self.asker = asker
         self.taken = 0
-        self.parts: list[Array] = []
+        self.told = False
+        self.answered: list[Results] = []
 
-
-class _Share(NamedTuple):
-    """The part of a request that is in a batch; ``start`` is where it begins in the request."""
-
-    waiting: _Waiting
-    rows: Rows
-    start: int
+    def tell(self, outcome: Results | Exception) -> None:
+        self.told = True
+        self.asker.take(outcome)
 
 
 class Batcher:
@@ -102,62 +129,50 @@ class Batcher:
         """Estimate of how long a request that comes now would wait before its first row is computed."""
         return (self._rows + self._running) * self._row_seconds
 
-    def submit(self, rows: Rows, *, patience: int = 1, asker: Asker | None = None) -> asyncio.Future[Array]:
+    def submit(self, rows: Rows, *, patience: int = 1) -> asyncio.Future[Results]:
+        """Queue the rows of a request; ``ask`` for who awaits the answer.
+
+        Returns:
+            A future of what ``Asker.take`` is given; who holds it may cancel it.
+
+        Raises:
+            QueueFullError: see ``ask``.
+        """
+        future: asyncio.Future[Results] = self._loop.create_future()
+        self.ask(rows, _Future(future), patience=patience)
+        return future
+
+    def ask(self, rows: Rows, asker: Asker, *, patience: int = 1) -> None:
         """Queue the rows of a request, at least one; more than a batch are computed in several.
 
         Args:
             rows: what the encoder takes.
+            asker: is given the answer in a later turn of the event loop.
             patience: turns of the event loop, each some microseconds, in which nothing more comes before a batch that
                 is not full is computed; for transports that hand over one by one what arrived together.
-            asker: whose rows are dropped once it is gone; who holds the future may cancel it instead.
-
-        Returns:
-            A future of float32 [rows, width], finite. It raises InputError where a row cannot be encoded,
-            NotFiniteError where the model's answer is not finite, and ClientLeftError where the asker is gone.
 
         Raises:
             QueueFullError: the estimated wait is beyond ``maxQueueMilliseconds``.
         """
-        if (wait := self.wait_seconds) > self._max_wait:
+        if (wait := (self._rows + self._running) * self._row_seconds) > self._max_wait:
             raise QueueFullError(
                 f"the queue is full: about {wait * 1000:.0f} ms to wait, at most {self._max_wait * 1000:.0f} ms allowed"
                 " (spec.serving.batching.maxQueueMilliseconds)",
                 retry_after=wait,
             )
-        future: asyncio.Future[Array] = self._loop.create_future()
-        self._queue.append(_Waiting(rows, future, asker))
+        self._queue.append(_Waiting(rows, asker))
         self._rows += len(rows)
-        self._patience = max(self._patience, patience)
-        self._schedule()
-        return future
-
-    def answer_alone(self, rows: Rows) -> Array | None:
-        """Compute the rows of a request at once, without the queue and a turn of the loop.
-
-        To be asked only where nothing else is being asked, so that nobody could share the batch.
-
-        Returns:
-            float32 [rows, width], finite; or None: they should be queued, since the model is costly, others wait, or
-            waiting for others is what was asked for.
-
-        Raises:
-            InputError: a row cannot be encoded.
-            NotFiniteError: the model's answer is not finite.
-        """
-        if self._rows or self._delay or self._executor is not None or len(rows) > self._size:
-            return None
-        started = self._clock()
-        try:
-            return _finite(self._compute(rows))
-        finally:
-            self._observe(len(rows), self._clock() - started)
+        if patience != self._patience:
+            self._patience = max(self._patience, patience)
+        if self._timer is None or not self._timer_is_due:
+            self._schedule()
 
     def _schedule(self) -> None:
         if self._running:
             return
         due = self._delay == 0 or self._rows >= self._size
         if self._timer is not None:
-            if self._timer_is_due or not due:
+            if not due:
                 return
             self._timer.cancel()
         self._timer_is_due = due
@@ -171,19 +186,19 @@ class Batcher:
             return
         self._timer = None
         self._patience = 1
-        shares = self._take()
-        if not shares:  # all who waited have left
+        batch = self._take()
+        if not batch:  # all who waited have left
             self._busy_since = None
             return
-        count = sum(len(share.rows) for share in shares)
+        count = sum([len(waiting.part) for waiting in batch])
         started = self._clock()
         self._follow_drain(started, count)
         if self._executor is None:
-            self._deliver(_outcomes(self._compute, shares), shares, started)
+            self._deliver(_outcomes(self._compute, batch), batch, count, started)
             return
         self._running = count
-        done = self._loop.run_in_executor(self._executor, _outcomes, self._compute, shares)
-        done.add_done_callback(lambda done: self._deliver(done.result(), shares, started))
+        done = self._loop.run_in_executor(self._executor, _outcomes, self._compute, batch)
+        done.add_done_callback(lambda done: self._deliver(done.result(), batch, count, started))
 
     def _is_quiet(self) -> bool:
         """Whether nothing more came for as many turns of the loop as the queue has patience; asked once each turn."""
@@ -207,68 +222,65 @@ class Batcher:
         self._row_seconds += SMOOTHING * share * (pace - self._row_seconds)
         self._busy_since = (started, count) if self._queue else None
 
-    def _take(self) -> list[_Share]:
+    def _take(self) -> list[_Waiting]:
+        """Those of whom rows are in the next batch, which are their ``part``."""
         room = self._size
-        shares: list[_Share] = []
+        batch: list[_Waiting] = []
         while room and self._queue:
             waiting = self._queue[0]
-            start = waiting.taken
-            if waiting.asker is not None and waiting.asker.disconnected and not waiting.future.done():
-                waiting.future.set_exception(ClientLeftError("the client left before it was answered"))
-            if waiting.future.done():  # given up, or another part of it failed
-                taken = len(waiting.rows) - start
+            start, rows = waiting.taken, len(waiting.rows)
+            if not waiting.told and waiting.asker.disconnected:
+                waiting.tell(ClientLeftError("the client left before it was answered"))
+            if waiting.told:  # it left, or another part of it failed
+                waiting.taken = rows
             else:
-                whole = start == 0 and len(waiting.rows) <= room
-                part = waiting.rows if whole else waiting.rows[start : start + room]
-                taken = len(part)
-                room -= taken
-                shares.append(_Share(waiting, part, start))
-            waiting.taken += taken
-            self._rows -= taken
-            if waiting.taken == len(waiting.rows):
+                waiting.taken = min(rows, start + room)
+                if waiting.taken - start < rows:
+                    waiting.part = waiting.rows[start : waiting.taken]
+                room -= waiting.taken - start
+                batch.append(waiting)
+            self._rows -= waiting.taken - start
+            if waiting.taken == rows:
                 self._queue.popleft()
-        return shares
+        return batch
 
-    def _deliver(self, outcomes: list[Array | Exception], shares: list[_Share], started: float) -> None:
+    def _deliver(
+        self, outcomes: Sequence[Results | Exception], batch: list[_Waiting], count: int, started: float
+    ) -> None:
         self._running = 0
-        self._observe(sum(len(share.rows) for share in shares), self._clock() - started)
-        for share, outcome in zip(shares, outcomes, strict=True):
-            waiting = share.waiting
-            if waiting.future.done():
-                continue
-            if isinstance(outcome, Exception):
-                waiting.future.set_exception(outcome)
-            elif len(outcome) == len(waiting.rows):
-                waiting.future.set_result(outcome)
-            else:
-                waiting.parts.append(outcome)
-                if share.start + len(outcome) == len(waiting.rows):
-                    waiting.future.set_result(np.concatenate(waiting.parts))
-        if self._queue:
+        self._observe(count, self._clock() - started)
+        if self._executor is not None and self._rows >= self._size:
+            self._flush()  # first: the thread computes while answers are written
+        elif self._queue and self._timer is None:
             self._schedule()
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            if waiting.told:
+                continue
+            if isinstance(outcome, Exception) or waiting.part is waiting.rows:
+                waiting.tell(outcome)
+                continue
+            waiting.answered.append(outcome)
+            if waiting.taken == len(waiting.rows):
+                waiting.tell(Results.joined(waiting.answered))
 
 
-def _outcomes(compute: Compute, shares: list[_Share]) -> list[Array | Exception]:
-    """Compute all shares at once; where that fails, each by itself, so that a wrong request fails alone."""
+def _outcomes(compute: Compute, batch: list[_Waiting]) -> Sequence[Results | Exception]:
+    """Compute all parts at once; where that fails, each by itself, so that a wrong request fails alone."""
+    parts = [waiting.part for waiting in batch]
     try:
-        raw = compute(merge_rows([share.rows for share in shares]))
+        raw = compute(merge_rows(parts))
     except Exception:
-        return [_outcome(compute, share) for share in shares]
+        return [_outcome(compute, waiting) for waiting in batch]
     if not np.isfinite(raw).all():
-        return [_outcome(compute, share) for share in shares]
-    outcomes: list[Array | Exception] = []
-    at = 0
-    for share in shares:
-        outcomes.append(raw[at : at + len(share.rows)])
-        at += len(share.rows)
-    return outcomes
+        return [_outcome(compute, waiting) for waiting in batch]
+    return Results.split(raw, [len(part) for part in parts])
 
 
-def _outcome(compute: Compute, share: _Share) -> Array | Exception:
+def _outcome(compute: Compute, waiting: _Waiting) -> Results | Exception:
     try:
-        return _finite(compute(share.rows))
+        return Results.of(_finite(compute(waiting.part)))
     except InputError as error:
-        row = None if error.row is None else error.row + share.start
+        row = None if error.row is None else error.row + waiting.taken - len(waiting.part)
         return InputError(error.message, row=row, column=error.column, tensor=error.tensor)
     except Exception as error:
         return error

@@ -7,7 +7,7 @@ from modelservice.modalities.base import Rows
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.tensors import describe
 from modelservice.serving.errors import RequestError, TooLargeError
-from modelservice.tasks.base import Array
+from modelservice.serving.results import Results
 
 MAX_ROWS = 10_000
 """Rows of one request."""
@@ -19,12 +19,12 @@ class Call(NamedTuple, Generic[Rendered]):
     """What a protocol makes of a body.
 
     ``rows`` are not encoded yet: rows of several requests are encoded at once, since most of the cost is per call.
-    ``place`` says an encoding error in the protocol's own words; ``render`` takes raw outputs, float32 [rows, width].
+    ``place`` says an encoding error in the protocol's own words; ``render`` takes what the model gave for the rows.
     """
 
     rows: Rows
     place: Callable[[InputError], RequestError]
-    render: Callable[[Array], Rendered]
+    render: Callable[[Results], Rendered]
 
 
 def wants_unseen(said: Any, place: str) -> bool:

@@ -15,6 +15,7 @@ MAX_BODY: Final = 16 * 2**20
 MAX_HEADERS: Final = 128
 MAX_HEADER_BYTES: Final = 64 * 1024
 UNMATCHED: Final = "unmatched"
+_MAX_DIGITS: Final = 16
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -26,7 +27,7 @@ class Arrival:
         route: the template by which metrics know it; ``unmatched`` until something answers it.
         infers: whether it asks for an inference.
         headers: as they came, names in lower case.
-        length: what it says of its body's length, or None.
+        length: bytes of its body as it says them, or None where it does not; beyond any limit, just a large number.
         encoding: its Content-Encoding, or None.
         header_length: its Inference-Header-Content-Length, or None.
     """
@@ -37,7 +38,7 @@ class Arrival:
         self.route = route
         self.infers = infers
         self.headers = headers
-        self.length: bytes | None = None
+        self.length: int | None = None
         self.encoding: bytes | None = None
         self.header_length: bytes | None = None
         count = size = 0
@@ -45,13 +46,18 @@ class Arrival:
             count += 1
             size += len(name) + len(value)
             if name == b"content-length":
-                self.length = value
+                self.length = _length(value)
             elif name == b"content-encoding":
                 self.encoding = value
             elif name == b"inference-header-content-length":
                 self.header_length = value
         self.count = count
         self.size = size
+
+    def resized(self, length: bytes) -> "Arrival":
+        """The same headers before a body of another length."""
+        headers = [(name, length if name == b"content-length" else value) for name, value in self.headers]
+        return Arrival(self.route, headers, infers=self.infers)
 
 
 Guard = Callable[[Arrival], None]
@@ -91,8 +97,7 @@ def limit_headers(arrival: Arrival) -> None:
 
 def limit_body(arrival: Arrival) -> None:
     """Refuse a body by the length that it announces, before it is read."""
-    length = arrival.length
-    if length is not None and length.isdigit() and (len(length) > len(str(MAX_BODY)) or int(length) > MAX_BODY):
+    if arrival.length is not None and arrival.length > MAX_BODY:
         raise body_too_large()
 
 
@@ -104,6 +109,12 @@ def refuse_when_leaving(lifecycle: Lifecycle) -> Guard:
             raise ShuttingDownError("the server is shutting down; try again")
 
     return guard
+
+
+def _length(value: bytes) -> int | None:
+    if not value.isdigit():
+        return None
+    return int(value) if len(value) <= _MAX_DIGITS else MAX_BODY + 1
 
 
 def body_too_large() -> TooLargeError:

@@ -15,6 +15,7 @@ from modelservice.serving.inference import Inference
 from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.metrics import Metrics
 from modelservice.serving.model import ServedModel, compute_of
+from modelservice.serving.protocols.base import State
 
 
 class Core(NamedTuple):
@@ -29,6 +30,10 @@ class Core(NamedTuple):
     lifecycle: Lifecycle
     metrics: Metrics
     clock: Callable[[], float]
+
+    def state(self) -> State:
+        """What protocols say of the server."""
+        return State(not self.lifecycle.draining, self.metrics.statistics)
 
 
 def build_core(

@@ -67,6 +67,11 @@ class UnknownModelError(RequestError):
         """``asked`` is no version of it that is served."""
         return cls(f"no version {asked[:64]!r} of {name}; this server serves {version!r}")
 
+    @classmethod
+    def of_label(cls, asked: str, *, name: str, version: str) -> Self:
+        """No version has ``asked`` as a label: a server has one version, and versions are numbers."""
+        return cls(f"no version of {name} is labelled {asked[:64]!r}; this server serves version {version!r}")
+
 
 class QueueFullError(RequestError):
     """The request would wait longer than is allowed."""

@@ -3,13 +3,11 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any, Final
 
 from modelservice.modalities.errors import InputError
 from modelservice.serving.batcher import Asker, Batcher
 from modelservice.serving.calls import Call, Rendered
-from modelservice.tasks.base import Array
 
 LARGE_BODY: Final = 64 * 1024
 """Bytes from which a body is decoded and parsed, and its answer rendered, in a thread."""
@@ -17,9 +15,6 @@ LARGE_ANSWER: Final = 16 * 1024
 """Numbers from which an answer is rendered in a thread: a small body can carry 10,000 short rows."""
 LARGE_AT_ONCE: Final = 2
 """Large bodies that are decoded and parsed at once: JSON takes up to 25 times its bytes until it is refused."""
-
-Done = Callable[[Rendered | BaseException], None]
-"""Takes the answer of a request, or what went wrong."""
 
 
 class Inference:
@@ -49,58 +44,13 @@ class Inference:
         else:
             call = parse(*request)
         try:
-            raw = await self._batcher.submit(call.rows, patience=patience)
+            results = await self._batcher.submit(call.rows, patience=patience)
         except InputError as error:
             raise call.place(error) from None
-        if large or raw.size > LARGE_ANSWER:
-            return await asyncio.to_thread(call.render, raw)
-        return call.render(raw)
+        if large or results.size > LARGE_ANSWER:
+            return await asyncio.to_thread(call.render, results)
+        return call.render(results)
 
-    def ask(
-        self, parse: Callable[..., Call[Rendered]], *request: Any, asker: Asker, alone: bool, done: Done[Rendered]
-    ) -> None:
-        """Answer one request that is not large, without a task and a coroutine.
-
-        Args:
-            parse: makes a call of the request.
-            request: the arguments of ``parse``.
-            asker: who asks; nothing is computed for it once it is gone.
-            alone: nothing else is being asked, see ``Batcher.answer_alone``.
-            done: is called once, at once or later, with the answer or with what went wrong.
-        """
-        try:
-            call = parse(*request)
-        except Exception as error:
-            done(error)
-            return
-        try:
-            raw = self._batcher.answer_alone(call.rows) if alone else None
-            if raw is None:
-                self._batcher.submit(call.rows, asker=asker).add_done_callback(partial(_render_later, call, done))
-                return
-        except Exception as error:
-            done(call.place(error) if isinstance(error, InputError) else error)
-            return
-        _render(call, raw, done)
-
-
-def _render_later(call: Call[Rendered], done: Done[Rendered], computed: asyncio.Future[Array]) -> None:
-    error = computed.exception()
-    if error is None:
-        _render(call, computed.result(), done)
-    elif isinstance(error, InputError):
-        done(call.place(error))
-    else:
-        done(error)
-
-
-def _render(call: Call[Rendered], raw: Array, done: Done[Rendered]) -> None:
-    if raw.size > LARGE_ANSWER:
-        rendering = asyncio.get_running_loop().run_in_executor(None, call.render, raw)
-        rendering.add_done_callback(lambda rendered: done(rendered.exception() or rendered.result()))
-        return
-    try:
-        answer: Rendered | Exception = call.render(raw)
-    except Exception as error:
-        answer = error
-    done(answer)
+    def ask(self, call: Call[Rendered], asker: Asker) -> None:
+        """Queue a call that is not large, for who does not await; see ``Batcher.ask`` for what it raises."""
+        self._batcher.ask(call.rows, asker)

@@ -6,7 +6,7 @@ the library's own counters take a lock each, together 7 us a request.
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from typing import Final, NamedTuple, Self
 
 from prometheus_client import CollectorRegistry, Gauge, PlatformCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
@@ -18,6 +18,7 @@ from modelservice.serving.chain import Arrival
 from modelservice.serving.model import ServedModel, category_columns
 
 LATENCY_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_GOOD: Final = frozenset({"200", "OK"})
 BATCH_BUCKETS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
 
 
@@ -36,6 +37,21 @@ class Histogram:
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
 
+    @property
+    def sum(self) -> float:
+        """Sum of the values."""
+        return self._sum
+
+    @property
+    def count(self) -> int:
+        """Number of values."""
+        return sum(self._counts)
+
+    def include(self, other: Self) -> None:
+        """Add what another one of the same bounds has counted."""
+        self._counts = [count + more for count, more in zip(self._counts, other._counts, strict=True)]
+        self._sum += other._sum
+
     def add_to(self, family: HistogramMetricFamily, labels: list[str]) -> None:
         """Add what was counted to a family of samples; buckets of Prometheus are cumulative."""
         total = 0
@@ -46,6 +62,18 @@ class Histogram:
         family.add_metric(labels, buckets=buckets, sum_value=self._sum)
 
 
+class Statistics(NamedTuple):
+    """What was done since the start: inferences that were answered and refused, and what was computed for them."""
+
+    answered: int
+    answered_seconds: float
+    refused: int
+    refused_seconds: float
+    rows: int
+    batches: int
+    batch_seconds: float
+
+
 class Metrics(Collector):
     """Requests and their seconds by route, batches, the queue, and which model answers.
 
@@ -53,8 +81,8 @@ class Metrics(Collector):
     """
 
     def __init__(self) -> None:
-        self._requests: dict[tuple[str, str], int] = {}
-        self._seconds: dict[str, Histogram] = {}
+        self._requests: dict[tuple[str, str], Histogram] = {}
+        self._inferring: set[str] = set()
         self._batch_rows = Histogram(BATCH_BUCKETS)
         self._batch_seconds = 0.0
         self._unseen: dict[str, int] = {}
@@ -77,12 +105,12 @@ class Metrics(Collector):
 
     def record_request(self, arrival: Arrival, code: str, seconds: float) -> None:
         """Count an answered request by its route, a template and never a path as the client wrote it."""
-        route = arrival.route
-        key = (route, code)
-        self._requests[key] = self._requests.get(key, 0) + 1
-        histogram = self._seconds.get(route)
+        key = (arrival.route, code)
+        histogram = self._requests.get(key)
         if histogram is None:
-            histogram = self._seconds[route] = Histogram(LATENCY_BUCKETS)
+            histogram = self._requests[key] = Histogram(LATENCY_BUCKETS)
+            if arrival.infers:
+                self._inferring.add(arrival.route)
         histogram.observe(seconds)
 
     def record_batch(self, rows: int, seconds: float) -> None:
@@ -95,15 +123,33 @@ class Metrics(Collector):
         for column, count in counts.items():
             self._unseen[column] = self._unseen.get(column, 0) + count
 
+    def statistics(self) -> Statistics:
+        """What was recorded of inferences, in figures."""
+        answered, refused = Histogram(LATENCY_BUCKETS), Histogram(LATENCY_BUCKETS)
+        for (route, code), histogram in self._requests.items():
+            if route in self._inferring:
+                (answered if code in _GOOD else refused).include(histogram)
+        return Statistics(
+            answered=answered.count,
+            answered_seconds=answered.sum,
+            refused=refused.count,
+            refused_seconds=refused.sum,
+            rows=int(self._batch_rows.sum),
+            batches=self._batch_rows.count,
+            batch_seconds=self._batch_seconds,
+        )
+
     def collect(self) -> Iterator[Metric]:
         """What was recorded, as the registry reads it."""
         requests = CounterMetricFamily("modelservice_requests", "Requests answered.", labels=["route", "code"])
-        for (route, code), count in self._requests.items():
-            requests.add_metric([route, code], count)
+        by_route: dict[str, Histogram] = {}
+        for (route, code), histogram in self._requests.items():
+            requests.add_metric([route, code], histogram.count)
+            by_route.setdefault(route, Histogram(LATENCY_BUCKETS)).include(histogram)
         seconds = HistogramMetricFamily(
             "modelservice_request_duration_seconds", "Seconds from a request's headers to its answer.", labels=["route"]
         )
-        for route, histogram in self._seconds.items():
+        for route, histogram in by_route.items():
             histogram.add_to(seconds, [route])
         rows = HistogramMetricFamily("modelservice_batch_rows", "Rows of a batch.", labels=[])
         self._batch_rows.add_to(rows, [])

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 from modelservice.serving.answer import Answer
 from modelservice.serving.calls import Call
+from modelservice.serving.metrics import Statistics
 from modelservice.serving.model import ServedModel
 
 Schema = dict[str, Any]
@@ -37,12 +38,27 @@ class Operation(NamedTuple):
     documentation: Documentation | None = None
 
 
+class State(NamedTuple):
+    """What there is to say of a running server: whether it asks for requests, and what it has done."""
+
+    ready: bool
+    statistics: Callable[[], Statistics]
+
+
 class Page(NamedTuple):
-    """A GET; ``read`` is told whether the server asks for requests. Without summary it is another name of a page."""
+    """A GET that is answered at once. Without summary it is another name of a page."""
 
     path: str
     summary: str
-    read: Callable[[bool], Answer]
+    read: Callable[[State], Answer]
+
+
+class Query(NamedTuple):
+    """A POST that is answered at once, from its body."""
+
+    path: str
+    summary: str
+    answer: Callable[[bytes, State], Answer]
 
 
 class Rest(NamedTuple):
@@ -50,6 +66,7 @@ class Rest(NamedTuple):
 
     operations: tuple[Operation, ...]
     pages: tuple[Page, ...]
+    queries: tuple[Query, ...] = ()
 
 
 class InferMethod(NamedTuple):
@@ -59,18 +76,26 @@ class InferMethod(NamedTuple):
     parse: Callable[[bytes], Call[bytes]]
 
 
-class StateMethod(NamedTuple):
-    """A unary method that is answered at once, from a serialised request and whether the server asks for requests."""
+class StreamMethod(NamedTuple):
+    """Inferences over a stream, each answered by a message, as is one that is refused: ``refuse`` takes the reason."""
 
     name: str
-    answer: Callable[[bytes, bool], bytes]
+    parse: Callable[[bytes], Call[bytes]]
+    refuse: Callable[[str], bytes]
+
+
+class StateMethod(NamedTuple):
+    """A unary method that is answered at once, from a serialised request."""
+
+    name: str
+    answer: Callable[[bytes, State], bytes]
 
 
 class Service(NamedTuple):
     """What a protocol is over gRPC; ``name`` is the full one, package first."""
 
     name: str
-    methods: tuple[InferMethod | StateMethod, ...]
+    methods: tuple[InferMethod | StreamMethod | StateMethod, ...]
 
 
 class InferenceProtocol(Protocol):

@@ -7,7 +7,7 @@ from typing import Final
 
 from modelservice.serving.errors import UnknownModelError
 from modelservice.serving.model import ServedModel
-from modelservice.serving.protocols.base import Service, StateMethod
+from modelservice.serving.protocols.base import Service, State, StateMethod
 
 _SERVING: Final = 1
 _NOT_SERVING: Final = 2
@@ -36,10 +36,10 @@ class Health:
         )
         request, response = messages["HealthCheckRequest"], messages["HealthCheckResponse"]
 
-        def check(data: bytes, ready: bool) -> bytes:
+        def check(data: bytes, state: State) -> bytes:
             asked = read_message(request, data).service
             if asked:
                 raise UnknownModelError(f"no health of {asked[:64]!r}; ask for the whole server, with an empty service")
-            return response(status=_SERVING if ready else _NOT_SERVING).SerializeToString()
+            return response(status=_SERVING if state.ready else _NOT_SERVING).SerializeToString()
 
         return Service(f"{_PACKAGE}.Health", (StateMethod("Check", check),))

@@ -22,9 +22,11 @@ from modelservice.serving.calls import Call, check_rows, wants_unseen
 from modelservice.serving.errors import RequestError
 from modelservice.serving.model import ServedModel, outputs_of, unseen_by_row
 from modelservice.serving.parsing import parse_object
-from modelservice.serving.protocols.base import Documentation, Operation, Page, Rest
+from modelservice.serving.protocols.base import Documentation, Operation, Page, Rest, State
 from modelservice.serving.protocols.schemas import predict_request, predict_response
-from modelservice.serving.protocols.tensorflow_metadata import model_metadata
+from modelservice.serving.protocols.tensorflow_metadata import SIGNATURE_NAME, model_metadata
+from modelservice.serving.protocols.texts import row_texts, template
+from modelservice.serving.results import Results
 from modelservice.tasks.base import Array
 
 _EXPECTED: Final = 'expected {"instances": [row, ...]} or {"inputs": {name: [value, ...]}}'
@@ -74,7 +76,7 @@ class Predictions:
         self._outputs = outputs = model.signature.outputs
         self._columns = [_Column(output) for output in outputs]
         self._alone = len(outputs) == 1
-        members = b",".join(_escaped(output.name) + b":" + column.template for output, column in self._described())
+        members = b",".join(template(output.name) + b":" + column.template for output, column in self._described())
         self._template = self._columns[0].template if self._alone else b"{" + members + b"}"
 
     def _described(self) -> "list[tuple[Output, _Column]]":
@@ -87,6 +89,7 @@ class Predictions:
             RequestError: with the place, such as ``instances[3]: the text 'x' is not a row``.
         """
         document = parse_object(body)
+        _check_signature(document.get("signature_name", ""))
         call = self._rows_of(document)
         if "unseen" in document and wants_unseen(document["unseen"], "unseen"):
             return call._replace(render=partial(self._render_with_unseen, call))
@@ -119,22 +122,24 @@ class Predictions:
         check_rows(len(rows), "inputs")
         return Call(rows, _place_column, self._render_columns)
 
-    def _render_with_unseen(self, call: Call[Answer], raw: Array) -> Answer:
+    def _render_with_unseen(self, call: Call[Answer], results: Results) -> Answer:
         unseen = orjson.dumps(unseen_by_row(self._encoder, call.rows))
-        body = b'%b,"unseen":%b}' % (call.render(raw).body[:-1], unseen)
+        body = b'%b,"unseen":%b}' % (call.render(results).body[:-1], unseen)
         return Answer(200, json_headers(body), body)
 
-    def _render_rows(self, raw: Array) -> Answer:
+    def _render_rows(self, results: Results) -> Answer:
+        rows: list[bytes] = results.rows(self._write_rows)
+        body = b'{"predictions":[%b]}' % b",".join(rows)
+        return Answer(200, json_headers(body), body)
+
+    def _write_rows(self, raw: Array) -> list[bytes]:
         # All numbers of an output are written by one call; what stands around them is the same in each row.
         named = self._named(raw)
         parts = [column.parts(values) for column, values in zip(self._columns, named.values(), strict=True)]
-        rows = zip(*parts, strict=True)
-        predictions = [self._template % tuple(chain.from_iterable(row)) for row in rows]
-        body = b'{"predictions":[%b]}' % b",".join(predictions)
-        return Answer(200, json_headers(body), body)
+        return [self._template % tuple(chain.from_iterable(row)) for row in zip(*parts, strict=True)]
 
-    def _render_columns(self, raw: Array) -> Answer:
-        named = self._named(raw)
+    def _render_columns(self, results: Results) -> Answer:
+        named = self._named(results.raw)
         outputs = {
             output.name: column.by_column(values)
             for (output, column), values in zip(self._described(), named.values(), strict=True)
@@ -146,12 +151,13 @@ class _Column:
     """How one output is written: ``template`` for a row takes what ``parts`` gives for it."""
 
     def __init__(self, output: Output) -> None:
+        self._output = output
         self._text = output.datatype == BYTES
         self._labels = output.labels
         self._rank = len(output.shape)
         self.template = b"%b"
         if self._by_label:
-            members = b",".join(_escaped(label) + b":%b" for label in self._labels or ())
+            members = b",".join(template(label) + b":%b" for label in self._labels or ())
             self.template = b"{" + members + b"}"
 
     @property
@@ -160,14 +166,13 @@ class _Column:
 
     def parts(self, values: Any) -> list[Any]:
         """For each row the texts that its template takes."""
-        if self._text:
-            quoted = {text: orjson.dumps(text) for text in set(values)}
-            return [(quoted[text],) for text in values]
-        numbers = orjson.dumps(np.ascontiguousarray(values), option=_NATIVE)
+        texts = row_texts(self._output, values)
         if self._by_label:
-            return [row.split(b",") for row in numbers[2:-2].split(b"],[")]
-        if self._rank == 0:
-            return [(number,) for number in numbers[1:-1].split(b",")]
+            return [text.split(b",") for text in texts]
+        if self._text or self._rank == 0:
+            return [(text,) for text in texts]
+        if self._rank == 1:
+            return [(b"[%b]" % text,) for text in texts]
         return [(orjson.dumps(np.ascontiguousarray(row), option=_NATIVE),) for row in values]
 
     def by_column(self, values: Any) -> Any:
@@ -175,10 +180,6 @@ class _Column:
         if self._by_label:
             return {label: values[:, index].copy() for index, label in enumerate(self._labels or ())}
         return values if self._text else np.ascontiguousarray(values)
-
-
-def _escaped(text: str) -> bytes:
-    return orjson.dumps(text).replace(b"%", b"%%")
 
 
 def _pages(model: ServedModel, name: str, version: str) -> tuple[Page, ...]:
@@ -193,10 +194,10 @@ def _pages(model: ServedModel, name: str, version: str) -> tuple[Page, ...]:
     metadata = model_metadata(model.signature, name=name, version=version, digest=model.digest)
     versioned = f"/v1/models/{name}/versions/{version}"
 
-    def model_status(ready: bool) -> Answer:
-        return json_answer({**status, "ready": ready})._replace(status=200 if ready else 503)
+    def model_status(state: State) -> Answer:
+        return json_answer({**status, "ready": state.ready})._replace(status=200 if state.ready else 503)
 
-    def signature(_ready: bool) -> Answer:
+    def signature(_state: State) -> Answer:
         return json_answer(metadata)
 
     return (
@@ -206,6 +207,11 @@ def _pages(model: ServedModel, name: str, version: str) -> tuple[Page, ...]:
         Page(versioned, "", model_status),
         Page(f"{versioned}/metadata", "", signature),
     )
+
+
+def _check_signature(name: Any) -> None:
+    if not isinstance(name, str) or name not in {"", SIGNATURE_NAME}:
+        raise RequestError(f"signature_name: {describe(name)} is no signature of this model; expected {SIGNATURE_NAME}")
 
 
 def _place_row(error: InputError) -> RequestError:

@@ -6,6 +6,8 @@ from typing import Any, Final
 from modelservice.contract.signature import Input, InputColumn, Signature
 from modelservice.modalities.tensors import BOOL, BYTES
 
+SIGNATURE_NAME: Final = "serving_default"
+"""The one signature that a model has."""
 _DTYPES: Final = {
     "INT8": "DT_INT8",
     "INT16": "DT_INT16",
@@ -36,7 +38,7 @@ def model_metadata(signature: Signature, *, name: str, version: str, digest: str
     }
     return {
         "model_spec": {"name": name, "signature_name": "", "version": version},
-        "metadata": {"signature_def": {"signature_def": {"serving_default": signature_def}}},
+        "metadata": {"signature_def": {"signature_def": {SIGNATURE_NAME: signature_def}}},
         "digest": digest,
     }
 

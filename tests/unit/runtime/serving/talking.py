@@ -5,11 +5,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 import uvicorn
 from tests.unit.runtime.serving.fakes import FakeModel, core_of, numeric_model
 
 from modelservice.serving.core import Core
 from modelservice.serving.listening import bind
+from modelservice.serving.transports.http.connection import InferenceConnection
+from modelservice.serving.transports.http.front import Front
 from modelservice.serving.transports.http.server import build_front, server_config
 
 PREDICT = b"/v1/models/iris:predict"
@@ -37,9 +40,9 @@ async def until(holds: Callable[[], bool]) -> None:
 
 @asynccontextmanager
 async def listening(
-    http: Any, model: FakeModel | None = None, *, core: Core | None = None, **more: Any
+    http: Any, model: FakeModel | None = None, *, core: Core | None = None, front: Front | None = None, **more: Any
 ) -> AsyncIterator[tuple[int, Any]]:
-    front = build_front(core or core_of(model or numeric_model(), **more))
+    front = front or build_front(core or core_of(model or numeric_model(), **more))
     server = uvicorn.Server(server_config(front, http=http))
     with bind("127.0.0.1", 0) as socket:
         serving = asyncio.create_task(server._serve([socket]))
@@ -49,6 +52,16 @@ async def listening(
         finally:
             server.should_exit = True
             await serving
+
+
+@asynccontextmanager
+async def connected(front: Front) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a front behind our connections, on a socket; ``fakes.client_of`` speaks ASGI to it."""
+    async with (
+        listening(InferenceConnection, front=front) as (port, _),
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client,
+    ):
+        yield client
 
 
 async def talk(port: int, *pieces: bytes) -> bytes:

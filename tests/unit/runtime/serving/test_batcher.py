@@ -14,6 +14,7 @@ from modelservice.modalities.errors import InputError
 from modelservice.serving.batcher import Batcher
 from modelservice.serving.costs import Costs
 from modelservice.serving.errors import NotFiniteError, QueueFullError
+from modelservice.serving.results import Results
 from modelservice.tasks.base import Array
 
 INLINE = Costs(compute=((1, 0.001), (4, 0.001)), handover=1.0)
@@ -52,12 +53,13 @@ def rows(*values: Any) -> list[list[Any]]:
     return [[value] for value in values]
 
 
-async def answers(*futures: asyncio.Future[Array]) -> list[Any]:
+async def answers(*futures: asyncio.Future[Results]) -> list[Any]:
     async with asyncio.timeout(DEADLINE):
-        return [future.tolist() if isinstance(future, np.ndarray) else future for future in await gathered(*futures)]
+        found = await gathered(*futures)
+        return [one.raw.tolist() if isinstance(one, Results) else one for one in found]
 
 
-async def gathered(*futures: asyncio.Future[Array]) -> list[Any]:
+async def gathered(*futures: asyncio.Future[Results]) -> list[Any]:
     return await asyncio.gather(*futures, return_exceptions=True)
 
 
@@ -158,30 +160,6 @@ async def test_with_patience_a_batch_waits_for_as_many_quiet_turns() -> None:
     assert compute.batches == [[1, 2]]
     await answers(batcher.submit(rows(3), patience=4), batcher.submit(rows(4, 5)))  # a full one does not wait
     assert compute.batches[1:] == [[3, 4, 5]]
-
-
-async def test_a_request_that_is_alone_is_computed_at_once() -> None:
-    compute, observed = Recorder(), list[int]()
-    batcher = batcher_of(compute, observed=observed)
-    raw = batcher.answer_alone(rows(1, 2))
-    assert raw is not None
-    assert raw.tolist() == [[2], [4]]
-    assert observed == [2]
-    with pytest.raises(InputError, match=r"\[1\].x: is wrong"):
-        batcher.answer_alone(rows(1, "wrong"))
-    with pytest.raises(NotFiniteError):
-        batcher.answer_alone(rows("nan"))
-
-
-async def test_what_gains_by_the_queue_is_queued() -> None:
-    assert batcher_of(Recorder(), costs=THREADED).answer_alone(rows(1)) is None
-    assert batcher_of(Recorder(), max_delay_milliseconds=1).answer_alone(rows(1)) is None
-    batcher = batcher_of(Recorder())
-    assert batcher.answer_alone(rows(*range(5))) is None  # more than a batch
-    waiting = batcher.submit(rows(1))
-    assert batcher.answer_alone(rows(1)) is None
-    await answers(waiting)
-    assert batcher.answer_alone(rows(1)) is not None
 
 
 async def test_a_full_batch_does_not_wait_for_the_delay() -> None:

@@ -1,17 +1,22 @@
 """The Open Inference Protocol, which KServe calls its protocol v2 and Triton speaks: over REST and over gRPC."""
 
+from functools import partial
 from typing import Final
 
 from modelservice import __version__
+from modelservice.modalities.tensors import describe
 from modelservice.serving.answer import Answer, json_answer
+from modelservice.serving.errors import RequestError
 from modelservice.serving.model import ServedModel
-from modelservice.serving.protocols.base import Documentation, Operation, Page, Rest, Service
+from modelservice.serving.parsing import parse_object
+from modelservice.serving.protocols.base import Documentation, Operation, Page, Query, Rest, Service, State
 from modelservice.serving.protocols.open_inference.rest import RestCodec
 from modelservice.serving.protocols.open_inference.schemas import infer_example, infer_request, infer_response
+from modelservice.serving.protocols.open_inference.state import model_configuration, model_index, model_statistics
 from modelservice.serving.protocols.open_inference.tensors import TensorModel
 
 SERVER_NAME: Final = "modelservice"
-EXTENSIONS: Final = ("binary_tensor_data",)
+EXTENSIONS: Final = ("binary_tensor_data", "model_configuration", "statistics", "model_repository")
 
 
 class OpenInference:
@@ -34,7 +39,8 @@ class OpenInference:
             Operation(f"/v2/models/{name}/infer", "/v2/models/{name}/infer", parse, documentation),
             Operation(f"{versioned}/infer", "/v2/models/{name}/versions/{version}/infer", parse),
         )
-        return Rest(operations, _pages(tensors, versioned))
+        index = Query("/v2/repository/index", "The models that this server has", partial(_index, tensors))
+        return Rest(operations, _pages(tensors, versioned), (index,))
 
     def service(self, model: ServedModel, name: str, version: str) -> Service:
         """``inference.GRPCInferenceService``."""
@@ -47,11 +53,17 @@ def _pages(model: TensorModel, versioned: str) -> tuple[Page, ...]:
     server = {"name": SERVER_NAME, "version": __version__, "extensions": EXTENSIONS}
     metadata = {**model.metadata(), "parameters": {"digest": model.digest}}
 
-    def server_ready(ready: bool) -> Answer:
-        return json_answer({"ready": ready})._replace(status=200 if ready else 503)
+    def server_ready(state: State) -> Answer:
+        return json_answer({"ready": state.ready})._replace(status=200 if state.ready else 503)
 
-    def model_ready(ready: bool) -> Answer:
-        return json_answer({"name": model.name, "ready": ready})._replace(status=200 if ready else 503)
+    def model_ready(state: State) -> Answer:
+        return json_answer({"name": model.name, "ready": state.ready})._replace(status=200 if state.ready else 503)
+
+    def configuration(_state: State) -> Answer:
+        return json_answer(model_configuration(model))
+
+    def statistics(state: State) -> Answer:
+        return json_answer({"model_stats": [model_statistics(model, state.statistics())]})
 
     return (
         Page("/v2", "Server metadata", lambda _: json_answer(server)),
@@ -59,6 +71,18 @@ def _pages(model: TensorModel, versioned: str) -> tuple[Page, ...]:
         Page("/v2/health/ready", "Whether the server takes requests", server_ready),
         Page(f"/v2/models/{model.name}", "Model metadata", lambda _: json_answer(metadata)),
         Page(f"/v2/models/{model.name}/ready", "Whether the model takes requests", model_ready),
+        Page(f"/v2/models/{model.name}/config", "Model configuration, as Triton's tools read it", configuration),
+        Page(f"{versioned}/config", "", configuration),
+        Page(f"/v2/models/{model.name}/stats", "What was answered and computed since the start", statistics),
+        Page("/v2/models/stats", "", statistics),
+        Page(f"{versioned}/stats", "", statistics),
         Page(versioned, "", lambda _: json_answer(metadata)),
         Page(f"{versioned}/ready", "", model_ready),
     )
+
+
+def _index(model: TensorModel, body: bytes, state: State) -> Answer:
+    only_ready = parse_object(body).get("ready", False) if body else False
+    if not isinstance(only_ready, bool):
+        raise RequestError(f"ready: must be true or false, not {describe(only_ready)}")
+    return json_answer(model_index(model, ready=state.ready, only_ready=only_ready))

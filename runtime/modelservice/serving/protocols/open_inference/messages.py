@@ -19,6 +19,19 @@ _FILLED_TENSOR: Final = (
     Field("parameters", 4, _PARAMETERS, keyed=True),
     Field("contents", 5, _CONTENTS),
 )
+_CONFIGURED: Final = (Field("name", 1, "string"), Field("data_type", 2, "int32"))
+DATA_TYPES: Final = tuple(
+    f"TYPE_{name}"
+    for name in (
+        "INVALID",
+        "BOOL",
+        *("UINT8", "UINT16", "UINT32", "UINT64"),
+        *("INT8", "INT16", "INT32", "INT64"),
+        *("FP16", "FP32", "FP64"),
+        "STRING",
+    )
+)
+"""The published enumeration of a configuration's datatypes, in the order of its numbers; it travels as one."""
 
 MESSAGES: Final = build_messages(
     PACKAGE,
@@ -80,6 +93,42 @@ MESSAGES: Final = build_messages(
             Field("raw_output_contents", 6, "bytes", repeated=True),
         ),
         "ModelInferResponse.InferOutputTensor": _FILLED_TENSOR,
+        "ModelStreamInferResponse": (
+            Field("error_message", 1, "string"),
+            Field("infer_response", 2, "ModelInferResponse"),
+        ),
+        "ModelConfigRequest": _MODEL,
+        "ModelConfigResponse": (Field("config", 1, "ModelConfig"),),
+        "ModelConfig": (
+            Field("name", 1, "string"),
+            Field("platform", 2, "string"),
+            Field("max_batch_size", 4, "int32"),
+            Field("input", 5, "ModelInput", repeated=True),
+            Field("output", 6, "ModelOutput", repeated=True),
+        ),
+        "ModelInput": (*_CONFIGURED, Field("dims", 4, "int64", repeated=True)),
+        "ModelOutput": (*_CONFIGURED, Field("dims", 3, "int64", repeated=True)),
+        "RepositoryIndexRequest": (Field("repository_name", 1, "string"), Field("ready", 2, "bool")),
+        "RepositoryIndexResponse": (Field("models", 1, "RepositoryIndexResponse.ModelIndex", repeated=True),),
+        "RepositoryIndexResponse.ModelIndex": (
+            *_MODEL,
+            Field("state", 3, "string"),
+            Field("reason", 4, "string"),
+        ),
+        "ModelStatisticsRequest": _MODEL,
+        "ModelStatisticsResponse": (Field("model_stats", 1, "ModelStatistics", repeated=True),),
+        "ModelStatistics": (
+            *_MODEL,
+            Field("inference_count", 4, "uint64"),
+            Field("execution_count", 5, "uint64"),
+            Field("inference_stats", 6, "InferStatistics"),
+        ),
+        "InferStatistics": (
+            Field("success", 1, "StatisticDuration"),
+            Field("fail", 2, "StatisticDuration"),
+            Field("compute_infer", 5, "StatisticDuration"),
+        ),
+        "StatisticDuration": (Field("count", 1, "uint64"), Field("ns", 2, "uint64")),
     },
 )
 """Classes by name."""

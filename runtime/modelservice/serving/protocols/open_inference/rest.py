@@ -4,25 +4,30 @@ Source: the Open Inference Protocol specification, and Triton's "binary tensor d
 """
 
 from functools import partial
-from typing import Any
+from typing import Any, Final
+
+import orjson
 
 from modelservice.cells import is_unicode
+from modelservice.contract.signature import Output
 from modelservice.modalities.tensors import (
-    BYTES,
     DATATYPES,
     Tensor,
     TensorError,
     describe,
     from_binary,
     from_json,
-    to_binary,
 )
-from modelservice.serving.answer import Answer, binary_answer, json_answer
+from modelservice.serving.answer import Answer, binary_answer, json_headers
 from modelservice.serving.calls import Call, wants_unseen
 from modelservice.serving.errors import RequestError
 from modelservice.serving.parsing import parse_object
 from modelservice.serving.protocols.open_inference.tensors import UNSEEN, TensorModel, is_shape, misfit, tensor_place
+from modelservice.serving.protocols.texts import template
+from modelservice.serving.results import Results
 from modelservice.tasks.base import Array
+
+_KNOWN: Final = frozenset(DATATYPES)
 
 Wanted = tuple[tuple[str, bool], ...]
 """Names of the wanted outputs, in order, and whether each is wanted in binary form."""
@@ -33,6 +38,12 @@ class RestCodec:
 
     def __init__(self, model: TensorModel) -> None:
         self._model = model
+        self._outputs = {output.name: _Written(index, output) for index, output in enumerate(model.described.values())}
+        self._lone = b",".join(output.text.replace(b"%%", b"%%%%") % (1, b"%b") for output in self._outputs.values())
+        self._start = b'{"model_name":%b,"model_version":%b,' % (
+            orjson.dumps(model.name),
+            orjson.dumps(model.version),
+        )
         self._all = {binary: tuple((name, binary) for name in model.outputs) for binary in (False, True)}
 
     def parse(self, body: bytes, header_length: bytes | None = None) -> Call[Answer]:
@@ -72,29 +83,55 @@ class RestCodec:
             wanted[name] = parameters.get("binary_data", all_binary) is True
         return tuple(wanted.items())
 
-    def _render(self, raw: Array, *, request_id: str | None, wanted: Wanted, unseen: str | None = None) -> Answer:
-        described: list[dict[str, Any]] = []
-        tensors: list[bytes] = []
-        outputs = self._model.answer(raw, [name for name, _ in wanted])
-        for (name, binary), output in zip(wanted, outputs, strict=True):
-            tensor: dict[str, Any] = {"name": name, "datatype": output.datatype, "shape": output.shape}
-            if binary:
-                data = to_binary(output.datatype, output.values)
-                tensor["parameters"] = {"binary_data_size": len(data)}
-                tensors.append(data)
-            else:
-                tensor["data"] = output.values if output.datatype == BYTES else output.values.ravel()
-            described.append(tensor)
-        head: dict[str, Any] = {
-            "model_name": self._model.name,
-            "model_version": self._model.version,
-            "outputs": described,
-        }
-        if request_id is not None:
-            head["id"] = request_id
+    def _render(self, results: Results, *, request_id: str | None, wanted: Wanted, unseen: str | None = None) -> Answer:
+        tail = b"" if request_id is None else b',"id":' + orjson.dumps(request_id)
         if unseen is not None:
-            head["parameters"] = {UNSEEN: unseen}
-        return binary_answer(head, tensors) if tensors else json_answer(head)
+            tail += b',"parameters":' + orjson.dumps({UNSEEN: unseen})
+        tensors: list[bytes] = []
+        if len(results) == 1 and wanted is self._all[False]:
+            (outputs,) = results.rows(self._write_lone)
+        else:
+            outputs = self._outputs_of(results, wanted, tensors)
+        head = b'%b"outputs":[%b]%b}' % (self._start, outputs, tail)
+        return binary_answer(head, tensors) if tensors else Answer(200, json_headers(head), head)
+
+    def _write_lone(self, raw: Array) -> list[bytes]:
+        """All outputs of each row, as of a request of that row alone."""
+        return [self._lone % row for row in self._model.row_texts(raw)]
+
+    def _outputs_of(self, results: Results, wanted: Wanted, tensors: list[bytes]) -> bytes:
+        """The wanted outputs; data of those that go as binary tensors is added to ``tensors``."""
+        rows = len(results)
+        named = [name for name, binary in wanted if binary]
+        if named:
+            tensors += self._model.binaries(results, named)
+        columns: list[Any] = []
+        if len(named) < len(wanted):
+            columns = list(zip(*results.rows(self._model.row_texts), strict=True))
+        data = iter(tensors)
+        described: list[bytes] = []
+        for name, binary in wanted:
+            output = self._outputs[name]
+            if binary:
+                described.append(output.binary % (rows, len(next(data))))
+            else:
+                described.append(output.text % (rows, b",".join(columns[output.index])))
+        return b",".join(described)
+
+
+class _Written:
+    """How an output is described: templates for the number of its rows, and its data or the size of that."""
+
+    def __init__(self, index: int, output: Output) -> None:
+        self.index = index
+        sizes = b"".join(b",%d" % size for size in output.shape)
+        described = b'{"name":%b,"datatype":%b,"shape":[%%d%b],' % (
+            template(output.name),
+            template(output.datatype),
+            sizes,
+        )
+        self.text = described + b'"data":[%b]}'
+        self.binary = described + b'"parameters":{"binary_data_size":%d}}'
 
 
 def _divide(body: bytes, header_length: bytes | None) -> tuple[bytes | memoryview, memoryview]:
@@ -135,7 +172,7 @@ def _tensor(index: int, tensor: Any, binary: memoryview) -> tuple[Tensor, memory
     if not isinstance(name, str):
         raise RequestError(f"inputs[{index}].name: must be a text, not {describe(name)}")
     datatype = tensor.get("datatype")
-    if not isinstance(datatype, str) or datatype not in DATATYPES:
+    if not isinstance(datatype, str) or datatype not in _KNOWN:
         expected = f"one of {', '.join(DATATYPES)}"
         raise RequestError(f"{tensor_place(index, name)}.datatype: {describe(datatype)}; expected {expected}")
     shape = _shape(index, name, tensor.get("shape"))

@@ -9,17 +9,19 @@ from typing import Any, Final
 
 import numpy as np
 
-from modelservice.modalities.tensors import BOOL, BYTES, DATATYPES, Tensor, TensorError, from_binary, to_binary
+from modelservice.modalities.tensors import BOOL, BYTES, DATATYPES, Tensor, TensorError, from_binary
 from modelservice.serving.calls import Call, wants_unseen
 from modelservice.serving.errors import RequestError, UnknownModelError
-from modelservice.serving.protocols.base import InferMethod, Service, StateMethod
+from modelservice.serving.protocols.base import InferMethod, Service, State, StateMethod, StreamMethod
 from modelservice.serving.protocols.messages import read_message
-from modelservice.serving.protocols.open_inference.messages import MESSAGES, PACKAGE
+from modelservice.serving.protocols.open_inference.messages import DATA_TYPES, MESSAGES, PACKAGE
+from modelservice.serving.protocols.open_inference.state import model_configuration, model_index, model_statistics
 from modelservice.serving.protocols.open_inference.tensors import UNSEEN, TensorModel, is_shape, misfit, tensor_place
-from modelservice.tasks.base import Array
+from modelservice.serving.results import Results
 
 _REQUEST: Final = MESSAGES["ModelInferRequest"]
 _RESPONSE: Final = MESSAGES["ModelInferResponse"]
+_STREAMED: Final = MESSAGES["ModelStreamInferResponse"]
 _CONTENTS: Final = {
     BOOL: "bool_contents",
     "INT8": "int_contents",
@@ -39,16 +41,21 @@ _CONTENTS: Final = {
 
 def build_service(model: TensorModel, *, server_name: str, server_version: str) -> Service:
     """The service for one model."""
+    codec = RpcCodec(model)
     states = _States(model, server_name=server_name, server_version=server_version)
     return Service(
         f"{PACKAGE}.GRPCInferenceService",
         (
-            InferMethod("ModelInfer", RpcCodec(model).parse),
+            InferMethod("ModelInfer", codec.parse),
+            StreamMethod("ModelStreamInfer", partial(codec.parse, streamed=True), _refuse),
             StateMethod("ServerLive", states.server_live),
             StateMethod("ServerReady", states.server_ready),
             StateMethod("ServerMetadata", states.server_metadata),
             StateMethod("ModelReady", states.model_ready),
             StateMethod("ModelMetadata", states.model_metadata),
+            StateMethod("ModelConfig", states.model_config),
+            StateMethod("ModelStatistics", states.model_statistics),
+            StateMethod("RepositoryIndex", states.repository_index),
         ),
     )
 
@@ -59,8 +66,12 @@ class RpcCodec:
     def __init__(self, model: TensorModel) -> None:
         self._model = model
 
-    def parse(self, data: bytes) -> Call[bytes]:
+    def parse(self, data: bytes, *, streamed: bool = False) -> Call[bytes]:
         """Parse a serialised ``ModelInferRequest``.
+
+        Args:
+            data: the message.
+            streamed: the answer is put into a ``ModelStreamInferResponse``.
 
         Raises:
             RequestError: with the place, in the words of REST.
@@ -69,7 +80,7 @@ class RpcCodec:
         _check_model(self._model, request.model_name, request.model_version)
         wanted = self._wanted(request.outputs)
         tensors = _tensors(request)
-        render = partial(self._render, request_id=request.id, wanted=wanted)
+        render = partial(self._render, request_id=request.id, wanted=wanted, streamed=streamed)
         return self._model.call(tensors, render, unseen=_asks_unseen(request.parameters))
 
     def _wanted(self, requested: Any) -> tuple[str, ...]:
@@ -82,14 +93,24 @@ class RpcCodec:
                 raise RequestError(f"outputs[{index}].parameters.classification: not supported; ask for all outputs")
         return tuple(wanted)
 
-    def _render(self, raw: Array, *, request_id: str, wanted: tuple[str, ...], unseen: str | None = None) -> bytes:
+    def _render(
+        self,
+        results: Results,
+        *,
+        request_id: str,
+        wanted: tuple[str, ...],
+        streamed: bool,
+        unseen: str | None = None,
+    ) -> bytes:
         response: Any = _RESPONSE(model_name=self._model.name, model_version=self._model.version, id=request_id)
-        for output in self._model.answer(raw, wanted):
-            response.outputs.add(name=output.name, datatype=output.datatype, shape=output.shape)
-            response.raw_output_contents.append(to_binary(output.datatype, output.values))
+        for name in wanted:
+            output = self._model.described[name]
+            response.outputs.add(name=name, datatype=output.datatype, shape=(len(results), *output.shape))
+        response.raw_output_contents.extend(self._model.binaries(results, wanted))
         if unseen is not None:
             response.parameters[UNSEEN].string_param = unseen
-        return bytes(response.SerializeToString())
+        answer = _STREAMED(infer_response=response) if streamed else response
+        return bytes(answer.SerializeToString())
 
 
 class _States:
@@ -104,31 +125,60 @@ class _States:
             side: [{name: tensor[name] for name in ("name", "datatype", "shape")} for tensor in metadata[side]]
             for side in ("inputs", "outputs")
         }
+        config = model_configuration(model)
+        numbered = {
+            side: [{**tensor, "data_type": DATA_TYPES.index(tensor["data_type"])} for tensor in config[side]]
+            for side in ("input", "output")
+        }
+        self._configuration = MESSAGES["ModelConfigResponse"](config={**config, **numbered}).SerializeToString()
         self._metadata = MESSAGES["ModelMetadataResponse"](**{**metadata, **tensors}).SerializeToString()
 
-    def server_live(self, _data: bytes, _ready: bool) -> bytes:
+    def server_live(self, _data: bytes, _state: State) -> bytes:
         """Whether the server lives: it answers."""
         return self._live
 
-    def server_ready(self, _data: bytes, ready: bool) -> bytes:
+    def server_ready(self, _data: bytes, state: State) -> bytes:
         """Whether the server asks for requests."""
-        return MESSAGES["ServerReadyResponse"](ready=ready).SerializeToString()
+        return MESSAGES["ServerReadyResponse"](ready=state.ready).SerializeToString()
 
-    def server_metadata(self, _data: bytes, _ready: bool) -> bytes:
+    def server_metadata(self, _data: bytes, _state: State) -> bytes:
         """Name and version of the server."""
         return self._server
 
-    def model_ready(self, data: bytes, ready: bool) -> bytes:
+    def model_ready(self, data: bytes, state: State) -> bytes:
         """Whether the model takes requests."""
         request = read_message(MESSAGES["ModelReadyRequest"], data)
         _check_model(self._model, request.name, request.version)
-        return MESSAGES["ModelReadyResponse"](ready=ready).SerializeToString()
+        return MESSAGES["ModelReadyResponse"](ready=state.ready).SerializeToString()
 
-    def model_metadata(self, data: bytes, _ready: bool) -> bytes:
+    def model_config(self, data: bytes, _state: State) -> bytes:
+        """Inputs and outputs of the model, as Triton's tools read them."""
+        request = read_message(MESSAGES["ModelConfigRequest"], data)
+        _check_model(self._model, request.name, request.version)
+        return self._configuration
+
+    def repository_index(self, data: bytes, state: State) -> bytes:
+        """The models that this server has."""
+        request = read_message(MESSAGES["RepositoryIndexRequest"], data)
+        models = model_index(self._model, ready=state.ready, only_ready=request.ready)
+        return bytes(MESSAGES["RepositoryIndexResponse"](models=models).SerializeToString())
+
+    def model_statistics(self, data: bytes, state: State) -> bytes:
+        """What was answered and computed since the start; without a name of all models, which are one."""
+        request = read_message(MESSAGES["ModelStatisticsRequest"], data)
+        _check_model(self._model, request.name or self._model.name, request.version)
+        statistics = model_statistics(self._model, state.statistics())
+        return bytes(MESSAGES["ModelStatisticsResponse"](model_stats=[statistics]).SerializeToString())
+
+    def model_metadata(self, data: bytes, _state: State) -> bytes:
         """Inputs and outputs of the model."""
         request = read_message(MESSAGES["ModelMetadataRequest"], data)
         _check_model(self._model, request.name, request.version)
         return self._metadata
+
+
+def _refuse(reason: str) -> bytes:
+    return bytes(_STREAMED(error_message=reason).SerializeToString())
 
 
 def _check_model(model: TensorModel, name: str, version: str) -> None:

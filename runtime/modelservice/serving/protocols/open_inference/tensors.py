@@ -3,13 +3,15 @@
 import json
 from collections.abc import Callable, Sequence
 from math import prod
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from modelservice.modalities.errors import InputError
-from modelservice.modalities.tensors import Tensor, TensorError
+from modelservice.modalities.tensors import Tensor, TensorError, to_binary
 from modelservice.serving.calls import Call, Rendered, check_rows
 from modelservice.serving.errors import RequestError
 from modelservice.serving.model import ServedModel, outputs_of, unseen_by_row
+from modelservice.serving.protocols.texts import row_texts
+from modelservice.serving.results import Results
 from modelservice.tasks.base import Array
 
 MAX_RANK: Final = 8
@@ -21,15 +23,6 @@ JSON as a text, since parameters of the protocol are single values.
 _MAX_SIZE: Final = 2**31
 
 
-class OutputTensor(NamedTuple):
-    """An output of a request: ``values`` are a list of texts, or an array [rows, ...]."""
-
-    name: str
-    datatype: str
-    shape: list[int]
-    values: Any
-
-
 class TensorModel:
     """Reads rows from tensors by the model's encoder, and names outputs by its task."""
 
@@ -38,7 +31,7 @@ class TensorModel:
         self.version = version
         self.digest = model.digest
         self.outputs = tuple(output.name for output in model.signature.outputs)
-        self._described = {output.name: output for output in model.signature.outputs}
+        self.described = {output.name: output for output in model.signature.outputs}
         self._model = model
         self._named = outputs_of(model)
 
@@ -49,7 +42,7 @@ class TensorModel:
 
         Args:
             tensors: the inputs.
-            render: takes raw outputs.
+            render: takes what the model gave.
             unseen: ``render`` is also given ``unseen``, see ``UNSEEN``.
 
         Raises:
@@ -67,19 +60,20 @@ class TensorModel:
         if not unseen:
             return Call(rows, place, render)
 
-        def render_with_unseen(raw: Array) -> Rendered:
-            return render(raw, unseen=json.dumps(unseen_by_row(self._model.encoder, rows), ensure_ascii=False))
+        def render_with_unseen(results: Results) -> Rendered:
+            return render(results, unseen=json.dumps(unseen_by_row(self._model.encoder, rows), ensure_ascii=False))
 
         return Call(rows, place, render_with_unseen)
 
-    def answer(self, raw: Array, names: Sequence[str]) -> list[OutputTensor]:
-        """The wanted outputs of raw ones, in the order of ``names``."""
-        named, rows = self._named(raw), len(raw)
-        answered = []
-        for name in names:
-            output = self._described[name]
-            answered.append(OutputTensor(name, output.datatype, [rows, *output.shape], named[name]))
-        return answered
+    def binaries(self, results: Results, names: Sequence[str]) -> list[bytes]:
+        """Outputs of a request as binary tensors, in the order of their names."""
+        named = self._named(results.raw)
+        return [to_binary(self.described[name].datatype, named[name]) for name in names]
+
+    def row_texts(self, raw: Array) -> list[tuple[bytes, ...]]:
+        """For each row of raw outputs the JSON of all outputs in their order, see ``texts.row_texts``."""
+        named = self._named(raw)
+        return list(zip(*(row_texts(output, named[name]) for name, output in self.described.items()), strict=True))
 
     def metadata(self) -> dict[str, Any]:
         """The model's metadata: name, versions, platform, inputs and outputs."""
@@ -103,7 +97,7 @@ class TensorModel:
         Raises:
             RequestError: the model has none of that name, or it is in ``taken`` already.
         """
-        if not isinstance(name, str) or name not in self._described or name in taken:
+        if not isinstance(name, str) or name not in self.described or name in taken:
             raise RequestError(f"{place}: expected one of {', '.join(self.outputs)}, each at most once")
         return name
 

@@ -7,6 +7,7 @@ Left to itself it reads all messages of all calls at once before anything is ask
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any, Final
 
 import grpc
@@ -19,6 +20,7 @@ from modelservice.serving.inference import LARGE_BODY
 
 Behaviour = Callable[[bytes, Any], Awaitable[bytes]]
 Read = Callable[[Any], Awaitable[bytes]]
+Stream = Callable[[Any, Callable[[str, float], None]], Awaitable[None]]
 
 READ_AT_ONCE: Final = 4
 """Messages: what is on its way is not in the budget yet."""
@@ -52,6 +54,8 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
         if handler is None:  # gRPC itself answers UNIMPLEMENTED
             self._chain.record(arrival, "UNIMPLEMENTED", self._clock() - started)
             return None
+        if handler.response_streaming:
+            return self._stream(handler.stream_stream, arrival, started)
         return self._handler(self._reads(handler.unary_unary), arrival, started)
 
     def _handler(self, respond: Read, arrival: Arrival, started: float) -> Any:
@@ -63,13 +67,26 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
                 code = "CANCELLED"
                 raise
             except Exception as error:
-                refused = _without_frames(as_request_error(error))
+                refused = without_frames(as_request_error(error))
                 code = refused.code
                 return await _abort(context, refused)
             finally:
                 self._chain.record(arrival, code, self._clock() - started)
 
         return grpc.stream_unary_rpc_method_handler(answer)
+
+    def _stream(self, respond: Stream, arrival: Arrival, started: float) -> Any:
+        """A stream that is answered by its own behaviour, which records its messages; what ends it is recorded here."""
+
+        async def answer(_messages: Any, context: Any) -> None:
+            try:
+                await respond(context, partial(self._chain.record, arrival))
+            except Exception as error:
+                refused = without_frames(as_request_error(error))
+                self._chain.record(arrival, refused.code, self._clock() - started)
+                await _abort(context, refused)
+
+        return grpc.stream_stream_rpc_method_handler(answer)
 
     def _reads(self, behaviour: Behaviour) -> Read:
         async def respond(context: Any) -> bytes:
@@ -101,7 +118,7 @@ def _refusal(error: Exception) -> Read:
     return refuse
 
 
-def _without_frames(error: RequestError) -> RequestError:
+def without_frames(error: RequestError) -> RequestError:
     """An error leads to its frames and they to the error: until garbage is collected the message would stay."""
     error.__context__ = None
     return error.with_traceback(None)

@@ -1,18 +1,21 @@
 """The gRPC server: the services of all protocols that have one, on the running event loop."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import grpc
 import grpc.aio
 
+from modelservice.serving.calls import Call
 from modelservice.serving.chain import MAX_BODY
 from modelservice.serving.core import Core
 from modelservice.serving.inference import LARGE_BODY
 from modelservice.serving.listening import EVERY
 from modelservice.serving.protocols import PROTOCOLS
-from modelservice.serving.protocols.base import InferenceProtocol, InferMethod, Service, StateMethod
+from modelservice.serving.protocols.base import InferenceProtocol, InferMethod, Service, StateMethod, StreamMethod
 from modelservice.serving.transports.grpc.interceptor import READ_SECONDS, ChainInterceptor
+from modelservice.serving.transports.grpc.streams import Streams
 
 Behaviour = Callable[[bytes, Any], Awaitable[bytes]]
 
@@ -60,15 +63,16 @@ async def start_grpc(
     """
     services = [service for protocol in protocols if (service := protocol.service(core.model, core.name, core.version))]
     methods = {
-        f"/{service.name}/{method.name}": isinstance(method, InferMethod)
+        f"/{service.name}/{method.name}": not isinstance(method, StateMethod)
         for service in services
         for method in service.methods
     }
     server = grpc.aio.server(
         interceptors=[ChainInterceptor(core, methods=methods, read_seconds=read_seconds)], options=OPTIONS
     )
+    streams = Streams(core)
     for service in services:
-        server.add_generic_rpc_handlers((_handlers(core, service),))
+        server.add_generic_rpc_handlers((_handlers(core, service, streams),))
     try:
         bound = server.add_insecure_port(_address(host, port))
     except RuntimeError as error:
@@ -84,22 +88,27 @@ def _address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _handlers(core: Core, service: Service) -> Any:
-    behaviours = {method.name: _behaviour(core, method) for method in service.methods}
-    return grpc.method_handlers_generic_handler(
-        service.name, {name: grpc.unary_unary_rpc_method_handler(behaviour) for name, behaviour in behaviours.items()}
-    )
+def _handlers(core: Core, service: Service, streams: Streams) -> Any:
+    handlers = {method.name: _handler(core, method, streams) for method in service.methods}
+    return grpc.method_handlers_generic_handler(service.name, handlers)
 
 
-def _behaviour(core: Core, method: InferMethod | StateMethod) -> Behaviour:
-    if isinstance(method, StateMethod):
-        answer = method.answer
+def _handler(core: Core, method: InferMethod | StreamMethod | StateMethod, streams: Streams) -> Any:
+    match method:
+        case StateMethod():
 
-        async def state(request: bytes, _context: Any) -> bytes:
-            return answer(request, not core.lifecycle.draining)
+            async def state(request: bytes, _context: Any) -> bytes:
+                return method.answer(request, core.state())
 
-        return state
-    parse = method.parse
+            return grpc.unary_unary_rpc_method_handler(state)
+        case StreamMethod():
+            answer = partial(streams.answer, infer=_inferring(core, method.parse), refuse=method.refuse)
+            return grpc.stream_stream_rpc_method_handler(answer)
+        case InferMethod():
+            return grpc.unary_unary_rpc_method_handler(_inferring(core, method.parse))
+
+
+def _inferring(core: Core, parse: Callable[[bytes], Call[bytes]]) -> Behaviour:
     inference = core.inference
 
     async def infer(request: bytes, _context: Any) -> bytes:

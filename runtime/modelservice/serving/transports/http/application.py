@@ -10,18 +10,19 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from modelservice.serving.answer import Answer, json_answer
-from modelservice.serving.chain import Arrival
 from modelservice.serving.core import Core
 from modelservice.serving.errors import RequestError, UnknownModelError
 from modelservice.serving.model import ServedModel, compute_of
-from modelservice.serving.protocols.base import Operation, Page, Rest, Schema
+from modelservice.serving.protocols.base import Operation, Page, Query, Rest, Schema
+from modelservice.serving.results import Results
 from modelservice.serving.transports.http.errors import error_answer, to_answer
-from modelservice.serving.transports.http.inference import answer_operation
+from modelservice.serving.transports.http.front import ARRIVAL
+from modelservice.serving.transports.http.inference import answer_operation, answer_query
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 _SHOWN_LABELS = 50
-_ASKED = re.compile(r"/v[12]/models/(?P<name>[^/:]*)(?:/versions/(?P<version>[^/:]*))?")
+_ASKED = re.compile(r"/v[12]/models/(?P<name>[^/:]*)(?:/versions/(?P<version>[^/:]*)|/labels/(?P<label>[^/:]*))?")
 _ERROR: Schema = {
     "type": "object",
     "required": ["error"],
@@ -54,6 +55,8 @@ def build_application(core: Core, protocols: tuple[Rest, ...]) -> FastAPI:
     for rest in protocols:
         for page in rest.pages:
             _add_page(app, core, page, tag="model")
+        for query in rest.queries:
+            _add_query(app, core, query)
     pages = [page for rest in protocols for page in rest.pages if page.summary]
     for page in _general_pages(core, documented, pages):
         _add_page(app, core, page, tag="server")
@@ -69,8 +72,7 @@ def to_response(answer: Answer) -> Response:
 
 def _add_operation(app: FastAPI, core: Core, operation: Operation) -> None:
     async def endpoint(request: Request) -> Response:
-        arrival = Arrival(operation.template, request.scope["headers"], infers=True)
-        return to_response(await answer_operation(core, operation, arrival, request.receive))
+        return to_response(await answer_operation(core, operation, request.scope[ARRIVAL], request.receive))
 
     app.add_api_route(
         operation.path,
@@ -87,7 +89,7 @@ def _documentation(model: ServedModel, operation: Operation) -> dict[str, Any]:
     if documentation is None:
         return {"response_class": Response}
     call = operation.parse(orjson.dumps(documentation.example), None)
-    answered = orjson.loads(call.render(compute_of(model)(call.rows)).body)
+    answered = orjson.loads(call.render(Results.of(compute_of(model)(call.rows))).body)
     body = {
         "content": {"application/json": {"schema": documentation.request, "example": documentation.example}},
         "required": True,
@@ -124,7 +126,7 @@ def _general_pages(core: Core, documented: list[Operation], pages: list[Page]) -
 
 def _add_page(app: FastAPI, core: Core, page: Page, *, tag: str) -> None:
     async def endpoint() -> Response:
-        return to_response(page.read(not core.lifecycle.draining))
+        return to_response(page.read(core.state()))
 
     app.add_api_route(
         page.path,
@@ -133,6 +135,15 @@ def _add_page(app: FastAPI, core: Core, page: Page, *, tag: str) -> None:
         tags=[tag],
         response_class=Response,
         include_in_schema=bool(page.summary),
+    )
+
+
+def _add_query(app: FastAPI, core: Core, query: Query) -> None:
+    async def endpoint(request: Request) -> Response:
+        return to_response(await answer_query(core, query, request.receive))
+
+    app.add_api_route(
+        query.path, endpoint, methods=["POST"], summary=query.summary, tags=["model"], response_class=Response
     )
 
 
@@ -162,6 +173,8 @@ def _not_found(path: str, core: Core, operations: list[str]) -> RequestError:
         return UnknownModelError.of_name(asked["name"], name=core.name)
     if asked is not None and asked["version"] not in {None, core.version}:
         return UnknownModelError.of_version(asked["version"], name=core.name, version=core.version)
+    if asked is not None and asked["label"] is not None:
+        return UnknownModelError.of_label(asked["label"], name=core.name, version=core.version)
     return RequestError(f"nothing at {path[:200]}; see /docs, {' or '.join(f'POST {known}' for known in operations)}")
 
 

@@ -14,29 +14,25 @@ Receive = Callable[[], Awaitable[Message]]
 _ZLIB_OR_GZIP = 32 + zlib.MAX_WBITS  # zlib: detect either header
 
 
-async def read_body(receive: Receive, held: Held, *, limit: int = MAX_BODY) -> bytes:
+async def read_body(receive: Receive, held: Held) -> bytes:
     """Read an ASGI request body.
 
     Args:
-        receive: the messages.
+        receive: the messages, ``bounded``.
         held: is told of the bytes as they come.
-        limit: most bytes.
 
     Raises:
-        TooLargeError: more than ``limit`` bytes.
+        TooLargeError: more than the bound.
         BusyError: the bodies of all requests are too many.
         ClientLeftError: before the body was whole.
     """
     chunks: list[bytes] = []
-    size, more = 0, True
+    more = True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientLeftError("the client left before its request was whole")
         chunk: bytes = message.get("body", b"")
-        size += len(chunk)
-        if size > limit:
-            raise body_too_large()
         held.add(len(chunk))
         chunks.append(chunk)
         more = message.get("more_body", False)

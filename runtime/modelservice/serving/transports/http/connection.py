@@ -1,8 +1,9 @@
 """A connection of uvicorn that answers small inference requests itself.
 
-Measured at one connection: an ASGI task, its scope and its two messages cost as much as the inference between them.
-Parsing, keep-alive, pipelining in order, time-outs and shutting down stay uvicorn's; what is large, chunked, encoded,
-waits for ``100 Continue``, or is none of the inference routes goes its ordinary way to the front.
+An ASGI task, its scope, its two messages and a timer for each answer cost more than the inference between them.
+Parsing, keep-alive, pipelining in order and shutting down stay uvicorn's; what is large, chunked, encoded, waits for
+``100 Continue`` or for an answer before its own, or is none of the inference routes goes its ordinary way, with a scope
+that is made only then.
 
 What uvicorn leaves open is closed here. A head, or the trailers after a body, that never end: its parser keeps them,
 and 40 MB of short headers took 700 MB. Requests that arrive all at once: it makes a scope and a cycle of each before
@@ -13,7 +14,6 @@ so the body of a POST was lost.
 
 import asyncio
 import sys
-from functools import partial
 from typing import Any, Final
 
 import httptools
@@ -22,12 +22,15 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from modelservice.serving.answer import Answer
 from modelservice.serving.chain import MAX_HEADER_BYTES
 from modelservice.serving.errors import BusyError, HeadersTooLargeError, RequestError, TooSlowError
-from modelservice.serving.transports.http.direct import Admitted, Direct
+from modelservice.serving.transports.http.direct import Direct, Exchange
 from modelservice.serving.transports.http.errors import to_answer
+from modelservice.serving.transports.http.known import KnownHead
 from modelservice.serving.transports.http.pace import LIMITS, MAX_CONNECTIONS, Owed
 
 MAX_HEAD: Final = 2 * MAX_HEADER_BYTES
 """Bytes on end that are no part of a body: more than any head that is let in, with its path and separators."""
+LESSONS: Final = 8
+"""Requests from which a connection learns what heads it gets; a client may write a new one each time."""
 PIECE: Final = 8 * 1024
 """Bytes that are parsed at once: requests in what follows wait, unparsed, until those before them are answered."""
 
@@ -35,14 +38,21 @@ PIECE: Final = 8 * 1024
 class InferenceConnection(HttpToolsProtocol):
     """uvicorn's connection for an application that has a ``direct`` way, a ``Front``."""
 
+    cycle: Any
+    """The request that was read last: uvicorn's, or an ``Exchange``, in whose place is None once it was answered."""
+
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
         self._direct: Direct = self.app.direct
-        self._reading: Admitted | None = None
-        self._answering: RequestResponseCycle | None = None
+        self._reading: Exchange | None = None
+        self._answering: RequestResponseCycle | Exchange | None = None
         self._head = 0
         self._data = self._unparsed = b""
-        self._owed: tuple[Owed | None, RequestResponseCycle | None] = (Owed.HEAD, None)
+        self._begun = self._first = 0
+        self._is_between = True
+        self._known: KnownHead | None = None
+        self._lessons = LESSONS
+        self._owed: tuple[Owed | None, int] = (Owed.HEAD, 0)
         self._since = self.loop.time()
         self._farewell: RequestError | None = None
 
@@ -56,22 +66,25 @@ class InferenceConnection(HttpToolsProtocol):
         """The client left, or was cut off."""
         self._unparsed = b""
         if self._reading is not None:
-            self._direct.abandon(self._reading)
+            self._reading.abandon()
             self._reading = None
         for cycle in (self._answering, *(cycle for cycle, _ in self.pipeline)):
             if cycle is not None and not cycle.response_complete:  # uvicorn tells only the last one
                 cycle.disconnected = True
                 cycle.message_event.set()
         super().connection_lost(exc)
+        self.cycle = self._answering = None  # an exchange holds the connection, and the connection holds it
 
     def check_pace(self, now: float) -> None:
         """End a connection whose client has owed the same for too long; asked about once a second."""
-        owed = (self._waits_for(), self.cycle)
+        owed = (self._waits_for(), self._begun)
         if owed != self._owed:
             self._owed, self._since = owed, now
         elif (what := owed[0]) in LIMITS and now - self._since > LIMITS[what]:
             if what is Owed.READING:
                 self.transport.abort()
+            elif what is Owed.NEXT:
+                self.transport.close()
             else:
                 self._end(TooSlowError(f"the {what.value} did not come whole within {LIMITS[what]:.0f} seconds"))
 
@@ -79,7 +92,10 @@ class InferenceConnection(HttpToolsProtocol):
         """Parse what arrived, but no more requests than are answered."""
         if self._farewell is not None:
             return
-        data, self._unparsed = self._unparsed + data, b""
+        if self._known is not None and self._takes_known(self._known, data):
+            return
+        if self._unparsed:
+            data, self._unparsed = self._unparsed + data, b""
         if len(data) <= PIECE and not self.pipeline:
             self._parse(data)
             return
@@ -104,40 +120,85 @@ class InferenceConnection(HttpToolsProtocol):
     def _may_parse(self) -> bool:
         return not self.pipeline and self._farewell is None and not self.transport.is_closing()
 
+    def _takes_known(self, head: KnownHead, data: bytes) -> bool:
+        """Answer a whole request whose head was parsed before, if its turn is now: the parser would be where it is."""
+        if not self._is_between or self.cycle is not None or self._unparsed or self.flow.write_paused:
+            return False
+        exchange = self._direct.admit_known(head, data, self._respond)
+        if exchange is None:
+            return False
+        self._begun += 1
+        self.cycle = self._answering = exchange
+        exchange.ask()
+        return True
+
     def _parse(self, data: bytes) -> None:
         """Parse, but keep no head that never ends."""
         self._head += len(data)
         self._data = data
+        self._first = self._begun + 1 if self._is_between else 0
         super().data_received(data)
         if self._head > MAX_HEAD:
             self._end(HeadersTooLargeError(f"the path and the headers are larger than {MAX_HEAD} bytes"))
 
+    def on_message_begin(self) -> None:
+        """A request begins; uvicorn would make its scope now."""
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+        self._begun += 1
+        self._is_between = False
+
+    def on_headers_complete(self) -> None:
+        """The headers of a request were read: it is answered here, or begins as uvicorn's do."""
+        self._head = 0
+        exchange = self._exchange()
+        if exchange is not None:
+            self.cycle = self._answering = self._reading = exchange
+            return
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers += headers  # the list that the scope has
+        super().on_headers_complete()
+
     def on_body(self, body: bytes) -> None:
         """A part of a body arrived."""
         self._head = 0
-        super().on_body(body)
+        if self._reading is not None:
+            self._reading.body += body
+        elif self.cycle is not None:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The body of a request is whole."""
         self._head = 0
-        super().on_message_complete()
-        if self.cycle is not None:
+        self._is_between = True
+        if self._reading is not None:
+            exchange, self._reading = self._reading, None
+            if self._lessons and self._begun == self._first and exchange.keep_alive:
+                self._lessons -= 1
+                self._known = KnownHead.of(self._data, exchange.operation, exchange.arrival)
+            exchange.ask()
+        elif self.cycle is not None:
+            super().on_message_complete()
             self.cycle.more_body = False  # uvicorn leaves it where the answer came before the end of the body
-        if self._reading is not None and not self.cycle.more_body:
-            admitted, self._reading = self._reading, None
-            self._ask(self.cycle, admitted)
+
+    def _exchange(self) -> Exchange | None:
+        if (self.cycle is not None and not self.cycle.response_complete) or self.flow.write_paused:
+            return None
+        parser = self.parser
+        if self.expect_100_continue or parser.should_upgrade() or parser.get_method() != b"POST":
+            return None
+        exchange = self._direct.admit(self.url, self.headers, self._respond)
+        if exchange is not None:
+            exchange.keep_alive = parser.get_http_version() != "1.0" and parser.should_keep_alive()
+        return exchange
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        """The headers of a request were read, and it is its turn on this connection."""
-        self._head = 0
+        """It is the turn of a request on this connection."""
         self._answering = cycle
-        admitted = self._admit(cycle)
-        if admitted is None:
-            super()._start_asgi_task(cycle, app)
-        elif cycle.more_body:
-            self._reading = admitted
-        else:  # it was read while the one before it was answered
-            self._ask(cycle, admitted)
+        super()._start_asgi_task(cycle, app)
 
     def _should_upgrade(self) -> bool:
         """Whether a request whose parser stops after its head is begun anew, see below; CONNECT is refused."""
@@ -158,38 +219,32 @@ class InferenceConnection(HttpToolsProtocol):
         """What is no HTTP is refused as everything else is."""
         self._end(RequestError(msg))
 
-    def _admit(self, cycle: RequestResponseCycle) -> Admitted | None:
-        scope = cycle.scope
-        if scope["method"] != "POST" or cycle.waiting_for_100_continue or self.flow.write_paused:
-            return None
-        return self._direct.admit(scope["path"], scope["headers"])
-
-    def _ask(self, cycle: RequestResponseCycle, admitted: Admitted) -> None:
-        self._direct.ask(admitted, bytes(cycle.body), cycle, partial(self._respond, cycle))
-
-    def _respond(self, cycle: RequestResponseCycle, answer: Answer) -> None:
-        """Write an answer in one piece, and go on as uvicorn does after one."""
-        cycle.on_response = _nothing  # it would hold the connection, and the connection holds it
-        if cycle.disconnected or self.transport.is_closing():
+    def _respond(self, answer: Answer) -> None:
+        """Write the answer of the exchange in one piece, and go on as uvicorn does after one."""
+        exchange = self._answering
+        if exchange is None or exchange.disconnected or self.transport.is_closing():
             return
-        cycle.response_started = cycle.response_complete = True
-        self._write(answer, keep_alive=cycle.keep_alive and not self._direct.lifecycle.draining)
-        self.on_response_complete()
+        exchange.response_complete = True
+        if self.cycle is exchange:
+            self.cycle = self._answering = None
+        self._write(answer, keep_alive=exchange.keep_alive and not self._direct.core.lifecycle.draining)
+        if self.pipeline or self._unparsed or self._farewell is not None:
+            self.on_response_complete()
+        else:
+            self.server_state.total_requests += 1
 
     def _waits_for(self) -> Owed | None:
         """What the client owes now; None while the server works for it."""
-        cycle: RequestResponseCycle | None = self.cycle
+        cycle = self.cycle
         if self.transport.is_closing():
             return Owed.READING
         if self.pipeline or self._unparsed:
             return None
-        if cycle is None:
-            return Owed.HEAD
-        if cycle.more_body:
+        if cycle is not None and cycle.more_body:
             return Owed.BODY
-        if not cycle.response_complete:
+        if cycle is not None and not cycle.response_complete:
             return None
-        return Owed.NEXT if cycle.scope is self.scope else Owed.HEAD
+        return Owed.NEXT if self._is_between and self._begun else Owed.HEAD
 
     def _make_room(self) -> None:
         """Close the connection that has waited for its client the longest; none waits: refuse this one."""
@@ -207,7 +262,7 @@ class InferenceConnection(HttpToolsProtocol):
 
     def _end(self, error: RequestError) -> None:
         """Answer whole requests, say what is wrong where a request would be answered now, and close."""
-        cycle: RequestResponseCycle | None = self.cycle
+        cycle = self.cycle
         answering = self._answering
         if answering is not None and not answering.response_complete and not answering.more_body:
             if self.pipeline and self.pipeline[0][0].more_body:
@@ -229,7 +284,3 @@ class InferenceConnection(HttpToolsProtocol):
         self.transport.write(b"".join(content))
         if not keep_alive:
             self.transport.close()
-
-
-def _nothing() -> None:
-    pass

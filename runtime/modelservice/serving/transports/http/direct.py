@@ -1,89 +1,132 @@
-"""Small inference requests, answered from where they were read: no ASGI scope, task or messages."""
+"""Small inference requests, answered from the connection that read them: no ASGI scope, task or messages."""
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
-from typing import Final, NamedTuple
 
+from modelservice.modalities.errors import InputError
 from modelservice.serving.answer import Answer
-from modelservice.serving.batcher import Asker
 from modelservice.serving.chain import Arrival, Headers
 from modelservice.serving.core import Core
 from modelservice.serving.errors import ClientLeftError
-from modelservice.serving.inference import LARGE_BODY
+from modelservice.serving.inference import LARGE_ANSWER, LARGE_BODY
 from modelservice.serving.protocols.base import Operation
+from modelservice.serving.results import Results
 from modelservice.serving.transports.http.errors import to_answer
+from modelservice.serving.transports.http.known import KnownHead
 
 Respond = Callable[[Answer], None]
 
-_MAX_DIGITS: Final = len(str(LARGE_BODY))
-
-
-class Admitted(NamedTuple):
-    """A request that may be answered here once its body is whole."""
-
-    operation: Operation
-    arrival: Arrival
-    started: float
-
 
 class Direct:
-    """Answers what connections read in one turn of the event loop; shared by all of them.
-
-    A turn's requests are answered in the next one, so that those that arrived together share a batch.
-    """
+    """What is answered here, by path as a client writes it; shared by all connections."""
 
     def __init__(self, core: Core, operations: tuple[Operation, ...]) -> None:
-        self.lifecycle = core.lifecycle
-        self._operations = {operation.path: operation for operation in operations}
-        self._core = core
-        self._asked: list[tuple[Admitted, bytes, Asker, Respond]] = []
+        self.core = core
+        self._operations = {operation.path.encode(): operation for operation in operations}
 
-    def admit(self, path: str, headers: Headers) -> Admitted | None:
-        """Take a POST whose headers were read; None: it is another's, or large, encoded or refused."""
+    def admit(self, path: bytes, headers: Headers, respond: Respond) -> "Exchange | None":
+        """Take a POST whose headers were read.
+
+        Args:
+            path: as it was sent, escapes and query included.
+            headers: as they were sent, names in lower case.
+            respond: is given the answer, once; at once or in a later turn of the event loop.
+
+        Returns:
+            None where it is the application's: it is none of the paths, large, of unknown length, encoded or refused.
+        """
         operation = self._operations.get(path)
         if operation is None:
             return None
-        started = self._core.clock()
+        started = self.core.clock()
         arrival = Arrival(operation.template, headers, infers=True)
-        length = arrival.length
-        if arrival.encoding is not None or length is None or not _is_small(length):
+        if arrival.encoding is not None or arrival.length is None or arrival.length > LARGE_BODY:
             return None
+        return self._admitted(operation, arrival, started, respond)
+
+    def admit_known(self, head: KnownHead, data: bytes, respond: Respond) -> "Exchange | None":
+        """Take a whole request whose head was parsed before; None where it is none, or refused."""
+        started = self.core.clock()
+        read = head.read(data)
+        if read is None:
+            return None
+        arrival, body = read
+        exchange = self._admitted(head.operation, arrival, started, respond)
+        if exchange is not None:
+            exchange.body = body
+        return exchange
+
+    def _admitted(self, operation: Operation, arrival: Arrival, started: float, respond: Respond) -> "Exchange | None":
         try:
-            self._core.chain.admit(arrival)
+            self.core.chain.admit(arrival)
         except Exception:
-            return None  # the front asks again, and says no
-        return Admitted(operation, arrival, started)
+            return None  # the application asks again, and says no
+        return Exchange(self.core, operation, arrival, started, respond)
 
-    def ask(self, admitted: Admitted, body: bytes, asker: Asker, respond: Respond) -> None:
-        """Answer a request whose body is whole; ``respond`` is called once, in a later turn."""
-        if not self._asked:
-            asyncio.get_running_loop().call_soon(self._answer_all)
-        self._asked.append((admitted, body, asker, respond))
 
-    def abandon(self, admitted: Admitted) -> None:
+class Exchange:
+    """One request and its answer, in the place of uvicorn's ``RequestResponseCycle``, of which it has what is used.
+
+    To a batcher it is the asker.
+    """
+
+    body: bytes = b""
+    more_body = True
+    response_started = False
+    response_complete = False
+    disconnected = False
+    keep_alive = True
+
+    def __init__(self, core: Core, operation: Operation, arrival: Arrival, started: float, respond: Respond) -> None:
+        self.operation = operation
+        self.arrival = arrival
+        self._core = core
+        self._started = started
+        self._respond = respond
+
+    @property
+    def message_event(self) -> "Exchange":
+        """What uvicorn sets for the task of a request; there is none."""
+        return self
+
+    def set(self) -> None:
+        """Wake nobody."""
+
+    def ask(self) -> None:
+        """Answer, now that the body is whole."""
+        self.more_body = False
+        body, self.body = self.body, b""
+        try:
+            self._call = self.operation.parse(body, self.arrival.header_length)
+            self._core.inference.ask(self._call, self)
+        except Exception as error:
+            self._finish(to_answer(error))
+
+    def abandon(self) -> None:
         """The client left before its request was whole."""
-        self._core.chain.record(admitted.arrival, str(ClientLeftError.status), self._core.clock() - admitted.started)
+        self._record(ClientLeftError.status)
 
-    def _answer_all(self) -> None:
-        asked, self._asked = self._asked, []
-        alone = len(asked) == 1
-        for admitted, body, asker, respond in asked:
-            self._core.inference.ask(
-                admitted.operation.parse,
-                body,
-                admitted.arrival.header_length,
-                asker=asker,
-                alone=alone,
-                done=partial(self._finish, admitted, respond),
-            )
+    def take(self, outcome: Results | Exception) -> None:
+        """Answer with what the batcher says."""
+        if isinstance(outcome, Exception):
+            said = self._call.place(outcome) if isinstance(outcome, InputError) else outcome
+            self._finish(to_answer(said))
+        elif outcome.size > LARGE_ANSWER:
+            rendering = asyncio.get_running_loop().run_in_executor(None, self._rendered, outcome)
+            rendering.add_done_callback(lambda rendered: self._finish(rendered.result()))
+        else:
+            self._finish(self._rendered(outcome))
 
-    def _finish(self, admitted: Admitted, respond: Respond, answer: Answer | BaseException) -> None:
-        if isinstance(answer, BaseException):
-            answer = to_answer(answer)
-        respond(answer)
-        self._core.chain.record(admitted.arrival, str(answer.status), self._core.clock() - admitted.started)
+    def _rendered(self, results: Results) -> Answer:
+        try:
+            return self._call.render(results)
+        except Exception as error:
+            return to_answer(error)
 
+    def _finish(self, answer: Answer) -> None:
+        self._respond(answer)
+        self._record(answer.status)
 
-def _is_small(length: bytes) -> bool:
-    return length.isdigit() and len(length) <= _MAX_DIGITS and int(length) <= LARGE_BODY
+    def _record(self, status: int) -> None:
+        core = self._core
+        core.chain.record(self.arrival, str(status), core.clock() - self._started)

@@ -9,7 +9,7 @@ from modelservice.serving.chain import Arrival
 from modelservice.serving.core import Core
 from modelservice.serving.errors import ClientLeftError
 from modelservice.serving.inference import LARGE_BODY
-from modelservice.serving.protocols.base import Operation
+from modelservice.serving.protocols.base import Operation, Query
 from modelservice.serving.transports.http.body import Receive, decode_body, read_body
 from modelservice.serving.transports.http.errors import to_answer
 
@@ -29,6 +29,15 @@ async def answer_operation(core: Core, operation: Operation, arrival: Arrival, r
                     _decode_and_parse, operation.parse, body, arrival.encoding, arrival.header_length, large=True
                 )
             return await _unless_left(answering, receive)
+    except Exception as error:
+        return to_answer(error)
+
+
+async def answer_query(core: Core, query: Query, receive: Receive) -> Answer:
+    """Answer one request that needs no model. Never raises."""
+    try:
+        with core.budget.hold() as held:
+            return query.answer(await read_body(receive, held), core.state())
     except Exception as error:
         return to_answer(error)
 

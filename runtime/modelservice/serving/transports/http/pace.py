@@ -7,6 +7,9 @@ HEAD_SECONDS: Final = 20.0
 """From the first byte of a request (or from the connection) to the end of its headers."""
 BODY_SECONDS: Final = 60.0
 """For a body: 16 MiB at 2.2 Mbit/s."""
+KEEP_ALIVE_SECONDS: Final = 75
+"""Between two requests; longer than the idle time-out of usual clients and proxies, since the server closing first
+loses their next request."""
 CLOSING_SECONDS: Final = 20.0
 """For the last answer of a connection that is closed, to be taken by a client that reads slowly or not at all."""
 MAX_CONNECTIONS: Final = 800
@@ -22,5 +25,10 @@ class Owed(Enum):
     READING = "reading the last answer"
 
 
-LIMITS: Final = {Owed.HEAD: HEAD_SECONDS, Owed.BODY: BODY_SECONDS, Owed.READING: CLOSING_SECONDS}
-"""Seconds; between two requests uvicorn's own time-out counts."""
+LIMITS: Final = {
+    Owed.HEAD: HEAD_SECONDS,
+    Owed.BODY: BODY_SECONDS,
+    Owed.NEXT: KEEP_ALIVE_SECONDS,
+    Owed.READING: CLOSING_SECONDS,
+}
+"""Seconds, looked at once a second over all connections, so that a request pays for no timer."""

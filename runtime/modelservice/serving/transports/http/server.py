@@ -15,10 +15,9 @@ from modelservice.serving.protocols.base import InferenceProtocol
 from modelservice.serving.transports.http.application import build_application
 from modelservice.serving.transports.http.connection import InferenceConnection
 from modelservice.serving.transports.http.front import Front
+from modelservice.serving.transports.http.pace import KEEP_ALIVE_SECONDS
 
 BACKLOG = 2048
-KEEP_ALIVE_SECONDS = 75
-"""Longer than the idle time-out of usual clients and proxies: the server closing first loses their next request."""
 PACE_TICKS = 10
 
 

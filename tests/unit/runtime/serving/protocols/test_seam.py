@@ -1,19 +1,20 @@
 """A protocol of one's own: one member beside the others, carried by both transports without a change in them."""
 
+from functools import partial
 from typing import Any
 
 import grpc.aio
 import numpy as np
 from tests.unit.runtime.serving.fakes import VERSION, client_of, core_of, numeric_model
 
-from modelservice.serving.answer import json_answer
+from modelservice.serving.answer import Answer, json_answer
 from modelservice.serving.calls import Call
 from modelservice.serving.chain import MAX_BODY
 from modelservice.serving.errors import RequestError
 from modelservice.serving.model import ServedModel
 from modelservice.serving.parsing import parse_object
 from modelservice.serving.protocols import PROTOCOLS
-from modelservice.serving.protocols.base import InferMethod, Operation, Page, Rest, Service
+from modelservice.serving.protocols.base import InferMethod, Operation, Page, Rest, Service, State
 from modelservice.serving.transports.grpc.server import start_grpc
 from modelservice.serving.transports.http.server import build_front
 
@@ -26,16 +27,22 @@ class Dummy:
     def rest(self, model: ServedModel, name: str, version: str) -> Rest:
         def parse(body: bytes, _header_length: bytes | None) -> Call[Any]:
             row = parse_object(body)["row"]
-            return Call(model.encoder.from_instances([row]), refused, lambda raw: json_answer(int(raw.argmax())))
+            rows = model.encoder.from_instances([row])
+            return Call(rows, refused, lambda found: json_answer(int(found.raw.argmax())))
 
-        page = Page("/dummy", "What this is", lambda ready: json_answer({"model": f"{name}/{version}", "ready": ready}))
-        return Rest((Operation("/dummy", "/dummy", parse),), (page,))
+        shown = Page("/dummy", "What this is", partial(page, f"{name}/{version}"))
+        return Rest((Operation("/dummy", "/dummy", parse),), (shown,))
 
     def service(self, model: ServedModel, name: str, version: str) -> Service:
         def parse(data: bytes) -> Call[bytes]:
-            return Call(np.frombuffer(data, dtype="<f4").reshape(1, -1), refused, lambda raw: b"%d" % raw.argmax())
+            rows = np.frombuffer(data, dtype="<f4").reshape(1, -1)
+            return Call(rows, refused, lambda found: b"%d" % found.raw.argmax())
 
         return Service("dummy.Dummy", (InferMethod("Ask", parse),))
+
+
+def page(model: str, state: State) -> Answer:
+    return json_answer({"model": model, "ready": state.ready})
 
 
 def refused(error: Any) -> RequestError:

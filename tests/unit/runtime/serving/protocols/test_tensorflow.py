@@ -52,6 +52,19 @@ async def test_a_lone_output_comes_without_its_name() -> None:
     assert (status, answer) == (200, {"outputs": [1.5, 3.0]})
 
 
+@pytest.mark.parametrize("name", ["", "serving_default"])
+async def test_the_one_signature_may_be_named(name: str) -> None:
+    body = {"instances": [[1, 2]]}
+    assert await post(numeric_model(), {"signature_name": name, **body}) == await post(numeric_model(), body)
+
+
+@pytest.mark.parametrize(("name", "said"), [("classify", "the text 'classify'"), (None, "null"), ([], "an array of 0")])
+async def test_another_signature_is_refused(name: Any, said: str) -> None:
+    status, answer = await post(numeric_model(), {"signature_name": name, "instances": [[1, 2]]})
+    assert status == 400
+    assert answer["error"] == f"signature_name: {said} is no signature of this model; expected serving_default"
+
+
 async def test_images_are_nested_arrays() -> None:
     dark, light = [[0] * SIDE] * SIDE, [[255] * SIDE] * SIDE
     by_row = await post(image_model(), {"instances": [dark, light]})

@@ -1,4 +1,4 @@
-"""Requests that connections answer themselves: byte for byte what uvicorn and the front would have said."""
+"""Requests that connections answer themselves: byte for byte what uvicorn and the application would have said."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.runtime.serving.fakes import core_of, numeric_model
+from tests.unit.runtime.serving.fakes import VERSION, core_of, numeric_model
 from tests.unit.runtime.serving.talking import (
     CHUNKED,
     GOOD,
@@ -26,17 +26,21 @@ from tests.unit.runtime.serving.talking import (
 )
 
 from modelservice.contract.serving import Batching
+from modelservice.serving.answer import Answer
 from modelservice.serving.chain import MAX_BODY, MAX_HEADERS, Arrival
 from modelservice.serving.costs import Costs
 from modelservice.serving.inference import LARGE_ANSWER, LARGE_BODY
 from modelservice.serving.lifecycle import Lifecycle
-from modelservice.serving.transports.http.connection import MAX_HEAD, PIECE, InferenceConnection
+from modelservice.serving.protocols.base import Operation
+from modelservice.serving.transports.http.connection import LESSONS, MAX_HEAD, PIECE, InferenceConnection
+from modelservice.serving.transports.http.known import KnownHead
 
-
-class Client:
-    """Who asks, as a batcher sees it."""
-
-    disconnected = False
+INFER = b"/v2/models/iris/infer"
+MATRIX = b'"name": "m", "shape": [2, 2], "datatype": "FP32"'
+VERSIONED = b"/v2/models/iris/versions/%b/infer" % VERSION.encode()
+BINARY = (
+    b'{"inputs": [{%b, "parameters": {"binary_data_size": 16}}], "parameters": {"binary_data_output": true}}' % MATRIX
+)
 
 
 async def both(*pieces: bytes, model: Any = numeric_model, **more: Any) -> tuple[bytes, bytes]:
@@ -53,7 +57,23 @@ SENT: dict[str, Sequence[bytes]] = {
     "one after another": [request(), request(b'{"instances": [[5, 5]]}'), LAST],
     "all at once": [request() + request(b'{"instances": [[5, 5]]}') + LAST],
     "metadata between": [request() + request(b"", method=b"GET", path=b"/v2/health/ready") + LAST],
-    "v2": [request(b'{"inputs": []}', path=b"/v2/models/iris/infer") + LAST],
+    "v2": [request(b'{"inputs": [{%b, "data": [1, 2, 3, 4]}]}' % MATRIX, path=INFER), LAST],
+    "v2, one output and an id": [
+        request(
+            b'{"id": "\\u00fc", "outputs": [{"name": "label"}], "inputs": [{%b, "data": [1, 2, 3, 4]}]}' % MATRIX,
+            path=INFER,
+        ),
+        LAST,
+    ],
+    "v2, binary": [
+        request(BINARY + bytes(16), b"inference-header-content-length: %d" % len(BINARY), path=INFER),
+        LAST,
+    ],
+    "v2, a version": [request(b'{"inputs": [{%b, "data": [1, 2, 3, 4]}]}' % MATRIX, path=VERSIONED), LAST],
+    "v2, no tensors": [request(b'{"inputs": []}', path=INFER) + LAST],
+    "columns": [request(b'{"inputs": {"sepal_length": [1, 2], "petal_length": [3, null]}}'), LAST],
+    "NaN": [request(b'{"instances": [[NaN, 2]]}'), LAST],
+    "unseen": [request(b'{"instances": [[1, 2]], "unseen": true}'), LAST],
     "wrong JSON": [request(b"{") + LAST],
     "wrong value": [request(b'{"instances": [[1, "x"]]}') + LAST],
     "not finite": [request(b'{"instances": [[3e38, 3e38]]}') + LAST],
@@ -80,7 +100,7 @@ SENT: dict[str, Sequence[bytes]] = {
 
 
 @pytest.mark.parametrize("what", SENT)
-async def test_answers_are_those_of_the_front(what: str) -> None:
+async def test_answers_are_those_of_the_application(what: str) -> None:
     theirs, ours = await both(*SENT[what])
     assert theirs
     assert ours == theirs
@@ -135,19 +155,139 @@ async def test_of_requests_that_arrive_at_once_only_a_few_wait_as_more_than_byte
 
 async def test_small_requests_do_not_reach_the_application() -> None:
     async with listening(InferenceConnection, numeric_model()) as (port, front):
-        front._operations.clear()  # the front would have to answer 404
         front._application = None
-        assert (await talk(port, request() + LAST)).count(b"HTTP/1.1 200 OK") == 2
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(3):
+            writer.write(request())
+            assert b"200 OK" in await reader.readuntil(b"}]}")
+        writer.close()
+
+
+async def test_a_head_that_was_parsed_before_is_known_again() -> None:
+    made: list[Any] = []
+
+    class Kept(InferenceConnection):
+        def connection_made(self, transport: Any) -> None:
+            made.append(self)
+            super().connection_made(transport)
+
+    async with listening(Kept) as (port, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request(GOOD, b"x: y"))
+        first = await reader.readuntil(b"}]}")
+        made[0].parser = None  # what is not known again fails
+        for body in (GOOD, b'{"instances": [[1, 2.000]]}', b" " * 900 + GOOD):
+            writer.write(request(body, b"x: y"))
+            assert await reader.readuntil(b"}]}") == first
+        writer.close()
+
+
+HEAD_LINES = (b"POST / HTTP/1.1", b"host: a", b"Content-Length:  3", b"x: 1")
+
+
+def known(data: bytes) -> KnownHead | None:
+    headers = [(b"host", b"a"), (b"content-length", b"3"), (b"x", b"1")]
+    operation = Operation("/", "/", lambda _body, _length: pytest.fail("is not parsed"))
+    return KnownHead.of(data, operation, Arrival("/", headers, infers=True))
+
+
+@pytest.mark.parametrize(
+    ("length", "body"),
+    [(b"3", b"abc"), (b"1", b"x"), (b"0", b""), (b"10", b"\r\n\r\n  \r\n\r\n"), (b"003", b"abc")],
+)
+def test_a_known_head_is_read_before_a_body_of_any_length(length: bytes, body: bytes) -> None:
+    head = known(b"\r\n".join(HEAD_LINES) + b"\r\n\r\nabc")
+    assert head is not None
+    read = head.read(b"\r\n".join(HEAD_LINES).replace(b"  3", b"  " + length) + b"\r\n\r\n" + body)
+    assert read is not None
+    assert (read[1], read[0].length) == (body, len(body))
+    assert len(list(read[0].headers)) == 3
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"  3", b"  4"),
+        (b"  3", b"  2"),
+        (b"  3", b"  -3"),
+        (b"  3", b"  +3"),
+        (b"  3", b"  "),
+        (b"  3", b"  3 "),
+        (b"  3", b" 3"),
+        (b"  3", b"  0000000000000003"),
+        (b"x: 1", b"x: 2"),
+        (b"x: 1", b"x: 1\r\ny: 2"),
+        (b"x: 1", b""),
+        (b"abc", b"ab"),
+        (b"abc", b"abcd"),
+        (b"POST", b"PUT"),
+    ],
+)
+def test_anything_but_a_known_head_and_a_whole_body_is_parsed(old: bytes, new: bytes) -> None:
+    data = b"\r\n".join(HEAD_LINES) + b"\r\n\r\nabc"
+    head = known(data)
+    assert head is not None
+    assert head.read(data.replace(old, new)) is None
+
+
+@pytest.mark.parametrize("end", [b"ab", b"abcd", b"abc\r\n"])
+def test_nothing_is_learned_of_a_head_without_its_whole_body_and_nothing_else(end: bytes) -> None:
+    assert known(b"\r\n".join(HEAD_LINES) + b"\r\n\r\n" + end) is None
+
+
+async def test_a_client_that_writes_new_heads_is_not_learned_from_for_ever() -> None:
+    learned: list[Any] = []
+
+    class Kept(InferenceConnection):
+        def connection_lost(self, exc: Exception | None) -> None:
+            learned.append((self._lessons, self._known and b"x: 9" in self._known.after))
+            super().connection_lost(exc)
+
+    async with listening(Kept) as (port, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for number in range(2 * LESSONS):
+            writer.write(request(GOOD, b"x: %d" % number))
+            assert b"200 OK" in await reader.readuntil(b"}]}")
+        writer.close()
+    assert learned == [(0, False)]
+
+
+@pytest.mark.parametrize("header", [b"connection: close", b"connection: keep-alive, close"])
+async def test_a_known_head_never_keeps_a_connection_that_is_to_close(header: bytes) -> None:
+    async with listening(InferenceConnection) as (port, _):
+        said = await talk(port, request(), request(), request(GOOD, header))
+    assert said.count(b"200 OK") == 3
+    assert said.count(b"connection: close") == 1
+
+
+async def test_guards_are_asked_before_a_known_head_too() -> None:
+    lifecycle = Lifecycle()
+    async with listening(InferenceConnection, lifecycle=lifecycle) as (port, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(2):
+            writer.write(request())
+            assert b"200 OK" in await reader.readuntil(b"}]}")
+        lifecycle.leaving = lifecycle.draining = True
+        writer.write(request())
+        assert b"503 Service Unavailable" in await reader.read()
+        writer.close()
+
+
+def asked_at_once(front: Any, count: int) -> list[Answer]:
+    """Answers that come to as many requests that are whole in the same turn of the event loop."""
+    answers: list[Answer] = []
+    for _ in range(count):
+        exchange = front.direct.admit(PREDICT, [(b"content-length", b"23")], answers.append)
+        exchange.body = GOOD
+        exchange.ask()
+    return answers
 
 
 async def test_requests_that_arrive_together_share_a_batch() -> None:
     model = numeric_model()
     async with listening(InferenceConnection, model) as (port, front):
         model.engine.batches.clear()
-        admitted = front.direct.admit(PREDICT.decode(), [(b"content-length", b"23")])
-        answers: list[Any] = []
-        for _ in range(3):
-            front.direct.ask(admitted, GOOD, Client(), answers.append)
+        answers = asked_at_once(front, 3)
         await until(lambda: len(answers) == 3)
         assert model.engine.batches == [3]
         await talk(port, LAST)
@@ -250,10 +390,7 @@ async def test_a_full_queue_is_refused_here_too() -> None:
     async with listening(
         InferenceConnection, numeric_model(), costs=costs, batching=Batching(max_queue_milliseconds=1)
     ) as (_, front):
-        admitted = front.direct.admit(PREDICT.decode(), [(b"content-length", b"23")])
-        answers: list[Any] = []
-        for _ in range(3):
-            front.direct.ask(admitted, GOOD, Client(), answers.append)
+        answers = asked_at_once(front, 3)
         await until(lambda: len(answers) == 3)
     assert sorted(answer.status for answer in answers) == [200, 429, 429]
 
@@ -291,5 +428,5 @@ async def test_requests_are_counted_and_a_client_that_left_harms_nobody() -> Non
         await writer.drain()
         writer.close()
         assert b"200 OK" in await talk(port, LAST)
-        page = front.direct._core.metrics.render().body.decode()
+        page = front.direct.core.metrics.render().body.decode()
     assert re.search(r'requests_total\{code="200",route="/v1/models/\{name\}:predict"\} [12]\.0', page)

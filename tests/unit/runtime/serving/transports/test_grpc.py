@@ -25,21 +25,25 @@ from tests.unit.runtime.serving.fakes import (
     numeric_model,
     regression_model,
 )
-from tritonclient.grpc import service_pb2
+from tritonclient.grpc import model_config_pb2, service_pb2
+from tritonclient.utils import InferenceServerException
 
 from modelservice.contract.serving import Batching
 from modelservice.serving.budget import Budget
+from modelservice.serving.calls import MAX_ROWS
 from modelservice.serving.chain import MAX_BODY, MAX_HEADERS, Arrival
 from modelservice.serving.core import Core
 from modelservice.serving.costs import Costs
 from modelservice.serving.errors import RequestError
 from modelservice.serving.inference import LARGE_BODY
 from modelservice.serving.lifecycle import Lifecycle
-from modelservice.serving.protocols.open_inference.messages import MESSAGES
+from modelservice.serving.protocols.open_inference.messages import DATA_TYPES, MESSAGES
 from modelservice.serving.transports.grpc.interceptor import READ_AT_ONCE, ChainInterceptor
 from modelservice.serving.transports.grpc.server import start_grpc
+from modelservice.serving.transports.grpc.streams import MAX_STREAMS
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
+STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
 HEALTH = "/grpc.health.v1.Health/Check"
 
 
@@ -89,7 +93,7 @@ def request_of(**changes: Any) -> Any:
 
 def test_the_messages_are_those_that_tritons_client_has() -> None:
     for name, ours in MESSAGES.items():
-        theirs = service_pb2
+        theirs = service_pb2 if hasattr(service_pb2, name.partition(".")[0]) else model_config_pb2
         for part in name.split("."):
             theirs = getattr(theirs, part)
         described = {field.name: field for field in theirs.DESCRIPTOR.fields}
@@ -101,7 +105,46 @@ def test_the_messages_are_those_that_tritons_client_has() -> None:
 def shape_of(field: Any) -> tuple[Any, ...]:
     message = field.message_type.full_name if field.message_type else None
     choice = field.containing_oneof.name if field.containing_oneof else None
-    return field.number, field.type, field.is_repeated, message, choice
+    kind = field.TYPE_INT32 if field.type == field.TYPE_ENUM else field.type  # the same on the wire
+    return field.number, kind, field.is_repeated, message, choice
+
+
+def test_datatypes_have_the_numbers_that_tritons_client_knows() -> None:
+    assert [model_config_pb2.DataType.Value(name) for name in DATA_TYPES] == list(range(len(DATA_TYPES)))
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs"),
+    [
+        (numeric_model, [("features", "TYPE_FP32", [2])]),
+        (mixed_model, [("age", "TYPE_FP64", [1]), ("city (home)", "TYPE_STRING", [1])]),
+        (image_model, [("x", "TYPE_UINT8", [SIDE, SIDE])]),
+    ],
+)
+async def test_triton_reads_the_configuration(model: Any, inputs: list[Any]) -> None:
+    async with triton_client(model()) as client:
+        config = (await client.get_model_config("iris")).config
+    named = model_config_pb2.DataType.Name
+    assert (config.name, config.platform, config.max_batch_size) == ("iris", "modelservice_fake", MAX_ROWS)
+    assert [(one.name, named(one.data_type), list(one.dims)) for one in config.input] == inputs
+    outputs = [("label", "TYPE_STRING", [1]), ("probabilities", "TYPE_FP32", [3])]
+    assert [(one.name, named(one.data_type), list(one.dims)) for one in config.output] == outputs
+
+
+async def test_triton_reads_statistics_and_the_index() -> None:
+    rows = np.array([[3, 3], [-3, -3]], dtype=np.float32)
+    async with triton_client(numeric_model()) as client:
+        await client.infer("iris", [tensor("features", rows, "FP32")])
+        (index,) = (await client.get_model_repository_index()).models
+        for name in ("", "iris"):
+            (statistics,) = (await client.get_inference_statistics(name)).model_stats
+            assert (statistics.name, statistics.version) == ("iris", VERSION)
+            assert (statistics.inference_count, statistics.execution_count) == (2, 1)
+            assert statistics.inference_stats.success.count == 1
+            assert statistics.inference_stats.compute_infer.ns > 0
+        with pytest.raises(InferenceServerException, match="no model named 'rose' here"):
+            await client.get_inference_statistics("rose")
+    assert (index.name, index.version, index.state, index.reason) == ("iris", VERSION, "READY", "")
 
 
 async def test_triton_infers_a_matrix() -> None:
@@ -364,6 +407,79 @@ async def until(core: Core, line: str) -> None:
     async with asyncio.timeout(10):
         while line not in core.metrics.render().body.decode():  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.001)
+
+
+def inputs_of(*rows: Any) -> AsyncIterator[dict[str, Any]]:
+    async def inputs() -> AsyncIterator[dict[str, Any]]:
+        for number, row in enumerate(rows):
+            values = np.asarray([row], dtype=np.float32)
+            yield {"model_name": "iris", "inputs": [tensor("features", values, "FP32")], "request_id": str(number)}
+
+    return inputs()
+
+
+async def test_a_stream_is_answered_in_its_order_and_goes_on_after_a_refusal() -> None:
+    async with serving(numeric_model()) as (address, core), triton.InferenceServerClient(address) as client:
+        answers = [answer async for answer in client.stream_infer(inputs_of([3, 3], [1, 2, 3], [-3, -3], [0, 0]))]
+        page = core.metrics.render().body.decode()
+    told = [(result and (result.get_response().id, result.as_numpy("label").tolist())) for result, _ in answers]
+    assert told == [("0", [b"virginica"]), None, ("2", [b"setosa"]), ("3", [b"setosa"])]
+    assert "inputs[0] (features).shape: [1, 3]; expected [rows, 2]" in str(answers[1][1])
+    assert [error for _, error in answers if error is not None] == [answers[1][1]]
+    assert f'modelservice_requests_total{{code="OK",route="{STREAM}"}} 3.0' in page
+    assert f'modelservice_requests_total{{code="INVALID_ARGUMENT",route="{STREAM}"}} 1.0' in page
+
+
+async def test_messages_of_a_stream_draw_on_the_budget_too() -> None:
+    core = core_of(numeric_model())._replace(budget=Budget(LARGE_BODY))
+    large = request_of().SerializeToString() + b"\x1a\x04iris" * LARGE_BODY  # ids, the last counts
+    async with served(core) as address, grpc.aio.insecure_channel(address) as channel:
+        stream = channel.stream_stream(STREAM)()
+        for data, reason in ((large, "the server holds"), (request_of().SerializeToString(), "")):
+            await stream.write(data)
+            answer: Any = MESSAGES["ModelStreamInferResponse"].FromString(await stream.read())
+            assert answer.error_message.startswith(reason)
+            assert bool(reason) == bool(answer.error_message)
+        await stream.done_writing()
+        assert await stream.read() is grpc.aio.EOF
+    assert core.budget.free == core.budget.limit
+
+
+async def test_streams_have_an_end_and_make_room_when_they_have_theirs() -> None:
+    data = request_of().SerializeToString()
+    async with serving(numeric_model()) as (address, _), grpc.aio.insecure_channel(address) as channel:
+        streams = [channel.stream_stream(STREAM)() for _ in range(MAX_STREAMS)]
+        for stream in streams:
+            await stream.write(data)
+            assert await stream.read() is not grpc.aio.EOF
+        with pytest.raises(grpc.aio.AioRpcError, match=f"the server answers {MAX_STREAMS} streams") as refused:
+            await channel.stream_stream(STREAM)().read()
+        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        streams[0].cancel()
+        async with asyncio.timeout(10):
+            while True:
+                with contextlib.suppress(grpc.aio.AioRpcError):
+                    other = channel.stream_stream(STREAM)()
+                    await other.write(data)
+                    if await other.read() is not grpc.aio.EOF:
+                        break
+
+
+async def test_a_stream_ends_when_the_server_leaves() -> None:
+    lifecycle = Lifecycle()
+    async with (
+        serving(numeric_model(), lifecycle=lifecycle) as (address, _),
+        grpc.aio.insecure_channel(address) as channel,
+    ):
+        stream = channel.stream_stream(STREAM)()
+        await stream.write(request_of().SerializeToString())
+        assert await stream.read() is not grpc.aio.EOF
+        lifecycle.leave()
+        with pytest.raises(grpc.aio.AioRpcError, match="the server is shutting down") as refused:
+            await stream.read()
+        assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+        with pytest.raises(grpc.aio.AioRpcError, match="the server is shutting down"):
+            await channel.stream_stream(STREAM)().read()
 
 
 async def test_health_is_that_of_the_server() -> None:

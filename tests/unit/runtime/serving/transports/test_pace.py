@@ -17,7 +17,13 @@ from modelservice.serving.core import Core
 from modelservice.serving.inference import LARGE_BODY
 from modelservice.serving.transports.http import connection as connections
 from modelservice.serving.transports.http.connection import InferenceConnection
-from modelservice.serving.transports.http.pace import BODY_SECONDS, CLOSING_SECONDS, HEAD_SECONDS, Owed
+from modelservice.serving.transports.http.pace import (
+    BODY_SECONDS,
+    CLOSING_SECONDS,
+    HEAD_SECONDS,
+    KEEP_ALIVE_SECONDS,
+    Owed,
+)
 
 LARGE = GOOD + b" " * LARGE_BODY
 
@@ -54,7 +60,6 @@ def answers(core: Core) -> dict[str, float]:
 
 
 UNFINISHED = {
-    "nothing at all": (b"", HEAD_SECONDS, b"headers"),
     "half a path": (b"POST /v1", HEAD_SECONDS, b"headers"),
     "half a head": (HEAD, HEAD_SECONDS, b"headers"),
     "half a small body": (request()[:-5], BODY_SECONDS, b"body"),
@@ -71,21 +76,30 @@ async def test_what_is_not_finished_in_time_is_408(what: str) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request() + sent)
         assert b"200 OK" in await reader.readuntil(b"}]}")
-        if sent:
-            await until(lambda: made[0]._waits_for() not in {None, Owed.NEXT})
-            pass_time(made[0], seconds - 1)
-            assert not made[0].transport.is_closing()
-            pass_time(made[0], seconds + 1)
-            said = await reader.read()
-            assert b"408 Request Timeout" in said
-            assert b"the %b did not come whole within %d seconds" % (owed, seconds) in said
-        else:
-            pass_time(made[0], 10 * seconds)  # between two requests uvicorn counts
-            assert not made[0].transport.is_closing()
+        await until(lambda: made[0]._waits_for() not in {None, Owed.NEXT})
+        pass_time(made[0], seconds - 1)
+        assert not made[0].transport.is_closing()
+        pass_time(made[0], seconds + 1)
+        said = await reader.read()
+        assert b"408 Request Timeout" in said
+        assert b"the %b did not come whole within %d seconds" % (owed, seconds) in said
         writer.close()
         await until(lambda: not made[0].connections)
     assert answers(core) == ({"200": 1, "499": 1} if owed == b"body" else {"200": 1})
     assert core.budget.free == core.budget.limit
+
+
+async def test_a_connection_that_has_its_answer_is_closed_without_a_word() -> None:
+    async with kept(core_of(numeric_model())) as (port, made):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(2):
+            writer.write(request())
+            assert b"200 OK" in await reader.readuntil(b"}]}")
+            pass_time(made[0], KEEP_ALIVE_SECONDS - 1)
+            assert not made[0].transport.is_closing()
+        pass_time(made[0], KEEP_ALIVE_SECONDS + 1)
+        assert await reader.read() == b""
+        writer.close()
 
 
 async def test_a_connection_that_says_nothing_is_408() -> None:

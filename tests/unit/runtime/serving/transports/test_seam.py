@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 import pytest
 from tests.unit.runtime.serving.fakes import numeric_model
 
@@ -39,7 +38,7 @@ class Carrier:
 
     async def serve(self) -> None:
         rows = self._core.model.encoder.from_instances([[3, 3]])
-        call: Call[int] = Call(rows, lambda error: RequestError(str(error)), lambda raw: int(np.argmax(raw)))
+        call: Call[int] = Call(rows, lambda error: RequestError(str(error)), lambda found: int(found.raw.argmax()))
         self._log.append((self.name, "answered", await self._core.inference.answer(lambda _: call, b"", large=False)))
         self._core.lifecycle.leave()
 

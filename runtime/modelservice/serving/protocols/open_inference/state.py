@@ -1,0 +1,56 @@
+"""What Triton's extensions of the protocol tell of a server: its models, and what they have done."""
+
+from typing import Any
+
+from modelservice.modalities.tensors import BYTES
+from modelservice.serving.calls import MAX_ROWS
+from modelservice.serving.metrics import Statistics
+from modelservice.serving.protocols.open_inference.tensors import TensorModel
+
+
+def model_configuration(model: TensorModel) -> dict[str, Any]:
+    """Inputs and outputs once more, in the words of Triton's configuration; ``dims`` are those of one row."""
+    metadata = model.metadata()
+    return {
+        "name": metadata["name"],
+        "platform": metadata["platform"],
+        "max_batch_size": MAX_ROWS,
+        "input": [_tensor(tensor) for tensor in metadata["inputs"]],
+        "output": [_tensor(tensor) for tensor in metadata["outputs"]],
+    }
+
+
+def model_index(model: TensorModel, *, ready: bool, only_ready: bool) -> list[dict[str, Any]]:
+    """The models of this server: the one that it has, unless only ready ones are asked for and it leaves."""
+    if only_ready and not ready:
+        return []
+    state, reason = ("READY", "") if ready else ("UNAVAILABLE", "the server is shutting down")
+    return [{"name": model.name, "version": model.version, "state": state, "reason": reason}]
+
+
+def model_statistics(model: TensorModel, done: Statistics) -> dict[str, Any]:
+    """Figures since the start, of all protocols together; those that are not measured are left out.
+
+    ``compute_infer`` counts batches, encoding of their rows included.
+    """
+    return {
+        "name": model.name,
+        "version": model.version,
+        "inference_count": done.rows,
+        "execution_count": done.batches,
+        "inference_stats": {
+            "success": _duration(done.answered, done.answered_seconds),
+            "fail": _duration(done.refused, done.refused_seconds),
+            "compute_infer": _duration(done.batches, done.batch_seconds),
+        },
+    }
+
+
+def _tensor(tensor: dict[str, Any]) -> dict[str, Any]:
+    datatype = tensor["datatype"]
+    named = "TYPE_STRING" if datatype == BYTES else f"TYPE_{datatype}"
+    return {"name": tensor["name"], "data_type": named, "dims": tensor["shape"][1:] or [1]}
+
+
+def _duration(count: int, seconds: float) -> dict[str, int]:
+    return {"count": count, "ns": round(seconds * 1e9)}
