@@ -19,7 +19,7 @@ class Automatic:
 
     def fit(
         self,
-        settings: Auto,  # noqa: ARG002 - it has none so far
+        settings: Auto,
         dataset: Dataset,
         training: Hyperparameters,
         *,
@@ -41,7 +41,7 @@ class Automatic:
             classes=len(dataset.labels),
             weights=rows.weights,
         )
-        found = fit_blend(CANDIDATES, learned, seed=training.seed, observe=observe, clock=time.perf_counter)
+        found = fit_blend(CANDIDATES, learned, settings, seed=training.seed, observe=observe, clock=time.perf_counter)
         graph = Graph()
         found.blend.append_to(graph)
         return Fitted(
