@@ -24,13 +24,15 @@ from modelservice.families.discriminant import MAX_INPUTS, fit_discriminant
 from modelservice.families.ensemble import Ensemble, fit_ensemble, plan_for
 from modelservice.families.forest import fit_forest
 from modelservice.families.kept_back import kept_back
-from modelservice.families.kernel_regression import fit_kernel_ridge
+from modelservice.families.kernel_regression import choose_gamma, fit_kernel_ridge
 from modelservice.families.linear import choose_strength, fit_linear
 from modelservice.modalities.base import Features
 
 _FOLDS = 5
 _ROWS_FOR_FOLDS = 5000
 """Rows up to which each is predicted out of fold; above, those of one fold say enough."""
+_ROWS_FOR_TREES, _FEW_TREES = 10_000, 50
+"""Above so many rows a forest has so many trees."""
 
 Floats = NDArray[np.float64]
 
@@ -140,13 +142,34 @@ def fitted_by(fit: Fit, settings: Any) -> Callable[[LearnedRows, list[NDArray[np
 
 
 def _judge_linear(rows: LearnedRows, folds: list[NDArray[np.int64]], seed: int, observe: Observer) -> Judged:
-    """The penalty is chosen once, on the folds that judge; so is the number of rounds below."""
+    """The penalty is chosen once, on the folds that judge; so are width and rounds below.
+
+    Chosen in each fold anew they would take some times as long, and one number for all rows says little of any.
+    """
     strength = choose_strength(rows.features, rows.values, classes=rows.classes, folds=folds, weights=rows.weights)
     return fitted_by(fit_linear, strength)(rows, folds, seed, observe)
 
 
+def _judge_kernel_ridge(rows: LearnedRows, folds: list[NDArray[np.int64]], seed: int, observe: Observer) -> Judged:
+    gamma = choose_gamma(
+        KernelRidge(),
+        rows.features,
+        rows.values,
+        classes=rows.classes,
+        seed=seed,
+        observe=observe,
+        weights=rows.weights,
+    )
+    return fitted_by(fit_kernel_ridge, KernelRidge().model_copy(update={"gamma": gamma}))(rows, folds, seed, observe)
+
+
+def _judge_forest(rows: LearnedRows, folds: list[NDArray[np.int64]], seed: int, observe: Observer) -> Judged:
+    """Many rows make trees slow, and alike."""
+    settings = RandomForest() if len(rows.values) <= _ROWS_FOR_TREES else RandomForest(trees=_FEW_TREES)
+    return fitted_by(fit_forest, settings)(rows, folds, seed, observe)
+
+
 def _judge_boosting(rows: LearnedRows, folds: list[NDArray[np.int64]], seed: int, observe: Observer) -> Judged:
-    """Chosen in each fold anew it would take five times as long, and few rows choose among rounds, not shapes."""
     settings = GradientBoosting()
     rounds = choose_rounds(
         settings,
@@ -186,8 +209,8 @@ CANDIDATES: Final[tuple[Candidate, ...]] = (
         rows_per_input=2,
         numbers=False,
     ),
-    Candidate(name="kernelRidge", judge=fitted_by(fit_kernel_ridge, KernelRidge()), seconds=seconds_of_kernel_ridge),
-    Candidate(name="randomForest", judge=fitted_by(fit_forest, RandomForest()), seconds=seconds_of_forest, fewest=100),
+    Candidate(name="kernelRidge", judge=_judge_kernel_ridge, seconds=seconds_of_kernel_ridge),
+    Candidate(name="randomForest", judge=_judge_forest, seconds=seconds_of_forest, fewest=100),
     Candidate(name="gradientBoosting", judge=_judge_boosting, seconds=seconds_of_boosting, fewest=500),
 )
 """In the order of their names in reports."""

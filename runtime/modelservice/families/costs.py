@@ -53,13 +53,14 @@ def seconds_of_kernel_ridge(size: Size) -> float:
     """A decomposition for each width, and one for all rows or for its landmarks."""
     count = size.rows
     last = count**3 if count <= 2000 else 2 * count * 1000**2  # noqa: PLR2004 - as ``kernel_regression`` does it
-    return size.fits * (_CALL + (9 * min(count, 1000) ** 3 + last) / _SLOW_FLOPS)
+    return _CALL * size.fits + (9 * min(count, 1000) ** 3 + size.fits * last) / _SLOW_FLOPS
 
 
 def seconds_of_forest(size: Size) -> float:
     """Sorting, for each tree, level and feature that is looked at."""
     count, looked_at = size.rows, math.sqrt(size.inputs)
-    return size.fits * 200 * (1e-3 + 1e-8 * count * math.log2(count + 1) * looked_at)
+    trees = 200 if count <= 10_000 else 50  # noqa: PLR2004 - as ``candidates`` has them
+    return size.fits * trees * (1e-3 + 2e-8 * count * math.log2(count + 1) * looked_at)
 
 
 def seconds_of_boosting(size: Size) -> float:

@@ -291,6 +291,18 @@ def test_a_budget_takes_the_cheapest_first_and_says_what_would_be_late() -> None
     assert whole.notes[1:] == (clock.replace("20", "604800"),)
 
 
+def test_above_ten_thousand_rows_a_forest_has_fewer_trees() -> None:
+    (forest,) = (one for one in CANDIDATES if one.name == "randomForest")
+    trees = {}
+    for count in (200, 10_001):
+        values = np.arange(count, dtype=np.float64) % 2
+        rows = LearnedRows(features=values[:, np.newaxis].astype(np.float32), values=values, classes=0, weights=None)
+        judged = forest.judge(rows, folds_of(rows, seed=0)[:1], 0, lambda _: None)
+        trees[count] = judged.component.parameters
+    # A split and two leaves each, but for the trees whose only feature happens to be one value: none here.
+    assert trees == {200: 200 * 4 + 1, 10_001: 50 * 4 + 1}
+
+
 def test_one_model_is_fitted_however_short_the_time_is() -> None:
     found = blend((timed("dear", 500), timed("dearer", 900)), rows_of("iris"), time_budget_seconds=1)
     assert [one.name for one in found.models] == ["dear"]
