@@ -106,6 +106,7 @@ def test_iris_is_the_whole_table(name: str) -> None:
     "name",
     [
         "auto.yaml",
+        "auto-budget.yaml",
         "autoscaling.yaml",
         "svm.yaml",
         "compression.yaml",

@@ -113,6 +113,7 @@ CLASSIFIERS = {
     "random-forest.yaml": "randomForest",
     "gradient-boosting.yaml": "gradientBoosting",
     "auto.yaml": "auto",
+    "auto-budget.yaml": "auto",
 }
 """Samples of the families that are fitted by scikit-learn and served without it, and how the status names each."""
 

@@ -1,11 +1,11 @@
 """``spec.model``: the family of models that is trained."""
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from modelservice.contract.base import Contract, OneOf
+from modelservice.contract.base import Contract, OneOf, Rule
 
 
 class Activation(StrEnum):
@@ -199,8 +199,61 @@ class KernelRidge(Contract):
     )
 
 
+class BlendCandidate(StrEnum):
+    """A model that ``auto`` may blend, as reports name it."""
+
+    NETWORK = "network"
+    LINEAR = "linear"
+    DISCRIMINANT = "discriminant"
+    KERNEL_RIDGE = "kernelRidge"
+    RANDOM_FOREST = "randomForest"
+    GRADIENT_BOOSTING = "gradientBoosting"
+
+
+class BlendMetric(StrEnum):
+    """What the shares of a blend are chosen by; the first two are for classes, the others for numbers."""
+
+    LOG_LOSS = "LogLoss"
+    ACCURACY = "Accuracy"
+    SQUARED_ERROR = "SquaredError"
+    ABSOLUTE_ERROR = "AbsoluteError"
+
+
+_EACH_CANDIDATE_ONCE = Rule(
+    "!has(self.candidates) || self.candidates.all(one, self.candidates.filter(other, other == one).size() == 1)",
+    "each candidate may stand once: take the second out",
+)
+
+
 class Auto(Contract):
-    """A blend of an ensemble of networks, a linear model, kernel ridge and, with more rows, trees."""
+    """A blend of an ensemble of networks, linear models, kernel ridge and, with more rows, trees."""
+
+    RULES = (_EACH_CANDIDATE_ONCE,)
+
+    candidates: Annotated[tuple[BlendCandidate, ...], Field(min_length=1, max_length=8)] | None = Field(
+        default=None,
+        description="The only models that may be blended, of network, linear, discriminant, kernelRidge, randomForest"
+        " and gradientBoosting. Default: all that suit the rows. A change trains again.",
+    )
+    metric: BlendMetric | None = Field(
+        default=None,
+        description="What the models' shares are chosen by, on rows that the models did not learn: LogLoss or Accuracy"
+        " of classes, SquaredError or AbsoluteError of numbers. Default: LogLoss, or SquaredError. A change trains"
+        " again.",
+    )
+    time_budget_seconds: int | None = Field(
+        default=None,
+        ge=1,
+        le=604_800,
+        description="Seconds for fitting: models are fitted from the cheapest on, and one that would not end in time is"
+        " left out, so that the result depends on the machine. Default: no budget. A change trains again.",
+    )
+
+    @model_validator(mode="after")
+    def _each_candidate_once(self) -> Self:
+        if self.candidates is not None and len(set(self.candidates)) != len(self.candidates):
+            raise ValueError(_EACH_CANDIDATE_ONCE.message)
+        return self
 
 
 class Model(OneOf):

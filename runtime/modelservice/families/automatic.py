@@ -25,7 +25,7 @@ class Automatic:
 
     def fit(
         self,
-        settings: Auto,  # noqa: ARG002 - it has none so far
+        settings: Auto,
         dataset: Dataset,
         training: Hyperparameters,
         *,
@@ -54,6 +54,7 @@ class Automatic:
         found = fit_blend(
             CANDIDATES,
             learned,
+            settings,
             seed=training.seed,
             observe=observe,
             clock=time.perf_counter,

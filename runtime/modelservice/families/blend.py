@@ -1,6 +1,6 @@
 """Fitting all candidates and blending them into one model."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,25 +8,29 @@ from numpy.typing import NDArray
 
 from modelservice.contract.evaluation import Metric
 from modelservice.contract.failure import StageError
+from modelservice.contract.model import Auto, BlendMetric
 from modelservice.contract.progress import Progress
 from modelservice.contract.report import BlendedModel
 from modelservice.families.base import Observer
+from modelservice.families.budget import Budget, Clock
 from modelservice.families.candidates import Candidate, Judged, LearnedRows, folds_of
 from modelservice.families.component import Component
+from modelservice.families.costs import Size
 from modelservice.families.onnx_graph import Graph
-from modelservice.families.shares import shares_of_classes, shares_of_numbers
-from modelservice.families.sharpness import fit_sharpness, sharpen
+from modelservice.families.shares import shares_by_selection, shares_of_classes, shares_of_numbers
+from modelservice.families.sharpness import LEAST, fit_sharpness, sharpen
 from modelservice.modalities.base import Features
 from modelservice.tasks.base import Array
 from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
 
 _PERCENT = 100
+_BOUNDS = (("least", LEAST), ("most", 1.0))
+_METRICS_OF_CLASSES = (BlendMetric.LOG_LOSS, BlendMetric.ACCURACY)
+_METRICS_OF_NUMBERS = (BlendMetric.SQUARED_ERROR, BlendMetric.ABSOLUTE_ERROR)
 _SMALLEST_SHARE = 0.01
 """A model that counts less is not worth the time that it costs each request."""
 
 Floats = NDArray[np.float64]
-Clock = Callable[[], float]
-"""Monotonic seconds."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,6 +75,9 @@ class Blend:
             own = graph.part(part.name)
             own.value = part.component.append_to(own.part("model"))
             if part.sharpness != 1:
+                # As ``sharpen`` does: a probability near 0 to a small power is no longer near it.
+                bounds = (own.constant(name, np.array(bound, np.float32)) for name, bound in _BOUNDS)
+                own.add("Clip", own.value, *bounds)
                 own.add_sharpness(part.sharpness)
             weighted.append(own.add("Mul", own.value, own.constant("share", np.array([[part.share]], np.float32))))
         return graph.add("Sum", *weighted)
@@ -88,6 +95,7 @@ class Blended:
 def fit_blend(
     candidates: Sequence[Candidate],
     rows: LearnedRows,
+    settings: Auto,
     *,
     seed: int,
     observe: Observer,
@@ -99,21 +107,35 @@ def fit_blend(
     Args:
         candidates: what may be blended; one that cannot succeed is left out, and said.
         rows: to learn from.
+        settings: what ``spec.model.auto`` says.
         seed: of all that is drawn.
         observe: is told of progress, in hundredths of a candidate.
         clock: measures what each costs.
         checkpointing: where it is kept how far those are that learn in steps.
 
     Raises:
-        StageError: no candidate succeeded; as the first of them said it.
+        StageError: no candidate succeeded, as the first of them said it; the settings do not suit the rows; or no row
+            can be held back.
     """
-    suited = [one for one in candidates if len(rows.values) >= one.fewest]
-    folds = folds_of(rows, seed=seed)
-    if not folds:
-        folds = [np.arange(len(rows.values))]
+    _check_metric(settings.metric, rows)
+    suited, notes = _suited(candidates, rows, settings)
+    if not (folds := folds_of(rows, seed=seed)):
+        message = (
+            "auto weighs models by rows that they did not learn, and no row can be held back, for each is the only one"
+            " of its class: add rows, or name one model, such as logistic"
+        )
+        raise StageError("ModelUnsuited", message, field="spec.model")
+    budget = Budget(
+        size=Size(rows=len(rows.values), inputs=rows.features.shape[1], classes=rows.classes, fits=len(folds) + 1),
+        seconds=settings.time_budget_seconds,
+        clock=clock,
+    )
     judged: list[tuple[str, Judged, float]] = []
     failures: list[StageError] = []
-    for place, candidate in enumerate(suited):
+    for place, candidate in enumerate(budget.ordered(suited)):
+        if judged and (late := budget.too_late(candidate)) is not None:
+            notes.append(late)
+            continue
         begun = clock()
         told = _part_of(observe, place=place, of=len(suited))
         try:
@@ -124,23 +146,48 @@ def fit_blend(
             failures.append(error)
             continue
         judged.append((candidate.name, found, clock() - begun))
+        budget.spent(candidate, clock() - begun)
     if not judged:
         raise failures[0]
     observe(Progress(done=_PERCENT * len(suited), total=_PERCENT * len(suited)))
-    return _weigh(judged, rows.of(np.concatenate(folds)), tuple(f"auto left a model out: {one}" for one in failures))
+    notes += [f"auto left a model out: {one}" for one in failures]
+    return _weigh(judged, rows.of(np.concatenate(folds)), settings.metric, (*notes, *budget.notes))
 
 
-def _weigh(judged: list[tuple[str, Judged, float]], held: LearnedRows, notes: tuple[str, ...]) -> Blended:
+def _check_metric(metric: BlendMetric | None, rows: LearnedRows) -> None:
+    possible = _METRICS_OF_CLASSES if rows.classes else _METRICS_OF_NUMBERS
+    if metric is not None and metric not in possible:
+        what = "classes are" if rows.classes else "a number is"
+        raise StageError(
+            "ModelUnsuited",
+            f"spec.model.auto.metric is {metric}, but {what} predicted: set {' or '.join(possible)}, or leave it out",
+            field="spec.model.auto.metric",
+        )
+
+
+def _suited(candidates: Sequence[Candidate], rows: LearnedRows, settings: Auto) -> tuple[list[Candidate], list[str]]:
+    """Candidates to fit, and a sentence on each that was named and is not among them."""
+    named = [one for one in candidates if settings.candidates is None or one.name in settings.candidates]
+    reasons = {one.name: one.unsuited(rows) for one in named}
+    suited = [one for one in named if reasons[one.name] is None]
+    said = [f"auto left {name} out: it {reason}" for name, reason in reasons.items() if reason is not None]
+    if not suited:
+        message = (
+            f"spec.model.auto.candidates names no model that suits: {'; '.join(said)}: name others, or leave it out"
+        )
+        raise StageError("ModelUnsuited", message, field="spec.model.auto.candidates")
+    return suited, said if settings.candidates is not None else []
+
+
+def _weigh(
+    judged: list[tuple[str, Judged, float]], held: LearnedRows, metric: BlendMetric | None, notes: tuple[str, ...]
+) -> Blended:
     """Shares and sharpness by the rows that were held back, in the order of the folds."""
-    heavy = np.ones(len(held.values)) if held.weights is None else held.weights
     powers = [
         fit_sharpness(one.out_of_fold, held.values, held.weights) if held.classes else 1.0 for _, one, _ in judged
     ]
     said = np.stack([_sharpened(one.out_of_fold, power) for (_, one, _), power in zip(judged, powers, strict=True)])
-    if held.classes:
-        shares = shares_of_classes(said[:, np.arange(len(held.values)), held.values], heavy)
-    else:
-        shares = shares_of_numbers(said[:, :, 0], held.values, heavy)
+    shares = _shares(said, held, metric)
     shares = np.where(shares < _SMALLEST_SHARE, 0, shares)
     shares = shares / shares.sum()
     parts = tuple(
@@ -154,6 +201,32 @@ def _weigh(judged: list[tuple[str, Judged, float]], held: LearnedRows, notes: tu
     )
     together = _metrics(np.tensordot(shares, said, axes=1), held)
     return Blended(blend=Blend(parts=parts), models=models, notes=(_sentence(models, together), *notes))
+
+
+def _shares(said: Floats, held: LearnedRows, metric: BlendMetric | None) -> Floats:
+    """Shares of the models by what they say, [models, rows, width]."""
+    heavy = np.ones(len(held.values)) if held.weights is None else held.weights
+    rows = np.arange(len(held.values))
+    match metric:
+        case BlendMetric.ACCURACY:
+
+            def wrong(blended: Floats) -> float:
+                return float(np.average(blended.argmax(axis=1) != held.values, weights=heavy))
+
+            def unsure(blended: Floats) -> float:
+                return float(np.average(-np.log(np.maximum(blended[rows, held.values], LEAST)), weights=heavy))
+
+            return shares_by_selection(said, (wrong, unsure))
+        case BlendMetric.ABSOLUTE_ERROR:
+
+            def off(blended: Floats) -> float:
+                return float(np.average(np.abs(blended[:, 0] - held.values), weights=heavy))
+
+            return shares_by_selection(said, (off,))
+        case _ if held.classes:
+            return shares_of_classes(said[:, rows, held.values], heavy)
+        case _:
+            return shares_of_numbers(said[:, :, 0], held.values, heavy)
 
 
 def _sharpened(raw: Floats, power: float) -> Floats:

@@ -5,7 +5,7 @@ The number of rounds is what decides between too little and too much; it is meas
 then all rows are learned.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -40,8 +40,6 @@ _CELLS_FOR_THREADS = 2**23
 up by other processes holds up all of them. On a busy machine small tables took twenty times as long."""
 
 Floats = NDArray[np.float64]
-_Fold = tuple[NDArray[np.int64], NDArray[np.int64]]
-"""Rows to learn from, and rows that are held back."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -121,29 +119,75 @@ def fit_boosting(
         StageError: so many rounds make a model that is too large to be served.
     """
     head = head_of(values, classes=classes)
-    learned = (values - head.mean) / head.std if isinstance(head, Scale) else values
-    rows = _Rows(features=features, values=learned, weights=weights)
-    leaves = settings.max_leaves or (_LEAVES if len(values) <= _SMALL else _LEAVES_OF_MANY_ROWS)
-    trees = classes if classes > 2 else 1  # noqa: PLR2004 - two classes need one logit
-    plain = {
-        "learning_rate": settings.learning_rate,
-        "max_leaf_nodes": leaves,
-        "min_samples_leaf": settings.min_samples_leaf,
-        "max_features": _FEATURE_SHARE,
-        "random_state": seed,
-    }
-    rounds, steps = settings.rounds, 1
-    if rounds is None:
-        folds = list(_folds(rows, classes=classes, seed=seed))
-        steps += len(folds)
-        most = min(_MOST_ROUNDS, max(1, MAX_NODES // (2 * leaves * trees)))
-        rounds = _choose_rounds(plain, rows, folds, classes=classes, most=most, observe=observe)
+    rows = _rows(features, values, head, weights)
+    folds = [] if settings.rounds else _folds(rows, classes=classes, seed=seed)
+    rounds = settings.rounds or choose_rounds(
+        settings, features, values, classes=classes, folds=folds, seed=seed, observe=observe, weights=weights
+    )
+    steps = len(folds) + 1
     observe(Progress(done=steps - 1, total=steps))
-    estimator = _fit(plain, rows, classes=classes, rounds=rounds)
+    estimator = _fit(_plain(settings, rows, seed=seed), rows, classes=classes, rounds=rounds)
     sizes = [len(predictor.nodes) for round_ in estimator._predictors for predictor in round_]
     check_size(sizes, family="gradientBoosting", remedy="set fewer rounds, or a smaller maxLeaves")
     observe(Progress(done=steps, total=steps))
     return Boosted(estimator=estimator, head=head)
+
+
+def choose_rounds(
+    settings: GradientBoosting,
+    features: Features,
+    values: NDArray[Any],
+    *,
+    classes: int,
+    folds: Sequence[NDArray[np.int64]],
+    seed: int,
+    observe: Observer,
+    weights: Floats | None = None,
+) -> int:
+    """The number of rounds with the least loss on rows that are held back, on the mean over the folds.
+
+    Args:
+        settings: of the trees.
+        features: encoded rows, float32 [rows, inputs].
+        values: class codes int64 [rows], or numbers float64 [rows].
+        classes: number of classes, 0 for numbers.
+        folds: places of the rows that are held back together; none where the rows are too few.
+        seed: of all that is drawn.
+        observe: is told of each fold.
+        weights: how much each row counts, 1 on the mean [rows].
+    """
+    rows = _rows(features, values, head_of(values, classes=classes), weights)
+    plain = _plain(settings, rows, seed=seed)
+    trees = classes if classes > 2 else 1  # noqa: PLR2004 - two classes need one logit
+    most = min(_MOST_ROUNDS, max(1, MAX_NODES // (2 * plain["max_leaf_nodes"] * trees)))
+    curves: list[Floats] = []
+    for done, held in enumerate(folds):
+        observe(Progress(done=done, total=len(folds) + 1))
+        learned = np.setdiff1d(np.arange(len(values)), held)
+        estimator = _fit(plain, rows[learned], classes=classes, rounds=most, held=rows[held])
+        curves.append(-estimator.validation_score_)
+    if not curves:
+        return 1
+    longest = max(map(len, curves))
+    mean = np.mean([np.pad(curve, (0, longest - len(curve)), mode="edge") for curve in curves], axis=0)
+    # The first loss is that before any round.
+    return max(1, int(mean.argmin()))
+
+
+def _rows(features: Features, values: NDArray[Any], head: OutputHead, weights: Floats | None) -> _Rows:
+    learned = (values - head.mean) / head.std if isinstance(head, Scale) else values
+    return _Rows(features=features, values=learned, weights=weights)
+
+
+def _plain(settings: GradientBoosting, rows: _Rows, *, seed: int) -> dict[str, Any]:
+    """What scikit-learn calls the settings of the trees."""
+    return {
+        "learning_rate": settings.learning_rate,
+        "max_leaf_nodes": settings.max_leaves or (_LEAVES if len(rows.values) <= _SMALL else _LEAVES_OF_MANY_ROWS),
+        "min_samples_leaf": settings.min_samples_leaf,
+        "max_features": _FEATURE_SHARE,
+        "random_state": seed,
+    }
 
 
 def _fit(plain: dict[str, Any], rows: _Rows, *, classes: int, rounds: int, held: _Rows | None = None) -> Any:
@@ -158,24 +202,7 @@ def _fit(plain: dict[str, Any], rows: _Rows, *, classes: int, rounds: int, held:
         return estimator.fit(rows.features, rows.values, rows.weights, **validation)
 
 
-def _choose_rounds(
-    plain: dict[str, Any], rows: _Rows, folds: list[_Fold], *, classes: int, most: int, observe: Observer
-) -> int:
-    """Rounds with the least loss on the rows that are held back, on the mean over the folds."""
-    curves: list[Floats] = []
-    for done, (learned, held) in enumerate(folds):
-        observe(Progress(done=done, total=len(folds) + 1))
-        estimator = _fit(plain, rows[learned], classes=classes, rounds=most, held=rows[held])
-        curves.append(-estimator.validation_score_)
-    if not curves:
-        return 1
-    longest = max(map(len, curves))
-    mean = np.mean([np.pad(curve, (0, longest - len(curve)), mode="edge") for curve in curves], axis=0)
-    # The first loss is that before any round.
-    return max(1, int(mean.argmin()))
-
-
-def _folds(rows: _Rows, *, classes: int, seed: int) -> Iterator[_Fold]:
+def _folds(rows: _Rows, *, classes: int, seed: int) -> list[NDArray[np.int64]]:
     """Parts of the rows, each held back once; none where the rows are too few.
 
     Classes of fewer rows than there are folds are always learned, for a held row's class must be known.
@@ -184,12 +211,10 @@ def _folds(rows: _Rows, *, classes: int, seed: int) -> Iterator[_Fold]:
     folds = min(_FOLDS, int(counts.max()))
     held = np.flatnonzero(counts[rows.values] >= folds) if classes else np.arange(len(rows.values))
     if folds < 2:  # noqa: PLR2004
-        return
+        return []
     splitter = (StratifiedKFold if classes else KFold)(folds, shuffle=True, random_state=seed)
-    for _, test in splitter.split(held, rows.values[held]):
-        yield np.setdiff1d(np.arange(len(rows.values)), held[test]), held[test]
-        if len(rows.values) > _SMALL:
-            return
+    parts = [held[test] for _, test in splitter.split(held, rows.values[held])]
+    return parts if len(rows.values) <= _SMALL else parts[:1]
 
 
 def _threads(features: Features) -> AbstractContextManager[Any]:

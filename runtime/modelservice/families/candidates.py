@@ -9,19 +9,31 @@ from numpy.typing import NDArray
 
 from modelservice.contract.model import GradientBoosting, KernelRidge, RandomForest
 from modelservice.families.base import Observer
-from modelservice.families.boosting import fit_boosting
+from modelservice.families.boosting import choose_rounds, fit_boosting
 from modelservice.families.component import Component, Fit
+from modelservice.families.costs import (
+    Size,
+    seconds_of_boosting,
+    seconds_of_discriminant,
+    seconds_of_forest,
+    seconds_of_kernel_ridge,
+    seconds_of_linear,
+    seconds_of_network,
+)
+from modelservice.families.discriminant import MAX_INPUTS, fit_discriminant
 from modelservice.families.ensemble import Ensemble, fit_ensemble, plan_for
 from modelservice.families.forest import fit_forest
 from modelservice.families.kept_back import kept_back
-from modelservice.families.kernel_regression import fit_kernel_ridge
-from modelservice.families.linear import fit_linear
+from modelservice.families.kernel_regression import choose_gamma, fit_kernel_ridge
+from modelservice.families.linear import choose_strength, fit_linear
 from modelservice.modalities.base import Features
 from modelservice.training.checkpointing import Checkpointing
 
 _FOLDS = 5
 _ROWS_FOR_FOLDS = 5000
 """Rows up to which each is predicted out of fold; above, those of one fold say enough."""
+_ROWS_FOR_TREES, _FEW_TREES = 10_000, 50
+"""Above so many rows a forest has so many trees."""
 
 Floats = NDArray[np.float64]
 
@@ -67,13 +79,32 @@ class Candidate:
 
     Attributes:
         name: as reports name it.
-        fewest: rows from which it is worth its time.
         judge: fits it, and says what it is worth.
+        seconds: about how long that takes on one core.
+        fewest: rows from which it is worth its time.
+        most_inputs: features up to which it is; None for any number.
+        rows_per_input: rows that there must be for each feature.
+        numbers: whether it can learn numbers, too.
     """
 
     name: str
-    fewest: int
     judge: Judge
+    seconds: Callable[[Size], float]
+    fewest: int = 0
+    most_inputs: int | None = None
+    rows_per_input: int = 0
+    numbers: bool = True
+
+    def unsuited(self, rows: LearnedRows) -> str | None:
+        """Why it is not worth its time on these rows, None where it is; follows its name in a sentence."""
+        count, inputs = rows.features.shape
+        if count < self.fewest:
+            return f"is for {self.fewest} rows and more, and {count} are learned"
+        if self.most_inputs is not None and inputs > self.most_inputs:
+            return f"is for at most {self.most_inputs} encoded features, and there are {inputs}"
+        if count < self.rows_per_input * inputs:
+            return f"is for {self.rows_per_input} rows and more for each encoded feature: {count} rows have {inputs}"
+        return None if self.numbers or rows.classes else "is for classes, and a number is predicted"
 
 
 def folds_of(rows: LearnedRows, *, seed: int) -> list[NDArray[np.int64]]:
@@ -117,6 +148,59 @@ def fitted_by(fit: Fit, settings: Any) -> Judge:
     return judge
 
 
+def _judge_linear(
+    rows: LearnedRows, folds: list[NDArray[np.int64]], seed: int, observe: Observer, checkpointing: Checkpointing
+) -> Judged:
+    """The penalty is chosen once, on the folds that judge; so are width and rounds below.
+
+    Chosen in each fold anew they would take some times as long, and one number for all rows says little of any.
+    """
+    strength = choose_strength(rows.features, rows.values, classes=rows.classes, folds=folds, weights=rows.weights)
+    return fitted_by(fit_linear, strength)(rows, folds, seed, observe, checkpointing)
+
+
+def _judge_kernel_ridge(
+    rows: LearnedRows, folds: list[NDArray[np.int64]], seed: int, observe: Observer, checkpointing: Checkpointing
+) -> Judged:
+    gamma = choose_gamma(
+        KernelRidge(),
+        rows.features,
+        rows.values,
+        classes=rows.classes,
+        seed=seed,
+        observe=observe,
+        weights=rows.weights,
+    )
+    judge = fitted_by(fit_kernel_ridge, KernelRidge().model_copy(update={"gamma": gamma}))
+    return judge(rows, folds, seed, observe, checkpointing)
+
+
+def _judge_forest(
+    rows: LearnedRows, folds: list[NDArray[np.int64]], seed: int, observe: Observer, checkpointing: Checkpointing
+) -> Judged:
+    """Many rows make trees slow, and alike."""
+    settings = RandomForest() if len(rows.values) <= _ROWS_FOR_TREES else RandomForest(trees=_FEW_TREES)
+    return fitted_by(fit_forest, settings)(rows, folds, seed, observe, checkpointing)
+
+
+def _judge_boosting(
+    rows: LearnedRows, folds: list[NDArray[np.int64]], seed: int, observe: Observer, checkpointing: Checkpointing
+) -> Judged:
+    settings = GradientBoosting()
+    rounds = choose_rounds(
+        settings,
+        rows.features,
+        rows.values,
+        classes=rows.classes,
+        folds=folds,
+        seed=seed,
+        observe=observe,
+        weights=rows.weights,
+    )
+    judge = fitted_by(fit_boosting, settings.model_copy(update={"rounds": rounds}))
+    return judge(rows, folds, seed, observe, checkpointing)
+
+
 def _judge_ensemble(
     rows: LearnedRows, folds: list[NDArray[np.int64]], seed: int, observe: Observer, checkpointing: Checkpointing
 ) -> Judged:
@@ -135,10 +219,18 @@ def _judge_ensemble(
 
 
 CANDIDATES: Final[tuple[Candidate, ...]] = (
-    Candidate(name="network", fewest=0, judge=_judge_ensemble),
-    Candidate(name="linear", fewest=0, judge=fitted_by(fit_linear, None)),
-    Candidate(name="kernelRidge", fewest=0, judge=fitted_by(fit_kernel_ridge, KernelRidge())),
-    Candidate(name="randomForest", fewest=100, judge=fitted_by(fit_forest, RandomForest())),
-    Candidate(name="gradientBoosting", fewest=2000, judge=fitted_by(fit_boosting, GradientBoosting())),
+    Candidate(name="network", judge=_judge_ensemble, seconds=seconds_of_network),
+    Candidate(name="linear", judge=_judge_linear, seconds=seconds_of_linear),
+    Candidate(
+        name="discriminant",
+        judge=fitted_by(fit_discriminant, None),
+        seconds=seconds_of_discriminant,
+        most_inputs=MAX_INPUTS,
+        rows_per_input=2,
+        numbers=False,
+    ),
+    Candidate(name="kernelRidge", judge=_judge_kernel_ridge, seconds=seconds_of_kernel_ridge),
+    Candidate(name="randomForest", judge=_judge_forest, seconds=seconds_of_forest, fewest=100),
+    Candidate(name="gradientBoosting", judge=_judge_boosting, seconds=seconds_of_boosting, fewest=500),
 )
 """In the order of their names in reports."""

@@ -68,6 +68,9 @@ _LAST_SHARE: Final = 0.1
 _SMALL: Final = 2500
 """Rows up to which nothing is spared."""
 _MEMBERS, _EPOCHS, _BATCH, _RATE = 16, 100, 64, 0.003
+_TINY: Final = 500
+"""Rows up to which members take more and smaller steps: with larger ones they are through before they have settled."""
+_TINY_BATCH, _TINY_RATE = 16, 0.001
 _FEW_MEMBERS, _FEW_EPOCHS, _LARGEST_BATCH = 8, 24, 1024
 _SLICE: Final = 2**23
 """Values of the widest layer, over all members, that are held at once when nothing is learned."""
@@ -84,6 +87,8 @@ def plan_for(rows: int, *, members: int | None = None) -> Plan:
         rows: to learn from.
         members: how many networks there are to be, None for what suits.
     """
+    if rows <= _TINY:
+        return Plan(members=members or _MEMBERS, epochs=_EPOCHS, batch=_TINY_BATCH, learning_rate=_TINY_RATE)
     times = max(1.0, rows / _SMALL)
     batch = min(_LARGEST_BATCH, _BATCH * 2 ** math.floor(math.log2(times)))
     return Plan(

@@ -147,7 +147,7 @@ def fit_kernel_ridge(
     penalties = (settings.penalty,) if settings.penalty else _PENALTIES
     # Several threads wait for each other while others keep the machine busy, and give other last bits.
     with threadpool_limits(1 if len(rows) <= _EXACT else None, user_api="blas"):
-        gamma = settings.gamma or _choose_gamma(rows, goal, penalties, generator, observe)
+        gamma = settings.gamma or _best_gamma(rows, goal, penalties, generator, observe)
         kernel = Rbf(gamma=gamma)
         if len(rows) <= _EXACT:
             vectors, solutions = rows, solve_all(kernel, rows, goal.targets, goal.weights, penalties)
@@ -164,6 +164,24 @@ def fit_kernel_ridge(
         offsets=goal.offsets * best.factor,
         head=head,
     )
+
+
+def choose_gamma(
+    settings: KernelRidge,
+    features: Features,
+    values: NDArray[Any],
+    *,
+    classes: int,
+    seed: int,
+    observe: Observer,
+    weights: Floats | None = None,
+) -> float:
+    """The width of the kernel that ``fit_kernel_ridge`` would choose; see ``component.Fit``."""
+    goal = _goal(values, head_of(values, classes=classes), classes=classes, weights=weights)
+    penalties = (settings.penalty,) if settings.penalty else _PENALTIES
+    with threadpool_limits(1 if len(values) <= _EXACT else None, user_api="blas"):
+        rows = _measure(features)(features)
+        return _best_gamma(rows, goal, penalties, np.random.default_rng(seed), observe)
 
 
 def _goal(values: NDArray[Any], head: PlainHead, *, classes: int, weights: Floats | None) -> _Goal:
@@ -188,7 +206,7 @@ def _measure(features: Features) -> RobustScale:
     return RobustScale(median=median, range=spread)
 
 
-def _choose_gamma(
+def _best_gamma(
     rows: Floats, goal: _Goal, penalties: tuple[float, ...], generator: np.random.Generator, observe: Observer
 ) -> float:
     """The width with the best leave-one-out predictions at its best penalty."""

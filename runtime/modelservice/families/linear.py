@@ -1,10 +1,13 @@
 """Linear models for those who blend: logistic regression, or ridge regression whose penalty leave-one-out chooses."""
 
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from threadpoolctl import threadpool_limits
 
@@ -13,11 +16,15 @@ from modelservice.families.architecture import PlainHead
 from modelservice.families.base import Observer
 from modelservice.families.heads import head_of, measure_scale, raw_outputs
 from modelservice.families.onnx_graph import Graph
+from modelservice.families.sharpness import LEAST
 from modelservice.modalities.base import Features
 from modelservice.tasks.base import Array
 
 _PENALTIES = tuple(10.0 ** (power / 2) for power in range(-4, 9))
+_STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0)
+"""Inverse penalties of logistic regression, of which rows that are held back choose."""
 _ITERATIONS = 1000
+_ITERATIONS_TO_CHOOSE = 200
 
 Floats = NDArray[np.float64]
 
@@ -59,8 +66,41 @@ class LinearModel:
         return graph.value
 
 
+def choose_strength(
+    features: Features,
+    values: NDArray[Any],
+    *,
+    classes: int,
+    folds: Sequence[NDArray[np.int64]],
+    weights: Floats | None = None,
+) -> float:
+    """The inverse penalty of logistic regression with the least log loss on rows that are held back.
+
+    Args:
+        features: encoded rows, float32 [rows, inputs].
+        values: class codes int64 [rows].
+        classes: their number; 0 is for numbers, whose penalty ``fit_linear`` chooses itself.
+        folds: places of the rows that are held back together; each class has a row outside of each.
+        weights: how much each row counts [rows].
+    """
+    if not classes:
+        return 1.0
+    rows, losses = features.astype(np.float64), np.zeros(len(_STRENGTHS))
+    heavy = np.ones(len(rows)) if weights is None else weights
+    with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for held in folds:
+            others = np.setdiff1d(np.arange(len(rows)), held)
+            estimator = LogisticRegression(max_iter=_ITERATIONS_TO_CHOOSE, warm_start=True)
+            for place, strength in enumerate(_STRENGTHS):
+                estimator.set_params(C=strength).fit(rows[others], values[others], heavy[others])
+                true = estimator.predict_proba(rows[held])[np.arange(len(held)), values[held]]
+                losses[place] -= (heavy[held] * np.log(np.maximum(true, LEAST))).sum()
+    return _STRENGTHS[int(losses.argmin())]
+
+
 def fit_linear(
-    settings: None,  # noqa: ARG001 - a ``component.Fit``
+    settings: float | None,
     features: Features,
     values: NDArray[Any],
     *,
@@ -69,12 +109,17 @@ def fit_linear(
     observe: Observer,
     weights: Floats | None = None,
 ) -> LinearModel:
-    """Fit the linear model of the task; see ``component.Fit``."""
+    """Fit the linear model of the task; see ``component.Fit``.
+
+    ``settings`` is the inverse penalty of logistic regression, None for 1; that of numbers is chosen here.
+    """
     rows = features.astype(np.float64)
     # Several threads wait for each other while others keep the machine busy, and give other last bits.
     with threadpool_limits(1, user_api="blas"):
         if classes:
-            estimator = LogisticRegression(max_iter=_ITERATIONS, random_state=seed).fit(rows, values, weights)
+            estimator = LogisticRegression(C=settings or 1.0, max_iter=_ITERATIONS, random_state=seed).fit(
+                rows, values, weights
+            )
             head = head_of(values, classes=classes)
             fitted = LinearModel(weights=estimator.coef_.T, offsets=estimator.intercept_, head=head)
         else:

@@ -1,17 +1,24 @@
 """How much each of several models counts in their blend, by what they say of rows that they did not learn.
 
 Stacking with weights that are not negative and add up to 1 (Breiman, Stacked regressions, 1996). Few rows cannot tell
-good weights from lucky ones, so the weights are pulled to equal shares, as strongly as ``_PULL`` rows would.
+good weights from lucky ones, so the weights are pulled to equal shares, as strongly as some rows would: by more of them
+for numbers, where a few rows that are far off make up most of the squared error.
 """
+
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 Floats = NDArray[np.float64]
+Loss = Callable[[Floats], float]
+"""Of what a blend says, [rows, width], which is to be small."""
 
-_PULL = 20.0
+_PULL_OF_CLASSES, _PULL_OF_NUMBERS = 20.0, 50.0
 _ITERATIONS = 500
+_ROUNDS = 100
+"""Of a selection, after each model was taken once."""
 _LEAST = 1e-12
 _SUM_WEIGHT = 1e4
 """How much heavier than all rows it counts that weights add up to 1."""
@@ -30,7 +37,7 @@ def shares_of_classes(probabilities: Floats, weights: Floats) -> Floats:
     for _ in range(_ITERATIONS):
         owed = shares[:, np.newaxis] * likely
         owed = owed / owed.sum(axis=0)
-        counts = (owed * weights).sum(axis=1) + _PULL / models
+        counts = (owed * weights).sum(axis=1) + _PULL_OF_CLASSES / models
         shares = counts / counts.sum()
     return shares
 
@@ -48,7 +55,7 @@ def shares_of_numbers(predictions: Floats, values: Floats, weights: Floats) -> F
     errors = (predictions - values) * roots
     # In units of the mean error, so that the pull means the same whatever the target's unit is.
     unit = np.sqrt(np.square(errors).mean()) or 1.0
-    pull = np.sqrt(_PULL)
+    pull = np.sqrt(_PULL_OF_NUMBERS)
     # Since shares add up to 1, the blend's error is the blend of errors.
     rows = np.concatenate(
         [
@@ -60,3 +67,23 @@ def shares_of_numbers(predictions: Floats, values: Floats, weights: Floats) -> F
     goal = np.concatenate([np.zeros(len(values)), np.full(models, pull / models), [_SUM_WEIGHT * roots.sum()]])
     found, _ = nnls(rows, goal)
     return np.asarray(found / found.sum())
+
+
+def shares_by_selection(said: Floats, losses: Sequence[Loss]) -> Floats:
+    """Shares [models] by what no gradient shows, such as accuracy: greedy selection with replacement.
+
+    Each model is taken once, and then again and again the one with which the blend so far is best (Caruana et al.,
+    Ensemble selection from libraries of models, 2004).
+
+    Args:
+        said: out of fold [models, rows, width].
+        losses: the first decides, the next ones where models are equal.
+    """
+    counts = np.ones(len(said))
+    total = said.sum(axis=0)
+    for _ in range(_ROUNDS):
+        tried = [(total + one) / (counts.sum() + 1) for one in said]
+        best = min(range(len(said)), key=lambda model: tuple(loss(tried[model]) for loss in losses))
+        counts[best] += 1
+        total = total + said[best]
+    return np.asarray(counts / counts.sum())

@@ -36,7 +36,9 @@ def quick(name: str, **changes: Any) -> Any:
 @pytest.mark.parametrize(
     ("rows", "expected"),
     [
-        (20, Plan(members=16, epochs=100, batch=64, learning_rate=0.003)),
+        (20, Plan(members=16, epochs=100, batch=16, learning_rate=0.001)),
+        (500, Plan(members=16, epochs=100, batch=16, learning_rate=0.001)),
+        (501, Plan(members=16, epochs=100, batch=64, learning_rate=0.003)),
         (2500, Plan(members=16, epochs=100, batch=64, learning_rate=0.003)),
         (10_000, Plan(members=16, epochs=42, batch=256, learning_rate=0.003 * 4**0.25)),
         (50_000, Plan(members=8, epochs=24, batch=1024, learning_rate=0.006)),

@@ -21,7 +21,7 @@ def test_the_report_has_a_line_for_each_model_and_the_artifact_no_time() -> None
     assert produced.manifest.family == "auto"
     report = produced.success(produced.digest, {})
     assert report.models is not None
-    assert [one.name for one in report.models] == ["network", "linear", "kernelRidge", "randomForest"]
+    assert [one.name for one in report.models] == ["network", "linear", "discriminant", "kernelRidge", "randomForest"]
     assert produced.manifest.data is not None
     assert any(note.startswith("auto blends network ") for note in produced.manifest.data.notes)
     assert not any(b"seconds" in content for name, content in produced.files.items() if name.endswith(".json"))
