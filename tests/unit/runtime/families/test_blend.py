@@ -126,7 +126,7 @@ def test_a_discriminant_answers_in_a_graph_as_it_does_alone_and_as_well_as_sciki
 
 def test_rows_that_weigh_nothing_are_not_seen_by_a_discriminant() -> None:
     rows = rows_of("iris")
-    weights = (np.arange(len(rows.values)) % 3 > 0) * 1.0
+    weights = (np.arange(len(rows.values)) % 3 > 0).astype(np.float64)
     fitted = [
         fit_discriminant(None, features, values, classes=3, seed=0, observe=lambda _: None, weights=heavy)
         for features, values, heavy in (
