@@ -1,9 +1,12 @@
 """What commands have in common."""
 
 import argparse
+import gc
 import sys
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
+_OBJECTS: Final = 50_000
+"""Made and not let go again, between two looks for garbage; Python's own is 700."""
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
@@ -16,6 +19,11 @@ def add_command(commands: Commands, name: str, summary: str, examples: str) -> a
         epilog=examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+def collect_rarely() -> None:
+    """Let Python look for garbage less often: torch's import makes a million objects, all of which stay."""
+    gc.set_threshold(_OBJECTS)
 
 
 def complain(message: str, *, field: str | None = None) -> None:

@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from modelservice.cli.common import Commands, add_command
+from modelservice.cli.common import Commands, add_command, collect_rarely
 from modelservice.contract import places
 
 _EXAMPLES = """\
@@ -27,6 +27,7 @@ def add_stage(commands: Commands) -> None:
 
 
 def _stage(parsed: argparse.Namespace) -> int:
+    collect_rarely()
     if (threads := places.cpu_limit(os.environ)) is not None:
         os.environ.setdefault(_THREADS_ENV, str(threads))  # else they count the CPUs of the node
 

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelservice.cli.common import Commands, add_command, complain
+from modelservice.cli.common import Commands, add_command, collect_rarely, complain
 from modelservice.contract.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def add_train(commands: Commands) -> None:
 
 
 def _train(parsed: argparse.Namespace) -> int:
+    collect_rarely()
     from modelservice.artifact.errors import ArtifactError  # noqa: PLC0415
     from modelservice.stages.documents import ResourceError, read_resource  # noqa: PLC0415
     from modelservice.stages.failures import UNEXPECTED, report_failure  # noqa: PLC0415

@@ -1,6 +1,7 @@
 """The command as a user calls it; one process for what only a process can show, the rest in this one."""
 
 import errno
+import gc
 import json
 import os
 import subprocess
@@ -431,3 +432,10 @@ def test_sigterm_is_handled_from_the_first_import_on() -> None:
 def test_importing_the_package_imports_nothing_heavy() -> None:
     code = "import modelservice, sys; assert not {'torch', 'numpy', 'pydantic'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_training_looks_for_garbage_less_often(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    thresholds: list[int] = []
+    monkeypatch.setattr(gc, "set_threshold", thresholds.append)
+    assert main(["train", "-f", str(tmp_path / "none.yaml")]) == ExitCode.ORDER_INVALID
+    assert thresholds == [50_000]
