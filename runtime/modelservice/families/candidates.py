@@ -31,8 +31,9 @@ from modelservice.modalities.base import Features
 _FOLDS = 5
 _ROWS_FOR_FOLDS = 5000
 """Rows up to which each is predicted out of fold; above, those of one fold say enough."""
-_ROWS_FOR_TREES, _FEW_TREES = 10_000, 50
-"""Above so many rows a forest has so many trees."""
+_MANY_ROWS = 10_000
+"""Above them a forest has so many trees, and a kernel so many landmarks:"""
+_FEW_TREES, _FEW_LANDMARKS = 50, 500
 
 Floats = NDArray[np.float64]
 
@@ -151,8 +152,9 @@ def _judge_linear(rows: LearnedRows, folds: list[NDArray[np.int64]], seed: int, 
 
 
 def _judge_kernel_ridge(rows: LearnedRows, folds: list[NDArray[np.int64]], seed: int, observe: Observer) -> Judged:
+    settings = KernelRidge() if len(rows.values) <= _MANY_ROWS else KernelRidge(landmarks=_FEW_LANDMARKS)
     gamma = choose_gamma(
-        KernelRidge(),
+        settings,
         rows.features,
         rows.values,
         classes=rows.classes,
@@ -160,12 +162,12 @@ def _judge_kernel_ridge(rows: LearnedRows, folds: list[NDArray[np.int64]], seed:
         observe=observe,
         weights=rows.weights,
     )
-    return fitted_by(fit_kernel_ridge, KernelRidge().model_copy(update={"gamma": gamma}))(rows, folds, seed, observe)
+    return fitted_by(fit_kernel_ridge, settings.model_copy(update={"gamma": gamma}))(rows, folds, seed, observe)
 
 
 def _judge_forest(rows: LearnedRows, folds: list[NDArray[np.int64]], seed: int, observe: Observer) -> Judged:
     """Many rows make trees slow, and alike."""
-    settings = RandomForest() if len(rows.values) <= _ROWS_FOR_TREES else RandomForest(trees=_FEW_TREES)
+    settings = RandomForest() if len(rows.values) <= _MANY_ROWS else RandomForest(trees=_FEW_TREES)
     return fitted_by(fit_forest, settings)(rows, folds, seed, observe)
 
 
