@@ -32,8 +32,9 @@ from modelservice.training.checkpointing import Checkpointing
 _FOLDS = 5
 _ROWS_FOR_FOLDS = 5000
 """Rows up to which each is predicted out of fold; above, those of one fold say enough."""
-_ROWS_FOR_TREES, _FEW_TREES = 10_000, 50
-"""Above so many rows a forest has so many trees."""
+_MANY_ROWS = 10_000
+"""Above them a forest has so many trees, and a kernel so many landmarks:"""
+_FEW_TREES, _FEW_LANDMARKS = 50, 500
 
 Floats = NDArray[np.float64]
 
@@ -162,8 +163,9 @@ def _judge_linear(
 def _judge_kernel_ridge(
     rows: LearnedRows, folds: list[NDArray[np.int64]], seed: int, observe: Observer, checkpointing: Checkpointing
 ) -> Judged:
+    settings = KernelRidge() if len(rows.values) <= _MANY_ROWS else KernelRidge(landmarks=_FEW_LANDMARKS)
     gamma = choose_gamma(
-        KernelRidge(),
+        settings,
         rows.features,
         rows.values,
         classes=rows.classes,
@@ -171,7 +173,7 @@ def _judge_kernel_ridge(
         observe=observe,
         weights=rows.weights,
     )
-    judge = fitted_by(fit_kernel_ridge, KernelRidge().model_copy(update={"gamma": gamma}))
+    judge = fitted_by(fit_kernel_ridge, settings.model_copy(update={"gamma": gamma}))
     return judge(rows, folds, seed, observe, checkpointing)
 
 
@@ -179,7 +181,7 @@ def _judge_forest(
     rows: LearnedRows, folds: list[NDArray[np.int64]], seed: int, observe: Observer, checkpointing: Checkpointing
 ) -> Judged:
     """Many rows make trees slow, and alike."""
-    settings = RandomForest() if len(rows.values) <= _ROWS_FOR_TREES else RandomForest(trees=_FEW_TREES)
+    settings = RandomForest() if len(rows.values) <= _MANY_ROWS else RandomForest(trees=_FEW_TREES)
     return fitted_by(fit_forest, settings)(rows, folds, seed, observe, checkpointing)
 
 

@@ -16,6 +16,8 @@ _SLOW_FLOPS = 1e10
 """Of float64 a second, in decompositions."""
 _STEP = 5e-4
 """Seconds of a step however few rows are in it."""
+_MANY_ROWS = 10_000
+"""As in ``candidates``."""
 _CALL = 0.03
 """Seconds that a fit takes however few rows there are."""
 
@@ -52,14 +54,15 @@ def seconds_of_discriminant(size: Size) -> float:
 def seconds_of_kernel_ridge(size: Size) -> float:
     """A decomposition for each width, and one for all rows or for its landmarks."""
     count = size.rows
-    last = count**3 if count <= 2000 else 2 * count * 1000**2  # noqa: PLR2004 - as ``kernel_regression`` does it
+    landmarks = 1000 if count <= _MANY_ROWS else 500
+    last = count**3 if count <= 2000 else 3 * count * landmarks**2  # noqa: PLR2004 - as ``kernel_regression`` does it
     return _CALL * size.fits + (9 * min(count, 1000) ** 3 + size.fits * last) / _SLOW_FLOPS
 
 
 def seconds_of_forest(size: Size) -> float:
     """Sorting, for each tree, level and feature that is looked at."""
     count, looked_at = size.rows, math.sqrt(size.inputs)
-    trees = 200 if count <= 10_000 else 50  # noqa: PLR2004 - as ``candidates`` has them
+    trees = 200 if count <= _MANY_ROWS else 50
     return size.fits * trees * (1e-3 + 2e-8 * count * math.log2(count + 1) * looked_at)
 
 
