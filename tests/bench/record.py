@@ -24,7 +24,6 @@ HEADLINES = (
     ("serving", "v2 infer, 64 connections, ours"),
     ("serving", "v2 infer, 64 connections, share of the echo"),
     ("serving", "gRPC ModelInfer, 64 in flight, share of the echo"),
-    ("serving", "CNN, JSON, 64 connections, ratio to the engine alone"),
     ("serving", "start: process to ready"),
     ("serving", "resident memory, idle"),
     ("operator", "CPU for each object written"),
