@@ -103,7 +103,16 @@ def test_iris_is_the_whole_table(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["auto.yaml", "autoscaling.yaml", "svm.yaml", "compression.yaml", "random-forest.yaml", "parquet.yaml"]
+    "name",
+    [
+        "auto.yaml",
+        "autoscaling.yaml",
+        "svm.yaml",
+        "compression.yaml",
+        "prune.yaml",
+        "random-forest.yaml",
+        "parquet.yaml",
+    ],
 )
 def test_wine_is_the_whole_table(name: str) -> None:
     rows, wine = rows_of(name), load_wine()

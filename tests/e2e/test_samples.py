@@ -51,6 +51,7 @@ def determination(answers: Sequence[float], truth: Sequence[float]) -> float:
 
 
 COLUMNS = ("boolean.yaml", "date.yaml", "text.yaml")
+COMPRESSED = ("compression.yaml", "prune.yaml")
 
 
 @pytest.mark.story(60)
@@ -64,7 +65,7 @@ def test_every_sample_has_its_test() -> None:
     names = {path.relative_to(SAMPLES).parts[0] for path in sample_files()}
     tested = {"minimal.yaml", "iris.yaml", "autoscaling.yaml", "gpu.yaml", "kustomize", "cnn.yaml", *REGRESSIONS}
     tested |= {*COLUMNS}
-    assert names == {*tested, *CLASSIFIERS, *FORMATS, "compression.yaml", "decimal-comma.yaml", "object-storage.yaml"}
+    assert names == {*tested, *CLASSIFIERS, *FORMATS, *COMPRESSED, "decimal-comma.yaml", "object-storage.yaml"}
 
 
 @pytest.mark.story(60)
@@ -184,13 +185,15 @@ def test_network_of_convolutions_over_http_and_grpc(space: Space) -> None:
 
 
 @pytest.mark.story(70)
-def test_compressed_model(space: Space) -> None:
-    sample = SAMPLES / "compression.yaml"
+@pytest.mark.parametrize("file", COMPRESSED)
+def test_compressed_model(space: Space, file: str) -> None:
+    sample = SAMPLES / file
+    name = model_service(sample)["metadata"]["name"]
     space.kubectl("apply", "-f", sample)
-    service = space.wait_ready("wine-int8")
+    service = space.wait_ready(name)
     assert condition(service, "Compressed")["status"] == "True", condition(service, "Compressed")["message"]
     rows, truth = rows_and_targets(sample)
-    assert agreement(predict(space.address("wine-int8"), "wine-int8", rows), truth) > 0.85
+    assert agreement(predict(space.address(name), name, rows), truth) > 0.85
 
 
 @pytest.mark.story(60)

@@ -52,12 +52,17 @@ _ENSEMBLE_BY_RECIPE = Rule(
     "an ensemble has layers and steps of its own: leave all of mlp but ensemble, and all of training that says how to"
     " step, out, or set ensemble to 1",
 )
+_LAYERS_TO_PRUNE = Rule(
+    f"!has(self.compression) || {_BY_GRADIENT} || !self.compression.steps.exists(step, has(step.prune))"
+    " || has(self.compression.steps[0].distill)",
+    "compression.steps prune works on layers: choose model mlp or cnn, or put distill before it",
+)
 
 
 class ModelServiceSpec(Contract):
     """Data in, a model service out."""
 
-    RULES = (_STEPS_OF_GRADIENT, _TORCH_OF_GRADIENT, _LOGISTIC_OF_CLASSES, _ENSEMBLE_BY_RECIPE)
+    RULES = (_STEPS_OF_GRADIENT, _TORCH_OF_GRADIENT, _LOGISTIC_OF_CLASSES, _ENSEMBLE_BY_RECIPE, _LAYERS_TO_PRUNE)
 
     suspend: bool = Field(
         default=False, description="Stops training, not serving. Default false; true deletes an unfinished Job."
@@ -99,6 +104,9 @@ class ModelServiceSpec(Contract):
             raise ValueError(_TORCH_OF_GRADIENT.message)
         if self.model.logistic is not None and self.task is not None and self.task.regression is not None:
             raise ValueError(_LOGISTIC_OF_CLASSES.message)
+        kinds = () if self.compression is None else tuple(step.choice for step in self.compression.steps)
+        if "prune" in kinds and not by_gradient and kinds[0] != "distill":
+            raise ValueError(_LAYERS_TO_PRUNE.message)
         return self
 
 

@@ -11,7 +11,7 @@ from modelservice.artifact.errors import ArtifactError
 from modelservice.artifact.files import document_bytes, file_entries
 from modelservice.artifact.load import Artifact
 from modelservice.artifact.stores import load_artifact
-from modelservice.compression import compress
+from modelservice.compression import Compressible, StepContext, StoredNetwork, compress
 from modelservice.contract.evaluation import Evaluation
 from modelservice.contract.failure import DataError, StorageError
 from modelservice.contract.manifest import (
@@ -27,6 +27,7 @@ from modelservice.contract.manifest import (
 )
 from modelservice.contract.progress import Progress
 from modelservice.contract.work_order import CompressWork, WorkOrder
+from modelservice.families.architecture import Architecture
 from modelservice.inference.onnx_engine import OnnxEngine
 from modelservice.modalities.base import Dataset
 from modelservice.modalities.dataset import divide_rows, encode
@@ -64,20 +65,27 @@ class CompressStage:
             dataset = replace(dataset, task=task_of(parent.signature))
         observe(Progress(stage=self.name, done=1, total=_STEPS))
         before = parent.content(MODEL_FILE)
+        learning = StepContext(
+            dataset=dataset,
+            teacher=partial(run_batches, OnnxEngine(before).run),
+            seed=work.data.split.seed,
+            # Of the stage one step is done; what an epoch tells beside its number is shown.
+            observe=lambda epoch: observe(epoch.model_copy(update={"stage": self.name, "done": 1, "total": _STEPS})),
+        )
         with watch.step("compress"):
-            smaller = compress(before, work.compression.steps)
+            made = compress(Compressible(onnx=before, network=_network(parent)), work.compression.steps, learning)
         observe(Progress(stage=self.name, done=2, total=_STEPS))
         with watch.step("evaluate"):
-            judged = _judge(dataset, parent, smaller)
+            judged = _judge(dataset, parent, made.onnx)
         observe(Progress(stage=self.name, done=_STEPS, total=_STEPS))
         summary = summarize(
             judged.drop,
             budget=work.compression.max_accuracy_drop,
             tested=judged.metrics.test,
-            sizes=(len(before), len(smaller)),
+            sizes=(len(before), len(made.onnx)),
         )
         with watch.step("report"):
-            chosen = _choose(parent, judged, summary, smaller)
+            chosen = _choose(parent, judged, summary, made)
             subject = Subject(
                 dataset=dataset,
                 columns=all_columns(divided, dataset),
@@ -134,6 +142,16 @@ def _parent(work: CompressWork) -> Artifact:
         raise StorageError("ParentInvalid", message, field="spec.artifacts") from None
 
 
+def _network(parent: Artifact) -> StoredNetwork | None:
+    """What torch trained, where it did."""
+    if ARCHITECTURE_FILE not in parent.contents:
+        return None
+    from safetensors.numpy import load  # noqa: PLC0415
+
+    weights = load(parent.content(WEIGHTS_FILE))
+    return StoredNetwork(architecture=parent.document(ARCHITECTURE_FILE, Architecture), weights=weights)
+
+
 def _check_same_data(parent: Artifact, dataset: Dataset) -> None:
     """The test rows must be those that the model was not trained on, so the data must be that of the training."""
     trained_on = parent.manifest.data.sha256 if parent.manifest.data else "data that nobody knows"
@@ -157,12 +175,13 @@ class _Judged(NamedTuple):
 
 
 class _Chosen(NamedTuple):
-    """The model that is stored: ``model.onnx``, what is said of it, and its outputs for the test rows."""
+    """The model that is stored: ``model.onnx``, what is said of it, its outputs for the test rows, and its size."""
 
     content: bytes
     summary: OnnxSummary
     metrics: MetricsDocument
     raw: Array
+    parameters: int | None
 
 
 def _judge(dataset: Dataset, parent: Artifact, smaller: bytes) -> _Judged:
@@ -185,13 +204,15 @@ def _judge(dataset: Dataset, parent: Artifact, smaller: bytes) -> _Judged:
     )
 
 
-def _choose(parent: Artifact, judged: _Judged, summary: CompressionSummary, smaller: bytes) -> _Chosen:
+def _choose(parent: Artifact, judged: _Judged, summary: CompressionSummary, made: Compressible) -> _Chosen:
     """The smaller model, or the parent's own where the budget is missed."""
+    trained = parent.manifest
     if summary.applied:
-        made = OnnxSummary(opset=opset_of(smaller), max_difference=judged.difference)
-        return _Chosen(smaller, made, judged.metrics, judged.after)
+        said = OnnxSummary(opset=opset_of(made.onnx), max_difference=judged.difference)
+        parameters = trained.parameters if made.network is None else made.network.parameters
+        return _Chosen(made.onnx, said, judged.metrics, judged.after, parameters)
     metrics = parent.document(METRICS_FILE, MetricsDocument)
-    return _Chosen(parent.content(MODEL_FILE), parent.manifest.model, metrics, judged.before)
+    return _Chosen(parent.content(MODEL_FILE), trained.model, metrics, judged.before, trained.parameters)
 
 
 def _produced(
@@ -203,7 +224,7 @@ def _produced(
     about = About(
         name=order.name,
         family=trained.family,
-        parameters=trained.parameters,
+        parameters=chosen.parameters,
         producer=producer,
         data=trained.data,
         signature=parent.signature,
@@ -224,6 +245,7 @@ def _produced(
             "key": order.key,
             "parent": Parent(key=parent.manifest.key, digest=parent.digest),
             "producer": producer,
+            "parameters": chosen.parameters,
             "model": chosen.summary,
             "compression": summary,
             "files": file_entries(files),

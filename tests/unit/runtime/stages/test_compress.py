@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.unit.runtime.stages.pipelines import (
 from tests.unit.runtime.stages.test_train import images
 
 from modelservice import compression
+from modelservice.compression import Compressible, StepContext
 from modelservice.contract.compression import Quantize
 from modelservice.contract.evaluation import Evaluation, Metric
 from modelservice.contract.failure import About, DataError, Retry, StageError, StorageError
@@ -62,17 +64,17 @@ class Ruin:
 
     name = "quantize"
 
-    def apply(self, _settings: Quantize, model: bytes) -> bytes:
+    def apply(self, _settings: Quantize, model: Compressible, _context: StepContext) -> Compressible:
         import onnx  # noqa: PLC0415
 
-        file = onnx.load_from_string(model)
+        file = onnx.load_from_string(model.onnx)
         for weights in file.graph.initializer:
             if weights.data_type == onnx.TensorProto.FLOAT:
                 weights.raw_data = bytes(len(weights.raw_data))
         for unused in ("doc_string", "producer_version"):
             file.ClearField(unused)
         file.graph.name = ""
-        return bytes(file.SerializeToString())
+        return replace(model, onnx=bytes(file.SerializeToString()))
 
 
 def test_a_model_within_its_budget_is_taken(trained: Produced, parent: Path) -> None:
