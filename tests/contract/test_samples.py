@@ -110,6 +110,8 @@ def test_iris_is_the_whole_table(name: str) -> None:
         "svm.yaml",
         "compression.yaml",
         "prune.yaml",
+        "distill.yaml",
+        "compress-auto.yaml",
         "random-forest.yaml",
         "parquet.yaml",
     ],

@@ -1,12 +1,13 @@
 """What a step of ``spec.compression.steps`` works on, and what it answers."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from modelservice.compression.network import StoredNetwork
 from modelservice.contract.failure import StageError
 from modelservice.contract.progress import Progress
+from modelservice.contract.sizes import Tried
 from modelservice.families.architecture import MemberMean
 from modelservice.modalities.base import Dataset, Features
 from modelservice.tasks.base import Array
@@ -20,10 +21,12 @@ class Compressible:
         onnx: content of ``model.onnx``.
         network: its layers and weights where torch trained it, else None; of quantised models those that they are
             made of.
+        tried: what a step looked at on its way here, where it looked at several.
     """
 
     onnx: bytes
     network: StoredNetwork | None = None
+    tried: tuple[Tried, ...] = ()
 
     @classmethod
     def of(cls, network: StoredNetwork) -> "Compressible":
@@ -40,12 +43,17 @@ class StepContext:
         teacher: the model as it was before the first step: features to raw outputs float32 [rows, width].
         seed: of order and initial weights.
         observe: is told of each epoch.
+        budget: how much of the primary metric may be lost.
+        kept: weights of networks that were tuned before, as safetensors by the name of the setting: what stands there
+            is not tuned again, and what is tuned is put there.
     """
 
     dataset: Dataset
     teacher: Callable[[Features], Array]
     seed: int
     observe: Callable[[Progress], None]
+    budget: float = 0.0
+    kept: MutableMapping[str, bytes] = field(default_factory=dict)
 
 
 class Step(Protocol):

@@ -27,7 +27,7 @@ def with_zeros(network: StoredNetwork, ratio: float, epochs: int, context: StepC
     def hold(learning: nn.Sequential) -> Callable[[], None]:
         for layer, name in _pruned(learning):
             place = next(place for place, child in learning.named_children() if child is layer)
-            prune.custom_from_mask(layer, name, masks[f"{place}.{name}_mask"])
+            prune.custom_from_mask(layer, name, masks[f"{place}.{name}_mask"])  # type: ignore[no-untyped-call]
         return lambda: _release(learning)
 
     return tune(sparse, Lesson(epochs=epochs), context, hold=hold)
@@ -39,4 +39,4 @@ def _pruned(module: nn.Sequential) -> list[tuple[nn.Module, str]]:
 
 def _release(module: nn.Sequential) -> None:
     for layer, name in _pruned(module):
-        prune.remove(layer, name)
+        prune.remove(layer, name)  # type: ignore[no-untyped-call]

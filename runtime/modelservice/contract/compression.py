@@ -94,12 +94,32 @@ class Distill(Contract):
     )
 
 
+class Auto(Contract):
+    """Makes the network narrower in turns, then its weights 8-bit integers, as far as the budget allows.
+
+    The validation rows choose the turn; the test rows judge it once.
+    """
+
+    target_size_ratio: float = Field(
+        default=20,
+        gt=1,
+        le=10_000,
+        description="How many times fewer parameters to reach, if the budget is kept on the way. Default 20.",
+    )
+    fine_tune_epochs: FineTuneEpochs = Field(
+        default=20, description="Passes over the training rows after each turn. Default 20."
+    )
+
+
 class Step(OneOf):
     """Exactly one kind of step."""
 
     quantize: Quantize | None = Field(default=None, description="Weights as small integers; the last step.")
     prune: Prune | None = Field(default=None, description="Leaves out what matters least; for mlp and cnn.")
     distill: Distill | None = Field(default=None, description="A small network learns from the trained model.")
+    auto: Auto | None = Field(
+        default=None, description="Finds how far it can go by itself, for mlp and cnn; stands alone."
+    )
 
 
 _EACH_STEP_ONCE = Rule(
@@ -113,6 +133,10 @@ _QUANTIZE_LAST = Rule(
     "!self.steps.exists(step, has(step.quantize)) || has(self.steps[self.steps.size() - 1].quantize)",
     "quantize works on what the other steps made: put it last",
 )
+_AUTO_ALONE = Rule(
+    "self.steps.size() == 1 || self.steps.all(step, !has(step.auto))",
+    "auto finds all steps by itself: leave the others out",
+)
 
 
 class Compression(Contract):
@@ -121,7 +145,7 @@ class Compression(Contract):
     Runs in a Job of its own, with the pod settings of ``spec.training``.
     """
 
-    RULES = (_EACH_STEP_ONCE, _QUANTIZE_LAST)
+    RULES = (_EACH_STEP_ONCE, _QUANTIZE_LAST, _AUTO_ALONE)
 
     max_accuracy_drop: float = Field(
         default=0.005,
@@ -141,4 +165,6 @@ class Compression(Contract):
             raise ValueError(_EACH_STEP_ONCE.message)
         if "quantize" in kinds[:-1]:
             raise ValueError(_QUANTIZE_LAST.message)
+        if "auto" in kinds and len(kinds) > 1:
+            raise ValueError(_AUTO_ALONE.message)
         return self

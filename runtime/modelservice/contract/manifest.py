@@ -33,6 +33,9 @@ CONFUSION_PICTURE = "confusion-matrix.svg"
 VALUES_PICTURE = "predicted-values.svg"
 CALIBRATION_PICTURE = "calibration.svg"
 IMPORTANCE_PICTURE = "importance.svg"
+SIZES_FILE = "compression.json"
+"""Of what was compressed, as its picture is: size and metric of each model on the way."""
+SIZES_PICTURE = "compression.svg"
 REPORT_FILES = (
     CARD_FILE,
     DATA_REPORT_FILE,
@@ -43,6 +46,8 @@ REPORT_FILES = (
     VALUES_PICTURE,
     CALIBRATION_PICTURE,
     IMPORTANCE_PICTURE,
+    SIZES_FILE,
+    SIZES_PICTURE,
 )
 """What is written for people, as far as a model has it; nothing that answers requests reads them."""
 

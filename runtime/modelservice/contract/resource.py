@@ -53,9 +53,10 @@ _ENSEMBLE_BY_RECIPE = Rule(
     " step, out, or set ensemble to 1",
 )
 _LAYERS_TO_PRUNE = Rule(
-    f"!has(self.compression) || {_BY_GRADIENT} || !self.compression.steps.exists(step, has(step.prune))"
+    f"!has(self.compression) || {_BY_GRADIENT} || !self.compression.steps.exists(step, has(step.prune) ||"
+    " has(step.auto))"
     " || has(self.compression.steps[0].distill)",
-    "compression.steps prune works on layers: choose model mlp or cnn, or put distill before it",
+    "compression.steps prune and auto work on layers: choose model mlp or cnn, or put distill before prune",
 )
 
 
@@ -105,7 +106,7 @@ class ModelServiceSpec(Contract):
         if self.model.logistic is not None and self.task is not None and self.task.regression is not None:
             raise ValueError(_LOGISTIC_OF_CLASSES.message)
         kinds = () if self.compression is None else tuple(step.choice for step in self.compression.steps)
-        if "prune" in kinds and not by_gradient and kinds[0] != "distill":
+        if {"prune", "auto"} & set(kinds) and not by_gradient and kinds[0] != "distill":
             raise ValueError(_LAYERS_TO_PRUNE.message)
         return self
 

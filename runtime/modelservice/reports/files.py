@@ -14,6 +14,8 @@ from modelservice.contract.manifest import (
     DATA_REPORT_FILE,
     IMPORTANCE_FILE,
     IMPORTANCE_PICTURE,
+    SIZES_FILE,
+    SIZES_PICTURE,
     VALUES_PICTURE,
 )
 from modelservice.reports.card import About, write_card
@@ -25,6 +27,7 @@ from modelservice.reports.plots import (
     learning_curves,
     values_picture,
 )
+from modelservice.reports.sizes import sizes_picture
 from modelservice.reports.subject import Subject
 
 Draw = Callable[[Subject, Findings], bytes | None]
@@ -75,4 +78,7 @@ def write_reports(subject: Subject, findings: Findings, about: About) -> dict[st
     }
     if findings.importance is not None:
         files[IMPORTANCE_FILE] = document_bytes(findings.importance)
+    if about.sizes is not None:
+        files[SIZES_FILE] = document_bytes(about.sizes)
+        files[SIZES_PICTURE] = sizes_picture(about.sizes)
     return files

@@ -26,6 +26,7 @@ from modelservice.contract.manifest import (
     Producer,
 )
 from modelservice.contract.progress import Progress
+from modelservice.contract.sizes import Sizes
 from modelservice.contract.work_order import CompressWork, WorkOrder
 from modelservice.families.architecture import Architecture
 from modelservice.inference.onnx_engine import OnnxEngine
@@ -69,6 +70,7 @@ class CompressStage:
             dataset=dataset,
             teacher=partial(run_batches, OnnxEngine(before).run),
             seed=work.data.split.seed,
+            budget=work.compression.max_accuracy_drop,
             # Of the stage one step is done; what an epoch tells beside its number is shown.
             observe=lambda epoch: observe(epoch.model_copy(update={"stage": self.name, "done": 1, "total": _STEPS})),
         )
@@ -175,13 +177,14 @@ class _Judged(NamedTuple):
 
 
 class _Chosen(NamedTuple):
-    """The model that is stored: ``model.onnx``, what is said of it, its outputs for the test rows, and its size."""
+    """The model that is stored: ``model.onnx``, its outputs for the test rows, and what else was tried."""
 
     content: bytes
     summary: OnnxSummary
     metrics: MetricsDocument
     raw: Array
     parameters: int | None
+    sizes: Sizes
 
 
 def _judge(dataset: Dataset, parent: Artifact, smaller: bytes) -> _Judged:
@@ -206,13 +209,13 @@ def _judge(dataset: Dataset, parent: Artifact, smaller: bytes) -> _Judged:
 
 def _choose(parent: Artifact, judged: _Judged, summary: CompressionSummary, made: Compressible) -> _Chosen:
     """The smaller model, or the parent's own where the budget is missed."""
-    trained = parent.manifest
+    trained, sizes = parent.manifest, Sizes(metric=judged.metrics.test.primary, tried=made.tried)
     if summary.applied:
         said = OnnxSummary(opset=opset_of(made.onnx), max_difference=judged.difference)
         parameters = trained.parameters if made.network is None else made.network.parameters
-        return _Chosen(made.onnx, said, judged.metrics, judged.after, parameters)
+        return _Chosen(made.onnx, said, judged.metrics, judged.after, parameters, sizes)
     metrics = parent.document(METRICS_FILE, MetricsDocument)
-    return _Chosen(parent.content(MODEL_FILE), trained.model, metrics, judged.before, trained.parameters)
+    return _Chosen(parent.content(MODEL_FILE), trained.model, metrics, judged.before, trained.parameters, sizes)
 
 
 def _produced(
@@ -231,6 +234,7 @@ def _produced(
         settings=settings_of(order.work),
         compression=summary,
         parent=trained.key,
+        sizes=chosen.sizes,
     )
     files = {
         **{name: content for name, content in parent.contents.items() if name not in _LEFT_OUT},

@@ -1,11 +1,13 @@
 """Small networks and rows, as the tests of steps need them."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from tests.unit.runtime.stages.pipelines import IRIS, train_work
 
-from modelservice.compression import StepContext, StoredNetwork
+from modelservice.compression import Compressible, StepContext, StoredNetwork, apply_step
+from modelservice.contract.compression import Step
 from modelservice.contract.data import Format
 from modelservice.families.architecture import Architecture
 from modelservice.modalities.base import Dataset, Features
@@ -19,6 +21,13 @@ def iris(target: str = "species") -> Dataset:
     work = train_work(target=target)
     divided = divide_rows(read_source(IRIS.read_bytes(), format=Format.CSV), work.data, work.task)
     return encode(divided, divided.split)
+
+
+def apply_steps(model: Compressible, steps: Iterable[Step], context: StepContext) -> Compressible:
+    """Without measuring what comes out, which takes a model of the context's rows."""
+    for step in steps:
+        model = apply_step(model, step, context)
+    return model
 
 
 def context_of(dataset: Dataset, teacher: Any) -> StepContext:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.runtime.compression.learning import NOTHING, context_of, iris, random_network
+from tests.unit.runtime.compression.learning import NOTHING, apply_steps, context_of, iris, random_network
 from tests.unit.runtime.stages.pipelines import produce, train_work
 
-from modelservice.compression import Compressible, StoredNetwork, compress
+from modelservice.compression import Compressible, StoredNetwork
 from modelservice.compression.units import joints, ratio_for
 from modelservice.contract.compression import Compression
 from modelservice.contract.failure import StageError
@@ -29,7 +29,7 @@ def steps(*asked: dict[str, Any]) -> Any:
 
 def pruned(network: StoredNetwork, kind: str, ratio: float) -> StoredNetwork:
     asked = steps({"prune": {kind: {"ratio": ratio}, "fineTuneEpochs": 0}})
-    found = compress(Compressible.of(network), asked, NOTHING).network
+    found = apply_steps(Compressible.of(network), asked, NOTHING).network
     assert found is not None
     return found
 
@@ -136,7 +136,7 @@ def test_what_is_left_learns_what_the_model_said_before(kind: str) -> None:
 
     def made(epochs: int) -> tuple[Compressible, float]:
         asked = steps({"prune": {**prune, "fineTuneEpochs": epochs}})
-        found = compress(model, asked, context_of(dataset, run))
+        found = apply_steps(model, asked, context_of(dataset, run))
         apart = OnnxEngine(found.onnx).run(dataset.validation.features) - run(dataset.validation.features)
         return found, float(np.abs(apart).mean())
 
@@ -153,15 +153,15 @@ def test_what_is_left_learns_what_the_model_said_before(kind: str) -> None:
 def test_what_is_no_network_or_several_is_refused_with_the_remedy() -> None:
     asked = steps({"prune": {"structured": {"ratio": 0.5}}})
     with pytest.raises(StageError, match=r"choose spec\.model mlp or cnn") as caught:
-        compress(Compressible(onnx=b""), asked, NOTHING)
+        apply_steps(Compressible(onnx=b""), asked, NOTHING)
     assert (caught.value.reason, caught.value.field) == ("StepUnsuited", "spec.compression.steps")
     ensemble = perceptron(4).model_copy(update={"head": MemberMean(members=2, head=Softmax())})
     several = Compressible(onnx=b"", network=StoredNetwork(architecture=ensemble, weights={}))
     with pytest.raises(StageError, match=r"set spec\.model\.mlp\.ensemble to 1"):
-        compress(several, asked, NOTHING)
+        apply_steps(several, asked, NOTHING)
 
 
 def test_a_linear_model_has_no_neurons_to_leave_out() -> None:
     asked = steps({"prune": {"structured": {"ratio": 0.5}}})
     with pytest.raises(StageError, match="no neurons between input and output"):
-        compress(Compressible.of(random_network(perceptron())), asked, NOTHING)
+        apply_steps(Compressible.of(random_network(perceptron())), asked, NOTHING)

@@ -7,12 +7,12 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
-from tests.unit.runtime.compression.learning import NOTHING
+from tests.unit.runtime.compression.learning import NOTHING, apply_steps
 from tests.unit.runtime.inference.graphs import model, tensor, value
 from tests.unit.runtime.stages.pipelines import produce, train_work
 
 from modelservice import compression
-from modelservice.compression import Compressible, StepContext, compress
+from modelservice.compression import Compressible, StepContext
 from modelservice.contract.compression import Compression, Quantize, Step
 from modelservice.contract.failure import StageError
 from modelservice.contract.manifest import MODEL_FILE
@@ -22,7 +22,7 @@ STEPS = Compression.model_validate({"steps": [{"quantize": {}}]}).steps
 
 
 def quantised_bytes(content: bytes) -> bytes:
-    return compress(Compressible(onnx=content), STEPS, NOTHING).onnx
+    return apply_steps(Compressible(onnx=content), STEPS, NOTHING).onnx
 
 
 def perceptron(random: np.random.Generator) -> bytes:
@@ -151,7 +151,7 @@ def test_steps_are_applied_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(compression, "STEPS", (Append(),))
     twice = [Step(quantize=Quantize()), Step(quantize=Quantize())]
-    assert compress(Compressible(onnx=b"model "), twice, NOTHING).onnx == b"model Int8Int8"
+    assert apply_steps(Compressible(onnx=b"model "), twice, NOTHING).onnx == b"model Int8Int8"
 
 
 @pytest.mark.parametrize("family", ["svm", "decisionTree", "randomForest", "gradientBoosting", "kernelRidge"])
