@@ -88,6 +88,9 @@ bench-hostile: setup ## Figures of the operator while a tenant does what it can,
 bench-quality: venv ## How well tables are learned, beside scikit-learn's: goes on where it was stopped (two hours)
 	@$(PYTHON) -m tests.bench.quality
 
+bench-compression: venv ## How small networks become, and what that costs: goes on where it was stopped (two hours)
+	@$(PYTHON) -m tests.bench.compression
+
 readme: setup ## Put what the demo and the end-to-end tests showed into README and docs/benchmarks.md (benches: --readme)
 	@$(STAGES) run $(PYTHON) -m tests.bench.transcripts
 
