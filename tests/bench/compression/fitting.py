@@ -1,14 +1,13 @@
 """One fold: a large network, what ``auto`` makes of it, and the controls."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tests.bench.compression.subjects import FIRST_EPOCHS, RATIO, TURN_EPOCHS, Subject, digits
+from tests.bench.compression.subjects import FIRST_EPOCHS, FOLD_BUDGET, RATIO, TURN_EPOCHS, Subject, digits
 
 from modelservice.compression import Compressible, StepContext, apply_step
 from modelservice.compression.network import StoredNetwork
@@ -47,7 +46,7 @@ def fit_fold(subject: Subject, name: FoldName, folder: Path) -> None:
         teacher=OnnxEngine(large.onnx).run,
         seed=name.seed,
         observe=lambda _: None,
-        budget=subject.budget,
+        budget=FOLD_BUDGET,
     )
     auto = apply_step(large, _AUTO, taught)
     assert auto.network is not None
@@ -73,7 +72,7 @@ def fit_fold(subject: Subject, name: FoldName, folder: Path) -> None:
     }
     waiting = place.with_suffix(".waiting")
     waiting.write_text(json.dumps(said, indent=1), encoding="utf-8")
-    os.replace(waiting, place)
+    waiting.replace(place)
 
 
 def _named(answers: Mapping[str, Array]) -> dict[str, Any]:

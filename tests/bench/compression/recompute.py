@@ -51,9 +51,14 @@ def write_table(subject: Subject, places: list[Path]) -> bool:
         sizes = [one["sizes"][key] for one in told]
         parameters, content = (statistics.median(one[name] for one in sizes) for name in ("parameters", "bytes"))
         lost, low, high = paired(right[BEFORE], hits)
-        sys.stdout.write(
-            f"| {key} | {parameters:,.0f} | {content:,.0f} | {hits.mean():.4f} | {lost:.4f} | {low:.4f} to {high:.4f} |\n"
+        cells = (
+            f"{parameters:,.0f}",
+            f"{content:,.0f}",
+            f"{hits.mean():.4f}",
+            f"{lost:.4f}",
+            f"{low:.4f} to {high:.4f}",
         )
+        sys.stdout.write(f"| {key} | {' | '.join(cells)} |\n")
     fewer = min(one["sizes"][BEFORE]["parameters"] / one["sizes"][AUTO]["parameters"] for one in told)
     smaller = min(one["sizes"][BEFORE]["bytes"] / one["sizes"][AUTO]["bytes"] for one in told)
     faster = {batch: _faster(places[0], subject.shape, batch) for batch in (1, _BATCH)}

@@ -21,6 +21,9 @@ FOLDS: Final = 5
 RATIO: Final = 20
 TURN_EPOCHS: Final = 20
 FIRST_EPOCHS: Final = 30
+FOLD_BUDGET: Final = 0.05
+"""What ``auto`` may lose on one fold: the some 200 validation rows of a fold can hardly show that less is lost. The
+limit of a subject is for all folds together."""
 _VALIDATION: Final = 0.15
 _LARGEST: Final = 16
 """Of a digit's grey levels."""
