@@ -3,7 +3,7 @@
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from modelservice.cli.common import Commands, add_command, complain
 from modelservice.contract.exit_codes import ExitCode
 
 if TYPE_CHECKING:
+    from modelservice.stages.documents import Resource
     from modelservice.stages.local import Finished, Observer
 
 _EXAMPLES = """\
@@ -35,16 +36,25 @@ def add_train(commands: Commands) -> None:
 
 
 def _train(parsed: argparse.Namespace) -> int:
+    from modelservice.stages.local import output_folder, run_locally  # noqa: PLC0415
+
+    def work(resource: "Resource", observe: "Observer") -> "Finished":
+        output = None if parsed.output is None else output_folder(parsed.output)
+        return run_locally(resource, data=parsed.data, output=output, observe=observe)
+
+    return carry_out(parsed, work)
+
+
+def carry_out(parsed: argparse.Namespace, work: "Callable[[Resource, Observer], Finished]") -> int:
+    """Read ``--file``, do the work with progress shown, say what came of it, and give the exit code."""
     from modelservice.artifact.errors import ArtifactError  # noqa: PLC0415
     from modelservice.stages.documents import ResourceError, read_resource  # noqa: PLC0415
     from modelservice.stages.failures import UNEXPECTED, report_failure  # noqa: PLC0415
-    from modelservice.stages.local import output_folder, run_locally  # noqa: PLC0415
 
     try:
         resource = read_resource(parsed.file)
         with _observer() as observe:
-            output = None if parsed.output is None else output_folder(parsed.output)
-            done = run_locally(resource, data=parsed.data, output=output, observe=observe)
+            done = work(resource, observe)
     except (ResourceError, ArtifactError) as error:
         complain(str(error))
         return ExitCode.ORDER_INVALID
