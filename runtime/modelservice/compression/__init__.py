@@ -6,7 +6,9 @@ from typing import Final
 
 from modelservice.compression.auto import AUTO
 from modelservice.compression.base import Compressible, Step, StepContext
+from modelservice.compression.clip import CLIP
 from modelservice.compression.distill import DISTILL
+from modelservice.compression.low_rank import LOW_RANK
 from modelservice.compression.measured import measured
 from modelservice.compression.network import StoredNetwork
 from modelservice.compression.prune import PRUNE
@@ -15,7 +17,7 @@ from modelservice.contract.compression import Step as AskedStep
 
 __all__ = ["STEPS", "Compressible", "Step", "StepContext", "StoredNetwork", "apply_step", "compress"]
 
-STEPS: Final[tuple[Step, ...]] = (QUANTIZE, PRUNE, DISTILL, AUTO)
+STEPS: Final[tuple[Step, ...]] = (QUANTIZE, PRUNE, LOW_RANK, CLIP, DISTILL, AUTO)
 
 
 def compress(model: Compressible, steps: Iterable[AskedStep], context: StepContext) -> Compressible:

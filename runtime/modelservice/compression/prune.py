@@ -4,6 +4,7 @@ from typing import Final
 
 from modelservice.compression.base import Compressible, StepContext, single_network
 from modelservice.compression.network import StoredNetwork
+from modelservice.compression.tuned import tuned
 from modelservice.compression.units import joints, kept_units, without_units
 from modelservice.contract.compression import Prune
 from modelservice.contract.failure import StageError
@@ -39,9 +40,4 @@ def narrowed(network: StoredNetwork, ratio: float, epochs: int, context: StepCon
             " which sets single weights to 0"
         )
         raise StageError("StepUnsuited", message, field="spec.compression.steps")
-    narrower = without_units(network, kept_units(network, ratio))
-    if not epochs:
-        return narrower
-    from modelservice.compression.tuning import Lesson, tune  # noqa: PLC0415 - torch takes seconds to import
-
-    return tune(narrower, Lesson(epochs=epochs), context)
+    return tuned(without_units(network, kept_units(network, ratio)), epochs, context)

@@ -51,6 +51,26 @@ class Prune(OneOf):
     )
 
 
+class Clip(Contract):
+    """Weights are clamped to a range; the narrower it is, the finer are the steps of weights of 8 bits."""
+
+    limit: float = Field(gt=0, le=1e6, description="Largest absolute value of a weight; biases stay as they are.")
+    fine_tune_epochs: FineTuneEpochs = Field(
+        default=0, description="Passes over the training rows before it is clamped once more. Default 0."
+    )
+
+
+class LowRank(Contract):
+    """Each layer of weights becomes two of a lower rank, by its singular values, where that takes fewer weights."""
+
+    share: float = Field(
+        gt=0, lt=1, description="Share of the singular values of each layer that stay, the largest; one in any case."
+    )
+    fine_tune_epochs: FineTuneEpochs = Field(
+        default=20, description="Passes over the training rows after it. Default 20; 0 leaves it as it is."
+    )
+
+
 class StudentLayers(Contract):
     """Layers of a student, as spec.model has them; without dropout."""
 
@@ -116,6 +136,10 @@ class Step(OneOf):
 
     quantize: Quantize | None = Field(default=None, description="Weights as small integers; the last step.")
     prune: Prune | None = Field(default=None, description="Leaves out what matters least; for mlp and cnn.")
+    low_rank: LowRank | None = Field(
+        default=None, description="Splits layers into two of a lower rank; for mlp and cnn."
+    )
+    clip: Clip | None = Field(default=None, description="Clamps weights to a range; for mlp and cnn.")
     distill: Distill | None = Field(default=None, description="A small network learns from the trained model.")
     auto: Auto | None = Field(
         default=None, description="Finds how far it can go by itself, for mlp and cnn; stands alone."

@@ -53,10 +53,10 @@ _ENSEMBLE_BY_RECIPE = Rule(
     " step, out, or set ensemble to 1",
 )
 _LAYERS_TO_PRUNE = Rule(
-    f"!has(self.compression) || {_BY_GRADIENT} || !self.compression.steps.exists(step, has(step.prune) ||"
-    " has(step.auto))"
+    f"!has(self.compression) || {_BY_GRADIENT} || "
+    "self.compression.steps.all(step, has(step.quantize) || has(step.distill))"
     " || has(self.compression.steps[0].distill)",
-    "compression.steps prune and auto work on layers: choose model mlp or cnn, or put distill before prune",
+    "all compression.steps but distill and quantize work on layers: choose model mlp or cnn, or put distill first",
 )
 
 
@@ -106,7 +106,7 @@ class ModelServiceSpec(Contract):
         if self.model.logistic is not None and self.task is not None and self.task.regression is not None:
             raise ValueError(_LOGISTIC_OF_CLASSES.message)
         kinds = () if self.compression is None else tuple(step.choice for step in self.compression.steps)
-        if {"prune", "auto"} & set(kinds) and not by_gradient and kinds[0] != "distill":
+        if set(kinds) - {"quantize", "distill"} and not by_gradient and kinds[0] != "distill":
             raise ValueError(_LAYERS_TO_PRUNE.message)
         return self
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from modelservice.contract.sizes import Sizes, Tried
 from modelservice.reports.axes import Scale, figure, scale
-from modelservice.reports.svg import Picture, label
+from modelservice.reports.svg import Picture
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 72, 480, 60, 260
 _PREFIXES: Final = ("B", "kB", "MB", "GB")
@@ -30,7 +30,7 @@ def sizes_picture(sizes: Sizes) -> bytes:
     picture.dots([places[sizes.tried.index(chosen)]], 8, "fill b", opacity=0.4)
     for number, ((left, top), one) in enumerate(zip(places, sizes.tried, strict=True), 1):
         picture.text(left, top - 8, str(number), "middle")
-        picture.text(_LEFT, _BOTTOM + 42 + 18 * number, label(f"{number}: {_said(one)}"))
+        picture.text(_LEFT, _BOTTOM + 42 + 18 * number, f"{number}: {_said(one)}")
     return picture.content()
 
 
