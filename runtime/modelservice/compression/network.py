@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from modelservice.contract.documents import read_document
+from modelservice.contract.manifest import ARCHITECTURE_FILE, WEIGHTS_FILE
 from modelservice.families.architecture import Architecture
 
 Weights = Mapping[str, NDArray[np.float32]]
@@ -18,6 +20,20 @@ class StoredNetwork:
 
     architecture: Architecture
     weights: Weights
+
+    @classmethod
+    def of_files(cls, files: Mapping[str, bytes]) -> "StoredNetwork | None":
+        """The one of a verified artifact's files; None where torch did not train it.
+
+        Raises:
+            DocumentError: its architecture is of a newer release.
+        """
+        if ARCHITECTURE_FILE not in files:
+            return None
+        from safetensors.numpy import load  # noqa: PLC0415
+
+        architecture = read_document(ARCHITECTURE_FILE, files[ARCHITECTURE_FILE], Architecture)
+        return cls(architecture=architecture, weights=load(files[WEIGHTS_FILE]))
 
     @property
     def parameters(self) -> int:

@@ -27,7 +27,7 @@ from modelservice.training.loop import Epoch, Rows, seeded, step_rows, train_mod
 from modelservice.training.losses import OBJECTIVES, Objective
 from modelservice.training.threads import limited_threads, threads_for
 
-RATE, FIRST_RATE = 0.003, 0.01
+RATE, FIRST_RATE = 0.003, 0.005
 """Adam's largest step, from trained weights and from initial ones; half a cosine leads down to nothing."""
 _FEWEST, _MOST, _STEPS = 16, 128, 32
 """Rows of a step at least and at most, and how many steps an epoch has between."""

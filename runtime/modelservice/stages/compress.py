@@ -28,7 +28,6 @@ from modelservice.contract.manifest import (
 from modelservice.contract.progress import Progress
 from modelservice.contract.sizes import Sizes
 from modelservice.contract.work_order import CompressWork, WorkOrder
-from modelservice.families.architecture import Architecture
 from modelservice.inference.onnx_engine import OnnxEngine
 from modelservice.modalities.base import Dataset
 from modelservice.modalities.dataset import divide_rows, encode
@@ -75,7 +74,11 @@ class CompressStage:
             observe=lambda epoch: observe(epoch.model_copy(update={"stage": self.name, "done": 1, "total": _STEPS})),
         )
         with watch.step("compress"):
-            made = compress(Compressible(onnx=before, network=_network(parent)), work.compression.steps, learning)
+            made = compress(
+                Compressible(onnx=before, network=StoredNetwork.of_files(parent.contents)),
+                work.compression.steps,
+                learning,
+            )
         observe(Progress(stage=self.name, done=2, total=_STEPS))
         with watch.step("evaluate"):
             judged = _judge(dataset, parent, made.onnx)
@@ -142,16 +145,6 @@ def _parent(work: CompressWork) -> Artifact:
     except ArtifactError as error:
         message = f"the model to compress cannot be used: {error}: delete what is left of it, and it is trained again"
         raise StorageError("ParentInvalid", message, field="spec.artifacts") from None
-
-
-def _network(parent: Artifact) -> StoredNetwork | None:
-    """What torch trained, where it did."""
-    if ARCHITECTURE_FILE not in parent.contents:
-        return None
-    from safetensors.numpy import load  # noqa: PLC0415
-
-    weights = load(parent.content(WEIGHTS_FILE))
-    return StoredNetwork(architecture=parent.document(ARCHITECTURE_FILE, Architecture), weights=weights)
 
 
 def _check_same_data(parent: Artifact, dataset: Dataset) -> None:

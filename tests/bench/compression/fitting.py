@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tests.bench.compression.subjects import FIRST_EPOCHS, FOLD_BUDGET, RATIO, TURN_EPOCHS, Subject, digits
+from tests.bench.compression.subjects import FOLD_BUDGET, RATIO, TRAINING, TURN_EPOCHS, Subject, digits
 
 from modelservice.compression import Compressible, StepContext, apply_step
 from modelservice.compression.network import StoredNetwork
@@ -40,7 +40,9 @@ def fit_fold(subject: Subject, name: FoldName, folder: Path) -> None:
     """Fit and store; the document is written last, so that a fold without one is fitted again."""
     dataset, rows = digits(subject.shape, seed=name.seed, fold=name.fold)
     alone = StepContext(dataset=dataset, teacher=_nobody, seed=name.seed, observe=lambda _: None)
-    large = Compressible.of(teach(subject.architecture, Lesson(epochs=FIRST_EPOCHS, weight=0), alone))
+    training = TRAINING.model_copy(update={"seed": name.seed})
+    fitted = subject.family.fit(subject.settings, dataset, training, observe=lambda _: None)
+    large = Compressible(onnx=fitted.onnx, network=StoredNetwork.of_files(fitted.files))
     taught = StepContext(
         dataset=dataset,
         teacher=OnnxEngine(large.onnx).run,
@@ -52,7 +54,7 @@ def fit_fold(subject: Subject, name: FoldName, folder: Path) -> None:
     assert auto.network is not None
     small = auto.network.architecture
     # As many passes as the large network and all turns had together.
-    epochs = FIRST_EPOCHS + TURN_EPOCHS * (len(auto.tried) - 1)
+    epochs = TRAINING.epochs + TURN_EPOCHS * (len(auto.tried) - 1)
     models = {
         BEFORE: large,
         AUTO: auto,

@@ -128,9 +128,7 @@ def test_what_is_left_learns_what_the_model_said_before(kind: str) -> None:
     dataset = iris()
     teacher = produce(train_work(epochs=40, hidden=(64, 64)))
     content = teacher.files[MODEL_FILE]
-    from modelservice.stages.compress import _network  # noqa: PLC0415
-
-    model = Compressible(onnx=content, network=_network(teacher.as_artifact()))
+    model = Compressible(onnx=content, network=StoredNetwork.of_files(teacher.files))
     run = OnnxEngine(content).run
     prune = {kind: {"ratio": 0.9}}
 
