@@ -35,8 +35,8 @@ def test_layers_that_have_a_low_rank_compute_the_same(architecture: Architecture
     weights = dict(network.weights)
     for name, array in weights.items():
         if name.endswith("weight"):
-            rows, columns = len(array), array[0].size
-            low = random.normal(size=(rows, 1)) @ random.normal(size=(1, columns)) / 8
+            outputs, inputs = len(array), array[0].size
+            low = random.normal(size=(outputs, 1)) @ random.normal(size=(1, inputs)) / 8
             weights[name] = low.reshape(array.shape).astype(np.float32)
     network = StoredNetwork(architecture=architecture, weights=weights)
     asked = steps({"lowRank": {"share": 0.17, "fineTuneEpochs": 0}})
