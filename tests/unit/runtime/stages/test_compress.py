@@ -276,3 +276,30 @@ def test_a_search_ends_with_what_the_test_rows_judge_once(trained: Produced, par
     parameters = [one.parameters or 0 for one in sizes.tried]
     assert parameters == sorted(parameters, reverse=True)
     assert parameters[0] / 10 < parameters[-1] <= parameters[0] / 8
+
+
+TWO_KINDS = "\n".join(line for line in IRIS.read_text().splitlines() if not line.endswith("setosa")).encode()
+
+
+@pytest.mark.parametrize(
+    ("work", "content"),
+    [
+        (train_work(target="petal_width", epochs=30, hidden=(32, 32)), IRIS.read_bytes()),
+        (train_work(epochs=30, hidden=(32, 32)), TWO_KINDS),
+    ],
+    ids=["numbers", "two classes"],
+)
+def test_networks_for_numbers_and_for_two_classes_are_pruned_and_tuned(
+    work: TrainWork, content: bytes, tmp_path: Path
+) -> None:
+    trained = produce(work, content)
+    parent = store(trained, tmp_path / "parent")
+    steps = [{"prune": {"structured": {"ratio": 0.75}, "fineTuneEpochs": 60}}]
+    produced = produce(compress_work(work, parent, trained.digest, steps=steps, maxAccuracyDrop=1), content)
+    assert produced.manifest.compression is not None
+    assert produced.manifest.compression.drop < 0.1
+    inputs = 4 if work.data.target == "species" else 3 + 3  # the kind is one of three
+    assert produced.manifest.parameters == (inputs + 1) * 8 + 9 * 8 + 9
+    predictor = Predictor.from_artifact(produced.as_artifact())
+    rows = [[5.1, 3.5, 1.4, 0.2]] if work.data.target == "species" else [[5.1, 3.5, 1.4, "setosa"]]
+    assert len(predictor.predict(rows)) == 1
