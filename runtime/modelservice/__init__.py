@@ -1,4 +1,4 @@
-"""From data to a served model: ``modelservice.train(...)`` and ``modelservice.load(...)``.
+"""From data to a served model: ``modelservice.train(...)``, ``compress(...)`` and ``load(...)``.
 
 Nothing is imported before it is used: the operator imports this package for its contract alone, and a server must not
 load what only training needs. What the names are, type checkers read in ``__init__.pyi``.
@@ -9,16 +9,16 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "load", "train"]
+__all__ = ["__version__", "compress", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:
     """Import public names when they are first asked for (PEP 562)."""
-    if name == "train":
+    if name in {"compress", "train"}:
         try:
-            return import_module("modelservice.stages.local").train
+            return getattr(import_module("modelservice.stages.local"), name)
         except ModuleNotFoundError as error:
-            message = f"modelservice.train needs the extra `trainer` (pip install '.[trainer]'): {error}"
+            message = f"modelservice.{name} needs the extra `trainer` (pip install '.[trainer]'): {error}"
             raise ModuleNotFoundError(message, name=error.name) from error
     if name == "load":
         return import_module("modelservice.inference.predictor").Predictor.load

@@ -51,6 +51,7 @@ def determination(answers: Sequence[float], truth: Sequence[float]) -> float:
 
 
 COLUMNS = ("boolean.yaml", "date.yaml", "text.yaml")
+COMPRESSED = ("compression.yaml", "prune.yaml", "distill.yaml", "compress-auto.yaml")
 
 
 @pytest.mark.story(60)
@@ -68,7 +69,7 @@ def test_every_sample_has_its_test() -> None:
         *tested,
         *CLASSIFIERS,
         *FORMATS,
-        "compression.yaml",
+        *COMPRESSED,
         "decimal-comma.yaml",
         "object-storage.yaml",
         "search.yaml",
@@ -201,13 +202,15 @@ def test_network_of_convolutions_over_http_and_grpc(space: Space) -> None:
 
 
 @pytest.mark.story(70)
-def test_compressed_model(space: Space) -> None:
-    sample = SAMPLES / "compression.yaml"
+@pytest.mark.parametrize("file", COMPRESSED)
+def test_compressed_model(space: Space, file: str) -> None:
+    sample = SAMPLES / file
+    name = model_service(sample)["metadata"]["name"]
     space.kubectl("apply", "-f", sample)
-    service = space.wait_ready("wine-int8")
+    service = space.wait_ready(name)
     assert condition(service, "Compressed")["status"] == "True", condition(service, "Compressed")["message"]
     rows, truth = rows_and_targets(sample)
-    assert agreement(predict(space.address("wine-int8"), "wine-int8", rows), truth) > 0.85
+    assert agreement(predict(space.address(name), name, rows), truth) > 0.85
 
 
 @pytest.mark.story(80)

@@ -1,4 +1,4 @@
-"""The command ``modelservice``: train, serve, inspect, stage. Each imports what it needs when it runs."""
+"""The command ``modelservice``: train, compress, serve, inspect, stage. Each imports what it needs when it runs."""
 
 import argparse
 import os
@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import modelservice
 from modelservice.cli.common import complain
+from modelservice.cli.compress import add_compress
 from modelservice.cli.inspect import add_inspect
 from modelservice.cli.serve import add_serve
 from modelservice.cli.stage import add_stage
@@ -44,6 +45,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"modelservice {modelservice.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (add_train, add_serve, add_inspect, add_stage):
+    for add in (add_train, add_compress, add_serve, add_inspect, add_stage):
         add(commands)
     return parser

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from modelservice.cli.common import Commands, add_command, collect_rarely, complain
 from modelservice.contract.exit_codes import ExitCode
 
 if TYPE_CHECKING:
+    from modelservice.stages.documents import Resource
     from modelservice.stages.local import Finished, Observer
     from modelservice.training.interruption import Interruption
 
@@ -23,6 +24,14 @@ examples:
   modelservice train -f churn.yaml --data churn.csv   or a file: CSV, Excel, JSON lines, Parquet, NPZ
   modelservice train -f iris.yaml --output models/1   default: ./out/<name>
 """
+
+
+class Watching(NamedTuple):
+    """Who is told how it goes, and who may end it."""
+
+    observe: "Observer"
+    say: Callable[[str], None]
+    interruption: "Interruption"
 
 
 def add_train(commands: Commands) -> None:
@@ -38,19 +47,26 @@ def add_train(commands: Commands) -> None:
 
 
 def _train(parsed: argparse.Namespace) -> int:
+    from modelservice.stages.local import output_folder, run_locally  # noqa: PLC0415
+
+    def work(resource: "Resource", watching: Watching) -> "Finished":
+        output = None if parsed.output is None else output_folder(parsed.output)
+        return run_locally(resource, data=parsed.data, output=output, **watching._asdict())
+
+    return carry_out(parsed, work)
+
+
+def carry_out(parsed: argparse.Namespace, work: "Callable[[Resource, Watching], Finished]") -> int:
+    """Read ``--file``, do the work with progress shown, say what came of it, and give the exit code."""
     collect_rarely()
     from modelservice.artifact.errors import ArtifactError  # noqa: PLC0415
     from modelservice.stages.documents import ResourceError, read_resource  # noqa: PLC0415
     from modelservice.stages.failures import UNEXPECTED, report_failure  # noqa: PLC0415
-    from modelservice.stages.local import output_folder, run_locally  # noqa: PLC0415
 
     try:
         resource = read_resource(parsed.file)
         with _watched() as (observe, say), _ended_by_ctrl_c() as interruption:
-            output = None if parsed.output is None else output_folder(parsed.output)
-            done = run_locally(
-                resource, data=parsed.data, output=output, observe=observe, interruption=interruption, say=say
-            )
+            done = work(resource, Watching(observe=observe, say=say, interruption=interruption))
     except (ResourceError, ArtifactError) as error:
         complain(str(error))
         return ExitCode.ORDER_INVALID

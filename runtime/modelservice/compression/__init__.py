@@ -1,28 +1,49 @@
 """Trained models made smaller, and what that costs."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
-from modelservice.compression.base import Step
+from modelservice.compression.auto import AUTO
+from modelservice.compression.base import Compressible, Step, StepContext
+from modelservice.compression.clip import CLIP
+from modelservice.compression.distill import DISTILL
+from modelservice.compression.low_rank import LOW_RANK
+from modelservice.compression.measured import measured
+from modelservice.compression.network import StoredNetwork
+from modelservice.compression.prune import PRUNE
 from modelservice.compression.quantize import QUANTIZE
 from modelservice.contract.compression import Step as AskedStep
 
-__all__ = ["STEPS", "Step", "compress"]
+__all__ = ["STEPS", "Compressible", "Step", "StepContext", "StoredNetwork", "apply_step", "compress"]
 
-STEPS: Final[tuple[Step, ...]] = (QUANTIZE,)
+STEPS: Final[tuple[Step, ...]] = (QUANTIZE, PRUNE, LOW_RANK, CLIP, DISTILL, AUTO)
 
 
-def compress(model: bytes, steps: Iterable[AskedStep]) -> bytes:
-    """Apply the steps in order.
+def compress(model: Compressible, steps: Iterable[AskedStep], context: StepContext) -> Compressible:
+    """Apply the steps in order, and measure what each comes to.
 
     Args:
-        model: content of ``model.onnx``.
+        model: as it was trained.
         steps: ``spec.compression.steps``.
+        context: rows to learn from, and the trained model as a teacher.
+
+    Returns:
+        The smaller model; ``tried`` has the first model and what each step came to.
 
     Raises:
         StageError: a step finds nothing to make smaller.
     """
+    tried = [measured("as it was trained", model, context)]
     for asked in steps:
-        member = next(step for step in STEPS if step.name == asked.choice)
-        model = member.apply(asked.chosen, model)
-    return model
+        model = apply_step(model, asked, context)
+        tried += model.tried or [measured(asked.choice, model, context)]
+    if not any(one.chosen for one in tried):
+        tried[-1] = tried[-1].model_copy(update={"chosen": True})
+    return replace(model, tried=tuple(tried))
+
+
+def apply_step(model: Compressible, asked: AskedStep, context: StepContext) -> Compressible:
+    """Apply one step; arguments and errors as above."""
+    member = next(step for step in STEPS if step.name == asked.choice)
+    return member.apply(asked.chosen, replace(model, tried=()), context)

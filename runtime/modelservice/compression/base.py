@@ -1,6 +1,59 @@
-"""What a step of ``spec.compression.steps`` answers."""
+"""What a step of ``spec.compression.steps`` works on, and what it answers."""
 
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from modelservice.compression.network import StoredNetwork
+from modelservice.contract.failure import StageError
+from modelservice.contract.progress import Progress
+from modelservice.contract.sizes import Tried
+from modelservice.families.architecture import MemberMean
+from modelservice.modalities.base import Dataset, Features
+from modelservice.tasks.base import Array
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Compressible:
+    """A model between two steps.
+
+    Attributes:
+        onnx: content of ``model.onnx``.
+        network: its layers and weights where torch trained it, else None; of quantised models those that they are
+            made of.
+        tried: what a step looked at on its way here, where it looked at several.
+    """
+
+    onnx: bytes
+    network: StoredNetwork | None = None
+    tried: tuple[Tried, ...] = ()
+
+    @classmethod
+    def of(cls, network: StoredNetwork) -> "Compressible":
+        """The network, with the file that serves it."""
+        return cls(onnx=network.to_onnx(), network=network)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StepContext:
+    """What steps learn from.
+
+    Attributes:
+        dataset: its training rows teach, its validation rows choose; no step looks at test rows.
+        teacher: the model as it was before the first step: features to raw outputs float32 [rows, width].
+        seed: of order and initial weights.
+        observe: is told of each epoch.
+        budget: how much of the primary metric may be lost.
+        kept: weights of networks that were tuned before, as safetensors by the name of the setting: what stands there
+            is not tuned again, and what is tuned is put there.
+    """
+
+    dataset: Dataset
+    teacher: Callable[[Features], Array]
+    seed: int
+    observe: Callable[[Progress], None]
+    budget: float = 0.0
+    kept: MutableMapping[str, bytes] = field(default_factory=dict)
 
 
 class Step(Protocol):
@@ -9,12 +62,15 @@ class Step(Protocol):
     name: str
     """As ``spec.compression.steps`` spells its member, such as quantize."""
 
-    def apply(self, settings: Any, model: bytes) -> bytes:
+    def apply(self, settings: Any, model: Compressible, context: StepContext) -> Compressible:
         """Make a model smaller.
+
+        The same model, settings and rows give the same bytes.
 
         Args:
             settings: what the step of the spec says.
-            model: content of ``model.onnx``.
+            model: what the steps before left.
+            context: rows to learn from.
 
         Returns:
             The smaller model, of the same input and output.
@@ -22,3 +78,26 @@ class Step(Protocol):
         Raises:
             StageError: there is nothing in this model that the step could make smaller.
         """
+
+
+def single_network(model: Compressible, step: str) -> StoredNetwork:
+    """The network that a step works on.
+
+    Args:
+        model: what the steps before left.
+        step: name of the step, for messages.
+
+    Raises:
+        StageError: the model is none, or an ensemble of several.
+    """
+    field = "spec.compression.steps"
+    if model.network is None:
+        message = f"{step} works on the layers of one network: choose spec.model mlp or cnn, or leave the step out"
+        raise StageError("StepUnsuited", message, field=field)
+    if isinstance(model.network.architecture.head, MemberMean):
+        message = (
+            f"{step} works on one network, and mlp made an ensemble: set spec.model.mlp.ensemble to 1, or put distill"
+            " before it, which makes one network of many"
+        )
+        raise StageError("StepUnsuited", message, field=field)
+    return model.network

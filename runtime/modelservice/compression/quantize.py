@@ -6,9 +6,11 @@ by a scale of its own (see ``rows``). Those of convolutions are only stored so (
 """
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from modelservice.compression.base import Compressible, StepContext
 from modelservice.compression.convolutions import store_as_integers
 from modelservice.compression.rows import scale_each_row
 from modelservice.contract.compression import Quantize
@@ -26,11 +28,11 @@ class QuantizeStep:
 
     name = "quantize"
 
-    def apply(self, settings: Quantize, model: bytes) -> bytes:  # noqa: ARG002 - Int8 is the only weight type so far
+    def apply(self, settings: Quantize, model: Compressible, context: StepContext) -> Compressible:  # noqa: ARG002 - Int8 is the only weight type so far, and needs no rows
         """Store weights with 8 bits, one scale for each output channel; see ``Step``."""
         import onnx  # noqa: PLC0415
 
-        graph = onnx.load_from_string(model)
+        graph = onnx.load_from_string(model.onnx)
         floats = {weight.name for weight in graph.graph.initializer if weight.data_type == onnx.TensorProto.FLOAT}
         if not any(node.op_type in _QUANTISED and floats & set(node.input) for node in graph.graph.node):
             raise StageError(
@@ -41,7 +43,7 @@ class QuantizeStep:
             )
         quantised = _quantize(graph)
         onnx.checker.check_model(quantised)
-        return quantised.SerializeToString(deterministic=True)
+        return replace(model, onnx=quantised.SerializeToString(deterministic=True))
 
 
 QUANTIZE: Final = QuantizeStep()

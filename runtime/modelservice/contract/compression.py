@@ -1,11 +1,14 @@
 """``spec.compression``: how a trained model is made smaller, and what that may cost."""
 
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from modelservice.contract.base import Contract, OneOf, Rule
+from modelservice.contract.model import Activation, Channels, HiddenLayers
+
+FineTuneEpochs = Annotated[int, Field(ge=0, le=10_000)]
 
 
 class WeightType(StrEnum):
@@ -20,10 +23,127 @@ class Quantize(Contract):
     weights: WeightType = Field(default=WeightType.INT8, description="Int8. Default Int8.")
 
 
+class Structured(Contract):
+    """Whole neurons and channels are taken out, and layers become narrower."""
+
+    ratio: float = Field(
+        gt=0, lt=1, description="Share of the neurons or channels of each layer that go; one stays in any case."
+    )
+
+
+class Unstructured(Contract):
+    """The smallest weights of all layers become 0: fewer values that count, in a file of the same size."""
+
+    ratio: float = Field(gt=0, lt=1, description="Share of all weights that become 0.")
+
+
+class Prune(OneOf):
+    """Exactly one way to leave out what matters least, and how the rest learns on after it."""
+
+    COMMON: ClassVar[frozenset[str]] = frozenset({"fine_tune_epochs"})
+
+    structured: Structured | None = Field(default=None, description="Takes whole neurons and channels out.")
+    unstructured: Unstructured | None = Field(default=None, description="Sets single weights to 0.")
+    fine_tune_epochs: FineTuneEpochs = Field(
+        default=20,
+        description="Passes over the training rows after it, from labels and from what the model said before. Default"
+        " 20; 0 leaves it as it is.",
+    )
+
+
+class Clip(Contract):
+    """Weights are clamped to a range; the narrower it is, the finer are the steps of weights of 8 bits."""
+
+    limit: float = Field(gt=0, le=1e6, description="Largest absolute value of a weight; biases stay as they are.")
+    fine_tune_epochs: FineTuneEpochs = Field(
+        default=0, description="Passes over the training rows before it is clamped once more. Default 0."
+    )
+
+
+class LowRank(Contract):
+    """Each layer of weights becomes two of a lower rank, by its singular values, where that takes fewer weights."""
+
+    share: float = Field(
+        gt=0, lt=1, description="Share of the singular values of each layer that stay, the largest; one in any case."
+    )
+    fine_tune_epochs: FineTuneEpochs = Field(
+        default=20, description="Passes over the training rows after it. Default 20; 0 leaves it as it is."
+    )
+
+
+class StudentLayers(Contract):
+    """Layers of a student, as spec.model has them; without dropout."""
+
+    channels: Channels | None = Field(
+        default=None, description="Channels of each convolution, 3 x 3 with pooling; images only. Default: none."
+    )
+    hidden_layers: HiddenLayers = Field(
+        default=(32,), description="Width of each linear layer before the last. Default [32]."
+    )
+    activation: Activation = Field(default=Activation.RELU, description="Default ReLU.")
+
+
+class Student(OneOf):
+    """Exactly one way to say what the student is like."""
+
+    size_ratio: float | None = Field(
+        default=None,
+        gt=1,
+        le=10_000,
+        description="The layers of the trained network, narrower, with this many times fewer parameters.",
+    )
+    layers: StudentLayers | None = Field(default=None, description="Layers of its own, whatever the teacher is.")
+
+
+class Distill(Contract):
+    """A small network learns from labels and from the probabilities of the trained model (Hinton et al., 2015)."""
+
+    student: Student = Field(description="The small network.")
+    epochs: int = Field(default=100, ge=1, le=10_000, description="Passes over the training rows. Default 100.")
+    temperature: float = Field(
+        default=2.0,
+        gt=0,
+        le=100,
+        description="What logits are divided by before they are compared; without meaning for numbers. Default 2.",
+    )
+    weight: float = Field(
+        default=0.7,
+        ge=0,
+        le=1,
+        description="Share of the trained model in the loss; labels have the rest. Default 0.7.",
+    )
+
+
+class Auto(Contract):
+    """Makes the network narrower in turns, then its weights 8-bit integers, as far as the budget allows.
+
+    The validation rows choose the turn; the test rows judge it once.
+    """
+
+    target_size_ratio: float = Field(
+        default=20,
+        gt=1,
+        le=10_000,
+        description="How many times fewer parameters to reach, if the budget is kept on the way. Default 20.",
+    )
+    fine_tune_epochs: FineTuneEpochs = Field(
+        default=20, description="Passes over the training rows after each turn. Default 20."
+    )
+
+
 class Step(OneOf):
     """Exactly one kind of step."""
 
-    quantize: Quantize | None = Field(default=None, description="Weights as small integers.")
+    quantize: Quantize | None = Field(default=None, description="Weights as small integers; the last step.")
+    prune: Prune | None = Field(default=None, description="Leaves out what matters least; for mlp and cnn.")
+    low_rank: LowRank | None = Field(
+        default=None, description="Splits layers into two of a lower rank; for mlp and cnn."
+    )
+    clip: Clip | None = Field(default=None, description="Clamps weights to a range; for mlp and cnn.")
+    distill: Distill | None = Field(default=None, description="A small network learns from the trained model.")
+    auto: Auto | None = Field(
+        default=None, description="Finds how far it can go by itself, for mlp and cnn; stands alone."
+    )
 
 
 _EACH_STEP_ONCE = Rule(
@@ -33,6 +153,14 @@ _EACH_STEP_ONCE = Rule(
     ),
     "each kind of step may stand once: take the second out",
 )
+_QUANTIZE_LAST = Rule(
+    "!self.steps.exists(step, has(step.quantize)) || has(self.steps[self.steps.size() - 1].quantize)",
+    "quantize works on what the other steps made: put it last",
+)
+_AUTO_ALONE = Rule(
+    "self.steps.size() == 1 || self.steps.all(step, !has(step.auto))",
+    "auto finds all steps by itself: leave the others out",
+)
 
 
 class Compression(Contract):
@@ -41,7 +169,7 @@ class Compression(Contract):
     Runs in a Job of its own, with the pod settings of ``spec.training``.
     """
 
-    RULES = (_EACH_STEP_ONCE,)
+    RULES = (_EACH_STEP_ONCE, _QUANTIZE_LAST, _AUTO_ALONE)
 
     max_accuracy_drop: float = Field(
         default=0.005,
@@ -55,8 +183,12 @@ class Compression(Contract):
     steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=8)] = Field(description="Steps, in order.")
 
     @model_validator(mode="after")
-    def _each_step_once(self) -> Self:
+    def _ordered(self) -> Self:
         kinds = [step.choice for step in self.steps]
         if len(set(kinds)) != len(kinds):
             raise ValueError(_EACH_STEP_ONCE.message)
+        if "quantize" in kinds[:-1]:
+            raise ValueError(_QUANTIZE_LAST.message)
+        if "auto" in kinds and len(kinds) > 1:
+            raise ValueError(_AUTO_ALONE.message)
         return self

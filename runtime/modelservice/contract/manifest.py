@@ -36,6 +36,9 @@ VALUES_PICTURE = "predicted-values.svg"
 CALIBRATION_PICTURE = "calibration.svg"
 IMPORTANCE_PICTURE = "importance.svg"
 SEARCH_PICTURE = "search.svg"
+SIZES_FILE = "compression.json"
+"""Of what was compressed, as its picture is: size and metric of each model on the way."""
+SIZES_PICTURE = "compression.svg"
 REPORT_FILES = (
     CARD_FILE,
     DATA_REPORT_FILE,
@@ -48,6 +51,8 @@ REPORT_FILES = (
     CALIBRATION_PICTURE,
     IMPORTANCE_PICTURE,
     SEARCH_PICTURE,
+    SIZES_FILE,
+    SIZES_PICTURE,
 )
 """What is written for people, as far as a model has it; nothing that answers requests reads them."""
 

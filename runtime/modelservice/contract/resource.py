@@ -65,6 +65,12 @@ _HALVING_OF_GRADIENT = Rule(
     f"{_BY_GRADIENT} || !has(self.training) || !has(self.training.search) || !has(self.training.search.halving)",
     "training.search.halving is over epochs, which mlp and cnn have: leave it out",
 )
+_LAYERS_TO_PRUNE = Rule(
+    f"!has(self.compression) || {_BY_GRADIENT} || "
+    "self.compression.steps.all(step, has(step.quantize) || has(step.distill))"
+    " || has(self.compression.steps[0].distill)",
+    "all compression.steps but distill and quantize work on layers: choose model mlp or cnn, or put distill first",
+)
 
 
 class ModelServiceSpec(Contract):
@@ -77,6 +83,7 @@ class ModelServiceSpec(Contract):
         _LOSS_OF_GRADIENT,
         _ENSEMBLE_BY_RECIPE,
         _HALVING_OF_GRADIENT,
+        _LAYERS_TO_PRUNE,
     )
 
     suspend: bool = Field(
@@ -125,6 +132,9 @@ class ModelServiceSpec(Contract):
             if self.training.search.halving is not None and not by_gradient:
                 raise ValueError(_HALVING_OF_GRADIENT.message)
             check_search(self.model, self.training, self.training.search, check=self._check_trial)
+        kinds = () if self.compression is None else tuple(step.choice for step in self.compression.steps)
+        if set(kinds) - {"quantize", "distill"} and not by_gradient and kinds[0] != "distill":
+            raise ValueError(_LAYERS_TO_PRUNE.message)
         return self
 
     def _check_trial(self, model: Model, training: Training) -> None:

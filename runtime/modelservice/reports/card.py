@@ -12,8 +12,9 @@ import yaml
 
 from modelservice.contract.manifest import CompressionSummary, DataSummary, Producer
 from modelservice.contract.signature import Signature
+from modelservice.contract.sizes import Sizes
 from modelservice.contract.work_order import DataWork
-from modelservice.reports.card_sections import calling, data_section, evaluation, limits, training
+from modelservice.reports.card_sections import calling, data_section, evaluation, limits, sizes_section, training
 from modelservice.reports.findings import Findings
 from modelservice.reports.markdown import plain, sentence
 from modelservice.reports.subject import Subject
@@ -34,7 +35,7 @@ class About:
     """What only a card says beside what was found out.
 
     ``settings`` are the parts of the spec that differ from the defaults, ``parent`` the key of the model that a
-    compressed one was made of, ``pictures`` the names of those there are.
+    compressed one was made of, ``sizes`` what else was made of that one, ``pictures`` the names of those there are.
     """
 
     name: str
@@ -46,6 +47,7 @@ class About:
     settings: dict[str, Any]
     compression: CompressionSummary | None = None
     parent: str | None = None
+    sizes: Sizes | None = None
     pictures: tuple[str, ...] = ()
 
 
@@ -101,6 +103,8 @@ def _body(subject: Subject, findings: Findings, about: About) -> Iterator[str]:
     )
     yield from ("", "### Training Procedure", "")
     yield from training(subject, settings=about.settings, parent=about.parent, pictures=about.pictures)
+    if about.sizes is not None:
+        yield from ("", "### Compression", "", *sizes_section(about.sizes))
     yield from ("", "## Evaluation", "", *evaluation(subject, findings, pictures=about.pictures))
     yield from ("", "## Technical Specifications", "", *_technical(about))
 

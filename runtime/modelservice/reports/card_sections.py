@@ -16,8 +16,10 @@ from modelservice.contract.manifest import (
     METRICS_FILE,
     PREPROCESSING_FILE,
     SEARCH_PICTURE,
+    SIZES_PICTURE,
 )
 from modelservice.contract.signature import InputColumn, Signature
+from modelservice.contract.sizes import Sizes
 from modelservice.reports.findings import Findings
 from modelservice.reports.markdown import bullets, figure, plain, sentence, table
 from modelservice.reports.search import search_section
@@ -99,6 +101,23 @@ def training(
         yield from ("", f"![Search]({SEARCH_PICTURE})")
     if CURVES_PICTURE in pictures:
         yield from ("", f"![Learning curves]({CURVES_PICTURE})")
+
+
+def sizes_section(sizes: Sizes) -> Iterator[str]:
+    """The models on the way to a compressed one."""
+    yield f"Models by size and {sizes.metric} on the validation rows; the test rows judged the one marked with *."
+    yield ""
+    rows = [
+        (
+            plain(one.name) + (" \\*" if one.chosen else ""),
+            *("" if count is None else f"{count}" for count in (one.parameters, one.nonzero, one.multiply_adds)),
+            str(one.bytes),
+            figure(one.metric),
+        )
+        for one in sizes.tried
+    ]
+    yield from table(("model", "parameters", "not 0", "multiply-adds", "bytes", sizes.metric), rows)
+    yield from ("", f"![Compression]({SIZES_PICTURE})")
 
 
 def evaluation(subject: Subject, findings: Findings, *, pictures: tuple[str, ...]) -> Iterator[str]:

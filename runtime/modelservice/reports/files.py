@@ -16,6 +16,8 @@ from modelservice.contract.manifest import (
     IMPORTANCE_PICTURE,
     SEARCH_FILE,
     SEARCH_PICTURE,
+    SIZES_FILE,
+    SIZES_PICTURE,
     VALUES_PICTURE,
 )
 from modelservice.reports.card import About, write_card
@@ -28,6 +30,7 @@ from modelservice.reports.plots import (
     values_picture,
 )
 from modelservice.reports.search import search_picture
+from modelservice.reports.sizes import sizes_picture
 from modelservice.reports.subject import Subject
 
 Draw = Callable[[Subject, Findings], bytes | None]
@@ -85,4 +88,7 @@ def write_reports(subject: Subject, findings: Findings, about: About) -> dict[st
         files[IMPORTANCE_FILE] = document_bytes(findings.importance)
     if subject.search is not None:
         files[SEARCH_FILE] = document_bytes(subject.search)
+    if about.sizes is not None:
+        files[SIZES_FILE] = document_bytes(about.sizes)
+        files[SIZES_PICTURE] = sizes_picture(about.sizes)
     return files

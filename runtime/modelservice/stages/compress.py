@@ -11,7 +11,7 @@ from modelservice.artifact.errors import ArtifactError
 from modelservice.artifact.files import document_bytes, file_entries
 from modelservice.artifact.load import Artifact
 from modelservice.artifact.stores import load_artifact
-from modelservice.compression import compress
+from modelservice.compression import Compressible, StepContext, StoredNetwork, compress
 from modelservice.contract.evaluation import Evaluation
 from modelservice.contract.failure import DataError, StorageError
 from modelservice.contract.manifest import (
@@ -26,6 +26,7 @@ from modelservice.contract.manifest import (
     Producer,
 )
 from modelservice.contract.progress import Progress
+from modelservice.contract.sizes import Sizes
 from modelservice.contract.work_order import CompressWork, WorkOrder
 from modelservice.inference.onnx_engine import OnnxEngine
 from modelservice.modalities.base import Dataset
@@ -64,20 +65,32 @@ class CompressStage:
             dataset = replace(dataset, task=task_of(parent.signature))
         observe(Progress(stage=self.name, done=1, total=_STEPS))
         before = parent.content(MODEL_FILE)
+        learning = StepContext(
+            dataset=dataset,
+            teacher=partial(run_batches, OnnxEngine(before).run),
+            seed=work.data.split.seed,
+            budget=work.compression.max_accuracy_drop,
+            # Of the stage one step is done; what an epoch tells beside its number is shown.
+            observe=lambda epoch: observe(epoch.model_copy(update={"stage": self.name, "done": 1, "total": _STEPS})),
+        )
         with watch.step("compress"):
-            smaller = compress(before, work.compression.steps)
+            made = compress(
+                Compressible(onnx=before, network=StoredNetwork.of_files(parent.contents)),
+                work.compression.steps,
+                learning,
+            )
         observe(Progress(stage=self.name, done=2, total=_STEPS))
         with watch.step("evaluate"):
-            judged = _judge(dataset, parent, smaller)
+            judged = _judge(dataset, parent, made.onnx)
         observe(Progress(stage=self.name, done=_STEPS, total=_STEPS))
         summary = summarize(
             judged.drop,
             budget=work.compression.max_accuracy_drop,
             tested=judged.metrics.test,
-            sizes=(len(before), len(smaller)),
+            sizes=(len(before), len(made.onnx)),
         )
         with watch.step("report"):
-            chosen = _choose(parent, judged, summary, smaller)
+            chosen = _choose(parent, judged, summary, made)
             subject = Subject(
                 dataset=dataset,
                 columns=all_columns(divided, dataset),
@@ -157,12 +170,14 @@ class _Judged(NamedTuple):
 
 
 class _Chosen(NamedTuple):
-    """The model that is stored: ``model.onnx``, what is said of it, and its outputs for the test rows."""
+    """The model that is stored: ``model.onnx``, its outputs for the test rows, and what else was tried."""
 
     content: bytes
     summary: OnnxSummary
     metrics: MetricsDocument
     raw: Array
+    parameters: int | None
+    sizes: Sizes
 
 
 def _judge(dataset: Dataset, parent: Artifact, smaller: bytes) -> _Judged:
@@ -185,13 +200,15 @@ def _judge(dataset: Dataset, parent: Artifact, smaller: bytes) -> _Judged:
     )
 
 
-def _choose(parent: Artifact, judged: _Judged, summary: CompressionSummary, smaller: bytes) -> _Chosen:
+def _choose(parent: Artifact, judged: _Judged, summary: CompressionSummary, made: Compressible) -> _Chosen:
     """The smaller model, or the parent's own where the budget is missed."""
+    trained, sizes = parent.manifest, Sizes(metric=judged.metrics.test.primary, tried=made.tried)
     if summary.applied:
-        made = OnnxSummary(opset=opset_of(smaller), max_difference=judged.difference)
-        return _Chosen(smaller, made, judged.metrics, judged.after)
+        said = OnnxSummary(opset=opset_of(made.onnx), max_difference=judged.difference)
+        parameters = trained.parameters if made.network is None else made.network.parameters
+        return _Chosen(made.onnx, said, judged.metrics, judged.after, parameters, sizes)
     metrics = parent.document(METRICS_FILE, MetricsDocument)
-    return _Chosen(parent.content(MODEL_FILE), parent.manifest.model, metrics, judged.before)
+    return _Chosen(parent.content(MODEL_FILE), trained.model, metrics, judged.before, trained.parameters, sizes)
 
 
 def _produced(
@@ -203,13 +220,14 @@ def _produced(
     about = About(
         name=order.name,
         family=trained.family,
-        parameters=trained.parameters,
+        parameters=chosen.parameters,
         producer=producer,
         data=trained.data,
         signature=parent.signature,
         settings=settings_of(order.work),
         compression=summary,
         parent=trained.key,
+        sizes=chosen.sizes,
     )
     files = {
         **{name: content for name, content in parent.contents.items() if name not in _LEFT_OUT},
@@ -224,6 +242,7 @@ def _produced(
             "key": order.key,
             "parent": Parent(key=parent.manifest.key, digest=parent.digest),
             "producer": producer,
+            "parameters": chosen.parameters,
             "model": chosen.summary,
             "compression": summary,
             "files": file_entries(files),

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from modelservice.artifact.stores import ForgivingCheckpoints, open_checkpoints, open_store
+from modelservice.artifact.stores import ForgivingCheckpoints, load_artifact, open_checkpoints, open_store
 from modelservice.contract.keys import compress_key, train_key
 from modelservice.contract.progress import Progress
 from modelservice.contract.report import Success
@@ -78,13 +78,6 @@ def run_locally(
     reading = {"data_file": "local", "data": spec.data, "task": spec.task}
 
     def run(work: TrainWork | CompressWork, key: str, folder: Path) -> Finished:
-        order = WorkOrder(
-            name=service.metadata.name,
-            namespace=service.metadata.namespace,
-            key=key,
-            artifact=str(folder),
-            work=work,
-        )
         context = Context(
             source=lambda: source,
             observe=observe,
@@ -93,7 +86,7 @@ def run_locally(
             interruption=interruption or Interruption(KeyboardInterrupt),
             say=say,
         )
-        return _run(order, folder, context)
+        return _run(_order(resource, work, key, folder), folder, context)
 
     train = TrainWork(
         **reading, model=spec.model, training=spec.training.hyperparameters, checkpoint=spec.training.checkpoint
@@ -105,6 +98,86 @@ def run_locally(
         **reading, parent=str(trained.folder), parent_digest=trained.success.digest, compression=spec.compression
     )
     return run(compress, compress_key(key, spec.compression), final)
+
+
+def compress_locally(
+    resource: Resource,
+    *,
+    trained: Path,
+    data: Any,
+    output: Path,
+    observe: Observer,
+    clock: Clock = time.perf_counter,
+) -> Finished:
+    """Compress a model that was trained before, as ``spec.compression`` says.
+
+    Args:
+        resource: what it was trained of, with the compression.
+        trained: the folder of its artifact, which stays as it is.
+        data: what it was trained on; as for ``run_locally``.
+        output: the folder of the compressed artifact.
+        observe: is told of progress.
+        clock: a monotonic clock, for durations.
+
+    Raises:
+        ResourceError: no compression is asked for, or the folder holds a model that cannot be its parent.
+        StageError, ArtifactError, OSError: as their names say.
+    """
+    spec = resource.service.spec
+    if spec.compression is None:
+        raise ResourceError("spec.compression is not set, so nothing says how to compress: set its steps")
+    if trained.resolve() == output.resolve():
+        raise ResourceError(f"--output {output} is where the trained model lies: name another folder")
+    parent = load_artifact(trained)
+    if parent.manifest.stage != "train":
+        raise ResourceError(
+            f"--input {trained} holds a model that was compressed before: name the folder of the trained one,"
+            f" mostly {trained}{TRAINED_SUFFIX}"
+        )
+    source = _source(resource, data)
+    work = CompressWork(
+        data_file="local",
+        data=spec.data,
+        task=spec.task,
+        parent=str(trained),
+        parent_digest=parent.digest,
+        compression=spec.compression,
+    )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    order = _order(resource, work, compress_key(parent.manifest.key, spec.compression), output)
+    return _run(order, output, Context(source=lambda: source, observe=observe, watch=Stopwatch(clock)))
+
+
+def compress(
+    resource: str | Path | Mapping[str, Any],
+    trained: str | Path,
+    data: Any = None,
+    output: str | Path | None = None,
+) -> Predictor:
+    """Compress a model that was trained before, and load the result.
+
+    Args:
+        resource: path of a YAML file with the ModelService, or the object itself; ``spec.compression`` says how.
+        trained: the folder of the trained model's artifact.
+        data: what it was trained on, as for ``train``: the same test rows judge.
+        output: the folder of the compressed artifact. Default: ``out/<name>``.
+
+    Raises:
+        ResourceError: the ModelService is not valid, asks for no compression, or the folder holds no trained model.
+        DataError: the data is not that of the training.
+        StageError: it cannot succeed as it was asked for.
+        ArtifactError: a folder holds something else than an artifact.
+    """
+    asked = read_resource(resource)
+    with _shown_to_people() as listeners:
+        finished = compress_locally(
+            asked,
+            trained=Path(trained),
+            data=data,
+            output=default_output(asked.service.metadata.name) if output is None else output_folder(output),
+            observe=announce(listeners, time.perf_counter),
+        )
+    return Predictor.load(finished.folder, digest=finished.success.digest)
 
 
 def train(
@@ -166,6 +239,11 @@ def output_folder(output: str | Path) -> Path:
     if not folder.name:
         raise ResourceError(f"--output {str(output)!r} is no folder that a model can be put into: name one")
     return folder
+
+
+def _order(resource: Resource, work: TrainWork | CompressWork, key: str, folder: Path) -> WorkOrder:
+    metadata = resource.service.metadata
+    return WorkOrder(name=metadata.name, namespace=metadata.namespace, key=key, artifact=str(folder), work=work)
 
 
 def _run(order: WorkOrder, folder: Path, context: Context) -> Finished:

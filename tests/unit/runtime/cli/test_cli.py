@@ -208,6 +208,19 @@ def test_a_compression_is_shown(home: Path, capsys: pytest.CaptureFixture[str]) 
     assert "stage compress, from " in capsys.readouterr().out
 
 
+def test_a_trained_model_is_compressed(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    step = "prune: {structured: {ratio: 0.5}, fineTuneEpochs: 1}"
+    (trained / "iris.yaml").write_text(RESOURCE + f"  compression: {{maxAccuracyDrop: 1, steps: [{{{step}}}]}}\n")
+    asked = ["compress", "-f", "iris.yaml", "--data", str(IRIS), "--input", "out/iris", "--output", "small"]
+    assert main(asked) == ExitCode.DONE
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "compression:" in shown
+    assert "modelservice serve --model small --name iris" in shown
+    assert (Predictor.load("out/iris").manifest.parameters, Predictor.load("small").manifest.parameters) == (67, 35)
+    assert main([*asked[:-1], "out/iris"]) == ExitCode.ORDER_INVALID
+    assert "name another folder" in capsys.readouterr().err
+
+
 def test_serving_a_resource_takes_address_name_and_batching_from_it(home: Path, served: Any) -> None:
     assert main(["serve", "-f", "iris.yaml", "--batch-max-delay-milliseconds", "3"]) == ExitCode.DONE
     (call,) = served
@@ -396,7 +409,7 @@ def test_a_stage_uses_the_cpus_that_it_may_unless_the_user_says_otherwise(
     assert (os.environ["OMP_NUM_THREADS"], calls[0]["where"].order) == (threads, order)
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["serve"], ["inspect"], ["stage"]])
+@pytest.mark.parametrize("command", [[], ["train"], ["compress"], ["serve"], ["inspect"], ["stage"]])
 def test_help_has_examples_and_imports_nothing_heavy(command: list[str]) -> None:
     code = (
         "import sys; from modelservice.cli import main\n"

@@ -7,17 +7,22 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
+from tests.unit.runtime.compression.learning import NOTHING, apply_steps
 from tests.unit.runtime.inference.graphs import model, tensor, value
 from tests.unit.runtime.stages.pipelines import produce, train_work
 
 from modelservice import compression
-from modelservice.compression import compress
+from modelservice.compression import Compressible, StepContext
 from modelservice.contract.compression import Compression, Quantize, Step
 from modelservice.contract.failure import StageError
 from modelservice.contract.manifest import MODEL_FILE
 from modelservice.inference.onnx_engine import OnnxEngine
 
 STEPS = Compression.model_validate({"steps": [{"quantize": {}}]}).steps
+
+
+def quantised_bytes(content: bytes) -> bytes:
+    return apply_steps(Compressible(onnx=content), STEPS, NOTHING).onnx
 
 
 def perceptron(random: np.random.Generator) -> bytes:
@@ -81,19 +86,19 @@ def test_a_network_becomes_smaller_and_answers_nearly_alike(
 ) -> None:
     random = np.random.default_rng(0)
     content = build(random)
-    smaller = compress(content, STEPS)
+    smaller = quantised_bytes(content)
     assert len(smaller) < 0.6 * len(content) + 3000
     rows = random.normal(size=(64, *shape)).astype(np.float32)
     before, after = OnnxEngine(content).run(rows), OnnxEngine(smaller).run(rows)
     assert 0 < np.abs(before - after).max() < 0.05
-    assert smaller == compress(content, STEPS)
+    assert smaller == quantised_bytes(content)
 
 
 @pytest.mark.parametrize(("build", "shape"), [(perceptron, (4,)), (convolutions, (1, 8, 8)), (ensemble, (4,))])
 def test_a_row_gets_the_same_bits_in_any_company(build: Callable[[Any], bytes], shape: tuple[int, ...]) -> None:
     """Requests of several clients are answered in one batch: none may take the precision away from the others."""
     random = np.random.default_rng(1)
-    engine = OnnxEngine(compress(build(random), STEPS))
+    engine = OnnxEngine(quantised_bytes(build(random)))
     rows = random.normal(size=(33, *shape)).astype(np.float32)
     rows[3] *= 1e6
     rows[7] = 0
@@ -109,11 +114,11 @@ def test_layers_of_any_width_stay_in_the_one_file() -> None:
     content = bytes(model(nodes, weights=weights, outputs=[value("raw", ["rows", 512])]).SerializeToString())
     rows = random.normal(size=(8, 4)).astype(np.float32)
     expected = OnnxEngine(content).run(rows)
-    np.testing.assert_allclose(OnnxEngine(compress(content, STEPS)).run(rows), expected, atol=0.2)
+    np.testing.assert_allclose(OnnxEngine(quantised_bytes(content)).run(rows), expected, atol=0.2)
 
 
 def test_weights_are_of_8_bits_with_room_for_any_cpu() -> None:
-    quantised = onnx.load_from_string(compress(perceptron(np.random.default_rng(0)), STEPS))
+    quantised = onnx.load_from_string(quantised_bytes(perceptron(np.random.default_rng(0))))
     weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in quantised.graph.initializer}
     integers = [array for array in weights.values() if array.dtype == np.int8 and array.ndim == 2]
     assert [array.shape for array in integers] == [(4, 64), (64, 3)]
@@ -124,7 +129,7 @@ def test_weights_are_of_8_bits_with_room_for_any_cpu() -> None:
 def test_convolutions_are_stored_with_8_bits_and_computed_with_floats() -> None:
     """onnxruntime has no fast convolution of integers on a CPU."""
     content = convolutions(np.random.default_rng(0))
-    quantised = onnx.load_from_string(compress(content, STEPS))
+    quantised = onnx.load_from_string(quantised_bytes(content))
     assert "ConvInteger" not in {node.op_type for node in quantised.graph.node}
     weights = {one.name: onnx.numpy_helper.to_array(one) for one in quantised.graph.initializer}
     assert weights["w0_quantized"].dtype == np.int8
@@ -141,16 +146,17 @@ def test_steps_are_applied_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     class Append:
         name = "quantize"
 
-        def apply(self, settings: Quantize, model: bytes) -> bytes:
-            return model + settings.weights.encode()
+        def apply(self, settings: Quantize, model: Compressible, context: StepContext) -> Compressible:
+            return Compressible(onnx=model.onnx + settings.weights.encode())
 
     monkeypatch.setattr(compression, "STEPS", (Append(),))
-    assert compress(b"model ", [Step(quantize=Quantize()), Step(quantize=Quantize())]) == b"model Int8Int8"
+    twice = [Step(quantize=Quantize()), Step(quantize=Quantize())]
+    assert apply_steps(Compressible(onnx=b"model "), twice, NOTHING).onnx == b"model Int8Int8"
 
 
 @pytest.mark.parametrize("family", ["svm", "decisionTree", "randomForest", "gradientBoosting", "kernelRidge"])
 def test_what_has_no_layers_of_weights_is_refused_with_the_remedy(family: str) -> None:
     content = produce(train_work(model={family: {}})).files[MODEL_FILE]
     with pytest.raises(StageError, match=r"leave spec\.compression out") as caught:
-        compress(content, STEPS)
+        quantised_bytes(content)
     assert (caught.value.reason, caught.value.field) == ("NothingToQuantize", "spec.compression.steps")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from modelservice.contract.evaluation import Evaluation, Metric
 from modelservice.contract.importance import ColumnImportance, Importance
+from modelservice.contract.sizes import Sizes, Tried
 from modelservice.reports.axes import scale
 from modelservice.reports.plots import (
     MAX_BARS,
@@ -22,6 +23,7 @@ from modelservice.reports.plots import (
     learning_curves,
     values_picture,
 )
+from modelservice.reports.sizes import sizes_picture
 from modelservice.reports.svg import Picture
 from modelservice.tasks.metrics_document import CalibrationBin, ConfusionMatrix, MetricsDocument
 
@@ -87,6 +89,15 @@ def values(rows: int) -> bytes:
     return values_picture(true, true * 0.9, target="price")
 
 
+def sizes(count: int) -> Sizes:
+    """Models that become smaller, the last of which is chosen."""
+    tried = (
+        Tried(name=f"model {at}", bytes=4_000_000 // 2**at, metric=0.99 - at / 100, chosen=at == count - 1)
+        for at in range(count)
+    )
+    return Sizes(metric="accuracy", tried=tuple(tried))
+
+
 def drawn(picture: bytes | None) -> bytes:
     assert picture is not None
     return picture
@@ -98,6 +109,8 @@ LARGE: list[Callable[[], bytes]] = [
     lambda: values(50_000),
     lambda: drawn(calibration_picture(bins())),
     lambda: importance_picture(importance(512)),
+    lambda: sizes_picture(sizes(16)),
+    lambda: sizes_picture(sizes(1)),
 ]
 
 
@@ -137,6 +150,13 @@ def test_what_is_not_shown_is_said() -> None:
     assert f"{100 - MAX_CLASSES} more classes" in confusion_picture(matrix(100)).decode()
     assert f"{512 - MAX_BARS} more columns" in importance_picture(importance(512)).decode()
     assert f"{MAX_DOTS} of them are drawn" in values(50_000).decode()
+
+
+def test_models_by_size_are_listed_with_what_they_are() -> None:
+    content = sizes_picture(sizes(3)).decode()
+    assert "1: model 0, 4 MB, 0.99" in content
+    assert "3: model 2, 1 MB, 0.97" in content
+    assert "The test rows judged the model named model 2." in content
 
 
 def test_a_cell_of_the_matrix_is_as_dark_as_its_share_of_the_true_class() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.unit.runtime.stages.pipelines import (
 from tests.unit.runtime.stages.test_train import images
 
 from modelservice import compression
+from modelservice.compression import Compressible, StepContext
 from modelservice.contract.compression import Quantize
 from modelservice.contract.evaluation import Evaluation, Metric
 from modelservice.contract.failure import About, DataError, Retry, StageError, StorageError
@@ -31,9 +33,12 @@ from modelservice.contract.manifest import (
     DATA_REPORT_FILE,
     MODEL_FILE,
     PREPROCESSING_FILE,
+    SIZES_FILE,
+    SIZES_PICTURE,
     WEIGHTS_FILE,
 )
 from modelservice.contract.signature import SIGNATURE_FILE
+from modelservice.contract.sizes import Sizes
 from modelservice.contract.work_order import CompressWork, TrainWork
 from modelservice.inference.predictor import Predictor
 from modelservice.stages.base import Produced
@@ -62,17 +67,17 @@ class Ruin:
 
     name = "quantize"
 
-    def apply(self, _settings: Quantize, model: bytes) -> bytes:
+    def apply(self, _settings: Quantize, model: Compressible, _context: StepContext) -> Compressible:
         import onnx  # noqa: PLC0415
 
-        file = onnx.load_from_string(model)
+        file = onnx.load_from_string(model.onnx)
         for weights in file.graph.initializer:
             if weights.data_type == onnx.TensorProto.FLOAT:
                 weights.raw_data = bytes(len(weights.raw_data))
         for unused in ("doc_string", "producer_version"):
             file.ClearField(unused)
         file.graph.name = ""
-        return bytes(file.SerializeToString())
+        return replace(model, onnx=bytes(file.SerializeToString()))
 
 
 def test_a_model_within_its_budget_is_taken(trained: Produced, parent: Path) -> None:
@@ -113,7 +118,7 @@ def test_the_reports_are_of_the_model_that_is_stored(
     trained: Produced, parent: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken = compressed(trained, parent)
-    assert {*taken.manifest.reports} == {*trained.manifest.reports}
+    assert {*taken.manifest.reports} == {*trained.manifest.reports, SIZES_FILE, SIZES_PICTURE}
     assert taken.files[DATA_REPORT_FILE] == trained.files[DATA_REPORT_FILE]
     card = taken.files[CARD_FILE].decode()
     assert "made of the model with the key parent" in card
@@ -235,3 +240,66 @@ def test_the_settings_of_the_spec_reach_the_work() -> None:
     stored = CompressWork.model_validate_json(work.model_dump_json())
     assert stored == work
     assert json.loads(work.model_dump_json())["compression"]["maxAccuracyDrop"] == QUANTIZE["maxAccuracyDrop"]
+
+
+def test_a_pruned_model_says_what_each_step_came_to(trained: Produced, parent: Path) -> None:
+    steps = [{"prune": {"structured": {"ratio": 0.5}}}, {"quantize": {}}]
+    produced = compressed(trained, parent, steps=steps, maxAccuracyDrop=0.3)
+    summary = produced.manifest.compression
+    assert summary is not None
+    assert summary.applied
+    sizes = Sizes.model_validate_json(produced.files[SIZES_FILE])
+    whole, pruned, stored = sizes.tried
+    assert [one.name for one in sizes.tried] == ["as it was trained", "prune", "quantize"]
+    assert [one.chosen for one in sizes.tried] == [False, False, True]
+    # 4-64-64-3 became 4-32-32-3.
+    assert (whole.parameters, pruned.parameters) == (4 * 64 + 64 + 64 * 64 + 64 + 64 * 3 + 3, 160 + 1056 + 99)
+    assert produced.manifest.parameters == stored.parameters == pruned.parameters
+    assert whole.bytes == summary.bytes_before
+    assert whole.bytes > pruned.bytes > stored.bytes == summary.bytes_after
+    card = produced.files[CARD_FILE].decode()
+    assert f"| quantize \\* | 1315 | 1315 | 1315 | {stored.bytes} |" in card
+    assert "![Compression](compression.svg)" in card
+    assert "quantize" in produced.files[SIZES_PICTURE].decode()
+
+
+def test_a_search_ends_with_what_the_test_rows_judge_once(trained: Produced, parent: Path) -> None:
+    produced = compressed(
+        trained, parent, steps=[{"auto": {"targetSizeRatio": 8, "fineTuneEpochs": 10}}], maxAccuracyDrop=0.3
+    )
+    sizes = Sizes.model_validate_json(produced.files[SIZES_FILE])
+    assert len(sizes.tried) == 5
+    assert sum(one.chosen for one in sizes.tried) == 1
+    chosen = next(one for one in sizes.tried if one.chosen)
+    assert chosen.bytes == len(produced.files[MODEL_FILE])
+    assert chosen.parameters == produced.manifest.parameters
+    parameters = [one.parameters or 0 for one in sizes.tried]
+    assert parameters == sorted(parameters, reverse=True)
+    assert parameters[0] / 10 < parameters[-1] <= parameters[0] / 8
+
+
+TWO_KINDS = "\n".join(line for line in IRIS.read_text().splitlines() if not line.endswith("setosa")).encode()
+
+
+@pytest.mark.parametrize(
+    ("work", "content"),
+    [
+        (train_work(target="petal_width", epochs=30, hidden=(32, 32)), IRIS.read_bytes()),
+        (train_work(epochs=30, hidden=(32, 32)), TWO_KINDS),
+    ],
+    ids=["numbers", "two classes"],
+)
+def test_networks_for_numbers_and_for_two_classes_are_pruned_and_tuned(
+    work: TrainWork, content: bytes, tmp_path: Path
+) -> None:
+    trained = produce(work, content)
+    parent = store(trained, tmp_path / "parent")
+    steps = [{"prune": {"structured": {"ratio": 0.75}, "fineTuneEpochs": 60}}]
+    produced = produce(compress_work(work, parent, trained.digest, steps=steps, maxAccuracyDrop=1), content)
+    assert produced.manifest.compression is not None
+    assert produced.manifest.compression.drop < 0.1
+    inputs = 4 if work.data.target == "species" else 3 + 3  # the kind is one of three
+    assert produced.manifest.parameters == (inputs + 1) * 8 + 9 * 8 + 9
+    predictor = Predictor.from_artifact(produced.as_artifact())
+    rows = [[5.1, 3.5, 1.4, 0.2]] if work.data.target == "species" else [[5.1, 3.5, 1.4, "setosa"]]
+    assert len(predictor.predict(rows)) == 1

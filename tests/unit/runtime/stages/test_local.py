@@ -143,6 +143,31 @@ def test_a_compression_that_is_asked_for_follows_the_training(tmp_path: Path) ->
     assert modelservice.train(service(**spec), IRIS, tmp_path / "n").digest == trained.digest
 
 
+def test_compressing_a_trained_model_is_the_compression_that_follows_its_training(tmp_path: Path) -> None:
+    spec = {"model": {"mlp": {"hiddenLayers": [32, 32]}}, "training": {"epochs": 20}, "compression": QUANTIZE}
+    at_once = modelservice.train(service(**spec), IRIS, tmp_path / "m")
+    apart = modelservice.compress(service(**spec), tmp_path / "m.trained", IRIS, tmp_path / "small")
+    assert apart.digest == at_once.digest
+    assert modelservice.load(tmp_path / "m.trained").manifest.stage == "train"
+
+
+def test_what_cannot_be_compressed_is_refused(tmp_path: Path) -> None:
+    spec = {"model": {"mlp": {"hiddenLayers": [32, 32]}}, "training": {"epochs": 20}, "compression": QUANTIZE}
+    modelservice.train(service(**spec), IRIS, tmp_path / "m")
+    for trained, asked, words in (
+        ("m.trained", service(), r"spec\.compression is not set"),
+        ("m", service(**spec), "holds a model that was compressed before"),
+        ("small", service(**spec), "is where the trained model lies"),
+    ):
+        with pytest.raises(ResourceError, match=words):
+            modelservice.compress(asked, tmp_path / trained, IRIS, tmp_path / "small")
+    assert not (tmp_path / "small").exists()
+    other = tmp_path / "other.csv"
+    other.write_text("\n".join(IRIS.read_text().splitlines()[:-1]))
+    with pytest.raises(DataError, match="the data changed since the model was trained"):
+        modelservice.compress(service(**spec), tmp_path / "m.trained", other, tmp_path / "small")
+
+
 def test_a_compression_that_fails_leaves_the_model_that_was_there(tmp_path: Path) -> None:
     first = modelservice.train(service(), IRIS, tmp_path / "m")
     tree: dict[str, Any] = {"model": {"decisionTree": {}}, "training": {}}

@@ -1,0 +1,43 @@
+"""``modelservice compress``: a trained model made smaller on this machine."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelservice.cli.common import Commands, add_command
+from modelservice.cli.train import Watching, carry_out
+
+if TYPE_CHECKING:
+    from modelservice.stages.documents import Resource
+    from modelservice.stages.local import Finished
+
+_EXAMPLES = """\
+examples:
+  modelservice compress -f wine.yaml --input out/wine.trained --output out/wine
+  modelservice compress -f churn.yaml --data churn.csv --input models/1 --output models/1-small
+"""
+
+
+def add_compress(commands: Commands) -> None:
+    """Add the command."""
+    summary = "compress a trained model as spec.compression says, and store it as another artifact"
+    parser = add_command(commands, "compress", summary, _EXAMPLES)
+    parser.add_argument("-f", "--file", type=Path, metavar="CR.yaml", required=True, help="file with the ModelService")
+    parser.add_argument("--input", type=Path, metavar="DIR", required=True, help="folder of the trained model")
+    parser.add_argument("--output", metavar="DIR", required=True, help="folder of the compressed model")
+    parser.add_argument(
+        "--data", type=Path, metavar="FILE", help="what it was trained on; default: as for train, from the file"
+    )
+    parser.set_defaults(command=_compress)
+
+
+def _compress(parsed: argparse.Namespace) -> int:
+    from modelservice.stages.local import compress_locally, output_folder  # noqa: PLC0415
+
+    def work(resource: "Resource", watching: Watching) -> "Finished":
+        output = output_folder(parsed.output)
+        return compress_locally(
+            resource, trained=parsed.input, data=parsed.data, output=output, observe=watching.observe
+        )
+
+    return carry_out(parsed, work)

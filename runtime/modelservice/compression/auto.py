@@ -1,0 +1,84 @@
+"""Steps and strengths that are found: a network made narrower in turns, as far as the budget seems to allow.
+
+Each turn takes about half of the parameters that are left (structured pruning), tunes the rest on labels and on what
+the uncompressed model says, and looks at the result with weights of 8 bits. Pruning in turns loses less than at once
+(Han et al., 2015; Li et al., 2017). The validation rows choose among the turns; of the test rows only their number is
+looked at.
+"""
+
+import math
+from dataclasses import replace
+from typing import Final
+
+from modelservice.compression.base import Compressible, StepContext, single_network
+from modelservice.compression.measured import measured, validation_outputs
+from modelservice.compression.network import StoredNetwork
+from modelservice.compression.prune import narrowed
+from modelservice.compression.quantize import QUANTIZE
+from modelservice.compression.units import kept_units, ratio_for, without_units
+from modelservice.contract.compression import Auto, Quantize
+from modelservice.tasks.base import Drop
+
+
+class AutoStep:
+    """The step ``auto``."""
+
+    name = "auto"
+
+    def apply(self, settings: Auto, model: Compressible, context: StepContext) -> Compressible:
+        """Find the strongest turn that seems to keep the budget; see ``Step``."""
+        network = single_network(model, self.name)
+        first = network.parameters
+        names, found = ["Int8"], [QUANTIZE.apply(Quantize(), model, context)]
+        for parameters in ladder(first, settings.target_size_ratio):
+            times = first / parameters
+            network = _turn(network, parameters, settings.fine_tune_epochs, context)
+            names.append(f"{times:.3g} x fewer parameters, Int8")
+            found.append(QUANTIZE.apply(Quantize(), Compressible.of(network), context))
+        tried = [measured(name, one, context) for name, one in zip(names, found, strict=True)]
+        place = choose(expected_losses(model, found, context), budget=context.budget)
+        tried[place] = tried[place].model_copy(update={"chosen": True})
+        return replace(found[place], tried=tuple(tried))
+
+
+AUTO: Final = AutoStep()
+
+
+def ladder(parameters: int, ratio: float) -> list[int]:
+    """Sizes that lead to so many times fewer parameters, each by the same factor of at most 2."""
+    turns = math.ceil(math.log2(ratio))
+    return [math.floor(parameters / ratio ** (turn / turns)) for turn in range(1, turns + 1)]
+
+
+def expected_losses(before: Compressible, found: list[Compressible], context: StepContext) -> list[float]:
+    """For each model the upper end of the interval that as many rows as the test rows would show of it.
+
+    What is lost on the validation rows, and the upper part of its interval narrower or wider by the root of how many
+    times more or fewer test rows there are.
+    """
+    dataset, side = context.dataset, context.dataset.validation
+    shrink = math.sqrt(len(side.values) / len(dataset.test.values))
+    outputs = validation_outputs(before, context)
+    drops: list[Drop] = [
+        dataset.task.drop(outputs, validation_outputs(one, context), side.values, side.weights) for one in found
+    ]
+    return [drop.value + (drop.high - drop.value) * shrink for drop in drops]
+
+
+def choose(losses: list[float], *, budget: float) -> int:
+    """The last model that is expected to keep the budget; where none is, the one of which least is lost."""
+    within = [place for place, loss in enumerate(losses) if loss <= budget]
+    return within[-1] if within else min(range(len(losses)), key=lambda place: (losses[place], -place))
+
+
+def _turn(network: StoredNetwork, parameters: int, epochs: int, context: StepContext) -> StoredNetwork:
+    """The network with so many parameters at most, tuned, or as it was kept."""
+    from safetensors.numpy import load, save  # noqa: PLC0415
+
+    name, ratio = f"auto-{parameters}", ratio_for(network.architecture, parameters)
+    if name in context.kept:
+        narrower = without_units(network, kept_units(network, ratio)).architecture
+        return StoredNetwork(architecture=narrower, weights=load(context.kept[name]))
+    made = narrowed(network, ratio, epochs, context)
+    context.kept[name] = save(dict(made.weights))
+    return made

@@ -1,0 +1,61 @@
+"""A small network learns what a trained model says; any model can teach, for it is asked through its ``model.onnx``."""
+
+from typing import Final
+
+from modelservice.compression.base import Compressible, StepContext, single_network
+from modelservice.compression.units import joints, kept_units, ratio_for, without_units
+from modelservice.contract.compression import Distill, StudentLayers
+from modelservice.contract.failure import StageError
+from modelservice.contract.model import ConvolutionalNetwork, MultilayerPerceptron
+from modelservice.families.architecture import Architecture
+from modelservice.families.cnn import design_cnn
+from modelservice.families.heads import build_head
+from modelservice.families.perceptron import design_mlp
+from modelservice.modalities.base import Dataset
+
+
+class DistillStep:
+    """The step ``distill``."""
+
+    name = "distill"
+
+    def apply(self, settings: Distill, model: Compressible, context: StepContext) -> Compressible:
+        """Let a student learn, from initial weights; see ``Step``."""
+        from modelservice.compression.tuning import Lesson, teach  # noqa: PLC0415 - torch takes seconds to import
+
+        lesson = Lesson(epochs=settings.epochs, temperature=settings.temperature, weight=settings.weight)
+        layers = settings.student.layers
+        if layers is not None:
+            student = _designed(layers, context.dataset)
+        else:
+            student = _narrower(model, settings.student.chosen)
+        return Compressible.of(teach(student, lesson, context))
+
+
+DISTILL: Final = DistillStep()
+
+
+def _designed(layers: StudentLayers, dataset: Dataset) -> Architecture:
+    """Raises StageError where channels are asked for and rows are no images, or too small ones."""
+    head, logits = build_head(dataset), dataset.task.logits(dataset.labels)
+    if layers.channels is None:
+        plain = MultilayerPerceptron(hidden_layers=layers.hidden_layers, activation=layers.activation, dropout=0)
+        return design_mlp(plain, dataset.shape, logits, head)
+    if dataset.modality != "Image":
+        message = "a student with channels takes images only: leave channels out for a table"
+        raise StageError("StepUnsuited", message, field="spec.compression.steps")
+    convolutional = ConvolutionalNetwork(
+        channels=layers.channels, hidden_layers=layers.hidden_layers, activation=layers.activation, dropout=0
+    )
+    return design_cnn(convolutional, dataset.shape, logits, head)
+
+
+def _narrower(model: Compressible, ratio: float) -> Architecture:
+    """The layers of the teacher with so many times fewer parameters at most."""
+    network = single_network(model, "a student by sizeRatio")
+    architecture = network.architecture
+    share = ratio_for(architecture, int(architecture.parameters / ratio))
+    if not joints(architecture):
+        message = "a student by sizeRatio needs a network with hidden layers: say which layers it has by layers"
+        raise StageError("StepUnsuited", message, field="spec.compression.steps")
+    return without_units(network, kept_units(network, share)).architecture

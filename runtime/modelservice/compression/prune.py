@@ -1,0 +1,43 @@
+"""What matters least is left out: single weights, or whole neurons and channels."""
+
+from typing import Final
+
+from modelservice.compression.base import Compressible, StepContext, single_network
+from modelservice.compression.network import StoredNetwork
+from modelservice.compression.tuned import tuned
+from modelservice.compression.units import joints, kept_units, without_units
+from modelservice.contract.compression import Prune
+from modelservice.contract.failure import StageError
+
+
+class PruneStep:
+    """The step ``prune``; see ``units`` and ``zeros`` for what is chosen."""
+
+    name = "prune"
+
+    def apply(self, settings: Prune, model: Compressible, context: StepContext) -> Compressible:
+        """Leave out the given share, and let the rest learn on; see ``Step``."""
+        network = single_network(model, self.name)
+        if settings.structured is not None:
+            return Compressible.of(narrowed(network, settings.structured.ratio, settings.fine_tune_epochs, context))
+        from modelservice.compression.zeros import with_zeros  # noqa: PLC0415 - torch takes seconds to import
+
+        return Compressible.of(with_zeros(network, settings.chosen.ratio, settings.fine_tune_epochs, context))
+
+
+PRUNE: Final = PruneStep()
+
+
+def narrowed(network: StoredNetwork, ratio: float, epochs: int, context: StepContext) -> StoredNetwork:
+    """The network without a share of the units of each layer, tuned for so many epochs.
+
+    Raises:
+        StageError: it has no layer between input and output.
+    """
+    if not joints(network.architecture):
+        message = (
+            "prune finds no neurons between input and output: leave it out, or take unstructured,"
+            " which sets single weights to 0"
+        )
+        raise StageError("StepUnsuited", message, field="spec.compression.steps")
+    return tuned(without_units(network, kept_units(network, ratio)), epochs, context)

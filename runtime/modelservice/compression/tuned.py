@@ -1,0 +1,13 @@
+"""Learning on after a step."""
+
+from modelservice.compression.base import StepContext
+from modelservice.compression.network import StoredNetwork
+
+
+def tuned(network: StoredNetwork, epochs: int, context: StepContext) -> StoredNetwork:
+    """The network after so many epochs; as it is without any."""
+    if not epochs:
+        return network
+    from modelservice.compression.tuning import Lesson, tune  # noqa: PLC0415 - torch takes seconds to import
+
+    return tune(network, Lesson(epochs=epochs), context)

@@ -1,0 +1,185 @@
+"""Networks that learn on: from labels, and from what another model says of the same rows.
+
+Knowledge distillation (Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015): probabilities
+of the teacher, softened by a temperature, say which wrong classes are nearly right. The same objective fine-tunes a
+network after units were taken out of it, with the network as it was before as its teacher.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+
+from modelservice.compression.base import StepContext
+from modelservice.compression.network import StoredNetwork
+from modelservice.contract.evaluation import Metric
+from modelservice.contract.progress import Progress
+from modelservice.contract.training import Adam, Cosine, Hyperparameters, Optimizer, Schedule
+from modelservice.families.architecture import Architecture, OutputHead, Scale, Sigmoid
+from modelservice.families.gradient import slice_rows
+from modelservice.families.modules import build, initialize
+from modelservice.modalities.base import Side
+from modelservice.training.curves import Epoch
+from modelservice.training.loop import Rows, seeded, step_rows, train_module
+from modelservice.training.losses import OBJECTIVES, Measure, Objective
+from modelservice.training.threads import limited_threads, threads_for
+
+RATE, FIRST_RATE = 0.003, 0.005
+"""Adam's largest step, from trained weights and from initial ones; half a cosine leads down to nothing."""
+_FEWEST, _MOST, _STEPS = 16, 128, 32
+"""Rows of a step at least and at most, and how many steps an epoch has between."""
+
+
+def batch_rows(rows: int) -> int:
+    """Rows of a step, so that few rows have steps enough and many do not have too many."""
+    return min(_MOST, max(_FEWEST, rows // _STEPS))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """How a network learns on.
+
+    Attributes:
+        epochs: passes over the training rows; the one of the lowest loss on validation rows is kept.
+        temperature: what logits are divided by before they are compared; without meaning for numbers.
+        weight: share of the teacher in the loss; the labels have the rest.
+    """
+
+    epochs: int
+    temperature: float = 2.0
+    weight: float = 0.7
+
+
+Hold = Callable[[nn.Sequential], Callable[[], None]]
+"""Binds parameters while they learn, and gives what makes them plain again."""
+
+
+def tune(network: StoredNetwork, lesson: Lesson, context: StepContext, *, hold: Hold | None = None) -> StoredNetwork:
+    """Let a network learn on from its weights.
+
+    Args:
+        network: where it starts.
+        lesson: how.
+        context: rows and teacher.
+        hold: what must not change on the way, such as zeros.
+
+    Raises:
+        StageError: the loss is no longer a finite number.
+    """
+    module = build(network.architecture)
+    module.load_state_dict({name: torch.tensor(array) for name, array in network.weights.items()})
+    return _learn(module, network.architecture, lesson, context, rate=RATE, hold=hold)
+
+
+def teach(architecture: Architecture, lesson: Lesson, context: StepContext) -> StoredNetwork:
+    """Let a new network learn, from initial weights by the context's seed; errors as ``tune``."""
+    module = build(architecture)
+    initialize(module, torch.Generator().manual_seed(context.seed))
+    return _learn(module, architecture, lesson, context, rate=FIRST_RATE)
+
+
+def _learn(
+    module: nn.Sequential,
+    architecture: Architecture,
+    lesson: Lesson,
+    context: StepContext,
+    *,
+    rate: float,
+    hold: Hold | None = None,
+) -> StoredNetwork:
+    dataset = context.dataset
+    plain = OBJECTIVES[dataset.task.loss]
+    settings = Hyperparameters(
+        optimizer=Optimizer(adam=Adam(learning_rate=rate)),
+        schedule=Schedule(cosine=Cosine()),
+        epochs=lesson.epochs,
+        batch_size=batch_rows(len(dataset.train.values)),
+        seed=context.seed,
+    )
+
+    def observe(epoch: Epoch) -> None:
+        metric = Metric(name=plain.metric, value=epoch.metric)
+        context.observe(Progress(done=epoch.number, total=epoch.of, loss=epoch.validation_loss, metric=metric))
+
+    work = architecture.multiply_adds * step_rows(settings, len(dataset.train.values))
+    release = None if hold is None else hold(module)
+    with (
+        limited_threads(threads_for(work=work, available=torch.get_num_threads())),
+        seeded(context.seed, "cpu") as generator,
+    ):
+        train_module(
+            module,
+            objective=_objective(plain, architecture.head, lesson),
+            train=_rows(dataset.train, context, architecture.head),
+            validation=_rows(dataset.validation, context, architecture.head),
+            settings=settings,
+            generator=generator,
+            observe=observe,
+            slice_rows=slice_rows(architecture),
+        )
+    if release is not None:
+        release()
+    weights = {name: tensor.detach().numpy().copy() for name, tensor in module.state_dict().items()}
+    return StoredNetwork(architecture=architecture, weights=weights)
+
+
+def _rows(side: Side, context: StepContext, head: OutputHead) -> Rows:
+    """Targets [rows, 1 + width]: what is true (a class code or a standardised number), then what the teacher says."""
+    told: NDArray[np.float64] = context.teacher(side.features).astype(np.float64)
+    true = side.values.astype(np.float64)
+    if isinstance(head, Scale):
+        told, true = (told - head.mean) / head.std, (true - head.mean) / head.std
+    weights = side.relative_weights
+    return Rows(
+        features=torch.from_numpy(side.features),
+        targets=torch.from_numpy(np.column_stack([true, told])).float(),
+        weights=None if weights is None else torch.from_numpy(weights).float(),
+    )
+
+
+def _objective(plain: Objective, head: OutputHead, lesson: Lesson) -> Objective:
+    """The loss on labels and that on the teacher; the metric is that of the labels."""
+
+    def beside(own: Measure) -> Measure:
+        def total(outputs: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
+            true, told = targets[:, 0].to(plain.dtype), targets[:, 1:]
+            apart = _distances(outputs, told, head, lesson.temperature)
+            of_teacher = (apart if weights is None else apart * weights).mean()
+            return (1 - lesson.weight) * own(outputs, true, weights) + lesson.weight * of_teacher
+
+        return total
+
+    def measure(outputs: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
+        return plain.measure(outputs, targets[:, 0].to(plain.dtype), weights)
+
+    return Objective(
+        dtype=torch.float32,
+        loss=beside(plain.loss),
+        judge=beside(plain.judge),
+        metric=plain.metric,
+        measure=measure,
+    )
+
+
+def _distances(outputs: torch.Tensor, told: torch.Tensor, head: OutputHead, temperature: float) -> torch.Tensor:
+    """How far outputs [rows, logits] are from the teacher [rows, width], for each row [rows].
+
+    Of classes the Kullback-Leibler divergence of softened probabilities, times the square of the temperature, which
+    keeps the size of gradients.
+    """
+    if isinstance(head, Scale):
+        return (outputs[:, 0] - told[:, 0]).square()
+    logits = torch.cat([torch.zeros_like(outputs), outputs], dim=1) if isinstance(head, Sigmoid) else outputs
+    soft = functional.log_softmax(told.clamp_min(_TINY).log() / temperature, dim=1)
+    apart = functional.kl_div(
+        functional.log_softmax(logits / temperature, dim=1), soft, reduction="none", log_target=True
+    )
+    return apart.sum(dim=1) * temperature**2
+
+
+_TINY = 1e-7
+"""Stands in for probabilities that are 0 in float32."""

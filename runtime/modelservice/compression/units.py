@@ -1,0 +1,125 @@
+"""Whole neurons and channels taken out of a network, so that its layers become narrower.
+
+Layers form a chain, so a unit is a row of one layer's weights and the columns that it feeds in the next layer with
+weights: one column of a linear layer or one slice of a convolution, and where an image is flattened in between, a
+column for each of its pixels. What lies between has no weights and takes any width.
+"""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelservice.compression.network import StoredNetwork
+from modelservice.families.architecture import Architecture, Convolution, Layer, Linear
+
+
+@dataclass(frozen=True)
+class Joint:
+    """Two neighbours among the layers with weights: what the first gives is what the second takes.
+
+    Attributes:
+        giver, taker: their positions.
+        units: outputs of the first.
+        columns: inputs of the second for each unit.
+    """
+
+    giver: int
+    taker: int
+    units: int
+    columns: int
+
+
+def joints(architecture: Architecture) -> tuple[Joint, ...]:
+    """All places where a network can become narrower, from the input on."""
+    places = [place for place, layer in enumerate(architecture.layers) if isinstance(layer, Linear | Convolution)]
+    found = []
+    for giver, taker in pairwise(places):
+        units, taken = _layer(architecture, giver).outputs, _layer(architecture, taker).inputs
+        found.append(Joint(giver=giver, taker=taker, units=units, columns=taken // units))
+    return tuple(found)
+
+
+def magnitudes(network: StoredNetwork, joint: Joint) -> NDArray[np.float64]:
+    """How much each unit is worth, by weights alone: [units].
+
+    The length of the vector of weights that lead into it, times that of those that lead out of it: a unit that takes or
+    gives nothing is worth nothing (the L2 norm of Li et al., 2017, on both sides; scaling one side up and the other
+    down by the same factor, which changes no ReLU network, changes no worth).
+    """
+    incoming = network.weights[f"{joint.giver}.weight"].reshape(joint.units, -1)
+    outgoing = network.weights[f"{joint.taker}.weight"]
+    leaving = outgoing.reshape(len(outgoing), joint.units, -1).transpose(1, 0, 2).reshape(joint.units, -1)
+    lengths = (np.linalg.norm(side.astype(np.float64), axis=1) for side in (incoming, leaving))
+    return np.asarray(math.prod(lengths))
+
+
+def kept_units(network: StoredNetwork, ratio: float) -> list[NDArray[np.int64]]:
+    """For each joint the units that stay, in their order: all but the given share, at least one.
+
+    Args:
+        network: whose units.
+        ratio: the share of each layer's units that goes, from 0 to below 1.
+    """
+    found = []
+    for joint in joints(network.architecture):
+        staying = max(1, joint.units - round(ratio * joint.units))
+        worth = magnitudes(network, joint)
+        found.append(np.sort(np.argsort(-worth, kind="stable")[:staying]))
+    return found
+
+
+def without_units(network: StoredNetwork, kept: list[NDArray[np.int64]]) -> StoredNetwork:
+    """The network with the given units of each joint only."""
+    layers: list[Layer] = list(network.architecture.layers)
+    weights: dict[str, NDArray[Any]] = dict(network.weights)
+    for joint, staying in zip(joints(network.architecture), kept, strict=True):
+        for name in ("weight", "bias"):
+            weights[f"{joint.giver}.{name}"] = weights[f"{joint.giver}.{name}"][staying]
+        outgoing = weights[f"{joint.taker}.weight"]
+        rest = outgoing.shape[2:]
+        grouped = outgoing.reshape(len(outgoing), joint.units, joint.columns, *rest)[:, staying]
+        weights[f"{joint.taker}.weight"] = np.ascontiguousarray(grouped.reshape(len(outgoing), -1, *rest))
+        layers[joint.giver] = layers[joint.giver].model_copy(update={"outputs": len(staying)})
+        layers[joint.taker] = layers[joint.taker].model_copy(update={"inputs": len(staying) * joint.columns})
+    architecture = Architecture(shape=network.architecture.shape, layers=tuple(layers), head=network.architecture.head)
+    return StoredNetwork(architecture=architecture, weights=weights)
+
+
+def ratio_for(architecture: Architecture, parameters: int) -> float:
+    """The smallest share of units, in hundredths of a percent, without which so many parameters at most are left.
+
+    The largest possible share where even that leaves more.
+    """
+    low, high = 0, _STEPS
+    while low < high:
+        middle = (low + high) // 2
+        if _parameters(architecture, middle / _STEPS) <= parameters:
+            high = middle
+        else:
+            low = middle + 1
+    return min(low, _STEPS - 1) / _STEPS
+
+
+_STEPS = 10_000
+
+
+def _parameters(architecture: Architecture, ratio: float) -> int:
+    """Parameters that are left when that share of the units of each layer goes."""
+    widths = {joint.giver: max(1, joint.units - round(ratio * joint.units)) for joint in joints(architecture)}
+    columns = {joint.taker: widths[joint.giver] * joint.columns for joint in joints(architecture)}
+    total = 0
+    for place, layer in enumerate(architecture.layers):
+        if isinstance(layer, Linear | Convolution):
+            size = layer.kernel_size**2 if isinstance(layer, Convolution) else 1
+            total += (columns.get(place, layer.inputs) * size + 1) * widths.get(place, layer.outputs)
+    return total
+
+
+def _layer(architecture: Architecture, place: int) -> Linear | Convolution:
+    layer = architecture.layers[place]
+    assert isinstance(layer, Linear | Convolution)  # noqa: S101 - as ``joints`` chose it
+    return layer

@@ -1,0 +1,52 @@
+"""Compresses networks fold by fold: ``python -m tests.bench.compression``.
+
+It goes on where it was stopped, and ends with the table of ``recompute``: with 1 if a limit does not hold, 3 if folds
+are missing.
+"""
+
+import argparse
+import sys
+import time
+
+import torch
+from tests.bench.compression.fitting import FoldName, fit_fold
+from tests.bench.compression.recompute import HOME
+from tests.bench.compression.recompute import main as recompute
+from tests.bench.compression.subjects import FOLDS, SEEDS, SUBJECTS, subject_named
+
+
+def main() -> int:
+    """Run the bench."""
+    parser = argparse.ArgumentParser(prog="tests.bench.compression", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=120, help="no fold begins after them (default 120)")
+    parser.add_argument("--report", action="store_true", help="fit nothing: report what is stored")
+    arguments = parser.parse_args()
+    if not arguments.report and not fit_all(seconds=60 * arguments.minutes):
+        sys.stderr.write("the time is over and folds are missing: run the bench again, it goes on\n")
+        return 3
+    return recompute()
+
+
+def fit_all(*, seconds: float) -> bool:
+    """Fit what is not stored yet, the first seed of all subjects first; whether nothing is missing."""
+    torch.set_num_threads(1)
+    end = time.monotonic() + seconds
+    names = [
+        FoldName(subject=subject.name, seed=seed, fold=fold)
+        for seed in SEEDS
+        for fold in range(FOLDS)
+        for subject in SUBJECTS
+    ]
+    for name in names:
+        if name.place(HOME).exists():
+            continue
+        if time.monotonic() > end:
+            return False
+        started = time.monotonic()
+        fit_fold(subject_named(name.subject), name, HOME)
+        sys.stderr.write(f"{name.subject} seed {name.seed} fold {name.fold}: {time.monotonic() - started:.0f} s\n")
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

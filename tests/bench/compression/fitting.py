@@ -1,0 +1,100 @@
+"""One fold: a large network, what ``auto`` makes of it, and the controls."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tests.bench.compression.subjects import FOLD_BUDGET, RATIO, TRAINING, TURN_EPOCHS, Subject, digits
+
+from modelservice.compression import Compressible, StepContext, apply_step
+from modelservice.compression.network import StoredNetwork
+from modelservice.compression.tuning import Lesson, teach
+from modelservice.contract.compression import Step
+from modelservice.families.architecture import Architecture
+from modelservice.inference.onnx_engine import OnnxEngine
+from modelservice.modalities.base import Features
+from modelservice.tasks.base import Array
+
+BEFORE, AUTO, SCRATCH, DISTILLED = "uncompressed", "auto", "from scratch", "distilled"
+_QUANTIZE = Step.model_validate({"quantize": {}})
+_AUTO = Step.model_validate({"auto": {"targetSizeRatio": RATIO, "fineTuneEpochs": TURN_EPOCHS}})
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldName:
+    """Which fold of which subject."""
+
+    subject: str
+    seed: int
+    fold: int
+
+    def place(self, folder: Path) -> Path:
+        """Of its document; its arrays lie beside it."""
+        return folder / self.subject / f"{self.seed}-{self.fold}.json"
+
+
+def fit_fold(subject: Subject, name: FoldName, folder: Path) -> None:
+    """Fit and store; the document is written last, so that a fold without one is fitted again."""
+    dataset, rows = digits(subject.shape, seed=name.seed, fold=name.fold)
+    alone = StepContext(dataset=dataset, teacher=_nobody, seed=name.seed, observe=lambda _: None)
+    training = TRAINING.model_copy(update={"seed": name.seed})
+    fitted = subject.family.fit(subject.settings, dataset, training, observe=lambda _: None)
+    large = Compressible(onnx=fitted.onnx, network=StoredNetwork.of_files(fitted.files))
+    taught = StepContext(
+        dataset=dataset,
+        teacher=OnnxEngine(large.onnx).run,
+        seed=name.seed,
+        observe=lambda _: None,
+        budget=FOLD_BUDGET,
+    )
+    auto = apply_step(large, _AUTO, taught)
+    assert auto.network is not None
+    small = auto.network.architecture
+    # As many passes as the large network and all turns had together.
+    epochs = TRAINING.epochs + TURN_EPOCHS * (len(auto.tried) - 1)
+    models = {
+        BEFORE: large,
+        AUTO: auto,
+        SCRATCH: _quantised(teach(small, Lesson(epochs=epochs, weight=0), alone), alone),
+        DISTILLED: _quantised(teach(small, Lesson(epochs=epochs), taught), taught),
+    }
+    answers = {f"model {key}": OnnxEngine(one.onnx).run(dataset.test.features) for key, one in models.items()}
+    place = name.place(folder)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(place.with_suffix(".npz"), rows=rows, truth=dataset.test.values, **_named(answers))
+    for key in (BEFORE, AUTO):
+        place.with_suffix(f".{key}.onnx").write_bytes(models[key].onnx)
+    said = {
+        "sizes": {key: _size(one) for key, one in models.items()},
+        "small": small.model_dump(mode="json"),
+        "tried": [one.model_dump(mode="json") for one in auto.tried],
+    }
+    waiting = place.with_suffix(".waiting")
+    waiting.write_text(json.dumps(said, indent=1), encoding="utf-8")
+    waiting.replace(place)
+
+
+def _named(answers: Mapping[str, Array]) -> dict[str, Any]:
+    return dict(answers)
+
+
+def _size(model: Compressible) -> dict[str, int]:
+    assert model.network is not None
+    architecture: Architecture = model.network.architecture
+    return {
+        "parameters": architecture.parameters,
+        "multiplyAdds": architecture.multiply_adds,
+        "bytes": len(model.onnx),
+    }
+
+
+def _quantised(network: StoredNetwork, context: StepContext) -> Compressible:
+    return apply_step(Compressible.of(network), _QUANTIZE, context)
+
+
+def _nobody(features: Features) -> Array:
+    """A teacher whose part in the loss is 0."""
+    return np.full((len(features), 10), 0.1, np.float32)

@@ -1,0 +1,83 @@
+"""Steps and strengths that are found."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.unit.runtime.compression.learning import apply_steps, context_of, iris, random_network
+from tests.unit.runtime.compression.test_prune import perceptron, steps
+
+from modelservice.compression import Compressible, StepContext
+from modelservice.compression.auto import choose, expected_losses, ladder
+from modelservice.contract.failure import StageError
+from modelservice.contract.progress import Progress
+from modelservice.inference.onnx_engine import OnnxEngine
+
+
+@pytest.mark.parametrize(
+    ("parameters", "ratio", "expected"),
+    [(1000, 2, [500]), (1000, 1.5, [666]), (1600, 16, [800, 400, 200, 100]), (1000, 3, [577, 333])],
+)
+def test_each_turn_takes_half_at_most(parameters: int, ratio: float, expected: list[int]) -> None:
+    assert ladder(parameters, ratio) == expected
+
+
+@pytest.mark.parametrize(
+    ("losses", "budget", "expected"),
+    [
+        ([0.0, 0.001, 0.002], 0.005, 2),
+        ([0.0, 0.001, 0.02], 0.005, 1),
+        # One turn that lost too much says nothing of the next.
+        ([0.0, 0.02, 0.004], 0.005, 2),
+        ([0.02, 0.01, 0.03], 0.005, 1),
+        ([0.02, 0.01, 0.01], 0.005, 2),
+    ],
+)
+def test_the_strongest_that_keeps_the_budget_is_chosen(losses: list[float], budget: float, expected: int) -> None:
+    assert choose(losses, budget=budget) == expected
+
+
+def searching(context: StepContext) -> tuple[Compressible, Compressible]:
+    network = random_network(perceptron(32, 32))
+    model = Compressible.of(network)
+    asked = steps({"auto": {"targetSizeRatio": 4, "fineTuneEpochs": 3}})
+    return model, apply_steps(model, asked, replace(context, teacher=OnnxEngine(model.onnx).run))
+
+
+def test_test_rows_are_counted_and_not_looked_at() -> None:
+    dataset = iris()
+    blind = replace(dataset, test=replace(dataset.test, features=dataset.test.features * np.nan))
+    (_, seen), (_, unseen) = (searching(context_of(one, None)) for one in (dataset, blind))
+    assert seen.onnx == unseen.onnx
+    assert seen.tried == unseen.tried
+
+
+def test_more_test_rows_show_smaller_losses() -> None:
+    dataset = iris()
+    model = Compressible.of(random_network(perceptron(8)))
+    more = replace(dataset, test=replace(dataset.test, values=np.zeros(1000, np.int64)))
+    few, many = (expected_losses(model, [model], context_of(one, None))[0] for one in (dataset, more))
+    assert few > many > 0
+
+
+def test_what_was_tuned_before_is_not_tuned_again() -> None:
+    kept: dict[str, bytes] = {}
+    told: list[Progress] = []
+    context = replace(context_of(iris(), None), kept=kept, observe=told.append)
+    _, first = searching(context)
+    assert len(kept) == 2
+    assert len(told) == 2 * 3
+    _, again = searching(context)
+    assert len(told) == 2 * 3
+    assert again.onnx == first.onnx
+    # Stopped after the first turn, the second is the same as well.
+    kept.pop(min(kept, key=lambda name: len(kept[name])))
+    _, resumed = searching(context)
+    assert len(told) == 3 * 3
+    assert resumed.onnx == first.onnx
+
+
+def test_without_layers_nothing_can_be_found() -> None:
+    with pytest.raises(StageError, match=r"auto works on the layers of one network") as caught:
+        apply_steps(Compressible(onnx=b""), steps({"auto": {}}), context_of(iris(), None))
+    assert caught.value.reason == "StepUnsuited"

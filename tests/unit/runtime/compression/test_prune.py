@@ -1,0 +1,165 @@
+"""Neurons, channels and single weights left out."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.unit.runtime.compression.learning import NOTHING, apply_steps, context_of, iris, random_network
+from tests.unit.runtime.stages.pipelines import produce, train_work
+
+from modelservice.compression import Compressible, StoredNetwork
+from modelservice.compression.units import joints, ratio_for
+from modelservice.contract.compression import Compression
+from modelservice.contract.failure import StageError
+from modelservice.contract.manifest import MODEL_FILE
+from modelservice.contract.model import ConvolutionalNetwork, MultilayerPerceptron, Pooling
+from modelservice.families.architecture import Architecture, MemberMean, Softmax
+from modelservice.families.cnn import design_cnn
+from modelservice.families.perceptron import design_mlp
+from modelservice.inference.onnx_engine import OnnxEngine
+
+IMAGE = (2, 6, 5)
+
+
+def steps(*asked: dict[str, Any]) -> Any:
+    return Compression.model_validate({"steps": list(asked)}).steps
+
+
+def pruned(network: StoredNetwork, kind: str, ratio: float) -> StoredNetwork:
+    asked = steps({"prune": {kind: {"ratio": ratio}, "fineTuneEpochs": 0}})
+    found = apply_steps(Compressible.of(network), asked, NOTHING).network
+    assert found is not None
+    return found
+
+
+def perceptron(*widths: int) -> Architecture:
+    return design_mlp(MultilayerPerceptron(hidden_layers=widths), (4,), 3, Softmax())
+
+
+def convolutional(channels: tuple[int, ...], widths: tuple[int, ...], pooling: Pooling) -> Architecture:
+    asked = ConvolutionalNetwork(channels=channels, hidden_layers=widths, pooling=pooling)
+    return design_cnn(asked, IMAGE, 3, Softmax())
+
+
+few = st.integers(1, 9)
+ARCHITECTURES = st.one_of(
+    st.lists(few, min_size=1, max_size=3).map(lambda widths: perceptron(*widths)),
+    st.builds(
+        lambda channels, widths, pooling: convolutional(tuple(channels), tuple(widths), pooling),
+        st.lists(few, min_size=1, max_size=2),
+        st.lists(few, max_size=2),
+        st.sampled_from(Pooling),
+    ),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(architecture=ARCHITECTURES, ratio=st.floats(0.01, 0.99), seed=st.integers(0, 5))
+def test_any_network_stays_one_without_some_units(architecture: Architecture, ratio: float, seed: int) -> None:
+    network = random_network(architecture, seed)
+    smaller = pruned(network, "structured", ratio)
+    for before, after in zip(joints(architecture), joints(smaller.architecture), strict=True):
+        assert after.units == max(1, before.units - round(ratio * before.units))
+    assert smaller.parameters == sum(array.size for array in smaller.weights.values())
+    assert smaller.architecture.shape == architecture.shape
+    rows = np.random.default_rng(seed).normal(size=(3, *architecture.shape)).astype(np.float32)
+    outputs = OnnxEngine(smaller.to_onnx()).run(rows)
+    assert outputs.shape == (3, architecture.width)
+    assert np.isfinite(outputs).all()
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        perceptron(8, 8),
+        convolutional((8, 8), (8,), Pooling.MAX),
+        convolutional((8,), (), Pooling.NONE),
+        convolutional((8, 8), (8,), Pooling.AVERAGE),
+    ],
+)
+def test_units_that_nothing_listens_to_go_first_and_change_nothing(architecture: Architecture) -> None:
+    network = random_network(architecture)
+    random = np.random.default_rng(3)
+    weights = dict(network.weights)
+    for joint in joints(architecture):
+        deaf = random.choice(joint.units, size=joint.units // 2, replace=False)
+        grouped = weights[f"{joint.taker}.weight"].copy()
+        view = grouped.reshape(len(grouped), joint.units, -1)
+        view[:, deaf] = 0
+        weights[f"{joint.taker}.weight"] = grouped
+    network = StoredNetwork(architecture=architecture, weights=weights)
+    rows = random.normal(size=(5, *architecture.shape)).astype(np.float32)
+    smaller = pruned(network, "structured", 0.5)
+    assert smaller.parameters < network.parameters
+    expected = OnnxEngine(network.to_onnx()).run(rows)
+    np.testing.assert_allclose(OnnxEngine(smaller.to_onnx()).run(rows), expected, rtol=1e-4, atol=1e-5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(architecture=ARCHITECTURES, parameters=st.integers(1, 500))
+def test_the_ratio_for_a_size_leads_to_it(architecture: Architecture, parameters: int) -> None:
+    network = random_network(architecture)
+    ratio = ratio_for(architecture, parameters)
+    least = pruned(network, "structured", 0.9999).parameters
+    reached = pruned(network, "structured", ratio).parameters if ratio else network.parameters
+    assert reached <= max(parameters, least)
+    if ratio > 0.0001:
+        assert pruned(network, "structured", ratio - 0.0001).parameters > parameters
+
+
+def test_single_weights_become_zeros_the_smallest_first() -> None:
+    network = random_network(perceptron(16, 16))
+    sparse = pruned(network, "unstructured", 0.75)
+    assert sparse.architecture == network.architecture
+    before, after = (
+        np.concatenate([array.ravel() for name, array in one.weights.items() if name.endswith("weight")])
+        for one in (network, sparse)
+    )
+    assert np.count_nonzero(after) == len(after) - round(0.75 * len(after))
+    assert np.abs(after[after != 0]).min() >= np.abs(before[after == 0]).max()
+    biases = sum(array.size for name, array in network.weights.items() if name.endswith("bias"))
+    assert sparse.nonzero == np.count_nonzero(after) + biases
+
+
+@pytest.mark.parametrize("kind", ["structured", "unstructured"])
+def test_what_is_left_learns_what_the_model_said_before(kind: str) -> None:
+    dataset = iris()
+    teacher = produce(train_work(epochs=40, hidden=(64, 64)))
+    content = teacher.files[MODEL_FILE]
+    model = Compressible(onnx=content, network=StoredNetwork.of_files(teacher.files))
+    run = OnnxEngine(content).run
+    prune = {kind: {"ratio": 0.9}}
+
+    def made(epochs: int) -> tuple[Compressible, float]:
+        asked = steps({"prune": {**prune, "fineTuneEpochs": epochs}})
+        found = apply_steps(model, asked, context_of(dataset, run))
+        apart = OnnxEngine(found.onnx).run(dataset.validation.features) - run(dataset.validation.features)
+        return found, float(np.abs(apart).mean())
+
+    (raw, before), (tuned, after) = made(0), made(40)
+    assert after < before / 2
+    assert made(40)[0].onnx == tuned.onnx
+    assert raw.network is not None
+    assert tuned.network is not None
+    if kind == "unstructured":
+        zeros = {name: array == 0 for name, array in raw.network.weights.items() if name.endswith("weight")}
+        assert all((tuned.network.weights[name][places] == 0).all() for name, places in zeros.items())
+
+
+def test_what_is_no_network_or_several_is_refused_with_the_remedy() -> None:
+    asked = steps({"prune": {"structured": {"ratio": 0.5}}})
+    with pytest.raises(StageError, match=r"choose spec\.model mlp or cnn") as caught:
+        apply_steps(Compressible(onnx=b""), asked, NOTHING)
+    assert (caught.value.reason, caught.value.field) == ("StepUnsuited", "spec.compression.steps")
+    ensemble = perceptron(4).model_copy(update={"head": MemberMean(members=2, head=Softmax())})
+    several = Compressible(onnx=b"", network=StoredNetwork(architecture=ensemble, weights={}))
+    with pytest.raises(StageError, match=r"set spec\.model\.mlp\.ensemble to 1"):
+        apply_steps(several, asked, NOTHING)
+
+
+def test_a_linear_model_has_no_neurons_to_leave_out() -> None:
+    asked = steps({"prune": {"structured": {"ratio": 0.5}}})
+    with pytest.raises(StageError, match="no neurons between input and output"):
+        apply_steps(Compressible.of(random_network(perceptron())), asked, NOTHING)
