@@ -1,14 +1,13 @@
 """The pipeline without a cluster: the same ModelService, from a file or an object, on a laptop or in a notebook."""
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
 
 from modelservice.artifact.stores import ForgivingCheckpoints, load_artifact, open_checkpoints, open_store
 from modelservice.contract.keys import compress_key, train_key
@@ -213,11 +212,12 @@ def train(
 @contextmanager
 def _shown_to_people() -> Iterator[list[Listener]]:
     """A bar in a notebook or on a terminal, on stderr there; nothing where nobody looks."""
-    console = Console(stderr=True)
     if (in_cell := notebook_bar()) is not None:
         yield [in_cell]
-    elif console.is_terminal:
-        with bar(console) as on_terminal:
+    elif sys.stderr.isatty():
+        from rich.console import Console  # noqa: PLC0415 - takes 0.1 s
+
+        with bar(Console(stderr=True)) as on_terminal:
             yield [on_terminal]
     else:
         yield []

@@ -100,8 +100,8 @@ def test_what_cannot_be_searched_is_named(case: str) -> None:
     )
 
 
-def test_auto_has_nothing_to_search() -> None:
-    with pytest.raises(ValidationError, match=r"model\.auto\.trees is no field to search: model\.auto has none"):
+def test_what_auto_has_not_is_named() -> None:
+    with pytest.raises(ValidationError, match=r"model\.auto\.trees is no field to search: model\.auto has candidates"):
         spec_of({"path": "model.auto.trees", "values": [1]}, model={"auto": {}})
 
 
