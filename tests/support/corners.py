@@ -18,6 +18,8 @@ QUANTITIES = (0, "0", "1", "1000m", "0.5", "1e3", "1024Ki", "1.5Gi", "0.1E")
 """Forms that the apiserver may write in another way than they came."""
 
 _TEXTS = ("a", "s3://aaa")
+_ANYTHING = (1, 0.5, "a", True, [8])
+"""Where a schema has no type, since a field may be of several."""
 _KEYS = ("a", "cpu", "x.y/z")
 _TINY = 1e-6
 _COMPANIONS = 3
@@ -75,6 +77,8 @@ def _values(schema: Object) -> list[Any]:
     if "additionalProperties" in schema:
         values = _values(schema["additionalProperties"])
         return [{}, *({key: value} for key in _KEYS for value in values)]
+    if schema.get("x-kubernetes-preserve-unknown-fields"):
+        return list(_ANYTHING)
     match schema["type"]:
         case "boolean":
             values = [False, True]
@@ -111,6 +115,8 @@ def _smallest(schema: Object) -> Object:
 
 
 def _simple(schema: Object) -> Any:
+    if schema.get("x-kubernetes-preserve-unknown-fields"):
+        return _ANYTHING[0]
     match schema["type"]:
         case "object":
             return _smallest(schema)
@@ -119,7 +125,7 @@ def _simple(schema: Object) -> Any:
         case "string":
             return schema["enum"][0] if "enum" in schema else _TEXTS[0]
         case _:
-            return schema["minimum"]
+            return schema.get("minimum", 0)
 
 
 def _at(schema: Object, path: Path) -> Object:

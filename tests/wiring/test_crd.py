@@ -170,7 +170,7 @@ def test_takes_a_whole_status(churn: str, namespace: str, crd: Path) -> None:
 def test_the_table_shows_how_good_the_model_is(churn: str, namespace: str, crd: Path) -> None:
     shown = kubectl("get", "modelservice", churn, "-n", namespace, kubeconfig=crd)
     assert shown.stdout.splitlines()[0].split() == [
-        *("NAME", "READY", "STAGE", "PROGRESS", "REVISION", "METRIC", "REPLICAS", "URL", "AGE"),
+        *("NAME", "READY", "STAGE", "PROGRESS", "ETA", "REVISION", "METRIC", "REPLICAS", "URL", "AGE"),
     ]
 
 
@@ -210,6 +210,7 @@ def _whole_status() -> ModelServiceStatus:
         conditions=(condition,),
         stage=Stage.SERVING,
         progress="40%",
+        eta="3m",
         key="abc",
         data_digest=digest,
         revision=1,
