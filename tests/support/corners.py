@@ -17,7 +17,7 @@ ITEM = "[]"
 QUANTITIES = (0, "0", "1", "1000m", "0.5", "1e3", "1024Ki", "1.5Gi", "0.1E")
 """Forms that the apiserver may write in another way than they came."""
 
-_TEXTS = ("a", "s3://aaa")
+_TEXTS = ("a", "s3://aaa", "training.l1", f"sha256:{'0' * 64}")
 _ANYTHING = (1, 0.5, "a", True, [8])
 """Where a schema has no type, since a field may be of several."""
 _KEYS = ("a", "cpu", "x.y/z")
@@ -49,8 +49,11 @@ def corners(schema: Object, base: Object, *, holds: Holds) -> dict[Path, list[Ob
     """
     found: dict[Path, list[Object]] = {}
     for path in optional_paths(schema):
-        specs = (_with_companions(schema, base, path, value, holds) for value in _values(_at(schema, path)))
-        found[path] = [spec for spec in specs if spec is not None]
+        for values in (_values, _fuller):
+            specs = (_with_companions(schema, base, path, value, holds) for value in values(_at(schema, path)))
+            found[path] = [spec for spec in specs if spec is not None]
+            if found[path]:
+                break
     return found
 
 
@@ -111,21 +114,36 @@ def _texts(schema: Object) -> list[Any]:
 def _smallest(schema: Object) -> Object:
     """An object with nothing but what it needs; of alternatives the first one."""
     needed = [*schema.get("required", ()), *_alternatives(schema)[:1]]
-    return {name: _simple(schema["properties"][name]) for name in needed}
+    smallest = {name: _simple(schema["properties"][name]) for name in needed}
+    if smallest.keys() == {"min", "max"}:  # the first below the second, and both within what a share may be
+        smallest["max"] += 1 if smallest["max"] == 0 else 0.5
+    return smallest
+
+
+def _fuller(schema: Object) -> Iterator[Any]:
+    """The smallest object with one more field, for those that are refused without any."""
+    if "items" in schema:
+        yield from ([one] for one in _fuller(schema["items"]))
+    for name, field in schema.get("properties", {}).items():
+        for value in (*_values(field), *_fuller(field)):
+            yield {**_smallest(schema), name: value}
 
 
 def _simple(schema: Object) -> Any:
     if schema.get("x-kubernetes-preserve-unknown-fields"):
         return _ANYTHING[0]
+    if schema.get("x-kubernetes-int-or-string"):
+        return "1"
     match schema["type"]:
         case "object":
             return _smallest(schema)
         case "array":
             return [_simple(schema["items"])]
         case "string":
-            return schema["enum"][0] if "enum" in schema else _TEXTS[0]
+            taken = schema.get("enum") or [text for text in _TEXTS if text in _texts(schema)]
+            return taken[0] if taken else _TEXTS[0]
         case _:
-            return schema.get("minimum", 0)
+            return _numbers(schema)[0]
 
 
 def _at(schema: Object, path: Path) -> Object:
@@ -170,6 +188,8 @@ def _with(schema: Object, base: Object, fields: Object) -> Object:
 
 def _alternatives(schema: Object) -> Sequence[str]:
     """The fields of which exactly one is to be there."""
+    if "oneOf" in schema:
+        return [name for one in schema["oneOf"] for name in one["required"]]
     rules = (rule["rule"] for rule in schema.get("x-kubernetes-validations", ()))
     return [name for rule in rules if rule.endswith(".size() == 1") for name in re.findall(r"has\(self\.(\w+)\)", rule)]
 
