@@ -44,8 +44,10 @@ def promote(inputs: Inputs, result: Revision | None, current: Revision | None) -
         return Promotion(serving=current)
     if current is not None and current.key == result.key:
         return Promotion(serving=result)  # what serves was promoted, and stays so
-    unreadable = inputs.observed.unreadable_record(inputs.observed.deployed_key) is not None
-    missed = refusal(promotion, Candidate(record=result.record, current=current, unreadable=unreadable))
+    deployed = inputs.observed.deployed_key
+    compared = inputs.observed.record(deployed) or current
+    unknown = deployed is not None and (compared is None or compared.key != deployed)
+    missed = refusal(promotion, Candidate(record=result.record, current=compared, unreadable=unknown))
     if missed is not None:
         message = f"the model of key {result.key} is not promoted, {_stays(current)}: {missed}"
         return Promotion(serving=current, reason=REFUSED, message=message, fails=True)
@@ -59,9 +61,13 @@ def _pinned(pin: PinRevision, inputs: Inputs, result: Revision | None, current: 
     if found is None:
         kept = ", ".join(str(one.number) for one in inputs.observed.revisions) or "none"
         words = f"spec.serving.pinRevision names {pin.words}, which is not kept, {_stays(current)}"
-        # What is being trained may turn out to be what a digest names, but never has a number that was given before.
-        fails = result is not None or pin.number is not None
-        return Promotion(serving=current, reason=NOT_KEPT, message=f"{words}; revisions kept: {kept}", fails=fails)
+        message = f"{words}; revisions kept: {kept}"
+        # What is being trained may turn out to be what is meant. What is deployed and on its way out is left as it is.
+        going = inputs.observed.record(inputs.observed.deployed_key)
+        stands = going is not None and _is_meant(pin, going)
+        return Promotion(
+            serving=None if stands else current, reason=NOT_KEPT, message=message, fails=result is not None
+        )
     if result is None or found.key == result.key:
         return Promotion(serving=found)
     number = f"revision {found.number}" if found.number else f"the model of key {found.key}"
@@ -72,8 +78,12 @@ def _pinned(pin: PinRevision, inputs: Inputs, result: Revision | None, current: 
 def _find(pin: PinRevision, inputs: Inputs, result: Revision | None) -> Revision | None:
     """The newest that is meant, and whose artifact is there."""
     known = [*inputs.observed.records, *([result] if result is not None and result.obj is None else [])]
-    meant = (one for one in reversed(known) if pin.number in (None, one.number) and pin.digest in (None, one.digest))
+    meant = (one for one in reversed(known) if _is_meant(pin, one))
     return next((one for one in meant if inputs.observed.holds(one.record, inputs.artifacts)), None)
+
+
+def _is_meant(pin: PinRevision, revision: Revision) -> bool:
+    return pin.number in (None, revision.number) and pin.digest in (None, revision.digest)
 
 
 def _stays(current: Revision | None) -> str:

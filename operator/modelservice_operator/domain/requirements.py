@@ -15,7 +15,7 @@ _NAMED = 5
 class Candidate:
     """A result that may be promoted.
 
-    ``current`` is what serves, None where nothing does, or where ``unreadable``: its record cannot be read.
+    ``current`` is what serves, None where nothing does, or where ``unreadable``: its record is lost or cannot be read.
     """
 
     record: StageRecord

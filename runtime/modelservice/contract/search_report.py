@@ -75,10 +75,12 @@ class SearchReport(Document):
 class StoredTrial(Document):
     """A trial that has ended, kept until its search has: by whom it was made, of which data, and with which epochs.
 
-    ``budget`` is how many epochs it had, None where those of the spec.
+    ``modelservice`` is the release that made it: another one may judge in another way. ``budget`` is how many epochs it
+    had, None where those of the spec.
     """
 
     kind: Literal["Trial"] = "Trial"
+    modelservice: str
     key: str
     data: Sha256
     metric: KnownMetric

@@ -97,7 +97,7 @@ class Recipe:
         fitted, unseen, dataset = calibrate(self.classification.calibration, fitted, unseen, dataset)
         dataset, side = with_threshold(self.classification.threshold, dataset, unseen), dataset.validation
         scores = dataset.task.score(unseen, side.values, dataset.labels, side.weights)
-        return Judged(scores.evaluation, None if fitted.curves is None else len(fitted.curves["epoch"]))
+        return Judged(scores.evaluation, None if fitted.curves is None else int(fitted.curves["epoch"][-1]))
 
     def test(self, dataset: Dataset, observe: Observer, checkpointing: Checkpointing = BEGINS_ANEW) -> Evaluation:
         """Fit the family, and score what would be served on the test rows; for errors see ``learn``."""

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from modelservice import __version__
 from modelservice.artifact.files import document_bytes
 from modelservice.artifact.stores import Checkpoints
 from modelservice.contract.documents import DocumentError, read_document
@@ -70,9 +71,10 @@ class TrialStore:
         except DocumentError as error:
             self.say(f"trial {number} is made again, since what was kept of it cannot be used: {error}")
             return None
-        expected = (self.key, self.data, self.metric, budget, number, dict(point))
         trial = stored.trial
-        if (stored.key, stored.data, stored.metric, stored.budget, trial.number, trial.parameters) != expected:
+        expected = (__version__, self.key, self.data, self.metric, budget, number, dict(point))
+        found = (stored.modelservice, stored.key, stored.data, stored.metric, stored.budget, trial.number)
+        if (*found, trial.parameters) != expected:
             self.say(f"trial {number} is made again, since what was kept as {name} is of another search")
             return None
         self.say(f"trial {number} was made before: {self._came_to(trial)}")
@@ -83,7 +85,9 @@ class TrialStore:
         epochs = "" if budget is None else f" with {budget} epochs"
         took = f"trial {trial.number} ({named(trial.parameters)}){epochs} took {seconds:.3g} s"
         self.say(f"{took}: {self._came_to(trial)}")
-        stored = StoredTrial(key=self.key, data=self.data, metric=self.metric, budget=budget, trial=trial)
+        stored = StoredTrial(
+            modelservice=__version__, key=self.key, data=self.data, metric=self.metric, budget=budget, trial=trial
+        )
         self.checkpoints.write(_name(trial.number, budget), document_bytes(stored))
 
     def _came_to(self, trial: Trial) -> str:

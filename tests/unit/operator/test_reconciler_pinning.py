@@ -192,3 +192,29 @@ def test_a_rollback_works_while_the_data_is_away() -> None:
     assert deployed_key(world) == first
     assert world.ready() == ("False", "ConfigMapNotFound")
     assert world.condition("Available")["status"] == "True"
+
+
+def test_a_pinned_revision_whose_claim_is_going_is_not_replaced_by_another() -> None:
+    world = World()
+    first, _ = served_twice(world)
+    world.service(training={"epochs": 3}, serving=pin(number=1))
+    world.settle()
+    world.roll_out()
+    world.settle()
+    world.protect_claims()
+    world.delete_claim(f"churn-{first}")
+    world.settle()
+    assert deployed_key(world) == first, "the one that was rolled back from is not served again"
+    assert world.condition("Available")["status"] == "True"
+    assert world.ready() == ("False", "PinnedRevisionNotKept")
+
+
+def test_a_number_that_nobody_has_fails_once_there_is_a_model() -> None:
+    world = World()
+    world.config_map()
+    world.service(serving=pin(number=3))
+    world.settle()
+    assert (world.ready(), world.condition("Stalled")["status"]) == (("False", "Training"), "False")
+    world.run_stages()
+    assert world.ready() == ("False", "PinnedRevisionNotKept")
+    assert world.all(DEPLOYMENT) == []

@@ -7,7 +7,7 @@ from tests.support.world import World, evaluation, signature, success
 
 from modelservice.contract.report import Success
 from modelservice.contract.signature import ColumnKind, InputColumn
-from modelservice_operator.kinds import DEPLOYMENT, JOB, MODEL_SERVICE
+from modelservice_operator.kinds import DEPLOYMENT, JOB, MODEL_SERVICE, ref_of
 from modelservice_operator.objects import Ref
 
 UNCHANGED = {"require": [{"inputs": "Unchanged"}]}
@@ -209,3 +209,16 @@ def test_all_that_is_missed_is_said() -> None:
     assert "require[0]" in message
     assert "f1 0.900 is below 0.95 (spec.promotion.require[1])" in message
     assert world.kube.objects[Ref(MODEL_SERVICE, *world.key)]["spec"]["promotion"], "the spec is never written"
+
+
+def test_inputs_are_not_taken_for_unchanged_where_the_record_of_what_serves_is_gone() -> None:
+    world = World()
+    first = world.serve(promotion=UNCHANGED)
+    (record,) = world.records()
+    world.remove(ref_of(record))
+    learn_again(world, promotion=UNCHANGED)
+    world.bind_claims()
+    world.end_stage(wider(world.order(world.job())["key"]))
+    world.settle()
+    assert deployed_key(world) == first
+    assert world.ready() == ("False", "PromotionRefused")
