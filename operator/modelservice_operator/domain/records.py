@@ -81,6 +81,13 @@ def metric_text(metric: Metric) -> str:
     return f"{metric.name} {number_text(metric.value)}"
 
 
+def interval_text(metric: Metric) -> str:
+    """Such as 95 % interval 0.900 to 0.980; nothing where none was computed."""
+    if metric.low is None or metric.high is None:
+        return ""
+    return f"95 % interval {number_text(metric.low)} to {number_text(metric.high)}"
+
+
 def number_text(number: float) -> str:
     """Three decimals; a very large number with its exponent."""
     return f"{number:.3f}" if abs(number) < _LARGE else f"{number:.3e}"

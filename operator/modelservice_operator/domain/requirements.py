@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from modelservice.contract.promotion import MetricBounds, Promotion, Requirement, SizeBound
 from modelservice.contract.signature import Input
-from modelservice_operator.domain.records import Revision, StageRecord, metric_text, number_text
+from modelservice_operator.domain.records import Revision, StageRecord, interval_text, metric_text
 
 _NAMED = 5
 """Inputs of each kind of change that are named; the others are counted."""
@@ -64,9 +64,8 @@ def _metric(bounds: MetricBounds, candidate: Candidate) -> str | None:
     if metric is None:
         known = ", ".join(one.name for one in evaluation.metrics) if evaluation else "none"
         return f"the metric {bounds.name} is not among those of the model: {known}"
-    interval = ""
-    if metric.low is not None and metric.high is not None:
-        interval = f" (95 % interval {number_text(metric.low)} to {number_text(metric.high)})"
+    known_to = interval_text(metric)
+    interval = f" ({known_to})" if known_to else ""
     if bounds.min is not None and metric.value < bounds.min:
         return f"{metric_text(metric)}{interval} is below {bounds.min:g}"
     if bounds.max is not None and metric.value > bounds.max:

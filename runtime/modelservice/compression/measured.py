@@ -1,14 +1,10 @@
 """How large a model is, and how well it does on the validation rows."""
 
-import numpy as np
-
 from modelservice.compression.base import Compressible, StepContext
 from modelservice.contract.sizes import Tried
+from modelservice.inference.batches import run_batches
 from modelservice.inference.onnx_engine import OnnxEngine
 from modelservice.tasks.base import Array
-
-_ROWS = 64
-"""That are computed at once, as a server does."""
 
 
 def measured(name: str, model: Compressible, context: StepContext) -> Tried:
@@ -26,5 +22,4 @@ def measured(name: str, model: Compressible, context: StepContext) -> Tried:
 
 def validation_outputs(model: Compressible, context: StepContext) -> Array:
     """What a model says of the validation rows, float32 [rows, width]."""
-    run, features = OnnxEngine(model.onnx).run, context.dataset.validation.features
-    return np.concatenate([run(part) for part in np.split(features, range(_ROWS, len(features), _ROWS))])
+    return run_batches(OnnxEngine(model.onnx).run, context.dataset.validation.features)

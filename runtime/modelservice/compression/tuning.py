@@ -70,9 +70,21 @@ def tune(network: StoredNetwork, lesson: Lesson, context: StepContext, *, hold: 
     Raises:
         StageError: the loss is no longer a finite number.
     """
+    module = module_of(network)
+    return _learn(module, network.architecture, lesson, context, rate=RATE, hold=hold)
+
+
+def module_of(network: StoredNetwork) -> nn.Sequential:
+    """The layers of a network with its weights, for torch."""
     module = build(network.architecture)
     module.load_state_dict({name: torch.tensor(array) for name, array in network.weights.items()})
-    return _learn(module, network.architecture, lesson, context, rate=RATE, hold=hold)
+    return module
+
+
+def network_of(module: nn.Sequential, architecture: Architecture) -> StoredNetwork:
+    """What a module of an architecture computes with now, in memory of its own."""
+    weights = {name: tensor.detach().numpy().copy() for name, tensor in module.state_dict().items()}
+    return StoredNetwork(architecture=architecture, weights=weights)
 
 
 def teach(architecture: Architecture, lesson: Lesson, context: StepContext) -> StoredNetwork:
@@ -123,8 +135,7 @@ def _learn(
         )
     if release is not None:
         release()
-    weights = {name: tensor.detach().numpy().copy() for name, tensor in module.state_dict().items()}
-    return StoredNetwork(architecture=architecture, weights=weights)
+    return network_of(module, architecture)
 
 
 def _rows(side: Side, context: StepContext, head: OutputHead) -> Rows:

@@ -2,25 +2,21 @@
 
 from collections.abc import Callable
 
-import torch
 from torch import nn
 from torch.nn.utils import prune
 
 from modelservice.compression.base import StepContext
 from modelservice.compression.network import StoredNetwork
-from modelservice.compression.tuning import Lesson, tune
-from modelservice.families.modules import build
+from modelservice.compression.tuning import Lesson, module_of, network_of, tune
 
 
 def with_zeros(network: StoredNetwork, ratio: float, epochs: int, context: StepContext) -> StoredNetwork:
     """The network with that share of its weights 0, which they stay while the others learn on for some epochs."""
-    module = build(network.architecture)
-    module.load_state_dict({name: torch.tensor(array) for name, array in network.weights.items()})
+    module = module_of(network)
     prune.global_unstructured(_pruned(module), prune.L1Unstructured, amount=ratio)
     masks = {name: mask.clone() for name, mask in module.named_buffers()}
     _release(module)
-    weights = {name: tensor.detach().numpy().copy() for name, tensor in module.state_dict().items()}
-    sparse = StoredNetwork(architecture=network.architecture, weights=weights)
+    sparse = network_of(module, network.architecture)
     if not epochs:
         return sparse
 

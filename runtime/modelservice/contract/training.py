@@ -251,6 +251,11 @@ class Hyperparameters(Contract):
         default=None, description="Default: what is written is trained, and nothing else. A change trains again."
     )
 
+    @property
+    def is_default(self) -> bool:
+        """Whether all but the seed is left to its default; a value that equals it says nothing, as in keys."""
+        return self.model_copy(update={"seed": 0}) == Hyperparameters()
+
 
 OF_ANY_FAMILY = frozenset({"seed", "search"})
 """Hyperparameters that each family takes; all others say how to step."""

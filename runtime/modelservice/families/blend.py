@@ -13,7 +13,7 @@ from modelservice.contract.progress import Progress
 from modelservice.contract.report import BlendedModel
 from modelservice.families.base import Observer
 from modelservice.families.budget import Budget, Clock
-from modelservice.families.candidates import Candidate, Judged, LearnedRows, folds_of
+from modelservice.families.candidates import Candidate, Judged, Judging, LearnedRows, folds_of
 from modelservice.families.component import Component
 from modelservice.families.costs import Size
 from modelservice.families.onnx_graph import Graph
@@ -138,10 +138,9 @@ def fit_blend(
             continue
         begun = clock()
         told = _part_of(observe, place=place, of=len(suited))
+        own = checkpointing.of(f"{checkpointing.name}-{candidate.name.lower()}")
         try:
-            found = candidate.judge(
-                rows, folds, seed, told, checkpointing.of(f"{checkpointing.name}-{candidate.name.lower()}")
-            )
+            found = candidate.judge(rows, Judging(folds=folds, seed=seed, observe=told, checkpointing=own))
         except StageError as error:
             failures.append(error)
             continue

@@ -27,7 +27,7 @@ from modelservice.families.kept_back import kept_back
 from modelservice.families.kernel_regression import choose_gamma, fit_kernel_ridge
 from modelservice.families.linear import choose_strength, fit_linear
 from modelservice.modalities.base import Features
-from modelservice.training.checkpointing import Checkpointing
+from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
 
 _FOLDS = 5
 _ROWS_FOR_FOLDS = 5000
@@ -70,8 +70,25 @@ class Judged:
     out_of_fold: Floats
 
 
-Judge = Callable[[LearnedRows, list[NDArray[np.int64]], int, Observer, Checkpointing], Judged]
-"""Fits a model on rows, and on all but each fold; takes rows, folds, seed, observer, and where it goes on from."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Judging:
+    """How models are judged.
+
+    Attributes:
+        folds: places of the rows that are held back together.
+        seed: of all that is drawn.
+        observe: is told of progress.
+        checkpointing: where it is kept how far those are that learn in steps.
+    """
+
+    folds: list[NDArray[np.int64]]
+    seed: int
+    observe: Observer
+    checkpointing: Checkpointing = BEGINS_ANEW
+
+
+Judge = Callable[[LearnedRows, Judging], Judged]
+"""Fits a model on rows, and on all but each fold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,22 +143,20 @@ def folds_of(rows: LearnedRows, *, seed: int) -> list[NDArray[np.int64]]:
 def fitted_by(fit: Fit, settings: Any) -> Judge:
     """Judge a family by fitting it once more for each fold; its fits begin anew."""
 
-    def judge(
-        rows: LearnedRows, folds: list[NDArray[np.int64]], seed: int, observe: Observer, _: Checkpointing
-    ) -> Judged:
+    def judge(rows: LearnedRows, how: Judging) -> Judged:
         def learn(some: LearnedRows) -> Component:
             return fit(
                 settings,
                 some.features,
                 some.values,
                 classes=some.classes,
-                seed=seed,
-                observe=observe,
+                seed=how.seed,
+                observe=how.observe,
                 weights=some.weights,
             )
 
         said = []
-        for held in folds:
+        for held in how.folds:
             others = np.setdiff1d(np.arange(len(rows.values)), held)
             said.append(learn(rows.of(others)).predict(rows.features[held]))
         return Judged(component=learn(rows), out_of_fold=np.concatenate(said).astype(np.float64))
@@ -149,75 +164,63 @@ def fitted_by(fit: Fit, settings: Any) -> Judge:
     return judge
 
 
-def _judge_linear(
-    rows: LearnedRows, folds: list[NDArray[np.int64]], seed: int, observe: Observer, checkpointing: Checkpointing
-) -> Judged:
+def _judge_linear(rows: LearnedRows, how: Judging) -> Judged:
     """The penalty is chosen once, on the folds that judge; so are width and rounds below.
 
     Chosen in each fold anew they would take some times as long, and one number for all rows says little of any.
     """
-    strength = choose_strength(rows.features, rows.values, classes=rows.classes, folds=folds, weights=rows.weights)
-    return fitted_by(fit_linear, strength)(rows, folds, seed, observe, checkpointing)
+    strength = choose_strength(rows.features, rows.values, classes=rows.classes, folds=how.folds, weights=rows.weights)
+    return fitted_by(fit_linear, strength)(rows, how)
 
 
-def _judge_kernel_ridge(
-    rows: LearnedRows, folds: list[NDArray[np.int64]], seed: int, observe: Observer, checkpointing: Checkpointing
-) -> Judged:
+def _judge_kernel_ridge(rows: LearnedRows, how: Judging) -> Judged:
     settings = KernelRidge() if len(rows.values) <= _MANY_ROWS else KernelRidge(landmarks=_FEW_LANDMARKS)
     gamma = choose_gamma(
         settings,
         rows.features,
         rows.values,
         classes=rows.classes,
-        seed=seed,
-        observe=observe,
+        seed=how.seed,
+        observe=how.observe,
         weights=rows.weights,
     )
-    judge = fitted_by(fit_kernel_ridge, settings.model_copy(update={"gamma": gamma}))
-    return judge(rows, folds, seed, observe, checkpointing)
+    return fitted_by(fit_kernel_ridge, settings.model_copy(update={"gamma": gamma}))(rows, how)
 
 
-def _judge_forest(
-    rows: LearnedRows, folds: list[NDArray[np.int64]], seed: int, observe: Observer, checkpointing: Checkpointing
-) -> Judged:
+def _judge_forest(rows: LearnedRows, how: Judging) -> Judged:
     """Many rows make trees slow, and alike."""
     settings = RandomForest() if len(rows.values) <= _MANY_ROWS else RandomForest(trees=_FEW_TREES)
-    return fitted_by(fit_forest, settings)(rows, folds, seed, observe, checkpointing)
+    return fitted_by(fit_forest, settings)(rows, how)
 
 
-def _judge_boosting(
-    rows: LearnedRows, folds: list[NDArray[np.int64]], seed: int, observe: Observer, checkpointing: Checkpointing
-) -> Judged:
+def _judge_boosting(rows: LearnedRows, how: Judging) -> Judged:
     settings = GradientBoosting()
     rounds = choose_rounds(
         settings,
         rows.features,
         rows.values,
         classes=rows.classes,
-        folds=folds,
-        seed=seed,
-        observe=observe,
+        folds=how.folds,
+        seed=how.seed,
+        observe=how.observe,
         weights=rows.weights,
     )
-    judge = fitted_by(fit_boosting, settings.model_copy(update={"rounds": rounds}))
-    return judge(rows, folds, seed, observe, checkpointing)
+    return fitted_by(fit_boosting, settings.model_copy(update={"rounds": rounds}))(rows, how)
 
 
-def _judge_ensemble(
-    rows: LearnedRows, folds: list[NDArray[np.int64]], seed: int, observe: Observer, checkpointing: Checkpointing
-) -> Judged:
+def _judge_ensemble(rows: LearnedRows, how: Judging) -> Judged:
     """An ensemble judges itself: each row was kept back by some of its members."""
     ensemble: Ensemble = fit_ensemble(
         plan_for(len(rows.values)),
         rows.features,
         rows.values,
         classes=rows.classes,
-        seed=seed,
-        observe=observe,
-        checkpointing=checkpointing,
+        seed=how.seed,
+        observe=how.observe,
+        checkpointing=how.checkpointing,
         weights=rows.weights,
     )
-    return Judged(component=ensemble, out_of_fold=ensemble.sharpened_out_of_fold[np.concatenate(folds)])
+    return Judged(component=ensemble, out_of_fold=ensemble.sharpened_out_of_fold[np.concatenate(how.folds)])
 
 
 CANDIDATES: Final[tuple[Candidate, ...]] = (

@@ -16,9 +16,7 @@ def is_ensemble(settings: MultilayerPerceptron, training: Hyperparameters, shape
     """
     if settings.ensemble is not None:
         return settings.ensemble > 1
-    network = settings == MultilayerPerceptron()
-    steps = training.model_copy(update={"seed": 0}) == Hyperparameters()
-    return len(shape) == 1 and network and steps
+    return len(shape) == 1 and settings == MultilayerPerceptron() and training.is_default
 
 
 class Mlp:

@@ -59,7 +59,7 @@ def fit_stream(
         message = f"the table is too large to be held, so it trains one network: leave {field} out, or give fewer rows"
         raise StageError("ModelUnsuited", message, field=field)
     notes: tuple[str, ...] = ()
-    if training.model_copy(update={"seed": 0}) == Hyperparameters():
+    if training.is_default:
         training = STREAMED.model_copy(update={"seed": training.seed})
         notes = (
             f"mlp is one network, trained for {training.epochs} epochs in batches of {training.batch_size} rows with"

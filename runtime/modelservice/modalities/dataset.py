@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelservice.contract.data import Data
+from modelservice.contract.documents import Document
 from modelservice.contract.failure import DataError
+from modelservice.contract.signature import Input
 from modelservice.contract.task import Task as AskedTask
 from modelservice.modalities.base import Dataset, Examples, Side, Source
 from modelservice.modalities.dividing import divide_target
@@ -58,8 +60,12 @@ def encode(divided: Divided, split: Split) -> Dataset:
     Raises:
         DataError: they cannot be encoded.
     """
+    return encode_by(*divided.examples.fit(split.train), divided, split)
+
+
+def encode_by(preprocessing: Document, inputs: tuple[Input, ...], divided: Divided, split: Split) -> Dataset:
+    """The dataset of some split of rows, with a preprocessing that was measured before, and its inputs."""
     target, examples = divided.target, divided.examples
-    preprocessing, inputs = examples.fit(split.train)
 
     def side(rows: NDArray[np.int64]) -> Side:
         weights = None if divided.weights is None else divided.weights[rows]

@@ -28,6 +28,7 @@ from modelservice.contract.manifest import (
 from modelservice.contract.progress import Progress
 from modelservice.contract.sizes import Sizes
 from modelservice.contract.work_order import CompressWork, WorkOrder
+from modelservice.inference.batches import run_batches
 from modelservice.inference.onnx_engine import OnnxEngine
 from modelservice.modalities.base import Dataset
 from modelservice.modalities.dataset import divide_rows, encode
@@ -36,7 +37,7 @@ from modelservice.reports.files import write_reports
 from modelservice.reports.findings import examine
 from modelservice.reports.subject import Subject, all_columns
 from modelservice.stages.base import Context, Produced
-from modelservice.stages.evaluate import largest_difference, measure, opset_of, run_batches, run_sides
+from modelservice.stages.evaluate import largest_difference, measure, opset_of, run_sides
 from modelservice.tasks import task_of
 from modelservice.tasks.base import Array, Drop
 from modelservice.tasks.metrics_document import MetricsDocument

@@ -6,9 +6,9 @@ from dataclasses import replace
 from modelservice.contract.failure import DataError
 from modelservice.contract.task import Threshold
 from modelservice.families.base import Fitted
+from modelservice.inference.batches import run_batches
 from modelservice.inference.onnx_engine import OnnxEngine
 from modelservice.modalities.base import Dataset, Side
-from modelservice.stages.evaluate import run_batches
 from modelservice.tasks.base import Array
 from modelservice.tasks.threshold import BinaryThreshold, best_f1_threshold
 

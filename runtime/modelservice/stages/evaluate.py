@@ -7,12 +7,11 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from modelservice.inference.batches import run_batches
 from modelservice.modalities.base import Dataset, Features, Side, together
 from modelservice.tasks.base import Array, Scores
 from modelservice.tasks.metrics_document import MetricsDocument, calibration, confusion_matrix
 
-BATCH_ROWS: Final = 64
-"""Rows of one forward pass: the largest batch that serving makes by default."""
 MAX_OUTPUTS: Final = 2**23
 """Numbers that outputs for test rows which are not held come to at most."""
 
@@ -36,11 +35,6 @@ def run_sides(run: Callable[[Features], Array], dataset: Dataset) -> Sides:
         dataset: the rows, encoded.
     """
     return Sides(*(run_batches(run, side.features) for side in (dataset.train, dataset.validation, dataset.test)))
-
-
-def run_batches(run: Callable[[Features], Array], features: Features) -> Array:
-    """A model's outputs for any number of rows, at least one."""
-    return np.concatenate([run(features[start : start + BATCH_ROWS]) for start in range(0, len(features), BATCH_ROWS)])
 
 
 def largest_difference(expected: Sides, found: Sides, *, labels: tuple[str, ...]) -> float:

@@ -12,12 +12,12 @@ from modelservice.contract.task import Calibration, Classification, Task
 from modelservice.contract.work_order import TrainWork
 from modelservice.families import STREAMING, family_named
 from modelservice.families.base import Family, Fitted, Observer
+from modelservice.inference.batches import run_batches
 from modelservice.inference.onnx_engine import OnnxEngine
 from modelservice.modalities.base import Dataset
 from modelservice.modalities.imbalance import REMEDIES
 from modelservice.stages.calibration import calibrate
 from modelservice.stages.decision import validation_outputs, with_threshold, without_validation
-from modelservice.stages.evaluate import run_batches
 from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
 
 

@@ -21,6 +21,7 @@ from modelservice.contract.manifest import (
 from modelservice.contract.signature import SIGNATURE_FILE, Signature
 from modelservice.contract.work_order import TrainWork, WorkOrder
 from modelservice.families.base import Fitted
+from modelservice.inference.batches import run_batches
 from modelservice.inference.onnx_engine import OnnxEngine
 from modelservice.modalities.base import Dataset
 from modelservice.modalities.sources import read_rows
@@ -34,7 +35,6 @@ from modelservice.stages.evaluate import (
     largest_difference,
     measure,
     opset_of,
-    run_batches,
     run_sides,
     with_all_tested,
 )

@@ -5,7 +5,7 @@ from modelservice.contract.resource import ModelServiceSpec
 from modelservice.contract.work_order import TrainWork, WorkOrder
 from modelservice_operator.crd.status import ConditionType
 from modelservice_operator.crd.status import Stage as StageWord
-from modelservice_operator.domain.records import StageRecord, metric_text, number_text
+from modelservice_operator.domain.records import StageRecord, interval_text, metric_text
 from modelservice_operator.domain.stages.base import Assignment, JobSettings, Verdict, pod_settings
 
 
@@ -53,8 +53,6 @@ class Train:
         if record.evaluation is None:
             return Verdict(status=True, reason="Trained", message="")
         metric, rows = record.evaluation.primary_metric, record.evaluation.rows
-        interval = ""
-        if metric.low is not None and metric.high is not None:
-            interval = f"95 % interval {number_text(metric.low)} to {number_text(metric.high)}, "
-        message = f"test {metric_text(metric)} ({interval}{rows} rows)"
+        details = ", ".join(filter(None, (interval_text(metric), f"{rows} rows")))
+        message = f"test {metric_text(metric)} ({details})"
         return Verdict(status=True, reason="Trained", message=message)

@@ -42,16 +42,21 @@ def join_tables(tables: Mapping[str, Table], *, field: str) -> Table:
         for column in head.columns
         if column not in unreadable
     }
-    digests = "\n".join(table.sha256 for table in tables.values())
     return Table(
         columns=columns,
         unreadable=unreadable,
-        sha256=f"sha256:{hashlib.sha256(digests.encode()).hexdigest()}",
+        sha256=joined_sha256([table.sha256 for table in tables.values()]),
         notes=(f"read {len(tables)} files, {first} the first and {last} the last", *_notes(tables)),
         place=_Places(tables),
         separator=head.separator,
         decimal=head.decimal,
     )
+
+
+def joined_sha256(digests: Sequence[str]) -> str:
+    """The digest of several tables by their own, in order."""
+    listed = "\n".join(digests)
+    return f"sha256:{hashlib.sha256(listed.encode()).hexdigest()}"
 
 
 class _Places:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from modelservice.contract.failure import DataError, PassingError
+from modelservice.modalities.table.join import joined_sha256
 from modelservice.modalities.table.parquet_file import Layout, damaged, layout_of
 
 PIECE_ROWS: Final = 2**14
@@ -181,8 +182,5 @@ def _digest(paths: Sequence[Path]) -> str:
     digests = []
     for path in paths:
         with path.open("rb") as file:
-            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
-    if len(digests) == 1:
-        return f"sha256:{digests[0]}"
-    listed = "\n".join(f"sha256:{digest}" for digest in digests)
-    return f"sha256:{hashlib.sha256(listed.encode()).hexdigest()}"
+            digests.append(f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}")
+    return digests[0] if len(digests) == 1 else joined_sha256(digests)

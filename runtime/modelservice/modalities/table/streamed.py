@@ -20,7 +20,7 @@ from modelservice.contract.failure import DataError
 from modelservice.contract.task import Imbalance
 from modelservice.contract.task import Task as AskedTask
 from modelservice.modalities.base import Dataset, Side
-from modelservice.modalities.dataset import Divided, absent_note
+from modelservice.modalities.dataset import Divided, absent_note, encode_by
 from modelservice.modalities.dividing import check_tested, check_training
 from modelservice.modalities.missing import missing_notes
 from modelservice.modalities.split import TEST, TRAIN, Split
@@ -204,29 +204,8 @@ class StreamedTable:
             dropped=found.dropped,
             notes=notes,
         )
-
-        def side(places: NDArray[np.int64]) -> Side:
-            return Side(features=examples.encode(preprocessing, places), values=rows.values[places])
-
-        dataset = Dataset(
-            modality=NAME,
-            task=target.task,
-            target=rows.name,
-            labels=rows.labels,
-            inputs=encoder.inputs,
-            preprocessing=preprocessing,
-            train=side(split.train),
-            validation=side(split.validation),
-            test=side(split.test),
-            sha256=self.sha256,
-            rows=sum(found.rows),
-            dropped=found.dropped,
-            features=examples.features,
-            notes=notes,
-            codes=examples.codes(preprocessing),
-            stream=stream,
-        )
-        return divided, dataset
+        dataset = encode_by(preprocessing, encoder.inputs, divided, split)
+        return divided, replace(dataset, rows=sum(found.rows), stream=stream)
 
 
 def stream_parquet(files: Mapping[str, Path], *, field: str) -> StreamedTable | None:

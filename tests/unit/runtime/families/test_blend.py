@@ -15,13 +15,12 @@ from modelservice.contract.failure import StageError
 from modelservice.contract.model import Auto
 from modelservice.contract.progress import Progress
 from modelservice.families.blend import fit_blend
-from modelservice.families.candidates import CANDIDATES, Candidate, Judged, LearnedRows, fitted_by, folds_of
+from modelservice.families.candidates import CANDIDATES, Candidate, Judged, Judging, LearnedRows, fitted_by, folds_of
 from modelservice.families.costs import Size
 from modelservice.families.discriminant import fit_discriminant
 from modelservice.families.linear import choose_strength, fit_linear
 from modelservice.families.onnx_graph import Graph
 from modelservice.families.shares import shares_by_selection, shares_of_classes, shares_of_numbers
-from modelservice.training.checkpointing import BEGINS_ANEW
 
 LINEAR = Candidate(name="linear", judge=fitted_by(fit_linear, None), seconds=lambda _: 1.0)
 
@@ -31,7 +30,7 @@ def rows_of(name: str) -> LearnedRows:
     return LearnedRows(features=side.features, values=side.values, classes=len(load(name).labels), weights=None)
 
 
-def failing(rows: LearnedRows, folds: Any, seed: int, observe: Any, checkpointing: Any) -> Judged:
+def failing(rows: LearnedRows, how: Judging) -> Judged:
     raise StageError("ModelTooLarge", "it is too large", field="spec.model")
 
 
@@ -298,7 +297,7 @@ def test_above_ten_thousand_rows_a_forest_has_fewer_trees() -> None:
     for count in (200, 10_001):
         values = np.arange(count, dtype=np.float64) % 2
         rows = LearnedRows(features=values[:, np.newaxis].astype(np.float32), values=values, classes=0, weights=None)
-        judged = forest.judge(rows, folds_of(rows, seed=0)[:1], 0, lambda _: None, BEGINS_ANEW)
+        judged = forest.judge(rows, Judging(folds=folds_of(rows, seed=0)[:1], seed=0, observe=lambda _: None))
         trees[count] = judged.component.parameters
     # A split and two leaves each, but for the trees whose only feature happens to be one value: none here.
     assert trees == {200: 200 * 4 + 1, 10_001: 50 * 4 + 1}
