@@ -5,12 +5,15 @@ takes, 1 % of the rows and one of each class, since the bench has test rows of i
 less than the others, who get all rows of the fold.
 """
 
+import functools
 import hashlib
 import tempfile
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
+import grimp
 import numpy as np
 from tests.bench.quality.prediction import Prediction
 from tests.bench.quality.tables import Frame, Kind, Source
@@ -31,11 +34,8 @@ class OurCandidate:
     most_repeats: int | None = None
 
     def fingerprint(self) -> str:
-        """The resource, and the source of the runtime."""
-        package = Path(modelservice.__file__).parent
-        sources = sorted(package.rglob("*.py"))
-        digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sources]
-        return "\n".join([repr(self.model), str(LEAST_TEST), *digests])
+        """The resource, and the source of what a training imports: a change of the server makes no fit again."""
+        return "\n".join([repr(self.model), str(LEAST_TEST), *_training_sources()])
 
     def resource(self, source: Source) -> dict[str, Any]:
         """The ModelService."""
@@ -62,6 +62,15 @@ class OurCandidate:
         return Prediction(
             values=np.asarray(values, dtype=object), probabilities=probabilities, labels=tuple(predictor.labels)
         )
+
+
+@functools.cache
+def _training_sources() -> tuple[str, ...]:
+    """A digest of each module that ``modelservice.train`` needs, directly or not."""
+    entry = train_model.__module__
+    names = {entry, *grimp.build_graph(modelservice.__name__).find_upstream_modules(entry)}
+    specs = [find_spec(name) for name in sorted(names)]
+    return tuple(hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest() for spec in specs if spec and spec.origin)
 
 
 MLP: Final = OurCandidate(name="mlp", model={"mlp": {}})
