@@ -126,6 +126,7 @@ class Reconciler:
         self._failures.pop(key, None)
         self._data.forget(key)
         self._diagnostician.forget(key)
+        self._speaker.forget(Ref(MODEL_SERVICE, *key))
 
     async def _carry_out(
         self, service: Object, spec: ModelServiceSpec, data: DataState
