@@ -8,6 +8,9 @@ FIELD_MANAGER: Final = "modelservice-operator"
 REPLICAS_FIELD_MANAGER: Final = "modelservice-operator-replicas"
 """Holds ``replicas`` on the way to an autoscaler; without it they fall back to 1 before the HPA wrote."""
 
+ENDING_FIELD_MANAGER: Final = "modelservice-operator-ending"
+"""Holds ``backoffLimit`` of a Job whose next try would end as the last one did."""
+
 MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
 """The standard label by which watches are selected on the server, so that foreign objects never arrive."""
 

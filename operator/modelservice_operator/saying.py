@@ -56,10 +56,7 @@ class Speaker:
         if before == after:
             self._held.pop(ref, None)
             return None
-        if _without_progress(before) == _without_progress(after):
-            if not self._rate_limit.admit():
-                return _LATER_SECONDS
-        elif not warning and _is_headway(before, after) and (seconds := self._moment_left(ref)) > 0:
+        if (seconds := self._delay(ref, before, after, warning=warning)) > 0:
             return seconds
         self._held.pop(ref, None)
         whose, content = (ref, observed.owner.uid), short_hash(_timeless(after), length=16)
@@ -87,8 +84,12 @@ class Speaker:
         """Nothing is to be said of this ModelService any more."""
         self._held.pop(ref, None)
 
-    def _moment_left(self, ref: Ref) -> float:
-        """Seconds that what is to be said may still wait; they run from the first thing that is not said."""
+    def _delay(self, ref: Ref, before: Object, after: Object, *, warning: bool) -> float:
+        """Seconds that what is to be said waits; those of headway run from the first thing that is not said."""
+        if _without_progress(before) == _without_progress(after):
+            return 0.0 if self._rate_limit.admit() else _LATER_SECONDS
+        if warning or not _is_headway(before, after):
+            return 0.0
         now = self._clock.monotonic()
         return self._held.setdefault(ref, now) + _MOMENT_SECONDS - now
 
@@ -136,7 +137,7 @@ def _is_headway(before: Object, after: Object) -> bool:
     same = before.get("observedGeneration") == after["observedGeneration"]
     open_still = _condition(before, "Ready").get("status") == _condition(after, "Ready")["status"] == "False"
     answered, answers = (_condition(status, "Available").get("status") for status in (before, after))
-    return same and open_still and (answered == "False" or answered == answers)
+    return same and open_still and answered in ("False", answers)
 
 
 def _without_progress(status: Object) -> Object:

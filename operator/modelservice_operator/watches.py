@@ -13,6 +13,7 @@ from modelservice_operator.constants import (
     ANNOTATION_APPLIED,
     ANNOTATION_REPLICAS,
     ANNOTATION_RUN,
+    ENDING_FIELD_MANAGER,
     FIELD_MANAGER,
     LABEL_CLAIM,
     LABEL_KEY,
@@ -71,7 +72,9 @@ _ANNOTATIONS: Final = {
 }
 """The annotations that are read, and how long one of ours is at most."""
 
-_NOT_FOREIGN: Final = frozenset({FIELD_MANAGER, REPLICAS_FIELD_MANAGER, "kube-controller-manager"})
+_NOT_FOREIGN: Final = frozenset(
+    {FIELD_MANAGER, REPLICAS_FIELD_MANAGER, ENDING_FIELD_MANAGER, "kube-controller-manager"}
+)
 """Us, and the cluster itself."""
 
 _SINGLETONS: Final = (

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice.contract.serving import MAX_REPLICAS, Serving
 from modelservice_operator.config import Settings
-from modelservice_operator.constants import ANNOTATION_REPLICAS, REPLICAS_FIELD_MANAGER
+from modelservice_operator.constants import ANNOTATION_REPLICAS, ENDING_FIELD_MANAGER, REPLICAS_FIELD_MANAGER
 from modelservice_operator.domain.attempts import NextAttempt, StepState, next_attempt, step_state
 from modelservice_operator.domain.builders.identity import build_network_policy, build_service_account
+from modelservice_operator.domain.builders.job import build_end
 from modelservice_operator.domain.builders.record import build_record, build_template, is_template
 from modelservice_operator.domain.builders.serving import (
     build_autoscaler,
@@ -176,7 +177,7 @@ def _names_to_be(spec: ModelServiceSpec, observed: Observed) -> Iterator[Ref]:
 
 
 def _stage(observed: Observed, state: StepState, *, stop: bool, serving: Revision | None) -> Part:
-    """The record of a result that others build on, and the Jobs that are not overtaken.
+    """The record of a result that others build on, and the Jobs that are not overtaken; one that hopes in vain ends.
 
     What is served is recorded as a revision, where it is served. ``stop``: a Job without a result is not to run on.
     """
@@ -187,7 +188,8 @@ def _stage(observed: Observed, state: StepState, *, stop: bool, serving: Revisio
         desired = (Desired(obj=build_record(observed.owner, result), immutable=True),)
     stopped = stop and result is None
     jobs = [job for job in state.kept if not (stopped and job.phase is JobPhase.RUNNING)]
-    return Part(desired=desired, kept=frozenset((JOB, job.name) for job in jobs))
+    ends = (Desired(obj=build_end(job.obj), manager=ENDING_FIELD_MANAGER) for job in jobs if job.tries_in_vain)
+    return Part(desired=(*desired, *ends), kept=frozenset((JOB, job.name) for job in jobs))
 
 
 def _waiting_to_serve(inputs: Inputs) -> Part:

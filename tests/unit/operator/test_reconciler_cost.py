@@ -35,7 +35,8 @@ def test_from_nothing_to_ready_each_child_is_written_once_and_the_status_once_fo
     counted = Counter(kind for _, kind, _ in world.kube.writes)
     assert counted == {**dict.fromkeys(CHILDREN, 1), "ModelService": 3}
     assert [reason for reason, _ in world.kube.recorded] == ["Training", "Deploying", "Serving"]
-    assert [(verb, kind) for verb, kind, _ in world.kube.reads] == [("get", "ConfigMap"), ("get_metadata", "Deployment")]
+    read = [(verb, kind) for verb, kind, _ in world.kube.reads]
+    assert read == [("get", "ConfigMap"), ("get_metadata", "Deployment")]
 
 
 def test_what_only_tells_how_far_it_is_waits_for_a_moment_and_no_longer() -> None:
