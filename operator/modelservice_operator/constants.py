@@ -54,6 +54,9 @@ ANNOTATION_REPLICAS: Final = "modelservice.dev/replicas"
 """On an autoscaler: ``spec.serving.replicas`` beside it. Whoever takes autoscaling away and leaves that number as it
 was does not ask for it, and the number that runs is handed back."""
 
+ANNOTATION_TURN: Final = "modelservice.dev/turn"
+"""On the record of a revision that came to serve again: counts on where the highest number, or turn, was then."""
+
 STAGE_CONTAINER: Final = "stage"
 """The container whose exit code and last words decide a stage, whatever sidecars do."""
 

@@ -13,6 +13,7 @@ from modelservice_operator.constants import (
     ANNOTATION_APPLIED,
     ANNOTATION_REPLICAS,
     ANNOTATION_RUN,
+    ANNOTATION_TURN,
     ENDING_FIELD_MANAGER,
     FIELD_MANAGER,
     LABEL_CLAIM,
@@ -69,6 +70,7 @@ _ANNOTATIONS: Final = {
     ANNOTATION_APPLIED: 256,
     ANNOTATION_RUN: 256,
     ANNOTATION_REPLICAS: 256,
+    ANNOTATION_TURN: 256,
 }
 """The annotations that are read, and how long one of ours is at most."""
 
