@@ -8,6 +8,9 @@ FIELD_MANAGER: Final = "modelservice-operator"
 REPLICAS_FIELD_MANAGER: Final = "modelservice-operator-replicas"
 """Holds ``replicas`` on the way to an autoscaler; without it they fall back to 1 before the HPA wrote."""
 
+ENDING_FIELD_MANAGER: Final = "modelservice-operator-ending"
+"""Holds ``backoffLimit`` of a Job whose next try would end as the last one did."""
+
 MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
 """The standard label by which watches are selected on the server, so that foreign objects never arrive."""
 
@@ -50,6 +53,9 @@ ANNOTATION_RUN: Final = "modelservice.dev/run"
 ANNOTATION_REPLICAS: Final = "modelservice.dev/replicas"
 """On an autoscaler: ``spec.serving.replicas`` beside it. Whoever takes autoscaling away and leaves that number as it
 was does not ask for it, and the number that runs is handed back."""
+
+ANNOTATION_TURN: Final = "modelservice.dev/turn"
+"""On the record of a revision that came to serve again: counts on where the highest number, or turn, was then."""
 
 STAGE_CONTAINER: Final = "stage"
 """The container whose exit code and last words decide a stage, whatever sidecars do."""

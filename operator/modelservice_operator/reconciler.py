@@ -30,6 +30,7 @@ from modelservice_operator.machinery.lookups import Lookups
 from modelservice_operator.objects import Key, Object, Ref
 from modelservice_operator.observing import Observer
 from modelservice_operator.saying import Speaker
+from modelservice_operator.specs import Specs
 from modelservice_operator.writing import Outcome, Writer
 
 _REPORT_SECONDS = 2.0
@@ -75,6 +76,7 @@ class Reconciler:
         self._observer = Observer(kube=kube, cache=cache, settings=settings, impositions=impositions)
         self._writer = Writer(kube=kube, cache=cache, damper=damper, impositions=impositions)
         self._speaker = Speaker(kube=kube, cache=cache, clock=clock, damper=damper)
+        self._specs = Specs()
         self._failures: dict[Key, int] = {}
 
     async def reconcile(self, key: Key) -> float | None:
@@ -92,7 +94,7 @@ class Reconciler:
             return None
         observed = self._observer.observe(service)
         try:
-            spec = ModelServiceSpec.model_validate(service["spec"])
+            spec = self._specs.read(service)
         except ValidationError as error:
             self._forget(key)
             status = summarize_invalid(observed, _invalid(error), now=self._clock.now())
@@ -126,6 +128,7 @@ class Reconciler:
         self._failures.pop(key, None)
         self._data.forget(key)
         self._diagnostician.forget(key)
+        self._speaker.forget(Ref(MODEL_SERVICE, *key))
 
     async def _carry_out(
         self, service: Object, spec: ModelServiceSpec, data: DataState

@@ -23,6 +23,9 @@ _LATER_SECONDS = 2.0
 _AT_ONCE, _CONFLICT_SECONDS = 0.0, 1.0
 """When a conflict is looked into: the second, where nothing newer is there that it could come from."""
 
+_MOMENT_SECONDS = 1.0
+"""How long a status waits that only tells how far it is: what a controller says next comes within, and is one write."""
+
 _WORDS = 512
 
 _log = structlog.get_logger()
@@ -37,9 +40,10 @@ class Speaker:
         self._clock = clock
         self._damper = damper
         self._rate_limit = RateLimit(clock=clock, per_second=20)
+        self._held: dict[Ref, float] = {}
 
     async def say(self, observed: Observed, desired: Object, *, warning: bool) -> float | None:
-        """Write the status if it differs; an event when Ready has another reason.
+        """Write the status if it differs, at once or in a moment; an event when Ready has another reason.
 
         Returns:
             Seconds after which to look again, where the status is not said yet; else None.
@@ -48,11 +52,13 @@ class Speaker:
             KubeError: The status could not be written.
         """
         before, after = observed.service.get("status", {}), desired["status"]
-        if before == after:
-            return None
-        if _without_progress(before) == _without_progress(after) and not self._rate_limit.admit():
-            return _LATER_SECONDS
         ref = Ref(MODEL_SERVICE, observed.owner.namespace, observed.owner.name)
+        if before == after:
+            self._held.pop(ref, None)
+            return None
+        if (seconds := self._delay(ref, before, after, warning=warning)) > 0:
+            return seconds
+        self._held.pop(ref, None)
         whose, content = (ref, observed.owner.uid), short_hash(_timeless(after), length=16)
         if (seconds := self._damper.wait(whose, content)) > 0:
             return seconds
@@ -73,6 +79,19 @@ class Speaker:
                 observed.service, reason=ready["reason"], message=ready["message"] or ready["reason"], warning=warning
             )
         return None
+
+    def forget(self, ref: Ref) -> None:
+        """Nothing is to be said of this ModelService any more."""
+        self._held.pop(ref, None)
+
+    def _delay(self, ref: Ref, before: Object, after: Object, *, warning: bool) -> float:
+        """Seconds that what is to be said waits; those of headway run from the first thing that is not said."""
+        if _without_progress(before) == _without_progress(after):
+            return 0.0 if self._rate_limit.admit() else _LATER_SECONDS
+        if warning or not _is_headway(before, after):
+            return 0.0
+        now = self._clock.monotonic()
+        return self._held.setdefault(ref, now) + _MOMENT_SECONDS - now
 
     async def _read_again(self, ref: Ref) -> float | None:
         """Somebody wrote meanwhile: what was decided is of yesterday, and nothing of it is said."""
@@ -105,8 +124,20 @@ def refused_status(observed: Observed, error: Invalid, *, now: datetime) -> Obje
 
 
 def _ready(status: Object) -> Object:
+    return _condition(status, "Ready")
+
+
+def _condition(status: Object, kind: str) -> Object:
     conditions: list[Object] = status.get("conditions", [])
-    return next((condition for condition in conditions if condition["type"] == "Ready"), {})
+    return next((condition for condition in conditions if condition["type"] == kind), {})
+
+
+def _is_headway(before: Object, after: Object) -> bool:
+    """Whether it goes on as it did: the spec is the one that was spoken of, nothing is done, and nothing is lost."""
+    same = before.get("observedGeneration") == after["observedGeneration"]
+    open_still = _condition(before, "Ready").get("status") == _condition(after, "Ready")["status"] == "False"
+    answered, answers = (_condition(status, "Available").get("status") for status in (before, after))
+    return same and open_still and answered in ("False", answers)
 
 
 def _without_progress(status: Object) -> Object:

@@ -13,6 +13,8 @@ from modelservice_operator.constants import (
     ANNOTATION_APPLIED,
     ANNOTATION_REPLICAS,
     ANNOTATION_RUN,
+    ANNOTATION_TURN,
+    ENDING_FIELD_MANAGER,
     FIELD_MANAGER,
     LABEL_CLAIM,
     LABEL_KEY,
@@ -68,10 +70,13 @@ _ANNOTATIONS: Final = {
     ANNOTATION_APPLIED: 256,
     ANNOTATION_RUN: 256,
     ANNOTATION_REPLICAS: 256,
+    ANNOTATION_TURN: 256,
 }
 """The annotations that are read, and how long one of ours is at most."""
 
-_NOT_FOREIGN: Final = frozenset({FIELD_MANAGER, REPLICAS_FIELD_MANAGER, "kube-controller-manager"})
+_NOT_FOREIGN: Final = frozenset(
+    {FIELD_MANAGER, REPLICAS_FIELD_MANAGER, ENDING_FIELD_MANAGER, "kube-controller-manager"}
+)
 """Us, and the cluster itself."""
 
 _SINGLETONS: Final = (

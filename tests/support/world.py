@@ -38,6 +38,9 @@ Object = dict[str, Any]
 NAMESPACE = "default"
 _WATCHES = {watch.kind: watch for watch in WATCHES}
 CSV = "a,b,kind\n1,2,x\n3,4,y\n"
+MOMENT_SECONDS = 1.0
+"""A pass that is to be repeated sooner than this holds something back."""
+
 _PVC_PROTECTION = "kubernetes.io/pvc-protection"
 
 
@@ -175,12 +178,14 @@ class World:
         return again
 
     def settle(self) -> None:
-        """Reconcile until nothing is written any more."""
-        for _ in range(10):
+        """Reconcile until nothing is written any more; what is held back for a moment is waited for."""
+        for _ in range(12):
             before = len(self.kube.writes)
-            self.reconcile()
+            again = self.reconcile()
             if len(self.kube.writes) == before:
-                return
+                if again is None or again > MOMENT_SECONDS:
+                    return
+                self.clock.seconds += again
         raise AssertionError(f"does not converge: {self.kube.writes[-5:]}")
 
     def all(self, kind: Kind) -> list[Object]:

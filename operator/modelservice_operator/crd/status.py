@@ -126,6 +126,9 @@ class ModelServiceStatus(Tolerant):
     key: ShortText | None = Field(default=None, description="Key of the revision that the spec and the data ask for.")
     data_digest: Sha256 | None = Field(default=None, description="sha256 of the data that the spec points at.")
     revision: int | None = Field(default=None, ge=1, description="Number of the revision that answers requests.")
+    last_revision: int | None = Field(
+        default=None, ge=1, description="Highest number that a revision has had: no other one gets it, or a lower one."
+    )
     digest: Sha256 | None = Field(default=None, description="sha256 of the artifact that answers requests.")
     metric: ShortText | None = Field(
         default=None, description="Primary metric of what answers requests, such as accuracy 0.973."

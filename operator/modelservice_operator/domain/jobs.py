@@ -81,6 +81,13 @@ class StageJob:
         return ended and any(not _has_ended(pod) for pod in self.pods)
 
     @property
+    def tries_in_vain(self) -> bool:
+        """Whether it would go on although a pod ran out of memory: no exit code tells that from another kill."""
+        out_of_memory = isinstance(self.result, Failure) and self.result.reason == OOM_KILLED
+        left = self.obj["spec"].get("backoffLimit") != 0
+        return self.phase is JobPhase.RUNNING and self.final and out_of_memory and left
+
+    @property
     def lost_report(self) -> bool:
         """Whether the Job ended well and left nothing readable: what it stored must be looked at by another try."""
         return self.phase is JobPhase.SUCCEEDED and not isinstance(self.result, Success) and not self.awaits_report

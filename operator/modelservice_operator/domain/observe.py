@@ -100,10 +100,19 @@ class Observed:
         return tuple(revision for revision in self.records if revision.number > 0)
 
     @property
-    def next_number(self) -> int:
-        """Number of the next revision; that of a record which cannot be read is taken, too."""
+    def last_number(self) -> int:
+        """The highest number that a revision has, or had: records may be lost, and some cannot be read."""
         numbers = [revision.number for revision in self.records] + [record.number for record in self.unreadable]
-        return 1 + max(numbers, default=0)
+        return max([*numbers, self.service.get("status", {}).get("lastRevision", 0)])
+
+    def number_of(self, result: Revision) -> int:
+        """The number of a result without one: that of its lost record, if the status tells of it still; or the next."""
+        taken = {revision.number for revision in self.records} | {record.number for record in self.unreadable}
+        for said in self.service.get("status", {}).get("revisions", ()):
+            same = (said["key"], said["digest"]) == (result.key, result.digest)
+            if same and said["number"] not in taken:
+                return int(said["number"])
+        return 1 + self.last_number
 
     def record(self, key: str | None) -> Revision | None:
         """What is recorded of a key."""

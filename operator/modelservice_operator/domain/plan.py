@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice.contract.serving import MAX_REPLICAS, Serving
 from modelservice_operator.config import Settings
-from modelservice_operator.constants import ANNOTATION_REPLICAS, REPLICAS_FIELD_MANAGER
+from modelservice_operator.constants import ANNOTATION_REPLICAS, ENDING_FIELD_MANAGER, REPLICAS_FIELD_MANAGER
 from modelservice_operator.domain.attempts import NextAttempt, StepState, next_attempt, step_state
 from modelservice_operator.domain.builders.identity import build_network_policy, build_service_account
-from modelservice_operator.domain.builders.record import build_record, build_template, is_template
+from modelservice_operator.domain.builders.job import build_end
+from modelservice_operator.domain.builders.record import build_record, build_template, is_template, numbered
 from modelservice_operator.domain.builders.serving import (
     build_autoscaler,
     build_deployment,
@@ -128,12 +129,17 @@ def _steps(inputs: Inputs) -> tuple[StepState, ...]:
 
 
 def _numbered(observed: Observed, result: Revision | None) -> Revision | None:
-    """What is to be served is a revision, and has a number."""
-    return replace(result, number=observed.next_number) if result is not None and not result.number else result
+    """What is to be served is a revision, has a number, and the last turn of all."""
+    if result is None:
+        return None
+    number = result.number or observed.number_of(result)
+    others = max((one.turn for one in observed.revisions if one.key != result.key), default=0)
+    turn = max(number, result.turn)
+    return replace(result, number=number, turn=turn if turn > others else others + 1)
 
 
 def _meanwhile(inputs: Inputs, steps: tuple[StepState, ...]) -> Revision | None:
-    """What goes on serving: the deployed revision, else the newest whose artifact is there to stay.
+    """What goes on serving: the deployed revision, else the last one that served whose artifact is there to stay.
 
     None where there is none to go on with: the record of the deployed revision cannot be read, or was lost while the
     artifact was not; or its artifact is gone or on its way out, and there is no other. To serve an older model instead
@@ -150,8 +156,8 @@ def _meanwhile(inputs: Inputs, steps: tuple[StepState, ...]) -> Revision | None:
         store = store_of(inputs.artifacts)
         if store.holds(store.locate(inputs.artifacts, observed.owner, key), observed.children):
             return None
-    held = (one for one in reversed(observed.revisions) if observed.holds(one.record, inputs.artifacts))
-    return next(held, None)
+    held = (one for one in observed.revisions if observed.holds(one.record, inputs.artifacts))
+    return max(held, key=lambda one: one.turn, default=None)
 
 
 def _foundations(spec: ModelServiceSpec, observed: Observed, settings: Settings) -> Iterator[Part]:
@@ -176,7 +182,7 @@ def _names_to_be(spec: ModelServiceSpec, observed: Observed) -> Iterator[Ref]:
 
 
 def _stage(observed: Observed, state: StepState, *, stop: bool, serving: Revision | None) -> Part:
-    """The record of a result that others build on, and the Jobs that are not overtaken.
+    """The record of a result that others build on, and the Jobs that are not overtaken; one that hopes in vain ends.
 
     What is served is recorded as a revision, where it is served. ``stop``: a Job without a result is not to run on.
     """
@@ -187,7 +193,8 @@ def _stage(observed: Observed, state: StepState, *, stop: bool, serving: Revisio
         desired = (Desired(obj=build_record(observed.owner, result), immutable=True),)
     stopped = stop and result is None
     jobs = [job for job in state.kept if not (stopped and job.phase is JobPhase.RUNNING)]
-    return Part(desired=desired, kept=frozenset((JOB, job.name) for job in jobs))
+    ends = (Desired(obj=build_end(job.obj), manager=ENDING_FIELD_MANAGER) for job in jobs if job.tries_in_vain)
+    return Part(desired=(*desired, *ends), kept=frozenset((JOB, job.name) for job in jobs))
 
 
 def _waiting_to_serve(inputs: Inputs) -> Part:
@@ -250,11 +257,11 @@ def handed_back(serving: Serving, observed: Observed) -> int | None:
 
 
 def _record(observed: Observed, revision: Revision, stored: StoredTemplate) -> Iterator[Desired]:
-    """A record that is new, or was an intermediate result and now gets its number; and a template it does not hold."""
+    """A record that is new, or gets its number or another turn to serve; and a template that it does not hold."""
     if revision.obj is None:
         record = revision.record.model_copy(update={"serving": stored})
         yield Desired(obj=build_record(observed.owner, replace(revision, record=record)), immutable=True)
-    elif revision.obj.get("revision", 0) != revision.number:
+    elif numbered(revision.obj) != (revision.number, revision.turn):
         yield Desired(obj=build_record(observed.owner, revision))
     if revision.obj is not None and stored != revision.record.serving:
         # Stored before it is applied, so that the next pass, or a newer operator, serves the same.

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from modelservice.contract.serving import PinRevision
 from modelservice_operator.domain.inputs import Inputs
+from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.records import Revision
 from modelservice_operator.domain.requirements import Candidate, refusal
 
@@ -49,10 +50,12 @@ def promote(inputs: Inputs, result: Revision | None, current: Revision | None) -
     unknown = deployed is not None and (compared is None or compared.key != deployed)
     missed = refusal(promotion, Candidate(record=result.record, current=compared, unreadable=unknown))
     if missed is not None:
-        message = f"the model of key {result.key} is not promoted, {_stays(current)}: {missed}"
+        message = f"the model of key {result.key} is not promoted, {_stays(current, inputs.observed)}: {missed}"
         return Promotion(serving=current, reason=REFUSED, message=message, fails=True)
     if promotion is not None and promotion.manual:
-        return Promotion(serving=current, reason=PENDING, message=_waits(result, current))
+        return Promotion(
+            serving=current, reason=PENDING, message=_waits(result, f", {_stays(current, inputs.observed)}")
+        )
     return Promotion(serving=result)
 
 
@@ -60,7 +63,7 @@ def _pinned(pin: PinRevision, inputs: Inputs, result: Revision | None, current: 
     found = _find(pin, inputs, result)
     if found is None:
         kept = ", ".join(str(one.number) for one in inputs.observed.revisions) or "none"
-        words = f"spec.serving.pinRevision names {pin.words}, which is not kept, {_stays(current)}"
+        words = f"spec.serving.pinRevision names {pin.words}, which is not kept, {_stays(current, inputs.observed)}"
         message = f"{words}; revisions kept: {kept}"
         # What is being trained may turn out to be what is meant. What is deployed and on its way out is left as it is.
         going = inputs.observed.record(inputs.observed.deployed_key)
@@ -71,7 +74,7 @@ def _pinned(pin: PinRevision, inputs: Inputs, result: Revision | None, current: 
     if result is None or found.key == result.key:
         return Promotion(serving=found)
     number = f"revision {found.number}" if found.number else f"the model of key {found.key}"
-    message = f"{number} serves, as spec.serving.pinRevision says; {_waits(result, None)}"
+    message = f"{number} serves, as spec.serving.pinRevision says; {_waits(result)}"
     return Promotion(serving=found, reason=PINNED, message=message)
 
 
@@ -86,10 +89,11 @@ def _is_meant(pin: PinRevision, revision: Revision) -> bool:
     return pin.number in (None, revision.number) and pin.digest in (None, revision.digest)
 
 
-def _stays(current: Revision | None) -> str:
-    return f"revision {current.number} stays" if current is not None and current.number else "nothing is served"
+def _stays(current: Revision | None, observed: Observed) -> str:
+    if current is not None and current.number:
+        return f"revision {current.number} stays"
+    return "what serves stays, whose record was lost" if observed.answering else "nothing is served"
 
 
-def _waits(result: Revision, current: Revision | None) -> str:
-    meanwhile = "" if current is None else f", {_stays(current)}"
+def _waits(result: Revision, meanwhile: str = "") -> str:
     return f"the model of key {result.key} waits for spec.serving.pinRevision.digest {result.digest}{meanwhile}"

@@ -120,12 +120,14 @@ def record_of(
 class Revision:
     """A record with its number: revisions count from 1, and 0 is the result of a stage that never was the last one.
 
-    ``obj`` is the ControllerRevision, None while it is not written.
+    ``obj`` is the ControllerRevision, None while it is not written. ``turn`` orders revisions by when each began to
+    serve the last time; it is the number of one that never came to serve again.
     """
 
     number: int
     record: StageRecord
     obj: Object | None = None
+    turn: int = 0
 
     @property
     def key(self) -> str:

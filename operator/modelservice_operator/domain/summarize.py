@@ -36,9 +36,10 @@ def summarize(assessment: Assessment, *, now: datetime) -> Object:
         "dataDigest": assessment.data.digest,
         "progress": assessment.headway.percent,
         "eta": assessment.headway.eta,
+        "lastRevision": max(observed.last_number, planned.serving.number if planned.serving else 0) or None,
         "replicas": state.total if state else 0,
         "selector": ",".join(f"{name}={value}" for name, value in selector_labels(observed.owner).items()),
-        "revisions": [_revision_status(revision, assessment) for revision in _newest_first(assessment)],
+        "revisions": _revisions(assessment),
     }
     status |= _answers(observed)
     return _status_object(observed, {name: value for name, value in status.items() if value is not None})
@@ -94,13 +95,19 @@ def _stage_word(assessment: Assessment) -> str:
     return assessment.pending_stage.word
 
 
-def _newest_first(assessment: Assessment) -> list[Revision]:
-    """All recorded revisions, and the desired one, whose record may have been written only just now."""
-    revisions = {revision.number: revision for revision in assessment.observed.revisions}
-    desired = assessment.planned.desired
+def _revisions(assessment: Assessment) -> list[Object]:
+    """All recorded revisions, the newest first, and the desired one, whose record may have been written only just now.
+
+    Of a record that cannot be read stays what was said while it could.
+    """
+    observed, desired = assessment.observed, assessment.planned.desired
+    unreadable = {record.key for record in observed.unreadable}
+    said = observed.service.get("status", {}).get("revisions", ())
+    entries = {one["number"]: one for one in said if one["key"] in unreadable}
+    entries |= {revision.number: _revision_status(revision, assessment) for revision in observed.revisions}
     if desired is not None and desired.number:
-        revisions[desired.number] = desired
-    return [revisions[number] for number in sorted(revisions, reverse=True)]
+        entries[desired.number] = _revision_status(desired, assessment)
+    return [entries[number] for number in sorted(entries, reverse=True)]
 
 
 def _revision_status(revision: Revision, assessment: Assessment) -> Object:

@@ -1,6 +1,7 @@
 """Cross-validation of a training: what models like it come to, each on rows that it did not see."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 from statistics import mean, stdev
 
 from modelservice.contract.data import Split as Shares
@@ -64,17 +65,23 @@ def sentence(validated: CrossValidation, primary: str) -> str:
     )
 
 
-def parts_of(observe: Observer, parts: int) -> list[Observer]:
-    """Observers of fits that follow each other, which together are one progress."""
+def parts_of(observe: Observer, epochs: Sequence[int]) -> list[Observer]:
+    """Observers of fits that follow each other, which together are one progress.
 
-    def part(number: int) -> Observer:
+    Args:
+        observe: is told of it.
+        epochs: of each fit: what it takes of the whole.
+    """
+    total = sum(epochs)
+
+    def part(before: int, weight: int) -> Observer:
         def told(progress: Progress) -> None:
-            done = number * progress.total + progress.done
-            observe(progress.model_copy(update={"done": done, "total": parts * progress.total}))
+            done = before + weight * progress.done // max(progress.total, 1)
+            observe(progress.model_copy(update={"done": done, "total": total}))
 
         return told
 
-    return [part(number) for number in range(parts)]
+    return [part(before, weight) for before, weight in zip(accumulate(epochs, initial=0), epochs, strict=False)]
 
 
 def _summaries(names: dict[str, None], found: Sequence[Evaluation]) -> Iterator[FoldMetric]:

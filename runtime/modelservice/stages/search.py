@@ -137,10 +137,12 @@ def search(key: str, work: TrainWork, dataset: Dataset, context: Context, observ
     return Found(settled(best[0], None), report)
 
 
-def trainings(training: Hyperparameters) -> int:
-    """How many trainings a search has at most, 0 where none is asked for."""
-    asked = training.search
-    return 0 if asked is None else 1 + sum(rung.trials for rung in rungs(asked, training.epochs))
+def trainings(training: Hyperparameters) -> list[int]:
+    """Epochs of each training that a search has at most, in their order; none where none is asked for."""
+    if training.search is None:
+        return []
+    rounds = rungs(training.search, training.epochs)
+    return [training.epochs, *(rung.epochs or training.epochs for rung in rounds for _ in range(rung.trials))]
 
 
 def _metric_of(asked: Search, dataset: Dataset) -> KnownMetric:

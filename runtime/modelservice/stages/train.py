@@ -62,8 +62,9 @@ class TrainStage:
             divided, dataset = read_rows(context.source(), work.data, work.task)
             folds = fold_splits(divided, work.data.split)
         recipe, report = Recipe.of(work, dataset), None
-        tries = trainings(work.training)
-        parts = parts_of(context.observe, tries + 1 + len(folds))
+        tried = trainings(work.training)
+        tries = len(tried)
+        parts = parts_of(context.observe, [*tried, *[work.training.epochs] * (1 + len(folds))])
         if tries:
             with watch.step("search"):
                 work, report = search(order.key, work, dataset, context, parts[:tries])

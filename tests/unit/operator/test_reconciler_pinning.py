@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
-from tests.support.world import World, success
+from tests.support.world import NAMESPACE, World, success
 
 from modelservice_operator.kinds import CONTROLLER_REVISION, DEPLOYMENT, JOB
+from modelservice_operator.objects import Ref
 
 MANUAL = {"manual": True}
 
@@ -135,7 +136,7 @@ def test_a_model_waits_to_be_promoted_by_hand() -> None:
     assert world.status()["stage"] == "Waiting"
     digest = success(first).digest
     assert world.condition("Promoted")["message"] == (
-        f"the model of key {first} waits for spec.serving.pinRevision.digest {digest}"
+        f"the model of key {first} waits for spec.serving.pinRevision.digest {digest}, nothing is served"
     )
     before = len(world.kube.writes)
     world.settle()
@@ -218,3 +219,43 @@ def test_a_number_that_nobody_has_fails_once_there_is_a_model() -> None:
     world.run_stages()
     assert world.ready() == ("False", "PinnedRevisionNotKept")
     assert world.all(DEPLOYMENT) == []
+
+
+@pytest.mark.parametrize("promotion", [MANUAL, {"require": [{"metric": {"name": "accuracy", "min": 0.96}}]}])
+def test_what_was_rolled_back_is_not_revived_where_the_deployment_was_lost_with_the_pin(
+    promotion: dict[str, Any],
+) -> None:
+    world = World()
+    first, second = served_twice(world)
+    world.service(training={"epochs": 3}, serving=pin(number=1))
+    world.settle()
+    world.remove(Ref(DEPLOYMENT, NAMESPACE, "churn"))
+    world.collect_garbage()
+    world.service(training={"epochs": 3}, promotion=promotion)
+    world.settle()
+    assert deployed_key(world) == first
+    assert world.condition("Promoted")["status"] == "False"
+    world.roll_out()
+    world.settle()
+    writes = len(world.kube.writes)
+    for _ in range(3):
+        world.reconcile()
+    assert world.writes_since(writes) == []
+    world.service(training={"epochs": 3}, promotion=promotion, serving=pin(digest=success(second).digest))
+    world.settle()
+    world.remove(Ref(DEPLOYMENT, NAMESPACE, "churn"))
+    world.service(training={"epochs": 3}, promotion=promotion)
+    world.settle()
+    assert deployed_key(world) == second, "it was promoted again"
+
+
+def test_what_answers_is_not_called_nothing_where_its_record_was_lost() -> None:
+    world = World()
+    key = world.serve()
+    world.service(training={"epochs": 2}, promotion=MANUAL)
+    world.settle()
+    world.remove(Ref(CONTROLLER_REVISION, NAMESPACE, f"churn-{key}"))
+    world.end_stage()
+    world.settle()
+    assert world.condition("Available")["status"] == "True"
+    assert "what serves stays, whose record was lost" in world.condition("Promoted")["message"]

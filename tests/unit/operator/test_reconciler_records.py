@@ -169,3 +169,33 @@ def test_an_older_revision_takes_over_where_record_and_artifact_are_lost() -> No
     world.settle()
     assert world.one(DEPLOYMENT)["metadata"]["labels"]["modelservice.dev/key"] == first
     assert world.ready() == ("False", "Training")
+
+
+def test_a_number_is_not_given_out_again_where_its_record_was_lost() -> None:
+    world = World()
+    first = world.serve()
+    world.service(training={"epochs": 2})
+    second = world.run_stages()
+    world.roll_out()
+    world.settle()
+    assert world.status()["lastRevision"] == 2
+    world.service()
+    world.settle()
+    world.roll_out()
+    world.settle()
+    assert world.one(DEPLOYMENT)["metadata"]["labels"]["modelservice.dev/key"] == first
+    for kind in (CONTROLLER_REVISION, PERSISTENT_VOLUME_CLAIM):
+        del world.kube.objects[Ref(kind, NAMESPACE, f"churn-{second}")]
+    world.settle()
+    assert (world.status()["revision"], world.status()["lastRevision"]) == (1, 2)
+    world.service(training={"epochs": 3})
+    world.run_stages()
+    assert [one["number"] for one in world.status()["revisions"]] == [3, 1]
+
+
+def test_a_record_that_is_made_again_from_the_same_report_keeps_its_number() -> None:
+    world = World()
+    key = world.serve()
+    del world.kube.objects[Ref(CONTROLLER_REVISION, NAMESPACE, f"churn-{key}")]
+    world.settle()
+    assert (world.one(CONTROLLER_REVISION)["revision"], world.status()["lastRevision"]) == (1, 1)

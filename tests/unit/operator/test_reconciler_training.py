@@ -4,6 +4,7 @@ import pytest
 from tests.support.world import NAMESPACE, World, success, without_image
 
 from modelservice.contract.evaluation import Metric
+from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.failure import About, Failure, Retry
 from modelservice.contract.progress import Progress
 from modelservice.contract.report import Report
@@ -359,6 +360,47 @@ def test_a_failure_that_would_come_again_is_final_before_the_job_says_so(evicted
     assert world.condition("Stalled")["status"] == stalled
 
 
+def test_what_ran_out_of_memory_gets_no_other_try_and_keeps_what_is_under_way() -> None:
+    world = World()
+    world.config_map()
+    world.service(training={"maxRestarts": 3})
+    world.settle()
+    job = world.job()
+    rules = job["spec"]["podFailurePolicy"]["rules"]
+    final = [code for rule in rules if "onExitCodes" in rule for code in rule["onExitCodes"]["values"]]
+    assert (job["spec"]["backoffLimit"], ExitCode.KILLED in final) == (3, False)
+    killed = {"name": STAGE_CONTAINER, "state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}
+    world.pod_of(job, {"phase": "Failed", "containerStatuses": [killed]})
+    writes = len(world.kube.writes)
+    world.settle()
+    assert ("apply", "Job", job["metadata"]["name"]) in world.writes_since(writes)
+    ended = world.job()
+    assert ended["spec"] == {**job["spec"], "backoffLimit": 0}, "its controller fails it at once"
+    assert ended["metadata"]["uid"] == job["metadata"]["uid"]
+    writes = len(world.kube.writes)
+    world.end_job(ended, failed=True, reason="BackoffLimitExceeded")
+    world.settle()
+    assert {kind for _, kind, _ in world.writes_since(writes)} <= {"ModelService"}
+    assert (world.ready(), world.condition("Stalled")["status"]) == (("False", "OOMKilled"), "True")
+
+
+def test_a_kill_for_another_reason_is_tried_again() -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.settle()
+    job = world.job()
+    killed = {"name": STAGE_CONTAINER, "state": {"terminated": {"exitCode": 137, "reason": "Error"}}}
+    world.pod_of(job, {"phase": "Failed", "containerStatuses": [killed]})
+    world.settle()
+    assert world.job()["spec"]["backoffLimit"] == job["spec"]["backoffLimit"] > 0
+    assert (world.ready(), world.condition("Stalled")["status"]) == (("False", "StageFailed"), "False")
+    assert world.condition("Ready")["message"].endswith("(it is tried again)")
+    world.end_stage()
+    world.settle()
+    assert world.status()["revisions"][0]["number"] == 1
+
+
 @pytest.mark.parametrize(
     "mended", [{"trainer_image": "trainer:2", "server_image": "server:2"}, {"image_pull_secrets": '["registry"]'}]
 )
@@ -421,7 +463,7 @@ def test_what_waits_for_a_change_is_told_from_what_is_tried_again(retry: Retry, 
 
 
 @pytest.mark.parametrize(
-    ("exit_code", "stalled"), [(64, "True"), (65, "True"), (137, "True"), (1, "False"), (143, "False")]
+    ("exit_code", "stalled"), [(64, "True"), (65, "True"), (137, "False"), (1, "False"), (143, "False")]
 )
 def test_without_a_report_the_exit_code_says_whether_the_job_goes_on(exit_code: int, stalled: str) -> None:
     world = World()

@@ -24,8 +24,11 @@ DEFAULT_RESOURCES = {"requests": {"cpu": "250m", "memory": "1Gi"}, "limits": {"c
 GRACE_SECONDS = 60
 """For the step under way and one more checkpoint, when a pod is asked to end."""
 
-FINAL_EXIT_CODES = frozenset({ExitCode.ORDER_INVALID, ExitCode.DATA_INVALID, ExitCode.KILLED})
-"""These would only come again: the Job fails with the first of them. KILLED is what an OOM kill ends with."""
+FINAL_EXIT_CODES = frozenset({ExitCode.ORDER_INVALID, ExitCode.DATA_INVALID})
+"""These would only come again: the Job fails with the first of them.
+
+KILLED is none: beside an OOM kill it is how a pod ends that was deleted and did not stop in time, or whose node died.
+"""
 
 _ORDER_FOLDER, _, _ORDER_FILE = ORDER_PATH.rpartition("/")
 
@@ -101,6 +104,12 @@ def build_attempt(
     return AttemptObjects(store=needed, order=order, job=job)
 
 
+def build_end(job: Object) -> Object:
+    """Says only that a Job has no more tries, under a second field manager: its controller ends it as failed."""
+    metadata = {name: job["metadata"][name] for name in ("name", "namespace")}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {"backoffLimit": 0}}
+
+
 def _with(children: Children, made: tuple[Object, ...]) -> Children:
     """The children as they will be when ``made`` is there too."""
     together = {kind: list(objects) for kind, objects in children.items()}
@@ -133,7 +142,7 @@ def _build_job(
     data: DataState,
     access: list[Access],
 ) -> Object:
-    """The Job. Exit codes decide: wrong data and OOM wait for a change, disruptions are not counted."""
+    """The Job. Exit codes decide: what is wrong with the data waits for a change, disruptions are not counted."""
     job = step.stage.job(spec)
     template = build_pod(
         job.pods,

@@ -2,6 +2,7 @@
 
 from modelservice.contract.documents import read_document
 from modelservice.contract.keys import short_hash
+from modelservice_operator.constants import ANNOTATION_TURN
 from modelservice_operator.domain.metadata import Owner
 from modelservice_operator.domain.names import keyed_name, template_name
 from modelservice_operator.domain.records import (
@@ -21,10 +22,13 @@ def build_record(owner: Owner, revision: Revision) -> Object:
     it becomes the last one. So what is recorded already is said again word for word.
     """
     data = revision.obj["data"] if revision.obj else revision.record.model_dump(mode="json", exclude_none=True)
+    metadata = owner.metadata(keyed_name(owner.name, revision.key), key=revision.key)
+    if revision.turn > revision.number:
+        metadata["annotations"] = {ANNOTATION_TURN: str(revision.turn)}
     return {
         "apiVersion": "apps/v1",
         "kind": "ControllerRevision",
-        "metadata": owner.metadata(keyed_name(owner.name, revision.key), key=revision.key),
+        "metadata": metadata,
         "revision": revision.number,
         "data": data,
     }
@@ -38,7 +42,14 @@ def parse_record(obj: Object) -> Revision:
     """
     name = f"ControllerRevision {obj['metadata']['name']}"
     record = read_document(name, obj.get("data") or {}, StageRecord)
-    return Revision(number=int(obj.get("revision", 0)), record=record, obj=obj)
+    number, turn = numbered(obj)
+    return Revision(number=number, record=record, obj=obj, turn=turn)
+
+
+def numbered(obj: Object) -> tuple[int, int]:
+    """Number and turn of a recorded revision."""
+    number, again = int(obj.get("revision", 0)), obj["metadata"].get("annotations", {}).get(ANNOTATION_TURN, "")
+    return number, max(number, int(again) if again.isascii() and again.isdecimal() else 0)
 
 
 def build_template(owner: Owner, key: str, stored: StoredTemplate, *, number: int) -> Object:

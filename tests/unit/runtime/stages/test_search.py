@@ -218,6 +218,14 @@ def test_progress_names_the_trial_and_never_falls() -> None:
     assert {progress.total for progress in world.told} == {16}
 
 
+def test_a_trial_with_few_epochs_is_a_small_part_of_the_progress_so_that_the_time_left_is_told_rightly() -> None:
+    world = World()
+    world.run(searched(RATE, trials=4, epochs=9, halving={}))
+    trials, rounds = 9, 3 * 3 + 9
+    assert [progress.done for progress in world.told] == list(range(1, trials + rounds + 9 + 1))
+    assert {progress.total for progress in world.told} == {36}
+
+
 def test_folds_are_trained_with_the_settings_that_were_found(judged: list[TrainWork]) -> None:
     work = train_work(model=TREE, split={"folds": 3}, search={"parameters": [DEPTHS]})
     produced = World().run(work)
