@@ -117,6 +117,7 @@ def _length(value: bytes) -> int | None:
     return int(value) if len(value) <= _MAX_DIGITS else MAX_BODY + 1
 
 
-def body_too_large() -> TooLargeError:
-    """The refusal of a body beyond ``MAX_BODY``."""
-    return TooLargeError(f"the body is larger than {MAX_BODY} bytes; send the rows in several requests")
+def body_too_large(limit: int = MAX_BODY) -> TooLargeError:
+    """The refusal of a body of more than so many bytes."""
+    remedy = "; send the rows in several requests" if limit == MAX_BODY else ""
+    return TooLargeError(f"the body is larger than {limit} bytes{remedy}")

@@ -7,7 +7,7 @@ from modelservice.modalities.errors import InputError
 from modelservice.serving.answer import Answer
 from modelservice.serving.chain import Arrival, Headers
 from modelservice.serving.core import Core
-from modelservice.serving.errors import ClientLeftError
+from modelservice.serving.errors import RequestError
 from modelservice.serving.inference import LARGE_ANSWER, LARGE_BODY
 from modelservice.serving.protocols.base import Operation
 from modelservice.serving.results import Results
@@ -102,9 +102,9 @@ class Exchange:
         except Exception as error:
             self._finish(to_answer(error))
 
-    def abandon(self) -> None:
-        """The client left before its request was whole."""
-        self._record(ClientLeftError.status)
+    def end(self, error: RequestError) -> None:
+        """The request will never be whole: its connection ends, for this reason."""
+        self._record(error.status)
 
     def take(self, outcome: Results | Exception) -> None:
         """Answer with what the batcher says."""

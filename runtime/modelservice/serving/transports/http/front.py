@@ -8,6 +8,7 @@ from typing import Any
 
 from modelservice.serving.chain import UNMATCHED, Arrival
 from modelservice.serving.core import Core
+from modelservice.serving.errors import RequestError
 from modelservice.serving.protocols.base import Operation
 from modelservice.serving.transports.http.body import Message, Receive, bounded
 from modelservice.serving.transports.http.direct import Direct
@@ -19,6 +20,8 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 ARRIVAL = "modelservice.arrival"
 """Key of the scope under which the application finds what the chain was asked about."""
+ENDED = "modelservice.ended"
+"""Key of uvicorn's scope under which a connection says why it ended a request that will never be whole."""
 _CLOSE = (b"connection", b"close")
 
 
@@ -49,7 +52,7 @@ class Front:
                     message["headers"] = [*message.get("headers", ()), _CLOSE]
             await send(message)
 
-        scope = {**scope, ARRIVAL: arrival}
+        given, scope = scope, {**scope, ARRIVAL: arrival}
         if scope["method"] == "HEAD":  # a GET, of whose answer uvicorn sends no body
             scope["method"] = "GET"
         try:
@@ -61,7 +64,8 @@ class Front:
         finally:
             if route is None:
                 arrival.route = getattr(scope.get("route"), "path", UNMATCHED)
-            core.chain.record(arrival, str(status), core.clock() - started)
+            ended: RequestError | None = given.get(ENDED)
+            core.chain.record(arrival, str(status if ended is None else ended.status), core.clock() - started)
 
 
 async def _refuse(error: Exception, send: Send) -> None:
