@@ -19,6 +19,7 @@ from modelservice.modalities.table.kinds.date import DatePart, DatePreprocessing
 from modelservice.modalities.table.kinds.number import NumericPreprocessing
 from modelservice.modalities.table.kinds.text import TextPreprocessing
 from modelservice.modalities.table.preprocessing import TablePreprocessing
+from modelservice.serving.access.gate import OPEN_GATE, Gate
 from modelservice.serving.core import Core, build_core
 from modelservice.serving.costs import Costs
 from modelservice.serving.lifecycle import Lifecycle
@@ -138,6 +139,7 @@ def core_of(
     costs: Costs = CHEAP,
     batching: Batching | None = None,
     lifecycle: Lifecycle | None = None,
+    gate: Gate = OPEN_GATE,
 ) -> Core:
     return build_core(
         model,
@@ -147,6 +149,7 @@ def core_of(
         batching=batching or Batching(),
         executor=ThreadPoolExecutor(max_workers=1),
         lifecycle=lifecycle or Lifecycle(),
+        gate=gate,
     )
 
 

@@ -20,11 +20,12 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from modelservice.serving.answer import Answer
+from modelservice.serving.callers import UNKNOWN_PEER, Peer, names_of
 from modelservice.serving.chain import MAX_HEADER_BYTES, UNMATCHED, Arrival
 from modelservice.serving.errors import BusyError, ClientLeftError, HeadersTooLargeError, RequestError, TooSlowError
 from modelservice.serving.transports.http.direct import Direct, Exchange
 from modelservice.serving.transports.http.errors import to_answer
-from modelservice.serving.transports.http.front import ENDED
+from modelservice.serving.transports.http.front import ENDED, PEER
 from modelservice.serving.transports.http.known import KnownHead
 from modelservice.serving.transports.http.pace import LIMITS, MAX_CONNECTIONS, Owed
 
@@ -56,10 +57,12 @@ class InferenceConnection(HttpToolsProtocol):
         self._owed: tuple[Owed | None, int, int] = (Owed.HEAD, 0, 0)
         self._since = self.loop.time()
         self._farewell: RequestError | None = None
+        self._peer = UNKNOWN_PEER
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
         """Take a connection, in place of one that only waits where there are many."""
         super().connection_made(transport)
+        self._peer = Peer(self.client[0] if self.client else "", names_of(transport.get_extra_info("peercert")))
         if len(self.connections) > MAX_CONNECTIONS:
             self._make_room()
 
@@ -163,6 +166,7 @@ class InferenceConnection(HttpToolsProtocol):
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expects
         self.headers += headers  # the list that the scope has
+        self.scope[PEER] = self._peer  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -193,7 +197,7 @@ class InferenceConnection(HttpToolsProtocol):
         parser = self.parser
         if self.expect_100_continue or parser.should_upgrade() or parser.get_method() != b"POST":
             return None
-        exchange = self._direct.admit(self.url, self.headers, self._respond)
+        exchange = self._direct.admit(self.url, self.headers, self._respond, self._peer)
         if exchange is not None:
             exchange.keep_alive = parser.get_http_version() != "1.0" and parser.should_keep_alive()
         return exchange
@@ -290,7 +294,9 @@ class InferenceConnection(HttpToolsProtocol):
         elif self._answering is not None and not self._answering.response_complete:
             self._answering.scope[ENDED] = error
         else:
-            self._direct.core.chain.record(Arrival(UNMATCHED, (), infers=False), str(error.status), 0.0)
+            self._direct.core.chain.record(
+                Arrival(UNMATCHED, (), infers=False, peer=self._peer), str(error.status), 0.0
+            )
 
     def _write(self, answer: Answer, *, keep_alive: bool) -> None:
         content = [STATUS_LINE[answer.status]]

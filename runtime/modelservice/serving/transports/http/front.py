@@ -6,6 +6,8 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from modelservice.serving.answer import Answer
+from modelservice.serving.callers import UNKNOWN_PEER
 from modelservice.serving.chain import UNMATCHED, Arrival
 from modelservice.serving.core import Core
 from modelservice.serving.errors import RequestError
@@ -22,6 +24,8 @@ ARRIVAL = "modelservice.arrival"
 """Key of the scope under which the application finds what the chain was asked about."""
 ENDED = "modelservice.ended"
 """Key of uvicorn's scope under which a connection says why it ended a request that will never be whole."""
+PEER = "modelservice.peer"
+"""Key of uvicorn's scope with the other end of the connection."""
 _CLOSE = (b"connection", b"close")
 
 
@@ -42,7 +46,13 @@ class Front:
         core, status = self._core, 500
         started = core.clock()
         route = self._routes.get(scope["path"]) if scope["method"] == "POST" else None
-        arrival = Arrival(route or UNMATCHED, scope["headers"], infers=route is not None)
+        arrival = Arrival(
+            route or UNMATCHED,
+            scope["headers"],
+            infers=route is not None,
+            path=scope["path"],
+            peer=scope.get(PEER, UNKNOWN_PEER),
+        )
 
         async def watch(message: Message) -> None:
             nonlocal status
@@ -58,7 +68,7 @@ class Front:
         try:
             core.chain.admit(arrival)
         except Exception as error:
-            await _refuse(error, watch)
+            await send_answer(to_answer(error), watch)
         else:
             await self._application(scope, bounded(receive), watch)
         finally:
@@ -68,7 +78,8 @@ class Front:
             core.chain.record(arrival, str(status if ended is None else ended.status), core.clock() - started)
 
 
-async def _refuse(error: Exception, send: Send) -> None:
-    status, headers, body = to_answer(error)
+async def send_answer(answer: Answer, send: Send) -> None:
+    """Send an answer as ASGI messages."""
+    status, headers, body = answer
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

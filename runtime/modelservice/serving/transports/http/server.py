@@ -21,8 +21,21 @@ BACKLOG = 2048
 PACE_TICKS = 10
 
 
-class DrainingServer(uvicorn.Server):
-    """A uvicorn server that leaves in order.
+class PacedServer(uvicorn.Server):
+    """A uvicorn server that looks after its connections."""
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: uvicorn's own duties, and now and then a look at clients that are slow."""
+        if counter % PACE_TICKS == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in tuple(self.server_state.connections):
+                if isinstance(connection, InferenceConnection):
+                    connection.check_pace(now)
+        return await super().on_tick(counter)
+
+
+class DrainingServer(PacedServer):
+    """A server that leaves in order.
 
     SIGTERM: draining at once, leaving after ``drain_seconds``. A second signal, or Ctrl-C, skips the wait.
     """
@@ -42,14 +55,6 @@ class DrainingServer(uvicorn.Server):
         self._lifecycle.draining = True
         self.force_exit = self.should_exit
         self._loop.call_soon_threadsafe(self._leave)
-
-    async def on_tick(self, counter: int) -> bool:
-        """Ten times a second: uvicorn's own duties, and now and then a look at clients that are slow."""
-        if counter % PACE_TICKS == 0:
-            for connection in tuple(self.server_state.connections):
-                if isinstance(connection, InferenceConnection):
-                    connection.check_pace(self._loop.time())
-        return await super().on_tick(counter)
 
     def _leave(self) -> None:
         self._lifecycle.leave()

@@ -1,0 +1,118 @@
+"""All that is asked of callers, put together."""
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Final, NamedTuple, Protocol
+
+from modelservice.contract.access import Access, Auth
+from modelservice.contract.exit_codes import ExitCode
+from modelservice.contract.places import API_KEYS_FOLDER
+from modelservice.serving.access.folder import Folder
+from modelservice.serving.callers import PUBLIC, Caller
+from modelservice.serving.chain import Arrival, Guard, Headers
+from modelservice.serving.errors import ForbiddenError, NotServedError
+
+REFRESH_SECONDS: Final = 2.0
+"""Between two looks at what may have been exchanged; kubelet takes a minute or two to bring it."""
+
+_LOG = logging.getLogger(__name__)
+
+
+class Refreshed(Protocol):
+    """Something that is exchanged while the server runs."""
+
+    async def refresh(self) -> None:
+        """Take over what is there now; what is there already stays where that fails.
+
+        Raises:
+            OSError: it cannot be read.
+            ValueError: it is not what it should be.
+        """
+
+
+class Authenticator(Refreshed, Protocol):
+    """A way to know who calls."""
+
+    def caller_of(self, headers: Headers) -> Caller:
+        """Who sends these headers.
+
+        Raises:
+            UnauthenticatedError: nobody who can be known.
+        """
+
+
+class Gate(NamedTuple):
+    """Guards in their order, and what they go by."""
+
+    guards: tuple[Guard, ...] = ()
+    parts: tuple[Refreshed, ...] = ()
+    looks_at_peers: bool = False
+
+    def admit(self, arrival: Arrival) -> None:
+        """Ask these guards alone, for one message of many.
+
+        Raises:
+            RequestError: the first refusal.
+        """
+        for guard in self.guards:
+            guard(arrival)
+
+    async def refresh(self) -> None:
+        """Take over what was exchanged."""
+        for part in self.parts:
+            try:
+                await part.refresh()
+            except (OSError, ValueError) as error:
+                _LOG.warning("what callers are known by could not be read again, the last stays: %s", error)
+
+    async def keep_fresh(self) -> None:
+        """Refresh for ever."""
+        while self.parts:
+            await asyncio.sleep(REFRESH_SECONDS)
+            await self.refresh()
+
+
+OPEN_GATE: Final = Gate()
+"""Asks nothing."""
+
+
+def build_gate(access: Access, secrets: Path) -> Gate:
+    """What ``access`` asks for.
+
+    Args:
+        access: what the spec says.
+        secrets: folder with what callers are known by, see ``contract.places``.
+
+    Raises:
+        NotServedError: it is not there, or not what it should be.
+    """
+    guards: list[Guard] = []
+    parts: list[Refreshed] = []
+    try:
+        if access.auth is not None:
+            authenticator = _authenticator(access.auth, secrets)
+            guards.append(authenticate(authenticator))
+            parts.append(authenticator)
+    except (OSError, ValueError) as error:
+        raise NotServedError(f"spec.serving.auth: {error}", exit_code=ExitCode.ORDER_INVALID) from error
+    return Gate(tuple(guards), tuple(parts))
+
+
+def authenticate(authenticator: Authenticator) -> Guard:
+    """Let nobody through who is not known and allowed, but to what is public."""
+
+    def guard(arrival: Arrival) -> None:
+        if arrival.path in PUBLIC:
+            return
+        caller = arrival.caller = authenticator.caller_of(arrival.headers)
+        if not caller.allowed:
+            raise ForbiddenError(f"{caller.subject!r:.80} may not call this model; ask whoever runs it")
+
+    return guard
+
+
+def _authenticator(auth: Auth, secrets: Path) -> Authenticator:
+    from modelservice.serving.access.api_keys import ApiKeys  # noqa: PLC0415
+
+    return ApiKeys(Folder(secrets / API_KEYS_FOLDER))
