@@ -5,9 +5,10 @@ import logging
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
-from modelservice.contract.access import Access, Auth
+from modelservice.contract.access import Access, Auth, Tls
 from modelservice.contract.exit_codes import ExitCode
-from modelservice.contract.places import API_KEYS_FOLDER
+from modelservice.contract.places import API_KEYS_FOLDER, TLS_FOLDER
+from modelservice.serving.access.certificates import Certificates, check_certificate
 from modelservice.serving.access.folder import Folder
 from modelservice.serving.callers import PUBLIC, Caller
 from modelservice.serving.chain import Arrival, Guard, Headers
@@ -47,6 +48,7 @@ class Gate(NamedTuple):
 
     guards: tuple[Guard, ...] = ()
     parts: tuple[Refreshed, ...] = ()
+    certificates: Certificates | None = None
     looks_at_peers: bool = False
 
     def admit(self, arrival: Arrival) -> None:
@@ -89,14 +91,27 @@ def build_gate(access: Access, secrets: Path) -> Gate:
     """
     guards: list[Guard] = []
     parts: list[Refreshed] = []
+    certificates = None
+    field = "tls"
     try:
+        if access.tls is not None:
+            certificates = _certificates(access.tls, secrets)
+            parts.append(certificates)
+            if access.tls.client_certificates is not None:
+                guards.append(check_certificate(access.tls.client_certificates))
+        field = "auth"
         if access.auth is not None:
             authenticator = _authenticator(access.auth, secrets)
             guards.append(authenticate(authenticator))
             parts.append(authenticator)
     except (OSError, ValueError) as error:
-        raise NotServedError(f"spec.serving.auth: {error}", exit_code=ExitCode.ORDER_INVALID) from error
-    return Gate(tuple(guards), tuple(parts))
+        raise NotServedError(f"spec.serving.{field}: {error}", exit_code=ExitCode.ORDER_INVALID) from error
+    return Gate(
+        tuple(guards),
+        tuple(parts),
+        certificates,
+        looks_at_peers=certificates is not None and certificates.asks_clients,
+    )
 
 
 def authenticate(authenticator: Authenticator) -> Guard:
@@ -110,6 +125,10 @@ def authenticate(authenticator: Authenticator) -> Guard:
             raise ForbiddenError(f"{caller.subject!r:.80} may not call this model; ask whoever runs it")
 
     return guard
+
+
+def _certificates(tls: Tls, secrets: Path) -> Certificates:
+    return Certificates(Folder(secrets / TLS_FOLDER), asks_clients=tls.client_certificates is not None)
 
 
 def _authenticator(auth: Auth, secrets: Path) -> Authenticator:

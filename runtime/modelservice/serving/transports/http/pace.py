@@ -3,6 +3,8 @@
 from enum import Enum
 from typing import Final
 
+HANDSHAKE_SECONDS: Final = 10.0
+"""From a connection to the end of its TLS handshake; until then it is not counted among the connections."""
 HEAD_SECONDS: Final = 20.0
 """From the first byte of a request (or from the connection) to the end of its headers."""
 BODY_SECONDS: Final = 60.0

@@ -2,12 +2,14 @@
 
 import asyncio
 import signal
+import socket
 import sys
 from types import FrameType
 from typing import Any
 
 import uvicorn
 
+from modelservice.serving.access.certificates import Certificates
 from modelservice.serving.core import Core
 from modelservice.serving.lifecycle import DRAIN_SECONDS, GRACE_SECONDS, Lifecycle
 from modelservice.serving.protocols import PROTOCOLS
@@ -15,7 +17,7 @@ from modelservice.serving.protocols.base import InferenceProtocol
 from modelservice.serving.transports.http.application import build_application
 from modelservice.serving.transports.http.connection import InferenceConnection
 from modelservice.serving.transports.http.front import Front
-from modelservice.serving.transports.http.pace import KEEP_ALIVE_SECONDS
+from modelservice.serving.transports.http.pace import HANDSHAKE_SECONDS, KEEP_ALIVE_SECONDS, READING_SECONDS
 
 BACKLOG = 2048
 PACE_TICKS = 10
@@ -40,8 +42,16 @@ class DrainingServer(PacedServer):
     SIGTERM: draining at once, leaving after ``drain_seconds``. A second signal, or Ctrl-C, skips the wait.
     """
 
-    def __init__(self, config: uvicorn.Config, *, lifecycle: Lifecycle, drain_seconds: float = DRAIN_SECONDS) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        *,
+        lifecycle: Lifecycle,
+        certificates: Certificates | None = None,
+        drain_seconds: float = DRAIN_SECONDS,
+    ) -> None:
         super().__init__(config)
+        self._certificates = certificates
         self._lifecycle = lifecycle
         self._drain_seconds = drain_seconds
         self._loop = asyncio.get_running_loop()
@@ -55,6 +65,25 @@ class DrainingServer(PacedServer):
         self._lifecycle.draining = True
         self.force_exit = self.should_exit
         self._loop.call_soon_threadsafe(self._leave)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen; with TLS not by uvicorn's own call, which takes no time-out for handshakes."""
+        if self._certificates is None:
+            await super().startup(sockets)
+            return
+        await super().startup([])
+        config, loop = self.config, asyncio.get_running_loop()
+        self.servers = [
+            await loop.create_server(
+                lambda: InferenceConnection(config=config, server_state=self.server_state, app_state={}),
+                sock=one,
+                backlog=config.backlog,
+                ssl=self._certificates.listening_context(),
+                ssl_handshake_timeout=HANDSHAKE_SECONDS,
+                ssl_shutdown_timeout=READING_SECONDS,
+            )
+            for one in sockets or ()
+        ]
 
     def _leave(self) -> None:
         self._lifecycle.leave()
@@ -91,4 +120,4 @@ def server_config(application: Any, *, http: Any = "httptools") -> uvicorn.Confi
 def build_server(core: Core) -> DrainingServer:
     """The server of a core; its ``serve`` answers requests until a signal ends it."""
     config = server_config(build_front(core), http=InferenceConnection)
-    return DrainingServer(config, lifecycle=core.lifecycle)
+    return DrainingServer(config, lifecycle=core.lifecycle, certificates=core.gate.certificates)
