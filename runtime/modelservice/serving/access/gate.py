@@ -5,9 +5,9 @@ import logging
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
-from modelservice.contract.access import Access, Auth, Tls
+from modelservice.contract.access import Access, Auth, Jwt, Tls
 from modelservice.contract.exit_codes import ExitCode
-from modelservice.contract.places import API_KEYS_FOLDER, TLS_FOLDER
+from modelservice.contract.places import API_KEYS_FOLDER, JWKS_CA_FOLDER, JWKS_FOLDER, TLS_FOLDER
 from modelservice.serving.access.certificates import Certificates, check_certificate
 from modelservice.serving.access.folder import Folder
 from modelservice.serving.callers import PUBLIC, Caller
@@ -65,7 +65,7 @@ class Gate(NamedTuple):
         for part in self.parts:
             try:
                 await part.refresh()
-            except (OSError, ValueError) as error:
+            except Exception as error:  # whatever it is, the server goes on by what it has
                 _LOG.warning("what callers are known by could not be read again, the last stays: %s", error)
 
     async def keep_fresh(self) -> None:
@@ -132,6 +132,24 @@ def _certificates(tls: Tls, secrets: Path) -> Certificates:
 
 
 def _authenticator(auth: Auth, secrets: Path) -> Authenticator:
+    if auth.jwt is not None:
+        return _tokens(auth.jwt, secrets)
     from modelservice.serving.access.api_keys import ApiKeys  # noqa: PLC0415
 
     return ApiKeys(Folder(secrets / API_KEYS_FOLDER))
+
+
+def _tokens(said: Jwt, secrets: Path) -> Authenticator:
+    from modelservice.serving.access.key_sets import FolderSource, KeySet, Source, WebSource, fetcher, parse_sets  # noqa: PLC0415
+    from modelservice.serving.access.tokens import Tokens  # noqa: PLC0415 - 11 MB
+
+    source: Source
+    if said.jwks.uri is not None:
+        authorities = None if said.jwks.ca_config_map_ref is None else Folder(secrets / JWKS_CA_FOLDER)
+        source = WebSource(fetcher(said.jwks.uri, authorities))
+    else:
+        folder = Folder(secrets / JWKS_FOLDER)
+        if not parse_sets(folder.read().values(), said.algorithms):
+            raise ValueError(f"{folder.path} holds no key for {', '.join(said.algorithms)}")
+        source = FolderSource(folder)
+    return Tokens(said, KeySet(source, said.algorithms))
