@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from modelservice.contract.server_flags import FIRST_REVISION
 from modelservice.contract.serving import Batching
+from modelservice.serving.access.audit import AuditLog
 from modelservice.serving.access.gate import OPEN_GATE, Gate
 from modelservice.serving.batcher import Batcher
 from modelservice.serving.budget import Budget
@@ -53,6 +54,7 @@ def build_core(
     executor: Executor,
     lifecycle: Lifecycle,
     gate: Gate = OPEN_GATE,
+    audit: AuditLog | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Core:
     """Put the parts together; must run on the event loop that will serve."""
@@ -65,6 +67,8 @@ def build_core(
         clock=clock,
         observe=metrics.record_batch,
     )
+    if audit is not None:
+        metrics.registry.register(audit)
     metrics.watch(name=name, model=model, queued=lambda: batcher.queued_rows, ready=lambda: not lifecycle.draining)
     return Core(
         model=model,
@@ -72,7 +76,7 @@ def build_core(
         version=str(revision),
         chain=Chain(
             guards=(limit_headers, limit_body, *gate.guards, refuse_when_leaving(lifecycle)),
-            observers=(metrics.record_request,),
+            observers=(metrics.record_request, *(() if audit is None else (audit.record,))),
         ),
         inference=Inference(batcher),
         budget=Budget(),

@@ -20,6 +20,7 @@ from modelservice.contract.failure import StageError
 from modelservice.contract.places import ACCESS_PATH, cpu_limit
 from modelservice.contract.server_flags import FIRST_REVISION
 from modelservice.contract.serving import Batching
+from modelservice.serving.access.audit import AuditLog
 from modelservice.serving.access.gate import build_gate
 from modelservice.serving.core import Core, build_core
 from modelservice.serving.costs import Clock, Costs, measure_costs
@@ -106,6 +107,7 @@ def serve(
                     batching=batching,
                     executor=executor,
                     gate=gate,
+                    audit=_audit_log(stack, model, name) if access.audit is not None else None,
                 )
                 runner.run(_run(bound, core))
         except StageError as error:
@@ -159,6 +161,13 @@ def calm_garbage_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD)
+
+
+def _audit_log(stack: ExitStack, model: ServedModel, name: str) -> AuditLog:
+    audit = AuditLog(sys.stdout.buffer, model=name, digest=model.digest)
+    audit.start()
+    stack.callback(audit.close)
+    return audit
 
 
 async def _run(bound: Sequence[Bound], build: Callable[..., Core]) -> None:

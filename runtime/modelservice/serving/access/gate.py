@@ -10,6 +10,7 @@ from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.places import API_KEYS_FOLDER, JWKS_CA_FOLDER, JWKS_FOLDER, TLS_FOLDER
 from modelservice.serving.access.certificates import Certificates, check_certificate
 from modelservice.serving.access.folder import Folder
+from modelservice.serving.access.rates import Rates
 from modelservice.serving.callers import PUBLIC, Caller
 from modelservice.serving.chain import Arrival, Guard, Headers
 from modelservice.serving.errors import ForbiddenError, NotServedError
@@ -104,13 +105,19 @@ def build_gate(access: Access, secrets: Path) -> Gate:
             authenticator = _authenticator(access.auth, secrets)
             guards.append(authenticate(authenticator))
             parts.append(authenticator)
+        if access.limits.per_caller is not None:
+            guards.append(Rates(access.limits.per_caller))
     except (OSError, ValueError) as error:
         raise NotServedError(f"spec.serving.{field}: {error}", exit_code=ExitCode.ORDER_INVALID) from error
     return Gate(
         tuple(guards),
         tuple(parts),
         certificates,
-        looks_at_peers=certificates is not None and certificates.asks_clients,
+        looks_at_peers=(
+            access.audit is not None
+            or access.limits.per_caller is not None
+            or (certificates is not None and certificates.asks_clients)
+        ),
     )
 
 

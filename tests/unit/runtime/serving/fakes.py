@@ -19,6 +19,7 @@ from modelservice.modalities.table.kinds.date import DatePart, DatePreprocessing
 from modelservice.modalities.table.kinds.number import NumericPreprocessing
 from modelservice.modalities.table.kinds.text import TextPreprocessing
 from modelservice.modalities.table.preprocessing import TablePreprocessing
+from modelservice.serving.access.audit import AuditLog
 from modelservice.serving.access.gate import OPEN_GATE, Gate
 from modelservice.serving.core import Core, build_core
 from modelservice.serving.costs import Costs
@@ -140,6 +141,7 @@ def core_of(
     batching: Batching | None = None,
     lifecycle: Lifecycle | None = None,
     gate: Gate = OPEN_GATE,
+    audit: AuditLog | None = None,
 ) -> Core:
     return build_core(
         model,
@@ -150,6 +152,7 @@ def core_of(
         executor=ThreadPoolExecutor(max_workers=1),
         lifecycle=lifecycle or Lifecycle(),
         gate=gate,
+        audit=audit,
     )
 
 
