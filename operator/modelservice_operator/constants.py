@@ -66,8 +66,14 @@ SERVING_CONTAINER: Final = "server"
 HTTP_PORT_NAME: Final = "http"
 """Name of the serving port, on pods and Services."""
 
+HTTPS_PORT_NAME: Final = "https"
+"""Name of the serving port on Services, where it has TLS."""
+
 GRPC_PORT_NAME: Final = "grpc"
 """Name of the port that answers gRPC, on pods and Services."""
+
+STATUS_PORT_NAME: Final = "status"
+"""Name of the port for probes and metrics alone, on pods."""
 
 RUNTIME_USER_ID: Final = 65532
 """User and group of the runtime's images (the number that distroless images made common)."""

@@ -5,24 +5,27 @@ import math
 
 from modelservice.contract.signature import InputColumn, InputTensor, Signature
 from modelservice_operator.domain.metadata import Owner
-from modelservice_operator.domain.names import service_url
 from modelservice_operator.domain.records import StageRecord
 
 _MOST_VALUES = 4096
 """A tensor with more values makes no example that anybody would read or paste."""
 
 
-def example_request(owner: Owner, record: StageRecord) -> str:
+def example_request(owner: Owner, record: StageRecord, base: str, *, key: bool) -> str:
     """A curl whose values are medians and modes, or an empty tensor, never a real row.
+
+    ``base`` is the URL of the Service; with ``key`` the curl sends an API key or a token, which its user puts in.
 
     A signature too large for the report is not known here; then the curl asks the model for its inputs.
     """
-    url = f"{service_url(owner.name, owner.namespace)}/v1/models/{owner.name}"
+    curl = "curl -s --cacert ca.crt" if base.startswith("https:") else "curl -s"
+    shown = ' -H "authorization: Bearer $KEY"' if key else ""
+    url = f"{base}/v1/models/{owner.name}"
     instance = _instance(record.signature) if record.signature else None
     if instance is None:
-        return f"curl -s {url.replace('/v1/', '/v2/')}"
+        return f"{curl} {url.replace('/v1/', '/v2/')}{shown}"
     body = json.dumps({"instances": [instance]}, ensure_ascii=True).replace("'", "\\u0027")
-    return f"curl -s {url}:predict -H 'content-type: application/json' -d '{body}'"
+    return f"{curl} {url}:predict{shown} -H 'content-type: application/json' -d '{body}'"
 
 
 def _instance(signature: Signature) -> object | None:

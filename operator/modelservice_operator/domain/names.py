@@ -21,9 +21,9 @@ def keyed_name(service: str, key: str) -> str:
     return f"{service}-{key}"
 
 
-def service_url(service: str, namespace: str) -> str:
+def service_url(service: str, namespace: str, *, tls: bool) -> str:
     """Base URL of a model's Service inside the cluster."""
-    return f"http://{service}.{namespace}.svc"
+    return f"{'https' if tls else 'http'}://{service}.{namespace}.svc"
 
 
 def template_name(service: str, key: str, digest: str) -> str:

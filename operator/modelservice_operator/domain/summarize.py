@@ -5,6 +5,8 @@ from typing import Any
 
 from modelservice.contract.evaluation import Evaluation
 from modelservice.contract.resource import API_VERSION, KIND
+from modelservice.contract.server_flags import ACCESS
+from modelservice_operator.constants import HTTPS_PORT_NAME
 from modelservice_operator.crd.status import ConditionType, RevisionPhase
 from modelservice_operator.crd.status import Stage as StageWord
 from modelservice_operator.domain.assessment import Assessment
@@ -47,17 +49,29 @@ def summarize(assessment: Assessment, *, now: datetime) -> Object:
 
 def _answers(observed: Observed) -> dict[str, Any]:
     """What answers requests, as ready pods tell by what they were started with; all None while none is ready."""
-    served, reached = observed.served, observed.child(SERVICE, observed.owner.name) is not None
+    served, service = observed.served, observed.child(SERVICE, observed.owner.name)
     if served is None:
         return dict.fromkeys(("revision", "digest", "metric", "url", "example"))
     evaluation = served.record.evaluation
+    url = service_url(observed.owner.name, observed.owner.namespace, tls=_has_tls(service)) if service else None
     return {
         "revision": served.number or None,
         "digest": served.digest,
         "metric": metric_text(evaluation.primary_metric) if evaluation else None,
-        "url": service_url(observed.owner.name, observed.owner.namespace) if reached else None,
-        "example": example_request(observed.owner, served.record) if reached else None,
+        "url": url,
+        "example": example_request(observed.owner, served.record, url, key=_asks_for_key(observed)) if url else None,
     }
+
+
+def _has_tls(service: Object) -> bool:
+    return any(port.get("name") == HTTPS_PORT_NAME for port in service.get("spec", {}).get("ports", ()))
+
+
+def _asks_for_key(observed: Observed) -> bool:
+    """Whether the pods that serve were told to know their callers."""
+    pod = (observed.deployment or {}).get("spec", {}).get("template", {}).get("spec", {})
+    arguments = (argument for container in pod.get("containers", ()) for argument in container.get("args", ()))
+    return any(argument.startswith(f"{ACCESS}=") and '"auth":' in argument for argument in arguments)
 
 
 def summarize_invalid(observed: Observed, problem: Problem, *, now: datetime) -> Object:

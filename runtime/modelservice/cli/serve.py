@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from modelservice.cli.common import Commands, add_command, complain
 from modelservice.contract import places, server_flags
+from modelservice.contract.access import Access
+from modelservice.contract.base import first_problem
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.serving import Batching, Engine
 
@@ -32,6 +34,7 @@ class _Served(NamedTuple):
     engine: Engine
     grpc_port: int | None
     batching: Batching
+    access: Access
 
 
 def add_serve(commands: Commands) -> None:
@@ -53,6 +56,14 @@ def add_serve(commands: Commands) -> None:
     parser.add_argument(server_flags.GRPC_PORT, type=_port, metavar="PORT", help=grpc)
     engine = f"{' or '.join(server_flags.ENGINES)}; default: onnx, or what the ModelService says"
     parser.add_argument(server_flags.ENGINE, choices=server_flags.ENGINES, metavar="ENGINE", help=engine)
+    access = "auth, tls, limits and audit of spec.serving, as JSON; default: none, or those of the ModelService"
+    parser.add_argument(server_flags.ACCESS, type=_access, metavar="JSON", help=access)
+    secrets = "folder with api-keys, jwks and tls, each a folder as its Secret holds it; default: %(default)s"
+    parser.add_argument(
+        server_flags.SECRETS, type=Path, default=Path(places.ACCESS_PATH), metavar="FOLDER", help=secrets
+    )
+    status = "answer probes and metrics on this port too, in plain HTTP and to everybody; default: not"
+    parser.add_argument(server_flags.STATUS_PORT, type=_port, metavar="PORT", help=status)
     for name, default in _BATCHING:
         text = f"default: {default}, or what the ModelService says"
         parser.add_argument(server_flags.batch_flag(name), dest=name, type=int, metavar="N", help=text)
@@ -68,14 +79,17 @@ def _serve(parsed: argparse.Namespace) -> int:
     from modelservice.serving.errors import NotServedError  # noqa: PLC0415
     from modelservice.serving.main import serve  # noqa: PLC0415
 
+    ports = {"http": parsed.port, "grpc": served.grpc_port, "status": parsed.status_port}
     try:
         return serve(
             load=partial(Predictor.load, served.address, digest=parsed.digest, engine=_engine_loader(served.engine)),
             name=served.name,
             host=parsed.host,
-            ports={"http": parsed.port, **({} if served.grpc_port is None else {"grpc": served.grpc_port})},
+            ports={name: port for name, port in ports.items() if port is not None},
             batching=served.batching,
             revision=parsed.revision,
+            access=served.access,
+            secrets=parsed.secrets,
         )
     except NotServedError as error:
         complain(str(error))
@@ -86,7 +100,8 @@ def _from_flags(parsed: argparse.Namespace) -> _Served:
     if parsed.name is None:
         parsed.parser.error("--name is needed with --model")
     engine = server_flags.ENGINES[parsed.engine or Engine.ONNX.value.lower()]
-    return _Served(parsed.model, parsed.name, engine, parsed.grpc_port, _batching(parsed, _BATCHING))
+    access = parsed.access or Access()
+    return _Served(parsed.model, parsed.name, engine, parsed.grpc_port, _batching(parsed, _BATCHING), access)
 
 
 def _from_resource(parsed: argparse.Namespace) -> _Served | None:
@@ -107,6 +122,7 @@ def _from_resource(parsed: argparse.Namespace) -> _Served | None:
         engine=server_flags.ENGINES[parsed.engine] if parsed.engine else engine,
         grpc_port=grpc_port if parsed.grpc_port is None else parsed.grpc_port,
         batching=_batching(parsed, serving.batching),
+        access=parsed.access or serving.access,
     )
 
 
@@ -138,6 +154,15 @@ def _engine_loader(engine: Engine) -> "EngineLoader":
     from modelservice.families.torch_engine import load_torch_engine  # noqa: PLC0415
 
     return load_torch_engine
+
+
+def _access(text: str) -> Access:
+    from pydantic import ValidationError  # noqa: PLC0415
+
+    try:
+        return Access.model_validate_json(text)
+    except ValidationError as error:
+        raise argparse.ArgumentTypeError(first_problem(error)) from None
 
 
 def _revision(text: str) -> int:

@@ -12,12 +12,20 @@ PARENT_PATH = "/var/lib/modelservice/parent"
 """Where the claim of the stage before is mounted, read-only; the artifact is the folder of its key's name below it."""
 MODEL_PATH = "/var/lib/modelservice/model"
 """Scratch space into which a server, or a later stage, fetches an artifact from object storage."""
+ACCESS_PATH = "/etc/modelservice/access"
+"""Where a server finds what its callers are known by, each in a folder of its own: see below."""
+API_KEYS_FOLDER = "api-keys"
+TLS_FOLDER = "tls"
+JWKS_FOLDER = "jwks"
+JWKS_CA_FOLDER = "jwks-ca"
 TERMINATION_LOG_PATH = "/dev/termination-log"
 TERMINATION_MESSAGE_LIMIT = 4096
 """Bytes of the termination message that the kubelet keeps."""
 
 SERVING_PORT = 8080
 GRPC_PORT = 9000
+STATUS_PORT = 8082
+"""Probes and metrics alone, in plain HTTP, where requests need a key, a token or TLS."""
 PROGRESS_PORT = 8081
 PROGRESS_ROUTE = "/progress"
 METRICS_ROUTE = "/metrics"

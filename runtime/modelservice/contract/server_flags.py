@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final
 
+from modelservice.contract.access import Access
 from modelservice.contract.places import SERVING_PORT
 from modelservice.contract.serving import Batching, Engine
 
@@ -15,6 +16,9 @@ PORT: Final = "--port"
 GRPC_PORT: Final = "--grpc-port"
 ENGINE: Final = "--engine"
 REVISION: Final = "--revision"
+ACCESS: Final = "--access"
+SECRETS: Final = "--secrets"
+STATUS_PORT: Final = "--status-port"
 
 ANY_HOST: Final = "::"
 """Every address of a pod, IPv6 and IPv4 alike; where there is no IPv6, IPv4 alone."""
@@ -38,6 +42,9 @@ class ServerFlags:
         engine: what computes the model.
         batching: how requests share forward passes.
         revision: number of the revision, which clients know as the model's version.
+        access: who may call, and how much; written as JSON, and left out where nothing is said.
+        secrets: folder with what callers are known by, where ``access`` names any.
+        status_port: port of probes and metrics, or None where they are answered on that of HTTP.
     """
 
     model: str
@@ -49,6 +56,9 @@ class ServerFlags:
     engine: Engine = Engine.ONNX
     batching: Batching = field(default_factory=Batching)
     revision: int = FIRST_REVISION
+    access: Access = field(default_factory=Access)
+    secrets: str | None = None
+    status_port: int | None = None
 
 
 def batch_flag(name: str) -> str:
@@ -66,6 +76,9 @@ def server_arguments(flags: ServerFlags) -> list[str]:
         HOST: flags.host,
         PORT: flags.port,
         GRPC_PORT: flags.grpc_port,
+        STATUS_PORT: flags.status_port,
+        SECRETS: flags.secrets,
+        ACCESS: flags.access.model_dump_json(exclude_defaults=True) if flags.access != Access() else None,
         ENGINE: flags.engine.value.lower(),
         **{batch_flag(name): value for name, value in flags.batching},
     }

@@ -5,6 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from modelservice.contract.access import Access
 from modelservice.contract.base import Contract, OneOf, Rule, Sha256
 from modelservice.contract.pods import LabelValue, PodSettings, QualifiedName
 
@@ -139,7 +140,7 @@ class PinRevision(OneOf):
         return f"revision {self.number}" if self.number is not None else str(self.digest)
 
 
-class Serving(PodSettings):
+class Serving(PodSettings, Access):
     """How the model is served; a change rolls the pods and trains nothing."""
 
     replicas: int = Field(
@@ -167,3 +168,8 @@ class Serving(PodSettings):
         " the promotion of one that waits. Default: the newest that is promoted.",
     )
     allow_from: AllowFrom = Field(default=AllowFrom(), description="Who may send requests. Default: this namespace.")
+
+    @property
+    def access(self) -> Access:
+        """The part that a server is told as it stands."""
+        return Access(**{name: getattr(self, name) for name in Access.model_fields})

@@ -7,6 +7,7 @@ callables in an ordered tuple, so that what is added there stands before inferen
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
+from modelservice.serving.callers import UNKNOWN_PEER, Caller, Peer
 from modelservice.serving.errors import HeadersTooLargeError, ShuttingDownError, TooLargeError
 from modelservice.serving.lifecycle import Lifecycle
 
@@ -30,14 +31,25 @@ class Arrival:
         length: bytes of its body as it says them, or None where it does not; beyond any limit, just a large number.
         encoding: its Content-Encoding, or None.
         header_length: its Inference-Header-Content-Length, or None.
+        path: path, or full name of a method, as it was asked for; empty where nobody needs it.
+        peer: the other end of the connection.
+        caller: who proved to send it; None until a guard found out.
     """
 
-    __slots__ = ("count", "encoding", "header_length", "headers", "infers", "length", "route", "size")
+    __slots__ = (
+        *("caller", "count", "encoding", "header_length", "headers", "infers", "length", "path", "peer", "route"),
+        "size",
+    )
 
-    def __init__(self, route: str, headers: Headers, *, infers: bool) -> None:
+    def __init__(
+        self, route: str, headers: Headers, *, infers: bool, path: str = "", peer: Peer = UNKNOWN_PEER
+    ) -> None:
         self.route = route
         self.infers = infers
         self.headers = headers
+        self.path = path
+        self.peer = peer
+        self.caller: Caller | None = None
         self.length: int | None = None
         self.encoding: bytes | None = None
         self.header_length: bytes | None = None
@@ -57,7 +69,7 @@ class Arrival:
     def resized(self, length: bytes) -> "Arrival":
         """The same headers before a body of another length."""
         headers = [(name, length if name == b"content-length" else value) for name, value in self.headers]
-        return Arrival(self.route, headers, infers=self.infers)
+        return Arrival(self.route, headers, infers=self.infers, path=self.path, peer=self.peer)
 
 
 Guard = Callable[[Arrival], None]
@@ -117,6 +129,7 @@ def _length(value: bytes) -> int | None:
     return int(value) if len(value) <= _MAX_DIGITS else MAX_BODY + 1
 
 
-def body_too_large() -> TooLargeError:
-    """The refusal of a body beyond ``MAX_BODY``."""
-    return TooLargeError(f"the body is larger than {MAX_BODY} bytes; send the rows in several requests")
+def body_too_large(limit: int = MAX_BODY) -> TooLargeError:
+    """The refusal of a body of more than so many bytes."""
+    remedy = "; send the rows in several requests" if limit == MAX_BODY else ""
+    return TooLargeError(f"the body is larger than {limit} bytes{remedy}")

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from modelservice.contract.server_flags import FIRST_REVISION
 from modelservice.contract.serving import Batching
+from modelservice.serving.access.audit import AuditLog
+from modelservice.serving.access.gate import OPEN_GATE, Gate
 from modelservice.serving.batcher import Batcher
 from modelservice.serving.budget import Budget
 from modelservice.serving.chain import Chain, limit_body, limit_headers, refuse_when_leaving
@@ -30,10 +32,16 @@ class Core(NamedTuple):
     lifecycle: Lifecycle
     metrics: Metrics
     clock: Callable[[], float]
+    gate: Gate = OPEN_GATE
 
     def state(self) -> State:
         """What protocols say of the server."""
         return State(not self.lifecycle.draining, self.metrics.statistics)
+
+    def open(self) -> "Core":
+        """The same for a port that asks nothing of callers, since all that it has is probes and metrics."""
+        guards = tuple(guard for guard in self.chain.guards if guard not in self.gate.guards)
+        return self._replace(chain=Chain(guards, (self.metrics.record_request,)), gate=OPEN_GATE)
 
 
 def build_core(
@@ -45,6 +53,8 @@ def build_core(
     batching: Batching,
     executor: Executor,
     lifecycle: Lifecycle,
+    gate: Gate = OPEN_GATE,
+    audit: AuditLog | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Core:
     """Put the parts together; must run on the event loop that will serve."""
@@ -57,18 +67,21 @@ def build_core(
         clock=clock,
         observe=metrics.record_batch,
     )
+    if audit is not None:
+        metrics.registry.register(audit)
     metrics.watch(name=name, model=model, queued=lambda: batcher.queued_rows, ready=lambda: not lifecycle.draining)
     return Core(
         model=model,
         name=name,
         version=str(revision),
         chain=Chain(
-            guards=(limit_headers, limit_body, refuse_when_leaving(lifecycle)),
-            observers=(metrics.record_request,),
+            guards=(limit_headers, limit_body, *gate.guards, refuse_when_leaving(lifecycle)),
+            observers=(metrics.record_request, *(() if audit is None else (audit.record,))),
         ),
         inference=Inference(batcher),
         budget=Budget(),
         lifecycle=lifecycle,
         metrics=metrics,
         clock=clock,
+        gate=gate,
     )

@@ -84,6 +84,50 @@ class QueueFullError(RequestError):
         self.retry_after = retry_after
 
 
+class UnauthenticatedError(RequestError):
+    """Nobody knows who calls; ``tried``: there was a credential, which is not taken."""
+
+    status = 401
+    code = "UNAUTHENTICATED"
+
+    def __init__(self, message: str, *, tried: bool) -> None:
+        super().__init__(message)
+        self.tried = tried
+
+
+class ForbiddenError(RequestError):
+    """Who calls is known, and may not."""
+
+    status = 403
+    code = "PERMISSION_DENIED"
+
+
+class TooManyRequestsError(RequestError):
+    """A caller asks more often than it may."""
+
+    status = 429
+    code = "RESOURCE_EXHAUSTED"
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class KeysMissingError(RequestError):
+    """The public keys of an issuer could not be read yet, so no token can be told from a forged one."""
+
+    status = 503
+    code = "UNAVAILABLE"
+    retry_after = 10.0
+
+
+class UnknownMethodError(RequestError):
+    """No such remote call."""
+
+    status = 404
+    code = "UNIMPLEMENTED"
+
+
 class BusyError(RequestError):
     """All requests together hold as much as the server may hold; the message gives the limit."""
 

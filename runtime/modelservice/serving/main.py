@@ -10,13 +10,18 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
+from typing import Final
 
 from modelservice.artifact.errors import ArtifactError
+from modelservice.contract.access import Access
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.failure import StageError
-from modelservice.contract.places import cpu_limit
+from modelservice.contract.places import ACCESS_PATH, cpu_limit
 from modelservice.contract.server_flags import FIRST_REVISION
 from modelservice.contract.serving import Batching
+from modelservice.serving.access.audit import AuditLog
+from modelservice.serving.access.gate import build_gate
 from modelservice.serving.core import Core, build_core
 from modelservice.serving.costs import Clock, Costs, measure_costs
 from modelservice.serving.errors import NotServedError
@@ -29,6 +34,9 @@ from modelservice.serving.transports.http.server import server_config
 GARBAGE_THRESHOLD = 10_000
 """Objects made and not yet freed at which Python looks for cycles among them; its default is 700."""
 
+ALL_MAY: Final = Access()
+"""Nothing is asked of callers."""
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -40,6 +48,8 @@ def serve(
     ports: Mapping[str, int],
     batching: Batching,
     revision: int = FIRST_REVISION,
+    access: Access = ALL_MAY,
+    secrets: Path = Path(ACCESS_PATH),
     transports: Sequence[Transport] = TRANSPORTS,
 ) -> int:
     """Serve a model until a signal ends it.
@@ -51,6 +61,8 @@ def serve(
         ports: port by name of a transport, 0 for a free one; one without a port is neither started nor imported.
         batching: how requests share forward passes.
         revision: number of the revision: the version in paths and answers.
+        access: who may call, and how much.
+        secrets: folder with what callers are known by, see ``contract.places``; read where ``access`` says so.
         transports: those that there are.
 
     Returns:
@@ -63,6 +75,7 @@ def serve(
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(message)s")
     started = time.perf_counter()
     with ExitStack() as stack:
+        gate = build_gate(access, secrets)
         bound: list[Bound] = []
         for transport in transports:
             if (port := ports.get(transport.name)) is None:
@@ -86,7 +99,15 @@ def serve(
             )
             with asyncio.Runner(loop_factory=server_config(None).get_loop_factory()) as runner:
                 core = partial(
-                    build_core, model, name=name, revision=revision, costs=costs, batching=batching, executor=executor
+                    build_core,
+                    model,
+                    name=name,
+                    revision=revision,
+                    costs=costs,
+                    batching=batching,
+                    executor=executor,
+                    gate=gate,
+                    audit=_audit_log(stack, model, name) if access.audit is not None else None,
                 )
                 runner.run(_run(bound, core))
         except StageError as error:
@@ -142,12 +163,22 @@ def calm_garbage_collector() -> None:
     gc.set_threshold(GARBAGE_THRESHOLD)
 
 
+def _audit_log(stack: ExitStack, model: ServedModel, name: str) -> AuditLog:
+    audit = AuditLog(sys.stdout.buffer, model=name, digest=model.digest)
+    audit.start()
+    stack.callback(audit.close)
+    return audit
+
+
 async def _run(bound: Sequence[Bound], build: Callable[..., Core]) -> None:
     core = build(lifecycle=Lifecycle())
+    await core.gate.refresh()
     for one in bound:
         await one.start(core)
     calm_garbage_collector()
+    refreshing = asyncio.create_task(core.gate.keep_fresh())
     await asyncio.gather(*(one.serve() for one in bound))
+    refreshing.cancel()
 
 
 def _threads() -> int:

@@ -9,6 +9,7 @@ import yaml
 from tests.support.world import World
 
 from modelservice.contract.keys import ATTEMPT_LENGTH, KEY_LENGTH
+from modelservice.contract.places import ACCESS_PATH
 from modelservice.contract.pods import PodSettings, Resources
 from modelservice.contract.resource import MAX_NAME_LENGTH, ModelServiceSpec
 from modelservice.contract.serving import Serving
@@ -19,9 +20,15 @@ from modelservice_operator.domain.builders.serving import build_replicas_holder
 from modelservice_operator.domain.metadata import Owner, covers, is_current, stamped
 from modelservice_operator.domain.names import job_name, keyed_name
 from modelservice_operator.domain.stages import STAGES
-from modelservice_operator.kinds import CHILD_KINDS, POD
+from modelservice_operator.kinds import CHILD_KINDS, DEPLOYMENT, POD
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden"
+
+
+def jwt(**jwks: Any) -> dict[str, Any]:
+    """Settings of tokens whose keys lie there."""
+    return {"issuer": "https://issuer", "audience": "iris", "jwks": jwks}
+
 
 CASES: dict[str, dict[str, Any]] = {
     "smallest": {},
@@ -29,6 +36,22 @@ CASES: dict[str, dict[str, Any]] = {
         "compression": {"maxAccuracyDrop": 0.01, "steps": [{"quantize": {"weights": "Int8"}}]},
         "artifacts": {"uri": "s3://models/team", "secretRef": {"name": "bucket"}},
         "serving": {"grpc": {}},
+    },
+    "guarded": {
+        "serving": {
+            "grpc": {},
+            "auth": {
+                "jwt": {
+                    "issuer": "https://kubernetes.default.svc.cluster.local",
+                    "audience": "iris",
+                    "jwks": {
+                        "uri": "https://kubernetes.default.svc/openid/v1/jwks",
+                        "caConfigMapRef": {"name": "kube-root-ca.crt"},
+                    },
+                }
+            },
+            "tls": {"secretRef": {"name": "iris-tls"}},
+        },
     },
     "autoscaled": {"serving": {"autoscaling": {"minReplicas": 2, "maxReplicas": 5}}},
     "everything": {
@@ -178,3 +201,54 @@ def test_a_variable_that_is_named_twice_is_said_once_and_the_last_one_wins() -> 
     values = {variable["name"]: variable.get("value") for variable in found}
     assert len(values) == len(found)
     assert (values["A"], values["HOME"]) == ("2", "/data")
+
+
+@pytest.mark.parametrize(
+    ("said", "mounted"),
+    [
+        ({}, {}),
+        ({"limits": {"perCaller": {"requestsPerSecond": 5}}, "audit": {}}, {}),
+        (
+            {"auth": {"apiKeys": {"secretRef": {"name": "keys"}}}, "tls": {"secretRef": {"name": "cert"}}},
+            {"tls": {"secretName": "cert"}, "api-keys": {"secretName": "keys"}},
+        ),
+        ({"auth": {"jwt": jwt(secretRef={"name": "set"})}}, {"jwks": {"secretName": "set"}}),
+        ({"auth": {"jwt": jwt(configMapRef={"name": "set"})}}, {"jwks": {"name": "set"}}),
+        (
+            {"auth": {"jwt": jwt(uri="https://issuer/keys", caConfigMapRef={"name": "ca"})}},
+            {"jwks-ca": {"name": "ca"}},
+        ),
+    ],
+)
+def test_what_callers_are_known_by_is_mounted(said: dict[str, Any], mounted: dict[str, Any]) -> None:
+    world = World()
+    world.serve(serving=said)
+    (deployment,) = world.ours(DEPLOYMENT)
+    pod = deployment["spec"]["template"]["spec"]
+    (server,) = pod["containers"]
+    mounts = {mount["name"]: mount for mount in server["volumeMounts"]}
+    volumes = {one["name"]: one for one in pod["volumes"] if mounts[one["name"]]["mountPath"].startswith(ACCESS_PATH)}
+    assert {name: one.get("secret") or one["configMap"] for name, one in volumes.items()} == mounted
+    assert all(
+        mounts[name] == {"name": name, "mountPath": f"{ACCESS_PATH}/{name}", "readOnly": True} for name in volumes
+    )
+    probed = {server[probe]["httpGet"]["port"] for probe in ("readinessProbe", "startupProbe", "livenessProbe")}
+    assert probed == {"status" if mounted else "http"}
+
+
+def test_the_url_and_the_example_say_how_to_call() -> None:
+    world = World()
+    world.serve(serving={"tls": {"secretRef": {"name": "cert"}}, "auth": {"apiKeys": {"secretRef": {"name": "keys"}}}})
+    status = world.status()
+    assert status["url"] == "https://churn.default.svc"
+    assert status["example"].startswith("curl -s --cacert ca.crt https://churn.default.svc/v1/models/churn:predict -H")
+    assert ' -H "authorization: Bearer $KEY" ' in status["example"]
+
+
+@pytest.mark.parametrize(("said", "scraped"), [({}, []), ({"tls": {"secretRef": {"name": "cert"}}}, [8082])])
+def test_prometheus_reaches_the_port_for_metrics(said: dict[str, Any], scraped: list[int]) -> None:
+    settings = World(prometheus_namespaces='["monitoring"]').settings
+    policy = build_network_policy(Owner(name="a", namespace="b", uid="c"), Serving.model_validate(said), settings)
+    scrapers = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
+    rules = [rule for rule in policy["spec"]["ingress"] if rule["from"] == scrapers]
+    assert [port["port"] for rule in rules for port in rule["ports"]] == scraped

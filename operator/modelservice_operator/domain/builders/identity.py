@@ -1,6 +1,6 @@
 """Who the pods are and who may talk to them: ServiceAccount and NetworkPolicy."""
 
-from modelservice.contract.places import GRPC_PORT, PROGRESS_PORT, SERVING_PORT
+from modelservice.contract.places import GRPC_PORT, PROGRESS_PORT, SERVING_PORT, STATUS_PORT
 from modelservice.contract.serving import Scope, Serving
 from modelservice_operator.config import Settings
 from modelservice_operator.constants import LABEL_NAME, OPERATOR_POD_LABELS
@@ -20,7 +20,7 @@ def build_service_account(owner: Owner) -> Object:
 
 
 def build_network_policy(owner: Owner, serving: Serving, settings: Settings) -> Object:
-    """Lets clients reach the serving ports and the operator the progress port; everything else stays out."""
+    """Lets clients reach the serving ports, Prometheus metrics, the operator the progress port; all else stays out."""
     allow_from = serving.allow_from
     ports = [SERVING_PORT, *([GRPC_PORT] if serving.grpc else [])]
     namespaces = [*settings.ingress_namespaces, *settings.prometheus_namespaces]
@@ -30,6 +30,9 @@ def build_network_policy(owner: Owner, serving: Serving, settings: Settings) -> 
     ingress: list[Object] = [{"from": [operator], "ports": [_port(PROGRESS_PORT)]}]
     if peers:
         ingress.insert(0, {"from": peers, "ports": [_port(port) for port in ports]})
+    if serving.has_status_port and settings.prometheus_namespaces:
+        scrapers = [_namespace(namespace) for namespace in dict.fromkeys(settings.prometheus_namespaces)]
+        ingress.insert(-1, {"from": scrapers, "ports": [_port(STATUS_PORT)]})
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",

@@ -2,9 +2,20 @@
 
 from typing import Any
 
+from modelservice.contract.access import Access
 from modelservice.contract.keys import short_hash
 from modelservice.contract.model import GRADIENT_FAMILIES
-from modelservice.contract.places import ARTIFACTS_PATH, GRPC_PORT, SERVING_PORT
+from modelservice.contract.places import (
+    ACCESS_PATH,
+    API_KEYS_FOLDER,
+    ARTIFACTS_PATH,
+    GRPC_PORT,
+    JWKS_CA_FOLDER,
+    JWKS_FOLDER,
+    SERVING_PORT,
+    STATUS_PORT,
+    TLS_FOLDER,
+)
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice.contract.server_flags import ServerFlags, server_arguments
 from modelservice.contract.serving import Autoscaling, Engine, Serving
@@ -13,10 +24,12 @@ from modelservice_operator.constants import (
     ANNOTATION_REPLICAS,
     GRPC_PORT_NAME,
     HTTP_PORT_NAME,
+    HTTPS_PORT_NAME,
     LABEL_NAME,
     LABEL_STAGE,
     SERVING_CONTAINER,
     STAGE_SERVE,
+    STATUS_PORT_NAME,
 )
 from modelservice_operator.domain.builders.pods import build_container, build_pod, merged_resources
 from modelservice_operator.domain.metadata import Children, Owner
@@ -61,6 +74,7 @@ def build_serving_template(
     engine = choose_engine(serving, record)
     store, location = location_of(record, settled_artifacts(spec, settings))
     access = store.access(location, children, volume="artifacts", path=ARTIFACTS_PATH, writable=False)
+    volumes = _access_volumes(serving)
     flags = ServerFlags(
         model=access.address,
         name=owner.name,
@@ -69,6 +83,9 @@ def build_serving_template(
         grpc_port=GRPC_PORT if serving.grpc else None,
         engine=engine,
         batching=serving.batching,
+        access=serving.access,
+        secrets=ACCESS_PATH if volumes else None,
+        status_port=STATUS_PORT if serving.has_status_port else None,
     )
     container = build_container(
         serving,
@@ -77,29 +94,62 @@ def build_serving_template(
         image=settings.trainer_image if engine is Engine.TORCH else settings.server_image,
         args=server_arguments(flags),
         resources=merged_resources(serving.resources, DEFAULT_RESOURCES[engine]),
-        mounts=[],
+        mounts=[
+            {"name": volume["name"], "mountPath": f"{ACCESS_PATH}/{volume['name']}", "readOnly": True}
+            for volume in volumes
+        ],
         access=[access],
     )
     container["ports"] = [{"name": HTTP_PORT_NAME, "containerPort": SERVING_PORT}]
     if serving.grpc:
         container["ports"].append({"name": GRPC_PORT_NAME, "containerPort": GRPC_PORT})
-    container["readinessProbe"] = _probe("/v2/health/ready", periodSeconds=2, timeoutSeconds=3, failureThreshold=3)
-    container["startupProbe"] = _probe("/v2/health/live", periodSeconds=1, failureThreshold=120)
-    container["livenessProbe"] = _probe("/v2/health/live", periodSeconds=10, timeoutSeconds=5)
+    probed = HTTP_PORT_NAME
+    if serving.has_status_port:
+        probed = STATUS_PORT_NAME
+        container["ports"].append({"name": STATUS_PORT_NAME, "containerPort": STATUS_PORT})
+    ready = {"periodSeconds": 2, "timeoutSeconds": 3, "failureThreshold": 3}
+    container["readinessProbe"] = _probe("/v2/health/ready", probed, **ready)
+    container["startupProbe"] = _probe("/v2/health/live", probed, periodSeconds=1, failureThreshold=120)
+    container["livenessProbe"] = _probe("/v2/health/live", probed, periodSeconds=10, timeoutSeconds=5)
     template = build_pod(
         serving,
         settings,
         labels=owner.labels(stage=STAGE_SERVE, key=record.key),
         account=owner.name,
         containers=[container],
-        volumes=[],
+        volumes=volumes,
         access=[access],
     )
     return StoredTemplate(inputs=serving_inputs(spec, settings, record), template=template)
 
 
-def _probe(path: str, **timing: int) -> Object:
-    return {"httpGet": {"path": path, "port": HTTP_PORT_NAME}, **timing}
+def _access_volumes(access: Access) -> list[Object]:
+    """Secrets and ConfigMaps that callers are known by, each a volume that is named after its folder.
+
+    None is optional: a pod whose Secret is missing waits for it, rather than letting everybody in or nobody.
+    """
+    volumes: list[Object] = []
+    if access.tls is not None:
+        volumes.append(_secret_volume(TLS_FOLDER, access.tls.secret_ref.name))
+    if access.auth is not None and access.auth.api_keys is not None:
+        volumes.append(_secret_volume(API_KEYS_FOLDER, access.auth.api_keys.secret_ref.name))
+    if access.auth is not None and access.auth.jwt is not None:
+        jwks = access.auth.jwt.jwks
+        if jwks.secret_ref is not None:
+            volumes.append(_secret_volume(JWKS_FOLDER, jwks.secret_ref.name))
+        if jwks.config_map_ref is not None:
+            volumes.append({"name": JWKS_FOLDER, "configMap": {"name": jwks.config_map_ref.name}})
+        if jwks.ca_config_map_ref is not None:
+            volumes.append({"name": JWKS_CA_FOLDER, "configMap": {"name": jwks.ca_config_map_ref.name}})
+    return volumes
+
+
+def _secret_volume(name: str, secret: str) -> Object:
+    return {"name": name, "secret": {"secretName": secret}}
+
+
+def _probe(path: str, port: str, **timing: int) -> Object:
+    return {"httpGet": {"path": path, "port": port}, **timing}
 
 
 def selector_labels(owner: Owner) -> dict[str, str]:
@@ -133,13 +183,14 @@ def build_replicas_holder(owner: Owner, replicas: int) -> Object:
 
 
 def build_service(owner: Owner, serving: Serving) -> Object:
-    """The Service: port 80 to the HTTP port, and where gRPC is asked for the same port as on the pods."""
+    """The Service: port 80, or 443 with TLS, to the HTTP port; for gRPC, if asked for, the port that pods have."""
+    tls = serving.tls is not None
     ports = [
         {
-            "name": HTTP_PORT_NAME,
+            "name": HTTPS_PORT_NAME if tls else HTTP_PORT_NAME,
             "protocol": "TCP",
-            "appProtocol": "http",
-            "port": 80,
+            "appProtocol": "https" if tls else "http",
+            "port": 443 if tls else 80,
             "targetPort": HTTP_PORT_NAME,
         }
     ]
@@ -148,7 +199,7 @@ def build_service(owner: Owner, serving: Serving) -> Object:
             {
                 "name": GRPC_PORT_NAME,
                 "protocol": "TCP",
-                "appProtocol": "kubernetes.io/h2c",
+                "appProtocol": "https" if tls else "kubernetes.io/h2c",
                 "port": GRPC_PORT,
                 "targetPort": GRPC_PORT_NAME,
             }

@@ -19,6 +19,8 @@ from modelservice.modalities.table.kinds.date import DatePart, DatePreprocessing
 from modelservice.modalities.table.kinds.number import NumericPreprocessing
 from modelservice.modalities.table.kinds.text import TextPreprocessing
 from modelservice.modalities.table.preprocessing import TablePreprocessing
+from modelservice.serving.access.audit import AuditLog
+from modelservice.serving.access.gate import OPEN_GATE, Gate
 from modelservice.serving.core import Core, build_core
 from modelservice.serving.costs import Costs
 from modelservice.serving.lifecycle import Lifecycle
@@ -138,6 +140,8 @@ def core_of(
     costs: Costs = CHEAP,
     batching: Batching | None = None,
     lifecycle: Lifecycle | None = None,
+    gate: Gate = OPEN_GATE,
+    audit: AuditLog | None = None,
 ) -> Core:
     return build_core(
         model,
@@ -147,6 +151,8 @@ def core_of(
         batching=batching or Batching(),
         executor=ThreadPoolExecutor(max_workers=1),
         lifecycle=lifecycle or Lifecycle(),
+        gate=gate,
+        audit=audit,
     )
 
 

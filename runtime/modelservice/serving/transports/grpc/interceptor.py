@@ -13,14 +13,15 @@ from typing import Any, Final
 import grpc
 import grpc.aio
 
+from modelservice.serving.callers import Peer
 from modelservice.serving.chain import UNMATCHED, Arrival
 from modelservice.serving.core import Core
-from modelservice.serving.errors import RequestError, TooSlowError, as_request_error, message_of
+from modelservice.serving.errors import RequestError, TooSlowError, UnknownMethodError, as_request_error, message_of
 from modelservice.serving.inference import LARGE_BODY
 
 Behaviour = Callable[[bytes, Any], Awaitable[bytes]]
 Read = Callable[[Any], Awaitable[bytes]]
-Stream = Callable[[Any, Callable[[str, float], None]], Awaitable[None]]
+Stream = Callable[[Any, Callable[[], None], Callable[[str, float], None]], Awaitable[None]]
 
 READ_AT_ONCE: Final = 4
 """Messages: what is on its way is not in the budget yet."""
@@ -34,6 +35,7 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
     def __init__(self, core: Core, *, methods: dict[str, bool], read_seconds: float = READ_SECONDS) -> None:
         """Methods by full path, and whether they ask for an inference."""
         self._chain = core.chain
+        self._gate = core.gate
         self._budget = core.budget
         self._clock = core.clock
         self._methods = methods
@@ -45,23 +47,26 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
         started = self._clock()
         infers = self._methods.get(handler_call_details.method)
         route = UNMATCHED if infers is None else handler_call_details.method
-        arrival = Arrival(route, _headers(handler_call_details.invocation_metadata), infers=bool(infers))
-        try:
-            self._chain.admit(arrival)
-        except Exception as error:
-            return self._handler(_refusal(error), arrival, started)
+        headers = _headers(handler_call_details.invocation_metadata)
+        arrival = Arrival(route, headers, infers=bool(infers), path=handler_call_details.method)
         handler = await continuation(handler_call_details)
-        if handler is None:  # gRPC itself answers UNIMPLEMENTED
-            self._chain.record(arrival, "UNIMPLEMENTED", self._clock() - started)
-            return None
+        if handler is None:
+            return self._handler(_unknown, arrival, started)
         if handler.response_streaming:
             return self._stream(handler.stream_stream, arrival, started)
         return self._handler(self._reads(handler.unary_unary), arrival, started)
+
+    def _admit(self, arrival: Arrival, context: Any) -> None:
+        """Ask the guards, now that there is somebody to ask about."""
+        if self._gate.looks_at_peers:
+            arrival.peer = peer_of(context)
+        self._chain.admit(arrival)
 
     def _handler(self, respond: Read, arrival: Arrival, started: float) -> Any:
         async def answer(_messages: Any, context: Any) -> bytes:
             code = "OK"
             try:
+                self._admit(arrival, context)
                 return await respond(context)
             except asyncio.CancelledError:  # the client left, or its deadline passed
                 code = "CANCELLED"
@@ -80,7 +85,8 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
 
         async def answer(_messages: Any, context: Any) -> None:
             try:
-                await respond(context, partial(self._chain.record, arrival))
+                self._admit(arrival, context)
+                await respond(context, partial(self._gate.admit, arrival), partial(self._chain.record, arrival))
             except Exception as error:
                 refused = without_frames(as_request_error(error))
                 self._chain.record(arrival, refused.code, self._clock() - started)
@@ -111,11 +117,17 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
         return bytes(message)
 
 
-def _refusal(error: Exception) -> Read:
-    async def refuse(_context: Any) -> bytes:
-        raise error
+async def _unknown(_context: Any) -> bytes:
+    raise UnknownMethodError("Method not found!")  # as gRPC itself says it
 
-    return refuse
+
+def peer_of(context: Any) -> Peer:
+    """The other end of a call, as gRPC writes it: ``ipv4:10.0.0.7:52806``, ``ipv6:%5B::1%5D:52806``."""
+    _, _, where = context.peer().partition(":")
+    address = where.rpartition(":")[0].removeprefix("%5B").removesuffix("%5D")
+    shown = context.auth_context()
+    names = (*shown.get("x509_subject_alternative_name", ()), *shown.get("x509_common_name", ()))
+    return Peer(address, tuple(dict.fromkeys(name.decode("utf-8", "replace") for name in names)))
 
 
 def without_frames(error: RequestError) -> RequestError:

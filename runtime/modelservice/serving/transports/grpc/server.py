@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from modelservice.serving.access.certificates import Certificates, Material
 from modelservice.serving.calls import Call
 from modelservice.serving.chain import MAX_BODY
 from modelservice.serving.core import Core
@@ -74,11 +75,31 @@ async def start_grpc(
     for service in services:
         server.add_generic_rpc_handlers((_handlers(core, service, streams),))
     try:
-        bound = server.add_insecure_port(_address(host, port))
+        if core.gate.certificates is None:
+            bound = server.add_insecure_port(_address(host, port))
+        else:
+            bound = server.add_secure_port(_address(host, port), _credentials(core.gate.certificates))
     except RuntimeError as error:
         raise OSError(f"cannot listen on {host} port {port}: {error}") from None
     await server.start()
     return server, bound
+
+
+def _credentials(certificates: Certificates) -> Any:
+    """Credentials that ask at each handshake whether there are others, from a thread of gRPC's own."""
+    given = certificates.material
+
+    def configuration(material: Material) -> Any:
+        return grpc.ssl_server_certificate_configuration([(material.key, material.chain)], material.authority)
+
+    def changed() -> Any:
+        nonlocal given
+        if certificates.material is given:
+            return None
+        given = certificates.material
+        return configuration(given)
+
+    return grpc.dynamic_ssl_server_credentials(configuration(given), changed, certificates.asks_clients)
 
 
 def _address(host: str, port: int) -> str:

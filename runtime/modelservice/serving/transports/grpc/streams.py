@@ -15,6 +15,8 @@ MAX_STREAMS: Final = 16
 """Each waits for a message, and gRPC holds a whole one, 16 MiB at most, before anything is asked."""
 
 Infer = Callable[[bytes, Any], Awaitable[bytes]]
+Admit = Callable[[], None]
+"""Raises a RequestError to refuse: a token may have run out, and a caller asked too often."""
 Record = Callable[[str, float], None]
 """Is told the code of an answer, and the seconds that it took."""
 
@@ -26,11 +28,14 @@ class Streams:
         self._core = core
         self._open = 0
 
-    async def answer(self, context: Any, record: Record, *, infer: Infer, refuse: Callable[[str], bytes]) -> None:
+    async def answer(
+        self, context: Any, admit: Admit, record: Record, *, infer: Infer, refuse: Callable[[str], bytes]
+    ) -> None:
         """Answer one stream until its client or the server ends it.
 
         Args:
             context: of the call.
+            admit: is asked about each message.
             record: is told of each answer.
             infer: answers a message.
             refuse: says in a message why another one was refused.
@@ -46,7 +51,7 @@ class Streams:
         try:
             while (message := await _next(context, leaving)) is not None:
                 started = self._core.clock()
-                answer, code = await self._answer(message, context, infer, refuse)
+                answer, code = await self._answer(message, context, admit, infer, refuse)
                 await context.write(answer)
                 record(code, self._core.clock() - started)
         finally:
@@ -54,9 +59,10 @@ class Streams:
             self._open -= 1
 
     async def _answer(
-        self, message: bytes, context: Any, infer: Infer, refuse: Callable[[str], bytes]
+        self, message: bytes, context: Any, admit: Admit, infer: Infer, refuse: Callable[[str], bytes]
     ) -> tuple[bytes, str]:
         try:
+            admit()
             with self._core.budget.hold() as held:
                 if len(message) > LARGE_BODY:
                     held.add(len(message))

@@ -52,7 +52,7 @@ def bounded(receive: Receive, *, limit: int = MAX_BODY) -> Receive:
         message = await receive()
         size += len(message.get("body", b""))
         if size > limit:
-            raise body_too_large()
+            raise body_too_large(limit)
         return message
 
     return counted
@@ -78,7 +78,7 @@ def decode_body(body: bytes, encoding: bytes | None, *, limit: int = MAX_BODY) -
     except zlib.error as error:
         raise RequestError(f"the body is not {name.decode()}: {error}") from None
     if len(decoded) > limit:
-        raise body_too_large()
+        raise body_too_large(limit)
     if not decoder.eof or decoder.unused_data:
         raise RequestError(f"the body is not one whole {name.decode()} stream")
     return decoded

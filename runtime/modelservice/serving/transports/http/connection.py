@@ -20,10 +20,12 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from modelservice.serving.answer import Answer
-from modelservice.serving.chain import MAX_HEADER_BYTES
-from modelservice.serving.errors import BusyError, HeadersTooLargeError, RequestError, TooSlowError
+from modelservice.serving.callers import UNKNOWN_PEER, Peer, names_of
+from modelservice.serving.chain import MAX_HEADER_BYTES, UNMATCHED, Arrival
+from modelservice.serving.errors import BusyError, ClientLeftError, HeadersTooLargeError, RequestError, TooSlowError
 from modelservice.serving.transports.http.direct import Direct, Exchange
 from modelservice.serving.transports.http.errors import to_answer
+from modelservice.serving.transports.http.front import ENDED, PEER
 from modelservice.serving.transports.http.known import KnownHead
 from modelservice.serving.transports.http.pace import LIMITS, MAX_CONNECTIONS, Owed
 
@@ -52,13 +54,15 @@ class InferenceConnection(HttpToolsProtocol):
         self._is_between = True
         self._known: KnownHead | None = None
         self._lessons = LESSONS
-        self._owed: tuple[Owed | None, int] = (Owed.HEAD, 0)
+        self._owed: tuple[Owed | None, int, int] = (Owed.HEAD, 0, 0)
         self._since = self.loop.time()
         self._farewell: RequestError | None = None
+        self._peer = UNKNOWN_PEER
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
         """Take a connection, in place of one that only waits where there are many."""
         super().connection_made(transport)
+        self._peer = Peer(self.client[0] if self.client else "", names_of(transport.get_extra_info("peercert")))
         if len(self.connections) > MAX_CONNECTIONS:
             self._make_room()
 
@@ -66,7 +70,7 @@ class InferenceConnection(HttpToolsProtocol):
         """The client left, or was cut off."""
         self._unparsed = b""
         if self._reading is not None:
-            self._reading.abandon()
+            self._reading.end(ClientLeftError("the client left before its request was whole"))
             self._reading = None
         for cycle in (self._answering, *(cycle for cycle, _ in self.pipeline)):
             if cycle is not None and not cycle.response_complete:  # uvicorn tells only the last one
@@ -77,10 +81,12 @@ class InferenceConnection(HttpToolsProtocol):
 
     def check_pace(self, now: float) -> None:
         """End a connection whose client has owed the same for too long; asked about once a second."""
-        owed = (self._waits_for(), self._begun)
+        what = self._waits_for()
+        unread = self.transport.get_write_buffer_size() if what is Owed.READING else 0
+        owed = (what, self._begun, unread)
         if owed != self._owed:
             self._owed, self._since = owed, now
-        elif (what := owed[0]) in LIMITS and now - self._since > LIMITS[what]:
+        elif what in LIMITS and now - self._since > LIMITS[what]:
             if what is Owed.READING:
                 self.transport.abort()
             elif what is Owed.NEXT:
@@ -160,6 +166,7 @@ class InferenceConnection(HttpToolsProtocol):
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expects
         self.headers += headers  # the list that the scope has
+        self.scope[PEER] = self._peer  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -190,7 +197,7 @@ class InferenceConnection(HttpToolsProtocol):
         parser = self.parser
         if self.expect_100_continue or parser.should_upgrade() or parser.get_method() != b"POST":
             return None
-        exchange = self._direct.admit(self.url, self.headers, self._respond)
+        exchange = self._direct.admit(self.url, self.headers, self._respond, self._peer)
         if exchange is not None:
             exchange.keep_alive = parser.get_http_version() != "1.0" and parser.should_keep_alive()
         return exchange
@@ -236,7 +243,7 @@ class InferenceConnection(HttpToolsProtocol):
     def _waits_for(self) -> Owed | None:
         """What the client owes now; None while the server works for it."""
         cycle = self.cycle
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self.flow.write_paused:
             return Owed.READING
         if self.pipeline or self._unparsed:
             return None
@@ -251,12 +258,14 @@ class InferenceConnection(HttpToolsProtocol):
         waiting = [
             other
             for other in self.connections
-            if isinstance(other, InferenceConnection)
-            and other is not self
-            and other._waits_for() in {Owed.HEAD, Owed.BODY, Owed.NEXT}
+            if isinstance(other, InferenceConnection) and other is not self and other._waits_for() is not None
         ]
         if waiting:
-            min(waiting, key=lambda other: other._since).transport.close()
+            longest = min(waiting, key=lambda other: other._since)
+            if longest._waits_for() is Owed.READING:
+                longest.transport.abort()  # closing waits until everything was read
+            else:
+                longest.transport.close()
         else:
             self._end(BusyError(f"the server answers on {MAX_CONNECTIONS} connections, which is all it may; try again"))
 
@@ -271,10 +280,23 @@ class InferenceConnection(HttpToolsProtocol):
             return
         told = cycle is not None and cycle.more_body and cycle.response_started
         if not told and not self.transport.is_closing():
+            self._record(error)
             self._write(to_answer(error), keep_alive=False)
         if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True
         self.transport.close()
+
+    def _record(self, error: RequestError) -> None:
+        """Count a refusal of the connection's own, once, by the route of the request that it ends, if it has one."""
+        if self._reading is not None:
+            exchange, self._reading = self._reading, None
+            exchange.end(error)
+        elif self._answering is not None and not self._answering.response_complete:
+            self._answering.scope[ENDED] = error
+        else:
+            self._direct.core.chain.record(
+                Arrival(UNMATCHED, (), infers=False, peer=self._peer), str(error.status), 0.0
+            )
 
     def _write(self, answer: Answer, *, keep_alive: bool) -> None:
         content = [STATUS_LINE[answer.status]]

@@ -5,9 +5,10 @@ from collections.abc import Callable
 
 from modelservice.modalities.errors import InputError
 from modelservice.serving.answer import Answer
+from modelservice.serving.callers import UNKNOWN_PEER, Peer
 from modelservice.serving.chain import Arrival, Headers
 from modelservice.serving.core import Core
-from modelservice.serving.errors import ClientLeftError
+from modelservice.serving.errors import RequestError
 from modelservice.serving.inference import LARGE_ANSWER, LARGE_BODY
 from modelservice.serving.protocols.base import Operation
 from modelservice.serving.results import Results
@@ -24,13 +25,14 @@ class Direct:
         self.core = core
         self._operations = {operation.path.encode(): operation for operation in operations}
 
-    def admit(self, path: bytes, headers: Headers, respond: Respond) -> "Exchange | None":
+    def admit(self, path: bytes, headers: Headers, respond: Respond, peer: Peer = UNKNOWN_PEER) -> "Exchange | None":
         """Take a POST whose headers were read.
 
         Args:
             path: as it was sent, escapes and query included.
             headers: as they were sent, names in lower case.
             respond: is given the answer, once; at once or in a later turn of the event loop.
+            peer: the other end of the connection.
 
         Returns:
             None where it is the application's: it is none of the paths, large, of unknown length, encoded or refused.
@@ -39,7 +41,7 @@ class Direct:
         if operation is None:
             return None
         started = self.core.clock()
-        arrival = Arrival(operation.template, headers, infers=True)
+        arrival = Arrival(operation.template, headers, infers=True, path=operation.path, peer=peer)
         if arrival.encoding is not None or arrival.length is None or arrival.length > LARGE_BODY:
             return None
         return self._admitted(operation, arrival, started, respond)
@@ -102,9 +104,9 @@ class Exchange:
         except Exception as error:
             self._finish(to_answer(error))
 
-    def abandon(self) -> None:
-        """The client left before its request was whole."""
-        self._record(ClientLeftError.status)
+    def end(self, error: RequestError) -> None:
+        """The request will never be whole: its connection ends, for this reason."""
+        self._record(error.status)
 
     def take(self, outcome: Results | Exception) -> None:
         """Answer with what the batcher says."""

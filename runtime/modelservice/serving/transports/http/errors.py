@@ -5,7 +5,13 @@ import math
 import orjson
 
 from modelservice.serving.answer import Answer, json_headers
-from modelservice.serving.errors import RequestError, UnsupportedEncodingError, as_request_error, message_of
+from modelservice.serving.errors import (
+    RequestError,
+    UnauthenticatedError,
+    UnsupportedEncodingError,
+    as_request_error,
+    message_of,
+)
 
 Header = tuple[bytes, bytes]
 
@@ -18,6 +24,8 @@ def to_answer(error: BaseException) -> Answer:
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(refused.retry_after))))
     if isinstance(refused, UnsupportedEncodingError):
         headers.append((b"accept-encoding", b"gzip, deflate"))
+    if isinstance(refused, UnauthenticatedError):
+        headers.append((b"www-authenticate", b'Bearer error="invalid_token"' if refused.tried else b"Bearer"))
     return error_answer(refused.status, refused, *headers)
 
 

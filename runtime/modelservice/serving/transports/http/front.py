@@ -6,8 +6,11 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from modelservice.serving.answer import Answer
+from modelservice.serving.callers import UNKNOWN_PEER
 from modelservice.serving.chain import UNMATCHED, Arrival
 from modelservice.serving.core import Core
+from modelservice.serving.errors import RequestError
 from modelservice.serving.protocols.base import Operation
 from modelservice.serving.transports.http.body import Message, Receive, bounded
 from modelservice.serving.transports.http.direct import Direct
@@ -19,6 +22,10 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 ARRIVAL = "modelservice.arrival"
 """Key of the scope under which the application finds what the chain was asked about."""
+ENDED = "modelservice.ended"
+"""Key of uvicorn's scope under which a connection says why it ended a request that will never be whole."""
+PEER = "modelservice.peer"
+"""Key of uvicorn's scope with the other end of the connection."""
 _CLOSE = (b"connection", b"close")
 
 
@@ -39,7 +46,13 @@ class Front:
         core, status = self._core, 500
         started = core.clock()
         route = self._routes.get(scope["path"]) if scope["method"] == "POST" else None
-        arrival = Arrival(route or UNMATCHED, scope["headers"], infers=route is not None)
+        arrival = Arrival(
+            route or UNMATCHED,
+            scope["headers"],
+            infers=route is not None,
+            path=scope["path"],
+            peer=scope.get(PEER, UNKNOWN_PEER),
+        )
 
         async def watch(message: Message) -> None:
             nonlocal status
@@ -49,22 +62,24 @@ class Front:
                     message["headers"] = [*message.get("headers", ()), _CLOSE]
             await send(message)
 
-        scope = {**scope, ARRIVAL: arrival}
+        given, scope = scope, {**scope, ARRIVAL: arrival}
         if scope["method"] == "HEAD":  # a GET, of whose answer uvicorn sends no body
             scope["method"] = "GET"
         try:
             core.chain.admit(arrival)
         except Exception as error:
-            await _refuse(error, watch)
+            await send_answer(to_answer(error), watch)
         else:
             await self._application(scope, bounded(receive), watch)
         finally:
             if route is None:
                 arrival.route = getattr(scope.get("route"), "path", UNMATCHED)
-            core.chain.record(arrival, str(status), core.clock() - started)
+            ended: RequestError | None = given.get(ENDED)
+            core.chain.record(arrival, str(status if ended is None else ended.status), core.clock() - started)
 
 
-async def _refuse(error: Exception, send: Send) -> None:
-    status, headers, body = to_answer(error)
+async def send_answer(answer: Answer, send: Send) -> None:
+    """Send an answer as ASGI messages."""
+    status, headers, body = answer
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -10,7 +10,7 @@ from modelservice.serving.core import Core
 from modelservice.serving.errors import ClientLeftError
 from modelservice.serving.inference import LARGE_BODY
 from modelservice.serving.protocols.base import Operation, Query
-from modelservice.serving.transports.http.body import Receive, decode_body, read_body
+from modelservice.serving.transports.http.body import Receive, bounded, decode_body, read_body
 from modelservice.serving.transports.http.errors import to_answer
 
 Parse = Callable[[bytes, bytes | None], Call[Answer]]
@@ -37,7 +37,8 @@ async def answer_query(core: Core, query: Query, receive: Receive) -> Answer:
     """Answer one request that needs no model. Never raises."""
     try:
         with core.budget.hold() as held:
-            return query.answer(await read_body(receive, held), core.state())
+            body = await read_body(bounded(receive, limit=LARGE_BODY), held)  # it is parsed on the event loop
+            return query.answer(body, core.state())
     except Exception as error:
         return to_answer(error)
 

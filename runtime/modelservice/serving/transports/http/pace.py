@@ -3,6 +3,8 @@
 from enum import Enum
 from typing import Final
 
+HANDSHAKE_SECONDS: Final = 10.0
+"""From a connection to the end of its TLS handshake; until then it is not counted among the connections."""
 HEAD_SECONDS: Final = 20.0
 """From the first byte of a request (or from the connection) to the end of its headers."""
 BODY_SECONDS: Final = 60.0
@@ -10,8 +12,8 @@ BODY_SECONDS: Final = 60.0
 KEEP_ALIVE_SECONDS: Final = 75
 """Between two requests; longer than the idle time-out of usual clients and proxies, since the server closing first
 loses their next request."""
-CLOSING_SECONDS: Final = 20.0
-"""For the last answer of a connection that is closed, to be taken by a client that reads slowly or not at all."""
+READING_SECONDS: Final = 20.0
+"""For a client to take something of what was answered and is too much for its window, or for a closed connection's."""
 MAX_CONNECTIONS: Final = 800
 """With what else is open this stays under 1,024 files, the usual limit of a process."""
 
@@ -22,13 +24,13 @@ class Owed(Enum):
     HEAD = "headers"
     BODY = "body"
     NEXT = "another request"
-    READING = "reading the last answer"
+    READING = "reading what was answered"
 
 
 LIMITS: Final = {
     Owed.HEAD: HEAD_SECONDS,
     Owed.BODY: BODY_SECONDS,
     Owed.NEXT: KEEP_ALIVE_SECONDS,
-    Owed.READING: CLOSING_SECONDS,
+    Owed.READING: READING_SECONDS,
 }
 """Seconds, looked at once a second over all connections, so that a request pays for no timer."""

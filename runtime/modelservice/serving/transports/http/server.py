@@ -2,12 +2,14 @@
 
 import asyncio
 import signal
+import socket
 import sys
 from types import FrameType
 from typing import Any
 
 import uvicorn
 
+from modelservice.serving.access.certificates import Certificates
 from modelservice.serving.core import Core
 from modelservice.serving.lifecycle import DRAIN_SECONDS, GRACE_SECONDS, Lifecycle
 from modelservice.serving.protocols import PROTOCOLS
@@ -15,20 +17,41 @@ from modelservice.serving.protocols.base import InferenceProtocol
 from modelservice.serving.transports.http.application import build_application
 from modelservice.serving.transports.http.connection import InferenceConnection
 from modelservice.serving.transports.http.front import Front
-from modelservice.serving.transports.http.pace import KEEP_ALIVE_SECONDS
+from modelservice.serving.transports.http.pace import HANDSHAKE_SECONDS, KEEP_ALIVE_SECONDS, READING_SECONDS
 
 BACKLOG = 2048
 PACE_TICKS = 10
 
 
-class DrainingServer(uvicorn.Server):
-    """A uvicorn server that leaves in order.
+class PacedServer(uvicorn.Server):
+    """A uvicorn server that looks after its connections."""
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: uvicorn's own duties, and now and then a look at clients that are slow."""
+        if counter % PACE_TICKS == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in tuple(self.server_state.connections):
+                if isinstance(connection, InferenceConnection):
+                    connection.check_pace(now)
+        return await super().on_tick(counter)
+
+
+class DrainingServer(PacedServer):
+    """A server that leaves in order.
 
     SIGTERM: draining at once, leaving after ``drain_seconds``. A second signal, or Ctrl-C, skips the wait.
     """
 
-    def __init__(self, config: uvicorn.Config, *, lifecycle: Lifecycle, drain_seconds: float = DRAIN_SECONDS) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        *,
+        lifecycle: Lifecycle,
+        certificates: Certificates | None = None,
+        drain_seconds: float = DRAIN_SECONDS,
+    ) -> None:
         super().__init__(config)
+        self._certificates = certificates
         self._lifecycle = lifecycle
         self._drain_seconds = drain_seconds
         self._loop = asyncio.get_running_loop()
@@ -43,13 +66,24 @@ class DrainingServer(uvicorn.Server):
         self.force_exit = self.should_exit
         self._loop.call_soon_threadsafe(self._leave)
 
-    async def on_tick(self, counter: int) -> bool:
-        """Ten times a second: uvicorn's own duties, and now and then a look at clients that are slow."""
-        if counter % PACE_TICKS == 0:
-            for connection in tuple(self.server_state.connections):
-                if isinstance(connection, InferenceConnection):
-                    connection.check_pace(self._loop.time())
-        return await super().on_tick(counter)
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen; with TLS not by uvicorn's own call, which takes no time-out for handshakes."""
+        if self._certificates is None:
+            await super().startup(sockets)
+            return
+        await super().startup([])
+        config, loop = self.config, asyncio.get_running_loop()
+        self.servers = [
+            await loop.create_server(
+                lambda: InferenceConnection(config=config, server_state=self.server_state, app_state={}),
+                sock=one,
+                backlog=config.backlog,
+                ssl=self._certificates.listening_context(),
+                ssl_handshake_timeout=HANDSHAKE_SECONDS,
+                ssl_shutdown_timeout=READING_SECONDS,
+            )
+            for one in sockets or ()
+        ]
 
     def _leave(self) -> None:
         self._lifecycle.leave()
@@ -86,4 +120,4 @@ def server_config(application: Any, *, http: Any = "httptools") -> uvicorn.Confi
 def build_server(core: Core) -> DrainingServer:
     """The server of a core; its ``serve`` answers requests until a signal ends it."""
     config = server_config(build_front(core), http=InferenceConnection)
-    return DrainingServer(config, lifecycle=core.lifecycle)
+    return DrainingServer(config, lifecycle=core.lifecycle, certificates=core.gate.certificates)

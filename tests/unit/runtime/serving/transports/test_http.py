@@ -30,6 +30,7 @@ from tests.unit.runtime.serving.talking import connected
 from modelservice.contract.serving import Batching
 from modelservice.serving.chain import MAX_BODY, MAX_HEADER_BYTES, MAX_HEADERS
 from modelservice.serving.costs import Costs
+from modelservice.serving.inference import LARGE_BODY
 from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.transports.http.front import Front
 
@@ -389,6 +390,13 @@ async def test_a_wrong_question_for_the_repository_index_is_400(body: bytes, sai
         answer = await client.post("/v2/repository/index", content=body)
     assert answer.status_code == 400
     assert said in answer.json()["error"]
+
+
+async def test_a_large_question_for_the_repository_index_is_not_parsed(either: Any) -> None:
+    async with either(front_of(numeric_model())) as client:
+        answer = await client.post("/v2/repository/index", content=b"{}" + b" " * LARGE_BODY)
+    assert answer.status_code == 413
+    assert answer.json() == {"error": f"the body is larger than {LARGE_BODY} bytes"}
 
 
 async def test_metrics_count_requests_batches_and_name_the_model(either: Any) -> None:

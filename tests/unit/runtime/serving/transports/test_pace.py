@@ -1,6 +1,7 @@
 """Clients that are slow, that leave, or that are very many: each ends in time, and holds no more than it may."""
 
 import asyncio
+import contextlib
 import re
 import socket
 from collections.abc import AsyncIterator
@@ -16,12 +17,12 @@ from modelservice.serving.budget import Budget
 from modelservice.serving.core import Core
 from modelservice.serving.inference import LARGE_BODY
 from modelservice.serving.transports.http import connection as connections
-from modelservice.serving.transports.http.connection import InferenceConnection
+from modelservice.serving.transports.http.connection import MAX_HEAD, InferenceConnection
 from modelservice.serving.transports.http.pace import (
     BODY_SECONDS,
-    CLOSING_SECONDS,
     HEAD_SECONDS,
     KEEP_ALIVE_SECONDS,
+    READING_SECONDS,
     Owed,
 )
 
@@ -85,7 +86,7 @@ async def test_what_is_not_finished_in_time_is_408(what: str) -> None:
         assert b"the %b did not come whole within %d seconds" % (owed, seconds) in said
         writer.close()
         await until(lambda: not made[0].connections)
-    assert answers(core) == ({"200": 1, "499": 1} if owed == b"body" else {"200": 1})
+    assert answers(core) == {"200": 1, "408": 1}
     assert core.budget.free == core.budget.limit
 
 
@@ -123,24 +124,47 @@ async def test_who_is_answered_slowly_is_not_slow() -> None:
         writer.close()
 
 
-async def test_who_does_not_read_the_last_answer_is_cut_off() -> None:
-    rows = b",".join([b"[1,2]"] * 5000)
-    async with kept(core_of(numeric_model())) as (port, made):
-        client = socket.socket()
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", port))
-        body = b'{"instances": [%b]}' % rows
-        sending = asyncio.create_task(asyncio.get_running_loop().sock_sendall(client, request(body) * 50))
-        await until(lambda: bool(made) and made[0].flow.write_paused)
-        made[0].transport.close()
-        pass_time(made[0], CLOSING_SECONDS - 1)
+@asynccontextmanager
+async def deaf(port: int, made: list[Kept]) -> AsyncIterator[Kept]:
+    """A connection whose client asked for much and reads none of it."""
+    body, loop = b'{"instances": [%b]}' % b",".join([b"[1,2]"] * 5000), asyncio.get_running_loop()
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.setblocking(False)
+    await loop.sock_connect(client, ("127.0.0.1", port))
+    sending = asyncio.create_task(loop.sock_sendall(client, request(body) * 50))
+    await until(lambda: bool(made) and made[0].flow.write_paused)
+    yield made[0]
+    sending.cancel()
+    client.close()
+
+
+@pytest.mark.parametrize("closing", [True, False], ids=["the last answer", "an answer before the next request"])
+async def test_who_does_not_read_is_cut_off(closing: bool) -> None:
+    async with kept(core_of(numeric_model())) as (port, made), deaf(port, made) as connection:
+        if closing:
+            connection.transport.close()
+        pass_time(connection, READING_SECONDS - 1)
         await asyncio.sleep(0)
-        assert made[0] in made[0].connections
-        pass_time(made[0], CLOSING_SECONDS + 1)
-        await until(lambda: not made[0].connections)
-        sending.cancel()
-        client.close()
+        assert connection in connection.connections
+        pass_time(connection, READING_SECONDS + 1)
+        await until(lambda: not connection.connections)
+
+
+async def test_who_reads_slowly_is_not_cut_off() -> None:
+    async with kept(core_of(numeric_model())) as (port, made), deaf(port, made) as connection:
+        now = connection.loop.time()
+        connection.check_pace(now)
+        connection._owed = (Owed.READING, connection._begun, connection._owed[2] + 1)  # a byte more was unread then
+        connection.check_pace(now + READING_SECONDS + 1)
+        assert not connection.transport.is_closing()
+
+
+async def test_who_does_not_read_gives_way_to_a_new_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 1)
+    async with kept(core_of(numeric_model())) as (port, made), deaf(port, made) as connection:
+        assert b"200 OK" in await talk(port, LAST)
+        assert connection not in connection.connections
 
 
 async def test_a_new_connection_takes_the_place_of_the_one_that_waits_longest(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,6 +194,26 @@ async def test_one_too_many_is_refused_where_all_are_being_answered(monkeypatch:
         assert b"the server answers on 2 connections, which is all it may; try again" in refused
         for said in await asyncio.gather(*asked):
             assert b"200 OK" in said
+    assert answers(core) == {"200": 2, "503": 1}
+
+
+REFUSED = {
+    "no HTTP": (b"\0\0\r\n\r\n", "400"),
+    "a chunk of no size": (CHUNKED + b"x\r\n", "400"),
+    "a head without an end": (HEAD + b"x: " + b"a" * (2 * MAX_HEAD), "431"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+@pytest.mark.parametrize("before", [b"", request()], ids=["first", "after another"])
+async def test_what_the_connection_refuses_is_counted(what: str, before: bytes) -> None:
+    sent, code = REFUSED[what]
+    core = core_of(numeric_model())
+    async with kept(core) as (port, made):
+        with contextlib.suppress(ConnectionError):  # what it never read makes a reset of its farewell
+            await talk(port, before + sent)
+        await until(lambda: not made[0].connections)
+    assert answers(core) == {code: 1} | ({"200": 1} if before else {})
 
 
 async def test_bodies_share_a_budget_and_what_is_beyond_it_is_503() -> None:

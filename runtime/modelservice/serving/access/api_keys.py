@@ -1,0 +1,77 @@
+"""API keys from a Secret: an entry for each caller, a key on each of its lines."""
+
+import logging
+import re
+from hashlib import sha256
+from hmac import compare_digest
+from typing import Final, NamedTuple
+
+from modelservice.serving.access.credentials import credential_of
+from modelservice.serving.access.folder import Folder
+from modelservice.serving.callers import Caller
+from modelservice.serving.chain import Headers
+from modelservice.serving.errors import UnauthenticatedError
+
+MIN_CHARACTERS: Final = 16
+"""A shorter key can be guessed; it is left out, and the log says so."""
+_HASHED: Final = re.compile(rb"sha256:([0-9a-fA-F]{64})")
+
+_LOG = logging.getLogger(__name__)
+
+
+class _Known(NamedTuple):
+    digest: bytes
+    caller: Caller
+
+
+class ApiKeys:
+    """Keys by their sha256, so that looking one up takes the same time however much of it was guessed."""
+
+    def __init__(self, folder: Folder) -> None:
+        """Read the keys.
+
+        Raises:
+            OSError: the folder cannot be read.
+            ValueError: there is no key in it.
+        """
+        self._folder = folder
+        folder.changed()
+        self._known = _read(folder)
+        if not self._known:
+            raise ValueError(f"{folder.path} holds no API key: one a line, of at least {MIN_CHARACTERS} characters")
+
+    def caller_of(self, headers: Headers) -> Caller:
+        """Who sends the key of these headers.
+
+        Raises:
+            UnauthenticatedError: there is none, or nobody's.
+        """
+        digest = sha256(credential_of(headers)).digest()
+        known = self._known.get(digest)
+        if known is None or not compare_digest(known.digest, digest):
+            raise UnauthenticatedError("the API key is not known", tried=True)
+        return known.caller
+
+    async def refresh(self) -> None:
+        """Take over what the Secret holds now, also where that is nothing: keys are taken back so."""
+        if not self._folder.changed():
+            return
+        self._known = _read(self._folder)
+        _LOG.info("API keys were read again: %d of %d callers", len(self._known), len(set(self._known.values())))
+
+
+def _read(folder: Folder) -> dict[bytes, _Known]:
+    known: dict[bytes, _Known] = {}
+    for name, content in folder.read().items():
+        caller = Caller(name)
+        for number, line in enumerate(content.splitlines(), start=1):
+            key = line.strip()
+            if not key or key.startswith(b"#"):
+                continue
+            hashed = _HASHED.fullmatch(key)
+            if hashed is None and len(key) < MIN_CHARACTERS:
+                _LOG.warning("API key %s, line %d: shorter than %d characters, left out", name, number, MIN_CHARACTERS)
+                continue
+            digest = sha256(key).digest() if hashed is None else bytes.fromhex(hashed[1].decode())
+            known[digest] = _Known(digest, caller)
+    return known

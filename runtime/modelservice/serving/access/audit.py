@@ -1,0 +1,112 @@
+"""A line of JSON for each request, written by a thread of its own; never what was asked or answered, nor a key."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any, BinaryIO, Final, NamedTuple
+
+import orjson
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from modelservice.serving.callers import PUBLIC
+from modelservice.serving.chain import Arrival
+
+MAX_WAITING: Final = 10_000
+"""Lines that wait to be written; where whoever reads them does not keep up, more are dropped, and counted."""
+WRITE_SECONDS: Final = 0.2
+"""Between two writings."""
+_DENIED: Final = frozenset({"401", "403", "UNAUTHENTICATED", "PERMISSION_DENIED"})
+
+
+class _Entry(NamedTuple):
+    at: float
+    caller: str | None
+    peer: str
+    route: str
+    code: str
+    seconds: float
+
+
+class AuditLog(Collector):
+    """An observer of the chain; ``dropped`` counts lines that were lost."""
+
+    def __init__(self, stream: BinaryIO, *, model: str, digest: str, clock: Callable[[], float] = time.time) -> None:
+        self._stream = stream
+        self._common = {"model": model, "digest": digest}
+        self._clock = clock
+        self._waiting: deque[_Entry] = deque()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
+        self.dropped = 0
+
+    def record(self, arrival: Arrival, code: str, seconds: float) -> None:
+        """Note a request that was answered; see ``chain.Observer``."""
+        if arrival.path in PUBLIC:
+            return
+        if len(self._waiting) >= MAX_WAITING:
+            self.dropped += 1
+            return
+        caller = arrival.caller
+        self._waiting.append(
+            _Entry(
+                self._clock(),
+                None if caller is None else caller.subject,
+                arrival.peer.address,
+                arrival.route,
+                code,
+                seconds,
+            )
+        )
+
+    def collect(self) -> Iterator[Metric]:
+        """The lines that were lost, for Prometheus."""
+        yield CounterMetricFamily(
+            "modelservice_audit_dropped", "Audit lines that nobody took in time.", value=self.dropped
+        )
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Write what waits, and end; a stream that nobody reads is waited for no longer than a second."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=1)
+
+    def write(self) -> None:
+        """Write what waits."""
+        lines: list[bytes] = []
+        while self._waiting:
+            lines.append(orjson.dumps(self._line(self._waiting.popleft()), option=orjson.OPT_APPEND_NEWLINE))
+        if lines:
+            self._stream.write(b"".join(lines))
+            self._stream.flush()
+
+    def _line(self, entry: _Entry) -> dict[str, Any]:
+        at = datetime.fromtimestamp(entry.at, UTC).isoformat(timespec="milliseconds")
+        return {
+            "audit": "request",
+            "time": at.replace("+00:00", "Z"),
+            "caller": entry.caller,
+            "peer": entry.peer,
+            "route": entry.route,
+            **self._common,
+            "decision": "denied" if entry.code in _DENIED else "allowed",
+            "code": entry.code,
+            "seconds": round(entry.seconds, 6),
+        }
+
+    def _run(self) -> None:
+        while not self._stop.wait(WRITE_SECONDS):
+            self._written()
+        self._written()
+
+    def _written(self) -> None:
+        try:
+            self.write()
+        except (OSError, ValueError):  # the stream is gone: the lines are lost, the requests are not
+            self.dropped += 1

@@ -1,0 +1,162 @@
+"""All that is asked of callers, put together."""
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Final, NamedTuple, Protocol
+
+from modelservice.contract.access import Access, Auth, Jwt, Tls
+from modelservice.contract.exit_codes import ExitCode
+from modelservice.contract.places import API_KEYS_FOLDER, JWKS_CA_FOLDER, JWKS_FOLDER, TLS_FOLDER
+from modelservice.serving.access.certificates import Certificates, check_certificate
+from modelservice.serving.access.folder import Folder
+from modelservice.serving.access.rates import Rates
+from modelservice.serving.callers import PUBLIC, Caller
+from modelservice.serving.chain import Arrival, Guard, Headers
+from modelservice.serving.errors import ForbiddenError, NotServedError
+
+REFRESH_SECONDS: Final = 2.0
+"""Between two looks at what may have been exchanged; kubelet takes a minute or two to bring it."""
+
+_LOG = logging.getLogger(__name__)
+
+
+class Refreshed(Protocol):
+    """Something that is exchanged while the server runs."""
+
+    async def refresh(self) -> None:
+        """Take over what is there now; what is there already stays where that fails.
+
+        Raises:
+            OSError: it cannot be read.
+            ValueError: it is not what it should be.
+        """
+
+
+class Authenticator(Refreshed, Protocol):
+    """A way to know who calls."""
+
+    def caller_of(self, headers: Headers) -> Caller:
+        """Who sends these headers.
+
+        Raises:
+            UnauthenticatedError: nobody who can be known.
+        """
+
+
+class Gate(NamedTuple):
+    """Guards in their order, and what they go by."""
+
+    guards: tuple[Guard, ...] = ()
+    parts: tuple[Refreshed, ...] = ()
+    certificates: Certificates | None = None
+    looks_at_peers: bool = False
+
+    def admit(self, arrival: Arrival) -> None:
+        """Ask these guards alone, for one message of many.
+
+        Raises:
+            RequestError: the first refusal.
+        """
+        for guard in self.guards:
+            guard(arrival)
+
+    async def refresh(self) -> None:
+        """Take over what was exchanged."""
+        for part in self.parts:
+            try:
+                await part.refresh()
+            except Exception as error:  # whatever it is, the server goes on by what it has
+                _LOG.warning("what callers are known by could not be read again, the last stays: %s", error)
+
+    async def keep_fresh(self) -> None:
+        """Refresh for ever."""
+        while self.parts:
+            await asyncio.sleep(REFRESH_SECONDS)
+            await self.refresh()
+
+
+OPEN_GATE: Final = Gate()
+"""Asks nothing."""
+
+
+def build_gate(access: Access, secrets: Path) -> Gate:
+    """What ``access`` asks for.
+
+    Args:
+        access: what the spec says.
+        secrets: folder with what callers are known by, see ``contract.places``.
+
+    Raises:
+        NotServedError: it is not there, or not what it should be.
+    """
+    guards: list[Guard] = []
+    parts: list[Refreshed] = []
+    certificates = None
+    field = "tls"
+    try:
+        if access.tls is not None:
+            certificates = _certificates(access.tls, secrets)
+            parts.append(certificates)
+            if access.tls.client_certificates is not None:
+                guards.append(check_certificate(access.tls.client_certificates))
+        field = "auth"
+        if access.auth is not None:
+            authenticator = _authenticator(access.auth, secrets)
+            guards.append(authenticate(authenticator))
+            parts.append(authenticator)
+        if access.limits.per_caller is not None:
+            guards.append(Rates(access.limits.per_caller))
+    except (OSError, ValueError) as error:
+        raise NotServedError(f"spec.serving.{field}: {error}", exit_code=ExitCode.ORDER_INVALID) from error
+    return Gate(
+        tuple(guards),
+        tuple(parts),
+        certificates,
+        looks_at_peers=(
+            access.audit is not None
+            or access.limits.per_caller is not None
+            or (certificates is not None and certificates.asks_clients)
+        ),
+    )
+
+
+def authenticate(authenticator: Authenticator) -> Guard:
+    """Let nobody through who is not known and allowed, but to what is public."""
+
+    def guard(arrival: Arrival) -> None:
+        if arrival.path in PUBLIC:
+            return
+        caller = arrival.caller = authenticator.caller_of(arrival.headers)
+        if not caller.allowed:
+            raise ForbiddenError(f"{caller.subject!r:.80} may not call this model; ask whoever runs it")
+
+    return guard
+
+
+def _certificates(tls: Tls, secrets: Path) -> Certificates:
+    return Certificates(Folder(secrets / TLS_FOLDER), asks_clients=tls.client_certificates is not None)
+
+
+def _authenticator(auth: Auth, secrets: Path) -> Authenticator:
+    if auth.jwt is not None:
+        return _tokens(auth.jwt, secrets)
+    from modelservice.serving.access.api_keys import ApiKeys  # noqa: PLC0415
+
+    return ApiKeys(Folder(secrets / API_KEYS_FOLDER))
+
+
+def _tokens(said: Jwt, secrets: Path) -> Authenticator:
+    from modelservice.serving.access.key_sets import FolderSource, KeySet, Source, WebSource, fetcher, parse_sets  # noqa: PLC0415
+    from modelservice.serving.access.tokens import Tokens  # noqa: PLC0415 - 11 MB
+
+    source: Source
+    if said.jwks.uri is not None:
+        authorities = None if said.jwks.ca_config_map_ref is None else Folder(secrets / JWKS_CA_FOLDER)
+        source = WebSource(fetcher(said.jwks.uri, authorities))
+    else:
+        folder = Folder(secrets / JWKS_FOLDER)
+        if not parse_sets(folder.read().values(), said.algorithms):
+            raise ValueError(f"{folder.path} holds no key for {', '.join(said.algorithms)}")
+        source = FolderSource(folder)
+    return Tokens(said, KeySet(source, said.algorithms))

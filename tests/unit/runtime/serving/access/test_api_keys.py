@@ -1,0 +1,78 @@
+"""API keys: whose they are, what is none, and how they are exchanged."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from tests.unit.runtime.serving.mounts import mount
+
+from modelservice.serving.access.api_keys import MIN_CHARACTERS, ApiKeys
+from modelservice.serving.access.folder import Folder
+from modelservice.serving.errors import UnauthenticatedError
+
+SHOP, OTHER, BANK = (f"{name}-0123456789abcdef" for name in ("shop", "other", "bank"))
+
+
+def hashed(key: str) -> str:
+    return f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def keys_of(folder: Path, **files: str) -> ApiKeys:
+    return ApiKeys(Folder(mount(folder, files)))
+
+
+def bearer(key: str, scheme: str = "Bearer") -> list[tuple[bytes, bytes]]:
+    return [(b"host", b"a"), (b"authorization", f"{scheme} {key}".encode())]
+
+
+@pytest.mark.parametrize("written", [str, hashed, lambda key: hashed(key).replace("sha256:", "sha256:").upper()[6:]])
+def test_a_key_is_known_however_it_is_written(tmp_path: Path, written: object) -> None:
+    assert callable(written)
+    line = written(SHOP)
+    line = line if line.startswith(("shop", "sha256:")) else f"sha256{line}"
+    keys = keys_of(tmp_path, shop=f"# of the shop\n\n  {OTHER}  \n{line}\n", bank=BANK)
+    assert keys.caller_of(bearer(SHOP)).subject == "shop"
+    assert keys.caller_of(bearer(OTHER, "bearer")).subject == "shop"
+    assert keys.caller_of([(b"x-api-key", BANK.encode())]).subject == "bank"
+
+
+@pytest.mark.parametrize(
+    ("headers", "said", "tried"),
+    [
+        ([], "the credential is missing", False),
+        ([(b"cookie", b"a")], "the credential is missing", False),
+        (bearer(SHOP, "Basic"), "the credential is of another scheme", True),
+        (bearer(SHOP) + bearer(SHOP), "the credential is there more than once", True),
+        (bearer(""), "the API key is not known", True),
+        (bearer("shop"), "the API key is not known", True),
+        (bearer(hashed(SHOP)), "the API key is not known", True),
+        (bearer("# a comment that is long enough"), "the API key is not known", True),
+        ([(b"authorization", b"Bearer \xff\xfe")], "the API key is not known", True),
+    ],
+)
+def test_what_is_no_key_is_nobody(tmp_path: Path, headers: list[tuple[bytes, bytes]], said: str, tried: bool) -> None:
+    keys = keys_of(tmp_path, shop=f"# a comment that is long enough\n{SHOP}", short="shop")
+    with pytest.raises(UnauthenticatedError, match=f"^{said}") as refused:
+        keys.caller_of(headers)
+    assert refused.value.tried is tried
+
+
+async def test_keys_are_exchanged_and_taken_back(tmp_path: Path) -> None:
+    keys = keys_of(tmp_path, shop=SHOP)
+    await keys.refresh()
+    assert keys.caller_of(bearer(SHOP)).subject == "shop"
+    mount(tmp_path, {"bank": BANK})
+    await keys.refresh()
+    assert keys.caller_of(bearer(BANK)).subject == "bank"
+    mount(tmp_path, {})
+    await keys.refresh()
+    for key in (SHOP, BANK):
+        with pytest.raises(UnauthenticatedError):
+            keys.caller_of(bearer(key))
+
+
+def test_a_server_without_a_key_is_no_server(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(ValueError, match=f"holds no API key: one a line, of at least {MIN_CHARACTERS} characters"):
+        keys_of(tmp_path, shop="too-short")
+    assert "API key shop, line 1: shorter than 16 characters, left out" in caplog.text
+    assert "too-short" not in caplog.text

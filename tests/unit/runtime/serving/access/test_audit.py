@@ -1,0 +1,130 @@
+"""The audit log: a line for each request, never a key or what was asked, and no request waits for it."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+import pytest
+from tests.unit.runtime.serving.fakes import DIGEST, core_of, numeric_model
+from tests.unit.runtime.serving.mounts import mount
+from tests.unit.runtime.serving.talking import GOOD, listening, request, talk
+from tests.unit.runtime.serving.transports.test_grpc import INFER, request_of, served
+
+from modelservice.contract.access import Access
+from modelservice.contract.places import API_KEYS_FOLDER
+from modelservice.serving.access import audit as audits
+from modelservice.serving.access.audit import AuditLog
+from modelservice.serving.access.gate import build_gate
+from modelservice.serving.chain import Arrival
+from modelservice.serving.core import Core
+from modelservice.serving.transports.http.connection import InferenceConnection
+
+KEY = "shop-0123456789abcdef"
+SAID = {
+    "auth": {"apiKeys": {"secretRef": {"name": "keys"}}},
+    "limits": {"perCaller": {"requestsPerSecond": 3}},
+    "audit": {},
+}
+
+
+def audit_log(stream: Any = None) -> AuditLog:
+    return AuditLog(stream or io.BytesIO(), model="iris", digest=DIGEST, clock=lambda: 1e9)
+
+
+def audited(folder: Path, log: AuditLog) -> Core:
+    mount(folder / API_KEYS_FOLDER, {"shop": KEY})
+    return core_of(numeric_model(), gate=build_gate(Access.model_validate(SAID), folder), audit=log)
+
+
+def lines(log: AuditLog) -> list[dict[str, Any]]:
+    log.write()
+    stream = log._stream
+    assert isinstance(stream, io.BytesIO)
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+async def test_each_request_is_a_line_and_no_line_has_a_secret(tmp_path: Path) -> None:
+    log = audit_log()
+    core = audited(tmp_path, log)
+    with_key = b"authorization: Bearer " + KEY.encode()
+    async with listening(InferenceConnection, core=core) as (port, _):
+        page = request(b"", with_key, method=b"GET", path=b"/v2/models/iris")
+        probe = request(b"", method=b"GET", path=b"/v2/health/ready")
+        sent = [request(GOOD, with_key), page, probe, request(b"{", with_key), request(GOOD, with_key)]
+        await talk(port, *sent, request(GOOD, b"x-api-key: wrong-wrong-wrong", b"connection: close"))
+        await talk(port, b"\0\r\n\r\n")
+    found = lines(log)
+    predict = "/v1/models/{name}:predict"
+    assert [(one["caller"], one["route"], one["code"], one["decision"]) for one in found] == [
+        ("shop", predict, "200", "allowed"),
+        ("shop", "/v2/models/iris", "200", "allowed"),
+        ("shop", predict, "400", "allowed"),
+        ("shop", predict, "429", "allowed"),
+        (None, predict, "401", "denied"),
+        (None, "unmatched", "400", "allowed"),
+    ]
+    first = found[0]
+    assert first | {"seconds": 0} == {
+        "audit": "request",
+        "time": "2001-09-09T01:46:40.000Z",
+        "caller": "shop",
+        "peer": "127.0.0.1",
+        "route": predict,
+        "model": "iris",
+        "digest": DIGEST,
+        "decision": "allowed",
+        "code": "200",
+        "seconds": 0,
+    }
+    assert 0 < first["seconds"] < 60
+    assert log._stream.getvalue().count(b"wrong") == log._stream.getvalue().count(KEY.encode()) == 0  # type: ignore[attr-defined]
+
+
+async def test_calls_are_lines_too(tmp_path: Path) -> None:
+    log = audit_log()
+    async with served(audited(tmp_path, log)) as address, grpc.aio.insecure_channel(address) as channel:
+        metadata = (("authorization", f"Bearer {KEY}"),)
+        for _ in range(3):
+            await channel.unary_unary(INFER)(request_of().SerializeToString(), metadata=metadata)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await channel.unary_unary(INFER)(request_of().SerializeToString(), metadata=metadata)
+        assert refused.value.code().name == "RESOURCE_EXHAUSTED"
+        assert ("retry-after", "1") in tuple(refused.value.trailing_metadata() or ())
+    found = [(one["caller"], one["peer"], one["route"], one["code"], one["decision"]) for one in lines(log)]
+    assert found == [
+        *[("shop", "127.0.0.1", INFER, "OK", "allowed")] * 3,
+        ("shop", "127.0.0.1", INFER, "RESOURCE_EXHAUSTED", "allowed"),
+    ]
+
+
+def test_lines_that_nobody_takes_are_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audits, "MAX_WAITING", 2)
+    log = audit_log()
+    for _ in range(5):
+        log.record(Arrival("route", (), infers=True), "200", 0.1)
+    assert len(lines(log)) == 2
+    (family,) = log.collect()
+    assert [(sample.name, sample.value) for sample in family.samples] == [("modelservice_audit_dropped_total", 3)]
+    log.record(Arrival("route", (), infers=True), "200", 0.1)
+    assert len(lines(log)) == 3
+
+
+class Gone(io.BytesIO):
+    def write(self, data: Any) -> int:
+        raise BrokenPipeError
+
+
+def test_what_waits_is_written_at_the_end_and_a_stream_that_is_gone_ends_nothing() -> None:
+    stream = io.BytesIO()
+    log = audit_log(stream)
+    log.start()
+    log.record(Arrival("route", (), infers=True), "200", 0.1)
+    log.close()
+    assert json.loads(stream.getvalue())["code"] == "200"
+    assert not log._thread.is_alive()
+    log = audit_log(Gone())
+    log.record(Arrival("route", (), infers=True), "200", 0.1)
+    log._written()
+    assert log.dropped == 1

@@ -1,0 +1,178 @@
+"""Who may call, asked in every way in: the connection's, the application's, and over gRPC."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+import pytest
+from tests.unit.runtime.serving.fakes import core_of, numeric_model
+from tests.unit.runtime.serving.mounts import mount
+from tests.unit.runtime.serving.talking import GOOD, LAST, listening, request, talk
+from tests.unit.runtime.serving.transports.test_grpc import HEALTH, INFER, STREAM, request_of, served
+
+from modelservice.contract.access import Access
+from modelservice.contract.exit_codes import ExitCode
+from modelservice.contract.places import API_KEYS_FOLDER
+from modelservice.serving.access.gate import build_gate
+from modelservice.serving.callers import PUBLIC
+from modelservice.serving.core import Core
+from modelservice.serving.errors import NotServedError
+from modelservice.serving.inference import LARGE_BODY
+from modelservice.serving.protocols import PROTOCOLS
+from modelservice.serving.transports.http.connection import InferenceConnection
+from modelservice.serving.transports.http.status import PAGES, build_status_front
+
+KEY = "shop-0123456789abcdef"
+ACCESS = Access.model_validate({"auth": {"apiKeys": {"secretRef": {"name": "keys"}}}})
+WITH_KEY = b"authorization: Bearer " + KEY.encode()
+
+
+@pytest.fixture
+async def core(tmp_path: Path) -> Core:
+    mount(tmp_path / API_KEYS_FOLDER, {"shop": KEY})
+    return core_of(numeric_model(), gate=build_gate(ACCESS, tmp_path))
+
+
+@asynccontextmanager
+async def behind(core: Core) -> AsyncIterator[int]:
+    async with listening(InferenceConnection, core=core) as (port, _):
+        yield port
+
+
+def counted(core: Core) -> dict[tuple[str, str], float]:
+    page = core.metrics.render().body.decode()
+    return {
+        (code, route): float(n) for code, route, n in re.findall(r'total\{code="(\w+)",route="(.*?)"\} (\S+)', page)
+    }
+
+
+WAYS = {
+    "small": GOOD,
+    "large": GOOD + b" " * LARGE_BODY,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_key_opens_and_nothing_else_does(core: Core, way: str) -> None:
+    async with behind(core) as port:
+        said = await talk(
+            port, *(request(WAYS[way], WITH_KEY) for _ in range(3)), request(WAYS[way], b"connection: close")
+        )
+        refused = await talk(port, request(WAYS[way], b"x-api-key: wrong", b"connection: close"))
+    assert re.findall(rb"HTTP/1.1 (\d+) ", said) == [b"200"] * 3 + [b"401"]
+    assert b"www-authenticate: Bearer\r\n" in said
+    assert b"401 Unauthorized" in refused
+    assert b'www-authenticate: Bearer error="invalid_token"\r\n' in refused
+    assert refused.endswith(b'{"error":"the API key is not known"}')
+    assert counted(core) == {("200", "/v1/models/{name}:predict"): 3, ("401", "/v1/models/{name}:predict"): 2}
+
+
+async def test_pages_need_a_key_and_probes_do_not(core: Core) -> None:
+    async with behind(core) as port:
+        for path in (b"/v2/health/live", b"/v2/health/ready"):
+            assert b"200 OK" in await talk(port, request(b"", b"connection: close", method=b"GET", path=path))
+        for path in (b"/v2/models/iris", b"/metrics", b"/docs", b"/nowhere", b"/v2/health/live/../ready"):
+            asked = await talk(port, request(b"", b"connection: close", method=b"GET", path=path))
+            assert b"401 Unauthorized" in asked
+            asked = await talk(port, request(b"", WITH_KEY, b"connection: close", method=b"GET", path=path))
+            assert b"401 Unauthorized" not in asked
+
+
+async def test_a_key_that_is_taken_back_opens_nothing_on_a_connection_that_it_opened(
+    core: Core, tmp_path: Path
+) -> None:
+    async with behind(core) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(2):
+            writer.write(request(GOOD, WITH_KEY))
+            assert b"200 OK" in await reader.readuntil(b"}]}")
+        mount(tmp_path / API_KEYS_FOLDER, {"bank": "bank-0123456789abcdef"})
+        await core.gate.refresh()
+        writer.write(request(GOOD, WITH_KEY))
+        assert b"401 Unauthorized" in await reader.readuntil(b"}")
+        writer.close()
+
+
+async def test_a_secret_that_cannot_be_read_changes_nothing(
+    core: Core, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / API_KEYS_FOLDER).rename(tmp_path / "elsewhere")
+    await core.gate.refresh()
+    assert "could not be read again, the last stays" in caplog.text
+    async with behind(core) as port:
+        assert b"200 OK" in await talk(port, request(GOOD, WITH_KEY, b"connection: close"))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_calls_need_a_key_too(core: Core, stream: bool) -> None:
+    async with served(core) as address, grpc.aio.insecure_channel(address) as channel:
+        message = request_of().SerializeToString()
+        for metadata, code in (((), "UNAUTHENTICATED"), ((("authorization", f"Bearer {KEY}"),), "OK")):
+            if stream:
+                call: Any = channel.stream_stream(STREAM)(iter([message]), metadata=metadata)
+                asked = [answer async for answer in call] if code == "OK" else call.read()
+            else:
+                call = channel.unary_unary(INFER)(message, metadata=metadata)
+                asked = call
+            if code == "OK":
+                assert asked if stream else await asked
+            else:
+                with pytest.raises(grpc.aio.AioRpcError) as refused:
+                    await asked
+                assert refused.value.details() == "the credential is missing; send Authorization: Bearer ..."
+            assert (await call.code()).name == code
+        assert await channel.unary_unary(HEALTH)(b"") is not None
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await channel.unary_unary("/inference.GRPCInferenceService/Nothing")(b"")
+        assert refused.value.code().name == "UNAUTHENTICATED"
+
+
+async def test_a_message_of_a_stream_needs_a_key_that_is_still_one(core: Core, tmp_path: Path) -> None:
+    async with served(core) as address, grpc.aio.insecure_channel(address) as channel:
+        call = channel.stream_stream(STREAM)(metadata=(("authorization", f"Bearer {KEY}"),))
+        await call.write(request_of().SerializeToString())
+        assert b"the API key" not in await call.read()
+        mount(tmp_path / API_KEYS_FOLDER, {"bank": "bank-0123456789abcdef"})
+        await core.gate.refresh()
+        await call.write(request_of().SerializeToString())
+        assert b"the API key is not known" in await call.read()
+        await call.done_writing()
+
+
+async def test_the_port_for_probes_has_them_and_metrics_and_nothing_else(core: Core) -> None:
+    async with listening(InferenceConnection, front=build_status_front(core)) as (port, _):
+        for path in sorted(PAGES):
+            said = await talk(port, request(b"", b"connection: close", method=b"GET", path=path.encode()))
+            assert b"200 OK" in said
+        for path in (b"/", b"/docs", b"/v2/models/iris"):
+            said = await talk(port, request(b"", b"connection: close", method=b"GET", path=path))
+            assert b"404 Not Found" in said
+        assert b"404 Not Found" in await talk(port, LAST)
+
+
+def test_what_is_public_exists() -> None:
+    model = numeric_model()
+    rests = [rest for one in PROTOCOLS if (rest := one.rest(model, "iris", "1"))]
+    services = [service for one in PROTOCOLS if (service := one.service(model, "iris", "1"))]
+    paths = {page.path for rest in rests for page in rest.pages}
+    methods = {f"/{service.name}/{method.name}" for service in services for method in service.methods}
+    assert paths | methods >= PUBLIC
+
+
+@pytest.mark.parametrize("files", [None, {}, {"shop": "short"}])
+def test_a_server_that_could_let_nobody_in_says_so(tmp_path: Path, files: Any) -> None:
+    if files is not None:
+        mount(tmp_path / API_KEYS_FOLDER, files)
+    with pytest.raises(NotServedError, match=r"^spec\.serving\.auth: .*api-keys") as refused:
+        build_gate(ACCESS, tmp_path)
+    assert refused.value.exit_code == ExitCode.ORDER_INVALID
+
+
+def test_nothing_is_asked_where_nothing_is_said(tmp_path: Path) -> None:
+    assert build_gate(Access(), tmp_path / "nowhere").guards == ()
+    assert json.loads(Access().model_dump_json(exclude_defaults=True)) == {}
