@@ -157,6 +157,12 @@ _QUANTIZE_LAST = Rule(
     "!self.steps.exists(step, has(step.quantize)) || has(self.steps[self.steps.size() - 1].quantize)",
     "quantize works on what the other steps made: put it last",
 )
+_ORDER = "self.steps.map(step, {}).indexOf(true)"
+_RANK, _ZEROS = (_ORDER.format(of) for of in ("has(step.lowRank)", "has(step.prune) && has(step.prune.unstructured)"))
+_ZEROS_AFTER_RANK = Rule(
+    f"{_RANK} == -1 || {_ZEROS} == -1 || {_RANK} < {_ZEROS}",
+    "lowRank fills the zeros that prune.unstructured made: put lowRank before it",
+)
 _AUTO_ALONE = Rule(
     "self.steps.size() == 1 || self.steps.all(step, !has(step.auto))",
     "auto finds all steps by itself: leave the others out",
@@ -169,7 +175,7 @@ class Compression(Contract):
     Runs in a Job of its own, with the pod settings of ``spec.training``.
     """
 
-    RULES = (_EACH_STEP_ONCE, _QUANTIZE_LAST, _AUTO_ALONE)
+    RULES = (_EACH_STEP_ONCE, _QUANTIZE_LAST, _ZEROS_AFTER_RANK, _AUTO_ALONE)
 
     max_accuracy_drop: float = Field(
         default=0.005,
@@ -189,6 +195,9 @@ class Compression(Contract):
             raise ValueError(_EACH_STEP_ONCE.message)
         if "quantize" in kinds[:-1]:
             raise ValueError(_QUANTIZE_LAST.message)
+        zeros = [step.prune is not None and step.prune.unstructured is not None for step in self.steps]
+        if "lowRank" in kinds and True in zeros[: kinds.index("lowRank")]:
+            raise ValueError(_ZEROS_AFTER_RANK.message)
         if "auto" in kinds and len(kinds) > 1:
             raise ValueError(_AUTO_ALONE.message)
         return self
