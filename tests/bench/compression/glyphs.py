@@ -33,7 +33,7 @@ def rendered(places: tuple[Path, ...], seed: int) -> tuple[NDArray[np.float32], 
         seed: of shifts, angles, sizes and noise.
 
     Returns:
-        Grey levels from -1 to 1, float32 [pictures, 1, 28, 28]; the character and the font of each, int64 [pictures].
+        Grey levels from 0 to 1, float32 [pictures, 1, 28, 28]; the character and the font of each, int64 [pictures].
     """
     random = np.random.default_rng(seed)
     pictures = [
@@ -43,7 +43,7 @@ def rendered(places: tuple[Path, ...], seed: int) -> tuple[NDArray[np.float32], 
     noisy = np.clip(grey + random.normal(scale=_NOISE, size=grey.shape).astype(np.float32), 0, 1)
     of_font = len(CHARACTERS) * DRAWS
     characters = np.tile(np.repeat(np.arange(len(CHARACTERS)), DRAWS), len(places))
-    return noisy * 2 - 1, characters, np.repeat(np.arange(len(places)), of_font)
+    return noisy, characters, np.repeat(np.arange(len(places)), of_font)
 
 
 def _picture(place: Path, character: str, random: np.random.Generator) -> NDArray[np.uint8]:
