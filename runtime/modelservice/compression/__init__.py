@@ -13,11 +13,12 @@ from modelservice.compression.measured import measured
 from modelservice.compression.network import StoredNetwork
 from modelservice.compression.prune import PRUNE
 from modelservice.compression.quantize import QUANTIZE
+from modelservice.compression.share_weights import SHARE_WEIGHTS
 from modelservice.contract.compression import Step as AskedStep
 
 __all__ = ["STEPS", "Compressible", "Step", "StepContext", "StoredNetwork", "apply_step", "compress"]
 
-STEPS: Final[tuple[Step, ...]] = (QUANTIZE, PRUNE, LOW_RANK, CLIP, DISTILL, AUTO)
+STEPS: Final[tuple[Step, ...]] = (QUANTIZE, PRUNE, LOW_RANK, CLIP, SHARE_WEIGHTS, DISTILL, AUTO)
 
 
 def compress(model: Compressible, steps: Iterable[AskedStep], context: StepContext) -> Compressible:

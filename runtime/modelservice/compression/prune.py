@@ -22,7 +22,8 @@ class PruneStep:
             return Compressible.of(narrowed(network, settings.structured.ratio, settings.fine_tune_epochs, context))
         from modelservice.compression.zeros import with_zeros  # noqa: PLC0415 - torch takes seconds to import
 
-        return Compressible.of(with_zeros(network, settings.chosen.ratio, settings.fine_tune_epochs, context))
+        sparse = with_zeros(network, settings.chosen.ratio)
+        return Compressible.of(tuned(sparse, settings.fine_tune_epochs, context))
 
 
 PRUNE: Final = PruneStep()

@@ -1,26 +1,22 @@
-"""Weights as small integers: onnxruntime's dynamic quantisation.
+"""Weights as small integers, and inputs as integers or floats while a request is computed."""
 
-The weights of linear layers are stored with 8 bits, and their inputs are quantised while a request is computed (Jacob
-et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", 2018), each row
-by a scale of its own (see ``rows``). Those of convolutions are only stored so (see ``convolutions``).
-"""
-
-import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from modelservice.compression.base import Compressible, StepContext
-from modelservice.compression.convolutions import store_as_integers
-from modelservice.compression.rows import scale_each_row
-from modelservice.contract.compression import Quantize
+from modelservice.compression.dynamic import quantised_dynamically
+from modelservice.compression.four_bits import FLOATS, INTEGERS, with_four_bits
+from modelservice.compression.integers import layer_weights, store_as_integers
+from modelservice.compression.static import quantised_statically
+from modelservice.contract.compression import Activations, Quantize, WeightType
 from modelservice.contract.failure import StageError
 
 if TYPE_CHECKING:
     import onnx
 
-_QUANTISED: Final = ("MatMul", "Gemm", "Conv")
-"""Operators with weights that can be quantised; onnxruntime turns a Gemm into a MatMul first."""
+_LAYERS: Final = ("MatMul", "Gemm", "Conv")
+"""Operators with weights that can be quantised."""
 
 
 class QuantizeStep:
@@ -28,20 +24,22 @@ class QuantizeStep:
 
     name = "quantize"
 
-    def apply(self, settings: Quantize, model: Compressible, context: StepContext) -> Compressible:  # noqa: ARG002 - Int8 is the only weight type so far, and needs no rows
-        """Store weights with 8 bits, one scale for each output channel; see ``Step``."""
+    def apply(self, settings: Quantize, model: Compressible, context: StepContext) -> Compressible:
+        """Make integers of the weights; see ``Step``."""
         import onnx  # noqa: PLC0415
 
         graph = onnx.load_from_string(model.onnx)
-        floats = {weight.name for weight in graph.graph.initializer if weight.data_type == onnx.TensorProto.FLOAT}
-        if not any(node.op_type in _QUANTISED and floats & set(node.input) for node in graph.graph.node):
+        if not layer_weights(graph.graph, _LAYERS):
             raise StageError(
                 "NothingToQuantize",
                 "the model has no layers of weights, as those of scikit-learn have none:"
                 " leave spec.compression out, or take spec.model mlp or cnn",
                 field="spec.compression.steps",
             )
-        quantised = _quantize(graph)
+        quantised = _FORMS[settings.weights, settings.activations](graph, context)
+        for weights in quantised.graph.initializer:
+            # onnxruntime stores large weights in a file of their own on its way, and they say so until told not to.
+            weights.ClearField("data_location")
         onnx.checker.check_model(quantised)
         return replace(model, onnx=quantised.SerializeToString(deterministic=True))
 
@@ -49,36 +47,33 @@ class QuantizeStep:
 QUANTIZE: Final = QuantizeStep()
 
 
-def _quantize(graph: "onnx.ModelProto") -> "onnx.ModelProto":
-    import onnx  # noqa: PLC0415
-    from onnxruntime.quantization import QuantType, quantize_dynamic  # noqa: PLC0415
-    from onnxruntime.quantization.quant_utils import add_pre_process_metadata  # noqa: PLC0415
-
-    # Without this mark onnxruntime advises to optimise the graph first: ours has nothing to fold.
-    add_pre_process_metadata(graph)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        quantize_dynamic(
-            graph,
-            path,
-            op_types_to_quantize=["MatMul"],
-            # onnxruntime's product of integers takes no scale for each column of each member of an ensemble.
-            per_channel=not _has_members(graph),
-            # Products of 8 bits overflow the 16 bits in which CPUs without VNNI add two of them; weights of 7 bits do
-            # not, so the model answers alike on every CPU, whichever one judged it.
-            reduce_range=True,
-            weight_type=QuantType.QInt8,
-        )
-        quantised = onnx.load(path)
-    scale_each_row(quantised)
-    store_as_integers(quantised)
-    for weights in quantised.graph.initializer:
-        # On its way the model was stored with large weights in a file of their own, and they say so until told not to.
-        weights.ClearField("data_location")
-    return quantised
+def _stored(graph: "onnx.ModelProto", _context: StepContext) -> "onnx.ModelProto":
+    store_as_integers(graph, _LAYERS, bits=8)
+    return graph
 
 
-def _has_members(graph: "onnx.ModelProto") -> bool:
-    """Whether layers are those of an ensemble, with weights [members, inputs, outputs]."""
-    products = {name for node in graph.graph.node if node.op_type == "MatMul" for name in node.input}
-    return any(len(weights.dims) > 2 for weights in graph.graph.initializer if weights.name in products)  # noqa: PLR2004
+def _dynamic(graph: "onnx.ModelProto", _context: StepContext) -> "onnx.ModelProto":
+    return quantised_dynamically(graph)
+
+
+def _static(graph: "onnx.ModelProto", context: StepContext) -> "onnx.ModelProto":
+    return quantised_statically(graph, context.dataset.train.features)
+
+
+def _four_bits(level: int) -> "_Form":
+    def form(graph: "onnx.ModelProto", _context: StepContext) -> "onnx.ModelProto":
+        with_four_bits(graph, level=level)
+        return graph
+
+    return form
+
+
+_Form = Callable[["onnx.ModelProto", StepContext], "onnx.ModelProto"]
+_FORMS: Final[Mapping[tuple[WeightType, Activations], _Form]] = {
+    (WeightType.INT8, Activations.NONE): _stored,
+    (WeightType.INT8, Activations.DYNAMIC): _dynamic,
+    (WeightType.INT8, Activations.STATIC): _static,
+    (WeightType.INT4, Activations.NONE): _four_bits(FLOATS),
+    (WeightType.INT4, Activations.DYNAMIC): _four_bits(INTEGERS),
+}
+"""What the contract allows."""

@@ -5,34 +5,31 @@ from collections.abc import Callable
 from torch import nn
 from torch.nn.utils import prune
 
-from modelservice.compression.base import StepContext
 from modelservice.compression.network import StoredNetwork
-from modelservice.compression.tuning import Lesson, module_of, network_of, tune
+from modelservice.compression.tuning import module_of, network_of
 
 
-def with_zeros(network: StoredNetwork, ratio: float, epochs: int, context: StepContext) -> StoredNetwork:
-    """The network with that share of its weights 0, which they stay while the others learn on for some epochs."""
+def with_zeros(network: StoredNetwork, ratio: float) -> StoredNetwork:
+    """The network with that share of its weights 0."""
     module = module_of(network)
-    prune.global_unstructured(_pruned(module), prune.L1Unstructured, amount=ratio)
-    masks = {name: mask.clone() for name, mask in module.named_buffers()}
-    _release(module)
-    sparse = network_of(module, network.architecture)
-    if not epochs:
-        return sparse
-
-    def hold(learning: nn.Sequential) -> Callable[[], None]:
-        for layer, name in _pruned(learning):
-            place = next(place for place, child in learning.named_children() if child is layer)
-            prune.custom_from_mask(layer, name, masks[f"{place}.{name}_mask"])  # type: ignore[no-untyped-call]
-        return lambda: _release(learning)
-
-    return tune(sparse, Lesson(epochs=epochs), context, hold=hold)
+    layers = _weighted(module)
+    prune.global_unstructured([(layer, "weight") for layer in layers], prune.L1Unstructured, amount=ratio)
+    _release(layers)
+    return network_of(module, network.architecture)
 
 
-def _pruned(module: nn.Sequential) -> list[tuple[nn.Module, str]]:
-    return [(layer, "weight") for layer in module if isinstance(layer, nn.Linear | nn.Conv2d)]
+def hold_zeros(module: nn.Sequential) -> Callable[[], None]:
+    """Keep weights that are 0 at 0 while the others learn; see ``tuning.Hold``."""
+    layers = [layer for layer in _weighted(module) if bool((layer.weight == 0).any())]
+    for layer in layers:
+        prune.custom_from_mask(layer, "weight", layer.weight != 0)  # type: ignore[no-untyped-call]
+    return lambda: _release(layers)
 
 
-def _release(module: nn.Sequential) -> None:
-    for layer, name in _pruned(module):
-        prune.remove(layer, name)  # type: ignore[no-untyped-call]
+def _weighted(module: nn.Sequential) -> list[nn.Linear | nn.Conv2d]:
+    return [layer for layer in module if isinstance(layer, nn.Linear | nn.Conv2d)]
+
+
+def _release(layers: list[nn.Linear | nn.Conv2d]) -> None:
+    for layer in layers:
+        prune.remove(layer, "weight")  # type: ignore[no-untyped-call]

@@ -15,12 +15,43 @@ class WeightType(StrEnum):
     """What a weight is stored as."""
 
     INT8 = "Int8"
+    INT4 = "Int4"
+
+
+class Activations(StrEnum):
+    """What the inputs of layers are while a request is computed."""
+
+    NONE = "None"
+    DYNAMIC = "Dynamic"
+    STATIC = "Static"
+
+
+_STATIC_OF_INT8 = Rule(
+    "!has(self.activations) || self.activations != 'Static' || !has(self.weights) || self.weights == 'Int8'",
+    "activations Static is for weights Int8: take Dynamic or None for Int4",
+)
 
 
 class Quantize(Contract):
-    """Weights as small integers, with which linear layers compute; convolutions compute with floats made of them."""
+    """Weights as small integers, and what layers compute with."""
 
-    weights: WeightType = Field(default=WeightType.INT8, description="Int8. Default Int8.")
+    RULES = (_STATIC_OF_INT8,)
+
+    weights: WeightType = Field(
+        default=WeightType.INT8, description="Int8 or Int4: bits of a stored weight. Default Int8."
+    )
+    activations: Activations = Field(
+        default=Activations.DYNAMIC,
+        description="None: layers compute with floats made of the weights. Dynamic: linear layers compute with integers,"
+        " their inputs by a scale of each row; convolutions with floats. Static: all layers compute with integers, by"
+        " scales that training rows tell; for Int8. Default Dynamic.",
+    )
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        if self.activations is Activations.STATIC and self.weights is not WeightType.INT8:
+            raise ValueError(_STATIC_OF_INT8.message)
+        return self
 
 
 class Structured(Contract):
@@ -68,6 +99,21 @@ class LowRank(Contract):
     )
     fine_tune_epochs: FineTuneEpochs = Field(
         default=20, description="Passes over the training rows after it. Default 20; 0 leaves it as it is."
+    )
+
+
+class ShareWeights(Contract):
+    """The weights of each layer take few values, stored once, and a weight is the number of its value."""
+
+    values: int = Field(
+        default=16,
+        ge=2,
+        le=256,
+        description="Values of a layer at most, chosen by k-means: up to 16 take 4 bits for each weight, more take 8."
+        " Default 16.",
+    )
+    fine_tune_epochs: FineTuneEpochs = Field(
+        default=20, description="Passes over the training rows in which the values learn on. Default 20."
     )
 
 
@@ -140,6 +186,9 @@ class Step(OneOf):
         default=None, description="Splits layers into two of a lower rank; for mlp and cnn."
     )
     clip: Clip | None = Field(default=None, description="Clamps weights to a range; for mlp and cnn.")
+    share_weights: ShareWeights | None = Field(
+        default=None, description="Gives the weights of each layer few values; the last step; for mlp and cnn."
+    )
     distill: Distill | None = Field(default=None, description="A small network learns from the trained model.")
     auto: Auto | None = Field(
         default=None, description="Finds how far it can go by itself, for mlp and cnn; stands alone."
@@ -153,9 +202,17 @@ _EACH_STEP_ONCE = Rule(
     ),
     "each kind of step may stand once: take the second out",
 )
-_QUANTIZE_LAST = Rule(
-    "!self.steps.exists(step, has(step.quantize)) || has(self.steps[self.steps.size() - 1].quantize)",
-    "quantize works on what the other steps made: put it last",
+_STORES = "has({0}.quantize) || has({0}.shareWeights)"
+_STORED_LAST = Rule(
+    f"self.steps.filter(step, {_STORES.format('step')}).size()"
+    f" == ({_STORES.format('self.steps[self.steps.size() - 1]')} ? 1 : 0)",
+    "quantize and shareWeights say how weights are stored: take one of them, as the last step",
+)
+_ORDER = "self.steps.map(step, {}).indexOf(true)"
+_RANK, _ZEROS = (_ORDER.format(of) for of in ("has(step.lowRank)", "has(step.prune) && has(step.prune.unstructured)"))
+_ZEROS_AFTER_RANK = Rule(
+    f"{_RANK} == -1 || {_ZEROS} == -1 || {_RANK} < {_ZEROS}",
+    "lowRank fills the zeros that prune.unstructured made: put lowRank before it",
 )
 _AUTO_ALONE = Rule(
     "self.steps.size() == 1 || self.steps.all(step, !has(step.auto))",
@@ -169,7 +226,7 @@ class Compression(Contract):
     Runs in a Job of its own, with the pod settings of ``spec.training``.
     """
 
-    RULES = (_EACH_STEP_ONCE, _QUANTIZE_LAST, _AUTO_ALONE)
+    RULES = (_EACH_STEP_ONCE, _STORED_LAST, _ZEROS_AFTER_RANK, _AUTO_ALONE)
 
     max_accuracy_drop: float = Field(
         default=0.005,
@@ -187,8 +244,11 @@ class Compression(Contract):
         kinds = [step.choice for step in self.steps]
         if len(set(kinds)) != len(kinds):
             raise ValueError(_EACH_STEP_ONCE.message)
-        if "quantize" in kinds[:-1]:
-            raise ValueError(_QUANTIZE_LAST.message)
+        if {"quantize", "shareWeights"} & set(kinds[:-1]):
+            raise ValueError(_STORED_LAST.message)
+        zeros = [step.prune is not None and step.prune.unstructured is not None for step in self.steps]
+        if "lowRank" in kinds and True in zeros[: kinds.index("lowRank")]:
+            raise ValueError(_ZEROS_AFTER_RANK.message)
         if "auto" in kinds and len(kinds) > 1:
             raise ValueError(_AUTO_ALONE.message)
         return self

@@ -36,12 +36,13 @@ class DataWork(Tolerant):
 
 
 class TrainWork(DataWork):
-    """Train a model."""
+    """Train a model; ``compressed`` says that a compression follows, so that what it cannot do fails before it."""
 
     stage: Literal["train"] = "train"
     model: Model
     training: Hyperparameters = Field(default=Hyperparameters())
     checkpoint: Checkpoint = Field(default=Checkpoint())
+    compressed: bool = False
 
 
 class CompressWork(DataWork):

@@ -103,6 +103,16 @@ def read_rows(source: Source, data: Data, task: AskedTask | None) -> tuple[Divid
     return divided, encode(divided, divided.split)
 
 
+def check_held(source: Source, *, field: str) -> None:
+    """Refuse a source that is not held, for a field that needs all rows at once.
+
+    Raises:
+        DataError: it is read piece by piece.
+    """
+    if isinstance(source, StreamedTable):
+        source.refuse(field)
+
+
 def from_frame(frame: Any) -> Source:
     """Take data that stands in memory: a pandas frame, an arrow table, an object of columns or of arrays.
 

@@ -88,7 +88,11 @@ def run_locally(
         return _run(_order(resource, work, key, folder), folder, context)
 
     train = TrainWork(
-        **reading, model=spec.model, training=spec.training.hyperparameters, checkpoint=spec.training.checkpoint
+        **reading,
+        model=spec.model,
+        training=spec.training.hyperparameters,
+        checkpoint=spec.training.checkpoint,
+        compressed=spec.compression is not None,
     )
     if spec.compression is None:
         return run(train, key, final)

@@ -24,7 +24,7 @@ from modelservice.families.base import Fitted
 from modelservice.inference.batches import run_batches
 from modelservice.inference.onnx_engine import OnnxEngine
 from modelservice.modalities.base import Dataset
-from modelservice.modalities.sources import read_rows
+from modelservice.modalities.sources import check_held, read_rows
 from modelservice.reports.card import About, settings_of
 from modelservice.reports.files import write_reports
 from modelservice.reports.findings import examine
@@ -59,7 +59,10 @@ class TrainStage:
         assert isinstance(work, TrainWork)  # noqa: S101 - the registry looks stages up by the work's own name
         watch = context.watch
         with watch.step("read"):
-            divided, dataset = read_rows(context.source(), work.data, work.task)
+            source = context.source()
+            if work.compressed:
+                check_held(source, field="spec.compression")
+            divided, dataset = read_rows(source, work.data, work.task)
             folds = fold_splits(divided, work.data.split)
         recipe, report = Recipe.of(work, dataset), None
         tried = trainings(work.training)

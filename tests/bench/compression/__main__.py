@@ -1,6 +1,6 @@
-"""Compresses networks fold by fold: ``python -m tests.bench.compression``.
+"""Compresses models fold by fold: ``python -m tests.bench.compression``.
 
-It goes on where it was stopped, and ends with the table of ``recompute``: with 1 if a limit does not hold, 3 if folds
+It goes on where it was stopped, and ends with the tables of ``recompute``: with 1 if a limit does not hold, 3 if folds
 are missing.
 """
 
@@ -10,21 +10,30 @@ import time
 
 import torch
 from tests.bench.compression.fitting import FoldName, fit_fold
-from tests.bench.compression.recompute import HOME
+from tests.bench.compression.latency import measure_latencies
 from tests.bench.compression.recompute import main as recompute
-from tests.bench.compression.subjects import FOLDS, SEEDS, SUBJECTS, subject_named
+from tests.bench.compression.rows import FOLDS, HOME
+from tests.bench.compression.subjects import SEEDS, SUBJECTS, subject_named
 
 
 def main() -> int:
     """Run the bench."""
     parser = argparse.ArgumentParser(prog="tests.bench.compression", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=120, help="no fold begins after them (default 120)")
+    parser.add_argument("--minutes", type=float, default=110, help="no fold begins after them (default 110)")
     parser.add_argument("--report", action="store_true", help="fit nothing: report what is stored")
+    parser.add_argument("--latency", action="store_true", help="fit nothing: measure the speed of what is stored")
+    parser.add_argument("--readme", action="store_true", help="put the tables into docs/benchmarks.md")
     arguments = parser.parse_args()
-    if not arguments.report and not fit_all(seconds=60 * arguments.minutes):
+    complete = True
+    if not (arguments.report or arguments.latency):
+        complete = fit_all(seconds=60 * arguments.minutes)
+    if arguments.latency or not (arguments.report or (HOME / "latency.json").exists()):
+        measure_latencies(HOME)
+    code = recompute(readme=arguments.readme)
+    if not complete:
         sys.stderr.write("the time is over and folds are missing: run the bench again, it goes on\n")
         return 3
-    return recompute()
+    return code
 
 
 def fit_all(*, seconds: float) -> bool:

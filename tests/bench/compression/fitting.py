@@ -1,4 +1,4 @@
-"""One fold: a large network, what ``auto`` makes of it, and the controls."""
+"""One fold: a large model, the small one that is made of it, and the controls."""
 
 import json
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tests.bench.compression.subjects import FOLD_BUDGET, RATIO, TRAINING, TURN_EPOCHS, Subject, digits
+from tests.bench.compression.subjects import FOLD_BUDGET, RATIO, STUDENT_EPOCHS, TURN_EPOCHS, Subject
 
 from modelservice.compression import Compressible, StepContext, apply_step
 from modelservice.compression.network import StoredNetwork
@@ -36,11 +36,22 @@ class FoldName:
         return folder / self.subject / f"{self.seed}-{self.fold}.json"
 
 
+def keys_of(subject: Subject) -> tuple[str, ...]:
+    """Its models: the large one first, then the one that the bench is about, then the controls."""
+    return (BEFORE, AUTO, SCRATCH, DISTILLED) if subject.student is None else (BEFORE, DISTILLED, SCRATCH)
+
+
 def fit_fold(subject: Subject, name: FoldName, folder: Path) -> None:
     """Fit and store; the document is written last, so that a fold without one is fitted again."""
-    dataset, rows = digits(subject.shape, seed=name.seed, fold=name.fold)
-    alone = StepContext(dataset=dataset, teacher=_nobody, seed=name.seed, observe=lambda _: None)
-    training = TRAINING.model_copy(update={"seed": name.seed})
+    dataset, rows = subject.rows(name.seed, name.fold)
+    width = len(dataset.labels)
+
+    def nobody(features: Features) -> Array:
+        """A teacher whose part in the loss is 0."""
+        return np.full((len(features), width), 1 / width, np.float32)
+
+    alone = StepContext(dataset=dataset, teacher=nobody, seed=name.seed, observe=lambda _: None)
+    training = subject.training.model_copy(update={"seed": name.seed})
     fitted = subject.family.fit(subject.settings, dataset, training, observe=lambda _: None)
     large = Compressible(onnx=fitted.onnx, network=StoredNetwork.of_files(fitted.files))
     taught = StepContext(
@@ -50,31 +61,52 @@ def fit_fold(subject: Subject, name: FoldName, folder: Path) -> None:
         observe=lambda _: None,
         budget=FOLD_BUDGET,
     )
-    auto = apply_step(large, _AUTO, taught)
-    assert auto.network is not None
-    small = auto.network.architecture
-    # As many passes as the large network and all turns had together.
-    epochs = TRAINING.epochs + TURN_EPOCHS * (len(auto.tried) - 1)
-    models = {
-        BEFORE: large,
-        AUTO: auto,
-        SCRATCH: _quantised(teach(small, Lesson(epochs=epochs, weight=0), alone), alone),
-        DISTILLED: _quantised(teach(small, Lesson(epochs=epochs), taught), taught),
-    }
+    made = (_automatically if subject.student is None else _by_distilling)(subject, large, taught, alone)
+    models = {BEFORE: large, **made}
     answers = {f"model {key}": OnnxEngine(one.onnx).run(dataset.test.features) for key, one in models.items()}
     place = name.place(folder)
     place.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(place.with_suffix(".npz"), rows=rows, truth=dataset.test.values, **_named(answers))
-    for key in (BEFORE, AUTO):
+    for key in keys_of(subject)[:2]:
         place.with_suffix(f".{key}.onnx").write_bytes(models[key].onnx)
+    small = models[DISTILLED].network
+    assert small is not None
     said = {
         "sizes": {key: _size(one) for key, one in models.items()},
-        "small": small.model_dump(mode="json"),
-        "tried": [one.model_dump(mode="json") for one in auto.tried],
+        "small": small.architecture.model_dump(mode="json"),
+        "tried": [one.model_dump(mode="json") for model in models.values() for one in model.tried],
     }
     waiting = place.with_suffix(".waiting")
     waiting.write_text(json.dumps(said, indent=1), encoding="utf-8")
     waiting.replace(place)
+
+
+def _automatically(
+    subject: Subject, large: Compressible, taught: StepContext, alone: StepContext
+) -> dict[str, Compressible]:
+    """What ``auto`` makes, and the same small layers from scratch and by distillation alone, of as many passes."""
+    auto = apply_step(large, _AUTO, taught)
+    assert auto.network is not None
+    small = auto.network.architecture
+    # As many passes as the large network and all turns had together.
+    epochs = subject.training.epochs + TURN_EPOCHS * (len(auto.tried) - 1)
+    return {
+        AUTO: auto,
+        SCRATCH: _quantised(teach(small, Lesson(epochs=epochs, weight=0), alone), alone),
+        DISTILLED: _quantised(teach(small, Lesson(epochs=epochs), taught), taught),
+    }
+
+
+def _by_distilling(
+    subject: Subject, large: Compressible, taught: StepContext, alone: StepContext
+) -> dict[str, Compressible]:
+    """A network of one member's size that learns from the ensemble, and the same from labels alone."""
+    layers = {"hiddenLayers": subject.student}
+    distill = Step.model_validate({"distill": {"student": {"layers": layers}, "epochs": STUDENT_EPOCHS}})
+    student = apply_step(large, distill, taught)
+    assert student.network is not None
+    alike = teach(student.network.architecture, Lesson(epochs=STUDENT_EPOCHS, weight=0), alone)
+    return {DISTILLED: apply_step(student, _QUANTIZE, taught), SCRATCH: _quantised(alike, alone)}
 
 
 def _named(answers: Mapping[str, Array]) -> dict[str, Any]:
@@ -93,8 +125,3 @@ def _size(model: Compressible) -> dict[str, int]:
 
 def _quantised(network: StoredNetwork, context: StepContext) -> Compressible:
     return apply_step(Compressible.of(network), _QUANTIZE, context)
-
-
-def _nobody(features: Features) -> Array:
-    """A teacher whose part in the loss is 0."""
-    return np.full((len(features), 10), 0.1, np.float32)

@@ -1,83 +1,152 @@
-"""The table from stored predictions and files alone: ``python -m tests.bench.compression.recompute``.
+"""The tables from stored predictions and files alone: ``python -m tests.bench.compression.recompute``.
 
-Nothing of the fits but row-level outputs, sizes and model files is read, and nothing of the package computes here but
-the engine whose speed is measured. Ends with 1 if a limit does not hold.
+Nothing of the fits but row-level outputs and sizes is read, and nothing of the package computes here. Ends with 1 if a
+limit does not hold, or a subject has no fold.
 """
 
 import json
 import math
 import statistics
 import sys
-import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from tests.bench.compression.fitting import AUTO, BEFORE, DISTILLED, SCRATCH
-from tests.bench.compression.subjects import RATIO, SUBJECTS, Subject
-from tests.bench.record import FOLDER
+from tests.bench.compression.fitting import BEFORE, SCRATCH, keys_of
+from tests.bench.compression.latency import BATCHES, read_latencies
+from tests.bench.compression.rows import FOLDS, HOME
+from tests.bench.compression.subjects import RATIO, SEEDS, SUBJECTS, Subject
+from tests.bench.record import BENCHMARKS, Figure, at_least, at_most, figure, record, replace_block
 
-from modelservice.inference.onnx_engine import OnnxEngine
-
-HOME: Final = FOLDER / "compression"
 _Z: Final = 1.959964
-_BATCH: Final = 64
 _LESS_BYTES: Final = 40
-_CALLS: Final = 40
+_BATCH: Final = BATCHES[-1]
+
+Hits = NDArray[np.bool_]
 
 
-def main() -> int:
-    """Print the table and say whether all limits hold."""
-    held = True
-    for subject in SUBJECTS:
-        places = sorted((HOME / subject.name).glob("*-*.json"))
-        if not places:
-            sys.stdout.write(f"{subject.name}: no fold yet\n")
-            held = False
-            continue
-        held = write_table(subject, places) and held
-    return 0 if held else 1
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """What the folds of a subject came to: of each model whether it was right, row by row, and its sizes by fold."""
+
+    subject: Subject
+    folds: int
+    hits: Mapping[str, Hits]
+    sizes: Sequence[Mapping[str, Mapping[str, int]]]
+
+    @property
+    def made(self) -> str:
+        """The model that the bench is about."""
+        return keys_of(self.subject)[1]
+
+    def times(self, size: str) -> float:
+        """How many times smaller the made model is, at least."""
+        return min(one[BEFORE][size] / one[self.made][size] for one in self.sizes)
 
 
-def write_table(subject: Subject, places: list[Path]) -> bool:
-    """Of one subject; whether its limits hold."""
-    told = [json.loads(place.read_text(encoding="utf-8")) for place in places]
-    right = {key: _right(places, key) for key in (BEFORE, AUTO, SCRATCH, DISTILLED)}
-    sys.stdout.write(f"\n{subject.name}, {len(places)} folds, {len(right[BEFORE])} predictions\n")
-    sys.stdout.write("| model | parameters | bytes | accuracy | lost to the uncompressed | 95 % interval |\n")
-    sys.stdout.write("|:--|--:|--:|--:|--:|--:|\n")
-    for key, hits in right.items():
-        sizes = [one["sizes"][key] for one in told]
-        parameters, content = (statistics.median(one[name] for one in sizes) for name in ("parameters", "bytes"))
-        lost, low, high = paired(right[BEFORE], hits)
+def main(*, readme: bool = False) -> int:
+    """Print the tables and say whether all limits hold.
+
+    Args:
+        readme: whether to put them into docs/benchmarks.md.
+    """
+    standings = [found for subject in SUBJECTS if (found := standing(subject, HOME)) is not None]
+    tables = markdown(standings)
+    sys.stdout.write(f"{tables}\n\n")
+    measured = read_latencies(HOME)
+    figures = [one for found in standings for one in limits(found, measured.get(found.subject.name, {}))]
+    folds = FOLDS * len(SEEDS)
+    short = ", ".join(f"{found.subject.name} {found.folds}" for found in standings if found.folds < folds)
+    caption = f"{FOLDS} folds x {len(SEEDS)} seeds" + (f", so far of {folds}: {short}" if short else "")
+    if readme:
+        BENCHMARKS.write_text(
+            replace_block(BENCHMARKS.read_text(encoding="utf-8"), "compression-tables", tables), encoding="utf-8"
+        )
+    code = record("compression", figures, caption=caption, readme=readme)
+    return code or int(len(standings) < len(SUBJECTS))
+
+
+def standing(subject: Subject, folder: Path) -> Standing | None:
+    """Of the folds that are stored; None where there is none."""
+    places = sorted((folder / subject.name).glob("*-*.json"))
+    if not places:
+        return None
+    told: list[dict[str, Any]] = [json.loads(place.read_text(encoding="utf-8")) for place in places]
+    return Standing(
+        subject=subject,
+        folds=len(places),
+        hits={key: _right(places, key) for key in keys_of(subject)},
+        sizes=[one["sizes"] for one in told],
+    )
+
+
+def markdown(standings: Sequence[Standing]) -> str:
+    """A row for each model of each subject."""
+    head = (
+        "Accuracy over all test rows of all folds, and what is lost to the uncompressed model, in points. Parameters"
+        " and bytes are medians over folds; all but the uncompressed model are served with 8 bits.",
+        "",
+        "| rows and family | model | folds | predictions | parameters | bytes | accuracy | lost | 95 % interval |",
+        "|:--|:--|--:|--:|--:|--:|--:|--:|--:|",
+    )
+    return "\n".join([*head, *(line for found in standings for line in _lines(found))])
+
+
+def _lines(found: Standing) -> list[str]:
+    lines = []
+    for key, hits in found.hits.items():
+        parameters, content = (
+            statistics.median(one[key][name] for one in found.sizes) for name in ("parameters", "bytes")
+        )
+        lost, low, high = (100 * value for value in paired(found.hits[BEFORE], hits))
         cells = (
+            found.subject.name,
+            key,
+            str(found.folds),
+            f"{len(hits):,}",
             f"{parameters:,.0f}",
             f"{content:,.0f}",
-            f"{hits.mean():.4f}",
-            f"{lost:.4f}",
-            f"{low:.4f} to {high:.4f}",
+            f"{100 * hits.mean():.2f}",
+            "" if key == BEFORE else f"{lost:.2f}",
+            "" if key == BEFORE else f"{low:.2f} to {high:.2f}",
         )
-        sys.stdout.write(f"| {key} | {' | '.join(cells)} |\n")
-    fewer = min(one["sizes"][BEFORE]["parameters"] / one["sizes"][AUTO]["parameters"] for one in told)
-    smaller = min(one["sizes"][BEFORE]["bytes"] / one["sizes"][AUTO]["bytes"] for one in told)
-    faster = {batch: _faster(places[0], subject.shape, batch) for batch in (1, _BATCH)}
-    sys.stdout.write(
-        f"every fold: at least {fewer:.1f} x fewer parameters, {smaller:.1f} x fewer bytes; rows a second at batch 64"
-        f" {faster[_BATCH]:.1f} x, at batch 1 {faster[1]:.1f} x (one thread)\n"
-    )
-    limits = {
-        f"loss at most {subject.budget}": paired(right[BEFORE], right[AUTO])[2] <= subject.budget,
-        f"{RATIO} x fewer parameters": fewer >= RATIO,
-        f"{_LESS_BYTES} x fewer bytes": smaller >= _LESS_BYTES,
-        f"{subject.faster} x faster": faster[_BATCH] >= subject.faster,
-    }
-    for words, holds in limits.items():
-        sys.stdout.write(f"{'holds' if holds else 'MISSED'}: {words}\n")
-    return all(limits.values())
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
 
 
-def paired(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> tuple[float, float, float]:
+def limits(found: Standing, latencies: Mapping[str, Mapping[str, float]]) -> list[Figure]:
+    """What is asked of a subject.
+
+    Args:
+        found: its folds.
+        latencies: seconds of a call by batch and model; empty where nobody measured them.
+    """
+    subject, name, made = found.subject, found.subject.name, found.made
+    upper = 100 * paired(found.hits[BEFORE], found.hits[made])[2]
+    figures = [at_most(f"{name}: lost, upper end of the 95 % interval", upper, "points", 100 * subject.budget)]
+    if subject.student is None:
+        figures += [
+            at_least(f"{name}: fewer parameters, every fold", found.times("parameters"), "x", RATIO),
+            at_least(f"{name}: fewer bytes, every fold", found.times("bytes"), "x", _LESS_BYTES),
+        ]
+    else:
+        figures.append(figure(f"{name}: fewer bytes, every fold", found.times("bytes"), "x"))
+    if subject.beats_scratch:
+        gained = 100 * float(found.hits[made].mean() - found.hits[SCRATCH].mean())
+        figures.append(at_least(f"{name}: better than from scratch", gained, "points", 0))
+    for batch, seconds in latencies.items():
+        faster, words = seconds[BEFORE] / seconds[made], f"{name}: rows per second at batch {batch}"
+        if subject.faster is not None and int(batch) == _BATCH:
+            figures.append(at_least(words, faster, "x", subject.faster))
+        else:
+            figures.append(figure(words, faster, "x"))
+    return figures
+
+
+def paired(before: Hits, after: Hits) -> tuple[float, float, float]:
     """What is lost on the mean, with its paired 95 % interval of the normal distribution.
 
     Rows are counted once for each seed, which makes the interval narrower than as many new rows would; the number of
@@ -88,29 +157,12 @@ def paired(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> tuple[float, 
     return mean, mean - room, mean + room
 
 
-def _right(places: list[Path], key: str) -> NDArray[np.bool_]:
+def _right(places: list[Path], key: str) -> Hits:
     found = []
     for place in places:
         with np.load(place.with_suffix(".npz"), allow_pickle=False) as arrays:
             found.append(arrays[f"model {key}"].argmax(axis=1) == arrays["truth"])
     return np.concatenate(found)
-
-
-def _faster(place: Path, shape: tuple[int, ...], batch: int) -> float:
-    """Times more rows a second, by the median of calls that take turns."""
-    rows = np.random.default_rng(0).normal(size=(batch, *shape)).astype(np.float32)
-    engines = [OnnxEngine(place.with_suffix(f".{key}.onnx").read_bytes()) for key in (BEFORE, AUTO)]
-    for engine in engines:
-        engine.use_threads(1)
-        engine.run(rows)
-    seconds: tuple[list[float], list[float]] = ([], [])
-    for _ in range(_CALLS):
-        for engine, taken in zip(engines, seconds, strict=True):
-            start = time.perf_counter()
-            engine.run(rows)
-            taken.append(time.perf_counter() - start)
-    before, after = map(statistics.median, seconds)
-    return before / after
 
 
 if __name__ == "__main__":

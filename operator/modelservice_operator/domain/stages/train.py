@@ -45,6 +45,7 @@ class Train:
             model=spec.model,
             training=spec.training.hyperparameters,
             checkpoint=spec.training.checkpoint,
+            compressed=spec.compression is not None,
         )
         return assignment.order(work)
 

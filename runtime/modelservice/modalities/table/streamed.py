@@ -100,6 +100,14 @@ class StreamedTable:
         """
         raise _too_large("what was asked for needs all rows at once")
 
+    def refuse(self, field: str) -> NoReturn:
+        """Say that a field needs all rows at once.
+
+        Raises:
+            DataError: always.
+        """
+        raise _too_large(f"{field} needs all rows at once", field=field)
+
     def aside(self, name: str, missing: Sequence[str] | None = None, *, field: str) -> NoReturn:  # noqa: ARG002
         """See ``target``."""
         raise _too_large(f"{field} needs all rows at once")

@@ -148,6 +148,24 @@ def test_what_is_left_learns_what_the_model_said_before(kind: str) -> None:
         assert all((tuned.network.weights[name][places] == 0).all() for name, places in zeros.items())
 
 
+@pytest.mark.parametrize(
+    "later",
+    [{"clip": {"limit": 1, "fineTuneEpochs": 2}}, {"prune": {"structured": {"ratio": 0.5}, "fineTuneEpochs": 2}}],
+)
+def test_zeros_stay_zeros_in_later_steps(later: dict[str, Any]) -> None:
+    model = Compressible.of(random_network(perceptron(16, 16)))
+    context = context_of(iris(), OnnxEngine(model.onnx).run)
+    sparse = apply_steps(model, steps({"prune": {"unstructured": {"ratio": 0.9}, "fineTuneEpochs": 0}}), context)
+    untuned = {kind: {**settings, "fineTuneEpochs": 0} for kind, settings in later.items()}
+    raw, tuned = (apply_steps(sparse, steps(one), context).network for one in (untuned, later))
+    assert raw is not None
+    assert tuned is not None
+    for name, array in raw.weights.items():
+        if name.endswith("weight"):
+            assert (array == 0).any()
+            np.testing.assert_array_equal(tuned.weights[name] == 0, array == 0)
+
+
 def test_what_is_no_network_or_several_is_refused_with_the_remedy() -> None:
     asked = steps({"prune": {"structured": {"ratio": 0.5}}})
     with pytest.raises(StageError, match=r"choose spec\.model mlp or cnn") as caught:

@@ -1,6 +1,8 @@
 """Weights of 8 bits."""
 
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,16 +15,22 @@ from tests.unit.runtime.stages.pipelines import produce, train_work
 
 from modelservice import compression
 from modelservice.compression import Compressible, StepContext
+from modelservice.compression.four_bits import packed
 from modelservice.contract.compression import Compression, Quantize, Step
 from modelservice.contract.failure import StageError
 from modelservice.contract.manifest import MODEL_FILE
 from modelservice.inference.onnx_engine import OnnxEngine
 
-STEPS = Compression.model_validate({"steps": [{"quantize": {}}]}).steps
+Shape = tuple[int, ...]
+FORMS = [("Int8", "None"), ("Int8", "Dynamic"), ("Int8", "Static"), ("Int4", "None"), ("Int4", "Dynamic")]
 
 
-def quantised_bytes(content: bytes) -> bytes:
-    return apply_steps(Compressible(onnx=content), STEPS, NOTHING).onnx
+def quantised_bytes(content: bytes, weights: str = "Int8", activations: str = "Dynamic", shape: Shape = (4,)) -> bytes:
+    asked = Compression.model_validate({"steps": [{"quantize": {"weights": weights, "activations": activations}}]})
+    random = np.random.default_rng(9)
+    train = replace(NOTHING.dataset.train, features=random.normal(size=(700, *shape)).astype(np.float32))
+    context = replace(NOTHING, dataset=replace(NOTHING.dataset, train=train))
+    return apply_steps(Compressible(onnx=content), asked.steps, context).onnx
 
 
 def perceptron(random: np.random.Generator) -> bytes:
@@ -105,6 +113,62 @@ def test_a_row_gets_the_same_bits_in_any_company(build: Callable[[Any], bytes], 
     alone = np.concatenate([engine.run(rows[index : index + 1]) for index in range(len(rows))])
     np.testing.assert_array_equal(engine.run(rows), alone)
     assert np.isfinite(alone).all()
+
+
+@pytest.mark.parametrize(("weights", "activations"), FORMS)
+@pytest.mark.parametrize(("build", "shape"), [(perceptron, (4,)), (convolutions, (1, 8, 8)), (ensemble, (4,))])
+def test_all_forms_are_smaller_and_answer_nearly_alike(
+    build: Callable[[Any], bytes], shape: Shape, weights: str, activations: str
+) -> None:
+    random = np.random.default_rng(0)
+    content = build(random)
+    smaller = quantised_bytes(content, weights, activations, shape)
+    assert len(smaller) < (0.35 if weights == "Int4" else 0.5) * len(content) + 4000
+    rows = random.normal(size=(64, *shape)).astype(np.float32)
+    before, after = OnnxEngine(content).run(rows), OnnxEngine(smaller).run(rows)
+    assert 0 < np.abs(before - after).max() < (0.3 if weights == "Int4" else 0.1)
+    assert smaller == quantised_bytes(content, weights, activations, shape)
+
+
+@pytest.mark.parametrize(("build", "shape"), [(perceptron, (4,)), (convolutions, (1, 8, 8)), (ensemble, (4,))])
+@pytest.mark.parametrize(("weights", "activations"), [("Int8", "Static"), ("Int4", "Dynamic")])
+def test_rows_keep_their_answers_in_any_company(
+    build: Callable[[Any], bytes], shape: Shape, weights: str, activations: str
+) -> None:
+    random = np.random.default_rng(1)
+    engine = OnnxEngine(quantised_bytes(build(random), weights, activations, shape))
+    rows = random.normal(size=(9, *shape)).astype(np.float32)
+    rows[3] *= 1e6
+    alone = np.concatenate([engine.run(rows[index : index + 1]) for index in range(len(rows))])
+    np.testing.assert_allclose(engine.run(rows), alone, atol=1e-5)
+    assert np.isfinite(alone).all()
+
+
+def operators(content: bytes) -> Counter[str]:
+    return Counter(node.op_type for node in onnx.load_from_string(content).graph.node)
+
+
+def test_each_form_has_its_operators() -> None:
+    linear, maps = perceptron(np.random.default_rng(0)), convolutions(np.random.default_rng(0))
+    found = {form: operators(quantised_bytes(linear, *form)) for form in FORMS}
+    assert found["Int8", "None"]["DequantizeLinear"] == 2
+    assert found["Int8", "Dynamic"]["MatMulInteger"] == 2
+    assert found["Int8", "Static"]["QGemm"] == 2
+    # Of four inputs a layer has no block to fill.
+    assert (found["Int4", "None"]["MatMulNBits"], found["Int4", "None"]["DequantizeLinear"]) == (1, 1)
+    assert operators(quantised_bytes(maps, "Int8", "Static", (1, 8, 8)))["QLinearConv"] == 1
+    assert operators(quantised_bytes(maps, "Int4", "Dynamic", (1, 8, 8)))["MatMulNBits"] == 1
+
+
+def test_blocks_of_four_bits_are_within_half_a_step() -> None:
+    matrix = np.random.default_rng(0).normal(size=(70, 3)).astype(np.float32)
+    matrix[:32, 1] = 0
+    pairs, sizes = packed(matrix)
+    assert (pairs.shape, sizes.shape) == ((3, 3, 16), (3, 3))
+    integers = np.stack([pairs & 15, pairs >> 4], axis=-1).reshape(3, 3, 32).astype(np.float32) - 8
+    restored = (integers * sizes[..., None]).reshape(3, 96).T
+    assert (np.abs(restored[:70] - matrix) <= np.repeat(sizes, 32, axis=1).T[:70] * 0.5001).all()
+    assert (restored[70:] == 0).all()
 
 
 def test_layers_of_any_width_stay_in_the_one_file() -> None:

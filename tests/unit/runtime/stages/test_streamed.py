@@ -1,6 +1,7 @@
 """A training on a table that is not held."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from modelservice.contract.failure import StageError
+from modelservice.contract.failure import DataError, StageError
 from modelservice.contract.manifest import DATA_REPORT_FILE, METRICS_FILE
+from modelservice.contract.progress import Progress
 from modelservice.modalities.table import measuring, parquet_pieces, streamed
 from modelservice.modalities.table.parquet_pieces import PIECE_ROWS
 from modelservice.stages import evaluate
@@ -35,11 +37,13 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def trained(table: Path, folder: Path, **spec: Any) -> Produced:
+def trained(
+    table: Path, folder: Path, observe: Callable[[Progress], None] = lambda _: None, **spec: Any
+) -> Produced:
     data = {"uri": "s3://bench/table.parquet", "target": "y"}
     document = {"apiVersion": "modelservice.dev/v1alpha1", "kind": "ModelService", "metadata": {"name": "m"}}
     resource = read_resource({**document, "spec": {"data": data, **spec}})
-    return run_locally(resource, data=table, output=folder, observe=lambda _: None).produced
+    return run_locally(resource, data=table, output=folder, observe=observe).produced
 
 
 def test_every_row_is_accounted_for_and_all_test_rows_are_measured(table: Path, tmp_path: Path) -> None:
@@ -99,6 +103,14 @@ def test_what_needs_all_rows_is_refused(table: Path, tmp_path: Path, spec: dict[
     with pytest.raises(StageError, match="the table is too large to be held") as error:
         trained(table, tmp_path / "m", **spec)
     assert (error.value.reason, error.value.field) == ("ModelUnsuited", field)
+
+
+def test_a_compression_is_refused_before_the_training(table: Path, tmp_path: Path) -> None:
+    told: list[Progress] = []
+    with pytest.raises(DataError, match="the table has more than 0 bytes as numbers, so it is not held") as error:
+        trained(table, tmp_path / "m", observe=told.append, compression={"steps": [{"quantize": {}}]})
+    assert (error.value.reason, error.value.field) == ("TableNotHeld", "spec.compression")
+    assert told == []
 
 
 def test_a_small_table_is_held(tmp_path: Path) -> None:
