@@ -118,10 +118,12 @@ class StreamedTable:
             OSError: the file system fails.
         """
         _check_asked(data, task)
-        head = TableSource(self._head())
+        empty = self._head()
+        head = TableSource(empty)
         names, types = head.select(data.features, head.target(data.target).name, data.columns)
         target = read_target(self._pieces, head.target(data.target).name, data.missing, task)
-        reader = self._reader(names, types, target, Missing.of(data.missing))
+        counted = [name for name in names if is_coded(empty.columns[name].type, types.get(name))]
+        reader = self._reader(names, counted, types, target, Missing.of(data.missing))
         hashed = [name for name in names if data.features or not _names_rows(reader.coded.get(name))]
         found = measure_pieces(self._pieces, reader, target, hashed, data.split)
         notes = (*self._pieces.layout.notes, *missing_notes(found.blank))
@@ -138,11 +140,15 @@ class StreamedTable:
         return Table(columns=columns, unreadable=layout.unreadable, sha256=self.sha256, notes=layout.notes)
 
     def _reader(
-        self, names: tuple[str, ...], types: Mapping[str, ColumnType], target: StreamedTarget, rule: Missing
+        self,
+        names: tuple[str, ...],
+        counted: Sequence[str],
+        types: Mapping[str, ColumnType],
+        target: StreamedTarget,
+        rule: Missing,
     ) -> PieceReader:
-        """Look at all cells of columns of texts."""
-        head = self._head().columns
-        counts = {name: TextCounts() for name in names if is_coded(head[name].type, types.get(name))}
+        """Look at all cells of columns of texts, which are counted."""
+        counts = {name: TextCounts() for name in counted}
         if counts:
             for piece in self._pieces.read((*counts, target.target.name)):
                 _, present = target.read(piece.columns[target.target.name], piece.start)
