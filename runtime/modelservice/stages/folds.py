@@ -5,7 +5,6 @@ from statistics import mean, stdev
 
 from modelservice.contract.data import Split as Shares
 from modelservice.contract.evaluation import Evaluation
-from modelservice.contract.progress import Progress
 from modelservice.families.base import Observer
 from modelservice.modalities.base import Dataset
 from modelservice.modalities.dataset import Divided, encode
@@ -62,19 +61,6 @@ def sentence(validated: CrossValidation, primary: str) -> str:
         f"{validated.folds} folds: {primary} {metric.mean:.3g}, deviation {metric.deviation:.2g}; the model that is"
         " stored is that of the split"
     )
-
-
-def parts_of(observe: Observer, parts: int) -> list[Observer]:
-    """Observers of fits that follow each other, which together are one progress."""
-
-    def part(number: int) -> Observer:
-        def told(progress: Progress) -> None:
-            done = number * progress.total + progress.done
-            observe(progress.model_copy(update={"done": done, "total": parts * progress.total}))
-
-        return told
-
-    return [part(number) for number in range(parts)]
 
 
 def _summaries(names: dict[str, None], found: Sequence[Evaluation]) -> Iterator[FoldMetric]:

@@ -220,7 +220,7 @@ def _drawn(digests: list[bytes], places: NDArray[np.int64]) -> NDArray[np.uint64
     It is the one of SplitMix64 (Steele et al., 2014) at that place, whose seed is the part of the hash.
     """
     seeds = np.frombuffer(b"".join(digests), dtype=">u8").reshape(-1, 2)[:, 1].astype(np.uint64)
-    mixed = seeds + places.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    mixed: NDArray[np.uint64] = seeds + places.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
     return mixed ^ (mixed >> np.uint64(31))
