@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet
 
+from modelservice.contract.digests import written
 from modelservice.contract.failure import DataError, PassingError
 from modelservice.modalities.table.join import joined_sha256
 from modelservice.modalities.table.parquet_file import Layout, damaged, layout_of
@@ -182,5 +183,5 @@ def _digest(paths: Sequence[Path]) -> str:
     digests = []
     for path in paths:
         with path.open("rb") as file:
-            digests.append(f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}")
+            digests.append(written(hashlib.file_digest(file, "sha256")))
     return digests[0] if len(digests) == 1 else joined_sha256(digests)
