@@ -6,7 +6,6 @@ else looks at rows, such as reports and the choice of the epoch, looks at some o
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import numpy as np
@@ -23,6 +22,7 @@ from modelservice.modalities.base import Dataset, Side
 from modelservice.modalities.dataset import Divided, absent_note, encode_by
 from modelservice.modalities.dividing import check_tested, check_training
 from modelservice.modalities.missing import missing_notes
+from modelservice.modalities.random_access import RandomAccess
 from modelservice.modalities.split import TEST, TRAIN, Split
 from modelservice.modalities.table.coded import CodedColumn, PieceReader, check_counted, is_coded
 from modelservice.modalities.table.columns import blanked, texts_of
@@ -214,7 +214,7 @@ class StreamedTable:
         return divided, replace(dataset, rows=sum(found.rows), stream=stream)
 
 
-def stream_parquet(files: Mapping[str, Path], *, field: str) -> StreamedTable | None:
+def stream_parquet(files: Mapping[str, RandomAccess], *, field: str) -> StreamedTable | None:
     """A table that is read piece by piece, where it is too large to be held; None where it is not.
 
     Args:
@@ -223,12 +223,14 @@ def stream_parquet(files: Mapping[str, Path], *, field: str) -> StreamedTable | 
 
     Raises:
         DataError: the files do not belong together.
+        StageError: a store fails, or refuses.
         OSError: the file system fails.
     """
     cells = 0
-    for path in files.values():
+    for file in files.values():
         try:
-            found = pyarrow.parquet.read_metadata(path)
+            with file.open() as opened:
+                found = pyarrow.parquet.read_metadata(opened)
         except (pa.ArrowException, OSError):
             return None  # gzip, or no such file, or none of Parquet: whoever reads it says so
         cells += found.num_rows * found.num_columns
