@@ -32,11 +32,12 @@ class Piece(NamedTuple):
 
 
 class Group(NamedTuple):
-    """A row group: of which file, which of it, and the place of its first row in the table."""
+    """A row group: of which file, which of it, the place of its first row in the table, and its bytes as they lie."""
 
     file: str
     number: int
     start: int
+    size: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,10 +80,17 @@ class ParquetPieces:
             group = self.groups[place]
             if group.file != opened or file is None:
                 self._check_unchanged(group.file)
-                source, opened = self.files[group.file], group.file
-                buffer = min(max(_LEAST_BUFFER, source.ahead // len(names)), _MOST_BUFFER)
-                file = pyarrow.parquet.ParquetFile(source.open(), buffer_size=buffer)
+                file, opened = self._open(group.file, len(names)), group.file
             yield from self._group(file, group, names)
+
+    def _open(self, name: str, columns: int) -> pyarrow.parquet.ParquetFile:
+        """To read so many columns of; row groups that are not larger than is read ahead are held whole."""
+        source = self.files[name]
+        return pyarrow.parquet.ParquetFile(
+            source.open(),
+            buffer_size=min(max(_LEAST_BUFFER, source.ahead // columns), _MOST_BUFFER),
+            pre_buffer=max(group.size for group in self.groups if group.file == name) <= source.ahead,
+        )
 
     def _group(self, file: pyarrow.parquet.ParquetFile, group: Group, names: Sequence[str]) -> Iterator[Piece]:
         schema, start = file.schema_arrow, group.start
@@ -128,8 +136,10 @@ def open_pieces(files: Mapping[str, RandomAccess], *, field: str) -> ParquetPiec
             message = f"{name} has other columns than {first[0]}, or of other types, and there is no room to join them"
             raise DataError("FilesDiffer", f"{message}: give all files the same columns", field=field)
         for number in range(metadata.num_row_groups):
-            groups.append(Group(name, number, rows))
-            rows += metadata.row_group(number).num_rows
+            group = metadata.row_group(number)
+            size = sum(group.column(at).total_compressed_size for at in range(group.num_columns))
+            groups.append(Group(name, number, rows, size))
+            rows += group.num_rows
     assert first is not None  # noqa: S101 - at least one file
     layout = layout_of(first[1], field=field)
     if len(files) > 1:

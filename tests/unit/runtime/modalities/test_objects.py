@@ -18,7 +18,7 @@ from modelservice.contract.formats import Excel
 from modelservice.modalities import objects as objects_module
 from modelservice.modalities.base import FileOptions, Source
 from modelservice.modalities.dataset import build_dataset
-from modelservice.modalities.objects import DataUnavailableError, Objects, open_objects
+from modelservice.modalities.objects import DataUnavailableError, Objects, StoredObject, open_objects
 from modelservice.modalities.sources import read_objects, read_rows, read_source
 from modelservice.modalities.table import streamed
 from modelservice.modalities.table.streamed import StreamedTable
@@ -326,6 +326,29 @@ def test_a_parquet_table_that_is_too_large_is_read_in_parts_of_its_object(s3: Ob
     assert " bytes=" not in first
     assert others
     assert all(" bytes=" in one for one in others)
+
+
+@pytest.mark.usefixtures("nothing_is_held")
+def test_of_a_large_row_group_no_more_is_fetched_at_once_than_is_read_ahead(
+    s3: ObjectServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a small one is one request."""
+    s3.objects["tables/2026/train.parquet"] = parquet(40_000)
+    source = read_objects(open_objects("s3://tables/2026/train.parquet"), format=Format.PARQUET)
+    assert isinstance(source, StreamedTable)
+
+    def fetched() -> list[int]:
+        s3.asked.clear()
+        for _ in source._pieces.read(["n", "y"]):
+            pass
+        ranges = [one.partition(" bytes=")[2].split("-") for one in s3.asked]
+        return [int(last) - int(begin) + 1 for begin, last in ranges]
+
+    assert sum(size > 100_000 for size in fetched()) == 2
+    monkeypatch.setattr(StoredObject, "ahead", 0)
+    parts = fetched()
+    assert max(parts) <= 2**16
+    assert sum(parts) > 300_000
 
 
 @pytest.mark.usefixtures("nothing_is_held")
