@@ -1,6 +1,5 @@
 """Single files of an artifact: how they are hashed, written down, and read without following links."""
 
-import hashlib
 import os
 import stat
 from collections.abc import Mapping
@@ -9,6 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from modelservice.artifact.errors import ArtifactError
+from modelservice.contract.digests import sha256
 from modelservice.contract.manifest import MODEL_FILE, WEIGHTS_FILE, FileEntry
 
 MAX_MANIFEST_BYTES = 2**20
@@ -16,11 +16,6 @@ MAX_DOCUMENT_BYTES = 64 * 2**20
 MAX_MODEL_BYTES = 2**31
 """A message of protobuf, which an ONNX file is, cannot be larger."""
 MAX_WEIGHTS_BYTES = 16 * 2**30
-
-
-def sha256(content: bytes) -> str:
-    """``sha256:...`` of some bytes."""
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def document_bytes(document: BaseModel) -> bytes:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from modelservice.artifact.errors import ArtifactError
-from modelservice.artifact.files import sha256
+from modelservice.contract.digests import sha256
 from modelservice.contract.documents import DocumentError, Stored, read_document
 from modelservice.contract.manifest import MANIFEST_FILE, REQUIRED_FILES, FileEntry, Manifest
 from modelservice.contract.signature import SIGNATURE_FILE, Signature

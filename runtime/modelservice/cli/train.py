@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -101,17 +100,14 @@ def _print(done: "Finished", parsed: argparse.Namespace) -> None:
 @contextmanager
 def _watched() -> "Iterator[tuple[Observer, Callable[[str], None]]]":
     """A bar where there is a terminal, JSON lines where there is a log; both beside the results, on stderr."""
-    from modelservice.training.progress import JsonLines, announce, bar  # noqa: PLC0415
+    from modelservice.training.progress import JsonLines, announce, bar_for_people  # noqa: PLC0415
 
-    if sys.stderr.isatty():
-        from rich.console import Console  # noqa: PLC0415
-
-        console = Console(stderr=True)
-        with bar(console) as listener:
-            yield announce([listener], time.perf_counter), partial(console.print, markup=False, highlight=False)
-    else:
-        log = JsonLines(sys.stderr)
-        yield announce([log], time.perf_counter), lambda message: log.write("note", message=message)
+    with bar_for_people(sys.stderr) as shown:
+        if shown is not None:
+            yield announce([shown.bar], time.perf_counter), shown.say
+        else:
+            log = JsonLines(sys.stderr)
+            yield announce([log], time.perf_counter), lambda message: log.write("note", message=message)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from typing import Any
 from modelservice.contract.base import Contract
 from modelservice.contract.compression import Compression
 from modelservice.contract.data import ClaimSource
+from modelservice.contract.digests import sha256, written
 from modelservice.contract.resource import ModelServiceSpec
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -43,7 +44,7 @@ def content_digest(content: bytes) -> str:
         ValueError: the gzip is damaged, or inflates to more than ``MAX_INFLATED_BYTES``.
     """
     if not content.startswith(GZIP_MAGIC):
-        return f"sha256:{hashlib.sha256(content).hexdigest()}"
+        return sha256(content)
     hasher, total = hashlib.sha256(), 0
     try:
         with gzip.open(io.BytesIO(content)) as inflated:
@@ -54,19 +55,19 @@ def content_digest(content: bytes) -> str:
                     raise ValueError(f"gzip inflates to more than {MAX_INFLATED_BYTES >> 20} MiB")
     except (EOFError, OSError, zlib.error) as error:
         raise ValueError(f"gzip is damaged: {error}") from error
-    return f"sha256:{hasher.hexdigest()}"
+    return written(hasher)
 
 
 def claim_digest(source: ClaimSource, version: str | None) -> str:
     """Stands for the content of a claim, which the operator cannot read: changes with place and declared version."""
     text = json.dumps([source.claim_name, source.path, version or ""])
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    return sha256(text.encode())
 
 
 def uri_digest(uri: str, version: str | None) -> str:
     """Stands for the content of objects, which the operator cannot read: changes with address and declared version."""
     text = json.dumps([uri, version or ""])
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    return sha256(text.encode())
 
 
 def train_key(spec: ModelServiceSpec, data_digest: str) -> str:

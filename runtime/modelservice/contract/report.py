@@ -1,6 +1,5 @@
 """The report: what the pod of a stage says in its termination message, at most 4,096 bytes of JSON."""
 
-from collections.abc import Callable
 from typing import Literal
 
 from pydantic import Field
@@ -54,31 +53,32 @@ class Report(Document):
     result: Success | Failure = Field(discriminator="outcome")
 
     def to_message(self) -> str:
-        """The termination message; where not all fits, digests matter most.
+        """The termination message; where not all fits, digests and metrics matter most.
 
-        Metrics are rounded, and the models of a blend left out; then all but the best known metrics are, or, where that
-        is not enough, the signature and the notes.
+        Metrics are rounded, and the models of a blend left out, then the signature, then the notes. No metric ever is:
+        a model is promoted by any of them, and nobody looks into its artifact for that.
         """
-        rounded = _with_metrics(self, lambda found: tuple(map(_rounded, found.metrics)))
-        lean = _without_models(rounded)
-        plain = _without_signature(lean)
-        candidates = (self, rounded, lean, _with_metrics(lean, _best_known), plain, _without_notes(plain))
-        for candidate in candidates:
-            message = candidate.model_dump_json(exclude_none=True)
+        left = self
+        for shorten in (_itself, _with_rounded_metrics, _without_models, _without_signature, _without_notes):
+            left = shorten(left)
+            message = left.model_dump_json(exclude_none=True)
             if len(message.encode()) <= TERMINATION_MESSAGE_LIMIT:
                 return message
-        return _short_message(candidates[-1]).model_dump_json(exclude_none=True)
+        return _short_message(left).model_dump_json(exclude_none=True)
 
 
 _DIGITS = 6
-_BEST_KNOWN = frozenset({"accuracy", "f1", "logLoss", "r2", "rmse", "mae"})
 
 
-def _with_metrics(report: Report, change: Callable[[Evaluation], tuple[Metric, ...]]) -> Report:
+def _itself(report: Report) -> Report:
+    return report
+
+
+def _with_rounded_metrics(report: Report) -> Report:
     if isinstance(report.result, Failure) or report.result.evaluation is None:
         return report
     evaluation = report.result.evaluation
-    changed = evaluation.model_copy(update={"metrics": change(evaluation)})
+    changed = evaluation.model_copy(update={"metrics": tuple(map(_rounded, evaluation.metrics))})
     return report.model_copy(update={"result": report.result.model_copy(update={"evaluation": changed})})
 
 
@@ -87,10 +87,6 @@ def _rounded(metric: Metric) -> Metric:
     return metric.model_copy(
         update={name: float(f"{number:.{_DIGITS}g}") for name, number in numbers.items() if number is not None}
     )
-
-
-def _best_known(evaluation: Evaluation) -> tuple[Metric, ...]:
-    return tuple(metric for metric in evaluation.metrics if metric.name in {*_BEST_KNOWN, evaluation.primary})
 
 
 def _without_signature(report: Report) -> Report:

@@ -1,6 +1,5 @@
 """``signature.json``: what goes into a model and what comes out."""
 
-import hashlib
 import json
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -8,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from modelservice.contract.base import Sha256, Tolerant
+from modelservice.contract.digests import sha256
 from modelservice.contract.documents import Document
 
 SIGNATURE_FILE = "signature.json"
@@ -108,4 +108,4 @@ class Signature(Document):
     def inputs_digest(self) -> Sha256:
         """sha256 of what clients must send: the ``wire`` of each input, in order."""
         told = json.dumps([one.wire for one in self.inputs], ensure_ascii=True, separators=(",", ":"))
-        return f"sha256:{hashlib.sha256(told.encode()).hexdigest()}"
+        return sha256(told.encode())

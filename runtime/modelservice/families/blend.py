@@ -22,6 +22,7 @@ from modelservice.families.sharpness import LEAST, fit_sharpness, sharpen
 from modelservice.modalities.base import Features
 from modelservice.tasks.base import Array
 from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
+from modelservice.training.progress import parts_of
 
 _PERCENT = 100
 _BOUNDS = (("least", LEAST), ("most", 1.0))
@@ -130,6 +131,7 @@ def fit_blend(
         seconds=settings.time_budget_seconds,
         clock=clock,
     )
+    parts = parts_of(observe, [_PERCENT] * len(suited))
     judged: list[tuple[str, Judged, float]] = []
     failures: list[StageError] = []
     for place, candidate in enumerate(budget.ordered(suited)):
@@ -137,7 +139,7 @@ def fit_blend(
             notes.append(late)
             continue
         begun = clock()
-        told = _part_of(observe, place=place, of=len(suited))
+        told = _forward(parts[place])
         own = checkpointing.of(f"{checkpointing.name}-{candidate.name.lower()}")
         try:
             found = candidate.judge(rows, Judging(folds=folds, seed=seed, observe=told, checkpointing=own))
@@ -255,16 +257,15 @@ def _sentence(models: Sequence[BlendedModel], together: tuple[Metric, ...]) -> s
     return f"auto blends {listed}; together {figures(together)}, all measured on rows that the models had not learned"
 
 
-def _part_of(observe: Observer, *, place: int, of: int) -> Observer:
-    """An observer of one candidate, whose fits begin anew: only what is further than before is told."""
+def _forward(observe: Observer) -> Observer:
+    """An observer of one candidate, whose fits begin anew: only what is further than before is told, in percent."""
     furthest = 0
 
     def told(progress: Progress) -> None:
         nonlocal furthest
         reached = min(progress.percent, _PERCENT - 1)
-        if reached <= furthest:
-            return
-        furthest = reached
-        observe(progress.model_copy(update={"done": _PERCENT * place + furthest, "total": _PERCENT * of}))
+        if reached > furthest:
+            furthest = reached
+            observe(progress.model_copy(update={"done": furthest, "total": _PERCENT}))
 
     return told

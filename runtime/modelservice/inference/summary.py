@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from modelservice.contract.digests import digits
 from modelservice.contract.evaluation import Evaluation
 from modelservice.contract.manifest import Manifest
 from modelservice.contract.signature import InputColumn, InputTensor, Output, Signature
@@ -46,7 +47,7 @@ def print_contents(console: Console, *, manifest: Manifest, signature: Signature
     files.add_column("bytes", justify="right")
     files.add_column("sha256")
     for name, entry in manifest.files.items():
-        files.add_row(name, str(entry.size), entry.sha256.removeprefix("sha256:")[:16])
+        files.add_row(name, str(entry.size), digits(entry.sha256)[:16])
     console.print(Text("\ninputs" + ("" if signature.target is None else f", to predict {signature.target}")))
     console.print(_inputs(signature))
     console.print("\noutputs")

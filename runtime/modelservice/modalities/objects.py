@@ -1,17 +1,22 @@
-"""Data in object storage or on a web server: the objects that ``spec.data.uri`` names, each read whole.
+"""Data in object storage or on a web server: the objects that ``spec.data.uri`` names, read whole or in parts.
 
 Credentials, region and endpoint come from the environment, under each store's own standard names. Redirects are
 followed, from https to https only.
 """
 
+import hashlib
+import io
 import re
+from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from modelservice.artifact.answers import Answer, Wrong, sentence, told_apart
 from modelservice.artifact.patience import FIRST_WAIT_SECONDS, MAX_RETRIES, RETRY_SECONDS, retry_config
+from modelservice.contract.digests import written
 from modelservice.contract.failure import About, DataError, Retry, StageError
 from modelservice.modalities.files import MAX_FILES, fits, inflate
 
@@ -23,6 +28,8 @@ PART_BYTES: Final = 64 << 20
 """One request fetches so much: obstore ends each after 30 s, which a slow line needs for less than a large object."""
 _WEB_SECONDS: Final = 600
 """The same for a web server, which is asked for all at once."""
+_DIGESTED: Final = 8 << 20
+"""Bytes that are held while an object is hashed that is too large to be held."""
 
 URI_FIELD: Final = "spec.data.uri"
 SECRET_FIELD: Final = "spec.data.secretRef"  # noqa: S105 - the name of a field
@@ -102,17 +109,80 @@ class Objects:
             content = self._fetch(path, result.meta) if size > PART_BYTES and not self.web else bytes(result.bytes())
         return inflate(content, limit=limit, field=URI_FIELD)
 
+    def random_access(self, path: str) -> "StoredObject":
+        """An object that is read in parts, and not fetched; for errors see ``read``."""
+        with self._said(path):
+            return StoredObject(self, path, self.store.get(path).meta)
+
+    def part(self, path: str, meta: "ObjectMeta", begin: int, end: int) -> bytes:
+        """Bytes of an object, of the version that ``meta`` tells; for errors see ``read``."""
+        options: GetOptions = {"range": (begin, end)}
+        if meta["e_tag"]:
+            options["if_match"] = meta["e_tag"]
+        with self._said(path):
+            return bytes(self.store.get(path, options=options).bytes())
+
     def _fetch(self, path: str, meta: "ObjectMeta") -> bytes:
         """A large object in parts, of which each is tried again by itself; all of one version."""
-        version: GetOptions = {"if_match": meta["e_tag"]} if meta["e_tag"] else {}
-        size, parts = meta["size"], []
-        for begin in range(0, size, PART_BYTES):
-            options: GetOptions = {**version, "range": (begin, min(begin + PART_BYTES, size))}
-            parts.append(bytes(self.store.get(path, options=options).bytes()))
-        return b"".join(parts)
+        size = meta["size"]
+        begins = range(0, size, PART_BYTES)
+        return b"".join(self.part(path, meta, begin, min(begin + PART_BYTES, size)) for begin in begins)
 
     def _said(self, path: str) -> AbstractContextManager[None]:
         return told_apart(lambda answer: data_error(self.address(path), answer))
+
+
+class StoredObject:
+    """An object as a file of which any part can be read, all of one version; a ``RandomAccess``."""
+
+    ahead = 64 << 20
+
+    def __init__(self, objects: Objects, path: str, meta: "ObjectMeta") -> None:
+        self._objects, self._path, self._meta = objects, path, meta
+
+    def open(self) -> io.RawIOBase:
+        """See ``RandomAccess``."""
+        return _Parts(partial(self._objects.part, self._path, self._meta), self._meta["size"])
+
+    def version(self) -> Hashable:
+        """Of the store: a part of another one is not read."""
+        return self._meta["e_tag"]
+
+    def sha256(self) -> str:
+        """See ``RandomAccess``."""
+        state, size = hashlib.sha256(), self._meta["size"]
+        for begin in range(0, size, _DIGESTED):
+            state.update(self._objects.part(self._path, self._meta, begin, min(begin + _DIGESTED, size)))
+        return written(state)
+
+
+class _Parts(io.RawIOBase):
+    """What is read is fetched, no more and no less."""
+
+    def __init__(self, fetch: Callable[[int, int], bytes], size: int) -> None:
+        self._fetch, self._size, self._at = fetch, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        end = min(self._at + len(buffer), self._size)
+        if end <= self._at:
+            return 0
+        content = self._fetch(self._at, end)
+        buffer[: len(content)] = content
+        self._at += len(content)
+        return len(content)
 
 
 _PUT_THERE = f"correct {URI_FIELD}, or put it there, and change spec.data.version where it is to be looked for again"

@@ -13,6 +13,7 @@ from modelservice.modalities.dataset import Divided, divide_rows, encode
 from modelservice.modalities.files import inflate, matching, read_bytes
 from modelservice.modalities.image.reader import IMAGES
 from modelservice.modalities.objects import URI_FIELD, Objects
+from modelservice.modalities.random_access import FileOnDisk
 from modelservice.modalities.table.reader import TABLES
 from modelservice.modalities.table.streamed import StreamedTable, stream_parquet
 
@@ -44,8 +45,10 @@ def read_file(
     reader = _reader(format)
     several = "*" in path.name and not path.exists()
     paths = {one.name: one for one in matching(path, field=field)} if several else {path.name: path}
-    if format is Format.PARQUET and (streamed := stream_parquet(paths, field=field)) is not None:
-        return streamed
+    if format is Format.PARQUET:
+        on_disk = {name: FileOnDisk(one) for name, one in paths.items()}
+        if (streamed := stream_parquet(on_disk, field=field)) is not None:
+            return streamed
     if several:
         files = {name: partial(read_bytes, one, field=field) for name, one in paths.items()}
         return _read_several(reader, files, format=format, options=options, field=field)
@@ -83,11 +86,15 @@ def read_objects(
         DataUnavailableError: their store fails, as it may for a while.
     """
     options.check(format)
-    reader = _reader(format)
+    reader, paths = _reader(format), {path.rpartition("/")[2]: path for path in objects.paths()}
+    if format is Format.PARQUET and not objects.web:
+        in_parts = {name: objects.random_access(path) for name, path in paths.items()}
+        if (streamed := stream_parquet(in_parts, field=URI_FIELD)) is not None:
+            return streamed
     if not objects.many:
         content = objects.read(objects.path, limit=reader.limit)
         return reader.read(content, format=format, options=options, field=URI_FIELD)
-    files = {path.rpartition("/")[2]: partial(objects.read, path) for path in objects.paths()}
+    files = {name: partial(objects.read, path) for name, path in paths.items()}
     return _read_several(reader, files, format=format, options=options, field=URI_FIELD)
 
 

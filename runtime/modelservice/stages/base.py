@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from modelservice.artifact.files import document_bytes, sha256
+from modelservice.artifact.files import document_bytes
 from modelservice.artifact.load import Artifact
 from modelservice.artifact.stores import Checkpoints, NoCheckpoints
+from modelservice.contract.digests import sha256
 from modelservice.contract.manifest import METRICS_FILE, Manifest
 from modelservice.contract.progress import Progress
 from modelservice.contract.report import BlendedModel, Success

@@ -1,12 +1,10 @@
 """Cross-validation of a training: what models like it come to, each on rows that it did not see."""
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import accumulate
 from statistics import mean, stdev
 
 from modelservice.contract.data import Split as Shares
 from modelservice.contract.evaluation import Evaluation
-from modelservice.contract.progress import Progress
 from modelservice.families.base import Observer
 from modelservice.modalities.base import Dataset
 from modelservice.modalities.dataset import Divided, encode
@@ -63,25 +61,6 @@ def sentence(validated: CrossValidation, primary: str) -> str:
         f"{validated.folds} folds: {primary} {metric.mean:.3g}, deviation {metric.deviation:.2g}; the model that is"
         " stored is that of the split"
     )
-
-
-def parts_of(observe: Observer, epochs: Sequence[int]) -> list[Observer]:
-    """Observers of fits that follow each other, which together are one progress.
-
-    Args:
-        observe: is told of it.
-        epochs: of each fit: what it takes of the whole.
-    """
-    total = sum(epochs)
-
-    def part(before: int, weight: int) -> Observer:
-        def told(progress: Progress) -> None:
-            done = before + weight * progress.done // max(progress.total, 1)
-            observe(progress.model_copy(update={"done": done, "total": total}))
-
-        return told
-
-    return [part(before, weight) for before, weight in zip(accumulate(epochs, initial=0), epochs, strict=False)]
 
 
 def _summaries(names: dict[str, None], found: Sequence[Evaluation]) -> Iterator[FoldMetric]:

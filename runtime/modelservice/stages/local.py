@@ -25,7 +25,7 @@ from modelservice.stages.registry import stage_named
 from modelservice.stages.stopwatch import Clock, Stopwatch
 from modelservice.training.interruption import Interruption
 from modelservice.training.notebook import notebook_bar
-from modelservice.training.progress import Listener, announce, bar
+from modelservice.training.progress import Listener, announce, bar_for_people
 
 Observer = Callable[[Progress], None]
 
@@ -218,13 +218,9 @@ def _shown_to_people() -> Iterator[list[Listener]]:
     """A bar in a notebook or on a terminal, on stderr there; nothing where nobody looks."""
     if (in_cell := notebook_bar()) is not None:
         yield [in_cell]
-    elif sys.stderr.isatty():
-        from rich.console import Console  # noqa: PLC0415 - takes 0.1 s
-
-        with bar(Console(stderr=True)) as on_terminal:
-            yield [on_terminal]
     else:
-        yield []
+        with bar_for_people(sys.stderr) as shown:
+            yield [shown.bar] if shown else []
 
 
 def output_folder(output: str | Path) -> Path:

@@ -38,11 +38,12 @@ from modelservice.stages.evaluate import (
     run_sides,
     with_all_tested,
 )
-from modelservice.stages.folds import cross_validate, fold_splits, parts_of, sentence
+from modelservice.stages.folds import cross_validate, fold_splits, sentence
 from modelservice.stages.recipe import Recipe
 from modelservice.stages.search import search, trainings
 from modelservice.stages.search import sentence as search_sentence
 from modelservice.training.checkpointing import Checkpointing
+from modelservice.training.progress import parts_of
 
 MAX_DIFFERENCE: Final = 1e-5
 """Between the ONNX model and the trained one; see ``largest_difference`` for its unit."""

@@ -77,8 +77,12 @@ class Training:
         """Copy everything; names, shapes and types are those of ``tensors`` and ``numbers``.
 
         Raises:
-            CheckpointError: no generator can be in such a state; nothing was taken over.
+            CheckpointError: no training can be in such a state; nothing was taken over.
         """
+        for name, part in self._parts.items():
+            own = {one: arrays[f"{name}.{one}"] for one in part.tensors()}
+            if (why := part.refusal(own, {one: numbers[f"{name}.{one}"] for one in part.numbers()})) is not None:
+                raise CheckpointError(f"{name}.{why}")
         drawn = {name: _tensor(arrays[f"random.{name}"]) for name in self._generators}
         _set_states(self._generators, drawn)
         with torch.no_grad():

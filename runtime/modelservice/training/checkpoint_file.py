@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field, StringConstraints
 
 from modelservice.contract.base import Tolerant
+from modelservice.contract.digests import written
 from modelservice.contract.documents import Document, DocumentError, read_document
 
 MAX_MACHINES: Final = 8
@@ -146,4 +147,4 @@ def _digest(document: str, buffers: list[memoryview]) -> str:
     hasher = hashlib.sha256(document.encode())
     for buffer in buffers:
         hasher.update(buffer)
-    return f"sha256:{hasher.hexdigest()}"
+    return written(hasher)

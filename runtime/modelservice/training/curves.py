@@ -1,9 +1,12 @@
 """What each epoch came to, collected in bounded space."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, fields
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 
 from modelservice.training.part import Part
 
@@ -28,15 +31,13 @@ class CurveRecorder(Part):
         self._metric = metric
         self._points = torch.zeros(max_points, len(fields(Epoch)), dtype=torch.float64)
         self._last = torch.zeros(len(fields(Epoch)), dtype=torch.float64)
-        self._count = 0
 
     def __call__(self, epoch: Epoch) -> None:
         """Record an epoch if it is one of those that are kept."""
         self._last.copy_(torch.tensor(astuple(epoch), dtype=torch.float64))
-        stride = -(-epoch.of // len(self._points))
-        if epoch.number % stride == 0 or epoch.number == epoch.of:
-            self._points[self._count] = self._last
-            self._count += 1
+        before, kept = (self._kept(number, epoch.of) for number in (epoch.number - 1, epoch.number))
+        if kept > before:
+            self._points[before] = self._last
 
     @property
     def last(self) -> Epoch | None:
@@ -55,7 +56,8 @@ class CurveRecorder(Part):
         ``trainLoss`` is the running mean over the epoch's batches, dropout and penalties included; the others are
         measured on the validation rows after the epoch.
         """
-        number, _, train_loss, validation_loss, metric = self._points[: self._count].T.tolist()
+        kept = 0 if self.last is None else self._kept(self.last.number, self.last.of)
+        number, _, train_loss, validation_loss, metric = self._points[:kept].T.tolist()
         return {
             "epoch": tuple(map(int, number)),
             "trainLoss": tuple(train_loss),
@@ -67,10 +69,14 @@ class CurveRecorder(Part):
         """See ``Part``."""
         return {"points": self._points, "last": self._last}
 
-    def numbers(self) -> Mapping[str, float]:
+    def refusal(self, arrays: Mapping[str, NDArray[Any]], numbers: Mapping[str, float]) -> str | None:
         """See ``Part``."""
-        return {"count": self._count}
+        number, of = arrays["last"][:2].tolist()
+        if not (0 <= number <= of < math.inf and number.is_integer() and of.is_integer()):
+            return f"last cannot be epoch {number:g} of {of:g}"
+        return super().refusal(arrays, numbers)
 
-    def load(self, numbers: Mapping[str, float]) -> None:
-        """See ``Part``."""
-        self._count = min(int(numbers["count"]), len(self._points))
+    def _kept(self, number: int, of: int) -> int:
+        """How many of so many epochs are kept, out of all."""
+        stride = -(-of // len(self._points))
+        return number // stride + (number == of and of % stride > 0)

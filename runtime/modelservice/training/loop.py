@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from modelservice.contract.failure import StageError
@@ -119,9 +120,15 @@ def train_module(
     """
     step = build_optimizer(settings.optimizer, module.parameters(), clip_norm=settings.gradient_clip_norm)
     pace = Pace(settings.schedule, settings.early_stopping, epochs=settings.epochs)
-    best = BestWeights(module)
+    best = BestWeights(module, epochs=settings.epochs)
     recorder = recorder or CurveRecorder(metric=objective.metric)
-    position = Position(generator, epochs=settings.epochs, device=validation.features.device)
+    rows_of_step = step_rows(settings, len(train)) * settings.gradient_accumulation
+    position = Position(
+        generator,
+        epochs=settings.epochs,
+        steps=math.ceil(len(train) / rows_of_step),
+        device=validation.features.device,
+    )
     training = Training(position, module=ModuleWeights(module), optimizer=step, pace=pace, best=best, curves=recorder)
     with resumable(checkpointing, training) as session:
         if session.resume() and recorder.last is not None:
@@ -165,8 +172,8 @@ def step_rows(settings: Hyperparameters, rows: int) -> int:
 class BestWeights(Part):
     """The best weights so far, in one copy that is allocated once."""
 
-    def __init__(self, module: nn.Module) -> None:
-        self.epoch = 0
+    def __init__(self, module: nn.Module, *, epochs: int) -> None:
+        self.epoch, self._epochs = 0, epochs
         self._loss = math.inf
         self._parameters = list(module.parameters())
         # Zeros, since a checkpoint before the first epoch is to hold nothing else that was in memory.
@@ -189,6 +196,12 @@ class BestWeights(Part):
     def numbers(self) -> Mapping[str, float]:
         """See ``Part``."""
         return {"epoch": self.epoch, "loss": self._loss}
+
+    def refusal(self, arrays: Mapping[str, NDArray[Any]], numbers: Mapping[str, float]) -> str | None:
+        """See ``Part``."""
+        if numbers["epoch"] > self._epochs:
+            return f"epoch cannot be {numbers['epoch']} of {self._epochs}"
+        return super().refusal(arrays, numbers)
 
     def load(self, numbers: Mapping[str, float]) -> None:
         """See ``Part``."""

@@ -113,7 +113,7 @@ def train_members(
     batches = max(1, round(learned.places.shape[1] / plan.batch))
     descent = _Descent(module, plan.learning_rate, steps=plan.epochs * batches)
     recorder = recorder or CurveRecorder(metric=objective.metric)
-    position = Position(generator, epochs=plan.epochs, device=data.features.device)
+    position = Position(generator, epochs=plan.epochs, steps=batches, device=data.features.device)
     training = Training(position, module=ModuleWeights(module), descent=descent, best=best, curves=recorder)
     with resumable(checkpointing, training) as session:
         if session.resume() and recorder.last is not None:
@@ -146,6 +146,8 @@ def train_members(
 class BestMembers(Part):
     """The best weights so far of each member, in one copy that is allocated once."""
 
+    may_be_infinite = True
+
     def __init__(self, module: nn.Module, *, members: int, device: torch.device) -> None:
         self.epochs = torch.zeros(members, dtype=torch.int64, device=device)
         self._losses = torch.full((members,), math.inf, device=device)
@@ -174,6 +176,8 @@ class BestMembers(Part):
 
 class _Descent(Part):
     """AdamW with a rate that falls along half a cosine."""
+
+    may_be_infinite = True
 
     def __init__(self, module: nn.Module, learning_rate: float, *, steps: int) -> None:
         self._parameters = _trained(module)

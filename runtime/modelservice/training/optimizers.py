@@ -47,6 +47,8 @@ class Step(Part):
         clip_norm: most length of a gradient over all parameters.
     """
 
+    may_be_infinite = True
+
     def __init__(
         self,
         parameters: Iterable[nn.Parameter],

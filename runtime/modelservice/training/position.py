@@ -1,9 +1,10 @@
 """Where a training is."""
 
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
+from numpy.typing import NDArray
 
 from modelservice.training.part import Part
 
@@ -13,10 +14,10 @@ Drawn = TypeVar("Drawn")
 class Position(Part):
     """In which epoch, after how many of its steps, and what their losses sum up to."""
 
-    def __init__(self, generator: torch.Generator, *, epochs: int, device: torch.device) -> None:
-        """Args: draws the order of the rows, on the CPU; how many epochs there are; where losses are computed."""
+    def __init__(self, generator: torch.Generator, *, epochs: int, steps: int, device: torch.device) -> None:
+        """Args: draws the order of the rows, on the CPU; how many epochs, and steps of one; where losses are."""
         self.generator = generator
-        self.epochs = epochs
+        self.epochs, self._steps_of_epoch = epochs, steps
         self.epoch, self.steps = 1, 0
         self.total = torch.zeros((), device=device)
         self._begin = generator.get_state()
@@ -47,6 +48,19 @@ class Position(Part):
     def numbers(self) -> Mapping[str, float]:
         """See ``Part``."""
         return {"epoch": self.epoch, "steps": self.steps}
+
+    def refusal(self, arrays: Mapping[str, NDArray[Any]], numbers: Mapping[str, float]) -> str | None:
+        """See ``Part``."""
+        epoch, steps = numbers["epoch"], numbers["steps"]
+        if not 1 <= epoch <= self.epochs + 1:
+            return f"epoch cannot be {epoch} of {self.epochs}"
+        if steps > self._steps_of_epoch:
+            return f"steps cannot be {steps} of {self._steps_of_epoch}"
+        try:
+            torch.Generator().set_state(torch.from_numpy(arrays["begin"].copy()))
+        except RuntimeError:
+            return "begin is no state of a generator"
+        return super().refusal(arrays, numbers)
 
     def load(self, numbers: Mapping[str, float]) -> None:
         """See ``Part``."""

@@ -4,9 +4,11 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, TextIO
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from modelservice.contract.places import METRICS_ROUTE, PROGRESS_ROUTE
 from modelservice.contract.progress import Progress
@@ -40,6 +42,25 @@ def announce(listeners: Sequence[Listener], clock: Clock) -> Listener:
             listener(progress)
 
     return observe
+
+
+def parts_of(observe: Listener, weights: Sequence[int]) -> list[Listener]:
+    """Observers of fits that follow each other, which together are one progress.
+
+    Args:
+        observe: is told of it.
+        weights: of each fit: what it takes of the whole, in epochs or another unit of all.
+    """
+    total = sum(weights)
+
+    def part(before: int, weight: int) -> Listener:
+        def told(progress: Progress) -> None:
+            done = before + weight * progress.done // max(progress.total, 1)
+            observe(progress.model_copy(update={"done": done, "total": total}))
+
+        return told
+
+    return [part(before, weight) for before, weight in zip(accumulate(weights, initial=0), weights, strict=False)]
 
 
 class JsonLines:
@@ -89,6 +110,26 @@ def bar(console: "Console") -> Iterator[Listener]:
             )
 
         yield show
+
+
+class Shown(NamedTuple):
+    """A bar, and what says a sentence above it."""
+
+    bar: Listener
+    say: Callable[[str], None]
+
+
+@contextmanager
+def bar_for_people(stream: TextIO) -> Iterator[Shown | None]:
+    """A bar on a terminal while inside; None where the stream is none, and nobody looks."""
+    if not stream.isatty():
+        yield None
+        return
+    from rich.console import Console  # noqa: PLC0415 - takes 0.1 s
+
+    console = Console(file=stream)
+    with bar(console) as shown:
+        yield Shown(shown, partial(console.print, markup=False, highlight=False))
 
 
 def figures(progress: Progress) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from modelservice.artifact.errors import ArtifactError
-from modelservice.artifact.files import document_bytes, read_file, sha256
+from modelservice.artifact.files import document_bytes, read_file
 from modelservice.artifact.load import Artifact, parse, verify
+from modelservice.contract.digests import sha256
 from modelservice.contract.manifest import KNOWN_FILES, MANIFEST_FILE, FileEntry, Manifest
 
 STALE_SECONDS = 300.0

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 from modelservice.artifact.answers import Answer, Wrong, is_missing_object, sentence, told_apart
 from modelservice.artifact.errors import ArtifactError, StorageUnavailableError
-from modelservice.artifact.files import check_size, document_bytes, sha256
+from modelservice.artifact.files import check_size, document_bytes
 from modelservice.artifact.load import Artifact, verify
 from modelservice.artifact.patience import FIRST_WAIT_SECONDS, MAX_RETRIES, RETRY_SECONDS, retry_config
+from modelservice.contract.digests import digits, sha256
 from modelservice.contract.failure import StorageError
 from modelservice.contract.manifest import KNOWN_FILES, MANIFEST_FILE, FileEntry, Manifest
 
@@ -124,7 +125,7 @@ class ObjectArtifactStore:
 
 def object_name(name: str, entry: FileEntry) -> str:
     """Where a file lies below the artifact's prefix."""
-    return f"{entry.sha256.removeprefix('sha256:')[:_DIGEST_LENGTH]}/{name}"
+    return f"{digits(entry.sha256)[:_DIGEST_LENGTH]}/{name}"
 
 
 def open_objects(address: str, scratch: str, _now: Callable[[], float]) -> ObjectArtifactStore:

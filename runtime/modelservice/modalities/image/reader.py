@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from modelservice.contract.data import Format
+from modelservice.contract.digests import sha256, written
 from modelservice.contract.failure import DataError
 from modelservice.modalities.base import FileOptions
 from modelservice.modalities.image.npz_file import MAX_BYTES, Arrays, open_npz
@@ -30,8 +31,7 @@ class ImageReader:
         field: str,
     ) -> ImageSource:
         """Open an NPZ file; for errors see ``open_npz``."""
-        sha256 = f"sha256:{hashlib.sha256(content).hexdigest()}"
-        return ImageSource(open_npz(content, field=field), sha256=sha256)
+        return ImageSource(open_npz(content, field=field), sha256=sha256(content))
 
     def join(self, sources: Mapping[str, ImageSource], *, field: str) -> ImageSource:  # noqa: ARG002
         """Images stand in one file.
@@ -57,7 +57,7 @@ class ImageReader:
             state.update(f"{name} {array.dtype.str} {array.shape}".encode())
             state.update(np.ascontiguousarray(array).tobytes())
         load = arrays.__getitem__
-        return ImageSource(Arrays(names=tuple(arrays), load=load), sha256=f"sha256:{state.hexdigest()}")
+        return ImageSource(Arrays(names=tuple(arrays), load=load), sha256=written(state))
 
 
 IMAGES: Final = ImageReader()

@@ -12,7 +12,7 @@ from modelservice.cells import Missing
 from modelservice.contract.data import ColumnType
 from modelservice.contract.failure import DataError
 from modelservice.modalities.table.columns import blanked, read_column, texts_of
-from modelservice.modalities.table.kinds.base import Column
+from modelservice.modalities.table.kinds.base import FEWEST_ROWS, Column
 from modelservice.modalities.table.parquet_pieces import Piece
 from modelservice.modalities.table.survey import MAX_TEXTS, TextCounts
 
@@ -49,10 +49,13 @@ class CodedColumn:
         return self.column.take(self.shown[codes])
 
     def counted(self, counts: NDArray[np.int64]) -> Column:
-        """The column of rows of which each code comes so often, missing ones last."""
+        """The column of rows of which each code comes so often, missing ones last.
+
+        Of many rows the shares are those of all but for rounding, and what is rare is so among all of them.
+        """
         total = int(counts.sum())
         if total > _FITTED:
-            counts = np.maximum(counts * _FITTED // total, np.minimum(counts, 2))
+            counts = np.maximum(counts * _FITTED // total, np.minimum(counts, FEWEST_ROWS))
         return self.column.take(np.repeat(self.shown, counts))
 
 

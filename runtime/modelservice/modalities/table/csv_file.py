@@ -1,7 +1,6 @@
 """Reading a CSV file with a header row: one encoding, one separator, quotes as in RFC 4180."""
 
 import csv
-import hashlib
 import io
 import itertools
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from modelservice.contract.data import Format
+from modelservice.contract.digests import sha256
 from modelservice.contract.failure import DataError
 from modelservice.contract.formats import CSV
 from modelservice.modalities.table.encodings import as_utf8
@@ -47,7 +47,7 @@ def parse_csv(content: bytes, dialect: CSV | None = None, *, field: str = "spec.
             names the line.
     """
     dialect = dialect or CSV()
-    digest = hashlib.sha256(content).hexdigest()
+    digest = sha256(content)
     content, notes = _text_of(content, dialect, field)
     separator = find_separator(content, given=dialect.separator, field=field)
     names, header_lines = _header(content, separator, field)
@@ -71,7 +71,7 @@ def parse_csv(content: bytes, dialect: CSV | None = None, *, field: str = "spec.
     check_rows(read.num_rows, layout, field)
     return Table(
         columns={name: _whole(read.column(index)) for index, name in enumerate(names) if name},
-        sha256=f"sha256:{digest}",
+        sha256=digest,
         notes=(*notes, *separator.notes, *_broken(content, layout), *_nameless(names)),
         place=partial(_line_of, content, separator),
         separator=separator.character,

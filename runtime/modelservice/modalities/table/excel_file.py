@@ -1,7 +1,6 @@
 """Reading a sheet of an Excel workbook: the first row that is not empty is the header, each further one a row."""
 
 import datetime
-import hashlib
 import io
 import itertools
 import warnings
@@ -18,6 +17,7 @@ from openpyxl.utils import get_column_letter
 
 from modelservice.cells import as_text, quoted
 from modelservice.contract.data import Format
+from modelservice.contract.digests import sha256
 from modelservice.contract.failure import DataError
 from modelservice.contract.formats import Excel
 from modelservice.modalities.table.magic import ZIP, check_magic
@@ -60,7 +60,7 @@ def parse_excel(content: bytes, excel: Excel | None = None, *, field: str = "spe
     except Exception as error:  # openpyxl raises whatever its parsers raise: a dozen types, of which none is its own
         message = f"the workbook is damaged ({type(error).__name__}: {str(error)[:100]}): save it again"
         raise DataError("DamagedExcel", message, field=field) from None
-    return reading.table(f"sha256:{hashlib.sha256(content).hexdigest()}", notes)
+    return reading.table(sha256(content), notes)
 
 
 def _read(content: bytes, excel: Excel, reading: "_Sheet", field: str) -> list[str]:

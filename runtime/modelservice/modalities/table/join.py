@@ -1,13 +1,13 @@
 """Several files as one table: their rows one after the other, in the order of the files."""
 
 import bisect
-import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
 from modelservice.cells import quoted
+from modelservice.contract.digests import sha256
 from modelservice.contract.failure import DataError
 from modelservice.modalities.table.columns import texts_of
 from modelservice.modalities.table.table import Table, check_cells
@@ -56,7 +56,7 @@ def join_tables(tables: Mapping[str, Table], *, field: str) -> Table:
 def joined_sha256(digests: Sequence[str]) -> str:
     """The digest of several tables by their own, in order."""
     listed = "\n".join(digests)
-    return f"sha256:{hashlib.sha256(listed.encode()).hexdigest()}"
+    return sha256(listed.encode())
 
 
 class _Places:

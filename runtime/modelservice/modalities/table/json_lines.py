@@ -1,6 +1,5 @@
 """Reading JSON lines: each line is an object, whose keys name columns; numbers stay as they are written."""
 
-import hashlib
 import io
 import json
 from collections import Counter
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from modelservice.cells import is_unicode, quoted
 from modelservice.contract.data import Format
+from modelservice.contract.digests import sha256
 from modelservice.contract.failure import DataError
 from modelservice.modalities.table.magic import check_magic
 from modelservice.modalities.table.quotes import line_at
@@ -53,7 +53,7 @@ def parse_json_lines(content: bytes, *, field: str = "spec.data") -> Table:
             rows.add(line, _parse(line, text.decode(), field))
     if not rows.lines:
         raise DataError("EmptyTable", f"the file is empty: {_EXAMPLE}", field=field)
-    return rows.table(f"sha256:{hashlib.sha256(content).hexdigest()}")
+    return rows.table(sha256(content))
 
 
 def _check_utf8(content: bytes, field: str) -> None:

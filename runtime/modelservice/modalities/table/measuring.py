@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,9 @@ SIDES: Final = (TRAIN, VALIDATION, TEST)
 NO_SIDE: Final = -1
 """Of rows without a target."""
 _HELD: Final = {TRAIN: 2**22, VALIDATION: 2**23, TEST: 2**22}
-"""Bytes of the rows of a side that are held, as float32 numbers, about."""
-_MOST: Final = 2
-"""Times as many at most: equal rows have one hash, and are chosen together."""
+"""Bytes of the rows of a side that are held, as float32 numbers."""
+_AT_ONCE: Final = 2
+"""Times as many before those are let go that are too many."""
 _RUN: Final = 256
 """Rows that follow each other, of which the mean target is looked at."""
 _ORDERED: Final = 0.2
@@ -128,7 +128,7 @@ class _Pass:
         self._blank = dict.fromkeys(reader.names, 0)
         self._range = (np.nan, np.nan)
         self._within, self._between = Moments(), Moments()
-        self._sample = _Sampling(rows, columns=len(reader.names), shares=shares)
+        self._held = {side: _Lowest(max(1, size // (_FLOAT32 * len(reader.names)))) for side, size in _HELD.items()}
 
     def add(self, places: NDArray[np.int64], read: PieceColumns, values: NDArray[Any]) -> None:
         """Look at further rows, of which all have a target."""
@@ -153,7 +153,10 @@ class _Pass:
             if column.name in self._numbers:
                 cells[column.name] = numbers = np.asarray(column.values, dtype=np.float64)
                 self._numbers[column.name] = self._numbers[column.name].and_of(numbers, train)
-        self._sample.add(cells, values, sides, digests)
+        drawn = _drawn(digests, places)
+        for side, held in self._held.items():
+            rows = np.flatnonzero(sides == side)
+            held.add(drawn[rows], values[rows], {name: array[rows] for name, array in cells.items()})
 
     def measured(self) -> Measured:
         """What was found in all."""
@@ -168,7 +171,7 @@ class _Pass:
             numbers=self._numbers,
             texts=self._texts,
             blank=self._blank,
-            sample=self._sample.taken(),
+            sample=_sample([self._held[side].taken() for side in SIDES]),
         )
 
     def _add_order(self, values: NDArray[np.float64]) -> None:
@@ -178,37 +181,59 @@ class _Pass:
         self._between = self._between.and_of(runs.mean(axis=1))
 
 
-class _Sampling:
-    """Rows that are held, chosen by a part of their hash that decides nothing else."""
+class _Some(NamedTuple):
+    """Some rows: what was drawn for each, [0, 2**64), its value of the target, and its cells by column."""
 
-    def __init__(self, rows: int, *, columns: int, shares: Shares) -> None:
-        of_side = {VALIDATION: shares.validation, TEST: shares.test, TRAIN: 1 - shares.validation - shares.test}
-        self._wanted = {side: size // (_FLOAT32 * columns) for side, size in _HELD.items()}
-        self._shares = {side: wanted / max(1.0, rows * of_side[side]) for side, wanted in self._wanted.items()}
-        self._cells: dict[int, list[dict[str, NDArray[Any]]]] = {side: [] for side in SIDES}
-        self._values: dict[int, list[NDArray[Any]]] = {side: [] for side in SIDES}
+    drawn: NDArray[np.uint64]
+    values: NDArray[Any]
+    cells: Mapping[str, NDArray[Any]]
 
-    def add(
-        self, cells: Mapping[str, NDArray[Any]], values: NDArray[Any], sides: NDArray[np.int8], digests: list[bytes]
-    ) -> None:
-        """Choose among further rows."""
-        drawn = np.frombuffer(b"".join(digests), dtype=">u8").reshape(-1, 2)[:, 1] / 2.0**64
-        for side in SIDES:
-            left = _MOST * self._wanted[side] - sum(map(len, self._values[side]))
-            rows = np.flatnonzero((sides == side) & (drawn < self._shares[side]))[: max(0, left)]
-            self._cells[side].append({name: array[rows] for name, array in cells.items()})
-            self._values[side].append(values[rows])
 
-    def taken(self) -> Sample:
-        """All that were chosen."""
-        parts = [part for side in SIDES for part in self._cells[side]]
-        ends = np.cumsum([sum(map(len, self._values[side])) for side in SIDES])
-        train, validation, test = np.split(np.arange(ends[-1]), ends[:-1])
-        return Sample(
-            cells={name: np.concatenate([part[name] for part in parts]) for name in parts[0]},
-            values=np.concatenate([values for side in SIDES for values in self._values[side]]),
-            split=Split(train=train, validation=validation, test=test),
+class _Lowest:
+    """So many rows for which the lowest numbers were drawn, or all where there are no more."""
+
+    def __init__(self, wanted: int) -> None:
+        self._wanted, self._parts, self._limit = wanted, list[_Some](), np.uint64(2**64 - 1)
+
+    def add(self, drawn: NDArray[np.uint64], values: NDArray[Any], cells: Mapping[str, NDArray[Any]]) -> None:
+        """Look at further rows."""
+        rows = np.flatnonzero(drawn <= self._limit)
+        self._parts.append(_Some(drawn[rows], values[rows], {name: array[rows] for name, array in cells.items()}))
+        if sum(len(part.drawn) for part in self._parts) > _AT_ONCE * self._wanted:
+            kept = self.taken()
+            self._parts, self._limit = [kept], kept.drawn.max()
+
+    def taken(self) -> _Some:
+        """The rows, in the order in which they came."""
+        drawn = np.concatenate([part.drawn for part in self._parts])
+        rows = np.sort(np.argsort(drawn, kind="stable")[: self._wanted])
+        return _Some(
+            drawn[rows],
+            np.concatenate([part.values for part in self._parts])[rows],
+            {name: np.concatenate([part.cells[name] for part in self._parts])[rows] for name in self._parts[0].cells},
         )
+
+
+def _drawn(digests: list[bytes], places: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """A number for each row by a part of its hash that decides nothing else, and by its place: copies differ.
+
+    It is the one of SplitMix64 (Steele et al., 2014) at that place, whose seed is the part of the hash.
+    """
+    seeds = np.frombuffer(b"".join(digests), dtype=">u8").reshape(-1, 2)[:, 1].astype(np.uint64)
+    mixed: NDArray[np.uint64] = seeds + places.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+def _sample(sides: Sequence[_Some]) -> Sample:
+    ends = np.cumsum([len(side.drawn) for side in sides])
+    train, validation, test = np.split(np.arange(ends[-1]), ends[:-1])
+    return Sample(
+        cells={name: np.concatenate([side.cells[name] for side in sides]) for name in sides[0].cells},
+        values=np.concatenate([side.values for side in sides]),
+        split=Split(train=train, validation=validation, test=test),
+    )
 
 
 def wider(known: tuple[float, float], values: NDArray[np.float64]) -> tuple[float, float]:

@@ -1,6 +1,5 @@
 """Reading Parquet: typed columns become texts or numbers, as a table has them."""
 
-import hashlib
 import re
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
@@ -10,6 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 
 from modelservice.contract.data import Format
+from modelservice.contract.digests import sha256
 from modelservice.contract.failure import DataError
 from modelservice.modalities.table.magic import PARQUET, check_magic
 from modelservice.modalities.table.table import Table, check_cells, check_names
@@ -52,8 +52,7 @@ def parse_parquet(content: bytes, *, field: str = "spec.data") -> Table:
         raise damaged(error, field=field) from None
     layout = layout_of(read.schema, field=field)
     columns = {name: convert(_whole(name, read.column(at), field)) for name, (at, convert) in layout.columns.items()}
-    sha256 = f"sha256:{hashlib.sha256(content).hexdigest()}"
-    return Table(columns=columns, unreadable=layout.unreadable, sha256=sha256, notes=layout.notes)
+    return Table(columns=columns, unreadable=layout.unreadable, sha256=sha256(content), notes=layout.notes)
 
 
 class Layout(NamedTuple):

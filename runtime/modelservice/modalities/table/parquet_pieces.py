@@ -3,17 +3,16 @@
 Nothing is written anywhere: a piece is some rows of a row group, and the row groups may be asked for in any order.
 """
 
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet
 
 from modelservice.contract.failure import DataError, PassingError
+from modelservice.modalities.random_access import RandomAccess
 from modelservice.modalities.table.join import joined_sha256
 from modelservice.modalities.table.parquet_file import Layout, damaged, layout_of
 
@@ -21,7 +20,7 @@ PIECE_ROWS: Final = 2**14
 """Rows of a piece at most."""
 _CELLS, _FEWEST_ROWS = 2**20, 256
 """Cells of a piece, about, and how many rows of a wide table it has all the same."""
-_BUFFER: Final = 2**16
+_LEAST_BUFFER, _MOST_BUFFER = 2**16, 2**20
 """Bytes of each column that are read ahead; without it, a column of a row group is read whole."""
 
 
@@ -33,11 +32,12 @@ class Piece(NamedTuple):
 
 
 class Group(NamedTuple):
-    """A row group: of which file, which of it, and the place of its first row in the table."""
+    """A row group: of which file, which of it, the place of its first row in the table, and its bytes as they lie."""
 
     file: str
     number: int
     start: int
+    size: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,16 +50,16 @@ class ParquetPieces:
         groups: all row groups, in order.
         rows: how many there are.
         sha256: digest of the content, the one that a table has which is held.
-        stamps: size and time of each file when it was opened, by name.
+        versions: of each file when it was opened, by name.
         field: what errors name as the field to change.
     """
 
-    files: Mapping[str, Path]
+    files: Mapping[str, RandomAccess]
     layout: Layout
     groups: tuple[Group, ...]
     rows: int
     sha256: str
-    stamps: Mapping[str, tuple[int, int]]
+    versions: Mapping[str, Hashable]
     field: str
 
     def read(self, names: Sequence[str], order: Sequence[int] | None = None) -> Iterator[Piece]:
@@ -80,8 +80,17 @@ class ParquetPieces:
             group = self.groups[place]
             if group.file != opened or file is None:
                 self._check_unchanged(group.file)
-                file, opened = pyarrow.parquet.ParquetFile(self.files[group.file], buffer_size=_BUFFER), group.file
+                file, opened = self._open(group.file, len(names)), group.file
             yield from self._group(file, group, names)
+
+    def _open(self, name: str, columns: int) -> pyarrow.parquet.ParquetFile:
+        """To read so many columns of; row groups that are not larger than is read ahead are held whole."""
+        source = self.files[name]
+        return pyarrow.parquet.ParquetFile(
+            source.open(),
+            buffer_size=min(max(_LEAST_BUFFER, source.ahead // columns), _MOST_BUFFER),
+            pre_buffer=max(group.size for group in self.groups if group.file == name) <= source.ahead,
+        )
 
     def _group(self, file: pyarrow.parquet.ParquetFile, group: Group, names: Sequence[str]) -> Iterator[Piece]:
         schema, start = file.schema_arrow, group.start
@@ -99,11 +108,11 @@ class ParquetPieces:
                 start += batch.num_rows
 
     def _check_unchanged(self, name: str) -> None:
-        if _stamp(self.files[name]) != self.stamps[name]:
+        if self.files[name].version() != self.versions[name]:
             raise PassingError("DataChanged", f"{name} was changed while it was read", field="spec.data")
 
 
-def open_pieces(files: Mapping[str, Path], *, field: str) -> ParquetPieces:
+def open_pieces(files: Mapping[str, RandomAccess], *, field: str) -> ParquetPieces:
     """Look at the files, and hash them.
 
     Args:
@@ -114,21 +123,23 @@ def open_pieces(files: Mapping[str, Path], *, field: str) -> ParquetPieces:
         DataError: a file is damaged, or has other columns than the first, or of another type.
         OSError: the file system fails.
     """
-    stamps = {name: _stamp(path) for name, path in files.items()}
+    versions = {name: one.version() for name, one in files.items()}
     groups: list[Group] = []
     first: tuple[str, pa.Schema] | None = None
     rows = 0
-    for name, path in files.items():
+    for name, one in files.items():
         with told_as_damaged(field):
-            file = pyarrow.parquet.ParquetFile(path)
+            file = pyarrow.parquet.ParquetFile(one.open())
             schema, metadata = file.schema_arrow.remove_metadata(), file.metadata
         first = first or (name, schema)
         if schema != first[1]:
             message = f"{name} has other columns than {first[0]}, or of other types, and there is no room to join them"
             raise DataError("FilesDiffer", f"{message}: give all files the same columns", field=field)
         for number in range(metadata.num_row_groups):
-            groups.append(Group(name, number, rows))
-            rows += metadata.row_group(number).num_rows
+            group = metadata.row_group(number)
+            size = sum(group.column(at).total_compressed_size for at in range(group.num_columns))
+            groups.append(Group(name, number, rows, size))
+            rows += group.num_rows
     assert first is not None  # noqa: S101 - at least one file
     layout = layout_of(first[1], field=field)
     if len(files) > 1:
@@ -139,8 +150,8 @@ def open_pieces(files: Mapping[str, Path], *, field: str) -> ParquetPieces:
         layout=layout,
         groups=tuple(groups),
         rows=rows,
-        sha256=_digest([*files.values()]),
-        stamps=stamps,
+        sha256=_digest([one.sha256() for one in files.values()]),
+        versions=versions,
         field=field,
     )
 
@@ -172,15 +183,6 @@ def _plain(name: str, array: pa.Array, field: str) -> pa.Array:
     return array
 
 
-def _stamp(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns
-
-
-def _digest(paths: Sequence[Path]) -> str:
+def _digest(digests: Sequence[str]) -> str:
     """As of one table that is held, or of several that are joined."""
-    digests = []
-    for path in paths:
-        with path.open("rb") as file:
-            digests.append(f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}")
     return digests[0] if len(digests) == 1 else joined_sha256(digests)

@@ -6,7 +6,6 @@ else looks at rows, such as reports and the choice of the epoch, looks at some o
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import numpy as np
@@ -23,6 +22,7 @@ from modelservice.modalities.base import Dataset, Side
 from modelservice.modalities.dataset import Divided, absent_note, encode_by
 from modelservice.modalities.dividing import check_tested, check_training
 from modelservice.modalities.missing import missing_notes
+from modelservice.modalities.random_access import RandomAccess
 from modelservice.modalities.split import TEST, TRAIN, Split
 from modelservice.modalities.table.coded import CodedColumn, PieceReader, check_counted, is_coded
 from modelservice.modalities.table.columns import blanked, texts_of
@@ -126,10 +126,12 @@ class StreamedTable:
             OSError: the file system fails.
         """
         _check_asked(data, task)
-        head = TableSource(self._head())
+        empty = self._head()
+        head = TableSource(empty)
         names, types = head.select(data.features, head.target(data.target).name, data.columns)
         target = read_target(self._pieces, head.target(data.target).name, data.missing, task)
-        reader = self._reader(names, types, target, Missing.of(data.missing))
+        counted = [name for name in names if is_coded(empty.columns[name].type, types.get(name))]
+        reader = self._reader(names, counted, types, target, Missing.of(data.missing))
         hashed = [name for name in names if data.features or not _names_rows(reader.coded.get(name))]
         found = measure_pieces(self._pieces, reader, target, hashed, data.split)
         notes = (*self._pieces.layout.notes, *missing_notes(found.blank))
@@ -146,11 +148,15 @@ class StreamedTable:
         return Table(columns=columns, unreadable=layout.unreadable, sha256=self.sha256, notes=layout.notes)
 
     def _reader(
-        self, names: tuple[str, ...], types: Mapping[str, ColumnType], target: StreamedTarget, rule: Missing
+        self,
+        names: tuple[str, ...],
+        counted: Sequence[str],
+        types: Mapping[str, ColumnType],
+        target: StreamedTarget,
+        rule: Missing,
     ) -> PieceReader:
-        """Look at all cells of columns of texts."""
-        head = self._head().columns
-        counts = {name: TextCounts() for name in names if is_coded(head[name].type, types.get(name))}
+        """Look at all cells of columns of texts, which are counted."""
+        counts = {name: TextCounts() for name in counted}
         if counts:
             for piece in self._pieces.read((*counts, target.target.name)):
                 _, present = target.read(piece.columns[target.target.name], piece.start)
@@ -216,7 +222,7 @@ class StreamedTable:
         return divided, replace(dataset, rows=sum(found.rows), stream=stream)
 
 
-def stream_parquet(files: Mapping[str, Path], *, field: str) -> StreamedTable | None:
+def stream_parquet(files: Mapping[str, RandomAccess], *, field: str) -> StreamedTable | None:
     """A table that is read piece by piece, where it is too large to be held; None where it is not.
 
     Args:
@@ -225,12 +231,14 @@ def stream_parquet(files: Mapping[str, Path], *, field: str) -> StreamedTable | 
 
     Raises:
         DataError: the files do not belong together.
+        StageError: a store fails, or refuses.
         OSError: the file system fails.
     """
     cells = 0
-    for path in files.values():
+    for file in files.values():
         try:
-            found = pyarrow.parquet.read_metadata(path)
+            with file.open() as opened:
+                found = pyarrow.parquet.read_metadata(opened)
         except (pa.ArrowException, OSError):
             return None  # gzip, or no such file, or none of Parquet: whoever reads it says so
         cells += found.num_rows * found.num_columns

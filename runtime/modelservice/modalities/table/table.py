@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from modelservice.cells import as_text, column_name, is_unicode, quoted
+from modelservice.contract.digests import written
 from modelservice.contract.failure import DataError
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.table.frames import columns_of
@@ -145,4 +146,4 @@ def _digest(columns: dict[str, pa.Array]) -> str:
     for column in columns.values():
         for text in pc.fill_null(column.cast(pa.string()), "").to_pylist():
             state.update(text.encode() + b"\0")
-    return f"sha256:{state.hexdigest()}"
+    return written(state)

@@ -1,20 +1,27 @@
 """Data in a store: obstore's store in memory, and a small server that refuses in many ways."""
 
 import gzip
+import io
 from collections.abc import Iterator
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from obstore.store import HTTPStore, MemoryStore
 from tests.support.object_server import ObjectServer, object_server
 
 from modelservice.contract.data import Data, Format
+from modelservice.contract.digests import sha256
 from modelservice.contract.failure import About, DataError, Retry, StageError
 from modelservice.contract.formats import Excel
 from modelservice.modalities import objects as objects_module
-from modelservice.modalities.base import FileOptions
+from modelservice.modalities.base import FileOptions, Source
 from modelservice.modalities.dataset import build_dataset
-from modelservice.modalities.objects import DataUnavailableError, Objects, open_objects
-from modelservice.modalities.sources import read_objects, read_source
+from modelservice.modalities.objects import DataUnavailableError, Objects, StoredObject, open_objects
+from modelservice.modalities.sources import read_objects, read_rows, read_source
+from modelservice.modalities.table import streamed
+from modelservice.modalities.table.streamed import StreamedTable
 
 ROWS = "".join(f"{n},{'ab'[n % 2]}\n" for n in range(40))
 TABLE = f"n,y\n{ROWS}".encode()
@@ -283,3 +290,106 @@ def test_the_web_is_never_read_in_plain(s3: ObjectServer) -> None:
     with pytest.raises(DataError, match="it leads on to plain HTTP") as caught:
         on_web(s3, "train.csv", plain=False).read("", limit=LIMIT)
     assert (caught.value.reason, s3.asked) == ("DataSettingsInvalid", [])
+
+
+def parquet(rows: int) -> bytes:
+    """Of two groups of rows, whose pages are small."""
+    columns = {"n": np.arange(rows) / 7, "t": [f"t{n % 3}" for n in range(rows)], "y": [*"ab"] * (rows // 2)}
+    out = io.BytesIO()
+    pq.write_table(pa.table(columns), out, row_group_size=rows // 2)
+    return out.getvalue()
+
+
+@pytest.fixture
+def nothing_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streamed, "MAX_HELD", 0)
+
+
+def streamed_rows(source: Source, uri: str) -> tuple[int, ...]:
+    """How many rows each side has, all of them encoded."""
+    assert isinstance(source, StreamedTable)
+    _, dataset = read_rows(source, Data.model_validate({"uri": uri, "target": "y"}), None)
+    assert dataset.stream is not None
+    read = sum(len(side.values) for side in dataset.stream.training(0))
+    assert (read, dataset.dropped) == (dataset.stream.rows[0], 0)
+    return dataset.stream.rows
+
+
+@pytest.mark.usefixtures("nothing_is_held")
+def test_a_parquet_table_that_is_too_large_is_read_in_parts_of_its_object(s3: ObjectServer) -> None:
+    content = parquet(20_000)
+    s3.objects["tables/2026/train.parquet"] = content
+    source = read_objects(open_objects("s3://tables/2026/train.parquet"), format=Format.PARQUET)
+    assert source.sha256 == sha256(content)
+    assert sum(streamed_rows(source, "s3://tables/2026/train.parquet")) == 20_000
+    first, *others = s3.asked
+    assert " bytes=" not in first
+    assert others
+    assert all(" bytes=" in one for one in others)
+
+
+@pytest.mark.usefixtures("nothing_is_held")
+def test_of_a_large_row_group_no_more_is_fetched_at_once_than_is_read_ahead(
+    s3: ObjectServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a small one is one request."""
+    s3.objects["tables/2026/train.parquet"] = parquet(40_000)
+    source = read_objects(open_objects("s3://tables/2026/train.parquet"), format=Format.PARQUET)
+    assert isinstance(source, StreamedTable)
+
+    def fetched() -> list[int]:
+        s3.asked.clear()
+        for _ in source._pieces.read(["n", "y"]):
+            pass
+        ranges = [one.partition(" bytes=")[2].split("-") for one in s3.asked]
+        return [int(last) - int(begin) + 1 for begin, last in ranges]
+
+    assert sum(size > 100_000 for size in fetched()) == 2
+    monkeypatch.setattr(StoredObject, "ahead", 0)
+    parts = fetched()
+    assert max(parts) <= 2**16
+    assert sum(parts) > 300_000
+
+
+@pytest.mark.usefixtures("nothing_is_held")
+def test_parquet_objects_that_are_too_large_together_are_one_table(bucket: MemoryStore) -> None:
+    bucket.put("d/a.parquet", parquet(200))
+    bucket.put("d/b.parquet", parquet(100))
+    source = read_objects(named(bucket, "d/*.parquet"), format=Format.PARQUET)
+    assert sum(streamed_rows(source, "s3://tables/d/*.parquet")) == 300
+
+
+def test_a_small_parquet_table_is_held(bucket: MemoryStore) -> None:
+    bucket.put("a.parquet", parquet(20))
+    assert not isinstance(read_objects(named(bucket, "a.parquet"), format=Format.PARQUET), StreamedTable)
+
+
+@pytest.mark.usefixtures("nothing_is_held", "impatient")
+def test_what_a_store_says_in_the_middle_of_an_object_is_said(s3: ObjectServer) -> None:
+    uri = "s3://tables/2026/train.parquet"
+    s3.objects[uri.removeprefix("s3://")] = parquet(20_000)
+    source = read_objects(open_objects(uri), format=Format.PARQUET)
+    s3.refusals, s3.for_ever = [(503, "SlowDown")], True
+    with pytest.raises(DataUnavailableError, match=f"{uri} does not answer as it should"):
+        streamed_rows(source, uri)
+    s3.refusals = [(403, "AccessDenied")]
+    with pytest.raises(DataError, match=f"{uri} refuses to be read"):
+        streamed_rows(source, uri)
+
+
+@pytest.mark.usefixtures("nothing_is_held", "impatient")
+def test_an_object_that_is_replaced_meanwhile_is_not_read_on(s3: ObjectServer) -> None:
+    uri = "s3://tables/2026/train.parquet"
+    s3.objects[uri.removeprefix("s3://")] = parquet(20_000)
+    source = read_objects(open_objects(uri), format=Format.PARQUET)
+    s3.objects[uri.removeprefix("s3://")] = parquet(20_002)
+    with pytest.raises(DataUnavailableError, match="PreconditionFailed"):
+        streamed_rows(source, uri)
+
+
+@pytest.mark.parametrize(("content", "reason"), [(TABLE, "NotParquet"), (parquet(20)[:-9], "DamagedParquet")])
+def test_what_is_no_parquet_is_told_as_ever(bucket: MemoryStore, content: bytes, reason: str) -> None:
+    bucket.put("a.parquet", content)
+    with pytest.raises(DataError) as refused:
+        read_objects(named(bucket, "a.parquet"), format=Format.PARQUET)
+    assert refused.value.reason == reason

@@ -46,27 +46,27 @@ def test_what_fits_is_told_as_it_is() -> None:
     assert told(success(columns=10)) == success(columns=10)
 
 
-def lengths(kept: bool) -> int:
-    """The fewest columns with which all metrics, or the signature, are not told any more."""
-    return next(
-        columns
-        for columns in range(10, 100)
-        if (
-            names(told(success(columns=columns))) != NAMES if kept else told(success(columns=columns)).signature is None
-        )
-    )
-
-
-def test_metrics_are_rounded_first_then_the_lesser_ones_left_out_and_then_the_signature() -> None:
-    fewer, none = lengths(kept=True), lengths(kept=False)
-    assert fewer < none
-    rounded = told(success(columns=fewer - 1))
+def test_metrics_are_rounded_and_then_the_signature_is_left_out() -> None:
+    none = next(columns for columns in range(10, 100) if told(success(columns=columns)).signature is None)
+    rounded = told(success(columns=none - 1))
     assert rounded.evaluation is not None
     assert rounded.evaluation.primary_metric.value == 0.666667
-    assert rounded.signature == success(columns=fewer - 1).signature
-    assert names(told(success(columns=fewer))) == ("right", "accuracy", "f1", "logLoss")
-    without = told(success(columns=none))
-    assert (without.signature, names(without)) == (None, NAMES)
+    assert rounded.signature == success(columns=none - 1).signature
+
+
+@pytest.mark.parametrize("columns", range(20, 60, 5))
+@pytest.mark.parametrize("notes", [0, 40])
+def test_no_metric_is_ever_left_out(columns: int, notes: int) -> None:
+    """A promotion may ask for any of them."""
+    assert names(told(success(columns=columns, notes=notes))) == NAMES
+
+
+def test_as_many_metrics_as_there_may_be_fit() -> None:
+    """Beside all else that is never left out."""
+    metrics = tuple(Metric(name=f"{'n' * 30}{at}", value=-2e300 / 3, low=-1e300 / 3, high=-1 / 3) for at in range(32))
+    evaluation = Evaluation(primary=metrics[0].name, rows=10**9, metrics=metrics)
+    arrived = told(success(columns=100, notes=50).model_copy(update={"evaluation": evaluation}))
+    assert names(arrived) == names(success(columns=1).model_copy(update={"evaluation": evaluation}))
 
 
 @pytest.mark.parametrize("notes", [45, 70])

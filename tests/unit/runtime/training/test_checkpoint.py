@@ -482,6 +482,58 @@ STRANGERS: Mapping[str, tuple[Callable[[bytes], bytes], str]] = {
         lambda content: rewritten(content, set_tensor("module.0.bias", torch.zeros(6, dtype=torch.int64))),
         "tensors are not those",
     ),
+    "after the end": (
+        lambda content: rewritten(content, set_number("position.epoch", 9)),
+        "position.epoch cannot be 9 of 7",
+    ),
+    "before the begin": (
+        lambda content: rewritten(content, set_number("position.epoch", 0)),
+        "position.epoch cannot be 0 of 7",
+    ),
+    "step too many": (
+        lambda content: rewritten(content, set_number("position.steps", 4)),
+        "position.steps cannot be 4 of 3",
+    ),
+    "best after the end": (
+        lambda content: rewritten(content, set_number("best.epoch", 8)),
+        "best.epoch cannot be 8 of 7",
+    ),
+    "curves of nothing": (
+        lambda content: rewritten(content, set_tensor("curves.points", torch.full((5, 5), torch.nan).double())),
+        "curves.points has numbers that are none",
+    ),
+    "endless curves": (
+        lambda content: rewritten(content, set_tensor("curves.points", torch.full((5, 5), torch.inf).double())),
+        "curves.points has numbers that are none, or infinite",
+    ),
+    "last of nothing": (
+        lambda content: rewritten(content, set_tensor("curves.last", torch.full((5,), torch.nan).double())),
+        "curves.last cannot be epoch nan of nan",
+    ),
+    "last beyond": (
+        lambda content: rewritten(content, set_tensor("curves.last", torch.tensor([9.0, 7, 0, 0, 0]).double())),
+        "curves.last cannot be epoch 9 of 7",
+    ),
+    "half an epoch": (
+        lambda content: rewritten(content, set_tensor("curves.last", torch.tensor([1.5, 7, 0, 0, 0]).double())),
+        "curves.last cannot be epoch 1.5 of 7",
+    ),
+    "weights of nothing": (
+        lambda content: rewritten(content, set_tensor("module.0.bias", torch.full((6,), torch.nan))),
+        "module.0.bias has numbers that are none",
+    ),
+    "endless weights": (
+        lambda content: rewritten(content, set_tensor("module.0.bias", torch.full((6,), torch.inf))),
+        "module.0.bias has numbers that are none, or infinite",
+    ),
+    "moments of nothing": (
+        lambda content: rewritten(content, set_tensor("optimizer.1.1", torch.full((6,), torch.nan))),
+        "optimizer.1.1 has numbers that are none",
+    ),
+    "begin of an epoch": (
+        lambda content: rewritten(content, set_tensor("position.begin", torch.full((5056,), 255, dtype=torch.uint8))),
+        "position.begin is no state of a generator",
+    ),
     "generator": (
         lambda content: rewritten(content, set_tensor("random.cpu", torch.full((5056,), 255, dtype=torch.uint8))),
         "no generator of random numbers",

@@ -184,7 +184,7 @@ def test_r2_of_equal_values_is_as_in_scikit_learn() -> None:
 
 def test_the_best_weights_are_copied_and_come_back() -> None:
     module = nn.Linear(1, 1)
-    best = BestWeights(module)
+    best = BestWeights(module, epochs=3)
     for epoch, (weight, loss) in enumerate([(1.0, 3.0), (2.0, 1.0), (3.0, 1.0), (4.0, 2.0)], start=1):
         nn.init.constant_(module.weight, weight)
         best.offer(loss, epoch)

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from modelservice.contract.evaluation import Metric
 from modelservice.contract.progress import Progress
-from modelservice.training.progress import JsonLines, ProgressPage, announce, bar
+from modelservice.training.progress import JsonLines, ProgressPage, announce, bar, bar_for_people, parts_of
 
 ACCURACY = Metric(name="accuracy", value=0.75)
 
@@ -132,3 +132,29 @@ def test_the_bar_names_the_stage_and_needs_no_figures() -> None:
     assert "compress" in out.getvalue()
     assert "1/2" in out.getvalue()
     assert "loss" not in out.getvalue()
+
+
+class Terminal(io.StringIO):
+    """Somebody looks."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_people_get_a_bar_on_a_terminal_and_sentences_above_it() -> None:
+    with bar_for_people(io.StringIO()) as nobody:
+        assert nobody is None
+    terminal = Terminal()
+    with bar_for_people(terminal) as shown:
+        assert shown is not None
+        shown.say("went on from epoch [3]")
+        shown.bar(Progress(done=2, total=4))
+    assert "went on from epoch [3]" in terminal.getvalue()
+    assert "train" in terminal.getvalue()
+
+
+def test_fits_that_follow_each_other_are_one_progress() -> None:
+    told: list[Progress] = []
+    for number, observe in enumerate(parts_of(told.append, [4, 8, 4]), start=1):
+        observe(Progress(done=number, total=4))
+    assert [(one.done, one.total) for one in told] == [(1, 16), (8, 16), (15, 16)]

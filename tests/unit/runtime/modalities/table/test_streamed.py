@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modelservice.cells import Missing
 from modelservice.contract.data import Data, Format
 from modelservice.contract.documents import Document
 from modelservice.contract.failure import DataError, PassingError
@@ -20,8 +21,13 @@ from modelservice.modalities.base import Dataset, Side
 from modelservice.modalities.dataset import Divided, divide_rows
 from modelservice.modalities.sources import read_file, read_rows
 from modelservice.modalities.split import TEST, TRAIN, VALIDATION
-from modelservice.modalities.table import parquet_pieces, streamed
+from modelservice.modalities.table import coded as coded_columns
+from modelservice.modalities.table import measuring, parquet_pieces, streamed
+from modelservice.modalities.table.coded import CodedColumn
+from modelservice.modalities.table.kinds.base import FEWEST_ROWS
+from modelservice.modalities.table.kinds.category import CategoricalPreprocessing
 from modelservice.modalities.table.streamed import StreamedTable, TableStream
+from modelservice.modalities.table.survey import TextCounts
 
 ROWS = 400
 SIDES = (("train", TRAIN), ("validation", VALIDATION), ("test", TEST))
@@ -292,3 +298,30 @@ def test_an_order_by_the_target_is_said(tmp_path: Path) -> None:
     said = "rows that follow each other have similar values of the target"
     assert sum(note.startswith(said) for note in ordered.notes) == 1
     assert not any(note.startswith(said) for note in mixed.notes)
+
+
+def test_copies_of_few_rows_are_held_as_often_as_different_rows_would_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measuring, "_HELD", dict.fromkeys(measuring._HELD, 4 * 50))
+    kinds = np.random.default_rng(0).integers(0, 8, 3000)
+    path = write(tmp_path / "t.parquet", {"x": kinds.astype(float), "y": [f"c{kind % 2}" for kind in kinds]})
+    _, (divided, dataset) = held_and_streamed(path, settings_of())
+    assert sum(stream_of(dataset).rows) == 3000
+    for name, _ in SIDES:
+        held = getattr(divided.split, name)
+        assert len(held) == 50
+        assert set(divided.target.values[held].tolist()) == {0, 1}
+
+
+def test_what_comes_often_enough_to_be_a_category_stays_one_among_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more rows than are measured at once fewer stand for each text, but never so few that it seems rare."""
+    texts = TextCounts()
+    cells = ["usual"] * 300 + ["seldom"] * FEWEST_ROWS + ["hardly"] * (FEWEST_ROWS - 1) + ["odd"]
+    texts.add(pa.array(cells), np.arange(len(cells)))
+    coded = CodedColumn.of("t", texts, Missing.of(None), None)
+    counts = np.array([300, FEWEST_ROWS, FEWEST_ROWS - 1, 1, 0])
+    monkeypatch.setattr(coded_columns, "_FITTED", 100)
+    measured = coded.counted(counts).fit()
+    assert isinstance(measured, CategoricalPreprocessing)
+    assert (measured.categories, measured.rare) == (("seldom", "usual"), ("hardly", "odd"))
