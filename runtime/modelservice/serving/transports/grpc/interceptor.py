@@ -55,7 +55,7 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
             self._chain.record(arrival, "UNIMPLEMENTED", self._clock() - started)
             return None
         if handler.response_streaming:
-            return self._stream(handler.stream_stream, arrival, started)
+            return self._stream(handler.stream_stream, arrival)
         return self._handler(self._reads(handler.unary_unary), arrival, started)
 
     def _handler(self, respond: Read, arrival: Arrival, started: float) -> Any:
@@ -75,15 +75,18 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
 
         return grpc.stream_unary_rpc_method_handler(answer)
 
-    def _stream(self, respond: Stream, arrival: Arrival, started: float) -> Any:
-        """A stream that is answered by its own behaviour, which records its messages; what ends it is recorded here."""
+    def _stream(self, respond: Stream, arrival: Arrival) -> Any:
+        """A stream that is answered by its own behaviour, which records its messages; what ends it is recorded here.
+
+        The end is an answer that nothing waited for: it took no time, whatever the age of the stream.
+        """
 
         async def answer(_messages: Any, context: Any) -> None:
             try:
                 await respond(context, partial(self._chain.record, arrival))
             except Exception as error:
                 refused = without_frames(as_request_error(error))
-                self._chain.record(arrival, refused.code, self._clock() - started)
+                self._chain.record(arrival, refused.code, 0.0)
                 await _abort(context, refused)
 
         return grpc.stream_stream_rpc_method_handler(answer)
