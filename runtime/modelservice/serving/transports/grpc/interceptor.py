@@ -53,7 +53,7 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
         if handler is None:
             return self._handler(_unknown, arrival, started)
         if handler.response_streaming:
-            return self._stream(handler.stream_stream, arrival, started)
+            return self._stream(handler.stream_stream, arrival)
         return self._handler(self._reads(handler.unary_unary), arrival, started)
 
     def _admit(self, arrival: Arrival, context: Any) -> None:
@@ -80,8 +80,11 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
 
         return grpc.stream_unary_rpc_method_handler(answer)
 
-    def _stream(self, respond: Stream, arrival: Arrival, started: float) -> Any:
-        """A stream that is answered by its own behaviour, which records its messages; what ends it is recorded here."""
+    def _stream(self, respond: Stream, arrival: Arrival) -> Any:
+        """A stream that is answered by its own behaviour, which records its messages; what ends it is recorded here.
+
+        The end is an answer that nothing waited for: it took no time, whatever the age of the stream.
+        """
 
         async def answer(_messages: Any, context: Any) -> None:
             try:
@@ -89,7 +92,7 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
                 await respond(context, partial(self._gate.admit, arrival), partial(self._chain.record, arrival))
             except Exception as error:
                 refused = without_frames(as_request_error(error))
-                self._chain.record(arrival, refused.code, self._clock() - started)
+                self._chain.record(arrival, refused.code, 0.0)
                 await _abort(context, refused)
 
         return grpc.stream_stream_rpc_method_handler(answer)

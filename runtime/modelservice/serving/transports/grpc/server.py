@@ -16,7 +16,7 @@ from modelservice.serving.listening import EVERY
 from modelservice.serving.protocols import PROTOCOLS
 from modelservice.serving.protocols.base import InferenceProtocol, InferMethod, Service, StateMethod, StreamMethod
 from modelservice.serving.transports.grpc.interceptor import READ_SECONDS, ChainInterceptor
-from modelservice.serving.transports.grpc.streams import Streams
+from modelservice.serving.transports.grpc.streams import IDLE_SECONDS, Streams
 
 Behaviour = Callable[[bytes, Any], Awaitable[bytes]]
 
@@ -30,6 +30,11 @@ OPTIONS = (
     ("grpc.server.max_pending_requests_hard_limit", 2 * MAX_PENDING),
     ("grpc.http2.bdp_probe", 0),  # windows that grow hold what nobody asked to read
     ("grpc.so_reuseport", 0),  # a port that is taken is an error, not a share of its calls
+    ("grpc.keepalive_time_ms", 30_000),  # who went without a word is asked, and given up after 20 s
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),  # as often as it takes: a stream may be quiet
+    ("grpc.http2.min_ping_recv_interval_without_data_ms", 10_000),  # clients may ask as well, this often
 )
 
 PATIENCE = 8
@@ -46,6 +51,7 @@ async def start_grpc(
     port: int,
     protocols: tuple[InferenceProtocol, ...] = PROTOCOLS,
     read_seconds: float = READ_SECONDS,
+    idle_seconds: float = IDLE_SECONDS,
 ) -> tuple[Any, int]:
     """Start to answer calls.
 
@@ -55,6 +61,7 @@ async def start_grpc(
         port: its port; 0 is a free one.
         protocols: those whose services are offered, where they have one.
         read_seconds: how long a message may take.
+        idle_seconds: how long a stream may wait for its next message.
 
     Returns:
         The server and its port, which gRPC chose if ``port`` is 0.
@@ -71,7 +78,7 @@ async def start_grpc(
     server = grpc.aio.server(
         interceptors=[ChainInterceptor(core, methods=methods, read_seconds=read_seconds)], options=OPTIONS
     )
-    streams = Streams(core)
+    streams = Streams(core, idle_seconds=idle_seconds)
     for service in services:
         server.add_generic_rpc_handlers((_handlers(core, service, streams),))
     try:

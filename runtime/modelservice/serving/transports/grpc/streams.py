@@ -7,25 +7,44 @@ from typing import Any, Final
 import grpc.aio
 
 from modelservice.serving.core import Core
-from modelservice.serving.errors import BusyError, ShuttingDownError, as_request_error, message_of
+from modelservice.serving.errors import (
+    BusyError,
+    ClientLeftError,
+    ShuttingDownError,
+    TooSlowError,
+    as_request_error,
+    message_of,
+)
 from modelservice.serving.inference import LARGE_BODY
 from modelservice.serving.transports.grpc.interceptor import without_frames
 
 MAX_STREAMS: Final = 16
 """Each waits for a message, and gRPC holds a whole one, 16 MiB at most, before anything is asked."""
+IDLE_SECONDS: Final = 75.0
+"""Between two messages of a stream, as between two requests of a connection: a place is for who uses it."""
+WRITE_SECONDS: Final = 20.0
+"""For an answer that its client does not read: gRPC takes it once what was written before has left."""
 
 Infer = Callable[[bytes, Any], Awaitable[bytes]]
 Admit = Callable[[], None]
 """Raises a RequestError to refuse: a token may have run out, and a caller asked too often."""
 Record = Callable[[str, float], None]
-"""Is told the code of an answer, and the seconds that it took."""
+"""Is told the code of the answer to a message, and the seconds since that was read."""
 
 
 class Streams:
-    """The streams of one server; lives on its event loop."""
+    """The streams of one server; lives on its event loop.
 
-    def __init__(self, core: Core) -> None:
+    Args:
+        core: the model and the way in.
+        idle_seconds: how long a stream may wait for its next message.
+        write_seconds: how long its client may take to make room for an answer.
+    """
+
+    def __init__(self, core: Core, *, idle_seconds: float = IDLE_SECONDS, write_seconds: float = WRITE_SECONDS) -> None:
         self._core = core
+        self._idle_seconds = idle_seconds
+        self._write_seconds = write_seconds
         self._open = 0
 
     async def answer(
@@ -36,24 +55,28 @@ class Streams:
         Args:
             context: of the call.
             admit: is asked about each message.
-            record: is told of each answer.
+            record: is told of each message that was read, CANCELLED where its answer was not taken.
             infer: answers a message.
             refuse: says in a message why another one was refused.
 
         Raises:
             BusyError: there are too many streams.
             ShuttingDownError: the server takes nothing new.
+            TooSlowError: the client sent nothing, or did not read its answer, for too long.
         """
         if self._open >= MAX_STREAMS:
             raise BusyError(f"the server answers {MAX_STREAMS} streams, which is all it may; try again")
         self._open += 1
         leaving = asyncio.ensure_future(self._core.lifecycle.left())
         try:
-            while (message := await _next(context, leaving)) is not None:
-                started = self._core.clock()
-                answer, code = await self._answer(message, context, admit, infer, refuse)
-                await context.write(answer)
-                record(code, self._core.clock() - started)
+            while (message := await self._next(context, leaving)) is not None:
+                started, code = self._core.clock(), ClientLeftError.code
+                try:
+                    answer, answered = await self._answer(message, context, admit, infer, refuse)
+                    await self._write(context, answer)
+                    code = answered
+                finally:
+                    record(code, self._core.clock() - started)
         finally:
             leaving.cancel()
             self._open -= 1
@@ -71,14 +94,22 @@ class Streams:
             refused = without_frames(as_request_error(error))
             return refuse(message_of(refused)), refused.code
 
+    async def _next(self, context: Any, leaving: asyncio.Future[None]) -> bytes | None:
+        reading = asyncio.ensure_future(context.read())
+        try:
+            await asyncio.wait((reading, leaving), timeout=self._idle_seconds, return_when=asyncio.FIRST_COMPLETED)
+            if reading.done():
+                message = reading.result()
+                return None if message is grpc.aio.EOF else bytes(message)
+            if leaving.done():
+                raise ShuttingDownError("the server is shutting down; try again")
+            raise TooSlowError(f"the stream had no message for {self._idle_seconds:.0f} seconds; open it anew")
+        finally:
+            reading.cancel()
 
-async def _next(context: Any, leaving: asyncio.Future[None]) -> bytes | None:
-    reading = asyncio.ensure_future(context.read())
-    try:
-        await asyncio.wait((reading, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if not reading.done():
-            raise ShuttingDownError("the server is shutting down; try again")
-        message = reading.result()
-        return None if message is grpc.aio.EOF else bytes(message)
-    finally:
-        reading.cancel()
+    async def _write(self, context: Any, answer: bytes) -> None:
+        try:
+            async with asyncio.timeout(self._write_seconds):
+                await context.write(answer)
+        except TimeoutError:
+            raise TooSlowError(f"the answer was not read within {self._write_seconds:.0f} seconds") from None

@@ -34,13 +34,13 @@ from modelservice.serving.calls import MAX_ROWS
 from modelservice.serving.chain import MAX_BODY, MAX_HEADERS, Arrival
 from modelservice.serving.core import Core
 from modelservice.serving.costs import Costs
-from modelservice.serving.errors import RequestError
+from modelservice.serving.errors import RequestError, TooSlowError
 from modelservice.serving.inference import LARGE_BODY
 from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.protocols.open_inference.messages import DATA_TYPES, MESSAGES
 from modelservice.serving.transports.grpc.interceptor import READ_AT_ONCE, ChainInterceptor
 from modelservice.serving.transports.grpc.server import start_grpc
-from modelservice.serving.transports.grpc.streams import MAX_STREAMS
+from modelservice.serving.transports.grpc.streams import MAX_STREAMS, Streams
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
@@ -463,6 +463,76 @@ async def test_streams_have_an_end_and_make_room_when_they_have_theirs() -> None
                     await other.write(data)
                     if await other.read() is not grpc.aio.EOF:
                         break
+
+
+async def test_streams_that_are_idle_make_room() -> None:
+    async with (
+        served(core_of(numeric_model()), idle_seconds=0.2) as address,
+        grpc.aio.insecure_channel(address) as channel,
+    ):
+        streams = [channel.stream_stream(STREAM)() for _ in range(MAX_STREAMS)]
+        for stream in streams:
+            with pytest.raises(grpc.aio.AioRpcError, match="the stream had no message for") as refused:
+                await stream.read()
+            assert refused.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        other = channel.stream_stream(STREAM)()
+        await other.write(request_of().SerializeToString())
+        assert await other.read() is not grpc.aio.EOF
+
+
+class Talk:
+    """The context of a stream whose client sends some messages, and reads no answer."""
+
+    def __init__(self, *messages: bytes) -> None:
+        self._messages = list(messages)
+
+    async def read(self) -> Any:
+        return self._messages.pop(0) if self._messages else grpc.aio.EOF
+
+    async def write(self, _answer: bytes) -> None:
+        await asyncio.Event().wait()
+
+
+async def echo(message: bytes, _context: Any) -> bytes:
+    return message
+
+
+async def test_a_message_whose_answer_is_not_read_is_recorded_and_gives_its_place_back() -> None:
+    recorded: list[str] = []
+    streams = Streams(core_of(numeric_model()), write_seconds=0.01)
+    for _ in range(MAX_STREAMS + 1):
+        with pytest.raises(TooSlowError, match="the answer was not read within"):
+            await streams.answer(Talk(b"a", b"b"), lambda code, _: recorded.append(code), infer=echo, refuse=str.encode)
+    assert recorded == ["CANCELLED"] * (MAX_STREAMS + 1)
+
+
+async def test_a_message_is_timed_by_itself_and_the_end_of_a_stream_by_nothing() -> None:
+    now = 0.0
+    core = core_of(numeric_model())._replace(clock=lambda: now)
+    async with (
+        served(core, idle_seconds=0.2) as address,
+        grpc.aio.insecure_channel(address) as channel,
+    ):
+        stream = channel.stream_stream(STREAM)()
+        await stream.write(request_of().SerializeToString())
+        assert await stream.read() is not grpc.aio.EOF
+        now = 3600.0
+        with pytest.raises(grpc.aio.AioRpcError):
+            await stream.read()
+        await until(core, f'modelservice_requests_total{{code="DEADLINE_EXCEEDED",route="{STREAM}"}} 1.0')
+        assert (
+            f'modelservice_request_duration_seconds_sum{{route="{STREAM}"}} 0.0' in core.metrics.render().body.decode()
+        )
+
+
+async def test_a_message_whose_client_leaves_is_recorded() -> None:
+    core = core_of(numeric_model(), batching=Batching().model_copy(update={"max_delay_milliseconds": 60_000}))
+    async with served(core) as address, grpc.aio.insecure_channel(address) as channel:
+        stream = channel.stream_stream(STREAM)()
+        await stream.write(request_of().SerializeToString())
+        await until(core, "modelservice_queued_rows 2.0")
+        stream.cancel()
+        await until(core, f'modelservice_requests_total{{code="CANCELLED",route="{STREAM}"}} 1.0')
 
 
 async def test_a_stream_ends_when_the_server_leaves() -> None:
