@@ -51,7 +51,7 @@ def determination(answers: Sequence[float], truth: Sequence[float]) -> float:
 
 
 COLUMNS = ("boolean.yaml", "date.yaml", "text.yaml")
-COMPRESSED = ("compression.yaml", "prune.yaml", "distill.yaml", "compress-auto.yaml")
+COMPRESSED = ("compression.yaml", "prune.yaml", "distill.yaml", "compress-auto.yaml", "share-weights.yaml")
 
 
 @pytest.mark.story(60)

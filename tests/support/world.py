@@ -15,6 +15,7 @@ from modelservice.contract.places import ORDER_PATH
 from modelservice.contract.report import Report, Success
 from modelservice.contract.resource import API_VERSION, KIND
 from modelservice.contract.signature import ColumnKind, InputColumn, Output, Signature
+from modelservice.contract.sizes import Tried
 from modelservice_operator.config import Settings
 from modelservice_operator.constants import LABEL_NAME, LABEL_STAGE, STAGE_CONTAINER
 from modelservice_operator.kinds import (
@@ -92,6 +93,9 @@ def compressed(key: str, *, drop: float = 0.0, smaller: bool = True, **changes: 
         high=drop,
         bytes_before=20_000,
         bytes_after=5120 if smaller else 20_500,
+        before=Tried(name="as it was trained", bytes=20_000, metric=0.95),
+        after=Tried(name="quantize", parameters=10**300, bytes=5120, metric=0.95, low=0.9, high=0.98, chosen=True),
+        controls=(Tried(name="from scratch", bytes=5120, metric=0.9, control=True),),
     )
     return success(key, **{"stage": "compress", "compression": summary, "artifact_bytes": 6000, **changes})
 

@@ -16,11 +16,13 @@ from tests.support.samples import FULL, SAMPLES, BadSample, bad_samples, dotted,
 from modelservice.contract.evaluation import Metric
 from modelservice_operator.crd.crd import NAME
 from modelservice_operator.crd.status import (
+    CompressionStatus,
     Condition,
     ConditionType,
     ModelServiceStatus,
     RevisionPhase,
     RevisionStatus,
+    SizedModel,
     Stage,
 )
 
@@ -187,6 +189,18 @@ def _whole_status() -> ModelServiceStatus:
     condition = Condition(
         type=ConditionType.READY, status="True", observed_generation=1, last_transition_time=now, reason="A", message=""
     )
+    sized = SizedModel(
+        name="prune",
+        parameters=99,
+        nonzero=98,
+        multiply_adds=90,
+        bytes=1000,
+        metric=0.9,
+        low=0.8,
+        high=0.95,
+        seconds_of_row=0.001,
+        seconds_of_batch=0.002,
+    )
     revision = RevisionStatus(
         number=1,
         key="abc",
@@ -201,6 +215,9 @@ def _whole_status() -> ModelServiceStatus:
         test_rows=30,
         parameters=99,
         size_bytes=20_000,
+        compression=CompressionStatus(
+            applied=True, drop=0.01, low=-0.01, high=0.02, before=sized, after=sized, controls=(sized,)
+        ),
         image="trainer:1",
         phase=RevisionPhase.SERVING,
         created_at=now,

@@ -75,6 +75,35 @@ class RevisionPhase(StrEnum):
     RETIRED = "Retired"
 
 
+class SizedModel(Tolerant):
+    """A model by size, primary metric on validation rows, and latency."""
+
+    name: ShortText = Field(description="What was done.")
+    parameters: int | None = Field(default=None, ge=0, description="Stored values.")
+    nonzero: int | None = Field(default=None, ge=0, description="Those that are not 0.")
+    multiply_adds: int | None = Field(default=None, ge=0, description="Of one row.")
+    bytes: int = Field(ge=0, description="Of the file that is served.")
+    metric: float = Field(description="Primary metric.")
+    low: float | None = Field(default=None, description="Its 95 % interval.")
+    high: float | None = None
+    seconds_of_row: float | None = Field(default=None, description="One row, one thread.")
+    seconds_of_batch: float | None = Field(default=None, description="64 rows.")
+
+
+class CompressionStatus(Tolerant):
+    """What a compression came to."""
+
+    applied: bool = Field(description="Whether the smaller model is served.")
+    drop: float = Field(description="Lost of the primary metric on the test rows.")
+    low: float = Field(description="Its paired 95 % interval.")
+    high: float
+    before: SizedModel | None = Field(default=None, description="As it was trained.")
+    after: SizedModel | None = Field(default=None, description="The smaller one.")
+    controls: Annotated[tuple[SizedModel, ...], Field(max_length=4)] = Field(
+        default=(), description="Its layers, learned from initial weights."
+    )
+
+
 class RevisionStatus(Tolerant):
     """One revision; its record is the ControllerRevision NAME-KEY."""
 
@@ -97,6 +126,7 @@ class RevisionStatus(Tolerant):
     test_rows: int | None = Field(default=None, ge=0, description="Rows that the metrics were computed on.")
     parameters: int | None = Field(default=None, ge=0, description="Number of trained parameters.")
     size_bytes: int | None = Field(default=None, ge=0, description="Size of the artifact in bytes.")
+    compression: CompressionStatus | None = Field(default=None, description="How much smaller it was made.")
     image: Annotated[str, StringConstraints(max_length=1024)] | None = Field(
         default=None, description="Image that made it."
     )

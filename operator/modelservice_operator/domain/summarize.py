@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from modelservice.contract.evaluation import Evaluation
+from modelservice.contract.manifest import CompressionSummary
 from modelservice.contract.resource import API_VERSION, KIND
 from modelservice.contract.server_flags import ACCESS
 from modelservice_operator.constants import HTTPS_PORT_NAME
@@ -138,6 +139,7 @@ def _revision_status(revision: Revision, assessment: Assessment) -> Object:
         **(_evaluation_status(record.evaluation) if record.evaluation else {}),
         "parameters": record.parameters,
         "sizeBytes": record.artifact_bytes,
+        "compression": _compression_status(record.compression) if record.compression else None,
         "image": record.image,
         "phase": _phase(revision, assessment).value,
         "createdAt": revision.obj["metadata"].get("creationTimestamp") if revision.obj else None,
@@ -151,6 +153,14 @@ def _evaluation_status(evaluation: Evaluation) -> Object:
         "metrics": [metric.model_dump(mode="json", exclude_none=True) for metric in evaluation.metrics],
         "testRows": evaluation.rows,
     }
+
+
+def _compression_status(found: CompressionSummary) -> Object:
+    """What was reported; without the sentence and the budget, which the condition says."""
+    place = {"chosen", "control"}
+    left_out: Any = {"message": True, "budget": True, "bytes_before": True, "bytes_after": True}
+    left_out |= {"before": place, "after": place, "controls": {"__all__": place}}
+    return found.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=left_out)
 
 
 def _phase(revision: Revision, assessment: Assessment) -> RevisionPhase:

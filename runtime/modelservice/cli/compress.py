@@ -36,8 +36,6 @@ def _compress(parsed: argparse.Namespace) -> int:
 
     def work(resource: "Resource", watching: Watching) -> "Finished":
         output = output_folder(parsed.output)
-        return compress_locally(
-            resource, trained=parsed.input, data=parsed.data, output=output, observe=watching.observe
-        )
+        return compress_locally(resource, trained=parsed.input, data=parsed.data, output=output, **watching._asdict())
 
     return carry_out(parsed, work)

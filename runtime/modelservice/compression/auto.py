@@ -15,7 +15,7 @@ from modelservice.compression.measured import measured, validation_outputs
 from modelservice.compression.network import StoredNetwork
 from modelservice.compression.prune import narrowed
 from modelservice.compression.quantize import QUANTIZE
-from modelservice.compression.units import kept_units, ratio_for, without_units
+from modelservice.compression.units import ratio_for
 from modelservice.contract.compression import Auto, Quantize
 from modelservice.tasks.base import Drop
 
@@ -72,13 +72,6 @@ def choose(losses: list[float], *, budget: float) -> int:
 
 
 def _turn(network: StoredNetwork, parameters: int, epochs: int, context: StepContext) -> StoredNetwork:
-    """The network with so many parameters at most, tuned, or as it was kept."""
-    from safetensors.numpy import load, save  # noqa: PLC0415
-
-    name, ratio = f"auto-{parameters}", ratio_for(network.architecture, parameters)
-    if name in context.kept:
-        narrower = without_units(network, kept_units(network, ratio)).architecture
-        return StoredNetwork(architecture=narrower, weights=load(context.kept[name]))
-    made = narrowed(network, ratio, epochs, context)
-    context.kept[name] = save(dict(made.weights))
-    return made
+    """The network with so many parameters at most, tuned."""
+    ratio = ratio_for(network.architecture, parameters)
+    return narrowed(f"auto-{parameters}", network, ratio, epochs, context)

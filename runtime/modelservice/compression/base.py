@@ -1,9 +1,11 @@
 """What a step of ``spec.compression.steps`` works on, and what it answers."""
 
-from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
+from modelservice.compression.kept import NOTHING_KEPT, KeptNetworks
 from modelservice.compression.network import StoredNetwork
 from modelservice.contract.failure import StageError
 from modelservice.contract.progress import Progress
@@ -11,6 +13,7 @@ from modelservice.contract.sizes import Tried
 from modelservice.families.architecture import MemberMean
 from modelservice.modalities.base import Dataset, Features
 from modelservice.tasks.base import Array
+from modelservice.training.checkpointing import Clock
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,8 +47,8 @@ class StepContext:
         seed: of order and initial weights.
         observe: is told of each epoch.
         budget: how much of the primary metric may be lost.
-        kept: weights of networks that were tuned before, as safetensors by the name of the setting: what stands there
-            is not tuned again, and what is tuned is put there.
+        kept: networks that a process before tuned, and where those are put that are tuned now.
+        clock: a monotonic clock, for latencies.
     """
 
     dataset: Dataset
@@ -53,7 +56,8 @@ class StepContext:
     seed: int
     observe: Callable[[Progress], None]
     budget: float = 0.0
-    kept: MutableMapping[str, bytes] = field(default_factory=dict)
+    kept: KeptNetworks = NOTHING_KEPT
+    clock: Clock = time.perf_counter
 
 
 class Step(Protocol):

@@ -18,7 +18,7 @@ class ClipStep:
     def apply(self, settings: Clip, model: Compressible, context: StepContext) -> Compressible:
         """Clamp, let it learn on where that is asked for, and clamp again; see ``Step``."""
         network = _clamped(single_network(model, self.name), settings.limit)
-        return Compressible.of(_clamped(tuned(network, settings.fine_tune_epochs, context), settings.limit))
+        return Compressible.of(_clamped(tuned("clip", network, settings.fine_tune_epochs, context), settings.limit))
 
 
 CLIP: Final = ClipStep()

@@ -1,5 +1,6 @@
 """A small network learns what a trained model says; any model can teach, for it is asked through its ``model.onnx``."""
 
+from functools import partial
 from typing import Final
 
 from modelservice.compression.base import Compressible, StepContext, single_network
@@ -29,7 +30,7 @@ class DistillStep:
             student = _designed(layers, context.dataset)
         else:
             student = _narrower(model, settings.student.chosen)
-        return Compressible.of(teach(student, lesson, context))
+        return Compressible.of(context.kept.once("distill", student, partial(teach, student, lesson, context)))
 
 
 DISTILL: Final = DistillStep()

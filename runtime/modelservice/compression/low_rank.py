@@ -34,7 +34,7 @@ class LowRankStep:
                 f"lowRank with a share of {settings.share:g} makes no layer smaller: lower it, or leave the step out"
             )
             raise StageError("StepUnsuited", message, field="spec.compression.steps")
-        return Compressible.of(tuned(split, settings.fine_tune_epochs, context))
+        return Compressible.of(tuned("low-rank", split, settings.fine_tune_epochs, context))
 
 
 LOW_RANK: Final = LowRankStep()

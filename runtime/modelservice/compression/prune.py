@@ -19,18 +19,19 @@ class PruneStep:
         """Leave out the given share, and let the rest learn on; see ``Step``."""
         network = single_network(model, self.name)
         if settings.structured is not None:
-            return Compressible.of(narrowed(network, settings.structured.ratio, settings.fine_tune_epochs, context))
+            ratio = settings.structured.ratio
+            return Compressible.of(narrowed("prune", network, ratio, settings.fine_tune_epochs, context))
         from modelservice.compression.zeros import with_zeros  # noqa: PLC0415 - torch takes seconds to import
 
         sparse = with_zeros(network, settings.chosen.ratio)
-        return Compressible.of(tuned(sparse, settings.fine_tune_epochs, context))
+        return Compressible.of(tuned("prune", sparse, settings.fine_tune_epochs, context))
 
 
 PRUNE: Final = PruneStep()
 
 
-def narrowed(network: StoredNetwork, ratio: float, epochs: int, context: StepContext) -> StoredNetwork:
-    """The network without a share of the units of each layer, tuned for so many epochs.
+def narrowed(name: str, network: StoredNetwork, ratio: float, epochs: int, context: StepContext) -> StoredNetwork:
+    """The network without a share of the units of each layer, tuned for so many epochs, kept under a name.
 
     Raises:
         StageError: it has no layer between input and output.
@@ -41,4 +42,4 @@ def narrowed(network: StoredNetwork, ratio: float, epochs: int, context: StepCon
             " which sets single weights to 0"
         )
         raise StageError("StepUnsuited", message, field="spec.compression.steps")
-    return tuned(without_units(network, kept_units(network, ratio)), epochs, context)
+    return tuned(name, without_units(network, kept_units(network, ratio)), epochs, context)

@@ -1,5 +1,6 @@
 """The weights of each layer share few values."""
 
+from functools import partial
 from typing import Final
 
 from modelservice.compression.base import Compressible, StepContext, single_network
@@ -45,7 +46,8 @@ def _tuned(network: StoredNetwork, chosen: list[str], epochs: int, context: Step
     from modelservice.compression.tuning import Lesson, tune  # noqa: PLC0415
 
     places = [name.removesuffix(f".{_WEIGHT}") for name in chosen]
-    return tune(network, Lesson(epochs=epochs), context, hold=hold_codebooks(places))
+    learn = partial(tune, network, Lesson(epochs=epochs), context, hold=hold_codebooks(places))
+    return context.kept.once("share-weights", network.architecture, learn)
 
 
 def _stored(network: StoredNetwork, chosen: list[str]) -> bytes:

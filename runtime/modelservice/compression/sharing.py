@@ -1,4 +1,4 @@
-"""Codebooks that learn on: the gradient of a value is the sum of those of the weights that have it (Han et al., 2016)."""
+"""Codebooks that learn on: the gradient of a value is the sum of those of its weights (Han et al., 2016)."""
 
 from collections.abc import Callable, Collection
 

@@ -42,9 +42,8 @@ class Quantize(Contract):
     )
     activations: Activations = Field(
         default=Activations.DYNAMIC,
-        description="None: layers compute with floats made of the weights. Dynamic: linear layers compute with integers,"
-        " their inputs by a scale of each row; convolutions with floats. Static: all layers compute with integers, by"
-        " scales that training rows tell; for Int8. Default Dynamic.",
+        description="None: layers compute with floats. Dynamic: linear layers compute with integers, by a scale of each"
+        " row. Static, for Int8: all layers do, by scales that training rows tell. Default Dynamic.",
     )
 
     @model_validator(mode="after")
@@ -103,17 +102,16 @@ class LowRank(Contract):
 
 
 class ShareWeights(Contract):
-    """The weights of each layer take few values, stored once, and a weight is the number of its value."""
+    """The weights of each layer take few values, and are stored as numbers of these."""
 
     values: int = Field(
         default=16,
         ge=2,
         le=256,
-        description="Values of a layer at most, chosen by k-means: up to 16 take 4 bits for each weight, more take 8."
-        " Default 16.",
+        description="Of a layer at most, by k-means: up to 16 take 4 bits for each weight, more take 8. Default 16.",
     )
     fine_tune_epochs: FineTuneEpochs = Field(
-        default=20, description="Passes over the training rows in which the values learn on. Default 20."
+        default=20, description="Passes over the training rows in which they learn on. Default 20."
     )
 
 
@@ -187,7 +185,7 @@ class Step(OneOf):
     )
     clip: Clip | None = Field(default=None, description="Clamps weights to a range; for mlp and cnn.")
     share_weights: ShareWeights | None = Field(
-        default=None, description="Gives the weights of each layer few values; the last step; for mlp and cnn."
+        default=None, description="Few values for weights; the last step; for mlp and cnn."
     )
     distill: Distill | None = Field(default=None, description="A small network learns from the trained model.")
     auto: Auto | None = Field(
@@ -195,23 +193,20 @@ class Step(OneOf):
     )
 
 
+_SAME = " || ".join(
+    f"has(a.{kind}) && has(b.{kind})" for kind in (Step.model_fields[name].alias for name in Step.members())
+)
 _EACH_STEP_ONCE = Rule(
-    " && ".join(
-        f"self.steps.filter(step, has(step.{kind})).size() <= 1"
-        for kind in (Step.model_fields[name].alias for name in Step.members())
-    ),
+    f"self.steps.all(a, self.steps.exists_one(b, {_SAME}))",
     "each kind of step may stand once: take the second out",
 )
-_STORES = "has({0}.quantize) || has({0}.shareWeights)"
 _STORED_LAST = Rule(
-    f"self.steps.filter(step, {_STORES.format('step')}).size()"
-    f" == ({_STORES.format('self.steps[self.steps.size() - 1]')} ? 1 : 0)",
+    "self.steps.map(a, has(a.quantize) || has(a.shareWeights)).indexOf(true) in [-1, self.steps.size() - 1]",
     "quantize and shareWeights say how weights are stored: take one of them, as the last step",
 )
-_ORDER = "self.steps.map(step, {}).indexOf(true)"
-_RANK, _ZEROS = (_ORDER.format(of) for of in ("has(step.lowRank)", "has(step.prune) && has(step.prune.unstructured)"))
 _ZEROS_AFTER_RANK = Rule(
-    f"{_RANK} == -1 || {_ZEROS} == -1 || {_RANK} < {_ZEROS}",
+    "self.steps.filter(a, has(a.lowRank) || has(a.prune) && has(a.prune.unstructured)).map(a, has(a.lowRank))"
+    " != [false, true]",
     "lowRank fills the zeros that prune.unstructured made: put lowRank before it",
 )
 _AUTO_ALONE = Rule(

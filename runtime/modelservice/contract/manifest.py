@@ -10,6 +10,7 @@ from pydantic import Field, FiniteFloat, StringConstraints
 from modelservice.contract.base import Sha256, Tolerant
 from modelservice.contract.documents import Document
 from modelservice.contract.signature import SIGNATURE_FILE
+from modelservice.contract.sizes import Tried
 
 MANIFEST_FILE = "manifest.json"
 PREPROCESSING_FILE = "preprocessing.json"
@@ -115,7 +116,9 @@ class CompressionSummary(Tolerant):
     """What a compression came to.
 
     ``drop`` is how much of the primary metric was lost on the test rows, with the bounds of its paired 95 % interval.
-    ``applied`` is False where the budget was missed: then the artifact holds the uncompressed model.
+    ``applied`` is False where the budget was missed: then the artifact holds the uncompressed model. ``before`` and
+    ``after`` are the trained model and what the steps made of it, on the validation rows; ``controls`` what that is
+    compared with.
     """
 
     applied: bool
@@ -126,6 +129,9 @@ class CompressionSummary(Tolerant):
     high: FiniteFloat
     bytes_before: int
     bytes_after: int
+    before: Tried | None = None
+    after: Tried | None = None
+    controls: tuple[Tried, ...] = ()
 
 
 class Manifest(Document):

@@ -1,23 +1,29 @@
 """``compression.json``: what each setting of a compression came to, size beside metric."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, FiniteFloat
 
 from modelservice.contract.base import Tolerant
 from modelservice.contract.documents import Document
 
+BATCH: Final = 64
+"""Rows of the batch whose latency is told."""
+
 
 class Tried(Tolerant):
-    """A model on the way.
+    """A model on the way, or a control.
 
     Attributes:
         name: what was done, such as prune.
         parameters, nonzero, multiply_adds: stored values, those that are not 0, and the products of one row; None where
             the model is no network of this project.
         bytes: of its ``model.onnx``.
-        metric: the primary metric on the validation rows.
+        metric, low, high: the primary metric on the validation rows, and its 95 % interval where the task has one.
+        seconds_of_row, seconds_of_batch: latency of one row and of ``BATCH`` rows on the engine that serves, on one
+            thread of the machine that compressed.
         chosen: whether it is what the steps led to, and the test rows judged.
+        control: whether it is what the chosen one is compared with: its layers, learned from initial weights.
     """
 
     name: str
@@ -26,11 +32,16 @@ class Tried(Tolerant):
     multiply_adds: int | None = None
     bytes: int
     metric: FiniteFloat
+    low: FiniteFloat | None = None
+    high: FiniteFloat | None = None
+    seconds_of_row: FiniteFloat | None = None
+    seconds_of_batch: FiniteFloat | None = None
     chosen: bool = False
+    control: bool = False
 
 
 class Sizes(Document):
-    """All models on the way, the one as it was trained first; ``metric`` names what they are compared by."""
+    """All models on the way, the one as it was trained first, then controls; ``metric`` is the name."""
 
     kind: Literal["Sizes"] = "Sizes"
     metric: str

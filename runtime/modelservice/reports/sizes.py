@@ -12,7 +12,10 @@ _PREFIXES: Final = ("B", "kB", "MB", "GB")
 
 
 def sizes_picture(sizes: Sizes) -> bytes:
-    """A dot for each model: bytes of its file across, by powers of ten, the metric on validation rows up."""
+    """A dot for each model: bytes of its file across, by powers of ten, the metric on validation rows up.
+
+    A line joins the models on the way; controls, of another colour, stand apart.
+    """
     chosen = next(one for one in sizes.tried if one.chosen)
     picture = Picture(
         width=_RIGHT + 40,
@@ -25,8 +28,13 @@ def sizes_picture(sizes: Sizes) -> bytes:
     y = scale([one.metric for one in sizes.tried], start=_BOTTOM, end=_TOP)
     _draw_axes(picture, x, y, metric=sizes.metric)
     places = [(x(math.log10(one.bytes)), y(one.metric)) for one in sizes.tried]
-    picture.line(sorted(places), "line a")
-    picture.dots(places, 4, "fill a")
+    way, compared = (
+        [place for place, one in zip(places, sizes.tried, strict=True) if one.control is control]
+        for control in (False, True)
+    )
+    picture.line(sorted(way), "line a")
+    picture.dots(way, 4, "fill a")
+    picture.dots(compared, 4, "fill b")
     picture.dots([places[sizes.tried.index(chosen)]], 8, "fill b", opacity=0.4)
     for number, ((left, top), one) in enumerate(zip(places, sizes.tried, strict=True), 1):
         picture.text(left, top - 8, str(number), "middle")
@@ -48,7 +56,8 @@ def _draw_axes(picture: Picture, x: Scale, y: Scale, *, metric: str) -> None:
 
 
 def _said(one: Tried) -> str:
-    return f"{one.name}, {_bytes(one.bytes)}, {figure(one.metric)}"
+    control = ", a control" if one.control else ""
+    return f"{one.name}, {_bytes(one.bytes)}, {figure(one.metric)}{control}"
 
 
 def _bytes(count: float) -> str:

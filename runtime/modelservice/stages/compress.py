@@ -4,14 +4,14 @@ import platform
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import modelservice
 from modelservice.artifact.errors import ArtifactError
 from modelservice.artifact.files import document_bytes, file_entries
 from modelservice.artifact.load import Artifact
 from modelservice.artifact.stores import load_artifact
-from modelservice.compression import Compressible, StepContext, StoredNetwork, compress
+from modelservice.compression import Compressible, KeptNetworks, StepContext, StoredNetwork, compress
 from modelservice.contract.evaluation import Evaluation
 from modelservice.contract.failure import DataError, StorageError
 from modelservice.contract.manifest import (
@@ -76,12 +76,15 @@ class CompressStage:
             budget=work.compression.max_accuracy_drop,
             # Of the stage one step is done; what an epoch tells beside its number is shown.
             observe=lambda epoch: observe(epoch.model_copy(update={"stage": self.name, "done": 1, "total": _STEPS})),
+            kept=KeptNetworks(store=context.checkpoints, key=order.key, data=dataset.sha256, say=context.say),
+            clock=watch.clock,
         )
         with watch.step("compress"):
             made = compress(
                 Compressible(onnx=before, network=StoredNetwork.of_files(parent.contents)),
                 work.compression.steps,
                 learning,
+                epochs=len((parent.document(METRICS_FILE, MetricsDocument).curves or {}).get("epoch", ())),
             )
         observe(Progress(stage=self.name, done=2, total=_STEPS))
         with watch.step("evaluate"):
@@ -93,6 +96,7 @@ class CompressStage:
             tested=judged.metrics.test,
             sizes=(len(before), len(made.onnx)),
         )
+        summary = summary.model_copy(update=_compared(made))
         with watch.step("report"):
             chosen = _choose(parent, judged, summary, made)
             subject = Subject(
@@ -141,6 +145,15 @@ def summarize(drop: Drop, *, budget: float, tested: Evaluation, sizes: tuple[int
         bytes_before=before,
         bytes_after=after,
     )
+
+
+def _compared(made: Compressible) -> dict[str, Any]:
+    """Fields of the summary: the models that a compression began and ended with, and the controls."""
+    return {
+        "before": made.tried[0],
+        "after": next(one for one in made.tried if one.chosen),
+        "controls": tuple(one for one in made.tried if one.control),
+    }
 
 
 def _parent(work: CompressWork) -> Artifact:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from modelservice.artifact.stores import ForgivingCheckpoints, load_artifact, open_checkpoints, open_store
 from modelservice.contract.keys import compress_key, train_key
@@ -77,14 +77,7 @@ def run_locally(
     reading = {"data_file": "local", "data": spec.data, "task": spec.task}
 
     def run(work: TrainWork | CompressWork, key: str, folder: Path) -> Finished:
-        context = Context(
-            source=lambda: source,
-            observe=observe,
-            watch=Stopwatch(clock),
-            checkpoints=ForgivingCheckpoints(open_checkpoints(folder, scratch=str(os.getpid())), say),
-            interruption=interruption or Interruption(KeyboardInterrupt),
-            say=say,
-        )
+        context = _context(folder, source, clock, _Told(observe, say, interruption))
         return _run(_order(resource, work, key, folder), folder, context)
 
     train = TrainWork(
@@ -111,8 +104,12 @@ def compress_locally(
     output: Path,
     observe: Observer,
     clock: Clock = time.perf_counter,
+    interruption: Interruption | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Finished:
     """Compress a model that was trained before, as ``spec.compression`` says.
+
+    One that was interrupted goes on after the last network that it had tuned, which lies beside the output.
 
     Args:
         resource: what it was trained of, with the compression.
@@ -121,6 +118,8 @@ def compress_locally(
         output: the folder of the compressed artifact.
         observe: is told of progress.
         clock: a monotonic clock, for durations.
+        interruption: asks for the end.
+        say: is told in sentences what a person may want to know.
 
     Raises:
         ResourceError: no compression is asked for, or the folder holds a model that cannot be its parent.
@@ -148,7 +147,7 @@ def compress_locally(
     )
     output.parent.mkdir(parents=True, exist_ok=True)
     order = _order(resource, work, compress_key(parent.manifest.key, spec.compression), output)
-    return _run(order, output, Context(source=lambda: source, observe=observe, watch=Stopwatch(clock)))
+    return _run(order, output, _context(output, source, clock, _Told(observe, say, interruption)))
 
 
 def compress(
@@ -239,6 +238,25 @@ def output_folder(output: str | Path) -> Path:
     if not folder.name:
         raise ResourceError(f"--output {str(output)!r} is no folder that a model can be put into: name one")
     return folder
+
+
+class _Told(NamedTuple):
+    """Who hears of a stage, and may end it."""
+
+    observe: Observer
+    say: Callable[[str], None]
+    interruption: Interruption | None
+
+
+def _context(folder: Path, source: Source, clock: Clock, told: _Told) -> Context:
+    return Context(
+        source=lambda: source,
+        observe=told.observe,
+        watch=Stopwatch(clock),
+        checkpoints=ForgivingCheckpoints(open_checkpoints(folder, scratch=str(os.getpid())), told.say),
+        interruption=told.interruption or Interruption(KeyboardInterrupt),
+        say=told.say,
+    )
 
 
 def _order(resource: Resource, work: TrainWork | CompressWork, key: str, folder: Path) -> WorkOrder:

@@ -7,26 +7,30 @@ are missing.
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 
 import torch
 from tests.bench.compression.fitting import FoldName, fit_fold
 from tests.bench.compression.latency import measure_latencies
 from tests.bench.compression.recompute import main as recompute
 from tests.bench.compression.rows import FOLDS, HOME
-from tests.bench.compression.subjects import SEEDS, SUBJECTS, subject_named
+from tests.bench.compression.subjects import SEEDS, SUBJECTS, Subject, subject_named
 
 
 def main() -> int:
     """Run the bench."""
     parser = argparse.ArgumentParser(prog="tests.bench.compression", description=__doc__)
     parser.add_argument("--minutes", type=float, default=110, help="no fold begins after them (default 110)")
+    names = [one.name for one in SUBJECTS]
+    parser.add_argument("--subject", action="append", choices=names, help="fit this one only; may be repeated")
     parser.add_argument("--report", action="store_true", help="fit nothing: report what is stored")
     parser.add_argument("--latency", action="store_true", help="fit nothing: measure the speed of what is stored")
     parser.add_argument("--readme", action="store_true", help="put the tables into docs/benchmarks.md")
     arguments = parser.parse_args()
     complete = True
     if not (arguments.report or arguments.latency):
-        complete = fit_all(seconds=60 * arguments.minutes)
+        chosen = [one for one in SUBJECTS if one.name in (arguments.subject or [one.name])]
+        complete = fit_all(chosen, seconds=60 * arguments.minutes)
     if arguments.latency or not (arguments.report or (HOME / "latency.json").exists()):
         measure_latencies(HOME)
     code = recompute(readme=arguments.readme)
@@ -36,7 +40,7 @@ def main() -> int:
     return code
 
 
-def fit_all(*, seconds: float) -> bool:
+def fit_all(chosen: Sequence[Subject], *, seconds: float) -> bool:
     """Fit what is not stored yet, the first seed of all subjects first; whether nothing is missing."""
     torch.set_num_threads(1)
     end = time.monotonic() + seconds
@@ -44,7 +48,8 @@ def fit_all(*, seconds: float) -> bool:
         FoldName(subject=subject.name, seed=seed, fold=fold)
         for seed in SEEDS
         for fold in range(FOLDS)
-        for subject in SUBJECTS
+        for subject in chosen
+        if seed in subject.seeds
     ]
     for name in names:
         if name.place(HOME).exists():

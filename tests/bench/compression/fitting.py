@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tests.bench.compression.subjects import FOLD_BUDGET, RATIO, STUDENT_EPOCHS, TURN_EPOCHS, Subject
+from tests.bench.compression.subjects import FOLD_BUDGET, RATIO, STUDENT_EPOCHS, Subject
 
 from modelservice.compression import Compressible, StepContext, apply_step
 from modelservice.compression.network import StoredNetwork
@@ -20,7 +20,6 @@ from modelservice.tasks.base import Array
 
 BEFORE, AUTO, SCRATCH, DISTILLED = "uncompressed", "auto", "from scratch", "distilled"
 _QUANTIZE = Step.model_validate({"quantize": {}})
-_AUTO = Step.model_validate({"auto": {"targetSizeRatio": RATIO, "fineTuneEpochs": TURN_EPOCHS}})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,11 +84,12 @@ def _automatically(
     subject: Subject, large: Compressible, taught: StepContext, alone: StepContext
 ) -> dict[str, Compressible]:
     """What ``auto`` makes, and the same small layers from scratch and by distillation alone, of as many passes."""
-    auto = apply_step(large, _AUTO, taught)
+    asked = {"targetSizeRatio": RATIO, "fineTuneEpochs": subject.turn_epochs}
+    auto = apply_step(large, Step.model_validate({"auto": asked}), taught)
     assert auto.network is not None
     small = auto.network.architecture
     # As many passes as the large network and all turns had together.
-    epochs = subject.training.epochs + TURN_EPOCHS * (len(auto.tried) - 1)
+    epochs = subject.training.epochs + subject.turn_epochs * (len(auto.tried) - 1)
     return {
         AUTO: auto,
         SCRATCH: _quantised(teach(small, Lesson(epochs=epochs, weight=0), alone), alone),

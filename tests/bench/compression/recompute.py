@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tests.bench.compression.fitting import BEFORE, SCRATCH, keys_of
 from tests.bench.compression.latency import BATCHES, read_latencies
 from tests.bench.compression.rows import FOLDS, HOME
-from tests.bench.compression.subjects import RATIO, SEEDS, SUBJECTS, Subject
+from tests.bench.compression.subjects import RATIO, SUBJECTS, Subject
 from tests.bench.record import BENCHMARKS, Figure, at_least, at_most, figure, record, replace_block
 
 _Z: Final = 1.959964
@@ -58,9 +58,10 @@ def main(*, readme: bool = False) -> int:
     sys.stdout.write(f"{tables}\n\n")
     measured = read_latencies(HOME)
     figures = [one for found in standings for one in limits(found, measured.get(found.subject.name, {}))]
-    folds = FOLDS * len(SEEDS)
-    short = ", ".join(f"{found.subject.name} {found.folds}" for found in standings if found.folds < folds)
-    caption = f"{FOLDS} folds x {len(SEEDS)} seeds" + (f", so far of {folds}: {short}" if short else "")
+    counts = ", ".join(
+        f"{found.subject.name} {found.folds} of {FOLDS * len(found.subject.seeds)}" for found in standings
+    )
+    caption = f"folds that were fitted: {counts}"
     if readme:
         BENCHMARKS.write_text(
             replace_block(BENCHMARKS.read_text(encoding="utf-8"), "compression-tables", tables), encoding="utf-8"

@@ -13,7 +13,6 @@ from modelservice.families.mlp import Mlp
 
 SEEDS: Final = (0, 1, 2)
 RATIO: Final = 20
-TURN_EPOCHS: Final = 20
 STUDENT_EPOCHS: Final = 100
 """Of a student of an ensemble, as ``distill`` has it where nothing is said; as many as the ensemble's own at most."""
 TRAINING: Final = Hyperparameters(
@@ -37,6 +36,8 @@ class Subject:
         rows: of each seed and fold.
         budget: how much accuracy the mean over all folds may lose, upper end of the paired 95 % interval.
         family: what trains it, by ``settings`` and ``training``.
+        seeds: of folds and initial weights.
+        turn_epochs: of ``auto``, after each turn.
         student: hidden layers of the network that an ensemble is distilled into; None where ``auto`` makes the trained
             network smaller.
         faster: times more rows a second at batch 64, at least; None where nothing is asked of it.
@@ -49,6 +50,8 @@ class Subject:
     family: Family
     settings: Any
     training: Hyperparameters = TRAINING
+    seeds: tuple[int, ...] = SEEDS
+    turn_epochs: int = 20
     student: tuple[int, ...] | None = None
     faster: float | None = None
     beats_scratch: bool = False
@@ -98,6 +101,8 @@ SUBJECTS: Final = (
         budget=0.01,
         family=Mlp(),
         settings=MultilayerPerceptron(hidden_layers=(720, 560)),
+        seeds=SEEDS[:1],
+        turn_epochs=60,
         faster=2.0,
         beats_scratch=True,
     ),
@@ -106,7 +111,8 @@ SUBJECTS: Final = (
         rows=glyphs,
         budget=0.01,
         family=Cnn(),
-        settings=ConvolutionalNetwork(channels=(16, 32, 64), hidden_layers=(1024, 350)),
+        settings=ConvolutionalNetwork(channels=(8, 16, 32), hidden_layers=(1400, 400)),
+        seeds=SEEDS[:1],
         faster=3.0,
         beats_scratch=True,
     ),

@@ -67,7 +67,25 @@ def test_what_was_trained_is_compressed_then_served() -> None:
     assert world.ready() == ("True", "Serving")
     assert (world.status()["key"], world.status()["revision"]) == (key, 1)
     assert numbers(world) == {"train": 0, "compress": 1}
-    assert [revision["number"] for revision in world.status()["revisions"]] == [1]
+    (revision,) = world.status()["revisions"]
+    assert revision["number"] == 1
+    assert revision["compression"] == {
+        "applied": True,
+        "drop": 0.0,
+        "low": 0.0,
+        "high": 0.0,
+        "before": {"name": "as it was trained", "bytes": 20_000, "metric": 0.95},
+        # A reported number is cut to what the schema takes.
+        "after": {
+            "name": "quantize",
+            "parameters": 2**63 - 1,
+            "bytes": 5120,
+            "metric": 0.95,
+            "low": 0.9,
+            "high": 0.98,
+        },
+        "controls": [{"name": "from scratch", "bytes": 5120, "metric": 0.9}],
+    }
     assert world.condition("Compressed")["message"].startswith("revision 1: 3.9 x smaller: accuracy falls by 0,")
     assert world.one(DEPLOYMENT)["metadata"]["labels"]["modelservice.dev/key"] == key
     assert [reason for reason, _ in world.kube.recorded] == ["Training", "Compressing", "Deploying", "Serving"]

@@ -31,7 +31,7 @@ def apply_steps(model: Compressible, steps: Iterable[Step], context: StepContext
 
 
 def context_of(dataset: Dataset, teacher: Any) -> StepContext:
-    return StepContext(dataset=dataset, teacher=teacher, seed=0, observe=lambda _: None)
+    return StepContext(dataset=dataset, teacher=teacher, seed=0, observe=lambda _: None, clock=lambda: 0.0)
 
 
 def random_network(architecture: Architecture, seed: int = 0) -> StoredNetwork:

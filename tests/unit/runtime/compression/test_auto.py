@@ -7,7 +7,8 @@ import pytest
 from tests.unit.runtime.compression.learning import apply_steps, context_of, iris, random_network
 from tests.unit.runtime.compression.test_prune import perceptron, steps
 
-from modelservice.compression import Compressible, StepContext
+from modelservice.artifact.stores.base import checkpoint_name
+from modelservice.compression import Compressible, KeptNetworks, StepContext
 from modelservice.compression.auto import choose, expected_losses, ladder
 from modelservice.contract.failure import StageError
 from modelservice.contract.progress import Progress
@@ -37,6 +38,24 @@ def test_the_strongest_that_keeps_the_budget_is_chosen(losses: list[float], budg
     assert choose(losses, budget=budget) == expected
 
 
+class HeldCheckpoints:
+    """Checkpoints in memory."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, bytes] = {}
+
+    def read(self, name: str, *, limit: int) -> bytes | None:
+        content = self.held.get(name)
+        assert content is None or len(content) <= limit
+        return content
+
+    def write(self, name: str, *content: bytes | memoryview) -> None:
+        self.held[checkpoint_name(name)] = b"".join(content)
+
+    def discard(self) -> None:
+        self.held.clear()
+
+
 def searching(context: StepContext) -> tuple[Compressible, Compressible]:
     network = random_network(perceptron(32, 32))
     model = Compressible.of(network)
@@ -61,20 +80,28 @@ def test_more_test_rows_show_smaller_losses() -> None:
 
 
 def test_what_was_tuned_before_is_not_tuned_again() -> None:
-    kept: dict[str, bytes] = {}
-    told: list[Progress] = []
+    store, told, said = HeldCheckpoints(), list[Progress](), list[str]()
+    kept = KeptNetworks(store=store, key="k", data="d", say=said.append)
     context = replace(context_of(iris(), None), kept=kept, observe=told.append)
     _, first = searching(context)
-    assert len(kept) == 2
+    assert len(store.held) == 2
     assert len(told) == 2 * 3
     _, again = searching(context)
     assert len(told) == 2 * 3
     assert again.onnx == first.onnx
     # Stopped after the first turn, the second is the same as well.
-    kept.pop(min(kept, key=lambda name: len(kept[name])))
+    store.held.pop(min(store.held, key=lambda name: len(store.held[name])))
     _, resumed = searching(context)
     assert len(told) == 3 * 3
     assert resumed.onnx == first.onnx
+    # What is kept of another compression, or damaged, is not used.
+    searching(replace(context, kept=replace(kept, key="other")))
+    assert len(told) == 5 * 3
+    assert "cannot be used: it is of another compression" in said[-2]
+    store.held = dict.fromkeys(store.held, b"x" * 99)
+    _, anew = searching(context)
+    assert len(told) == 7 * 3
+    assert anew.onnx == first.onnx
 
 
 def test_without_layers_nothing_can_be_found() -> None:

@@ -249,9 +249,14 @@ def test_a_pruned_model_says_what_each_step_came_to(trained: Produced, parent: P
     assert summary is not None
     assert summary.applied
     sizes = Sizes.model_validate_json(produced.files[SIZES_FILE])
-    whole, pruned, stored = sizes.tried
-    assert [one.name for one in sizes.tried] == ["as it was trained", "prune", "quantize"]
-    assert [one.chosen for one in sizes.tried] == [False, False, True]
+    whole, pruned, stored, *controls = sizes.tried
+    assert [one.name for one in sizes.tried[:3]] == ["as it was trained", "prune", "quantize"]
+    assert [one.chosen for one in sizes.tried[:3]] == [False, False, True]
+    assert [(one.name, one.control, one.bytes) for one in controls] == [
+        ("from scratch", True, stored.bytes),
+        ("by distillation alone", True, stored.bytes),
+    ]
+    assert (summary.before, summary.after, summary.controls) == (whole, stored, tuple(controls))
     # 4-64-64-3 became 4-32-32-3.
     assert (whole.parameters, pruned.parameters) == (4 * 64 + 64 + 64 * 64 + 64 + 64 * 3 + 3, 160 + 1056 + 99)
     assert produced.manifest.parameters == stored.parameters == pruned.parameters
@@ -260,7 +265,8 @@ def test_a_pruned_model_says_what_each_step_came_to(trained: Produced, parent: P
     card = produced.files[CARD_FILE].decode()
     assert f"| quantize \\* | 1315 | 1315 | 1315 | {stored.bytes} |" in card
     assert "![Compression](compression.svg)" in card
-    assert "quantize" in produced.files[SIZES_PICTURE].decode()
+    assert "Controls have its layers" in card
+    assert "from scratch" in produced.files[SIZES_PICTURE].decode()
 
 
 def test_a_search_ends_with_what_the_test_rows_judge_once(trained: Produced, parent: Path) -> None:
@@ -268,7 +274,7 @@ def test_a_search_ends_with_what_the_test_rows_judge_once(trained: Produced, par
         trained, parent, steps=[{"auto": {"targetSizeRatio": 8, "fineTuneEpochs": 10}}], maxAccuracyDrop=0.3
     )
     sizes = Sizes.model_validate_json(produced.files[SIZES_FILE])
-    assert len(sizes.tried) == 5
+    assert [one.control for one in sizes.tried] == [False] * 5 + [True] * 2
     assert sum(one.chosen for one in sizes.tried) == 1
     chosen = next(one for one in sizes.tried if one.chosen)
     assert chosen.bytes == len(produced.files[MODEL_FILE])

@@ -37,9 +37,7 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def trained(
-    table: Path, folder: Path, observe: Callable[[Progress], None] = lambda _: None, **spec: Any
-) -> Produced:
+def trained(table: Path, folder: Path, observe: Callable[[Progress], None] = lambda _: None, **spec: Any) -> Produced:
     data = {"uri": "s3://bench/table.parquet", "target": "y"}
     document = {"apiVersion": "modelservice.dev/v1alpha1", "kind": "ModelService", "metadata": {"name": "m"}}
     resource = read_resource({**document, "spec": {"data": data, **spec}})
