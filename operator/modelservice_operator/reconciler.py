@@ -27,6 +27,7 @@ from modelservice_operator.machinery.clock import Clock
 from modelservice_operator.machinery.damper import Damper
 from modelservice_operator.machinery.imposed import Impositions
 from modelservice_operator.machinery.lookups import Lookups
+from modelservice_operator.machinery.names import Names
 from modelservice_operator.objects import Key, Object, Ref
 from modelservice_operator.observing import Observer
 from modelservice_operator.saying import Speaker
@@ -74,7 +75,8 @@ class Reconciler:
         self._data = DataSource(kube=kube, clock=clock, on_change=on_change)
         damper, impositions = Damper(clock=clock), Impositions()
         self._observer = Observer(kube=kube, cache=cache, settings=settings, impositions=impositions)
-        self._writer = Writer(kube=kube, cache=cache, damper=damper, impositions=impositions)
+        names = Names(reads=kube, clock=clock)
+        self._writer = Writer(kube=kube, cache=cache, damper=damper, impositions=impositions, names=names)
         self._speaker = Speaker(kube=kube, cache=cache, clock=clock, damper=damper)
         self._specs = Specs()
         self._failures: dict[Key, int] = {}
