@@ -43,7 +43,7 @@ _SOON_SECONDS = 5.0
 _LATE_SECONDS = 30.0
 """How late a write that failed again and again is tried once more, and what is not Ready is looked at again."""
 
-_PATIENCE_SECONDS = 2.0
+_PATIENCE_SECONDS = 5.0
 """How long a new spec waits for its data to be read before it is said that nobody has come to it."""
 
 _ROUNDS = 3
