@@ -27,6 +27,7 @@ from modelservice_operator.machinery.clock import Clock
 from modelservice_operator.machinery.damper import Damper
 from modelservice_operator.machinery.imposed import Impositions
 from modelservice_operator.machinery.lookups import Lookups
+from modelservice_operator.machinery.names import Names
 from modelservice_operator.objects import Key, Object, Ref
 from modelservice_operator.observing import Observer
 from modelservice_operator.saying import Speaker
@@ -42,7 +43,7 @@ _SOON_SECONDS = 5.0
 _LATE_SECONDS = 30.0
 """How late a write that failed again and again is tried once more, and what is not Ready is looked at again."""
 
-_PATIENCE_SECONDS = 2.0
+_PATIENCE_SECONDS = 5.0
 """How long a new spec waits for its data to be read before it is said that nobody has come to it."""
 
 _ROUNDS = 3
@@ -74,7 +75,8 @@ class Reconciler:
         self._data = DataSource(kube=kube, clock=clock, on_change=on_change)
         damper, impositions = Damper(clock=clock), Impositions()
         self._observer = Observer(kube=kube, cache=cache, settings=settings, impositions=impositions)
-        self._writer = Writer(kube=kube, cache=cache, damper=damper, impositions=impositions)
+        names = Names(reads=kube, clock=clock)
+        self._writer = Writer(kube=kube, cache=cache, damper=damper, impositions=impositions, names=names)
         self._speaker = Speaker(kube=kube, cache=cache, clock=clock, damper=damper)
         self._specs = Specs()
         self._failures: dict[Key, int] = {}

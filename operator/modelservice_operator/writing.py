@@ -28,6 +28,7 @@ from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.machinery.damper import Damper
 from modelservice_operator.machinery.errors import Conflict, Forbidden, Invalid, KubeError
 from modelservice_operator.machinery.imposed import Impositions
+from modelservice_operator.machinery.names import Names
 from modelservice_operator.objects import Object, Ref
 
 _CONFLICT_SECONDS, _SOON_SECONDS = 1.0, 5.0
@@ -69,8 +70,9 @@ class Writer:
     What it writes is in the cache when the port answers, so that the next decision sees it.
     """
 
-    def __init__(self, *, kube: KubePort, cache: Cache, damper: Damper, impositions: Impositions) -> None:
+    def __init__(self, *, kube: KubePort, cache: Cache, damper: Damper, impositions: Impositions, names: Names) -> None:
         self._kube = kube
+        self._names = names
         self._cache = cache
         self._damper = damper
         self._impositions = impositions
@@ -145,7 +147,7 @@ class Writer:
     async def _write(self, observed: Observed, action: Action) -> Problem | None:
         match action:
             case Check(ref=ref):
-                found = await self._kube.get_metadata(ref)
+                found = await self._names.find(ref)
                 return None if found is None or _is_ours(observed, found) else _name_conflict(ref)
             case Seek(ref=ref):
                 found = await self._kube.get_metadata(ref)

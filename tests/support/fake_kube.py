@@ -131,6 +131,7 @@ class FakeKube:
         self.warnings: dict[str, list[Object]] = {}
         self.recorded: list[tuple[str, str]] = []
         self.stop: tuple[int, bool] | None = None
+        self.names_in_a_page = 500
         self.before_write: dict[tuple[str, str], Callable[[], object]] = {}
         self.refuse_status: Callable[[Object], str | None] = lambda _: None
         self.webhooks: dict[Kind, Callable[[Object], object]] = {}
@@ -192,6 +193,11 @@ class FakeKube:
         self.reads.append(("get_metadata", ref.kind.kind, ref.name))
         found = self.objects.get(ref)
         return {"metadata": copy.deepcopy(found["metadata"])} if found else None
+
+    async def names(self, kind: Kind, namespace: str) -> frozenset[str] | None:
+        self.reads.append(("names", kind.kind, namespace))
+        found = [ref.name for ref in self.objects if (ref.kind, ref.namespace) == (kind, namespace)]
+        return frozenset(found) if len(found) <= self.names_in_a_page else None
 
     async def list_metadata(self, kind: Kind, *, label_selector: str | None = None) -> list[Object]:
         return [{"metadata": obj["metadata"]} for ref, obj in self.objects.items() if ref.kind == kind]

@@ -45,13 +45,11 @@ class Condition(Tolerant):
 
     type: Annotated[str, StringConstraints(min_length=1, max_length=316)] = Field(description="Type of the condition.")
     status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
-    observed_generation: int | None = Field(
-        default=None, ge=0, description="The metadata.generation that this condition was made from."
-    )
+    observed_generation: int | None = Field(default=None, ge=0, description="The generation that it was made from.")
     last_transition_time: Timestamp = Field(description="When the status last changed.")
     reason: Reason = Field(description="Why, as one CamelCase word.")
     message: Annotated[str, StringConstraints(max_length=MAX_MESSAGE_LENGTH)] = Field(
-        description="Why, as a sentence that names the field to change where one helps."
+        description="Why, with the field to change."
     )
 
 
@@ -108,11 +106,11 @@ class RevisionStatus(Tolerant):
     """One revision; its record is the ControllerRevision NAME-KEY."""
 
     number: int = Field(ge=1, description="Counts up with each revision of this ModelService.")
-    key: ShortText = Field(description="Short hash of what decided the result: data, model, how it was made smaller.")
+    key: ShortText = Field(description="Short hash of what decided the result.")
     digest: Sha256 = Field(description="sha256 of the artifact's manifest.")
     data_digest: Sha256 | None = Field(default=None, description="sha256 of the data it was trained on.")
     uri: Annotated[str, StringConstraints(max_length=1024)] | None = Field(
-        default=None, description="Where the artifact is stored: pvc://CLAIM/KEY, or the URI of an object storage."
+        default=None, description="Where the artifact lies: pvc://CLAIM/KEY, or a URI."
     )
     family: ShortText | None = Field(default=None, description="Family of the model, such as mlp.")
     task: ShortText | None = Field(default=None, description="Task, such as Binary, Multiclass or Regression.")
@@ -120,7 +118,7 @@ class RevisionStatus(Tolerant):
     primary_metric: MetricName | None = Field(default=None, description="Name of the metric that decides.")
     metrics: Annotated[tuple[Metric, ...], Field(max_length=32)] = Field(
         default=(),
-        description="All metrics on the test rows, with the bounds of their 95 % intervals where there are any.",
+        description="All metrics on the test rows.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     test_rows: int | None = Field(default=None, ge=0, description="Rows that the metrics were computed on.")
@@ -139,13 +137,10 @@ class RevisionStatus(Tolerant):
 class ModelServiceStatus(Tolerant):
     """What the operator observed."""
 
-    observed_generation: int | None = Field(
-        default=None, ge=0, description="The metadata.generation that this status was made from."
-    )
+    observed_generation: int | None = Field(default=None, ge=0, description="The generation that it was made from.")
     conditions: Annotated[tuple[Condition, ...], Field(max_length=32)] = Field(
         default=(),
-        description="Ready: the desired revision serves with all replicas. Available: some revision answers. "
-        "Ready carries the reason and message of the first thing that fails.",
+        description="Ready: the desired revision serves with all replicas; else what fails first.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     stage: Annotated[Stage, _OpenText] | None = Field(
@@ -156,9 +151,7 @@ class ModelServiceStatus(Tolerant):
     key: ShortText | None = Field(default=None, description="Key of the revision that the spec and the data ask for.")
     data_digest: Sha256 | None = Field(default=None, description="sha256 of the data that the spec points at.")
     revision: int | None = Field(default=None, ge=1, description="Number of the revision that answers requests.")
-    last_revision: int | None = Field(
-        default=None, ge=1, description="Highest number that a revision has had: no other one gets it, or a lower one."
-    )
+    last_revision: int | None = Field(default=None, ge=1, description="Highest number of a revision so far.")
     digest: Sha256 | None = Field(default=None, description="sha256 of the artifact that answers requests.")
     metric: ShortText | None = Field(
         default=None, description="Primary metric of what answers requests, such as accuracy 0.973."
@@ -172,7 +165,7 @@ class ModelServiceStatus(Tolerant):
     )
     example: Annotated[str, StringConstraints(max_length=16_384)] | None = Field(
         default=None,
-        description="A curl with this model's inputs; its values are medians, modes or zeros, no real row.",
+        description="A curl with this model's inputs, of no real row.",
     )
     revisions: Annotated[tuple[RevisionStatus, ...], Field(max_length=64)] = Field(
         default=(),

@@ -16,6 +16,9 @@ _ABILITIES = ("AbleToScale", "ScalingActive")
 """Conditions of an autoscaler; while it sees no metric the last one is False."""
 
 _METRICS_REMEDY = "(is metrics-server installed, and does it answer?)"
+_NO_METRICS = "unable to fetch metrics from"
+"""Words of an autoscaler whom no API of metrics answers: none is installed, or it is down."""
+
 _SUSPENDED = "{activity} waits until spec.suspend is false"
 
 
@@ -199,8 +202,11 @@ def _autoscaled(assessment: Assessment, autoscaling: Autoscaling) -> Finding:
     said = {one["type"]: one for one in autoscaler.get("status", {}).get("conditions", ())}
     wrong = (said[name] for name in _ABILITIES if said.get(name, {}).get("status") == "False")
     if (failed := next(wrong, None)) is not None:
-        message = f"the autoscaler says: {failed.get('message', '')} {_METRICS_REMEDY}"
-        return Finding(type=kind, status=False, reason=failed.get("reason", ""), message=message)
+        words = failed.get("message", "")
+        reason = "MetricsUnavailable" if _NO_METRICS in words else failed.get("reason", "")
+        return Finding(
+            type=kind, status=False, reason=reason, message=f"the autoscaler says: {words} {_METRICS_REMEDY}"
+        )
     if said.get(_ABILITIES[-1], {}).get("status") != "True":
         return Finding(type=kind, status=None, reason="NotDecidedYet")
     words = f"{autoscaling.min_replicas} to {autoscaling.max_replicas} replicas"

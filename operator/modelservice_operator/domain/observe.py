@@ -103,7 +103,7 @@ class Observed:
     def last_number(self) -> int:
         """The highest number that a revision has, or had: records may be lost, and some cannot be read."""
         numbers = [revision.number for revision in self.records] + [record.number for record in self.unreadable]
-        return max([*numbers, self.service.get("status", {}).get("lastRevision", 0)])
+        return max([*numbers, int(self.service.get("status", {}).get("lastRevision", 0))])
 
     def number_of(self, result: Revision) -> int:
         """The number of a result without one: that of its lost record, if the status tells of it still; or the next."""

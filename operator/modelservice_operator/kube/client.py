@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from modelservice_operator.constants import FIELD_MANAGER, REPLICAS_FIELD_MANAGER
 from modelservice_operator.kinds import EVENT, ref_of
 from modelservice_operator.kube.events import EventRecorder
-from modelservice_operator.kube.paging import METADATA, Pager
+from modelservice_operator.kube.paging import METADATA, METADATA_LIST, METADATA_OBJECTS, Pager
 from modelservice_operator.kube.transport import Transport
 from modelservice_operator.machinery.errors import Conflict, Invalid, KubeError, NotFound, TooLarge, Transient
 from modelservice_operator.metrics import Metrics
@@ -76,6 +76,19 @@ class KubeClient:
     async def get_metadata(self, ref: Ref) -> Object | None:
         """``PartialObjectMetadata`` of the object, or None."""
         return await self._get(ref, METADATA)
+
+    async def names(self, kind: Kind, namespace: str) -> frozenset[str] | None:
+        """Names of all objects in a namespace; None where they do not fit into one page of metadata."""
+        params = {"limit": str(METADATA_OBJECTS)}
+        try:
+            page = await self._transport.request(
+                "list", "GET", kind, kind.path(namespace), params=params, headers=METADATA_LIST
+            )
+        except TooLarge:
+            return None
+        if (page.get("metadata") or {}).get("continue"):
+            return None
+        return frozenset(item["metadata"]["name"] for item in page.get("items") or ())
 
     async def list_metadata(self, kind: Kind, *, label_selector: str | None = None) -> list[Object]:
         """``PartialObjectMetadata`` of all objects in the watched namespaces."""

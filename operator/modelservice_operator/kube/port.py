@@ -21,6 +21,9 @@ class KubePort(Protocol):
     async def get_metadata(self, ref: Ref) -> Object | None:
         """``PartialObjectMetadata`` of the object, or None; its cost does not grow with the object's data."""
 
+    async def names(self, kind: Kind, namespace: str) -> frozenset[str] | None:
+        """Names of all objects in a namespace; None where they do not fit into one page of metadata."""
+
     async def list_metadata(self, kind: Kind, *, label_selector: str | None = None) -> list[Object]:
         """``PartialObjectMetadata`` of all objects in the watched namespaces."""
 

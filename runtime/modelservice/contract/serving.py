@@ -21,6 +21,23 @@ _REQUIREMENT_VALUES = Rule(
 )
 
 
+class ScalingPace(Contract):
+    """How fast the number of replicas follows the load, in one direction."""
+
+    stabilization_seconds: int | None = Field(
+        default=None,
+        ge=0,
+        le=3600,
+        description="Seconds that another number must be asked for. Default: 0 up, 300 down.",
+    )
+    pods_per_minute: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_REPLICAS,
+        description="Most pods in a minute. Default: as fast as Kubernetes does.",
+    )
+
+
 class Autoscaling(Contract):
     """A HorizontalPodAutoscaler on CPU utilisation."""
 
@@ -35,6 +52,8 @@ class Autoscaling(Contract):
         alias="targetCPUUtilization",
         description="Percent of the requested CPU that is aimed at. Default 70.",
     )
+    scale_up: ScalingPace | None = Field(default=None, description="Pace of more pods.")
+    scale_down: ScalingPace | None = Field(default=None, description="Pace of fewer pods.")
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

@@ -16,7 +16,7 @@ from modelservice_operator.kube.client import KubeClient
 from modelservice_operator.kube.discovery import Discovery
 from modelservice_operator.kube.events import EventRecorder
 from modelservice_operator.kube.lease import LeaseClient
-from modelservice_operator.kube.transport import Transport, open_transport
+from modelservice_operator.kube.transport import ANSWER_BYTES, Transport, open_transport
 from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.machinery.errors import Conflict, Forbidden, Invalid, KubeError, NotServed, Transient
 from modelservice_operator.metrics import Metrics
@@ -271,6 +271,20 @@ async def test_metadata_is_asked_for_as_such(world: World) -> None:
     assert await world.kube.get_metadata(Ref(CONFIG_MAP, "n", "data")) == {"metadata": {}}
     assert await world.kube.get_metadata(Ref(CONFIG_MAP, "n", "data")) is None
     assert "as=PartialObjectMetadata;" in world.apiserver.sent[0].headers["Accept"]
+
+
+async def test_names_are_those_of_one_page_or_nobody_knows(world: World) -> None:
+    many = {"metadata": {"continue": "more"}, "items": [stored(1)]}
+    large = {"items": [{"metadata": {"name": "x" * 2 * ANSWER_BYTES}}]}
+    world.apiserver.answer(
+        (200, {"metadata": {}, "items": [stored(1)]}), (200, {"items": None}), (200, many), (200, large)
+    )
+    name = stored(1)["metadata"]["name"]
+    found = [await world.kube.names(JOB, "n") for _ in range(4)]
+    assert found == [frozenset({name}), frozenset(), None, None]
+    sent = world.apiserver.sent[0]
+    assert (sent.path, sent.query) == ("/apis/batch/v1/namespaces/n/jobs", {"limit": "500"})
+    assert "as=PartialObjectMetadataList;" in sent.headers["Accept"]
 
 
 async def test_lists_follow_pages_in_all_namespaces_or_in_the_watched_ones(world: World) -> None:

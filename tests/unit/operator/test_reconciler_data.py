@@ -81,7 +81,7 @@ def _pass_before_any_answer(world: World) -> float | None:
     return asyncio.run(world.reconciler.reconcile(world.key))
 
 
-@pytest.mark.parametrize(("changed", "seconds"), [({}, 30), ({"training": {"epochs": 7}}, 2)])
+@pytest.mark.parametrize(("changed", "seconds"), [({}, 30), ({"training": {"epochs": 7}}, 5)])
 def test_what_was_said_stays_while_a_new_operator_has_not_read_the_data_yet(
     changed: dict[str, Any], seconds: float
 ) -> None:

@@ -257,6 +257,22 @@ def test_an_autoscaler_looks_at_the_server_and_not_at_sidecars() -> None:
     assert "cpu" in container["resources"]["requests"]
 
 
+def test_an_autoscaler_is_told_the_pace_that_is_asked_for_and_no_other() -> None:
+    world = World()
+    slow, quick = {"stabilizationSeconds": 0, "podsPerMinute": 2}, {"stabilizationSeconds": 600}
+    world.serve(serving={"autoscaling": {"maxReplicas": 5, "scaleUp": slow, "scaleDown": quick}})
+    assert world.one(HORIZONTAL_POD_AUTOSCALER)["spec"]["behavior"] == {
+        "scaleUp": {
+            "stabilizationWindowSeconds": 0,
+            "policies": [{"type": "Pods", "value": 2, "periodSeconds": 60}],
+        },
+        "scaleDown": {"stabilizationWindowSeconds": 600},
+    }
+    world.service(serving={"autoscaling": {"maxReplicas": 5, "scaleUp": {}}})
+    world.settle()
+    assert "behavior" not in world.one(HORIZONTAL_POD_AUTOSCALER)["spec"]
+
+
 ABLE = {"type": "AbleToScale", "status": "True", "reason": "SucceededGetScale"}
 SEES = {"type": "ScalingActive", "status": "True", "reason": "ValidMetricFound"}
 BLIND = {
@@ -264,6 +280,11 @@ BLIND = {
     "status": "False",
     "reason": "FailedGetContainerResourceMetric",
     "message": "unable to fetch metrics",
+}
+DEAF = {
+    **BLIND,
+    "message": "failed to get cpu usage: unable to get metrics for resource cpu: unable to fetch metrics from resource"
+    " metrics API: the server could not find the requested resource (get pods.metrics.k8s.io)",
 }
 UNABLE = {"type": "AbleToScale", "status": "False", "reason": "FailedGetScale", "message": "no scale subresource"}
 
@@ -275,6 +296,7 @@ UNABLE = {"type": "AbleToScale", "status": "False", "reason": "FailedGetScale", 
         ([ABLE], "Unknown", "NotDecidedYet", ""),
         ([ABLE, SEES], "True", "Scaling", "1 to 5 replicas"),
         ([ABLE, BLIND], "False", "FailedGetContainerResourceMetric", "unable to fetch metrics (is metrics-server"),
+        ([ABLE, DEAF], "False", "MetricsUnavailable", "(get pods.metrics.k8s.io) (is metrics-server"),
         ([UNABLE, BLIND], "False", "FailedGetScale", "no scale subresource"),
     ],
 )

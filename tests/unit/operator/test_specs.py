@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from modelservice.contract import resource
+from modelservice.contract.trials import check_search
 from modelservice_operator import specs
 from modelservice_operator.specs import Specs
 
@@ -25,13 +25,12 @@ def service(*, generation: int = 1, uid: str = "a", **search: Any) -> dict[str, 
 def checks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """One item for each search that was checked."""
     seen: list[str] = []
-    check = resource.check_search
 
     def counted(*given: Any, **named: Any) -> None:
         seen.append("search")
-        check(*given, **named)
+        check_search(*given, **named)
 
-    monkeypatch.setattr(resource, "check_search", counted)
+    monkeypatch.setattr("modelservice.contract.resource.check_search", counted)
     return seen
 
 

@@ -18,7 +18,7 @@ from modelservice.contract.places import (
 )
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice.contract.server_flags import ServerFlags, server_arguments
-from modelservice.contract.serving import Autoscaling, Engine, Serving
+from modelservice.contract.serving import Autoscaling, Engine, ScalingPace, Serving
 from modelservice_operator.config import Settings
 from modelservice_operator.constants import (
     ANNOTATION_REPLICAS,
@@ -232,7 +232,25 @@ def build_autoscaler(owner: Owner, autoscaling: Autoscaling, replicas: int) -> O
             "minReplicas": autoscaling.min_replicas,
             "maxReplicas": autoscaling.max_replicas,
             "metrics": [{"type": "ContainerResource", "containerResource": resource}],
+            **_behavior(autoscaling),
         },
+    }
+
+
+def _behavior(autoscaling: Autoscaling) -> Object:
+    """What is said of the pace; the autoscaler's own defaults decide the rest."""
+    paces = {"scaleUp": _pace(autoscaling.scale_up), "scaleDown": _pace(autoscaling.scale_down)}
+    said = {direction: pace for direction, pace in paces.items() if pace}
+    return {"behavior": said} if said else {}
+
+
+def _pace(pace: ScalingPace | None) -> Object:
+    if pace is None:
+        return {}
+    window, pods = pace.stabilization_seconds, pace.pods_per_minute
+    return {
+        **({"stabilizationWindowSeconds": window} if window is not None else {}),
+        **({"policies": [{"type": "Pods", "value": pods, "periodSeconds": 60}]} if pods is not None else {}),
     }
 
 
