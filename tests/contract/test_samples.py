@@ -59,10 +59,13 @@ class TestSample:
     def test_brings_the_secrets_that_it_names(self, path: Path) -> None:
         artifacts = ModelService.model_validate(model_service(path)).spec.artifacts
         named = {artifacts.secret_ref.name} if artifacts is not None and artifacts.secret_ref is not None else set()
+        auth = ModelService.model_validate(model_service(path)).spec.serving.auth
+        callers = {auth.api_keys.secret_ref.name} if auth is not None and auth.api_keys is not None else set()
         secrets = [one for one in objects(path) if one["kind"] == "Secret"]
-        assert {one["metadata"]["name"] for one in secrets} == named
+        assert {one["metadata"]["name"] for one in secrets} == named | callers
         # A placeholder, never somebody's key.
-        assert {v for one in secrets for k, v in one["stringData"].items() if "KEY" in k} <= {"replace-me"}
+        keys = {v for one in secrets for k, v in one["stringData"].items() if "KEY" in k or callers}
+        assert keys <= {"replace-me"}
 
     def test_is_an_example_of_the_readme(self, path: Path) -> None:
         link = path.relative_to(ROOT) if path.parent == SAMPLES else path.parent.relative_to(ROOT)
@@ -90,6 +93,7 @@ IRIS = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
         "iris.yaml",
         "decision-tree.yaml",
         "object-storage.yaml",
+        "guarded.yaml",
         "kustomize/modelservice.yaml",
         "json-lines.yaml",
         "excel.yaml",

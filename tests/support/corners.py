@@ -17,7 +17,7 @@ ITEM = "[]"
 QUANTITIES = (0, "0", "1", "1000m", "0.5", "1e3", "1024Ki", "1.5Gi", "0.1E")
 """Forms that the apiserver may write in another way than they came."""
 
-_TEXTS = ("a", "s3://aaa", "training.l1", f"sha256:{'0' * 64}")
+_TEXTS = ("a", "s3://aaa", "https://a/b", "training.l1", f"sha256:{'0' * 64}")
 _ANYTHING = (1, 0.5, "a", True, [8])
 """Where a schema has no type, since a field may be of several."""
 _KEYS = ("a", "cpu", "x.y/z")

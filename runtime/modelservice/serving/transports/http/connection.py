@@ -166,7 +166,7 @@ class InferenceConnection(HttpToolsProtocol):
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expects
         self.headers += headers  # the list that the scope has
-        self.scope[PEER] = self._peer  # type: ignore[typeddict-unknown-key]
+        self.scope[PEER] = self._peer  # type: ignore[literal-required] # a key of ours
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -291,8 +291,8 @@ class InferenceConnection(HttpToolsProtocol):
         if self._reading is not None:
             exchange, self._reading = self._reading, None
             exchange.end(error)
-        elif self._answering is not None and not self._answering.response_complete:
-            self._answering.scope[ENDED] = error
+        elif isinstance(self._answering, RequestResponseCycle) and not self._answering.response_complete:
+            self._answering.scope[ENDED] = error  # type: ignore[literal-required] # a key of ours
         else:
             self._direct.core.chain.record(
                 Arrival(UNMATCHED, (), infers=False, peer=self._peer), str(error.status), 0.0
