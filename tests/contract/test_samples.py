@@ -45,9 +45,10 @@ class TestSample:
 
     def test_brings_its_own_data_with_the_target(self, path: Path) -> None:
         data = ModelService.model_validate(model_service(path)).spec.data
-        assert data.config_map is not None
         config_maps = [one for one in objects(path) if one["kind"] == "ConfigMap"]
-        assert {one["metadata"]["name"] for one in config_maps} <= {data.config_map.name}
+        named = set() if data.config_map is None else {data.config_map.name}
+        assert {one["metadata"]["name"] for one in config_maps} <= named
+        assert named or data.uri is not None  # of which the file lies beside
         if sample_format(path) is Format.NPZ:
             arrays = np.load(io.BytesIO(sample_table(path)), allow_pickle=False)
             assert len(arrays[data.target]) >= 100
@@ -57,9 +58,9 @@ class TestSample:
             assert data.target in rows[0]
 
     def test_brings_the_secrets_that_it_names(self, path: Path) -> None:
-        artifacts = ModelService.model_validate(model_service(path)).spec.artifacts
-        named = {artifacts.secret_ref.name} if artifacts is not None and artifacts.secret_ref is not None else set()
-        auth = ModelService.model_validate(model_service(path)).spec.serving.auth
+        spec = ModelService.model_validate(model_service(path)).spec
+        named = {one.secret_ref.name for one in (spec.artifacts, spec.data) if one is not None and one.secret_ref}
+        auth = spec.serving.auth
         callers = {auth.api_keys.secret_ref.name} if auth is not None and auth.api_keys is not None else set()
         secrets = [one for one in objects(path) if one["kind"] == "Secret"]
         assert {one["metadata"]["name"] for one in secrets} == named | callers
@@ -95,6 +96,7 @@ IRIS = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
         "object-storage.yaml",
         "guarded.yaml",
         "kustomize/modelservice.yaml",
+        "bucket/modelservice.yaml",
         "json-lines.yaml",
         "excel.yaml",
     ],

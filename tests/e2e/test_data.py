@@ -3,6 +3,8 @@
 import pytest
 from tests.support import object_store
 from tests.support.e2e import Object, Space, condition, config_map, eventually, model_service, says
+from tests.support.samples import SAMPLES, sample_table
+from tests.support.samples import model_service as sample_service
 from tests.support.tables import IRIS
 
 from modelservice_operator.kinds import CONTROLLER_REVISION, JOB
@@ -74,26 +76,28 @@ def test_missing_config_map_is_said_and_heals(space: Space) -> None:
 
 @pytest.mark.story(150)
 def test_table_in_a_bucket(space: Space) -> None:
-    """Its own Secret opens it; one that may not read is said, and another one heals it."""
+    """The sample: its own Secret opens it; one that may not read is said, and another one heals it."""
+    sample = SAMPLES / "bucket" / "modelservice.yaml"
     object_store.make_bucket("tables")
-    bucket, path = object_store.open_bucket("tables"), f"{space.name}/flowers.csv"
-    bucket.put(path, IRIS.encode())
+    bucket, uri = object_store.open_bucket("tables"), f"s3://tables/{space.name}/*.csv"
+    bucket.put(f"{space.name}/iris.csv", sample_table(sample))
     refused = object_store.secret("tables-of-nobody")
     refused["stringData"] |= {"AWS_SECRET_ACCESS_KEY": "wrong"}
     space.apply(object_store.secret("tables"), refused)
 
     def flowers(secret: str, **more: str) -> Object:
-        described = model_service("flowers", serving={"replicas": 0})
-        source = {"uri": f"s3://tables/{path}", "secretRef": {"name": secret}, "target": "species"}
-        return {**described, "spec": {**described["spec"], "data": {**source, **more}}}
+        described = sample_service(sample)
+        described["spec"]["data"] |= {"uri": uri, "secretRef": {"name": secret}, **more}
+        described["spec"]["serving"] = {"replicas": 0}
+        return described
 
+    name = flowers("tables")["metadata"]["name"]
     space.apply(flowers("tables-of-nobody"))
-    words = (f"s3://tables/{path}", "spec.data.secretRef")
-    service = space.wait("flowers", says("DataForbidden", *words), what="may not read")
+    service = space.wait(name, says("DataForbidden", uri, "spec.data.secretRef"), what="may not read")
     assert condition(service, "DataReady")["reason"] == "DataForbidden"
     space.apply(flowers("tables"))
-    assert [one["rows"] for one in space.wait_ready("flowers")["status"]["revisions"]] == [150]
-    bucket.put(path, f"{IRIS}5.2,3.6,1.5,0.3,setosa\n".encode())
+    assert [one["rows"] for one in space.wait_ready(name)["status"]["revisions"]] == [150]
+    bucket.put(f"{space.name}/one-more.csv", f"{IRIS.splitlines()[0]}\n5.2,3.6,1.5,0.3,setosa\n".encode())
     space.apply(flowers("tables", version="2"))
-    space.wait("flowers", lambda one: len(one["status"]["revisions"]) == 2, what="trains on the appended row")
-    assert [one["rows"] for one in space.wait_ready("flowers")["status"]["revisions"]] == [151, 150]
+    space.wait(name, lambda one: len(one["status"]["revisions"]) == 2, what="trains on the appended row")
+    assert [one["rows"] for one in space.wait_ready(name)["status"]["revisions"]] == [151, 150]

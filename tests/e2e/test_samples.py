@@ -71,6 +71,7 @@ def test_every_sample_has_its_test() -> None:
         *FORMATS,
         *COMPRESSED,
         "decimal-comma.yaml",
+        "bucket",
         "object-storage.yaml",
         "search.yaml",
     }

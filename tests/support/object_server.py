@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-_PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
 
 class ObjectServer(http.server.ThreadingHTTPServer):
@@ -106,7 +106,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 @contextmanager
 def object_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectServer]:
     """A server that runs, and no proxy before it."""
-    for name in _PROXIES:
+    for name in PROXIES:
         monkeypatch.delenv(name, raising=False)
     with ObjectServer() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)

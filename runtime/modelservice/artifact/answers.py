@@ -18,6 +18,8 @@ _STATUS = re.compile(r"status code: ([1-5]\d\d)")
 _PASSING_STATUS = frozenset({408, 409, 412, 425, 429})
 _FIRST_OF_SERVER = 500
 _PLAIN_HTTP = "BadScheme"
+_PREFIXES = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}
+"""Of the standard variables of each kind of store."""
 _NEVER = re.compile("redirect without LOCATION|Content-Length Header missing")
 _CERTIFICATE = re.compile(r"InvalidCertificate\(\s*(\w+)")
 _PANIC = "PanicException"
@@ -91,6 +93,11 @@ def told_apart(as_error: Callable[[Answer], Exception]) -> Iterator[None]:
         if type(error).__name__ != _PANIC:
             raise
         raise as_error(Answer(Wrong.SETTINGS, str(error))) from None
+
+
+def plain_http(address: str) -> str:
+    """What allows plain HTTP, which a store's endpoint speaks, among the standard variables of its kind."""
+    return f"its endpoint is plain HTTP, which needs {_PREFIXES[address.partition(':')[0]]}_ALLOW_HTTP set to true"
 
 
 def sentence(error: Exception) -> str:

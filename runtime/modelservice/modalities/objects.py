@@ -14,7 +14,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from modelservice.artifact.answers import Answer, Wrong, sentence, told_apart
+from modelservice.artifact.answers import Answer, Wrong, plain_http, sentence, told_apart
 from modelservice.artifact.patience import FIRST_WAIT_SECONDS, MAX_RETRIES, RETRY_SECONDS, retry_config
 from modelservice.contract.digests import written
 from modelservice.contract.failure import About, DataError, Retry, StageError
@@ -237,9 +237,7 @@ def data_error(address: str, answer: Answer) -> StageError:
         message = f"{address} refuses to be read: {remedy} ({said})"
         return DataError("DataForbidden", message, field=URI_FIELD if web else SECRET_FIELD)
     if answer.wrong is Wrong.PLAIN_HTTP:
-        said = (
-            "it leads on to plain HTTP" if web else "its endpoint is plain HTTP, which needs AWS_ALLOW_HTTP set to true"
-        )
+        said = "it leads on to plain HTTP" if web else plain_http(address)
     remedy = f"name another address in {URI_FIELD}" if web else f"correct region, endpoint or keys with {SECRET_FIELD}"
     message = f"{address} cannot be read as it is set: {remedy}: {said}"
     return DataError("DataSettingsInvalid", message, field=URI_FIELD if web else SECRET_FIELD)

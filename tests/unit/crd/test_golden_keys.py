@@ -88,7 +88,8 @@ class TestTrainKey:
             {"training": {"resources": {"limits": {"memory": "8Gi"}}, "nodeSelector": {"a": "b"}, "timeoutSeconds": 9}},
         )
         document["metadata"]["name"] = "renamed"
-        document["spec"]["data"]["configMap"] = {"name": "renamed", "key": "other.csv"}
+        if "configMap" in document["spec"]["data"]:  # an address and its version stand for the content
+            document["spec"]["data"]["configMap"] = {"name": "renamed", "key": "other.csv"}
         document["spec"]["serving"] = {"replicas": 3, "grpc": {}}
         document["spec"]["artifacts"] = {"uri": "s3://elsewhere"}
         document["spec"]["compression"] = {"steps": [{"quantize": {}}]}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final
 
-from modelservice.artifact.answers import Answer, Wrong, is_missing_object, sentence, told_apart
+from modelservice.artifact.answers import Answer, Wrong, is_missing_object, plain_http, sentence, told_apart
 from modelservice.artifact.errors import ArtifactError, StorageUnavailableError
 from modelservice.artifact.files import check_size, document_bytes
 from modelservice.artifact.load import Artifact, verify
@@ -175,7 +175,7 @@ def storage_error(address: str, answer: Answer) -> StorageError:
     if answer.wrong is Wrong.PASSING:
         return StorageUnavailableError("StorageUnavailable", f"{address} does not answer as it should: {said}")
     if answer.wrong is Wrong.PLAIN_HTTP:
-        return _settings_error(address, "its endpoint is plain HTTP, which needs AWS_ALLOW_HTTP set to true")
+        return _settings_error(address, plain_http(address))
     return _settings_error(address, said)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.support.object_server import ObjectServer, object_server
+from tests.support.samples import SAMPLES, objects, sample_table
 from tests.unit.runtime.stages.pipelines import IRIS, order_of, still_clock, train_work
 
 import modelservice
@@ -72,6 +73,18 @@ def test_a_pod_fetches_what_nothing_is_mounted_for(
     assert result.data is not None
     assert (result.data.rows, result.data.sha256) == (150, content_digest(CONTENT))
     assert store.asked == ["tables/2026/iris.csv"]
+
+
+def test_the_sample_trains_where_its_secret_opens_the_bucket(
+    store: ObjectServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sample = SAMPLES / "bucket" / "modelservice.yaml"
+    (secret,) = (one for one in objects(sample) if one["kind"] == "Secret")
+    assert store.variables().keys() <= {*secret["stringData"], "AWS_ALLOW_HTTP"}
+    say(monkeypatch, store.variables())
+    store.objects = {"tables/iris/iris.csv": sample_table(sample), "tables/other.csv": b""}
+    predictor = modelservice.train(sample, output=tmp_path / "iris")
+    assert predictor.predict([[5.1, 3.5, 1.4, 0.2]]) == ["setosa"]
 
 
 def test_the_secret_of_the_data_is_used_for_the_data_alone(

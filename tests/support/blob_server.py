@@ -1,0 +1,142 @@
+"""A small server of Azure's Blob Service on the loopback, for what a training asks of it: blobs, parts of them, lists.
+
+Requests must be signed with the account's key as the REST reference says (Shared Key of the Blob Service).
+"""
+
+import base64
+import hashlib
+import hmac
+import http.server
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+from tests.support.object_server import PROXIES
+
+ACCOUNT = "account"
+KEY = base64.b64encode(b"a key of 32 bytes, for one account").decode()
+_SIGNED = (
+    "Content-Encoding",
+    "Content-Language",
+    "Content-Length",
+    "Content-MD5",
+    "Content-Type",
+    "Date",
+    "If-Modified-Since",
+    "If-Match",
+    "If-None-Match",
+    "If-Unmodified-Since",
+    "Range",
+)
+"""Headers of a string to sign, in order."""
+
+
+class BlobServer(http.server.ThreadingHTTPServer):
+    """Holds blobs by ``container/name``; ``asked`` are the paths of all requests, with the range if there is one."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.blobs: dict[str, bytes] = {}
+        self.asked: list[str] = []
+
+    def variables(self, key: str = KEY) -> dict[str, str]:
+        """What a pod's environment says of it."""
+        return {
+            "AZURE_STORAGE_ACCOUNT_NAME": ACCOUNT,
+            "AZURE_STORAGE_ACCOUNT_KEY": key,
+            "AZURE_STORAGE_ENDPOINT": f"http://127.0.0.1:{self.server_port}",
+            "AZURE_ALLOW_HTTP": "true",
+        }
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: BlobServer
+
+    def do_GET(self) -> None:
+        url = urlsplit(self.path)
+        path, wanted = unquote(url.path).strip("/"), self.headers.get("Range")
+        self.server.asked.append(path + (f" {wanted}" if wanted else ""))
+        query = {name: values[0] for name, values in parse_qs(url.query).items()}
+        container, _, blob = path.partition("/")
+        if self.headers.get("Authorization") != f"SharedKey {ACCOUNT}:{self._signature(url.path, query)}":
+            self._refuse(403, "AuthenticationFailed")
+        elif not any(name.startswith(f"{container}/") for name in self.server.blobs):
+            self._refuse(404, "ContainerNotFound")
+        elif query.get("comp") == "list":
+            self._list(container, query.get("prefix", ""))
+        elif (content := self.server.blobs.get(path)) is None:
+            self._refuse(404, "BlobNotFound" if blob else "InvalidUri")
+        else:
+            self._send(content, wanted)
+
+    def _signature(self, path: str, query: dict[str, str]) -> str:
+        length = self.headers.get("Content-Length", "")
+        values = {name: self.headers.get(name, "") for name in _SIGNED} | {"Content-Length": length.lstrip("0")}
+        own = sorted((name.lower(), value) for name, value in self.headers.items() if name.lower().startswith("x-ms-"))
+        parts = [
+            self.command,
+            *values.values(),
+            *(f"{name}:{value}" for name, value in own),
+            f"/{ACCOUNT}{path}",
+            *(f"{name}:{query[name]}" for name in sorted(query)),
+        ]
+        signed = hmac.new(base64.b64decode(KEY), "\n".join(parts).encode(), hashlib.sha256)
+        return base64.b64encode(signed.digest()).decode()
+
+    def _list(self, container: str, prefix: str) -> None:
+        names = [name.removeprefix(f"{container}/") for name in self.server.blobs if name.startswith(f"{container}/")]
+        here = sorted(name for name in names if name.startswith(prefix) and "/" not in name.removeprefix(prefix))
+        properties = (
+            "<Last-Modified>Thu, 01 Jan 2026 00:00:00 GMT</Last-Modified><Etag>0x1</Etag>"
+            "<Content-Length>1</Content-Length><Content-Type>text/csv</Content-Type>"
+        )
+        listed = "".join(f"<Blob><Name>{name}</Name><Properties>{properties}</Properties></Blob>" for name in here)
+        self._answer(200, f"<EnumerationResults><Blobs>{listed}</Blobs><NextMarker/></EnumerationResults>".encode())
+
+    def _send(self, content: bytes, wanted: str | None) -> None:
+        tag = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
+        if self.headers.get("If-Match", tag["ETag"]) != tag["ETag"]:
+            self._refuse(412, "ConditionNotMet")
+        elif wanted and (match := re.fullmatch(r"bytes=(\d+)-(\d+)", wanted)):
+            begin, last = int(match.group(1)), int(match.group(2))
+            part = content[begin : last + 1]
+            said = f"bytes {begin}-{begin + len(part) - 1}/{len(content)}"
+            self._answer(206, part, {**tag, "Content-Range": said})
+        else:
+            self._answer(200, content, tag)
+
+    def _refuse(self, status: int, code: str) -> None:
+        body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
+        self._answer(status, body, {"x-ms-error-code": code})
+
+    def _answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing on stderr."""
+
+
+@contextmanager
+def blob_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[BlobServer]:
+    """A server that runs, and no proxy before it."""
+    for name in PROXIES:
+        monkeypatch.delenv(name, raising=False)
+    with BlobServer() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
