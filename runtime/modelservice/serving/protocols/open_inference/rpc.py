@@ -14,7 +14,7 @@ from modelservice.serving.calls import Call, wants_unseen
 from modelservice.serving.errors import RequestError, UnknownModelError
 from modelservice.serving.protocols.base import InferMethod, Service, State, StateMethod, StreamMethod
 from modelservice.serving.protocols.messages import read_message
-from modelservice.serving.protocols.open_inference.messages import DATA_TYPES, MESSAGES, PACKAGE
+from modelservice.serving.protocols.open_inference.messages import DATA_TYPES, DESCRIBED, MESSAGES, PACKAGE, SERVICE
 from modelservice.serving.protocols.open_inference.state import model_configuration, model_index, model_statistics
 from modelservice.serving.protocols.open_inference.tensors import UNSEEN, TensorModel, is_shape, misfit, tensor_place
 from modelservice.serving.results import Results
@@ -44,7 +44,7 @@ def build_service(model: TensorModel, *, server_name: str, server_version: str) 
     codec = RpcCodec(model)
     states = _States(model, server_name=server_name, server_version=server_version)
     return Service(
-        f"{PACKAGE}.GRPCInferenceService",
+        f"{PACKAGE}.{SERVICE}",
         (
             InferMethod("ModelInfer", codec.parse),
             StreamMethod("ModelStreamInfer", partial(codec.parse, streamed=True), _refuse),
@@ -57,6 +57,7 @@ def build_service(model: TensorModel, *, server_name: str, server_version: str) 
             StateMethod("ModelStatistics", states.model_statistics),
             StateMethod("RepositoryIndex", states.repository_index),
         ),
+        DESCRIBED.files,
     )
 
 

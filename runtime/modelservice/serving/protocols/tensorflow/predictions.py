@@ -1,4 +1,4 @@
-"""The predict API of TensorFlow Serving, which KServe calls its protocol v1.
+"""The predict API of TensorFlow Serving over REST, which KServe calls its protocol v1.
 
 ``{"instances": [row, ...]}`` is answered by ``{"predictions": [...]}``, one for each row: an object of the outputs,
 or the lone output itself. ``{"inputs": ...}``, values by column or one tensor, is answered by ``{"outputs": ...}``.
@@ -22,49 +22,13 @@ from modelservice.serving.calls import Call, check_rows, wants_unseen
 from modelservice.serving.errors import RequestError
 from modelservice.serving.model import ServedModel, outputs_of, unseen_by_row
 from modelservice.serving.parsing import parse_object
-from modelservice.serving.protocols.base import Documentation, Operation, Page, Rest, State
-from modelservice.serving.protocols.schemas import predict_request, predict_response
-from modelservice.serving.protocols.tensorflow_metadata import SIGNATURE_NAME, model_metadata
+from modelservice.serving.protocols.tensorflow.metadata import check_signature
 from modelservice.serving.protocols.texts import row_texts, template
 from modelservice.serving.results import Results
 from modelservice.tasks.base import Array
 
 _EXPECTED: Final = 'expected {"instances": [row, ...]} or {"inputs": {name: [value, ...]}}'
 _NATIVE: Final = orjson.OPT_SERIALIZE_NUMPY
-
-
-class TensorFlow:
-    """``:predict`` and the model's status, over HTTP."""
-
-    name = "tensorflow"
-
-    def rest(self, model: ServedModel, name: str, version: str) -> Rest:
-        """Routes below ``/v1``."""
-        parse = Predictions(model).parse
-        documentation = Documentation(
-            summary="Predict, as TensorFlow Serving and KServe v1 speak it",
-            request=predict_request(model.signature),
-            example={"instances": [model.encoder.example()]},
-            response=predict_response(model.signature),
-        )
-        operations = (
-            Operation(
-                f"/v1/models/{name}:predict",
-                "/v1/models/{name}:predict",
-                parse,
-                documentation,
-            ),
-            Operation(
-                f"/v1/models/{name}/versions/{version}:predict",
-                "/v1/models/{name}/versions/{version}:predict",
-                parse,
-            ),
-        )
-        return Rest(operations, _pages(model, name, version))
-
-    def service(self, model: ServedModel, name: str, version: str) -> None:  # noqa: ARG002 - the seam's signature
-        """None: it is not spoken over gRPC here."""
-        return
 
 
 class Predictions:
@@ -89,7 +53,7 @@ class Predictions:
             RequestError: with the place, such as ``instances[3]: the text 'x' is not a row``.
         """
         document = parse_object(body)
-        _check_signature(document.get("signature_name", ""))
+        check_signature(document.get("signature_name", ""))
         call = self._rows_of(document)
         if "unseen" in document and wants_unseen(document["unseen"], "unseen"):
             return call._replace(render=partial(self._render_with_unseen, call))
@@ -180,38 +144,6 @@ class _Column:
         if self._by_label:
             return {label: values[:, index].copy() for index, label in enumerate(self._labels or ())}
         return values if self._text else np.ascontiguousarray(values)
-
-
-def _pages(model: ServedModel, name: str, version: str) -> tuple[Page, ...]:
-    status = {
-        "name": name,
-        "ready": True,
-        "model_version_status": [
-            {"version": version, "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
-        ],
-        "digest": model.digest,
-    }
-    metadata = model_metadata(model.signature, name=name, version=version, digest=model.digest)
-    versioned = f"/v1/models/{name}/versions/{version}"
-
-    def model_status(state: State) -> Answer:
-        return json_answer({**status, "ready": state.ready})._replace(status=200 if state.ready else 503)
-
-    def signature(_state: State) -> Answer:
-        return json_answer(metadata)
-
-    return (
-        Page("/v1/models", "Names of the models", lambda _: json_answer({"models": [name]})),
-        Page(f"/v1/models/{name}", "Model status, with the keys of TensorFlow Serving and of KServe", model_status),
-        Page(f"/v1/models/{name}/metadata", "Inputs and outputs, as TensorFlow Serving says them", signature),
-        Page(versioned, "", model_status),
-        Page(f"{versioned}/metadata", "", signature),
-    )
-
-
-def _check_signature(name: Any) -> None:
-    if not isinstance(name, str) or name not in {"", SIGNATURE_NAME}:
-        raise RequestError(f"signature_name: {describe(name)} is no signature of this model; expected {SIGNATURE_NAME}")
 
 
 def _place_row(error: InputError) -> RequestError:
