@@ -52,7 +52,11 @@ class _Catalogue:
 
     def symbol(self, name: str) -> list[bytes]:
         """The file that defines a service, method or message; KeyError where none does."""
-        return self.file(self._pool.FindFileContainingSymbol(name).name)
+        try:
+            found = self._pool.FindFileContainingSymbol(name)
+        except KeyError:  # protobuf does not look among methods
+            found = self._pool.FindMethodByName(name).containing_service.file
+        return self.file(found.name)
 
 
 class _Reflection:
