@@ -3,7 +3,8 @@
 ``{"instances": [row, ...]}`` is answered by ``{"predictions": [...]}``, one for each row: an object of the outputs,
 or the lone output itself. ``{"inputs": ...}``, values by column or one tensor, is answered by ``{"outputs": ...}``.
 An output whose values have labels, such as probabilities, is an object by label. ``{"unseen": true}`` beside the rows
-asks for one member more: for each row the columns whose category training never saw.
+asks for one member more: for each row the columns whose category training never saw; see ``asked`` for what else
+can be asked.
 """
 
 from functools import partial
@@ -18,9 +19,10 @@ from modelservice.modalities.base import Encoder
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.tensors import BYTES, describe
 from modelservice.serving.answer import Answer, json_answer, json_headers
-from modelservice.serving.calls import Call, check_rows, wants_unseen
+from modelservice.serving.asked import Asked, read_asked, tell
+from modelservice.serving.calls import Call, check_rows
 from modelservice.serving.errors import RequestError
-from modelservice.serving.model import ServedModel, outputs_of, unseen_by_row
+from modelservice.serving.model import ServedModel, outputs_of
 from modelservice.serving.parsing import parse_object
 from modelservice.serving.protocols.tensorflow.metadata import check_signature
 from modelservice.serving.protocols.texts import row_texts, template
@@ -35,6 +37,7 @@ class Predictions:
     """Parses ``:predict`` bodies for one model, and renders what it answers."""
 
     def __init__(self, model: ServedModel) -> None:
+        self._model = model
         self._encoder: Encoder = model.encoder
         self._named = outputs_of(model)
         self._outputs = outputs = model.signature.outputs
@@ -54,41 +57,40 @@ class Predictions:
         """
         document = parse_object(body)
         check_signature(document.get("signature_name", ""))
-        call = self._rows_of(document)
-        if "unseen" in document and wants_unseen(document["unseen"], "unseen"):
-            return call._replace(render=partial(self._render_with_unseen, call))
-        return call
+        asked = read_asked(document)
+        call = self._rows_of(document, asked)
+        return call._replace(render=partial(self._render_with_told, call, asked)) if asked.told else call
 
-    def _rows_of(self, document: dict[str, Any]) -> Call[Answer]:
+    def _rows_of(self, document: dict[str, Any], asked: Asked) -> Call[Answer]:
         if "instances" in document:
             if "inputs" in document:
                 raise RequestError(f"both instances and inputs are set; {_EXPECTED}")
-            return self._by_row(document["instances"])
+            return self._by_row(document["instances"], asked)
         if "inputs" in document:
-            return self._by_column(document["inputs"])
+            return self._by_column(document["inputs"], asked)
         raise RequestError(f"neither instances nor inputs is set; {_EXPECTED}")
 
-    def _by_row(self, instances: Any) -> Call[Answer]:
+    def _by_row(self, instances: Any, asked: Asked) -> Call[Answer]:
         if not isinstance(instances, list):
             raise RequestError(f"instances: must be an array of rows, not {describe(instances)}")
         check_rows(len(instances), "instances")
         try:
-            rows = self._encoder.from_instances(instances)
+            rows = self._encoder.from_instances(instances, asked.tolerance)
         except InputError as error:
             raise _place_row(error) from None
         return Call(rows, _place_row, self._render_rows)
 
-    def _by_column(self, inputs: Any) -> Call[Answer]:
+    def _by_column(self, inputs: Any, asked: Asked) -> Call[Answer]:
         try:
-            rows = self._encoder.from_inputs(inputs)
+            rows = self._encoder.from_inputs(inputs, asked.tolerance)
         except InputError as error:
             raise _place_column(error) from None
         check_rows(len(rows), "inputs")
         return Call(rows, _place_column, self._render_columns)
 
-    def _render_with_unseen(self, call: Call[Answer], results: Results) -> Answer:
-        unseen = orjson.dumps(unseen_by_row(self._encoder, call.rows))
-        body = b'%b,"unseen":%b}' % (call.render(results).body[:-1], unseen)
+    def _render_with_told(self, call: Call[Answer], asked: Asked, results: Results) -> Answer:
+        told = orjson.dumps(tell(self._model, call.rows, asked))
+        body = b"%b,%b" % (call.render(results).body[:-1], told[1:])
         return Answer(200, json_headers(body), body)
 
     def _render_rows(self, results: Results) -> Answer:
