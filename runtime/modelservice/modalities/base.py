@@ -6,7 +6,7 @@ and a ``Source`` (pyarrow where it helps) from ``modalities.sources``.
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from modelservice.modalities.tensors import Tensor
 from modelservice.tasks.base import Target, TargetCells, Task, Weights
 
 __all__ = [
+    "STRICT",
     "Dataset",
     "Encoder",
     "Examples",
@@ -35,6 +36,7 @@ __all__ = [
     "Side",
     "Source",
     "Stream",
+    "Tolerance",
     "Variable",
     "merge_rows",
     "together",
@@ -44,6 +46,22 @@ Features = NDArray[np.float32]
 """What models take: float32 [rows, *shape]."""
 Rows = list[Any] | NDArray[Any]
 """Rows of a request before encoding, in the modality's own terms; a list, or an array whose first axis is rows."""
+
+
+class Tolerance(NamedTuple):
+    """What a request may get wrong about the columns of a table without being refused.
+
+    Attributes:
+        unknown: columns that the model does not have are left out.
+        missing: columns that are not there are taken for missing values.
+    """
+
+    unknown: bool = False
+    missing: bool = False
+
+
+STRICT: Final = Tolerance()
+"""Every column, and no other."""
 
 
 def merge_rows(parts: Sequence[Rows]) -> Rows:
@@ -78,7 +96,9 @@ class Encoder(Protocol):
         """
 
     def encode_counted(self, rows: Rows) -> tuple[Features, dict[str, int]]:
-        """Encode rows, and count how many values of each input training never saw, such as new categories.
+        """Encode rows, and count how many values of each input are unlike those of training.
+
+        These are categories that it never saw, and numbers that are far from nearly all that it saw.
 
         Raises:
             InputError: as ``encode``.
@@ -87,17 +107,17 @@ class Encoder(Protocol):
     def example(self) -> Any:
         """One row that ``from_instances`` takes and JSON can hold."""
 
-    def from_instances(self, instances: list[Any]) -> Rows:
+    def from_instances(self, instances: list[Any], tolerance: Tolerance = STRICT) -> Rows:
         """Rows of TensorFlow Serving's ``instances``.
 
         Raises:
             InputError: a row is no row at all.
         """
 
-    def from_inputs(self, inputs: Any) -> Rows:
+    def from_inputs(self, inputs: Any, tolerance: Tolerance = STRICT) -> Rows:
         """Rows of TensorFlow Serving's ``inputs`` (by column or as one tensor); errors as above."""
 
-    def from_tensors(self, tensors: Sequence[Tensor]) -> Rows:
+    def from_tensors(self, tensors: Sequence[Tensor], tolerance: Tolerance = STRICT) -> Rows:
         """Rows of Open Inference tensors; errors as above, ``InputError.tensor`` says which."""
 
     def tensors(self) -> list[dict[str, Any]]:

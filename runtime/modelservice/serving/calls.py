@@ -1,11 +1,10 @@
 """A request after parsing: rows for the model, and how the model's numbers become the answer."""
 
 from collections.abc import Callable
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from modelservice.modalities.base import Rows
 from modelservice.modalities.errors import InputError
-from modelservice.modalities.tensors import describe
 from modelservice.serving.errors import RequestError, TooLargeError
 from modelservice.serving.results import Results
 
@@ -25,17 +24,6 @@ class Call(NamedTuple, Generic[Rendered]):
     rows: Rows
     place: Callable[[InputError], RequestError]
     render: Callable[[Results], Rendered]
-
-
-def wants_unseen(said: Any, place: str) -> bool:
-    """Whether a request asks which of its categories training never saw.
-
-    Raises:
-        RequestError: ``said`` is neither true nor false.
-    """
-    if isinstance(said, bool):
-        return said
-    raise RequestError(f"{place}: must be true or false, not {describe(said)}")
 
 
 def check_rows(rows: int, place: str) -> None:

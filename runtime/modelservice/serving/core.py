@@ -60,7 +60,7 @@ def build_core(
     """Put the parts together; must run on the event loop that will serve."""
     metrics = Metrics()
     batcher = Batcher(
-        compute=compute_of(model, record=metrics.record_unseen),
+        compute=compute_of(model, record=metrics.record_unlike),
         costs=costs,
         batching=batching,
         executor=executor,

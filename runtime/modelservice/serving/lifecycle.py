@@ -16,13 +16,27 @@ class Lifecycle:
     """
 
     def __init__(self) -> None:
-        self.draining = False
         self.leaving = False
+        self._drained = asyncio.Event()
         self._left = asyncio.Event()
+
+    @property
+    def draining(self) -> bool:
+        """Whether the server asks for no requests any more."""
+        return self._drained.is_set()
+
+    def drain(self) -> None:
+        """Ask for no requests from now on; to be called on the event loop."""
+        self._drained.set()
+
+    async def drained(self) -> None:
+        """Return once the server is draining."""
+        await self._drained.wait()
 
     def leave(self) -> None:
         """Take nothing new from now on; to be called on the event loop."""
-        self.draining = self.leaving = True
+        self.leaving = True
+        self._drained.set()
         self._left.set()
 
     async def left(self) -> None:

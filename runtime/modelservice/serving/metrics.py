@@ -13,9 +13,10 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from modelservice.contract.signature import ColumnKind
 from modelservice.serving.answer import Answer
 from modelservice.serving.chain import Arrival
-from modelservice.serving.model import ServedModel, category_columns
+from modelservice.serving.model import ServedModel, columns_of
 
 LATENCY_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _GOOD: Final = frozenset({"200", "OK"})
@@ -86,6 +87,7 @@ class Metrics(Collector):
         self._batch_rows = Histogram(BATCH_BUCKETS)
         self._batch_seconds = 0.0
         self._unseen: dict[str, int] = {}
+        self._far: dict[str, int] = {}
         self.registry = CollectorRegistry()
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
@@ -99,7 +101,8 @@ class Metrics(Collector):
     def watch(self, *, name: str, model: ServedModel, queued: Callable[[], float], ready: Callable[[], bool]) -> None:
         """Show the state of a server's parts at each scrape."""
         self._model.labels(name=name, digest=model.digest).set(1)
-        self._unseen = dict.fromkeys(category_columns(model), 0)
+        self._unseen = dict.fromkeys(columns_of(model, ColumnKind.CATEGORY), 0)
+        self._far = dict.fromkeys(columns_of(model, ColumnKind.NUMBER), 0)
         self._queued_rows.set_function(queued)
         self._ready.set_function(lambda: float(ready()))
 
@@ -118,10 +121,11 @@ class Metrics(Collector):
         self._batch_rows.observe(rows)
         self._batch_seconds += seconds
 
-    def record_unseen(self, counts: Mapping[str, int]) -> None:
-        """Count categories of a batch that training never saw, by column; one batch at a time calls it."""
+    def record_unlike(self, counts: Mapping[str, int]) -> None:
+        """Count values of a batch that are unlike those of training, by column; one batch at a time calls it."""
         for column, count in counts.items():
-            self._unseen[column] = self._unseen.get(column, 0) + count
+            counted = self._far if column in self._far else self._unseen
+            counted[column] = counted.get(column, 0) + count
 
     def statistics(self) -> Statistics:
         """What was recorded of inferences, in figures."""
@@ -165,7 +169,14 @@ class Metrics(Collector):
         )
         for column, count in tuple(self._unseen.items()):
             unseen.add_metric([column], count)
-        yield unseen
+        far = CounterMetricFamily(
+            "modelservice_far_values",
+            "Numbers in answered rows that are far from those of training.",
+            labels=["column"],
+        )
+        for column, count in tuple(self._far.items()):
+            far.add_metric([column], count)
+        yield from (unseen, far)
 
     def render(self) -> Answer:
         """The page that Prometheus reads."""

@@ -52,39 +52,40 @@ def compute_of(model: ServedModel, *, record: Callable[[Mapping[str, int]], None
 
     Args:
         model: encodes rows and answers them.
-        record: is told how many categories of each column training never saw, once the batch is answered: one that
-            fails is computed again, request by request.
+        record: is told how many values of each column are unlike those of training, once the batch is answered: one
+            that fails is computed again, request by request.
     """
     encode, run = model.encoder.encode_counted, model.engine.run
 
     def compute(rows: Rows) -> Array:
-        features, unseen = encode(rows)
+        features, unlike = encode(rows)
         raw = run(features)
         if len(raw) != len(rows):
             raise ModelFaultError(f"the model answers {len(rows)} rows with {len(raw)}")
-        if unseen and np.isfinite(raw).all():
-            record(unseen)
+        if unlike and np.isfinite(raw).all():
+            record(unlike)
         return raw
 
     return compute
 
 
-def category_columns(model: ServedModel) -> tuple[str, ...]:
-    """Names of the columns of categories."""
+def columns_of(model: ServedModel, kind: ColumnKind) -> tuple[str, ...]:
+    """Names of the columns that hold values of a kind, and nothing more particular, such as dates."""
     return tuple(
         given.name
         for given in model.signature.inputs
-        if isinstance(given, InputColumn) and given.type is ColumnKind.CATEGORY and given.content is None
+        if isinstance(given, InputColumn) and given.type is kind and given.content is None
     )
 
 
-def unseen_by_row(encoder: Encoder, rows: Rows) -> list[list[str]]:
-    """For each row the columns whose value training never saw; rows as ``Encoder.encode`` takes them."""
+def unlike_by_row(model: ServedModel, rows: Rows, kind: ColumnKind) -> list[list[str]]:
+    """For each row the columns of a kind whose value is unlike those of training; see ``Encoder.encode_counted``."""
+    columns, encode = frozenset(columns_of(model, kind)), model.encoder.encode_counted
 
-    def unseen(some: Rows) -> list[str]:
-        return list(encoder.encode_counted(some)[1])
+    def unlike(some: Rows) -> list[str]:
+        return [name for name in encode(some)[1] if name in columns]
 
-    return [unseen(rows[at : at + 1]) for at in range(len(rows))] if unseen(rows) else [[] for _ in rows]
+    return [unlike(rows[at : at + 1]) for at in range(len(rows))] if unlike(rows) else [[] for _ in rows]
 
 
 def example_rows(model: ServedModel, count: int) -> Rows:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelservice.contract.signature import Input
-from modelservice.modalities.base import Features, Opener, Rows
+from modelservice.modalities.base import STRICT, Features, Opener, Rows, Tolerance
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.image.preprocessing import ImagePreprocessing
 from modelservice.modalities.image.requests import RequestReader
@@ -55,15 +55,15 @@ class ImageEncoder:
         pixels = values if self._preprocessing.channel_axis else values[0]
         return list(np.broadcast_to(pixels, self._preprocessing.row_shape).tolist())
 
-    def from_instances(self, instances: list[Any]) -> Rows:
-        """Images as nested arrays, or as ``{"b64": ...}`` of a PNG or JPEG."""
+    def from_instances(self, instances: list[Any], tolerance: Tolerance = STRICT) -> Rows:  # noqa: ARG002
+        """Images as nested arrays, or as ``{"b64": ...}`` of a PNG or JPEG; they have no columns to tolerate."""
         return self._requests.from_instances(instances)
 
-    def from_inputs(self, inputs: Any) -> Rows:
+    def from_inputs(self, inputs: Any, tolerance: Tolerance = STRICT) -> Rows:  # noqa: ARG002
         """Images as one tensor, or as an object that holds it under its name."""
         return self._requests.from_inputs(inputs)
 
-    def from_tensors(self, tensors: Sequence[Tensor]) -> Rows:
+    def from_tensors(self, tensors: Sequence[Tensor], tolerance: Tolerance = STRICT) -> Rows:  # noqa: ARG002
         """One tensor of numbers [rows, h, w] or [rows, h, w, c], or of PNG and JPEG (BYTES [rows])."""
         return self._requests.from_tensors(tensors)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from modelservice.contract.signature import ColumnContent, InputColumn
-from modelservice.modalities.base import Features, Opener, Rows
+from modelservice.modalities.base import STRICT, Features, Opener, Rows, Tolerance
 from modelservice.modalities.table.encoding import RowEncoder, blanked
 from modelservice.modalities.table.preprocessing import TablePreprocessing
 from modelservice.modalities.table.requests import RequestReader
@@ -32,24 +32,24 @@ class TableEncoder:
         return self.rows.encode_rows(blanked(rows, self._missing))
 
     def encode_counted(self, rows: Rows) -> tuple[Features, dict[str, int]]:
-        """The same, and how many values of each column training never saw."""
+        """The same, and how many values of each column are unlike those of training."""
         return self.rows.encode_counted(blanked(rows, self._missing))
 
     def example(self) -> dict[str, bool | float | str]:
         """A row of medians and modes."""
         return {column.name: column.example for column in self.inputs}
 
-    def from_instances(self, instances: list[Any]) -> Rows:
+    def from_instances(self, instances: list[Any], tolerance: Tolerance = STRICT) -> Rows:
         """Rows as arrays in the order of the columns, or as objects by column name."""
-        return self._requests.from_instances(instances)
+        return self._requests.from_instances(instances, tolerance)
 
-    def from_inputs(self, inputs: Any) -> Rows:
+    def from_inputs(self, inputs: Any, tolerance: Tolerance = STRICT) -> Rows:
         """Rows as an object of columns."""
-        return self._requests.from_inputs(inputs)
+        return self._requests.from_inputs(inputs, tolerance)
 
-    def from_tensors(self, tensors: Sequence[Tensor]) -> Rows:
+    def from_tensors(self, tensors: Sequence[Tensor], tolerance: Tolerance = STRICT) -> Rows:
         """One tensor for each column, or, if all columns are numeric, one matrix [rows, columns]."""
-        return self._requests.from_tensors(tensors)
+        return self._requests.from_tensors(tensors, tolerance)
 
     def tensors(self) -> list[dict[str, Any]]:
         """The matrix, where there can be one, or else a tensor for each column."""

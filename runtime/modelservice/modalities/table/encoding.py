@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from modelservice.cells import Missing
 from modelservice.modalities.base import Features, Rows
 from modelservice.modalities.errors import InputError
-from modelservice.modalities.table.kinds.numbers import as_floats, fits, scale
+from modelservice.modalities.table.kinds.numbers import FAR, FLOAT32_MAX, as_floats, extent_of, scale
 from modelservice.modalities.table.names import Names
 from modelservice.modalities.table.preprocessing import TablePreprocessing
 
@@ -22,10 +22,13 @@ Row = Sequence[Any] | Mapping[str, Any]
 
 
 class Encoded(NamedTuple):
-    """float32 [rows, width], and how many values of each column training never saw; none where it saw all."""
+    """float32 [rows, width], and how many values of each column are unlike those of training, where some are.
+
+    Those are categories that it never saw, and numbers that are ``FAR`` from its mean.
+    """
 
     features: Features
-    unseen: dict[str, int]
+    unlike: dict[str, int]
 
 
 class RowEncoder:
@@ -45,6 +48,7 @@ class RowEncoder:
         encoders = [encoder for _, encoder in self._columns.values()]
         linear = [encoder.linear for encoder in encoders if encoder.linear is not None]
         used = [at for at, encoder in enumerate(encoders) if encoder.linear is not None]
+        self._linear_names = tuple(self.names[at] for at in used)
         self._all_linear = all(encoder.linear is not None or width == 0 for width, encoder in self._columns.values())
         self._used = used if len(used) < len(columns) else None
         self._mean = np.array([one.mean for one in linear])
@@ -74,7 +78,7 @@ class RowEncoder:
             if isinstance(rows[0], Mapping):
                 picked = self._pick_all(rows)
             if self._all_linear:
-                return Encoded(self._standardise(as_floats(picked)), {})
+                return self._standardise(as_floats(picked))
             if set(map(len, picked)) == {len(self.names)} and not any(isinstance(row, str | Mapping) for row in picked):
                 return self._encode(dict(zip(self.names, zip(*picked, strict=True), strict=True)), len(picked))
         except (TypeError, ValueError, KeyError, OverflowError):
@@ -102,12 +106,12 @@ class RowEncoder:
         return self._encode(columns, rows).features
 
     def _encode(self, columns: Mapping[str, Sequence[Any] | NDArray[Any]], rows: int) -> Encoded:
-        encoded, unseen, at = np.zeros((rows, self.width), dtype=np.float32), {}, 0
+        encoded, unlike, at = np.zeros((rows, self.width), dtype=np.float32), {}, 0
         for name, (width, encoder) in self._columns.items():
-            if new := encoder.encode(columns[name], encoded[:, at : at + width]):
-                unseen[name] = new
+            if count := encoder.encode(columns[name], encoded[:, at : at + width]):
+                unlike[name] = count
             at += width
-        return Encoded(encoded, unseen)
+        return Encoded(encoded, unlike)
 
     def _pick_all(self, rows: Any) -> list[Any]:
         picked = [self._pick(row) for row in rows]
@@ -115,25 +119,30 @@ class RowEncoder:
             raise KeyError("unknown column")
         return picked
 
-    def _standardise(self, values: NDArray[np.float64]) -> Features:
+    def _standardise(self, values: NDArray[np.float64]) -> Encoded:
         """The hot path: float64 [rows, columns] to float32, in one pass unless something is missing."""
         if values.ndim != 2 or values.shape[1] != len(self.names):  # noqa: PLR2004
             raise ValueError("shape")
         if self._used is not None:
             values = values[:, self._used]
         scaled = scale(values, self._mean, self._scale)
-        if not fits(scaled):
+        if not (extent := extent_of(scaled)) < FLOAT32_MAX:
             if np.isinf(values).any():
                 raise ValueError("infinite")
             scaled = scale(np.where(np.isnan(values), self._fill, values), self._mean, self._scale)
-            if not fits(scaled):
+            if not (extent := extent_of(scaled)) < FLOAT32_MAX:
                 raise OverflowError("beyond float32")
+        far = self._count_far(scaled) if extent > FAR else {}
         if not self._flagged:
-            return scaled.astype(np.float32)
+            return Encoded(scaled.astype(np.float32), far)
         encoded = np.empty((len(values), self.width), dtype=np.float32)
         encoded[:, self._at] = scaled
         encoded[:, self._flags] = np.isnan(values[:, self._flagged])
-        return encoded
+        return Encoded(encoded, far)
+
+    def _count_far(self, scaled: NDArray[np.float64]) -> dict[str, int]:
+        counts = (np.abs(scaled) > FAR).sum(axis=0).tolist()
+        return {name: count for name, count in zip(self._linear_names, counts, strict=True) if count}
 
     def _explain(self, rows: Sequence[Row] | NDArray[Any]) -> Encoded:
         """Encode cell by cell: raises the error with its place, and takes what the fast paths were too strict for."""

@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 
 from modelservice.contract.signature import ColumnKind
-from modelservice.modalities.base import Rows
+from modelservice.modalities.base import STRICT, Rows, Tolerance
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.table.frames import columns_of
 from modelservice.modalities.table.names import Names
@@ -40,24 +40,29 @@ class RequestReader:
         self._known = self._spelled.known
         self._numeric = all(kind is ColumnKind.NUMBER for kind in kinds.values())
 
-    def from_instances(self, instances: list[Any]) -> Rows:
+    def from_instances(self, instances: list[Any], tolerance: Tolerance = STRICT) -> Rows:
         """Rows as arrays in the order of the columns, or as objects by column name."""
         if not _ROW_TYPES.issuperset(map(type, instances)):
             index, row = next((index, row) for index, row in enumerate(instances) if type(row) not in _ROW_TYPES)
             expected = f"an array or an object of {listed(self._names)}"
             raise InputError(f"{describe(row)} is not a row; expected {expected}", row=index)
-        return instances
+        if tolerance == STRICT:
+            return instances
+        return [
+            self._tolerated(self._spelled.keyed(row, row=index), tolerance, None) if isinstance(row, dict) else row
+            for index, row in enumerate(instances)
+        ]
 
-    def from_inputs(self, inputs: Any) -> Rows:
+    def from_inputs(self, inputs: Any, tolerance: Tolerance = STRICT) -> Rows:
         """Rows as an object of columns."""
         if not isinstance(inputs, dict):
             raise InputError(f"must be an object of columns, not {describe(inputs)}")
         for name, values in inputs.items():
             if not isinstance(values, list):
                 raise InputError(f"must be an array of values, not {describe(values)}", column=name)
-        return self._rows_of(self._spelled.keyed(inputs))
+        return self._rows_of(self._spelled.keyed(inputs), tolerance)
 
-    def from_tensors(self, tensors: Sequence[Tensor]) -> Rows:
+    def from_tensors(self, tensors: Sequence[Tensor], tolerance: Tolerance = STRICT) -> Rows:
         """One tensor for each column, or, if all columns are numeric, one matrix [rows, columns]."""
         lone = tensors[0] if len(tensors) == 1 else None
         if (
@@ -69,11 +74,13 @@ class RequestReader:
         columns: dict[str, list[Any]] = {}
         for index, tensor in enumerate(tensors):
             name = self._spelled.known_as(tensor.name)
+            if tolerance.unknown and name not in self._known:
+                continue
             if name in columns:
                 raise InputError("is given twice", tensor=index)
             self._check_column(index, name, tensor)
             columns[name] = _values(index, tensor)
-        return self._rows_of(columns)
+        return self._rows_of(columns, tolerance)
 
     def tensors(self) -> list[dict[str, Any]]:
         """The matrix, where there can be one, or else a tensor for each column."""
@@ -142,8 +149,19 @@ class RequestReader:
         if len(tensor.shape) != 1 and tensor.shape[1:] != (1,):
             raise InputError(f"{list(tensor.shape)}; expected [rows] or [rows, 1]", tensor=index, part="shape")
 
-    def _rows_of(self, columns: Mapping[str, Sequence[Any]]) -> Rows:
+    def _tolerated(self, given: Mapping[str, Any], tolerance: Tolerance, gap: Any) -> Mapping[str, Any]:
+        """An object of columns without those that may be unknown, and with ``gap`` for those that may be missing."""
+        if tolerance.unknown:
+            given = {name: value for name, value in given.items() if name in self._known}
+        return {**dict.fromkeys(self._names, gap), **given} if tolerance.missing else given
+
+    def _rows_of(self, columns: Mapping[str, Sequence[Any]], tolerance: Tolerance) -> Rows:
         """Rows from values by column name; what is wrong is no single column's matter, so the message names it."""
+        if tolerance != STRICT:
+            known = next((values for name, values in columns.items() if name in self._known), None)
+            if known is None:
+                raise InputError(f"none of the model's columns is given; expected {listed(self._names)}")
+            columns = self._tolerated(columns, tolerance, [None] * len(known))
         for name in columns:
             if name not in self._known:
                 raise InputError(f"{name[:64]} is not a column of this model, which has {listed(self._names)}")

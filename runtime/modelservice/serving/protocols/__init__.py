@@ -3,9 +3,8 @@
 from typing import Final
 
 from modelservice.serving.protocols.base import InferenceProtocol
-from modelservice.serving.protocols.health import Health
 from modelservice.serving.protocols.open_inference import OpenInference
 from modelservice.serving.protocols.tensorflow import TensorFlow
 
-PROTOCOLS: Final[tuple[InferenceProtocol, ...]] = (TensorFlow(), OpenInference(), Health())
+PROTOCOLS: Final[tuple[InferenceProtocol, ...]] = (TensorFlow(), OpenInference())
 """In the order in which ``/docs`` shows them."""

@@ -1,4 +1,4 @@
-"""What a protocol answers: its routes over HTTP with their documentation, and its service over gRPC.
+"""What a protocol answers: its routes over HTTP with their documentation, and its services over gRPC.
 
 Bytes in, bytes out: a protocol knows neither the framework nor the connection, and reads rows by the model's encoder
 and writes outputs by its task, so it knows neither tables nor classes.
@@ -91,11 +91,36 @@ class StateMethod(NamedTuple):
     answer: Callable[[bytes, State], bytes]
 
 
-class Service(NamedTuple):
-    """What a protocol is over gRPC; ``name`` is the full one, package first."""
+class StateStreamMethod(NamedTuple):
+    """Questions over a stream, each answered at once; ``refuse`` says in a message why one is not."""
 
     name: str
-    methods: tuple[InferMethod | StreamMethod | StateMethod, ...]
+    answer: Callable[[bytes, State], bytes]
+    refuse: Callable[[str], bytes]
+
+
+class WatchMethod(NamedTuple):
+    """One question, answered at once and again when the server no longer asks for requests."""
+
+    name: str
+    answer: Callable[[bytes, State], bytes]
+
+
+AnyMethod = InferMethod | StreamMethod | StateMethod | StateStreamMethod | WatchMethod
+
+
+class Service(NamedTuple):
+    """What a protocol is over gRPC.
+
+    Attributes:
+        name: the full one, package first.
+        methods: its remote calls.
+        files: descriptors for clients that ask what there is, see ``messages.Package``.
+    """
+
+    name: str
+    methods: tuple[AnyMethod, ...]
+    files: tuple[bytes, ...] = ()
 
 
 class InferenceProtocol(Protocol):
@@ -106,5 +131,5 @@ class InferenceProtocol(Protocol):
     def rest(self, model: ServedModel, name: str, version: str) -> Rest | None:
         """Its routes for that version of a model of that name, or None where it is not spoken over HTTP."""
 
-    def service(self, model: ServedModel, name: str, version: str) -> Service | None:
-        """Its gRPC service, or None where it has none; what gRPC needs is imported only here."""
+    def services(self, model: ServedModel, name: str, version: str) -> tuple[Service, ...]:
+        """Its gRPC services, none where it is not spoken over gRPC; what gRPC needs is imported only here."""

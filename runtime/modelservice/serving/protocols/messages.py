@@ -1,6 +1,7 @@
-"""Protobuf messages from the published names and numbers of their fields, without generated code."""
+"""Protobuf messages and services from the published names and numbers, without generated code."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -23,7 +24,9 @@ _SCALARS: Final = {
 
 
 class Field(NamedTuple):
-    """A field: ``type`` is a scalar's name, or a message's full one below the package.
+    """A field: ``type`` is a scalar's name, or a message's full one, below the package or with a dot before it.
+
+    The published enumerations travel as numbers, so an int32 field reads and writes them.
 
     ``keyed``: a map from texts to that type. ``choice``: name of the oneof that it is part of.
     """
@@ -36,22 +39,62 @@ class Field(NamedTuple):
     choice: str | None = None
 
 
-def build_messages(package: str, messages: Mapping[str, Sequence[Field]]) -> dict[str, type[Message]]:
-    """Classes of messages by name; a name such as ``Outer.Inner`` is nested, and stands after its outer one.
+class Method(NamedTuple):
+    """A remote call of a service; messages by their names below the package."""
 
-    They live in a pool of their own, so another library may have messages of the same names.
+    name: str
+    request: str
+    response: str
+    takes_stream: bool = False
+    gives_stream: bool = False
+
+
+class Package(NamedTuple):
+    """A described file.
+
+    Attributes:
+        messages: classes by name.
+        files: serialised ``FileDescriptorProto`` of it and of those that it needs, which stand before it.
     """
-    file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package, syntax="proto3")
+
+    messages: dict[str, type[Message]]
+    files: tuple[bytes, ...]
+
+
+def build_package(
+    name: str,
+    messages: Mapping[str, Sequence[Field]],
+    *,
+    services: Mapping[str, Sequence[Method]] = MappingProxyType({}),
+    needs: Sequence[bytes] = (),
+) -> Package:
+    """Describe a file; a message's name such as ``Outer.Inner`` is nested, and stands after its outer one.
+
+    Messages live in a pool of their own, so another library may have some of the same names.
+
+    Args:
+        name: of the package.
+        messages: fields by the name of the message.
+        services: remote calls by the name of the service.
+        needs: serialised files of the messages of other packages, each after those that it needs itself.
+    """
+    pool = descriptor_pool.DescriptorPool()
+    needed = [descriptor_pb2.FileDescriptorProto.FromString(file).name for file in needs]
+    file = descriptor_pb2.FileDescriptorProto(name=f"{name}.proto", package=name, syntax="proto3", dependency=needed)
     described: dict[str, Any] = {}
     for full_name, fields in messages.items():
-        outer, _, name = full_name.rpartition(".")
-        message = described[outer].nested_type.add(name=name) if outer else file.message_type.add(name=name)
+        outer, _, inner = full_name.rpartition(".")
+        message = described[outer].nested_type.add(name=inner) if outer else file.message_type.add(name=inner)
         described[full_name] = message
         for field in fields:
-            _add_field(message, f".{package}", full_name, field)
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}")) for name in messages}
+            _add_field(message, f".{name}", full_name, field)
+    for service, methods in services.items():
+        _add_methods(file.service.add(name=service), f".{name}", methods)
+    files = (*needs, file.SerializeToString())
+    for one in files:
+        pool.AddSerializedFile(one)
+    classes = {one: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{name}.{one}")) for one in messages}
+    return Package(classes, files)
 
 
 def read_message(message: type[Message], data: bytes) -> Any:
@@ -79,10 +122,22 @@ def _add_field(message: Any, package: str, full_name: str, field: Field) -> None
     elif field.type in _SCALARS:
         added.type = _SCALARS[field.type]
     else:
-        added.type, added.type_name = _FIELD.TYPE_MESSAGE, f"{package}.{field.type}"
+        added.type = _FIELD.TYPE_MESSAGE
+        added.type_name = field.type if field.type.startswith(".") else f"{package}.{field.type}"
     if field.choice is not None:
         names = [choice.name for choice in message.oneof_decl]
         if field.choice not in names:
             message.oneof_decl.add(name=field.choice)
             names.append(field.choice)
         added.oneof_index = names.index(field.choice)
+
+
+def _add_methods(service: Any, package: str, methods: Sequence[Method]) -> None:
+    for method in methods:
+        service.method.add(
+            name=method.name,
+            input_type=f"{package}.{method.request}",
+            output_type=f"{package}.{method.response}",
+            client_streaming=method.takes_stream,
+            server_streaming=method.gives_stream,
+        )

@@ -22,6 +22,18 @@ _CONTENTS: Final = {
     ColumnContent.DATE: (("string",), "A date of ISO 8601, with time and zone where those of training have them."),
 }
 """JSON types of a cell, and what it says."""
+_ASKED: Final[dict[str, Schema]] = {
+    "unseen": {"type": "boolean", "description": "Also say, for each row, which categories training never saw."},
+    "far": {"type": "boolean", "description": "Also say, for each row, which numbers are far from those of training."},
+    "unknown_columns": {
+        "enum": ["Error", "Ignore"],
+        "description": "What a column is that the model does not have. Default Error.",
+    },
+    "missing_columns": {
+        "enum": ["Error", "Missing"],
+        "description": "What a column is that is not there; Missing: a missing value. Default Error.",
+    },
+}
 
 
 def predict_request(signature: Signature) -> Schema:
@@ -33,10 +45,7 @@ def predict_request(signature: Signature) -> Schema:
             "instances": {"type": "array", "minItems": 1, "maxItems": MAX_ROWS, "items": _row(signature.inputs)},
             "inputs": _rows_by_input(signature.inputs),
             "signature_name": {"type": "string"},
-            "unseen": {
-                "type": "boolean",
-                "description": "Also say, for each row, which categories training never saw.",
-            },
+            **_ASKED,
         },
         "oneOf": [{"required": ["instances"]}, {"required": ["inputs"]}],
     }

@@ -19,7 +19,7 @@ from modelservice.contract.documents import Document, DocumentError
 from modelservice.contract.failure import DataError
 from modelservice.contract.signature import Input, InputTensor
 from modelservice.modalities import encoders, sources
-from modelservice.modalities.base import Features, FileOptions, Opener, Profile, Rows
+from modelservice.modalities.base import STRICT, Features, FileOptions, Opener, Profile, Rows, Tolerance
 from modelservice.modalities.dataset import build_dataset
 from modelservice.modalities.encoders import OPENERS, open_encoder
 from modelservice.modalities.sources import READERS, from_frame, read_file, read_source
@@ -54,13 +54,13 @@ class WaveEncoder:
     def example(self) -> Any:
         return [0.0] * self.preprocessing.length
 
-    def from_instances(self, instances: list[Any]) -> Rows:
+    def from_instances(self, instances: list[Any], tolerance: Tolerance = STRICT) -> Rows:
         return instances
 
-    def from_inputs(self, inputs: Any) -> Rows:
+    def from_inputs(self, inputs: Any, tolerance: Tolerance = STRICT) -> Rows:
         return list(inputs)
 
-    def from_tensors(self, tensors: Sequence[Tensor]) -> Rows:
+    def from_tensors(self, tensors: Sequence[Tensor], tolerance: Tolerance = STRICT) -> Rows:
         return np.reshape(tensors[0].values, tensors[0].shape)
 
     def tensors(self) -> list[dict[str, Any]]:

@@ -59,7 +59,7 @@ class ColumnEncoder(Protocol):
         """Write float32 [rows, width] into ``target``, which is zero.
 
         Returns:
-            How many of the cells hold something that training never saw, missing ones aside.
+            How many of the cells hold something unlike what training saw, missing ones aside.
 
         Raises:
             InputError: names row and column of the first cell that is none of this kind.

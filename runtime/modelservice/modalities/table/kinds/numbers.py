@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, Any, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,14 @@ from modelservice.modalities.split import number_token
 from modelservice.modalities.table.kinds.base import FEWEST_ROWS, ColumnPreprocessing, Linear, Useless, Values
 from modelservice.modalities.table.written import Place
 
+FAR: Final = 10.0
+"""Standard deviations from the mean of the training rows: fewer than 1 % of these are as far (Chebyshev's inequality),
+and of 101 rows or fewer none is (Samuelson's)."""
 MAX_NUMBER = 1e100
 """Beyond it squares overflow."""
 _EXAMPLE_DIGITS = 4
 _NOISE = 1e-12
-_FLOAT32_MAX = float(np.finfo(np.float32).max)
+FLOAT32_MAX: Final = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -164,7 +167,7 @@ class NumbersEncoder(NamedTuple):
     read: Callable[[Any], float]
 
     def encode(self, values: Values, target: Features) -> int:
-        """All at once; what does not convert is looked at cell by cell. Numbers are open: none is unseen."""
+        """All at once; what does not convert is looked at cell by cell. What is ``FAR`` counts as unlike training."""
         try:
             numbers = as_floats(values)
         except (TypeError, ValueError, OverflowError):
@@ -174,13 +177,13 @@ class NumbersEncoder(NamedTuple):
         missing = np.isnan(numbers)
         filled = np.where(missing, self.linear.fill, numbers)
         scaled = scale(filled, self.linear.mean, 1.0 / self.linear.std)
-        if not fits(scaled):
+        if not (extent := extent_of(scaled)) < FLOAT32_MAX:
             row = int(np.argmax(np.abs(scaled)))
             raise InputError(f"{float(filled[row])!r} is too far from the training data", row=row, column=self.name)
         target[:, 0] = scaled.astype(np.float32)
         if self.linear.indicator:
             target[:, 1] = missing
-        return 0
+        return int((np.abs(scaled) > FAR).sum()) if extent > FAR else 0
 
     def check(self, value: Any, row: int) -> None:
         """Whether a cell is a number or missing."""
@@ -214,6 +217,6 @@ def scale(values: NDArray[np.float64], mean: Any, factor: Any) -> NDArray[np.flo
         return np.asarray((values - mean) * factor)
 
 
-def fits(scaled: NDArray[np.float64]) -> bool:
-    """Whether all are finite and within float32; a NaN makes both comparisons false."""
-    return bool(scaled.size == 0 or (scaled.max() < _FLOAT32_MAX and scaled.min() > -_FLOAT32_MAX))
+def extent_of(scaled: NDArray[np.float64]) -> float:
+    """The largest distance from 0, NaN where one of the numbers is, 0 of none."""
+    return float(max(scaled.max(), -scaled.min())) if scaled.size else 0.0

@@ -42,11 +42,12 @@ class OpenInference:
         index = Query("/v2/repository/index", "The models that this server has", partial(_index, tensors))
         return Rest(operations, _pages(tensors, versioned), (index,))
 
-    def service(self, model: ServedModel, name: str, version: str) -> Service:
+    def services(self, model: ServedModel, name: str, version: str) -> tuple[Service, ...]:
         """``inference.GRPCInferenceService``."""
         from modelservice.serving.protocols.open_inference.rpc import build_service  # noqa: PLC0415 - needs protobuf
 
-        return build_service(TensorModel(model, name, version), server_name=SERVER_NAME, server_version=__version__)
+        tensors = TensorModel(model, name, version)
+        return (build_service(tensors, server_name=SERVER_NAME, server_version=__version__),)
 
 
 def _pages(model: TensorModel, versioned: str) -> tuple[Page, ...]:

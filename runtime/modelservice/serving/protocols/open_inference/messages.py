@@ -2,9 +2,26 @@
 
 from typing import Final
 
-from modelservice.serving.protocols.messages import Field, build_messages
+from modelservice.serving.protocols.messages import Field, Method, Package, build_package
 
 PACKAGE: Final = "inference"
+SERVICE: Final = "GRPCInferenceService"
+
+_UNARY: Final = (
+    "ModelInfer",
+    "ServerLive",
+    "ServerReady",
+    "ServerMetadata",
+    "ModelReady",
+    "ModelMetadata",
+    "ModelConfig",
+    "ModelStatistics",
+    "RepositoryIndex",
+)
+_METHODS: Final = (
+    *(Method(name, f"{name}Request", f"{name}Response") for name in _UNARY),
+    Method("ModelStreamInfer", "ModelInferRequest", "ModelStreamInferResponse", takes_stream=True, gives_stream=True),
+)
 
 _MODEL: Final = (Field("name", 1, "string"), Field("version", 2, "string"))
 _PARAMETERS: Final = "InferParameter"
@@ -33,7 +50,7 @@ DATA_TYPES: Final = tuple(
 )
 """The published enumeration of a configuration's datatypes, in the order of its numbers; it travels as one."""
 
-MESSAGES: Final = build_messages(
+DESCRIBED: Final[Package] = build_package(
     PACKAGE,
     {
         "ServerLiveRequest": (),
@@ -130,5 +147,7 @@ MESSAGES: Final = build_messages(
         ),
         "StatisticDuration": (Field("count", 1, "uint64"), Field("ns", 2, "uint64")),
     },
+    services={SERVICE: _METHODS},
 )
+MESSAGES: Final = DESCRIBED.messages
 """Classes by name."""

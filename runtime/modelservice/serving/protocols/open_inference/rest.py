@@ -19,10 +19,11 @@ from modelservice.modalities.tensors import (
     from_json,
 )
 from modelservice.serving.answer import Answer, binary_answer, json_headers
-from modelservice.serving.calls import Call, wants_unseen
+from modelservice.serving.asked import NOTHING, read_asked
+from modelservice.serving.calls import Call
 from modelservice.serving.errors import RequestError
 from modelservice.serving.parsing import parse_object
-from modelservice.serving.protocols.open_inference.tensors import UNSEEN, TensorModel, is_shape, misfit, tensor_place
+from modelservice.serving.protocols.open_inference.tensors import TensorModel, is_shape, misfit, tensor_place
 from modelservice.serving.protocols.texts import template
 from modelservice.serving.results import Results
 from modelservice.tasks.base import Array
@@ -57,11 +58,11 @@ class RestCodec:
         request_id = _request_id(document)
         wanted = self._wanted(document)
         tensors = _tensors(document.get("inputs"), binary)
-        unseen = "parameters" in document and wants_unseen(
-            _parameters(document, "parameters").get(UNSEEN, False), f"parameters.{UNSEEN}"
-        )
+        asked = NOTHING
+        if "parameters" in document:
+            asked = read_asked(_parameters(document, "parameters"), "parameters.")
         render = partial(self._render, request_id=request_id, wanted=wanted)
-        return self._model.call(tensors, render, unseen=unseen)
+        return self._model.call(tensors, render, asked)
 
     def _wanted(self, document: dict[str, Any]) -> Wanted:
         if "outputs" not in document and "parameters" not in document:
@@ -83,10 +84,12 @@ class RestCodec:
             wanted[name] = parameters.get("binary_data", all_binary) is True
         return tuple(wanted.items())
 
-    def _render(self, results: Results, *, request_id: str | None, wanted: Wanted, unseen: str | None = None) -> Answer:
+    def _render(
+        self, results: Results, *, request_id: str | None, wanted: Wanted, told: dict[str, str] | None = None
+    ) -> Answer:
         tail = b"" if request_id is None else b',"id":' + orjson.dumps(request_id)
-        if unseen is not None:
-            tail += b',"parameters":' + orjson.dumps({UNSEEN: unseen})
+        if told is not None:
+            tail += b',"parameters":' + orjson.dumps(told)
         tensors: list[bytes] = []
         if len(results) == 1 and wanted is self._all[False]:
             (outputs,) = results.rows(self._write_lone)

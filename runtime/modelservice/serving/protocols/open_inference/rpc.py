@@ -3,20 +3,23 @@
 Inputs come raw or typed, as Triton takes them; outputs go raw, as Triton gives them.
 """
 
+from collections.abc import Mapping
 from functools import partial
 from math import prod
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
 
 from modelservice.modalities.tensors import BOOL, BYTES, DATATYPES, Tensor, TensorError, from_binary
-from modelservice.serving.calls import Call, wants_unseen
+from modelservice.serving.asked import NAMES, read_asked
+from modelservice.serving.calls import Call
 from modelservice.serving.errors import RequestError, UnknownModelError
 from modelservice.serving.protocols.base import InferMethod, Service, State, StateMethod, StreamMethod
 from modelservice.serving.protocols.messages import read_message
-from modelservice.serving.protocols.open_inference.messages import DATA_TYPES, MESSAGES, PACKAGE
+from modelservice.serving.protocols.open_inference.messages import DATA_TYPES, DESCRIBED, MESSAGES, PACKAGE, SERVICE
 from modelservice.serving.protocols.open_inference.state import model_configuration, model_index, model_statistics
-from modelservice.serving.protocols.open_inference.tensors import UNSEEN, TensorModel, is_shape, misfit, tensor_place
+from modelservice.serving.protocols.open_inference.tensors import TensorModel, is_shape, misfit, tensor_place
 from modelservice.serving.results import Results
 
 _REQUEST: Final = MESSAGES["ModelInferRequest"]
@@ -44,7 +47,7 @@ def build_service(model: TensorModel, *, server_name: str, server_version: str) 
     codec = RpcCodec(model)
     states = _States(model, server_name=server_name, server_version=server_version)
     return Service(
-        f"{PACKAGE}.GRPCInferenceService",
+        f"{PACKAGE}.{SERVICE}",
         (
             InferMethod("ModelInfer", codec.parse),
             StreamMethod("ModelStreamInfer", partial(codec.parse, streamed=True), _refuse),
@@ -57,6 +60,7 @@ def build_service(model: TensorModel, *, server_name: str, server_version: str) 
             StateMethod("ModelStatistics", states.model_statistics),
             StateMethod("RepositoryIndex", states.repository_index),
         ),
+        DESCRIBED.files,
     )
 
 
@@ -81,7 +85,7 @@ class RpcCodec:
         wanted = self._wanted(request.outputs)
         tensors = _tensors(request)
         render = partial(self._render, request_id=request.id, wanted=wanted, streamed=streamed)
-        return self._model.call(tensors, render, unseen=_asks_unseen(request.parameters))
+        return self._model.call(tensors, render, read_asked(_parameters(request.parameters), "parameters."))
 
     def _wanted(self, requested: Any) -> tuple[str, ...]:
         if not requested:
@@ -100,15 +104,15 @@ class RpcCodec:
         request_id: str,
         wanted: tuple[str, ...],
         streamed: bool,
-        unseen: str | None = None,
+        told: Mapping[str, str] = MappingProxyType({}),
     ) -> bytes:
         response: Any = _RESPONSE(model_name=self._model.name, model_version=self._model.version, id=request_id)
         for name in wanted:
             output = self._model.described[name]
             response.outputs.add(name=name, datatype=output.datatype, shape=(len(results), *output.shape))
         response.raw_output_contents.extend(self._model.binaries(results, wanted))
-        if unseen is not None:
-            response.parameters[UNSEEN].string_param = unseen
+        for name, said in told.items():
+            response.parameters[name].string_param = said
         answer = _STREAMED(infer_response=response) if streamed else response
         return bytes(answer.SerializeToString())
 
@@ -188,12 +192,10 @@ def _check_model(model: TensorModel, name: str, version: str) -> None:
         raise UnknownModelError.of_version(version, name=name, version=model.version)
 
 
-def _asks_unseen(parameters: Any) -> bool:
-    if UNSEEN not in parameters:
-        return False
-    given = parameters[UNSEEN]
-    choice = given.WhichOneof("parameter_choice")
-    return wants_unseen(None if choice is None else getattr(given, choice), f"parameters.{UNSEEN}")
+def _parameters(given: Any) -> dict[str, Any]:
+    """Those parameters that mean something here, by name; None where one has no value."""
+    choices = {name: given[name].WhichOneof("parameter_choice") for name in NAMES if name in given}
+    return {name: None if choice is None else getattr(given[name], choice) for name, choice in choices.items()}
 
 
 def _tensors(request: Any) -> list[Tensor]:

@@ -7,19 +7,15 @@ from typing import Any, Final
 
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.tensors import Tensor, TensorError, to_binary
+from modelservice.serving.asked import NOTHING, Asked, tell
 from modelservice.serving.calls import Call, Rendered, check_rows
 from modelservice.serving.errors import RequestError
-from modelservice.serving.model import ServedModel, outputs_of, unseen_by_row
+from modelservice.serving.model import ServedModel, outputs_of
 from modelservice.serving.protocols.texts import row_texts
 from modelservice.serving.results import Results
 from modelservice.tasks.base import Array
 
 MAX_RANK: Final = 8
-UNSEEN: Final = "unseen"
-"""Parameter of a request that asks, and of its answer: for each row the columns whose category training never saw.
-
-JSON as a text, since parameters of the protocol are single values.
-"""
 _MAX_SIZE: Final = 2**31
 
 
@@ -36,14 +32,15 @@ class TensorModel:
         self._named = outputs_of(model)
 
     def call(
-        self, tensors: Sequence[Tensor], render: Callable[..., Rendered], *, unseen: bool = False
+        self, tensors: Sequence[Tensor], render: Callable[..., Rendered], asked: Asked = NOTHING
     ) -> Call[Rendered]:
         """A call of the rows that the tensors hold.
 
         Args:
             tensors: the inputs.
             render: takes what the model gave.
-            unseen: ``render`` is also given ``unseen``, see ``UNSEEN``.
+            asked: where something is to be told, ``render`` is also given ``told``: parameters of the answer by name,
+                each JSON as a text, since parameters of the protocol are single values.
 
         Raises:
             RequestError: they hold none, with the place, such as ``inputs[2] (petal_length).data[3]: ...``.
@@ -53,17 +50,18 @@ class TensorModel:
             return _placed(tensors, error)
 
         try:
-            rows = self._model.encoder.from_tensors(tensors)
+            rows = self._model.encoder.from_tensors(tensors, asked.tolerance)
         except InputError as error:
             raise place(error) from None
         check_rows(len(rows), "inputs")
-        if not unseen:
+        if not asked.told:
             return Call(rows, place, render)
 
-        def render_with_unseen(results: Results) -> Rendered:
-            return render(results, unseen=json.dumps(unseen_by_row(self._model.encoder, rows), ensure_ascii=False))
+        def render_with_told(results: Results) -> Rendered:
+            told = tell(self._model, rows, asked)
+            return render(results, told={name: json.dumps(said, ensure_ascii=False) for name, said in told.items()})
 
-        return Call(rows, place, render_with_unseen)
+        return Call(rows, place, render_with_told)
 
     def binaries(self, results: Results, names: Sequence[str]) -> list[bytes]:
         """Outputs of a request as binary tensors, in the order of their names."""

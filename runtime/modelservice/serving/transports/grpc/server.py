@@ -14,9 +14,22 @@ from modelservice.serving.core import Core
 from modelservice.serving.inference import LARGE_BODY
 from modelservice.serving.listening import EVERY
 from modelservice.serving.protocols import PROTOCOLS
-from modelservice.serving.protocols.base import InferenceProtocol, InferMethod, Service, StateMethod, StreamMethod
+from modelservice.serving.protocols.base import (
+    AnyMethod,
+    InferenceProtocol,
+    InferMethod,
+    Service,
+    State,
+    StateMethod,
+    StateStreamMethod,
+    StreamMethod,
+    WatchMethod,
+)
+from modelservice.serving.transports.grpc.health import health_service
 from modelservice.serving.transports.grpc.interceptor import READ_SECONDS, ChainInterceptor
+from modelservice.serving.transports.grpc.reflection import reflection_services
 from modelservice.serving.transports.grpc.streams import IDLE_SECONDS, Streams
+from modelservice.serving.transports.grpc.watches import Watches
 
 Behaviour = Callable[[bytes, Any], Awaitable[bytes]]
 
@@ -69,18 +82,20 @@ async def start_grpc(
     Raises:
         OSError: the address cannot be listened on.
     """
-    services = [service for protocol in protocols if (service := protocol.service(core.model, core.name, core.version))]
+    spoken = [service for protocol in protocols for service in protocol.services(core.model, core.name, core.version)]
+    services = (*spoken, health_service([service.name for service in spoken]))
+    services = (*services, *reflection_services(services))
     methods = {
-        f"/{service.name}/{method.name}": not isinstance(method, StateMethod)
+        f"/{service.name}/{method.name}": isinstance(method, InferMethod | StreamMethod)
         for service in services
         for method in service.methods
     }
     server = grpc.aio.server(
         interceptors=[ChainInterceptor(core, methods=methods, read_seconds=read_seconds)], options=OPTIONS
     )
-    streams = Streams(core, idle_seconds=idle_seconds)
+    handlers = _Handlers(core, read_seconds=read_seconds, idle_seconds=idle_seconds)
     for service in services:
-        server.add_generic_rpc_handlers((_handlers(core, service, streams),))
+        server.add_generic_rpc_handlers((handlers.of(service),))
     try:
         if core.gate.certificates is None:
             bound = server.add_insecure_port(_address(host, port))
@@ -116,24 +131,41 @@ def _address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _handlers(core: Core, service: Service, streams: Streams) -> Any:
-    handlers = {method.name: _handler(core, method, streams) for method in service.methods}
-    return grpc.method_handlers_generic_handler(service.name, handlers)
+class _Handlers:
+    """Behaviours of remote calls, as the interceptor takes them."""
+
+    def __init__(self, core: Core, *, read_seconds: float, idle_seconds: float) -> None:
+        self._core = core
+        self._inferences = Streams(core, idle_seconds=idle_seconds)
+        self._questions = Streams(core, idle_seconds=idle_seconds)
+        self._watches = Watches(core, read_seconds=read_seconds)
+
+    def of(self, service: Service) -> Any:
+        """The handler of a service."""
+        handlers = {method.name: self._handler(method) for method in service.methods}
+        return grpc.method_handlers_generic_handler(service.name, handlers)
+
+    def _handler(self, method: AnyMethod) -> Any:
+        core = self._core
+        match method:
+            case StateMethod(answer=answer):
+                return grpc.unary_unary_rpc_method_handler(_answering(core, answer))
+            case InferMethod(parse=parse):
+                return grpc.unary_unary_rpc_method_handler(_inferring(core, parse))
+            case StreamMethod(parse=parse, refuse=refuse):
+                behaviour = partial(self._inferences.answer, infer=_inferring(core, parse), refuse=refuse)
+            case StateStreamMethod(answer=answer, refuse=refuse):
+                behaviour = partial(self._questions.answer, infer=_answering(core, answer), refuse=refuse)
+            case WatchMethod(answer=answer):
+                behaviour = partial(self._watches.answer, answer=answer)
+        return grpc.stream_stream_rpc_method_handler(behaviour)
 
 
-def _handler(core: Core, method: InferMethod | StreamMethod | StateMethod, streams: Streams) -> Any:
-    match method:
-        case StateMethod():
+def _answering(core: Core, answer: Callable[[bytes, State], bytes]) -> Behaviour:
+    async def state(request: bytes, _context: Any) -> bytes:
+        return answer(request, core.state())
 
-            async def state(request: bytes, _context: Any) -> bytes:
-                return method.answer(request, core.state())
-
-            return grpc.unary_unary_rpc_method_handler(state)
-        case StreamMethod():
-            answer = partial(streams.answer, infer=_inferring(core, method.parse), refuse=method.refuse)
-            return grpc.stream_stream_rpc_method_handler(answer)
-        case InferMethod():
-            return grpc.unary_unary_rpc_method_handler(_inferring(core, method.parse))
+    return state
 
 
 def _inferring(core: Core, parse: Callable[[bytes], Call[bytes]]) -> Behaviour:

@@ -59,10 +59,10 @@ class DrainingServer(PacedServer):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Start to leave; runs in the signal handler, so all that touches the loop is handed to it."""
         if sig == signal.SIGTERM and not self._lifecycle.draining:
-            self._lifecycle.draining = True
+            self._lifecycle.drain()
             self._loop.call_soon_threadsafe(self._loop.call_later, self._drain_seconds, self._leave)
             return
-        self._lifecycle.draining = True
+        self._lifecycle.drain()
         self.force_exit = self.should_exit
         self._loop.call_soon_threadsafe(self._leave)
 

@@ -33,12 +33,12 @@ class Dummy:
         shown = Page("/dummy", "What this is", partial(page, f"{name}/{version}"))
         return Rest((Operation("/dummy", "/dummy", parse),), (shown,))
 
-    def service(self, model: ServedModel, name: str, version: str) -> Service:
+    def services(self, model: ServedModel, name: str, version: str) -> tuple[Service, ...]:
         def parse(data: bytes) -> Call[bytes]:
             rows = np.frombuffer(data, dtype="<f4").reshape(1, -1)
             return Call(rows, refused, lambda found: b"%d" % found.raw.argmax())
 
-        return Service("dummy.Dummy", (InferMethod("Ask", parse),))
+        return (Service("dummy.Dummy", (InferMethod("Ask", parse),)),)
 
 
 def page(model: str, state: State) -> Answer:

@@ -267,7 +267,7 @@ async def test_guards_are_asked_before_a_known_head_too() -> None:
         for _ in range(2):
             writer.write(request())
             assert b"200 OK" in await reader.readuntil(b"}]}")
-        lifecycle.leaving = lifecycle.draining = True
+        lifecycle.leave()
         writer.write(request())
         assert b"503 Service Unavailable" in await reader.read()
         writer.close()
@@ -397,7 +397,7 @@ async def test_a_full_queue_is_refused_here_too() -> None:
 
 async def test_draining_closes_and_leaving_refuses() -> None:
     lifecycle = Lifecycle()
-    lifecycle.draining = True
+    lifecycle.drain()
     theirs, ours = await both(request(), lifecycle=lifecycle)
     assert ours == theirs
     assert b"200 OK" in ours

@@ -228,7 +228,7 @@ async def test_triton_asks_for_state_and_metadata() -> None:
             with pytest.raises(triton.InferenceServerException) as refused:
                 await client.get_model_metadata(name, version)
             assert refused.value.status() == "StatusCode.NOT_FOUND"
-        lifecycle.draining = True
+        lifecycle.drain()
         assert not await client.is_server_ready()
         assert not await client.is_model_ready("iris")
 
@@ -552,19 +552,54 @@ async def test_a_stream_ends_when_the_server_leaves() -> None:
             await channel.stream_stream(STREAM)().read()
 
 
-async def test_health_is_that_of_the_server() -> None:
+SERVING, NOT_SERVING, SERVICE_UNKNOWN = b"\x08\x01", b"\x08\x02", b"\x08\x03"
+"""Field 1 of ``HealthCheckResponse``."""
+
+
+def asked_of(service: str) -> bytes:
+    """A ``HealthCheckRequest``."""
+    return b"\x0a" + bytes([len(service)]) + service.encode()
+
+
+@pytest.mark.parametrize("question", [b"", asked_of("inference.GRPCInferenceService")])
+async def test_health_is_that_of_the_server(question: bytes) -> None:
     lifecycle = Lifecycle()
     async with (
         serving(numeric_model(), lifecycle=lifecycle) as (address, _),
         grpc.aio.insecure_channel(address) as channel,
     ):
         check = channel.unary_unary(HEALTH)
-        assert await check(b"") == b"\x08\x01"  # field 1: SERVING
-        lifecycle.draining = True
-        assert await check(b"") == b"\x08\x02"  # NOT_SERVING
-        with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await check(b"\x0a\x01x")
+        watch = channel.unary_stream("/grpc.health.v1.Health/Watch")(question)
+        assert await check(question) == await watch.read() == SERVING
+        lifecycle.drain()
+        assert await check(question) == await watch.read() == NOT_SERVING
+        lifecycle.leave()
+        with pytest.raises(grpc.aio.AioRpcError, match="the server is shutting down"):
+            await watch.read()
+
+
+async def test_health_of_an_unknown_service_is_said_so() -> None:
+    async with serving(numeric_model()) as (address, _), grpc.aio.insecure_channel(address) as channel:
+        with pytest.raises(grpc.aio.AioRpcError, match="no service 'x' here") as refused:
+            await channel.unary_unary(HEALTH)(asked_of("x"))
         assert refused.value.code() is grpc.StatusCode.NOT_FOUND
+        watch = channel.unary_stream("/grpc.health.v1.Health/Watch")(asked_of("x"))
+        assert await watch.read() == SERVICE_UNKNOWN
+
+
+@pytest.mark.parametrize("message", [b"\xff\xff", None])
+async def test_a_watch_without_a_question_is_told_so(message: bytes | None) -> None:
+    async with (
+        served(core_of(numeric_model()), read_seconds=0.1) as address,
+        grpc.aio.insecure_channel(address) as channel,
+    ):
+        watch = channel.stream_stream("/grpc.health.v1.Health/Watch")()
+        if message is not None:
+            await watch.write(message)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await watch.read()
+        expected = "DEADLINE_EXCEEDED" if message is None else "INVALID_ARGUMENT"
+        assert refused.value.code() is grpc.StatusCode[expected]
 
 
 async def test_a_port_that_is_taken_is_said() -> None:

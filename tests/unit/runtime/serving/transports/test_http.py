@@ -331,7 +331,7 @@ async def test_a_model_that_breaks_is_500_without_its_words(either: Any, caplog:
 
 async def test_draining_is_not_ready_answers_on_and_closes_connections(either: Any) -> None:
     lifecycle = Lifecycle()
-    lifecycle.draining = True
+    lifecycle.drain()
     async with either(front_of(numeric_model(), lifecycle=lifecycle)) as client:
         for path in ("/v2/health/ready", "/v2/models/iris/ready", "/v1/models/iris"):
             answer = await client.get(path)
@@ -374,7 +374,8 @@ async def test_statistics_count_what_was_answered_refused_and_computed(either: A
 @pytest.mark.parametrize("draining", [False, True])
 async def test_the_repository_index_lists_the_model(either: Any, body: bytes, draining: bool) -> None:
     lifecycle = Lifecycle()
-    lifecycle.draining = draining
+    if draining:
+        lifecycle.drain()
     async with either(front_of(numeric_model(), lifecycle=lifecycle)) as client:
         models = (await client.post("/v2/repository/index", content=body)).json()
     if draining and b"true" in body:

@@ -1,9 +1,10 @@
-"""The predict API of TensorFlow Serving, which KServe calls its protocol v1.
+"""The predict API of TensorFlow Serving over REST, which KServe calls its protocol v1.
 
 ``{"instances": [row, ...]}`` is answered by ``{"predictions": [...]}``, one for each row: an object of the outputs,
 or the lone output itself. ``{"inputs": ...}``, values by column or one tensor, is answered by ``{"outputs": ...}``.
 An output whose values have labels, such as probabilities, is an object by label. ``{"unseen": true}`` beside the rows
-asks for one member more: for each row the columns whose category training never saw.
+asks for one member more: for each row the columns whose category training never saw; see ``asked`` for what else
+can be asked.
 """
 
 from functools import partial
@@ -18,13 +19,12 @@ from modelservice.modalities.base import Encoder
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.tensors import BYTES, describe
 from modelservice.serving.answer import Answer, json_answer, json_headers
-from modelservice.serving.calls import Call, check_rows, wants_unseen
+from modelservice.serving.asked import Asked, read_asked, tell
+from modelservice.serving.calls import Call, check_rows
 from modelservice.serving.errors import RequestError
-from modelservice.serving.model import ServedModel, outputs_of, unseen_by_row
+from modelservice.serving.model import ServedModel, outputs_of
 from modelservice.serving.parsing import parse_object
-from modelservice.serving.protocols.base import Documentation, Operation, Page, Rest, State
-from modelservice.serving.protocols.schemas import predict_request, predict_response
-from modelservice.serving.protocols.tensorflow_metadata import SIGNATURE_NAME, model_metadata
+from modelservice.serving.protocols.tensorflow.metadata import check_signature
 from modelservice.serving.protocols.texts import row_texts, template
 from modelservice.serving.results import Results
 from modelservice.tasks.base import Array
@@ -33,44 +33,11 @@ _EXPECTED: Final = 'expected {"instances": [row, ...]} or {"inputs": {name: [val
 _NATIVE: Final = orjson.OPT_SERIALIZE_NUMPY
 
 
-class TensorFlow:
-    """``:predict`` and the model's status, over HTTP."""
-
-    name = "tensorflow"
-
-    def rest(self, model: ServedModel, name: str, version: str) -> Rest:
-        """Routes below ``/v1``."""
-        parse = Predictions(model).parse
-        documentation = Documentation(
-            summary="Predict, as TensorFlow Serving and KServe v1 speak it",
-            request=predict_request(model.signature),
-            example={"instances": [model.encoder.example()]},
-            response=predict_response(model.signature),
-        )
-        operations = (
-            Operation(
-                f"/v1/models/{name}:predict",
-                "/v1/models/{name}:predict",
-                parse,
-                documentation,
-            ),
-            Operation(
-                f"/v1/models/{name}/versions/{version}:predict",
-                "/v1/models/{name}/versions/{version}:predict",
-                parse,
-            ),
-        )
-        return Rest(operations, _pages(model, name, version))
-
-    def service(self, model: ServedModel, name: str, version: str) -> None:  # noqa: ARG002 - the seam's signature
-        """None: it is not spoken over gRPC here."""
-        return
-
-
 class Predictions:
     """Parses ``:predict`` bodies for one model, and renders what it answers."""
 
     def __init__(self, model: ServedModel) -> None:
+        self._model = model
         self._encoder: Encoder = model.encoder
         self._named = outputs_of(model)
         self._outputs = outputs = model.signature.outputs
@@ -89,42 +56,41 @@ class Predictions:
             RequestError: with the place, such as ``instances[3]: the text 'x' is not a row``.
         """
         document = parse_object(body)
-        _check_signature(document.get("signature_name", ""))
-        call = self._rows_of(document)
-        if "unseen" in document and wants_unseen(document["unseen"], "unseen"):
-            return call._replace(render=partial(self._render_with_unseen, call))
-        return call
+        check_signature(document.get("signature_name", ""))
+        asked = read_asked(document)
+        call = self._rows_of(document, asked)
+        return call._replace(render=partial(self._render_with_told, call, asked)) if asked.told else call
 
-    def _rows_of(self, document: dict[str, Any]) -> Call[Answer]:
+    def _rows_of(self, document: dict[str, Any], asked: Asked) -> Call[Answer]:
         if "instances" in document:
             if "inputs" in document:
                 raise RequestError(f"both instances and inputs are set; {_EXPECTED}")
-            return self._by_row(document["instances"])
+            return self._by_row(document["instances"], asked)
         if "inputs" in document:
-            return self._by_column(document["inputs"])
+            return self._by_column(document["inputs"], asked)
         raise RequestError(f"neither instances nor inputs is set; {_EXPECTED}")
 
-    def _by_row(self, instances: Any) -> Call[Answer]:
+    def _by_row(self, instances: Any, asked: Asked) -> Call[Answer]:
         if not isinstance(instances, list):
             raise RequestError(f"instances: must be an array of rows, not {describe(instances)}")
         check_rows(len(instances), "instances")
         try:
-            rows = self._encoder.from_instances(instances)
+            rows = self._encoder.from_instances(instances, asked.tolerance)
         except InputError as error:
             raise _place_row(error) from None
         return Call(rows, _place_row, self._render_rows)
 
-    def _by_column(self, inputs: Any) -> Call[Answer]:
+    def _by_column(self, inputs: Any, asked: Asked) -> Call[Answer]:
         try:
-            rows = self._encoder.from_inputs(inputs)
+            rows = self._encoder.from_inputs(inputs, asked.tolerance)
         except InputError as error:
             raise _place_column(error) from None
         check_rows(len(rows), "inputs")
         return Call(rows, _place_column, self._render_columns)
 
-    def _render_with_unseen(self, call: Call[Answer], results: Results) -> Answer:
-        unseen = orjson.dumps(unseen_by_row(self._encoder, call.rows))
-        body = b'%b,"unseen":%b}' % (call.render(results).body[:-1], unseen)
+    def _render_with_told(self, call: Call[Answer], asked: Asked, results: Results) -> Answer:
+        told = orjson.dumps(tell(self._model, call.rows, asked))
+        body = b"%b,%b" % (call.render(results).body[:-1], told[1:])
         return Answer(200, json_headers(body), body)
 
     def _render_rows(self, results: Results) -> Answer:
@@ -180,38 +146,6 @@ class _Column:
         if self._by_label:
             return {label: values[:, index].copy() for index, label in enumerate(self._labels or ())}
         return values if self._text else np.ascontiguousarray(values)
-
-
-def _pages(model: ServedModel, name: str, version: str) -> tuple[Page, ...]:
-    status = {
-        "name": name,
-        "ready": True,
-        "model_version_status": [
-            {"version": version, "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
-        ],
-        "digest": model.digest,
-    }
-    metadata = model_metadata(model.signature, name=name, version=version, digest=model.digest)
-    versioned = f"/v1/models/{name}/versions/{version}"
-
-    def model_status(state: State) -> Answer:
-        return json_answer({**status, "ready": state.ready})._replace(status=200 if state.ready else 503)
-
-    def signature(_state: State) -> Answer:
-        return json_answer(metadata)
-
-    return (
-        Page("/v1/models", "Names of the models", lambda _: json_answer({"models": [name]})),
-        Page(f"/v1/models/{name}", "Model status, with the keys of TensorFlow Serving and of KServe", model_status),
-        Page(f"/v1/models/{name}/metadata", "Inputs and outputs, as TensorFlow Serving says them", signature),
-        Page(versioned, "", model_status),
-        Page(f"{versioned}/metadata", "", signature),
-    )
-
-
-def _check_signature(name: Any) -> None:
-    if not isinstance(name, str) or name not in {"", SIGNATURE_NAME}:
-        raise RequestError(f"signature_name: {describe(name)} is no signature of this model; expected {SIGNATURE_NAME}")
 
 
 def _place_row(error: InputError) -> RequestError:

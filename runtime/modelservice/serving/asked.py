@@ -1,0 +1,66 @@
+"""What a request asks besides its rows, whatever protocol carries it: by these names, with these values."""
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from modelservice.contract.signature import ColumnKind
+from modelservice.modalities.base import STRICT, Rows, Tolerance
+from modelservice.modalities.tensors import describe
+from modelservice.serving.errors import RequestError
+from modelservice.serving.model import ServedModel, unlike_by_row
+
+UNSEEN: Final = "unseen"
+"""Tell for each row the columns whose category training never saw."""
+FAR: Final = "far"
+"""Tell for each row the columns whose number is far from those of training."""
+UNKNOWN_COLUMNS: Final = "unknown_columns"
+MISSING_COLUMNS: Final = "missing_columns"
+NAMES: Final = frozenset({UNSEEN, FAR, UNKNOWN_COLUMNS, MISSING_COLUMNS})
+_KINDS: Final = {UNSEEN: ColumnKind.CATEGORY, FAR: ColumnKind.NUMBER}
+_TOLERATED: Final = {UNKNOWN_COLUMNS: "Ignore", MISSING_COLUMNS: "Missing"}
+_REFUSED: Final = "Error"
+
+
+class Asked(NamedTuple):
+    """What is told of the rows beside their answers, and what is tolerated in them."""
+
+    told: tuple[str, ...] = ()
+    tolerance: Tolerance = STRICT
+
+
+NOTHING: Final = Asked()
+
+
+def read_asked(given: Mapping[str, Any], place: str = "") -> Asked:
+    """What the members of a request ask; those of other names are not looked at.
+
+    Args:
+        given: members by name.
+        place: what stands before a name in messages.
+
+    Raises:
+        RequestError: one of them has no such value.
+    """
+    if NAMES.isdisjoint(given):
+        return NOTHING
+    told = tuple(name for name in _KINDS if _is_true(given.get(name, False), f"{place}{name}"))
+    unknown, missing = (_is_tolerated(given, name, place) for name in (UNKNOWN_COLUMNS, MISSING_COLUMNS))
+    return Asked(told, Tolerance(unknown=unknown, missing=missing))
+
+
+def tell(model: ServedModel, rows: Rows, asked: Asked) -> dict[str, list[list[str]]]:
+    """What was asked to be told of the rows: by name, for each row the columns that it is true of."""
+    return {name: unlike_by_row(model, rows, _KINDS[name]) for name in asked.told}
+
+
+def _is_true(said: Any, place: str) -> bool:
+    if isinstance(said, bool):
+        return said
+    raise RequestError(f"{place}: must be true or false, not {describe(said)}")
+
+
+def _is_tolerated(given: Mapping[str, Any], name: str, place: str) -> bool:
+    said, tolerated = given.get(name, _REFUSED), _TOLERATED[name]
+    if not isinstance(said, str) or said not in {_REFUSED, tolerated}:
+        raise RequestError(f"{place}{name}: must be {_REFUSED} or {tolerated}, not {describe(said)}")
+    return said == tolerated

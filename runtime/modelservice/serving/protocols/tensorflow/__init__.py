@@ -1,0 +1,71 @@
+"""TensorFlow Serving's API: its REST, which KServe calls its protocol v1, and its gRPC."""
+
+from modelservice.serving.answer import Answer, json_answer
+from modelservice.serving.model import ServedModel
+from modelservice.serving.protocols.base import Documentation, Operation, Page, Rest, Service, State
+from modelservice.serving.protocols.schemas import predict_request, predict_response
+from modelservice.serving.protocols.tensorflow.metadata import model_metadata
+from modelservice.serving.protocols.tensorflow.predictions import Predictions
+
+
+class TensorFlow:
+    """``:predict`` and the model's status and metadata, over HTTP and over gRPC."""
+
+    name = "tensorflow"
+
+    def rest(self, model: ServedModel, name: str, version: str) -> Rest:
+        """Routes below ``/v1``."""
+        parse = Predictions(model).parse
+        documentation = Documentation(
+            summary="Predict, as TensorFlow Serving and KServe v1 speak it",
+            request=predict_request(model.signature),
+            example={"instances": [model.encoder.example()]},
+            response=predict_response(model.signature),
+        )
+        operations = (
+            Operation(
+                f"/v1/models/{name}:predict",
+                "/v1/models/{name}:predict",
+                parse,
+                documentation,
+            ),
+            Operation(
+                f"/v1/models/{name}/versions/{version}:predict",
+                "/v1/models/{name}/versions/{version}:predict",
+                parse,
+            ),
+        )
+        return Rest(operations, _pages(model, name, version))
+
+    def services(self, model: ServedModel, name: str, version: str) -> tuple[Service, ...]:
+        """``tensorflow.serving.PredictionService`` and ``ModelService``."""
+        from modelservice.serving.protocols.tensorflow.rpc import build_services  # noqa: PLC0415 - needs protobuf
+
+        return build_services(model, name=name, version=version)
+
+
+def _pages(model: ServedModel, name: str, version: str) -> tuple[Page, ...]:
+    status = {
+        "name": name,
+        "ready": True,
+        "model_version_status": [
+            {"version": version, "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
+        ],
+        "digest": model.digest,
+    }
+    metadata = model_metadata(model.signature, name=name, version=version, digest=model.digest)
+    versioned = f"/v1/models/{name}/versions/{version}"
+
+    def model_status(state: State) -> Answer:
+        return json_answer({**status, "ready": state.ready})._replace(status=200 if state.ready else 503)
+
+    def signature(_state: State) -> Answer:
+        return json_answer(metadata)
+
+    return (
+        Page("/v1/models", "Names of the models", lambda _: json_answer({"models": [name]})),
+        Page(f"/v1/models/{name}", "Model status, with the keys of TensorFlow Serving and of KServe", model_status),
+        Page(f"/v1/models/{name}/metadata", "Inputs and outputs, as TensorFlow Serving says them", signature),
+        Page(versioned, "", model_status),
+        Page(f"{versioned}/metadata", "", signature),
+    )

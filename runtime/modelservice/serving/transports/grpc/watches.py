@@ -1,0 +1,64 @@
+"""Streams on which the server tells whether it asks for requests, once and again when that changes."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+import grpc.aio
+
+from modelservice.serving.core import Core
+from modelservice.serving.errors import BusyError, RequestError, ShuttingDownError, TooSlowError
+from modelservice.serving.protocols.base import State
+from modelservice.serving.transports.grpc.streams import Record
+
+MAX_WATCHES: Final = 800
+"""As many as connections over HTTP: a client that balances calls keeps one open for as long as it lives."""
+
+
+class Watches:
+    """The watches of one server; lives on its event loop.
+
+    Args:
+        core: whose readiness is told.
+        read_seconds: how long the question may take.
+    """
+
+    def __init__(self, core: Core, *, read_seconds: float) -> None:
+        self._core = core
+        self._read_seconds = read_seconds
+        self._open = 0
+
+    async def answer(self, context: Any, record: Record, *, answer: Callable[[bytes, State], bytes]) -> None:
+        """Answer one watch until its client or the server ends it.
+
+        Raises:
+            BusyError: there are too many.
+            RequestError: the question is none.
+            ShuttingDownError: the server takes nothing new.
+        """
+        if self._open >= MAX_WATCHES:
+            raise BusyError(f"the server answers {MAX_WATCHES} watches, which is all it may; try again")
+        self._open += 1
+        try:
+            question = await self._question(context)
+            started = self._core.clock()
+            told = answer(question, self._core.state())
+            await context.write(told)
+            record("OK", self._core.clock() - started)
+            await self._core.lifecycle.drained()
+            if (now := answer(question, self._core.state())) != told:
+                await context.write(now)
+            await self._core.lifecycle.left()
+            raise ShuttingDownError("the server is shutting down; try again")
+        finally:
+            self._open -= 1
+
+    async def _question(self, context: Any) -> bytes:
+        try:
+            async with asyncio.timeout(self._read_seconds):
+                message = await context.read()
+        except TimeoutError:
+            raise TooSlowError(f"the message did not come whole within {self._read_seconds:.0f} seconds") from None
+        if message is grpc.aio.EOF:
+            raise RequestError("the call has no message; expected one")
+        return bytes(message)

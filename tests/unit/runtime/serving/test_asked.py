@@ -1,0 +1,126 @@
+"""What a request asks besides its rows: the same over every protocol."""
+
+import json
+from typing import Any
+
+import pytest
+import tritonclient.grpc as triton
+from tests.unit.runtime.serving.fakes import (
+    FakeModel,
+    client_of,
+    front_of,
+    image_model,
+    mixed_model,
+    numeric_model,
+    refined_model,
+)
+
+from modelservice.modalities.base import Tolerance
+from modelservice.modalities.table.kinds.numbers import FAR
+from modelservice.serving.asked import NOTHING, Asked, read_asked
+from modelservice.serving.errors import RequestError
+from modelservice.serving.protocols.open_inference.rpc import _parameters
+
+V1, V2 = "/v1/models/iris:predict", "/v2/models/iris/infer"
+CITY = "city (home)"
+TOLERANT = {"unknown_columns": "Ignore", "missing_columns": "Missing"}
+
+
+async def post(model: FakeModel, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+    async with client_of(front_of(model)) as client:
+        answer = await client.post(path, json=body)
+        return answer.status_code, answer.json()
+
+
+def column(name: str, *data: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "datatype": "BYTES" if isinstance(data[0], str) else "FP64",
+        "shape": [len(data)],
+        "data": data,
+    }
+
+
+async def test_unknown_columns_are_ignored_and_missing_ones_missing_where_that_is_asked() -> None:
+    exact = [{"age": 1, CITY: None}, {"age": None, CITY: "Basel"}]
+    loose = [{"age": 1, "shoe": 43}, {CITY: "Basel", "x": [1]}]
+    _, expected = await post(mixed_model(), V1, {"instances": exact})
+    assert await post(mixed_model(), V1, {"instances": loose, **TOLERANT}) == (200, expected)
+    _, by_column = await post(mixed_model(), V1, {"inputs": {"age": [1, 2], CITY: [None, None]}})
+    assert await post(mixed_model(), V1, {"inputs": {"age": [1, 2], "shoe": []}, **TOLERANT}) == (200, by_column)
+    _, whole = await post(
+        mixed_model(), V2, {"inputs": [column("age", 1, 2), column(CITY, None, None) | {"datatype": "BYTES"}]}
+    )
+    loosely = {"inputs": [column("shoe", "a"), column("age", 1, 2)], "parameters": TOLERANT}
+    assert await post(mixed_model(), V2, loosely) == (200, whole)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "error"),
+    [
+        (V1, {"instances": [{"age": 1}], "unknown_columns": "Ignore"}, f"instances[0].{CITY}: is missing"),
+        (V1, {"instances": [{"age": 1, "x": 1}], "missing_columns": "Missing"}, "instances[0].x: is not a column"),
+        (V1, {"instances": [[1]], **TOLERANT}, "instances[0]: has 1 values, expected 2"),
+        (V1, {"inputs": {"x": [1]}, **TOLERANT}, f"inputs: none of the model's columns is given; expected age, {CITY}"),
+        (V2, {"inputs": [column("x", 1)], "parameters": TOLERANT}, "none of the model's columns is given"),
+        (
+            V1,
+            {"instances": [[1, ""]], "unknown_columns": "ignore"},
+            "unknown_columns: must be Error or Ignore, not the text",
+        ),
+        (
+            V1,
+            {"instances": [[1, ""]], "missing_columns": 1},
+            "missing_columns: must be Error or Missing, not the number 1",
+        ),
+        (V2, {"inputs": [column("age", 1)], "parameters": {"far": 1}}, "parameters.far: must be true or false"),
+    ],
+)
+async def test_what_is_not_asked_for_is_refused(path: str, body: dict[str, Any], error: str) -> None:
+    status, answer = await post(mixed_model(), path, body)
+    assert status == 400
+    assert error in answer["error"]
+
+
+@pytest.mark.parametrize("model", [numeric_model, mixed_model, refined_model])
+async def test_numbers_that_are_far_are_told_and_counted(model: Any) -> None:
+    served = model()
+    name, example = served.signature.inputs[0].name, served.encoder.example()
+    rows = [{**example, name: value} for value in (FAR, -FAR - 1, None)]
+    async with client_of(front_of(served)) as client:
+        answer = (await client.post(V1, json={"instances": rows, "far": True})).json()
+        page = (await client.get("/metrics")).text
+    assert answer["far"] == [[], [name], []]
+    assert f'modelservice_far_values_total{{column="{name}"}} 1.0' in page
+
+
+async def test_both_are_told_beside_each_other() -> None:
+    body = {"instances": [[1e6, "Nowhere"]], "far": True, "unseen": True}
+    _, answer = await post(mixed_model(), V1, body)
+    assert (answer["far"], answer["unseen"]) == ([["age"]], [[CITY]])
+    inputs = [column("age", 1e6), column(CITY, "Nowhere")]
+    _, answer = await post(mixed_model(), V2, {"inputs": inputs, "parameters": {"far": True, "unseen": True}})
+    assert {name: json.loads(text) for name, text in answer["parameters"].items()} == {
+        "far": [["age"]],
+        "unseen": [[CITY]],
+    }
+
+
+async def test_images_have_no_columns_to_tolerate() -> None:
+    body = {"instances": [image_model().encoder.example()]}
+    assert await post(image_model(), V1, body | TOLERANT) == await post(image_model(), V1, body)
+
+
+def test_parameters_of_grpc_are_those_of_rest() -> None:
+    given: Any = triton.service_pb2.ModelInferRequest().parameters
+    given["far"].bool_param = True
+    given["missing_columns"].string_param = "Missing"
+    given["other"].int64_param = 3
+    assert read_asked(_parameters(given)) == Asked(("far",), Tolerance(missing=True))
+    given["unseen"].SetInParent()
+    with pytest.raises(RequestError, match=r"^parameters\.unseen: must be true or false, not null$"):
+        read_asked(_parameters(given), "parameters.")
+
+
+def test_what_asks_nothing_costs_nothing() -> None:
+    assert read_asked({"instances": [], "unknown": 1}) is NOTHING
