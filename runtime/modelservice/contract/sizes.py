@@ -1,6 +1,6 @@
 """``compression.json``: what each setting of a compression came to, size beside metric."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, FiniteFloat
 
@@ -21,7 +21,8 @@ class Tried(Tolerant):
         bytes: of its ``model.onnx``.
         metric, low, high: the primary metric on the validation rows, and its 95 % interval where the task has one.
         seconds_of_row, seconds_of_batch: latency of one row and of ``BATCH`` rows on the engine that serves, on one
-            thread of the machine that compressed.
+            thread of the machine that compressed; in reports and the status only, for an artifact has the same bytes
+            however fast a machine is.
         chosen: whether it is what the steps led to, and the test rows judged.
         control: whether it is what the chosen one is compared with: its layers, learned from initial weights.
     """
@@ -38,6 +39,10 @@ class Tried(Tolerant):
     seconds_of_batch: FiniteFloat | None = None
     chosen: bool = False
     control: bool = False
+
+    def without_latency(self) -> Self:
+        """As an artifact stores it."""
+        return self.model_copy(update={"seconds_of_row": None, "seconds_of_batch": None})
 
 
 class Sizes(Document):

@@ -19,7 +19,7 @@ from modelservice.contract.manifest import (
     SIZES_PICTURE,
 )
 from modelservice.contract.signature import InputColumn, Signature
-from modelservice.contract.sizes import BATCH, Sizes
+from modelservice.contract.sizes import Sizes
 from modelservice.reports.findings import Findings
 from modelservice.reports.markdown import bullets, figure, plain, sentence, table
 from modelservice.reports.search import search_section
@@ -116,13 +116,10 @@ def sizes_section(sizes: Sizes) -> Iterator[str]:
             str(one.bytes),
             figure(one.metric),
             "" if one.low is None or one.high is None else f"{figure(one.low)} to {figure(one.high)}",
-            *("" if taken is None else f"{1e6 * taken:.3g}" for taken in (one.seconds_of_row, one.seconds_of_batch)),
         )
         for one in sizes.tried
     ]
-    latencies = ("1 row, us", f"{BATCH} rows, us")
-    names = ("model", "parameters", "not 0", "multiply-adds", "bytes", sizes.metric, "95 % interval", *latencies)
-    yield from table(names, rows)
+    yield from table(("model", "parameters", "not 0", "multiply-adds", "bytes", sizes.metric, "95 % interval"), rows)
     yield from ("", f"![Compression]({SIZES_PICTURE})")
 
 

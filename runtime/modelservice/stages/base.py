@@ -8,7 +8,7 @@ from modelservice.artifact.files import document_bytes
 from modelservice.artifact.load import Artifact
 from modelservice.artifact.stores import Checkpoints, NoCheckpoints
 from modelservice.contract.digests import sha256
-from modelservice.contract.manifest import METRICS_FILE, Manifest
+from modelservice.contract.manifest import METRICS_FILE, CompressionSummary, Manifest
 from modelservice.contract.progress import Progress
 from modelservice.contract.report import BlendedModel, Success
 from modelservice.contract.signature import Signature
@@ -43,13 +43,17 @@ class Context:
 
 @dataclass(frozen=True, kw_only=True)
 class Produced:
-    """An artifact and what is said of it: produced by a stage, or found in a store."""
+    """An artifact and what is said of it: produced by a stage, or found in a store.
+
+    ``compression`` is that of the manifest with latencies, which only the process that compressed can tell.
+    """
 
     manifest: Manifest
     files: Mapping[str, bytes]
     signature: Signature
     metrics: MetricsDocument
     models: tuple[BlendedModel, ...] | None = None
+    compression: CompressionSummary | None = None
 
     @classmethod
     def of_artifact(cls, artifact: Artifact) -> "Produced":
@@ -87,7 +91,7 @@ class Produced:
             data=manifest.data,
             parameters=manifest.parameters,
             artifact_bytes=sum(entry.size for entry in manifest.files.values()),
-            compression=manifest.compression,
+            compression=self.compression or manifest.compression,
             signature=self.signature,
             inputs_digest=self.signature.inputs_digest,
             seconds=dict(seconds),

@@ -26,7 +26,7 @@ from modelservice.contract.manifest import (
     Producer,
 )
 from modelservice.contract.progress import Progress
-from modelservice.contract.sizes import Sizes
+from modelservice.contract.sizes import BATCH, Sizes, Tried
 from modelservice.contract.work_order import CompressWork, WorkOrder
 from modelservice.inference.batches import run_batches
 from modelservice.inference.onnx_engine import OnnxEngine
@@ -96,7 +96,9 @@ class CompressStage:
             tested=judged.metrics.test,
             sizes=(len(before), len(made.onnx)),
         )
-        summary = summary.model_copy(update=_compared(made))
+        reported = summary.model_copy(update=_compared(made.tried))
+        summary = summary.model_copy(update=_compared(_timeless(made)))
+        context.say(_latency(reported))
         with watch.step("report"):
             chosen = _choose(parent, judged, summary, made)
             subject = Subject(
@@ -107,7 +109,7 @@ class CompressStage:
                 predict=partial(run_batches, OnnxEngine(chosen.content).run),
                 seed=work.data.split.seed,
             )
-            return _produced(order, parent, chosen, summary, subject)
+            return replace(_produced(order, parent, chosen, summary, subject), compression=reported)
 
 
 COMPRESS: Final = CompressStage()
@@ -147,13 +149,27 @@ def summarize(drop: Drop, *, budget: float, tested: Evaluation, sizes: tuple[int
     )
 
 
-def _compared(made: Compressible) -> dict[str, Any]:
+def _compared(tried: tuple[Tried, ...]) -> dict[str, Any]:
     """Fields of the summary: the models that a compression began and ended with, and the controls."""
     return {
-        "before": made.tried[0],
-        "after": next(one for one in made.tried if one.chosen),
-        "controls": tuple(one for one in made.tried if one.control),
+        "before": tried[0],
+        "after": next(one for one in tried if one.chosen),
+        "controls": tuple(one for one in tried if one.control),
     }
+
+
+def _timeless(made: Compressible) -> tuple[Tried, ...]:
+    return tuple(one.without_latency() for one in made.tried)
+
+
+def _latency(summary: CompressionSummary) -> str:
+    before, after = (
+        [1e6 * (taken or 0) for taken in (one.seconds_of_row, one.seconds_of_batch)]
+        for one in (summary.before, summary.after)
+        if one is not None
+    )
+    times = [f"{new:.3g} us instead of {old:.3g}" for old, new in zip(before, after, strict=True)]
+    return f"on one thread a row takes {times[0]}, {BATCH} rows {times[1]}"
 
 
 def _parent(work: CompressWork) -> Artifact:
@@ -219,7 +235,7 @@ def _judge(dataset: Dataset, parent: Artifact, smaller: bytes) -> _Judged:
 
 def _choose(parent: Artifact, judged: _Judged, summary: CompressionSummary, made: Compressible) -> _Chosen:
     """The smaller model, or the parent's own where the budget is missed."""
-    trained, sizes = parent.manifest, Sizes(metric=judged.metrics.test.primary, tried=made.tried)
+    trained, sizes = parent.manifest, Sizes(metric=judged.metrics.test.primary, tried=_timeless(made))
     if summary.applied:
         said = OnnxSummary(opset=opset_of(made.onnx), max_difference=judged.difference)
         parameters = trained.parameters if made.network is None else made.network.parameters

@@ -89,7 +89,9 @@ def test_a_model_within_its_budget_is_taken(trained: Produced, parent: Path) -> 
     assert summary.bytes_before == len(trained.files[MODEL_FILE])
     assert summary.low <= summary.drop <= summary.high <= summary.budget == 0.2
     assert f"{summary.bytes_before} bytes became {summary.bytes_after}; accuracy falls by" in summary.message
-    assert produced.success(produced.digest, {}).compression == summary
+    reported = produced.success(produced.digest, {}).compression
+    assert reported is not None
+    assert (reported.applied, reported.message) == (True, summary.message)
     # What is reported was measured on the model that will be served.
     predictor = Predictor.from_artifact(produced.as_artifact())
     assert predictor.predict([[5.1, 3.5, 1.4, 0.2]]) == ["setosa"]
@@ -257,6 +259,12 @@ def test_a_pruned_model_says_what_each_step_came_to(trained: Produced, parent: P
         ("by distillation alone", True, stored.bytes),
     ]
     assert (summary.before, summary.after, summary.controls) == (whole, stored, tuple(controls))
+    # Latencies are reported, and not stored.
+    reported = produced.success(produced.digest, {}).compression
+    assert reported is not None
+    assert reported.after is not None
+    assert (stored.seconds_of_batch, reported.after.seconds_of_batch) == (None, 0)
+    assert reported.after.without_latency() == stored
     # 4-64-64-3 became 4-32-32-3.
     assert (whole.parameters, pruned.parameters) == (4 * 64 + 64 + 64 * 64 + 64 + 64 * 3 + 3, 160 + 1056 + 99)
     assert produced.manifest.parameters == stored.parameters == pruned.parameters
