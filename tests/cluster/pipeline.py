@@ -1,14 +1,17 @@
 """`make test`, `make check` and `make demo`: stages in a row, each with a heading and its time.
 
-`check` is what needs neither root nor a cluster: lint, generated files, unit and contract tests.
+`check` is what needs neither root nor a cluster: lint, generated files, unit and contract tests. In `make test` the
+cluster is started, wiring is tested and images are built beside it; what is tested end to end comes after both.
 """
 
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree as ET
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,18 +56,11 @@ IMAGES = (Stage("images: build and load", python("-m", "tests.cluster", "load"))
 DEMO = (Stage("demo", python("-m", "tests.demo")),)
 # These share nothing, so each CPU takes a part; a module stays whole, since its fixtures are made once.
 FAST = pytest("fast", "unit", "contract", options=("--numprocesses=auto", "--dist=loadfile"))
-# Wiring tests talk to the real apiserver, so the cluster comes between them and what needs nothing.
-TESTS = (
-    *LINT,
-    *VERIFY,
-    FAST,
-    *CLUSTER,
-    pytest("wiring", "wiring"),
-    *IMAGES,
-    pytest("e2e", "e2e"),
-)
-
-WITHOUT_CLUSTER = {"check": (*LINT, *VERIFY, FAST), "lint": LINT, "verify": (*VERIFY, *LINT)}
+CHECK = (*LINT, *VERIFY, FAST)
+# Wiring tests wait for a real apiserver more than they compute, so all this is done beside `CHECK`.
+BESIDE = (*CLUSTER, pytest("wiring", "wiring"), *IMAGES)
+END_TO_END = (pytest("e2e", "e2e"),)
+PARTS = {"check": CHECK, "lint": LINT, "verify": (*VERIFY, *LINT), "beside": BESIDE}
 
 
 def environment() -> dict[str, str]:
@@ -96,6 +92,23 @@ def run(stages: tuple[Stage, ...]) -> int:
     return 0
 
 
+def side_by_side(first: Callable[[], int], command: Sequence[str]) -> int:
+    """Do the first while a command runs, whose output is shown after it; return the exit code of the one that failed.
+
+    Both come to their end, whatever becomes of the other: tests in the cluster leave it as they found it.
+    """
+    with tempfile.TemporaryFile() as kept:
+        other = subprocess.Popen(command, stdout=kept, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=ROOT)
+        try:
+            code = first()
+        finally:
+            ended = other.wait()
+            kept.seek(0)
+            console.rule("meanwhile", align="left")
+            sys.stderr.write(kept.read().decode(errors="replace"))
+    return code or ended
+
+
 def counts() -> dict[str, Counter[str]]:
     """Return how many tests of each level passed, failed and were skipped, from pytest's own reports."""
     levels: dict[str, Counter[str]] = {}
@@ -113,7 +126,7 @@ def run_tests() -> int:
     started = time.monotonic()
     for report in RESULTS.glob("*.xml"):
         report.unlink()
-    code = run(TESTS)
+    code = side_by_side(lambda: run(CHECK), python("-m", "tests.cluster.pipeline", "beside")) or run(END_TO_END)
     total: Counter[str] = Counter()
     for level, counted in counts().items():
         total += counted
@@ -129,15 +142,15 @@ def main() -> int:
     match sys.argv[1:]:
         case ["test"]:
             return run_tests()
-        case [("check" | "lint" | "verify") as name]:
-            return run(WITHOUT_CLUSTER[name])
+        case [name] if name in PARTS:
+            return run(PARTS[name])
         case ["demo"]:
             own = bool(os.environ.get("KUBE_CONTEXT"))
             return run(DEMO if own else (*CLUSTER, *IMAGES, *DEMO))
         case ["run", *command]:
             return subprocess.run(command, cwd=ROOT, env=environment(), check=False).returncode
     console.print(
-        "usage: python -m tests.cluster.pipeline test | check | lint | verify | demo | run COMMAND", markup=False
+        f"usage: python -m tests.cluster.pipeline test | {' | '.join(PARTS)} | demo | run COMMAND", markup=False
     )
     return 2
 
