@@ -54,7 +54,7 @@ def test_a_newer_operators_stages_fit_an_older_crd() -> None:
 
 
 def test_fits_into_the_annotation_of_client_side_apply() -> None:
-    assert len(json.dumps(build_crd())) < 100_000
+    assert len(json.dumps(build_crd())) < 131_072  # half of what the annotation holds
 
 
 def test_no_rule_asks_for_a_field_that_cel_does_not_see() -> None:
