@@ -1,12 +1,15 @@
 """Every sample is good: for a laptop, for the CRD, and with the very data that its comment names."""
 
 import io
+import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from numpy.typing import NDArray
+from PIL import Image
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
 from tests.support.helm import ROOT
 from tests.support.mutations import Schema, spec_schema, visit
@@ -27,6 +30,13 @@ from modelservice.contract.resource import ModelService
 def rows_of(name: str) -> list[dict[str, str]]:
     """The rows of a sample's table, as texts."""
     return sample_rows(SAMPLES / name)
+
+
+def pictures_of(path: Path) -> dict[str, NDArray[np.uint8]]:
+    """The pictures of a sample's archive by their paths."""
+    with tarfile.open(fileobj=io.BytesIO(sample_table(path)), mode="r:gz") as archive:
+        read = {member.name: archive.extractfile(member) for member in archive}
+        return {name: np.asarray(Image.open(file)) for name, file in read.items() if file is not None}
 
 
 def numbers(rows: Sequence[dict[str, str]], columns: Sequence[str]) -> list[list[float]]:
@@ -52,6 +62,8 @@ class TestSample:
         if sample_format(path) is Format.NPZ:
             arrays = np.load(io.BytesIO(sample_table(path)), allow_pickle=False)
             assert len(arrays[data.target]) >= 100
+        elif sample_format(path) is Format.IMAGE_FOLDER:
+            assert len(pictures_of(path)) >= 100
         else:
             rows = sample_rows(path)
             assert len(rows) >= 100
@@ -165,6 +177,13 @@ def test_digits_are_the_first_images() -> None:
     assert (arrays["X"].dtype, arrays["X"].shape) == (np.uint8, (500, 8, 8))
     assert np.array_equal(arrays["X"], digits.images[:500])
     assert np.array_equal(arrays["y"], digits.target[:500])
+
+
+def test_pictures_are_the_first_of_four_digits() -> None:
+    found, digits = pictures_of(SAMPLES / "image-folder.yaml"), load_digits()
+    for name, digit in (("zero", 0), ("one", 1), ("four", 4), ("seven", 7)):
+        own = [pixels for path, pixels in sorted(found.items()) if path.startswith(f"{name}/")]
+        assert np.array_equal(own, digits.images[digits.target == digit][:30] * 15)
 
 
 def test_kustomize_knows_where_names_stand() -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from modelservice.contract.base import Contract, ObjectName, OneOf, Rule, ShortText, Worded
-from modelservice.contract.formats import CSV, Excel
+from modelservice.contract.formats import CSV, Excel, ImageSize
 from modelservice.contract.pods import NameReference
 
 ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
@@ -59,6 +59,10 @@ _EXCEL_OF_EXCEL = Rule(
     "!has(self.excel) || !has(self.format) || self.format == 'Excel'",
     "excel is for files of format Excel: leave it out",
 )
+_IMAGE_OF_FOLDER = Rule(
+    "!has(self.image) || !has(self.format) || self.format == 'ImageFolder'",
+    "image is for files of format ImageFolder: leave it out",
+)
 _TARGET_NOT_COLUMN = Rule(
     "!has(self.columns) || !(self.target in self.columns)",
     "columns must not contain the target: spec.task says how it is read",
@@ -99,6 +103,7 @@ class Format(StrEnum):
     JSON_LINES = "JSONLines"
     PARQUET = "Parquet"
     EXCEL = "Excel"
+    IMAGE_FOLDER = "ImageFolder"
 
 
 _SUFFIXES = (
@@ -108,6 +113,9 @@ _SUFFIXES = (
     (".parquet", Format.PARQUET),
     (".xlsx", Format.EXCEL),
     (".xlsm", Format.EXCEL),
+    (".zip", Format.IMAGE_FOLDER),
+    (".tar", Format.IMAGE_FOLDER),
+    (".tgz", Format.IMAGE_FOLDER),
 )
 """What the names of files end with; all others are CSV."""
 
@@ -237,6 +245,7 @@ class Data(OneOf):
             "format",
             "csv",
             "excel",
+            "image",
             "target",
             "features",
             "columns",
@@ -250,6 +259,7 @@ class Data(OneOf):
         _SECRET_OF_URI,
         _CSV_OF_CSV,
         _EXCEL_OF_EXCEL,
+        _IMAGE_OF_FOLDER,
         _TARGET_NOT_FEATURE,
         _TARGET_NOT_COLUMN,
         _FEATURE_NOT_IGNORED,
@@ -279,8 +289,10 @@ class Data(OneOf):
     format: Format | None = Field(
         default=None,
         description="CSV, Excel: a table with a header row. JSONLines: an object in each line. Parquet: a table. NPZ:"
-        " images, an array [n, h, w] or [n, h, w, c] (uint8 or float) beside the target's array [n]. Default: as the"
-        " file's name ends, .xlsx, .jsonl or .ndjson, .parquet, .npz, each with or without .gz; else CSV."
+        " images, an array [n, h, w] or [n, h, w, c] (uint8 or float) beside the target's array [n]. ImageFolder:"
+        " pictures, PNG or JPEG, in a .zip, a .tar or a folder of a claim, with a folder for each class. Default: as"
+        " the file's name ends, .xlsx, .jsonl or .ndjson, .parquet, .npz, .zip, .tar or .tgz, each with or without .gz;"
+        " else CSV."
         " A change trains again.",
     )
     csv: CSV | None = Field(
@@ -289,9 +301,15 @@ class Data(OneOf):
     excel: Excel | None = Field(
         default=None, description="Where the table stands in an Excel workbook. A change trains again."
     )
+    image: ImageSize | None = Field(
+        default=None,
+        description="The size of the pictures of an ImageFolder: each is scaled until it covers that, and what hangs"
+        " over is cut off. Default: the size that all of them have. A change trains again.",
+    )
     target: ColumnName = Field(
         description='The column to predict; of an NPZ file the array, usually "y", in quotes, since kubectl takes'
-        " a bare y for true. A change trains again."
+        " a bare y for true; of an ImageFolder label, the name of a picture's folder, or a column of its metadata.csv."
+        " A change trains again."
     )
     features: Annotated[tuple[ColumnName, ...], Field(max_length=256)] = Field(
         default=(),
@@ -323,10 +341,13 @@ class Data(OneOf):
             raise ValueError(_UNSEEN_VERSION.message)
         if self.secret_ref is not None and (self.uri is None or self.uri.startswith("https:")):
             raise ValueError(_SECRET_OF_URI.message)
-        if self.csv is not None and self.format not in {None, Format.CSV}:
-            raise ValueError(_CSV_OF_CSV.message)
-        if self.excel is not None and self.format not in {None, Format.EXCEL}:
-            raise ValueError(_EXCEL_OF_EXCEL.message)
+        for rule, options, of in (
+            (_CSV_OF_CSV, self.csv, Format.CSV),
+            (_EXCEL_OF_EXCEL, self.excel, Format.EXCEL),
+            (_IMAGE_OF_FOLDER, self.image, Format.IMAGE_FOLDER),
+        ):
+            if options is not None and self.format not in {None, of}:
+                raise ValueError(rule.message)
         if self.target in self.features:
             raise ValueError(_TARGET_NOT_FEATURE.message)
         if self.target in self.columns:

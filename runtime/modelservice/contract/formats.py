@@ -1,4 +1,4 @@
-"""``spec.data.csv`` and ``spec.data.excel``: how a file is written, where that cannot be seen in it."""
+"""``spec.data.csv``, ``excel`` and ``image``: how a file is to be read, where that cannot be seen in it."""
 
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -64,4 +64,16 @@ class Excel(Contract):
 
     sheet: Annotated[str, StringConstraints(min_length=1, max_length=31)] | None = Field(
         default=None, description="Name of the sheet. Default: the first that is not hidden. A change trains again."
+    )
+
+
+class ImageSize(Contract):
+    """The size that the pictures of a folder are brought to, in training and in requests."""
+
+    height: int = Field(ge=1, le=1024, description="Rows of pixels. A change trains again.")
+    width: int = Field(ge=1, le=1024, description="Pixels of a row. A change trains again.")
+    channels: Literal[1, 3, 4] | None = Field(
+        default=None,
+        description="1 grey, 3 RGB, 4 RGB and transparency. Default: 3, or 1 where every picture is grey. A change"
+        " trains again.",
     )

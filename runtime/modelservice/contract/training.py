@@ -1,5 +1,6 @@
 """``spec.training``: what decides the result of a training, and how its Job runs."""
 
+from enum import StrEnum
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -18,8 +19,10 @@ _ALL_ROWS = Rule(
     "gradientDescent steps on all rows at once: leave batchSize and gradientAccumulation out, or take sgd",
 )
 
+_AUGMENTATIONS = ("flip", "rotate", "crop", "mixup", "noise")
 _AUGMENTED = Rule(
-    "has(self.noise) || has(self.mixup)", "augmentation needs noise, mixup or both: set one, or leave it out"
+    " || ".join(f"has(self.{name})" for name in _AUGMENTATIONS),
+    "augmentation needs flip, rotate, crop, mixup or noise: set one, or leave it out",
 )
 
 
@@ -181,17 +184,55 @@ class Mixup(Contract):
     )
 
 
+class Mirror(StrEnum):
+    """What changes sides in a mirrored image."""
+
+    HORIZONTAL = "Horizontal"
+    VERTICAL = "Vertical"
+    BOTH = "Both"
+
+
+class Rotate(Contract):
+    """Images turned around their middle; what comes in from outside is the mean of its channel."""
+
+    degrees: float = Field(
+        default=10,
+        gt=0,
+        le=180,
+        description="The angle is drawn from minus this to this. Default 10. A change trains again.",
+    )
+
+
+class Crop(Contract):
+    """Images moved to a side, as if they were cut out of larger ones; what comes in is the mean of its channel."""
+
+    pixels: int = Field(
+        default=2,
+        ge=1,
+        le=512,
+        description="At most so many, up or down and left or right. Default 2. A change trains again.",
+    )
+
+
 class Augmentation(Contract):
-    """How rows are changed before a step learns from them; where both are set, noise comes after mixup."""
+    """How rows are changed before a step learns from them: images are mirrored, turned and moved, then mixup, noise."""
 
     RULES = (_AUGMENTED,)
+
+    flip: Mirror | None = Field(
+        default=None,
+        description="Horizontal (left and right), Vertical or Both: every other image is mirrored, drawn anew for each"
+        " step. For images. Default: none. A change trains again.",
+    )
+    rotate: Rotate | None = Field(default=None, description="For images. Default: none. A change trains again.")
+    crop: Crop | None = Field(default=None, description="For images. Default: none. A change trains again.")
 
     noise: Noise | None = Field(default=None, description="Default: none. A change trains again.")
     mixup: Mixup | None = Field(default=None, description="Default: none. A change trains again.")
 
     @model_validator(mode="after")
     def _changes_rows(self) -> Self:
-        if self.noise is None and self.mixup is None:
+        if all(getattr(self, name) is None for name in _AUGMENTATIONS):
             raise ValueError(_AUGMENTED.message)
         return self
 

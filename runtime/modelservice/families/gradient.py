@@ -19,7 +19,7 @@ from modelservice.contract.failure import StageError
 from modelservice.contract.manifest import ARCHITECTURE_FILE, WEIGHTS_FILE
 from modelservice.contract.places import granted_gpus
 from modelservice.contract.progress import Progress
-from modelservice.contract.training import Hyperparameters
+from modelservice.contract.training import Augmentation, Hyperparameters
 from modelservice.families.architecture import Architecture, OutputHead, Scale, Shape
 from modelservice.families.base import Fitted, Observer
 from modelservice.families.heads import build_head
@@ -69,8 +69,8 @@ def fit(
         checkpointing: where it is kept how far the training is.
 
     Raises:
-        StageError: no such network is possible, its training diverged, there is nothing to add noise to, or a GPU is
-            granted and none is seen.
+        StageError: no such network is possible, its training diverged, an augmentation does not fit the rows, or a GPU
+            is granted and none is seen.
     """
     architecture = _design(design, settings, dataset, field)
     module, best_epoch, recorder = _train(architecture, dataset, training, observe, checkpointing)
@@ -217,14 +217,30 @@ def _augments(dataset: Dataset, training: Hyperparameters, device: str) -> tuple
     """What is asked for.
 
     Raises:
-        StageError: noise is, and there is no number for it.
+        StageError: noise is, and there is no number for it; or what is for images, and there are none, or small ones.
     """
     settings, codes = training.augmentation, dataset.codes
+    _check_images(settings, dataset)
     if settings is not None and settings.noise is not None and codes is not None and codes.all():
         field = "spec.training.augmentation.noise"
         raise StageError("NothingToAugment", f"no feature is a column of numbers: leave {field} out", field=field)
     held = None if codes is None else torch.from_numpy(codes).to(device)
     return build_augments(settings, classes=len(dataset.labels), codes=held)
+
+
+def _check_images(settings: Augmentation | None, dataset: Dataset) -> None:
+    """Refuse what is done to images only where there are none, and a move that would leave nothing of them."""
+    if settings is None:
+        return
+    field = "spec.training.augmentation"
+    asked = [name for name in ("flip", "rotate", "crop") if getattr(settings, name) is not None]
+    if asked and dataset.modality != "Image":
+        message = f"{asked[0]} changes images, and there are none: leave {field}.{asked[0]} out"
+        raise StageError("NothingToAugment", message, field=f"{field}.{asked[0]}")
+    if settings.crop is not None and settings.crop.pixels >= min(dataset.shape[1:]):
+        rows, columns = dataset.shape[1:]
+        message = f"crop by {settings.crop.pixels} pixels leaves nothing of images of {rows} x {columns}: set fewer"
+        raise StageError("NothingToAugment", message, field=f"{field}.crop.pixels")
 
 
 def _learned(dataset: Dataset, objective: Objective, head: OutputHead, device: str) -> Batches:

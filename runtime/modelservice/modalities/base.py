@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from modelservice.contract.data import ColumnSettings, Data, Format
 from modelservice.contract.documents import Document
 from modelservice.contract.failure import DataError
-from modelservice.contract.formats import CSV, Excel
+from modelservice.contract.formats import CSV, Excel, ImageSize
 from modelservice.contract.signature import Input
 from modelservice.contract.task import Loss as AskedLoss
 from modelservice.modalities.errors import InputError
@@ -359,11 +359,12 @@ class FileOptions:
 
     csv: CSV | None = None
     excel: Excel | None = None
+    image: ImageSize | None = None
 
     @classmethod
     def of(cls, data: Data) -> "FileOptions":
         """Those of ``spec.data``."""
-        return cls(csv=data.csv, excel=data.excel)
+        return cls(csv=data.csv, excel=data.excel, image=data.image)
 
     def check(self, format: Format) -> None:  # noqa: A002 - the field's own word
         """Refuse what has no meaning for a format that the name of the file tells.
@@ -371,7 +372,11 @@ class FileOptions:
         Raises:
             DataError: names the field.
         """
-        for name, options, of in (("csv", self.csv, Format.CSV), ("excel", self.excel, Format.EXCEL)):
+        for name, options, of in (
+            ("csv", self.csv, Format.CSV),
+            ("excel", self.excel, Format.EXCEL),
+            ("image", self.image, Format.IMAGE_FOLDER),
+        ):
             if options is not None and format is not of:
                 message = f"the file is read as {format}, and spec.data.{name} says how one of format {of} is written"
                 raise DataError("OptionNotForFormat", f"{message}: leave it out", field=f"spec.data.{name}")

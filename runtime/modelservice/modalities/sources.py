@@ -31,7 +31,7 @@ def read_file(
     """Read a file, plain or gzip; or all files of the same columns whose names fit to a ``*`` in the last part.
 
     Args:
-        path: where it is.
+        path: where it is; of pictures also a folder.
         format: what it is; ``contract.data.Data.format_of`` says it.
         options: how it is written, where that is said.
         field: what errors name as the field to change.
@@ -42,6 +42,8 @@ def read_file(
         OSError: the file system fails, as that of a network may for a while.
     """
     options.check(format)
+    if format is Format.IMAGE_FOLDER and path.is_dir():
+        return IMAGES.read_folder(path, options=options, field=field)
     reader = _reader(format)
     several = "*" in path.name and not path.exists()
     paths = {one.name: one for one in matching(path, field=field)} if several else {path.name: path}

@@ -4,12 +4,15 @@ An ``Augment`` takes the rows of a step and gives as many others; everything ran
 training, so that the same seed gives the same rows. More than one are applied one after the other.
 """
 
+import math
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
 from torch.nn import functional
 
 from modelservice.contract.training import Augmentation
+from modelservice.contract.training import Mirror as Sides
 from modelservice.training.loop import Augment, Rows
 
 
@@ -23,12 +26,82 @@ def build_augments(
         classes: of the targets where these are codes, else 0.
         codes: which numbers of a row are codes and no measurements, bool [*shape]; None where none is.
     """
-    found: list[Augment] = []
+    found: list[Augment] = [] if settings is None else [*_of_images(settings)]
     if settings is not None and settings.mixup is not None:
         found.append(Mixup(settings.mixup.alpha, classes=classes))
     if settings is not None and settings.noise is not None:
         found.append(Noise(settings.noise.standard_deviation, codes=codes))
     return tuple(found)
+
+
+def _of_images(settings: Augmentation) -> Iterator[Augment]:
+    if settings.flip is not None:
+        yield Mirror(settings.flip)
+    if settings.rotate is not None:
+        yield Rotate(settings.rotate.degrees)
+    if settings.crop is not None:
+        yield Crop(settings.crop.pixels)
+
+
+class Mirror:
+    """Every other image, float32 [rows, channels, height, width], is mirrored; of two directions each by its own."""
+
+    def __init__(self, sides: Sides) -> None:
+        self._axes = [axis for axis, one in ((3, Sides.HORIZONTAL), (2, Sides.VERTICAL)) if sides in {one, Sides.BOTH}]
+
+    def __call__(self, rows: Rows, generator: torch.Generator) -> Rows:
+        """Draw which."""
+        features = rows.features
+        for axis in self._axes:
+            drawn = torch.rand(len(features), generator=generator) < 0.5  # noqa: PLR2004 - one in two
+            chosen = drawn.to(features.device)[:, None, None, None]
+            features = torch.where(chosen, features.flip(axis), features)
+        return replace(rows, features=features)
+
+
+class Rotate:
+    """Images, float32 [rows, channels, height, width], turned around their middle by an angle within some degrees.
+
+    Values between pixels are interpolated; those from outside are 0, the mean of their channel.
+    """
+
+    def __init__(self, degrees: float) -> None:
+        self._radians = math.radians(degrees)
+
+    def __call__(self, rows: Rows, generator: torch.Generator) -> Rows:
+        """Draw the angles."""
+        count, _, height, width = rows.features.shape
+        angles = (torch.rand(count, generator=generator) * 2 - 1) * self._radians
+        cos, sin, none = angles.cos(), angles.sin(), torch.zeros(count)
+        # Places are from -1 to 1 along both sides, whatever their lengths: the ratio keeps the turn one of pixels.
+        ratio = height / width
+        first = torch.stack([cos, -sin * ratio, none], dim=1)
+        second = torch.stack([sin / ratio, cos, none], dim=1)
+        turns = torch.stack([first, second], dim=1).to(rows.features)
+        grid = functional.affine_grid(turns, list(rows.features.shape), align_corners=False)
+        return replace(rows, features=functional.grid_sample(rows.features, grid, align_corners=False))
+
+
+class Crop:
+    """Images, float32 [rows, channels, height, width], moved by so many pixels at most along each side.
+
+    Pixels from outside are 0, the mean of their channel.
+    """
+
+    def __init__(self, pixels: int) -> None:
+        self._pixels = pixels
+
+    def __call__(self, rows: Rows, generator: torch.Generator) -> Rows:
+        """Draw the ways."""
+        features = rows.features
+        count, _, height, width = features.shape
+        padded = functional.pad(features, [self._pixels] * 4).permute(0, 2, 3, 1)
+        starts = torch.randint(0, 2 * self._pixels + 1, (2, count), generator=generator).to(features.device)
+        images = torch.arange(count, device=features.device)[:, None, None]
+        vertical = (starts[0, :, None] + torch.arange(height, device=features.device))[:, :, None]
+        horizontal = (starts[1, :, None] + torch.arange(width, device=features.device))[:, None, :]
+        moved = padded[images, vertical, horizontal].permute(0, 3, 1, 2).contiguous()
+        return replace(rows, features=moved)
 
 
 class Mixup:

@@ -14,13 +14,14 @@ _CHUNK = 2**24
 _NOISE = 1e-6
 
 
-def fit(name: str, images: NDArray[Any], train: NDArray[np.int64]) -> ImagePreprocessing:
+def fit(name: str, images: NDArray[Any], train: NDArray[np.int64], *, scaled: bool = False) -> ImagePreprocessing:
     """Measure the channels of the images given, which are those of training and no others.
 
     Args:
         name: of the array.
         images: uint8 or float32 [rows, h, w] or [rows, h, w, c].
         train: indices of the training rows.
+        scaled: whether they were brought to one size.
 
     Raises:
         DataError: no channel varies.
@@ -42,6 +43,7 @@ def fit(name: str, images: NDArray[Any], train: NDArray[np.int64]) -> ImagePrepr
         datatype="UINT8" if images.dtype == np.uint8 else "FP32",
         mean=tuple(mean.tolist()),
         std=tuple(np.where(varies, std, 1.0).tolist()),
+        scaled=scaled,
     )
 
 

@@ -33,10 +33,14 @@ _FAULTS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Arrays:
-    """Named arrays; ``load`` gives one of ``names``, and raises DataError where it cannot."""
+    """Named arrays; ``load`` gives one of ``names``, and raises DataError where it cannot.
+
+    ``scaled`` says that the images among them were brought to one size.
+    """
 
     names: tuple[str, ...]
     load: Callable[[str], NDArray[Any]]
+    scaled: bool = False
 
 
 def open_npz(content: bytes, *, field: str) -> Arrays:

@@ -5,7 +5,9 @@ import io
 import struct
 import zlib
 from base64 import b64decode
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +15,14 @@ from numpy.typing import NDArray
 FORMATS = ("PNG", "JPEG")
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 """Pillow's name of the pixels with so many channels of 8 bits."""
+_GREY = frozenset({"1", "L", "LA"})
+_ORIENTATION, _SIDEWAYS = 0x0112, range(5, 9)
+"""The EXIF tag, and its values that swap height and width."""
 _READABLE = frozenset({"1", "L", "LA", "P", "RGB", "RGBA"})
 """What converts to ``_MODES`` without a loss of its own; deeper pixels, and inks, do not."""
 _OPAQUE = 255
+MAX_PIXELS = 2**26
+"""Of a picture of any size: as many as a camera takes, and 256 MiB when inflated."""
 
 
 class PictureError(ValueError):
@@ -36,23 +43,66 @@ def decode_base64(text: object) -> bytes:
         raise PictureError(f"is not base64: {error}") from None
 
 
-def decode_picture(content: bytes, *, height: int, width: int, channels: int) -> NDArray[np.uint8]:
+class Size(NamedTuple):
+    """Of a picture, turned as its EXIF orientation says, and the fewest channels that hold its pixels."""
+
+    height: int
+    width: int
+    channels: int
+
+
+def picture_size(content: bytes, *, most: int = MAX_PIXELS) -> Size:
+    """The size of a PNG or JPEG of so many pixels at most, without inflating it.
+
+    Raises:
+        PictureError: it is none, damaged, or has too many pixels.
+    """
+    with _opened(content) as picture:
+        if picture.width * picture.height > most:
+            raise PictureError(
+                f"has {picture.width} x {picture.height} pixels, at most {most} are read: scale it first"
+            )
+        turned = picture.getexif().get(_ORIENTATION, 1) in _SIDEWAYS
+        width, height = reversed(picture.size) if turned else picture.size
+        return Size(height=height, width=width, channels=1 if picture.mode in _GREY else 3)
+
+
+def decode_picture(
+    content: bytes, *, height: int, width: int, channels: int, scalable: int | None = None
+) -> NDArray[np.uint8]:
     """A PNG or JPEG as uint8 [height, width, channels].
 
     Colour becomes grey, and grey colour, as the model needs it (ITU-R 601 luma). A picture is turned as its EXIF
     orientation says.
 
+    Args:
+        content: of the file.
+        height: in pixels.
+        width: in pixels.
+        channels: values of a pixel.
+        scalable: pixels of one of another size at most, which is scaled until it covers this one, with what hangs over
+            on both sides cut off; None where no other size is taken.
+
     Raises:
         PictureError: it is none, damaged, of another size, or its pixels cannot be had without guessing.
     """
-    from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - most servers never see a picture
-
     if channels not in _MODES:
         raise PictureError(f"a picture has 1, 3 or 4 channels, and this model takes {channels}: send numbers")
+    if scalable is not None:
+        picture_size(content, most=scalable)
+    with _opened(content) as opened:
+        return _pixels(opened, (width, height), channels, scaled=scalable is not None)
+
+
+@contextmanager
+def _opened(content: bytes) -> Iterator[Any]:
+    """A picture of Pillow whose pixels are not inflated yet; what Pillow raises is translated."""
+    from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - most servers never see a picture
+
     damage = (OSError, SyntaxError, ValueError, EOFError, zlib.error, struct.error, Image.DecompressionBombError)
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
-            return _pixels(opened, (width, height), channels)
+            yield opened
     except PictureError:
         raise
     except UnidentifiedImageError:
@@ -61,14 +111,14 @@ def decode_picture(content: bytes, *, height: int, width: int, channels: int) ->
         raise PictureError(f"is a damaged picture: {str(error)[:200]}") from None
 
 
-def _pixels(opened: Any, size: tuple[int, int], channels: int) -> NDArray[np.uint8]:
+def _pixels(opened: Any, size: tuple[int, int], channels: int, *, scaled: bool) -> NDArray[np.uint8]:
     """uint8 [height, width, channels] of an opened picture, whose pixels are not inflated yet."""
-    from PIL import ImageOps  # noqa: PLC0415 - as above
+    from PIL import Image, ImageOps  # noqa: PLC0415 - as above
 
-    if sorted(opened.size) != sorted(size):
+    if not scaled and sorted(opened.size) != sorted(size):
         raise PictureError(_size(opened.size, size))
     picture = ImageOps.exif_transpose(opened)
-    if picture.size != size:
+    if not scaled and picture.size != size:
         raise PictureError(_size(picture.size, size))
     if picture.mode not in _READABLE:
         raise PictureError(f"has pixels of kind {picture.mode}: save it with 8 bits a channel, as RGB or grey")
@@ -76,7 +126,10 @@ def _pixels(opened: Any, size: tuple[int, int], channels: int) -> NDArray[np.uin
         alpha = np.asarray(picture.convert("RGBA"))[:, :, 3]
         if alpha.min() < _OPAQUE:
             raise PictureError("is transparent in places, and this model takes no such: put it on a background")
-    pixels = np.asarray(picture.convert(_MODES[channels]), dtype=np.uint8)
+    picture = picture.convert(_MODES[channels])
+    if picture.size != size:
+        picture = ImageOps.fit(picture, size, method=Image.Resampling.BILINEAR)
+    pixels = np.asarray(picture, dtype=np.uint8)
     return pixels.reshape(*pixels.shape[:2], channels)
 
 

@@ -29,6 +29,7 @@ class ImagePreprocessing(ExactDocument):
         datatype: UINT8 (0 to 255, which a PNG or JPEG can hold) or FP32, as they were in training.
         mean: of each channel.
         std: standard deviation (population, never 0) of each channel.
+        scaled: whether pictures of other sizes were brought to this one in training, and are in requests.
     """
 
     kind: Literal["ImagePreprocessing"] = "ImagePreprocessing"
@@ -40,6 +41,7 @@ class ImagePreprocessing(ExactDocument):
     datatype: Literal["UINT8", "FP32"]
     mean: tuple[FiniteFloat, ...]
     std: tuple[Deviation, ...]
+    scaled: bool = Field(default=False, exclude_if=lambda scaled: not scaled)
 
     @model_validator(mode="after")
     def _one_for_each_channel(self) -> Self:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelservice.modalities.errors import InputError
-from modelservice.modalities.image.pictures import PictureError, decode_base64, decode_picture
+from modelservice.modalities.image.pictures import MAX_PIXELS, PictureError, decode_base64, decode_picture
 from modelservice.modalities.image.preprocessing import ImagePreprocessing
 from modelservice.modalities.tensors import BOOL, BYTES, Tensor, describe
 
@@ -31,6 +31,7 @@ class RequestReader:
         self._shape = preprocessing.row_shape
         self._full = (preprocessing.height, preprocessing.width, preprocessing.channels)
         self._bytes = preprocessing.datatype == "UINT8"
+        self._scaled = preprocessing.scaled
 
     def from_instances(self, instances: list[Any]) -> Images:
         """Images as nested arrays, as ``{"b64": ...}`` of a PNG or JPEG, or either in an object under its name."""
@@ -39,7 +40,7 @@ class RequestReader:
         if not pictures:
             return self._nested(values)
         self._check_pictures(pictures)
-        return np.stack([self._one(row, value) for row, value in enumerate(values)])
+        return np.stack([self._one(row, value, of=pictures) for row, value in enumerate(values)])
 
     def from_inputs(self, inputs: Any) -> Images:
         """Images as one tensor, or as an object that holds it under its name."""
@@ -76,7 +77,10 @@ class RequestReader:
             return self._array(frame)
         if not isinstance(frame, list | tuple):
             raise InputError(f"a {type(frame).__name__} is neither an array nor a list of images")
-        images = [self._decoded(row, image) if isinstance(image, bytes) else image for row, image in enumerate(frame)]
+        images = [
+            self._decoded(row, image, of=len(frame)) if isinstance(image, bytes) else image
+            for row, image in enumerate(frame)
+        ]
         return self._nested([image if isinstance(image, list) else np.asarray(image) for image in images])
 
     def _unwrapped(self, instance: Any) -> Any:
@@ -95,12 +99,12 @@ class RequestReader:
             return self._checked(array.reshape(len(values), *self._full))
         return np.stack([self._one(row, value) for row, value in enumerate(values)])
 
-    def _one(self, row: int, value: Any) -> Images:
-        """One image, float32 or uint8 [h, w, c]."""
+    def _one(self, row: int, value: Any, *, of: int = 1) -> Images:
+        """One image, float32 or uint8 [h, w, c]; ``of`` so many pictures in the request."""
         if isinstance(value, dict):
             if value.keys() != {BASE64}:
                 raise InputError(f"is an object, of which only {{{BASE64!r}: ...}} is an image", row=row)
-            return self._decoded(row, value[BASE64])
+            return self._decoded(row, value[BASE64], of=of)
         if not isinstance(value, list | np.ndarray):
             expected = f"nested arrays of shape {list(self._shape)}, or {{{BASE64!r}: ...}} of a PNG or JPEG"
             raise InputError(f"{describe(value)} is not an image; expected {expected}", row=row)
@@ -127,7 +131,9 @@ class RequestReader:
         if not len(tensor.values):
             return self._nested([])
         self._check_pictures(len(tensor.values))
-        return np.stack([self._decoded(row, value, tensor=0) for row, value in enumerate(tensor.values)])
+        return np.stack(
+            [self._decoded(row, value, of=len(tensor.values), tensor=0) for row, value in enumerate(tensor.values)]
+        )
 
     def _check_pictures(self, count: int) -> None:
         """Refuse more pictures than fit into memory, before the first is inflated."""
@@ -146,16 +152,18 @@ class RequestReader:
                 raise InputError(f"{describe(value)} is not a value of an image", row=row, tensor=0)
         return np.asarray(values, dtype=np.float64)
 
-    def _decoded(self, row: int, value: Any, *, tensor: int | None = None) -> Images:
+    def _decoded(self, row: int, value: Any, *, of: int, tensor: int | None = None) -> Images:
+        """A picture, of so many in the request: together they have no more pixels than fit into memory."""
         if not self._bytes:
             message = (
                 "is a picture, and this model was trained on FP32 values, whose scale no picture has: send numbers"
             )
             raise InputError(message, row=row, tensor=tensor)
         height, width, channels = self._full
+        most = min(MAX_PIXELS, MAX_DECODED // of) if self._scaled else None
         try:
             content = value if isinstance(value, bytes) else decode_base64(value)
-            return decode_picture(content, height=height, width=width, channels=channels)
+            return decode_picture(content, height=height, width=width, channels=channels, scalable=most)
         except PictureError as error:
             raise InputError(str(error), row=row, tensor=tensor) from None
 

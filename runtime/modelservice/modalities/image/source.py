@@ -105,7 +105,7 @@ class ImageSource:
             counts = f"array {name} has {len(images)} images, and {target.name} has {len(target.values)} values"
             raise DataError("LengthsDiffer", f"{counts}: give one value for each image", field=FEATURES_FIELD)
         kept = images if target.present.all() else images[target.present]
-        return ImageExamples(name=name, images=kept)
+        return ImageExamples(name=name, images=kept, scaled=self._arrays.scaled)
 
     def _chosen(self, features: tuple[str, ...], others: Collection[str]) -> str:
         names = tuple(dict.fromkeys(features)) or tuple(name for name in self._arrays.names if name not in others)
@@ -132,6 +132,7 @@ class ImageExamples:
 
     name: str
     images: NDArray[Any]
+    scaled: bool = False
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -156,7 +157,7 @@ class ImageExamples:
 
     def fit(self, train: NDArray[np.int64]) -> tuple[Document, tuple[Input, ...]]:
         """Mean and deviation of each channel over the training rows."""
-        preprocessing = fit(self.name, self.images, train)
+        preprocessing = fit(self.name, self.images, train, scaled=self.scaled)
         return preprocessing, ImageEncoder(preprocessing).inputs
 
     def encode(self, preprocessing: Any, rows: NDArray[np.int64]) -> Features:

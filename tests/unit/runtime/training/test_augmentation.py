@@ -13,10 +13,11 @@ from modelservice.contract.data import ConfigMapSource, Data, Format
 from modelservice.contract.failure import StageError
 from modelservice.contract.task import ClassificationLoss
 from modelservice.contract.training import Augmentation, Hyperparameters, Optimizer, StochasticGradientDescent
+from modelservice.contract.training import Mirror as Sides
 from modelservice.modalities.dataset import build_dataset
 from modelservice.modalities.sources import read_source
 from modelservice.tasks.base import Loss
-from modelservice.training.augmentation import Mixup, Noise, build_augments
+from modelservice.training.augmentation import Crop, Mirror, Mixup, Noise, Rotate, build_augments
 from modelservice.training.loop import Rows, seeded, train_module
 from modelservice.training.losses import OBJECTIVES
 
@@ -172,3 +173,72 @@ def test_noise_without_numbers_is_refused() -> None:
     assert (caught.value.reason, caught.value.field) == ("NothingToAugment", "spec.training.augmentation.noise")
     mixup = Augmentation.model_validate({"mixup": {}})
     assert fit(dataset, {"mlp": {}}, augmentation=mixup, epochs=1).best_epoch == 1
+
+
+def images(count: int = 400, height: int = 5, width: int = 7) -> Rows:
+    """Images that are all alike, and of which no pixel equals another."""
+    pixels = torch.arange(1.0, 2 * height * width + 1).reshape(1, 2, height, width)
+    return Rows(features=pixels.repeat(count, 1, 1, 1), targets=torch.arange(count) % 3)
+
+
+def different(rows: Rows) -> torch.Tensor:
+    return torch.unique(rows.features, dim=0)
+
+
+@pytest.mark.parametrize(("sides", "axes"), [("Horizontal", [[3]]), ("Vertical", [[2]]), ("Both", [[2], [3], [2, 3]])])
+def test_every_other_image_is_mirrored(sides: str, axes: list[list[int]]) -> None:
+    rows = images()
+    changed = Mirror(Sides(sides))(rows, generator())
+    given = rows.features[:1]
+    expected = torch.cat([given, *(given.flip(axis) for axis in axes)])
+    torch.testing.assert_close(different(changed), torch.unique(expected, dim=0))
+    assert 150 < int((changed.features == given).all(dim=(1, 2, 3)).sum()) * len(expected) / 2 < 250
+    assert changed.targets is rows.targets
+
+
+def test_images_are_moved_and_what_comes_in_is_the_mean() -> None:
+    rows = images()
+    found = {tuple(one.flatten().tolist()) for one in Crop(1)(rows, generator()).features}
+    padded = nn.functional.pad(rows.features[0], [1, 1, 1, 1])
+    expected = {
+        tuple(padded[:, top : top + 5, left : left + 7].flatten().tolist()) for top in range(3) for left in range(3)
+    }
+    assert found == expected
+
+
+def test_images_are_turned_around_their_middle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quarter of a turn takes each pixel of a square to another; of an oblong the middle square."""
+    monkeypatch.setattr(torch, "rand", lambda count, generator: torch.ones(count))  # noqa: ARG005 - as torch names it
+    square = images(2, 5, 5)
+    torch.testing.assert_close(Rotate(90)(square, generator()).features, square.features.rot90(1, (2, 3)))
+    oblong = images(2, 5, 7)
+    turned = Rotate(90)(oblong, generator()).features[..., 1:6]
+    torch.testing.assert_close(turned, oblong.features[..., 1:6].rot90(1, (2, 3)))
+    half = Rotate(180)(oblong, generator()).features
+    torch.testing.assert_close(half, oblong.features.flip(2, 3), rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "field", "message"),
+    [
+        (
+            {"flip": "Both"},
+            "flip",
+            "flip changes images, and there are none: leave spec.training.augmentation.flip out",
+        ),
+        ({"rotate": {}}, "rotate", "rotate changes images, and there are none"),
+        ({"crop": {}}, "crop", "crop changes images, and there are none"),
+    ],
+)
+def test_what_is_done_to_images_is_refused_for_a_table(augmentation: Any, field: str, message: str) -> None:
+    with pytest.raises(StageError, match=message) as caught:
+        fit(load("iris"), {"mlp": {}}, augmentation=Augmentation.model_validate(augmentation), epochs=1)
+    assert (caught.value.reason, caught.value.field) == ("NothingToAugment", f"spec.training.augmentation.{field}")
+
+
+def test_a_move_that_leaves_nothing_of_an_image_is_refused() -> None:
+    dataset = replace(load("digitImages"), modality="Image")
+    crop = Augmentation.model_validate({"crop": {"pixels": 8}})
+    with pytest.raises(StageError, match="crop by 8 pixels leaves nothing of images of 8 x 8: set fewer") as caught:
+        fit(dataset, {"cnn": {}}, augmentation=crop, epochs=1)
+    assert caught.value.field == "spec.training.augmentation.crop.pixels"
