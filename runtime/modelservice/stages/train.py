@@ -45,8 +45,12 @@ from modelservice.stages.search import sentence as search_sentence
 from modelservice.training.checkpointing import Checkpointing
 from modelservice.training.progress import parts_of
 
-MAX_DIFFERENCE: Final = 1e-5
-"""Between the ONNX model and the trained one; see ``largest_difference`` for its unit."""
+MAX_DIFFERENCE: Final = 1e-4
+"""Between the ONNX model and the trained one; see ``largest_difference`` for its unit.
+
+Nearly all agree to 1e-6. A row that is hundreds of deviations from all others makes a network's logits so large that
+float32 rounds away their fourth decimal, in either engine (measured on UCI's shuttle: 1.6e-5 after blending).
+"""
 
 
 class TrainStage:

@@ -110,7 +110,7 @@ def test_the_manifest_says_where_it_comes_from(model: dict[str, Any]) -> None:
     assert ("torch" in manifest.producer.libraries) == gradient
     assert ({ARCHITECTURE_FILE, WEIGHTS_FILE} <= manifest.files.keys()) == gradient
     assert manifest.model.max_difference is not None
-    assert manifest.model.max_difference <= MAX_DIFFERENCE
+    assert manifest.model.max_difference <= 1e-5
 
 
 @pytest.mark.parametrize("model", FAMILIES)
@@ -182,7 +182,7 @@ def test_a_model_that_answers_otherwise_as_onnx_is_not_stored() -> None:
         return dataclasses.replace(fitted, predict=lambda rows: fitted.predict(rows) + np.float32(by))
 
     assert check_conversion(shifted(5e-6), dataset)[1] == pytest.approx(5e-6, rel=0.2)
-    for by in (2e-5, float("nan")):
+    for by in (2e-4, float("nan")):
         with pytest.raises(StageError, match="answers differently") as caught:
             check_conversion(shifted(by), dataset)
         assert caught.value.reason == "ConversionDiffers"
