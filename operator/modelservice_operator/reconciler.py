@@ -94,15 +94,15 @@ class Reconciler:
         if service is None or service["metadata"].get("deletionTimestamp"):
             self._forget(key)
             return None
-        observed = self._observer.observe(service)
         try:
             spec = self._specs.read(service)
         except ValidationError as error:
             self._forget(key)
+            observed = self._observer.observe(service)
             status = summarize_invalid(observed, _invalid(error), now=self._clock.now())
             return await self._speaker.say(observed, status, warning=True)
         # What was said of this spec stays true until its data turns out to be other data: no need to unsay it.
-        patience = _LATE_SECONDS if _is_said(observed) else _PATIENCE_SECONDS
+        patience = _LATE_SECONDS if _is_said(service) else _PATIENCE_SECONDS
         if (data := self._data.read(key, spec, patience=patience)) is None:
             return patience
         observed, data, planned, outcome = await self._carry_out(service, spec, data)
@@ -177,9 +177,9 @@ class Reconciler:
         return seconds
 
 
-def _is_said(observed: Observed) -> bool:
+def _is_said(service: Object) -> bool:
     """Whether the status is of the spec as it is now."""
-    return bool(observed.service.get("status", {}).get("observedGeneration") == observed.generation)
+    return bool(service.get("status", {}).get("observedGeneration") == service["metadata"].get("generation", 0))
 
 
 def _runs(job: StageJob | None) -> bool:
