@@ -153,9 +153,7 @@ def test_what_torch_cannot_serve_is_refused(trained: Produced, name: str, conten
         Predictor.from_artifact(artifact, engine=load_torch_engine)
 
 
-def test_a_loaded_model_and_its_server_need_nothing_that_only_training_or_an_option_does(
-    trained: Produced, tmp_path: Path
-) -> None:
+def test_a_loaded_model_and_its_server_import_nothing_that_is_not_used(trained: Produced, tmp_path: Path) -> None:
     store(trained, tmp_path / "m")
     code = (
         "import sys, modelservice; modelservice.load(sys.argv[1]).predict([[1, 2, 3, 4]]);"
