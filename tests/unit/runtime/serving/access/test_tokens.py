@@ -100,7 +100,7 @@ async def test_another_claim_can_name_the_caller(tmp_path: Path) -> None:
 
 
 def unsigned() -> bytes:
-    return jwt.encode({"exp": int(time.time()) + 600, **GOOD}, None, "none", headers={"kid": "1"}).encode()
+    return jwt.encode({"exp": int(time.time()) + 600, **GOOD}, "", "none", headers={"kid": "1"}).encode()
 
 
 def signed_with_the_public_key() -> bytes:
@@ -233,7 +233,11 @@ def test_what_is_no_set_is_said(document: bytes) -> None:
 
 
 async def test_an_issuer_is_asked_now_and_then_and_its_keys_outlive_it() -> None:
-    now, asked, answers = [0.0], [], [OSError("down"), key_set(jwk(FIRST)), OSError("down"), key_set(jwk(SECOND, "2"))]
+    now, asked = [0.0], []
+    answers: list[bytes | OSError] = [
+        *(OSError("down"), key_set(jwk(FIRST))),
+        *(OSError("down"), key_set(jwk(SECOND, "2"))),
+    ]
 
     def fetch() -> bytes:
         asked.append(now[0])
