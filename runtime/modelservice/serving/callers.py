@@ -4,6 +4,13 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 
+class Credential(NamedTuple):
+    """A key or a token as it was sent, and its sha256, by which it is looked up."""
+
+    text: bytes
+    digest: bytes
+
+
 class Caller(NamedTuple):
     """Somebody who proved a name; ``allowed``: whether this server is for them."""
 

@@ -7,7 +7,7 @@ callables in an ordered tuple, so that what is added there stands before inferen
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
-from modelservice.serving.callers import UNKNOWN_PEER, Caller, Peer
+from modelservice.serving.callers import UNKNOWN_PEER, Caller, Credential, Peer
 from modelservice.serving.errors import HeadersTooLargeError, ShuttingDownError, TooLargeError
 from modelservice.serving.lifecycle import Lifecycle
 
@@ -33,12 +33,13 @@ class Arrival:
         header_length: its Inference-Header-Content-Length, or None.
         path: path, or full name of a method, as it was asked for; empty where nobody needs it.
         peer: the other end of the connection.
+        credential: the key or token in its headers; None until a guard has looked for it.
         caller: who proved to send it; None until a guard found out.
     """
 
     __slots__ = (
-        *("caller", "count", "encoding", "header_length", "headers", "infers", "length", "path", "peer", "route"),
-        "size",
+        *("caller", "count", "credential", "encoding", "header_length", "headers", "infers", "length", "path", "peer"),
+        *("route", "size"),
     )
 
     def __init__(
@@ -49,6 +50,7 @@ class Arrival:
         self.headers = headers
         self.path = path
         self.peer = peer
+        self.credential: Credential | None = None
         self.caller: Caller | None = None
         self.length: int | None = None
         self.encoding: bytes | None = None

@@ -92,8 +92,9 @@ def serve(
             loaded = time.perf_counter()
             costs = warm_up(model, batching=batching, executor=executor, threads=_threads())
             _LOG.info(
-                "serving %s (%s, %s) on %s: loaded in %.2f s, warmed up in %.2f s, batches of %d rows %s",
+                "serving %s (%s, %s) on %s%s: loaded in %.2f s, warmed up in %.2f s, batches of %d rows %s",
                 *(name, model.digest, model.engine.name, ", ".join(one.where() for one in bound)),
+                " with TLS" if gate.certificates else "",
                 *(loaded - started, time.perf_counter() - loaded),
                 *(costs.batch_size, "on the event loop" if costs.inline else "in a thread"),
             )

@@ -6,10 +6,8 @@ from hashlib import sha256
 from hmac import compare_digest
 from typing import Final, NamedTuple
 
-from modelservice.serving.access.credentials import credential_of
 from modelservice.serving.access.folder import Folder
-from modelservice.serving.callers import Caller
-from modelservice.serving.chain import Headers
+from modelservice.serving.callers import Caller, Credential
 from modelservice.serving.errors import UnauthenticatedError
 
 MIN_CHARACTERS: Final = 16
@@ -40,15 +38,14 @@ class ApiKeys:
         if not self._known:
             raise ValueError(f"{folder.path} holds no API key: one a line, of at least {MIN_CHARACTERS} characters")
 
-    def caller_of(self, headers: Headers) -> Caller:
-        """Who sends the key of these headers.
+    def caller_of(self, credential: Credential) -> Caller:
+        """Whose key it is.
 
         Raises:
-            UnauthenticatedError: there is none, or nobody's.
+            UnauthenticatedError: nobody's.
         """
-        digest = sha256(credential_of(headers)).digest()
-        known = self._known.get(digest)
-        if known is None or not compare_digest(known.digest, digest):
+        known = self._known.get(credential.digest)
+        if known is None or not compare_digest(known.digest, credential.digest):
             raise UnauthenticatedError("the API key is not known", tried=True)
         return known.caller
 

@@ -4,8 +4,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final
 
 import orjson
 from prometheus_client.core import CounterMetricFamily, Metric
@@ -20,14 +19,10 @@ WRITE_SECONDS: Final = 0.2
 """Between two writings."""
 _DENIED: Final = frozenset({"401", "403", "UNAUTHENTICATED", "PERMISSION_DENIED"})
 
-
-class _Entry(NamedTuple):
-    at: float
-    caller: str | None
-    peer: str
-    route: str
-    code: str
-    seconds: float
+MAX_KINDS: Final = 4096
+"""Kinds of requests whose part of the line is kept."""
+Kind = tuple[str | None, str, str, str]
+"""Who, from where, what, and the answer's code."""
 
 
 class AuditLog(Collector):
@@ -36,10 +31,12 @@ class AuditLog(Collector):
     def __init__(self, stream: BinaryIO, *, model: str, digest: str, clock: Callable[[], float] = time.time) -> None:
         self._stream = stream
         self._common = {"model": model, "digest": digest}
+        self._kinds: dict[Kind, bytes] = {}
         self._clock = clock
-        self._waiting: deque[_Entry] = deque()
+        self._waiting: deque[tuple[float, Kind, float]] = deque()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
+        self._second, self._said = -1.0, b""
         self.dropped = 0
 
     def record(self, arrival: Arrival, code: str, seconds: float) -> None:
@@ -49,17 +46,8 @@ class AuditLog(Collector):
         if len(self._waiting) >= MAX_WAITING:
             self.dropped += 1
             return
-        caller = arrival.caller
-        self._waiting.append(
-            _Entry(
-                self._clock(),
-                None if caller is None else caller.subject,
-                arrival.peer.address,
-                arrival.route,
-                code,
-                seconds,
-            )
-        )
+        who = None if arrival.caller is None else arrival.caller.subject
+        self._waiting.append((self._clock(), (who, arrival.peer.address, arrival.route, code), seconds))
 
     def collect(self) -> Iterator[Metric]:
         """The lines that were lost, for Prometheus."""
@@ -81,24 +69,28 @@ class AuditLog(Collector):
         """Write what waits."""
         lines: list[bytes] = []
         while self._waiting:
-            lines.append(orjson.dumps(self._line(self._waiting.popleft()), option=orjson.OPT_APPEND_NEWLINE))
+            lines.append(self._line(*self._waiting.popleft()))
         if lines:
             self._stream.write(b"".join(lines))
             self._stream.flush()
 
-    def _line(self, entry: _Entry) -> dict[str, Any]:
-        at = datetime.fromtimestamp(entry.at, UTC).isoformat(timespec="milliseconds")
-        return {
-            "audit": "request",
-            "time": at.replace("+00:00", "Z"),
-            "caller": entry.caller,
-            "peer": entry.peer,
-            "route": entry.route,
-            **self._common,
-            "decision": "denied" if entry.code in _DENIED else "allowed",
-            "code": entry.code,
-            "seconds": round(entry.seconds, 6),
-        }
+    def _line(self, at: float, kind: Kind, seconds: float) -> bytes:
+        second, part = divmod(at, 1)
+        if second != self._second:
+            self._second = second
+            self._said = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
+        said = self._kinds.get(kind)
+        if said is None:
+            if len(self._kinds) >= MAX_KINDS:
+                self._kinds.clear()
+            said = self._kinds[kind] = self._described(*kind)
+        return b'{"audit":"request","time":"%b.%03dZ",%b,"seconds":%.6f}\n' % (self._said, part * 1000, said, seconds)
+
+    def _described(self, caller: str | None, peer: str, route: str, code: str) -> bytes:
+        """The members of a line that most lines share, without the braces around them."""
+        members = {"caller": caller, "peer": peer, "route": route, **self._common}
+        members |= {"decision": "denied" if code in _DENIED else "allowed", "code": code}
+        return orjson.dumps(members)[1:-1]
 
     def _run(self) -> None:
         while not self._stop.wait(WRITE_SECONDS):

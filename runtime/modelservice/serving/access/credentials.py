@@ -1,7 +1,9 @@
 """What a caller sends to be known by."""
 
+from hashlib import sha256
 from typing import Final
 
+from modelservice.serving.callers import Credential
 from modelservice.serving.chain import Headers
 from modelservice.serving.errors import UnauthenticatedError
 
@@ -9,7 +11,7 @@ _NAMES: Final = frozenset({b"authorization", b"x-api-key"})
 _SCHEME: Final = b"bearer "
 
 
-def credential_of(headers: Headers) -> bytes:
+def credential_of(headers: Headers) -> Credential:
     """The one key or token of these headers, whose names are in lower case.
 
     Raises:
@@ -20,8 +22,10 @@ def credential_of(headers: Headers) -> bytes:
         wrong = "is missing" if not found else "is there more than once"
         raise UnauthenticatedError(f"the credential {wrong}; send Authorization: Bearer ...", tried=bool(found))
     ((name, value),) = found
-    if name == b"x-api-key":
-        return value.strip()
-    if value[: len(_SCHEME)].lower() != _SCHEME:
-        raise UnauthenticatedError("the credential is of another scheme; send Authorization: Bearer ...", tried=True)
-    return value[len(_SCHEME) :].strip()
+    if name == b"authorization":
+        if value[: len(_SCHEME)].lower() != _SCHEME:
+            said = "the credential is of another scheme; send Authorization: Bearer ..."
+            raise UnauthenticatedError(said, tried=True)
+        value = value[len(_SCHEME) :]
+    text = value.strip()
+    return Credential(text, sha256(text).digest())

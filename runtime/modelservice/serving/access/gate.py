@@ -9,10 +9,11 @@ from modelservice.contract.access import Access, Auth, Jwt, Tls
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.places import API_KEYS_FOLDER, JWKS_CA_FOLDER, JWKS_FOLDER, TLS_FOLDER
 from modelservice.serving.access.certificates import Certificates, check_certificate
+from modelservice.serving.access.credentials import credential_of
 from modelservice.serving.access.folder import Folder
 from modelservice.serving.access.rates import Rates
-from modelservice.serving.callers import PUBLIC, Caller
-from modelservice.serving.chain import Arrival, Guard, Headers
+from modelservice.serving.callers import PUBLIC, Caller, Credential
+from modelservice.serving.chain import Arrival, Guard
 from modelservice.serving.errors import ForbiddenError, NotServedError
 
 REFRESH_SECONDS: Final = 2.0
@@ -36,8 +37,8 @@ class Refreshed(Protocol):
 class Authenticator(Refreshed, Protocol):
     """A way to know who calls."""
 
-    def caller_of(self, headers: Headers) -> Caller:
-        """Who sends these headers.
+    def caller_of(self, credential: Credential) -> Caller:
+        """Who sends it.
 
         Raises:
             UnauthenticatedError: nobody who can be known.
@@ -127,7 +128,9 @@ def authenticate(authenticator: Authenticator) -> Guard:
     def guard(arrival: Arrival) -> None:
         if arrival.path in PUBLIC:
             return
-        caller = arrival.caller = authenticator.caller_of(arrival.headers)
+        if arrival.credential is None:  # a head that is known again brings its own along
+            arrival.credential = credential_of(arrival.headers)
+        caller = arrival.caller = authenticator.caller_of(arrival.credential)
         if not caller.allowed:
             raise ForbiddenError(f"{caller.subject!r:.80} may not call this model; ask whoever runs it")
 

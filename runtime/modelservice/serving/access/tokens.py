@@ -2,17 +2,14 @@
 
 import time
 from collections.abc import Callable
-from hashlib import sha256
 from hmac import compare_digest
 from typing import Any, Final, NamedTuple
 
 import jwt
 
 from modelservice.contract.access import Jwt
-from modelservice.serving.access.credentials import credential_of
 from modelservice.serving.access.key_sets import KeySet
-from modelservice.serving.callers import Caller
-from modelservice.serving.chain import Headers
+from modelservice.serving.callers import Caller, Credential
 from modelservice.serving.errors import KeysMissingError, UnauthenticatedError
 
 LEEWAY_SECONDS: Final = 30
@@ -37,15 +34,14 @@ class Tokens:
         self._algorithms = [algorithm.value for algorithm in said.algorithms]
         self._verified: dict[bytes, _Verified] = {}
 
-    def caller_of(self, headers: Headers) -> Caller:
-        """Who sends the token of these headers, and whether the server is for them.
+    def caller_of(self, credential: Credential) -> Caller:
+        """Whose token it is, and whether the server is for them.
 
         Raises:
-            UnauthenticatedError: there is none, or it is not the issuer's for this audience and this time.
+            UnauthenticatedError: it is not the issuer's for this audience and this time.
             KeysMissingError: the issuer's keys are not here yet.
         """
-        token = credential_of(headers)
-        digest = sha256(token).digest()
+        token, digest = credential
         known = self._verified.get(digest)
         if known is not None and known.until > self._clock() and compare_digest(known.digest, digest):
             return known.caller

@@ -15,8 +15,9 @@ from tests.unit.runtime.stages.pipelines import IRIS, order_of, train_work
 from modelservice import __version__
 from modelservice.artifact.stores import folder as folder_module
 from modelservice.cli import main
+from modelservice.contract.access import Access
 from modelservice.contract.exit_codes import ExitCode
-from modelservice.contract.places import CPU_LIMIT_ENV
+from modelservice.contract.places import ACCESS_PATH, CPU_LIMIT_ENV
 from modelservice.contract.server_flags import ServerFlags, server_arguments
 from modelservice.contract.serving import Batching, Engine
 from modelservice.inference.predictor import Predictor
@@ -344,6 +345,15 @@ def test_a_disk_that_fails_is_not_taken_for_an_address(
     assert capsys.readouterr().err == "error: n cannot be served: [Errno 5] Input/output error\n"
 
 
+GUARDED = Access.model_validate(
+    {
+        "auth": {"jwt": {"issuer": "https://a", "audience": "iris", "jwks": {"uri": "https://a/keys"}}},
+        "tls": {"secretRef": {"name": "tls"}},
+        "limits": {"perCaller": {"requestsPerSecond": 5}},
+    }
+)
+
+
 @pytest.mark.parametrize("grpc_port", [None, 9000])
 @pytest.mark.parametrize("engine", list(Engine))
 def test_serving_as_the_operator_writes_it(served: Any, engine: Engine, grpc_port: int | None) -> None:
@@ -355,6 +365,9 @@ def test_serving_as_the_operator_writes_it(served: Any, engine: Engine, grpc_por
         engine=engine,
         batching=Batching(max_size=32, max_delay_milliseconds=1, max_queue_milliseconds=50),
         revision=12,
+        access=GUARDED if grpc_port else Access(),
+        secrets="/secrets" if grpc_port else None,
+        status_port=8082 if grpc_port else None,
     )
     assert main(server_arguments(flags)) == ExitCode.DONE
     (call,) = served
@@ -362,6 +375,23 @@ def test_serving_as_the_operator_writes_it(served: Any, engine: Engine, grpc_por
     assert (call["name"], call["host"], call["ports"]["http"]) == (flags.name, flags.host, flags.port)
     assert (call["ports"].get("grpc"), call["batching"]) == (flags.grpc_port, flags.batching)
     assert call["revision"] == 12
+    assert call["access"] == flags.access
+    assert call["secrets"] == Path(flags.secrets or ACCESS_PATH)
+    assert call["ports"].get("status") == flags.status_port
+
+
+def test_who_may_call_is_said_by_the_file_and_overruled_by_the_flag(served: Any, tmp_path: Path) -> None:
+    said = "auth: {apiKeys: {secretRef: {name: keys}}}"
+    file = tmp_path / "a.yaml"
+    file.write_text(
+        "apiVersion: modelservice.dev/v1alpha1\nkind: ModelService\nmetadata: {name: iris}\n"
+        f"spec: {{data: {{configMap: {{name: t}}, target: y}}, model: {{mlp: {{}}}}, serving: {{{said}}}}}\n"
+    )
+    assert main(["serve", "-f", str(file)]) == ExitCode.DONE
+    assert main(["serve", "-f", str(file), "--access", '{"audit": {}}']) == ExitCode.DONE
+    keys, audit = (call["access"] for call in served)
+    assert keys.auth.api_keys.secret_ref.name == "keys"
+    assert audit == Access.model_validate({"audit": {}})
 
 
 @pytest.mark.parametrize(
@@ -373,6 +403,10 @@ def test_serving_as_the_operator_writes_it(served: Any, engine: Engine, grpc_por
         (["serve", "-f", "a", "--port", "65536"], "'65536' is not a port: 0 to 65535"),
         (["serve", "--model", "m", "--name", "n", "--revision", "0"], "'0' is not the number of a revision: 1 to"),
         (["serve"], "is required"),
+        (
+            ["serve", "--model", "m", "--name", "n", "--access", '{"auth": {}}'],
+            "exactly one of apiKeys, jwt must be set",
+        ),
         (["train"], "arguments are required: -f"),
         (["serve", "--model", "m", "--name", "n", "--engine", "tpu"], "invalid choice: 'tpu'"),
         ([], "COMMAND"),

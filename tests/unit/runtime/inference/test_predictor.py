@@ -153,11 +153,13 @@ def test_what_torch_cannot_serve_is_refused(trained: Produced, name: str, conten
         Predictor.from_artifact(artifact, engine=load_torch_engine)
 
 
-def test_a_loaded_model_needs_nothing_that_only_training_does(trained: Produced, tmp_path: Path) -> None:
+def test_a_loaded_model_and_its_server_import_nothing_that_is_not_used(trained: Produced, tmp_path: Path) -> None:
     store(trained, tmp_path / "m")
     code = (
         "import sys, modelservice; modelservice.load(sys.argv[1]).predict([[1, 2, 3, 4]]);"
-        "heavy = {'torch', 'pyarrow', 'sklearn', 'onnx', 'safetensors', 'pandas', 'obstore', 'grpc'};"
+        "import modelservice.serving.main;"
+        "heavy = {'torch', 'pyarrow', 'sklearn', 'onnx', 'safetensors', 'pandas', 'obstore', 'grpc', 'jwt'};"
+        "heavy |= {'cryptography', 'modelservice.serving.access.api_keys'};"
         "print(sorted(heavy & set(sys.modules)))"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "m")]

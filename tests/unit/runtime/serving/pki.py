@@ -1,4 +1,4 @@
-"""Authorities and certificates, made anew: small, quick, and for loopback alone."""
+"""Authorities and certificates, made anew: small and quick."""
 
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -36,12 +36,12 @@ class Authority:
     def pem(self) -> bytes:
         return self._signed(self._key.public_key(), self._name, None).public_bytes(serialization.Encoding.PEM)
 
-    def issue(self, common: str, *uris: str) -> Identity:
-        """A certificate for loopback, and for clients, of that common name."""
+    def issue(self, common: str, *uris: str, dns: str = "localhost") -> Identity:
+        """A certificate for loopback and a host, and for clients, of that common name."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = x509.SubjectAlternativeName(
             [
-                x509.DNSName("localhost"),
+                x509.DNSName(dns),
                 x509.IPAddress(ip_address("127.0.0.1")),
                 *map(x509.UniformResourceIdentifier, uris),
             ]

@@ -103,9 +103,11 @@ def _documentation(model: ServedModel, operation: Operation) -> dict[str, Any]:
         "responses": {
             200: {"description": "The model's answer.", "content": good},
             400: _error("The request is wrong; error says what and where."),
+            401: _error("Nobody knows who calls; only where keys or tokens are asked for."),
+            403: _error("Who calls is known, and may not."),
             413: _error("The body or the number of rows is beyond a limit."),
             415: _error("The Content-Encoding is not supported."),
-            429: _error("The queue is full; Retry-After says when to come back."),
+            429: _error("The queue is full, or the caller asks too often; Retry-After says when to come back."),
             431: _error("The headers are beyond a limit."),
             503: _error("The server is shutting down."),
         },

@@ -7,6 +7,7 @@ import pytest
 from tests.unit.runtime.serving.mounts import mount
 
 from modelservice.serving.access.api_keys import MIN_CHARACTERS, ApiKeys
+from modelservice.serving.access.credentials import credential_of
 from modelservice.serving.access.folder import Folder
 from modelservice.serving.errors import UnauthenticatedError
 
@@ -31,9 +32,9 @@ def test_a_key_is_known_however_it_is_written(tmp_path: Path, written: object) -
     line = written(SHOP)
     line = line if line.startswith(("shop", "sha256:")) else f"sha256{line}"
     keys = keys_of(tmp_path, shop=f"# of the shop\n\n  {OTHER}  \n{line}\n", bank=BANK)
-    assert keys.caller_of(bearer(SHOP)).subject == "shop"
-    assert keys.caller_of(bearer(OTHER, "bearer")).subject == "shop"
-    assert keys.caller_of([(b"x-api-key", BANK.encode())]).subject == "bank"
+    assert keys.caller_of(credential_of(bearer(SHOP))).subject == "shop"
+    assert keys.caller_of(credential_of(bearer(OTHER, "bearer"))).subject == "shop"
+    assert keys.caller_of(credential_of([(b"x-api-key", BANK.encode())])).subject == "bank"
 
 
 @pytest.mark.parametrize(
@@ -53,22 +54,22 @@ def test_a_key_is_known_however_it_is_written(tmp_path: Path, written: object) -
 def test_what_is_no_key_is_nobody(tmp_path: Path, headers: list[tuple[bytes, bytes]], said: str, tried: bool) -> None:
     keys = keys_of(tmp_path, shop=f"# a comment that is long enough\n{SHOP}", short="shop")
     with pytest.raises(UnauthenticatedError, match=f"^{said}") as refused:
-        keys.caller_of(headers)
+        keys.caller_of(credential_of(headers))
     assert refused.value.tried is tried
 
 
 async def test_keys_are_exchanged_and_taken_back(tmp_path: Path) -> None:
     keys = keys_of(tmp_path, shop=SHOP)
     await keys.refresh()
-    assert keys.caller_of(bearer(SHOP)).subject == "shop"
+    assert keys.caller_of(credential_of(bearer(SHOP))).subject == "shop"
     mount(tmp_path, {"bank": BANK})
     await keys.refresh()
-    assert keys.caller_of(bearer(BANK)).subject == "bank"
+    assert keys.caller_of(credential_of(bearer(BANK))).subject == "bank"
     mount(tmp_path, {})
     await keys.refresh()
     for key in (SHOP, BANK):
         with pytest.raises(UnauthenticatedError):
-            keys.caller_of(bearer(key))
+            keys.caller_of(credential_of(bearer(key)))
 
 
 def test_a_server_without_a_key_is_no_server(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -19,6 +19,7 @@ from tests.unit.runtime.serving.transports.test_grpc import INFER, request_of, s
 from modelservice.contract.access import Access
 from modelservice.contract.places import TLS_FOLDER
 from modelservice.serving.access.gate import build_gate
+from modelservice.serving.callers import names_of
 from modelservice.serving.core import Core
 from modelservice.serving.errors import NotServedError
 from modelservice.serving.listening import bind
@@ -74,7 +75,7 @@ async def shown(port: int) -> str:
     _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
     certificate: dict[str, Any] = writer.get_extra_info("peercert")
     writer.close()
-    return dict(part[0] for part in certificate["subject"])["commonName"]
+    return names_of({"subject": certificate["subject"]})[0]
 
 
 @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])

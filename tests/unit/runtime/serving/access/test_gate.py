@@ -113,14 +113,13 @@ async def test_calls_need_a_key_too(core: Core, stream: bool) -> None:
     async with served(core) as address, grpc.aio.insecure_channel(address) as channel:
         message = request_of().SerializeToString()
         for metadata, code in (((), "UNAUTHENTICATED"), ((("authorization", f"Bearer {KEY}"),), "OK")):
+            call: Any = channel.unary_unary(INFER)(message, metadata=metadata)
+            asked = call
             if stream:
-                call: Any = channel.stream_stream(STREAM)(iter([message]), metadata=metadata)
-                asked = [answer async for answer in call] if code == "OK" else call.read()
-            else:
-                call = channel.unary_unary(INFER)(message, metadata=metadata)
-                asked = call
+                call = channel.stream_stream(STREAM)(iter([message]), metadata=metadata)
+                asked = call.read()
             if code == "OK":
-                assert asked if stream else await asked
+                assert await asked
             else:
                 with pytest.raises(grpc.aio.AioRpcError) as refused:
                     await asked
@@ -146,8 +145,8 @@ async def test_a_message_of_a_stream_needs_a_key_that_is_still_one(core: Core, t
 
 async def test_the_port_for_probes_has_them_and_metrics_and_nothing_else(core: Core) -> None:
     async with listening(InferenceConnection, front=build_status_front(core)) as (port, _):
-        for path in sorted(PAGES):
-            said = await talk(port, request(b"", b"connection: close", method=b"GET", path=path.encode()))
+        for page in sorted(PAGES):
+            said = await talk(port, request(b"", b"connection: close", method=b"GET", path=page.encode()))
             assert b"200 OK" in said
         for path in (b"/", b"/docs", b"/v2/models/iris"):
             said = await talk(port, request(b"", b"connection: close", method=b"GET", path=path))

@@ -22,6 +22,7 @@ from tests.unit.runtime.serving.pki import Authority
 from modelservice.contract.access import Access, Algorithm, Jwt
 from modelservice.contract.places import JWKS_FOLDER
 from modelservice.serving.access import key_sets, tokens
+from modelservice.serving.access.credentials import credential_of
 from modelservice.serving.access.folder import Folder
 from modelservice.serving.access.gate import build_gate
 from modelservice.serving.access.key_sets import (
@@ -34,6 +35,7 @@ from modelservice.serving.access.key_sets import (
     parse_sets,
 )
 from modelservice.serving.access.tokens import LEEWAY_SECONDS, Tokens
+from modelservice.serving.callers import Credential
 from modelservice.serving.errors import KeysMissingError, NotServedError, UnauthenticatedError
 
 FIRST, SECOND = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
@@ -61,8 +63,8 @@ def token(private: Any = FIRST, kid: str | None = "1", algorithm: str = "ES256",
     return jwt.encode(said, private, algorithm, headers={} if kid is None else {"kid": kid}).encode()
 
 
-def bearer(sent: bytes) -> list[tuple[bytes, bytes]]:
-    return [(b"authorization", b"Bearer " + sent)]
+def bearer(sent: bytes) -> Credential:
+    return credential_of([(b"authorization", b"Bearer " + sent)])
 
 
 async def verifier(folder: Path, *keys: dict[str, Any], clock: Any = time.time, **said: Any) -> Tokens:
@@ -98,7 +100,7 @@ async def test_another_claim_can_name_the_caller(tmp_path: Path) -> None:
 
 
 def unsigned() -> bytes:
-    return jwt.encode({"exp": int(time.time()) + 600, **GOOD}, None, "none", headers={"kid": "1"}).encode()
+    return jwt.encode({"exp": int(time.time()) + 600, **GOOD}, "", "none", headers={"kid": "1"}).encode()
 
 
 def signed_with_the_public_key() -> bytes:
@@ -231,7 +233,11 @@ def test_what_is_no_set_is_said(document: bytes) -> None:
 
 
 async def test_an_issuer_is_asked_now_and_then_and_its_keys_outlive_it() -> None:
-    now, asked, answers = [0.0], [], [OSError("down"), key_set(jwk(FIRST)), OSError("down"), key_set(jwk(SECOND, "2"))]
+    now, asked = [0.0], []
+    answers: list[bytes | OSError] = [
+        *(OSError("down"), key_set(jwk(FIRST))),
+        *(OSError("down"), key_set(jwk(SECOND, "2"))),
+    ]
 
     def fetch() -> bytes:
         asked.append(now[0])

@@ -1,5 +1,6 @@
 """A transport of one's own: one member, bound, started and served by ``serve`` without a change in it."""
 
+import signal
 from typing import Any
 
 import pytest
@@ -88,3 +89,22 @@ def test_what_was_bound_is_released_when_another_cannot_be() -> None:
 
 def test_members_have_names_of_their_own() -> None:
     assert len({transport.name for transport in TRANSPORTS}) == len(TRANSPORTS)
+
+
+def test_the_port_for_probes_is_one_of_them_and_leaves_with_the_others() -> None:
+    log: list[Any] = []
+    ports = {"http": 0, "status": 0, "pigeon": 7}
+
+    class Leaving(Carrier):
+        async def serve(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    code = serve(
+        load=numeric_model,
+        name="iris",
+        host="127.0.0.1",
+        ports=ports,
+        batching=Batching(),
+        transports=(*TRANSPORTS, Leaving("pigeon", log)),
+    )
+    assert code == ExitCode.DONE
