@@ -76,7 +76,10 @@ def train_key(spec: ModelServiceSpec, data_digest: str) -> str:
         "data": data_digest,
         "reading": spec.data.model_dump(
             mode="json",
-            include={"format", "csv", "excel", "target", "features", "columns", "missing", "sample_weight", "split"},
+            include={
+                *("format", "csv", "excel", "target", "features", "columns"),
+                *("missing", "missing_numbers", "scaling", "sample_weight", "split"),
+            },
             exclude_defaults=True,
         ),
         **({"task": settled(spec.task)} if spec.task is not None else {}),

@@ -27,6 +27,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "csv": {"data": {"csv": {"decimal": ","}}},
     "excel": {"data": {"excel": {"sheet": "2024"}}},
     "missing": {"data": {"missing": ["?"]}},
+    "missing numbers": {"data": {"missingNumbers": "Median"}},
+    "scaling": {"data": {"scaling": "Robust"}},
     "columns": {"data": {"columns": {"zip": {"type": "Category"}}}},
     "split": {"data": {"split": {"seed": 1}}},
     "weights": {"data": {"sampleWeight": "w"}},
