@@ -13,7 +13,7 @@ from tests.unit.runtime.modalities.table.test_mixtures import KINDS, NAMES, TYPE
 from tests.unit.runtime.modalities.test_reasons import LISTED
 from tests.unit.runtime.stages.pipelines import produce
 
-from modelservice.contract.data import Format
+from modelservice.contract.data import Format, MissingNumbers, Scaling
 from modelservice.contract.failure import DataError, StageError
 from modelservice.contract.manifest import CARD_FILE
 from modelservice.contract.report import Report
@@ -100,6 +100,8 @@ def works(draw: Any) -> TrainWork:
         "split": draw(SPLITS),
         "sampleWeight": draw(st.sampled_from([None, None, "w"])),
         "missing": draw(WORDS),
+        "missingNumbers": draw(st.sampled_from(MissingNumbers)),
+        "scaling": draw(st.sampled_from([Scaling.STANDARD, *Scaling])),
         "columns": {} if kind is None else {"a": {"type": kind}},
         "features": ["a"] if listed and kind != "Ignore" else [],
     }
