@@ -149,6 +149,23 @@ class ClaimSource(Contract):
         return self
 
 
+class Scaling(StrEnum):
+    """What columns of numbers are scaled by, measured on training rows."""
+
+    STANDARD = "Standard"
+    MIN_MAX = "MinMax"
+    ROBUST = "Robust"
+    NONE = "None"
+
+
+class MissingNumbers(StrEnum):
+    """What a missing number counts as, measured on training rows."""
+
+    MEAN = "Mean"
+    MEDIAN = "Median"
+    MOST_FREQUENT = "MostFrequent"
+
+
 class ColumnType(StrEnum):
     """What a column of a table holds."""
 
@@ -250,6 +267,8 @@ class Data(OneOf):
             "features",
             "columns",
             "missing",
+            "missing_numbers",
+            "scaling",
             "sample_weight",
             "split",
         }
@@ -326,6 +345,17 @@ class Data(OneOf):
         description='Texts that mean a missing value in every column and the target, in any case, such as ["NA", "?"];'
         " an empty cell always does. One that is a number, in quotes, means that number however it is written."
         " Default: NA, N/A, NaN, null and None among numbers, and none among texts. A change trains again.",
+    )
+    missing_numbers: MissingNumbers = Field(
+        default=MissingNumbers.MEAN,
+        description="What a missing number counts as, beside the number that says that it is missing: the Mean, the"
+        " Median or the MostFrequent number of the column in training rows. Default Mean. A change trains again.",
+    )
+    scaling: Scaling = Field(
+        default=Scaling.STANDARD,
+        description="How columns of numbers are scaled, by training rows. Standard: (x - mean) / standard deviation."
+        " MinMax: (x - min) / (max - min). Robust: (x - median) / (upper - lower quartile). None: as they are. Trees"
+        " do not depend on it. Default Standard. A change trains again.",
     )
     sample_weight: ColumnName | None = Field(
         default=None,

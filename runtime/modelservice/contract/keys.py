@@ -77,16 +77,8 @@ def train_key(spec: ModelServiceSpec, data_digest: str) -> str:
         "reading": spec.data.model_dump(
             mode="json",
             include={
-                "format",
-                "csv",
-                "excel",
-                "image",
-                "target",
-                "features",
-                "columns",
-                "missing",
-                "sample_weight",
-                "split",
+                *("format", "csv", "excel", "image", "target", "features", "columns"),
+                *("missing", "missing_numbers", "scaling", "sample_weight", "split"),
             },
             exclude_defaults=True,
         ),

@@ -18,6 +18,7 @@ from modelservice.contract.formats import CSV, Excel, ImageSize
 from modelservice.contract.signature import Input
 from modelservice.contract.task import Loss as AskedLoss
 from modelservice.modalities.errors import InputError
+from modelservice.modalities.scaling import NumberRules
 from modelservice.modalities.tensors import Tensor
 from modelservice.tasks.base import Target, TargetCells, Task, Weights
 
@@ -283,6 +284,13 @@ class Examples(Protocol):
 
     def digests(self, target: Target, *, seed: int) -> list[bytes]:
         """What identifies each row's content, its target included; decides its side of the split."""
+
+    def by_rules(self, rules: NumberRules) -> "Examples":
+        """The same, whose columns of numbers are scaled and filled in another way than by default.
+
+        Raises:
+            DataError: there are no columns.
+        """
 
     def fit(self, train: NDArray[np.int64]) -> tuple[Document, tuple[Input, ...]]:
         """Preprocessing and inputs, measured on the training rows."""

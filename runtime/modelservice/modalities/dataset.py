@@ -12,6 +12,7 @@ from modelservice.contract.signature import Input
 from modelservice.contract.task import Task as AskedTask
 from modelservice.modalities.base import Dataset, Examples, Side, Source
 from modelservice.modalities.dividing import divide_target
+from modelservice.modalities.scaling import NumberRules
 from modelservice.modalities.split import Split
 from modelservice.modalities.split_columns import Deciding, chosen_column_split
 from modelservice.modalities.weights import WEIGHT_FIELD, read_weights
@@ -101,6 +102,8 @@ def divide_rows(source: Source, data: Data, task: AskedTask | None = None) -> Di
     read, weights, dropped = _weighed(labelled, columns.get(WEIGHT_FIELD))
     aside = [column.name for column in columns.values()]
     examples = source.examples(data.features, read, data.missing, data.columns, aside)
+    if (rules := NumberRules.of(data)).changed is not None:
+        examples = examples.by_rules(rules)
     rows = np.flatnonzero(read.present)
     target = _present(read)
     split = chosen_column_split(data.split)

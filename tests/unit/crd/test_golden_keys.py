@@ -29,6 +29,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "excel": {"data": {"excel": {"sheet": "2024"}}},
     "image": {"data": {"image": {"height": 9, "width": 8}}},
     "missing": {"data": {"missing": ["?"]}},
+    "missing numbers": {"data": {"missingNumbers": "Median"}},
+    "scaling": {"data": {"scaling": "Robust"}},
     "columns": {"data": {"columns": {"zip": {"type": "Category"}}}},
     "split": {"data": {"split": {"seed": 1}}},
     "weights": {"data": {"sampleWeight": "w"}},

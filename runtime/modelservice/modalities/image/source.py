@@ -21,6 +21,7 @@ from modelservice.modalities.image.fitting import fit
 from modelservice.modalities.image.npz_file import Arrays
 from modelservice.modalities.image.preprocessing import MAX_CHANNELS, MAX_SIDE
 from modelservice.modalities.missing import missing_notes
+from modelservice.modalities.scaling import NumberRules
 from modelservice.modalities.split import target_tokens
 from modelservice.tasks.base import Target, TargetCells
 
@@ -154,6 +155,15 @@ class ImageExamples:
             state.update(image.data)
             found.append(state.digest())
         return found
+
+    def by_rules(self, rules: NumberRules) -> "ImageExamples":
+        """See ``Examples``: pixels are standardised.
+
+        Raises:
+            DataError: always.
+        """
+        message = f"the data holds images, and {rules.changed} is for columns of numbers: leave it out"
+        raise DataError("OptionNotForFormat", message, field=rules.changed)
 
     def fit(self, train: NDArray[np.int64]) -> tuple[Document, tuple[Input, ...]]:
         """Mean and deviation of each channel over the training rows."""

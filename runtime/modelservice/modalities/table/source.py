@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from modelservice.contract.signature import Input
 from modelservice.modalities.base import Features, Profile
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.missing import missing_notes
+from modelservice.modalities.scaling import USUAL, NumberRules
 from modelservice.modalities.split import target_tokens
 from modelservice.modalities.table.columns import blanked, coded, read_column, texts_of
 from modelservice.modalities.table.digests import row_digests
@@ -190,7 +191,7 @@ class TableExamples:
     """Columns of the rows that have a target.
 
     ``hashed`` are those that tell rows apart, ``unused`` names those that have no effect and are inputs all the same,
-    ``missing`` is ``spec.data.missing``.
+    ``missing`` is ``spec.data.missing``, ``rules`` say how numbers are scaled.
     """
 
     columns: tuple[Column, ...]
@@ -198,6 +199,7 @@ class TableExamples:
     unused: frozenset[str]
     notes: tuple[str, ...]
     missing: Sequence[str] | None = None
+    rules: NumberRules = USUAL
 
     @property
     def features(self) -> int:
@@ -208,13 +210,17 @@ class TableExamples:
         """A hash of each row's cells and target."""
         return row_digests(self.hashed, target_tokens(target), seed=seed)
 
+    def by_rules(self, rules: NumberRules) -> "TableExamples":
+        """The same, with numbers scaled and filled by other rules."""
+        return replace(self, rules=rules)
+
     def fit(self, train: NDArray[np.int64]) -> tuple[Document, tuple[Input, ...]]:
         """Means, deviations and categories of the training rows.
 
         Raises:
             DataError: all columns are empty there.
         """
-        preprocessing = fit(self.columns, train, unused=self.unused, missing=self.missing)
+        preprocessing = fit(self.columns, train, unused=self.unused, missing=self.missing, rules=self.rules)
         if preprocessing.width == 0:
             raise DataError("NoFeatures", "all feature columns are empty in the training rows: add rows")
         return preprocessing, TableEncoder(preprocessing).inputs

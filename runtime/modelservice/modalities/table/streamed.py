@@ -23,6 +23,7 @@ from modelservice.modalities.dataset import Divided, absent_note, encode_by
 from modelservice.modalities.dividing import check_tested, check_training
 from modelservice.modalities.missing import missing_notes
 from modelservice.modalities.random_access import RandomAccess
+from modelservice.modalities.scaling import NumberRules
 from modelservice.modalities.split import TEST, TRAIN, Split
 from modelservice.modalities.table.coded import CodedColumn, PieceReader, check_counted, is_coded
 from modelservice.modalities.table.columns import blanked, texts_of
@@ -248,7 +249,9 @@ def stream_parquet(files: Mapping[str, RandomAccess], *, field: str) -> Streamed
 def _check_asked(data: Data, task: AskedTask | None) -> None:
     split = data.split
     classes = None if task is None else task.classification
+    rules = NumberRules.of(data)
     for field, asked in (
+        (rules.changed or "", rules.changed is not None),
         ("spec.data.sampleWeight", data.sample_weight is not None),
         ("spec.data.split.groupBy", split.group_by is not None),
         ("spec.data.split.timeColumn", split.time_column is not None),

@@ -17,6 +17,7 @@ from modelservice.artifact.files import file_entries
 from modelservice.artifact.load import Artifact
 from modelservice.artifact.stores import load_artifact
 from modelservice.artifact.stores.folder import write
+from modelservice.contract.digests import sha256
 from modelservice.contract.manifest import (
     ARCHITECTURE_FILE,
     CARD_FILE,
@@ -75,7 +76,7 @@ def test_what_every_artifact_has_must_be_listed(trained: Produced, tmp_path: Pat
 
 
 def test_the_digest_is_the_sha256_of_the_manifest(folder: Path) -> None:
-    digest = files_module.sha256((folder / MANIFEST_FILE).read_bytes())
+    digest = sha256((folder / MANIFEST_FILE).read_bytes())
     assert Predictor.load(folder, digest=digest).digest == digest
 
 
@@ -93,7 +94,7 @@ def test_nothing_in_it_depends_on_where_it_is(trained: Produced, tmp_path: Path)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 @given(data=st.data())
 def test_a_single_changed_byte_anywhere_is_noticed(folder: Path, data: Any) -> None:
-    digest = files_module.sha256((folder / MANIFEST_FILE).read_bytes())
+    digest = sha256((folder / MANIFEST_FILE).read_bytes())
     path = data.draw(st.sampled_from(sorted(folder.iterdir())))
     before = path.read_bytes()
     at = data.draw(st.integers(0, len(before) - 1))

@@ -22,6 +22,7 @@ from modelservice.modalities import encoders, sources
 from modelservice.modalities.base import STRICT, Features, FileOptions, Opener, Profile, Rows, Tolerance
 from modelservice.modalities.dataset import build_dataset
 from modelservice.modalities.encoders import OPENERS, open_encoder
+from modelservice.modalities.scaling import NumberRules
 from modelservice.modalities.sources import READERS, from_frame, read_file, read_source
 from modelservice.modalities.split import target_tokens
 from modelservice.modalities.tensors import Tensor
@@ -91,6 +92,9 @@ class WaveExamples:
 
     def encode(self, preprocessing: Any, rows: NDArray[np.int64]) -> Features:
         return WaveEncoder(preprocessing).encode(self.waves[rows])
+
+    def by_rules(self, rules: NumberRules) -> "WaveExamples":
+        return self
 
     def codes(self, preprocessing: Any) -> None:
         return None
