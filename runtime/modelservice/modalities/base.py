@@ -120,6 +120,13 @@ class Encoder(Protocol):
     def from_tensors(self, tensors: Sequence[Tensor], tolerance: Tolerance = STRICT) -> Rows:
         """Rows of Open Inference tensors; errors as above, ``InputError.tensor`` says which."""
 
+    def cells(self, rows: Rows) -> list[list[Any]]:
+        """Rows of columns as lists in the order of the inputs, None where a cell is missing by a word.
+
+        Raises:
+            InputError: a row has not the columns of the model; an input is no column.
+        """
+
     def tensors(self) -> list[dict[str, Any]]:
         """The inputs as Open Inference metadata: name, datatype, shape (-1 first), parameters where they help."""
 

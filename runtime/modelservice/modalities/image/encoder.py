@@ -67,6 +67,10 @@ class ImageEncoder:
         """One tensor of numbers [rows, h, w] or [rows, h, w, c], or of PNG and JPEG (BYTES [rows])."""
         return self._requests.from_tensors(tensors)
 
+    def cells(self, rows: Rows) -> list[list[Any]]:  # noqa: ARG002 - the seam's signature
+        """Refused: an image has no columns."""
+        raise InputError("an image has no columns")
+
     def tensors(self) -> list[dict[str, Any]]:
         """The tensor of numbers."""
         image = self._preprocessing.input

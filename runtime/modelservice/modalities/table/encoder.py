@@ -51,6 +51,10 @@ class TableEncoder:
         """One tensor for each column, or, if all columns are numeric, one matrix [rows, columns]."""
         return self._requests.from_tensors(tensors, tolerance)
 
+    def cells(self, rows: Rows) -> list[list[Any]]:
+        """Rows as lists in the order of the columns."""
+        return self.rows.listed(blanked(rows, self._missing))
+
     def tensors(self) -> list[dict[str, Any]]:
         """The matrix, where there can be one, or else a tensor for each column."""
         return self._requests.tensors()
