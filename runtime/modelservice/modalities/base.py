@@ -29,6 +29,7 @@ __all__ = [
     "Features",
     "FileOptions",
     "InputError",
+    "Measure",
     "Opener",
     "Profile",
     "Reader",
@@ -46,6 +47,10 @@ Features = NDArray[np.float32]
 """What models take: float32 [rows, *shape]."""
 Rows = list[Any] | NDArray[Any]
 """Rows of a request before encoding, in the modality's own terms; a list, or an array whose first axis is rows."""
+
+
+Measure = Callable[[Sequence[Any]], Sequence[Any]]
+"""Cells of a column to what they say: numbers, NaN where one is missing, or texts, None where one is."""
 
 
 class Tolerance(NamedTuple):
@@ -119,6 +124,10 @@ class Encoder(Protocol):
 
     def from_tensors(self, tensors: Sequence[Tensor], tolerance: Tolerance = STRICT) -> Rows:
         """Rows of Open Inference tensors; errors as above, ``InputError.tensor`` says which."""
+
+    @property
+    def measures(self) -> Mapping[str, Measure]:
+        """For inputs that are columns, by name: what their cells say, for statistics."""
 
     def cells(self, rows: Rows) -> list[list[Any]]:
         """Rows of columns as lists in the order of the inputs, None where a cell is missing by a word.

@@ -11,6 +11,7 @@ from modelservice.serving.batcher import Batcher
 from modelservice.serving.budget import Budget
 from modelservice.serving.chain import Chain, limit_body, limit_headers, refuse_when_leaving
 from modelservice.serving.costs import Costs
+from modelservice.serving.drift.monitor import Monitor
 from modelservice.serving.inference import Inference
 from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.metrics import Metrics
@@ -29,6 +30,7 @@ class Core(NamedTuple):
     budget: Budget
     lifecycle: Lifecycle
     metrics: Metrics
+    monitor: Monitor
     clock: Callable[[], float]
 
     def state(self) -> State:
@@ -48,9 +50,10 @@ def build_core(
     clock: Callable[[], float] = time.perf_counter,
 ) -> Core:
     """Put the parts together; must run on the event loop that will serve."""
-    metrics = Metrics()
+    metrics, monitor = Metrics(), Monitor(model)
+    metrics.registry.register(monitor)
     batcher = Batcher(
-        compute=compute_of(model, record=metrics.record_unlike),
+        compute=compute_of(model, record=metrics.record_unlike, answered=monitor.record),
         costs=costs,
         batching=batching,
         executor=executor,
@@ -66,9 +69,10 @@ def build_core(
             guards=(limit_headers, limit_body, refuse_when_leaving(lifecycle)),
             observers=(metrics.record_request,),
         ),
-        inference=Inference(batcher),
+        inference=Inference(batcher, hypothetical=compute_of(model)),
         budget=Budget(),
         lifecycle=lifecycle,
         metrics=metrics,
+        monitor=monitor,
         clock=clock,
     )

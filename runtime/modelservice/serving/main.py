@@ -19,6 +19,7 @@ from modelservice.contract.server_flags import FIRST_REVISION
 from modelservice.contract.serving import Batching
 from modelservice.serving.core import Core, build_core
 from modelservice.serving.costs import Clock, Costs, measure_costs
+from modelservice.serving.drift.monitor import keep_measuring
 from modelservice.serving.errors import NotServedError
 from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.model import ModelFaultError, ServedModel, check_answer, compute_of, example_rows
@@ -147,7 +148,9 @@ async def _run(bound: Sequence[Bound], build: Callable[..., Core]) -> None:
     for one in bound:
         await one.start(core)
     calm_garbage_collector()
+    measuring = asyncio.create_task(keep_measuring(core.monitor, core.lifecycle))
     await asyncio.gather(*(one.serve() for one in bound))
+    measuring.cancel()
 
 
 def _threads() -> int:

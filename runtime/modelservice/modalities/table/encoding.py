@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelservice.cells import Missing
-from modelservice.modalities.base import Features, Rows
+from modelservice.modalities.base import Features, Measure, Rows
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.table.kinds.numbers import FAR, FLOAT32_MAX, as_floats, extent_of, scale
 from modelservice.modalities.table.names import Names
@@ -152,6 +152,11 @@ class RowEncoder:
             for name, value in zip(self.names, listed[-1], strict=True):
                 self._columns[name][1].check(value, index)
         return self._encode(dict(zip(self.names, zip(*listed, strict=True), strict=True)), len(listed))
+
+    @property
+    def measures(self) -> dict[str, Measure]:
+        """What the cells of each column say, by the column's name; of those that have an effect."""
+        return {name: encoder.measure for name, (width, encoder) in self._columns.items() if width}
 
     def listed(self, rows: Sequence[Row] | NDArray[Any]) -> list[list[Any]]:
         """Rows as lists in the order of the columns, whatever their cells hold.

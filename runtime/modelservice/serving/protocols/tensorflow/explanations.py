@@ -69,7 +69,7 @@ class Explanations:
             return place_row(InputError(error.message, row=row, column=error.column))
 
         render = partial(self._render, plan_=plan_, label=label)
-        return Call(mixed_rows(rows, reference, plan_.masks), place, render)
+        return Call(mixed_rows(rows, reference, plan_.masks), place, render, hypothetical=True)
 
     def _rows(self, document: dict[str, Any]) -> list[list[Any]]:
         instances = document.get("instances")
