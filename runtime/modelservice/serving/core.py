@@ -9,7 +9,7 @@ from modelservice.contract.server_flags import FIRST_REVISION
 from modelservice.contract.serving import Batching
 from modelservice.serving.batcher import Batcher
 from modelservice.serving.budget import Budget
-from modelservice.serving.chain import Chain, limit_body, limit_headers, refuse_when_leaving
+from modelservice.serving.chain import Chain, Observer, limit_body, limit_headers, refuse_when_leaving
 from modelservice.serving.costs import Costs
 from modelservice.serving.drift.monitor import Monitor
 from modelservice.serving.inference import Inference
@@ -47,6 +47,7 @@ def build_core(
     batching: Batching,
     executor: Executor,
     lifecycle: Lifecycle,
+    observers: tuple[Observer, ...] = (),
     clock: Callable[[], float] = time.perf_counter,
 ) -> Core:
     """Put the parts together; must run on the event loop that will serve."""
@@ -67,7 +68,7 @@ def build_core(
         version=str(revision),
         chain=Chain(
             guards=(limit_headers, limit_body, refuse_when_leaving(lifecycle)),
-            observers=(metrics.record_request,),
+            observers=(metrics.record_request, *observers),
         ),
         inference=Inference(batcher, hypothetical=compute_of(model)),
         budget=Budget(),

@@ -23,6 +23,7 @@ from modelservice.serving.drift.monitor import keep_measuring
 from modelservice.serving.errors import NotServedError
 from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.model import ModelFaultError, ServedModel, check_answer, compute_of, example_rows
+from modelservice.serving.traces import open_traces
 from modelservice.serving.transports import TRANSPORTS
 from modelservice.serving.transports.base import Bound, Transport
 from modelservice.serving.transports.http.server import server_config
@@ -85,9 +86,18 @@ def serve(
                 *(loaded - started, time.perf_counter() - loaded),
                 *(costs.batch_size, "on the event loop" if costs.inline else "in a thread"),
             )
+            traces = open_traces(os.environ, name=name, revision=revision)
+            stack.callback(traces.close)
             with asyncio.Runner(loop_factory=server_config(None).get_loop_factory()) as runner:
                 core = partial(
-                    build_core, model, name=name, revision=revision, costs=costs, batching=batching, executor=executor
+                    build_core,
+                    model,
+                    name=name,
+                    revision=revision,
+                    costs=costs,
+                    batching=batching,
+                    executor=executor,
+                    observers=traces.observers,
                 )
                 runner.run(_run(bound, core))
         except StageError as error:
