@@ -11,8 +11,9 @@ import numpy as np
 from modelservice.artifact.errors import ArtifactError
 from modelservice.artifact.load import Artifact
 from modelservice.artifact.stores import load_artifact
+from modelservice.contract.baseline import Baseline
 from modelservice.contract.documents import DocumentError
-from modelservice.contract.manifest import PREPROCESSING_FILE, Manifest
+from modelservice.contract.manifest import BASELINE_FILE, PREPROCESSING_FILE, Manifest
 from modelservice.contract.signature import Signature
 from modelservice.inference.engine import Engine, EngineLoader
 from modelservice.inference.onnx_engine import load_onnx_engine
@@ -37,6 +38,7 @@ class Predictor:
         engine: computes the model, from one thread at a time.
         task: turns the model's numbers into outputs.
         reports: what the artifact has for people, by file name.
+        baseline: how inputs and outputs were spread in training, where the artifact says it.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Predictor:
         engine: Engine,
         task: Task,
         reports: Mapping[str, bytes],
+        baseline: Baseline | None = None,
     ) -> None:
         self.digest = digest
         self.manifest = manifest
@@ -58,6 +61,7 @@ class Predictor:
         self.engine = engine
         self.task = task
         self.reports = reports
+        self.baseline = baseline
 
     def __repr__(self) -> str:
         """What it is, for a notebook."""
@@ -107,6 +111,7 @@ class Predictor:
             encoder=encoder,
             engine=loaded,
             task=task,
+            baseline=artifact.document(BASELINE_FILE, Baseline) if BASELINE_FILE in artifact.contents else None,
             reports={name: artifact.contents[name] for name in artifact.manifest.reports},
         )
 

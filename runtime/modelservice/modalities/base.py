@@ -30,6 +30,7 @@ __all__ = [
     "Features",
     "FileOptions",
     "InputError",
+    "Measure",
     "Opener",
     "Profile",
     "Reader",
@@ -47,6 +48,10 @@ Features = NDArray[np.float32]
 """What models take: float32 [rows, *shape]."""
 Rows = list[Any] | NDArray[Any]
 """Rows of a request before encoding, in the modality's own terms; a list, or an array whose first axis is rows."""
+
+
+Measure = Callable[[Sequence[Any]], Sequence[Any]]
+"""Cells of a column to what they say: numbers, NaN where one is missing, or texts, None where one is."""
 
 
 class Tolerance(NamedTuple):
@@ -120,6 +125,17 @@ class Encoder(Protocol):
 
     def from_tensors(self, tensors: Sequence[Tensor], tolerance: Tolerance = STRICT) -> Rows:
         """Rows of Open Inference tensors; errors as above, ``InputError.tensor`` says which."""
+
+    @property
+    def measures(self) -> Mapping[str, Measure]:
+        """For inputs that are columns, by name: what their cells say, for statistics."""
+
+    def cells(self, rows: Rows) -> list[list[Any]]:
+        """Rows of columns as lists in the order of the inputs, None where a cell is missing by a word.
+
+        Raises:
+            InputError: a row has not the columns of the model; an input is no column.
+        """
 
     def tensors(self) -> list[dict[str, Any]]:
         """The inputs as Open Inference metadata: name, datatype, shape (-1 first), parameters where they help."""

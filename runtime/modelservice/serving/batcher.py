@@ -70,10 +70,11 @@ class _Future:
 class _Waiting:
     """A request in the queue: how many of its rows were taken, the last of them, and what has been answered so far."""
 
-    __slots__ = ("answered", "asker", "part", "rows", "taken", "told")
+    __slots__ = ("answered", "asker", "compute", "part", "rows", "taken", "told")
 
-    def __init__(self, rows: Rows, asker: Asker) -> None:
+    def __init__(self, rows: Rows, asker: Asker, compute: Compute) -> None:
         self.rows = self.part = rows
+        self.compute = compute
         self.asker = asker
         self.taken = 0
         self.told = False
@@ -129,7 +130,7 @@ class Batcher:
         """Estimate of how long a request that comes now would wait before its first row is computed."""
         return (self._rows + self._running) * self._row_seconds
 
-    def submit(self, rows: Rows, *, patience: int = 1) -> asyncio.Future[Results]:
+    def submit(self, rows: Rows, *, patience: int = 1, compute: Compute | None = None) -> asyncio.Future[Results]:
         """Queue the rows of a request; ``ask`` for who awaits the answer.
 
         Returns:
@@ -139,10 +140,10 @@ class Batcher:
             QueueFullError: see ``ask``.
         """
         future: asyncio.Future[Results] = self._loop.create_future()
-        self.ask(rows, _Future(future), patience=patience)
+        self.ask(rows, _Future(future), patience=patience, compute=compute)
         return future
 
-    def ask(self, rows: Rows, asker: Asker, *, patience: int = 1) -> None:
+    def ask(self, rows: Rows, asker: Asker, *, patience: int = 1, compute: Compute | None = None) -> None:
         """Queue the rows of a request, at least one; more than a batch are computed in several.
 
         Args:
@@ -150,6 +151,7 @@ class Batcher:
             asker: is given the answer in a later turn of the event loop.
             patience: turns of the event loop, each some microseconds, in which nothing more comes before a batch that
                 is not full is computed; for transports that hand over one by one what arrived together.
+            compute: what computes them, if not what computes all others; they share no batch with these.
 
         Raises:
             QueueFullError: the estimated wait is beyond ``maxQueueMilliseconds``.
@@ -160,7 +162,7 @@ class Batcher:
                 " (spec.serving.batching.maxQueueMilliseconds)",
                 retry_after=wait,
             )
-        self._queue.append(_Waiting(rows, asker))
+        self._queue.append(_Waiting(rows, asker, compute or self._compute))
         self._rows += len(rows)
         if patience != self._patience:
             self._patience = max(self._patience, patience)
@@ -194,10 +196,10 @@ class Batcher:
         started = self._clock()
         self._follow_drain(started, count)
         if self._executor is None:
-            self._deliver(_outcomes(self._compute, batch), batch, count, started)
+            self._deliver(_outcomes(batch[0].compute, batch), batch, count, started)
             return
         self._running = count
-        done = self._loop.run_in_executor(self._executor, _outcomes, self._compute, batch)
+        done = self._loop.run_in_executor(self._executor, _outcomes, batch[0].compute, batch)
         done.add_done_callback(lambda done: self._deliver(done.result(), batch, count, started))
 
     def _is_quiet(self) -> bool:
@@ -231,6 +233,8 @@ class Batcher:
             start, rows = waiting.taken, len(waiting.rows)
             if not waiting.told and waiting.asker.disconnected:
                 waiting.tell(ClientLeftError("the client left before it was answered"))
+            if batch and waiting.compute is not batch[0].compute:
+                break
             if waiting.told:  # it left, or another part of it failed
                 waiting.taken = rows
             else:

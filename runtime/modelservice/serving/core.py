@@ -11,8 +11,9 @@ from modelservice.serving.access.audit import AuditLog
 from modelservice.serving.access.gate import OPEN_GATE, Gate
 from modelservice.serving.batcher import Batcher
 from modelservice.serving.budget import Budget
-from modelservice.serving.chain import Chain, limit_body, limit_headers, refuse_when_leaving
+from modelservice.serving.chain import Chain, Observer, limit_body, limit_headers, refuse_when_leaving
 from modelservice.serving.costs import Costs
+from modelservice.serving.drift.monitor import Monitor
 from modelservice.serving.inference import Inference
 from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.metrics import Metrics
@@ -31,6 +32,7 @@ class Core(NamedTuple):
     budget: Budget
     lifecycle: Lifecycle
     metrics: Metrics
+    monitor: Monitor
     clock: Callable[[], float]
     gate: Gate = OPEN_GATE
 
@@ -55,12 +57,14 @@ def build_core(
     lifecycle: Lifecycle,
     gate: Gate = OPEN_GATE,
     audit: AuditLog | None = None,
+    observers: tuple[Observer, ...] = (),
     clock: Callable[[], float] = time.perf_counter,
 ) -> Core:
     """Put the parts together; must run on the event loop that will serve."""
-    metrics = Metrics()
+    metrics, monitor = Metrics(), Monitor(model)
+    metrics.registry.register(monitor)
     batcher = Batcher(
-        compute=compute_of(model, record=metrics.record_unlike),
+        compute=compute_of(model, record=metrics.record_unlike, answered=monitor.record),
         costs=costs,
         batching=batching,
         executor=executor,
@@ -76,12 +80,13 @@ def build_core(
         version=str(revision),
         chain=Chain(
             guards=(limit_headers, limit_body, *gate.guards, refuse_when_leaving(lifecycle)),
-            observers=(metrics.record_request, *(() if audit is None else (audit.record,))),
+            observers=(metrics.record_request, *(() if audit is None else (audit.record,)), *observers),
         ),
-        inference=Inference(batcher),
+        inference=Inference(batcher, hypothetical=compute_of(model)),
         budget=Budget(),
         lifecycle=lifecycle,
         metrics=metrics,
+        monitor=monitor,
         clock=clock,
         gate=gate,
     )

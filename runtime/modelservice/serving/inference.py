@@ -8,6 +8,7 @@ from typing import Any, Final
 from modelservice.modalities.errors import InputError
 from modelservice.serving.batcher import Asker, Batcher
 from modelservice.serving.calls import Call, Rendered
+from modelservice.serving.model import Compute
 
 LARGE_BODY: Final = 64 * 1024
 """Bytes from which a body is decoded and parsed, and its answer rendered, in a thread."""
@@ -18,10 +19,16 @@ LARGE_AT_ONCE: Final = 2
 
 
 class Inference:
-    """Parses, queues and renders; must be made on the event loop that will serve."""
+    """Parses, queues and renders; must be made on the event loop that will serve.
 
-    def __init__(self, batcher: Batcher) -> None:
+    Args:
+        batcher: the queue.
+        hypothetical: computes what is ``Call.hypothetical``.
+    """
+
+    def __init__(self, batcher: Batcher, hypothetical: Compute) -> None:
         self._batcher = batcher
+        self._hypothetical = hypothetical
         # Threads, not a semaphore: a parse goes on when its caller gives up, and must be counted until it ends.
         self._parsers = ThreadPoolExecutor(LARGE_AT_ONCE, thread_name_prefix="parse")
 
@@ -44,7 +51,8 @@ class Inference:
         else:
             call = parse(*request)
         try:
-            results = await self._batcher.submit(call.rows, patience=patience)
+            compute = self._hypothetical if call.hypothetical else None
+            results = await self._batcher.submit(call.rows, patience=patience, compute=compute)
         except InputError as error:
             raise call.place(error) from None
         if large or results.size > LARGE_ANSWER:

@@ -24,9 +24,11 @@ from modelservice.serving.access.audit import AuditLog
 from modelservice.serving.access.gate import build_gate
 from modelservice.serving.core import Core, build_core
 from modelservice.serving.costs import Clock, Costs, measure_costs
+from modelservice.serving.drift.monitor import keep_measuring
 from modelservice.serving.errors import NotServedError
 from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.model import ModelFaultError, ServedModel, check_answer, compute_of, example_rows
+from modelservice.serving.traces import open_traces
 from modelservice.serving.transports import TRANSPORTS
 from modelservice.serving.transports.base import Bound, Transport
 from modelservice.serving.transports.http.server import server_config
@@ -98,6 +100,8 @@ def serve(
                 *(loaded - started, time.perf_counter() - loaded),
                 *(costs.batch_size, "on the event loop" if costs.inline else "in a thread"),
             )
+            traces = open_traces(os.environ, name=name, revision=revision)
+            stack.callback(traces.close)
             with asyncio.Runner(loop_factory=server_config(None).get_loop_factory()) as runner:
                 core = partial(
                     build_core,
@@ -109,6 +113,7 @@ def serve(
                     executor=executor,
                     gate=gate,
                     audit=_audit_log(stack, model, name) if access.audit is not None else None,
+                    observers=traces.observers,
                 )
                 runner.run(_run(bound, core))
         except StageError as error:
@@ -177,9 +182,13 @@ async def _run(bound: Sequence[Bound], build: Callable[..., Core]) -> None:
     for one in bound:
         await one.start(core)
     calm_garbage_collector()
-    refreshing = asyncio.create_task(core.gate.keep_fresh())
+    beside = [
+        asyncio.create_task(core.gate.keep_fresh()),
+        asyncio.create_task(keep_measuring(core.monitor, core.lifecycle)),
+    ]
     await asyncio.gather(*(one.serve() for one in bound))
-    refreshing.cancel()
+    for task in beside:
+        task.cancel()
 
 
 def _threads() -> int:

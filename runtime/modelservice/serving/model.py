@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from modelservice.contract.baseline import Baseline
 from modelservice.contract.signature import ColumnKind, InputColumn, Signature
 from modelservice.inference.engine import Engine
 from modelservice.modalities.base import Encoder, Rows
@@ -33,6 +34,10 @@ class ServedModel(Protocol):
         """Inputs and outputs."""
 
     @property
+    def baseline(self) -> Baseline | None:
+        """How inputs and outputs were spread in training; None where the artifact does not say it."""
+
+    @property
     def encoder(self) -> Encoder:
         """Requests to features."""
 
@@ -45,7 +50,12 @@ class ServedModel(Protocol):
         """Raw outputs to what clients get."""
 
 
-def compute_of(model: ServedModel, *, record: Callable[[Mapping[str, int]], None] = lambda _: None) -> Compute:
+def compute_of(
+    model: ServedModel,
+    *,
+    record: Callable[[Mapping[str, int]], None] = lambda _: None,
+    answered: Callable[[Rows, Array], None] = lambda *_: None,
+) -> Compute:
     """Rows to raw outputs.
 
     The function raises ModelFaultError where rows and answers differ in number: answers are given to requests by place.
@@ -54,6 +64,7 @@ def compute_of(model: ServedModel, *, record: Callable[[Mapping[str, int]], None
         model: encodes rows and answers them.
         record: is told how many values of each column are unlike those of training, once the batch is answered: one
             that fails is computed again, request by request.
+        answered: is told rows and raw outputs of each batch; some of these may not be finite, and be refused.
     """
     encode, run = model.encoder.encode_counted, model.engine.run
 
@@ -64,6 +75,7 @@ def compute_of(model: ServedModel, *, record: Callable[[Mapping[str, int]], None
             raise ModelFaultError(f"the model answers {len(rows)} rows with {len(raw)}")
         if unlike and np.isfinite(raw).all():
             record(unlike)
+        answered(rows, raw)
         return raw
 
     return compute

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelservice.contract.signature import Input
-from modelservice.modalities.base import STRICT, Features, Opener, Rows, Tolerance
+from modelservice.modalities.base import STRICT, Features, Measure, Opener, Rows, Tolerance
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.image.preprocessing import ImagePreprocessing
 from modelservice.modalities.image.requests import RequestReader
@@ -66,6 +66,15 @@ class ImageEncoder:
     def from_tensors(self, tensors: Sequence[Tensor], tolerance: Tolerance = STRICT) -> Rows:  # noqa: ARG002
         """One tensor of numbers [rows, h, w] or [rows, h, w, c], or of PNG and JPEG (BYTES [rows])."""
         return self._requests.from_tensors(tensors)
+
+    @property
+    def measures(self) -> dict[str, Measure]:
+        """None: there are no columns."""
+        return {}
+
+    def cells(self, rows: Rows) -> list[list[Any]]:  # noqa: ARG002 - the seam's signature
+        """Refused: an image has no columns."""
+        raise InputError("an image has no columns")
 
     def tensors(self) -> list[dict[str, Any]]:
         """The tensor of numbers."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from modelservice.contract.signature import ColumnContent, InputColumn
-from modelservice.modalities.base import STRICT, Features, Opener, Rows, Tolerance
+from modelservice.modalities.base import STRICT, Features, Measure, Opener, Rows, Tolerance
 from modelservice.modalities.table.encoding import RowEncoder, blanked
 from modelservice.modalities.table.preprocessing import TablePreprocessing
 from modelservice.modalities.table.requests import RequestReader
@@ -50,6 +50,15 @@ class TableEncoder:
     def from_tensors(self, tensors: Sequence[Tensor], tolerance: Tolerance = STRICT) -> Rows:
         """One tensor for each column, or, if all columns are numeric, one matrix [rows, columns]."""
         return self._requests.from_tensors(tensors, tolerance)
+
+    @property
+    def measures(self) -> dict[str, Measure]:
+        """What the cells of each column say, by the column's name."""
+        return self.rows.measures
+
+    def cells(self, rows: Rows) -> list[list[Any]]:
+        """Rows as lists in the order of the columns."""
+        return self.rows.listed(blanked(rows, self._missing))
 
     def tensors(self) -> list[dict[str, Any]]:
         """The matrix, where there can be one, or else a tensor for each column."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelservice.cells import Missing
-from modelservice.modalities.base import Features, Rows
+from modelservice.modalities.base import Features, Measure, Rows
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.table.kinds.numbers import FAR, FLOAT32_MAX, as_floats, extent_of, scale
 from modelservice.modalities.table.names import Names
@@ -146,22 +146,37 @@ class RowEncoder:
 
     def _explain(self, rows: Sequence[Row] | NDArray[Any]) -> Encoded:
         """Encode cell by cell: raises the error with its place, and takes what the fast paths were too strict for."""
-        listed: list[Any] = []
+        listed: list[list[Any]] = []
         for index, row in enumerate(rows):
-            if isinstance(row, Mapping):
-                named = self._spelled.keyed(row, row=index)
-                self._check_names(named.keys(), row=index)
-                listed.append(tuple(named[name] for name in self.names))
-            elif isinstance(row, Sequence | np.ndarray) and not isinstance(row, str | bytes):
-                if len(row) != len(self.names):
-                    expected = f"{len(self.names)} ({', '.join(self.names[:16])})"
-                    raise InputError(f"has {len(row)} values, expected {expected}", row=index)
-                listed.append(tuple(row))
-            else:
-                raise InputError("is neither an array of values nor an object of column names and values", row=index)
+            listed.append(self._listed(row, index))
             for name, value in zip(self.names, listed[-1], strict=True):
                 self._columns[name][1].check(value, index)
         return self._encode(dict(zip(self.names, zip(*listed, strict=True), strict=True)), len(listed))
+
+    @property
+    def measures(self) -> dict[str, Measure]:
+        """What the cells of each column say, by the column's name; of those that have an effect."""
+        return {name: encoder.measure for name, (width, encoder) in self._columns.items() if width}
+
+    def listed(self, rows: Sequence[Row] | NDArray[Any]) -> list[list[Any]]:
+        """Rows as lists in the order of the columns, whatever their cells hold.
+
+        Raises:
+            InputError: a row has too few, too many or unknown columns; names the first.
+        """
+        return [self._listed(row, index) for index, row in enumerate(rows)]
+
+    def _listed(self, row: Row | NDArray[Any], index: int) -> list[Any]:
+        if isinstance(row, Mapping):
+            named = self._spelled.keyed(row, row=index)
+            self._check_names(named.keys(), row=index)
+            return [named[name] for name in self.names]
+        if not isinstance(row, Sequence | np.ndarray) or isinstance(row, str | bytes):
+            raise InputError("is neither an array of values nor an object of column names and values", row=index)
+        if len(row) != len(self.names):
+            expected = f"{len(self.names)} ({', '.join(self.names[:16])})"
+            raise InputError(f"has {len(row)} values, expected {expected}", row=index)
+        return list(row)
 
     def _check_names(self, names: Any, *, row: int | None) -> None:
         for name in names:

@@ -29,13 +29,15 @@ class Operation(NamedTuple):
     """A POST that asks for an inference.
 
     ``template`` is the path by which metrics know it. ``parse`` takes the decoded body and its
-    Inference-Header-Content-Length. Without documentation the path is another name of a documented one.
+    Inference-Header-Content-Length. Without documentation the path is another name of a documented one. One that is
+    ``costly`` makes much of a small body: it is parsed and rendered in a thread, as large ones are.
     """
 
     path: str
     template: str
     parse: Callable[[bytes, bytes | None], Call[Answer]]
     documentation: Documentation | None = None
+    costly: bool = False
 
 
 class State(NamedTuple):

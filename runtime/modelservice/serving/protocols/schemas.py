@@ -64,6 +64,56 @@ def predict_response(signature: Signature) -> Schema:
     }
 
 
+def explain_request(signature: Signature) -> Schema:
+    """Schema of an ``:explain`` body."""
+    predict = predict_request(signature)["properties"]
+    asked = {name: predict[name] for name in ("instances", "signature_name", "unknown_columns", "missing_columns")}
+    labels = list(signature.labels)
+    label = {"label": {"enum": labels, "description": "Explain its probability. Default: the most probable one."}}
+    return {
+        "type": "object",
+        "required": ["instances"],
+        "properties": {
+            **asked,
+            **(label if labels else {}),
+            "evaluations": {
+                "type": "integer",
+                "minimum": 0,
+                "maximum": MAX_ROWS,
+                "description": "Most rows that the model answers for each instance: all coalitions of columns, where"
+                " these are as many or fewer, or random orders of them. Default 1024.",
+            },
+            "seed": {"type": "integer", "minimum": 0, "description": "Of the random orders. Default 0."},
+        },
+    }
+
+
+def explain_response(signature: Signature) -> Schema:
+    """Schema of the answer to it."""
+    number: Schema = {"type": "number"}
+    columns = dict.fromkeys(_by_name(signature.inputs), number)
+    explanation: Schema = {
+        "type": "object",
+        "required": ["output", "value", "base", "contributions"],
+        "properties": {
+            "output": {"type": "string"},
+            **({"label": {"enum": list(signature.labels)}} if signature.labels else {}),
+            "value": {**number, "description": "Of the instance."},
+            "base": {**number, "description": "Of a row of medians and modes."},
+            "contributions": {
+                "type": "object",
+                "properties": columns,
+                "description": "What each column adds: with base, they sum up to value.",
+            },
+        },
+    }
+    return {
+        "type": "object",
+        "required": ["explanations", "exact"],
+        "properties": {"explanations": {"type": "array", "items": explanation}, "exact": {"type": "boolean"}},
+    }
+
+
 def output_schema(output: Output, signature: Signature) -> Schema:
     """Schema of one output of one row; an output with labels is an object by label."""
     described = {} if signature.target is None else {"description": signature.target}

@@ -19,7 +19,17 @@ from modelservice.contract.documents import Document, DocumentError
 from modelservice.contract.failure import DataError
 from modelservice.contract.signature import Input, InputTensor
 from modelservice.modalities import encoders, sources
-from modelservice.modalities.base import STRICT, Features, FileOptions, Opener, Profile, Rows, Tolerance
+from modelservice.modalities.base import (
+    STRICT,
+    Features,
+    FileOptions,
+    InputError,
+    Measure,
+    Opener,
+    Profile,
+    Rows,
+    Tolerance,
+)
 from modelservice.modalities.dataset import build_dataset
 from modelservice.modalities.encoders import OPENERS, open_encoder
 from modelservice.modalities.scaling import NumberRules
@@ -63,6 +73,13 @@ class WaveEncoder:
 
     def from_tensors(self, tensors: Sequence[Tensor], tolerance: Tolerance = STRICT) -> Rows:
         return np.reshape(tensors[0].values, tensors[0].shape)
+
+    @property
+    def measures(self) -> dict[str, Measure]:
+        return {}
+
+    def cells(self, rows: Rows) -> list[list[Any]]:
+        raise InputError("a wave has no columns")
 
     def tensors(self) -> list[dict[str, Any]]:
         return [{"name": "wave", "datatype": "FP32", "shape": [-1, *self.shape]}]

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import numpy as np
 
+from modelservice.contract.baseline import Baseline
 from modelservice.contract.serving import Batching
 from modelservice.contract.signature import Signature
 from modelservice.modalities.base import Encoder, Features
@@ -76,6 +77,7 @@ class FakeModel:
 
     def __init__(self, modality: str, encoder: Encoder, *, labels: tuple[str, ...] = LABELS) -> None:
         self.digest = DIGEST
+        self.baseline: Baseline | None = None
         self.task: Task = MULTICLASS if labels else REGRESSION
         self.encoder = encoder
         self.engine = FakeEngine(encoder.shape, labels)

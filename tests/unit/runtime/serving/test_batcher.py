@@ -120,6 +120,15 @@ async def test_matrices_and_lists_share_a_batch() -> None:
     assert len(compute.batches) == 1
 
 
+async def test_rows_that_are_computed_another_way_share_no_batch_with_others() -> None:
+    compute, other = Recorder(), Recorder()
+    batcher = batcher_of(compute)
+    given = [(1, None), (2, None), (3, other), (4, other), (5, None)]
+    futures = [batcher.submit(rows(value), compute=another) for value, another in given]
+    assert await answers(*futures) == [[[2 * value]] for value, _ in given]
+    assert (compute.batches, other.batches) == ([[1, 2], [5]], [[3, 4]])
+
+
 async def test_with_a_delay_a_batch_waits_for_company() -> None:
     compute = Recorder()
     batcher = batcher_of(compute, max_delay_milliseconds=1000)

@@ -68,6 +68,12 @@ class ColumnEncoder(Protocol):
     def check(self, value: Any, row: int) -> None:
         """Look at one cell; errors as above."""
 
+    def measure(self, values: Values) -> Sequence[float] | Sequence[str | None]:
+        """What cells say, for statistics, as ``Column.variable`` says it of training's: each was taken before.
+
+        Numbers, NaN where one is missing, or texts, None where one is; texts that mean the same are the same.
+        """
+
 
 class ColumnPreprocessing(Contract):
     """What was measured of one column on training rows; subclasses say their ``kind`` as a ``Literal``."""

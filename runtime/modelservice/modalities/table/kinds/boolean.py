@@ -77,6 +77,10 @@ class _Signs(NamedTuple):
     def check(self, value: Any, row: int) -> None:
         self._sign_at(value, row)
 
+    def measure(self, values: Values) -> list[str | None]:
+        signs = (self._sign_at(value, row) for row, value in enumerate(values))
+        return [None if np.isnan(sign) else str(sign > 0) for sign in signs]
+
     def _sign_at(self, value: Any, row: int) -> float:
         text = text_at(value, row, self.name)
         if text is None:

@@ -82,24 +82,30 @@ class CategoricalPreprocessing(ColumnPreprocessing):
         """Texts to places."""
         places: dict[str | None, int] = {category: place for place, category in enumerate(self.categories)}
         places.update(dict.fromkeys(self.rare, len(self.categories)))
+        spellings: dict[str, str] = {}
         for category, place in tuple(places.items()):
             # JSON's true and Python's True are one value; "TRUE" is how spreadsheets write it.
             if category is not None and category.lower() in {"true", "false"}:
                 for spelling in (category.lower(), category.title(), category.upper()):
-                    places.setdefault(spelling, place)
+                    if spelling not in places:
+                        places[spelling], spellings[spelling] = place, category
         if self.indicator:
             places[None] = self.width - 1
         shares = np.array(self.shares or (0.0,) * self.width, dtype=np.float32)
-        return _Places(self.name, places, len(self.categories) if self.rare else None, shares)
+        return _Places(self.name, places, len(self.categories) if self.rare else None, shares, spellings)
 
 
 class _Places(NamedTuple):
-    """``rest`` is the place of texts that training did not see; None where they are ``shares``, as it is of missing."""
+    """``rest`` is the place of texts that training did not see; None where they are ``shares``, as it is of missing.
+
+    ``spellings`` are the categories of texts that are written otherwise.
+    """
 
     name: str
     places: dict[str | None, int]
     rest: int | None
     shares: Features
+    spellings: dict[str, str]
     linear: None = None
 
     def encode(self, values: Values, target: Features) -> int:
@@ -129,6 +135,10 @@ class _Places(NamedTuple):
 
     def check(self, value: Any, row: int) -> None:
         text_at(value, row, self.name)
+
+    def measure(self, values: Values) -> list[str | None]:
+        texts = (text_at(value, row, self.name) for row, value in enumerate(values))
+        return [None if text is None else self.spellings.get(text, text) for text in texts]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -137,6 +137,10 @@ class _Parts(NamedTuple):
     def check(self, value: Any, row: int) -> None:
         self._moment_at(value, row)
 
+    def measure(self, values: Values) -> list[float]:
+        moments = (self._moment_at(value, row) for row, value in enumerate(values))
+        return [math.nan if moment is None else moment.seconds for moment in moments]
+
     def _numbers(self, moment: Moment) -> list[float]:
         stored = self.stored
         numbers = [_MEASURES[part](moment) for part in stored.parts]

@@ -168,12 +168,7 @@ class NumbersEncoder(NamedTuple):
 
     def encode(self, values: Values, target: Features) -> int:
         """All at once; what does not convert is looked at cell by cell. What is ``FAR`` counts as unlike training."""
-        try:
-            numbers = as_floats(values)
-        except (TypeError, ValueError, OverflowError):
-            numbers = np.empty(0)
-        if numbers.shape != (len(values),) or np.isinf(numbers).any():
-            numbers = np.array([self._number_at(value, row) for row, value in enumerate(values)])
+        numbers = self._numbers(values)
         missing = np.isnan(numbers)
         filled = np.where(missing, self.linear.fill, numbers)
         scaled = scale(filled, self.linear.mean, 1.0 / self.linear.std)
@@ -188,6 +183,20 @@ class NumbersEncoder(NamedTuple):
     def check(self, value: Any, row: int) -> None:
         """Whether a cell is a number or missing."""
         self._number_at(value, row)
+
+    def measure(self, values: Values) -> list[float]:
+        """The numbers."""
+        numbers: list[float] = self._numbers(values).tolist()
+        return numbers
+
+    def _numbers(self, values: Values) -> NDArray[np.float64]:
+        try:
+            numbers = as_floats(values)
+        except (TypeError, ValueError, OverflowError):
+            numbers = np.empty(0)
+        if numbers.shape != (len(values),) or np.isinf(numbers).any():
+            return np.array([self._number_at(value, row) for row, value in enumerate(values)])
+        return numbers
 
     def _number_at(self, value: Any, row: int) -> float:
         try:

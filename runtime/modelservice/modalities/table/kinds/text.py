@@ -77,6 +77,10 @@ class _Grams(NamedTuple):
     def check(self, value: Any, row: int) -> None:
         text_at(value, row, self.stored.name)
 
+    def measure(self, values: Values) -> list[float]:
+        texts = (text_at(value, row, self.stored.name) for row, value in enumerate(values))
+        return [np.nan if text is None else float(len(text)) for text in texts]
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FreeText(Texts):

@@ -47,6 +47,9 @@ class _Nothing(NamedTuple):
     def check(self, value: Any, row: int) -> None:
         text_at(value, row, self.name)
 
+    def measure(self, values: Values) -> list[str | None]:
+        return [text_at(value, row, self.name) for row, value in enumerate(values)]
+
 
 UNUSED: Final = Kind(name="Unused", document=UnusedPreprocessing, read=lambda _: None)
 """No column is read as one: ``fitting`` decides it for columns of all kinds."""

@@ -1,27 +1,47 @@
 """TensorFlow Serving's API: its REST, which KServe calls its protocol v1, and its gRPC."""
 
+from typing import Final
+
 from modelservice.serving.answer import Answer, json_answer
 from modelservice.serving.model import ServedModel
 from modelservice.serving.protocols.base import Documentation, Operation, Page, Rest, Service, State
-from modelservice.serving.protocols.schemas import predict_request, predict_response
+from modelservice.serving.protocols.schemas import (
+    explain_request,
+    explain_response,
+    predict_request,
+    predict_response,
+)
+from modelservice.serving.protocols.tensorflow.explanations import Explanations
 from modelservice.serving.protocols.tensorflow.metadata import model_metadata
 from modelservice.serving.protocols.tensorflow.predictions import Predictions
 
+MOST_SHOWN: Final = 100
+"""Columns of a model whose explanations ``/docs`` shows, with an example that is computed at the start."""
+
 
 class TensorFlow:
-    """``:predict`` and the model's status and metadata, over HTTP and over gRPC."""
+    """``:predict``, ``:explain``, and the model's status and metadata, over HTTP and over gRPC."""
 
     name = "tensorflow"
 
     def rest(self, model: ServedModel, name: str, version: str) -> Rest:
         """Routes below ``/v1``."""
-        parse = Predictions(model).parse
+        parse, explanations = Predictions(model).parse, Explanations(model)
         documentation = Documentation(
             summary="Predict, as TensorFlow Serving and KServe v1 speak it",
             request=predict_request(model.signature),
             example={"instances": [model.encoder.example()]},
             response=predict_response(model.signature),
         )
+        explained = None
+        if explanations.possible and explanations.columns <= MOST_SHOWN:
+            example = {"instances": [model.encoder.example()], "evaluations": 2 * MOST_SHOWN}
+            explained = Documentation(
+                summary="Explain, as KServe v1 speaks it: what each column adds to the answer, as Shapley values",
+                request=explain_request(model.signature),
+                example=example,
+                response=explain_response(model.signature),
+            )
         operations = (
             Operation(
                 f"/v1/models/{name}:predict",
@@ -33,6 +53,19 @@ class TensorFlow:
                 f"/v1/models/{name}/versions/{version}:predict",
                 "/v1/models/{name}/versions/{version}:predict",
                 parse,
+            ),
+            Operation(
+                f"/v1/models/{name}:explain",
+                "/v1/models/{name}:explain",
+                explanations.parse,
+                explained,
+                costly=True,
+            ),
+            Operation(
+                f"/v1/models/{name}/versions/{version}:explain",
+                "/v1/models/{name}/versions/{version}:explain",
+                explanations.parse,
+                costly=True,
             ),
         )
         return Rest(operations, _pages(model, name, version))

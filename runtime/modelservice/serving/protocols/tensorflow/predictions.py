@@ -25,6 +25,7 @@ from modelservice.serving.errors import RequestError
 from modelservice.serving.model import ServedModel, outputs_of
 from modelservice.serving.parsing import parse_object
 from modelservice.serving.protocols.tensorflow.metadata import check_signature
+from modelservice.serving.protocols.tensorflow.places import place_column, place_row
 from modelservice.serving.protocols.texts import row_texts, template
 from modelservice.serving.results import Results
 from modelservice.tasks.base import Array
@@ -77,16 +78,16 @@ class Predictions:
         try:
             rows = self._encoder.from_instances(instances, asked.tolerance)
         except InputError as error:
-            raise _place_row(error) from None
-        return Call(rows, _place_row, self._render_rows)
+            raise place_row(error) from None
+        return Call(rows, place_row, self._render_rows)
 
     def _by_column(self, inputs: Any, asked: Asked) -> Call[Answer]:
         try:
             rows = self._encoder.from_inputs(inputs, asked.tolerance)
         except InputError as error:
-            raise _place_column(error) from None
+            raise place_column(error) from None
         check_rows(len(rows), "inputs")
-        return Call(rows, _place_column, self._render_columns)
+        return Call(rows, place_column, self._render_columns)
 
     def _render_with_told(self, call: Call[Answer], asked: Asked, results: Results) -> Answer:
         told = orjson.dumps(tell(self._model, call.rows, asked))
@@ -146,15 +147,3 @@ class _Column:
         if self._by_label:
             return {label: values[:, index].copy() for index, label in enumerate(self._labels or ())}
         return values if self._text else np.ascontiguousarray(values)
-
-
-def _place_row(error: InputError) -> RequestError:
-    row = "" if error.row is None else f"[{error.row}]"
-    column = "" if error.column is None else f".{error.column}"
-    return RequestError(f"instances{row}{column}: {error.message}")
-
-
-def _place_column(error: InputError) -> RequestError:
-    column = "" if error.column is None else f".{error.column}"
-    row = "" if error.row is None else f"[{error.row}]"
-    return RequestError(f"inputs{column}{row}: {error.message}")

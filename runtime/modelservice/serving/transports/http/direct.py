@@ -23,7 +23,7 @@ class Direct:
 
     def __init__(self, core: Core, operations: tuple[Operation, ...]) -> None:
         self.core = core
-        self._operations = {operation.path.encode(): operation for operation in operations}
+        self._operations = {one.path.encode(): one for one in operations if not one.costly}
 
     def admit(self, path: bytes, headers: Headers, respond: Respond, peer: Peer = UNKNOWN_PEER) -> "Exchange | None":
         """Take a POST whose headers were read.

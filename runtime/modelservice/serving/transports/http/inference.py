@@ -22,7 +22,7 @@ async def answer_operation(core: Core, operation: Operation, arrival: Arrival, r
         with core.budget.hold() as held:
             body = await read_body(receive, held)
             if arrival.encoding is None:
-                large = len(body) > LARGE_BODY
+                large = operation.costly or len(body) > LARGE_BODY
                 answering = core.inference.answer(operation.parse, body, arrival.header_length, large=large)
             else:
                 answering = core.inference.answer(

@@ -66,6 +66,9 @@ class SwitchEncoder(NamedTuple):
             raise InputError(f"{value} is no switch", row=row, column=self.name)
         text_at(value, row, self.name)
 
+    def measure(self, values: Values) -> list[str | None]:
+        return [text_at(value, row, self.name) for row, value in enumerate(values)]
+
 
 @dataclass(frozen=True)
 class SwitchColumn:

@@ -35,6 +35,7 @@ from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.transports.http.front import Front
 
 PREDICT = "/v1/models/iris:predict"
+EXPLAIN = "/v1/models/iris:explain"
 INFER = "/v2/models/iris/infer"
 CONFIGURED = [
     {"name": "label", "data_type": "TYPE_STRING", "dims": [1]},
@@ -71,7 +72,7 @@ def either(request: pytest.FixtureRequest) -> Callable[[Front], AbstractAsyncCon
         ("/v1/models/iris", {"name": "iris", "ready": True, "digest": DIGEST}),
         (f"/v1/models/iris/versions/{VERSION}", {"name": "iris", "ready": True, "digest": DIGEST}),
         (f"/v2/models/iris/versions/{VERSION}", {"versions": [VERSION], "parameters": {"digest": DIGEST}}),
-        ("/", {"model": "iris", "inference": [PREDICT, INFER]}),
+        ("/", {"model": "iris", "inference": [PREDICT, EXPLAIN, INFER]}),
     ],
 )
 async def test_each_path_says_what_it_should(either: Any, path: str, expected: dict[str, Any]) -> None:

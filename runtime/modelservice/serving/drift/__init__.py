@@ -1,0 +1,1 @@
+"""Whether what is asked and answered is spread as it was in training."""

@@ -1,0 +1,87 @@
+"""What is counted of one input or output, in the bins of the baseline."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from modelservice.contract.baseline import Histogram, NumberHistogram, TextHistogram
+from modelservice.modalities.base import Measure
+from modelservice.serving.drift.divergence import largest_difference, stability_index
+
+FEWEST_EXPECTED: Final = 20
+"""Values of training in a bin of the stability index. Chance alone gives it about (bins - 1) * (1 / rows of training +
+1 / rows since): 0.2 of 20 bins and 100 rows, which is read as a change, and 0.05 of the 5 that are left then."""
+
+
+class NumberSpread:
+    """Numbers in bins, and in a last one those that are missing."""
+
+    def __init__(self, histogram: NumberHistogram) -> None:
+        self._edges = np.array(histogram.edges)
+        self._expected = np.array([*histogram.counts, histogram.missing], dtype=np.float64)
+        self._found = np.zeros_like(self._expected)
+        self._starts = [*_starts(histogram.counts), len(histogram.counts)]
+
+    def add(self, values: Sequence[Any]) -> None:
+        """Count some values: what ``Measure`` gives."""
+        numbers = np.asarray(values, dtype=np.float64)
+        missing = np.isnan(numbers)
+        bins = np.searchsorted(self._edges, numbers[~missing], side="left")
+        self._found[:-1] += np.bincount(bins, minlength=len(self._found) - 1)
+        self._found[-1] += missing.sum()
+
+    def take(self) -> dict[str, float]:
+        """What the values that were counted differ by, by the name of the measure; counting begins anew."""
+        expected, found = self._expected, self._found
+        self._found = np.zeros_like(expected)
+        return {
+            "psi": stability_index(np.add.reduceat(expected, self._starts), np.add.reduceat(found, self._starts)),
+            "ks": largest_difference(expected[:-1], found[:-1]),
+        }
+
+
+class TextSpread:
+    """Texts by name, then those that have none of their own, and those that are missing."""
+
+    def __init__(self, histogram: TextHistogram, measure: Measure) -> None:
+        counts: Counter[Any] = Counter()
+        for text, count in zip(measure(histogram.texts), histogram.counts, strict=True):
+            counts[text] += count
+        frequent = {text: count for text, count in counts.items() if count >= FEWEST_EXPECTED}
+        other = histogram.other + counts.total() - sum(frequent.values())
+        self._bins = {text: at for at, text in enumerate(frequent)}
+        self._other = len(frequent)
+        self._expected = np.array([*frequent.values(), other, histogram.missing], dtype=np.float64)
+        self._found = np.zeros_like(self._expected)
+
+    def add(self, values: Sequence[Any]) -> None:
+        """Count some values: what ``Measure`` gives."""
+        missing = self._other + 1
+        bins = [missing if value is None else self._bins.get(value, self._other) for value in values]
+        self._found += np.bincount(bins, minlength=len(self._found))
+
+    def take(self) -> dict[str, float]:
+        """What the values that were counted differ by, by the name of the measure; counting begins anew."""
+        found, self._found = self._found, np.zeros_like(self._found)
+        return {"psi": stability_index(self._expected, found)}
+
+
+def _starts(counts: Sequence[int]) -> list[int]:
+    """Where bins begin that hold enough each, made of neighbours; the last one takes what is left."""
+    starts, held = [0], 0
+    for at, count in enumerate(counts):
+        if held >= FEWEST_EXPECTED and sum(counts[at:]) >= FEWEST_EXPECTED:
+            starts.append(at)
+            held = 0
+        held += count
+    return starts
+
+
+Spread = NumberSpread | TextSpread
+
+
+def build_spread(histogram: Histogram, measure: Measure = lambda cells: cells) -> Spread:
+    """What counts values in the bins of a histogram."""
+    return NumberSpread(histogram) if isinstance(histogram, NumberHistogram) else TextSpread(histogram, measure)
