@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ ROWS = 400
 def store(folder: Path, subject: Subject, fold: int, wrong: dict[str, int]) -> None:
     """A fold in which models of some keys are wrong on so many rows, the first ones."""
     truth = np.arange(ROWS) % 10
-    answers = {}
+    answers: dict[str, Any] = {}
     for key in keys_of(subject):
         said = np.eye(10, dtype=np.float32)[truth]
         said[: wrong.get(key, 0)] = np.roll(said[: wrong.get(key, 0)], 1, axis=1)
