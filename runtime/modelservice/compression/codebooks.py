@@ -5,7 +5,7 @@ Dally, "Deep Compression", 2016). Weights that are 0 keep a value of their own.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +57,6 @@ def store_codebooks(model: "onnx.ModelProto", shared_weights: Mapping[str, NDArr
         model: with float weights.
         shared_weights: by the names of constants, those that take few values.
     """
-    import ml_dtypes  # noqa: PLC0415
     from onnx import TensorProto, helper, numpy_helper  # noqa: PLC0415
 
     graph = model.graph
@@ -65,7 +64,7 @@ def store_codebooks(model: "onnx.ModelProto", shared_weights: Mapping[str, NDArr
     restored: list[onnx.NodeProto] = []
     for name, weights in shared_weights.items():
         book, numbers = numbered(weights)
-        small: Any = ml_dtypes.uint4 if len(book) <= _FEW else np.uint8
+        small = helper.tensor_dtype_to_np_dtype(TensorProto.UINT4 if len(book) <= _FEW else TensorProto.UINT8)
         names = [f"{name}_values", f"{name}_numbers", f"{name}_places"]
         kept += [numpy_helper.from_array(book, names[0]), numpy_helper.from_array(numbers.astype(small), names[1])]
         restored += [

@@ -46,9 +46,8 @@ def with_four_bits(model: "onnx.ModelProto", *, level: int) -> None:
         stored, steps = packed(matrix)
         names = [f"{node.output[0]}_blocks", f"{node.output[0]}_steps"]
         weights.pop(node.input[1], None)
-        weights.update(
-            {name: numpy_helper.from_array(array, name) for name, array in zip(names, (stored, steps), strict=True)}
-        )
+        weights[names[0]] = numpy_helper.from_array(stored, names[0])
+        weights[names[1]] = numpy_helper.from_array(steps, names[1])
         biased = len(node.input) > 2  # noqa: PLR2004 - the third of a Gemm
         product = f"{node.output[0]}_product" if biased else node.output[0]
         sizes = {"K": inputs, "N": outputs, "bits": _BITS, "block_size": _BLOCK, "accuracy_level": level}
@@ -81,7 +80,8 @@ def packed(matrix: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.f
     largest = np.abs(grouped).max(axis=2)
     steps = np.where(largest > 0, largest / LARGEST[_BITS], 1).astype(np.float32)
     integers = (np.rint(grouped / steps[:, :, None]) + _ZERO).astype(np.uint8)
-    return integers[..., 0::2] | (integers[..., 1::2] << _BITS), steps
+    pairs: NDArray[np.uint8] = integers[..., 0::2] + (integers[..., 1::2] << _BITS).astype(np.uint8)
+    return pairs, steps
 
 
 def _matrix(node: "onnx.NodeProto", weights: dict[str, "onnx.TensorProto"]) -> NDArray[Any] | None:

@@ -49,8 +49,9 @@ def store_as_integers(model: "onnx.ModelProto", operators: Collection[str], *, b
         operators: of Conv, Gemm and MatMul.
         bits: 8 or 4.
     """
-    import ml_dtypes  # noqa: PLC0415
-    from onnx import helper, numpy_helper  # noqa: PLC0415
+    from onnx import TensorProto, helper, numpy_helper  # noqa: PLC0415
+
+    kind = helper.tensor_dtype_to_np_dtype(TensorProto.INT8 if bits == 8 else TensorProto.INT4)  # noqa: PLR2004
 
     graph = model.graph
     axes = dict(layer_weights(graph, operators))
@@ -64,10 +65,9 @@ def store_as_integers(model: "onnx.ModelProto", operators: Collection[str], *, b
         others = tuple(one for one in range(weights.ndim) if one != axis)
         largest = np.abs(weights).max(axis=others)
         steps = np.where(largest > 0, largest / LARGEST[bits], 1).astype(np.float32)
-        integers = np.rint(weights / np.expand_dims(steps, others)).astype(np.int8)
+        integers = np.rint(weights / np.expand_dims(steps, others)).astype(np.int8).astype(kind)
         names = [f"{constant.name}_quantized", f"{constant.name}_scale"]
-        stored = integers if bits == 8 else integers.astype(ml_dtypes.int4)  # noqa: PLR2004
-        kept += [numpy_helper.from_array(stored, names[0]), numpy_helper.from_array(steps, names[1])]
+        kept += [numpy_helper.from_array(integers, names[0]), numpy_helper.from_array(steps, names[1])]
         restored.append(helper.make_node("DequantizeLinear", names, [constant.name], axis=axis))
     nodes = [*restored, *graph.node]
     del graph.node[:], graph.initializer[:]

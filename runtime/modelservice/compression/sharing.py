@@ -12,6 +12,9 @@ from modelservice.compression.codebooks import numbered
 class _Codebook(nn.Module):
     """Weights as values by number; a value of 0 stays 0."""
 
+    numbers: torch.Tensor
+    moving: torch.Tensor
+
     def __init__(self, weight: torch.Tensor) -> None:
         super().__init__()
         book, numbers = numbered(weight.detach().numpy())
@@ -36,7 +39,11 @@ def hold_codebooks(places: Collection[str]) -> Callable[[nn.Sequential], Callabl
     """
 
     def hold(module: nn.Sequential) -> Callable[[], None]:
-        layers = [layer for place, layer in module.named_children() if place in places]
+        layers = [
+            layer
+            for place, layer in module.named_children()
+            if place in places and isinstance(layer, nn.Linear | nn.Conv2d)
+        ]
         for layer in layers:
             parametrize.register_parametrization(layer, "weight", _Codebook(layer.weight))
 

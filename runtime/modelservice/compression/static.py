@@ -56,7 +56,7 @@ def quantised_statically(graph: "onnx.ModelProto", features: Features) -> "onnx.
 def _rows(features: Features) -> Any:
     from onnxruntime.quantization import CalibrationDataReader  # noqa: PLC0415
 
-    class Reader(CalibrationDataReader):
+    class Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
         """Batches of rows, then None."""
 
         def __init__(self) -> None:

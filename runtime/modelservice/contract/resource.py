@@ -71,6 +71,13 @@ _LAYERS_TO_PRUNE = Rule(
     " || has(self.compression.steps[0].distill)",
     "all compression.steps but distill and quantize work on layers: choose model mlp or cnn, or put distill first",
 )
+_WEIGHTLESS = ("svm", "decisionTree", "randomForest", "gradientBoosting", "kernelRidge")
+_WEIGHTS_TO_QUANTIZE = Rule(
+    "!has(self.compression) || !has(self.compression.steps[0].quantize) || !has(self.model) || !("
+    + " || ".join(f"has(self.model.{family})" for family in _WEIGHTLESS)
+    + ")",
+    "svm, kernelRidge and trees have no weights to make integers of: leave quantize out, or put distill first",
+)
 
 
 class ModelServiceSpec(Contract):
@@ -84,6 +91,7 @@ class ModelServiceSpec(Contract):
         _ENSEMBLE_BY_RECIPE,
         _HALVING_OF_GRADIENT,
         _LAYERS_TO_PRUNE,
+        _WEIGHTS_TO_QUANTIZE,
     )
 
     suspend: bool = Field(
@@ -135,6 +143,8 @@ class ModelServiceSpec(Contract):
         kinds = () if self.compression is None else tuple(step.choice for step in self.compression.steps)
         if set(kinds) - {"quantize", "distill"} and not by_gradient and kinds[0] != "distill":
             raise ValueError(_LAYERS_TO_PRUNE.message)
+        if kinds[:1] == ("quantize",) and self.model.choice in _WEIGHTLESS:
+            raise ValueError(_WEIGHTS_TO_QUANTIZE.message)
         return self
 
     def _check_trial(self, model: Model, training: Training) -> None:

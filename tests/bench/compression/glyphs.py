@@ -40,10 +40,11 @@ def rendered(places: tuple[Path, ...], seed: int) -> tuple[NDArray[np.float32], 
         _picture(place, character, random) for place in places for character in CHARACTERS for _ in range(DRAWS)
     ]
     grey = np.stack(pictures)[:, None].astype(np.float32) / 255
-    noisy = np.clip(grey + random.normal(scale=_NOISE, size=grey.shape).astype(np.float32), 0, 1)
+    noise = random.normal(scale=_NOISE, size=grey.shape).astype(np.float32)
+    noisy = np.clip(grey + noise, 0, 1).astype(np.float32)
     of_font = len(CHARACTERS) * DRAWS
-    characters = np.tile(np.repeat(np.arange(len(CHARACTERS)), DRAWS), len(places))
-    return noisy, characters, np.repeat(np.arange(len(places)), of_font)
+    characters = np.tile(np.repeat(np.arange(len(CHARACTERS)), DRAWS), len(places)).astype(np.int64)
+    return noisy, characters, np.repeat(np.arange(len(places)), of_font).astype(np.int64)
 
 
 def _picture(place: Path, character: str, random: np.random.Generator) -> NDArray[np.uint8]:

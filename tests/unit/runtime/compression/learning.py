@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from tests.unit.runtime.stages.pipelines import IRIS, train_work
 
+from modelservice.artifact.stores.base import checkpoint_name
 from modelservice.compression import Compressible, StepContext, StoredNetwork, apply_step
 from modelservice.contract.compression import Step
 from modelservice.contract.data import Format
@@ -14,6 +15,24 @@ from modelservice.modalities.base import Dataset, Features
 from modelservice.modalities.dataset import divide_rows, encode
 from modelservice.modalities.sources import read_source
 from modelservice.tasks.base import Array
+
+
+class HeldCheckpoints:
+    """Checkpoints in memory."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, bytes] = {}
+
+    def read(self, name: str, *, limit: int) -> bytes | None:
+        content = self.held.get(name)
+        assert content is None or len(content) <= limit
+        return content
+
+    def write(self, name: str, *content: bytes | memoryview) -> None:
+        self.held[checkpoint_name(name)] = b"".join(content)
+
+    def discard(self) -> None:
+        self.held.clear()
 
 
 def iris(target: str = "species") -> Dataset:

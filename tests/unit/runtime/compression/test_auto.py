@@ -4,10 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.unit.runtime.compression.learning import apply_steps, context_of, iris, random_network
+from tests.unit.runtime.compression.learning import HeldCheckpoints, apply_steps, context_of, iris, random_network
 from tests.unit.runtime.compression.test_prune import perceptron, steps
 
-from modelservice.artifact.stores.base import checkpoint_name
 from modelservice.compression import Compressible, KeptNetworks, StepContext
 from modelservice.compression.auto import choose, expected_losses, ladder
 from modelservice.contract.failure import StageError
@@ -36,24 +35,6 @@ def test_each_turn_takes_half_at_most(parameters: int, ratio: float, expected: l
 )
 def test_the_strongest_that_keeps_the_budget_is_chosen(losses: list[float], budget: float, expected: int) -> None:
     assert choose(losses, budget=budget) == expected
-
-
-class HeldCheckpoints:
-    """Checkpoints in memory."""
-
-    def __init__(self) -> None:
-        self.held: dict[str, bytes] = {}
-
-    def read(self, name: str, *, limit: int) -> bytes | None:
-        content = self.held.get(name)
-        assert content is None or len(content) <= limit
-        return content
-
-    def write(self, name: str, *content: bytes | memoryview) -> None:
-        self.held[checkpoint_name(name)] = b"".join(content)
-
-    def discard(self) -> None:
-        self.held.clear()
 
 
 def searching(context: StepContext) -> tuple[Compressible, Compressible]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.runtime.compression.learning import HeldCheckpoints
 from tests.unit.runtime.stages.pipelines import (
     IRIS,
     QUANTIZE,
@@ -37,6 +38,7 @@ from modelservice.contract.manifest import (
     SIZES_PICTURE,
     WEIGHTS_FILE,
 )
+from modelservice.contract.progress import Progress
 from modelservice.contract.signature import SIGNATURE_FILE
 from modelservice.contract.sizes import Sizes
 from modelservice.contract.work_order import CompressWork, TrainWork
@@ -290,6 +292,26 @@ def test_a_search_ends_with_what_the_test_rows_judge_once(trained: Produced, par
     parameters = [one.parameters or 0 for one in sizes.tried]
     assert parameters == sorted(parameters, reverse=True)
     assert parameters[0] / 10 < parameters[-1] <= parameters[0] / 8
+
+
+def test_one_that_was_stopped_goes_on_after_the_last_network_it_had_tuned(trained: Produced, parent: Path) -> None:
+    steps = [{"auto": {"targetSizeRatio": 4, "fineTuneEpochs": 3}}]
+    order = order_of(compress_work(WORK, parent, trained.digest, steps=steps, maxAccuracyDrop=0.3))
+    held, said, epochs = HeldCheckpoints(), list[str](), list[Progress]()
+
+    def stopping(progress: Progress) -> None:
+        if progress.metric is not None:
+            epochs.append(progress)
+        if len(epochs) == 5:
+            raise KeyboardInterrupt
+
+    reading = replace(context(IRIS.read_bytes()), checkpoints=held, say=said.append)
+    with pytest.raises(KeyboardInterrupt):
+        COMPRESS.run(order, replace(reading, observe=stopping))
+    (first,) = held.held
+    resumed = COMPRESS.run(order, reading)
+    assert f"{first} was done before" in said
+    assert resumed.files == COMPRESS.run(order, context(IRIS.read_bytes())).files
 
 
 TWO_KINDS = "\n".join(line for line in IRIS.read_text().splitlines() if not line.endswith("setosa")).encode()
