@@ -147,17 +147,19 @@ class Space:
     def create(self) -> None:
         """Make the namespace and let the user in: the administrator's part."""
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-        self.administer({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.name, "labels": labels}})
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.name, "labels": labels}}
         rbac = "rbac.authorization.k8s.io"
-        self.administer(
-            {
-                "apiVersion": f"{rbac}/v1",
-                "kind": "RoleBinding",
-                "metadata": {"name": "edit", "namespace": self.name},
-                "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": "edit"},
-                "subjects": [{"apiGroup": rbac, "kind": "User", "name": self.user_name}],
-            }
-        )
+        binding = {
+            "apiVersion": f"{rbac}/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": "edit", "namespace": self.name},
+            "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": "edit"},
+            "subjects": [{"apiGroup": rbac, "kind": "User", "name": self.user_name}],
+        }
+        bindings = f"/apis/{rbac}/v1/namespaces/{self.name}/rolebindings"
+        for path, obj in (("/api/v1/namespaces", namespace), (bindings, binding)):
+            made = self.api.request("POST", path, obj)
+            assert made["kind"] == obj["kind"], made
 
     def administer(self, obj: Object) -> None:
         """Apply an object as the cluster's administrator: a quota, a volume."""
@@ -172,7 +174,7 @@ class Space:
 
     def remove(self) -> None:
         """Delete the namespace; Kubernetes goes on in the background."""
-        kubectl("delete", "namespace", self.name, "--wait=false", "--ignore-not-found", kubeconfig=self.admin)
+        self.api.request("DELETE", f"/api/v1/namespaces/{self.name}")
 
     def kubectl(self, *args: str | Path, input: str | None = None, timeout: float = 60) -> str:  # noqa: A002
         """Run kubectl as the user, in the namespace, and answer with what it prints."""
