@@ -17,7 +17,7 @@ from tests.cluster.shell import wait_for
 from tests.cluster.toolchain import binary
 
 FAKE_GPUS = "2"
-STORAGE_NAMESPACE = "local-path-storage"
+PROVISIONER = "rancher.io/local-path"  # a StorageClass's cannot be changed, and clusters of earlier checkouts have it
 
 # Names outside the cluster do not exist here: a test must not ask the machine's resolvers for anything. They have a
 # block of their own because `template` would answer before `kubernetes`.
@@ -38,18 +38,6 @@ COREFILE = """cluster.local:53 in-addr.arpa:53 ip6.arpa:53 {{
         rcode NXDOMAIN
     }}
 }}
-"""
-HELPER_POD = """apiVersion: v1
-kind: Pod
-metadata:
-  name: helper-pod
-spec:
-  priorityClassName: system-node-critical
-  automountServiceAccountToken: false
-  containers:
-    - name: helper-pod
-      image: {image}
-      imagePullPolicy: IfNotPresent
 """
 
 
@@ -86,38 +74,24 @@ def metrics_server() -> Component:
     return Component(name="metrics-server", argv=argv, netns=CONTROL_PLANE.name, ready=lambda: healthy(4443, "/livez"))
 
 
-def local_path_provisioner(helper_image: str) -> Component:
-    """Build the provisioner of the default StorageClass; its helper pods need only an image with a shell."""
-    config = CONFIG / "local-path.json"
-    paths = {"nodePathMap": [{"node": "DEFAULT_PATH_FOR_NON_LISTED_NODES", "paths": [str(VOLUMES)]}]}
-    write_if_changed(config, json.dumps(paths))
-    pod = CONFIG / "local-path-helper.yaml"
-    write_if_changed(pod, HELPER_POD.format(image=helper_image))
+def local_path_provisioner() -> Component:
+    """Build the provisioner of the default StorageClass."""
     argv = [
         binary("local-path-provisioner"),
-        "start",
-        f"--config={config}",
-        f"--helper-image={helper_image}",  # asked for, although the pod file's own image is what counts
-        f"--helper-pod-file={pod}",
+        f"--root={VOLUMES}",
         f"--kubeconfig={KUBECONFIG}",
-        f"--namespace={STORAGE_NAMESPACE}",
-        "--service-account-name=default",
-        "--provisioner-name=rancher.io/local-path",
+        f"--provisioner={PROVISIONER}",
     ]
-    return Component(name="local-path-provisioner", argv=argv, netns=CONTROL_PLANE.name, files=[config, pod])
+    return Component(name="local-path-provisioner", argv=argv, netns=CONTROL_PLANE.name)
 
 
 def objects() -> list[dict[str, Any]]:
     """Return what makes the add-ons visible in the cluster."""
-    scripts = {
-        "setup": '#!/bin/sh\nset -eu\nmkdir -m 0777 -p "$VOL_DIR"\n',  # a non-root pod must be able to write
-        "teardown": '#!/bin/sh\nset -eu\nrm -rf "$VOL_DIR"\n',
-    }
     storage_class = {
         "apiVersion": "storage.k8s.io/v1",
         "kind": "StorageClass",
         "metadata": {"name": "local-path", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
-        "provisioner": "rancher.io/local-path",
+        "provisioner": PROVISIONER,
         "volumeBindingMode": "WaitForFirstConsumer",
         "reclaimPolicy": "Delete",
     }
@@ -135,13 +109,6 @@ def objects() -> list[dict[str, Any]]:
         },
     }
     return [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": STORAGE_NAMESPACE}},
-        {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": "local-path-config", "namespace": STORAGE_NAMESPACE},
-            "data": scripts,
-        },
         storage_class,
         *_service("kube-dns", {"dns": ("UDP", 53), "dns-tcp": ("TCP", 53)}, cluster_ip=DNS_SERVICE_IP),
         *_service("metrics-server", {"https": ("TCP", 4443)}),

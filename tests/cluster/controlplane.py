@@ -12,7 +12,7 @@ from tests.cluster.toolchain import binary
 
 IP = CONTROL_PLANE.ip
 ETCD = f"http://{IP}:2379"
-EXEMPT_NAMESPACES = ["kube-system", "local-path-storage"]  # their pods mount folders of the machine
+EXEMPT_NAMESPACES = ["kube-system"]
 
 
 def healthy(port: int, path: str, *, tls: bool = True, host: str = IP) -> bool:

@@ -93,7 +93,6 @@ def _start(nodes: list[NodeAddress]) -> list[str]:
     for each in nodes:
         node.prepare(each)
     pause = base_image.pause_reference()
-    base = base_image.base_reference()
     runtimes = [node.containerd(each, pause) for each in nodes]
     with step("etcd, registry, object store, containerd"):
         changed = processes.ensure(controlplane.etcd(), controlplane.registry(), object_store.object_store(), *runtimes)
@@ -108,7 +107,7 @@ def _start(nodes: list[NodeAddress]) -> list[str]:
         )
     with step("DNS, metrics, volumes"):
         apply(addons.objects())
-        changed += processes.ensure(addons.coredns(), addons.local_path_provisioner(base), addons.metrics_server())
+        changed += processes.ensure(addons.coredns(), addons.local_path_provisioner(), addons.metrics_server())
     with step("nodes Ready, metrics API available"):
         wait_for(lambda: all(map(_is_ready, nodes)), what="nodes Ready", timeout=90)
         wait_for(_has_default_account, what="the default namespace's ServiceAccount", timeout=60)

@@ -62,7 +62,7 @@ def _import_archive(reference: str, nodes: list[NodeAddress]) -> None:
 
 
 def ensure_small_images(nodes: list[NodeAddress]) -> None:
-    """Give each node what it cannot start a pod without: the pause image, and one with a shell for volumes."""
+    """Give each node what it cannot start a pod without: the pause image; and one with a shell, for pods of tests."""
     for reference, ensure in (
         (base_image.pause_reference(), base_image.ensure_pause),
         (base_image.base_reference(), base_image.ensure_base),

@@ -1,8 +1,9 @@
 """The cluster's binaries, built from Go modules at pinned versions; go.sum makes each build verifiable.
 
 Each folder below `go/` is one module with a `tool` block, because the components' requirements contradict each
-other. Binaries lie in the user's cache folder under a hash of what they are built from, so that a second checkout
-finds them, and a build that was interrupted leaves nothing half done: Go's own cache picks up where it was.
+other; a tool may be a program of ours. Binaries lie in the user's cache folder under a hash of what they are built
+from, so that a second checkout finds them, and a build that was interrupted leaves nothing half done: Go's own cache
+picks up where it was.
 """
 
 import hashlib
@@ -66,7 +67,8 @@ class GoModule:
     def destination(self) -> Path:
         """The folder of the binaries, named by what they are built from."""
         digest = hashlib.sha256(self._go_mod().encode())
-        digest.update((self.folder / "go.sum").read_bytes())
+        for path in (self.folder / "go.sum", *sorted(self.folder.glob("*.go"))):
+            digest.update(path.read_bytes())
         digest.update(f"{self.linker_flags} {platform.machine()}".encode())
         return BINARIES / f"{self.name}-{digest.hexdigest()[:12]}"
 

@@ -149,7 +149,7 @@ def test_a_search_whose_pod_goes_makes_no_trial_twice(space: Space) -> None:
                 return name
         return None
 
-    first = eventually(lambda: pod_after(3), what="three trials", seconds=240)
+    first = eventually(lambda: pod_after(3), what="three trials", seconds=240, poll=1)
     assert first is not None
     ended = trials_in_log(space, first, " took ")
     space.kubectl("delete", "pod", first, timeout=120)
@@ -192,7 +192,7 @@ def test_a_training_whose_pod_goes_ends_as_one_whose_pod_stays(space: Space) -> 
                 return name
         return None
 
-    first = eventually(half_done, what="a fifth of the epochs", seconds=240)
+    first = eventually(half_done, what="a fifth of the epochs", seconds=240, poll=1)
     assert first is not None
     reached = epoch_of(space, first)
     space.kubectl("delete", "pod", first, timeout=120)

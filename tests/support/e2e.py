@@ -1,6 +1,7 @@
 """A user of the cluster: kubectl with ``edit`` in one namespace, and a cheap look at what becomes of things."""
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 import kubernetes.config
+from kubernetes.watch.watch import iter_resp_lines
 from tests.support.cluster import kubectl
 
 from modelservice.contract.resource import API_VERSION, KIND
@@ -40,6 +42,31 @@ class Api:
         answer = self._client.call_api(method, url, header_params=headers, body=body, _request_timeout=10)
         read: Object = json.loads(answer.read())
         return read
+
+    def states(self, kind: Kind, namespace: str, name: str, *, seconds: float) -> Iterator[Object]:
+        """An object as it is, then each time that it changes, until the time is over; nothing where it is not there.
+
+        A watch: to ask again and again cost more CPU than all else that the apiserver did for the tests.
+        """
+        deadline = time.monotonic() + seconds
+        selected = f"{kind.path(namespace)}?fieldSelector=metadata.name%3D{name}"
+        while (left := deadline - time.monotonic()) > 0:
+            listed = self.request("GET", selected)
+            if not listed["items"]:
+                return
+            yield listed["items"][0]
+            since = f"&watch=1&resourceVersion={listed['metadata']['resourceVersion']}"
+            url = f"{self._client.configuration.host}{selected}{since}&timeoutSeconds={math.ceil(left)}"
+            headers = {"Accept": "application/json"}
+            answer = self._client.call_api("GET", url, header_params=headers, _request_timeout=left + 10)
+            with answer.response as stream:
+                lines = iter_resp_lines(stream)  # type: ignore[no-untyped-call]  # theirs
+                for event in map(json.loads, lines):
+                    if event["type"] == "ERROR":  # too old a version: it is listed anew
+                        break
+                    if event["type"] == "DELETED":
+                        return
+                    yield event["object"]
 
     def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         """One object, or None."""
@@ -120,17 +147,19 @@ class Space:
     def create(self) -> None:
         """Make the namespace and let the user in: the administrator's part."""
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-        self.administer({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.name, "labels": labels}})
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.name, "labels": labels}}
         rbac = "rbac.authorization.k8s.io"
-        self.administer(
-            {
-                "apiVersion": f"{rbac}/v1",
-                "kind": "RoleBinding",
-                "metadata": {"name": "edit", "namespace": self.name},
-                "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": "edit"},
-                "subjects": [{"apiGroup": rbac, "kind": "User", "name": self.user_name}],
-            }
-        )
+        binding = {
+            "apiVersion": f"{rbac}/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": "edit", "namespace": self.name},
+            "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": "edit"},
+            "subjects": [{"apiGroup": rbac, "kind": "User", "name": self.user_name}],
+        }
+        bindings = f"/apis/{rbac}/v1/namespaces/{self.name}/rolebindings"
+        for path, obj in (("/api/v1/namespaces", namespace), (bindings, binding)):
+            made = self.api.request("POST", path, obj)
+            assert made["kind"] == obj["kind"], made
 
     def administer(self, obj: Object) -> None:
         """Apply an object as the cluster's administrator: a quota, a volume."""
@@ -145,7 +174,7 @@ class Space:
 
     def remove(self) -> None:
         """Delete the namespace; Kubernetes goes on in the background."""
-        kubectl("delete", "namespace", self.name, "--wait=false", "--ignore-not-found", kubeconfig=self.admin)
+        self.api.request("DELETE", f"/api/v1/namespaces/{self.name}")
 
     def kubectl(self, *args: str | Path, input: str | None = None, timeout: float = 60) -> str:  # noqa: A002
         """Run kubectl as the user, in the namespace, and answer with what it prints."""
@@ -183,12 +212,11 @@ class Space:
 
     def wait(self, name: str, holds: Holds, *, what: str, seconds: float = 240) -> Object:
         """Wait until a ModelService is in a state, and answer with it."""
-
-        def look() -> Object:
-            service = self.service(name)
-            return service if holds(service) else {}
-
-        return eventually(look, what=f"{self.name}/{name} {what}", seconds=seconds)
+        for service in self.api.states(MODEL_SERVICE, self.name, name, seconds=seconds):
+            if holds(service):
+                return service
+        self.service(name)
+        raise AssertionError(f"{self.name}/{name} {what}: not within {seconds:.0f} s")
 
     def wait_ready(self, name: str, *, seconds: float = 240) -> Object:
         """Wait until the newest spec is served."""
