@@ -80,6 +80,7 @@ def train_key(spec: ModelServiceSpec, data_digest: str) -> str:
                 "csv",
                 "excel",
                 "image",
+                "text",
                 "target",
                 "features",
                 "columns",

@@ -234,6 +234,7 @@ def _check_asked(data: Data, task: AskedTask | None) -> None:
     classes = None if task is None else task.classification
     for field, asked in (
         ("spec.data.sampleWeight", data.sample_weight is not None),
+        ("spec.data.text", data.text is not None),
         ("spec.data.split.groupBy", split.group_by is not None),
         ("spec.data.split.timeColumn", split.time_column is not None),
         ("spec.data.split.column", split.column is not None),
