@@ -37,7 +37,10 @@ DISTILL: Final = DistillStep()
 
 
 def _designed(layers: StudentLayers, dataset: Dataset) -> Architecture:
-    """Raises StageError where channels are asked for and rows are no images, or too small ones."""
+    """Raises StageError where rows are texts, or channels are asked for and rows are no images, or too small ones."""
+    if dataset.modality == "Text":
+        message = "a student of layers takes tables and images, and no texts: take another step, such as quantize"
+        raise StageError("StepUnsuited", message, field="spec.compression.steps")
     head, logits = build_head(dataset), dataset.task.logits(dataset.labels)
     if layers.channels is None:
         plain = MultilayerPerceptron(hidden_layers=layers.hidden_layers, activation=layers.activation, dropout=0)

@@ -63,6 +63,12 @@ _IMAGE_OF_FOLDER = Rule(
     "!has(self.image) || !has(self.format) || self.format == 'ImageFolder'",
     "image is for files of format ImageFolder: leave it out",
 )
+_TEXT_ALONE = Rule(
+    "!has(self.text) || ((!has(self.features) || self.features.size() == 0)"
+    " && (!has(self.columns) || self.columns.size() == 0))",
+    "text names the only column that is learned from: leave features and columns out",
+)
+_TEXT_NOT_TARGET = Rule("!has(self.text) || self.text.column != self.target", "text must not name the target")
 _TARGET_NOT_COLUMN = Rule(
     "!has(self.columns) || !(self.target in self.columns)",
     "columns must not contain the target: spec.task says how it is read",
@@ -252,6 +258,26 @@ class Split(Contract):
         return tuple(name for name in (self.group_by, self.time_column, self.column) if name is not None)
 
 
+class TextColumn(Contract):
+    """The column of texts that a model reads word by word, and how its words become numbers."""
+
+    column: ColumnName = Field(description="Name of the column. A change trains again.")
+    max_length: int = Field(
+        default=128,
+        ge=4,
+        le=4096,
+        description="Tokens (words and parts of them) of a text that are read, from its begin on; what follows has no"
+        " effect. Default 128. A change trains again.",
+    )
+    vocabulary: int = Field(
+        default=8000,
+        ge=300,
+        le=65_536,
+        description="Different tokens at most, found in the training rows; an encoder brings its own. Default 8000."
+        " A change trains again.",
+    )
+
+
 class Data(OneOf):
     """Exactly one source of data, a table or images as NPZ, and what to learn from it."""
 
@@ -263,6 +289,7 @@ class Data(OneOf):
             "csv",
             "excel",
             "image",
+            "text",
             "target",
             "features",
             "columns",
@@ -279,6 +306,8 @@ class Data(OneOf):
         _CSV_OF_CSV,
         _EXCEL_OF_EXCEL,
         _IMAGE_OF_FOLDER,
+        _TEXT_ALONE,
+        _TEXT_NOT_TARGET,
         _TARGET_NOT_FEATURE,
         _TARGET_NOT_COLUMN,
         _FEATURE_NOT_IGNORED,
@@ -325,6 +354,11 @@ class Data(OneOf):
         description="The size of the pictures of an ImageFolder: each is scaled until it covers that, and what hangs"
         " over is cut off. Default: the size that all of them have. A change trains again.",
     )
+    text: TextColumn | None = Field(
+        default=None,
+        description="The column of a table whose texts are read word by word, by rnn, transformer or encoder. Default:"
+        " all columns are features, those of texts by their letters. A change trains again.",
+    )
     target: ColumnName = Field(
         description='The column to predict; of an NPZ file the array, usually "y", in quotes, since kubectl takes'
         " a bare y for true; of an ImageFolder label, the name of a picture's folder, or a column of its metadata.csv."
@@ -367,28 +401,27 @@ class Data(OneOf):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.version is not None and self.config_map is not None:
-            raise ValueError(_UNSEEN_VERSION.message)
-        if self.secret_ref is not None and (self.uri is None or self.uri.startswith("https:")):
-            raise ValueError(_SECRET_OF_URI.message)
-        for rule, options, of in (
-            (_CSV_OF_CSV, self.csv, Format.CSV),
-            (_EXCEL_OF_EXCEL, self.excel, Format.EXCEL),
-            (_IMAGE_OF_FOLDER, self.image, Format.IMAGE_FOLDER),
+        for rule, broken in (
+            (_UNSEEN_VERSION, self.version is not None and self.config_map is not None),
+            (_SECRET_OF_URI, self.secret_ref is not None and (self.uri is None or self.uri.startswith("https:"))),
+            (_CSV_OF_CSV, self.csv is not None and self.format not in {None, Format.CSV}),
+            (_EXCEL_OF_EXCEL, self.excel is not None and self.format not in {None, Format.EXCEL}),
+            (_IMAGE_OF_FOLDER, self.image is not None and self.format not in {None, Format.IMAGE_FOLDER}),
+            (_TEXT_ALONE, self.text is not None and bool(self.features or self.columns)),
+            (_TEXT_NOT_TARGET, self.text is not None and self.text.column == self.target),
+            (_TARGET_NOT_FEATURE, self.target in self.features),
+            (_TARGET_NOT_COLUMN, self.target in self.columns),
+            (_FEATURE_NOT_IGNORED, bool(self._ignored.intersection(self.features))),
+            (_TARGET_NOT_SPLIT, self.target in self.split.columns),
+            (_WEIGHT_ALONE, self.sample_weight in {self.target, *self.features}),
         ):
-            if options is not None and self.format not in {None, of}:
+            if broken:
                 raise ValueError(rule.message)
-        if self.target in self.features:
-            raise ValueError(_TARGET_NOT_FEATURE.message)
-        if self.target in self.columns:
-            raise ValueError(_TARGET_NOT_COLUMN.message)
-        if any(name in self.columns and self.columns[name].type is ColumnType.IGNORE for name in self.features):
-            raise ValueError(_FEATURE_NOT_IGNORED.message)
-        if self.target in self.split.columns:
-            raise ValueError(_TARGET_NOT_SPLIT.message)
-        if self.sample_weight is not None and self.sample_weight in {self.target, *self.features}:
-            raise ValueError(_WEIGHT_ALONE.message)
         return self
+
+    @property
+    def _ignored(self) -> set[str]:
+        return {name for name, settings in self.columns.items() if settings.type is ColumnType.IGNORE}
 
     def format_of(self, file: str) -> Format:
         """The format that is said, or that the name of the file tells."""

@@ -77,7 +77,7 @@ def train_key(spec: ModelServiceSpec, data_digest: str) -> str:
         "reading": spec.data.model_dump(
             mode="json",
             include={
-                *("format", "csv", "excel", "image", "target", "features", "columns"),
+                *("format", "csv", "excel", "image", "text", "target", "features", "columns"),
                 *("missing", "missing_numbers", "scaling", "sample_weight", "split"),
             },
             exclude_defaults=True,

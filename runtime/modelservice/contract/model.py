@@ -89,6 +89,93 @@ class ConvolutionalNetwork(Contract):
     )
 
 
+class Cell(StrEnum):
+    """What a recurrent network keeps from token to token, and how."""
+
+    LSTM = "LSTM"
+    GRU = "GRU"
+
+
+_HEADS_DIVIDE = Rule(
+    "!has(self.width) && !has(self.heads) || (has(self.width) ? self.width : 64)"
+    " % (has(self.heads) ? self.heads : 4) == 0",
+    "width must be a multiple of heads",
+)
+
+
+class RecurrentNetwork(Contract):
+    """A recurrent network that reads the tokens of a text in turn; the mean of what it says of each counts.
+
+    LSTM: Hochreiter and Schmidhuber (1997); GRU: Cho et al. (2014).
+    """
+
+    cell: Cell = Field(default=Cell.LSTM, description="LSTM or GRU. Default LSTM. A change trains again.")
+    embedding: int = Field(
+        default=64, ge=1, le=2048, description="Numbers that stand for a token. Default 64. A change trains again."
+    )
+    units: int = Field(
+        default=64,
+        ge=1,
+        le=2048,
+        description="Numbers that are kept from token to token, in each direction. Default 64. A change trains again.",
+    )
+    layers: int = Field(
+        default=1,
+        ge=1,
+        le=8,
+        description="Each reads what the one before it says. Default 1. A change trains again.",
+    )
+    bidirectional: bool = Field(
+        default=True,
+        description="Whether the text is also read from its end. Default true. A change trains again.",
+    )
+    dropout: float = Field(
+        default=0.2,
+        ge=0,
+        le=0.9,
+        description="Share of the numbers before the last layer dropped while training. Default 0.2. A change trains"
+        " again.",
+    )
+
+
+class Transformer(Contract):
+    """A transformer encoder over the tokens of a text (Vaswani et al., 2017), normalised before each part.
+
+    The mean of what it says of each token counts.
+    """
+
+    RULES = (_HEADS_DIVIDE,)
+
+    width: int = Field(
+        default=64,
+        ge=4,
+        le=2048,
+        description="Numbers that stand for a token, a multiple of heads. Default 64. A change trains again.",
+    )
+    heads: int = Field(default=4, ge=1, le=32, description="Heads of attention. Default 4. A change trains again.")
+    layers: int = Field(
+        default=2, ge=1, le=24, description="Of attention and feed-forward. Default 2. A change trains again."
+    )
+    feed_forward: int = Field(
+        default=128,
+        ge=1,
+        le=8192,
+        description="Width inside of the feed-forward part. Default 128. A change trains again.",
+    )
+    dropout: float = Field(
+        default=0.1,
+        ge=0,
+        le=0.9,
+        description="Share of the numbers dropped while training, after each part. Default 0.1. A change trains again.",
+    )
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(_HEADS_DIVIDE.message)
+        return self
+
+
 class LogisticRegression(Contract):
     """Logistic regression with an L2 penalty (scikit-learn)."""
 
@@ -267,11 +354,13 @@ class Model(OneOf):
     random_forest: RandomForest | None = Field(default=None, description="A random forest.")
     gradient_boosting: GradientBoosting | None = Field(default=None, description="Gradient boosting of trees.")
     kernel_ridge: KernelRidge | None = Field(default=None, description="Kernel ridge regression.")
+    rnn: RecurrentNetwork | None = Field(default=None, description="A recurrent network, for texts.")
+    transformer: Transformer | None = Field(default=None, description="A transformer encoder, for texts.")
     auto: Auto | None = Field(
         default=None,
         description="Several models, fitted and blended by how well each predicts rows that it did not learn.",
     )
 
 
-GRADIENT_FAMILIES = frozenset({"mlp", "cnn"})
+GRADIENT_FAMILIES = frozenset({"mlp", "cnn", "rnn", "transformer"})
 """Trained by gradient steps: optimizer, epochs and penalties are for these, and torch can serve them."""

@@ -11,7 +11,9 @@ from modelservice.families.kernel_ridge import Ridge
 from modelservice.families.logistic import Logistic
 from modelservice.families.mlp import Mlp
 from modelservice.families.random_forest import Forests
+from modelservice.families.rnn import Rnn
 from modelservice.families.svm import Svm
+from modelservice.families.transformer import TransformerEncoder
 
 FAMILIES: Final[tuple[Family, ...]] = (
     Mlp(),
@@ -22,6 +24,8 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Forests(),
     Boosting(),
     Ridge(),
+    Rnn(),
+    TransformerEncoder(),
     Automatic(),
 )
 """In the order of ``spec.model``'s members, whose names they have."""

@@ -11,7 +11,7 @@ from pydantic import Field, FiniteFloat, model_validator
 
 from modelservice.contract.base import Contract
 from modelservice.contract.documents import ExactDocument
-from modelservice.contract.model import Activation
+from modelservice.contract.model import Activation, Cell
 from modelservice.contract.model import Pooling as PoolingFunction
 
 MAX_LAYERS = 128
@@ -106,6 +106,11 @@ class SmoothClip(Contract):
     inputs: Width
     limit: Annotated[FiniteFloat, Field(gt=0)]
 
+    @property
+    def weights(self) -> int:
+        """Their number: a center and a factor for each input."""
+        return 2 * self.inputs
+
     def shape_after(self, shape: Shape) -> Shape:
         """The same."""
         if shape != (self.inputs,):
@@ -119,6 +124,11 @@ class MemberScale(Contract):
     kind: Literal["MemberScale"] = "MemberScale"
     members: Members
     inputs: Width
+
+    @property
+    def weights(self) -> int:
+        """Their number."""
+        return self.members * self.inputs
 
     def shape_after(self, shape: Shape) -> Shape:
         """A row for each member."""
@@ -142,8 +152,100 @@ class MemberLinear(Contract):
         return (self.members, self.outputs)
 
 
+class TokenRecurrence(Contract):
+    """A recurrent network over tokens, numbers from 1 on with 0 behind the last, and the mean of what it says of each.
+
+    ``vocabulary`` tokens are known; each layer has ``units`` in each direction.
+    """
+
+    kind: Literal["TokenRecurrence"] = "TokenRecurrence"
+    cell: Cell
+    vocabulary: Width
+    embedding: Width
+    units: Width
+    layers: Annotated[int, Field(ge=1, le=8)]
+    bidirectional: bool
+
+    @property
+    def directions(self) -> int:
+        """In which a text is read."""
+        return 2 if self.bidirectional else 1
+
+    @property
+    def weights(self) -> int:
+        """Their number, biases among them."""
+        gates = 4 if self.cell is Cell.LSTM else 3
+        inputs = [self.embedding, *[self.units * self.directions] * (self.layers - 1)]
+        each = (gates * self.units * (width + self.units + 2) for width in inputs)
+        return self.embedded + self.directions * sum(each)
+
+    @property
+    def embedded(self) -> int:
+        """Those of the weights that are looked up."""
+        return (self.vocabulary + 1) * self.embedding
+
+    @property
+    def widest(self) -> int:
+        """Most values that a token becomes inside."""
+        return max(self.embedding, 4 * self.units * self.directions)
+
+    def shape_after(self, shape: Shape) -> Shape:
+        """The units of the last layer, of both directions."""
+        if len(shape) != 1:
+            raise ValueError(f"takes the tokens of a text, but gets {_words(shape)}")
+        return (self.units * self.directions,)
+
+
+class TokenAttention(Contract):
+    """A transformer encoder over tokens, as above, of ``length`` at most, and the mean of what it says of each."""
+
+    kind: Literal["TokenAttention"] = "TokenAttention"
+    vocabulary: Width
+    length: Width
+    width: Width
+    heads: Annotated[int, Field(ge=1, le=32)]
+    layers: Annotated[int, Field(ge=1, le=24)]
+    feed_forward: Width
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+
+    @property
+    def weights(self) -> int:
+        """Their number, biases among them."""
+        attention = 4 * self.width * (self.width + 1)
+        feed_forward = 2 * self.width * self.feed_forward + self.width + self.feed_forward
+        return self.embedded + self.layers * (attention + feed_forward + 4 * self.width) + 2 * self.width
+
+    @property
+    def embedded(self) -> int:
+        """Those of the weights that are looked up, of tokens and of places."""
+        return (self.vocabulary + 1 + self.length) * self.width
+
+    @property
+    def widest(self) -> int:
+        """Most values that a token becomes inside."""
+        return max(3 * self.width, self.feed_forward, self.heads * self.length)
+
+    def shape_after(self, shape: Shape) -> Shape:
+        """The width."""
+        if shape != (self.length,):
+            raise ValueError(f"takes {self.length} tokens of a text, but gets {_words(shape)}")
+        if self.width % self.heads:
+            raise ValueError(f"of width {self.width} cannot be divided among {self.heads} heads")
+        return (self.width,)
+
+
 Layer = Annotated[
-    Flatten | Linear | Convolution | Pooling | Elementwise | Dropout | SmoothClip | MemberScale | MemberLinear,
+    Flatten
+    | Linear
+    | Convolution
+    | Pooling
+    | Elementwise
+    | Dropout
+    | SmoothClip
+    | MemberScale
+    | MemberLinear
+    | TokenRecurrence
+    | TokenAttention,
     Field(discriminator="kind"),
 ]
 
@@ -297,17 +399,17 @@ class Architecture(ExactDocument):
 
     @property
     def multiply_adds(self) -> int:
-        """Of one row, forward; a convolution uses its weights once for each pixel."""
-        after = self.shapes[1:]
+        """Of one row, forward; a convolution uses its weights once for each pixel, a layer of tokens for each token."""
         return sum(
-            _weights(layer) * (math.prod(shape[1:]) if isinstance(layer, Convolution) else 1)
-            for layer, shape in zip(self.layers, after, strict=True)
+            _multiply_adds(layer, before, after)
+            for layer, (before, after) in zip(self.layers, pairwise(self.shapes), strict=True)
         )
 
     @property
     def widest(self) -> int:
         """Most values that a row becomes on its way, which bounds memory."""
-        return max(math.prod(shape) for shape in self.shapes)
+        inside = (_widest(layer, before) for layer, before in zip(self.layers, self.shapes, strict=False))
+        return max(*(math.prod(shape) for shape in self.shapes), *inside)
 
 
 def linear_layers(
@@ -334,12 +436,29 @@ def _weights(layer: Layer) -> int:
             return (layer.inputs + 1) * layer.outputs
         case Convolution():
             return (layer.inputs * layer.kernel_size**2 + 1) * layer.outputs
-        case SmoothClip():
-            return 2 * layer.inputs
-        case MemberScale():
-            return layer.members * layer.inputs
         case MemberLinear():
             return layer.members * (layer.inputs + 1) * layer.outputs
+        case SmoothClip() | MemberScale() | TokenRecurrence() | TokenAttention():
+            return layer.weights
+        case _:
+            return 0
+
+
+def _multiply_adds(layer: Layer, before: Shape, after: Shape) -> int:
+    match layer:
+        case Convolution():
+            return _weights(layer) * math.prod(after[1:])
+        case TokenRecurrence() | TokenAttention():
+            return (layer.weights - layer.embedded) * before[0]
+        case _:
+            return _weights(layer)
+
+
+def _widest(layer: Layer, before: Shape) -> int:
+    """Most values that a row becomes inside of a layer."""
+    match layer:
+        case TokenRecurrence() | TokenAttention():
+            return before[0] * layer.widest
         case _:
             return 0
 

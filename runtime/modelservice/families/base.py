@@ -12,15 +12,17 @@ from modelservice.modalities.base import Dataset, Features
 from modelservice.tasks.base import Array
 from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
 
-__all__ = ["INPUT_NAME", "OPSET", "OUTPUT_NAME", "TABLES_ONLY", "Family", "Fitted", "Observer"]
+__all__ = ["INPUT_NAME", "OPSET", "OUTPUT_NAME", "TABLES_ONLY", "TEXTS_ONLY", "Family", "Fitted", "Observer"]
 
 Observer = Callable[[Progress], None]
 """Is told how far a fit is (``eta_seconds`` is filled in by whoever shows it)."""
 
 OPSET = 21
 
-TABLES_ONLY = "takes tables only: choose mlp or cnn for images"
-"""What ``Family.unsuited`` says of images, for the families of scikit-learn."""
+TABLES_ONLY = "takes tables only: choose mlp or cnn for images, rnn or transformer for texts"
+"""What ``Family.unsuited`` says of images and texts, for the families of scikit-learn."""
+TEXTS_ONLY = "takes texts only: name their column in spec.data.text, or choose mlp"
+"""What it says of all else, for families over tokens."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -233,6 +233,9 @@ def _check_images(settings: Augmentation | None, dataset: Dataset) -> None:
     if settings is None:
         return
     field = "spec.training.augmentation"
+    if settings.mixup is not None and dataset.modality == "Text":
+        message = f"mixup adds rows up, and tokens are no numbers: leave {field}.mixup out"
+        raise StageError("NothingToAugment", message, field=f"{field}.mixup")
     asked = [name for name in ("flip", "rotate", "crop") if getattr(settings, name) is not None]
     if asked and dataset.modality != "Image":
         message = f"{asked[0]} changes images, and there are none: leave {field}.{asked[0]} out"

@@ -25,8 +25,8 @@ class Mlp:
     name = "mlp"
 
     def unsuited(self, *, modality: str, task: str) -> str | None:  # noqa: ARG002 - a member of the seam
-        """It takes all there is."""
-        return None
+        """It takes numbers, whatever they are of."""
+        return "takes tables and images: choose rnn or transformer for texts" if modality == "Text" else None
 
     def fit(
         self,

@@ -7,7 +7,7 @@ from torch import nn
 
 from modelservice.contract.model import Activation
 from modelservice.contract.model import Pooling as PoolingFunction
-from modelservice.families import member_layers
+from modelservice.families import member_layers, token_layers
 from modelservice.families.architecture import (
     Architecture,
     Convolution,
@@ -28,6 +28,8 @@ from modelservice.families.architecture import (
     Sigmoid,
     SmoothClip,
     Softmax,
+    TokenAttention,
+    TokenRecurrence,
 )
 
 _ACTIVATIONS: dict[Activation, type[nn.Module]] = {
@@ -123,13 +125,21 @@ def _module(layer: Layer, device: str) -> nn.Module:
             module = _ACTIVATIONS[activation]()
         case Dropout():
             module = nn.Dropout(layer.share)
-        case SmoothClip():
-            module = member_layers.SmoothClip(layer.inputs, layer.limit, device=device)
-        case MemberScale():
-            module = member_layers.MemberScale(layer.members, layer.inputs, device=device)
-        case MemberLinear():
-            module = member_layers.MemberLinear(layer.members, layer.inputs, layer.outputs, device=device)
+        case SmoothClip() | MemberScale() | MemberLinear():
+            module = _member_module(layer, device)
+        case TokenRecurrence() | TokenAttention():
+            module = token_layers.build(layer, device=device)
     return module
+
+
+def _member_module(layer: SmoothClip | MemberScale | MemberLinear, device: str) -> nn.Module:
+    match layer:
+        case SmoothClip():
+            return member_layers.SmoothClip(layer.inputs, layer.limit, device=device)
+        case MemberScale():
+            return member_layers.MemberScale(layer.members, layer.inputs, device=device)
+        case MemberLinear():
+            return member_layers.MemberLinear(layer.members, layer.inputs, layer.outputs, device=device)
 
 
 def _layer(module: nn.Module) -> Layer:
@@ -142,14 +152,16 @@ def _layer(module: nn.Module) -> Layer:
             layer = Linear(inputs=module.in_features, outputs=module.out_features)
         case nn.Conv2d(kernel_size=((1 | 3 | 5 | 7) as size, _)):
             layer = Convolution(inputs=module.in_channels, outputs=module.out_channels, kernel_size=size)
-        case nn.MaxPool2d():
-            layer = Pooling(function=PoolingFunction.MAX)
-        case nn.AvgPool2d():
-            layer = Pooling(function=PoolingFunction.AVERAGE)
+        case nn.MaxPool2d() | nn.AvgPool2d():
+            layer = Pooling(
+                function=PoolingFunction.MAX if isinstance(module, nn.MaxPool2d) else PoolingFunction.AVERAGE
+            )
         case nn.Dropout():
             layer = Dropout(share=module.p)
         case member_layers.SmoothClip() | member_layers.MemberScale() | member_layers.MemberLinear():
             layer = _member_layer(module)
+        case token_layers.Recurrence() | token_layers.Attention():
+            layer = module.layer
         case _ if type(module) in _FUNCTIONS:
             layer = Elementwise(function=_FUNCTIONS[type(module)])
     if layer is None or _settings(_module(layer, "meta")) != _settings(module):

@@ -33,6 +33,8 @@ from modelservice.families.architecture import (
     Sigmoid,
     SmoothClip,
     Softmax,
+    TokenAttention,
+    TokenRecurrence,
 )
 from modelservice.families.base import INPUT_NAME, OPSET, OUTPUT_NAME
 
@@ -235,8 +237,24 @@ def architecture_graph(architecture: Architecture, weights: Mapping[str, NDArray
 def add_architecture(graph: Graph, architecture: Architecture, weights: Mapping[str, NDArray[np.float32]]) -> None:
     """Nodes from the newest value, rows of the architecture's shape, to raw outputs."""
     for position, layer in enumerate(architecture.layers):
-        _add_layer(graph, layer, {name: weights.get(f"{position}.{name}") for name in _WEIGHTS}, position)
+        if isinstance(layer, TokenRecurrence | TokenAttention):
+            _add_token_layer(graph, layer, weights, position)
+        else:
+            _add_layer(graph, layer, {name: weights.get(f"{position}.{name}") for name in _WEIGHTS}, position)
     graph.add_head(architecture.head)
+
+
+def _add_token_layer(
+    graph: Graph, layer: TokenRecurrence | TokenAttention, weights: Mapping[str, NDArray[np.float32]], position: int
+) -> None:
+    from modelservice.families import token_graph  # noqa: PLC0415 - it writes into a Graph
+
+    start = f"{position}."
+    arrays = {name.removeprefix(start): array for name, array in weights.items() if name.startswith(start)}
+    if isinstance(layer, TokenRecurrence):
+        token_graph.add_recurrence(graph, layer, arrays, name=str(position))
+    else:
+        token_graph.add_attention(graph, layer, arrays, name=str(position))
 
 
 _WEIGHTS = ("weight", "bias", "center", "factor")

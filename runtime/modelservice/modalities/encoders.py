@@ -7,8 +7,9 @@ from modelservice.contract.manifest import PREPROCESSING_FILE
 from modelservice.modalities.base import Encoder, Opener
 from modelservice.modalities.image.encoder import IMAGE
 from modelservice.modalities.table.encoder import TABLE
+from modelservice.modalities.text.encoder import TEXT
 
-OPENERS: Final[tuple[Opener, ...]] = (TABLE, IMAGE)
+OPENERS: Final[tuple[Opener, ...]] = (TABLE, IMAGE, TEXT)
 
 
 def open_encoder(modality: str, preprocessing: bytes) -> Encoder:

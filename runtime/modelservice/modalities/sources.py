@@ -100,15 +100,17 @@ def read_objects(
     return _read_several(reader, files, format=format, options=options, field=URI_FIELD)
 
 
-def read_rows(source: Source, data: Data, task: AskedTask | None) -> tuple[Divided, Dataset]:
-    """Rows, divided and encoded: all of them, or some of a source that is not held; see ``build_dataset``.
+def read_rows(
+    source: Source, data: Data, task: AskedTask | None, *, tokenizer: str | None = None
+) -> tuple[Divided, Dataset]:
+    """Rows, divided and encoded: all of them, or some of a source that is not held; see ``divide_rows``.
 
     Raises:
         DataError, PassingError, OSError: as their names say.
     """
     if isinstance(source, StreamedTable):
         return source.measured(data, task)
-    divided = divide_rows(source, data, task)
+    divided = divide_rows(source, data, task, tokenizer=tokenizer)
     return divided, encode(divided, divided.split)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from modelservice.contract.signature import ColumnKind
 from modelservice.modalities.base import STRICT, Rows, Tolerance
 from modelservice.modalities.errors import InputError
-from modelservice.modalities.table.frames import columns_of
+from modelservice.modalities.frames import columns_of
 from modelservice.modalities.table.names import Names
 from modelservice.modalities.tensors import BOOL, BYTES, Tensor, describe, listed, texts
 

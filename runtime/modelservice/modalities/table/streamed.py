@@ -253,6 +253,7 @@ def _check_asked(data: Data, task: AskedTask | None) -> None:
     for field, asked in (
         (rules.changed or "", rules.changed is not None),
         ("spec.data.sampleWeight", data.sample_weight is not None),
+        ("spec.data.text", data.text is not None),
         ("spec.data.split.groupBy", split.group_by is not None),
         ("spec.data.split.timeColumn", split.time_column is not None),
         ("spec.data.split.column", split.column is not None),

@@ -14,7 +14,7 @@ from modelservice.cells import as_text, column_name, is_unicode, quoted
 from modelservice.contract.digests import written
 from modelservice.contract.failure import DataError
 from modelservice.modalities.errors import InputError
-from modelservice.modalities.table.frames import columns_of
+from modelservice.modalities.frames import columns_of
 from modelservice.modalities.table.notation import Decimal
 from modelservice.modalities.table.preprocessing import MAX_COLUMNS
 

@@ -242,7 +242,7 @@ def test_a_file_is_read_within_the_limit_of_its_format(tmp_path: Path, monkeypat
 
 
 def test_serving_loads_nothing_that_only_training_needs() -> None:
-    loaded = "[m for m in ('pyarrow', 'torch', 'PIL') if m in sys.modules]"
+    loaded = "[m for m in ('pyarrow', 'torch', 'PIL', 'tokenizers') if m in sys.modules]"
     code = f"import sys, modelservice.modalities.encoders; print({loaded})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

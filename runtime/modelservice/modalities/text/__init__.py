@@ -1,0 +1,1 @@
+"""Texts of one column, as tokens."""

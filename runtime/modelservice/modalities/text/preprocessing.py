@@ -1,0 +1,35 @@
+"""``preprocessing.json`` of texts: the tokenizer, as data."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from modelservice.contract.documents import ExactDocument
+from modelservice.contract.signature import ColumnContent, ColumnKind, InputColumn
+
+MAX_CHARACTERS = 2**17
+"""Of a text, in training and in a request: a text of a few megabytes would hold a server up for seconds."""
+_EXAMPLE = "a few words"
+"""Nobody's text, which any tokenizer can read."""
+
+
+class TextPreprocessing(ExactDocument):
+    """How a text becomes numbers.
+
+    Attributes:
+        name: of the column, and of the input.
+        max_length: tokens that are read.
+        vocabulary: different tokens that the tokenizer knows.
+        tokenizer: the JSON of the library ``tokenizers`` (tokenizer.json), as a text.
+    """
+
+    kind: Literal["TextPreprocessing"] = "TextPreprocessing"
+    name: str
+    max_length: Annotated[int, Field(ge=1, le=4096)]
+    vocabulary: Annotated[int, Field(ge=1, le=2**20)]
+    tokenizer: Annotated[str, StringConstraints(max_length=2**25)]
+
+    @property
+    def input(self) -> InputColumn:
+        """The texts as the signature has them."""
+        return InputColumn(name=self.name, type=ColumnKind.CATEGORY, content=ColumnContent.TEXT, example=_EXAMPLE)

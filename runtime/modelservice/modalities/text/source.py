@@ -1,0 +1,136 @@
+"""Texts as a source: one column of another source, read word by word."""
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelservice.contract.data import ColumnSettings, TextColumn
+from modelservice.contract.documents import Document
+from modelservice.contract.failure import DataError
+from modelservice.contract.signature import Input
+from modelservice.modalities.base import Features, Profile, Source
+from modelservice.modalities.split import target_tokens
+from modelservice.modalities.text.encoder import NAME, TextEncoder
+from modelservice.modalities.text.preprocessing import MAX_CHARACTERS, TextPreprocessing
+from modelservice.modalities.text.tokens import Tokens, train_tokenizer
+from modelservice.tasks.base import Target, TargetCells
+
+FIELD = "spec.data.text.column"
+_NO_WORDS: tuple[str, ...] = ()
+"""Among texts no word means a missing one."""
+
+
+class TextSource:
+    """A table of which one column is read word by word."""
+
+    modality = NAME
+
+    def __init__(self, source: Source, settings: TextColumn, *, tokenizer: str | None = None) -> None:
+        """Args: the table, what is said of the column, and the tokenizer of an encoder, None to learn one."""
+        self.sha256 = source.sha256
+        self._source = source
+        self._settings = settings
+        self._tokenizer = tokenizer
+
+    def target(self, name: str, missing: Sequence[str] | None = None) -> TargetCells:
+        """See ``Source``."""
+        return self._source.target(name, missing)
+
+    def aside(self, name: str, missing: Sequence[str] | None = None, *, field: str) -> TargetCells:
+        """See ``Source``."""
+        return self._source.aside(name, missing, field=field)
+
+    def examples(
+        self,
+        features: tuple[str, ...],  # noqa: ARG002 - the contract lets none through, nor types
+        target: Target,
+        missing: Sequence[str] | None = None,  # noqa: ARG002 - that of numbers and categories
+        columns: Mapping[str, ColumnSettings] | None = None,  # noqa: ARG002
+        aside: Collection[str] = (),
+    ) -> "TextExamples":
+        """The texts of the rows that have a target; a missing one is empty.
+
+        Raises:
+            DataError: there is no such column, it decides something else, or a text is too long.
+        """
+        name = self._settings.column
+        if name in aside:
+            message = f"column {name} divides or weighs the rows: name another in {FIELD}"
+            raise DataError("ColumnNotClear", message, field=FIELD)
+        cells = self._source.aside(name, _NO_WORDS, field=FIELD)
+        rows = np.flatnonzero(target.present)
+        for code, text in enumerate(cells.texts):
+            if len(text) > MAX_CHARACTERS:
+                place = cells.place(int(np.flatnonzero(cells.codes == code)[0]))
+                found = (
+                    f"{place}, column {name}: the text has {len(text)} characters, at most {MAX_CHARACTERS} are read"
+                )
+                raise DataError("TextTooLong", f"{found}: cut it, or remove the row", field=FIELD)
+        texts = [cells.texts[code] if code >= 0 else "" for code in cells.codes[rows].tolist()]
+        return TextExamples(settings=self._settings, texts=texts, tokenizer=self._tokenizer)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TextExamples:
+    """Texts of the rows that have a target."""
+
+    settings: TextColumn
+    texts: list[str]
+    tokenizer: str | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How many rows have no text."""
+        empty = self.texts.count("")
+        return (f"column {self.settings.column}: {empty} rows have no text",) if empty else ()
+
+    @property
+    def features(self) -> int:
+        """The column."""
+        return 1
+
+    def digests(self, target: Target, *, seed: int) -> list[bytes]:
+        """A hash of each text and its target."""
+        prefix = hashlib.blake2b(key=seed.to_bytes(8, "big"), digest_size=16)
+        found = []
+        for text, token in zip(self.texts, target_tokens(target), strict=True):
+            state = prefix.copy()
+            state.update(token)
+            state.update(text.encode())
+            found.append(state.digest())
+        return found
+
+    def fit(self, train: NDArray[np.int64]) -> tuple[Document, tuple[Input, ...]]:
+        """The tokenizer: the one that was brought, or one that is learned from the training rows.
+
+        Raises:
+            DataError: all their texts are the same.
+        """
+        texts = [self.texts[row] for row in train]
+        if len(set(texts)) < 2:  # noqa: PLR2004 - nothing to tell apart
+            message = f"every text of column {self.settings.column} is the same in the training rows: name another"
+            raise DataError("NoFeatures", message, field=FIELD)
+        tokenizer = self.tokenizer or train_tokenizer(texts, vocabulary=self.settings.vocabulary)
+        preprocessing = TextPreprocessing(
+            name=self.settings.column,
+            max_length=self.settings.max_length,
+            vocabulary=Tokens(tokenizer, max_length=self.settings.max_length).vocabulary,
+            tokenizer=tokenizer,
+        )
+        return preprocessing, (preprocessing.input,)
+
+    def encode(self, preprocessing: Any, rows: NDArray[np.int64]) -> Features:
+        """Encode some texts, by the encoder that serving uses."""
+        return TextEncoder(preprocessing).encode([self.texts[row] for row in rows])
+
+    def codes(self, preprocessing: Any) -> NDArray[np.bool_]:
+        """All: a token is a name, and no measurement."""
+        return np.ones(preprocessing.max_length, dtype=np.bool_)
+
+    def profiles(self, preprocessing: Any, rows: NDArray[np.int64]) -> tuple[Profile, ...]:  # noqa: ARG002 - as above
+        """None: a token is no column."""
+        return ()
