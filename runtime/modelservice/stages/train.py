@@ -21,6 +21,7 @@ from modelservice.contract.manifest import (
 from modelservice.contract.signature import SIGNATURE_FILE, Signature
 from modelservice.contract.work_order import TrainWork, WorkOrder
 from modelservice.families.base import Fitted
+from modelservice.families.pretrained import tokenizer_of
 from modelservice.inference.batches import run_batches
 from modelservice.inference.onnx_engine import OnnxEngine
 from modelservice.modalities.base import Dataset
@@ -59,7 +60,8 @@ class TrainStage:
         assert isinstance(work, TrainWork)  # noqa: S101 - the registry looks stages up by the work's own name
         watch = context.watch
         with watch.step("read"):
-            divided, dataset = read_rows(context.source(), work.data, work.task)
+            tokenizer = tokenizer_of(work.model)
+            divided, dataset = read_rows(context.source(), work.data, work.task, tokenizer=tokenizer)
             folds = fold_splits(divided, work.data.split)
         recipe, report = Recipe.of(work, dataset), None
         tries = trainings(work.training)
