@@ -3,9 +3,9 @@
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
-from modelservice.contract.base import Contract, OneOf, Rule
+from modelservice.contract.base import Contract, OneOf, Rule, Sha256, Worded
 
 
 class Activation(StrEnum):
@@ -343,6 +343,46 @@ class Auto(Contract):
         return self
 
 
+_PART = "[-A-Za-z0-9_=~+@][-A-Za-z0-9_.=~+@]*"
+EncoderUri = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=512),
+    Worded(
+        rf"^((s3|gs|az)://[a-z0-9][-a-z0-9_.]{{1,62}}|https://[A-Za-z0-9][-A-Za-z0-9.]{{0,252}}(:[0-9]{{1,5}})?|file://)"
+        rf"(/{_PART})+$",
+        "must be a folder such as s3://models/minilm, https://host/minilm or file:///models/minilm, without '/' at its"
+        " end",
+    ),
+]
+
+
+class EncoderHead(OneOf):
+    """Exactly one family that learns from the encoder's numbers."""
+
+    logistic: LogisticRegression | None = Field(default=None, description="Logistic regression, for classes.")
+    svm: SupportVectorMachine | None = Field(default=None, description="A support vector machine.")
+    decision_tree: DecisionTree | None = Field(default=None, description="A decision tree.")
+    kernel_ridge: KernelRidge | None = Field(default=None, description="Kernel ridge regression.")
+
+
+class Encoder(Contract):
+    """A pretrained model that makes numbers of texts and stays as it is, and a head that is trained on these."""
+
+    uri: EncoderUri = Field(
+        description="Folder of a BERT in the layout of Hugging Face: config.json, model.safetensors, tokenizer.json. Of"
+        " a store, what the training pod may read; file:// is a folder of the trainer's image. A change trains again."
+    )
+    digest: Sha256 | None = Field(
+        default=None,
+        description="sha256 of model.safetensors, which the status says: another file is refused. Default: whatever is"
+        " there. A change trains again.",
+    )
+    head: EncoderHead = Field(
+        default=EncoderHead(logistic=LogisticRegression()),
+        description="Default logistic. A change trains again.",
+    )
+
+
 class Model(OneOf):
     """Exactly one family of models."""
 
@@ -356,6 +396,9 @@ class Model(OneOf):
     kernel_ridge: KernelRidge | None = Field(default=None, description="Kernel ridge regression.")
     rnn: RecurrentNetwork | None = Field(default=None, description="A recurrent network, for texts.")
     transformer: Transformer | None = Field(default=None, description="A transformer encoder, for texts.")
+    encoder: Encoder | None = Field(
+        default=None, description="A pretrained model that reads texts, with a head that is trained."
+    )
     auto: Auto | None = Field(
         default=None,
         description="Several models, fitted and blended by how well each predicts rows that it did not learn.",

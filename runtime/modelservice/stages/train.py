@@ -21,6 +21,7 @@ from modelservice.contract.manifest import (
 from modelservice.contract.signature import SIGNATURE_FILE, Signature
 from modelservice.contract.work_order import TrainWork, WorkOrder
 from modelservice.families.base import Fitted
+from modelservice.families.pretrained import tokenizer_of
 from modelservice.inference.batches import run_batches
 from modelservice.inference.onnx_engine import OnnxEngine
 from modelservice.modalities.base import Dataset
@@ -67,7 +68,7 @@ class TrainStage:
             source = context.source()
             if work.compressed:
                 check_held(source, field="spec.compression")
-            divided, dataset = read_rows(source, work.data, work.task)
+            divided, dataset = read_rows(source, work.data, work.task, tokenizer=tokenizer_of(work.model))
             folds = fold_splits(divided, work.data.split)
         recipe, report = Recipe.of(work, dataset), None
         tried = trainings(work.training)

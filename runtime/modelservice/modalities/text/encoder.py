@@ -6,7 +6,7 @@ from typing import Any, Final
 from modelservice.contract.documents import DocumentError
 from modelservice.contract.manifest import PREPROCESSING_FILE
 from modelservice.contract.signature import Input
-from modelservice.modalities.base import Features, Opener, Rows
+from modelservice.modalities.base import STRICT, Features, Measure, Opener, Rows, Tolerance
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.frames import columns_of
 from modelservice.modalities.tensors import BYTES, Tensor, describe, texts
@@ -50,11 +50,16 @@ class TextEncoder:
         """A text of no row."""
         return {self._name: self._example}
 
-    def from_instances(self, instances: list[Any]) -> Rows:
-        """Texts, as ``encode`` takes them."""
+    @property
+    def measures(self) -> dict[str, Measure]:
+        """None: a text is one column, of which no part is counted."""
+        return {}
+
+    def from_instances(self, instances: list[Any], tolerance: Tolerance = STRICT) -> Rows:  # noqa: ARG002
+        """Texts, as ``encode`` takes them; there are no other columns to tolerate."""
         return instances
 
-    def from_inputs(self, inputs: Any) -> Rows:
+    def from_inputs(self, inputs: Any, tolerance: Tolerance = STRICT) -> Rows:  # noqa: ARG002
         """Texts as one array, or as an object that holds it under the column's name."""
         if isinstance(inputs, dict):
             if inputs.keys() != {self._name}:
@@ -64,7 +69,7 @@ class TextEncoder:
             raise InputError(f"must be an array of texts, not {describe(inputs)}")
         return inputs
 
-    def from_tensors(self, tensors: Sequence[Tensor]) -> Rows:
+    def from_tensors(self, tensors: Sequence[Tensor], tolerance: Tolerance = STRICT) -> Rows:  # noqa: ARG002
         """One tensor of BYTES [rows] or [rows, 1]."""
         if len(tensors) > 1:
             raise InputError(f"is one too many; expected one tensor, {self._name}", tensor=1)

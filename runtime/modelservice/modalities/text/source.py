@@ -13,6 +13,7 @@ from modelservice.contract.documents import Document
 from modelservice.contract.failure import DataError
 from modelservice.contract.signature import Input
 from modelservice.modalities.base import Features, Profile, Source
+from modelservice.modalities.scaling import NumberRules
 from modelservice.modalities.split import target_tokens
 from modelservice.modalities.text.encoder import NAME, TextEncoder
 from modelservice.modalities.text.preprocessing import MAX_CHARACTERS, TextPreprocessing
@@ -103,6 +104,15 @@ class TextExamples:
             state.update(text.encode())
             found.append(state.digest())
         return found
+
+    def by_rules(self, rules: NumberRules) -> "TextExamples":
+        """See ``Examples``: tokens are no numbers.
+
+        Raises:
+            DataError: always.
+        """
+        message = f"the data holds texts, and {rules.changed} is for columns of numbers: leave it out"
+        raise DataError("OptionNotForFormat", message, field=rules.changed)
 
     def fit(self, train: NDArray[np.int64]) -> tuple[Document, tuple[Input, ...]]:
         """The tokenizer: the one that was brought, or one that is learned from the training rows.

@@ -157,7 +157,7 @@ async def test_the_port_for_probes_has_them_and_metrics_and_nothing_else(core: C
 def test_what_is_public_exists() -> None:
     model = numeric_model()
     rests = [rest for one in PROTOCOLS if (rest := one.rest(model, "iris", "1"))]
-    services = [service for one in PROTOCOLS if (service := one.service(model, "iris", "1"))]
+    services = [service for one in PROTOCOLS for service in one.services(model, "iris", "1")]
     paths = {page.path for rest in rests for page in rest.pages}
     methods = {f"/{service.name}/{method.name}" for service in services for method in service.methods}
     assert paths | methods >= PUBLIC

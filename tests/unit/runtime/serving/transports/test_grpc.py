@@ -502,7 +502,9 @@ async def test_a_message_whose_answer_is_not_read_is_recorded_and_gives_its_plac
     streams = Streams(core_of(numeric_model()), write_seconds=0.01)
     for _ in range(MAX_STREAMS + 1):
         with pytest.raises(TooSlowError, match="the answer was not read within"):
-            await streams.answer(Talk(b"a", b"b"), lambda code, _: recorded.append(code), infer=echo, refuse=str.encode)
+            await streams.answer(
+                Talk(b"a", b"b"), lambda: None, lambda code, _: recorded.append(code), infer=echo, refuse=str.encode
+            )
     assert recorded == ["CANCELLED"] * (MAX_STREAMS + 1)
 
 

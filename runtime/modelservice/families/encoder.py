@@ -1,0 +1,119 @@
+"""``spec.model.encoder``: a pretrained model that stays as it is, and a head on its numbers; both are one graph."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from modelservice.contract.failure import StageError
+from modelservice.contract.model import Encoder, EncoderHead
+from modelservice.contract.training import Hyperparameters
+from modelservice.families.base import TEXTS_ONLY, Family, Fitted, Observer
+from modelservice.families.decision_tree import Tree
+from modelservice.families.kernel_ridge import Ridge
+from modelservice.families.logistic import Logistic
+from modelservice.families.pretrained import Pretrained, read_pretrained
+from modelservice.families.svm import Svm
+from modelservice.modalities.base import Dataset, Features, Side
+from modelservice.tasks.base import Array
+from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
+
+HEADS: Final[tuple[Family, ...]] = (Logistic(), Svm(), Tree(), Ridge())
+"""In the order of ``EncoderHead``'s members, whose names they have."""
+
+
+class FrozenEncoder:
+    """The family ``encoder``."""
+
+    name = "encoder"
+
+    def unsuited(self, *, modality: str, task: str) -> str | None:  # noqa: ARG002 - its head says that of the task
+        """It reads texts."""
+        return None if modality == "Text" else TEXTS_ONLY
+
+    def fit(
+        self,
+        settings: Encoder,
+        dataset: Dataset,
+        training: Hyperparameters,
+        *,
+        observe: Observer,
+        checkpointing: Checkpointing = BEGINS_ANEW,
+    ) -> Fitted:
+        """See ``Family.fit``.
+
+        The numbers are centered, and scaled by one factor so that their deviation is 1 on the mean: a penalty of a head
+        then means what it means for a table.
+        """
+        head = _head(settings.head, dataset)
+        encoder = read_pretrained(settings.uri, settings.digest)
+        _check_length(encoder, dataset.shape[0])
+        numbers = encoder.embed(dataset.train.features)
+        center = numbers.mean(axis=0)
+        scale = np.float32(1 / max(float((numbers - center).std()), np.finfo(np.float32).tiny))
+
+        def seen(tokens: Features) -> Features:
+            return np.asarray((encoder.embed(tokens) - center) * scale, dtype=np.float32)
+
+        fitted = head.fit(
+            settings.head.chosen, _embedded(dataset, seen), training, observe=observe, checkpointing=checkpointing
+        )
+
+        def predict(tokens: Features) -> Array:
+            return fitted.predict(seen(tokens))
+
+        note = f"the encoder is {settings.uri} with weights {encoder.digest}"
+        return Fitted(
+            onnx=_joined(encoder, center, scale, fitted.onnx, dataset),
+            predict=predict,
+            parameters=encoder.parameters + fitted.parameters,
+            libraries=fitted.libraries,
+            notes=(note, *fitted.notes),
+        )
+
+
+def _head(settings: EncoderHead, dataset: Dataset) -> Family:
+    head = next(one for one in HEADS if one.name == settings.choice)
+    if (why := head.unsuited(modality="Table", task=dataset.task.name)) is not None:
+        field = f"spec.model.encoder.head.{head.name}"
+        raise StageError("ModelUnsuited", f"{field} {why}", field=field)
+    return head
+
+
+def _check_length(encoder: Pretrained, length: int) -> None:
+    most = int(encoder.config.max_position_embeddings)
+    if length > most:
+        field = "spec.data.text.maxLength"
+        message = f"{field} is {length}, and the encoder reads {most} tokens at most: set it to {most} or less"
+        raise StageError("ModelUnsuited", message, field=field)
+
+
+def _embedded(dataset: Dataset, seen: Callable[[Features], Features]) -> Dataset:
+    """The dataset as a table of the encoder's numbers; test rows, which no head looks at, are none."""
+
+    def side(given: Side, rows: slice) -> Side:
+        weights = None if given.weights is None else given.weights[rows]
+        return Side(features=seen(given.features[rows]), values=given.values[rows], weights=weights)
+
+    every, none = slice(None), slice(0)
+    return replace(
+        dataset,
+        modality="Table",
+        train=side(dataset.train, every),
+        validation=side(dataset.validation, every),
+        test=side(dataset.test, none),
+        codes=None,
+    )
+
+
+def _joined(encoder: Pretrained, center: Features, scale: np.float32, head: bytes, dataset: Dataset) -> bytes:
+    """``model.onnx``: tokens in, what the head says of them out."""
+    from modelservice.families.onnx_graph import Graph  # noqa: PLC0415 - onnx takes long to import
+
+    graph = Graph()
+    numbers = encoder.append_to(graph, length=dataset.shape[0])
+    moved = graph.add("Sub", numbers, graph.constant("center", center))
+    graph.add("Mul", moved, graph.constant("scale", np.array(scale, np.float32)))
+    graph.append_model(head)
+    return graph.model(shape=dataset.shape, width=len(dataset.labels) or 1)

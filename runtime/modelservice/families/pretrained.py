@@ -1,0 +1,213 @@
+"""Pretrained models: a folder in the layout of Hugging Face, read as data, and what it makes of texts.
+
+Weights are read from safetensors only, never from a pickle, and no code of the folder is run.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
+
+from modelservice.contract.base import first_problem
+from modelservice.contract.failure import DataError, StageError
+from modelservice.contract.model import Model
+from modelservice.modalities.base import Features
+from modelservice.modalities.files import read_bytes
+from modelservice.modalities.objects import open_objects
+from modelservice.modalities.text.tokens import Tokens
+
+URI_FIELD: Final = "spec.model.encoder.uri"
+DIGEST_FIELD: Final = "spec.model.encoder.digest"
+_CONFIG, _WEIGHTS, _TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
+_POOLING, _MODULES = "1_Pooling/config.json", "modules.json"
+_MAX_DOCUMENT, _MAX_WEIGHTS = 2**25, 2**31
+_ANY_LENGTH = 8
+_FILE = "file://"
+_SLICE = 32
+"""Texts that are read at once."""
+_PREFIX = "bert."
+"""Before the names of a model that was saved with a head."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pretrained:
+    """A pretrained model that was read: everything of it is data.
+
+    Attributes:
+        config: a ``bert.BertConfig``.
+        weights: float32 arrays by the names of Hugging Face.
+        pooling: a ``bert.Pooling``.
+        tokenizer: the JSON of the library ``tokenizers``.
+        digest: of the file of weights, ``sha256:...``.
+    """
+
+    config: Any
+    weights: dict[str, NDArray[np.float32]]
+    pooling: Any
+    tokenizer: str
+    digest: str
+    _known: dict[bytes, NDArray[np.float32]] = field(default_factory=dict)
+
+    @property
+    def width(self) -> int:
+        """Numbers of a text."""
+        return int(self.config.hidden_size)
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights that are used."""
+        return sum(array.size for array in self.weights.values())
+
+    def append_to(self, graph: Any, *, length: int) -> str:
+        """Write the nodes from tokens, the newest value of ``graph``, to numbers, and give their name back."""
+        from modelservice.families.bert import add_bert  # noqa: PLC0415 - onnx takes long to import
+
+        return add_bert(graph, self.config, self.weights, self.pooling, length=length)
+
+    def embed(self, tokens: Features) -> Features:
+        """The numbers of texts, float32 [rows, width]; each different text is read once in a process."""
+        keys = [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in tokens]
+        new = {key: place for place, key in enumerate(keys) if key not in self._known}
+        if new:
+            run = self._opened(tokens.shape[1])
+            # Texts of one length together: the longest of some decides how much is computed for each of them.
+            places = sorted(new.values(), key=lambda place: (int((tokens[place] > 0).sum()), place))
+            for start in range(0, len(places), _SLICE):
+                some = places[start : start + _SLICE]
+                self._known.update(zip((keys[place] for place in some), run(tokens[some]), strict=True))
+        return np.stack([self._known[key] for key in keys]) if keys else np.zeros((0, self.width), np.float32)
+
+    def _opened(self, length: int) -> Callable[[Features], Features]:
+        import onnxruntime  # noqa: PLC0415 - as above
+
+        from modelservice.families.base import INPUT_NAME, OUTPUT_NAME  # noqa: PLC0415
+        from modelservice.families.onnx_graph import Graph  # noqa: PLC0415
+
+        graph = Graph()
+        self.append_to(graph, length=length)
+        content = graph.model(shape=(length,), width=self.width)
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        return lambda tokens: np.asarray(session.run([OUTPUT_NAME], {INPUT_NAME: tokens})[0], np.float32)
+
+
+def tokenizer_of(model: Model) -> str | None:
+    """The tokenizer that ``spec.model`` brings, None where one is learned; for errors see ``read_pretrained``."""
+    encoder = model.encoder
+    return None if encoder is None else read_pretrained(encoder.uri, encoder.digest).tokenizer
+
+
+@lru_cache(maxsize=1)
+def read_pretrained(uri: str, digest: str | None) -> Pretrained:
+    """Read a model once in a process: tokenizer and weights are of one moment.
+
+    Args:
+        uri: of its folder.
+        digest: that its weights must have, None for any.
+
+    Raises:
+        StageError: it cannot be read, is of another kind, or other than was said.
+        DataUnavailableError: its store fails, as it may for a while.
+        OSError: the file system fails.
+    """
+    from modelservice.families.bert import BertConfig  # noqa: PLC0415 - onnx takes long to import
+
+    document = _read(uri, _CONFIG, limit=_MAX_DOCUMENT)
+    config = _validated(uri, document, BertConfig)
+    content = _read(uri, _WEIGHTS, limit=_MAX_WEIGHTS)
+    found = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    if digest is not None and digest != found:
+        message = f"{uri}/{_WEIGHTS} has the digest {found}, and {digest} is asked for: name the one that you mean"
+        raise StageError("EncoderChanged", message, field=DIGEST_FIELD)
+    return Pretrained(
+        config=config,
+        weights=_weights(uri, content, config),
+        pooling=_pooling(uri),
+        tokenizer=_tokenizer(uri),
+        digest=found,
+    )
+
+
+def _validated(uri: str, document: bytes, config: type[BaseModel]) -> BaseModel:
+    try:
+        return config.model_validate_json(document)
+    except ValidationError as error:
+        raise _invalid(uri, f"{_CONFIG} is of no BERT that can be read: {first_problem(error)}") from None
+
+
+def _weights(uri: str, content: bytes, config: Any) -> dict[str, NDArray[np.float32]]:
+    """The arrays that are used, in the shapes that the configuration says."""
+    from safetensors import SafetensorError  # noqa: PLC0415 - as above
+    from safetensors.numpy import load  # noqa: PLC0415
+
+    try:
+        stored = {name.removeprefix(_PREFIX): array for name, array in load(content).items()}
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise _invalid(uri, f"{_WEIGHTS} cannot be read: {str(error)[:200]}") from None
+    wanted: dict[str, tuple[int, ...]] = config.shapes()
+    for name, shape in wanted.items():
+        if name not in stored or stored[name].shape != shape:
+            found = list(stored[name].shape) if name in stored else "not there"
+            raise _invalid(uri, f"{_WEIGHTS}: {name} is {found}, expected {list(shape)}")
+    kinds = "embeddings.token_type_embeddings.weight"
+    if kinds in stored and stored[kinds].shape[1:] == (config.hidden_size,):
+        wanted = {**wanted, kinds: stored[kinds].shape}
+    return {name: np.asarray(stored[name], dtype=np.float32) for name in wanted}
+
+
+def _tokenizer(uri: str) -> str:
+    text = _read(uri, _TOKENIZER, limit=_MAX_DOCUMENT).decode(errors="replace")
+    try:
+        Tokens(text, max_length=_ANY_LENGTH)
+    except ValueError as error:
+        raise _invalid(uri, f"{_TOKENIZER} holds {error}") from None
+    return text
+
+
+def _pooling(uri: str) -> Any:
+    """As sentence-transformers says it; the mean, as it is, where nothing is said."""
+    from modelservice.families.bert import Pooling  # noqa: PLC0415 - as above
+
+    told, modules = (_optional(uri, name) for name in (_POOLING, _MODULES))
+    modes = {name for name, on in (told or {}).items() if name.startswith("pooling_mode_") and on}
+    if modes - {"pooling_mode_mean_tokens", "pooling_mode_cls_token"} or len(modes) > 1:
+        raise _invalid(uri, f"{_POOLING} asks for {', '.join(sorted(modes))}; mean_tokens or cls_token can be had")
+    return Pooling(
+        first="pooling_mode_cls_token" in modes,
+        normalized=any("Normalize" in str(one.get("type")) for one in modules or [] if isinstance(one, dict)),
+    )
+
+
+def _optional(uri: str, name: str) -> Any:
+    try:
+        return json.loads(_read(uri, name, limit=_MAX_DOCUMENT))
+    except ValueError:
+        raise _invalid(uri, f"{name} is no JSON") from None
+    except StageError as error:
+        if error.reason == "EncoderNotFound":
+            return None
+        raise
+
+
+def _read(uri: str, name: str, *, limit: int) -> bytes:
+    """A file of the folder."""
+    try:
+        if uri.startswith(_FILE):
+            return read_bytes(Path(uri.removeprefix(_FILE)) / name, limit=limit, field=URI_FIELD)
+        objects = open_objects(f"{uri}/{name}")
+        return objects.read(objects.path, limit=limit)
+    except DataError as error:
+        if error.reason == "DataNotFound":
+            message = f"{uri} has no {name}: name a folder in the layout of Hugging Face that has it ({error.message})"
+            raise StageError("EncoderNotFound", message, field=URI_FIELD) from None
+        raise StageError("EncoderNotRead", error.message, field=URI_FIELD) from None
+
+
+def _invalid(uri: str, problem: str) -> StageError:
+    return StageError("EncoderInvalid", f"{uri}/{problem}: name another model", field=URI_FIELD)
