@@ -53,7 +53,8 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 
 def operations(server: Server) -> list[Any]:
-    return [found.ok() for found in server.schema.get_all_operations()]
+    found: list[Any] = list(server.schema.get_all_operations())
+    return [one.ok() for one in found]
 
 
 def body_of(case: Any) -> bytes:

@@ -3,6 +3,7 @@
 import json
 import struct
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -124,7 +125,7 @@ def test_bytes_that_are_no_message(model: FakeModel, data: bytes) -> None:
         RpcCodec(tensors).parse,
         RpcPredictions(model, KnownModel("iris", "7")).parse,
     ):
-        assert isinstance(answer(model, lambda parse=parse: parse(data)), RequestError)
+        assert isinstance(answer(model, partial(parse, data)), RequestError)
 
 
 @given(datatype=st.sampled_from(tuple(NUMERIC)), data=st.data())
