@@ -82,7 +82,7 @@ class Engine(StrEnum):
 
 
 class Grpc(Contract):
-    """The Open Inference Protocol over gRPC, on port 9000 of the pods and the Service."""
+    """The protocols over gRPC, on port 9000 of the pods and the Service."""
 
 
 class SelectorOperator(StrEnum):
@@ -178,9 +178,7 @@ class Serving(PodSettings, Access):
         description="ONNX: onnxruntime on CPUs, in the small server image. Torch: torch, in the trainer image, for mlp"
         " and cnn. Default: Torch where limits name nvidia.com/gpu, else ONNX.",
     )
-    grpc: Grpc | None = Field(
-        default=None, description="{}: also answers the Open Inference Protocol over gRPC, on port 9000. Default: not."
-    )
+    grpc: Grpc | None = Field(default=None, description="{}: also answers over gRPC, on port 9000. Default: not.")
     pin_revision: PinRevision | None = Field(
         default=None,
         description="Serves this model, whatever is trained meanwhile and whatever promotion requires: a rollback, or"

@@ -37,7 +37,7 @@ _METADATA: Final = "signature_def"
 
 def build_services(model: ServedModel, *, name: str, version: str) -> tuple[Service, ...]:
     """The services for one model."""
-    known = _Known(name, version)
+    known = KnownModel(name, version)
     predict = RpcPredictions(model, known)
     metadata = partial(_metadata, known, _signature_map(model.signature))
     prediction = (InferMethod("Predict", predict.parse), StateMethod("GetModelMetadata", metadata))
@@ -47,7 +47,7 @@ def build_services(model: ServedModel, *, name: str, version: str) -> tuple[Serv
     )
 
 
-class _Known:
+class KnownModel:
     """The one model that may be asked for."""
 
     def __init__(self, name: str, version: str) -> None:
@@ -78,7 +78,7 @@ class _Known:
 class RpcPredictions:
     """Parses ``PredictRequest`` for one model, and renders what it answers."""
 
-    def __init__(self, model: ServedModel, known: _Known) -> None:
+    def __init__(self, model: ServedModel, known: KnownModel) -> None:
         self._encoder = model.encoder
         self._known = known
         self._named = outputs_of(model)
@@ -131,7 +131,7 @@ def _place(names: Sequence[str], error: InputError) -> RequestError:
     return RequestError(f"{place}{part}{row}{column}: {error.message}")
 
 
-def _metadata(known: _Known, signatures: bytes, data: bytes, _state: State) -> bytes:
+def _metadata(known: KnownModel, signatures: bytes, data: bytes, _state: State) -> bytes:
     request = read_message(MESSAGES["GetModelMetadataRequest"], data)
     known.check(request.model_spec)
     asked = list(request.metadata_field)
@@ -162,7 +162,7 @@ def _describe(into: Any, described: Mapping[str, Described]) -> None:
             info.tensor_shape.dim.add(size=size)
 
 
-def _status(known: _Known, data: bytes, state: State) -> bytes:
+def _status(known: KnownModel, data: bytes, state: State) -> bytes:
     known.check(read_message(MESSAGES["GetModelStatusRequest"], data).model_spec)
     version: dict[str, Any] = {
         "version": int(known.version),

@@ -249,13 +249,13 @@ def test_texts_that_mostly_come_once_are_said() -> None:
     assert notes_of(divide_rows(table(rows, "who,n,y"), settings())) == ()
 
 
-def test_what_training_did_not_see_is_counted() -> None:
+def test_what_is_unlike_training_is_counted() -> None:
     rows = [f"{'ab'[n % 2]},{n % 7},{'uv'[n % 3 == 0]},{'pq'[n % 2]}" for n in range(60)]
     preprocessing = build_dataset(table(rows, "t,n,f,y"), settings()).preprocessing
     assert isinstance(preprocessing, TablePreprocessing)
     encoder = TableEncoder(preprocessing)
     given = [["new", 1, "u"], [" a ", 99, None], ["newer", 1, 7], {"t": "", "n": 1, "f": "w"}]
-    assert encoder.encode_counted(given)[1] == {"t": 2, "f": 2}
+    assert encoder.encode_counted(given)[1] == {"t": 2, "n": 1, "f": 2}
     assert encoder.encode_counted([["a", 1, "u"]])[1] == {}
 
 
