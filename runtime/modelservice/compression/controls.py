@@ -17,7 +17,8 @@ def controls(
 ) -> list[Tried]:
     """The network that was made, from scratch, and by distillation alone where that is not what made it.
 
-    They learn as many epochs as the trained network and all steps together, and are stored as the model that was made.
+    They learn as many epochs as the trained network and all steps together, and are quantised where the model that was
+    made is; values are not shared, which would take further epochs.
 
     Args:
         before: as it was trained.

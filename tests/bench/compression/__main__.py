@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import torch
 from tests.bench.compression.fitting import FoldName, fit_fold
+from tests.bench.compression.forms import measure_forms
 from tests.bench.compression.latency import measure_latencies
 from tests.bench.compression.recompute import main as recompute
 from tests.bench.compression.rows import FOLDS, HOME
@@ -33,6 +34,7 @@ def main() -> int:
         complete = fit_all(chosen, seconds=60 * arguments.minutes)
     if arguments.latency or not (arguments.report or (HOME / "latency.json").exists()):
         measure_latencies(HOME)
+        measure_forms(HOME)
     code = recompute(readme=arguments.readme)
     if not complete:
         sys.stderr.write("the time is over and folds are missing: run the bench again, it goes on\n")

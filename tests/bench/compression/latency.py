@@ -46,11 +46,17 @@ def _places(folder: Path, subject: Subject) -> Sequence[Path]:
 def _of_subject(subject: Subject, place: Path) -> dict[str, dict[str, float]]:
     shape = json.loads(place.read_text(encoding="utf-8"))["small"]["shape"]
     engines = {key: OnnxEngine(place.with_suffix(f".{key}.onnx").read_bytes()) for key in keys_of(subject)[:2]}
-    return {str(batch): _seconds(engines, shape, batch) for batch in BATCHES}
+    return {str(batch): seconds_of(engines, shape, batch) for batch in BATCHES}
 
 
-def _seconds(engines: dict[str, OnnxEngine], shape: Sequence[int], batch: int) -> dict[str, float]:
-    """The median of calls that take turns."""
+def seconds_of(engines: dict[str, OnnxEngine], shape: Sequence[int], batch: int) -> dict[str, float]:
+    """Seconds of a call of each engine: the median of calls that take turns.
+
+    Args:
+        engines: by name.
+        shape: of a row.
+        batch: rows of a call.
+    """
     rows = np.random.default_rng(0).normal(size=(batch, *shape)).astype(np.float32)
     taken: dict[str, list[float]] = {key: [] for key in engines}
     for call in range(_WARM + _CALLS[batch]):

@@ -36,8 +36,12 @@ def test_the_interval_is_that_of_the_paired_differences() -> None:
     before, after = np.array([True] * 90 + [False] * 10), np.array([True] * 88 + [False] * 12)
     lost, low, high = paired(before, after)
     assert lost == pytest.approx(0.02)
-    assert (low, high) == pytest.approx((0.02 - 1.96 * 0.01407, 0.02 + 1.96 * 0.01407), abs=1e-4)
-    assert paired(before, before) == (0, 0, 0)
+    middle, deviation = 2 / 102, (3 / 102 - (2 / 102) ** 2) ** 0.5 / 102**0.5
+    assert (low, high) == pytest.approx((middle - 1.96 * deviation, middle + 1.96 * deviation), abs=1e-5)
+    # Where nothing differs, something may be lost all the same.
+    lost, low, high = paired(before, before)
+    assert (lost, low) == (0, -high)
+    assert high == pytest.approx(1.96 / 102, abs=1e-5)
 
 
 @pytest.mark.parametrize("subject", [AUTO, DISTILLED], ids=lambda one: one.name)
