@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hmac
 import json
+import re
 import ssl
 import threading
 import time
@@ -16,8 +17,11 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from tests.unit.runtime.serving.fakes import core_of, numeric_model
 from tests.unit.runtime.serving.mounts import mount
 from tests.unit.runtime.serving.pki import Authority
+from tests.unit.runtime.serving.talking import GOOD as GOOD_BODY
+from tests.unit.runtime.serving.talking import listening, request, talk
 
 from modelservice.contract.access import Access, Algorithm, Jwt
 from modelservice.contract.places import JWKS_FOLDER
@@ -37,6 +41,8 @@ from modelservice.serving.access.key_sets import (
 from modelservice.serving.access.tokens import LEEWAY_SECONDS, Tokens
 from modelservice.serving.callers import Credential
 from modelservice.serving.errors import KeysMissingError, NotServedError, UnauthenticatedError
+from modelservice.serving.inference import LARGE_BODY
+from modelservice.serving.transports.http.connection import InferenceConnection
 
 FIRST, SECOND = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
 WEAK = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505 - to be refused
@@ -309,6 +315,20 @@ async def test_a_set_is_fetched_from_a_server_that_is_known(
             await asyncio.to_thread(fetcher(base + path, authorities))
     with pytest.raises(OSError, match="certificate"):
         await asyncio.to_thread(fetcher(f"{base}/good", None))
+
+
+@pytest.mark.parametrize("body", [GOOD_BODY, GOOD_BODY + b" " * LARGE_BODY], ids=["small", "large"])
+async def test_who_may_and_who_may_not_over_http(tmp_path: Path, body: bytes) -> None:
+    mount(tmp_path / JWKS_FOLDER, {"jwks.json": key_set(jwk(FIRST))})
+    gate = build_gate(Access.model_validate({"auth": {"jwt": {**SAID, "subjects": ["shop"]}}}), tmp_path)
+    await gate.refresh()
+    async with listening(InferenceConnection, core=core_of(numeric_model(), gate=gate)) as (port, _):
+        sent = [token(), token(), token(sub="bank"), token(SECOND), token()]
+        heads = [b"authorization: Bearer " + one for one in sent]
+        said = await talk(port, *(request(body, head) for head in heads), request(body, b"connection: close"))
+    assert re.findall(rb"HTTP/1.1 (\d+) ", said) == [b"200", b"200", b"403", b"401", b"200", b"401"]
+    assert b"'bank' may not call this model; ask whoever runs it" in said
+    assert re.findall(rb"www-authenticate: (.*?)\r\n", said) == [b'Bearer error="invalid_token"', b"Bearer"]
 
 
 def test_a_server_without_keys_says_so(tmp_path: Path) -> None:
