@@ -51,7 +51,7 @@ class FrozenEncoder:
         _check_length(encoder, dataset.shape[0])
         numbers = encoder.embed(dataset.train.features)
         center = numbers.mean(axis=0)
-        scale = np.float32(1 / max(float((numbers - center).std()), np.finfo(np.float32).tiny))
+        scale = np.float32(1 / max(float((numbers - center).std()), float(np.finfo(np.float32).tiny)))
 
         def seen(tokens: Features) -> Features:
             return np.asarray((encoder.embed(tokens) - center) * scale, dtype=np.float32)

@@ -80,6 +80,10 @@ class TextEncoder:
             raise InputError(f"{list(tensor.shape)}; expected [rows] or [rows, 1]", tensor=0, part="shape")
         return texts(tensor.values, tensor=0)
 
+    def cells(self, rows: Rows) -> list[list[Any]]:
+        """A text of each row, as ``encode`` reads it."""
+        return [[self._text(place, row)] for place, row in enumerate(rows)]
+
     def tensors(self) -> list[dict[str, Any]]:
         """The tensor of texts."""
         return [{"name": self._name, "datatype": BYTES, "shape": [-1]}]

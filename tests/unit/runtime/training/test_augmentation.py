@@ -182,7 +182,8 @@ def images(count: int = 400, height: int = 5, width: int = 7) -> Rows:
 
 
 def different(rows: Rows) -> torch.Tensor:
-    return torch.unique(rows.features, dim=0)
+    found: torch.Tensor = torch.unique(rows.features, dim=0)
+    return found
 
 
 @pytest.mark.parametrize(("sides", "axes"), [("Horizontal", [[3]]), ("Vertical", [[2]]), ("Both", [[2], [3], [2, 3]])])
