@@ -52,10 +52,11 @@ def determination(answers: Sequence[float], truth: Sequence[float]) -> float:
 
 COLUMNS = ("boolean.yaml", "date.yaml", "text.yaml")
 COMPRESSED = ("compression.yaml", "prune.yaml", "distill.yaml", "compress-auto.yaml", "share-weights.yaml")
+TOKENS_AND_PICTURES = ("rnn.yaml", "transformer.yaml", "image-folder.yaml")
 
 
 @pytest.mark.story(60)
-@pytest.mark.parametrize("name", COLUMNS)
+@pytest.mark.parametrize("name", [*COLUMNS, *TOKENS_AND_PICTURES])
 def test_kinds_of_columns(space: Space, name: str) -> None:
     space.kubectl("apply", "-f", SAMPLES / name)
     ask_with_an_example(space, model_service(SAMPLES / name)["metadata"]["name"])
@@ -64,7 +65,8 @@ def test_kinds_of_columns(space: Space, name: str) -> None:
 def test_every_sample_has_its_test() -> None:
     names = {path.relative_to(SAMPLES).parts[0] for path in sample_files()}
     tested = {"minimal.yaml", "iris.yaml", "autoscaling.yaml", "gpu.yaml", "kustomize", "cnn.yaml", *REGRESSIONS}
-    tested |= {*COLUMNS, "imbalanced.yaml"}
+    tested |= {*COLUMNS, *TOKENS_AND_PICTURES, "imbalanced.yaml"}
+    tested |= {"encoder.yaml"}  # wants a model in a store: tests/unit/runtime/stages/test_encoder_sample.py runs it
     assert names == {
         *tested,
         *CLASSIFIERS,

@@ -53,15 +53,20 @@ class FrozenEncoder:
         center = numbers.mean(axis=0)
         scale = np.float32(1 / max(float((numbers - center).std()), float(np.finfo(np.float32).tiny)))
 
-        def seen(tokens: Features) -> Features:
-            return np.asarray((encoder.embed(tokens) - center) * scale, dtype=np.float32)
+        def seen(numbers: Features) -> Features:
+            return np.asarray((numbers - center) * scale, dtype=np.float32)
 
         fitted = head.fit(
-            settings.head.chosen, _embedded(dataset, seen), training, observe=observe, checkpointing=checkpointing
+            settings.head.chosen,
+            _embedded(dataset, lambda tokens: seen(encoder.embed(tokens))),
+            training,
+            observe=observe,
+            checkpointing=checkpointing,
         )
 
         def predict(tokens: Features) -> Array:
-            return fitted.predict(seen(tokens))
+            # Rows of another batch differ in the last bit, which a head may make much of: so the same rows together.
+            return fitted.predict(seen(encoder.compute(tokens)))
 
         note = f"the encoder is {settings.uri} with weights {encoder.digest}"
         return Fitted(

@@ -20,11 +20,14 @@ from modelservice.contract.failure import DataError, StageError
 from modelservice.contract.model import Model
 from modelservice.modalities.base import Features
 from modelservice.modalities.files import read_bytes
-from modelservice.modalities.objects import open_objects
+from modelservice.modalities.objects import SECRET_FIELD, open_objects
+from modelservice.modalities.objects import URI_FIELD as DATA_URI_FIELD
 from modelservice.modalities.text.tokens import Tokens
 
 URI_FIELD: Final = "spec.model.encoder.uri"
 DIGEST_FIELD: Final = "spec.model.encoder.digest"
+ENVIRONMENT: Final = "spec.artifacts.secretRef or spec.training.env"
+"""What says keys to the store of an encoder."""
 _CONFIG, _WEIGHTS, _TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
 _POOLING, _MODULES = "1_Pooling/config.json", "modules.json"
 _MAX_DOCUMENT, _MAX_WEIGHTS = 2**25, 2**31
@@ -54,6 +57,7 @@ class Pretrained:
     tokenizer: str
     digest: str
     _known: dict[bytes, NDArray[np.float32]] = field(default_factory=dict)
+    _sessions: dict[int, Callable[[Features], Features]] = field(default_factory=dict)
 
     @property
     def width(self) -> int:
@@ -76,13 +80,19 @@ class Pretrained:
         keys = [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in tokens]
         new = {key: place for place, key in enumerate(keys) if key not in self._known}
         if new:
-            run = self._opened(tokens.shape[1])
             # Texts of one length together: the longest of some decides how much is computed for each of them.
             places = sorted(new.values(), key=lambda place: (int((tokens[place] > 0).sum()), place))
             for start in range(0, len(places), _SLICE):
                 some = places[start : start + _SLICE]
-                self._known.update(zip((keys[place] for place in some), run(tokens[some]), strict=True))
+                self._known.update(zip((keys[place] for place in some), self.compute(tokens[some]), strict=True))
         return np.stack([self._known[key] for key in keys]) if keys else np.zeros((0, self.width), np.float32)
+
+    def compute(self, tokens: Features) -> Features:
+        """The numbers of texts, all at once and nothing kept: bit for bit what the graph makes of the same rows."""
+        length = tokens.shape[1]
+        if length not in self._sessions:
+            self._sessions[length] = self._opened(length)
+        return self._sessions[length](tokens)
 
     def _opened(self, length: int) -> Callable[[Features], Features]:
         import onnxruntime  # noqa: PLC0415 - as above
@@ -204,9 +214,11 @@ def _read(uri: str, name: str, *, limit: int) -> bytes:
         return objects.read(objects.path, limit=limit)
     except DataError as error:
         if error.reason == "DataNotFound":
-            message = f"{uri} has no {name}: name a folder in the layout of Hugging Face that has it ({error.message})"
+            message = f"{uri} has no {name}: name a folder in the layout of Hugging Face that has it, or put it there"
             raise StageError("EncoderNotFound", message, field=URI_FIELD) from None
-        raise StageError("EncoderNotRead", error.message, field=URI_FIELD) from None
+        # The store is opened by what the pod has, and not by the Secret of the data.
+        said = error.message.replace(SECRET_FIELD, ENVIRONMENT).replace(DATA_URI_FIELD, URI_FIELD)
+        raise StageError("EncoderNotRead", said, field=URI_FIELD) from None
 
 
 def _invalid(uri: str, problem: str) -> StageError:

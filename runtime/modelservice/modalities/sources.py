@@ -16,6 +16,7 @@ from modelservice.modalities.objects import URI_FIELD, Objects
 from modelservice.modalities.random_access import FileOnDisk
 from modelservice.modalities.table.reader import TABLES
 from modelservice.modalities.table.streamed import StreamedTable, stream_parquet
+from modelservice.modalities.text.source import TextSource
 
 READERS: Final[tuple[Reader, ...]] = (TABLES, IMAGES)
 _NO_OPTIONS: Final = FileOptions()
@@ -103,14 +104,19 @@ def read_objects(
 def read_rows(
     source: Source, data: Data, task: AskedTask | None, *, tokenizer: str | None = None
 ) -> tuple[Divided, Dataset]:
-    """Rows, divided and encoded: all of them, or some of a source that is not held; see ``divide_rows``.
+    """Rows, divided and encoded: all of them, or some of a source that is not held; see ``build_dataset``.
+
+    ``tokenizer`` is that of an encoder, for ``spec.data.text``; without one it is learned.
 
     Raises:
         DataError, PassingError, OSError: as their names say.
     """
+    if data.text is not None:
+        check_held(source, field="spec.data.text")
+        source = TextSource(source, data.text, tokenizer=tokenizer)
     if isinstance(source, StreamedTable):
         return source.measured(data, task)
-    divided = divide_rows(source, data, task, tokenizer=tokenizer)
+    divided = divide_rows(source, data, task)
     return divided, encode(divided, divided.split)
 
 

@@ -31,8 +31,7 @@ from modelservice.contract.work_order import CompressWork, WorkOrder
 from modelservice.inference.batches import run_batches
 from modelservice.inference.onnx_engine import OnnxEngine
 from modelservice.modalities.base import Dataset
-from modelservice.modalities.dataset import divide_rows, encode
-from modelservice.modalities.sources import check_held
+from modelservice.modalities.sources import check_held, read_rows
 from modelservice.reports.card import About, settings_of
 from modelservice.reports.files import write_reports
 from modelservice.reports.findings import examine
@@ -62,8 +61,7 @@ class CompressStage:
             parent = _parent(work)
             source = context.source()
             check_held(source, field="spec.compression")
-            divided = divide_rows(source, work.data, work.task)
-            dataset = encode(divided, divided.split)
+            divided, dataset = read_rows(source, work.data, work.task)
             _check_same_data(parent, dataset)
             # As the training left it: with the threshold that it chose.
             dataset = replace(dataset, task=task_of(parent.signature))

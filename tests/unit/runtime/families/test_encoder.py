@@ -132,7 +132,7 @@ def test_each_text_is_read_once(uri: str, monkeypatch: pytest.MonkeyPatch) -> No
     encoder = read_pretrained(uri, None)
     tokens = rows(uri).train.features
     first = encoder.embed(tokens)
-    monkeypatch.setattr(Pretrained, "_opened", lambda *_: pytest.fail("it was read again"))
+    monkeypatch.setattr(Pretrained, "compute", lambda *_: pytest.fail("it was read again"))
     np.testing.assert_array_equal(encoder.embed(tokens[::-1]), first[::-1])
     assert encoder.embed(tokens[:0]).shape == (0, 16)
 
