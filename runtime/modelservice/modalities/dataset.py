@@ -14,7 +14,6 @@ from modelservice.modalities.base import Dataset, Examples, Side, Source
 from modelservice.modalities.dividing import divide_target
 from modelservice.modalities.split import Split
 from modelservice.modalities.split_columns import Deciding, chosen_column_split
-from modelservice.modalities.text.source import TextSource
 from modelservice.modalities.weights import WEIGHT_FIELD, read_weights
 from modelservice.tasks.base import Target, TargetCells, Task
 from modelservice.tasks.choice import choose_task
@@ -91,13 +90,8 @@ def encode_by(preprocessing: Document, inputs: tuple[Input, ...], divided: Divid
     )
 
 
-def divide_rows(source: Source, data: Data, task: AskedTask | None = None, *, tokenizer: str | None = None) -> Divided:
-    """Choose the task, read the target and divide the rows; for arguments and errors see ``build_dataset``.
-
-    ``tokenizer`` is that of an encoder, for ``spec.data.text``; without one it is learned.
-    """
-    if data.text is not None:
-        source = TextSource(source, data.text, tokenizer=tokenizer)
+def divide_rows(source: Source, data: Data, task: AskedTask | None = None) -> Divided:
+    """Choose the task, read the target and divide the rows; for arguments and errors see ``build_dataset``."""
     cells = source.target(data.target, data.missing)
     chosen, inferred = choose_task(task, cells)
     columns = _columns_aside(source, data, cells)

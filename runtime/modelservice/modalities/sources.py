@@ -15,6 +15,7 @@ from modelservice.modalities.image.reader import IMAGES
 from modelservice.modalities.objects import URI_FIELD, Objects
 from modelservice.modalities.table.reader import TABLES
 from modelservice.modalities.table.streamed import StreamedTable, stream_parquet
+from modelservice.modalities.text.source import TextSource
 
 READERS: Final[tuple[Reader, ...]] = (TABLES, IMAGES)
 _NO_OPTIONS: Final = FileOptions()
@@ -93,17 +94,30 @@ def read_objects(
     return _read_several(reader, files, format=format, options=options, field=URI_FIELD)
 
 
+def as_texts(source: Source, data: Data, *, tokenizer: str | None = None) -> Source:
+    """The texts of the column that ``spec.data.text`` names, the source itself where it names none.
+
+    Args:
+        source: a table.
+        data: ``spec.data``.
+        tokenizer: that of an encoder; without one it is learned.
+    """
+    return source if data.text is None else TextSource(source, data.text, tokenizer=tokenizer)
+
+
 def read_rows(
     source: Source, data: Data, task: AskedTask | None, *, tokenizer: str | None = None
 ) -> tuple[Divided, Dataset]:
-    """Rows, divided and encoded: all of them, or some of a source that is not held; see ``divide_rows``.
+    """Rows, divided and encoded: all of them, or some of a source that is not held; see ``build_dataset``.
+
+    For ``tokenizer`` see ``as_texts``.
 
     Raises:
         DataError, PassingError, OSError: as their names say.
     """
     if isinstance(source, StreamedTable):
         return source.measured(data, task)
-    divided = divide_rows(source, data, task, tokenizer=tokenizer)
+    divided = divide_rows(as_texts(source, data, tokenizer=tokenizer), data, task)
     return divided, encode(divided, divided.split)
 
 

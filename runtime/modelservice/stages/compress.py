@@ -32,6 +32,7 @@ from modelservice.inference.batches import run_batches
 from modelservice.inference.onnx_engine import OnnxEngine
 from modelservice.modalities.base import Dataset
 from modelservice.modalities.dataset import divide_rows, encode
+from modelservice.modalities.sources import as_texts
 from modelservice.reports.card import About, settings_of
 from modelservice.reports.files import write_reports
 from modelservice.reports.findings import examine
@@ -59,7 +60,7 @@ class CompressStage:
         watch, observe = context.watch, context.observe
         with watch.step("read"):
             parent = _parent(work)
-            divided = divide_rows(context.source(), work.data, work.task)
+            divided = divide_rows(as_texts(context.source(), work.data), work.data, work.task)
             dataset = encode(divided, divided.split)
             _check_same_data(parent, dataset)
             # As the training left it: with the threshold that it chose.

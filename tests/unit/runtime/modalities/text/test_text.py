@@ -10,10 +10,9 @@ from modelservice.contract.documents import DocumentError
 from modelservice.contract.failure import DataError
 from modelservice.contract.signature import InputColumn
 from modelservice.modalities.base import Dataset
-from modelservice.modalities.dataset import build_dataset
 from modelservice.modalities.encoders import build_encoder, open_encoder
 from modelservice.modalities.errors import InputError
-from modelservice.modalities.sources import read_source
+from modelservice.modalities.sources import read_rows, read_source
 from modelservice.modalities.tensors import Tensor
 from modelservice.modalities.text import encoder as serving
 from modelservice.modalities.text import source as training
@@ -32,7 +31,7 @@ def settings(**more: Any) -> Data:
 
 def learn(lines: list[str], **more: Any) -> Dataset:
     content = "\n".join(["note,label", *lines]).encode()
-    return build_dataset(read_source(content, format=Format.CSV), settings(**more))
+    return read_rows(read_source(content, format=Format.CSV), settings(**more), None)[1]
 
 
 @pytest.fixture(scope="module")
