@@ -19,6 +19,8 @@ from modelservice.modalities.base import Dataset, Features, Side
 from modelservice.tasks.base import Array
 from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
 
+_NARROW: Final = 1e-12
+"""The least deviation that is divided by."""
 HEADS: Final[tuple[Family, ...]] = (Logistic(), Svm(), Tree(), Ridge())
 """In the order of ``EncoderHead``'s members, whose names they have."""
 
@@ -51,7 +53,7 @@ class FrozenEncoder:
         _check_length(encoder, dataset.shape[0])
         numbers = encoder.embed(dataset.train.features)
         center = numbers.mean(axis=0)
-        scale = np.float32(1 / max(float((numbers - center).std()), float(np.finfo(np.float32).tiny)))
+        scale = np.float32(1 / max(float((numbers - center).std()), _NARROW))
 
         def seen(numbers: Features) -> Features:
             return np.asarray((numbers - center) * scale, dtype=np.float32)

@@ -56,8 +56,8 @@ def by_torch(uri: str, tokens: NDArray[np.float32], *, first: bool, normalized: 
     states = weights["embeddings.word_embeddings.weight"][(ids - 1).clamp(min=0)]
     states = states + weights["embeddings.position_embeddings.weight"][: ids.shape[1]]
     states = states + weights["embeddings.token_type_embeddings.weight"][0]
-    weight, bias = (weights[f"embeddings.LayerNorm.{end}"] for end in ("weight", "bias"))
-    states = nn.functional.layer_norm(states, (16,), weight, bias, eps=1e-12)
+    scale, offset = (weights[f"embeddings.LayerNorm.{end}"] for end in ENDS)
+    states = nn.functional.layer_norm(states, (16,), scale, offset, eps=1e-12)
     for place in range(CONFIG["num_hidden_layers"]):
         start = f"encoder.layer.{place}."
         layer = nn.TransformerEncoderLayer(16, 4, 24, 0, "gelu", 1e-12, batch_first=True)

@@ -17,8 +17,7 @@ from modelservice.families.base import TEXTS_ONLY
 from modelservice.families.modules import build, describe
 from modelservice.families.onnx_graph import architecture_graph
 from modelservice.modalities.base import Dataset
-from modelservice.modalities.dataset import build_dataset
-from modelservice.modalities.sources import read_source
+from modelservice.modalities.sources import read_rows, read_source
 
 SMALL: dict[str, Any] = {
     "rnn": {"embedding": 8, "units": 8},
@@ -47,7 +46,7 @@ def reviews() -> Dataset:
         )
     data = {"configMap": {"name": "d"}, "target": "label", "text": {"column": "text", "maxLength": 16}}
     content = "\n".join(lines).encode()
-    return build_dataset(read_source(content, format=Format.CSV), Data.model_validate(data))
+    return read_rows(read_source(content, format=Format.CSV), Data.model_validate(data), None)[1]
 
 
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: f"{layer.kind}-{layer.layers}")
