@@ -122,7 +122,7 @@ def test_torch_and_onnx_answer_alike_and_another_engine_trains_nothing(space: Sp
 
 
 TRIALS = 12
-"""Of two seconds of CPU each: most of them are left when the pod is deleted after three."""
+"""Of more than a second of CPU each: most of them are left when the pod is deleted after three."""
 RATES = {"path": "training.optimizer.adam.learningRate", "logUniform": {"min": 0.001, "max": 0.1}}
 
 
@@ -138,7 +138,7 @@ def test_a_search_whose_pod_goes_makes_no_trial_twice(space: Space) -> None:
     search = {"trials": TRIALS, "metric": "logLoss", "parameters": [RATES]}
     space.apply(
         config_map("flowers", IRIS),
-        model_service("flowers", training={"epochs": 300, "batchSize": 4, "search": search}),
+        model_service("flowers", training={"epochs": 200, "batchSize": 4, "search": search}),
     )
 
     def pod_after(trials: int) -> str | None:
