@@ -382,14 +382,12 @@ class Data(OneOf):
     )
     missing_numbers: MissingNumbers = Field(
         default=MissingNumbers.MEAN,
-        description="What a missing number counts as, beside the number that says that it is missing: the Mean, the"
-        " Median or the MostFrequent number of the column in training rows. Default Mean. A change trains again.",
+        description="What a missing number counts as, by training rows. Default Mean. A change trains again.",
     )
     scaling: Scaling = Field(
         default=Scaling.STANDARD,
-        description="How columns of numbers are scaled, by training rows. Standard: (x - mean) / standard deviation."
-        " MinMax: (x - min) / (max - min). Robust: (x - median) / (upper - lower quartile). None: as they are. Trees"
-        " do not depend on it. Default Standard. A change trains again.",
+        description="How numbers are scaled, by training rows: by mean and deviation (Standard), to 0 to 1 (MinMax),"
+        " by median and quartiles (Robust), or not (None). Default Standard. A change trains again.",
     )
     sample_weight: ColumnName | None = Field(
         default=None,
