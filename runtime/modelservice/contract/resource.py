@@ -36,13 +36,13 @@ _STEPS = " || ".join(
 _NETWORK = tuple(name for name in MultilayerPerceptron.model_fields if name != "ensemble")
 _STEPS_OF_GRADIENT = Rule(
     f"{_BY_GRADIENT} || !has(self.training) || !({_STEPS})",
-    "all of training that says how to step (optimizer, schedule, l1, l2, epochs, batchSize, ...) is for mlp and cnn:"
-    " leave it out",
+    "all of training that says how to step (optimizer, schedule, l1, l2, epochs, batchSize, ...) is for mlp, cnn, rnn"
+    " and transformer: leave it out",
 )
 _TORCH_OF_GRADIENT = Rule(
     f"!has(self.serving) || !has(self.serving.engine) || self.serving.engine != 'Torch' || ({_BY_GRADIENT}"
     " && !has(self.compression))",
-    "serving.engine Torch is for mlp and cnn without compression: leave engine out, or set ONNX",
+    "serving.engine Torch is for mlp, cnn, rnn and transformer without compression: leave engine out, or set ONNX",
 )
 _LOGISTIC_OF_CLASSES = Rule(
     "!has(self.model) || !has(self.model.logistic) || !has(self.task) || !has(self.task.regression)",
@@ -52,7 +52,7 @@ _LOSS_OF_GRADIENT = Rule(
     f"!has(self.task) || {_BY_GRADIENT} || !("
     + " || ".join(f"(has(self.task.{task}) && has(self.task.{task}.loss))" for task in ("classification", "regression"))
     + ")",
-    "the loss of a task is what mlp and cnn minimise: leave it out, or take one of them",
+    "the loss of a task is what mlp, cnn, rnn and transformer minimise: leave it out, or take one of them",
 )
 _ENSEMBLE_BY_RECIPE = Rule(
     "!has(self.model) || !has(self.model.mlp) || !has(self.model.mlp.ensemble) || self.model.mlp.ensemble == 1 || !("
@@ -63,7 +63,7 @@ _ENSEMBLE_BY_RECIPE = Rule(
 )
 _HALVING_OF_GRADIENT = Rule(
     f"{_BY_GRADIENT} || !has(self.training) || !has(self.training.search) || !has(self.training.search.halving)",
-    "training.search.halving is over epochs, which mlp and cnn have: leave it out",
+    "training.search.halving is over epochs, which mlp, cnn, rnn and transformer have: leave it out",
 )
 _LAYERS_TO_PRUNE = Rule(
     f"!has(self.compression) || {_BY_GRADIENT} || "

@@ -172,7 +172,8 @@ class Search(Contract):
         " again.",
     )
     halving: Halving | None = Field(
-        default=None, description="For mlp and cnn. Default: each trial gets all epochs. A change trains again."
+        default=None,
+        description="For mlp, cnn, rnn and transformer. Default: each trial gets all epochs. A change trains again.",
     )
 
     @model_validator(mode="after")

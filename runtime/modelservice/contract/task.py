@@ -137,7 +137,8 @@ class Classification(Contract):
     )
     loss: ClassificationLoss | None = Field(
         default=None,
-        description="What mlp and cnn minimise. Default crossEntropy, by the ensemble of mlp with labelSmoothing 0.1. A"
+        description="What mlp, cnn, rnn and transformer minimise. Default crossEntropy, by the ensemble of mlp with"
+        " labelSmoothing 0.1. A"
         " change trains again.",
     )
     threshold: Threshold | None = Field(
@@ -157,7 +158,7 @@ class Regression(Contract):
     """Predicts a number."""
 
     loss: RegressionLoss | None = Field(
-        default=None, description="What mlp and cnn minimise. Default mse. A change trains again."
+        default=None, description="What mlp, cnn, rnn and transformer minimise. Default mse. A change trains again."
     )
 
 

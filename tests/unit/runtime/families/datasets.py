@@ -8,6 +8,7 @@ import numpy as np
 import onnxruntime
 from sklearn import datasets
 
+from modelservice.contract.data import Data, Format
 from modelservice.contract.documents import Document
 from modelservice.contract.model import Model
 from modelservice.contract.training import Hyperparameters
@@ -15,6 +16,7 @@ from modelservice.families import family_named
 from modelservice.families.base import Fitted
 from modelservice.modalities.base import Dataset, Side
 from modelservice.modalities.image.encoder import NAME as IMAGE
+from modelservice.modalities.sources import read_rows, read_source
 from modelservice.modalities.table.encoder import NAME as TABLE
 from modelservice.tasks import task_named
 
@@ -60,6 +62,22 @@ def load(name: str) -> Dataset:
     labels = () if name == "diabetes" else tuple(str(code) for code in np.unique(values))
     train_side, *others = ((features[rows], values[rows]) for rows in (train, validation, test))
     return build(train_side, *others, labels=labels)
+
+
+def reviews() -> Dataset:
+    """What is said decides, whatever it is said of."""
+    generator = np.random.default_rng(0)
+    words = {"good": ["fine", "great", "lovely"], "bad": ["awful", "poor", "sad"]}
+    lines = ["text,label"]
+    for place in range(90):
+        label = ("good", "bad")[place % 2]
+        things = generator.choice(["soup", "room", "view", "bed"], size=3)
+        lines.append(
+            f"the {things[0]} and {things[1]} were {generator.choice(words[label])} {things[2]} {place},{label}"
+        )
+    data = {"configMap": {"name": "d"}, "target": "label", "text": {"column": "text", "maxLength": 16}}
+    content = "\n".join(lines).encode()
+    return read_rows(read_source(content, format=Format.CSV), Data.model_validate(data), None)[1]
 
 
 def split_alike(features: Any, values: Any, *, labels: tuple[str, ...] = ()) -> Dataset:
@@ -116,3 +134,10 @@ def with_values(dataset: Dataset, change: Any) -> Dataset:
         replace(side, values=change(side.values)) for side in (dataset.train, dataset.validation, dataset.test)
     )
     return replace(dataset, train=train, validation=validation, test=test)
+
+
+def read_by(family: str) -> Dataset:
+    """Rows that a family can read."""
+    if family in {"rnn", "transformer"}:
+        return reviews()
+    return load("digitImages" if family == "cnn" else "iris")

@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.unit.runtime.families.datasets import fit, run_onnx
+from tests.unit.runtime.families.datasets import fit, reviews, run_onnx
 
-from modelservice.contract.data import Data, Format
 from modelservice.contract.failure import StageError
 from modelservice.contract.model import Cell
 from modelservice.contract.training import Augmentation
@@ -16,8 +15,6 @@ from modelservice.families.architecture import Architecture, Linear, Softmax, To
 from modelservice.families.base import TEXTS_ONLY
 from modelservice.families.modules import build, describe
 from modelservice.families.onnx_graph import architecture_graph
-from modelservice.modalities.base import Dataset
-from modelservice.modalities.sources import read_rows, read_source
 
 SMALL: dict[str, Any] = {
     "rnn": {"embedding": 8, "units": 8},
@@ -31,22 +28,6 @@ LAYERS = [
     TokenAttention(vocabulary=20, length=6, width=8, heads=heads, layers=depth, feed_forward=12, dropout=0.1)
     for heads, depth in ((1, 1), (4, 2))
 ]
-
-
-def reviews() -> Dataset:
-    """What is said decides, whatever it is said of."""
-    generator = np.random.default_rng(0)
-    words = {"good": ["fine", "great", "lovely"], "bad": ["awful", "poor", "sad"]}
-    lines = ["text,label"]
-    for place in range(90):
-        label = ("good", "bad")[place % 2]
-        things = generator.choice(["soup", "room", "view", "bed"], size=3)
-        lines.append(
-            f"the {things[0]} and {things[1]} were {generator.choice(words[label])} {things[2]} {place},{label}"
-        )
-    data = {"configMap": {"name": "d"}, "target": "label", "text": {"column": "text", "maxLength": 16}}
-    content = "\n".join(lines).encode()
-    return read_rows(read_source(content, format=Format.CSV), Data.model_validate(data), None)[1]
 
 
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: f"{layer.kind}-{layer.layers}")

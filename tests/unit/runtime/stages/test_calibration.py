@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import f1_score
 from tests.support.helm import ROOT
-from tests.unit.runtime.families.datasets import fit, load, run_onnx
+from tests.unit.runtime.families.datasets import fit, load, read_by, run_onnx
 from tests.unit.runtime.stages.pipelines import compress_work, produce, store, train_work
 
 from modelservice.contract.data import Format
@@ -105,7 +105,7 @@ def test_torch_serves_what_onnxruntime_does(model: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", sorted(GRADIENT_FAMILIES))
 def test_a_family_that_torch_serves_scales_itself(name: str) -> None:
-    dataset = load("digitImages" if name == "cnn" else "iris")
+    dataset = read_by(name)
     fitted = fit(dataset, {name: {}}, epochs=2)
     assert ARCHITECTURE_FILE in fitted.files
     assert fitted.sharpened is not None
