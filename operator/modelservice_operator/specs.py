@@ -34,7 +34,7 @@ class Specs:
         if len(self._read) > _REMEMBERED:
             self._read.popitem(last=False)
         if isinstance(found, ValidationError):
-            raise found
+            raise found.with_traceback(None)  # each raise would add its frames to those of the ones before
         return found
 
 
