@@ -256,6 +256,8 @@ def test_every_shown_message_is_tested() -> None:
         "TooFewToCalibrate",
         "TooFewForFolds",
         "NotNPZ",
+        *("DamagedArchive", "UnsafeArchive", "NoPictures", "NotInClassFolder", "NotAPicture", "SizesDiffer"),
+        *("MetadataInvalid", "TextTooLong"),
         "DamagedNPZ",
         "NotUTF8",
         "NotInEncoding",

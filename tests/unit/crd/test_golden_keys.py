@@ -104,6 +104,7 @@ class TestTrainKey:
         document, table = model_service(path), sample_table(path)
         spec = spec_of(document)
         unfit = set() if spec.model.choice in GRADIENT_FAMILIES else {"epochs", "optimizer"}
+        unfit |= {"columns"} if spec.data.text is not None else set()  # it names the only one
         unfit |= {"optimizer"} if spec.training.search is not None else set()  # it names what is searched
         changes = {name: change for name, change in CHANGES.items() if name not in unfit}
         keys = {name: key_of(changed(document, change), table) for name, change in changes.items()}
