@@ -32,6 +32,7 @@ PUBLIC: Final = frozenset(
         "/v2/health/live",
         "/v2/health/ready",
         "/grpc.health.v1.Health/Check",
+        "/grpc.health.v1.Health/Watch",
         "/inference.GRPCInferenceService/ServerLive",
         "/inference.GRPCInferenceService/ServerReady",
     }

@@ -9,7 +9,7 @@ import grpc.aio
 from modelservice.serving.core import Core
 from modelservice.serving.errors import BusyError, RequestError, ShuttingDownError, TooSlowError
 from modelservice.serving.protocols.base import State
-from modelservice.serving.transports.grpc.streams import Record
+from modelservice.serving.transports.grpc.streams import Admit, Record
 
 MAX_WATCHES: Final = 800
 """As many as connections over HTTP: a client that balances calls keeps one open for as long as it lives."""
@@ -28,7 +28,9 @@ class Watches:
         self._read_seconds = read_seconds
         self._open = 0
 
-    async def answer(self, context: Any, record: Record, *, answer: Callable[[bytes, State], bytes]) -> None:
+    async def answer(
+        self, context: Any, admit: Admit, record: Record, *, answer: Callable[[bytes, State], bytes]
+    ) -> None:
         """Answer one watch until its client or the server ends it.
 
         Raises:
@@ -41,6 +43,7 @@ class Watches:
         self._open += 1
         try:
             question = await self._question(context)
+            admit()
             started = self._core.clock()
             told = answer(question, self._core.state())
             await context.write(told)

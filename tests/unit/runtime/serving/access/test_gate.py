@@ -24,6 +24,7 @@ from modelservice.serving.core import Core
 from modelservice.serving.errors import NotServedError
 from modelservice.serving.inference import LARGE_BODY
 from modelservice.serving.protocols import PROTOCOLS
+from modelservice.serving.transports.grpc.health import health_service
 from modelservice.serving.transports.http.connection import InferenceConnection
 from modelservice.serving.transports.http.status import PAGES, build_status_front
 
@@ -157,7 +158,7 @@ async def test_the_port_for_probes_has_them_and_metrics_and_nothing_else(core: C
 def test_what_is_public_exists() -> None:
     model = numeric_model()
     rests = [rest for one in PROTOCOLS if (rest := one.rest(model, "iris", "1"))]
-    services = [service for one in PROTOCOLS for service in one.services(model, "iris", "1")]
+    services = [health_service(()), *(service for one in PROTOCOLS for service in one.services(model, "iris", "1"))]
     paths = {page.path for rest in rests for page in rest.pages}
     methods = {f"/{service.name}/{method.name}" for service in services for method in service.methods}
     assert paths | methods >= PUBLIC
