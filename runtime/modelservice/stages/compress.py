@@ -12,12 +12,14 @@ from modelservice.artifact.files import document_bytes, file_entries
 from modelservice.artifact.load import Artifact
 from modelservice.artifact.stores import load_artifact
 from modelservice.compression import Compressible, KeptNetworks, StepContext, StoredNetwork, compress
+from modelservice.contract.documents import Stored
 from modelservice.contract.evaluation import Evaluation
 from modelservice.contract.failure import DataError, StorageError
 from modelservice.contract.manifest import (
     ARCHITECTURE_FILE,
     METRICS_FILE,
     MODEL_FILE,
+    PREPROCESSING_FILE,
     REPORT_FILES,
     WEIGHTS_FILE,
     CompressionSummary,
@@ -32,6 +34,7 @@ from modelservice.inference.batches import run_batches
 from modelservice.inference.onnx_engine import OnnxEngine
 from modelservice.modalities.base import Dataset
 from modelservice.modalities.sources import check_held, read_rows
+from modelservice.modalities.text.preprocessing import TextPreprocessing
 from modelservice.reports.card import About, settings_of
 from modelservice.reports.files import write_reports
 from modelservice.reports.findings import examine
@@ -61,8 +64,9 @@ class CompressStage:
             parent = _parent(work)
             source = context.source()
             check_held(source, field="spec.compression")
-            divided, dataset = read_rows(source, work.data, work.task)
+            divided, dataset = read_rows(source, work.data, work.task, tokenizer=_tokenizer(work, parent))
             _check_same_data(parent, dataset)
+            _check_same_preprocessing(parent, dataset)
             # As the training left it: with the threshold that it chose.
             dataset = replace(dataset, task=task_of(parent.signature))
         observe(Progress(stage=self.name, done=1, total=_STEPS))
@@ -174,8 +178,24 @@ def _parent(work: CompressWork) -> Artifact:
     try:
         return load_artifact(work.parent, digest=work.parent_digest)
     except ArtifactError as error:
-        message = f"the model to compress cannot be used: {error}: delete what is left of it, and it is trained again"
-        raise StorageError("ParentInvalid", message, field="spec.artifacts") from None
+        raise _unusable(error) from None
+
+
+def _tokenizer(work: CompressWork, parent: Artifact) -> str | None:
+    """The tokenizer that the parent was trained with, which an encoder may have brought; None where none reads."""
+    return None if work.data.text is None else _preprocessing(parent, TextPreprocessing).tokenizer
+
+
+def _preprocessing(parent: Artifact, kind: type[Stored]) -> Stored:
+    try:
+        return parent.document(PREPROCESSING_FILE, kind)
+    except ArtifactError as error:
+        raise _unusable(error) from None
+
+
+def _unusable(error: ArtifactError) -> StorageError:
+    message = f"the model to compress cannot be used: {error}: delete what is left of it, and it is trained again"
+    return StorageError("ParentInvalid", message, field="spec.artifacts")
 
 
 def _check_same_data(parent: Artifact, dataset: Dataset) -> None:
@@ -185,6 +205,18 @@ def _check_same_data(parent: Artifact, dataset: Dataset) -> None:
         return
     message = (
         f"the data changed since the model was trained (found {dataset.sha256}, trained on {trained_on}):"
+        " change spec.data.version, which trains again"
+    )
+    raise DataError("DataChanged", message, field="spec.data.version")
+
+
+def _check_same_preprocessing(parent: Artifact, dataset: Dataset) -> None:
+    """The parent's preprocessing is what serves, so the model must be judged on what that makes of the rows."""
+    trained = _preprocessing(parent, type(dataset.preprocessing))
+    if document_bytes(trained) == document_bytes(dataset.preprocessing):
+        return
+    message = (
+        "the same data is now read otherwise than when the model was trained, by another release or other settings:"
         " change spec.data.version, which trains again"
     )
     raise DataError("DataChanged", message, field="spec.data.version")

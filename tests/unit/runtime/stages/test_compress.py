@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.unit.runtime.compression.learning import HeldCheckpoints
+from tests.unit.runtime.families.berts import TEXTS, write_bert
 from tests.unit.runtime.stages.pipelines import (
     IRIS,
     QUANTIZE,
@@ -23,6 +24,7 @@ from tests.unit.runtime.stages.test_train import images
 from modelservice import compression
 from modelservice.compression import Compressible, StepContext
 from modelservice.contract.compression import Quantize
+from modelservice.contract.data import Data, Split
 from modelservice.contract.evaluation import Evaluation, Metric
 from modelservice.contract.failure import About, DataError, Retry, StageError, StorageError
 from modelservice.contract.manifest import (
@@ -38,9 +40,11 @@ from modelservice.contract.manifest import (
     SIZES_PICTURE,
     WEIGHTS_FILE,
 )
+from modelservice.contract.model import Model
 from modelservice.contract.progress import Progress
 from modelservice.contract.signature import SIGNATURE_FILE
 from modelservice.contract.sizes import Sizes
+from modelservice.contract.training import Hyperparameters
 from modelservice.contract.work_order import CompressWork, TrainWork
 from modelservice.inference.predictor import Predictor
 from modelservice.stages.base import Produced
@@ -339,3 +343,31 @@ def test_networks_for_numbers_and_for_two_classes_are_pruned_and_tuned(
     predictor = Predictor.from_artifact(produced.as_artifact())
     rows = [[5.1, 3.5, 1.4, 0.2]] if work.data.target == "species" else [[5.1, 3.5, 1.4, "setosa"]]
     assert len(predictor.predict(rows)) == 1
+
+
+def test_an_encoder_is_judged_on_the_tokens_that_it_was_trained_with(tmp_path: Path) -> None:
+    work = TrainWork(
+        data_file="texts.csv",
+        data=Data.model_validate({"configMap": {"name": "d"}, "target": "y", "text": {"column": "t", "maxLength": 8}}),
+        model=Model.model_validate({"encoder": {"uri": write_bert(tmp_path / "bert")}}),
+        training=Hyperparameters(),
+    )
+    # More words than the encoder's tokenizer has merged: one that is learned from these rows would number them anew.
+    texts = [f"{TEXTS[place % len(TEXTS)]} and so was everything {place % 7}" for place in range(90)]
+    lines = [f"{text},{'good' if ' fine' in text or ' great' in text else 'bad'}" for text in texts]
+    content = "\n".join(["t,y", *lines]).encode()
+    trained = produce(work, content, key="parent")
+    parent = store(trained, tmp_path / "parent")
+    produced = produce(compress_work(work, parent, trained.digest), content, key="child")
+    assert produced.manifest.compression is not None
+    # So small a model is kept as it is, so what the test rows say of it must be what they said after the training.
+    assert "is not smaller for it" in produced.manifest.compression.message
+    for name in (CONFUSION_PICTURE, CALIBRATION_PICTURE, BASELINE_FILE):
+        assert produced.files[name] == trained.files[name]
+
+
+def test_rows_that_are_read_otherwise_than_in_the_training_judge_nothing(trained: Produced, parent: Path) -> None:
+    other = WORK.model_copy(update={"data": WORK.data.model_copy(update={"split": Split(seed=1)})})
+    with pytest.raises(DataError, match=r"read otherwise than when the model was trained") as caught:
+        produce(compress_work(other, parent, trained.digest))
+    assert (caught.value.reason, caught.value.field) == ("DataChanged", "spec.data.version")
