@@ -96,7 +96,7 @@ class TestTrainKey:
             document["spec"]["data"]["configMap"] = {"name": "renamed", "key": "other.csv"}
         document["spec"]["serving"] = {"replicas": 3, "grpc": {}}
         document["spec"]["artifacts"] = {"uri": "s3://elsewhere"}
-        document["spec"]["compression"] = {"steps": [{"quantize": {}}]}
+        document["spec"]["compression"] = {"steps": [{"distill": {"student": {"layers": {}}}}]}
         document["spec"]["suspend"] = True
         assert key_of(document, sample_table(path)) == GOLDEN["train"][named(path)]
 
