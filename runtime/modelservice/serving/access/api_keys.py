@@ -25,6 +25,8 @@ class _Known(NamedTuple):
 class ApiKeys:
     """Keys by their sha256, so that looking one up takes the same time however much of it was guessed."""
 
+    ready: Final = True
+
     def __init__(self, folder: Folder) -> None:
         """Read the keys.
 
@@ -33,8 +35,8 @@ class ApiKeys:
             ValueError: there is no key in it.
         """
         self._folder = folder
-        folder.changed()
-        self._known = _read(folder)
+        with folder.changed():
+            self._known = _read(folder)
         if not self._known:
             raise ValueError(f"{folder.path} holds no API key: one a line, of at least {MIN_CHARACTERS} characters")
 
@@ -51,10 +53,12 @@ class ApiKeys:
 
     async def refresh(self) -> None:
         """Take over what the Secret holds now, also where that is nothing: keys are taken back so."""
-        if not self._folder.changed():
-            return
-        self._known = _read(self._folder)
-        _LOG.info("API keys were read again: %d of %d callers", len(self._known), len(set(self._known.values())))
+        with self._folder.changed() as changed:
+            if not changed:
+                return
+            self._known = _read(self._folder)
+        callers = {one.caller for one in self._known.values()}
+        _LOG.info("API keys were read again: %d of %d callers", len(self._known), len(callers))
 
 
 def _read(folder: Folder) -> dict[bytes, _Known]:
@@ -70,5 +74,8 @@ def _read(folder: Folder) -> dict[bytes, _Known]:
                 _LOG.warning("API key %s, line %d: shorter than %d characters, left out", name, number, MIN_CHARACTERS)
                 continue
             digest = sha256(key).digest() if hashed is None else bytes.fromhex(hashed[1].decode())
+            if digest in known and known[digest].caller != caller:
+                said = "API key %s, line %d: is a key of %s too; whoever sends it counts as %s"
+                _LOG.warning(said, name, number, known[digest].caller.subject, name)
             known[digest] = _Known(digest, caller)
     return known

@@ -32,7 +32,10 @@ class Certificates:
         material: what is there now.
         context: a TLS context of it.
         asks_clients: whether clients have to show a certificate.
+        ready: there is one from the start, or no server.
     """
+
+    ready: Final = True
 
     def __init__(self, folder: Folder, *, asks_clients: bool) -> None:
         """Read the files.
@@ -43,14 +46,16 @@ class Certificates:
         """
         self._folder = folder
         self.asks_clients = asks_clients
-        folder.changed()
-        self._read()
+        with folder.changed():
+            self._read()
 
     async def refresh(self) -> None:
         """Take over a new certificate."""
-        if self._folder.changed():
+        with self._folder.changed() as changed:
+            if not changed:
+                return
             self._read()
-            _LOG.info("the certificate was read again")
+        _LOG.info("the certificate was read again")
 
     def listening_context(self) -> ssl.SSLContext:
         """A context for a listener: each new connection gets that of the moment."""
@@ -69,7 +74,7 @@ class Certificates:
             context.load_cert_chain(self._folder.path / CERTIFICATE, self._folder.path / KEY)
             if self.asks_clients:
                 context.verify_mode = ssl.CERT_REQUIRED
-                context.load_verify_locations(cadata=files[AUTHORITY].decode("ascii", "replace"))
+                context.load_verify_locations(cadata=files[AUTHORITY].decode("ascii", "ignore"))
         except ssl.SSLError as error:
             raise ValueError(f"{self._folder.path}: no certificate and key that belong together: {error}") from None
         self.context = context

@@ -1,5 +1,7 @@
 """The files of a Secret or ConfigMap that is mounted, which kubelet exchanges while the server runs."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -18,15 +20,18 @@ class Folder:
         self.path = path
         self._seen: Mark | None = None
 
-    def changed(self) -> bool:
-        """Whether the files are others than when this was asked last; the first time they are.
+    @contextmanager
+    def changed(self) -> Iterator[bool]:
+        """Whether the files are others than those that were taken over last; the first time they are.
+
+        They count as taken over once the block ends well: where it raises, they are changed the next time too.
 
         Raises:
             OSError: they cannot be looked at.
         """
         mark = tuple((file.name, (at := file.stat()).st_ino, at.st_mtime_ns, at.st_size) for file in self._files())
-        changed, self._seen = mark != self._seen, mark
-        return changed
+        yield mark != self._seen
+        self._seen = mark
 
     def read(self) -> dict[str, bytes]:
         """Contents by name, in the order of the names.

@@ -72,6 +72,27 @@ async def test_keys_are_exchanged_and_taken_back(tmp_path: Path) -> None:
             keys.caller_of(credential_of(bearer(key)))
 
 
+async def test_what_could_not_be_read_is_read_at_the_next_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = keys_of(tmp_path, shop=SHOP)
+    mount(tmp_path, {"bank": BANK})
+    with monkeypatch.context() as broken:
+        broken.setattr(Folder, "read", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            await keys.refresh()
+    await keys.refresh()
+    assert keys.caller_of(credential_of(bearer(BANK))).subject == "bank"
+
+
+async def test_a_key_of_two_callers_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    keys = keys_of(tmp_path, shop=SHOP)
+    mount(tmp_path, {"bank": f"{BANK}\n{SHOP}\n{SHOP}", "shop": f"{SHOP}\n{OTHER}"})
+    await keys.refresh()
+    assert caplog.text.count("API key shop, line 1: is a key of bank too; whoever sends it counts as shop") == 1
+    assert caplog.text.count("is a key of") == 1
+    assert "API keys were read again: 3 of 2 callers" in caplog.text
+
+
 def test_a_server_without_a_key_is_no_server(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(ValueError, match=f"holds no API key: one a line, of at least {MIN_CHARACTERS} characters"):
         keys_of(tmp_path, shop="too-short")
