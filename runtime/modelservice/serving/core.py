@@ -38,12 +38,12 @@ class Core(NamedTuple):
 
     def state(self) -> State:
         """What protocols say of the server."""
-        return State(not self.lifecycle.draining, self.metrics.statistics)
+        return State(self.gate.ready and not self.lifecycle.draining, self.metrics.statistics)
 
     def open(self) -> "Core":
         """The same for a port that asks nothing of callers, since all that it has is probes and metrics."""
         guards = tuple(guard for guard in self.chain.guards if guard not in self.gate.guards)
-        return self._replace(chain=Chain(guards, (self.metrics.record_request,)), gate=OPEN_GATE)
+        return self._replace(chain=Chain(guards, (self.metrics.record_request,)), gate=Gate(parts=self.gate.parts))
 
 
 def build_core(
@@ -73,7 +73,12 @@ def build_core(
     )
     if audit is not None:
         metrics.registry.register(audit)
-    metrics.watch(name=name, model=model, queued=lambda: batcher.queued_rows, ready=lambda: not lifecycle.draining)
+    metrics.watch(
+        name=name,
+        model=model,
+        queued=lambda: batcher.queued_rows,
+        ready=lambda: gate.ready and not lifecycle.draining,
+    )
     return Core(
         model=model,
         name=name,

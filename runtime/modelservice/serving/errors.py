@@ -114,7 +114,7 @@ class TooManyRequestsError(RequestError):
 
 
 class KeysMissingError(RequestError):
-    """The public keys of an issuer could not be read yet, so no token can be told from a forged one."""
+    """There is no public key of an issuer, or not yet, so no token can be told from a forged one."""
 
     status = 503
     code = "UNAVAILABLE"

@@ -25,6 +25,10 @@ _LOG = logging.getLogger(__name__)
 class Refreshed(Protocol):
     """Something that is exchanged while the server runs."""
 
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to go by."""
+
     async def refresh(self) -> None:
         """Take over what is there now; what is there already stays where that fails.
 
@@ -45,13 +49,54 @@ class Authenticator(Refreshed, Protocol):
         """
 
 
+class Kept:
+    """A part that is kept fresh; ``arrived`` is set once it had something to go by."""
+
+    def __init__(self, part: Refreshed) -> None:
+        self._part = part
+        self._said: str | None = None
+        self.arrived = asyncio.Event()
+        self._look()
+
+    async def refresh(self) -> None:
+        """Take over what was exchanged; a failure is tried again at each look, and said once."""
+        try:
+            await self._part.refresh()
+            self._said = None
+        except Exception as error:  # whatever it is, the server goes on by what it has
+            if (said := f"{type(error).__name__}: {error}") != self._said:
+                _LOG.warning("what callers are known by could not be read again, the last stays: %s", error)
+            self._said = said
+        self._look()
+
+    async def keep_fresh(self) -> None:
+        """Refresh for ever."""
+        while True:
+            await asyncio.sleep(REFRESH_SECONDS)
+            await self.refresh()
+
+    def _look(self) -> None:
+        if self._part.ready:
+            self.arrived.set()
+
+
 class Gate(NamedTuple):
     """Guards in their order, and what they go by."""
 
     guards: tuple[Guard, ...] = ()
-    parts: tuple[Refreshed, ...] = ()
+    parts: tuple[Kept, ...] = ()
     certificates: Certificates | None = None
     looks_at_peers: bool = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether callers can be told apart: before the keys of an issuer came, every token would be refused."""
+        return all(part.arrived.is_set() for part in self.parts)
+
+    async def arrived(self) -> None:
+        """Return once it is ready."""
+        for part in self.parts:
+            await part.arrived.wait()
 
     def admit(self, arrival: Arrival) -> None:
         """Ask these guards alone, for one message of many.
@@ -64,17 +109,11 @@ class Gate(NamedTuple):
 
     async def refresh(self) -> None:
         """Take over what was exchanged."""
-        for part in self.parts:
-            try:
-                await part.refresh()
-            except Exception as error:  # whatever it is, the server goes on by what it has
-                _LOG.warning("what callers are known by could not be read again, the last stays: %s", error)
+        await asyncio.gather(*(part.refresh() for part in self.parts))
 
     async def keep_fresh(self) -> None:
-        """Refresh for ever."""
-        while self.parts:
-            await asyncio.sleep(REFRESH_SECONDS)
-            await self.refresh()
+        """Refresh for ever, each part by itself: a slow issuer holds up no certificate."""
+        await asyncio.gather(*(part.keep_fresh() for part in self.parts))
 
 
 OPEN_GATE: Final = Gate()
@@ -112,7 +151,7 @@ def build_gate(access: Access, secrets: Path) -> Gate:
         raise NotServedError(f"spec.serving.{field}: {error}", exit_code=ExitCode.ORDER_INVALID) from error
     return Gate(
         tuple(guards),
-        tuple(parts),
+        tuple(map(Kept, parts)),
         certificates,
         looks_at_peers=(
             access.audit is not None

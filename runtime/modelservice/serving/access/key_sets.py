@@ -64,15 +64,21 @@ class FolderSource:
 
     async def read(self, *, soon: bool) -> list[bytes] | None:  # noqa: ARG002 - kubelet brings it when it does
         """See ``Source``."""
-        return list(self._folder.read().values()) if self._folder.changed() else None
+        with self._folder.changed() as changed:
+            return list(self._folder.read().values()) if changed else None
 
 
 class WebSource:
-    """What an issuer publishes, read in a thread."""
+    """What an issuer publishes, read in a thread.
+
+    A name server or an issuer that sends its headers byte by byte can hold the thread for as long as it likes: it is
+    waited for no longer than ``FETCH_SECONDS``, and there is never a second one.
+    """
 
     def __init__(self, fetch: Callable[[], bytes], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._fetch = fetch
         self._clock = clock
+        self._under_way: asyncio.Task[bytes] | None = None
         self._read = self._tried = float("-inf")
 
     async def read(self, *, soon: bool) -> list[bytes] | None:
@@ -82,18 +88,24 @@ class WebSource:
         if not (soon or stale) or now - self._tried < SOON_SECONDS:
             return None
         self._tried = now
-        found = await asyncio.to_thread(self._fetch)
+        fetching = self._under_way = self._under_way or asyncio.create_task(asyncio.to_thread(self._fetch))
+        await asyncio.wait((fetching,), timeout=FETCH_SECONDS)
+        if not fetching.done():
+            raise TimeoutError(f"the key set did not come within {FETCH_SECONDS:.0f} seconds")
+        self._under_way = None
+        found = fetching.result()
         self._read = now
         return [found]
 
 
 class KeySet:
-    """The keys of the moment."""
+    """The keys of the moment; ``arrived``: whether there ever was one that can be used."""
 
     def __init__(self, source: Source, algorithms: Iterable[Algorithm]) -> None:
         self._source = source
         self._algorithms = tuple(algorithms)
         self._missed = False
+        self.arrived = False
         self.keys: Keys = {}
 
     def find(self, name: str | None, algorithm: str) -> jwt.PyJWK | None:
@@ -106,9 +118,11 @@ class KeySet:
     async def refresh(self) -> bool:
         """Read the set if it is time to; tells whether there are other keys now.
 
+        A set without a key that can be used is taken over too: an issuer takes keys back so.
+
         Raises:
             OSError: it cannot be read; the keys stay.
-            ValueError: it has no key that can be used; the keys stay.
+            ValueError: it is no set; the keys stay.
         """
         missed, self._missed = self._missed, False
         documents = await self._source.read(soon=missed or not self.keys)
@@ -116,11 +130,14 @@ class KeySet:
             return False
         keys = parse_sets(documents, self._algorithms)
         if not keys:
-            raise ValueError(f"the key set has no key for {', '.join(self._algorithms)}")
+            _LOG.warning("the key set has no key for %s: no token is taken", ", ".join(self._algorithms))
         changed = {name: key.key for name, key in keys.items()} != {name: key.key for name, key in self.keys.items()}
+        self.arrived = self.arrived or bool(keys)
         if changed:
             self.keys = keys
-            _LOG.info("keys of tokens were read: %s", ", ".join(sorted({name for name, _ in keys if name})) or "1")
+            _LOG.info(
+                "keys of tokens were read: %s", ", ".join(sorted({name for name, _ in keys if name})) or len(keys)
+            )
         return changed
 
 

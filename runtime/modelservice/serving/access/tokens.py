@@ -39,7 +39,7 @@ class Tokens:
 
         Raises:
             UnauthenticatedError: it is not the issuer's for this audience and this time.
-            KeysMissingError: the issuer's keys are not here yet.
+            KeysMissingError: there is no key of the issuer, or not yet.
         """
         token, digest = credential
         known = self._verified.get(digest)
@@ -52,6 +52,11 @@ class Tokens:
         self._verified[digest] = _Verified(digest, caller, until)
         return caller
 
+    @property
+    def ready(self) -> bool:
+        """Whether there were keys at least once: until then every token would get 503."""
+        return self._keys.arrived
+
     async def refresh(self) -> None:
         """Read the keys again if it is time to; tokens that others signed are forgotten with them."""
         if await self._keys.refresh():
@@ -59,7 +64,7 @@ class Tokens:
 
     def _verify(self, token: bytes) -> tuple[Caller, float]:
         if not self._keys.keys:
-            raise KeysMissingError("the keys of the issuer could not be read yet; try again")
+            raise KeysMissingError("there is no key of the issuer that can be used, or not yet; try again")
         try:
             header = jwt.get_unverified_header(token)
             algorithm = str(header.get("alg"))

@@ -23,6 +23,8 @@ Behaviour = Callable[[bytes, Any], Awaitable[bytes]]
 Read = Callable[[Any], Awaitable[bytes]]
 Stream = Callable[[Any, Callable[[], None], Callable[[str, float], None]], Awaitable[None]]
 
+_NAMES: Final = ("peer_uri", "peer_dns", "x509_common_name")
+"""What gRPC calls the names of ``callers.names_of``, in their order."""
 READ_AT_ONCE: Final = 4
 """Messages: what is on its way is not in the budget yet."""
 READ_SECONDS: Final = 10.0
@@ -129,7 +131,7 @@ def peer_of(context: Any) -> Peer:
     _, _, where = context.peer().partition(":")
     address = where.rpartition(":")[0].removeprefix("%5B").removesuffix("%5D")
     shown = context.auth_context()
-    names = (*shown.get("x509_subject_alternative_name", ()), *shown.get("x509_common_name", ()))
+    names = (name for kind in _NAMES for name in shown.get(kind, ()))
     return Peer(address, tuple(dict.fromkeys(name.decode("utf-8", "replace") for name in names)))
 
 

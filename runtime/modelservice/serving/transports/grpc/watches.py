@@ -48,13 +48,24 @@ class Watches:
             told = answer(question, self._core.state())
             await context.write(told)
             record("OK", self._core.clock() - started)
-            await self._core.lifecycle.drained()
-            if (now := answer(question, self._core.state())) != told:
-                await context.write(now)
+            for change in (self._ready, self._core.lifecycle.drained):
+                await change()
+                if (now := answer(question, self._core.state())) != told:
+                    await context.write(now)
+                    told = now
             await self._core.lifecycle.left()
             raise ShuttingDownError("the server is shutting down; try again")
         finally:
             self._open -= 1
+
+    async def _ready(self) -> None:
+        """Return once the server is ready, or will never be."""
+        changes = [asyncio.ensure_future(one()) for one in (self._core.gate.arrived, self._core.lifecycle.drained)]
+        try:
+            await asyncio.wait(changes, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for change in changes:
+                change.cancel()
 
     async def _question(self, context: Any) -> bytes:
         try:

@@ -1,6 +1,7 @@
 """TLS: what a server shows and asks for, and how that is exchanged under connections that stay."""
 
 import asyncio
+import io
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from tests.unit.runtime.serving.transports.test_grpc import INFER, request_of, s
 
 from modelservice.contract.access import Access
 from modelservice.contract.places import TLS_FOLDER
+from modelservice.serving.access.audit import AuditLog
 from modelservice.serving.access.gate import build_gate
 from modelservice.serving.callers import names_of
 from modelservice.serving.core import Core
@@ -35,10 +37,11 @@ def secret(*, common: str = "first", clients: Authority = CLIENTS) -> Identity:
     return SERVERS.issue(common) | {"ca.crt": clients.pem}
 
 
-def core(folder: Path, clients: dict[str, Any] | None = None, **more: Any) -> Core:
+def core(folder: Path, clients: dict[str, Any] | None = None, audit: AuditLog | None = None) -> Core:
     tls = {"secretRef": {"name": "tls"}, **({} if clients is None else {"clientCertificates": clients})}
     mount(folder / TLS_FOLDER, secret())
-    return core_of(numeric_model(), gate=build_gate(Access.model_validate({"tls": tls, **more}), folder))
+    access = Access.model_validate({"tls": tls, "audit": None if audit is None else {}})
+    return core_of(numeric_model(), gate=build_gate(access, folder), audit=audit)
 
 
 @asynccontextmanager
@@ -131,7 +134,8 @@ async def test_an_authority_of_clients_is_forgotten(tmp_path: Path) -> None:
     served = core(tmp_path, {})
     async with serving(served) as port:
         assert b"200 OK" in await talk(port, client_context(SERVERS, tmp_path, SHOP))
-        mount(tmp_path / TLS_FOLDER, secret(clients=OTHERS))
+        comment = "# Zürich\n".encode()  # as openssl writes subjects before certificates
+        mount(tmp_path / TLS_FOLDER, secret(clients=OTHERS) | {"ca.crt": comment + OTHERS.pem})
         await served.gate.refresh()
         assert await unless_refused(port, client_context(SERVERS, tmp_path, SHOP)) == b""
         assert b"200 OK" in await talk(port, client_context(SERVERS, tmp_path, STRANGER))
@@ -174,6 +178,15 @@ async def call(address: str, client: Identity) -> str:
         except grpc.aio.AioRpcError as error:
             return str(error.code().name)
         return "OK"
+
+
+async def test_the_best_name_of_a_client_is_the_same_in_each_transport(tmp_path: Path) -> None:
+    log = AuditLog(io.BytesIO(), model="iris", digest="")
+    shown = core(tmp_path, {}, audit=log)
+    async with served(shown) as address, serving(shown) as port:
+        assert await call(address, SHOP) == "OK"
+        assert b"200 OK" in await talk(port, client_context(SERVERS, tmp_path, SHOP))
+    assert [who for _, (who, *_), _ in log._waiting] == ["spiffe://cluster/shop"] * 2
 
 
 async def test_calls_are_encrypted_and_their_clients_known(tmp_path: Path) -> None:

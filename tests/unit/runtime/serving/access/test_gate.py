@@ -18,7 +18,7 @@ from tests.unit.runtime.serving.transports.test_grpc import HEALTH, INFER, STREA
 from modelservice.contract.access import Access
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.places import API_KEYS_FOLDER
-from modelservice.serving.access.gate import build_gate
+from modelservice.serving.access.gate import Gate, Kept, build_gate
 from modelservice.serving.callers import PUBLIC
 from modelservice.serving.core import Core
 from modelservice.serving.errors import NotServedError
@@ -142,6 +142,42 @@ async def test_a_message_of_a_stream_needs_a_key_that_is_still_one(core: Core, t
         await call.write(request_of().SerializeToString())
         assert b"the API key is not known" in await call.read()
         await call.done_writing()
+
+
+class Late:
+    """A part that has nothing to go by yet, and fails as it is told."""
+
+    ready = False
+    fails = True
+
+    async def refresh(self) -> None:
+        if self.fails:
+            raise OSError("down")
+        self.ready = True
+
+
+async def test_a_server_is_ready_once_it_can_tell_callers_apart(caplog: pytest.LogCaptureFixture) -> None:
+    late = Late()
+    core = core_of(numeric_model(), gate=Gate(parts=(Kept(late),)))
+    probe = request(b"", b"connection: close", method=b"GET", path=b"/v2/health/ready")
+    async with (
+        listening(InferenceConnection, front=build_status_front(core)) as (port, _),
+        served(core) as address,
+        grpc.aio.insecure_channel(address) as channel,
+    ):
+        watch: Any = channel.unary_stream("/grpc.health.v1.Health/Watch")(b"")
+        assert await watch.read() == b"\x08\x02"
+        for _ in range(2):
+            await core.gate.refresh()
+            assert b"503 Service Unavailable" in await talk(port, probe)
+        assert caplog.text.count("could not be read again, the last stays: down") == 1
+        assert "modelservice_ready 0.0" in core.metrics.render().body.decode()
+        late.fails = False
+        await core.gate.refresh()
+        assert await watch.read() == b"\x08\x01"
+        assert b"200 OK" in await talk(port, probe)
+        core.lifecycle.drain()
+        assert await watch.read() == b"\x08\x02"
 
 
 async def test_the_port_for_probes_has_them_and_metrics_and_nothing_else(core: Core) -> None:

@@ -273,6 +273,38 @@ async def test_an_issuer_is_asked_now_and_then_and_its_keys_outlive_it() -> None
     assert verified.caller_of(bearer(token(SECOND, "2"))).subject == "shop"
 
 
+async def test_keys_that_an_issuer_takes_back_are_taken_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    verified = await verifier(tmp_path)
+    mount(tmp_path, {"jwks.json": key_set()})
+    await verified.refresh()
+    assert "the key set has no key for RS256, ES256: no token is taken" in caplog.text
+    with pytest.raises(KeysMissingError):
+        verified.caller_of(bearer(token()))
+    mount(tmp_path, {"jwks.json": b"no set"})
+    with pytest.raises(ValueError, match="."):  # noqa: RUF043
+        await verified.refresh()
+
+
+async def test_an_issuer_that_never_ends_holds_one_thread_and_no_refresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(key_sets, "FETCH_SECONDS", 0)
+    now, asked, free = [0.0], [], threading.Event()
+
+    def fetch() -> bytes:
+        asked.append(now[0])
+        free.wait()
+        return key_set(jwk(FIRST))
+
+    source = WebSource(fetch, clock=lambda: now[0])
+    for now[0] in (0.0, SOON_SECONDS):
+        with pytest.raises(TimeoutError, match="did not come within 0 seconds"):
+            await source.read(soon=True)
+    free.set()
+    monkeypatch.setattr(key_sets, "FETCH_SECONDS", 10)
+    now[0] += SOON_SECONDS
+    assert await source.read(soon=True) == [key_set(jwk(FIRST))]
+    assert asked == [0.0]
+
+
 ANSWERS = {"/good": (200, key_set(jwk(FIRST))), "/moved": (302, b""), "/down": (503, b""), "/large": (200, b" " * 200)}
 
 
