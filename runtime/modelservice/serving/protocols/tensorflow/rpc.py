@@ -1,11 +1,13 @@
 """TensorFlow Serving over gRPC: ``PredictionService`` (Predict, GetModelMetadata) and ``ModelService``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
+from modelservice.cells import column_name
 from modelservice.contract.signature import Signature
 from modelservice.modalities.errors import InputError
+from modelservice.modalities.tensors import listed
 from modelservice.serving.calls import Call, check_rows
 from modelservice.serving.errors import RequestError, UnknownModelError
 from modelservice.serving.model import ServedModel, outputs_of
@@ -29,7 +31,7 @@ from modelservice.serving.protocols.tensorflow.metadata import (
     described_inputs,
     described_outputs,
 )
-from modelservice.serving.protocols.tensorflow.tensors import read_tensor, write_tensor
+from modelservice.serving.protocols.tensorflow.tensors import Repeats, read_tensor, write_tensor
 from modelservice.serving.results import Results
 
 _METADATA: Final = "signature_def"
@@ -82,6 +84,7 @@ class RpcPredictions:
         self._encoder = model.encoder
         self._known = known
         self._named = outputs_of(model)
+        self._inputs = {column_name(given.name): given.name for given in model.signature.inputs}
         self._outputs = described_outputs(model.signature)
 
     def parse(self, data: bytes) -> Call[bytes]:
@@ -95,7 +98,9 @@ class RpcPredictions:
         wanted = self._wanted(request.output_filter)
         if not request.inputs:
             raise RequestError("inputs: must be at least one tensor")
-        tensors = [read_tensor(name, request.inputs[name]) for name in sorted(request.inputs)]
+        self._check_names(request.inputs)
+        repeats = Repeats()
+        tensors = [read_tensor(name, request.inputs[name], repeats) for name in sorted(request.inputs)]
         place = partial(_place, [tensor.name for tensor in tensors])
         try:
             rows = self._encoder.from_tensors(tensors)
@@ -103,6 +108,17 @@ class RpcPredictions:
             raise place(error) from None
         check_rows(len(rows), "inputs")
         return Call(rows, place, partial(self._render, wanted=wanted))
+
+    def _check_names(self, names: Collection[str]) -> None:
+        """Refuse inputs that the model does not have before they are read; a lone tensor may have any name."""
+        if len(names) == 1:
+            return
+        for name in sorted(names):
+            if column_name(name) not in self._inputs:
+                known = listed(tuple(self._inputs.values()))
+                raise RequestError(
+                    f"inputs[{name[:64]}]: is no input of this model; expected one tensor for each of {known}"
+                )
 
     def _wanted(self, asked: Sequence[str]) -> Sequence[str]:
         for index, name in enumerate(asked):

@@ -7,7 +7,7 @@ import numpy as np
 
 from modelservice.modalities.tensors import BOOL, BYTES, Tensor, TensorError, from_binary
 from modelservice.serving.calls import check_rows
-from modelservice.serving.errors import RequestError
+from modelservice.serving.errors import RequestError, TooLargeError
 from modelservice.serving.protocols.tensorflow.messages import DTYPES
 from modelservice.serving.protocols.tensorflow.metadata import DTYPES as NAMES
 
@@ -29,19 +29,44 @@ _FIELDS: Final = {
 }
 """The typed field of each datatype; ``half_val`` holds the bits of each number."""
 _MAX_RANK: Final = 8
-_MOST_REPEATED: Final = 2**20
-"""Elements that one value may stand for."""
+MOST_REPEATED: Final = 2**20
+"""Elements of one request, of all its tensors together, that stand there as one value; a text counts once for each
+eight bytes that it has."""
+_COUNTED_BYTES: Final = 8
 
 
-def read_tensor(name: str, given: Any) -> Tensor:
+class Repeats:
+    """How many elements of a request may still be given by one value of a tensor that stands for all."""
+
+    def __init__(self) -> None:
+        self._left = MOST_REPEATED
+
+    def take(self, place: str, value: Any, elements: int) -> None:
+        """Count those of one tensor, before there are as many.
+
+        Raises:
+            TooLargeError: there are too many of them together.
+        """
+        length = len(value) if isinstance(value, bytes) else 1
+        self._left -= elements * max(1, -(-length // _COUNTED_BYTES))
+        if self._left < 0:
+            raise TooLargeError(
+                f"{place}: one value for {elements} elements; at most {MOST_REPEATED} of one request (a text counts"
+                f" once for each {_COUNTED_BYTES} bytes), all tensors together: send every value, or fewer rows"
+            )
+
+
+def read_tensor(name: str, given: Any, repeats: Repeats) -> Tensor:
     """Read a ``TensorProto``.
 
     Args:
         name: of the input.
         given: the message.
+        repeats: what the request's tensors may still repeat.
 
     Raises:
         RequestError: it does not hold what it declares, with the place, such as ``inputs[age].float_val: ...``.
+        TooLargeError: it has more rows, or repeats more, than a request may.
     """
     place = f"inputs[{name[:64]}]"
     datatype = _DATATYPES.get(given.dtype)
@@ -50,7 +75,13 @@ def read_tensor(name: str, given: Any) -> Tensor:
     shape = _shape(place, given.tensor_shape)
     check_rows(shape[0], place)
     try:
-        values = _content(datatype, shape, given) if given.tensor_content else _typed(datatype, shape, given)
+        if given.tensor_content:
+            values = _content(datatype, shape, given)
+        else:
+            values, size = _typed(datatype, shape, given), prod(shape)
+            if len(values) < size:
+                repeats.take(f"{place}.{_FIELDS[datatype]}", values[0], size)
+                values = values * size if datatype == BYTES else np.repeat(values, size)
     except TensorError as error:
         raise RequestError(f"{place}{error.place}: {error.message}") from None
     return Tensor(name, datatype, shape, values)
@@ -90,14 +121,12 @@ def _content(datatype: str, shape: tuple[int, ...], given: Any) -> Any:
 
 
 def _typed(datatype: str, shape: tuple[int, ...], given: Any) -> Any:
+    """The values of the typed field: as many as the shape has elements, or one that stands for all."""
     name, size = _FIELDS[datatype], prod(shape)
     given_values = getattr(given, name)
-    repeated = len(given_values) == 1 < size <= _MOST_REPEATED
-    if len(given_values) != size and not repeated:
+    if len(given_values) != size and not len(given_values) == 1 < size:
         raise TensorError(f".{name}", f"has {len(given_values)} values, but shape {list(shape)} needs {size}")
     if datatype == BYTES:
-        return list(given_values) * (size if repeated else 1)
+        return list(given_values)
     values = np.array(given_values)
-    if datatype == "FP16":
-        values = values.astype(np.uint16).view(np.float16)
-    return np.repeat(values, size) if repeated else values
+    return values.astype(np.uint16).view(np.float16) if datatype == "FP16" else values

@@ -129,6 +129,12 @@ async def test_images_are_taken() -> None:
     assert list((await predict(image_model(), pixels)).outputs["label"].string_val) == [b"virginica"]
 
 
+def repeated() -> Any:
+    """Two columns, each of which alone may be given so."""
+    request = add(asking(), "sepal_length", "DT_FLOAT", [7500, 70], float_val=[1])
+    return add(request, "petal_length", "DT_FLOAT", [7500, 70], float_val=[1])
+
+
 def infinite() -> Any:
     return add(asking(), "x", "DT_FLOAT", [2, 2], tensor_content=struct.pack("<4f", 1, 1, 1, float("inf")))
 
@@ -189,7 +195,20 @@ WRONG: list[tuple[Callable[[], FakeModel], Any, str, str]] = [
         numeric_model,
         add(asking(), "x", "DT_FLOAT", [1, 2**40], float_val=[1]),
         "INVALID_ARGUMENT",
-        "inputs[x].float_val: has 1 values",
+        "inputs[x].float_val: one value for 1099511627776 elements; at most 1048576 of one request",
+    ),
+    (numeric_model, repeated(), "INVALID_ARGUMENT", "inputs[sepal_length].float_val: one value for 525000 elements"),
+    (
+        mixed_model,
+        add(asking(), "city (home)", "DT_STRING", [1000], string_val=[b"x" * 2**14]),
+        "INVALID_ARGUMENT",
+        "inputs[city (home)].string_val: one value for 1000 elements; at most 1048576 of one request",
+    ),
+    (
+        numeric_model,
+        add(matrix(), "y", "DT_FLOAT", [1, 2**40], float_val=[1]),
+        "INVALID_ARGUMENT",
+        "inputs[x]: is no input of this model; expected one tensor for each of sepal_length, petal_length",
     ),
     (
         mixed_model,
