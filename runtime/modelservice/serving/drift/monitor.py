@@ -1,6 +1,7 @@
 """The drift of inputs and outputs against the baseline of the artifact, and how often each label was the answer."""
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,6 +18,8 @@ from modelservice.serving.drift.spread import Spread, build_spread
 from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.model import ServedModel, outputs_of
 from modelservice.tasks.base import Array
+
+_LOG = logging.getLogger(__name__)
 
 INTERVAL_SECONDS: Final = 30.0
 """Between two looks at the sample."""
@@ -38,7 +41,7 @@ class Monitor(Collector):
         self._columns = [given.name for given in model.signature.inputs]
         self._features, self._outputs = _features(model), _outputs(model)
         self._watches = bool(self._features or self._outputs)
-        self._sample = Sample(len(self._features))
+        self._sample = Sample(len(self._columns) if self._features else 0)
         self._rows = self._window_rows = 0
         self._drift: dict[tuple[str, str], dict[str, float]] = {}
         self._label = next((output.name for output in model.signature.outputs if model.signature.labels), None)
@@ -117,12 +120,15 @@ class Monitor(Collector):
 
 
 async def keep_measuring(monitor: Monitor, lifecycle: Lifecycle, *, seconds: float = INTERVAL_SECONDS) -> None:
-    """Measure in a thread, again and again, until the server leaves."""
+    """Measure in a thread, again and again, until the server leaves; a sample that cannot be is logged and left out."""
     while not lifecycle.leaving:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await lifecycle.left()
-        await asyncio.to_thread(monitor.update)
+        try:
+            await asyncio.to_thread(monitor.update)
+        except Exception:
+            _LOG.exception("drift was not measured this time; it is tried again in %g s", seconds)
 
 
 def _features(model: ServedModel) -> dict[str, Spread]:

@@ -19,7 +19,7 @@ from tests.unit.runtime.serving.fakes import (
 from modelservice.contract.baseline import Baseline, NumberHistogram, TextHistogram
 from modelservice.serving.drift.divergence import largest_difference, stability_index
 from modelservice.serving.drift.monitor import FEWEST_ROWS, MOST_PENDING, Monitor, keep_measuring
-from modelservice.serving.drift.sample import MOST_BATCHES, MOST_ROWS, Sample
+from modelservice.serving.drift.sample import MOST_BATCHES, MOST_CHARACTERS, MOST_ROWS, Sample
 from modelservice.serving.drift.spread import NumberSpread, TextSpread
 from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.model import compute_of
@@ -101,7 +101,32 @@ def test_a_sample_of_a_wide_table_has_fewer_rows_and_holds_no_batch() -> None:
     sample.add(np.zeros((64, 1000)), raw)
     (held,) = sample.take()
     assert len(held.rows) == len(held.raw) == 1
+    assert isinstance(held.rows, np.ndarray)
+    assert held.rows.base is None
     assert held.raw.base is None
+
+
+@pytest.mark.parametrize("row", [lambda text: [1.0, text, None], lambda text: {"age": 1.0, "remark": text}])
+def test_a_sample_of_long_texts_has_fewer_rows_and_cuts_what_one_row_alone_has_too_much(row: Any) -> None:
+    sample, raw = Sample(columns=3), np.zeros((MOST_ROWS, 3), np.float32)
+    sample.add([row("x" * (MOST_CHARACTERS // 4))] * MOST_ROWS, raw)
+    sample.add([row("x" * (10 * MOST_CHARACTERS))] * MOST_ROWS, raw)
+    short, long = sample.take()
+    assert short.rows == [row("x" * (MOST_CHARACTERS // 4))] * 4
+    assert long.rows == [row("x" * (MOST_CHARACTERS - 1) + "…")]
+    assert [len(short.raw), len(long.raw)] == [4, 1]
+
+
+@pytest.mark.parametrize("model", [image_model(), numeric_model()])
+def test_rows_are_kept_only_where_a_column_is_watched(model: FakeModel) -> None:
+    outputs = (TextHistogram(name="label", texts=LABELS, counts=(500, 0, 500)),)
+    model.baseline = Baseline(feature_rows=1000, features=(), output_rows=1000, outputs=outputs)
+    monitor = Monitor(model)
+    monitor.record(np.zeros((8, 2)), np.zeros((8, 3), np.float32))
+    (held,) = monitor._sample.take()
+    assert len(held.rows) == 0
+    assert not isinstance(held.rows, np.ndarray)  # which would hold the request's
+    assert len(held.raw) == 8
 
 
 def normal_baseline(model: FakeModel, *, labels: tuple[int, ...] = (500, 0, 500)) -> Baseline:
@@ -245,3 +270,22 @@ async def test_it_is_measured_in_a_thread_until_the_server_leaves() -> None:
             await asyncio.sleep(0.001)
     lifecycle.leave()
     await measuring
+
+
+async def test_a_sample_that_cannot_be_measured_is_logged_and_the_next_one_is(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monitor, lifecycle = Monitor(numeric_model()), Lifecycle()
+    tries: list[int] = []
+
+    def update() -> None:
+        tries.append(len(tries))
+        if len(tries) == 1:
+            raise ValueError("out of order")
+        lifecycle.leaving = True
+
+    monkeypatch.setattr(monitor, "update", update)
+    await keep_measuring(monitor, lifecycle, seconds=0)
+    assert tries == [0, 1]
+    assert "drift was not measured this time" in caplog.text
+    assert "out of order" in caplog.text
