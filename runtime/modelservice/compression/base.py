@@ -10,7 +10,7 @@ from modelservice.compression.network import StoredNetwork
 from modelservice.contract.failure import StageError
 from modelservice.contract.progress import Progress
 from modelservice.contract.sizes import Tried
-from modelservice.families.architecture import MemberMean
+from modelservice.families.architecture import MemberMean, TokenAttention, TokenRecurrence
 from modelservice.modalities.base import Dataset, Features
 from modelservice.tasks.base import Array
 from modelservice.training.checkpointing import Clock
@@ -92,11 +92,17 @@ def single_network(model: Compressible, step: str) -> StoredNetwork:
         step: name of the step, for messages.
 
     Raises:
-        StageError: the model is none, or an ensemble of several.
+        StageError: the model is none, an ensemble of several, or reads tokens.
     """
     field = "spec.compression.steps"
     if model.network is None:
         message = f"{step} works on the layers of one network: choose spec.model mlp or cnn, or leave the step out"
+        raise StageError("StepUnsuited", message, field=field)
+    if any(isinstance(layer, TokenRecurrence | TokenAttention) for layer in model.network.architecture.layers):
+        message = (
+            f"{step} works on linear layers and convolutions, and this network reads tokens: leave the step out, or"
+            " take quantize"
+        )
         raise StageError("StepUnsuited", message, field=field)
     if isinstance(model.network.architecture.head, MemberMean):
         message = (

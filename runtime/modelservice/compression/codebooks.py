@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _ROUNDS: Final = 100
 _FEW: Final = 16
 """Values whose numbers take 4 bits; of more they take 8."""
+_MOST: Final = 256
 _BYTES: Final = 4
 """Of a value."""
 
@@ -56,6 +57,9 @@ def store_codebooks(model: "onnx.ModelProto", shared_weights: Mapping[str, NDArr
     Args:
         model: with float weights.
         shared_weights: by the names of constants, those that take few values.
+
+    Raises:
+        ValueError: one takes more values than its numbers, of 8 bits, can tell apart.
     """
     from onnx import TensorProto, helper, numpy_helper  # noqa: PLC0415
 
@@ -64,6 +68,8 @@ def store_codebooks(model: "onnx.ModelProto", shared_weights: Mapping[str, NDArr
     restored: list[onnx.NodeProto] = []
     for name, weights in shared_weights.items():
         book, numbers = numbered(weights)
+        if len(book) > _MOST:
+            raise ValueError(f"{name} takes {len(book)} different values, and a codebook holds {_MOST} at most")
         small = helper.tensor_dtype_to_np_dtype(TensorProto.UINT4 if len(book) <= _FEW else TensorProto.UINT8)
         names = [f"{name}_values", f"{name}_numbers", f"{name}_places"]
         kept += [numpy_helper.from_array(book, names[0]), numpy_helper.from_array(numbers.astype(small), names[1])]

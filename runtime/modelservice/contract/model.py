@@ -407,3 +407,6 @@ class Model(OneOf):
 
 GRADIENT_FAMILIES = frozenset({"mlp", "cnn", "rnn", "transformer"})
 """Trained by gradient steps: optimizer, epochs and penalties are for these, and torch can serve them."""
+
+LAYERED_FAMILIES = frozenset({"mlp", "cnn"})
+"""Of these a compression takes units out of layers, or changes weights; those of tokens have layers of another kind."""

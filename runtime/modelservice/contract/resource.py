@@ -8,7 +8,7 @@ from modelservice.contract.artifacts import Artifacts
 from modelservice.contract.base import DNS_LABEL_PATTERN, Contract, Rule, Tolerant
 from modelservice.contract.compression import Compression
 from modelservice.contract.data import Data
-from modelservice.contract.model import GRADIENT_FAMILIES, Auto, Model, MultilayerPerceptron
+from modelservice.contract.model import GRADIENT_FAMILIES, LAYERED_FAMILIES, Auto, Model, MultilayerPerceptron
 from modelservice.contract.promotion import Promotion
 from modelservice.contract.serving import Engine, Serving
 from modelservice.contract.task import Task
@@ -25,9 +25,11 @@ MAX_NAME_LENGTH = 40
 ServiceName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH, pattern=DNS_LABEL_PATTERN)]
 
 
-_BY_GRADIENT = (
-    "(has(self.model) && (" + " || ".join(f"has(self.model.{family})" for family in sorted(GRADIENT_FAMILIES)) + "))"
-)
+def _of(families: frozenset[str]) -> str:
+    return "(has(self.model) && (" + " || ".join(f"has(self.model.{family})" for family in sorted(families)) + "))"
+
+
+_BY_GRADIENT = _of(GRADIENT_FAMILIES)
 _STEPS = " || ".join(
     f"has(self.training.{field.alias})"
     for name, field in Hyperparameters.model_fields.items()
@@ -66,10 +68,11 @@ _HALVING_OF_GRADIENT = Rule(
     "training.search.halving is over epochs, which mlp, cnn, rnn and transformer have: leave it out",
 )
 _LAYERS_TO_PRUNE = Rule(
-    f"!has(self.compression) || {_BY_GRADIENT} || "
+    f"!has(self.compression) || {_of(LAYERED_FAMILIES)} || "
     "self.compression.steps.all(step, has(step.quantize) || has(step.distill))"
     " || has(self.compression.steps[0].distill)",
-    "all compression.steps but distill and quantize work on layers: choose model mlp or cnn, or put distill first",
+    "all compression.steps but distill and quantize work on the layers of mlp and cnn: choose one of them, or put"
+    " distill first",
 )
 _WEIGHTLESS = ("svm", "decisionTree", "randomForest", "gradientBoosting", "kernelRidge")
 _WEIGHTS_TO_QUANTIZE = Rule(
@@ -141,7 +144,8 @@ class ModelServiceSpec(Contract):
                 raise ValueError(_HALVING_OF_GRADIENT.message)
             check_search(self.model, self.training, self.training.search, check=self._check_trial)
         kinds = () if self.compression is None else tuple(step.choice for step in self.compression.steps)
-        if set(kinds) - {"quantize", "distill"} and not by_gradient and kinds[0] != "distill":
+        layered = self.model.choice in LAYERED_FAMILIES
+        if set(kinds) - {"quantize", "distill"} and not layered and kinds[0] != "distill":
             raise ValueError(_LAYERS_TO_PRUNE.message)
         if kinds[:1] == ("quantize",) and self.model.choice in _WEIGHTLESS:
             raise ValueError(_WEIGHTS_TO_QUANTIZE.message)

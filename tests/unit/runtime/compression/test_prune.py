@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from tests.unit.runtime.compression.learning import NOTHING, apply_steps, context_of, iris, random_network
 from tests.unit.runtime.stages.pipelines import produce, train_work
 
@@ -14,8 +15,9 @@ from modelservice.compression.units import joints, ratio_for
 from modelservice.contract.compression import Compression
 from modelservice.contract.failure import StageError
 from modelservice.contract.manifest import MODEL_FILE
-from modelservice.contract.model import ConvolutionalNetwork, MultilayerPerceptron, Pooling
-from modelservice.families.architecture import Architecture, MemberMean, Softmax
+from modelservice.contract.model import Cell, ConvolutionalNetwork, MultilayerPerceptron, Pooling
+from modelservice.contract.resource import ModelServiceSpec
+from modelservice.families.architecture import Architecture, MemberMean, Softmax, TokenAttention, TokenRecurrence
 from modelservice.families.cnn import design_cnn
 from modelservice.families.perceptron import design_mlp
 from modelservice.inference.onnx_engine import OnnxEngine
@@ -175,6 +177,37 @@ def test_what_is_no_network_or_several_is_refused_with_the_remedy() -> None:
     several = Compressible(onnx=b"", network=StoredNetwork(architecture=ensemble, weights={}))
     with pytest.raises(StageError, match=r"set spec\.model\.mlp\.ensemble to 1"):
         apply_steps(several, asked, NOTHING)
+
+
+@pytest.mark.parametrize("model", [{"rnn": {}}, {"transformer": {}}])
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"prune": {"unstructured": {"ratio": 0.5}}},
+        {"clip": {"limit": 1}},
+        {"shareWeights": {"values": 16}},
+        {"lowRank": {"share": 0.5}},
+        {"auto": {"targetSizeRatio": 2}},
+    ],
+)
+def test_layers_of_tokens_are_refused(model: dict[str, Any], step: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="work on the layers of mlp and cnn"):
+        ModelServiceSpec.model_validate(
+            {
+                "data": {"configMap": {"name": "t"}, "target": "y", "text": {"column": "t"}},
+                "model": model,
+                "compression": {"steps": [step]},
+            }
+        )
+    layer = (
+        TokenAttention(vocabulary=9, length=4, width=8, heads=2, layers=1, feed_forward=8, dropout=0)
+        if "transformer" in model
+        else TokenRecurrence(cell=Cell.GRU, vocabulary=9, embedding=8, units=4, layers=1, bidirectional=False)
+    )
+    network = StoredNetwork(architecture=Architecture.model_construct(layers=(layer,), head=Softmax()), weights={})
+    with pytest.raises(StageError, match="this network reads tokens: leave the step out") as caught:
+        apply_steps(Compressible(onnx=b"", network=network), steps(step), NOTHING)
+    assert caught.value.reason == "StepUnsuited"
 
 
 def test_a_linear_model_has_no_neurons_to_leave_out() -> None:

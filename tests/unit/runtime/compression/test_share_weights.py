@@ -9,7 +9,7 @@ from tests.unit.runtime.compression.learning import NOTHING, apply_steps, contex
 from tests.unit.runtime.compression.test_prune import ARCHITECTURES, convolutional, perceptron, steps
 
 from modelservice.compression import Compressible
-from modelservice.compression.codebooks import saves, shared
+from modelservice.compression.codebooks import saves, shared, store_codebooks
 from modelservice.contract.failure import StageError
 from modelservice.contract.model import Pooling
 from modelservice.families.architecture import Architecture
@@ -91,3 +91,9 @@ def test_values_learn_on_and_stay_shared_and_zeros_stay_zeros() -> None:
             np.testing.assert_array_equal(array == 0, raw.weights[name] == 0)
             assert (array != raw.weights[name]).any()
     assert made(20).onnx == made(20).onnx
+
+
+def test_more_values_than_a_number_tells_apart_are_refused() -> None:
+    weights = np.arange(257, dtype=np.float32)
+    with pytest.raises(ValueError, match="w takes 257 different values, and a codebook holds 256 at most"):
+        store_codebooks(onnx.ModelProto(), {"w": weights})
