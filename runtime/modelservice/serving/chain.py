@@ -35,10 +35,23 @@ class Arrival:
         peer: the other end of the connection.
         credential: the key or token in its headers; None until a guard has looked for it.
         caller: who proved to send it; None until a guard found out.
+        beyond: whether its caller asks more often than it may.
     """
 
     __slots__ = (
-        *("caller", "count", "credential", "encoding", "header_length", "headers", "infers", "length", "path", "peer"),
+        *(
+            "beyond",
+            "caller",
+            "count",
+            "credential",
+            "encoding",
+            "header_length",
+            "headers",
+            "infers",
+            "length",
+            "path",
+            "peer",
+        ),
         *("route", "size"),
     )
 
@@ -52,6 +65,7 @@ class Arrival:
         self.peer = peer
         self.credential: Credential | None = None
         self.caller: Caller | None = None
+        self.beyond = False
         self.length: int | None = None
         self.encoding: bytes | None = None
         self.header_length: bytes | None = None

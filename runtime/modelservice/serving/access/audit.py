@@ -21,8 +21,8 @@ _DENIED: Final = frozenset({"401", "403", "UNAUTHENTICATED", "PERMISSION_DENIED"
 
 MAX_KINDS: Final = 4096
 """Kinds of requests whose part of the line is kept."""
-Kind = tuple[str | None, str, str, str]
-"""Who, from where, what, and the answer's code."""
+Kind = tuple[str | None, str, str, str, bool]
+"""Who, from where, what, the answer's code, and whether who asked may not."""
 
 
 class AuditLog(Collector):
@@ -47,7 +47,8 @@ class AuditLog(Collector):
             self.dropped += 1
             return
         who = None if arrival.caller is None else arrival.caller.subject
-        self._waiting.append((self._clock(), (who, arrival.peer.address, arrival.route, code), seconds))
+        denied = arrival.beyond or code in _DENIED
+        self._waiting.append((self._clock(), (who, arrival.peer.address, arrival.route, code, denied), seconds))
 
     def collect(self) -> Iterator[Metric]:
         """The lines that were lost, for Prometheus."""
@@ -66,13 +67,17 @@ class AuditLog(Collector):
             self._thread.join(timeout=1)
 
     def write(self) -> None:
-        """Write what waits."""
+        """Write what waits; where the stream is gone, the lines are lost and counted, and the requests are not."""
         lines: list[bytes] = []
         while self._waiting:
             lines.append(self._line(*self._waiting.popleft()))
-        if lines:
+        if not lines:
+            return
+        try:
             self._stream.write(b"".join(lines))
             self._stream.flush()
+        except (OSError, ValueError):
+            self.dropped += len(lines)
 
     def _line(self, at: float, kind: Kind, seconds: float) -> bytes:
         second, part = divmod(at, 1)
@@ -86,19 +91,13 @@ class AuditLog(Collector):
             said = self._kinds[kind] = self._described(*kind)
         return b'{"audit":"request","time":"%b.%03dZ",%b,"seconds":%.6f}\n' % (self._said, part * 1000, said, seconds)
 
-    def _described(self, caller: str | None, peer: str, route: str, code: str) -> bytes:
+    def _described(self, caller: str | None, peer: str, route: str, code: str, denied: bool) -> bytes:
         """The members of a line that most lines share, without the braces around them."""
         members = {"caller": caller, "peer": peer, "route": route, **self._common}
-        members |= {"decision": "denied" if code in _DENIED else "allowed", "code": code}
+        members |= {"decision": "denied" if denied else "allowed", "code": code}
         return orjson.dumps(members)[1:-1]
 
     def _run(self) -> None:
         while not self._stop.wait(WRITE_SECONDS):
-            self._written()
-        self._written()
-
-    def _written(self) -> None:
-        try:
             self.write()
-        except (OSError, ValueError):  # the stream is gone: the lines are lost, the requests are not
-            self.dropped += 1
+        self.write()

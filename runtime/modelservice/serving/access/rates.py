@@ -42,11 +42,13 @@ class Rates:
         full_at = max(self._full_at.pop(who, now), now) + self._each
         if full_at - now > self._burst + _ROUNDING:
             self._full_at[who] = full_at - self._each
+            arrival.beyond = True
             raise TooManyRequestsError(
                 f"more than {self._limit.requests_per_second} requests a second from one caller"
                 " (spec.serving.limits.perCaller); try again later",
                 retry_after=full_at - now - self._burst,
             )
         self._full_at[who] = full_at
+        arrival.beyond = False  # a stream asks about its messages with one and the same arrival
         if len(self._full_at) > MAX_CALLERS:
             del self._full_at[next(iter(self._full_at))]

@@ -13,8 +13,9 @@ from typing import Any, Final
 import grpc
 import grpc.aio
 
+from modelservice.serving.access.rates import Rates
 from modelservice.serving.callers import Peer
-from modelservice.serving.chain import UNMATCHED, Arrival
+from modelservice.serving.chain import UNMATCHED, Arrival, Chain
 from modelservice.serving.core import Core
 from modelservice.serving.errors import RequestError, TooSlowError, UnknownMethodError, as_request_error, message_of
 from modelservice.serving.inference import LARGE_BODY
@@ -37,6 +38,9 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
     def __init__(self, core: Core, *, methods: dict[str, bool], read_seconds: float = READ_SECONDS) -> None:
         """Methods by full path, and whether they ask for an inference."""
         self._chain = core.chain
+        self._opening = core.chain._replace(
+            guards=tuple(one for one in core.chain.guards if not isinstance(one, Rates))
+        )
         self._gate = core.gate
         self._budget = core.budget
         self._clock = core.clock
@@ -58,17 +62,17 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
             return self._stream(handler.stream_stream, arrival)
         return self._handler(self._reads(handler.unary_unary), arrival, started)
 
-    def _admit(self, arrival: Arrival, context: Any) -> None:
+    def _admit(self, arrival: Arrival, context: Any, chain: Chain) -> None:
         """Ask the guards, now that there is somebody to ask about."""
         if self._gate.looks_at_peers:
             arrival.peer = peer_of(context)
-        self._chain.admit(arrival)
+        chain.admit(arrival)
 
     def _handler(self, respond: Read, arrival: Arrival, started: float) -> Any:
         async def answer(_messages: Any, context: Any) -> bytes:
             code = "OK"
             try:
-                self._admit(arrival, context)
+                self._admit(arrival, context, self._chain)
                 return await respond(context)
             except asyncio.CancelledError:  # the client left, or its deadline passed
                 code = "CANCELLED"
@@ -85,12 +89,13 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
     def _stream(self, respond: Stream, arrival: Arrival) -> Any:
         """A stream that is answered by its own behaviour, which records its messages; what ends it is recorded here.
 
-        The end is an answer that nothing waited for: it took no time, whatever the age of the stream.
+        The end is an answer that nothing waited for: it took no time, whatever the age of the stream. What counts
+        requests is asked about its messages, each of which is one; that it begins is none.
         """
 
         async def answer(_messages: Any, context: Any) -> None:
             try:
-                self._admit(arrival, context)
+                self._admit(arrival, context, self._opening)
                 await respond(context, partial(self._gate.admit, arrival), partial(self._chain.record, arrival))
             except Exception as error:
                 refused = without_frames(as_request_error(error))

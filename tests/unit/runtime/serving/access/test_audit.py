@@ -10,7 +10,7 @@ import pytest
 from tests.unit.runtime.serving.fakes import DIGEST, core_of, numeric_model
 from tests.unit.runtime.serving.mounts import mount
 from tests.unit.runtime.serving.talking import GOOD, listening, request, talk
-from tests.unit.runtime.serving.transports.test_grpc import INFER, request_of, served
+from tests.unit.runtime.serving.transports.test_grpc import INFER, STREAM, request_of, served
 
 from modelservice.contract.access import Access
 from modelservice.contract.places import API_KEYS_FOLDER
@@ -61,7 +61,7 @@ async def test_each_request_is_a_line_and_no_line_has_a_secret(tmp_path: Path) -
         ("shop", predict, "200", "allowed"),
         ("shop", "/v2/models/iris", "200", "allowed"),
         ("shop", predict, "400", "allowed"),
-        ("shop", predict, "429", "allowed"),
+        ("shop", predict, "429", "denied"),
         (None, predict, "401", "denied"),
         (None, "unmatched", "400", "allowed"),
     ]
@@ -95,8 +95,30 @@ async def test_calls_are_lines_too(tmp_path: Path) -> None:
     found = [(one["caller"], one["peer"], one["route"], one["code"], one["decision"]) for one in lines(log)]
     assert found == [
         *[("shop", "127.0.0.1", INFER, "OK", "allowed")] * 3,
-        ("shop", "127.0.0.1", INFER, "RESOURCE_EXHAUSTED", "allowed"),
+        ("shop", "127.0.0.1", INFER, "RESOURCE_EXHAUSTED", "denied"),
     ]
+
+
+async def test_messages_of_a_stream_are_counted_and_its_opening_is_not(tmp_path: Path) -> None:
+    log = audit_log()
+    async with served(audited(tmp_path, log)) as address, grpc.aio.insecure_channel(address) as channel:
+        call: Any = channel.stream_stream(STREAM)(metadata=(("authorization", f"Bearer {KEY}"),))
+        for _ in range(4):
+            await call.write(request_of().SerializeToString())
+            await call.read()
+        await call.done_writing()
+        assert (await call.code()).name == "OK"
+    found = [(one["code"], one["decision"]) for one in lines(log)]
+    assert found == [*[("OK", "allowed")] * 3, ("RESOURCE_EXHAUSTED", "denied")]
+
+
+def test_a_full_queue_denies_nobody() -> None:
+    log = audit_log()
+    arrival = Arrival("route", (), infers=True)
+    log.record(arrival, "429", 0.1)
+    arrival.beyond = True
+    log.record(arrival, "429", 0.1)
+    assert [one["decision"] for one in lines(log)] == ["allowed", "denied"]
 
 
 def test_lines_that_nobody_takes_are_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,6 +147,7 @@ def test_what_waits_is_written_at_the_end_and_a_stream_that_is_gone_ends_nothing
     assert json.loads(stream.getvalue())["code"] == "200"
     assert not log._thread.is_alive()
     log = audit_log(Gone())
-    log.record(Arrival("route", (), infers=True), "200", 0.1)
-    log._written()
-    assert log.dropped == 1
+    for _ in range(3):
+        log.record(Arrival("route", (), infers=True), "200", 0.1)
+    log.write()
+    assert log.dropped == 3
