@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from modelservice.modalities.tensors import BOOL, BYTES, Tensor, TensorError, from_binary
+from modelservice.modalities.tensors import BOOL, BYTES, NUMERIC, Tensor, TensorError, from_binary
 from modelservice.serving.calls import check_rows
 from modelservice.serving.errors import RequestError, TooLargeError
 from modelservice.serving.protocols.tensorflow.messages import DTYPES
@@ -28,6 +28,12 @@ _FIELDS: Final = {
     BYTES: "string_val",
 }
 """The typed field of each datatype; ``half_val`` holds the bits of each number."""
+_LIMITS: Final = {
+    datatype: np.iinfo(np.uint16 if field == "half_val" else NUMERIC[datatype])
+    for datatype, field in _FIELDS.items()
+    if field in {"int_val", "half_val"}
+}
+"""What a value may be of datatypes whose field holds wider ones."""
 _MAX_RANK: Final = 8
 MOST_REPEATED: Final = 2**20
 """Elements of one request, of all its tensors together, that stand there as one value; a text counts once for each
@@ -129,4 +135,12 @@ def _typed(datatype: str, shape: tuple[int, ...], given: Any) -> Any:
     if datatype == BYTES:
         return list(given_values)
     values = np.array(given_values)
+    if (limits := _LIMITS.get(datatype)) is not None:
+        beyond = (values < limits.min) | (values > limits.max)
+        if beyond.any():
+            at = int(beyond.argmax())
+            message = f"{values[at]} is no value of {NAMES[datatype]}; expected {limits.min} to {limits.max}"
+            if datatype == "FP16":
+                message += ", the bits of a number"
+            raise TensorError(f".{name}[{at}]", message)
     return values.astype(np.uint16).view(np.float16) if datatype == "FP16" else values

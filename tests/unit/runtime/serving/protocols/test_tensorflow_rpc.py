@@ -22,11 +22,13 @@ from tests.unit.runtime.serving.fakes import (
 
 from modelservice.modalities.tensors import NUMERIC
 from modelservice.serving.calls import MAX_ROWS
+from modelservice.serving.errors import RequestError
 from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.model import compute_of
 from modelservice.serving.protocols.tensorflow.messages import DTYPES, MESSAGES
 from modelservice.serving.protocols.tensorflow.metadata import DTYPES as NAMES
 from modelservice.serving.protocols.tensorflow.predictions import Predictions
+from modelservice.serving.protocols.tensorflow.tensors import Repeats, read_tensor
 from modelservice.serving.results import Results
 from modelservice.serving.transports.grpc.server import start_grpc
 
@@ -261,6 +263,25 @@ async def test_metadata_is_the_signature() -> None:
         "label": (DTYPES["DT_STRING"], [-1]),
         "probabilities": (DTYPES["DT_FLOAT"], [-1, 3]),
     }
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "message"),
+    [
+        ("DT_UINT8", 300, "int_val[1]: 300 is no value of DT_UINT8; expected 0 to 255"),
+        ("DT_UINT8", -1, "int_val[1]: -1 is no value of DT_UINT8; expected 0 to 255"),
+        ("DT_INT8", 300, "int_val[1]: 300 is no value of DT_INT8; expected -128 to 127"),
+        ("DT_UINT16", 2**16, "int_val[1]: 65536 is no value of DT_UINT16; expected 0 to 65535"),
+        ("DT_HALF", 2**16, "half_val[1]: 65536 is no value of DT_HALF; expected 0 to 65535"),
+        ("DT_HALF", -1, "half_val[1]: -1 is no value of DT_HALF; expected 0 to 65535"),
+    ],
+)
+def test_a_value_that_its_type_has_not_is_told(dtype: str, value: int, message: str) -> None:
+    field = "half_val" if dtype == "DT_HALF" else "int_val"
+    request = add(asking(), "x", dtype, [1, 2], **{field: [1, value]})
+    with pytest.raises(RequestError) as refused:
+        read_tensor("x", request.inputs["x"], Repeats())
+    assert message in str(refused.value)
 
 
 @pytest.mark.parametrize("fields", [[], ["saved_model"], ["signature_def", "other"]])
