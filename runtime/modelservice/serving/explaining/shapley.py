@@ -2,7 +2,7 @@
 
 A coalition is a set of columns that are those of the explained row, while the others are those of the reference. The
 value of a column is what it adds when it joins, on average over all orders in which columns can join. What all add
-together is what the answer differs by, exactly: each order begins at the reference and ends at the row.
+together is what the answer differs by, up to rounding: each order begins at the reference and ends at the row.
 
 Sources: L. S. Shapley, "A value for n-person games" (1953); sampled orders after J. Castro et al., "Polynomial
 calculation of the Shapley value based on sampling" (2009); each order together with its reverse, which cancels what is
@@ -10,7 +10,7 @@ odd in both, after R. Mitchell et al., "Sampling permutations for Shapley value 
 """
 
 from math import comb
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,6 @@ from numpy.typing import NDArray
 Masks = NDArray[np.bool_]
 """Coalitions: bool [coalitions, columns], whether a column is that of the explained row."""
 Values = NDArray[np.float64]
-
-MOST_EXACT: Final = 16
-"""Columns of which all coalitions are ever asked: 65,536 are."""
 
 
 class Plan(Protocol):
@@ -53,7 +50,7 @@ def plan(columns: int, *, evaluations: int, seed: int) -> Plan:
     Raises:
         ValueError: not even one order and its reverse fit; says how many evaluations do.
     """
-    if columns <= MOST_EXACT and 2**columns <= evaluations:
+    if 2**columns <= evaluations:
         return Exact(columns)
     pairs = (evaluations - 2) // (2 * (columns - 1)) if columns > 1 else 0
     if pairs < 1:
