@@ -1,7 +1,9 @@
 """Sockets: an address is bound before a model is loaded, and listened on after."""
 
+import contextlib
 import errno
 import socket
+import sys
 from typing import Final
 
 EVERY: Final = frozenset({"::", "0.0.0.0", ""})  # noqa: S104 - a pod answers whoever its NetworkPolicy lets through
@@ -27,6 +29,20 @@ def bind(host: str, port: int) -> socket.socket:
         return _bound(socket.AF_INET, ("0.0.0.0", port))  # noqa: S104
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     return _bound(family, address)
+
+
+def raise_file_limit() -> None:
+    """Let the process open as many files as the system allows: each connection is one, those not counted yet too.
+
+    Programs that use ``select`` need the usual limit of 1,024; event loops and gRPC use none.
+    """
+    if sys.platform == "win32":
+        return
+    import resource  # noqa: PLC0415 - not on Windows
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # some systems say no limit, and then do not take it
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def url_of(listener: socket.socket) -> str:

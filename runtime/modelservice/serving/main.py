@@ -27,6 +27,7 @@ from modelservice.serving.costs import Clock, Costs, measure_costs
 from modelservice.serving.drift.monitor import keep_measuring
 from modelservice.serving.errors import NotServedError
 from modelservice.serving.lifecycle import Lifecycle
+from modelservice.serving.listening import raise_file_limit
 from modelservice.serving.model import ModelFaultError, ServedModel, check_answer, compute_of, example_rows
 from modelservice.serving.traces import open_traces
 from modelservice.serving.transports import TRANSPORTS
@@ -76,6 +77,7 @@ def serve(
     """
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(message)s")
     started = time.perf_counter()
+    raise_file_limit()
     with ExitStack() as stack:
         gate = build_gate(access, secrets)
         bound: list[Bound] = []

@@ -1,12 +1,13 @@
 """Which addresses a server has."""
 
 import errno
+import resource
 import socket
 from typing import Any
 
 import pytest
 
-from modelservice.serving.listening import bind, url_of
+from modelservice.serving.listening import bind, raise_file_limit, url_of
 
 
 def reaches(listener: socket.socket, host: str) -> bool:
@@ -53,3 +54,13 @@ def test_a_port_that_is_taken_is_no_reason_to_try_the_other_family() -> None:
         taken.listen()
         with pytest.raises(OSError, match="Address already in use"):
             bind("::", taken.getsockname()[1])
+
+
+def test_as_many_files_may_be_open_as_the_system_allows() -> None:
+    before, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+        raise_file_limit()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before, hard))

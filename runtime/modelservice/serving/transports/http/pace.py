@@ -3,8 +3,9 @@
 from enum import Enum
 from typing import Final
 
-HANDSHAKE_SECONDS: Final = 10.0
-"""From a connection to the end of its TLS handshake; until then it is not counted among the connections."""
+HANDSHAKE_SECONDS: Final = 5.0
+"""From a connection to the end of its TLS handshake; until then it is not counted among the connections, but it is a
+file, of which ``listening.raise_file_limit`` allows more."""
 HEAD_SECONDS: Final = 20.0
 """From the first byte of a request (or from the connection) to the end of its headers."""
 BODY_SECONDS: Final = 60.0
@@ -15,7 +16,7 @@ loses their next request."""
 READING_SECONDS: Final = 20.0
 """For a client to take something of what was answered and is too much for its window, or for a closed connection's."""
 MAX_CONNECTIONS: Final = 800
-"""With what else is open this stays under 1,024 files, the usual limit of a process."""
+"""Of one port; with what else is open this stays under 1,024 files, the usual limit of a process."""
 
 
 class Owed(Enum):
