@@ -31,6 +31,7 @@ class BertConfig(BaseModel):
     max_position_embeddings: int = Field(ge=1, le=65_536)
     hidden_act: Literal["gelu"] = "gelu"
     position_embedding_type: Literal["absolute"] = "absolute"
+    is_decoder: Literal[False] = False
     layer_norm_eps: float = Field(default=1e-12, gt=0, le=1e-3)
 
     @model_validator(mode="after")

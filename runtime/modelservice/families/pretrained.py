@@ -30,6 +30,7 @@ ENVIRONMENT: Final = "spec.artifacts.secretRef or spec.training.env"
 """What says keys to the store of an encoder."""
 _CONFIG, _WEIGHTS, _TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
 _POOLING, _MODULES = "1_Pooling/config.json", "modules.json"
+_MODULE_KINDS: Final = ("Transformer", "Pooling", "Normalize")
 _MAX_DOCUMENT, _MAX_WEIGHTS = 2**25, 2**31
 _ANY_LENGTH = 8
 _FILE = "file://"
@@ -129,7 +130,7 @@ def read_pretrained(uri: str, digest: str | None) -> Pretrained:
     from modelservice.families.bert import BertConfig  # noqa: PLC0415 - onnx takes long to import
 
     document = _read(uri, _CONFIG, limit=_MAX_DOCUMENT)
-    config = _validated(uri, document, BertConfig)
+    config: Any = _validated(uri, document, BertConfig)
     content = _read(uri, _WEIGHTS, limit=_MAX_WEIGHTS)
     found = f"sha256:{hashlib.sha256(content).hexdigest()}"
     if digest is not None and digest != found:
@@ -139,7 +140,7 @@ def read_pretrained(uri: str, digest: str | None) -> Pretrained:
         config=config,
         weights=_weights(uri, content, config),
         pooling=_pooling(uri),
-        tokenizer=_tokenizer(uri),
+        tokenizer=_tokenizer(uri, config.vocab_size),
         digest=found,
     )
 
@@ -168,15 +169,23 @@ def _weights(uri: str, content: bytes, config: Any) -> dict[str, NDArray[np.floa
     kinds = "embeddings.token_type_embeddings.weight"
     if kinds in stored and stored[kinds].shape[1:] == (config.hidden_size,):
         wanted = {**wanted, kinds: stored[kinds].shape}
+    for name in wanted:
+        if not np.issubdtype(stored[name].dtype, np.floating):
+            raise _invalid(uri, f"{_WEIGHTS}: {name} is of {stored[name].dtype}, expected floats")
     return {name: np.asarray(stored[name], dtype=np.float32) for name in wanted}
 
 
-def _tokenizer(uri: str) -> str:
+def _tokenizer(uri: str, known: int) -> str:
+    """The tokenizer, each of whose tokens is one of so many that the model knows."""
     text = _read(uri, _TOKENIZER, limit=_MAX_DOCUMENT).decode(errors="replace")
     try:
-        Tokens(text, max_length=_ANY_LENGTH)
+        tokens = Tokens(text, max_length=_ANY_LENGTH)
     except ValueError as error:
         raise _invalid(uri, f"{_TOKENIZER} holds {error}") from None
+    # What it puts around each text has numbers of its own.
+    vocabulary = max(tokens.vocabulary, int(tokens.encode([""]).max()))
+    if vocabulary > known:
+        raise _invalid(uri, f"{_TOKENIZER} has a token {vocabulary - 1}, and vocab_size in {_CONFIG} is {known}")
     return text
 
 
@@ -184,14 +193,27 @@ def _pooling(uri: str) -> Any:
     """As sentence-transformers says it; the mean, as it is, where nothing is said."""
     from modelservice.families.bert import Pooling  # noqa: PLC0415 - as above
 
-    told, modules = (_optional(uri, name) for name in (_POOLING, _MODULES))
+    told = _optional(uri, _POOLING)
     modes = {name for name, on in (told or {}).items() if name.startswith("pooling_mode_") and on}
     if modes - {"pooling_mode_mean_tokens", "pooling_mode_cls_token"} or len(modes) > 1:
         raise _invalid(uri, f"{_POOLING} asks for {', '.join(sorted(modes))}; mean_tokens or cls_token can be had")
-    return Pooling(
-        first="pooling_mode_cls_token" in modes,
-        normalized=any("Normalize" in str(one.get("type")) for one in modules or [] if isinstance(one, dict)),
-    )
+    kinds = _module_kinds(uri)
+    return Pooling(first="pooling_mode_cls_token" in modes, normalized="Normalize" in kinds)
+
+
+def _module_kinds(uri: str) -> list[str]:
+    """The classes that a text goes through, such as Transformer, without where sentence-transformers has them.
+
+    A Dense, say, would have weights of its own: without it numbers would be others, so it is refused.
+    """
+    modules = _optional(uri, _MODULES)
+    kinds: list[str] = []
+    for one in [] if modules is None else modules if isinstance(modules, list) else [modules]:
+        kind = str(one.get("type") if isinstance(one, dict) else one)
+        kinds.append(kind.rpartition(".")[2])
+        if kinds[-1] not in _MODULE_KINDS:
+            raise _invalid(uri, f"{_MODULES} asks for {kind[:200]}; {', '.join(_MODULE_KINDS)} can be had")
+    return kinds
 
 
 def _optional(uri: str, name: str) -> Any:

@@ -19,7 +19,7 @@ class TextPreprocessing(ExactDocument):
     Attributes:
         name: of the column, and of the input.
         max_length: tokens that are read.
-        vocabulary: different tokens that the tokenizer knows.
+        vocabulary: the highest number of a token that the tokenizer knows, plus 1.
         tokenizer: the JSON of the library ``tokenizers`` (tokenizer.json), as a text.
     """
 

@@ -66,8 +66,8 @@ class Tokens:
 
     @property
     def vocabulary(self) -> int:
-        """Different tokens."""
-        return int(self._tokenizer.get_vocab_size(with_added_tokens=True))
+        """How many numbers tokens take, from 0 to the highest; there may be numbers between that no token has."""
+        return int(max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)) + 1
 
     def encode(self, texts: Sequence[str]) -> Features:
         """Float32 [texts, max_length], whole numbers: a token plus 1, and 0 behind the last one."""

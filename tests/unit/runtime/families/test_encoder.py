@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from tests.unit.runtime.families.berts import CONFIG, SENTENCES, TEXTS, write_bert
 from tests.unit.runtime.families.datasets import fit, run_onnx
+from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
 from torch import nn
 
 from modelservice.contract.data import Data, Format
@@ -156,6 +158,7 @@ def refused(uri: str, **more: Any) -> tuple[str, str, str | None]:
         ({"model_type": "gpt2"}, "config.json is of no BERT that can be read: model_type: 'gpt2': "),
         ({"auto_map": {"AutoModel": "code.py"}}, "auto_map: it needs code of its own, and none is run"),
         ({"hidden_act": "silu"}, "hidden_act: 'silu': "),
+        ({"is_decoder": True}, "is_decoder: True: "),
         ({"num_attention_heads": 5}, "hidden_size must be a multiple of num_attention_heads"),
         ({"hidden_size": 32}, "embeddings.word_embeddings.weight is [291, 16], expected [291, 32]"),
         ({"num_hidden_layers": 3}, "is not there, expected ["),
@@ -178,6 +181,13 @@ def test_a_model_that_cannot_be_read_is_named(tmp_path: Path, changes: dict[str,
         ("tokenizer.json", None, "EncoderNotFound", "has no tokenizer.json"),
         ("model.safetensors", b"pickle", "EncoderInvalid", "model.safetensors cannot be read"),
         ("modules.json", b"{", "EncoderInvalid", "modules.json is no JSON"),
+        ("modules.json", b"{}", "EncoderInvalid", "modules.json asks for None; "),
+        (
+            "modules.json",
+            b'[{"type": "sentence_transformers.models.Pooling"}, {"type": "sentence_transformers.models.Dense"}]',
+            "EncoderInvalid",
+            "asks for sentence_transformers.models.Dense; Transformer, Pooling, Normalize can be had",
+        ),
         ("1_Pooling/config.json", b'{"pooling_mode_max_tokens": true}', "EncoderInvalid", "asks for pooling_mode_max"),
         ("tokenizer.json", b"{}", "EncoderInvalid", "tokenizer.json holds no tokenizer of the library tokenizers"),
     ],
@@ -193,6 +203,28 @@ def test_a_file_that_is_missing_or_damaged_is_named(
     found, said, _ = refused(uri)
     assert found == reason, said
     assert message in said
+
+
+def test_weights_that_are_no_floats_are_refused(tmp_path: Path) -> None:
+    uri, path = write_bert(tmp_path / "m"), tmp_path / "m" / "model.safetensors"
+    weights = load_file(path)
+    name = "bert.encoder.layer.0.output.dense.weight"
+    save_file({**weights, name: (100 * weights[name]).astype(np.int8)}, path)
+    reason, said, field = refused(uri)
+    assert (reason, field) == ("EncoderInvalid", "spec.model.encoder.uri")
+    assert "encoder.layer.0.output.dense.weight is of int8, expected floats" in said
+
+
+def test_tokens_that_the_model_does_not_know_are_refused(tmp_path: Path) -> None:
+    reason, said, field = _refused_read(write_bert(tmp_path / "few", vocab_size=290), None)
+    assert (reason, field) == ("EncoderInvalid", "spec.model.encoder.uri")
+    assert "tokenizer.json has a token 290, and vocab_size in config.json is 290: name another model" in said
+    # What stands around each text need not be in the vocabulary.
+    around = Tokenizer.from_str(read_pretrained(write_bert(tmp_path / "around"), None).tokenizer)
+    around.post_processor = TemplateProcessing(single="[CLS] $A", special_tokens=[("[CLS]", 400)])
+    around.save(str(tmp_path / "around" / "tokenizer.json"))
+    read_pretrained.cache_clear()
+    assert "has a token 400" in _refused_read(f"file://{tmp_path / 'around'}", None)[1]
 
 
 def test_other_weights_than_were_meant_are_refused(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from modelservice.contract.data import Data, Format
 from modelservice.contract.documents import DocumentError
@@ -17,7 +19,7 @@ from modelservice.modalities.tensors import Tensor
 from modelservice.modalities.text import encoder as serving
 from modelservice.modalities.text import source as training
 from modelservice.modalities.text.preprocessing import TextPreprocessing
-from modelservice.modalities.text.tokens import train_tokenizer
+from modelservice.modalities.text.tokens import Tokens, train_tokenizer
 
 LINES = [
     f"the {thing} of {place} was late,{label}" for place in range(20) for thing, label in (("box", "a"), ("car", "b"))
@@ -142,3 +144,8 @@ def test_a_document_without_a_tokenizer_is_refused(dataset: Dataset) -> None:
     broken = dataset.preprocessing.model_copy(update={"tokenizer": "{}"})
     with pytest.raises(DocumentError, match=r"preprocessing\.json holds no tokenizer of the library tokenizers"):
         serving.TEXT.build(broken)
+
+
+def test_a_vocabulary_reaches_to_the_highest_number_of_a_token() -> None:
+    tokenizer = Tokenizer(WordLevel({"a": 0, "b": 9})).to_str()
+    assert Tokens(tokenizer, max_length=2).vocabulary == 10
