@@ -74,7 +74,7 @@ def _listed(content: bytes, files: Mapping[str, Entry], field: str) -> dict[str,
     """The columns of metadata.csv but the names, in the order of the files."""
     try:
         reader = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
-        rows = {str(row.get(FILE_NAME)): (reader.line_num, row) for row in reader}
+        listed = [(str(row.get(FILE_NAME)), reader.line_num, row) for row in reader]
         columns = [name for name in reader.fieldnames or () if name != FILE_NAME]
     except (UnicodeDecodeError, csv.Error) as error:
         raise _metadata(f"cannot be read: {str(error)[:200]}: save it as CSV in UTF-8", field) from None
@@ -84,7 +84,11 @@ def _listed(content: bytes, files: Mapping[str, Entry], field: str) -> dict[str,
         )
     if IMAGE in columns or len(set(columns)) < len(columns):
         raise _metadata(f"has a column {IMAGE}, or two of one name: rename it", field)
-    for name, (line, row) in rows.items():
+    rows: dict[str, tuple[int, dict[str, str]]] = {}
+    for name, line, row in listed:
+        if name in rows:
+            raise _metadata(f"names {name[:200]!r} in lines {rows[name][0]} and {line}: leave one of them out", field)
+        rows[name] = (line, row)
         if name not in files:
             raise _metadata(f"names {name[:200]!r} in line {line}, and there is no such file: add it", field)
         if None in row or None in row.values():
