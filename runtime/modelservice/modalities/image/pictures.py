@@ -57,12 +57,15 @@ def picture_size(content: bytes, *, most: int = MAX_PIXELS) -> Size:
     Raises:
         PictureError: it is none, damaged, or has too many pixels.
     """
+    from PIL import Image  # noqa: PLC0415 - most servers never see a picture
+
     with _opened(content) as picture:
         if picture.width * picture.height > most:
             raise PictureError(
                 f"has {picture.width} x {picture.height} pixels, at most {most} are read: scale it first"
             )
-        turned = picture.getexif().get(_ORIENTATION, 1) in _SIDEWAYS
+        # That of a PNG would inflate its pixels first, to find what may stand behind them.
+        turned = Image.Image.getexif(picture).get(_ORIENTATION, 1) in _SIDEWAYS
         width, height = reversed(picture.size) if turned else picture.size
         return Size(height=height, width=width, channels=1 if picture.mode in _GREY else 3)
 

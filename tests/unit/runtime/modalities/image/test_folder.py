@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
+from PIL.PngImagePlugin import PngImageFile
 
 from modelservice.contract.data import Data, Format
 from modelservice.contract.failure import DataError
@@ -106,6 +107,7 @@ def test_metadata_names_the_files_and_what_is_to_be_learned() -> None:
         (b"file_name,y\na.png,1,2\n", "has more or fewer cells in line 2 than in its header"),
         (b"file_name,y\nb.png,1\n", "names 'b.png' in line 2, and there is no such file"),
         (b"file_name,y\n", "does not list a.png"),
+        (b"file_name,y\na.png,1\na.png,2\n", "names 'a.png' in lines 2 and 3: leave one of them out"),
         (b"name,y\n", "has the columns ['name', 'y'], expected file_name and one to predict"),
         (b"file_name\na.png\n", "expected file_name and one to predict"),
         (b"file_name,image\na.png,1\n", "has a column image"),
@@ -193,6 +195,16 @@ def test_a_request_gets_what_training_saw() -> None:
     served = encoder.encode(encoder.from_frame(photos))
     seen = np.concatenate([dataset.train.features, dataset.validation.features, dataset.test.features])
     assert {one.tobytes() for one in seen} == {one.tobytes() for one in served}
+
+
+def test_the_size_of_a_picture_is_had_without_its_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    pixels = np.zeros((10, 16), dtype=np.uint8)
+    files = [picture(pixels, kind, **more) for kind in ("PNG", "JPEG") for more in ({}, {"exif": exif})]
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _: pytest.fail("it was inflated"))
+    monkeypatch.setattr(PngImageFile, "load", lambda _: pytest.fail("it was inflated"))
+    assert [pictures.picture_size(one) for one in files] == [(10, 16, 1), (16, 10, 1)] * 2
 
 
 def test_pictures_of_other_sizes_are_bounded_before_they_are_inflated(monkeypatch: pytest.MonkeyPatch) -> None:
