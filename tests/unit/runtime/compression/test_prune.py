@@ -1,5 +1,6 @@
 """Neurons, channels and single weights left out."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,14 @@ from modelservice.contract.failure import StageError
 from modelservice.contract.manifest import MODEL_FILE
 from modelservice.contract.model import Cell, ConvolutionalNetwork, MultilayerPerceptron, Pooling
 from modelservice.contract.resource import ModelServiceSpec
-from modelservice.families.architecture import Architecture, MemberMean, Softmax, TokenAttention, TokenRecurrence
+from modelservice.families.architecture import (
+    Architecture,
+    Linear,
+    MemberMean,
+    Softmax,
+    TokenAttention,
+    TokenRecurrence,
+)
 from modelservice.families.cnn import design_cnn
 from modelservice.families.perceptron import design_mlp
 from modelservice.inference.onnx_engine import OnnxEngine
@@ -204,7 +212,10 @@ def test_layers_of_tokens_are_refused(model: dict[str, Any], step: dict[str, Any
         if "transformer" in model
         else TokenRecurrence(cell=Cell.GRU, vocabulary=9, embedding=8, units=4, layers=1, bidirectional=False)
     )
-    network = StoredNetwork(architecture=Architecture.model_construct(layers=(layer,), head=Softmax()), weights={})
+    architecture = Architecture(
+        shape=(4,), layers=(layer, Linear(inputs=math.prod(layer.shape_after((4,))), outputs=2)), head=Softmax()
+    )
+    network = StoredNetwork(architecture=architecture, weights={})
     with pytest.raises(StageError, match="this network reads tokens: leave the step out") as caught:
         apply_steps(Compressible(onnx=b"", network=network), steps(step), NOTHING)
     assert caught.value.reason == "StepUnsuited"
