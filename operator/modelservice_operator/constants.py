@@ -67,10 +67,13 @@ HTTP_PORT_NAME: Final = "http"
 """Name of the serving port, on pods and Services."""
 
 HTTPS_PORT_NAME: Final = "https"
-"""Name of the serving port on Services, where it has TLS."""
+"""Name of the serving port, on pods and Services, where it has TLS."""
 
 GRPC_PORT_NAME: Final = "grpc"
 """Name of the port that answers gRPC, on pods and Services."""
+
+GRPCS_PORT_NAME: Final = "grpcs"
+"""Name of the port that answers gRPC, on pods, where it has TLS."""
 
 STATUS_PORT_NAME: Final = "status"
 """Name of the port for probes and metrics alone, on pods."""

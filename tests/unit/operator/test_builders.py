@@ -20,7 +20,7 @@ from modelservice_operator.domain.builders.serving import build_replicas_holder
 from modelservice_operator.domain.metadata import Owner, covers, is_current, stamped
 from modelservice_operator.domain.names import job_name, keyed_name
 from modelservice_operator.domain.stages import STAGES
-from modelservice_operator.kinds import CHILD_KINDS, DEPLOYMENT, POD
+from modelservice_operator.kinds import CHILD_KINDS, DEPLOYMENT, POD, SERVICE
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden"
 
@@ -234,6 +234,20 @@ def test_what_callers_are_known_by_is_mounted(said: dict[str, Any], mounted: dic
     )
     probed = {server[probe]["httpGet"]["port"] for probe in ("readinessProbe", "startupProbe", "livenessProbe")}
     assert probed == {"status" if mounted else "http"}
+
+
+def test_a_service_leads_to_no_pod_that_speaks_otherwise() -> None:
+    plain, encrypted = World(), World()
+    plain.serve(serving={"grpc": {}})
+    encrypted.serve(serving={"grpc": {}, "tls": {"secretRef": {"name": "cert"}}})
+    named = []
+    for world in (plain, encrypted):
+        (deployment,), (service,) = world.ours(DEPLOYMENT), world.ours(SERVICE)
+        (server,) = deployment["spec"]["template"]["spec"]["containers"]
+        pods = {one["name"] for one in server["ports"]} - {"status"}
+        assert pods == {one["targetPort"] for one in service["spec"]["ports"]}
+        named.append(pods)
+    assert named[0].isdisjoint(named[1])
 
 
 def test_the_url_and_the_example_say_how_to_call() -> None:

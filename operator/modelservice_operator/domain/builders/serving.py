@@ -23,6 +23,7 @@ from modelservice_operator.config import Settings
 from modelservice_operator.constants import (
     ANNOTATION_REPLICAS,
     GRPC_PORT_NAME,
+    GRPCS_PORT_NAME,
     HTTP_PORT_NAME,
     HTTPS_PORT_NAME,
     LABEL_NAME,
@@ -100,10 +101,10 @@ def build_serving_template(
         ],
         access=[access],
     )
-    container["ports"] = [{"name": HTTP_PORT_NAME, "containerPort": SERVING_PORT}]
+    probed, grpc = _pod_ports(serving)
+    container["ports"] = [{"name": probed, "containerPort": SERVING_PORT}]
     if serving.grpc:
-        container["ports"].append({"name": GRPC_PORT_NAME, "containerPort": GRPC_PORT})
-    probed = HTTP_PORT_NAME
+        container["ports"].append({"name": grpc, "containerPort": GRPC_PORT})
     if serving.has_status_port:
         probed = STATUS_PORT_NAME
         container["ports"].append({"name": STATUS_PORT_NAME, "containerPort": STATUS_PORT})
@@ -152,6 +153,15 @@ def _probe(path: str, port: str, **timing: int) -> Object:
     return {"httpGet": {"path": path, "port": port}, **timing}
 
 
+def _pod_ports(serving: Serving) -> tuple[str, str]:
+    """Names of the ports for HTTP and gRPC in pods, others with TLS.
+
+    A Service leaves out pods without a port of the name: while a rollout brings or takes TLS, it leads to those alone
+    that speak as it says.
+    """
+    return (HTTP_PORT_NAME, GRPC_PORT_NAME) if serving.tls is None else (HTTPS_PORT_NAME, GRPCS_PORT_NAME)
+
+
 def selector_labels(owner: Owner) -> dict[str, str]:
     """Labels that select the serving pods of a ModelService, of whichever revision."""
     return {LABEL_NAME: owner.name, LABEL_STAGE: STAGE_SERVE}
@@ -185,13 +195,14 @@ def build_replicas_holder(owner: Owner, replicas: int) -> Object:
 def build_service(owner: Owner, serving: Serving) -> Object:
     """The Service: port 80, or 443 with TLS, to the HTTP port; for gRPC, if asked for, the port that pods have."""
     tls = serving.tls is not None
+    http, grpc = _pod_ports(serving)
     ports = [
         {
-            "name": HTTPS_PORT_NAME if tls else HTTP_PORT_NAME,
+            "name": http,
             "protocol": "TCP",
             "appProtocol": "https" if tls else "http",
             "port": 443 if tls else 80,
-            "targetPort": HTTP_PORT_NAME,
+            "targetPort": http,
         }
     ]
     if serving.grpc:
@@ -201,7 +212,7 @@ def build_service(owner: Owner, serving: Serving) -> Object:
                 "protocol": "TCP",
                 "appProtocol": "https" if tls else "kubernetes.io/h2c",
                 "port": GRPC_PORT,
-                "targetPort": GRPC_PORT_NAME,
+                "targetPort": grpc,
             }
         )
     return {
