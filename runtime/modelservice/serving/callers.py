@@ -15,7 +15,6 @@ class Caller(NamedTuple):
     """Somebody who proved a name; ``allowed``: whether this server is for them."""
 
     subject: str
-    groups: frozenset[str] = frozenset()
     allowed: bool = True
 
 

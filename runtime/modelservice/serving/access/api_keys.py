@@ -12,7 +12,8 @@ from modelservice.serving.errors import UnauthenticatedError
 
 MIN_CHARACTERS: Final = 16
 """A shorter key can be guessed; it is left out, and the log says so."""
-_HASHED: Final = re.compile(rb"sha256:([0-9a-fA-F]{64})")
+_DIGEST: Final = b"sha256:"
+_HASHED: Final = re.compile(_DIGEST + rb"([0-9a-fA-F]{64})")
 
 _LOG = logging.getLogger(__name__)
 
@@ -70,6 +71,9 @@ def _read(folder: Folder) -> dict[bytes, _Known]:
             if not key or key.startswith(b"#"):
                 continue
             hashed = _HASHED.fullmatch(key)
+            if hashed is None and key.startswith(_DIGEST):
+                _LOG.warning("API key %s, line %d: sha256: and 64 digits, and nothing else; left out", name, number)
+                continue
             if hashed is None and len(key) < MIN_CHARACTERS:
                 _LOG.warning("API key %s, line %d: shorter than %d characters, left out", name, number, MIN_CHARACTERS)
                 continue

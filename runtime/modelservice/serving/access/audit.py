@@ -93,7 +93,9 @@ class AuditLog(Collector):
 
     def _described(self, caller: str | None, peer: str, route: str, code: str, denied: bool) -> bytes:
         """The members of a line that most lines share, without the braces around them."""
-        members = {"caller": caller, "peer": peer, "route": route, **self._common}
+        # Names of certificates and Secrets are no concern of this line's: what no JSON can hold is shown as "?".
+        who = None if caller is None else caller.encode("utf-8", "replace").decode()
+        members = {"caller": who, "peer": peer, "route": route, **self._common}
         members |= {"decision": "denied" if denied else "allowed", "code": code}
         return orjson.dumps(members)[1:-1]
 

@@ -16,6 +16,10 @@ LEEWAY_SECONDS: Final = 30
 """By which clocks may differ."""
 MAX_REMEMBERED: Final = 4096
 """Tokens; the one that was verified the longest ago gives way."""
+MAX_SUBJECT: Final = 1024
+"""Characters of a name: it is kept for as long as its token is, and stands in each line of the audit."""
+_FAR: Final = 2**53
+"""Seconds: a token may say any number."""
 
 
 class _Verified(NamedTuple):
@@ -86,13 +90,24 @@ class Tokens:
             )
         except jwt.PyJWTError as error:
             raise UnauthenticatedError(f"the token is not taken: {error}", tried=True) from None
-        return self._caller(claims), float(claims["exp"]) + LEEWAY_SECONDS
+        return self._caller(claims), min(int(claims["exp"]), _FAR) + LEEWAY_SECONDS
 
     def _caller(self, claims: dict[str, Any]) -> Caller:
         said = self._said
         subject, listed = claims.get(said.subject_claim), claims.get(said.groups_claim)
-        if not isinstance(subject, str) or not subject:
+        if not isinstance(subject, str) or not subject or not _is_unicode(subject):
             raise UnauthenticatedError(f"the token has no text in the claim {said.subject_claim}", tried=True)
-        groups = frozenset(one for one in listed if isinstance(one, str)) if isinstance(listed, list) else frozenset()
+        if len(subject) > MAX_SUBJECT:
+            raise UnauthenticatedError(f"{said.subject_claim} of the token is longer than {MAX_SUBJECT}", tried=True)
+        groups = {one for one in listed if isinstance(one, str)} if isinstance(listed, list) else set()
         anybody = not said.subjects and not said.groups
-        return Caller(subject, groups, anybody or subject in said.subjects or not groups.isdisjoint(said.groups))
+        return Caller(subject, anybody or subject in said.subjects or not groups.isdisjoint(said.groups))
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether it holds no half of a character, which JSON can write and no log."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

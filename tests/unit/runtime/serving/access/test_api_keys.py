@@ -98,3 +98,11 @@ def test_a_server_without_a_key_is_no_server(tmp_path: Path, caplog: pytest.LogC
         keys_of(tmp_path, shop="too-short")
     assert "API key shop, line 1: shorter than 16 characters, left out" in caplog.text
     assert "too-short" not in caplog.text
+
+
+def test_a_digest_with_something_behind_it_is_no_key(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    line = f"{hashed(SHOP)}  -"
+    keys = keys_of(tmp_path, shop=f"{line}\n{OTHER}")
+    assert "API key shop, line 1: sha256: and 64 digits, and nothing else; left out" in caplog.text
+    with pytest.raises(UnauthenticatedError):
+        keys.caller_of(credential_of([(b"x-api-key", line.encode())]))

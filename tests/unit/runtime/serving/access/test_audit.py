@@ -17,6 +17,7 @@ from modelservice.contract.places import API_KEYS_FOLDER
 from modelservice.serving.access import audit as audits
 from modelservice.serving.access.audit import AuditLog
 from modelservice.serving.access.gate import build_gate
+from modelservice.serving.callers import Caller
 from modelservice.serving.chain import Arrival
 from modelservice.serving.core import Core
 from modelservice.serving.transports.http.connection import InferenceConnection
@@ -151,3 +152,11 @@ def test_what_waits_is_written_at_the_end_and_a_stream_that_is_gone_ends_nothing
         log.record(Arrival("route", (), infers=True), "200", 0.1)
     log.write()
     assert log.dropped == 3
+
+
+def test_a_name_that_is_no_text_ends_no_log() -> None:
+    log = audit_log()
+    arrival = Arrival("/v1/models/{name}:predict", [], infers=True)
+    arrival.caller = Caller("x\ud800")
+    log.record(arrival, "200", 0.1)
+    assert [line["caller"] for line in lines(log)] == ["x?"]

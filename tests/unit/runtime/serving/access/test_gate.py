@@ -20,8 +20,9 @@ from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.places import API_KEYS_FOLDER
 from modelservice.serving.access.gate import Gate, Kept, build_gate
 from modelservice.serving.callers import PUBLIC
+from modelservice.serving.chain import Arrival
 from modelservice.serving.core import Core
-from modelservice.serving.errors import NotServedError
+from modelservice.serving.errors import ForbiddenError, NotServedError
 from modelservice.serving.inference import LARGE_BODY
 from modelservice.serving.protocols import PROTOCOLS
 from modelservice.serving.transports.grpc.health import health_service
@@ -97,6 +98,19 @@ async def test_a_key_that_is_taken_back_opens_nothing_on_a_connection_that_it_op
         writer.write(request(GOOD, WITH_KEY))
         assert b"401 Unauthorized" in await reader.readuntil(b"}")
         writer.close()
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_who_is_refused_was_asked_once(tmp_path: Path, way: str) -> None:
+    asked = []
+
+    def refuse(arrival: Arrival) -> None:
+        asked.append(arrival)
+        raise ForbiddenError("no")
+
+    async with behind(core_of(numeric_model(), gate=Gate(guards=(refuse,)))) as port:
+        said = await talk(port, *[request(WAYS[way])] * 3, request(WAYS[way], b"connection: close"))
+    assert said.count(b"403 Forbidden") == len(asked) == 4
 
 
 async def test_a_secret_that_cannot_be_read_changes_nothing(

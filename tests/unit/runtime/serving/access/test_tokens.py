@@ -145,6 +145,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "another issuer": (lambda: token(iss="https://other"), "the token is not taken: Invalid issuer"),
     "another audience": (lambda: token(aud="wine"), "the token is not taken: Audience doesn't match"),
     "no audience": (lambda: token(aud=None), 'the token is not taken: Token is missing the "aud" claim'),
+    "half a character": (lambda: token(sub="x\ud800"), "the token has no text in the claim sub"),
+    "a name without end": (lambda: token(sub="x" * 1025), "sub of the token is longer than 1024"),
     "no end": (lambda: token(exp=None), 'the token is not taken: Token is missing the "exp" claim'),
     "ended": (
         lambda: token(exp=int(time.time()) - LEEWAY_SECONDS - 1),
@@ -367,3 +369,8 @@ def test_a_server_without_keys_says_so(tmp_path: Path) -> None:
     mount(tmp_path / JWKS_FOLDER, {"jwks.json": key_set()})
     with pytest.raises(NotServedError, match=r"^spec\.serving\.auth: .*jwks holds no key for RS256, ES256$"):
         build_gate(Access.model_validate({"auth": {"jwt": SAID}}), tmp_path)
+
+
+async def test_a_token_without_an_end_that_a_float_holds_is_taken(tmp_path: Path) -> None:
+    verified = await verifier(tmp_path)
+    assert verified.caller_of(bearer(token(exp=10**400))).subject == "shop"
