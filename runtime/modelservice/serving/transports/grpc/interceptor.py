@@ -14,7 +14,7 @@ import grpc
 import grpc.aio
 
 from modelservice.serving.access.rates import Rates
-from modelservice.serving.callers import Peer
+from modelservice.serving.callers import PUBLIC, Peer
 from modelservice.serving.chain import UNMATCHED, Arrival, Chain
 from modelservice.serving.core import Core
 from modelservice.serving.errors import RequestError, TooSlowError, UnknownMethodError, as_request_error, message_of
@@ -30,6 +30,10 @@ READ_AT_ONCE: Final = 4
 """Messages: what is on its way is not in the budget yet."""
 READ_SECONDS: Final = 10.0
 """For one message, once it is its turn."""
+PUBLIC_AT_ONCE: Final = 8
+"""Messages of calls that need no credential: who has none keeps nobody waiting but others that ask the same."""
+PUBLIC_SECONDS: Final = 2.0
+"""For one of these, which is a name at most and leaves its client with the call."""
 
 
 class ChainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc is untyped
@@ -47,6 +51,8 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
         self._methods = methods
         self._reading = asyncio.Semaphore(READ_AT_ONCE)
         self._read_seconds = read_seconds
+        self._reading_public = asyncio.Semaphore(PUBLIC_AT_ONCE)
+        self._public_seconds = min(PUBLIC_SECONDS, read_seconds)
 
     async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: Any) -> Any:
         """A handler that stands around the one that was found."""
@@ -60,7 +66,8 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
             return self._handler(_unknown, arrival, started)
         if handler.response_streaming:
             return self._stream(handler.stream_stream, arrival)
-        return self._handler(self._reads(handler.unary_unary), arrival, started)
+        reads = self._reads(handler.unary_unary, public=arrival.path in PUBLIC)
+        return self._handler(reads, arrival, started)
 
     def _admit(self, arrival: Arrival, context: Any, chain: Chain) -> None:
         """Ask the guards, now that there is somebody to ask about."""
@@ -104,9 +111,13 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
 
         return grpc.stream_stream_rpc_method_handler(answer)
 
-    def _reads(self, behaviour: Behaviour) -> Read:
+    def _reads(self, behaviour: Behaviour, *, public: bool = False) -> Read:
+        turns = self._reading_public if public else self._reading
+        seconds = self._public_seconds if public else self._read_seconds
+
         async def respond(context: Any) -> bytes:
-            message = await self._read(context)
+            async with turns:
+                message = await _read(context, seconds)
             if len(message) <= LARGE_BODY:
                 return await behaviour(message, context)
             with self._budget.hold() as held:
@@ -115,16 +126,16 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
 
         return respond
 
-    async def _read(self, context: Any) -> bytes:
-        async with self._reading:
-            try:
-                async with asyncio.timeout(self._read_seconds):
-                    message = await context.read()
-            except TimeoutError:
-                raise TooSlowError(f"the message did not come whole within {self._read_seconds:.0f} seconds") from None
-        if message is grpc.aio.EOF:
-            raise RequestError("the call has no message; expected one")
-        return bytes(message)
+
+async def _read(context: Any, seconds: float) -> bytes:
+    try:
+        async with asyncio.timeout(seconds):
+            message = await context.read()
+    except TimeoutError:
+        raise TooSlowError(f"the message did not come whole within {seconds:.0f} seconds") from None
+    if message is grpc.aio.EOF:
+        raise RequestError("the call has no message; expected one")
+    return bytes(message)
 
 
 async def _unknown(_context: Any) -> bytes:

@@ -38,7 +38,7 @@ from modelservice.serving.errors import RequestError, TooSlowError
 from modelservice.serving.inference import LARGE_BODY
 from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.protocols.open_inference.messages import DATA_TYPES, MESSAGES
-from modelservice.serving.transports.grpc.interceptor import READ_AT_ONCE, ChainInterceptor
+from modelservice.serving.transports.grpc.interceptor import PUBLIC_AT_ONCE, READ_AT_ONCE, ChainInterceptor
 from modelservice.serving.transports.grpc.server import start_grpc
 from modelservice.serving.transports.grpc.streams import MAX_STREAMS, Streams
 
@@ -638,13 +638,14 @@ async def test_large_messages_share_a_budget() -> None:
         assert core.budget.free == core.budget.limit
 
 
-async def test_a_call_without_its_message_is_told_so_in_time() -> None:
+@pytest.mark.parametrize("method", [INFER, HEALTH])
+async def test_a_call_without_its_message_is_told_so_in_time(method: str) -> None:
     core = core_of(numeric_model())
     async with served(core, read_seconds=0.1) as address, grpc.aio.insecure_channel(address) as channel:
-        stalled = [channel.stream_unary(INFER)() for _ in range(READ_AT_ONCE + 1)]
+        stalled = [channel.stream_unary(method)() for _ in range(PUBLIC_AT_ONCE + 1)]
         codes = await asyncio.gather(*(code_of(call) for call in stalled))
         assert set(codes) == {"DEADLINE_EXCEEDED"}
-        ended = channel.stream_unary(INFER)()
+        ended = channel.stream_unary(method)()
         await ended.done_writing()
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await ended
@@ -665,6 +666,20 @@ async def test_messages_are_read_a_few_at_a_time() -> None:
         assert not waiting.done()
         stalled[0].cancel()
         assert await waiting == "OK"
+        for call in stalled:
+            call.cancel()
+
+
+async def test_calls_that_need_no_credential_keep_no_other_waiting() -> None:
+    async with (
+        served(core_of(numeric_model()), read_seconds=3600) as address,
+        grpc.aio.insecure_channel(address) as channel,
+    ):
+        stalled = [channel.stream_unary(HEALTH)() for _ in range(PUBLIC_AT_ONCE + READ_AT_ONCE)]
+        for call in stalled:
+            await call.wait_for_connection()
+        async with asyncio.timeout(10):
+            assert await code_of(channel.unary_unary(INFER)(request_of().SerializeToString())) == "OK"
         for call in stalled:
             call.cancel()
 
