@@ -183,7 +183,7 @@ class InferenceConnection(HttpToolsProtocol):
         self._is_between = True
         if self._reading is not None:
             exchange, self._reading = self._reading, None
-            if self._lessons and self._begun == self._first and exchange.keep_alive:
+            if self._lessons and self._begun == self._first and exchange.keep_alive and exchange.refused is None:
                 self._lessons -= 1
                 self._known = KnownHead.of(self._data, exchange.operation, exchange.arrival)
             exchange.ask()

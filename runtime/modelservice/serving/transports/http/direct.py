@@ -35,7 +35,8 @@ class Direct:
             peer: the other end of the connection.
 
         Returns:
-            None where it is the application's: it is none of the paths, large, of unknown length, encoded or refused.
+            None where it is the application's: it is none of the paths, large, of unknown length or encoded. One that
+            is refused is told so once its body is whole, which is small.
         """
         operation = self._operations.get(path)
         if operation is None:
@@ -44,7 +45,11 @@ class Direct:
         arrival = Arrival(operation.template, headers, infers=True, path=operation.path, peer=peer)
         if arrival.encoding is not None or arrival.length is None or arrival.length > LARGE_BODY:
             return None
-        return self._admitted(operation, arrival, started, respond)
+        try:
+            self.core.chain.admit(arrival)
+        except Exception as error:
+            return Exchange(self.core, operation, arrival, started, respond, refused=to_answer(error))
+        return Exchange(self.core, operation, arrival, started, respond)
 
     def admit_known(self, head: KnownHead, data: bytes, respond: Respond) -> "Exchange | None":
         """Take a whole request whose head was parsed before; None where it is none, or refused."""
@@ -53,17 +58,13 @@ class Direct:
         if read is None:
             return None
         arrival, body = read
-        exchange = self._admitted(head.operation, arrival, started, respond)
-        if exchange is not None:
-            exchange.body = body
-        return exchange
-
-    def _admitted(self, operation: Operation, arrival: Arrival, started: float, respond: Respond) -> "Exchange | None":
         try:
             self.core.chain.admit(arrival)
         except Exception:
-            return None  # the application asks again, and says no
-        return Exchange(self.core, operation, arrival, started, respond)
+            return None  # it is parsed and asked about anew: what this arrival says of its caller may be old
+        exchange = Exchange(self.core, head.operation, arrival, started, respond)
+        exchange.body = body
+        return exchange
 
 
 class Exchange:
@@ -79,7 +80,17 @@ class Exchange:
     disconnected = False
     keep_alive = True
 
-    def __init__(self, core: Core, operation: Operation, arrival: Arrival, started: float, respond: Respond) -> None:
+    def __init__(
+        self,
+        core: Core,
+        operation: Operation,
+        arrival: Arrival,
+        started: float,
+        respond: Respond,
+        *,
+        refused: Answer | None = None,
+    ) -> None:
+        self.refused = refused
         self.operation = operation
         self.arrival = arrival
         self._core = core
@@ -98,6 +109,9 @@ class Exchange:
         """Answer, now that the body is whole."""
         self.more_body = False
         body, self.body = self.body, b""
+        if self.refused is not None:
+            self._finish(self.refused)
+            return
         try:
             self._call = self.operation.parse(body, self.arrival.header_length)
             self._core.inference.ask(self._call, self)
