@@ -164,8 +164,8 @@ class InferenceConnection(HttpToolsProtocol):
             return
         url, headers, expects = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
-        self.url, self.expect_100_continue = url, expects
-        self.headers += headers  # the list that the scope has
+        self.url, self.headers, self.expect_100_continue = url, headers, expects
+        self.scope["headers"] = list(headers)  # trailers join the other one: none of them is a header of the request
         self.scope[PEER] = self._peer  # type: ignore[literal-required] # a key of ours
         super().on_headers_complete()
 
