@@ -1,4 +1,7 @@
-"""Streams of requests: each is answered before the next is read, and one that is refused ends nothing."""
+"""Streams of requests: each is answered before the next is read, and one that is refused ends nothing.
+
+Except where its caller is nobody any more: what was taken from a caller is not left open.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,8 +13,10 @@ from modelservice.serving.core import Core
 from modelservice.serving.errors import (
     BusyError,
     ClientLeftError,
+    ForbiddenError,
     ShuttingDownError,
     TooSlowError,
+    UnauthenticatedError,
     as_request_error,
     message_of,
 )
@@ -55,14 +60,17 @@ class Streams:
         Args:
             context: of the call.
             admit: is asked about each message.
-            record: is told of each message that was read, CANCELLED where its answer was not taken.
+            record: is told of each message that was read, CANCELLED where its answer was not taken; of none that
+                ends the stream by what is raised.
             infer: answers a message.
             refuse: says in a message why another one was refused.
 
         Raises:
             BusyError: there are too many streams.
+            ForbiddenError: its caller may not call any more.
             ShuttingDownError: the server takes nothing new.
             TooSlowError: the client sent nothing, or did not read its answer, for too long.
+            UnauthenticatedError: its caller is not known any more.
         """
         if self._open >= MAX_STREAMS:
             raise BusyError(f"the server answers {MAX_STREAMS} streams, which is all it may; try again")
@@ -70,13 +78,18 @@ class Streams:
         leaving = asyncio.ensure_future(self._core.lifecycle.left())
         try:
             while (message := await self._next(context, leaving)) is not None:
-                started, code = self._core.clock(), ClientLeftError.code
+                started = self._core.clock()
+                code: str | None = ClientLeftError.code
                 try:
                     answer, answered = await self._answer(message, context, admit, infer, refuse)
                     await self._write(context, answer)
                     code = answered
+                except (UnauthenticatedError, ForbiddenError):
+                    code = None  # one refusal is one record, that of the end
+                    raise
                 finally:
-                    record(code, self._core.clock() - started)
+                    if code is not None:
+                        record(code, self._core.clock() - started)
         finally:
             leaving.cancel()
             self._open -= 1
@@ -90,6 +103,8 @@ class Streams:
                 if len(message) > LARGE_BODY:
                     held.add(len(message))
                 return await infer(message, context), "OK"
+        except (UnauthenticatedError, ForbiddenError):
+            raise
         except Exception as error:
             refused = without_frames(as_request_error(error))
             return refuse(message_of(refused)), refused.code

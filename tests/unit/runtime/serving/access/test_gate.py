@@ -12,7 +12,7 @@ import grpc.aio
 import pytest
 from tests.unit.runtime.serving.fakes import core_of, numeric_model
 from tests.unit.runtime.serving.mounts import mount
-from tests.unit.runtime.serving.talking import GOOD, LAST, listening, request, talk
+from tests.unit.runtime.serving.talking import CHUNKED, GOOD, LAST, listening, request, talk
 from tests.unit.runtime.serving.transports.test_grpc import HEALTH, INFER, STREAM, request_of, served
 
 from modelservice.contract.access import Access
@@ -123,6 +123,17 @@ async def test_a_secret_that_cannot_be_read_changes_nothing(
         assert b"200 OK" in await talk(port, request(GOOD, WITH_KEY, b"connection: close"))
 
 
+async def test_a_key_in_the_trailers_is_none(core: Core) -> None:
+    def sent(header: bytes, trailer: bytes) -> bytes:
+        head = CHUNKED.replace(b"host: a", b"host: a\r\nconnection: close\r\n" + header)
+        return head + b"%x\r\n%b\r\n0\r\n%b\r\n\r\n" % (len(GOOD), GOOD, trailer)
+
+    async with behind(core) as port:
+        for trailer in (WITH_KEY, b"x-api-key: " + KEY.encode()):
+            assert b"401 Unauthorized" in await talk(port, sent(b"accept: */*", trailer))
+        assert b"200 OK" in await talk(port, sent(WITH_KEY, b"content-encoding: gzip"))
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_calls_need_a_key_too(core: Core, stream: bool) -> None:
     async with served(core) as address, grpc.aio.insecure_channel(address) as channel:
@@ -146,7 +157,7 @@ async def test_calls_need_a_key_too(core: Core, stream: bool) -> None:
         assert refused.value.code().name == "UNAUTHENTICATED"
 
 
-async def test_a_message_of_a_stream_needs_a_key_that_is_still_one(core: Core, tmp_path: Path) -> None:
+async def test_a_stream_ends_when_its_key_is_one_no_more(core: Core, tmp_path: Path) -> None:
     async with served(core) as address, grpc.aio.insecure_channel(address) as channel:
         call = channel.stream_stream(STREAM)(metadata=(("authorization", f"Bearer {KEY}"),))
         await call.write(request_of().SerializeToString())
@@ -154,8 +165,12 @@ async def test_a_message_of_a_stream_needs_a_key_that_is_still_one(core: Core, t
         mount(tmp_path / API_KEYS_FOLDER, {"bank": "bank-0123456789abcdef"})
         await core.gate.refresh()
         await call.write(request_of().SerializeToString())
-        assert b"the API key is not known" in await call.read()
-        await call.done_writing()
+        with pytest.raises(grpc.aio.AioRpcError, match="the API key is not known") as refused:
+            await call.read()
+        assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    page = core.metrics.render().body.decode()
+    assert f'modelservice_requests_total{{code="OK",route="{STREAM}"}} 1.0' in page
+    assert f'modelservice_requests_total{{code="UNAUTHENTICATED",route="{STREAM}"}} 1.0' in page
 
 
 class Late:
