@@ -39,20 +39,8 @@ class Arrival:
     """
 
     __slots__ = (
-        *(
-            "beyond",
-            "caller",
-            "count",
-            "credential",
-            "encoding",
-            "header_length",
-            "headers",
-            "infers",
-            "length",
-            "path",
-            "peer",
-        ),
-        *("route", "size"),
+        *("beyond", "caller", "count", "credential", "encoding", "header_length", "headers", "infers", "length"),
+        *("path", "peer", "route", "size"),
     )
 
     def __init__(
