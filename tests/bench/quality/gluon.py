@@ -32,8 +32,8 @@ class AutoGluonCandidate:
     most_repeats: int | None = 1
 
     def fingerprint(self) -> str:
-        """Release and settings."""
-        return f"{REQUIREMENT} {PRESET} {SECONDS}"
+        """Release, settings, and the script that fits."""
+        return f"{REQUIREMENT} {PRESET} {SECONDS} {_SCRIPT.read_text(encoding='utf-8')}"
 
     def fit_predict(self, source: Source, train: Frame, test: Frame) -> Prediction:
         """See ``Candidate``."""

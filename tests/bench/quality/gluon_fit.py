@@ -1,12 +1,19 @@
-"""One fit of AutoGluon: ``python gluon_fit.py FOLDER``, run by the Python of its own environment."""
+"""One fit of AutoGluon: ``python gluon_fit.py FOLDER``, run by the Python of its own environment.
+
+Its time limit counts CPU time of this process, so that what else runs on the machine takes nothing from it. All of a
+fit is in this process and thread then: folds one after the other, and no trial run of the stacking, which needs ray.
+"""
 
 import json
 import sys
+import time
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-from autogluon.tabular import TabularDataset, TabularPredictor  # type: ignore[import-not-found]
+time.time = time.process_time  # before AutoGluon is imported, which may take the function by its name
+
+import numpy as np  # noqa: E402
+import pandas as pd  # noqa: E402
+from autogluon.tabular import TabularDataset, TabularPredictor  # type: ignore[import-not-found]  # noqa: E402
 
 
 def main(folder: Path) -> None:
@@ -22,7 +29,15 @@ def main(folder: Path) -> None:
         problem_type="regression" if numbers else ("binary" if train[target].nunique() == 2 else "multiclass"),
         verbosity=0,
     )
-    predictor.fit(train, presets=settings["preset"], time_limit=settings["seconds"], num_gpus=0)
+    predictor.fit(
+        train,
+        presets=settings["preset"],
+        time_limit=settings["seconds"],
+        num_cpus=1,
+        num_gpus=0,
+        dynamic_stacking=False,
+        ag_args_ensemble={"fold_fitting_strategy": "sequential_local"},
+    )
     labels: list[str] = []
     probabilities = np.empty((len(test), 0))
     values = predictor.predict(test).to_numpy()
