@@ -25,7 +25,7 @@ def standing(
     *,
     loss: float | None = 0.5,
     wanted: int | None = None,
-    seconds: float = 1,
+    cpu_seconds: float = 1,
 ) -> Standing:
     scores = {"r2": main} if loss is None else {"accuracy": main, "log_loss": (loss,) * len(main)}
     return Standing(
@@ -33,8 +33,8 @@ def standing(
         candidate=candidate,
         key="k",
         scores=scores,
-        cpu_seconds=1,
-        seconds=seconds,
+        cpu_seconds=cpu_seconds,
+        seconds=1,
         wanted=len(main) if wanted is None else wanted,
     )
 
@@ -127,8 +127,8 @@ def test_limits_of_the_network_alone() -> None:
 
 
 def test_autogluon_is_compared_on_the_first_repeat() -> None:
-    mine = standing("iris", "auto", (0.9, 0.9, 0.9, 0.9, 0.9, 0.1), seconds=10)
-    found = autogluon_figures(standings(mine, standing("iris", "autogluon", (0.88,) * 5, seconds=60)))
+    mine = standing("iris", "auto", (0.9, 0.9, 0.9, 0.9, 0.9, 0.1), cpu_seconds=10)
+    found = autogluon_figures(standings(mine, standing("iris", "autogluon", (0.88,) * 5, cpu_seconds=60)))
     assert [one.holds for one in found] == [None, True, True]
     assert found[1].value == pytest.approx(2)
     assert found[2].value == pytest.approx(1 / 6)
