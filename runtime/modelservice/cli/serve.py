@@ -58,10 +58,8 @@ def add_serve(commands: Commands) -> None:
     parser.add_argument(server_flags.ENGINE, choices=server_flags.ENGINES, metavar="ENGINE", help=engine)
     access = "auth, tls, limits and audit of spec.serving, as JSON; default: none, or those of the ModelService"
     parser.add_argument(server_flags.ACCESS, type=_access, metavar="JSON", help=access)
-    secrets = "folder with api-keys, jwks and tls, each a folder as its Secret holds it; default: %(default)s"
-    parser.add_argument(
-        server_flags.SECRETS, type=Path, default=Path(places.ACCESS_PATH), metavar="FOLDER", help=secrets
-    )
+    secrets = f"folder with api-keys, jwks and tls, each a folder as its Secret holds it; default: {places.ACCESS_PATH}"
+    parser.add_argument(server_flags.SECRETS, type=Path, metavar="FOLDER", help=secrets)
     status = "answer probes and metrics on this port too, in plain HTTP and to everybody; default: not"
     parser.add_argument(server_flags.STATUS_PORT, type=_port, metavar="PORT", help=status)
     for name, default in _BATCHING:
@@ -73,6 +71,12 @@ def add_serve(commands: Commands) -> None:
 def _serve(parsed: argparse.Namespace) -> int:
     served = _from_flags(parsed) if parsed.file is None else _from_resource(parsed)
     if served is None:
+        return ExitCode.ORDER_INVALID
+    if parsed.secrets is not None and served.access.auth is None and served.access.tls is None:
+        complain(
+            f"{server_flags.SECRETS} is given, and nothing asks for what is in it: set spec.serving.auth or"
+            f" spec.serving.tls in the ModelService (or {server_flags.ACCESS}), or leave it out to serve everybody"
+        )
         return ExitCode.ORDER_INVALID
 
     from modelservice.inference.predictor import Predictor  # noqa: PLC0415
@@ -89,7 +93,7 @@ def _serve(parsed: argparse.Namespace) -> int:
             batching=served.batching,
             revision=parsed.revision,
             access=served.access,
-            secrets=parsed.secrets,
+            secrets=parsed.secrets or Path(places.ACCESS_PATH),
         )
     except NotServedError as error:
         complain(str(error))

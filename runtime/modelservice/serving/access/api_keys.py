@@ -60,6 +60,8 @@ class ApiKeys:
             self._known = _read(self._folder)
         callers = {one.caller for one in self._known.values()}
         _LOG.info("API keys were read again: %d of %d callers", len(self._known), len(callers))
+        if not callers:
+            _LOG.warning("%s holds no API key any more: every caller is refused until it does", self._folder.path)
 
 
 def _read(folder: Folder) -> dict[bytes, _Known]:

@@ -147,6 +147,12 @@ def build_gate(access: Access, secrets: Path) -> Gate:
             parts.append(authenticator)
         if access.limits.per_caller is not None:
             guards.append(Rates(access.limits.per_caller))
+    except FileNotFoundError as error:
+        message = (
+            f"spec.serving.{field}: {error.filename} is not there; in a pod its Secret is mounted so, on a laptop"
+            " --secrets names the folder that holds api-keys, jwks and tls"
+        )
+        raise NotServedError(message, exit_code=ExitCode.ORDER_INVALID) from error
     except (OSError, ValueError) as error:
         raise NotServedError(f"spec.serving.{field}: {error}", exit_code=ExitCode.ORDER_INVALID) from error
     return Gate(

@@ -380,6 +380,18 @@ def test_serving_as_the_operator_writes_it(served: Any, engine: Engine, grpc_por
     assert call["ports"].get("status") == flags.status_port
 
 
+@pytest.mark.usefixtures("home")
+def test_keys_that_nothing_asks_for_are_not_served_openly(
+    served: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["serve", "-f", "iris.yaml", "--secrets", "secrets"]) == ExitCode.ORDER_INVALID
+    assert capsys.readouterr().err == (
+        "error: --secrets is given, and nothing asks for what is in it: set spec.serving.auth or spec.serving.tls in"
+        " the ModelService (or --access), or leave it out to serve everybody\n"
+    )
+    assert served == []
+
+
 def test_who_may_call_is_said_by_the_file_and_overruled_by_the_flag(served: Any, tmp_path: Path) -> None:
     said = "auth: {apiKeys: {secretRef: {name: keys}}}"
     file = tmp_path / "a.yaml"

@@ -236,6 +236,7 @@ def test_a_server_that_could_let_nobody_in_says_so(tmp_path: Path, files: Any) -
     with pytest.raises(NotServedError, match=r"^spec\.serving\.auth: .*api-keys") as refused:
         build_gate(ACCESS, tmp_path)
     assert refused.value.exit_code == ExitCode.ORDER_INVALID
+    assert (files is None) == ("on a laptop --secrets names the folder" in str(refused.value))
 
 
 def test_nothing_is_asked_where_nothing_is_said(tmp_path: Path) -> None:
