@@ -94,7 +94,7 @@ def compressed(key: str, *, drop: float = 0.0, smaller: bool = True, **changes: 
         bytes_before=20_000,
         bytes_after=5120 if smaller else 20_500,
         before=Tried(name="as it was trained", bytes=20_000, metric=0.95),
-        after=Tried(name="quantize", parameters=10**300, bytes=5120, metric=0.95, low=0.9, high=0.98, chosen=True),
+        after=Tried(name="quantize", parameters=1250, bytes=5120, metric=0.95, low=0.9, high=0.98, chosen=True),
         controls=(Tried(name="from scratch", bytes=5120, metric=0.9, control=True),),
     )
     return success(key, **{"stage": "compress", "compression": summary, "artifact_bytes": 6000, **changes})

@@ -231,6 +231,7 @@ def _whole_status() -> ModelServiceStatus:
         key="abc",
         data_digest=digest,
         revision=1,
+        last_revision=2,
         digest=digest,
         metric="accuracy 0.900",
         replicas=1,

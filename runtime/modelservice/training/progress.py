@@ -51,6 +51,8 @@ def parts_of(observe: Listener, weights: Sequence[int]) -> list[Listener]:
         observe: is told of it.
         weights: of each fit: what it takes of the whole, in epochs or another unit of all.
     """
+    if len(weights) == 1:  # it says itself what it is in, and may do so more finely
+        return [observe]
     total = sum(weights)
 
     def part(before: int, weight: int) -> Listener:

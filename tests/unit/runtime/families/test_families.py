@@ -134,6 +134,9 @@ def fit_is_by_gradient(name: str) -> bool:
     return fit(read_by(name), {name: {}}, epochs=1).curves is not None
 
 
+TABLES_ALONE = "takes tables only: choose mlp or cnn for images, rnn or transformer for texts"
+
+
 @pytest.mark.parametrize(
     ("name", "modality", "task", "reason"),
     [
@@ -143,17 +146,17 @@ def fit_is_by_gradient(name: str) -> bool:
         ("cnn", TABLE, "Binary", "takes images only: choose mlp for a table"),
         ("logistic", TABLE, "Binary", None),
         ("logistic", TABLE, "Regression", "tells classes apart only: choose mlp, svm or decisionTree for numbers"),
-        ("logistic", IMAGE, "Multiclass", "takes tables only: choose mlp or cnn for images"),
+        ("logistic", IMAGE, "Multiclass", TABLES_ALONE),
         ("svm", TABLE, "Regression", None),
-        ("svm", IMAGE, "Multiclass", "takes tables only: choose mlp or cnn for images"),
+        ("svm", IMAGE, "Multiclass", TABLES_ALONE),
         ("decisionTree", TABLE, "Multiclass", None),
-        ("decisionTree", IMAGE, "Regression", "takes tables only: choose mlp or cnn for images"),
+        ("decisionTree", IMAGE, "Regression", TABLES_ALONE),
         ("randomForest", TABLE, "Regression", None),
-        ("randomForest", IMAGE, "Binary", "takes tables only: choose mlp or cnn for images"),
+        ("randomForest", IMAGE, "Binary", TABLES_ALONE),
         ("gradientBoosting", TABLE, "Regression", None),
-        ("gradientBoosting", IMAGE, "Binary", "takes tables only: choose mlp or cnn for images"),
+        ("gradientBoosting", IMAGE, "Binary", TABLES_ALONE),
         ("kernelRidge", TABLE, "Regression", None),
-        ("kernelRidge", IMAGE, "Binary", "takes tables only: choose mlp or cnn for images"),
+        ("kernelRidge", IMAGE, "Binary", TABLES_ALONE),
     ],
 )
 def test_what_a_family_cannot_learn_it_says(name: Any, modality: Any, task: Any, reason: Any) -> None:

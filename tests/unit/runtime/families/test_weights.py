@@ -16,6 +16,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "decisionTree": {"maxDepth": 2, "minSamplesLeaf": 5},
 }
 TRAINING: dict[str, dict[str, Any]] = {"mlp": {"epochs": 30}, "cnn": {"epochs": 30}}
+CLASSES = [
+    family.name
+    for family in FAMILIES
+    if family.name == "cnn" or family.unsuited(modality="Table", task="Binary") is None  # the others read texts
+]
 NUMBERS = [family for family in FAMILIES if family.unsuited(modality="Table", task="Regression") is None]
 
 
@@ -44,7 +49,7 @@ def answers(name: str, dataset: Dataset) -> float:
     return float(fitted.predict(dataset.train.features)[:, -1].mean())
 
 
-@pytest.mark.parametrize("name", [family.name for family in FAMILIES])
+@pytest.mark.parametrize("name", CLASSES)
 def test_heavy_classes_are_more_probable(name: str) -> None:
     dataset = rows(name, classes=True)
     light, even, heavy = (answers(name, one) for one in (weighed(dataset, 0), dataset, weighed(dataset, 1)))
