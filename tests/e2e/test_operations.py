@@ -105,7 +105,7 @@ def test_a_server_is_small(iris: Space, figures: list[Figure]) -> None:
     sizes = [
         at_most("server: resident memory after a request", seen["resident"] / 1e6, "MB", 200),
         at_most("server image, uncompressed", recorded_sizes()["server"], "MB", 400),
-        at_most("server: installed packages", seen["packages"] / 1e6, "MB", 220),
+        at_most("server: installed packages", seen["packages"] / 1e6, "MB", 250),
         figure("trainer image, uncompressed", recorded_sizes()["trainer"], "MB"),
     ]
     figures += sizes
