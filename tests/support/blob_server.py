@@ -7,14 +7,12 @@ import base64
 import hashlib
 import hmac
 import http.server
-import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
-from tests.support.object_server import PROXIES
+from tests.support.object_server import Handler, names_in, running
 
 ACCOUNT = "account"
 KEY = base64.b64encode(b"a key of 32 bytes, for one account").decode()
@@ -54,26 +52,25 @@ class BlobServer(http.server.ThreadingHTTPServer):
         }
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(Handler):
     server: BlobServer
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - as http.server calls it
         url = urlsplit(self.path)
         path, wanted = unquote(url.path).strip("/"), self.headers.get("Range")
         self.server.asked.append(path + (f" {wanted}" if wanted else ""))
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
         container, _, blob = path.partition("/")
         if self.headers.get("Authorization") != f"SharedKey {ACCOUNT}:{self._signature(url.path, query)}":
-            self._refuse(403, "AuthenticationFailed")
+            self.refuse(403, "AuthenticationFailed")
         elif not any(name.startswith(f"{container}/") for name in self.server.blobs):
-            self._refuse(404, "ContainerNotFound")
+            self.refuse(404, "ContainerNotFound")
         elif query.get("comp") == "list":
             self._list(container, query.get("prefix", ""))
         elif (content := self.server.blobs.get(path)) is None:
-            self._refuse(404, "BlobNotFound" if blob else "InvalidUri")
+            self.refuse(404, "BlobNotFound" if blob else "InvalidUri")
         else:
-            self._send(content, wanted)
+            self.send_content(content, wanted, changed="ConditionNotMet")
 
     def _signature(self, path: str, query: dict[str, str]) -> str:
         length = self.headers.get("Content-Length", "")
@@ -90,53 +87,23 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         return base64.b64encode(signed.digest()).decode()
 
     def _list(self, container: str, prefix: str) -> None:
-        names = [name.removeprefix(f"{container}/") for name in self.server.blobs if name.startswith(f"{container}/")]
-        here = sorted(name for name in names if name.startswith(prefix) and "/" not in name.removeprefix(prefix))
+        here = names_in(self.server.blobs, container, prefix)
         properties = (
             "<Last-Modified>Thu, 01 Jan 2026 00:00:00 GMT</Last-Modified><Etag>0x1</Etag>"
             "<Content-Length>1</Content-Length><Content-Type>text/csv</Content-Type>"
         )
         listed = "".join(f"<Blob><Name>{name}</Name><Properties>{properties}</Properties></Blob>" for name in here)
-        self._answer(200, f"<EnumerationResults><Blobs>{listed}</Blobs><NextMarker/></EnumerationResults>".encode())
+        self.answer(200, f"<EnumerationResults><Blobs>{listed}</Blobs><NextMarker/></EnumerationResults>".encode())
 
-    def _send(self, content: bytes, wanted: str | None) -> None:
-        tag = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
-        if self.headers.get("If-Match", tag["ETag"]) != tag["ETag"]:
-            self._refuse(412, "ConditionNotMet")
-        elif wanted and (match := re.fullmatch(r"bytes=(\d+)-(\d+)", wanted)):
-            begin, last = int(match.group(1)), int(match.group(2))
-            part = content[begin : last + 1]
-            said = f"bytes {begin}-{begin + len(part) - 1}/{len(content)}"
-            self._answer(206, part, {**tag, "Content-Range": said})
-        else:
-            self._answer(200, content, tag)
-
-    def _refuse(self, status: int, code: str) -> None:
+    def refuse(self, status: int, code: str) -> None:
+        """Say no, with the code in a header too."""
         body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
-        self._answer(status, body, {"x-ms-error-code": code})
-
-    def _answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
-        self.send_response(status)
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Nothing on stderr."""
+        self.answer(status, body, {"x-ms-error-code": code})
 
 
 @contextmanager
 def blob_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[BlobServer]:
-    """A server that runs, and no proxy before it."""
-    for name in PROXIES:
-        monkeypatch.delenv(name, raising=False)
-    with BlobServer() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    """One that runs."""
+    server = BlobServer()
+    with running(server, monkeypatch):
+        yield server

@@ -4,7 +4,7 @@ import hashlib
 import http.server
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -50,48 +50,30 @@ class ObjectServer(http.server.ThreadingHTTPServer):
         }
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
+class Handler(http.server.BaseHTTPRequestHandler):
+    """What a handler of any store needs: parts of a content of one version, and answers without a word on stderr."""
+
     protocol_version = "HTTP/1.1"
-    server: ObjectServer
 
-    def do_GET(self) -> None:
-        server, url = self.server, urlsplit(self.path)
-        wanted = self.headers.get("Range")
-        server.asked.append(unquote(url.path).lstrip("/") + (f" {wanted}" if wanted else ""))
-        signed = re.search(r"Credential=([^/]+)/", self.headers.get("Authorization", ""))
-        server.access_keys.append(signed.group(1) if signed else "")
-        if server.refusals:
-            status, code = server.refusals[0] if server.for_ever else server.refusals.pop(0)
-            self._answer(status, f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode())
-        elif "list-type" in (query := parse_qs(url.query)):
-            self._list(unquote(url.path).strip("/"), query.get("prefix", [""])[0])
-        elif (content := server.objects.get(unquote(url.path).lstrip("/"))) is None:
-            self._answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
-        else:
-            self._send(content, wanted)
+    def refuse(self, status: int, code: str) -> None:
+        """Say no, as the store does."""
+        self.answer(status, f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode())
 
-    def _send(self, content: bytes, wanted: str | None) -> None:
+    def send_content(self, content: bytes, wanted: str | None, *, changed: str) -> None:
+        """A content, or the part of it that is wanted; refused by the code ``changed`` where another one is meant."""
         tag = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
         if self.headers.get("If-Match", tag["ETag"]) != tag["ETag"]:
-            self._answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
+            self.refuse(412, changed)
         elif wanted and (match := re.fullmatch(r"bytes=(\d+)-(\d+)", wanted)):
             begin, last = int(match.group(1)), int(match.group(2))
             part = content[begin : last + 1]
             said = f"bytes {begin}-{begin + len(part) - 1}/{len(content)}"
-            self._answer(206, part, {**tag, "Content-Range": said})
+            self.answer(206, part, {**tag, "Content-Range": said})
         else:
-            self._answer(200, content, tag)
+            self.answer(200, content, tag)
 
-    def _list(self, bucket: str, prefix: str) -> None:
-        names = [name.removeprefix(f"{bucket}/") for name in self.server.objects if name.startswith(f"{bucket}/")]
-        here = sorted(name for name in names if name.startswith(prefix) and "/" not in name.removeprefix(prefix))
-        listed = "".join(
-            f"<Contents><Key>{name}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><Size>1</Size></Contents>"
-            for name in here
-        )
-        self._answer(200, f"<ListBucketResult>{listed}</ListBucketResult>".encode())
-
-    def _answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+    def answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        """Send an answer."""
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name, value)
@@ -103,16 +85,57 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Nothing on stderr."""
 
 
+def names_in(held: Iterable[str], bucket: str, prefix: str) -> list[str]:
+    """Names of a bucket that begin so, without those in folders below."""
+    names = [name.removeprefix(f"{bucket}/") for name in held if name.startswith(f"{bucket}/")]
+    return sorted(name for name in names if name.startswith(prefix) and "/" not in name.removeprefix(prefix))
+
+
+class _Handler(Handler):
+    server: ObjectServer
+
+    def do_GET(self) -> None:
+        server, url = self.server, urlsplit(self.path)
+        wanted = self.headers.get("Range")
+        server.asked.append(unquote(url.path).lstrip("/") + (f" {wanted}" if wanted else ""))
+        signed = re.search(r"Credential=([^/]+)/", self.headers.get("Authorization", ""))
+        server.access_keys.append(signed.group(1) if signed else "")
+        if server.refusals:
+            status, code = server.refusals[0] if server.for_ever else server.refusals.pop(0)
+            self.refuse(status, code)
+        elif "list-type" in (query := parse_qs(url.query)):
+            self._list(unquote(url.path).strip("/"), query.get("prefix", [""])[0])
+        elif (content := server.objects.get(unquote(url.path).lstrip("/"))) is None:
+            self.answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
+        else:
+            self.send_content(content, wanted, changed="PreconditionFailed")
+
+    def _list(self, bucket: str, prefix: str) -> None:
+        listed = "".join(
+            f"<Contents><Key>{name}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><Size>1</Size></Contents>"
+            for name in names_in(self.server.objects, bucket, prefix)
+        )
+        self.answer(200, f"<ListBucketResult>{listed}</ListBucketResult>".encode())
+
+
 @contextmanager
-def object_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectServer]:
-    """A server that runs, and no proxy before it."""
+def running(server: http.server.ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """While inside, a server runs, and there is no proxy before it."""
     for name in PROXIES:
         monkeypatch.delenv(name, raising=False)
-    with ObjectServer() as server:
+    with server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         try:
-            yield server
+            yield
         finally:
             server.shutdown()
             thread.join()
+
+
+@contextmanager
+def object_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectServer]:
+    """One that runs."""
+    server = ObjectServer()
+    with running(server, monkeypatch):
+        yield server

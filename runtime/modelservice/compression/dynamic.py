@@ -5,11 +5,10 @@ Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", 20
 ``rows``).
 """
 
-import tempfile
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
-from modelservice.compression.integers import store_as_integers
+from modelservice.compression.integers import by_way_of_a_file, store_as_integers
 from modelservice.compression.rows import scale_each_row
 
 if TYPE_CHECKING:
@@ -18,17 +17,12 @@ if TYPE_CHECKING:
 
 def quantised_dynamically(graph: "onnx.ModelProto") -> "onnx.ModelProto":
     """The graph with linear layers of integers, and convolutions whose weights are stored as such."""
-    import onnx  # noqa: PLC0415
     from onnxruntime.quantization import QuantType, quantize_dynamic  # noqa: PLC0415
-    from onnxruntime.quantization.quant_utils import add_pre_process_metadata  # noqa: PLC0415
 
-    # Without this mark onnxruntime advises to optimise the graph first: ours has nothing to fold.
-    add_pre_process_metadata(graph)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        quantize_dynamic(
-            graph,
-            path,
+    quantised = by_way_of_a_file(
+        graph,
+        partial(
+            quantize_dynamic,
             op_types_to_quantize=["MatMul"],
             # onnxruntime's product of integers takes no scale for each column of each member of an ensemble.
             per_channel=not has_members(graph),
@@ -36,8 +30,8 @@ def quantised_dynamically(graph: "onnx.ModelProto") -> "onnx.ModelProto":
             # not, so the model answers alike on every CPU, whichever one judged it.
             reduce_range=True,
             weight_type=QuantType.QInt8,
-        )
-        quantised = onnx.load(path)
+        ),
+    )
     scale_each_row(quantised)
     store_as_integers(quantised, ("Conv",), bits=8)
     return quantised

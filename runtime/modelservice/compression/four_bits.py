@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from modelservice.compression.integers import LARGEST, store_as_integers
+from modelservice.compression.integers import LARGEST, is_transposed, store_as_integers
 
 if TYPE_CHECKING:
     import onnx
@@ -94,5 +94,5 @@ def _matrix(node: "onnx.NodeProto", weights: dict[str, "onnx.TensorProto"]) -> N
     if stored.data_type != TensorProto.FLOAT or len(stored.dims) != 2:  # noqa: PLR2004
         return None
     array = numpy_helper.to_array(stored)
-    matrix = array.T if any(one.name == "transB" and one.i for one in node.attribute) else array
+    matrix = array.T if is_transposed(node) else array
     return matrix if len(matrix) >= _BLOCK else None

@@ -4,7 +4,9 @@ For convolutions this is all there is with 8 bits: ``ConvInteger`` of onnxruntim
 four to eight times as long as the convolution that it stood for.
 """
 
-from collections.abc import Collection
+import tempfile
+from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -36,9 +38,14 @@ def layer_weights(graph: "onnx.GraphProto", operators: Collection[str]) -> list[
     found = []
     for node in graph.node:
         if node.op_type in operators and node.input[1] in ranks:
-            rows_first = node.op_type == "Conv" or any(one.name == "transB" and one.i for one in node.attribute)
+            rows_first = node.op_type == "Conv" or is_transposed(node)
             found.append(Weights(node.input[1], 0 if rows_first else ranks[node.input[1]] - 1))
     return found
+
+
+def is_transposed(node: "onnx.NodeProto") -> bool:
+    """Whether a Gemm or MatMul takes its weights as [outputs, inputs]."""
+    return any(one.name == "transB" and one.i for one in node.attribute)
 
 
 def store_as_integers(model: "onnx.ModelProto", operators: Collection[str], *, bits: int) -> None:
@@ -73,3 +80,18 @@ def store_as_integers(model: "onnx.ModelProto", operators: Collection[str], *, b
     del graph.node[:], graph.initializer[:]
     graph.node.extend(nodes)
     graph.initializer.extend(kept)
+
+
+def by_way_of_a_file(
+    graph: "onnx.ModelProto", quantise: Callable[["onnx.ModelProto", Path], None]
+) -> "onnx.ModelProto":
+    """What one of onnxruntime's functions makes of a graph: they write files."""
+    import onnx  # noqa: PLC0415
+    from onnxruntime.quantization.quant_utils import add_pre_process_metadata  # noqa: PLC0415
+
+    # Without this mark onnxruntime advises to optimise the graph first: ours has nothing to fold.
+    add_pre_process_metadata(graph)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        quantise(graph, path)
+        return onnx.load(path)

@@ -6,14 +6,14 @@ onnxruntime would make the former of the latter when it loads the model, but the
 are only stored as integers (see ``integers``), and one session option serves all models.
 """
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from modelservice.compression.dynamic import has_members
+from modelservice.compression.integers import by_way_of_a_file
 from modelservice.contract.manifest import INPUT_NAME
 from modelservice.modalities.base import Features
 
@@ -32,25 +32,21 @@ def quantised_statically(graph: "onnx.ModelProto", features: Features) -> "onnx.
         graph: with float weights.
         features: training rows, float32 [rows, *shape].
     """
-    import onnx  # noqa: PLC0415
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static  # noqa: PLC0415
-    from onnxruntime.quantization.quant_utils import add_pre_process_metadata  # noqa: PLC0415
 
-    add_pre_process_metadata(graph)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        quantize_static(
-            graph,
-            path,
-            _rows(features),
+    return by_way_of_a_file(
+        graph,
+        partial(
+            quantize_static,
+            calibration_data_reader=_rows(features),
             quant_format=QuantFormat.QOperator,
             op_types_to_quantize=["Conv", "Gemm", "MatMul", "MaxPool", "Relu", "Flatten"],
             per_channel=not has_members(graph),
             reduce_range=True,  # as in ``dynamic``
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-        )
-        return onnx.load(path)
+        ),
+    )
 
 
 def _rows(features: Features) -> Any:

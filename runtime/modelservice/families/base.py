@@ -12,7 +12,17 @@ from modelservice.modalities.base import Dataset, Features
 from modelservice.tasks.base import Array
 from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
 
-__all__ = ["INPUT_NAME", "OPSET", "OUTPUT_NAME", "TABLES_ONLY", "TEXTS_ONLY", "Family", "Fitted", "Observer"]
+__all__ = [
+    "INPUT_NAME",
+    "OPSET",
+    "OUTPUT_NAME",
+    "TABLES_ONLY",
+    "TEXTS_ONLY",
+    "Family",
+    "Fitted",
+    "Observer",
+    "usual_steps",
+]
 
 Observer = Callable[[Progress], None]
 """Is told how far a fit is (``eta_seconds`` is filled in by whoever shows it)."""
@@ -53,6 +63,25 @@ class Fitted:
     notes: tuple[str, ...] = ()
     models: tuple[BlendedModel, ...] | None = None
     sharpened: "Callable[[float], Fitted] | None" = None
+
+
+def usual_steps(
+    training: Hyperparameters, usual: Hyperparameters, *, sentence: str
+) -> tuple[Hyperparameters, tuple[str, ...]]:
+    """The steps of a family that learns best by others than the defaults, where nothing is said, and a note on them.
+
+    Args:
+        training: ``spec.training``, given back where it says anything.
+        usual: those of the family, by adamW along a cosine.
+        sentence: what the note begins with, such as ``transformer is trained``.
+    """
+    if not training.is_default:
+        return training, ()
+    note = (
+        f"{sentence} for {usual.epochs} epochs in batches of {usual.batch_size} rows with adamW along a cosine:"
+        " spec.training decides otherwise"
+    )
+    return usual.model_copy(update={"seed": training.seed}), (note,)
 
 
 class Family(Protocol):

@@ -7,7 +7,7 @@ from modelservice.contract.failure import StageError
 from modelservice.contract.model import MultilayerPerceptron
 from modelservice.contract.training import AdamW, Cosine, Hyperparameters, Optimizer, Schedule
 from modelservice.families.architecture import Architecture, Flatten, Layer, OutputHead, Shape, linear_layers
-from modelservice.families.base import Fitted, Observer
+from modelservice.families.base import Fitted, Observer, usual_steps
 from modelservice.modalities.base import Dataset
 from modelservice.training.checkpointing import Checkpointing
 
@@ -58,13 +58,7 @@ def fit_stream(
         field = "spec.model.mlp.ensemble"
         message = f"the table is too large to be held, so it trains one network: leave {field} out, or give fewer rows"
         raise StageError("ModelUnsuited", message, field=field)
-    notes: tuple[str, ...] = ()
-    if training.is_default:
-        training = STREAMED.model_copy(update={"seed": training.seed})
-        notes = (
-            f"mlp is one network, trained for {training.epochs} epochs in batches of {training.batch_size} rows with"
-            " adamW along a cosine: spec.training decides otherwise",
-        )
+    training, notes = usual_steps(training, STREAMED, sentence="mlp is one network, trained")
     fitted = gradient.fit(
         design_mlp, settings, dataset, training, field=FIELD, observe=observe, checkpointing=checkpointing
     )

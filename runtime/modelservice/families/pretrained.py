@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from modelservice.contract.base import first_problem
+from modelservice.contract.digests import sha256
 from modelservice.contract.failure import DataError, StageError
 from modelservice.contract.model import Model
 from modelservice.modalities.base import Features
@@ -132,7 +133,7 @@ def read_pretrained(uri: str, digest: str | None) -> Pretrained:
     document = _read(uri, _CONFIG, limit=_MAX_DOCUMENT)
     config: Any = _validated(uri, document, BertConfig)
     content = _read(uri, _WEIGHTS, limit=_MAX_WEIGHTS)
-    found = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    found = sha256(content)
     if digest is not None and digest != found:
         message = f"{uri}/{_WEIGHTS} has the digest {found}, and {digest} is asked for: name the one that you mean"
         raise StageError("EncoderChanged", message, field=DIGEST_FIELD)

@@ -7,7 +7,7 @@ from typing import Final
 from modelservice.contract.model import Transformer
 from modelservice.contract.training import AdamW, Cosine, Hyperparameters, Optimizer, Schedule
 from modelservice.families.architecture import Architecture, Linear, OutputHead, Shape, TokenAttention
-from modelservice.families.base import TEXTS_ONLY, Fitted, Observer
+from modelservice.families.base import TEXTS_ONLY, Fitted, Observer, usual_steps
 from modelservice.families.tokens import vocabulary_of
 from modelservice.modalities.base import Dataset
 from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
@@ -63,13 +63,7 @@ class TransformerEncoder:
         """See ``Family.fit``."""
         from modelservice.families import gradient  # noqa: PLC0415 - torch takes seconds to import
 
-        notes: tuple[str, ...] = ()
-        if training.is_default:
-            training = USUAL.model_copy(update={"seed": training.seed})
-            notes = (
-                f"transformer is trained for {training.epochs} epochs in batches of {training.batch_size} rows with"
-                " adamW along a cosine: spec.training decides otherwise",
-            )
+        training, notes = usual_steps(training, USUAL, sentence="transformer is trained")
         fitted = gradient.fit(
             partial(design_transformer, vocabulary=vocabulary_of(dataset)),
             settings,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelservice.contract.data import Data, MissingNumbers, Scaling
+from modelservice.contract.failure import DataError
 
 Numbers = NDArray[np.float64]
 
@@ -35,6 +36,11 @@ class NumberRules(NamedTuple):
         if self.scaling is not Scaling.STANDARD:
             return SCALING_FIELD
         return MISSING_FIELD if self.missing is not MissingNumbers.MEAN else None
+
+    def unfit(self, held: str) -> DataError:
+        """What is said of a changed field where the data holds no columns, but what is named here."""
+        message = f"the data holds {held}, and {self.changed} is for columns of numbers: leave it out"
+        return DataError("OptionNotForFormat", message, field=self.changed)
 
     def centre_and_spread(self, present: Numbers) -> tuple[float, float]:
         """Of numbers of which none is missing and at least one is there; what does not vary has a spread of 1."""

@@ -16,6 +16,7 @@ training. What a row is compared with does not change when others come, so
    in validation, with one none in test.
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -99,6 +100,18 @@ def target_tokens(target: Target) -> list[bytes]:
         return [number_token(value) for value in target.values.tolist()]
     tokens = [framed(label) for label in target.labels]
     return [tokens[code] for code in target.values.tolist()]
+
+
+def content_digests(contents: Iterable[bytes | memoryview], target: Target, *, seed: int) -> list[bytes]:
+    """What identifies rows of one value each: a hash of its target and its content, for ``divide``."""
+    prefix = hashlib.blake2b(key=seed.to_bytes(8, "big"), digest_size=16)
+    digests = []
+    for content, token in zip(contents, target_tokens(target), strict=True):
+        state = prefix.copy()
+        state.update(token)
+        state.update(content)
+        digests.append(state.digest())
+    return digests
 
 
 def number_token(value: float) -> bytes:

@@ -38,7 +38,7 @@ class Core(NamedTuple):
 
     def state(self) -> State:
         """What protocols say of the server."""
-        return State(self.gate.ready and not self.lifecycle.draining, self.metrics.statistics)
+        return State(_asks_for_requests(self.gate, self.lifecycle), self.metrics.statistics)
 
     def open(self) -> "Core":
         """The same for a port that asks nothing of callers, since all that it has is probes and metrics."""
@@ -77,7 +77,7 @@ def build_core(
         name=name,
         model=model,
         queued=lambda: batcher.queued_rows,
-        ready=lambda: gate.ready and not lifecycle.draining,
+        ready=lambda: _asks_for_requests(gate, lifecycle),
     )
     return Core(
         model=model,
@@ -95,3 +95,7 @@ def build_core(
         clock=clock,
         gate=gate,
     )
+
+
+def _asks_for_requests(gate: Gate, lifecycle: Lifecycle) -> bool:
+    return gate.ready and not lifecycle.draining

@@ -4,13 +4,10 @@ Nothing is written to a disk. Links, names that lead out, and files that are nei
 """
 
 import io
-import lzma
 import os
 import stat
-import struct
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +15,7 @@ from typing import Final
 
 from modelservice.contract.failure import DataError
 from modelservice.modalities.files import read_bytes
+from modelservice.modalities.image.npz_file import FAULTS
 
 MAX_ENTRIES: Final = 200_000
 MAX_FILE_BYTES: Final = 2**26
@@ -28,10 +26,7 @@ _UNIX_MODE = 16
 """Bits of a member's attributes before the mode that a Unix gave it."""
 _LEFT_OUT = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
 """What systems put beside the files of a person; names that begin with a point are hidden as well."""
-_FAULTS = (
-    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error),
-    *(EOFError, OSError, ValueError, RuntimeError, NotImplementedError),
-)
+_FAULTS = (*FAULTS, tarfile.TarError)
 """What zipfile and tarfile raise for damaged, encrypted or unknown archives."""
 
 

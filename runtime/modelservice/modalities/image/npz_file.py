@@ -24,11 +24,11 @@ MAX_BYTES = 2**31
 _SUFFIX = ".npy"
 _MAX_RANK, _MAX_LENGTH = 8, 2**63
 """Axes of an array that may be of use, and what numpy can count: one axis of 0 makes any other take no bytes."""
-_FAULTS = (
+FAULTS = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
     *(EOFError, OSError, ValueError, RuntimeError, NotImplementedError),
 )
-"""What zipfile and numpy raise for damaged, encrypted or unknown archives."""
+"""What zipfile raises for damaged, encrypted or unknown archives, and numpy for their arrays."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ def open_npz(content: bytes, *, field: str) -> Arrays:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             entries = [name for name in archive.namelist() if name.endswith(_SUFFIX)]
             names = tuple(dict.fromkeys(name.removesuffix(_SUFFIX) for name in entries))
-    except _FAULTS as error:
+    except FAULTS as error:
         raise DataError("NotNPZ", f"the file is no NPZ archive: {error}: save it by numpy.savez", field=field) from None
     if not names:
         raise DataError("NotNPZ", "the archive holds no arrays (.npy): save it by numpy.savez", field=field)
@@ -76,7 +76,7 @@ def _load(content: bytes, name: str, field: str) -> NDArray[Any]:
             # The very member whose header was looked at: numpy.load would prefer one that is named without the ending.
             file.seek(0)
             return npy.read_array(file, allow_pickle=False)
-    except _FAULTS as error:
+    except FAULTS as error:
         message = f"array {name} cannot be read: {str(error)[:200]}: save it again by numpy.savez"
         raise DataError("DamagedNPZ", message, field=field) from None
 

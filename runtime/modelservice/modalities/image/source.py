@@ -1,7 +1,6 @@
 """Images as a source: an array of images beside an array of targets."""
 
 import difflib
-import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +21,7 @@ from modelservice.modalities.image.npz_file import Arrays
 from modelservice.modalities.image.preprocessing import MAX_CHANNELS, MAX_SIDE
 from modelservice.modalities.missing import missing_notes
 from modelservice.modalities.scaling import NumberRules
-from modelservice.modalities.split import target_tokens
+from modelservice.modalities.split import content_digests
 from modelservice.tasks.base import Target, TargetCells
 
 TARGET_FIELD = "spec.data.target"
@@ -147,14 +146,7 @@ class ImageExamples:
 
     def digests(self, target: Target, *, seed: int) -> list[bytes]:
         """A hash of each image and its target."""
-        prefix = hashlib.blake2b(key=seed.to_bytes(8, "big"), digest_size=16)
-        found = []
-        for image, token in zip(self.images, target_tokens(target), strict=True):
-            state = prefix.copy()
-            state.update(token)
-            state.update(image.data)
-            found.append(state.digest())
-        return found
+        return content_digests((image.data for image in self.images), target, seed=seed)
 
     def by_rules(self, rules: NumberRules) -> "ImageExamples":
         """See ``Examples``: pixels are standardised.
@@ -162,8 +154,7 @@ class ImageExamples:
         Raises:
             DataError: always.
         """
-        message = f"the data holds images, and {rules.changed} is for columns of numbers: leave it out"
-        raise DataError("OptionNotForFormat", message, field=rules.changed)
+        raise rules.unfit("images")
 
     def fit(self, train: NDArray[np.int64]) -> tuple[Document, tuple[Input, ...]]:
         """Mean and deviation of each channel over the training rows."""

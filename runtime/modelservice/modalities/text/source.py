@@ -1,6 +1,5 @@
 """Texts as a source: one column of another source, read word by word."""
 
-import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from modelservice.contract.failure import DataError
 from modelservice.contract.signature import Input
 from modelservice.modalities.base import Features, Profile, Source
 from modelservice.modalities.scaling import NumberRules
-from modelservice.modalities.split import target_tokens
+from modelservice.modalities.split import content_digests
 from modelservice.modalities.text.encoder import NAME, TextEncoder
 from modelservice.modalities.text.preprocessing import MAX_CHARACTERS, TextPreprocessing
 from modelservice.modalities.text.tokens import Tokens, train_tokenizer
@@ -96,14 +95,7 @@ class TextExamples:
 
     def digests(self, target: Target, *, seed: int) -> list[bytes]:
         """A hash of each text and its target."""
-        prefix = hashlib.blake2b(key=seed.to_bytes(8, "big"), digest_size=16)
-        found = []
-        for text, token in zip(self.texts, target_tokens(target), strict=True):
-            state = prefix.copy()
-            state.update(token)
-            state.update(text.encode())
-            found.append(state.digest())
-        return found
+        return content_digests((text.encode() for text in self.texts), target, seed=seed)
 
     def by_rules(self, rules: NumberRules) -> "TextExamples":
         """See ``Examples``: tokens are no numbers.
@@ -111,8 +103,7 @@ class TextExamples:
         Raises:
             DataError: always.
         """
-        message = f"the data holds texts, and {rules.changed} is for columns of numbers: leave it out"
-        raise DataError("OptionNotForFormat", message, field=rules.changed)
+        raise rules.unfit("texts")
 
     def fit(self, train: NDArray[np.int64]) -> tuple[Document, tuple[Input, ...]]:
         """The tokenizer: the one that was brought, or one that is learned from the training rows.

@@ -10,13 +10,13 @@ from modelservice.modalities.errors import InputError
 from modelservice.modalities.tensors import describe, listed
 from modelservice.serving.answer import Answer, json_answer
 from modelservice.serving.asked import read_asked
-from modelservice.serving.calls import MAX_ROWS, Call, check_rows
+from modelservice.serving.calls import MAX_ROWS, Call
 from modelservice.serving.errors import RequestError, TooLargeError
 from modelservice.serving.explaining.shapley import Plan, mixed_rows, plan
 from modelservice.serving.model import ServedModel
 from modelservice.serving.parsing import parse_object
 from modelservice.serving.protocols.tensorflow.metadata import check_signature
-from modelservice.serving.protocols.tensorflow.places import place_row
+from modelservice.serving.protocols.tensorflow.places import place_row, read_instances
 from modelservice.serving.results import Results
 
 EVALUATIONS: Final = 1024
@@ -37,6 +37,9 @@ class Explanations:
         self._labels = model.signature.labels
         self._columns = [given.name for given in model.signature.inputs if isinstance(given, InputColumn)]
         self._output = _explained(model.signature.outputs)
+        self._reference: list[Any] = []
+        if self._columns:
+            (self._reference,) = self._encoder.cells(self._encoder.from_instances([self._encoder.example()]))
 
     @property
     def possible(self) -> bool:
@@ -61,7 +64,6 @@ class Explanations:
         rows = self._rows(document)
         label = self._label(document.get("label"))
         plan_ = self._plan(document, len(rows))
-        (reference,) = self._encoder.cells(self._encoder.from_instances([self._encoder.example()]))
         coalitions = len(plan_.masks)
 
         def place(error: InputError) -> RequestError:
@@ -69,15 +71,11 @@ class Explanations:
             return place_row(InputError(error.message, row=row, column=error.column))
 
         render = partial(self._render, plan_=plan_, label=label)
-        return Call(mixed_rows(rows, reference, plan_.masks), place, render, hypothetical=True)
+        return Call(mixed_rows(rows, self._reference, plan_.masks), place, render, hypothetical=True)
 
     def _rows(self, document: dict[str, Any]) -> list[list[Any]]:
-        instances = document.get("instances")
-        if not isinstance(instances, list):
-            raise RequestError(f"instances: must be an array of rows, not {describe(instances)}")
-        check_rows(len(instances), "instances")
+        given = read_instances(document.get("instances"), self._encoder, read_asked(document).tolerance)
         try:
-            given = self._encoder.from_instances(instances, read_asked(document).tolerance)
             return self._encoder.cells(given)
         except InputError as error:
             raise place_row(error) from None

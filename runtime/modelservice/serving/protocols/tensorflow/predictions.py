@@ -17,7 +17,7 @@ import orjson
 from modelservice.contract.signature import Output
 from modelservice.modalities.base import Encoder
 from modelservice.modalities.errors import InputError
-from modelservice.modalities.tensors import BYTES, describe
+from modelservice.modalities.tensors import BYTES
 from modelservice.serving.answer import Answer, json_answer, json_headers
 from modelservice.serving.asked import Asked, read_asked, tell
 from modelservice.serving.calls import Call, check_rows
@@ -25,7 +25,7 @@ from modelservice.serving.errors import RequestError
 from modelservice.serving.model import ServedModel, outputs_of
 from modelservice.serving.parsing import parse_object
 from modelservice.serving.protocols.tensorflow.metadata import check_signature
-from modelservice.serving.protocols.tensorflow.places import place_column, place_row
+from modelservice.serving.protocols.tensorflow.places import place_column, place_row, read_instances
 from modelservice.serving.protocols.texts import row_texts, template
 from modelservice.serving.results import Results
 from modelservice.tasks.base import Array
@@ -72,14 +72,7 @@ class Predictions:
         raise RequestError(f"neither instances nor inputs is set; {_EXPECTED}")
 
     def _by_row(self, instances: Any, asked: Asked) -> Call[Answer]:
-        if not isinstance(instances, list):
-            raise RequestError(f"instances: must be an array of rows, not {describe(instances)}")
-        check_rows(len(instances), "instances")
-        try:
-            rows = self._encoder.from_instances(instances, asked.tolerance)
-        except InputError as error:
-            raise place_row(error) from None
-        return Call(rows, place_row, self._render_rows)
+        return Call(read_instances(instances, self._encoder, asked.tolerance), place_row, self._render_rows)
 
     def _by_column(self, inputs: Any, asked: Asked) -> Call[Answer]:
         try:

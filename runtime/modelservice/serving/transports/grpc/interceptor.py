@@ -117,7 +117,7 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
 
         async def respond(context: Any) -> bytes:
             async with turns:
-                message = await _read(context, seconds)
+                message = await read_one(context, seconds)
             if len(message) <= LARGE_BODY:
                 return await behaviour(message, context)
             with self._budget.hold() as held:
@@ -127,7 +127,13 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
         return respond
 
 
-async def _read(context: Any, seconds: float) -> bytes:
+async def read_one(context: Any, seconds: float) -> bytes:
+    """The next message of a call.
+
+    Raises:
+        RequestError: there is none.
+        TooSlowError: it takes longer than that.
+    """
     try:
         async with asyncio.timeout(seconds):
             message = await context.read()

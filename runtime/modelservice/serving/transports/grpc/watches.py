@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
-import grpc.aio
-
 from modelservice.serving.core import Core
-from modelservice.serving.errors import BusyError, RequestError, ShuttingDownError, TooSlowError
+from modelservice.serving.errors import BusyError, ShuttingDownError
 from modelservice.serving.protocols.base import State
+from modelservice.serving.transports.grpc.interceptor import read_one
 from modelservice.serving.transports.grpc.streams import Admit, Record
 
 MAX_WATCHES: Final = 800
@@ -42,7 +41,7 @@ class Watches:
             raise BusyError(f"the server answers {MAX_WATCHES} watches, which is all it may; try again")
         self._open += 1
         try:
-            question = await self._question(context)
+            question = await read_one(context, self._read_seconds)
             admit()
             started = self._core.clock()
             told = answer(question, self._core.state())
@@ -66,13 +65,3 @@ class Watches:
         finally:
             for change in changes:
                 change.cancel()
-
-    async def _question(self, context: Any) -> bytes:
-        try:
-            async with asyncio.timeout(self._read_seconds):
-                message = await context.read()
-        except TimeoutError:
-            raise TooSlowError(f"the message did not come whole within {self._read_seconds:.0f} seconds") from None
-        if message is grpc.aio.EOF:
-            raise RequestError("the call has no message; expected one")
-        return bytes(message)
