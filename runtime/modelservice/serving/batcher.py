@@ -3,47 +3,32 @@
 Rows of several requests are encoded and run at once, since most of the cost is per call, not per row.
 Greedy: whatever is queued is taken, up to the batch size that measured cheapest; nothing waits for company unless
 ``maxDelayMilliseconds`` asks for it. While one batch is computed, the next gathers by itself. Lives on the event
-loop; only the computation may run in another thread, one batch at a time.
+loop; a model that is costly runs in another thread, one batch at a time. The next full batch is handed over meanwhile,
+so that the thread never waits for the loop, and as the thread has nothing to do but to run the model, it does not wait
+for the interpreter lock either: with both, a CNN of 1,000,000 parameters answers 24,000 rows/s in place of 14,000.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Protocol
-
-import numpy as np
 
 from modelservice.contract.serving import Batching
-from modelservice.modalities.base import Rows, merge_rows
-from modelservice.modalities.errors import InputError
+from modelservice.modalities.base import Rows
+from modelservice.serving.batch import Asker, Batch, Part, Waiting
 from modelservice.serving.costs import Clock, Costs
-from modelservice.serving.errors import ClientLeftError, NotFiniteError, QueueFullError
+from modelservice.serving.errors import ClientLeftError, QueueFullError
 from modelservice.serving.model import Compute
 from modelservice.serving.results import Results
-from modelservice.tasks.base import Array
 
 SMOOTHING = 0.1
 """Share of a new observation in the estimate of how fast the queue drains."""
 
+HANDED_OVER = 2
+"""Batches that the thread is given at most: the one that it computes, and a full one after it."""
+
 Observer = Callable[[int, float], None]
 """Is told of each batch: its rows, and the seconds that it took."""
-
-
-class Asker(Protocol):
-    """Who asked for the answer to some rows."""
-
-    @property
-    def disconnected(self) -> bool:
-        """Whether nobody is left to answer: rows that were not taken yet are dropped."""
-
-    def take(self, outcome: Results | Exception) -> None:
-        """Take the model's answer, or what went wrong; is called once, and must not raise.
-
-        Args:
-            outcome: finite raw outputs; InputError where a row cannot be encoded, NotFiniteError where the
-                model's answer is not finite, ClientLeftError where the asker was found gone.
-        """
 
 
 class _Future:
@@ -67,24 +52,6 @@ class _Future:
             self.future.set_result(outcome)
 
 
-class _Waiting:
-    """A request in the queue: how many of its rows were taken, the last of them, and what has been answered so far."""
-
-    __slots__ = ("answered", "asker", "compute", "part", "rows", "taken", "told")
-
-    def __init__(self, rows: Rows, asker: Asker, compute: Compute) -> None:
-        self.rows = self.part = rows
-        self.compute = compute
-        self.asker = asker
-        self.taken = 0
-        self.told = False
-        self.answered: list[Results] = []
-
-    def tell(self, outcome: Results | Exception) -> None:
-        self.told = True
-        self.asker.take(outcome)
-
-
 class Batcher:
     """Queues rows and answers each request with the raw outputs of its rows.
 
@@ -104,13 +71,15 @@ class Batcher:
         self._compute = compute
         self._size = min(costs.batch_size, batching.max_size)
         self._executor = None if costs.inline else executor
+        self._encodes = costs.encodes_on_loop
         self._delay = batching.max_delay_milliseconds / 1000
         self._max_wait = batching.max_queue_milliseconds / 1000
         self._clock = clock
         self._observe = observe
-        self._queue: deque[_Waiting] = deque()
+        self._queue: deque[Waiting] = deque()
         self._rows = 0
         self._running = 0
+        self._handed = 0
         self._row_seconds = self._measured_row_seconds = costs.row_seconds
         self._busy_since: tuple[float, int] | None = None
         self._timer: asyncio.Handle | None = None
@@ -162,7 +131,7 @@ class Batcher:
                 " (spec.serving.batching.maxQueueMilliseconds)",
                 retry_after=wait,
             )
-        self._queue.append(_Waiting(rows, asker, compute or self._compute))
+        self._queue.append(Waiting(rows, asker, compute or self._compute))
         self._rows += len(rows)
         if patience != self._patience:
             self._patience = max(self._patience, patience)
@@ -170,7 +139,7 @@ class Batcher:
             self._schedule()
 
     def _schedule(self) -> None:
-        if self._running:
+        if self._handed and (self._handed >= HANDED_OVER or self._rows < self._size):
             return
         due = self._delay == 0 or self._rows >= self._size
         if self._timer is not None:
@@ -188,19 +157,38 @@ class Batcher:
             return
         self._timer = None
         self._patience = 1
-        batch = self._take()
-        if not batch:  # all who waited have left
+        parts = self._take()
+        if not parts:  # all who waited have left
             self._busy_since = None
             return
-        count = sum([len(waiting.part) for waiting in batch])
-        started = self._clock()
-        self._follow_drain(started, count)
+        batch = Batch(parts)
+        self._follow_drain(self._clock(), len(batch))
+        self._start(batch)
+
+    def _start(self, batch: Batch) -> None:
+        if self._executor is None or self._encodes:
+            batch.encode()
         if self._executor is None:
-            self._deliver(_outcomes(batch[0].compute, batch), batch, count, started)
+            batch.run(self._clock)
+            self._deliver(batch)
             return
-        self._running = count
-        done = self._loop.run_in_executor(self._executor, _outcomes, batch[0].compute, batch)
-        done.add_done_callback(lambda done: self._deliver(done.result(), batch, count, started))
+        self._handed += 1
+        self._running += len(batch)
+        self._executor.submit(self._run, batch)
+
+    def _run(self, batch: Batch) -> None:
+        """What the thread does."""
+        batch.run(self._clock)
+        self._loop.call_soon_threadsafe(self._deliver_handed, batch)
+
+    def _deliver_handed(self, batch: Batch) -> None:
+        self._handed -= 1
+        self._running -= len(batch)
+        if self._rows >= self._size:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._flush()  # first: the thread computes while answers are written
+        self._deliver(batch)
 
     def _is_quiet(self) -> bool:
         """Whether nothing more came for as many turns of the loop as the queue has patience; asked once each turn."""
@@ -224,73 +212,31 @@ class Batcher:
         self._row_seconds += SMOOTHING * share * (pace - self._row_seconds)
         self._busy_since = (started, count) if self._queue else None
 
-    def _take(self) -> list[_Waiting]:
-        """Those of whom rows are in the next batch, which are their ``part``."""
+    def _take(self) -> list[Part]:
+        """The rows of the next batch."""
         room = self._size
-        batch: list[_Waiting] = []
+        parts: list[Part] = []
         while room and self._queue:
             waiting = self._queue[0]
-            start, rows = waiting.taken, len(waiting.rows)
-            if not waiting.told and waiting.asker.disconnected:
+            if not waiting.told and waiting.disconnected:
                 waiting.tell(ClientLeftError("the client left before it was answered"))
-            if batch and waiting.compute is not batch[0].compute:
+            if parts and waiting.compute is not parts[0].request.compute:
                 break
             if waiting.told:  # it left, or another part of it failed
-                waiting.taken = rows
-            else:
-                waiting.taken = min(rows, start + room)
-                if waiting.taken - start < rows:
-                    waiting.part = waiting.rows[start : waiting.taken]
-                room -= waiting.taken - start
-                batch.append(waiting)
-            self._rows -= waiting.taken - start
-            if waiting.taken == rows:
+                self._rows -= len(waiting.rows) - waiting.taken
                 self._queue.popleft()
-        return batch
-
-    def _deliver(
-        self, outcomes: Sequence[Results | Exception], batch: list[_Waiting], count: int, started: float
-    ) -> None:
-        self._running = 0
-        self._observe(count, self._clock() - started)
-        if self._executor is not None and self._rows >= self._size:
-            self._flush()  # first: the thread computes while answers are written
-        elif self._queue and self._timer is None:
-            self._schedule()
-        for waiting, outcome in zip(batch, outcomes, strict=True):
-            if waiting.told:
                 continue
-            if isinstance(outcome, Exception) or waiting.part is waiting.rows:
-                waiting.tell(outcome)
-                continue
-            waiting.answered.append(outcome)
+            part = waiting.take(room)
+            parts.append(part)
+            room -= len(part.rows)
+            self._rows -= len(part.rows)
             if waiting.taken == len(waiting.rows):
-                waiting.tell(Results.joined(waiting.answered))
+                self._queue.popleft()
+        return parts
 
-
-def _outcomes(compute: Compute, batch: list[_Waiting]) -> Sequence[Results | Exception]:
-    """Compute all parts at once; where that fails, each by itself, so that a wrong request fails alone."""
-    parts = [waiting.part for waiting in batch]
-    try:
-        raw = compute(merge_rows(parts))
-    except Exception:
-        return [_outcome(compute, waiting) for waiting in batch]
-    if not np.isfinite(raw).all():
-        return [_outcome(compute, waiting) for waiting in batch]
-    return Results.split(raw, [len(part) for part in parts])
-
-
-def _outcome(compute: Compute, waiting: _Waiting) -> Results | Exception:
-    try:
-        return Results.of(_finite(compute(waiting.part)))
-    except InputError as error:
-        row = None if error.row is None else error.row + waiting.taken - len(waiting.part)
-        return InputError(error.message, row=row, column=error.column, tensor=error.tensor)
-    except Exception as error:
-        return error
-
-
-def _finite(raw: Array) -> Array:
-    if np.isfinite(raw).all():
-        return raw
-    raise NotFiniteError("the model's answer to these rows is not finite: their values are too extreme")
+    def _deliver(self, batch: Batch) -> None:
+        self._observe(len(batch), batch.seconds)
+        if self._queue and self._timer is None:
+            self._schedule()
+        for one in batch.answer():
+            self._start(one)

@@ -17,7 +17,7 @@ from modelservice.serving.drift.monitor import Monitor
 from modelservice.serving.inference import Inference
 from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.metrics import Metrics
-from modelservice.serving.model import ServedModel, compute_of
+from modelservice.serving.model import Computation, ServedModel
 from modelservice.serving.protocols.base import State
 
 
@@ -64,7 +64,7 @@ def build_core(
     metrics, monitor = Metrics(), Monitor(model)
     metrics.registry.register(monitor)
     batcher = Batcher(
-        compute=compute_of(model, record=metrics.record_unlike, answered=monitor.record),
+        compute=Computation(model, record=metrics.record_unlike, answered=monitor.record),
         costs=costs,
         batching=batching,
         executor=executor,
@@ -87,7 +87,7 @@ def build_core(
             guards=(limit_headers, limit_body, *gate.guards, refuse_when_leaving(lifecycle)),
             observers=(metrics.record_request, *(() if audit is None else (audit.record,)), *observers),
         ),
-        inference=Inference(batcher, hypothetical=compute_of(model)),
+        inference=Inference(batcher, hypothetical=Computation(model)),
         budget=Budget(),
         lifecycle=lifecycle,
         metrics=metrics,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from modelservice.modalities.base import Rows
-from modelservice.serving.model import Compute
+from modelservice.serving.model import Compute, computed
 from modelservice.tasks.base import Array
 
 Clock = Callable[[], float]
@@ -24,10 +24,17 @@ REPEATS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Costs:
-    """Measured seconds: ``compute`` by number of rows, ascending and starting at 1; ``handover`` to a thread."""
+    """Measured seconds.
+
+    Attributes:
+        compute: by number of rows, ascending and starting at 1, encoding them with it.
+        handover: to a thread and back.
+        encode_row: of encoding alone, for each row of the largest batch.
+    """
 
     compute: tuple[tuple[int, float], ...]
     handover: float
+    encode_row: float = 0.0
 
     @property
     def batch_size(self) -> int:
@@ -44,6 +51,11 @@ class Costs:
     def row_seconds(self) -> float:
         """Seconds of a row in a full batch."""
         return self.batch_seconds / self.batch_size
+
+    @property
+    def encodes_on_loop(self) -> bool:
+        """Whether rows of a batch are encoded on the event loop also where a thread computes them."""
+        return self.encode_row * self.batch_size <= INLINE_HANDOVERS * self.handover
 
     @property
     def inline(self) -> bool:
@@ -75,14 +87,16 @@ def measure_costs(
     Raises:
         ModelFaultError: the answer is not what the signature says.
     """
-    check(compute(example(1)))
+    check(computed(compute, example(1)))
     started = clock()
     measured: list[tuple[int, float]] = []
     for rows in _sizes(max_size):
-        measured.append((rows, _median_seconds(partial(compute, example(rows)), clock)))
+        measured.append((rows, _median_seconds(partial(computed, compute, example(rows)), clock)))
         if clock() - started > budget:
             break
-    return Costs(compute=tuple(measured), handover=_median_seconds(handover, clock))
+    most = measured[-1][0]
+    encoding = _median_seconds(partial(compute.encode, example(most)), clock)
+    return Costs(compute=tuple(measured), handover=_median_seconds(handover, clock), encode_row=encoding / most)
 
 
 def _sizes(max_size: int) -> list[int]:

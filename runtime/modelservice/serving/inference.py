@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from modelservice.modalities.errors import InputError
-from modelservice.serving.batcher import Asker, Batcher
+from modelservice.serving.batch import Asker
+from modelservice.serving.batcher import Batcher
 from modelservice.serving.calls import Call, Rendered
 from modelservice.serving.model import Compute
 

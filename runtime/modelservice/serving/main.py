@@ -28,7 +28,7 @@ from modelservice.serving.drift.monitor import keep_measuring
 from modelservice.serving.errors import NotServedError
 from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.listening import raise_file_limit
-from modelservice.serving.model import ModelFaultError, ServedModel, check_answer, compute_of, example_rows
+from modelservice.serving.model import Computation, ModelFaultError, ServedModel, check_answer, example_rows
 from modelservice.serving.traces import open_traces
 from modelservice.serving.transports import TRANSPORTS
 from modelservice.serving.transports.base import Bound, Transport
@@ -141,7 +141,7 @@ def warm_up(
     """
     measure = partial(
         measure_costs,
-        compute_of(model),
+        Computation(model),
         example=partial(example_rows, model),
         check=partial(check_answer, model),
         max_size=batching.max_size,

@@ -8,11 +8,36 @@ import numpy as np
 from modelservice.contract.baseline import Baseline
 from modelservice.contract.signature import ColumnKind, InputColumn, Signature
 from modelservice.inference.engine import Engine
-from modelservice.modalities.base import Encoder, Rows
+from modelservice.modalities.base import Encoder, Features, Rows
 from modelservice.tasks.base import Array, Task
 
-Compute = Callable[[Rows], Array]
-"""Encodes rows and runs the model: rows to raw outputs, float32 [rows, width]."""
+Encoded = tuple[Features, Mapping[str, int]]
+"""What the model is run on, and how many values of each column are unlike those of training."""
+
+
+class Compute(Protocol):
+    """Rows to raw outputs, in three steps: the one in the middle is the engine's alone, and holds no interpreter lock.
+
+    The first and the last are called by one thread at a time, which may be another than that of the second.
+    """
+
+    def encode(self, rows: Rows) -> Encoded:
+        """What the model is run on.
+
+        Raises:
+            InputError: names the first row, and column where there is one, that is wrong.
+        """
+
+    def run(self, encoded: Encoded) -> Array:
+        """Raw outputs, float32 [rows, width]."""
+
+    def conclude(self, rows: Rows, encoded: Encoded, raw: Array) -> None:
+        """Count what was computed.
+
+        Raises:
+            ModelFaultError: rows and answers differ in number; answers are given to requests by place.
+        """
+
 
 Outputs = Callable[[Array], dict[str, Any]]
 """Raw outputs to outputs by name, in the order of the signature."""
@@ -50,15 +75,8 @@ class ServedModel(Protocol):
         """Raw outputs to what clients get."""
 
 
-def compute_of(
-    model: ServedModel,
-    *,
-    record: Callable[[Mapping[str, int]], None] = lambda _: None,
-    answered: Callable[[Rows, Array], None] = lambda *_: None,
-) -> Compute:
-    """Rows to raw outputs.
-
-    The function raises ModelFaultError where rows and answers differ in number: answers are given to requests by place.
+class Computation:
+    """A model's ``Compute``.
 
     Args:
         model: encodes rows and answers them.
@@ -66,19 +84,41 @@ def compute_of(
             that fails is computed again, request by request.
         answered: is told rows and raw outputs of each batch; some of these may not be finite, and be refused.
     """
-    encode, run = model.encoder.encode_counted, model.engine.run
 
-    def compute(rows: Rows) -> Array:
-        features, unlike = encode(rows)
-        raw = run(features)
+    def __init__(
+        self,
+        model: ServedModel,
+        *,
+        record: Callable[[Mapping[str, int]], None] = lambda _: None,
+        answered: Callable[[Rows, Array], None] = lambda *_: None,
+    ) -> None:
+        self._encode, self._run = model.encoder.encode_counted, model.engine.run
+        self._record, self._answered = record, answered
+
+    def encode(self, rows: Rows) -> Encoded:
+        """See ``Compute``."""
+        return self._encode(rows)
+
+    def run(self, encoded: Encoded) -> Array:
+        """See ``Compute``."""
+        return self._run(encoded[0])
+
+    def conclude(self, rows: Rows, encoded: Encoded, raw: Array) -> None:
+        """See ``Compute``."""
         if len(raw) != len(rows):
             raise ModelFaultError(f"the model answers {len(rows)} rows with {len(raw)}")
+        unlike = encoded[1]
         if unlike and np.isfinite(raw).all():
-            record(unlike)
-        answered(rows, raw)
-        return raw
+            self._record(unlike)
+        self._answered(rows, raw)
 
-    return compute
+
+def computed(compute: Compute, rows: Rows) -> Array:
+    """All three steps: rows to raw outputs."""
+    encoded = compute.encode(rows)
+    raw = compute.run(encoded)
+    compute.conclude(rows, encoded, raw)
+    return raw
 
 
 def columns_of(model: ServedModel, kind: ColumnKind) -> tuple[str, ...]:

@@ -2,7 +2,9 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,20 +24,52 @@ THREADED = Costs(compute=((1, 1.0), (4, 1.0)), handover=0.001)
 DEADLINE = 10
 
 
+class Function:
+    """A function of rows as a ``Compute``: what it raises is raised by the model."""
+
+    def __init__(self, function: Callable[[Rows], Array]) -> None:
+        self._function = function
+
+    def encode(self, rows: Rows) -> Any:
+        return rows, {}
+
+    def run(self, encoded: Any) -> Array:
+        return self._function(encoded[0])
+
+    def conclude(self, rows: Rows, encoded: Any, raw: Array) -> None:
+        assert len(rows) == len(raw)
+
+
 class Recorder:
-    """Doubles each value; refuses "wrong", makes "nan" not finite; remembers what it was given."""
+    """Doubles each value; refuses "wrong", makes "nan" not finite; remembers what it was given, and by which thread."""
 
     def __init__(self) -> None:
         self.batches: list[list[Any]] = []
+        self.concluded: list[list[Any]] = []
+        self.encoders: set[int] = set()
         self.threads: set[int] = set()
 
-    def __call__(self, rows: Rows) -> Array:
+    def encode(self, rows: Rows) -> Any:
+        self.encoders.add(threading.get_ident())
         self.batches.append([value for (value,) in rows])
-        self.threads.add(threading.get_ident())
         for index, (value,) in enumerate(rows):
             if value == "wrong":
                 raise InputError("is wrong", row=index, column="x")
-        return np.array([[np.nan if value == "nan" else value * 2] for (value,) in rows], dtype=np.float32)
+        return [np.nan if value == "nan" else value for (value,) in rows], {}
+
+    def run(self, encoded: Any) -> Array:
+        self.threads.add(threading.get_ident())
+        return np.array([[value * 2] for value in encoded[0]], dtype=np.float32)
+
+    def conclude(self, rows: Rows, encoded: Any, raw: Array) -> None:
+        assert threading.get_ident() == threading.main_thread().ident
+        assert raw.tolist() == [[value * 2] for value in encoded[0]]
+        self.concluded.append([value for (value,) in rows])
+
+
+def doubled(rows: Rows) -> Array:
+    recorder = Recorder()
+    return recorder.run(recorder.encode(rows))
 
 
 def batcher_of(compute: Any, *, costs: Costs = INLINE, observed: list[int] | None = None, **batching: int) -> Batcher:
@@ -51,6 +85,12 @@ def batcher_of(compute: Any, *, costs: Costs = INLINE, observed: list[int] | Non
 
 def rows(*values: Any) -> list[list[Any]]:
     return [[value] for value in values]
+
+
+async def _turns() -> None:
+    """Let the loop do what it can: nothing of it takes time."""
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
 async def answers(*futures: asyncio.Future[Results]) -> list[Any]:
@@ -79,6 +119,41 @@ async def test_cheap_models_run_on_the_loop_and_costly_ones_in_the_thread() -> N
         compute = Recorder()
         await answers(batcher_of(compute, costs=costs).submit(rows(1)))
         assert (compute.threads == {threading.get_ident()}) is on_the_loop
+        assert compute.encoders == {threading.get_ident()}
+
+
+async def test_what_is_costly_to_encode_is_encoded_in_the_thread() -> None:
+    compute = Recorder()
+    batcher = batcher_of(compute, costs=replace(THREADED, encode_row=1.0), max_queue_milliseconds=60_000)
+    found = await answers(batcher.submit(rows(1)), batcher.submit(rows("wrong")))
+    assert found[0] == [[2]]
+    assert (found[1].row, found[1].column) == (0, "x")
+    assert compute.encoders == compute.threads
+    assert threading.get_ident() not in compute.threads
+
+
+async def test_a_full_batch_is_handed_over_while_another_is_computed_and_no_third_one() -> None:
+    may_end = threading.Event()
+    entered: list[int] = []
+
+    def slow(given: Rows) -> Array:
+        entered.append(len(given))
+        may_end.wait(DEADLINE)
+        return doubled(given)
+
+    batcher = batcher_of(Function(slow), costs=THREADED, max_queue_milliseconds=60_000)
+    first = batcher.submit(rows(1))
+    await _turns()
+    waiting = [batcher.submit(rows(value)) for value in range(3)]
+    await _turns()
+    assert batcher.queued_rows == 3  # not full: more may come until the thread is free
+    waiting += [batcher.submit(rows(value)) for value in range(3, 10)]
+    await _turns()
+    assert batcher.queued_rows == 6
+    assert entered == [1]
+    may_end.set()
+    assert await answers(first, *waiting) == [[[2]], *([[2 * value]] for value in range(10))]
+    assert entered == [1, 4, 4, 2]
 
 
 async def test_more_rows_than_a_batch_are_computed_in_several_and_answered_whole() -> None:
@@ -103,7 +178,7 @@ async def test_arrays_stay_arrays_in_the_order_of_their_requests() -> None:
         joined.append(given)
         return np.asarray(given, dtype=np.float32).reshape(len(given), -1)[:, :1]
 
-    batcher = batcher_of(compute)
+    batcher = batcher_of(Function(compute))
     images = [np.full((count, 2, 2), value, dtype=np.uint8) for count, value in ((1, 7), (2, 8), (1, 9))]
     assert await answers(*(batcher.submit(image) for image in images)) == [[[7]], [[8], [8]], [[9]]]
     (batch,) = joined
@@ -208,15 +283,24 @@ async def test_an_answer_that_is_not_finite_fails_alone() -> None:
 
 
 @pytest.mark.parametrize("costs", [INLINE, THREADED])
+async def test_only_what_is_answered_is_counted_and_once(costs: Costs) -> None:
+    compute = Recorder()
+    batcher = batcher_of(compute, costs=costs, max_queue_milliseconds=60_000)
+    await answers(*(batcher.submit(rows(value)) for value in (1, "nan", 2, 3)))
+    await answers(batcher.submit(rows(4)))
+    assert compute.concluded == [[1], [2], [3], [4]]
+
+
+@pytest.mark.parametrize("costs", [INLINE, THREADED])
 async def test_a_model_that_breaks_fails_its_requests_and_no_later_one(costs: Costs) -> None:
     broken = True
 
     def compute(given: Rows) -> Array:
         if broken:
             raise RuntimeError("out of order")
-        return Recorder()(given)
+        return doubled(given)
 
-    batcher = batcher_of(compute, costs=costs)
+    batcher = batcher_of(Function(compute), costs=costs)
     found = await answers(batcher.submit(rows(1)))
     assert isinstance(found[0], RuntimeError)
     broken = False
@@ -256,10 +340,10 @@ async def test_the_estimate_follows_how_fast_the_queue_really_drains() -> None:
     def slow(given: Rows) -> Array:
         nonlocal now
         now += 1.0
-        return Recorder()(given)
+        return doubled(given)
 
     batcher = Batcher(
-        compute=slow,
+        compute=Function(slow),
         costs=INLINE,
         batching=Batching(max_queue_milliseconds=60_000),
         executor=ThreadPoolExecutor(max_workers=1),
@@ -280,10 +364,10 @@ async def test_one_stall_does_not_turn_requests_away_for_ever() -> None:
     def compute(given: Rows) -> Array:
         nonlocal now
         now += pace
-        return Recorder()(given)
+        return doubled(given)
 
     batcher = Batcher(
-        compute=compute,
+        compute=Function(compute),
         costs=INLINE,
         batching=Batching(max_queue_milliseconds=200),
         executor=ThreadPoolExecutor(max_workers=1),
@@ -327,10 +411,10 @@ async def test_a_stall_that_meets_a_single_row_is_not_that_of_every_row() -> Non
     def compute(given: Rows) -> Array:
         nonlocal now, pace
         now, pace = now + pace, 0.004
-        return Recorder()(given)
+        return doubled(given)
 
     batcher = Batcher(
-        compute=compute,
+        compute=Function(compute),
         costs=Costs(compute=((1, 0.004), (16, 0.004)), handover=1.0),
         batching=Batching(max_queue_milliseconds=200),
         executor=ThreadPoolExecutor(max_workers=1),

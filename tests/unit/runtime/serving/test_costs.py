@@ -1,11 +1,15 @@
 """What is measured before the first request, and what follows from it."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from modelservice.modalities.base import Rows
 from modelservice.serving.costs import Costs, measure_costs
 from modelservice.tasks.base import Array
+
+ENCODE_ROW = 0.0001
 
 
 class Machine:
@@ -18,17 +22,25 @@ class Machine:
         self.sizes: list[int] = []
         self.checked: list[Array] = []
 
-    def compute(self, rows: Rows) -> Array:
-        self.now += self._seconds[len(rows)]
-        self.sizes.append(len(rows))
-        return np.full((len(rows), 2), 0.5, dtype=np.float32)
+    def encode(self, rows: Rows) -> Any:
+        self.now += len(rows) * ENCODE_ROW
+        return rows, {}
+
+    def run(self, encoded: Any) -> Array:
+        rows = len(encoded[0])
+        self.now += self._seconds[rows] - rows * ENCODE_ROW
+        self.sizes.append(rows)
+        return np.full((rows, 2), 0.5, dtype=np.float32)
+
+    def conclude(self, rows: Rows, encoded: Any, raw: Array) -> None:
+        pass
 
     def hand_over(self) -> None:
         self.now += self._handover
 
     def measure(self, max_size: int = 8) -> Costs:
         return measure_costs(
-            self.compute,
+            self,
             example=lambda rows: [[1.0]] * rows,
             check=self.checked.append,
             max_size=max_size,
@@ -42,6 +54,7 @@ def test_each_size_is_measured_up_to_the_maximum() -> None:
     assert [rows for rows, _ in costs.compute] == [1, 2, 4, 6]
     assert [seconds for _, seconds in costs.compute] == pytest.approx([0.004, 0.005, 0.006, 0.007])
     assert costs.handover == pytest.approx(0.001)
+    assert costs.encode_row == pytest.approx(ENCODE_ROW)
 
 
 @pytest.mark.parametrize(

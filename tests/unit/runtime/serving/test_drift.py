@@ -22,7 +22,7 @@ from modelservice.serving.drift.monitor import FEWEST_ROWS, MOST_PENDING, Monito
 from modelservice.serving.drift.sample import MOST_BATCHES, MOST_CHARACTERS, MOST_ROWS, Sample
 from modelservice.serving.drift.spread import NumberSpread, TextSpread
 from modelservice.serving.lifecycle import Lifecycle
-from modelservice.serving.model import compute_of
+from modelservice.serving.model import Computation, computed
 
 EDGES = (-1.5, -0.5, 0.5, 1.5)
 
@@ -147,9 +147,9 @@ def normal_baseline(model: FakeModel, *, labels: tuple[int, ...] = (500, 0, 500)
 
 def watched(model: FakeModel, rows: Any) -> Monitor:
     monitor = Monitor(model)
-    compute = compute_of(model, answered=monitor.record)
+    computation = Computation(model, answered=monitor.record)
     for row in range(0, len(rows), 8):
-        compute(rows[row : row + 8])
+        computed(computation, rows[row : row + 8])
     return monitor
 
 
@@ -174,9 +174,9 @@ def test_a_shift_of_one_column_shows_there_and_in_the_answers() -> None:
     assert before["feature_drift_psi/sepal_length"] < 0.05
     assert before["feature_drift_ks/sepal_length"] < 0.1
     assert before["prediction_drift_psi/label"] < 0.1
-    compute = compute_of(model, answered=monitor.record)
+    computation = Computation(model, answered=monitor.record)
     for row in range(0, 800, 8):
-        compute(np.add(rows[row : row + 8], [3, 0]).tolist())
+        computed(computation, np.add(rows[row : row + 8], [3, 0]).tolist())
     monitor.update()
     after = gauges(monitor)
     assert after["feature_drift_psi/sepal_length"] > 1
@@ -193,9 +193,9 @@ def test_a_window_with_few_rows_shows_nothing_and_goes_on() -> None:
     monitor = watched(model, rows)
     monitor.update()
     assert "feature_drift_psi/sepal_length" not in gauges(monitor)
-    compute_of(model, answered=monitor.record)(rows[:8])
+    computed(Computation(model, answered=monitor.record), rows[:8])
     for _ in range(FEWEST_ROWS // 16):
-        compute_of(model, answered=monitor.record)(rows[:8])
+        computed(Computation(model, answered=monitor.record), rows[:8])
     monitor.update()
     assert gauges(monitor)["drift_rows"] >= FEWEST_ROWS
 

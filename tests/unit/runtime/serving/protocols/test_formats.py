@@ -15,7 +15,7 @@ from tests.unit.runtime.serving.fakes import FakeModel, image_model, mixed_model
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.tensors import BYTES, DATATYPES, NUMERIC, from_binary, to_binary
 from modelservice.serving.errors import NotFiniteError, RequestError
-from modelservice.serving.model import compute_of
+from modelservice.serving.model import Computation, computed
 from modelservice.serving.protocols.open_inference.messages import MESSAGES
 from modelservice.serving.protocols.open_inference.rest import RestCodec
 from modelservice.serving.protocols.open_inference.rpc import RpcCodec
@@ -37,7 +37,7 @@ def answer(model: FakeModel, parse: Callable[[], Any]) -> Any:
     try:
         call = parse()
         try:
-            raw = compute_of(model)(call.rows)
+            raw = computed(Computation(model), call.rows)
         except InputError as error:
             raise call.place(error) from None
         if not np.isfinite(raw).all():

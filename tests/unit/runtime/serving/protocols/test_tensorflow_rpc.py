@@ -24,7 +24,7 @@ from modelservice.modalities.tensors import NUMERIC
 from modelservice.serving.calls import MAX_ROWS
 from modelservice.serving.errors import RequestError
 from modelservice.serving.lifecycle import Lifecycle
-from modelservice.serving.model import compute_of
+from modelservice.serving.model import Computation, computed
 from modelservice.serving.protocols.tensorflow.messages import DTYPES, MESSAGES
 from modelservice.serving.protocols.tensorflow.metadata import DTYPES as NAMES
 from modelservice.serving.protocols.tensorflow.predictions import Predictions
@@ -76,7 +76,9 @@ def matrix(**spec: Any) -> Any:
 def rest(model: FakeModel, instances: list[Any]) -> list[Any]:
     """What REST answers."""
     parsed = Predictions(model).parse(orjson.dumps({"instances": instances}))
-    answer: list[Any] = orjson.loads(parsed.render(Results.of(compute_of(model)(parsed.rows))).body)["predictions"]
+    answer: list[Any] = orjson.loads(parsed.render(Results.of(computed(Computation(model), parsed.rows))).body)[
+        "predictions"
+    ]
     return answer
 
 

@@ -518,6 +518,7 @@ async def test_a_message_is_timed_by_itself_and_the_end_of_a_stream_by_nothing()
         stream = channel.stream_stream(STREAM)()
         await stream.write(request_of().SerializeToString())
         assert await stream.read() is not grpc.aio.EOF
+        await until(core, f'modelservice_requests_total{{code="OK",route="{STREAM}"}} 1.0')
         now = 3600.0
         with pytest.raises(grpc.aio.AioRpcError):
             await stream.read()

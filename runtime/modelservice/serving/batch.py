@@ -1,0 +1,159 @@
+"""Requests, or parts of them, that share a forward pass."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from modelservice.modalities.base import Rows, merge_rows
+from modelservice.modalities.errors import InputError
+from modelservice.serving.costs import Clock
+from modelservice.serving.errors import NotFiniteError
+from modelservice.serving.model import Compute, Encoded
+from modelservice.serving.results import Results
+from modelservice.tasks.base import Array
+
+
+class Asker(Protocol):
+    """Who asked for the answer to some rows."""
+
+    @property
+    def disconnected(self) -> bool:
+        """Whether nobody is left to answer: rows that were not taken yet are dropped."""
+
+    def take(self, outcome: Results | Exception) -> None:
+        """Take the model's answer, or what went wrong; is called once, and must not raise.
+
+        Args:
+            outcome: finite raw outputs; InputError where a row cannot be encoded, NotFiniteError where the
+                model's answer is not finite, ClientLeftError where the asker was found gone.
+        """
+
+
+class Waiting:
+    """A request in the queue: how many of its rows were taken, and what has been answered so far."""
+
+    __slots__ = ("_answered", "_asker", "compute", "rows", "taken", "told")
+
+    def __init__(self, rows: Rows, asker: Asker, compute: Compute) -> None:
+        self.rows = rows
+        self.compute = compute
+        self.taken = 0
+        self.told = False
+        self._asker = asker
+        self._answered: list[Results] = []
+
+    @property
+    def disconnected(self) -> bool:
+        """See ``Asker``."""
+        return self._asker.disconnected
+
+    def tell(self, outcome: Results | Exception) -> None:
+        """Give the asker what it gets."""
+        self.told = True
+        self._asker.take(outcome)
+
+    def take(self, room: int) -> "Part":
+        """The next rows, at most so many."""
+        start, rows = self.taken, len(self.rows)
+        self.taken = min(rows, start + room)
+        whole = self.taken - start == rows
+        return Part(self, self.rows if whole else self.rows[start : self.taken], start)
+
+    def add(self, results: Results) -> None:
+        """Take the answer to its next rows; the asker is told once all are answered."""
+        self._answered.append(results)
+        if sum(len(one) for one in self._answered) == len(self.rows):
+            self.tell(results if len(self._answered) == 1 else Results.joined(self._answered))
+
+
+class Part(NamedTuple):
+    """Rows of a request that are in one batch, and how many of its rows are before them."""
+
+    request: Waiting
+    rows: Rows
+    start: int
+
+    def answer(self, outcome: Results | Exception) -> None:
+        """Tell the request what its rows gave, or what is wrong with them."""
+        if self.request.told:
+            return
+        if not isinstance(outcome, Exception):
+            self.request.add(outcome)
+        elif isinstance(outcome, InputError) and outcome.row is not None:
+            row = outcome.row + self.start
+            self.request.tell(InputError(outcome.message, row=row, column=outcome.column, tensor=outcome.tensor))
+        else:
+            self.request.tell(outcome)
+
+
+class Batch:
+    """Parts of requests that are computed in one way, together.
+
+    Attributes:
+        seconds: how long the model took, with encoding where that was left to its thread.
+    """
+
+    __slots__ = ("_compute", "_encoded", "_error", "_parts", "_raw", "_rows", "seconds")
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        """Args: at least one."""
+        self._parts = parts
+        self._compute = parts[0].request.compute
+        self._rows: Rows = []
+        self._encoded: Encoded | None = None
+        self._raw: Array | None = None
+        self._error: Exception | None = None
+        self.seconds = 0.0
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return sum([len(part.rows) for part in self._parts])
+
+    def encode(self) -> None:
+        """Make of the rows what the model is run on."""
+        try:
+            self._rows = merge_rows([part.rows for part in self._parts])
+            self._encoded = self._compute.encode(self._rows)
+        except Exception as error:
+            self._error = error
+
+    def run(self, clock: Clock) -> None:
+        """Run the model, after encoding where that was not done; in the thread that computes."""
+        started = clock()
+        if self._encoded is None and self._error is None:
+            self.encode()
+        if self._encoded is not None:
+            try:
+                self._raw = self._compute.run(self._encoded)
+            except Exception as error:
+                self._error = error
+        self.seconds = clock() - started
+
+    def answer(self) -> "list[Batch]":
+        """Check, count and tell what was computed.
+
+        Returns:
+            What is to be computed in its place: each request by itself where something went wrong, so that a wrong one
+            fails alone.
+        """
+        results = self._results()
+        if not isinstance(results, Exception):
+            for part, result in zip(self._parts, results, strict=True):
+                part.answer(result)
+        elif len(self._parts) == 1:
+            self._parts[0].answer(results)
+        else:
+            return [Batch([part]) for part in self._parts]
+        return []
+
+    def _results(self) -> list[Results] | Exception:
+        if self._encoded is None or self._raw is None:
+            return self._error or RuntimeError("the batch was not run")
+        if not np.isfinite(self._raw).all():
+            return NotFiniteError("the model's answer to these rows is not finite: their values are too extreme")
+        try:
+            self._compute.conclude(self._rows, self._encoded, self._raw)
+        except Exception as error:
+            return error
+        return Results.split(self._raw, [len(part.rows) for part in self._parts])
