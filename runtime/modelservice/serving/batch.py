@@ -91,7 +91,7 @@ class Batch:
     """Parts of requests that are computed in one way, together.
 
     Attributes:
-        seconds: how long the model took, with encoding where that was left to its thread.
+        seconds: how long encoding and the model took.
     """
 
     __slots__ = ("_compute", "_encoded", "_error", "_parts", "_raw", "_rows", "seconds")
@@ -110,25 +110,28 @@ class Batch:
         """Number of rows."""
         return sum([len(part.rows) for part in self._parts])
 
-    def encode(self) -> None:
+    def encode(self, clock: Clock) -> None:
         """Make of the rows what the model is run on."""
+        started = clock()
         try:
             self._rows = merge_rows([part.rows for part in self._parts])
             self._encoded = self._compute.encode(self._rows)
         except Exception as error:
             self._error = error
+        self.seconds += clock() - started
 
     def run(self, clock: Clock) -> None:
         """Run the model, after encoding where that was not done; in the thread that computes."""
-        started = clock()
         if self._encoded is None and self._error is None:
-            self.encode()
-        if self._encoded is not None:
-            try:
-                self._raw = self._compute.run(self._encoded)
-            except Exception as error:
-                self._error = error
-        self.seconds = clock() - started
+            self.encode(clock)
+        if self._encoded is None:
+            return
+        started = clock()
+        try:
+            self._raw = self._compute.run(self._encoded)
+        except Exception as error:
+            self._error = error
+        self.seconds += clock() - started
 
     def answer(self) -> "list[Batch]":
         """Check, count and tell what was computed.

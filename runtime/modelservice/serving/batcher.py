@@ -70,7 +70,8 @@ class Batcher:
     ) -> None:
         self._compute = compute
         self._size = min(costs.batch_size, batching.max_size)
-        self._executor = None if costs.inline else executor
+        self._executor = executor
+        self._inline_rows = costs.inline_rows
         self._encodes = costs.encodes_on_loop
         self._delay = batching.max_delay_milliseconds / 1000
         self._max_wait = batching.max_queue_milliseconds / 1000
@@ -166,12 +167,12 @@ class Batcher:
         self._start(batch)
 
     def _start(self, batch: Batch) -> None:
-        if self._executor is None or self._encodes:
-            batch.encode()
-        if self._executor is None:
+        if not self._handed and len(batch) <= self._inline_rows:
             batch.run(self._clock)
             self._deliver(batch)
             return
+        if self._encodes:
+            batch.encode(self._clock)
         self._handed += 1
         self._running += len(batch)
         self._executor.submit(self._run, batch)

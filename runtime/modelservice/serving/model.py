@@ -32,7 +32,7 @@ class Compute(Protocol):
         """Raw outputs, float32 [rows, width]."""
 
     def conclude(self, rows: Rows, encoded: Encoded, raw: Array) -> None:
-        """Count what was computed.
+        """Count what is answered: all of it is finite.
 
         Raises:
             ModelFaultError: rows and answers differ in number; answers are given to requests by place.
@@ -80,9 +80,8 @@ class Computation:
 
     Args:
         model: encodes rows and answers them.
-        record: is told how many values of each column are unlike those of training, once the batch is answered: one
-            that fails is computed again, request by request.
-        answered: is told rows and raw outputs of each batch; some of these may not be finite, and be refused.
+        record: is told how many values of each column are unlike those of training, where some are.
+        answered: is told rows and raw outputs of each batch that is answered.
     """
 
     def __init__(
@@ -107,9 +106,8 @@ class Computation:
         """See ``Compute``."""
         if len(raw) != len(rows):
             raise ModelFaultError(f"the model answers {len(rows)} rows with {len(raw)}")
-        unlike = encoded[1]
-        if unlike and np.isfinite(raw).all():
-            self._record(unlike)
+        if encoded[1]:
+            self._record(encoded[1])
         self._answered(rows, raw)
 
 

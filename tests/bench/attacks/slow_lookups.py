@@ -155,7 +155,7 @@ def _slow_pages() -> Iterator[list[float]]:
             await writer.drain()
             answered.append(time.monotonic())
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            pass  # who asked has given up, or the attack is over: 3.11's streams print a traceback of a cancelled answer
+            pass  # who asked has given up, or the attack is over: Python 3.11 prints a traceback of what was cancelled
         finally:
             writer.close()
 

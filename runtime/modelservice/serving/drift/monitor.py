@@ -64,8 +64,7 @@ class Monitor(Collector):
     def update(self) -> None:
         """Measure what was sampled since; a window that has enough rows becomes what is shown."""
         for sampled in self._sample.take():
-            if np.isfinite(sampled.raw).all():  # what is not was refused, and no answer
-                self._add(sampled)
+            self._add(sampled)
         if self._rows < FEWEST_ROWS:
             return
         drift = {("feature", name): spread.take() for name, spread in self._features.items()}
@@ -113,10 +112,7 @@ class Monitor(Collector):
             pending, self._pending, self._pending_rows = self._pending, [], 0
             if not pending or self._label is None:
                 return
-            answers = np.concatenate(pending)
-            if not np.isfinite(answers).all():  # such a batch is computed again, request by request
-                answers = np.concatenate([answers[:0], *(raw for raw in pending if np.isfinite(raw).all())])
-            self._counts.update(self._named(answers)[self._label])
+            self._counts.update(self._named(np.concatenate(pending))[self._label])
 
 
 async def keep_measuring(monitor: Monitor, lifecycle: Lifecycle, *, seconds: float = INTERVAL_SECONDS) -> None:

@@ -57,22 +57,47 @@ def test_each_size_is_measured_up_to_the_maximum() -> None:
     assert costs.encode_row == pytest.approx(ENCODE_ROW)
 
 
+CALL = {1: 0.0010, 2: 0.0011, 4: 0.0012, 8: 0.0013}
+"""A small network: the call costs, not the row."""
+ROWS = {1: 0.0010, 2: 0.0020, 4: 0.0041, 8: 0.0110}
+"""A CNN on a CPU: larger is slower for each row."""
+BOTH = {1: 0.0010, 2: 0.0012, 4: 0.0021, 8: 0.0041}
+"""8 are less than 10 % cheaper than 4."""
+
+
+@pytest.mark.parametrize(("seconds", "size"), [(CALL, 8), (ROWS, 1), (BOTH, 4)])
+def test_on_the_loop_a_batch_is_the_smallest_of_about_the_least_cost(seconds: dict[int, float], size: int) -> None:
+    costs = Machine(seconds, handover=0.1).measure()
+    assert (costs.inline, costs.inline_rows, costs.batch_size) == (True, 8, size)
+    assert costs.row_seconds == pytest.approx(seconds[size] / size)
+
+
 @pytest.mark.parametrize(
-    ("seconds", "size"),
+    ("seconds", "handover", "size"),
     [
-        ({1: 0.0010, 2: 0.0011, 4: 0.0012, 8: 0.0013}, 8),  # an MLP: the call costs, not the row
-        ({1: 0.0010, 2: 0.0020, 4: 0.0041, 8: 0.0110}, 1),  # a CNN on a CPU: larger is slower for each row
-        ({1: 0.0010, 2: 0.0012, 4: 0.0021, 8: 0.0041}, 4),  # 8 is less than 10 % cheaper than 4
+        (CALL, 0.0001, 4),  # at most half of the rows that may be computed at once
+        (ROWS, 0.00001, 1),
+        (ROWS, 0.0002, 4),  # beside a model, a batch costs three hand-overs: 1.6, 1.3 and 1.2 ms a row
     ],
 )
-def test_the_batch_size_is_the_smallest_that_is_about_as_cheap_as_any(seconds: dict[int, float], size: int) -> None:
-    assert Machine(seconds).measure().batch_size == size
+def test_in_a_thread_a_batch_is_one_of_two(seconds: dict[int, float], handover: float, size: int) -> None:
+    costs = Machine(seconds, handover=handover).measure()
+    assert (costs.inline, costs.batch_size) == (False, size)
 
 
-@pytest.mark.parametrize(("handover", "inline"), [(0.0001, True), (0.00001, False)])
-def test_a_batch_runs_on_the_loop_while_it_is_cheap_beside_a_hand_over(handover: float, inline: bool) -> None:
-    costs = Machine({1: 0.001, 2: 0.001, 4: 0.001, 8: 0.001}, handover=handover).measure()
-    assert costs.inline is inline
+@pytest.mark.parametrize(("handover", "rows"), [(0.0001, 0), (0.00021, 1), (0.00024, 2), (0.0005, 4)])
+def test_a_lone_request_runs_on_the_loop_while_it_is_cheap_beside_a_hand_over(handover: float, rows: int) -> None:
+    costs = Machine(BOTH | {4: 0.0024, 8: 0.004, 16: 0.008}, handover=handover).measure(max_size=16)
+    assert (costs.inline, costs.inline_rows) == (False, rows)
+
+
+@pytest.mark.parametrize(("handover", "loop"), [(0.0001, True), (0.00001, False)])
+def test_rows_are_encoded_on_the_loop_while_that_is_cheap_beside_a_hand_over(handover: float, loop: bool) -> None:
+    assert Machine(BOTH, handover=handover).measure().encodes_on_loop is loop
+
+
+def test_a_model_whose_second_row_is_beyond_the_time_budget_takes_one_at_a_time() -> None:
+    assert Machine({1: 2.0}).measure().batch_size == 1
 
 
 def test_sizes_beyond_the_time_budget_are_not_used() -> None:

@@ -240,15 +240,6 @@ def test_answers_are_counted_by_label_however_many_wait() -> None:
     assert found[f"predictions_total/{LABELS[2]}"] == 0
 
 
-def test_what_is_refused_is_no_answer() -> None:
-    model = numeric_model()
-    model.baseline = normal_baseline(model)
-    monitor = Monitor(model)
-    monitor.record([[1, 1]], np.full((1, 3), np.nan, np.float32))
-    monitor.update()
-    assert sum(gauges(monitor).values()) == 0
-
-
 async def test_rows_of_explanations_are_nobodys() -> None:
     async with client_of(front_of(numeric_model())) as client:
         await client.post("/v1/models/iris:predict", json={"instances": [[3, 3], [-3, -3]]})
