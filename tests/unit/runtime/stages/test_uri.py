@@ -75,6 +75,25 @@ def test_a_pod_fetches_what_nothing_is_mounted_for(
     assert store.asked == ["tables/2026/iris.csv"]
 
 
+def test_objects_of_single_sides_are_opened_by_the_same_secret(
+    store: ObjectServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    say(monkeypatch, store.variables("of-data"), prefix=PREFIX)
+    store.objects["tables/held-back/1.csv"] = CONTENT
+    files = {"test": "s3://tables/held-back/*.csv"}
+    work = uri_work(secretRef={"name": "tables"}, split={"files": files})
+    result = run(tmp_path, work)
+    assert isinstance(result, Success)
+    assert result.evaluation is not None
+    assert result.evaluation.rows == 150
+    assert set(store.access_keys) == {"of-data"}
+    del store.objects["tables/held-back/1.csv"]
+    (tmp_path / "again").mkdir()
+    refused = run(tmp_path / "again", work)
+    assert isinstance(refused, Failure)
+    assert (refused.reason, refused.field) == ("DataNotFound", "spec.data.split.files.test")
+
+
 def test_the_sample_trains_where_its_secret_opens_the_bucket(
     store: ObjectServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
