@@ -6,7 +6,6 @@ followed, from https to https only.
 
 import hashlib
 import io
-import re
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from modelservice.artifact.answers import Answer, Wrong, plain_http, sentence, told_apart
+from modelservice.artifact.answers import Answer, Wrong, identity, plain_http, sentence, told_apart
 from modelservice.artifact.patience import FIRST_WAIT_SECONDS, MAX_RETRIES, RETRY_SECONDS, retry_config
 from modelservice.contract.digests import written
 from modelservice.contract.failure import About, DataError, Retry, StageError
@@ -34,8 +33,6 @@ _DIGESTED: Final = 8 << 20
 URI_FIELD: Final = "spec.data.uri"
 SECRET_FIELD: Final = "spec.data.secretRef"  # noqa: S105 - the name of a field
 _WEB: Final = "https"
-_IDENTITY: Final = re.compile(r"169\.254\.|/latest/api/token|metadata\.google\.internal|/metadata/identity")
-"""Where clients ask for the identity of the machine, if nobody gives them keys."""
 
 
 class DataUnavailableError(StageError):
@@ -223,11 +220,11 @@ def open_objects(uri: str, *, field: str = URI_FIELD) -> Objects:
 def data_error(address: str, answer: Answer, *, field: str = URI_FIELD) -> StageError:
     """What an answer means for data: whether rights, address or settings must change, or time must pass."""
     said, web = answer.said, address.startswith(f"{_WEB}:")
-    if answer.wrong is Wrong.PASSING and _IDENTITY.search(said) is not None:
-        message = (
-            f"{address}: no keys are given with {SECRET_FIELD}, and the machine has no identity of its own: {said}"
-        )
+    if answer.wrong is Wrong.NO_IDENTITY:
+        message = f"{address}: {identity(answer, secret=SECRET_FIELD)}"
         return DataUnavailableError("DataUnavailable", message, field=SECRET_FIELD)
+    if answer.wrong is Wrong.IDENTITY:
+        return DataError("DataForbidden", f"{address}: {identity(answer, secret=SECRET_FIELD)}", field=SECRET_FIELD)
     if answer.wrong is Wrong.PASSING:
         return DataUnavailableError("DataUnavailable", f"{address} does not answer as it should: {said}")
     if answer.wrong in {Wrong.BUCKET, Wrong.OBJECT}:
