@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from modelservice.contract.data import ConfigMapSource
+from modelservice.contract.digests import joined
 from modelservice.contract.failure import About
 from modelservice.contract.keys import content_digest
 from modelservice.contract.resource import ModelServiceSpec
@@ -28,10 +29,11 @@ _FIRST_SECONDS, _MISSING_SECONDS = 0.25, 5.0
 
 @dataclass(frozen=True)
 class _Meant:
-    """A key of a ConfigMap, as a spec names it."""
+    """A key of a ConfigMap, as a spec names it, and those of single sides beside it."""
 
     namespace: str
     source: ConfigMapSource
+    beside: tuple[str, ...] = ()
 
     @property
     def ref(self) -> Ref:
@@ -71,10 +73,11 @@ class DataSource:
             self.forget(asker)
             return declared
         source: ConfigMapSource = spec.data.chosen
-        meant = _Meant(asker.namespace, source)
+        given = spec.data.split.given_files
+        meant = _Meant(asker.namespace, source, tuple(given.values()))
         (read,) = self.lookups.want(asker, [meant])
         if read is not None:
-            return config_map_data(source, read.found)
+            return config_map_data(source, read.found, given)
         waited = self.lookups.unanswered_for(meant)
         if waited is not None and waited < patience:
             return None
@@ -104,7 +107,7 @@ class DataSource:
         if config_map is None:
             return _Read(found=None)
         # 1 MiB of gzip inflates for seconds: on the loop that would cost us the lease, so any user could stop us.
-        content = await asyncio.to_thread(_content_of, config_map, meant.source)
+        content = await asyncio.to_thread(_content_of, config_map, meant)
         metadata = config_map["metadata"]
         return _Read(found=content, uid=metadata["uid"], version=metadata["resourceVersion"])
 
@@ -116,17 +119,20 @@ def _interval(asked: Asked[_Read]) -> float:
     return min(_MISSING_SECONDS, _FIRST_SECONDS * 2.0 ** min(asked.times - 1, 16))
 
 
-def _content_of(config_map: Object, source: ConfigMapSource) -> ConfigMapContent:
-    """Names of all keys, and the digest of the one that is meant alone."""
+def _content_of(config_map: Object, meant: _Meant) -> ConfigMapContent:
+    """Names of all keys, and the digest of those that are meant alone."""
     data, packed = config_map.get("data") or {}, config_map.get("binaryData") or {}
     keys = (*data, *packed)
-    key = meant_key(source, keys)
-    if key is None:
+    key = meant_key(meant.source, keys)
+    if key is None or not set(meant.beside) <= set(keys):
         return ConfigMapContent(keys=keys)
-    try:
-        content = data[key].encode() if key in data else base64.b64decode(packed[key])
-        return ConfigMapContent(keys=keys, digest=content_digest(content))
-    except (ValueError, binascii.Error) as error:
-        message = f"key {key!r} of spec.data.configMap: {error}"
-        problem = Problem(reason="DataUnreadable", message=message, waits_for_change=True, about=About.DATA)
-        return ConfigMapContent(keys=keys, digest=problem)
+    digests = []
+    for one in (key, *meant.beside):
+        try:
+            content = data[one].encode() if one in data else base64.b64decode(packed[one])
+            digests.append(content_digest(content))
+        except (ValueError, binascii.Error) as error:
+            message = f"key {one!r} of spec.data.configMap: {error}"
+            problem = Problem(reason="DataUnreadable", message=message, waits_for_change=True, about=About.DATA)
+            return ConfigMapContent(keys=keys, digest=problem)
+    return ConfigMapContent(keys=keys, digest=joined(digests))

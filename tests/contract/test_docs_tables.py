@@ -19,10 +19,11 @@ from modelservice.contract.failure import DataError
 from modelservice.contract.formats import CSV, Encoding, Excel
 from modelservice.contract.task import Task
 from modelservice.modalities.base import FileOptions
+from modelservice.modalities.data_files import files_of_sides, files_on_disk, side_field
 from modelservice.modalities.dataset import build_dataset
 from modelservice.modalities.files import inflate, read_bytes
 from modelservice.modalities.objects import data_error
-from modelservice.modalities.sources import from_frame, read_file, read_rows, read_source
+from modelservice.modalities.sources import from_frame, read_file, read_files, read_rows, read_source
 from modelservice.modalities.table import streamed
 from modelservice.modalities.table.csv_file import parse_csv
 from modelservice.modalities.table.join import join_tables
@@ -236,6 +237,14 @@ def test_wrong_files_are_answered_as_shown() -> None:
     assert f"`{said}`" in " ".join(TEXT.split())
 
 
+def test_a_file_on_two_sides_is_answered_as_shown(tmp_path: Path) -> None:
+    path = tmp_path / "test.csv"
+    files = files_on_disk(path, field="spec.data.persistentVolumeClaim.path")
+    files += files_of_sides({"test": path}, lambda one, side: files_on_disk(one, field=side_field(side)))
+    with pytest.raises(DataError, match=re.escape(SHOWN["FileOnTwoSides"])):
+        read_files(files, format=Format.CSV)
+
+
 def test_what_a_table_that_is_not_held_cannot_is_answered_as_shown(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     pq.write_table(pa.table({"w": [1.0, 2.0], "y": ["a", "b"]}), path)
@@ -265,6 +274,7 @@ def test_every_shown_message_is_tested() -> None:
         "OptionNotForFormat",
         "NotAColumn",
         "FilesDiffer",
+        "FileOnTwoSides",
         "NotJSON",
         "NotParquet",
         "DamagedParquet",

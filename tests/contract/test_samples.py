@@ -82,7 +82,7 @@ class TestSample:
 
     def test_is_an_example_of_the_readme(self, path: Path) -> None:
         link = path.relative_to(ROOT) if path.parent == SAMPLES else path.parent.relative_to(ROOT)
-        assert f"({link})" in (ROOT / "README.md").read_text(encoding="utf-8") or path.name == "minimal.yaml"
+        assert f"({link})" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_samples_have_names_of_their_own() -> None:
@@ -90,11 +90,23 @@ def test_samples_have_names_of_their_own() -> None:
     assert len(set(names)) == len(names)
 
 
-def test_minimal_is_the_smallest() -> None:
-    assert model_service(SAMPLES / "minimal.yaml")["spec"] == {
+def test_minimal_is_the_smallest_and_what_the_readme_begins_with() -> None:
+    minimal = model_service(SAMPLES / "minimal.yaml")
+    assert minimal["spec"] == {
         "data": {"configMap": {"name": "churn"}, "target": "churned"},
         "model": {"mlp": {}},
     }
+    first = (ROOT / "README.md").read_text(encoding="utf-8").partition("```yaml\n")[2].partition("```")[0]
+    assert yaml.safe_load(first) == minimal
+
+
+def test_rows_of_the_test_file_are_the_others_of_iris() -> None:
+    (config_map,) = (one for one in objects(SAMPLES / "test-file.yaml") if one["kind"] == "ConfigMap")
+    lines = {name: text.splitlines() for name, text in config_map["data"].items()}
+    header, *iris = sample_table(SAMPLES / "iris.yaml").decode().splitlines()
+    assert {one.pop(0) for one in lines.values()} == {header}
+    assert sorted(lines["train.csv"] + lines["test.csv"]) == sorted(iris)
+    assert len(lines["test.csv"]) == 45
 
 
 IRIS = ["sepal_length", "sepal_width", "petal_length", "petal_width"]

@@ -119,6 +119,7 @@ CLASSIFIERS = {
     "gradient-boosting.yaml": "gradientBoosting",
     "auto.yaml": "auto",
     "auto-budget.yaml": "auto",
+    "test-file.yaml": "logistic",
 }
 """Samples of the families that are fitted by scikit-learn and served without it, and how the status names each."""
 

@@ -1,4 +1,4 @@
-"""A small server of Azure's Blob Service on the loopback, for what a training asks of it: blobs, parts of them, lists.
+"""A small server of Azure's Blob Service on the loopback, for what a training asks of it: blobs, parts, lists, writes.
 
 Requests must be signed with the account's key as the REST reference says (Shared Key of the Blob Service).
 """
@@ -7,6 +7,7 @@ import base64
 import hashlib
 import hmac
 import http.server
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -61,16 +62,50 @@ class _Handler(Handler):
         self.server.asked.append(path + (f" {wanted}" if wanted else ""))
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
         container, _, blob = path.partition("/")
-        if self.headers.get("Authorization") != f"SharedKey {ACCOUNT}:{self._signature(url.path, query)}":
-            self.refuse(403, "AuthenticationFailed")
-        elif not any(name.startswith(f"{container}/") for name in self.server.blobs):
-            self.refuse(404, "ContainerNotFound")
-        elif query.get("comp") == "list":
-            self._list(container, query.get("prefix", ""))
+        if not self._admitted(url.path, query, container):
+            return
+        if query.get("comp") == "list":
+            self._list(container, query)
         elif (content := self.server.blobs.get(path)) is None:
             self.refuse(404, "BlobNotFound" if blob else "InvalidUri")
         else:
             self.send_content(content, wanted, changed="ConditionNotMet")
+
+    def do_PUT(self) -> None:  # noqa: N802
+        url = urlsplit(self.path)
+        path, content = unquote(url.path).strip("/"), self.rfile.read(int(self.headers["Content-Length"]))
+        if not self._admitted(url.path, {}, path.partition("/")[0]):
+            return
+        if self.headers.get("If-None-Match") == "*" and path in self.server.blobs:
+            self.refuse(409, "BlobAlreadyExists")
+        else:
+            self.server.blobs[path] = content
+            self.answer(201, b"", {"ETag": '"0x1"', "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"})
+
+    def do_POST(self) -> None:  # noqa: N802
+        """A batch of deletions, as the client asks for each; signatures inside the batch are not looked at."""
+        url = urlsplit(self.path)
+        query = {name: values[0] for name, values in parse_qs(url.query).items()}
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        if not self._admitted(url.path, query, unquote(url.path).strip("/")):
+            return
+        answers = []
+        for number, name in re.findall(r"Content-ID: (\d+).*?DELETE (\S+) HTTP", body, re.DOTALL | re.IGNORECASE):
+            gone = self.server.blobs.pop(unquote(urlsplit(name).path).strip("/"), None)
+            status = "404 The specified blob does not exist." if gone is None else "202 Accepted"
+            inside = f"HTTP/1.1 {status}\r\nx-ms-request-id: {number}\r\n\r\n"
+            answers.append(f"--batch\r\nContent-Type: application/http\r\nContent-ID: {number}\r\n\r\n{inside}")
+        self.answer(202, f"{''.join(answers)}--batch--".encode(), {"Content-Type": "multipart/mixed; boundary=batch"})
+
+    def _admitted(self, path: str, query: dict[str, str], container: str) -> bool:
+        """Whether the request is signed, and its container there; answered where not."""
+        if self.headers.get("Authorization") != f"SharedKey {ACCOUNT}:{self._signature(path, query)}":
+            self.refuse(403, "AuthenticationFailed")
+        elif not any(name.startswith(f"{container}/") for name in self.server.blobs):
+            self.refuse(404, "ContainerNotFound")
+        else:
+            return True
+        return False
 
     def _signature(self, path: str, query: dict[str, str]) -> str:
         length = self.headers.get("Content-Length", "")
@@ -86,8 +121,9 @@ class _Handler(Handler):
         signed = hmac.new(base64.b64decode(KEY), "\n".join(parts).encode(), hashlib.sha256)
         return base64.b64encode(signed.digest()).decode()
 
-    def _list(self, container: str, prefix: str) -> None:
-        here = names_in(self.server.blobs, container, prefix)
+    def _list(self, container: str, query: dict[str, str]) -> None:
+        prefix = query.get("prefix", "")
+        here = names_in(self.server.blobs, container, prefix, below="delimiter" not in query)
         properties = (
             "<Last-Modified>Thu, 01 Jan 2026 00:00:00 GMT</Last-Modified><Etag>0x1</Etag>"
             "<Content-Length>1</Content-Length><Content-Type>text/csv</Content-Type>"

@@ -85,10 +85,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """Nothing on stderr."""
 
 
-def names_in(held: Iterable[str], bucket: str, prefix: str) -> list[str]:
-    """Names of a bucket that begin so, without those in folders below."""
+def names_in(held: Iterable[str], bucket: str, prefix: str, *, below: bool = False) -> list[str]:
+    """Names of a bucket that begin so, with or without those in folders below."""
     names = [name.removeprefix(f"{bucket}/") for name in held if name.startswith(f"{bucket}/")]
-    return sorted(name for name in names if name.startswith(prefix) and "/" not in name.removeprefix(prefix))
+    return sorted(name for name in names if name.startswith(prefix) and (below or "/" not in name.removeprefix(prefix)))
 
 
 class _Handler(Handler):

@@ -38,13 +38,17 @@ def sample_files() -> list[Path]:
 
 
 def sample_table(path: Path) -> bytes:
-    """The file of data that stands in a sample, or beside it where kustomize makes a ConfigMap of it."""
+    """The file of data that stands in a sample, that of training rows where there are others.
+
+    Where kustomize makes a ConfigMap of it, it stands beside the sample.
+    """
     for one in objects(path):
         if one["kind"] == "ConfigMap":
+            key = model_service(path)["spec"]["data"]["configMap"].get("key")
             if "binaryData" in one:
                 (packed,) = one["binaryData"].values()
                 return base64.b64decode(packed, validate=True)
-            (content,) = one["data"].values()
+            (content,) = [text for name, text in one["data"].items() if key in {None, name}]
             return str(content).encode()
     (table,) = path.parent.glob("*.csv")
     return table.read_bytes()

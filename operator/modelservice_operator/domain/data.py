@@ -1,7 +1,8 @@
 """What is known of the data before a pod reads it: one function for each kind of source."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from modelservice.contract.data import ClaimSource, ConfigMapSource, Data
 from modelservice.contract.failure import About
@@ -9,6 +10,8 @@ from modelservice.contract.keys import claim_digest, uri_digest
 from modelservice.contract.places import DATA_ENV_PREFIX
 from modelservice_operator.domain.problem import Problem
 from modelservice_operator.objects import Object
+
+_NO_FILES: Final[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +56,7 @@ def uri_data(data: Data) -> DataState:
 
 @dataclass(frozen=True, kw_only=True)
 class ConfigMapContent:
-    """What was found in a ConfigMap: the names of its keys, and the digest of the one that is meant, if one is.
+    """What was found in a ConfigMap: the names of its keys, and the digest of those that are meant, if all are there.
 
     ``digest`` is a Problem where that key cannot be read.
     """
@@ -68,12 +71,15 @@ def meant_key(source: ConfigMapSource, keys: Sequence[str]) -> str | None:
     return named if named in keys else None
 
 
-def config_map_data(source: ConfigMapSource, found: ConfigMapContent | Problem | None) -> DataState:
-    """A key of a ConfigMap.
+def config_map_data(
+    source: ConfigMapSource, found: ConfigMapContent | Problem | None, given: Mapping[str, str] = _NO_FILES
+) -> DataState:
+    """A key of a ConfigMap, and those of single sides of the split.
 
     Args:
         source: where the spec points.
         found: what is there, or why it cannot be known; None where there is no such ConfigMap.
+        given: keys of single sides, by the name of the side.
     """
     field = "spec.data.configMap"
     if isinstance(found, Problem):
@@ -86,14 +92,18 @@ def config_map_data(source: ConfigMapSource, found: ConfigMapContent | Problem |
     if source.key is None and len(found.keys) != 1:
         return _problem("KeyNotClear", f"ConfigMap {source.name!r} has the keys {keys}: name one in {field}.key")
     key = meant_key(source, found.keys)
-    if key is None or found.digest is None:
-        return _problem(
-            "KeyNotFound",
-            f"ConfigMap {source.name!r} has no key {source.key!r}: change {field}.key; its keys are: {keys}",
-        )
+    named = {f"{field}.key": key, **{f"spec.data.split.files.{side}": one for side, one in given.items()}}
+    for setting, one in named.items():
+        if one not in found.keys:
+            missing = source.key if one is None else one
+            return _problem(
+                "KeyNotFound",
+                f"ConfigMap {source.name!r} has no key {missing!r}: change {setting}; its keys are: {keys}",
+            )
     if isinstance(found.digest, Problem):
         return DataState(problem=found.digest)
-    volume = {"configMap": {"name": source.name, "items": [{"key": key, "path": key}]}}
+    items = [{"key": one, "path": one} for one in dict.fromkeys(named.values())]
+    volume = {"configMap": {"name": source.name, "items": items}}
     return DataState(digest=found.digest, content_digest=found.digest, file=key, volume=volume)
 
 

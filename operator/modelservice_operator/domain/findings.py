@@ -133,9 +133,7 @@ def _data_ready(assessment: Assessment) -> Finding:
     data = read[-1] if read else None
     if data is None:
         return Finding(type=kind, status=None, reason="NotReadYet", message=f"found {assessment.data.file}")
-    sizes = f"{data.rows} rows, {data.features} features"
-    classes = f", {data.classes} classes" if data.classes is not None else ""
-    return Finding(type=kind, status=True, reason="Read", message="; ".join([f"{sizes}{classes}", *data.notes]))
+    return Finding(type=kind, status=True, reason="Read", message="; ".join([data.sizes, *data.notes]))
 
 
 def _stage_finding(stage: Stage, assessment: Assessment) -> Finding:

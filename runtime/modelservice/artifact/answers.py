@@ -22,6 +22,12 @@ _PREFIXES = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}
 """Of the standard variables of each kind of store."""
 _NEVER = re.compile("redirect without LOCATION|Content-Length Header missing")
 _CERTIFICATE = re.compile(r"InvalidCertificate\(\s*(\w+)")
+_NO_TOKEN = re.compile(r"token file(?: '|$)")
+_OF_IDENTITY = re.compile(
+    rf"{_NO_TOKEN.pattern}|Error performing token request|AssumeRoleWithWebIdentity|POST REDACTED|://169\.254\."
+    r"|://[^/\s]+/(?:v1/credentials|latest/(?:api/token|meta-data/iam/\S*)|metadata/identity/\S*) in "
+)
+"""Requests for the credentials of a pod or a machine, which clients of stores make where nobody gives them keys."""
 _PANIC = "PanicException"
 """What obstore raises where its Rust code gave up, on an endpoint that is no URL for one; no ``Exception``."""
 
@@ -29,10 +35,13 @@ _PANIC = "PanicException"
 class Wrong(StrEnum):
     """What has to change: the rights, the bucket, the object, how the store is reached; or nothing, but time passes.
 
-    ``PLAIN_HTTP`` is a way to reach it that has to be allowed.
+    ``PLAIN_HTTP`` is a way to reach it that has to be allowed. Where no keys are given, ``IDENTITY`` says that the
+    cloud gives the pod no credentials, ``NO_IDENTITY`` that nobody answered who might.
     """
 
     RIGHTS = auto()
+    IDENTITY = auto()
+    NO_IDENTITY = auto()
     BUCKET = auto()
     OBJECT = auto()
     SETTINGS = auto()
@@ -53,19 +62,28 @@ def answer_of(error: Exception) -> Answer:
 
     text, said = str(error), sentence(error)
     status = int(match.group(1)) if (match := _STATUS.search(text)) else None
+    may_pass = status is None or status >= _FIRST_OF_SERVER or status in _PASSING_STATUS
+    if _OF_IDENTITY.search(said):
+        return Answer(Wrong.NO_IDENTITY if may_pass and _NO_TOKEN.search(said) is None else Wrong.IDENTITY, said)
     refused = isinstance(error, PermissionDeniedError | UnauthenticatedError) or status in {401, 403}
     if refused or _NO_KEY.search(text):
         return Answer(Wrong.RIGHTS, said)
     if _NO_BUCKET.search(text):
         return Answer(Wrong.BUCKET, said)
+    if (unreached := _unreached(text, said)) is not None:
+        return unreached
+    if isinstance(error, FileNotFoundError) and is_missing_object(error):
+        return Answer(Wrong.OBJECT, said)
+    return Answer(Wrong.PASSING if may_pass and _NEVER.search(text) is None else Wrong.SETTINGS, said)
+
+
+def _unreached(text: str, said: str) -> Answer | None:
+    """What is wrong with the way to a store, None if it was reached."""
     if _PLAIN_HTTP in text:
         return Answer(Wrong.PLAIN_HTTP, said)
     if (untrusted := _CERTIFICATE.search(text)) is not None:
         return Answer(Wrong.SETTINGS, f"its certificate is not trusted: {untrusted.group(1)}")
-    if isinstance(error, FileNotFoundError) and is_missing_object(error):
-        return Answer(Wrong.OBJECT, said)
-    passing = status is None or status >= _FIRST_OF_SERVER or status in _PASSING_STATUS
-    return Answer(Wrong.PASSING if passing and _NEVER.search(text) is None else Wrong.SETTINGS, said)
+    return None
 
 
 def is_missing_object(error: FileNotFoundError) -> bool:
@@ -93,6 +111,19 @@ def told_apart(as_error: Callable[[Answer], Exception]) -> Iterator[None]:
         if type(error).__name__ != _PANIC:
             raise
         raise as_error(Answer(Wrong.SETTINGS, str(error))) from None
+
+
+def identity(answer: Answer, *, secret: str) -> str:
+    """What is wrong with the identity of a pod, and what to do about it, after the address that it was to open.
+
+    Args:
+        answer: of which the identity is wrong.
+        secret: the field of the Secret that would make it needless.
+    """
+    if answer.wrong is Wrong.NO_IDENTITY:
+        return f"no keys are given with {secret}, and nobody gives this machine an identity of its own: {answer.said}"
+    remedy = "name a ServiceAccount in serviceAccountName that the cloud gives a role, or correct its role"
+    return f"no keys are given with {secret}, and the cloud gives the pod none: {remedy}: {answer.said}"
 
 
 def plain_http(address: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelservice.cli.common import Commands, add_command
-from modelservice.cli.train import Watching, carry_out
+from modelservice.cli.train import Watching, add_sides, carry_out
 
 if TYPE_CHECKING:
     from modelservice.stages.documents import Resource
@@ -28,14 +28,21 @@ def add_compress(commands: Commands) -> None:
     parser.add_argument(
         "--data", type=Path, metavar="FILE", help="what it was trained on; default: as for train, from the file"
     )
+    add_sides(parser)
     parser.set_defaults(command=_compress)
 
 
 def _compress(parsed: argparse.Namespace) -> int:
-    from modelservice.stages.local import compress_locally, output_folder  # noqa: PLC0415
+    from modelservice.stages.local import compress_locally, output_folder, sides_given  # noqa: PLC0415
 
     def work(resource: "Resource", watching: Watching) -> "Finished":
-        output = output_folder(parsed.output)
-        return compress_locally(resource, trained=parsed.input, data=parsed.data, output=output, **watching._asdict())
+        return compress_locally(
+            resource,
+            trained=parsed.input,
+            data=parsed.data,
+            given=sides_given(parsed.validation_data, parsed.test_data),
+            output=output_folder(parsed.output),
+            **watching._asdict(),
+        )
 
     return carry_out(parsed, work)

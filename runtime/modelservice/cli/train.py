@@ -41,16 +41,26 @@ def add_train(commands: Commands) -> None:
     parser.add_argument(
         "--data", type=Path, metavar="FILE", help="data file; default: spec.data.uri, or the ConfigMap in the same file"
     )
+    add_sides(parser)
     parser.add_argument("--output", metavar="DIR", help="folder of the artifact; default: ./out/<name>")
     parser.set_defaults(command=_train)
 
 
+def add_sides(parser: argparse.ArgumentParser) -> None:
+    """Add the options of files whose rows are on one side."""
+    for side in ("validation", "test"):
+        parser.add_argument(
+            f"--{side}-data", type=Path, metavar="FILE", help=f"beside --data: what spec.data.split.files.{side} names"
+        )
+
+
 def _train(parsed: argparse.Namespace) -> int:
-    from modelservice.stages.local import output_folder, run_locally  # noqa: PLC0415
+    from modelservice.stages.local import output_folder, run_locally, sides_given  # noqa: PLC0415
 
     def work(resource: "Resource", watching: Watching) -> "Finished":
         output = None if parsed.output is None else output_folder(parsed.output)
-        return run_locally(resource, data=parsed.data, output=output, **watching._asdict())
+        given = sides_given(parsed.validation_data, parsed.test_data)
+        return run_locally(resource, data=parsed.data, given=given, output=output, **watching._asdict())
 
     return carry_out(parsed, work)
 

@@ -79,6 +79,7 @@ Quantity = Annotated[
     Field(json_schema_extra={"x-kubernetes-int-or-string": True, "minimum": 0}),
 ]
 ShortText = Annotated[str, StringConstraints(max_length=256)]
+ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
 
 class Rule(NamedTuple):

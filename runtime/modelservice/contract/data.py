@@ -1,44 +1,18 @@
 """``spec.data``: where the data is, what is predicted from what, and how it is split."""
 
+import re
 from enum import StrEnum
 from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from modelservice.contract.base import Contract, ObjectName, OneOf, Rule, ShortText, Worded
+from modelservice.contract.base import ColumnName, Contract, ObjectName, OneOf, Rule, ShortText
 from modelservice.contract.formats import CSV, Excel, ImageSize
+from modelservice.contract.locations import KEY_PATTERN, ConfigMapKey, DataUri, RelativePath
 from modelservice.contract.pods import NameReference
+from modelservice.contract.split import SPLIT_COLUMNS, Split, each_file
 
-ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
-ConfigMapKey = Annotated[
-    str,
-    StringConstraints(min_length=1, max_length=253),
-    Worded(r"^[-._a-zA-Z0-9]+$", "must be a key of a ConfigMap: letters, digits, '-', '_' and '.'"),
-]
 MissingWords = Annotated[tuple[Annotated[str, StringConstraints(max_length=64)], ...], Field(max_length=32)]
-RelativePath = Annotated[
-    str,
-    StringConstraints(min_length=1, max_length=512),
-    Worded(
-        r"^[^/\\]+(/[^/\\]+)*$",
-        "must be a path inside the volume such as folder/table.csv, with no '/' at either end",
-    ),
-]
-_NOT_IN_KEYS = r"/?#\\\x00-\x1f\x7f"
-_FOLDERS = rf"(/[^.*{_NOT_IN_KEYS}][^*{_NOT_IN_KEYS}]*)*"
-_OBJECT = rf"/[^.{_NOT_IN_KEYS}][^{_NOT_IN_KEYS}]*"
-_WEB_CHARACTERS = "-A-Za-z0-9_~!$&()+,;=:@%"
-DataUri = Annotated[
-    str,
-    StringConstraints(min_length=1, max_length=512),
-    Worded(
-        rf"^((s3|gs|az)://[a-z0-9][-a-z0-9_.]{{1,62}}{_FOLDERS}{_OBJECT}"
-        rf"|https://[A-Za-z0-9][-A-Za-z0-9.]{{0,252}}(:[0-9]{{1,5}})?(/[{_WEB_CHARACTERS}][{_WEB_CHARACTERS}.]*)+)$",
-        "must be an object such as s3://bucket/folder/train.csv or https://host/train.csv, without '?' and '#'; in the"
-        " last part of what is under s3, gs or az, '*' stands for any text; no part begins with '.'",
-    ),
-]
-
 _INSIDE = Rule("!self.path.split('/').exists(part, part == '..')", "path must not contain '..'")
 _STAR_LAST = Rule("!self.path.matches('[*].*/')", "'*' may stand in the last part of path only")
 _UNSEEN_VERSION = Rule(
@@ -84,20 +58,28 @@ _WEIGHT_ALONE = Rule(
     " && (!has(self.features) || !self.features.exists(name, name == self.sampleWeight)))",
     "sampleWeight must be neither the target nor one of the features",
 )
-_SPLIT_COLUMNS = ("groupBy", "timeColumn", "column")
-_ONE_SPLIT_COLUMN = Rule(
-    f"[{', '.join(f'has(self.{name})' for name in _SPLIT_COLUMNS)}].filter(x, x).size() <= 1",
-    f"at most one of {', '.join(_SPLIT_COLUMNS)} can decide the split",
-)
-_FOLDS_OF_CONTENT = Rule(
-    "!has(self.folds) || (!has(self.timeColumn) && !has(self.column))",
-    "folds divide rows by their content or by groupBy: leave timeColumn and column out",
-)
 _TARGET_NOT_SPLIT = Rule(
     "!has(self.split) || !("
-    + " || ".join(f"(has(self.split.{name}) && self.split.{name} == self.target)" for name in _SPLIT_COLUMNS)
+    + " || ".join(f"(has(self.split.{name}) && self.split.{name} == self.target)" for name in SPLIT_COLUMNS)
     + ")",
     "the target cannot decide the split",
+)
+
+
+def _of_split_files(condition: str) -> str:
+    """The same of ``split.files``, which may not be there."""
+    each = each_file("self.split.files", condition)
+    return f"!has(self.split) || !has(self.split.files) || ({each})"
+
+
+_IS_KEY = f"{{}}.matches('{KEY_PATTERN}')"
+_FILES_OF_SOURCE = Rule(
+    _of_split_files("{}.contains('://') == has(self.uri)"),
+    "split.files are named as the data is: of a uri as objects with their store, else as paths or keys",
+)
+_FILES_OF_CONFIG_MAP = Rule(
+    f"!has(self.configMap) || {_of_split_files(_IS_KEY)}",
+    "split.files of a ConfigMap are keys of it, without '/' and '*'",
 )
 
 
@@ -195,69 +177,6 @@ class ColumnSettings(Contract):
     )
 
 
-class Split(Contract):
-    """Shares of the rows kept away from training; each row's content decides, so appended rows move no other.
-
-    Where a column is named, it decides instead.
-    """
-
-    RULES = (_ONE_SPLIT_COLUMN, _FOLDS_OF_CONTENT)
-
-    validation: float = Field(
-        default=0.15,
-        ge=0.01,
-        le=0.45,
-        description="Share of rows that chooses the best epoch. Default 0.15. A change trains again.",
-    )
-    test: float = Field(
-        default=0.15,
-        ge=0.01,
-        le=0.45,
-        description="Share of rows that only measures the result. Default 0.15. A change trains again.",
-    )
-    seed: int = Field(
-        default=0, ge=0, le=2**31 - 1, description="Another seed, another split. Default 0. A change trains again."
-    )
-    group_by: ColumnName | None = Field(
-        default=None,
-        description="Column of groups, such as a customer's number: rows with the same cell are on the same side. It is"
-        " no feature unless features lists it. Default: none. A change trains again.",
-    )
-    time_column: ColumnName | None = Field(
-        default=None,
-        description="Column of dates (ISO 8601) or numbers: the last rows test, those before them choose the best"
-        " epoch, all before learn; rows of one time stay together, and seed has no effect. It is no feature unless"
-        " features lists it. Default: none. A change trains again.",
-    )
-    column: ColumnName | None = Field(
-        default=None,
-        description="Column whose cells say train, validation or test; shares and seed have no effect. It is no feature"
-        " unless features lists it. Default: none. A change trains again.",
-    )
-
-    folds: int | None = Field(
-        default=None,
-        ge=2,
-        le=20,
-        description="Cross-validation besides: so many models more are trained, each tested on rows that it never saw,"
-        " and the mean and the deviation of their metrics are said. The model that is served stays that of the split."
-        " Default: none. A change trains again.",
-    )
-
-    @model_validator(mode="after")
-    def _one_column(self) -> Self:
-        if len(self.columns) > 1:
-            raise ValueError(_ONE_SPLIT_COLUMN.message)
-        if self.folds is not None and (self.time_column is not None or self.column is not None):
-            raise ValueError(_FOLDS_OF_CONTENT.message)
-        return self
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The column that decides, if any does."""
-        return tuple(name for name in (self.group_by, self.time_column, self.column) if name is not None)
-
-
 class TextColumn(Contract):
     """The column of texts that a model reads word by word, and how its words become numbers."""
 
@@ -313,6 +232,8 @@ class Data(OneOf):
         _FEATURE_NOT_IGNORED,
         _TARGET_NOT_SPLIT,
         _WEIGHT_ALONE,
+        _FILES_OF_SOURCE,
+        _FILES_OF_CONFIG_MAP,
     )
 
     config_map: ConfigMapSource | None = Field(default=None, description="A file in a ConfigMap of this namespace.")
@@ -399,6 +320,7 @@ class Data(OneOf):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        files = self.split.given_files.values()
         for rule, broken in (
             (_UNSEEN_VERSION, self.version is not None and self.config_map is not None),
             (_SECRET_OF_URI, self.secret_ref is not None and (self.uri is None or self.uri.startswith("https:"))),
@@ -412,6 +334,11 @@ class Data(OneOf):
             (_FEATURE_NOT_IGNORED, bool(self._ignored.intersection(self.features))),
             (_TARGET_NOT_SPLIT, self.target in self.split.columns),
             (_WEIGHT_ALONE, self.sample_weight in {self.target, *self.features}),
+            (_FILES_OF_SOURCE, any(("://" in one) != (self.uri is not None) for one in files)),
+            (
+                _FILES_OF_CONFIG_MAP,
+                self.config_map is not None and any(not re.match(KEY_PATTERN, one) for one in files),
+            ),
         ):
             if broken:
                 raise ValueError(rule.message)

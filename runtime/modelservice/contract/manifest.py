@@ -87,15 +87,24 @@ class Producer(Tolerant):
 class DataSummary(Tolerant):
     """The data that was read: its digest, its size, and what was noticed on the way.
 
-    ``rows`` were used, ``dropped`` were read and not used; ``classes`` is None for a regression.
+    ``rows`` were used, ``dropped`` were read and not used; ``classes`` is None for a regression. ``features`` counts
+    columns, or the values of an image, whose ``shape`` is height and width, and channels where there are several.
     """
 
     sha256: Sha256
     rows: int
     dropped: int = 0
     features: int
+    shape: tuple[int, ...] | None = Field(default=None, exclude_if=lambda shape: shape is None)
     classes: int | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def sizes(self) -> str:
+        """For people, such as 150 rows, 4 features, 3 classes, or 120 images of 8 x 8, 10 classes."""
+        pixels = None if self.shape is None else " x ".join(map(str, self.shape))
+        what = f"{self.rows} rows, {self.features} features" if pixels is None else f"{self.rows} images of {pixels}"
+        return what if self.classes is None else f"{what}, {self.classes} classes"
 
 
 class Parent(Tolerant):

@@ -6,8 +6,9 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from modelservice.contract.base import Sha256, Tolerant
 from modelservice.contract.compression import Compression
-from modelservice.contract.data import Data, RelativePath
+from modelservice.contract.data import Data
 from modelservice.contract.documents import Document
+from modelservice.contract.locations import RelativePath
 from modelservice.contract.model import Model
 from modelservice.contract.task import Task
 from modelservice.contract.training import Checkpoint, Hyperparameters

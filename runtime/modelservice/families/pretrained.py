@@ -22,7 +22,6 @@ from modelservice.contract.model import Model
 from modelservice.modalities.base import Features
 from modelservice.modalities.files import read_bytes
 from modelservice.modalities.objects import SECRET_FIELD, open_objects
-from modelservice.modalities.objects import URI_FIELD as DATA_URI_FIELD
 from modelservice.modalities.text.tokens import Tokens
 
 URI_FIELD: Final = "spec.model.encoder.uri"
@@ -233,14 +232,14 @@ def _read(uri: str, name: str, *, limit: int) -> bytes:
     try:
         if uri.startswith(_FILE):
             return read_bytes(Path(uri.removeprefix(_FILE)) / name, limit=limit, field=URI_FIELD)
-        objects = open_objects(f"{uri}/{name}")
+        objects = open_objects(f"{uri}/{name}", field=URI_FIELD)
         return objects.read(objects.path, limit=limit)
     except DataError as error:
         if error.reason == "DataNotFound":
             message = f"{uri} has no {name}: name a folder in the layout of Hugging Face that has it, or put it there"
             raise StageError("EncoderNotFound", message, field=URI_FIELD) from None
         # The store is opened by what the pod has, and not by the Secret of the data.
-        said = error.message.replace(SECRET_FIELD, ENVIRONMENT).replace(DATA_URI_FIELD, URI_FIELD)
+        said = error.message.replace(SECRET_FIELD, ENVIRONMENT)
         raise StageError("EncoderNotRead", said, field=URI_FIELD) from None
 
 

@@ -18,8 +18,7 @@ _MAX_CLASSES_SHOWN = 12
 def print_summary(console: Console, *, manifest: Manifest, digest: str, metrics: MetricsDocument | None) -> None:
     """Print what was learned from, how good it is, and where it errs."""
     if (data := manifest.data) is not None:
-        classes = "" if data.classes is None else f", {data.classes} classes"
-        console.print(Text(f"{manifest.name}: {data.rows} rows, {data.features} features{classes}"))
+        console.print(Text(f"{manifest.name}: {data.sizes}"))
         for note in data.notes:
             console.print(Text(f"  {note}"))
     if metrics is not None:

@@ -332,6 +332,10 @@ class Source(Protocol):
     def sha256(self) -> str:
         """``sha256:...`` of the (inflated) content."""
 
+    @property
+    def given(self) -> NDArray[np.int8] | None:
+        """Of each row the side of the file that it stands in, as ``split`` numbers them; None where all may learn."""
+
     def target(self, name: str, missing: Sequence[str] | None = None) -> TargetCells:
         """The target's cells.
 
@@ -430,11 +434,12 @@ class Reader(Protocol):
             DataError: it is not of this format, or too large; names ``field``.
         """
 
-    def join(self, sources: Mapping[str, Any], *, field: str) -> Source:
+    def join(self, sources: Mapping[str, Any], *, sides: Sequence[int], field: str) -> Source:
         """One source of several that were read from files.
 
         Args:
             sources: what ``read`` made of each file, by the file's name, in order.
+            sides: of the rows of each file, as ``split`` numbers them.
             field: what errors name as the field to change.
 
         Raises:

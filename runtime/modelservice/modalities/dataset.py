@@ -109,7 +109,8 @@ def divide_rows(source: Source, data: Data, task: AskedTask | None = None) -> Di
     split = chosen_column_split(data.split)
     by = None if split is None else (split[0], Deciding(cells=columns[split[0].field], rows=rows))
     digests = examples.digests(target, seed=data.split.seed)
-    sides, said = divide_target(target, digests, data.split, by=by)
+    given = None if source.given is None else source.given[rows]
+    sides, said = divide_target(target, digests, data.split, by=by, given=given)
     return Divided(
         modality=source.modality,
         sha256=source.sha256,

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelservice.cells import quoted
-from modelservice.contract.data import Split as Shares
 from modelservice.contract.failure import DataError
+from modelservice.contract.split import Split as Shares
 from modelservice.modalities.split import Split
 from modelservice.tasks.base import Target
 

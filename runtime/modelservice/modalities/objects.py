@@ -6,7 +6,6 @@ followed, from https to https only.
 
 import hashlib
 import io
-import re
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from modelservice.artifact.answers import Answer, Wrong, plain_http, sentence, told_apart
+from modelservice.artifact.answers import Answer, Wrong, identity, plain_http, sentence, told_apart
 from modelservice.artifact.patience import FIRST_WAIT_SECONDS, MAX_RETRIES, RETRY_SECONDS, retry_config
 from modelservice.contract.digests import written
 from modelservice.contract.failure import About, DataError, Retry, StageError
@@ -34,8 +33,6 @@ _DIGESTED: Final = 8 << 20
 URI_FIELD: Final = "spec.data.uri"
 SECRET_FIELD: Final = "spec.data.secretRef"  # noqa: S105 - the name of a field
 _WEB: Final = "https"
-_IDENTITY: Final = re.compile(r"169\.254\.|/latest/api/token|metadata\.google\.internal|/metadata/identity")
-"""Where clients ask for the identity of the machine, if nobody gives them keys."""
 
 
 class DataUnavailableError(StageError):
@@ -53,11 +50,13 @@ class Objects:
         store: as obstore knows it.
         root: address of the store, for messages.
         path: of the object below it, with ``*`` for any text in its last part; empty where ``root`` is the object.
+        field: what named it, for errors.
     """
 
     store: "ObjectStore"
     root: str
     path: str
+    field: str = URI_FIELD
 
     @property
     def web(self) -> bool:
@@ -87,11 +86,11 @@ class Objects:
             found = self.store.list_with_delimiter(folder or None)["objects"]
         paths = sorted(one["path"] for one in found if fits(pattern, one["path"].rpartition("/")[2]))
         if not paths:
-            message = f"{self.address(self.path)} fits no object: {_PUT_THERE}"
-            raise DataError("DataNotFound", message, field=URI_FIELD)
+            message = f"{self.address(self.path)} fits no object: {_put_there(self.field)}"
+            raise DataError("DataNotFound", message, field=self.field)
         if len(paths) > MAX_FILES:
             message = f"{self.address(self.path)} fits {len(paths)} objects, at most {MAX_FILES} are read: use fewer"
-            raise DataError("DataTooLarge", message, field=URI_FIELD)
+            raise DataError("DataTooLarge", message, field=self.field)
         return paths
 
     def read(self, path: str, *, limit: int) -> bytes:
@@ -105,9 +104,9 @@ class Objects:
             result = self.store.get(path)
             if (size := result.meta["size"]) > limit:
                 message = f"{self.address(path)} has {size} bytes, at most {limit} can be read: give fewer rows"
-                raise DataError("DataTooLarge", message, field=URI_FIELD)
+                raise DataError("DataTooLarge", message, field=self.field)
             content = self._fetch(path, result.meta) if size > PART_BYTES and not self.web else bytes(result.bytes())
-        return inflate(content, limit=limit, field=URI_FIELD)
+        return inflate(content, limit=limit, field=self.field)
 
     def random_access(self, path: str) -> "StoredObject":
         """An object that is read in parts, and not fetched; for errors see ``read``."""
@@ -129,7 +128,7 @@ class Objects:
         return b"".join(self.part(path, meta, begin, min(begin + PART_BYTES, size)) for begin in begins)
 
     def _said(self, path: str) -> AbstractContextManager[None]:
-        return told_apart(lambda answer: data_error(self.address(path), answer))
+        return told_apart(lambda answer: data_error(self.address(path), answer, field=self.field))
 
 
 class StoredObject:
@@ -185,11 +184,16 @@ class _Parts(io.RawIOBase):
         return len(content)
 
 
-_PUT_THERE = f"correct {URI_FIELD}, or put it there, and change spec.data.version where it is to be looked for again"
+def _put_there(field: str) -> str:
+    return f"correct {field}, or put it there, and change spec.data.version where it is to be looked for again"
 
 
-def open_objects(uri: str) -> Objects:
+def open_objects(uri: str, *, field: str = URI_FIELD) -> Objects:
     """The objects of a URI, with what the environment says of their store.
+
+    Args:
+        uri: the address.
+        field: what named it, for errors.
 
     Raises:
         DataError: what the environment says cannot be.
@@ -203,41 +207,42 @@ def open_objects(uri: str) -> Objects:
     try:
         if scheme == _WEB:
             options: ClientConfig = {"timeout": timedelta(seconds=_WEB_SECONDS)}
-            return Objects(
-                store=HTTPStore.from_url(uri, client_options=options, retry_config=retries), root=uri, path=""
-            )
+            server = HTTPStore.from_url(uri, client_options=options, retry_config=retries)
+            return Objects(store=server, root=uri, path="", field=field)
         root = f"{scheme}://{bucket}"
         # The union of obstore's stores, of which HTTP is not among the schemes that are left.
         store: ObjectStore = from_url(root, retry_config=retries)
-        return Objects(store=store, root=root, path=path)
+        return Objects(store=store, root=root, path=path, field=field)
     except (BaseError, ValueError) as error:
-        raise data_error(uri, Answer(Wrong.SETTINGS, sentence(error))) from error
+        raise data_error(uri, Answer(Wrong.SETTINGS, sentence(error)), field=field) from error
 
 
-def data_error(address: str, answer: Answer) -> StageError:
+def data_error(address: str, answer: Answer, *, field: str = URI_FIELD) -> StageError:
     """What an answer means for data: whether rights, address or settings must change, or time must pass."""
     said, web = answer.said, address.startswith(f"{_WEB}:")
-    if answer.wrong is Wrong.PASSING and _IDENTITY.search(said) is not None:
-        message = (
-            f"{address}: no keys are given with {SECRET_FIELD}, and the machine has no identity of its own: {said}"
-        )
+    if answer.wrong is Wrong.NO_IDENTITY:
+        message = f"{address}: {identity(answer, secret=SECRET_FIELD)}"
         return DataUnavailableError("DataUnavailable", message, field=SECRET_FIELD)
+    if answer.wrong is Wrong.IDENTITY:
+        return DataError("DataForbidden", f"{address}: {identity(answer, secret=SECRET_FIELD)}", field=SECRET_FIELD)
     if answer.wrong is Wrong.PASSING:
         return DataUnavailableError("DataUnavailable", f"{address} does not answer as it should: {said}")
     if answer.wrong in {Wrong.BUCKET, Wrong.OBJECT}:
         what = "bucket" if answer.wrong is Wrong.BUCKET else "object"
-        return DataError("DataNotFound", f"{address}: there is no such {what}: {_PUT_THERE} ({said})", field=URI_FIELD)
+        return DataError(
+            "DataNotFound", f"{address}: there is no such {what}: {_put_there(field)} ({said})", field=field
+        )
     if answer.wrong is Wrong.RIGHTS:
         remedy = (
-            f"name an address in {URI_FIELD} that anybody may read"
+            f"name an address in {field} that anybody may read"
             if web
             else f"give keys that may get and list objects there with {SECRET_FIELD}, or the pods' ServiceAccount the"
             " right to; S3 says the same of an object that is not there to those who may not list"
         )
         message = f"{address} refuses to be read: {remedy} ({said})"
-        return DataError("DataForbidden", message, field=URI_FIELD if web else SECRET_FIELD)
+        return DataError("DataForbidden", message, field=field if web else SECRET_FIELD)
     if answer.wrong is Wrong.PLAIN_HTTP:
         said = "it leads on to plain HTTP" if web else plain_http(address)
-    remedy = f"name another address in {URI_FIELD}" if web else f"correct region, endpoint or keys with {SECRET_FIELD}"
+    remedy = f"name another address in {field}" if web else f"correct region, endpoint or keys with {SECRET_FIELD}"
     message = f"{address} cannot be read as it is set: {remedy}: {said}"
-    return DataError("DataSettingsInvalid", message, field=URI_FIELD if web else SECRET_FIELD)
+    return DataError("DataSettingsInvalid", message, field=field if web else SECRET_FIELD)

@@ -1,7 +1,6 @@
 """The modalities for training: how a file, or data in memory, becomes a source. Needs pyarrow."""
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,53 +8,93 @@ from modelservice.contract.data import Data, Format
 from modelservice.contract.failure import DataError
 from modelservice.contract.task import Task as AskedTask
 from modelservice.modalities.base import Dataset, FileOptions, Reader, Source
+from modelservice.modalities.data_files import (
+    FILES_FIELD,
+    DataFile,
+    file_of_bytes,
+    files_in_store,
+    files_on_disk,
+    named_apart,
+)
 from modelservice.modalities.dataset import Divided, divide_rows, encode
-from modelservice.modalities.files import inflate, matching, read_bytes
 from modelservice.modalities.image.reader import IMAGES
-from modelservice.modalities.objects import URI_FIELD, Objects
-from modelservice.modalities.random_access import FileOnDisk
+from modelservice.modalities.objects import Objects
+from modelservice.modalities.split import SIDES_OF_FILES, TRAIN
 from modelservice.modalities.table.reader import TABLES
 from modelservice.modalities.table.streamed import StreamedTable, stream_parquet
 from modelservice.modalities.text.source import TextSource
 
 READERS: Final[tuple[Reader, ...]] = (TABLES, IMAGES)
 _NO_OPTIONS: Final = FileOptions()
+_NOTHING: Final[Mapping[str, Any]] = {}
+
+
+def read_files(
+    files: Sequence[DataFile],
+    *,
+    format: Format,  # noqa: A002 - the field's own word
+    options: FileOptions = _NO_OPTIONS,
+) -> Source:
+    """Read files, plain or gzip, as one; all together are bounded as one is.
+
+    Args:
+        files: at least one, those of the data before those of single sides.
+        format: what they are; ``contract.data.Data.format_of`` says it.
+        options: how they are written, where that is said.
+
+    Raises:
+        DataError: a file is not there, not of that format, or named twice; the options are those of another format;
+            or several files do not belong together.
+        DataUnavailableError: their store fails, as it may for a while.
+        OSError: the file system fails, as that of a network may for a while.
+    """
+    options.check(format)
+    reader, files = _reader(format), named_apart(files)
+    field = FILES_FIELD if any(file.side for file in files) else files[0].field
+    sides = {file.name: file.side for file in files}
+    if format is Format.PARQUET:
+        parts = {file.name: file.parts() for file in files if file.parts is not None}
+        if len(parts) == len(files) and (streamed := stream_parquet(parts, sides=sides, field=field)) is not None:
+            return streamed
+    if len(files) == 1:
+        (file,) = files
+        return reader.read(file.read(limit=reader.limit), format=format, options=options, field=file.field)
+    read: dict[str, Source] = {}
+    left = reader.limit
+    for file in files:
+        try:
+            content = file.read(limit=left)
+            read[file.name] = reader.read(content, format=format, options=options, field=file.field)
+        except DataError as error:
+            raise DataError(error.reason, f"{file.name}: {error.message}", field=error.field or file.field) from None
+        left -= len(content)
+    return reader.join(read, sides=[*sides.values()], field=field)
 
 
 def read_file(
     path: Path,
     *,
-    format: Format,  # noqa: A002 - the field's own word
+    format: Format,  # noqa: A002
     options: FileOptions = _NO_OPTIONS,
     field: str = "spec.data",
+    beside: Sequence[DataFile] = (),
 ) -> Source:
     """Read a file, plain or gzip; or all files of the same columns whose names fit to a ``*`` in the last part.
 
     Args:
         path: where it is; of pictures also a folder.
-        format: what it is; ``contract.data.Data.format_of`` says it.
+        format: what it is.
         options: how it is written, where that is said.
         field: what errors name as the field to change.
+        beside: files of single sides.
 
     Raises:
-        DataError: there is no such file, it is not of that format, or the options are those of another; or several
-            files do not belong together.
-        OSError: the file system fails, as that of a network may for a while.
+        DataError, OSError: as ``read_files``.
     """
-    options.check(format)
-    if format is Format.IMAGE_FOLDER and path.is_dir():
+    if format is Format.IMAGE_FOLDER and path.is_dir() and not beside:
+        options.check(format)
         return IMAGES.read_folder(path, options=options, field=field)
-    reader = _reader(format)
-    several = "*" in path.name and not path.exists()
-    paths = {one.name: one for one in matching(path, field=field)} if several else {path.name: path}
-    if format is Format.PARQUET:
-        on_disk = {name: FileOnDisk(one) for name, one in paths.items()}
-        if (streamed := stream_parquet(on_disk, field=field)) is not None:
-            return streamed
-    if several:
-        files = {name: partial(read_bytes, one, field=field) for name, one in paths.items()}
-        return _read_several(reader, files, format=format, options=options, field=field)
-    return reader.read(read_bytes(path, limit=reader.limit, field=field), format=format, options=options, field=field)
+    return read_files([*files_on_disk(path, field=field), *beside], format=format, options=options)
 
 
 def read_source(
@@ -66,9 +105,7 @@ def read_source(
     field: str = "spec.data",
 ) -> Source:
     """Read the content of a file, plain or gzip; for arguments and errors see ``read_file``."""
-    options.check(format)
-    reader = _reader(format)
-    return reader.read(inflate(content, limit=reader.limit, field=field), format=format, options=options, field=field)
+    return read_files([file_of_bytes("", content, field=field)], format=format, options=options)
 
 
 def read_objects(
@@ -76,29 +113,10 @@ def read_objects(
     *,
     format: Format,  # noqa: A002
     options: FileOptions = _NO_OPTIONS,
+    beside: Sequence[DataFile] = (),
 ) -> Source:
-    """Read the objects of ``spec.data.uri``, plain or gzip, as one.
-
-    Args:
-        objects: where they are.
-        format: what they are.
-        options: how they are written, where that is said.
-
-    Raises:
-        DataError: there are none, they may not be read, are not of that format, or do not belong together.
-        DataUnavailableError: their store fails, as it may for a while.
-    """
-    options.check(format)
-    reader, paths = _reader(format), {path.rpartition("/")[2]: path for path in objects.paths()}
-    if format is Format.PARQUET and not objects.web:
-        in_parts = {name: objects.random_access(path) for name, path in paths.items()}
-        if (streamed := stream_parquet(in_parts, field=URI_FIELD)) is not None:
-            return streamed
-    if not objects.many:
-        content = objects.read(objects.path, limit=reader.limit)
-        return reader.read(content, format=format, options=options, field=URI_FIELD)
-    files = {name: partial(objects.read, path) for name, path in paths.items()}
-    return _read_several(reader, files, format=format, options=options, field=URI_FIELD)
+    """Read the objects of a URI, plain or gzip, as one; for arguments and errors see ``read_file``."""
+    return read_files([*files_in_store(objects), *beside], format=format, options=options)
 
 
 def read_rows(
@@ -130,41 +148,29 @@ def check_held(source: Source, *, field: str) -> None:
         source.refuse(field)
 
 
-def from_frame(frame: Any) -> Source:
+def from_frame(frame: Any, beside: Mapping[str, Any] = _NOTHING) -> Source:
     """Take data that stands in memory: a pandas frame, an arrow table, an object of columns or of arrays.
 
+    ``beside`` has the same of single sides, by their names, validation and test.
+
     Raises:
-        DataError: it is none of these, or nothing can be learned from it.
+        DataError: it is none of these, nothing can be learned from it, or they do not belong together.
     """
     for reader in READERS:
         if (source := reader.from_frame(frame)) is not None:
-            return source
+            if not beside:
+                return source
+            read = {side: reader.from_frame(one) for side, one in beside.items()}
+            if (wrong := next((side for side, one in read.items() if one is None), None)) is not None:
+                raise _not_a_table(beside[wrong])
+            sides = [TRAIN, *(SIDES_OF_FILES[side] for side in read)]
+            return reader.join({"data": source, **read}, sides=sides, field=FILES_FIELD)
+    raise _not_a_table(frame)
+
+
+def _not_a_table(frame: Any) -> DataError:
     message = f"a {type(frame).__name__} is no table: give a DataFrame or the path of a file"
-    raise DataError("NotATable", message)
-
-
-def _read_several(
-    reader: Reader,
-    files: Mapping[str, Callable[..., bytes]],
-    *,
-    format: Format,  # noqa: A002
-    options: FileOptions,
-    field: str,
-) -> Source:
-    """All files together are bounded as one is; errors say in which file they are.
-
-    ``files`` has what reads and inflates each, given its ``limit``.
-    """
-    read: dict[str, Source] = {}
-    left = reader.limit
-    for name, contents in files.items():
-        try:
-            content = contents(limit=left)
-            read[name] = reader.read(content, format=format, options=options, field=field)
-        except DataError as error:
-            raise DataError(error.reason, f"{name}: {error.message}", field=error.field or field) from None
-        left -= len(content)
-    return reader.join(read, field=field)
+    return DataError("NotATable", message)
 
 
 def _reader(format: Format) -> Reader:  # noqa: A002

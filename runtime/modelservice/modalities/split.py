@@ -19,6 +19,7 @@ training. What a row is compared with does not change when others come, so
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,8 @@ Rows = NDArray[np.int64]
 
 TRAIN, TEST, VALIDATION = 0, 1, 2
 _FIRST = (TRAIN, TEST, VALIDATION)
+SIDES_OF_FILES: Final = {"validation": VALIDATION, "test": TEST}
+"""Sides that may have files of their own, in the order in which those follow the others."""
 MISSING = b"m"
 """The token of a missing value."""
 
@@ -48,9 +51,10 @@ def divide(digests: Sequence[bytes], classes: Sequence[int], *, validation: floa
     Args:
         digests: what identifies a row's content, its class included: uniformly distributed, at least 8 bytes.
         classes: the class of each row.
-        validation: share of rows for validation.
-        test: share of rows for the test.
+        validation: share of rows for validation, 0 to choose none.
+        test: share of rows for the test, 0 to choose none.
     """
+    first = _first(validation, test)
     side_of: dict[bytes, int] = {}
     different: dict[int, int] = {}
     sides = np.empty(len(digests), dtype=np.int8)
@@ -58,7 +62,7 @@ def divide(digests: Sequence[bytes], classes: Sequence[int], *, validation: floa
         if digest not in side_of:
             rank = different.get(label, 0)
             different[label] = rank + 1
-            side_of[digest] = _FIRST[rank] if rank < len(_FIRST) else _by_hash(digest, validation, test)
+            side_of[digest] = first[rank] if rank < len(first) else _by_hash(digest, validation, test)
         sides[row] = side_of[digest]
     train, tested, validated = (np.flatnonzero(sides == side) for side in _FIRST)
     return Split(train=train, validation=validated, test=tested)
@@ -71,12 +75,13 @@ class Dividing:
     class are all that has to be remembered.
 
     Args:
-        validation: share of rows for validation.
-        test: share of rows for the test.
+        validation: share of rows for validation, 0 to choose none.
+        test: share of rows for the test, 0 to choose none.
     """
 
     def __init__(self, *, validation: float, test: float) -> None:
         self._validation, self._test = validation, test
+        self._sides = _first(validation, test)
         self._first: dict[int, list[bytes]] = {}
 
     def sides(self, digests: Sequence[bytes], classes: Iterable[int]) -> NDArray[np.int8]:
@@ -87,10 +92,10 @@ class Dividing:
     def _side(self, digest: bytes, label: int) -> int:
         first = self._first.setdefault(label, [])
         if digest in first:
-            return _FIRST[first.index(digest)]
-        if len(first) < len(_FIRST):
+            return self._sides[first.index(digest)]
+        if len(first) < len(self._sides):
             first.append(digest)
-            return _FIRST[len(first) - 1]
+            return self._sides[len(first) - 1]
         return _by_hash(digest, self._validation, self._test)
 
 
@@ -132,6 +137,12 @@ def framed(text: str) -> bytes:
     """A text in a digest, which does not run into what follows it."""
     raw = text.encode()
     return len(raw).to_bytes(4, "big") + raw
+
+
+def _first(validation: float, test: float) -> tuple[int, ...]:
+    """The sides of the first different rows of each class."""
+    left_out = {side for side, share in ((VALIDATION, validation), (TEST, test)) if not share}
+    return tuple(side for side in _FIRST if side not in left_out)
 
 
 def _by_hash(digest: bytes, validation: float, test: float) -> int:

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelservice.cells import is_number_text, quoted
-from modelservice.contract.data import Split as Shares
 from modelservice.contract.failure import DataError
+from modelservice.contract.split import Split as Shares
 from modelservice.modalities.split import Rows, Split, divide, framed
 from modelservice.tasks.base import TargetCells
 
@@ -179,13 +179,17 @@ def divide_by_column(
         DataError: a cell says nothing that the split goes by, or a side has no rows.
     """
     split, what = chosen.divide(column, strata, shares)
-    counts = {side: len(getattr(split, side)) for side in _SIDES}
-    for side, rows in counts.items():
+    counts = [len(getattr(split, side)) for side in _SIDES]
+    for side, rows in zip(_SIDES, counts, strict=True):
         if not rows:
             message = f"{what} leave no rows for {side}: {chosen.remedy()}"
             raise DataError("SideEmpty", message, field=chosen.field)
-    said = ", ".join(f"{rows} rows {side}" for side, rows in counts.items())
-    return split, f"split by {what}: {said}"
+    return split, f"split by {what}: {said_of_sides(counts)}"
+
+
+def said_of_sides(rows: Sequence[int]) -> str:
+    """How many rows are on each side, of training, validation and test."""
+    return ", ".join(f"{count} rows {side}" for side, count in zip(_SIDES, rows, strict=True))
 
 
 def _check_filled(column: Deciding, why: str, *, field: str) -> None:

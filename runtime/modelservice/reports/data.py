@@ -73,7 +73,7 @@ def _copies(compared: Compared) -> Iterator[Suspect]:
     but = f" but {', '.join(found.identifiers)}" if found.identifiers else ""
     message = (
         f"{found.test_copies} test rows equal rows that were learned from in all{but}: metrics are better than on new"
-        " rows; leave out columns that number the rows, or set spec.data.split.groupBy"
+        " rows; leave out columns that number the rows, or divide rows in another way by spec.data.split"
     )
     yield Suspect(message=message)
 

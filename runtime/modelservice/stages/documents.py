@@ -29,8 +29,8 @@ class Resource:
     service: ModelService
     config_maps: Mapping[str, Mapping[str, Any]]
 
-    def config_map_data(self) -> tuple[str, bytes]:
-        """Key and bytes, plain or gzip, of the file that ``spec.data.configMap`` points to.
+    def config_map_data(self, key: str | None = None) -> tuple[str, bytes]:
+        """Key and bytes, plain or gzip, of a file of the ConfigMap: by default of the one that ``spec.data`` means.
 
         Raises:
             ResourceError: the file does not stand beside the ModelService.
@@ -46,12 +46,12 @@ class Resource:
             )
         plain, binary = (_texts_of(config_map, field, source.name) for field in ("data", "binaryData"))
         keys = [*plain, *binary]
-        key = source.key if source.key is not None else (keys[0] if len(keys) == 1 else None)
+        key = key or source.key or (keys[0] if len(keys) == 1 else None)
         if key is None:
             found = ", ".join(keys) or "none"
             raise ResourceError(f"spec.data.configMap.key: must be set, since there is not exactly one key: {found}")
         if key not in keys:
-            raise ResourceError(f"spec.data.configMap.key: {key!r} is not there, but {', '.join(keys) or 'no key'}")
+            raise ResourceError(f"ConfigMap {source.name!r} has no key {key!r}, but {', '.join(keys) or 'no key'}")
         if key in plain:
             return key, plain[key].encode()
         try:

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from statistics import mean, stdev
 
-from modelservice.contract.data import Split as Shares
 from modelservice.contract.evaluation import Evaluation
+from modelservice.contract.split import Split as Shares
 from modelservice.families.base import Observer
 from modelservice.modalities.base import Dataset
 from modelservice.modalities.dataset import Divided, encode

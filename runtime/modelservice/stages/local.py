@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from modelservice.artifact.stores import ForgivingCheckpoints, load_artifact, open_checkpoints, open_store
 from modelservice.contract.keys import compress_key, train_key
@@ -16,8 +16,15 @@ from modelservice.contract.report import Success
 from modelservice.contract.work_order import CompressWork, TrainWork, WorkOrder
 from modelservice.inference.predictor import Predictor
 from modelservice.modalities.base import FileOptions, Source
+from modelservice.modalities.data_files import (
+    file_of_bytes,
+    files_in_store,
+    files_of_sides,
+    files_on_disk,
+    side_field,
+)
 from modelservice.modalities.objects import open_objects
-from modelservice.modalities.sources import from_frame, read_file, read_objects, read_source
+from modelservice.modalities.sources import from_frame, read_file, read_files, read_objects
 from modelservice.stages.base import Context, Produced
 from modelservice.stages.documents import Resource, ResourceError, default_output, read_resource
 from modelservice.stages.publishing import publish
@@ -28,6 +35,9 @@ from modelservice.training.notebook import notebook_bar
 from modelservice.training.progress import Listener, announce, bar_for_people
 
 Observer = Callable[[Progress], None]
+
+_CONFIG_MAP_FIELD: Final = "spec.data.configMap"
+_NOTHING: Final[Mapping[str, Any]] = {}
 
 TRAINED_SUFFIX = ".trained"
 """Where a compression is asked for, the model that it starts from lies beside the output, under this ending."""
@@ -48,6 +58,7 @@ def run_locally(
     data: Any,
     output: Path | None,
     observe: Observer,
+    given: Mapping[str, Any] = _NOTHING,
     clock: Clock = time.perf_counter,
     interruption: Interruption | None = None,
     say: Callable[[str], None] = lambda _: None,
@@ -60,6 +71,7 @@ def run_locally(
         resource: what to train.
         data: the path of a file (docs/tables.md lists the formats), a DataFrame, a pyarrow Table, an object of columns
             or arrays, or None for what ``spec.data.uri`` names, or the ConfigMap that stands in the same file.
+        given: the same for ``spec.data.split.files``, by the name of the side; asked for where ``data`` is given.
         output: the artifact's folder; an artifact that stands there is replaced when the new one is complete.
         observe: is told of progress.
         clock: a monotonic clock, for durations.
@@ -72,7 +84,7 @@ def run_locally(
     service, spec = resource.service, resource.service.spec
     final = output or default_output(service.metadata.name)
     final.parent.mkdir(parents=True, exist_ok=True)
-    source = _source(resource, data)
+    source = _source(resource, data, given)
     key = train_key(spec, source.sha256)
     reading = {"data_file": "local", "data": spec.data, "task": spec.task}
 
@@ -103,6 +115,7 @@ def compress_locally(
     data: Any,
     output: Path,
     observe: Observer,
+    given: Mapping[str, Any] = _NOTHING,
     clock: Clock = time.perf_counter,
     interruption: Interruption | None = None,
     say: Callable[[str], None] = lambda _: None,
@@ -115,6 +128,7 @@ def compress_locally(
         resource: what it was trained of, with the compression.
         trained: the folder of its artifact, which stays as it is.
         data: what it was trained on; as for ``run_locally``.
+        given: as for ``run_locally``.
         output: the folder of the compressed artifact.
         observe: is told of progress.
         clock: a monotonic clock, for durations.
@@ -136,7 +150,7 @@ def compress_locally(
             f"--input {trained} holds a model that was compressed before: name the folder of the trained one,"
             f" mostly {trained}{TRAINED_SUFFIX}"
         )
-    source = _source(resource, data)
+    source = _source(resource, data, given)
     work = CompressWork(
         data_file="local",
         data=spec.data,
@@ -155,6 +169,9 @@ def compress(
     trained: str | Path,
     data: Any = None,
     output: str | Path | None = None,
+    *,
+    validation: Any = None,
+    test: Any = None,
 ) -> Predictor:
     """Compress a model that was trained before, and load the result.
 
@@ -163,6 +180,8 @@ def compress(
         trained: the folder of the trained model's artifact.
         data: what it was trained on, as for ``train``: the same test rows judge.
         output: the folder of the compressed artifact. Default: ``out/<name>``.
+        validation: as for ``train``.
+        test: as for ``train``.
 
     Raises:
         ResourceError: the ModelService is not valid, asks for no compression, or the folder holds no trained model.
@@ -176,6 +195,7 @@ def compress(
             asked,
             trained=Path(trained),
             data=data,
+            given=sides_given(validation, test),
             output=default_output(asked.service.metadata.name) if output is None else output_folder(output),
             observe=announce(listeners, time.perf_counter),
         )
@@ -186,6 +206,9 @@ def train(
     resource: str | Path | Mapping[str, Any],
     data: Any = None,
     output: str | Path | None = None,
+    *,
+    validation: Any = None,
+    test: Any = None,
 ) -> Predictor:
     """Train a ModelService and load the result.
 
@@ -195,6 +218,9 @@ def train(
             ``spec.data.uri`` names, or the ConfigMap that stands in the same file.
         output: the artifact's folder. Default: ``out/<name>``. Where a compression is asked for, the model before it
             is put beside, as ``<name>.trained``.
+        validation: rows that choose the best epoch, in the same form as ``data``, where ``spec.data.split.files`` names
+            such files.
+        test: rows that only measure the result, in the same way.
 
     Raises:
         ResourceError: the ModelService is not valid, or its data is not there.
@@ -206,6 +232,7 @@ def train(
         finished = run_locally(
             read_resource(resource),
             data=data,
+            given=sides_given(validation, test),
             output=None if output is None else output_folder(output),
             observe=announce(listeners, time.perf_counter),
         )
@@ -273,14 +300,45 @@ def _run(order: WorkOrder, folder: Path, context: Context) -> Finished:
     return Finished(folder=folder, success=produced.success(digest, context.watch.seconds), produced=produced)
 
 
-def _source(resource: Resource, data: Any) -> Source:
+def sides_given(validation: Any, test: Any) -> dict[str, Any]:
+    """What is given for single sides, by their names, in the order of their rows."""
+    return {side: one for side, one in (("validation", validation), ("test", test)) if one is not None}
+
+
+def _source(resource: Resource, data: Any, given: Mapping[str, Any]) -> Source:
     settings = resource.service.spec.data
-    options = FileOptions.of(settings)
+    options, wanted = FileOptions.of(settings), settings.split.given_files
+    _check_given(wanted, given, asked=data is not None)
     if data is None and settings.uri is not None:
-        return read_objects(open_objects(settings.uri), format=settings.format_of(settings.uri), options=options)
+        beside = files_of_sides(wanted, lambda uri, side: files_in_store(open_objects(uri, field=side_field(side))))
+        form = settings.format_of(settings.uri)
+        return read_objects(open_objects(settings.uri), format=form, options=options, beside=beside)
     if data is None:
         key, content = resource.config_map_data()
-        return read_source(content, format=settings.format_of(key), options=options, field="spec.data.configMap")
+        beside = files_of_sides(
+            wanted, lambda key, side: [file_of_bytes(*resource.config_map_data(key), field=side_field(side))]
+        )
+        files = [file_of_bytes(key, content, field=_CONFIG_MAP_FIELD), *beside]
+        return read_files(files, format=settings.format_of(key), options=options)
     if isinstance(data, str | Path):
-        return read_file(Path(data), format=settings.format_of(str(data)), options=options, field="--data")
-    return from_frame(data)
+        beside = files_of_sides(given, lambda path, side: files_on_disk(Path(path), field=f"--{side}-data"))
+        form = settings.format_of(str(data))
+        return read_file(Path(data), format=form, options=options, field="--data", beside=beside)
+    return from_frame(data, given)
+
+
+def _check_given(wanted: Mapping[str, str], given: Mapping[str, Any], *, asked: bool) -> None:
+    """A laptop trains by the same split as a cluster does.
+
+    Raises:
+        ResourceError: rows of a side are given and the spec names no files of it, or the other way round.
+    """
+    for side in ("validation", "test"):
+        option = f"--{side}-data ({side} in Python)"
+        if side in given and side not in wanted:
+            message = f"{side_field(side)} is not set: set it to what the cluster is to read, or leave {option} out"
+            raise ResourceError(message)
+        if side in given and not asked:
+            raise ResourceError(f"{option} goes with --data (data in Python): give both, or none")
+        if asked and side in wanted and side not in given:
+            raise ResourceError(f"{side_field(side)} names {wanted[side]}: give a copy of it with {option}")

@@ -21,6 +21,7 @@ from modelservice.contract.failure import PassingError, StageError
 from modelservice.contract.report import Report, Success
 from modelservice.contract.work_order import DataWork, WorkOrder
 from modelservice.modalities.base import FileOptions, Source
+from modelservice.modalities.data_files import files_in_store, files_of_sides, files_on_disk, side_field
 from modelservice.modalities.objects import Objects, open_objects
 from modelservice.modalities.sources import read_file, read_objects
 from modelservice.stages.base import Context, Produced
@@ -171,18 +172,24 @@ def open_source(folder: Path, work: DataWork, log: JsonLines) -> Callable[[], So
         return partial(read_source, folder, work, log)
     with data_variables(os.environ):
         objects = open_objects(work.data.uri)
-    return partial(read_stored, objects, work, log)
+        given = {side: open_objects(uri, field=side_field(side)) for side, uri in work.data.split.given_files.items()}
+    return partial(read_stored, objects, work, log, given)
 
 
-def read_stored(objects: Objects, work: DataWork, log: JsonLines) -> Source:
-    """The data in a store.
+def read_stored(objects: Objects, work: DataWork, log: JsonLines, given: Mapping[str, Objects]) -> Source:
+    """The data in a store; ``given`` are the objects of single sides, by the name of the side.
 
     Raises:
         DataError: there is none, it may not be read, or not as data of its format.
         DataUnavailableError: the store fails.
     """
     uri = objects.address(objects.path)
-    source = read_objects(objects, format=work.data.format_of(uri), options=FileOptions.of(work.data))
+    source = read_objects(
+        objects,
+        format=work.data.format_of(uri),
+        options=FileOptions.of(work.data),
+        beside=files_of_sides(given, lambda objects, _: files_in_store(objects)),
+    )
     log.write("read", uri=uri, sha256=source.sha256)
     return source
 
@@ -205,6 +212,9 @@ def read_source(folder: Path, work: DataWork, log: JsonLines) -> Source:
         format=work.data.format_of(work.data_file),
         options=FileOptions.of(work.data),
         field=field,
+        beside=files_of_sides(
+            work.data.split.given_files, lambda name, side: files_on_disk(folder / name, field=side_field(side))
+        ),
     )
     log.write("read", file=work.data_file, sha256=source.sha256)
     if work.data_sha256 is not None and source.sha256 != work.data_sha256:

@@ -18,7 +18,7 @@ from modelservice.contract.manifest import (
     OnnxSummary,
     Producer,
 )
-from modelservice.contract.signature import SIGNATURE_FILE, Signature
+from modelservice.contract.signature import SIGNATURE_FILE, InputTensor, Signature
 from modelservice.contract.work_order import TrainWork, WorkOrder
 from modelservice.families.base import Fitted
 from modelservice.families.pretrained import tokenizer_of
@@ -177,6 +177,7 @@ def _produced(order: WorkOrder, family: str, subject: Subject, fitted: Fitted, *
         rows=dataset.rows,
         dropped=dataset.dropped,
         features=dataset.features,
+        shape=next((one.shape for one in dataset.inputs if isinstance(one, InputTensor)), None),
         classes=len(dataset.labels) or None,
         notes=(*dataset.notes, *fitted.notes, *findings.notes),
     )

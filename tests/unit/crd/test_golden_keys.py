@@ -38,6 +38,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "folds": {"data": {"split": {"folds": 5}}},
     "times": {"data": {"split": {"timeColumn": "day"}}},
     "sides": {"data": {"split": {"column": "side"}}},
+    "files": {"data": {"split": {"files": {"validation": "validation.csv"}}}},
 }
 
 
@@ -105,6 +106,7 @@ class TestTrainKey:
         spec = spec_of(document)
         unfit = set() if spec.model.choice in GRADIENT_FAMILIES else {"epochs", "optimizer"}
         unfit |= {"columns"} if spec.data.text is not None else set()  # it names the only one
+        unfit |= {"files"} if spec.data.config_map is None else set()
         unfit |= {"optimizer"} if spec.training.search is not None else set()  # it names what is searched
         changes = {name: change for name, change in CHANGES.items() if name not in unfit}
         keys = {name: key_of(changed(document, change), table) for name, change in changes.items()}

@@ -10,6 +10,7 @@ import pytest
 from tests.support.fake_kube import FakeClock, FakeKube
 from tests.support.world import NAMESPACE
 
+from modelservice.contract.digests import joined
 from modelservice.contract.keys import content_digest
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice_operator import data_source
@@ -119,6 +120,40 @@ def test_data_that_nobody_came_to_read_for_long_is_said() -> None:
     assert found is not None
     assert found.problem is not None
     assert (found.problem.reason, found.problem.waits_for_change) == ("DataNotRead", False)
+
+
+def asked(source: Source, **files: str) -> DataState:
+    """What is known of a ConfigMap of which some keys are test or validation rows."""
+    data = {"configMap": {"name": "churn", "key": "a.csv"}, "target": "t", "split": {"files": files}}
+    spec = ModelServiceSpec.model_validate({"data": data, "model": {"mlp": {}}})
+    source.source.read(ASKER, spec, patience=PATIENCE)
+    asyncio.run(source.source.lookups.ask_due())
+    found = source.source.read(ASKER, spec, patience=PATIENCE)
+    assert found is not None
+    return found
+
+
+def test_keys_of_single_sides_are_mounted_and_count_like_the_data() -> None:
+    digests = []
+    for test in ("2", "3"):
+        source = Source()
+        source.store(data={"a.csv": "1", "test.csv": test, "other.csv": "4"})
+        found = asked(source, test="test.csv")
+        assert found.volume is not None
+        assert [item["key"] for item in found.volume["configMap"]["items"]] == ["a.csv", "test.csv"]
+        assert found.digest == found.content_digest == joined([content_digest(b"1"), content_digest(test.encode())])
+        digests.append(found.digest)
+    assert digests[0] != digests[1]
+
+
+def test_a_key_of_a_side_that_is_not_there_is_said() -> None:
+    source = Source()
+    source.store(data={"a.csv": "1", "test.csv": "2"})
+    problem: Any = asked(source, test="test.csv", validation="valid.csv").problem
+    assert (problem.reason, problem.waits_for_change) == ("KeyNotFound", True)
+    assert (
+        "no key 'valid.csv': change spec.data.split.files.validation; its keys are: a.csv, test.csv" in problem.message
+    )
 
 
 def test_only_the_key_that_is_meant_is_digested(monkeypatch: pytest.MonkeyPatch) -> None:

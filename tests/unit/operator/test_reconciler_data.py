@@ -186,6 +186,17 @@ def test_wrong_data_waits_for_a_change() -> None:
     assert len(world.all(JOB)) == 1
 
 
+def test_images_are_said_by_their_size() -> None:
+    world = World()
+    world.config_map()
+    world.service()
+    world.settle()
+    data = DataSummary(sha256="sha256:" + "0" * 64, rows=120, features=64, shape=(8, 8), classes=10)
+    world.end_stage(success(world.order(world.job())["key"], data=data))
+    world.settle()
+    assert world.condition("DataReady")["message"] == "120 images of 8 x 8, 10 classes"
+
+
 def test_a_regression_says_no_classes_and_how_its_task_was_inferred() -> None:
     world = World()
     world.config_map()

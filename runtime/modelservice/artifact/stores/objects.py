@@ -11,7 +11,15 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final
 
-from modelservice.artifact.answers import Answer, Wrong, is_missing_object, plain_http, sentence, told_apart
+from modelservice.artifact.answers import (
+    Answer,
+    Wrong,
+    identity,
+    is_missing_object,
+    plain_http,
+    sentence,
+    told_apart,
+)
 from modelservice.artifact.errors import ArtifactError, StorageUnavailableError
 from modelservice.artifact.files import check_size, document_bytes
 from modelservice.artifact.load import Artifact, verify
@@ -169,6 +177,13 @@ def storage_error(address: str, answer: Answer) -> StorageError:
             f" {_SECRET_FIELD}, or the pods' ServiceAccount the right to ({said})"
         )
         return StorageError("StorageForbidden", message, field=_SECRET_FIELD)
+    if answer.wrong in {Wrong.IDENTITY, Wrong.NO_IDENTITY}:
+        message = f"{address}: {identity(answer, secret=_SECRET_FIELD)}"
+        refused = answer.wrong is Wrong.IDENTITY
+        kind, reason = (
+            (StorageError, "StorageForbidden") if refused else (StorageUnavailableError, "StorageUnavailable")
+        )
+        return kind(reason, message, field=_SECRET_FIELD)
     if answer.wrong is Wrong.BUCKET:
         message = f"{address}: there is no such bucket: create it, or correct {_URI_FIELD} ({said})"
         return StorageError("BucketNotFound", message, field=_URI_FIELD)

@@ -1,7 +1,7 @@
 """The training side of images."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,7 +47,7 @@ class ImageReader:
             state.update(f"{entry.path}\0{sha256(entry.read())}\0".encode())
         return ImageSource(read_pictures(entries, options.image, field=field), sha256=written(state))
 
-    def join(self, sources: Mapping[str, ImageSource], *, field: str) -> ImageSource:  # noqa: ARG002
+    def join(self, sources: Mapping[str, ImageSource], *, sides: Sequence[int], field: str) -> ImageSource:  # noqa: ARG002
         """Images stand in one file.
 
         Raises:

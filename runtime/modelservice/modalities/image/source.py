@@ -41,6 +41,7 @@ class ImageSource:
     """Arrays that were opened."""
 
     modality = NAME
+    given = None
 
     def __init__(self, arrays: Arrays, *, sha256: str) -> None:
         self.sha256 = sha256

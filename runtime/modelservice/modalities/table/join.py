@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 
 from modelservice.cells import quoted
-from modelservice.contract.digests import sha256
+from modelservice.contract.digests import joined
 from modelservice.contract.failure import DataError
 from modelservice.modalities.table.columns import texts_of
 from modelservice.modalities.table.table import Table, check_cells
@@ -45,18 +45,12 @@ def join_tables(tables: Mapping[str, Table], *, field: str) -> Table:
     return Table(
         columns=columns,
         unreadable=unreadable,
-        sha256=joined_sha256([table.sha256 for table in tables.values()]),
+        sha256=joined([table.sha256 for table in tables.values()]),
         notes=(f"read {len(tables)} files, {first} the first and {last} the last", *_notes(tables)),
         place=_Places(tables),
         separator=head.separator,
         decimal=head.decimal,
     )
-
-
-def joined_sha256(digests: Sequence[str]) -> str:
-    """The digest of several tables by their own, in order."""
-    listed = "\n".join(digests)
-    return sha256(listed.encode())
 
 
 class _Places:

@@ -7,7 +7,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from modelservice.contract.data import Split as Shares
+from modelservice.contract.split import Split as Shares
+from modelservice.modalities.dividing import copied_note
 from modelservice.modalities.split import TEST, TRAIN, VALIDATION, Dividing, Split, target_tokens
 from modelservice.modalities.table.coded import PieceColumns, PieceReader
 from modelservice.modalities.table.digests import row_digests
@@ -24,6 +25,8 @@ _HELD: Final = {TRAIN: 2**22, VALIDATION: 2**23, TEST: 2**22}
 """Bytes of the rows of a side that are held, as float32 numbers."""
 _AT_ONCE: Final = 2
 """Times as many before those are let go that are too many."""
+_COMPARED: Final = 2**17
+"""Rows of all sides, about, of which copies are looked for."""
 _RUN: Final = 256
 """Rows that follow each other, of which the mean target is looked at."""
 _ORDERED: Final = 0.2
@@ -75,6 +78,7 @@ class Measured:
         texts: how often each code comes in training rows, missing ones last, of each column of texts.
         blank: how many cells of each column are missing by a word for every column.
         sample: some rows.
+        copied: what is said of test rows that equal rows that are learned from, where sides have files of their own.
     """
 
     sides: NDArray[np.int8]
@@ -87,6 +91,7 @@ class Measured:
     texts: Mapping[str, NDArray[np.int64]]
     blank: Mapping[str, int]
     sample: Sample
+    copied: tuple[str, ...]
 
 
 def measure_pieces(
@@ -109,7 +114,7 @@ def measure_pieces(
     for piece in pieces.read((*reader.names, target.target.name)):
         values, present = target.read(piece.columns[target.target.name], piece.start)
         rows = np.flatnonzero(present)
-        found.add(piece.start + rows, reader.read(piece, rows), values[rows])
+        found.add(piece.start + rows, reader.read(piece, rows), values[rows], piece.side)
     return found.measured()
 
 
@@ -120,7 +125,8 @@ class _Pass:
         self, rows: int, reader: PieceReader, target: StreamedTarget, hashed: Sequence[str], shares: Shares
     ) -> None:
         self._labels, self._hashed, self._seed = target.target.labels, frozenset(hashed), shares.seed
-        self._dividing = Dividing(validation=shares.validation, test=shares.test)
+        self._dividing = Dividing(**shares.shares)
+        self._copies = None if shares.files is None else _Copies(rows)
         self._sides = np.full(rows, NO_SIDE, dtype=np.int8)
         self._classes = np.zeros((len(SIDES), max(1, len(self._labels))), dtype=np.int64)
         self._numbers = {name: NumberSurvey() for name in reader.names if name not in reader.coded}
@@ -130,18 +136,23 @@ class _Pass:
         self._within, self._between = Moments(), Moments()
         self._held = {side: _Lowest(max(1, size // (_FLOAT32 * len(reader.names)))) for side, size in _HELD.items()}
 
-    def add(self, places: NDArray[np.int64], read: PieceColumns, values: NDArray[Any]) -> None:
-        """Look at further rows, of which all have a target."""
+    def add(self, places: NDArray[np.int64], read: PieceColumns, values: NDArray[Any], side: int) -> None:
+        """Look at further rows, of which all have a target, and all are of a file of that side."""
         for name, count in read.blank.items():
             self._blank[name] += count
         hashed = [column for column in read.columns if column.name in self._hashed]
         strata = values if self._labels else np.zeros(len(values), dtype=np.int64)
         given = Target(name="", values=values, present=values == values, strata=strata, labels=self._labels)  # noqa: PLR0124
         digests = row_digests(hashed, target_tokens(given), seed=self._seed)
-        sides = self._dividing.sides(digests, strata.tolist())
+        if side == TRAIN:
+            sides = self._dividing.sides(digests, strata.tolist())
+        else:
+            sides = np.full(len(values), side, dtype=np.int8)
+        if self._copies is not None:
+            self._copies.add(digests, sides)
         self._sides[places] = sides
-        for at, side in enumerate(SIDES):
-            self._classes[at] += np.bincount(strata[sides == side], minlength=self._classes.shape[1])
+        for at, one in enumerate(SIDES):
+            self._classes[at] += np.bincount(strata[sides == one], minlength=self._classes.shape[1])
         train = np.flatnonzero(sides == TRAIN)
         self._range = wider(self._range, values[train].astype(np.float64))
         self._add_order(values.astype(np.float64))
@@ -154,8 +165,8 @@ class _Pass:
                 cells[column.name] = numbers = np.asarray(column.values, dtype=np.float64)
                 self._numbers[column.name] = self._numbers[column.name].and_of(numbers, train)
         drawn = _drawn(digests, places)
-        for side, held in self._held.items():
-            rows = np.flatnonzero(sides == side)
+        for one, held in self._held.items():
+            rows = np.flatnonzero(sides == one)
             held.add(drawn[rows], values[rows], {name: array[rows] for name, array in cells.items()})
 
     def measured(self) -> Measured:
@@ -172,6 +183,7 @@ class _Pass:
             texts=self._texts,
             blank=self._blank,
             sample=_sample([self._held[side].taken() for side in SIDES]),
+            copied=() if self._copies is None else self._copies.note,
         )
 
     def _add_order(self, values: NDArray[np.float64]) -> None:
@@ -179,6 +191,28 @@ class _Pass:
         self._within = self._within.and_of(values)
         runs = values[: len(values) // _RUN * _RUN].reshape(-1, _RUN)
         self._between = self._between.and_of(runs.mean(axis=1))
+
+
+class _Copies:
+    """Test rows that equal rows of other sides, of all rows whose hash is low: equal ones are looked at together."""
+
+    def __init__(self, rows: int) -> None:
+        self._share = min(1.0, _COMPARED / max(rows, 1))
+        self._learned, self._tested = set[bytes](), list[bytes]()
+
+    def add(self, digests: list[bytes], sides: NDArray[np.int8]) -> None:
+        """Look at further rows."""
+        for row in np.flatnonzero(_spare(digests) < self._share * 2.0**64).tolist():
+            if sides[row] == TEST:
+                self._tested.append(digests[row])
+            else:
+                self._learned.add(digests[row])
+
+    @property
+    def note(self) -> tuple[str, ...]:
+        """What is said of them, as of all rows."""
+        copies = sum(digest in self._learned for digest in self._tested)
+        return copied_note(round(copies / self._share), exact=self._share == 1)
 
 
 class _Some(NamedTuple):
@@ -219,11 +253,15 @@ def _drawn(digests: list[bytes], places: NDArray[np.int64]) -> NDArray[np.uint64
 
     It is the one of SplitMix64 (Steele et al., 2014) at that place, whose seed is the part of the hash.
     """
-    seeds = np.frombuffer(b"".join(digests), dtype=">u8").reshape(-1, 2)[:, 1].astype(np.uint64)
-    mixed: NDArray[np.uint64] = seeds + places.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    mixed: NDArray[np.uint64] = _spare(digests) + places.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
     return mixed ^ (mixed >> np.uint64(31))
+
+
+def _spare(digests: list[bytes]) -> NDArray[np.uint64]:
+    """The part of each row's hash that does not decide its side."""
+    return np.frombuffer(b"".join(digests), dtype=">u8").reshape(-1, 2)[:, 1].astype(np.uint64)
 
 
 def _sample(sides: Sequence[_Some]) -> Sample:

@@ -11,9 +11,10 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet
 
+from modelservice.contract.digests import joined
 from modelservice.contract.failure import DataError, PassingError
 from modelservice.modalities.random_access import RandomAccess
-from modelservice.modalities.table.join import joined_sha256
+from modelservice.modalities.split import TRAIN
 from modelservice.modalities.table.parquet_file import Layout, damaged, layout_of
 
 PIECE_ROWS: Final = 2**14
@@ -25,10 +26,14 @@ _LEAST_BUFFER, _MOST_BUFFER = 2**16, 2**20
 
 
 class Piece(NamedTuple):
-    """Some rows of a table: the place of the first, from 0, and their cells as in ``Table.columns``."""
+    """Some rows: the place of the first in the table, from 0, their cells as in ``Table.columns``, and a side.
+
+    ``side`` is that of their file, ``TRAIN`` where their content decides.
+    """
 
     start: int
     columns: dict[str, pa.Array]
+    side: int = TRAIN
 
 
 class Group(NamedTuple):
@@ -51,6 +56,7 @@ class ParquetPieces:
         rows: how many there are.
         sha256: digest of the content, the one that a table has which is held.
         versions: of each file when it was opened, by name.
+        sides: of each file's rows, by name; ``TRAIN`` where their content decides.
         field: what errors name as the field to change.
     """
 
@@ -60,6 +66,7 @@ class ParquetPieces:
     rows: int
     sha256: str
     versions: Mapping[str, Hashable]
+    sides: Mapping[str, int]
     field: str
 
     def read(self, names: Sequence[str], order: Sequence[int] | None = None) -> Iterator[Piece]:
@@ -104,7 +111,7 @@ class ParquetPieces:
                     name: convert(_plain(name, batch.column(schema.names[at]), self.field))
                     for name, (at, convert) in columns.items()
                 }
-                yield Piece(start, cells)
+                yield Piece(start, cells, self.sides[group.file])
                 start += batch.num_rows
 
     def _check_unchanged(self, name: str) -> None:
@@ -112,11 +119,12 @@ class ParquetPieces:
             raise PassingError("DataChanged", f"{name} was changed while it was read", field="spec.data")
 
 
-def open_pieces(files: Mapping[str, RandomAccess], *, field: str) -> ParquetPieces:
+def open_pieces(files: Mapping[str, RandomAccess], *, sides: Mapping[str, int], field: str) -> ParquetPieces:
     """Look at the files, and hash them.
 
     Args:
         files: by name, at least one.
+        sides: of each file's rows, by name; ``TRAIN`` where their content decides.
         field: what errors name as the field to change.
 
     Raises:
@@ -150,8 +158,9 @@ def open_pieces(files: Mapping[str, RandomAccess], *, field: str) -> ParquetPiec
         layout=layout,
         groups=tuple(groups),
         rows=rows,
-        sha256=_digest([one.sha256() for one in files.values()]),
+        sha256=joined([one.sha256() for one in files.values()]),
         versions=versions,
+        sides=sides,
         field=field,
     )
 
@@ -181,8 +190,3 @@ def _plain(name: str, array: pa.Array, field: str) -> pa.Array:
         message = f"column {name} holds bytes that are not UTF-8 text: write it again"
         raise DataError("NotUTF8", message, field=field) from None
     return array
-
-
-def _digest(digests: Sequence[str]) -> str:
-    """As of one table that is held, or of several that are joined."""
-    return digests[0] if len(digests) == 1 else joined_sha256(digests)

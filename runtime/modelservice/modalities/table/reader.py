@@ -1,7 +1,9 @@
 """The training side of tables."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
+
+import numpy as np
 
 from modelservice.contract.data import Format
 from modelservice.modalities.base import FileOptions
@@ -30,9 +32,14 @@ class TableReader:
         parse = next(one.parse for one in FORMATS if one.format is format)
         return TableSource(parse(content, options, field))
 
-    def join(self, sources: Mapping[str, TableSource], *, field: str) -> TableSource:
+    def join(self, sources: Mapping[str, TableSource], *, sides: Sequence[int], field: str) -> TableSource:
         """The rows of all files, one after the other; for errors see ``join_tables``."""
-        return TableSource(join_tables({name: source.table for name, source in sources.items()}, field=field))
+        tables = {name: source.table for name, source in sources.items()}
+        joined = join_tables(tables, field=field)
+        if not any(sides):  # all are ``TRAIN``
+            return TableSource(joined)
+        rows = [table.rows for table in tables.values()]
+        return TableSource(joined, given=np.repeat(np.array(sides, dtype=np.int8), rows))
 
     def from_frame(self, frame: Any) -> TableSource | None:
         """Take a pandas frame, an arrow table or an object of columns; for errors see ``table_of``."""

@@ -42,8 +42,10 @@ class TableSource:
 
     modality = NAME
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, *, given: NDArray[np.int8] | None = None) -> None:
+        """Args: the table, and of each row the side of its file, None where no side has files."""
         self.sha256 = table.sha256
+        self.given = given
         self._table = table
 
     @property

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from modelservice.cells import Missing
 from modelservice.contract.data import ColumnType, Data
 from modelservice.contract.failure import DataError
+from modelservice.contract.split import Split as Shares
 from modelservice.contract.task import Imbalance
 from modelservice.contract.task import Task as AskedTask
 from modelservice.modalities.base import Dataset, Side
 from modelservice.modalities.dataset import Divided, absent_note, encode_by
-from modelservice.modalities.dividing import check_tested, check_training
+from modelservice.modalities.dividing import check_files, check_tested, check_training, untested_notes
 from modelservice.modalities.missing import missing_notes
 from modelservice.modalities.random_access import RandomAccess
 from modelservice.modalities.scaling import NumberRules
@@ -88,6 +89,7 @@ class StreamedTable:
     """Parquet files that are read piece by piece; a ``Source`` of which nothing is asked but ``measured``."""
 
     modality = NAME
+    given = None
 
     def __init__(self, pieces: ParquetPieces) -> None:
         self.sha256 = pieces.sha256
@@ -140,7 +142,7 @@ class StreamedTable:
         examples = choose(
             known, listed=bool(data.features), target=target.target.name, notes=notes, missing=data.missing
         )
-        return self._learnable(reader, target, found, examples)
+        return self._learnable(reader, target, found, examples, data.split)
 
     def _head(self) -> Table:
         """The table without rows: its names and types."""
@@ -170,10 +172,10 @@ class StreamedTable:
         return PieceReader(names=names, coded=coded, rule=rule)
 
     def _learnable(
-        self, reader: PieceReader, target: StreamedTarget, found: Measured, examples: TableExamples
+        self, reader: PieceReader, target: StreamedTarget, found: Measured, examples: TableExamples, shares: Shares
     ) -> tuple[Divided, Dataset]:
         held, split = found.sample, found.sample.split
-        untested = _check_sides(target.target, found)
+        said = _check_sides(target.target, found, shares)
         sampled = {name: _held(name, reader.coded, found) for name in reader.names}
         examples = replace(
             examples,
@@ -206,7 +208,7 @@ class StreamedTable:
             notes=target.target.notes,
         )
         dropped = absent_note(found.dropped, rows.name)
-        notes = (*target.notes, *examples.notes, *dropped, *untested, *_streamed_notes(self._pieces, found))
+        notes = (*target.notes, *examples.notes, *dropped, *said, *_streamed_notes(self._pieces, found))
         divided = Divided(
             modality=NAME,
             sha256=self.sha256,
@@ -223,11 +225,12 @@ class StreamedTable:
         return divided, replace(dataset, rows=sum(found.rows), stream=stream)
 
 
-def stream_parquet(files: Mapping[str, RandomAccess], *, field: str) -> StreamedTable | None:
+def stream_parquet(files: Mapping[str, RandomAccess], *, sides: Mapping[str, int], field: str) -> StreamedTable | None:
     """A table that is read piece by piece, where it is too large to be held; None where it is not.
 
     Args:
         files: by name, at least one.
+        sides: of each file's rows, by name; ``TRAIN`` where their content decides.
         field: what errors name as the field to change.
 
     Raises:
@@ -243,7 +246,7 @@ def stream_parquet(files: Mapping[str, RandomAccess], *, field: str) -> Streamed
         except (pa.ArrowException, OSError):
             return None  # gzip, or no such file, or none of Parquet: whoever reads it says so
         cells += found.num_rows * found.num_columns
-    return StreamedTable(open_pieces(files, field=field)) if cells * _FLOAT32 > MAX_HELD else None
+    return StreamedTable(open_pieces(files, sides=sides, field=field)) if cells * _FLOAT32 > MAX_HELD else None
 
 
 def _check_asked(data: Data, task: AskedTask | None) -> None:
@@ -295,12 +298,13 @@ def _trained(column: Column, coded: Mapping[str, CodedColumn], found: Measured, 
     return MeasuredColumn(name=column.name, values=held, moments=found.numbers[column.name].moments)
 
 
-def _check_sides(target: Target, found: Measured) -> tuple[str, ...]:
-    """Refuse sides of all rows as those of a table that is held, and say which classes are not tested.
+def _check_sides(target: Target, found: Measured, shares: Shares) -> tuple[str, ...]:
+    """Refuse sides of all rows as those of a table that is held, and say what they are and cannot promise.
 
     Raises:
         DataError: a side has no rows, or nothing can be learned from the training rows.
     """
+    files = () if shares.files is None else (check_files(found.rows, target, shares),)
     if target.labels:
         side, values = np.nonzero(found.classes)
     else:
@@ -310,9 +314,9 @@ def _check_sides(target: Target, found: Measured) -> tuple[str, ...]:
     train_rows, validation, test = (np.flatnonzero(side == number) for number in range(len(SIDES)))
     split = Split(train=train_rows, validation=validation, test=test)
     some = replace(target, values=values)
-    untested = check_tested(split, some)
+    said = (*files, *untested_notes(split, some), *found.copied) if files else check_tested(split, some)
     check_training(split, some)
-    return untested
+    return said
 
 
 def _streamed_notes(pieces: ParquetPieces, found: Measured) -> tuple[str, ...]:

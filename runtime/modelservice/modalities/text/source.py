@@ -32,6 +32,7 @@ class TextSource:
     def __init__(self, source: Source, settings: TextColumn, *, tokenizer: str | None = None) -> None:
         """Args: the table, what is said of the column, and the tokenizer of an encoder, None to learn one."""
         self.sha256 = source.sha256
+        self.given = source.given
         self._source = source
         self._settings = settings
         self._tokenizer = tokenizer

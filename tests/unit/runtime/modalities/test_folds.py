@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelservice.contract.data import ConfigMapSource, Data, Format, Split
+from modelservice.contract.data import ConfigMapSource, Data, Format
 from modelservice.contract.failure import DataError
+from modelservice.contract.split import Split
 from modelservice.modalities.dataset import divide_rows
 from modelservice.modalities.folds import deal_folds
 from modelservice.modalities.sources import read_source

@@ -11,8 +11,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from modelservice.contract.data import ConfigMapSource, Data, Format
-from modelservice.contract.data import Split as Shares
 from modelservice.contract.failure import DataError
+from modelservice.contract.split import Split as Shares
 from modelservice.modalities.dataset import Divided, build_dataset, divide_rows
 from modelservice.modalities.sources import read_source
 from modelservice.modalities.split import Split

@@ -24,7 +24,7 @@ from tests.unit.runtime.stages.test_train import images
 from modelservice import compression
 from modelservice.compression import Compressible, StepContext
 from modelservice.contract.compression import Quantize
-from modelservice.contract.data import Data, Split
+from modelservice.contract.data import Data
 from modelservice.contract.evaluation import Evaluation, Metric
 from modelservice.contract.failure import About, DataError, Retry, StageError, StorageError
 from modelservice.contract.manifest import (
@@ -44,6 +44,7 @@ from modelservice.contract.model import Model
 from modelservice.contract.progress import Progress
 from modelservice.contract.signature import SIGNATURE_FILE
 from modelservice.contract.sizes import Sizes
+from modelservice.contract.split import Split
 from modelservice.contract.training import Hyperparameters
 from modelservice.contract.work_order import CompressWork, TrainWork
 from modelservice.inference.predictor import Predictor

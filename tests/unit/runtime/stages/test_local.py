@@ -96,6 +96,50 @@ def test_the_samples_of_formats_give_the_metrics_of_the_same_table_as_csv(tmp_pa
     assert metrics(path, "sample") == metrics(csv, "csv")
 
 
+def test_the_sample_of_a_test_file_tests_with_its_rows(tmp_path: Path) -> None:
+    sample = SAMPLES / "test-file.yaml"
+    (content,) = (one["data"] for one in objects(sample) if one["kind"] == "ConfigMap")
+    paths = {name: tmp_path / name for name in content}
+    for name, path in paths.items():
+        path.write_text(content[name])
+    frames = {name: pd.read_csv(path) for name, path in paths.items()}
+
+    def metrics(name: str, given: dict[str, Any]) -> MetricsDocument:
+        data, others = given.get("train.csv"), {"test": given["test.csv"]} if given else {}
+        folder = tmp_path / name
+        finished = run_locally(read_resource(sample), data=data, given=others, output=folder, observe=lambda _: None)
+        return finished.produced.metrics
+
+    expected = metrics("map", {})
+    assert expected.confusion_matrix is not None
+    assert sum(map(sum, expected.confusion_matrix.counts)) == 45
+    assert metrics("files", paths) == metrics("frames", frames) == expected
+
+
+@pytest.mark.parametrize(
+    ("files", "given", "words"),
+    [
+        (
+            {"test": "t.csv"},
+            {"data": IRIS},
+            "spec.data.split.files.test names t.csv: give a copy of it with --test-data",
+        ),
+        (
+            {"test": "t.csv"},
+            {"data": IRIS, "test": IRIS, "validation": IRIS},
+            "spec.data.split.files.validation is not set: set it to what the cluster is to read, or leave",
+        ),
+        ({"test": "t.csv"}, {"test": IRIS}, "goes with --data"),
+    ],
+)
+def test_files_of_sides_are_given_where_the_cluster_would_read_them(
+    tmp_path: Path, files: dict[str, str], given: dict[str, Any], words: str
+) -> None:
+    data = {"configMap": {"name": "iris", "key": "iris.csv"}, "target": "species", "split": {"files": files}}
+    with pytest.raises(ResourceError, match=words):
+        modelservice.train(service(data=data), output=tmp_path / "m", **given)
+
+
 def test_the_sample_of_a_rare_class_finds_it(tmp_path: Path) -> None:
     path = SAMPLES / "imbalanced.yaml"
     predictor = modelservice.train(path, output=tmp_path / "model")

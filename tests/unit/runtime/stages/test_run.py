@@ -27,6 +27,8 @@ from modelservice.artifact.stores import folder as folder_module
 from modelservice.artifact.stores.folder import STALE_SECONDS
 from modelservice.artifact.stores.object_checkpoints import ObjectCheckpoints
 from modelservice.artifact.stores.objects import ObjectArtifactStore
+from modelservice.contract.data import Data
+from modelservice.contract.digests import joined
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.failure import About, Failure, Retry, StageError
 from modelservice.contract.keys import content_digest
@@ -209,6 +211,21 @@ def test_data_that_changed_since_the_plan_is_tried_again(world: World) -> None:
     code, result = world.run()
     assert (code, result.reason) == (ExitCode.TRY_AGAIN, "DataChanged")
     assert list(world.artifacts.iterdir()) == []
+
+
+def test_rows_of_another_mounted_file_test(world: World) -> None:
+    header, *rows = CONTENT.decode().splitlines()
+    parts = [("\n".join([header, *some]) + "\n").encode() for some in (rows[::2], rows[1::2])]
+    world.give(parts[0])
+    (world.data / "test.csv").write_bytes(parts[1])
+    given = {"configMap": {"name": "iris", "key": "iris.csv"}, "target": "species"}
+    data = Data.model_validate({**given, "split": {"files": {"test": "test.csv"}}})
+    digest = joined([content_digest(part) for part in parts])
+    world.tell(train_work().model_copy(update={"data": data}), sha256=digest)
+    code, result = world.run()
+    assert code == ExitCode.DONE
+    assert result.evaluation.rows == 75
+    assert result.data.sha256 == digest
 
 
 def test_a_claim_has_no_planned_digest(world: World) -> None:

@@ -158,6 +158,8 @@ def test_images_are_learned_by_a_convolutional_network() -> None:
     work = train_work(target="y", file="images.npz", model={"cnn": {"channels": [4], "hiddenLayers": []}}, epochs=15)
     produced = produce(work, content)
     assert (produced.manifest.modality, produced.manifest.family) == ("Image", "cnn")
+    assert produced.manifest.data is not None
+    assert produced.manifest.data.sizes == "60 images of 6 x 6, 3 classes"
     assert produced.metrics.test.primary_metric.value > 0.9
     with np.load(io.BytesIO(content)) as stored:
         predicted = predictor_of(produced).predict(stored["X"])

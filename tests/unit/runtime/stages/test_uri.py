@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.support.object_server import ObjectServer, object_server
+from tests.support.identity_server import KEY_ID, POD_TOKEN, IdentityServer
+from tests.support.object_server import ObjectServer, object_server, running
 from tests.support.samples import SAMPLES, objects, sample_table
 from tests.unit.runtime.stages.pipelines import IRIS, order_of, still_clock, train_work
 
@@ -73,6 +74,36 @@ def test_a_pod_fetches_what_nothing_is_mounted_for(
     assert result.data is not None
     assert (result.data.rows, result.data.sha256) == (150, content_digest(CONTENT))
     assert store.asked == ["tables/2026/iris.csv"]
+
+
+def test_a_pod_without_keys_is_who_its_service_account_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    server = IdentityServer(CONTENT)
+    with running(server, monkeypatch):
+        say(monkeypatch, server.variables("EKS Pod Identity", tmp_path / "token"))
+        assert isinstance(run(tmp_path, uri_work()), Success)
+    assert server.asked == [("/v1/credentials", POD_TOKEN)]
+    assert set(server.shown) == {KEY_ID}
+
+
+def test_objects_of_single_sides_are_opened_by_the_same_secret(
+    store: ObjectServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    say(monkeypatch, store.variables("of-data"), prefix=PREFIX)
+    store.objects["tables/held-back/1.csv"] = CONTENT
+    files = {"test": "s3://tables/held-back/*.csv"}
+    work = uri_work(secretRef={"name": "tables"}, split={"files": files})
+    result = run(tmp_path, work)
+    assert isinstance(result, Success)
+    assert result.evaluation is not None
+    assert result.evaluation.rows == 150
+    assert set(store.access_keys) == {"of-data"}
+    del store.objects["tables/held-back/1.csv"]
+    (tmp_path / "again").mkdir()
+    refused = run(tmp_path / "again", work)
+    assert isinstance(refused, Failure)
+    assert (refused.reason, refused.field) == ("DataNotFound", "spec.data.split.files.test")
 
 
 def test_the_sample_trains_where_its_secret_opens_the_bucket(

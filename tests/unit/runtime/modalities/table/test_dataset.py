@@ -8,9 +8,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from modelservice.contract.data import ConfigMapSource, Data, Format, Split
+from modelservice.contract.data import ConfigMapSource, Data, Format
 from modelservice.contract.failure import DataError
 from modelservice.contract.signature import ColumnKind, InputColumn
+from modelservice.contract.split import Split
 from modelservice.modalities.base import Source
 from modelservice.modalities.dataset import Divided, build_dataset, divide_rows
 from modelservice.modalities.errors import InputError
