@@ -13,8 +13,9 @@ from modelservice.artifact.load import Artifact
 from modelservice.artifact.stores import load_artifact
 from modelservice.contract.baseline import Baseline
 from modelservice.contract.documents import DocumentError
-from modelservice.contract.manifest import BASELINE_FILE, PREPROCESSING_FILE, Manifest
+from modelservice.contract.manifest import BASELINE_FILE, MANIFEST_FILE, PREPROCESSING_FILE, Manifest
 from modelservice.contract.signature import Signature
+from modelservice.inference.description import describe
 from modelservice.inference.engine import Engine, EngineLoader
 from modelservice.inference.onnx_engine import load_onnx_engine
 from modelservice.modalities.base import Encoder, Features, Rows
@@ -39,6 +40,8 @@ class Predictor:
         task: turns the model's numbers into outputs.
         reports: what the artifact has for people, by file name.
         baseline: how inputs and outputs were spread in training, where the artifact says it.
+        description: what the artifact says of itself, see ``describe``.
+        files: all files of the artifact by name, the manifest first; None where they were not kept.
     """
 
     def __init__(
@@ -51,7 +54,9 @@ class Predictor:
         engine: Engine,
         task: Task,
         reports: Mapping[str, bytes],
+        description: Mapping[str, Any],
         baseline: Baseline | None = None,
+        files: Mapping[str, bytes] | None = None,
     ) -> None:
         self.digest = digest
         self.manifest = manifest
@@ -62,6 +67,8 @@ class Predictor:
         self.task = task
         self.reports = reports
         self.baseline = baseline
+        self.description = description
+        self.files = files
 
     def __repr__(self) -> str:
         """What it is, for a notebook."""
@@ -75,23 +82,33 @@ class Predictor:
         return "".join((f"<p>{escape(repr(self))}</p>", *images))
 
     @classmethod
-    def load(cls, address: str | Path, *, digest: str | None = None, engine: EngineLoader = load_onnx_engine) -> Self:
+    def load(
+        cls,
+        address: str | Path,
+        *,
+        digest: str | None = None,
+        engine: EngineLoader = load_onnx_engine,
+        keep_files: bool = False,
+    ) -> Self:
         """Verify an artifact and load its model.
 
         Args:
             address: folder of the artifact, or its URI in object storage.
             digest: what the artifact's digest must be, if known.
             engine: loads what computes the model.
+            keep_files: keep the bytes that were verified, see ``files``.
 
         Raises:
             ArtifactError: there is no artifact, a damaged one, or one with another digest.
             StorageError, OSError: the store refuses, or fails.
         """
-        return cls.from_artifact(load_artifact(address, digest=digest), engine=engine)
+        return cls.from_artifact(load_artifact(address, digest=digest), engine=engine, keep_files=keep_files)
 
     @classmethod
-    def from_artifact(cls, artifact: Artifact, *, engine: EngineLoader = load_onnx_engine) -> Self:
-        """Load the model of an artifact that was read already.
+    def from_artifact(
+        cls, artifact: Artifact, *, engine: EngineLoader = load_onnx_engine, keep_files: bool = False
+    ) -> Self:
+        """Load the model of an artifact that was read already; for arguments see ``load``.
 
         Raises:
             ArtifactError: its parts do not belong together, or this release does not know them.
@@ -113,6 +130,8 @@ class Predictor:
             task=task,
             baseline=artifact.document(BASELINE_FILE, Baseline) if BASELINE_FILE in artifact.contents else None,
             reports={name: artifact.contents[name] for name in artifact.manifest.reports},
+            description=describe(artifact),
+            files={MANIFEST_FILE: artifact.manifest_bytes, **artifact.contents} if keep_files else None,
         )
 
     @property

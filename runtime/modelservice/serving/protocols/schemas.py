@@ -11,6 +11,7 @@ from modelservice.contract.signature import (
     Output,
     Signature,
 )
+from modelservice.modalities.base import STRICT, Tolerance
 from modelservice.modalities.tensors import BOOL, BYTES
 from modelservice.serving.calls import MAX_ROWS
 from modelservice.serving.protocols.base import Schema
@@ -22,30 +23,23 @@ _CONTENTS: Final = {
     ColumnContent.DATE: (("string",), "A date of ISO 8601, with time and zone where those of training have them."),
 }
 """JSON types of a cell, and what it says."""
-_ASKED: Final[dict[str, Schema]] = {
-    "unseen": {"type": "boolean", "description": "Also say, for each row, which categories training never saw."},
-    "far": {"type": "boolean", "description": "Also say, for each row, which numbers are far from those of training."},
-    "unknown_columns": {
-        "enum": ["Error", "Ignore"],
-        "description": "What a column is that the model does not have. Default Error.",
-    },
-    "missing_columns": {
-        "enum": ["Error", "Missing"],
-        "description": "What a column is that is not there; Missing: a missing value. Default Error.",
-    },
-}
 
 
-def predict_request(signature: Signature) -> Schema:
-    """Schema of a ``:predict`` body."""
+def predict_request(signature: Signature, tolerance: Tolerance = STRICT) -> Schema:
+    """Schema of a ``:predict`` body; ``tolerance`` is what it may get wrong where it does not say."""
     return {
         "type": "object",
         "description": "Either instances or inputs.",
         "properties": {
-            "instances": {"type": "array", "minItems": 1, "maxItems": MAX_ROWS, "items": _row(signature.inputs)},
-            "inputs": _rows_by_input(signature.inputs),
+            "instances": {
+                "type": "array",
+                "minItems": 1,
+                "maxItems": MAX_ROWS,
+                "items": _row(signature.inputs, tolerance),
+            },
+            "inputs": _rows_by_input(signature.inputs, tolerance),
             "signature_name": {"type": "string"},
-            **_ASKED,
+            **_asked(tolerance),
         },
         "oneOf": [{"required": ["instances"]}, {"required": ["inputs"]}],
     }
@@ -64,9 +58,9 @@ def predict_response(signature: Signature) -> Schema:
     }
 
 
-def explain_request(signature: Signature) -> Schema:
-    """Schema of an ``:explain`` body."""
-    predict = predict_request(signature)["properties"]
+def explain_request(signature: Signature, tolerance: Tolerance = STRICT) -> Schema:
+    """Schema of an ``:explain`` body; see ``predict_request``."""
+    predict = predict_request(signature, tolerance)["properties"]
     asked = {name: predict[name] for name in ("instances", "signature_name", "unknown_columns", "missing_columns")}
     labels = list(signature.labels)
     label = {"label": {"enum": labels, "description": "Explain its probability. Default: the most probable one."}}
@@ -135,7 +129,27 @@ def nested(value: Schema, shape: tuple[int, ...]) -> Schema:
     return value
 
 
-def _row(inputs: tuple[Input, ...]) -> Schema:
+def _asked(tolerance: Tolerance) -> dict[str, Schema]:
+    unknown, missing = "Ignore" if tolerance.unknown else "Error", "Missing" if tolerance.missing else "Error"
+    said = "What a column is that is not there; Missing: a missing value."
+    return {
+        "unseen": {"type": "boolean", "description": "Also say, for each row, which categories training never saw."},
+        "far": {"type": "boolean", "description": "Also say, for each row, which numbers are far from training's."},
+        "unknown_columns": {
+            "enum": ["Error", "Ignore"],
+            "description": f"What a column is that the model does not have. Default {unknown}.",
+        },
+        "missing_columns": {"enum": ["Error", "Missing"], "description": f"{said} Default {missing}."},
+    }
+
+
+def _object(columns: dict[str, Any], tolerance: Tolerance) -> Schema:
+    """An object of columns: which have to be there, and whether there may be others."""
+    required = {} if tolerance.missing else {"required": list(columns)}
+    return {"type": "object", **required, "properties": columns, "additionalProperties": tolerance.unknown}
+
+
+def _row(inputs: tuple[Input, ...], tolerance: Tolerance) -> Schema:
     tensor = next((given for given in inputs if isinstance(given, InputTensor)), None)
     if tensor is not None:
         return {"anyOf": [nested({"type": "number"}, tensor.shape), _encoded(tensor)]}
@@ -147,21 +161,14 @@ def _row(inputs: tuple[Input, ...]) -> Schema:
         "maxItems": len(columns),
         "items": {"type": ["number", "string", "boolean", "null"]},
     }
-    by_name: Schema = {
-        "type": "object",
-        "required": list(columns),
-        "properties": columns,
-        "additionalProperties": False,
-    }
-    return {"anyOf": [by_name, by_position]}
+    return {"anyOf": [_object(columns, tolerance), by_position]}
 
 
-def _rows_by_input(inputs: tuple[Input, ...]) -> Schema:
+def _rows_by_input(inputs: tuple[Input, ...], tolerance: Tolerance) -> Schema:
     if any(isinstance(given, InputTensor) for given in inputs):
-        return {"type": "array", "minItems": 1, "maxItems": MAX_ROWS, "items": _row(inputs)}
+        return {"type": "array", "minItems": 1, "maxItems": MAX_ROWS, "items": _row(inputs, tolerance)}
     columns = _by_name(inputs)
-    values = {name: {"type": "array", "items": schema} for name, schema in columns.items()}
-    return {"type": "object", "required": list(columns), "properties": values, "additionalProperties": False}
+    return _object({name: {"type": "array", "items": schema} for name, schema in columns.items()}, tolerance)
 
 
 def _encoded(tensor: InputTensor) -> Schema:

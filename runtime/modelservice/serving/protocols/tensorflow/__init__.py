@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from modelservice.modalities.base import STRICT, Tolerance
 from modelservice.serving.answer import Answer, json_answer
 from modelservice.serving.model import ServedModel
 from modelservice.serving.protocols.base import Documentation, Operation, Page, Rest, Service, State
@@ -24,12 +25,12 @@ class TensorFlow:
 
     name = "tensorflow"
 
-    def rest(self, model: ServedModel, name: str, version: str) -> Rest:
+    def rest(self, model: ServedModel, name: str, version: str, tolerance: Tolerance = STRICT) -> Rest:
         """Routes below ``/v1``."""
-        parse, explanations = Predictions(model).parse, Explanations(model)
+        parse, explanations = Predictions(model, tolerance).parse, Explanations(model, tolerance)
         documentation = Documentation(
             summary="Predict, as TensorFlow Serving and KServe v1 speak it",
-            request=predict_request(model.signature),
+            request=predict_request(model.signature, tolerance),
             example={"instances": [model.encoder.example()]},
             response=predict_response(model.signature),
         )
@@ -38,7 +39,7 @@ class TensorFlow:
             example = {"instances": [model.encoder.example()], "evaluations": 2 * MOST_SHOWN}
             explained = Documentation(
                 summary="Explain, as KServe v1 speaks it: what each column adds to the answer, as Shapley values",
-                request=explain_request(model.signature),
+                request=explain_request(model.signature, tolerance),
                 example=example,
                 response=explain_response(model.signature),
             )
@@ -70,11 +71,13 @@ class TensorFlow:
         )
         return Rest(operations, _pages(model, name, version))
 
-    def services(self, model: ServedModel, name: str, version: str) -> tuple[Service, ...]:
+    def services(
+        self, model: ServedModel, name: str, version: str, tolerance: Tolerance = STRICT
+    ) -> tuple[Service, ...]:
         """``tensorflow.serving.PredictionService`` and ``ModelService``."""
         from modelservice.serving.protocols.tensorflow.rpc import build_services  # noqa: PLC0415 - needs protobuf
 
-        return build_services(model, name=name, version=version)
+        return build_services(model, name=name, version=version, tolerance=tolerance)
 
 
 def _pages(model: ServedModel, name: str, version: str) -> tuple[Page, ...]:

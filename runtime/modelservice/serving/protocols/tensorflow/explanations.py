@@ -6,6 +6,7 @@ from typing import Any, Final
 import numpy as np
 
 from modelservice.contract.signature import InputColumn, Output
+from modelservice.modalities.base import STRICT, Tolerance
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.tensors import describe, listed
 from modelservice.serving.answer import Answer, json_answer
@@ -32,7 +33,8 @@ class Explanations:
     The reference is the row of medians and modes that the signature has as an example.
     """
 
-    def __init__(self, model: ServedModel) -> None:
+    def __init__(self, model: ServedModel, tolerance: Tolerance = STRICT) -> None:
+        self._tolerance = tolerance
         self._encoder = model.encoder
         self._labels = model.signature.labels
         self._columns = [given.name for given in model.signature.inputs if isinstance(given, InputColumn)]
@@ -74,7 +76,9 @@ class Explanations:
         return Call(mixed_rows(rows, self._reference, plan_.masks), place, render, hypothetical=True)
 
     def _rows(self, document: dict[str, Any]) -> list[list[Any]]:
-        given = read_instances(document.get("instances"), self._encoder, read_asked(document).tolerance)
+        given = read_instances(
+            document.get("instances"), self._encoder, read_asked(document, self._tolerance).tolerance
+        )
         try:
             return self._encoder.cells(given)
         except InputError as error:

@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 
 from modelservice.contract.signature import Output
-from modelservice.modalities.base import Encoder
+from modelservice.modalities.base import STRICT, Encoder, Tolerance
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.tensors import BYTES
 from modelservice.serving.answer import Answer, json_answer, json_headers
@@ -37,7 +37,8 @@ _NATIVE: Final = orjson.OPT_SERIALIZE_NUMPY
 class Predictions:
     """Parses ``:predict`` bodies for one model, and renders what it answers."""
 
-    def __init__(self, model: ServedModel) -> None:
+    def __init__(self, model: ServedModel, tolerance: Tolerance = STRICT) -> None:
+        self._tolerance = tolerance
         self._model = model
         self._encoder: Encoder = model.encoder
         self._named = outputs_of(model)
@@ -58,7 +59,7 @@ class Predictions:
         """
         document = parse_object(body)
         check_signature(document.get("signature_name", ""))
-        asked = read_asked(document)
+        asked = read_asked(document, self._tolerance)
         call = self._rows_of(document, asked)
         return call._replace(render=partial(self._render_with_told, call, asked)) if asked.told else call
 
