@@ -15,8 +15,10 @@ from modelservice.contract.baseline import Baseline
 from modelservice.contract.documents import DocumentError
 from modelservice.contract.manifest import BASELINE_FILE, MANIFEST_FILE, PREPROCESSING_FILE, Manifest
 from modelservice.contract.signature import Signature
+from modelservice.inference.batches import BATCH_ROWS
 from modelservice.inference.description import describe
 from modelservice.inference.engine import Engine, EngineLoader
+from modelservice.inference.explaining.question import EVALUATIONS, Question
 from modelservice.inference.onnx_engine import load_onnx_engine
 from modelservice.modalities.base import Encoder, Features, Rows
 from modelservice.modalities.encoders import open_encoder
@@ -188,6 +190,37 @@ class Predictor:
         if not self.labels:
             raise TypeError(f"{self.manifest.name} predicts {self.signature.target}, a number: call predict()")
         return self._raw(frame)
+
+    def explain(
+        self, frame: Any, *, label: str | None = None, evaluations: int = EVALUATIONS, seed: int = 0
+    ) -> list[dict[str, Any]]:
+        """What each column, patch of an image or word of a text adds to each answer, as ``:explain`` says it.
+
+        Args:
+            frame: see ``predict``.
+            label: the class whose probability is explained; None for the most probable one of each row.
+            evaluations: most rows that the model answers for one of these; more come nearer where a table has so many
+                columns that not all coalitions can be asked.
+            seed: of what is random then.
+
+        Returns:
+            For each row ``output``, ``label`` (of a classification), ``value``, ``base``, and ``contributions``.
+
+        Raises:
+            ValueError: the model has no such label, or a row takes more evaluations; says how many.
+            InputError: names the first row and column that is wrong.
+        """
+        if label is not None and label not in self.labels:
+            raise ValueError(f"{label!r} is no label of {self.manifest.name}; expected one of {list(self.labels)}")
+        chosen = None if label is None else self.labels.index(label)
+        found = []
+        for parts in self.encoder.parts(self.encoder.from_frame(frame)):
+            question = Question([parts], evaluations=evaluations, seed=seed)
+            asked = question.asked()
+            batches = (asked[start : start + BATCH_ROWS] for start in range(0, question.size, BATCH_ROWS))
+            raw = np.concatenate([self.run(self.encode(batch)) for batch in batches])
+            found += question.explanations(raw, self.signature, chosen)
+        return found
 
     def _raw(self, frame: Any) -> Array:
         return self.run(self.encode(self.encoder.from_frame(frame)))

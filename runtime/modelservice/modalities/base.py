@@ -18,6 +18,7 @@ from modelservice.contract.formats import CSV, Excel, ImageSize
 from modelservice.contract.signature import Input
 from modelservice.contract.task import Loss as AskedLoss
 from modelservice.modalities.errors import InputError
+from modelservice.modalities.parts import WHOLE_PARTS, PartOptions, Parts
 from modelservice.modalities.scaling import NumberRules
 from modelservice.modalities.tensors import Tensor
 from modelservice.tasks.base import Target, TargetCells, Task, Weights
@@ -151,6 +152,13 @@ class Encoder(Protocol):
 
         Raises:
             InputError: a row has not the columns of the model; an input is no column.
+        """
+
+    def parts(self, rows: Rows, options: PartOptions = WHOLE_PARTS) -> Sequence[Parts]:
+        """Each row in parts that can be hidden, for explanations.
+
+        Raises:
+            InputError: a row is none.
         """
 
     def tensors(self) -> list[dict[str, Any]]:

@@ -282,7 +282,7 @@ def _outcomes(compute: Compute, batch: list[_Waiting]) -> Sequence[Results | Exc
 
 def _outcome(compute: Compute, waiting: _Waiting) -> Results | Exception:
     try:
-        return Results.of(_finite(compute(waiting.part)))
+        return Results.of(finite(compute(waiting.part)))
     except InputError as error:
         row = None if error.row is None else error.row + waiting.taken - len(waiting.part)
         return InputError(error.message, row=row, column=error.column, tensor=error.tensor)
@@ -290,7 +290,12 @@ def _outcome(compute: Compute, waiting: _Waiting) -> Results | Exception:
         return error
 
 
-def _finite(raw: Array) -> Array:
+def finite(raw: Array) -> Array:
+    """Raw outputs that can be answered.
+
+    Raises:
+        NotFiniteError: some are no finite numbers.
+    """
     if np.isfinite(raw).all():
         return raw
     raise NotFiniteError("the model's answer to these rows is not finite: their values are too extreme")

@@ -17,6 +17,16 @@ from modelservice.serving.calls import MAX_ROWS
 from modelservice.serving.protocols.base import Schema
 
 _SHOWN_CATEGORIES: Final = 20
+_NUMBER: Final[Schema] = {"type": "number"}
+_OF_IMAGES: Final[dict[str, Schema]] = {
+    "patch": {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 4096,
+        "description": "Side of a patch, in pixels. Default: an eighth of the longer side.",
+    },
+    "heat_map": {"type": "boolean", "description": "Also give the contributions as a PNG. Default false."},
+}
 _CONTENTS: Final = {
     ColumnContent.BOOLEAN: (("boolean", "string"), "true or false; also yes and no, y and n, t and f, 1 and 0."),
     ColumnContent.TEXT: (("string",), "Free text."),
@@ -60,52 +70,71 @@ def predict_response(signature: Signature) -> Schema:
 
 def explain_request(signature: Signature, tolerance: Tolerance = STRICT) -> Schema:
     """Schema of an ``:explain`` body; see ``predict_request``."""
-    predict = predict_request(signature, tolerance)["properties"]
-    asked = {name: predict[name] for name in ("instances", "signature_name", "unknown_columns", "missing_columns")}
+    predict = predict_request(signature, tolerance)
+    said = ("instances", "inputs", "signature_name", "unknown_columns", "missing_columns")
     labels = list(signature.labels)
     label = {"label": {"enum": labels, "description": "Explain its probability. Default: the most probable one."}}
+    images = any(isinstance(given, InputTensor) for given in signature.inputs)
     return {
-        "type": "object",
-        "required": ["instances"],
+        **predict,
         "properties": {
-            **asked,
+            **{name: predict["properties"][name] for name in said},
             **(label if labels else {}),
             "evaluations": {
                 "type": "integer",
                 "minimum": 0,
                 "maximum": MAX_ROWS,
                 "description": "Most rows that the model answers for each instance: all coalitions of columns, where"
-                " these are as many or fewer, or random orders of them. Default 1024.",
+                " these are as many or fewer, or random orders of them; of images and texts one for each part, and two."
+                " Default 1024.",
             },
             "seed": {"type": "integer", "minimum": 0, "description": "Of the random orders. Default 0."},
+            **(_OF_IMAGES if images else {}),
         },
     }
 
 
 def explain_response(signature: Signature) -> Schema:
     """Schema of the answer to it."""
-    number: Schema = {"type": "number"}
-    columns = dict.fromkeys(_by_name(signature.inputs), number)
     explanation: Schema = {
         "type": "object",
         "required": ["output", "value", "base", "contributions"],
         "properties": {
             "output": {"type": "string"},
             **({"label": {"enum": list(signature.labels)}} if signature.labels else {}),
-            "value": {**number, "description": "Of the instance."},
-            "base": {**number, "description": "Of a row of medians and modes."},
-            "contributions": {
-                "type": "object",
-                "properties": columns,
-                "description": "What each column adds: with base, they sum up to value.",
-            },
+            "value": {**_NUMBER, "description": "Of the instance."},
+            "base": {**_NUMBER, "description": "Where all parts are hidden: of a row of medians and modes."},
+            **_contributions(signature.inputs),
         },
     }
     return {
         "type": "object",
-        "required": ["explanations", "exact"],
-        "properties": {"explanations": {"type": "array", "items": explanation}, "exact": {"type": "boolean"}},
+        "required": ["explanations", "method", "exact"],
+        "properties": {
+            "explanations": {"type": "array", "items": explanation},
+            "method": {"enum": ["Shapley", "Occlusion"]},
+            "exact": {"type": "boolean", "description": "Whether none of them is estimated."},
+        },
     }
+
+
+def _contributions(inputs: tuple[Input, ...]) -> dict[str, Schema]:
+    """Members of an explanation, by what the model takes."""
+    rows: Schema = {"type": "array", "items": {"type": "array", "items": _NUMBER}}
+    if any(isinstance(given, InputTensor) for given in inputs):
+        png: Schema = {"type": "object", "properties": {"b64": {"type": "string", "contentEncoding": "base64"}}}
+        return {
+            "contributions": {**rows, "description": "What is lost where a patch is hidden, by rows of patches."},
+            "patch": {"type": "integer", "description": "Side of a patch, in pixels."},
+            "heat_map": {**png, "description": "A PNG: red adds to the answer, blue takes away. Where asked for."},
+        }
+    by_column = {"type": "object", "properties": dict.fromkeys(_by_name(inputs), _NUMBER)}
+    by_word: Schema = {
+        "type": "object",
+        "properties": {"word": {"type": "string"}, "contribution": _NUMBER},
+    }
+    said = "What each column adds: with base, they sum up to value. Of a text: what is lost where a word is left out."
+    return {"contributions": {"anyOf": [by_column, {"type": "array", "items": by_word}], "description": said}}
 
 
 def output_schema(output: Output, signature: Signature) -> Schema:

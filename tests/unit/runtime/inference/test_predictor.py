@@ -66,6 +66,20 @@ def test_a_frame_without_a_column_is_refused(predictor: Predictor) -> None:
         predictor.predict(pd.read_csv(IRIS).drop(columns="petal_width"))
 
 
+def test_explanations_sum_up_and_are_of_the_chosen_label(predictor: Predictor) -> None:
+    rows = pd.read_csv(IRIS).iloc[[0, 75, 149]]
+    probabilities = predictor.predict_proba(rows)
+    for label in (None, "versicolor"):
+        for one, row in zip(predictor.explain(rows, label=label), probabilities, strict=True):
+            assert one["label"] == (label or predictor.labels[row.argmax()])
+            assert one["value"] == pytest.approx(row[predictor.labels.index(one["label"])], abs=1e-6)
+            assert one["base"] + sum(one["contributions"].values()) == pytest.approx(one["value"], abs=1e-9)
+    with pytest.raises(ValueError, match=r"'rose' is no label of iris; expected one of \['setosa'"):
+        predictor.explain(rows, label="rose")
+    with pytest.raises(ValueError, match="2; 4 columns need at least 8"):
+        predictor.explain(rows, evaluations=2)
+
+
 def test_a_regression_predicts_numbers_and_has_no_probabilities() -> None:
     work = train_work(target="petal_width", model={"svm": {}})
     regression = Predictor.from_artifact(produce(work).as_artifact())

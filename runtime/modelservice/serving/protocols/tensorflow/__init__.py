@@ -1,7 +1,8 @@
 """TensorFlow Serving's API: its REST, which KServe calls its protocol v1, and its gRPC."""
 
-from typing import Final
+from typing import Any, Final
 
+from modelservice.contract.signature import InputTensor
 from modelservice.modalities.base import STRICT, Tolerance
 from modelservice.serving.answer import Answer, json_answer
 from modelservice.serving.model import ServedModel
@@ -12,7 +13,7 @@ from modelservice.serving.protocols.schemas import (
     predict_request,
     predict_response,
 )
-from modelservice.serving.protocols.tensorflow.explanations import Explanations
+from modelservice.serving.protocols.tensorflow.explanations import PATCH, Explanations
 from modelservice.serving.protocols.tensorflow.metadata import model_metadata
 from modelservice.serving.protocols.tensorflow.predictions import Predictions
 
@@ -35,12 +36,11 @@ class TensorFlow:
             response=predict_response(model.signature),
         )
         explained = None
-        if explanations.possible and explanations.columns <= MOST_SHOWN:
-            example = {"instances": [model.encoder.example()], "evaluations": 2 * MOST_SHOWN}
+        if len(model.signature.inputs) <= MOST_SHOWN:
             explained = Documentation(
-                summary="Explain, as KServe v1 speaks it: what each column adds to the answer, as Shapley values",
+                summary="Explain, as KServe v1 speaks it: what each column, patch or word adds to the answer",
                 request=explain_request(model.signature, tolerance),
-                example=example,
+                example=_example(model),
                 response=explain_response(model.signature),
             )
         operations = (
@@ -78,6 +78,15 @@ class TensorFlow:
         from modelservice.serving.protocols.tensorflow.rpc import build_services  # noqa: PLC0415 - needs protobuf
 
         return build_services(model, name=name, version=version, tolerance=tolerance)
+
+
+def _example(model: ServedModel) -> dict[str, Any]:
+    """One that takes few evaluations: all coalitions of few columns, four patches, the words of a short text."""
+    example: dict[str, Any] = {"instances": [model.encoder.example()]}
+    given = model.signature.inputs[0]
+    if isinstance(given, InputTensor):
+        return {**example, PATCH: -(-max(given.shape[:2]) // 2)}
+    return {**example, "evaluations": 2 * MOST_SHOWN}
 
 
 def _pages(model: ServedModel, name: str, version: str) -> tuple[Page, ...]:
