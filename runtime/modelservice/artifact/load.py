@@ -12,10 +12,14 @@ from modelservice.contract.signature import SIGNATURE_FILE, Signature
 
 @dataclass(frozen=True, kw_only=True)
 class Artifact:
-    """A verified artifact, in memory: ``contents`` are the bytes that were hashed, by file name."""
+    """A verified artifact, in memory: ``contents`` are the bytes that were hashed, by file name.
+
+    ``manifest_bytes`` are those whose sha256 is the digest; the manifest is not among the files that it lists.
+    """
 
     digest: str
     manifest: Manifest
+    manifest_bytes: bytes
     contents: dict[str, bytes]
 
     def content(self, name: str) -> bytes:
@@ -66,7 +70,7 @@ def verify(raw: bytes, read: Callable[[str, FileEntry], bytes], *, where: str, d
         if sha256(content) != entry.sha256:
             raise ArtifactError(f"{name} in {where} is not what the manifest lists: its sha256 differs")
         contents[name] = content
-    return Artifact(digest=found, manifest=manifest, contents=contents)
+    return Artifact(digest=found, manifest=manifest, manifest_bytes=raw, contents=contents)
 
 
 def parse(name: str, raw: bytes, model: type[Stored]) -> Stored:

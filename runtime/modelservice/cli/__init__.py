@@ -1,4 +1,7 @@
-"""The command ``modelservice``: train, compress, serve, inspect, stage. Each imports what it needs when it runs."""
+"""The command ``modelservice``: train, compress, serve, inspect, predict, explain, stage.
+
+Each imports what it needs when it runs.
+"""
 
 import argparse
 import os
@@ -6,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 import modelservice
+from modelservice.cli.ask import add_ask
 from modelservice.cli.common import complain
 from modelservice.cli.compress import add_compress
 from modelservice.cli.inspect import add_inspect
@@ -45,6 +49,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"modelservice {modelservice.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (add_train, add_compress, add_serve, add_inspect, add_stage):
+    for add in (add_train, add_compress, add_serve, add_inspect, add_ask, add_stage):
         add(commands)
     return parser

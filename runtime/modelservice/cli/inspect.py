@@ -43,13 +43,8 @@ def _inspect(parsed: argparse.Namespace) -> int:
         complain(error.message)
         return error.failure().exit_code
     if parsed.json:
-        shown = {
-            "digest": predictor.digest,
-            "manifest": predictor.manifest.model_dump(mode="json"),
-            "signature": predictor.signature.model_dump(mode="json"),
-            "metrics": metrics.model_dump(mode="json", exclude={"curves"}) if metrics else None,
-            "reports": [f"{parsed.address.rstrip('/')}/{name}" for name in predictor.manifest.reports],
-        }
+        reports = [f"{parsed.address.rstrip('/')}/{name}" for name in predictor.manifest.reports]
+        shown = {**predictor.description, "reports": reports}
         sys.stdout.write(json.dumps(shown, indent=2, ensure_ascii=False) + "\n")
         return ExitCode.DONE
 

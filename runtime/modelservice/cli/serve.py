@@ -10,7 +10,7 @@ from modelservice.contract import places, server_flags
 from modelservice.contract.access import Access
 from modelservice.contract.base import first_problem
 from modelservice.contract.exit_codes import ExitCode
-from modelservice.contract.serving import Batching, Engine
+from modelservice.contract.serving import Batching, Engine, Inputs, MissingColumns, UnknownColumns
 
 if TYPE_CHECKING:
     from modelservice.inference.engine import EngineLoader
@@ -34,6 +34,7 @@ class _Served(NamedTuple):
     engine: Engine
     grpc_port: int | None
     batching: Batching
+    inputs: Inputs
     access: Access
 
 
@@ -56,6 +57,12 @@ def add_serve(commands: Commands) -> None:
     parser.add_argument(server_flags.GRPC_PORT, type=_port, metavar="PORT", help=grpc)
     engine = f"{' or '.join(server_flags.ENGINES)}; default: onnx, or what the ModelService says"
     parser.add_argument(server_flags.ENGINE, choices=server_flags.ENGINES, metavar="ENGINE", help=engine)
+    for flag, values in (
+        (server_flags.UNKNOWN_COLUMNS, UnknownColumns),
+        (server_flags.MISSING_COLUMNS, MissingColumns),
+    ):
+        said = f"what {flag[2:].replace('-', ' ')} of requests are, {' or '.join(values)}; default: Error, or what the"
+        parser.add_argument(flag, type=values, choices=values, metavar="IS", help=f"{said} ModelService says")
     access = "auth, tls, limits and audit of spec.serving, as JSON; default: none, or those of the ModelService"
     parser.add_argument(server_flags.ACCESS, type=_access, metavar="JSON", help=access)
     secrets = f"folder with api-keys, jwks and tls, each a folder as its Secret holds it; default: {places.ACCESS_PATH}"
@@ -86,11 +93,18 @@ def _serve(parsed: argparse.Namespace) -> int:
     ports = {"http": parsed.port, "grpc": served.grpc_port, "status": parsed.status_port}
     try:
         return serve(
-            load=partial(Predictor.load, served.address, digest=parsed.digest, engine=_engine_loader(served.engine)),
+            load=partial(
+                Predictor.load,
+                served.address,
+                digest=parsed.digest,
+                engine=_engine_loader(served.engine),
+                keep_files=served.access.artifact is not None,
+            ),
             name=served.name,
             host=parsed.host,
             ports={name: port for name, port in ports.items() if port is not None},
             batching=served.batching,
+            inputs=served.inputs,
             revision=parsed.revision,
             access=served.access,
             secrets=parsed.secrets or Path(places.ACCESS_PATH),
@@ -105,7 +119,8 @@ def _from_flags(parsed: argparse.Namespace) -> _Served:
         parsed.parser.error("--name is needed with --model")
     engine = server_flags.ENGINES[parsed.engine or Engine.ONNX.value.lower()]
     access = parsed.access or Access()
-    return _Served(parsed.model, parsed.name, engine, parsed.grpc_port, _batching(parsed, _BATCHING), access)
+    batching, inputs = _batching(parsed, _BATCHING), _inputs(parsed, Inputs())
+    return _Served(parsed.model, parsed.name, engine, parsed.grpc_port, batching, inputs, access)
 
 
 def _from_resource(parsed: argparse.Namespace) -> _Served | None:
@@ -126,6 +141,7 @@ def _from_resource(parsed: argparse.Namespace) -> _Served | None:
         engine=server_flags.ENGINES[parsed.engine] if parsed.engine else engine,
         grpc_port=grpc_port if parsed.grpc_port is None else parsed.grpc_port,
         batching=_batching(parsed, serving.batching),
+        inputs=_inputs(parsed, serving.inputs),
         access=parsed.access or serving.access,
     )
 
@@ -143,6 +159,14 @@ def _batching(parsed: argparse.Namespace, default: Batching) -> Batching:
         wrong = error.errors()[0]
         name = next(name for name, field in Batching.model_fields.items() if wrong["loc"][0] in {name, field.alias})
         parser.error(f"{server_flags.batch_flag(name)}: {wrong['msg']}")
+
+
+def _inputs(parsed: argparse.Namespace, default: Inputs) -> Inputs:
+    """The flags that were given over what is said elsewhere."""
+    return Inputs(
+        unknown_columns=parsed.unknown_columns or default.unknown_columns,
+        missing_columns=parsed.missing_columns or default.missing_columns,
+    )
 
 
 def _engine_loader(engine: Engine) -> "EngineLoader":

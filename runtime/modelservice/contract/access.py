@@ -153,6 +153,10 @@ class Audit(Contract):
     """A JSON line on stdout for each request: when, who, from where, what, which model, the answer's code, how long."""
 
 
+class Download(Contract):
+    """The artifact as a tar, at `/v2/models/NAME/versions/N/artifact`, for whoever may ask for predictions."""
+
+
 class Access(Contract):
     """What a server is told of its callers."""
 
@@ -165,6 +169,10 @@ class Access(Contract):
     audit: Audit | None = Field(
         default=None,
         description="{}: writes a line of JSON on stdout for each request, without its content. Default: not.",
+    )
+    artifact: Download | None = Field(
+        default=None,
+        description="{}: whoever may call may download the model too, weights and all. Default: nobody may.",
     )
 
     @property

@@ -5,7 +5,7 @@ from typing import Final
 
 from modelservice.contract.access import Access
 from modelservice.contract.places import SERVING_PORT
-from modelservice.contract.serving import Batching, Engine
+from modelservice.contract.serving import Batching, Engine, Inputs, MissingColumns, UnknownColumns
 
 COMMAND: Final = "serve"
 MODEL: Final = "--model"
@@ -19,6 +19,8 @@ REVISION: Final = "--revision"
 ACCESS: Final = "--access"
 SECRETS: Final = "--secrets"
 STATUS_PORT: Final = "--status-port"
+UNKNOWN_COLUMNS: Final = "--unknown-columns"
+MISSING_COLUMNS: Final = "--missing-columns"
 
 ANY_HOST: Final = "::"
 """Every address of a pod, IPv6 and IPv4 alike; where there is no IPv6, IPv4 alone."""
@@ -44,6 +46,7 @@ class ServerFlags:
         revision: number of the revision, which clients know as the model's version.
         access: who may call, and how much; written as JSON, and left out where nothing is said.
         secrets: folder with what callers are known by, where ``access`` names any.
+        inputs: what requests may get wrong; left out where that is nothing.
         status_port: port of probes and metrics, or None where they are answered on that of HTTP.
     """
 
@@ -59,6 +62,7 @@ class ServerFlags:
     access: Access = field(default_factory=Access)
     secrets: str | None = None
     status_port: int | None = None
+    inputs: Inputs = field(default_factory=Inputs)
 
 
 def batch_flag(name: str) -> str:
@@ -81,5 +85,10 @@ def server_arguments(flags: ServerFlags) -> list[str]:
         ACCESS: flags.access.model_dump_json(exclude_defaults=True) if flags.access != Access() else None,
         ENGINE: flags.engine.value.lower(),
         **{batch_flag(name): value for name, value in flags.batching},
+        **{flag: said.value for flag, said in _inputs(flags.inputs).items() if said.value != "Error"},
     }
     return [COMMAND, *(f"{flag}={value}" for flag, value in values.items() if value is not None)]
+
+
+def _inputs(inputs: Inputs) -> dict[str, UnknownColumns | MissingColumns]:
+    return {UNKNOWN_COLUMNS: inputs.unknown_columns, MISSING_COLUMNS: inputs.missing_columns}

@@ -74,6 +74,35 @@ class Batching(Contract):
     )
 
 
+class UnknownColumns(StrEnum):
+    """What a column of a request is that the model does not have."""
+
+    ERROR = "Error"
+    IGNORE = "Ignore"
+
+
+class MissingColumns(StrEnum):
+    """What a column of the model is that a request does not have."""
+
+    ERROR = "Error"
+    MISSING = "Missing"
+
+
+class Inputs(Contract):
+    """What requests may get wrong about the columns of a table; a request can say it for itself."""
+
+    unknown_columns: UnknownColumns = Field(
+        default=UnknownColumns.ERROR,
+        description="Columns that the model does not have. Error: the request gets 400. Ignore: they are left out, and"
+        " counted. Default Error.",
+    )
+    missing_columns: MissingColumns = Field(
+        default=MissingColumns.ERROR,
+        description="Columns that are not there. Error: the request gets 400. Missing: their values are missing ones,"
+        " and counted. Default Error.",
+    )
+
+
 class Engine(StrEnum):
     """What computes the model."""
 
@@ -173,6 +202,7 @@ class Serving(PodSettings, Access):
     )
     autoscaling: Autoscaling | None = Field(default=None, description="Scales between two bounds, instead of replicas.")
     batching: Batching = Field(default=Batching(), description="Batching of concurrent requests.")
+    inputs: Inputs = Field(default=Inputs(), description="What requests may get wrong. Default: nothing.")
     engine: Engine | None = Field(
         default=None,
         description="ONNX: onnxruntime on CPUs, in the small server image. Torch: torch, in the trainer image, for mlp"

@@ -13,9 +13,12 @@ from modelservice.artifact.load import Artifact
 from modelservice.artifact.stores import load_artifact
 from modelservice.contract.baseline import Baseline
 from modelservice.contract.documents import DocumentError
-from modelservice.contract.manifest import BASELINE_FILE, PREPROCESSING_FILE, Manifest
+from modelservice.contract.manifest import BASELINE_FILE, MANIFEST_FILE, PREPROCESSING_FILE, Manifest
 from modelservice.contract.signature import Signature
+from modelservice.inference.batches import BATCH_ROWS
+from modelservice.inference.description import describe
 from modelservice.inference.engine import Engine, EngineLoader
+from modelservice.inference.explaining.question import EVALUATIONS, Question
 from modelservice.inference.onnx_engine import load_onnx_engine
 from modelservice.modalities.base import Encoder, Features, Rows
 from modelservice.modalities.encoders import open_encoder
@@ -39,6 +42,8 @@ class Predictor:
         task: turns the model's numbers into outputs.
         reports: what the artifact has for people, by file name.
         baseline: how inputs and outputs were spread in training, where the artifact says it.
+        description: what the artifact says of itself, see ``describe``.
+        files: all files of the artifact by name, the manifest first; None where they were not kept.
     """
 
     def __init__(
@@ -51,7 +56,9 @@ class Predictor:
         engine: Engine,
         task: Task,
         reports: Mapping[str, bytes],
+        description: Mapping[str, Any],
         baseline: Baseline | None = None,
+        files: Mapping[str, bytes] | None = None,
     ) -> None:
         self.digest = digest
         self.manifest = manifest
@@ -62,6 +69,8 @@ class Predictor:
         self.task = task
         self.reports = reports
         self.baseline = baseline
+        self.description = description
+        self.files = files
 
     def __repr__(self) -> str:
         """What it is, for a notebook."""
@@ -75,23 +84,33 @@ class Predictor:
         return "".join((f"<p>{escape(repr(self))}</p>", *images))
 
     @classmethod
-    def load(cls, address: str | Path, *, digest: str | None = None, engine: EngineLoader = load_onnx_engine) -> Self:
+    def load(
+        cls,
+        address: str | Path,
+        *,
+        digest: str | None = None,
+        engine: EngineLoader = load_onnx_engine,
+        keep_files: bool = False,
+    ) -> Self:
         """Verify an artifact and load its model.
 
         Args:
             address: folder of the artifact, or its URI in object storage.
             digest: what the artifact's digest must be, if known.
             engine: loads what computes the model.
+            keep_files: keep the bytes that were verified, see ``files``.
 
         Raises:
             ArtifactError: there is no artifact, a damaged one, or one with another digest.
             StorageError, OSError: the store refuses, or fails.
         """
-        return cls.from_artifact(load_artifact(address, digest=digest), engine=engine)
+        return cls.from_artifact(load_artifact(address, digest=digest), engine=engine, keep_files=keep_files)
 
     @classmethod
-    def from_artifact(cls, artifact: Artifact, *, engine: EngineLoader = load_onnx_engine) -> Self:
-        """Load the model of an artifact that was read already.
+    def from_artifact(
+        cls, artifact: Artifact, *, engine: EngineLoader = load_onnx_engine, keep_files: bool = False
+    ) -> Self:
+        """Load the model of an artifact that was read already; for arguments see ``load``.
 
         Raises:
             ArtifactError: its parts do not belong together, or this release does not know them.
@@ -113,6 +132,8 @@ class Predictor:
             task=task,
             baseline=artifact.document(BASELINE_FILE, Baseline) if BASELINE_FILE in artifact.contents else None,
             reports={name: artifact.contents[name] for name in artifact.manifest.reports},
+            description=describe(artifact),
+            files={MANIFEST_FILE: artifact.manifest_bytes, **artifact.contents} if keep_files else None,
         )
 
     @property
@@ -169,6 +190,37 @@ class Predictor:
         if not self.labels:
             raise TypeError(f"{self.manifest.name} predicts {self.signature.target}, a number: call predict()")
         return self._raw(frame)
+
+    def explain(
+        self, frame: Any, *, label: str | None = None, evaluations: int = EVALUATIONS, seed: int = 0
+    ) -> list[dict[str, Any]]:
+        """What each column, patch of an image or word of a text adds to each answer, as ``:explain`` says it.
+
+        Args:
+            frame: see ``predict``.
+            label: the class whose probability is explained; None for the most probable one of each row.
+            evaluations: most rows that the model answers for one of these; more come nearer where a table has so many
+                columns that not all coalitions can be asked.
+            seed: of what is random then.
+
+        Returns:
+            For each row ``output``, ``label`` (of a classification), ``value``, ``base``, and ``contributions``.
+
+        Raises:
+            ValueError: the model has no such label, or a row takes more evaluations; says how many.
+            InputError: names the first row and column that is wrong.
+        """
+        if label is not None and label not in self.labels:
+            raise ValueError(f"{label!r} is no label of {self.manifest.name}; expected one of {list(self.labels)}")
+        chosen = None if label is None else self.labels.index(label)
+        found = []
+        for parts in self.encoder.parts(self.encoder.from_frame(frame)):
+            question = Question([parts], evaluations=evaluations, seed=seed)
+            asked = question.asked()
+            batches = (asked[start : start + BATCH_ROWS] for start in range(0, question.size, BATCH_ROWS))
+            raw = np.concatenate([self.run(self.encode(batch)) for batch in batches])
+            found += question.explanations(raw, self.signature, chosen)
+        return found
 
     def _raw(self, frame: Any) -> Array:
         return self.run(self.encode(self.encoder.from_frame(frame)))

@@ -18,6 +18,7 @@ from modelservice.contract.formats import CSV, Excel, ImageSize
 from modelservice.contract.signature import Input
 from modelservice.contract.task import Loss as AskedLoss
 from modelservice.modalities.errors import InputError
+from modelservice.modalities.parts import WHOLE_PARTS, PartOptions, Parts
 from modelservice.modalities.scaling import NumberRules
 from modelservice.modalities.tensors import Tensor
 from modelservice.tasks.base import Target, TargetCells, Task, Weights
@@ -39,6 +40,7 @@ __all__ = [
     "Source",
     "Stream",
     "Tolerance",
+    "Tolerated",
     "Variable",
     "merge_rows",
     "together",
@@ -54,16 +56,31 @@ Measure = Callable[[Sequence[Any]], Sequence[Any]]
 """Cells of a column to what they say: numbers, NaN where one is missing, or texts, None where one is."""
 
 
+Tolerated = Mapping[str | None, int]
+"""How many cells were taken for missing, by the column that was not there, and left out, under None."""
+
+
+def _forget(_: Tolerated) -> None:
+    """Count nothing."""
+
+
 class Tolerance(NamedTuple):
     """What a request may get wrong about the columns of a table without being refused.
 
     Attributes:
         unknown: columns that the model does not have are left out.
         missing: columns that are not there are taken for missing values.
+        record: is told what was tolerated, from any thread.
     """
 
     unknown: bool = False
     missing: bool = False
+    record: Callable[[Tolerated], None] = _forget
+
+    @property
+    def strict(self) -> bool:
+        """Whether nothing is tolerated."""
+        return not (self.unknown or self.missing)
 
 
 STRICT: Final = Tolerance()
@@ -135,6 +152,13 @@ class Encoder(Protocol):
 
         Raises:
             InputError: a row has not the columns of the model; an input is no column.
+        """
+
+    def parts(self, rows: Rows, options: PartOptions = WHOLE_PARTS) -> Sequence[Parts]:
+        """Each row in parts that can be hidden, for explanations.
+
+        Raises:
+            InputError: a row is none.
         """
 
     def tensors(self) -> list[dict[str, Any]]:

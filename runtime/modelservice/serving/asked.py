@@ -31,21 +31,23 @@ class Asked(NamedTuple):
 NOTHING: Final = Asked()
 
 
-def read_asked(given: Mapping[str, Any], place: str = "") -> Asked:
+def read_asked(given: Mapping[str, Any], tolerance: Tolerance = STRICT, place: str = "") -> Asked:
     """What the members of a request ask; those of other names are not looked at.
 
     Args:
         given: members by name.
+        tolerance: what is tolerated where the request does not say.
         place: what stands before a name in messages.
 
     Raises:
         RequestError: one of them has no such value.
     """
     if NAMES.isdisjoint(given):
-        return NOTHING
+        return NOTHING if tolerance == STRICT else Asked(tolerance=tolerance)
     told = tuple(name for name in _KINDS if _is_true(given.get(name, False), f"{place}{name}"))
-    unknown, missing = (_is_tolerated(given, name, place) for name in (UNKNOWN_COLUMNS, MISSING_COLUMNS))
-    return Asked(told, Tolerance(unknown=unknown, missing=missing))
+    unknown = _is_tolerated(given, UNKNOWN_COLUMNS, place, default=tolerance.unknown)
+    missing = _is_tolerated(given, MISSING_COLUMNS, place, default=tolerance.missing)
+    return Asked(told, tolerance._replace(unknown=unknown, missing=missing))
 
 
 def tell(model: ServedModel, rows: Rows, asked: Asked) -> dict[str, list[list[str]]]:
@@ -59,8 +61,10 @@ def _is_true(said: Any, place: str) -> bool:
     raise RequestError(f"{place}: must be true or false, not {describe(said)}")
 
 
-def _is_tolerated(given: Mapping[str, Any], name: str, place: str) -> bool:
-    said, tolerated = given.get(name, _REFUSED), _TOLERATED[name]
+def _is_tolerated(given: Mapping[str, Any], name: str, place: str, *, default: bool) -> bool:
+    if name not in given:
+        return default
+    said, tolerated = given[name], _TOLERATED[name]
     if not isinstance(said, str) or said not in {_REFUSED, tolerated}:
         raise RequestError(f"{place}{name}: must be {_REFUSED} or {tolerated}, not {describe(said)}")
     return said == tolerated

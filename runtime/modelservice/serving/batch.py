@@ -153,10 +153,19 @@ class Batch:
     def _results(self) -> list[Results] | Exception:
         if self._encoded is None or self._raw is None:
             return self._error or RuntimeError("the batch was not run")
-        if not np.isfinite(self._raw).all():
-            return NotFiniteError("the model's answer to these rows is not finite: their values are too extreme")
         try:
-            self._compute.conclude(self._rows, self._encoded, self._raw)
+            self._compute.conclude(self._rows, self._encoded, finite(self._raw))
         except Exception as error:
             return error
         return Results.split(self._raw, [len(part.rows) for part in self._parts])
+
+
+def finite(raw: Array) -> Array:
+    """Raw outputs that can be answered.
+
+    Raises:
+        NotFiniteError: some are no finite numbers.
+    """
+    if np.isfinite(raw).all():
+        return raw
+    raise NotFiniteError("the model's answer to these rows is not finite: their values are too extreme")

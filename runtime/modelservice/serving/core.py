@@ -3,10 +3,11 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from modelservice.contract.server_flags import FIRST_REVISION
-from modelservice.contract.serving import Batching
+from modelservice.contract.serving import Batching, Inputs, MissingColumns, UnknownColumns
+from modelservice.modalities.base import STRICT, Tolerance
 from modelservice.serving.access.audit import AuditLog
 from modelservice.serving.access.gate import OPEN_GATE, Gate
 from modelservice.serving.batcher import Batcher
@@ -19,6 +20,9 @@ from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.metrics import Metrics
 from modelservice.serving.model import Computation, ServedModel
 from modelservice.serving.protocols.base import State
+
+DEFAULT_INPUTS: Final = Inputs()
+"""Requests may get nothing wrong."""
 
 
 class Core(NamedTuple):
@@ -35,6 +39,12 @@ class Core(NamedTuple):
     monitor: Monitor
     clock: Callable[[], float]
     gate: Gate = OPEN_GATE
+    tolerance: Tolerance = STRICT
+
+    @property
+    def spoken(self) -> tuple[ServedModel, str, str, Tolerance]:
+        """What protocols are asked with."""
+        return self.model, self.name, self.version, self.tolerance
 
     def state(self) -> State:
         """What protocols say of the server."""
@@ -56,6 +66,7 @@ def build_core(
     executor: Executor,
     lifecycle: Lifecycle,
     gate: Gate = OPEN_GATE,
+    inputs: Inputs = DEFAULT_INPUTS,
     audit: AuditLog | None = None,
     observers: tuple[Observer, ...] = (),
     clock: Callable[[], float] = time.perf_counter,
@@ -73,6 +84,8 @@ def build_core(
     )
     if audit is not None:
         metrics.registry.register(audit)
+    if gate.certificates is not None:
+        metrics.registry.register(gate.certificates.handshakes)
     metrics.watch(
         name=name,
         model=model,
@@ -94,6 +107,11 @@ def build_core(
         monitor=monitor,
         clock=clock,
         gate=gate,
+        tolerance=Tolerance(
+            unknown=inputs.unknown_columns is UnknownColumns.IGNORE,
+            missing=inputs.missing_columns is MissingColumns.MISSING,
+            record=metrics.record_tolerated,
+        ),
     )
 
 

@@ -19,10 +19,10 @@ from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.failure import StageError
 from modelservice.contract.places import ACCESS_PATH, cpu_limit
 from modelservice.contract.server_flags import FIRST_REVISION
-from modelservice.contract.serving import Batching
+from modelservice.contract.serving import Batching, Inputs
 from modelservice.serving.access.audit import AuditLog
 from modelservice.serving.access.gate import build_gate
-from modelservice.serving.core import Core, build_core
+from modelservice.serving.core import DEFAULT_INPUTS, Core, build_core
 from modelservice.serving.costs import Clock, Costs, measure_costs
 from modelservice.serving.drift.monitor import keep_measuring
 from modelservice.serving.errors import NotServedError
@@ -51,6 +51,7 @@ def serve(
     ports: Mapping[str, int],
     batching: Batching,
     revision: int = FIRST_REVISION,
+    inputs: Inputs = DEFAULT_INPUTS,
     access: Access = ALL_MAY,
     secrets: Path = Path(ACCESS_PATH),
     transports: Sequence[Transport] = TRANSPORTS,
@@ -64,6 +65,7 @@ def serve(
         ports: port by name of a transport, 0 for a free one; one without a port is neither started nor imported.
         batching: how requests share forward passes.
         revision: number of the revision: the version in paths and answers.
+        inputs: what requests may get wrong.
         access: who may call, and how much.
         secrets: folder with what callers are known by, see ``contract.places``; read where ``access`` says so.
         transports: those that there are.
@@ -114,6 +116,7 @@ def serve(
                     batching=batching,
                     executor=executor,
                     gate=gate,
+                    inputs=inputs,
                     audit=_audit_log(stack, model, name) if access.audit is not None else None,
                     observers=traces.observers,
                 )

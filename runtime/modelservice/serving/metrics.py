@@ -6,6 +6,7 @@ the library's own counters take a lock each, together 7 us a request.
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
+from threading import Lock
 from typing import Final, NamedTuple, Self
 
 from prometheus_client import CollectorRegistry, Gauge, PlatformCollector, ProcessCollector
@@ -13,7 +14,8 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from modelservice.contract.signature import ColumnKind
+from modelservice.contract.signature import ColumnKind, InputColumn
+from modelservice.modalities.base import Tolerated
 from modelservice.serving.answer import Answer
 from modelservice.serving.chain import Arrival
 from modelservice.serving.model import ServedModel, columns_of
@@ -88,6 +90,9 @@ class Metrics(Collector):
         self._batch_seconds = 0.0
         self._unseen: dict[str, int] = {}
         self._far: dict[str, int] = {}
+        self._missing_columns: dict[str, int] = {}
+        self._unknown_columns = 0
+        self._tolerating = Lock()
         self.registry = CollectorRegistry()
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
@@ -103,6 +108,8 @@ class Metrics(Collector):
         self._model.labels(name=name, digest=model.digest).set(1)
         self._unseen = dict.fromkeys(columns_of(model, ColumnKind.CATEGORY), 0)
         self._far = dict.fromkeys(columns_of(model, ColumnKind.NUMBER), 0)
+        columns = (given.name for given in model.signature.inputs if isinstance(given, InputColumn))
+        self._missing_columns = dict.fromkeys(columns, 0)
         self._queued_rows.set_function(queued)
         self._ready.set_function(lambda: float(ready()))
 
@@ -126,6 +133,15 @@ class Metrics(Collector):
         for column, count in counts.items():
             counted = self._far if column in self._far else self._unseen
             counted[column] = counted.get(column, 0) + count
+
+    def record_tolerated(self, tolerated: Tolerated) -> None:
+        """Count cells that were left out or taken for missing; requests are parsed in several threads."""
+        with self._tolerating:
+            for column, count in tolerated.items():
+                if column is None:
+                    self._unknown_columns += count
+                else:
+                    self._missing_columns[column] += count
 
     def statistics(self) -> Statistics:
         """What was recorded of inferences, in figures."""
@@ -176,7 +192,19 @@ class Metrics(Collector):
         )
         for column, count in tuple(self._far.items()):
             far.add_metric([column], count)
-        yield from (unseen, far)
+        missing = CounterMetricFamily(
+            "modelservice_missing_columns",
+            "Values that were taken for missing, since requests had not their column.",
+            labels=["column"],
+        )
+        for column, count in tuple(self._missing_columns.items()):
+            missing.add_metric([column], count)
+        yield from (unseen, far, missing)
+        yield CounterMetricFamily(
+            "modelservice_unknown_columns",
+            "Values of columns that the model does not have, which were left out.",
+            value=self._unknown_columns,
+        )
 
     def render(self) -> Answer:
         """The page that Prometheus reads."""

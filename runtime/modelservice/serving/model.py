@@ -63,6 +63,14 @@ class ServedModel(Protocol):
         """How inputs and outputs were spread in training; None where the artifact does not say it."""
 
     @property
+    def description(self) -> Mapping[str, Any]:
+        """What the artifact says of itself, for JSON."""
+
+    @property
+    def files(self) -> Mapping[str, bytes] | None:
+        """All files of the artifact by name, the manifest first; None where nobody may have them."""
+
+    @property
     def encoder(self) -> Encoder:
         """Requests to features."""
 

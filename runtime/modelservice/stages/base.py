@@ -76,7 +76,8 @@ class Produced:
 
     def as_artifact(self) -> Artifact:
         """The artifact as if it had been stored and loaded again."""
-        return Artifact(digest=self.digest, manifest=self.manifest, contents=dict(self.files))
+        raw = document_bytes(self.manifest)
+        return Artifact(digest=sha256(raw), manifest=self.manifest, manifest_bytes=raw, contents=dict(self.files))
 
     def success(self, digest: str, seconds: Mapping[str, float]) -> Success:
         """The report's account of it, once it is stored under ``digest``."""

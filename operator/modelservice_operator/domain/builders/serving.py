@@ -84,6 +84,7 @@ def build_serving_template(
         grpc_port=GRPC_PORT if serving.grpc else None,
         engine=engine,
         batching=serving.batching,
+        inputs=serving.inputs,
         access=serving.access,
         secrets=ACCESS_PATH if volumes else None,
         status_port=STATUS_PORT if serving.has_status_port else None,

@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 from modelservice.contract.signature import Input
 from modelservice.modalities.base import STRICT, Features, Measure, Opener, Rows, Tolerance
 from modelservice.modalities.errors import InputError
+from modelservice.modalities.image.parts import ImageParts
 from modelservice.modalities.image.preprocessing import ImagePreprocessing
 from modelservice.modalities.image.requests import RequestReader
+from modelservice.modalities.parts import WHOLE_PARTS, PartOptions
 from modelservice.modalities.tensors import Tensor
 
 NAME: Final = "Image"
@@ -75,6 +77,13 @@ class ImageEncoder:
     def cells(self, rows: Rows) -> list[list[Any]]:  # noqa: ARG002 - the seam's signature
         """Refused: an image has no columns."""
         raise InputError("an image has no columns")
+
+    def parts(self, rows: Rows, options: PartOptions = WHOLE_PARTS) -> list[ImageParts]:
+        """Images in square patches."""
+        images: NDArray[Any] = rows if isinstance(rows, np.ndarray) else self._requests.from_frame(rows)
+        plain = np.array(self._preprocessing.mean)
+        hidden = np.rint(plain) if images.dtype == np.uint8 else plain
+        return [ImageParts(image, hidden.astype(images.dtype), options) for image in images]
 
     def tensors(self) -> list[dict[str, Any]]:
         """The tensor of numbers."""

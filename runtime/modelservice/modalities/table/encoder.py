@@ -1,11 +1,14 @@
 """The serving side of tables."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Final
 
 from modelservice.contract.signature import ColumnContent, InputColumn
 from modelservice.modalities.base import STRICT, Features, Measure, Opener, Rows, Tolerance
+from modelservice.modalities.parts import WHOLE_PARTS, PartOptions
 from modelservice.modalities.table.encoding import RowEncoder, blanked
+from modelservice.modalities.table.parts import TableParts
 from modelservice.modalities.table.preprocessing import TablePreprocessing
 from modelservice.modalities.table.requests import RequestReader
 from modelservice.modalities.tensors import Tensor
@@ -59,6 +62,17 @@ class TableEncoder:
     def cells(self, rows: Rows) -> list[list[Any]]:
         """Rows as lists in the order of the columns."""
         return self.rows.listed(blanked(rows, self._missing))
+
+    def parts(self, rows: Rows, options: PartOptions = WHOLE_PARTS) -> list[TableParts]:  # noqa: ARG002
+        """Rows in their columns; there is one way to divide them."""
+        names = [column.name for column in self.inputs]
+        return [TableParts(names, cells, self._reference) for cells in self.cells(rows)]
+
+    @cached_property
+    def _reference(self) -> list[Any]:
+        """What stands for a hidden column, in the order of the columns."""
+        (row,) = self.cells([self.example()])
+        return row
 
     def tensors(self) -> list[dict[str, Any]]:
         """The matrix, where there can be one, or else a tensor for each column."""

@@ -1,5 +1,6 @@
 """Rows of a table as protocols and callers give them, with a sentence for each way they can be wrong."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
@@ -46,12 +47,17 @@ class RequestReader:
             index, row = next((index, row) for index, row in enumerate(instances) if type(row) not in _ROW_TYPES)
             expected = f"an array or an object of {listed(self._names)}"
             raise InputError(f"{describe(row)} is not a row; expected {expected}", row=index)
-        if tolerance == STRICT:
+        if tolerance.strict:
             return instances
-        return [
-            self._tolerated(self._spelled.keyed(row, row=index), tolerance, None) if isinstance(row, dict) else row
-            for index, row in enumerate(instances)
-        ]
+        tolerated: Counter[str | None] = Counter()
+        rows: list[Any] = []
+        for index, row in enumerate(instances):
+            if isinstance(row, dict):
+                rows.append(self._tolerated(self._spelled.keyed(row, row=index), tolerance, None, tolerated))
+            else:
+                rows.append(row)
+        tolerance.record(tolerated)
+        return rows
 
     def from_inputs(self, inputs: Any, tolerance: Tolerance = STRICT) -> Rows:
         """Rows as an object of columns."""
@@ -72,15 +78,17 @@ class RequestReader:
         ):
             return self._matrix(lone)
         columns: dict[str, list[Any]] = {}
+        unknown = 0
         for index, tensor in enumerate(tensors):
             name = self._spelled.known_as(tensor.name)
             if tolerance.unknown and name not in self._known:
+                unknown += 1
                 continue
             if name in columns:
                 raise InputError("is given twice", tensor=index)
             self._check_column(index, name, tensor)
             columns[name] = _values(index, tensor)
-        return self._rows_of(columns, tolerance)
+        return self._rows_of(columns, tolerance, unknown=unknown)
 
     def tensors(self) -> list[dict[str, Any]]:
         """The matrix, where there can be one, or else a tensor for each column."""
@@ -149,19 +157,31 @@ class RequestReader:
         if len(tensor.shape) != 1 and tensor.shape[1:] != (1,):
             raise InputError(f"{list(tensor.shape)}; expected [rows] or [rows, 1]", tensor=index, part="shape")
 
-    def _tolerated(self, given: Mapping[str, Any], tolerance: Tolerance, gap: Any) -> Mapping[str, Any]:
+    def _tolerated(
+        self, given: Mapping[str, Any], tolerance: Tolerance, gap: Any, tolerated: Counter[str | None]
+    ) -> Mapping[str, Any]:
         """An object of columns without those that may be unknown, and with ``gap`` for those that may be missing."""
-        if tolerance.unknown:
+        if tolerance.unknown and not self._known.issuperset(given):
+            tolerated[None] += sum(name not in self._known for name in given)
             given = {name: value for name, value in given.items() if name in self._known}
-        return {**dict.fromkeys(self._names, gap), **given} if tolerance.missing else given
+        if tolerance.missing and len(given) < len(self._names):
+            missing = [name for name in self._names if name not in given]
+            tolerated.update(missing)
+            return {**dict.fromkeys(missing, gap), **given}
+        return given
 
-    def _rows_of(self, columns: Mapping[str, Sequence[Any]], tolerance: Tolerance) -> Rows:
-        """Rows from values by column name; what is wrong is no single column's matter, so the message names it."""
-        if tolerance != STRICT:
+    def _rows_of(self, columns: Mapping[str, Sequence[Any]], tolerance: Tolerance, *, unknown: int = 0) -> Rows:
+        """Rows from values by column name; what is wrong is no single column's matter, so the message names it.
+
+        ``unknown`` columns were left out already.
+        """
+        if not tolerance.strict:
             known = next((values for name, values in columns.items() if name in self._known), None)
             if known is None:
                 raise InputError(f"none of the model's columns is given; expected {listed(self._names)}")
-            columns = self._tolerated(columns, tolerance, [None] * len(known))
+            tolerated: Counter[str | None] = Counter({None: unknown})
+            columns = self._tolerated(columns, tolerance, [None] * len(known), tolerated)
+            tolerance.record({name: count * len(known) for name, count in tolerated.items()})
         for name in columns:
             if name not in self._known:
                 raise InputError(f"{name[:64]} is not a column of this model, which has {listed(self._names)}")

@@ -9,7 +9,9 @@ from modelservice.contract.signature import Input
 from modelservice.modalities.base import STRICT, Features, Measure, Opener, Rows, Tolerance
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.frames import columns_of
+from modelservice.modalities.parts import WHOLE_PARTS, PartOptions
 from modelservice.modalities.tensors import BYTES, Tensor, describe, texts
+from modelservice.modalities.text.parts import TextParts
 from modelservice.modalities.text.preprocessing import MAX_CHARACTERS, TextPreprocessing
 from modelservice.modalities.text.tokens import Tokens
 
@@ -83,6 +85,10 @@ class TextEncoder:
     def cells(self, rows: Rows) -> list[list[Any]]:
         """A text of each row, as ``encode`` reads it."""
         return [[self._text(place, row)] for place, row in enumerate(rows)]
+
+    def parts(self, rows: Rows, options: PartOptions = WHOLE_PARTS) -> list[TextParts]:  # noqa: ARG002
+        """Texts in their words; there is one way to divide them."""
+        return [TextParts(self._text(place, row)) for place, row in enumerate(rows)]
 
     def tensors(self) -> list[dict[str, Any]]:
         """The tensor of texts."""

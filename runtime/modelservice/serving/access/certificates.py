@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from modelservice.contract.access import ClientCertificates
 from modelservice.serving.access.folder import Folder
+from modelservice.serving.access.handshakes import CountedObject, Handshakes
 from modelservice.serving.callers import Caller
 from modelservice.serving.chain import Arrival, Guard
 from modelservice.serving.errors import ForbiddenError
@@ -32,6 +33,7 @@ class Certificates:
         material: what is there now.
         context: a TLS context of it.
         asks_clients: whether clients have to show a certificate.
+        handshakes: counts those of connections that a ``listening_context`` took.
         ready: there is one from the start, or no server.
     """
 
@@ -46,6 +48,7 @@ class Certificates:
         """
         self._folder = folder
         self.asks_clients = asks_clients
+        self.handshakes = Handshakes()
         with folder.changed():
             self._read()
 
@@ -70,6 +73,7 @@ class Certificates:
             raise OSError(f"{self._folder.path} has no {' and no '.join(missing)}")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.set_alpn_protocols(["http/1.1"])
+        context.sslobject_class = CountedObject
         try:
             context.load_cert_chain(self._folder.path / CERTIFICATE, self._folder.path / KEY)
             if self.asks_clients:
@@ -94,7 +98,10 @@ class _Exchanged(ssl.SSLContext):
 
     def wrap_bio(self, *arguments: Any, **keywords: Any) -> ssl.SSLObject:
         """What event loops ask for at each connection."""
-        return self._certificates.context.wrap_bio(*arguments, **keywords)
+        connection = self._certificates.context.wrap_bio(*arguments, **keywords)
+        if isinstance(connection, CountedObject):
+            connection.watch(self._certificates.handshakes)
+        return connection
 
 
 def check_certificate(asked: ClientCertificates) -> Guard:

@@ -8,13 +8,14 @@ from typing import Final, NamedTuple, Protocol
 from modelservice.contract.access import Access, Auth, Jwt, Tls
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.places import API_KEYS_FOLDER, JWKS_CA_FOLDER, JWKS_FOLDER, TLS_FOLDER
+from modelservice.serving.access.attempts import Attempts
 from modelservice.serving.access.certificates import Certificates, check_certificate
 from modelservice.serving.access.credentials import credential_of
 from modelservice.serving.access.folder import Folder
 from modelservice.serving.access.rates import Rates
 from modelservice.serving.callers import PUBLIC, Caller, Credential
 from modelservice.serving.chain import Arrival, Guard
-from modelservice.serving.errors import ForbiddenError, NotServedError
+from modelservice.serving.errors import ForbiddenError, NotServedError, TooManyRequestsError
 
 REFRESH_SECONDS: Final = 2.0
 """Between two looks at what may have been exchanged; kubelet takes a minute or two to bring it."""
@@ -81,12 +82,13 @@ class Kept:
 
 
 class Gate(NamedTuple):
-    """Guards in their order, and what they go by."""
+    """Guards in their order, and what they go by; ``auth`` is how callers are known, for those who describe it."""
 
     guards: tuple[Guard, ...] = ()
     parts: tuple[Kept, ...] = ()
     certificates: Certificates | None = None
     looks_at_peers: bool = False
+    auth: Auth | None = None
 
     @property
     def ready(self) -> bool:
@@ -143,7 +145,7 @@ def build_gate(access: Access, secrets: Path) -> Gate:
         field = "auth"
         if access.auth is not None:
             authenticator = _authenticator(access.auth, secrets)
-            guards.append(authenticate(authenticator))
+            guards.append(authenticate(Attempts(authenticator)))
             parts.append(authenticator)
         if access.limits.per_caller is not None:
             guards.append(Rates(access.limits.per_caller))
@@ -161,13 +163,15 @@ def build_gate(access: Access, secrets: Path) -> Gate:
         certificates,
         looks_at_peers=(
             access.audit is not None
+            or access.auth is not None
             or access.limits.per_caller is not None
             or (certificates is not None and certificates.asks_clients)
         ),
+        auth=access.auth,
     )
 
 
-def authenticate(authenticator: Authenticator) -> Guard:
+def authenticate(attempts: Attempts) -> Guard:
     """Let nobody through who is not known and allowed, but to what is public."""
 
     def guard(arrival: Arrival) -> None:
@@ -175,7 +179,11 @@ def authenticate(authenticator: Authenticator) -> Guard:
             return
         if arrival.credential is None:  # a head that is known again brings its own along
             arrival.credential = credential_of(arrival.headers)
-        caller = arrival.caller = authenticator.caller_of(arrival.credential)
+        try:
+            caller = arrival.caller = attempts.caller_of(arrival.credential, arrival.peer)
+        except TooManyRequestsError:
+            arrival.beyond = True
+            raise
         if not caller.allowed:
             raise ForbiddenError(f"{caller.subject!r:.80} may not call this model; ask whoever runs it")
 

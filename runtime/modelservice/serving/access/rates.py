@@ -15,19 +15,54 @@ MAX_CALLERS: Final = 10_000
 """Callers that are remembered; the one that asked the longest ago gives way, and begins with a full bucket."""
 
 
-class Rates:
-    """A guard that counts the requests of each caller, by its name, or else by its address.
+class Buckets:
+    """A bucket for each of many, full at first.
 
-    Of a caller only one number is kept: when its bucket will be full again. A request moves that on by the time of one
-    request, and is refused where it would be further away than a burst takes.
+    Of each only one number is kept: when its bucket will be full again. What is taken moves that on by the time of one,
+    and there is nothing where it would be further away than a burst takes.
+
+    Args:
+        rate: how many flow into a bucket each second.
+        burst: how many it holds.
+        clock: gives seconds.
     """
+
+    def __init__(self, *, rate: float, burst: float, clock: Callable[[], float]) -> None:
+        self._each = 1 / rate
+        self._burst = burst * self._each
+        self._clock = clock
+        self._full_at: dict[str, float] = {}
+
+    def __len__(self) -> int:
+        """Buckets that are remembered."""
+        return len(self._full_at)
+
+    def wait(self, who: str) -> float:
+        """Seconds until there is something in a bucket, 0 where there is."""
+        now = self._clock()
+        left = max(self._full_at.get(who, now), now) + self._each - now - self._burst
+        return left if left > _ROUNDING else 0.0
+
+    def take(self, who: str) -> float:
+        """Take one; where there is none, nothing is taken, and the seconds until there is are given instead of 0."""
+        now = self._clock()
+        full_at = max(self._full_at.pop(who, now), now) + self._each
+        if full_at - now > self._burst + _ROUNDING:
+            self._full_at[who] = full_at - self._each
+            return full_at - now - self._burst
+        self._full_at[who] = full_at
+        if len(self._full_at) > MAX_CALLERS:
+            del self._full_at[next(iter(self._full_at))]
+        return 0.0
+
+
+class Rates:
+    """A guard that counts the requests of each caller, by its name, or else by its address."""
 
     def __init__(self, limit: CallerLimit, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit = limit
-        self._each = 1 / limit.requests_per_second
-        self._burst = (limit.burst or limit.requests_per_second) * self._each
-        self._clock = clock
-        self._full_at: dict[str, float] = {}
+        rate = limit.requests_per_second
+        self._buckets = Buckets(rate=rate, burst=limit.burst or rate, clock=clock)
 
     def __call__(self, arrival: Arrival) -> None:
         """See ``chain.Guard``.
@@ -38,17 +73,11 @@ class Rates:
         if arrival.path in PUBLIC:
             return
         who = arrival.caller.subject if arrival.caller is not None else arrival.peer.address
-        now = self._clock()
-        full_at = max(self._full_at.pop(who, now), now) + self._each
-        if full_at - now > self._burst + _ROUNDING:
-            self._full_at[who] = full_at - self._each
-            arrival.beyond = True
+        wait = self._buckets.take(who)
+        arrival.beyond = wait > 0  # set anew: a stream asks about its messages with one and the same arrival
+        if arrival.beyond:
             raise TooManyRequestsError(
                 f"more than {self._limit.requests_per_second} requests a second from one caller"
                 " (spec.serving.limits.perCaller); try again later",
-                retry_after=full_at - now - self._burst,
+                retry_after=wait,
             )
-        self._full_at[who] = full_at
-        arrival.beyond = False  # a stream asks about its messages with one and the same arrival
-        if len(self._full_at) > MAX_CALLERS:
-            del self._full_at[next(iter(self._full_at))]

@@ -4,9 +4,10 @@ Bytes in, bytes out: a protocol knows neither the framework nor the connection, 
 and writes outputs by its task, so it knows neither tables nor classes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
+from modelservice.modalities.base import STRICT, Tolerance
 from modelservice.serving.answer import Answer
 from modelservice.serving.calls import Call
 from modelservice.serving.metrics import Statistics
@@ -55,6 +56,20 @@ class Page(NamedTuple):
     read: Callable[[State], Answer]
 
 
+class Download(NamedTuple):
+    """A GET that is answered piece by piece.
+
+    ``etag`` identifies the content; ``pieces`` together have ``size`` bytes.
+    """
+
+    path: str
+    summary: str
+    media_type: str
+    etag: str
+    size: int
+    pieces: Callable[[], Iterator[bytes]]
+
+
 class Query(NamedTuple):
     """A POST that is answered at once, from its body."""
 
@@ -69,6 +84,7 @@ class Rest(NamedTuple):
     operations: tuple[Operation, ...]
     pages: tuple[Page, ...]
     queries: tuple[Query, ...] = ()
+    downloads: tuple[Download, ...] = ()
 
 
 class InferMethod(NamedTuple):
@@ -130,8 +146,13 @@ class InferenceProtocol(Protocol):
 
     name: str
 
-    def rest(self, model: ServedModel, name: str, version: str) -> Rest | None:
-        """Its routes for that version of a model of that name, or None where it is not spoken over HTTP."""
+    def rest(self, model: ServedModel, name: str, version: str, tolerance: Tolerance = STRICT) -> Rest | None:
+        """Its routes for that version of a model of that name, or None where it is not spoken over HTTP.
 
-    def services(self, model: ServedModel, name: str, version: str) -> tuple[Service, ...]:
+        ``tolerance`` is what requests may get wrong, where they do not say it themselves.
+        """
+
+    def services(
+        self, model: ServedModel, name: str, version: str, tolerance: Tolerance = STRICT
+    ) -> tuple[Service, ...]:
         """Its gRPC services, none where it is not spoken over gRPC; what gRPC needs is imported only here."""

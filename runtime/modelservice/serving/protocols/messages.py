@@ -26,9 +26,8 @@ _SCALARS: Final = {
 class Field(NamedTuple):
     """A field: ``type`` is a scalar's name, or a message's full one, below the package or with a dot before it.
 
-    The published enumerations travel as numbers, so an int32 field reads and writes them.
-
-    ``keyed``: a map from texts to that type. ``choice``: name of the oneof that it is part of.
+    ``keyed``: a map from texts to that type. ``choice``: name of the oneof that it is part of. ``enumeration``: whether
+    the type is one; its values are numbers here as they are on the wire, also those that it does not name.
     """
 
     name: str
@@ -37,6 +36,7 @@ class Field(NamedTuple):
     repeated: bool = False
     keyed: bool = False
     choice: str | None = None
+    enumeration: bool = False
 
 
 class Method(NamedTuple):
@@ -65,6 +65,7 @@ def build_package(
     name: str,
     messages: Mapping[str, Sequence[Field]],
     *,
+    enumerations: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
     services: Mapping[str, Sequence[Method]] = MappingProxyType({}),
     needs: Sequence[bytes] = (),
 ) -> Package:
@@ -75,6 +76,7 @@ def build_package(
     Args:
         name: of the package.
         messages: fields by the name of the message.
+        enumerations: numbers by name, the first 0, by the name of the enumeration; nested ones as messages are.
         services: remote calls by the name of the service.
         needs: serialised files of the messages of other packages, each after those that it needs itself.
     """
@@ -88,6 +90,11 @@ def build_package(
         described[full_name] = message
         for field in fields:
             _add_field(message, f".{name}", full_name, field)
+    for full_name, values in enumerations.items():
+        outer, _, inner = full_name.rpartition(".")
+        enumeration = (described[outer] if outer else file).enum_type.add(name=inner)
+        for value, number in values.items():
+            enumeration.value.add(name=value, number=number)
     for service, methods in services.items():
         _add_methods(file.service.add(name=service), f".{name}", methods)
     files = (*needs, file.SerializeToString())
@@ -122,7 +129,7 @@ def _add_field(message: Any, package: str, full_name: str, field: Field) -> None
     elif field.type in _SCALARS:
         added.type = _SCALARS[field.type]
     else:
-        added.type = _FIELD.TYPE_MESSAGE
+        added.type = _FIELD.TYPE_ENUM if field.enumeration else _FIELD.TYPE_MESSAGE
         added.type_name = field.type if field.type.startswith(".") else f"{package}.{field.type}"
     if field.choice is not None:
         names = [choice.name for choice in message.oneof_decl]

@@ -11,41 +11,45 @@ from modelservice.contract.signature import (
     Output,
     Signature,
 )
+from modelservice.modalities.base import STRICT, Tolerance
 from modelservice.modalities.tensors import BOOL, BYTES
 from modelservice.serving.calls import MAX_ROWS
 from modelservice.serving.protocols.base import Schema
 
 _SHOWN_CATEGORIES: Final = 20
+_NUMBER: Final[Schema] = {"type": "number"}
+_OF_IMAGES: Final[dict[str, Schema]] = {
+    "patch": {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 4096,
+        "description": "Side of a patch, in pixels. Default: an eighth of the longer side.",
+    },
+    "heat_map": {"type": "boolean", "description": "Also give the contributions as a PNG. Default false."},
+}
 _CONTENTS: Final = {
     ColumnContent.BOOLEAN: (("boolean", "string"), "true or false; also yes and no, y and n, t and f, 1 and 0."),
     ColumnContent.TEXT: (("string",), "Free text."),
     ColumnContent.DATE: (("string",), "A date of ISO 8601, with time and zone where those of training have them."),
 }
 """JSON types of a cell, and what it says."""
-_ASKED: Final[dict[str, Schema]] = {
-    "unseen": {"type": "boolean", "description": "Also say, for each row, which categories training never saw."},
-    "far": {"type": "boolean", "description": "Also say, for each row, which numbers are far from those of training."},
-    "unknown_columns": {
-        "enum": ["Error", "Ignore"],
-        "description": "What a column is that the model does not have. Default Error.",
-    },
-    "missing_columns": {
-        "enum": ["Error", "Missing"],
-        "description": "What a column is that is not there; Missing: a missing value. Default Error.",
-    },
-}
 
 
-def predict_request(signature: Signature) -> Schema:
-    """Schema of a ``:predict`` body."""
+def predict_request(signature: Signature, tolerance: Tolerance = STRICT) -> Schema:
+    """Schema of a ``:predict`` body; ``tolerance`` is what it may get wrong where it does not say."""
     return {
         "type": "object",
         "description": "Either instances or inputs.",
         "properties": {
-            "instances": {"type": "array", "minItems": 1, "maxItems": MAX_ROWS, "items": _row(signature.inputs)},
-            "inputs": _rows_by_input(signature.inputs),
+            "instances": {
+                "type": "array",
+                "minItems": 1,
+                "maxItems": MAX_ROWS,
+                "items": _row(signature.inputs, tolerance),
+            },
+            "inputs": _rows_by_input(signature.inputs, tolerance),
             "signature_name": {"type": "string"},
-            **_ASKED,
+            **_asked(tolerance),
         },
         "oneOf": [{"required": ["instances"]}, {"required": ["inputs"]}],
     }
@@ -64,54 +68,73 @@ def predict_response(signature: Signature) -> Schema:
     }
 
 
-def explain_request(signature: Signature) -> Schema:
-    """Schema of an ``:explain`` body."""
-    predict = predict_request(signature)["properties"]
-    asked = {name: predict[name] for name in ("instances", "signature_name", "unknown_columns", "missing_columns")}
+def explain_request(signature: Signature, tolerance: Tolerance = STRICT) -> Schema:
+    """Schema of an ``:explain`` body; see ``predict_request``."""
+    predict = predict_request(signature, tolerance)
+    said = ("instances", "inputs", "signature_name", "unknown_columns", "missing_columns")
     labels = list(signature.labels)
     label = {"label": {"enum": labels, "description": "Explain its probability. Default: the most probable one."}}
+    images = any(isinstance(given, InputTensor) for given in signature.inputs)
     return {
-        "type": "object",
-        "required": ["instances"],
+        **predict,
         "properties": {
-            **asked,
+            **{name: predict["properties"][name] for name in said},
             **(label if labels else {}),
             "evaluations": {
                 "type": "integer",
                 "minimum": 0,
                 "maximum": MAX_ROWS,
                 "description": "Most rows that the model answers for each instance: all coalitions of columns, where"
-                " these are as many or fewer, or random orders of them. Default 1024.",
+                " these are as many or fewer, or random orders of them; of images and texts one for each part, and two."
+                " Default 1024.",
             },
             "seed": {"type": "integer", "minimum": 0, "description": "Of the random orders. Default 0."},
+            **(_OF_IMAGES if images else {}),
         },
     }
 
 
 def explain_response(signature: Signature) -> Schema:
     """Schema of the answer to it."""
-    number: Schema = {"type": "number"}
-    columns = dict.fromkeys(_by_name(signature.inputs), number)
     explanation: Schema = {
         "type": "object",
         "required": ["output", "value", "base", "contributions"],
         "properties": {
             "output": {"type": "string"},
             **({"label": {"enum": list(signature.labels)}} if signature.labels else {}),
-            "value": {**number, "description": "Of the instance."},
-            "base": {**number, "description": "Of a row of medians and modes."},
-            "contributions": {
-                "type": "object",
-                "properties": columns,
-                "description": "What each column adds: with base, they sum up to value.",
-            },
+            "value": {**_NUMBER, "description": "Of the instance."},
+            "base": {**_NUMBER, "description": "Where all parts are hidden: of a row of medians and modes."},
+            **_contributions(signature.inputs),
         },
     }
     return {
         "type": "object",
-        "required": ["explanations", "exact"],
-        "properties": {"explanations": {"type": "array", "items": explanation}, "exact": {"type": "boolean"}},
+        "required": ["explanations", "method", "exact"],
+        "properties": {
+            "explanations": {"type": "array", "items": explanation},
+            "method": {"enum": ["Shapley", "Occlusion"]},
+            "exact": {"type": "boolean", "description": "Whether none of them is estimated."},
+        },
     }
+
+
+def _contributions(inputs: tuple[Input, ...]) -> dict[str, Schema]:
+    """Members of an explanation, by what the model takes."""
+    rows: Schema = {"type": "array", "items": {"type": "array", "items": _NUMBER}}
+    if any(isinstance(given, InputTensor) for given in inputs):
+        png: Schema = {"type": "object", "properties": {"b64": {"type": "string", "contentEncoding": "base64"}}}
+        return {
+            "contributions": {**rows, "description": "What is lost where a patch is hidden, by rows of patches."},
+            "patch": {"type": "integer", "description": "Side of a patch, in pixels."},
+            "heat_map": {**png, "description": "A PNG: red adds to the answer, blue takes away. Where asked for."},
+        }
+    by_column = {"type": "object", "properties": dict.fromkeys(_by_name(inputs), _NUMBER)}
+    by_word: Schema = {
+        "type": "object",
+        "properties": {"word": {"type": "string"}, "contribution": _NUMBER},
+    }
+    said = "What each column adds: with base, they sum up to value. Of a text: what is lost where a word is left out."
+    return {"contributions": {"anyOf": [by_column, {"type": "array", "items": by_word}], "description": said}}
 
 
 def output_schema(output: Output, signature: Signature) -> Schema:
@@ -135,7 +158,27 @@ def nested(value: Schema, shape: tuple[int, ...]) -> Schema:
     return value
 
 
-def _row(inputs: tuple[Input, ...]) -> Schema:
+def _asked(tolerance: Tolerance) -> dict[str, Schema]:
+    unknown, missing = "Ignore" if tolerance.unknown else "Error", "Missing" if tolerance.missing else "Error"
+    said = "What a column is that is not there; Missing: a missing value."
+    return {
+        "unseen": {"type": "boolean", "description": "Also say, for each row, which categories training never saw."},
+        "far": {"type": "boolean", "description": "Also say, for each row, which numbers are far from training's."},
+        "unknown_columns": {
+            "enum": ["Error", "Ignore"],
+            "description": f"What a column is that the model does not have. Default {unknown}.",
+        },
+        "missing_columns": {"enum": ["Error", "Missing"], "description": f"{said} Default {missing}."},
+    }
+
+
+def _object(columns: dict[str, Any], tolerance: Tolerance) -> Schema:
+    """An object of columns: which have to be there, and whether there may be others."""
+    required = {} if tolerance.missing else {"required": list(columns)}
+    return {"type": "object", **required, "properties": columns, "additionalProperties": tolerance.unknown}
+
+
+def _row(inputs: tuple[Input, ...], tolerance: Tolerance) -> Schema:
     tensor = next((given for given in inputs if isinstance(given, InputTensor)), None)
     if tensor is not None:
         return {"anyOf": [nested({"type": "number"}, tensor.shape), _encoded(tensor)]}
@@ -147,21 +190,14 @@ def _row(inputs: tuple[Input, ...]) -> Schema:
         "maxItems": len(columns),
         "items": {"type": ["number", "string", "boolean", "null"]},
     }
-    by_name: Schema = {
-        "type": "object",
-        "required": list(columns),
-        "properties": columns,
-        "additionalProperties": False,
-    }
-    return {"anyOf": [by_name, by_position]}
+    return {"anyOf": [_object(columns, tolerance), by_position]}
 
 
-def _rows_by_input(inputs: tuple[Input, ...]) -> Schema:
+def _rows_by_input(inputs: tuple[Input, ...], tolerance: Tolerance) -> Schema:
     if any(isinstance(given, InputTensor) for given in inputs):
-        return {"type": "array", "minItems": 1, "maxItems": MAX_ROWS, "items": _row(inputs)}
+        return {"type": "array", "minItems": 1, "maxItems": MAX_ROWS, "items": _row(inputs, tolerance)}
     columns = _by_name(inputs)
-    values = {name: {"type": "array", "items": schema} for name, schema in columns.items()}
-    return {"type": "object", "required": list(columns), "properties": values, "additionalProperties": False}
+    return _object({name: {"type": "array", "items": schema} for name, schema in columns.items()}, tolerance)
 
 
 def _encoded(tensor: InputTensor) -> Schema:

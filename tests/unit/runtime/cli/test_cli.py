@@ -2,6 +2,7 @@
 
 import errno
 import gc
+import io
 import json
 import os
 import subprocess
@@ -189,6 +190,55 @@ def test_inspecting_what_is_not_there_fails(
     home: Path, capsys: pytest.CaptureFixture[str], address: str, words: str
 ) -> None:
     assert main(["inspect", address]) == ExitCode.ORDER_INVALID
+    assert words in capsys.readouterr().err
+
+
+ROWS = [[5.1, 3.5, 1.4, 0.2], [6.3, 2.9, 5.6, None]]
+
+
+def test_rows_of_files_are_answered_as_a_server_would(
+    trained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CSV with a column too many and a gap, a request, and a list from stdin: the same rows, the same answers."""
+    lines = ["species,sepal_length,sepal_width,petal_length,petal_width", "setosa,5.1,3.5,1.4,0.2", "?,6.3,2.9,5.6,"]
+    (trained / "rows.csv").write_text("\ufeff" + "\n".join(lines) + "\n")
+    (trained / "request.json").write_text(json.dumps({"instances": ROWS}))
+    printed = []
+    for name in ("rows.csv", "request.json", "-"):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(ROWS).encode())))
+        assert main(["predict", "out/iris", name]) == ExitCode.DONE
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1] == printed[2]
+    answers = json.loads(printed[0])["predictions"]
+    assert [answer["label"] for answer in answers] == Predictor.load("out/iris").predict(ROWS)
+
+
+def test_rows_of_files_are_explained(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (trained / "request.json").write_text(json.dumps({"instances": ROWS, "label": "virginica"}))
+    assert main(["explain", "out/iris", "request.json"]) == ExitCode.DONE
+    found = json.loads(capsys.readouterr().out)["explanations"]
+    expected = Predictor.load("out/iris").explain(ROWS, label="virginica")
+    for one, said in zip(found, expected, strict=True):
+        assert one["contributions"] == pytest.approx(said["contributions"], abs=1e-6)
+        assert one["base"] + sum(one["contributions"].values()) == pytest.approx(one["value"])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "code", "words"),
+    [
+        ("no.json", None, ExitCode.DATA_INVALID, "no.json cannot be read: No such file or directory"),
+        ("x.json", "{", ExitCode.ORDER_INVALID, "error: the body is not JSON"),
+        ("x.json", "[[1, 2, 3]]", ExitCode.ORDER_INVALID, "instances[0]: has 3 values, expected 4"),
+        ("x.json", json.dumps([[1] * 4] * 70 + [["x"] * 4]), ExitCode.ORDER_INVALID, "instances[70].sepal_length: 'x'"),
+        ("x.csv", "sepal_length\n1\n", ExitCode.ORDER_INVALID, "instances[0].sepal_width: is missing"),
+    ],
+)
+def test_wrong_rows_of_files_are_said(
+    trained: Path, capsys: pytest.CaptureFixture[str], *, name: str, content: str | None, code: int, words: str
+) -> None:
+    if content is not None:
+        (trained / name).write_text(content)
+    assert main(["predict", "out/iris", name]) == code
     assert words in capsys.readouterr().err
 
 
@@ -455,7 +505,9 @@ def test_a_stage_uses_the_cpus_that_it_may_unless_the_user_says_otherwise(
     assert (os.environ["OMP_NUM_THREADS"], calls[0]["where"].order) == (threads, order)
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["compress"], ["serve"], ["inspect"], ["stage"]])
+@pytest.mark.parametrize(
+    "command", [[], ["train"], ["compress"], ["serve"], ["inspect"], ["predict"], ["explain"], ["stage"]]
+)
 def test_help_has_examples_and_imports_nothing_heavy(command: list[str]) -> None:
     code = (
         "import sys; from modelservice.cli import main\n"

@@ -179,6 +179,7 @@ class Parts:
         return Artifact(
             digest="",
             manifest=None,  # type: ignore[arg-type] # torch does not look at it
+            manifest_bytes=b"",
             contents={name: content for name, content in contents.items() if content},
         )
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from tests.unit.runtime.stages.pipelines import IRIS, produce, store, train_work
 
 from modelservice.artifact.errors import ArtifactError
 from modelservice.artifact.files import file_entries
-from modelservice.artifact.load import Artifact
 from modelservice.artifact.stores.folder import write
 from modelservice.contract.manifest import ARCHITECTURE_FILE, MODEL_FILE, PREPROCESSING_FILE, WEIGHTS_FILE
 from modelservice.contract.signature import SIGNATURE_FILE
@@ -64,6 +64,20 @@ def test_a_notebook_shows_what_it_is(predictor: Predictor) -> None:
 def test_a_frame_without_a_column_is_refused(predictor: Predictor) -> None:
     with pytest.raises(InputError, match="petal_width: is missing"):
         predictor.predict(pd.read_csv(IRIS).drop(columns="petal_width"))
+
+
+def test_explanations_sum_up_and_are_of_the_chosen_label(predictor: Predictor) -> None:
+    rows = pd.read_csv(IRIS).iloc[[0, 75, 149]]
+    probabilities = predictor.predict_proba(rows)
+    for label in (None, "versicolor"):
+        for one, row in zip(predictor.explain(rows, label=label), probabilities, strict=True):
+            assert one["label"] == (label or predictor.labels[row.argmax()])
+            assert one["value"] == pytest.approx(row[predictor.labels.index(one["label"])], abs=1e-6)
+            assert one["base"] + sum(one["contributions"].values()) == pytest.approx(one["value"], abs=1e-9)
+    with pytest.raises(ValueError, match=r"'rose' is no label of iris; expected one of \['setosa'"):
+        predictor.explain(rows, label="rose")
+    with pytest.raises(ValueError, match="2; 4 columns need at least 8"):
+        predictor.explain(rows, evaluations=2)
 
 
 def test_a_regression_predicts_numbers_and_has_no_probabilities() -> None:
@@ -134,7 +148,7 @@ def test_forged_files_are_refused_in_words(
 def test_rows_of_another_width_than_the_model_takes(trained: Produced) -> None:
     fewer = produce(train_work(epochs=1, target="petal_width", model={"decisionTree": {}}))
     files = {**trained.files, MODEL_FILE: fewer.files[MODEL_FILE]}
-    artifact = Artifact(digest=trained.digest, manifest=trained.manifest, contents=files)
+    artifact = replace(trained.as_artifact(), contents=files)
     with pytest.raises(ArtifactError, match=r"does not take rows as they are encoded, \[4\]|for one row"):
         Predictor.from_artifact(artifact)
 
@@ -148,7 +162,7 @@ def test_rows_of_another_width_than_the_model_takes(trained: Produced) -> None:
 )
 def test_what_torch_cannot_serve_is_refused(trained: Produced, name: str, content: bytes | None, words: str) -> None:
     files = {key: value for key, value in {**trained.files, name: content}.items() if value is not None}
-    artifact = Artifact(digest=trained.digest, manifest=trained.manifest, contents=files)
+    artifact = replace(trained.as_artifact(), contents=files)
     with pytest.raises(ArtifactError, match=words):
         Predictor.from_artifact(artifact, engine=load_torch_engine)
 

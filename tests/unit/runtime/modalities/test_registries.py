@@ -32,6 +32,7 @@ from modelservice.modalities.base import (
 )
 from modelservice.modalities.dataset import build_dataset
 from modelservice.modalities.encoders import OPENERS, open_encoder
+from modelservice.modalities.parts import WHOLE_PARTS, PartOptions, Parts
 from modelservice.modalities.scaling import NumberRules
 from modelservice.modalities.sources import READERS, from_frame, read_file, read_source
 from modelservice.modalities.split import target_tokens
@@ -80,6 +81,9 @@ class WaveEncoder:
 
     def cells(self, rows: Rows) -> list[list[Any]]:
         raise InputError("a wave has no columns")
+
+    def parts(self, rows: Rows, options: PartOptions = WHOLE_PARTS) -> list[Parts]:
+        raise InputError("a wave has no parts")
 
     def tensors(self) -> list[dict[str, Any]]:
         return [{"name": "wave", "datatype": "FP32", "shape": [-1, *self.shape]}]

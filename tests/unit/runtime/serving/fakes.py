@@ -7,7 +7,7 @@ import httpx
 import numpy as np
 
 from modelservice.contract.baseline import Baseline
-from modelservice.contract.serving import Batching
+from modelservice.contract.serving import Batching, Inputs
 from modelservice.contract.signature import Signature
 from modelservice.modalities.base import Encoder, Features
 from modelservice.modalities.image.encoder import ImageEncoder
@@ -22,7 +22,7 @@ from modelservice.modalities.table.kinds.text import TextPreprocessing
 from modelservice.modalities.table.preprocessing import TablePreprocessing
 from modelservice.serving.access.audit import AuditLog
 from modelservice.serving.access.gate import OPEN_GATE, Gate
-from modelservice.serving.core import Core, build_core
+from modelservice.serving.core import DEFAULT_INPUTS, Core, build_core
 from modelservice.serving.costs import Costs
 from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.transports.http.front import Front
@@ -78,6 +78,8 @@ class FakeModel:
     def __init__(self, modality: str, encoder: Encoder, *, labels: tuple[str, ...] = LABELS) -> None:
         self.digest = DIGEST
         self.baseline: Baseline | None = None
+        self.description: dict[str, Any] = {"digest": DIGEST, "manifest": {"name": "iris"}}
+        self.files: dict[str, bytes] | None = None
         self.task: Task = MULTICLASS if labels else REGRESSION
         self.encoder = encoder
         self.engine = FakeEngine(encoder.shape, labels)
@@ -143,6 +145,7 @@ def core_of(
     batching: Batching | None = None,
     lifecycle: Lifecycle | None = None,
     gate: Gate = OPEN_GATE,
+    inputs: Inputs = DEFAULT_INPUTS,
     audit: AuditLog | None = None,
 ) -> Core:
     return build_core(
@@ -154,6 +157,7 @@ def core_of(
         executor=ThreadPoolExecutor(max_workers=1),
         lifecycle=lifecycle or Lifecycle(),
         gate=gate,
+        inputs=inputs,
         audit=audit,
     )
 

@@ -1,6 +1,7 @@
 """What a request asks besides its rows: the same over every protocol."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -15,13 +16,14 @@ from tests.unit.runtime.serving.fakes import (
     refined_model,
 )
 
+from modelservice.contract.serving import Inputs, MissingColumns, UnknownColumns
 from modelservice.modalities.base import Tolerance
 from modelservice.modalities.table.kinds.numbers import FAR
 from modelservice.serving.asked import NOTHING, Asked, read_asked
 from modelservice.serving.errors import RequestError
 from modelservice.serving.protocols.open_inference.rpc import _parameters
 
-V1, V2 = "/v1/models/iris:predict", "/v2/models/iris/infer"
+V1, V2, EXPLAIN = "/v1/models/iris:predict", "/v2/models/iris/infer", "/v1/models/iris:explain"
 CITY = "city (home)"
 TOLERANT = {"unknown_columns": "Ignore", "missing_columns": "Missing"}
 
@@ -119,8 +121,47 @@ def test_parameters_of_grpc_are_those_of_rest() -> None:
     assert read_asked(_parameters(given)) == Asked(("far",), Tolerance(missing=True))
     given["unseen"].SetInParent()
     with pytest.raises(RequestError, match=r"^parameters\.unseen: must be true or false, not null$"):
-        read_asked(_parameters(given), "parameters.")
+        read_asked(_parameters(given), place="parameters.")
 
 
 def test_what_asks_nothing_costs_nothing() -> None:
     assert read_asked({"instances": [], "unknown": 1}) is NOTHING
+
+
+LOOSE = Inputs(unknown_columns=UnknownColumns.IGNORE, missing_columns=MissingColumns.MISSING)
+
+
+def values_of(page: str, name: str) -> list[tuple[str, float]]:
+    found = re.findall(rf"^{name}_total(\{{.*\}})? (\S+)$", page, re.MULTILINE)
+    return [(labels, float(value)) for labels, value in found]
+
+
+async def test_a_model_tolerates_what_its_serving_says_and_counts_it() -> None:
+    """By all ways in: rows, columns, tensors; what the request says itself goes first."""
+    async with client_of(front_of(mixed_model(), inputs=LOOSE)) as client:
+        exact = await client.post(V1, json={"instances": [{"age": 1, CITY: None}, {"age": None, CITY: "Basel"}]})
+        loose = await client.post(V1, json={"instances": [{"age": 1, "shoe": 43}, {CITY: "Basel", "x": [1]}]})
+        assert loose.json() == exact.json()
+        by_column = await client.post(V1, json={"inputs": {"age": [1, 2, 3], "shoe": [1]}})
+        by_tensor = await client.post(V2, json={"inputs": [column("shoe", "a"), column("age", 1, 2)]})
+        strict = await client.post(
+            V1, json={"instances": [{"age": 1, CITY: "Basel", "x": 1}], "unknown_columns": "Error"}
+        )
+        explained = await client.post(EXPLAIN, json={"instances": [{"age": 1}]})
+        page = (await client.get("/metrics")).text
+        schema = (await client.get("/openapi.json")).json()["paths"][V1]["post"]["requestBody"]["content"]
+    statuses = [answer.status_code for answer in (loose, by_column, by_tensor, strict, explained)]
+    assert statuses == [200, 200, 200, 400, 200]
+    assert values_of(page, "modelservice_unknown_columns") == [("", 1 + 1 + 3 + 2)]
+    missing = {'{column="age"}': 1.0, f'{{column="{CITY}"}}': 1.0 + 3 + 2 + 1}
+    assert dict(values_of(page, "modelservice_missing_columns")) == missing
+    rows = schema["application/json"]["schema"]["properties"]["instances"]["items"]["anyOf"][0]
+    assert (rows["additionalProperties"], rows.get("required")) == (True, None)
+
+
+async def test_nothing_is_counted_where_nothing_is_tolerated() -> None:
+    async with client_of(front_of(mixed_model())) as client:
+        assert (await client.post(V1, json={"instances": [{"age": 1}]})).status_code == 400
+        page = (await client.get("/metrics")).text
+    assert values_of(page, "modelservice_unknown_columns") == [("", 0)]
+    assert {count for _, count in values_of(page, "modelservice_missing_columns")} == {0}

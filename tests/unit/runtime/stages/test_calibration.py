@@ -26,6 +26,8 @@ from modelservice.families.modules import apply_head
 from modelservice.families.onnx_graph import Graph
 from modelservice.families.sharpness import sharpen
 from modelservice.families.torch_engine import load_torch_engine
+from modelservice.inference.engine import EngineLoader
+from modelservice.inference.onnx_engine import load_onnx_engine
 from modelservice.inference.predictor import Predictor
 from modelservice.modalities.dataset import build_dataset
 from modelservice.modalities.imbalance import by_class_weight
@@ -35,6 +37,7 @@ from modelservice.stages.calibration import FEWEST_OF_A_CLASS, FEWEST_ROWS
 from modelservice.stages.recipe import Recipe
 from modelservice.tasks.threshold import BinaryThreshold
 
+ENGINES: tuple[EngineLoader, ...] = (load_onnx_engine, load_torch_engine)
 ENSEMBLE: dict[str, Any] = {"mlp": {"ensemble": 2}}
 MODELS: list[dict[str, Any]] = [
     {"mlp": {"hiddenLayers": [16]}},
@@ -97,9 +100,7 @@ def test_a_tree_of_pure_leaves_is_believed_no_more() -> None:
 def test_torch_serves_what_onnxruntime_does(model: dict[str, Any]) -> None:
     artifact = trained(model, 3, calibration="Temperature", imbalance="ClassWeight").as_artifact()
     rows = [[0.1, 0.2], [-1.0, 2.0], [3.0, -3.0]]
-    by_onnx, by_torch = (
-        Predictor.from_artifact(artifact, **given).predict_proba(rows) for given in ({}, {"engine": load_torch_engine})
-    )
+    by_onnx, by_torch = (Predictor.from_artifact(artifact, engine=engine).predict_proba(rows) for engine in ENGINES)
     np.testing.assert_allclose(by_torch, by_onnx, atol=1e-5)
 
 
@@ -190,10 +191,7 @@ def test_isotonic_regression_is_served_as_it_was_fitted(model: dict[str, Any], c
     artifact = produced.as_artifact()
     if "mlp" in model:
         rows = np.random.default_rng(1).normal(size=(300, 2)).tolist()
-        by_onnx, by_torch = (
-            Predictor.from_artifact(artifact, **given).predict_proba(rows)
-            for given in ({}, {"engine": load_torch_engine})
-        )
+        by_onnx, by_torch = (Predictor.from_artifact(artifact, engine=engine).predict_proba(rows) for engine in ENGINES)
         # A piece may be steep, and amplifies what rounding leaves of a difference.
         assert np.mean(np.abs(by_torch - by_onnx)) < 1e-5
 

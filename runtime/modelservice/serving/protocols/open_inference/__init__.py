@@ -1,15 +1,27 @@
 """The Open Inference Protocol, which KServe calls its protocol v2 and Triton speaks: over REST and over gRPC."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
 from modelservice import __version__
+from modelservice.modalities.base import STRICT, Tolerance
 from modelservice.modalities.tensors import describe
 from modelservice.serving.answer import Answer, json_answer
-from modelservice.serving.errors import RequestError
+from modelservice.serving.archive import Archive
+from modelservice.serving.errors import ForbiddenError, RequestError
 from modelservice.serving.model import ServedModel
 from modelservice.serving.parsing import parse_object
-from modelservice.serving.protocols.base import Documentation, Operation, Page, Query, Rest, Service, State
+from modelservice.serving.protocols.base import (
+    Documentation,
+    Download,
+    Operation,
+    Page,
+    Query,
+    Rest,
+    Service,
+    State,
+)
 from modelservice.serving.protocols.open_inference.rest import RestCodec
 from modelservice.serving.protocols.open_inference.schemas import infer_example, infer_request, infer_response
 from modelservice.serving.protocols.open_inference.state import model_configuration, model_index, model_statistics
@@ -24,9 +36,9 @@ class OpenInference:
 
     name = "open_inference"
 
-    def rest(self, model: ServedModel, name: str, version: str) -> Rest:
+    def rest(self, model: ServedModel, name: str, version: str, tolerance: Tolerance = STRICT) -> Rest:
         """Routes below ``/v2``."""
-        tensors = TensorModel(model, name, version)
+        tensors = TensorModel(model, name, version, tolerance)
         parse = RestCodec(tensors).parse
         documentation = Documentation(
             summary="Infer, by the Open Inference Protocol v2",
@@ -40,13 +52,19 @@ class OpenInference:
             Operation(f"{versioned}/infer", "/v2/models/{name}/versions/{version}/infer", parse),
         )
         index = Query("/v2/repository/index", "The models that this server has", partial(_index, tensors))
-        return Rest(operations, _pages(tensors, versioned), (index,))
+        pages = (*_pages(tensors, versioned), _report(model, f"{versioned}/report"))
+        archive = f"{versioned}/artifact"
+        if model.files is None:
+            return Rest(operations, (*pages, _closed(archive)), (index,))
+        return Rest(operations, pages, (index,), (_download(model.files, archive, model.digest),))
 
-    def services(self, model: ServedModel, name: str, version: str) -> tuple[Service, ...]:
+    def services(
+        self, model: ServedModel, name: str, version: str, tolerance: Tolerance = STRICT
+    ) -> tuple[Service, ...]:
         """``inference.GRPCInferenceService``."""
         from modelservice.serving.protocols.open_inference.rpc import build_service  # noqa: PLC0415 - needs protobuf
 
-        tensors = TensorModel(model, name, version)
+        tensors = TensorModel(model, name, version, tolerance)
         return (build_service(tensors, server_name=SERVER_NAME, server_version=__version__),)
 
 
@@ -80,6 +98,30 @@ def _pages(model: TensorModel, versioned: str) -> tuple[Page, ...]:
         Page(versioned, "", lambda _: json_answer(metadata)),
         Page(f"{versioned}/ready", "", model_ready),
     )
+
+
+def _report(model: ServedModel, path: str) -> Page:
+    description = model.description
+
+    def report(_state: State) -> Answer:
+        return json_answer(description)
+
+    return Page(path, "What the model was made of and how good it is", report)
+
+
+def _closed(path: str) -> Page:
+    said = "this server does not give its model away; spec.serving.artifact: {} makes it do so"
+
+    def refuse(_state: State) -> Answer:
+        return json_answer({"error": said})._replace(status=ForbiddenError.status)
+
+    return Page(path, "", refuse)
+
+
+def _download(files: Mapping[str, bytes], path: str, digest: str) -> Download:
+    archive = Archive(files)
+    summary = "The artifact as a tar of its manifest and the files that it lists"
+    return Download(path, summary, "application/x-tar", digest, archive.size, archive.pieces)
 
 
 def _index(model: TensorModel, body: bytes, state: State) -> Answer:

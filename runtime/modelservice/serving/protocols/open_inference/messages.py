@@ -36,7 +36,7 @@ _FILLED_TENSOR: Final = (
     Field("parameters", 4, _PARAMETERS, keyed=True),
     Field("contents", 5, _CONTENTS),
 )
-_CONFIGURED: Final = (Field("name", 1, "string"), Field("data_type", 2, "int32"))
+_CONFIGURED: Final = (Field("name", 1, "string"), Field("data_type", 2, "DataType", enumeration=True))
 DATA_TYPES: Final = tuple(
     f"TYPE_{name}"
     for name in (
@@ -48,7 +48,7 @@ DATA_TYPES: Final = tuple(
         "STRING",
     )
 )
-"""The published enumeration of a configuration's datatypes, in the order of its numbers; it travels as one."""
+"""The published enumeration of a configuration's datatypes, in the order of its numbers."""
 
 DESCRIBED: Final[Package] = build_package(
     PACKAGE,
@@ -147,6 +147,7 @@ DESCRIBED: Final[Package] = build_package(
         ),
         "StatisticDuration": (Field("count", 1, "uint64"), Field("ns", 2, "uint64")),
     },
+    enumerations={"DataType": {name: number for number, name in enumerate(DATA_TYPES)}},
     services={SERVICE: _METHODS},
 )
 MESSAGES: Final = DESCRIBED.messages

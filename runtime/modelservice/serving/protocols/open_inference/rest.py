@@ -19,7 +19,6 @@ from modelservice.modalities.tensors import (
     from_json,
 )
 from modelservice.serving.answer import Answer, binary_answer, json_headers
-from modelservice.serving.asked import NOTHING, read_asked
 from modelservice.serving.calls import Call
 from modelservice.serving.errors import RequestError
 from modelservice.serving.parsing import parse_object
@@ -58,11 +57,9 @@ class RestCodec:
         request_id = _request_id(document)
         wanted = self._wanted(document)
         tensors = _tensors(document.get("inputs"), binary)
-        asked = NOTHING
-        if "parameters" in document:
-            asked = read_asked(_parameters(document, "parameters"), "parameters.")
+        parameters = _parameters(document, "parameters") if "parameters" in document else {}
         render = partial(self._render, request_id=request_id, wanted=wanted)
-        return self._model.call(tensors, render, asked)
+        return self._model.call(tensors, render, parameters)
 
     def _wanted(self, document: dict[str, Any]) -> Wanted:
         if "outputs" not in document and "parameters" not in document:

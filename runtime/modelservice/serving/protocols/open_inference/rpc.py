@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from modelservice.modalities.tensors import BOOL, BYTES, DATATYPES, Tensor, TensorError, from_binary
-from modelservice.serving.asked import NAMES, read_asked
+from modelservice.serving.asked import NAMES
 from modelservice.serving.calls import Call
 from modelservice.serving.errors import RequestError, UnknownModelError
 from modelservice.serving.protocols.base import InferMethod, Service, State, StateMethod, StreamMethod
@@ -85,7 +85,7 @@ class RpcCodec:
         wanted = self._wanted(request.outputs)
         tensors = _tensors(request)
         render = partial(self._render, request_id=request.id, wanted=wanted, streamed=streamed)
-        return self._model.call(tensors, render, read_asked(_parameters(request.parameters), "parameters."))
+        return self._model.call(tensors, render, _parameters(request.parameters))
 
     def _wanted(self, requested: Any) -> tuple[str, ...]:
         if not requested:

@@ -1,13 +1,14 @@
 """A model as the Open Inference Protocol sees it: tensors in and out, whatever carries them."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import Any, Final
 
+from modelservice.modalities.base import STRICT, Tolerance
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.tensors import Tensor, TensorError, to_binary
-from modelservice.serving.asked import NOTHING, Asked, tell
+from modelservice.serving.asked import read_asked, tell
 from modelservice.serving.calls import Call, Rendered, check_rows
 from modelservice.serving.errors import RequestError
 from modelservice.serving.model import ServedModel, outputs_of
@@ -22,29 +23,32 @@ _MAX_SIZE: Final = 2**31
 class TensorModel:
     """Reads rows from tensors by the model's encoder, and names outputs by its task."""
 
-    def __init__(self, model: ServedModel, name: str, version: str) -> None:
+    def __init__(self, model: ServedModel, name: str, version: str, tolerance: Tolerance = STRICT) -> None:
         self.name = name
         self.version = version
         self.digest = model.digest
         self.outputs = tuple(output.name for output in model.signature.outputs)
         self.described = {output.name: output for output in model.signature.outputs}
+        self.tolerance = tolerance
         self._model = model
         self._named = outputs_of(model)
 
     def call(
-        self, tensors: Sequence[Tensor], render: Callable[..., Rendered], asked: Asked = NOTHING
+        self, tensors: Sequence[Tensor], render: Callable[..., Rendered], parameters: Mapping[str, Any]
     ) -> Call[Rendered]:
         """A call of the rows that the tensors hold.
 
         Args:
             tensors: the inputs.
             render: takes what the model gave.
-            asked: where something is to be told, ``render`` is also given ``told``: parameters of the answer by name,
-                each JSON as a text, since parameters of the protocol are single values.
+            parameters: of the request, see ``asked``. Where they ask for something to be told, ``render`` is also
+                given ``told``: parameters of the answer by name, each JSON as a text, since parameters of the protocol
+                are single values.
 
         Raises:
             RequestError: they hold none, with the place, such as ``inputs[2] (petal_length).data[3]: ...``.
         """
+        asked = read_asked(parameters, self.tolerance, "parameters.")
 
         def place(error: InputError) -> RequestError:
             return _placed(tensors, error)

@@ -1,7 +1,9 @@
 """TensorFlow Serving's API: its REST, which KServe calls its protocol v1, and its gRPC."""
 
-from typing import Final
+from typing import Any, Final
 
+from modelservice.contract.signature import InputTensor
+from modelservice.modalities.base import STRICT, Tolerance
 from modelservice.serving.answer import Answer, json_answer
 from modelservice.serving.model import ServedModel
 from modelservice.serving.protocols.base import Documentation, Operation, Page, Rest, Service, State
@@ -11,7 +13,7 @@ from modelservice.serving.protocols.schemas import (
     predict_request,
     predict_response,
 )
-from modelservice.serving.protocols.tensorflow.explanations import Explanations
+from modelservice.serving.protocols.tensorflow.explanations import PATCH, Explanations
 from modelservice.serving.protocols.tensorflow.metadata import model_metadata
 from modelservice.serving.protocols.tensorflow.predictions import Predictions
 
@@ -24,22 +26,21 @@ class TensorFlow:
 
     name = "tensorflow"
 
-    def rest(self, model: ServedModel, name: str, version: str) -> Rest:
+    def rest(self, model: ServedModel, name: str, version: str, tolerance: Tolerance = STRICT) -> Rest:
         """Routes below ``/v1``."""
-        parse, explanations = Predictions(model).parse, Explanations(model)
+        parse, explanations = Predictions(model, tolerance).parse, Explanations(model, tolerance)
         documentation = Documentation(
             summary="Predict, as TensorFlow Serving and KServe v1 speak it",
-            request=predict_request(model.signature),
+            request=predict_request(model.signature, tolerance),
             example={"instances": [model.encoder.example()]},
             response=predict_response(model.signature),
         )
         explained = None
-        if explanations.possible and explanations.columns <= MOST_SHOWN:
-            example = {"instances": [model.encoder.example()], "evaluations": 2 * MOST_SHOWN}
+        if len(model.signature.inputs) <= MOST_SHOWN:
             explained = Documentation(
-                summary="Explain, as KServe v1 speaks it: what each column adds to the answer, as Shapley values",
-                request=explain_request(model.signature),
-                example=example,
+                summary="Explain, as KServe v1 speaks it: what each column, patch or word adds to the answer",
+                request=explain_request(model.signature, tolerance),
+                example=_example(model),
                 response=explain_response(model.signature),
             )
         operations = (
@@ -70,11 +71,22 @@ class TensorFlow:
         )
         return Rest(operations, _pages(model, name, version))
 
-    def services(self, model: ServedModel, name: str, version: str) -> tuple[Service, ...]:
+    def services(
+        self, model: ServedModel, name: str, version: str, tolerance: Tolerance = STRICT
+    ) -> tuple[Service, ...]:
         """``tensorflow.serving.PredictionService`` and ``ModelService``."""
         from modelservice.serving.protocols.tensorflow.rpc import build_services  # noqa: PLC0415 - needs protobuf
 
-        return build_services(model, name=name, version=version)
+        return build_services(model, name=name, version=version, tolerance=tolerance)
+
+
+def _example(model: ServedModel) -> dict[str, Any]:
+    """One that takes few evaluations: all coalitions of few columns, four patches, the words of a short text."""
+    example: dict[str, Any] = {"instances": [model.encoder.example()]}
+    given = model.signature.inputs[0]
+    if isinstance(given, InputTensor):
+        return {**example, PATCH: -(-max(given.shape[:2]) // 2)}
+    return {**example, "evaluations": 2 * MOST_SHOWN}
 
 
 def _pages(model: ServedModel, name: str, version: str) -> tuple[Page, ...]:

@@ -1,55 +1,42 @@
 """``:explain``, as KServe's protocol v1 has it: ``{"instances": [...]}`` is answered by ``{"explanations": [...]}``."""
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
-import numpy as np
-
-from modelservice.contract.signature import InputColumn, Output
+from modelservice.contract.signature import InputTensor
+from modelservice.inference.explaining.question import EVALUATIONS, Question
+from modelservice.modalities.base import STRICT, Rows, Tolerance
 from modelservice.modalities.errors import InputError
+from modelservice.modalities.parts import PartOptions, Parts
 from modelservice.modalities.tensors import describe, listed
 from modelservice.serving.answer import Answer, json_answer
 from modelservice.serving.asked import read_asked
 from modelservice.serving.calls import MAX_ROWS, Call
 from modelservice.serving.errors import RequestError, TooLargeError
-from modelservice.serving.explaining.shapley import Plan, mixed_rows, plan
 from modelservice.serving.model import ServedModel
 from modelservice.serving.parsing import parse_object
 from modelservice.serving.protocols.tensorflow.metadata import check_signature
-from modelservice.serving.protocols.tensorflow.places import place_row, read_instances
+from modelservice.serving.protocols.tensorflow.places import read_rows
 from modelservice.serving.results import Results
 
-EVALUATIONS: Final = 1024
-"""Rows that the model answers for each explained one, unless the request says another number."""
-MAX_CELLS: Final = 2_000_000
-"""Cells of all rows that one request makes the model answer."""
+MAX_BYTES: Final = 2**27
+"""What all rows take that one request makes the model answer."""
+PATCH: Final = "patch"
+HEAT_MAP: Final = "heat_map"
+_MAX_PATCH: Final = 4096
 _MAX_SEED: Final = 2**32
 
 
 class Explanations:
-    """Parses ``:explain`` bodies for one model, and renders what follows from its answers.
+    """Parses ``:explain`` bodies for one model, and renders what follows from its answers."""
 
-    The reference is the row of medians and modes that the signature has as an example.
-    """
-
-    def __init__(self, model: ServedModel) -> None:
+    def __init__(self, model: ServedModel, tolerance: Tolerance = STRICT) -> None:
+        self._tolerance = tolerance
         self._encoder = model.encoder
+        self._signature = model.signature
         self._labels = model.signature.labels
-        self._columns = [given.name for given in model.signature.inputs if isinstance(given, InputColumn)]
-        self._output = _explained(model.signature.outputs)
-        self._reference: list[Any] = []
-        if self._columns:
-            (self._reference,) = self._encoder.cells(self._encoder.from_instances([self._encoder.example()]))
-
-    @property
-    def possible(self) -> bool:
-        """Whether the model has columns."""
-        return bool(self._columns)
-
-    @property
-    def columns(self) -> int:
-        """How many."""
-        return len(self._columns)
+        self._is_image = any(isinstance(given, InputTensor) for given in model.signature.inputs)
 
     def parse(self, body: bytes, _header_length: bytes | None = None) -> Call[Answer]:
         """Parse a body.
@@ -57,28 +44,25 @@ class Explanations:
         Raises:
             RequestError: with the place, as of ``:predict``.
         """
-        if not self.possible:
-            raise RequestError("explanations are of the columns of a table, and this model has none")
         document = parse_object(body)
         check_signature(document.get("signature_name", ""))
-        rows = self._rows(document)
         label = self._label(document.get("label"))
-        plan_ = self._plan(document, len(rows))
-        coalitions = len(plan_.masks)
+        options = self._options(document)
+        rows, place_in = read_rows(document, self._encoder, read_asked(document, self._tolerance).tolerance)
+        question = self._question(document, self._parts(rows, options, place_in))
 
         def place(error: InputError) -> RequestError:
-            row = None if error.row is None else error.row // coalitions
-            return place_row(InputError(error.message, row=row, column=error.column))
+            row = None if error.row is None else question.row_of(error.row)
+            return place_in(InputError(error.message, row=row, column=error.column))
 
-        render = partial(self._render, plan_=plan_, label=label)
-        return Call(mixed_rows(rows, self._reference, plan_.masks), place, render, hypothetical=True)
+        render = partial(self._render, question=question, label=label)
+        return Call(question.asked(), place, render, hypothetical=True)
 
-    def _rows(self, document: dict[str, Any]) -> list[list[Any]]:
-        given = read_instances(document.get("instances"), self._encoder, read_asked(document).tolerance)
+    def _parts(self, rows: Rows, options: PartOptions, place: Callable[[InputError], RequestError]) -> Sequence[Parts]:
         try:
-            return self._encoder.cells(given)
+            return self._encoder.parts(rows, options)
         except InputError as error:
-            raise place_row(error) from None
+            raise place(error) from None
 
     def _label(self, said: Any) -> int | None:
         if said is None:
@@ -88,46 +72,37 @@ class Explanations:
             raise RequestError(f"label: {describe(said)} is no label of this model; expected {known}")
         return self._labels.index(said)
 
-    def _plan(self, document: dict[str, Any], rows: int) -> Plan:
+    def _options(self, document: dict[str, Any]) -> PartOptions:
+        given = [name for name in (PATCH, HEAT_MAP) if name in document]
+        if given and not self._is_image:
+            raise RequestError(f"{given[0]}: is of images, and this model has none; leave it out")
+        heat_map = document.get(HEAT_MAP, False)
+        if not isinstance(heat_map, bool):
+            raise RequestError(f"{HEAT_MAP}: must be true or false, not {describe(heat_map)}")
+        return PartOptions(_whole(document, PATCH, 1, _MAX_PATCH, at_least=1) if PATCH in given else None, heat_map)
+
+    def _question(self, document: dict[str, Any], rows: Sequence[Parts]) -> Question:
         evaluations = _whole(document, "evaluations", EVALUATIONS, MAX_ROWS)
-        seed = _whole(document, "seed", 0, _MAX_SEED)
         try:
-            found = plan(self.columns, evaluations=evaluations, seed=seed)
+            question = Question(rows, evaluations=evaluations, seed=_whole(document, "seed", 0, _MAX_SEED))
         except ValueError as error:
-            raise RequestError(f"evaluations: {evaluations}; {self.columns} columns need {error}") from None
-        needed = rows * len(found.masks)
-        if needed > MAX_ROWS or needed * self.columns > MAX_CELLS:
+            raise RequestError(f"evaluations: {error}") from None
+        if question.size > MAX_ROWS or question.bytes > MAX_BYTES:
+            most = min(MAX_ROWS, MAX_BYTES * question.size // max(question.bytes, 1))
+            largest = max(rows, key=lambda parts: parts.count)
             raise TooLargeError(
-                f"instances: {rows} rows of {self.columns} columns take {needed} evaluations; at most"
-                f" {min(MAX_ROWS, MAX_CELLS // self.columns)} in one request: send fewer rows, or fewer evaluations"
+                f"instances: {len(rows)} rows of {largest.count} {largest.noun} take {question.size} evaluations; at"
+                f" most {most} in one request: send fewer rows, or {largest.remedy}"
             )
-        return found
+        return question
 
-    def _render(self, results: Results, *, plan_: Plan, label: int | None) -> Answer:
-        raw = results.raw.astype(np.float64).reshape(-1, len(plan_.masks), results.raw.shape[1])
-        explained = raw[:, plan_.whole].argmax(axis=1) if label is None else np.full(len(raw), label)
-        values = np.take_along_axis(raw, explained[:, None, None], axis=2)[:, :, 0]
-        contributions = plan_.contributions(values)
-        explanations = [
-            {
-                "output": self._output,
-                **({"label": self._labels[explained[row]]} if self._labels else {}),
-                "value": values[row, plan_.whole],
-                "base": values[row, plan_.none],
-                "contributions": dict(zip(self._columns, contributions[row].tolist(), strict=True)),
-            }
-            for row in range(len(raw))
-        ]
-        return json_answer({"explanations": explanations, "exact": plan_.exact})
+    def _render(self, results: Results, *, question: Question, label: int | None) -> Answer:
+        explanations = question.explanations(results.raw, self._signature, label)
+        return json_answer({"explanations": explanations, "method": question.method, "exact": question.exact})
 
 
-def _explained(outputs: tuple[Output, ...]) -> str:
-    """The output of numbers: probabilities of labels, or the number itself."""
-    return next((output.name for output in outputs if output.labels is not None), outputs[0].name)
-
-
-def _whole(document: dict[str, Any], name: str, default: int, most: int) -> int:
+def _whole(document: dict[str, Any], name: str, default: int, most: int, *, at_least: int = 0) -> int:
     said = document.get(name, default)
-    if type(said) is not int or not 0 <= said <= most:
-        raise RequestError(f"{name}: must be a whole number from 0 to {most}, not {describe(said)}")
+    if type(said) is not int or not at_least <= said <= most:
+        raise RequestError(f"{name}: must be a whole number from {at_least} to {most}, not {describe(said)}")
     return said

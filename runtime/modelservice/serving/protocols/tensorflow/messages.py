@@ -1,6 +1,7 @@
 """The messages of TensorFlow Serving's gRPC, after the published ones, as far as they are used here.
 
-Those of two packages: ``tensorflow`` has tensors and signatures, ``tensorflow.serving`` requests and answers.
+Those of three packages: ``tensorflow`` has tensors and signatures, ``tensorflow.error`` codes, ``tensorflow.serving``
+requests and answers.
 """
 
 from typing import Final
@@ -28,9 +29,10 @@ DTYPES: Final = {
     "DT_UINT64": 23,
 }
 """The published numbers of TensorFlow's datatypes, of those that are taken here."""
-AVAILABLE: Final = 30
-UNLOADING: Final = 40
-"""States of a version: published numbers of ``ModelVersionStatus.State``."""
+STATES: Final = {"UNKNOWN": 0, "START": 10, "LOADING": 20, "AVAILABLE": 30, "UNLOADING": 40, "END": 50}
+"""States of a version: the published ``ModelVersionStatus.State``."""
+_OK: Final = {"OK": 0}
+"""Of ``tensorflow.error.Code`` what is said here."""
 
 _SHAPE: Final = "TensorShapeProto"
 _SPEC: Final = "ModelSpec"
@@ -43,7 +45,7 @@ _TENSORFLOW: Final = build_package(
         _SHAPE: (Field("dim", 2, f"{_SHAPE}.Dim", repeated=True), Field("unknown_rank", 3, "bool")),
         f"{_SHAPE}.Dim": (Field("size", 1, "int64"), Field("name", 2, "string")),
         "TensorProto": (
-            Field("dtype", 1, "int32"),
+            Field("dtype", 1, "DataType", enumeration=True),
             Field("tensor_shape", 2, _SHAPE),
             Field("version_number", 3, "int32"),
             Field("tensor_content", 4, "bytes"),
@@ -59,7 +61,7 @@ _TENSORFLOW: Final = build_package(
         ),
         "TensorInfo": (
             Field("name", 1, "string", choice="encoding"),
-            Field("dtype", 2, "int32"),
+            Field("dtype", 2, "DataType", enumeration=True),
             Field("tensor_shape", 3, _SHAPE),
         ),
         "SignatureDef": (
@@ -68,7 +70,9 @@ _TENSORFLOW: Final = build_package(
             Field("method_name", 3, "string"),
         ),
     },
+    enumerations={"DataType": {"DT_INVALID": 0, **DTYPES}},
 )
+_ERROR: Final = build_package("tensorflow.error", {}, enumerations={"Code": _OK})
 DESCRIBED: Final = build_package(
     PACKAGE,
     {
@@ -94,14 +98,18 @@ DESCRIBED: Final = build_package(
         ),
         "SignatureDefMap": (Field("signature_def", 1, ".tensorflow.SignatureDef", keyed=True),),
         "GetModelStatusRequest": (Field("model_spec", 1, _SPEC),),
-        "StatusProto": (Field("error_code", 1, "int32"), Field("error_message", 2, "string")),
+        "StatusProto": (
+            Field("error_code", 1, ".tensorflow.error.Code", enumeration=True),
+            Field("error_message", 2, "string"),
+        ),
         "ModelVersionStatus": (
             Field("version", 1, "int64"),
-            Field("state", 2, "int32"),
+            Field("state", 2, "ModelVersionStatus.State", enumeration=True),
             Field("status", 3, "StatusProto"),
         ),
         "GetModelStatusResponse": (Field("model_version_status", 1, "ModelVersionStatus", repeated=True),),
     },
+    enumerations={"ModelVersionStatus.State": STATES},
     services={
         PREDICTION: (
             Method("Predict", "PredictRequest", "PredictResponse"),
@@ -109,7 +117,7 @@ DESCRIBED: Final = build_package(
         ),
         MODEL: (Method("GetModelStatus", "GetModelStatusRequest", "GetModelStatusResponse"),),
     },
-    needs=(*_WELL_KNOWN, *_TENSORFLOW.files),
+    needs=(*_WELL_KNOWN, *_ERROR.files, *_TENSORFLOW.files),
 )
 MESSAGES: Final = DESCRIBED.messages
 """Classes of ``tensorflow.serving`` by name."""

@@ -1,6 +1,7 @@
-"""``instances``, and errors of rows in the words of the protocol."""
+"""Rows of a request, by ``instances`` or ``inputs``, and errors of them in the words of the protocol."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 from modelservice.modalities.base import Encoder, Rows, Tolerance
 from modelservice.modalities.errors import InputError
@@ -8,31 +9,50 @@ from modelservice.modalities.tensors import describe
 from modelservice.serving.calls import check_rows
 from modelservice.serving.errors import RequestError
 
+INSTANCES: Final = "instances"
+INPUTS: Final = "inputs"
+Place = Callable[[InputError], RequestError]
+_EXPECTED: Final = 'expected {"instances": [row, ...]} or {"inputs": {name: [value, ...]}}'
 
-def read_instances(instances: Any, encoder: Encoder, tolerance: Tolerance) -> Rows:
-    """The rows of a request that lists them.
+
+def read_rows(document: dict[str, Any], encoder: Encoder, tolerance: Tolerance) -> tuple[Rows, Place]:
+    """The rows of a request, and how an error of one of them is said.
 
     Raises:
-        RequestError: it does not, or one is no row.
+        RequestError: there are none, or one is no row.
         TooLargeError: they are too many.
     """
+    if (INSTANCES in document) == (INPUTS in document):
+        wrong = "both instances and inputs are" if INSTANCES in document else "neither instances nor inputs is"
+        raise RequestError(f"{wrong} set; {_EXPECTED}")
+    if INSTANCES in document:
+        return _read_instances(document[INSTANCES], encoder, tolerance), _place_row
+    try:
+        rows = encoder.from_inputs(document[INPUTS], tolerance)
+    except InputError as error:
+        raise _place_column(error) from None
+    check_rows(len(rows), INPUTS)
+    return rows, _place_column
+
+
+def _read_instances(instances: Any, encoder: Encoder, tolerance: Tolerance) -> Rows:
     if not isinstance(instances, list):
         raise RequestError(f"instances: must be an array of rows, not {describe(instances)}")
-    check_rows(len(instances), "instances")
+    check_rows(len(instances), INSTANCES)
     try:
         return encoder.from_instances(instances, tolerance)
     except InputError as error:
-        raise place_row(error) from None
+        raise _place_row(error) from None
 
 
-def place_row(error: InputError) -> RequestError:
+def _place_row(error: InputError) -> RequestError:
     """An error of ``instances``."""
     row = "" if error.row is None else f"[{error.row}]"
     column = "" if error.column is None else f".{error.column}"
     return RequestError(f"instances{row}{column}: {error.message}")
 
 
-def place_column(error: InputError) -> RequestError:
+def _place_column(error: InputError) -> RequestError:
     """An error of ``inputs`` by column."""
     column = "" if error.column is None else f".{error.column}"
     row = "" if error.row is None else f"[{error.row}]"

@@ -15,29 +15,27 @@ import numpy as np
 import orjson
 
 from modelservice.contract.signature import Output
-from modelservice.modalities.base import Encoder
-from modelservice.modalities.errors import InputError
+from modelservice.modalities.base import STRICT, Encoder, Tolerance
 from modelservice.modalities.tensors import BYTES
 from modelservice.serving.answer import Answer, json_answer, json_headers
 from modelservice.serving.asked import Asked, read_asked, tell
-from modelservice.serving.calls import Call, check_rows
-from modelservice.serving.errors import RequestError
+from modelservice.serving.calls import Call
 from modelservice.serving.model import ServedModel, outputs_of
 from modelservice.serving.parsing import parse_object
 from modelservice.serving.protocols.tensorflow.metadata import check_signature
-from modelservice.serving.protocols.tensorflow.places import place_column, place_row, read_instances
+from modelservice.serving.protocols.tensorflow.places import INSTANCES, read_rows
 from modelservice.serving.protocols.texts import row_texts, template
 from modelservice.serving.results import Results
 from modelservice.tasks.base import Array
 
-_EXPECTED: Final = 'expected {"instances": [row, ...]} or {"inputs": {name: [value, ...]}}'
 _NATIVE: Final = orjson.OPT_SERIALIZE_NUMPY
 
 
 class Predictions:
     """Parses ``:predict`` bodies for one model, and renders what it answers."""
 
-    def __init__(self, model: ServedModel) -> None:
+    def __init__(self, model: ServedModel, tolerance: Tolerance = STRICT) -> None:
+        self._tolerance = tolerance
         self._model = model
         self._encoder: Encoder = model.encoder
         self._named = outputs_of(model)
@@ -58,29 +56,10 @@ class Predictions:
         """
         document = parse_object(body)
         check_signature(document.get("signature_name", ""))
-        asked = read_asked(document)
-        call = self._rows_of(document, asked)
+        asked = read_asked(document, self._tolerance)
+        rows, place = read_rows(document, self._encoder, asked.tolerance)
+        call = Call(rows, place, self._render_rows if INSTANCES in document else self._render_columns)
         return call._replace(render=partial(self._render_with_told, call, asked)) if asked.told else call
-
-    def _rows_of(self, document: dict[str, Any], asked: Asked) -> Call[Answer]:
-        if "instances" in document:
-            if "inputs" in document:
-                raise RequestError(f"both instances and inputs are set; {_EXPECTED}")
-            return self._by_row(document["instances"], asked)
-        if "inputs" in document:
-            return self._by_column(document["inputs"], asked)
-        raise RequestError(f"neither instances nor inputs is set; {_EXPECTED}")
-
-    def _by_row(self, instances: Any, asked: Asked) -> Call[Answer]:
-        return Call(read_instances(instances, self._encoder, asked.tolerance), place_row, self._render_rows)
-
-    def _by_column(self, inputs: Any, asked: Asked) -> Call[Answer]:
-        try:
-            rows = self._encoder.from_inputs(inputs, asked.tolerance)
-        except InputError as error:
-            raise place_column(error) from None
-        check_rows(len(rows), "inputs")
-        return Call(rows, place_column, self._render_columns)
 
     def _render_with_told(self, call: Call[Answer], asked: Asked, results: Results) -> Answer:
         told = orjson.dumps(tell(self._model, call.rows, asked))

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from modelservice.cells import column_name
 from modelservice.contract.signature import Signature
+from modelservice.modalities.base import STRICT, Tolerance
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.tensors import listed
 from modelservice.serving.calls import Call, check_rows
@@ -14,14 +15,13 @@ from modelservice.serving.model import ServedModel, outputs_of
 from modelservice.serving.protocols.base import InferMethod, Service, State, StateMethod
 from modelservice.serving.protocols.messages import read_message
 from modelservice.serving.protocols.tensorflow.messages import (
-    AVAILABLE,
     DESCRIBED,
     DTYPES,
     MESSAGES,
     MODEL,
     PACKAGE,
     PREDICTION,
-    UNLOADING,
+    STATES,
 )
 from modelservice.serving.protocols.tensorflow.metadata import (
     METHOD_NAME,
@@ -37,10 +37,12 @@ from modelservice.serving.results import Results
 _METADATA: Final = "signature_def"
 
 
-def build_services(model: ServedModel, *, name: str, version: str) -> tuple[Service, ...]:
-    """The services for one model."""
+def build_services(
+    model: ServedModel, *, name: str, version: str, tolerance: Tolerance = STRICT
+) -> tuple[Service, ...]:
+    """The services for one model; for arguments see ``base.InferenceProtocol``."""
     known = KnownModel(name, version)
-    predict = RpcPredictions(model, known)
+    predict = RpcPredictions(model, known, tolerance)
     metadata = partial(_metadata, known, _signature_map(model.signature))
     prediction = (InferMethod("Predict", predict.parse), StateMethod("GetModelMetadata", metadata))
     return (
@@ -80,7 +82,8 @@ class KnownModel:
 class RpcPredictions:
     """Parses ``PredictRequest`` for one model, and renders what it answers."""
 
-    def __init__(self, model: ServedModel, known: KnownModel) -> None:
+    def __init__(self, model: ServedModel, known: KnownModel, tolerance: Tolerance = STRICT) -> None:
+        self._tolerance = tolerance
         self._encoder = model.encoder
         self._known = known
         self._named = outputs_of(model)
@@ -98,27 +101,29 @@ class RpcPredictions:
         wanted = self._wanted(request.output_filter)
         if not request.inputs:
             raise RequestError("inputs: must be at least one tensor")
-        self._check_names(request.inputs)
+        names = self._known_names(request.inputs)
         repeats = Repeats()
-        tensors = [read_tensor(name, request.inputs[name], repeats) for name in sorted(request.inputs)]
+        tensors = [read_tensor(name, request.inputs[name], repeats) for name in names]
         place = partial(_place, [tensor.name for tensor in tensors])
         try:
-            rows = self._encoder.from_tensors(tensors)
+            rows = self._encoder.from_tensors(tensors, self._tolerance)
         except InputError as error:
             raise place(error) from None
         check_rows(len(rows), "inputs")
+        self._tolerance.record({None: (len(request.inputs) - len(names)) * len(rows)})
         return Call(rows, place, partial(self._render, wanted=wanted))
 
-    def _check_names(self, names: Collection[str]) -> None:
-        """Refuse inputs that the model does not have before they are read; a lone tensor may have any name."""
+    def _known_names(self, given: Collection[str]) -> list[str]:
+        """Inputs in order; what the model does not have is not read. A lone tensor may have any name."""
+        names = sorted(given)
         if len(names) == 1:
-            return
-        for name in sorted(names):
-            if column_name(name) not in self._inputs:
-                known = listed(tuple(self._inputs.values()))
-                raise RequestError(
-                    f"inputs[{name[:64]}]: is no input of this model; expected one tensor for each of {known}"
-                )
+            return names
+        known = [name for name in names if column_name(name) in self._inputs]
+        if not known or (len(known) < len(names) and not self._tolerance.unknown):
+            unknown = next(name for name in names if column_name(name) not in self._inputs)
+            expected = f"one tensor for each of {listed(tuple(self._inputs.values()))}"
+            raise RequestError(f"inputs[{unknown[:64]}]: is no input of this model; expected {expected}")
+        return known
 
     def _wanted(self, asked: Sequence[str]) -> Sequence[str]:
         for index, name in enumerate(asked):
@@ -182,7 +187,7 @@ def _status(known: KnownModel, data: bytes, state: State) -> bytes:
     known.check(read_message(MESSAGES["GetModelStatusRequest"], data).model_spec)
     version: dict[str, Any] = {
         "version": int(known.version),
-        "state": AVAILABLE if state.ready else UNLOADING,
+        "state": STATES["AVAILABLE" if state.ready else "UNLOADING"],
         "status": {},
     }
     return bytes(MESSAGES["GetModelStatusResponse"](model_version_status=[version]).SerializeToString())

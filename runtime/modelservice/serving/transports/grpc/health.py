@@ -9,14 +9,24 @@ from modelservice.serving.protocols.messages import Field, Method, build_package
 
 _PACKAGE: Final = "grpc.health.v1"
 _SERVICE: Final = "Health"
+_UNKNOWN: Final = 0
 _SERVING: Final = 1
 _NOT_SERVING: Final = 2
 _SERVICE_UNKNOWN: Final = 3
+_STATUS: Final = "HealthCheckResponse.ServingStatus"
 _DESCRIBED: Final = build_package(
     _PACKAGE,
     {
         "HealthCheckRequest": (Field("service", 1, "string"),),
-        "HealthCheckResponse": (Field("status", 1, "int32"),),
+        "HealthCheckResponse": (Field("status", 1, _STATUS, enumeration=True),),
+    },
+    enumerations={
+        _STATUS: {
+            "UNKNOWN": _UNKNOWN,
+            "SERVING": _SERVING,
+            "NOT_SERVING": _NOT_SERVING,
+            "SERVICE_UNKNOWN": _SERVICE_UNKNOWN,
+        }
     },
     services={
         _SERVICE: (

@@ -8,6 +8,7 @@ import grpc
 import grpc.aio
 
 from modelservice.serving.access.certificates import Certificates, Material
+from modelservice.serving.access.handshakes import HANDSHAKE_SECONDS
 from modelservice.serving.calls import Call
 from modelservice.serving.chain import MAX_BODY
 from modelservice.serving.core import Core
@@ -43,6 +44,7 @@ OPTIONS = (
     ("grpc.server.max_pending_requests_hard_limit", 2 * MAX_PENDING),
     ("grpc.http2.bdp_probe", 0),  # windows that grow hold what nobody asked to read
     ("grpc.so_reuseport", 0),  # a port that is taken is an error, not a share of its calls
+    ("grpc.server_handshake_timeout_ms", round(HANDSHAKE_SECONDS * 1000)),
     ("grpc.keepalive_time_ms", 30_000),  # who went without a word is asked, and given up after 20 s
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -82,7 +84,7 @@ async def start_grpc(
     Raises:
         OSError: the address cannot be listened on.
     """
-    spoken = [service for protocol in protocols for service in protocol.services(core.model, core.name, core.version)]
+    spoken = [service for protocol in protocols for service in protocol.services(*core.spoken)]
     services = (*spoken, health_service([service.name for service in spoken]))
     services = (*services, *reflection_services(services))
     methods = {

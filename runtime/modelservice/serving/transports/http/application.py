@@ -13,11 +13,13 @@ from modelservice.serving.answer import Answer, json_answer
 from modelservice.serving.core import Core
 from modelservice.serving.errors import RequestError, UnknownModelError
 from modelservice.serving.model import Computation, ServedModel, computed
-from modelservice.serving.protocols.base import Operation, Page, Query, Rest, Schema
+from modelservice.serving.protocols.base import Download, Operation, Page, Query, Rest, Schema
 from modelservice.serving.results import Results
+from modelservice.serving.transports.http.downloads import DownloadResponse
 from modelservice.serving.transports.http.errors import error_answer, to_answer
 from modelservice.serving.transports.http.front import ARRIVAL
 from modelservice.serving.transports.http.inference import answer_operation, answer_query
+from modelservice.serving.transports.http.security import describe_security
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -57,9 +59,13 @@ def build_application(core: Core, protocols: tuple[Rest, ...]) -> FastAPI:
             _add_page(app, core, page, tag="model")
         for query in rest.queries:
             _add_query(app, core, query)
+        for download in rest.downloads:
+            _add_download(app, download)
     pages = [page for rest in protocols for page in rest.pages if page.summary]
     for page in _general_pages(core, documented, pages):
         _add_page(app, core, page, tag="server")
+    if core.gate.auth is not None:
+        describe_security(app, core.gate.auth)
     return app
 
 
@@ -146,6 +152,25 @@ def _add_query(app: FastAPI, core: Core, query: Query) -> None:
 
     app.add_api_route(
         query.path, endpoint, methods=["POST"], summary=query.summary, tags=["model"], response_class=Response
+    )
+
+
+def _add_download(app: FastAPI, download: Download) -> None:
+    async def endpoint(request: Request) -> Response:
+        return DownloadResponse(download, request)
+
+    content: dict[str, Any] = {download.media_type: {"schema": {"type": "string", "format": "binary"}}}
+    responses: dict[int | str, dict[str, Any]] = {
+        200: {"description": "Its ETag is the digest.", "content": content},
+        304: {"description": "If-None-Match names the digest."},
+    }
+    app.add_api_route(
+        download.path,
+        endpoint,
+        summary=download.summary,
+        tags=["model"],
+        response_class=Response,
+        responses=responses,
     )
 
 

@@ -3,9 +3,6 @@
 from enum import Enum
 from typing import Final
 
-HANDSHAKE_SECONDS: Final = 5.0
-"""From a connection to the end of its TLS handshake; until then it is not counted among the connections, but it is a
-file, of which ``listening.raise_file_limit`` allows more."""
 HEAD_SECONDS: Final = 20.0
 """From the first byte of a request (or from the connection) to the end of its headers."""
 BODY_SECONDS: Final = 60.0

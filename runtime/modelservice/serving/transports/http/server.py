@@ -10,6 +10,7 @@ from typing import Any
 import uvicorn
 
 from modelservice.serving.access.certificates import Certificates
+from modelservice.serving.access.handshakes import HANDSHAKE_SECONDS
 from modelservice.serving.core import Core
 from modelservice.serving.lifecycle import DRAIN_SECONDS, GRACE_SECONDS, Lifecycle
 from modelservice.serving.protocols import PROTOCOLS
@@ -17,7 +18,7 @@ from modelservice.serving.protocols.base import InferenceProtocol
 from modelservice.serving.transports.http.application import build_application
 from modelservice.serving.transports.http.connection import InferenceConnection
 from modelservice.serving.transports.http.front import Front
-from modelservice.serving.transports.http.pace import HANDSHAKE_SECONDS, KEEP_ALIVE_SECONDS, READING_SECONDS
+from modelservice.serving.transports.http.pace import KEEP_ALIVE_SECONDS, READING_SECONDS
 
 BACKLOG = 2048
 PACE_TICKS = 10
@@ -92,7 +93,7 @@ class DrainingServer(PacedServer):
 
 def build_front(core: Core, protocols: tuple[InferenceProtocol, ...] = PROTOCOLS) -> Front:
     """The front and the application behind it, with the routes of all protocols that are spoken over HTTP."""
-    spoken = tuple(rest for protocol in protocols if (rest := protocol.rest(core.model, core.name, core.version)))
+    spoken = tuple(rest for protocol in protocols if (rest := protocol.rest(*core.spoken)))
     operations = tuple(operation for rest in spoken for operation in rest.operations)
     return Front(build_application(core, spoken), core=core, operations=operations)
 

@@ -62,9 +62,11 @@ class BoundStatus:
 
 def build_status_front(core: Core) -> Front:
     """The pages of the application that are for everybody; all others are not there."""
-    spoken = tuple(rest for protocol in PROTOCOLS if (rest := protocol.rest(core.model, core.name, core.version)))
+    spoken = tuple(rest for protocol in PROTOCOLS if (rest := protocol.rest(*core.spoken)))
     opened = core.open()
-    application = build_application(opened, tuple(rest._replace(operations=(), queries=()) for rest in spoken))
+    application = build_application(
+        opened, tuple(rest._replace(operations=(), queries=(), downloads=()) for rest in spoken)
+    )
     return Front(_only_pages(application), core=opened, operations=())
 
 

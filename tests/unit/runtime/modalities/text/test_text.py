@@ -56,6 +56,18 @@ def test_texts_are_rows_of_tokens_with_nothing_behind_the_last(dataset: Dataset)
     assert dataset.codes.all()
 
 
+def test_a_text_is_divided_into_its_words(dataset: Dataset) -> None:
+    encoder = open_encoder("Text", dataset.preprocessing.model_dump_json(by_alias=True).encode())
+    text = "the box was\tlate"
+    (parts,) = encoder.parts(encoder.from_instances([[text]]))
+    assert (parts.count, parts.noun) == (4, "words")
+    whole, without = parts.shown(np.array([[True] * 4, [True, False, True, True]]))
+    np.testing.assert_array_equal(encoder.encode([whole]), encoder.encode([text]))
+    np.testing.assert_array_equal(encoder.encode([without]), encoder.encode(["the was\tlate"]))
+    with pytest.raises(InputError, match="is not a text"):
+        encoder.parts([3])
+
+
 def test_a_request_gets_what_training_saw_in_every_form(dataset: Dataset) -> None:
     encoder = open_encoder("Text", dataset.preprocessing.model_dump_json(by_alias=True).encode())
     texts = ["the box of 3 was late", "", "unheard of: żółć 🎉", "x" * 500]

@@ -65,7 +65,7 @@ async def talk(port: int, context: ssl.SSLContext | None, sent: bytes = LAST) ->
             writer.close()
 
 
-async def unless_refused(port: int, context: ssl.SSLContext, sent: bytes = LAST) -> bytes:
+async def unless_refused(port: int, context: ssl.SSLContext | None, sent: bytes = LAST) -> bytes:
     try:
         return await talk(port, context, sent)
     except OSError:  # an alert of TLS, or a reset

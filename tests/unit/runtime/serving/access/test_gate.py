@@ -18,6 +18,7 @@ from tests.unit.runtime.serving.transports.test_grpc import HEALTH, INFER, STREA
 from modelservice.contract.access import Access
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.places import API_KEYS_FOLDER
+from modelservice.serving.access.attempts import WRONG_AT_ONCE
 from modelservice.serving.access.gate import Gate, Kept, build_gate
 from modelservice.serving.callers import PUBLIC
 from modelservice.serving.chain import Arrival
@@ -242,3 +243,26 @@ def test_a_server_that_could_let_nobody_in_says_so(tmp_path: Path, files: Any) -
 def test_nothing_is_asked_where_nothing_is_said(tmp_path: Path) -> None:
     assert build_gate(Access(), tmp_path / "nowhere").guards == ()
     assert json.loads(Access().model_dump_json(exclude_defaults=True)) == {}
+
+
+async def test_guesses_get_429_and_a_known_key_does_not(core: Core) -> None:
+    async with behind(core) as port:
+        assert b"200 OK" in await talk(port, request(GOOD, WITH_KEY, b"connection: close"))
+        guesses = [request(GOOD, b"x-api-key: wrong") for _ in range(WRONG_AT_ONCE + 5)]
+        said = await talk(port, *guesses, request(GOOD, WITH_KEY, b"connection: close"))
+    statuses = re.findall(rb"HTTP/1.1 (\d+) ", said)
+    assert set(statuses[:WRONG_AT_ONCE]) == {b"401"}
+    assert statuses[-2:] == [b"429", b"200"]
+    assert b"retry-after: 1\r\n" in said
+
+
+async def test_guesses_over_grpc_are_limited_by_address(core: Core) -> None:
+    async with served(core) as address, grpc.aio.insecure_channel(address) as channel:
+        codes = []
+        for _ in range(WRONG_AT_ONCE + 2):
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await channel.unary_unary(INFER)(b"", metadata=(("x-api-key", "wrong"),))
+            codes.append(refused.value.code().name)
+        assert await channel.unary_unary(HEALTH)(b"")
+    assert codes[0] == "UNAUTHENTICATED"
+    assert codes[-1] == "RESOURCE_EXHAUSTED"

@@ -72,5 +72,5 @@ def test_few_callers_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rates, "MAX_CALLERS", 2)
     guard = Rates(CallerLimit(requests_per_second=1), clock=Clock())
     assert taken(guard, 1, *(arrival(f"10.0.0.{number}") for number in range(5))) == 5
-    assert len(guard._full_at) == 2
+    assert len(guard._buckets) == 2
     assert taken(guard, 1, arrival("10.0.0.4"), arrival("10.0.0.0")) == 1

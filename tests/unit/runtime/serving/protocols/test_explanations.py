@@ -1,5 +1,6 @@
 """``:explain``: contributions by column, what is asked of the model for them, and what is refused."""
 
+from base64 import b64decode
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from tests.unit.runtime.serving.fakes import (
 from modelservice.serving.calls import MAX_ROWS
 
 PATH = "/v1/models/iris:explain"
+IMAGE = [[100, 100, 200, 200]] * 2 + [[100] * 4] * 2
 
 
 async def post(model: FakeModel, body: Any, path: str = PATH) -> tuple[int, Any]:
@@ -47,6 +49,7 @@ async def test_a_sum_is_explained_by_its_summands() -> None:
             },
             {"output": "value", "value": 2.5, "base": 1.0, "contributions": {"sepal_length": 1.5, "petal_length": 0.0}},
         ],
+        "method": "Shapley",
         "exact": True,
     }
 
@@ -66,6 +69,22 @@ async def test_probabilities_are_explained_and_contributions_sum_up(model: Any, 
     total = explanation["base"] + sum(explanation["contributions"].values())
     assert total == pytest.approx(explanation["value"], abs=1e-12)
     assert list(explanation["contributions"]) == [given.name for given in model().signature.inputs]
+
+
+async def test_columns_are_explained_as_rows_are() -> None:
+    _, by_row = await post(mixed_model(), {"instances": [{"age": 3, "city (home)": "Basel"}, [None, None]]})
+    status, by_column = await post(mixed_model(), {"inputs": {"age": [3, None], "city (home)": ["Basel", None]}})
+    assert (status, by_column) == (200, by_row)
+
+
+async def test_images_are_explained_by_patches() -> None:
+    asked = {"instances": [IMAGE], "patch": 2, "heat_map": True, "label": "virginica"}
+    status, answer = await post(image_model(), asked)
+    assert (status, answer["method"], answer["exact"]) == (200, "Occlusion", True)
+    (found,) = answer["explanations"]
+    assert (found["label"], found["patch"]) == ("virginica", 2)
+    assert np.argmax(found["contributions"]) == 1
+    assert b64decode(found["heat_map"]["b64"]).startswith(b"\x89PNG")
 
 
 async def test_many_columns_are_explained_by_orders() -> None:
@@ -89,7 +108,12 @@ async def test_explanations_are_batched_as_other_rows_and_counted() -> None:
 @pytest.mark.parametrize(
     ("model", "body", "status", "error"),
     [
-        (numeric_model, {}, 400, "instances: must be an array of rows, not null"),
+        (numeric_model, {}, 400, "neither instances nor inputs is set"),
+        (numeric_model, {"instances": [], "inputs": {}}, 400, "both instances and inputs are set"),
+        (numeric_model, {"inputs": {"sepal_length": [1], "petal_length": ["x"]}}, 400, "inputs.petal_length[0]: 'x'"),
+        (numeric_model, {"inputs": {"sepal_length": [1]}}, 400, "inputs: petal_length is missing"),
+        (numeric_model, {"instances": [[1, 2]], "patch": 2}, 400, "patch: is of images, and this model has none"),
+        (numeric_model, {"instances": None}, 400, "instances: must be an array of rows, not null"),
         (numeric_model, {"instances": []}, 400, "instances: no rows"),
         (numeric_model, {"instances": [[1, 2], [1]]}, 400, "instances[1]: has 1 values, expected 2"),
         (numeric_model, {"instances": [[1, 2], [1, "x"]]}, 400, "instances[1].petal_length: 'x' is not a number"),
@@ -106,7 +130,17 @@ async def test_explanations_are_batched_as_other_rows_and_counted() -> None:
             413,
             f"instances: 2501 rows of 2 columns take 10004 evaluations; at most {MAX_ROWS} in one request",
         ),
-        (image_model, {"instances": [[]]}, 400, "explanations are of the columns of a table, and this model has none"),
+        (image_model, {"instances": [[]]}, 400, "instances[0]: "),
+        (image_model, {"instances": [IMAGE], "patch": 0}, 400, "patch: must be a whole number from 1 to 4096, not"),
+        (image_model, {"instances": [IMAGE], "heat_map": 1}, 400, "heat_map: must be true or false, not the number 1"),
+        (image_model, {"instances": [IMAGE], "evaluations": 9}, 400, "evaluations: 9; 16 patches need at least 18"),
+        (
+            image_model,
+            {"instances": [IMAGE] * 556},
+            413,
+            "instances: 556 rows of 16 patches take 10008 evaluations; at most 10000 in one request: send fewer"
+            " rows, or larger patches",
+        ),
     ],
 )
 async def test_what_is_wrong_is_said_and_where(model: Any, body: Any, status: int, error: str) -> None:
@@ -128,4 +162,4 @@ async def test_a_table_with_more_columns_than_can_be_shown_is_served() -> None:
         assert PATH not in (await client.get("/openapi.json")).json()["paths"]
         answer = await client.post(PATH, json={"instances": [[0.0] * 1001], "evaluations": MAX_ROWS})
     assert answer.status_code == 413
-    assert "at most 1998 in one request" in answer.json()["error"]
+    assert "at most 2095 in one request" in answer.json()["error"]

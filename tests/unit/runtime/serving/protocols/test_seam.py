@@ -7,6 +7,7 @@ import grpc.aio
 import numpy as np
 from tests.unit.runtime.serving.fakes import VERSION, client_of, core_of, numeric_model
 
+from modelservice.modalities.base import STRICT, Tolerance
 from modelservice.serving.answer import Answer, json_answer
 from modelservice.serving.calls import Call
 from modelservice.serving.chain import MAX_BODY
@@ -24,16 +25,18 @@ class Dummy:
 
     name = "dummy"
 
-    def rest(self, model: ServedModel, name: str, version: str) -> Rest:
+    def rest(self, model: ServedModel, name: str, version: str, tolerance: Tolerance = STRICT) -> Rest:
         def parse(body: bytes, _header_length: bytes | None) -> Call[Any]:
             row = parse_object(body)["row"]
-            rows = model.encoder.from_instances([row])
+            rows = model.encoder.from_instances([row], tolerance)
             return Call(rows, refused, lambda found: json_answer(int(found.raw.argmax())))
 
         shown = Page("/dummy", "What this is", partial(page, f"{name}/{version}"))
         return Rest((Operation("/dummy", "/dummy", parse),), (shown,))
 
-    def services(self, model: ServedModel, name: str, version: str) -> tuple[Service, ...]:
+    def services(
+        self, model: ServedModel, name: str, version: str, tolerance: Tolerance = STRICT
+    ) -> tuple[Service, ...]:
         def parse(data: bytes) -> Call[bytes]:
             rows = np.frombuffer(data, dtype="<f4").reshape(1, -1)
             return Call(rows, refused, lambda found: b"%d" % found.raw.argmax())

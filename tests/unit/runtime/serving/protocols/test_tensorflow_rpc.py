@@ -20,6 +20,7 @@ from tests.unit.runtime.serving.fakes import (
     regression_model,
 )
 
+from modelservice.contract.serving import Inputs, MissingColumns, UnknownColumns
 from modelservice.modalities.tensors import NUMERIC
 from modelservice.serving.calls import MAX_ROWS
 from modelservice.serving.errors import RequestError
@@ -106,6 +107,20 @@ async def test_columns_are_tensors_and_the_filter_chooses_outputs() -> None:
     assert name == "probabilities"
     with_city, without = np.array(response.outputs[name].float_val).reshape(2, 3)
     assert with_city[2] > without[2]
+
+
+async def test_columns_are_tolerated_as_the_model_says() -> None:
+    request = add(asking(), "age", "DT_DOUBLE", [2], double_val=[1, 1])
+    add(request, "shoe", "DT_STRING", [2**40], string_val=[])  # not read
+    loose = Inputs(unknown_columns=UnknownColumns.IGNORE, missing_columns=MissingColumns.MISSING)
+    response: Any = MESSAGES["PredictResponse"].FromString(await call(mixed_model(), PREDICT, request, inputs=loose))
+    expected = rest(mixed_model(), [{"age": 1, "city (home)": None}] * 2)
+    assert [text.decode() for text in response.outputs["label"].string_val] == [row["label"] for row in expected]
+    with pytest.raises(grpc.aio.AioRpcError, match="is no input of this model"):
+        await call(mixed_model(), PREDICT, request)
+    foreign = add(add(asking(), "a", "DT_FLOAT", [1], float_val=[1]), "b", "DT_FLOAT", [1], float_val=[1])
+    with pytest.raises(grpc.aio.AioRpcError, match="is no input of this model"):
+        await call(mixed_model(), PREDICT, foreign, inputs=loose)
 
 
 @pytest.mark.parametrize("dtype", [name for name in DTYPES if name not in {"DT_STRING", "DT_BOOL"}])

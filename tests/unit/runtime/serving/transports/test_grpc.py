@@ -38,7 +38,12 @@ from modelservice.serving.errors import RequestError, TooSlowError
 from modelservice.serving.inference import LARGE_BODY
 from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.protocols.open_inference.messages import DATA_TYPES, MESSAGES
-from modelservice.serving.transports.grpc.interceptor import PUBLIC_AT_ONCE, READ_AT_ONCE, ChainInterceptor
+from modelservice.serving.transports.grpc.interceptor import (
+    PUBLIC_AT_ONCE,
+    READ_AT_ONCE,
+    READ_SECONDS,
+    ChainInterceptor,
+)
 from modelservice.serving.transports.grpc.server import start_grpc
 from modelservice.serving.transports.grpc.streams import MAX_STREAMS, Streams
 
@@ -603,6 +608,19 @@ async def test_a_watch_without_a_question_is_told_so(message: bytes | None) -> N
             await watch.read()
         expected = "DEADLINE_EXCEEDED" if message is None else "INVALID_ARGUMENT"
         assert refused.value.code() is grpc.StatusCode[expected]
+
+
+async def test_watches_take_no_turn_of_calls() -> None:
+    """As many as read messages at once, each of which never sends its own, and as many that go on."""
+    async with serving(numeric_model()) as (address, _), grpc.aio.insecure_channel(address) as channel:
+        silent = [
+            channel.stream_stream("/grpc.health.v1.Health/Watch")() for _ in range(2 * (READ_AT_ONCE + PUBLIC_AT_ONCE))
+        ]
+        told = [channel.unary_stream("/grpc.health.v1.Health/Watch")(b"") for _ in range(READ_AT_ONCE)]
+        assert [await watch.read() for watch in told] == [SERVING] * READ_AT_ONCE
+        assert await channel.unary_unary(HEALTH)(b"", timeout=READ_SECONDS / 2) == SERVING
+        assert await channel.unary_unary(INFER)(request_of().SerializeToString(), timeout=READ_SECONDS / 2)
+        assert not any(watch.done() for watch in silent)
 
 
 async def test_a_port_that_is_taken_is_said() -> None:

@@ -81,9 +81,49 @@ async def test_a_file_comes_with_those_that_it_needs() -> None:
         "tensorflow.serving.proto",
         "google/protobuf/any.proto",
         "google/protobuf/wrappers.proto",
+        "tensorflow.error.proto",
         "tensorflow.proto",
     ]
-    assert len(DESCRIBED.files) == 4
+    assert len(DESCRIBED.files) == 5
+
+
+@pytest.mark.parametrize(
+    ("symbol", "name", "number"),
+    [
+        ("tensorflow.DataType", "DT_FLOAT", 1),
+        ("tensorflow.DataType", "DT_UINT64", 23),
+        ("tensorflow.error.Code", "OK", 0),
+        ("tensorflow.serving.ModelVersionStatus.State", "AVAILABLE", 30),
+        ("inference.DataType", "TYPE_STRING", 13),
+        ("grpc.health.v1.HealthCheckResponse.ServingStatus", "SERVICE_UNKNOWN", 3),
+    ],
+)
+async def test_enumerations_are_told_by_name(symbol: str, name: str, number: int) -> None:
+    async with asking() as (asker, _):
+        answer = await asker.ask(file_containing_symbol=symbol)
+    pool = descriptor_pool.DescriptorPool()
+    for file in reversed(answer.file_descriptor_response.file_descriptor_proto):
+        pool.AddSerializedFile(file)
+    values = pool.FindEnumTypeByName(symbol).values_by_name
+    assert values[name].number == number
+
+
+async def test_fields_have_the_published_enumerations() -> None:
+    async with asking() as (asker, _):
+        answer = await asker.ask(file_containing_symbol="tensorflow.serving.PredictionService")
+    pool = descriptor_pool.DescriptorPool()
+    for file in reversed(answer.file_descriptor_response.file_descriptor_proto):
+        pool.AddSerializedFile(file)
+    fields = {
+        ("tensorflow.TensorProto", "dtype"): "tensorflow.DataType",
+        ("tensorflow.TensorInfo", "dtype"): "tensorflow.DataType",
+        ("tensorflow.serving.StatusProto", "error_code"): "tensorflow.error.Code",
+        ("tensorflow.serving.ModelVersionStatus", "state"): "tensorflow.serving.ModelVersionStatus.State",
+    }
+    for (message, field), enumeration in fields.items():
+        found = pool.FindMessageTypeByName(message).fields_by_name[field].enum_type
+        assert found is not None
+        assert found.full_name == enumeration
 
 
 @pytest.mark.parametrize(

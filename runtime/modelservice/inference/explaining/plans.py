@@ -1,49 +1,62 @@
-"""Shapley values: what each column adds to a model's answer, against a row of reference.
+"""What each part of a row adds to a model's answer: Shapley values, and occlusion.
 
-A coalition is a set of columns that are those of the explained row, while the others are those of the reference. The
-value of a column is what it adds when it joins, on average over all orders in which columns can join. What all add
-together is what the answer differs by, up to rounding: each order begins at the reference and ends at the row.
+A coalition is a set of parts that are shown, while the others are hidden. The Shapley value of a part is what it adds
+when it joins, on average over all orders in which parts can join. What all add together is what the answer differs by,
+up to rounding: each order begins with all hidden and ends with the row. By occlusion a part adds what is lost where it
+alone is hidden: one evaluation for each part, and no sum, since what two parts say alike neither loses alone.
 
 Sources: L. S. Shapley, "A value for n-person games" (1953); sampled orders after J. Castro et al., "Polynomial
 calculation of the Shapley value based on sampling" (2009); each order together with its reverse, which cancels what is
-odd in both, after R. Mitchell et al., "Sampling permutations for Shapley value estimation" (2022).
+odd in both, after R. Mitchell et al., "Sampling permutations for Shapley value estimation" (2022); occlusion after
+M. Zeiler and R. Fergus, "Visualizing and understanding convolutional networks" (2014).
 """
 
 from math import comb
-from typing import Any, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-Masks = NDArray[np.bool_]
-"""Coalitions: bool [coalitions, columns], whether a column is that of the explained row."""
+from modelservice.modalities.parts import Masks
+
 Values = NDArray[np.float64]
+
+
+SHAPLEY: Final = "Shapley"
+OCCLUSION: Final = "Occlusion"
 
 
 class Plan(Protocol):
     """The coalitions to ask the model, and what follows from its answers.
 
     Attributes:
-        exact: whether all coalitions are asked.
+        method: its name.
+        exact: whether all coalitions are asked that the method is made of.
+        size: how many coalitions there are.
         masks: the coalitions.
-        none: which of them has no column: the reference itself.
+        none: which of them has no part.
         whole: which has all: the explained row itself.
     """
 
+    method: str
     exact: bool
-    masks: Masks
+    size: int
     none: int
     whole: int
 
+    @property
+    def masks(self) -> Masks:
+        """See above."""
+
     def contributions(self, values: Values) -> Values:
-        """Answers float64 [rows, coalitions] to Shapley values float64 [rows, columns]."""
+        """Answers float64 [rows, coalitions] to what parts add float64 [rows, parts]."""
 
 
 def plan(columns: int, *, evaluations: int, seed: int) -> Plan:
-    """All coalitions, where these are few enough, or those of as many orders as there may be.
+    """For Shapley values: all coalitions, where these are few enough, or those of as many orders as there may be.
 
     Args:
-        columns: how many there are, at least one.
+        columns: how many parts there are, at least one.
         evaluations: most coalitions.
         seed: of the orders.
 
@@ -58,15 +71,28 @@ def plan(columns: int, *, evaluations: int, seed: int) -> Plan:
     return Sampled(columns, pairs=pairs, seed=seed)
 
 
+def plan_occlusion(parts: int, *, evaluations: int) -> Plan:
+    """For occlusion: each part hidden alone.
+
+    Raises:
+        ValueError: these are more than ``evaluations``; says how many there are.
+    """
+    if parts + 2 > evaluations:
+        raise ValueError(f"at least {parts + 2}")
+    return Occluded(parts)
+
+
 class Exact:
     """All coalitions: number ``i`` has the columns that are the bits of ``i``."""
 
+    method = SHAPLEY
     exact = True
 
     def __init__(self, columns: int) -> None:
         self._columns = columns
         self._codes = np.arange(2**columns)
         self.none, self.whole = 0, 2**columns - 1
+        self.size = 2**columns
         self.masks = np.asarray((self._codes[:, None] >> np.arange(columns)) & 1, dtype=np.bool_)
 
     def contributions(self, values: Values) -> Values:
@@ -84,6 +110,7 @@ class Exact:
 class Sampled:
     """Random orders, each with its reverse; the first two coalitions are none and all columns."""
 
+    method = SHAPLEY
     exact = False
     none, whole = 0, 1
 
@@ -96,6 +123,7 @@ class Sampled:
         between = ranks[:, None, :] < steps[None, :, None]
         ends = np.array([[False] * columns, [True] * columns])
         self.masks: Masks = np.concatenate([ends, between.reshape(-1, columns)])
+        self.size = len(self.masks)
         self._columns = columns
 
     def contributions(self, values: Values) -> Values:
@@ -110,23 +138,23 @@ class Sampled:
         return found / orders
 
 
-def mixed_rows(rows: list[list[Any]], reference: list[Any], masks: Masks) -> list[list[Any]]:
-    """The rows of all coalitions, those of the first row first.
+class Occluded:
+    """None, all, and all but each."""
 
-    Args:
-        rows: to be explained, cells in the order of the columns.
-        reference: one row of the same columns.
-        masks: the coalitions.
-    """
-    basis = _cells(reference)
-    mixed: list[list[Any]] = []
-    for row in rows:
-        mixed += np.where(masks, _cells(row), basis).tolist()
-    return mixed
+    method = OCCLUSION
+    exact = True
+    none, whole = 0, 1
 
+    def __init__(self, parts: int) -> None:
+        self.size = parts + 2
+        self._parts = parts
 
-def _cells(row: list[Any]) -> NDArray[Any]:
-    """As they are: left to itself numpy would make one type of all."""
-    cells = np.empty(len(row), dtype=object)
-    cells[:] = row
-    return cells
+    @property
+    def masks(self) -> Masks:
+        """Made only when they are asked for: there may be too many, which is found out by their number."""
+        ends = np.array([[False] * self._parts, [True] * self._parts])
+        return np.concatenate([ends, ~np.eye(self._parts, dtype=np.bool_)])
+
+    def contributions(self, values: Values) -> Values:
+        """See ``Plan``."""
+        return values[:, 1:2] - values[:, 2:]

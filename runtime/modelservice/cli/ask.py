@@ -1,0 +1,99 @@
+"""``modelservice predict`` and ``modelservice explain``: what a server would answer, without a server."""
+
+import argparse
+import csv
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from modelservice.cli.common import Commands, add_command, complain
+from modelservice.contract.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from modelservice.inference.predictor import Predictor
+
+_PREDICT: Final = """\
+examples:
+  modelservice predict out/iris rows.csv
+  modelservice predict out/iris request.json          {"instances": [[5.1, 3.5, 1.4, 0.2]]}
+  echo '[[5.1, 3.5, 1.4, 0.2]]' | modelservice predict out/iris -
+"""
+_EXPLAIN: Final = """\
+examples:
+  modelservice explain out/iris rows.csv
+  echo '{"instances": [[5.1, 3.5, 1.4, 0.2]], "label": "setosa"}' | modelservice explain out/iris -
+"""
+_STDIN: Final = "-"
+
+
+def add_ask(commands: Commands) -> None:
+    """Add both commands."""
+    for name, summary, examples in (
+        ("predict", "answer rows of a file with a stored model", _PREDICT),
+        ("explain", "say what each column, patch or word adds to the answers for rows of a file", _EXPLAIN),
+    ):
+        parser = add_command(commands, name, summary, examples)
+        parser.add_argument("address", metavar="ADDRESS", help="folder of the artifact, or its URI in object storage")
+        rows = (
+            f"rows: a CSV file with a header, or JSON as :{name} takes it, or a list of rows; - reads JSON from stdin"
+        )
+        parser.add_argument("rows", metavar="FILE", help=rows)
+        parser.set_defaults(command=partial(_ask, explains=name == "explain"))
+
+
+def _ask(parsed: argparse.Namespace, *, explains: bool) -> int:
+    from modelservice.artifact.errors import ArtifactError  # noqa: PLC0415
+    from modelservice.contract.failure import StorageError  # noqa: PLC0415
+    from modelservice.inference.predictor import Predictor  # noqa: PLC0415
+    from modelservice.serving.alone import answer_alone  # noqa: PLC0415
+    from modelservice.serving.errors import RequestError  # noqa: PLC0415
+
+    try:
+        predictor = Predictor.load(parsed.address)
+        answer = answer_alone(predictor, _body(parsed.rows, predictor), explains=explains)
+    except (ArtifactError, RequestError) as error:
+        complain(str(error))
+        return ExitCode.ORDER_INVALID
+    except StorageError as error:
+        complain(error.message)
+        return error.failure().exit_code
+    except (OSError, UnicodeDecodeError) as error:
+        complain(f"{parsed.rows} cannot be read: {getattr(error, 'strerror', None) or error}")
+        return ExitCode.DATA_INVALID
+    sys.stdout.write(answer.decode() + "\n")
+    return ExitCode.DONE
+
+
+def _body(place: str, predictor: "Predictor") -> bytes:
+    """The body of a request: a list of rows is one of instances, and so is a CSV file."""
+    import orjson  # noqa: PLC0415
+
+    if place != _STDIN and Path(place).suffix.lower() == ".csv":
+        return orjson.dumps({"instances": _csv_rows(Path(place), predictor), "unknown_columns": "Ignore"})
+    content = sys.stdin.buffer.read() if place == _STDIN else Path(place).read_bytes()
+    return b'{"instances":%b}' % content if content.lstrip()[:1] == b"[" else content
+
+
+def _csv_rows(path: Path, predictor: "Predictor") -> list[dict[str, Any]]:
+    """Rows by column name; a cell of a column of numbers is one where it can be, so that what is none is refused."""
+    from modelservice.contract.signature import ColumnKind, InputColumn  # noqa: PLC0415
+
+    columns = [given for given in predictor.signature.inputs if isinstance(given, InputColumn)]
+    numbers = {given.name for given in columns if given.type is ColumnKind.NUMBER and given.content is None}
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return [
+            {name: _cell(text, is_number=name in numbers) for name, text in row.items() if name}
+            for row in csv.DictReader(file)
+        ]
+
+
+def _cell(text: Any, *, is_number: bool) -> Any:
+    if not text:
+        return None
+    if is_number:
+        try:
+            return float(text)
+        except ValueError:
+            return text
+    return text

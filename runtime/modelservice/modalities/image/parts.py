@@ -1,0 +1,69 @@
+"""An image in square patches: one that is hidden has the mean colour of training."""
+
+import io
+from base64 import b64encode
+from math import ceil
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelservice.modalities.parts import Contributions, Masks, PartOptions
+
+GRID: Final = 8
+"""Patches of the longer side, where nobody says how large they are."""
+_WHITE: Final = 255
+
+
+class ImageParts:
+    """One image; see ``Parts``."""
+
+    noun = "patches"
+    remedy = "larger patches"
+    additive = False
+
+    def __init__(self, image: NDArray[Any], plain: NDArray[Any], options: PartOptions) -> None:
+        """Args: the image [h, w, c], what hides it [c], and how it is divided."""
+        height, width, _ = image.shape
+        self._image, self._plain = image, plain
+        self._patch = options.patch or ceil(max(height, width) / GRID)
+        self._draws = options.heat_map
+        self._grid = (ceil(height / self._patch), ceil(width / self._patch))
+        self.count = self._grid[0] * self._grid[1]
+        self.size = image.nbytes
+
+    def shown(self, masks: Masks) -> NDArray[Any]:
+        """The image once for each coalition [coalitions, h, w, c]."""
+        shown = self._stretched(masks.reshape(-1, *self._grid))[..., None]
+        return np.where(shown, self._image, self._plain)
+
+    def told(self, contributions: Contributions) -> dict[str, Any]:
+        """Contributions as rows of patches, the side of a patch, and where it is asked for a PNG in base64."""
+        grid = contributions.reshape(self._grid)
+        told = {"contributions": grid.tolist(), "patch": self._patch}
+        if not self._draws:
+            return told
+        return {**told, "heat_map": {"b64": b64encode(draw(self._stretched(grid[None])[0])).decode()}}
+
+    def _stretched(self, grids: NDArray[Any]) -> NDArray[Any]:
+        """Values of patches [n, rows, columns] as those of pixels [n, h, w]."""
+        height, width, _ = self._image.shape
+        pixels = grids.repeat(self._patch, axis=1).repeat(self._patch, axis=2)
+        return np.asarray(pixels[:, :height, :width])
+
+
+def draw(values: NDArray[np.float64]) -> bytes:
+    """A PNG of [h, w] values: white is none, red the more the value is above 0, and blue the more it is below.
+
+    The value that is furthest from 0 has the full colour.
+    """
+    from PIL import Image  # noqa: PLC0415 - few requests ask for one
+
+    furthest = np.abs(values).max()
+    share = values / furthest if furthest > 0 else values
+    pale = np.rint(_WHITE * (1 - np.abs(share))).astype(np.uint8)
+    white = np.full_like(pale, _WHITE)
+    red, blue = np.where(share < 0, pale, white), np.where(share > 0, pale, white)
+    content = io.BytesIO()
+    Image.fromarray(np.stack([red, pale, blue], axis=-1)).save(content, "PNG")
+    return content.getvalue()

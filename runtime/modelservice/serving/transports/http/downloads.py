@@ -1,0 +1,37 @@
+"""Downloads over HTTP: sent piece by piece as their client takes them, and not sent again to who has them."""
+
+from typing import Any
+
+from fastapi import Request, Response
+from starlette.types import Receive, Scope, Send
+
+from modelservice.serving.protocols.base import Download
+
+
+class DownloadResponse(Response):
+    """A whole download, or 304 where the request says by ``If-None-Match`` that its client has it."""
+
+    def __init__(self, download: Download, request: Request) -> None:
+        etag = f'"{download.etag}"'
+        # By a key in X-API-Key no cache in between knows that an answer is for its caller alone.
+        headers = {"etag": etag, "cache-control": "private, no-cache"}
+        self._pieces: Any = iter(())
+        if _has(request.headers.getlist("if-none-match"), etag):
+            super().__init__(status_code=304, headers=headers)
+            return
+        headers["content-disposition"] = 'attachment; filename="artifact.tar"'
+        super().__init__(media_type=download.media_type, headers={**headers, "content-length": str(download.size)})
+        self._pieces = download.pieces()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - of ASGI
+        """Send it; where the client does not read, ``send`` waits."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        for piece in self._pieces:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+
+def _has(said: list[str], etag: str) -> bool:
+    """Whether one of these is the tag, weak or not, as RFC 9110 compares them here."""
+    tags = {tag.strip().removeprefix("W/") for value in said for tag in value.split(",")}
+    return not tags.isdisjoint({etag, "*"})

@@ -1,0 +1,98 @@
+"""The report and the artifact over HTTP: who may have them, what they are, and what is not sent twice."""
+
+import hashlib
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+from tests.unit.runtime.serving.fakes import DIGEST, VERSION, FakeModel, client_of, core_of, front_of, numeric_model
+from tests.unit.runtime.serving.mounts import mount
+from tests.unit.runtime.serving.talking import connected
+
+from modelservice.contract.access import Access
+from modelservice.contract.places import API_KEYS_FOLDER
+from modelservice.serving.access.gate import build_gate
+from modelservice.serving.archive import PIECE, Archive
+from modelservice.serving.transports.http.server import build_front
+from modelservice.serving.transports.http.status import build_status_front
+
+REPORT = f"/v2/models/iris/versions/{VERSION}/report"
+ARTIFACT = f"/v2/models/iris/versions/{VERSION}/artifact"
+FILES = {
+    "manifest.json": b'{"name": "iris"}',
+    "empty.json": b"",
+    "block.json": bytes(512),
+    "model.onnx": bytes(range(256)) * 2000,
+}
+KEY = "shop-0123456789abcdef"
+
+
+def given_away() -> FakeModel:
+    model = numeric_model()
+    model.files = FILES
+    return model
+
+
+def test_an_archive_is_a_tar_that_its_files_determine() -> None:
+    content = b"".join(Archive(FILES).pieces())
+    assert len(content) == Archive(FILES).size
+    assert content == b"".join(Archive(dict(FILES)).pieces())
+    assert all(len(piece) <= PIECE for piece in Archive(FILES).pieces())
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+        entries = tar.getmembers()
+        assert [entry.name for entry in entries] == list(FILES)
+        assert all(entry.isreg() and entry.mtime == 0 and entry.mode == 0o444 for entry in entries)
+        assert {entry.name: tar.extractfile(entry).read() for entry in entries} == FILES  # type: ignore[union-attr]
+
+
+async def test_the_report_is_what_the_artifact_says_of_itself() -> None:
+    model = numeric_model()
+    async with client_of(front_of(model)) as client:
+        answer = await client.get(REPORT)
+        page = (await client.get("/openapi.json")).json()["paths"]
+    assert (answer.status_code, answer.json()) == (200, model.description)
+    assert REPORT in page
+    assert ARTIFACT not in page
+
+
+async def test_a_model_is_given_away_only_where_that_is_asked_for() -> None:
+    async with client_of(front_of(numeric_model())) as client:
+        answer = await client.get(ARTIFACT)
+    assert answer.status_code == 403
+    assert "spec.serving.artifact" in answer.json()["error"]
+
+
+async def test_the_artifact_comes_whole_over_a_connection() -> None:
+    async with connected(front_of(given_away())) as client:
+        got, head = await client.get(ARTIFACT), await client.head(ARTIFACT)
+        again = await client.get(ARTIFACT, headers={"if-none-match": f'"sha256:0", W/{got.headers["etag"]}'})
+        other = await client.get(ARTIFACT, headers={"if-none-match": '"sha256:0"'})
+        page = (await client.get("/openapi.json")).json()["paths"]
+    assert (got.status_code, got.headers["etag"]) == (200, f'"{DIGEST}"')
+    assert (got.headers["content-type"], got.headers["cache-control"]) == ("application/x-tar", "private, no-cache")
+    assert hashlib.sha256(got.content).digest() == hashlib.sha256(b"".join(Archive(FILES).pieces())).digest()
+    assert (head.status_code, head.content, head.headers) == (200, b"", got.headers)
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", got.headers["etag"])
+    assert (other.status_code, len(other.content)) == (200, len(got.content))
+    assert ARTIFACT in page
+
+
+@pytest.mark.parametrize("path", [REPORT, ARTIFACT])
+async def test_both_ask_for_a_key_where_predictions_do(tmp_path: Path, path: str) -> None:
+    mount(tmp_path / API_KEYS_FOLDER, {"shop": KEY})
+    access = Access.model_validate({"auth": {"apiKeys": {"secretRef": {"name": "keys"}}}, "artifact": {}})
+    core = core_of(given_away(), gate=build_gate(access, tmp_path))
+    async with client_of(build_front(core)) as client:
+        assert (await client.get(path)).status_code == 401
+        assert (await client.head(path)).status_code == 401
+        assert (await client.get(path, headers={"x-api-key": KEY})).status_code == 200
+    async with client_of(build_status_front(core)) as client:
+        assert (await client.get(path, headers={"x-api-key": KEY})).status_code == 404
+
+
+async def test_another_version_is_not_there() -> None:
+    async with client_of(front_of(given_away())) as client:
+        answer = await client.get("/v2/models/iris/versions/8/artifact")
+    assert answer.status_code == 404
+    assert "version" in answer.json()["error"]
