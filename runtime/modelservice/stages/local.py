@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from modelservice.artifact.stores import ForgivingCheckpoints, load_artifact, open_checkpoints, open_store
+from modelservice.contract.failure import DataError, StorageError
 from modelservice.contract.keys import compress_key, train_key
 from modelservice.contract.progress import Progress
 from modelservice.contract.report import Success
@@ -28,6 +29,9 @@ from modelservice.training.notebook import notebook_bar
 from modelservice.training.progress import Listener, announce, bar_for_people
 
 Observer = Callable[[Progress], None]
+
+_OTHER_PARENT: Final = frozenset({"DataChanged", "ParentInvalid"})
+"""Reasons that say that a model does not belong to a ModelService and its data."""
 
 TRAINED_SUFFIX = ".trained"
 """Where a compression is asked for, the model that it starts from lies beside the output, under this ending."""
@@ -122,7 +126,8 @@ def compress_locally(
         say: is told in sentences what a person may want to know.
 
     Raises:
-        ResourceError: no compression is asked for, or the folder holds a model that cannot be its parent.
+        ResourceError: no compression is asked for, or the folder holds a model that cannot be its parent, such as one
+            of other data.
         StageError, ArtifactError, OSError: as their names say.
     """
     spec = resource.service.spec
@@ -147,7 +152,17 @@ def compress_locally(
     )
     output.parent.mkdir(parents=True, exist_ok=True)
     order = _order(resource, work, compress_key(parent.manifest.key, spec.compression), output)
-    return _run(order, output, _context(output, source, clock, _Told(observe, say, interruption)))
+    try:
+        return _run(order, output, _context(output, source, clock, _Told(observe, say, interruption)))
+    except (DataError, StorageError) as error:
+        if error.reason not in _OTHER_PARENT:
+            raise
+        # On a cluster the spec would have to train again; here a wrong folder or file was named.
+        name = resource.service.metadata.name
+        raise ResourceError(
+            f"--input {trained} holds a model that was not trained on this data, or not as {name} reads it: name the"
+            " folder of the model that was, or the data that it was trained on with --data"
+        ) from error
 
 
 def compress(
@@ -165,8 +180,9 @@ def compress(
         output: the folder of the compressed artifact. Default: ``out/<name>``.
 
     Raises:
-        ResourceError: the ModelService is not valid, asks for no compression, or the folder holds no trained model.
-        DataError: the data is not that of the training.
+        ResourceError: the ModelService is not valid, asks for no compression, or the folder holds no model that was
+            trained of it on this data.
+        DataError: the data cannot be read.
         StageError: it cannot succeed as it was asked for.
         ArtifactError: a folder holds something else than an artifact.
     """
