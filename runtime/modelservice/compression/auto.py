@@ -12,12 +12,15 @@ from functools import partial
 from typing import Final
 
 from modelservice.compression.base import Compressible, StepContext, single_network
+from modelservice.compression.lesson import lesson_of_auto
 from modelservice.compression.measured import measured, validation_outputs
 from modelservice.compression.prune import narrowed
 from modelservice.compression.quantize import QUANTIZE
 from modelservice.compression.units import ratio_for
 from modelservice.contract.compression import Auto, Quantize
 from modelservice.families.architecture import Architecture
+from modelservice.inference.batches import run_batches
+from modelservice.inference.onnx_engine import OnnxEngine
 from modelservice.tasks.paired import metric_drop
 
 
@@ -31,9 +34,12 @@ class AutoStep:
         network = single_network(model, self.name)
         first = network.parameters
         names, found = ["Int8"], [QUANTIZE.apply(Quantize(), model, context)]
+        lesson, learning = lesson_of_auto(context.dataset, settings.fine_tune_epochs), context
         for parameters, multiply_adds in targets(network.architecture, settings):
             ratio = ratio_for(network.architecture, parameters, multiply_adds)
-            network = narrowed(f"auto-{parameters}", network, ratio, settings.fine_tune_epochs, context)
+            network = narrowed(f"auto-{parameters}", network, ratio, lesson, learning)
+            if lesson.augmentation is not None:
+                learning = replace(context, teacher=partial(run_batches, OnnxEngine(network.to_onnx()).run))
             names.append(f"{first / network.parameters:.3g} x fewer parameters, Int8")
             found.append(QUANTIZE.apply(Quantize(), Compressible.of(network), context))
         tried = [measured(name, one, context) for name, one in zip(names, found, strict=True)]

@@ -1,11 +1,13 @@
 """What a compression is compared with: its small network, from initial weights."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
 from modelservice.compression.auto import turns_of
 from modelservice.compression.base import Compressible, StepContext
+from modelservice.compression.lesson import Lesson, lesson_of_auto
 from modelservice.compression.measured import measured
 from modelservice.compression.quantize import QUANTIZE
 from modelservice.contract.compression import Quantize, Step
@@ -33,15 +35,16 @@ def controls(
     """
     if made.network is None or (before.network and made.network.architecture == before.network.architecture):
         return []
-    from modelservice.compression.tuning import Lesson, teach  # noqa: PLC0415 - torch takes seconds to import
+    from modelservice.compression.tuning import teach  # noqa: PLC0415 - torch takes seconds to import
 
     architecture, total = made.network.architecture, epochs + sum(map(_epochs, steps))
     if not total:
         return []
     quantize = next((step.quantize for step in steps if step.quantize), Quantize() if steps[0].auto else None)
+    as_made = lesson_of_auto(context.dataset, total) if steps[0].auto else Lesson(epochs=total)
     found = []
     for name in _ways(steps):
-        lesson = Lesson(epochs=total, weight=0) if name == _SCRATCH else Lesson(epochs=total)
+        lesson = replace(as_made, weight=0) if name == _SCRATCH else as_made
         try:
             network = context.kept.once(
                 name.replace(" ", "-"), architecture, partial(teach, architecture, lesson, context)
