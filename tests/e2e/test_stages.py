@@ -24,8 +24,8 @@ PATIENTS = [
 ]
 
 
-def compression(budget: float) -> Object:
-    return {"compression": {"maxAccuracyDrop": budget, "steps": [{"quantize": {"weights": "Int8"}}]}}
+def compression(budget: float, *steps: Object) -> Object:
+    return {"compression": {"maxAccuracyDrop": budget, "steps": list(steps) or [{"quantize": {"weights": "Int8"}}]}}
 
 
 def jobs(space: Space, stage: str) -> set[str]:
@@ -45,8 +45,8 @@ def answers(space: Space) -> list[float]:
     return ask(space.address("progression"), "progression", PATIENTS)
 
 
-@pytest.mark.story(120)
-def test_a_missed_budget_keeps_the_model_and_another_budget_trains_nothing(space: Space) -> None:
+@pytest.mark.story(300)
+def test_a_missed_budget_keeps_the_model_and_other_budgets_and_steps_train_nothing(space: Space) -> None:
     # Rounded weights move every prediction of a regression a little, so a budget of nothing is always missed.
     space.apply(
         config_map("progression", PROGRESSION),
@@ -79,6 +79,51 @@ def test_a_missed_budget_keeps_the_model_and_another_budget_trains_nothing(space
 
     # The Service may still lead to a pod of the revision before for a moment.
     np.testing.assert_allclose(eventually(rounded, what="answers of rounded weights"), exact, rtol=0.1)
+
+    bad = json.dumps({"spec": compression(0.9, {"auto": {}}, {"quantize": {}})})
+    refused = space.try_kubectl("patch", "modelservice", "progression", "--type=merge", "-p", bad)
+    assert "auto finds all steps by itself: leave the others out" in refused
+
+    space.patch("progression", compression(0.9, {"lowRank": {"share": 0.99}}))
+    unsuited = space.wait("progression", says("StepUnsuited", "makes no layer smaller: lower it"), what="it is refused")
+    assert condition(unsuited, "Available")["status"] == "True"
+    assert unsuited["status"]["digest"] == held["status"]["digest"]
+    assert len(answers(space)) == len(PATIENTS)
+
+    space.patch("progression", compression(0.9, {"auto": {"targetSizeRatio": 4, "fineTuneEpochs": TURN_EPOCHS}}))
+    first = eventually(lambda: in_second_turn(space), what="a turn of auto", seconds=240, poll=1)
+    assert first is not None
+    space.kubectl("delete", "pod", first, timeout=120)
+    found = space.wait_ready("progression", seconds=400)
+    (second,) = {pod["metadata"]["name"] for pod in running_or_done(space)} - {first}
+    said = [line["message"] for line in events_in_log(space, second, "note")]
+    assert any(message.startswith("auto-") and message.endswith(" was done before") for message in said), said
+    assert condition(found, "Compressed")["status"] == "True"
+    assert found["status"]["digest"] not in {uncompressed, held["status"]["digest"]}
+    after = found["status"]["revisions"][0]["compression"]["after"]
+    assert after["parameters"] * 2 < found["status"]["revisions"][0]["compression"]["before"]["parameters"]
+    assert jobs(space, "train") == trained
+    assert training_pods(space) <= pods
+
+
+TURN_EPOCHS = 300
+"""Of two turns, so that the pod is deleted in the second one or after it: controls follow, of twice as many each."""
+
+
+def in_second_turn(space: Space) -> str | None:
+    """The running pod of a compression, once it has told more epochs than its first turn has."""
+    for pod in space.pods("progression", "compress"):
+        name: str = pod["metadata"]["name"]
+        if pod["status"].get("phase") == "Running" and epoch_of(space, name) > TURN_EPOCHS + 1:
+            return name
+    return None
+
+
+def running_or_done(space: Space) -> list[Object]:
+    """Pods of the newest compression: those that tell more than one epoch."""
+    return [
+        pod for pod in space.pods("progression", "compress") if epoch_of(space, pod["metadata"]["name"]) > TURN_EPOCHS
+    ]
 
 
 @pytest.mark.story(90)

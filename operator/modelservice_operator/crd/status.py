@@ -92,7 +92,8 @@ class CompressionStatus(Tolerant):
     """What a compression came to."""
 
     applied: bool = Field(description="Whether the smaller model is served.")
-    drop: float = Field(description="Lost of the primary metric on the test rows.")
+    metric: MetricName | None = Field(default=None, description="What drop is of. Default: the primary metric.")
+    drop: float = Field(description="Lost of it on the test rows.")
     low: float = Field(description="Its paired 95 % interval.")
     high: float
     before: SizedModel | None = Field(default=None, description="As it was trained.")

@@ -7,18 +7,28 @@ from typing import Final
 from modelservice.compression.auto import AUTO
 from modelservice.compression.base import Compressible, Step, StepContext
 from modelservice.compression.clip import CLIP
-from modelservice.compression.controls import controls
+from modelservice.compression.controls import controls, planned_epochs
 from modelservice.compression.distill import DISTILL
 from modelservice.compression.kept import KeptNetworks
 from modelservice.compression.low_rank import LOW_RANK
-from modelservice.compression.measured import measured
+from modelservice.compression.measured import in_turns, measured
 from modelservice.compression.network import StoredNetwork
 from modelservice.compression.prune import PRUNE
 from modelservice.compression.quantize import QUANTIZE
 from modelservice.compression.share_weights import SHARE_WEIGHTS
 from modelservice.contract.compression import Step as AskedStep
 
-__all__ = ["STEPS", "Compressible", "KeptNetworks", "Step", "StepContext", "StoredNetwork", "apply_step", "compress"]
+__all__ = [
+    "STEPS",
+    "Compressible",
+    "KeptNetworks",
+    "Step",
+    "StepContext",
+    "StoredNetwork",
+    "apply_step",
+    "compress",
+    "planned_epochs",
+]
 
 STEPS: Final[tuple[Step, ...]] = (QUANTIZE, PRUNE, LOW_RANK, CLIP, SHARE_WEIGHTS, DISTILL, AUTO)
 
@@ -44,6 +54,8 @@ def compress(model: Compressible, steps: Sequence[AskedStep], context: StepConte
         tried += model.tried or [measured(asked.choice, model, context)]
     if not any(one.chosen for one in tried):
         tried[-1] = tried[-1].model_copy(update={"chosen": True})
+    place = next(place for place, one in enumerate(tried) if one.chosen)
+    tried[0], tried[place] = in_turns([tried[0], tried[place]], [before, model], context)
     return replace(model, tried=(*tried, *controls(before, model, steps, context, epochs=epochs)))
 
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from modelservice.compression.kept import NOTHING_KEPT, KeptNetworks
 from modelservice.compression.network import StoredNetwork
 from modelservice.contract.failure import StageError
+from modelservice.contract.metric_names import KnownMetric
 from modelservice.contract.progress import Progress
 from modelservice.contract.sizes import Tried
 from modelservice.families.architecture import MemberMean, TokenAttention, TokenRecurrence
@@ -46,7 +47,8 @@ class StepContext:
         teacher: the model as it was before the first step: features to raw outputs float32 [rows, width].
         seed: of order and initial weights.
         observe: is told of each epoch.
-        budget: how much of the primary metric may be lost.
+        budget: how much may be lost.
+        metric: of what; None for the primary metric.
         kept: networks that a process before tuned, and where those are put that are tuned now.
         clock: a monotonic clock, for latencies.
     """
@@ -56,6 +58,7 @@ class StepContext:
     seed: int
     observe: Callable[[Progress], None]
     budget: float = 0.0
+    metric: KnownMetric | None = None
     kept: KeptNetworks = NOTHING_KEPT
     clock: Clock = time.perf_counter
 

@@ -1,10 +1,13 @@
 """What a compression is compared with: its small network, from initial weights."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
+from typing import Final
 
-from modelservice.compression.auto import ladder
+from modelservice.compression.auto import turns_of
 from modelservice.compression.base import Compressible, StepContext
+from modelservice.compression.lesson import Lesson, lesson_of_auto
 from modelservice.compression.measured import measured
 from modelservice.compression.quantize import QUANTIZE
 from modelservice.contract.compression import Quantize, Step
@@ -32,17 +35,16 @@ def controls(
     """
     if made.network is None or (before.network and made.network.architecture == before.network.architecture):
         return []
-    from modelservice.compression.tuning import Lesson, teach  # noqa: PLC0415 - torch takes seconds to import
+    from modelservice.compression.tuning import teach  # noqa: PLC0415 - torch takes seconds to import
 
     architecture, total = made.network.architecture, epochs + sum(map(_epochs, steps))
     if not total:
         return []
-    ways = {"from scratch": Lesson(epochs=total, weight=0), "by distillation alone": Lesson(epochs=total)}
-    if any(step.distill for step in steps):
-        del ways["by distillation alone"]
     quantize = next((step.quantize for step in steps if step.quantize), Quantize() if steps[0].auto else None)
+    as_made = lesson_of_auto(context.dataset, total) if steps[0].auto else Lesson(epochs=total)
     found = []
-    for name, lesson in ways.items():
+    for name in _ways(steps):
+        lesson = replace(as_made, weight=0) if name == _SCRATCH else as_made
         try:
             network = context.kept.once(
                 name.replace(" ", "-"), architecture, partial(teach, architecture, lesson, context)
@@ -56,10 +58,35 @@ def controls(
     return found
 
 
+def planned_epochs(steps: Sequence[Step], *, epochs: int) -> int:
+    """Passes over the training rows that steps have, and where they make a smaller network its controls.
+
+    Args:
+        steps: ``spec.compression.steps``.
+        epochs: of the training.
+    """
+    own = sum(map(_epochs, steps))
+    if not any(step.choice in _SMALLER or (step.prune and step.prune.structured) for step in steps):
+        return own
+    return own + len(_ways(steps)) * (epochs + own)
+
+
+_SMALLER: Final = frozenset({"lowRank", "distill", "auto"})
+"""Steps that make another network; so does structured pruning."""
+
+
+def _ways(steps: Sequence[Step]) -> tuple[str, ...]:
+    """Names of the controls: a student of ``distill`` has learned by distillation alone."""
+    return (_SCRATCH,) if any(step.distill for step in steps) else (_SCRATCH, _DISTILLATION)
+
+
+_SCRATCH, _DISTILLATION = "from scratch", "by distillation alone"
+
+
 def _epochs(step: Step) -> int:
     """Passes over the training rows that a step has."""
     if step.auto is not None:
-        return step.auto.fine_tune_epochs * len(ladder(1, step.auto.target_size_ratio))
+        return step.auto.fine_tune_epochs * turns_of(step.auto)
     if step.distill is not None:
         return step.distill.epochs
     return 0 if step.quantize is not None else int(step.chosen.fine_tune_epochs)

@@ -4,6 +4,7 @@ from functools import partial
 from typing import Final
 
 from modelservice.compression.base import Compressible, StepContext, single_network
+from modelservice.compression.lesson import Lesson
 from modelservice.compression.units import joints, kept_units, ratio_for, without_units
 from modelservice.contract.compression import Distill, StudentLayers
 from modelservice.contract.failure import StageError
@@ -22,7 +23,7 @@ class DistillStep:
 
     def apply(self, settings: Distill, model: Compressible, context: StepContext) -> Compressible:
         """Let a student learn, from initial weights; see ``Step``."""
-        from modelservice.compression.tuning import Lesson, teach  # noqa: PLC0415 - torch takes seconds to import
+        from modelservice.compression.tuning import teach  # noqa: PLC0415 - torch takes seconds to import
 
         lesson = Lesson(epochs=settings.epochs, temperature=settings.temperature, weight=settings.weight)
         layers = settings.student.layers

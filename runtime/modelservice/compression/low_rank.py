@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelservice.compression.base import Compressible, StepContext, single_network
+from modelservice.compression.lesson import Lesson
 from modelservice.compression.network import StoredNetwork
 from modelservice.compression.tuned import tuned
 from modelservice.contract.compression import LowRank
@@ -34,7 +35,7 @@ class LowRankStep:
                 f"lowRank with a share of {settings.share:g} makes no layer smaller: lower it, or leave the step out"
             )
             raise StageError("StepUnsuited", message, field="spec.compression.steps")
-        return Compressible.of(tuned("low-rank", split, settings.fine_tune_epochs, context))
+        return Compressible.of(tuned("low-rank", split, Lesson(epochs=settings.fine_tune_epochs), context))
 
 
 LOW_RANK: Final = LowRankStep()

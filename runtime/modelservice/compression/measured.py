@@ -1,6 +1,7 @@
 """How large a model is, how well it does on the validation rows, and how long it takes."""
 
 import statistics
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -32,8 +33,8 @@ def measured(name: str, model: Compressible, context: StepContext) -> Tried:
         metric=metric.value,
         low=metric.low,
         high=metric.high,
-        seconds_of_row=_seconds(engine, side.features, 1, context.clock),
-        seconds_of_batch=_seconds(engine, side.features, BATCH, context.clock),
+        seconds_of_row=_seconds([engine], side.features, 1, context.clock)[0],
+        seconds_of_batch=_seconds([engine], side.features, BATCH, context.clock)[0],
     )
 
 
@@ -42,11 +43,28 @@ def validation_outputs(model: Compressible, context: StepContext) -> Array:
     return run_batches(OnnxEngine(model.onnx).run, context.dataset.validation.features)
 
 
-def _seconds(engine: OnnxEngine, features: Features, rows: int, clock: Clock) -> float:
+def in_turns(tried: Sequence[Tried], models: Sequence[Compressible], context: StepContext) -> list[Tried]:
+    """The same with latencies that can be compared: models are asked in turns, so what slows one slows all.
+
+    Args:
+        tried: what is known of them.
+        models: the models.
+        context: rows and clock.
+    """
+    engines, features = [OnnxEngine(model.onnx) for model in models], context.dataset.validation.features
+    rows, batches = (_seconds(engines, features, count, context.clock) for count in (1, BATCH))
+    return [
+        one.model_copy(update={"seconds_of_row": row, "seconds_of_batch": batch})
+        for one, row, batch in zip(tried, rows, batches, strict=True)
+    ]
+
+
+def _seconds(engines: Sequence[OnnxEngine], features: Features, rows: int, clock: Clock) -> list[float]:
     batch = np.resize(features, (rows, *features.shape[1:]))
-    taken = []
+    taken: list[list[float]] = [[] for _ in engines]
     for _ in range(_CALLS):
-        begun = clock()
-        engine.run(batch)
-        taken.append(clock() - begun)
-    return round(statistics.median(taken), 7)
+        for engine, seconds in zip(engines, taken, strict=True):
+            begun = clock()
+            engine.run(batch)
+            seconds.append(clock() - begun)
+    return [round(statistics.median(seconds), 7) for seconds in taken]

@@ -3,6 +3,7 @@
 from typing import Final
 
 from modelservice.compression.base import Compressible, StepContext, single_network
+from modelservice.compression.lesson import Lesson
 from modelservice.compression.network import StoredNetwork
 from modelservice.compression.tuned import tuned
 from modelservice.compression.units import joints, kept_units, without_units
@@ -17,21 +18,21 @@ class PruneStep:
 
     def apply(self, settings: Prune, model: Compressible, context: StepContext) -> Compressible:
         """Leave out the given share, and let the rest learn on; see ``Step``."""
-        network = single_network(model, self.name)
+        network, lesson = single_network(model, self.name), Lesson(epochs=settings.fine_tune_epochs)
         if settings.structured is not None:
             ratio = settings.structured.ratio
-            return Compressible.of(narrowed("prune", network, ratio, settings.fine_tune_epochs, context))
+            return Compressible.of(narrowed("prune", network, ratio, lesson, context))
         from modelservice.compression.zeros import with_zeros  # noqa: PLC0415 - torch takes seconds to import
 
         sparse = with_zeros(network, settings.chosen.ratio)
-        return Compressible.of(tuned("prune", sparse, settings.fine_tune_epochs, context))
+        return Compressible.of(tuned("prune", sparse, lesson, context))
 
 
 PRUNE: Final = PruneStep()
 
 
-def narrowed(name: str, network: StoredNetwork, ratio: float, epochs: int, context: StepContext) -> StoredNetwork:
-    """The network without a share of the units of each layer, tuned for so many epochs, kept under a name.
+def narrowed(name: str, network: StoredNetwork, ratio: float, lesson: Lesson, context: StepContext) -> StoredNetwork:
+    """The network without a share of the units of each layer, tuned by a lesson, kept under a name.
 
     Raises:
         StageError: it has no layer between input and output.
@@ -42,4 +43,4 @@ def narrowed(name: str, network: StoredNetwork, ratio: float, epochs: int, conte
             " which sets single weights to 0"
         )
         raise StageError("StepUnsuited", message, field="spec.compression.steps")
-    return tuned(name, without_units(network, kept_units(network, ratio)), epochs, context)
+    return tuned(name, without_units(network, kept_units(network, ratio)), lesson, context)

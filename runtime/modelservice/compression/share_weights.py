@@ -5,6 +5,7 @@ from typing import Final
 
 from modelservice.compression.base import Compressible, StepContext, single_network
 from modelservice.compression.codebooks import saves, shared, store_codebooks
+from modelservice.compression.lesson import Lesson
 from modelservice.compression.network import StoredNetwork
 from modelservice.contract.compression import ShareWeights
 from modelservice.contract.failure import StageError
@@ -43,7 +44,7 @@ def _tuned(network: StoredNetwork, chosen: list[str], epochs: int, context: Step
     if not epochs:
         return network
     from modelservice.compression.sharing import hold_codebooks  # noqa: PLC0415 - torch takes seconds to import
-    from modelservice.compression.tuning import Lesson, tune  # noqa: PLC0415
+    from modelservice.compression.tuning import tune  # noqa: PLC0415
 
     places = [name.removesuffix(f".{_WEIGHT}") for name in chosen]
     learn = partial(tune, network, Lesson(epochs=epochs), context, hold=hold_codebooks(places))

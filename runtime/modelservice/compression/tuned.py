@@ -1,22 +1,22 @@
 """Learning on after a step."""
 
 from modelservice.compression.base import StepContext
+from modelservice.compression.lesson import Lesson
 from modelservice.compression.network import StoredNetwork
 
 
-def tuned(name: str, network: StoredNetwork, epochs: int, context: StepContext) -> StoredNetwork:
-    """The network after so many epochs, in which weights that are 0 stay so; as it is without any.
+def tuned(name: str, network: StoredNetwork, lesson: Lesson, context: StepContext) -> StoredNetwork:
+    """The network after a lesson, in which weights that are 0 stay so; as it is after one of no epochs.
 
     Args:
         name: of what was done, by which it is kept.
         network: where it starts.
-        epochs: passes over the training rows.
+        lesson: how it learns on.
         context: rows and teacher.
     """
-    if not epochs:
+    if not lesson.epochs:
         return network
-    from modelservice.compression.tuning import Lesson, tune  # noqa: PLC0415 - torch takes seconds to import
+    from modelservice.compression.tuning import tune  # noqa: PLC0415 - torch takes seconds to import
     from modelservice.compression.zeros import hold_zeros  # noqa: PLC0415
 
-    lesson = Lesson(epochs=epochs)
     return context.kept.once(name, network.architecture, lambda: tune(network, lesson, context, hold=hold_zeros))

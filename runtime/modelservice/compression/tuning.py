@@ -6,7 +6,7 @@ network after units were taken out of it, with the network as it was before as i
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from modelservice.compression.base import StepContext
+from modelservice.compression.lesson import Lesson
 from modelservice.compression.network import StoredNetwork
 from modelservice.contract.evaluation import Metric
 from modelservice.contract.progress import Progress
@@ -22,9 +23,10 @@ from modelservice.contract.training import Adam, Cosine, Hyperparameters, Optimi
 from modelservice.families.architecture import Architecture, OutputHead, Scale, Sigmoid
 from modelservice.families.gradient import slice_rows
 from modelservice.families.modules import build, initialize
-from modelservice.modalities.base import Side
+from modelservice.modalities.base import Features, Side
+from modelservice.training.augmentation import build_augments
 from modelservice.training.curves import Epoch
-from modelservice.training.loop import Rows, seeded, step_rows, train_module
+from modelservice.training.loop import Augment, Rows, seeded, step_rows, train_module
 from modelservice.training.losses import OBJECTIVES, Measure, Objective
 from modelservice.training.threads import limited_threads, threads_for
 
@@ -37,21 +39,6 @@ _FEWEST, _MOST, _STEPS = 16, 128, 32
 def batch_rows(rows: int) -> int:
     """Rows of a step, so that few rows have steps enough and many do not have too many."""
     return min(_MOST, max(_FEWEST, rows // _STEPS))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lesson:
-    """How a network learns on.
-
-    Attributes:
-        epochs: passes over the training rows; the one of the lowest loss on validation rows is kept.
-        temperature: what logits are divided by before they are compared; without meaning for numbers.
-        weight: share of the teacher in the loss; the labels have the rest.
-    """
-
-    epochs: int
-    temperature: float = 2.0
-    weight: float = 0.7
 
 
 Hold = Callable[[nn.Sequential], Callable[[], None]]
@@ -132,6 +119,7 @@ def _learn(
             generator=generator,
             observe=observe,
             slice_rows=slice_rows(architecture),
+            augments=_augments(lesson, context, architecture.head),
         )
     if release is not None:
         release()
@@ -140,16 +128,40 @@ def _learn(
 
 def _rows(side: Side, context: StepContext, head: OutputHead) -> Rows:
     """Targets [rows, 1 + width]: what is true (a class code or a standardised number), then what the teacher says."""
-    told: NDArray[np.float64] = context.teacher(side.features).astype(np.float64)
-    true = side.values.astype(np.float64)
+    told, true = _told(context, side.features, head), side.values.astype(np.float64)
     if isinstance(head, Scale):
-        told, true = (told - head.mean) / head.std, (true - head.mean) / head.std
+        true = (true - head.mean) / head.std
     weights = side.relative_weights
     return Rows(
         features=torch.from_numpy(side.features),
         targets=torch.from_numpy(np.column_stack([true, told])).float(),
         weights=None if weights is None else torch.from_numpy(weights).float(),
     )
+
+
+def _told(context: StepContext, features: Features, head: OutputHead) -> NDArray[np.float64]:
+    """What the teacher says of rows, [rows, width]; numbers standardised."""
+    told: NDArray[np.float64] = context.teacher(features).astype(np.float64)
+    return (told - head.mean) / head.std if isinstance(head, Scale) else told
+
+
+def _augments(lesson: Lesson, context: StepContext, head: OutputHead) -> tuple[Augment, ...]:
+    """What is done to the rows of a step, after which the teacher is asked of them, where it counts."""
+    augments = build_augments(lesson.augmentation, classes=0)
+    return (*augments, _Asked(context, head)) if augments and lesson.weight else augments
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The teacher is asked of rows as they are now."""
+
+    context: StepContext
+    head: OutputHead
+
+    def __call__(self, rows: Rows, _generator: torch.Generator) -> Rows:
+        """Targets with what it says in the place of what it said."""
+        told = torch.from_numpy(_told(self.context, rows.features.numpy(), self.head)).float()
+        return replace(rows, targets=torch.cat([rows.targets[:, :1], told], dim=1))
 
 
 def _objective(plain: Objective, head: OutputHead, lesson: Lesson) -> Objective:

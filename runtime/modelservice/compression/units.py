@@ -89,15 +89,21 @@ def without_units(network: StoredNetwork, kept: list[NDArray[np.int64]]) -> Stor
     return StoredNetwork(architecture=architecture, weights=weights)
 
 
-def ratio_for(architecture: Architecture, parameters: int) -> float:
-    """The smallest share of units, in hundredths of a percent, without which so many parameters at most are left.
+def ratio_for(architecture: Architecture, parameters: int, multiply_adds: int | None = None) -> float:
+    """The smallest share of units, in hundredths of a percent, without which so much at most is left.
 
     The largest possible share where even that leaves more.
+
+    Args:
+        architecture: whose units.
+        parameters: at most.
+        multiply_adds: of a row at most; None for any number.
     """
     low, high = 0, _STEPS
     while low < high:
         middle = (low + high) // 2
-        if _parameters(architecture, middle / _STEPS) <= parameters:
+        left = _narrower(architecture, middle / _STEPS)
+        if left.parameters <= parameters and (multiply_adds is None or left.multiply_adds <= multiply_adds):
             high = middle
         else:
             low = middle + 1
@@ -107,16 +113,14 @@ def ratio_for(architecture: Architecture, parameters: int) -> float:
 _STEPS = 10_000
 
 
-def _parameters(architecture: Architecture, ratio: float) -> int:
-    """Parameters that are left when that share of the units of each layer goes."""
-    widths = {joint.giver: max(1, joint.units - round(ratio * joint.units)) for joint in joints(architecture)}
-    columns = {joint.taker: widths[joint.giver] * joint.columns for joint in joints(architecture)}
-    total = 0
-    for place, layer in enumerate(architecture.layers):
-        if isinstance(layer, Linear | Convolution):
-            size = layer.kernel_size**2 if isinstance(layer, Convolution) else 1
-            total += (columns.get(place, layer.inputs) * size + 1) * widths.get(place, layer.outputs)
-    return total
+def _narrower(architecture: Architecture, ratio: float) -> Architecture:
+    """What is left when that share of the units of each layer goes."""
+    layers: list[Layer] = list(architecture.layers)
+    for joint in joints(architecture):
+        staying = max(1, joint.units - round(ratio * joint.units))
+        layers[joint.giver] = layers[joint.giver].model_copy(update={"outputs": staying})
+        layers[joint.taker] = layers[joint.taker].model_copy(update={"inputs": staying * joint.columns})
+    return architecture.model_copy(update={"layers": tuple(layers)})
 
 
 def _layer(architecture: Architecture, place: int) -> Linear | Convolution:

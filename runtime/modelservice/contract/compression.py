@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field, model_validator
 
 from modelservice.contract.base import Contract, OneOf, Rule
+from modelservice.contract.metric_names import KnownMetric
 from modelservice.contract.model import Activation, Channels, HiddenLayers
 
 FineTuneEpochs = Annotated[int, Field(ge=0, le=10_000)]
@@ -170,6 +171,13 @@ class Auto(Contract):
         le=10_000,
         description="How many times fewer parameters to reach, if the budget is kept on the way. Default 20.",
     )
+    target_latency_ratio: float | None = Field(
+        default=None,
+        gt=1,
+        le=10_000,
+        description="How many times fewer multiply-adds a row to reach, too; Compressed says how many times faster 64"
+        " rows are then on the machine that compressed. Default: none.",
+    )
     fine_tune_epochs: FineTuneEpochs = Field(
         default=20, description="Passes over the training rows after each turn. Default 20."
     )
@@ -193,6 +201,17 @@ class Step(OneOf):
     )
 
 
+class MaxDrop(Contract):
+    """A metric by its name, and how much worse it may become."""
+
+    metric: KnownMetric = Field(description="Of the task, such as rocAuc, recallPositive or rmse.")
+    value: float = Field(
+        ge=0,
+        description="How far it may fall, or rise where less is better, in its own unit: the upper end of the paired"
+        " 95 % interval.",
+    )
+
+
 _SAME = " || ".join(
     f"has(a.{kind}) && has(b.{kind})" for kind in (Step.model_fields[name].alias for name in Step.members())
 )
@@ -209,6 +228,11 @@ _ZEROS_AFTER_RANK = Rule(
     " != [false, true]",
     "lowRank fills the zeros that prune.unstructured made: put lowRank before it",
 )
+_DEFAULT_DROP = 0.005
+_ONE_BUDGET = Rule(
+    f"!has(self.maxDrop) || !has(self.maxAccuracyDrop) || self.maxAccuracyDrop == {_DEFAULT_DROP}",
+    "maxDrop takes the place of maxAccuracyDrop: leave one of them out",
+)
 _AUTO_ALONE = Rule(
     "self.steps.size() == 1 || self.steps.all(step, !has(step.auto))",
     "auto finds all steps by itself: leave the others out",
@@ -221,10 +245,10 @@ class Compression(Contract):
     Runs in a Job of its own, with the pod settings of ``spec.training``.
     """
 
-    RULES = (_EACH_STEP_ONCE, _STORED_LAST, _ZEROS_AFTER_RANK, _AUTO_ALONE)
+    RULES = (_EACH_STEP_ONCE, _STORED_LAST, _ZEROS_AFTER_RANK, _AUTO_ALONE, _ONE_BUDGET)
 
     max_accuracy_drop: float = Field(
-        default=0.005,
+        default=_DEFAULT_DROP,
         ge=0,
         le=1,
         description="How much of the primary metric (accuracy, R2) may be lost: the upper end of the paired 95 %"
@@ -232,7 +256,31 @@ class Compression(Contract):
         " Compressed says so. Few rows show little: of n rows that are all classified as before, the upper end is"
         " 3.84 / (n + 3.84). Default 0.005.",
     )
+    max_drop: MaxDrop | None = Field(
+        default=None, description="The same for another metric, in the place of maxAccuracyDrop. Default: none."
+    )
     steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=8)] = Field(description="Steps, in order.")
+
+    @property
+    def metric(self) -> KnownMetric | None:
+        """What the budget is of; None for the primary metric of the task."""
+        return None if self.max_drop is None else self.max_drop.metric
+
+    @property
+    def budget(self) -> float:
+        """How much worse it may become."""
+        return self.max_accuracy_drop if self.max_drop is None else self.max_drop.value
+
+    @property
+    def budget_field(self) -> str:
+        """Where that is said, for messages."""
+        return f"spec.compression.{'maxAccuracyDrop' if self.max_drop is None else 'maxDrop.value'}"
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Self:
+        if self.max_drop is not None and self.max_accuracy_drop != _DEFAULT_DROP:
+            raise ValueError(_ONE_BUDGET.message)
+        return self
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

@@ -9,6 +9,7 @@ from pydantic import Field, FiniteFloat, StringConstraints
 
 from modelservice.contract.base import Sha256, Tolerant
 from modelservice.contract.documents import Document
+from modelservice.contract.evaluation import MetricName
 from modelservice.contract.signature import SIGNATURE_FILE
 from modelservice.contract.sizes import Tried
 
@@ -124,7 +125,8 @@ class OnnxSummary(Tolerant):
 class CompressionSummary(Tolerant):
     """What a compression came to.
 
-    ``drop`` is how much of the primary metric was lost on the test rows, with the bounds of its paired 95 % interval.
+    ``drop`` is how much worse ``metric`` became on the test rows (None stands for the primary one), with the bounds of
+    its paired 95 % interval.
     ``applied`` is False where the budget was missed: then the artifact holds the uncompressed model. ``before`` and
     ``after`` are the trained model and what the steps made of it, on the validation rows; ``controls`` what that is
     compared with.
@@ -132,6 +134,7 @@ class CompressionSummary(Tolerant):
 
     applied: bool
     message: str
+    metric: MetricName | None = None
     budget: FiniteFloat
     drop: FiniteFloat
     low: FiniteFloat

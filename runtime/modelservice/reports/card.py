@@ -52,13 +52,16 @@ class About:
 
 
 def settings_of(work: DataWork) -> dict[str, Any]:
-    """The parts of a spec that decide the result, without what is left at its default."""
-    parts = {name: getattr(work, name, None) for name in ("data", "task", "model", "training", "compression")}
+    """The parts of a spec that decide the result, without what is left at its default; of a compression all of it."""
+    parts = {name: getattr(work, name, None) for name in ("data", "task", "model", "training")}
     written = {
         name: part.model_dump(mode="json", exclude_defaults=True, exclude=_PLACES if name == "data" else None)
         for name, part in parts.items()
         if part is not None
     }
+    compression = getattr(work, "compression", None)
+    if compression is not None:
+        written["compression"] = compression.model_dump(mode="json", exclude_none=True)
     return {name: part for name, part in written.items() if part}
 
 

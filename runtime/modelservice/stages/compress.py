@@ -1,6 +1,7 @@
 """The stage ``compress``: the model of an artifact made smaller, if that costs no more than it may."""
 
 import platform
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -11,9 +12,15 @@ from modelservice.artifact.errors import ArtifactError
 from modelservice.artifact.files import document_bytes, file_entries
 from modelservice.artifact.load import Artifact
 from modelservice.artifact.stores import load_artifact
-from modelservice.compression import Compressible, KeptNetworks, StepContext, StoredNetwork, compress
+from modelservice.compression import (
+    Compressible,
+    KeptNetworks,
+    StepContext,
+    StoredNetwork,
+    compress,
+    planned_epochs,
+)
 from modelservice.contract.documents import Stored
-from modelservice.contract.evaluation import Evaluation
 from modelservice.contract.failure import DataError, StorageError
 from modelservice.contract.manifest import (
     ARCHITECTURE_FILE,
@@ -27,8 +34,9 @@ from modelservice.contract.manifest import (
     Parent,
     Producer,
 )
+from modelservice.contract.metric_names import KnownMetric
 from modelservice.contract.progress import Progress
-from modelservice.contract.sizes import BATCH, Sizes, Tried
+from modelservice.contract.sizes import Sizes, Tried
 from modelservice.contract.work_order import CompressWork, WorkOrder
 from modelservice.inference.batches import run_batches
 from modelservice.inference.onnx_engine import OnnxEngine
@@ -40,12 +48,15 @@ from modelservice.reports.files import write_reports
 from modelservice.reports.findings import examine
 from modelservice.reports.subject import Subject, all_columns
 from modelservice.stages.base import Context, Produced
+from modelservice.stages.compress_summary import check_metric, latency, measured_speed, missed_target, summarize
 from modelservice.stages.evaluate import largest_difference, measure, opset_of, run_sides
 from modelservice.tasks import task_of
 from modelservice.tasks.base import Array, Drop
 from modelservice.tasks.metrics_document import MetricsDocument
+from modelservice.tasks.paired import metric_drop
 
-_STEPS = 3
+_STEPS: Final = 3
+"""Of the stage, beside the epochs that networks learn: reading, compressing, judging."""
 _LEFT_OUT: Final = frozenset({MODEL_FILE, METRICS_FILE, ARCHITECTURE_FILE, WEIGHTS_FILE, *REPORT_FILES})
 """What a compressed artifact does not take from its parent; weights and architecture are those of the large model."""
 
@@ -59,7 +70,7 @@ class CompressStage:
         """Make a model smaller; see ``Stage``."""
         work = order.work
         assert isinstance(work, CompressWork)  # noqa: S101 - the registry looks stages up by the work's own name
-        watch, observe = context.watch, context.observe
+        watch = context.watch
         with watch.step("read"):
             parent = _parent(work)
             source = context.source()
@@ -69,38 +80,43 @@ class CompressStage:
             _check_same_preprocessing(parent, dataset)
             # As the training left it: with the threshold that it chose.
             dataset = replace(dataset, task=task_of(parent.signature))
-        observe(Progress(stage=self.name, done=1, total=_STEPS))
-        before = parent.content(MODEL_FILE)
+            check_metric(work.compression, dataset)
+        asked, before = work.compression, parent.content(MODEL_FILE)
+        epochs = len((parent.document(METRICS_FILE, MetricsDocument).curves or {}).get("epoch", ()))
+        told = _Counted(context.observe, planned_epochs(asked.steps, epochs=epochs))
+        told.step()
         learning = StepContext(
             dataset=dataset,
             teacher=partial(run_batches, OnnxEngine(before).run),
             seed=work.data.split.seed,
-            budget=work.compression.max_accuracy_drop,
-            # Of the stage one step is done; what an epoch tells beside its number is shown.
-            observe=lambda epoch: observe(epoch.model_copy(update={"stage": self.name, "done": 1, "total": _STEPS})),
+            budget=asked.budget,
+            metric=asked.metric,
+            observe=told.epoch,
             kept=KeptNetworks(store=context.checkpoints, key=order.key, data=dataset.sha256, say=context.say),
             clock=watch.clock,
         )
         with watch.step("compress"):
             made = compress(
                 Compressible(onnx=before, network=StoredNetwork.of_files(parent.contents)),
-                work.compression.steps,
+                asked.steps,
                 learning,
-                epochs=len((parent.document(METRICS_FILE, MetricsDocument).curves or {}).get("epoch", ())),
+                epochs=epochs,
             )
-        observe(Progress(stage=self.name, done=2, total=_STEPS))
+        told.compressed()
         with watch.step("evaluate"):
-            judged = _judge(dataset, parent, made.onnx)
-        observe(Progress(stage=self.name, done=_STEPS, total=_STEPS))
+            judged = _judge(dataset, parent, made.onnx, asked.metric)
+        told.step()
         summary = summarize(
             judged.drop,
-            budget=work.compression.max_accuracy_drop,
+            asked=asked,
             tested=judged.metrics.test,
             sizes=(len(before), len(made.onnx)),
+            missed=missed_target(asked, made.tried),
         )
         reported = summary.model_copy(update=_compared(made.tried))
+        reported = reported.model_copy(update={"message": reported.message + measured_speed(asked, reported)})
         summary = summary.model_copy(update=_compared(_timeless(made)))
-        context.say(_latency(reported))
+        context.say(latency(reported))
         with watch.step("report"):
             chosen = _choose(parent, judged, summary, made)
             subject = Subject(
@@ -117,38 +133,30 @@ class CompressStage:
 COMPRESS: Final = CompressStage()
 
 
-def summarize(drop: Drop, *, budget: float, tested: Evaluation, sizes: tuple[int, int]) -> CompressionSummary:
-    """Whether the smaller model is taken, and a sentence that says so.
+class _Counted:
+    """Progress of the stage: its own steps, and the epochs that are planned between the first and the second."""
 
-    Args:
-        drop: of the primary metric, on the test rows.
-        budget: ``spec.compression.maxAccuracyDrop``.
-        tested: says the primary metric, and on how many rows.
-        sizes: bytes of the model before and after.
-    """
-    before, after = sizes
-    # Adding 0.0 makes a rounded -0.0 an ordinary zero.
-    value, low, high = (f"{round(number, 4) + 0.0:g}" for number in drop)
-    fall = f"{tested.primary} falls by {value} (paired 95 % interval on {tested.rows} test rows: {low} to {high})"
-    if after >= before:
-        message = f"the model is not smaller for it ({before} bytes before, {after} after): it is kept as it is"
-    elif drop.within(budget):
-        message = f"{before} bytes became {after}; {fall}, and may fall by {budget:g}"
-    else:
-        message = (
-            f"{fall}, and may fall by spec.compression.maxAccuracyDrop, {budget:g}: the uncompressed model is kept;"
-            " allow more, or add rows, which makes the interval narrower"
-        )
-    return CompressionSummary(
-        applied=after < before and drop.within(budget),
-        message=message,
-        budget=budget,
-        drop=drop.value,
-        low=drop.low,
-        high=drop.high,
-        bytes_before=before,
-        bytes_after=after,
-    )
+    def __init__(self, observe: Callable[[Progress], None], epochs: int) -> None:
+        self._observe, self._epochs, self._done = observe, epochs, 0
+
+    def step(self) -> None:
+        """One more step is done."""
+        self._done += 1
+        self._tell(Progress())
+
+    def epoch(self, progress: Progress) -> None:
+        """One more epoch is done; what it tells beside its number is shown."""
+        self._done = min(self._done + 1, 1 + self._epochs)
+        self._tell(progress)
+
+    def compressed(self) -> None:
+        """All steps of the compression are done, whether or not they took as many epochs as they might."""
+        self._done = self._epochs + 1
+        self.step()
+
+    def _tell(self, progress: Progress) -> None:
+        whole = {"stage": COMPRESS.name, "done": self._done, "total": self._epochs + _STEPS}
+        self._observe(progress.model_copy(update=whole))
 
 
 def _compared(tried: tuple[Tried, ...]) -> dict[str, Any]:
@@ -162,16 +170,6 @@ def _compared(tried: tuple[Tried, ...]) -> dict[str, Any]:
 
 def _timeless(made: Compressible) -> tuple[Tried, ...]:
     return tuple(one.without_latency() for one in made.tried)
-
-
-def _latency(summary: CompressionSummary) -> str:
-    before, after = (
-        [1e6 * (taken or 0) for taken in (one.seconds_of_row, one.seconds_of_batch)]
-        for one in (summary.before, summary.after)
-        if one is not None
-    )
-    times = [f"{new:.3g} us instead of {old:.3g}" for old, new in zip(before, after, strict=True)]
-    return f"on one thread a row takes {times[0]}, {BATCH} rows {times[1]}"
 
 
 def _parent(work: CompressWork) -> Artifact:
@@ -243,13 +241,15 @@ class _Chosen(NamedTuple):
     sizes: Sizes
 
 
-def _judge(dataset: Dataset, parent: Artifact, smaller: bytes) -> _Judged:
-    """Run both models on all rows; the test rows judge."""
+def _judge(dataset: Dataset, parent: Artifact, smaller: bytes, metric: KnownMetric | None) -> _Judged:
+    """Run both models on all rows; the test rows judge, by a metric or the primary one."""
     trained = parent.document(METRICS_FILE, MetricsDocument)
     before = run_sides(OnnxEngine(parent.content(MODEL_FILE)).run, dataset)
     after = run_sides(OnnxEngine(smaller).run, dataset)
+    drop = metric_drop(dataset.task, metric, before.test, after.test, dataset.test.values, weights=dataset.test.weights)
+    assert drop is not None  # noqa: S101 - ``check_metric`` asked these rows
     return _Judged(
-        drop=dataset.task.drop(before.test, after.test, dataset.test.values, dataset.test.weights),
+        drop=drop,
         difference=largest_difference(before, after, labels=dataset.labels),
         metrics=measure(
             after,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from modelservice.artifact.stores import ForgivingCheckpoints, load_artifact, open_checkpoints, open_store
+from modelservice.contract.failure import DataError, StorageError
 from modelservice.contract.keys import compress_key, train_key
 from modelservice.contract.progress import Progress
 from modelservice.contract.report import Success
@@ -38,6 +39,8 @@ Observer = Callable[[Progress], None]
 
 _CONFIG_MAP_FIELD: Final = "spec.data.configMap"
 _NOTHING: Final[Mapping[str, Any]] = {}
+_OTHER_PARENT: Final = frozenset({"DataChanged", "ParentInvalid"})
+"""Reasons that say that a model does not belong to a ModelService and its data."""
 
 TRAINED_SUFFIX = ".trained"
 """Where a compression is asked for, the model that it starts from lies beside the output, under this ending."""
@@ -136,7 +139,8 @@ def compress_locally(
         say: is told in sentences what a person may want to know.
 
     Raises:
-        ResourceError: no compression is asked for, or the folder holds a model that cannot be its parent.
+        ResourceError: no compression is asked for, or the folder holds a model that cannot be its parent, such as one
+            of other data.
         StageError, ArtifactError, OSError: as their names say.
     """
     spec = resource.service.spec
@@ -161,7 +165,17 @@ def compress_locally(
     )
     output.parent.mkdir(parents=True, exist_ok=True)
     order = _order(resource, work, compress_key(parent.manifest.key, spec.compression), output)
-    return _run(order, output, _context(output, source, clock, _Told(observe, say, interruption)))
+    try:
+        return _run(order, output, _context(output, source, clock, _Told(observe, say, interruption)))
+    except (DataError, StorageError) as error:
+        if error.reason not in _OTHER_PARENT:
+            raise
+        # On a cluster the spec would have to train again; here a wrong folder or file was named.
+        name = resource.service.metadata.name
+        raise ResourceError(
+            f"--input {trained} holds a model that was not trained on this data, or not as {name} reads it: name the"
+            " folder of the model that was, or the data that it was trained on with --data"
+        ) from error
 
 
 def compress(
@@ -184,8 +198,9 @@ def compress(
         test: as for ``train``.
 
     Raises:
-        ResourceError: the ModelService is not valid, asks for no compression, or the folder holds no trained model.
-        DataError: the data is not that of the training.
+        ResourceError: the ModelService is not valid, asks for no compression, or the folder holds no model that was
+            trained of it on this data.
+        DataError: the data cannot be read.
         StageError: it cannot succeed as it was asked for.
         ArtifactError: a folder holds something else than an artifact.
     """

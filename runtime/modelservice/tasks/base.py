@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from modelservice.cells import MISSING_WORDS
 from modelservice.contract.evaluation import Evaluation
+from modelservice.contract.metric_names import KnownMetric
 from modelservice.contract.signature import Output
 
 Array = NDArray[np.float32]
@@ -156,6 +157,8 @@ class Task(Protocol):
     """The member of ``spec.task`` that asks for it, such as classification."""
     loss: Loss
     head: Head
+    primary_metric: str
+    """Name of the metric that decides where nothing else is asked for."""
 
     def suits(self, profile: TargetProfile, *, asked: bool) -> str | None:
         """Why a target is this task's, as a clause such as "y holds texts"; None where it is not.
@@ -199,6 +202,11 @@ class Task(Protocol):
 
     def primary(self, raw: Array, values: NDArray[Any], weights: Weights | None = None) -> float:
         """The primary metric of ``score`` without its interval, which takes the most time; arguments as above."""
+
+    def measure(
+        self, metric: KnownMetric, raw: Array, values: NDArray[Any], weights: Weights | None = None
+    ) -> float | None:
+        """One metric of ``score`` by its name, None where these rows do not tell it, or it is none of this task."""
 
     def drop(self, before: Array, after: Array, values: NDArray[Any], weights: Weights | None = None) -> Drop:
         """Compare the outputs [rows, width] of two models for the same rows, of which ``values`` [rows] are true.

@@ -1,15 +1,18 @@
 """What tasks with classes have in common."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from modelservice.contract.evaluation import Evaluation, Metric
+from modelservice.contract.metric_names import KnownMetric
 from modelservice.contract.signature import Output
 from modelservice.tasks.base import Array, Drop, Head, Loss, Scores, Target, TargetCells, TargetProfile, Weights
 from modelservice.tasks.class_metrics import (
+    Averages,
     accuracy,
     balanced_accuracy,
     confusion,
@@ -33,6 +36,10 @@ PROBABILITIES = "probabilities"
 _TWO = 2
 MAX_INFERRED_CLASSES = 20
 """Different whole numbers up to which they are taken for classes unless ``spec.task`` says otherwise."""
+_Counts = NDArray[np.float64]
+_Codes = NDArray[np.int64]
+_Measure = Callable[[_Counts, Array, _Codes, Weights | None], float | None]
+"""The confusion matrix, the outputs, what is true and how much rows count, to a metric."""
 
 
 class Classification(ABC):
@@ -42,6 +49,7 @@ class Classification(ABC):
     choice = "classification"
     loss: Loss
     head: Head
+    primary_metric: str = KnownMetric.ACCURACY
 
     def suits(self, profile: TargetProfile, *, asked: bool) -> str | None:
         """Texts, and a few whole numbers; when asked, whatever it is."""
@@ -89,7 +97,7 @@ class Classification(ABC):
         counts = confusion(predicted, values, len(labels), weights)
         right, trials = accuracy(counts), len(values) if weights is None else effective_rows(weights)
         low, high = wilson_interval(right * trials, trials)
-        further = _further(counts, raw, values, weights)
+        further = ((name, measure(counts, raw, values, weights)) for name, measure in _FURTHER.items())
         metrics = (
             Metric(name="accuracy", value=right, low=low, high=high),
             *(Metric(name=name, value=value) for name, value in further if value is not None),
@@ -103,6 +111,17 @@ class Classification(ABC):
     def primary(self, raw: Array, values: NDArray[Any], weights: Weights | None = None) -> float:
         """The accuracy."""
         return float(np.average(self.decide(raw) == values, weights=weights))
+
+    def measure(
+        self, metric: KnownMetric, raw: Array, values: NDArray[Any], weights: Weights | None = None
+    ) -> float | None:
+        """See ``Task``."""
+        if metric is KnownMetric.ACCURACY:
+            return self.primary(raw, values, weights)
+        measure = _FURTHER.get(metric)
+        if measure is None:
+            return None
+        return measure(confusion(self.decide(raw), values, raw.shape[1], weights), raw, values, weights)
 
     def drop(self, before: Array, after: Array, values: NDArray[Any], weights: Weights | None = None) -> Drop:
         """The fall of the accuracy, with Tango's interval."""
@@ -120,27 +139,41 @@ class Classification(ABC):
         return {LABEL: [labels[code] for code in self.decide(raw).tolist()], PROBABILITIES: raw}
 
 
-def _further(
-    counts: NDArray[np.float64], raw: Array, values: NDArray[np.int64], weights: Weights | None
-) -> tuple[tuple[str, float | None], ...]:
-    """All metrics but the primary one, None where the rows do not determine it."""
-    precision, recall, f1 = macro_averages(counts)
-    precision_weighted, recall_weighted, f1_weighted = weighted_averages(counts)
-    positive = positive_class(counts) if len(counts) == _TWO else (None, None, None)
-    return (
-        ("balancedAccuracy", balanced_accuracy(counts)),
-        ("precision", precision),
-        ("recall", recall),
-        ("f1", f1),
-        ("precisionWeighted", precision_weighted),
-        ("recallWeighted", recall_weighted),
-        ("f1Weighted", f1_weighted),
-        ("precisionPositive", positive[0]),
-        ("recallPositive", positive[1]),
-        ("f1Positive", positive[2]),
-        ("rocAuc", roc_auc(raw, values, weights)),
-        ("averagePrecision", average_precision(raw, values, weights)),
-        ("logLoss", log_loss(raw, values, weights)),
-        ("brier", brier_score(raw, values, weights)),
-        ("calibrationError", calibration_error(raw, values, weights)),
-    )
+def _balanced(counts: _Counts, _raw: Array, _values: _Codes, _weights: Weights | None) -> float:
+    return balanced_accuracy(counts)
+
+
+def _average(of: Callable[[_Counts], Averages], place: int, *, of_two: bool = False) -> _Measure:
+    """Precision, recall or F1 (by its place) of classes that were decided; None of more than two where of two only."""
+
+    def measure(counts: _Counts, _raw: Array, _values: _Codes, _weights: Weights | None) -> float | None:
+        return None if of_two and len(counts) != _TWO else of(counts)[place]
+
+    return measure
+
+
+def _of_probabilities(of: Callable[[Array, _Codes, Weights | None], float | None]) -> _Measure:
+    def measure(_counts: _Counts, raw: Array, values: _Codes, weights: Weights | None) -> float | None:
+        return of(raw, values, weights)
+
+    return measure
+
+
+_FURTHER: Final[Mapping[KnownMetric, _Measure]] = {
+    KnownMetric.BALANCED_ACCURACY: _balanced,
+    KnownMetric.PRECISION: _average(macro_averages, 0),
+    KnownMetric.RECALL: _average(macro_averages, 1),
+    KnownMetric.F1: _average(macro_averages, 2),
+    KnownMetric.PRECISION_WEIGHTED: _average(weighted_averages, 0),
+    KnownMetric.RECALL_WEIGHTED: _average(weighted_averages, 1),
+    KnownMetric.F1_WEIGHTED: _average(weighted_averages, 2),
+    KnownMetric.PRECISION_POSITIVE: _average(positive_class, 0, of_two=True),
+    KnownMetric.RECALL_POSITIVE: _average(positive_class, 1, of_two=True),
+    KnownMetric.F1_POSITIVE: _average(positive_class, 2, of_two=True),
+    KnownMetric.ROC_AUC: _of_probabilities(roc_auc),
+    KnownMetric.AVERAGE_PRECISION: _of_probabilities(average_precision),
+    KnownMetric.LOG_LOSS: _of_probabilities(log_loss),
+    KnownMetric.BRIER: _of_probabilities(brier_score),
+    KnownMetric.CALIBRATION_ERROR: _of_probabilities(calibration_error),
+}
+"""All metrics but the primary one, in the order of reports; None where the rows do not tell one."""

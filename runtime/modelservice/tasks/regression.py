@@ -1,6 +1,6 @@
 """A number: squared error on the standardised target, scaled back in the graph to the target's own unit."""
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from modelservice.cells import is_number_text, quoted
 from modelservice.contract.evaluation import Evaluation, Metric
 from modelservice.contract.failure import DataError
+from modelservice.contract.metric_names import KnownMetric
 from modelservice.contract.signature import Output
 from modelservice.tasks.base import Array, Drop, Head, Loss, Scores, Target, TargetCells, TargetProfile, Weights
 from modelservice.tasks.labels import FIELD, missing_codes
@@ -27,6 +28,7 @@ class Regression:
     choice = "regression"
     loss = Loss.SQUARED_ERROR
     head = Head.SCALE
+    primary_metric: str = KnownMetric.R2
 
     def suits(self, profile: TargetProfile, *, asked: bool) -> str | None:  # noqa: ARG002 - the seam's signature
         """Whatever stands after the classes: numbers, or what should be."""
@@ -83,14 +85,22 @@ class Regression:
         low, high = bounds if bounds is not None else (None, None)
         metrics = (
             Metric(name="r2", value=r2_score(errors, values, weights), low=low, high=high),
-            Metric(name="rmse", value=float(np.sqrt(np.average(np.square(errors), weights=weights)))),
-            Metric(name="mae", value=float(np.average(np.abs(errors), weights=weights))),
+            *(Metric(name=name, value=measure(errors, weights)) for name, measure in _FURTHER.items()),
         )
         return Scores(evaluation=Evaluation(primary="r2", rows=len(values), metrics=metrics))
 
     def primary(self, raw: Array, values: NDArray[Any], weights: Weights | None = None) -> float:
         """R2."""
         return r2_score(_errors(raw, values), values, weights)
+
+    def measure(
+        self, metric: KnownMetric, raw: Array, values: NDArray[Any], weights: Weights | None = None
+    ) -> float | None:
+        """See ``Task``."""
+        if metric is KnownMetric.R2:
+            return self.primary(raw, values, weights)
+        measure = _FURTHER.get(metric)
+        return None if measure is None else measure(_errors(raw, values), weights)
 
     def drop(self, before: Array, after: Array, values: NDArray[Any], weights: Weights | None = None) -> Drop:
         """The fall of R2, with a bootstrap interval; true values that do not vary tell nothing, which is [-1, 1]."""
@@ -104,6 +114,18 @@ class Regression:
 
 
 REGRESSION = Regression()
+
+
+def _root_mean_squared(errors: NDArray[np.float64], weights: Weights | None) -> float:
+    return float(np.sqrt(np.average(np.square(errors), weights=weights)))
+
+
+def _mean_absolute(errors: NDArray[np.float64], weights: Weights | None) -> float:
+    return float(np.average(np.abs(errors), weights=weights))
+
+
+_FURTHER: Final = {KnownMetric.RMSE: _root_mean_squared, KnownMetric.MAE: _mean_absolute}
+"""All metrics but the primary one."""
 
 
 def _notes(cells: TargetCells) -> tuple[str, ...]:

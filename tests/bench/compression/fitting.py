@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,9 @@ import numpy as np
 from tests.bench.compression.subjects import FOLD_BUDGET, RATIO, STUDENT_EPOCHS, Subject
 
 from modelservice.compression import Compressible, StepContext, apply_step
+from modelservice.compression.lesson import Lesson, lesson_of_auto
 from modelservice.compression.network import StoredNetwork
-from modelservice.compression.tuning import Lesson, teach
+from modelservice.compression.tuning import teach
 from modelservice.contract.compression import Step
 from modelservice.families.architecture import Architecture
 from modelservice.inference.onnx_engine import OnnxEngine
@@ -90,10 +91,11 @@ def _automatically(
     small = auto.network.architecture
     # As many passes as the large network and all turns had together.
     epochs = subject.training.epochs + subject.turn_epochs * (len(auto.tried) - 1)
+    lesson = lesson_of_auto(taught.dataset, epochs)
     return {
         AUTO: auto,
-        SCRATCH: _quantised(teach(small, Lesson(epochs=epochs, weight=0), alone), alone),
-        DISTILLED: _quantised(teach(small, Lesson(epochs=epochs), taught), taught),
+        SCRATCH: _quantised(teach(small, replace(lesson, weight=0), alone), alone),
+        DISTILLED: _quantised(teach(small, lesson, taught), taught),
     }
 
 

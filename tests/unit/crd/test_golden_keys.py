@@ -136,7 +136,7 @@ class TestCompressKey:
         compression = spec_of(document).compression
         assert compression is not None
         assert compress_key("other", compression) != GOLDEN["compress"][named(path)]
-        document["spec"]["compression"]["maxAccuracyDrop"] = 0.25
+        document["spec"]["compression"] |= {"maxAccuracyDrop": 0.25, "maxDrop": None}
         assert self.key(document, path) != GOLDEN["compress"][named(path)]
 
     @staticmethod

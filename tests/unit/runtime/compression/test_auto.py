@@ -8,18 +8,46 @@ from tests.unit.runtime.compression.learning import HeldCheckpoints, apply_steps
 from tests.unit.runtime.compression.test_prune import perceptron, steps
 
 from modelservice.compression import Compressible, KeptNetworks, StepContext
-from modelservice.compression.auto import choose, expected_losses, ladder
+from modelservice.compression.auto import choose, expected_losses, targets
+from modelservice.contract.compression import Auto
 from modelservice.contract.failure import StageError
 from modelservice.contract.progress import Progress
 from modelservice.inference.onnx_engine import OnnxEngine
 
 
 @pytest.mark.parametrize(
-    ("parameters", "ratio", "expected"),
-    [(1000, 2, [500]), (1000, 1.5, [666]), (1600, 16, [800, 400, 200, 100]), (1000, 3, [577, 333])],
+    ("size", "latency", "expected"),
+    [
+        (2, None, [(0.5, 1)]),
+        (1.5, None, [(1 / 1.5, 1)]),
+        (16, None, [(1 / 2, 1), (1 / 4, 1), (1 / 8, 1), (1 / 16, 1)]),
+        (3, 3, [(3**-0.5, 3**-0.5), (1 / 3, 1 / 3)]),
+        # The larger of the two says how many turns there are.
+        (2, 4, [(2**-0.5, 1 / 2), (1 / 2, 1 / 4)]),
+    ],
 )
-def test_each_turn_takes_half_at_most(parameters: int, ratio: float, expected: list[int]) -> None:
-    assert ladder(parameters, ratio) == expected
+def test_each_turn_takes_half_at_most(size: float, latency: float | None, expected: list[tuple[float, float]]) -> None:
+    network = perceptron(64, 64)
+    found = targets(network, Auto(target_size_ratio=size, target_latency_ratio=latency))
+    whole = network.parameters, network.multiply_adds
+    assert found == [tuple(int(share * one) for share, one in zip(shares, whole, strict=True)) for shares in expected]
+
+
+def test_a_faster_network_has_fewer_multiply_adds_whatever_a_clock_says() -> None:
+    network = random_network(perceptron(32, 32))
+    model = Compressible.of(network)
+    asked = steps({"auto": {"targetSizeRatio": 1.1, "targetLatencyRatio": 4, "fineTuneEpochs": 0}})
+    ticks = iter(range(10**6))
+    still = replace(context_of(iris(), OnnxEngine(model.onnx).run), budget=1.0)
+    made, again = (
+        apply_steps(model, asked, one) for one in (still, replace(still, clock=lambda: float(next(ticks) ** 2)))
+    )
+    assert made.onnx == again.onnx
+    assert [one.without_latency() for one in made.tried] == [one.without_latency() for one in again.tried]
+    assert made.tried != again.tried
+    smallest = made.tried[-1].multiply_adds
+    assert smallest is not None
+    assert network.architecture.multiply_adds / 6 < smallest <= network.architecture.multiply_adds / 4
 
 
 @pytest.mark.parametrize(

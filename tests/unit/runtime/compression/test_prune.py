@@ -119,6 +119,16 @@ def test_the_ratio_for_a_size_leads_to_it(architecture: Architecture, parameters
         assert pruned(network, "structured", ratio - 0.0001).parameters > parameters
 
 
+def test_the_ratio_for_a_number_of_multiply_adds_leads_to_it() -> None:
+    """Of convolutions there are more than parameters: each weight is used once for each pixel."""
+    architecture = convolutional((8, 16), (32,), Pooling.MAX)
+    fewest = architecture.multiply_adds // 3
+    ratio = ratio_for(architecture, architecture.parameters, fewest)
+    left = pruned(random_network(architecture), "structured", ratio).architecture
+    assert fewest / 1.5 < left.multiply_adds <= fewest
+    assert ratio > ratio_for(architecture, architecture.parameters // 2)
+
+
 def test_single_weights_become_zeros_the_smallest_first() -> None:
     network = random_network(perceptron(16, 16))
     sparse = pruned(network, "unstructured", 0.75)

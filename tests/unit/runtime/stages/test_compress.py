@@ -23,7 +23,7 @@ from tests.unit.runtime.stages.test_train import images
 
 from modelservice import compression
 from modelservice.compression import Compressible, StepContext
-from modelservice.contract.compression import Quantize
+from modelservice.contract.compression import Compression, Quantize
 from modelservice.contract.data import Data
 from modelservice.contract.evaluation import Evaluation, Metric
 from modelservice.contract.failure import About, DataError, Retry, StageError, StorageError
@@ -43,13 +43,14 @@ from modelservice.contract.manifest import (
 from modelservice.contract.model import Model
 from modelservice.contract.progress import Progress
 from modelservice.contract.signature import SIGNATURE_FILE
-from modelservice.contract.sizes import Sizes
+from modelservice.contract.sizes import Sizes, Tried
 from modelservice.contract.split import Split
 from modelservice.contract.training import Hyperparameters
 from modelservice.contract.work_order import CompressWork, TrainWork
 from modelservice.inference.predictor import Predictor
 from modelservice.stages.base import Produced
-from modelservice.stages.compress import COMPRESS, summarize
+from modelservice.stages.compress import COMPRESS
+from modelservice.stages.compress_summary import measured_speed, missed_target, summarize
 from modelservice.tasks.base import Drop
 
 WORK = train_work(epochs=20, hidden=(64, 64))
@@ -172,7 +173,12 @@ def test_a_budget_that_few_rows_cannot_show_to_hold_is_missed(trained: Produced,
         (Drop(0.0, 0.0, 0.0), (100, 50), True, "100 bytes became 50; accuracy falls by 0 (paired"),
         (Drop(0.01, -0.0, 0.05), (100, 50), True, "on 23 test rows: 0 to 0.05), and may fall by 0.05"),
         (Drop(0.01, -0.01, 0.0501), (100, 50), False, "the uncompressed model is kept"),
-        (Drop(-0.02, -0.03, -0.01), (100, 50), True, "accuracy falls by -0.02"),
+        (
+            Drop(-0.02, -0.03, -0.01),
+            (100, 50),
+            True,
+            "accuracy rises by 0.02 (paired 95 % interval on 23 test rows: 0.01 to 0.03), and may fall by 0.05",
+        ),
         (Drop(0.0, 0.0, 0.0), (100, 100), False, "is not smaller for it (100 bytes before, 100 after)"),
     ],
 )
@@ -180,9 +186,88 @@ def test_the_upper_end_of_the_interval_decides(
     drop: Drop, sizes: tuple[int, int], *, applied: bool, words: str
 ) -> None:
     tested = Evaluation(primary="accuracy", rows=23, metrics=(Metric(name="accuracy", value=0.9),))
-    summary = summarize(drop, budget=0.05, tested=tested, sizes=sizes)
+    asked = Compression.model_validate({"maxAccuracyDrop": 0.05, "steps": [{"quantize": {}}]})
+    summary = summarize(drop, asked=asked, tested=tested, sizes=sizes)
     assert summary.applied == applied
     assert words in summary.message
+
+
+@pytest.mark.parametrize(
+    ("drop", "metric", "value", "words"),
+    [
+        (
+            Drop(0.02, -0.01, 0.05),
+            "logLoss",
+            0.1,
+            "logLoss rises by 0.02 (paired 95 % interval on 23 test rows: -0.01 to 0.05), and may rise by 0.1",
+        ),
+        (Drop(-3e-5, -4e-5, -1e-5), "rmse", 0.1, "rmse falls by 3e-05 (paired 95 % interval on 23 test rows: 1e-05 to"),
+        (
+            Drop(2.0, 1.0, 3.0),
+            "mae",
+            1,
+            "may rise by spec.compression.maxDrop.value, 1: the uncompressed model is kept",
+        ),
+        (Drop(0.0, 0.0, 0.01), "rocAuc", 0.02, "rocAuc falls by 0 ("),
+    ],
+)
+def test_a_metric_of_choice_has_its_own_words(drop: Drop, metric: str, value: float, words: str) -> None:
+    tested = Evaluation(primary="accuracy", rows=23, metrics=(Metric(name="accuracy", value=0.9),))
+    asked = Compression.model_validate({"maxDrop": {"metric": metric, "value": value}, "steps": [{"quantize": {}}]})
+    summary = summarize(drop, asked=asked, tested=tested, sizes=(100, 50))
+    assert (summary.metric, summary.budget) == (metric, value)
+    assert words in summary.message
+
+
+def test_a_budget_of_a_named_metric_is_judged(trained: Produced, parent: Path) -> None:
+    for value, applied in ((0.5, True), (0, False)):
+        changes = {"maxAccuracyDrop": 0.005, "maxDrop": {"metric": "logLoss", "value": value}}
+        summary = compressed(trained, parent, **changes).manifest.compression
+        assert summary is not None
+        assert (summary.applied, summary.metric, summary.budget) == (applied, "logLoss", value)
+        assert "logLoss " in summary.message
+
+
+def test_a_budget_of_a_metric_that_the_rows_do_not_tell_is_refused(trained: Produced, parent: Path) -> None:
+    budget = {"maxAccuracyDrop": 0.005, "maxDrop": {"metric": "rmse", "value": 1}}
+    with pytest.raises(StageError, match=r"the validation rows do not tell rmse, .*: take one of accuracy, ") as caught:
+        compressed(trained, parent, **budget)
+    assert (caught.value.reason, caught.value.field) == ("MetricNotMeasured", "spec.compression.maxDrop.metric")
+
+
+def test_a_target_that_was_not_reached_is_said() -> None:
+    tried = (
+        Tried(name="as it was trained", parameters=1000, bytes=9, metric=1),
+        Tried(name="2 x", parameters=500, bytes=5, metric=1, chosen=True),
+    )
+    for target, words in ((2, ""), (20, "; 2 x fewer parameters, and not the 20 x of auto.targetSizeRatio")):
+        asked = Compression.model_validate({"steps": [{"auto": {"targetSizeRatio": target}}]})
+        assert missed_target(asked, tried).startswith(words)
+        assert bool(missed_target(asked, tried)) == bool(words)
+    assert not missed_target(Compression.model_validate({"steps": [{"quantize": {}}]}), tried)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.25, "; 64 rows were 4 x faster on the machine that compressed"),
+        (
+            0.5,
+            "; 64 rows were 2 x faster on the machine that compressed, and not 4 x as auto.targetLatencyRatio asks for",
+        ),
+        (0.0, ""),
+    ],
+)
+def test_what_a_clock_told_is_reported_beside_what_was_chosen(seconds: float, words: str) -> None:
+    asked = Compression.model_validate({"steps": [{"auto": {"targetSizeRatio": 2, "targetLatencyRatio": 4}}]})
+    before = Tried(
+        name="as it was trained", parameters=9000, multiply_adds=1000, bytes=9, metric=1, seconds_of_batch=1.0
+    )
+    after = before.model_copy(update={"parameters": 900, "seconds_of_batch": seconds, "chosen": True})
+    tested = Evaluation(primary="accuracy", rows=23, metrics=(Metric(name="accuracy", value=0.9),))
+    summary = summarize(Drop(0, 0, 0), asked=asked, tested=tested, sizes=(9, 5))
+    assert measured_speed(asked, summary.model_copy(update={"before": before, "after": after})) == words
+    assert "; 1 x fewer multiply-adds, and not the 4 x" in missed_target(asked, (before, after))
 
 
 @pytest.mark.parametrize(
@@ -281,13 +366,18 @@ def test_a_pruned_model_says_what_each_step_came_to(trained: Produced, parent: P
     assert f"| quantize \\* | 1315 | 1315 | 1315 | {stored.bytes} |" in card
     assert "![Compression](compression.svg)" in card
     assert "Controls have its layers" in card
+    assert "fineTuneEpochs: 20" in card, "of a compression the card has what nobody wrote, too"
     assert "from scratch" in produced.files[SIZES_PICTURE].decode()
 
 
 def test_a_search_ends_with_what_the_test_rows_judge_once(trained: Produced, parent: Path) -> None:
-    produced = compressed(
-        trained, parent, steps=[{"auto": {"targetSizeRatio": 8, "fineTuneEpochs": 10}}], maxAccuracyDrop=0.3
-    )
+    steps = [{"auto": {"targetSizeRatio": 8, "fineTuneEpochs": 10}}]
+    order = order_of(compress_work(WORK, parent, trained.digest, steps=steps, maxAccuracyDrop=0.3))
+    told = list[Progress]()
+    produced = COMPRESS.run(order, replace(context(IRIS.read_bytes()), observe=told.append))
+    # Three turns of 10 epochs, and two controls that learn as many and the 20 of the training.
+    assert [one.done for one in told] == list(range(1, 30 + 2 * (30 + 20) + 3 + 1))
+    assert {one.total for one in told} == {133}
     sizes = Sizes.model_validate_json(produced.files[SIZES_FILE])
     assert [one.control for one in sizes.tried] == [False] * 5 + [True] * 2
     assert sum(one.chosen for one in sizes.tried) == 1

@@ -10,6 +10,7 @@ from modelservice import tasks
 from modelservice.contract.documents import DocumentError
 from modelservice.contract.evaluation import Evaluation, Metric
 from modelservice.contract.failure import DataError
+from modelservice.contract.metric_names import KnownMetric
 from modelservice.contract.signature import Output
 from modelservice.contract.task import Task as AskedTask
 from modelservice.tasks import TASKS, task_named
@@ -94,6 +95,7 @@ class Sign:
     choice = "classification"
     loss = Loss.BINARY_CROSS_ENTROPY
     head = Head.SIGMOID
+    primary_metric: str = "right"
 
     def suits(self, profile: TargetProfile, *, asked: bool) -> str | None:
         return f"{profile.name} has a sign" if profile.numbers and not asked else None
@@ -121,6 +123,11 @@ class Sign:
 
     def primary(self, raw: Array, values: NDArray[Any], weights: Weights | None = None) -> float:
         return BINARY.primary(raw, values, weights)
+
+    def measure(
+        self, metric: KnownMetric, raw: Array, values: NDArray[Any], weights: Weights | None = None
+    ) -> float | None:
+        return BINARY.measure(metric, raw, values, weights)
 
     def drop(self, before: Array, after: Array, values: NDArray[Any], weights: Weights | None = None) -> Drop:
         return BINARY.drop(before, after, values, weights)

@@ -1,0 +1,129 @@
+"""What is said of a compression: whether the smaller model is taken, at what cost, and what it did not reach."""
+
+import numpy as np
+
+from modelservice.contract.compression import Compression
+from modelservice.contract.evaluation import Evaluation
+from modelservice.contract.failure import StageError
+from modelservice.contract.manifest import CompressionSummary
+from modelservice.contract.metric_names import LOWER_IS_BETTER, KnownMetric
+from modelservice.contract.sizes import BATCH, Tried
+from modelservice.modalities.base import Dataset
+from modelservice.tasks.base import Drop
+
+
+def summarize(
+    drop: Drop, *, asked: Compression, tested: Evaluation, sizes: tuple[int, int], missed: str = ""
+) -> CompressionSummary:
+    """Whether the smaller model is taken, and a sentence that says so.
+
+    Args:
+        drop: of the metric that has the budget, on the test rows.
+        asked: says the budget.
+        tested: says the primary metric, and on how many rows.
+        sizes: bytes of the model before and after.
+        missed: what else is to be said of a smaller model that is taken.
+    """
+    (before, after), budget = sizes, asked.budget
+    changed, may = changes(drop, asked.metric or tested.primary, rows=tested.rows)
+    if after >= before:
+        message = f"the model is not smaller for it ({before} bytes before, {after} after): it is kept as it is"
+    elif drop.within(budget):
+        message = f"{before} bytes became {after}; {changed}, and {may} {budget:g}{missed}"
+    else:
+        message = (
+            f"{changed}, and {may} {asked.budget_field}, {budget:g}: the uncompressed model is kept; allow more, or add"
+            " rows, which makes the interval narrower"
+        )
+    return CompressionSummary(
+        applied=after < before and drop.within(budget),
+        message=message,
+        metric=asked.metric,
+        budget=budget,
+        drop=drop.value,
+        low=drop.low,
+        high=drop.high,
+        bytes_before=before,
+        bytes_after=after,
+    )
+
+
+def changes(drop: Drop, metric: str, *, rows: int) -> tuple[str, str]:
+    """How a metric changed, with the interval on so many test rows, and how it may change, before the number."""
+    worse, better = ("rises", "falls") if metric in LOWER_IS_BETTER else ("falls", "rises")
+    verb, ends = (worse, (drop.low, drop.high)) if drop.value >= 0 else (better, (-drop.high, -drop.low))
+    value, low, high = (_written(number, metric) for number in (abs(drop.value), *ends))
+    interval = f"paired 95 % interval on {rows} test rows: {low} to {high}"
+    return f"{metric} {verb} by {value} ({interval})", f"may {worse.removesuffix('s')} by"
+
+
+def _written(number: float, metric: str) -> str:
+    """Four digits: after the point of shares, and of numbers in the unit of the target the first ones."""
+    if metric in {KnownMetric.RMSE, KnownMetric.MAE}:
+        return f"{number:.4g}"
+    # Adding 0.0 makes a rounded -0.0 an ordinary zero.
+    return f"{round(number, 4) + 0.0:g}"
+
+
+def missed_target(asked: Compression, tried: tuple[Tried, ...]) -> str:
+    """The clauses that say that ``auto`` reached less than its targets; nothing where it did not."""
+    auto, before = asked.steps[0].auto, tried[0]
+    after = next(one for one in tried if one.chosen)
+    if auto is None:
+        return ""
+    return "".join(
+        f"; {was / now:.3g} x fewer {what}, and not the {target:g} x of {field}, at which more would be lost"
+        for what, was, now, target, field in (
+            ("parameters", before.parameters, after.parameters, auto.target_size_ratio, "auto.targetSizeRatio"),
+            (
+                *("multiply-adds", before.multiply_adds, after.multiply_adds),
+                *(auto.target_latency_ratio, "auto.targetLatencyRatio"),
+            ),
+        )
+        if was and now and target and was < target * now
+    )
+
+
+def measured_speed(asked: Compression, summary: CompressionSummary) -> str:
+    """The clause that says how much faster a model is that was to become so; nothing where no clock told it.
+
+    For reports and the status only: an artifact has the same bytes however fast a machine is.
+    """
+    auto, before, after = asked.steps[0].auto, summary.before, summary.after
+    if not summary.applied or auto is None or auto.target_latency_ratio is None or before is None or after is None:
+        return ""
+    if not before.seconds_of_batch or not after.seconds_of_batch:
+        return ""
+    times = before.seconds_of_batch / after.seconds_of_batch
+    enough = times >= auto.target_latency_ratio
+    rest = "" if enough else f", and not {auto.target_latency_ratio:g} x as auto.targetLatencyRatio asks for"
+    return f"; {BATCH} rows were {times:.3g} x faster on the machine that compressed{rest}"
+
+
+def check_metric(asked: Compression, dataset: Dataset) -> None:
+    """Refuse a budget for a metric that validation and test rows do not tell.
+
+    Raises:
+        StageError: they do not.
+    """
+    if asked.metric is None:
+        return
+    for name, side in (("validation", dataset.validation), ("test", dataset.test)):
+        width = len(dataset.labels) or 1
+        guess = np.full((len(side.values), width), 1 / width, np.float32)
+        if dataset.task.measure(asked.metric, guess, side.values, side.weights) is None:
+            told = dataset.task.score(guess, side.values, dataset.labels, side.weights).evaluation.metrics
+            field, known = "spec.compression.maxDrop.metric", ", ".join(one.name for one in told)
+            message = f"the {name} rows do not tell {asked.metric}, which {field} asks for: take one of {known}"
+            raise StageError("MetricNotMeasured", message, field=field)
+
+
+def latency(summary: CompressionSummary) -> str:
+    """How long the first and the last model take, as a clause."""
+    before, after = (
+        [1e6 * (taken or 0) for taken in (one.seconds_of_row, one.seconds_of_batch)]
+        for one in (summary.before, summary.after)
+        if one is not None
+    )
+    times = [f"{new:.3g} us instead of {old:.3g}" for old, new in zip(before, after, strict=True)]
+    return f"on one thread a row takes {times[0]}, {BATCH} rows {times[1]}"
