@@ -25,8 +25,9 @@ from modelservice.training.checkpoint_file import (
 )
 from modelservice.training.checkpointing import Checkpointing
 from modelservice.training.part import Part
+from modelservice.training.peers import PeerLostError
 from modelservice.training.position import Position
-from modelservice.training.ranks import ALONE, PeerLostError, Ranks, tensor_of
+from modelservice.training.ranks import ALONE, Ranks, tensor_of
 
 _LARGEST_COUNT: Final = 2**40
 """More steps than any training does; what is multiplied by it still fits everywhere."""

@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import distributed, nn
 
+from modelservice.training.peers import PeerLostError
 from modelservice.training.penalties import penalty
-from modelservice.training.ranks import PeerLostError, Ranks, in_slices, tensor_of
+from modelservice.training.ranks import Ranks, in_slices, tensor_of
 
 _BROKEN: Final = re.compile(r"gloo|nccl|connection (closed|reset|refused)|broken pipe|timed out", re.IGNORECASE)
 """In what gloo and NCCL say of a peer that is gone."""
@@ -107,7 +108,7 @@ class DataParallel(Ranks):
         with lost_peers():
             distributed.all_reduce(together)
         with torch.no_grad():
-            for tensor, found in zip(tensors, together.split([one.numel() for one in tensors]), strict=True):
+            for tensor, found in zip(tensors, torch.split(together, [one.numel() for one in tensors]), strict=True):
                 tensor.copy_(found.view_as(tensor))
 
     def any_of(self, *flags: bool) -> tuple[bool, ...]:

@@ -13,18 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from modelservice.contract.failure import PassingError
 from modelservice.training.penalties import penalty
-
-PEER_LOST = "PeerLost"
-"""Reason of a worker that ends because another one did."""
-
-
-class PeerLostError(PassingError):
-    """Another worker ended, so this one cannot go on."""
-
-    def __init__(self, why: str = "another worker of the training ended, or cannot be reached") -> None:
-        super().__init__(PEER_LOST, f"{why}: all workers start again, from the last checkpoint")
 
 
 class Ranks:
