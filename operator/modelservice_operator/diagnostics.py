@@ -151,5 +151,5 @@ def _progress_address(planned: Plan) -> str | None:
     job = planned.pending.job if planned.pending else None
     if job is None or job.phase is not JobPhase.RUNNING:
         return None
-    running = (pod.get("status", {}) for pod in job.pods if pod.get("status", {}).get("phase") == "Running")
+    running = (pod.get("status", {}) for pod in job.telling_pods if pod.get("status", {}).get("phase") == "Running")
     return next((status["podIP"] for status in running if status.get("podIP")), None)

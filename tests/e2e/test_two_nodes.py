@@ -1,7 +1,9 @@
-"""Artifacts in object storage are served on any node: a second real node comes, the first is drained, and it goes."""
+"""On a second real node: artifacts in object storage are served there, and two workers train one model, one lost."""
 
+import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -13,7 +15,7 @@ from tests.cluster.network import CONTROL_PLANE, NodeAddress
 from tests.cluster.paths import ROOT
 from tests.support import object_store
 from tests.support.client import keep_asking, predict
-from tests.support.e2e import Space, condition, config_map, eventually, model_service
+from tests.support.e2e import Object, Space, condition, config_map, eventually, model_service
 from tests.support.tables import FLOWERS, IRIS
 
 from modelservice_operator.constants import LABEL_NAME
@@ -23,6 +25,10 @@ pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 ROWS = [row for row, _ in FLOWERS]
 SPECIES = [species for _, species in FLOWERS]
 SECOND = NodeAddress(2)
+EPOCHS = 4000
+"""Over a network, whose every step waits for two messages: a minute or more."""
+SOME = 5
+"""Percent, after which there is a checkpoint."""
 
 
 def bring_up(nodes: int) -> None:
@@ -35,11 +41,11 @@ def bring_up(nodes: int) -> None:
 
 @pytest.fixture
 def second_node() -> Iterator[None]:
-    """A second node with the image that serves; it trains nothing, so it needs no other. Of two, both stay."""
+    """A second node with the images that serve and train. Of two, both stay."""
     had = len(recorded_nodes())
     bring_up(2)
     try:
-        load.into_nodes([recorded()["server"]], [SECOND])
+        load.into_nodes([recorded()["server"], recorded()["trainer"]], [SECOND])
         yield
     finally:
         kubectl("uncordon", CONTROL_PLANE.name)
@@ -83,3 +89,48 @@ def test_trained_on_one_node_served_on_both_and_on_the_other_alone(spaces: tuple
         space.wait_ready("flowers")
     assert (asked.failures, set(asked.answers)) == ([], {200})
     assert space.service("flowers")["status"]["digest"] == ready["status"]["digest"]
+
+
+def workers(space: Space) -> list[Object]:
+    """The pods of the training that have not ended, by their names: those of worker 0 first."""
+    pods = [pod for pod in space.pods("pair", "train") if "deletionTimestamp" not in pod["metadata"]]
+    going = [pod for pod in pods if pod["status"].get("phase") in {"Pending", "Running"}]
+    return sorted(going, key=lambda pod: str(pod["metadata"]["name"]))
+
+
+@pytest.mark.usefixtures("second_node")
+def test_two_workers_on_two_nodes_go_on_after_one_was_killed(spaces: tuple[Space, Space]) -> None:
+    space, _ = spaces
+    object_store.make_bucket("models")
+    space.apply(
+        config_map("pair", IRIS),
+        object_store.secret("bucket"),
+        model_service(
+            "pair",
+            artifacts={"uri": "s3://models/two-workers", "secretRef": {"name": "bucket"}},
+            training={"workers": 2, "epochs": EPOCHS, "checkpoint": {"everySeconds": 1}},
+        ),
+    )
+
+    def under_way() -> bool:
+        return int(space.service("pair").get("status", {}).get("progress", "0%").rstrip("%") or 0) >= SOME
+
+    eventually(under_way, what="a training under way", seconds=180)
+    first, second = workers(space)
+    assert {pod["spec"]["nodeName"] for pod in (first, second)} == {CONTROL_PLANE.name, SECOND.name}
+    killed = time.monotonic()
+    space.kubectl("delete", "pod", second["metadata"]["name"], "--grace-period=0", "--force")
+
+    def has_ended() -> Object | None:
+        pods = [pod for pod in space.pods("pair", "train") if pod["metadata"]["uid"] == first["metadata"]["uid"]]
+        ended = [one["state"].get("terminated") for pod in pods for one in pod["status"]["containerStatuses"]]
+        return next(filter(None, ended), None)
+
+    ended = eventually(has_ended, what="the end of the other worker", seconds=60)
+    assert time.monotonic() - killed < 60
+    assert (ended["exitCode"], json.loads(ended["message"])["result"]["reason"]) == (75, "PeerLost")
+    ready = space.wait_ready("pair", seconds=400)
+    logs = [space.try_kubectl("logs", pod["metadata"]["name"]) for pod in space.pods("pair", "train")]
+    assert any("train went on from epoch" in log for log in logs)
+    assert predict(space.address("pair"), "pair", ROWS) == SPECIES
+    assert ready["status"]["revisions"][0]["number"] == 1

@@ -13,7 +13,7 @@ from modelservice_operator.domain.observe import Observed, told
 from modelservice_operator.domain.records import Revision, record_of
 from modelservice_operator.domain.stages import Step
 from modelservice_operator.domain.stores import location_of, store_of
-from modelservice_operator.kinds import CONFIG_MAP, ref_of
+from modelservice_operator.kinds import CONFIG_MAP, NETWORK_POLICY, SERVICE, ref_of
 from modelservice_operator.objects import Object
 
 
@@ -83,7 +83,7 @@ def next_attempt(state: StepState, inputs: Inputs, *, desired_keys: Collection[s
         attempt=robbed.attempt if robbed else _attempt_id(step, inputs, state.parent),
     )
     if robbed:
-        wanted = (*objects.store, objects.order)
+        wanted = (*objects.store, objects.order, *objects.peers)
         return NextAttempt(objects=tuple(obj for obj in wanted if _is_absent(observed, obj)))
     unlike = [obj for obj in objects.store if not _fits(observed, obj)]
     unfit = tuple(obj for obj in unlike if _may_go(step, inputs, obj))
@@ -91,11 +91,11 @@ def next_attempt(state: StepState, inputs: Inputs, *, desired_keys: Collection[s
     if unfit or any(job.unfinished for job in overtaken):
         return NextAttempt(unfit=unfit)
     store = (obj for obj in objects.store if obj not in unlike)
-    return NextAttempt(objects=(*store, objects.order, objects.job))
+    return NextAttempt(objects=(*store, objects.order, *objects.peers, objects.job))
 
 
 def _was_robbed(job: StageJob, step: Step, inputs: Inputs) -> bool:
-    """Whether a Job runs whose order is not there, or what its result is to lie in: gone before a pod used it.
+    """Whether a Job runs without its order, what its result is to lie in, or what its pods meet by: gone before use.
 
     What was there when it succeeded is another matter: an empty one in its place would be taken for its result.
     """
@@ -104,7 +104,8 @@ def _was_robbed(job: StageJob, step: Step, inputs: Inputs) -> bool:
     store = store_of(inputs.artifacts)
     location = store.locate(inputs.artifacts, inputs.observed.owner, step.key)
     held = store.holds(location, inputs.observed.children)
-    return not held or inputs.observed.child(CONFIG_MAP, job.name) is None
+    kinds = (CONFIG_MAP, SERVICE, NETWORK_POLICY) if job.workers > 1 else (CONFIG_MAP,)
+    return not held or any(inputs.observed.child(kind, job.name) is None for kind in kinds)
 
 
 def _is_absent(observed: Observed, obj: Object) -> bool:

@@ -15,6 +15,8 @@ from modelservice_operator.domain.names import parse_job_name
 from modelservice_operator.objects import Object
 
 OOM_KILLED = "OOMKilled"
+PEER_LOST = "PeerLost"
+"""Reason of a worker that ended since another one did."""
 
 
 class JobPhase(StrEnum):
@@ -53,6 +55,18 @@ class StageJob:
         """Image that it runs on."""
         image: str = self.obj["spec"]["template"]["spec"]["containers"][0]["image"]
         return image
+
+    @property
+    def workers(self) -> int:
+        """How many pods work together."""
+        return int(self.obj["spec"].get("completions") or 1)
+
+    @property
+    def telling_pods(self) -> tuple[Object, ...]:
+        """Those that tell how far the stage is: of several workers those of worker 0."""
+        if self.workers == 1:
+            return self.pods
+        return tuple(pod for pod in self.pods if pod["metadata"]["name"].startswith(f"{self.name}-0-"))
 
     @property
     def suspended_since(self) -> str | None:
@@ -111,9 +125,15 @@ def parse_job(job: Object, pods: Sequence[Object], *, service: str) -> StageJob:
         phase=phase,
         failed_reason=reason,
         pods=tuple(own),
-        result=next(iter(results), None),
+        result=_telling(results, workers=int(job["spec"].get("completions") or 1)),
         final=any(_failed_for_good(pod) for pod in own),
     )
+
+
+def _telling(results: Sequence[Success | Failure], *, workers: int) -> Success | Failure | None:
+    """The newest result; of pods that ended together, why the first did, not that all others did then."""
+    own = (one for one in results[:workers] if isinstance(one, Success) or one.reason != PEER_LOST)
+    return next(own, next(iter(results), None))
 
 
 def pod_result(pod: Object) -> Success | Failure | None:

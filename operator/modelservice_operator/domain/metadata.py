@@ -16,7 +16,15 @@ from modelservice_operator.constants import (
 )
 from modelservice_operator.domain.drift import item_key
 from modelservice_operator.domain.names import parse_job_name
-from modelservice_operator.kinds import CONFIG_MAP, CONTROLLER_REVISION, JOB, METADATA_KINDS, PERSISTENT_VOLUME_CLAIM
+from modelservice_operator.kinds import (
+    CONFIG_MAP,
+    CONTROLLER_REVISION,
+    JOB,
+    METADATA_KINDS,
+    NETWORK_POLICY,
+    PERSISTENT_VOLUME_CLAIM,
+    SERVICE,
+)
 from modelservice_operator.objects import Kind, Object
 
 _METADATA_ONLY = frozenset((kind.api_version, kind.kind) for kind in METADATA_KINDS)
@@ -68,7 +76,10 @@ class Owner:
 
     def labels_of(self, kind: Kind, name: str) -> dict[str, str]:
         """Labels of a child that was made once and is never built again, by its name: stage and key stand there."""
-        if kind in (JOB, CONFIG_MAP) and (parts := parse_job_name(self.name, name)) is not None:
+        if (
+            kind in (JOB, CONFIG_MAP, SERVICE, NETWORK_POLICY)
+            and (parts := parse_job_name(self.name, name)) is not None
+        ):
             stage, key, _ = parts
             return self.labels(stage=stage, key=key)
         if kind in (PERSISTENT_VOLUME_CLAIM, CONTROLLER_REVISION):

@@ -8,7 +8,14 @@ from modelservice_operator.domain.names import keyed_name
 from modelservice_operator.domain.observe import Observed, told
 from modelservice_operator.domain.records import Revision, StageRecord
 from modelservice_operator.domain.stores import location_of
-from modelservice_operator.kinds import CONFIG_MAP, CONTROLLER_REVISION, JOB, PERSISTENT_VOLUME_CLAIM
+from modelservice_operator.kinds import (
+    CONFIG_MAP,
+    CONTROLLER_REVISION,
+    JOB,
+    NETWORK_POLICY,
+    PERSISTENT_VOLUME_CLAIM,
+    SERVICE,
+)
 from modelservice_operator.objects import Object
 
 
@@ -25,10 +32,10 @@ def retained(
 
     Kept are the newest ``limit`` revisions, and all keys that are desired (those of parents included), served, still in
     a pod, or worked on; as many results that nothing was made of yet, so that a spec which is changed to and fro trains
-    nothing twice; the work orders of Jobs; and while nothing is desired, because the data cannot be seen, all that was
-    made. A record that cannot be read stays, and what is named as it is. A record whose artifact is gone records
-    nothing; one that is only on its way out may still be served. Names say what belongs to a key, never labels, which
-    anybody may change.
+    nothing twice; work orders of Jobs, and what their pods meet by; and while nothing is desired, because the data
+    cannot be seen, all that was made. A record that cannot be read stays, and what is named as it is. A record whose
+    artifact is gone records nothing; one that is only on its way out may still be served. Names say what belongs to a
+    key, never labels, which anybody may change.
     """
     newest = [*observed.revisions[-limit:], *_unused(observed)[-limit:]] if desired_keys else observed.records
     in_pods = {said.key for pod in observed.serving_pods if (said := told(pod))}
@@ -51,7 +58,7 @@ def retained(
         claims = observed.children.get(PERSISTENT_VOLUME_CLAIM, ())
         yield from ((PERSISTENT_VOLUME_CLAIM, claim["metadata"]["name"]) for claim in claims)
     for job in observed.jobs:
-        yield CONFIG_MAP, job.name
+        yield from ((kind, job.name) for kind in (CONFIG_MAP, SERVICE, NETWORK_POLICY))
         if not desired_keys:
             yield JOB, job.name
 

@@ -36,7 +36,9 @@ def waiting_objects(spec: ModelServiceSpec, observed: Observed, planned: Plan, s
         store = store_of(artifacts)
         location = store.locate(artifacts, observed.owner, pending.step.key)
         found += [_artifacts(obj) for obj in store.waiting(location, observed.children)]
-        objects = [pod for pod in pending.job.pods if _is_waiting(pod)] if pending.job.pods else [pending.job.obj]
+        objects = [pod for pod in pending.job.pods if _is_waiting(pod)]
+        if not pending.job.pods or (pending.job.workers > sum(map(_is_there, pending.job.pods)) > 0):
+            objects.append(pending.job.obj)
         found += [Waiting(concern="stage", section=section, obj=obj) for obj in objects]
     state = rollout(observed.deployment)
     if observed.deployment is not None and state is not None and not state.complete:
@@ -48,6 +50,10 @@ def waiting_objects(spec: ModelServiceSpec, observed: Observed, planned: Plan, s
 
 def _artifacts(obj: Object) -> Waiting:
     return Waiting(concern="artifacts", section=ARTIFACTS_SECTION, obj=obj)
+
+
+def _is_there(pod: Object) -> bool:
+    return pod.get("status", {}).get("phase") not in {"Succeeded", "Failed"}
 
 
 def _is_waiting(pod: Object) -> bool:

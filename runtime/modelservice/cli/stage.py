@@ -31,10 +31,14 @@ def _stage(parsed: argparse.Namespace) -> int:
     if (threads := places.cpu_limit(os.environ)) is not None:
         os.environ.setdefault(_THREADS_ENV, str(threads))  # else they count the CPUs of the node
 
+    from modelservice.stages.agent import run_team, team_of  # noqa: PLC0415
     from modelservice.stages.run import Places, Pod, run_stage  # noqa: PLC0415
 
+    where = Places(order=parsed.order)
+    if (team := team_of(where.order, os.environ)) is not None:
+        return run_team(team, where=where, environment=os.environ, out=sys.stdout)
     return run_stage(
-        where=Places(order=parsed.order),
+        where=where,
         pod=Pod.from_environment(os.environ),
         clock=time.perf_counter,
         now=time.time,

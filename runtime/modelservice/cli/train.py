@@ -1,6 +1,7 @@
 """``modelservice train``: the pipeline on this machine."""
 
 import argparse
+import os
 import signal
 import sys
 import time
@@ -43,6 +44,8 @@ def add_train(commands: Commands) -> None:
     )
     add_sides(parser)
     parser.add_argument("--output", metavar="DIR", help="folder of the artifact; default: ./out/<name>")
+    text = "processes that train together; default: spec.training.workers"
+    parser.add_argument("--workers", type=_workers, metavar="N", help=text)
     parser.set_defaults(command=_train)
 
 
@@ -54,19 +57,52 @@ def add_sides(parser: argparse.ArgumentParser) -> None:
         )
 
 
+def _workers(said: str) -> int:
+    from modelservice.contract.training import MAX_WORKERS  # noqa: PLC0415
+
+    if said.isdigit() and 1 <= int(said) <= MAX_WORKERS:
+        return int(said)
+    raise argparse.ArgumentTypeError(f"{said!r} is no number from 1 to {MAX_WORKERS}")
+
+
 def _train(parsed: argparse.Namespace) -> int:
     from modelservice.stages.local import output_folder, run_locally, sides_given  # noqa: PLC0415
+    from modelservice.stages.local_team import run_local_team, together_of, workers_of  # noqa: PLC0415
+    from modelservice.training.peers import rank_of  # noqa: PLC0415
+
+    rank = rank_of(os.environ)
+    if rank is None and (workers := workers_of(parsed.file, parsed.workers)) > 1:
+        return run_local_team(_arguments(parsed, workers), workers=workers, environment=os.environ, out=sys.stderr)
 
     def work(resource: "Resource", watching: Watching) -> "Finished":
         output = None if parsed.output is None else output_folder(parsed.output)
         given = sides_given(parsed.validation_data, parsed.test_data)
-        return run_locally(resource, data=parsed.data, given=given, output=output, **watching._asdict())
+        together = together_of(resource, os.environ)
+        return run_locally(
+            resource, data=parsed.data, given=given, output=output, together=together, **watching._asdict()
+        )
 
-    return carry_out(parsed, work)
+    return carry_out(parsed, work, quiet=bool(rank))
 
 
-def carry_out(parsed: argparse.Namespace, work: "Callable[[Resource, Watching], Finished]") -> int:
-    """Read ``--file``, do the work with progress shown, say what came of it, and give the exit code."""
+def _arguments(parsed: argparse.Namespace, workers: int) -> list[str]:
+    """The command line of each process."""
+    said = {
+        "--file": parsed.file,
+        "--data": parsed.data,
+        "--validation-data": parsed.validation_data,
+        "--test-data": parsed.test_data,
+        "--output": parsed.output,
+        "--workers": workers,
+    }
+    given = [f"{name}={value}" for name, value in said.items() if value is not None]
+    return ["-m", "modelservice", "train", *given]
+
+
+def carry_out(
+    parsed: argparse.Namespace, work: "Callable[[Resource, Watching], Finished]", *, quiet: bool = False
+) -> int:
+    """Read ``--file``, do the work with progress shown, say what came of it if not quiet, and give the exit code."""
     collect_rarely()
     from modelservice.artifact.errors import ArtifactError  # noqa: PLC0415
     from modelservice.stages.documents import ResourceError, read_resource  # noqa: PLC0415
@@ -90,7 +126,8 @@ def carry_out(parsed: argparse.Namespace, work: "Callable[[Resource, Watching], 
             raise
         complain(failure.message, field=failure.field)
         return code
-    _print(done, parsed)
+    if not quiet:
+        _print(done, parsed)
     return ExitCode.DONE
 
 

@@ -27,6 +27,8 @@ GRPC_PORT = 9000
 STATUS_PORT = 8082
 """Probes and metrics alone, in plain HTTP, where requests need a key, a token or TLS."""
 PROGRESS_PORT = 8081
+RENDEZVOUS_PORT = 29400
+"""Where worker 0 of a training awaits the others; sums then go through ports that torch chooses."""
 PROGRESS_ROUTE = "/progress"
 METRICS_ROUTE = "/metrics"
 
@@ -36,6 +38,13 @@ DATA_ENV_PREFIX = "MODELSERVICE_DATA_"
 """Before the variables of ``spec.data.secretRef``: those of ``spec.artifacts.secretRef`` may have the same names."""
 CPU_LIMIT_ENV = "MODELSERVICE_CPU_LIMIT"
 """Whole CPUs a container may use (downward API, rounded up): the number of threads of torch and onnxruntime."""
+
+WORKER_ENV = "JOB_COMPLETION_INDEX"
+"""Which worker of its Job a pod is, from 0; set by Kubernetes."""
+RENDEZVOUS_ENV = "MODELSERVICE_RENDEZVOUS"
+"""Host name of worker 0."""
+SHARED_MEMORY_PATH = "/dev/shm"  # noqa: S108 - where NCCL looks for it
+"""What processes of one pod share; a container has 64 MiB of it by itself."""
 
 GPUS_ENV = "MODELSERVICE_GPUS"
 """How many GPUs the node granted the container, of whatever resource; absent where none was asked for."""

@@ -67,6 +67,10 @@ _HALVING_OF_GRADIENT = Rule(
     f"{_BY_GRADIENT} || !has(self.training) || !has(self.training.search) || !has(self.training.search.halving)",
     "training.search.halving is over epochs, which mlp, cnn, rnn and transformer have: leave it out",
 )
+_WORKERS_OF_GRADIENT = Rule(
+    f"{_BY_GRADIENT} || !has(self.training) || !has(self.training.workers) || self.training.workers == 1",
+    "training.workers share the steps of mlp, cnn, rnn and transformer: leave it out, or take one of them",
+)
 _LAYERS_TO_PRUNE = Rule(
     f"!has(self.compression) || {_of(LAYERED_FAMILIES)} || "
     "self.compression.steps.all(step, has(step.quantize) || has(step.distill))"
@@ -93,6 +97,7 @@ class ModelServiceSpec(Contract):
         _LOSS_OF_GRADIENT,
         _ENSEMBLE_BY_RECIPE,
         _HALVING_OF_GRADIENT,
+        _WORKERS_OF_GRADIENT,
         _LAYERS_TO_PRUNE,
         _WEIGHTS_TO_QUANTIZE,
     )
@@ -139,10 +144,7 @@ class ModelServiceSpec(Contract):
             raise ValueError(_LOGISTIC_OF_CLASSES.message)
         if self.task is not None and self.task.chosen.loss is not None and not by_gradient:
             raise ValueError(_LOSS_OF_GRADIENT.message)
-        if self.training.search is not None:
-            if self.training.search.halving is not None and not by_gradient:
-                raise ValueError(_HALVING_OF_GRADIENT.message)
-            check_search(self.model, self.training, self.training.search, check=self._check_trial)
+        self._check_training(by_gradient=by_gradient)
         kinds = () if self.compression is None else tuple(step.choice for step in self.compression.steps)
         layered = self.model.choice in LAYERED_FAMILIES
         if set(kinds) - {"quantize", "distill"} and not layered and kinds[0] != "distill":
@@ -150,6 +152,14 @@ class ModelServiceSpec(Contract):
         if kinds[:1] == ("quantize",) and self.model.choice in _WEIGHTLESS:
             raise ValueError(_WEIGHTS_TO_QUANTIZE.message)
         return self
+
+    def _check_training(self, *, by_gradient: bool) -> None:
+        if self.training.workers > 1 and not by_gradient:
+            raise ValueError(_WORKERS_OF_GRADIENT.message)
+        if self.training.search is not None:
+            if self.training.search.halving is not None and not by_gradient:
+                raise ValueError(_HALVING_OF_GRADIENT.message)
+            check_search(self.model, self.training, self.training.search, check=self._check_trial)
 
     def _check_trial(self, model: Model, training: Training) -> None:
         """Raise what a spec of these settings would."""

@@ -19,6 +19,11 @@ _ALL_ROWS = Rule(
     "gradientDescent steps on all rows at once: leave batchSize and gradientAccumulation out, or take sgd",
 )
 
+_ONE_TRIAL_A_POD = Rule(
+    "!has(self.workers) || self.workers == 1 || !has(self.search)",
+    "the trials of a search are trained by one worker: leave workers or search out",
+)
+
 _AUGMENTATIONS = ("flip", "rotate", "crop", "mixup", "noise")
 _AUGMENTED = Rule(
     " || ".join(f"has(self.{name})" for name in _AUGMENTATIONS),
@@ -314,10 +319,34 @@ class Checkpoint(Contract):
     )
 
 
+class Parallelism(StrEnum):
+    """What each of several workers holds of a model."""
+
+    DATA = "Data"
+    SHARDED = "Sharded"
+
+
+MAX_WORKERS = 64
+"""Two digits at most: the names of the pods have no room for more."""
+
+
 class Training(Hyperparameters, PodSettings):
     """Hyperparameters, and how the training Job runs; a change of the latter restarts an unfinished Job at most."""
 
-    RULES = (_ALL_ROWS,)
+    RULES = (_ALL_ROWS, _ONE_TRIAL_A_POD)
+
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=MAX_WORKERS,
+        description="Pods that train one network together, each on its share of every batch. Default 1. A change trains"
+        " nothing again, and goes on from the last checkpoint.",
+    )
+    parallelism: Parallelism = Field(
+        default=Parallelism.DATA,
+        description="What each process of several holds: Data, the whole model, or Sharded, a part of its weights, for"
+        " what does not fit one device. Default Data. A change trains nothing again.",
+    )
 
     timeout_seconds: int = Field(
         default=86_400,
@@ -339,6 +368,8 @@ class Training(Hyperparameters, PodSettings):
         divides = {"batch_size", "gradient_accumulation"} & self.model_fields_set
         if self.optimizer.gradient_descent is not None and divides:
             raise ValueError(_ALL_ROWS.message)
+        if self.workers > 1 and self.search is not None:
+            raise ValueError(_ONE_TRIAL_A_POD.message)
         return self
 
     @property

@@ -11,7 +11,7 @@ from modelservice.contract.documents import Document
 from modelservice.contract.locations import RelativePath
 from modelservice.contract.model import Model
 from modelservice.contract.task import Task
-from modelservice.contract.training import Checkpoint, Hyperparameters
+from modelservice.contract.training import Checkpoint, Hyperparameters, Parallelism
 
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]{1,16}$")]
 
@@ -37,13 +37,18 @@ class DataWork(Tolerant):
 
 
 class TrainWork(DataWork):
-    """Train a model; ``compressed`` says that a compression follows, so that what it cannot do fails before it."""
+    """Train a model; ``compressed`` says that a compression follows, so that what it cannot do fails before it.
+
+    ``workers`` pods do so together, as ``parallelism`` says.
+    """
 
     stage: Literal["train"] = "train"
     model: Model
     training: Hyperparameters = Field(default=Hyperparameters())
     checkpoint: Checkpoint = Field(default=Checkpoint())
     compressed: bool = False
+    workers: int = 1
+    parallelism: Parallelism = Parallelism.DATA
 
 
 class CompressWork(DataWork):

@@ -21,6 +21,7 @@ from torch import nn
 
 from modelservice.artifact.files import document_bytes
 from modelservice.contract.evaluation import Metric
+from modelservice.contract.failure import StageError
 from modelservice.contract.manifest import ARCHITECTURE_FILE, WEIGHTS_FILE
 from modelservice.contract.model import Activation
 from modelservice.contract.places import granted_gpus
@@ -54,6 +55,7 @@ from modelservice.training.curves import CurveRecorder, Epoch
 from modelservice.training.loop import seeded
 from modelservice.training.member_losses import member_objective_of
 from modelservice.training.members import MemberData, MemberRows, Plan, train_members
+from modelservice.training.ranks import current
 from modelservice.training.threads import limited_threads, threads_for
 
 if TYPE_CHECKING:
@@ -204,8 +206,12 @@ def fit_ensemble(
         loss: what members minimise, where that is not the recipe's.
 
     Raises:
-        StageError: training diverged, or a GPU is granted and none is seen.
+        StageError: training diverged, a GPU is granted and none is seen, or weights are to be shared out.
     """
+    ranks = current()
+    if not ranks.holds_all:
+        message = "members of an ensemble are small and many: set spec.training.parallelism to Data, or ensemble to 1"
+        raise StageError("ModelUnsuited", message, field="spec.training.parallelism")
     head = head_of(values, classes=classes)
     kept = kept_back(values if classes else np.zeros(len(values), np.int64), members=plan.members, seed=seed)
     architecture = _design(plan, features.shape[1], classes, MemberMean(members=plan.members, head=head))
@@ -222,6 +228,7 @@ def fit_ensemble(
         _initialize(module, features, generator)
         module.to(device)
         clip, members = module[0], module[1:]
+        ranks.prepare(members, device=device, rows_axis=1)
         targets = (values - head.mean) / head.std if isinstance(head, Scale) else values
         heavy = np.ones(len(values)) if weights is None else weights
         with torch.no_grad():
@@ -241,6 +248,7 @@ def fit_ensemble(
             observe=told,
             recorder=recorder,
             checkpointing=checkpointing,
+            ranks=ranks,
         )
         apart = out_of_fold(_outputs(members, clipped, head), kept)
     if classes:

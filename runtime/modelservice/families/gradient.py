@@ -32,6 +32,7 @@ from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
 from modelservice.training.curves import CurveRecorder, Epoch
 from modelservice.training.loop import MAX_SLICE, Augment, Batches, Rows, seeded, step_rows, train_module
 from modelservice.training.losses import Objective, objective_of
+from modelservice.training.ranks import current
 from modelservice.training.threads import limited_threads, threads_for
 
 Design = Callable[[Any, Shape, int, OutputHead], Architecture]
@@ -190,13 +191,15 @@ def _train(
     recorder = CurveRecorder(metric=objective.metric)
 
     train = _learned(dataset, objective, architecture.head, device)
+    ranks = current()
     threads = threads_for(
-        work=architecture.multiply_adds * step_rows(training, len(train)), available=torch.get_num_threads()
+        work=architecture.multiply_adds * step_rows(training, len(train)) // ranks.size,
+        available=torch.get_num_threads(),
     )
     with limited_threads(threads), exact_convolutions(device), seeded(training.seed, device) as generator:
         module = build(architecture)
         initialize(module, generator)
-        module.to(device)
+        ranks.prepare(module, device=device)
         best_epoch = train_module(
             module,
             objective=objective,
@@ -209,7 +212,11 @@ def _train(
             augments=_augments(dataset, training, device),
             recorder=recorder,
             checkpointing=checkpointing,
+            ranks=ranks,
         )
+        if not ranks.holds_all:
+            state, module = ranks.state(module), build(architecture)
+            module.load_state_dict(state)
     return module.cpu(), best_epoch, recorder
 
 

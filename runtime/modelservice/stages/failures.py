@@ -10,6 +10,8 @@ from modelservice.contract.failure import About, Failure, Retry, StageError, one
 
 UNEXPECTED = "UnexpectedError"
 """Reason of a defect of ours, or of a library: its traceback is worth a look."""
+TERMINATED = "Terminated"
+"""Reason of a stage that was asked to end."""
 
 _SIZE_FIELD = "spec.artifacts.volumeClaim.size"
 _MEMORY_FIELD = "spec.training.resources.limits.memory"
@@ -29,7 +31,7 @@ def report_failure(error: BaseException) -> tuple[Failure, int]:
     """
     if isinstance(error, TerminatedError):
         message = "the stage was stopped by SIGTERM: its node, or its pod, was wanted for something else"
-        failure = Failure(reason="Terminated", message=message, about=About.PLATFORM, retry=Retry.SOON)
+        failure = Failure(reason=TERMINATED, message=message, about=About.PLATFORM, retry=Retry.SOON)
         return failure, ExitCode.TERMINATED
     failure = _failure_of(error)
     return failure, failure.exit_code

@@ -4,12 +4,18 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from modelservice.artifact.stores import ForgivingCheckpoints, load_artifact, open_checkpoints, open_store
+from modelservice.artifact.stores import (
+    ForgivingCheckpoints,
+    NoCheckpoints,
+    load_artifact,
+    open_checkpoints,
+    open_store,
+)
 from modelservice.contract.failure import DataError, StorageError
 from modelservice.contract.keys import compress_key, train_key
 from modelservice.contract.progress import Progress
@@ -55,6 +61,15 @@ class Finished:
     produced: Produced
 
 
+@dataclass(frozen=True, kw_only=True)
+class Together:
+    """With which processes one trains: so many workers, of which this is ``rank``; inside ``join`` they train."""
+
+    workers: int = 1
+    rank: int = 0
+    join: Callable[[], AbstractContextManager[object]] = nullcontext
+
+
 def run_locally(
     resource: Resource,
     *,
@@ -65,6 +80,7 @@ def run_locally(
     clock: Clock = time.perf_counter,
     interruption: Interruption | None = None,
     say: Callable[[str], None] = lambda _: None,
+    together: Together = Together(),
 ) -> Finished:
     """Train a ModelService here, and compress the model where that is asked for.
 
@@ -80,6 +96,7 @@ def run_locally(
         clock: a monotonic clock, for durations.
         interruption: asks for the end.
         say: is told in sentences what a person may want to know.
+        together: with which other processes it is trained; they do not compress.
 
     Raises:
         ResourceError, StageError, ArtifactError, OSError: as their names say.
@@ -92,19 +109,27 @@ def run_locally(
     reading = {"data_file": "local", "data": spec.data, "task": spec.task}
 
     def run(work: TrainWork | CompressWork, key: str, folder: Path) -> Finished:
-        context = _context(folder, source, clock, _Told(observe, say, interruption))
-        return _run(_order(resource, work, key, folder), folder, context)
+        told = _Told(observe, say, interruption) if together.rank == 0 else _Told(_nobody, _nobody, interruption)
+        context = _context(folder, source, clock, told)
+        if together.rank:
+            context = replace(context, checkpoints=NoCheckpoints())
+        return _run(_order(resource, work, key, folder), folder, context, stores=together.rank == 0)
 
     train = TrainWork(
         **reading,
+        workers=together.workers,
         model=spec.model,
         training=spec.training.hyperparameters,
         checkpoint=spec.training.checkpoint,
         compressed=spec.compression is not None,
     )
     if spec.compression is None:
-        return run(train, key, final)
-    trained = run(train, key, final.with_name(final.name + TRAINED_SUFFIX))
+        with together.join():
+            return run(train, key, final)
+    with together.join():
+        trained = run(train, key, final.with_name(final.name + TRAINED_SUFFIX))
+    if together.rank:
+        return trained
     compress = CompressWork(
         **reading, parent=str(trained.folder), parent_digest=trained.success.digest, compression=spec.compression
     )
@@ -225,7 +250,7 @@ def train(
     validation: Any = None,
     test: Any = None,
 ) -> Predictor:
-    """Train a ModelService and load the result.
+    """Train a ModelService and load the result, in this process whatever ``spec.training.workers`` says.
 
     Args:
         resource: path of a YAML file with a ModelService, or the object itself.
@@ -282,6 +307,10 @@ def output_folder(output: str | Path) -> Path:
     return folder
 
 
+def _nobody(_: object) -> None:
+    """Nobody hears it."""
+
+
 class _Told(NamedTuple):
     """Who hears of a stage, and may end it."""
 
@@ -306,10 +335,13 @@ def _order(resource: Resource, work: TrainWork | CompressWork, key: str, folder:
     return WorkOrder(name=metadata.name, namespace=metadata.namespace, key=key, artifact=str(folder), work=work)
 
 
-def _run(order: WorkOrder, folder: Path, context: Context) -> Finished:
+def _run(order: WorkOrder, folder: Path, context: Context, *, stores: bool = True) -> Finished:
     store = open_store(folder, scratch=str(os.getpid()))
-    store.prepare()
+    if stores:
+        store.prepare()
     produced = stage_named(order.work.stage).run(order, context)
+    if not stores:
+        return Finished(folder=folder, success=produced.success(produced.digest, {}), produced=produced)
     with context.watch.step("store"):
         digest = publish(produced, store, context.checkpoints)
     return Finished(folder=folder, success=produced.success(digest, context.watch.seconds), produced=produced)

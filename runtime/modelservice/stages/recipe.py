@@ -57,6 +57,8 @@ class Recipe:
         family = family_named(work.model.choice)
         if (why := family.unsuited(modality=dataset.modality, task=dataset.task.name)) is not None:
             raise StageError("ModelUnsuited", f"spec.model.{family.name} {why}", field="spec.model")
+        if work.workers > 1:
+            _check_workers(family, work)
         if dataset.stream is not None:
             _check_streaming(family, work)
         return cls(family=family, work=work, classification=_classification(work.task))
@@ -117,6 +119,19 @@ class Recipe:
     def _fit_again(self, rows: Dataset) -> Fitted:
         """A further fit, and no progress of its own: one that begins anew would look like a training that does."""
         return self._fit(rows, lambda _: None)
+
+
+def _check_workers(family: Family, work: TrainWork) -> None:
+    """Refuse what several workers cannot share; a ModelService is refused before, a command line is not.
+
+    Raises:
+        StageError: the family has no steps, or trials are asked for.
+    """
+    if family.name not in GRADIENT_FAMILIES or work.training.search is not None:
+        field = "spec.training.workers"
+        what = "the trials of a search are" if work.training.search is not None else f"spec.model.{family.name} is"
+        message = f"{what} trained by one worker, not by {work.workers}: leave {field} out"
+        raise StageError("ModelUnsuited", message, field=field)
 
 
 def _check_streaming(family: Family, work: TrainWork) -> None:

@@ -13,28 +13,38 @@ from typing import Self, TextIO
 
 from modelservice.artifact.errors import ArtifactError
 from modelservice.artifact.load import Artifact
-from modelservice.artifact.stores import ForgivingCheckpoints, Store, open_checkpoints, open_store
+from modelservice.artifact.stores import (
+    Checkpoints,
+    ForgivingCheckpoints,
+    NoCheckpoints,
+    Store,
+    open_checkpoints,
+    open_store,
+)
 from modelservice.contract import places
 from modelservice.contract.documents import DocumentError, read_document
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.failure import PassingError, StageError
 from modelservice.contract.report import Report, Success
-from modelservice.contract.work_order import DataWork, WorkOrder
+from modelservice.contract.work_order import DataWork, TrainWork, WorkOrder
 from modelservice.modalities.base import FileOptions, Source
 from modelservice.modalities.data_files import files_in_store, files_of_sides, files_on_disk, side_field
 from modelservice.modalities.objects import Objects, open_objects
 from modelservice.modalities.sources import read_file, read_objects
 from modelservice.stages.base import Context, Produced
 from modelservice.stages.data_variables import data_variables
-from modelservice.stages.failures import UNEXPECTED, TerminatedError, report_failure
+from modelservice.stages.failures import TERMINATED, UNEXPECTED, TerminatedError, report_failure
 from modelservice.stages.publishing import publish
 from modelservice.stages.registry import stage_named
 from modelservice.stages.stopwatch import Clock, Stopwatch
 from modelservice.training.interruption import Interruption
+from modelservice.training.peers import PEER_LOST, PeerLostError, rank_of
 from modelservice.training.progress import JsonLines, Listener, ProgressPage, announce
 
 _MAX_ORDER_BYTES = 2**20
 _LOG_WIDTH = 100
+_FOLLOWS = (PEER_LOST, TERMINATED)
+"""Reasons of a process that ends since another one did, which has a better one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,14 +60,18 @@ class Places:
 
 @dataclass(frozen=True, kw_only=True)
 class Pod:
-    """What the pod says about itself by its environment."""
+    """What the pod says about itself by its environment.
+
+    ``rank`` is that of this process where several train together; rank 0 writes and reports.
+    """
 
     uid: str = "local"
+    rank: int = 0
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Read what the operator sets; it may be absent."""
-        return cls(uid=environment.get(places.POD_UID_ENV) or "local")
+        """Read what the operator and torch's agent set; it may be absent."""
+        return cls(uid=environment.get(places.POD_UID_ENV) or "local", rank=rank_of(environment) or 0)
 
 
 def run_stage(*, where: Places, pod: Pod, clock: Clock, now: Callable[[], float], out: TextIO) -> int:
@@ -78,16 +92,33 @@ def run_stage(*, where: Places, pod: Pod, clock: Clock, now: Callable[[], float]
         with _ended_by_sigterm() as interruption:
             success, produced = _run(where, pod, clock, now, log, interruption=interruption)
     except (Exception, TerminatedError) as error:  # the report needs whatever happened
-        failure, code = report_failure(error)
-        log.write("failed", exitCode=code, **failure.model_dump(mode="json"))
-        if failure.reason == UNEXPECTED:
-            traceback.print_exception(error, file=out)
-        _write_report(where.report, Report(result=failure), log)
-        return code
+        return report_error(where, error, out)
+    if pod.rank:
+        return ExitCode.DONE  # rank 0 says what came of it
     _print_summary(success, produced, out)
     log.write("done", stage=success.stage, digest=success.digest, seconds=success.seconds)
     _write_report(where.report, Report(result=success), log)
     return ExitCode.DONE
+
+
+def report_error(where: Places, error: BaseException, out: TextIO) -> int:
+    """Say in log and report why a stage ended, and give the exit code."""
+    log = JsonLines(out)
+    failure, code = report_failure(error)
+    log.write("failed", exitCode=code, **failure.model_dump(mode="json"))
+    if failure.reason == UNEXPECTED:
+        traceback.print_exception(error, file=out)
+    if not (failure.reason in _FOLLOWS and _holds(where.report)):
+        _write_report(where.report, Report(result=failure), log)
+    return code
+
+
+def _holds(report: Path) -> bool:
+    """Whether another process of the pod has said why it ended."""
+    try:
+        return report.stat().st_size > 0
+    except OSError:
+        return False
 
 
 def _run(
@@ -97,29 +128,29 @@ def _run(
     check_address(order)
     stage = stage_named(order.work.stage)
     store = open_store(order.artifact, scratch=pod.uid, now=now)
-    checkpoints = ForgivingCheckpoints(
-        open_checkpoints(order.artifact, scratch=pod.uid), lambda message: log.write("checkpoint", message=message)
-    )
+    checkpoints = _open_checkpoints(order, pod, log)
     if (found := find_artifact(store, order, log)) is not None:
         checkpoints.discard()  # the pod that stored it may have had no time to
         return found
     watch = Stopwatch(clock)
-    store.prepare()
-    source = open_source(where.data, order.work, log)
     with ExitStack() as stack:
-        listeners: list[Listener] = [log]
-        if (page := _open_page(where, log)) is not None:
-            stack.callback(page.close)
-            listeners.append(page)
+        if rank_of(os.environ) is not None and isinstance(order.work, TrainWork):
+            from modelservice.training.joining import joined  # noqa: PLC0415 - torch, which others import later
+
+            stack.enter_context(joined(order.work.parallelism, os.environ, on_lost=partial(_end, where, log.stream)))
+        store.prepare()
+        source = open_source(where.data, order.work, log)
         context = Context(
             source=source,
-            observe=announce(listeners, clock),
+            observe=announce(_listeners(where, pod, log, stack), clock),
             watch=watch,
             checkpoints=checkpoints,
             interruption=interruption,
             say=lambda message: log.write("note", message=message),
         )
         produced = stage.run(order, context)
+        if pod.rank:
+            return produced.success(produced.digest, {}), produced
         # Another pod of this key may have been faster, on another kind of CPU: what it stored may be served already.
         if (found := find_artifact(store, order, log)) is not None:
             checkpoints.discard()
@@ -129,6 +160,30 @@ def _run(
         if digest != produced.digest and (found := find_artifact(store, order, log)) is not None:
             return found
     return produced.success(digest, watch.seconds), produced
+
+
+def _open_checkpoints(order: WorkOrder, pod: Pod, log: JsonLines) -> Checkpoints:
+    """Rank 0 alone keeps them."""
+    if pod.rank:
+        return NoCheckpoints()
+    opened = open_checkpoints(order.artifact, scratch=pod.uid)
+    return ForgivingCheckpoints(opened, lambda message: log.write("checkpoint", message=message))
+
+
+def _listeners(where: Places, pod: Pod, log: JsonLines, stack: ExitStack) -> list[Listener]:
+    """Who hears how far it is, of rank 0."""
+    if pod.rank:
+        return []
+    listeners: list[Listener] = [log]
+    if (page := _open_page(where, log)) is not None:
+        stack.callback(page.close)
+        listeners.append(page)
+    return listeners
+
+
+def _end(where: Places, out: TextIO) -> None:
+    """End the process at once: it waits for one that is lost, in the middle of a sum."""
+    os._exit(report_error(where, PeerLostError(), out))
 
 
 def read_order(path: Path) -> WorkOrder:

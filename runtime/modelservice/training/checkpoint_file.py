@@ -34,9 +34,11 @@ class Machine(Tolerant):
     instruction_set: _Words
     threads: int
     torch: _Words
+    ranks: int = 1
 
     def __str__(self) -> str:
-        return f"{self.device}, {self.instruction_set}, threads: {self.threads}, torch {self.torch}"
+        said = f"{self.device}, {self.instruction_set}, threads: {self.threads}, torch {self.torch}"
+        return said if self.ranks == 1 else f"{said}, processes: {self.ranks}"
 
 
 class Checkpoint(Document):

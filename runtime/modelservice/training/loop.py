@@ -20,8 +20,9 @@ from modelservice.training.curves import CurveRecorder, Epoch
 from modelservice.training.losses import Objective
 from modelservice.training.optimizers import build_optimizer, learning_rate_field
 from modelservice.training.part import Part
-from modelservice.training.penalties import penalized_weights, penalty
+from modelservice.training.penalties import penalized_weights
 from modelservice.training.position import Position
+from modelservice.training.ranks import ALONE, Ranks
 from modelservice.training.schedules import Pace
 
 MAX_SLICE = 8192
@@ -46,6 +47,11 @@ class Rows:
         """Some of the rows."""
         weights = None if self.weights is None else self.weights[places]
         return Rows(features=self.features[places], targets=self.targets[places], weights=weights)
+
+    def part(self, own: slice) -> "Rows":
+        """Some that follow each other; nothing is copied."""
+        weights = None if self.weights is None else self.weights[own]
+        return Rows(features=self.features[own], targets=self.targets[own], weights=weights)
 
     def draw(self, generator: torch.Generator) -> torch.Tensor:
         """An order of the rows."""
@@ -93,6 +99,7 @@ def train_module(
     augments: Sequence[Augment] = (),
     recorder: CurveRecorder | None = None,
     checkpointing: Checkpointing = BEGINS_ANEW,
+    ranks: Ranks = ALONE,
 ) -> int:
     """Train in place; the module ends with the weights of the epoch with the lowest validation loss.
 
@@ -100,7 +107,7 @@ def train_module(
     machine, with as many threads.
 
     Args:
-        module: initialised, on the device of the rows.
+        module: initialised, on the device of the rows; of several ranks one that they prepared.
         objective: what is minimised.
         train: rows to learn from.
         validation: rows that choose the epoch.
@@ -111,6 +118,7 @@ def train_module(
         augments: change the rows of each batch; see ``augmentation``.
         recorder: is told of each epoch, those before an interruption included.
         checkpointing: where it is kept how far the training is.
+        ranks: the processes that train it, each of which calls this with the same rows and settings.
 
     Returns:
         The number of the best epoch, from 1.
@@ -118,7 +126,7 @@ def train_module(
     Raises:
         StageError: the loss is no longer a finite number.
     """
-    step = build_optimizer(settings.optimizer, module.parameters(), clip_norm=settings.gradient_clip_norm)
+    step = build_optimizer(settings.optimizer, module.parameters(), clip_norm=settings.gradient_clip_norm, ranks=ranks)
     pace = Pace(settings.schedule, settings.early_stopping, epochs=settings.epochs)
     best = BestWeights(module, epochs=settings.epochs)
     recorder = recorder or CurveRecorder(metric=objective.metric)
@@ -130,7 +138,7 @@ def train_module(
         device=validation.features.device,
     )
     training = Training(position, module=ModuleWeights(module), optimizer=step, pace=pace, best=best, curves=recorder)
-    with resumable(checkpointing, training) as session:
+    with resumable(checkpointing, training, ranks) as session:
         if session.resume() and recorder.last is not None:
             observe(recorder.last)
         while position.epoch <= settings.epochs and not pace.is_over:
@@ -144,8 +152,11 @@ def train_module(
                 position=position,
                 augments=augments,
                 offer=session.offer,
+                ranks=ranks,
             )
-            validation_loss, metric = _measure(module, objective, validation, slice_rows)
+            outputs = ranks.outputs(module, validation.features, slice_rows=slice_rows)
+            # Another kind of machine may round otherwise, and all must do the same.
+            validation_loss, metric = ranks.as_first(*_measure(outputs, objective, validation))
             if not (math.isfinite(train_loss) and math.isfinite(validation_loss)):
                 raise _diverged(number, settings)
             best.offer(validation_loss, number)
@@ -208,11 +219,9 @@ class BestWeights(Part):
         self.epoch, self._loss = int(numbers["epoch"]), numbers["loss"]
 
 
-@torch.inference_mode()
 def compute_outputs(module: nn.Sequential, features: torch.Tensor, *, slice_rows: int = MAX_SLICE) -> torch.Tensor:
     """Float32 [rows, logits] on the CPU, computed in slices of bounded memory, without dropout."""
-    module.eval()
-    return torch.cat([module(part).cpu() for part in torch.split(features, slice_rows)])
+    return ALONE.outputs(module, features, slice_rows=slice_rows)
 
 
 @contextmanager
@@ -229,7 +238,7 @@ def seeded(seed: int, device: str) -> Iterator[torch.Generator]:
 
 def _run_epoch(
     module: nn.Sequential,
-    step: Callable[[Iterable[torch.Tensor]], None],
+    step: Callable[..., None],
     rows: Batches,
     *,
     objective: Objective,
@@ -237,33 +246,38 @@ def _run_epoch(
     position: Position,
     augments: Sequence[Augment],
     offer: Callable[[], None],
+    ranks: Ranks,
 ) -> float:
     """What is left of an epoch; ``offer`` is called after each step."""
     module.train()
     weights = penalized_weights(module)
+    told = torch.zeros_like(position.total)
 
     def losses(group: Iterable[Rows], together: int) -> Iterator[torch.Tensor]:
-        """Of each batch of a group: they add up to the mean over its rows, which are so many together."""
+        """Of each batch of a group: over all ranks they add up to the mean over its rows, so many together."""
         for given in group:
             batch, count = given, len(given)
             for augment in augments:
                 batch = augment(batch, position.generator)
+            own, share = ranks.share(count)
+            batch = batch if share == 1 else batch.part(own)
             loss = objective.loss(module(batch.features), batch.targets, batch.weights)
-            loss = loss + penalty(weights, l1=settings.l1, l2=settings.l2)
-            position.total.add_(loss.detach() * count)
+            loss = loss if share == 1 else loss * share
+            loss = loss + ranks.penalty(weights, l1=settings.l1, l2=settings.l2)
+            told.add_(loss.detach() * count)
             yield loss if count == together else loss * (count / together)
 
     size, group = step_rows(settings, len(rows)), settings.gradient_accumulation
     batches = rows.batches(position.drawn(rows.draw), size, skip=position.steps * group)
     for start in range(position.steps * group * size, len(rows), group * size):
-        step(losses(islice(batches, group), min(group * size, len(rows) - start)))
+        step(losses(islice(batches, group), min(group * size, len(rows) - start)), told=told.zero_())
+        position.total.add_(told)
         position.steps += 1
         offer()
     return float(position.total) / len(rows)
 
 
-def _measure(module: nn.Sequential, objective: Objective, rows: Rows, slice_rows: int) -> tuple[float, float]:
-    outputs = compute_outputs(module, rows.features, slice_rows=slice_rows)
+def _measure(outputs: torch.Tensor, objective: Objective, rows: Rows) -> tuple[float, float]:
     targets = rows.targets.cpu()
     weights = None if rows.weights is None else rows.weights.cpu()
     return float(objective.judge(outputs, targets, weights)), float(objective.measure(outputs, targets, weights))

@@ -21,6 +21,7 @@ from modelservice.training.curves import CurveRecorder, Epoch
 from modelservice.training.member_losses import MemberObjective
 from modelservice.training.part import Part
 from modelservice.training.position import Position
+from modelservice.training.ranks import ALONE, Ranks
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.95, 1e-8
 _DECAY = 0.01
@@ -89,6 +90,7 @@ def train_members(
     observe: Callable[[Epoch], None],
     recorder: CurveRecorder | None = None,
     checkpointing: Checkpointing = BEGINS_ANEW,
+    ranks: Ranks = ALONE,
 ) -> None:
     """Train in place; each member ends with the weights of the epoch with its lowest loss on the rows it kept back.
 
@@ -105,28 +107,32 @@ def train_members(
         observe: called after each epoch; losses and metric are means over members.
         recorder: is told of each epoch, those before an interruption included.
         checkpointing: where it is kept how far the training is.
+        ranks: the processes that train it; each holds all members, and has a share of the rows of a step.
 
     Raises:
         StageError: the loss is no longer a finite number.
     """
     best = BestMembers(module, members=plan.members, device=data.features.device)
     batches = max(1, round(learned.places.shape[1] / plan.batch))
-    descent = _Descent(module, plan.learning_rate, steps=plan.epochs * batches)
+    descent = _Descent(module, plan.learning_rate, steps=plan.epochs * batches, ranks=ranks)
     recorder = recorder or CurveRecorder(metric=objective.metric)
     position = Position(generator, epochs=plan.epochs, steps=batches, device=data.features.device)
     training = Training(position, module=ModuleWeights(module), descent=descent, best=best, curves=recorder)
-    with resumable(checkpointing, training) as session:
+    with resumable(checkpointing, training, ranks) as session:
         if session.resume() and recorder.last is not None:
             observe(recorder.last)
         while position.epoch <= plan.epochs:
             module.train()
             for batch in position.drawn(partial(_shuffled, learned, batches))[position.steps :]:
-                losses = objective.loss(module(data.features[batch]), data.targets[batch]) * data.weights[batch]
-                descent.step(losses.mean(dim=1).sum())
-                position.total.add_(losses.detach().mean())
+                own, share = ranks.share(batch.shape[1])
+                places = batch[:, own]
+                losses = objective.loss(module(data.features[places]), data.targets[places]) * data.weights[places]
+                told = losses.detach().mean() * share
+                descent.step(losses.mean(dim=1).sum() * share, told)
+                position.total.add_(told)
                 position.steps += 1
                 session.offer()
-            loss, metric = _measure(module, data, kept, objective)
+            loss, metric = _measure(module, data, kept, objective, ranks)
             if not (math.isfinite(float(position.total)) and bool(torch.isfinite(loss).all())):
                 raise _diverged(position.epoch)
             best.offer(loss, position.epoch)
@@ -179,21 +185,21 @@ class _Descent(Part):
 
     may_be_infinite = True
 
-    def __init__(self, module: nn.Module, learning_rate: float, *, steps: int) -> None:
-        self._parameters = _trained(module)
+    def __init__(self, module: nn.Module, learning_rate: float, *, steps: int, ranks: Ranks) -> None:
+        self._parameters, self._ranks = _trained(module), ranks
         self._means = [torch.zeros_like(one) for one in self._parameters]
         self._squares = [torch.zeros_like(one) for one in self._parameters]
         self._counts = [torch.zeros(()) for _ in self._parameters]
         self._learning_rate, self._done, self._steps = learning_rate, 0, steps
 
-    def step(self, loss: torch.Tensor) -> None:
-        gradients = torch.autograd.grad(loss, self._parameters)
+    def step(self, loss: torch.Tensor, told: torch.Tensor) -> None:
+        gradients = self._ranks.gradients((loss,), self._parameters, told)
         rate = self._learning_rate * (1 + math.cos(math.pi * self._done / self._steps)) / 2
         self._done += 1
         with torch.no_grad():
             adam(
                 list(self._parameters),
-                list(gradients),
+                gradients,
                 self._means,
                 self._squares,
                 [],
@@ -229,7 +235,7 @@ def _trained(module: nn.Module) -> list[torch.Tensor]:
 
 @torch.inference_mode()
 def _measure(
-    module: nn.Module, data: MemberData, kept: MemberRows, objective: MemberObjective
+    module: nn.Module, data: MemberData, kept: MemberRows, objective: MemberObjective, ranks: Ranks
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Loss and metric of each member on the rows that it kept back."""
     module.eval()
@@ -238,11 +244,14 @@ def _measure(
     # Rows that a member kept may all weigh nothing.
     shares = shares / shares.sum(dim=1, keepdim=True).clamp(min=1e-12)
     loss, metric = (torch.zeros(len(kept.counts), device=shares.device) for _ in range(2))
-    for start in range(0, kept.places.shape[1], size):
-        places, share = kept.places[:, start : start + size], shares[:, start : start + size]
+    own, part = ranks.share(kept.places.shape[1])
+    ours, shares = kept.places[:, own], shares[:, own] * (part > 0)
+    for start in range(0, ours.shape[1], size):
+        places, share = ours[:, start : start + size], shares[:, start : start + size]
         outputs, targets = module(data.features[places]), data.targets[places]
         loss += (objective.judge(outputs, targets) * share).sum(dim=1)
         metric += (objective.measure(outputs, targets) * share).sum(dim=1)
+    ranks.add_up(loss, metric)
     return loss, metric
 
 

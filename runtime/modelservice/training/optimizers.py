@@ -24,6 +24,7 @@ from modelservice.contract.training import (
     StochasticGradientDescent,
 )
 from modelservice.training.part import Part
+from modelservice.training.ranks import ALONE, Ranks
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 """As Kingma and Ba (2015) propose."""
@@ -45,6 +46,7 @@ class Step(Part):
         state: how many tensors, zeros at first, each parameter has.
         counts: whether the last of them is the number of steps, a scalar.
         clip_norm: most length of a gradient over all parameters.
+        ranks: the processes that step together.
     """
 
     may_be_infinite = True
@@ -58,8 +60,10 @@ class Step(Part):
         state: int = 0,
         counts: bool = False,
         clip_norm: float | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self._parameters = list(parameters)
+        self._ranks = ranks
         self._update = update
         self._learning_rate = learning_rate
         self._clip_norm = clip_norm
@@ -71,15 +75,21 @@ class Step(Part):
         """Do one step on a scalar loss, with this share of the learning rate."""
         self.accumulate((loss,), share=share)
 
-    def accumulate(self, losses: Iterable[torch.Tensor], *, share: float = 1.0) -> None:
-        """Do one step on the sum of scalar losses, each of which is let go before the next is computed."""
-        gradients: Tensors = []
-        for loss in losses:
-            found = list(torch.autograd.grad(loss, self._parameters))
-            gradients = [one + other for one, other in zip(gradients, found, strict=True)] if gradients else found
+    def accumulate(
+        self, losses: Iterable[torch.Tensor], *, told: torch.Tensor | None = None, share: float = 1.0
+    ) -> None:
+        """Do one step on the sum of scalar losses, each of which is let go before the next is computed.
+
+        Args:
+            losses: of this process.
+            told: what is added up over all processes of the training; see ``Ranks.gradients``.
+            share: of the learning rate.
+        """
+        told = torch.zeros(()) if told is None else told
+        gradients = self._ranks.gradients(losses, self._parameters, told)
         with torch.no_grad():
             if self._clip_norm is not None:
-                share_kept = (self._clip_norm / nn.utils.get_total_norm(gradients)).clamp(max=1.0)
+                share_kept = (self._clip_norm / self._ranks.norm(gradients)).clamp(max=1.0)
                 gradients = [gradient * share_kept for gradient in gradients]
             self._update(list(self._parameters), gradients, *self._state, lr=self._learning_rate * share)
 
@@ -88,22 +98,29 @@ class Step(Part):
         return {f"{kind}.{place}": one for kind, those in enumerate(self._state) for place, one in enumerate(those)}
 
 
-def build_optimizer(settings: Optimizer, parameters: Iterable[nn.Parameter], *, clip_norm: float | None = None) -> Step:
+def build_optimizer(
+    settings: Optimizer,
+    parameters: Iterable[nn.Parameter],
+    *,
+    clip_norm: float | None = None,
+    ranks: Ranks = ALONE,
+) -> Step:
     """The optimizer that is set; L1 and L2 are part of the loss (see ``penalties``), weight decay is none of them."""
+    build = partial(Step, parameters, learning_rate=settings.chosen.learning_rate, clip_norm=clip_norm, ranks=ranks)
     match settings.chosen:
-        case Adam(learning_rate=rate):
-            return Step(parameters, _adam(decay=0.0), learning_rate=rate, state=2, counts=True, clip_norm=clip_norm)
-        case AdamW(learning_rate=rate, weight_decay=decay):
-            return Step(parameters, _adam(decay=decay), learning_rate=rate, state=2, counts=True, clip_norm=clip_norm)
-        case StochasticGradientDescent(learning_rate=rate, momentum=momentum, nesterov=nesterov):
-            return Step(parameters, _sgd(momentum, nesterov=nesterov), learning_rate=rate, state=1, clip_norm=clip_norm)
-        case GradientDescent(learning_rate=rate):
-            return Step(parameters, _sgd(0.0), learning_rate=rate, state=1, clip_norm=clip_norm)
-        case AdaGrad(learning_rate=rate):
+        case Adam():
+            return build(_adam(decay=0.0), state=2, counts=True)
+        case AdamW(weight_decay=decay):
+            return build(_adam(decay=decay), state=2, counts=True)
+        case StochasticGradientDescent(momentum=momentum, nesterov=nesterov):
+            return build(_sgd(momentum, nesterov=nesterov), state=1)
+        case GradientDescent():
+            return build(_sgd(0.0), state=1)
+        case AdaGrad():
             update = partial(adagrad, lr_decay=0.0, weight_decay=0.0, eps=_TINY, maximize=False)
-            return Step(parameters, update, learning_rate=rate, state=1, counts=True, clip_norm=clip_norm)
-        case RmsProp(learning_rate=rate, decay=decay):
-            return Step(parameters, _rms_prop(decay), learning_rate=rate, state=1, counts=True, clip_norm=clip_norm)
+            return build(update, state=1, counts=True)
+        case RmsProp(decay=decay):
+            return build(_rms_prop(decay), state=1, counts=True)
         case other:
             raise TypeError(f"no optimizer for {type(other).__name__}")
 

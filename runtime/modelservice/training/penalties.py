@@ -3,6 +3,8 @@
 Biases are left out: they shift the output and make no function less smooth (Goodfellow et al., 2016, section 7.1).
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -12,7 +14,7 @@ def penalized_weights(module: nn.Module) -> list[nn.Parameter]:
     return [parameter for name, parameter in module.named_parameters() if not name.endswith("bias")]
 
 
-def penalty(weights: list[nn.Parameter], *, l1: float, l2: float) -> torch.Tensor:
+def penalty(weights: Sequence[torch.Tensor], *, l1: float, l2: float) -> torch.Tensor:
     """``l1 * sum |w| + l2 * sum w^2``, a scalar to add to the loss."""
     total = torch.zeros((), device=weights[0].device)
     for weight in weights:

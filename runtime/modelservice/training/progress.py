@@ -69,13 +69,13 @@ class JsonLines:
     """A log of one JSON object in each line."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+        self.stream = stream
         self._percent = -1
 
     def write(self, event: str, **fields: Any) -> None:
         """Write one event."""
-        self._stream.write(json.dumps({"event": event, **fields}, ensure_ascii=False) + "\n")
-        self._stream.flush()
+        self.stream.write(json.dumps({"event": event, **fields}, ensure_ascii=False) + "\n")
+        self.stream.flush()
 
     def __call__(self, progress: Progress) -> None:
         """Write the progress once for each tenth of the steps."""

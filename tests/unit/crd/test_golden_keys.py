@@ -92,6 +92,8 @@ class TestTrainKey:
             model_service(path),
             {"training": {"resources": {"limits": {"memory": "8Gi"}}, "nodeSelector": {"a": "b"}, "timeoutSeconds": 9}},
         )
+        if spec_of(document).model.choice in GRADIENT_FAMILIES and "search" not in document["spec"].get("training", {}):
+            document["spec"]["training"] |= {"workers": 3, "parallelism": "Sharded"}
         document["metadata"]["name"] = "renamed"
         if "configMap" in document["spec"]["data"]:  # an address and its version stand for the content
             document["spec"]["data"]["configMap"] = {"name": "renamed", "key": "other.csv"}

@@ -53,6 +53,11 @@ CASES: dict[str, dict[str, Any]] = {
             "tls": {"secretRef": {"name": "iris-tls"}},
         },
     },
+    "workers": {
+        "model": {"mlp": {"ensemble": 1}},
+        "training": {"workers": 3, "resources": {"limits": {"nvidia.com/gpu": "2"}}, "maxRestarts": 2},
+        "artifacts": {"uri": "s3://models/team"},
+    },
     "autoscaled": {"serving": {"autoscaling": {"minReplicas": 2, "maxReplicas": 5}}},
     "everything": {
         "training": {

@@ -4,10 +4,20 @@ from typing import NamedTuple
 
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.keys import ATTEMPT_LENGTH, short_hash
-from modelservice.contract.places import ARTIFACTS_PATH, DATA_PATH, ORDER_PATH, PARENT_PATH, POD_UID_ENV, PROGRESS_PORT
+from modelservice.contract.places import (
+    ARTIFACTS_PATH,
+    DATA_PATH,
+    ORDER_PATH,
+    PARENT_PATH,
+    POD_UID_ENV,
+    PROGRESS_PORT,
+    RENDEZVOUS_ENV,
+    SHARED_MEMORY_PATH,
+)
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice_operator.config import Settings
 from modelservice_operator.constants import ANNOTATION_RUN, STAGE_CONTAINER
+from modelservice_operator.domain.builders.peers import SHARED_MEMORY, build_peers, rendezvous_host
 from modelservice_operator.domain.builders.pods import build_container, build_pod, merged_resources, plain
 from modelservice_operator.domain.data import DataState
 from modelservice_operator.domain.metadata import Children, Owner
@@ -42,6 +52,8 @@ def run_hash(step: Step, spec: ModelServiceSpec, settings: Settings, *, data: Da
     job, artifacts = step.stage.job(spec), settled_artifacts(spec, settings)
     store = store_of(artifacts)
     runs = [plain(job.pods), job.timeout_seconds, job.max_restarts, store.choice, store.settings(artifacts)]
+    if job.workers > 1:
+        runs += [job.workers, job.parallelism]
     return short_hash([*runs, data.file, data.volume, *data.env_from], length=8)
 
 
@@ -61,11 +73,13 @@ def attempt_id(
 class AttemptObjects(NamedTuple):
     """What one attempt at a step consists of, in the order in which it is made.
 
-    ``store`` is what the store needs for the key; order and Job are named by all that they say.
+    ``store`` is what the store needs for the key; order and Job are named by all that they say, and so is what several
+    workers reach each other by.
     """
 
     store: tuple[Object, ...]
     order: Object
+    peers: tuple[Object, ...]
     job: Object
 
 
@@ -101,7 +115,8 @@ def build_attempt(
     name = job_name(owner.name, stage=step.stage.name, key=step.key, attempt=attempt)
     order = _build_order(name, step, spec, assignment)
     job = _build_job(name, step, spec, settings, owner=owner, data=data, access=[result, *([start] if start else [])])
-    return AttemptObjects(store=needed, order=order, job=job)
+    peers = build_peers(owner, name, stage=step.stage.name, key=step.key) if step.stage.job(spec).workers > 1 else ()
+    return AttemptObjects(store=needed, order=order, peers=peers, job=job)
 
 
 def build_end(job: Object) -> Object:
@@ -149,14 +164,19 @@ def _build_job(
         settings,
         labels=owner.labels(stage=step.stage.name, key=step.key),
         account=owner.name,
-        containers=[_build_container(job, settings, data, access)],
+        containers=[_build_container(job, settings, data, access, rendezvous=rendezvous_host(name, owner.namespace))],
         volumes=[
             {"name": "order", "configMap": {"name": name}},
             *([{"name": "data", **data.volume}] if data.volume else []),
+            *([SHARED_MEMORY] if _has_processes(job) else []),
         ],
         access=access,
     )
     template["spec"] |= {"restartPolicy": "Never", "terminationGracePeriodSeconds": GRACE_SECONDS}
+    together: Object = {}
+    if job.workers > 1:
+        template["spec"]["subdomain"] = name
+        together = {"completionMode": "Indexed", "completions": job.workers, "parallelism": job.workers}
     metadata = owner.metadata(name, stage=step.stage.name, key=step.key)
     metadata["annotations"] = {ANNOTATION_RUN: run_hash(step, spec, settings, data=data)}
     return {
@@ -164,7 +184,9 @@ def _build_job(
         "kind": "Job",
         "metadata": metadata,
         "spec": {
-            "backoffLimit": job.max_restarts,
+            **together,
+            # A worker that is lost ends all others, and each of these pods counts.
+            "backoffLimit": job.max_restarts * job.workers,
             "activeDeadlineSeconds": job.timeout_seconds,
             "podFailurePolicy": {"rules": _failure_rules()},
             "template": template,
@@ -172,7 +194,14 @@ def _build_job(
     }
 
 
-def _build_container(job: JobSettings, settings: Settings, data: DataState, access: list[Access]) -> Object:
+def _has_processes(job: JobSettings) -> bool:
+    """Whether several processes may train, which pass data through shared memory where they share a pod."""
+    return job.workers * job.pods.resources.gpus > 1 or job.workers > 1
+
+
+def _build_container(
+    job: JobSettings, settings: Settings, data: DataState, access: list[Access], *, rendezvous: str
+) -> Object:
     container = build_container(
         job.pods,
         settings,
@@ -183,9 +212,12 @@ def _build_container(job: JobSettings, settings: Settings, data: DataState, acce
         mounts=[
             {"name": "order", "mountPath": _ORDER_FOLDER, "readOnly": True},
             *([{"name": "data", "mountPath": DATA_PATH, "readOnly": True}] if data.volume else []),
+            *([{"name": SHARED_MEMORY["name"], "mountPath": SHARED_MEMORY_PATH}] if _has_processes(job) else []),
         ],
         access=access,
     )
+    if job.workers > 1:
+        container["env"].append({"name": RENDEZVOUS_ENV, "value": rendezvous})
     if data.env_from:
         container["envFrom"] = [*container.get("envFrom", ()), *data.env_from]
     container["env"].append({"name": POD_UID_ENV, "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}})

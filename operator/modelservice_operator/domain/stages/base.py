@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from modelservice.contract.base import Sha256
 from modelservice.contract.pods import PodSettings
 from modelservice.contract.resource import ModelServiceSpec
-from modelservice.contract.training import Training
+from modelservice.contract.training import Parallelism, Training
 from modelservice.contract.work_order import WorkOrder
 from modelservice_operator.domain.data import DataState
 from modelservice_operator.domain.metadata import Owner
@@ -15,12 +15,18 @@ from modelservice_operator.domain.records import StageRecord
 
 @dataclass(frozen=True, kw_only=True)
 class JobSettings:
-    """How the Job of a stage runs; ``section`` is where the spec says how its pods do, for messages."""
+    """How the Job of a stage runs.
+
+    ``section`` is where the spec says how its pods do, for messages; ``workers`` are pods that work together, and
+    ``parallelism`` is how.
+    """
 
     pods: PodSettings
     section: str
     timeout_seconds: int
     max_restarts: int
+    workers: int = 1
+    parallelism: Parallelism = Parallelism.DATA
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,6 +34,8 @@ class Train:
             section="spec.training",
             timeout_seconds=training.timeout_seconds,
             max_restarts=training.max_restarts,
+            workers=training.workers,
+            parallelism=training.parallelism,
         )
 
     def order(self, spec: ModelServiceSpec, assignment: Assignment) -> WorkOrder:
@@ -46,6 +48,8 @@ class Train:
             training=spec.training.hyperparameters,
             checkpoint=spec.training.checkpoint,
             compressed=spec.compression is not None,
+            workers=spec.training.workers,
+            parallelism=spec.training.parallelism,
         )
         return assignment.order(work)
 
