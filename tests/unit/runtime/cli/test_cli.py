@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.samples import SAMPLES
 from tests.unit.runtime.stages.pipelines import IRIS, order_of, train_work
 
 from modelservice import __version__
@@ -22,7 +23,9 @@ from modelservice.contract.server_flags import ServerFlags, server_arguments
 from modelservice.contract.serving import Batching, Engine
 from modelservice.inference.predictor import Predictor
 from modelservice.serving import main as serving
+from modelservice.stages import local
 from modelservice.stages import run as run_module
+from modelservice.stages.documents import ResourceError
 
 RESOURCE = """\
 apiVersion: modelservice.dev/v1alpha1
@@ -60,6 +63,22 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
     monkeypatch.setattr(serving, "serve", serve)
     return calls
+
+
+@pytest.mark.parametrize("command", ["train", "compress"])
+def test_files_of_single_sides_are_named_beside_the_data(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    def run(_: Any, **arguments: Any) -> None:
+        asked.update(arguments)
+        raise ResourceError("enough")
+
+    monkeypatch.setattr(local, f"{'run' if command == 'train' else command}_locally", run)
+    named = ["--data", "a.csv", "--test-data", "t.csv", "--validation-data", "v.csv"]
+    more = ["--input", "in", "--output", "out"] if command == "compress" else []
+    file = str(SAMPLES / "test-file.yaml")
+    assert main([command, "-f", file, *named, *more]) == ExitCode.ORDER_INVALID
+    assert (asked["data"], asked["given"]) == (Path("a.csv"), {"validation": Path("v.csv"), "test": Path("t.csv")})
 
 
 def test_training_prints_metrics_and_what_to_do_next(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
