@@ -259,6 +259,15 @@ def test_other_columns_are_refused_with_the_file(tmp_path: Path) -> None:
     assert (refused.value.reason, refused.value.field) == ("FilesDiffer", "spec.data.split.files")
 
 
+@pytest.mark.parametrize(("path", "format"), [("", Format.IMAGE_FOLDER), ("train.npz", Format.NPZ)])
+def test_images_of_several_files_are_refused(tmp_path: Path, path: str, format: Format) -> None:  # noqa: A002
+    for name in ("train.npz", "test.npz"):
+        np.savez(tmp_path / name, X=np.zeros((6, 4, 4), np.uint8), y=np.arange(6) % 2)
+    with pytest.raises(DataError, match="several files of images cannot be read: put all images into one") as refused:
+        read(tmp_path, data_of(test="test.npz"), path, format)
+    assert (refused.value.reason, refused.value.field) == ("FilesDiffer", "spec.data.split.files")
+
+
 def test_an_object_of_a_web_server_has_the_name_that_its_address_ends_with() -> None:
     opened = [open_objects(f"https://example.com/{name}.csv") for name in ("train", "test")]
     places = [file for one in opened for file in files_in_store(one)]
