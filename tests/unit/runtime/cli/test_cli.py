@@ -184,6 +184,21 @@ def test_inspecting_a_damaged_artifact_fails(trained: Path, capsys: pytest.Captu
 
 
 @pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("out", "manifest.json is missing in out; did you mean out/iris?"),
+        ("out/iris/model.onnx", "is not a folder; did you mean out/iris?"),
+        ("iris.yaml", "iris.yaml is not a folder; name the folder that train wrote, which is out/NAME by itself"),
+    ],
+)
+def test_inspecting_beside_an_artifact_says_where_it_is(
+    trained: Path, capsys: pytest.CaptureFixture[str], address: str, words: str
+) -> None:
+    assert main(["inspect", address]) == ExitCode.ORDER_INVALID
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("address", "words"), [("out/no", "there is no artifact in out/no"), ("ftp://x", "not under ftp")]
 )
 def test_inspecting_what_is_not_there_fails(
@@ -469,6 +484,11 @@ def test_who_may_call_is_said_by_the_file_and_overruled_by_the_flag(served: Any,
             ["serve", "--model", "m", "--name", "n", "--access", '{"auth": {}}'],
             "exactly one of apiKeys, jwt must be set",
         ),
+        (
+            ["serve", "--model", "m", "--name", "n", "--access", "access.json"],
+            "expected an object of auth, tls, limits",
+        ),
+        (["serve", "--model", "m", "--name", "n", "--access", '{"keys": 1}'], "keys: there is no such field; expected"),
         (["train"], "arguments are required: -f"),
         (["serve", "--model", "m", "--name", "n", "--engine", "tpu"], "invalid choice: 'tpu'"),
         ([], "COMMAND"),
