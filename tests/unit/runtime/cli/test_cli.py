@@ -20,7 +20,7 @@ from modelservice.contract.access import Access
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.places import ACCESS_PATH, CPU_LIMIT_ENV
 from modelservice.contract.server_flags import ServerFlags, server_arguments
-from modelservice.contract.serving import Batching, Engine
+from modelservice.contract.serving import Batching, Engine, Inputs, MissingColumns, UnknownColumns
 from modelservice.inference.predictor import Predictor
 from modelservice.serving import main as serving
 from modelservice.stages import run as run_module
@@ -433,6 +433,7 @@ def test_serving_as_the_operator_writes_it(served: Any, engine: Engine, grpc_por
         access=GUARDED if grpc_port else Access(),
         secrets="/secrets" if grpc_port else None,
         status_port=8082 if grpc_port else None,
+        inputs=Inputs(unknown_columns=UnknownColumns.IGNORE) if grpc_port else Inputs(),
     )
     assert main(server_arguments(flags)) == ExitCode.DONE
     (call,) = served
@@ -441,8 +442,28 @@ def test_serving_as_the_operator_writes_it(served: Any, engine: Engine, grpc_por
     assert (call["ports"].get("grpc"), call["batching"]) == (flags.grpc_port, flags.batching)
     assert call["revision"] == 12
     assert call["access"] == flags.access
+    assert call["inputs"] == flags.inputs
     assert call["secrets"] == Path(flags.secrets or ACCESS_PATH)
     assert call["ports"].get("status") == flags.status_port
+
+
+@pytest.mark.parametrize(
+    ("flags", "unknown", "missing", "keeps"),
+    [
+        ([], "Ignore", "Error", True),
+        (["--unknown-columns", "Error", "--missing-columns=Missing"], "Error", "Missing", True),
+        (["--access", "{}"], "Ignore", "Error", False),
+    ],
+)
+def test_what_requests_may_get_wrong_and_whether_files_are_kept(
+    home: Path, served: list[dict[str, Any]], flags: list[str], unknown: str, missing: str, *, keeps: bool
+) -> None:
+    serving = "serving: {inputs: {unknownColumns: Ignore}, artifact: {}}"
+    (home / "iris.yaml").write_text(RESOURCE.replace("serving: {batching: {maxSize: 7}}", serving))
+    assert main(["serve", "-f", "iris.yaml", *flags]) == ExitCode.DONE
+    (call,) = served
+    assert call["inputs"] == Inputs(unknown_columns=UnknownColumns(unknown), missing_columns=MissingColumns(missing))
+    assert call["load"].keywords["keep_files"] is keeps
 
 
 @pytest.mark.usefixtures("home")
