@@ -10,11 +10,14 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO
 
 from tests.bench.record import ROOT
+from tests.bench.serving_access import Guarded
 
 from modelservice.contract.places import CPU_LIMIT_ENV
 from modelservice.contract.server_flags import ServerFlags, server_arguments
@@ -24,10 +27,22 @@ ENVIRONMENT = {**os.environ, CPU_LIMIT_ENV: "1", "OMP_NUM_THREADS": "1"}
 
 
 @contextlib.contextmanager
-def model_server(folder: Path, *, port: int, grpc_port: int | None = None) -> Iterator[tuple[int, float]]:
-    """Our server as the command starts it; gives its process and the seconds until it was ready."""
+def model_server(
+    folder: Path,
+    *,
+    port: int,
+    grpc_port: int | None = None,
+    guarded: Guarded | None = None,
+    traces: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[tuple[int, float]]:
+    """Our server as the command starts it; gives its process and the seconds until it was ready.
+
+    ``guarded`` asks callers for a token; ``traces`` are OpenTelemetry's variables.
+    """
     flags = ServerFlags(model=str(folder), name=folder.name, host="127.0.0.1", port=port, grpc_port=grpc_port)
-    with _running(["-m", "modelservice", *server_arguments(flags)]) as (process, started, log):
+    if guarded is not None:
+        flags = replace(flags, access=guarded.access, secrets=str(guarded.secrets))
+    with _running(["-m", "modelservice", *server_arguments(flags)], traces) as (process, started, log):
         _wait_until_answered(f"http://127.0.0.1:{port}/v2/health/ready", process, log)
         yield process.pid, time.monotonic() - started
 
@@ -94,13 +109,15 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def _running(arguments: list[str]) -> Iterator[tuple[subprocess.Popen[bytes], float, Path]]:
+def _running(
+    arguments: list[str], more: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[tuple[subprocess.Popen[bytes], float, Path]]:
     with tempfile.TemporaryDirectory() as scratch:
         log = Path(scratch) / "log"
         started = time.monotonic()
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, *arguments], cwd=ROOT, env=ENVIRONMENT, stdout=output, stderr=output
+                [sys.executable, *arguments], cwd=ROOT, env={**ENVIRONMENT, **more}, stdout=output, stderr=output
             )
             try:
                 yield process, started, log

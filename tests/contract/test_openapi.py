@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,7 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from tests.unit.runtime.serving.fakes import FakeModel, client_of, front_of, image_model, mixed_model, regression_model
+from tests.unit.runtime.serving.mounts import mount
 
+from modelservice.contract.access import Access
+from modelservice.contract.places import API_KEYS_FOLDER
+from modelservice.serving.access.gate import build_gate
+
+KEY = "shop-0123456789abcdef"
 SECONDS = 10
 """For one answer: a model that is a sum of numbers needs a thousandth."""
 QUICK = settings(
@@ -24,13 +31,14 @@ MODELS = (mixed_model, regression_model, image_model)
 class Server:
     """An application with its own event loop, asked from outside of it."""
 
-    def __init__(self, model: FakeModel) -> None:
+    def __init__(self, model: FakeModel, *, headers: dict[str, str] | None = None, **more: Any) -> None:
         self._runner = asyncio.Runner()
-        self._client = self._runner.run(self._open(model))
+        self._client = self._runner.run(self._open(model, **more))
+        self._client.headers.update(headers or {})
         self.schema = schemathesis.openapi.from_dict(self.ask("GET", "/openapi.json").json())
 
-    async def _open(self, model: FakeModel) -> httpx.AsyncClient:
-        return client_of(front_of(model))
+    async def _open(self, model: FakeModel, **more: Any) -> httpx.AsyncClient:
+        return client_of(front_of(model, **more))
 
     def ask(self, method: str, path: str, body: bytes = b"") -> httpx.Response:
         async def answer() -> httpx.Response:
@@ -71,6 +79,19 @@ def test_every_page_answers(server: Server) -> None:
     assert len(paths) > 10
     for path in paths:
         assert server.ask("GET", path).status_code == 200, path
+
+
+def test_a_page_with_security_schemes_is_read_and_every_page_answers(tmp_path: Path) -> None:
+    mount(tmp_path / API_KEYS_FOLDER, {"shop": KEY})
+    access = Access.model_validate({"auth": {"apiKeys": {"secretRef": {"name": "keys"}}}, "artifact": {}})
+    one = Server(mixed_model(), gate=build_gate(access, tmp_path), headers={"x-api-key": KEY})
+    try:
+        paths = [operation.path for operation in operations(one) if operation.method == "get"]
+        assert len(paths) > 10
+        for path in paths:
+            assert one.ask("GET", path).status_code == 200, path
+    finally:
+        one.close()
 
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from pathlib import Path
 
 from modelservice.cli.common import Commands, add_command, complain
 from modelservice.contract.exit_codes import ExitCode
@@ -13,6 +14,7 @@ examples:
   modelservice inspect out/iris --json
   modelservice inspect s3://models/team-a/iris/qp2iu6b5
 """
+_MOST_SHOWN = 3
 
 
 def add_inspect(commands: Commands) -> None:
@@ -37,7 +39,7 @@ def _inspect(parsed: argparse.Namespace) -> int:
         known = METRICS_FILE in artifact.contents
         metrics = artifact.document(METRICS_FILE, MetricsDocument) if known else None
     except ArtifactError as error:
-        complain(str(error))
+        complain(f"{error}{_nearby(parsed.address)}")
         return ExitCode.ORDER_INVALID
     except StorageError as error:
         complain(error.message)
@@ -57,3 +59,18 @@ def _inspect(parsed: argparse.Namespace) -> int:
     print_summary(console, manifest=predictor.manifest, digest=predictor.digest, metrics=metrics)
     print_reports(console, address=parsed.address, manifest=predictor.manifest)
     return ExitCode.DONE
+
+
+def _nearby(address: str) -> str:
+    """What to name instead, where a path is near an artifact, or near none."""
+    from modelservice.contract.manifest import MANIFEST_FILE  # noqa: PLC0415
+
+    path = Path(address)
+    if "://" in address or not path.exists() or (path / MANIFEST_FILE).exists():
+        return ""
+    if path.is_file():
+        near = [path.parent] if (path.parent / MANIFEST_FILE).exists() else []
+    else:
+        near = sorted(folder.parent for folder in path.glob(f"*/{MANIFEST_FILE}"))
+    shown = " or ".join(map(str, near[:_MOST_SHOWN]))
+    return f"; did you mean {shown}?" if near else "; name the folder that train wrote, which is out/NAME by itself"

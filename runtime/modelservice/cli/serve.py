@@ -20,7 +20,9 @@ examples:
   modelservice serve -f iris.yaml                     the model that `train -f iris.yaml` stored
   modelservice serve --model models/1 --name iris --port 8000
   modelservice serve --model s3://models/team-a/iris/qp2iu6b5 --name iris --grpc-port 9000
+  modelservice serve -f iris.yaml --secrets secrets --access '{"auth": {"apiKeys": {"secretRef": {"name": "any"}}}}'
 """
+_ACCESS = """'{"auth": {"apiKeys": {"secretRef": {"name": "any"}}}}'"""
 _LAST_PORT = 65_535
 _LAST_REVISION = 2**63 - 1
 _BATCHING = Batching()
@@ -190,7 +192,9 @@ def _access(text: str) -> Access:
     try:
         return Access.model_validate_json(text)
     except ValidationError as error:
-        raise argparse.ArgumentTypeError(first_problem(error)) from None
+        members = ", ".join(str(field.alias) for field in Access.model_fields.values())
+        expected = f"expected an object of {members}, as under spec.serving, such as {_ACCESS}"
+        raise argparse.ArgumentTypeError(f"{first_problem(error)}; {expected}") from None
 
 
 def _revision(text: str) -> int:

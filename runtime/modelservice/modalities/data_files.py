@@ -83,7 +83,7 @@ def files_in_store(objects: Objects) -> list[DataFile]:
     return [
         DataFile(
             place=objects.address(path),
-            name=path.rpartition("/")[2],
+            name=objects.address(path).rpartition("/")[2],
             read=partial(objects.read, path),
             parts=None if objects.web else partial(objects.random_access, path),
             field=objects.field,

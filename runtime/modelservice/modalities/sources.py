@@ -91,8 +91,10 @@ def read_file(
     Raises:
         DataError, OSError: as ``read_files``.
     """
-    if format is Format.IMAGE_FOLDER and path.is_dir() and not beside:
+    if format is Format.IMAGE_FOLDER and path.is_dir():
         options.check(format)
+        if beside:
+            return IMAGES.join({}, sides=(), field=FILES_FIELD)
         return IMAGES.read_folder(path, options=options, field=field)
     return read_files([*files_on_disk(path, field=field), *beside], format=format, options=options)
 

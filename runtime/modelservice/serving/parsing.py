@@ -1,12 +1,27 @@
 """JSON bodies, with a sentence for each way they can be wrong."""
 
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 import orjson
 
 from modelservice.modalities.tensors import describe
 from modelservice.serving.errors import RequestError
+
+MAX_HEAD: Final = 64 * 1024
+"""Bytes in which the JSON before binary tensors is looked for."""
+_REMEDIES: Final[tuple[tuple[Callable[[bytes], bool], str], ...]] = (
+    (
+        lambda body: b'"binary_data_size"' in body[:MAX_HEAD],
+        "; binary tensors after it need the header Inference-Header-Content-Length, the length of the JSON",
+    ),
+    (
+        lambda body: body.startswith((b"\x89PNG", b"\xff\xd8\xff")),
+        '; a picture is sent in base64, {"instances": [{"b64": "..."}]}',
+    ),
+)
+"""Signs of what somebody meant, and how to say it."""
 
 
 def parse_json(body: bytes | memoryview) -> Any:
@@ -23,11 +38,11 @@ def parse_json(body: bytes | memoryview) -> Any:
     except orjson.JSONDecodeError as error:
         data = bytes(body)
         if b"NaN" not in data and b"Infinity" not in data:
-            raise _not_json(error) from None
+            raise _not_json(error, data) from None
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise _not_json(error) from None
+        raise _not_json(error, data) from None
 
 
 def parse_object(body: bytes | memoryview) -> dict[str, Any]:
@@ -38,7 +53,8 @@ def parse_object(body: bytes | memoryview) -> dict[str, Any]:
     return document
 
 
-def _not_json(error: Exception) -> RequestError:
+def _not_json(error: Exception, body: bytes) -> RequestError:
     if isinstance(error, RecursionError):
         return RequestError("the body is nested too deeply")
-    return RequestError(f"the body is not JSON: {str(error)[:200]}")
+    remedy = next((remedy for sign, remedy in _REMEDIES if sign(body)), "")
+    return RequestError(f"the body is not JSON: {str(error)[:200]}{remedy}")

@@ -355,7 +355,7 @@ def sides_given(validation: Any, test: Any) -> dict[str, Any]:
 def _source(resource: Resource, data: Any, given: Mapping[str, Any]) -> Source:
     settings = resource.service.spec.data
     options, wanted = FileOptions.of(settings), settings.split.given_files
-    _check_given(wanted, given, asked=data is not None)
+    _check_given(wanted, given, data)
     if data is None and settings.uri is not None:
         beside = files_of_sides(wanted, lambda uri, side: files_in_store(open_objects(uri, field=side_field(side))))
         form = settings.format_of(settings.uri)
@@ -374,12 +374,16 @@ def _source(resource: Resource, data: Any, given: Mapping[str, Any]) -> Source:
     return from_frame(data, given)
 
 
-def _check_given(wanted: Mapping[str, str], given: Mapping[str, Any], *, asked: bool) -> None:
+def _check_given(wanted: Mapping[str, str], given: Mapping[str, Any], data: Any) -> None:
     """A laptop trains by the same split as a cluster does.
 
     Raises:
-        ResourceError: rows of a side are given and the spec names no files of it, or the other way round.
+        ResourceError: rows of a side are given and the spec names no files of it, or the other way round; or they are
+            given in another form than the data.
     """
+    asked = data is not None
+    if asked and len({isinstance(one, str | Path) for one in (data, *given.values())}) > 1:
+        raise ResourceError(f"data and {' and '.join(given)} must be paths all, or tables all: read the files before")
     for side in ("validation", "test"):
         option = f"--{side}-data ({side} in Python)"
         if side in given and side not in wanted:

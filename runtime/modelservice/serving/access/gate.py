@@ -179,6 +179,7 @@ def authenticate(attempts: Attempts) -> Guard:
             return
         if arrival.credential is None:  # a head that is known again brings its own along
             arrival.credential = credential_of(arrival.headers)
+        arrival.beyond = False  # set anew: a stream asks about its messages with one and the same arrival
         try:
             caller = arrival.caller = attempts.caller_of(arrival.credential, arrival.peer)
         except TooManyRequestsError:

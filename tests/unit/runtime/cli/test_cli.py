@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.samples import SAMPLES
 from tests.unit.runtime.stages.pipelines import IRIS, order_of, train_work
 
 from modelservice import __version__
@@ -20,10 +21,12 @@ from modelservice.contract.access import Access
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.places import ACCESS_PATH, CPU_LIMIT_ENV
 from modelservice.contract.server_flags import ServerFlags, server_arguments
-from modelservice.contract.serving import Batching, Engine
+from modelservice.contract.serving import Batching, Engine, Inputs, MissingColumns, UnknownColumns
 from modelservice.inference.predictor import Predictor
 from modelservice.serving import main as serving
+from modelservice.stages import local
 from modelservice.stages import run as run_module
+from modelservice.stages.documents import ResourceError
 
 RESOURCE = """\
 apiVersion: modelservice.dev/v1alpha1
@@ -61,6 +64,22 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
     monkeypatch.setattr(serving, "serve", serve)
     return calls
+
+
+@pytest.mark.parametrize("command", ["train", "compress"])
+def test_files_of_single_sides_are_named_beside_the_data(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    def run(_: Any, **arguments: Any) -> None:
+        asked.update(arguments)
+        raise ResourceError("enough")
+
+    monkeypatch.setattr(local, f"{'run' if command == 'train' else command}_locally", run)
+    named = ["--data", "a.csv", "--test-data", "t.csv", "--validation-data", "v.csv"]
+    more = ["--input", "in", "--output", "out"] if command == "compress" else []
+    file = str(SAMPLES / "test-file.yaml")
+    assert main([command, "-f", file, *named, *more]) == ExitCode.ORDER_INVALID
+    assert (asked["data"], asked["given"]) == (Path("a.csv"), {"validation": Path("v.csv"), "test": Path("t.csv")})
 
 
 def test_training_prints_metrics_and_what_to_do_next(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -181,6 +200,21 @@ def test_inspecting_a_damaged_artifact_fails(trained: Path, capsys: pytest.Captu
     (trained / "out/iris/extra").touch()
     assert main(["inspect", "out/iris"]) == ExitCode.ORDER_INVALID
     assert "'extra'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("out", "manifest.json is missing in out; did you mean out/iris?"),
+        ("out/iris/model.onnx", "is not a folder; did you mean out/iris?"),
+        ("iris.yaml", "iris.yaml is not a folder; name the folder that train wrote, which is out/NAME by itself"),
+    ],
+)
+def test_inspecting_beside_an_artifact_says_where_it_is(
+    trained: Path, capsys: pytest.CaptureFixture[str], address: str, words: str
+) -> None:
+    assert main(["inspect", address]) == ExitCode.ORDER_INVALID
+    assert words in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -418,6 +452,7 @@ def test_serving_as_the_operator_writes_it(served: Any, engine: Engine, grpc_por
         access=GUARDED if grpc_port else Access(),
         secrets="/secrets" if grpc_port else None,
         status_port=8082 if grpc_port else None,
+        inputs=Inputs(unknown_columns=UnknownColumns.IGNORE) if grpc_port else Inputs(),
     )
     assert main(server_arguments(flags)) == ExitCode.DONE
     (call,) = served
@@ -426,8 +461,28 @@ def test_serving_as_the_operator_writes_it(served: Any, engine: Engine, grpc_por
     assert (call["ports"].get("grpc"), call["batching"]) == (flags.grpc_port, flags.batching)
     assert call["revision"] == 12
     assert call["access"] == flags.access
+    assert call["inputs"] == flags.inputs
     assert call["secrets"] == Path(flags.secrets or ACCESS_PATH)
     assert call["ports"].get("status") == flags.status_port
+
+
+@pytest.mark.parametrize(
+    ("flags", "unknown", "missing", "keeps"),
+    [
+        ([], "Ignore", "Error", True),
+        (["--unknown-columns", "Error", "--missing-columns=Missing"], "Error", "Missing", True),
+        (["--access", "{}"], "Ignore", "Error", False),
+    ],
+)
+def test_what_requests_may_get_wrong_and_whether_files_are_kept(
+    home: Path, served: list[dict[str, Any]], flags: list[str], unknown: str, missing: str, *, keeps: bool
+) -> None:
+    serving = "serving: {inputs: {unknownColumns: Ignore}, artifact: {}}"
+    (home / "iris.yaml").write_text(RESOURCE.replace("serving: {batching: {maxSize: 7}}", serving))
+    assert main(["serve", "-f", "iris.yaml", *flags]) == ExitCode.DONE
+    (call,) = served
+    assert call["inputs"] == Inputs(unknown_columns=UnknownColumns(unknown), missing_columns=MissingColumns(missing))
+    assert call["load"].keywords["keep_files"] is keeps
 
 
 @pytest.mark.usefixtures("home")
@@ -469,6 +524,11 @@ def test_who_may_call_is_said_by_the_file_and_overruled_by_the_flag(served: Any,
             ["serve", "--model", "m", "--name", "n", "--access", '{"auth": {}}'],
             "exactly one of apiKeys, jwt must be set",
         ),
+        (
+            ["serve", "--model", "m", "--name", "n", "--access", "access.json"],
+            "expected an object of auth, tls, limits",
+        ),
+        (["serve", "--model", "m", "--name", "n", "--access", '{"keys": 1}'], "keys: there is no such field; expected"),
         (["train"], "arguments are required: -f"),
         (["serve", "--model", "m", "--name", "n", "--engine", "tpu"], "invalid choice: 'tpu'"),
         ([], "COMMAND"),

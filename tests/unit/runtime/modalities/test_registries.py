@@ -126,6 +126,7 @@ class WaveExamples:
 
 class WaveSource:
     modality = "Wave"
+    given = None
     sha256 = "sha256:" + "0" * 64
 
     def __init__(self, content: bytes) -> None:
@@ -162,7 +163,7 @@ class WaveReader:
     def read(self, content: bytes, *, format: Format, options: FileOptions, field: str) -> WaveSource:  # noqa: A002
         return WaveSource(content)
 
-    def join(self, sources: Mapping[str, WaveSource], *, field: str) -> WaveSource:
+    def join(self, sources: Mapping[str, WaveSource], *, sides: Sequence[int], field: str) -> WaveSource:
         return WaveSource(b"".join(source.content for source in sources.values()))
 
     def from_frame(self, frame: Any) -> WaveSource | None:

@@ -12,8 +12,15 @@ import pytest
 from modelservice.contract.data import Data, Format
 from modelservice.contract.failure import DataError
 from modelservice.modalities.base import Dataset, Source
-from modelservice.modalities.data_files import files_of_sides, files_on_disk, side_field
+from modelservice.modalities.data_files import (
+    files_in_store,
+    files_of_sides,
+    files_on_disk,
+    named_apart,
+    side_field,
+)
 from modelservice.modalities.dataset import Divided
+from modelservice.modalities.objects import open_objects
 from modelservice.modalities.sources import from_frame, read_file, read_rows
 from modelservice.modalities.split import SIDES_OF_FILES, TEST, TRAIN, VALIDATION
 from modelservice.modalities.table import measuring, parquet_pieces, streamed
@@ -250,6 +257,22 @@ def test_other_columns_are_refused_with_the_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"test\.csv has no column 'y', which train\.csv has") as refused:
         learned(tmp_path, data_of(test="test.csv"))
     assert (refused.value.reason, refused.value.field) == ("FilesDiffer", "spec.data.split.files")
+
+
+@pytest.mark.parametrize(("path", "format"), [("", Format.IMAGE_FOLDER), ("train.npz", Format.NPZ)])
+def test_images_of_several_files_are_refused(tmp_path: Path, path: str, format: Format) -> None:  # noqa: A002
+    for name in ("train.npz", "test.npz"):
+        np.savez(tmp_path / name, X=np.zeros((6, 4, 4), np.uint8), y=np.arange(6) % 2)
+    with pytest.raises(DataError, match="several files of images cannot be read: put all images into one") as refused:
+        read(tmp_path, data_of(test="test.npz"), path, format)
+    assert (refused.value.reason, refused.value.field) == ("FilesDiffer", "spec.data.split.files")
+
+
+def test_an_object_of_a_web_server_has_the_name_that_its_address_ends_with() -> None:
+    opened = [open_objects(f"https://example.com/{name}.csv") for name in ("train", "test")]
+    places = [file for one in opened for file in files_in_store(one)]
+    assert [file.name for file in named_apart(places)] == ["train.csv", "test.csv"]
+    assert [file.place for file in places] == [one.root for one in opened]
 
 
 def test_sides_of_files_are_those_of_the_contract() -> None:

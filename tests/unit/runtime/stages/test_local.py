@@ -130,6 +130,8 @@ def test_the_sample_of_a_test_file_tests_with_its_rows(tmp_path: Path) -> None:
             "spec.data.split.files.validation is not set: set it to what the cluster is to read, or leave",
         ),
         ({"test": "t.csv"}, {"test": IRIS}, "goes with --data"),
+        ({"test": "t.csv"}, {"data": IRIS, "test": pd.DataFrame()}, "data and test must be paths all, or tables all"),
+        ({"test": "t.csv"}, {"data": pd.DataFrame(), "test": IRIS}, "data and test must be paths all, or tables all"),
     ],
 )
 def test_files_of_sides_are_given_where_the_cluster_would_read_them(

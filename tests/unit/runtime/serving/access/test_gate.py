@@ -20,10 +20,10 @@ from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.places import API_KEYS_FOLDER
 from modelservice.serving.access.attempts import WRONG_AT_ONCE
 from modelservice.serving.access.gate import Gate, Kept, build_gate
-from modelservice.serving.callers import PUBLIC
+from modelservice.serving.callers import PUBLIC, Peer
 from modelservice.serving.chain import Arrival
 from modelservice.serving.core import Core
-from modelservice.serving.errors import ForbiddenError, NotServedError
+from modelservice.serving.errors import ForbiddenError, NotServedError, TooManyRequestsError, UnauthenticatedError
 from modelservice.serving.inference import LARGE_BODY
 from modelservice.serving.protocols import PROTOCOLS
 from modelservice.serving.transports.grpc.health import health_service
@@ -266,3 +266,12 @@ async def test_guesses_over_grpc_are_limited_by_address(core: Core) -> None:
         assert await channel.unary_unary(HEALTH)(b"")
     assert codes[0] == "UNAUTHENTICATED"
     assert codes[-1] == "RESOURCE_EXHAUSTED"
+
+
+async def test_guesses_beyond_the_limit_are_denied_in_the_audit_log(core: Core) -> None:
+    guard = core.gate.guards[0]
+    wrong = Arrival("r", [(b"x-api-key", b"wrong")], infers=True, path="/x", peer=Peer("10.0.0.1"))
+    for beyond in [False] * WRONG_AT_ONCE + [True]:
+        with pytest.raises((UnauthenticatedError, TooManyRequestsError)):
+            guard(wrong)
+        assert wrong.beyond is beyond

@@ -19,6 +19,9 @@ from tests.unit.runtime.serving.fakes import (
     table_model,
 )
 
+from modelservice.modalities.text.encoder import TextEncoder
+from modelservice.modalities.text.preprocessing import TextPreprocessing
+from modelservice.modalities.text.tokens import train_tokenizer
 from modelservice.serving.calls import MAX_ROWS
 
 PATH = "/v1/models/iris:explain"
@@ -163,3 +166,20 @@ async def test_a_table_with_more_columns_than_can_be_shown_is_served() -> None:
         answer = await client.post(PATH, json={"instances": [[0.0] * 1001], "evaluations": MAX_ROWS})
     assert answer.status_code == 413
     assert "at most 2095 in one request" in answer.json()["error"]
+
+
+async def test_texts_are_explained_by_words() -> None:
+    tokenizer = train_tokenizer(["not bad at all", "bad"] * 3, vocabulary=300)
+    preprocessing = TextPreprocessing(name="note", max_length=8, vocabulary=1000, tokenizer=tokenizer)
+    model = FakeModel("Text", TextEncoder(preprocessing), labels=())
+    async with client_of(front_of(model)) as client:
+        answer = await client.post(PATH, json={"inputs": {"note": ["not bad", "bad bad  bad"]}})
+        value = (await client.post("/v1/models/iris:predict", json={"instances": ["not bad", "not "]})).json()
+        page = (await client.get("/openapi.json")).json()["paths"][PATH]["post"]["responses"]["200"]
+    first, second = answer.json()["explanations"]
+    assert [one["word"] for one in first["contributions"]] == ["not", "bad"]
+    assert len(second["contributions"]) == 3
+    whole, without = value["predictions"]
+    assert first["value"] == pytest.approx(whole)
+    assert first["contributions"][1]["contribution"] == pytest.approx(whole - without)
+    assert page["content"]["application/json"]["example"]["method"] == "Occlusion"

@@ -265,3 +265,10 @@ async def test_who_asks_is_told_which_categories_training_never_saw() -> None:
     wrong = await post(mixed_model(), {"inputs": inputs, "parameters": {"unseen": 1}})
     assert wrong.status_code == 400
     assert wrong.json()["error"] == "parameters.unseen: must be true or false, not the number 1"
+
+
+async def test_a_binary_body_without_its_header_is_told_which() -> None:
+    for raw in (struct.pack("<4f", 1, 2, 3, 4), b"NaN\xff" * 4):
+        answer = await post(numeric_model(), json.dumps(binary(16)).encode() + raw)
+        assert answer.status_code == 400
+        assert f"need the header {LENGTH}, the length of the JSON" in answer.json()["error"]

@@ -105,6 +105,7 @@ async def test_nan_is_a_missing_value_as_tensorflow_serving_takes_it() -> None:
         (b"{", "the body is not JSON"),
         (b'{"instances": [[NaN, 1}', "the body is not JSON"),
         (b"\xff\xfe", "the body is not JSON"),
+        (b"\x89PNG\r\n", 'a picture is sent in base64, {"instances": [{"b64": "..."}]}'),
         (b'{"instances": ' + b"[" * 2000 + b"]" * 2000 + b"}", "the body is not JSON"),
         (b'{"instances": NaN, "deep": ' + b"[" * 200_000 + b"]" * 200_000 + b"}", "nested too deeply"),
         ([], "must be a JSON object, not an array of 0"),
