@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from modelservice.artifact.errors import ArtifactError
 from modelservice.artifact.stores import ForgivingCheckpoints, load_artifact, open_checkpoints, open_store
 from modelservice.contract.failure import DataError, StorageError
 from modelservice.contract.keys import compress_key, train_key
@@ -135,7 +136,10 @@ def compress_locally(
         raise ResourceError("spec.compression is not set, so nothing says how to compress: set its steps")
     if trained.resolve() == output.resolve():
         raise ResourceError(f"--output {output} is where the trained model lies: name another folder")
-    parent = load_artifact(trained)
+    try:
+        parent = load_artifact(trained)
+    except ArtifactError as error:
+        raise ArtifactError(f"--input {trained} is not the folder of a trained model: {error}") from None
     if parent.manifest.stage != "train":
         raise ResourceError(
             f"--input {trained} holds a model that was compressed before: name the folder of the trained one,"
@@ -190,7 +194,7 @@ def compress(
     with _shown_to_people() as listeners:
         finished = compress_locally(
             asked,
-            trained=Path(trained),
+            trained=input_folder(trained),
             data=data,
             output=default_output(asked.service.metadata.name) if output is None else output_folder(output),
             observe=announce(listeners, time.perf_counter),
@@ -254,6 +258,17 @@ def output_folder(output: str | Path) -> Path:
     if not folder.name:
         raise ResourceError(f"--output {str(output)!r} is no folder that a model can be put into: name one")
     return folder
+
+
+def input_folder(trained: str | Path) -> Path:
+    """The folder of ``--input``.
+
+    Raises:
+        ResourceError: it is the address of another store.
+    """
+    if "://" in str(trained):
+        raise ResourceError(f"--input {trained}: a model is read from a folder here: copy it into one, and name that")
+    return Path(trained)
 
 
 class _Told(NamedTuple):
