@@ -8,6 +8,7 @@ from modelservice.contract.base import Sha256, Tolerant
 from modelservice.contract.compression import Compression
 from modelservice.contract.data import Data, RelativePath
 from modelservice.contract.documents import Document
+from modelservice.contract.metric_names import KnownMetric
 from modelservice.contract.model import Model
 from modelservice.contract.task import Task
 from modelservice.contract.training import Checkpoint, Hyperparameters
@@ -36,13 +37,18 @@ class DataWork(Tolerant):
 
 
 class TrainWork(DataWork):
-    """Train a model; ``compressed`` says that a compression follows, so that what it cannot do fails before it."""
+    """Train a model.
+
+    ``compressed`` says that a compression follows, and ``compressed_metric`` what its budget is of (None for the
+    primary metric), so that what it cannot do fails before the training.
+    """
 
     stage: Literal["train"] = "train"
     model: Model
     training: Hyperparameters = Field(default=Hyperparameters())
     checkpoint: Checkpoint = Field(default=Checkpoint())
     compressed: bool = False
+    compressed_metric: KnownMetric | None = None
 
 
 class CompressWork(DataWork):

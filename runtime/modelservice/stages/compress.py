@@ -80,7 +80,7 @@ class CompressStage:
             _check_same_preprocessing(parent, dataset)
             # As the training left it: with the threshold that it chose.
             dataset = replace(dataset, task=task_of(parent.signature))
-            check_metric(work.compression, dataset)
+            check_metric(work.compression.metric, dataset)
         asked, before = work.compression, parent.content(MODEL_FILE)
         epochs = len((parent.document(METRICS_FILE, MetricsDocument).curves or {}).get("epoch", ()))
         told = _Counted(context.observe, planned_epochs(asked.steps, epochs=epochs))

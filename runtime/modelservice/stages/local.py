@@ -91,6 +91,7 @@ def run_locally(
         training=spec.training.hyperparameters,
         checkpoint=spec.training.checkpoint,
         compressed=spec.compression is not None,
+        compressed_metric=None if spec.compression is None else spec.compression.metric,
     )
     if spec.compression is None:
         return run(train, key, final)

@@ -46,6 +46,7 @@ class Train:
             training=spec.training.hyperparameters,
             checkpoint=spec.training.checkpoint,
             compressed=spec.compression is not None,
+            compressed_metric=None if spec.compression is None else spec.compression.metric,
         )
         return assignment.order(work)
 
