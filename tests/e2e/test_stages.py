@@ -96,8 +96,8 @@ def test_a_missed_budget_keeps_the_model_and_other_budgets_and_steps_train_nothi
     space.kubectl("delete", "pod", first, timeout=120)
     found = space.wait_ready("progression", seconds=400)
     (second,) = {pod["metadata"]["name"] for pod in running_or_done(space)} - {first}
-    said = [line["message"] for line in events_in_log(space, second, "note")]
-    assert any(message.startswith("auto-") and message.endswith(" was done before") for message in said), said
+    notes = [line["message"] for line in events_in_log(space, second, "note")]
+    assert any(note.startswith("auto-") and note.endswith(" was done before") for note in notes), notes
     assert condition(found, "Compressed")["status"] == "True"
     assert found["status"]["digest"] not in {uncompressed, held["status"]["digest"]}
     after = found["status"]["revisions"][0]["compression"]["after"]

@@ -216,7 +216,7 @@ def _whole_status() -> ModelServiceStatus:
         parameters=99,
         size_bytes=20_000,
         compression=CompressionStatus(
-            applied=True, drop=0.01, low=-0.01, high=0.02, before=sized, after=sized, controls=(sized,)
+            applied=True, metric="rocAuc", drop=0.01, low=-0.01, high=0.02, before=sized, after=sized, controls=(sized,)
         ),
         image="trainer:1",
         phase=RevisionPhase.SERVING,

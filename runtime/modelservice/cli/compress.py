@@ -23,7 +23,7 @@ def add_compress(commands: Commands) -> None:
     summary = "compress a trained model as spec.compression says, and store it as another artifact"
     parser = add_command(commands, "compress", summary, _EXAMPLES)
     parser.add_argument("-f", "--file", type=Path, metavar="CR.yaml", required=True, help="file with the ModelService")
-    parser.add_argument("--input", type=Path, metavar="DIR", required=True, help="folder of the trained model")
+    parser.add_argument("--input", metavar="DIR", required=True, help="folder of the trained model")
     parser.add_argument("--output", metavar="DIR", required=True, help="folder of the compressed model")
     parser.add_argument(
         "--data", type=Path, metavar="FILE", help="what it was trained on; default: as for train, from the file"
@@ -33,12 +33,17 @@ def add_compress(commands: Commands) -> None:
 
 
 def _compress(parsed: argparse.Namespace) -> int:
-    from modelservice.stages.local import compress_locally, output_folder, sides_given  # noqa: PLC0415
+    from modelservice.stages.local import (  # noqa: PLC0415
+        compress_locally,
+        input_folder,
+        output_folder,
+        sides_given,
+    )
 
     def work(resource: "Resource", watching: Watching) -> "Finished":
         return compress_locally(
             resource,
-            trained=parsed.input,
+            trained=input_folder(parsed.input),
             data=parsed.data,
             given=sides_given(parsed.validation_data, parsed.test_data),
             output=output_folder(parsed.output),

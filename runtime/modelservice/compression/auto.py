@@ -2,8 +2,9 @@
 
 Each turn takes about half of the parameters that are left (structured pruning), tunes the rest on labels and on what
 the uncompressed model says, and looks at the result with weights of 8 bits. Pruning in turns loses less than at once
-(Han et al., 2015; Li et al., 2017). The validation rows choose among the turns; of the test rows only their number is
-looked at.
+(Han et al., 2015; Li et al., 2017). Networks for images learn from images that are moved, and from the network of the
+turn before, which stands between a large teacher and a small pupil (Mirzadeh et al., 2020). The validation rows choose
+among the turns; of the test rows only their number is looked at.
 """
 
 import math

@@ -9,6 +9,7 @@ from modelservice.contract.compression import Compression
 from modelservice.contract.data import Data
 from modelservice.contract.documents import Document
 from modelservice.contract.locations import RelativePath
+from modelservice.contract.metric_names import KnownMetric
 from modelservice.contract.model import Model
 from modelservice.contract.task import Task
 from modelservice.contract.training import Checkpoint, Hyperparameters, Parallelism
@@ -37,9 +38,10 @@ class DataWork(Tolerant):
 
 
 class TrainWork(DataWork):
-    """Train a model; ``compressed`` says that a compression follows, so that what it cannot do fails before it.
+    """Train a model, ``workers`` pods together, as ``parallelism`` says.
 
-    ``workers`` pods do so together, as ``parallelism`` says.
+    ``compressed`` says that a compression follows, and ``compressed_metric`` what its budget is of (None for the
+    primary metric), so that what it cannot do fails before the training.
     """
 
     stage: Literal["train"] = "train"
@@ -47,6 +49,7 @@ class TrainWork(DataWork):
     training: Hyperparameters = Field(default=Hyperparameters())
     checkpoint: Checkpoint = Field(default=Checkpoint())
     compressed: bool = False
+    compressed_metric: KnownMetric | None = None
     workers: int = 1
     parallelism: Parallelism = Parallelism.DATA
 

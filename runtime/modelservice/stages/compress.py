@@ -8,10 +8,8 @@ from importlib.metadata import version
 from typing import Any, Final, NamedTuple
 
 import modelservice
-from modelservice.artifact.errors import ArtifactError
 from modelservice.artifact.files import document_bytes, file_entries
 from modelservice.artifact.load import Artifact
-from modelservice.artifact.stores import load_artifact
 from modelservice.compression import (
     Compressible,
     KeptNetworks,
@@ -20,13 +18,10 @@ from modelservice.compression import (
     compress,
     planned_epochs,
 )
-from modelservice.contract.documents import Stored
-from modelservice.contract.failure import DataError, StorageError
 from modelservice.contract.manifest import (
     ARCHITECTURE_FILE,
     METRICS_FILE,
     MODEL_FILE,
-    PREPROCESSING_FILE,
     REPORT_FILES,
     WEIGHTS_FILE,
     CompressionSummary,
@@ -41,16 +36,14 @@ from modelservice.contract.work_order import CompressWork, WorkOrder
 from modelservice.inference.batches import run_batches
 from modelservice.inference.onnx_engine import OnnxEngine
 from modelservice.modalities.base import Dataset
-from modelservice.modalities.sources import check_held, read_rows
-from modelservice.modalities.text.preprocessing import TextPreprocessing
 from modelservice.reports.card import About, settings_of
 from modelservice.reports.files import write_reports
 from modelservice.reports.findings import examine
 from modelservice.reports.subject import Subject, all_columns
 from modelservice.stages.base import Context, Produced
+from modelservice.stages.compress_parent import read_parent
 from modelservice.stages.compress_summary import check_metric, latency, measured_speed, missed_target, summarize
 from modelservice.stages.evaluate import largest_difference, measure, opset_of, run_sides
-from modelservice.tasks import task_of
 from modelservice.tasks.base import Array, Drop
 from modelservice.tasks.metrics_document import MetricsDocument
 from modelservice.tasks.paired import metric_drop
@@ -72,15 +65,8 @@ class CompressStage:
         assert isinstance(work, CompressWork)  # noqa: S101 - the registry looks stages up by the work's own name
         watch = context.watch
         with watch.step("read"):
-            parent = _parent(work)
-            source = context.source()
-            check_held(source, field="spec.compression")
-            divided, dataset = read_rows(source, work.data, work.task, tokenizer=_tokenizer(work, parent))
-            _check_same_data(parent, dataset)
-            _check_same_preprocessing(parent, dataset)
-            # As the training left it: with the threshold that it chose.
-            dataset = replace(dataset, task=task_of(parent.signature))
-            check_metric(work.compression, dataset)
+            parent, divided, dataset = read_parent(work, context.source())
+            check_metric(work.compression.metric, dataset)
         asked, before = work.compression, parent.content(MODEL_FILE)
         epochs = len((parent.document(METRICS_FILE, MetricsDocument).curves or {}).get("epoch", ()))
         told = _Counted(context.observe, planned_epochs(asked.steps, epochs=epochs))
@@ -170,54 +156,6 @@ def _compared(tried: tuple[Tried, ...]) -> dict[str, Any]:
 
 def _timeless(made: Compressible) -> tuple[Tried, ...]:
     return tuple(one.without_latency() for one in made.tried)
-
-
-def _parent(work: CompressWork) -> Artifact:
-    try:
-        return load_artifact(work.parent, digest=work.parent_digest)
-    except ArtifactError as error:
-        raise _unusable(error) from None
-
-
-def _tokenizer(work: CompressWork, parent: Artifact) -> str | None:
-    """The tokenizer that the parent was trained with, which an encoder may have brought; None where none reads."""
-    return None if work.data.text is None else _preprocessing(parent, TextPreprocessing).tokenizer
-
-
-def _preprocessing(parent: Artifact, kind: type[Stored]) -> Stored:
-    try:
-        return parent.document(PREPROCESSING_FILE, kind)
-    except ArtifactError as error:
-        raise _unusable(error) from None
-
-
-def _unusable(error: ArtifactError) -> StorageError:
-    message = f"the model to compress cannot be used: {error}: delete what is left of it, and it is trained again"
-    return StorageError("ParentInvalid", message, field="spec.artifacts")
-
-
-def _check_same_data(parent: Artifact, dataset: Dataset) -> None:
-    """The test rows must be those that the model was not trained on, so the data must be that of the training."""
-    trained_on = parent.manifest.data.sha256 if parent.manifest.data else "data that nobody knows"
-    if dataset.sha256 == trained_on and dataset.labels == parent.signature.labels:
-        return
-    message = (
-        f"the data changed since the model was trained (found {dataset.sha256}, trained on {trained_on}):"
-        " change spec.data.version, which trains again"
-    )
-    raise DataError("DataChanged", message, field="spec.data.version")
-
-
-def _check_same_preprocessing(parent: Artifact, dataset: Dataset) -> None:
-    """The parent's preprocessing is what serves, so the model must be judged on what that makes of the rows."""
-    trained = _preprocessing(parent, type(dataset.preprocessing))
-    if document_bytes(trained) == document_bytes(dataset.preprocessing):
-        return
-    message = (
-        "the same data is now read otherwise than when the model was trained, by another release or other settings:"
-        " change spec.data.version, which trains again"
-    )
-    raise DataError("DataChanged", message, field="spec.data.version")
 
 
 class _Judged(NamedTuple):

@@ -100,21 +100,21 @@ def measured_speed(asked: Compression, summary: CompressionSummary) -> str:
     return f"; {BATCH} rows were {times:.3g} x faster on the machine that compressed{rest}"
 
 
-def check_metric(asked: Compression, dataset: Dataset) -> None:
-    """Refuse a budget for a metric that validation and test rows do not tell.
+def check_metric(metric: KnownMetric | None, dataset: Dataset) -> None:
+    """Refuse a budget of a metric that validation and test rows do not tell; the primary one (None) is always told.
 
     Raises:
         StageError: they do not.
     """
-    if asked.metric is None:
+    if metric is None:
         return
     for name, side in (("validation", dataset.validation), ("test", dataset.test)):
         width = len(dataset.labels) or 1
         guess = np.full((len(side.values), width), 1 / width, np.float32)
-        if dataset.task.measure(asked.metric, guess, side.values, side.weights) is None:
+        if dataset.task.measure(metric, guess, side.values, side.weights) is None:
             told = dataset.task.score(guess, side.values, dataset.labels, side.weights).evaluation.metrics
             field, known = "spec.compression.maxDrop.metric", ", ".join(one.name for one in told)
-            message = f"the {name} rows do not tell {asked.metric}, which {field} asks for: take one of {known}"
+            message = f"the {name} rows do not tell {metric}, which {field} asks for: take one of {known}"
             raise StageError("MetricNotMeasured", message, field=field)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from modelservice.artifact.errors import ArtifactError
 from modelservice.artifact.stores import (
     ForgivingCheckpoints,
     NoCheckpoints,
@@ -122,6 +123,7 @@ def run_locally(
         training=spec.training.hyperparameters,
         checkpoint=spec.training.checkpoint,
         compressed=spec.compression is not None,
+        compressed_metric=None if spec.compression is None else spec.compression.metric,
     )
     if spec.compression is None:
         with together.join():
@@ -173,7 +175,10 @@ def compress_locally(
         raise ResourceError("spec.compression is not set, so nothing says how to compress: set its steps")
     if trained.resolve() == output.resolve():
         raise ResourceError(f"--output {output} is where the trained model lies: name another folder")
-    parent = load_artifact(trained)
+    try:
+        parent = load_artifact(trained)
+    except ArtifactError as error:
+        raise ArtifactError(f"--input {trained} is not the folder of a trained model: {error}") from None
     if parent.manifest.stage != "train":
         raise ResourceError(
             f"--input {trained} holds a model that was compressed before: name the folder of the trained one,"
@@ -233,7 +238,7 @@ def compress(
     with _shown_to_people() as listeners:
         finished = compress_locally(
             asked,
-            trained=Path(trained),
+            trained=input_folder(trained),
             data=data,
             given=sides_given(validation, test),
             output=default_output(asked.service.metadata.name) if output is None else output_folder(output),
@@ -305,6 +310,17 @@ def output_folder(output: str | Path) -> Path:
     if not folder.name:
         raise ResourceError(f"--output {str(output)!r} is no folder that a model can be put into: name one")
     return folder
+
+
+def input_folder(trained: str | Path) -> Path:
+    """The folder of ``--input``.
+
+    Raises:
+        ResourceError: it is the address of another store.
+    """
+    if "://" in str(trained):
+        raise ResourceError(f"--input {trained}: a model is read from a folder here: copy it into one, and name that")
+    return Path(trained)
 
 
 def _nobody(_: object) -> None:

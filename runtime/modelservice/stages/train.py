@@ -31,6 +31,7 @@ from modelservice.reports.files import write_reports
 from modelservice.reports.findings import examine
 from modelservice.reports.subject import Subject, all_columns
 from modelservice.stages.base import Context, Produced
+from modelservice.stages.compress_summary import check_metric
 from modelservice.stages.evaluate import (
     Sides,
     largest_difference,
@@ -69,6 +70,7 @@ class TrainStage:
             if work.compressed:
                 check_held(source, field="spec.compression")
             divided, dataset = read_rows(source, work.data, work.task, tokenizer=tokenizer_of(work.model))
+            check_metric(work.compressed_metric, dataset)
             folds = fold_splits(divided, work.data.split)
         recipe, report = Recipe.of(work, dataset), None
         tried = trainings(work.training)

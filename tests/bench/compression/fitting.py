@@ -1,22 +1,30 @@
-"""One fold: a large model, the small one that is made of it, and the controls."""
+"""One fold: a large model, the small one that is made of it, and the controls.
+
+What was fitted on the way is kept in folders beside the fold until it is done, so a bench that is stopped goes on after
+the last network. Delete them where the code that fits has changed.
+"""
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tests.bench.compression.subjects import FOLD_BUDGET, RATIO, STUDENT_EPOCHS, Subject
 
-from modelservice.compression import Compressible, StepContext, apply_step
+from modelservice.artifact.stores import open_checkpoints
+from modelservice.compression import Compressible, KeptNetworks, StepContext, apply_step
 from modelservice.compression.lesson import Lesson, lesson_of_auto
 from modelservice.compression.network import StoredNetwork
 from modelservice.compression.tuning import teach
 from modelservice.contract.compression import Step
+from modelservice.contract.manifest import MODEL_FILE
 from modelservice.families.architecture import Architecture
 from modelservice.inference.onnx_engine import OnnxEngine
-from modelservice.modalities.base import Features
+from modelservice.modalities.base import Dataset, Features
 from modelservice.tasks.base import Array
 
 BEFORE, AUTO, SCRATCH, DISTILLED = "uncompressed", "auto", "from scratch", "distilled"
@@ -50,22 +58,23 @@ def fit_fold(subject: Subject, name: FoldName, folder: Path) -> None:
         """A teacher whose part in the loss is 0."""
         return np.full((len(features), width), 1 / width, np.float32)
 
-    alone = StepContext(dataset=dataset, teacher=nobody, seed=name.seed, observe=lambda _: None)
-    training = subject.training.model_copy(update={"seed": name.seed})
-    fitted = subject.family.fit(subject.settings, dataset, training, observe=lambda _: None)
-    large = Compressible(onnx=fitted.onnx, network=StoredNetwork.of_files(fitted.files))
+    place = name.place(folder)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    checkpoints = open_checkpoints(place.with_suffix(".kept"))
+    kept = KeptNetworks(store=checkpoints, key="fold", data=place.stem, say=lambda _: None)
+    alone = StepContext(dataset=dataset, teacher=nobody, seed=name.seed, observe=lambda _: None, kept=kept)
+    large = _large(subject, name, dataset, place.with_suffix(".large"))
     taught = StepContext(
         dataset=dataset,
         teacher=OnnxEngine(large.onnx).run,
         seed=name.seed,
         observe=lambda _: None,
         budget=FOLD_BUDGET,
+        kept=kept,
     )
     made = (_automatically if subject.student is None else _by_distilling)(subject, large, taught, alone)
     models = {BEFORE: large, **made}
     answers = {f"model {key}": OnnxEngine(one.onnx).run(dataset.test.features) for key, one in models.items()}
-    place = name.place(folder)
-    place.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(place.with_suffix(".npz"), rows=rows, truth=dataset.test.values, **_named(answers))
     for key in keys_of(subject)[:2]:
         place.with_suffix(f".{key}.onnx").write_bytes(models[key].onnx)
@@ -79,6 +88,8 @@ def fit_fold(subject: Subject, name: FoldName, folder: Path) -> None:
     waiting = place.with_suffix(".waiting")
     waiting.write_text(json.dumps(said, indent=1), encoding="utf-8")
     waiting.replace(place)
+    checkpoints.discard()
+    shutil.rmtree(place.with_suffix(".large"))
 
 
 def _automatically(
@@ -94,9 +105,28 @@ def _automatically(
     lesson = lesson_of_auto(taught.dataset, epochs)
     return {
         AUTO: auto,
-        SCRATCH: _quantised(teach(small, replace(lesson, weight=0), alone), alone),
-        DISTILLED: _quantised(teach(small, lesson, taught), taught),
+        SCRATCH: _quantised(_taught("scratch", small, replace(lesson, weight=0), alone), alone),
+        DISTILLED: _quantised(_taught("distilled", small, lesson, taught), taught),
     }
+
+
+def _large(subject: Subject, name: FoldName, dataset: Dataset, folder: Path) -> Compressible:
+    """The large model, as it was fitted before or is now."""
+    if not folder.exists():
+        training = subject.training.model_copy(update={"seed": name.seed})
+        fitted = subject.family.fit(subject.settings, dataset, training, observe=lambda _: None)
+        waiting = folder.with_suffix(".waiting")
+        shutil.rmtree(waiting, ignore_errors=True)
+        waiting.mkdir()
+        for file, content in {**fitted.files, MODEL_FILE: fitted.onnx}.items():
+            (waiting / file).write_bytes(content)
+        waiting.replace(folder)
+    files = {file.name: file.read_bytes() for file in folder.iterdir()}
+    return Compressible(onnx=files[MODEL_FILE], network=StoredNetwork.of_files(files))
+
+
+def _taught(name: str, architecture: Architecture, lesson: Lesson, context: StepContext) -> StoredNetwork:
+    return context.kept.once(name, architecture, partial(teach, architecture, lesson, context))
 
 
 def _by_distilling(
@@ -107,7 +137,7 @@ def _by_distilling(
     distill = Step.model_validate({"distill": {"student": {"layers": layers}, "epochs": STUDENT_EPOCHS}})
     student = apply_step(large, distill, taught)
     assert student.network is not None
-    alike = teach(student.network.architecture, Lesson(epochs=STUDENT_EPOCHS, weight=0), alone)
+    alike = _taught("scratch", student.network.architecture, Lesson(epochs=STUDENT_EPOCHS, weight=0), alone)
     return {DISTILLED: apply_step(student, _QUANTIZE, taught), SCRATCH: _quantised(alike, alone)}
 
 

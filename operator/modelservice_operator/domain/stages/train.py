@@ -50,6 +50,7 @@ class Train:
             compressed=spec.compression is not None,
             workers=spec.training.workers,
             parallelism=spec.training.parallelism,
+            compressed_metric=None if spec.compression is None else spec.compression.metric,
         )
         return assignment.order(work)
 

@@ -40,6 +40,7 @@ from modelservice.contract.manifest import (
     SIZES_PICTURE,
     WEIGHTS_FILE,
 )
+from modelservice.contract.metric_names import KnownMetric
 from modelservice.contract.model import Model
 from modelservice.contract.progress import Progress
 from modelservice.contract.signature import SIGNATURE_FILE
@@ -232,6 +233,8 @@ def test_a_budget_of_a_metric_that_the_rows_do_not_tell_is_refused(trained: Prod
     budget = {"maxAccuracyDrop": 0.005, "maxDrop": {"metric": "rmse", "value": 1}}
     with pytest.raises(StageError, match=r"the validation rows do not tell rmse, .*: take one of accuracy, ") as caught:
         compressed(trained, parent, **budget)
+    with pytest.raises(StageError, match="do not tell rmse"):
+        produce(WORK.model_copy(update={"compressed": True, "compressed_metric": KnownMetric.RMSE}))
     assert (caught.value.reason, caught.value.field) == ("MetricNotMeasured", "spec.compression.maxDrop.metric")
 
 

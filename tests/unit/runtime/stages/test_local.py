@@ -15,6 +15,7 @@ from tests.unit.runtime.stages.pipelines import IRIS, QUANTIZE
 from tests.unit.runtime.stages.test_train import images
 
 import modelservice
+from modelservice.artifact.errors import ArtifactError
 from modelservice.contract.compression import Compression
 from modelservice.contract.failure import DataError, StageError
 from modelservice.contract.keys import compress_key, content_digest, train_key
@@ -208,6 +209,11 @@ def test_what_cannot_be_compressed_is_refused(tmp_path: Path) -> None:
         with pytest.raises(ResourceError, match=words):
             modelservice.compress(asked, tmp_path / trained, IRIS, tmp_path / "small")
     assert not (tmp_path / "small").exists()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ArtifactError, match=r"--input .*empty is not the folder of a trained model: manifest\.json is"):
+        modelservice.compress(service(**spec), tmp_path / "empty", IRIS, tmp_path / "small")
+    with pytest.raises(ResourceError, match="--input s3://bucket/m: a model is read from a folder here: copy it"):
+        modelservice.compress(service(**spec), "s3://bucket/m", IRIS, tmp_path / "small")
     other = tmp_path / "other.csv"
     other.write_text("\n".join(IRIS.read_text().splitlines()[:-1]))
     with pytest.raises(ResourceError, match=r"m\.trained holds a model that was not trained on this data"):

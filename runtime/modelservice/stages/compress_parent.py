@@ -1,0 +1,81 @@
+"""What a compression begins with: the trained model, and the rows that it was trained and tested on."""
+
+from dataclasses import replace
+
+from modelservice.artifact.errors import ArtifactError
+from modelservice.artifact.files import document_bytes
+from modelservice.artifact.load import Artifact
+from modelservice.artifact.stores import load_artifact
+from modelservice.contract.documents import Stored
+from modelservice.contract.failure import DataError, StorageError
+from modelservice.contract.manifest import PREPROCESSING_FILE
+from modelservice.contract.work_order import CompressWork
+from modelservice.modalities.base import Dataset, Source
+from modelservice.modalities.dataset import Divided
+from modelservice.modalities.sources import check_held, read_rows
+from modelservice.modalities.text.preprocessing import TextPreprocessing
+from modelservice.tasks import task_of
+
+
+def read_parent(work: CompressWork, source: Source) -> tuple[Artifact, Divided, Dataset]:
+    """The model, its rows before and after they were encoded.
+
+    Raises:
+        StorageError: the model cannot be used.
+        DataError: the rows are not those of its training, or are read otherwise.
+    """
+    parent = _parent(work)
+    check_held(source, field="spec.compression")
+    divided, dataset = read_rows(source, work.data, work.task, tokenizer=_tokenizer(work, parent))
+    _check_same_data(parent, dataset)
+    _check_same_preprocessing(parent, dataset)
+    # As the training left it: with the threshold that it chose.
+    return parent, divided, replace(dataset, task=task_of(parent.signature))
+
+
+def _parent(work: CompressWork) -> Artifact:
+    try:
+        return load_artifact(work.parent, digest=work.parent_digest)
+    except ArtifactError as error:
+        raise _unusable(error) from None
+
+
+def _tokenizer(work: CompressWork, parent: Artifact) -> str | None:
+    """The tokenizer that the parent was trained with, which an encoder may have brought; None where none reads."""
+    return None if work.data.text is None else _preprocessing(parent, TextPreprocessing).tokenizer
+
+
+def _preprocessing(parent: Artifact, kind: type[Stored]) -> Stored:
+    try:
+        return parent.document(PREPROCESSING_FILE, kind)
+    except ArtifactError as error:
+        raise _unusable(error) from None
+
+
+def _unusable(error: ArtifactError) -> StorageError:
+    message = f"the model to compress cannot be used: {error}: delete what is left of it, and it is trained again"
+    return StorageError("ParentInvalid", message, field="spec.artifacts")
+
+
+def _check_same_data(parent: Artifact, dataset: Dataset) -> None:
+    """The test rows must be those that the model was not trained on, so the data must be that of the training."""
+    trained_on = parent.manifest.data.sha256 if parent.manifest.data else "data that nobody knows"
+    if dataset.sha256 == trained_on and dataset.labels == parent.signature.labels:
+        return
+    message = (
+        f"the data changed since the model was trained (found {dataset.sha256}, trained on {trained_on}):"
+        " change spec.data.version, which trains again"
+    )
+    raise DataError("DataChanged", message, field="spec.data.version")
+
+
+def _check_same_preprocessing(parent: Artifact, dataset: Dataset) -> None:
+    """The parent's preprocessing is what serves, so the model must be judged on what that makes of the rows."""
+    trained = _preprocessing(parent, type(dataset.preprocessing))
+    if document_bytes(trained) == document_bytes(dataset.preprocessing):
+        return
+    message = (
+        "the same data is now read otherwise than when the model was trained, by another release or other settings:"
+        " change spec.data.version, which trains again"
+    )
+    raise DataError("DataChanged", message, field="spec.data.version")
