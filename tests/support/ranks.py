@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import distributed, nn
+from torch.distributed import TCPStore  # type: ignore[attr-defined]  # it is there
 
 from modelservice.contract.training import AdamW, Augmentation, EarlyStopping, Hyperparameters, Mixup, Optimizer
 from modelservice.families.member_layers import MemberLinear, MemberScale
@@ -200,7 +201,7 @@ TOGETHER: tuple[Callable[[DataParallel], Any], ...] = (data, members, sharded, s
 @contextmanager
 def beside(size: int = 2) -> Iterator[DataParallel]:
     """The group of this process, as rank 0, and others beside it, which do what is ``TOGETHER``."""
-    store = distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     others = [get_context("spawn").Process(target=_other, args=(store.port, rank, size)) for rank in range(1, size)]
     for other in others:
         other.start()
@@ -212,12 +213,12 @@ def beside(size: int = 2) -> Iterator[DataParallel]:
             other.join(60)
 
 
-def _join(store: distributed.TCPStore, rank: int, size: int) -> DataParallel:
+def _join(store: TCPStore, rank: int, size: int) -> DataParallel:
     distributed.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=timedelta(seconds=120))
     return DataParallel()
 
 
 def _other(port: int, rank: int, size: int) -> None:
-    ranks = _join(distributed.TCPStore("127.0.0.1", port, is_master=False), rank, size)
+    ranks = _join(TCPStore("127.0.0.1", port, is_master=False), rank, size)
     for work in TOGETHER:
         work(ranks)

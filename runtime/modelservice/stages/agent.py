@@ -78,7 +78,7 @@ def share_threads(environment: MutableMapping[str, str], *, processes: int) -> N
 
 
 def _open_meeting(team: Team) -> Meeting:
-    from torch.distributed import TCPStore  # noqa: PLC0415 - seconds
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]  # noqa: PLC0415 - seconds
 
     return TCPStore(
         team.host, team.port, is_master=team.worker == 0, timeout=_ANSWER, wait_for_workers=False, multi_tenant=True

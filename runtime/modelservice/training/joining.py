@@ -39,7 +39,7 @@ def joined(parallelism: Parallelism, environment: Mapping[str, str], *, on_lost:
         # Flags and outputs are on the CPU in any case, so gloo is there beside NCCL.
         distributed.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo", timeout=_LONGEST)
         host, port = environment["MASTER_ADDR"], int(environment["MASTER_PORT"])
-        counters = distributed.TCPStore(host, port, is_master=False, timeout=_ANSWER)
+        counters = distributed.TCPStore(host, port, is_master=False, timeout=_ANSWER)  # type: ignore[attr-defined]
         ranks = _ranks(parallelism, "cuda" if gpu else "cpu")
     heartbeats = Heartbeats(counters, rank=ranks.rank, size=ranks.size, clock=time.monotonic)
     with watched(heartbeats, on_lost), trains_in(ranks):
