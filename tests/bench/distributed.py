@@ -89,7 +89,7 @@ def _ended(process: subprocess.Popen[str], there: Path) -> Any:
     """
     _, said = process.communicate()
     if process.returncode:
-        raise RuntimeError(f"{process.args} ended with {process.returncode}: {said[-4000:]}")
+        raise RuntimeError(f"{process.args!r} ended with {process.returncode}: {said[-4000:]}")
     return json.loads(there.with_suffix(".json").read_text(encoding="utf-8"))
 
 

@@ -127,6 +127,7 @@ def test_two_workers_on_two_nodes_go_on_after_one_was_killed(spaces: tuple[Space
         return next(filter(None, ended), None)
 
     ended = eventually(has_ended, what="the end of the other worker", seconds=60)
+    assert ended is not None
     assert time.monotonic() - killed < 60
     assert (ended["exitCode"], json.loads(ended["message"])["result"]["reason"]) == (75, "PeerLost")
     ready = space.wait_ready("pair", seconds=400)

@@ -24,7 +24,8 @@ from modelservice.training.loop import Rows, seeded, train_module
 from modelservice.training.losses import OBJECTIVES
 from modelservice.training.member_losses import MEMBER_OBJECTIVES
 from modelservice.training.members import MemberData, MemberRows, Plan, train_members
-from modelservice.training.ranks import PeerLostError, Ranks
+from modelservice.training.peers import PeerLostError
+from modelservice.training.ranks import Ranks
 from modelservice.training.threads import limited_threads
 
 SETTINGS = Hyperparameters(

@@ -18,7 +18,8 @@ from tests.support.ranks import (
 )
 
 from modelservice.training.data_parallel import lost_peers
-from modelservice.training.ranks import ALONE, PeerLostError, current, trains_in
+from modelservice.training.peers import PeerLostError
+from modelservice.training.ranks import ALONE, current, trains_in
 
 CLOSE = 1e-5
 
