@@ -91,6 +91,9 @@ bench-quality: venv ## How well tables are learned, beside scikit-learn's: goes 
 bench-training: venv ## What a training costs beside bare torch and scikit-learn: CPU time, start, memory (half an hour)
 	@$(PYTHON) -m tests.bench.training
 
+bench-distributed: venv ## Two workers beside two copies, rows a second, and four beside one, weights (wants a quiet machine)
+	@$(PYTHON) -m tests.bench.distributed
+
 bench-compression: venv ## How small networks become, and what that costs: goes on where it was stopped (two hours)
 	@$(PYTHON) -m tests.bench.compression
 

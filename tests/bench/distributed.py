@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=int, default=3, help="of what is compared (default 3)")
     parser.add_argument("--rows", type=int, default=16384, help="of the table (default 16,384)")
     parser.add_argument("--width", type=int, default=1024, help="of three hidden layers (default 1,024)")
-    parser.add_argument("--batch", type=int, default=2048, help="rows of a step (default 2,048)")
+    parser.add_argument("--batch", type=int, default=4096, help="rows of a step (default 4,096)")
     parser.add_argument("--readme", action="store_true", help="put the table into docs/benchmarks.md")
     asked = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as scratch:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain
 from typing import Any
 
 from modelservice.contract.documents import DocumentError, read_document
@@ -131,9 +132,10 @@ def parse_job(job: Object, pods: Sequence[Object], *, service: str) -> StageJob:
 
 
 def _telling(results: Sequence[Success | Failure], *, workers: int) -> Success | Failure | None:
-    """The newest result; of pods that ended together, why the first did, not that all others did then."""
-    own = (one for one in results[:workers] if isinstance(one, Success) or one.reason != PEER_LOST)
-    return next(own, next(iter(results), None))
+    """The newest result. Of several workers what one stored; else why the first ended, not that others did then."""
+    stored = (one for one in results if workers > 1 and isinstance(one, Success))
+    causes = (one for one in results[:workers] if isinstance(one, Success) or one.reason != PEER_LOST)
+    return next(chain(stored, causes, results), None)
 
 
 def pod_result(pod: Object) -> Success | Failure | None:

@@ -138,7 +138,8 @@ def _run(
             from modelservice.training.joining import joined  # noqa: PLC0415 - torch, which others import later
 
             stack.enter_context(joined(order.work.parallelism, os.environ, on_lost=partial(_end, where, log.stream)))
-        store.prepare()
+        if not pod.rank:
+            store.prepare()
         source = open_source(where.data, order.work, log)
         context = Context(
             source=source,

@@ -38,9 +38,8 @@ class BatchDropout(nn.Dropout):
             return values
         shape = list(values.shape)
         shape[self._axis] = self._batch.rows
-        mask = values.new_empty(shape).bernoulli_(1 - self.p).div_(1 - self.p)
-        own = self._batch.own
-        return values * mask.narrow(self._axis, own.start, own.stop - own.start)
+        own, mask = self._batch.own, values.new_empty(shape).bernoulli_(1 - self.p)
+        return values * mask.narrow(self._axis, own.start, own.stop - own.start).div_(1 - self.p)
 
 
 class Batch:

@@ -9,6 +9,7 @@ from typing import Final
 import torch
 from torch import distributed
 
+from modelservice.contract.failure import StageError
 from modelservice.contract.training import Parallelism
 from modelservice.training.data_parallel import DataParallel, lost_peers
 from modelservice.training.heartbeats import Heartbeats, watched
@@ -31,10 +32,11 @@ def joined(parallelism: Parallelism, environment: Mapping[str, str], *, on_lost:
 
     Raises:
         PeerLostError: another process ended.
+        StageError: there are fewer GPUs than processes here.
     """
     gpu = torch.cuda.is_available()
     if gpu:
-        torch.cuda.set_device(int(environment["LOCAL_RANK"]))
+        _take_gpu(int(environment["LOCAL_RANK"]), processes=int(environment["LOCAL_WORLD_SIZE"]))
     with lost_peers():
         # Flags and outputs are on the CPU in any case, so gloo is there beside NCCL.
         distributed.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo", timeout=_LONGEST)
@@ -46,6 +48,14 @@ def joined(parallelism: Parallelism, environment: Mapping[str, str], *, on_lost:
         yield ranks
         ranks.barrier()
     distributed.destroy_process_group()
+
+
+def _take_gpu(local_rank: int, *, processes: int) -> None:
+    seen = torch.cuda.device_count()
+    if seen < processes:
+        message = f"{processes} processes train here, and torch sees {seen} GPUs: set --workers to that at most"
+        raise StageError("GpuNotVisible", message, field="spec.training.workers")
+    torch.cuda.set_device(local_rank)
 
 
 def _ranks(parallelism: Parallelism, device: str) -> DataParallel:

@@ -7,7 +7,7 @@ from tests.support.world import NAMESPACE, Object, World, success
 
 from modelservice.contract.failure import About, Failure, Retry
 from modelservice.contract.progress import Progress
-from modelservice.contract.report import Report
+from modelservice.contract.report import Report, Success
 from modelservice_operator.constants import STAGE_CONTAINER
 from modelservice_operator.kinds import JOB, NETWORK_POLICY, SERVICE
 from modelservice_operator.objects import Ref
@@ -31,7 +31,7 @@ def peers(world: World) -> list[str]:
     return [name for name in names if name != "churn"]
 
 
-def ended(world: World, result: Failure | None, *, worker: int, code: int = 75) -> Object:
+def ended(world: World, result: Success | Failure | None, *, worker: int, code: int = 75) -> Object:
     """A pod of a worker that ended."""
     said = {"exitCode": code, "message": Report(result=result).to_message() if result else ""}
     status = {
@@ -111,8 +111,18 @@ def test_where_all_lost_each_other_that_is_said() -> None:
 def test_worker_0_reports_and_the_others_need_not() -> None:
     world = world_of(2)
     key = world.order(world.job())["key"]
-    ended(world, success(key), worker=0, code=0)  # type: ignore[arg-type]  # a report of either kind
+    ended(world, success(key), worker=0, code=0)
     ended(world, None, worker=1, code=0)
+    world.settle()
+    assert [revision["key"] for revision in world.status()["revisions"]] == [key]
+
+
+def test_what_one_worker_stored_counts_whatever_becomes_of_another() -> None:
+    world = world_of(2)
+    key = world.order(world.job())["key"]
+    ended(world, success(key), worker=0, code=0)
+    world.clock.seconds += 1
+    ended(world, FULL, worker=1)
     world.settle()
     assert [revision["key"] for revision in world.status()["revisions"]] == [key]
 
