@@ -138,7 +138,7 @@ def assess(
         serving_problem=_serving_problem(observed, diagnostics, now) if planned.serving else None,
         refused=diagnostics.refused,
         wait=wait,
-        remarks=tuple(_remarks(observed, planned, settled_artifacts(spec, settings))),
+        remarks=tuple(_remarks(spec, observed, planned, settled_artifacts(spec, settings))),
     )
 
 
@@ -150,12 +150,15 @@ def _promotion_problem(promotion: Promotion) -> Problem | None:
     return Problem(reason=promotion.reason, message=promotion.message, waits_for_change=promotion.fails, rests=True)
 
 
-def _remarks(observed: Observed, planned: Plan, artifacts: Artifacts) -> Iterator[str]:
+def _remarks(spec: ModelServiceSpec, observed: Observed, planned: Plan, artifacts: Artifacts) -> Iterator[str]:
     left = planned.changes.left
     for ref, extra in left[:_SHOWN]:
         yield f"{ref.kind.kind} {ref.name}: {extra} {IMPOSED}"
     if len(left) > _SHOWN:
         yield f"{len(left) - _SHOWN} more additions are left"
+    strategy = (observed.deployment or {}).get("spec", {}).get("strategy", {}).get("type")
+    if spec.serving.rollout is None and strategy == "Recreate":
+        yield "its old pods ended before new ones started, since no node had a GPU for both (see spec.serving.rollout)"
     if planned.promotion.message:
         yield planned.promotion.message
     if (goal := planned.goal) is not None:

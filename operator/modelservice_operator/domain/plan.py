@@ -229,7 +229,7 @@ def _serve(spec: ModelServiceSpec, observed: Observed, settings: Settings, revis
     owner, serving = observed.owner, spec.serving
     stored = choose_template(spec, observed, settings, revision)
     autoscaled = serving.autoscaling is not None or handed_back(serving, observed) is not None
-    deployment = build_deployment(owner, None if autoscaled else serving.replicas, revision, stored)
+    deployment = build_deployment(owner, serving, revision, stored, replicas=None if autoscaled else serving.replicas)
     desired = [*_record(observed, revision, stored), *_replicas_holder(observed, serving, deployment)]
     desired.append(Desired(obj=deployment))
     if serving.autoscaling:

@@ -18,11 +18,12 @@ class StoredTemplate(Tolerant):
     """A pod template and the hash of the serving inputs that it was built from.
 
     While the inputs stay the same, this template is served whatever a newer operator would build: an upgrade of the
-    operator restarts no model.
+    operator restarts no model. ``recreate``: its pods start once the old ones ended, whose GPUs they need.
     """
 
     inputs: str
     template: dict[str, Any]
+    recreate: bool | None = None
 
 
 class ArtifactReference(Tolerant):
