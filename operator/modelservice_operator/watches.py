@@ -11,6 +11,7 @@ from typing import Any, Final
 from modelservice.contract.resource import GROUP
 from modelservice_operator.constants import (
     ANNOTATION_APPLIED,
+    ANNOTATION_INPUTS,
     ANNOTATION_REPLICA_SET,
     ANNOTATION_REPLICAS,
     ANNOTATION_RUN,
@@ -73,6 +74,7 @@ _ANNOTATIONS: Final = {
     ANNOTATION_RUN: 256,
     ANNOTATION_REPLICAS: 256,
     ANNOTATION_TURN: 256,
+    ANNOTATION_INPUTS: 256,
     ANNOTATION_REPLICA_SET: 32,
 }
 """The annotations that are read, and how long one of ours is at most."""

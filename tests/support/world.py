@@ -329,12 +329,13 @@ class World:
             "ownerReferences": controlled_by(deployment),
             "annotations": {ANNOTATION_REPLICA_SET: str(generation)},
         }
-        turn = {"annotations": {**deployment["metadata"].get("annotations", {}), **metadata["annotations"]}}
+        turn = {"annotations": {**deployment["metadata"].get("annotations", {}), ANNOTATION_REPLICA_SET: str(generation)}}
         self.kube.store({**deployment, "metadata": {**deployment["metadata"], **turn}})
         replica_set = self.kube.store({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": metadata})
         now = self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
         condition = {"type": "Ready", "status": "True" if ready else "False", "lastTransitionTime": now}
         owned = {"name": f"{metadata['name']}-{suffix}", "ownerReferences": controlled_by(replica_set)}
+        owned["annotations"] = template["metadata"].get("annotations", {})
         return self.kube.store(
             {
                 "apiVersion": "v1",

@@ -55,13 +55,12 @@ async def test_an_apply_to_another_or_no_object_of_that_name_is_a_conflict(leadi
 async def test_a_strategy_is_exchanged_for_the_other_and_back(leading: Context, namespace: str) -> None:  # noqa: F811
     owner = Owner(name="a", namespace=namespace, uid=ELSE)
     pod = {"metadata": {"labels": selector_labels(owner)}, "spec": {"containers": [{"name": "server", "image": "x"}]}}
-    record = Revision(
-        number=1, record=record_of(success("k"), parent=None, uri="", secret=None, data_digest="", image="")
-    )
+    record = record_of(success("k"), parent=None, uri="", secret=None, data_digest="sha256:" + "0" * 64, image="")
+    revision = Revision(number=1, record=record)
     live, found = None, []
     for recreate in (None, True, None):
         stored = StoredTemplate(inputs="", template=pod, recreate=recreate)
-        made = stamped(build_deployment(owner, Serving(), record, stored, replicas=0))
+        made = stamped(build_deployment(owner, Serving(), revision, stored, replicas=0))
         del made["metadata"]["ownerReferences"]
         live = await leading.kube.apply(made, uid=live["metadata"]["uid"] if live else None)
         found.append(live["spec"]["strategy"])

@@ -13,6 +13,7 @@ from modelservice_operator.domain.attempts import StepState
 from modelservice_operator.domain.data import DataState
 from modelservice_operator.domain.diagnose import (
     CRASH_LOOP,
+    SERVING_SECTION,
     failure_problem,
     memory_limit_of,
     pending_problem,
@@ -30,7 +31,6 @@ from modelservice_operator.domain.requirements import input_changes
 from modelservice_operator.domain.rollout import Rollout, rollout
 from modelservice_operator.domain.stages import Stage, asked_stages
 from modelservice_operator.domain.stores import Portability, location_of, settled_artifacts, store_of
-from modelservice_operator.domain.stuck import SERVING_SECTION
 from modelservice_operator.domain.waits import claim_problem, job_problem, serving_wait, stage_wait
 from modelservice_operator.objects import Object
 

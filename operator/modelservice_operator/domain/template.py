@@ -22,8 +22,8 @@ def choose_template(
     """
     record = revision.record
     stored = _choose(spec, observed, settings, revision, serving_inputs(spec, settings, record))
-    known = any(one.recreate for one in _stored(observed, record) if one.inputs == stored.inputs)
-    recreate = known or (spec.serving.rollout is None and _is_deployed(stored, observed) and lacks_gpu(observed))
+    known = any(one.recreate for one in stored_templates(observed, record) if one.inputs == stored.inputs)
+    recreate = known or (spec.serving.rollout is None and lacks_gpu(observed) and is_deployed(stored, observed))
     return stored.model_copy(update={"recreate": recreate or None})
 
 
@@ -32,13 +32,13 @@ def _choose(
 ) -> StoredTemplate:
     record, deployment = revision.record, observed.deployment
     if deployment is not None and deployment.get("status", {}).get("availableReplicas", 0) > 0:
-        for stored in _stored(observed, record):
+        for stored in stored_templates(observed, record):
             if stored.inputs == inputs and _image(stored) not in observed.missing_images:
                 return stored
     return build_serving_template(observed.owner, spec, settings, revision, observed.children)
 
 
-def _is_deployed(stored: StoredTemplate, observed: Observed) -> bool:
+def is_deployed(stored: StoredTemplate, observed: Observed) -> bool:
     """Whether a template is the Deployment's, whatever others added to that."""
     return observed.deployment is not None and covers(observed.deployment["spec"].get("template"), stored.template)
 
@@ -48,10 +48,10 @@ def _image(stored: StoredTemplate) -> str:
     return image
 
 
-def _stored(observed: Observed, record: StageRecord) -> Iterator[StoredTemplate]:
-    """What the operator wrote where nobody else can: templates of their own, and the one in the record."""
+def stored_templates(observed: Observed, record: StageRecord) -> Iterator[StoredTemplate]:
+    """What the operator wrote where nobody else can, newest first: templates of their own, then that of the record."""
     for template in reversed(observed.templates):
-        if template.document.key == record.key:
+        if template.document.key == record.key and template.document.failed is None:
             yield template.document.serving
     if record.serving is not None:
         yield record.serving

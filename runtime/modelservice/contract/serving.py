@@ -252,8 +252,15 @@ class Serving(PodSettings, Access):
     )
     rollout: Rollout | None = Field(
         default=None,
-        description="How new pods take over. Default: rollingUpdate; recreate for a revision whose surge pod waits for a"
-        " GPU that the old pod holds.",
+        description="How new pods take over. Default: rollingUpdate; recreate for a revision whose surge pod waits for"
+        " a GPU that the old pod holds.",
+    )
+    progress_deadline_seconds: int = Field(
+        default=600,
+        ge=10,
+        le=86_400,
+        description="Seconds without progress after which a rollout has failed, and what served before serves again."
+        " Default 600.",
     )
     allow_from: AllowFrom = Field(default=AllowFrom(), description="Who may send requests. Default: this namespace.")
 

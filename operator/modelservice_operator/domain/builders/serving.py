@@ -21,6 +21,7 @@ from modelservice.contract.server_flags import ServerFlags, server_arguments
 from modelservice.contract.serving import Autoscaling, Engine, RollingUpdate, Rollout, ScalingPace, Serving
 from modelservice_operator.config import Settings
 from modelservice_operator.constants import (
+    ANNOTATION_INPUTS,
     ANNOTATION_REPLICAS,
     GPU,
     GRPC_PORT_NAME,
@@ -45,7 +46,14 @@ DEFAULT_RESOURCES = {
 }
 """onnxruntime takes about 100 MB, torch 520; no CPU limit, since throttling shows as latency."""
 
-_NOT_OF_PODS = {"replicas", "autoscaling", "allow_from", "pin_revision", "rollout"}
+_NOT_OF_PODS = {
+    "replicas",
+    "autoscaling",
+    "allow_from",
+    "pin_revision",
+    "rollout",
+    "progress_deadline_seconds",
+}
 """Fields of ``spec.serving`` that say how many pods there are, which, and who reaches them; not what each one is."""
 
 
@@ -122,7 +130,9 @@ def build_serving_template(
         volumes=volumes,
         access=[access],
     )
-    return StoredTemplate(inputs=serving_inputs(spec, settings, record), template=template)
+    inputs = serving_inputs(spec, settings, record)
+    template["metadata"]["annotations"] = {**template["metadata"].get("annotations", {}), ANNOTATION_INPUTS: inputs}
+    return StoredTemplate(inputs=inputs, template=template)
 
 
 def _access_volumes(access: Access) -> list[Object]:
@@ -177,7 +187,7 @@ def build_deployment(
         "selector": {"matchLabels": selector_labels(owner)},
         "strategy": _strategy(serving.rollout, stored),
         "revisionHistoryLimit": 2,
-        "progressDeadlineSeconds": 600,
+        "progressDeadlineSeconds": serving.progress_deadline_seconds,
         "template": stored.template,
     }
     if replicas is not None:
