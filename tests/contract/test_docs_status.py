@@ -92,6 +92,12 @@ def crashes(world: World) -> None:
     world.kube.store({**deployment, "status": {"observedGeneration": generation, "conditions": [progressing]}})
 
 
+def paused(world: World) -> None:
+    world.serve()
+    world.service(training={"epochs": 3}, serving={"paused": True})
+    world.run_stages()
+
+
 def waits_to_be_promoted(world: World) -> None:
     world.serve()
     world.service(training={"epochs": 3}, promotion={"manual": True})
@@ -142,6 +148,7 @@ SITUATIONS: dict[str, Callable[[World], None]] = {
     "the pods of a new revision crash, the old revision serves again": crashes,
     "a new model waits to be promoted by hand, the old revision serves": waits_to_be_promoted,
     "the same, and nothing served before": waits_to_be_promoted_at_first,
+    "rollouts are paused, and a new model waits": paused,
     "an older revision is pinned": pinned,
     "suspended, with something to train": suspended,
     "suspended, nothing to train": suspended_with_nothing_to_train,

@@ -329,8 +329,9 @@ class World:
             "ownerReferences": controlled_by(deployment),
             "annotations": {ANNOTATION_REPLICA_SET: str(generation)},
         }
-        turn = {"annotations": {**deployment["metadata"].get("annotations", {}), ANNOTATION_REPLICA_SET: str(generation)}}
-        self.kube.store({**deployment, "metadata": {**deployment["metadata"], **turn}})
+        known = deployment["metadata"].get("annotations", {})
+        turn = {**deployment["metadata"], "annotations": {**known, ANNOTATION_REPLICA_SET: str(generation)}}
+        self.kube.store({**deployment, "metadata": turn})
         replica_set = self.kube.store({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": metadata})
         now = self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
         condition = {"type": "Ready", "status": "True" if ready else "False", "lastTransitionTime": now}

@@ -26,7 +26,7 @@ from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.plan import Plan
 from modelservice_operator.domain.problem import Problem
 from modelservice_operator.domain.progress import Headway, headway
-from modelservice_operator.domain.promotion import PENDING, Promotion
+from modelservice_operator.domain.promotion import PAUSED, PENDING, Promotion
 from modelservice_operator.domain.requirements import input_changes
 from modelservice_operator.domain.rollout import Rollout, rollout
 from modelservice_operator.domain.stages import Stage, asked_stages
@@ -144,7 +144,7 @@ def assess(
 
 def _promotion_problem(promotion: Promotion) -> Problem | None:
     """That what is asked for may not serve, or that nothing serves until somebody promotes it."""
-    waits = promotion.reason == PENDING and promotion.serving is None
+    waits = promotion.reason in {PENDING, PAUSED} and promotion.serving is None
     if not promotion.fails and not waits:
         return None
     return Problem(reason=promotion.reason, message=promotion.message, waits_for_change=promotion.fails, rests=True)

@@ -69,6 +69,16 @@ def choose(inputs: Inputs, asked: Revision, *, known: bool) -> Choice:
     return Choice(revision=good.revision, stored=good.stored, instead_of=choice, failed=failed)
 
 
+def hold(inputs: Inputs, current: Revision | None) -> Choice | None:
+    """What goes on while rollouts are paused: what is deployed, as it is; what was, where the Deployment was lost."""
+    if current is None:
+        return None
+    if inputs.observed.deployment is not None:
+        return _as_it_is(inputs.observed, current)
+    stored = choose_template(inputs.spec, inputs.observed, inputs.settings, current)
+    return Choice(revision=current, stored=stored, held=True)
+
+
 def failure_of(observed: Observed, variant: tuple[str, str]) -> TemplateRevision | None:
     """What was written down of a rollout that failed."""
     found = (one for one in observed.templates if (one.document.key, one.document.serving.inputs) == variant)

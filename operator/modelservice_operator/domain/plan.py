@@ -22,10 +22,10 @@ from modelservice_operator.domain.data import DataState
 from modelservice_operator.domain.diff import Changes, Desired, Part, Phase, diff
 from modelservice_operator.domain.inputs import Inputs
 from modelservice_operator.domain.jobs import JobPhase
-from modelservice_operator.domain.last_good import Choice, choose, failure_of
+from modelservice_operator.domain.last_good import Choice, choose, failure_of, hold
 from modelservice_operator.domain.metadata import bears_stamp, stamped
 from modelservice_operator.domain.observe import Observed
-from modelservice_operator.domain.promotion import Promotion, promote, rolled_back
+from modelservice_operator.domain.promotion import Promotion, paused, promote, rolled_back
 from modelservice_operator.domain.records import Revision, StoredTemplate, TemplateRevision
 from modelservice_operator.domain.retention import is_gone, retained
 from modelservice_operator.domain.rollout import rollout
@@ -87,11 +87,15 @@ def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: 
     pending = steps[first_needed] if first_needed < len(steps) else None
     begin = next_attempt(pending, inputs, desired_keys=keys) if pending and not spec.suspend else NextAttempt()
     result = steps[-1].result if steps else None
-    promotion = promote(inputs, result, _meanwhile(inputs, steps))
+    current = _meanwhile(inputs, steps)
+    promotion = promote(inputs, result, current)
     asked = _numbered(observed, promotion.serving)
     choice = choose(inputs, asked, known=result is not None) if asked else None
     if choice is not None and choice.failed is not None:
         promotion = rolled_back(promotion, choice, stalled=result is not None)
+    if spec.serving.paused:
+        wanted, choice = choice, hold(inputs, current)
+        promotion = paused(promotion, wanted, choice)
     serving = _numbered(observed, choice.revision) if choice else None
     kept = retained(
         observed,

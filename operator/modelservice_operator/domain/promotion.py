@@ -9,13 +9,14 @@ from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.records import Revision
 from modelservice_operator.domain.requirements import Candidate, refusal
 
-PROMOTED, REFUSED, PENDING, PINNED, NOT_KEPT, ROLLED_BACK = (
+PROMOTED, REFUSED, PENDING, PINNED, NOT_KEPT, ROLLED_BACK, PAUSED = (
     "Promoted",
     "PromotionRefused",
     "PromotionPending",
     "Pinned",
     "PinnedRevisionNotKept",
     "RolledBack",
+    "Paused",
 )
 
 
@@ -98,6 +99,30 @@ def rolled_back(promotion: Promotion, choice: Choice, *, stalled: bool) -> Promo
     )
     message = "; ".join(filter(None, (words, promotion.message)))
     return replace(promotion, reason=ROLLED_BACK, message=message, fails=stalled or promotion.fails)
+
+
+def paused(promotion: Promotion, wanted: Choice | None, held: Choice | None) -> Promotion:
+    """What serves while rollouts are paused, and what waits.
+
+    Args:
+        promotion: what were to serve.
+        wanted: what would be rolled out.
+        held: what is deployed, None where nothing is.
+    """
+    serving = held.revision if held else None
+    if wanted is None or (held is not None and wanted.variant == held.variant):
+        return replace(promotion, serving=serving)
+    what = "another spec.serving" if serving and serving.key == wanted.revision.key else _words(wanted.revision)
+    stays = f"revision {serving.number} stays as it is" if serving else "nothing is rolled out"
+    words = f"{what} waits until spec.serving.paused is false, {stays}"
+    message = "; ".join(filter(None, (words, promotion.message)))
+    return replace(promotion, serving=serving, reason=PAUSED, message=message)
+
+
+def _words(revision: Revision) -> str:
+    """What has served is a revision; what never did has a number only once it does."""
+    recorded = revision.obj.get("revision") if revision.obj else None
+    return f"revision {recorded}" if recorded else f"the model of key {revision.key}"
 
 
 def _find(pin: PinRevision, inputs: Inputs, result: Revision | None) -> Revision | None:

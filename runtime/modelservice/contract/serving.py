@@ -262,6 +262,11 @@ class Serving(PodSettings, Access):
         description="Seconds without progress after which a rollout has failed, and what served before serves again."
         " Default 600.",
     )
+    paused: bool = Field(
+        default=False,
+        description="Keeps what is deployed as it is: no other revision, a pinned one included, and no other settings"
+        " of pods are rolled out. Default false.",
+    )
     allow_from: AllowFrom = Field(default=AllowFrom(), description="Who may send requests. Default: this namespace.")
 
     @property

@@ -53,6 +53,7 @@ _NOT_OF_PODS = {
     "pin_revision",
     "rollout",
     "progress_deadline_seconds",
+    "paused",
 }
 """Fields of ``spec.serving`` that say how many pods there are, which, and who reaches them; not what each one is."""
 
