@@ -32,6 +32,15 @@ LABEL_CLAIM: Final = "modelservice.dev/claim"
 ANNOTATION_APPLIED: Final = "modelservice.dev/applied"
 """Hash of what was last applied: an equal one means that nothing is to be written, whatever was defaulted."""
 
+ANNOTATION_REPLICA_SET: Final = "deployment.kubernetes.io/revision"
+"""Kubernetes' own, on a Deployment and on its ReplicaSets: the ReplicaSet of the newest template has the same one."""
+
+ANNOTATION_INPUTS: Final = "modelservice.dev/inputs"
+"""On serving pods: hash of all that decided their template, so that a ready one proves which template works."""
+
+GPU: Final = "nvidia.com/gpu"
+"""The resource that a pod asks for to have a GPU."""
+
 STAGE_SERVE: Final = "serve"
 """Value of ``LABEL_STAGE`` on the pods that answer requests."""
 

@@ -11,11 +11,14 @@ from typing import Any, Final
 from modelservice.contract.resource import GROUP
 from modelservice_operator.constants import (
     ANNOTATION_APPLIED,
+    ANNOTATION_INPUTS,
+    ANNOTATION_REPLICA_SET,
     ANNOTATION_REPLICAS,
     ANNOTATION_RUN,
     ANNOTATION_TURN,
     ENDING_FIELD_MANAGER,
     FIELD_MANAGER,
+    GPU,
     LABEL_CLAIM,
     LABEL_KEY,
     LABEL_NAME,
@@ -71,6 +74,8 @@ _ANNOTATIONS: Final = {
     ANNOTATION_RUN: 256,
     ANNOTATION_REPLICAS: 256,
     ANNOTATION_TURN: 256,
+    ANNOTATION_INPUTS: 256,
+    ANNOTATION_REPLICA_SET: 32,
 }
 """The annotations that are read, and how long one of ours is at most."""
 
@@ -192,8 +197,9 @@ def pod_of(obj: Mapping[str, Any]) -> Object:
 def _arguments(container: Mapping[str, Any]) -> Object | None:
     if container.get("name") != SERVING_CONTAINER:
         return None
-    args = container.get("args") or []
-    return {"name": SERVING_CONTAINER, **({"args": args} if sum(map(len, args)) <= ARGS_TEXT else {})}
+    args, limits = container.get("args") or [], (container.get("resources") or {}).get("limits") or {}
+    kept: Object = {"name": SERVING_CONTAINER, **({"args": args} if sum(map(len, args)) <= ARGS_TEXT else {})}
+    return {**kept, "resources": {"limits": {GPU: limits[GPU]}}} if GPU in limits else kept
 
 
 def _parts(obj: Mapping[str, Any], *names: str) -> Object:

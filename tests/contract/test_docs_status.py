@@ -8,6 +8,8 @@ import pytest
 from tests.support.helm import ROOT
 from tests.support.world import World, compressed, without_image
 
+from modelservice_operator.kinds import DEPLOYMENT
+
 TEXT = (ROOT / "docs" / "status.md").read_text(encoding="utf-8")
 TABLE = TEXT.partition("## Situations")[2].partition("##")[0]
 CELLS = [[cell.strip() for cell in line.split("|")[1:-1]] for line in TABLE.splitlines() if line.startswith("| ")]
@@ -76,6 +78,26 @@ def falls_short(world: World) -> None:
     world.end_stage()
 
 
+def crashes(world: World) -> None:
+    world.serve()
+    world.service(training={"epochs": 3})
+    world.run_stages()
+    container = {"name": "server", "ready": False, "restartCount": 3, "lastState": {"terminated": {"exitCode": 1}}}
+    world.serving_pod(ready=False, suffix="surge", containerStatuses=[container])
+    deployment = world.one(DEPLOYMENT)
+    generation, progressing = (
+        deployment["metadata"]["generation"],
+        {"type": "Progressing", "reason": "ReplicaSetUpdated"},
+    )
+    world.kube.store({**deployment, "status": {"observedGeneration": generation, "conditions": [progressing]}})
+
+
+def paused(world: World) -> None:
+    world.serve()
+    world.service(training={"epochs": 3}, serving={"paused": True})
+    world.run_stages()
+
+
 def waits_to_be_promoted(world: World) -> None:
     world.serve()
     world.service(training={"epochs": 3}, promotion={"manual": True})
@@ -123,8 +145,10 @@ SITUATIONS: dict[str, Callable[[World], None]] = {
     "wrong data or out of memory, the old revision serves": wrong_data,
     "the same, and there is no old revision": wrong_data_at_first,
     "a new model falls short of `spec.promotion`, the old revision serves": falls_short,
+    "the pods of a new revision crash, the old revision serves again": crashes,
     "a new model waits to be promoted by hand, the old revision serves": waits_to_be_promoted,
     "the same, and nothing served before": waits_to_be_promoted_at_first,
+    "rollouts are paused, and a new model waits": paused,
     "an older revision is pinned": pinned,
     "suspended, with something to train": suspended,
     "suspended, nothing to train": suspended_with_nothing_to_train,

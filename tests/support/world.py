@@ -17,7 +17,7 @@ from modelservice.contract.resource import API_VERSION, KIND
 from modelservice.contract.signature import ColumnKind, InputColumn, Output, Signature
 from modelservice.contract.sizes import Tried
 from modelservice_operator.config import Settings
-from modelservice_operator.constants import LABEL_NAME, LABEL_STAGE, STAGE_CONTAINER
+from modelservice_operator.constants import ANNOTATION_REPLICA_SET, LABEL_NAME, LABEL_STAGE, STAGE_CONTAINER
 from modelservice_operator.kinds import (
     CONFIG_MAP,
     CONTROLLER_REVISION,
@@ -327,11 +327,16 @@ class World:
             "namespace": NAMESPACE,
             "labels": labels,
             "ownerReferences": controlled_by(deployment),
+            "annotations": {ANNOTATION_REPLICA_SET: str(generation)},
         }
+        known = deployment["metadata"].get("annotations", {})
+        turn = {**deployment["metadata"], "annotations": {**known, ANNOTATION_REPLICA_SET: str(generation)}}
+        self.kube.store({**deployment, "metadata": turn})
         replica_set = self.kube.store({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": metadata})
         now = self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
         condition = {"type": "Ready", "status": "True" if ready else "False", "lastTransitionTime": now}
         owned = {"name": f"{metadata['name']}-{suffix}", "ownerReferences": controlled_by(replica_set)}
+        owned["annotations"] = template["metadata"].get("annotations", {})
         return self.kube.store(
             {
                 "apiVersion": "v1",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from tests.support.e2e import eventually as soon
 from tests.support.fake_clock import eventually
+from tests.support.world import success
 from tests.wiring.test_converged import pass_over_all, working, writes
 from tests.wiring.test_operator import (  # noqa: F401
     Object,
@@ -18,8 +19,12 @@ from tests.wiring.test_operator import (  # noqa: F401
     settings_for,
 )
 
+from modelservice.contract.serving import Serving
 from modelservice_operator.constants import FIELD_MANAGER, LABEL_NAME
 from modelservice_operator.context import Context
+from modelservice_operator.domain.builders.serving import build_deployment, selector_labels
+from modelservice_operator.domain.metadata import Owner, is_current, stamped
+from modelservice_operator.domain.records import Revision, StoredTemplate, record_of
 from modelservice_operator.kinds import CONFIG_MAP, MODEL_SERVICE, SERVICE
 from modelservice_operator.machinery.errors import Conflict
 from modelservice_operator.objects import Key, Ref
@@ -45,6 +50,23 @@ async def test_an_apply_to_another_or_no_object_of_that_name_is_a_conflict(leadi
     found = await leading.kube.get(Ref(CONFIG_MAP, namespace, "a"))
     assert found is not None
     assert found["data"] == stored["data"]
+
+
+async def test_a_strategy_is_exchanged_for_the_other_and_back(leading: Context, namespace: str) -> None:  # noqa: F811
+    owner = Owner(name="a", namespace=namespace, uid=ELSE)
+    pod = {"metadata": {"labels": selector_labels(owner)}, "spec": {"containers": [{"name": "server", "image": "x"}]}}
+    record = record_of(success("k"), parent=None, uri="", secret=None, data_digest="sha256:" + "0" * 64, image="")
+    revision = Revision(number=1, record=record)
+    live, found = None, []
+    for recreate in (None, True, None):
+        stored = StoredTemplate(inputs="", template=pod, recreate=recreate)
+        made = stamped(build_deployment(owner, Serving(), revision, stored, replicas=0))
+        del made["metadata"]["ownerReferences"]
+        live = await leading.kube.apply(made, uid=live["metadata"]["uid"] if live else None)
+        found.append(live["spec"]["strategy"])
+        assert is_current(live, made)
+    rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    assert found == [rolling, {"type": "Recreate"}, rolling]
 
 
 async def test_a_status_is_of_exactly_the_version_that_was_read(leading: Context, namespace: str) -> None:  # noqa: F811

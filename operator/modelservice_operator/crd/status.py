@@ -71,6 +71,7 @@ class RevisionPhase(StrEnum):
     DEPLOYING = "Deploying"
     SERVING = "Serving"
     RETIRED = "Retired"
+    FAILED = "Failed"
 
 
 class SizedModel(Tolerant):
@@ -130,7 +131,7 @@ class RevisionStatus(Tolerant):
         default=None, description="Image that made it."
     )
     phase: Annotated[RevisionPhase, _OpenText] | None = Field(
-        default=None, description="Deploying, Serving or Retired."
+        default=None, description="Deploying, Serving, Retired or Failed."
     )
     created_at: Timestamp | None = Field(default=None, description="When it was made.")
 

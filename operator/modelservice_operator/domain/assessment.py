@@ -13,6 +13,7 @@ from modelservice_operator.domain.attempts import StepState
 from modelservice_operator.domain.data import DataState
 from modelservice_operator.domain.diagnose import (
     CRASH_LOOP,
+    SERVING_SECTION,
     failure_problem,
     memory_limit_of,
     pending_problem,
@@ -25,12 +26,11 @@ from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.plan import Plan
 from modelservice_operator.domain.problem import Problem
 from modelservice_operator.domain.progress import Headway, headway
-from modelservice_operator.domain.promotion import PENDING, Promotion
+from modelservice_operator.domain.promotion import PAUSED, PENDING, Promotion
 from modelservice_operator.domain.requirements import input_changes
 from modelservice_operator.domain.rollout import Rollout, rollout
 from modelservice_operator.domain.stages import Stage, asked_stages
 from modelservice_operator.domain.stores import Portability, location_of, settled_artifacts, store_of
-from modelservice_operator.domain.stuck import SERVING_SECTION
 from modelservice_operator.domain.waits import claim_problem, job_problem, serving_wait, stage_wait
 from modelservice_operator.objects import Object
 
@@ -138,24 +138,27 @@ def assess(
         serving_problem=_serving_problem(observed, diagnostics, now) if planned.serving else None,
         refused=diagnostics.refused,
         wait=wait,
-        remarks=tuple(_remarks(observed, planned, settled_artifacts(spec, settings))),
+        remarks=tuple(_remarks(spec, observed, planned, settled_artifacts(spec, settings))),
     )
 
 
 def _promotion_problem(promotion: Promotion) -> Problem | None:
     """That what is asked for may not serve, or that nothing serves until somebody promotes it."""
-    waits = promotion.reason == PENDING and promotion.serving is None
+    waits = promotion.reason in {PENDING, PAUSED} and promotion.serving is None
     if not promotion.fails and not waits:
         return None
     return Problem(reason=promotion.reason, message=promotion.message, waits_for_change=promotion.fails, rests=True)
 
 
-def _remarks(observed: Observed, planned: Plan, artifacts: Artifacts) -> Iterator[str]:
+def _remarks(spec: ModelServiceSpec, observed: Observed, planned: Plan, artifacts: Artifacts) -> Iterator[str]:
     left = planned.changes.left
     for ref, extra in left[:_SHOWN]:
         yield f"{ref.kind.kind} {ref.name}: {extra} {IMPOSED}"
     if len(left) > _SHOWN:
         yield f"{len(left) - _SHOWN} more additions are left"
+    strategy = (observed.deployment or {}).get("spec", {}).get("strategy", {}).get("type")
+    if spec.serving.rollout is None and strategy == "Recreate":
+        yield "its old pods ended before new ones started, since no node had a GPU for both (see spec.serving.rollout)"
     if planned.promotion.message:
         yield planned.promotion.message
     if (goal := planned.goal) is not None:

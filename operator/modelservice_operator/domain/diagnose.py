@@ -15,6 +15,9 @@ from modelservice_operator.objects import Object
 STUCK_SECONDS = 5.0
 """A pod or claim that waits for longer gets its events read."""
 
+SERVING_SECTION = "spec.serving"
+"""The part of the spec that says how serving pods run."""
+
 CRASH_LOOP = "CrashLoopBackOff"
 _LOOP_SECONDS = 60.0
 """A container that has run for as long since it crashed is out of its loop."""

@@ -7,7 +7,7 @@ from modelservice_operator.crd.status import ConditionType
 from modelservice_operator.domain.assessment import Assessment
 from modelservice_operator.domain.conditions import Finding
 from modelservice_operator.domain.observe import Observed
-from modelservice_operator.domain.promotion import PROMOTED
+from modelservice_operator.domain.promotion import PAUSED, PROMOTED, ROLLED_BACK
 from modelservice_operator.domain.rollout import Rollout
 from modelservice_operator.domain.stages import Stage, asked_stages
 from modelservice_operator.kinds import HORIZONTAL_POD_AUTOSCALER, SERVICE
@@ -182,6 +182,9 @@ def _served(assessment: Assessment) -> Finding:
     if planned.desired is None:
         reason = f"Not{assessment.pending_stage.condition}"
         return Finding(type=kind, status=False, reason=reason, message=_meanwhile(assessment))
+    promotion = planned.promotion
+    if promotion.reason == ROLLED_BACK or (promotion.reason == PAUSED and promotion.serving is None):
+        return Finding(type=kind, status=False, reason=promotion.reason, message=promotion.message)
     if planned.goal is None:
         return Finding(type=kind, status=False, reason=f"Not{ConditionType.PROMOTED}", message=_meanwhile(assessment))
     if assessment.rolled_out:

@@ -22,14 +22,16 @@ from modelservice_operator.domain.data import DataState
 from modelservice_operator.domain.diff import Changes, Desired, Part, Phase, diff
 from modelservice_operator.domain.inputs import Inputs
 from modelservice_operator.domain.jobs import JobPhase
+from modelservice_operator.domain.last_good import Choice, choose, failure_of, hold
 from modelservice_operator.domain.metadata import bears_stamp, stamped
 from modelservice_operator.domain.observe import Observed
-from modelservice_operator.domain.promotion import Promotion, promote
+from modelservice_operator.domain.promotion import Promotion, paused, promote, rolled_back
 from modelservice_operator.domain.records import Revision, StoredTemplate, TemplateRevision
 from modelservice_operator.domain.retention import is_gone, retained
+from modelservice_operator.domain.rollout import rollout
 from modelservice_operator.domain.stages import pipeline
-from modelservice_operator.domain.stores import location_of, settled_artifacts, store_of
-from modelservice_operator.domain.template import choose_template
+from modelservice_operator.domain.stores import location_of, store_of
+from modelservice_operator.domain.template import is_deployed
 from modelservice_operator.kinds import (
     CONTROLLER_REVISION,
     DEPLOYMENT,
@@ -85,8 +87,16 @@ def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: 
     pending = steps[first_needed] if first_needed < len(steps) else None
     begin = next_attempt(pending, inputs, desired_keys=keys) if pending and not spec.suspend else NextAttempt()
     result = steps[-1].result if steps else None
-    promotion = promote(inputs, result, _meanwhile(inputs, steps))
-    serving = _numbered(observed, promotion.serving)
+    current = _meanwhile(inputs, steps)
+    promotion = promote(inputs, result, current)
+    asked = _numbered(observed, promotion.serving)
+    choice = choose(inputs, asked, known=result is not None) if asked else None
+    if choice is not None and choice.failed is not None:
+        promotion = rolled_back(promotion, choice, stalled=result is not None)
+    if spec.serving.paused:
+        wanted, choice = choice, hold(inputs, current)
+        promotion = paused(promotion, wanted, choice)
+    serving = _numbered(observed, choice.revision) if choice else None
     kept = retained(
         observed,
         desired_keys=keys,
@@ -105,7 +115,7 @@ def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: 
             desired=tuple(Desired(obj=obj, immutable=True) for obj in begin.objects),
             checks=tuple(_names_to_be(spec, observed)),
         ),
-        _serve(spec, observed, settings, serving) if serving else _waiting_to_serve(inputs),
+        _serve(inputs, replace(choice, revision=serving)) if choice and serving else _waiting_to_serve(inputs),
         Part(kept=frozenset(kept)),
     )
     replicas = handed_back(spec.serving, observed) if serving else None
@@ -224,23 +234,57 @@ def _has_nothing_to_serve(inputs: Inputs) -> bool:
     return not store.holds(location, observed.children) and store.leaving(location, observed.children) is None
 
 
-def _serve(spec: ModelServiceSpec, observed: Observed, settings: Settings, revision: Revision) -> Part:
-    """The record of the revision, then what serves it."""
-    owner, serving = observed.owner, spec.serving
-    stored = choose_template(spec, observed, settings, revision)
+def _serve(inputs: Inputs, choice: Choice) -> Part:
+    """The record of the revision, then what serves it; before that, what failed in its place."""
+    spec, observed = inputs.spec, inputs.observed
+    owner, serving, revision, stored = observed.owner, spec.serving, choice.revision, choice.stored
     autoscaled = serving.autoscaling is not None or handed_back(serving, observed) is not None
-    deployment = build_deployment(owner, None if autoscaled else serving.replicas, revision, stored)
-    desired = [*_record(observed, revision, stored), *_replicas_holder(observed, serving, deployment)]
+    deployment = build_deployment(owner, serving, revision, stored, replicas=None if autoscaled else serving.replicas)
+    desired = [
+        *_failure(observed, choice),
+        *_record(observed, revision, stored),
+        *_replicas_holder(observed, serving, deployment),
+    ]
     desired.append(Desired(obj=deployment))
     if serving.autoscaling:
         desired.append(Desired(obj=build_autoscaler(owner, serving.autoscaling, serving.replicas)))
     replicas = serving.autoscaling.min_replicas if serving.autoscaling else serving.replicas
-    store, location = location_of(revision.record, settled_artifacts(spec, settings))
+    store, location = location_of(revision.record, inputs.artifacts)
     if replicas > 1 and store.portability(location, observed.children).portable:
         desired.append(Desired(obj=build_disruption_budget(owner)))
     # Until its number is written down, the autoscaler is what holds it.
     kept = {(HORIZONTAL_POD_AUTOSCALER, owner.name)} if autoscaled else set()
+    kept |= {
+        (CONTROLLER_REVISION, name) for name in _kept_templates(observed, choice, limit=spec.revision_history_limit)
+    }
     return Part(desired=tuple(desired), kept=frozenset(kept))
+
+
+def _failure(observed: Observed, choice: Choice) -> Iterator[Desired]:
+    """What is written down of a rollout that is taken back, before it is."""
+    bad = choice.instead_of
+    if bad is not None and failure_of(observed, bad.variant) is None:
+        obj = build_template(
+            observed.owner, bad.revision.key, bad.stored, number=_next_template(observed), failed=choice.failed
+        )
+        yield Desired(obj=obj, immutable=True)
+
+
+def _kept_templates(observed: Observed, choice: Choice, *, limit: int) -> Iterator[str]:
+    """What may be gone back to, while what is asked for is not rolled out; and what must not be tried again."""
+    if not observed.templates:
+        return
+    state = rollout(observed.deployment)
+    done = state is not None and state.complete and is_deployed(choice.stored, observed)
+    if choice.instead_of is None and not choice.held and done and observed.deployed_key == choice.revision.key:
+        return
+    bad = failure_of(observed, choice.instead_of.variant) if choice.instead_of else None
+    for template in (*observed.templates[-2 * limit :], *([bad] if bad else [])):
+        yield template.obj["metadata"]["name"]
+
+
+def _next_template(observed: Observed) -> int:
+    return 1 + max((one.number for one in observed.templates), default=0)
 
 
 def handed_back(serving: Serving, observed: Observed) -> int | None:
@@ -266,12 +310,13 @@ def _record(observed: Observed, revision: Revision, stored: StoredTemplate) -> I
     if revision.obj is not None and stored != revision.record.serving:
         # Stored before it is applied, so that the next pass, or a newer operator, serves the same.
         known = next((one for one in observed.templates if _stores(one, revision.key, stored)), None)
-        number = known.number if known else 1 + max((one.number for one in observed.templates), default=0)
+        number = known.number if known else _next_template(observed)
         yield Desired(obj=build_template(observed.owner, revision.key, stored, number=number), immutable=True)
 
 
 def _stores(template: TemplateRevision, key: str, stored: StoredTemplate) -> bool:
-    return template.document.key == key and template.document.serving == stored
+    document = template.document
+    return (document.key, document.serving, document.failed) == (key, stored, None)
 
 
 def _replicas_holder(observed: Observed, serving: Serving, desired: Object) -> Iterator[Desired]:

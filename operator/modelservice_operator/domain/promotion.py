@@ -1,19 +1,22 @@
 """Which revision serves: the newest result where it is promoted, the pinned one, or what served before."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from modelservice.contract.serving import PinRevision
 from modelservice_operator.domain.inputs import Inputs
+from modelservice_operator.domain.last_good import Choice
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.records import Revision
 from modelservice_operator.domain.requirements import Candidate, refusal
 
-PROMOTED, REFUSED, PENDING, PINNED, NOT_KEPT = (
+PROMOTED, REFUSED, PENDING, PINNED, NOT_KEPT, ROLLED_BACK, PAUSED = (
     "Promoted",
     "PromotionRefused",
     "PromotionPending",
     "Pinned",
     "PinnedRevisionNotKept",
+    "RolledBack",
+    "Paused",
 )
 
 
@@ -76,6 +79,50 @@ def _pinned(pin: PinRevision, inputs: Inputs, result: Revision | None, current: 
     number = f"revision {found.number}" if found.number else f"the model of key {found.key}"
     message = f"{number} serves, as spec.serving.pinRevision says; {_waits(result)}"
     return Promotion(serving=found, reason=PINNED, message=message)
+
+
+def rolled_back(promotion: Promotion, choice: Choice, *, stalled: bool) -> Promotion:
+    """What serves in place of a rollout that failed.
+
+    Args:
+        promotion: what was to serve.
+        choice: what serves instead, and why.
+        stalled: whether nothing else is under way, so that only a change brings more.
+    """
+    bad = choice.instead_of.revision if choice.instead_of else choice.revision
+    before = f"revision {choice.revision.number} serves again"
+    if bad.key == choice.revision.key:
+        before = f"{before} as before spec.serving changed"
+    words = (
+        f"the rollout of revision {bad.number} failed and was taken back, {before} ({choice.failed}); it is tried again"
+        " when spec.serving or the model changes, or once spec.serving.pinRevision names it"
+    )
+    message = "; ".join(filter(None, (words, promotion.message)))
+    return replace(promotion, reason=ROLLED_BACK, message=message, fails=stalled or promotion.fails)
+
+
+def paused(promotion: Promotion, wanted: Choice | None, held: Choice | None) -> Promotion:
+    """What serves while rollouts are paused, and what waits.
+
+    Args:
+        promotion: what were to serve.
+        wanted: what would be rolled out.
+        held: what is deployed, None where nothing is.
+    """
+    serving = held.revision if held else None
+    if wanted is None or (held is not None and wanted.variant == held.variant):
+        return replace(promotion, serving=serving)
+    what = "another spec.serving" if serving and serving.key == wanted.revision.key else _words(wanted.revision)
+    stays = f"revision {serving.number} stays as it is" if serving else "nothing is rolled out"
+    words = f"{what} waits until spec.serving.paused is false, {stays}"
+    message = "; ".join(filter(None, (words, promotion.message)))
+    return replace(promotion, serving=serving, reason=PAUSED, message=message)
+
+
+def _words(revision: Revision) -> str:
+    """What has served is a revision; what never did has a number only once it does."""
+    recorded = revision.obj.get("revision") if revision.obj else None
+    return f"revision {recorded}" if recorded else f"the model of key {revision.key}"
 
 
 def _find(pin: PinRevision, inputs: Inputs, result: Revision | None) -> Revision | None:

@@ -18,11 +18,12 @@ class StoredTemplate(Tolerant):
     """A pod template and the hash of the serving inputs that it was built from.
 
     While the inputs stay the same, this template is served whatever a newer operator would build: an upgrade of the
-    operator restarts no model.
+    operator restarts no model. ``recreate``: its pods start once the old ones ended, whose GPUs they need.
     """
 
     inputs: str
     template: dict[str, Any]
+    recreate: bool | None = None
 
 
 class ArtifactReference(Tolerant):
@@ -68,12 +69,14 @@ class ServingTemplate(Document):
     """A pod template that a key is served with, where it is not the one in the key's record.
 
     It lies in a ControllerRevision of its own, which only the operator writes and nobody can change: a template that
-    were read back from a Deployment would be whatever somebody wrote there.
+    were read back from a Deployment would be whatever somebody wrote there. ``failed`` is why its rollout was taken
+    back: a document of its own, beside the one that it was rolled out from.
     """
 
     kind: Literal["ServingTemplate"] = "ServingTemplate"
     key: str
     serving: StoredTemplate
+    failed: str | None = None
 
 
 def metric_text(metric: Metric) -> str:

@@ -1,8 +1,14 @@
-"""How far a Deployment is: its numbers, as its controller tells them."""
+"""How far a Deployment is: its numbers, as its controller tells them, and what the pods of its newest template say."""
 
 from dataclasses import dataclass
 
+from modelservice_operator.constants import ANNOTATION_REPLICA_SET, GPU
+from modelservice_operator.domain.metadata import controller_uid
+from modelservice_operator.domain.observe import Observed
 from modelservice_operator.objects import Object
+
+_NO_GPU = f"Insufficient {GPU}"
+"""The scheduler's words for a pod that no node has a GPU left for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,3 +39,42 @@ def rollout(deployment: Object | None) -> Rollout | None:
         total=status.get("replicas", 0),
         current=status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0),
     )
+
+
+def newest_pods(observed: Observed) -> tuple[Object, ...]:
+    """Pods of the Deployment's template as it is now; none before its controller has come to it."""
+    state, deployment = rollout(observed.deployment), observed.deployment
+    if deployment is None or state is None or not state.current or (number := _turn(deployment)) is None:
+        return ()
+    uids = {one["metadata"]["uid"] for one in observed.replica_sets if _turn(one) == number}
+    return tuple(pod for pod in observed.serving_pods if controller_uid(pod) in uids)
+
+
+def lacks_gpu(observed: Observed) -> bool:
+    """Whether a pod of the newest template waits for as many GPUs as one of an older template goes on holding."""
+    newest = newest_pods(observed)
+    wanted = max((_gpus(pod) for pod in newest if _waits_for_gpu(pod)), default=0)
+    names = {pod["metadata"]["name"] for pod in newest}
+    older = (pod for pod in observed.serving_pods if pod["metadata"]["name"] not in names)
+    return 0 < wanted <= max((_gpus(pod) for pod in older if _holds_its_node(pod)), default=0)
+
+
+def _turn(obj: Object) -> str | None:
+    number: str | None = obj["metadata"].get("annotations", {}).get(ANNOTATION_REPLICA_SET)
+    return number
+
+
+def _waits_for_gpu(pod: Object) -> bool:
+    said = (one for one in pod.get("status", {}).get("conditions", ()) if one["type"] == "PodScheduled")
+    return any(one.get("reason") == "Unschedulable" and _NO_GPU in one.get("message", "") for one in said)
+
+
+def _holds_its_node(pod: Object) -> bool:
+    ended = pod.get("status", {}).get("phase") in {"Succeeded", "Failed"}
+    return bool(pod.get("spec", {}).get("nodeName")) and not ended and not pod["metadata"].get("deletionTimestamp")
+
+
+def _gpus(pod: Object) -> int:
+    limits = (one.get("resources", {}).get("limits", {}) for one in pod.get("spec", {}).get("containers", ()))
+    numbers = (str(one.get(GPU, "")) for one in limits)
+    return sum(int(number) for number in numbers if number.isascii() and number.isdecimal())

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice_operator.config import Settings
+from modelservice_operator.domain.diagnose import SERVING_SECTION
 from modelservice_operator.domain.jobs import JobPhase
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.plan import Plan
@@ -11,7 +12,6 @@ from modelservice_operator.domain.rollout import rollout
 from modelservice_operator.domain.stores import settled_artifacts, store_of
 from modelservice_operator.objects import Object
 
-SERVING_SECTION = "spec.serving"
 ARTIFACTS_SECTION = "spec.artifacts"
 
 

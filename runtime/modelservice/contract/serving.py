@@ -15,6 +15,10 @@ MAX_REPLICAS = 1000
 _MIN_MAX = Rule(
     "!has(self.minReplicas) || self.minReplicas <= self.maxReplicas", "minReplicas must not exceed maxReplicas"
 )
+_SOME_PACE = Rule(
+    "(has(self.maxSurge) ? self.maxSurge : 1) + (has(self.maxUnavailable) ? self.maxUnavailable : 0) > 0",
+    "maxSurge and maxUnavailable must not both be 0",
+)
 _REQUIREMENT_VALUES = Rule(
     "(self.operator in ['In', 'NotIn']) == (has(self.values) && self.values.size() > 0)",
     "values are for In and NotIn, and needed there",
@@ -188,6 +192,38 @@ class PinRevision(OneOf):
         return f"revision {self.number}" if self.number is not None else str(self.digest)
 
 
+class RollingUpdate(Contract):
+    """New pods are ready before old ones go."""
+
+    RULES = (_SOME_PACE,)
+
+    max_surge: int = Field(
+        default=1, ge=0, le=MAX_REPLICAS, description="Most pods above the number that is asked for. Default 1."
+    )
+    max_unavailable: int = Field(
+        default=0, ge=0, le=MAX_REPLICAS, description="Most pods below it. Default 0: what serves goes on."
+    )
+
+    @model_validator(mode="after")
+    def _moves(self) -> Self:
+        if self.max_surge == self.max_unavailable == 0:
+            raise ValueError(_SOME_PACE.message)
+        return self
+
+
+class Recreate(Contract):
+    """All old pods end before new ones start: nothing answers meanwhile."""
+
+
+class Rollout(OneOf):
+    """Exactly one way from the pods of one revision to those of the next."""
+
+    rolling_update: RollingUpdate | None = Field(default=None, description="New pods first.")
+    recreate: Recreate | None = Field(
+        default=None, description="{}: old pods end first, and nothing answers meanwhile."
+    )
+
+
 class Serving(PodSettings, Access):
     """How the model is served; a change rolls the pods and trains nothing."""
 
@@ -213,6 +249,23 @@ class Serving(PodSettings, Access):
         default=None,
         description="Serves this model, whatever is trained meanwhile and whatever promotion requires: a rollback, or"
         " the promotion of one that waits. Default: the newest that is promoted.",
+    )
+    rollout: Rollout | None = Field(
+        default=None,
+        description="How new pods take over. Default: rollingUpdate; recreate for a revision whose surge pod waits for"
+        " a GPU that the old pod holds.",
+    )
+    progress_deadline_seconds: int = Field(
+        default=600,
+        ge=10,
+        le=86_400,
+        description="Seconds without progress after which a rollout has failed, and what served before serves again."
+        " Default 600.",
+    )
+    paused: bool = Field(
+        default=False,
+        description="Keeps what is deployed as it is: no other revision, a pinned one included, and no other settings"
+        " of pods are rolled out. Default false.",
     )
     allow_from: AllowFrom = Field(default=AllowFrom(), description="Who may send requests. Default: this namespace.")
 

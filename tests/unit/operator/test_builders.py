@@ -13,7 +13,7 @@ from modelservice.contract.places import ACCESS_PATH
 from modelservice.contract.pods import PodSettings, Resources
 from modelservice.contract.resource import MAX_NAME_LENGTH, ModelServiceSpec
 from modelservice.contract.serving import Serving
-from modelservice_operator.constants import ANNOTATION_APPLIED
+from modelservice_operator.constants import ANNOTATION_APPLIED, ANNOTATION_REPLICA_SET
 from modelservice_operator.domain.builders.identity import build_network_policy
 from modelservice_operator.domain.builders.pods import container_environment, merged_resources
 from modelservice_operator.domain.builders.serving import build_replicas_holder
@@ -58,6 +58,7 @@ CASES: dict[str, dict[str, Any]] = {
         "training": {"workers": 3, "resources": {"limits": {"nvidia.com/gpu": "2"}}, "maxRestarts": 2},
         "artifacts": {"uri": "s3://models/team"},
     },
+    "recreated": {"serving": {"rollout": {"recreate": {}}}},
     "autoscaled": {"serving": {"autoscaling": {"minReplicas": 2, "maxReplicas": 5}}},
     "everything": {
         "training": {
@@ -103,6 +104,8 @@ def _said(obj: dict[str, Any]) -> dict[str, Any]:
         for name, value in obj["metadata"].items()
         if name in {"name", "namespace", "labels", "annotations", "ownerReferences"}
     }
+    if ours := {name: said for name, said in metadata.pop("annotations", {}).items() if name != ANNOTATION_REPLICA_SET}:
+        metadata["annotations"] = ours
     return {**{name: value for name, value in obj.items() if name != "status"}, "metadata": metadata}
 
 

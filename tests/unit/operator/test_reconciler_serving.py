@@ -356,7 +356,7 @@ def test_a_rollout_to_a_missing_image_takes_the_next_one() -> None:
     deployment = world.one(DEPLOYMENT)
     world.serving_pod(ready=False, **without_image("server:2"))
     world.settle()
-    assert world.one(DEPLOYMENT)["metadata"]["resourceVersion"] == deployment["metadata"]["resourceVersion"]
+    assert world.one(DEPLOYMENT)["metadata"]["generation"] == deployment["metadata"]["generation"]
     world.restart_operator(trainer_image="trainer:3", server_image="server:3")
     world.settle()
     assert world.one(DEPLOYMENT)["spec"]["template"]["spec"]["containers"][0]["image"] == "server:3"

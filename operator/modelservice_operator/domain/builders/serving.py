@@ -18,10 +18,12 @@ from modelservice.contract.places import (
 )
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice.contract.server_flags import ServerFlags, server_arguments
-from modelservice.contract.serving import Autoscaling, Engine, ScalingPace, Serving
+from modelservice.contract.serving import Autoscaling, Engine, RollingUpdate, Rollout, ScalingPace, Serving
 from modelservice_operator.config import Settings
 from modelservice_operator.constants import (
+    ANNOTATION_INPUTS,
     ANNOTATION_REPLICAS,
+    GPU,
     GRPC_PORT_NAME,
     GRPCS_PORT_NAME,
     HTTP_PORT_NAME,
@@ -44,7 +46,16 @@ DEFAULT_RESOURCES = {
 }
 """onnxruntime takes about 100 MB, torch 520; no CPU limit, since throttling shows as latency."""
 
-_GPU = "nvidia.com/gpu"
+_NOT_OF_PODS = {
+    "replicas",
+    "autoscaling",
+    "allow_from",
+    "pin_revision",
+    "rollout",
+    "progress_deadline_seconds",
+    "paused",
+}
+"""Fields of ``spec.serving`` that say how many pods there are, which, and who reaches them; not what each one is."""
 
 
 def choose_engine(serving: Serving, record: StageRecord) -> Engine:
@@ -54,14 +65,12 @@ def choose_engine(serving: Serving, record: StageRecord) -> Engine:
     """
     if record.family not in GRADIENT_FAMILIES or record.compression is not None:
         return Engine.ONNX
-    return serving.engine or (Engine.TORCH if _GPU in serving.resources.limits else Engine.ONNX)
+    return serving.engine or (Engine.TORCH if GPU in serving.resources.limits else Engine.ONNX)
 
 
 def serving_inputs(spec: ModelServiceSpec, settings: Settings, record: StageRecord) -> str:
     """Hash of all that decides what a serving pod is, the operator and its images left out."""
-    said = spec.serving.model_dump(
-        mode="json", exclude={"replicas", "autoscaling", "allow_from", "pin_revision"}, exclude_defaults=True
-    )
+    said = spec.serving.model_dump(mode="json", exclude=_NOT_OF_PODS, exclude_defaults=True)
     _, location = location_of(record, settled_artifacts(spec, settings))
     engine = choose_engine(spec.serving, record)
     return short_hash([record.artifact.digest, location.uri, location.secret, engine, said], length=16)
@@ -122,7 +131,9 @@ def build_serving_template(
         volumes=volumes,
         access=[access],
     )
-    return StoredTemplate(inputs=serving_inputs(spec, settings, record), template=template)
+    inputs = serving_inputs(spec, settings, record)
+    template["metadata"]["annotations"] = {**template["metadata"].get("annotations", {}), ANNOTATION_INPUTS: inputs}
+    return StoredTemplate(inputs=inputs, template=template)
 
 
 def _access_volumes(access: Access) -> list[Object]:
@@ -168,19 +179,31 @@ def selector_labels(owner: Owner) -> dict[str, str]:
     return {LABEL_NAME: owner.name, LABEL_STAGE: STAGE_SERVE}
 
 
-def build_deployment(owner: Owner, replicas: int | None, revision: Revision, stored: StoredTemplate) -> Object:
+def build_deployment(
+    owner: Owner, serving: Serving, revision: Revision, stored: StoredTemplate, *, replicas: int | None
+) -> Object:
     """The Deployment; ``replicas`` is None while an autoscaler owns the number."""
     metadata = owner.metadata(owner.name, stage=STAGE_SERVE, key=revision.key)
     spec: dict[str, Any] = {
         "selector": {"matchLabels": selector_labels(owner)},
-        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+        "strategy": _strategy(serving.rollout, stored),
         "revisionHistoryLimit": 2,
-        "progressDeadlineSeconds": 600,
+        "progressDeadlineSeconds": serving.progress_deadline_seconds,
         "template": stored.template,
     }
     if replicas is not None:
         spec["replicas"] = replicas
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
+
+
+def _strategy(rollout: Rollout | None, stored: StoredTemplate) -> Object:
+    """What is asked for; else, where no surge pod could have a GPU, the only other way."""
+    if stored.recreate if rollout is None else rollout.recreate is not None:
+        # The defaults of the other type are to go with it, or the apiserver refuses both.
+        return {"type": "Recreate", "rollingUpdate": None}
+    pace = (rollout.rolling_update if rollout else None) or RollingUpdate()
+    numbers = {"maxUnavailable": pace.max_unavailable, "maxSurge": pace.max_surge}
+    return {"type": "RollingUpdate", "rollingUpdate": numbers}
 
 
 def build_replicas_holder(owner: Owner, replicas: int) -> Object:

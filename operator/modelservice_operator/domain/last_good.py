@@ -1,0 +1,158 @@
+"""What is rolled out, and with which pod template: what is asked for, or what served well before, once that failed.
+
+A rollout that failed is written down beside the templates, by what was served and how: so that it is tried once, and an
+operator that was started anew knows. Nothing else is remembered, and what is served in its place is not judged.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from modelservice_operator.constants import ANNOTATION_INPUTS
+from modelservice_operator.domain.diagnose import SERVING_SECTION, memory_limit_of, pod_problem
+from modelservice_operator.domain.inputs import Inputs
+from modelservice_operator.domain.observe import Observed, is_ready, told
+from modelservice_operator.domain.records import Revision, StoredTemplate, TemplateRevision
+from modelservice_operator.domain.rollout import newest_pods, rollout
+from modelservice_operator.domain.template import choose_template, is_deployed, stored_templates
+from modelservice_operator.objects import Object
+
+RESTARTS = 3
+"""So often a container of a new pod ends before its rollout counts as failed, long before its deadline."""
+
+_AVAILABLE, _EXCEEDED = "NewReplicaSetAvailable", "ProgressDeadlineExceeded"
+"""Reasons of a Deployment's condition Progressing: the rollout was complete once; its time is up."""
+
+_WORDS = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """A revision and the template of its pods.
+
+    ``failed`` says why it is not what was asked for, which is ``instead_of``; None where it is. ``held``: it is left as
+    it is deployed, whatever the spec says by now.
+    """
+
+    revision: Revision
+    stored: StoredTemplate
+    instead_of: "Choice | None" = None
+    failed: str | None = None
+    held: bool = False
+
+    @property
+    def variant(self) -> tuple[str, str]:
+        """What is served and how: the same again is not tried again."""
+        return self.revision.key, self.stored.inputs
+
+
+def choose(inputs: Inputs, asked: Revision, *, known: bool) -> Choice:
+    """Decide what is rolled out.
+
+    Args:
+        inputs: what is asked for, and what is there.
+        asked: what is to serve, with its number.
+        known: whether a model of what spec and data ask for is there; else ``asked`` serves meanwhile.
+    """
+    observed = inputs.observed
+    kept = _as_it_is(observed, asked) if not known and any(one.document.failed for one in observed.templates) else None
+    if kept is not None:
+        return kept
+    stored = choose_template(inputs.spec, observed, inputs.settings, asked)
+    choice = Choice(revision=asked, stored=stored)
+    if inputs.spec.serving.pin_revision is not None:
+        return choice  # a person knows better
+    failed = _failed_before(observed, choice.variant) or _fails(observed, choice)
+    good = _last_good(inputs, choice) if failed else None
+    if good is None:
+        return choice
+    return Choice(revision=good.revision, stored=good.stored, instead_of=choice, failed=failed)
+
+
+def hold(inputs: Inputs, current: Revision | None) -> Choice | None:
+    """What goes on while rollouts are paused: what is deployed, as it is; what was, where the Deployment was lost."""
+    if current is None:
+        return None
+    if inputs.observed.deployment is not None:
+        return _as_it_is(inputs.observed, current)
+    stored = choose_template(inputs.spec, inputs.observed, inputs.settings, current)
+    return Choice(revision=current, stored=stored, held=True)
+
+
+def failure_of(observed: Observed, variant: tuple[str, str]) -> TemplateRevision | None:
+    """What was written down of a rollout that failed."""
+    found = (one for one in observed.templates if (one.document.key, one.document.serving.inputs) == variant)
+    return next((one for one in found if one.document.failed), None)
+
+
+def _failed_before(observed: Observed, variant: tuple[str, str]) -> str | None:
+    known = failure_of(observed, variant)
+    return known.document.failed if known else None
+
+
+def _as_it_is(observed: Observed, asked: Revision) -> Choice | None:
+    """What is deployed, with the template that it has, or had before somebody changed it."""
+    if observed.deployed_key != asked.key:
+        return None
+    choices = list(_choices(observed, asked))
+    deployed = (one for one in choices if is_deployed(one.stored, observed))
+    found = next(deployed, next(iter(choices), None))
+    return replace(found, held=True) if found else None
+
+
+def _choices(observed: Observed, revision: Revision) -> Iterator[Choice]:
+    """A revision with each template that is stored for it and did not fail, the newest first."""
+    for stored in stored_templates(observed, revision.record):
+        choice = Choice(revision=revision, stored=stored)
+        if failure_of(observed, choice.variant) is None:
+            yield choice
+
+
+def _last_good(inputs: Inputs, bad: Choice) -> Choice | None:
+    """What ready pods serve still, else the last other revision that served; None where there is none.
+
+    Another template of the same revision counts only while a ready pod has it: it may never have worked.
+    """
+    observed, newest = inputs.observed, {pod["metadata"]["name"] for pod in newest_pods(inputs.observed)}
+    proven = {_proof(pod) for pod in observed.answering if pod["metadata"]["name"] not in newest}
+    there = (one for one in observed.revisions if observed.holds(one.record, inputs.artifacts))
+    last = sorted(there, key=lambda one: one.turn, reverse=True)
+    choices = [one for revision in last for one in _choices(observed, revision) if one.variant != bad.variant]
+    works = (one for one in choices if _proof(one.stored.template) in proven)
+    others = (one for one in choices if one.revision.key != bad.revision.key)
+    return next(works, next(others, None))
+
+
+def _proof(pod: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """What a pod, or a pod template, says of itself; pods of an older release do not say from what they were built."""
+    said, annotations = told(pod), pod["metadata"].get("annotations") or {}
+    return said.key if said else None, annotations.get(ANNOTATION_INPUTS)
+
+
+def _fails(observed: Observed, choice: Choice) -> str | None:
+    """Why the rollout of a choice fails: its pods end again and again, or are not ready when its time is up.
+
+    Only a rollout that was not complete yet is judged: what served well and breaks later is no new revision.
+    """
+    deployment, state, pods = observed.deployment, rollout(observed.deployment), newest_pods(observed)
+    if deployment is None or state is None or not state.desired or not pods:
+        return None
+    said = {one["type"]: one for one in deployment.get("status", {}).get("conditions", ())}
+    progressing = said.get("Progressing", {})
+    if progressing.get("reason") in (None, _AVAILABLE) or sum(map(is_ready, pods)) >= state.desired:
+        return None
+    if progressing["reason"] != _EXCEEDED and not any(map(_loops, pods)):
+        return None
+    if observed.deployed_key != choice.revision.key or not is_deployed(choice.stored, observed):
+        return None
+    limit = memory_limit_of(deployment)
+    problems = (pod_problem(pod, section=SERVING_SECTION, memory_limit=limit) for pod in reversed(pods))
+    found = next((f"{one.reason}: {one.message}" for one in problems if one), "")
+    seconds = deployment["spec"].get("progressDeadlineSeconds")
+    late = f"not available after {seconds} s (spec.serving.progressDeadlineSeconds)"
+    return (found or late)[:_WORDS]
+
+
+def _loops(pod: Object) -> bool:
+    containers = pod.get("status", {}).get("containerStatuses", ())
+    return any(not one.get("ready") and one.get("restartCount", 0) >= RESTARTS for one in containers)

@@ -1,0 +1,221 @@
+"""The reconciler's stories. A rollout that fails is taken back: what served well serves again, and it is said."""
+
+from typing import Any
+
+import pytest
+from tests.support.world import World, success, without_image
+
+from modelservice_operator.domain.last_good import RESTARTS
+from modelservice_operator.kinds import CONTROLLER_REVISION, DEPLOYMENT, JOB
+from modelservice_operator.objects import Ref
+
+BAD = {"env": [{"name": "PORT", "value": "none"}]}
+"""With these settings pods end at once."""
+
+EXCEEDED = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
+UNDER_WAY = {"type": "Progressing", "status": "True", "reason": "ReplicaSetUpdated"}
+COMPLETE = {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}
+
+
+def crashing(restarts: int) -> dict[str, Any]:
+    last = {"terminated": {"exitCode": 1, "message": "PORT is no number"}}
+    waiting = {"waiting": {"reason": "CrashLoopBackOff"}}
+    container = {"name": "server", "ready": False, "restartCount": restarts, "state": waiting, "lastState": last}
+    return {"containerStatuses": [container]}
+
+
+def surge(world: World, progressing: dict[str, Any] = UNDER_WAY, **pod: Any) -> None:
+    """The Deployment controller made one pod of the newest template, beside the old one that is ready."""
+    world.serving_pod(ready=False, suffix="surge", **pod)
+    deployment = world.one(DEPLOYMENT)
+    status = {"replicas": 2, "updatedReplicas": 1, "availableReplicas": 1, "conditions": [progressing]}
+    generation = deployment["metadata"]["generation"]
+    world.kube.store({**deployment, "status": {"observedGeneration": generation, **status}})
+    world.settle()
+
+
+def taken_back(world: World, *, serving: dict[str, Any] | None = None) -> tuple[str, str]:
+    """Keys of revision 1, which serves again, and of revision 2, whose pods crash."""
+    first = world.serve()
+    world.service(training={"epochs": 3}, serving=serving or {})
+    second = world.run_stages()
+    assert deployed_key(world) == second
+    surge(world, **crashing(RESTARTS))
+    assert deployed_key(world) == first
+    return first, second
+
+
+def deployed_key(world: World) -> str:
+    key: str = world.one(DEPLOYMENT)["metadata"]["labels"]["modelservice.dev/key"]
+    return key
+
+
+def stays(world: World) -> None:
+    """Nothing is written any more, by this operator or the next one."""
+    for _ in range(2):
+        before = len(world.kube.writes)
+        for _ in range(3):
+            world.reconcile()
+        assert world.writes_since(before) == []
+        world.restart_operator()
+
+
+def test_a_revision_that_crashes_is_taken_back_and_said() -> None:
+    world = World()
+    world.serve()
+    template = world.one(DEPLOYMENT)["spec"]["template"]
+    world.service(training={"epochs": 3}, serving=BAD)
+    second = world.run_stages()
+    surge(world, **crashing(RESTARTS - 1))
+    assert deployed_key(world) == second, "it may still come"
+    surge(world, **crashing(RESTARTS))
+    assert world.one(DEPLOYMENT)["spec"]["template"] == template, "old pods are not restarted"
+    words = (
+        "the rollout of revision 2 failed and was taken back, revision 1 serves again (CrashLoopBackOff: PORT is no"
+        " number; the container ended with exit code 1); it is tried again when spec.serving or the model changes, or"
+        " once spec.serving.pinRevision names it"
+    )
+    assert (world.ready(), world.condition("Ready")["message"]) == (("False", "RolledBack"), words)
+    assert (world.condition("Stalled")["status"], world.condition("Served")["reason"]) == ("True", "RolledBack")
+    assert ("RolledBack", words) in world.kube.recorded
+    world.roll_out()
+    world.settle()
+    assert [one["phase"] for one in world.status()["revisions"]] == ["Failed", "Serving"]
+    assert (world.status()["revision"], world.condition("Available")["status"]) == (1, "True")
+    assert world.condition("Ready")["message"] == words
+    stays(world)
+
+
+def test_a_revision_that_is_not_ready_in_time_is_taken_back() -> None:
+    world = World()
+    first = world.serve(serving={"progressDeadlineSeconds": 60})
+    world.service(training={"epochs": 3}, serving={"progressDeadlineSeconds": 60})
+    world.run_stages()
+    assert world.one(DEPLOYMENT)["spec"]["progressDeadlineSeconds"] == 60
+    surge(world, EXCEEDED)
+    assert deployed_key(world) == first
+    assert "not available after 60 s (spec.serving.progressDeadlineSeconds)" in world.condition("Ready")["message"]
+
+
+def test_an_image_that_does_not_exist_is_named() -> None:
+    world = World()
+    first = world.serve()
+    world.service(training={"epochs": 3})
+    world.run_stages()
+    surge(world, EXCEEDED, **without_image("server:9"))
+    assert deployed_key(world) == first
+    assert "ErrImagePull" in world.condition("Ready")["message"]
+
+
+def test_it_is_tried_again_when_the_settings_change() -> None:
+    world = World()
+    _, second = taken_back(world, serving=BAD)
+    world.roll_out()
+    world.settle()
+    world.service(training={"epochs": 3})
+    world.settle()
+    assert deployed_key(world) == second
+    world.roll_out()
+    world.settle()
+    assert (world.ready(), world.status()["revision"]) == (("True", "Serving"), 2)
+    assert [one["phase"] for one in world.status()["revisions"]] == ["Serving", "Retired"]
+    assert len([obj for obj in world.ours(CONTROLLER_REVISION) if obj["data"].get("failed")]) == 0
+    stays(world)
+
+
+def test_another_model_is_tried_and_taken_back_for_itself() -> None:
+    world = World()
+    first, _ = taken_back(world, serving=BAD)
+    template = world.one(DEPLOYMENT)["spec"]["template"]
+    world.roll_out()
+    world.service(training={"epochs": 4}, serving=BAD)
+    world.settle()
+    assert world.ready() == ("False", "Training")
+    assert world.condition("Stalled")["status"] == "False"
+    assert world.one(DEPLOYMENT)["spec"]["template"] == template, "settings that failed are not tried meanwhile"
+    third = world.run_stages()
+    assert deployed_key(world) == third
+    surge(world, **crashing(RESTARTS))
+    assert (deployed_key(world), world.ready()) == (first, ("False", "RolledBack"))
+    assert "the rollout of revision 3 failed" in world.condition("Ready")["message"]
+
+
+def test_a_person_who_pins_it_has_it_tried_again() -> None:
+    world = World()
+    _, second = taken_back(world)
+    world.roll_out()
+    world.service(training={"epochs": 3}, serving={"pinRevision": {"digest": success(second).digest}})
+    world.settle()
+    assert deployed_key(world) == second
+    surge(world, **crashing(RESTARTS))
+    assert deployed_key(world) == second, "a person knows better"
+    assert world.ready() == ("False", "CrashLoopBackOff")
+
+
+def test_settings_that_fail_leave_the_same_revision_as_it_was() -> None:
+    world = World()
+    first = world.serve()
+    template = world.one(DEPLOYMENT)["spec"]["template"]
+    world.service(serving=BAD)
+    world.settle()
+    assert world.one(DEPLOYMENT)["spec"]["template"] != template
+    surge(world, **crashing(RESTARTS))
+    assert (deployed_key(world), world.one(DEPLOYMENT)["spec"]["template"]) == (first, template)
+    assert "revision 1 serves again as before spec.serving changed" in world.condition("Ready")["message"]
+    world.roll_out()
+    world.settle()
+    stays(world)
+    assert len(world.all(JOB)) == 1
+
+
+def test_a_first_revision_that_crashes_has_nothing_to_go_back_to() -> None:
+    world = World()
+    world.config_map()
+    world.service(serving=BAD)
+    key = world.run_stages()
+    world.roll_out(available=0)
+    surge(world, **crashing(RESTARTS))
+    assert (deployed_key(world), world.ready()) == (key, ("False", "CrashLoopBackOff"))
+    world.service(serving={"env": [{"name": "PORT", "value": "neither"}]})
+    world.settle()
+    surge(world, EXCEEDED, **crashing(RESTARTS))
+    assert world.ready() == ("False", "CrashLoopBackOff"), "settings that never served are not gone back to"
+    stays(world)
+
+
+@pytest.mark.parametrize("progressing", [COMPLETE, UNDER_WAY])
+def test_what_served_well_and_breaks_later_is_no_failed_rollout(progressing: dict[str, Any]) -> None:
+    world = World()
+    world.serve()
+    world.service(training={"epochs": 3})
+    second = world.run_stages()
+    world.roll_out()
+    world.settle()
+    restarts = RESTARTS if progressing is COMPLETE else 0
+    surge(world, progressing, **crashing(restarts))
+    assert deployed_key(world) == second
+
+
+def test_a_verdict_on_the_template_before_is_not_taken_for_one_on_this() -> None:
+    world = World()
+    world.serve()
+    world.service(training={"epochs": 3})
+    second = world.run_stages()
+    deployment = world.one(DEPLOYMENT)
+    generation = deployment["metadata"]["generation"]
+    world.kube.store({**deployment, "status": {"observedGeneration": generation, "conditions": [EXCEEDED]}})
+    world.settle()
+    assert deployed_key(world) == second, "its controller has made no ReplicaSet for it yet"
+    world.kube.store({**deployment, "status": {"observedGeneration": generation - 1, "conditions": [EXCEEDED]}})
+    world.settle()
+    assert deployed_key(world) == second
+
+
+def test_what_failed_is_forgotten_with_its_record_and_tried_again() -> None:
+    world = World()
+    _, second = taken_back(world)
+    world.roll_out()
+    (mark,) = [obj for obj in world.ours(CONTROLLER_REVISION) if obj["data"].get("failed")]
+    world.remove(Ref(CONTROLLER_REVISION, "default", mark["metadata"]["name"]))
+    world.settle()
+    assert deployed_key(world) == second
