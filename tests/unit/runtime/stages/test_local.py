@@ -314,7 +314,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         ({"configMap": {"name": "iris"}}, [{"kind": "ConfigMap", "metadata": {}}], "no ConfigMap 'iris'"),
         ({"configMap": {"name": "iris"}}, [config_map(data={"a": "", "b": ""})], "configMap.key: must be set"),
         ({"configMap": {"name": "iris"}}, [config_map()], "configMap.key: must be set"),
-        ({"configMap": {"name": "iris", "key": "c"}}, [config_map(data={"a": ""})], "'c' is not there, but a"),
+        ({"configMap": {"name": "iris", "key": "c"}}, [config_map(data={"a": ""})], "has no key 'c', but a"),
         ({"configMap": {"name": "iris"}}, [config_map(binaryData={"a": "%"})], "not base64"),
         ({"configMap": {"name": "iris"}}, [config_map(binaryData={"a": "é"})], "not base64"),
         ({"configMap": {"name": "iris"}}, [config_map(data=["a"])], "data of ConfigMap 'iris' must be an object"),
