@@ -4,7 +4,7 @@ A rollout that failed is written down beside the templates, by what was served a
 operator that was started anew knows. Nothing else is remembered, and what is served in its place is not judged.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -141,7 +141,7 @@ def _fails(observed: Observed, choice: Choice) -> str | None:
     progressing = said.get("Progressing", {})
     if progressing.get("reason") in (None, _AVAILABLE) or sum(map(is_ready, pods)) >= state.desired:
         return None
-    if progressing["reason"] != _EXCEEDED and not any(map(_loops, pods)):
+    if not (any(map(_loops, pods)) or _is_late(progressing, pods)):
         return None
     if observed.deployed_key != choice.revision.key or not is_deployed(choice.stored, observed):
         return None
@@ -151,6 +151,13 @@ def _fails(observed: Observed, choice: Choice) -> str | None:
     seconds = deployment["spec"].get("progressDeadlineSeconds")
     late = f"not available after {seconds} s (spec.serving.progressDeadlineSeconds)"
     return (found or late)[:_WORDS]
+
+
+def _is_late(progressing: Mapping[str, Any], pods: Sequence[Object]) -> bool:
+    """Whether the time of these pods is up: a ReplicaSet that is used again has the verdict on another one at first."""
+    since = progressing.get("lastTransitionTime", "")
+    made = (pod["metadata"].get("creationTimestamp", "") for pod in pods)
+    return progressing.get("reason") == _EXCEEDED and any(one < since for one in made)
 
 
 def _loops(pod: Object) -> bool:

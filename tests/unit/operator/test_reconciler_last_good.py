@@ -12,7 +12,13 @@ from modelservice_operator.objects import Ref
 BAD = {"env": [{"name": "PORT", "value": "none"}]}
 """With these settings pods end at once."""
 
-EXCEEDED = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
+LATER, BEFORE = "2027-01-01T00:00:00Z", "2025-01-01T00:00:00Z"
+EXCEEDED = {
+    "type": "Progressing",
+    "status": "False",
+    "reason": "ProgressDeadlineExceeded",
+    "lastTransitionTime": LATER,
+}
 UNDER_WAY = {"type": "Progressing", "status": "True", "reason": "ReplicaSetUpdated"}
 COMPLETE = {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}
 
@@ -209,6 +215,8 @@ def test_a_verdict_on_the_template_before_is_not_taken_for_one_on_this() -> None
     world.kube.store({**deployment, "status": {"observedGeneration": generation - 1, "conditions": [EXCEEDED]}})
     world.settle()
     assert deployed_key(world) == second
+    surge(world, {**EXCEEDED, "lastTransitionTime": BEFORE})
+    assert deployed_key(world) == second, "a ReplicaSet that is used again keeps the verdict for a moment"
 
 
 def test_what_failed_is_forgotten_with_its_record_and_tried_again() -> None:
