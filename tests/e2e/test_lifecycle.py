@@ -53,9 +53,8 @@ def test_a_new_revision_takes_over_without_a_failed_request(space: Space) -> Non
 
 def takes_back_what_crashes(space: Space) -> None:
     """Revision 2 serves; the pods of revision 3 run out of memory, until their settings are mended."""
-    small, enough = (
-        {"resources": {"requests": {"memory": size}, "limits": {"memory": size}}} for size in ("40Mi", "1Gi")
-    )
+    small: Object = {"resources": {"requests": {"memory": "40Mi"}, "limits": {"memory": "40Mi"}}}
+    enough: Object = {"resources": {"requests": {"memory": "128Mi"}, "limits": {"memory": "1Gi"}}}
     with keep_asking(space.address("flowers"), "flowers", ROWS, pause=0.05, most=6000, threads=2) as asked:
         space.patch("flowers", {"training": {"epochs": 7}, "serving": {"pinRevision": None, **small}})
         taken = space.wait("flowers", says("RolledBack", "revision 3", "OOMKilled"), what="takes revision 3 back")
