@@ -14,7 +14,7 @@ from modelservice_operator.domain.inputs import Inputs
 from modelservice_operator.domain.observe import Observed, is_ready, told
 from modelservice_operator.domain.records import Revision, StoredTemplate, TemplateRevision
 from modelservice_operator.domain.rollout import newest_pods, rollout
-from modelservice_operator.domain.template import choose_template, is_deployed, stored_templates
+from modelservice_operator.domain.template import choose_template, is_deployed, paced, stored_templates
 from modelservice_operator.objects import Object
 
 RESTARTS = 3
@@ -54,19 +54,21 @@ def choose(inputs: Inputs, asked: Revision, *, known: bool) -> Choice:
         asked: what is to serve, with its number.
         known: whether a model of what spec and data ask for is there; else ``asked`` serves meanwhile.
     """
-    observed = inputs.observed
-    kept = _as_it_is(observed, asked) if not known and any(one.document.failed for one in observed.templates) else None
-    if kept is not None:
-        return kept
+    observed, pinned = inputs.observed, inputs.spec.serving.pin_revision is not None
+    if not (known or pinned) and any(one.document.failed for one in observed.templates):
+        kept = _as_it_is(observed, asked)
+        if kept is not None:
+            return kept
     stored = choose_template(inputs.spec, observed, inputs.settings, asked)
     choice = Choice(revision=asked, stored=stored)
-    if inputs.spec.serving.pin_revision is not None:
+    if pinned:
         return choice  # a person knows better
     failed = _failed_before(observed, choice.variant) or _fails(observed, choice)
     good = _last_good(inputs, choice) if failed else None
     if good is None:
         return choice
-    return Choice(revision=good.revision, stored=good.stored, instead_of=choice, failed=failed)
+    stored = paced(good.stored, inputs.spec, observed, good.revision.record)
+    return Choice(revision=good.revision, stored=stored, instead_of=choice, failed=failed)
 
 
 def hold(inputs: Inputs, current: Revision | None) -> Choice | None:
