@@ -22,7 +22,7 @@ def serves(number: int) -> Holds:
     return lambda service: is_ready(service) and service["status"].get("revision") == number
 
 
-@pytest.mark.story(100)
+@pytest.mark.story(190)
 def test_a_new_revision_takes_over_without_a_failed_request(space: Space) -> None:
     space.apply(config_map("flowers", IRIS), model_service("flowers"))
     first = space.wait_ready("flowers")["status"]
@@ -48,6 +48,23 @@ def test_a_new_revision_takes_over_without_a_failed_request(space: Space) -> Non
     pinned = space.wait("flowers", serves(2), what="the pinned revision serves")
     assert condition(pinned, "Promoted")["reason"] == "Pinned"
     assert pinned["status"]["digest"] == second["digest"]
+    takes_back_what_crashes(space)
+
+
+def takes_back_what_crashes(space: Space) -> None:
+    """Revision 2 serves; the pods of revision 3 run out of memory, until their settings are mended."""
+    small: Object = {"resources": {"requests": {"memory": "40Mi"}, "limits": {"memory": "40Mi"}}}
+    enough: Object = {"resources": {"requests": {"memory": "128Mi"}, "limits": {"memory": "1Gi"}}}
+    with keep_asking(space.address("flowers"), "flowers", ROWS, pause=0.05, most=6000, threads=2) as asked:
+        space.patch("flowers", {"training": {"epochs": 7}, "serving": {"pinRevision": None, **small}})
+        taken = space.wait("flowers", says("RolledBack", "revision 3", "OOMKilled"), what="takes revision 3 back")
+        eventually(lambda: len(space.pods("flowers", "serve")) == 1, what="the end of the pods that crash")
+    assert (asked.failures, set(asked.answers)) == ([], {200})
+    assert (taken["status"]["revision"], condition(taken, "Available")["status"]) == (2, "True")
+    assert next(one["phase"] for one in taken["status"]["revisions"] if one["number"] == 3) == "Failed"
+    eventually(lambda: space.warned("flowers", "RolledBack"), what="an event RolledBack", seconds=5)
+    space.patch("flowers", {"serving": enough})
+    space.wait("flowers", serves(3), what="revision 3 serves with settings that work")
 
 
 @pytest.mark.story(60)

@@ -4,7 +4,7 @@ A rollout that failed is written down beside the templates, by what was served a
 operator that was started anew knows. Nothing else is remembered, and what is served in its place is not judged.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from modelservice_operator.domain.inputs import Inputs
 from modelservice_operator.domain.observe import Observed, is_ready, told
 from modelservice_operator.domain.records import Revision, StoredTemplate, TemplateRevision
 from modelservice_operator.domain.rollout import newest_pods, rollout
-from modelservice_operator.domain.template import choose_template, is_deployed, stored_templates
+from modelservice_operator.domain.template import choose_template, is_deployed, paced, stored_templates
 from modelservice_operator.objects import Object
 
 RESTARTS = 3
@@ -54,19 +54,21 @@ def choose(inputs: Inputs, asked: Revision, *, known: bool) -> Choice:
         asked: what is to serve, with its number.
         known: whether a model of what spec and data ask for is there; else ``asked`` serves meanwhile.
     """
-    observed = inputs.observed
-    kept = _as_it_is(observed, asked) if not known and any(one.document.failed for one in observed.templates) else None
-    if kept is not None:
-        return kept
+    observed, pinned = inputs.observed, inputs.spec.serving.pin_revision is not None
+    if not (known or pinned) and any(one.document.failed for one in observed.templates):
+        kept = _as_it_is(observed, asked)
+        if kept is not None:
+            return kept
     stored = choose_template(inputs.spec, observed, inputs.settings, asked)
     choice = Choice(revision=asked, stored=stored)
-    if inputs.spec.serving.pin_revision is not None:
+    if pinned:
         return choice  # a person knows better
     failed = _failed_before(observed, choice.variant) or _fails(observed, choice)
     good = _last_good(inputs, choice) if failed else None
     if good is None:
         return choice
-    return Choice(revision=good.revision, stored=good.stored, instead_of=choice, failed=failed)
+    stored = paced(good.stored, inputs.spec, observed, good.revision.record)
+    return Choice(revision=good.revision, stored=stored, instead_of=choice, failed=failed)
 
 
 def hold(inputs: Inputs, current: Revision | None) -> Choice | None:
@@ -141,7 +143,7 @@ def _fails(observed: Observed, choice: Choice) -> str | None:
     progressing = said.get("Progressing", {})
     if progressing.get("reason") in (None, _AVAILABLE) or sum(map(is_ready, pods)) >= state.desired:
         return None
-    if progressing["reason"] != _EXCEEDED and not any(map(_loops, pods)):
+    if not (any(map(_loops, pods)) or _is_late(progressing, pods)):
         return None
     if observed.deployed_key != choice.revision.key or not is_deployed(choice.stored, observed):
         return None
@@ -151,6 +153,13 @@ def _fails(observed: Observed, choice: Choice) -> str | None:
     seconds = deployment["spec"].get("progressDeadlineSeconds")
     late = f"not available after {seconds} s (spec.serving.progressDeadlineSeconds)"
     return (found or late)[:_WORDS]
+
+
+def _is_late(progressing: Mapping[str, Any], pods: Sequence[Object]) -> bool:
+    """Whether the time of these pods is up: a ReplicaSet that is used again has the verdict on another one at first."""
+    since = progressing.get("lastTransitionTime", "")
+    made = (pod["metadata"].get("creationTimestamp", "") for pod in pods)
+    return progressing.get("reason") == _EXCEEDED and any(one < since for one in made)
 
 
 def _loops(pod: Object) -> bool:

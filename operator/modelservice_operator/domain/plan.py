@@ -10,7 +10,7 @@ from modelservice_operator.constants import ANNOTATION_REPLICAS, ENDING_FIELD_MA
 from modelservice_operator.domain.attempts import NextAttempt, StepState, next_attempt, step_state
 from modelservice_operator.domain.builders.identity import build_network_policy, build_service_account
 from modelservice_operator.domain.builders.job import build_end
-from modelservice_operator.domain.builders.record import build_record, build_template, is_template, numbered
+from modelservice_operator.domain.builders.record import build_record, is_template
 from modelservice_operator.domain.builders.serving import (
     build_autoscaler,
     build_deployment,
@@ -22,16 +22,15 @@ from modelservice_operator.domain.data import DataState
 from modelservice_operator.domain.diff import Changes, Desired, Part, Phase, diff
 from modelservice_operator.domain.inputs import Inputs
 from modelservice_operator.domain.jobs import JobPhase
-from modelservice_operator.domain.last_good import Choice, choose, failure_of, hold
+from modelservice_operator.domain.last_good import Choice, choose, hold
 from modelservice_operator.domain.metadata import bears_stamp, stamped
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.promotion import Promotion, paused, promote, rolled_back
-from modelservice_operator.domain.records import Revision, StoredTemplate, TemplateRevision
+from modelservice_operator.domain.records import Revision
 from modelservice_operator.domain.retention import is_gone, retained
-from modelservice_operator.domain.rollout import rollout
+from modelservice_operator.domain.rollout_records import kept_templates, written
 from modelservice_operator.domain.stages import pipeline
 from modelservice_operator.domain.stores import location_of, store_of
-from modelservice_operator.domain.template import is_deployed
 from modelservice_operator.kinds import (
     CONTROLLER_REVISION,
     DEPLOYMENT,
@@ -240,11 +239,7 @@ def _serve(inputs: Inputs, choice: Choice) -> Part:
     owner, serving, revision, stored = observed.owner, spec.serving, choice.revision, choice.stored
     autoscaled = serving.autoscaling is not None or handed_back(serving, observed) is not None
     deployment = build_deployment(owner, serving, revision, stored, replicas=None if autoscaled else serving.replicas)
-    desired = [
-        *_failure(observed, choice),
-        *_record(observed, revision, stored),
-        *_replicas_holder(observed, serving, deployment),
-    ]
+    desired = [*written(observed, choice), *_replicas_holder(observed, serving, deployment)]
     desired.append(Desired(obj=deployment))
     if serving.autoscaling:
         desired.append(Desired(obj=build_autoscaler(owner, serving.autoscaling, serving.replicas)))
@@ -255,36 +250,9 @@ def _serve(inputs: Inputs, choice: Choice) -> Part:
     # Until its number is written down, the autoscaler is what holds it.
     kept = {(HORIZONTAL_POD_AUTOSCALER, owner.name)} if autoscaled else set()
     kept |= {
-        (CONTROLLER_REVISION, name) for name in _kept_templates(observed, choice, limit=spec.revision_history_limit)
+        (CONTROLLER_REVISION, name) for name in kept_templates(observed, choice, limit=spec.revision_history_limit)
     }
     return Part(desired=tuple(desired), kept=frozenset(kept))
-
-
-def _failure(observed: Observed, choice: Choice) -> Iterator[Desired]:
-    """What is written down of a rollout that is taken back, before it is."""
-    bad = choice.instead_of
-    if bad is not None and failure_of(observed, bad.variant) is None:
-        obj = build_template(
-            observed.owner, bad.revision.key, bad.stored, number=_next_template(observed), failed=choice.failed
-        )
-        yield Desired(obj=obj, immutable=True)
-
-
-def _kept_templates(observed: Observed, choice: Choice, *, limit: int) -> Iterator[str]:
-    """What may be gone back to, while what is asked for is not rolled out; and what must not be tried again."""
-    if not observed.templates:
-        return
-    state = rollout(observed.deployment)
-    done = state is not None and state.complete and is_deployed(choice.stored, observed)
-    if choice.instead_of is None and not choice.held and done and observed.deployed_key == choice.revision.key:
-        return
-    bad = failure_of(observed, choice.instead_of.variant) if choice.instead_of else None
-    for template in (*observed.templates[-2 * limit :], *([bad] if bad else [])):
-        yield template.obj["metadata"]["name"]
-
-
-def _next_template(observed: Observed) -> int:
-    return 1 + max((one.number for one in observed.templates), default=0)
 
 
 def handed_back(serving: Serving, observed: Observed) -> int | None:
@@ -298,25 +266,6 @@ def handed_back(serving: Serving, observed: Observed) -> int | None:
     beside = autoscaler["metadata"].get("annotations", {}).get(ANNOTATION_REPLICAS)
     number = min(int(deployment["spec"].get("replicas", 1)), MAX_REPLICAS)
     return number if beside == str(serving.replicas) and number != serving.replicas else None
-
-
-def _record(observed: Observed, revision: Revision, stored: StoredTemplate) -> Iterator[Desired]:
-    """A record that is new, or gets its number or another turn to serve; and a template that it does not hold."""
-    if revision.obj is None:
-        record = revision.record.model_copy(update={"serving": stored})
-        yield Desired(obj=build_record(observed.owner, replace(revision, record=record)), immutable=True)
-    elif numbered(revision.obj) != (revision.number, revision.turn):
-        yield Desired(obj=build_record(observed.owner, revision))
-    if revision.obj is not None and stored != revision.record.serving:
-        # Stored before it is applied, so that the next pass, or a newer operator, serves the same.
-        known = next((one for one in observed.templates if _stores(one, revision.key, stored)), None)
-        number = known.number if known else _next_template(observed)
-        yield Desired(obj=build_template(observed.owner, revision.key, stored, number=number), immutable=True)
-
-
-def _stores(template: TemplateRevision, key: str, stored: StoredTemplate) -> bool:
-    document = template.document
-    return (document.key, document.serving, document.failed) == (key, stored, None)
 
 
 def _replicas_holder(observed: Observed, serving: Serving, desired: Object) -> Iterator[Desired]:

@@ -18,10 +18,16 @@ def choose_template(
 
     So a newer operator, which would build another template, restarts nothing until the inputs change. What answers no
     request, or waits for an image that is missing, has nothing to lose: it gets the newest template, which may mend it.
-    One whose surge pods cannot have a GPU is recreated from then on, unless the spec says how it is rolled out.
     """
-    record = revision.record
-    stored = _choose(spec, observed, settings, revision, serving_inputs(spec, settings, record))
+    stored = _choose(spec, observed, settings, revision, serving_inputs(spec, settings, revision.record))
+    return paced(stored, spec, observed, revision.record)
+
+
+def paced(stored: StoredTemplate, spec: ModelServiceSpec, observed: Observed, record: StageRecord) -> StoredTemplate:
+    """The template with how it takes over: once its surge pods could have no GPU, old pods end first from then on.
+
+    Unless the spec says how it is rolled out.
+    """
     known = any(one.recreate for one in stored_templates(observed, record) if one.inputs == stored.inputs)
     recreate = known or (spec.serving.rollout is None and lacks_gpu(observed) and is_deployed(stored, observed))
     return stored.model_copy(update={"recreate": recreate or None})

@@ -1,8 +1,10 @@
 """The reconciler's stories. A rollout that fails is taken back: what served well serves again, and it is said."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from tests.support.fake_kube import Stop
 from tests.support.world import World, success, without_image
 
 from modelservice_operator.domain.last_good import RESTARTS
@@ -12,7 +14,13 @@ from modelservice_operator.objects import Ref
 BAD = {"env": [{"name": "PORT", "value": "none"}]}
 """With these settings pods end at once."""
 
-EXCEEDED = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
+LATER, BEFORE = "2027-01-01T00:00:00Z", "2025-01-01T00:00:00Z"
+EXCEEDED = {
+    "type": "Progressing",
+    "status": "False",
+    "reason": "ProgressDeadlineExceeded",
+    "lastTransitionTime": LATER,
+}
 UNDER_WAY = {"type": "Progressing", "status": "True", "reason": "ReplicaSetUpdated"}
 COMPLETE = {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}
 
@@ -209,6 +217,8 @@ def test_a_verdict_on_the_template_before_is_not_taken_for_one_on_this() -> None
     world.kube.store({**deployment, "status": {"observedGeneration": generation - 1, "conditions": [EXCEEDED]}})
     world.settle()
     assert deployed_key(world) == second
+    surge(world, {**EXCEEDED, "lastTransitionTime": BEFORE})
+    assert deployed_key(world) == second, "a ReplicaSet that is used again keeps the verdict for a moment"
 
 
 def test_what_failed_is_forgotten_with_its_record_and_tried_again() -> None:
@@ -219,3 +229,41 @@ def test_what_failed_is_forgotten_with_its_record_and_tried_again() -> None:
     world.remove(Ref(CONTROLLER_REVISION, "default", mark["metadata"]["name"]))
     world.settle()
     assert deployed_key(world) == second
+
+
+@pytest.mark.parametrize("written", [False, True])
+@pytest.mark.parametrize("number", range(5))
+def test_a_return_survives_the_end_of_the_operator(number: int, *, written: bool) -> None:
+    world = World()
+    first = world.serve()
+    world.service(training={"epochs": 3})
+    world.run_stages()
+    world.kube.stop_at(len(world.kube.writes) + number, written=written)
+    with suppress(Stop):
+        surge(world, **crashing(RESTARTS))
+    world.kube.stop_at(None, written=False)
+    world.restart_operator()
+    world.settle()
+    assert (deployed_key(world), world.ready()) == (first, ("False", "RolledBack"))
+    assert len([obj for obj in world.ours(CONTROLLER_REVISION) if obj["data"].get("failed")]) == 1
+    stays(world)
+
+
+def test_the_gpu_of_pods_that_crash_is_freed_for_those_that_served() -> None:
+    world = World()
+    gpu = {"resources": {"limits": {"nvidia.com/gpu": "1"}}}
+    first = world.serve(serving={**gpu, "rollout": {"recreate": {}}})
+    world.service(training={"epochs": 3}, serving=gpu)
+    second = world.run_stages()
+    world.roll_out(available=0)
+    surge(world, **crashing(RESTARTS))
+    assert deployed_key(world) == first, "no pod is ready, and the last other revision serves"
+    assert second != first
+    words = "1 Insufficient nvidia.com/gpu."
+    lacking = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": words}
+    surge(world, phase="Pending", conditions=[lacking])
+    assert world.one(DEPLOYMENT)["spec"]["strategy"]["type"] == "Recreate"
+    world.roll_out()
+    world.settle()
+    assert (world.status()["revision"], world.ready()) == (1, ("False", "RolledBack"))
+    stays(world)

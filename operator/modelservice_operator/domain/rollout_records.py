@@ -1,0 +1,64 @@
+"""What is written down of a rollout: the record of its revision, the template of its pods, what failed before it."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from modelservice_operator.domain.builders.record import build_record, build_template, numbered
+from modelservice_operator.domain.diff import Desired
+from modelservice_operator.domain.last_good import Choice, failure_of
+from modelservice_operator.domain.observe import Observed
+from modelservice_operator.domain.records import Revision, StoredTemplate, TemplateRevision
+from modelservice_operator.domain.rollout import rollout
+from modelservice_operator.domain.template import is_deployed
+
+
+def written(observed: Observed, choice: Choice) -> Iterator[Desired]:
+    """What is to be there before the Deployment changes, in this order."""
+    yield from _failure(observed, choice)
+    yield from _record(observed, choice.revision, choice.stored)
+
+
+def kept_templates(observed: Observed, choice: Choice, *, limit: int) -> Iterator[str]:
+    """What may be gone back to, while what is asked for is not rolled out; and what must not be tried again."""
+    if not observed.templates:
+        return
+    state = rollout(observed.deployment)
+    done = state is not None and state.complete and is_deployed(choice.stored, observed)
+    if choice.instead_of is None and not choice.held and done and observed.deployed_key == choice.revision.key:
+        return
+    bad = failure_of(observed, choice.instead_of.variant) if choice.instead_of else None
+    for template in (*observed.templates[-2 * limit :], *([bad] if bad else [])):
+        yield template.obj["metadata"]["name"]
+
+
+def _failure(observed: Observed, choice: Choice) -> Iterator[Desired]:
+    """What is written down of a rollout that is taken back, before it is."""
+    bad = choice.instead_of
+    if bad is not None and failure_of(observed, bad.variant) is None:
+        obj = build_template(
+            observed.owner, bad.revision.key, bad.stored, number=_next_template(observed), failed=choice.failed
+        )
+        yield Desired(obj=obj, immutable=True)
+
+
+def _record(observed: Observed, revision: Revision, stored: StoredTemplate) -> Iterator[Desired]:
+    """A record that is new, or gets its number or another turn to serve; and a template that it does not hold."""
+    if revision.obj is None:
+        record = revision.record.model_copy(update={"serving": stored})
+        yield Desired(obj=build_record(observed.owner, replace(revision, record=record)), immutable=True)
+    elif numbered(revision.obj) != (revision.number, revision.turn):
+        yield Desired(obj=build_record(observed.owner, revision))
+    if revision.obj is not None and stored != revision.record.serving:
+        # Stored before it is applied, so that the next pass, or a newer operator, serves the same.
+        known = next((one for one in observed.templates if _stores(one, revision.key, stored)), None)
+        number = known.number if known else _next_template(observed)
+        yield Desired(obj=build_template(observed.owner, revision.key, stored, number=number), immutable=True)
+
+
+def _stores(template: TemplateRevision, key: str, stored: StoredTemplate) -> bool:
+    document = template.document
+    return (document.key, document.serving, document.failed) == (key, stored, None)
+
+
+def _next_template(observed: Observed) -> int:
+    return 1 + max((one.number for one in observed.templates), default=0)
