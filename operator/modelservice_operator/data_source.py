@@ -11,7 +11,7 @@ from modelservice.contract.digests import joined
 from modelservice.contract.failure import About
 from modelservice.contract.keys import content_digest
 from modelservice.contract.resource import ModelServiceSpec
-from modelservice_operator.domain.data import ConfigMapContent, DataState, config_map_data, declared_data, meant_key
+from modelservice_operator.domain.data import ConfigMapContent, DataState, config_map_data, declared_data
 from modelservice_operator.domain.problem import Problem
 from modelservice_operator.kinds import CONFIG_MAP
 from modelservice_operator.kube.port import KubePort
@@ -123,8 +123,8 @@ def _content_of(config_map: Object, meant: _Meant) -> ConfigMapContent:
     """Names of all keys, and the digest of those that are meant alone."""
     data, packed = config_map.get("data") or {}, config_map.get("binaryData") or {}
     keys = (*data, *packed)
-    key = meant_key(meant.source, keys)
-    if key is None or not set(meant.beside) <= set(keys):
+    key = meant.source.chosen_key(keys, beside=meant.beside)
+    if key is None or not {key, *meant.beside} <= set(keys):
         return ConfigMapContent(keys=keys)
     digests = []
     for one in (key, *meant.beside):

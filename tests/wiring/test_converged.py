@@ -19,6 +19,7 @@ from tests.support.fake_clock import eventually
 from tests.support.world import compressed, success
 from tests.wiring.test_operator import namespace, run, settings_for  # noqa: F401
 
+from modelservice.contract.digests import joined
 from modelservice.contract.keys import content_digest
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice_operator.__main__ import open_context, operate
@@ -40,6 +41,7 @@ Object = dict[str, Any]
 
 BASE: Object = {"data": {"configMap": {"name": "data"}, "target": "y"}, "model": {"mlp": {}}}
 TABLE = "y\n1\n"
+LONGEST_KEY = 253
 QUIET_ROUNDS, MOST_ROUNDS = 5, 60
 """Passes over all in which nothing is written; and passes within which that is so, while controllers still move."""
 
@@ -52,10 +54,17 @@ def holds(spec: Object) -> bool:
     return True
 
 
+def sides(spec: Object) -> list[str]:
+    """Files of single sides: keys of the ConfigMap."""
+    files: Mapping[str, str] = spec["data"].get("split", {}).get("files", {})
+    return [files[side] for side in ("validation", "test") if side in files]
+
+
 def is_made(spec: Object) -> bool:
-    """Whether an apiserver makes its claim: none is of size 0, and what is refused is tried again and again."""
+    """Whether an apiserver makes its claim, none of which is of size 0 (what is refused is tried again and again), and
+    the keys of its ConfigMap, which are short."""
     size = spec.get("artifacts", {}).get("volumeClaim", {}).get("size")
-    return size not in (0, "0")
+    return size not in (0, "0") and all(len(key) <= LONGEST_KEY for key in sides(spec))
 
 
 def model_services(namespace: str) -> list[Object]:  # noqa: F811
@@ -86,7 +95,7 @@ def prepare(namespace: str, services: list[Object]) -> None:  # noqa: F811
     objects: list[Object] = [{**quota, "spec": {"hard": {"pods": "0"}}}]
     for one in services:
         if (source := one["spec"]["data"].get("configMap")) is not None:
-            data = {source.get("key", "table.csv"): TABLE}
+            data = dict.fromkeys((source.get("key", "table.csv"), *sides(one["spec"])), TABLE)
             config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {**meta, "name": source["name"]}}
             objects.append({**config_map, "data": data})
     create([*objects, *services])
@@ -97,7 +106,9 @@ def result_of(stored: Object, settings: Settings) -> list[Object]:
     metadata, spec = stored["metadata"], ModelServiceSpec.model_validate(stored["spec"])
     owner = Owner(name=metadata["name"], namespace=metadata["namespace"], uid=metadata["uid"])
     claim = spec.data.persistent_volume_claim
-    digest = claim_data(claim, spec.data.version).digest if claim else content_digest(TABLE.encode())
+    of_table = content_digest(TABLE.encode())
+    read = joined([of_table] * (1 + len(spec.data.split.given_files)))
+    digest = claim_data(claim, spec.data.version).digest if claim else read
     last = pipeline(spec, digest)[-1]
     artifacts = settled_artifacts(spec, settings)
     store = store_of(artifacts)

@@ -1,6 +1,6 @@
 """What is known of the data before a pod reads it: one function for each kind of source."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -65,12 +65,6 @@ class ConfigMapContent:
     digest: str | Problem | None = None
 
 
-def meant_key(source: ConfigMapSource, keys: Sequence[str]) -> str | None:
-    """The key that a spec means: the one that it names, or the only one; None where that is not clear or not there."""
-    named = source.key or (keys[0] if len(keys) == 1 else None)
-    return named if named in keys else None
-
-
 def config_map_data(
     source: ConfigMapSource, found: ConfigMapContent | Problem | None, given: Mapping[str, str] = _NO_FILES
 ) -> DataState:
@@ -89,16 +83,14 @@ def config_map_data(
             "ConfigMapNotFound", f"ConfigMap {source.name!r} does not exist: make it, or change {field}.name"
         )
     keys = ", ".join(sorted(found.keys)) or "none"
-    if source.key is None and len(found.keys) != 1:
+    key = source.chosen_key(found.keys, beside=given.values())
+    if key is None:
         return _problem("KeyNotClear", f"ConfigMap {source.name!r} has the keys {keys}: name one in {field}.key")
-    key = meant_key(source, found.keys)
     named = {f"{field}.key": key, **{f"spec.data.split.files.{side}": one for side, one in given.items()}}
     for setting, one in named.items():
         if one not in found.keys:
-            missing = source.key if one is None else one
             return _problem(
-                "KeyNotFound",
-                f"ConfigMap {source.name!r} has no key {missing!r}: change {setting}; its keys are: {keys}",
+                "KeyNotFound", f"ConfigMap {source.name!r} has no key {one!r}: change {setting}; its keys are: {keys}"
             )
     if isinstance(found.digest, Problem):
         return DataState(problem=found.digest)

@@ -1,6 +1,7 @@
 """``spec.data``: where the data is, what is predicted from what, and how it is split."""
 
 import re
+from collections.abc import Collection, Iterable
 from enum import StrEnum
 from typing import Annotated, Self
 
@@ -113,8 +114,20 @@ class ConfigMapSource(Contract):
 
     name: ObjectName = Field(description="Name of the ConfigMap. Another name with the same content trains nothing.")
     key: ConfigMapKey | None = Field(
-        default=None, description="Key of the file in data, or (plain or gzip) in binaryData. Default: the only key."
+        default=None,
+        description="Key of the file in data, or (plain or gzip) in binaryData. Default: the only key, but for those of"
+        " split.files.",
     )
+
+    def chosen_key(self, keys: Iterable[str], *, beside: Collection[str] = ()) -> str | None:
+        """The key that is meant, None where that is not clear.
+
+        Args:
+            keys: those that are there.
+            beside: those that hold the rows of single sides.
+        """
+        rest = [key for key in keys if key not in beside]
+        return self.key or (rest[0] if len(rest) == 1 else None)
 
 
 class ClaimSource(Contract):

@@ -46,7 +46,7 @@ class Resource:
             )
         plain, binary = (_texts_of(config_map, field, source.name) for field in ("data", "binaryData"))
         keys = [*plain, *binary]
-        key = key or source.key or (keys[0] if len(keys) == 1 else None)
+        key = key or source.chosen_key(keys, beside=self.service.spec.data.split.given_files.values())
         if key is None:
             found = ", ".join(keys) or "none"
             raise ResourceError(f"spec.data.configMap.key: must be set, since there is not exactly one key: {found}")

@@ -122,9 +122,10 @@ def test_data_that_nobody_came_to_read_for_long_is_said() -> None:
     assert (found.problem.reason, found.problem.waits_for_change) == ("DataNotRead", False)
 
 
-def asked(source: Source, **files: str) -> DataState:
+def asked(source: Source, *, key: str | None = "a.csv", **files: str) -> DataState:
     """What is known of a ConfigMap of which some keys are test or validation rows."""
-    data = {"configMap": {"name": "churn", "key": "a.csv"}, "target": "t", "split": {"files": files}}
+    config_map = {"name": "churn"} | ({} if key is None else {"key": key})
+    data = {"configMap": config_map, "target": "t", "split": {"files": files}}
     spec = ModelServiceSpec.model_validate({"data": data, "model": {"mlp": {}}})
     source.source.read(ASKER, spec, patience=PATIENCE)
     asyncio.run(source.source.lookups.ask_due())
@@ -144,6 +145,15 @@ def test_keys_of_single_sides_are_mounted_and_count_like_the_data() -> None:
         assert found.digest == found.content_digest == joined([content_digest(b"1"), content_digest(test.encode())])
         digests.append(found.digest)
     assert digests[0] != digests[1]
+
+
+def test_the_only_key_that_is_no_side_is_the_data_s() -> None:
+    source = Source()
+    source.store(data={"a.csv": "1", "test.csv": "2"})
+    assert asked(source, key=None, test="test.csv").file == "a.csv"
+    problem: Any = asked(source, key=None, test="none.csv").problem
+    assert problem.reason == "KeyNotClear"
+    assert "has the keys a.csv, test.csv: name one in spec.data.configMap.key" in problem.message
 
 
 def test_a_key_of_a_side_that_is_not_there_is_said() -> None:
