@@ -7,9 +7,9 @@ from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from modelservice.contract.base import ColumnName, Contract, ObjectName, OneOf, Rule, ShortText
+from modelservice.contract.base import ColumnName, Contract, ObjectName, OneOf, Rule, Sha256, ShortText
 from modelservice.contract.formats import CSV, Excel, ImageSize
-from modelservice.contract.locations import KEY_PATTERN, ConfigMapKey, DataUri, RelativePath
+from modelservice.contract.locations import KEY_PATTERN, ConfigMapKey, DataUri, EncoderUri, RelativePath
 from modelservice.contract.pods import NameReference
 from modelservice.contract.split import SPLIT_COLUMNS, Split, each_file
 
@@ -52,6 +52,10 @@ _FEATURE_NOT_IGNORED = Rule(
     "!has(self.columns) || !has(self.features) || !self.features.exists(name, name in self.columns"
     " && self.columns[name].type == 'Ignore')",
     "columns must not ignore one of the features",
+)
+_ENCODER_OF_COLUMNS = Rule(
+    "has(self.encoder) == (has(self.columns) && self.columns.exists(name, self.columns[name].type == 'Encoded'))",
+    "encoder reads the columns whose type is Encoded: say both, or neither",
 )
 
 _WEIGHT_ALONE = Rule(
@@ -175,6 +179,7 @@ class ColumnType(StrEnum):
     BOOLEAN = "Boolean"
     DATE = "Date"
     TEXT = "Text"
+    ENCODED = "Encoded"
     IGNORE = "Ignore"
 
 
@@ -186,6 +191,7 @@ class ColumnSettings(Contract):
         " Boolean: yes and no, true and false, y and n, t and f, 1 and 0."
         " Date: dates with or without a time of day and a zone, such as 2024-01-31T12:30:00Z."
         " Text: free text, of which the letters are learned from, and not each text as a whole."
+        " Encoded: texts that data.encoder makes numbers of."
         " Ignore: no input of the model. A change trains again."
     )
 
@@ -210,6 +216,26 @@ class TextColumn(Contract):
     )
 
 
+class ColumnEncoder(Contract):
+    """A pretrained model that makes numbers of the columns of type Encoded, and stays as it is."""
+
+    uri: EncoderUri = Field(
+        description="Folder of a BERT in the layout of Hugging Face, as that of model.encoder. A change trains again."
+    )
+    digest: Sha256 | None = Field(
+        default=None,
+        description="sha256 of model.safetensors, which the status says: another file is refused. Default: whatever is"
+        " there. A change trains again.",
+    )
+    max_length: int = Field(
+        default=128,
+        ge=4,
+        le=512,
+        description="Tokens of a text that are read, from its begin on; what follows has no effect. Default 128."
+        " A change trains again.",
+    )
+
+
 class Data(OneOf):
     """Exactly one source of data, a table or images as NPZ, and what to learn from it."""
 
@@ -222,6 +248,7 @@ class Data(OneOf):
             "excel",
             "image",
             "text",
+            "encoder",
             "target",
             "features",
             "columns",
@@ -243,6 +270,7 @@ class Data(OneOf):
         _TARGET_NOT_FEATURE,
         _TARGET_NOT_COLUMN,
         _FEATURE_NOT_IGNORED,
+        _ENCODER_OF_COLUMNS,
         _TARGET_NOT_SPLIT,
         _WEIGHT_ALONE,
         _FILES_OF_SOURCE,
@@ -292,6 +320,11 @@ class Data(OneOf):
         default=None,
         description="The column of a table whose texts are read word by word, by rnn, transformer or encoder. Default:"
         " all columns are features, those of texts by their letters. A change trains again.",
+    )
+    encoder: ColumnEncoder | None = Field(
+        default=None,
+        description="A pretrained model that reads the columns whose type is Encoded, beside all others. Default: none"
+        " is read so. A change trains again.",
     )
     target: ColumnName = Field(
         description='The column to predict; of an NPZ file the array, usually "y", in quotes, since kubectl takes'
@@ -344,7 +377,8 @@ class Data(OneOf):
             (_TEXT_NOT_TARGET, self.text is not None and self.text.column == self.target),
             (_TARGET_NOT_FEATURE, self.target in self.features),
             (_TARGET_NOT_COLUMN, self.target in self.columns),
-            (_FEATURE_NOT_IGNORED, bool(self._ignored.intersection(self.features))),
+            (_FEATURE_NOT_IGNORED, bool(self.columns_of(ColumnType.IGNORE).intersection(self.features))),
+            (_ENCODER_OF_COLUMNS, (self.encoder is not None) != bool(self.columns_of(ColumnType.ENCODED))),
             (_TARGET_NOT_SPLIT, self.target in self.split.columns),
             (_WEIGHT_ALONE, self.sample_weight in {self.target, *self.features}),
             (_FILES_OF_SOURCE, any(("://" in one) != (self.uri is not None) for one in files)),
@@ -357,9 +391,9 @@ class Data(OneOf):
                 raise ValueError(rule.message)
         return self
 
-    @property
-    def _ignored(self) -> set[str]:
-        return {name for name, settings in self.columns.items() if settings.type is ColumnType.IGNORE}
+    def columns_of(self, type_: ColumnType) -> set[str]:
+        """Names of the columns that are said to be of a type."""
+        return {name for name, settings in self.columns.items() if settings.type is type_}
 
     def format_of(self, file: str) -> Format:
         """The format that is said, or that the name of the file tells."""

@@ -47,3 +47,14 @@ SideFiles = Annotated[
         " s3://bucket/folder/test.csv",
     ),
 ]
+_PART = "[-A-Za-z0-9_=~+@][-A-Za-z0-9_.=~+@]*"
+EncoderUri = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=512),
+    Worded(
+        rf"^((s3|gs|az)://[a-z0-9][-a-z0-9_.]{{1,62}}|https://[A-Za-z0-9][-A-Za-z0-9.]{{0,252}}(:[0-9]{{1,5}})?|file://)"
+        rf"(/{_PART})+$",
+        "must be a folder such as s3://models/minilm, https://host/minilm or file:///models/minilm, without '/' at its"
+        " end",
+    ),
+]

@@ -3,9 +3,10 @@
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
-from modelservice.contract.base import Contract, OneOf, Rule, Sha256, Worded
+from modelservice.contract.base import Contract, OneOf, Rule, Sha256
+from modelservice.contract.locations import EncoderUri
 
 
 class Activation(StrEnum):
@@ -341,19 +342,6 @@ class Auto(Contract):
         if self.candidates is not None and len(set(self.candidates)) != len(self.candidates):
             raise ValueError(_EACH_CANDIDATE_ONCE.message)
         return self
-
-
-_PART = "[-A-Za-z0-9_=~+@][-A-Za-z0-9_.=~+@]*"
-EncoderUri = Annotated[
-    str,
-    StringConstraints(min_length=1, max_length=512),
-    Worded(
-        rf"^((s3|gs|az)://[a-z0-9][-a-z0-9_.]{{1,62}}|https://[A-Za-z0-9][-A-Za-z0-9.]{{0,252}}(:[0-9]{{1,5}})?|file://)"
-        rf"(/{_PART})+$",
-        "must be a folder such as s3://models/minilm, https://host/minilm or file:///models/minilm, without '/' at its"
-        " end",
-    ),
-]
 
 
 class EncoderHead(OneOf):

@@ -86,6 +86,15 @@ _WEIGHTS_TO_QUANTIZE = Rule(
     "svm, kernelRidge and trees have no weights to make integers of: leave quantize out, or put distill first",
 )
 
+_ENCODED_BY_ONNX = Rule(
+    "!has(self.data.encoder) || !has(self.serving) || !has(self.serving.engine) || self.serving.engine != 'Torch'",
+    "serving.engine Torch has no data.encoder: leave engine out, or set ONNX",
+)
+_ENCODED_TO_QUANTIZE = Rule(
+    "!has(self.data.encoder) || !has(self.compression) || self.compression.steps.all(step, has(step.quantize))",
+    "with data.encoder, quantize is the only step of compression: leave the others out",
+)
+
 
 class ModelServiceSpec(Contract):
     """Data in, a model service out."""
@@ -100,6 +109,8 @@ class ModelServiceSpec(Contract):
         _WORKERS_OF_GRADIENT,
         _LAYERS_TO_PRUNE,
         _WEIGHTS_TO_QUANTIZE,
+        _ENCODED_BY_ONNX,
+        _ENCODED_TO_QUANTIZE,
     )
 
     suspend: bool = Field(
@@ -151,6 +162,10 @@ class ModelServiceSpec(Contract):
             raise ValueError(_LAYERS_TO_PRUNE.message)
         if kinds[:1] == ("quantize",) and self.model.choice in _WEIGHTLESS:
             raise ValueError(_WEIGHTS_TO_QUANTIZE.message)
+        if self.data.encoder is not None and self.serving.engine is Engine.TORCH:
+            raise ValueError(_ENCODED_BY_ONNX.message)
+        if self.data.encoder is not None and set(kinds) - {"quantize"}:
+            raise ValueError(_ENCODED_TO_QUANTIZE.message)
         return self
 
     def _check_training(self, *, by_gradient: bool) -> None:

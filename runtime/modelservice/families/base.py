@@ -51,6 +51,8 @@ class Fitted:
         models: those that it is blended of.
         sharpened: the same model with all probabilities raised to a power and divided by their sum, by its own weights
             or head; needed of families that torch serves from ``files``.
+        recalled: as ``predict``, to the last bits, for rows of texts most of which were read before: what an encoder
+            made of them is kept. None where nothing is.
     """
 
     onnx: bytes
@@ -63,6 +65,7 @@ class Fitted:
     notes: tuple[str, ...] = ()
     models: tuple[BlendedModel, ...] | None = None
     sharpened: "Callable[[float], Fitted] | None" = None
+    recalled: Callable[[Features], Array] | None = None
 
 
 def usual_steps(

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from modelservice.contract.base import first_problem
+from modelservice.contract.data import ColumnEncoder, Data
 from modelservice.contract.digests import sha256
 from modelservice.contract.failure import DataError, StageError
 from modelservice.contract.model import Model
 from modelservice.modalities.base import Features
 from modelservice.modalities.files import read_bytes
 from modelservice.modalities.objects import SECRET_FIELD, open_objects
-from modelservice.modalities.text.tokens import Tokens
+from modelservice.modalities.tokens import Tokens
 
 URI_FIELD: Final = "spec.model.encoder.uri"
 DIGEST_FIELD: Final = "spec.model.encoder.digest"
@@ -108,10 +109,21 @@ class Pretrained:
         return lambda tokens: np.asarray(session.run([OUTPUT_NAME], {INPUT_NAME: tokens})[0], np.float32)
 
 
-def tokenizer_of(model: Model) -> str | None:
-    """The tokenizer that ``spec.model`` brings, None where one is learned; for errors see ``read_pretrained``."""
+def tokenizer_of(model: Model, data: Data) -> str | None:
+    """The tokenizer that an encoder brings, None where there is none; for errors see ``read_pretrained``."""
+    if data.encoder is not None:
+        return encoder_of_columns(data.encoder).tokenizer
     encoder = model.encoder
     return None if encoder is None else read_pretrained(encoder.uri, encoder.digest).tokenizer
+
+
+def encoder_of_columns(settings: ColumnEncoder) -> Pretrained:
+    """What ``spec.data.encoder`` names; for errors see ``read_pretrained``."""
+    try:
+        return read_pretrained(settings.uri, settings.digest)
+    except StageError as error:
+        field = None if error.field is None else error.field.replace("spec.model.", "spec.data.", 1)
+        raise StageError(error.reason, error.message, field=field) from None
 
 
 @lru_cache(maxsize=1)

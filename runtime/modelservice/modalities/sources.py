@@ -20,7 +20,9 @@ from modelservice.modalities.dataset import Divided, divide_rows, encode
 from modelservice.modalities.image.reader import IMAGES
 from modelservice.modalities.objects import Objects
 from modelservice.modalities.split import SIDES_OF_FILES, TRAIN
+from modelservice.modalities.table.kinds.base import TextTokens
 from modelservice.modalities.table.reader import TABLES
+from modelservice.modalities.table.source import TableSource
 from modelservice.modalities.table.streamed import StreamedTable, stream_parquet
 from modelservice.modalities.text.source import TextSource
 
@@ -126,7 +128,8 @@ def read_rows(
 ) -> tuple[Divided, Dataset]:
     """Rows, divided and encoded: all of them, or some of a source that is not held; see ``build_dataset``.
 
-    ``tokenizer`` is that of an encoder, for ``spec.data.text``; without one it is learned.
+    ``tokenizer`` is that of an encoder, for ``spec.data.text`` or ``spec.data.encoder``; without one that of the first
+    is learned.
 
     Raises:
         DataError, PassingError, OSError: as their names say.
@@ -134,6 +137,10 @@ def read_rows(
     if data.text is not None:
         check_held(source, field="spec.data.text")
         source = TextSource(source, data.text, tokenizer=tokenizer)
+    if data.encoder is not None:
+        check_held(source, field="spec.data.encoder")
+        if isinstance(source, TableSource) and tokenizer is not None:
+            source = source.read_by(TextTokens(tokenizer, data.encoder.max_length))
     if isinstance(source, StreamedTable):
         return source.measured(data, task)
     divided = divide_rows(source, data, task)

@@ -120,7 +120,14 @@ def _behind(fitted: Fitted, content: bytes, change: Change) -> Fitted:
     def predict(features: Features) -> Array:
         return _changed(run(features), change)
 
-    return replace(fitted, onnx=content, predict=predict, sharpened=None)
+    recalled = fitted.recalled
+    return replace(
+        fitted,
+        onnx=content,
+        predict=predict,
+        sharpened=None,
+        recalled=None if recalled is None else lambda features: _changed(recalled(features), change),
+    )
 
 
 def _calibrated(fitted: Fitted, unseen: Array, dataset: Dataset, change: Change, said: str) -> Calibrated:

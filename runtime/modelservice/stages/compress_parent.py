@@ -13,6 +13,8 @@ from modelservice.contract.work_order import CompressWork
 from modelservice.modalities.base import Dataset, Source
 from modelservice.modalities.dataset import Divided
 from modelservice.modalities.sources import check_held, read_rows
+from modelservice.modalities.table.kinds.encoded import EncodedPreprocessing
+from modelservice.modalities.table.preprocessing import TablePreprocessing
 from modelservice.modalities.text.preprocessing import TextPreprocessing
 from modelservice.tasks import task_of
 
@@ -42,7 +44,12 @@ def _parent(work: CompressWork) -> Artifact:
 
 def _tokenizer(work: CompressWork, parent: Artifact) -> str | None:
     """The tokenizer that the parent was trained with, which an encoder may have brought; None where none reads."""
-    return None if work.data.text is None else _preprocessing(parent, TextPreprocessing).tokenizer
+    if work.data.text is not None:
+        return _preprocessing(parent, TextPreprocessing).tokenizer
+    if work.data.encoder is None:
+        return None
+    columns = _preprocessing(parent, TablePreprocessing).columns
+    return next((one.tokenizer for one in columns if isinstance(one, EncodedPreprocessing)), None)
 
 
 def _preprocessing(parent: Artifact, kind: type[Stored]) -> Stored:

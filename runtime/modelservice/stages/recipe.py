@@ -12,6 +12,7 @@ from modelservice.contract.task import Calibration, Classification, Task
 from modelservice.contract.work_order import TrainWork
 from modelservice.families import STREAMING, family_named
 from modelservice.families.base import Family, Fitted, Observer
+from modelservice.families.front import fit_behind
 from modelservice.inference.batches import run_batches
 from modelservice.inference.onnx_engine import OnnxEngine
 from modelservice.modalities.base import Dataset
@@ -113,8 +114,14 @@ class Recipe:
         return replace(REMEDIES[self.classification.imbalance](dataset), loss=loss)
 
     def _fit(self, rows: Dataset, observe: Observer, checkpointing: Checkpointing = BEGINS_ANEW) -> Fitted:
-        settings, training = self.work.model.chosen, self.work.training
-        return self.family.fit(settings, rows, training, observe=observe, checkpointing=checkpointing)
+        training = self.work.training
+
+        def fit(numbers: Dataset) -> Fitted:
+            chosen = self.work.model.chosen
+            return self.family.fit(chosen, numbers, training, observe=observe, checkpointing=checkpointing)
+
+        encoder = self.work.data.encoder
+        return fit(rows) if encoder is None else fit_behind(encoder, rows, fit)
 
     def _fit_again(self, rows: Dataset) -> Fitted:
         """A further fit, and no progress of its own: one that begins anew would look like a training that does."""

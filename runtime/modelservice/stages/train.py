@@ -69,7 +69,7 @@ class TrainStage:
             source = context.source()
             if work.compressed:
                 check_held(source, field="spec.compression")
-            divided, dataset = read_rows(source, work.data, work.task, tokenizer=tokenizer_of(work.model))
+            divided, dataset = read_rows(source, work.data, work.task, tokenizer=tokenizer_of(work.model, work.data))
             check_metric(work.compressed_metric, dataset)
             folds = fold_splits(divided, work.data.split)
         recipe, report = Recipe.of(work, dataset), None
@@ -114,7 +114,7 @@ class TrainStage:
                 columns=all_columns(divided, dataset),
                 metrics=metrics,
                 raw=raw.test,
-                predict=partial(run_batches, OnnxEngine(fitted.onnx).run),
+                predict=fitted.recalled or partial(run_batches, OnnxEngine(fitted.onnx).run),
                 seed=work.training.seed,
                 search=report,
             )

@@ -32,6 +32,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "missing numbers": {"data": {"missingNumbers": "Median"}},
     "scaling": {"data": {"scaling": "Robust"}},
     "columns": {"data": {"columns": {"zip": {"type": "Category"}}}},
+    "encoder": {"data": {"encoder": {"uri": "file:///models/other"}, "columns": {"zip": {"type": "Encoded"}}}},
     "split": {"data": {"split": {"seed": 1}}},
     "weights": {"data": {"sampleWeight": "w"}},
     "groups": {"data": {"split": {"groupBy": "customer"}}},
@@ -100,6 +101,8 @@ class TestTrainKey:
         document["spec"]["serving"] = {"replicas": 3, "grpc": {}}
         document["spec"]["artifacts"] = {"uri": "s3://elsewhere"}
         document["spec"]["compression"] = {"steps": [{"distill": {"student": {"layers": {}}}}]}
+        if spec_of(model_service(path)).data.encoder is not None:  # of which all else is refused
+            document["spec"]["compression"] = {"steps": [{"quantize": {}}]}
         document["spec"]["suspend"] = True
         assert key_of(document, sample_table(path)) == GOLDEN["train"][named(path)]
 
@@ -107,7 +110,9 @@ class TestTrainKey:
         document, table = model_service(path), sample_table(path)
         spec = spec_of(document)
         unfit = set() if spec.model.choice in GRADIENT_FAMILIES else {"epochs", "optimizer"}
-        unfit |= {"columns"} if spec.data.text is not None else set()  # it names the only one
+        unfit |= {"columns", "encoder"} if spec.data.text is not None else set()  # it names the only one
+        unfit |= {"columns"} if spec.data.encoder is not None else set()  # it needs one of its type
+        unfit |= {"encoder"} if spec.compression is not None else set()  # of which most is refused beside it
         unfit |= {"files"} if spec.data.config_map is None else set()
         unfit |= {"optimizer"} if spec.training.search is not None else set()  # it names what is searched
         changes = {name: change for name, change in CHANGES.items() if name not in unfit}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from modelservice.cells import MISSING_WORDS, NUMBER_PATTERN, Missing, number_text
 from modelservice.contract.data import ColumnType
 from modelservice.modalities.table import kinds
-from modelservice.modalities.table.kinds.base import Column
+from modelservice.modalities.table.kinds.base import Column, TextTokens
 from modelservice.modalities.table.notation import Decimal
 from modelservice.modalities.table.separators import COMMA
 from modelservice.modalities.table.written import Cells, Place
@@ -27,6 +27,7 @@ class ArrowColumn:
         decimal: the mark before the fraction of its numbers, where that is said.
         words: what means a missing value among numbers.
         declared: what ``spec.data.columns`` says of it.
+        reading: how texts become tokens, where ``spec.data.encoder`` says it.
     """
 
     def __init__(
@@ -39,7 +40,9 @@ class ArrowColumn:
         decimal: Decimal | None,
         words: frozenset[str],
         declared: ColumnType | None,
+        reading: TextTokens | None,
     ) -> None:
+        self.reading = reading
         self.name, self.place, self.separator, self.words, self.declared = name, place, separator, words, declared
         self.floats = None if pa.types.is_string(cells.type) else _floats(cells)
         self.decimal = decimal
@@ -89,6 +92,7 @@ def read_column(
     decimal: Decimal | None = None,
     words: frozenset[str] = MISSING_WORDS,
     declared: ColumnType | None = None,
+    reading: TextTokens | None = None,
 ) -> Column:
     """Find out what a column holds: the first of ``KINDS`` that takes it, among those of the type that is declared.
 
@@ -98,7 +102,16 @@ def read_column(
         DataError: a column of numbers holds something else, or one beyond ``MAX_NUMBER``, or numbers that can be read
             in two ways.
     """
-    raw = ArrowColumn(name, cells, place=place, separator=separator, decimal=decimal, words=words, declared=declared)
+    raw = ArrowColumn(
+        name,
+        cells,
+        place=place,
+        separator=separator,
+        decimal=decimal,
+        words=words,
+        declared=declared,
+        reading=reading,
+    )
     offered = (kind for kind in kinds.KINDS if declared in {None, kind.type})
     return next(column for kind in offered if (column := kind.read(raw)) is not None)
 

@@ -24,7 +24,7 @@ from modelservice.modalities.table.digests import row_digests
 from modelservice.modalities.table.encoder import NAME, TableEncoder
 from modelservice.modalities.table.encoding import RowEncoder
 from modelservice.modalities.table.fitting import fit
-from modelservice.modalities.table.kinds.base import Column
+from modelservice.modalities.table.kinds.base import Column, TextTokens
 from modelservice.modalities.table.separators import NAMES, SEPARATOR_FIELD, name_of
 from modelservice.modalities.table.table import Table
 from modelservice.modalities.table.written import numbers_of
@@ -42,16 +42,29 @@ class TableSource:
 
     modality = NAME
 
-    def __init__(self, table: Table, *, given: NDArray[np.int8] | None = None) -> None:
-        """Args: the table, and of each row the side of its file, None where no side has files."""
+    def __init__(
+        self, table: Table, *, given: NDArray[np.int8] | None = None, reading: TextTokens | None = None
+    ) -> None:
+        """Take a table.
+
+        Args:
+            table: as it was read.
+            given: of each row the side of its file, None where no side has files.
+            reading: how texts of columns of type Encoded become tokens.
+        """
         self.sha256 = table.sha256
         self.given = given
         self._table = table
+        self._reading = reading
 
     @property
     def table(self) -> Table:
         """As it was read."""
         return self._table
+
+    def read_by(self, reading: TextTokens) -> "TableSource":
+        """The same, whose texts of columns of type Encoded become these tokens."""
+        return TableSource(self._table, given=self.given, reading=reading)
 
     def target(self, name: str, missing: Sequence[str] | None = None) -> TargetCells:
         """The target's cells.
@@ -171,6 +184,7 @@ class TableSource:
                     decimal=self._table.decimal,
                     words=rule.among_numbers,
                     declared=types.get(name),
+                    reading=self._reading,
                 )
             )
         return columns, blank

@@ -257,6 +257,7 @@ def _check_asked(data: Data, task: AskedTask | None) -> None:
         (rules.changed or "", rules.changed is not None),
         ("spec.data.sampleWeight", data.sample_weight is not None),
         ("spec.data.text", data.text is not None),
+        ("spec.data.encoder", data.encoder is not None),
         ("spec.data.split.groupBy", split.group_by is not None),
         ("spec.data.split.timeColumn", split.time_column is not None),
         ("spec.data.split.column", split.column is not None),

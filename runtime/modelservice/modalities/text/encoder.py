@@ -12,8 +12,8 @@ from modelservice.modalities.frames import columns_of
 from modelservice.modalities.parts import WHOLE_PARTS, PartOptions
 from modelservice.modalities.tensors import BYTES, Tensor, describe, texts
 from modelservice.modalities.text.parts import TextParts
-from modelservice.modalities.text.preprocessing import MAX_CHARACTERS, TextPreprocessing
-from modelservice.modalities.text.tokens import Tokens
+from modelservice.modalities.text.preprocessing import TextPreprocessing
+from modelservice.modalities.tokens import Tokens, check_text
 
 NAME: Final = "Text"
 
@@ -119,11 +119,7 @@ class TextEncoder:
             return ""
         if not isinstance(value, str):
             raise InputError(f"{describe(value)} is not a text", row=place, column=self._name)
-        if len(value) > MAX_CHARACTERS:
-            message = f"has {len(value)} characters, at most {MAX_CHARACTERS} are read: cut it"
-            raise InputError(message, row=place, column=self._name)
-        if not value.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in value):
-            raise InputError("holds half a character (a lone surrogate): send UTF-8", row=place, column=self._name)
+        check_text(value, row=place, column=self._name)
         return value.strip()
 
 

@@ -7,8 +7,6 @@ from pydantic import Field, StringConstraints
 from modelservice.contract.documents import ExactDocument
 from modelservice.contract.signature import ColumnContent, ColumnKind, InputColumn
 
-MAX_CHARACTERS = 2**17
-"""Of a text, in training and in a request: a text of a few megabytes would hold a server up for seconds."""
 _EXAMPLE = "a few words"
 """Nobody's text, which any tokenizer can read."""
 

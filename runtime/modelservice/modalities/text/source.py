@@ -15,8 +15,8 @@ from modelservice.modalities.base import Features, Profile, Source
 from modelservice.modalities.scaling import NumberRules
 from modelservice.modalities.split import content_digests
 from modelservice.modalities.text.encoder import NAME, TextEncoder
-from modelservice.modalities.text.preprocessing import MAX_CHARACTERS, TextPreprocessing
-from modelservice.modalities.text.tokens import Tokens, train_tokenizer
+from modelservice.modalities.text.preprocessing import TextPreprocessing
+from modelservice.modalities.tokens import MAX_CHARACTERS, Tokens, train_tokenizer
 from modelservice.tasks.base import Target, TargetCells
 
 FIELD = "spec.data.text.column"

@@ -8,7 +8,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from modelservice.families.bert import BertConfig
-from modelservice.modalities.text.tokens import Tokens, train_tokenizer
+from modelservice.modalities.tokens import Tokens, train_tokenizer
 
 TEXTS = [f"the {thing} was {how}" for thing in ("soup", "room", "view") for how in ("fine", "awful", "great", "poor")]
 CONFIG: dict[str, Any] = {

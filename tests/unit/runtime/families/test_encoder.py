@@ -23,7 +23,7 @@ from modelservice.families.base import TEXTS_ONLY
 from modelservice.families.pretrained import Pretrained, read_pretrained, tokenizer_of
 from modelservice.modalities.base import Dataset
 from modelservice.modalities.sources import read_rows, read_source
-from modelservice.modalities.text.tokens import Tokens
+from modelservice.modalities.tokens import Tokens
 
 LENGTH = 8
 
@@ -45,8 +45,9 @@ def rows(uri: str, *, numbers: bool = False) -> Dataset:
         lines.append(f"{text} {place % 7},{place / 7 if numbers else 'yes' if good else 'no'}")
     data = {"configMap": {"name": "d"}, "target": "label", "text": {"column": "text", "maxLength": LENGTH}}
     source = read_source("\n".join(lines).encode(), format=Format.CSV)
-    tokenizer = tokenizer_of(Model.model_validate(spec(uri)))
-    return read_rows(source, Data.model_validate(data), None, tokenizer=tokenizer)[1]
+    asked = Data.model_validate(data)
+    tokenizer = tokenizer_of(Model.model_validate(spec(uri)), asked)
+    return read_rows(source, asked, None, tokenizer=tokenizer)[1]
 
 
 def by_torch(uri: str, tokens: NDArray[np.float32], *, first: bool, normalized: bool) -> NDArray[np.float32]:
@@ -143,7 +144,8 @@ def test_what_it_reads_is_said() -> None:
     family = family_named("encoder")
     assert family.unsuited(modality="Text", task="Binary") is None
     assert family.unsuited(modality="Table", task="Binary") == TEXTS_ONLY
-    assert tokenizer_of(Model.model_validate({"rnn": {}})) is None
+    data = Data.model_validate({"configMap": {"name": "d"}, "target": "y", "text": {"column": "x"}})
+    assert tokenizer_of(Model.model_validate({"rnn": {}}), data) is None
 
 
 def refused(uri: str, **more: Any) -> tuple[str, str, str | None]:

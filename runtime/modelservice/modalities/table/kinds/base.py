@@ -29,6 +29,13 @@ Values = Sequence[Any] | NDArray[Any]
 """The cells of one column, in rows of a request or of a table that was read."""
 
 
+class TextTokens(NamedTuple):
+    """How texts become tokens: the JSON of the library ``tokenizers``, and how many tokens of a text are read."""
+
+    tokenizer: str
+    max_length: int
+
+
 class Useless(NamedTuple):
     """Why nothing can be learned from a column; one that ``names_rows`` does not tell equal rows apart."""
 
@@ -169,6 +176,8 @@ class RawColumn(Protocol):
     """What means a missing value among numbers."""
     declared: ColumnType | None
     """What ``spec.data.columns`` says of it; then its kind must take it, or refuse a cell."""
+    reading: TextTokens | None
+    """How texts become tokens, where ``spec.data.encoder`` says it."""
 
     @property
     def floats(self) -> NDArray[np.float64] | None:

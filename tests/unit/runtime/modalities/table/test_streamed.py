@@ -257,6 +257,11 @@ def test_a_file_that_changes_meanwhile_is_read_again_later(tmp_path: Path) -> No
     ("data", "task", "field"),
     [
         ({"sampleWeight": "number"}, None, "spec.data.sampleWeight"),
+        (
+            {"encoder": {"uri": "s3://models/minilm"}, "columns": {"number": {"type": "Encoded"}}},
+            None,
+            "spec.data.encoder",
+        ),
         ({"split": {"groupBy": "id"}}, None, "spec.data.split.groupBy"),
         ({"split": {"folds": 3}}, None, "spec.data.split.folds"),
         ({}, {"classification": {"imbalance": "ClassWeight"}}, "spec.task.classification.imbalance"),

@@ -19,7 +19,7 @@ from modelservice.modalities.tensors import Tensor
 from modelservice.modalities.text import encoder as serving
 from modelservice.modalities.text import source as training
 from modelservice.modalities.text.preprocessing import TextPreprocessing
-from modelservice.modalities.text.tokens import Tokens, train_tokenizer
+from modelservice.modalities.tokens import Tokens, train_tokenizer
 
 LINES = [
     f"the {thing} of {place} was late,{label}" for place in range(20) for thing, label in (("box", "a"), ("car", "b"))

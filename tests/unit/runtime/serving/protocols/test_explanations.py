@@ -21,7 +21,7 @@ from tests.unit.runtime.serving.fakes import (
 
 from modelservice.modalities.text.encoder import TextEncoder
 from modelservice.modalities.text.preprocessing import TextPreprocessing
-from modelservice.modalities.text.tokens import train_tokenizer
+from modelservice.modalities.tokens import train_tokenizer
 from modelservice.serving.calls import MAX_ROWS
 
 PATH = "/v1/models/iris:explain"

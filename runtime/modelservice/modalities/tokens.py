@@ -5,14 +5,30 @@ token, and no text can hold one.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from modelservice.modalities.base import Features
+from modelservice.modalities.errors import InputError
 
+MAX_CHARACTERS: Final = 2**17
+"""Of a text, in training and in a request: a text of a few megabytes would hold a server up for seconds."""
 _SLICE = 1024
 """Texts that are held as tokens at once."""
+
+
+def check_text(text: str, *, row: int, column: str) -> None:
+    """Refuse a text of a request that a tokenizer does not take, or not soon.
+
+    Raises:
+        InputError: it is too long, or holds half a character.
+    """
+    if len(text) > MAX_CHARACTERS:
+        message = f"has {len(text)} characters, at most {MAX_CHARACTERS} are read: cut it"
+        raise InputError(message, row=row, column=column)
+    if not text.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise InputError("holds half a character (a lone surrogate): send UTF-8", row=row, column=column)
 
 
 def train_tokenizer(texts: Iterable[str], *, vocabulary: int) -> str:
