@@ -45,12 +45,13 @@ def optional_paths(schema: Object, path: Path = ()) -> Iterator[Path]:
 def corners(schema: Object, base: Object, *, holds: Holds) -> dict[Path, list[Object]]:
     """For each optional field, specs that are ``base`` with that field at its corners, and that hold.
 
-    Where a corner needs other fields beside it, the first ones that make it hold are taken.
+    Where a corner needs other fields beside it, the first ones that make it hold are taken; where it needs them beside
+    the object that it is in, those that this one came with.
     """
     found: dict[Path, list[Object]] = {}
     for path in optional_paths(schema):
-        for values in (_values, _fuller):
-            specs = (_with_companions(schema, base, path, value, holds) for value in values(_at(schema, path)))
+        for values, start in product((_values, _fuller), (base, *found.get(path[:-1], ())[:1])):
+            specs = (_with_companions(schema, start, path, value, holds) for value in values(_at(schema, path)))
             found[path] = [spec for spec in specs if spec is not None]
             if found[path]:
                 break
@@ -124,6 +125,8 @@ def _fuller(schema: Object) -> Iterator[Any]:
     """The smallest object with one more field, for those that are refused without any."""
     if "items" in schema:
         yield from ([one] for one in _fuller(schema["items"]))
+    if "additionalProperties" in schema:
+        yield from ({_KEYS[0]: one} for one in _fuller(schema["additionalProperties"]))
     for name, field in schema.get("properties", {}).items():
         for value in (*_values(field), *_fuller(field)):
             yield {**_smallest(schema), name: value}
@@ -156,7 +159,11 @@ def _with_companions(schema: Object, base: Object, path: Path, value: Any, holds
     """A spec with the field at this value, and as few of its neighbours as make it hold."""
     if holds(spec := _placed(schema, base, path, {path[-1]: value})):
         return spec
-    fields = {name: _values(field) for name, field in _at(schema, path[:-1])["properties"].items() if name != path[-1]}
+    fields = {
+        name: [*_values(field), *(_fuller(field) if "additionalProperties" in field else ())]
+        for name, field in _at(schema, path[:-1])["properties"].items()
+        if name != path[-1]
+    }
     for number in range(1, _COMPANIONS):
         for names in combinations(fields, number):
             for chosen in product(*(fields[name] for name in names)):
