@@ -41,7 +41,7 @@ class Waiting:
         self.taken = 0
         self.told = False
         self._asker = asker
-        self._answered: list[Results] = []
+        self._answered: dict[int, Results] = {}
 
     @property
     def disconnected(self) -> bool:
@@ -60,11 +60,15 @@ class Waiting:
         whole = self.taken - start == rows
         return Part(self, self.rows if whole else self.rows[start : self.taken], start)
 
-    def add(self, results: Results) -> None:
-        """Take the answer to its next rows; the asker is told once all are answered."""
-        self._answered.append(results)
-        if sum(len(one) for one in self._answered) == len(self.rows):
-            self.tell(results if len(self._answered) == 1 else Results.joined(self._answered))
+    def add(self, results: Results, start: int) -> None:
+        """Take the answer to the rows from ``start``; the asker is told once all are answered.
+
+        Parts come in any order: one that is computed again comes after those that were handed over meanwhile.
+        """
+        self._answered[start] = results
+        if sum(len(one) for one in self._answered.values()) == len(self.rows):
+            parts = [self._answered[first] for first in sorted(self._answered)]
+            self.tell(results if len(parts) == 1 else Results.joined(parts))
 
 
 class Part(NamedTuple):
@@ -79,7 +83,7 @@ class Part(NamedTuple):
         if self.request.told:
             return
         if not isinstance(outcome, Exception):
-            self.request.add(outcome)
+            self.request.add(outcome, self.start)
         elif isinstance(outcome, InputError) and outcome.row is not None:
             row = outcome.row + self.start
             self.request.tell(InputError(outcome.message, row=row, column=outcome.column, tensor=outcome.tensor))

@@ -275,6 +275,27 @@ async def test_a_wrong_row_in_a_later_batch_is_counted_from_the_start_of_its_req
     assert batcher.queued_rows == 0
 
 
+async def test_a_part_that_is_computed_again_after_a_later_part_keeps_its_place() -> None:
+    may_end = threading.Event()
+    entered: list[list[Any]] = []
+
+    def slow(given: Rows) -> Array:
+        entered.append([value for (value,) in given])
+        may_end.wait(DEADLINE)
+        if [0] in given:
+            raise RuntimeError("out of order")
+        return doubled(given)
+
+    batcher = batcher_of(Function(slow), costs=THREADED, max_queue_milliseconds=60_000)
+    broken, whole = batcher.submit(rows(0)), batcher.submit(rows(*range(1, 8)))
+    await _turns()
+    may_end.set()
+    found = await answers(broken, whole)
+    assert entered == [[0, 1, 2, 3], [4, 5, 6, 7], [0], [1, 2, 3]]
+    assert isinstance(found[0], RuntimeError)
+    assert found[1] == [[2 * value] for value in range(1, 8)]
+
+
 async def test_an_answer_that_is_not_finite_fails_alone() -> None:
     batcher = batcher_of(Recorder())
     found = await answers(batcher.submit(rows(1)), batcher.submit(rows("nan")))
