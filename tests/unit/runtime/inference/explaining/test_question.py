@@ -72,6 +72,16 @@ def test_without_a_size_there_are_eight_patches_on_the_longer_side(height: int, 
     assert ImageParts(np.zeros((height, width, 1)), np.zeros(1), WHOLE_PARTS).count == count
 
 
+def test_a_patch_beyond_the_image_takes_no_more_than_the_image() -> None:
+    image = np.arange(12, dtype=np.uint8).reshape(2, 6, 1)
+    parts = ImageParts(image, np.array([7], np.uint8), PartOptions(patch=2**40, heat_map=True))
+    whole, hidden = parts.shown(masks("1", "0"))
+    np.testing.assert_array_equal(whole, image)
+    assert (hidden == 7).all()
+    picture = Image.open(io.BytesIO(b64decode(parts.told(np.array([1.0]))["heat_map"]["b64"])))
+    assert picture.size == (6, 2)
+
+
 def test_a_heat_map_is_red_where_a_patch_adds_and_blue_where_it_takes_away() -> None:
     image = np.zeros((2, 4, 1))
     told = ImageParts(image, np.zeros(1), PartOptions(patch=2, heat_map=True)).told(np.array([2.0, -1.0]))
