@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import io
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +98,13 @@ async def test_both_ask_for_a_key_where_predictions_do(tmp_path: Path, path: str
 
 
 async def test_nothing_is_read_for_who_asks_for_the_head_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    read = []
-    monkeypatch.setattr(Archive, "pieces", lambda archive: read.append(archive) or iter((bytes(archive.size),)))
+    read: list[Archive] = []
+
+    def pieces(archive: Archive) -> Iterator[bytes]:
+        read.append(archive)
+        yield bytes(archive.size)
+
+    monkeypatch.setattr(Archive, "pieces", pieces)
     async with connected(front_of(given_away())) as client:
         head = await client.head(ARTIFACT)
         assert (head.status_code, int(head.headers["content-length"]), read) == (200, Archive(FILES).size, [])
