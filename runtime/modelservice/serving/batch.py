@@ -138,20 +138,22 @@ class Batch:
         self.seconds += clock() - started
 
     def answer(self) -> "list[Batch]":
-        """Check, count and tell what was computed.
+        """Check, count and tell what was computed, once: afterwards nothing of it is left here.
 
         Returns:
             What is to be computed in its place: each request by itself where something went wrong, so that a wrong one
             fails alone.
         """
-        results = self._results()
+        results, parts = self._results(), self._parts
+        # An error leads to its frames, and those to this batch, which must not lead back: its rows would stay.
+        self._parts, self._rows, self._encoded, self._error = (), [], None, None
         if not isinstance(results, Exception):
-            for part, result in zip(self._parts, results, strict=True):
+            for part, result in zip(parts, results, strict=True):
                 part.answer(result)
-        elif len(self._parts) == 1:
-            self._parts[0].answer(results)
+        elif len(parts) == 1:
+            parts[0].answer(results)
         else:
-            return [Batch([part]) for part in self._parts]
+            return [Batch([part]) for part in parts]
         return []
 
     def _results(self) -> list[Results] | Exception:

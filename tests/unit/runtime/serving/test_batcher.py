@@ -1,7 +1,9 @@
 """Batching: who shares a batch, who is turned away, and that a wrong request fails alone."""
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -294,6 +296,26 @@ async def test_a_part_that_is_computed_again_after_a_later_part_keeps_its_place(
     assert entered == [[0, 1, 2, 3], [4, 5, 6, 7], [0], [1, 2, 3]]
     assert isinstance(found[0], RuntimeError)
     assert found[1] == [[2 * value] for value in range(1, 8)]
+
+
+@pytest.mark.parametrize("costs", [INLINE, THREADED])
+async def test_wrong_rows_are_freed_with_their_answer_and_not_when_garbage_is_collected(costs: Costs) -> None:
+    class Freed(list[Any]):
+        """A list that a weak reference can look after."""
+
+    given = Freed(["wrong"])
+    alive = weakref.ref(given)
+    batcher = batcher_of(Recorder(), costs=costs)
+    gc.disable()
+    try:
+        answer = batcher.submit([given])
+        await _turns()
+        assert isinstance((await gathered(answer))[0], InputError)
+        del answer, given
+        await _turns()
+        assert alive() is None
+    finally:
+        gc.enable()
 
 
 async def test_an_answer_that_is_not_finite_fails_alone() -> None:
