@@ -5,13 +5,10 @@ import csv
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from modelservice.cli.common import Commands, add_command, complain
 from modelservice.contract.exit_codes import ExitCode
-
-if TYPE_CHECKING:
-    from modelservice.inference.predictor import Predictor
 
 _PREDICT: Final = """\
 examples:
@@ -51,49 +48,45 @@ def _ask(parsed: argparse.Namespace, *, explains: bool) -> int:
 
     try:
         predictor = Predictor.load(parsed.address)
-        answer = answer_alone(predictor, _body(parsed.rows, predictor), explains=explains)
+        answer = answer_alone(predictor, _body(parsed.rows), explains=explains)
     except (ArtifactError, RequestError) as error:
         complain(str(error))
         return ExitCode.ORDER_INVALID
     except StorageError as error:
         complain(error.message)
         return error.failure().exit_code
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         complain(f"{parsed.rows} cannot be read: {getattr(error, 'strerror', None) or error}")
         return ExitCode.DATA_INVALID
     sys.stdout.write(answer.decode() + "\n")
     return ExitCode.DONE
 
 
-def _body(place: str, predictor: "Predictor") -> bytes:
+def _body(place: str) -> bytes:
     """The body of a request: a list of rows is one of instances, and so is a CSV file."""
     import orjson  # noqa: PLC0415
 
     if place != _STDIN and Path(place).suffix.lower() == ".csv":
-        return orjson.dumps({"instances": _csv_rows(Path(place), predictor), "unknown_columns": "Ignore"})
+        return orjson.dumps({"instances": _csv_rows(Path(place)), "unknown_columns": "Ignore"})
     content = sys.stdin.buffer.read() if place == _STDIN else Path(place).read_bytes()
     return b'{"instances":%b}' % content if content.lstrip()[:1] == b"[" else content
 
 
-def _csv_rows(path: Path, predictor: "Predictor") -> list[dict[str, Any]]:
-    """Rows by column name; a cell of a column of numbers is one where it can be, so that what is none is refused."""
-    from modelservice.contract.signature import ColumnKind, InputColumn  # noqa: PLC0415
+def _csv_rows(path: Path) -> list[dict[str, str | None]]:
+    """Rows by column name; cells stay texts, which the model reads as it reads those of its training data.
 
-    columns = [given for given in predictor.signature.inputs if isinstance(given, InputColumn)]
-    numbers = {given.name for given in columns if given.type is ColumnKind.NUMBER and given.content is None}
+    Raises:
+        csv.Error: cells cannot be told apart, or do not belong to one column each.
+    """
     with path.open(encoding="utf-8-sig", newline="") as file:
-        return [
-            {name: _cell(text, is_number=name in numbers) for name, text in row.items() if name}
-            for row in csv.DictReader(file)
-        ]
-
-
-def _cell(text: Any, *, is_number: bool) -> Any:
-    if not text:
-        return None
-    if is_number:
-        try:
-            return float(text)
-        except ValueError:
-            return text
-    return text
+        reader = csv.DictReader(file)
+        names = reader.fieldnames or ()
+        if twice := next((name for name in names if name and names.count(name) > 1), None):
+            raise csv.Error(f"its header has the column {twice!r:.80} twice")
+        rows = []
+        for row in reader:
+            if None in row or None in row.values():
+                wrong = "more" if None in row else "fewer"
+                raise csv.Error(f"the row that ends in line {reader.line_num} has {wrong} cells than the header")
+            rows.append({name: text or None for name, text in row.items() if name})
+        return rows

@@ -41,7 +41,7 @@ class Waiting:
         self.taken = 0
         self.told = False
         self._asker = asker
-        self._answered: list[Results] = []
+        self._answered: dict[int, Results] = {}
 
     @property
     def disconnected(self) -> bool:
@@ -60,11 +60,15 @@ class Waiting:
         whole = self.taken - start == rows
         return Part(self, self.rows if whole else self.rows[start : self.taken], start)
 
-    def add(self, results: Results) -> None:
-        """Take the answer to its next rows; the asker is told once all are answered."""
-        self._answered.append(results)
-        if sum(len(one) for one in self._answered) == len(self.rows):
-            self.tell(results if len(self._answered) == 1 else Results.joined(self._answered))
+    def add(self, results: Results, start: int) -> None:
+        """Take the answer to the rows from ``start``; the asker is told once all are answered.
+
+        Parts come in any order: one that is computed again comes after those that were handed over meanwhile.
+        """
+        self._answered[start] = results
+        if sum(len(one) for one in self._answered.values()) == len(self.rows):
+            parts = [self._answered[first] for first in sorted(self._answered)]
+            self.tell(results if len(parts) == 1 else Results.joined(parts))
 
 
 class Part(NamedTuple):
@@ -79,7 +83,7 @@ class Part(NamedTuple):
         if self.request.told:
             return
         if not isinstance(outcome, Exception):
-            self.request.add(outcome)
+            self.request.add(outcome, self.start)
         elif isinstance(outcome, InputError) and outcome.row is not None:
             row = outcome.row + self.start
             self.request.tell(InputError(outcome.message, row=row, column=outcome.column, tensor=outcome.tensor))
@@ -134,20 +138,22 @@ class Batch:
         self.seconds += clock() - started
 
     def answer(self) -> "list[Batch]":
-        """Check, count and tell what was computed.
+        """Check, count and tell what was computed, once: afterwards nothing of it is left here.
 
         Returns:
             What is to be computed in its place: each request by itself where something went wrong, so that a wrong one
             fails alone.
         """
-        results = self._results()
+        results, parts = self._results(), self._parts
+        # An error leads to its frames, and those to this batch, which must not lead back: its rows would stay.
+        self._parts, self._rows, self._encoded, self._error = (), [], None, None
         if not isinstance(results, Exception):
-            for part, result in zip(self._parts, results, strict=True):
+            for part, result in zip(parts, results, strict=True):
                 part.answer(result)
-        elif len(self._parts) == 1:
-            self._parts[0].answer(results)
+        elif len(parts) == 1:
+            parts[0].answer(results)
         else:
-            return [Batch([part]) for part in self._parts]
+            return [Batch([part]) for part in parts]
         return []
 
     def _results(self) -> list[Results] | Exception:

@@ -25,7 +25,8 @@ SMOOTHING = 0.1
 """Share of a new observation in the estimate of how fast the queue drains."""
 
 HANDED_OVER = 2
-"""Batches that the thread is given at most: the one that it computes, and a full one after it."""
+"""Batches that the thread is given at most: the one that it computes, and a full one after it; those beside that are
+computed again since one of their requests failed."""
 
 Observer = Callable[[int, float], None]
 """Is told of each batch: its rows, and the seconds that it took."""

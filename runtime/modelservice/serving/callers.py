@@ -1,6 +1,7 @@
 """Who calls: a name that was proven, and the address at the other end of a connection."""
 
 from collections.abc import Mapping
+from ipaddress import IPv6Address, IPv6Network
 from typing import Any, Final, NamedTuple
 
 
@@ -37,6 +38,8 @@ PUBLIC: Final = frozenset(
     }
 )
 """Paths and methods that are answered to whoever asks: probes and load balancers have no credentials."""
+_SITE: Final = 64
+"""Bits of an IPv6 address that a network gives its user: the others are the user's to choose."""
 
 
 def names_of(certificate: Mapping[str, Any] | None) -> tuple[str, ...]:
@@ -47,3 +50,16 @@ def names_of(certificate: Mapping[str, Any] | None) -> tuple[str, ...]:
     common = [value for part in certificate.get("subject", ()) for name, value in part if name == "commonName"]
     alternative = [value for wanted in ("URI", "DNS") for kind, value in said if kind == wanted]
     return tuple(dict.fromkeys([*alternative, *common]))
+
+
+def site_of(address: str) -> str:
+    """What one client has: an IPv4 address, or all IPv6 addresses of a network."""
+    if ":" not in address:
+        return address
+    try:
+        parsed = IPv6Address(address)
+    except ValueError:
+        return address
+    if parsed.ipv4_mapped is not None:  # as a socket for both shows IPv4
+        return str(parsed.ipv4_mapped)
+    return str(IPv6Network((int(parsed), _SITE), strict=False).network_address)

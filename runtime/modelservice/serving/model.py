@@ -18,7 +18,7 @@ Encoded = tuple[Features, Mapping[str, int]]
 class Compute(Protocol):
     """Rows to raw outputs, in three steps: the one in the middle is the engine's alone, and holds no interpreter lock.
 
-    The first and the last are called by one thread at a time, which may be another than that of the second.
+    Rows are encoded by one thread at a time; another may conclude a batch meanwhile, and run a third.
     """
 
     def encode(self, rows: Rows) -> Encoded:

@@ -47,9 +47,8 @@ class ImageParts:
 
     def _stretched(self, grids: NDArray[Any]) -> NDArray[Any]:
         """Values of patches [n, rows, columns] as those of pixels [n, h, w]."""
-        height, width, _ = self._image.shape
-        pixels = grids.repeat(self._patch, axis=1).repeat(self._patch, axis=2)
-        return np.asarray(pixels[:, :height, :width])
+        rows, columns = (np.arange(side) // self._patch for side in self._image.shape[:2])
+        return np.asarray(grids[:, rows[:, None], columns])
 
 
 def draw(values: NDArray[np.float64]) -> bytes:

@@ -52,10 +52,13 @@ class RequestReader:
         tolerated: Counter[str | None] = Counter()
         rows: list[Any] = []
         for index, row in enumerate(instances):
-            if isinstance(row, dict):
-                rows.append(self._tolerated(self._spelled.keyed(row, row=index), tolerance, None, tolerated))
-            else:
+            if not isinstance(row, dict):
                 rows.append(row)
+                continue
+            given = self._spelled.keyed(row, row=index)
+            if given and tolerance.unknown and self._known.isdisjoint(given):
+                raise InputError(f"has none of the model's columns; expected {listed(self._names)}", row=index)
+            rows.append(self._tolerated(given, tolerance, None, tolerated))
         tolerance.record(tolerated)
         return rows
 

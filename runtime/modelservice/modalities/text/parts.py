@@ -25,7 +25,7 @@ class TextParts:
 
     def shown(self, masks: Masks) -> list[Any]:
         """The words of each coalition, in their order."""
-        return ["".join(compress(self._words, mask)) for mask in masks.tolist()]
+        return ["".join(compress(self._words, mask.tolist())) for mask in masks]
 
     def told(self, contributions: Contributions) -> dict[str, Any]:
         """Each word and what it adds, in their order: a word may come twice."""

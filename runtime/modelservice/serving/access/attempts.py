@@ -6,11 +6,10 @@ asked about as ever, so callers behind the same proxy go on; only what is new fr
 
 import time
 from collections.abc import Callable
-from ipaddress import IPv6Address, IPv6Network
 from typing import Final, Protocol
 
 from modelservice.serving.access.rates import Buckets
-from modelservice.serving.callers import Caller, Credential, Peer
+from modelservice.serving.callers import Caller, Credential, Peer, site_of
 from modelservice.serving.errors import TooManyRequestsError, UnauthenticatedError
 
 WRONG_AT_ONCE: Final = 20
@@ -19,8 +18,6 @@ WRONG_A_SECOND: Final = 1.0
 """And in the long run."""
 MAX_TAKEN: Final = 4096
 """Credentials that are remembered as taken before; the first to come is the first to go."""
-_SITE: Final = 64
-"""Bits of an IPv6 address that a network gives its user: the others are the user's to choose."""
 
 
 class Knows(Protocol):
@@ -62,16 +59,3 @@ class Attempts:
                 del self._taken[next(iter(self._taken))]
             self._taken[digest] = None
         return caller
-
-
-def site_of(address: str) -> str:
-    """What one client has: an IPv4 address, or all IPv6 addresses of a network."""
-    if ":" not in address:
-        return address
-    try:
-        parsed = IPv6Address(address)
-    except ValueError:
-        return address
-    if parsed.ipv4_mapped is not None:  # as a socket for both shows IPv4
-        return str(parsed.ipv4_mapped)
-    return str(IPv6Network((int(parsed), _SITE), strict=False).network_address)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from modelservice.contract.access import CallerLimit
-from modelservice.serving.callers import PUBLIC
+from modelservice.serving.callers import PUBLIC, site_of
 from modelservice.serving.chain import Arrival
 from modelservice.serving.errors import TooManyRequestsError
 
@@ -72,7 +72,7 @@ class Rates:
         """
         if arrival.path in PUBLIC:
             return
-        who = arrival.caller.subject if arrival.caller is not None else arrival.peer.address
+        who = arrival.caller.subject if arrival.caller is not None else site_of(arrival.peer.address)
         wait = self._buckets.take(who)
         arrival.beyond = wait > 0  # set anew: a stream asks about its messages with one and the same arrival
         if arrival.beyond:

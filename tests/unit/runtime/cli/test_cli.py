@@ -228,6 +228,7 @@ def test_inspecting_what_is_not_there_fails(
 
 
 ROWS = [[5.1, 3.5, 1.4, 0.2], [6.3, 2.9, 5.6, None]]
+HEADER = "sepal_length,sepal_width,petal_length,petal_width\n"
 
 
 def test_rows_of_files_are_answered_as_a_server_would(
@@ -265,6 +266,12 @@ def test_rows_of_files_are_explained(trained: Path, capsys: pytest.CaptureFixtur
         ("x.json", "[[1, 2, 3]]", ExitCode.ORDER_INVALID, "instances[0]: has 3 values, expected 4"),
         ("x.json", json.dumps([[1] * 4] * 70 + [["x"] * 4]), ExitCode.ORDER_INVALID, "instances[70].sepal_length: 'x'"),
         ("x.csv", "sepal_length\n1\n", ExitCode.ORDER_INVALID, "instances[0].sepal_width: is missing"),
+        ("x.csv", f"{HEADER}1,2,3,inf\n", ExitCode.ORDER_INVALID, "instances[0].petal_width: 'inf' is not a number"),
+        ("x.csv", f"{HEADER}1,2,3,1_0\n", ExitCode.ORDER_INVALID, "instances[0].petal_width: '1_0' is not a number"),
+        ("x.csv", f"{HEADER}1,2,3,4\n1,2,3\n", ExitCode.DATA_INVALID, "ends in line 3 has fewer cells than the header"),
+        ("x.csv", f"{HEADER}1,2,3,4,5\n", ExitCode.DATA_INVALID, "ends in line 2 has more cells than the header"),
+        ("x.csv", f"sepal_width,{HEADER}9,1,2,3,4\n", ExitCode.DATA_INVALID, "has the column 'sepal_width' twice"),
+        ("x.csv", "x" * 200_000, ExitCode.DATA_INVALID, "x.csv cannot be read: field larger than field limit"),
     ],
 )
 def test_wrong_rows_of_files_are_said(

@@ -63,6 +63,7 @@ async def test_unknown_columns_are_ignored_and_missing_ones_missing_where_that_i
         (V1, {"instances": [{"age": 1}], "unknown_columns": "Ignore"}, f"instances[0].{CITY}: is missing"),
         (V1, {"instances": [{"age": 1, "x": 1}], "missing_columns": "Missing"}, "instances[0].x: is not a column"),
         (V1, {"instances": [[1]], **TOLERANT}, "instances[0]: has 1 values, expected 2"),
+        (V1, {"instances": [{}, {"x": 1}], **TOLERANT}, "instances[1]: has none of the model's columns; expected age"),
         (V1, {"inputs": {"x": [1]}, **TOLERANT}, f"inputs: none of the model's columns is given; expected age, {CITY}"),
         (V2, {"inputs": [column("x", 1)], "parameters": TOLERANT}, "none of the model's columns is given"),
         (

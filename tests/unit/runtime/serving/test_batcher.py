@@ -1,7 +1,9 @@
 """Batching: who shares a batch, who is turned away, and that a wrong request fails alone."""
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -273,6 +275,47 @@ async def test_a_wrong_row_in_a_later_batch_is_counted_from_the_start_of_its_req
     assert found[0].row == 5
     assert found[1] == [[10]]
     assert batcher.queued_rows == 0
+
+
+async def test_a_part_that_is_computed_again_after_a_later_part_keeps_its_place() -> None:
+    may_end = threading.Event()
+    entered: list[list[Any]] = []
+
+    def slow(given: Rows) -> Array:
+        entered.append([value for (value,) in given])
+        may_end.wait(DEADLINE)
+        if [0] in given:
+            raise RuntimeError("out of order")
+        return doubled(given)
+
+    batcher = batcher_of(Function(slow), costs=THREADED, max_queue_milliseconds=60_000)
+    broken, whole = batcher.submit(rows(0)), batcher.submit(rows(*range(1, 8)))
+    await _turns()
+    may_end.set()
+    found = await answers(broken, whole)
+    assert entered == [[0, 1, 2, 3], [4, 5, 6, 7], [0], [1, 2, 3]]
+    assert isinstance(found[0], RuntimeError)
+    assert found[1] == [[2 * value] for value in range(1, 8)]
+
+
+@pytest.mark.parametrize("costs", [INLINE, THREADED])
+async def test_wrong_rows_are_freed_with_their_answer_and_not_when_garbage_is_collected(costs: Costs) -> None:
+    class Freed(list[Any]):
+        """A list that a weak reference can look after."""
+
+    given = Freed(["wrong"])
+    alive = weakref.ref(given)
+    batcher = batcher_of(Recorder(), costs=costs)
+    gc.disable()
+    try:
+        answer = batcher.submit([given])
+        await _turns()
+        assert isinstance((await gathered(answer))[0], InputError)
+        del answer, given
+        await _turns()
+        assert alive() is None
+    finally:
+        gc.enable()
 
 
 async def test_an_answer_that_is_not_finite_fails_alone() -> None:

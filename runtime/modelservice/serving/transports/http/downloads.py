@@ -1,11 +1,13 @@
 """Downloads over HTTP: sent piece by piece as their client takes them, and not sent again to who has them."""
 
+import asyncio
 from typing import Any
 
 from fastapi import Request, Response
 from starlette.types import Receive, Scope, Send
 
 from modelservice.serving.protocols.base import Download
+from modelservice.serving.transports.http.front import IS_HEAD
 
 
 class DownloadResponse(Response):
@@ -21,13 +23,15 @@ class DownloadResponse(Response):
             return
         headers["content-disposition"] = 'attachment; filename="artifact.tar"'
         super().__init__(media_type=download.media_type, headers={**headers, "content-length": str(download.size)})
-        self._pieces = download.pieces()
+        if not request.scope.get(IS_HEAD, False):
+            self._pieces = download.pieces()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - of ASGI
         """Send it; where the client does not read, ``send`` waits."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         for piece in self._pieces:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await asyncio.sleep(0)  # to a client that left, or reads fast, ``send`` never waits
         await send({"type": "http.response.body", "body": b""})
 
 

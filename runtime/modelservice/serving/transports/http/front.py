@@ -24,6 +24,8 @@ ARRIVAL = "modelservice.arrival"
 """Key of the scope under which the application finds what the chain was asked about."""
 ENDED = "modelservice.ended"
 """Key of uvicorn's scope under which a connection says why it ended a request that will never be whole."""
+IS_HEAD = "modelservice.is_head"
+"""Key of the scope with whether only the head of the answer is asked for."""
 PEER = "modelservice.peer"
 """Key of uvicorn's scope with the other end of the connection."""
 _CLOSE = (b"connection", b"close")
@@ -62,8 +64,8 @@ class Front:
                     message["headers"] = [*message.get("headers", ()), _CLOSE]
             await send(message)
 
-        given, scope = scope, {**scope, ARRIVAL: arrival}
-        if scope["method"] == "HEAD":  # a GET, of whose answer uvicorn sends no body
+        given, scope = scope, {**scope, ARRIVAL: arrival, IS_HEAD: scope["method"] == "HEAD"}
+        if scope[IS_HEAD]:  # a GET, of whose answer uvicorn sends no body
             scope["method"] = "GET"
         try:
             core.chain.admit(arrival)

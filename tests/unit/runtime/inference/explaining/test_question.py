@@ -1,6 +1,7 @@
 """Rows in parts: what is asked of a model when they are hidden, and how each modality tells what they add."""
 
 import io
+import tracemalloc
 from base64 import b64decode
 from typing import Any
 
@@ -42,7 +43,16 @@ def test_words_are_left_out_and_the_whole_is_the_text(text: str, shown: dict[str
     assert parts.shown(masks(*shown)) == list(shown.values())
 
 
-def test_words_are_told_in_their_order() -> None:
+def test_words_are_left_out_without_a_copy_of_all_masks_as_objects() -> None:
+    parts = TextParts("a " * 1000)
+    hidden = ~np.eye(1000, dtype=np.bool_)
+    tracemalloc.start()
+    shown = parts.shown(hidden)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert {len(text) for text in shown} == {1998}
+    assert peak < 2 * sum(map(len, shown))  # as objects the masks alone take 8 bytes a word of each
+
     told = TextParts("ja  nein ja").told(np.array([0.5, -1.0, 0.25]))
     assert told == {
         "contributions": [
@@ -70,6 +80,16 @@ def test_patches_are_hidden_up_to_the_edge() -> None:
 @pytest.mark.parametrize(("height", "width", "count"), [(28, 28, 49), (4, 4, 16), (224, 100, 8 * 4), (1, 1, 1)])
 def test_without_a_size_there_are_eight_patches_on_the_longer_side(height: int, width: int, count: int) -> None:
     assert ImageParts(np.zeros((height, width, 1)), np.zeros(1), WHOLE_PARTS).count == count
+
+
+def test_a_patch_beyond_the_image_takes_no_more_than_the_image() -> None:
+    image = np.arange(12, dtype=np.uint8).reshape(2, 6, 1)
+    parts = ImageParts(image, np.array([7], np.uint8), PartOptions(patch=2**40, heat_map=True))
+    whole, hidden = parts.shown(masks("1", "0"))
+    np.testing.assert_array_equal(whole, image)
+    assert (hidden == 7).all()
+    picture = Image.open(io.BytesIO(b64decode(parts.told(np.array([1.0]))["heat_map"]["b64"])))
+    assert picture.size == (6, 2)
 
 
 def test_a_heat_map_is_red_where_a_patch_adds_and_blue_where_it_takes_away() -> None:

@@ -4,9 +4,9 @@ import pytest
 from tests.unit.runtime.serving.access.test_rates import Clock
 
 from modelservice.serving.access import attempts as module
-from modelservice.serving.access.attempts import WRONG_AT_ONCE, Attempts, site_of
+from modelservice.serving.access.attempts import WRONG_AT_ONCE, Attempts
 from modelservice.serving.access.credentials import credential_of
-from modelservice.serving.callers import Caller, Credential, Peer
+from modelservice.serving.callers import Caller, Credential, Peer, site_of
 from modelservice.serving.errors import TooManyRequestsError, UnauthenticatedError
 
 

@@ -57,6 +57,12 @@ def test_a_refusal_says_when_to_come_back_and_costs_nothing() -> None:
     assert taken(guard, 50, arrival()) == 1
 
 
+def test_all_ipv6_addresses_of_a_network_are_one_caller() -> None:
+    guard = Rates(CallerLimit(requests_per_second=2), clock=Clock())
+    assert taken(guard, 1, *(arrival(f"2001:db8:1:2::{host}") for host in range(5))) == 2
+    assert taken(guard, 5, arrival("2001:db8:1:3::1")) == 2
+
+
 def test_callers_are_counted_by_name_and_else_by_address() -> None:
     guard = Rates(CallerLimit(requests_per_second=1), clock=Clock())
     assert taken(guard, 3, arrival("10.0.0.1", "shop"), arrival("10.0.0.2", "shop"), arrival("10.0.0.1", "bank")) == 2

@@ -1,11 +1,15 @@
 """The report and the artifact over HTTP: who may have them, what they are, and what is not sent twice."""
 
+import asyncio
 import hashlib
 import io
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fastapi import Request
 from tests.unit.runtime.serving.fakes import DIGEST, VERSION, FakeModel, client_of, core_of, front_of, numeric_model
 from tests.unit.runtime.serving.mounts import mount
 from tests.unit.runtime.serving.talking import connected
@@ -14,6 +18,8 @@ from modelservice.contract.access import Access
 from modelservice.contract.places import API_KEYS_FOLDER
 from modelservice.serving.access.gate import build_gate
 from modelservice.serving.archive import PIECE, Archive
+from modelservice.serving.protocols.base import Download
+from modelservice.serving.transports.http.downloads import DownloadResponse
 from modelservice.serving.transports.http.server import build_front
 from modelservice.serving.transports.http.status import build_status_front
 
@@ -89,6 +95,42 @@ async def test_both_ask_for_a_key_where_predictions_do(tmp_path: Path, path: str
         assert (await client.get(path, headers={"x-api-key": KEY})).status_code == 200
     async with client_of(build_status_front(core)) as client:
         assert (await client.get(path, headers={"x-api-key": KEY})).status_code == 404
+
+
+async def test_nothing_is_read_for_who_asks_for_the_head_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Archive] = []
+
+    def pieces(archive: Archive) -> Iterator[bytes]:
+        read.append(archive)
+        yield bytes(archive.size)
+
+    monkeypatch.setattr(Archive, "pieces", pieces)
+    async with connected(front_of(given_away())) as client:
+        head = await client.head(ARTIFACT)
+        assert (head.status_code, int(head.headers["content-length"]), read) == (200, Archive(FILES).size, [])
+        assert len((await client.get(ARTIFACT)).content) == Archive(FILES).size
+    assert len(read) == 1
+
+
+async def test_others_are_served_between_the_pieces_for_a_client_that_never_makes_them_wait() -> None:
+    sent: list[int] = []
+    seen: list[int] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(len(message.get("body", b"")))
+
+    async def other() -> None:
+        while sum(sent) < Archive(FILES).size:
+            seen.append(len(sent))
+            await asyncio.sleep(0)
+
+    archive = Archive(FILES)
+    download = Download("/artifact", "", "application/x-tar", DIGEST, archive.size, archive.pieces)
+    scope = {"type": "http", "method": "GET", "headers": []}
+    waiting = asyncio.create_task(other())
+    await DownloadResponse(download, Request(scope))(scope, None, send)  # type: ignore[arg-type]
+    await waiting
+    assert len(seen) >= len(list(archive.pieces())) - 1  # the other one begins after the first
 
 
 async def test_another_version_is_not_there() -> None:
