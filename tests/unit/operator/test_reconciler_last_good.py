@@ -174,6 +174,9 @@ def test_settings_that_fail_leave_the_same_revision_as_it_was() -> None:
     world.settle()
     stays(world)
     assert len(world.all(JOB)) == 1
+    world.roll_out(available=0)
+    world.settle()
+    assert world.one(DEPLOYMENT)["spec"]["template"] == template, "pods that are not ready for a moment change nothing"
 
 
 def test_a_first_revision_that_crashes_has_nothing_to_go_back_to() -> None:
