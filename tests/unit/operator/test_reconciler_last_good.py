@@ -8,7 +8,7 @@ from tests.support.fake_kube import Stop
 from tests.support.world import World, success, without_image
 
 from modelservice_operator.domain.last_good import RESTARTS
-from modelservice_operator.kinds import CONTROLLER_REVISION, DEPLOYMENT, JOB
+from modelservice_operator.kinds import CONTROLLER_REVISION, DEPLOYMENT, JOB, SERVICE
 from modelservice_operator.objects import Ref
 
 BAD = {"env": [{"name": "PORT", "value": "none"}]}
@@ -177,6 +177,19 @@ def test_settings_that_fail_leave_the_same_revision_as_it_was() -> None:
     world.roll_out(available=0)
     world.settle()
     assert world.one(DEPLOYMENT)["spec"]["template"] == template, "pods that are not ready for a moment change nothing"
+
+
+def test_the_service_leads_to_what_serves_again_where_tls_failed() -> None:
+    world = World()
+    world.serve()
+    world.service(serving={"tls": {"secretRef": {"name": "missing"}}})
+    world.settle()
+    surge(world, EXCEEDED)
+    world.roll_out()
+    world.settle()
+    assert world.ready() == ("False", "RolledBack")
+    assert [port["name"] for port in world.one(SERVICE)["spec"]["ports"]] == ["http"]
+    stays(world)
 
 
 def test_a_first_revision_that_crashes_has_nothing_to_go_back_to() -> None:
