@@ -119,17 +119,17 @@ def _last_good(inputs: Inputs, bad: Choice) -> Choice | None:
     """
     observed, fails = inputs.observed, is_deployed(bad.stored, inputs.observed)
     newest = {pod["metadata"]["name"] for pod in newest_pods(observed)} if fails else set()
-    proven = {_proof(pod) for pod in observed.answering if pod["metadata"]["name"] not in newest}
+    proven = {proof(pod) for pod in observed.answering if pod["metadata"]["name"] not in newest}
     there = (one for one in observed.revisions if observed.holds(one.record, inputs.artifacts))
     last = sorted(there, key=lambda one: one.turn, reverse=True)
     choices = [one for revision in last for one in _choices(observed, revision) if one.variant != bad.variant]
     in_place = [] if fails else [one for one in choices if is_deployed(one.stored, observed)]
-    works = (one for one in (*in_place, *choices) if _proof(one.stored.template) in proven)
+    works = (one for one in (*in_place, *choices) if proof(one.stored.template) in proven)
     others = (one for one in choices if one.revision.key != bad.revision.key)
     return next(chain(works, in_place, others), None)
 
 
-def _proof(pod: Mapping[str, Any]) -> tuple[str | None, str | None]:
+def proof(pod: Mapping[str, Any]) -> tuple[str | None, str | None]:
     """What a pod, or a pod template, says of itself; pods of an older release do not say from what they were built."""
     said, annotations = told(pod), pod["metadata"].get("annotations") or {}
     return said.key if said else None, annotations.get(ANNOTATION_INPUTS)

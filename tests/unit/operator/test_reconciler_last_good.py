@@ -179,6 +179,26 @@ def test_settings_that_fail_leave_the_same_revision_as_it_was() -> None:
     assert world.one(DEPLOYMENT)["spec"]["template"] == template, "pods that are not ready for a moment change nothing"
 
 
+def test_settings_that_work_are_gone_back_to_however_many_failed_since() -> None:
+    world = World()
+    works = {"env": [{"name": "PORT", "value": "8080"}]}
+    world.serve(revisionHistoryLimit=1)
+    world.service(revisionHistoryLimit=1, serving=works)
+    world.settle()
+    world.roll_out()
+    world.settle()
+    template = world.one(DEPLOYMENT)["spec"]["template"]
+    for value in ("none", "neither", "nor this"):
+        world.service(revisionHistoryLimit=1, serving={"env": [{"name": "PORT", "value": value}]})
+        world.settle()
+        assert world.one(DEPLOYMENT)["spec"]["template"] != template
+        surge(world, **crashing(RESTARTS))
+        assert world.one(DEPLOYMENT)["spec"]["template"] == template
+        world.roll_out()
+        world.settle()
+    stays(world)
+
+
 def test_the_service_leads_to_what_serves_again_where_tls_failed() -> None:
     world = World()
     world.serve()
