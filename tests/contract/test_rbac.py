@@ -113,8 +113,6 @@ def lives() -> Iterator[World]:
             world.reconcile()
         yield world
 
-    yield claim_lost()
-
 
 def claim_lost() -> World:
     """A ModelService whose claim is deleted, and then the pod that held it is lost."""
@@ -129,9 +127,21 @@ def claim_lost() -> World:
     return world
 
 
+def fewer_workers() -> World:
+    """What the pods of a Job met by goes with it."""
+    world = World()
+    world.config_map()
+    for workers in (2, 1):
+        world.service(model={"mlp": {"ensemble": 1}}, training={"workers": workers})
+        world.settle()
+        world.finish_deletions()
+        world.settle()
+    return world
+
+
 def used() -> Iterator[Right]:
     kinds = {kind.kind: kind for kind in KINDS}
-    for world in lives():
+    for world in (*lives(), claim_lost(), fewer_workers()):
         for call, name, _ in [*world.kube.writes, *world.kube.reads]:
             kind = kinds[name]
             resource = f"{kind.plural}/{call}" if call in {"status", "scale"} else kind.plural

@@ -313,6 +313,7 @@ class World:
         for number in range(desired):
             self.serving_pod(ready=number < ready, suffix=str(number))
         numbers = {"replicas": desired, "updatedReplicas": desired, "availableReplicas": ready}
+        deployment = self.one(DEPLOYMENT)
         self.kube.store(
             {**deployment, "status": {"observedGeneration": deployment["metadata"]["generation"], **numbers}}
         )

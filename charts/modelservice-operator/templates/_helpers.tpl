@@ -72,10 +72,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   verbs: [update]
 # Children, and the users' ConfigMaps that hold data. `get` is for data, and for what may be somebody else's.
 - apiGroups: [""]
-  resources: [serviceaccounts, services]
+  resources: [serviceaccounts]
   verbs: [get, list, watch, create, patch]
 - apiGroups: [""]
-  resources: [configmaps, persistentvolumeclaims]
+  resources: [configmaps, persistentvolumeclaims, services]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [apps]
   resources: [controllerrevisions, deployments]
@@ -91,7 +91,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
-  verbs: [get, list, watch, create, patch]
+  verbs: [get, list, watch, create, patch, delete]
 # Whose a pod is, why it does not start, and how far its training is.
 - apiGroups: [""]
   resources: [pods]

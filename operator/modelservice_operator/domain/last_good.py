@@ -6,6 +6,7 @@ operator that was started anew knows. Nothing else is remembered, and what is se
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from modelservice_operator.constants import ANNOTATION_INPUTS
@@ -111,21 +112,24 @@ def _choices(observed: Observed, revision: Revision) -> Iterator[Choice]:
 
 
 def _last_good(inputs: Inputs, bad: Choice) -> Choice | None:
-    """What ready pods serve still, else the last other revision that served; None where there is none.
+    """What ready pods serve still, what serves in its place already, or the last other revision; None where none did.
 
-    Another template of the same revision counts only while a ready pod has it: it may never have worked.
+    Another template of the same revision counts only while a ready pod has it: it may never have worked. Once it is
+    deployed in place of what failed it stays, whether or not its pods are ready at this moment.
     """
-    observed, newest = inputs.observed, {pod["metadata"]["name"] for pod in newest_pods(inputs.observed)}
-    proven = {_proof(pod) for pod in observed.answering if pod["metadata"]["name"] not in newest}
+    observed, fails = inputs.observed, is_deployed(bad.stored, inputs.observed)
+    newest = {pod["metadata"]["name"] for pod in newest_pods(observed)} if fails else set()
+    proven = {proof(pod) for pod in observed.answering if pod["metadata"]["name"] not in newest}
     there = (one for one in observed.revisions if observed.holds(one.record, inputs.artifacts))
     last = sorted(there, key=lambda one: one.turn, reverse=True)
     choices = [one for revision in last for one in _choices(observed, revision) if one.variant != bad.variant]
-    works = (one for one in choices if _proof(one.stored.template) in proven)
+    in_place = [] if fails else [one for one in choices if is_deployed(one.stored, observed)]
+    works = (one for one in (*in_place, *choices) if proof(one.stored.template) in proven)
     others = (one for one in choices if one.revision.key != bad.revision.key)
-    return next(works, next(others, None))
+    return next(chain(works, in_place, others), None)
 
 
-def _proof(pod: Mapping[str, Any]) -> tuple[str | None, str | None]:
+def proof(pod: Mapping[str, Any]) -> tuple[str | None, str | None]:
     """What a pod, or a pod template, says of itself; pods of an older release do not say from what they were built."""
     said, annotations = told(pod), pod["metadata"].get("annotations") or {}
     return said.key if said else None, annotations.get(ANNOTATION_INPUTS)

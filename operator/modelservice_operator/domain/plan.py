@@ -26,7 +26,7 @@ from modelservice_operator.domain.last_good import Choice, choose, hold
 from modelservice_operator.domain.metadata import bears_stamp, stamped
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.promotion import Promotion, paused, promote, rolled_back
-from modelservice_operator.domain.records import Revision
+from modelservice_operator.domain.records import Revision, StoredTemplate
 from modelservice_operator.domain.retention import is_gone, retained
 from modelservice_operator.domain.rollout_records import kept_templates, written
 from modelservice_operator.domain.stages import pipeline
@@ -105,7 +105,7 @@ def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: 
         limit=spec.revision_history_limit,
     )
     parts = (
-        *_foundations(spec, observed, settings),
+        *_foundations(inputs, stays=choice.stored if choice and (choice.held or choice.instead_of) else None),
         *(
             _stage(observed, state, stop=spec.suspend or number < first_needed, serving=serving)
             for number, state in enumerate(steps)
@@ -169,12 +169,16 @@ def _meanwhile(inputs: Inputs, steps: tuple[StepState, ...]) -> Revision | None:
     return max(held, key=lambda one: one.turn, default=None)
 
 
-def _foundations(spec: ModelServiceSpec, observed: Observed, settings: Settings) -> Iterator[Part]:
-    """What every stage needs; and the Service, so that a name which is taken is found before anything is trained."""
+def _foundations(inputs: Inputs, *, stays: StoredTemplate | None) -> Iterator[Part]:
+    """What every stage needs; and the Service, so that a name which is taken is found before anything is trained.
+
+    ``stays`` is the template that pods have whatever the spec says of them by now.
+    """
+    owner, serving = inputs.observed.owner, inputs.spec.serving
     for obj in (
-        build_service_account(observed.owner),
-        build_network_policy(observed.owner, spec.serving, settings),
-        build_service(observed.owner, spec.serving),
+        build_service_account(owner),
+        build_network_policy(owner, serving, inputs.settings),
+        build_service(owner, serving, stays=stays),
     ):
         yield Part(desired=(Desired(obj=obj),), phase=Phase.FIRST)
 

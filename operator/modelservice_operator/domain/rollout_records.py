@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from modelservice_operator.domain.builders.record import build_record, build_template, numbered
 from modelservice_operator.domain.diff import Desired
-from modelservice_operator.domain.last_good import Choice, failure_of
+from modelservice_operator.domain.last_good import Choice, failure_of, proof
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.records import Revision, StoredTemplate, TemplateRevision
 from modelservice_operator.domain.rollout import rollout
@@ -27,7 +27,9 @@ def kept_templates(observed: Observed, choice: Choice, *, limit: int) -> Iterato
     if choice.instead_of is None and not choice.held and done and observed.deployed_key == choice.revision.key:
         return
     bad = failure_of(observed, choice.instead_of.variant) if choice.instead_of else None
-    for template in (*observed.templates[-2 * limit :], *([bad] if bad else [])):
+    proven = {proof(pod) for pod in observed.answering}
+    works = (one for one in observed.templates if proof(one.document.serving.template) in proven)
+    for template in (*observed.templates[-2 * limit :], *works, *([bad] if bad else [])):
         yield template.obj["metadata"]["name"]
 
 

@@ -8,7 +8,7 @@ from tests.support.fake_kube import Stop
 from tests.support.world import World, success, without_image
 
 from modelservice_operator.domain.last_good import RESTARTS
-from modelservice_operator.kinds import CONTROLLER_REVISION, DEPLOYMENT, JOB
+from modelservice_operator.kinds import CONTROLLER_REVISION, DEPLOYMENT, JOB, SERVICE
 from modelservice_operator.objects import Ref
 
 BAD = {"env": [{"name": "PORT", "value": "none"}]}
@@ -174,6 +174,42 @@ def test_settings_that_fail_leave_the_same_revision_as_it_was() -> None:
     world.settle()
     stays(world)
     assert len(world.all(JOB)) == 1
+    world.roll_out(available=0)
+    world.settle()
+    assert world.one(DEPLOYMENT)["spec"]["template"] == template, "pods that are not ready for a moment change nothing"
+
+
+def test_settings_that_work_are_gone_back_to_however_many_failed_since() -> None:
+    world = World()
+    works = {"env": [{"name": "PORT", "value": "8080"}]}
+    world.serve(revisionHistoryLimit=1)
+    world.service(revisionHistoryLimit=1, serving=works)
+    world.settle()
+    world.roll_out()
+    world.settle()
+    template = world.one(DEPLOYMENT)["spec"]["template"]
+    for value in ("none", "neither", "nor this"):
+        world.service(revisionHistoryLimit=1, serving={"env": [{"name": "PORT", "value": value}]})
+        world.settle()
+        assert world.one(DEPLOYMENT)["spec"]["template"] != template
+        surge(world, **crashing(RESTARTS))
+        assert world.one(DEPLOYMENT)["spec"]["template"] == template
+        world.roll_out()
+        world.settle()
+    stays(world)
+
+
+def test_the_service_leads_to_what_serves_again_where_tls_failed() -> None:
+    world = World()
+    world.serve()
+    world.service(serving={"tls": {"secretRef": {"name": "missing"}}})
+    world.settle()
+    surge(world, EXCEEDED)
+    world.roll_out()
+    world.settle()
+    assert world.ready() == ("False", "RolledBack")
+    assert [port["name"] for port in world.one(SERVICE)["spec"]["ports"]] == ["http"]
+    stays(world)
 
 
 def test_a_first_revision_that_crashes_has_nothing_to_go_back_to() -> None:

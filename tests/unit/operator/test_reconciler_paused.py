@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.support.world import NAMESPACE, World, success
 
-from modelservice_operator.kinds import DEPLOYMENT
+from modelservice_operator.kinds import DEPLOYMENT, SERVICE
 from modelservice_operator.objects import Ref
 
 PAUSED = {"paused": True}
@@ -55,6 +55,20 @@ def test_other_settings_of_pods_wait_and_the_number_of_pods_does_not(more: dict[
     world.service(serving={**more, "replicas": 3})
     world.settle()
     assert deployment(world)[1] != before[1]
+
+
+def test_the_service_leads_to_the_pods_that_stay_whatever_tls_waits() -> None:
+    world = World()
+    world.serve()
+    before = copy.deepcopy(world.one(SERVICE)["spec"]["ports"])
+    tls = {"tls": {"secretRef": {"name": "certificate"}}}
+    world.service(serving={**PAUSED, **tls})
+    world.settle()
+    assert (world.one(SERVICE)["spec"]["ports"], world.ready()[0]) == (before, "True")
+    assert world.status()["url"].startswith("http://")
+    world.service(serving=tls)
+    world.settle()
+    assert [port["name"] for port in world.one(SERVICE)["spec"]["ports"]] == ["https"]
 
 
 def test_a_pin_waits_too() -> None:

@@ -81,6 +81,18 @@ def test_another_number_is_another_attempt_at_the_same_key() -> None:
     assert peers(world) == [after, after]
 
 
+def test_another_parallelism_of_one_pod_with_several_gpus_is_another_attempt() -> None:
+    gpus = {"resources": {"limits": {"nvidia.com/gpu": "2"}}}
+    world = world_of(1, **gpus)
+    before = world.job()["metadata"]["name"]
+    world.service(model={"mlp": {"ensemble": 1}}, training={**gpus, "parallelism": "Sharded"})
+    world.settle()
+    world.finish_deletions()
+    world.settle()
+    assert world.job()["metadata"]["name"] != before
+    assert world.order(world.job())["work"]["parallelism"] == "Sharded"
+
+
 @pytest.mark.parametrize("kind", [SERVICE, NETWORK_POLICY], ids=lambda kind: kind.kind)
 def test_what_they_meet_by_comes_back(kind: Any) -> None:
     world = world_of(2)

@@ -15,6 +15,7 @@ from modelservice.contract.places import (
     SHARED_MEMORY_PATH,
 )
 from modelservice.contract.resource import ModelServiceSpec
+from modelservice.contract.training import Parallelism
 from modelservice_operator.config import Settings
 from modelservice_operator.constants import ANNOTATION_RUN, STAGE_CONTAINER
 from modelservice_operator.domain.builders.peers import SHARED_MEMORY, build_peers, rendezvous_host
@@ -52,7 +53,7 @@ def run_hash(step: Step, spec: ModelServiceSpec, settings: Settings, *, data: Da
     job, artifacts = step.stage.job(spec), settled_artifacts(spec, settings)
     store = store_of(artifacts)
     runs = [plain(job.pods), job.timeout_seconds, job.max_restarts, store.choice, store.settings(artifacts)]
-    if job.workers > 1:
+    if job.workers > 1 or job.parallelism is not Parallelism.DATA:  # one pod may hold several GPUs
         runs += [job.workers, job.parallelism]
     return short_hash([*runs, data.file, data.volume, *data.env_from], length=8)
 
@@ -196,7 +197,7 @@ def _build_job(
 
 def _has_processes(job: JobSettings) -> bool:
     """Whether several processes may train, which pass data through shared memory where they share a pod."""
-    return job.workers * job.pods.resources.gpus > 1 or job.workers > 1
+    return job.workers > 1 or job.pods.resources.gpus > 1
 
 
 def _build_container(

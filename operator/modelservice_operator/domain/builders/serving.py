@@ -111,7 +111,7 @@ def build_serving_template(
         ],
         access=[access],
     )
-    probed, grpc = _pod_ports(serving)
+    probed, grpc = _pod_ports(tls=serving.tls is not None)
     container["ports"] = [{"name": probed, "containerPort": SERVING_PORT}]
     if serving.grpc:
         container["ports"].append({"name": grpc, "containerPort": GRPC_PORT})
@@ -165,13 +165,18 @@ def _probe(path: str, port: str, **timing: int) -> Object:
     return {"httpGet": {"path": path, "port": port}, **timing}
 
 
-def _pod_ports(serving: Serving) -> tuple[str, str]:
+def _pod_ports(*, tls: bool) -> tuple[str, str]:
     """Names of the ports for HTTP and gRPC in pods, others with TLS.
 
     A Service leaves out pods without a port of the name: while a rollout brings or takes TLS, it leads to those alone
     that speak as it says.
     """
-    return (HTTP_PORT_NAME, GRPC_PORT_NAME) if serving.tls is None else (HTTPS_PORT_NAME, GRPCS_PORT_NAME)
+    return (HTTPS_PORT_NAME, GRPCS_PORT_NAME) if tls else (HTTP_PORT_NAME, GRPC_PORT_NAME)
+
+
+def _speaks_tls(stored: StoredTemplate) -> bool:
+    containers = stored.template["spec"]["containers"]
+    return any(port["name"] == HTTPS_PORT_NAME for one in containers for port in one.get("ports", ()))
 
 
 def selector_labels(owner: Owner) -> dict[str, str]:
@@ -216,10 +221,13 @@ def build_replicas_holder(owner: Owner, replicas: int) -> Object:
     }
 
 
-def build_service(owner: Owner, serving: Serving) -> Object:
-    """The Service: port 80, or 443 with TLS, to the HTTP port; for gRPC, if asked for, the port that pods have."""
-    tls = serving.tls is not None
-    http, grpc = _pod_ports(serving)
+def build_service(owner: Owner, serving: Serving, *, stays: StoredTemplate | None = None) -> Object:
+    """The Service: port 80, or 443 with TLS, to the HTTP port; for gRPC, if asked for, the port that pods have.
+
+    ``stays``: what pods are built from instead of what ``serving`` says; whether they speak TLS stands there.
+    """
+    tls = serving.tls is not None if stays is None else _speaks_tls(stays)
+    http, grpc = _pod_ports(tls=tls)
     ports = [
         {
             "name": http,
