@@ -1,0 +1,5 @@
+"""A client of a served model: ``modelservice.connect(url)`` and ``connect_async(url)``; it needs httpx alone."""
+
+from modelservice.client.connecting import AsyncClient, Client, ClientError, connect, connect_async
+
+__all__ = ["AsyncClient", "Client", "ClientError", "connect", "connect_async"]
