@@ -72,8 +72,8 @@ class _Asking:
         return answers
 
     def _answer(self, method: str, path: str, body: bytes | None = None) -> _Steps:
-        waited = 0.0
-        for attempt in range(self.retries + 1):
+        waited, attempt = 0.0, 0
+        while True:
             response = yield self.http.build_request(method, path, content=body)
             if response is None:
                 message = "a request was answered by nothing"
@@ -81,11 +81,10 @@ class _Asking:
             if response.status_code == _OK:
                 return response.json()
             wait = _seconds(response, attempt) * (1 + self.jitter())
-            if response.status_code not in _AGAIN or attempt == self.retries or waited + wait > self.max_wait:
-                break
-            waited += wait
+            if response.status_code not in _AGAIN or attempt >= self.retries or waited + wait > self.max_wait:
+                raise ClientError(response.status_code, _message(response))
+            waited, attempt = waited + wait, attempt + 1
             yield wait
-        raise ClientError(response.status_code, _message(response))
 
 
 class Client:

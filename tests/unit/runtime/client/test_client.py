@@ -27,6 +27,8 @@ async def test_every_kind_of_data_gets_the_same_answers() -> None:
             assert len(listed) == 2
             assert await model.predict(numpy.array(ROWS)) == listed
             assert all(sum(row.values()) == pytest.approx(1) for row in await model.predict_proba(ROWS))
+            explained = await model.explain(ROWS, label=listed[0])
+            assert [answer["label"] for answer in explained] == [listed[0]] * 2
             with pytest.raises(ClientError, match="HTTP 400"):
                 await model.predict([["a"]])
         assert names
