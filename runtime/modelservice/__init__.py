@@ -1,4 +1,4 @@
-"""From data to a served model: ``modelservice.train(...)``, ``compress(...)`` and ``load(...)``.
+"""From data to a served model: ``modelservice.train(...)``, ``compress(...)``, ``load(...)`` and ``connect(...)``.
 
 Nothing is imported before it is used: the operator imports this package for its contract alone, and a server must not
 load what only training needs. What the names are, type checkers read in ``__init__.pyi``.
@@ -26,6 +26,6 @@ def __getattr__(name: str) -> Any:
         try:
             return getattr(import_module("modelservice.client"), name)
         except ModuleNotFoundError as error:
-            message = f"modelservice.{name} needs httpx (pip install httpx): {error}"
+            message = f"modelservice.{name} needs the extra `client` (pip install '.[client]'): {error}"
             raise ModuleNotFoundError(message, name=error.name) from error
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

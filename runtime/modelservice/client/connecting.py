@@ -1,98 +1,25 @@
-"""Clients that wait and that are awaited; what is asked and when again is decided once, in ``_Asking``."""
+"""Clients that wait and that are awaited; what they ask is decided once, in ``Asking``."""
 
 import asyncio
-import json
-import random
 import ssl
 import time
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from typing import Any, Self
-from urllib.parse import quote
 
 import httpx
 
-from modelservice.client.rows import MAX_ROWS, batches, index_of, rows_of
-
-_AGAIN = frozenset({429, 503})
-_EVALUATIONS = 1024
-_OK = 200
-
-_Steps = Generator[httpx.Request | float, httpx.Response | None, Any]
-
-
-class ClientError(Exception):
-    """The server refused; ``status`` is the HTTP status, the message is the server's own."""
-
-    def __init__(self, status: int, message: str) -> None:
-        """Keep the status beside the sentence."""
-        super().__init__(f"{message} (HTTP {status})")
-        self.status = status
-
-
-@dataclass(frozen=True)
-class _Asking:
-    """Requests, and seconds to wait between them, as steps that a client of either kind carries out."""
-
-    http: httpx.Client | httpx.AsyncClient
-    retries: int
-    max_wait: float
-    jitter: Callable[[], float]
-
-    def metadata(self) -> _Steps:
-        name = (yield from self._answer("GET", "/"))["model"]
-        return (yield from self._answer("GET", f"/v2/models/{quote(name, safe='')}"))
-
-    def predict(self, data: Any) -> _Steps:
-        answers = yield from self._asked("predict", "predictions", data, MAX_ROWS, {})
-        values = [answer["label"] if isinstance(answer, dict) else answer for answer in answers]
-        index = index_of(data)
-        return values if index is None else _pandas().Series(values, index=index, name="prediction")
-
-    def predict_proba(self, data: Any) -> _Steps:
-        answers = yield from self._asked("predict", "predictions", data, MAX_ROWS, {})
-        if any(not isinstance(answer, dict) or "probabilities" not in answer for answer in answers):
-            message = "the model answers with numbers, not probabilities; call predict"
-            raise ValueError(message)
-        values = [answer["probabilities"] for answer in answers]
-        index = index_of(data)
-        return values if index is None else _pandas().DataFrame(values, index=index)
-
-    def explain(self, data: Any, options: dict[str, Any]) -> _Steps:
-        most = max(1, MAX_ROWS // (options.get("evaluations", _EVALUATIONS) + 2))
-        return (yield from self._asked("explain", "explanations", data, most, options))
-
-    def _asked(self, verb: str, key: str, data: Any, most: int, options: dict[str, Any]) -> _Steps:
-        name = (yield from self._answer("GET", "/"))["model"]
-        more = b"".join(b",%b:%b" % (json.dumps(k).encode(), json.dumps(v).encode()) for k, v in options.items())
-        answers: list[Any] = []
-        for batch in batches(rows_of(data), most):
-            body = b'{"instances":[%b]%b}' % (b",".join(batch), more)
-            answers += (yield from self._answer("POST", f"/v1/models/{quote(name, safe='')}:{verb}", body))[key]
-        return answers
-
-    def _answer(self, method: str, path: str, body: bytes | None = None) -> _Steps:
-        waited, attempt = 0.0, 0
-        while True:
-            response = yield self.http.build_request(method, path, content=body)
-            if response is None:
-                message = "a request was answered by nothing"
-                raise RuntimeError(message)
-            if response.status_code == _OK:
-                return response.json()
-            wait = _seconds(response, attempt) * (1 + self.jitter())
-            if response.status_code not in _AGAIN or attempt >= self.retries or waited + wait > self.max_wait:
-                raise ClientError(response.status_code, _message(response))
-            waited, attempt = waited + wait, attempt + 1
-            yield wait
+from modelservice.client.asking import Asking, Steps
+from modelservice.client.errors import ClientError, told
 
 
 class Client:
     """Asks one served model and waits for its answers; a context manager."""
 
-    def __init__(self, asking: _Asking, http: httpx.Client) -> None:
-        """Take what ``connect`` made."""
-        self._asking, self._http = asking, http
+    def __init__(
+        self, http: httpx.Client, asking: Asking, *, timeout: float, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        """Take what ``connect`` made; ``timeout`` is that of ``http``, in seconds."""
+        self._http, self._asking, self._timeout, self._sleep = http, asking, timeout, sleep
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -100,7 +27,12 @@ class Client:
         return dict(self._run(self._asking.metadata()))
 
     def predict(self, data: Any) -> Any:
-        """Predict a label or a number for each row: a list, or a Series with the index of a given DataFrame."""
+        """Predict a label or a number for each row: a list, or a Series with the index of a given DataFrame.
+
+        Raises:
+            ClientError: The server refused, or was not reached; as of every method.
+            ValueError: The data cannot be sent, such as an infinite number; as of every method that takes data.
+        """
         return self._run(self._asking.predict(data))
 
     def predict_proba(self, data: Any) -> Any:
@@ -115,7 +47,7 @@ class Client:
         """Explain each row; options are members of the ``:explain`` request (``label``, ``evaluations``, ...)."""
         return list(self._run(self._asking.explain(data, options)))
 
-    def _run(self, steps: _Steps) -> Any:
+    def _run(self, steps: Steps) -> Any:
         answer: httpx.Response | None = None
         while True:
             try:
@@ -124,9 +56,10 @@ class Client:
                 return done.value
             answer = None
             if isinstance(step, float):
-                time.sleep(step)
+                self._sleep(step)
             else:
-                answer = self._http.send(step)
+                with told(step.url, self._timeout):
+                    answer = self._http.send(step)
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -140,9 +73,16 @@ class Client:
 class AsyncClient:
     """Asks one served model, awaited; an asynchronous context manager."""
 
-    def __init__(self, asking: _Asking, http: httpx.AsyncClient) -> None:
-        """Take what ``connect_async`` made."""
-        self._asking, self._http = asking, http
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        asking: Asking,
+        *,
+        timeout: float,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Take what ``connect_async`` made; ``timeout`` is that of ``http``, in seconds."""
+        self._http, self._asking, self._timeout, self._sleep = http, asking, timeout, sleep
 
     async def metadata(self) -> dict[str, Any]:
         """As ``Client.metadata``."""
@@ -160,7 +100,7 @@ class AsyncClient:
         """As ``Client.explain``."""
         return list(await self._run(self._asking.explain(data, options)))
 
-    async def _run(self, steps: _Steps) -> Any:
+    async def _run(self, steps: Steps) -> Any:
         answer: httpx.Response | None = None
         while True:
             try:
@@ -169,9 +109,10 @@ class AsyncClient:
                 return done.value
             answer = None
             if isinstance(step, float):
-                await asyncio.sleep(step)
+                await self._sleep(step)
             else:
-                answer = await self._http.send(step)
+                with told(step.url, self._timeout):
+                    answer = await self._http.send(step)
 
     async def __aenter__(self) -> Self:
         """Return itself."""
@@ -183,60 +124,78 @@ class AsyncClient:
 
 
 def connect(
-    url: str, *, retries: int = 4, max_wait: float = 30.0, jitter: Callable[[], float] = random.random, **more: Any
-) -> Client:
-    """Connect to the server of one model.
-
-    Args:
-        url: Its address, as ``status.url`` says it.
-        retries: How often a request is sent again after 429 or 503, the only answers after which it is.
-        max_wait: Seconds that one request may wait for its turns, all together.
-        jitter: What is added to a wait, as a share of it.
-        more: ``token`` (an API key or a token), ``ca``, ``certificate``, ``key`` (PEM), ``timeout`` (seconds, 60).
-    """
-    http = httpx.Client(**_settings(url, **more))
-    return Client(_Asking(http, retries, max_wait, jitter), http)
-
-
-def connect_async(
-    url: str, *, retries: int = 4, max_wait: float = 30.0, jitter: Callable[[], float] = random.random, **more: Any
-) -> AsyncClient:
-    """As ``connect``, for callers with an event loop."""
-    http = httpx.AsyncClient(**_settings(url, **more))
-    return AsyncClient(_Asking(http, retries, max_wait, jitter), http)
-
-
-def _settings(
     url: str,
     *,
+    model: str | None = None,
     token: str | None = None,
     ca: str | None = None,
     certificate: str | None = None,
     key: str | None = None,
     timeout: float = 60.0,
-) -> dict[str, Any]:
-    context = ssl.create_default_context(cafile=ca)
-    if certificate is not None:
-        context.load_cert_chain(certificate, key)
+    retries: int = 4,
+    max_wait: float = 30.0,
+) -> Client:
+    """Connect to the server of one model.
+
+    Args:
+        url: Its address, as ``status.url`` says it.
+        model: Its name; the server is asked for it if it is left out.
+        token: An API key or a token, sent as ``Authorization: Bearer``.
+        ca: File of the authorities (PEM) that the server's certificate is checked against; those of the system if None.
+        certificate: File of the certificate (PEM) that is shown to the server.
+        key: File of the certificate's key; None where it stands in the same file.
+        timeout: Seconds that connecting, and each wait for bytes, may take.
+        retries: How often a request is sent again after 429 or 503, the only answers after which it is.
+        max_wait: Seconds that one request may wait for its turns, all together.
+
+    Raises:
+        ClientError: The address, the token or a file cannot be used.
+    """
+    http = httpx.Client(**_settings(url, token, ca, certificate, key), timeout=timeout)
+    return Client(http, Asking(http, model, retries, max_wait), timeout=timeout)
+
+
+def connect_async(
+    url: str,
+    *,
+    model: str | None = None,
+    token: str | None = None,
+    ca: str | None = None,
+    certificate: str | None = None,
+    key: str | None = None,
+    timeout: float = 60.0,
+    retries: int = 4,
+    max_wait: float = 30.0,
+) -> AsyncClient:
+    """As ``connect``, for callers with an event loop."""
+    http = httpx.AsyncClient(**_settings(url, token, ca, certificate, key), timeout=timeout)
+    return AsyncClient(http, Asking(http, model, retries, max_wait), timeout=timeout)
+
+
+def _settings(url: str, token: str | None, ca: str | None, certificate: str | None, key: str | None) -> dict[str, Any]:
     headers = {"accept": "application/json"}
     if token is not None:
+        if not (token.isascii() and token.isprintable()):
+            message = "token has a line end or another character that no header may have; strip what a file added"
+            raise ClientError(message)
         headers["authorization"] = f"Bearer {token}"
-    return {"base_url": url, "headers": headers, "verify": context, "timeout": timeout}
-
-
-def _seconds(response: httpx.Response, attempt: int) -> float:
-    said = response.headers.get("retry-after", "")
-    return float(said) if said.isdecimal() else 0.1 * 2.0**attempt
-
-
-def _message(response: httpx.Response) -> str:
     try:
-        return str(response.json()["error"])
-    except (ValueError, KeyError, TypeError):
-        return response.text[:200] or response.reason_phrase
+        base_url = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        message = f"url {url!r} is no address: {error}; give one such as http://localhost:8080"
+        raise ClientError(message) from error
+    return {"base_url": base_url, "headers": headers, "verify": _trust(ca, certificate, key)}
 
 
-def _pandas() -> Any:
-    import pandas  # noqa: PLC0415 - a DataFrame was given, so it is loaded already
-
-    return pandas
+def _trust(ca: str | None, certificate: str | None, key: str | None) -> ssl.SSLContext:
+    if key is not None and certificate is None:
+        message = f"key {key!r} belongs to no certificate; give certificate as well"
+        raise ClientError(message)
+    try:
+        context = ssl.create_default_context(cafile=ca)
+        if certificate is not None:
+            context.load_cert_chain(certificate, key)
+    except OSError as error:
+        message = f"ca {ca!r}, certificate {certificate!r} or key {key!r} cannot be used: {error}; give PEM files"
+        raise ClientError(message) from error
+    return context
