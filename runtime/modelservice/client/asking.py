@@ -69,9 +69,8 @@ class Asking:
         end = b"," + encoded(options)[1:] if options else b"}"
         answers: list[Any] = []
         for batch in batches(rows_of(data), most):
-            answers += _object(
-                (yield from self._sent("POST", path, b'{"instances":[%b]%b' % (b",".join(batch), end))), key
-            )
+            body = b'{"instances":[%b]%b' % (b",".join(batch), end)
+            answers += _object((yield from self._sent("POST", path, body)), key)
         return answers
 
     def _name(self) -> Steps:
@@ -96,7 +95,7 @@ class Asking:
         said = response.headers.get("retry-after", "")
         try:
             wait = float(said) if said.isdecimal() else parsedate_to_datetime(said).timestamp() - self.clock()
-        except ValueError:
+        except (ValueError, OverflowError):
             wait = _FIRST_WAIT * 2.0**attempt
         return max(0.0, wait) * (1 + self.jitter())
 

@@ -28,7 +28,7 @@ def told(url: httpx.URL, timeout: float) -> Iterator[None]:
     except httpx.TimeoutException as error:
         message = f"{url} did not answer within {timeout:g} s; give a larger timeout, or fewer rows"
         raise ClientError(message) from error
-    except httpx.TransportError as error:
+    except httpx.RequestError as error:
         tls = _of_tls(error)
         if tls is None:
             message = f"{url} cannot be reached: {error or type(error).__name__}; check the address"

@@ -67,7 +67,7 @@ def _line(number: int, row: Any) -> bytes:
         line = encoded(row)
     except (ValueError, TypeError) as error:
         raise ValueError(_blame(number, row)) from error
-    if len(line) >= MAX_BYTES:
+    if len(line) > MAX_BYTES:
         message = f"row {number} has {len(line)} bytes as JSON, and a request at most {MAX_BYTES}; shorten its values"
         raise ValueError(message)
     return line

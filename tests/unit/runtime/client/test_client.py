@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -144,3 +145,10 @@ def test_an_address_without_a_scheme_is_named() -> None:
 def test_the_limits_are_those_of_the_server() -> None:
     assert rows.MAX_ROWS == MAX_ROWS
     assert 1024 <= MAX_BODY - rows.MAX_BYTES < 4096
+
+
+@pytest.mark.parametrize("name", ["connect", "connect_async"])
+def test_without_httpx_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setitem(sys.modules, "modelservice.client", None)
+    with pytest.raises(ModuleNotFoundError, match=rf"modelservice\.{name} needs the extra `client` \(pip install"):
+        getattr(modelservice, name)
