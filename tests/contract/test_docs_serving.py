@@ -1,9 +1,12 @@
 """The requests of docs/serving.md, sent to the model that they were written for: the answers are those shown."""
 
+import asyncio
+import io
 import json
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stdout
 from typing import Any
 
 import httpx
@@ -11,18 +14,21 @@ import pytest
 from tests.support.helm import ROOT
 from tests.support.samples import SAMPLES
 from tests.unit.runtime.serving.fakes import CHEAP, client_of
+from tests.unit.runtime.serving.talking import listening
 
 import modelservice
 from modelservice.contract.serving import Batching
 from modelservice.inference.predictor import Predictor
 from modelservice.serving.calls import MAX_ROWS
 from modelservice.serving.chain import MAX_BODY, MAX_HEADER_BYTES, MAX_HEADERS
-from modelservice.serving.core import build_core
+from modelservice.serving.core import Core, build_core
 from modelservice.serving.lifecycle import DRAIN_SECONDS, GRACE_SECONDS, Lifecycle
+from modelservice.serving.transports.http.connection import InferenceConnection
 from modelservice.serving.transports.http.server import build_front
 
 TEXT = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
 CALLS = re.findall(r"^\$ curl -s localhost:8080(\S+) -d '(.*?)'\n(.*?)\n```", TEXT, re.MULTILINE | re.DOTALL)
+CLIENT = re.compile(r"^## From Python$.*?^```python\n(.*?)^```\n\n```\n(.*?)^```", re.MULTILINE | re.DOTALL)
 GETS = re.findall(r"^\| `(/\S+)` \| `(\{.*?\})`", TEXT, re.MULTILINE)
 REFUSED: dict[str, tuple[int, str, str, Any]] = {
     "a row too short": (400, "POST", "/v1/models/iris:predict", {"instances": [[5.1, 3.5, 1.4]]}),
@@ -55,11 +61,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Predict
     return model
 
 
+def core_of(model: Predictor, name: str = "iris") -> Core:
+    """The core of a server with this model; to be called on the event loop."""
+    with ThreadPoolExecutor(max_workers=1) as executor:  # never used: the model is cheap enough for the loop
+        return build_core(model, name=name, costs=CHEAP, batching=Batching(), executor=executor, lifecycle=Lifecycle())
+
+
 def ask(model: Predictor, name: str = "iris") -> httpx.AsyncClient:
     """A client of a server with this model; to be called on the event loop."""
-    with ThreadPoolExecutor(max_workers=1) as executor:  # never used: the model is cheap enough for the loop
-        core = build_core(model, name=name, costs=CHEAP, batching=Batching(), executor=executor, lifecycle=Lifecycle())
-    return client_of(build_front(core))
+    return client_of(build_front(core_of(model, name)))
 
 
 def without_version(answer: dict[str, Any]) -> dict[str, Any]:
@@ -108,6 +118,16 @@ async def test_refusals_are_as_shown(trained: Callable[[str], Predictor], what: 
     assert answer.status_code == status
     (row,) = [line for line in TEXT.splitlines() if line.startswith(f"| {status} |")]
     assert f"`{answer.json()['error']}`" in row
+
+
+async def test_our_client_prints_what_is_shown(trained: Callable[[str], Predictor]) -> None:
+    found = CLIENT.search(TEXT)
+    assert found is not None
+    code, shown = found.groups()
+    async with listening(InferenceConnection, core=core_of(trained("iris"))) as (port, _):
+        with redirect_stdout(io.StringIO()) as printed:
+            await asyncio.to_thread(exec, code.replace("localhost:8080", f"localhost:{port}"), {})
+    assert printed.getvalue() == shown
 
 
 def test_the_limits_are_those_of_the_server() -> None:
