@@ -106,7 +106,7 @@ def test_a_missed_budget_keeps_the_model_and_other_budgets_and_steps_train_nothi
     assert training_pods(space) <= pods
 
 
-TURN_EPOCHS = 300
+TURN_EPOCHS = 100
 """Of two turns, so that the pod is deleted in the second one or after it: controls follow, of twice as many each."""
 
 
