@@ -65,7 +65,7 @@ def test_kinds_of_columns(space: Space, name: str) -> None:
 def test_every_sample_has_its_test() -> None:
     names = {path.relative_to(SAMPLES).parts[0] for path in sample_files()}
     tested = {"minimal.yaml", "iris.yaml", "autoscaling.yaml", "gpu.yaml", "kustomize", "cnn.yaml", *REGRESSIONS}
-    tested |= {*COLUMNS, *TOKENS_AND_PICTURES, "imbalanced.yaml"}
+    tested |= {*COLUMNS, *TOKENS_AND_PICTURES, "imbalanced.yaml", "workers.yaml"}
     # These want a model in a store: tests/unit/runtime/stages/test_encoder_sample.py runs them.
     tested |= {"encoder.yaml", "text-beside-columns.yaml"}
     assert names == {
@@ -87,6 +87,15 @@ def test_a_rare_class_is_found(space: Space) -> None:
     found = metrics(space.wait_ready("machines"))
     assert found["recallPositive"] > 0.5
     ask_with_an_example(space, "machines")
+
+
+@pytest.mark.story(60)
+def test_two_workers(space: Space) -> None:
+    space.kubectl("apply", "-f", SAMPLES / "workers.yaml")
+    ask_with_an_example(space, "wine-workers")
+    (job,) = space.children(JOB, "wine-workers")
+    assert (job["spec"]["completionMode"], job["spec"]["completions"]) == ("Indexed", 2)
+    assert job["status"]["succeeded"] == 2
 
 
 @pytest.mark.story(60)
