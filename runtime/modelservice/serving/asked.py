@@ -43,7 +43,7 @@ def read_asked(given: Mapping[str, Any], tolerance: Tolerance = STRICT, place: s
         RequestError: one of them has no such value.
     """
     if NAMES.isdisjoint(given):
-        return NOTHING if tolerance == STRICT else Asked(tolerance=tolerance)
+        return NOTHING if tolerance.strict else Asked(tolerance=tolerance)
     told = tuple(name for name in _KINDS if _is_true(given.get(name, False), f"{place}{name}"))
     unknown = _is_tolerated(given, UNKNOWN_COLUMNS, place, default=tolerance.unknown)
     missing = _is_tolerated(given, MISSING_COLUMNS, place, default=tolerance.missing)

@@ -67,8 +67,7 @@ class Waiting:
         """
         self._answered[start] = results
         if sum(len(one) for one in self._answered.values()) == len(self.rows):
-            parts = [self._answered[first] for first in sorted(self._answered)]
-            self.tell(results if len(parts) == 1 else Results.joined(parts))
+            self.tell(Results.joined([self._answered[first] for first in sorted(self._answered)]))
 
 
 class Part(NamedTuple):
@@ -82,7 +81,9 @@ class Part(NamedTuple):
         """Tell the request what its rows gave, or what is wrong with them."""
         if self.request.told:
             return
-        if not isinstance(outcome, Exception):
+        if self.rows is self.request.rows and not isinstance(outcome, InputError):
+            self.request.tell(outcome)  # nearly all requests: whole, in one batch
+        elif not isinstance(outcome, Exception):
             self.request.add(outcome, self.start)
         elif isinstance(outcome, InputError) and outcome.row is not None:
             row = outcome.row + self.start
