@@ -1,6 +1,5 @@
 """``spec.model.encoder``: a pretrained model that stays as it is, and a head on its numbers; both are one graph."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -13,9 +12,9 @@ from modelservice.families.base import TEXTS_ONLY, Family, Fitted, Observer
 from modelservice.families.decision_tree import Tree
 from modelservice.families.kernel_ridge import Ridge
 from modelservice.families.logistic import Logistic
-from modelservice.families.pretrained import Pretrained, read_pretrained
+from modelservice.families.pretrained import Pretrained, read_pretrained, seen_by
 from modelservice.families.svm import Svm
-from modelservice.modalities.base import Dataset, Features, Side
+from modelservice.modalities.base import Dataset, Features
 from modelservice.tasks.base import Array
 from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
 
@@ -50,7 +49,7 @@ class FrozenEncoder:
         """
         head = _head(settings.head, dataset)
         encoder = read_pretrained(settings.uri, settings.digest)
-        _check_length(encoder, dataset.shape[0])
+        encoder.check_length(dataset.shape[0], field="spec.data.text.maxLength")
         numbers = encoder.embed(dataset.train.features)
         center = numbers.mean(axis=0)
         scale = np.float32(1 / max(float((numbers - center).std()), _NARROW))
@@ -60,7 +59,7 @@ class FrozenEncoder:
 
         fitted = head.fit(
             settings.head.chosen,
-            _embedded(dataset, lambda tokens: seen(encoder.embed(tokens))),
+            replace(seen_by(dataset, lambda tokens: seen(encoder.embed(tokens))), modality="Table", codes=None),
             training,
             observe=observe,
             checkpointing=checkpointing,
@@ -86,32 +85,6 @@ def _head(settings: EncoderHead, dataset: Dataset) -> Family:
         field = f"spec.model.encoder.head.{head.name}"
         raise StageError("ModelUnsuited", f"{field} {why}", field=field)
     return head
-
-
-def _check_length(encoder: Pretrained, length: int) -> None:
-    most = int(encoder.config.max_position_embeddings)
-    if length > most:
-        field = "spec.data.text.maxLength"
-        message = f"{field} is {length}, and the encoder reads {most} tokens at most: set it to {most} or less"
-        raise StageError("ModelUnsuited", message, field=field)
-
-
-def _embedded(dataset: Dataset, seen: Callable[[Features], Features]) -> Dataset:
-    """The dataset as a table of the encoder's numbers; test rows, which no head looks at, are none."""
-
-    def side(given: Side, rows: slice) -> Side:
-        weights = None if given.weights is None else given.weights[rows]
-        return Side(features=seen(given.features[rows]), values=given.values[rows], weights=weights)
-
-    every, none = slice(None), slice(0)
-    return replace(
-        dataset,
-        modality="Table",
-        train=side(dataset.train, every),
-        validation=side(dataset.validation, every),
-        test=side(dataset.test, none),
-        codes=None,
-    )
 
 
 def _joined(encoder: Pretrained, center: Features, scale: np.float32, head: bytes, dataset: Dataset) -> bytes:

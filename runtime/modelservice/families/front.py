@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelservice.contract.data import ColumnEncoder
-from modelservice.contract.failure import StageError
 from modelservice.families.base import Fitted
-from modelservice.families.pretrained import Pretrained, encoder_of_columns
-from modelservice.modalities.base import Dataset, Features, Side
+from modelservice.families.pretrained import COLUMNS_SECTION, Pretrained, encoder_of_columns, seen_by
+from modelservice.modalities.base import Dataset, Features
 from modelservice.modalities.table.kinds.encoded import EncodedPreprocessing
 from modelservice.modalities.table.preprocessing import TablePreprocessing
 from modelservice.tasks.base import Array
@@ -23,7 +22,7 @@ NORM: Final = 4.0
 """How long the numbers of a text are on the mean: as those of hashed letters, a few deviations of a number."""
 _NARROW: Final = 1e-12
 """The least length that is divided by."""
-LENGTH_FIELD: Final = "spec.data.encoder.maxLength"
+LENGTH_FIELD: Final = f"{COLUMNS_SECTION}.maxLength"
 
 Embed = Callable[[Features], Features]
 """Tokens, float32 [texts, length], to numbers, float32 [texts, width]."""
@@ -117,9 +116,10 @@ def fit_behind(settings: ColumnEncoder, dataset: Dataset, fit: Callable[[Dataset
     assert isinstance(preprocessing, TablePreprocessing)  # noqa: S101 - only tables have columns of texts
     if not any(isinstance(column, EncodedPreprocessing) for column in preprocessing.columns):
         return fit(dataset)
-    _check_length(encoder, settings.max_length)
+    encoder.check_length(settings.max_length, field=LENGTH_FIELD)
     front = Front.measured(encoder, preprocessing, dataset.train.features)
-    fitted = fit(_seen_by_families(dataset, front))
+    seen = seen_by(dataset, lambda features: front.seen(features, encoder.embed))
+    fitted = fit(replace(seen, codes=front.codes(dataset.codes)))
 
     def predict(features: Features) -> Array:
         # Texts of another batch differ in the last bit, which trees may make much of: so the same rows together.
@@ -151,31 +151,6 @@ def _places(preprocessing: TablePreprocessing) -> tuple[NDArray[np.int64], NDArr
         at += column.width
     found = np.stack(tokens)
     return found, np.setdiff1d(np.arange(at, dtype=np.int64), found)
-
-
-def _check_length(encoder: Pretrained, length: int) -> None:
-    most = int(encoder.config.max_position_embeddings)
-    if length > most:
-        message = f"{LENGTH_FIELD} is {length}, and the encoder reads {most} tokens at most: set it to {most} or less"
-        raise StageError("ModelUnsuited", message, field=LENGTH_FIELD)
-
-
-def _seen_by_families(dataset: Dataset, front: Front) -> Dataset:
-    """The dataset as families see it; test rows, which none looks at, are none."""
-
-    def side(given: Side, rows: slice) -> Side:
-        weights = None if given.weights is None else given.weights[rows]
-        features = front.seen(given.features[rows], front.encoder.embed)
-        return Side(features=features, values=given.values[rows], weights=weights)
-
-    every, none = slice(None), slice(0)
-    return replace(
-        dataset,
-        train=side(dataset.train, every),
-        validation=side(dataset.validation, every),
-        test=side(dataset.test, none),
-        codes=front.codes(dataset.codes),
-    )
 
 
 def _number(graph: Any, name: str, number: float) -> str:

@@ -6,10 +6,10 @@ Weights are read from safetensors only, never from a pickle, and no code of the 
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +20,13 @@ from modelservice.contract.data import ColumnEncoder, Data
 from modelservice.contract.digests import sha256
 from modelservice.contract.failure import DataError, StageError
 from modelservice.contract.model import Model
-from modelservice.modalities.base import Features
+from modelservice.modalities.base import Dataset, Features, Side
 from modelservice.modalities.files import read_bytes
 from modelservice.modalities.objects import SECRET_FIELD, open_objects
 from modelservice.modalities.tokens import Tokens
 
-URI_FIELD: Final = "spec.model.encoder.uri"
-DIGEST_FIELD: Final = "spec.model.encoder.digest"
+MODEL_SECTION: Final = "spec.model.encoder"
+COLUMNS_SECTION: Final = "spec.data.encoder"
 ENVIRONMENT: Final = "spec.artifacts.secretRef or spec.training.env"
 """What says keys to the store of an encoder."""
 _CONFIG, _WEIGHTS, _TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
@@ -39,6 +39,17 @@ _SLICE = 32
 """Texts that are read at once."""
 _PREFIX = "bert."
 """Before the names of a model that was saved with a head."""
+
+
+class _Folder(NamedTuple):
+    """Where a model is read from, and what section of the spec says so."""
+
+    uri: str
+    section: str
+
+    @property
+    def field(self) -> str:
+        return f"{self.section}.uri"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,6 +81,17 @@ class Pretrained:
     def parameters(self) -> int:
         """Number of weights that are used."""
         return sum(array.size for array in self.weights.values())
+
+    def check_length(self, length: int, *, field: str) -> None:
+        """Refuse to read so many tokens of a text.
+
+        Raises:
+            StageError: they are more than the model has positions for; ``field`` says how many.
+        """
+        most = int(self.config.max_position_embeddings)
+        if length > most:
+            message = f"{field} is {length}, and the encoder reads {most} tokens at most: set it to {most} or less"
+            raise StageError("ModelUnsuited", message, field=field)
 
     def append_to(self, graph: Any, *, length: int) -> str:
         """Write the nodes from tokens, the newest value of ``graph``, to numbers, and give their name back."""
@@ -109,6 +131,22 @@ class Pretrained:
         return lambda tokens: np.asarray(session.run([OUTPUT_NAME], {INPUT_NAME: tokens})[0], np.float32)
 
 
+def seen_by(dataset: Dataset, seen: Callable[[Features], Features]) -> Dataset:
+    """A dataset whose features are what an encoder makes of them; test rows, which no family looks at, are none."""
+
+    def side(given: Side, rows: slice) -> Side:
+        weights = None if given.weights is None else given.weights[rows]
+        return Side(features=seen(given.features[rows]), values=given.values[rows], weights=weights)
+
+    every, none = slice(None), slice(0)
+    return replace(
+        dataset,
+        train=side(dataset.train, every),
+        validation=side(dataset.validation, every),
+        test=side(dataset.test, none),
+    )
+
+
 def tokenizer_of(model: Model, data: Data) -> str | None:
     """The tokenizer that an encoder brings, None where there is none; for errors see ``read_pretrained``."""
     if data.encoder is not None:
@@ -119,20 +157,17 @@ def tokenizer_of(model: Model, data: Data) -> str | None:
 
 def encoder_of_columns(settings: ColumnEncoder) -> Pretrained:
     """What ``spec.data.encoder`` names; for errors see ``read_pretrained``."""
-    try:
-        return read_pretrained(settings.uri, settings.digest)
-    except StageError as error:
-        field = None if error.field is None else error.field.replace("spec.model.", "spec.data.", 1)
-        raise StageError(error.reason, error.message, field=field) from None
+    return read_pretrained(settings.uri, settings.digest, section=COLUMNS_SECTION)
 
 
 @lru_cache(maxsize=1)
-def read_pretrained(uri: str, digest: str | None) -> Pretrained:
+def read_pretrained(uri: str, digest: str | None, *, section: str = MODEL_SECTION) -> Pretrained:
     """Read a model once in a process: tokenizer and weights are of one moment.
 
     Args:
         uri: of its folder.
         digest: that its weights must have, None for any.
+        section: of the spec, which names the folder, for errors.
 
     Raises:
         StageError: it cannot be read, is of another kind, or other than was said.
@@ -141,30 +176,31 @@ def read_pretrained(uri: str, digest: str | None) -> Pretrained:
     """
     from modelservice.families.bert import BertConfig  # noqa: PLC0415 - onnx takes long to import
 
-    document = _read(uri, _CONFIG, limit=_MAX_DOCUMENT)
-    config: Any = _validated(uri, document, BertConfig)
-    content = _read(uri, _WEIGHTS, limit=_MAX_WEIGHTS)
+    folder = _Folder(uri, section)
+    document = _read(folder, _CONFIG, limit=_MAX_DOCUMENT)
+    config: Any = _validated(folder, document, BertConfig)
+    content = _read(folder, _WEIGHTS, limit=_MAX_WEIGHTS)
     found = sha256(content)
     if digest is not None and digest != found:
         message = f"{uri}/{_WEIGHTS} has the digest {found}, and {digest} is asked for: name the one that you mean"
-        raise StageError("EncoderChanged", message, field=DIGEST_FIELD)
+        raise StageError("EncoderChanged", message, field=f"{section}.digest")
     return Pretrained(
         config=config,
-        weights=_weights(uri, content, config),
-        pooling=_pooling(uri),
-        tokenizer=_tokenizer(uri, config.vocab_size),
+        weights=_weights(folder, content, config),
+        pooling=_pooling(folder),
+        tokenizer=_tokenizer(folder, config.vocab_size),
         digest=found,
     )
 
 
-def _validated(uri: str, document: bytes, config: type[BaseModel]) -> BaseModel:
+def _validated(folder: _Folder, document: bytes, config: type[BaseModel]) -> BaseModel:
     try:
         return config.model_validate_json(document)
     except ValidationError as error:
-        raise _invalid(uri, f"{_CONFIG} is of no BERT that can be read: {first_problem(error)}") from None
+        raise _invalid(folder, f"{_CONFIG} is of no BERT that can be read: {first_problem(error)}") from None
 
 
-def _weights(uri: str, content: bytes, config: Any) -> dict[str, NDArray[np.float32]]:
+def _weights(folder: _Folder, content: bytes, config: Any) -> dict[str, NDArray[np.float32]]:
     """The arrays that are used, in the shapes that the configuration says."""
     from safetensors import SafetensorError  # noqa: PLC0415 - as above
     from safetensors.numpy import load  # noqa: PLC0415
@@ -172,88 +208,90 @@ def _weights(uri: str, content: bytes, config: Any) -> dict[str, NDArray[np.floa
     try:
         stored = {name.removeprefix(_PREFIX): array for name, array in load(content).items()}
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise _invalid(uri, f"{_WEIGHTS} cannot be read: {str(error)[:200]}") from None
+        raise _invalid(folder, f"{_WEIGHTS} cannot be read: {str(error)[:200]}") from None
     wanted: dict[str, tuple[int, ...]] = config.shapes()
     for name, shape in wanted.items():
         if name not in stored or stored[name].shape != shape:
             found = list(stored[name].shape) if name in stored else "not there"
-            raise _invalid(uri, f"{_WEIGHTS}: {name} is {found}, expected {list(shape)}")
+            raise _invalid(folder, f"{_WEIGHTS}: {name} is {found}, expected {list(shape)}")
     kinds = "embeddings.token_type_embeddings.weight"
     if kinds in stored and stored[kinds].shape[1:] == (config.hidden_size,):
         wanted = {**wanted, kinds: stored[kinds].shape}
     for name in wanted:
         if not np.issubdtype(stored[name].dtype, np.floating):
-            raise _invalid(uri, f"{_WEIGHTS}: {name} is of {stored[name].dtype}, expected floats")
+            raise _invalid(folder, f"{_WEIGHTS}: {name} is of {stored[name].dtype}, expected floats")
     return {name: np.asarray(stored[name], dtype=np.float32) for name in wanted}
 
 
-def _tokenizer(uri: str, known: int) -> str:
+def _tokenizer(folder: _Folder, known: int) -> str:
     """The tokenizer, each of whose tokens is one of so many that the model knows."""
-    text = _read(uri, _TOKENIZER, limit=_MAX_DOCUMENT).decode(errors="replace")
+    text = _read(folder, _TOKENIZER, limit=_MAX_DOCUMENT).decode(errors="replace")
     try:
         tokens = Tokens(text, max_length=_ANY_LENGTH)
     except ValueError as error:
-        raise _invalid(uri, f"{_TOKENIZER} holds {error}") from None
+        raise _invalid(folder, f"{_TOKENIZER} holds {error}") from None
     # What it puts around each text has numbers of its own.
     vocabulary = max(tokens.vocabulary, int(tokens.encode([""]).max()))
     if vocabulary > known:
-        raise _invalid(uri, f"{_TOKENIZER} has a token {vocabulary - 1}, and vocab_size in {_CONFIG} is {known}")
+        raise _invalid(folder, f"{_TOKENIZER} has a token {vocabulary - 1}, and vocab_size in {_CONFIG} is {known}")
     return text
 
 
-def _pooling(uri: str) -> Any:
+def _pooling(folder: _Folder) -> Any:
     """As sentence-transformers says it; the mean, as it is, where nothing is said."""
     from modelservice.families.bert import Pooling  # noqa: PLC0415 - as above
 
-    told = _optional(uri, _POOLING)
+    told = _optional(folder, _POOLING)
     modes = {name for name, on in (told or {}).items() if name.startswith("pooling_mode_") and on}
     if modes - {"pooling_mode_mean_tokens", "pooling_mode_cls_token"} or len(modes) > 1:
-        raise _invalid(uri, f"{_POOLING} asks for {', '.join(sorted(modes))}; mean_tokens or cls_token can be had")
-    kinds = _module_kinds(uri)
+        raise _invalid(folder, f"{_POOLING} asks for {', '.join(sorted(modes))}; mean_tokens or cls_token can be had")
+    kinds = _module_kinds(folder)
     return Pooling(first="pooling_mode_cls_token" in modes, normalized="Normalize" in kinds)
 
 
-def _module_kinds(uri: str) -> list[str]:
+def _module_kinds(folder: _Folder) -> list[str]:
     """The classes that a text goes through, such as Transformer, without where sentence-transformers has them.
 
     A Dense, say, would have weights of its own: without it numbers would be others, so it is refused.
     """
-    modules = _optional(uri, _MODULES)
+    modules = _optional(folder, _MODULES)
     kinds: list[str] = []
     for one in [] if modules is None else modules if isinstance(modules, list) else [modules]:
         kind = str(one.get("type") if isinstance(one, dict) else one)
         kinds.append(kind.rpartition(".")[2])
         if kinds[-1] not in _MODULE_KINDS:
-            raise _invalid(uri, f"{_MODULES} asks for {kind[:200]}; {', '.join(_MODULE_KINDS)} can be had")
+            raise _invalid(folder, f"{_MODULES} asks for {kind[:200]}; {', '.join(_MODULE_KINDS)} can be had")
     return kinds
 
 
-def _optional(uri: str, name: str) -> Any:
+def _optional(folder: _Folder, name: str) -> Any:
     try:
-        return json.loads(_read(uri, name, limit=_MAX_DOCUMENT))
+        return json.loads(_read(folder, name, limit=_MAX_DOCUMENT))
     except ValueError:
-        raise _invalid(uri, f"{name} is no JSON") from None
+        raise _invalid(folder, f"{name} is no JSON") from None
     except StageError as error:
         if error.reason == "EncoderNotFound":
             return None
         raise
 
 
-def _read(uri: str, name: str, *, limit: int) -> bytes:
+def _read(folder: _Folder, name: str, *, limit: int) -> bytes:
     """A file of the folder."""
     try:
-        if uri.startswith(_FILE):
-            return read_bytes(Path(uri.removeprefix(_FILE)) / name, limit=limit, field=URI_FIELD)
-        objects = open_objects(f"{uri}/{name}", field=URI_FIELD)
+        if folder.uri.startswith(_FILE):
+            return read_bytes(Path(folder.uri.removeprefix(_FILE)) / name, limit=limit, field=folder.field)
+        objects = open_objects(f"{folder.uri}/{name}", field=folder.field)
         return objects.read(objects.path, limit=limit)
     except DataError as error:
         if error.reason == "DataNotFound":
-            message = f"{uri} has no {name}: name a folder in the layout of Hugging Face that has it, or put it there"
-            raise StageError("EncoderNotFound", message, field=URI_FIELD) from None
+            message = (
+                f"{folder.uri} has no {name}: name a folder in the layout of Hugging Face that has it, or put it there"
+            )
+            raise StageError("EncoderNotFound", message, field=folder.field) from None
         # The store is opened by what the pod has, and not by the Secret of the data.
         said = error.message.replace(SECRET_FIELD, ENVIRONMENT)
-        raise StageError("EncoderNotRead", said, field=URI_FIELD) from None
+        raise StageError("EncoderNotRead", said, field=folder.field) from None
 
 
-def _invalid(uri: str, problem: str) -> StageError:
-    return StageError("EncoderInvalid", f"{uri}/{problem}: name another model", field=URI_FIELD)
+def _invalid(folder: _Folder, problem: str) -> StageError:
+    return StageError("EncoderInvalid", f"{folder.uri}/{problem}: name another model", field=folder.field)
