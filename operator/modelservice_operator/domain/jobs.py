@@ -8,7 +8,7 @@ from typing import Any
 
 from modelservice.contract.documents import DocumentError, read_document
 from modelservice.contract.exit_codes import ExitCode
-from modelservice.contract.failure import About, Failure, Retry
+from modelservice.contract.failure import PEER_LOST, About, Failure, Retry
 from modelservice.contract.report import Report, Success
 from modelservice_operator.constants import ANNOTATION_RUN, STAGE_CONTAINER
 from modelservice_operator.domain.builders.job import FINAL_EXIT_CODES
@@ -16,8 +16,6 @@ from modelservice_operator.domain.names import parse_job_name
 from modelservice_operator.objects import Object
 
 OOM_KILLED = "OOMKilled"
-PEER_LOST = "PeerLost"
-"""Reason of a worker that ended since another one did."""
 
 
 class JobPhase(StrEnum):

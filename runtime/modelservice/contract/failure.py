@@ -1,7 +1,7 @@
 """Why a stage of the pipeline does not go on: what the report says, and what an exception carries there."""
 
 from enum import StrEnum
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import StringConstraints
 
@@ -28,6 +28,10 @@ class Retry(StrEnum):
     SOON = "Soon"
     UNKNOWN = "Unknown"
     """Tried again all the same, as often as ``maxRestarts`` says."""
+
+
+PEER_LOST: Final = "PeerLost"
+"""Reason of a worker that ended because another one did: no cause of its own."""
 
 
 class Failure(Tolerant):

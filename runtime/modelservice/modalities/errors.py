@@ -30,3 +30,7 @@ class InputError(ValueError):
         self.tensor = tensor
         self.part = part
         self.message = message
+
+    def at(self, row: int | None) -> "InputError":
+        """The same of another row: that of the list which a client sent, say."""
+        return InputError(self.message, row=row, column=self.column, tensor=self.tensor, part=self.part)

@@ -1,6 +1,6 @@
 """A row in parts, each of which can be hidden: what explanations ask a model about."""
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,10 @@ Masks = NDArray[np.bool_]
 """Coalitions: bool [coalitions, parts], whether a part is shown."""
 Contributions = NDArray[np.float64]
 """What each part adds to an answer: float64 [parts]."""
+
+
+MAX_PATCH: Final = 4096
+"""The largest side of a patch that can be asked for, in pixels."""
 
 
 class PartOptions(NamedTuple):

@@ -24,6 +24,5 @@ def answer_alone(model: ServedModel, body: bytes, *, explains: bool) -> bytes:
         try:
             batches.append(finite(computed(computation, call.rows[start : start + BATCH_ROWS])))
         except InputError as error:
-            row = None if error.row is None else start + error.row
-            raise call.place(InputError(error.message, row=row, column=error.column)) from None
+            raise call.place(error if error.row is None else error.at(start + error.row)) from None
     return call.render(Results.of(np.concatenate(batches))).body

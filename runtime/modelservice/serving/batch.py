@@ -86,8 +86,7 @@ class Part(NamedTuple):
         elif not isinstance(outcome, Exception):
             self.request.add(outcome, self.start)
         elif isinstance(outcome, InputError) and outcome.row is not None:
-            row = outcome.row + self.start
-            self.request.tell(InputError(outcome.message, row=row, column=outcome.column, tensor=outcome.tensor))
+            self.request.tell(outcome.at(outcome.row + self.start))
         else:
             self.request.tell(outcome)
 

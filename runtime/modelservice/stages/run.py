@@ -24,7 +24,7 @@ from modelservice.artifact.stores import (
 from modelservice.contract import places
 from modelservice.contract.documents import DocumentError, read_document
 from modelservice.contract.exit_codes import ExitCode
-from modelservice.contract.failure import PassingError, StageError
+from modelservice.contract.failure import PEER_LOST, PassingError, StageError
 from modelservice.contract.report import Report, Success
 from modelservice.contract.work_order import DataWork, TrainWork, WorkOrder
 from modelservice.modalities.base import FileOptions, Source
@@ -38,7 +38,7 @@ from modelservice.stages.publishing import publish
 from modelservice.stages.registry import stage_named
 from modelservice.stages.stopwatch import Clock, Stopwatch
 from modelservice.training.interruption import Interruption
-from modelservice.training.peers import PEER_LOST, PeerLostError, rank_of
+from modelservice.training.peers import PeerLostError, rank_of
 from modelservice.training.progress import JsonLines, Listener, ProgressPage, announce
 
 _MAX_ORDER_BYTES = 2**20

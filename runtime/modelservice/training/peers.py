@@ -2,10 +2,7 @@
 
 from collections.abc import Mapping
 
-from modelservice.contract.failure import PassingError
-
-PEER_LOST = "PeerLost"
-"""Reason of a worker that ends because another one did."""
+from modelservice.contract.failure import PEER_LOST, PassingError
 
 
 class PeerLostError(PassingError):

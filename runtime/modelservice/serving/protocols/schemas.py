@@ -12,6 +12,7 @@ from modelservice.contract.signature import (
     Signature,
 )
 from modelservice.modalities.base import STRICT, Tolerance
+from modelservice.modalities.parts import MAX_PATCH
 from modelservice.modalities.tensors import BOOL, BYTES
 from modelservice.serving.calls import MAX_ROWS
 from modelservice.serving.protocols.base import Schema
@@ -22,7 +23,7 @@ _OF_IMAGES: Final[dict[str, Schema]] = {
     "patch": {
         "type": "integer",
         "minimum": 1,
-        "maximum": 4096,
+        "maximum": MAX_PATCH,
         "description": "Side of a patch, in pixels. Default: an eighth of the longer side.",
     },
     "heat_map": {"type": "boolean", "description": "Also give the contributions as a PNG. Default false."},

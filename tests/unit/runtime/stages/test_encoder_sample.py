@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.support.object_server import object_server
+from tests.support.object_server import ObjectServer, object_server
 from tests.support.samples import SAMPLES, model_service, objects, sample_rows, sample_table
 from tests.unit.runtime.families.berts import write_bert
 
@@ -16,6 +16,13 @@ from modelservice.modalities.errors import InputError
 
 SAMPLE = SAMPLES / "encoder.yaml"
 BESIDE = SAMPLES / "text-beside-columns.yaml"
+
+
+def put_folder(server: ObjectServer, folder: Path) -> None:
+    """Store the encoder where both samples read it."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            server.objects[f"models/all-MiniLM-L6-v2/{path.relative_to(folder).as_posix()}"] = path.read_bytes()
 
 
 def test_the_sample_learns_with_the_encoder_of_its_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,10 +43,7 @@ def test_the_sample_learns_with_the_encoder_of_its_store(tmp_path: Path, monkeyp
         with pytest.raises(StageError, match=r"s3://models/all-MiniLM-L6-v2 has no config\.json") as caught:
             modelservice.train(SAMPLE, output=tmp_path / "model")
         assert (caught.value.reason, caught.value.field) == ("EncoderNotFound", "spec.model.encoder.uri")
-        for path in (tmp_path / "bert").rglob("*"):
-            if path.is_file():
-                key = path.relative_to(tmp_path / "bert").as_posix()
-                server.objects[f"models/all-MiniLM-L6-v2/{key}"] = path.read_bytes()
+        put_folder(server, tmp_path / "bert")
         model = modelservice.train(SAMPLE, output=tmp_path / "model")
     rows = sample_rows(SAMPLE)
     answers = model.predict([{"message": row["message"]} for row in rows])
@@ -58,10 +62,7 @@ def test_the_sample_with_columns_beside_the_text(tmp_path: Path, monkeypatch: py
         with pytest.raises(StageError) as caught:
             modelservice.train(BESIDE, output=tmp_path / "model")
         assert (caught.value.reason, caught.value.field) == ("EncoderNotFound", "spec.data.encoder.uri")
-        for path in (tmp_path / "bert").rglob("*"):
-            if path.is_file():
-                key = path.relative_to(tmp_path / "bert").as_posix()
-                server.objects[f"models/all-MiniLM-L6-v2/{key}"] = path.read_bytes()
+        put_folder(server, tmp_path / "bert")
         model = modelservice.train(BESIDE, output=tmp_path / "model")
     document = model_service(BESIDE)
     document["spec"]["compression"] = {"steps": [{"quantize": {}}], "maxAccuracyDrop": 0.5}

@@ -8,7 +8,7 @@ from modelservice.contract.signature import InputTensor
 from modelservice.inference.explaining.question import EVALUATIONS, Question
 from modelservice.modalities.base import STRICT, Rows, Tolerance
 from modelservice.modalities.errors import InputError
-from modelservice.modalities.parts import PartOptions, Parts
+from modelservice.modalities.parts import MAX_PATCH, PartOptions, Parts
 from modelservice.modalities.tensors import describe, listed
 from modelservice.serving.answer import Answer, json_answer
 from modelservice.serving.asked import read_asked
@@ -24,7 +24,6 @@ MAX_BYTES: Final = 2**27
 """What all rows take that one request makes the model answer."""
 PATCH: Final = "patch"
 HEAT_MAP: Final = "heat_map"
-_MAX_PATCH: Final = 4096
 _MAX_SEED: Final = 2**32
 
 
@@ -53,7 +52,7 @@ class Explanations:
 
         def place(error: InputError) -> RequestError:
             row = None if error.row is None else question.row_of(error.row)
-            return place_in(InputError(error.message, row=row, column=error.column))
+            return place_in(error.at(row))
 
         render = partial(self._render, question=question, label=label)
         return Call(question.asked(), place, render, hypothetical=True)
@@ -79,7 +78,7 @@ class Explanations:
         heat_map = document.get(HEAT_MAP, False)
         if not isinstance(heat_map, bool):
             raise RequestError(f"{HEAT_MAP}: must be true or false, not {describe(heat_map)}")
-        return PartOptions(_whole(document, PATCH, 1, _MAX_PATCH, at_least=1) if PATCH in given else None, heat_map)
+        return PartOptions(_whole(document, PATCH, 1, MAX_PATCH, at_least=1) if PATCH in given else None, heat_map)
 
     def _question(self, document: dict[str, Any], rows: Sequence[Parts]) -> Question:
         evaluations = _whole(document, "evaluations", EVALUATIONS, MAX_ROWS)
