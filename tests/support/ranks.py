@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing import get_context
 from typing import Any
 
 import torch
+from tests.support.checkpoints import CheckpointsInMemory
 from torch import distributed, nn
 from torch.distributed import TCPStore  # type: ignore[attr-defined]  # it is there
 
@@ -67,24 +68,8 @@ class AskedAfter(Interruption):
             raise Stopped
 
 
-@dataclass
-class Memory:
-    """A store of checkpoints in memory."""
-
-    kept: dict[str, bytes] = field(default_factory=dict)
-
-    def read(self, name: str, *, limit: int) -> bytes | None:
-        """What was written."""
-        content = self.kept.get(name)
-        return content if content is None or len(content) <= limit else None
-
-    def write(self, name: str, *content: bytes | memoryview) -> None:
-        """Keep it."""
-        self.kept[name] = b"".join(content)
-
-    def discard(self) -> None:
-        """Forget all."""
-        self.kept.clear()
+class Memory(CheckpointsInMemory):
+    """A store of checkpoints in memory, and what a training is told of it."""
 
     def checkpointing(self, *, asked_after: int = 0) -> Checkpointing:
         """Of a process that is asked to end after so many steps."""

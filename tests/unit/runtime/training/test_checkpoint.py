@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load
+from tests.support.checkpoints import CheckpointsInMemory
 from torch import nn
 
 import modelservice
@@ -87,26 +88,15 @@ class Ending(Interruption):
 
 
 @dataclass
-class Shelf:
+class Shelf(CheckpointsInMemory):
     """A store in memory, and a clock that goes on by a second when it is looked at."""
 
     ends: int = 0
     killed: bool = False
     every: float = 1
-    kept: dict[str, bytes] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
     now: float = 0
     ending: Ending = field(default_factory=lambda: Ending(0, killed=False))
-
-    def read(self, name: str, *, limit: int) -> bytes | None:
-        content = self.kept.get(name)
-        return content if content is None or len(content) <= limit else None
-
-    def write(self, name: str, *content: bytes | memoryview) -> None:
-        self.kept[name] = b"".join(content)
-
-    def discard(self) -> None:
-        self.kept.clear()
 
     def clock(self) -> float:
         self.now += 1
