@@ -25,6 +25,8 @@ OPERATOR_NAMESPACE = "modelservice-system"
 NAMESPACE = "modelservice-demo"
 NAME = "iris"
 DEADLINE_SECONDS = 600
+MISSING_TABLE = "ConfigMapNotFound"
+"""Reason while the operator knows the ModelService, and not yet the ConfigMap that stands after it in its file."""
 RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
 
 console = Console(highlight=False)
@@ -127,7 +129,8 @@ def wait_ready(cluster: Cluster, generation: int) -> tuple[dict[str, Any], dict[
             ready, stalled = condition(service, "Ready"), condition(service, "Stalled")
             if holds(service, "Ready", generation):
                 return service, {**reached, "Ready": time.monotonic() - started}
-            if holds(service, "Stalled", generation):  # nothing goes on before somebody changes something
+            # Nothing goes on before somebody changes something, but for the table, which `apply` made a moment later.
+            if holds(service, "Stalled", generation) and stalled["reason"] != MISSING_TABLE:
                 raise DemoError(f"{stalled['reason']}: {stalled['message']}\n{diagnosis(cluster)}")
             if stage := service.get("status", {}).get("stage"):
                 reached.setdefault(stage, time.monotonic() - started)

@@ -22,8 +22,8 @@ class Script:
         return json.dumps(args)
 
 
-def condition(kind: str, *, status: str = "True", generation: int = 2) -> Object:
-    said = {"reason": "DataInvalid", "message": "column species is not there"}
+def condition(kind: str, *, status: str = "True", generation: int = 2, reason: str = "DataInvalid") -> Object:
+    said = {"reason": reason, "message": "column species is not there"}
     return {"type": kind, "status": status, "observedGeneration": generation, **said}
 
 
@@ -37,4 +37,10 @@ def test_what_an_older_generation_came_to_is_no_end() -> None:
     before = [condition("Ready", generation=1), condition("Stalled", generation=1)]
     service, reached = wait_ready(Script(before, [condition("Ready")]), 2)  # type: ignore[arg-type]  # as above
     assert service["status"]["conditions"] == [condition("Ready")]
+    assert list(reached) == ["Ready"]
+
+
+def test_a_table_that_is_made_after_its_model_service_is_waited_for() -> None:
+    early = [condition("Ready", status="False"), condition("Stalled", reason="ConfigMapNotFound")]
+    _, reached = wait_ready(Script(early, [condition("Ready")]), 2)  # type: ignore[arg-type]  # as above
     assert list(reached) == ["Ready"]
