@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelservice.cli.common import Commands, add_command
+from modelservice.cli.common import Commands, add_command, collect_rarely
 from modelservice.cli.train import Watching, add_sides, carry_out
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def add_compress(commands: Commands) -> None:
 
 
 def _compress(parsed: argparse.Namespace) -> int:
+    collect_rarely()
     from modelservice.stages.local import (  # noqa: PLC0415
         compress_locally,
         input_folder,

@@ -66,6 +66,7 @@ def _workers(said: str) -> int:
 
 
 def _train(parsed: argparse.Namespace) -> int:
+    collect_rarely()
     from modelservice.stages.local import output_folder, run_locally, sides_given  # noqa: PLC0415
     from modelservice.stages.local_team import run_local_team, together_of, workers_of  # noqa: PLC0415
     from modelservice.training.peers import rank_of  # noqa: PLC0415
@@ -103,7 +104,6 @@ def carry_out(
     parsed: argparse.Namespace, work: "Callable[[Resource, Watching], Finished]", *, quiet: bool = False
 ) -> int:
     """Read ``--file``, do the work with progress shown, say what came of it if not quiet, and give the exit code."""
-    collect_rarely()
     from modelservice.artifact.errors import ArtifactError  # noqa: PLC0415
     from modelservice.stages.documents import ResourceError, read_resource  # noqa: PLC0415
     from modelservice.stages.failures import UNEXPECTED, report_failure  # noqa: PLC0415

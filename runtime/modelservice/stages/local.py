@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from modelservice.artifact.errors import ArtifactError
 from modelservice.artifact.stores import (
@@ -22,7 +22,6 @@ from modelservice.contract.keys import compress_key, train_key
 from modelservice.contract.progress import Progress
 from modelservice.contract.report import Success
 from modelservice.contract.work_order import CompressWork, TrainWork, WorkOrder
-from modelservice.inference.predictor import Predictor
 from modelservice.modalities.base import FileOptions, Source
 from modelservice.modalities.data_files import (
     file_of_bytes,
@@ -41,6 +40,9 @@ from modelservice.stages.stopwatch import Clock, Stopwatch
 from modelservice.training.interruption import Interruption
 from modelservice.training.notebook import notebook_bar
 from modelservice.training.progress import Listener, announce, bar_for_people
+
+if TYPE_CHECKING:
+    from modelservice.inference.predictor import Predictor
 
 Observer = Callable[[Progress], None]
 
@@ -216,7 +218,7 @@ def compress(
     *,
     validation: Any = None,
     test: Any = None,
-) -> Predictor:
+) -> "Predictor":
     """Compress a model that was trained before, and load the result.
 
     Args:
@@ -244,7 +246,7 @@ def compress(
             output=default_output(asked.service.metadata.name) if output is None else output_folder(output),
             observe=announce(listeners, time.perf_counter),
         )
-    return Predictor.load(finished.folder, digest=finished.success.digest)
+    return _loaded(finished)
 
 
 def train(
@@ -254,7 +256,7 @@ def train(
     *,
     validation: Any = None,
     test: Any = None,
-) -> Predictor:
+) -> "Predictor":
     """Train a ModelService and load the result, in this process whatever ``spec.training.workers`` says.
 
     Args:
@@ -281,6 +283,12 @@ def train(
             output=None if output is None else output_folder(output),
             observe=announce(listeners, time.perf_counter),
         )
+    return _loaded(finished)
+
+
+def _loaded(finished: Finished) -> "Predictor":
+    from modelservice.inference.predictor import Predictor  # noqa: PLC0415 - no first step waits for explanations
+
     return Predictor.load(finished.folder, digest=finished.success.digest)
 
 

@@ -11,10 +11,8 @@ from typing import TextIO
 
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.training import Training
-from modelservice.stages.agent import share_threads
 from modelservice.stages.documents import Resource, ResourceError, read_resource
 from modelservice.stages.local import Together
-from modelservice.training.launching import Team, launch
 from modelservice.training.peers import PeerLostError, rank_of
 
 _HERE = "127.0.0.1"
@@ -35,6 +33,9 @@ def run_local_team(
     arguments: Sequence[str], *, workers: int, environment: MutableMapping[str, str], out: TextIO
 ) -> int:
     """Run ``python ARGUMENTS`` in so many processes that find each other, and give the exit code."""
+    from modelservice.stages.agent import share_threads  # noqa: PLC0415 - a lone process does not wait for it
+    from modelservice.training.launching import Team, launch  # noqa: PLC0415
+
     share_threads(environment, processes=workers)
     environment.setdefault(_INTERFACE_ENV, "lo0" if sys.platform == "darwin" else "lo")
     team = Team(name="local", workers=1, worker=0, processes=workers, host=_HERE, port=_free_port())

@@ -1,13 +1,25 @@
 """The stages of the pipeline, in their order."""
 
-from typing import Final
+from pkgutil import resolve_name
+from typing import Final, NamedTuple
 
 from modelservice.contract.failure import StageError
 from modelservice.stages.base import Stage
-from modelservice.stages.compress import COMPRESS
-from modelservice.stages.train import TRAIN
 
-STAGES: Final[tuple[Stage, ...]] = (TRAIN, COMPRESS)
+
+class Place(NamedTuple):
+    """Where a stage stands, so that no stage waits for the imports of another one."""
+
+    name: str
+    """As work orders name it."""
+    member: str
+    """Its module and its name there, as entry points write them."""
+
+
+STAGES: Final[tuple[Place, ...]] = (
+    Place("train", "modelservice.stages.train:TRAIN"),
+    Place("compress", "modelservice.stages.compress:COMPRESS"),
+)
 
 
 def stage_named(name: str) -> Stage:
@@ -16,9 +28,10 @@ def stage_named(name: str) -> Stage:
     Raises:
         StageError: this release does not know it.
     """
-    for stage in STAGES:
-        if stage.name == name:
+    for place in STAGES:
+        if place.name == name:
+            stage: Stage = resolve_name(place.member)
             return stage
-    known = ", ".join(stage.name for stage in STAGES)
+    known = ", ".join(place.name for place in STAGES)
     message = f"the work order asks for {name!r}, but there are {known}: operator and runtime must be of one release"
     raise StageError("StageUnknown", message)

@@ -1,24 +1,11 @@
 """The stage ``train``: from data to a model that is stored as ONNX, checked and measured."""
 
-import platform
 from dataclasses import replace
 from functools import partial
 from typing import Final
 
-import modelservice
-from modelservice.artifact.files import document_bytes, file_entries
 from modelservice.contract.failure import StageError
 from modelservice.contract.keys import KEY_LENGTH, settled, short_hash
-from modelservice.contract.manifest import (
-    METRICS_FILE,
-    MODEL_FILE,
-    PREPROCESSING_FILE,
-    DataSummary,
-    Manifest,
-    OnnxSummary,
-    Producer,
-)
-from modelservice.contract.signature import SIGNATURE_FILE, InputTensor, Signature
 from modelservice.contract.work_order import TrainWork, WorkOrder
 from modelservice.families.base import Fitted
 from modelservice.families.pretrained import tokenizer_of
@@ -26,9 +13,6 @@ from modelservice.inference.batches import run_batches
 from modelservice.inference.onnx_engine import OnnxEngine
 from modelservice.modalities.base import Dataset
 from modelservice.modalities.sources import check_held, read_rows
-from modelservice.reports.card import About, settings_of
-from modelservice.reports.files import write_reports
-from modelservice.reports.findings import examine
 from modelservice.reports.subject import Subject, all_columns
 from modelservice.stages.base import Context, Produced
 from modelservice.stages.compress_summary import check_metric
@@ -36,7 +20,6 @@ from modelservice.stages.evaluate import (
     Sides,
     largest_difference,
     measure,
-    opset_of,
     run_sides,
     with_all_tested,
 )
@@ -109,6 +92,8 @@ class TrainStage:
             dataset = replace(dataset, notes=(*dataset.notes, sentence(validated, metrics.primary)))
         dataset = replace(dataset, notes=(*dataset.notes, *checkpointing.notes))
         with watch.step("report"):
+            from modelservice.stages.train_result import describe  # noqa: PLC0415 - no first step waits for reports
+
             subject = Subject(
                 dataset=dataset,
                 columns=all_columns(divided, dataset),
@@ -118,7 +103,7 @@ class TrainStage:
                 seed=work.training.seed,
                 search=report,
             )
-            return _produced(order, recipe.family.name, subject, fitted, difference=difference)
+            return describe(order, recipe.family.name, subject, fitted, difference=difference)
 
 
 TRAIN: Final = TrainStage()
@@ -157,60 +142,3 @@ def check_conversion(fitted: Fitted, dataset: Dataset) -> tuple[Sides, float]:
             field="spec.model",
         )
     return found, difference
-
-
-def _produced(order: WorkOrder, family: str, subject: Subject, fitted: Fitted, *, difference: float) -> Produced:
-    """The artifact, with reports on it."""
-    dataset, metrics, findings = subject.dataset, subject.metrics, examine(subject)
-    signature = Signature(
-        modality=dataset.modality,
-        task=dataset.task.name,
-        target=dataset.target,
-        inputs=dataset.inputs,
-        outputs=dataset.task.outputs(dataset.labels),
-    )
-    producer = Producer(
-        modelservice=modelservice.__version__,
-        python=platform.python_version(),
-        libraries=dict(sorted(fitted.libraries.items())),
-    )
-    data = DataSummary(
-        sha256=dataset.sha256,
-        rows=dataset.rows,
-        dropped=dataset.dropped,
-        features=dataset.features,
-        shape=next((one.shape for one in dataset.inputs if isinstance(one, InputTensor)), None),
-        classes=len(dataset.labels) or None,
-        notes=(*dataset.notes, *fitted.notes, *findings.notes),
-    )
-    about = About(
-        name=order.name,
-        family=family,
-        parameters=fitted.parameters,
-        producer=producer,
-        data=data,
-        signature=signature,
-        settings=settings_of(order.work),
-    )
-    files = {
-        SIGNATURE_FILE: document_bytes(signature),
-        PREPROCESSING_FILE: document_bytes(dataset.preprocessing),
-        MODEL_FILE: fitted.onnx,
-        METRICS_FILE: document_bytes(metrics),
-        **fitted.files,
-        **write_reports(subject, findings, about),
-    }
-    manifest = Manifest(
-        name=order.name,
-        stage=TRAIN.name,
-        key=order.key,
-        family=family,
-        modality=dataset.modality,
-        task=dataset.task.name,
-        producer=producer,
-        data=data,
-        parameters=fitted.parameters,
-        model=OnnxSummary(opset=opset_of(fitted.onnx), max_difference=difference),
-        files=file_entries(files),
-    )
-    return Produced(manifest=manifest, files=files, signature=signature, metrics=metrics, models=fitted.models)

@@ -11,9 +11,9 @@ from tests.support.samples import SAMPLES
 
 from modelservice.cli import main, train
 from modelservice.contract.exit_codes import ExitCode
-from modelservice.stages import local_team
 from modelservice.stages.documents import read_resource
 from modelservice.stages.local_team import together_of, workers_of
+from modelservice.training import launching
 
 SAMPLE = SAMPLES / "workers.yaml"
 
@@ -48,7 +48,7 @@ def test_each_process_gets_the_same_command(monkeypatch: pytest.MonkeyPatch, tmp
         asked.append((arguments, team.processes))
         return 75
 
-    monkeypatch.setattr(local_team, "launch", launch)
+    monkeypatch.setattr(launching, "launch", launch)
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
     arguments = ["train", "-f", str(SAMPLE), "--data", "t.csv", "--workers", "4"]
     assert main(arguments) == 75

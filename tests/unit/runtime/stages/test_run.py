@@ -425,11 +425,14 @@ class Interrupted:
         return TRAIN.run(order, context)
 
 
+INTERRUPTED = Interrupted()
+
+
 @pytest.mark.parametrize("store", ["folder", "bucket"])
 def test_a_stage_goes_on_from_what_it_kept_and_nothing_of_that_stays(
     world: World, monkeypatch: pytest.MonkeyPatch, store: str
 ) -> None:
-    monkeypatch.setattr(registry, "STAGES", (Interrupted(),))
+    monkeypatch.setattr(registry, "STAGES", (registry.Place("train", f"{__name__}:INTERRUPTED"),))
     bucket = MemoryStore()
     if store == "bucket":
 
@@ -453,28 +456,33 @@ def test_what_a_pod_kept_goes_when_the_next_one_finds_the_artifact(world: World)
     assert [entry.name for entry in world.artifacts.iterdir()] == ["abc"]
 
 
+class CopyWork(DataWork):
+    stage: Literal["copy"] = "copy"  # type: ignore[assignment, unused-ignore]
+
+
+class Copy:
+    name = "copy"
+
+    def run(self, order: WorkOrder, context: Context) -> Produced:
+        assert context.source().sha256 == DIGEST
+        context.observe(Progress(stage=self.name, done=1, total=1))
+        produced = produce(train_work(), key=order.key)
+        manifest = produced.manifest.model_copy(update={"stage": self.name})
+        return Produced(**{**vars(produced), "manifest": manifest})
+
+
+COPY = Copy()
+
+
 def test_a_new_stage_is_one_member_of_the_registry(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A dummy stage is taken from an order to an artifact and a report."""
-
-    class CopyWork(DataWork):
-        stage: Literal["copy"] = "copy"  # type: ignore[assignment, unused-ignore]
-
-    class Copy:
-        name = "copy"
-
-        def run(self, order: WorkOrder, context: Context) -> Produced:
-            assert context.source().sha256 == DIGEST
-            context.observe(Progress(stage=self.name, done=1, total=1))
-            produced = produce(train_work(), key=order.key)
-            manifest = produced.manifest.model_copy(update={"stage": self.name})
-            return Produced(**{**vars(produced), "manifest": manifest})
 
     work = CopyWork(**train_work().model_dump(include={"data_file", "data"}), data_sha256=DIGEST)
     order = order_of(train_work(), artifact=world.artifacts / "abc").model_copy(update={"work": work})
     monkeypatch.setattr(run_module, "read_order", lambda _path: order)
     code, result = world.run()
     assert (code, result.reason) == (ExitCode.ORDER_INVALID, "StageUnknown")
-    monkeypatch.setattr(registry, "STAGES", (TRAIN, Copy()))
+    monkeypatch.setattr(registry, "STAGES", (*registry.STAGES, registry.Place("copy", f"{__name__}:COPY")))
     code, result = world.run()
     assert (code, result.stage) == (ExitCode.DONE, "copy")
     assert load_artifact(world.artifacts / "abc", digest=result.digest).manifest.stage == "copy"
