@@ -3,12 +3,14 @@
 import os
 import secrets
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from tests.bench.record import Figure, record
 from tests.cluster import pki
+from tests.e2e.second_node import begin_second_node
 from tests.e2e.stories import Stories, Story
 from tests.support.e2e import Api, Space
 from tests.support.installation import Installation
@@ -135,6 +137,13 @@ def spaces(installation: Installation, make_space: Callable[[str], Space]) -> It
     if not KEEP:
         for one in made:
             one.remove()
+
+
+@pytest.fixture(scope="session")
+def second_node_begun() -> Iterator[Future[None]]:
+    """A second node that comes up while tests run which only wait; its images take a minute to get there."""
+    with begin_second_node() as begun:
+        yield begun
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

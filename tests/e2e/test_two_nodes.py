@@ -1,18 +1,13 @@
 """On a second real node: artifacts in object storage are served there, and two workers train one model, one lost."""
 
 import json
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from concurrent.futures import Future
 
 import pytest
-from tests.cluster import load
-from tests.cluster.images import recorded
-from tests.cluster.kube import get, kubectl
-from tests.cluster.lifecycle import recorded_nodes
-from tests.cluster.network import CONTROL_PLANE, NodeAddress
-from tests.cluster.paths import ROOT
+from tests.cluster.kube import kubectl
+from tests.cluster.network import CONTROL_PLANE
+from tests.e2e.second_node import SECOND
 from tests.support import object_store
 from tests.support.client import keep_asking, predict
 from tests.support.e2e import Object, Space, condition, config_map, eventually, model_service
@@ -24,33 +19,17 @@ pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 
 ROWS = [row for row, _ in FLOWERS]
 SPECIES = [species for _, species in FLOWERS]
-SECOND = NodeAddress(2)
-EPOCHS = 1200
-"""Over a network, whose every step waits for two messages: half a minute."""
+EPOCHS = 600
+"""Over a network, whose every step waits for two messages: a quarter of a minute."""
 SOME = 5
 """Percent, after which there is a checkpoint."""
 
 
-def bring_up(nodes: int) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.cluster", "up", f"--nodes={nodes}"],
-        cwd=ROOT, text=True, capture_output=True, check=False, timeout=180,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-
-
 @pytest.fixture
-def second_node() -> Iterator[None]:
-    """A second node with the images that serve and train. Of two, both stay."""
-    had = len(recorded_nodes())
-    bring_up(2)
-    try:
-        load.into_nodes([recorded()["server"], recorded()["trainer"]], [SECOND])
-        yield
-    finally:
-        kubectl("uncordon", CONTROL_PLANE.name)
-        bring_up(had)
-    assert len(get("nodes")["items"]) == had
+def second_node(second_node_begun: Future[None]) -> None:
+    """A second node with the images that serve and train, on which pods may start."""
+    second_node_begun.result()
+    kubectl("uncordon", CONTROL_PLANE.name, SECOND.name)
 
 
 def nodes_of(space: Space, stage: str) -> list[str]:
