@@ -13,6 +13,7 @@ from modelservice.modalities.base import Dataset
 SETTINGS: dict[str, dict[str, Any]] = {
     "mlp": {"hiddenLayers": [8]},
     "cnn": {"channels": [4]},
+    "auto": {"candidates": ["linear", "kernelRidge"]},  # a network has a test of its own
     "decisionTree": {"maxDepth": 2, "minSamplesLeaf": 5},
 }
 TRAINING: dict[str, dict[str, Any]] = {"mlp": {"epochs": 30}, "cnn": {"epochs": 30}}

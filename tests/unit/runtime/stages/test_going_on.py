@@ -51,7 +51,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 WORKS = {
     "one network": train_work(epochs=12),
     "ensemble": train_work(model={"mlp": {"ensemble": 2}}).model_copy(update={"training": train_work().training}),
-    "auto": train_work(model={"auto": {}}),
+    "auto": train_work(model={"auto": {"candidates": ["network", "linear"]}}),
     "folds": train_work(epochs=3, split={"folds": 3}),
 }
 
