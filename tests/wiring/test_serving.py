@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +19,8 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton
+from tests.support.client import keep_asking
+from tests.support.e2e import eventually
 from tritonclient.utils import np_to_triton_dtype
 
 import modelservice
@@ -26,7 +29,7 @@ from modelservice.contract.manifest import MODEL_FILE
 from modelservice.inference.predictor import Predictor
 
 DEADLINE = 60.0
-RESOURCE = {
+RESOURCE: dict[str, Any] = {
     "apiVersion": "modelservice.dev/v1alpha1",
     "kind": "ModelService",
     "metadata": {"name": "churn"},
@@ -43,15 +46,17 @@ ROWS: list[dict[str, Any]] = [
 ]
 
 
+TABLE = {
+    "age": [float(20 + number % 60) for number in range(120)],
+    "city": [("Basel", "Köln", "Bern")[number % 3] for number in range(120)],
+    "churned": ["yes" if number % 60 > 30 else "no" for number in range(120)],
+}
+
+
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    table = {
-        "age": [float(20 + number % 60) for number in range(120)],
-        "city": [("Basel", "Köln", "Bern")[number % 3] for number in range(120)],
-        "churned": ["yes" if number % 60 > 30 else "no" for number in range(120)],
-    }
     folder = tmp_path_factory.mktemp("serving") / "churn"
-    modelservice.train(RESOURCE, data=table, output=folder)
+    modelservice.train(RESOURCE, data=TABLE, output=folder)
     return folder
 
 
@@ -245,6 +250,33 @@ def test_sigterm_is_not_ready_answers_on_and_ends_with_0(artifact: Path, tmp_pat
         assert get(host, "/v1/models/churn:predict", {"instances": ROWS})[0] == 200
         assert process.wait(DEADLINE) == ExitCode.DONE
         assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def digest_of(host: str) -> Any:
+    return get(host, "/v2/models/churn")[1]["parameters"]["digest"]
+
+
+def test_a_model_that_is_trained_again_takes_over_under_load(artifact: Path, tmp_path: Path) -> None:
+    """Trained again into the same folder while clients ask, and then broken: none of their requests fails."""
+    folder, log = tmp_path / "churn", tmp_path / "log"
+    shutil.copytree(artifact, folder)
+    first = Predictor.load(folder).digest
+    again = {**RESOURCE, "spec": {**RESOURCE["spec"], "training": {"epochs": 1}}}
+    with (
+        server(folder, log) as (_, host),
+        keep_asking(host, "churn", ROWS, pause=0.005, most=10**5, threads=4) as asked,
+    ):
+        assert digest_of(host) == first
+        second = modelservice.train(again, data=TABLE, output=folder).digest
+        eventually(lambda: digest_of(host) == second, what="the second model", seconds=DEADLINE, poll=0.1)
+        (folder / MODEL_FILE).chmod(0o644)
+        (folder / MODEL_FILE).write_bytes(b"torn")
+        eventually(lambda: "another artifact cannot be served" in log.read_text(), what="a refusal", seconds=DEADLINE)
+        assert digest_of(host) == second
+        before = asked.answers[200]
+        eventually(lambda: asked.answers[200] > before + 100, what="answers after all that", seconds=DEADLINE)
+    assert (asked.failures, set(asked.answers)) == ([], {200})
+    assert f"{second} serves on: {MODEL_FILE} has 4 bytes" in log.read_text()
 
 
 def test_an_interrupt_ends_it_with_0(artifact: Path, tmp_path: Path) -> None:

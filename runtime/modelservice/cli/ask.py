@@ -45,12 +45,16 @@ def _ask(parsed: argparse.Namespace, *, explains: bool) -> int:
     from modelservice.inference.predictor import Predictor  # noqa: PLC0415
     from modelservice.serving.alone import answer_alone  # noqa: PLC0415
     from modelservice.serving.errors import RequestError  # noqa: PLC0415
+    from modelservice.serving.model import ModelFaultError  # noqa: PLC0415
 
     try:
         predictor = Predictor.load(parsed.address)
         answer = answer_alone(predictor, _body(parsed.rows), explains=explains)
     except (ArtifactError, RequestError) as error:
         complain(str(error))
+        return ExitCode.ORDER_INVALID
+    except ModelFaultError as error:
+        complain(f"{parsed.address} cannot be asked: {error}")
         return ExitCode.ORDER_INVALID
     except StorageError as error:
         complain(error.message)

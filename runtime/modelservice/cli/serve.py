@@ -88,6 +88,8 @@ def _serve(parsed: argparse.Namespace) -> int:
         )
         return ExitCode.ORDER_INVALID
 
+    from modelservice.artifact.changes import changes_at  # noqa: PLC0415
+    from modelservice.artifact.errors import ArtifactError  # noqa: PLC0415
     from modelservice.inference.predictor import Predictor  # noqa: PLC0415
     from modelservice.serving.errors import NotServedError  # noqa: PLC0415
     from modelservice.serving.main import serve  # noqa: PLC0415
@@ -102,6 +104,7 @@ def _serve(parsed: argparse.Namespace) -> int:
                 engine=_engine_loader(served.engine),
                 keep_files=served.access.artifact is not None,
             ),
+            changed=changes_at(served.address) if parsed.digest is None else None,
             name=served.name,
             host=parsed.host,
             ports={name: port for name, port in ports.items() if port is not None},
@@ -111,6 +114,9 @@ def _serve(parsed: argparse.Namespace) -> int:
             access=served.access,
             secrets=parsed.secrets or Path(places.ACCESS_PATH),
         )
+    except ArtifactError as error:
+        complain(str(error))
+        return ExitCode.ORDER_INVALID
     except NotServedError as error:
         complain(str(error))
         return error.exit_code

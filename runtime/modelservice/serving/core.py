@@ -26,7 +26,12 @@ DEFAULT_INPUTS: Final = Inputs()
 
 
 class Core(NamedTuple):
-    """The parts of a server without its transports; ``version`` is the revision's number, as paths and answers say."""
+    """The parts of a server without its transports.
+
+    ``version`` is the revision's number, as paths and answers say. ``around`` makes the same server around another
+    model: what is its own (queue, drift, lines of the audit) anew, and what counts requests or bounds them shared.
+    Nothing tells of the model before ``show``.
+    """
 
     model: ServedModel
     name: str
@@ -38,6 +43,8 @@ class Core(NamedTuple):
     metrics: Metrics
     monitor: Monitor
     clock: Callable[[], float]
+    costs: Costs
+    around: "Callable[[ServedModel, Costs], Core]"
     gate: Gate = OPEN_GATE
     tolerance: Tolerance = STRICT
 
@@ -45,6 +52,16 @@ class Core(NamedTuple):
     def spoken(self) -> tuple[ServedModel, str, str, Tolerance]:
         """What protocols are asked with."""
         return self.model, self.name, self.version, self.tolerance
+
+    def show(self) -> None:
+        """Have metrics tell of this model, in place of the one before."""
+        self.metrics.watch(
+            name=self.name,
+            model=self.model,
+            monitor=self.monitor,
+            queued=lambda: self.inference.queued_rows,
+            ready=lambda: _asks_for_requests(self.gate, self.lifecycle),
+        )
 
     def state(self) -> State:
         """What protocols say of the server."""
@@ -72,47 +89,49 @@ def build_core(
     clock: Callable[[], float] = time.perf_counter,
 ) -> Core:
     """Put the parts together; must run on the event loop that will serve."""
-    metrics, monitor = Metrics(), Monitor(model)
-    metrics.registry.register(monitor)
-    batcher = Batcher(
-        compute=Computation(model, record=metrics.record_unlike, answered=monitor.record),
-        costs=costs,
-        batching=batching,
-        executor=executor,
-        clock=clock,
-        observe=metrics.record_batch,
+    metrics, budget = Metrics(), Budget()
+    guards = (limit_headers, limit_body, *gate.guards, refuse_when_leaving(lifecycle))
+    tolerance = Tolerance(
+        unknown=inputs.unknown_columns is UnknownColumns.IGNORE,
+        missing=inputs.missing_columns is MissingColumns.MISSING,
+        record=metrics.record_tolerated,
     )
     if audit is not None:
         metrics.registry.register(audit)
     if gate.certificates is not None:
         metrics.registry.register(gate.certificates.handshakes)
-    metrics.watch(
-        name=name,
-        model=model,
-        queued=lambda: batcher.queued_rows,
-        ready=lambda: _asks_for_requests(gate, lifecycle),
-    )
-    return Core(
-        model=model,
-        name=name,
-        version=str(revision),
-        chain=Chain(
-            guards=(limit_headers, limit_body, *gate.guards, refuse_when_leaving(lifecycle)),
-            observers=(metrics.record_request, *(() if audit is None else (audit.record,)), *observers),
-        ),
-        inference=Inference(batcher, hypothetical=Computation(model)),
-        budget=Budget(),
-        lifecycle=lifecycle,
-        metrics=metrics,
-        monitor=monitor,
-        clock=clock,
-        gate=gate,
-        tolerance=Tolerance(
-            unknown=inputs.unknown_columns is UnknownColumns.IGNORE,
-            missing=inputs.missing_columns is MissingColumns.MISSING,
-            record=metrics.record_tolerated,
-        ),
-    )
+
+    def around(model: ServedModel, costs: Costs) -> Core:
+        monitor = Monitor(model)
+        batcher = Batcher(
+            compute=Computation(model, record=metrics.record_unlike, answered=monitor.record),
+            costs=costs,
+            batching=batching,
+            executor=executor,
+            clock=clock,
+            observe=metrics.record_batch,
+        )
+        audited = () if audit is None else (audit.recorder(model.digest),)
+        return Core(
+            model=model,
+            name=name,
+            version=str(revision),
+            chain=Chain(guards, (metrics.record_request, *audited, *observers)),
+            inference=Inference(batcher, hypothetical=Computation(model)),
+            budget=budget,
+            lifecycle=lifecycle,
+            metrics=metrics,
+            monitor=monitor,
+            clock=clock,
+            costs=costs,
+            around=around,
+            gate=gate,
+            tolerance=tolerance,
+        )
+
+    core = around(model, costs)
+    core.show()
+    return core
 
 
 def _asks_for_requests(gate: Gate, lifecycle: Lifecycle) -> bool:

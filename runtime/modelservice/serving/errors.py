@@ -85,14 +85,19 @@ class QueueFullError(RequestError):
 
 
 class UnauthenticatedError(RequestError):
-    """Nobody knows who calls; ``tried``: there was a credential, which is not taken."""
+    """Nobody knows who calls.
+
+    ``tried``: there was a credential, which is not taken; ``counts``: as a wrong one of its address, of which there may
+    be only so many.
+    """
 
     status = 401
     code = "UNAUTHENTICATED"
 
-    def __init__(self, message: str, *, tried: bool) -> None:
+    def __init__(self, message: str, *, tried: bool, counts: bool = True) -> None:
         super().__init__(message)
         self.tried = tried
+        self.counts = counts
 
 
 class ForbiddenError(RequestError):

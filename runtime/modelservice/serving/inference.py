@@ -33,6 +33,11 @@ class Inference:
         # Threads, not a semaphore: a parse goes on when its caller gives up, and must be counted until it ends.
         self._parsers = ThreadPoolExecutor(LARGE_AT_ONCE, thread_name_prefix="parse")
 
+    @property
+    def queued_rows(self) -> int:
+        """Rows that wait for a batch."""
+        return self._batcher.queued_rows
+
     async def answer(
         self, parse: Callable[..., Call[Rendered]], *request: Any, large: bool, patience: int = 1
     ) -> Rendered:

@@ -1,7 +1,6 @@
 """The server process: bind, load, warm up, answer, leave in order."""
 
 import asyncio
-import gc
 import logging
 import os
 import sys
@@ -9,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -26,16 +26,15 @@ from modelservice.serving.core import DEFAULT_INPUTS, Core, build_core
 from modelservice.serving.costs import Clock, Costs, measure_costs
 from modelservice.serving.drift.monitor import keep_measuring
 from modelservice.serving.errors import NotServedError
+from modelservice.serving.garbage import calm_garbage_collector
 from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.listening import raise_file_limit
 from modelservice.serving.model import Computation, ModelFaultError, ServedModel, check_answer, example_rows
+from modelservice.serving.switching import Switch
 from modelservice.serving.traces import open_traces
 from modelservice.serving.transports import TRANSPORTS
 from modelservice.serving.transports.base import Bound, Transport
 from modelservice.serving.transports.http.server import server_config
-
-GARBAGE_THRESHOLD = 10_000
-"""Objects made and not yet freed at which Python looks for cycles among them; its default is 700."""
 
 ALL_MAY: Final = Access()
 """Nothing is asked of callers."""
@@ -46,6 +45,7 @@ _LOG = logging.getLogger(__name__)
 def serve(
     *,
     load: Callable[[], ServedModel],
+    changed: Callable[[], bool] | None = None,
     name: str,
     host: str,
     ports: Mapping[str, int],
@@ -60,6 +60,8 @@ def serve(
 
     Args:
         load: verifies and loads the model; the caller chooses its store and its engine.
+        changed: whether there may be another one than was loaded last, which is then served in its place; asked again
+            and again, in a thread. None: the model is what it was at the start.
         name: name of the model in all paths.
         host: address to listen on; ``::`` is every one.
         ports: port by name of a transport, 0 for a free one; one without a port is neither started nor imported.
@@ -78,7 +80,6 @@ def serve(
             on; with TRY_AGAIN, a store fails for now.
     """
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(message)s")
-    started = time.perf_counter()
     raise_file_limit()
     with ExitStack() as stack:
         gate = build_gate(access, secrets)
@@ -93,34 +94,27 @@ def serve(
                 raise NotServedError(message, exit_code=ExitCode.ORDER_INVALID) from error
             stack.callback(bound[-1].close)
         executor = stack.enter_context(ThreadPoolExecutor(max_workers=1, thread_name_prefix="model"))
+        traces = open_traces(os.environ, name=name, revision=revision)
+        stack.callback(traces.close)
+        build = partial(
+            build_core,
+            name=name,
+            revision=revision,
+            batching=batching,
+            executor=executor,
+            gate=gate,
+            inputs=inputs,
+            audit=_audit_log(stack, name) if access.audit is not None else None,
+            observers=traces.observers,
+        )
+        measure = partial(warm_up, batching=batching, executor=executor, threads=_threads())
+        where = ", ".join(one.where() for one in bound) + (" with TLS" if gate.certificates else "")
+        # Beside a model that answers, time on the wall says little of what another one costs.
+        build_switch = partial(Switch, load=load, changed=changed, measure=partial(measure, clock=time.thread_time))
         try:
-            model = load()
-            loaded = time.perf_counter()
-            costs = warm_up(model, batching=batching, executor=executor, threads=_threads())
-            _LOG.info(
-                "serving %s (%s, %s) on %s%s: loaded in %.2f s, warmed up in %.2f s, batches of %d rows %s",
-                *(name, model.digest, model.engine.name, ", ".join(one.where() for one in bound)),
-                " with TLS" if gate.certificates else "",
-                *(loaded - started, time.perf_counter() - loaded),
-                *(costs.batch_size, "on the event loop" if costs.inline else "in a thread"),
-            )
-            traces = open_traces(os.environ, name=name, revision=revision)
-            stack.callback(traces.close)
             with asyncio.Runner(loop_factory=server_config(None).get_loop_factory()) as runner:
-                core = partial(
-                    build_core,
-                    model,
-                    name=name,
-                    revision=revision,
-                    costs=costs,
-                    batching=batching,
-                    executor=executor,
-                    gate=gate,
-                    inputs=inputs,
-                    audit=_audit_log(stack, model, name) if access.audit is not None else None,
-                    observers=traces.observers,
-                )
-                runner.run(_run(bound, core))
+                # In no variable of this frame: another model may take the place of this one, which then has to go.
+                runner.run(_run(bound, _around_model(build, load, measure, name=name, where=where), build_switch))
         except StageError as error:
             message = f"{name} cannot be served: {error.message}"
             raise NotServedError(message, exit_code=error.failure().exit_code) from error
@@ -136,21 +130,33 @@ def warm_up(
     executor: ThreadPoolExecutor,
     threads: int,
     clock: Clock = time.perf_counter,
+    handover: float | None = None,
 ) -> Costs:
     """Run the model on its own example and measure it: with one thread, and if it is costly then, with ``threads``.
+
+    Args:
+        model: is not asked by anybody yet.
+        batching: bounds the batches.
+        executor: where costly batches will be computed.
+        threads: most that the model may be given.
+        clock: seconds.
+        handover: what one to ``executor`` costs, where it is known; it is not asked then, since it has other work.
 
     Raises:
         ModelFaultError: the model does not answer as its signature says.
     """
-    measure = partial(
-        measure_costs,
-        Computation(model),
-        example=partial(example_rows, model),
-        check=partial(check_answer, model),
-        max_size=batching.max_size,
-        handover=lambda: executor.submit(int).result(),
-        clock=clock,
-    )
+
+    def measure() -> Costs:
+        costs = measure_costs(
+            Computation(model),
+            example=partial(example_rows, model),
+            check=partial(check_answer, model),
+            max_size=batching.max_size,
+            handover=(lambda: executor.submit(int).result()) if handover is None else int,
+            clock=clock,
+        )
+        return costs if handover is None else replace(costs, handover=handover)
+
     model.engine.use_threads(1)
     alone = measure()
     if alone.inline or threads == 1:
@@ -163,34 +169,44 @@ def warm_up(
     return alone
 
 
-def calm_garbage_collector() -> None:
-    """Keep collections short and rare.
+def _around_model(
+    build: Callable[..., Core], load: Callable[[], ServedModel], measure: Callable[..., Costs], *, name: str, where: str
+) -> Callable[..., Core]:
+    """Load the model that ``build`` builds a core around, and log what it costs."""
+    started = time.perf_counter()
+    model = load()
+    loaded = time.perf_counter()
+    costs = measure(model)
+    _LOG.info(
+        "serving %s (%s, %s) on %s: loaded in %.2f s, warmed up in %.2f s, batches of %d rows %s",
+        *(name, model.digest, model.engine.name, where),
+        *(loaded - started, time.perf_counter() - loaded),
+        *(costs.batch_size, "on the event loop" if costs.inline else "in a thread"),
+    )
+    return partial(build, model, costs=costs)
 
-    A full collection walks all that was imported, which showed at the 99th percentile: what is there now stays for
-    good. A request's objects die by reference counting; looking for cycles after each 700 of them cost about 1 us each.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GARBAGE_THRESHOLD)
 
-
-def _audit_log(stack: ExitStack, model: ServedModel, name: str) -> AuditLog:
-    audit = AuditLog(sys.stdout.buffer, model=name, digest=model.digest)
+def _audit_log(stack: ExitStack, name: str) -> AuditLog:
+    audit = AuditLog(sys.stdout.buffer, model=name)
     audit.start()
     stack.callback(audit.close)
     return audit
 
 
-async def _run(bound: Sequence[Bound], build: Callable[..., Core]) -> None:
+async def _run(bound: Sequence[Bound], build: Callable[..., Core], build_switch: Callable[..., Switch]) -> None:
     core = build(lifecycle=Lifecycle())
+    del build  # and the core below, with the model: another one may take its place
+    switch = build_switch(core, bound)
     await core.gate.refresh()
     for one in bound:
         await one.start(core)
     calm_garbage_collector()
     beside = [
         asyncio.create_task(core.gate.keep_fresh()),
-        asyncio.create_task(keep_measuring(core.monitor, core.lifecycle)),
+        asyncio.create_task(keep_measuring(lambda: switch.core.monitor, core.lifecycle)),
+        asyncio.create_task(switch.keep_newest()),
     ]
+    del core
     await asyncio.gather(*(one.serve() for one in bound))
     for task in beside:
         task.cancel()

@@ -93,6 +93,7 @@ class Metrics(Collector):
         self._missing_columns: dict[str, int] = {}
         self._unknown_columns = 0
         self._tolerating = Lock()
+        self._monitor: Collector | None = None
         self.registry = CollectorRegistry()
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
@@ -103,13 +104,25 @@ class Metrics(Collector):
             "modelservice_model_info", "The model that answers.", ["name", "digest"], registry=self.registry
         )
 
-    def watch(self, *, name: str, model: ServedModel, queued: Callable[[], float], ready: Callable[[], bool]) -> None:
-        """Show the state of a server's parts at each scrape."""
+    def watch(
+        self,
+        *,
+        name: str,
+        model: ServedModel,
+        monitor: Collector,
+        queued: Callable[[], float],
+        ready: Callable[[], bool],
+    ) -> None:
+        """Show the state of a server's parts at each scrape; counts of columns that it had before go on."""
+        self._monitor = monitor
+        self._model.clear()
         self._model.labels(name=name, digest=model.digest).set(1)
-        self._unseen = dict.fromkeys(columns_of(model, ColumnKind.CATEGORY), 0)
-        self._far = dict.fromkeys(columns_of(model, ColumnKind.NUMBER), 0)
-        columns = (given.name for given in model.signature.inputs if isinstance(given, InputColumn))
-        self._missing_columns = dict.fromkeys(columns, 0)
+        self._unseen = {column: self._unseen.get(column, 0) for column in columns_of(model, ColumnKind.CATEGORY)}
+        self._far = {column: self._far.get(column, 0) for column in columns_of(model, ColumnKind.NUMBER)}
+        with self._tolerating:
+            for given in model.signature.inputs:
+                if isinstance(given, InputColumn):
+                    self._missing_columns.setdefault(given.name, 0)
         self._queued_rows.set_function(queued)
         self._ready.set_function(lambda: float(ready()))
 
@@ -205,6 +218,8 @@ class Metrics(Collector):
             "Values of columns that the model does not have, which were left out.",
             value=self._unknown_columns,
         )
+        if self._monitor is not None:
+            yield from self._monitor.collect()
 
     def render(self) -> Answer:
         """The page that Prometheus reads."""

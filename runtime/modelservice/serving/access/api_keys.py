@@ -6,6 +6,7 @@ from hashlib import sha256
 from hmac import compare_digest
 from typing import Final, NamedTuple
 
+from modelservice.serving.access.attempts import GUESSES
 from modelservice.serving.access.folder import Folder
 from modelservice.serving.callers import Caller, Credential
 from modelservice.serving.errors import UnauthenticatedError
@@ -27,6 +28,7 @@ class ApiKeys:
     """Keys by their sha256, so that looking one up takes the same time however much of it was guessed."""
 
     ready: Final = True
+    allowance: Final = GUESSES
 
     def __init__(self, folder: Folder) -> None:
         """Read the keys.

@@ -1,38 +1,55 @@
-"""How often an address may try keys and tokens that are not taken, so that nobody guesses, and costs nobody much.
+"""How often an address may try keys and tokens that are not taken: nobody guesses, and nobody makes much work.
 
-Beyond that, what it sends is refused unseen: a right guess must not be told from a wrong one. What was taken before is
-asked about as ever, so callers behind the same proxy go on; only what is new from there waits.
+A key can be guessed. So of those that are wrong an address may try few, and beyond that what it sends is refused
+unseen: a right guess must not be told from a wrong one. What was taken before is asked about as ever, so callers behind
+the same proxy go on; only a key that is new there waits.
+
+A token is signed, so nobody guesses it, and one that is new gets through whatever others at its address send. What is
+bounded is the work: a signature takes 100 us of CPU to find wrong. What is wrong before that costs and counts nothing.
 """
 
 import time
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from modelservice.serving.access.rates import Buckets
 from modelservice.serving.callers import Caller, Credential, Peer, site_of
 from modelservice.serving.errors import TooManyRequestsError, UnauthenticatedError
 
-WRONG_AT_ONCE: Final = 20
-"""Wrong credentials of one address after a pause."""
-WRONG_A_SECOND: Final = 1.0
-"""And in the long run."""
 MAX_TAKEN: Final = 4096
 """Credentials that are remembered as taken before; the first to come is the first to go."""
 
 
+class Allowance(NamedTuple):
+    """Wrong credentials of one address that are looked at: so many after a pause, and so many a second after those."""
+
+    at_once: int
+    a_second: float
+
+
+GUESSES: Final = Allowance(20, 1.0)
+FORGERIES: Final = Allowance(1000, 500.0)
+"""A twentieth of a core, for one address."""
+
+
 class Knows(Protocol):
     """What tells callers by their credentials; see ``gate.Authenticator``."""
+
+    @property
+    def allowance(self) -> Allowance:
+        """How many wrong ones it looks at."""
 
     def caller_of(self, credential: Credential) -> Caller:
         """Who sends it."""
 
 
 class Attempts:
-    """Asks who a caller is, but for too many wrong guesses of one address."""
+    """Asks who a caller is, but for too many wrong credentials of one address."""
 
     def __init__(self, authenticator: Knows, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._authenticator = authenticator
-        self._wrong = Buckets(rate=WRONG_A_SECOND, burst=WRONG_AT_ONCE, clock=clock)
+        allowed = authenticator.allowance
+        self._wrong = Buckets(rate=allowed.a_second, burst=allowed.at_once, clock=clock)
         self._taken: dict[bytes, None] = {}
 
     def caller_of(self, credential: Credential, peer: Peer) -> Caller:
@@ -50,9 +67,10 @@ class Attempts:
             )
         try:
             caller = self._authenticator.caller_of(credential)
-        except UnauthenticatedError:
+        except UnauthenticatedError as error:
             self._taken.pop(digest, None)
-            self._wrong.take(site_of(peer.address))
+            if error.counts:
+                self._wrong.take(site_of(peer.address))
             raise
         if is_new:
             if len(self._taken) >= MAX_TAKEN:

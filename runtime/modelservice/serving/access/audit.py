@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from modelservice.serving.callers import PUBLIC
-from modelservice.serving.chain import Arrival
+from modelservice.serving.chain import Arrival, Observer
 
 MAX_WAITING: Final = 10_000
 """Lines that wait to be written; where whoever reads them does not keep up, more are dropped, and counted."""
@@ -21,16 +21,16 @@ _DENIED: Final = frozenset({"401", "403", "UNAUTHENTICATED", "PERMISSION_DENIED"
 
 MAX_KINDS: Final = 4096
 """Kinds of requests whose part of the line is kept."""
-Kind = tuple[str | None, str, str, str, bool]
-"""Who, from where, what, the answer's code, and whether who asked may not."""
+Kind = tuple[str, str | None, str, str, str, bool]
+"""Which artifact answered, who asked, from where, what, the answer's code, and whether who asked may not."""
 
 
 class AuditLog(Collector):
-    """An observer of the chain; ``dropped`` counts lines that were lost."""
+    """Makes observers of the chain; ``dropped`` counts lines that were lost."""
 
-    def __init__(self, stream: BinaryIO, *, model: str, digest: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, stream: BinaryIO, *, model: str, clock: Callable[[], float] = time.time) -> None:
         self._stream = stream
-        self._common = {"model": model, "digest": digest}
+        self._model = model
         self._kinds: dict[Kind, bytes] = {}
         self._clock = clock
         self._waiting: deque[tuple[float, Kind, float]] = deque()
@@ -39,16 +39,21 @@ class AuditLog(Collector):
         self._second, self._said = -1.0, b""
         self.dropped = 0
 
-    def record(self, arrival: Arrival, code: str, seconds: float) -> None:
-        """Note a request that was answered; see ``chain.Observer``."""
-        if arrival.path in PUBLIC:
-            return
-        if len(self._waiting) >= MAX_WAITING:
-            self.dropped += 1
-            return
-        who = None if arrival.caller is None else arrival.caller.subject
-        denied = arrival.beyond or code in _DENIED
-        self._waiting.append((self._clock(), (who, arrival.peer.address, arrival.route, code, denied), seconds))
+    def recorder(self, digest: str) -> Observer:
+        """What notes requests that the artifact of this digest answered."""
+        waiting, clock = self._waiting, self._clock
+
+        def record(arrival: Arrival, code: str, seconds: float) -> None:
+            if arrival.path in PUBLIC:
+                return
+            if len(waiting) >= MAX_WAITING:
+                self.dropped += 1
+                return
+            who = None if arrival.caller is None else arrival.caller.subject
+            denied = arrival.beyond or code in _DENIED
+            waiting.append((clock(), (digest, who, arrival.peer.address, arrival.route, code, denied), seconds))
+
+        return record
 
     def collect(self) -> Iterator[Metric]:
         """The lines that were lost, for Prometheus."""
@@ -88,14 +93,15 @@ class AuditLog(Collector):
         if said is None:
             if len(self._kinds) >= MAX_KINDS:
                 self._kinds.clear()
-            said = self._kinds[kind] = self._described(*kind)
+            said = self._kinds[kind] = self._described(kind)
         return b'{"audit":"request","time":"%b.%03dZ",%b,"seconds":%.6f}\n' % (self._said, part * 1000, said, seconds)
 
-    def _described(self, caller: str | None, peer: str, route: str, code: str, denied: bool) -> bytes:
+    def _described(self, kind: Kind) -> bytes:
         """The members of a line that most lines share, without the braces around them."""
+        digest, caller, peer, route, code, denied = kind
         # Names of certificates and Secrets are no concern of this line's: what no JSON can hold is shown as "?".
         who = None if caller is None else caller.encode("utf-8", "replace").decode()
-        members = {"caller": who, "peer": peer, "route": route, **self._common}
+        members = {"caller": who, "peer": peer, "route": route, "model": self._model, "digest": digest}
         members |= {"decision": "denied" if denied else "allowed", "code": code}
         return orjson.dumps(members)[1:-1]
 

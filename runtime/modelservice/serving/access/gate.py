@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, Protocol
 from modelservice.contract.access import Access, Auth, Jwt, Tls
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.places import API_KEYS_FOLDER, JWKS_CA_FOLDER, JWKS_FOLDER, TLS_FOLDER
-from modelservice.serving.access.attempts import Attempts
+from modelservice.serving.access.attempts import Allowance, Attempts
 from modelservice.serving.access.certificates import Certificates, check_certificate
 from modelservice.serving.access.credentials import credential_of
 from modelservice.serving.access.folder import Folder
@@ -41,6 +41,10 @@ class Refreshed(Protocol):
 
 class Authenticator(Refreshed, Protocol):
     """A way to know who calls."""
+
+    @property
+    def allowance(self) -> Allowance:
+        """How many wrong credentials of one address it looks at."""
 
     def caller_of(self, credential: Credential) -> Caller:
         """Who sends it.

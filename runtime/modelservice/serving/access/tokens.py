@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 import jwt
 
 from modelservice.contract.access import Jwt
+from modelservice.serving.access.attempts import FORGERIES
 from modelservice.serving.access.key_sets import KeySet
 from modelservice.serving.callers import Caller, Credential
 from modelservice.serving.errors import KeysMissingError, UnauthenticatedError
@@ -30,6 +31,8 @@ class _Verified(NamedTuple):
 
 class Tokens:
     """Who sends a token; verifying costs 50 to 100 us, remembering 1."""
+
+    allowance: Final = FORGERIES
 
     def __init__(self, said: Jwt, keys: KeySet, *, clock: Callable[[], float] = time.time) -> None:
         self._said = said
@@ -69,16 +72,8 @@ class Tokens:
     def _verify(self, token: bytes) -> tuple[Caller, float]:
         if not self._keys.keys:
             raise KeysMissingError("there is no key of the issuer that can be used, or not yet; try again")
+        key = self._key_of(token)
         try:
-            header = jwt.get_unverified_header(token)
-            algorithm = str(header.get("alg"))
-            if algorithm not in self._algorithms:
-                raise UnauthenticatedError(
-                    f"the token is signed with {algorithm[:16]!r}; expected {' or '.join(self._algorithms)}", tried=True
-                )
-            key = self._keys.find(header.get("kid"), algorithm)
-            if key is None:
-                raise UnauthenticatedError("the token is signed with a key that the issuer does not list", tried=True)
             claims: dict[str, Any] = jwt.decode(
                 token,
                 key,
@@ -91,6 +86,22 @@ class Tokens:
         except jwt.PyJWTError as error:
             raise UnauthenticatedError(f"the token is not taken: {error}", tried=True) from None
         return self._caller(claims), min(int(claims["exp"]), _FAR) + LEEWAY_SECONDS
+
+    def _key_of(self, token: bytes) -> jwt.PyJWK:
+        """The key that it says it is signed with; that it says none of the issuer's is found without work."""
+        try:
+            header = jwt.get_unverified_header(token)
+        except jwt.PyJWTError as error:
+            raise UnauthenticatedError(f"the token is not taken: {error}", tried=True, counts=False) from None
+        algorithm = str(header.get("alg"))
+        if algorithm not in self._algorithms:
+            said = f"the token is signed with {algorithm[:16]!r}; expected {' or '.join(self._algorithms)}"
+            raise UnauthenticatedError(said, tried=True, counts=False)
+        key = self._keys.find(header.get("kid"), algorithm)
+        if key is None:
+            said = "the token is signed with a key that the issuer does not list"
+            raise UnauthenticatedError(said, tried=True, counts=False)
+        return key
 
     def _caller(self, claims: dict[str, Any]) -> Caller:
         said = self._said

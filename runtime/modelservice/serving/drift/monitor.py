@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from threading import Lock
 from typing import Final
@@ -115,14 +115,22 @@ class Monitor(Collector):
             self._counts.update(self._named(np.concatenate(pending))[self._label])
 
 
-async def keep_measuring(monitor: Monitor, lifecycle: Lifecycle, *, seconds: float = INTERVAL_SECONDS) -> None:
-    """Measure in a thread, again and again, until the server leaves; a sample that cannot be is logged and left out."""
+async def keep_measuring(
+    monitor: Callable[[], Monitor], lifecycle: Lifecycle, *, seconds: float = INTERVAL_SECONDS
+) -> None:
+    """Measure in a thread, again and again, until the server leaves; a sample that cannot be is logged and left out.
+
+    Args:
+        monitor: that of the model that answers now.
+        lifecycle: tells when the server leaves.
+        seconds: between two looks.
+    """
     while not lifecycle.leaving:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await lifecycle.left()
         try:
-            await asyncio.to_thread(monitor.update)
+            await asyncio.to_thread(monitor().update)
         except Exception:
             _LOG.exception("drift was not measured this time; it is tried again in %g s", seconds)
 

@@ -1,5 +1,6 @@
 """What a transport answers: an address that is taken before a model is loaded, and calls until the server leaves."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from modelservice.serving.core import Core
@@ -16,6 +17,16 @@ class Bound(Protocol):
 
         Raises:
             OSError: the address cannot be listened on after all.
+        """
+
+    async def prepare(self, core: Core) -> Callable[[], None]:
+        """Make everything ready to answer by another core, while the one before answers.
+
+        Returns:
+            Makes it answer: what begins after that call, on the event loop and at once, is answered by the other core.
+
+        Raises:
+            ModelFaultError: its model cannot be served after all.
         """
 
     async def serve(self) -> None:

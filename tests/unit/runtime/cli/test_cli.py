@@ -22,6 +22,7 @@ from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.places import ACCESS_PATH, CPU_LIMIT_ENV
 from modelservice.contract.server_flags import ServerFlags, server_arguments
 from modelservice.contract.serving import Batching, Engine, Inputs, MissingColumns, UnknownColumns
+from modelservice.inference.onnx_engine import OnnxEngine
 from modelservice.inference.predictor import Predictor
 from modelservice.serving import main as serving
 from modelservice.stages import local
@@ -281,6 +282,17 @@ def test_wrong_rows_of_files_are_said(
         (trained / name).write_text(content)
     assert main(["predict", "out/iris", name]) == code
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["predict", "explain"])
+def test_a_model_that_answers_too_few_rows_is_said(
+    trained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    (trained / "rows.json").write_text(json.dumps(ROWS))
+    run = OnnxEngine.run
+    monkeypatch.setattr(OnnxEngine, "run", lambda self, features: run(self, features)[:1])
+    assert main([command, "out/iris", "rows.json"]) == ExitCode.ORDER_INVALID
+    assert "error: out/iris cannot be asked: the model answers" in capsys.readouterr().err
 
 
 def test_a_reader_that_goes_away_is_no_error(trained: Path) -> None:

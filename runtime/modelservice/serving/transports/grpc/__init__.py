@@ -1,12 +1,17 @@
 """gRPC on the event loop of HTTP; imported only where it is asked for."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 from modelservice.serving.core import Core
 from modelservice.serving.lifecycle import GRACE_SECONDS
 from modelservice.serving.listening import bind
+
+if TYPE_CHECKING:
+    from modelservice.serving.transports.grpc.server import Started
 
 _LOG = logging.getLogger(__name__)
 
@@ -27,7 +32,7 @@ class Grpc:
 class BoundGrpc:
     """An address that was free a moment ago."""
 
-    def __init__(self, host: str, port: int, *, start: Callable[..., Awaitable[tuple[Any, int]]]) -> None:
+    def __init__(self, host: str, port: int, *, start: Callable[..., Awaitable["Started"]]) -> None:
         self._host = host
         self._port = port
         self._start = start
@@ -39,8 +44,12 @@ class BoundGrpc:
     async def start(self, core: Core) -> None:
         """Start to answer calls."""
         self._lifecycle = core.lifecycle
-        self._server, self._port = await self._start(core, host=self._host, port=self._port)
+        self._server, self._port, self._answering = await self._start(core, host=self._host, port=self._port)
         _LOG.info("serving gRPC on %s", self.where())
+
+    async def prepare(self, core: Core) -> Callable[[], None]:
+        """Have the protocols say what they do of the other model, in a thread."""
+        return partial(self._answering.turn_to, await asyncio.to_thread(self._answering.of, core))
 
     async def serve(self) -> None:
         """Answer calls until the server leaves."""

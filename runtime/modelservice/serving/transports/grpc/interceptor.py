@@ -16,9 +16,9 @@ import grpc.aio
 from modelservice.serving.access.rates import Rates
 from modelservice.serving.callers import PUBLIC, Peer
 from modelservice.serving.chain import UNMATCHED, Arrival, Chain
-from modelservice.serving.core import Core
 from modelservice.serving.errors import RequestError, TooSlowError, UnknownMethodError, as_request_error, message_of
 from modelservice.serving.inference import LARGE_BODY
+from modelservice.serving.transports.grpc.answering import Answering
 
 Behaviour = Callable[[bytes, Any], Awaitable[bytes]]
 Read = Callable[[Any], Awaitable[bytes]]
@@ -39,12 +39,10 @@ PUBLIC_SECONDS: Final = 2.0
 class ChainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc is untyped
     """Asks the guards, reads the message within the budget, and tells the observers how the call ended."""
 
-    def __init__(self, core: Core, *, methods: dict[str, bool], read_seconds: float = READ_SECONDS) -> None:
+    def __init__(self, answering: Answering, *, methods: dict[str, bool], read_seconds: float = READ_SECONDS) -> None:
         """Methods by full path, and whether they ask for an inference."""
-        self._chain = core.chain
-        self._opening = core.chain._replace(
-            guards=tuple(one for one in core.chain.guards if not isinstance(one, Rates))
-        )
+        core = answering.core
+        self._answering = answering
         self._gate = core.gate
         self._budget = core.budget
         self._clock = core.clock
@@ -76,10 +74,12 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
         chain.admit(arrival)
 
     def _handler(self, respond: Read, arrival: Arrival, started: float) -> Any:
+        chain = self._answering.core.chain
+
         async def answer(_messages: Any, context: Any) -> bytes:
             code = "OK"
             try:
-                self._admit(arrival, context, self._chain)
+                self._admit(arrival, context, chain)
                 return await respond(context)
             except asyncio.CancelledError:  # the client left, or its deadline passed
                 code = "CANCELLED"
@@ -89,7 +89,7 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
                 code = refused.code
                 return await _abort(context, refused)
             finally:
-                self._chain.record(arrival, code, self._clock() - started)
+                chain.record(arrival, code, self._clock() - started)
 
         return grpc.stream_unary_rpc_method_handler(answer)
 
@@ -100,13 +100,16 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
         requests is asked about its messages, each of which is one; that it begins is none.
         """
 
+        def record(code: str, seconds: float) -> None:
+            self._answering.core.chain.record(arrival, code, seconds)  # of the model that answers by now
+
         async def answer(_messages: Any, context: Any) -> None:
             try:
-                self._admit(arrival, context, self._opening)
-                await respond(context, partial(self._gate.admit, arrival), partial(self._chain.record, arrival))
+                self._admit(arrival, context, _uncounted(self._answering.core.chain))
+                await respond(context, partial(self._gate.admit, arrival), record)
             except Exception as error:
                 refused = without_frames(as_request_error(error))
-                self._chain.record(arrival, refused.code, 0.0)
+                record(refused.code, 0.0)
                 await _abort(context, refused)
 
         return grpc.stream_stream_rpc_method_handler(answer)
@@ -125,6 +128,11 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
                 return await behaviour(message, context)
 
         return respond
+
+
+def _uncounted(chain: Chain) -> Chain:
+    """The chain without what counts requests of a caller."""
+    return chain._replace(guards=tuple(one for one in chain.guards if not isinstance(one, Rates)))
 
 
 async def read_one(context: Any, seconds: float) -> bytes:

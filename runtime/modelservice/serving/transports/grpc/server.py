@@ -2,14 +2,13 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 import grpc.aio
 
 from modelservice.serving.access.certificates import Certificates, Material
 from modelservice.serving.access.handshakes import HANDSHAKE_SECONDS
-from modelservice.serving.calls import Call
 from modelservice.serving.chain import MAX_BODY
 from modelservice.serving.core import Core
 from modelservice.serving.inference import LARGE_BODY
@@ -20,12 +19,12 @@ from modelservice.serving.protocols.base import (
     InferenceProtocol,
     InferMethod,
     Service,
-    State,
     StateMethod,
     StateStreamMethod,
     StreamMethod,
     WatchMethod,
 )
+from modelservice.serving.transports.grpc.answering import Answering, full_name
 from modelservice.serving.transports.grpc.health import health_service
 from modelservice.serving.transports.grpc.interceptor import READ_SECONDS, ChainInterceptor
 from modelservice.serving.transports.grpc.reflection import reflection_services
@@ -59,6 +58,14 @@ With 64 in flight that makes batches of 3 instead of 1.2, and a call costs 50 us
 """
 
 
+class Started(NamedTuple):
+    """A server, its port, which gRPC chose if 0 was asked for, and what answers its calls."""
+
+    server: Any
+    port: int
+    answering: Answering
+
+
 async def start_grpc(
     core: Core,
     *,
@@ -67,7 +74,7 @@ async def start_grpc(
     protocols: tuple[InferenceProtocol, ...] = PROTOCOLS,
     read_seconds: float = READ_SECONDS,
     idle_seconds: float = IDLE_SECONDS,
-) -> tuple[Any, int]:
+) -> Started:
     """Start to answer calls.
 
     Args:
@@ -78,24 +85,18 @@ async def start_grpc(
         read_seconds: how long a message may take.
         idle_seconds: how long a stream may wait for its next message.
 
-    Returns:
-        The server and its port, which gRPC chose if ``port`` is 0.
-
     Raises:
         OSError: the address cannot be listened on.
     """
-    spoken = [service for protocol in protocols for service in protocol.services(*core.spoken)]
-    services = (*spoken, health_service([service.name for service in spoken]))
+    answering = Answering(core, protocols)
+    services = (*answering.services, health_service([service.name for service in answering.services]))
     services = (*services, *reflection_services(services))
-    methods = {
-        f"/{service.name}/{method.name}": isinstance(method, InferMethod | StreamMethod)
-        for service in services
-        for method in service.methods
-    }
+    answering.add(services)
+    methods = {name: isinstance(method, InferMethod | StreamMethod) for name, method in answering.methods.items()}
     server = grpc.aio.server(
-        interceptors=[ChainInterceptor(core, methods=methods, read_seconds=read_seconds)], options=OPTIONS
+        interceptors=[ChainInterceptor(answering, methods=methods, read_seconds=read_seconds)], options=OPTIONS
     )
-    handlers = _Handlers(core, read_seconds=read_seconds, idle_seconds=idle_seconds)
+    handlers = _Handlers(answering, read_seconds=read_seconds, idle_seconds=idle_seconds)
     for service in services:
         server.add_generic_rpc_handlers((handlers.of(service),))
     try:
@@ -106,7 +107,7 @@ async def start_grpc(
     except RuntimeError as error:
         raise OSError(f"cannot listen on {host} port {port}: {error}") from None
     await server.start()
-    return server, bound
+    return Started(server, bound, answering)
 
 
 def _credentials(certificates: Certificates) -> Any:
@@ -136,44 +137,46 @@ def _address(host: str, port: int) -> str:
 class _Handlers:
     """Behaviours of remote calls, as the interceptor takes them."""
 
-    def __init__(self, core: Core, *, read_seconds: float, idle_seconds: float) -> None:
-        self._core = core
-        self._inferences = Streams(core, idle_seconds=idle_seconds)
-        self._questions = Streams(core, idle_seconds=idle_seconds)
-        self._watches = Watches(core, read_seconds=read_seconds)
+    def __init__(self, answering: Answering, *, read_seconds: float, idle_seconds: float) -> None:
+        self._answering = answering
+        self._inferences = Streams(answering.core, idle_seconds=idle_seconds)
+        self._questions = Streams(answering.core, idle_seconds=idle_seconds)
+        self._watches = Watches(answering, read_seconds=read_seconds)
 
     def of(self, service: Service) -> Any:
         """The handler of a service."""
-        handlers = {method.name: self._handler(method) for method in service.methods}
+        handlers = {method.name: self._handler(method, full_name(service, method)) for method in service.methods}
         return grpc.method_handlers_generic_handler(service.name, handlers)
 
-    def _handler(self, method: AnyMethod) -> Any:
-        core = self._core
+    def _handler(self, method: AnyMethod, name: str) -> Any:
         match method:
-            case StateMethod(answer=answer):
-                return grpc.unary_unary_rpc_method_handler(_answering(core, answer))
-            case InferMethod(parse=parse):
-                return grpc.unary_unary_rpc_method_handler(_inferring(core, parse))
-            case StreamMethod(parse=parse, refuse=refuse):
-                behaviour = partial(self._inferences.answer, infer=_inferring(core, parse), refuse=refuse)
-            case StateStreamMethod(answer=answer, refuse=refuse):
-                behaviour = partial(self._questions.answer, infer=_answering(core, answer), refuse=refuse)
+            case StateMethod():
+                return grpc.unary_unary_rpc_method_handler(_stating(self._answering, name))
+            case InferMethod():
+                return grpc.unary_unary_rpc_method_handler(_inferring(self._answering, name))
+            case StreamMethod(refuse=refuse):
+                behaviour = partial(self._inferences.answer, infer=_inferring(self._answering, name), refuse=refuse)
+            case StateStreamMethod(refuse=refuse):
+                behaviour = partial(self._questions.answer, infer=_stating(self._answering, name), refuse=refuse)
             case WatchMethod(answer=answer):
                 behaviour = partial(self._watches.answer, answer=answer)
         return grpc.stream_stream_rpc_method_handler(behaviour)
 
 
-def _answering(core: Core, answer: Callable[[bytes, State], bytes]) -> Behaviour:
+def _stating(answering: Answering, name: str) -> Behaviour:
+    """Answers by what is said of the model of the moment: a method held here would hold the first one for good."""
+
     async def state(request: bytes, _context: Any) -> bytes:
-        return answer(request, core.state())
+        stating: Any = answering.methods[name]
+        return bytes(stating.answer(request, answering.core.state()))
 
     return state
 
 
-def _inferring(core: Core, parse: Callable[[bytes], Call[bytes]]) -> Behaviour:
-    inference = core.inference
-
+def _inferring(answering: Answering, name: str) -> Behaviour:
     async def infer(request: bytes, _context: Any) -> bytes:
-        return await inference.answer(parse, request, large=len(request) > LARGE_BODY, patience=PATIENCE)
+        asked: Any = answering.methods[name]
+        inference = answering.core.inference
+        return bytes(await inference.answer(asked.parse, request, large=len(request) > LARGE_BODY, patience=PATIENCE))
 
     return infer

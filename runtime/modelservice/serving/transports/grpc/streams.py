@@ -41,13 +41,13 @@ class Streams:
     """The streams of one server; lives on its event loop.
 
     Args:
-        core: the model and the way in.
+        core: the way in; of its model nothing is needed.
         idle_seconds: how long a stream may wait for its next message.
         write_seconds: how long its client may take to make room for an answer.
     """
 
     def __init__(self, core: Core, *, idle_seconds: float = IDLE_SECONDS, write_seconds: float = WRITE_SECONDS) -> None:
-        self._core = core
+        self._lifecycle, self._budget, self._clock = core.lifecycle, core.budget, core.clock
         self._idle_seconds = idle_seconds
         self._write_seconds = write_seconds
         self._open = 0
@@ -75,10 +75,10 @@ class Streams:
         if self._open >= MAX_STREAMS:
             raise BusyError(f"the server answers {MAX_STREAMS} streams, which is all it may; try again")
         self._open += 1
-        leaving = asyncio.ensure_future(self._core.lifecycle.left())
+        leaving = asyncio.ensure_future(self._lifecycle.left())
         try:
             while (message := await self._next(context, leaving)) is not None:
-                started = self._core.clock()
+                started = self._clock()
                 code: str | None = ClientLeftError.code
                 try:
                     answer, answered = await self._answer(message, context, admit, infer, refuse)
@@ -89,7 +89,7 @@ class Streams:
                     raise
                 finally:
                     if code is not None:
-                        record(code, self._core.clock() - started)
+                        record(code, self._clock() - started)
         finally:
             leaving.cancel()
             self._open -= 1
@@ -99,7 +99,7 @@ class Streams:
     ) -> tuple[bytes, str]:
         try:
             admit()
-            with self._core.budget.hold() as held:
+            with self._budget.hold() as held:
                 if len(message) > LARGE_BODY:
                     held.add(len(message))
                 return await infer(message, context), "OK"

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
-from modelservice.serving.core import Core
 from modelservice.serving.errors import BusyError, ShuttingDownError
 from modelservice.serving.protocols.base import State
+from modelservice.serving.transports.grpc.answering import Answering
 from modelservice.serving.transports.grpc.interceptor import read_one
 from modelservice.serving.transports.grpc.streams import Admit, Record
 
@@ -18,12 +18,12 @@ class Watches:
     """The watches of one server; lives on its event loop.
 
     Args:
-        core: whose readiness is told.
+        answering: whose readiness is told.
         read_seconds: how long the question may take.
     """
 
-    def __init__(self, core: Core, *, read_seconds: float) -> None:
-        self._core = core
+    def __init__(self, answering: Answering, *, read_seconds: float) -> None:
+        self._answering = answering
         self._read_seconds = read_seconds
         self._open = 0
 
@@ -43,23 +43,26 @@ class Watches:
         try:
             question = await read_one(context, self._read_seconds)
             admit()
-            started = self._core.clock()
-            told = answer(question, self._core.state())
+            started = self._answering.core.clock()
+            told = answer(question, self._answering.core.state())
             await context.write(told)
-            record("OK", self._core.clock() - started)
-            for change in (self._ready, self._core.lifecycle.drained):
+            record("OK", self._answering.core.clock() - started)
+            for change in (self._ready, self._answering.core.lifecycle.drained):
                 await change()
-                if (now := answer(question, self._core.state())) != told:
+                if (now := answer(question, self._answering.core.state())) != told:
                     await context.write(now)
                     told = now
-            await self._core.lifecycle.left()
+            await self._answering.core.lifecycle.left()
             raise ShuttingDownError("the server is shutting down; try again")
         finally:
             self._open -= 1
 
     async def _ready(self) -> None:
         """Return once the server is ready, or will never be."""
-        changes = [asyncio.ensure_future(one()) for one in (self._core.gate.arrived, self._core.lifecycle.drained)]
+        changes = [
+            asyncio.ensure_future(one())
+            for one in (self._answering.core.gate.arrived, self._answering.core.lifecycle.drained)
+        ]
         try:
             await asyncio.wait(changes, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -1,10 +1,13 @@
 """HTTP under uvicorn: a front that answers inference itself, before a FastAPI application for everything else."""
 
+import asyncio
 import socket
+from collections.abc import Callable
+from functools import partial
 
 from modelservice.serving.core import Core
 from modelservice.serving.listening import bind, url_of
-from modelservice.serving.transports.http.server import build_server
+from modelservice.serving.transports.http.server import build_front, build_server
 
 
 class Http:
@@ -30,6 +33,10 @@ class BoundHttp:
     async def start(self, core: Core) -> None:
         """Build the application."""
         self._server = build_server(core)
+
+    async def prepare(self, core: Core) -> Callable[[], None]:
+        """Build another application, in a thread: it takes some tenths of a second."""
+        return partial(self._server.turn_to, await asyncio.to_thread(build_front, core))
 
     async def serve(self) -> None:
         """Answer requests until a signal ends it."""

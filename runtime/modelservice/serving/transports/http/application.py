@@ -1,7 +1,7 @@
 """The FastAPI application: metadata, health, metrics and documentation; it declares the inference routes too."""
 
 import re
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any
 
 import orjson
@@ -23,6 +23,8 @@ from modelservice.serving.transports.http.security import describe_security
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
+_ENDPOINTS = "modelservice.endpoints"
+"""Key of the scope with the endpoints of the application that answers."""
 _SHOWN_LABELS = 50
 _ASKED = re.compile(r"/v[12]/models/(?P<name>[^/:]*)(?:/versions/(?P<version>[^/:]*)|/labels/(?P<label>[^/:]*))?")
 _ERROR: Schema = {
@@ -32,7 +34,35 @@ _ERROR: Schema = {
 }
 
 
-def build_application(core: Core, protocols: tuple[Rest, ...]) -> FastAPI:
+class Application:
+    """FastAPI's application, and beside it the endpoints, which know the model.
+
+    FastAPI remembers what it is given as endpoints for longer than their application is there. So it is given functions
+    that find theirs in the scope, or a model would stay in memory after another one took its place.
+    """
+
+    def __init__(self, app: FastAPI) -> None:
+        self.app = app
+        self._endpoints: list[Endpoint] = []
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        """Answer one request, as ASGI has it."""
+        scope[_ENDPOINTS] = self._endpoints
+        await self.app(scope, receive, send)
+
+    def add(self, path: str, answer: Endpoint, **more: Any) -> None:
+        """Add a route; see ``FastAPI.add_api_route`` for more."""
+        place = len(self._endpoints)
+        self._endpoints.append(answer)
+
+        async def endpoint(request: Request) -> Response:
+            endpoints: list[Endpoint] = request.scope[_ENDPOINTS]
+            return await endpoints[place](request)
+
+        self.app.add_api_route(path, endpoint, **more)
+
+
+def build_application(core: Core, protocols: tuple[Rest, ...]) -> Application:
     """Build the application around one model.
 
     The examples on ``/docs`` are answered by the model here: an example that does not run stops the start.
@@ -41,16 +71,17 @@ def build_application(core: Core, protocols: tuple[Rest, ...]) -> FastAPI:
     labels = model.signature.labels
     classes = f" Classes: {', '.join(labels[:_SHOWN_LABELS])}." if labels else ""
     documented = [operation for rest in protocols for operation in rest.operations if operation.documentation]
-    app = FastAPIOffline(  # the scripts of /docs come from this server: it works where the internet is out of reach
+    offline = FastAPIOffline(  # the scripts of /docs come from this server: it works where the internet is out of reach
         title=f"{name}: predicts {model.signature.target}" if model.signature.target else name,
         description=f"Model {name}, artifact {model.digest}.{classes}",
         version=core.version,
         redoc_url=None,
         exception_handlers={
-            HTTPException: _say(core, [operation.path for operation in documented]),
+            HTTPException: _say(core.name, core.version, [operation.path for operation in documented]),
             Exception: _translate,
         },
     )
+    app = Application(offline)
     for rest in protocols:
         for operation in rest.operations:
             _add_operation(app, core, operation)
@@ -65,7 +96,7 @@ def build_application(core: Core, protocols: tuple[Rest, ...]) -> FastAPI:
     for page in _general_pages(core, documented, pages):
         _add_page(app, core, page, tag="server")
     if core.gate.auth is not None:
-        describe_security(app, core.gate.auth)
+        describe_security(offline, core.gate.auth)
     return app
 
 
@@ -76,11 +107,11 @@ def to_response(answer: Answer) -> Response:
     return response
 
 
-def _add_operation(app: FastAPI, core: Core, operation: Operation) -> None:
+def _add_operation(app: Application, core: Core, operation: Operation) -> None:
     async def endpoint(request: Request) -> Response:
         return to_response(await answer_operation(core, operation, request.scope[ARRIVAL], request.receive))
 
-    app.add_api_route(
+    app.add(
         operation.path,
         endpoint,
         methods=["POST"],
@@ -90,7 +121,7 @@ def _add_operation(app: FastAPI, core: Core, operation: Operation) -> None:
 
 
 def _documentation(model: ServedModel, operation: Operation) -> dict[str, Any]:
-    """Arguments of ``add_api_route``, with what the model says to the example."""
+    """Arguments of ``Application.add``, with what the model says to the example."""
     documentation = operation.documentation
     if documentation is None:
         return {"response_class": Response}
@@ -132,11 +163,11 @@ def _general_pages(core: Core, documented: list[Operation], pages: list[Page]) -
     )
 
 
-def _add_page(app: FastAPI, core: Core, page: Page, *, tag: str) -> None:
-    async def endpoint() -> Response:
+def _add_page(app: Application, core: Core, page: Page, *, tag: str) -> None:
+    async def endpoint(_request: Request) -> Response:
         return to_response(page.read(core.state()))
 
-    app.add_api_route(
+    app.add(
         page.path,
         endpoint,
         summary=page.summary,
@@ -146,16 +177,14 @@ def _add_page(app: FastAPI, core: Core, page: Page, *, tag: str) -> None:
     )
 
 
-def _add_query(app: FastAPI, core: Core, query: Query) -> None:
+def _add_query(app: Application, core: Core, query: Query) -> None:
     async def endpoint(request: Request) -> Response:
         return to_response(await answer_query(core, query, request.receive))
 
-    app.add_api_route(
-        query.path, endpoint, methods=["POST"], summary=query.summary, tags=["model"], response_class=Response
-    )
+    app.add(query.path, endpoint, methods=["POST"], summary=query.summary, tags=["model"], response_class=Response)
 
 
-def _add_download(app: FastAPI, download: Download) -> None:
+def _add_download(app: Application, download: Download) -> None:
     async def endpoint(request: Request) -> Response:
         return DownloadResponse(download, request)
 
@@ -164,7 +193,7 @@ def _add_download(app: FastAPI, download: Download) -> None:
         200: {"description": "Its ETag is the digest.", "content": content},
         304: {"description": "If-None-Match names the digest."},
     }
-    app.add_api_route(
+    app.add(
         download.path,
         endpoint,
         summary=download.summary,
@@ -178,7 +207,7 @@ def _error(description: str) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": _ERROR}}}
 
 
-def _say(core: Core, operations: list[str]) -> Callable[[Request, Any], Coroutine[Any, Any, Response]]:
+def _say(name: str, version: str, operations: list[str]) -> Callable[[Request, Any], Coroutine[Any, Any, Response]]:
     async def say(request: Request, error: HTTPException) -> Response:
         path = request.url.path
         headers = [(key.lower().encode(), value.encode()) for key, value in (error.headers or {}).items()]
@@ -186,7 +215,7 @@ def _say(core: Core, operations: list[str]) -> Callable[[Request, Any], Coroutin
             allowed = (error.headers or {}).get("Allow", "another method")
             said = RequestError(f"{request.method} is not possible on {path[:200]}; expected {allowed}")
         elif error.status_code == 404:  # noqa: PLR2004
-            said = _not_found(path, core, operations)
+            said = _not_found(path, name, version, operations)
         else:
             said = RequestError(str(error.detail))
         return to_response(error_answer(error.status_code, said, *headers))
@@ -194,14 +223,14 @@ def _say(core: Core, operations: list[str]) -> Callable[[Request, Any], Coroutin
     return say
 
 
-def _not_found(path: str, core: Core, operations: list[str]) -> RequestError:
+def _not_found(path: str, name: str, version: str, operations: list[str]) -> RequestError:
     asked = _ASKED.match(path)
-    if asked is not None and asked["name"] != core.name:
-        return UnknownModelError.of_name(asked["name"], name=core.name)
-    if asked is not None and asked["version"] not in {None, core.version}:
-        return UnknownModelError.of_version(asked["version"], name=core.name, version=core.version)
+    if asked is not None and asked["name"] != name:
+        return UnknownModelError.of_name(asked["name"], name=name)
+    if asked is not None and asked["version"] not in {None, version}:
+        return UnknownModelError.of_version(asked["version"], name=name, version=version)
     if asked is not None and asked["label"] is not None:
-        return UnknownModelError.of_label(asked["label"], name=core.name, version=core.version)
+        return UnknownModelError.of_label(asked["label"], name=name, version=version)
     return RequestError(f"nothing at {path[:200]}; see /docs, {' or '.join(f'POST {known}' for known in operations)}")
 
 

@@ -25,7 +25,7 @@ from modelservice.serving.chain import MAX_HEADER_BYTES, UNMATCHED, Arrival
 from modelservice.serving.errors import BusyError, ClientLeftError, HeadersTooLargeError, RequestError, TooSlowError
 from modelservice.serving.transports.http.direct import Direct, Exchange
 from modelservice.serving.transports.http.errors import to_answer
-from modelservice.serving.transports.http.front import ENDED, PEER
+from modelservice.serving.transports.http.front import ENDED, PEER, Front
 from modelservice.serving.transports.http.known import KnownHead
 from modelservice.serving.transports.http.pace import LIMITS, MAX_CONNECTIONS, Owed
 
@@ -78,6 +78,11 @@ class InferenceConnection(HttpToolsProtocol):
                 cycle.message_event.set()
         super().connection_lost(exc)
         self.cycle = self._answering = None  # an exchange holds the connection, and the connection holds it
+
+    def turn_to(self, front: Front) -> None:
+        """Answer requests that begin from now on by another front; heads that were learned lead to the one before."""
+        self.app, self._direct = front, front.direct
+        self._known, self._lessons = None, LESSONS
 
     def check_pace(self, now: float) -> None:
         """End a connection whose client has owed the same for too long; asked about once a second."""

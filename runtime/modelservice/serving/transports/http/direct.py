@@ -52,16 +52,17 @@ class Direct:
         return Exchange(self.core, operation, arrival, started, respond)
 
     def admit_known(self, head: KnownHead, data: bytes, respond: Respond) -> "Exchange | None":
-        """Take a whole request whose head was parsed before; None where it is none, or refused."""
+        """Take a whole request whose head was parsed before; None where it is none."""
         started = self.core.clock()
         read = head.read(data)
         if read is None:
             return None
         arrival, body = read
+        arrival.caller = None  # who sent the same head before may be nobody now
         try:
             self.core.chain.admit(arrival)
-        except Exception:
-            return None  # it is parsed and asked about anew: what this arrival says of its caller may be old
+        except Exception as error:
+            return Exchange(self.core, head.operation, arrival, started, respond, refused=to_answer(error))
         exchange = Exchange(self.core, head.operation, arrival, started, respond)
         exchange.body = body
         return exchange

@@ -27,6 +27,13 @@ PACE_TICKS = 10
 class PacedServer(uvicorn.Server):
     """A uvicorn server that looks after its connections."""
 
+    def turn_to(self, front: Front) -> None:
+        """Answer what begins from now on by another front, on connections that are open too."""
+        self.config.app = self.config.loaded_app = front
+        for connection in tuple(self.server_state.connections):
+            if isinstance(connection, InferenceConnection):
+                connection.turn_to(front)
+
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: uvicorn's own duties, and now and then a look at clients that are slow."""
         if counter % PACE_TICKS == 0:

@@ -6,7 +6,8 @@ It stands beside the port of HTTP where that one asks for a key, a token or TLS,
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from modelservice.serving.core import Core
@@ -46,6 +47,10 @@ class BoundStatus:
         """Build the few pages."""
         self._lifecycle = core.lifecycle
         self._server = _QuietServer(server_config(build_status_front(core), http=InferenceConnection))
+
+    async def prepare(self, core: Core) -> Callable[[], None]:
+        """Build the pages anew, in a thread."""
+        return partial(self._server.turn_to, await asyncio.to_thread(build_status_front, core))
 
     async def serve(self) -> None:
         """Answer until the server leaves."""

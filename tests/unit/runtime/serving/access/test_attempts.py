@@ -4,7 +4,7 @@ import pytest
 from tests.unit.runtime.serving.access.test_rates import Clock
 
 from modelservice.serving.access import attempts as module
-from modelservice.serving.access.attempts import WRONG_AT_ONCE, Attempts
+from modelservice.serving.access.attempts import FORGERIES, GUESSES, Allowance, Attempts
 from modelservice.serving.access.credentials import credential_of
 from modelservice.serving.callers import Caller, Credential, Peer, site_of
 from modelservice.serving.errors import TooManyRequestsError, UnauthenticatedError
@@ -17,14 +17,15 @@ def sent(text: str) -> Credential:
 class Callers:
     """Knows who is in ``known``, and counts who asks."""
 
-    def __init__(self, *known: str) -> None:
+    def __init__(self, *known: str, allowance: Allowance = GUESSES) -> None:
         self.known = set(known)
+        self.allowance = allowance
         self.asked = 0
 
     def caller_of(self, credential: Credential) -> Caller:
         self.asked += 1
         if (name := credential.text.decode()) not in self.known:
-            raise UnauthenticatedError("no", tried=True)
+            raise UnauthenticatedError("no", tried=True, counts=name != "garbage")
         return Caller(name)
 
 
@@ -41,9 +42,9 @@ def guess(attempts: Attempts, count: int, address: str = "10.0.0.1") -> list[typ
 def test_guesses_beyond_a_few_are_refused_unseen() -> None:
     callers, clock = Callers("shop"), Clock()
     attempts = Attempts(callers, clock=clock)
-    expected = [UnauthenticatedError] * WRONG_AT_ONCE + [TooManyRequestsError] * 5
-    assert guess(attempts, WRONG_AT_ONCE + 5) == expected
-    assert callers.asked == WRONG_AT_ONCE
+    expected = [UnauthenticatedError] * GUESSES.at_once + [TooManyRequestsError] * 5
+    assert guess(attempts, GUESSES.at_once + 5) == expected
+    assert callers.asked == GUESSES.at_once
     with pytest.raises(TooManyRequestsError) as refused:
         attempts.caller_of(sent("shop"), Peer("10.0.0.1"))  # a right guess is not told from a wrong one
     assert refused.value.retry_after == pytest.approx(1.0)
@@ -54,7 +55,7 @@ def test_guesses_beyond_a_few_are_refused_unseen() -> None:
 def test_others_go_on() -> None:
     attempts = Attempts(Callers("shop", "bank"), clock=Clock())
     assert attempts.caller_of(sent("shop"), Peer("10.0.0.1")).subject == "shop"
-    assert TooManyRequestsError in guess(attempts, WRONG_AT_ONCE + 1)
+    assert TooManyRequestsError in guess(attempts, GUESSES.at_once + 1)
     for _ in range(100):
         assert attempts.caller_of(sent("shop"), Peer("10.0.0.1")).subject == "shop"
     assert attempts.caller_of(sent("bank"), Peer("10.0.0.2")).subject == "bank"
@@ -66,7 +67,7 @@ def test_what_is_taken_back_is_a_guess_from_then_on() -> None:
     attempts.caller_of(sent("shop"), Peer("10.0.0.1"))
     callers.known.clear()
     found = []
-    for _ in range(WRONG_AT_ONCE + 3):
+    for _ in range(GUESSES.at_once + 3):
         with pytest.raises((UnauthenticatedError, TooManyRequestsError)) as refused:
             attempts.caller_of(sent("shop"), Peer("10.0.0.1"))
         found.append(refused.type)
@@ -74,10 +75,29 @@ def test_what_is_taken_back_is_a_guess_from_then_on() -> None:
 
 
 def test_right_credentials_are_never_limited() -> None:
-    names = [f"caller{number}" for number in range(10 * WRONG_AT_ONCE)]
+    names = [f"caller{number}" for number in range(10 * GUESSES.at_once)]
     attempts = Attempts(Callers(*names), clock=Clock())
     for name in names:
         assert attempts.caller_of(sent(name), Peer("10.0.0.1")).subject == name
+
+
+def test_who_is_new_gets_through_what_is_wrong_at_first_sight() -> None:
+    callers = Callers("renewed", allowance=FORGERIES)
+    attempts = Attempts(callers, clock=Clock())
+    for _ in range(2 * FORGERIES.at_once):
+        with pytest.raises(UnauthenticatedError):
+            attempts.caller_of(sent("garbage"), Peer("10.0.0.1"))
+    assert attempts.caller_of(sent("renewed"), Peer("10.0.0.1")).subject == "renewed"
+
+
+def test_forgeries_cost_no_more_than_they_may_and_others_get_between_them() -> None:
+    clock = Clock()
+    callers = Callers("renewed", allowance=FORGERIES)
+    attempts = Attempts(callers, clock=clock)
+    assert guess(attempts, FORGERIES.at_once) == [UnauthenticatedError] * FORGERIES.at_once
+    assert guess(attempts, 2) == [TooManyRequestsError] * 2
+    clock.now += 1 / FORGERIES.a_second
+    assert attempts.caller_of(sent("renewed"), Peer("10.0.0.1")).subject == "renewed"
 
 
 def test_few_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:

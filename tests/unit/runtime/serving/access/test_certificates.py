@@ -181,12 +181,12 @@ async def call(address: str, client: Identity) -> str:
 
 
 async def test_the_best_name_of_a_client_is_the_same_in_each_transport(tmp_path: Path) -> None:
-    log = AuditLog(io.BytesIO(), model="iris", digest="")
+    log = AuditLog(io.BytesIO(), model="iris")
     shown = core(tmp_path, {}, audit=log)
     async with served(shown) as address, serving(shown) as port:
         assert await call(address, SHOP) == "OK"
         assert b"200 OK" in await talk(port, client_context(SERVERS, tmp_path, SHOP))
-    assert [who for _, (who, *_), _ in log._waiting] == ["spiffe://cluster/shop"] * 2
+    assert [who for _, (_, who, *_), _ in log._waiting] == ["spiffe://cluster/shop"] * 2
 
 
 async def test_calls_are_encrypted_and_their_clients_known(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tests.unit.runtime.serving.transports.test_grpc import HEALTH, INFER, STREA
 from modelservice.contract.access import Access
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.places import API_KEYS_FOLDER
-from modelservice.serving.access.attempts import WRONG_AT_ONCE
+from modelservice.serving.access.attempts import GUESSES
 from modelservice.serving.access.gate import Gate, Kept, build_gate
 from modelservice.serving.callers import PUBLIC, Peer
 from modelservice.serving.chain import Arrival
@@ -248,18 +248,37 @@ def test_nothing_is_asked_where_nothing_is_said(tmp_path: Path) -> None:
 async def test_guesses_get_429_and_a_known_key_does_not(core: Core) -> None:
     async with behind(core) as port:
         assert b"200 OK" in await talk(port, request(GOOD, WITH_KEY, b"connection: close"))
-        guesses = [request(GOOD, b"x-api-key: wrong") for _ in range(WRONG_AT_ONCE + 5)]
+        guesses = [request(GOOD, b"x-api-key: wrong") for _ in range(GUESSES.at_once + 5)]
         said = await talk(port, *guesses, request(GOOD, WITH_KEY, b"connection: close"))
     statuses = re.findall(rb"HTTP/1.1 (\d+) ", said)
-    assert set(statuses[:WRONG_AT_ONCE]) == {b"401"}
+    assert set(statuses[: GUESSES.at_once]) == {b"401"}
     assert statuses[-2:] == [b"429", b"200"]
     assert b"retry-after: 1\r\n" in said
+
+
+async def test_a_key_that_was_taken_back_is_one_guess_each_time_and_nobodys(core: Core, tmp_path: Path) -> None:
+    callers: list[Any] = []
+
+    def watch(arrival: Arrival, code: str, _seconds: float) -> None:
+        callers.append((code, arrival.caller and arrival.caller.subject))
+
+    core = core._replace(chain=core.chain._replace(observers=(watch,)))
+    async with behind(core) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for number in range(GUESSES.at_once + 3):
+            if number == 2:
+                mount(tmp_path / API_KEYS_FOLDER, {"bank": "bank-0123456789abcdef"})
+                await core.gate.refresh()
+            writer.write(request(GOOD, WITH_KEY))  # the same head, which is known from the second time on
+            await reader.readuntil(b"}]}" if number < 2 else b'"}')
+        writer.close()
+    assert callers == [("200", "shop")] * 2 + [("401", None)] * GUESSES.at_once + [("429", None)]
 
 
 async def test_guesses_over_grpc_are_limited_by_address(core: Core) -> None:
     async with served(core) as address, grpc.aio.insecure_channel(address) as channel:
         codes = []
-        for _ in range(WRONG_AT_ONCE + 2):
+        for _ in range(GUESSES.at_once + 2):
             with pytest.raises(grpc.aio.AioRpcError) as refused:
                 await channel.unary_unary(INFER)(b"", metadata=(("x-api-key", "wrong"),))
             codes.append(refused.value.code().name)
@@ -271,7 +290,7 @@ async def test_guesses_over_grpc_are_limited_by_address(core: Core) -> None:
 async def test_guesses_beyond_the_limit_are_denied_in_the_audit_log(core: Core) -> None:
     guard = core.gate.guards[0]
     wrong = Arrival("r", [(b"x-api-key", b"wrong")], infers=True, path="/x", peer=Peer("10.0.0.1"))
-    for beyond in [False] * WRONG_AT_ONCE + [True]:
+    for beyond in [False] * GUESSES.at_once + [True]:
         with pytest.raises((UnauthenticatedError, TooManyRequestsError)):
             guard(wrong)
         assert wrong.beyond is beyond

@@ -63,7 +63,7 @@ async def test_a_new_protocol_is_one_member() -> None:
         large = await client.post("/dummy", content=b"", headers={"content-length": str(MAX_BODY + 1)})
         assert large.status_code == 413
         assert 'code="200",route="/dummy"' in (await client.get("/metrics")).text
-    server, port = await start_grpc(core, host="127.0.0.1", port=0, protocols=protocols)
+    server, port, _ = await start_grpc(core, host="127.0.0.1", port=0, protocols=protocols)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         answer = await channel.unary_unary("/dummy.Dummy/Ask")(np.array([3, 3], dtype="<f4").tobytes())
     await server.stop(None)

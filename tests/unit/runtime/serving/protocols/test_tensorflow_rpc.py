@@ -40,7 +40,7 @@ STATUS = "ModelService/GetModelStatus"
 
 async def call(model: FakeModel, method: str, request: Any, **more: Any) -> bytes:
     data = request if isinstance(request, bytes) else request.SerializeToString()
-    server, port = await start_grpc(core_of(model, **more), host="127.0.0.1", port=0)
+    server, port, _ = await start_grpc(core_of(model, **more), host="127.0.0.1", port=0)
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             answer: bytes = await channel.unary_unary(f"/tensorflow.serving.{method}")(data)

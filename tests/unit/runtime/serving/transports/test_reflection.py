@@ -40,7 +40,7 @@ class Asker:
 
 @asynccontextmanager
 async def asking(version: str = "v1") -> AsyncIterator[tuple[Asker, Any]]:
-    server, port = await start_grpc(core_of(numeric_model()), host="127.0.0.1", port=0)
+    server, port, _ = await start_grpc(core_of(numeric_model()), host="127.0.0.1", port=0)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         method = f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo"
         yield Asker(channel.stream_stream(method)(), version), channel

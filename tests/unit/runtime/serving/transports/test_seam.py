@@ -1,6 +1,9 @@
 """A transport of one's own: one member, bound, started and served by ``serve`` without a change in it."""
 
+import asyncio
 import signal
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from modelservice.serving.calls import Call
 from modelservice.serving.core import Core
 from modelservice.serving.errors import NotServedError, RequestError
 from modelservice.serving.main import serve
+from modelservice.serving.switching import Switch
 from modelservice.serving.transports import TRANSPORTS
 
 
@@ -36,6 +40,9 @@ class Carrier:
     async def start(self, core: Core) -> None:
         self._core = core
         self._log.append((self.name, "started"))
+
+    async def prepare(self, core: Core) -> Callable[[], None]:
+        return partial(setattr, self, "_core", core)
 
     async def serve(self) -> None:
         rows = self._core.model.encoder.from_instances([[3, 3]])
@@ -108,3 +115,40 @@ def test_the_port_for_probes_is_one_of_them_and_leaves_with_the_others() -> None
         transports=(*TRANSPORTS, Leaving("pigeon", log)),
     )
     assert code == ExitCode.DONE
+
+
+def test_a_transport_answers_by_another_model_once_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Switch.keep_newest, "__kwdefaults__", {"seconds": 0})
+    log: list[Any] = []
+    other = numeric_model(("small", "large"))
+    other.digest = "sha256:" + "cd" * 32
+
+    class Waiting(Carrier):
+        async def start(self, core: Core) -> None:
+            self._turned = asyncio.Event()
+            await super().start(core)
+
+        async def prepare(self, core: Core) -> Callable[[], None]:
+            turn = await super().prepare(core)
+
+            def turn_and_tell() -> None:
+                turn()
+                self._turned.set()
+
+            return turn_and_tell
+
+        async def serve(self) -> None:
+            await asyncio.wait_for(self._turned.wait(), 30)
+            await super().serve()
+
+    code = serve(
+        load=lambda: other if log[1:] else numeric_model(),
+        changed=lambda: True,
+        name="iris",
+        host="::",
+        ports={"pigeon": 7},
+        batching=Batching(),
+        transports=(Waiting("pigeon", log),),
+    )
+    assert code == ExitCode.DONE
+    assert log[-2:] == [("pigeon", "answered", 1), ("pigeon", "closed")]

@@ -1,0 +1,320 @@
+"""Another artifact takes over while requests are answered: none is lost, and what cannot be served changes nothing."""
+
+import asyncio
+import gc
+import io
+import itertools
+import json
+import threading
+import weakref
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import grpc.aio
+import pytest
+from tests.unit.runtime.serving.fakes import CHEAP, DIGEST, FakeEngine, FakeModel, core_of, numeric_model
+from tests.unit.runtime.serving.talking import GOOD, request, until
+from tests.unit.runtime.serving.transports.test_grpc import INFER, STREAM, request_of
+
+from modelservice.artifact.errors import ArtifactError
+from modelservice.contract.failure import StorageError
+from modelservice.serving.access.audit import AuditLog
+from modelservice.serving.core import Core
+from modelservice.serving.costs import Costs
+from modelservice.serving.garbage import collect_all
+from modelservice.serving.inference import LARGE_BODY
+from modelservice.serving.model import ModelFaultError, ServedModel
+from modelservice.serving.protocols.open_inference.messages import MESSAGES
+from modelservice.serving.switching import Switch
+from modelservice.serving.transports.base import Bound
+from modelservice.serving.transports.grpc import Grpc
+from modelservice.serving.transports.http import Http
+from modelservice.serving.transports.http.status import Status
+
+OTHER = "sha256:" + "cd" * 32
+NEW_LABELS = ("small", "medium", "large")
+COSTLY = Costs(compute=((1, 1e-3), (64, 1e-3)), handover=1e-6)
+METADATA = request(b"", method=b"GET", path=b"/v2/models/iris")
+
+
+def newer(labels: tuple[str, ...] = NEW_LABELS) -> FakeModel:
+    model = numeric_model(labels)
+    model.digest = OTHER
+    return model
+
+
+class Slow(FakeEngine):
+    """Computes once it may, from when it is slow."""
+
+    def __init__(self, shape: tuple[int, ...], labels: tuple[str, ...]) -> None:
+        super().__init__(shape, labels)
+        self.slow, self.begun, self.may = False, threading.Event(), threading.Event()
+
+    def run(self, features: Any) -> Any:
+        if self.slow:
+            self.begun.set()
+            assert self.may.wait(10)
+        return super().run(features)
+
+
+def slow_model() -> tuple[FakeModel, Slow]:
+    model = numeric_model()
+    model.engine = engine = Slow(model.encoder.shape, model.signature.labels)
+    return model, engine
+
+
+def measured(_model: ServedModel, *, handover: float) -> Costs:
+    return replace(CHEAP, handover=handover)
+
+
+def switch_of(core: Core, bound: tuple[Bound, ...], load: Callable[[], ServedModel]) -> Switch:
+    return Switch(core, bound, load=load, changed=lambda: True, measure=measured)
+
+
+@asynccontextmanager
+async def answering(core: Core, *transports: Any) -> AsyncIterator[tuple[tuple[Any, ...], list[int]]]:
+    """Transports that answer by a core, and their ports."""
+    bound: list[Any] = [transport.bind("127.0.0.1", 0) for transport in transports]
+    for one in bound:
+        await one.start(core)
+    lifecycle = core.lifecycle
+    del core
+    serving = [asyncio.create_task(one.serve()) for one in bound]
+    try:
+        ports = []
+        for one in bound:
+            if isinstance(one._server, grpc.aio.Server):
+                ports.append(one._port)
+            else:
+                await until(lambda server=one._server: server.started)  # type: ignore[misc] # of the loop
+                ports.append(one._listener.getsockname()[1])
+        yield tuple(bound), ports
+    finally:
+        lifecycle.leave()
+        for one in bound:
+            one._server.should_exit = True
+        await asyncio.gather(*serving)
+        for one in bound:
+            one.close()
+
+
+class Client:
+    """One connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    def send(self, data: bytes) -> None:
+        self._writer.write(data)
+
+    async def read(self) -> Any:
+        async with asyncio.timeout(10):
+            head = await self._reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200 OK"), head
+            length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+            return json.loads(await self._reader.readexactly(length))
+
+    async def label(self) -> str:
+        said: str = (await self.read())["predictions"][0]["label"]
+        return said
+
+
+@asynccontextmanager
+async def connected(port: int) -> AsyncIterator[Client]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        yield Client(reader, writer)
+    finally:
+        writer.close()
+
+
+async def test_connections_that_are_open_turn_to_the_new_model(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    core = core_of(numeric_model())
+    async with answering(core, Http()) as (bound, (port,)), connected(port) as client:
+        for _ in range(3):  # from the second on its head is known
+            client.send(request())
+            assert await client.label() == "virginica"
+        client.send(METADATA)
+        assert (await client.read())["parameters"] == {"digest": DIGEST}
+        assert await switch_of(core, bound, newer).switch()
+        for _ in range(3):
+            client.send(request())
+            assert await client.label() == "large"
+        client.send(METADATA)
+        assert (await client.read())["parameters"] == {"digest": OTHER}
+        client.send(request(GOOD + b" " * LARGE_BODY))
+        assert await client.label() == "large"
+        async with connected(port) as another:
+            another.send(request())
+            assert await another.label() == "large"
+    assert f"serving {OTHER} (Fake) in place of {DIGEST}, with other inputs or outputs" in caplog.text
+    page = core.metrics.render().body.decode()
+    assert f'modelservice_model_info{{digest="{OTHER}",name="iris"}} 1.0' in page
+    assert DIGEST not in page
+    assert 'modelservice_requests_total{code="200",route="/v1/models/{name}:predict"} 8.0' in page  # of both together
+    assert 'modelservice_predictions_total{label="large"} 5.0' in page
+
+
+async def test_what_was_asked_before_is_answered_by_the_model_before() -> None:
+    model, engine = slow_model()
+    core = core_of(model, costs=COSTLY)
+    async with (
+        answering(core, Http()) as (bound, (port,)),
+        connected(port) as computed,
+        connected(port) as half,
+        connected(port) as whole,
+        connected(port) as after,
+    ):
+        engine.slow = True
+        large = request(GOOD + b" " * LARGE_BODY)
+        half.send(request()[:-5])
+        whole.send(large[:-5])
+        computed.send(request())
+        assert await asyncio.to_thread(engine.begun.wait, 10)
+        await until(lambda: core.budget.free < core.budget.limit)  # what is large is being read
+        assert await switch_of(core, bound, newer).switch()
+        after.send(request())
+        engine.may.set()
+        assert await after.label() == "large"
+        half.send(request()[-5:])
+        whole.send(large[-5:])
+        assert [await one.label() for one in (computed, half, whole)] == ["virginica"] * 3
+        for one in (computed, half, whole, after):
+            one.send(request())
+            assert await one.label() == "large"
+
+
+async def test_calls_and_messages_of_open_streams_turn_too() -> None:
+    core = core_of(numeric_model())
+    message = request_of().SerializeToString()
+    async with (
+        answering(core, Grpc(), Http()) as (bound, (port, _)),
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        switch, stream = switch_of(core, bound, newer), channel.stream_stream(STREAM)()
+        for label in (b"virginica", b"large"):
+            await stream.write(message)
+            assert label in await stream.read()
+            assert label in await channel.unary_unary(INFER)(message)
+            described = await channel.unary_unary("/inference.GRPCInferenceService/ModelConfig")(
+                MESSAGES["ModelConfigRequest"](name="iris").SerializeToString()
+            )
+            assert b"probabilities" in described
+            assert await channel.unary_unary("/grpc.health.v1.Health/Check")(b"") == b"\x08\x01"
+            await switch.switch()
+        stream.cancel()
+
+
+async def test_the_port_for_probes_says_which_model_answers() -> None:
+    core = core_of(numeric_model())
+    async with answering(core, Http(), Status()) as (bound, (_, port)), connected(port) as client:
+        await switch_of(core, bound, newer).switch()
+        client.send(request(b"", method=b"GET", path=b"/v2/health/ready"))
+        assert await client.read() == {"ready": True}
+
+
+async def test_a_line_of_the_audit_names_the_artifact_that_answered() -> None:
+    stream = io.BytesIO()
+    log = AuditLog(stream, model="iris")
+    core = core_of(numeric_model(), audit=log)
+    async with answering(core, Http()) as (bound, (port,)), connected(port) as client:
+        for _ in range(2):
+            client.send(request())
+            await client.read()
+            await switch_of(core, bound, newer).switch()
+    log.write()
+    assert [json.loads(line)["digest"] for line in stream.getvalue().splitlines()] == [DIGEST, OTHER]
+
+
+def refused(error: Exception) -> Callable[[], ServedModel]:
+    def load() -> ServedModel:
+        raise error
+
+    return load
+
+
+def unable() -> ServedModel:
+    """Loads, and cannot answer its own example."""
+    model = newer()
+    model.engine.broken = True
+    return model
+
+
+@pytest.mark.parametrize(
+    ("load", "said"),
+    [
+        (refused(ArtifactError("model.onnx has 7 bytes, the manifest says 5778")), "model.onnx has 7 bytes"),
+        (refused(StorageError("NoSuchBucket", "bucket b is not there")), "bucket b is not there"),
+        (refused(ModelFaultError("the model answers with nothing")), "the model answers with nothing"),
+        (refused(OSError("the disk is gone")), "the disk is gone"),
+        (refused(ZeroDivisionError("nobody expected")), "nobody expected"),
+        (unable, "out of order"),
+    ],
+)
+async def test_what_cannot_be_served_is_said_and_the_one_before_serves_on(
+    load: Callable[[], ServedModel], said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    core = core_of(numeric_model())
+    async with answering(core, Http()) as (bound, (port,)), connected(port) as client:
+        switch = switch_of(core, bound, load)
+        assert not await switch.switch()
+        assert switch.core is core
+        client.send(request())
+        assert await client.label() == "virginica"
+    assert f"another artifact cannot be served, {DIGEST} serves on" in caplog.text
+    assert said in caplog.text
+    assert f'digest="{DIGEST}"' in core.metrics.render().body.decode()
+
+
+async def test_the_same_artifact_is_no_other_one() -> None:
+    core = core_of(numeric_model())
+    switch = switch_of(core, (), numeric_model)
+    assert not await switch.switch()
+    assert switch.core is core
+
+
+async def test_the_model_before_goes() -> None:
+    core = core_of(numeric_model())
+    before = weakref.ref(core.model)
+    async with (
+        answering(core, Grpc(), Http(), Status()) as (bound, (port, http, _)),
+        connected(http) as client,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        await channel.unary_unary(INFER)(request_of().SerializeToString())
+        gc.freeze()  # as a server does once it serves
+        switch = switch_of(core, bound, newer)
+        del core
+        assert await switch.switch()
+        for _ in range(2):
+            client.send(request())
+            assert await client.label() == "large"
+        collect_all()
+        assert before() is None
+
+
+async def test_another_artifact_is_looked_for_again_and_again() -> None:
+    models, looks = iter([newer(), numeric_model(), newer()]), itertools.count()
+    switch = Switch(
+        core_of(numeric_model()),
+        (),
+        load=lambda: next(models),
+        changed=lambda: next(looks) in {1, 4, 5},
+        measure=measured,
+    )
+    seen = []
+    keeping = asyncio.create_task(switch.keep_newest(seconds=0))
+    for digest in (OTHER, DIGEST, OTHER):
+        await until(lambda digest=digest: switch.core.model.digest == digest)  # type: ignore[misc] # of the loop
+        seen.append(digest)
+    keeping.cancel()
+    assert next(models, None) is None
+
+
+async def test_where_nothing_can_change_nobody_looks() -> None:
+    switch = Switch(core_of(numeric_model()), (), load=newer, changed=None, measure=measured)
+    async with asyncio.timeout(1):
+        await switch.keep_newest()
