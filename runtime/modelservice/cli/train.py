@@ -110,7 +110,7 @@ def carry_out(
 
     try:
         resource = read_resource(parsed.file)
-        with _watched() as (observe, say), _ended_by_ctrl_c() as interruption:
+        with watched() as (observe, say), _ended_by_ctrl_c() as interruption:
             done = work(resource, Watching(observe=observe, say=say, interruption=interruption))
     except (ResourceError, ArtifactError) as error:
         complain(str(error))
@@ -145,7 +145,7 @@ def _print(done: "Finished", parsed: argparse.Namespace) -> None:
 
 
 @contextmanager
-def _watched() -> "Iterator[tuple[Observer, Callable[[str], None]]]":
+def watched() -> "Iterator[tuple[Observer, Callable[[str], None]]]":
     """A bar where there is a terminal, JSON lines where there is a log; both beside the results, on stderr."""
     from modelservice.training.progress import JsonLines, announce, bar_for_people  # noqa: PLC0415
 
