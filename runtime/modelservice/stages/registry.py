@@ -5,9 +5,10 @@ from typing import Final
 from modelservice.contract.failure import StageError
 from modelservice.stages.base import Stage
 from modelservice.stages.compress import COMPRESS
+from modelservice.stages.fetch import FETCH
 from modelservice.stages.train import TRAIN
 
-STAGES: Final[tuple[Stage, ...]] = (TRAIN, COMPRESS)
+STAGES: Final[tuple[Stage, ...]] = (TRAIN, FETCH, COMPRESS)
 
 
 def stage_named(name: str) -> Stage:
