@@ -69,11 +69,11 @@ class DataSource:
 
         None for ``patience`` seconds at most, while the first answer is about to come: most come within milliseconds.
         """
-        if (declared := declared_data(spec.data)) is not None:
+        if (declared := declared_data(spec)) is not None:
             self.forget(asker)
             return declared
-        source: ConfigMapSource = spec.data.chosen
-        given = spec.data.split.given_files
+        source: ConfigMapSource = spec.known_data.chosen
+        given = spec.known_data.split.given_files
         meant = _Meant(asker.namespace, source, tuple(given.values()))
         (read,) = self.lookups.want(asker, [meant])
         if read is not None:

@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import json
+from collections.abc import Callable
 from typing import Any
 
 from tests.support.fake_kube import FakeClock, FakeKube, FakeProgress
@@ -100,6 +101,16 @@ def compressed(key: str, *, drop: float = 0.0, smaller: bool = True, **changes: 
     return success(key, **{"stage": "compress", "compression": summary, "artifact_bytes": 6000, **changes})
 
 
+_REPORTS: dict[str, Callable[[str, Object], Success]] = {
+    "train": lambda key, _: success(key),
+    "compress": lambda key, _: compressed(key),
+    "fetch": lambda key, work: success(
+        key, stage="fetch", digest=work["source"]["digest"], source=work["source"]["uri"]
+    ),
+}
+"""What the pod of a stage reports that goes well, by what it was told."""
+
+
 class World:
     """One ModelService ``churn``, the operator's reconciler, and everything around it."""
 
@@ -137,7 +148,7 @@ class World:
         self.clock.seconds += 60
 
     def service(self, **spec: Any) -> None:
-        """Apply the ModelService; the spec is the smallest one, with these parts replaced."""
+        """Apply the ModelService; the spec is the smallest one, with these parts replaced, or left out where None."""
         ref = Ref(MODEL_SERVICE, *self.key)
         smallest = {"data": {"configMap": {"name": "churn"}, "target": "kind"}, "model": {"mlp": {}}}
         if ref in self.kube.objects:
@@ -147,7 +158,7 @@ class World:
                 "apiVersion": API_VERSION,
                 "kind": KIND,
                 "metadata": {"name": self.key.name, "namespace": NAMESPACE},
-                "spec": {**smallest, **spec},
+                "spec": {name: part for name, part in {**smallest, **spec}.items() if part is not None},
             }
         )
 
@@ -250,7 +261,7 @@ class World:
         if isinstance(result, Failure):
             exit_code = result.exit_code
         elif result is None and exit_code == ExitCode.DONE:
-            result = (compressed if order["work"]["stage"] == "compress" else success)(key)
+            result = _REPORTS[order["work"]["stage"]](key, order["work"])
         ended: Object = {"exitCode": exit_code, "message": Report(result=result).to_message() if result else ""}
         if oom:
             ended["reason"] = "OOMKilled"

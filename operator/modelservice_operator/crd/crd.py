@@ -94,6 +94,7 @@ def _printer_columns() -> list[dict[str, Any]]:
         _column("Age", ".metadata.creationTimestamp", kind="date"),
         _column("Reason", f"{ready}.reason", wide=True),
         _column("Digest", ".status.digest", wide=True),
+        _column("Source", ".status.source", wide=True),
     ]
 
 

@@ -31,6 +31,7 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"
     DATA_READY = "DataReady"
     TRAINED = "Trained"
+    FETCHED = "Fetched"
     COMPRESSED = "Compressed"
     PROMOTED = "Promoted"
     SERVED = "Served"
@@ -57,6 +58,7 @@ class Stage(StrEnum):
     """What the service is doing now, furthest first."""
 
     TRAINING = "Training"
+    FETCHING = "Fetching"
     COMPRESSING = "Compressing"
     WAITING = "Waiting"
     DEPLOYING = "Deploying"
@@ -114,6 +116,9 @@ class RevisionStatus(Tolerant):
     uri: Annotated[str, StringConstraints(max_length=1024)] | None = Field(
         default=None, description="Where the artifact lies: pvc://CLAIM/KEY, or a URI."
     )
+    source: Annotated[str, StringConstraints(max_length=1024)] | None = Field(
+        default=None, description="Where it was fetched from, if it was trained elsewhere."
+    )
     family: ShortText | None = Field(default=None, description="Family of the model, such as mlp.")
     task: ShortText | None = Field(default=None, description="Task, such as Binary, Multiclass or Regression.")
     rows: int | None = Field(default=None, ge=0, description="Rows of the data.")
@@ -146,7 +151,7 @@ class ModelServiceStatus(Tolerant):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     stage: Annotated[Stage, _OpenText] | None = Field(
-        default=None, description="Training, Compressing, Waiting, Deploying, Serving, Suspended or Failed."
+        default=None, description="Training, Fetching, Compressing, Waiting, Deploying, Serving, Suspended or Failed."
     )
     progress: ShortText | None = Field(default=None, description="How far the stage is, such as 40%.")
     eta: ShortText | None = Field(default=None, description="About how long the stage still takes, such as 3m.")
@@ -157,6 +162,9 @@ class ModelServiceStatus(Tolerant):
     digest: Sha256 | None = Field(default=None, description="sha256 of the artifact that answers requests.")
     metric: ShortText | None = Field(
         default=None, description="Primary metric of what answers requests, such as accuracy 0.973."
+    )
+    source: Annotated[str, StringConstraints(max_length=1024)] | None = Field(
+        default=None, description="Where what answers requests was fetched from, if it was trained elsewhere."
     )
     replicas: int | None = Field(default=None, ge=0, description="Number of serving pods.")
     selector: Annotated[str, StringConstraints(max_length=1024)] | None = Field(

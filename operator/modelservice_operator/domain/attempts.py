@@ -44,7 +44,7 @@ def step_state(step: Step, inputs: Inputs, *, parent: Revision | None) -> StepSt
     if (leaving := _leaving(step, inputs)) is not None:
         return StepState(step=step, parent=parent, leaving=leaving)
     job = _current(step, inputs, parent)
-    held, result = _result(step, job, inputs)
+    held, result = _result(step, job, inputs, parent)
     own = [one for one in inputs.observed.jobs if one.key == step.key]
     kept = tuple(one for one in own if not _is_superseded(one, job, held=held, done=result is not None))
     return StepState(step=step, parent=parent, job=job, result=result, kept=kept)
@@ -148,9 +148,9 @@ def _leaving(step: Step, inputs: Inputs) -> Object | None:
     return store.leaving(location, observed.children)
 
 
-def _result(step: Step, job: StageJob | None, inputs: Inputs) -> tuple[bool, Revision | None]:
+def _result(step: Step, job: StageJob | None, inputs: Inputs, parent: Revision | None) -> tuple[bool, Revision | None]:
     """Whether the store holds something for the step, and the result."""
-    observed, digest = inputs.observed, inputs.data.digest
+    observed, data = inputs.observed, inputs.data
     if (recorded := observed.record(step.key)) is not None:
         held = observed.holds(recorded.record, inputs.artifacts)
         return held, recorded if held else None
@@ -158,14 +158,14 @@ def _result(step: Step, job: StageJob | None, inputs: Inputs) -> tuple[bool, Rev
     location = store.locate(inputs.artifacts, observed.owner, step.key)
     held = store.holds(location, observed.children)
     unreadable = observed.unreadable_record(step.key) is not None
-    if unreadable or not held or job is None or job.success is None or digest is None:
+    if unreadable or not held or job is None or job.success is None or data.digest is None:
         return held, None
     record = record_of(
         job.success,
-        parent=step.parent,
+        parent=parent,
         uri=location.uri,
         secret=location.secret,
-        data_digest=digest,
+        data_digest=data.digest if data.needed else None,
         image=job.image,
     )
     return held, Revision(number=0, record=record)

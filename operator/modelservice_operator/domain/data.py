@@ -4,10 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from modelservice.contract.artifact_source import ArtifactSource
 from modelservice.contract.data import ClaimSource, ConfigMapSource, Data
 from modelservice.contract.failure import About
 from modelservice.contract.keys import claim_digest, uri_digest
+from modelservice.contract.locations import CLAIM_SCHEME
 from modelservice.contract.places import DATA_ENV_PREFIX
+from modelservice.contract.pods import NameReference
+from modelservice.contract.resource import ModelServiceSpec
 from modelservice_operator.domain.problem import Problem
 from modelservice_operator.objects import Object
 
@@ -20,8 +24,9 @@ class DataState:
 
     ``digest`` is what keys are made from. ``content_digest`` is that of the content, None where nobody saw it yet.
     ``volume`` is the source of the pods' volume, ``file`` the path below it; both are None where pods fetch the data
-    themselves, with the variables of ``env_from``. ``known``: whether somebody could look; if not, nothing need be
-    wrong with the data.
+    themselves, with the variables of ``env_from``, from ``address`` where no key stands for that. ``known``: whether
+    somebody could look; if not, nothing need be wrong with the data. ``needed``: whether any stage reads data; if not,
+    the digest is that of what is fetched.
     """
 
     digest: str | None = None
@@ -29,12 +34,17 @@ class DataState:
     file: str | None = None
     volume: Object | None = None
     env_from: tuple[Object, ...] = ()
+    address: str | None = None
     problem: Problem | None = None
     known: bool = True
+    needed: bool = True
 
 
-def declared_data(data: Data) -> DataState | None:
+def declared_data(spec: ModelServiceSpec) -> DataState | None:
     """What the spec says by itself, since only pods see the content; None where the data is in the cluster to see."""
+    if spec.fetched is not None and not spec.reads_data:
+        return DataState(digest=spec.fetched.digest, needed=False)
+    data = spec.known_data
     if data.persistent_volume_claim is not None:
         return claim_data(data.persistent_volume_claim, data.version)
     return uri_data(data) if data.uri is not None else None
@@ -46,12 +56,25 @@ def claim_data(source: ClaimSource, version: str | None) -> DataState:
     return DataState(digest=claim_digest(source, version), file=source.path, volume=volume)
 
 
+def artifact_data(source: ArtifactSource) -> DataState:
+    """What the pod reads that fetches an artifact: a claim that it mounts, or a store that it asks."""
+    scheme, _, rest = source.uri.partition("://")
+    if scheme == CLAIM_SCHEME:
+        claim, _, folder = rest.partition("/")
+        volume = {"persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
+        return DataState(digest=source.digest, file=folder, volume=volume)
+    # The address is in no key, and a corrected one is to be tried.
+    return DataState(digest=source.digest, env_from=_secret_of(source.secret_ref), address=source.uri)
+
+
 def uri_data(data: Data) -> DataState:
     """Objects of a store, which pods fetch with the variables of the Secret, under a prefix of their own."""
     assert data.uri is not None  # noqa: S101 - the choice that led here
-    secret = data.secret_ref
-    env_from = () if secret is None else ({"prefix": DATA_ENV_PREFIX, "secretRef": {"name": secret.name}},)
-    return DataState(digest=uri_digest(data.uri, data.version), env_from=env_from)
+    return DataState(digest=uri_digest(data.uri, data.version), env_from=_secret_of(data.secret_ref))
+
+
+def _secret_of(secret: NameReference | None) -> tuple[Object, ...]:
+    return () if secret is None else ({"prefix": DATA_ENV_PREFIX, "secretRef": {"name": secret.name}},)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from modelservice.contract.failure import Failure
-from modelservice_operator.constants import LABEL_CLAIM
+from modelservice_operator.constants import LABEL_CLAIM, LABEL_STAGE
 from modelservice_operator.domain.jobs import OOM_KILLED, JobPhase, StageJob
 from modelservice_operator.domain.observe import IMAGE_REASONS
 from modelservice_operator.domain.problem import Problem
@@ -84,12 +84,18 @@ def _scheduling_remedy(pod: Object, message: str, section: str) -> str:
         "Insufficient": f"(lower {section}.resources.requests or limits, or add nodes)",
         "untolerated taint": f"(see {section}.tolerations)",
         "PersistentVolumeClaim": "(see spec.artifacts.volumeClaim)",
-        "persistentvolumeclaim": "(see spec.data.persistentVolumeClaim.claimName)",
+        "persistentvolumeclaim": f"(see {_claim_field(pod)})",
         "node affinity/selector": f"(see {section}.nodeSelector)",
         "volume node affinity": "(a volume cannot follow to another node; see spec.artifacts.volumeClaim)",
         "pod affinity": "(pods of a ReadWriteOnce claim share a node; see spec.artifacts.volumeClaim.accessModes)",
     }
     return next((remedy for words, remedy in remedies.items() if words in message), f"(see {section})")
+
+
+def _claim_field(pod: Object) -> str:
+    """The field that names the claim which a pod reads."""
+    fetches = (pod.get("metadata", {}).get("labels") or {}).get(LABEL_STAGE) == "fetch"
+    return "spec.model.artifact.uri" if fetches else "spec.data.persistentVolumeClaim.claimName"
 
 
 def failure_problem(job: StageJob, *, activity: str, section: str) -> Problem:

@@ -39,7 +39,7 @@ def findings(assessment: Assessment) -> list[Finding]:
             reason=reason if stalled else "NotStalled",
             message=message if stalled else "",
         ),
-        _data_ready(assessment),
+        *([_data_ready(assessment)] if assessment.data.needed else []),
         *(_stage_finding(stage, assessment) for stage in asked_stages(assessment.spec)),
         *_promoted(assessment),
         _served(assessment),

@@ -9,12 +9,13 @@ from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.records import Revision
 from modelservice_operator.domain.requirements import Candidate, refusal
 
-PROMOTED, REFUSED, PENDING, PINNED, NOT_KEPT, ROLLED_BACK, PAUSED = (
+PROMOTED, REFUSED, PENDING, PINNED, NOT_KEPT, FETCHING, ROLLED_BACK, PAUSED = (
     "Promoted",
     "PromotionRefused",
     "PromotionPending",
     "Pinned",
     "PinnedRevisionNotKept",
+    "PinnedRevisionFetching",
     "RolledBack",
     "Paused",
 )
@@ -65,14 +66,19 @@ def promote(inputs: Inputs, result: Revision | None, current: Revision | None) -
 def _pinned(pin: PinRevision, inputs: Inputs, result: Revision | None, current: Revision | None) -> Promotion:
     found = _find(pin, inputs, result)
     if found is None:
+        stays = _stays(current, inputs.observed)
         kept = ", ".join(str(one.number) for one in inputs.observed.revisions) or "none"
-        words = f"spec.serving.pinRevision names {pin.words}, which is not kept, {_stays(current, inputs.observed)}"
-        message = f"{words}; revisions kept: {kept}"
+        message = f"spec.serving.pinRevision names {pin.words}, which is not kept, {stays}; revisions kept: {kept}"
+        if pin.source is not None:
+            message = f"{pin.words} is fetched from {pin.uri}, as spec.serving.pinRevision says, {stays}"
         # What is being trained may turn out to be what is meant. What is deployed and on its way out is left as it is.
         going = inputs.observed.record(inputs.observed.deployed_key)
         stands = going is not None and _is_meant(pin, going)
         return Promotion(
-            serving=None if stands else current, reason=NOT_KEPT, message=message, fails=result is not None
+            serving=None if stands else current,
+            reason=NOT_KEPT if pin.source is None else FETCHING,
+            message=message,
+            fails=result is not None,
         )
     if result is None or found.key == result.key:
         return Promotion(serving=found)

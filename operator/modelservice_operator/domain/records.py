@@ -38,7 +38,7 @@ class ArtifactReference(Tolerant):
 class StageRecord(Document):
     """The result of one stage. ``key`` says what decided it, ``parent`` is the key of what it was made from.
 
-    What only a training knows is optional: a later release may serve what was trained elsewhere.
+    What only a training knows is optional. ``source`` is where it, or what it was made from, was fetched from.
     """
 
     kind: Literal["StageRecord"] = "StageRecord"
@@ -57,6 +57,7 @@ class StageRecord(Document):
     signature: Signature | None = None
     inputs_digest: Sha256 | None = None
     image: str
+    source: str | None = None
     serving: StoredTemplate | None = None
 
     @property
@@ -91,32 +92,18 @@ def interval_text(metric: Metric) -> str:
     return f"95 % interval {number_text(metric.low)} to {number_text(metric.high)}"
 
 
+def tested_text(record: StageRecord) -> str:
+    """The primary metric with its interval; nothing where none was measured."""
+    if record.evaluation is None:
+        return ""
+    metric, rows = record.evaluation.primary_metric, record.evaluation.rows
+    details = ", ".join(filter(None, (interval_text(metric), f"{rows} rows")))
+    return f"test {metric_text(metric)} ({details})"
+
+
 def number_text(number: float) -> str:
     """Three decimals; a very large number with its exponent."""
     return f"{number:.3f}" if abs(number) < _LARGE else f"{number:.3e}"
-
-
-def record_of(
-    success: Success, *, parent: str | None, uri: str, secret: str | None, data_digest: str, image: str
-) -> StageRecord:
-    """The record of a stage that ended well, stored at ``uri``."""
-    return StageRecord(
-        stage=success.stage,
-        key=success.key,
-        parent=parent,
-        artifact=ArtifactReference(uri=uri, digest=success.digest, secret_name=secret),
-        data_digest=data_digest,
-        data=success.data,
-        evaluation=success.evaluation,
-        family=success.family,
-        task=success.task,
-        parameters=success.parameters,
-        artifact_bytes=success.artifact_bytes,
-        compression=success.compression,
-        signature=success.signature,
-        inputs_digest=success.inputs_digest,
-        image=image,
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +128,30 @@ class Revision:
     def digest(self) -> str:
         """Digest of the artifact."""
         return self.record.artifact.digest
+
+
+def record_of(
+    success: Success, *, parent: Revision | None, uri: str, secret: str | None, data_digest: str | None, image: str
+) -> StageRecord:
+    """The record of a stage that ended well, stored at ``uri``; ``parent`` is the result that it was made from."""
+    return StageRecord(
+        stage=success.stage,
+        key=success.key,
+        parent=parent.key if parent else None,
+        artifact=ArtifactReference(uri=uri, digest=success.digest, secret_name=secret),
+        data_digest=data_digest,
+        data=success.data,
+        evaluation=success.evaluation,
+        family=success.family,
+        task=success.task,
+        parameters=success.parameters,
+        artifact_bytes=success.artifact_bytes,
+        compression=success.compression,
+        signature=success.signature,
+        inputs_digest=success.inputs_digest,
+        image=image,
+        source=success.source or (parent.record.source if parent else None),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

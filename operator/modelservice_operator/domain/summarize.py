@@ -36,7 +36,7 @@ def summarize(assessment: Assessment, *, now: datetime) -> Object:
         ),
         "stage": str(_stage_word(assessment)),
         "key": planned.key,
-        "dataDigest": assessment.data.digest,
+        "dataDigest": assessment.data.digest if assessment.data.needed else None,
         "progress": assessment.headway.percent,
         "eta": assessment.headway.eta,
         "lastRevision": max(observed.last_number, planned.serving.number if planned.serving else 0) or None,
@@ -52,13 +52,14 @@ def _answers(observed: Observed) -> dict[str, Any]:
     """What answers requests, as ready pods tell by what they were started with; all None while none is ready."""
     served, service = observed.served, observed.child(SERVICE, observed.owner.name)
     if served is None:
-        return dict.fromkeys(("revision", "digest", "metric", "url", "example"))
+        return dict.fromkeys(("revision", "digest", "metric", "source", "url", "example"))
     evaluation = served.record.evaluation
     url = service_url(observed.owner.name, observed.owner.namespace, tls=_has_tls(service)) if service else None
     return {
         "revision": served.number or None,
         "digest": served.digest,
         "metric": metric_text(evaluation.primary_metric) if evaluation else None,
+        "source": served.record.source,
         "url": url,
         "example": example_request(observed.owner, served.record, url, key=_asks_for_key(observed)) if url else None,
     }
@@ -133,6 +134,7 @@ def _revision_status(revision: Revision, assessment: Assessment) -> Object:
         "digest": revision.digest,
         "dataDigest": record.data_digest,
         "uri": record.artifact.uri,
+        "source": record.source,
         "family": record.family,
         "task": record.task,
         "rows": record.data.rows if record.data else None,

@@ -1,4 +1,4 @@
-"""The command ``modelservice``: train, compress, serve, inspect, predict, explain, stage.
+"""The command ``modelservice``: train, compress, pack, serve, inspect, predict, explain, stage.
 
 Each imports what it needs when it runs.
 """
@@ -13,6 +13,7 @@ from modelservice.cli.ask import add_ask
 from modelservice.cli.common import complain
 from modelservice.cli.compress import add_compress
 from modelservice.cli.inspect import add_inspect
+from modelservice.cli.pack import add_pack
 from modelservice.cli.serve import add_serve
 from modelservice.cli.stage import add_stage
 from modelservice.cli.train import add_train
@@ -49,6 +50,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"modelservice {modelservice.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (add_train, add_compress, add_serve, add_inspect, add_ask, add_stage):
+    for add in (add_train, add_compress, add_pack, add_serve, add_inspect, add_ask, add_stage):
         add(commands)
     return parser

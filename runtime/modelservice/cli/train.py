@@ -43,6 +43,8 @@ def add_train(commands: Commands) -> None:
         "--data", type=Path, metavar="FILE", help="data file; default: spec.data.uri, or the ConfigMap in the same file"
     )
     add_sides(parser)
+    text = "a copy of what model.artifact names; default: what lies there"
+    parser.add_argument("--artifact", type=Path, metavar="DIR", help=text)
     parser.add_argument("--output", metavar="DIR", help="folder of the artifact; default: ./out/<name>")
     text = "processes that train together; default: spec.training.workers"
     parser.add_argument("--workers", type=_workers, metavar="N", help=text)
@@ -80,7 +82,13 @@ def _train(parsed: argparse.Namespace) -> int:
         given = sides_given(parsed.validation_data, parsed.test_data)
         together = together_of(resource, os.environ)
         return run_locally(
-            resource, data=parsed.data, given=given, output=output, together=together, **watching._asdict()
+            resource,
+            data=parsed.data,
+            given=given,
+            artifact=parsed.artifact,
+            output=output,
+            together=together,
+            **watching._asdict(),
         )
 
     return carry_out(parsed, work, quiet=bool(rank))
@@ -110,7 +118,7 @@ def carry_out(
 
     try:
         resource = read_resource(parsed.file)
-        with _watched() as (observe, say), _ended_by_ctrl_c() as interruption:
+        with watched() as (observe, say), _ended_by_ctrl_c() as interruption:
             done = work(resource, Watching(observe=observe, say=say, interruption=interruption))
     except (ResourceError, ArtifactError) as error:
         complain(str(error))
@@ -145,7 +153,7 @@ def _print(done: "Finished", parsed: argparse.Namespace) -> None:
 
 
 @contextmanager
-def _watched() -> "Iterator[tuple[Observer, Callable[[str], None]]]":
+def watched() -> "Iterator[tuple[Observer, Callable[[str], None]]]":
     """A bar where there is a terminal, JSON lines where there is a log; both beside the results, on stderr."""
     from modelservice.training.progress import JsonLines, announce, bar_for_people  # noqa: PLC0415
 

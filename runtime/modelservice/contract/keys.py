@@ -12,6 +12,7 @@ import json
 import zlib
 from typing import Any
 
+from modelservice.contract.artifact_source import ArtifactSource
 from modelservice.contract.base import Contract
 from modelservice.contract.compression import Compression
 from modelservice.contract.data import ClaimSource
@@ -74,7 +75,7 @@ def train_key(spec: ModelServiceSpec, data_digest: str) -> str:
     """Key of the training stage: the data's digest, how it is read, the task, the model and the hyperparameters."""
     decided = {
         "data": data_digest,
-        "reading": spec.data.model_dump(
+        "reading": spec.known_data.model_dump(
             mode="json",
             include={
                 *("format", "csv", "excel", "image", "text", "target", "features", "columns"),
@@ -86,6 +87,12 @@ def train_key(spec: ModelServiceSpec, data_digest: str) -> str:
         "model": settled(spec.model),
         "training": settled(spec.training.hyperparameters),
     }
+    return short_hash(decided, length=KEY_LENGTH)
+
+
+def fetch_key(source: ArtifactSource, data_digest: str | None = None) -> str:
+    """Key of what was made elsewhere: its digest, and that of the data where test rows are to judge it."""
+    decided = {"artifact": source.digest, **({"data": data_digest} if data_digest else {})}
     return short_hash(decided, length=KEY_LENGTH)
 
 

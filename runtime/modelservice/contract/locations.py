@@ -58,3 +58,15 @@ EncoderUri = Annotated[
         " end",
     ),
 ]
+CLAIM_SCHEME: Final = "pvc"
+"""Of an artifact on a claim of the namespace, ``pvc://CLAIM/FOLDER``, as a status says where one lies."""
+ArtifactUri = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=512),
+    Worded(
+        rf"^((s3|gs|az)://[a-z0-9][-a-z0-9_.]{{1,62}}|https://[A-Za-z0-9][-A-Za-z0-9.]{{0,252}}(:[0-9]{{1,5}})?"
+        rf"|{CLAIM_SCHEME}://[a-z0-9][-a-z0-9.]{{0,252}})(/{_PART})+$",
+        "must be the folder of an artifact such as s3://models/team/iris/qp2iu6b5, https://host/iris or"
+        " pvc://claim/folder, without '/' at its end",
+    ),
+]

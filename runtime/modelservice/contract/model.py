@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from modelservice.contract.artifact_source import ArtifactSource
 from modelservice.contract.base import Contract, OneOf, Rule, Sha256
 from modelservice.contract.locations import EncoderUri
 
@@ -386,6 +387,9 @@ class Model(OneOf):
     transformer: Transformer | None = Field(default=None, description="A transformer encoder, for texts.")
     encoder: Encoder | None = Field(
         default=None, description="A pretrained model that reads texts, with a head that is trained."
+    )
+    artifact: ArtifactSource | None = Field(
+        default=None, description="What was trained or packed elsewhere, served as it is. A change fetches it."
     )
     auto: Auto | None = Field(
         default=None,

@@ -26,7 +26,8 @@ class Success(Tolerant):
     """A stage that ended well. ``seconds`` are durations by step name (read, train, evaluate, store).
 
     ``models`` are those that ``auto`` blended, None for any other family and where the model was found in the store.
-    ``inputs_digest`` is that of the signature, which itself may be too long for a message.
+    ``inputs_digest`` is that of the signature, which itself may be too long for a message. ``source`` is where it was
+    fetched from.
     """
 
     outcome: Literal["Success"] = "Success"
@@ -44,6 +45,7 @@ class Success(Tolerant):
     inputs_digest: Sha256 | None = None
     seconds: dict[str, float] = Field(default={})
     models: tuple[BlendedModel, ...] | None = None
+    source: str | None = None
 
 
 class Report(Document):

@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from modelservice.contract.artifact_source import ArtifactSource
 from modelservice.contract.artifacts import Artifacts
 from modelservice.contract.base import DNS_LABEL_PATTERN, Contract, Rule, Tolerant
 from modelservice.contract.compression import Compression
@@ -72,7 +73,7 @@ _WORKERS_OF_GRADIENT = Rule(
     "training.workers share the steps of mlp, cnn, rnn and transformer: leave it out, or take one of them",
 )
 _LAYERS_TO_PRUNE = Rule(
-    f"!has(self.compression) || {_of(LAYERED_FAMILIES)} || "
+    f"!has(self.compression) || {_of(LAYERED_FAMILIES | {'artifact'})} || "
     "self.compression.steps.all(step, has(step.quantize) || has(step.distill))"
     " || has(self.compression.steps[0].distill)",
     "all compression.steps but distill and quantize work on the layers of mlp and cnn: choose one of them, or put"
@@ -87,12 +88,32 @@ _WEIGHTS_TO_QUANTIZE = Rule(
 )
 
 _ENCODED_BY_ONNX = Rule(
-    "!has(self.data.encoder) || !has(self.serving) || !has(self.serving.engine) || self.serving.engine != 'Torch'",
+    "!has(self.data) || !has(self.data.encoder) || !has(self.serving) || !has(self.serving.engine)"
+    " || self.serving.engine != 'Torch'",
     "serving.engine Torch has no data.encoder: leave engine out, or set ONNX",
 )
 _ENCODED_TO_QUANTIZE = Rule(
-    "!has(self.data.encoder) || !has(self.compression) || self.compression.steps.all(step, has(step.quantize))",
+    "!has(self.data) || !has(self.data.encoder) || !has(self.compression)"
+    " || self.compression.steps.all(step, has(step.quantize))",
     "with data.encoder, quantize is the only step of compression: leave the others out",
+)
+_ELSEWHERE = "(has(self.model) && has(self.model.artifact))"
+_DATA_OR_ARTIFACT = Rule(
+    f"has(self.data) || {_ELSEWHERE}", "data must be set: only what model.artifact names was trained elsewhere"
+)
+_DATA_TO_COMPRESS = Rule(
+    f"!{_ELSEWHERE} || has(self.data) == has(self.compression)",
+    "model.artifact was trained elsewhere, and data is for the test rows of a compression: set both, or none of them",
+)
+_TASK_OF_ARTIFACT = Rule(
+    f"!{_ELSEWHERE} || has(self.data) || !has(self.task)", "model.artifact says its task itself: leave task out"
+)
+_OF_TRAINING = ("seed", "search", "workers", "parallelism", "checkpoint")
+_NOT_TRAINED = Rule(
+    f"!{_ELSEWHERE} || !has(self.training) || !("
+    + " || ".join(f"has(self.training.{name})" for name in _OF_TRAINING)
+    + ")",
+    "model.artifact is not trained: of training only how its pods run can be said",
 )
 
 
@@ -111,12 +132,16 @@ class ModelServiceSpec(Contract):
         _WEIGHTS_TO_QUANTIZE,
         _ENCODED_BY_ONNX,
         _ENCODED_TO_QUANTIZE,
+        _DATA_OR_ARTIFACT,
+        _DATA_TO_COMPRESS,
+        _TASK_OF_ARTIFACT,
+        _NOT_TRAINED,
     )
 
     suspend: bool = Field(
         default=False, description="Stops training, not serving. Default false; true deletes an unfinished Job."
     )
-    data: Data = Field(description="What to learn from.")
+    data: Data | None = Field(default=None, description="What to learn from. Only model.artifact does without.")
     task: Task | None = Field(
         default=None,
         description="What kind of answer is learned. Default: classification where the target holds texts or at most 20"
@@ -142,6 +167,7 @@ class ModelServiceSpec(Contract):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        self._check_elsewhere()
         by_gradient = self.model.choice in GRADIENT_FAMILIES
         steps = (Hyperparameters.model_fields.keys() - OF_ANY_FAMILY) & self.training.model_fields_set
         if not by_gradient and steps:
@@ -157,16 +183,58 @@ class ModelServiceSpec(Contract):
             raise ValueError(_LOSS_OF_GRADIENT.message)
         self._check_training(by_gradient=by_gradient)
         kinds = () if self.compression is None else tuple(step.choice for step in self.compression.steps)
-        layered = self.model.choice in LAYERED_FAMILIES
+        layered = self.model.choice in LAYERED_FAMILIES or self.model.artifact is not None
         if set(kinds) - {"quantize", "distill"} and not layered and kinds[0] != "distill":
             raise ValueError(_LAYERS_TO_PRUNE.message)
         if kinds[:1] == ("quantize",) and self.model.choice in _WEIGHTLESS:
             raise ValueError(_WEIGHTS_TO_QUANTIZE.message)
-        if self.data.encoder is not None and self.serving.engine is Engine.TORCH:
+        encoded = self.data is not None and self.data.encoder is not None
+        if encoded and self.serving.engine is Engine.TORCH:
             raise ValueError(_ENCODED_BY_ONNX.message)
-        if self.data.encoder is not None and set(kinds) - {"quantize"}:
+        if encoded and set(kinds) - {"quantize"}:
             raise ValueError(_ENCODED_TO_QUANTIZE.message)
         return self
+
+    @property
+    def known_data(self) -> Data:
+        """What is learned from, of a spec by which something is."""
+        assert self.data is not None  # noqa: S101 - validated: only what was trained elsewhere does without
+        return self.data
+
+    @property
+    def fetched(self) -> ArtifactSource | None:
+        """What was made elsewhere and is to be fetched; None where it is trained here. What is pinned goes first."""
+        pin = self.serving.pin_revision
+        return (pin.source if pin is not None else None) or self.model.artifact
+
+    @property
+    def fetched_field(self) -> str:
+        """The field that says so."""
+        pin = self.serving.pin_revision
+        return "spec.serving.pinRevision" if pin is not None and pin.source is not None else "spec.model.artifact"
+
+    @property
+    def compressed(self) -> bool:
+        """Whether a compression follows: what is pinned serves as it was made."""
+        pin = self.serving.pin_revision
+        return self.compression is not None and (pin is None or pin.source is None)
+
+    @property
+    def reads_data(self) -> bool:
+        """Whether a stage reads ``data``."""
+        return self.fetched is None or self.compressed
+
+    def _check_elsewhere(self) -> None:
+        if self.model.artifact is None:
+            if self.data is None:
+                raise ValueError(_DATA_OR_ARTIFACT.message)
+            return
+        if (self.data is None) != (self.compression is None):
+            raise ValueError(_DATA_TO_COMPRESS.message)
+        if self.data is None and self.task is not None:
+            raise ValueError(_TASK_OF_ARTIFACT.message)
+        if set(_OF_TRAINING) & self.training.model_fields_set:
+            raise ValueError(_NOT_TRAINED.message)
 
     def _check_training(self, *, by_gradient: bool) -> None:
         if self.training.workers > 1 and not by_gradient:

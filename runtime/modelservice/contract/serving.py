@@ -6,8 +6,10 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from modelservice.contract.access import Access
+from modelservice.contract.artifact_source import SECRET_OF_STORE, STORES, ArtifactSource
 from modelservice.contract.base import Contract, OneOf, Rule, Sha256
-from modelservice.contract.pods import LabelValue, PodSettings, QualifiedName
+from modelservice.contract.locations import ArtifactUri
+from modelservice.contract.pods import LabelValue, NameReference, PodSettings, QualifiedName
 
 MAX_REPLICAS = 1000
 """Most pods of one ModelService."""
@@ -176,8 +178,14 @@ class AllowFrom(Contract):
     peers: Annotated[tuple[Peer, ...], Field(max_length=16)] = Field(default=(), description="Pods besides the scope.")
 
 
+_URI_AND_DIGEST = Rule("!has(self.uri) || has(self.digest)", "uri says where the artifact of a digest lies: set digest")
+
+
 class PinRevision(OneOf):
-    """Exactly one name of a model that was made: its number, or its digest."""
+    """Exactly one name of a model that was made: its number, or its digest, with where it lies if another made it."""
+
+    COMMON = frozenset({"uri", "secret_ref"})
+    RULES = (_URI_AND_DIGEST, SECRET_OF_STORE)
 
     number: int | None = Field(
         default=None, ge=1, le=2**31 - 1, description="Number of a revision that served before, as in status.revisions."
@@ -185,6 +193,27 @@ class PinRevision(OneOf):
     digest: Sha256 | None = Field(
         default=None, description="sha256 of an artifact, as in status.revisions, or in Promoted for one that waits."
     )
+    uri: ArtifactUri | None = Field(
+        default=None,
+        description="Where the artifact of the digest lies, if another cluster trained it: it is fetched, and nothing"
+        " is trained meanwhile. Default: it was made here.",
+    )
+    secret_ref: NameReference | None = Field(default=None, description="As of model.artifact, of uri.")
+
+    @model_validator(mode="after")
+    def _of_digest(self) -> Self:
+        if self.uri is not None and self.digest is None:
+            raise ValueError(_URI_AND_DIGEST.message)
+        if self.secret_ref is not None and (self.uri is None or not self.uri.startswith(STORES)):
+            raise ValueError(SECRET_OF_STORE.message)
+        return self
+
+    @property
+    def source(self) -> ArtifactSource | None:
+        """What is to be fetched; None of what was made here."""
+        if self.uri is None or self.digest is None:
+            return None
+        return ArtifactSource(uri=self.uri, digest=self.digest, secret_ref=self.secret_ref)
 
     @property
     def words(self) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from enum import StrEnum
+from math import prod
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -103,6 +104,11 @@ class Signature(Document):
     def labels(self) -> tuple[str, ...]:
         """The class labels in order, none for a regression."""
         return next((output.labels for output in self.outputs if output.labels is not None), ())
+
+    @property
+    def width(self) -> int:
+        """Numbers that the model gives for a row: a probability for each label, or those of all outputs."""
+        return len(self.labels) or sum(prod(output.shape) for output in self.outputs)
 
     @property
     def inputs_digest(self) -> Sha256:

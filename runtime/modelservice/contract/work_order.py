@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
+from modelservice.contract.artifact_source import ArtifactSource
 from modelservice.contract.base import Sha256, Tolerant
 from modelservice.contract.compression import Compression
 from modelservice.contract.data import Data
@@ -66,6 +67,18 @@ class CompressWork(DataWork):
     compression: Compression
 
 
+class FetchWork(Tolerant):
+    """Take over what was made elsewhere, byte for byte.
+
+    ``file`` is the folder below the mounted claim, None of what is fetched by its URI; ``field`` of the spec names it.
+    """
+
+    stage: Literal["fetch"] = "fetch"
+    source: ArtifactSource
+    file: Annotated[RelativePath, AfterValidator(_stays_inside)] | None = None
+    field: str
+
+
 class WorkOrder(Document):
     """One run of one stage; ``artifact`` is where the result is to be stored: a folder or a URI that ends with the key.
 
@@ -77,4 +90,4 @@ class WorkOrder(Document):
     namespace: str
     key: Key
     artifact: str
-    work: Annotated[TrainWork | CompressWork, Field(discriminator="stage")]
+    work: Annotated[TrainWork | CompressWork | FetchWork, Field(discriminator="stage")]

@@ -29,7 +29,7 @@ class OnnxEngine:
         """
         check_onnx(content)
         self._content = content
-        self._session = _session(content, threads)
+        self._session = open_session(content, threads)
         _check_nodes(self._session)
 
     def run(self, features: Features) -> Array:
@@ -39,7 +39,7 @@ class OnnxEngine:
 
     def use_threads(self, threads: int) -> None:
         """Compute with so many threads from now on; loads the model again."""
-        self._session = _session(self._content, threads)
+        self._session = open_session(self._content, threads)
 
 
 def load_onnx_engine(artifact: Artifact) -> OnnxEngine:
@@ -47,7 +47,12 @@ def load_onnx_engine(artifact: Artifact) -> OnnxEngine:
     return OnnxEngine(artifact.content(MODEL_FILE))
 
 
-def _session(content: bytes, threads: int) -> "InferenceSession":
+def open_session(content: bytes, threads: int = 1) -> "InferenceSession":
+    """A session on CPUs, over any graph.
+
+    Raises:
+        ArtifactError: onnxruntime cannot load it.
+    """
     from onnxruntime import ExecutionMode, InferenceSession, SessionOptions  # noqa: PLC0415
 
     options = SessionOptions()

@@ -18,13 +18,13 @@ from modelservice.contract.signature import Signature
 from modelservice.inference.batches import BATCH_ROWS
 from modelservice.inference.description import describe
 from modelservice.inference.engine import Engine, EngineLoader
-from modelservice.inference.explaining.question import EVALUATIONS, Question
+from modelservice.inference.explaining.question import EVALUATIONS, Question, unexplainable
 from modelservice.inference.onnx_engine import load_onnx_engine
 from modelservice.modalities.base import Encoder, Features, Rows
 from modelservice.modalities.encoders import open_encoder
 from modelservice.modalities.errors import InputError
-from modelservice.tasks import task_of
-from modelservice.tasks.base import Array, Task
+from modelservice.tasks import served_task_of
+from modelservice.tasks.base import Array, ServedTask
 
 __all__ = ["InputError", "Predictor"]
 
@@ -54,7 +54,7 @@ class Predictor:
         signature: Signature,
         encoder: Encoder,
         engine: Engine,
-        task: Task,
+        task: ServedTask,
         reports: Mapping[str, bytes],
         description: Mapping[str, Any],
         baseline: Baseline | None = None,
@@ -118,7 +118,7 @@ class Predictor:
         signature = artifact.signature
         try:
             encoder = open_encoder(signature.modality, artifact.content(PREPROCESSING_FILE))
-            task = task_of(signature)
+            task = served_task_of(signature)
         except DocumentError as error:
             raise ArtifactError(str(error)) from None
         loaded = engine(artifact)
@@ -207,11 +207,14 @@ class Predictor:
             For each row ``output``, ``label`` (of a classification), ``value``, ``base``, and ``contributions``.
 
         Raises:
-            ValueError: the model has no such label, or a row takes more evaluations; says how many.
+            ValueError: the model has no such label or cannot be explained; or a row takes more evaluations, says how
+                many.
             InputError: names the first row and column that is wrong.
         """
         if label is not None and label not in self.labels:
             raise ValueError(f"{label!r} is no label of {self.manifest.name}; expected one of {list(self.labels)}")
+        if (why := unexplainable(self.signature)) is not None:
+            raise ValueError(f"{self.manifest.name} cannot be explained: {why}")
         chosen = None if label is None else self.labels.index(label)
         found = []
         for parts in self.encoder.parts(self.encoder.from_frame(frame)):
@@ -226,7 +229,7 @@ class Predictor:
         return self.run(self.encode(self.encoder.from_frame(frame)))
 
 
-def _check_agreement(signature: Signature, *, encoder: Encoder, engine: Engine, task: Task) -> None:
+def _check_agreement(signature: Signature, *, encoder: Encoder, engine: Engine, task: ServedTask) -> None:
     """Refuse an artifact whose files each are valid, but describe different models."""
     if encoder.inputs != signature.inputs:
         raise ArtifactError("signature and preprocessing of the artifact describe different inputs")
@@ -239,12 +242,12 @@ def _check_agreement(signature: Signature, *, encoder: Encoder, engine: Engine, 
         raise ArtifactError(
             f"the model does not take rows as they are encoded, {list(encoder.shape)}: {shown}"
         ) from None
-    expected = (1, max(1, len(signature.labels)))
+    expected = (1, signature.width)
     if raw.shape != expected:
         raise ArtifactError(f"the model gives {list(raw.shape)} for one row, but the signature wants {list(expected)}")
 
 
-def _outputs_are_of(task: Task, signature: Signature) -> bool:
+def _outputs_are_of(task: ServedTask, signature: Signature) -> bool:
     try:
         return task.outputs(signature.labels) == signature.outputs
     except ValueError:  # labels that the task cannot have, such as none at all

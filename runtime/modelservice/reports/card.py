@@ -10,10 +10,10 @@ from typing import Any, Final
 
 import yaml
 
+from modelservice.contract.base import Tolerant
 from modelservice.contract.manifest import CompressionSummary, DataSummary, Producer
 from modelservice.contract.signature import Signature
 from modelservice.contract.sizes import Sizes
-from modelservice.contract.work_order import DataWork
 from modelservice.reports.card_sections import calling, data_section, evaluation, limits, sizes_section, training
 from modelservice.reports.findings import Findings
 from modelservice.reports.markdown import plain, sentence
@@ -51,7 +51,7 @@ class About:
     pictures: tuple[str, ...] = ()
 
 
-def settings_of(work: DataWork) -> dict[str, Any]:
+def settings_of(work: Tolerant) -> dict[str, Any]:
     """The parts of a spec that decide the result, without what is left at its default; of a compression all of it."""
     parts = {name: getattr(work, name, None) for name in ("data", "task", "model", "training")}
     written = {

@@ -9,7 +9,7 @@ from modelservice.contract.baseline import Baseline
 from modelservice.contract.signature import ColumnKind, InputColumn, Signature
 from modelservice.inference.engine import Engine
 from modelservice.modalities.base import Encoder, Features, Rows
-from modelservice.tasks.base import Array, Task
+from modelservice.tasks.base import Array, ServedTask
 
 Encoded = tuple[Features, Mapping[str, int]]
 """What the model is run on, and how many values of each column are unlike those of training."""
@@ -79,7 +79,7 @@ class ServedModel(Protocol):
         """Features to raw outputs."""
 
     @property
-    def task(self) -> Task:
+    def task(self) -> ServedTask:
         """Raw outputs to what clients get."""
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from modelservice.artifact.files import document_bytes
 from modelservice.artifact.load import Artifact
@@ -12,11 +12,16 @@ from modelservice.contract.manifest import METRICS_FILE, CompressionSummary, Man
 from modelservice.contract.progress import Progress
 from modelservice.contract.report import BlendedModel, Success
 from modelservice.contract.signature import Signature
-from modelservice.contract.work_order import WorkOrder
+from modelservice.contract.work_order import FetchWork, WorkOrder
 from modelservice.modalities.base import Source
 from modelservice.stages.stopwatch import Stopwatch
 from modelservice.tasks.metrics_document import MetricsDocument
 from modelservice.training.interruption import Interruption
+
+
+def not_named() -> NoReturn:
+    """In place of what an order does not name."""
+    raise AssertionError("a stage asks for what its order does not name")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +36,7 @@ class Context:
             nothing; what is read from them proves nothing.
         interruption: asks for the end; who keeps something to go on from puts it off until that is done.
         say: is told in sentences what a person may want to know who reads the log.
+        fetch: reads the artifact that the order names, whose digest it is; may raise StageError and OSError.
     """
 
     source: Callable[[], Source]
@@ -39,6 +45,7 @@ class Context:
     checkpoints: Checkpoints = field(default_factory=NoCheckpoints)
     interruption: Interruption = field(default_factory=lambda: Interruption(KeyboardInterrupt))
     say: Callable[[str], None] = lambda _: None
+    fetch: Callable[[], Artifact] = not_named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,14 +53,16 @@ class Produced:
     """An artifact and what is said of it: produced by a stage, or found in a store.
 
     ``compression`` is that of the manifest with latencies, which only the process that compressed can tell.
+    ``metrics`` are None of what was packed; ``raw_manifest`` are the bytes of one that was written elsewhere.
     """
 
     manifest: Manifest
     files: Mapping[str, bytes]
     signature: Signature
-    metrics: MetricsDocument
+    metrics: MetricsDocument | None
     models: tuple[BlendedModel, ...] | None = None
     compression: CompressionSummary | None = None
+    raw_manifest: bytes | None = None
 
     @classmethod
     def of_artifact(cls, artifact: Artifact) -> "Produced":
@@ -66,29 +75,33 @@ class Produced:
             manifest=artifact.manifest,
             files=artifact.contents,
             signature=artifact.signature,
-            metrics=artifact.document(METRICS_FILE, MetricsDocument),
+            metrics=artifact.document(METRICS_FILE, MetricsDocument) if METRICS_FILE in artifact.contents else None,
+            raw_manifest=artifact.manifest_bytes,
         )
 
     @property
     def digest(self) -> str:
         """sha256 of the manifest as it is stored."""
-        return sha256(document_bytes(self.manifest))
+        return sha256(self.raw_manifest or document_bytes(self.manifest))
 
     def as_artifact(self) -> Artifact:
         """The artifact as if it had been stored and loaded again."""
-        raw = document_bytes(self.manifest)
+        raw = self.raw_manifest or document_bytes(self.manifest)
         return Artifact(digest=sha256(raw), manifest=self.manifest, manifest_bytes=raw, contents=dict(self.files))
 
-    def success(self, digest: str, seconds: Mapping[str, float]) -> Success:
-        """The report's account of it, once it is stored under ``digest``."""
+    def success(self, digest: str, seconds: Mapping[str, float], *, order: WorkOrder | None = None) -> Success:
+        """The report's account of it, once it is stored under ``digest``.
+
+        ``order``: of what was fetched, whose manifest tells of another stage elsewhere.
+        """
         manifest = self.manifest
         return Success(
-            stage=manifest.stage,
-            key=manifest.key,
+            stage=order.work.stage if order else manifest.stage,
+            key=order.key if order else manifest.key,
             digest=digest,
             family=manifest.family,
             task=manifest.task,
-            evaluation=self.metrics.test,
+            evaluation=self.metrics.test if self.metrics else None,
             data=manifest.data,
             parameters=manifest.parameters,
             artifact_bytes=sum(entry.size for entry in manifest.files.values()),
@@ -97,6 +110,7 @@ class Produced:
             inputs_digest=self.signature.inputs_digest,
             seconds=dict(seconds),
             models=self.models,
+            source=order.work.source.uri if order and isinstance(order.work, FetchWork) else None,
         )
 
 

@@ -7,8 +7,8 @@ from modelservice.artifact.files import document_bytes
 from modelservice.artifact.load import Artifact
 from modelservice.artifact.stores import load_artifact
 from modelservice.contract.documents import Stored
-from modelservice.contract.failure import DataError, StorageError
-from modelservice.contract.manifest import PREPROCESSING_FILE
+from modelservice.contract.failure import DataError, StageError, StorageError
+from modelservice.contract.manifest import METRICS_FILE, PREPROCESSING_FILE
 from modelservice.contract.work_order import CompressWork
 from modelservice.modalities.base import Dataset, Source
 from modelservice.modalities.dataset import Divided
@@ -27,6 +27,7 @@ def read_parent(work: CompressWork, source: Source) -> tuple[Artifact, Divided, 
         DataError: the rows are not those of its training, or are read otherwise.
     """
     parent = _parent(work)
+    _check_trained(parent)
     check_held(source, field="spec.compression")
     divided, dataset = read_rows(source, work.data, work.task, tokenizer=_tokenizer(work, parent))
     _check_same_data(parent, dataset)
@@ -40,6 +41,16 @@ def _parent(work: CompressWork) -> Artifact:
         return load_artifact(work.parent, digest=work.parent_digest)
     except ArtifactError as error:
         raise _unusable(error) from None
+
+
+def _check_trained(parent: Artifact) -> None:
+    """What was packed says neither what it was trained on nor how good it is."""
+    if parent.manifest.data is None or METRICS_FILE not in parent.contents:
+        message = (
+            f"{parent.manifest.name} does not say on what it was trained, so that no test rows can judge a smaller one:"
+            " leave compression out, and pack a model that was made smaller before"
+        )
+        raise StageError("NotCompressible", message, field="spec.compression")
 
 
 def _tokenizer(work: CompressWork, parent: Artifact) -> str | None:
@@ -71,7 +82,8 @@ def _check_same_data(parent: Artifact, dataset: Dataset) -> None:
         return
     message = (
         f"the data changed since the model was trained (found {dataset.sha256}, trained on {trained_on}):"
-        " change spec.data.version, which trains again"
+        " change spec.data.version, which trains again, or with model.artifact name the data and settings that it was"
+        " trained with"
     )
     raise DataError("DataChanged", message, field="spec.data.version")
 
@@ -83,6 +95,7 @@ def _check_same_preprocessing(parent: Artifact, dataset: Dataset) -> None:
         return
     message = (
         "the same data is now read otherwise than when the model was trained, by another release or other settings:"
-        " change spec.data.version, which trains again"
+        " change spec.data.version, which trains again, or with model.artifact name the data and settings that it was"
+        " trained with"
     )
     raise DataError("DataChanged", message, field="spec.data.version")

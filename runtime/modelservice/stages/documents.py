@@ -35,7 +35,8 @@ class Resource:
         Raises:
             ResourceError: the file does not stand beside the ModelService.
         """
-        source = self.service.spec.data.config_map
+        data = self.service.spec.known_data
+        source = data.config_map
         if source is None:
             raise ResourceError("spec.data.persistentVolumeClaim is in a cluster: give a copy of the file with --data")
         config_map = self.config_maps.get(source.name)
@@ -46,7 +47,7 @@ class Resource:
             )
         plain, binary = (_texts_of(config_map, field, source.name) for field in ("data", "binaryData"))
         keys = [*plain, *binary]
-        key = key or source.chosen_key(keys, beside=self.service.spec.data.split.given_files.values())
+        key = key or source.chosen_key(keys, beside=data.split.given_files.values())
         if key is None:
             found = ", ".join(keys) or "none"
             raise ResourceError(f"spec.data.configMap.key: must be set, since there is not exactly one key: {found}")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -18,10 +19,11 @@ from modelservice.artifact.stores import (
     open_store,
 )
 from modelservice.contract.failure import DataError, StorageError
-from modelservice.contract.keys import compress_key, train_key
+from modelservice.contract.keys import compress_key, fetch_key, train_key
+from modelservice.contract.locations import CLAIM_SCHEME
 from modelservice.contract.progress import Progress
 from modelservice.contract.report import Success
-from modelservice.contract.work_order import CompressWork, TrainWork, WorkOrder
+from modelservice.contract.work_order import CompressWork, FetchWork, TrainWork, WorkOrder
 from modelservice.modalities.base import FileOptions, Source
 from modelservice.modalities.data_files import (
     file_of_bytes,
@@ -32,8 +34,9 @@ from modelservice.modalities.data_files import (
 )
 from modelservice.modalities.objects import open_objects
 from modelservice.modalities.sources import from_frame, read_file, read_files, read_objects
-from modelservice.stages.base import Context, Produced
+from modelservice.stages.base import Context, Produced, not_named
 from modelservice.stages.documents import Resource, ResourceError, default_output, read_resource
+from modelservice.stages.fetching import read_elsewhere, read_folder
 from modelservice.stages.publishing import publish
 from modelservice.stages.registry import stage_named
 from modelservice.stages.stopwatch import Clock, Stopwatch
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
     from modelservice.inference.predictor import Predictor
 
 Observer = Callable[[Progress], None]
+Work = TrainWork | CompressWork | FetchWork
 
 _CONFIG_MAP_FIELD: Final = "spec.data.configMap"
 _NOTHING: Final[Mapping[str, Any]] = {}
@@ -80,12 +84,13 @@ def run_locally(
     output: Path | None,
     observe: Observer,
     given: Mapping[str, Any] = _NOTHING,
+    artifact: Path | None = None,
     clock: Clock = time.perf_counter,
     interruption: Interruption | None = None,
     say: Callable[[str], None] = lambda _: None,
     together: Together = Together(),
 ) -> Finished:
-    """Train a ModelService here, and compress the model where that is asked for.
+    """Train a ModelService here, or fetch what was trained elsewhere, and compress it where that is asked for.
 
     A training that was interrupted goes on from its last checkpoint, which lies beside the output.
 
@@ -94,6 +99,7 @@ def run_locally(
         data: the path of a file (docs/tables.md lists the formats), a DataFrame, a pyarrow Table, an object of columns
             or arrays, or None for what ``spec.data.uri`` names, or the ConfigMap that stands in the same file.
         given: the same for ``spec.data.split.files``, by the name of the side; asked for where ``data`` is given.
+        artifact: a copy of what ``spec.model.artifact`` names, None for what lies there.
         output: the artifact's folder; an artifact that stands there is replaced when the new one is complete.
         observe: is told of progress.
         clock: a monotonic clock, for durations.
@@ -107,31 +113,40 @@ def run_locally(
     service, spec = resource.service, resource.service.spec
     final = output or default_output(service.metadata.name)
     final.parent.mkdir(parents=True, exist_ok=True)
-    source = _source(resource, data, given)
-    key = train_key(spec, source.sha256)
+    _check_used(resource, data=data, artifact=artifact)
+    source = _source(resource, data, given) if spec.reads_data else None
     reading = {"data_file": "local", "data": spec.data, "task": spec.task}
 
-    def run(work: TrainWork | CompressWork, key: str, folder: Path) -> Finished:
+    def run(work: Work, key: str, folder: Path) -> Finished:
         told = _Told(observe, say, interruption) if together.rank == 0 else _Told(_nobody, _nobody, interruption)
         context = _context(folder, source, clock, told)
+        if isinstance(work, FetchWork):
+            read = partial(read_elsewhere, work) if artifact is None else partial(read_folder, artifact, work)
+            context = replace(context, fetch=read)
         if together.rank:
             context = replace(context, checkpoints=NoCheckpoints())
         return _run(_order(resource, work, key, folder), folder, context, stores=together.rank == 0)
 
-    train = TrainWork(
-        **reading,
-        workers=together.workers,
-        model=spec.model,
-        training=spec.training.hyperparameters,
-        checkpoint=spec.training.checkpoint,
-        compressed=spec.compression is not None,
-        compressed_metric=None if spec.compression is None else spec.compression.metric,
-    )
-    if spec.compression is None:
+    first: Work
+    if spec.fetched is not None:
+        first = FetchWork(source=spec.fetched, field=spec.fetched_field)
+        key = fetch_key(spec.fetched, source.sha256 if source else None)
+    else:
+        first = TrainWork(
+            **reading,
+            workers=together.workers,
+            model=spec.model,
+            training=spec.training.hyperparameters,
+            checkpoint=spec.training.checkpoint,
+            compressed=spec.compression is not None,
+            compressed_metric=None if spec.compression is None else spec.compression.metric,
+        )
+        key = train_key(spec, source.sha256 if source else "")
+    if spec.compression is None or not spec.compressed:
         with together.join():
-            return run(train, key, final)
+            return run(first, key, final)
     with together.join():
-        trained = run(train, key, final.with_name(final.name + TRAINED_SUFFIX))
+        trained = run(first, key, final.with_name(final.name + TRAINED_SUFFIX))
     if together.rank:
         return trained
     compress = CompressWork(
@@ -189,7 +204,7 @@ def compress_locally(
     source = _source(resource, data, given)
     work = CompressWork(
         data_file="local",
-        data=spec.data,
+        data=spec.known_data,
         task=spec.task,
         parent=str(trained),
         parent_digest=parent.digest,
@@ -256,6 +271,7 @@ def train(
     *,
     validation: Any = None,
     test: Any = None,
+    artifact: str | Path | None = None,
 ) -> "Predictor":
     """Train a ModelService and load the result, in this process whatever ``spec.training.workers`` says.
 
@@ -268,6 +284,7 @@ def train(
         validation: rows that choose the best epoch, in the same form as ``data``, where ``spec.data.split.files`` names
             such files.
         test: rows that only measure the result, in the same way.
+        artifact: folder with a copy of what ``spec.model.artifact`` names. Default: it is fetched from there.
 
     Raises:
         ResourceError: the ModelService is not valid, or its data is not there.
@@ -280,6 +297,7 @@ def train(
             read_resource(resource),
             data=data,
             given=sides_given(validation, test),
+            artifact=None if artifact is None else Path(artifact),
             output=None if output is None else output_folder(output),
             observe=announce(listeners, time.perf_counter),
         )
@@ -343,9 +361,28 @@ class _Told(NamedTuple):
     interruption: Interruption | None
 
 
-def _context(folder: Path, source: Source, clock: Clock, told: _Told) -> Context:
+def _check_used(resource: Resource, *, data: Any, artifact: Path | None) -> None:
+    """Refuse what would not be read, and what cannot be from here.
+
+    Raises:
+        ResourceError: says which.
+    """
+    spec = resource.service.spec
+    if spec.fetched is None:
+        if artifact is not None:
+            raise ResourceError("--artifact is a copy of what spec.model.artifact names, which is not set")
+        return
+    if data is not None and not spec.reads_data:
+        raise ResourceError(f"--data: {spec.fetched_field} was trained elsewhere, and reads no data: leave it out")
+    if artifact is None and spec.fetched.uri.startswith(f"{CLAIM_SCHEME}:"):
+        raise ResourceError(
+            f"{spec.fetched_field}.uri is a claim of a cluster: copy its folder here, and name it with --artifact"
+        )
+
+
+def _context(folder: Path, source: Source | None, clock: Clock, told: _Told) -> Context:
     return Context(
-        source=lambda: source,
+        source=not_named if source is None else lambda: source,
         observe=told.observe,
         watch=Stopwatch(clock),
         checkpoints=ForgivingCheckpoints(open_checkpoints(folder, scratch=str(os.getpid())), told.say),
@@ -354,7 +391,7 @@ def _context(folder: Path, source: Source, clock: Clock, told: _Told) -> Context
     )
 
 
-def _order(resource: Resource, work: TrainWork | CompressWork, key: str, folder: Path) -> WorkOrder:
+def _order(resource: Resource, work: Work, key: str, folder: Path) -> WorkOrder:
     metadata = resource.service.metadata
     return WorkOrder(name=metadata.name, namespace=metadata.namespace, key=key, artifact=str(folder), work=work)
 
@@ -365,10 +402,11 @@ def _run(order: WorkOrder, folder: Path, context: Context, *, stores: bool = Tru
         store.prepare()
     produced = stage_named(order.work.stage).run(order, context)
     if not stores:
-        return Finished(folder=folder, success=produced.success(produced.digest, {}), produced=produced)
+        return Finished(folder=folder, success=produced.success(produced.digest, {}, order=order), produced=produced)
     with context.watch.step("store"):
         digest = publish(produced, store, context.checkpoints)
-    return Finished(folder=folder, success=produced.success(digest, context.watch.seconds), produced=produced)
+    success = produced.success(digest, context.watch.seconds, order=order)
+    return Finished(folder=folder, success=success, produced=produced)
 
 
 def sides_given(validation: Any, test: Any) -> dict[str, Any]:
@@ -377,7 +415,7 @@ def sides_given(validation: Any, test: Any) -> dict[str, Any]:
 
 
 def _source(resource: Resource, data: Any, given: Mapping[str, Any]) -> Source:
-    settings = resource.service.spec.data
+    settings = resource.service.spec.known_data
     options, wanted = FileOptions.of(settings), settings.split.given_files
     _check_given(wanted, given, data)
     if data is None and settings.uri is not None:

@@ -12,11 +12,11 @@ def publish(produced: Produced, store: Store, checkpoints: Checkpoints) -> str:
         The digest of what lies in the store now; see ``Store.publish``, also for what is raised.
     """
     try:
-        digest = store.publish(produced.manifest, produced.files)
+        digest = store.publish(produced.manifest, produced.files, raw=produced.raw_manifest)
     except OSError as error:
         if not is_full(error):
             raise
         checkpoints.discard()
-        return store.publish(produced.manifest, produced.files)
+        return store.publish(produced.manifest, produced.files, raw=produced.raw_manifest)
     checkpoints.discard()
     return digest

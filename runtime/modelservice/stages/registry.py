@@ -18,6 +18,7 @@ class Place(NamedTuple):
 
 STAGES: Final[tuple[Place, ...]] = (
     Place("train", "modelservice.stages.train:TRAIN"),
+    Place("fetch", "modelservice.stages.fetch:FETCH"),
     Place("compress", "modelservice.stages.compress:COMPRESS"),
 )
 

@@ -26,14 +26,15 @@ from modelservice.contract.documents import DocumentError, read_document
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.failure import PEER_LOST, PassingError, StageError
 from modelservice.contract.report import Report, Success
-from modelservice.contract.work_order import DataWork, TrainWork, WorkOrder
+from modelservice.contract.work_order import DataWork, FetchWork, TrainWork, WorkOrder
 from modelservice.modalities.base import FileOptions, Source
 from modelservice.modalities.data_files import files_in_store, files_of_sides, files_on_disk, side_field
 from modelservice.modalities.objects import Objects, open_objects
 from modelservice.modalities.sources import read_file, read_objects
-from modelservice.stages.base import Context, Produced
+from modelservice.stages.base import Context, Produced, not_named
 from modelservice.stages.data_variables import data_variables
 from modelservice.stages.failures import TERMINATED, UNEXPECTED, TerminatedError, report_failure
+from modelservice.stages.fetching import read_fetched
 from modelservice.stages.publishing import publish
 from modelservice.stages.registry import stage_named
 from modelservice.stages.stopwatch import Clock, Stopwatch
@@ -140,9 +141,10 @@ def _run(
             stack.enter_context(joined(order.work.parallelism, os.environ, on_lost=partial(_end, where, log.stream)))
         if not pod.rank:
             store.prepare()
-        source = open_source(where.data, order.work, log)
+        work = order.work
         context = Context(
-            source=source,
+            source=open_source(where.data, work, log) if isinstance(work, DataWork) else not_named,
+            fetch=partial(read_fetched, where.data, work) if isinstance(work, FetchWork) else not_named,
             observe=announce(_listeners(where, pod, log, stack), clock),
             watch=watch,
             checkpoints=checkpoints,
@@ -151,7 +153,7 @@ def _run(
         )
         produced = stage.run(order, context)
         if pod.rank:
-            return produced.success(produced.digest, {}), produced
+            return produced.success(produced.digest, {}, order=order), produced
         # Another pod of this key may have been faster, on another kind of CPU: what it stored may be served already.
         if (found := find_artifact(store, order, log)) is not None:
             checkpoints.discard()
@@ -160,7 +162,7 @@ def _run(
             digest = publish(produced, store, checkpoints)
         if digest != produced.digest and (found := find_artifact(store, order, log)) is not None:
             return found
-    return produced.success(digest, watch.seconds), produced
+    return produced.success(digest, watch.seconds, order=order), produced
 
 
 def _open_checkpoints(order: WorkOrder, pod: Pod, log: JsonLines) -> Checkpoints:
@@ -284,18 +286,22 @@ def find_artifact(store: Store, order: WorkOrder, log: JsonLines) -> tuple[Succe
     try:
         if (artifact := store.load()) is None:
             return None
-        found = _of_key(artifact, order.key)
+        found = _of_order(artifact, order)
     except ArtifactError as error:
         log.write("replaced", key=order.key, message=str(error))
         store.discard()
         return None
     log.write("found", key=order.key, digest=artifact.digest)
-    return found.success(artifact.digest, {}), found
+    return found.success(artifact.digest, {}, order=order), found
 
 
-def _of_key(artifact: Artifact, key: str) -> Produced:
-    if artifact.manifest.key != key:
-        raise ArtifactError(f"the artifact has key {artifact.manifest.key}, not {key}")
+def _of_order(artifact: Artifact, order: WorkOrder) -> Produced:
+    """What was made here has the key of the order; what was fetched has that of elsewhere, and its digest says it."""
+    if isinstance(order.work, FetchWork):
+        if artifact.digest != order.work.source.digest:
+            raise ArtifactError(f"the artifact has digest {artifact.digest}, not {order.work.source.digest}")
+    elif artifact.manifest.key != order.key:
+        raise ArtifactError(f"the artifact has key {artifact.manifest.key}, not {order.key}")
     return Produced.of_artifact(artifact)
 
 

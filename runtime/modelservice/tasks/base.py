@@ -148,11 +148,30 @@ class Drop(NamedTuple):
         return self.high <= budget
 
 
-class Task(Protocol):
-    """One kind of answer. Members are stateless values in ``tasks.TASKS``."""
+class ServedTask(Protocol):
+    """What a server needs of a task. Those that cannot be learned are in ``tasks.SERVED``."""
 
-    name: str
-    """As signature and manifest name it, such as Multiclass."""
+    @property
+    def name(self) -> str:
+        """As signature and manifest name it, such as Multiclass."""
+
+    def of_outputs(self, outputs: tuple[Output, ...]) -> "ServedTask":
+        """This task with what a signature's outputs say of it; itself where they say nothing.
+
+        Raises:
+            DocumentError: they do not say what they must.
+        """
+
+    def outputs(self, labels: tuple[str, ...]) -> tuple[Output, ...]:
+        """The signature's outputs."""
+
+    def named(self, raw: Array, labels: tuple[str, ...]) -> dict[str, Any]:
+        """Outputs by the names of ``outputs``: lists of texts or numpy arrays, in the order of the rows."""
+
+
+class Task(ServedTask, Protocol):
+    """One kind of answer that can be learned. Members are stateless values in ``tasks.TASKS``."""
+
     choice: str
     """The member of ``spec.task`` that asks for it, such as classification."""
     loss: Loss
@@ -176,17 +195,10 @@ class Task(Protocol):
         """
 
     def of_outputs(self, outputs: tuple[Output, ...]) -> "Task":
-        """This task with what a signature's outputs say of it; itself where they say nothing.
-
-        Raises:
-            DocumentError: they do not say what they must.
-        """
+        """See ``ServedTask``."""
 
     def logits(self, labels: tuple[str, ...]) -> int:
         """Numbers that the last layer of a network gives."""
-
-    def outputs(self, labels: tuple[str, ...]) -> tuple[Output, ...]:
-        """The signature's outputs."""
 
     def score(
         self, raw: Array, values: NDArray[Any], labels: tuple[str, ...], weights: Weights | None = None
@@ -213,6 +225,3 @@ class Task(Protocol):
 
         The interval is a paired one: what is hard for both models adds nothing to its width. ``weights`` as above.
         """
-
-    def named(self, raw: Array, labels: tuple[str, ...]) -> dict[str, Any]:
-        """Outputs by the names of ``outputs``: lists of texts or numpy arrays, in the order of the rows."""

@@ -11,6 +11,7 @@ from modelservice.contract.keys import short_hash
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice.contract.work_order import WorkOrder
 from modelservice_operator.domain import stages, stores
+from modelservice_operator.domain.data import DataState
 from modelservice_operator.domain.metadata import Children, Owner
 from modelservice_operator.domain.names import keyed_name
 from modelservice_operator.domain.records import ArtifactReference, StageRecord
@@ -48,6 +49,9 @@ class Distill:
         return JobSettings(
             pods=pod_settings(spec.training), section="spec.training", timeout_seconds=60, max_restarts=0
         )
+
+    def reads(self, spec: ModelServiceSpec, data: DataState) -> DataState:
+        return data
 
     def order(self, spec: ModelServiceSpec, assignment: Assignment) -> WorkOrder:
         assert assignment.parent is not None

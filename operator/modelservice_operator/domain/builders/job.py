@@ -50,12 +50,13 @@ def run_hash(step: Step, spec: ModelServiceSpec, settings: Settings, *, data: Da
     Where the data is mounted from counts, although it is in no key: a pod would wait for ever for a ConfigMap that was
     renamed before it started. So does the Secret that opens it.
     """
-    job, artifacts = step.stage.job(spec), settled_artifacts(spec, settings)
+    job, artifacts, data = step.stage.job(spec), settled_artifacts(spec, settings), step.stage.reads(spec, data)
     store = store_of(artifacts)
     runs = [plain(job.pods), job.timeout_seconds, job.max_restarts, store.choice, store.settings(artifacts)]
     if job.workers > 1 or job.parallelism is not Parallelism.DATA:  # one pod may hold several GPUs
         runs += [job.workers, job.parallelism]
-    return short_hash([*runs, data.file, data.volume, *data.env_from], length=8)
+    address = [data.address] if data.address else []
+    return short_hash([*runs, data.file, data.volume, *data.env_from, *address], length=8)
 
 
 def attempt_id(
@@ -96,7 +97,7 @@ def build_attempt(
     attempt: str,
 ) -> AttemptObjects:
     """The objects of one attempt; ``parent`` is the result that the step starts from."""
-    artifacts = settled_artifacts(spec, settings)
+    artifacts, data = settled_artifacts(spec, settings), step.stage.reads(spec, data)
     store = store_of(artifacts)
     needed = store.children(artifacts, owner, step.key)
     location = store.locate(artifacts, owner, step.key)

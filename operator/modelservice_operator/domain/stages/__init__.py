@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice_operator.domain.stages.base import Assignment, JobSettings, Parent, Stage, Verdict
 from modelservice_operator.domain.stages.compress import Compress
+from modelservice_operator.domain.stages.fetch import Fetch
 from modelservice_operator.domain.stages.train import Train
 
 __all__ = [
@@ -19,7 +20,7 @@ __all__ = [
     "pipeline",
 ]
 
-STAGES: tuple[Stage, ...] = (Train(), Compress())
+STAGES: tuple[Stage, ...] = (Train(), Fetch(), Compress())
 
 
 @dataclass(frozen=True, kw_only=True)

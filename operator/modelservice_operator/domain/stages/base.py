@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from modelservice.contract.base import Sha256
-from modelservice.contract.pods import PodSettings
+from modelservice.contract.pods import SHAREABLE, PodSettings, Resources
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice.contract.training import Parallelism, Training
 from modelservice.contract.work_order import WorkOrder
@@ -95,6 +95,9 @@ class Stage(Protocol):
     def job(self, spec: ModelServiceSpec) -> JobSettings:
         """How its Job runs."""
 
+    def reads(self, spec: ModelServiceSpec, data: DataState) -> DataState:
+        """What its pod reads, mounted or fetched: the data, or something else."""
+
     def order(self, spec: ModelServiceSpec, assignment: Assignment) -> WorkOrder:
         """What its pod is told."""
 
@@ -105,3 +108,13 @@ class Stage(Protocol):
 def pod_settings(training: Training) -> PodSettings:
     """The part of ``spec.training`` that says how pods run; it was validated with the rest."""
     return PodSettings.model_construct(**{name: getattr(training, name) for name in PodSettings.model_fields})
+
+
+def on_cpus(training: Training) -> PodSettings:
+    """The same, without extended resources such as nvidia.com/gpu."""
+    pods = pod_settings(training)
+    asked = pods.resources
+    requests, limits = (
+        {name: amount for name, amount in said.items() if name in SHAREABLE} for said in (asked.requests, asked.limits)
+    )
+    return pods.model_copy(update={"resources": Resources(requests=requests, limits=limits)})

@@ -1,13 +1,13 @@
 """The stage that makes a trained model smaller, in a Job of its own with a key of its own."""
 
 from modelservice.contract.keys import compress_key
-from modelservice.contract.pods import SHAREABLE, PodSettings, Resources
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice.contract.work_order import CompressWork, WorkOrder
 from modelservice_operator.crd.status import ConditionType
 from modelservice_operator.crd.status import Stage as StageWord
+from modelservice_operator.domain.data import DataState
 from modelservice_operator.domain.records import StageRecord
-from modelservice_operator.domain.stages.base import Assignment, JobSettings, Verdict, pod_settings
+from modelservice_operator.domain.stages.base import Assignment, JobSettings, Verdict, on_cpus
 
 
 class Compress:
@@ -19,8 +19,8 @@ class Compress:
     activity = "compressing"
 
     def asked_for(self, spec: ModelServiceSpec) -> bool:
-        """With ``spec.compression``."""
-        return spec.compression is not None
+        """With ``spec.compression``, but for what is pinned from elsewhere."""
+        return spec.compressed
 
     def key(self, spec: ModelServiceSpec, parent: str) -> str:
         """From the key of the training, and the steps and budget."""
@@ -31,11 +31,16 @@ class Compress:
         """As ``spec.training`` says, without the GPUs that only a training uses."""
         training = spec.training
         return JobSettings(
-            pods=_on_cpus(pod_settings(training)),
+            pods=on_cpus(training),
             section="spec.training",
             timeout_seconds=training.timeout_seconds,
             max_restarts=training.max_restarts,
         )
+
+    def reads(self, spec: ModelServiceSpec, data: DataState) -> DataState:
+        """The data, whose test rows judge."""
+        del spec
+        return data
 
     def order(self, spec: ModelServiceSpec, assignment: Assignment) -> WorkOrder:
         """The trained artifact, the steps, and the data whose test rows judge them."""
@@ -43,7 +48,7 @@ class Compress:
         assert assignment.parent is not None  # noqa: S101 - never the first stage
         work = CompressWork(
             **assignment.data_work(),
-            data=spec.data,
+            data=spec.known_data,
             task=spec.task,
             parent=assignment.parent.address,
             parent_digest=assignment.parent.digest,
@@ -61,12 +66,3 @@ class Compress:
             return Verdict(status=True, reason="Compressed", message=f"{times:.1f} x smaller: {found.message}")
         smaller = found.bytes_after < found.bytes_before
         return Verdict(status=False, reason="BudgetMissed" if smaller else "NotSmaller", message=found.message)
-
-
-def _on_cpus(pods: PodSettings) -> PodSettings:
-    """Without extended resources such as nvidia.com/gpu."""
-    asked = pods.resources
-    requests, limits = (
-        {name: amount for name, amount in said.items() if name in SHAREABLE} for said in (asked.requests, asked.limits)
-    )
-    return pods.model_copy(update={"resources": Resources(requests=requests, limits=limits)})

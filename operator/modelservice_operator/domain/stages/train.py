@@ -5,12 +5,13 @@ from modelservice.contract.resource import ModelServiceSpec
 from modelservice.contract.work_order import TrainWork, WorkOrder
 from modelservice_operator.crd.status import ConditionType
 from modelservice_operator.crd.status import Stage as StageWord
-from modelservice_operator.domain.records import StageRecord, interval_text, metric_text
+from modelservice_operator.domain.data import DataState
+from modelservice_operator.domain.records import StageRecord, tested_text
 from modelservice_operator.domain.stages.base import Assignment, JobSettings, Verdict, pod_settings
 
 
 class Train:
-    """Always asked for."""
+    """Asked for unless the model was made elsewhere."""
 
     name = "train"
     condition = ConditionType.TRAINED
@@ -18,9 +19,8 @@ class Train:
     activity = "training"
 
     def asked_for(self, spec: ModelServiceSpec) -> bool:
-        """Always."""
-        del spec
-        return True
+        """Where nothing is fetched."""
+        return spec.fetched is None
 
     def key(self, spec: ModelServiceSpec, parent: str) -> str:
         """From the digest of the data, and what is learned from it in which way."""
@@ -38,11 +38,16 @@ class Train:
             parallelism=training.parallelism,
         )
 
+    def reads(self, spec: ModelServiceSpec, data: DataState) -> DataState:
+        """The data."""
+        del spec
+        return data
+
     def order(self, spec: ModelServiceSpec, assignment: Assignment) -> WorkOrder:
         """Data, task, model and hyperparameters, and how often to keep what was done."""
         work = TrainWork(
             **assignment.data_work(),
-            data=spec.data,
+            data=spec.known_data,
             task=spec.task,
             model=spec.model,
             training=spec.training.hyperparameters,
@@ -56,9 +61,4 @@ class Train:
 
     def verdict(self, record: StageRecord) -> Verdict:
         """The primary metric with its interval."""
-        if record.evaluation is None:
-            return Verdict(status=True, reason="Trained", message="")
-        metric, rows = record.evaluation.primary_metric, record.evaluation.rows
-        details = ", ".join(filter(None, (interval_text(metric), f"{rows} rows")))
-        message = f"test {metric_text(metric)} ({details})"
-        return Verdict(status=True, reason="Trained", message=message)
+        return Verdict(status=True, reason="Trained", message=tested_text(record))

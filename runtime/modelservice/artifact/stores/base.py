@@ -29,8 +29,10 @@ class Store(Protocol):
             StorageError, OSError: the store refuses, or fails.
         """
 
-    def publish(self, manifest: Manifest, files: Mapping[str, bytes]) -> str:
+    def publish(self, manifest: Manifest, files: Mapping[str, bytes], *, raw: bytes | None = None) -> str:
         """Store an artifact, the manifest last, and give the digest of what lies there now.
+
+        ``raw`` are the bytes of a manifest that was written elsewhere, perhaps by another release: it stays as it is.
 
         That is another than the given one's where the store keeps the first of two artifacts of one key, and another
         pod was faster.

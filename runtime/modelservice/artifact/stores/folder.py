@@ -47,11 +47,11 @@ class FolderStore:
             raise ArtifactError(f"{folder} is not a folder")
         return load_folder(folder, digest=digest)
 
-    def publish(self, manifest: Manifest, files: Mapping[str, bytes]) -> str:
+    def publish(self, manifest: Manifest, files: Mapping[str, bytes], *, raw: bytes | None = None) -> str:
         """Write a temporary folder and give it the final name; see ``Store``."""
         discard(self._scratch)
         try:
-            digest = write(self._scratch, manifest, files)
+            digest = write(self._scratch, manifest, files, raw=raw)
             put_in_place(self._scratch, self._folder)
         except BaseException:  # a signal raises, too
             discard(self._scratch)
@@ -121,13 +121,14 @@ def load_folder(folder: Path, *, digest: str | None = None) -> Artifact:
     return artifact
 
 
-def write(folder: Path, manifest: Manifest, files: Mapping[str, bytes]) -> str:
+def write(folder: Path, manifest: Manifest, files: Mapping[str, bytes], *, raw: bytes | None = None) -> str:
     """Write an artifact into a new folder, readable by everybody and writable by nobody, and flush it to the disk.
 
     Args:
         folder: is created; must not exist.
         manifest: lists exactly ``files``; written last, so that a folder with a manifest is complete.
         files: contents by name.
+        raw: the manifest's bytes, where it was written before.
 
     Returns:
         The artifact's digest.
@@ -138,7 +139,7 @@ def write(folder: Path, manifest: Manifest, files: Mapping[str, bytes]) -> str:
     folder.mkdir(parents=True)
     for name, content in files.items():
         _write_file(folder / name, content)
-    raw = document_bytes(manifest)
+    raw = raw or document_bytes(manifest)
     _write_file(folder / MANIFEST_FILE, raw)
     folder.chmod(_FOLDER_MODE)
     sync_folder(folder)

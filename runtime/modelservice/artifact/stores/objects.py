@@ -76,14 +76,14 @@ class ObjectArtifactStore:
 
         return verify(raw, read, where=self._address, digest=digest)
 
-    def publish(self, manifest: Manifest, files: Mapping[str, bytes]) -> str:
+    def publish(self, manifest: Manifest, files: Mapping[str, bytes], *, raw: bytes | None = None) -> str:
         """Upload the files, then the manifest if there is none; see ``Store``."""
         from obstore.exceptions import AlreadyExistsError  # noqa: PLC0415
 
         with self._said():
             for name, content in files.items():
                 self._objects.put(object_name(name, manifest.files[name]), content)
-        raw = document_bytes(manifest)
+        raw = raw or document_bytes(manifest)
         try:
             with self._said():
                 self._objects.put(MANIFEST_FILE, raw, mode="create")

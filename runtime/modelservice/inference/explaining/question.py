@@ -11,6 +11,7 @@ from modelservice.contract.signature import Output, Signature
 from modelservice.inference.explaining.plans import Plan, plan, plan_occlusion
 from modelservice.modalities.base import Rows, merge_rows
 from modelservice.modalities.parts import Parts
+from modelservice.modalities.tensor.encoder import NAME as TENSOR
 from modelservice.tasks.base import Array
 
 EVALUATIONS: Final = 1024
@@ -91,6 +92,15 @@ class Question:
                 }
             )
         return found
+
+
+def unexplainable(signature: Signature) -> str | None:
+    """Why answers of a model are not explained, None where they are: one of its numbers has to be the answer."""
+    if signature.modality == TENSOR:
+        return "its inputs are tensors of numbers, of which no parts are known"
+    if signature.width > 1 and not signature.labels:
+        return f"it gives {signature.width} numbers, of which none is the answer"
+    return None
 
 
 def explained_output(outputs: tuple[Output, ...]) -> str:

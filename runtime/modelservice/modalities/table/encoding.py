@@ -54,6 +54,7 @@ class RowEncoder:
         self._mean = np.array([one.mean for one in linear])
         self._scale = np.array([1.0 / one.std for one in linear])
         self._fill = np.array([one.fill for one in linear])
+        self._limits = np.array([FAR if one.measured else np.inf for one in linear])
         self._flagged = [at for at, one in enumerate(linear) if one.indicator]
         starts = np.cumsum([0, *(1 + one.indicator for one in linear)])
         self._at, self._flags = starts[:-1], starts[1:][self._flagged] - 1
@@ -141,7 +142,7 @@ class RowEncoder:
         return Encoded(encoded, far)
 
     def _count_far(self, scaled: NDArray[np.float64]) -> dict[str, int]:
-        counts = (np.abs(scaled) > FAR).sum(axis=0).tolist()
+        counts = (np.abs(scaled) > self._limits).sum(axis=0).tolist()
         return {name: count for name, count in zip(self._linear_names, counts, strict=True) if count}
 
     def _explain(self, rows: Sequence[Row] | NDArray[Any]) -> Encoded:

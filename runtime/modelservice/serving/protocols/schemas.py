@@ -180,9 +180,12 @@ def _object(columns: dict[str, Any], tolerance: Tolerance) -> Schema:
 
 
 def _row(inputs: tuple[Input, ...], tolerance: Tolerance) -> Schema:
-    tensor = next((given for given in inputs if isinstance(given, InputTensor)), None)
-    if tensor is not None:
-        return {"anyOf": [nested({"type": "number"}, tensor.shape), _encoded(tensor)]}
+    tensors = _tensors(inputs)
+    if len(tensors) == 1:
+        return {"anyOf": [*_values(tensors[0]), _encoded(tensors[0])]}
+    if tensors:
+        named = {tensor.name: {"anyOf": _values(tensor)} for tensor in tensors}
+        return {"type": "object", "required": list(named), "properties": named, "additionalProperties": False}
     columns = _by_name(inputs)
     by_position: Schema = {
         "type": "array",
@@ -195,10 +198,24 @@ def _row(inputs: tuple[Input, ...], tolerance: Tolerance) -> Schema:
 
 
 def _rows_by_input(inputs: tuple[Input, ...], tolerance: Tolerance) -> Schema:
-    if any(isinstance(given, InputTensor) for given in inputs):
-        return {"type": "array", "minItems": 1, "maxItems": MAX_ROWS, "items": _row(inputs, tolerance)}
+    tensors, rows = _tensors(inputs), {"type": "array", "minItems": 1, "maxItems": MAX_ROWS}
+    if len(tensors) == 1:
+        return {**rows, "items": _row(inputs, tolerance)}
+    if tensors:
+        named = {tensor.name: {**rows, "items": {"anyOf": _values(tensor)}} for tensor in tensors}
+        return {"type": "object", "required": list(named), "properties": named, "additionalProperties": False}
     columns = _by_name(inputs)
     return _object({name: {"type": "array", "items": schema} for name, schema in columns.items()}, tolerance)
+
+
+def _tensors(inputs: tuple[Input, ...]) -> list[InputTensor]:
+    return [given for given in inputs if isinstance(given, InputTensor)]
+
+
+def _values(tensor: InputTensor) -> list[Schema]:
+    """Schemas of a tensor of one row: nested arrays; a single value may stand alone."""
+    value: Schema = {"type": "boolean" if tensor.datatype == BOOL else "number"}
+    return [nested(value, tensor.shape), *([value] if tensor.shape == (1,) else [])]
 
 
 def _encoded(tensor: InputTensor) -> Schema:

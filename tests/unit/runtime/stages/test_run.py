@@ -397,7 +397,7 @@ def test_the_second_of_two_pods_reports_what_the_first_one_stored(
     first = produce(train_work(seed=1))
 
     class Racing(ObjectArtifactStore):
-        def publish(self, manifest: Any, files: Any) -> str:
+        def publish(self, manifest: Any, files: Any, *, raw: bytes | None = None) -> str:
             if not list(obstore.list(bucket)):
                 super().publish(first.manifest, first.files)
             return super().publish(manifest, files)

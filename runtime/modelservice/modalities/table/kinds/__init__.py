@@ -8,8 +8,9 @@ from modelservice.modalities.table.kinds.category import CATEGORY
 from modelservice.modalities.table.kinds.date import DATE
 from modelservice.modalities.table.kinds.encoded import ENCODED
 from modelservice.modalities.table.kinds.number import NUMBER
+from modelservice.modalities.table.kinds.plain import PLAIN
 from modelservice.modalities.table.kinds.text import TEXT
 from modelservice.modalities.table.kinds.unused import UNUSED
 from modelservice.modalities.table.kinds.written_number import WRITTEN_NUMBER
 
-KINDS: Final[tuple[Kind, ...]] = (UNUSED, BOOLEAN, DATE, WRITTEN_NUMBER, NUMBER, ENCODED, TEXT, CATEGORY)
+KINDS: Final[tuple[Kind, ...]] = (UNUSED, PLAIN, BOOLEAN, DATE, WRITTEN_NUMBER, NUMBER, ENCODED, TEXT, CATEGORY)

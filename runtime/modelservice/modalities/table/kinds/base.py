@@ -44,15 +44,17 @@ class Useless(NamedTuple):
 
 
 class Linear(NamedTuple):
-    """One number for each cell, z = (x - mean) / std, where a missing x is ``fill``.
+    """One number for each cell, z = (x - mean) / std, where a missing x is ``fill``, and NaN means that none may be.
 
-    With an ``indicator``, a second one is 1 where x is missing and 0 elsewhere.
+    With an ``indicator``, a second one is 1 where x is missing and 0 elsewhere. ``measured``: whether mean and
+    deviation are those of training, so that it can be said what is far from it.
     """
 
     mean: float
     std: float
     fill: float
     indicator: bool = False
+    measured: bool = True
 
 
 class ColumnEncoder(Protocol):

@@ -174,11 +174,13 @@ class NumbersEncoder(NamedTuple):
         scaled = scale(filled, self.linear.mean, 1.0 / self.linear.std)
         if not (extent := extent_of(scaled)) < FLOAT32_MAX:
             row = int(np.argmax(np.abs(scaled)))
+            if np.isnan(filled[row]):
+                raise InputError("is missing, and the model takes no missing values", row=row, column=self.name)
             raise InputError(f"{float(filled[row])!r} is too far from the training data", row=row, column=self.name)
         target[:, 0] = scaled.astype(np.float32)
         if self.linear.indicator:
             target[:, 1] = missing
-        return int((np.abs(scaled) > FAR).sum()) if extent > FAR else 0
+        return int((np.abs(scaled) > FAR).sum()) if self.linear.measured and extent > FAR else 0
 
     def check(self, value: Any, row: int) -> None:
         """Whether a cell is a number or missing."""

@@ -11,13 +11,20 @@ from modelservice.serving.protocols.open_inference.tensors import MAX_RANK
 
 def infer_example(model: ServedModel) -> dict[str, Any]:
     """A request of one row, as the model's metadata describe its inputs."""
-    described = model.encoder.tensors()
+    described, example = model.encoder.tensors(), model.encoder.example()
     columns = [column for column in model.signature.inputs if isinstance(column, InputColumn)]
     if len(described) == 1 and len(columns) != 1:
-        data = [column.example for column in columns] if columns else [model.encoder.example()]
+        data = [column.example for column in columns] if columns else [example]
         shape = [1, *described[0]["shape"][1:]]
         tensor = {"name": described[0]["name"], "datatype": described[0]["datatype"], "shape": shape, "data": data}
         return {"inputs": [tensor]}
+    if not columns:
+        return {
+            "inputs": [
+                {**tensor, "shape": [1, *tensor["shape"][1:]], "data": [example[tensor["name"]]]}
+                for tensor in described
+            ]
+        }
     return {
         "inputs": [
             {"name": column.name, "datatype": column.datatype, "shape": [1], "data": [column.example]}

@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from modelservice.contract.signature import InputTensor
+from modelservice.inference.explaining.question import unexplainable
 from modelservice.modalities.base import STRICT, Tolerance
 from modelservice.serving.answer import Answer, json_answer
 from modelservice.serving.model import ServedModel
@@ -36,7 +37,7 @@ class TensorFlow:
             response=predict_response(model.signature),
         )
         explained = None
-        if len(model.signature.inputs) <= MOST_SHOWN:
+        if len(model.signature.inputs) <= MOST_SHOWN and unexplainable(model.signature) is None:
             explained = Documentation(
                 summary="Explain, as KServe v1 speaks it: what each column, patch or word adds to the answer",
                 request=explain_request(model.signature, tolerance),

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, Final
 
 from modelservice.contract.signature import InputTensor
-from modelservice.inference.explaining.question import EVALUATIONS, Question
+from modelservice.inference.explaining.question import EVALUATIONS, Question, unexplainable
 from modelservice.modalities.base import STRICT, Rows, Tolerance
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.parts import MAX_PATCH, PartOptions, Parts
@@ -43,6 +43,8 @@ class Explanations:
         Raises:
             RequestError: with the place, as of ``:predict``.
         """
+        if (why := unexplainable(self._signature)) is not None:
+            raise RequestError(f"this model cannot be explained: {why}")
         document = parse_object(body)
         check_signature(document.get("signature_name", ""))
         label = self._label(document.get("label"))

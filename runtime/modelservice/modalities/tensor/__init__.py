@@ -1,0 +1,1 @@
+"""Tensors of numbers, given to a packed model as they are."""

@@ -1,0 +1,153 @@
+"""From a model that was trained elsewhere to an artifact: the same file and settings give the same digest."""
+
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+import modelservice
+from modelservice.artifact.errors import ArtifactError
+from modelservice.artifact.files import document_bytes, file_entries
+from modelservice.artifact.load import Artifact
+from modelservice.contract.base import DNS_LABEL_PATTERN
+from modelservice.contract.digests import sha256
+from modelservice.contract.keys import KEY_LENGTH, short_hash
+from modelservice.contract.manifest import MODEL_FILE, PREPROCESSING_FILE, Manifest, OnnxSummary, Producer
+from modelservice.contract.progress import Progress
+from modelservice.contract.resource import MAX_NAME_LENGTH
+from modelservice.contract.signature import SIGNATURE_FILE, Signature
+from modelservice.inference.predictor import Predictor
+from modelservice.modalities.encoders import build_encoder
+from modelservice.packing.errors import PackError
+from modelservice.packing.readied import Readied
+from modelservice.packing.settings import PackSettings
+
+STAGE: Final = "pack"
+_STEPS: Final = 3
+_TOLERANCE: Final = 1e-5
+_OFF: Final = 1e-3
+"""How far probabilities may be from 0 to 1, and their sum from 1, where the model computes in halves of floats."""
+
+
+def pack(source: Path, settings: PackSettings, *, observe: Callable[[Progress], None] = lambda _: None) -> "Packed":
+    """Make an artifact, and let it answer its own example.
+
+    Args:
+        source: an ONNX file, or a folder in the layout of Hugging Face.
+        settings: what the file does not say.
+        observe: is told of progress.
+
+    Raises:
+        PackError: it cannot be served as it is, or as it was described.
+        StageError: the folder holds no model that can be read.
+        OSError: the file system fails.
+    """
+    from modelservice.packing.onnx_model import ready_onnx  # noqa: PLC0415 - onnx takes long to import
+    from modelservice.packing.pretrained_folder import ready_folder  # noqa: PLC0415
+
+    name = settings.name or _name_of(source)
+    _tell(observe, 0)
+    if not source.exists():
+        raise PackError(f"{source} is not there: name an ONNX file, or a folder with config.json and model.safetensors")
+    readied = ready_folder(source, settings) if source.is_dir() else ready_onnx(source, settings)
+    _tell(observe, 1)
+    packed = _put_together(name, readied, settings)
+    _check_answer(packed, readied)
+    _tell(observe, 2)
+    return packed
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Packed:
+    """An artifact in memory, and sentences on what was decided."""
+
+    artifact: Artifact
+    notes: tuple[str, ...]
+
+    @property
+    def manifest(self) -> Manifest:
+        """What it consists of."""
+        return self.artifact.manifest
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        """Its files by name."""
+        return self.artifact.contents
+
+
+def _put_together(name: str, readied: Readied, settings: PackSettings) -> Packed:
+    encoder = build_encoder(readied.modality, readied.preprocessing)
+    signature = Signature(
+        modality=readied.modality,
+        task=readied.task,
+        target=settings.target,
+        inputs=encoder.inputs,
+        outputs=readied.outputs,
+    )
+    files = {
+        SIGNATURE_FILE: document_bytes(signature),
+        PREPROCESSING_FILE: document_bytes(readied.preprocessing),
+        MODEL_FILE: readied.onnx,
+    }
+    entries = file_entries(files)
+    manifest = Manifest(
+        name=name,
+        stage=STAGE,
+        key=short_hash({name: entry.sha256 for name, entry in entries.items()}, length=KEY_LENGTH),
+        family=readied.family,
+        modality=readied.modality,
+        task=readied.task,
+        producer=Producer(
+            modelservice=modelservice.__version__,
+            python=platform.python_version(),
+            libraries={"onnx": version("onnx")},
+        ),
+        parameters=readied.parameters,
+        model=OnnxSummary(opset=readied.opset),
+        files=entries,
+    )
+    raw = document_bytes(manifest)
+    artifact = Artifact(digest=sha256(raw), manifest=manifest, manifest_bytes=raw, contents=files)
+    return Packed(artifact=artifact, notes=readied.notes)
+
+
+def _check_answer(packed: Packed, readied: Readied) -> None:
+    """Answer the example as a server would, and compare it with what the file itself gives."""
+    try:
+        predictor = Predictor.from_artifact(packed.artifact)
+    except ArtifactError as error:
+        raise PackError(str(error)) from None
+    encoder = predictor.encoder
+    raw = predictor.run(predictor.encode(encoder.from_instances([encoder.example()] * 2)))
+    if not np.isfinite(raw).all():
+        raise PackError(
+            "the model answers its example with a value that is not finite: give an example that it can answer, with"
+            " columns or inputs"
+        )
+    if readied.expected is not None and not np.allclose(raw[0], readied.expected, rtol=_TOLERANCE, atol=_TOLERANCE):
+        raise PackError("the packed model answers its example otherwise than the file does: please report this")
+    if predictor.labels and (raw.min() < -_OFF or abs(float(raw[0].sum()) - 1) > _OFF):
+        shown = ", ".join(f"{value:.3g}" for value in raw[0][:5])
+        raise PackError(
+            f"the model answers its example with {shown}, which are no probabilities of {len(predictor.labels)} labels:"
+            " say --logits if they are logits, or leave labels out"
+        )
+
+
+def _name_of(source: Path) -> str:
+    """A name of a ModelService that is like that of the file."""
+    import re  # noqa: PLC0415 - where it is used
+
+    stem = source.resolve().stem if source.suffix == ".onnx" else source.resolve().name
+    name = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:MAX_NAME_LENGTH].strip("-")
+    if re.fullmatch(DNS_LABEL_PATTERN, name) is None:
+        raise PackError(f"{source}: nothing says what the model is called: name it with --name")
+    return name
+
+
+def _tell(observe: Callable[[Progress], None], done: int) -> None:
+    observe(Progress(stage=STAGE, done=done, total=_STEPS))

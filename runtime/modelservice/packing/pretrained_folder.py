@@ -1,0 +1,46 @@
+"""A folder in the layout of Hugging Face as a model that is served: texts in, the numbers of each out."""
+
+from pathlib import Path
+from typing import Final
+
+from modelservice.contract.signature import Output
+from modelservice.families.base import OPSET
+from modelservice.families.onnx_graph import Graph
+from modelservice.families.pretrained import read_pretrained
+from modelservice.modalities.text.encoder import NAME as TEXT
+from modelservice.modalities.text.preprocessing import TextPreprocessing
+from modelservice.modalities.tokens import Tokens
+from modelservice.packing.errors import PackError
+from modelservice.packing.readied import Readied
+from modelservice.packing.settings import PackSettings
+from modelservice.tasks.tensors import DATATYPE, TENSORS
+
+FAMILY: Final = "encoder"
+_INPUT, _OUTPUT = "text", "embedding"
+
+
+def ready_folder(folder: Path, settings: PackSettings) -> Readied:
+    """Read a BERT and what it says of pooling; see ``pack``, and ``families.pretrained`` for what is refused."""
+    if unused := [name for name in ("labels", "columns", "inputs", "outputs") if getattr(settings, name)]:
+        raise PackError(f"{folder} gives embeddings of texts, so that {unused[0]} mean nothing: leave them out")
+    encoder = read_pretrained(f"file://{folder.resolve()}", None)
+    length = settings.max_length
+    encoder.check_length(length, field="maxLength")
+    graph = Graph()
+    encoder.append_to(graph, length=length)
+    return Readied(
+        family=FAMILY,
+        modality=TEXT,
+        task=TENSORS.name,
+        preprocessing=TextPreprocessing(
+            name=_INPUT,
+            max_length=length,
+            vocabulary=Tokens(encoder.tokenizer, max_length=length).vocabulary,
+            tokenizer=encoder.tokenizer,
+        ),
+        outputs=(Output(name=_OUTPUT, datatype=DATATYPE, shape=(encoder.width,)),),
+        onnx=graph.model(shape=(length,), width=encoder.width),
+        opset=OPSET,
+        parameters=encoder.parameters,
+        notes=(f"its weights are {encoder.digest}",),
+    )

@@ -1,0 +1,277 @@
+"""What was made elsewhere, in a pod and on a laptop: taken over byte for byte, or refused with a sentence."""
+
+import io
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.object_server import ObjectServer, object_server
+from tests.support.samples import ROOT
+from tests.unit.runtime.inference.graphs import linear
+from tests.unit.runtime.stages.pipelines import IRIS, order_of, still_clock
+
+import modelservice
+from modelservice.artifact.load import Artifact
+from modelservice.artifact.stores import load_artifact
+from modelservice.artifact.stores.objects import object_name
+from modelservice.contract.artifact_source import ArtifactSource
+from modelservice.contract.digests import sha256
+from modelservice.contract.exit_codes import ExitCode
+from modelservice.contract.failure import About, Failure, Retry, StorageError
+from modelservice.contract.manifest import MANIFEST_FILE, MODEL_FILE, SIGNATURE_FILE
+from modelservice.contract.report import Report, Success
+from modelservice.contract.work_order import FetchWork
+from modelservice.modalities import objects as objects_module
+from modelservice.packing.pack import pack
+from modelservice.packing.settings import PackSettings
+from modelservice.stages.documents import ResourceError
+from modelservice.stages.run import Places, Pod, run_stage
+
+RELEASED = ROOT / "tests" / "data" / "released" / "0.1" / "artifacts"
+ELSEWHERE = RELEASED / "iris-train"
+URI = "s3://elsewhere/team/iris/abc"
+FIELD = "spec.model.artifact"
+PREFIX = "MODELSERVICE_DATA_"
+
+
+@pytest.fixture(scope="module")
+def trained() -> Artifact:
+    """What another release of another cluster trained."""
+    return load_artifact(ELSEWHERE)
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectServer]:
+    monkeypatch.setattr(objects_module, "MAX_RETRIES", 0)
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    with object_server(monkeypatch) as server:
+        for name, value in server.variables("of-elsewhere").items():
+            monkeypatch.setenv(f"{PREFIX}{name}", value)
+        yield server
+
+
+def put(store: ObjectServer, artifact: Artifact) -> None:
+    """As a cluster stores it."""
+    folder = URI.removeprefix("s3://")
+    store.objects[f"{folder}/{MANIFEST_FILE}"] = artifact.manifest_bytes
+    for name, entry in artifact.manifest.files.items():
+        store.objects[f"{folder}/{object_name(name, entry)}"] = artifact.contents[name]
+
+
+def put_folder(store: ObjectServer, folder: Path) -> None:
+    """As a person copies it."""
+    for path in folder.iterdir():
+        store.objects[f"{URI.removeprefix('s3://')}/{path.name}"] = path.read_bytes()
+
+
+def work_of(digest: str, *, uri: str = URI, file: str | None = None) -> FetchWork:
+    return FetchWork(source=ArtifactSource(uri=uri, digest=digest), file=file, field=FIELD)
+
+
+def run(root: Path, work: FetchWork) -> Success | Failure:
+    (root / "order.json").write_text(order_of(work, artifact=root / "abc").model_dump_json(exclude_none=True))
+    where = Places(
+        order=root / "order.json",
+        data=root / "claim",
+        report=root / "report",
+        progress_host="127.0.0.1",
+        progress_port=0,
+    )
+    code = run_stage(where=where, pod=Pod(), clock=still_clock, now=lambda: 0.0, out=io.StringIO())
+    result = Report.model_validate_json((root / "report").read_text()).result
+    assert code == (result.exit_code if isinstance(result, Failure) else ExitCode.DONE)
+    return result
+
+
+def refused(root: Path, work: FetchWork) -> Failure:
+    result = run(root, work)
+    assert isinstance(result, Failure)
+    return result
+
+
+def check_taken_over(root: Path, result: Success | Failure, trained: Artifact, uri: str = URI) -> None:
+    assert isinstance(result, Success)
+    assert (result.stage, result.key, result.digest, result.source) == ("fetch", "abc", trained.digest, uri)
+    assert result.evaluation is not None
+    assert load_artifact(root / "abc").manifest_bytes == trained.manifest_bytes, "by whatever release it was written"
+
+
+def test_what_a_cluster_stored_is_taken_over(store: ObjectServer, tmp_path: Path, trained: Artifact) -> None:
+    put(store, trained)
+    check_taken_over(tmp_path, run(tmp_path, work_of(trained.digest)), trained)
+    assert set(store.access_keys) == {"of-elsewhere"}
+    store.objects.clear()
+    again = run(tmp_path, work_of(trained.digest))
+    check_taken_over(tmp_path, again, trained)
+
+
+def test_a_folder_that_was_copied_to_a_bucket_is(store: ObjectServer, tmp_path: Path, trained: Artifact) -> None:
+    put_folder(store, ELSEWHERE)
+    check_taken_over(tmp_path, run(tmp_path, work_of(trained.digest)), trained)
+
+
+def test_what_lies_on_a_claim_is(tmp_path: Path, trained: Artifact) -> None:
+    shutil.copytree(ELSEWHERE, tmp_path / "claim" / "qp2iu6b5")
+    uri = "pvc://iris-qp2iu6b5/qp2iu6b5"
+    result = run(tmp_path, work_of(trained.digest, uri=uri, file="qp2iu6b5"))
+    check_taken_over(tmp_path, result, trained, uri)
+
+
+def test_another_one_in_its_place_is_made_anew(tmp_path: Path, trained: Artifact) -> None:
+    shutil.copytree(ELSEWHERE, tmp_path / "claim" / "a")
+    shutil.copytree(RELEASED / "logistic-train", tmp_path / "abc")
+    result = run(tmp_path, work_of(trained.digest, uri="pvc://c/a", file="a"))
+    assert isinstance(result, Success)
+    assert load_artifact(tmp_path / "abc").digest == trained.digest
+
+
+def test_what_was_packed_has_no_metrics(store: ObjectServer, tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(linear().SerializeToString())
+    packed = pack(tmp_path / "m.onnx", PackSettings()).artifact
+    put(store, packed)
+    result = run(tmp_path, work_of(packed.digest))
+    assert isinstance(result, Success)
+    assert (result.family, result.task, result.evaluation, result.data) == ("onnx", "Tensors", None, None)
+
+
+def changed_manifest(store: ObjectServer, place: str, trained: Artifact) -> None:
+    store.objects[f"{place}/{MANIFEST_FILE}"] += b" "
+
+
+def newer_format(store: ObjectServer, place: str, trained: Artifact) -> None:
+    raw = trained.manifest_bytes.replace(b'"schemaVersion": "1.0"', b'"schemaVersion": "2.0"')
+    store.objects[f"{place}/{MANIFEST_FILE}"] = raw
+
+
+def torn(store: ObjectServer, place: str, trained: Artifact) -> None:
+    del store.objects[f"{place}/{object_name(MODEL_FILE, trained.manifest.files[MODEL_FILE])}"]
+
+
+def damaged(store: ObjectServer, place: str, trained: Artifact) -> None:
+    store.objects[f"{place}/{object_name(SIGNATURE_FILE, trained.manifest.files[SIGNATURE_FILE])}"] += b" "
+
+
+def nothing(store: ObjectServer, place: str, trained: Artifact) -> None:
+    store.objects.clear()
+
+
+def no_artifact(store: ObjectServer, place: str, trained: Artifact) -> None:
+    store.objects[f"{place}/{MANIFEST_FILE}"] = b'{"name": "of something else"}'
+
+
+def too_large(store: ObjectServer, place: str, trained: Artifact) -> None:
+    store.objects[f"{place}/{MANIFEST_FILE}"] = b" " * (2**20 + 1)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "digest_too", "reason", "sentence"),
+    [
+        (changed_manifest, False, "ArtifactChanged", "is asked for: name the one that you mean"),
+        (
+            newer_format,
+            True,
+            "ArtifactInvalid",
+            "has schema version '2.0', this release reads 1.x: use a newer release",
+        ),
+        (
+            torn,
+            False,
+            "ArtifactInvalid",
+            "model.onnx is missing in s3://elsewhere/team/iris/abc: put the whole artifact",
+        ),
+        (damaged, False, "ArtifactInvalid", "signature.json in s3://elsewhere/team/iris/abc is not what the manifest"),
+        (
+            nothing,
+            False,
+            "ArtifactNotFound",
+            "has no manifest.json: correct spec.model.artifact.uri, or put an artifact",
+        ),
+        (no_artifact, True, "ArtifactInvalid", "manifest.json is of kind 'None', expected Manifest"),
+        (
+            too_large,
+            False,
+            "ArtifactInvalid",
+            "manifest.json in s3://elsewhere/team/iris/abc has more than the 1048576",
+        ),
+    ],
+)
+def test_what_cannot_be_trusted_is_refused(
+    store: ObjectServer,
+    tmp_path: Path,
+    trained: Artifact,
+    spoil: Callable[..., None],
+    digest_too: bool,
+    reason: str,
+    sentence: str,
+) -> None:
+    put(store, trained)
+    place = URI.removeprefix("s3://")
+    spoil(store, place, trained)
+    digest = sha256(store.objects[f"{place}/{MANIFEST_FILE}"]) if digest_too else None
+    failure = refused(tmp_path, work_of(digest or trained.digest))
+    assert failure.reason == reason
+    assert sentence in failure.message
+    assert (failure.about, failure.retry) == (About.STORAGE, Retry.ON_CHANGE)
+    assert not (tmp_path / "abc").exists()
+
+
+def test_a_bucket_that_is_away_is_asked_again(store: ObjectServer, tmp_path: Path, trained: Artifact) -> None:
+    store.refusals, store.for_ever = [(503, "SlowDown")], True
+    failure = refused(tmp_path, work_of(trained.digest))
+    assert (failure.reason, failure.retry) == ("StorageUnavailable", Retry.SOON)
+
+
+def test_keys_that_may_not_name_the_field_of_the_secret(store: ObjectServer, tmp_path: Path, trained: Artifact) -> None:
+    store.refusals, store.for_ever = [(403, "AccessDenied")], True
+    failure = refused(tmp_path, work_of(trained.digest))
+    assert (failure.reason, failure.field) == ("ArtifactNotRead", FIELD)
+    assert "spec.model.artifact.secretRef" in failure.message
+    assert "spec.data" not in failure.message
+
+
+def test_links_on_a_claim_are_not_followed(tmp_path: Path, trained: Artifact) -> None:
+    (tmp_path / "claim").mkdir()
+    folder = tmp_path / "claim" / "a"
+    shutil.copytree(ELSEWHERE, folder)
+    (folder / MODEL_FILE).unlink()
+    (folder / MODEL_FILE).symlink_to(ELSEWHERE / MODEL_FILE)
+    failure = refused(tmp_path, work_of(trained.digest, uri="pvc://c/a", file="a"))
+    assert "model.onnx cannot be read as a plain file" in failure.message
+
+
+def resource(digest: str, *, uri: str = "pvc://iris/abc", **spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "modelservice.dev/v1alpha1",
+        "kind": "ModelService",
+        "metadata": {"name": "iris"},
+        "spec": {"model": {"artifact": {"uri": uri, "digest": digest}}, **spec},
+    }
+
+
+def test_a_laptop_takes_it_over_from_a_copy_or_from_where_it_lies(
+    store: ObjectServer, tmp_path: Path, trained: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "out"
+    model = modelservice.train(resource(trained.digest), output=output, artifact=ELSEWHERE)
+    assert model.digest == load_artifact(output).digest == trained.digest
+    put(store, trained)
+    for name, value in store.variables().items():
+        monkeypatch.setenv(name, value)
+    assert modelservice.train(resource(trained.digest, uri=URI), output=output).digest == trained.digest
+
+
+def test_a_laptop_says_what_it_cannot_use(tmp_path: Path, trained: Artifact) -> None:
+    output = tmp_path / "out"
+    with pytest.raises(ResourceError, match="is a claim of a cluster: copy its folder here, and name it with --art"):
+        modelservice.train(resource(trained.digest), output=output)
+    with pytest.raises(ResourceError, match=r"spec\.model\.artifact was trained elsewhere, and reads no data"):
+        modelservice.train(resource(trained.digest), data=IRIS, output=output, artifact=ELSEWHERE)
+    spec = {"data": {"configMap": {"name": "d"}, "target": "species"}, "model": {"logistic": {}}}
+    with pytest.raises(ResourceError, match=r"--artifact is a copy of what spec\.model\.artifact names, which is not"):
+        modelservice.train({**resource(trained.digest), "spec": spec}, data=IRIS, output=output, artifact=ELSEWHERE)
+    with pytest.raises(StorageError, match="is asked for: name the one that you mean"):
+        modelservice.train(resource("sha256:" + "0" * 64), output=output, artifact=ELSEWHERE)
