@@ -48,13 +48,14 @@ class AutoStep:
         losses = expected_losses(model, [Compressible.of(one) for one in probes], context)
         form = forms[losses.index(min(losses))] if losses else forms[0]
         *larger, last = _turns(form, goals, lesson, context)
-        made = [(one, "") for one in larger] + list(zip(probes, _AT_ONCE, strict=False)) + [(last, "")]
-        names = ["Int8"] + [
-            f"{network.parameters / one.parameters:.3g} x fewer parameters{how}, Int8" for one, how in made
+        made = [*larger, *probes, last]
+        ways = [""] * len(larger) + list(_AT_ONCE[: len(probes)]) + [""]
+        names = [
+            f"{network.parameters / one.parameters:.3g} x fewer parameters{way}, Int8"
+            for one, way in zip(made, ways, strict=True)
         ]
-        models = [model, *(Compressible.of(one) for one, _ in made)]
-        found = [QUANTIZE.apply(Quantize(), one, context) for one in models]
-        tried = [measured(name, one, context) for name, one in zip(names, found, strict=True)]
+        found = [QUANTIZE.apply(Quantize(), one, context) for one in (model, *map(Compressible.of, made))]
+        tried = [measured(name, one, context) for name, one in zip(["Int8", *names], found, strict=True)]
         place = choose(expected_losses(model, found, context), budget=context.budget)
         tried[place] = tried[place].model_copy(update={"chosen": True})
         return replace(found[place], tried=tuple(tried))
@@ -65,12 +66,14 @@ _RANK: Final = 0.25
 """Of the rank of a layer, where its layers are of a lower one; turns narrow what is between the two further."""
 _AT_ONCE: Final = (" at once", " at once, low rank")
 PROBES: Final = len(_AT_ONCE)
+"""Networks at most that are made to find out from which of its forms the turns start."""
 
 
 def forms_of(network: StoredNetwork) -> list[StoredNetwork]:
     """The network as turns may start from it: as it is, and of a lower rank where that makes a layer smaller.
 
-    Without dropout, as students of ``distill`` are: what is to be learned by heart hardly fits into few parameters.
+    Without dropout, as students of ``distill`` are: what keeps a large network from learning by heart keeps a small one
+    from learning.
     """
     layers = tuple(
         layer.model_copy(update={"share": 0.0}) if isinstance(layer, Dropout) else layer

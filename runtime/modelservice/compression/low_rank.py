@@ -54,8 +54,10 @@ def factorised(network: StoredNetwork, share: float, *, hidden_only: bool = Fals
     for place, layer in enumerate(network.architecture.layers):
         arrays = {name: network.weights[f"{place}.{name}"] for name in _NAMES if f"{place}.{name}" in network.weights}
         whole = hidden_only and (isinstance(layer, Convolution) or place == len(network.architecture.layers) - 1)
-        splits = isinstance(layer, Linear | Convolution) and not whole
-        parts = _split(layer, arrays, share) if splits else [(layer, arrays)]
+        if isinstance(layer, Linear | Convolution) and not whole:
+            parts = _split(layer, arrays, share)
+        else:
+            parts = [(layer, arrays)]
         for part, stored in parts:
             weights.update({f"{len(layers)}.{name}": array for name, array in stored.items()})
             layers.append(part)
