@@ -106,12 +106,13 @@ def test_a_missed_budget_keeps_the_model_and_other_budgets_and_steps_train_nothi
     assert training_pods(space) <= pods
 
 
-TURN_EPOCHS = 100
-"""Of two turns, so that the pod is deleted in the second one or after it: controls follow, of twice as many each."""
+TURN_EPOCHS = 50
+"""Of two networks at once and two turns, so that the pod is deleted after the first of them: three follow, and controls
+of more than four times as many each."""
 
 
 def in_second_turn(space: Space) -> str | None:
-    """The running pod of a compression, once it has told more epochs than its first turn has."""
+    """The running pod of a compression, once it has told more epochs than its first network has."""
     for pod in space.pods("progression", "compress"):
         name: str = pod["metadata"]["name"]
         if pod["status"].get("phase") == "Running" and epoch_of(space, name) > TURN_EPOCHS + 1:

@@ -3,23 +3,31 @@
 Each turn takes about half of the parameters that are left (structured pruning), tunes the rest on labels and on what
 the uncompressed model says, and looks at the result with weights of 8 bits. Pruning in turns loses less than at once
 (Han et al., 2015; Li et al., 2017). Networks for images learn from images that are moved, and from the network of the
-turn before, which stands between a large teacher and a small pupil (Mirzadeh et al., 2020). The validation rows choose
-among the turns; of the test rows only their number is looked at.
+turn before, which stands between a large teacher and a small pupil (Mirzadeh et al., 2020).
+
+Where a layer takes many values, such as the pixels of an image, few of its units are left of so few parameters; two
+layers in its place, with a narrow one between them, leave room for more (``low_rank``). Whether that suits is told by
+two networks of the size asked for, made at once, one of them with layers of a lower rank.
+
+The validation rows choose between these and among the turns; of the test rows only their number is looked at.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
 
 from modelservice.compression.base import Compressible, StepContext, single_network
-from modelservice.compression.lesson import lesson_of_auto
+from modelservice.compression.lesson import Lesson, lesson_of_auto
+from modelservice.compression.low_rank import factorised
 from modelservice.compression.measured import measured, validation_outputs
+from modelservice.compression.network import StoredNetwork
 from modelservice.compression.prune import narrowed
 from modelservice.compression.quantize import QUANTIZE
-from modelservice.compression.units import ratio_for
+from modelservice.compression.units import widths_within
 from modelservice.contract.compression import Auto, Quantize
-from modelservice.families.architecture import Architecture
+from modelservice.families.architecture import Architecture, Dropout
 from modelservice.inference.batches import run_batches
 from modelservice.inference.onnx_engine import OnnxEngine
 from modelservice.tasks.paired import metric_drop
@@ -33,23 +41,74 @@ class AutoStep:
     def apply(self, settings: Auto, model: Compressible, context: StepContext) -> Compressible:
         """Find the strongest turn that seems to keep the budget; see ``Step``."""
         network = single_network(model, self.name)
-        first = network.parameters
-        names, found = ["Int8"], [QUANTIZE.apply(Quantize(), model, context)]
-        lesson, learning = lesson_of_auto(context.dataset, settings.fine_tune_epochs), context
-        for parameters, multiply_adds in targets(network.architecture, settings):
-            ratio = ratio_for(network.architecture, parameters, multiply_adds)
-            network = narrowed(f"auto-{parameters}", network, ratio, lesson, learning)
-            if lesson.augmentation is not None:
-                learning = replace(context, teacher=partial(run_batches, OnnxEngine(network.to_onnx()).run))
-            names.append(f"{first / network.parameters:.3g} x fewer parameters, Int8")
-            found.append(QUANTIZE.apply(Quantize(), Compressible.of(network), context))
-        tried = [measured(name, one, context) for name, one in zip(names, found, strict=True)]
+        goals = targets(network.architecture, settings)
+        lesson = lesson_of_auto(context.dataset, settings.fine_tune_epochs)
+        forms = forms_of(network)
+        probes = _probes(forms, goals[-1], lesson, context)
+        losses = expected_losses(model, [Compressible.of(one) for one in probes], context)
+        form = forms[losses.index(min(losses))] if losses else forms[0]
+        *larger, last = _turns(form, goals, lesson, context)
+        made = [*larger, *probes, last]
+        ways = [""] * len(larger) + list(_AT_ONCE[: len(probes)]) + [""]
+        names = [
+            f"{network.parameters / one.parameters:.3g} x fewer parameters{way}, Int8"
+            for one, way in zip(made, ways, strict=True)
+        ]
+        found = [QUANTIZE.apply(Quantize(), one, context) for one in (model, *map(Compressible.of, made))]
+        tried = [measured(name, one, context) for name, one in zip(["Int8", *names], found, strict=True)]
         place = choose(expected_losses(model, found, context), budget=context.budget)
         tried[place] = tried[place].model_copy(update={"chosen": True})
         return replace(found[place], tried=tuple(tried))
 
 
 AUTO: Final = AutoStep()
+_RANK: Final = 0.25
+"""Of the rank of a layer, where its layers are of a lower one; turns narrow what is between the two further."""
+_AT_ONCE: Final = (" at once", " at once, low rank")
+PROBES: Final = len(_AT_ONCE)
+"""Networks at most that are made to find out from which of its forms the turns start."""
+
+
+def forms_of(network: StoredNetwork) -> list[StoredNetwork]:
+    """The network as turns may start from it: as it is, and of a lower rank where that makes a layer smaller.
+
+    Without dropout, as students of ``distill`` are: what keeps a large network from learning by heart keeps a small one
+    from learning.
+    """
+    layers = tuple(
+        layer.model_copy(update={"share": 0.0}) if isinstance(layer, Dropout) else layer
+        for layer in network.architecture.layers
+    )
+    plain = replace(network, architecture=network.architecture.model_copy(update={"layers": layers}))
+    split = factorised(plain, _RANK, hidden_only=True)
+    return [plain] if split is None else [plain, split]
+
+
+def _probes(
+    forms: Sequence[StoredNetwork], goal: tuple[int, int], lesson: Lesson, context: StepContext
+) -> list[StoredNetwork]:
+    """Each form as small as it is to become, at once; nothing where there is but one."""
+    names = [f"auto-once-{place}" for place in range(len(forms))] if len(forms) > 1 else []
+    return [_narrowed(name, form, goal, lesson, context) for name, form in zip(names, forms, strict=False)]
+
+
+def _turns(
+    network: StoredNetwork, goals: Sequence[tuple[int, int]], lesson: Lesson, context: StepContext
+) -> list[StoredNetwork]:
+    """The network after each turn."""
+    made = []
+    for goal in goals:
+        network = _narrowed(f"auto-{goal[0]}", network, goal, lesson, context)
+        made.append(network)
+        if lesson.augmentation is not None:
+            context = replace(context, teacher=partial(run_batches, OnnxEngine(network.to_onnx()).run))
+    return made
+
+
+def _narrowed(
+    name: str, network: StoredNetwork, goal: tuple[int, int], lesson: Lesson, context: StepContext
+) -> StoredNetwork:
+    return narrowed(name, network, widths_within(network.architecture, *goal), lesson, context)
 
 
 def turns_of(settings: Auto) -> int:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from modelservice.compression.auto import turns_of
+from modelservice.compression.auto import PROBES, turns_of
 from modelservice.compression.base import Compressible, StepContext
 from modelservice.compression.lesson import Lesson, lesson_of_auto
 from modelservice.compression.measured import measured
@@ -84,9 +84,9 @@ _SCRATCH, _DISTILLATION = "from scratch", "by distillation alone"
 
 
 def _epochs(step: Step) -> int:
-    """Passes over the training rows that a step has."""
+    """Passes over the training rows that a step has at most."""
     if step.auto is not None:
-        return step.auto.fine_tune_epochs * turns_of(step.auto)
+        return step.auto.fine_tune_epochs * (PROBES + turns_of(step.auto))
     if step.distill is not None:
         return step.distill.epochs
     return 0 if step.quantize is not None else int(step.chosen.fine_tune_epochs)

@@ -5,7 +5,7 @@ from typing import Final
 
 from modelservice.compression.base import Compressible, StepContext, single_network
 from modelservice.compression.lesson import Lesson
-from modelservice.compression.units import joints, kept_units, ratio_for, without_units
+from modelservice.compression.units import joints, kept_units, widths_within, without_units
 from modelservice.contract.compression import Distill, StudentLayers
 from modelservice.contract.failure import StageError
 from modelservice.contract.model import ConvolutionalNetwork, MultilayerPerceptron
@@ -59,8 +59,8 @@ def _narrower(model: Compressible, ratio: float) -> Architecture:
     """The layers of the teacher with so many times fewer parameters at most."""
     network = single_network(model, "a student by sizeRatio")
     architecture = network.architecture
-    share = ratio_for(architecture, int(architecture.parameters / ratio))
+    widths = widths_within(architecture, int(architecture.parameters / ratio))
     if not joints(architecture):
         message = "a student by sizeRatio needs a network with hidden layers: say which layers it has by layers"
         raise StageError("StepUnsuited", message, field="spec.compression.steps")
-    return without_units(network, kept_units(network, share)).architecture
+    return without_units(network, kept_units(network, widths)).architecture

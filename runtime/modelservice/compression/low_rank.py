@@ -41,13 +41,23 @@ class LowRankStep:
 LOW_RANK: Final = LowRankStep()
 
 
-def factorised(network: StoredNetwork, share: float) -> StoredNetwork | None:
-    """The network with layers of a lower rank; None where no layer becomes smaller, or there would be too many."""
+def factorised(network: StoredNetwork, share: float, *, hidden_only: bool = False) -> StoredNetwork | None:
+    """The network with layers of a lower rank; None where no layer becomes smaller, or there would be too many.
+
+    Args:
+        network: whose layers.
+        share: of a layer's rank, which is left.
+        hidden_only: whether only linear layers are split, and not the last one, which may have few outputs.
+    """
     layers: list[Layer] = []
     weights: dict[str, NDArray[Any]] = {}
     for place, layer in enumerate(network.architecture.layers):
         arrays = {name: network.weights[f"{place}.{name}"] for name in _NAMES if f"{place}.{name}" in network.weights}
-        parts = _split(layer, arrays, share) if isinstance(layer, Linear | Convolution) else [(layer, arrays)]
+        whole = hidden_only and (isinstance(layer, Convolution) or place == len(network.architecture.layers) - 1)
+        if isinstance(layer, Linear | Convolution) and not whole:
+            parts = _split(layer, arrays, share)
+        else:
+            parts = [(layer, arrays)]
         for part, stored in parts:
             weights.update({f"{len(layers)}.{name}": array for name, array in stored.items()})
             layers.append(part)

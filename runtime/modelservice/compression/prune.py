@@ -1,12 +1,13 @@
 """What matters least is left out: single weights, or whole neurons and channels."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from modelservice.compression.base import Compressible, StepContext, single_network
 from modelservice.compression.lesson import Lesson
 from modelservice.compression.network import StoredNetwork
 from modelservice.compression.tuned import tuned
-from modelservice.compression.units import joints, kept_units, without_units
+from modelservice.compression.units import joints, kept_units, widths_without, without_units
 from modelservice.contract.compression import Prune
 from modelservice.contract.failure import StageError
 
@@ -20,8 +21,8 @@ class PruneStep:
         """Leave out the given share, and let the rest learn on; see ``Step``."""
         network, lesson = single_network(model, self.name), Lesson(epochs=settings.fine_tune_epochs)
         if settings.structured is not None:
-            ratio = settings.structured.ratio
-            return Compressible.of(narrowed("prune", network, ratio, lesson, context))
+            widths = widths_without(network.architecture, settings.structured.ratio)
+            return Compressible.of(narrowed("prune", network, widths, lesson, context))
         from modelservice.compression.zeros import with_zeros  # noqa: PLC0415 - torch takes seconds to import
 
         sparse = with_zeros(network, settings.chosen.ratio)
@@ -31,8 +32,10 @@ class PruneStep:
 PRUNE: Final = PruneStep()
 
 
-def narrowed(name: str, network: StoredNetwork, ratio: float, lesson: Lesson, context: StepContext) -> StoredNetwork:
-    """The network without a share of the units of each layer, tuned by a lesson, kept under a name.
+def narrowed(
+    name: str, network: StoredNetwork, widths: Sequence[int], lesson: Lesson, context: StepContext
+) -> StoredNetwork:
+    """The network with so many of the units of each joint, tuned by a lesson, kept under a name.
 
     Raises:
         StageError: it has no layer between input and output.
@@ -43,4 +46,4 @@ def narrowed(name: str, network: StoredNetwork, ratio: float, lesson: Lesson, co
             " which sets single weights to 0"
         )
         raise StageError("StepUnsuited", message, field="spec.compression.steps")
-    return tuned(name, without_units(network, kept_units(network, ratio)), lesson, context)
+    return tuned(name, without_units(network, kept_units(network, widths)), lesson, context)

@@ -6,6 +6,7 @@ column for each of its pixels. What lies between has no weights and takes any wi
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -57,19 +58,27 @@ def magnitudes(network: StoredNetwork, joint: Joint) -> NDArray[np.float64]:
     return np.asarray(math.prod(lengths))
 
 
-def kept_units(network: StoredNetwork, ratio: float) -> list[NDArray[np.int64]]:
-    """For each joint the units that stay, in their order: all but the given share, at least one.
+def widths_without(architecture: Architecture, ratio: float) -> list[int]:
+    """For each joint how many units stay where the same share of each layer goes, at least one.
+
+    Args:
+        architecture: whose units.
+        ratio: the share that goes, from 0 to below 1.
+    """
+    return [_staying(joint, ratio) for joint in joints(architecture)]
+
+
+def kept_units(network: StoredNetwork, widths: Sequence[int]) -> list[NDArray[np.int64]]:
+    """For each joint the units that stay, in their order: those that are worth most.
 
     Args:
         network: whose units.
-        ratio: the share of each layer's units that goes, from 0 to below 1.
+        widths: how many of each joint.
     """
-    found = []
-    for joint in joints(network.architecture):
-        staying = max(1, joint.units - round(ratio * joint.units))
-        worth = magnitudes(network, joint)
-        found.append(np.sort(np.argsort(-worth, kind="stable")[:staying]))
-    return found
+    return [
+        np.sort(np.argsort(-magnitudes(network, joint), kind="stable")[:staying])
+        for joint, staying in zip(joints(network.architecture), widths, strict=True)
+    ]
 
 
 def without_units(network: StoredNetwork, kept: list[NDArray[np.int64]]) -> StoredNetwork:
@@ -89,10 +98,11 @@ def without_units(network: StoredNetwork, kept: list[NDArray[np.int64]]) -> Stor
     return StoredNetwork(architecture=architecture, weights=weights)
 
 
-def ratio_for(architecture: Architecture, parameters: int, multiply_adds: int | None = None) -> float:
-    """The smallest share of units, in hundredths of a percent, without which so much at most is left.
+def widths_within(architecture: Architecture, parameters: int, multiply_adds: int | None = None) -> list[int]:
+    """For each joint how many units stay so that so much at most is left, and as much of it as can be.
 
-    The largest possible share where even that leaves more.
+    Of neurons the same share stays everywhere; of channels, which are fewer, and each of whose weights is used at every
+    pixel, the root of it. Where even single units leave more, these stay.
 
     Args:
         architecture: whose units.
@@ -102,22 +112,34 @@ def ratio_for(architecture: Architecture, parameters: int, multiply_adds: int | 
     low, high = 0, _STEPS
     while low < high:
         middle = (low + high) // 2
-        left = _narrower(architecture, middle / _STEPS)
+        left = _narrower(architecture, _gentle_widths(architecture, middle / _STEPS))
         if left.parameters <= parameters and (multiply_adds is None or left.multiply_adds <= multiply_adds):
             high = middle
         else:
             low = middle + 1
-    return min(low, _STEPS - 1) / _STEPS
+    return _gentle_widths(architecture, low / _STEPS)
 
 
 _STEPS = 10_000
+"""Shares are tried in hundredths of a percent."""
 
 
-def _narrower(architecture: Architecture, ratio: float) -> Architecture:
-    """What is left when that share of the units of each layer goes."""
+def _gentle_widths(architecture: Architecture, ratio: float) -> list[int]:
+    of_channels = 1 - math.sqrt(1 - ratio)
+    return [
+        _staying(joint, of_channels if isinstance(architecture.layers[joint.giver], Convolution) else ratio)
+        for joint in joints(architecture)
+    ]
+
+
+def _staying(joint: Joint, ratio: float) -> int:
+    return max(1, joint.units - round(ratio * joint.units))
+
+
+def _narrower(architecture: Architecture, widths: Sequence[int]) -> Architecture:
+    """What is left when so many units of each joint stay."""
     layers: list[Layer] = list(architecture.layers)
-    for joint in joints(architecture):
-        staying = max(1, joint.units - round(ratio * joint.units))
+    for joint, staying in zip(joints(architecture), widths, strict=True):
         layers[joint.giver] = layers[joint.giver].model_copy(update={"outputs": staying})
         layers[joint.taker] = layers[joint.taker].model_copy(update={"inputs": staying * joint.columns})
     return architecture.model_copy(update={"layers": tuple(layers)})

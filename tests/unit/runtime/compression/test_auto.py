@@ -5,13 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from tests.unit.runtime.compression.learning import HeldCheckpoints, apply_steps, context_of, iris, random_network
-from tests.unit.runtime.compression.test_prune import perceptron, steps
+from tests.unit.runtime.compression.test_prune import convolutional, perceptron, steps
 
-from modelservice.compression import Compressible, KeptNetworks, StepContext
-from modelservice.compression.auto import choose, expected_losses, targets
+from modelservice.compression import Compressible, KeptNetworks, StepContext, auto
+from modelservice.compression.auto import choose, expected_losses, forms_of, targets
 from modelservice.contract.compression import Auto
 from modelservice.contract.failure import StageError
+from modelservice.contract.model import Pooling
 from modelservice.contract.progress import Progress
+from modelservice.families.architecture import Dropout, Linear
 from modelservice.inference.onnx_engine import OnnxEngine
 
 
@@ -93,24 +95,57 @@ def test_what_was_tuned_before_is_not_tuned_again() -> None:
     kept = KeptNetworks(store=store, key="k", data="d", say=said.append)
     context = replace(context_of(iris(), None), kept=kept, observe=told.append)
     _, first = searching(context)
-    assert len(store.held) == 2
-    assert len(told) == 2 * 3
+    assert len(store.held) == 2 + 2  # turns, and a network of each form at once
+    assert len(told) == 4 * 3
     _, again = searching(context)
-    assert len(told) == 2 * 3
+    assert len(told) == 4 * 3
     assert again.onnx == first.onnx
     # Stopped after the first turn, the second is the same as well.
     store.held.pop(min(store.held, key=lambda name: len(store.held[name])))
     _, resumed = searching(context)
-    assert len(told) == 3 * 3
+    assert len(told) == 5 * 3
     assert resumed.onnx == first.onnx
     # What is kept of another compression, or damaged, is not used.
     searching(replace(context, kept=replace(kept, key="other")))
-    assert len(told) == 5 * 3
+    assert len(told) == 9 * 3
     assert "cannot be used: it is of another compression" in said[-2]
     store.held = dict.fromkeys(store.held, b"x" * 99)
     _, anew = searching(context)
-    assert len(told) == 7 * 3
+    assert len(told) == 13 * 3
     assert anew.onnx == first.onnx
+
+
+def test_a_lower_rank_is_taken_where_its_network_is_the_better_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for losses, layers in (([0.02, 0.01], 6), ([0.01, 0.02], 4), ([0.01, 0.01], 4)):
+        told = iter([losses, [0.0] * 5])
+        monkeypatch.setattr(auto, "expected_losses", lambda *_, told=told: next(told))
+        _, made = searching(context_of(iris(), None))
+        assert made.network is not None
+        linear = [one for one in made.network.architecture.layers if isinstance(one, Linear)]
+        assert len(linear) == layers - 1
+        assert [one.name.partition(" parameters")[2] for one in made.tried] == [
+            "",
+            ", Int8",
+            " at once, Int8",
+            " at once, low rank, Int8",
+            ", Int8",
+        ]
+
+
+def test_small_networks_have_no_dropout_and_a_last_layer_of_full_rank() -> None:
+    network = random_network(perceptron(32, 32))
+    plain, split = forms_of(network)
+    assert plain.weights == network.weights
+    for form in (plain, split):
+        dropped = [one.share for one in form.architecture.layers if isinstance(one, Dropout)]
+        assert dropped == [0, 0]
+    linear = [(one.inputs, one.outputs) for one in split.architecture.layers if isinstance(one, Linear)]
+    assert linear == [(4, 1), (1, 32), (32, 8), (8, 32), (32, 3)]
+    convolutions = forms_of(random_network(convolutional((8, 8), (2,), Pooling.MAX)))
+    assert len(convolutions) == 2
+    assert len(forms_of(random_network(perceptron(1)))) == 1
 
 
 def test_without_layers_nothing_can_be_found() -> None:

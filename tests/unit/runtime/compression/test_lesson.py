@@ -78,7 +78,7 @@ def test_turns_of_images_learn_from_the_network_of_the_turn_before() -> None:
     asked = steps({"auto": {"targetSizeRatio": 3, "fineTuneEpochs": 1}})
     context = context_of(pictures(), teacher)
     made = apply_steps(model, asked, context)
-    # Of the two turns the first only: all rows of both sides, and those of its steps.
-    assert sum(map(len, teacher.seen)) == 32 + 32 + 32
+    # Two networks at once, and of the two turns the first only: all rows of both sides, and those of its steps.
+    assert sum(map(len, teacher.seen)) == 3 * (32 + 32 + 32)
     assert apply_steps(model, asked, context).onnx == made.onnx
     assert OnnxEngine(made.onnx).run(context.dataset.test.features).shape == (32, 3)

@@ -12,7 +12,7 @@ from tests.unit.runtime.compression.learning import NOTHING, apply_steps, contex
 from tests.unit.runtime.stages.pipelines import produce, train_work
 
 from modelservice.compression import Compressible, StoredNetwork
-from modelservice.compression.units import joints, ratio_for
+from modelservice.compression.units import joints, kept_units, widths_within, without_units
 from modelservice.contract.compression import Compression
 from modelservice.contract.failure import StageError
 from modelservice.contract.manifest import MODEL_FILE
@@ -107,26 +107,39 @@ def test_units_that_nothing_listens_to_go_first_and_change_nothing(architecture:
     np.testing.assert_allclose(OnnxEngine(smaller.to_onnx()).run(rows), expected, rtol=1e-4, atol=1e-5)
 
 
+def narrower(network: StoredNetwork, widths: list[int]) -> Architecture:
+    return without_units(network, kept_units(network, widths)).architecture
+
+
 @settings(max_examples=40, deadline=None)
 @given(architecture=ARCHITECTURES, parameters=st.integers(1, 500))
-def test_the_ratio_for_a_size_leads_to_it(architecture: Architecture, parameters: int) -> None:
+def test_widths_for_a_size_lead_to_it(architecture: Architecture, parameters: int) -> None:
     network = random_network(architecture)
-    ratio = ratio_for(architecture, parameters)
-    least = pruned(network, "structured", 0.9999).parameters
-    reached = pruned(network, "structured", ratio).parameters if ratio else network.parameters
-    assert reached <= max(parameters, least)
-    if ratio > 0.0001:
-        assert pruned(network, "structured", ratio - 0.0001).parameters > parameters
+    widths = widths_within(architecture, parameters)
+    least = narrower(network, [1] * len(widths)).parameters
+    assert narrower(network, widths).parameters <= max(parameters, least)
+    # Of the next larger size, some units more stay.
+    more = widths_within(architecture, parameters + 100)
+    assert all(one <= other for one, other in zip(widths, more, strict=True))
+    if widths != [joint.units for joint in joints(architecture)]:
+        assert widths != widths_within(architecture, network.parameters)
 
 
-def test_the_ratio_for_a_number_of_multiply_adds_leads_to_it() -> None:
+def test_widths_for_a_number_of_multiply_adds_lead_to_it() -> None:
     """Of convolutions there are more than parameters: each weight is used once for each pixel."""
     architecture = convolutional((8, 16), (32,), Pooling.MAX)
     fewest = architecture.multiply_adds // 3
-    ratio = ratio_for(architecture, architecture.parameters, fewest)
-    left = pruned(random_network(architecture), "structured", ratio).architecture
+    widths = widths_within(architecture, architecture.parameters, fewest)
+    left = narrower(random_network(architecture), widths)
     assert fewest / 1.5 < left.multiply_adds <= fewest
-    assert ratio > ratio_for(architecture, architecture.parameters // 2)
+    assert widths < widths_within(architecture, architecture.parameters // 2)
+
+
+def test_of_channels_more_stay_than_of_neurons() -> None:
+    architecture = convolutional((16, 16), (64,), Pooling.MAX)
+    *channels, neurons = widths_within(architecture, architecture.parameters // 4)
+    assert neurons / 64 == pytest.approx((channels[0] / 16) ** 2, abs=0.05)
+    assert channels[0] == channels[1]
 
 
 def test_single_weights_become_zeros_the_smallest_first() -> None:
