@@ -124,6 +124,7 @@ def build_pod(trainer: str, server: str) -> Object:
         command = ["python", "-c", code]
         return {
             "name": name, "image": image, "command": command, "imagePullPolicy": "Never", "workingDir": "/models",
+            "env": [{"name": "OMP_NUM_THREADS", "value": "1"}],  # others use the CPUs, too
             "securityContext": security, "volumeMounts": mounts,
         }  # fmt: skip
 
