@@ -21,6 +21,7 @@ from tests.support.samples import (
     sample_format,
     sample_rows,
     sample_table,
+    trained_samples,
 )
 
 from modelservice.contract.data import Format
@@ -53,25 +54,10 @@ class TestSample:
         # visit() raises KeyError at a field that the schema does not have.
         assert len(list(visit(spec_schema(), model_service(path)["spec"], ()))) > 1
 
-    def test_brings_its_own_data_with_the_target(self, path: Path) -> None:
-        data = ModelService.model_validate(model_service(path)).spec.data
-        config_maps = [one for one in objects(path) if one["kind"] == "ConfigMap"]
-        named = set() if data.config_map is None else {data.config_map.name}
-        assert {one["metadata"]["name"] for one in config_maps} <= named
-        assert named or data.uri is not None  # of which the file lies beside
-        if sample_format(path) is Format.NPZ:
-            arrays = np.load(io.BytesIO(sample_table(path)), allow_pickle=False)
-            assert len(arrays[data.target]) >= 100
-        elif sample_format(path) is Format.IMAGE_FOLDER:
-            assert len(pictures_of(path)) >= 100
-        else:
-            rows = sample_rows(path)
-            assert len(rows) >= 100
-            assert data.target in rows[0]
-
     def test_brings_the_secrets_that_it_names(self, path: Path) -> None:
         spec = ModelService.model_validate(model_service(path)).spec
-        named = {one.secret_ref.name for one in (spec.artifacts, spec.data) if one is not None and one.secret_ref}
+        opened = (spec.artifacts, spec.data, spec.fetched)
+        named = {one.secret_ref.name for one in opened if one is not None and one.secret_ref}
         auth = spec.serving.auth
         callers = {auth.api_keys.secret_ref.name} if auth is not None and auth.api_keys is not None else set()
         secrets = [one for one in objects(path) if one["kind"] == "Secret"]
@@ -83,6 +69,24 @@ class TestSample:
     def test_is_an_example_of_the_readme(self, path: Path) -> None:
         link = path.relative_to(ROOT) if path.parent == SAMPLES else path.parent.relative_to(ROOT)
         assert f"({link})" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", trained_samples(), ids=lambda path: path.stem)
+def test_a_sample_brings_its_own_data_with_the_target(path: Path) -> None:
+    data = ModelService.model_validate(model_service(path)).spec.known_data
+    config_maps = [one for one in objects(path) if one["kind"] == "ConfigMap"]
+    named = set() if data.config_map is None else {data.config_map.name}
+    assert {one["metadata"]["name"] for one in config_maps} <= named
+    assert named or data.uri is not None  # of which the file lies beside
+    if sample_format(path) is Format.NPZ:
+        arrays = np.load(io.BytesIO(sample_table(path)), allow_pickle=False)
+        assert len(arrays[data.target]) >= 100
+    elif sample_format(path) is Format.IMAGE_FOLDER:
+        assert len(pictures_of(path)) >= 100
+    else:
+        rows = sample_rows(path)
+        assert len(rows) >= 100
+        assert data.target in rows[0]
 
 
 def test_samples_have_names_of_their_own() -> None:

@@ -42,15 +42,15 @@ def optional_paths(schema: Object, path: Path = ()) -> Iterator[Path]:
         yield from optional_paths(schema["items"], (*path, ITEM))
 
 
-def corners(schema: Object, base: Object, *, holds: Holds) -> dict[Path, list[Object]]:
+def corners(schema: Object, base: Object, *, holds: Holds, others: Sequence[Object] = ()) -> dict[Path, list[Object]]:
     """For each optional field, specs that are ``base`` with that field at its corners, and that hold.
 
     Where a corner needs other fields beside it, the first ones that make it hold are taken; where it needs them beside
-    the object that it is in, those that this one came with.
+    the object that it is in, those that this one came with; where it does not go with the base, one of the ``others``.
     """
     found: dict[Path, list[Object]] = {}
     for path in optional_paths(schema):
-        for values, start in product((_values, _fuller), (base, *found.get(path[:-1], ())[:1])):
+        for values, start in product((_values, _fuller), (base, *found.get(path[:-1], ())[:1], *others)):
             specs = (_with_companions(schema, start, path, value, holds) for value in values(_at(schema, path)))
             found[path] = [spec for spec in specs if spec is not None]
             if found[path]:

@@ -22,7 +22,7 @@ from typing import Any
 import httpx
 import numpy as np
 from tests.support.helm import ROOT
-from tests.support.samples import SAMPLES, objects, sample_files, sample_table
+from tests.support.samples import SAMPLES, objects, sample_table, trained_samples
 from tests.support.world import NAMESPACE, World
 
 from modelservice.artifact.stores import load_artifact
@@ -113,9 +113,9 @@ def write_release(folder: Path, *, version: str, trained: Sequence[str] = TRAINE
     shutil.rmtree(draft, ignore_errors=True)  # of an interrupted attempt
     for part in ("resources", "artifacts", "reports", "records", "deployments"):
         (draft / part).mkdir(parents=True)
-    for path in sample_files():
+    for path in trained_samples():
         shutil.copyfile(path, draft / "resources" / f"{resource_name(path)}.yaml")
-    _write_json(draft / "keys.json", {resource_name(path): keys_of(path) for path in sample_files()})
+    _write_json(draft / "keys.json", {resource_name(path): keys_of(path) for path in trained_samples()})
     for name, error in FAILURES.items():
         _write_report(draft / "reports" / f"failure-{name}.json", error.failure())
     answers = {}
@@ -227,9 +227,9 @@ def instances(path: Path, signature: Signature) -> list[Any]:
     """Rows of a sample's data as requests have them, spread over the file."""
     spec, content = service_of(path).spec, sample_table(path)
     if any(not isinstance(one, InputColumn) for one in signature.inputs):
-        assert spec.data.format_of("data.npz") is Format.NPZ
+        assert spec.known_data.format_of("data.npz") is Format.NPZ
         arrays = np.load(io.BytesIO(content), allow_pickle=False)
-        (images,) = (arrays[name] for name in arrays if name != spec.data.target)
+        (images,) = (arrays[name] for name in arrays if name != spec.known_data.target)
         return [images[index].tolist() for index in _spread(len(images))]
     rows = list(csv.DictReader(io.StringIO(content.decode())))
     columns = [one for one in signature.inputs if isinstance(one, InputColumn)]

@@ -37,6 +37,11 @@ def sample_files() -> list[Path]:
     return [path for path in sorted(SAMPLES.rglob("*.yaml")) if any(one.get("kind") == KIND for one in objects(path))]
 
 
+def trained_samples() -> list[Path]:
+    """Those whose model is trained, and not fetched."""
+    return [path for path in sample_files() if "data" in model_service(path)["spec"]]
+
+
 def sample_table(path: Path) -> bytes:
     """The file of data that stands in a sample, that of training rows where there are others.
 

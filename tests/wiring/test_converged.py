@@ -26,7 +26,7 @@ from modelservice_operator.__main__ import open_context, operate
 from modelservice_operator.config import Settings
 from modelservice_operator.context import Context
 from modelservice_operator.domain.builders.record import build_record
-from modelservice_operator.domain.data import claim_data
+from modelservice_operator.domain.data import declared_data
 from modelservice_operator.domain.metadata import Owner
 from modelservice_operator.domain.records import Revision, record_of
 from modelservice_operator.domain.stages import pipeline
@@ -40,6 +40,8 @@ pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("no_other_release")]
 Object = dict[str, Any]
 
 BASE: Object = {"data": {"configMap": {"name": "data"}, "target": "y"}, "model": {"mlp": {}}}
+FETCHED: Object = {"model": {"artifact": {"uri": "s3://models/iris", "digest": f"sha256:{'0' * 64}"}}}
+"""What is not trained needs no data."""
 TABLE = "y\n1\n"
 LONGEST_KEY = 253
 QUIET_ROUNDS, MOST_ROUNDS = 5, 60
@@ -56,7 +58,7 @@ def holds(spec: Object) -> bool:
 
 def sides(spec: Object) -> list[str]:
     """Files of single sides: keys of the ConfigMap."""
-    files: Mapping[str, str] = spec["data"].get("split", {}).get("files", {})
+    files: Mapping[str, str] = spec.get("data", {}).get("split", {}).get("files", {})
     return [files[side] for side in ("validation", "test") if side in files]
 
 
@@ -69,16 +71,18 @@ def is_made(spec: Object) -> bool:
 
 def model_services(namespace: str) -> list[Object]:  # noqa: F811
     """ModelServices for all corners; the last one, in which no others would be seen, is suspended."""
-    found = corners(spec_schema(), BASE, holds=holds)
+    found = corners(spec_schema(), BASE, holds=holds, others=[FETCHED])
     assert [path for path, specs in found.items() if not specs] == [], "a field without any value"
     specs = [spec for some in found.values() for spec in some if is_made(spec) and not spec.get("suspend")]
-    specs = [*packed(specs, BASE, holds=holds), {**BASE, "suspend": True}]
+    fetched = [spec for spec in specs if "data" not in spec]
+    specs = packed([spec for spec in specs if spec not in fetched], BASE, holds=holds)
+    specs = [*specs, *fetched, {**BASE, "suspend": True}]
     return [service(namespace, f"v{number}", spec) for number, spec in enumerate(specs)]
 
 
 def service(namespace: str, name: str, spec: Object) -> Object:  # noqa: F811
     """A ModelService whose ConfigMap is its own."""
-    if "configMap" in spec["data"]:
+    if "configMap" in spec.get("data", {}):
         spec = {**spec, "data": {**spec["data"], "configMap": {**spec["data"]["configMap"], "name": name}}}
     metadata = {"namespace": namespace, "name": name}
     return {"apiVersion": MODEL_SERVICE.api_version, "kind": MODEL_SERVICE.kind, "metadata": metadata, "spec": spec}
@@ -94,7 +98,7 @@ def prepare(namespace: str, services: list[Object]) -> None:  # noqa: F811
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {**meta, "name": "no-pods"}}
     objects: list[Object] = [{**quota, "spec": {"hard": {"pods": "0"}}}]
     for one in services:
-        if (source := one["spec"]["data"].get("configMap")) is not None:
+        if (source := one["spec"].get("data", {}).get("configMap")) is not None:
             data = dict.fromkeys((source.get("key", "table.csv"), *sides(one["spec"])), TABLE)
             config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {**meta, "name": source["name"]}}
             objects.append({**config_map, "data": data})
@@ -105,19 +109,21 @@ def result_of(stored: Object, settings: Settings) -> list[Object]:
     """What a training would have left: the record, and what its store keeps."""
     metadata, spec = stored["metadata"], ModelServiceSpec.model_validate(stored["spec"])
     owner = Owner(name=metadata["name"], namespace=metadata["namespace"], uid=metadata["uid"])
-    claim = spec.data.persistent_volume_claim
-    of_table = content_digest(TABLE.encode())
-    read = joined([of_table] * (1 + len(spec.data.split.given_files)))
-    digest = claim_data(claim, spec.data.version).digest if claim else read
+    digest = declared.digest if (declared := declared_data(spec)) is not None else _table_digest(spec)
     last = pipeline(spec, digest)[-1]
     artifacts = settled_artifacts(spec, settings)
     store = store_of(artifacts)
     location = store.locate(artifacts, owner, last.key)
-    report = (compressed if last.stage.name == "compress" else success)(last.key)
+    made = {"stage": "fetch", "digest": spec.fetched.digest} if spec.fetched is not None else {}
+    report = compressed(last.key) if last.stage.name == "compress" else success(last.key, **made)
     record = record_of(
         report, parent=last.parent, uri=location.uri, secret=location.secret, data_digest=str(digest), image="trainer:1"
     )
     return [*store.children(artifacts, owner, last.key), build_record(owner, Revision(number=1, record=record))]
+
+
+def _table_digest(spec: ModelServiceSpec) -> str:
+    return joined([content_digest(TABLE.encode())] * (1 + len(spec.known_data.split.given_files)))
 
 
 class Passes:

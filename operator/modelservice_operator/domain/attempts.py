@@ -162,11 +162,12 @@ def _result(step: Step, job: StageJob | None, inputs: Inputs, parent: Revision |
         return held, None
     record = record_of(
         job.success,
-        parent=parent,
+        parent=step.parent,
         uri=location.uri,
         secret=location.secret,
         data_digest=data.digest if data.needed else None,
         image=job.image,
+        source=parent.record.source if parent else None,
     )
     return held, Revision(number=0, record=record)
 

@@ -106,6 +106,37 @@ def number_text(number: float) -> str:
     return f"{number:.3f}" if abs(number) < _LARGE else f"{number:.3e}"
 
 
+def record_of(
+    success: Success,
+    *,
+    parent: str | None,
+    uri: str,
+    secret: str | None,
+    data_digest: str | None,
+    image: str,
+    source: str | None = None,
+) -> StageRecord:
+    """The record of a stage that ended well, stored at ``uri``; ``source`` is that of what it was made from."""
+    return StageRecord(
+        stage=success.stage,
+        key=success.key,
+        parent=parent,
+        artifact=ArtifactReference(uri=uri, digest=success.digest, secret_name=secret),
+        data_digest=data_digest,
+        data=success.data,
+        evaluation=success.evaluation,
+        family=success.family,
+        task=success.task,
+        parameters=success.parameters,
+        artifact_bytes=success.artifact_bytes,
+        compression=success.compression,
+        signature=success.signature,
+        inputs_digest=success.inputs_digest,
+        image=image,
+        source=success.source or source,
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Revision:
     """A record with its number: revisions count from 1, and 0 is the result of a stage that never was the last one.
@@ -128,30 +159,6 @@ class Revision:
     def digest(self) -> str:
         """Digest of the artifact."""
         return self.record.artifact.digest
-
-
-def record_of(
-    success: Success, *, parent: Revision | None, uri: str, secret: str | None, data_digest: str | None, image: str
-) -> StageRecord:
-    """The record of a stage that ended well, stored at ``uri``; ``parent`` is the result that it was made from."""
-    return StageRecord(
-        stage=success.stage,
-        key=success.key,
-        parent=parent.key if parent else None,
-        artifact=ArtifactReference(uri=uri, digest=success.digest, secret_name=secret),
-        data_digest=data_digest,
-        data=success.data,
-        evaluation=success.evaluation,
-        family=success.family,
-        task=success.task,
-        parameters=success.parameters,
-        artifact_bytes=success.artifact_bytes,
-        compression=success.compression,
-        signature=success.signature,
-        inputs_digest=success.inputs_digest,
-        image=image,
-        source=success.source or (parent.record.source if parent else None),
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from modelservice.cli.common import Commands, add_command, complain
 from modelservice.cli.train import watched
 from modelservice.contract.exit_codes import ExitCode
+from modelservice.contract.progress import Progress
 
 if TYPE_CHECKING:
     from modelservice.packing.pack import Packed
@@ -56,7 +57,7 @@ def _pack(parsed: argparse.Namespace) -> int:
     from modelservice.artifact.stores import open_store  # noqa: PLC0415
     from modelservice.contract.failure import StageError  # noqa: PLC0415
     from modelservice.packing.errors import PackError  # noqa: PLC0415
-    from modelservice.packing.pack import pack  # noqa: PLC0415
+    from modelservice.packing.pack import STAGE, STEPS, pack  # noqa: PLC0415
     from modelservice.packing.settings import read_settings  # noqa: PLC0415
 
     try:
@@ -65,7 +66,8 @@ def _pack(parsed: argparse.Namespace) -> int:
         store.prepare()
         with watched() as (observe, _):
             packed = pack(parsed.model, settings, observe=observe)
-        store.publish(packed.manifest, packed.files)
+            store.publish(packed.manifest, packed.files)
+            observe(Progress(stage=STAGE, done=STEPS, total=STEPS))
     except (PackError, ArtifactError) as error:
         complain(str(error))
         return ExitCode.ORDER_INVALID

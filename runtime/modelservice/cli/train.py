@@ -145,7 +145,7 @@ def _print(done: "Finished", parsed: argparse.Namespace) -> None:
     from modelservice.inference.summary import print_summary  # noqa: PLC0415
 
     console, produced = Console(), done.produced
-    print_summary(console, manifest=produced.manifest, digest=done.success.digest, metrics=produced.metrics)
+    print_summary(console, manifest=produced.manifest, digest=done.success.digest, metrics=produced.measured)
     console.print(f"\nstored in {done.folder}; next:", highlight=False)
     serve = f"-f {parsed.file}" if parsed.output is None else f"--model {done.folder} --name {produced.manifest.name}"
     console.print(f"  modelservice serve {serve}", highlight=False, soft_wrap=True)

@@ -27,7 +27,8 @@ from modelservice.packing.readied import Readied
 from modelservice.packing.settings import PackSettings
 
 STAGE: Final = "pack"
-_STEPS: Final = 3
+STEPS: Final = 3
+"""Reading, checking, and storing, which is the caller's."""
 _TOLERANCE: Final = 1e-5
 _OFF: Final = 1e-3
 """How far probabilities may be from 0 to 1, and their sum from 1, where the model computes in halves of floats."""
@@ -150,4 +151,4 @@ def _name_of(source: Path) -> str:
 
 
 def _tell(observe: Callable[[Progress], None], done: int) -> None:
-    observe(Progress(stage=STAGE, done=done, total=_STEPS))
+    observe(Progress(stage=STAGE, done=done, total=STEPS))

@@ -53,13 +53,13 @@ class Produced:
     """An artifact and what is said of it: produced by a stage, or found in a store.
 
     ``compression`` is that of the manifest with latencies, which only the process that compressed can tell.
-    ``metrics`` are None of what was packed; ``raw_manifest`` are the bytes of one that was written elsewhere.
+    ``measured`` is None of what was packed; ``raw_manifest`` are the bytes of one that was written elsewhere.
     """
 
     manifest: Manifest
     files: Mapping[str, bytes]
     signature: Signature
-    metrics: MetricsDocument | None
+    measured: MetricsDocument | None
     models: tuple[BlendedModel, ...] | None = None
     compression: CompressionSummary | None = None
     raw_manifest: bytes | None = None
@@ -75,9 +75,15 @@ class Produced:
             manifest=artifact.manifest,
             files=artifact.contents,
             signature=artifact.signature,
-            metrics=artifact.document(METRICS_FILE, MetricsDocument) if METRICS_FILE in artifact.contents else None,
+            measured=artifact.document(METRICS_FILE, MetricsDocument) if METRICS_FILE in artifact.contents else None,
             raw_manifest=artifact.manifest_bytes,
         )
+
+    @property
+    def metrics(self) -> MetricsDocument:
+        """How good it is, of what was trained."""
+        assert self.measured is not None  # noqa: S101 - a training measures
+        return self.measured
 
     @property
     def digest(self) -> str:
@@ -101,7 +107,7 @@ class Produced:
             digest=digest,
             family=manifest.family,
             task=manifest.task,
-            evaluation=self.metrics.test if self.metrics else None,
+            evaluation=self.measured.test if self.measured else None,
             data=manifest.data,
             parameters=manifest.parameters,
             artifact_bytes=sum(entry.size for entry in manifest.files.values()),

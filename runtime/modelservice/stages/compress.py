@@ -249,7 +249,7 @@ def _produced(
             "files": file_entries(files),
         }
     )
-    return Produced(manifest=manifest, files=files, signature=parent.signature, metrics=chosen.metrics)
+    return Produced(manifest=manifest, files=files, signature=parent.signature, measured=chosen.metrics)
 
 
 def _producer(trained: Producer) -> Producer:

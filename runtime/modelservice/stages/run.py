@@ -320,7 +320,7 @@ def _print_summary(success: Success, produced: Produced, out: TextIO) -> None:
     from modelservice.inference.summary import print_summary  # noqa: PLC0415
 
     console = Console(file=out, width=_LOG_WIDTH)
-    print_summary(console, manifest=produced.manifest, digest=success.digest, metrics=produced.metrics)
+    print_summary(console, manifest=produced.manifest, digest=success.digest, metrics=produced.measured)
 
 
 def _write_report(path: Path, report: Report, log: JsonLines) -> None:

@@ -88,4 +88,4 @@ def describe(order: WorkOrder, family: str, subject: Subject, fitted: Fitted, *,
         model=OnnxSummary(opset=opset_of(fitted.onnx), max_difference=difference),
         files=file_entries(files),
     )
-    return Produced(manifest=manifest, files=files, signature=signature, metrics=metrics, models=fitted.models)
+    return Produced(manifest=manifest, files=files, signature=signature, measured=metrics, models=fitted.models)

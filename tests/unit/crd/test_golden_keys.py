@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.samples import SAMPLES, model_service, sample_files, sample_table
+from tests.support.samples import SAMPLES, model_service, sample_files, sample_table, trained_samples
 
-from modelservice.contract.keys import GZIP_MAGIC, compress_key, content_digest, train_key
+from modelservice.contract.keys import GZIP_MAGIC, compress_key, content_digest, fetch_key, train_key
 from modelservice.contract.model import GRADIENT_FAMILIES
 from modelservice.contract.resource import ModelService, ModelServiceSpec
 from modelservice.contract.training import OF_ANY_FAMILY, Hyperparameters
 
 GOLDEN: dict[str, dict[str, str]] = json.loads((Path(__file__).parent / "golden_keys.json").read_text(encoding="utf-8"))
+FETCHED = [path for path in sample_files() if path not in trained_samples()]
 COMPRESSED = [path for path in sample_files() if "compression" in model_service(path)["spec"]]
 STEPS = {str(field.alias) for name, field in Hyperparameters.model_fields.items() if name not in OF_ANY_FAMILY}
 """Settings of training by gradient steps, which the other families refuse."""
@@ -74,11 +75,23 @@ def changed(document: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_every_sample_has_a_golden_key() -> None:
-    assert {named(path) for path in sample_files()} == GOLDEN["train"].keys()
+    assert {named(path) for path in trained_samples()} == GOLDEN["train"].keys()
+    assert {named(path) for path in FETCHED} == GOLDEN["fetch"].keys()
     assert {named(path) for path in COMPRESSED} == GOLDEN["compress"].keys()
 
 
-@pytest.mark.parametrize("path", sample_files(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", FETCHED, ids=lambda path: path.stem)
+def test_the_key_of_what_is_fetched_is_its_digest_alone(path: Path) -> None:
+    document = model_service(path)
+    source = spec_of(document).fetched
+    assert source is not None
+    assert fetch_key(source) == GOLDEN["fetch"][named(path)]
+    moved = source.model_copy(update={"uri": "https://elsewhere/iris", "secret_ref": None})
+    assert fetch_key(moved) == fetch_key(source)
+    assert len({fetch_key(source, digest) for digest in (None, "sha256:a", "sha256:b")}) == 3
+
+
+@pytest.mark.parametrize("path", trained_samples(), ids=lambda path: path.stem)
 class TestTrainKey:
     def test_never_changes(self, path: Path) -> None:
         assert key_of(model_service(path), sample_table(path)) == GOLDEN["train"][named(path)]
@@ -101,7 +114,7 @@ class TestTrainKey:
         document["spec"]["serving"] = {"replicas": 3, "grpc": {}}
         document["spec"]["artifacts"] = {"uri": "s3://elsewhere"}
         document["spec"]["compression"] = {"steps": [{"distill": {"student": {"layers": {}}}}]}
-        if spec_of(model_service(path)).data.encoder is not None:  # of which all else is refused
+        if spec_of(model_service(path)).known_data.encoder is not None:  # of which all else is refused
             document["spec"]["compression"] = {"steps": [{"quantize": {}}]}
         document["spec"]["suspend"] = True
         assert key_of(document, sample_table(path)) == GOLDEN["train"][named(path)]
@@ -110,10 +123,10 @@ class TestTrainKey:
         document, table = model_service(path), sample_table(path)
         spec = spec_of(document)
         unfit = set() if spec.model.choice in GRADIENT_FAMILIES else {"epochs", "optimizer"}
-        unfit |= {"columns", "encoder"} if spec.data.text is not None else set()  # it names the only one
-        unfit |= {"columns"} if spec.data.encoder is not None else set()  # it needs one of its type
+        unfit |= {"columns", "encoder"} if spec.known_data.text is not None else set()  # it names the only one
+        unfit |= {"columns"} if spec.known_data.encoder is not None else set()  # it needs one of its type
         unfit |= {"encoder"} if spec.compression is not None else set()  # of which most is refused beside it
-        unfit |= {"files"} if spec.data.config_map is None else set()
+        unfit |= {"files"} if spec.known_data.config_map is None else set()
         unfit |= {"optimizer"} if spec.training.search is not None else set()  # it names what is searched
         changes = {name: change for name, change in CHANGES.items() if name not in unfit}
         keys = {name: key_of(changed(document, change), table) for name, change in changes.items()}

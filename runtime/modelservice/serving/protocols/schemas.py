@@ -12,6 +12,7 @@ from modelservice.contract.signature import (
     Signature,
 )
 from modelservice.modalities.base import STRICT, Tolerance
+from modelservice.modalities.image.encoder import NAME as IMAGE
 from modelservice.modalities.parts import MAX_PATCH
 from modelservice.modalities.tensors import BOOL, BYTES
 from modelservice.serving.calls import MAX_ROWS
@@ -46,9 +47,9 @@ def predict_request(signature: Signature, tolerance: Tolerance = STRICT) -> Sche
                 "type": "array",
                 "minItems": 1,
                 "maxItems": MAX_ROWS,
-                "items": _row(signature.inputs, tolerance),
+                "items": _row(signature, tolerance),
             },
-            "inputs": _rows_by_input(signature.inputs, tolerance),
+            "inputs": _rows_by_input(signature, tolerance),
             "signature_name": {"type": "string"},
             **_asked(tolerance),
         },
@@ -179,10 +180,11 @@ def _object(columns: dict[str, Any], tolerance: Tolerance) -> Schema:
     return {"type": "object", **required, "properties": columns, "additionalProperties": tolerance.unknown}
 
 
-def _row(inputs: tuple[Input, ...], tolerance: Tolerance) -> Schema:
-    tensors = _tensors(inputs)
+def _row(signature: Signature, tolerance: Tolerance) -> Schema:
+    inputs, tensors = signature.inputs, _tensors(signature.inputs)
     if len(tensors) == 1:
-        return {"anyOf": [*_values(tensors[0]), _encoded(tensors[0])]}
+        encoded = [_encoded(tensors[0])] if signature.modality == IMAGE else []
+        return {"anyOf": [*_values(tensors[0]), *encoded]}
     if tensors:
         named = {tensor.name: {"anyOf": _values(tensor)} for tensor in tensors}
         return {"type": "object", "required": list(named), "properties": named, "additionalProperties": False}
@@ -197,10 +199,11 @@ def _row(inputs: tuple[Input, ...], tolerance: Tolerance) -> Schema:
     return {"anyOf": [_object(columns, tolerance), by_position]}
 
 
-def _rows_by_input(inputs: tuple[Input, ...], tolerance: Tolerance) -> Schema:
-    tensors, rows = _tensors(inputs), {"type": "array", "minItems": 1, "maxItems": MAX_ROWS}
+def _rows_by_input(signature: Signature, tolerance: Tolerance) -> Schema:
+    inputs, tensors = signature.inputs, _tensors(signature.inputs)
+    rows: Schema = {"type": "array", "minItems": 1, "maxItems": MAX_ROWS}
     if len(tensors) == 1:
-        return {**rows, "items": _row(inputs, tolerance)}
+        return {**rows, "items": _row(signature, tolerance)}
     if tensors:
         named = {tensor.name: {**rows, "items": {"anyOf": _values(tensor)}} for tensor in tensors}
         return {"type": "object", "required": list(named), "properties": named, "additionalProperties": False}

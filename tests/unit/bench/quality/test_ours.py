@@ -22,8 +22,8 @@ NOWHERE = Path("no-packages-needed")
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
 def test_resources_are_valid(source: Source) -> None:
     service = ModelService.model_validate(MLP.resource(source))
-    assert service.spec.data.target == source.target
-    assert service.spec.data.split.test == 0.01
+    assert service.spec.known_data.target == source.target
+    assert service.spec.known_data.split.test == 0.01
     assert service.spec.task is not None
     assert (service.spec.task.classification is None) == (source.kind is Kind.NUMBERS)
 

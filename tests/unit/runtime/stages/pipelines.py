@@ -8,7 +8,7 @@ from modelservice.contract.compression import Compression
 from modelservice.contract.data import ConfigMapSource, Data, Format
 from modelservice.contract.model import Model, MultilayerPerceptron
 from modelservice.contract.training import Hyperparameters
-from modelservice.contract.work_order import CompressWork, TrainWork, WorkOrder
+from modelservice.contract.work_order import CompressWork, FetchWork, TrainWork, WorkOrder
 from modelservice.modalities.sources import read_source
 from modelservice.stages.base import Context, Produced
 from modelservice.stages.registry import stage_named
@@ -52,7 +52,9 @@ def compress_work(trained: TrainWork, parent: Path, digest: str, **compression: 
     )
 
 
-def order_of(work: TrainWork | CompressWork, *, key: str = "abc", artifact: Path | str = "unused") -> WorkOrder:
+def order_of(
+    work: TrainWork | CompressWork | FetchWork, *, key: str = "abc", artifact: Path | str = "unused"
+) -> WorkOrder:
     return WorkOrder(name="iris", namespace="default", key=key, artifact=str(artifact), work=work)
 
 

@@ -8,21 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.helm import ROOT
 from tests.support.object_server import ObjectServer, object_server
-from tests.support.samples import ROOT
+from tests.support.samples import SAMPLES, model_service, sample_table
 from tests.unit.runtime.inference.graphs import linear
 from tests.unit.runtime.stages.pipelines import IRIS, order_of, still_clock
 
 import modelservice
 from modelservice.artifact.load import Artifact
 from modelservice.artifact.stores import load_artifact
+from modelservice.artifact.stores.folder import write
 from modelservice.artifact.stores.objects import object_name
 from modelservice.contract.artifact_source import ArtifactSource
 from modelservice.contract.digests import sha256
 from modelservice.contract.exit_codes import ExitCode
-from modelservice.contract.failure import About, Failure, Retry, StorageError
-from modelservice.contract.manifest import MANIFEST_FILE, MODEL_FILE, SIGNATURE_FILE
+from modelservice.contract.failure import About, DataError, Failure, Retry, StageError, StorageError
+from modelservice.contract.manifest import MANIFEST_FILE, MODEL_FILE
 from modelservice.contract.report import Report, Success
+from modelservice.contract.signature import SIGNATURE_FILE
 from modelservice.contract.work_order import FetchWork
 from modelservice.modalities import objects as objects_module
 from modelservice.packing.pack import pack
@@ -167,52 +170,28 @@ def too_large(store: ObjectServer, place: str, trained: Artifact) -> None:
     store.objects[f"{place}/{MANIFEST_FILE}"] = b" " * (2**20 + 1)
 
 
-@pytest.mark.parametrize(
-    ("spoil", "digest_too", "reason", "sentence"),
-    [
-        (changed_manifest, False, "ArtifactChanged", "is asked for: name the one that you mean"),
-        (
-            newer_format,
-            True,
-            "ArtifactInvalid",
-            "has schema version '2.0', this release reads 1.x: use a newer release",
-        ),
-        (
-            torn,
-            False,
-            "ArtifactInvalid",
-            "model.onnx is missing in s3://elsewhere/team/iris/abc: put the whole artifact",
-        ),
-        (damaged, False, "ArtifactInvalid", "signature.json in s3://elsewhere/team/iris/abc is not what the manifest"),
-        (
-            nothing,
-            False,
-            "ArtifactNotFound",
-            "has no manifest.json: correct spec.model.artifact.uri, or put an artifact",
-        ),
-        (no_artifact, True, "ArtifactInvalid", "manifest.json is of kind 'None', expected Manifest"),
-        (
-            too_large,
-            False,
-            "ArtifactInvalid",
-            "manifest.json in s3://elsewhere/team/iris/abc has more than the 1048576",
-        ),
-    ],
-)
+SPOILT: dict[Callable[..., None], tuple[bool, str, str]] = {
+    changed_manifest: (False, "ArtifactChanged", "is asked for: name the one that you mean"),
+    newer_format: (True, "ArtifactInvalid", "has schema version '2.0', this release reads 1.x: use a newer release"),
+    torn: (False, "ArtifactInvalid", f"model.onnx is missing in {URI}: put the whole artifact there"),
+    damaged: (False, "ArtifactInvalid", f"signature.json in {URI} is not what the manifest lists"),
+    nothing: (False, "ArtifactNotFound", "has no manifest.json: correct spec.model.artifact.uri, or put an artifact"),
+    no_artifact: (True, "ArtifactInvalid", "manifest.json is of kind 'None', expected Manifest"),
+    too_large: (False, "ArtifactInvalid", f"manifest.json in {URI} has more than the 1048576 bytes"),
+}
+"""What is wrong with what lies there, whether its digest is the one that is asked for, and what is said."""
+
+
+@pytest.mark.parametrize("spoil", SPOILT)
 def test_what_cannot_be_trusted_is_refused(
-    store: ObjectServer,
-    tmp_path: Path,
-    trained: Artifact,
-    spoil: Callable[..., None],
-    digest_too: bool,
-    reason: str,
-    sentence: str,
+    store: ObjectServer, tmp_path: Path, trained: Artifact, spoil: Callable[..., None]
 ) -> None:
     put(store, trained)
     place = URI.removeprefix("s3://")
     spoil(store, place, trained)
-    digest = sha256(store.objects[f"{place}/{MANIFEST_FILE}"]) if digest_too else None
-    failure = refused(tmp_path, work_of(digest or trained.digest))
+    is_meant, reason, sentence = SPOILT[spoil]
+    digest = sha256(store.objects[f"{place}/{MANIFEST_FILE}"]) if is_meant else trained.digest
+    failure = refused(tmp_path, work_of(digest))
     assert failure.reason == reason
     assert sentence in failure.message
     assert (failure.about, failure.retry) == (About.STORAGE, Retry.ON_CHANGE)
@@ -275,3 +254,51 @@ def test_a_laptop_says_what_it_cannot_use(tmp_path: Path, trained: Artifact) -> 
         modelservice.train({**resource(trained.digest), "spec": spec}, data=IRIS, output=output, artifact=ELSEWHERE)
     with pytest.raises(StorageError, match="is asked for: name the one that you mean"):
         modelservice.train(resource("sha256:" + "0" * 64), output=output, artifact=ELSEWHERE)
+
+
+def test_the_sample_is_what_another_cluster_trained(
+    store: ObjectServer, tmp_path: Path, trained: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = SAMPLES / "artifact.yaml"
+    source = model_service(sample)["spec"]["model"]["artifact"]
+    assert source["digest"] == trained.digest
+    for path in ELSEWHERE.iterdir():
+        store.objects[f"{source['uri'].removeprefix('s3://')}/{path.name}"] = path.read_bytes()
+    for name, value in store.variables().items():
+        monkeypatch.setenv(name, value)
+    model = modelservice.train(sample, output=tmp_path / "out")
+    assert model.predict([[5.1, 3.5, 1.4, 0.2]]) == ["setosa"]
+
+
+def test_it_is_compressed_with_the_data_that_it_was_trained_on(tmp_path: Path, trained: Artifact) -> None:
+    released = RELEASED.parent / "resources" / "iris.yaml"
+    data = model_service(released)["spec"]["data"]
+    spec: dict[str, Any] = {"data": data, "compression": {"maxAccuracyDrop": 0.2, "steps": [{"quantize": {}}]}}
+    output = tmp_path / "out"
+    said = resource(trained.digest, **spec)
+    rows = tmp_path / "iris.csv"
+    rows.write_bytes(sample_table(released))
+    model = modelservice.train(said, data=rows, output=output, artifact=ELSEWHERE)
+    assert model.manifest.parent is not None
+    assert model.manifest.parent.digest == trained.digest
+    other = tmp_path / "other.csv"
+    other.write_bytes(b"\n".join(sample_table(released).split(b"\n")[:100]) + b"\n")
+    with pytest.raises(DataError, match=r"with model\.artifact name the data and settings that it was trained with"):
+        modelservice.train(said, data=other, output=output, artifact=ELSEWHERE)
+
+
+def test_what_was_packed_is_not_compressed(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(linear().SerializeToString())
+    packed = pack(tmp_path / "m.onnx", PackSettings())
+    write(tmp_path / "packed", packed.manifest, packed.files)
+    spec: dict[str, Any] = {
+        "data": {"configMap": {"name": "d"}, "target": "species"},
+        "compression": {"steps": [{"quantize": {}}]},
+    }
+    with pytest.raises(
+        StageError, match="m does not say on what it was trained, so that no test rows can judge"
+    ) as error:
+        modelservice.train(
+            resource(packed.artifact.digest, **spec), data=IRIS, output=tmp_path / "out", artifact=tmp_path / "packed"
+        )
+    assert error.value.reason == "NotCompressible"

@@ -17,7 +17,7 @@ from modelservice.modalities.sources import read_source
 def learn(name: str) -> Dataset:
     spec = ModelService.model_validate(model_service(SAMPLES / name)).spec
     source = read_source(sample_table(SAMPLES / name), format=Format.CSV)
-    return build_dataset(source, spec.data, spec.task)
+    return build_dataset(source, spec.known_data, spec.task)
 
 
 @pytest.mark.parametrize(
