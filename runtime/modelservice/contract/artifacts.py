@@ -21,6 +21,9 @@ ObjectUri = Annotated[
 _SECRET_OF_URI = Rule(
     "!has(self.secretRef) || has(self.uri)", "secretRef holds the credentials of uri: set uri, or leave secretRef out"
 )
+_CACHE_OF_URI = Rule(
+    "!has(self.cache) || has(self.uri)", "cache keeps what is downloaded from uri: set uri, or leave cache out"
+)
 _SOME_SIZE = Rule(
     "!has(self.size) || quantity(string(self.size)).isGreaterThan(quantity('0'))", "size must be more than 0"
 )
@@ -31,6 +34,11 @@ class AccessMode(StrEnum):
 
     READ_WRITE_ONCE = "ReadWriteOnce"
     READ_WRITE_MANY = "ReadWriteMany"
+
+
+def _check_size(size: str) -> None:
+    if quantity_value(size) <= 0:
+        raise ValueError(_SOME_SIZE.message)
 
 
 class VolumeClaim(Contract):
@@ -47,16 +55,34 @@ class VolumeClaim(Contract):
 
     @model_validator(mode="after")
     def _holds_something(self) -> Self:
-        if quantity_value(self.size) <= 0:
-            raise ValueError(_SOME_SIZE.message)
+        _check_size(self.size)
+        return self
+
+
+class ArtifactCache(Contract):
+    """A claim in which all serving pods keep what they download, each file once under its digest."""
+
+    RULES = (_SOME_SIZE,)
+
+    claim_name: ObjectName = Field(
+        description="PersistentVolumeClaim that all serving pods can mount at the same time, of one ModelService or"
+        " of many."
+    )
+    size: Quantity = Field(
+        default="10Gi", description="Most bytes that are kept; what was not used for longest goes. Default 10Gi."
+    )
+
+    @model_validator(mode="after")
+    def _holds_something(self) -> Self:
+        _check_size(self.size)
         return self
 
 
 class Artifacts(OneOf):
     """Exactly one kind of artifact store."""
 
-    COMMON = frozenset({"secret_ref"})
-    RULES = (_SECRET_OF_URI,)
+    COMMON = frozenset({"secret_ref", "cache"})
+    RULES = (_SECRET_OF_URI, _CACHE_OF_URI)
 
     volume_claim: VolumeClaim | None = Field(default=None, description="A claim for each stage key.")
     uri: ObjectUri | None = Field(
@@ -69,9 +95,14 @@ class Artifacts(OneOf):
         description="Secret whose keys are the standard variables of the store, such as AWS_ACCESS_KEY_ID,"
         " AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL. Default: what the pods' ServiceAccount may.",
     )
+    cache: ArtifactCache | None = Field(
+        default=None,
+        description="Where serving pods keep what they download. Default: each for itself, as long as it lives.",
+    )
 
     @model_validator(mode="after")
-    def _secret_of_uri(self) -> Self:
-        if self.secret_ref is not None and self.uri is None:
-            raise ValueError(_SECRET_OF_URI.message)
+    def _of_uri(self) -> Self:
+        for value, rule in ((self.secret_ref, _SECRET_OF_URI), (self.cache, _CACHE_OF_URI)):
+            if value is not None and self.uri is None:
+                raise ValueError(rule.message)
         return self

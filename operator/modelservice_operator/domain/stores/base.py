@@ -22,7 +22,8 @@ class Access:
     """What a pod needs to reach an artifact.
 
     ``address`` is what its command is told; ``claim`` the claim that it mounts; ``shares_node`` whether that claim can
-    be mounted on one node only, so that its pods must be kept together.
+    be mounted on one node only, so that its pods must be kept together; ``downloads`` whether the artifact comes over
+    the network, so that it pays to keep it.
     """
 
     address: str
@@ -31,6 +32,7 @@ class Access:
     env_from: tuple[Object, ...] = ()
     claim: str | None = None
     shares_node: bool = False
+    downloads: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from modelservice.artifact.errors import ArtifactError
 from modelservice.artifact.files import document_bytes, read_file
-from modelservice.artifact.load import Artifact, parse, verify
+from modelservice.artifact.load import Artifact, Hashed, parse, verify
+from modelservice.artifact.stores.base import StoreOptions
 from modelservice.contract.digests import sha256
 from modelservice.contract.manifest import KNOWN_FILES, MANIFEST_FILE, FileEntry, Manifest
 
@@ -72,13 +73,13 @@ class FolderStore:
                     discard(folder)
 
 
-def open_folder(address: str, scratch: str, now: Callable[[], float]) -> FolderStore:
+def open_folder(address: str, options: StoreOptions) -> FolderStore:
     """The store of a path.
 
     Raises:
         ArtifactError: no folder can have that path.
     """
-    return FolderStore(folder_of(address), scratch=scratch, now=now)
+    return FolderStore(folder_of(address), scratch=options.scratch, now=options.now)
 
 
 def folder_of(address: str) -> Path:
@@ -111,8 +112,8 @@ def load_folder(folder: Path, *, digest: str | None = None) -> Artifact:
         ArtifactError: it is not one, or not the wanted one.
     """
 
-    def read(name: str, entry: FileEntry) -> bytes:
-        return read_file(folder / name, expected_size=entry.size)
+    def read(name: str, entry: FileEntry) -> Hashed:
+        return Hashed.of(read_file(folder / name, expected_size=entry.size))
 
     artifact = verify(read_file(folder / MANIFEST_FILE), read, where=str(folder), digest=digest)
     unlisted = sorted({entry.name for entry in folder.iterdir()} - {MANIFEST_FILE} - artifact.manifest.files.keys())

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from modelservice.artifact.files import read_file
-from modelservice.artifact.stores.base import checkpoint_name
+from modelservice.artifact.stores.base import StoreOptions, checkpoint_name
 from modelservice.artifact.stores.folder import discard, folder_of, sync_folder, temporary_name
 
 
@@ -48,10 +48,10 @@ class FolderCheckpoints:
         discard(self._folder)
 
 
-def open_folder_checkpoints(address: str, scratch: str) -> FolderCheckpoints:
+def open_folder_checkpoints(address: str, options: StoreOptions) -> FolderCheckpoints:
     """Those beside the folder of an address.
 
     Raises:
         ArtifactError: no folder can have that path.
     """
-    return FolderCheckpoints(folder_of(address), scratch=scratch)
+    return FolderCheckpoints(folder_of(address), scratch=options.scratch)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from modelservice.artifact.answers import is_missing_object, told_apart
 from modelservice.artifact.errors import ArtifactError
-from modelservice.artifact.stores.base import checkpoint_name
+from modelservice.artifact.stores.base import StoreOptions, checkpoint_name
 from modelservice.artifact.stores.objects import CHECKPOINTS, objects_at, storage_error
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class ObjectCheckpoints:
         return told_apart(lambda answer: storage_error(self._address, answer))
 
 
-def open_object_checkpoints(address: str, _scratch: str) -> ObjectCheckpoints:
+def open_object_checkpoints(address: str, _options: StoreOptions) -> ObjectCheckpoints:
     """Those below a URI.
 
     Raises:

@@ -7,8 +7,9 @@ Credentials, region and endpoint come from the environment, under each store's o
 
 import contextlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from modelservice.artifact.answers import (
@@ -20,16 +21,21 @@ from modelservice.artifact.answers import (
     sentence,
     told_apart,
 )
+from modelservice.artifact.download import Piece, in_parts
 from modelservice.artifact.errors import ArtifactError, StorageUnavailableError
-from modelservice.artifact.files import check_size, document_bytes
-from modelservice.artifact.load import Artifact, verify
+from modelservice.artifact.files import MAX_MANIFEST_BYTES, check_size, document_bytes
+from modelservice.artifact.load import Artifact, Hashed, collected, verify
 from modelservice.artifact.patience import FIRST_WAIT_SECONDS, MAX_RETRIES, RETRY_SECONDS, retry_config
+from modelservice.artifact.stores.base import StoreOptions
 from modelservice.contract.digests import digits, sha256
 from modelservice.contract.failure import StorageError
 from modelservice.contract.manifest import KNOWN_FILES, MANIFEST_FILE, FileEntry, Manifest
 
 if TYPE_CHECKING:
+    from obstore import GetOptions
     from obstore.store import ObjectStore
+
+    from modelservice.artifact.cache import Cache
 
 SCHEMES: Final = ("s3", "gs", "az")
 
@@ -49,9 +55,12 @@ _URI_FIELD = "spec.artifacts.uri"
 class ObjectArtifactStore:
     """The artifact below a prefix of a bucket; the first of two artifacts of one key stays."""
 
-    def __init__(self, objects: "ObjectStore", *, address: str, scratch: str = "local") -> None:
-        """Args: the prefix as obstore knows it, its address for messages, and a name for what is only tried."""
+    def __init__(
+        self, objects: "ObjectStore", *, address: str, scratch: str = "local", cache: "Cache | None" = None
+    ) -> None:
+        """Args: the prefix as obstore knows it, its address for messages, a name for what is only tried, a cache."""
         self._objects = objects
+        self._cache = cache
         self._address = address
         self._probe = f"{_PROBE}-{scratch}"
 
@@ -63,18 +72,12 @@ class ObjectArtifactStore:
             self._objects.delete(self._probe)
 
     def load(self, *, digest: str | None = None) -> Artifact | None:
-        """Download the manifest, then each file that it lists, and verify them; see ``Store``."""
-        raw = self._get(MANIFEST_FILE, MANIFEST_FILE)
-        if raw is None:
-            return None
+        """Download the manifest, then each file that it lists, and verify them; see ``Store``.
 
-        def read(name: str, entry: FileEntry) -> bytes:
-            content = self._get(object_name(name, entry), name, expected=entry.size)
-            if content is None:
-                raise ArtifactError(f"{name} is missing in {self._address}")
-            return content
-
-        return verify(raw, read, where=self._address, digest=digest)
+        With a cache, an artifact of a known digest that was downloaded before is asked of nobody.
+        """
+        raw = self._manifest(digest)
+        return None if raw is None else verify(raw, self._file, where=self._address, digest=digest)
 
     def publish(self, manifest: Manifest, files: Mapping[str, bytes]) -> str:
         """Upload the files, then the manifest if there is none; see ``Store``."""
@@ -114,11 +117,56 @@ class ObjectArtifactStore:
             return None
         return found.digest if found is not None and found.manifest.key == key else None
 
-    def _get(self, path: str, name: str, *, expected: int | None = None) -> bytes | None:
-        """The content of an object, None if it is not there; its size is checked before it is downloaded."""
+    def _manifest(self, digest: str | None) -> bytes | None:
+        """The bytes of the manifest, None if there is none."""
+        name = None if digest is None else digits(digest)
+        if self._cache is not None and name is not None:
+            kept = self._cache.find(name, limit=MAX_MANIFEST_BYTES)
+            if kept is not None and sha256(kept) == digest:
+                return kept
+        raw = self._get(MANIFEST_FILE, MANIFEST_FILE)
+        if self._cache is not None and name is not None and raw is not None and sha256(raw) == digest:
+            self._cache.put(name, raw)
+        return raw
+
+    def _file(self, name: str, entry: FileEntry) -> Hashed:
+        """A listed file, of which as much is downloaded as the cache does not hold."""
+        fetch = partial(self._pieces, name, entry)
+        for cache in (self._cache, self._cache):  # once more, where what was kept is not what is wanted
+            if cache is None:
+                break
+            with cache.entry(digits(entry.sha256), entry.size) as kept:
+                if kept is None:
+                    break
+                found = collected(kept.pieces(fetch))
+                if found.sha256 == entry.sha256:
+                    kept.keep()
+                    return found
+                kept.drop()
+                if not kept.kept:  # it is the store that has something else
+                    return found
+        return collected(fetch(0))
+
+    def _pieces(self, name: str, entry: FileEntry, begin: int) -> Iterator[Piece]:
+        """The bytes of a listed file from a place on; in parts, where it is large."""
+        path = object_name(name, entry)
+
+        def fetch(start: int, end: int) -> Piece:
+            content = self._get(path, name, expected=entry.size, part=(start, end))
+            if content is None:
+                raise ArtifactError(f"{name} is missing in {self._address}")
+            return content
+
+        return in_parts(fetch, begin=begin, size=entry.size)
+
+    def _get(
+        self, path: str, name: str, *, expected: int | None = None, part: tuple[int, int] | None = None
+    ) -> bytes | None:
+        """The content of an object or a part of it, None if it is not there; its size is checked before it is read."""
+        options: GetOptions | None = None if part is None or part == (0, expected) else {"range": part}
         with self._said():
             try:
-                result = self._objects.get(path)
+                result = self._objects.get(path, options=options)
             except FileNotFoundError as error:
                 if not is_missing_object(error):
                     raise  # no bucket, for one
@@ -136,13 +184,14 @@ def object_name(name: str, entry: FileEntry) -> str:
     return f"{digits(entry.sha256)[:_DIGEST_LENGTH]}/{name}"
 
 
-def open_objects(address: str, scratch: str, _now: Callable[[], float]) -> ObjectArtifactStore:
+def open_objects(address: str, options: StoreOptions) -> ObjectArtifactStore:
     """The store of a URI; see ``objects_at``.
 
     Raises:
         StorageError: what the environment says cannot be.
     """
-    return ObjectArtifactStore(objects_at(address, seconds=RETRY_SECONDS), address=address, scratch=scratch)
+    objects = objects_at(address, seconds=RETRY_SECONDS)
+    return ObjectArtifactStore(objects, address=address, scratch=options.scratch, cache=options.cache)
 
 
 def objects_at(address: str, *, seconds: float) -> "ObjectStore":
