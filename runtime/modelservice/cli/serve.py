@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from modelservice.cli.common import Commands, add_command, complain
+from modelservice.cli.common import Commands, add_command, add_encryption, complain
 from modelservice.contract import places, server_flags
 from modelservice.contract.access import Access
 from modelservice.contract.base import first_problem
@@ -78,6 +78,7 @@ def add_serve(commands: Commands) -> None:
     parser.add_argument(server_flags.CACHE_SIZE, type=_bytes, default=_CACHE_SIZE, metavar="SIZE", help=size)
     status = "answer probes and metrics on this port too, in plain HTTP and to everybody; default: not"
     parser.add_argument(server_flags.STATUS_PORT, type=_port, metavar="PORT", help=status)
+    add_encryption(parser)
     for name, default in _BATCHING:
         text = f"default: {default}, or what the ModelService says"
         parser.add_argument(server_flags.batch_flag(name), dest=name, type=int, metavar="N", help=text)

@@ -18,6 +18,15 @@ ObjectUri = Annotated[
     ),
 ]
 
+SecretFile = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=253),
+    Worded(
+        r"^[A-Za-z0-9_-][-._A-Za-z0-9]*$",
+        "must be a key of a Secret: letters, digits, '-', '_' and '.', no '.' in front",
+    ),
+]
+
 _SECRET_OF_URI = Rule(
     "!has(self.secretRef) || has(self.uri)", "secretRef holds the credentials of uri: set uri, or leave secretRef out"
 )
@@ -78,10 +87,26 @@ class ArtifactCache(Contract):
         return self
 
 
+class EncryptionKey(Contract):
+    """A key of a Secret, whose value is an encryption key."""
+
+    name: ObjectName = Field(description="Name of the Secret, all of whose keys are encryption keys.")
+    key: SecretFile = Field(description="Key in it that new artifacts are encrypted with.")
+
+
+class Encryption(Contract):
+    """Artifacts and checkpoints are encrypted by the pods that write them: AES-256-GCM."""
+
+    secret_ref: EncryptionKey = Field(
+        description="Secret whose values are 32 random bytes in base64 each, as openssl rand -base64 32 prints. All of"
+        " them open artifacts: keep a key as long as artifacts that were encrypted with it."
+    )
+
+
 class Artifacts(OneOf):
     """Exactly one kind of artifact store."""
 
-    COMMON = frozenset({"secret_ref", "cache"})
+    COMMON = frozenset({"secret_ref", "cache", "encryption"})
     RULES = (_SECRET_OF_URI, _CACHE_OF_URI)
 
     volume_claim: VolumeClaim | None = Field(default=None, description="A claim for each stage key.")
@@ -98,6 +123,11 @@ class Artifacts(OneOf):
     cache: ArtifactCache | None = Field(
         default=None,
         description="Where serving pods keep what they download. Default: each for itself, as long as it lives.",
+    )
+    encryption: Encryption | None = Field(
+        default=None,
+        description="Encrypts artifacts and checkpoints that are made later. Default: not encrypted. What was made"
+        " before stays as it is, and trains nothing.",
     )
 
     @model_validator(mode="after")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from modelservice.artifact.errors import ArtifactError
+from modelservice.artifact.keys import read_keys
 from modelservice.artifact.stores import (
     ForgivingCheckpoints,
     NoCheckpoints,
@@ -19,6 +20,7 @@ from modelservice.artifact.stores import (
 )
 from modelservice.contract.failure import DataError, StorageError
 from modelservice.contract.keys import compress_key, train_key
+from modelservice.contract.places import ENCRYPTION_KEYS_ENV
 from modelservice.contract.progress import Progress
 from modelservice.contract.report import Success
 from modelservice.contract.work_order import CompressWork, TrainWork, WorkOrder
@@ -103,6 +105,7 @@ def run_locally(
         ResourceError, StageError, ArtifactError, OSError: as their names say.
     """
     service, spec = resource.service, resource.service.spec
+    _check_keys(resource)
     final = output or default_output(service.metadata.name)
     final.parent.mkdir(parents=True, exist_ok=True)
     source = _source(resource, data, given)
@@ -173,6 +176,7 @@ def compress_locally(
     spec = resource.service.spec
     if spec.compression is None:
         raise ResourceError("spec.compression is not set, so nothing says how to compress: set its steps")
+    _check_keys(resource)
     if trained.resolve() == output.resolve():
         raise ResourceError(f"--output {output} is where the trained model lies: name another folder")
     try:
@@ -361,6 +365,21 @@ def _run(order: WorkOrder, folder: Path, context: Context, *, stores: bool = Tru
     with context.watch.step("store"):
         digest = publish(produced, store, context.checkpoints)
     return Finished(folder=folder, success=produced.success(digest, context.watch.seconds), produced=produced)
+
+
+def _check_keys(resource: Resource) -> None:
+    """What is to be encrypted is not stored so that anybody can read it.
+
+    Raises:
+        ResourceError: encryption is asked for, and no key is given.
+        StorageError: what is given is no key.
+    """
+    artifacts = resource.service.spec.artifacts
+    if artifacts is not None and artifacts.encryption is not None and read_keys(os.environ).current is None:
+        raise ResourceError(
+            "spec.artifacts.encryption is set, and Secrets are not read here: name a file with the key with"
+            f" --encryption-key, or in {ENCRYPTION_KEYS_ENV}; or leave encryption out"
+        )
 
 
 def sides_given(validation: Any, test: Any) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from modelservice_operator.constants import (
     STATUS_PORT_NAME,
 )
 from modelservice_operator.domain.builders.cache import build_cache
+from modelservice_operator.domain.builders.encryption import secret_of, with_keys
 from modelservice_operator.domain.builders.pods import build_container, build_pod, merged_resources, plain
 from modelservice_operator.domain.metadata import Children, Owner
 from modelservice_operator.domain.records import Revision, StageRecord, StoredTemplate
@@ -76,6 +77,8 @@ def serving_inputs(spec: ModelServiceSpec, settings: Settings, record: StageReco
     _, location = location_of(record, artifacts)
     engine = choose_engine(spec.serving, record)
     more = [] if artifacts.cache is None else [plain(artifacts.cache)]
+    if (secret := secret_of(record.artifact, artifacts)) is not None:
+        more.append({"encryption": secret})
     return short_hash([record.artifact.digest, location.uri, location.secret, engine, said, *more], length=16)
 
 
@@ -88,6 +91,7 @@ def build_serving_template(
     artifacts = settled_artifacts(spec, settings)
     store, location = location_of(record, artifacts)
     access = store.access(location, children, volume="artifacts", path=ARTIFACTS_PATH, writable=False)
+    access = with_keys(access, secret_of(record.artifact, artifacts))
     cache = build_cache(artifacts, record, access)
     volumes = _access_volumes(serving)
     flags = ServerFlags(

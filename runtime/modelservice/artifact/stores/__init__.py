@@ -1,11 +1,13 @@
 """Where artifacts are kept; the scheme of an address says in which store: object storage, or a folder."""
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from modelservice.artifact.errors import ArtifactError
+from modelservice.artifact.keys import read_keys
 from modelservice.artifact.load import Artifact
 from modelservice.artifact.stores.base import Checkpoints, Store, StoreOptions
 from modelservice.artifact.stores.folder import open_folder
@@ -53,6 +55,8 @@ def open_store(
 ) -> Store:
     """The store of an address: ``s3://``, ``gs://``, ``az://``, or the path of a folder.
 
+    What it is opened with, credentials and the keys of encrypted artifacts, the environment says.
+
     Args:
         address: ends with the artifact's own folder or key.
         scratch: makes temporary names unique between pods.
@@ -61,9 +65,10 @@ def open_store(
 
     Raises:
         ArtifactError: there is no store for such addresses.
-        StorageError: what the environment says of the store cannot be.
+        StorageError: what the environment says of the store, or of keys, cannot be.
     """
-    return _kind_of(str(address)).open(str(address), StoreOptions(scratch=scratch, now=now, cache=cache))
+    options = StoreOptions(scratch=scratch, now=now, cache=cache, keys=read_keys(os.environ))
+    return _kind_of(str(address)).open(str(address), options)
 
 
 def open_checkpoints(address: str | Path, *, scratch: str = "local") -> Checkpoints:
@@ -71,9 +76,10 @@ def open_checkpoints(address: str | Path, *, scratch: str = "local") -> Checkpoi
 
     Raises:
         ArtifactError: there is no store for such addresses.
-        StorageError: what the environment says of the store cannot be.
+        StorageError: what the environment says of the store, or of keys, cannot be.
     """
-    return _kind_of(str(address)).open_checkpoints(str(address), StoreOptions(scratch=scratch))
+    options = StoreOptions(scratch=scratch, keys=read_keys(os.environ))
+    return _kind_of(str(address)).open_checkpoints(str(address), options)
 
 
 def load_artifact(address: str | Path, *, digest: str | None = None, cache: "Cache | None" = None) -> Artifact:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
+from modelservice.artifact.keys import NO_KEYS, Keys
 from modelservice.artifact.load import Artifact
 from modelservice.contract.manifest import Manifest
 
@@ -23,11 +24,13 @@ class StoreOptions:
         scratch: makes temporary names unique between pods.
         now: the time as file systems have it, for what is stale.
         cache: where what is downloaded is kept; None to keep nothing.
+        keys: what files are encrypted with.
     """
 
     scratch: str = "local"
     now: Callable[[], float] = time.time
     cache: "Cache | None" = None
+    keys: Keys = NO_KEYS
 
 
 class Store(Protocol):
@@ -100,6 +103,11 @@ class Checkpoints(Protocol):
         Raises:
             StorageError, OSError: the store refuses, or fails.
         """
+
+
+def sealed_name(key: str, name: str) -> str:
+    """What an encrypted checkpoint is bound to: one of another key, or another one of this key, is not taken for it."""
+    return f"checkpoints/{key}/{name}"
 
 
 def checkpoint_name(name: str) -> str:

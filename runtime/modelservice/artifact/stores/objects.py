@@ -7,7 +7,7 @@ Credentials, region and endpoint come from the environment, under each store's o
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -24,8 +24,10 @@ from modelservice.artifact.answers import (
 from modelservice.artifact.download import Piece, in_parts
 from modelservice.artifact.errors import ArtifactError, StorageUnavailableError
 from modelservice.artifact.files import MAX_MANIFEST_BYTES, check_size, document_bytes
+from modelservice.artifact.keys import NO_KEYS, Keys
 from modelservice.artifact.load import Artifact, Hashed, collected, verify
 from modelservice.artifact.patience import FIRST_WAIT_SECONDS, MAX_RETRIES, RETRY_SECONDS, retry_config
+from modelservice.artifact.sealing import PLAIN, Form
 from modelservice.artifact.stores.base import StoreOptions
 from modelservice.contract.digests import digits, sha256
 from modelservice.contract.failure import StorageError
@@ -42,6 +44,8 @@ SCHEMES: Final = ("s3", "gs", "az")
 CHECKPOINTS: Final = "checkpoints"
 """Folder below an artifact's address for what work under way leaves."""
 _PROBE = ".write-test"
+_PUT_AT_ONCE: Final = 5 << 20
+"""Bytes, as of one part in a store."""
 _DIGEST_LENGTH = 16
 _OURS = re.compile(
     rf"{re.escape(MANIFEST_FILE)}|{re.escape(_PROBE)}-[^/]*|{CHECKPOINTS}/[^/]+"
@@ -56,11 +60,21 @@ class ObjectArtifactStore:
     """The artifact below a prefix of a bucket; the first of two artifacts of one key stays."""
 
     def __init__(
-        self, objects: "ObjectStore", *, address: str, scratch: str = "local", cache: "Cache | None" = None
+        self,
+        objects: "ObjectStore",
+        *,
+        address: str,
+        scratch: str = "local",
+        cache: "Cache | None" = None,
+        keys: Keys = NO_KEYS,
     ) -> None:
-        """Args: the prefix as obstore knows it, its address for messages, a name for what is only tried, a cache."""
+        """Args: the prefix as obstore knows it, its address for messages, a name for what is only tried, and more.
+
+        For ``cache`` and ``keys`` see ``StoreOptions``.
+        """
         self._objects = objects
         self._cache = cache
+        self._keys = keys
         self._address = address
         self._probe = f"{_PROBE}-{scratch}"
 
@@ -76,25 +90,34 @@ class ObjectArtifactStore:
 
         With a cache, an artifact of a known digest that was downloaded before is asked of nobody.
         """
-        raw = self._manifest(digest)
-        return None if raw is None else verify(raw, self._file, where=self._address, digest=digest)
+        found = self._manifest(digest)
+        if found is None:
+            return None
+        raw, form = found
+        return verify(raw, partial(self._file, form), where=self._address, digest=digest)
 
     def publish(self, manifest: Manifest, files: Mapping[str, bytes]) -> str:
         """Upload the files, then the manifest if there is none; see ``Store``."""
         from obstore.exceptions import AlreadyExistsError  # noqa: PLC0415
 
+        form = self._keys.form
         with self._said():
             for name, content in files.items():
-                self._objects.put(object_name(name, manifest.files[name]), content)
+                path = object_name(name, manifest.files[name], form)
+                if form is PLAIN:
+                    self._objects.put(path, content)
+                else:
+                    put_pieces(self._objects, path, form.store(name, [content]), size=form.size(len(content)))
         raw = document_bytes(manifest)
+        sealed = b"".join(form.store(MANIFEST_FILE, [raw]))
         try:
             with self._said():
-                self._objects.put(MANIFEST_FILE, raw, mode="create")
+                self._objects.put(MANIFEST_FILE, sealed, mode="create")
         except AlreadyExistsError:
             if (found := self._intact(manifest.key)) is not None:
                 return found
             with self._said():
-                self._objects.put(MANIFEST_FILE, raw)
+                self._objects.put(MANIFEST_FILE, sealed)
         return sha256(raw)
 
     def discard(self) -> None:
@@ -117,47 +140,60 @@ class ObjectArtifactStore:
             return None
         return found.digest if found is not None and found.manifest.key == key else None
 
-    def _manifest(self, digest: str | None) -> bytes | None:
-        """The bytes of the manifest, None if there is none."""
+    def _manifest(self, digest: str | None) -> tuple[bytes, Form] | None:
+        """The bytes of the manifest and how its files are stored, None if there is none."""
         name = None if digest is None else digits(digest)
         if self._cache is not None and name is not None:
             kept = self._cache.find(name, limit=MAX_MANIFEST_BYTES)
-            if kept is not None and sha256(kept) == digest:
-                return kept
-        raw = self._get(MANIFEST_FILE, MANIFEST_FILE)
-        if self._cache is not None and name is not None and raw is not None and sha256(raw) == digest:
-            self._cache.put(name, raw)
-        return raw
+            with contextlib.suppress(ArtifactError):
+                if kept is not None and sha256((found := self._opened(kept, digest))[0]) == digest:
+                    return found
+        stored = self._get(MANIFEST_FILE, MANIFEST_FILE)
+        if stored is None:
+            return None
+        found = self._opened(stored, digest)
+        if self._cache is not None and name is not None and sha256(found[0]) == digest:
+            self._cache.put(name, stored)
+        return found
 
-    def _file(self, name: str, entry: FileEntry) -> Hashed:
+    def _opened(self, manifest: bytes, digest: str | None) -> tuple[bytes, Form]:
+        return self._keys.opened(MANIFEST_FILE, manifest, where=self._address, pinned=digest is not None)
+
+    def _file(self, form: Form, name: str, entry: FileEntry) -> Hashed:
         """A listed file, of which as much is downloaded as the cache does not hold."""
-        fetch = partial(self._pieces, name, entry)
+        fetch = partial(self._pieces, form, name, entry)
         for cache in (self._cache, self._cache):  # once more, where what was kept is not what is wanted
             if cache is None:
                 break
-            with cache.entry(digits(entry.sha256), entry.size) as kept:
+            with cache.entry(form.identify(entry.sha256), form.size(entry.size)) as kept:
                 if kept is None:
                     break
-                found = collected(kept.pieces(fetch))
+                try:
+                    found = collected(form.restore(name, kept.pieces(fetch)))
+                except ArtifactError:
+                    kept.drop()
+                    if not kept.kept:  # it is the store that has something else
+                        raise
+                    continue
                 if found.sha256 == entry.sha256:
                     kept.keep()
                     return found
                 kept.drop()
-                if not kept.kept:  # it is the store that has something else
+                if not kept.kept:
                     return found
-        return collected(fetch(0))
+        return collected(form.restore(name, fetch(0)))
 
-    def _pieces(self, name: str, entry: FileEntry, begin: int) -> Iterator[Piece]:
-        """The bytes of a listed file from a place on; in parts, where it is large."""
-        path = object_name(name, entry)
+    def _pieces(self, form: Form, name: str, entry: FileEntry, begin: int) -> Iterator[Piece]:
+        """What is stored of a listed file from a place on; in parts, where it is large."""
+        path, size = object_name(name, entry, form), form.size(entry.size)
 
         def fetch(start: int, end: int) -> Piece:
-            content = self._get(path, name, expected=entry.size, part=(start, end))
+            content = self._get(path, name, expected=size, part=(start, end))
             if content is None:
                 raise ArtifactError(f"{name} is missing in {self._address}")
             return content
 
-        return in_parts(fetch, begin=begin, size=entry.size)
+        return in_parts(fetch, begin=begin, size=size)
 
     def _get(
         self, path: str, name: str, *, expected: int | None = None, part: tuple[int, int] | None = None
@@ -179,9 +215,17 @@ class ObjectArtifactStore:
         return told_apart(lambda answer: storage_error(self._address, answer))
 
 
-def object_name(name: str, entry: FileEntry) -> str:
+def object_name(name: str, entry: FileEntry, form: Form = PLAIN) -> str:
     """Where a file lies below the artifact's prefix."""
-    return f"{digits(entry.sha256)[:_DIGEST_LENGTH]}/{name}"
+    return f"{form.identify(entry.sha256)[:_DIGEST_LENGTH]}/{name}"
+
+
+def put_pieces(objects: "ObjectStore", path: str, pieces: Iterable[Piece], *, size: int) -> None:
+    """Upload an object of so many bytes, of which at most a few parts are in memory.
+
+    Pieces that are put one by one take three requests, together they take one.
+    """
+    objects.put(path, b"".join(pieces) if size <= _PUT_AT_ONCE else iter(pieces))
 
 
 def open_objects(address: str, options: StoreOptions) -> ObjectArtifactStore:
@@ -191,7 +235,9 @@ def open_objects(address: str, options: StoreOptions) -> ObjectArtifactStore:
         StorageError: what the environment says cannot be.
     """
     objects = objects_at(address, seconds=RETRY_SECONDS)
-    return ObjectArtifactStore(objects, address=address, scratch=options.scratch, cache=options.cache)
+    return ObjectArtifactStore(
+        objects, address=address, scratch=options.scratch, cache=options.cache, keys=options.keys
+    )
 
 
 def objects_at(address: str, *, seconds: float) -> "ObjectStore":
