@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from modelservice.contract.failure import Failure
+from modelservice_operator.domain.builders.encryption import current_secret
 from modelservice_operator.domain.builders.job import attempt_id, build_attempt, run_hash
 from modelservice_operator.domain.inputs import Inputs
 from modelservice_operator.domain.jobs import JobPhase, StageJob
@@ -168,6 +169,7 @@ def _result(step: Step, job: StageJob | None, inputs: Inputs, parent: Revision |
         data_digest=data.digest if data.needed else None,
         image=job.image,
         source=parent.record.source if parent else None,
+        encryption_secret=current_secret(inputs.artifacts),
     )
     return held, Revision(number=0, record=record)
 

@@ -27,12 +27,17 @@ class StoredTemplate(Tolerant):
 
 
 class ArtifactReference(Tolerant):
-    """Where an artifact lies, and exactly which one it is; ``secret_name`` is the Secret that it was written with."""
+    """Where an artifact lies, and exactly which one it is.
+
+    ``secret_name`` is the Secret that it was written with, ``encryption_secret`` that with the key that it was
+    encrypted with; None where it was not.
+    """
 
     uri: str
     digest: Sha256
     format: str = ARTIFACT_FORMAT
     secret_name: str | None = None
+    encryption_secret: str | None = None
 
 
 class StageRecord(Document):
@@ -115,13 +120,16 @@ def record_of(
     data_digest: str | None,
     image: str,
     source: str | None = None,
+    encryption_secret: str | None = None,
 ) -> StageRecord:
     """The record of a stage that ended well, stored at ``uri``; ``source`` is that of what it was made from."""
     return StageRecord(
         stage=success.stage,
         key=success.key,
         parent=parent,
-        artifact=ArtifactReference(uri=uri, digest=success.digest, secret_name=secret),
+        artifact=ArtifactReference(
+            uri=uri, digest=success.digest, secret_name=secret, encryption_secret=encryption_secret
+        ),
         data_digest=data_digest,
         data=success.data,
         evaluation=success.evaluation,

@@ -2,8 +2,9 @@
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from pydantic import BaseModel
 
@@ -16,6 +17,7 @@ MAX_DOCUMENT_BYTES = 64 * 2**20
 MAX_MODEL_BYTES = 2**31
 """A message of protobuf, which an ONNX file is, cannot be larger."""
 MAX_WEIGHTS_BYTES = 16 * 2**30
+_PIECE_BYTES = 1 << 20
 
 
 def document_bytes(document: BaseModel) -> bytes:
@@ -64,6 +66,26 @@ def read_file(path: Path, *, expected_size: int | None = None, limit: int | None
     Raises:
         ArtifactError: it is no regular file, is larger than its limit, or not of the expected size.
     """
+    with _open_plain(path, expected_size=expected_size, limit=limit) as file:
+        size = os.fstat(file.fileno()).st_size
+        content = file.read(size + 1)
+    if len(content) != size:
+        raise ArtifactError(f"{path.name} changed while it was read")
+    return content
+
+
+def file_pieces(path: Path, *, expected_size: int) -> Iterator[bytes]:
+    """The content of a regular file in pieces; see ``read_file``."""
+    with _open_plain(path, expected_size=expected_size) as file:
+        left = expected_size
+        while piece := file.read(min(_PIECE_BYTES, left)):
+            left -= len(piece)
+            yield piece
+    if left:
+        raise ArtifactError(f"{path.name} changed while it was read")
+
+
+def _open_plain(path: Path, *, expected_size: int | None = None, limit: int | None = None) -> BinaryIO:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -74,9 +96,10 @@ def read_file(path: Path, *, expected_size: int | None = None, limit: int | None
     if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
         raise ArtifactError(f"{path.name} is not a plain file; an artifact holds neither links nor folders")
-    with os.fdopen(descriptor, "rb") as file:
+    file = os.fdopen(descriptor, "rb")
+    try:
         check_size(path.name, status.st_size, expected=expected_size, limit=limit)
-        content = file.read(status.st_size + 1)
-    if len(content) != status.st_size:
-        raise ArtifactError(f"{path.name} changed while it was read")
-    return content
+    except ArtifactError:
+        file.close()
+        raise
+    return file

@@ -1,10 +1,13 @@
 """Reading an artifact: everything is hashed before it is parsed, and what was hashed is what is parsed."""
 
-from collections.abc import Callable
+import hashlib
+import io
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from modelservice.artifact.errors import ArtifactError
-from modelservice.contract.digests import sha256
+from modelservice.contract.digests import sha256, written
 from modelservice.contract.documents import DocumentError, Stored, read_document
 from modelservice.contract.manifest import MANIFEST_FILE, REQUIRED_FILES, FileEntry, Manifest
 from modelservice.contract.signature import SIGNATURE_FILE, Signature
@@ -46,31 +49,52 @@ class Artifact:
         return self.document(SIGNATURE_FILE, Signature)
 
 
-def verify(raw: bytes, read: Callable[[str, FileEntry], bytes], *, where: str, digest: str | None = None) -> Artifact:
+class Hashed(NamedTuple):
+    """Bytes in memory, and the sha256 of just these."""
+
+    content: bytes
+    sha256: str
+
+    @classmethod
+    def of(cls, content: bytes) -> "Hashed":
+        """Of bytes that are there."""
+        return cls(content, sha256(content))
+
+
+def collected(pieces: Iterable[bytes | memoryview]) -> Hashed:
+    """Pieces put together and hashed as they come; in memory once, since a buffer gives its bytes without a copy."""
+    buffer, state = io.BytesIO(), hashlib.sha256()
+    for piece in pieces:
+        state.update(piece)
+        buffer.write(piece)
+    return Hashed(buffer.getvalue(), written(state))
+
+
+def verify(raw: bytes, read: Callable[[str, FileEntry], Hashed], *, where: str, digest: str | None = None) -> Artifact:
     """Put an artifact together from its manifest, and check each file against it.
 
     Args:
         raw: the bytes of the manifest.
-        read: gives the content of a listed file; bounds its size before it reads.
+        read: gives the content of a listed file with its hash; bounds its size before it reads.
         where: the address, for messages.
         digest: what the manifest's sha256 must be, if known.
 
     Raises:
         ArtifactError: it is not one, or not the wanted one.
     """
-    found = sha256(raw)
-    if digest is not None and found != digest:
-        raise ArtifactError(f"the artifact in {where} has digest {found}, expected {digest}")
+    is_now = sha256(raw)
+    if digest is not None and is_now != digest:
+        raise ArtifactError(f"the artifact in {where} has digest {is_now}, expected {digest}")
     manifest = parse(MANIFEST_FILE, raw, Manifest)
     if missing := [name for name in REQUIRED_FILES if name not in manifest.files]:
         raise ArtifactError(f"the manifest of {where} does not list {missing[0]}, which every artifact has")
     contents = {}
     for name, entry in manifest.files.items():
-        content = read(name, entry)
-        if sha256(content) != entry.sha256:
+        content, found = read(name, entry)
+        if found != entry.sha256:
             raise ArtifactError(f"{name} in {where} is not what the manifest lists: its sha256 differs")
         contents[name] = content
-    return Artifact(digest=found, manifest=manifest, manifest_bytes=raw, contents=contents)
+    return Artifact(digest=is_now, manifest=manifest, manifest_bytes=raw, contents=contents)
 
 
 def parse(name: str, raw: bytes, model: type[Stored]) -> Stored:

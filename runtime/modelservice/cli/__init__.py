@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import modelservice
 from modelservice.cli.ask import add_ask
-from modelservice.cli.common import complain
+from modelservice.cli.common import complain, tell_keys
 from modelservice.cli.compress import add_compress
 from modelservice.cli.inspect import add_inspect
 from modelservice.cli.pack import add_pack
@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; errors that a user can mend are printed without a traceback."""
     parsed = build_parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = parsed.command
+    tell_keys(parsed)
     try:
         code = command(parsed)
         sys.stdout.flush()

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from modelservice.cli.common import Commands, add_command, complain
+from modelservice.cli.common import Commands, add_command, add_encryption, complain
 from modelservice.contract.exit_codes import ExitCode
 
 _PREDICT: Final = """\
@@ -36,6 +36,7 @@ def add_ask(commands: Commands) -> None:
             f"rows: a CSV file with a header, or JSON as :{name} takes it, or a list of rows; - reads JSON from stdin"
         )
         parser.add_argument("rows", metavar="FILE", help=rows)
+        add_encryption(parser)
         parser.set_defaults(command=partial(_ask, explains=name == "explain"))
 
 

@@ -2,8 +2,12 @@
 
 import argparse
 import gc
+import os
 import sys
+from pathlib import Path
 from typing import Final, TypeAlias
+
+from modelservice.contract.places import ENCRYPTION_KEYS_ENV
 
 _OBJECTS: Final = 50_000
 """Made and not let go again, between two looks for garbage; Python's own is 700."""
@@ -19,6 +23,21 @@ def add_command(commands: Commands, name: str, summary: str, examples: str) -> a
         epilog=examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+def add_encryption(parser: argparse.ArgumentParser) -> None:
+    """Add the option of the keys of encrypted artifacts."""
+    text = (
+        "file of a key of encrypted artifacts, 32 bytes in base64, or a folder of such; the first file encrypts what is"
+        f" stored; default: those in {ENCRYPTION_KEYS_ENV}"
+    )
+    parser.add_argument("--encryption-key", type=Path, action="append", metavar="FILE", help=text)
+
+
+def tell_keys(parsed: argparse.Namespace) -> None:
+    """Put the keys that are named where stores look for them, here and in processes that are started."""
+    if keys := getattr(parsed, "encryption_key", None):
+        os.environ[ENCRYPTION_KEYS_ENV] = os.pathsep.join(map(os.path.abspath, keys))
 
 
 def collect_rarely() -> None:

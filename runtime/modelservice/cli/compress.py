@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelservice.cli.common import Commands, add_command, collect_rarely
+from modelservice.cli.common import Commands, add_command, add_encryption, collect_rarely
 from modelservice.cli.train import Watching, add_sides, carry_out
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def add_compress(commands: Commands) -> None:
         "--data", type=Path, metavar="FILE", help="what it was trained on; default: as for train, from the file"
     )
     add_sides(parser)
+    add_encryption(parser)
     parser.set_defaults(command=_compress)
 
 

@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from modelservice.cli.common import Commands, add_command, complain
+from modelservice.cli.common import Commands, add_command, add_encryption, complain
 from modelservice.contract.exit_codes import ExitCode
 
 _EXAMPLES = """\
@@ -22,6 +22,7 @@ def add_inspect(commands: Commands) -> None:
     parser = add_command(commands, "inspect", "verify an artifact and show what it is", _EXAMPLES)
     parser.add_argument("address", metavar="ADDRESS", help="folder of the artifact, or its URI in object storage")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    add_encryption(parser)
     parser.set_defaults(command=_inspect)
 
 

@@ -5,14 +5,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from modelservice.cli.common import Commands, add_command, complain
+from modelservice.cli.common import Commands, add_command, add_encryption, complain
 from modelservice.contract import places, server_flags
 from modelservice.contract.access import Access
 from modelservice.contract.base import first_problem
 from modelservice.contract.exit_codes import ExitCode
+from modelservice.contract.quantities import quantity_value
 from modelservice.contract.serving import Batching, Engine, Inputs, MissingColumns, UnknownColumns
 
 if TYPE_CHECKING:
+    from modelservice.artifact.cache import Cache
     from modelservice.inference.engine import EngineLoader
 
 _EXAMPLES = """\
@@ -26,6 +28,7 @@ _ACCESS = """'{"auth": {"apiKeys": {"secretRef": {"name": "any"}}}}'"""
 _LAST_PORT = 65_535
 _LAST_REVISION = 2**63 - 1
 _BATCHING = Batching()
+_CACHE_SIZE = "10Gi"
 
 
 class _Served(NamedTuple):
@@ -69,8 +72,13 @@ def add_serve(commands: Commands) -> None:
     parser.add_argument(server_flags.ACCESS, type=_access, metavar="JSON", help=access)
     secrets = f"folder with api-keys, jwks and tls, each a folder as its Secret holds it; default: {places.ACCESS_PATH}"
     parser.add_argument(server_flags.SECRETS, type=Path, metavar="FOLDER", help=secrets)
+    cache = "folder that keeps what is downloaded from object storage, for the next time; default: none"
+    parser.add_argument(server_flags.CACHE, type=Path, metavar="FOLDER", help=cache)
+    size = "most bytes that are kept there, such as 500Mi; default: %(default)s"
+    parser.add_argument(server_flags.CACHE_SIZE, type=_bytes, default=_CACHE_SIZE, metavar="SIZE", help=size)
     status = "answer probes and metrics on this port too, in plain HTTP and to everybody; default: not"
     parser.add_argument(server_flags.STATUS_PORT, type=_port, metavar="PORT", help=status)
+    add_encryption(parser)
     for name, default in _BATCHING:
         text = f"default: {default}, or what the ModelService says"
         parser.add_argument(server_flags.batch_flag(name), dest=name, type=int, metavar="N", help=text)
@@ -103,6 +111,7 @@ def _serve(parsed: argparse.Namespace) -> int:
                 digest=parsed.digest,
                 engine=_engine_loader(served.engine),
                 keep_files=served.access.artifact is not None,
+                cache=_cache(parsed),
             ),
             changed=changes_at(served.address) if parsed.digest is None else None,
             name=served.name,
@@ -120,6 +129,14 @@ def _serve(parsed: argparse.Namespace) -> int:
     except NotServedError as error:
         complain(str(error))
         return error.exit_code
+
+
+def _cache(parsed: argparse.Namespace) -> "Cache | None":
+    if parsed.cache is None:
+        return None
+    from modelservice.artifact.cache import Cache  # noqa: PLC0415 - locks of Unix, which a laptop may not have
+
+    return Cache(parsed.cache, limit=parsed.cache_size)
 
 
 def _from_flags(parsed: argparse.Namespace) -> _Served:
@@ -207,6 +224,16 @@ def _revision(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= _LAST_REVISION:
         raise argparse.ArgumentTypeError(f"{text!r} is not the number of a revision: 1 to {_LAST_REVISION}")
     return int(text)
+
+
+def _bytes(text: str) -> int:
+    try:
+        size = int(quantity_value(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if size <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} holds nothing: name more than 0 bytes")
+    return size
 
 
 def _port(text: str) -> int:

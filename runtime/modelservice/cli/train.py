@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from modelservice.cli.common import Commands, add_command, collect_rarely, complain
+from modelservice.cli.common import Commands, add_command, add_encryption, collect_rarely, complain
 from modelservice.contract.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def add_train(commands: Commands) -> None:
     parser.add_argument("--output", metavar="DIR", help="folder of the artifact; default: ./out/<name>")
     text = "processes that train together; default: spec.training.workers"
     parser.add_argument("--workers", type=_workers, metavar="N", help=text)
+    add_encryption(parser)
     parser.set_defaults(command=_train)
 
 

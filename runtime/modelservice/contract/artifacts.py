@@ -18,8 +18,20 @@ ObjectUri = Annotated[
     ),
 ]
 
+SecretFile = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=253),
+    Worded(
+        r"^[A-Za-z0-9_-][-._A-Za-z0-9]*$",
+        "must be a key of a Secret: letters, digits, '-', '_' and '.', no '.' in front",
+    ),
+]
+
 _SECRET_OF_URI = Rule(
     "!has(self.secretRef) || has(self.uri)", "secretRef holds the credentials of uri: set uri, or leave secretRef out"
+)
+_CACHE_OF_URI = Rule(
+    "!has(self.cache) || has(self.uri)", "cache keeps what is downloaded from uri: set uri, or leave cache out"
 )
 _SOME_SIZE = Rule(
     "!has(self.size) || quantity(string(self.size)).isGreaterThan(quantity('0'))", "size must be more than 0"
@@ -31,6 +43,11 @@ class AccessMode(StrEnum):
 
     READ_WRITE_ONCE = "ReadWriteOnce"
     READ_WRITE_MANY = "ReadWriteMany"
+
+
+def _check_size(size: str) -> None:
+    if quantity_value(size) <= 0:
+        raise ValueError(_SOME_SIZE.message)
 
 
 class VolumeClaim(Contract):
@@ -47,16 +64,50 @@ class VolumeClaim(Contract):
 
     @model_validator(mode="after")
     def _holds_something(self) -> Self:
-        if quantity_value(self.size) <= 0:
-            raise ValueError(_SOME_SIZE.message)
+        _check_size(self.size)
         return self
+
+
+class ArtifactCache(Contract):
+    """A claim in which all serving pods keep what they download, each file once under its digest."""
+
+    RULES = (_SOME_SIZE,)
+
+    claim_name: ObjectName = Field(
+        description="PersistentVolumeClaim that all serving pods can mount at the same time, of one ModelService or"
+        " of many."
+    )
+    size: Quantity = Field(
+        default="10Gi", description="Most bytes that are kept; what was not used for longest goes. Default 10Gi."
+    )
+
+    @model_validator(mode="after")
+    def _holds_something(self) -> Self:
+        _check_size(self.size)
+        return self
+
+
+class EncryptionKey(Contract):
+    """A key of a Secret, whose value is an encryption key."""
+
+    name: ObjectName = Field(description="Name of the Secret, all of whose keys are encryption keys.")
+    key: SecretFile = Field(description="Key in it that new artifacts are encrypted with.")
+
+
+class Encryption(Contract):
+    """Artifacts and checkpoints are encrypted by the pods that write them: AES-256-GCM."""
+
+    secret_ref: EncryptionKey = Field(
+        description="Secret whose values are 32 random bytes in base64 each, as openssl rand -base64 32 prints. All of"
+        " them open artifacts: keep a key as long as artifacts that were encrypted with it."
+    )
 
 
 class Artifacts(OneOf):
     """Exactly one kind of artifact store."""
 
-    COMMON = frozenset({"secret_ref"})
-    RULES = (_SECRET_OF_URI,)
+    COMMON = frozenset({"secret_ref", "cache", "encryption"})
+    RULES = (_SECRET_OF_URI, _CACHE_OF_URI)
 
     volume_claim: VolumeClaim | None = Field(default=None, description="A claim for each stage key.")
     uri: ObjectUri | None = Field(
@@ -69,9 +120,19 @@ class Artifacts(OneOf):
         description="Secret whose keys are the standard variables of the store, such as AWS_ACCESS_KEY_ID,"
         " AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL. Default: what the pods' ServiceAccount may.",
     )
+    cache: ArtifactCache | None = Field(
+        default=None,
+        description="Where serving pods keep what they download. Default: each for itself, as long as it lives.",
+    )
+    encryption: Encryption | None = Field(
+        default=None,
+        description="Encrypts artifacts and checkpoints that are made later. Default: not encrypted. What was made"
+        " before stays as it is, and trains nothing.",
+    )
 
     @model_validator(mode="after")
-    def _secret_of_uri(self) -> Self:
-        if self.secret_ref is not None and self.uri is None:
-            raise ValueError(_SECRET_OF_URI.message)
+    def _of_uri(self) -> Self:
+        for value, rule in ((self.secret_ref, _SECRET_OF_URI), (self.cache, _CACHE_OF_URI)):
+            if value is not None and self.uri is None:
+                raise ValueError(rule.message)
         return self

@@ -21,6 +21,8 @@ SECRETS: Final = "--secrets"
 STATUS_PORT: Final = "--status-port"
 UNKNOWN_COLUMNS: Final = "--unknown-columns"
 MISSING_COLUMNS: Final = "--missing-columns"
+CACHE: Final = "--cache"
+CACHE_SIZE: Final = "--cache-size"
 
 ANY_HOST: Final = "::"
 """Every address of a pod, IPv6 and IPv4 alike; where there is no IPv6, IPv4 alone."""
@@ -47,6 +49,8 @@ class ServerFlags:
         access: who may call, and how much; written as JSON, and left out where nothing is said.
         secrets: folder with what callers are known by, where ``access`` names any.
         inputs: what requests may get wrong; left out where that is nothing.
+        cache: folder in which what is downloaded is kept, or None to keep nothing.
+        cache_size: most bytes that are kept there, as a quantity.
         status_port: port of probes and metrics, or None where they are answered on that of HTTP.
     """
 
@@ -63,6 +67,8 @@ class ServerFlags:
     secrets: str | None = None
     status_port: int | None = None
     inputs: Inputs = field(default_factory=Inputs)
+    cache: str | None = None
+    cache_size: str | None = None
 
 
 def batch_flag(name: str) -> str:
@@ -82,6 +88,8 @@ def server_arguments(flags: ServerFlags) -> list[str]:
         GRPC_PORT: flags.grpc_port,
         STATUS_PORT: flags.status_port,
         SECRETS: flags.secrets,
+        CACHE: flags.cache,
+        CACHE_SIZE: flags.cache_size,
         ACCESS: flags.access.model_dump_json(exclude_defaults=True) if flags.access != Access() else None,
         ENGINE: flags.engine.value.lower(),
         **{batch_flag(name): value for name, value in flags.batching},

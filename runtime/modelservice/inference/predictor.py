@@ -4,7 +4,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from modelservice.modalities.encoders import open_encoder
 from modelservice.modalities.errors import InputError
 from modelservice.tasks import served_task_of
 from modelservice.tasks.base import Array, ServedTask
+
+if TYPE_CHECKING:
+    from modelservice.artifact.cache import Cache
 
 __all__ = ["InputError", "Predictor"]
 
@@ -91,6 +94,7 @@ class Predictor:
         digest: str | None = None,
         engine: EngineLoader = load_onnx_engine,
         keep_files: bool = False,
+        cache: "Cache | None" = None,
     ) -> Self:
         """Verify an artifact and load its model.
 
@@ -99,12 +103,14 @@ class Predictor:
             digest: what the artifact's digest must be, if known.
             engine: loads what computes the model.
             keep_files: keep the bytes that were verified, see ``files``.
+            cache: where what is downloaded is kept.
 
         Raises:
             ArtifactError: there is no artifact, a damaged one, or one with another digest.
             StorageError, OSError: the store refuses, or fails.
         """
-        return cls.from_artifact(load_artifact(address, digest=digest), engine=engine, keep_files=keep_files)
+        artifact = load_artifact(address, digest=digest, cache=cache)
+        return cls.from_artifact(artifact, engine=engine, keep_files=keep_files)
 
     @classmethod
     def from_artifact(

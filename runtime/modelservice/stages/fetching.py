@@ -8,7 +8,7 @@ from pathlib import Path
 
 from modelservice.artifact.errors import ArtifactError, StorageUnavailableError
 from modelservice.artifact.files import MAX_MANIFEST_BYTES, read_file, size_limit
-from modelservice.artifact.load import Artifact, verify
+from modelservice.artifact.load import Artifact, Hashed, verify
 from modelservice.artifact.stores.objects import object_name
 from modelservice.contract.digests import sha256
 from modelservice.contract.failure import DataError, StorageError
@@ -74,10 +74,10 @@ def _said(message: str, work: FetchWork) -> str:
 def _verified(work: FetchWork, read: Read) -> Artifact:
     """All files, under the names of object storage, or of a folder that was copied there."""
 
-    def content(name: str, entry: FileEntry) -> bytes:
+    def content(name: str, entry: FileEntry) -> Hashed:
         for place in (object_name(name, entry), name):
             if (found := read(place, size_limit(name))) is not None:
-                return found
+                return Hashed.of(found)
         raise ArtifactError(f"{name} is missing in {work.source.uri}")
 
     wanted = work.source.digest

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from modelservice.artifact.errors import ArtifactError
+from modelservice.artifact.keys import read_keys
 from modelservice.artifact.stores import (
     ForgivingCheckpoints,
     NoCheckpoints,
@@ -21,6 +22,7 @@ from modelservice.artifact.stores import (
 from modelservice.contract.failure import DataError, StorageError
 from modelservice.contract.keys import compress_key, fetch_key, train_key
 from modelservice.contract.locations import CLAIM_SCHEME
+from modelservice.contract.places import ENCRYPTION_KEYS_ENV
 from modelservice.contract.progress import Progress
 from modelservice.contract.report import Success
 from modelservice.contract.work_order import CompressWork, FetchWork, TrainWork, WorkOrder
@@ -111,6 +113,7 @@ def run_locally(
         ResourceError, StageError, ArtifactError, OSError: as their names say.
     """
     service, spec = resource.service, resource.service.spec
+    _check_keys(resource)
     final = output or default_output(service.metadata.name)
     final.parent.mkdir(parents=True, exist_ok=True)
     _check_used(resource, data=data, artifact=artifact)
@@ -190,6 +193,7 @@ def compress_locally(
     spec = resource.service.spec
     if spec.compression is None:
         raise ResourceError("spec.compression is not set, so nothing says how to compress: set its steps")
+    _check_keys(resource)
     if trained.resolve() == output.resolve():
         raise ResourceError(f"--output {output} is where the trained model lies: name another folder")
     try:
@@ -407,6 +411,21 @@ def _run(order: WorkOrder, folder: Path, context: Context, *, stores: bool = Tru
         digest = publish(produced, store, context.checkpoints)
     success = produced.success(digest, context.watch.seconds, order=order)
     return Finished(folder=folder, success=success, produced=produced)
+
+
+def _check_keys(resource: Resource) -> None:
+    """What is to be encrypted is not stored so that anybody can read it.
+
+    Raises:
+        ResourceError: encryption is asked for, and no key is given.
+        StorageError: what is given is no key.
+    """
+    artifacts = resource.service.spec.artifacts
+    if artifacts is not None and artifacts.encryption is not None and read_keys(os.environ).current is None:
+        raise ResourceError(
+            "spec.artifacts.encryption is set, and Secrets are not read here: name a file with the key with"
+            f" --encryption-key, or in {ENCRYPTION_KEYS_ENV}; or leave encryption out"
+        )
 
 
 def sides_given(validation: Any, test: Any) -> dict[str, Any]:

@@ -56,7 +56,11 @@ CASES: dict[str, dict[str, Any]] = {
     "workers": {
         "model": {"mlp": {"ensemble": 1}},
         "training": {"workers": 3, "resources": {"limits": {"nvidia.com/gpu": "2"}}, "maxRestarts": 2},
-        "artifacts": {"uri": "s3://models/team"},
+        "artifacts": {"uri": "s3://models/team", "cache": {"claimName": "downloads", "size": "1024Mi"}},
+    },
+    "encrypted": {
+        "compression": {"maxAccuracyDrop": 0.01, "steps": [{"quantize": {"weights": "Int8"}}]},
+        "artifacts": {"volumeClaim": {}, "encryption": {"secretRef": {"name": "artifact-keys", "key": "2026-11"}}},
     },
     "recreated": {"serving": {"rollout": {"recreate": {}}}},
     "autoscaled": {"serving": {"autoscaling": {"minReplicas": 2, "maxReplicas": 5}}},

@@ -18,6 +18,7 @@ from modelservice.contract.resource import ModelServiceSpec
 from modelservice.contract.training import Parallelism
 from modelservice_operator.config import Settings
 from modelservice_operator.constants import ANNOTATION_RUN, STAGE_CONTAINER
+from modelservice_operator.domain.builders.encryption import current_secret, secret_of, with_keys
 from modelservice_operator.domain.builders.peers import SHARED_MEMORY, build_peers, rendezvous_host
 from modelservice_operator.domain.builders.pods import build_container, build_pod, merged_resources, plain
 from modelservice_operator.domain.data import DataState
@@ -53,6 +54,8 @@ def run_hash(step: Step, spec: ModelServiceSpec, settings: Settings, *, data: Da
     job, artifacts, data = step.stage.job(spec), settled_artifacts(spec, settings), step.stage.reads(spec, data)
     store = store_of(artifacts)
     runs = [plain(job.pods), job.timeout_seconds, job.max_restarts, store.choice, store.settings(artifacts)]
+    if artifacts.encryption is not None:
+        runs.append(plain(artifacts.encryption))
     if job.workers > 1 or job.parallelism is not Parallelism.DATA:  # one pod may hold several GPUs
         runs += [job.workers, job.parallelism]
     address = [data.address] if data.address else []
@@ -107,6 +110,9 @@ def build_attempt(
     if parent is not None:
         origin, lies = location_of(parent.record, artifacts)
         start = origin.access(lies, there, volume="parent", path=PARENT_PATH, writable=False)
+    of_parent = secret_of(parent.record.artifact, artifacts) if parent else None
+    encrypts = artifacts.encryption.secret_ref.key if artifacts.encryption else None
+    result = with_keys(result, current_secret(artifacts) or of_parent, encrypts=encrypts)
     assignment = Assignment(
         owner=owner,
         key=step.key,

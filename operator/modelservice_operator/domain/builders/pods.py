@@ -86,7 +86,7 @@ def build_container(
         "image": image,
         "imagePullPolicy": settings.image_pull_policy,
         "args": args,
-        "env": container_environment(pods),
+        "env": [*container_environment(pods), *(variable for one in access for variable in one.env)],
         "resources": resources,
         "securityContext": container_security(),
         "volumeMounts": [

@@ -34,7 +34,9 @@ from modelservice_operator.constants import (
     STAGE_SERVE,
     STATUS_PORT_NAME,
 )
-from modelservice_operator.domain.builders.pods import build_container, build_pod, merged_resources
+from modelservice_operator.domain.builders.cache import build_cache
+from modelservice_operator.domain.builders.encryption import secret_of, with_keys
+from modelservice_operator.domain.builders.pods import build_container, build_pod, merged_resources, plain
 from modelservice_operator.domain.metadata import Children, Owner
 from modelservice_operator.domain.records import Revision, StageRecord, StoredTemplate
 from modelservice_operator.domain.stores import location_of, settled_artifacts
@@ -71,9 +73,13 @@ def choose_engine(serving: Serving, record: StageRecord) -> Engine:
 def serving_inputs(spec: ModelServiceSpec, settings: Settings, record: StageRecord) -> str:
     """Hash of all that decides what a serving pod is, the operator and its images left out."""
     said = spec.serving.model_dump(mode="json", exclude=_NOT_OF_PODS, exclude_defaults=True)
-    _, location = location_of(record, settled_artifacts(spec, settings))
+    artifacts = settled_artifacts(spec, settings)
+    _, location = location_of(record, artifacts)
     engine = choose_engine(spec.serving, record)
-    return short_hash([record.artifact.digest, location.uri, location.secret, engine, said], length=16)
+    more = [] if artifacts.cache is None else [plain(artifacts.cache)]
+    if (secret := secret_of(record.artifact, artifacts)) is not None:
+        more.append({"encryption": secret})
+    return short_hash([record.artifact.digest, location.uri, location.secret, engine, said, *more], length=16)
 
 
 def build_serving_template(
@@ -82,8 +88,11 @@ def build_serving_template(
     """The pod template of a revision, with the hash of what it was built from."""
     record, serving = revision.record, spec.serving
     engine = choose_engine(serving, record)
-    store, location = location_of(record, settled_artifacts(spec, settings))
+    artifacts = settled_artifacts(spec, settings)
+    store, location = location_of(record, artifacts)
     access = store.access(location, children, volume="artifacts", path=ARTIFACTS_PATH, writable=False)
+    access = with_keys(access, secret_of(record.artifact, artifacts))
+    cache = build_cache(artifacts, record, access)
     volumes = _access_volumes(serving)
     flags = ServerFlags(
         model=access.address,
@@ -97,6 +106,8 @@ def build_serving_template(
         access=serving.access,
         secrets=ACCESS_PATH if volumes else None,
         status_port=STATUS_PORT if serving.has_status_port else None,
+        cache=cache.path,
+        cache_size=cache.size,
     )
     container = build_container(
         serving,
@@ -106,8 +117,11 @@ def build_serving_template(
         args=server_arguments(flags),
         resources=merged_resources(serving.resources, DEFAULT_RESOURCES[engine]),
         mounts=[
-            {"name": volume["name"], "mountPath": f"{ACCESS_PATH}/{volume['name']}", "readOnly": True}
-            for volume in volumes
+            *(
+                {"name": volume["name"], "mountPath": f"{ACCESS_PATH}/{volume['name']}", "readOnly": True}
+                for volume in volumes
+            ),
+            *cache.mounts,
         ],
         access=[access],
     )
@@ -128,7 +142,7 @@ def build_serving_template(
         labels=owner.labels(stage=STAGE_SERVE, key=record.key),
         account=owner.name,
         containers=[container],
-        volumes=volumes,
+        volumes=[*volumes, *cache.volumes],
         access=[access],
     )
     inputs = serving_inputs(spec, settings, record)

@@ -22,15 +22,18 @@ class Access:
     """What a pod needs to reach an artifact.
 
     ``address`` is what its command is told; ``claim`` the claim that it mounts; ``shares_node`` whether that claim can
-    be mounted on one node only, so that its pods must be kept together.
+    be mounted on one node only, so that its pods must be kept together; ``downloads`` whether the artifact comes over
+    the network, so that it pays to keep it. ``env`` are variables of the container.
     """
 
     address: str
     volumes: tuple[Object, ...] = ()
     mounts: tuple[Object, ...] = ()
+    env: tuple[Object, ...] = ()
     env_from: tuple[Object, ...] = ()
     claim: str | None = None
     shares_node: bool = False
+    downloads: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -60,7 +60,7 @@ class ObjectStorage:
         """The URI itself, and the variables of the Secret."""
         del children, volume, path, writable
         secret = ({"secretRef": {"name": location.secret}},) if location.secret else ()
-        return Access(address=location.uri, env_from=secret)
+        return Access(address=location.uri, env_from=secret, downloads=True)
 
     def portability(self, location: Location, children: Children) -> Portability:
         """Any node that reaches the storage can serve."""

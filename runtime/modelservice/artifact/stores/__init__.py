@@ -1,19 +1,24 @@
 """Where artifacts are kept; the scheme of an address says in which store: object storage, or a folder."""
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from modelservice.artifact.errors import ArtifactError
+from modelservice.artifact.keys import read_keys
 from modelservice.artifact.load import Artifact
-from modelservice.artifact.stores.base import Checkpoints, Store
+from modelservice.artifact.stores.base import Checkpoints, Store, StoreOptions
 from modelservice.artifact.stores.folder import open_folder
 from modelservice.artifact.stores.folder_checkpoints import open_folder_checkpoints
 from modelservice.artifact.stores.forgiving import ForgivingCheckpoints, NoCheckpoints
 from modelservice.artifact.stores.object_checkpoints import open_object_checkpoints
 from modelservice.artifact.stores.objects import SCHEMES as OBJECT_SCHEMES
 from modelservice.artifact.stores.objects import open_objects
+
+if TYPE_CHECKING:
+    from modelservice.artifact.cache import Cache
 
 __all__ = [
     "STORES",
@@ -22,6 +27,7 @@ __all__ = [
     "NoCheckpoints",
     "Store",
     "StoreKind",
+    "StoreOptions",
     "load_artifact",
     "open_checkpoints",
     "open_store",
@@ -31,15 +37,11 @@ Clock = Callable[[], float]
 
 
 class StoreKind(NamedTuple):
-    """One kind of store: the schemes of its addresses, and how one is opened.
-
-    ``open`` takes the address, what makes temporary names unique, and the time as file systems have it;
-    ``open_checkpoints`` takes the first two.
-    """
+    """One kind of store: the schemes of its addresses, and how one is opened."""
 
     schemes: tuple[str, ...]
-    open: Callable[[str, str, Clock], Store]
-    open_checkpoints: Callable[[str, str], Checkpoints]
+    open: Callable[[str, StoreOptions], Store]
+    open_checkpoints: Callable[[str, StoreOptions], Checkpoints]
 
 
 STORES: tuple[StoreKind, ...] = (
@@ -48,19 +50,25 @@ STORES: tuple[StoreKind, ...] = (
 )
 
 
-def open_store(address: str | Path, *, scratch: str = "local", now: Clock = time.time) -> Store:
+def open_store(
+    address: str | Path, *, scratch: str = "local", now: Clock = time.time, cache: "Cache | None" = None
+) -> Store:
     """The store of an address: ``s3://``, ``gs://``, ``az://``, or the path of a folder.
+
+    What it is opened with, credentials and the keys of encrypted artifacts, the environment says.
 
     Args:
         address: ends with the artifact's own folder or key.
         scratch: makes temporary names unique between pods.
         now: the time as file systems have it, for what is stale.
+        cache: where what is downloaded is kept; a folder needs none.
 
     Raises:
         ArtifactError: there is no store for such addresses.
-        StorageError: what the environment says of the store cannot be.
+        StorageError: what the environment says of the store, or of keys, cannot be.
     """
-    return _kind_of(str(address)).open(str(address), scratch, now)
+    options = StoreOptions(scratch=scratch, now=now, cache=cache, keys=read_keys(os.environ))
+    return _kind_of(str(address)).open(str(address), options)
 
 
 def open_checkpoints(address: str | Path, *, scratch: str = "local") -> Checkpoints:
@@ -68,19 +76,20 @@ def open_checkpoints(address: str | Path, *, scratch: str = "local") -> Checkpoi
 
     Raises:
         ArtifactError: there is no store for such addresses.
-        StorageError: what the environment says of the store cannot be.
+        StorageError: what the environment says of the store, or of keys, cannot be.
     """
-    return _kind_of(str(address)).open_checkpoints(str(address), scratch)
+    options = StoreOptions(scratch=scratch, keys=read_keys(os.environ))
+    return _kind_of(str(address)).open_checkpoints(str(address), options)
 
 
-def load_artifact(address: str | Path, *, digest: str | None = None) -> Artifact:
-    """Read and verify the artifact at an address.
+def load_artifact(address: str | Path, *, digest: str | None = None, cache: "Cache | None" = None) -> Artifact:
+    """Read and verify the artifact at an address; see ``open_store``.
 
     Raises:
         ArtifactError: there is none, or not the wanted one, or it is damaged.
         StorageError, OSError: the store refuses, or fails.
     """
-    artifact = open_store(address).load(digest=digest)
+    artifact = open_store(address, cache=cache).load(digest=digest)
     if artifact is None:
         raise ArtifactError(f"there is no artifact in {address}: train a model first, or name the folder of one")
     return artifact

@@ -1,13 +1,36 @@
 """Where artifacts are kept, and what work under way leaves beside them: what a store answers."""
 
 import re
-from collections.abc import Mapping
-from typing import Final, Protocol
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
 
+from modelservice.artifact.keys import NO_KEYS, Keys
 from modelservice.artifact.load import Artifact
 from modelservice.contract.manifest import Manifest
 
+if TYPE_CHECKING:
+    from modelservice.artifact.cache import Cache
+
 _CHECKPOINT_NAME: Final = re.compile(r"[a-z0-9][-.a-z0-9]{0,63}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreOptions:
+    """What a store is told besides its address.
+
+    Attributes:
+        scratch: makes temporary names unique between pods.
+        now: the time as file systems have it, for what is stale.
+        cache: where what is downloaded is kept; None to keep nothing.
+        keys: what files are encrypted with.
+    """
+
+    scratch: str = "local"
+    now: Callable[[], float] = time.time
+    cache: "Cache | None" = None
+    keys: Keys = NO_KEYS
 
 
 class Store(Protocol):
@@ -82,6 +105,11 @@ class Checkpoints(Protocol):
         Raises:
             StorageError, OSError: the store refuses, or fails.
         """
+
+
+def sealed_name(key: str, name: str) -> str:
+    """What an encrypted checkpoint is bound to: one of another key, or another one of this key, is not taken for it."""
+    return f"checkpoints/{key}/{name}"
 
 
 def checkpoint_name(name: str) -> str:

@@ -4,11 +4,15 @@ import contextlib
 import os
 import shutil
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 
 from modelservice.artifact.errors import ArtifactError
-from modelservice.artifact.files import document_bytes, read_file
-from modelservice.artifact.load import Artifact, parse, verify
+from modelservice.artifact.files import document_bytes, file_pieces, read_file
+from modelservice.artifact.keys import NO_KEYS, Keys
+from modelservice.artifact.load import Artifact, Hashed, collected, parse, verify
+from modelservice.artifact.sealing import PLAIN, Form
+from modelservice.artifact.stores.base import StoreOptions
 from modelservice.contract.digests import sha256
 from modelservice.contract.manifest import KNOWN_FILES, MANIFEST_FILE, FileEntry, Manifest
 
@@ -22,16 +26,17 @@ _FOLDER_MODE = 0o755
 class FolderStore:
     """The artifact that is a folder; an artifact that stands there is replaced by the next one."""
 
-    def __init__(self, folder: Path, *, scratch: str, now: Callable[[], float]) -> None:
-        """Args: the folder, what makes the temporary folder beside it unique, and the file system's time."""
+    def __init__(self, folder: Path, *, scratch: str, now: Callable[[], float], keys: Keys = NO_KEYS) -> None:
+        """Args: the folder, what makes the temporary folder beside it unique, the file system's time, and keys."""
         self._folder = folder
+        self._keys = keys
         self._temporary = temporary_name(folder)
         self._scratch = folder.with_name(temporary_name(folder, scratch))
         self._now = now
 
     def prepare(self) -> None:
         """Remove temporary folders that were left, and find out whether one can be made; see ``Store``."""
-        check_replaceable(self._folder)
+        check_replaceable(self._folder, keys=self._keys)
         self._remove_stale()
         self._scratch.mkdir(parents=True)
         self._scratch.rmdir()
@@ -45,14 +50,14 @@ class FolderStore:
             return None
         if not folder.is_dir():
             raise ArtifactError(f"{folder} is not a folder")
-        return load_folder(folder, digest=digest)
+        return load_folder(folder, digest=digest, keys=self._keys)
 
     def publish(self, manifest: Manifest, files: Mapping[str, bytes], *, raw: bytes | None = None) -> str:
         """Write a temporary folder and give it the final name; see ``Store``."""
         discard(self._scratch)
         try:
-            digest = write(self._scratch, manifest, files, raw=raw)
-            put_in_place(self._scratch, self._folder)
+            digest = write(self._scratch, manifest, files, form=self._keys.form, raw=raw)
+            put_in_place(self._scratch, self._folder, keys=self._keys)
         except BaseException:  # a signal raises, too
             discard(self._scratch)
             raise
@@ -72,13 +77,13 @@ class FolderStore:
                     discard(folder)
 
 
-def open_folder(address: str, scratch: str, now: Callable[[], float]) -> FolderStore:
+def open_folder(address: str, options: StoreOptions) -> FolderStore:
     """The store of a path.
 
     Raises:
         ArtifactError: no folder can have that path.
     """
-    return FolderStore(folder_of(address), scratch=scratch, now=now)
+    return FolderStore(folder_of(address), scratch=options.scratch, now=options.now, keys=options.keys)
 
 
 def folder_of(address: str) -> Path:
@@ -104,30 +109,37 @@ def temporary_name(folder: Path, scratch: str = "") -> str:
     return f".{folder.name}.tmp-{scratch}"
 
 
-def load_folder(folder: Path, *, digest: str | None = None) -> Artifact:
+def load_folder(folder: Path, *, digest: str | None = None, keys: Keys = NO_KEYS) -> Artifact:
     """Read and verify the artifact in a folder that is there.
 
     Raises:
         ArtifactError: it is not one, or not the wanted one.
+        StorageError: it is encrypted with a key that is not given.
     """
-
-    def read(name: str, entry: FileEntry) -> bytes:
-        return read_file(folder / name, expected_size=entry.size)
-
-    artifact = verify(read_file(folder / MANIFEST_FILE), read, where=str(folder), digest=digest)
+    stored = read_file(folder / MANIFEST_FILE)
+    raw, form = keys.opened(MANIFEST_FILE, stored, where=str(folder), pinned=digest is not None)
+    artifact = verify(raw, partial(_read, folder, form), where=str(folder), digest=digest)
     unlisted = sorted({entry.name for entry in folder.iterdir()} - {MANIFEST_FILE} - artifact.manifest.files.keys())
     if unlisted:
         raise ArtifactError(f"{unlisted[0]!r} in {folder} is not listed in the manifest")
     return artifact
 
 
-def write(folder: Path, manifest: Manifest, files: Mapping[str, bytes], *, raw: bytes | None = None) -> str:
+def _read(folder: Path, form: Form, name: str, entry: FileEntry) -> Hashed:
+    pieces = file_pieces(folder / name, expected_size=form.size(entry.size))
+    return collected(form.restore(name, pieces))
+
+
+def write(
+    folder: Path, manifest: Manifest, files: Mapping[str, bytes], *, form: Form = PLAIN, raw: bytes | None = None
+) -> str:
     """Write an artifact into a new folder, readable by everybody and writable by nobody, and flush it to the disk.
 
     Args:
         folder: is created; must not exist.
         manifest: lists exactly ``files``; written last, so that a folder with a manifest is complete.
         files: contents by name.
+        form: how they are stored.
         raw: the manifest's bytes, where it was written before.
 
     Returns:
@@ -138,15 +150,15 @@ def write(folder: Path, manifest: Manifest, files: Mapping[str, bytes], *, raw: 
     """
     folder.mkdir(parents=True)
     for name, content in files.items():
-        _write_file(folder / name, content)
+        _write_file(folder / name, content, form)
     raw = raw or document_bytes(manifest)
-    _write_file(folder / MANIFEST_FILE, raw)
+    _write_file(folder / MANIFEST_FILE, raw, form)
     folder.chmod(_FOLDER_MODE)
     sync_folder(folder)
     return sha256(raw)
 
 
-def put_in_place(written: Path, final: Path) -> None:
+def put_in_place(written: Path, final: Path, *, keys: Keys = NO_KEYS) -> None:
     """Give a written folder its final name, in place of the artifact that may have it.
 
     A folder cannot be replaced in one step everywhere: the old one steps aside and comes back if the new one cannot
@@ -158,7 +170,7 @@ def put_in_place(written: Path, final: Path) -> None:
     if not final.exists() and not final.is_symlink():
         written.rename(final)
     else:
-        check_replaceable(final)
+        check_replaceable(final, keys=keys)
         aside = final.with_name(f".{final.name}.replaced-{os.getpid()}")
         try:
             final.rename(aside)
@@ -171,11 +183,12 @@ def put_in_place(written: Path, final: Path) -> None:
     sync_folder(final.parent)
 
 
-def check_replaceable(folder: Path) -> None:
+def check_replaceable(folder: Path, *, keys: Keys = NO_KEYS) -> None:
     """Refuse to put an artifact where something else is.
 
     Raises:
         ArtifactError: the folder holds anything that an artifact does not.
+        StorageError: what it holds is encrypted with a key that is not given.
     """
     if not folder.exists() and not folder.is_symlink():
         return
@@ -184,7 +197,9 @@ def check_replaceable(folder: Path) -> None:
     if not any(folder.iterdir()):
         return
     try:
-        listed = {MANIFEST_FILE, *parse(MANIFEST_FILE, read_file(folder / MANIFEST_FILE), Manifest).files}
+        # One that is not encrypted may be replaced by one that is.
+        raw, _ = keys.opened(MANIFEST_FILE, read_file(folder / MANIFEST_FILE), where=str(folder), pinned=True)
+        listed = {MANIFEST_FILE, *parse(MANIFEST_FILE, raw, Manifest).files}
     except ArtifactError:
         raise ArtifactError(f"{folder} exists and is no artifact: name another folder with --output") from None
     check_files(folder, listed)
@@ -222,9 +237,9 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _write_file(path: Path, content: bytes) -> None:
+def _write_file(path: Path, content: bytes, form: Form) -> None:
     with path.open("xb") as file:
-        file.write(content)
+        file.writelines(form.store(path.name, [content]))
         file.flush()
         os.fsync(file.fileno())
     path.chmod(_FILE_MODE)

@@ -5,15 +5,17 @@ import os
 from pathlib import Path
 
 from modelservice.artifact.files import read_file
-from modelservice.artifact.stores.base import checkpoint_name
+from modelservice.artifact.keys import NO_KEYS, Keys
+from modelservice.artifact.stores.base import StoreOptions, checkpoint_name, sealed_name
 from modelservice.artifact.stores.folder import discard, folder_of, sync_folder, temporary_name
 
 
 class FolderCheckpoints:
     """Files of ``.NAME.checkpoints`` beside the artifact ``NAME``; see ``Checkpoints``."""
 
-    def __init__(self, artifact: Path, *, scratch: str) -> None:
-        """Args: the artifact's folder, and what makes the temporary file beside it unique."""
+    def __init__(self, artifact: Path, *, scratch: str, keys: Keys = NO_KEYS) -> None:
+        """Args: the artifact's folder, what makes the temporary file beside it unique, and keys."""
+        self._artifact, self._keys = artifact, keys
         self._folder = artifact.with_name(f".{artifact.name}.checkpoints")
         self._scratch = artifact.with_name(temporary_name(artifact, f"{scratch}-checkpoint"))
 
@@ -22,7 +24,8 @@ class FolderCheckpoints:
         path = self._folder / checkpoint_name(name)
         if self._folder.is_symlink() or not os.path.lexists(path):
             return None
-        return read_file(path, limit=limit)
+        stored = read_file(path, limit=self._keys.form.size(limit))
+        return self._keys.opened(sealed_name(self._artifact.name, name), stored, where=str(self._folder))[0]
 
     def write(self, name: str, *content: bytes | memoryview) -> None:
         """Write a temporary file, flush it, and give it the name; see ``Checkpoints``."""
@@ -33,7 +36,7 @@ class FolderCheckpoints:
         discard(self._scratch)
         try:
             with self._scratch.open("xb") as file:
-                file.writelines(content)
+                file.writelines(self._keys.form.store(sealed_name(self._artifact.name, name), content))
                 file.flush()
                 os.fsync(file.fileno())
             self._scratch.replace(path)
@@ -48,10 +51,10 @@ class FolderCheckpoints:
         discard(self._folder)
 
 
-def open_folder_checkpoints(address: str, scratch: str) -> FolderCheckpoints:
+def open_folder_checkpoints(address: str, options: StoreOptions) -> FolderCheckpoints:
     """Those beside the folder of an address.
 
     Raises:
         ArtifactError: no folder can have that path.
     """
-    return FolderCheckpoints(folder_of(address), scratch=scratch)
+    return FolderCheckpoints(folder_of(address), scratch=options.scratch, keys=options.keys)

@@ -7,8 +7,9 @@ Credentials, region and endpoint come from the environment, under each store's o
 
 import contextlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from modelservice.artifact.answers import (
@@ -20,22 +21,31 @@ from modelservice.artifact.answers import (
     sentence,
     told_apart,
 )
+from modelservice.artifact.download import Piece, in_parts
 from modelservice.artifact.errors import ArtifactError, StorageUnavailableError
-from modelservice.artifact.files import check_size, document_bytes
-from modelservice.artifact.load import Artifact, verify
+from modelservice.artifact.files import MAX_MANIFEST_BYTES, check_size, document_bytes
+from modelservice.artifact.keys import NO_KEYS, Keys
+from modelservice.artifact.load import Artifact, Hashed, collected, verify
 from modelservice.artifact.patience import FIRST_WAIT_SECONDS, MAX_RETRIES, RETRY_SECONDS, retry_config
+from modelservice.artifact.sealing import PLAIN, Form
+from modelservice.artifact.stores.base import StoreOptions
 from modelservice.contract.digests import digits, sha256
 from modelservice.contract.failure import StorageError
 from modelservice.contract.manifest import KNOWN_FILES, MANIFEST_FILE, FileEntry, Manifest
 
 if TYPE_CHECKING:
+    from obstore import GetOptions
     from obstore.store import ObjectStore
+
+    from modelservice.artifact.cache import Cache
 
 SCHEMES: Final = ("s3", "gs", "az")
 
 CHECKPOINTS: Final = "checkpoints"
 """Folder below an artifact's address for what work under way leaves."""
 _PROBE = ".write-test"
+_PUT_AT_ONCE: Final = 5 << 20
+"""Bytes, as of one part in a store."""
 _DIGEST_LENGTH = 16
 _OURS = re.compile(
     rf"{re.escape(MANIFEST_FILE)}|{re.escape(_PROBE)}-[^/]*|{CHECKPOINTS}/[^/]+"
@@ -49,9 +59,22 @@ _URI_FIELD = "spec.artifacts.uri"
 class ObjectArtifactStore:
     """The artifact below a prefix of a bucket; the first of two artifacts of one key stays."""
 
-    def __init__(self, objects: "ObjectStore", *, address: str, scratch: str = "local") -> None:
-        """Args: the prefix as obstore knows it, its address for messages, and a name for what is only tried."""
+    def __init__(
+        self,
+        objects: "ObjectStore",
+        *,
+        address: str,
+        scratch: str = "local",
+        cache: "Cache | None" = None,
+        keys: Keys = NO_KEYS,
+    ) -> None:
+        """Args: the prefix as obstore knows it, its address for messages, a name for what is only tried, and more.
+
+        For ``cache`` and ``keys`` see ``StoreOptions``.
+        """
         self._objects = objects
+        self._cache = cache
+        self._keys = keys
         self._address = address
         self._probe = f"{_PROBE}-{scratch}"
 
@@ -63,35 +86,38 @@ class ObjectArtifactStore:
             self._objects.delete(self._probe)
 
     def load(self, *, digest: str | None = None) -> Artifact | None:
-        """Download the manifest, then each file that it lists, and verify them; see ``Store``."""
-        raw = self._get(MANIFEST_FILE, MANIFEST_FILE)
-        if raw is None:
+        """Download the manifest, then each file that it lists, and verify them; see ``Store``.
+
+        With a cache, an artifact of a known digest that was downloaded before is asked of nobody.
+        """
+        found = self._manifest(digest)
+        if found is None:
             return None
-
-        def read(name: str, entry: FileEntry) -> bytes:
-            content = self._get(object_name(name, entry), name, expected=entry.size)
-            if content is None:
-                raise ArtifactError(f"{name} is missing in {self._address}")
-            return content
-
-        return verify(raw, read, where=self._address, digest=digest)
+        raw, form = found
+        return verify(raw, partial(self._file, form), where=self._address, digest=digest)
 
     def publish(self, manifest: Manifest, files: Mapping[str, bytes], *, raw: bytes | None = None) -> str:
         """Upload the files, then the manifest if there is none; see ``Store``."""
         from obstore.exceptions import AlreadyExistsError  # noqa: PLC0415
 
+        form = self._keys.form
         with self._said():
             for name, content in files.items():
-                self._objects.put(object_name(name, manifest.files[name]), content)
+                path = object_name(name, manifest.files[name], form)
+                if form is PLAIN:
+                    self._objects.put(path, content)
+                else:
+                    put_pieces(self._objects, path, form.store(name, [content]), size=form.size(len(content)))
         raw = raw or document_bytes(manifest)
+        sealed = b"".join(form.store(MANIFEST_FILE, [raw]))
         try:
             with self._said():
-                self._objects.put(MANIFEST_FILE, raw, mode="create")
+                self._objects.put(MANIFEST_FILE, sealed, mode="create")
         except AlreadyExistsError:
             if (found := self._intact(manifest.key)) is not None:
                 return found
             with self._said():
-                self._objects.put(MANIFEST_FILE, raw)
+                self._objects.put(MANIFEST_FILE, sealed)
         return sha256(raw)
 
     def discard(self) -> None:
@@ -114,11 +140,69 @@ class ObjectArtifactStore:
             return None
         return found.digest if found is not None and found.manifest.key == key else None
 
-    def _get(self, path: str, name: str, *, expected: int | None = None) -> bytes | None:
-        """The content of an object, None if it is not there; its size is checked before it is downloaded."""
+    def _manifest(self, digest: str | None) -> tuple[bytes, Form] | None:
+        """The bytes of the manifest and how its files are stored, None if there is none."""
+        name = None if digest is None else digits(digest)
+        if self._cache is not None and name is not None:
+            kept = self._cache.find(name, limit=MAX_MANIFEST_BYTES)
+            with contextlib.suppress(ArtifactError):
+                if kept is not None and sha256((found := self._opened(kept, digest))[0]) == digest:
+                    return found
+        stored = self._get(MANIFEST_FILE, MANIFEST_FILE)
+        if stored is None:
+            return None
+        found = self._opened(stored, digest)
+        if self._cache is not None and name is not None and sha256(found[0]) == digest:
+            self._cache.put(name, stored)
+        return found
+
+    def _opened(self, manifest: bytes, digest: str | None) -> tuple[bytes, Form]:
+        return self._keys.opened(MANIFEST_FILE, manifest, where=self._address, pinned=digest is not None)
+
+    def _file(self, form: Form, name: str, entry: FileEntry) -> Hashed:
+        """A listed file, of which as much is downloaded as the cache does not hold."""
+        fetch = partial(self._pieces, form, name, entry)
+        for cache in (self._cache, self._cache):  # once more, where what was kept is not what is wanted
+            if cache is None:
+                break
+            with cache.entry(form.identify(entry.sha256), form.size(entry.size)) as kept:
+                if kept is None:
+                    break
+                try:
+                    found = collected(form.restore(name, kept.pieces(fetch)))
+                except ArtifactError:
+                    kept.drop()
+                    if not kept.kept:  # it is the store that has something else
+                        raise
+                    continue
+                if found.sha256 == entry.sha256:
+                    kept.keep()
+                    return found
+                kept.drop()
+                if not kept.kept:
+                    return found
+        return collected(form.restore(name, fetch(0)))
+
+    def _pieces(self, form: Form, name: str, entry: FileEntry, begin: int) -> Iterator[Piece]:
+        """What is stored of a listed file from a place on; in parts, where it is large."""
+        path, size = object_name(name, entry, form), form.size(entry.size)
+
+        def fetch(start: int, end: int) -> Piece:
+            content = self._get(path, name, expected=size, part=(start, end))
+            if content is None:
+                raise ArtifactError(f"{name} is missing in {self._address}")
+            return content
+
+        return in_parts(fetch, begin=begin, size=size)
+
+    def _get(
+        self, path: str, name: str, *, expected: int | None = None, part: tuple[int, int] | None = None
+    ) -> bytes | None:
+        """The content of an object or a part of it, None if it is not there; its size is checked before it is read."""
+        options: GetOptions | None = None if part is None or part == (0, expected) else {"range": part}
         with self._said():
             try:
-                result = self._objects.get(path)
+                result = self._objects.get(path, options=options)
             except FileNotFoundError as error:
                 if not is_missing_object(error):
                     raise  # no bucket, for one
@@ -131,18 +215,29 @@ class ObjectArtifactStore:
         return told_apart(lambda answer: storage_error(self._address, answer))
 
 
-def object_name(name: str, entry: FileEntry) -> str:
+def object_name(name: str, entry: FileEntry, form: Form = PLAIN) -> str:
     """Where a file lies below the artifact's prefix."""
-    return f"{digits(entry.sha256)[:_DIGEST_LENGTH]}/{name}"
+    return f"{form.identify(entry.sha256)[:_DIGEST_LENGTH]}/{name}"
 
 
-def open_objects(address: str, scratch: str, _now: Callable[[], float]) -> ObjectArtifactStore:
+def put_pieces(objects: "ObjectStore", path: str, pieces: Iterable[Piece], *, size: int) -> None:
+    """Upload an object of so many bytes, of which at most a few parts are in memory.
+
+    Pieces that are put one by one take three requests, together they take one.
+    """
+    objects.put(path, b"".join(pieces) if size <= _PUT_AT_ONCE else iter(pieces))
+
+
+def open_objects(address: str, options: StoreOptions) -> ObjectArtifactStore:
     """The store of a URI; see ``objects_at``.
 
     Raises:
         StorageError: what the environment says cannot be.
     """
-    return ObjectArtifactStore(objects_at(address, seconds=RETRY_SECONDS), address=address, scratch=scratch)
+    objects = objects_at(address, seconds=RETRY_SECONDS)
+    return ObjectArtifactStore(
+        objects, address=address, scratch=options.scratch, cache=options.cache, keys=options.keys
+    )
 
 
 def objects_at(address: str, *, seconds: float) -> "ObjectStore":

@@ -78,7 +78,7 @@ def test_the_old_one_comes_back_if_the_new_one_cannot_take_its_place(
 def test_nothing_is_left_of_what_could_not_be_written(
     trained: Produced, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_path: Any, _content: Any) -> None:
+    def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(folder_module, "_write_file", full)

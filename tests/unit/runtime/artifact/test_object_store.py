@@ -13,7 +13,7 @@ from obstore.store import MemoryStore
 from tests.unit.runtime.stages.pipelines import produce, train_work
 
 from modelservice.artifact.errors import ArtifactError, StorageUnavailableError
-from modelservice.artifact.stores import StoreKind, load_artifact, open_checkpoints, open_store
+from modelservice.artifact.stores import StoreKind, StoreOptions, load_artifact, open_checkpoints, open_store
 from modelservice.artifact.stores import objects as objects_module
 from modelservice.artifact.stores.object_checkpoints import ObjectCheckpoints
 from modelservice.artifact.stores.objects import ObjectArtifactStore, object_name
@@ -274,11 +274,11 @@ def test_a_new_store_is_one_member_of_the_registry(
 
     opened = []
 
-    def open_dummy(address: str, scratch: str, _now: Any) -> ObjectArtifactStore:
-        opened.append((address, scratch))
+    def open_dummy(address: str, options: StoreOptions) -> ObjectArtifactStore:
+        opened.append((address, options.scratch))
         return store_in(bucket)
 
-    def open_dummy_checkpoints(_address: str, _scratch: str) -> ObjectCheckpoints:
+    def open_dummy_checkpoints(_address: str, _options: StoreOptions) -> ObjectCheckpoints:
         return ObjectCheckpoints(bucket, address=ADDRESS)
 
     dummy = StoreKind(("dummy",), open_dummy, open_dummy_checkpoints)

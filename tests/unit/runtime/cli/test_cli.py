@@ -472,6 +472,8 @@ def test_serving_as_the_operator_writes_it(served: Any, engine: Engine, grpc_por
         secrets="/secrets" if grpc_port else None,
         status_port=8082 if grpc_port else None,
         inputs=Inputs(unknown_columns=UnknownColumns.IGNORE) if grpc_port else Inputs(),
+        cache="/cache" if grpc_port else None,
+        cache_size="16Mi" if grpc_port else None,
     )
     assert main(server_arguments(flags)) == ExitCode.DONE
     (call,) = served
@@ -483,6 +485,17 @@ def test_serving_as_the_operator_writes_it(served: Any, engine: Engine, grpc_por
     assert call["inputs"] == flags.inputs
     assert call["secrets"] == Path(flags.secrets or ACCESS_PATH)
     assert call["ports"].get("status") == flags.status_port
+    assert (call["load"].keywords["cache"] is not None) is bool(grpc_port)
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [("much", "'much' is not a quantity such as 500m, 2 or 1Gi"), ("0", "'0' holds nothing: name more than 0 bytes")],
+)
+def test_a_cache_has_a_size(capsys: pytest.CaptureFixture[str], size: str, words: str) -> None:
+    with pytest.raises(SystemExit):
+        main(["serve", "--model", "s3://a/b", "--name", "n", "--cache", "cache", "--cache-size", size])
+    assert f"argument --cache-size: {words}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

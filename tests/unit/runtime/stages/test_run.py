@@ -22,7 +22,7 @@ from obstore.store import MemoryStore
 from tests.unit.runtime.stages.pipelines import IRIS, compress_work, order_of, produce, still_clock, train_work
 
 from modelservice.artifact import stores
-from modelservice.artifact.stores import StoreKind, load_artifact
+from modelservice.artifact.stores import StoreKind, StoreOptions, load_artifact
 from modelservice.artifact.stores import folder as folder_module
 from modelservice.artifact.stores.folder import STALE_SECONDS
 from modelservice.artifact.stores.object_checkpoints import ObjectCheckpoints
@@ -365,15 +365,15 @@ def test_a_trained_model_is_compressed_by_the_next_order(world: World) -> None:
     assert result.compression.message in " ".join(world.log.split())
 
 
-def checkpoints_in(bucket: MemoryStore) -> Callable[[str, str], ObjectCheckpoints]:
-    return lambda address, _scratch: ObjectCheckpoints(bucket, address=address)
+def checkpoints_in(bucket: MemoryStore) -> Callable[[str, StoreOptions], ObjectCheckpoints]:
+    return lambda address, _: ObjectCheckpoints(bucket, address=address)
 
 
 def test_a_bucket_takes_the_place_of_a_volume(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     bucket = MemoryStore()
 
-    def open_bucket(address: str, scratch: str, _now: Any) -> ObjectArtifactStore:
-        return ObjectArtifactStore(bucket, address=address, scratch=scratch)
+    def open_bucket(address: str, options: StoreOptions) -> ObjectArtifactStore:
+        return ObjectArtifactStore(bucket, address=address, scratch=options.scratch)
 
     monkeypatch.setattr(stores, "STORES", (StoreKind(("s3",), open_bucket, checkpoints_in(bucket)),))
     world.tell(artifact="s3://models/default/iris/abc")
@@ -402,8 +402,8 @@ def test_the_second_of_two_pods_reports_what_the_first_one_stored(
                 super().publish(first.manifest, first.files)
             return super().publish(manifest, files)
 
-    def open_racing(address: str, scratch: str, _now: Any) -> Racing:
-        return Racing(bucket, address=address, scratch=scratch)
+    def open_racing(address: str, options: StoreOptions) -> Racing:
+        return Racing(bucket, address=address, scratch=options.scratch)
 
     monkeypatch.setattr(stores, "STORES", (StoreKind(("s3",), open_racing, checkpoints_in(bucket)),))
     world.tell(artifact="s3://models/abc")
@@ -436,8 +436,8 @@ def test_a_stage_goes_on_from_what_it_kept_and_nothing_of_that_stays(
     bucket = MemoryStore()
     if store == "bucket":
 
-        def open_bucket(address: str, scratch: str, _now: Any) -> ObjectArtifactStore:
-            return ObjectArtifactStore(bucket, address=address, scratch=scratch)
+        def open_bucket(address: str, options: StoreOptions) -> ObjectArtifactStore:
+            return ObjectArtifactStore(bucket, address=address, scratch=options.scratch)
 
         monkeypatch.setattr(stores, "STORES", (StoreKind(("s3",), open_bucket, checkpoints_in(bucket)),))
         world.tell(artifact="s3://models/default/iris/abc")
