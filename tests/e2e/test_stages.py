@@ -106,9 +106,9 @@ def test_a_missed_budget_keeps_the_model_and_other_budgets_and_steps_train_nothi
     assert training_pods(space) <= pods
 
 
-TURN_EPOCHS = 50
-"""Of two networks at once and two turns, so that the pod is deleted after the first of them: three follow, and controls
-of more than four times as many each."""
+TURN_EPOCHS = 30
+"""Of two networks at once and two turns, so that the pod is deleted after the first of them: five times as many follow,
+and controls of six times as many each."""
 
 
 def in_second_turn(space: Space) -> str | None:

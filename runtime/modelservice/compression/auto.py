@@ -97,8 +97,9 @@ def _turns(
 ) -> list[StoredNetwork]:
     """The network after each turn."""
     made = []
-    for goal in goals:
-        network = _narrowed(f"auto-{goal[0]}", network, goal, lesson, context)
+    longest = replace(lesson, epochs=lesson.epochs * last_share(len(goals)))
+    for goal, own in zip(goals, [*[lesson] * (len(goals) - 1), longest], strict=True):
+        network = _narrowed(f"auto-{goal[0]}", network, goal, own, context)
         made.append(network)
         if lesson.augmentation is not None:
             context = replace(context, teacher=partial(run_batches, OnnxEngine(network.to_onnx()).run))
@@ -114,6 +115,15 @@ def _narrowed(
 def turns_of(settings: Auto) -> int:
     """How many turns lead to both targets if none of them takes more than a half."""
     return math.ceil(math.log2(max(settings.target_size_ratio, settings.target_latency_ratio or 1)))
+
+
+def last_share(turns: int) -> int:
+    """How many times longer the last network learns: as long as all before it together.
+
+    It is the smallest, so its epochs take least, and a small network that is taught goes on to gain for long (Beyer et
+    al., 2022).
+    """
+    return PROBES + turns - 1
 
 
 def targets(architecture: Architecture, settings: Auto) -> list[tuple[int, int]]:

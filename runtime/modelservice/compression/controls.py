@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from modelservice.compression.auto import PROBES, turns_of
+from modelservice.compression.auto import PROBES, last_share, turns_of
 from modelservice.compression.base import Compressible, StepContext
 from modelservice.compression.lesson import Lesson, lesson_of_auto
 from modelservice.compression.measured import measured
@@ -37,7 +37,7 @@ def controls(
         return []
     from modelservice.compression.tuning import teach  # noqa: PLC0415 - torch takes seconds to import
 
-    architecture, total = made.network.architecture, epochs + sum(map(_epochs, steps))
+    architecture, total = made.network.architecture, epochs + sum(map(epochs_of, steps))
     if not total:
         return []
     quantize = next((step.quantize for step in steps if step.quantize), Quantize() if steps[0].auto else None)
@@ -65,7 +65,7 @@ def planned_epochs(steps: Sequence[Step], *, epochs: int) -> int:
         steps: ``spec.compression.steps``.
         epochs: of the training.
     """
-    own = sum(map(_epochs, steps))
+    own = sum(map(epochs_of, steps))
     if not any(step.choice in _SMALLER or (step.prune and step.prune.structured) for step in steps):
         return own
     return own + len(_ways(steps)) * (epochs + own)
@@ -83,10 +83,11 @@ def _ways(steps: Sequence[Step]) -> tuple[str, ...]:
 _SCRATCH, _DISTILLATION = "from scratch", "by distillation alone"
 
 
-def _epochs(step: Step) -> int:
+def epochs_of(step: Step) -> int:
     """Passes over the training rows that a step has at most."""
     if step.auto is not None:
-        return step.auto.fine_tune_epochs * (PROBES + turns_of(step.auto))
+        turns = turns_of(step.auto)
+        return step.auto.fine_tune_epochs * (PROBES + turns - 1 + last_share(turns))
     if step.distill is not None:
         return step.distill.epochs
     return 0 if step.quantize is not None else int(step.chosen.fine_tune_epochs)

@@ -179,7 +179,9 @@ class Auto(Contract):
         " rows are then on the machine that compressed. Default: none.",
     )
     fine_tune_epochs: FineTuneEpochs = Field(
-        default=20, description="Passes over the training rows after each turn. Default 20."
+        default=20,
+        description="Passes over the training rows after each turn; after the last as many as before it together."
+        " Default 20.",
     )
 
 

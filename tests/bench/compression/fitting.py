@@ -17,6 +17,7 @@ from tests.bench.compression.subjects import FOLD_BUDGET, RATIO, STUDENT_EPOCHS,
 
 from modelservice.artifact.stores import open_checkpoints
 from modelservice.compression import Compressible, KeptNetworks, StepContext, apply_step
+from modelservice.compression.controls import epochs_of
 from modelservice.compression.lesson import Lesson, lesson_of_auto
 from modelservice.compression.network import StoredNetwork
 from modelservice.compression.tuning import teach
@@ -97,11 +98,12 @@ def _automatically(
 ) -> dict[str, Compressible]:
     """What ``auto`` makes, and the same small layers from scratch and by distillation alone, of as many passes."""
     asked = {"targetSizeRatio": RATIO, "fineTuneEpochs": subject.turn_epochs}
-    auto = apply_step(large, Step.model_validate({"auto": asked}), taught)
+    step = Step.model_validate({"auto": asked})
+    auto = apply_step(large, step, taught)
     assert auto.network is not None
     small = auto.network.architecture
-    # As many passes as the large network and all turns had together.
-    epochs = subject.training.epochs + subject.turn_epochs * (len(auto.tried) - 1)
+    # As many passes as the large network and all turns had together, as in the controls of a ModelService.
+    epochs = subject.training.epochs + epochs_of(step)
     lesson = lesson_of_auto(taught.dataset, epochs)
     return {
         AUTO: auto,
