@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
-from modelservice.contract.signature import InputTensor
 from modelservice.inference.explaining.question import EVALUATIONS, Question
 from modelservice.modalities.base import STRICT, Rows, Tolerance
 from modelservice.modalities.errors import InputError
@@ -15,9 +14,8 @@ from modelservice.serving.asked import read_asked
 from modelservice.serving.calls import MAX_ROWS, Call
 from modelservice.serving.errors import RequestError, TooLargeError
 from modelservice.serving.model import ServedModel
-from modelservice.serving.parsing import parse_object
 from modelservice.serving.protocols.tensorflow.metadata import check_signature
-from modelservice.serving.protocols.tensorflow.places import read_rows
+from modelservice.serving.protocols.tensorflow.places import body_reader, read_rows, takes_pictures
 from modelservice.serving.results import Results
 
 MAX_BYTES: Final = 2**27
@@ -34,8 +32,9 @@ class Explanations:
         self._tolerance = tolerance
         self._encoder = model.encoder
         self._signature = model.signature
+        self._read = body_reader(model.signature)
         self._labels = model.signature.labels
-        self._is_image = any(isinstance(given, InputTensor) for given in model.signature.inputs)
+        self._is_image = takes_pictures(model.signature)
 
     def parse(self, body: bytes, _header_length: bytes | None = None) -> Call[Answer]:
         """Parse a body.
@@ -43,7 +42,7 @@ class Explanations:
         Raises:
             RequestError: with the place, as of ``:predict``.
         """
-        document = parse_object(body)
+        document = self._read(body)
         check_signature(document.get("signature_name", ""))
         label = self._label(document.get("label"))
         options = self._options(document)
