@@ -34,9 +34,9 @@ class RequestReader:
         self._scaled = preprocessing.scaled
 
     def from_instances(self, instances: list[Any]) -> Images:
-        """Images as nested arrays, as ``{"b64": ...}`` of a PNG or JPEG, or either in an object under its name."""
+        """Images as nested arrays, as a PNG or JPEG or ``{"b64": ...}`` of one, or any in an object under its name."""
         values = [self._unwrapped(instance) for instance in instances]
-        pictures = sum(isinstance(value, dict) for value in values)
+        pictures = sum(isinstance(value, dict | bytes) for value in values)
         if not pictures:
             return self._nested(values)
         self._check_pictures(pictures)
@@ -101,6 +101,8 @@ class RequestReader:
 
     def _one(self, row: int, value: Any, *, of: int = 1) -> Images:
         """One image, float32 or uint8 [h, w, c]; ``of`` so many pictures in the request."""
+        if isinstance(value, bytes):
+            return self._decoded(row, value, of=of)
         if isinstance(value, dict):
             if value.keys() != {BASE64}:
                 raise InputError(f"is an object, of which only {{{BASE64!r}: ...}} is an image", row=row)

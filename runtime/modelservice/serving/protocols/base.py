@@ -4,7 +4,8 @@ Bytes in, bytes out: a protocol knows neither the framework nor the connection, 
 and writes outputs by its task, so it knows neither tables nor classes.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from modelservice.modalities.base import STRICT, Tolerance
@@ -18,12 +19,16 @@ Schema = dict[str, Any]
 
 
 class Documentation(NamedTuple):
-    """What ``/docs`` shows of an operation; ``example`` is a request that the model answers at the start."""
+    """What ``/docs`` shows of an operation; ``example`` is a request that the model answers at the start.
+
+    ``uploads``: what else than JSON it takes, by media type.
+    """
 
     summary: str
     request: Schema
     example: dict[str, Any]
     response: Schema
+    uploads: Mapping[str, Schema] = MappingProxyType({})
 
 
 class Operation(NamedTuple):

@@ -17,6 +17,7 @@ from modelservice.modalities.parts import MAX_PATCH
 from modelservice.modalities.tensors import BOOL, BYTES
 from modelservice.serving.calls import MAX_ROWS
 from modelservice.serving.protocols.base import Schema
+from modelservice.serving.uploads import FORM, MEDIA_TYPES
 
 _SHOWN_CATEGORIES: Final = 20
 _NUMBER: Final[Schema] = {"type": "number"}
@@ -55,6 +56,16 @@ def predict_request(signature: Signature, tolerance: Tolerance = STRICT) -> Sche
         },
         "oneOf": [{"required": ["instances"]}, {"required": ["inputs"]}],
     }
+
+
+def uploads(signature: Signature) -> dict[str, Schema]:
+    """Schemas of what else a body may be, by media type: of a model of images a picture, or a form with pictures."""
+    if not any(isinstance(given, InputTensor) for given in signature.inputs):
+        return {}
+    picture: Schema = {"type": "string", "format": "binary"}
+    form: Schema = {"type": "object", "required": ["image"], "properties": {"image": picture}}
+    form["description"] = "PNG or JPEG files under any names, and other members of the request."
+    return {**dict.fromkeys(MEDIA_TYPES, picture), FORM: form}
 
 
 def predict_response(signature: Signature) -> Schema:

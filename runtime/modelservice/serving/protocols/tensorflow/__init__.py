@@ -13,6 +13,7 @@ from modelservice.serving.protocols.schemas import (
     explain_response,
     predict_request,
     predict_response,
+    uploads,
 )
 from modelservice.serving.protocols.tensorflow.explanations import PATCH, Explanations
 from modelservice.serving.protocols.tensorflow.metadata import model_metadata
@@ -35,6 +36,7 @@ class TensorFlow:
             request=predict_request(model.signature, tolerance),
             example={"instances": [model.encoder.example()]},
             response=predict_response(model.signature),
+            uploads=uploads(model.signature),
         )
         explained = None
         if len(model.signature.inputs) <= MOST_SHOWN and unexplainable(model.signature) is None:
@@ -43,6 +45,7 @@ class TensorFlow:
                 request=explain_request(model.signature, tolerance),
                 example=_example(model),
                 response=explain_response(model.signature),
+                uploads=uploads(model.signature),
             )
         operations = (
             Operation(

@@ -15,9 +15,8 @@ from modelservice.serving.asked import read_asked
 from modelservice.serving.calls import MAX_ROWS, Call
 from modelservice.serving.errors import RequestError, TooLargeError
 from modelservice.serving.model import ServedModel
-from modelservice.serving.parsing import parse_object
 from modelservice.serving.protocols.tensorflow.metadata import check_signature
-from modelservice.serving.protocols.tensorflow.places import read_rows
+from modelservice.serving.protocols.tensorflow.places import body_reader, read_rows, takes_pictures
 from modelservice.serving.results import Results
 
 MAX_BYTES: Final = 2**27
@@ -34,8 +33,9 @@ class Explanations:
         self._tolerance = tolerance
         self._encoder = model.encoder
         self._signature = model.signature
+        self._read = body_reader(model.signature)
         self._labels = model.signature.labels
-        self._is_image = any(isinstance(given, InputTensor) for given in model.signature.inputs)
+        self._is_image = takes_pictures(model.signature)
 
     def parse(self, body: bytes, _header_length: bytes | None = None) -> Call[Answer]:
         """Parse a body.
@@ -45,7 +45,7 @@ class Explanations:
         """
         if (why := unexplainable(self._signature)) is not None:
             raise RequestError(f"this model cannot be explained: {why}")
-        document = parse_object(body)
+        document = self._read(body)
         check_signature(document.get("signature_name", ""))
         label = self._label(document.get("label"))
         options = self._options(document)

@@ -21,9 +21,8 @@ from modelservice.serving.answer import Answer, json_answer, json_headers
 from modelservice.serving.asked import Asked, read_asked, tell
 from modelservice.serving.calls import Call
 from modelservice.serving.model import ServedModel, outputs_of
-from modelservice.serving.parsing import parse_object
 from modelservice.serving.protocols.tensorflow.metadata import check_signature
-from modelservice.serving.protocols.tensorflow.places import INSTANCES, read_rows
+from modelservice.serving.protocols.tensorflow.places import INSTANCES, body_reader, read_rows
 from modelservice.serving.protocols.texts import row_texts, template
 from modelservice.serving.results import Results
 from modelservice.tasks.base import Array
@@ -38,6 +37,7 @@ class Predictions:
         self._tolerance = tolerance
         self._model = model
         self._encoder: Encoder = model.encoder
+        self._read = body_reader(model.signature)
         self._named = outputs_of(model)
         self._outputs = outputs = model.signature.outputs
         self._columns = [_Column(output) for output in outputs]
@@ -54,7 +54,7 @@ class Predictions:
         Raises:
             RequestError: with the place, such as ``instances[3]: the text 'x' is not a row``.
         """
-        document = parse_object(body)
+        document = self._read(body)
         check_signature(document.get("signature_name", ""))
         asked = read_asked(document, self._tolerance)
         rows, place = read_rows(document, self._encoder, asked.tolerance)

@@ -127,8 +127,9 @@ def _documentation(model: ServedModel, operation: Operation) -> dict[str, Any]:
         return {"response_class": Response}
     call = operation.parse(orjson.dumps(documentation.example), None)
     answered = orjson.loads(call.render(Results.of(computed(Computation(model), call.rows))).body)
+    uploads = {media_type: {"schema": schema} for media_type, schema in documentation.uploads.items()}
     body = {
-        "content": {"application/json": {"schema": documentation.request, "example": documentation.example}},
+        "content": {"application/json": {"schema": documentation.request, "example": documentation.example}, **uploads},
         "required": True,
     }
     good = {"application/json": {"schema": documentation.response, "example": answered}}

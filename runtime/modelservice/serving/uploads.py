@@ -1,0 +1,78 @@
+"""Bodies that are pictures, or forms with pictures, as curl and browsers send files: without base64, and without JSON.
+
+What a body is shows in its first bytes, so that nobody has to say it in a Content-Type. Source of forms: RFC 7578.
+"""
+
+import re
+from typing import Any, Final
+
+import orjson
+
+from modelservice.serving.errors import RequestError
+from modelservice.serving.parsing import parse_object
+
+INSTANCES: Final = "instances"
+MEDIA_TYPES: Final = ("image/png", "image/jpeg")
+FORM: Final = "multipart/form-data"
+_SIGNATURES: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+_DELIMITER: Final = re.compile(rb"--[^\r\n]{1,70}(?=\r\n)")
+_NAME: Final = re.compile(rb'(?<![a-z])name="([^"\r\n]*)"', re.IGNORECASE)
+_FILE: Final = re.compile(rb"filename\*?=", re.IGNORECASE)
+_END: Final = b"\r\n\r\n"
+
+
+def parse_object_or_upload(body: bytes) -> dict[str, Any]:
+    """Parse a body that is a JSON object, a picture, or a form with pictures.
+
+    Returns:
+        The object, or that for which an upload stands: its pictures as ``instances``, as bytes, and the other fields
+        of a form as members.
+
+    Raises:
+        RequestError: it is none of them, or a form that is not whole.
+    """
+    try:
+        return parse_object(body)
+    except RequestError:
+        if is_picture(body):
+            return {INSTANCES: [body]}
+        if (delimiter := _DELIMITER.match(body)) is None:
+            raise
+    return _read_form(body, delimiter[0])
+
+
+def is_picture(content: bytes) -> bool:
+    """Whether it begins as a PNG or JPEG does."""
+    return content.startswith(_SIGNATURES)
+
+
+def _read_form(body: bytes, delimiter: bytes) -> dict[str, Any]:
+    *parts, end = body[len(delimiter) :].split(b"\r\n" + delimiter)
+    if not end.startswith(b"--"):
+        raise RequestError("the form is not whole: it does not end with its delimiter")
+    pictures: list[bytes] = []
+    fields: dict[str, Any] = {}
+    for part in parts:
+        head, _, content = part.partition(_END)
+        named = _NAME.search(head)
+        if named is None:
+            raise RequestError("a part of the form has no name")
+        name = named[1].decode("utf-8", "replace")
+        if is_picture(content):
+            pictures.append(content)
+        elif _FILE.search(head):
+            raise RequestError(f"the file {name[:64]!r} of the form is neither a PNG nor a JPEG")
+        else:
+            fields[name] = _value(content)
+    if not pictures or INSTANCES in fields:
+        wrong = "no picture" if not pictures else f"pictures and a field {INSTANCES}"
+        raise RequestError(f"the form has {wrong}; expected PNG or JPEG files, and other members of the request")
+    return {INSTANCES: pictures, **fields}
+
+
+def _value(content: bytes) -> Any:
+    """JSON where it is any, else the text."""
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return content.decode("utf-8", "replace")
