@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
-from modelservice.contract.signature import InputTensor
 from modelservice.inference.explaining.question import EVALUATIONS, Question, unexplainable
 from modelservice.modalities.base import STRICT, Rows, Tolerance
 from modelservice.modalities.errors import InputError

@@ -22,9 +22,10 @@ from modelservice.serving.asked import Asked, read_asked, tell
 from modelservice.serving.calls import Call
 from modelservice.serving.model import ServedModel, outputs_of
 from modelservice.serving.protocols.tensorflow.metadata import check_signature
-from modelservice.serving.protocols.tensorflow.places import INSTANCES, body_reader, read_rows
+from modelservice.serving.protocols.tensorflow.places import body_reader, read_rows
 from modelservice.serving.protocols.texts import row_texts, template
 from modelservice.serving.results import Results
+from modelservice.serving.uploads import INSTANCES
 from modelservice.tasks.base import Array
 
 _NATIVE: Final = orjson.OPT_SERIALIZE_NUMPY
