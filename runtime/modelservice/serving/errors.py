@@ -148,6 +148,13 @@ class TooSlowError(RequestError):
     code = "DEADLINE_EXCEEDED"
 
 
+class TooLateError(RequestError):
+    """The request waited for longer than it said that it may; its rows are not computed any more."""
+
+    status = 504
+    code = "DEADLINE_EXCEEDED"
+
+
 class ClientLeftError(RequestError):
     """The client went away before it had its answer: nobody is told, but metrics; 499 is nginx's code for it."""
 

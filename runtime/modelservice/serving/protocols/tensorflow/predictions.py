@@ -22,9 +22,10 @@ from modelservice.serving.asked import Asked, read_asked, tell
 from modelservice.serving.calls import Call
 from modelservice.serving.model import ServedModel, outputs_of
 from modelservice.serving.protocols.tensorflow.metadata import check_signature
-from modelservice.serving.protocols.tensorflow.places import INSTANCES, body_reader, read_rows
+from modelservice.serving.protocols.tensorflow.places import body_reader, read_rows
 from modelservice.serving.protocols.texts import row_texts, template
 from modelservice.serving.results import Results
+from modelservice.serving.uploads import INSTANCES
 from modelservice.tasks.base import Array
 
 _NATIVE: Final = orjson.OPT_SERIALIZE_NUMPY
@@ -58,7 +59,8 @@ class Predictions:
         check_signature(document.get("signature_name", ""))
         asked = read_asked(document, self._tolerance)
         rows, place = read_rows(document, self._encoder, asked.tolerance)
-        call = Call(rows, place, self._render_rows if INSTANCES in document else self._render_columns)
+        render = self._render_rows if INSTANCES in document else self._render_columns
+        call = Call(rows, place, render, timeout=asked.timeout)
         return call._replace(render=partial(self._render_with_told, call, asked)) if asked.told else call
 
     def _render_with_told(self, call: Call[Answer], asked: Asked, results: Results) -> Answer:
