@@ -162,6 +162,10 @@ class ClientLeftError(RequestError):
     code = "CANCELLED"
 
 
+class NotRenewedError(RequestError):
+    """The artifact that was to be loaded cannot be served; the one before is."""
+
+
 class ShuttingDownError(RequestError):
     """The server is about to exit and takes nothing new."""
 
