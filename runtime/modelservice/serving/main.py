@@ -29,6 +29,7 @@ from modelservice.serving.errors import NotServedError
 from modelservice.serving.garbage import calm_garbage_collector
 from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.listening import raise_file_limit
+from modelservice.serving.logs import configure_log
 from modelservice.serving.model import Computation, ModelFaultError, ServedModel, check_answer, example_rows
 from modelservice.serving.switching import Switch
 from modelservice.serving.traces import open_traces
@@ -79,7 +80,7 @@ def serve(
         NotServedError: with ORDER_INVALID, the artifact does not verify or answer, or the address cannot be listened
             on; with TRY_AGAIN, a store fails for now.
     """
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(message)s")
+    configure_log(sys.stderr)
     raise_file_limit()
     with ExitStack() as stack:
         gate = build_gate(access, secrets)
