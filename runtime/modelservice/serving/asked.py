@@ -15,17 +15,21 @@ FAR: Final = "far"
 """Tell for each row the columns whose number is far from those of training."""
 UNKNOWN_COLUMNS: Final = "unknown_columns"
 MISSING_COLUMNS: Final = "missing_columns"
-NAMES: Final = frozenset({UNSEEN, FAR, UNKNOWN_COLUMNS, MISSING_COLUMNS})
+TIMEOUT: Final = "timeout"
+"""Microseconds, as Triton's clients send them."""
+MAX_TIMEOUT: Final = 3_600_000_000
+NAMES: Final = frozenset({UNSEEN, FAR, UNKNOWN_COLUMNS, MISSING_COLUMNS, TIMEOUT})
 _KINDS: Final = {UNSEEN: ColumnKind.CATEGORY, FAR: ColumnKind.NUMBER}
 _TOLERATED: Final = {UNKNOWN_COLUMNS: "Ignore", MISSING_COLUMNS: "Missing"}
 _REFUSED: Final = "Error"
 
 
 class Asked(NamedTuple):
-    """What is told of the rows beside their answers, and what is tolerated in them."""
+    """What is told of the rows beside their answers, what is tolerated in them, and how many seconds they may wait."""
 
     told: tuple[str, ...] = ()
     tolerance: Tolerance = STRICT
+    timeout: float | None = None
 
 
 NOTHING: Final = Asked()
@@ -47,7 +51,8 @@ def read_asked(given: Mapping[str, Any], tolerance: Tolerance = STRICT, place: s
     told = tuple(name for name in _KINDS if _is_true(given.get(name, False), f"{place}{name}"))
     unknown = _is_tolerated(given, UNKNOWN_COLUMNS, place, default=tolerance.unknown)
     missing = _is_tolerated(given, MISSING_COLUMNS, place, default=tolerance.missing)
-    return Asked(told, tolerance._replace(unknown=unknown, missing=missing))
+    timeout = _seconds(given.get(TIMEOUT, 0), f"{place}{TIMEOUT}")
+    return Asked(told, tolerance._replace(unknown=unknown, missing=missing), timeout)
 
 
 def tell(model: ServedModel, rows: Rows, asked: Asked) -> dict[str, list[list[str]]]:
@@ -59,6 +64,13 @@ def _is_true(said: Any, place: str) -> bool:
     if isinstance(said, bool):
         return said
     raise RequestError(f"{place}: must be true or false, not {describe(said)}")
+
+
+def _seconds(said: Any, place: str) -> float | None:
+    if type(said) is int and 0 <= said <= MAX_TIMEOUT:
+        return said / 1e6 or None
+    expected = f"microseconds, a whole number up to {MAX_TIMEOUT}, or 0 for none"
+    raise RequestError(f"{place}: must be {expected}, not {describe(said)}")
 
 
 def _is_tolerated(given: Mapping[str, Any], name: str, place: str, *, default: bool) -> bool:

@@ -1,5 +1,6 @@
 """Requests, or parts of them, that share a forward pass."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
@@ -8,7 +9,7 @@ import numpy as np
 from modelservice.modalities.base import Rows, merge_rows
 from modelservice.modalities.errors import InputError
 from modelservice.serving.costs import Clock
-from modelservice.serving.errors import NotFiniteError
+from modelservice.serving.errors import NotFiniteError, TooLateError
 from modelservice.serving.model import Compute, Encoded
 from modelservice.serving.results import Results
 from modelservice.tasks.base import Array
@@ -33,25 +34,25 @@ class Asker(Protocol):
 class Waiting:
     """A request in the queue: how many of its rows were taken, and what has been answered so far."""
 
-    __slots__ = ("_answered", "_asker", "compute", "rows", "taken", "told")
+    __slots__ = ("_answered", "asker", "compute", "rows", "taken", "told")
 
     def __init__(self, rows: Rows, asker: Asker, compute: Compute) -> None:
         self.rows = rows
         self.compute = compute
         self.taken = 0
         self.told = False
-        self._asker = asker
+        self.asker = asker
         self._answered: dict[int, Results] = {}
 
     @property
     def disconnected(self) -> bool:
         """See ``Asker``."""
-        return self._asker.disconnected
+        return self.asker.disconnected
 
     def tell(self, outcome: Results | Exception) -> None:
         """Give the asker what it gets."""
         self.told = True
-        self._asker.take(outcome)
+        self.asker.take(outcome)
 
     def take(self, room: int) -> "Part":
         """The next rows, at most so many."""
@@ -68,6 +69,24 @@ class Waiting:
         self._answered[start] = results
         if sum(len(one) for one in self._answered.values()) == len(self.rows):
             self.tell(Results.joined([self._answered[first] for first in sorted(self._answered)]))
+
+
+class Limited(Waiting):
+    """A request that waits no longer than it said; ``timer`` ends that."""
+
+    __slots__ = ("timer",)
+
+    timer: asyncio.Handle
+
+    def tell(self, outcome: Results | Exception) -> None:
+        """See ``Waiting``."""
+        self.timer.cancel()
+        super().tell(outcome)
+
+    def expire(self, seconds: float) -> None:
+        """It is over, if it was not answered."""
+        if not self.told:
+            self.tell(TooLateError(f"it was not answered within its timeout of {seconds * 1000:g} ms"))
 
 
 class Part(NamedTuple):

@@ -15,7 +15,7 @@ from concurrent.futures import Executor
 
 from modelservice.contract.serving import Batching
 from modelservice.modalities.base import Rows
-from modelservice.serving.batch import Asker, Batch, Part, Waiting
+from modelservice.serving.batch import Asker, Batch, Limited, Part, Waiting
 from modelservice.serving.costs import Clock, Costs
 from modelservice.serving.errors import ClientLeftError, QueueFullError
 from modelservice.serving.model import Compute
@@ -101,7 +101,9 @@ class Batcher:
         """Estimate of how long a request that comes now would wait before its first row is computed."""
         return (self._rows + self._running) * self._row_seconds
 
-    def submit(self, rows: Rows, *, patience: int = 1, compute: Compute | None = None) -> asyncio.Future[Results]:
+    def submit(
+        self, rows: Rows, *, patience: int = 1, compute: Compute | None = None, timeout: float | None = None
+    ) -> asyncio.Future[Results]:
         """Queue the rows of a request; ``ask`` for who awaits the answer.
 
         Returns:
@@ -111,10 +113,18 @@ class Batcher:
             QueueFullError: see ``ask``.
         """
         future: asyncio.Future[Results] = self._loop.create_future()
-        self.ask(rows, _Future(future), patience=patience, compute=compute)
+        self.ask(rows, _Future(future), patience=patience, compute=compute, timeout=timeout)
         return future
 
-    def ask(self, rows: Rows, asker: Asker, *, patience: int = 1, compute: Compute | None = None) -> None:
+    def ask(
+        self,
+        rows: Rows,
+        asker: Asker,
+        *,
+        patience: int = 1,
+        compute: Compute | None = None,
+        timeout: float | None = None,
+    ) -> None:
         """Queue the rows of a request, at least one; more than a batch are computed in several.
 
         Args:
@@ -123,9 +133,10 @@ class Batcher:
             patience: turns of the event loop, each some microseconds, in which nothing more comes before a batch that
                 is not full is computed; for transports that hand over one by one what arrived together.
             compute: what computes them, if not what computes all others; they share no batch with these.
+            timeout: seconds after which the asker is given a TooLateError, and what was not computed is not.
 
         Raises:
-            QueueFullError: the estimated wait is beyond ``maxQueueMilliseconds``.
+            QueueFullError: the estimated wait is beyond ``maxQueueMilliseconds``, or the timeout.
         """
         if (wait := (self._rows + self._running) * self._row_seconds) > self._max_wait:
             raise QueueFullError(
@@ -133,12 +144,23 @@ class Batcher:
                 " (spec.serving.batching.maxQueueMilliseconds)",
                 retry_after=wait,
             )
-        self._queue.append(Waiting(rows, asker, compute or self._compute))
+        waiting = Waiting(rows, asker, compute or self._compute)
+        if timeout is not None:
+            waiting = self._limited(waiting, timeout, wait)
+        self._queue.append(waiting)
         self._rows += len(rows)
         if patience != self._patience:
             self._patience = max(self._patience, patience)
         if self._timer is None or not self._timer_is_due:
             self._schedule()
+
+    def _limited(self, waiting: Waiting, seconds: float, wait: float) -> Limited:
+        if wait > seconds:
+            said = f"about {wait * 1000:.0f} ms to wait, more than the timeout of {seconds * 1000:g} ms"
+            raise QueueFullError(f"the queue is full: {said}", retry_after=wait)
+        limited = Limited(waiting.rows, waiting.asker, waiting.compute)
+        limited.timer = self._loop.call_later(seconds, limited.expire, seconds)
+        return limited
 
     def _schedule(self) -> None:
         if self._handed and (self._handed >= HANDED_OVER or self._rows < self._size):

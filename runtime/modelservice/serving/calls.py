@@ -19,13 +19,15 @@ class Call(NamedTuple, Generic[Rendered]):
 
     ``rows`` are not encoded yet: rows of several requests are encoded at once, since most of the cost is per call.
     ``place`` says an encoding error in the protocol's own words; ``render`` takes what the model gave for the rows.
-    ``hypothetical`` rows are nobody's: they count neither as unlike those of training nor as answered.
+    ``hypothetical`` rows are nobody's: they count neither as unlike those of training nor as answered. ``timeout`` is
+    how many seconds they may wait for their answer, None for as long as it takes.
     """
 
     rows: Rows
     place: Callable[[InputError], RequestError]
     render: Callable[[Results], Rendered]
     hypothetical: bool = False
+    timeout: float | None = None
 
 
 def check_rows(rows: int, place: str) -> None:

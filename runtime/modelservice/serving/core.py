@@ -1,7 +1,7 @@
 """What all transports stand on: one model, one way in, one queue."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from typing import Final, NamedTuple
 
@@ -43,6 +43,7 @@ class Core(NamedTuple):
     metrics: Metrics
     monitor: Monitor
     clock: Callable[[], float]
+    renew: Callable[[], Awaitable[object]]
     costs: Costs
     around: "Callable[[ServedModel, Costs], Core]"
     gate: Gate = OPEN_GATE
@@ -65,12 +66,16 @@ class Core(NamedTuple):
 
     def state(self) -> State:
         """What protocols say of the server."""
-        return State(_asks_for_requests(self.gate, self.lifecycle), self.metrics.statistics)
+        return State(_asks_for_requests(self.gate, self.lifecycle), self.metrics.statistics, self.renew)
 
     def open(self) -> "Core":
         """The same for a port that asks nothing of callers, since all that it has is probes and metrics."""
         guards = tuple(guard for guard in self.chain.guards if guard not in self.gate.guards)
         return self._replace(chain=Chain(guards, (self.metrics.record_request,)), gate=Gate(parts=self.gate.parts))
+
+
+async def _stay() -> None:
+    """Serve what is served."""
 
 
 def build_core(
@@ -87,6 +92,7 @@ def build_core(
     audit: AuditLog | None = None,
     observers: tuple[Observer, ...] = (),
     clock: Callable[[], float] = time.perf_counter,
+    renew: Callable[[], Awaitable[object]] = _stay,
 ) -> Core:
     """Put the parts together; must run on the event loop that will serve."""
     metrics, budget = Metrics(), Budget()
@@ -123,6 +129,7 @@ def build_core(
             metrics=metrics,
             monitor=monitor,
             clock=clock,
+            renew=renew,
             costs=costs,
             around=around,
             gate=gate,

@@ -148,11 +148,22 @@ class TooSlowError(RequestError):
     code = "DEADLINE_EXCEEDED"
 
 
+class TooLateError(RequestError):
+    """The request waited for longer than it said that it may; its rows are not computed any more."""
+
+    status = 504
+    code = "DEADLINE_EXCEEDED"
+
+
 class ClientLeftError(RequestError):
     """The client went away before it had its answer: nobody is told, but metrics; 499 is nginx's code for it."""
 
     status = 499
     code = "CANCELLED"
+
+
+class NotRenewedError(RequestError):
+    """The artifact that was to be loaded cannot be served; the one before is."""
 
 
 class ShuttingDownError(RequestError):

@@ -58,7 +58,7 @@ class Inference:
             call = parse(*request)
         try:
             compute = self._hypothetical if call.hypothetical else None
-            results = await self._batcher.submit(call.rows, patience=patience, compute=compute)
+            results = await self._batcher.submit(call.rows, patience=patience, compute=compute, timeout=call.timeout)
         except InputError as error:
             raise call.place(error) from None
         if large or results.size > LARGE_ANSWER:
@@ -67,4 +67,4 @@ class Inference:
 
     def ask(self, call: Call[Rendered], asker: Asker) -> None:
         """Queue a call that is not large, for who does not await; see ``Batcher.ask`` for what it raises."""
-        self._batcher.ask(call.rows, asker)
+        self._batcher.ask(call.rows, asker, timeout=call.timeout)

@@ -29,6 +29,7 @@ from modelservice.serving.errors import NotServedError
 from modelservice.serving.garbage import calm_garbage_collector
 from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.listening import raise_file_limit
+from modelservice.serving.logs import configure_log
 from modelservice.serving.model import Computation, ModelFaultError, ServedModel, check_answer, example_rows
 from modelservice.serving.switching import Switch
 from modelservice.serving.traces import open_traces
@@ -61,7 +62,7 @@ def serve(
     Args:
         load: verifies and loads the model; the caller chooses its store and its engine.
         changed: whether there may be another one than was loaded last, which is then served in its place; asked again
-            and again, in a thread. None: the model is what it was at the start.
+            and again, in a thread. None: the model is what it was at the start, also where a client asks for a look.
         name: name of the model in all paths.
         host: address to listen on; ``::`` is every one.
         ports: port by name of a transport, 0 for a free one; one without a port is neither started nor imported.
@@ -79,7 +80,7 @@ def serve(
         NotServedError: with ORDER_INVALID, the artifact does not verify or answer, or the address cannot be listened
             on; with TRY_AGAIN, a store fails for now.
     """
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(message)s")
+    configure_log(sys.stderr)
     raise_file_limit()
     with ExitStack() as stack:
         gate = build_gate(access, secrets)
@@ -96,8 +97,12 @@ def serve(
         executor = stack.enter_context(ThreadPoolExecutor(max_workers=1, thread_name_prefix="model"))
         traces = open_traces(os.environ, name=name, revision=revision)
         stack.callback(traces.close)
+        measure = partial(warm_up, batching=batching, executor=executor, threads=_threads())
+        # Beside a model that answers, time on the wall says little of what another one costs.
+        switch = Switch(load=load, changed=changed, measure=partial(measure, clock=time.thread_time))
         build = partial(
             build_core,
+            renew=switch.renew,
             name=name,
             revision=revision,
             batching=batching,
@@ -107,14 +112,11 @@ def serve(
             audit=_audit_log(stack, name) if access.audit is not None else None,
             observers=traces.observers,
         )
-        measure = partial(warm_up, batching=batching, executor=executor, threads=_threads())
         where = ", ".join(one.where() for one in bound) + (" with TLS" if gate.certificates else "")
-        # Beside a model that answers, time on the wall says little of what another one costs.
-        build_switch = partial(Switch, load=load, changed=changed, measure=partial(measure, clock=time.thread_time))
         try:
             with asyncio.Runner(loop_factory=server_config(None).get_loop_factory()) as runner:
                 # In no variable of this frame: another model may take the place of this one, which then has to go.
-                runner.run(_run(bound, _around_model(build, load, measure, name=name, where=where), build_switch))
+                runner.run(_run(bound, _around_model(build, load, measure, name=name, where=where), switch))
         except StageError as error:
             message = f"{name} cannot be served: {error.message}"
             raise NotServedError(message, exit_code=error.failure().exit_code) from error
@@ -193,10 +195,10 @@ def _audit_log(stack: ExitStack, name: str) -> AuditLog:
     return audit
 
 
-async def _run(bound: Sequence[Bound], build: Callable[..., Core], build_switch: Callable[..., Switch]) -> None:
+async def _run(bound: Sequence[Bound], build: Callable[..., Core], switch: Switch) -> None:
     core = build(lifecycle=Lifecycle())
     del build  # and the core below, with the model: another one may take its place
-    switch = build_switch(core, bound)
+    switch.begin(core, bound)
     await core.gate.refresh()
     for one in bound:
         await one.start(core)

@@ -7,12 +7,14 @@ parsed for, which goes once nothing needs it any more. An artifact that cannot b
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from modelservice.artifact.errors import ArtifactError
 from modelservice.contract.failure import StageError
 from modelservice.serving.core import Core
 from modelservice.serving.costs import Costs
+from modelservice.serving.errors import NotRenewedError
 from modelservice.serving.garbage import calm_garbage_collector, collect_all
 from modelservice.serving.model import ModelFaultError, ServedModel
 from modelservice.serving.transports.base import Bound
@@ -29,71 +31,99 @@ class Switch:
     """Keeps a server on the newest artifact; lives on its event loop.
 
     Attributes:
-        core: what answers now.
+        core: what answers now; there is one after ``begin``.
 
     Args:
-        core: what answers at first.
-        bound: the transports that answer by it.
         load: verifies and loads the model that is there now.
-        changed: whether there may be another one; None: nobody ever looks.
+        changed: whether there may be another one; None: the model is what it was at the start.
         measure: warms a model up, and says what it costs; ``handover`` is known.
     """
 
+    core: Core
+
     def __init__(
         self,
-        core: Core,
-        bound: Sequence[Bound],
         *,
         load: Callable[[], ServedModel],
         changed: Callable[[], bool] | None,
         measure: Callable[..., Costs],
     ) -> None:
-        self.core = core
-        self._bound = bound
         self._load = load
         self._changed = changed
         self._measure = measure
+        self._bound: Sequence[Bound] = ()
+        self._renewing: asyncio.Task[bool] | None = None
+        self._calm_at = float("inf")
+
+    def begin(self, core: Core, bound: Sequence[Bound]) -> None:
+        """Know what answers at first, and the transports that answer by it."""
+        self.core, self._bound = core, bound
 
     async def keep_newest(self, *, seconds: float = LOOK_SECONDS) -> None:
-        """Look for another artifact for ever, and serve it."""
-        if self._changed is None:
-            return
-        calm_at = float("inf")
-        while True:
+        """Look for another artifact for ever, and serve it; the log says why one is not."""
+        while self._changed is not None:
             await asyncio.sleep(seconds)
-            now = asyncio.get_running_loop().time()
-            if await asyncio.to_thread(self._changed) and await self.switch():
-                collect_all()
-                calm_at = now + RETIRED_SECONDS
-            elif now >= calm_at:
+            if await asyncio.to_thread(self._changed):
+                with suppress(NotRenewedError):
+                    await self.renew()
+            elif _now() >= self._calm_at:
                 calm_garbage_collector()
-                calm_at = float("inf")
+                self._calm_at = float("inf")
 
-    async def switch(self) -> bool:
-        """Serve the artifact that is there now, if it is another one and can be served; the log says what became of it.
+    async def renew(self) -> bool:
+        """Serve the artifact that is there now, if it is another one; who asks meanwhile gets the same answer.
 
         Returns:
             Whether another one answers now.
+
+        Raises:
+            NotRenewedError: it cannot be served, and the one before serves on; the log says why.
         """
-        before = self.core.model
+        if self._changed is None:
+            return False
+        if self._renewing is None:
+            self._renewing = asyncio.create_task(self._renew())
+            self._renewing.add_done_callback(self._renewed)
+        return await asyncio.shield(self._renewing)
+
+    def _renewed(self, renewing: asyncio.Task[bool]) -> None:
+        self._renewing = None
+        if not renewing.cancelled():
+            renewing.exception()  # is looked at here where nobody waits any more
+
+    async def _renew(self) -> bool:
+        before = self.core.model.digest
+        refused = NotRenewedError(f"the artifact that is there cannot be served, {before} serves on; the log says why")
         try:
-            model = await asyncio.to_thread(self._load)
-            if model.digest == before.digest:
-                return False
-            costs = await asyncio.to_thread(self._measure, model, handover=self.core.costs.handover)
-            core = self.core.around(model, costs)
-            turns = [await one.prepare(core) for one in self._bound]
+            core, turns = await self._prepared()
         except (ArtifactError, ModelFaultError, StageError, OSError) as error:
             said = error.message if isinstance(error, StageError) else error
-            _LOG.warning("another artifact cannot be served, %s serves on: %s", before.digest, said)
-            return False
+            _LOG.warning("another artifact cannot be served, %s serves on: %s", before, said)
+            raise refused from None
         except Exception:
-            _LOG.exception("another artifact cannot be served, %s serves on", before.digest)
+            _LOG.exception("another artifact cannot be served, %s serves on", before)
+            raise refused from None
+        if core is self.core:
             return False
         for turn in turns:
             turn()
         core.show()
+        changed = "" if core.model.signature == self.core.model.signature else ", with other inputs or outputs"
+        _LOG.info("serving %s (%s) in place of %s%s", core.model.digest, core.model.engine.name, before, changed)
         self.core = core
-        changed = "" if model.signature == before.signature else ", with other inputs or outputs"
-        _LOG.info("serving %s (%s) in place of %s%s", model.digest, model.engine.name, before.digest, changed)
+        collect_all()
+        self._calm_at = _now() + RETIRED_SECONDS
         return True
+
+    async def _prepared(self) -> tuple[Core, list[Callable[[], None]]]:
+        """What answers next, and what makes the transports turn to it; the same as now where there is nothing new."""
+        model = await asyncio.to_thread(self._load)
+        if model.digest == self.core.model.digest:
+            return self.core, []
+        costs = await asyncio.to_thread(self._measure, model, handover=self.core.costs.handover)
+        core = self.core.around(model, costs)
+        return core, [await one.prepare(core) for one in self._bound]
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

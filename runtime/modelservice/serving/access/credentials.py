@@ -1,5 +1,6 @@
 """What a caller sends to be known by."""
 
+from base64 import b64decode
 from hashlib import sha256
 from typing import Final
 
@@ -9,10 +10,16 @@ from modelservice.serving.errors import UnauthenticatedError
 
 _NAMES: Final = frozenset({b"authorization", b"x-api-key"})
 _SCHEME: Final = b"bearer "
+_OF_BROWSERS: Final = b"basic "
+_FROM: Final = b"sec-fetch-site"
+_OWN: Final = frozenset({b"same-origin", b"none"})
 
 
 def credential_of(headers: Headers) -> Credential:
     """The one key or token of these headers, whose names are in lower case.
+
+    A browser has no other way to send one than as the password of a user, of any name (RFC 7617). It then sends it with
+    each request for this server, also where the page of somebody else makes it ask: such a request has none.
 
     Raises:
         UnauthenticatedError: there is none, more than one, or one of another scheme.
@@ -23,9 +30,23 @@ def credential_of(headers: Headers) -> Credential:
         raise UnauthenticatedError(f"the credential {wrong}; send Authorization: Bearer ...", tried=bool(found))
     ((name, value),) = found
     if name == b"authorization":
-        if value[: len(_SCHEME)].lower() != _SCHEME:
+        if value[: len(_SCHEME)].lower() == _SCHEME:
+            value = value[len(_SCHEME) :]
+        elif value[: len(_OF_BROWSERS)].lower() == _OF_BROWSERS:
+            value = _password(value[len(_OF_BROWSERS) :], headers)
+        else:
             said = "the credential is of another scheme; send Authorization: Bearer ..."
             raise UnauthenticatedError(said, tried=True)
-        value = value[len(_SCHEME) :]
     text = value.strip()
     return Credential(text, sha256(text).digest())
+
+
+def _password(encoded: bytes, headers: Headers) -> bytes:
+    if any(name == _FROM and value not in _OWN for name, value in headers):
+        said = "a page of another site asks with what the browser knows; send Authorization: Bearer ..."
+        raise UnauthenticatedError(said, tried=False)
+    try:
+        _, _, password = b64decode(encoded.strip(), validate=True).partition(b":")
+    except ValueError:
+        raise UnauthenticatedError("the credential is no name and password in base64", tried=True) from None
+    return password

@@ -4,7 +4,7 @@ Bytes in, bytes out: a protocol knows neither the framework nor the connection, 
 and writes outputs by its task, so it knows neither tables nor classes.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
@@ -47,10 +47,14 @@ class Operation(NamedTuple):
 
 
 class State(NamedTuple):
-    """What there is to say of a running server: whether it asks for requests, and what it has done."""
+    """What there is to say of a running server: whether it asks for requests, and what it has done.
+
+    ``renew`` has it serve the artifact that is there now, where its model came from; see ``switching.Switch``.
+    """
 
     ready: bool
     statistics: Callable[[], Statistics]
+    renew: Callable[[], Awaitable[object]]
 
 
 class Page(NamedTuple):
@@ -83,12 +87,21 @@ class Query(NamedTuple):
     answer: Callable[[bytes, State], Answer]
 
 
+class Command(NamedTuple):
+    """A POST that the server does something for before it is answered."""
+
+    path: str
+    summary: str
+    answer: Callable[[bytes, State], Awaitable[Answer]]
+
+
 class Rest(NamedTuple):
     """What a protocol is over HTTP."""
 
     operations: tuple[Operation, ...]
     pages: tuple[Page, ...]
     queries: tuple[Query, ...] = ()
+    commands: tuple[Command, ...] = ()
     downloads: tuple[Download, ...] = ()
 
 
@@ -114,6 +127,13 @@ class StateMethod(NamedTuple):
     answer: Callable[[bytes, State], bytes]
 
 
+class CommandMethod(NamedTuple):
+    """A unary method that the server does something for before it is answered."""
+
+    name: str
+    answer: Callable[[bytes, State], Awaitable[bytes]]
+
+
 class StateStreamMethod(NamedTuple):
     """Questions over a stream, each answered at once; ``refuse`` says in a message why one is not."""
 
@@ -129,7 +149,7 @@ class WatchMethod(NamedTuple):
     answer: Callable[[bytes, State], bytes]
 
 
-AnyMethod = InferMethod | StreamMethod | StateMethod | StateStreamMethod | WatchMethod
+AnyMethod = InferMethod | StreamMethod | StateMethod | CommandMethod | StateStreamMethod | WatchMethod
 
 
 class Service(NamedTuple):

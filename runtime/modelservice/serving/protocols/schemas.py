@@ -15,6 +15,7 @@ from modelservice.modalities.base import STRICT, Tolerance
 from modelservice.modalities.image.encoder import NAME as IMAGE
 from modelservice.modalities.parts import MAX_PATCH
 from modelservice.modalities.tensors import BOOL, BYTES
+from modelservice.serving.asked import MAX_TIMEOUT
 from modelservice.serving.calls import MAX_ROWS
 from modelservice.serving.protocols.base import Schema
 from modelservice.serving.uploads import FORM, MEDIA_TYPES
@@ -84,7 +85,7 @@ def predict_response(signature: Signature) -> Schema:
 def explain_request(signature: Signature, tolerance: Tolerance = STRICT) -> Schema:
     """Schema of an ``:explain`` body; see ``predict_request``."""
     predict = predict_request(signature, tolerance)
-    said = ("instances", "inputs", "signature_name", "unknown_columns", "missing_columns")
+    said = ("instances", "inputs", "signature_name", "unknown_columns", "missing_columns", "timeout")
     labels = list(signature.labels)
     label = {"label": {"enum": labels, "description": "Explain its probability. Default: the most probable one."}}
     images = any(isinstance(given, InputTensor) for given in signature.inputs)
@@ -182,6 +183,12 @@ def _asked(tolerance: Tolerance) -> dict[str, Schema]:
             "description": f"What a column is that the model does not have. Default {unknown}.",
         },
         "missing_columns": {"enum": ["Error", "Missing"], "description": f"{said} Default {missing}."},
+        "timeout": {
+            "type": "integer",
+            "minimum": 0,
+            "maximum": MAX_TIMEOUT,
+            "description": "Microseconds that the request may wait for its answer. Default 0: as long as it takes.",
+        },
     }
 
 

@@ -68,9 +68,9 @@ def test_a_folder_that_is_gone_is_none_until_it_is_back(folder: Path) -> None:
 
 
 def test_only_folders_are_looked_at(folder: Path) -> None:
-    assert changes_at("s3://models/iris") is None
+    assert not changes_at("s3://models/iris")()
     changed = changes_at(str(folder))
-    assert changed is not None
-    assert not changed()
+    replace(folder)
+    assert [changed(), changed()] == [False, True]
     with pytest.raises(ArtifactError, match="is no path of a folder"):
         changes_at("a\0b")

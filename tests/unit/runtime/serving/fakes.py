@@ -147,6 +147,7 @@ def core_of(
     gate: Gate = OPEN_GATE,
     inputs: Inputs = DEFAULT_INPUTS,
     audit: AuditLog | None = None,
+    **more: Any,
 ) -> Core:
     return build_core(
         model,
@@ -159,6 +160,7 @@ def core_of(
         gate=gate,
         inputs=inputs,
         audit=audit,
+        **more,
     )
 
 

@@ -15,11 +15,13 @@ from tests.unit.runtime.serving.fakes import (
     numeric_model,
     refined_model,
 )
+from tests.unit.runtime.serving.transports.test_grpc import tensor, triton_client
+from tritonclient.utils import InferenceServerException
 
-from modelservice.contract.serving import Inputs, MissingColumns, UnknownColumns
+from modelservice.contract.serving import Batching, Inputs, MissingColumns, UnknownColumns
 from modelservice.modalities.base import Tolerance
 from modelservice.modalities.table.kinds.numbers import FAR
-from modelservice.serving.asked import NOTHING, Asked, read_asked
+from modelservice.serving.asked import MAX_TIMEOUT, NOTHING, Asked, read_asked
 from modelservice.serving.errors import RequestError
 from modelservice.serving.protocols.open_inference.rpc import _parameters
 
@@ -166,3 +168,38 @@ async def test_nothing_is_counted_where_nothing_is_tolerated() -> None:
         page = (await client.get("/metrics")).text
     assert values_of(page, "modelservice_unknown_columns") == [("", 0)]
     assert {count for _, count in values_of(page, "modelservice_missing_columns")} == {0}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "place"),
+    [
+        (V1, {"instances": [[1, 2]]}, "timeout"),
+        (EXPLAIN, {"instances": [[1, 2]]}, "timeout"),
+        (V2, {"inputs": [column("sepal_length", 1.0), column("petal_length", 2.0)]}, "parameters.timeout"),
+    ],
+)
+async def test_a_request_says_how_long_it_may_wait(path: str, body: dict[str, Any], place: str) -> None:
+    def asking(said: Any) -> dict[str, Any]:
+        return {**body, **({"parameters": {"timeout": said}} if path == V2 else {"timeout": said})}
+
+    for said in (0, 60_000_000):
+        assert (await post(numeric_model(), path, asking(said)))[0] == 200
+    delayed = Batching().model_copy(update={"max_delay_milliseconds": 60_000})
+    async with client_of(front_of(numeric_model(), batching=delayed)) as client:
+        answer = await client.post(path, json=asking(1))
+    assert (answer.status_code, answer.json()) == (504, {"error": "it was not answered within its timeout of 0.001 ms"})
+    for wrong in (-1, 1.5, "1", True, MAX_TIMEOUT + 1, None):
+        status, answer = await post(numeric_model(), path, asking(wrong))
+        assert (status, answer["error"].partition(", not")[0]) == (
+            400,
+            f"{place}: must be microseconds, a whole number up to {MAX_TIMEOUT}, or 0 for none",
+        )
+
+
+async def test_tritons_clients_say_it_too() -> None:
+    delayed = Batching().model_copy(update={"max_delay_milliseconds": 60_000})
+    async with triton_client(numeric_model(), batching=delayed) as client:
+        features = tensor("features", [[1.0, 2.0]], "FP64")
+        with pytest.raises(InferenceServerException, match="not answered within its timeout of 1 ms") as refused:
+            await client.infer("iris", [features], timeout=1000)
+    assert refused.value.status() == "StatusCode.DEADLINE_EXCEEDED"

@@ -17,7 +17,7 @@ from modelservice.modalities.base import Rows
 from modelservice.modalities.errors import InputError
 from modelservice.serving.batcher import Batcher
 from modelservice.serving.costs import Costs
-from modelservice.serving.errors import NotFiniteError, QueueFullError
+from modelservice.serving.errors import NotFiniteError, QueueFullError, TooLateError
 from modelservice.serving.results import Results
 from modelservice.tasks.base import Array
 
@@ -358,6 +358,53 @@ async def test_a_request_that_was_given_up_is_not_computed() -> None:
     assert await answers(kept) == [[[4]]]
     assert compute.batches == [[2]]
     assert batcher.queued_rows == 0
+
+
+@pytest.mark.parametrize(("count", "computed"), [(1, 0), (6, 4)])
+async def test_a_request_is_answered_within_its_timeout_or_not_computed(count: int, computed: int) -> None:
+    """The timeout of another one passes while the first is computed: it has but a full batch handed over by then."""
+    begun, may = threading.Event(), threading.Event()
+    given: list[Any] = []
+
+    def slow(some: Rows) -> Array:
+        begun.set()
+        assert may.wait(DEADLINE)
+        given.extend(value for (value,) in some)
+        return doubled(some)
+
+    batcher = batcher_of(Function(slow), costs=Costs(compute=((1, 1e-3), (4, 1e-3), (8, 1e-3)), handover=1e-6))
+    first = batcher.submit(rows(1), timeout=DEADLINE)
+    assert await asyncio.to_thread(begun.wait, DEADLINE)
+    late = batcher.submit(rows(*range(10, 10 + count)), timeout=0.05)
+    others = [batcher.submit(rows(2), timeout=DEADLINE), batcher.submit(rows(3))]
+    with pytest.raises(TooLateError, match=r"^it was not answered within its timeout of 50 ms$"):
+        await late
+    may.set()
+    assert await answers(first, *others) == [[[2.0]], [[4.0]], [[6.0]]]
+    assert sorted(given) == [1, 2, 3, *range(10, 10 + computed)]
+    assert batcher.queued_rows == 0
+
+
+async def test_who_would_wait_beyond_its_timeout_is_turned_away_at_once() -> None:
+    batcher = batcher_of(Function(doubled), costs=replace(INLINE, compute=((1, 0.02), (4, 0.08))))
+    first = batcher.submit(rows(1, 2), timeout=DEADLINE)
+    said = r"^the queue is full: about 40 ms to wait, more than the timeout of 30 ms$"
+    with pytest.raises(QueueFullError, match=said) as refused:
+        batcher.submit(rows(3), timeout=0.03)
+    assert refused.value.retry_after == pytest.approx(0.04)
+    assert await answers(first) == [[[2.0], [4.0]]]
+    assert batcher.queued_rows == 0
+
+
+async def test_what_was_answered_in_time_is_not_held_until_its_timeout() -> None:
+    batcher = batcher_of(Function(doubled))
+    given = np.array([[1.0]])
+    gone = weakref.ref(given)
+    future = batcher.submit(given, timeout=3600)
+    del given
+    await future
+    gc.collect()
+    assert gone() is None
 
 
 async def test_a_request_that_would_wait_too_long_is_turned_away() -> None:

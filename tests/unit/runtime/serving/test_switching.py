@@ -14,15 +14,19 @@ from typing import Any
 
 import grpc.aio
 import pytest
+import tritonclient.grpc.aio as grpc_triton
+import tritonclient.http.aio as triton
 from tests.unit.runtime.serving.fakes import CHEAP, DIGEST, FakeEngine, FakeModel, core_of, numeric_model
 from tests.unit.runtime.serving.talking import GOOD, request, until
 from tests.unit.runtime.serving.transports.test_grpc import INFER, STREAM, request_of
+from tritonclient.utils import InferenceServerException
 
 from modelservice.artifact.errors import ArtifactError
 from modelservice.contract.failure import StorageError
 from modelservice.serving.access.audit import AuditLog
 from modelservice.serving.core import Core
 from modelservice.serving.costs import Costs
+from modelservice.serving.errors import NotRenewedError
 from modelservice.serving.garbage import collect_all
 from modelservice.serving.inference import LARGE_BODY
 from modelservice.serving.model import ModelFaultError, ServedModel
@@ -70,7 +74,9 @@ def measured(_model: ServedModel, *, handover: float) -> Costs:
 
 
 def switch_of(core: Core, bound: tuple[Bound, ...], load: Callable[[], ServedModel]) -> Switch:
-    return Switch(core, bound, load=load, changed=lambda: True, measure=measured)
+    switch = Switch(load=load, changed=lambda: True, measure=measured)
+    switch.begin(core, bound)
+    return switch
 
 
 @asynccontextmanager
@@ -139,7 +145,7 @@ async def test_connections_that_are_open_turn_to_the_new_model(caplog: pytest.Lo
             assert await client.label() == "virginica"
         client.send(METADATA)
         assert (await client.read())["parameters"] == {"digest": DIGEST}
-        assert await switch_of(core, bound, newer).switch()
+        assert await switch_of(core, bound, newer).renew()
         for _ in range(3):
             client.send(request())
             assert await client.label() == "large"
@@ -175,7 +181,7 @@ async def test_what_was_asked_before_is_answered_by_the_model_before() -> None:
         computed.send(request())
         assert await asyncio.to_thread(engine.begun.wait, 10)
         await until(lambda: core.budget.free < core.budget.limit)  # what is large is being read
-        assert await switch_of(core, bound, newer).switch()
+        assert await switch_of(core, bound, newer).renew()
         after.send(request())
         engine.may.set()
         assert await after.label() == "large"
@@ -204,14 +210,14 @@ async def test_calls_and_messages_of_open_streams_turn_too() -> None:
             )
             assert b"probabilities" in described
             assert await channel.unary_unary("/grpc.health.v1.Health/Check")(b"") == b"\x08\x01"
-            await switch.switch()
+            await switch.renew()
         stream.cancel()
 
 
 async def test_the_port_for_probes_says_which_model_answers() -> None:
     core = core_of(numeric_model())
     async with answering(core, Http(), Status()) as (bound, (_, port)), connected(port) as client:
-        await switch_of(core, bound, newer).switch()
+        await switch_of(core, bound, newer).renew()
         client.send(request(b"", method=b"GET", path=b"/v2/health/ready"))
         assert await client.read() == {"ready": True}
 
@@ -224,7 +230,7 @@ async def test_a_line_of_the_audit_names_the_artifact_that_answered() -> None:
         for _ in range(2):
             client.send(request())
             await client.read()
-            await switch_of(core, bound, newer).switch()
+            await switch_of(core, bound, newer).renew()
     log.write()
     assert [json.loads(line)["digest"] for line in stream.getvalue().splitlines()] == [DIGEST, OTHER]
 
@@ -260,7 +266,8 @@ async def test_what_cannot_be_served_is_said_and_the_one_before_serves_on(
     core = core_of(numeric_model())
     async with answering(core, Http()) as (bound, (port,)), connected(port) as client:
         switch = switch_of(core, bound, load)
-        assert not await switch.switch()
+        with pytest.raises(NotRenewedError, match=f"cannot be served, {DIGEST} serves on; the log says why"):
+            await switch.renew()
         assert switch.core is core
         client.send(request())
         assert await client.label() == "virginica"
@@ -272,7 +279,7 @@ async def test_what_cannot_be_served_is_said_and_the_one_before_serves_on(
 async def test_the_same_artifact_is_no_other_one() -> None:
     core = core_of(numeric_model())
     switch = switch_of(core, (), numeric_model)
-    assert not await switch.switch()
+    assert not await switch.renew()
     assert switch.core is core
 
 
@@ -288,7 +295,7 @@ async def test_the_model_before_goes() -> None:
         gc.freeze()  # as a server does once it serves
         switch = switch_of(core, bound, newer)
         del core
-        assert await switch.switch()
+        assert await switch.renew()
         for _ in range(2):
             client.send(request())
             assert await client.label() == "large"
@@ -296,25 +303,85 @@ async def test_the_model_before_goes() -> None:
         assert before() is None
 
 
+class Served:
+    """A server of a folder in which one artifact takes the place of the other."""
+
+    def __init__(self, *models: FakeModel | Exception, changed: Callable[[], bool] = lambda: False) -> None:
+        self._models = iter(models)
+        self.loads = 0
+        self.switch = Switch(load=self._load, changed=changed, measure=measured)
+        self.core = core_of(numeric_model(), renew=self.switch.renew)
+
+    def _load(self) -> ServedModel:
+        self.loads += 1
+        found = next(self._models)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
 async def test_another_artifact_is_looked_for_again_and_again() -> None:
-    models, looks = iter([newer(), numeric_model(), newer()]), itertools.count()
-    switch = Switch(
-        core_of(numeric_model()),
-        (),
-        load=lambda: next(models),
-        changed=lambda: next(looks) in {1, 4, 5},
-        measure=measured,
+    looks = itertools.count()
+    served = Served(
+        newer(), numeric_model(), ArtifactError("torn"), newer(), changed=lambda: next(looks) in {1, 4, 5, 7}
     )
-    seen = []
+    switch = served.switch
+    switch.begin(served.core, ())
     keeping = asyncio.create_task(switch.keep_newest(seconds=0))
     for digest in (OTHER, DIGEST, OTHER):
         await until(lambda digest=digest: switch.core.model.digest == digest)  # type: ignore[misc] # of the loop
-        seen.append(digest)
     keeping.cancel()
-    assert next(models, None) is None
+    assert served.loads == 4
 
 
 async def test_where_nothing_can_change_nobody_looks() -> None:
-    switch = Switch(core_of(numeric_model()), (), load=newer, changed=None, measure=measured)
+    switch = Switch(load=newer, changed=None, measure=measured)
+    switch.begin(core_of(numeric_model()), ())
     async with asyncio.timeout(1):
         await switch.keep_newest()
+    assert not await switch.renew()
+    assert switch.core.model.digest == DIGEST
+
+
+async def test_a_client_asks_for_the_artifact_that_is_there() -> None:
+    served = Served(newer(), newer(), ArtifactError("torn"))
+    async with (
+        answering(served.core, Http()) as (bound, (port,)),
+        triton.InferenceServerClient(f"127.0.0.1:{port}") as client,
+    ):
+        served.switch.begin(served.core, bound)
+        for _ in range(2):
+            await client.load_model("iris")
+            assert (await client.get_model_metadata("iris"))["parameters"] == {"digest": OTHER}
+        with pytest.raises(InferenceServerException, match=f"cannot be served, {OTHER} serves on") as refused:
+            await client.load_model("iris")
+        assert refused.value.status() == "400"
+        with pytest.raises(InferenceServerException, match="parameters: not supported"):
+            await client.load_model("iris", config="{}")
+        with pytest.raises(InferenceServerException):
+            await client.load_model("wine")
+    assert served.loads == 3
+
+
+async def test_a_client_asks_for_it_over_grpc() -> None:
+    served = Served(newer(), ArtifactError("torn"))
+    async with (
+        answering(served.core, Grpc(), Http()) as (bound, (port, _)),
+        grpc_triton.InferenceServerClient(f"127.0.0.1:{port}") as client,
+    ):
+        served.switch.begin(served.core, bound)
+        await client.load_model("iris")
+        assert served.switch.core.model.digest == OTHER
+        with pytest.raises(InferenceServerException, match=f"cannot be served, {OTHER} serves on"):
+            await client.load_model("iris")
+        with pytest.raises(InferenceServerException, match="parameters: not supported"):
+            await client.load_model("iris", config="{}")
+        with pytest.raises(InferenceServerException, match="no model named 'wine' here"):
+            await client.load_model("wine")
+
+
+async def test_who_asks_at_the_same_time_is_answered_by_one_look() -> None:
+    served = Served(newer())
+    served.switch.begin(served.core, ())
+    assert await asyncio.gather(*(served.switch.renew() for _ in range(5))) == [True] * 5
+    assert served.loads == 1

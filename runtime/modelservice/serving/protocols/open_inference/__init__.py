@@ -13,6 +13,7 @@ from modelservice.serving.errors import ForbiddenError, RequestError
 from modelservice.serving.model import ServedModel
 from modelservice.serving.parsing import parse_object
 from modelservice.serving.protocols.base import (
+    Command,
     Documentation,
     Download,
     Operation,
@@ -24,7 +25,12 @@ from modelservice.serving.protocols.base import (
 )
 from modelservice.serving.protocols.open_inference.rest import RestCodec
 from modelservice.serving.protocols.open_inference.schemas import infer_example, infer_request, infer_response
-from modelservice.serving.protocols.open_inference.state import model_configuration, model_index, model_statistics
+from modelservice.serving.protocols.open_inference.state import (
+    NOT_LOADED_SO,
+    model_configuration,
+    model_index,
+    model_statistics,
+)
 from modelservice.serving.protocols.open_inference.tensors import TensorModel
 
 SERVER_NAME: Final = "modelservice"
@@ -53,10 +59,11 @@ class OpenInference:
         )
         index = Query("/v2/repository/index", "The models that this server has", partial(_index, tensors))
         pages = (*_pages(tensors, versioned), _report(model, f"{versioned}/report"))
+        load = Command(f"/v2/repository/models/{name}/load", "Serve the artifact that is there now", _load)
         archive = f"{versioned}/artifact"
         if model.files is None:
-            return Rest(operations, (*pages, _closed(archive)), (index,))
-        return Rest(operations, pages, (index,), (_download(model.files, archive, model.digest),))
+            return Rest(operations, (*pages, _closed(archive)), (index,), (load,))
+        return Rest(operations, pages, (index,), (load,), (_download(model.files, archive, model.digest),))
 
     def services(
         self, model: ServedModel, name: str, version: str, tolerance: Tolerance = STRICT
@@ -129,3 +136,10 @@ def _index(model: TensorModel, body: bytes, state: State) -> Answer:
     if not isinstance(only_ready, bool):
         raise RequestError(f"ready: must be true or false, not {describe(only_ready)}")
     return json_answer(model_index(model, ready=state.ready, only_ready=only_ready))
+
+
+async def _load(body: bytes, state: State) -> Answer:
+    if body and parse_object(body).get("parameters"):
+        raise RequestError(f"parameters: {NOT_LOADED_SO}")
+    await state.renew()
+    return json_answer({})

@@ -17,6 +17,7 @@ _UNARY: Final = (
     "ModelConfig",
     "ModelStatistics",
     "RepositoryIndex",
+    "RepositoryModelLoad",
 )
 _METHODS: Final = (
     *(Method(name, f"{name}Request", f"{name}Response") for name in _UNARY),
@@ -132,6 +133,18 @@ DESCRIBED: Final[Package] = build_package(
             Field("state", 3, "string"),
             Field("reason", 4, "string"),
         ),
+        "ModelRepositoryParameter": (
+            Field("bool_param", 1, "bool", choice="parameter_choice"),
+            Field("int64_param", 2, "int64", choice="parameter_choice"),
+            Field("string_param", 3, "string", choice="parameter_choice"),
+            Field("bytes_param", 4, "bytes", choice="parameter_choice"),
+        ),
+        "RepositoryModelLoadRequest": (
+            Field("repository_name", 1, "string"),
+            Field("model_name", 2, "string"),
+            Field("parameters", 3, "ModelRepositoryParameter", keyed=True),
+        ),
+        "RepositoryModelLoadResponse": (),
         "ModelStatisticsRequest": _MODEL,
         "ModelStatisticsResponse": (Field("model_stats", 1, "ModelStatistics", repeated=True),),
         "ModelStatistics": (

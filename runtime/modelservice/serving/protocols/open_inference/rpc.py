@@ -15,10 +15,15 @@ from modelservice.modalities.tensors import BOOL, BYTES, DATATYPES, Tensor, Tens
 from modelservice.serving.asked import NAMES
 from modelservice.serving.calls import Call
 from modelservice.serving.errors import RequestError, UnknownModelError
-from modelservice.serving.protocols.base import InferMethod, Service, State, StateMethod, StreamMethod
+from modelservice.serving.protocols.base import CommandMethod, InferMethod, Service, State, StateMethod, StreamMethod
 from modelservice.serving.protocols.messages import read_message
 from modelservice.serving.protocols.open_inference.messages import DATA_TYPES, DESCRIBED, MESSAGES, PACKAGE, SERVICE
-from modelservice.serving.protocols.open_inference.state import model_configuration, model_index, model_statistics
+from modelservice.serving.protocols.open_inference.state import (
+    NOT_LOADED_SO,
+    model_configuration,
+    model_index,
+    model_statistics,
+)
 from modelservice.serving.protocols.open_inference.tensors import TensorModel, is_shape, misfit, tensor_place
 from modelservice.serving.results import Results
 
@@ -59,6 +64,7 @@ def build_service(model: TensorModel, *, server_name: str, server_version: str) 
             StateMethod("ModelConfig", states.model_config),
             StateMethod("ModelStatistics", states.model_statistics),
             StateMethod("RepositoryIndex", states.repository_index),
+            CommandMethod("RepositoryModelLoad", states.repository_load),
         ),
         DESCRIBED.files,
     )
@@ -166,6 +172,15 @@ class _States:
         request = read_message(MESSAGES["RepositoryIndexRequest"], data)
         models = model_index(self._model, ready=state.ready, only_ready=request.ready)
         return bytes(MESSAGES["RepositoryIndexResponse"](models=models).SerializeToString())
+
+    async def repository_load(self, data: bytes, state: State) -> bytes:
+        """Serve the artifact that is there now."""
+        request = read_message(MESSAGES["RepositoryModelLoadRequest"], data)
+        _check_model(self._model, request.model_name, "")
+        if request.parameters:
+            raise RequestError(f"parameters: {NOT_LOADED_SO}")
+        await state.renew()
+        return bytes(MESSAGES["RepositoryModelLoadResponse"]().SerializeToString())
 
     def model_statistics(self, data: bytes, state: State) -> bytes:
         """What was answered and computed since the start; without a name of all models, which are one."""

@@ -1,11 +1,14 @@
 """What Triton's extensions of the protocol tell of a server: its models, and what they have done."""
 
-from typing import Any
+from typing import Any, Final
 
 from modelservice.modalities.tensors import BYTES
 from modelservice.serving.calls import MAX_ROWS
 from modelservice.serving.metrics import Statistics
 from modelservice.serving.protocols.open_inference.tensors import TensorModel
+
+NOT_LOADED_SO: Final = "not supported; what is loaded is the artifact that the server was started with the address of"
+"""Of configurations and files that Triton takes with the wish to load a model."""
 
 
 def model_configuration(model: TensorModel) -> dict[str, Any]:

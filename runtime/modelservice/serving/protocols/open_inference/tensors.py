@@ -59,13 +59,13 @@ class TensorModel:
             raise place(error) from None
         check_rows(len(rows), "inputs")
         if not asked.told:
-            return Call(rows, place, render)
+            return Call(rows, place, render, timeout=asked.timeout)
 
         def render_with_told(results: Results) -> Rendered:
             told = tell(self._model, rows, asked)
             return render(results, told={name: json.dumps(said, ensure_ascii=False) for name, said in told.items()})
 
-        return Call(rows, place, render_with_told)
+        return Call(rows, place, render_with_told, timeout=asked.timeout)
 
     def binaries(self, results: Results, names: Sequence[str]) -> list[bytes]:
         """Outputs of a request as binary tensors, in the order of their names."""

@@ -48,7 +48,8 @@ class Explanations:
         check_signature(document.get("signature_name", ""))
         label = self._label(document.get("label"))
         options = self._options(document)
-        rows, place_in = read_rows(document, self._encoder, read_asked(document, self._tolerance).tolerance)
+        asked = read_asked(document, self._tolerance)
+        rows, place_in = read_rows(document, self._encoder, asked.tolerance)
         question = self._question(document, self._parts(rows, options, place_in))
 
         def place(error: InputError) -> RequestError:
@@ -56,7 +57,7 @@ class Explanations:
             return place_in(error.at(row))
 
         render = partial(self._render, question=question, label=label)
-        return Call(question.asked(), place, render, hypothetical=True)
+        return Call(question.asked(), place, render, hypothetical=True, timeout=asked.timeout)
 
     def _parts(self, rows: Rows, options: PartOptions, place: Callable[[InputError], RequestError]) -> Sequence[Parts]:
         try:

@@ -59,7 +59,8 @@ class Predictions:
         check_signature(document.get("signature_name", ""))
         asked = read_asked(document, self._tolerance)
         rows, place = read_rows(document, self._encoder, asked.tolerance)
-        call = Call(rows, place, self._render_rows if INSTANCES in document else self._render_columns)
+        render = self._render_rows if INSTANCES in document else self._render_columns
+        call = Call(rows, place, render, timeout=asked.timeout)
         return call._replace(render=partial(self._render_with_told, call, asked)) if asked.told else call
 
     def _render_with_told(self, call: Call[Answer], asked: Asked, results: Results) -> Answer:

@@ -16,6 +16,7 @@ from modelservice.serving.listening import EVERY
 from modelservice.serving.protocols import PROTOCOLS
 from modelservice.serving.protocols.base import (
     AnyMethod,
+    CommandMethod,
     InferenceProtocol,
     InferMethod,
     Service,
@@ -152,6 +153,8 @@ class _Handlers:
         match method:
             case StateMethod():
                 return grpc.unary_unary_rpc_method_handler(_stating(self._answering, name))
+            case CommandMethod():
+                return grpc.unary_unary_rpc_method_handler(_commanding(self._answering, name))
             case InferMethod():
                 return grpc.unary_unary_rpc_method_handler(_inferring(self._answering, name))
             case StreamMethod(refuse=refuse):
@@ -171,6 +174,14 @@ def _stating(answering: Answering, name: str) -> Behaviour:
         return bytes(stating.answer(request, answering.core.state()))
 
     return state
+
+
+def _commanding(answering: Answering, name: str) -> Behaviour:
+    async def command(request: bytes, _context: Any) -> bytes:
+        asked: Any = answering.methods[name]
+        return bytes(await asked.answer(request, answering.core.state()))
+
+    return command
 
 
 def _inferring(answering: Answering, name: str) -> Behaviour:

@@ -13,12 +13,12 @@ from modelservice.serving.answer import Answer, json_answer
 from modelservice.serving.core import Core
 from modelservice.serving.errors import RequestError, UnknownModelError
 from modelservice.serving.model import Computation, ServedModel, computed
-from modelservice.serving.protocols.base import Download, Operation, Page, Query, Rest, Schema
+from modelservice.serving.protocols.base import Command, Download, Operation, Page, Query, Rest, Schema
 from modelservice.serving.results import Results
 from modelservice.serving.transports.http.downloads import DownloadResponse
 from modelservice.serving.transports.http.errors import error_answer, to_answer
 from modelservice.serving.transports.http.front import ARRIVAL
-from modelservice.serving.transports.http.inference import answer_operation, answer_query
+from modelservice.serving.transports.http.inference import answer_command, answer_operation, answer_query
 from modelservice.serving.transports.http.security import describe_security
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -90,6 +90,8 @@ def build_application(core: Core, protocols: tuple[Rest, ...]) -> Application:
             _add_page(app, core, page, tag="model")
         for query in rest.queries:
             _add_query(app, core, query)
+        for command in rest.commands:
+            _add_command(app, core, command)
         for download in rest.downloads:
             _add_download(app, download)
     pages = [page for rest in protocols for page in rest.pages if page.summary]
@@ -183,6 +185,13 @@ def _add_query(app: Application, core: Core, query: Query) -> None:
         return to_response(await answer_query(core, query, request.receive))
 
     app.add(query.path, endpoint, methods=["POST"], summary=query.summary, tags=["model"], response_class=Response)
+
+
+def _add_command(app: Application, core: Core, command: Command) -> None:
+    async def endpoint(request: Request) -> Response:
+        return to_response(await answer_command(core, command, request.receive))
+
+    app.add(command.path, endpoint, methods=["POST"], summary=command.summary, tags=["model"], response_class=Response)
 
 
 def _add_download(app: Application, download: Download) -> None:

@@ -10,7 +10,7 @@ from modelservice.serving.answer import Answer
 from modelservice.serving.callers import UNKNOWN_PEER
 from modelservice.serving.chain import UNMATCHED, Arrival
 from modelservice.serving.core import Core
-from modelservice.serving.errors import RequestError
+from modelservice.serving.errors import RequestError, UnauthenticatedError
 from modelservice.serving.protocols.base import Operation
 from modelservice.serving.transports.http.body import Message, Receive, bounded
 from modelservice.serving.transports.http.direct import Direct
@@ -28,6 +28,9 @@ IS_HEAD = "modelservice.is_head"
 """Key of the scope with whether only the head of the answer is asked for."""
 PEER = "modelservice.peer"
 """Key of uvicorn's scope with the other end of the connection."""
+DOCUMENTATION = "/docs"
+"""Path of the page that people open: their browser then asks them for a key or token."""
+_ASKED_OF_BROWSERS = (b"www-authenticate", b'Basic realm="an API key or token as the password"')
 _CLOSE = (b"connection", b"close")
 
 
@@ -70,7 +73,10 @@ class Front:
         try:
             core.chain.admit(arrival)
         except Exception as error:
-            await send_answer(to_answer(error), watch)
+            answer = to_answer(error)
+            if isinstance(error, UnauthenticatedError) and scope["path"] == DOCUMENTATION:
+                answer = answer._replace(headers=[*answer.headers, _ASKED_OF_BROWSERS])
+            await send_answer(answer, watch)
         else:
             await self._application(scope, bounded(receive), watch)
         finally:

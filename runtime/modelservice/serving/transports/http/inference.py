@@ -9,7 +9,7 @@ from modelservice.serving.chain import Arrival
 from modelservice.serving.core import Core
 from modelservice.serving.errors import ClientLeftError
 from modelservice.serving.inference import LARGE_BODY
-from modelservice.serving.protocols.base import Operation, Query
+from modelservice.serving.protocols.base import Command, Operation, Query
 from modelservice.serving.transports.http.body import Receive, bounded, decode_body, read_body
 from modelservice.serving.transports.http.errors import to_answer
 
@@ -39,6 +39,16 @@ async def answer_query(core: Core, query: Query, receive: Receive) -> Answer:
         with core.budget.hold() as held:
             body = await read_body(bounded(receive, limit=LARGE_BODY), held)  # it is parsed on the event loop
             return query.answer(body, core.state())
+    except Exception as error:
+        return to_answer(error)
+
+
+async def answer_command(core: Core, command: Command, receive: Receive) -> Answer:
+    """Answer one request that is done before it is answered. Never raises."""
+    try:
+        with core.budget.hold() as held:
+            body = await read_body(bounded(receive, limit=LARGE_BODY), held)
+            return await command.answer(body, core.state())
     except Exception as error:
         return to_answer(error)
 

@@ -70,7 +70,7 @@ def build_status_front(core: Core) -> Front:
     spoken = tuple(rest for protocol in PROTOCOLS if (rest := protocol.rest(*core.spoken)))
     opened = core.open()
     application = build_application(
-        opened, tuple(rest._replace(operations=(), queries=(), downloads=()) for rest in spoken)
+        opened, tuple(rest._replace(operations=(), queries=(), commands=(), downloads=()) for rest in spoken)
     )
     return Front(_only_pages(application), core=opened, operations=())
 

@@ -42,7 +42,8 @@ def test_a_key_is_known_however_it_is_written(tmp_path: Path, written: object) -
     [
         ([], "the credential is missing", False),
         ([(b"cookie", b"a")], "the credential is missing", False),
-        (bearer(SHOP, "Basic"), "the credential is of another scheme", True),
+        (bearer(SHOP, "Digest"), "the credential is of another scheme", True),
+        (bearer(SHOP, "Basic"), "the credential is no name and password in base64", True),
         (bearer(SHOP) + bearer(SHOP), "the credential is there more than once", True),
         (bearer(""), "the API key is not known", True),
         (bearer("shop"), "the API key is not known", True),

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from tests.unit.runtime.serving.fakes import client_of, core_of, front_of, numeric_model
 from tests.unit.runtime.serving.mounts import mount
+from tests.unit.runtime.serving.talking import connected
 
 from modelservice.contract.access import Access
 from modelservice.contract.places import API_KEYS_FOLDER, JWKS_FOLDER
@@ -70,3 +71,27 @@ async def test_the_page_is_for_callers(tmp_path: Path, path: str) -> None:
     ) as client:
         assert (await client.get(path)).status_code == 401
         assert (await client.get(path, headers={"authorization": f"Bearer {KEY}"})).status_code == 200
+
+
+async def test_a_browser_asks_for_a_key_and_sends_it_with_what_is_tried_out(tmp_path: Path) -> None:
+    mount(tmp_path / API_KEYS_FOLDER, {"shop": KEY})
+    front = build_front(core_of(numeric_model(), gate=build_gate(Access.model_validate(KEYS), tmp_path)))
+    rows = {"instances": [[1, 2]]}
+    async with connected(front) as client:
+        asked = await client.get("/docs")
+        assert asked.status_code == 401
+        assert asked.headers.get_list("www-authenticate") == [
+            "Bearer",
+            'Basic realm="an API key or token as the password"',
+        ]
+        assert (await client.get("/openapi.json")).headers.get_list("www-authenticate") == ["Bearer"]
+        for sent, status in ((KEY, 200), (f"a:{KEY}", 401), ("wrong", 401), ("", 401)):
+            assert (await client.get("/docs", auth=("anybody", sent))).status_code == status
+            assert (await client.post("/v1/models/iris:predict", json=rows, auth=("", sent))).status_code == status
+        for site, status in (("same-origin", 200), ("none", 200), ("same-site", 401), ("cross-site", 401)):
+            answer = await client.post(
+                "/v1/models/iris:predict", json=rows, auth=("", KEY), headers={"sec-fetch-site": site}
+            )
+            assert answer.status_code == status
+        for wrong in ("Basic !", "Basic", "Basic YQ=", "Digest a"):
+            assert (await client.get("/docs", headers={"authorization": wrong})).status_code == 401
