@@ -133,7 +133,7 @@ def test_checkpoints_give_way_to_the_artifact(world: World, told: list[int], mon
     """The volume has room for one of them."""
     write = folder_module._write_file
 
-    def full(path: Path, content: bytes) -> None:
+    def full(path: Path, content: Any) -> None:
         if (world.artifacts / ".abc.checkpoints").exists():
             raise OSError(28, "No space left on device")
         write(path, content)
