@@ -61,9 +61,17 @@ class TestSample:
         auth = spec.serving.auth
         callers = {auth.api_keys.secret_ref.name} if auth is not None and auth.api_keys is not None else set()
         secrets = [one for one in objects(path) if one["kind"] == "Secret"]
-        assert {one["metadata"]["name"] for one in secrets} == named | callers
+        encryption = spec.artifacts.encryption if spec.artifacts is not None else None
+        encrypting = {encryption.secret_ref.name} if encryption is not None else set()
+        assert {one["metadata"]["name"] for one in secrets} == named | callers | encrypting
         # A placeholder, never somebody's key.
-        keys = {v for one in secrets for k, v in one["stringData"].items() if "KEY" in k or callers}
+        whole = callers | encrypting
+        keys = {
+            value
+            for one in secrets
+            for key, value in one["stringData"].items()
+            if "KEY" in key or one["metadata"]["name"] in whole
+        }
         assert keys <= {"replace-me"}
 
     def test_is_an_example_of_the_readme(self, path: Path) -> None:
@@ -122,6 +130,7 @@ IRIS = ["sepal_length", "sepal_width", "petal_length", "petal_width"]
         "iris.yaml",
         "decision-tree.yaml",
         "object-storage.yaml",
+        "encrypted.yaml",
         "guarded.yaml",
         "kustomize/modelservice.yaml",
         "bucket/modelservice.yaml",

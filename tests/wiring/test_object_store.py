@@ -1,5 +1,6 @@
 """Artifacts in a real S3 server: versitygw over a folder, on this machine's own loopback."""
 
+import base64
 import concurrent.futures
 import json
 import secrets
@@ -17,6 +18,7 @@ import pytest
 from tests.cluster.toolchain import binary
 from tests.unit.runtime.stages.pipelines import IRIS, compress_work, order_of, produce, train_work
 
+from modelservice.artifact.cache import Cache
 from modelservice.artifact.errors import ArtifactError, StorageUnavailableError
 from modelservice.artifact.files import file_entries
 from modelservice.artifact.stores import load_artifact, open_checkpoints, open_store
@@ -25,7 +27,7 @@ from modelservice.artifact.stores.objects import object_name
 from modelservice.contract.data import Data
 from modelservice.contract.failure import StorageError
 from modelservice.contract.manifest import MANIFEST_FILE, MODEL_FILE, WEIGHTS_FILE
-from modelservice.contract.places import DATA_ENV_PREFIX
+from modelservice.contract.places import DATA_ENV_PREFIX, ENCRYPTION_KEYS_ENV
 from modelservice.contract.report import Report, Success
 from modelservice.contract.training import Checkpoint
 from modelservice.contract.work_order import WorkOrder
@@ -125,13 +127,39 @@ def test_an_artifact_goes_there_and_comes_back(server: Server, address: str, tra
     assert store.load() is None
 
 
-def test_a_file_of_many_parts(address: str, trained: Produced) -> None:
-    """20 MB are uploaded in several requests."""
+@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "encrypted"])
+def test_a_file_of_many_parts(
+    server: Server,
+    address: str,
+    trained: Produced,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    encrypted: bool,
+) -> None:
+    """20 MB are uploaded in several requests, downloaded in several at a time, and then asked of nobody."""
+    if encrypted:
+        monkeypatch.setenv(ENCRYPTION_KEYS_ENV, encryption_key(tmp_path))
     weights = np.random.default_rng(0).bytes(20_000_000)
     files = {**trained.files, WEIGHTS_FILE: weights}
     manifest = trained.manifest.model_copy(update={"files": file_entries(files)})
-    open_store(address).publish(manifest, files)
-    assert load_artifact(address).contents[WEIGHTS_FILE] == weights
+    digest, cache = open_store(address).publish(manifest, files), Cache(tmp_path / "cache", limit=30_000_000)
+    assert at_rest(server, address, WEIGHTS_FILE).startswith(weights[:8]) is not encrypted
+    assert load_artifact(address, digest=digest, cache=cache).contents == files
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    assert load_artifact(address, digest=digest, cache=cache).contents[WEIGHTS_FILE] == weights
+
+
+def encryption_key(folder: Path) -> str:
+    """The path of a new one."""
+    (folder / "key").write_bytes(base64.b64encode(secrets.token_bytes(32)))
+    return str(folder / "key")
+
+
+def at_rest(server: Server, address: str, name: str) -> bytes:
+    """What lies in the bucket of the file of an artifact."""
+    (path,) = (server.buckets / address.removeprefix("s3://")).glob(f"*/{name}")
+    return path.read_bytes()
 
 
 def test_of_two_that_publish_at_once_one_stays_whole(address: str, trained: Produced, other: Produced) -> None:
@@ -207,15 +235,20 @@ def run_as_pod(root: Path, order: WorkOrder, environment: dict[str, str]) -> Suc
     return result
 
 
-def test_pods_of_both_stages_work_from_the_bucket_alone(server: Server, address: str, tmp_path: Path) -> None:
-    """As processes: train, compress what lies in the bucket, and answer with it."""
+def test_pods_of_both_stages_work_from_the_bucket_alone(
+    server: Server, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As processes: train, compress what lies encrypted in the bucket, and answer with it."""
     (tmp_path / "iris.csv").write_bytes(IRIS.read_bytes())
     work = train_work(epochs=20, hidden=(32, 32))
+    environment = {**server.environment, ENCRYPTION_KEYS_ENV: encryption_key(tmp_path)}
+    monkeypatch.setenv(ENCRYPTION_KEYS_ENV, environment[ENCRYPTION_KEYS_ENV])
 
     parent, child = f"{address}/parent", f"{address}/child"
-    trained = run_as_pod(tmp_path, order_of(work, key="parent", artifact=parent), server.environment)
+    trained = run_as_pod(tmp_path, order_of(work, key="parent", artifact=parent), environment)
     compress = compress_work(work, Path("unused"), trained.digest).model_copy(update={"parent": parent})
-    compressed = run_as_pod(tmp_path, order_of(compress, key="child", artifact=child), server.environment)
+    compressed = run_as_pod(tmp_path, order_of(compress, key="child", artifact=child), environment)
+    assert all(at_rest(server, place, MODEL_FILE).startswith(b"MSVCSEA1") for place in (parent, child))
     assert compressed.compression is not None
     assert compressed.compression.applied
     predictor = Predictor.load(child, digest=compressed.digest)

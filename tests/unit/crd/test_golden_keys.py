@@ -112,7 +112,8 @@ class TestTrainKey:
         if "configMap" in document["spec"]["data"]:  # an address and its version stand for the content
             document["spec"]["data"]["configMap"] = {"name": "renamed", "key": "other.csv"}
         document["spec"]["serving"] = {"replicas": 3, "grpc": {}}
-        document["spec"]["artifacts"] = {"uri": "s3://elsewhere"}
+        encryption = {"secretRef": {"name": "keys", "key": "new"}}
+        document["spec"]["artifacts"] = {"uri": "s3://elsewhere", "encryption": encryption}
         document["spec"]["compression"] = {"steps": [{"distill": {"student": {"layers": {}}}}]}
         if spec_of(model_service(path)).known_data.encoder is not None:  # of which all else is refused
             document["spec"]["compression"] = {"steps": [{"quantize": {}}]}

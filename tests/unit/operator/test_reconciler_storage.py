@@ -3,6 +3,7 @@
 import pytest
 from tests.support.world import World, success
 
+from modelservice.contract.places import ENCRYPTION_KEYS_ENV
 from modelservice_operator.kinds import (
     CONTROLLER_REVISION,
     DEPLOYMENT,
@@ -102,6 +103,83 @@ def test_another_store_is_for_later_revisions_and_what_serves_stays_where_it_is(
     world.settle()
     schemes = [revision["uri"].partition("://")[0] for revision in world.status()["revisions"]]
     assert schemes == [_scheme(after), _scheme(before)]
+
+
+KEYS = {"encryption": {"secretRef": {"name": "keys", "key": "2026-11"}}}
+
+
+def keys_of(workload: Object) -> tuple[str | None, str | None]:
+    """The Secret that a workload's pods mount for encryption, and what they are told of it."""
+    pod = workload["spec"]["template"]["spec"]
+    mounted = [one["secret"]["secretName"] for one in pod["volumes"] if one["name"] == "encryption"]
+    told = [one["value"] for one in container(workload)["env"] if one["name"] == ENCRYPTION_KEYS_ENV]
+    return (mounted or [None])[0], (told or [None])[0]
+
+
+@pytest.mark.parametrize("artifacts", [S3, {"volumeClaim": {}}])
+def test_pods_get_the_keys_by_reference(artifacts: Object) -> None:
+    world = World()
+    world.serve(artifacts=artifacts | KEYS)
+    folder = "/etc/modelservice/encryption"
+    assert keys_of(world.one(JOB)) == ("keys", f"{folder}/2026-11:{folder}")
+    assert keys_of(world.one(DEPLOYMENT)) == ("keys", folder), "a server writes nothing"
+    assert world.one(CONTROLLER_REVISION)["data"]["artifact"]["encryptionSecret"] == "keys"
+
+
+def test_encryption_is_for_later_artifacts_and_restarts_nothing() -> None:
+    world = World()
+    world.serve(artifacts=S3)
+    template = world.one(DEPLOYMENT)["spec"]["template"]
+    world.service(artifacts=S3 | KEYS)
+    world.settle()
+    assert world.one(DEPLOYMENT)["spec"]["template"] == template
+    assert len(world.all(JOB)) == 1
+    world.service(artifacts=S3 | KEYS, training={"epochs": 2})
+    world.run_stages()
+    world.roll_out()
+    world.settle()
+    assert keys_of(world.one(DEPLOYMENT))[0] == "keys"
+
+
+def test_another_key_of_the_secret_restarts_nothing_and_another_secret_rolls() -> None:
+    world = World()
+    world.serve(artifacts=S3 | KEYS)
+    template = world.one(DEPLOYMENT)["spec"]["template"]
+    world.service(artifacts=S3 | {"encryption": {"secretRef": {"name": "keys", "key": "2026-12"}}})
+    world.settle()
+    assert world.one(DEPLOYMENT)["spec"]["template"] == template
+    world.service(artifacts=S3 | {"encryption": {"secretRef": {"name": "others", "key": "2026-12"}}})
+    world.settle()
+    assert keys_of(world.one(DEPLOYMENT))[0] == "others"
+    assert len(world.all(JOB)) == 1
+
+
+def test_what_was_encrypted_is_opened_though_encryption_is_taken_away() -> None:
+    world = World()
+    world.config_map()
+    world.service(artifacts=S3 | KEYS, compression=INT8)
+    world.settle()
+    world.end_stage()
+    world.settle()
+    world.service(artifacts=S3, compression=INT8)
+    world.settle()
+    world.finish_deletions()
+    world.settle()
+    assert keys_of(world.job()) == ("keys", "/etc/modelservice/encryption"), "reads its parent, writes in the clear"
+
+
+def test_a_job_that_stores_in_the_clear_is_overtaken() -> None:
+    world = World()
+    world.config_map()
+    world.service(artifacts=S3)
+    world.settle()
+    before = world.job()["metadata"]["name"]
+    world.service(artifacts=S3 | KEYS)
+    world.settle()
+    world.finish_deletions()
+    world.settle()
+    assert world.job()["metadata"]["name"] != before
+    assert keys_of(world.job())[0] == "keys"
 
 
 def _scheme(artifacts: Object | None) -> str:

@@ -3,10 +3,11 @@
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
+from modelservice.artifact.download import Piece
 from modelservice.artifact.errors import ArtifactError
 from modelservice.artifact.files import document_bytes, file_pieces, read_file
 from modelservice.artifact.keys import NO_KEYS, Keys
@@ -150,9 +151,9 @@ def write(
     """
     folder.mkdir(parents=True)
     for name, content in files.items():
-        _write_file(folder / name, content, form)
+        _write_file(folder / name, form.store(name, [content]))
     raw = raw or document_bytes(manifest)
-    _write_file(folder / MANIFEST_FILE, raw, form)
+    _write_file(folder / MANIFEST_FILE, form.store(MANIFEST_FILE, [raw]))
     folder.chmod(_FOLDER_MODE)
     sync_folder(folder)
     return sha256(raw)
@@ -237,9 +238,9 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _write_file(path: Path, content: bytes, form: Form) -> None:
+def _write_file(path: Path, pieces: Iterable[Piece]) -> None:
     with path.open("xb") as file:
-        file.writelines(form.store(path.name, [content]))
+        file.writelines(pieces)
         file.flush()
         os.fsync(file.fileno())
     path.chmod(_FILE_MODE)

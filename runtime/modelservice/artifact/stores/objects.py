@@ -90,11 +90,17 @@ class ObjectArtifactStore:
 
         With a cache, an artifact of a known digest that was downloaded before is asked of nobody.
         """
-        found = self._manifest(digest)
-        if found is None:
+        if (kept := self._kept_manifest(digest)) is not None:
+            # It may have been stored again since, with another key.
+            with contextlib.suppress(ArtifactError):
+                return self._verified(*kept, digest)
+        stored = self._get(MANIFEST_FILE, MANIFEST_FILE)
+        if stored is None:
             return None
-        raw, form = found
-        return verify(raw, partial(self._file, form), where=self._address, digest=digest)
+        raw, form = self._opened(stored, digest)
+        if self._cache is not None and sha256(raw) == digest:
+            self._cache.put(digits(digest), stored)
+        return self._verified(raw, form, digest)
 
     def publish(self, manifest: Manifest, files: Mapping[str, bytes], *, raw: bytes | None = None) -> str:
         """Upload the files, then the manifest if there is none; see ``Store``."""
@@ -140,21 +146,19 @@ class ObjectArtifactStore:
             return None
         return found.digest if found is not None and found.manifest.key == key else None
 
-    def _manifest(self, digest: str | None) -> tuple[bytes, Form] | None:
-        """The bytes of the manifest and how its files are stored, None if there is none."""
-        name = None if digest is None else digits(digest)
-        if self._cache is not None and name is not None:
-            kept = self._cache.find(name, limit=MAX_MANIFEST_BYTES)
-            with contextlib.suppress(ArtifactError):
-                if kept is not None and sha256((found := self._opened(kept, digest))[0]) == digest:
-                    return found
-        stored = self._get(MANIFEST_FILE, MANIFEST_FILE)
-        if stored is None:
+    def _verified(self, raw: bytes, form: Form, digest: str | None) -> Artifact:
+        return verify(raw, partial(self._file, form), where=self._address, digest=digest)
+
+    def _kept_manifest(self, digest: str | None) -> tuple[bytes, Form] | None:
+        """The bytes of the manifest of this digest, as the cache has it, and how its files are stored."""
+        if self._cache is None or digest is None:
             return None
-        found = self._opened(stored, digest)
-        if self._cache is not None and name is not None and sha256(found[0]) == digest:
-            self._cache.put(name, stored)
-        return found
+        stored = self._cache.find(digits(digest), limit=MAX_MANIFEST_BYTES)
+        try:
+            found = None if stored is None else self._opened(stored, digest)
+        except (ArtifactError, StorageError):
+            return None
+        return found if found is not None and sha256(found[0]) == digest else None
 
     def _opened(self, manifest: bytes, digest: str | None) -> tuple[bytes, Form]:
         return self._keys.opened(MANIFEST_FILE, manifest, where=self._address, pinned=digest is not None)

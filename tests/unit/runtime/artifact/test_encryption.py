@@ -15,6 +15,7 @@ from modelservice.artifact.keys import Keys, read_keys
 from modelservice.artifact.stores import Checkpoints, Store, load_artifact, open_checkpoints, open_store
 from modelservice.artifact.stores.object_checkpoints import ObjectCheckpoints
 from modelservice.artifact.stores.objects import ObjectArtifactStore
+from modelservice.contract.digests import digits
 from modelservice.contract.failure import About, Retry, StorageError
 from modelservice.contract.manifest import MANIFEST_FILE, METRICS_FILE
 from modelservice.contract.places import ENCRYPTION_KEYS_ENV
@@ -212,6 +213,26 @@ def test_what_is_kept_of_a_download_is_encrypted(trained: Produced, secret: Path
         path.write_bytes(path.read_bytes()[:-1] + b"x")
     assert load(bucket) == trained.files
     assert load(MemoryStore()) == trained.files
+
+
+def test_what_was_stored_again_with_another_key_is_looked_for_anew(
+    trained: Produced, secret: Path, tmp_path: Path
+) -> None:
+    """The same training has the same digest, under which the cache has its manifest of before."""
+    folder, bucket = tmp_path / "cache", MemoryStore()
+    for keys in (keys_of(), keys_of(secret / "2026-10"), keys_of(secret / "2026-11")):
+        store = ObjectArtifactStore(
+            bucket, address=ADDRESS, keys=keys, cache=Cache(folder, limit=10_000_000)
+        )  # fmt: skip
+        store.discard()
+        store.publish(trained.manifest, trained.files)
+        for path in folder.glob("*") if folder.exists() else ():
+            if path.name != digits(trained.digest):
+                path.unlink()
+        for _ in range(2):
+            artifact = store.load(digest=trained.digest)
+            assert artifact is not None
+            assert artifact.contents == trained.files
 
 
 def test_the_environment_names_keys(

@@ -12,7 +12,6 @@ from tests.unit.runtime.stages.pipelines import IRIS, produce, store, train_work
 from tests.unit.runtime.stages.test_local import service
 from tests.unit.runtime.stages.test_run import World
 
-from modelservice.artifact.sealing import Form
 from modelservice.artifact.stores import folder as folder_module
 from modelservice.artifact.stores import open_checkpoints
 from modelservice.cli import main
@@ -134,10 +133,10 @@ def test_checkpoints_give_way_to_the_artifact(world: World, told: list[int], mon
     """The volume has room for one of them."""
     write = folder_module._write_file
 
-    def full(path: Path, content: bytes, form: Form) -> None:
+    def full(path: Path, content: Any) -> None:
         if (world.artifacts / ".abc.checkpoints").exists():
             raise OSError(28, "No space left on device")
-        write(path, content, form)
+        write(path, content)
 
     world.tell(train_work(epochs=12))
     assert world.run()[0] == ExitCode.TERMINATED
