@@ -58,6 +58,17 @@ CASES: dict[str, dict[str, Any]] = {
         "training": {"workers": 3, "resources": {"limits": {"nvidia.com/gpu": "2"}}, "maxRestarts": 2},
         "artifacts": {"uri": "s3://models/team"},
     },
+    "fetched": {
+        "data": None,
+        "model": {
+            "artifact": {
+                "uri": "s3://models/team-a/iris/qp2iu6b5",
+                "digest": f"sha256:{'0' * 64}",
+                "secretRef": {"name": "elsewhere"},
+            }
+        },
+        "artifacts": {"uri": "s3://models/team-b", "secretRef": {"name": "bucket"}},
+    },
     "recreated": {"serving": {"rollout": {"recreate": {}}}},
     "autoscaled": {"serving": {"autoscaling": {"minReplicas": 2, "maxReplicas": 5}}},
     "everything": {
