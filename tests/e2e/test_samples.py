@@ -66,8 +66,8 @@ def test_every_sample_has_its_test() -> None:
     names = {path.relative_to(SAMPLES).parts[0] for path in sample_files()}
     tested = {"minimal.yaml", "iris.yaml", "autoscaling.yaml", "gpu.yaml", "kustomize", "cnn.yaml", *REGRESSIONS}
     tested |= {*COLUMNS, *TOKENS_AND_PICTURES, "imbalanced.yaml", "workers.yaml"}
-    # These want a model in a store: test_encoder_sample.py and test_fetch.py in tests/unit/runtime/stages run them.
-    tested |= {"encoder.yaml", "text-beside-columns.yaml", "artifact.yaml"}
+    # These want a model in a store: test_encoder_sample.py, test_fetch.py and test_initial.py in tests/unit run them.
+    tested |= {"encoder.yaml", "text-beside-columns.yaml", "artifact.yaml", "initialize.yaml"}
     assert names == {
         *tested,
         *CLASSIFIERS,
