@@ -97,6 +97,11 @@ _ENCODED_TO_QUANTIZE = Rule(
     " || self.compression.steps.all(step, has(step.quantize))",
     "with data.encoder, quantize is the only step of compression: leave the others out",
 )
+_FOLDS_BEGIN_ANEW = Rule(
+    "!has(self.training) || !has(self.training.initialize) || !has(self.data) || !has(self.data.split)"
+    " || !has(self.data.split.folds)",
+    "the weights of training.initialize may have learned the rows that folds test on: leave one of them out",
+)
 _ELSEWHERE = "(has(self.model) && has(self.model.artifact))"
 _DATA_OR_ARTIFACT = Rule(
     f"has(self.data) || {_ELSEWHERE}", "data must be set: only what model.artifact names was trained elsewhere"
@@ -132,6 +137,7 @@ class ModelServiceSpec(Contract):
         _WEIGHTS_TO_QUANTIZE,
         _ENCODED_BY_ONNX,
         _ENCODED_TO_QUANTIZE,
+        _FOLDS_BEGIN_ANEW,
         _DATA_OR_ARTIFACT,
         _DATA_TO_COMPRESS,
         _TASK_OF_ARTIFACT,
@@ -237,6 +243,9 @@ class ModelServiceSpec(Contract):
             raise ValueError(_NOT_TRAINED.message)
 
     def _check_training(self, *, by_gradient: bool) -> None:
+        folds = self.data is not None and self.data.split.folds is not None
+        if folds and self.training.initialize is not None:
+            raise ValueError(_FOLDS_BEGIN_ANEW.message)
         if self.training.workers > 1 and not by_gradient:
             raise ValueError(_WORKERS_OF_GRADIENT.message)
         if self.training.search is not None:

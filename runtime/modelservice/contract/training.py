@@ -5,7 +5,8 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from modelservice.contract.base import Contract, OneOf, Rule
+from modelservice.contract.base import Contract, OneOf, Rule, Sha256
+from modelservice.contract.locations import EncoderUri
 from modelservice.contract.pods import PodSettings
 from modelservice.contract.search import Search
 
@@ -242,6 +243,24 @@ class Augmentation(Contract):
         return self
 
 
+class InitialArtifact(Contract):
+    """The artifact of a network like the one that is trained."""
+
+    uri: EncoderUri = Field(
+        description="Its folder. Of a store, what the training pod may read; file:// is a folder of the trainer's"
+        " image. A change trains again."
+    )
+    digest: Sha256 = Field(description="sha256 of its manifest: another one is refused. A change trains again.")
+
+
+class Initialize(OneOf):
+    """Exactly one source of the weights that a training begins with."""
+
+    artifact: InitialArtifact | None = Field(
+        default=None, description="What was trained before, of the same architecture, inputs and labels."
+    )
+
+
 class Hyperparameters(Contract):
     """The part of ``spec.training`` that decides the result, and with it the key of the revision."""
 
@@ -282,6 +301,9 @@ class Hyperparameters(Contract):
         le=10_000,
         description="Batches of batchSize rows whose gradients are averaged, by their rows, for a step: that of a batch"
         " so many times as large, in the memory of one. Default 1. A change trains again.",
+    )
+    initialize: Initialize | None = Field(
+        default=None, description="What the weights begin with. Default: random ones. A change trains again."
     )
     augmentation: Augmentation | None = Field(
         default=None,

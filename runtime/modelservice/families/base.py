@@ -78,13 +78,13 @@ def usual_steps(
         usual: those of the family, by adamW along a cosine.
         sentence: what the note begins with, such as ``transformer is trained``.
     """
-    if not training.is_default:
+    if not training.model_copy(update={"initialize": None}).is_default:
         return training, ()
     note = (
         f"{sentence} for {usual.epochs} epochs in batches of {usual.batch_size} rows with adamW along a cosine:"
         " spec.training decides otherwise"
     )
-    return usual.model_copy(update={"seed": training.seed}), (note,)
+    return usual.model_copy(update={"seed": training.seed, "initialize": training.initialize}), (note,)
 
 
 class Family(Protocol):

@@ -4,6 +4,7 @@ import copy
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from modelservice.contract.training import Augmentation, Hyperparameters
 from modelservice.families.architecture import Architecture, OutputHead, Scale, Shape
 from modelservice.families.base import Fitted, Observer
 from modelservice.families.heads import build_head
+from modelservice.families.initial import begin_from
 from modelservice.families.modules import apply_head, build, initialize
 from modelservice.modalities.base import Dataset, Features, Side
 from modelservice.tasks.base import Array
@@ -75,7 +77,9 @@ def fit(
     """
     architecture = _design(design, settings, dataset, field)
     module, best_epoch, recorder = _train(architecture, dataset, training, observe, checkpointing)
-    return _fitted(architecture, module, curves=recorder.curves, best_epoch=best_epoch)
+    fitted = _fitted(architecture, module, curves=recorder.curves, best_epoch=best_epoch)
+    initial = None if training.initialize is None else training.initialize.artifact
+    return fitted if initial is None else replace(fitted, notes=(f"the weights began with those of {initial.digest}",))
 
 
 def _fitted(
@@ -199,6 +203,8 @@ def _train(
     with limited_threads(threads), exact_convolutions(device), seeded(training.seed, device) as generator:
         module = build(architecture)
         initialize(module, generator)
+        if training.initialize is not None and training.initialize.artifact is not None:
+            begin_from(module, training.initialize.artifact, dataset)
         ranks.prepare(module, device=device)
         best_epoch = train_module(
             module,

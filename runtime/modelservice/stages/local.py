@@ -34,11 +34,12 @@ from modelservice.modalities.data_files import (
     files_on_disk,
     side_field,
 )
+from modelservice.modalities.elsewhere import read_elsewhere
 from modelservice.modalities.objects import open_objects
 from modelservice.modalities.sources import from_frame, read_file, read_files, read_objects
 from modelservice.stages.base import Context, Produced, not_named
 from modelservice.stages.documents import Resource, ResourceError, default_output, read_resource
-from modelservice.stages.fetching import read_elsewhere, read_folder
+from modelservice.stages.fetching import named, read_copy
 from modelservice.stages.publishing import publish
 from modelservice.stages.registry import stage_named
 from modelservice.stages.stopwatch import Clock, Stopwatch
@@ -124,7 +125,7 @@ def run_locally(
         told = _Told(observe, say, interruption) if together.rank == 0 else _Told(_nobody, _nobody, interruption)
         context = _context(folder, source, clock, told)
         if isinstance(work, FetchWork):
-            read = partial(read_elsewhere, work) if artifact is None else partial(read_folder, artifact, work)
+            read = partial(read_elsewhere, named(work)) if artifact is None else partial(read_copy, artifact, work)
             context = replace(context, fetch=read)
         if together.rank:
             context = replace(context, checkpoints=NoCheckpoints())

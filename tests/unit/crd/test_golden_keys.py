@@ -23,6 +23,9 @@ STEPS = {str(field.alias) for name, field in Hyperparameters.model_fields.items(
 CHANGES: dict[str, dict[str, Any]] = {
     "seed": {"training": {"seed": 1}},
     "epochs": {"training": {"epochs": 61}},
+    "initialize": {
+        "training": {"initialize": {"artifact": {"uri": "s3://models/b", "digest": f"sha256:{'1' * 64}"}}},
+    },
     "optimizer": {"training": {"optimizer": {"sgd": {}}}},
     "model": {"model": {"mlp": {"hiddenLayers": [7]}}},
     "format": {"data": {"format": "NPZ", "csv": None, "excel": None, "image": None}},
@@ -123,10 +126,11 @@ class TestTrainKey:
     def test_changes_with_what_decides_the_result(self, path: Path) -> None:
         document, table = model_service(path), sample_table(path)
         spec = spec_of(document)
-        unfit = set() if spec.model.choice in GRADIENT_FAMILIES else {"epochs", "optimizer"}
+        unfit = set() if spec.model.choice in GRADIENT_FAMILIES else {"epochs", "optimizer", "initialize"}
         unfit |= {"columns", "encoder"} if spec.known_data.text is not None else set()  # it names the only one
         unfit |= {"columns"} if spec.known_data.encoder is not None else set()  # it needs one of its type
         unfit |= {"encoder"} if spec.compression is not None else set()  # of which most is refused beside it
+        unfit |= {"folds"} if spec.training.initialize is not None else set()
         unfit |= {"files"} if spec.known_data.config_map is None else set()
         unfit |= {"optimizer"} if spec.training.search is not None else set()  # it names what is searched
         changes = {name: change for name, change in CHANGES.items() if name not in unfit}

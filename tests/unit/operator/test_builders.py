@@ -62,6 +62,17 @@ CASES: dict[str, dict[str, Any]] = {
         "compression": {"maxAccuracyDrop": 0.01, "steps": [{"quantize": {"weights": "Int8"}}]},
         "artifacts": {"volumeClaim": {}, "encryption": {"secretRef": {"name": "artifact-keys", "key": "2026-11"}}},
     },
+    "fetched": {
+        "data": None,
+        "model": {
+            "artifact": {
+                "uri": "s3://models/team-a/iris/qp2iu6b5",
+                "digest": f"sha256:{'0' * 64}",
+                "secretRef": {"name": "elsewhere"},
+            }
+        },
+        "artifacts": {"uri": "s3://models/team-b", "secretRef": {"name": "bucket"}},
+    },
     "recreated": {"serving": {"rollout": {"recreate": {}}}},
     "autoscaled": {"serving": {"autoscaling": {"minReplicas": 2, "maxReplicas": 5}}},
     "everything": {

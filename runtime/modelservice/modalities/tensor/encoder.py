@@ -11,7 +11,7 @@ from modelservice.modalities.base import STRICT, Features, Measure, Opener, Rows
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.parts import WHOLE_PARTS, PartOptions, Parts
 from modelservice.modalities.tensor.preprocessing import MAX_VALUES, TensorInput, TensorPreprocessing
-from modelservice.modalities.tensors import BOOL, BYTES, NUMERIC, Tensor, describe, listed
+from modelservice.modalities.tensors import BOOL, BYTES, NUMERIC, Tensor, Values, describe, listed
 
 NAME: Final = "Tensor"
 _WHOLE: Final = "iub"
@@ -91,16 +91,15 @@ class TensorEncoder:
                 raise InputError(f"is none of this model's, or comes twice; expected {known}", tensor=place)
         if missing := [name for name in self._names if name not in given]:
             raise InputError(f"{missing[0]} is missing; expected {known}")
-        parts, rows = [], given[self._names[0]][1].shape[0]
+        parts, rows = [], given[self._names[0]][1].shape[:1]
         for one in self._tensors:
             place, tensor = given[one.name]
             if tensor.datatype == BYTES:
                 raise InputError(f"{BYTES}; the model takes {one.datatype}", tensor=place, part="datatype")
-            if tensor.shape[1:] not in _shapes(one) or tensor.shape[0] != rows:
-                expected = f"[{rows}, {', '.join(map(str, one.shape))}]"
+            if tensor.shape[1:] not in _shapes(one) or not rows or tensor.shape[:1] != rows:
+                expected = f"[{', '.join(map(str, (rows[0] if rows else 1, *one.shape)))}]"
                 raise InputError(f"{list(tensor.shape)}; expected {expected}", tensor=place, part="shape")
-            values = np.array([_or_nan(value) for value in tensor.values], dtype=np.float64)
-            parts.append(values.reshape(rows, one.size))
+            parts.append(_floats(tensor.values).reshape(*rows, one.size))
         return self._joined(parts)
 
     @property
@@ -205,8 +204,11 @@ def _shapes(one: TensorInput) -> tuple[tuple[int, ...], ...]:
     return (one.shape, ()) if one.shape == (1,) else (one.shape,)
 
 
-def _or_nan(value: Any) -> Any:
-    return np.nan if value is None else value
+def _floats(values: Values) -> NDArray[np.float64]:
+    """Flat values of a tensor of numbers; what is missing is none of them, and refused as such later."""
+    if isinstance(values, np.ndarray):
+        return values.astype(np.float64)
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
 def _nested(one: TensorInput) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 
 from modelservice.contract.baseline import Baseline
 from modelservice.contract.serving import Batching, Inputs
-from modelservice.contract.signature import Signature
+from modelservice.contract.signature import Output, Signature
 from modelservice.modalities.base import Encoder, Features
 from modelservice.modalities.image.encoder import ImageEncoder
 from modelservice.modalities.image.preprocessing import ImagePreprocessing
@@ -20,6 +20,8 @@ from modelservice.modalities.table.kinds.date import DatePart, DatePreprocessing
 from modelservice.modalities.table.kinds.number import NumericPreprocessing
 from modelservice.modalities.table.kinds.text import TextPreprocessing
 from modelservice.modalities.table.preprocessing import TablePreprocessing
+from modelservice.modalities.tensor.encoder import TensorEncoder
+from modelservice.modalities.tensor.preprocessing import TensorInput, TensorPreprocessing
 from modelservice.serving.access.audit import AuditLog
 from modelservice.serving.access.gate import OPEN_GATE, Gate
 from modelservice.serving.core import DEFAULT_INPUTS, Core, build_core
@@ -27,9 +29,10 @@ from modelservice.serving.costs import Costs
 from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.transports.http.front import Front
 from modelservice.serving.transports.http.server import build_front
-from modelservice.tasks.base import Array, Task
+from modelservice.tasks.base import Array, ServedTask
 from modelservice.tasks.multiclass import MULTICLASS
 from modelservice.tasks.regression import REGRESSION
+from modelservice.tasks.tensors import Tensors
 
 DIGEST = "sha256:" + "ab" * 32
 REVISION = 7
@@ -80,7 +83,7 @@ class FakeModel:
         self.baseline: Baseline | None = None
         self.description: dict[str, Any] = {"digest": DIGEST, "manifest": {"name": "iris"}}
         self.files: dict[str, bytes] | None = None
-        self.task: Task = MULTICLASS if labels else REGRESSION
+        self.task: ServedTask = MULTICLASS if labels else REGRESSION
         self.encoder = encoder
         self.engine = FakeEngine(encoder.shape, labels)
         self.signature = Signature(
@@ -135,6 +138,20 @@ def image_model(labels: tuple[str, ...] = LABELS) -> FakeModel:
         std=(1000.0,),
     )
     return FakeModel("Image", ImageEncoder(preprocessing), labels=labels)
+
+
+def tensor_model() -> FakeModel:
+    """What was packed: two tensors in, a number under its own name out."""
+    tensors = (
+        TensorInput(name="x", datatype="FP32", shape=(2, 1)),
+        TensorInput(name="age", datatype="INT64", shape=(1,)),
+    )
+    encoder = TensorEncoder(TensorPreprocessing(tensors=tensors))
+    model = FakeModel("Tensor", encoder, labels=())
+    model.task = Tensors((Output(name="sum", datatype="FP32", shape=(1,)),))
+    told = {"task": model.task.name, "outputs": model.task.outputs(())}
+    model.signature = model.signature.model_copy(update=told)
+    return model
 
 
 def core_of(

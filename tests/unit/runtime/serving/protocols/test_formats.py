@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from tests.unit.runtime.serving.fakes import FakeModel, image_model, mixed_model, numeric_model
+from tests.unit.runtime.serving.fakes import FakeModel, image_model, mixed_model, numeric_model, tensor_model
 
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.tensors import BYTES, DATATYPES, NUMERIC, from_binary, to_binary
@@ -25,7 +25,7 @@ from modelservice.serving.protocols.tensorflow.messages import MESSAGES as TENSO
 from modelservice.serving.protocols.tensorflow.rpc import KnownModel, RpcPredictions
 from modelservice.serving.results import Results
 
-MODELS = (numeric_model(), mixed_model(), image_model())
+MODELS = (numeric_model(), mixed_model(), image_model(), tensor_model())
 SOME = settings(max_examples=60, deadline=None)
 SIZES = st.one_of(st.integers(-1, 5), st.just(2**31), st.just(2**63 - 1))
 SHAPES = st.lists(SIZES, max_size=5)

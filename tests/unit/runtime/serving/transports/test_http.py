@@ -24,6 +24,7 @@ from tests.unit.runtime.serving.fakes import (
     numeric_model,
     refined_model,
     regression_model,
+    tensor_model,
 )
 from tests.unit.runtime.serving.talking import connected
 
@@ -184,7 +185,9 @@ async def test_the_signature_is_said_as_tensorflow_serving_says_it(path: str) ->
     assert image["outputs"] == {"value": signature_tensor("value", "DT_FLOAT")}
 
 
-@pytest.mark.parametrize("model", [numeric_model, mixed_model, refined_model, regression_model, image_model])
+@pytest.mark.parametrize(
+    "model", [numeric_model, mixed_model, refined_model, regression_model, image_model, tensor_model]
+)
 async def test_the_documented_examples_run_and_answer_what_is_documented(either: Any, model: Any) -> None:
     async with either(front_of(model())) as client:
         paths = (await client.get("/openapi.json")).json()["paths"]
@@ -210,6 +213,21 @@ async def test_documentation_is_typed_from_the_signature() -> None:
         answer = paths[PREDICT]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
         labels = answer["properties"]["predictions"]["items"]["properties"]["label"]["enum"]
         assert labels == ["setosa", "versicolor", "virginica"]
+
+
+async def test_tensors_are_documented_by_name_and_what_they_are_not_explained() -> None:
+    async with client_of(front_of(tensor_model())) as client:
+        paths = (await client.get("/openapi.json")).json()["paths"]
+        schema = paths[PREDICT]["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"]
+        row, columns = schema["instances"]["items"], schema["inputs"]
+        assert row["required"] == columns["required"] == ["x", "age"]
+        assert row["properties"]["age"]["anyOf"][1] == {"type": "number"}
+        assert "b64" not in str(schema)
+        assert "/v1/models/iris:explain" not in paths
+        refused = await client.post("/v1/models/iris:explain", json={"instances": [{"x": [[1], [2]], "age": 3}]})
+        assert (refused.status_code, "cannot be explained" in refused.text) == (400, True)
+        metadata = (await client.get("/v1/models/iris/metadata")).json()["metadata"]["signature_def"]["signature_def"]
+        assert metadata["serving_default"]["inputs"]["age"]["dtype"] == "DT_INT64"
 
 
 async def test_yes_and_no_dates_and_free_text_are_documented_as_what_they_are() -> None:

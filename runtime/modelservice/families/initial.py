@@ -1,0 +1,90 @@
+"""``spec.training.initialize``: a training that goes on from the weights of a network that was trained before."""
+
+from typing import Final
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import nn
+
+from modelservice.artifact.files import document_bytes
+from modelservice.artifact.load import Artifact
+from modelservice.contract.failure import StageError
+from modelservice.contract.manifest import PREPROCESSING_FILE, WEIGHTS_FILE
+from modelservice.contract.signature import InputColumn
+from modelservice.contract.training import InitialArtifact
+from modelservice.families.pretrained import ENVIRONMENT
+from modelservice.modalities.base import Dataset
+from modelservice.modalities.elsewhere import Named, read_elsewhere
+
+FIELD: Final = "spec.training.initialize.artifact"
+_SHOWN: Final = 3
+
+
+def begin_from(module: nn.Module, initial: InitialArtifact, dataset: Dataset) -> None:
+    """Put the weights of an artifact into a network of the same layers.
+
+    Numbers are scaled by the new rows, as those of the artifact were by its own: what follows learns the difference.
+
+    Args:
+        module: the network as it was built.
+        initial: which artifact.
+        dataset: what is learned now.
+
+    Raises:
+        StorageError: it cannot be read, is another one, or none that can be trusted.
+        StageError: it is of no network, or of one of other inputs, labels or layers.
+    """
+    named = Named(uri=initial.uri, digest=initial.digest, field=FIELD, keys=ENVIRONMENT)
+    artifact = read_elsewhere(named)
+    if WEIGHTS_FILE not in artifact.contents:
+        raise _unsuited(
+            initial, f"holds a model of family {artifact.manifest.family}, which has no weights to go on from"
+        )
+    if (why := _other_rows(artifact, dataset)) is not None:
+        raise _unsuited(initial, why)
+    try:
+        stored = load(artifact.contents[WEIGHTS_FILE])
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise _unsuited(initial, f"has weights that cannot be read: {str(error)[:200]}") from None
+    state = module.state_dict()
+    if differing := [words for name in {**stored, **state} if (words := _difference(name, stored, state))]:
+        more = f" and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
+        raise _unsuited(initial, f"has other layers: {'; '.join(differing[:_SHOWN])}{more}")
+    module.load_state_dict(stored)
+
+
+def _other_rows(artifact: Artifact, dataset: Dataset) -> str | None:
+    """In what the rows are others than those that the weights are of; None where they are the same."""
+    before = artifact.signature
+    if before.modality != dataset.modality:
+        return f"reads {before.modality}, and the data is {dataset.modality}"
+    learned, now = (
+        [(*one.wire, one.categories if isinstance(one, InputColumn) else ()) for one in inputs]
+        for inputs in (before.inputs, dataset.inputs)
+    )
+    if learned != now:
+        place = next(
+            (at for at, pair in enumerate(zip(learned, now, strict=False)) if pair[0] != pair[1]), len(now) - 1
+        )
+        found = learned[min(place, len(learned) - 1)]
+        return (
+            f"has other inputs: {found[0]} ({found[1]}) where {now[place][0]} ({now[place][1]}) is now, or others of it"
+        )
+    if before.labels != dataset.labels:
+        return f"tells {', '.join(before.labels)[:200] or 'a number'} apart, not {', '.join(dataset.labels)[:200]}"
+    if before.modality == "Text" and artifact.content(PREPROCESSING_FILE) != document_bytes(dataset.preprocessing):
+        return "reads texts by another tokenizer, which was made of its own data"
+    return None
+
+
+def _difference(name: str, stored: dict[str, torch.Tensor], state: dict[str, torch.Tensor]) -> str:
+    there, here = (list(found[name].shape) if name in found else None for found in (stored, state))
+    if there == here:
+        return ""
+    return f"{name} is {there or 'not there'}, and {here or 'not'} here"
+
+
+def _unsuited(initial: InitialArtifact, why: str) -> StageError:
+    message = f"{initial.uri} {why}: name an artifact of the same network and data, or leave initialize out"
+    return StageError("InitialUnsuited", message, field=FIELD)

@@ -1,0 +1,103 @@
+"""An artifact that was made elsewhere, read from a folder, a store or a web server."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from modelservice.artifact.errors import ArtifactError, StorageUnavailableError
+from modelservice.artifact.files import MAX_MANIFEST_BYTES, read_file, size_limit
+from modelservice.artifact.load import Artifact, Hashed, verify
+from modelservice.artifact.stores.objects import object_name
+from modelservice.contract.digests import sha256
+from modelservice.contract.failure import DataError, StorageError
+from modelservice.contract.manifest import MANIFEST_FILE, FileEntry
+from modelservice.modalities.objects import SECRET_FIELD, DataUnavailableError, open_objects
+
+Read = Callable[[str, int], bytes | None]
+"""A file below the artifact's address and how many bytes it may have, to its content; None where it is not there."""
+_FILE = "file://"
+
+
+class Named(NamedTuple):
+    """Which artifact is meant: its address, its digest, the field that says so, and what says keys to its store."""
+
+    uri: str
+    digest: str
+    field: str
+    keys: str
+
+
+def read_folder(folder: Path, named: Named) -> Artifact:
+    """An artifact in a folder, which may be a copy of object storage; for errors see ``read_elsewhere``."""
+    return _verified(named, partial(_read_file, folder))
+
+
+def read_elsewhere(named: Named, *, opened: Callable[[], AbstractContextManager[object]] = nullcontext) -> Artifact:
+    """What lies under a URI.
+
+    Args:
+        named: which one.
+        opened: while it holds, the environment has the variables that open the store.
+
+    Raises:
+        StorageError: it may not be read, is not there, is another one, or none that can be trusted.
+        StorageUnavailableError: its store fails, as it may for a while.
+    """
+    if named.uri.startswith(_FILE):
+        return read_folder(Path(named.uri.removeprefix(_FILE)), named)
+
+    def read(name: str, limit: int) -> bytes | None:
+        return _read_object(named, opened, name, limit)
+
+    return _verified(named, read)
+
+
+def _read_file(folder: Path, name: str, limit: int) -> bytes | None:
+    path = folder / name
+    return read_file(path, limit=limit) if path.exists() or path.is_symlink() else None
+
+
+def _read_object(
+    named: Named, opened: Callable[[], AbstractContextManager[object]], name: str, limit: int
+) -> bytes | None:
+    try:
+        with opened():
+            objects = open_objects(f"{named.uri}/{name}", field=named.field)
+        return objects.read(objects.path, limit=limit)
+    except DataUnavailableError as error:
+        raise StorageUnavailableError("StorageUnavailable", _said(error.message, named), field=named.field) from None
+    except DataError as error:
+        if error.reason == "DataNotFound":
+            return None
+        if error.reason == "DataTooLarge":
+            raise ArtifactError(f"{name} in {named.uri} has more than the {limit} bytes that are read") from None
+        raise StorageError("ArtifactNotRead", _said(error.message, named), field=named.field) from None
+
+
+def _said(message: str, named: Named) -> str:
+    return message.replace(SECRET_FIELD, named.keys)
+
+
+def _verified(named: Named, read: Read) -> Artifact:
+    """All files, under the names of object storage, or of a folder that was copied there."""
+
+    def content(name: str, entry: FileEntry) -> Hashed:
+        for place in (object_name(name, entry), name):
+            if (found := read(place, size_limit(name))) is not None:
+                return Hashed.of(found)
+        raise ArtifactError(f"{name} is missing in {named.uri}")
+
+    try:
+        raw = read(MANIFEST_FILE, MAX_MANIFEST_BYTES)
+        if raw is None:
+            message = f"{named.uri} has no {MANIFEST_FILE}: correct {named.field}.uri, or put an artifact there"
+            raise StorageError("ArtifactNotFound", message)
+        if (found := sha256(raw)) != named.digest:
+            message = f"{named.uri} has the digest {found}, and {named.digest} is asked for: name the one that you mean"
+            raise StorageError("ArtifactChanged", message, field=f"{named.field}.digest")
+        return verify(raw, content, where=named.uri)
+    except ArtifactError as error:
+        message = f"{error}: put the whole artifact there, or name another one in {named.field}"
+        raise StorageError("ArtifactInvalid", message) from None

@@ -1,0 +1,125 @@
+"""A training that goes on from weights of before, and what does not fit these."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.helm import ROOT
+from tests.support.object_server import object_server
+from tests.support.samples import SAMPLES, model_service
+from tests.unit.runtime.inference.graphs import linear
+from tests.unit.runtime.stages.pipelines import IRIS, produce, store, train_work
+
+import modelservice
+from modelservice.artifact.stores.folder import write
+from modelservice.contract.failure import StageError, StorageError
+from modelservice.contract.manifest import WEIGHTS_FILE
+from modelservice.contract.resource import ModelService
+from modelservice.families.initial import FIELD
+from modelservice.modalities import objects as objects_module
+from modelservice.packing.pack import pack
+from modelservice.packing.settings import PackSettings
+from modelservice.stages.base import Produced
+
+RELEASED = ROOT / "tests" / "data" / "released" / "0.1" / "artifacts" / "iris-train"
+SAMPLE = SAMPLES / "initialize.yaml"
+TEXTS = b"note,kind\n" + b"".join(
+    b"%s number %d,%s\n" % (word, row, word[:1]) for row in range(40) for word in (b"good", b"bad")
+)
+
+
+def begun(folder: Path, digest: str, content: bytes | None = None, **work: Any) -> Produced:
+    """A training that begins with what lies there."""
+    initialize = {"artifact": {"uri": f"file://{folder}", "digest": digest}}
+    return produce(train_work(initialize=initialize, **work), content)
+
+
+@pytest.fixture(scope="module")
+def before() -> Produced:
+    """A network that was trained for some epochs."""
+    return produce(train_work(epochs=20))
+
+
+def first_loss(produced: Produced) -> float:
+    """On the validation rows, after the first epoch."""
+    assert produced.metrics.curves is not None
+    return produced.metrics.curves["validationLoss"][0]
+
+
+def test_it_begins_where_the_other_ended(before: Produced, tmp_path: Path) -> None:
+    folder = store(before, tmp_path / "before")
+    anew, onward = produce(train_work(epochs=2)), begun(folder, before.digest, epochs=2)
+    assert first_loss(onward) < first_loss(anew) / 2
+    assert onward.manifest.data is not None
+    assert f"the weights began with those of {before.digest}" in onward.manifest.data.notes
+    assert onward.digest == begun(folder, before.digest, epochs=2).digest
+
+
+def test_one_tiny_step_leaves_the_weights_as_they_were(before: Produced, tmp_path: Path) -> None:
+    folder = store(before, tmp_path / "before")
+    onward = begun(folder, before.digest, epochs=1, optimizer={"sgd": {"learningRate": 1e-9}})
+    assert len(onward.files[WEIGHTS_FILE]) == len(before.files[WEIGHTS_FILE])
+    assert onward.metrics.test.primary_metric.value == pytest.approx(before.metrics.test.primary_metric.value)
+
+
+def test_other_layers_are_named_with_their_shapes(before: Produced, tmp_path: Path) -> None:
+    folder = store(before, tmp_path / "before")
+    with pytest.raises(StageError, match=r"has other layers: .*0\.weight is \[8, 4\], and \[16, 4\] here") as error:
+        begun(folder, before.digest, hidden=(16,))
+    assert (error.value.reason, error.value.field) == ("InitialUnsuited", FIELD)
+    with pytest.raises(StageError, match=r"6\.weight is not there, and \[3, 8\] here"):
+        begun(folder, before.digest, hidden=(8, 8))
+
+
+def test_other_inputs_and_labels_are_named(before: Produced, tmp_path: Path) -> None:
+    folder = store(before, tmp_path / "before")
+    table = IRIS.read_bytes()
+    with pytest.raises(StageError, match=r"has other inputs: petal_width \(Number\) where width \(Number\) is now"):
+        begun(folder, before.digest, table.replace(b"petal_width", b"width"))
+    with pytest.raises(StageError, match="tells setosa, versicolor, virginica apart, not rose, setosa, versicolor"):
+        begun(folder, before.digest, table.replace(b"virginica", b"rose"))
+    work = train_work(
+        model={"rnn": {"units": 2, "embedding": 2}},
+        target="kind",
+        initialize={"artifact": {"uri": f"file://{folder}", "digest": before.digest}},
+    )
+    texts = work.data.model_validate({"configMap": {"name": "d"}, "text": {"column": "note"}, "target": "kind"})
+    work = work.model_copy(update={"data": texts})
+    with pytest.raises(StageError, match="reads Table, and the data is Text"):
+        produce(work, TEXTS)
+
+
+def test_what_is_no_network_and_what_is_another_artifact_is_refused(before: Produced, tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(linear().SerializeToString())
+    packed, folder = pack(tmp_path / "m.onnx", PackSettings()), tmp_path / "packed"
+    write(folder, packed.manifest, packed.files)
+    with pytest.raises(StageError, match="holds a model of family onnx, which has no weights to go on from"):
+        begun(folder, packed.artifact.digest)
+    with pytest.raises(StorageError, match="is asked for: name the one that you mean") as error:
+        begun(folder, before.digest)
+    assert (error.value.reason, error.value.field) == ("ArtifactChanged", f"{FIELD}.digest")
+    with pytest.raises(StorageError, match=r"has no manifest\.json: correct spec\.training\.initialize\.artifact\.uri"):
+        begun(tmp_path / "nothing", before.digest)
+
+
+def test_the_sample_goes_on_from_what_another_cluster_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objects_module, "MAX_RETRIES", 0)
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    initialize = ModelService.model_validate(model_service(SAMPLE)).spec.training.initialize
+    assert initialize is not None
+    assert initialize.artifact is not None
+    with object_server(monkeypatch) as server:
+        for name, value in server.variables().items():
+            monkeypatch.setenv(name, value)
+        server.refusals = [(403, "AccessDenied")]
+        with pytest.raises(StorageError, match=r"with spec\.artifacts\.secretRef or spec\.training\.env"):
+            modelservice.train(SAMPLE, output=tmp_path / "out")
+        for path in RELEASED.iterdir():
+            server.objects[f"{initialize.artifact.uri.removeprefix('s3://')}/{path.name}"] = path.read_bytes()
+        model = modelservice.train(SAMPLE, output=tmp_path / "out")
+    assert model.predict([[5.1, 3.5, 1.4, 0.2]]) == ["setosa"]
+    assert "the weights began with those of sha256:3fde3c33" in " ".join(
+        model.manifest.data.notes if model.manifest.data else ()
+    )
