@@ -22,6 +22,11 @@ def first_training(world: World) -> None:
     world.service()
 
 
+def fetching(world: World) -> None:
+    artifact = {"uri": "s3://models/iris", "digest": f"sha256:{'0' * 64}"}
+    world.service(data=None, model={"artifact": artifact})
+
+
 def serving(world: World) -> None:
     world.serve()
 
@@ -135,6 +140,7 @@ def no_replicas(world: World) -> None:
 
 SITUATIONS: dict[str, Callable[[World], None]] = {
     "first training": first_training,
+    "fetching what was trained elsewhere": fetching,
     "serving what was asked for": serving,
     "training again, the old revision serves": training_again,
     "making the trained model smaller, the old revision serves": compressing_again,
