@@ -19,6 +19,6 @@ def calm_garbage_collector() -> None:
 
 
 def collect_all() -> None:
-    """Free what stayed for good and is needed no more; takes some 50 ms, in which nothing is answered."""
+    """Free what stayed for good and is needed no more: a tenth of a second in which nothing is answered."""
     gc.unfreeze()
     gc.collect()
