@@ -8,6 +8,7 @@ is called.
 
 import base64
 import binascii
+import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -54,8 +55,10 @@ class Keys:
             return stored, PLAIN
         if (form := self.known.get(key_id)) is None:
             raise _missing(name, where, key_id, self.known)
+        content = io.BytesIO()  # which gives its bytes without a copy: a checkpoint may be large
         try:
-            return b"".join(form.restore(name, [stored])), form
+            content.writelines(form.restore(name, [stored]))
+            return content.getvalue(), form
         except ArtifactError as error:
             raise ArtifactError(f"{error} ({where})") from None
 

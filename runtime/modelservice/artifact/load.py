@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -70,12 +70,16 @@ def collected(pieces: Iterable[bytes | memoryview]) -> Hashed:
     return Hashed(buffer.getvalue(), written(state))
 
 
-def verify(raw: bytes, read: Callable[[str, FileEntry], Hashed], *, where: str, digest: str | None = None) -> Artifact:
+ReadFiles = Callable[[Mapping[str, FileEntry]], Iterable[Hashed]]
+"""Gives the contents of listed files in their order, each with its hash; bounds their sizes before it reads."""
+
+
+def verify(raw: bytes, read: ReadFiles, *, where: str, digest: str | None = None) -> Artifact:
     """Put an artifact together from its manifest, and check each file against it.
 
     Args:
         raw: the bytes of the manifest.
-        read: gives the content of a listed file with its hash; bounds its size before it reads.
+        read: gives the contents of the listed files.
         where: the address, for messages.
         digest: what the manifest's sha256 must be, if known.
 
@@ -89,9 +93,8 @@ def verify(raw: bytes, read: Callable[[str, FileEntry], Hashed], *, where: str, 
     if missing := [name for name in REQUIRED_FILES if name not in manifest.files]:
         raise ArtifactError(f"the manifest of {where} does not list {missing[0]}, which every artifact has")
     contents = {}
-    for name, entry in manifest.files.items():
-        content, found = read(name, entry)
-        if found != entry.sha256:
+    for name, (content, found) in zip(manifest.files, read(manifest.files), strict=True):
+        if found != manifest.files[name].sha256:
             raise ArtifactError(f"{name} in {where} is not what the manifest lists: its sha256 differs")
         contents[name] = content
     return Artifact(digest=is_now, manifest=manifest, manifest_bytes=raw, contents=contents)

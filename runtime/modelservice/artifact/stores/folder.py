@@ -3,7 +3,7 @@
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -126,9 +126,10 @@ def load_folder(folder: Path, *, digest: str | None = None, keys: Keys = NO_KEYS
     return artifact
 
 
-def _read(folder: Path, form: Form, name: str, entry: FileEntry) -> Hashed:
-    pieces = file_pieces(folder / name, expected_size=form.size(entry.size))
-    return collected(form.restore(name, pieces))
+def _read(folder: Path, form: Form, files: Mapping[str, FileEntry]) -> Iterator[Hashed]:
+    for name, entry in files.items():
+        pieces = file_pieces(folder / name, expected_size=form.size(entry.size))
+        yield collected(form.restore(name, pieces))
 
 
 def write(

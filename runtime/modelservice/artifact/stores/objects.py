@@ -8,6 +8,7 @@ Credentials, region and endpoint come from the environment, under each store's o
 import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -21,7 +22,7 @@ from modelservice.artifact.answers import (
     sentence,
     told_apart,
 )
-from modelservice.artifact.download import Piece, in_parts
+from modelservice.artifact.download import REQUESTS, Piece, in_parts
 from modelservice.artifact.errors import ArtifactError, StorageUnavailableError
 from modelservice.artifact.files import MAX_MANIFEST_BYTES, check_size, document_bytes
 from modelservice.artifact.keys import NO_KEYS, Keys
@@ -147,7 +148,16 @@ class ObjectArtifactStore:
         return found.digest if found is not None and found.manifest.key == key else None
 
     def _verified(self, raw: bytes, form: Form, digest: str | None) -> Artifact:
-        return verify(raw, partial(self._file, form), where=self._address, digest=digest)
+        """The artifact of a manifest; several files are fetched at a time, since most are small, and far away."""
+        pool = ThreadPoolExecutor(max_workers=REQUESTS, thread_name_prefix="files")
+
+        def read(files: Mapping[str, FileEntry]) -> Iterator[Hashed]:
+            return pool.map(partial(self._file, form), files, files.values())
+
+        try:
+            return verify(raw, read, where=self._address, digest=digest)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def _kept_manifest(self, digest: str | None) -> tuple[bytes, Form] | None:
         """The bytes of the manifest of this digest, as the cache has it, and how its files are stored."""

@@ -292,6 +292,23 @@ def test_a_new_store_is_one_member_of_the_registry(
         open_store("ftp://x")
 
 
+def test_several_files_are_fetched_at_a_time(trained: Produced, bucket: MemoryStore) -> None:
+    store_in(bucket).publish(trained.manifest, trained.files)
+    two = threading.Barrier(2, timeout=60)
+
+    class Waiting:
+        """Gives no file before another one is asked for."""
+
+        def get(self, path: str, **kwargs: Any) -> Any:
+            if path.endswith((MODEL_FILE, METRICS_FILE)):
+                two.wait()
+            return bucket.get(path, **kwargs)
+
+    artifact = ObjectArtifactStore(Waiting(), address=ADDRESS).load()  # type: ignore[arg-type]
+    assert artifact is not None
+    assert list(artifact.contents) == list(trained.manifest.files)
+
+
 def test_the_manifest_in_a_bucket_is_that_of_a_folder(trained: Produced, bucket: MemoryStore) -> None:
     store_in(bucket).publish(trained.manifest, trained.files)
     manifest = json.loads(bytes(bucket.get(MANIFEST_FILE).bytes()))
