@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from itertools import starmap
 from pathlib import Path
 from typing import NamedTuple
 
@@ -97,7 +98,7 @@ def _verified(named: Named, read: Read) -> Artifact:
         if (found := sha256(raw)) != named.digest:
             message = f"{named.uri} has the digest {found}, and {named.digest} is asked for: name the one that you mean"
             raise StorageError("ArtifactChanged", message, field=f"{named.field}.digest")
-        return verify(raw, content, where=named.uri)
+        return verify(raw, lambda files: starmap(content, files.items()), where=named.uri)
     except ArtifactError as error:
         message = f"{error}: put the whole artifact there, or name another one in {named.field}"
         raise StorageError("ArtifactInvalid", message) from None
