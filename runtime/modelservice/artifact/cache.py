@@ -29,7 +29,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class Cache:
-    """Files of a folder by the sha256 of their content; the least recently used ones go when room is needed.
+    """Files of a folder by names that stand for their content; the least recently used ones go when room is needed.
 
     A file that is being read or written is locked (``flock``), which ends with its process, and is never removed. A
     part of a file stays when its process ends, and the next one goes on after it.
@@ -46,7 +46,7 @@ class Cache:
         """What is kept of a file, and where the rest of it goes; None where it cannot be kept.
 
         Args:
-            name: 64 hexadecimal digits, those of its sha256.
+            name: 64 hexadecimal digits that stand for its content, see ``Form.identify``.
             size: in bytes.
         """
         found = None

@@ -176,10 +176,10 @@ class ObjectArtifactStore:
     def _file(self, form: Form, name: str, entry: FileEntry) -> Hashed:
         """A listed file, of which as much is downloaded as the cache does not hold."""
         fetch = partial(self._pieces, form, name, entry)
-        for cache in (self._cache, self._cache):  # once more, where what was kept is not what is wanted
-            if cache is None:
-                break
-            with cache.entry(form.identify(entry.sha256), form.size(entry.size)) as kept:
+        if self._cache is None:
+            return collected(form.restore(name, fetch(0)))
+        for _ in range(2):  # what was kept may be something else: then once more, without it
+            with self._cache.entry(form.identify(entry.sha256), form.size(entry.size)) as kept:
                 if kept is None:
                     break
                 try:
