@@ -178,8 +178,7 @@ def test_a_classifier_as_scikit_learn_is_converted(tmp_path: Path) -> None:
 
 def test_a_model_of_trees_alone_needs_no_other_operators(tmp_path: Path) -> None:
     node = helper.make_node("Scaler", ["x"], ["y"], domain="ai.onnx.ml", offset=[1.0], scale=[2.0])
-    ports = {"inputs": [value("x", ["n", 1])], "outputs": [value("y", ["n", 1])]}
-    made = model([node], **ports, domains=("ai.onnx.ml",))
+    made = model([node], inputs=[value("x", ["n", 1])], outputs=[value("y", ["n", 1])], domains=("ai.onnx.ml",))
     made.opset_import[0].version = 3
     assert served(saved(tmp_path, made)).predict([[4.0]]) == [6.0]
 
