@@ -8,21 +8,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.helm import ROOT
 
+from modelservice.artifact.stores import load_artifact
 from modelservice.contract.data import Format
-from modelservice.contract.failure import DataError
+from modelservice.contract.failure import DataError, StorageError
 from modelservice.modalities import objects as objects_module
+from modelservice.modalities.elsewhere import Named, read_elsewhere
 from modelservice.modalities.objects import open_objects
 from modelservice.modalities.sources import read_objects
 
 pytestmark = pytest.mark.cluster
 
+RELEASED = ROOT / "tests" / "data" / "released" / "0.1" / "artifacts" / "iris-train"
 TABLE = b"a,y\n1,x\n2,z\n"
 NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 
 
 class Web(http.server.BaseHTTPRequestHandler):
-    """A table, a redirect to it, one to plain HTTP, and an answer of unknown length."""
+    """A table, a redirect to it, one to plain HTTP, an answer of unknown length, and an artifact."""
 
     protocol_version = "HTTP/1.1"
 
@@ -34,6 +38,9 @@ class Web(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
+        if self.path.startswith("/iris/"):
+            self.answer_with(RELEASED / self.path.removeprefix("/iris/"))
+            return
         self.send_response(200)
         if self.path == "/endless":
             self.send_header("Transfer-Encoding", "chunked")
@@ -43,6 +50,13 @@ class Web(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(TABLE)))
         self.end_headers()
         self.wfile.write(TABLE)
+
+    def answer_with(self, file: Path) -> None:
+        content = file.read_bytes() if file.is_file() else b""
+        self.send_response(200 if content else 404)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
 
     def log_message(self, *_: object) -> None:
         """Nothing on stderr."""
@@ -105,3 +119,11 @@ def test_an_authority_that_nobody_named_is_not_trusted(address: str, monkeypatch
     monkeypatch.delenv("SSL_CERT_FILE")
     with pytest.raises(DataError, match="its certificate is not trusted: UnknownIssuer"):
         read_objects(open_objects(f"{address}/table.csv"), format=Format.CSV)
+
+
+def test_an_artifact_is_read_from_a_folder_of_it(address: str) -> None:
+    released = load_artifact(RELEASED)
+    named = Named(uri=f"{address}/iris", digest=released.digest, field="spec.model.artifact", keys="")
+    assert read_elsewhere(named).contents == released.contents
+    with pytest.raises(StorageError, match=r"has no manifest\.json: correct spec\.model\.artifact\.uri"):
+        read_elsewhere(named._replace(uri=f"{address}/iris/nowhere"))

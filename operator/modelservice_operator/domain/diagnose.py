@@ -95,7 +95,7 @@ def _scheduling_remedy(pod: Object, message: str, section: str) -> str:
 def _claim_field(pod: Object) -> str:
     """The field that names the claim which a pod reads."""
     fetches = (pod.get("metadata", {}).get("labels") or {}).get(LABEL_STAGE) == "fetch"
-    return "spec.model.artifact.uri" if fetches else "spec.data.persistentVolumeClaim.claimName"
+    return "spec.model.artifact or spec.serving.pinRevision" if fetches else "spec.data.persistentVolumeClaim.claimName"
 
 
 def failure_problem(job: StageJob, *, activity: str, section: str) -> Problem:

@@ -8,8 +8,9 @@ import numpy as np
 from onnx import TensorProto, checker, compose, helper, numpy_helper
 
 from modelservice.contract.manifest import INPUT_NAME, OUTPUT_NAME
-from modelservice.packing.errors import PackError
-from modelservice.packing.onnx_source import OLDEST_OPSET, OnnxSource, SourceOutput
+from modelservice.packing.errors import PackError, short
+from modelservice.packing.onnx_source import OnnxSource, SourceOutput
+from modelservice.packing.self_contained import OLDEST_OPSET
 
 _OURS: Final = "packed/"
 _ROWS: Final = "rows"
@@ -74,7 +75,7 @@ def canonical(source: OnnxSource, outputs: Sequence[SourceOutput], ending: Endin
     try:
         checker.check_model(model)
     except checker.ValidationError as error:
-        raise PackError(f"the graph cannot be joined with its inputs: {' '.join(str(error).split())[:300]}") from None
+        raise PackError(f"the graph cannot be joined with its inputs: {short(error)}") from None
     content: bytes = model.SerializeToString(deterministic=True)
     return content
 

@@ -1,6 +1,6 @@
 """An ONNX file as its author wrote it: read, checked, and asked what goes in and what comes out."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -9,14 +9,15 @@ from typing import Any, Final
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, checker, external_data_helper, inliner
+from onnx import TensorProto, checker
 
 from modelservice.artifact.errors import ArtifactError
 from modelservice.artifact.files import MAX_MODEL_BYTES, read_file
 from modelservice.inference.onnx_engine import open_session
 from modelservice.inference.onnx_file import check_onnx
 from modelservice.modalities.tensor.preprocessing import MAX_TENSORS, MAX_VALUES
-from modelservice.packing.errors import PackError
+from modelservice.packing.errors import PackError, short
+from modelservice.packing.self_contained import OLDEST_OPSET, self_contained
 from modelservice.packing.settings import PackSettings
 
 DATATYPES: Final[Mapping[int, tuple[str, type[Any]]]] = {
@@ -34,8 +35,6 @@ DATATYPES: Final[Mapping[int, tuple[str, type[Any]]]] = {
     TensorProto.BOOL: ("BOOL", np.bool_),
 }
 """Of inputs: the datatype of the Open Inference Protocol, and numpy's."""
-OLDEST_OPSET: Final = 9
-"""Of the operators that are added to a graph, these are the first forms that are used."""
 _FLOATS: Final = {"tensor(float)", "tensor(double)", "tensor(float16)"}
 _ROWS: Final = 3
 _SHOWN: Final = 300
@@ -118,17 +117,17 @@ def read_onnx(path: Path, settings: PackSettings) -> OnnxSource:
     except ArtifactError as error:
         raise PackError(str(error)) from None
     except Exception as error:  # protobuf's own classes derive from nothing narrower
-        raise PackError(f"{path} is not an ONNX file: {_short(error)}") from None
+        raise PackError(f"{path} is not an ONNX file: {short(error)}") from None
     if not model.graph.node or not model.opset_import:
         raise PackError(f"{path} is not an ONNX file: it has no nodes")
-    model = _self_contained(path, model)
+    model = self_contained(path, model)
     content = model.SerializeToString(deterministic=True)
     try:
         check_onnx(content)
         checker.check_model(model)
         session = open_session(content)
     except (ArtifactError, checker.ValidationError) as error:
-        raise PackError(f"{path} cannot be served: {_short(error)}") from None
+        raise PackError(f"{path} cannot be served: {short(error)}") from None
     stored = {tensor.name for tensor in model.graph.initializer}
     asked = [given for given in model.graph.input if given.name not in stored]
     _check_names(asked, settings)
@@ -141,63 +140,6 @@ def read_onnx(path: Path, settings: PackSettings) -> OnnxSource:
         else:
             others[node.name] = node.type
     return OnnxSource(model=model, inputs=inputs, outputs=tuple(outputs), others=others)
-
-
-def _self_contained(path: Path, model: Any) -> Any:
-    """The model with its weights inside, without functions, and without domains of which it uses nothing."""
-    opset = next((used.version for used in model.opset_import if used.domain in {"", "ai.onnx"}), OLDEST_OPSET)
-    if opset < OLDEST_OPSET:
-        raise PackError(f"{path} has opset {opset}: convert it to {OLDEST_OPSET} or later (onnx.version_converter)")
-    total = model.ByteSize()
-    for tensor in _tensors(model.graph):
-        if external_data_helper.uses_external_data(tensor):
-            total += _load_beside(path, tensor, left=MAX_MODEL_BYTES - total)
-    if model.functions:
-        model = inliner.inline_local_functions(model)
-    used = set(_domains(model.graph))
-    kept = [one for one in model.opset_import if one.domain in used | {"", "ai.onnx"}]
-    del model.opset_import[:]
-    model.opset_import.extend(kept)
-    return model
-
-
-def _load_beside(path: Path, tensor: Any, *, left: int) -> int:
-    """Take in weights that lie in a file of the same folder, and give their size."""
-    told = external_data_helper.ExternalDataInfo(tensor)
-    folder = path.resolve().parent
-    file = (folder / told.location).resolve()
-    if not told.location or not file.is_relative_to(folder) or not file.is_file():
-        raise PackError(
-            f"{path} keeps weights in {told.location[:200]!r}, which is no file of its folder: put it beside, or save"
-            " the model as one file"
-        )
-    if (size := told.length or file.stat().st_size) > left:
-        raise PackError(f"{path} and the weights beside it have more than {MAX_MODEL_BYTES} bytes: quantize it first")
-    try:
-        external_data_helper.load_external_data_for_tensor(tensor, str(folder))
-    except (ValueError, OSError, checker.ValidationError) as error:
-        raise PackError(f"{path}: weights in {told.location[:200]!r} cannot be read: {_short(error)}") from None
-    tensor.ClearField("data_location")
-    del tensor.external_data[:]
-    return int(size)
-
-
-def _tensors(graph: Any) -> Iterator[Any]:
-    """All stored tensors, those of graphs within graphs too."""
-    yield from graph.initializer
-    for node in graph.node:
-        for attribute in node.attribute:
-            yield from (*attribute.tensors, *([attribute.t] if attribute.HasField("t") else []))
-            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
-                yield from _tensors(inner)
-
-
-def _domains(graph: Any) -> Iterator[str]:
-    for node in graph.node:
-        yield node.domain
-        for attribute in node.attribute:
-            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
-                yield from _domains(inner)
 
 
 def _check_names(asked: list[Any], settings: PackSettings) -> None:
@@ -275,7 +217,7 @@ def _run(path: Path, session: Any, inputs: tuple[SourceInput, ...], rows: int) -
     except Exception as error:  # onnxruntime's own classes derive from nothing narrower
         what = "its example" if rows == 1 else f"{rows} rows at once"
         raise PackError(
-            f"{path} does not take {what}: {_short(error)}: give an example with inputs, or export it anew"
+            f"{path} does not take {what}: {short(error)}: give an example with inputs, or export it anew"
         ) from None
     return dict(zip(names, given, strict=True))
 
@@ -298,7 +240,3 @@ def _type_of(given: Any) -> str:
 
 def _shown(shape: tuple[int | None, ...]) -> str:
     return f"[{', '.join('?' if side is None else str(side) for side in shape)}]"
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:_SHOWN]

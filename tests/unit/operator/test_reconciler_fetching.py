@@ -194,3 +194,13 @@ def test_suspended_it_is_not_fetched(stage: str) -> None:
     assert world.ready() == ("False", "Suspended")
     assert "fetching waits until spec.suspend is false" in world.condition("Ready")["message"]
     assert world.condition(stage)["status"] == "False"
+
+
+def test_a_claim_that_is_not_there_is_named_with_its_field() -> None:
+    world = fetching(**artifact(uri="pvc://gone/abc"))
+    words = 'persistentvolumeclaim "gone" not found'
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": words}
+    world.pod_of(world.job(), {"phase": "Pending", "conditions": [condition]})
+    world.settle()
+    assert world.ready() == ("False", "Unschedulable")
+    assert f"{words} (see spec.model.artifact or spec.serving.pinRevision)" in world.condition("Ready")["message"]

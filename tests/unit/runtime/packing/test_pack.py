@@ -176,6 +176,13 @@ def test_a_classifier_as_scikit_learn_is_converted(tmp_path: Path) -> None:
     assert given == pytest.approx(scored / scored.sum(), abs=1e-6)
 
 
+def test_a_model_of_trees_alone_needs_no_other_operators(tmp_path: Path) -> None:
+    node = helper.make_node("Scaler", ["x"], ["y"], domain="ai.onnx.ml", offset=[1.0], scale=[2.0])
+    made = model([node], inputs=[value("x", ["n", 1])], outputs=[value("y", ["n", 1])], domains=("ai.onnx.ml",))
+    made.opset_import[0].version = 3
+    assert served(saved(tmp_path, made)).predict([[4.0]]) == [6.0]
+
+
 def test_weights_beside_the_file_are_taken_in(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     onnx.save_model(scores(), path, save_as_external_data=True, location="m.bin", size_threshold=0)
@@ -222,11 +229,19 @@ def wrong(
 
 
 IDENTITY = helper.make_node("Identity", ["x"], ["y"])
+OLD = wrong(IDENTITY)
+OLD.opset_import[0].version = 8
 REFUSED: dict[str, tuple[onnx.ModelProto, dict[str, Any], str]] = {
     "operators": (
         wrong(helper.make_node("Magic", ["x"], ["y"], domain="mine"), domains=("", "mine")),
         {},
         "uses operators of 'mine', allowed are ai.onnx, ai.onnx.ml, com.microsoft",
+    ),
+    "opset": (OLD, {}, "has opset 8: convert it to 9 or later"),
+    "example that is no number": (
+        scores(),
+        {"inputs": [{"name": "x", "example": [0, 0, 0, float("inf")]}]},
+        "inputs: the example of x holds a value that is not finite",
     ),
     "unknown operator": (wrong(helper.make_node("Magic", ["x"], ["y"])), {}, "cannot be served: .*Magic"),
     "texts": (
