@@ -213,7 +213,8 @@ def test_torch_serves_what_was_stored(data: Any, model: Any) -> None:
 
 def check_slopes(engine: Any, rows: Any, *, steps: int = 256) -> None:
     """Slopes on the way from nothing to a row add up to what the answers for both differ by."""
-    assert isinstance(engine, Differentiable)
+    differentiable: Any = engine
+    assert isinstance(differentiable, Differentiable)
     shares = (np.arange(steps, dtype=np.float32) + 0.5) / steps
     for row in rows:
         way = shares.reshape(-1, *[1] * row.ndim) * row
