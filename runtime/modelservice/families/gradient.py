@@ -132,6 +132,19 @@ class Network:
             starts = range(0, len(features), self._slice)
             return np.concatenate([self._compute(features[start : start + self._slice]) for start in starts])
 
+    def gradients(self, features: Features, output: int) -> Array:
+        """Of each row one raw output, and how that changes with each feature: float32 [rows, 1 + values of a row]."""
+        with torch.enable_grad(), exact_convolutions(self._device):
+            starts = range(0, len(features), self._slice)
+            return np.concatenate([self._slopes(features[start : start + self._slice], output) for start in starts])
+
+    def _slopes(self, features: Features, output: int) -> Array:
+        given = torch.from_numpy(features).to(self._device).requires_grad_()
+        said = apply_head(self._head, self._module(given))[:, output]
+        (slopes,) = torch.autograd.grad(said.sum(), given)
+        found: Array = torch.cat([said.detach()[:, None], slopes.flatten(1)], dim=1).cpu().numpy()
+        return found
+
     def _compute(self, features: Features) -> Array:
         logits = self._module(torch.from_numpy(features).to(self._device))
         raw: Array = apply_head(self._head, logits).cpu().numpy()

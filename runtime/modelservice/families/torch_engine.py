@@ -33,6 +33,10 @@ class TorchEngine:
         """Encoded rows float32 [rows, *shape] to raw outputs float32 [rows, width]."""
         return self._network(features)
 
+    def gradients(self, features: Features, output: int) -> Array:
+        """See ``inference.engine.Differentiable``."""
+        return self._network.gradients(features, output)
+
     def use_threads(self, threads: int) -> None:
         """Compute with so many threads from now on."""
         torch.set_num_threads(threads)

@@ -1,7 +1,7 @@
 """What computes a model: from encoded rows to its raw outputs."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from modelservice.artifact.load import Artifact
 from modelservice.modalities.base import Features
@@ -19,6 +19,14 @@ class Engine(Protocol):
 
     def use_threads(self, threads: int) -> None:
         """Compute with so many threads from now on."""
+
+
+@runtime_checkable
+class Differentiable(Protocol):
+    """An engine that also says how an output changes with what it is computed from."""
+
+    def gradients(self, features: Features, output: int) -> Array:
+        """Of each row one raw output, and its derivative by each value: float32 [rows, 1 + values of a row]."""
 
 
 EngineLoader = Callable[[Artifact], Engine]

@@ -48,4 +48,4 @@ class Parts(Protocol):
         """The row once for each coalition, with the parts that it has."""
 
     def told(self, contributions: Contributions) -> dict[str, Any]:
-        """Members of an explanation, for JSON, ``contributions`` first."""
+        """Members of an explanation, for JSON, ``contributions`` first; of an image those of pixels [h, w] will do."""

@@ -6,6 +6,7 @@ from typing import Generic, NamedTuple, TypeVar
 from modelservice.modalities.base import Rows
 from modelservice.modalities.errors import InputError
 from modelservice.serving.errors import RequestError, TooLargeError
+from modelservice.serving.model import Compute
 from modelservice.serving.results import Results
 
 MAX_ROWS = 10_000
@@ -19,7 +20,8 @@ class Call(NamedTuple, Generic[Rendered]):
 
     ``rows`` are not encoded yet: rows of several requests are encoded at once, since most of the cost is per call.
     ``place`` says an encoding error in the protocol's own words; ``render`` takes what the model gave for the rows.
-    ``hypothetical`` rows are nobody's: they count neither as unlike those of training nor as answered. ``timeout`` is
+    ``hypothetical`` rows are nobody's: they count neither as unlike those of training nor as answered. ``compute`` is
+    what computes them in another way than the model's own; then they are hypothetical as well. ``timeout`` is
     how many seconds they may wait for their answer, None for as long as it takes.
     """
 
@@ -28,6 +30,7 @@ class Call(NamedTuple, Generic[Rendered]):
     render: Callable[[Results], Rendered]
     hypothetical: bool = False
     timeout: float | None = None
+    compute: Compute | None = None
 
 
 def check_rows(rows: int, place: str) -> None:

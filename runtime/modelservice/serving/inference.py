@@ -57,7 +57,7 @@ class Inference:
         else:
             call = parse(*request)
         try:
-            compute = self._hypothetical if call.hypothetical else None
+            compute = call.compute or (self._hypothetical if call.hypothetical else None)
             results = await self._batcher.submit(call.rows, patience=patience, compute=compute, timeout=call.timeout)
         except InputError as error:
             raise call.place(error) from None

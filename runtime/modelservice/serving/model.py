@@ -7,7 +7,7 @@ import numpy as np
 
 from modelservice.contract.baseline import Baseline
 from modelservice.contract.signature import ColumnKind, InputColumn, Signature
-from modelservice.inference.engine import Engine
+from modelservice.inference.engine import Differentiable, Engine
 from modelservice.modalities.base import Encoder, Features, Rows
 from modelservice.tasks.base import Array, ServedTask
 
@@ -117,6 +117,26 @@ class Computation:
         if encoded[1]:
             self._record(encoded[1])
         self._answered(rows, raw)
+
+
+class Slopes:
+    """A ``Compute`` of how one output changes with what the model is run on, see ``Differentiable``."""
+
+    def __init__(self, encoder: Encoder, engine: Differentiable, output: int) -> None:
+        self._encoder, self._engine, self._output = encoder, engine, output
+
+    def encode(self, rows: Rows) -> Encoded:
+        """See ``Compute``; nothing counts as unlike those of training."""
+        return self._encoder.encode(rows), {}
+
+    def run(self, encoded: Encoded) -> Array:
+        """See ``Compute``."""
+        return self._engine.gradients(encoded[0], self._output)
+
+    def conclude(self, rows: Rows, encoded: Encoded, raw: Array) -> None:  # noqa: ARG002 - nobody counts them
+        """See ``Compute``."""
+        if len(raw) != len(rows):
+            raise ModelFaultError(f"the model answers {len(rows)} rows with {len(raw)}")
 
 
 def computed(compute: Compute, rows: Rows) -> Array:

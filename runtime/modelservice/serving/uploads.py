@@ -18,6 +18,7 @@ _SIGNATURES: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 _DELIMITER: Final = re.compile(rb"--[^\r\n]{1,70}(?=\r\n)")
 _NAME: Final = re.compile(rb'(?<![a-z])name="([^"\r\n]*)"', re.IGNORECASE)
 _FILE: Final = re.compile(rb"filename\*?=", re.IGNORECASE)
+_LABEL: Final = "label"
 _END: Final = b"\r\n\r\n"
 
 
@@ -63,16 +64,18 @@ def _read_form(body: bytes, delimiter: bytes) -> dict[str, Any]:
         elif _FILE.search(head):
             raise RequestError(f"the file {name[:64]!r} of the form is neither a PNG nor a JPEG")
         else:
-            fields[name] = _value(content)
+            fields[name] = _value(name, content)
     if not pictures or INSTANCES in fields:
         wrong = "no picture" if not pictures else f"pictures and a field {INSTANCES}"
         raise RequestError(f"the form has {wrong}; expected PNG or JPEG files, and other members of the request")
     return {INSTANCES: pictures, **fields}
 
 
-def _value(content: bytes) -> Any:
-    """JSON where it is any, else the text."""
+def _value(name: str, content: bytes) -> Any:
+    """JSON where it is any, else the text; a label is a text, also where it looks like a number."""
     try:
-        return orjson.loads(content)
+        if name != _LABEL:
+            return orjson.loads(content)
     except orjson.JSONDecodeError:
-        return content.decode("utf-8", "replace")
+        pass
+    return content.decode("utf-8", "replace")

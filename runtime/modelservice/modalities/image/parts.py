@@ -38,7 +38,13 @@ class ImageParts:
         return np.where(shown, self._image, self._plain)
 
     def told(self, contributions: Contributions) -> dict[str, Any]:
-        """Contributions as rows of patches, the side of a patch, and where it is asked for a PNG in base64."""
+        """Contributions as rows of patches, the side of a patch, and where it is asked for a PNG in base64.
+
+        Contributions of pixels [h, w] are added up to those of patches.
+        """
+        if contributions.ndim > 1:
+            for axis, side in enumerate(contributions.shape):
+                contributions = np.add.reduceat(contributions, range(0, side, self._patch), axis=axis)
         grid = contributions.reshape(self._grid)
         told = {"contributions": grid.tolist(), "patch": self._patch}
         if not self._draws:

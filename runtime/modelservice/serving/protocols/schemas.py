@@ -1,5 +1,6 @@
 """JSON schemas of rows and answers, from a model's signature: what ``/docs`` shows."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from modelservice.contract.signature import (
@@ -11,6 +12,7 @@ from modelservice.contract.signature import (
     Output,
     Signature,
 )
+from modelservice.inference.explaining.plans import OCCLUSION
 from modelservice.modalities.base import STRICT, Tolerance
 from modelservice.modalities.image.encoder import NAME as IMAGE
 from modelservice.modalities.parts import MAX_PATCH
@@ -31,6 +33,7 @@ _OF_IMAGES: Final[dict[str, Schema]] = {
     },
     "heat_map": {"type": "boolean", "description": "Also give the contributions as a PNG. Default false."},
 }
+_METHOD: Final = "How; all but Occlusion, the default, need a label, and take evaluations as steps, default 64."
 _CONTENTS: Final = {
     ColumnContent.BOOLEAN: (("boolean", "string"), "true or false; also yes and no, y and n, t and f, 1 and 0."),
     ColumnContent.TEXT: (("string",), "Free text."),
@@ -82,8 +85,8 @@ def predict_response(signature: Signature) -> Schema:
     }
 
 
-def explain_request(signature: Signature, tolerance: Tolerance = STRICT) -> Schema:
-    """Schema of an ``:explain`` body; see ``predict_request``."""
+def explain_request(signature: Signature, tolerance: Tolerance = STRICT, methods: Sequence[str] = ()) -> Schema:
+    """Schema of an ``:explain`` body; see ``predict_request``. ``methods`` are those beside the usual one."""
     predict = predict_request(signature, tolerance)
     said = ("instances", "inputs", "signature_name", "unknown_columns", "missing_columns", "timeout")
     labels = list(signature.labels)
@@ -104,6 +107,7 @@ def explain_request(signature: Signature, tolerance: Tolerance = STRICT) -> Sche
             },
             "seed": {"type": "integer", "minimum": 0, "description": "Of the random orders. Default 0."},
             **(_OF_IMAGES if images else {}),
+            **({"method": {"enum": [OCCLUSION, *methods], "description": _METHOD}} if images and methods else {}),
         },
     }
 

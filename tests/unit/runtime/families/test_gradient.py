@@ -27,6 +27,7 @@ from modelservice.families import architecture, gradient
 from modelservice.families.architecture import Architecture, Scale, Sigmoid, Softmax
 from modelservice.families.base import Fitted
 from modelservice.families.torch_engine import load_torch_engine
+from modelservice.inference.engine import Differentiable
 from modelservice.modalities.base import Dataset
 from modelservice.tasks.base import Task
 from modelservice.training.threads import limited_threads
@@ -203,10 +204,24 @@ def test_torch_serves_what_was_stored(data: Any, model: Any) -> None:
     assert engine.name == "Torch"
     np.testing.assert_array_equal(engine.run(dataset.test.features), fitted.predict(dataset.test.features))
     assert not torch.is_inference_mode_enabled()
+    check_slopes(engine, dataset.test.features[:3])
     before = torch.get_num_threads()
     with limited_threads(before):
         engine.use_threads(before + 1)
         assert torch.get_num_threads() == before + 1
+
+
+def check_slopes(engine: Any, rows: Any, *, steps: int = 256) -> None:
+    """Slopes on the way from nothing to a row add up to what the answers for both differ by."""
+    differentiable: Any = engine
+    assert isinstance(differentiable, Differentiable)
+    shares = (np.arange(steps, dtype=np.float32) + 0.5) / steps
+    for row in rows:
+        way = shares.reshape(-1, *[1] * row.ndim) * row
+        said = engine.gradients(way, 0)
+        np.testing.assert_allclose(said[:, 0], engine.run(way)[:, 0], rtol=1e-5)
+        nothing, whole = engine.run(np.stack([np.zeros_like(row), row]))[:, 0]
+        assert said[:, 1:].mean(axis=0) @ row.ravel() == pytest.approx(whole - nothing, rel=0.02, abs=0.01)
 
 
 NEWER = b"""{"kind": "Architecture", "schemaVersion": "1.1", "shape": [4], "skips": [0], "head": {"kind": "Softmax"},

@@ -4,7 +4,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
+from modelservice.inference.engine import Differentiable
+from modelservice.inference.explaining.plans import OCCLUSION
 from modelservice.inference.explaining.question import EVALUATIONS, Question, unexplainable
+from modelservice.inference.explaining.slopes import METHODS
 from modelservice.modalities.base import STRICT, Rows, Tolerance
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.parts import MAX_PATCH, PartOptions, Parts
@@ -16,12 +19,14 @@ from modelservice.serving.errors import RequestError, TooLargeError
 from modelservice.serving.model import ServedModel
 from modelservice.serving.protocols.tensorflow.metadata import check_signature
 from modelservice.serving.protocols.tensorflow.places import body_reader, read_rows, takes_pictures
+from modelservice.serving.protocols.tensorflow.slopes import STEPS, SlopesQuestion
 from modelservice.serving.results import Results
 
 MAX_BYTES: Final = 2**27
 """What all rows take that one request makes the model answer."""
 PATCH: Final = "patch"
 HEAT_MAP: Final = "heat_map"
+METHOD: Final = "method"
 _MAX_SEED: Final = 2**32
 
 
@@ -34,7 +39,9 @@ class Explanations:
         self._signature = model.signature
         self._read = body_reader(model.signature)
         self._labels = model.signature.labels
+        self._model = model
         self._is_image = takes_pictures(model.signature)
+        self._engine = model.engine if isinstance(model.engine, Differentiable) else None
 
     def parse(self, body: bytes, _header_length: bytes | None = None) -> Call[Answer]:
         """Parse a body.
@@ -50,6 +57,9 @@ class Explanations:
         options = self._options(document)
         asked = read_asked(document, self._tolerance)
         rows, place_in = read_rows(document, self._encoder, asked.tolerance)
+        if (method := self._method(document)) in METHODS:
+            options = options._replace(patch=options.patch or 1)
+            return self._by_slopes(document, method, label, self._parts(rows, options, place_in), rows)
         question = self._question(document, self._parts(rows, options, place_in))
 
         def place(error: InputError) -> RequestError:
@@ -65,6 +75,30 @@ class Explanations:
         except InputError as error:
             raise place(error) from None
 
+    def _method(self, document: dict[str, Any]) -> str:
+        said = document.get(METHOD, OCCLUSION)
+        known = [OCCLUSION, *(METHODS if self._engine is not None else ())]
+        if said not in known:
+            remedy = "" if self._engine is not None else "; others need torch: spec.serving.engine: Torch"
+            raise RequestError(f"{METHOD}: {describe(said)}; expected {' or '.join(known)}{remedy}")
+        return str(said)
+
+    def _by_slopes(
+        self, document: dict[str, Any], method: str, label: int | None, parts: Sequence[Parts], rows: Rows
+    ) -> Call[Answer]:
+        if label is None and self._labels:
+            raise RequestError(f"label: {method} explains one label; expected one of {listed(self._labels)}")
+        steps = _whole(document, "evaluations", STEPS, MAX_ROWS, at_least=1)
+        question = SlopesQuestion(self._model, rows, parts, method=method, steps=steps)
+        if question.size > MAX_ROWS or question.bytes > MAX_BYTES:
+            said = f"{len(parts)} images take {question.size} evaluations of {question.bytes} bytes; at most {MAX_ROWS}"
+            raise TooLargeError(
+                f"instances: {said} of {MAX_BYTES} in one request: send fewer rows, or fewer evaluations"
+            )
+        seed, timeout = _whole(document, "seed", 0, _MAX_SEED), read_asked(document, self._tolerance).timeout
+        assert self._engine is not None  # noqa: S101 - else the method is not known
+        return question.call(label or 0, self._engine, seed=seed, timeout=timeout)
+
     def _label(self, said: Any) -> int | None:
         if said is None:
             return None
@@ -74,7 +108,7 @@ class Explanations:
         return self._labels.index(said)
 
     def _options(self, document: dict[str, Any]) -> PartOptions:
-        given = [name for name in (PATCH, HEAT_MAP) if name in document]
+        given = [name for name in (PATCH, HEAT_MAP, METHOD) if name in document]
         if given and not self._is_image:
             raise RequestError(f"{given[0]}: is of images, and this model has none; leave it out")
         heat_map = document.get(HEAT_MAP, False)

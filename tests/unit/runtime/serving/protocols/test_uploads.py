@@ -55,6 +55,14 @@ async def test_a_form_has_pictures_and_other_members() -> None:
     assert explained.json() == await in_base64(first, second, path=EXPLAIN, label="virginica", patch=2, heat_map=True)
 
 
+async def test_a_label_in_a_form_is_a_text_also_where_it_looks_like_a_number() -> None:
+    model = image_model(("0", "1", "true"))
+    for label in ("0", "1", "true"):
+        body = form(file(picture()), part("label", label.encode()))
+        answer = await ask(body, EXPLAIN, model=model)
+        assert answer.json()["explanations"][0]["label"] == label
+
+
 async def test_a_large_form_is_one_too() -> None:
     sent = [picture(seed) for seed in range(LARGE_BODY // 80)]
     assert len(b"".join(sent)) > LARGE_BODY
