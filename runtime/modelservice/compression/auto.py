@@ -26,8 +26,8 @@ from modelservice.compression.network import StoredNetwork
 from modelservice.compression.prune import narrowed
 from modelservice.compression.quantize import QUANTIZE
 from modelservice.compression.units import widths_within
-from modelservice.contract.compression import Auto, Quantize
-from modelservice.families.architecture import Architecture, Dropout
+from modelservice.contract.compression import Activations, Auto, Quantize
+from modelservice.families.architecture import Architecture, Convolution, Dropout
 from modelservice.inference.batches import run_batches
 from modelservice.inference.onnx_engine import OnnxEngine
 from modelservice.tasks.paired import metric_drop
@@ -54,7 +54,8 @@ class AutoStep:
             f"{network.parameters / one.parameters:.3g} x fewer parameters{way}, Int8"
             for one, way in zip(made, ways, strict=True)
         ]
-        found = [QUANTIZE.apply(Quantize(), one, context) for one in (model, *map(Compressible.of, made))]
+        small = [QUANTIZE.apply(stored_as(one.architecture), Compressible.of(one), context) for one in made]
+        found = [QUANTIZE.apply(Quantize(), model, context), *small]
         tried = [measured(name, one, context) for name, one in zip(["Int8", *names], found, strict=True)]
         place = choose(expected_losses(model, found, context), budget=context.budget)
         tried[place] = tried[place].model_copy(update={"chosen": True})
@@ -67,6 +68,15 @@ _RANK: Final = 0.25
 _AT_ONCE: Final = (" at once", " at once, low rank")
 PROBES: Final = len(_AT_ONCE)
 """Networks at most that are made to find out from which of its forms the turns start."""
+
+
+def stored_as(architecture: Architecture) -> Quantize:
+    """How a small network is stored: with convolutions, which compute with floats, its narrow linear layers do, too.
+
+    To find the scales of a row takes longer there than integers save.
+    """
+    convolves = any(isinstance(layer, Convolution) for layer in architecture.layers)
+    return Quantize(activations=Activations.NONE) if convolves else Quantize()
 
 
 def forms_of(network: StoredNetwork) -> list[StoredNetwork]:

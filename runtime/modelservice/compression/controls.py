@@ -5,12 +5,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from modelservice.compression.auto import PROBES, last_share, turns_of
+from modelservice.compression.auto import PROBES, last_share, stored_as, turns_of
 from modelservice.compression.base import Compressible, StepContext
 from modelservice.compression.lesson import Lesson, lesson_of_auto
 from modelservice.compression.measured import measured
 from modelservice.compression.quantize import QUANTIZE
-from modelservice.contract.compression import Quantize, Step
+from modelservice.contract.compression import Step
 from modelservice.contract.failure import StageError
 from modelservice.contract.sizes import Tried
 
@@ -40,7 +40,9 @@ def controls(
     architecture, total = made.network.architecture, epochs + sum(map(epochs_of, steps))
     if not total:
         return []
-    quantize = next((step.quantize for step in steps if step.quantize), Quantize() if steps[0].auto else None)
+    quantize = next(
+        (step.quantize for step in steps if step.quantize), stored_as(architecture) if steps[0].auto else None
+    )
     as_made = lesson_of_auto(context.dataset, total) if steps[0].auto else Lesson(epochs=total)
     found = []
     for name in _ways(steps):

@@ -6,7 +6,7 @@ column for each of its pixels. What lies between has no weights and takes any wi
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -102,30 +102,41 @@ def widths_within(architecture: Architecture, parameters: int, multiply_adds: in
     """For each joint how many units stay so that so much at most is left, and as much of it as can be.
 
     Of neurons the same share stays everywhere; of channels, which are fewer, and each of whose weights is used at every
-    pixel, the root of it. Where even single units leave more, these stay.
+    pixel, the root of it, and less where that leaves too many multiply-adds. Where even single units leave more, these
+    stay.
 
     Args:
         architecture: whose units.
         parameters: at most.
         multiply_adds: of a row at most; None for any number.
     """
-    low, high = 0, _STEPS
-    while low < high:
-        middle = (low + high) // 2
-        left = _narrower(architecture, _gentle_widths(architecture, middle / _STEPS))
-        if left.parameters <= parameters and (multiply_adds is None or left.multiply_adds <= multiply_adds):
-            high = middle
-        else:
-            low = middle + 1
-    return _gentle_widths(architecture, low / _STEPS)
+    most = math.inf if multiply_adds is None else multiply_adds
+    for power in _POWERS:
+        widths = _widest(architecture, power, lambda left: left.parameters <= parameters)
+        if _narrower(architecture, widths).multiply_adds <= most:
+            return widths
+    return _widest(architecture, _POWERS[-1], lambda left: left.parameters <= parameters and left.multiply_adds <= most)
 
 
 _STEPS = 10_000
 """Shares are tried in hundredths of a percent."""
+_POWERS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+"""Of the share of neurons that stays: the share of channels."""
 
 
-def _gentle_widths(architecture: Architecture, ratio: float) -> list[int]:
-    of_channels = 1 - math.sqrt(1 - ratio)
+def _widest(architecture: Architecture, power: float, fits: Callable[[Architecture], bool]) -> list[int]:
+    low, high = 0, _STEPS
+    while low < high:
+        middle = (low + high) // 2
+        if fits(_narrower(architecture, _widths(architecture, middle / _STEPS, power))):
+            high = middle
+        else:
+            low = middle + 1
+    return _widths(architecture, low / _STEPS, power)
+
+
+def _widths(architecture: Architecture, ratio: float, power: float) -> list[int]:
+    of_channels = 1 - (1 - ratio) ** power
     return [
         _staying(joint, of_channels if isinstance(architecture.layers[joint.giver], Convolution) else ratio)
         for joint in joints(architecture)

@@ -17,9 +17,11 @@ from tests.bench.compression.subjects import FOLD_BUDGET, RATIO, STUDENT_EPOCHS,
 
 from modelservice.artifact.stores import open_checkpoints
 from modelservice.compression import Compressible, KeptNetworks, StepContext, apply_step
+from modelservice.compression.auto import stored_as
 from modelservice.compression.controls import epochs_of
 from modelservice.compression.lesson import Lesson, lesson_of_auto
 from modelservice.compression.network import StoredNetwork
+from modelservice.compression.quantize import QUANTIZE
 from modelservice.compression.tuning import teach
 from modelservice.contract.compression import Step
 from modelservice.contract.manifest import MODEL_FILE
@@ -98,6 +100,8 @@ def _automatically(
 ) -> dict[str, Compressible]:
     """What ``auto`` makes, and the same small layers from scratch and by distillation alone, of as many passes."""
     asked = {"targetSizeRatio": RATIO, "fineTuneEpochs": subject.turn_epochs}
+    if subject.latency_ratio is not None:
+        asked["targetLatencyRatio"] = subject.latency_ratio
     step = Step.model_validate({"auto": asked})
     auto = apply_step(large, step, taught)
     assert auto.network is not None
@@ -158,4 +162,4 @@ def _size(model: Compressible) -> dict[str, int]:
 
 
 def _quantised(network: StoredNetwork, context: StepContext) -> Compressible:
-    return apply_step(Compressible.of(network), _QUANTIZE, context)
+    return QUANTIZE.apply(stored_as(network.architecture), Compressible.of(network), context)

@@ -8,8 +8,8 @@ from tests.unit.runtime.compression.learning import HeldCheckpoints, apply_steps
 from tests.unit.runtime.compression.test_prune import convolutional, perceptron, steps
 
 from modelservice.compression import Compressible, KeptNetworks, StepContext, auto
-from modelservice.compression.auto import choose, expected_losses, forms_of, targets
-from modelservice.contract.compression import Auto
+from modelservice.compression.auto import choose, expected_losses, forms_of, stored_as, targets
+from modelservice.contract.compression import Activations, Auto
 from modelservice.contract.failure import StageError
 from modelservice.contract.model import Pooling
 from modelservice.contract.progress import Progress
@@ -148,6 +148,12 @@ def test_small_networks_have_no_dropout_and_a_last_layer_of_full_rank() -> None:
     convolutions = forms_of(random_network(convolutional((8, 8), (2,), Pooling.MAX)))
     assert len(convolutions) == 2
     assert len(forms_of(random_network(perceptron(1)))) == 1
+
+
+def test_a_convolutional_network_computes_with_floats_throughout() -> None:
+    convolving, other = convolutional((4,), (16,), Pooling.MAX), perceptron(16)
+    assert stored_as(convolving).activations is Activations.NONE
+    assert stored_as(other).activations is Activations.DYNAMIC
 
 
 def test_without_layers_nothing_can_be_found() -> None:

@@ -142,6 +142,19 @@ def test_of_channels_more_stay_than_of_neurons() -> None:
     assert channels[0] == channels[1]
 
 
+def test_too_many_multiply_adds_cost_channels_first() -> None:
+    architecture = convolutional((16, 16), (64,), Pooling.MAX)
+    network, parameters = random_network(architecture), architecture.parameters // 4
+    *channels, neurons = widths_within(architecture, parameters)
+    gentle = narrower(network, [*channels, neurons])
+    *fewer, as_many = widths_within(architecture, parameters, gentle.multiply_adds - 1)
+    assert fewer < channels
+    assert as_many >= neurons
+    left = narrower(network, [*fewer, as_many])
+    assert left.multiply_adds < gentle.multiply_adds
+    assert left.parameters > 0.8 * parameters
+
+
 def test_single_weights_become_zeros_the_smallest_first() -> None:
     network = random_network(perceptron(16, 16))
     sparse = pruned(network, "unstructured", 0.75)
