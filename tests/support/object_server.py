@@ -20,6 +20,7 @@ class ObjectServer(http.server.ThreadingHTTPServer):
         objects: contents.
         refusals: status and S3 code of the next answers, one for each request; of the last one all that follow, where
             ``for_ever`` is set.
+        missing: status and S3 code of the answer where no object is; with 200 a page that is given instead.
         asked: paths of all requests, with the range where one was asked for.
         access_keys: of all requests, as their signatures name them.
     """
@@ -31,6 +32,7 @@ class ObjectServer(http.server.ThreadingHTTPServer):
         self.objects: dict[str, bytes] = {}
         self.refusals: list[tuple[int, str]] = []
         self.for_ever = False
+        self.missing = (404, "NoSuchKey")
         self.asked: list[str] = []
         self.access_keys: list[str] = []
 
@@ -106,9 +108,15 @@ class _Handler(Handler):
         elif "list-type" in (query := parse_qs(url.query)):
             self._list(unquote(url.path).strip("/"), query.get("prefix", [""])[0])
         elif (content := server.objects.get(unquote(url.path).lstrip("/"))) is None:
-            self.answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
+            self._miss(*server.missing)
         else:
             self.send_content(content, wanted, changed="PreconditionFailed")
+
+    def _miss(self, status: int, said: str) -> None:
+        if status == http.HTTPStatus.OK:
+            self.send_content(said.encode(), None, changed="PreconditionFailed")
+        else:
+            self.refuse(status, said)
 
     def _list(self, bucket: str, prefix: str) -> None:
         listed = "".join(

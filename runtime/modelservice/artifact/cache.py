@@ -23,7 +23,7 @@ _NAME = re.compile(r"([0-9a-f]{64})(?:\.([0-9]{1,15})\.part)?")
 """Of a complete file, or of one under way with the bytes that it is to have: room is reserved by the name."""
 _PLAIN: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FILE_MODE: Final = 0o660
-"""Pods that share a claim may share no more than its group."""
+"""Whatever the umask: pods that share a claim may share no more than its group."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -110,9 +110,12 @@ class Cache:
             file = _open_locked(path, os.O_RDWR | os.O_CREAT, fcntl.LOCK_EX)
         except (BlockingIOError, FileNotFoundError):
             return None
+        with contextlib.suppress(OSError):  # another user's
+            os.fchmod(file.fileno(), _FILE_MODE)
         if not self._make_room(besides=path.name):
             path.unlink(missing_ok=True)
             file.close()
+            self._complain(f"there is no room for {size} bytes: all else is in use, or may not be removed")
             return None
         if os.fstat(file.fileno()).st_size > size:
             file.truncate(0)
@@ -145,7 +148,8 @@ class Cache:
     def _remove(self, path: Path) -> bool:
         """Whether a file is gone: not if anybody has it locked."""
         try:
-            with _open_locked(path, os.O_RDONLY, fcntl.LOCK_EX):
+            # NFS gives an exclusive lock only to who may write.
+            with _open_locked(path, os.O_RDWR, fcntl.LOCK_EX):
                 path.unlink()
         except FileNotFoundError:
             return True
@@ -243,19 +247,19 @@ def _open_locked(path: Path, flags: int, lock: int) -> BinaryIO:
         FileNotFoundError: it is not there, or was removed or renamed meanwhile.
         OSError: it is no plain file, or the file system cannot lock.
     """
-    file = os.fdopen(os.open(path, flags | _PLAIN, _FILE_MODE), "r+b" if flags & os.O_RDWR else "rb")
+    descriptor = os.open(path, flags | _PLAIN, _FILE_MODE)
     try:
-        _lock(file, path, lock | fcntl.LOCK_NB)
+        _lock(descriptor, path, lock | fcntl.LOCK_NB)
+        return os.fdopen(descriptor, "r+b" if flags & os.O_RDWR else "rb")
     except BaseException:
-        file.close()
+        os.close(descriptor)
         raise
-    return file
 
 
-def _lock(file: BinaryIO, path: Path, lock: int) -> None:
-    status = os.fstat(file.fileno())
+def _lock(descriptor: int, path: Path, lock: int) -> None:
+    status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         raise OSError(f"{path.name} is no plain file")
-    fcntl.flock(file, lock)
+    fcntl.flock(descriptor, lock)
     if not os.path.samestat(status, path.lstat()):
         raise FileNotFoundError(path.name)

@@ -18,7 +18,8 @@ Fetch = Callable[[int, int], Piece]
 def in_parts(fetch: Fetch, *, begin: int, size: int) -> Iterator[Piece]:
     """The bytes of an object from ``begin`` on, in order.
 
-    At most ``REQUESTS`` parts of ``PART_BYTES`` are under way or held, besides the one that was given last.
+    The first part comes alone: from it ``fetch`` knows of which version of the object the others have to be. At most
+    ``REQUESTS`` parts of ``PART_BYTES`` are under way or held, besides the one that was given last.
 
     Args:
         fetch: gives one part; what it raises is raised here, that of an earlier part first.
@@ -26,13 +27,14 @@ def in_parts(fetch: Fetch, *, begin: int, size: int) -> Iterator[Piece]:
         size: of the whole object, in bytes.
     """
     parts = [(at, min(at + PART_BYTES, size)) for at in range(begin, size, PART_BYTES)]
-    if len(parts) == 1:  # most files of an artifact: no thread is worth it
+    if parts:
         yield fetch(*parts[0])
+    if len(parts) <= 1:  # most files of an artifact: no thread is worth it
         return
     with ThreadPoolExecutor(max_workers=REQUESTS, thread_name_prefix="download") as pool:
         under_way: deque[Future[Piece]] = deque()
         try:
-            for part in parts:
+            for part in parts[1:]:
                 if len(under_way) == REQUESTS:
                     yield under_way.popleft().result()
                 under_way.append(pool.submit(fetch, *part))

@@ -26,15 +26,10 @@ _MAX_FILE_BYTES: Final = 1024
 
 @dataclass(frozen=True, kw_only=True)
 class Keys:
-    """All keys that are given: ``known`` by their ids, of which ``current`` encrypts; None where nothing is."""
+    """All keys that are given, ``known`` by their ids; in ``form`` files are stored, which one of them encrypts."""
 
     known: Mapping[bytes, Sealed] = field(default_factory=dict)
-    current: Sealed | None = None
-
-    @property
-    def form(self) -> Form:
-        """How files are stored."""
-        return self.current or PLAIN
+    form: Form = PLAIN
 
     def opened(self, name: str, stored: bytes, *, where: str, pinned: bool = False) -> tuple[bytes, Form]:
         """The content of a small file, and how the files that belong to it are stored.
@@ -50,7 +45,7 @@ class Keys:
             ArtifactError: it was changed, or is not encrypted where it has to be.
         """
         if (key_id := sealed_with(stored)) is None:
-            if self.current is not None and not pinned:
+            if self.form is not PLAIN and not pinned:
                 raise ArtifactError(f"{name} in {where} is not encrypted, so anybody may have written it")
             return stored, PLAIN
         if (form := self.known.get(key_id)) is None:
@@ -79,7 +74,7 @@ def read_keys(environment: Mapping[str, str]) -> Keys:
     files += [path for path in of_folders if not path.name.startswith(".")]
     forms = [Sealed(_read_key(path)) for path in files]
     encrypts = bool(paths) and not paths[0].is_dir()
-    return Keys(known={form.key_id: form for form in forms}, current=forms[0] if encrypts else None)
+    return Keys(known={form.key_id: form for form in forms}, form=forms[0] if encrypts else PLAIN)
 
 
 def _read_key(path: Path) -> bytes:

@@ -1,5 +1,6 @@
 """An artifact that was made elsewhere, read from a folder, a store or a web server."""
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -8,8 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from modelservice.artifact.errors import ArtifactError, StorageUnavailableError
-from modelservice.artifact.files import MAX_MANIFEST_BYTES, read_file, size_limit
-from modelservice.artifact.load import Artifact, Hashed, verify
+from modelservice.artifact.files import MAX_MANIFEST_BYTES, check_size, read_file
+from modelservice.artifact.keys import read_keys
+from modelservice.artifact.load import Artifact, Hashed, collected, verify
+from modelservice.artifact.sealing import PLAIN, Form
 from modelservice.artifact.stores.objects import object_name
 from modelservice.contract.digests import sha256
 from modelservice.contract.failure import DataError, StorageError
@@ -36,14 +39,15 @@ def read_folder(folder: Path, named: Named) -> Artifact:
 
 
 def read_elsewhere(named: Named, *, opened: Callable[[], AbstractContextManager[object]] = nullcontext) -> Artifact:
-    """What lies under a URI.
+    """What lies under a URI, encrypted or not; the environment names the keys, as it does for artifacts of one's own.
 
     Args:
         named: which one.
         opened: while it holds, the environment has the variables that open the store.
 
     Raises:
-        StorageError: it may not be read, is not there, is another one, or none that can be trusted.
+        StorageError: it may not be read, is not there, is another one, none that can be trusted, or encrypted with a
+            key that is not given.
         StorageUnavailableError: its store fails, as it may for a while.
     """
     if named.uri.startswith(_FILE):
@@ -82,23 +86,53 @@ def _said(message: str, named: Named) -> str:
 
 
 def _verified(named: Named, read: Read) -> Artifact:
-    """All files, under the names of object storage, or of a folder that was copied there."""
-
-    def content(name: str, entry: FileEntry) -> Hashed:
-        for place in (object_name(name, entry), name):
-            if (found := read(place, size_limit(name))) is not None:
-                return Hashed.of(found)
-        raise ArtifactError(f"{name} is missing in {named.uri}")
-
     try:
-        raw = read(MANIFEST_FILE, MAX_MANIFEST_BYTES)
-        if raw is None:
+        stored = read(MANIFEST_FILE, MAX_MANIFEST_BYTES)
+        if stored is None:
             message = f"{named.uri} has no {MANIFEST_FILE}: correct {named.field}.uri, or put an artifact there"
             raise StorageError("ArtifactNotFound", message)
+        raw, form = read_keys(os.environ).opened(MANIFEST_FILE, stored, where=named.uri, pinned=True)
         if (found := sha256(raw)) != named.digest:
             message = f"{named.uri} has the digest {found}, and {named.digest} is asked for: name the one that you mean"
             raise StorageError("ArtifactChanged", message, field=f"{named.field}.digest")
-        return verify(raw, lambda files: starmap(content, files.items()), where=named.uri)
+        return verify(raw, lambda files: starmap(_Files(named, read, form).content, files.items()), where=named.uri)
     except ArtifactError as error:
         message = f"{error}: put the whole artifact there, or name another one in {named.field}"
         raise StorageError("ArtifactInvalid", message) from None
+
+
+class _Files:
+    """The listed files, under the names of object storage, or of a folder that was copied there.
+
+    Under a name that is not there a store may say that it may not be read, and a web server give a page of its own. So
+    each file is looked for in both places, first where the one before it was.
+    """
+
+    def __init__(self, named: Named, read: Read, form: Form) -> None:
+        self._named, self._read, self._form = named, read, form
+        self._copied = False
+
+    def content(self, name: str, entry: FileEntry) -> Hashed:
+        check_size(name, entry.size, expected=entry.size)
+        error: ArtifactError | StorageError | None = None
+        for copied in (self._copied, not self._copied):
+            try:
+                found = self._content(name if copied else object_name(name, entry, self._form), name, entry)
+            except StorageUnavailableError:
+                raise
+            except (ArtifactError, StorageError) as caught:
+                error = error or caught
+                continue
+            if found is not None:
+                self._copied = copied
+                return found
+        raise error or ArtifactError(f"{name} is missing in {self._named.uri}")
+
+    def _content(self, path: str, name: str, entry: FileEntry) -> Hashed | None:
+        stored = self._read(path, self._form.size(entry.size))
+        if stored is None:
+            return None
+        found = Hashed.of(stored) if self._form is PLAIN else collected(self._form.restore(name, [stored]))
+        if found.sha256 != entry.sha256:
+            raise ArtifactError(f"{name} in {self._named.uri} is not what the manifest lists: its sha256 differs")
+        return found

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from modelservice.artifact.errors import ArtifactError
 from modelservice.artifact.keys import read_keys
+from modelservice.artifact.sealing import PLAIN
 from modelservice.artifact.stores import (
     ForgivingCheckpoints,
     NoCheckpoints,
@@ -422,7 +423,7 @@ def _check_keys(resource: Resource) -> None:
         StorageError: what is given is no key.
     """
     artifacts = resource.service.spec.artifacts
-    if artifacts is not None and artifacts.encryption is not None and read_keys(os.environ).current is None:
+    if artifacts is not None and artifacts.encryption is not None and read_keys(os.environ).form is PLAIN:
         raise ResourceError(
             "spec.artifacts.encryption is set, and Secrets are not read here: name a file with the key with"
             f" --encryption-key, or in {ENCRYPTION_KEYS_ENV}; or leave encryption out"

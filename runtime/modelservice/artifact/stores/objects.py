@@ -7,11 +7,11 @@ Credentials, region and endpoint come from the environment, under each store's o
 
 import contextlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from modelservice.artifact.answers import (
     Answer,
@@ -30,7 +30,7 @@ from modelservice.artifact.load import Artifact, Hashed, collected, verify
 from modelservice.artifact.patience import FIRST_WAIT_SECONDS, MAX_RETRIES, RETRY_SECONDS, retry_config
 from modelservice.artifact.sealing import PLAIN, Form
 from modelservice.artifact.stores.base import StoreOptions
-from modelservice.contract.digests import digits, sha256
+from modelservice.contract.digests import sha256
 from modelservice.contract.failure import StorageError
 from modelservice.contract.manifest import KNOWN_FILES, MANIFEST_FILE, FileEntry, Manifest
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from obstore import GetOptions
     from obstore.store import ObjectStore
 
-    from modelservice.artifact.cache import Cache
+    from modelservice.artifact.cache import Cache, Entry
 
 SCHEMES: Final = ("s3", "gs", "az")
 
@@ -55,6 +55,13 @@ _OURS = re.compile(
 """Names below an artifact's address that this release writes."""
 _SECRET_FIELD = "spec.artifacts.secretRef"  # noqa: S105 - the name of a field
 _URI_FIELD = "spec.artifacts.uri"
+
+
+class _Got(NamedTuple):
+    """What a request gave, and the version of its object (ETag), if the store tells one."""
+
+    content: bytes
+    version: str | None
 
 
 class ObjectArtifactStore:
@@ -91,16 +98,16 @@ class ObjectArtifactStore:
 
         With a cache, an artifact of a known digest that was downloaded before is asked of nobody.
         """
-        if (kept := self._kept_manifest(digest)) is not None:
+        for raw, form in self._kept_manifests(digest):
             # It may have been stored again since, with another key.
-            with contextlib.suppress(ArtifactError):
-                return self._verified(*kept, digest)
+            with contextlib.suppress(ArtifactError, StorageError):
+                return self._verified(raw, form, digest)
         stored = self._get(MANIFEST_FILE, MANIFEST_FILE)
         if stored is None:
             return None
-        raw, form = self._opened(stored, digest)
+        raw, form = self._opened(stored.content, digest)
         if self._cache is not None and sha256(raw) == digest:
-            self._cache.put(digits(digest), stored)
+            self._cache.put(form.identify(digest), stored.content)
         return self._verified(raw, form, digest)
 
     def publish(self, manifest: Manifest, files: Mapping[str, bytes], *, raw: bytes | None = None) -> str:
@@ -159,70 +166,104 @@ class ObjectArtifactStore:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _kept_manifest(self, digest: str | None) -> tuple[bytes, Form] | None:
-        """The bytes of the manifest of this digest, as the cache has it, and how its files are stored."""
+    def _kept_manifests(self, digest: str | None) -> Iterator[tuple[bytes, Form]]:
+        """The bytes of the manifest of this digest in each form that the cache has, and how its files are stored."""
         if self._cache is None or digest is None:
-            return None
-        stored = self._cache.find(digits(digest), limit=MAX_MANIFEST_BYTES)
-        try:
-            found = None if stored is None else self._opened(stored, digest)
-        except (ArtifactError, StorageError):
-            return None
-        return found if found is not None and sha256(found[0]) == digest else None
+            return
+        forms: tuple[Form, ...] = (*self._keys.known.values(), PLAIN)
+        for form in forms:
+            stored = self._cache.find(form.identify(digest), limit=MAX_MANIFEST_BYTES)
+            if stored is None:
+                continue
+            with contextlib.suppress(ArtifactError, StorageError):
+                raw, found = self._opened(stored, digest)
+                if found is form and sha256(raw) == digest:
+                    yield raw, form
 
     def _opened(self, manifest: bytes, digest: str | None) -> tuple[bytes, Form]:
         return self._keys.opened(MANIFEST_FILE, manifest, where=self._address, pinned=digest is not None)
 
     def _file(self, form: Form, name: str, entry: FileEntry) -> Hashed:
-        """A listed file, of which as much is downloaded as the cache does not hold."""
+        """A listed file, of which as much is downloaded as the cache does not hold.
+
+        It is downloaded once more where that is not it: what was kept may be anything, and another pod may have stored
+        the file again in the middle, encrypted anew.
+        """
         fetch = partial(self._pieces, form, name, entry)
-        if self._cache is None:
-            return collected(form.restore(name, fetch(0)))
-        for _ in range(2):  # what was kept may be something else: then once more, without it
-            with self._cache.entry(form.identify(entry.sha256), form.size(entry.size)) as kept:
-                if kept is None:
-                    break
-                try:
-                    found = collected(form.restore(name, kept.pieces(fetch)))
-                except ArtifactError:
-                    kept.drop()
-                    if not kept.kept:  # it is the store that has something else
-                        raise
-                    continue
-                if found.sha256 == entry.sha256:
-                    kept.keep()
-                    return found
-                kept.drop()
-                if not kept.kept:
-                    return found
+        with contextlib.suppress(ArtifactError):
+            found = self._through_cache(form, name, entry, fetch)
+            if found.sha256 == entry.sha256:
+                return found
         return collected(form.restore(name, fetch(0)))
 
+    def _through_cache(
+        self, form: Form, name: str, entry: FileEntry, fetch: Callable[[int], Iterator[Piece]]
+    ) -> Hashed:
+        with self._entry(form, entry) as kept:
+            if kept is None:
+                return collected(form.restore(name, fetch(0)))
+            try:
+                found = collected(form.restore(name, kept.pieces(fetch)))
+            except ArtifactError:
+                kept.drop()
+                raise
+            if found.sha256 == entry.sha256:
+                kept.keep()
+            else:
+                kept.drop()
+            return found
+
+    def _entry(self, form: Form, entry: FileEntry) -> AbstractContextManager["Entry | None"]:
+        if self._cache is None:
+            return contextlib.nullcontext()
+        return self._cache.entry(form.identify(entry.sha256), form.size(entry.size))
+
     def _pieces(self, form: Form, name: str, entry: FileEntry, begin: int) -> Iterator[Piece]:
-        """What is stored of a listed file from a place on; in parts, where it is large."""
+        """What is stored of a listed file from a place on; in parts of one version, where it is large."""
         path, size = object_name(name, entry, form), form.size(entry.size)
+        version: str | None = None
 
         def fetch(start: int, end: int) -> Piece:
-            content = self._get(path, name, expected=size, part=(start, end))
-            if content is None:
+            nonlocal version
+            found = self._get(path, name, expected=size, part=(start, end), version=version)
+            if found is None:
                 raise ArtifactError(f"{name} is missing in {self._address}")
-            return content
+            version = found.version
+            return found.content
 
         return in_parts(fetch, begin=begin, size=size)
 
     def _get(
-        self, path: str, name: str, *, expected: int | None = None, part: tuple[int, int] | None = None
-    ) -> bytes | None:
-        """The content of an object or a part of it, None if it is not there; its size is checked before it is read."""
-        options: GetOptions | None = None if part is None or part == (0, expected) else {"range": part}
+        self,
+        path: str,
+        name: str,
+        *,
+        expected: int | None = None,
+        part: tuple[int, int] | None = None,
+        version: str | None = None,
+    ) -> "_Got | None":
+        """An object or a part of it, None if it is not there; its size is checked before it is read.
+
+        Raises:
+            ArtifactError: it has another size, or is not of this version any more.
+            StorageError: the store refuses or fails.
+        """
+        from obstore.exceptions import PreconditionError  # noqa: PLC0415
+
+        options: GetOptions = {} if part is None or part == (0, expected) else {"range": part}
+        if version is not None:
+            options["if_match"] = version
         with self._said():
             try:
                 result = self._objects.get(path, options=options)
+            except PreconditionError:
+                raise ArtifactError(f"{name} in {self._address} was stored again while it was read") from None
             except FileNotFoundError as error:
                 if not is_missing_object(error):
                     raise  # no bucket, for one
                 return None
             check_size(name, result.meta["size"], expected=expected)
-            return bytes(result.bytes())
+            return _Got(bytes(result.bytes()), result.meta["e_tag"])
 
     def _said(self) -> AbstractContextManager[None]:
         """Errors of obstore in the words of an artifact store."""

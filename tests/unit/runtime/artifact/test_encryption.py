@@ -3,21 +3,22 @@
 import base64
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from obstore.store import MemoryStore
 from tests.unit.runtime.stages.pipelines import produce, train_work
 
-from modelservice.artifact import stores
+from modelservice.artifact import download, stores
 from modelservice.artifact.cache import Cache
 from modelservice.artifact.errors import ArtifactError
 from modelservice.artifact.keys import Keys, read_keys
+from modelservice.artifact.sealing import PLAIN, Sealed
 from modelservice.artifact.stores import Checkpoints, Store, load_artifact, open_checkpoints, open_store
 from modelservice.artifact.stores.object_checkpoints import ObjectCheckpoints
 from modelservice.artifact.stores.objects import ObjectArtifactStore
-from modelservice.contract.digests import digits
 from modelservice.contract.failure import About, Retry, StorageError
-from modelservice.contract.manifest import MANIFEST_FILE, METRICS_FILE
+from modelservice.contract.manifest import MANIFEST_FILE, METRICS_FILE, MODEL_FILE
 from modelservice.contract.places import ENCRYPTION_KEYS_ENV
 from modelservice.contract.signature import SIGNATURE_FILE
 from modelservice.inference.predictor import Predictor
@@ -211,7 +212,8 @@ def test_what_is_kept_of_a_download_is_encrypted(trained: Produced, secret: Path
     assert all(path.read_bytes().startswith(MAGIC) for path in kept)
     for path in kept:
         path.write_bytes(path.read_bytes()[:-1] + b"x")
-    assert load(bucket) == trained.files
+    for _ in range(2):
+        assert load(bucket) == trained.files
     assert load(MemoryStore()) == trained.files
 
 
@@ -220,19 +222,83 @@ def test_what_was_stored_again_with_another_key_is_looked_for_anew(
 ) -> None:
     """The same training has the same digest, under which the cache has its manifest of before."""
     folder, bucket = tmp_path / "cache", MemoryStore()
-    for keys in (keys_of(), keys_of(secret / "2026-10"), keys_of(secret / "2026-11")):
+    several = keys_of(), keys_of(secret / "2026-10"), keys_of(secret / "2026-11", secret)
+    manifests = {keys.form.identify(trained.digest) for keys in several}
+    for keys in several:
         store = ObjectArtifactStore(
             bucket, address=ADDRESS, keys=keys, cache=Cache(folder, limit=10_000_000)
         )  # fmt: skip
         store.discard()
         store.publish(trained.manifest, trained.files)
         for path in folder.glob("*") if folder.exists() else ():
-            if path.name != digits(trained.digest):
+            if path.name not in manifests:
                 path.unlink()
         for _ in range(2):
             artifact = store.load(digest=trained.digest)
             assert artifact is not None
             assert artifact.contents == trained.files
+
+
+def test_pods_of_different_keys_share_a_cache(trained: Produced, secret: Path, tmp_path: Path) -> None:
+    """Several ModelServices of one training: each one's manifest and files are kept beside the others'."""
+    folder = tmp_path / "cache"
+
+    def load(keys: Keys, bucket: MemoryStore) -> object:
+        store = ObjectArtifactStore(bucket, address=ADDRESS, keys=keys, cache=Cache(folder, limit=10_000_000))
+        artifact = store.load(digest=trained.digest)
+        assert artifact is not None
+        return artifact.contents
+
+    several = [keys_of(secret / "2026-10"), keys_of(secret / "2026-11"), keys_of()]
+    for keys in several:
+        bucket = MemoryStore()
+        ObjectArtifactStore(bucket, address=ADDRESS, keys=keys).publish(trained.manifest, trained.files)
+        assert load(keys, bucket) == trained.files
+    assert len(list(folder.iterdir())) == len(several) * (1 + len(trained.files))
+    for keys in several:
+        assert load(keys, MemoryStore()) == trained.files  # an empty one: nobody is asked
+
+
+@pytest.mark.parametrize("planted", [b"{}", Sealed(b"c" * 32), Sealed(b"b" * 32)], ids=["other", "unknown key", "key"])
+def test_a_manifest_that_somebody_wrote_there_stops_no_pod(
+    trained: Produced, secret: Path, tmp_path: Path, planted: bytes | Sealed
+) -> None:
+    keys, folder, bucket = keys_of(secret / "2026-11"), tmp_path / "cache", MemoryStore()
+    store = ObjectArtifactStore(bucket, address=ADDRESS, keys=keys, cache=Cache(folder, limit=10_000_000))
+    store.publish(trained.manifest, trained.files)
+    folder.mkdir()
+    content = planted if isinstance(planted, bytes) else b"".join(planted.store(MANIFEST_FILE, [b"{}"]))
+    for form in (keys.form, PLAIN):
+        (folder / form.identify(trained.digest)).write_bytes(content)
+    for _ in range(2):
+        artifact = store.load(digest=trained.digest)
+        assert artifact is not None
+        assert artifact.contents == trained.files
+
+
+def test_a_file_that_is_stored_again_while_it_is_read_is_begun_once_more(
+    trained: Produced, secret: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two pods of one key, of which each encrypts with a salt of its own."""
+    monkeypatch.setattr(download, "PART_BYTES", 500)
+    keys, bucket = keys_of(secret / "2026-11"), MemoryStore()
+    other = ObjectArtifactStore(bucket, address=ADDRESS, keys=keys)
+    other.publish(trained.manifest, trained.files)
+    first_parts = []
+
+    class Shared:
+        def get(self, path: str, *, options: Any = None) -> Any:
+            result = bucket.get(path, options=options)
+            if path.endswith(MODEL_FILE) and options["range"][0] == 0:
+                first_parts.append(path)
+                if len(first_parts) == 1:
+                    other.publish(trained.manifest, trained.files)
+            return result
+
+    artifact = ObjectArtifactStore(Shared(), address=ADDRESS, keys=keys).load()  # type: ignore[arg-type]
+    assert artifact is not None
+    assert (artifact.digest, artifact.contents) == (trained.digest, trained.files)
+    assert len(first_parts) == 2
 
 
 def test_the_environment_names_keys(
@@ -250,7 +316,7 @@ def test_the_environment_names_keys(
 
 def test_none_are_named() -> None:
     keys = read_keys({})
-    assert (keys.known, keys.current) == ({}, None)
+    assert (keys.known, keys.form) == ({}, PLAIN)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """What was made elsewhere, in a pod and on a laptop: taken over byte for byte, or refused with a sentence."""
 
+import base64
+import gzip
 import io
 import os
 import shutil
@@ -16,6 +18,7 @@ from tests.unit.runtime.stages.pipelines import IRIS, order_of, still_clock
 
 import modelservice
 from modelservice.artifact.load import Artifact
+from modelservice.artifact.sealing import Sealed
 from modelservice.artifact.stores import load_artifact
 from modelservice.artifact.stores.folder import write
 from modelservice.artifact.stores.objects import object_name
@@ -24,6 +27,7 @@ from modelservice.contract.digests import sha256
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.failure import About, DataError, Failure, Retry, StageError, StorageError
 from modelservice.contract.manifest import MANIFEST_FILE, MODEL_FILE
+from modelservice.contract.places import ENCRYPTION_KEYS_ENV
 from modelservice.contract.report import Report, Success
 from modelservice.contract.signature import SIGNATURE_FILE
 from modelservice.contract.work_order import FetchWork
@@ -117,6 +121,67 @@ def test_a_folder_that_was_copied_to_a_bucket_is(store: ObjectServer, tmp_path: 
     check_taken_over(tmp_path, run(tmp_path, work_of(trained.digest)), trained)
 
 
+@pytest.mark.parametrize("missing", [(403, "AccessDenied"), (200, "a page of the server's own"), (200, "x" * 100_000)])
+def test_a_copied_folder_is_found_whatever_is_said_of_what_is_missing(
+    store: ObjectServer, tmp_path: Path, trained: Artifact, missing: tuple[int, str]
+) -> None:
+    """S3 says 403 to those who may not list."""
+    store.missing = missing
+    put_folder(store, ELSEWHERE)
+    check_taken_over(tmp_path, run(tmp_path, work_of(trained.digest)), trained)
+    assert len(store.asked) <= 2 + len(trained.contents), "it is found out once"
+
+
+def test_what_is_not_there_is_said_as_the_store_does(store: ObjectServer, tmp_path: Path, trained: Artifact) -> None:
+    put_folder(store, ELSEWHERE)
+    store.missing = (403, "AccessDenied")
+    torn_copy = f"{URI.removeprefix('s3://')}/{MODEL_FILE}"
+    del store.objects[torn_copy]
+    failure = refused(tmp_path, work_of(trained.digest))
+    assert failure.reason == "ArtifactNotRead"
+    assert "S3 says the same of an object that is not there" in failure.message
+
+
+def test_a_file_inflates_to_its_listed_size_and_no_further(
+    store: ObjectServer, tmp_path: Path, trained: Artifact
+) -> None:
+    put(store, trained)
+    entry = trained.manifest.files[MODEL_FILE]
+    bomb = gzip.compress(b"\0" * (entry.size + 1), mtime=0)
+    assert len(bomb) < entry.size
+    store.objects[f"{URI.removeprefix('s3://')}/{object_name(MODEL_FILE, entry)}"] = bomb
+    failure = refused(tmp_path, work_of(trained.digest))
+    assert failure.reason == "ArtifactInvalid"
+    assert f"has more than the {entry.size} bytes that are read" in failure.message
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    path = tmp_path / "key"
+    path.write_bytes(base64.b64encode(b"k" * 32))
+    return path
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_what_another_cluster_encrypted_is_read_with_its_key(
+    store: ObjectServer, tmp_path: Path, trained: Artifact, key: Path, *, monkeypatch: pytest.MonkeyPatch, copied: bool
+) -> None:
+    form = Sealed(b"k" * 32)
+    contents = {MANIFEST_FILE: (MANIFEST_FILE, trained.manifest_bytes)}
+    for name, entry in trained.manifest.files.items():
+        contents[name] = (name if copied else object_name(name, entry, form), trained.contents[name])
+    for name, (path, content) in contents.items():
+        store.objects[f"{URI.removeprefix('s3://')}/{path}"] = b"".join(form.store(name, [content]))
+    failure = refused(tmp_path, work_of(trained.digest))
+    assert (failure.reason, failure.field) == ("EncryptionKeyMissing", "spec.artifacts.encryption.secretRef")
+    assert f"manifest.json in {URI} is encrypted with the key of id {form.key_id.hex()}" in failure.message
+    monkeypatch.setenv(ENCRYPTION_KEYS_ENV, str(key))
+    check_taken_over(tmp_path, run(tmp_path, work_of(trained.digest)), trained)
+    monkeypatch.setenv(ENCRYPTION_KEYS_ENV, "")
+    with pytest.raises(StorageError, match="encrypted"):
+        load_artifact(tmp_path / "abc")
+
+
 def test_what_lies_on_a_claim_is(tmp_path: Path, trained: Artifact) -> None:
     shutil.copytree(ELSEWHERE, tmp_path / "claim" / "qp2iu6b5")
     uri = "pvc://iris-qp2iu6b5/qp2iu6b5"
@@ -155,7 +220,8 @@ def torn(store: ObjectServer, place: str, trained: Artifact) -> None:
 
 
 def damaged(store: ObjectServer, place: str, trained: Artifact) -> None:
-    store.objects[f"{place}/{object_name(SIGNATURE_FILE, trained.manifest.files[SIGNATURE_FILE])}"] += b" "
+    path = f"{place}/{object_name(SIGNATURE_FILE, trained.manifest.files[SIGNATURE_FILE])}"
+    store.objects[path] = store.objects[path][:-1] + b" "
 
 
 def nothing(store: ObjectServer, place: str, trained: Artifact) -> None:
