@@ -178,6 +178,10 @@ class NotFiniteError(RequestError):
     """The model's answer to these inputs is no finite number."""
 
 
+class ImprobableError(RequestError):
+    """The model's answer to these inputs are no probabilities, as it was said to give."""
+
+
 class InternalError(RequestError):
     """A fault of ours, of which the client is told nothing more."""
 
