@@ -163,7 +163,12 @@ class ClientLeftError(RequestError):
 
 
 class NotRenewedError(RequestError):
-    """The artifact that was to be loaded cannot be served; the one before is."""
+    """The artifact that was to be loaded cannot be served; the one before is.
+
+    ``may_pass``: it may be able to later without a change.
+    """
+
+    may_pass = False
 
 
 class ShuttingDownError(RequestError):
@@ -176,10 +181,6 @@ class ShuttingDownError(RequestError):
 
 class NotFiniteError(RequestError):
     """The model's answer to these inputs is no finite number."""
-
-
-class ImprobableError(RequestError):
-    """The model's answer to these inputs are no probabilities, as it was said to give."""
 
 
 class InternalError(RequestError):

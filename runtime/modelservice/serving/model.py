@@ -9,7 +9,7 @@ from modelservice.contract.baseline import Baseline
 from modelservice.contract.signature import ColumnKind, InputColumn, Signature
 from modelservice.inference.engine import Engine
 from modelservice.modalities.base import Encoder, Features, Rows
-from modelservice.serving.errors import ImprobableError
+from modelservice.serving.errors import RequestError
 from modelservice.tasks.base import Array, ServedTask
 from modelservice.tasks.probabilities import improbable
 
@@ -48,6 +48,10 @@ Outputs = Callable[[Array], dict[str, Any]]
 
 class ModelFaultError(Exception):
     """The model does not answer as its signature says; it must not be served."""
+
+
+class ImprobableError(RequestError, ModelFaultError):
+    """The model's answer to these rows are no probabilities, as its signature says."""
 
 
 class ServedModel(Protocol):

@@ -14,8 +14,15 @@ from tests.unit.runtime.serving.fakes import (
 )
 
 from modelservice.serving.calls import Call
-from modelservice.serving.errors import ImprobableError, RequestError
-from modelservice.serving.model import Computation, ModelFaultError, check_answer, computed, example_rows
+from modelservice.serving.errors import RequestError
+from modelservice.serving.model import (
+    Computation,
+    ImprobableError,
+    ModelFaultError,
+    check_answer,
+    computed,
+    example_rows,
+)
 
 
 @pytest.mark.parametrize("build", [numeric_model, mixed_model, regression_model, image_model])
