@@ -145,7 +145,7 @@ async def _beside(work: Callable[[], _Found]) -> _Found:
     def do() -> None:
         try:
             outcome.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - it is raised where it is awaited
+        except BaseException as error:
             outcome.set_exception(error)
 
     threading.Thread(target=do, name="load", daemon=True).start()
