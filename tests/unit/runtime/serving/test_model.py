@@ -66,7 +66,7 @@ async def test_what_a_packed_model_says_of_labels_is_answered_only_where_it_is_p
     model = numeric_model()
     rows, call = example_rows(model, 2), Call(example_rows(model, 2), lambda error: RequestError(str(error)), len)
     raw = np.array([[0.2, 0.3, 0.5], answer], np.float32)
-    model.engine.run = lambda features: raw  # type: ignore[method-assign]
+    model.engine.run = lambda features: raw  # type: ignore[method-assign] # noqa: ARG005
     assert len(computed(Computation(model), rows)) == 2
     model.trained = False
     with pytest.raises(ImprobableError, match=r"which are no probabilities of 3 labels: say --logits when packing"):
