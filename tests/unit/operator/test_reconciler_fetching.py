@@ -209,13 +209,13 @@ def test_a_pin_from_elsewhere_of_what_is_kept_serves_that_without_a_fetch_or_a_t
     world.run_stages()
     world.roll_out()
     world.settle()
-    jobs = len(world.all(JOB))
     world.service(training={"epochs": 4}, serving={"pinRevision": source(digest=success(first).digest)})
     world.settle()
+    assert world.running_jobs() == []
     world.roll_out()
     world.settle()
     assert (world.status()["revision"], world.status()["digest"]) == (1, success(first).digest)
-    assert (world.ready(), len(world.all(JOB))) == (("True", "Serving"), jobs)
+    assert (world.ready(), world.running_jobs()) == (("True", "Serving"), [])
 
 
 def test_a_digest_that_was_trained_and_fetched_stays_with_what_is_deployed() -> None:
