@@ -25,11 +25,11 @@ from modelservice_operator.domain.jobs import JobPhase
 from modelservice_operator.domain.last_good import Choice, choose, hold
 from modelservice_operator.domain.metadata import bears_stamp, stamped
 from modelservice_operator.domain.observe import Observed
-from modelservice_operator.domain.promotion import Promotion, paused, promote, rolled_back
+from modelservice_operator.domain.promotion import Promotion, find_pinned, paused, promote, rolled_back
 from modelservice_operator.domain.records import Revision, StoredTemplate
 from modelservice_operator.domain.retention import is_gone, retained
 from modelservice_operator.domain.rollout_records import kept_templates, written
-from modelservice_operator.domain.stages import pipeline
+from modelservice_operator.domain.stages import Step, pipeline
 from modelservice_operator.domain.stores import location_of, store_of
 from modelservice_operator.kinds import (
     CONTROLLER_REVISION,
@@ -132,9 +132,16 @@ def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: 
 def _steps(inputs: Inputs) -> tuple[StepState, ...]:
     """How each step of the pipeline stands; each one starts from the result of the one before."""
     states: list[StepState] = []
-    for step in pipeline(inputs.spec, inputs.data.digest):
+    for step in _pipeline(inputs):
         states.append(step_state(step, inputs, parent=states[-1].result if states else None))
     return tuple(states)
+
+
+def _pipeline(inputs: Inputs) -> tuple[Step, ...]:
+    """The steps of the spec; of a pin with an address the artifact is what is kept of its digest, whoever made it."""
+    steps, pin = pipeline(inputs.spec, inputs.data.digest), inputs.spec.serving.pin_revision
+    kept = find_pinned(pin, inputs) if pin is not None and pin.source is not None else None
+    return steps if kept is None else tuple(replace(step, key=kept.key) for step in steps)
 
 
 def _numbered(observed: Observed, result: Revision | None) -> Revision | None:

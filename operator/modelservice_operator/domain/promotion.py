@@ -64,13 +64,13 @@ def promote(inputs: Inputs, result: Revision | None, current: Revision | None) -
 
 
 def _pinned(pin: PinRevision, inputs: Inputs, result: Revision | None, current: Revision | None) -> Promotion:
-    found = _find(pin, inputs, result)
+    found = find_pinned(pin, inputs, result)
     if found is None:
         stays = _stays(current, inputs.observed)
         kept = ", ".join(str(one.number) for one in inputs.observed.revisions) or "none"
         message = f"spec.serving.pinRevision names {pin.words}, which is not kept, {stays}; revisions kept: {kept}"
         if pin.source is not None:
-            message = f"{pin.words} is fetched from {pin.uri}, as spec.serving.pinRevision says, {stays}"
+            message = f"{pin.words} is to be fetched from {pin.uri}, as spec.serving.pinRevision says, {stays}"
         # What is being trained may turn out to be what is meant. What is deployed and on its way out is left as it is.
         going = inputs.observed.record(inputs.observed.deployed_key)
         stands = going is not None and _is_meant(pin, going)
@@ -131,10 +131,17 @@ def _words(revision: Revision) -> str:
     return f"revision {recorded}" if recorded else f"the model of key {revision.key}"
 
 
-def _find(pin: PinRevision, inputs: Inputs, result: Revision | None) -> Revision | None:
-    """The newest that is meant, and whose artifact is there."""
+def find_pinned(pin: PinRevision, inputs: Inputs, result: Revision | None = None) -> Revision | None:
+    """What is meant, and whose artifact is there: what is deployed, else the newest.
+
+    Args:
+        pin: names it.
+        inputs: what is there.
+        result: that of the last stage, None while it is not there.
+    """
     known = [*inputs.observed.records, *([result] if result is not None and result.obj is None else [])]
-    meant = (one for one in reversed(known) if _is_meant(pin, one))
+    meant = [one for one in reversed(known) if _is_meant(pin, one)]
+    meant.sort(key=lambda one: one.key != inputs.observed.deployed_key)
     return next((one for one in meant if inputs.observed.holds(one.record, inputs.artifacts)), None)
 
 

@@ -1,5 +1,6 @@
 """Single files of an artifact: how they are hashed, written down, and read without following links."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,8 @@ MAX_MODEL_BYTES = 2**31
 """A message of protobuf, which an ONNX file is, cannot be larger."""
 MAX_WEIGHTS_BYTES = 16 * 2**30
 _PIECE_BYTES = 1 << 20
+_PASSING = frozenset({errno.ESTALE, errno.EIO, errno.ETIMEDOUT, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+"""Faults of a file system, not of a file."""
 
 
 def document_bytes(document: BaseModel) -> bytes:
@@ -65,6 +68,7 @@ def read_file(path: Path, *, expected_size: int | None = None, limit: int | None
 
     Raises:
         ArtifactError: it is no regular file, is larger than its limit, or not of the expected size.
+        OSError: the file system fails.
     """
     with _open_plain(path, expected_size=expected_size, limit=limit) as file:
         size = os.fstat(file.fileno()).st_size
@@ -91,6 +95,8 @@ def _open_plain(path: Path, *, expected_size: int | None = None, limit: int | No
     except FileNotFoundError:
         raise ArtifactError(f"{path.name} is missing in {path.parent}") from None
     except OSError as error:
+        if error.errno in _PASSING:
+            raise
         raise ArtifactError(f"{path.name} cannot be read as a plain file: {error.strerror}") from None
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):

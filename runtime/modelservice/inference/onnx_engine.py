@@ -60,6 +60,8 @@ def open_session(content: bytes, threads: int = 1) -> "InferenceSession":
     options.inter_op_num_threads = 1
     options.execution_mode = ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = _ERRORS_ONLY
+    # Without it bytes that begin as a model in onnxruntime's own format are read as one, past what was checked.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     # A pod has a quota of CPU time: threads that spin between two requests use it up, and the kernel stops the server.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # Weights that are stored as integers and computed with as floats are turned back once, at load, not for each batch.

@@ -40,6 +40,7 @@ _DOMAIN_FIELD: Final = {_NODE: 7, _OPSET: 1}
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MAX_VARINT: Final = 10
+_TAG_BITS: Final = 32
 _NUMBERS = re.compile(rb"(?:\x3d[\s\S]{4}|\x40[\x80-\xff]{0,9}[\x00-\x7f])++")
 """Many ``floats`` (field 7, fixed) or ``ints`` (field 8, varint) of an attribute: a tree has millions of them."""
 
@@ -81,6 +82,8 @@ def _fields(kind: int, message: memoryview) -> Iterator[tuple[int, memoryview | 
             at = numbers.end()
             continue
         tag, at = _varint(message, at)
+        if tag >> _TAG_BITS:
+            raise _damaged()  # protobuf cuts it, and so reads another field than is seen here
         number, wire = tag >> 3, tag & 7
         value = None
         if wire == _VARINT:

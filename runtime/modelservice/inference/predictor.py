@@ -25,6 +25,7 @@ from modelservice.modalities.encoders import open_encoder
 from modelservice.modalities.errors import InputError
 from modelservice.tasks import served_task_of
 from modelservice.tasks.base import Array, ServedTask
+from modelservice.tasks.probabilities import improbable
 
 if TYPE_CHECKING:
     from modelservice.artifact.cache import Cache
@@ -143,6 +144,11 @@ class Predictor:
         )
 
     @property
+    def trained(self) -> bool:
+        """Whether it was trained here, not packed."""
+        return self.manifest.data is not None
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one encoded row."""
         return self.encoder.shape
@@ -181,6 +187,7 @@ class Predictor:
 
         Raises:
             InputError: names the first row and column that is wrong.
+            ValueError: it was packed, and does not answer with probabilities of its labels.
         """
         first = self.signature.outputs[0].name
         answers = self.outputs(self._raw(frame))[first]
@@ -192,6 +199,7 @@ class Predictor:
         Raises:
             TypeError: the model predicts a number.
             InputError: names the first row and column that is wrong.
+            ValueError: it was packed, and does not answer with probabilities of its labels.
         """
         if not self.labels:
             raise TypeError(f"{self.manifest.name} predicts {self.signature.target}, a number: call predict()")
@@ -232,7 +240,10 @@ class Predictor:
         return found
 
     def _raw(self, frame: Any) -> Array:
-        return self.run(self.encode(self.encoder.from_frame(frame)))
+        raw = self.run(self.encode(self.encoder.from_frame(frame)))
+        if self.labels and not self.trained and (wrong := improbable(raw)) is not None:
+            raise ValueError(f"the model answers with {wrong}")
+        return raw
 
 
 def _check_agreement(signature: Signature, *, encoder: Encoder, engine: Engine, task: ServedTask) -> None:

@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -25,13 +26,16 @@ from modelservice.modalities.encoders import build_encoder
 from modelservice.packing.errors import PackError
 from modelservice.packing.readied import Readied
 from modelservice.packing.settings import PackSettings
+from modelservice.tasks.base import Array
+from modelservice.tasks.probabilities import improbable
 
 STAGE: Final = "pack"
 STEPS: Final = 3
 """Reading, checking, and storing, which is the caller's."""
 _TOLERANCE: Final = 1e-5
-_OFF: Final = 1e-3
-"""How far probabilities may be from 0 to 1, and their sum from 1, where the model computes in halves of floats."""
+_TRIED: Final = (-10.0, -1.0, 1.0, 10.0)
+"""Rows of one number, beside the example, for which labels must have probabilities: logits of zeros may look so."""
+_FRACTIONS: Final = frozenset({"FP16", "FP32", "FP64"})
 
 
 def pack(source: Path, settings: PackSettings, *, observe: Callable[[Progress], None] = lambda _: None) -> "Packed":
@@ -131,12 +135,21 @@ def _check_answer(packed: Packed, readied: Readied) -> None:
         )
     if readied.expected is not None and not np.allclose(raw[0], readied.expected, rtol=_TOLERANCE, atol=_TOLERANCE):
         raise PackError("the packed model answers its example otherwise than the file does: please report this")
-    if predictor.labels and (raw.min() < -_OFF or abs(float(raw[0].sum()) - 1) > _OFF):
-        shown = ", ".join(f"{value:.3g}" for value in raw[0][:5])
-        raise PackError(
-            f"the model answers its example with {shown}, which are no probabilities of {len(predictor.labels)} labels:"
-            " say --logits if they are logits, or leave labels out"
-        )
+    if predictor.labels:
+        _check_probabilities(predictor, raw)
+
+
+def _check_probabilities(predictor: Predictor, raw: Array) -> None:
+    """Look at the answers to the example, and to other rows where any numbers are some."""
+    if (wrong := improbable(raw)) is not None:
+        raise PackError(f"the model answers its example with {wrong}")
+    if any(given.datatype not in _FRACTIONS for given in predictor.signature.inputs):
+        return
+    for value in _TRIED:
+        with suppress(Exception):  # what the model does not answer is no probability that is wrong
+            raw = predictor.run(np.full((1, *predictor.shape), value, np.float32))
+        if (wrong := improbable(raw)) is not None:
+            raise PackError(f"the model answers a row of {value:g} with {wrong}")
 
 
 def _name_of(source: Path) -> str:

@@ -163,7 +163,12 @@ class ClientLeftError(RequestError):
 
 
 class NotRenewedError(RequestError):
-    """The artifact that was to be loaded cannot be served; the one before is."""
+    """The artifact that was to be loaded cannot be served; the one before is.
+
+    ``may_pass``: it may be able to later without a change.
+    """
+
+    may_pass = False
 
 
 class ShuttingDownError(RequestError):

@@ -9,7 +9,9 @@ from modelservice.contract.baseline import Baseline
 from modelservice.contract.signature import ColumnKind, InputColumn, Signature
 from modelservice.inference.engine import Differentiable, Engine
 from modelservice.modalities.base import Encoder, Features, Rows
+from modelservice.serving.errors import RequestError
 from modelservice.tasks.base import Array, ServedTask
+from modelservice.tasks.probabilities import improbable
 
 Encoded = tuple[Features, Mapping[str, int]]
 """What the model is run on, and how many values of each column are unlike those of training."""
@@ -36,6 +38,7 @@ class Compute(Protocol):
 
         Raises:
             ModelFaultError: rows and answers differ in number; answers are given to requests by place.
+            ImprobableError: of a model that was not trained here: they are no probabilities of its labels.
         """
 
 
@@ -45,6 +48,10 @@ Outputs = Callable[[Array], dict[str, Any]]
 
 class ModelFaultError(Exception):
     """The model does not answer as its signature says; it must not be served."""
+
+
+class ImprobableError(RequestError, ModelFaultError):
+    """The model's answer to these rows are no probabilities, as its signature says."""
 
 
 class ServedModel(Protocol):
@@ -69,6 +76,10 @@ class ServedModel(Protocol):
     @property
     def files(self) -> Mapping[str, bytes] | None:
         """All files of the artifact by name, the manifest first; None where nobody may have them."""
+
+    @property
+    def trained(self) -> bool:
+        """Whether it was trained here, so that what it says of labels are probabilities."""
 
     @property
     def encoder(self) -> Encoder:
@@ -101,6 +112,7 @@ class Computation:
     ) -> None:
         self._encode, self._run = model.encoder.encode_counted, model.engine.run
         self._record, self._answered = record, answered
+        self._doubted = bool(model.signature.labels) and not model.trained
 
     def encode(self, rows: Rows) -> Encoded:
         """See ``Compute``."""
@@ -114,6 +126,8 @@ class Computation:
         """See ``Compute``."""
         if len(raw) != len(rows):
             raise ModelFaultError(f"the model answers {len(rows)} rows with {len(raw)}")
+        if self._doubted and (wrong := improbable(raw)) is not None:
+            raise ImprobableError(f"the model answers these rows with {wrong}")
         if encoded[1]:
             self._record(encoded[1])
         self._answered(rows, raw)

@@ -6,12 +6,14 @@ parsed for, which goes once nothing needs it any more. An artifact that cannot b
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import Final
+from concurrent.futures import Future
+from functools import partial
+from typing import Final, TypeVar
 
 from modelservice.artifact.errors import ArtifactError
-from modelservice.contract.failure import StageError
+from modelservice.contract.failure import StageError, StorageError
 from modelservice.serving.core import Core
 from modelservice.serving.costs import Costs
 from modelservice.serving.errors import NotRenewedError
@@ -21,8 +23,13 @@ from modelservice.serving.transports.base import Bound
 
 LOOK_SECONDS: Final = 1.0
 """Between two looks at where the artifact came from; a new one is loaded after two that saw the same."""
+AGAIN_SECONDS: Final = 30.0
+"""After a load that failed for what may pass by itself, such as a file system or a key that is not there yet."""
 RETIRED_SECONDS: Final = 90.0
 """After a switch: what the model before was asked is answered by then, however slowly its client sent and reads."""
+
+_MAY_PASS: Final = (OSError, StorageError, MemoryError)
+_Found = TypeVar("_Found")
 
 _LOG = logging.getLogger(__name__)
 
@@ -59,13 +66,17 @@ class Switch:
         """Know what answers at first, and the transports that answer by it."""
         self.core, self._bound = core, bound
 
-    async def keep_newest(self, *, seconds: float = LOOK_SECONDS) -> None:
+    async def keep_newest(self, *, seconds: float = LOOK_SECONDS, again: float = AGAIN_SECONDS) -> None:
         """Look for another artifact for ever, and serve it; the log says why one is not."""
+        again_at = float("inf")
         while self._changed is not None:
             await asyncio.sleep(seconds)
-            if await asyncio.to_thread(self._changed):
-                with suppress(NotRenewedError):
+            if await asyncio.to_thread(self._changed) or _now() >= again_at:
+                again_at = float("inf")
+                try:
                     await self.renew()
+                except NotRenewedError as error:
+                    again_at = _now() + again if error.may_pass else again_at
             elif _now() >= self._calm_at:
                 calm_garbage_collector()
                 self._calm_at = float("inf")
@@ -96,18 +107,19 @@ class Switch:
         refused = NotRenewedError(f"the artifact that is there cannot be served, {before} serves on; the log says why")
         try:
             core, turns = await self._prepared()
-        except (ArtifactError, ModelFaultError, StageError, OSError) as error:
-            said = error.message if isinstance(error, StageError) else error
+            if core is self.core:
+                return False
+            for turn in turns:
+                turn()
+            core.show()
+        except (ArtifactError, ModelFaultError, StageError, OSError, MemoryError) as error:
+            said = error.message if isinstance(error, StageError) else error or type(error).__name__
             _LOG.warning("another artifact cannot be served, %s serves on: %s", before, said)
+            refused.may_pass = isinstance(error, _MAY_PASS)
             raise refused from None
         except Exception:
             _LOG.exception("another artifact cannot be served, %s serves on", before)
             raise refused from None
-        if core is self.core:
-            return False
-        for turn in turns:
-            turn()
-        core.show()
         changed = "" if core.model.signature == self.core.model.signature else ", with other inputs or outputs"
         _LOG.info("serving %s (%s) in place of %s%s", core.model.digest, core.model.engine.name, before, changed)
         self.core = core
@@ -117,12 +129,27 @@ class Switch:
 
     async def _prepared(self) -> tuple[Core, list[Callable[[], None]]]:
         """What answers next, and what makes the transports turn to it; the same as now where there is nothing new."""
-        model = await asyncio.to_thread(self._load)
+        model = await _beside(self._load)
         if model.digest == self.core.model.digest:
             return self.core, []
-        costs = await asyncio.to_thread(self._measure, model, handover=self.core.costs.handover)
+        costs = await _beside(partial(self._measure, model, handover=self.core.costs.handover))
         core = self.core.around(model, costs)
         return core, [await one.prepare(core) for one in self._bound]
+
+
+async def _beside(work: Callable[[], _Found]) -> _Found:
+    """Do it in a thread of its own, which a server that ends does not wait for, as it does for those of an executor."""
+    outcome: Future[_Found] = Future()
+    outcome.set_running_or_notify_cancel()
+
+    def do() -> None:
+        try:
+            outcome.set_result(work())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=do, name="load", daemon=True).start()
+    return await asyncio.wrap_future(outcome)
 
 
 def _now() -> float:

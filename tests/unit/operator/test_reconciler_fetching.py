@@ -145,7 +145,9 @@ def test_a_pin_from_elsewhere_is_fetched_and_nothing_is_trained_meanwhile() -> N
     assert (work["stage"], work["field"]) == ("fetch", "spec.serving.pinRevision")
     promoted = world.condition("Promoted")
     assert (promoted["status"], promoted["reason"]) == ("False", "PinnedRevisionFetching")
-    words = f"{DIGEST} is fetched from s3://elsewhere/iris/abc, as spec.serving.pinRevision says, revision 1 stays"
+    words = (
+        f"{DIGEST} is to be fetched from s3://elsewhere/iris/abc, as spec.serving.pinRevision says, revision 1 stays"
+    )
     assert promoted["message"] == words
     assert world.status()["revision"] == 1
     world.run_stages()
@@ -185,6 +187,55 @@ def test_a_pin_that_cannot_be_fetched_leaves_what_serves() -> None:
     world.settle()
     assert world.ready() == ("False", "ArtifactChanged")
     assert (world.condition("Available")["status"], world.status()["revision"]) == ("True", 1)
+    assert world.condition("Promoted")["message"].startswith(f"{DIGEST} is to be fetched from s3://elsewhere")
+
+
+def test_a_pin_from_elsewhere_of_what_serves_already_fetches_and_restarts_nothing() -> None:
+    world = World()
+    trained = world.serve()
+    before, jobs = deployed_arguments(world), len(world.all(JOB))
+    world.service(serving={"pinRevision": source(digest=success(trained).digest)})
+    world.settle()
+    assert (world.ready(), deployed_arguments(world)) == (("True", "Serving"), before)
+    assert (len(world.all(JOB)), world.status()["revision"]) == (jobs, 1)
+    assert world.condition("Fetched")["status"] == "True"
+    assert world.condition("Promoted")["message"] == "revision 1"
+
+
+def test_a_pin_from_elsewhere_of_what_is_kept_serves_that_without_a_fetch_or_a_training() -> None:
+    world = World()
+    first = world.serve()
+    world.service(training={"epochs": 3})
+    world.run_stages()
+    world.roll_out()
+    world.settle()
+    world.service(training={"epochs": 4}, serving={"pinRevision": source(digest=success(first).digest)})
+    world.settle()
+    assert world.running_jobs() == []
+    world.roll_out()
+    world.settle()
+    assert (world.status()["revision"], world.status()["digest"]) == (1, success(first).digest)
+    assert (world.ready(), world.running_jobs()) == (("True", "Serving"), [])
+
+
+def test_a_digest_that_was_trained_and_fetched_stays_with_what_is_deployed() -> None:
+    world = World()
+    trained = world.serve()
+    digest = success(trained).digest
+    world.service(**artifact(digest=digest))
+    world.run_stages()
+    world.roll_out()
+    world.settle()
+    assert world.status()["revision"] == 2
+    world.service(serving={"pinRevision": {"number": 1}})
+    world.settle()
+    world.roll_out()
+    world.settle()
+    assert world.status()["revision"] == 1
+    for pin in ({"digest": digest}, source(digest=digest)):
+        world.service(serving={"pinRevision": pin})
+        world.settle()
+        assert (world.ready(), world.status()["revision"]) == (("True", "Serving"), 1)
 
 
 @pytest.mark.parametrize("stage", ["Fetched", "Served"])

@@ -1,5 +1,6 @@
 """What is refused is the point of these tests: an artifact comes from a bucket or a volume that others may write."""
 
+import errno
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -131,6 +132,16 @@ def test_what_is_not_as_listed_is_refused(folder: Path, damage: Callable[..., An
     damage(folder)
     with pytest.raises(ArtifactError, match=words):
         Predictor.load(folder)
+
+
+def test_a_file_system_that_fails_says_nothing_of_the_artifact(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stale(*_: object, **__: object) -> int:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", stale)
+        with pytest.raises(OSError, match="Stale file handle"):
+            load(folder)
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:

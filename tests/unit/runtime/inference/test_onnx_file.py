@@ -16,7 +16,7 @@ from onnx.external_data_helper import set_external_data
 from tests.unit.runtime.inference.graphs import linear, model, tensor, value
 
 from modelservice.artifact.errors import ArtifactError
-from modelservice.inference.onnx_engine import OnnxEngine
+from modelservice.inference.onnx_engine import OnnxEngine, open_session
 from modelservice.inference.onnx_file import MAX_DEPTH, check_onnx
 
 
@@ -119,6 +119,151 @@ def test_a_second_graph_is_looked_into_too() -> None:
     hidden = model([], weights=[outside(tensor("w", WEIGHTS))])
     with pytest.raises(ArtifactError, match="another file"):
         check_onnx(linear().SerializeToString() + hidden.SerializeToString())
+
+
+def lists_of(**members: Any) -> onnx.ModelProto:
+    """A node in a branch, with an attribute of these members."""
+    node = helper.make_node("Constant", [], ["w"])
+    node.attribute.add(name="a", **members)
+    return within_branch(node)
+
+
+def outside_sparse() -> onnx.SparseTensorProto:
+    return sparse_outside().graph.sparse_initializer[0]
+
+
+def graph_outside() -> onnx.GraphProto:
+    return model([], weights=[outside(tensor("w", WEIGHTS))]).graph
+
+
+def of_domain_within() -> onnx.ModelProto:
+    return within_branch(helper.make_node("Own", [], ["w"], domain="com.example"))
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        (lists_of(t=outside(tensor("w", WEIGHTS))), "another file"),
+        (lists_of(tensors=[tensor("v", WEIGHTS), outside(tensor("w", WEIGHTS))]), "another file"),
+        (lists_of(g=graph_outside()), "another file"),
+        (lists_of(graphs=[linear().graph, graph_outside()]), "another file"),
+        (lists_of(sparse_tensor=outside_sparse()), "another file"),
+        (lists_of(sparse_tensors=[outside_sparse()]), "another file"),
+        (of_domain_within(), "com.example"),
+    ],
+)
+def test_every_place_within_a_branch_is_looked_into(file: onnx.ModelProto, words: str) -> None:
+    with pytest.raises(ArtifactError, match=words):
+        check_onnx(file.SerializeToString())
+
+
+def encoded(number: int) -> bytes:
+    """A varint of protobuf."""
+    rest = number >> 7
+    return bytes([number & 0x7F | 0x80]) + encoded(rest) if rest else bytes([number])
+
+
+def hidden(field: int, content: bytes | int, *, beyond: int = 1 << 32) -> bytes:
+    """A field whose tag has a bit more than the 32 that protobuf keeps."""
+    if isinstance(content, int):
+        return encoded(beyond + (field << 3)) + encoded(content)
+    return encoded(beyond + (field << 3 | 2)) + encoded(len(content)) + content
+
+
+def members(message: Any, number: int) -> bytes:
+    """A message as the field of another."""
+    content = message if isinstance(message, bytes) else message.SerializeToString()
+    return encoded(number << 3 | 2) + encoded(len(content)) + content
+
+
+def hidden_outside() -> bytes:
+    """A tensor whose data lie in another file, as protobuf reads it."""
+    told, weights = outside(tensor("w", WEIGHTS)), tensor("w", WEIGHTS)
+    weights.ClearField("raw_data")
+    entries = b"".join(hidden(13, entry.SerializeToString()) for entry in told.external_data)
+    return weights.SerializeToString() + entries + hidden(14, int(TensorProto.EXTERNAL))
+
+
+HIDDEN = {
+    "an initializer": members(members(hidden_outside(), 5), 7),
+    "a sparse initializer": members(members(members(hidden_outside(), 1), 15), 7),
+    "an attribute": members(members(members(members(hidden_outside(), 5), 5), 1), 7),
+    "a branch": members(members(members(members(members(hidden_outside(), 5), 6), 5), 1), 7),
+    "a hidden graph": hidden(7, members(outside(tensor("w", WEIGHTS)), 5)),
+    "a domain": members(members(hidden(7, b"com.example"), 1), 7),
+    "an operator set": members(hidden(1, b"com.example"), 8),
+    "functions": hidden(25, b""),
+    "training information": hidden(20, b""),
+    "a higher bit": hidden(25, b"", beyond=1 << 34),
+}
+
+
+@pytest.mark.parametrize("end", HIDDEN.values(), ids=HIDDEN)
+def test_a_tag_that_protobuf_would_cut_hides_nothing(end: bytes) -> None:
+    """Protobuf keeps 32 bits of a tag: one with more is another field to it than its number says."""
+    with pytest.raises(ArtifactError, match="is not an ONNX file"):
+        check_onnx(linear().SerializeToString() + end)
+
+
+def test_onnxruntime_cuts_tags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Why the test above is there."""
+    from onnxruntime import InferenceSession  # noqa: PLC0415
+
+    (tmp_path / "secret.bin").write_bytes(np.full((4, 3), 7, np.float32).tobytes())
+    monkeypatch.chdir(tmp_path)
+    product = helper.make_node("MatMul", ["features", "w"], ["raw"])
+    content = model([product]).SerializeToString() + HIDDEN["an initializer"]
+    (answer,) = InferenceSession(content).run(None, {"features": np.ones((1, 4), np.float32)})
+    assert answer.tolist() == [[28, 28, 28]]
+
+
+MERGED = {
+    "tensors of an attribute": members(
+        members(members(members(tensor("w", WEIGHTS), 5) + members(encoded(14 << 3) + b"\x01", 5), 5), 1), 7
+    ),
+    "graphs of an attribute": members(
+        members(members(members(linear().graph, 6) + members(graph_outside(), 6), 5), 1), 7
+    ),
+    "domains of a node": members(members(members(b"com.example", 7) + members(b"ai.onnx", 7), 1), 7),
+    "values of a sparse tensor": members(
+        members(members(tensor("v", [1.0]), 1) + members(encoded(14 << 3) + b"\x01", 1), 15), 7
+    ),
+    "a longer tag": members(members(b"\xf0\x80\x00\x01", 5), 7),
+    "a longer number": members(members(encoded(14 << 3) + b"\x81" + b"\x80" * 8 + b"\x00", 5), 7),
+}
+
+
+@pytest.mark.parametrize("end", MERGED.values(), ids=MERGED)
+def test_what_protobuf_merges_or_reads_though_it_is_written_otherwise_is_refused(end: bytes) -> None:
+    with pytest.raises(ArtifactError, match=r"another file|com\.example"):
+        check_onnx(linear().SerializeToString() + end)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        members(b"\x73\x70\x01\x74", 7),  # a group within a graph
+        members(members(encoded(9 << 3) + b"\x80" * 10 + b"\x01", 5), 7),  # a number of eleven bytes
+        encoded(7 << 3 | 2) + b"\x80" * 10 + b"\x00",  # such a length
+        encoded(7 << 3 | 6),  # a kind that there is not
+    ],
+)
+def test_what_protobuf_reads_otherwise_or_not_at_all_is_refused(end: bytes) -> None:
+    with pytest.raises(ArtifactError, match="is not an ONNX file"):
+        check_onnx(linear().SerializeToString() + end)
+
+
+def test_a_model_in_the_format_of_onnxruntime_is_refused_by_onnxruntime_too(tmp_path: Path) -> None:
+    """Its format is found out from bytes 4 to 8, which a protobuf message may have too."""
+    from onnxruntime import InferenceSession, SessionOptions  # noqa: PLC0415
+
+    options = SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "model.ort")
+    options.add_session_config_entry("session.save_model_format", "ORT")
+    options.log_severity_level = 3
+    InferenceSession(linear().SerializeToString(), options, providers=["CPUExecutionProvider"])
+    with pytest.raises(ArtifactError, match="cannot be loaded"):
+        open_session((tmp_path / "model.ort").read_bytes())
 
 
 def test_graphs_in_graphs_end_somewhere() -> None:

@@ -231,6 +231,18 @@ def wrong(
 IDENTITY = helper.make_node("Identity", ["x"], ["y"])
 OLD = wrong(IDENTITY)
 OLD.opset_import[0].version = 8
+
+
+def single() -> onnx.ModelProto:
+    """One number, the sum of two."""
+    return model(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        weights=[tensor("w", [[1.0], [1.0]])],
+        inputs=[value("x", ["rows", 2])],
+        outputs=[value("y", ["rows", 1])],
+    )
+
+
 REFUSED: dict[str, tuple[onnx.ModelProto, dict[str, Any], str]] = {
     "operators": (
         wrong(helper.make_node("Magic", ["x"], ["y"], domain="mine"), domains=("", "mine")),
@@ -269,6 +281,11 @@ REFUSED: dict[str, tuple[onnx.ModelProto, dict[str, Any], str]] = {
         {"labels": THREE},
         "answers its example with 0, 0, 0, which are no probabilities of 3 labels: say --logits",
     ),
+    "logits that are even for zeros": (
+        single(),
+        {"labels": ["no", "yes"]},
+        "answers a row of -10 with 21, -20, which are no probabilities of 2 labels: say --logits",
+    ),
     "columns": (scores(), {"columns": [{"name": "p"}]}, "columns names 1, and the model takes 4 numbers"),
     "whole numbers": (
         wrong(
@@ -305,6 +322,22 @@ def test_what_cannot_be_served_is_refused(
 ) -> None:
     with pytest.raises(PackError, match=sentence):
         packed(saved(tmp_path, made), **settings)
+
+
+def test_logits_that_looked_like_probabilities_are_no_answer(tmp_path: Path) -> None:
+    """What no row that is tried shows: one input is a whole number, of which not every one may be answered."""
+    made = model(
+        [helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT), helper.make_node("MatMul", ["f", "w"], ["y"])],
+        weights=[tensor("w", [[1.0], [1.0]])],
+        inputs=[value("x", ["rows", 2], TensorProto.INT64)],
+        outputs=[value("y", ["rows", 1])],
+    )
+    predictor = served(saved(tmp_path, made), labels=["no", "yes"])
+    assert predictor.predict([[1, 0]]) == ["yes"]
+    with pytest.raises(ValueError, match="answers with -19, 20, which are no probabilities of 2 labels"):
+        predictor.predict_proba([[10, 10]])
+    with pytest.raises(RequestError, match="-19, 20, which are no probabilities"):
+        answer_alone(predictor, b'{"instances":[[10,10]]}', explains=False)
 
 
 def no_file(path: Path) -> Path:

@@ -81,6 +81,7 @@ class FakeModel:
     def __init__(self, modality: str, encoder: Encoder, *, labels: tuple[str, ...] = LABELS) -> None:
         self.digest = DIGEST
         self.baseline: Baseline | None = None
+        self.trained = True
         self.description: dict[str, Any] = {"digest": DIGEST, "manifest": {"name": "iris"}}
         self.files: dict[str, bytes] | None = None
         self.task: ServedTask = MULTICLASS if labels else REGRESSION

@@ -15,7 +15,14 @@ from tests.unit.runtime.serving.fakes import (
 
 from modelservice.serving.calls import Call
 from modelservice.serving.errors import RequestError
-from modelservice.serving.model import Computation, ModelFaultError, check_answer, computed, example_rows
+from modelservice.serving.model import (
+    Computation,
+    ImprobableError,
+    ModelFaultError,
+    check_answer,
+    computed,
+    example_rows,
+)
 
 
 @pytest.mark.parametrize("build", [numeric_model, mixed_model, regression_model, image_model])
@@ -52,6 +59,23 @@ async def test_answers_that_are_not_one_for_each_row_reach_nobody() -> None:
     assert await inference.answer(lambda: call, large=False) == 3
     with pytest.raises(ModelFaultError):
         await core.inference.answer(lambda: call, large=False)
+
+
+@pytest.mark.parametrize("answer", [[-7, 5, 3], [0.5, 0.5, 0.5], [-0.2, 0.6, 0.6]])
+async def test_what_a_packed_model_says_of_labels_is_answered_only_where_it_is_probable(answer: list[float]) -> None:
+    model = numeric_model()
+    rows, call = example_rows(model, 2), Call(example_rows(model, 2), lambda error: RequestError(str(error)), len)
+    raw = np.array([[0.2, 0.3, 0.5], answer], np.float32)
+    model.engine.run = lambda features: raw  # type: ignore[method-assign] # noqa: ARG005
+    assert len(computed(Computation(model), rows)) == 2
+    model.trained = False
+    with pytest.raises(ImprobableError, match=r"which are no probabilities of 3 labels: say --logits when packing"):
+        computed(Computation(model), rows)
+    raw = np.array([[0.2, 0.3, 0.5], [0.3331, 0.3331, 0.3331]], np.float32)
+    assert await core_of(model).inference.answer(lambda: call, large=False) == 2
+    raw = np.array([[0.2, 0.3, 0.5], answer], np.float32)
+    with pytest.raises(ImprobableError):
+        await core_of(model).inference.answer(lambda: call, large=False)
 
 
 def test_categories_that_training_never_saw_are_told_once_they_are_answered() -> None:

@@ -1,6 +1,7 @@
 """Another artifact takes over while requests are answered: none is lost, and what cannot be served changes nothing."""
 
 import asyncio
+import errno
 import gc
 import io
 import itertools
@@ -332,6 +333,65 @@ async def test_another_artifact_is_looked_for_again_and_again() -> None:
         await until(lambda digest=digest: switch.core.model.digest == digest)  # type: ignore[misc] # of the loop
     keeping.cancel()
     assert served.loads == 4
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.ESTALE, "Stale file handle"), MemoryError(), StorageError("EncryptionKeyMissing", "no key yet")],
+)
+async def test_what_may_pass_is_tried_again_without_a_change(error: Exception) -> None:
+    looks = itertools.count()
+    served = Served(error, error, newer(), changed=lambda: next(looks) == 1)
+    served.switch.begin(served.core, ())
+    keeping = asyncio.create_task(served.switch.keep_newest(seconds=0, again=0))
+    await until(lambda: served.switch.core.model.digest == OTHER)
+    keeping.cancel()
+    assert served.loads == 3
+
+
+async def test_what_is_tried_again_waits_until_then() -> None:
+    looks = itertools.count()
+    served = Served(OSError("gone"), changed=lambda: next(looks) == 1)
+    served.switch.begin(served.core, ())
+    keeping = asyncio.create_task(served.switch.keep_newest(seconds=0, again=3600))
+    await until(lambda: next(looks) > 10)
+    keeping.cancel()
+    assert served.loads == 1
+
+
+async def test_a_transport_that_cannot_turn_is_told_and_the_next_look_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    class Stuck:
+        async def prepare(self, _core: Core) -> Callable[[], None]:
+            return lambda: 1 // 0  # type: ignore[return-value]
+
+    served = Served(newer(), newer(), changed=lambda: True)
+    served.switch.begin(served.core, (Stuck(),))  # type: ignore[arg-type]
+    with pytest.raises(NotRenewedError):
+        await served.switch.renew()
+    assert "ZeroDivisionError" in caplog.text
+    served.switch.begin(served.core, ())
+    assert await served.switch.renew()
+
+
+def test_a_load_that_goes_on_keeps_no_server_from_its_end() -> None:
+    begun, may = threading.Event(), threading.Event()
+
+    def load() -> ServedModel:
+        begun.set()
+        assert may.wait(10)
+        return newer()
+
+    async def ended_meanwhile() -> None:
+        switch = switch_of(core_of(numeric_model()), (), load)
+        keeping = asyncio.create_task(switch.keep_newest(seconds=0))
+        assert await asyncio.to_thread(begun.wait, 10)
+        keeping.cancel()
+
+    asyncio.run(ended_meanwhile())  # waits for the threads of its executor
+    loading = [thread for thread in threading.enumerate() if thread.name == "load"]
+    assert [thread.daemon for thread in loading] == [True]
+    may.set()
+    loading[0].join(10)
 
 
 async def test_where_nothing_can_change_nobody_looks() -> None:
