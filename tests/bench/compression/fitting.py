@@ -100,8 +100,6 @@ def _automatically(
 ) -> dict[str, Compressible]:
     """What ``auto`` makes, and the same small layers from scratch and by distillation alone, of as many passes."""
     asked = {"targetSizeRatio": RATIO, "fineTuneEpochs": subject.turn_epochs}
-    if subject.latency_ratio is not None:
-        asked["targetLatencyRatio"] = subject.latency_ratio
     step = Step.model_validate({"auto": asked})
     auto = apply_step(large, step, taught)
     assert auto.network is not None

@@ -53,7 +53,6 @@ class Subject:
         family: what trains it, by ``settings`` and ``training``.
         seeds: of folds and initial weights.
         turn_epochs: of ``auto``, after each turn.
-        latency_ratio: times fewer multiply-adds that ``auto`` is asked for; None where nothing is asked.
         student: hidden layers of the network that an ensemble is distilled into; None where ``auto`` makes the trained
             network smaller.
         faster: times more rows a second at batch 64, at least; None where nothing is asked of it.
@@ -68,7 +67,6 @@ class Subject:
     training: Hyperparameters = TRAINING
     seeds: tuple[int, ...] = SEEDS
     turn_epochs: int = 20
-    latency_ratio: int | None = None
     student: tuple[int, ...] | None = None
     faster: float | None = None
     beats_scratch: bool = False
@@ -133,7 +131,6 @@ SUBJECTS: Final = (
         training=MOVED,
         seeds=SEEDS[:1],
         turn_epochs=10,
-        latency_ratio=10,
         faster=3.0,
         beats_scratch=True,
     ),
