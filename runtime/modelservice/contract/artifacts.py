@@ -90,7 +90,10 @@ class ArtifactCache(Contract):
 class EncryptionKey(Contract):
     """A key of a Secret, whose value is an encryption key."""
 
-    name: ObjectName = Field(description="Name of the Secret, all of whose keys are encryption keys.")
+    name: ObjectName = Field(
+        description="Name of the Secret, all of whose keys are encryption keys. Another one has to hold the keys of"
+        " older artifacts, too: their pods are rolled onto it."
+    )
     key: SecretFile = Field(description="Key in it that new artifacts are encrypted with.")
 
 
