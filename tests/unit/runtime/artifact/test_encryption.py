@@ -290,6 +290,9 @@ def test_a_file_that_is_stored_again_while_it_is_read_is_begun_once_more(
     first_parts = []
 
     class Shared:
+        def head(self, path: str) -> Any:
+            return bucket.head(path)
+
         def get(self, path: str, *, options: Any = None) -> Any:
             result = bucket.get(path, options=options)
             if path.endswith(MODEL_FILE) and options["range"][0] == 0:
