@@ -15,11 +15,15 @@ Fetch = Callable[[int, int], Piece]
 """Gives the bytes from the first place to before the second; called from several threads."""
 
 
+def is_one_part(*, begin: int, size: int) -> bool:
+    """Whether one request gives all from ``begin`` on."""
+    return size - begin <= PART_BYTES
+
+
 def in_parts(fetch: Fetch, *, begin: int, size: int) -> Iterator[Piece]:
     """The bytes of an object from ``begin`` on, in order.
 
-    The first part comes alone: from it ``fetch`` knows of which version of the object the others have to be. At most
-    ``REQUESTS`` parts of ``PART_BYTES`` are under way or held, besides the one that was given last.
+    At most ``REQUESTS`` parts of ``PART_BYTES`` are under way or held, besides the one that was given last.
 
     Args:
         fetch: gives one part; what it raises is raised here, that of an earlier part first.
@@ -27,14 +31,13 @@ def in_parts(fetch: Fetch, *, begin: int, size: int) -> Iterator[Piece]:
         size: of the whole object, in bytes.
     """
     parts = [(at, min(at + PART_BYTES, size)) for at in range(begin, size, PART_BYTES)]
-    if parts:
+    if len(parts) == 1:  # most files of an artifact: no thread is worth it
         yield fetch(*parts[0])
-    if len(parts) <= 1:  # most files of an artifact: no thread is worth it
         return
     with ThreadPoolExecutor(max_workers=REQUESTS, thread_name_prefix="download") as pool:
         under_way: deque[Future[Piece]] = deque()
         try:
-            for part in parts[1:]:
+            for part in parts:
                 if len(under_way) == REQUESTS:
                     yield under_way.popleft().result()
                 under_way.append(pool.submit(fetch, *part))

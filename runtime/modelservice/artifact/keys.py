@@ -49,7 +49,7 @@ class Keys:
                 raise ArtifactError(f"{name} in {where} is not encrypted, so anybody may have written it")
             return stored, PLAIN
         if (form := self.known.get(key_id)) is None:
-            raise _missing(name, where, key_id, self.known)
+            raise _missing(name, where, key_id, self.known, pinned=pinned)
         content = io.BytesIO()  # which gives its bytes without a copy: a checkpoint may be large
         try:
             content.writelines(form.restore(name, [stored]))
@@ -97,10 +97,12 @@ def _read_key(path: Path) -> bytes:
     return key
 
 
-def _missing(name: str, where: str, key_id: bytes, known: Mapping[bytes, Sealed]) -> StorageError:
+def _missing(name: str, where: str, key_id: bytes, known: Mapping[bytes, Sealed], *, pinned: bool) -> StorageError:
     given = ", ".join(sorted(one.hex() for one in known)) or "none"
+    # What is meant by its digest cannot be made again.
+    lost = "" if pinned else f", or delete what lies in {where} if the key is lost, and it is made again"
     message = (
         f"{name} in {where} is encrypted with the key of id {key_id.hex()}, which is not given (given: {given}): keep"
-        f" the keys of older artifacts in the Secret of {_FIELD}; on a laptop name its file with --encryption-key"
+        f" the keys of older artifacts in the Secret of {_FIELD}{lost}; on a laptop name its file with --encryption-key"
     )
     return StorageError("EncryptionKeyMissing", message, field=_FIELD)

@@ -1,6 +1,7 @@
 """``modelservice serve``: a server for a stored model."""
 
 import argparse
+import math
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -228,11 +229,11 @@ def _revision(text: str) -> int:
 
 def _bytes(text: str) -> int:
     try:
-        size = int(quantity_value(text))
+        size = math.ceil(quantity_value(text))
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     if size <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} holds nothing: name more than 0 bytes")
+        raise argparse.ArgumentTypeError(f"{text!r} holds nothing: name at least 1 byte")
     return size
 
 

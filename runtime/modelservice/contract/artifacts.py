@@ -34,7 +34,7 @@ _CACHE_OF_URI = Rule(
     "!has(self.cache) || has(self.uri)", "cache keeps what is downloaded from uri: set uri, or leave cache out"
 )
 _SOME_SIZE = Rule(
-    "!has(self.size) || quantity(string(self.size)).isGreaterThan(quantity('0'))", "size must be more than 0"
+    "!has(self.size) || !quantity(string(self.size)).isLessThan(quantity('1'))", "size must be at least 1 byte"
 )
 
 
@@ -46,7 +46,7 @@ class AccessMode(StrEnum):
 
 
 def _check_size(size: str) -> None:
-    if quantity_value(size) <= 0:
+    if quantity_value(size) < 1:
         raise ValueError(_SOME_SIZE.message)
 
 
@@ -90,7 +90,10 @@ class ArtifactCache(Contract):
 class EncryptionKey(Contract):
     """A key of a Secret, whose value is an encryption key."""
 
-    name: ObjectName = Field(description="Name of the Secret, all of whose keys are encryption keys.")
+    name: ObjectName = Field(
+        description="Name of the Secret, all of whose keys are encryption keys. Another one has to hold the keys of"
+        " older artifacts, too: their pods are rolled onto it."
+    )
     key: SecretFile = Field(description="Key in it that new artifacts are encrypted with.")
 
 

@@ -154,6 +154,17 @@ def test_another_key_of_the_secret_restarts_nothing_and_another_secret_rolls() -
     assert len(world.all(JOB)) == 1
 
 
+def test_a_cache_rolls_what_is_downloaded_and_nothing_else() -> None:
+    cached = S3 | {"cache": {"claimName": "downloads"}}
+    for made_with, rolls in (({"volumeClaim": {}}, False), (S3, True)):
+        world = World()
+        world.serve(artifacts=made_with)
+        template = world.one(DEPLOYMENT)["spec"]["template"]
+        world.service(artifacts=cached)
+        world.settle()
+        assert (world.one(DEPLOYMENT)["spec"]["template"] != template) is rolls
+
+
 def test_what_was_encrypted_is_opened_though_encryption_is_taken_away() -> None:
     world = World()
     world.config_map()

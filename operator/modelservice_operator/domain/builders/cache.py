@@ -6,7 +6,7 @@ from modelservice.contract.artifacts import Artifacts
 from modelservice.contract.places import CACHE_PATH
 from modelservice.contract.quantities import canonical_quantity
 from modelservice_operator.domain.records import StageRecord
-from modelservice_operator.domain.stores import Access
+from modelservice_operator.domain.stores import Store
 from modelservice_operator.objects import Object
 
 _VOLUME = "cache"
@@ -25,13 +25,13 @@ class BuiltCache(NamedTuple):
     size: str | None = None
 
 
-def build_cache(artifacts: Artifacts, record: StageRecord, access: Access) -> BuiltCache:
+def build_cache(artifacts: Artifacts, record: StageRecord, store: Store) -> BuiltCache:
     """The cache of a pod that serves a recorded artifact.
 
     A container that starts again finds what the one before it downloaded, or began to; of an empty folder of the
     pod's own that ends with the pod. It is just large enough: the kubelet evicts a pod whose folder outgrows its limit.
     """
-    if not access.downloads:
+    if not store.downloads:
         return BuiltCache()
     if artifacts.cache is not None:
         source: Object = {"persistentVolumeClaim": {"claimName": artifacts.cache.claim_name}}

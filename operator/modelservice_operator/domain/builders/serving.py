@@ -74,9 +74,9 @@ def serving_inputs(spec: ModelServiceSpec, settings: Settings, record: StageReco
     """Hash of all that decides what a serving pod is, the operator and its images left out."""
     said = spec.serving.model_dump(mode="json", exclude=_NOT_OF_PODS, exclude_defaults=True)
     artifacts = settled_artifacts(spec, settings)
-    _, location = location_of(record, artifacts)
+    store, location = location_of(record, artifacts)
     engine = choose_engine(spec.serving, record)
-    more = [] if artifacts.cache is None else [plain(artifacts.cache)]
+    more = [plain(artifacts.cache)] if artifacts.cache is not None and store.downloads else []
     if (secret := secret_of(record.artifact, artifacts)) is not None:
         more.append({"encryption": secret})
     return short_hash([record.artifact.digest, location.uri, location.secret, engine, said, *more], length=16)
@@ -92,7 +92,7 @@ def build_serving_template(
     store, location = location_of(record, artifacts)
     access = store.access(location, children, volume="artifacts", path=ARTIFACTS_PATH, writable=False)
     access = with_keys(access, secret_of(record.artifact, artifacts))
-    cache = build_cache(artifacts, record, access)
+    cache = build_cache(artifacts, record, store)
     volumes = _access_volumes(serving)
     flags = ServerFlags(
         model=access.address,

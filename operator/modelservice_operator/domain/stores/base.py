@@ -22,8 +22,7 @@ class Access:
     """What a pod needs to reach an artifact.
 
     ``address`` is what its command is told; ``claim`` the claim that it mounts; ``shares_node`` whether that claim can
-    be mounted on one node only, so that its pods must be kept together; ``downloads`` whether the artifact comes over
-    the network, so that it pays to keep it. ``env`` are variables of the container.
+    be mounted on one node only, so that its pods must be kept together. ``env`` are variables of the container.
     """
 
     address: str
@@ -33,7 +32,6 @@ class Access:
     env_from: tuple[Object, ...] = ()
     claim: str | None = None
     shares_node: bool = False
-    downloads: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +56,10 @@ class Store(Protocol):
     @property
     def schemes(self) -> tuple[str, ...]:
         """Schemes of its URIs."""
+
+    @property
+    def downloads(self) -> bool:
+        """Whether artifacts come over the network, so that it pays to keep them."""
 
     def locate(self, artifacts: Artifacts, owner: Owner, key: str) -> Location:
         """Where the artifact of a key is to lie."""

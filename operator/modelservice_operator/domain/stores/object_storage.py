@@ -12,6 +12,7 @@ class ObjectStorage:
 
     choice = "uri"
     schemes = ("s3", "gs", "az")
+    downloads = True
 
     def locate(self, artifacts: Artifacts, owner: Owner, key: str) -> Location:
         """A folder of the key's own."""
@@ -60,7 +61,7 @@ class ObjectStorage:
         """The URI itself, and the variables of the Secret."""
         del children, volume, path, writable
         secret = ({"secretRef": {"name": location.secret}},) if location.secret else ()
-        return Access(address=location.uri, env_from=secret, downloads=True)
+        return Access(address=location.uri, env_from=secret)
 
     def portability(self, location: Location, children: Children) -> Portability:
         """Any node that reaches the storage can serve."""

@@ -17,6 +17,7 @@ class VolumeClaimStore:
 
     choice = "volumeClaim"
     schemes = (_SCHEME,)
+    downloads = False
 
     def locate(self, artifacts: Artifacts, owner: Owner, key: str) -> Location:
         """``pvc://CLAIM/KEY``."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from modelservice.artifact.answers import (
     Answer,
@@ -22,7 +22,7 @@ from modelservice.artifact.answers import (
     sentence,
     told_apart,
 )
-from modelservice.artifact.download import REQUESTS, Piece, in_parts
+from modelservice.artifact.download import REQUESTS, Piece, in_parts, is_one_part
 from modelservice.artifact.errors import ArtifactError, StorageUnavailableError
 from modelservice.artifact.files import MAX_MANIFEST_BYTES, check_size, document_bytes
 from modelservice.artifact.keys import NO_KEYS, Keys
@@ -55,13 +55,6 @@ _OURS = re.compile(
 """Names below an artifact's address that this release writes."""
 _SECRET_FIELD = "spec.artifacts.secretRef"  # noqa: S105 - the name of a field
 _URI_FIELD = "spec.artifacts.uri"
-
-
-class _Got(NamedTuple):
-    """What a request gave, and the version of its object (ETag), if the store tells one."""
-
-    content: bytes
-    version: str | None
 
 
 class ObjectArtifactStore:
@@ -105,9 +98,9 @@ class ObjectArtifactStore:
         stored = self._get(MANIFEST_FILE, MANIFEST_FILE)
         if stored is None:
             return None
-        raw, form = self._opened(stored.content, digest)
+        raw, form = self._opened(stored, digest)
         if self._cache is not None and sha256(raw) == digest:
-            self._cache.put(form.identify(digest), stored.content)
+            self._cache.put(form.identify(digest), stored)
         return self._verified(raw, form, digest)
 
     def publish(self, manifest: Manifest, files: Mapping[str, bytes], *, raw: bytes | None = None) -> str:
@@ -221,17 +214,23 @@ class ObjectArtifactStore:
     def _pieces(self, form: Form, name: str, entry: FileEntry, begin: int) -> Iterator[Piece]:
         """What is stored of a listed file from a place on; in parts of one version, where it is large."""
         path, size = object_name(name, entry, form), form.size(entry.size)
-        version: str | None = None
+        version = None if is_one_part(begin=begin, size=size) else self._version(path)
 
         def fetch(start: int, end: int) -> Piece:
-            nonlocal version
-            found = self._get(path, name, expected=size, part=(start, end), version=version)
-            if found is None:
+            content = self._get(path, name, expected=size, part=(start, end), version=version)
+            if content is None:
                 raise ArtifactError(f"{name} is missing in {self._address}")
-            version = found.version
-            return found.content
+            return content
 
-        return in_parts(fetch, begin=begin, size=size)
+        yield from in_parts(fetch, begin=begin, size=size)
+
+    def _version(self, path: str) -> str | None:
+        """The version of an object that is there now (ETag), if the store tells one."""
+        with self._said():
+            try:
+                return self._objects.head(path)["e_tag"]
+            except FileNotFoundError:
+                return None  # which the first part says better
 
     def _get(
         self,
@@ -241,7 +240,7 @@ class ObjectArtifactStore:
         expected: int | None = None,
         part: tuple[int, int] | None = None,
         version: str | None = None,
-    ) -> "_Got | None":
+    ) -> bytes | None:
         """An object or a part of it, None if it is not there; its size is checked before it is read.
 
         Raises:
@@ -263,7 +262,7 @@ class ObjectArtifactStore:
                     raise  # no bucket, for one
                 return None
             check_size(name, result.meta["size"], expected=expected)
-            return _Got(bytes(result.bytes()), result.meta["e_tag"])
+            return bytes(result.bytes())
 
     def _said(self) -> AbstractContextManager[None]:
         """Errors of obstore in the words of an artifact store."""

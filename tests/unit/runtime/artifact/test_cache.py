@@ -35,6 +35,9 @@ class Bucket:
         self.asked: list[str] = []
         self.away_from: int | None = None
 
+    def head(self, path: str) -> Any:
+        return self.store.head(path)
+
     def get(self, path: str, *, options: Any = None) -> Any:
         self.asked.append(path)
         begin = (options or {}).get("range", (0,))[0]

@@ -135,8 +135,11 @@ def test_without_the_key_it_is_said_and_nothing_is_thrown_away(
     for call in (store.load, lambda: store.publish(trained.manifest, trained.files)):
         with pytest.raises(StorageError, match=r"manifest\.json in .*abc is encrypted with the key of id [0-9a-f]{32}"):
             call()
+    with pytest.raises(StorageError, match=r"or delete what lies in \S*abc if the key is lost, and it is made again"):
+        store.load()
     with pytest.raises(StorageError, match="which is not given") as caught:
         store.load(digest=trained.digest)
+    assert "delete" not in caught.value.message
     failure = caught.value.failure()
     assert (failure.reason, failure.field) == ("EncryptionKeyMissing", "spec.artifacts.encryption.secretRef")
     assert (failure.about, failure.retry) == (About.STORAGE, Retry.ON_CHANGE)
@@ -287,6 +290,9 @@ def test_a_file_that_is_stored_again_while_it_is_read_is_begun_once_more(
     first_parts = []
 
     class Shared:
+        def head(self, path: str) -> Any:
+            return bucket.head(path)
+
         def get(self, path: str, *, options: Any = None) -> Any:
             result = bucket.get(path, options=options)
             if path.endswith(MODEL_FILE) and options["range"][0] == 0:

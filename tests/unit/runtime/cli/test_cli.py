@@ -473,7 +473,7 @@ def test_serving_as_the_operator_writes_it(served: Any, engine: Engine, grpc_por
         status_port=8082 if grpc_port else None,
         inputs=Inputs(unknown_columns=UnknownColumns.IGNORE) if grpc_port else Inputs(),
         cache="/cache" if grpc_port else None,
-        cache_size="16Mi" if grpc_port else None,
+        cache_size="1500m" if grpc_port else None,
     )
     assert main(server_arguments(flags)) == ExitCode.DONE
     (call,) = served
@@ -485,12 +485,13 @@ def test_serving_as_the_operator_writes_it(served: Any, engine: Engine, grpc_por
     assert call["inputs"] == flags.inputs
     assert call["secrets"] == Path(flags.secrets or ACCESS_PATH)
     assert call["ports"].get("status") == flags.status_port
-    assert (call["load"].keywords["cache"] is not None) is bool(grpc_port)
+    cache = call["load"].keywords["cache"]
+    assert (None if cache is None else cache._limit) == (2 if grpc_port else None)
 
 
 @pytest.mark.parametrize(
     ("size", "words"),
-    [("much", "'much' is not a quantity such as 500m, 2 or 1Gi"), ("0", "'0' holds nothing: name more than 0 bytes")],
+    [("much", "'much' is not a quantity such as 500m, 2 or 1Gi"), ("0", "'0' holds nothing: name at least 1 byte")],
 )
 def test_a_cache_has_a_size(capsys: pytest.CaptureFixture[str], size: str, words: str) -> None:
     with pytest.raises(SystemExit):

@@ -155,16 +155,9 @@ def test_a_file_inflates_to_its_listed_size_and_no_further(
     assert f"has more than the {entry.size} bytes that are read" in failure.message
 
 
-@pytest.fixture
-def key(tmp_path: Path) -> Path:
-    path = tmp_path / "key"
-    path.write_bytes(base64.b64encode(b"k" * 32))
-    return path
-
-
 @pytest.mark.parametrize("copied", [False, True])
 def test_what_another_cluster_encrypted_is_read_with_its_key(
-    store: ObjectServer, tmp_path: Path, trained: Artifact, key: Path, *, monkeypatch: pytest.MonkeyPatch, copied: bool
+    store: ObjectServer, tmp_path: Path, trained: Artifact, monkeypatch: pytest.MonkeyPatch, copied: bool
 ) -> None:
     form = Sealed(b"k" * 32)
     contents = {MANIFEST_FILE: (MANIFEST_FILE, trained.manifest_bytes)}
@@ -175,7 +168,8 @@ def test_what_another_cluster_encrypted_is_read_with_its_key(
     failure = refused(tmp_path, work_of(trained.digest))
     assert (failure.reason, failure.field) == ("EncryptionKeyMissing", "spec.artifacts.encryption.secretRef")
     assert f"manifest.json in {URI} is encrypted with the key of id {form.key_id.hex()}" in failure.message
-    monkeypatch.setenv(ENCRYPTION_KEYS_ENV, str(key))
+    (tmp_path / "key").write_bytes(base64.b64encode(b"k" * 32))
+    monkeypatch.setenv(ENCRYPTION_KEYS_ENV, str(tmp_path / "key"))
     check_taken_over(tmp_path, run(tmp_path, work_of(trained.digest)), trained)
     monkeypatch.setenv(ENCRYPTION_KEYS_ENV, "")
     with pytest.raises(StorageError, match="encrypted"):
