@@ -1,6 +1,8 @@
 """``modelservice serve``: a server for a stored model."""
 
 import argparse
+import os
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -101,10 +103,11 @@ def _serve(parsed: argparse.Namespace) -> int:
     from modelservice.inference.predictor import Predictor  # noqa: PLC0415
     from modelservice.serving.errors import NotServedError  # noqa: PLC0415
     from modelservice.serving.main import serve  # noqa: PLC0415
+    from modelservice.serving.switching import is_loading  # noqa: PLC0415
 
     ports = {"http": parsed.port, "grpc": served.grpc_port, "status": parsed.status_port}
     try:
-        return serve(
+        code = serve(
             load=partial(
                 Predictor.load,
                 served.address,
@@ -129,6 +132,11 @@ def _serve(parsed: argparse.Namespace) -> int:
     except NotServedError as error:
         complain(str(error))
         return error.exit_code
+    if is_loading():  # onnxruntime aborts in a thread that the interpreter ends with itself
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 def _cache(parsed: argparse.Namespace) -> "Cache | None":
