@@ -2,6 +2,8 @@
 
 import argparse
 import math
+import os
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -102,10 +104,11 @@ def _serve(parsed: argparse.Namespace) -> int:
     from modelservice.inference.predictor import Predictor  # noqa: PLC0415
     from modelservice.serving.errors import NotServedError  # noqa: PLC0415
     from modelservice.serving.main import serve  # noqa: PLC0415
+    from modelservice.serving.switching import is_loading  # noqa: PLC0415
 
     ports = {"http": parsed.port, "grpc": served.grpc_port, "status": parsed.status_port}
     try:
-        return serve(
+        code = serve(
             load=partial(
                 Predictor.load,
                 served.address,
@@ -130,6 +133,11 @@ def _serve(parsed: argparse.Namespace) -> int:
     except NotServedError as error:
         complain(str(error))
         return error.exit_code
+    if is_loading():  # onnxruntime aborts in a thread that the interpreter ends with itself
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 def _cache(parsed: argparse.Namespace) -> "Cache | None":

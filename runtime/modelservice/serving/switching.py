@@ -29,9 +29,15 @@ RETIRED_SECONDS: Final = 90.0
 """After a switch: what the model before was asked is answered by then, however slowly its client sent and reads."""
 
 _MAY_PASS: Final = (OSError, StorageError, MemoryError)
+_THREAD: Final = "load"
 _Found = TypeVar("_Found")
 
 _LOG = logging.getLogger(__name__)
+
+
+def is_loading() -> bool:
+    """Whether a load is under way still, which outlives the server that began it."""
+    return any(thread.name == _THREAD for thread in threading.enumerate())
 
 
 class Switch:
@@ -148,7 +154,7 @@ async def _beside(work: Callable[[], _Found]) -> _Found:
         except BaseException as error:
             outcome.set_exception(error)
 
-    threading.Thread(target=do, name="load", daemon=True).start()
+    threading.Thread(target=do, name=_THREAD, daemon=True).start()
     return await asyncio.wrap_future(outcome)
 
 

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import orjson
 
+from modelservice.contract.signature import Signature
+from modelservice.modalities.image.encoder import NAME as IMAGE
 from modelservice.serving.errors import RequestError
 from modelservice.serving.parsing import parse_object
 
@@ -16,10 +18,16 @@ MEDIA_TYPES: Final = ("image/png", "image/jpeg")
 FORM: Final = "multipart/form-data"
 _SIGNATURES: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 _DELIMITER: Final = re.compile(rb"--[^\r\n]{1,70}(?=\r\n)")
-_NAME: Final = re.compile(rb'(?<![a-z])name="([^"\r\n]*)"', re.IGNORECASE)
+_NAME: Final = re.compile(rb'(?<![a-z])name=(?:"([^"\r\n]*)"|([^\s";]+))', re.IGNORECASE)
+"""A parameter of MIME (RFC 2045): quoted, or a token."""
 _FILE: Final = re.compile(rb"filename\*?=", re.IGNORECASE)
 _LABEL: Final = "label"
 _END: Final = b"\r\n\r\n"
+
+
+def takes_pictures(signature: Signature) -> bool:
+    """Whether rows of a model are images, so that a body may be one."""
+    return signature.modality == IMAGE
 
 
 def parse_object_or_upload(body: bytes) -> dict[str, Any]:
@@ -58,7 +66,7 @@ def _read_form(body: bytes, delimiter: bytes) -> dict[str, Any]:
         named = _NAME.search(head)
         if named is None:
             raise RequestError("a part of the form has no name")
-        name = named[1].decode("utf-8", "replace")
+        name = (named[1] or named[2] or b"").decode("utf-8", "replace")
         if is_picture(content):
             pictures.append(content)
         elif _FILE.search(head):

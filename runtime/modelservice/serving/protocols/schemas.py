@@ -14,13 +14,12 @@ from modelservice.contract.signature import (
 )
 from modelservice.inference.explaining.plans import OCCLUSION
 from modelservice.modalities.base import STRICT, Tolerance
-from modelservice.modalities.image.encoder import NAME as IMAGE
 from modelservice.modalities.parts import MAX_PATCH
 from modelservice.modalities.tensors import BOOL, BYTES
 from modelservice.serving.asked import MAX_TIMEOUT
 from modelservice.serving.calls import MAX_ROWS
 from modelservice.serving.protocols.base import Schema
-from modelservice.serving.uploads import FORM, MEDIA_TYPES
+from modelservice.serving.uploads import FORM, MEDIA_TYPES, takes_pictures
 
 _SHOWN_CATEGORIES: Final = 20
 _NUMBER: Final[Schema] = {"type": "number"}
@@ -64,7 +63,7 @@ def predict_request(signature: Signature, tolerance: Tolerance = STRICT) -> Sche
 
 def uploads(signature: Signature) -> dict[str, Schema]:
     """Schemas of what else a body may be, by media type: of a model of images a picture, or a form with pictures."""
-    if not any(isinstance(given, InputTensor) for given in signature.inputs):
+    if not takes_pictures(signature):
         return {}
     picture: Schema = {"type": "string", "format": "binary"}
     form: Schema = {"type": "object", "required": ["image"], "properties": {"image": picture}}
@@ -89,9 +88,8 @@ def explain_request(signature: Signature, tolerance: Tolerance = STRICT, methods
     """Schema of an ``:explain`` body; see ``predict_request``. ``methods`` are those beside the usual one."""
     predict = predict_request(signature, tolerance)
     said = ("instances", "inputs", "signature_name", "unknown_columns", "missing_columns", "timeout")
-    labels = list(signature.labels)
+    labels, images = list(signature.labels), takes_pictures(signature)
     label = {"label": {"enum": labels, "description": "Explain its probability. Default: the most probable one."}}
-    images = any(isinstance(given, InputTensor) for given in signature.inputs)
     return {
         **predict,
         "properties": {
@@ -122,7 +120,7 @@ def explain_response(signature: Signature) -> Schema:
             **({"label": {"enum": list(signature.labels)}} if signature.labels else {}),
             "value": {**_NUMBER, "description": "Of the instance."},
             "base": {**_NUMBER, "description": "Where all parts are hidden: of a row of medians and modes."},
-            **_contributions(signature.inputs),
+            **_contributions(signature),
         },
     }
     return {
@@ -136,17 +134,17 @@ def explain_response(signature: Signature) -> Schema:
     }
 
 
-def _contributions(inputs: tuple[Input, ...]) -> dict[str, Schema]:
+def _contributions(signature: Signature) -> dict[str, Schema]:
     """Members of an explanation, by what the model takes."""
     rows: Schema = {"type": "array", "items": {"type": "array", "items": _NUMBER}}
-    if any(isinstance(given, InputTensor) for given in inputs):
+    if takes_pictures(signature):
         png: Schema = {"type": "object", "properties": {"b64": {"type": "string", "contentEncoding": "base64"}}}
         return {
             "contributions": {**rows, "description": "What is lost where a patch is hidden, by rows of patches."},
             "patch": {"type": "integer", "description": "Side of a patch, in pixels."},
             "heat_map": {**png, "description": "A PNG: red adds to the answer, blue takes away. Where asked for."},
         }
-    by_column = {"type": "object", "properties": dict.fromkeys(_by_name(inputs), _NUMBER)}
+    by_column = {"type": "object", "properties": dict.fromkeys(_by_name(signature.inputs), _NUMBER)}
     by_word: Schema = {
         "type": "object",
         "properties": {"word": {"type": "string"}, "contribution": _NUMBER},
@@ -205,7 +203,7 @@ def _object(columns: dict[str, Any], tolerance: Tolerance) -> Schema:
 def _row(signature: Signature, tolerance: Tolerance) -> Schema:
     inputs, tensors = signature.inputs, _tensors(signature.inputs)
     if len(tensors) == 1:
-        encoded = [_encoded(tensors[0])] if signature.modality == IMAGE else []
+        encoded = [_encoded(tensors[0])] if takes_pictures(signature) else []
         return {"anyOf": [*_values(tensors[0]), *encoded]}
     if tensors:
         named = {tensor.name: {"anyOf": _values(tensor)} for tensor in tensors}

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -446,6 +447,23 @@ def test_a_disk_that_fails_is_not_taken_for_an_address(
     command = ["serve", "--model", "m", "--name", "n", "--port", "0"]
     assert main(command) == ExitCode.ORDER_INVALID
     assert capsys.readouterr().err == "error: n cannot be served: [Errno 5] Input/output error\n"
+
+
+@pytest.mark.usefixtures("served")
+def test_a_server_that_ends_while_it_loads_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def leave(code: int) -> None:
+        raise SystemExit(code)
+
+    monkeypatch.setattr(os, "_exit", leave)
+    command, may = ["serve", "--model", "m", "--name", "n"], threading.Event()
+    assert main(command) == ExitCode.DONE
+    loading = threading.Thread(target=may.wait, args=(10,), name="load")
+    loading.start()
+    with pytest.raises(SystemExit) as left:
+        main(command)
+    may.set()
+    loading.join()
+    assert left.value.code == ExitCode.DONE
 
 
 GUARDED = Access.model_validate(

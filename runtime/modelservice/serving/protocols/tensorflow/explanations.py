@@ -18,9 +18,10 @@ from modelservice.serving.calls import MAX_ROWS, Call
 from modelservice.serving.errors import RequestError, TooLargeError
 from modelservice.serving.model import ServedModel
 from modelservice.serving.protocols.tensorflow.metadata import check_signature
-from modelservice.serving.protocols.tensorflow.places import body_reader, read_rows, takes_pictures
+from modelservice.serving.protocols.tensorflow.places import body_reader, read_rows
 from modelservice.serving.protocols.tensorflow.slopes import STEPS, SlopesQuestion
 from modelservice.serving.results import Results
+from modelservice.serving.uploads import takes_pictures
 
 MAX_BYTES: Final = 2**27
 """What all rows take that one request makes the model answer."""

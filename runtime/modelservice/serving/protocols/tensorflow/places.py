@@ -3,23 +3,18 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from modelservice.contract.signature import InputTensor, Signature
+from modelservice.contract.signature import Signature
 from modelservice.modalities.base import Encoder, Rows, Tolerance
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.tensors import describe
 from modelservice.serving.calls import check_rows
 from modelservice.serving.errors import RequestError
 from modelservice.serving.parsing import parse_object
-from modelservice.serving.uploads import INSTANCES, parse_object_or_upload
+from modelservice.serving.uploads import INSTANCES, parse_object_or_upload, takes_pictures
 
 INPUTS: Final = "inputs"
 Place = Callable[[InputError], RequestError]
 _EXPECTED: Final = 'expected {"instances": [row, ...]} or {"inputs": {name: [value, ...]}}'
-
-
-def takes_pictures(signature: Signature) -> bool:
-    """Whether rows of a model are images."""
-    return any(isinstance(given, InputTensor) for given in signature.inputs)
 
 
 def body_reader(signature: Signature) -> Callable[[bytes], dict[str, Any]]:

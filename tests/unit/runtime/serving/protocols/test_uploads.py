@@ -2,13 +2,22 @@
 
 import io
 from base64 import b64encode
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from tests.unit.runtime.serving.fakes import SIDE, FakeModel, client_of, front_of, image_model, numeric_model
+from tests.unit.runtime.serving.fakes import (
+    SIDE,
+    FakeModel,
+    client_of,
+    front_of,
+    image_model,
+    numeric_model,
+    tensor_model,
+)
 from tests.unit.runtime.serving.talking import connected
 
 from modelservice.serving.inference import LARGE_BODY
@@ -63,6 +72,19 @@ async def test_a_label_in_a_form_is_a_text_also_where_it_looks_like_a_number() -
         assert answer.json()["explanations"][0]["label"] == label
 
 
+@pytest.mark.parametrize("head", [b"name=image; filename=a", b"filename=a.png;name=image", b'filename="a"; NAME=""'])
+async def test_names_need_no_quotes(head: bytes) -> None:
+    sent = picture()
+    answer = await ask(form(b"content-disposition: form-data; %b\r\n\r\n%b" % (head, sent)))
+    assert (answer.status_code, answer.json()) == (200, await in_base64(sent))
+
+
+async def test_a_field_without_quotes_is_a_member() -> None:
+    field = b"content-disposition: form-data; name=signature_name\r\ncontent-type: text/plain\r\n\r\nnone"
+    answer = await ask(form(file(picture()), field))
+    assert "'none'" in answer.json()["error"]
+
+
 async def test_a_large_form_is_one_too() -> None:
     sent = [picture(seed) for seed in range(LARGE_BODY // 80)]
     assert len(b"".join(sent)) > LARGE_BODY
@@ -110,14 +132,15 @@ async def test_what_is_no_upload_is_said(body: bytes, said: str) -> None:
     assert said in answer.json()["error"]
 
 
-async def test_a_model_of_rows_takes_no_picture() -> None:
+@pytest.mark.parametrize("build", [numeric_model, tensor_model])
+async def test_a_model_of_other_rows_takes_no_picture(build: Callable[[], FakeModel]) -> None:
     for body in (picture(), form(file(picture()))):
-        answer = await ask(body, model=numeric_model())
+        answer = await ask(body, model=build())
         assert (answer.status_code, answer.json()["error"][:20]) == (400, "the body is not JSON")
 
 
 async def test_the_page_offers_to_choose_a_file() -> None:
-    for model, offered in ((image_model(), True), (numeric_model(), False)):
+    for model, offered in ((image_model(), True), (numeric_model(), False), (tensor_model(), False)):
         async with client_of(front_of(model)) as client:
             page = (await client.get("/openapi.json")).json()
         taken = page["paths"][PREDICT]["post"]["requestBody"]["content"]

@@ -118,7 +118,7 @@ def test_the_port_for_probes_is_one_of_them_and_leaves_with_the_others() -> None
 
 
 def test_a_transport_answers_by_another_model_once_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Switch.keep_newest, "__kwdefaults__", {"seconds": 0})
+    monkeypatch.setattr(Switch.keep_newest, "__kwdefaults__", {"seconds": 0, "again": 0})
     log: list[Any] = []
     other = numeric_model(("small", "large"))
     other.digest = "sha256:" + "cd" * 32
