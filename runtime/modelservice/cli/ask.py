@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from modelservice.cli.common import Commands, add_command, add_encryption, complain
+from modelservice.cli.common import Commands, add_command, add_encryption, complain, engine_loader
+from modelservice.contract import server_flags
 from modelservice.contract.exit_codes import ExitCode
 
 _PREDICT: Final = """\
@@ -20,6 +21,7 @@ _EXPLAIN: Final = """\
 examples:
   modelservice explain out/iris rows.csv
   echo '{"instances": [[5.1, 3.5, 1.4, 0.2]], "label": "setosa"}' | modelservice explain out/iris -
+  modelservice explain out/digits request.json --engine torch --method IntegratedGradients
 """
 _STDIN: Final = "-"
 
@@ -36,6 +38,13 @@ def add_ask(commands: Commands) -> None:
             f"rows: a CSV file with a header, or JSON as :{name} takes it, or a list of rows; - reads JSON from stdin"
         )
         parser.add_argument("rows", metavar="FILE", help=rows)
+        if name == "explain":
+            method = "of images, where the request names none: Occlusion, or with torch IntegratedGradients, SmoothGrad"
+            parser.add_argument("--method", help=method)
+        engine = f"what computes: {' or '.join(server_flags.ENGINES)}; default: %(default)s"
+        parser.add_argument(
+            server_flags.ENGINE, choices=server_flags.ENGINES, default="onnx", metavar="ENGINE", help=engine
+        )
         add_encryption(parser)
         parser.set_defaults(command=partial(_ask, explains=name == "explain"))
 
@@ -49,8 +58,9 @@ def _ask(parsed: argparse.Namespace, *, explains: bool) -> int:
     from modelservice.serving.model import ModelFaultError  # noqa: PLC0415
 
     try:
-        predictor = Predictor.load(parsed.address)
-        answer = answer_alone(predictor, _body(parsed.rows), explains=explains)
+        predictor = Predictor.load(parsed.address, engine=engine_loader(server_flags.ENGINES[parsed.engine]))
+        method = parsed.method if explains else None
+        answer = answer_alone(predictor, _body(parsed.rows), explains=explains, method=method)
     except (ArtifactError, RequestError) as error:
         complain(str(error))
         return ExitCode.ORDER_INVALID

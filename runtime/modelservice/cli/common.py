@@ -5,9 +5,13 @@ import gc
 import os
 import sys
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from modelservice.contract.places import ENCRYPTION_KEYS_ENV
+from modelservice.contract.serving import Engine
+
+if TYPE_CHECKING:
+    from modelservice.inference.engine import EngineLoader
 
 _OBJECTS: Final = 50_000
 """Made and not let go again, between two looks for garbage; Python's own is 700."""
@@ -49,3 +53,18 @@ def complain(message: str, *, field: str | None = None) -> None:
     """An error, and the field of the ModelService to change, on stderr."""
     where = f" (see {field})" if field and field not in message else ""
     sys.stderr.write(f"error: {message}{where}\n")
+
+
+def engine_loader(engine: Engine) -> "EngineLoader":
+    """Engines are chosen here, so that what serves on onnxruntime never reaches torch.
+
+    Raises:
+        ModuleNotFoundError: this installation has no torch.
+    """
+    from modelservice.inference.onnx_engine import load_onnx_engine  # noqa: PLC0415
+
+    if engine is Engine.ONNX:
+        return load_onnx_engine
+    from modelservice.families.torch_engine import load_torch_engine  # noqa: PLC0415
+
+    return load_torch_engine

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from modelservice.cli.common import Commands, add_command, add_encryption, complain
+from modelservice.cli.common import Commands, add_command, add_encryption, complain, engine_loader
 from modelservice.contract import places, server_flags
 from modelservice.contract.access import Access
 from modelservice.contract.base import first_problem
@@ -18,7 +18,6 @@ from modelservice.contract.serving import Batching, Engine, Inputs, MissingColum
 
 if TYPE_CHECKING:
     from modelservice.artifact.cache import Cache
-    from modelservice.inference.engine import EngineLoader
 
 _EXAMPLES = """\
 examples:
@@ -113,7 +112,7 @@ def _serve(parsed: argparse.Namespace) -> int:
                 Predictor.load,
                 served.address,
                 digest=parsed.digest,
-                engine=_engine_loader(served.engine),
+                engine=engine_loader(served.engine),
                 keep_files=served.access.artifact is not None,
                 cache=_cache(parsed),
             ),
@@ -201,21 +200,6 @@ def _inputs(parsed: argparse.Namespace, default: Inputs) -> Inputs:
         unknown_columns=parsed.unknown_columns or default.unknown_columns,
         missing_columns=parsed.missing_columns or default.missing_columns,
     )
-
-
-def _engine_loader(engine: Engine) -> "EngineLoader":
-    """Engines are chosen here, so that what serves on onnxruntime never reaches torch.
-
-    Raises:
-        ModuleNotFoundError: this installation has no torch.
-    """
-    from modelservice.inference.onnx_engine import load_onnx_engine  # noqa: PLC0415
-
-    if engine is Engine.ONNX:
-        return load_onnx_engine
-    from modelservice.families.torch_engine import load_torch_engine  # noqa: PLC0415
-
-    return load_torch_engine
 
 
 def _access(text: str) -> Access:

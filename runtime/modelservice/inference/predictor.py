@@ -1,7 +1,7 @@
 """A trained model that answers: what serving and the Python API have in common."""
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -14,15 +14,18 @@ from modelservice.artifact.stores import load_artifact
 from modelservice.contract.baseline import Baseline
 from modelservice.contract.documents import DocumentError
 from modelservice.contract.manifest import BASELINE_FILE, MANIFEST_FILE, PREPROCESSING_FILE, Manifest
-from modelservice.contract.signature import Signature
+from modelservice.contract.signature import InputTensor, Signature
 from modelservice.inference.batches import BATCH_ROWS
 from modelservice.inference.description import describe
-from modelservice.inference.engine import Engine, EngineLoader
+from modelservice.inference.engine import Differentiable, Engine, EngineLoader
+from modelservice.inference.explaining.images import STEPS, SlopesQuestion, check_method
+from modelservice.inference.explaining.plans import OCCLUSION
 from modelservice.inference.explaining.question import EVALUATIONS, Question, unexplainable
 from modelservice.inference.onnx_engine import load_onnx_engine
 from modelservice.modalities.base import Encoder, Features, Rows
 from modelservice.modalities.encoders import open_encoder
 from modelservice.modalities.errors import InputError
+from modelservice.modalities.parts import PartOptions
 from modelservice.tasks import served_task_of
 from modelservice.tasks.base import Array, ServedTask
 from modelservice.tasks.probabilities import improbable
@@ -206,23 +209,31 @@ class Predictor:
         return self._raw(frame)
 
     def explain(
-        self, frame: Any, *, label: str | None = None, evaluations: int = EVALUATIONS, seed: int = 0
+        self,
+        frame: Any,
+        *,
+        label: str | None = None,
+        method: str | None = None,
+        evaluations: int | None = None,
+        seed: int = 0,
     ) -> list[dict[str, Any]]:
         """What each column, patch of an image or word of a text adds to each answer, as ``:explain`` says it.
 
         Args:
             frame: see ``predict``.
             label: the class whose probability is explained; None for the most probable one of each row.
-            evaluations: most rows that the model answers for one of these; more come nearer where a table has so many
-                columns that not all coalitions can be asked.
+            method: of images ``Occlusion``, the default, and where torch computes (``engine=load_torch_engine`` of
+                ``load``) ``IntegratedGradients`` or ``SmoothGrad`` for a ``label``.
+            evaluations: most rows that the model answers for one of these, 1,024 by default; more come nearer where a
+                table has so many columns that not all coalitions can be asked. Of derivatives their steps, default 64.
             seed: of what is random then.
 
         Returns:
             For each row ``output``, ``label`` (of a classification), ``value``, ``base``, and ``contributions``.
 
         Raises:
-            ValueError: the model has no such label or cannot be explained; or a row takes more evaluations, says how
-                many.
+            ValueError: the model has no such label or method, or cannot be explained; or a row takes more evaluations,
+                says how many.
             InputError: names the first row and column that is wrong.
         """
         if label is not None and label not in self.labels:
@@ -230,13 +241,36 @@ class Predictor:
         if (why := unexplainable(self.signature)) is not None:
             raise ValueError(f"{self.manifest.name} cannot be explained: {why}")
         chosen = None if label is None else self.labels.index(label)
+        rows = self.encoder.from_frame(frame)
+        if method is not None:
+            if not any(isinstance(given, InputTensor) for given in self.signature.inputs):
+                raise ValueError(f"method: is of images, and {self.manifest.name} has none; leave it out")
+            check_method(method, self.engine, chosen, self.labels)
+            if method != OCCLUSION:
+                return self._explain_by_slopes(
+                    rows, method, chosen or 0, STEPS if evaluations is None else evaluations, seed
+                )
+        most = EVALUATIONS if evaluations is None else evaluations
         found = []
-        for parts in self.encoder.parts(self.encoder.from_frame(frame)):
-            question = Question([parts], evaluations=evaluations, seed=seed)
+        for parts in self.encoder.parts(rows):
+            question = Question([parts], evaluations=most, seed=seed)
             asked = question.asked()
-            batches = (asked[start : start + BATCH_ROWS] for start in range(0, question.size, BATCH_ROWS))
-            raw = np.concatenate([self.run(self.encode(batch)) for batch in batches])
+            raw = np.concatenate([self.run(self.encode(batch)) for batch in _batches(asked)])
             found += question.explanations(raw, self.signature, chosen)
+        return found
+
+    def _explain_by_slopes(self, rows: Rows, method: str, label: int, steps: int, seed: int) -> list[dict[str, Any]]:
+        if steps < 1:
+            raise ValueError(f"evaluations: {steps}; {method} needs at least 1")
+        engine = self.engine
+        assert isinstance(engine, Differentiable)  # noqa: S101 - else the method is not known
+        images, found = np.asarray(rows), []
+        for place, parts in enumerate(self.encoder.parts(rows, PartOptions(patch=1))):
+            image = images[place : place + 1]
+            question = SlopesQuestion(self.encoder, image, [parts], method=method, steps=steps)
+            asked = question.asked(seed)
+            raw = np.concatenate([engine.gradients(self.encode(batch), label) for batch in _batches(asked)])
+            found += question.explanations(asked, raw, self.signature, label)
         return found
 
     def _raw(self, frame: Any) -> Array:
@@ -244,6 +278,10 @@ class Predictor:
         if self.labels and not self.trained and (wrong := improbable(raw)) is not None:
             raise ValueError(f"the model answers with {wrong}")
         return raw
+
+
+def _batches(rows: Rows) -> Iterator[Rows]:
+    return (rows[start : start + BATCH_ROWS] for start in range(0, len(rows), BATCH_ROWS))
 
 
 def _check_agreement(signature: Signature, *, encoder: Encoder, engine: Engine, task: ServedTask) -> None:

@@ -11,14 +11,14 @@ from modelservice.serving.protocols.tensorflow.predictions import Predictions
 from modelservice.serving.results import Results
 
 
-def answer_alone(model: ServedModel, body: bytes, *, explains: bool) -> bytes:
-    """Answer the body of ``:predict`` or ``:explain``.
+def answer_alone(model: ServedModel, body: bytes, *, explains: bool, method: str | None = None) -> bytes:
+    """Answer the body of ``:predict`` or ``:explain``; ``method`` is that of a body that names none.
 
     Raises:
         RequestError: as a server says it.
     """
-    call = (Explanations(model) if explains else Predictions(model)).parse(body)
-    computation = Computation(model)
+    call = (Explanations(model, method=method) if explains else Predictions(model)).parse(body)
+    computation = call.compute or Computation(model)
     batches = []
     for start in range(0, len(call.rows), BATCH_ROWS):
         try:

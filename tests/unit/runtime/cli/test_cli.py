@@ -260,6 +260,16 @@ def test_rows_of_files_are_explained(trained: Path, capsys: pytest.CaptureFixtur
         assert one["base"] + sum(one["contributions"].values()) == pytest.approx(one["value"])
 
 
+def test_a_method_is_asked_for_and_torch_computes(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (trained / "rows.json").write_text(json.dumps(ROWS))
+    assert main(["explain", "out/iris", "rows.json", "--method", "Occlusion"]) == ExitCode.ORDER_INVALID
+    assert "error: method: is of images, and this model has none" in capsys.readouterr().err
+    assert main(["explain", "out/iris", "rows.json", "--engine", "torch"]) == ExitCode.DONE
+    by_torch = json.loads(capsys.readouterr().out)["explanations"]
+    for one, said in zip(by_torch, Predictor.load("out/iris").explain(ROWS), strict=True):
+        assert one["contributions"] == pytest.approx(said["contributions"], abs=1e-5)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "code", "words"),
     [

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any, Final
 
 from modelservice.inference.engine import Differentiable
+from modelservice.inference.explaining.images import STEPS, SlopesQuestion, check_method
 from modelservice.inference.explaining.plans import OCCLUSION
 from modelservice.inference.explaining.question import EVALUATIONS, Question, unexplainable
 from modelservice.inference.explaining.slopes import METHODS
@@ -16,10 +17,9 @@ from modelservice.serving.answer import Answer, json_answer
 from modelservice.serving.asked import read_asked
 from modelservice.serving.calls import MAX_ROWS, Call
 from modelservice.serving.errors import RequestError, TooLargeError
-from modelservice.serving.model import ServedModel
+from modelservice.serving.model import ServedModel, Slopes
 from modelservice.serving.protocols.tensorflow.metadata import check_signature
 from modelservice.serving.protocols.tensorflow.places import body_reader, read_rows
-from modelservice.serving.protocols.tensorflow.slopes import STEPS, SlopesQuestion
 from modelservice.serving.results import Results
 from modelservice.serving.uploads import takes_pictures
 
@@ -34,7 +34,9 @@ _MAX_SEED: Final = 2**32
 class Explanations:
     """Parses ``:explain`` bodies for one model, and renders what follows from its answers."""
 
-    def __init__(self, model: ServedModel, tolerance: Tolerance = STRICT) -> None:
+    def __init__(self, model: ServedModel, tolerance: Tolerance = STRICT, *, method: str | None = None) -> None:
+        """Args: the model, what is forgiven, and the method of a body that names none."""
+        self._unsaid = {} if method is None else {METHOD: method}
         self._tolerance = tolerance
         self._encoder = model.encoder
         self._signature = model.signature
@@ -52,15 +54,20 @@ class Explanations:
         """
         if (why := unexplainable(self._signature)) is not None:
             raise RequestError(f"this model cannot be explained: {why}")
-        document = self._read(body)
+        document = {**self._unsaid, **self._read(body)}
         check_signature(document.get("signature_name", ""))
         label = self._label(document.get("label"))
         options = self._options(document)
         asked = read_asked(document, self._tolerance)
         rows, place_in = read_rows(document, self._encoder, asked.tolerance)
-        if (method := self._method(document)) in METHODS:
+        method = document.get(METHOD, OCCLUSION)
+        try:
+            check_method(method, self._model.engine, label, self._labels)
+        except ValueError as error:
+            raise RequestError(str(error)) from None
+        if method in METHODS:
             options = options._replace(patch=options.patch or 1)
-            return self._by_slopes(document, method, label, self._parts(rows, options, place_in), rows)
+            return self._by_slopes(document, method, label or 0, self._parts(rows, options, place_in), rows)
         question = self._question(document, self._parts(rows, options, place_in))
 
         def place(error: InputError) -> RequestError:
@@ -76,21 +83,11 @@ class Explanations:
         except InputError as error:
             raise place(error) from None
 
-    def _method(self, document: dict[str, Any]) -> str:
-        said = document.get(METHOD, OCCLUSION)
-        known = [OCCLUSION, *(METHODS if self._engine is not None else ())]
-        if said not in known:
-            remedy = "" if self._engine is not None else "; others need torch: spec.serving.engine: Torch"
-            raise RequestError(f"{METHOD}: {describe(said)}; expected {' or '.join(known)}{remedy}")
-        return str(said)
-
     def _by_slopes(
-        self, document: dict[str, Any], method: str, label: int | None, parts: Sequence[Parts], rows: Rows
+        self, document: dict[str, Any], method: str, label: int, parts: Sequence[Parts], rows: Rows
     ) -> Call[Answer]:
-        if label is None and self._labels:
-            raise RequestError(f"label: {method} explains one label; expected one of {listed(self._labels)}")
         steps = _whole(document, "evaluations", STEPS, MAX_ROWS, at_least=1)
-        question = SlopesQuestion(self._model, rows, parts, method=method, steps=steps)
+        question = SlopesQuestion(self._encoder, rows, parts, method=method, steps=steps)
         if question.size > MAX_ROWS or question.bytes > MAX_BYTES:
             said = f"{len(parts)} images take {question.size} evaluations of {question.bytes} bytes; at most {MAX_ROWS}"
             raise TooLargeError(
@@ -98,7 +95,14 @@ class Explanations:
             )
         seed, timeout = _whole(document, "seed", 0, _MAX_SEED), read_asked(document, self._tolerance).timeout
         assert self._engine is not None  # noqa: S101 - else the method is not known
-        return question.call(label or 0, self._engine, seed=seed, timeout=timeout)
+        asked = question.asked(seed)
+        compute = Slopes(self._encoder, self._engine, label)
+
+        def render(results: Results) -> Answer:
+            explanations = question.explanations(asked, results.raw, self._signature, label)
+            return json_answer({"explanations": explanations, "method": method, "exact": False})
+
+        return Call(asked, lambda error: RequestError(str(error)), render, timeout=timeout, compute=compute)
 
     def _label(self, said: Any) -> int | None:
         if said is None:

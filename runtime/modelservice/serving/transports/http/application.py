@@ -156,6 +156,7 @@ def _documentation(model: ServedModel, operation: Operation) -> dict[str, Any]:
 
 def _general_pages(core: Core, documented: list[Operation], pages: list[Page]) -> tuple[Page, ...]:
     links = {
+        "status": "alive",  # what KServe's client of v1 looks for
         "model": core.name,
         "inference": [operation.path for operation in documented],
         "pages": [*(page.path for page in pages), "/metrics", "/docs", "/openapi.json"],

@@ -1,5 +1,8 @@
 """``:explain`` of images by a model's derivatives: integrated gradients and SmoothGrad, where the engine has them."""
 
+import json
+import re
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +18,9 @@ from tests.unit.runtime.serving.fakes import (
 )
 
 from modelservice.inference.explaining.slopes import METHODS
+from modelservice.inference.predictor import Predictor
 from modelservice.modalities.base import Features
+from modelservice.serving.alone import answer_alone
 from modelservice.serving.calls import MAX_ROWS
 from modelservice.tasks.base import Array
 
@@ -112,6 +117,47 @@ async def test_what_cannot_be_explained_so_is_said(model: Any, body: Any, status
     found, answer = await post(model(), **body)
     assert found == status
     assert said in answer["error"]
+
+
+def predictor_of(model: FakeModel) -> Predictor:
+    manifest: Any = SimpleNamespace(name="iris")
+    return Predictor(
+        digest=model.digest,
+        manifest=manifest,
+        signature=model.signature,
+        encoder=model.encoder,
+        engine=model.engine,
+        task=model.task,
+        reports={},
+        description={},
+    )
+
+
+@pytest.mark.parametrize("method", ["Occlusion", *METHODS])
+async def test_python_and_the_command_answer_as_the_server_does(method: str) -> None:
+    labels = ("setosa", "versicolor", "virginica")
+    _, answer = await post(squares(labels), method=method, label="virginica")
+    images = np.array([IMAGE])
+    found = predictor_of(squares(labels)).explain(images, label="virginica", method=method)
+    assert json.loads(json.dumps(found)) == answer["explanations"]
+    body = json.dumps({"instances": [IMAGE], "label": "virginica"}).encode()
+    assert json.loads(answer_alone(squares(labels), body, explains=True, method=method)) == answer
+
+
+@pytest.mark.parametrize(
+    ("model", "asked", "said"),
+    [
+        (squares, {"method": "Magic"}, "method: the text 'Magic'; expected Occlusion or IntegratedGradients"),
+        (image_model, {"method": "SmoothGrad", "label": "setosa"}, "; others need torch"),
+        (lambda: squares(("a", "b", "c")), {"method": "SmoothGrad"}, "label: SmoothGrad explains one label"),
+        (squares, {"method": "SmoothGrad", "evaluations": 0}, "evaluations: 0; SmoothGrad needs at least 1"),
+        (numeric_model, {"method": "Occlusion"}, "method: is of images, and iris has none"),
+    ],
+)
+def test_what_python_refuses(model: Any, asked: Any, said: str) -> None:
+    rows = np.ones((1, 2)) if model is numeric_model else np.array([IMAGE])
+    with pytest.raises(ValueError, match=re.escape(said)):
+        predictor_of(model()).explain(rows, **asked)
 
 
 async def test_occlusion_can_be_asked_for_by_its_name() -> None:

@@ -73,7 +73,7 @@ def either(request: pytest.FixtureRequest) -> Callable[[Front], AbstractAsyncCon
         ("/v1/models/iris", {"name": "iris", "ready": True, "digest": DIGEST}),
         (f"/v1/models/iris/versions/{VERSION}", {"name": "iris", "ready": True, "digest": DIGEST}),
         (f"/v2/models/iris/versions/{VERSION}", {"versions": [VERSION], "parameters": {"digest": DIGEST}}),
-        ("/", {"model": "iris", "inference": [PREDICT, EXPLAIN, INFER]}),
+        ("/", {"status": "alive", "model": "iris", "inference": [PREDICT, EXPLAIN, INFER]}),
     ],
 )
 async def test_each_path_says_what_it_should(either: Any, path: str, expected: dict[str, Any]) -> None:
