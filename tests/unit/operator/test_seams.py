@@ -76,6 +76,7 @@ class Shelf:
 
     choice = "shelf"
     schemes = ("shelf",)
+    downloads = False
 
     def locate(self, artifacts: Artifacts, owner: Owner, key: str) -> Location:
         return Location(uri=f"shelf://{owner.name}/{key}")
