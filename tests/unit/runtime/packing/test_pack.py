@@ -127,6 +127,18 @@ def test_several_inputs_and_outputs_of_any_shape(tmp_path: Path) -> None:
     assert by_input["outputs"]["total"] == [6]
 
 
+def test_an_output_that_labels_do_not_fit_is_said_to_be_one(tmp_path: Path) -> None:
+    made = scores()
+    made.graph.output.append(value("x2", ["rows", 4]))
+    made.graph.node.append(helper.make_node("Identity", ["x"], ["x2"]))
+    path = saved(tmp_path, made)
+    assert packed(path, labels=THREE).notes == (
+        "output x2 is not served: it has a shape that labels do not fit, [4] of a row: leave labels out, and outputs"
+        " names it",
+    )
+    assert packed(path, outputs=["y"]).notes == ("output x2 is not served: it was not named",)
+
+
 def test_inputs_that_are_numbers_of_their_own_are_columns(tmp_path: Path) -> None:
     made = model(
         [helper.make_node("Add", ["age", "height"], ["y"])],
@@ -388,7 +400,7 @@ def test_settings_of_a_file_and_of_options(tmp_path: Path) -> None:
     path.write_text("labels: [a, b]\nmaxLength: 7\n")
     assert read_settings(path, {"maxLength": 9}) == PackSettings(labels=("a", "b"), max_length=9)
     path.write_text("label: [a, b]")
-    with pytest.raises(PackError, match="label: there is no such field"):
+    with pytest.raises(PackError, match=r"pack\.yaml: label: there is no such field; did you mean labels\?"):
         read_settings(path, {})
     path.write_text("- a")
     with pytest.raises(PackError, match="holds no object"):
@@ -398,8 +410,13 @@ def test_settings_of_a_file_and_of_options(tmp_path: Path) -> None:
         read_settings(path, {})
     with pytest.raises(PackError, match=r"gone\.yaml cannot be read: No such file"):
         read_settings(tmp_path / "gone.yaml", {})
-    with pytest.raises(PackError, match="labels must differ"):
-        read_settings(None, {"labels": ["a", "a"]})
+    with pytest.raises(PackError, match=r"^labels: 'b' is there twice: they must differ"):
+        read_settings(None, {"labels": ["a", "b", "b"]})
+    with pytest.raises(PackError, match=r"^name: 'My Model': must be lower-case letters, digits and '-'"):
+        read_settings(None, {"name": "My Model"})
+    path.write_text("columns: [{name: a, exampl: 1}]")
+    with pytest.raises(PackError, match=r"pack\.yaml: columns\[0\]\.exampl: .*; did you mean example\?"):
+        read_settings(path, {})
     with pytest.raises(PackError, match="logits are of classes: name them with labels"):
         read_settings(None, {"logits": True})
 

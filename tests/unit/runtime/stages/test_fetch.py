@@ -322,7 +322,9 @@ def test_a_copy_that_was_encrypted_is_read_with_the_key_that_is_named(
 
 def test_a_copy_that_is_none_is_at_fault_itself(tmp_path: Path, trained: Artifact) -> None:
     said = resource(trained.digest)
-    with pytest.raises(StorageError, match=r"nope has no manifest\.json: correct --artifact, or put an artifact") as error:
+    with pytest.raises(
+        StorageError, match=r"nope has no manifest\.json: correct --artifact, or put an artifact"
+    ) as error:
         modelservice.train(said, output=tmp_path / "out", artifact=tmp_path / "nope")
     assert "pvc://" not in error.value.message
     shutil.copytree(ELSEWHERE, tmp_path / "torn")
@@ -340,6 +342,8 @@ def test_a_laptop_says_what_it_cannot_use(tmp_path: Path, trained: Artifact) -> 
     spec = {"data": {"configMap": {"name": "d"}, "target": "species"}, "model": {"logistic": {}}}
     with pytest.raises(ResourceError, match=r"--artifact is a copy of what spec\.model\.artifact names, which is not"):
         modelservice.train({**resource(trained.digest), "spec": spec}, data=IRIS, output=output, artifact=ELSEWHERE)
+    with pytest.raises(ResourceError, match="digest: 'sha256:1234': must be sha256: and 64 digits of 0-9a-f, as"):
+        modelservice.train(resource("sha256:1234"), output=output, artifact=ELSEWHERE)
     with pytest.raises(StorageError, match="is asked for: name the one that you mean"):
         modelservice.train(resource("sha256:" + "0" * 64), output=output, artifact=ELSEWHERE)
 
