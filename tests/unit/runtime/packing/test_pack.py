@@ -1,5 +1,6 @@
 """From a file that somebody else wrote to answers: what is read of it, and what is refused, each with a sentence."""
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ import onnx
 import orjson
 import pytest
 from onnx import TensorProto, helper
+from tests.support.helm import ROOT
 from tests.unit.runtime.families.berts import write_bert
 from tests.unit.runtime.inference.graphs import model, tensor, value
 
+from modelservice.artifact.stores import load_artifact
 from modelservice.cli import main
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.failure import StageError
@@ -23,6 +26,7 @@ from modelservice.packing.settings import PackSettings, read_settings
 from modelservice.serving.alone import answer_alone
 from modelservice.serving.errors import RequestError
 
+RELEASED = ROOT / "tests" / "data" / "released" / "0.1" / "artifacts" / "iris-train"
 THREE = ["a", "b", "c"]
 
 
@@ -433,3 +437,29 @@ def test_the_command_stores_an_artifact(tmp_path: Path, capsys: pytest.CaptureFi
     assert "outputs: 'z' is no output of floats" in capsys.readouterr().err
     assert main(["pack", str(path), "--output", str(tmp_path)]) == ExitCode.ORDER_INVALID
     assert "exists and is no artifact" in capsys.readouterr().err
+
+
+def test_what_was_not_packed_is_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, out = saved(tmp_path, scores()), tmp_path / "iris"
+    shutil.copytree(RELEASED, out)
+    trained = load_artifact(out)
+    asked = ["pack", str(path), "--output", str(out), "--name", "mine"]
+    assert main(asked) == ExitCode.ORDER_INVALID
+    said = f"{out} holds iris of key {trained.manifest.key}, which was not packed, and mine would replace it: name"
+    assert said in capsys.readouterr().err
+    assert load_artifact(out).digest == trained.digest
+    assert main([*asked, "--force"]) == ExitCode.DONE
+    assert f"replaced {trained.digest}\n" in capsys.readouterr().out
+    first = load_artifact(out).digest
+    assert main(asked) == ExitCode.DONE
+    assert "replaced" not in capsys.readouterr().out, "it is the same"
+    assert main([*asked, "--target", "kind"]) == ExitCode.DONE
+    assert f"replaced {first}\n" in capsys.readouterr().out
+    assert main([*asked[:-1], "other"]) == ExitCode.ORDER_INVALID
+    assert "holds mine of key " in capsys.readouterr().err
+    (out / "model.onnx").unlink()
+    assert main(asked) == ExitCode.ORDER_INVALID
+    assert "model.onnx is missing in" in capsys.readouterr().err
+    assert main([*asked, "--force"]) == ExitCode.DONE
+    (tmp_path / "empty").mkdir()
+    assert main(["pack", str(path), "--output", str(tmp_path / "empty")]) == ExitCode.DONE
