@@ -25,6 +25,7 @@ from modelservice.packing.pack import Packed, pack
 from modelservice.packing.settings import PackSettings, read_settings
 from modelservice.serving.alone import answer_alone
 from modelservice.serving.errors import RequestError
+from modelservice.serving.protocols.schemas import predict_request
 
 RELEASED = ROOT / "tests" / "data" / "released" / "0.1" / "artifacts" / "iris-train"
 THREE = ["a", "b", "c"]
@@ -69,6 +70,8 @@ def test_columns_and_labels_make_a_table_and_classes(tmp_path: Path) -> None:
 def test_numbers_may_be_far_and_may_not_be_missing(tmp_path: Path) -> None:
     columns = [{"name": name} for name in ("p", "q", "r", "s")]
     predictor = served(saved(tmp_path, scores()), labels=THREE, columns=columns)
+    cells = predict_request(predictor.signature)["properties"]["instances"]["items"]["anyOf"][0]["properties"]
+    assert [cell["type"] for cell in cells.values()] == ["number"] * 4
     _, unlike = predictor.encoder.encode_counted([[1e6, 0, 0, 0]])
     assert unlike == {}
     for rows in ([[1.0, None, 3, 4]], np.array([[1.0, np.nan, 3, 4]])):
