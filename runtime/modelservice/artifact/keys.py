@@ -46,7 +46,10 @@ class Keys:
         """
         if (key_id := sealed_with(stored)) is None:
             if self.form is not PLAIN and not pinned:
-                raise ArtifactError(f"{name} in {where} is not encrypted, so anybody may have written it")
+                raise ArtifactError(
+                    f"{name} in {where} is not encrypted, so anybody may have written it: on a laptop leave"
+                    " --encryption-key out, or ask for it by its digest"
+                )
             return stored, PLAIN
         if (form := self.known.get(key_id)) is None:
             raise _missing(name, where, key_id, self.known, pinned=pinned)
@@ -69,9 +72,16 @@ def read_keys(environment: Mapping[str, str]) -> Keys:
     """
     paths = [Path(path) for path in environment.get(ENCRYPTION_KEYS_ENV, "").split(os.pathsep) if path]
     files = [path for path in paths if not path.is_dir()]
-    of_folders = (path for folder in paths if folder.is_dir() for path in sorted(folder.iterdir()))
-    # In the mount of a Secret all that begins with a point is the kubelet's.
-    files += [path for path in of_folders if not path.name.startswith(".")]
+    for folder in (path for path in paths if path.is_dir()):
+        # In the mount of a Secret all that begins with a point is the kubelet's.
+        held = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+        if not held:
+            message = (
+                f"the folder {folder} of encryption keys is empty: put a key into the Secret of {_FIELD}; on a laptop"
+                " name the file of a key, or the folder that has it, with --encryption-key"
+            )
+            raise StorageError("EncryptionKeyMissing", message, field=_FIELD)
+        files += held
     forms = [Sealed(_read_key(path)) for path in files]
     encrypts = bool(paths) and not paths[0].is_dir()
     return Keys(known={form.key_id: form for form in forms}, form=forms[0] if encrypts else PLAIN)
@@ -84,7 +94,7 @@ def _read_key(path: Path) -> bytes:
     except OSError as error:
         message = (
             f"the encryption key {path} cannot be read: {error.strerror}: correct the name in {_FIELD}.key, or put the"
-            " key into the Secret"
+            " key into the Secret; on a laptop name its file with --encryption-key"
         )
         raise StorageError("EncryptionKeyMissing", message, field=_FIELD) from None
     try:

@@ -74,4 +74,4 @@ def _nearby(address: str) -> str:
     else:
         near = sorted(folder.parent for folder in path.glob(f"*/{MANIFEST_FILE}"))
     shown = " or ".join(map(str, near[:_MOST_SHOWN]))
-    return f"; did you mean {shown}?" if near else "; name the folder that train wrote, which is out/NAME by itself"
+    return f"; did you mean {shown}?" if near else "; by itself train writes to out/NAME"

@@ -11,11 +11,13 @@ from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.progress import Progress
 
 if TYPE_CHECKING:
+    from modelservice.artifact.load import Artifact
+    from modelservice.artifact.stores import Store
     from modelservice.packing.pack import Packed
 
 _EXAMPLES = """\
 examples:
-  modelservice pack iris.onnx --output out/iris --labels setosa,versicolor,virginica \\
+  modelservice pack iris.onnx --output out/packed --labels setosa,versicolor,virginica \\
       --columns sepal_length,sepal_width,petal_length,petal_width
   modelservice pack resnet.onnx --output out/resnet --settings pack.yaml
   modelservice pack ./all-MiniLM-L6-v2 --output out/minilm --max-length 256      texts in, embeddings out
@@ -37,7 +39,7 @@ def add_pack(commands: Commands) -> None:
     parser = add_command(commands, "pack", summary, _EXAMPLES)
     text = "an ONNX file, or a folder with config.json, model.safetensors and tokenizer.json"
     parser.add_argument("model", type=Path, metavar="MODEL", help=text)
-    parser.add_argument("--output", metavar="DIR", required=True, help="folder of the artifact")
+    parser.add_argument("--output", metavar="DIR", required=True, help="folder of the artifact, or its URI")
     parser.add_argument("--settings", type=Path, metavar="FILE.yaml", help="what the file does not say, see below")
     parser.add_argument("--name", help="name of the model; default: that of the file")
     for option, text in (
@@ -49,6 +51,7 @@ def add_pack(commands: Commands) -> None:
     parser.add_argument("--target", help="what is predicted, for people")
     parser.add_argument("--logits", action="store_true", help="the output of the classes are logits")
     parser.add_argument("--max-length", type=int, metavar="N", help="tokens of a text that are read; default: 128")
+    parser.add_argument("--force", action="store_true", help="replace an artifact that was not packed, or as another")
     parser.set_defaults(command=_pack)
 
 
@@ -57,7 +60,7 @@ def _pack(parsed: argparse.Namespace) -> int:
     from modelservice.artifact.stores import open_store  # noqa: PLC0415
     from modelservice.contract.failure import StageError  # noqa: PLC0415
     from modelservice.packing.errors import PackError  # noqa: PLC0415
-    from modelservice.packing.pack import STAGE, STEPS, pack  # noqa: PLC0415
+    from modelservice.packing.pack import STAGE, STEPS, check_own, pack  # noqa: PLC0415
     from modelservice.packing.settings import read_settings  # noqa: PLC0415
 
     try:
@@ -66,6 +69,9 @@ def _pack(parsed: argparse.Namespace) -> int:
         store.prepare()
         with watched() as (observe, _):
             packed = pack(parsed.model, settings, observe=observe)
+            found = _found(store, parsed)
+            if found is not None and not parsed.force:
+                check_own(found.manifest, packed, where=parsed.output)
             store.publish(packed.manifest, packed.files)
             observe(Progress(stage=STAGE, done=STEPS, total=STEPS))
     except (PackError, ArtifactError) as error:
@@ -77,8 +83,24 @@ def _pack(parsed: argparse.Namespace) -> int:
     except OSError as error:
         complain(f"{error.strerror or error}: {error.filename or parsed.output}")
         return ExitCode.TRY_AGAIN
-    _print(packed, parsed.output)
+    _print(packed, parsed.output, None if found is None else found.digest)
     return ExitCode.DONE
+
+
+def _found(store: "Store", parsed: argparse.Namespace) -> "Artifact | None":
+    """What lies there, and may be replaced only where its origin is known."""
+    from modelservice.artifact.errors import ArtifactError  # noqa: PLC0415
+    from modelservice.packing.errors import PackError  # noqa: PLC0415
+
+    folder = Path(parsed.output)
+    if folder.is_dir() and not any(folder.iterdir()):
+        return None
+    try:
+        return store.load()
+    except ArtifactError as error:
+        if parsed.force:
+            return None
+        raise PackError(f"{error}; to put another in its place, give --force, too") from None
 
 
 def _given(parsed: argparse.Namespace) -> dict[str, Any]:
@@ -95,7 +117,7 @@ def _given(parsed: argparse.Namespace) -> dict[str, Any]:
     return {**listed, **{name: value for name, value in said.items() if value is not None}}
 
 
-def _print(packed: "Packed", output: str) -> None:
+def _print(packed: "Packed", output: str, before: str | None) -> None:
     from rich.console import Console  # noqa: PLC0415
 
     from modelservice.inference.summary import print_contents  # noqa: PLC0415
@@ -105,6 +127,8 @@ def _print(packed: "Packed", output: str) -> None:
     for note in packed.notes:
         console.print(note, highlight=False, markup=False)
     console.print(f"digest {artifact.digest}", highlight=False, soft_wrap=True)
+    if before is not None and before != artifact.digest:
+        console.print(f"replaced {before}", highlight=False, soft_wrap=True)
     console.print(f"\nstored in {output}; next:", highlight=False)
     serve = f"  modelservice serve --model {output} --name {artifact.manifest.name}"
     console.print(serve, highlight=False, soft_wrap=True)

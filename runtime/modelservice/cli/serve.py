@@ -3,6 +3,7 @@
 import argparse
 import math
 import os
+import re
 import sys
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from modelservice.cli.common import Commands, add_command, add_encryption, complain, engine_loader
 from modelservice.contract import places, server_flags
 from modelservice.contract.access import Access
-from modelservice.contract.base import first_problem
+from modelservice.contract.base import SHA256_PATTERN, first_problem
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.quantities import quantity_value
 from modelservice.contract.serving import Batching, Engine, Inputs, MissingColumns, UnknownColumns
@@ -52,7 +53,8 @@ def add_serve(commands: Commands) -> None:
     source.add_argument("-f", "--file", type=Path, metavar="CR.yaml", help="file with the ModelService")
     source.add_argument(server_flags.MODEL, metavar="ADDRESS", help="folder of the artifact, or its URI")
     parser.add_argument(server_flags.NAME, help="name of the model in the paths; needed with --model")
-    parser.add_argument(server_flags.DIGEST, metavar="sha256:...", help="refuse an artifact with another digest")
+    digest = "refuse an artifact with another digest"
+    parser.add_argument(server_flags.DIGEST, type=_digest, metavar="sha256:...", help=digest)
     revision = "number of the revision: the model's version in paths and answers; default: %(default)s"
     parser.add_argument(
         server_flags.REVISION, type=_revision, default=server_flags.FIRST_REVISION, metavar="N", help=revision
@@ -211,6 +213,12 @@ def _access(text: str) -> Access:
         members = ", ".join(str(field.alias) for field in Access.model_fields.values())
         expected = f"expected an object of {members}, as under spec.serving, such as {_ACCESS}"
         raise argparse.ArgumentTypeError(f"{first_problem(error)}; {expected}") from None
+
+
+def _digest(text: str) -> str:
+    if re.fullmatch(SHA256_PATTERN, text) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no digest: sha256: and 64 digits of 0-9a-f, as inspect says it")
+    return text
 
 
 def _revision(text: str) -> int:

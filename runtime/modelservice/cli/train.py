@@ -136,11 +136,11 @@ def carry_out(
         complain(failure.message, field=failure.field)
         return code
     if not quiet:
-        _print(done, parsed)
+        _print(done, parsed, resource.service.metadata.name)
     return ExitCode.DONE
 
 
-def _print(done: "Finished", parsed: argparse.Namespace) -> None:
+def _print(done: "Finished", parsed: argparse.Namespace, name: str) -> None:
     from rich.console import Console  # noqa: PLC0415
 
     from modelservice.inference.summary import print_summary  # noqa: PLC0415
@@ -148,9 +148,10 @@ def _print(done: "Finished", parsed: argparse.Namespace) -> None:
     console, produced = Console(), done.produced
     print_summary(console, manifest=produced.manifest, digest=done.success.digest, metrics=produced.measured)
     console.print(f"\nstored in {done.folder}; next:", highlight=False)
-    serve = f"-f {parsed.file}" if parsed.output is None else f"--model {done.folder} --name {produced.manifest.name}"
-    console.print(f"  modelservice serve {serve}", highlight=False, soft_wrap=True)
-    console.print(f"  modelservice inspect {done.folder}", highlight=False, soft_wrap=True)
+    serve = f"-f {parsed.file}" if parsed.output is None else f"--model {done.folder} --name {name}"
+    keys = "".join(f" --encryption-key {key}" for key in parsed.encryption_key or ())
+    console.print(f"  modelservice serve {serve}{keys}", highlight=False, soft_wrap=True)
+    console.print(f"  modelservice inspect {done.folder}{keys}", highlight=False, soft_wrap=True)
 
 
 @contextmanager

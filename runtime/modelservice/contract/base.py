@@ -1,5 +1,6 @@
 """What every contract model has in common."""
 
+import difflib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -199,6 +200,8 @@ def _problem(detail: ErrorDetails, suggest: Callable[[tuple[int | str, ...]], st
     if detail["type"] == "extra_forbidden":
         return f"there is no such field{suggest(detail['loc'])}"
     given, message = detail["input"], detail["msg"].removeprefix("Value error, ")
+    if detail.get("ctx", {}).get("pattern") == SHA256_PATTERN:  # the apiserver says the pattern alone
+        message = "must be sha256: and 64 digits of 0-9a-f, as modelservice inspect says it"
     if isinstance(given, dict | list | tuple | BaseModel) or given is None:
         return message
     return f"{given!r:.100}: {message}"
@@ -207,6 +210,35 @@ def _problem(detail: ErrorDetails, suggest: Callable[[tuple[int | str, ...]], st
 def first_problem(error: ValidationError) -> str:
     """The first of the ``problems``."""
     return problems(error)[0]
+
+
+def near_names(root: type[BaseModel]) -> Callable[[tuple[int | str, ...]], str]:
+    """What ``problems`` adds for a field that a document of this kind does not have: the one that is meant, or all.
+
+    It walks down the models to the one that refused the field, and compares with the fields that this one has.
+    """
+
+    def suggest(location: tuple[int | str, ...]) -> str:
+        model = root
+        for part in location[:-1]:
+            if isinstance(part, int):  # an item, whose kind is that of its list
+                continue
+            field = next((field for field in model.model_fields.values() if field.alias == part), None)
+            inner = _model_of(field.annotation) if field is not None else None
+            if inner is None:
+                return ""
+            model = inner
+        known = [str(field.alias) for field in model.model_fields.values()]
+        close = difflib.get_close_matches(str(location[-1]), known, n=1)
+        return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}"
+
+    return suggest
+
+
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((inner for argument in getattr(annotation, "__args__", ()) if (inner := _model_of(argument))), None)
 
 
 def _exactly_one_message(aliases: list[str]) -> str:

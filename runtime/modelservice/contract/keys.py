@@ -10,7 +10,8 @@ import hashlib
 import io
 import json
 import zlib
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from modelservice.contract.artifact_source import ArtifactSource
 from modelservice.contract.base import Contract
@@ -23,6 +24,9 @@ GZIP_MAGIC = b"\x1f\x8b"
 MAX_INFLATED_BYTES = 256 << 20
 """A ConfigMap holds 1 MiB; gzip could make a thousand of it."""
 
+PLACES_OF_TRAINING: Final[Mapping[str, Any]] = {"initialize": {"artifact": {"uri"}}}
+"""Where something lies whose digest is named beside it, which alone decides."""
+
 KEY_LENGTH = 8
 ATTEMPT_LENGTH = 4
 
@@ -33,9 +37,9 @@ def short_hash(value: Any, *, length: int) -> str:
     return base64.b32encode(hashlib.sha256(canonical.encode()).digest()).decode().lower()[:length]
 
 
-def settled(model: Contract) -> dict[str, Any]:
+def settled(model: Contract, *, without: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """What was decided in a model: its values that differ from their defaults, under the names of the API."""
-    return model.model_dump(mode="json", exclude_defaults=True)
+    return model.model_dump(mode="json", exclude_defaults=True, exclude=without)
 
 
 def content_digest(content: bytes) -> str:
@@ -85,7 +89,7 @@ def train_key(spec: ModelServiceSpec, data_digest: str) -> str:
         ),
         **({"task": settled(spec.task)} if spec.task is not None else {}),
         "model": settled(spec.model),
-        "training": settled(spec.training.hyperparameters),
+        "training": settled(spec.training.hyperparameters, without=PLACES_OF_TRAINING),
     }
     return short_hash(decided, length=KEY_LENGTH)
 

@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from modelservice.contract.artifact_source import ArtifactSource
 from modelservice.contract.artifacts import Artifacts
-from modelservice.contract.base import DNS_LABEL_PATTERN, Contract, Rule, Tolerant
+from modelservice.contract.base import DNS_LABEL_PATTERN, Contract, Rule, Tolerant, Worded
 from modelservice.contract.compression import Compression
 from modelservice.contract.data import Data
 from modelservice.contract.model import GRADIENT_FAMILIES, LAYERED_FAMILIES, Auto, Model, MultilayerPerceptron
@@ -23,7 +23,11 @@ KIND = "ModelService"
 MAX_NAME_LENGTH = 40
 """Leaves room in 63 characters for what child names append."""
 
-ServiceName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH, pattern=DNS_LABEL_PATTERN)]
+ServiceName = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH),
+    Worded(DNS_LABEL_PATTERN, "must be lower-case letters, digits and '-', first a letter and last no '-': my-model"),
+]
 
 
 def _of(families: frozenset[str]) -> str:

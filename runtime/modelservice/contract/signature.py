@@ -33,7 +33,8 @@ class InputColumn(Tolerant):
     """One column of a table, in the order in which rows given as arrays list it.
 
     ``example`` is a median or a mode, never a real row; ``categories`` are the texts seen in training. ``content``
-    refines ``type``; who does not know it takes the column for one of texts, which it is.
+    refines ``type``; who does not know it takes the column for one of texts, which it is. ``required``: whether a value
+    that is missing is refused, since nobody knows what would stand for it.
     """
 
     kind: Literal["Column"] = "Column"
@@ -42,6 +43,7 @@ class InputColumn(Tolerant):
     content: ColumnContent | None = Field(default=None, exclude_if=lambda content: content is None)
     categories: tuple[str, ...] = ()
     example: bool | float | str
+    required: bool = Field(default=False, exclude_if=lambda required: not required)
 
     @property
     def datatype(self) -> str:

@@ -248,7 +248,7 @@ class InitialArtifact(Contract):
 
     uri: EncoderUri = Field(
         description="Its folder. Of a store, what the training pod may read; file:// is a folder of the trainer's"
-        " image. A change trains again."
+        " image. A change trains nothing again: digest says which it is."
     )
     digest: Sha256 = Field(description="sha256 of its manifest: another one is refused. A change trains again.")
 

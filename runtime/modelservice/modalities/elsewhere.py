@@ -25,12 +25,16 @@ _FILE = "file://"
 
 
 class Named(NamedTuple):
-    """Which artifact is meant: its address, its digest, the field that says so, and what says keys to its store."""
+    """Which artifact is meant: its address, its digest, the field that says so, and what says keys to its store.
+
+    ``place`` is the option that names its address, where the field does not.
+    """
 
     uri: str
     digest: str
     field: str
     keys: str
+    place: str | None = None
 
 
 def read_folder(folder: Path, named: Named) -> Artifact:
@@ -89,7 +93,8 @@ def _verified(named: Named, read: Read) -> Artifact:
     try:
         stored = read(MANIFEST_FILE, MAX_MANIFEST_BYTES)
         if stored is None:
-            message = f"{named.uri} has no {MANIFEST_FILE}: correct {named.field}.uri, or put an artifact there"
+            place = named.place or f"{named.field}.uri"
+            message = f"{named.uri} has no {MANIFEST_FILE}: correct {place}, or put an artifact there"
             raise StorageError("ArtifactNotFound", message)
         raw, form = read_keys(os.environ).opened(MANIFEST_FILE, stored, where=named.uri, pinned=True)
         if (found := sha256(raw)) != named.digest:
@@ -97,7 +102,7 @@ def _verified(named: Named, read: Read) -> Artifact:
             raise StorageError("ArtifactChanged", message, field=f"{named.field}.digest")
         return verify(raw, lambda files: starmap(_Files(named, read, form).content, files.items()), where=named.uri)
     except ArtifactError as error:
-        message = f"{error}: put the whole artifact there, or name another one in {named.field}"
+        message = f"{error}: put the whole artifact there, or name another one in {named.place or named.field}"
         raise StorageError("ArtifactInvalid", message) from None
 
 

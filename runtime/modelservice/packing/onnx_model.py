@@ -45,7 +45,7 @@ def ready_onnx(path: Path, settings: PackSettings) -> Readied:
     meaning = _meaning(chosen, settings)
     modality, preprocessing = _inputs(source, settings)
     left = [(name, f"its values are {kind}") for name, kind in source.others.items()]
-    left += [(one.name, "it was not chosen") for one in source.outputs if one not in chosen]
+    left += [(one.name, _why_not(one, settings)) for one in source.outputs if one not in chosen]
     rounded = [one.name for one in source.inputs if one.datatype == "FP64"]
     return Readied(
         family=FAMILY,
@@ -106,6 +106,13 @@ def _chosen(source: OnnxSource, settings: PackSettings) -> list[SourceOutput]:
     found = ", ".join(f"{one.name} of {one.size}" for one in chosen)
     remedy = "name one with outputs" if fitting else "name as many labels as it has numbers"
     raise PackError(f"labels names {count} classes, and {len(fitting)} outputs fit these ({found}): {remedy}")
+
+
+def _why_not(left: SourceOutput, settings: PackSettings) -> str:
+    """Why an output of floats was not chosen: others were named, or labels are of one output."""
+    if settings.outputs is not None and left.name not in settings.outputs:
+        return "it was not named"
+    return f"it has a shape that labels do not fit, {list(left.shape)} of a row: leave labels out, and outputs names it"
 
 
 def _meaning(chosen: list[SourceOutput], settings: PackSettings) -> _Meaning:

@@ -66,6 +66,26 @@ def pack(source: Path, settings: PackSettings, *, observe: Callable[[Progress], 
     return packed
 
 
+def check_own(found: Manifest, packed: "Packed", *, where: str) -> None:
+    """Refuse to put what was packed in place of what was trained, or packed under another name.
+
+    Args:
+        found: the manifest of what lies there.
+        packed: what is to be stored.
+        where: its address, for messages.
+
+    Raises:
+        PackError: it is of another origin.
+    """
+    name = packed.manifest.name
+    if (found.stage, found.name) != (STAGE, name):
+        made = "was packed" if found.stage == STAGE else "was not packed"
+        raise PackError(
+            f"{where} holds {found.name} of key {found.key}, which {made}, and {name} would replace it: name another"
+            " --output, or give --force, too"
+        )
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Packed:
     """An artifact in memory, and sentences on what was decided."""

@@ -6,11 +6,13 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import Field, FiniteFloat, StringConstraints, ValidationError, model_validator
 
-from modelservice.contract.base import ColumnName, Contract, first_problem
+from modelservice.contract.base import ColumnName, Contract, near_names, problems
 from modelservice.contract.resource import ServiceName
 from modelservice.packing.errors import PackError
 
 _MAX_BYTES = 2**20
+_OF_ALL = "document: "
+"""How what several fields have to do with each other is said to be of a document, which options are not."""
 Label = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Side = Annotated[int, Field(ge=1)]
 
@@ -64,8 +66,8 @@ class PackSettings(Contract):
             "outputs": self.outputs or (),
         }
         for field, names in named.items():
-            if len(set(names)) != len(names):
-                raise ValueError(f"{field} must differ from each other")
+            if twice := [name for name in names if names.count(name) > 1]:
+                raise ValueError(f"{field}: {twice[0]!r} is there twice: they must differ from each other")
         if self.logits and self.labels is None:
             raise ValueError("logits are of classes: name them with labels")
         return self
@@ -96,4 +98,7 @@ def read_settings(path: Path | None, given: dict[str, Any]) -> PackSettings:
     try:
         return PackSettings.model_validate({**said, **given})
     except ValidationError as error:
-        raise PackError(first_problem(error)) from None
+        wrong = problems(error, suggest=near_names(PackSettings))[0].removeprefix(_OF_ALL)
+        place = error.errors()[0]["loc"][:1]
+        in_file = path is not None and (not place or place[0] not in given)
+        raise PackError(f"{path}: {wrong}" if in_file else wrong) from None

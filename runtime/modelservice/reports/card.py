@@ -11,6 +11,7 @@ from typing import Any, Final
 import yaml
 
 from modelservice.contract.base import Tolerant
+from modelservice.contract.keys import PLACES_OF_TRAINING
 from modelservice.contract.manifest import CompressionSummary, DataSummary, Producer
 from modelservice.contract.signature import Signature
 from modelservice.contract.sizes import Sizes
@@ -26,8 +27,11 @@ _PIPELINES: Final = {
 }
 """Names of tasks on the hub; a model of another kind has none there."""
 
-_PLACES: Final = {"config_map", "persistent_volume_claim", "uri", "secret_ref"}
-"""Where data lies is nobody's business who only reads what a model is."""
+_PLACES: Final[dict[str, Any]] = {
+    "data": {"config_map", "persistent_volume_claim", "uri", "secret_ref"},
+    "training": PLACES_OF_TRAINING,
+}
+"""Where something lies is nobody's business who only reads what a model is, and changes no byte of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +59,7 @@ def settings_of(work: Tolerant) -> dict[str, Any]:
     """The parts of a spec that decide the result, without what is left at its default; of a compression all of it."""
     parts = {name: getattr(work, name, None) for name in ("data", "task", "model", "training")}
     written = {
-        name: part.model_dump(mode="json", exclude_defaults=True, exclude=_PLACES if name == "data" else None)
+        name: part.model_dump(mode="json", exclude_defaults=True, exclude=_PLACES.get(name))
         for name, part in parts.items()
         if part is not None
     }

@@ -2,17 +2,16 @@
 
 import base64
 import binascii
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from modelservice.cells import is_unicode, quoted
-from modelservice.contract.base import problems
+from modelservice.contract.base import near_names, problems
 from modelservice.contract.resource import API_VERSION, KIND, ModelService
 
 MAX_DOCUMENT_BYTES = 16 * 2**20
@@ -80,7 +79,7 @@ def read_resource(source: str | Path | Mapping[str, Any]) -> Resource:
     try:
         service = ModelService.model_validate(services[0])
     except ValidationError as error:
-        raise ResourceError("\n".join(problems(error, suggest=_suggestion))) from None
+        raise ResourceError("\n".join(problems(error, suggest=near_names(ModelService)))) from None
     maps = {
         str(document["metadata"].get("name")): document
         for document in documents
@@ -107,26 +106,6 @@ def _texts_of(config_map: Mapping[str, Any], field: str, name: str) -> Mapping[s
 def default_output(name: str) -> Path:
     """Where a model is put, and looked for, if nothing else is said."""
     return Path("out") / name
-
-
-def _suggestion(location: tuple[int | str, ...]) -> str:
-    """Walk down the models to the one that refused the field, and compare with the fields that it has."""
-    model: type[BaseModel] = ModelService
-    for part in location[:-1]:
-        field = next((field for field in model.model_fields.values() if field.alias == part), None)
-        inner = _model_of(field.annotation) if field is not None else None
-        if inner is None:
-            return ""
-        model = inner
-    known = [str(field.alias) for field in model.model_fields.values()]
-    close = difflib.get_close_matches(str(location[-1]), known, n=1)
-    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}"
-
-
-def _model_of(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((inner for argument in getattr(annotation, "__args__", ()) if (inner := _model_of(argument))), None)
 
 
 def _documents(path: Path) -> list[dict[str, Any]]:

@@ -16,13 +16,13 @@ def read_fetched(mounted: Path, work: FetchWork) -> Artifact:
     The variables that open it have the prefix of data, beside those of the store that is written.
     """
     if work.file is not None:
-        return read_copy(mounted / work.file, work)
+        return read_folder(mounted / work.file, named(work))
     return read_elsewhere(named(work), opened=partial(data_variables, os.environ))
 
 
 def read_copy(folder: Path, work: FetchWork) -> Artifact:
-    """A copy of it in a folder."""
-    return read_folder(folder, named(work))
+    """A copy of it in the folder that ``--artifact`` names; for errors see ``read_elsewhere``."""
+    return read_folder(folder, named(work)._replace(uri=str(folder), place="--artifact"))
 
 
 def named(work: FetchWork) -> Named:

@@ -94,6 +94,13 @@ def test_the_key_of_what_is_fetched_is_its_digest_alone(path: Path) -> None:
     assert len({fetch_key(source, digest) for digest in (None, "sha256:a", "sha256:b")}) == 3
 
 
+def test_of_initial_weights_the_digest_alone_decides() -> None:
+    path = SAMPLES / "initialize.yaml"
+    moved, table = model_service(path), sample_table(path)
+    moved["spec"]["training"]["initialize"]["artifact"]["uri"] = "file:///models/iris"
+    assert key_of(moved, table) == GOLDEN["train"][named(path)]
+
+
 @pytest.mark.parametrize("path", trained_samples(), ids=lambda path: path.stem)
 class TestTrainKey:
     def test_never_changes(self, path: Path) -> None:

@@ -110,6 +110,27 @@ def test_a_corrected_address_is_tried_at_once() -> None:
     assert world.order(world.job())["work"]["source"]["uri"] == "s3://elsewhere/iris/def"
 
 
+def test_a_corrected_address_of_initial_weights_is_tried_at_once() -> None:
+    def begun(uri: str) -> Object:
+        training = {"initialize": {"artifact": {"uri": uri, "digest": DIGEST}}}
+        return {"model": {"mlp": {"hiddenLayers": [8]}}, "training": training}
+
+    world = World()
+    world.config_map()
+    world.service(**begun("s3://elsewhere/iris/abc"))
+    world.settle()
+    key = world.order(world.job())["key"]
+    failure = Failure(reason="ArtifactNotFound", message="nothing", about=About.STORAGE, retry=Retry.ON_CHANGE)
+    world.bind_claims()
+    world.end_stage(failure)
+    world.settle()
+    world.service(**begun("s3://elsewhere/iris/def"))
+    world.settle()
+    order = world.order(world.job())
+    assert order["work"]["training"]["initialize"]["artifact"]["uri"] == "s3://elsewhere/iris/def"
+    assert order["key"] == key, "of weights the digest alone decides"
+
+
 def test_it_takes_no_gpu_and_a_gate_holds_it_back() -> None:
     training = {"resources": {"limits": {"nvidia.com/gpu": 1, "memory": "4Gi"}}}
     gate = {"require": [{"metric": {"name": "accuracy", "min": 0.99}}]}

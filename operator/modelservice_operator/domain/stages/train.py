@@ -1,5 +1,7 @@
 """The stage that trains a model: its key holds the data, its Job the pod settings of ``spec.training``."""
 
+from dataclasses import replace
+
 from modelservice.contract.keys import train_key
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice.contract.work_order import TrainWork, WorkOrder
@@ -39,9 +41,11 @@ class Train:
         )
 
     def reads(self, spec: ModelServiceSpec, data: DataState) -> DataState:
-        """The data."""
-        del spec
-        return data
+        """The data; the address of initial weights is in no key, and a corrected one is to be tried."""
+        initialize = spec.training.initialize
+        if initialize is None or initialize.artifact is None:
+            return data
+        return replace(data, address=initialize.artifact.uri)
 
     def order(self, spec: ModelServiceSpec, assignment: Assignment) -> WorkOrder:
         """Data, task, model and hyperparameters, and how often to keep what was done."""

@@ -117,6 +117,8 @@ def load_folder(folder: Path, *, digest: str | None = None, keys: Keys = NO_KEYS
         ArtifactError: it is not one, or not the wanted one.
         StorageError: it is encrypted with a key that is not given.
     """
+    if not os.path.lexists(folder / MANIFEST_FILE):
+        raise ArtifactError(f"{MANIFEST_FILE} is missing in {folder}: name the folder that train or pack wrote")
     stored = read_file(folder / MANIFEST_FILE)
     raw, form = keys.opened(MANIFEST_FILE, stored, where=str(folder), pinned=digest is not None)
     artifact = verify(raw, partial(_read, folder, form), where=str(folder), digest=digest)

@@ -219,7 +219,10 @@ class ObjectArtifactStore:
         def fetch(start: int, end: int) -> Piece:
             content = self._get(path, name, expected=size, part=(start, end), version=version)
             if content is None:
-                raise ArtifactError(f"{name} is missing in {self._address}")
+                raise ArtifactError(
+                    f"{name} is missing in {self._address}, where it is stored as {path}: if a folder was copied there,"
+                    " name it in spec.model.artifact, which reads that, too; else put the whole artifact there"
+                )
             return content
 
         yield from in_parts(fetch, begin=begin, size=size)

@@ -21,8 +21,8 @@ _WHOLE: Final = "iub"
 class TensorEncoder:
     """Reads rows of tensors for a model; immutable and safe to share between threads. Rows are float64 [rows, width].
 
-    Numbers reach the model as float32: whole ones that it cannot hold, and what a tensor's own datatype cannot, are
-    refused.
+    Numbers reach the model as float32, which rounds those of a tensor of fractions; of a tensor of whole numbers what
+    it cannot hold, and of any tensor what its own datatype cannot, are refused.
     """
 
     def __init__(self, preprocessing: TensorPreprocessing) -> None:

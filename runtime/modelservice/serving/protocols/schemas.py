@@ -252,7 +252,7 @@ def _by_name(inputs: tuple[Input, ...]) -> dict[str, Any]:
 
 def _cell(column: InputColumn) -> Schema:
     if column.type is ColumnKind.NUMBER:
-        return {"type": ["number", "null"], "examples": [column.example]}
+        return {"type": "number" if column.required else ["number", "null"], "examples": [column.example]}
     if column.content is not None:
         types, description = _CONTENTS[column.content]
         return {"type": [*types, "null"], "examples": [column.example], "description": description}

@@ -150,7 +150,9 @@ def test_what_is_not_encrypted_is_believed_by_its_digest_alone(place: Place, tra
     place.store(keys_of()).publish(trained.manifest, trained.files)
     store = place.store(keys_of(secret / "2026-11"))
     assert store.load(digest=trained.digest) is not None
-    with pytest.raises(ArtifactError, match=r"is not encrypted, so anybody may have written it"):
+    with pytest.raises(
+        ArtifactError, match=r"is not encrypted, so anybody may have written it: .* leave --encryption-key out"
+    ):
         store.load()
     store.prepare()
     assert store.publish(trained.manifest, trained.files) == trained.digest
@@ -318,6 +320,11 @@ def test_the_environment_names_keys(
     monkeypatch.delenv(ENCRYPTION_KEYS_ENV)
     with pytest.raises(StorageError, match="on a laptop name its file with --encryption-key"):
         load_artifact(tmp_path / "abc")
+
+
+def test_a_folder_without_keys_is_no_store_of_plain_artifacts(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"of encryption keys is empty: .* on a laptop name the file of a key"):
+        keys_of(tmp_path)
 
 
 def test_none_are_named() -> None:

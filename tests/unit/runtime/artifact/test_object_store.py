@@ -13,6 +13,7 @@ from obstore.store import MemoryStore
 from tests.unit.runtime.stages.pipelines import produce, train_work
 
 from modelservice.artifact.errors import ArtifactError, StorageUnavailableError
+from modelservice.artifact.files import document_bytes
 from modelservice.artifact.stores import StoreKind, StoreOptions, load_artifact, open_checkpoints, open_store
 from modelservice.artifact.stores import objects as objects_module
 from modelservice.artifact.stores.object_checkpoints import ObjectCheckpoints
@@ -139,6 +140,16 @@ def test_what_is_not_as_listed_is_refused(
     else:
         bucket.put(path, content)
     with pytest.raises(ArtifactError, match=words):
+        store_in(bucket).load()
+
+
+def test_a_copied_folder_is_told_what_reads_it(trained: Produced, bucket: MemoryStore) -> None:
+    bucket.put(MANIFEST_FILE, document_bytes(trained.manifest))
+    for name, content in trained.files.items():
+        bucket.put(name, content)
+    with pytest.raises(
+        ArtifactError, match=r"is stored as [0-9a-f]{16}/.*: if a folder .* in spec\.model\.artifact, which"
+    ):
         store_in(bucket).load()
 
 

@@ -1,5 +1,6 @@
 """The command as a user calls it; one process for what only a process can show, the rest in this one."""
 
+import base64
 import errno
 import gc
 import io
@@ -20,7 +21,7 @@ from modelservice.artifact.stores import folder as folder_module
 from modelservice.cli import main
 from modelservice.contract.access import Access
 from modelservice.contract.exit_codes import ExitCode
-from modelservice.contract.places import ACCESS_PATH, CPU_LIMIT_ENV
+from modelservice.contract.places import ACCESS_PATH, CPU_LIMIT_ENV, ENCRYPTION_KEYS_ENV
 from modelservice.contract.server_flags import ServerFlags, server_arguments
 from modelservice.contract.serving import Batching, Engine, Inputs, MissingColumns, UnknownColumns
 from modelservice.inference.onnx_engine import OnnxEngine
@@ -98,6 +99,18 @@ def test_training_elsewhere_says_how_to_serve_from_there(home: Path, capsys: pyt
     assert main(["train", "-f", "iris.yaml", "--data", str(IRIS), "--output", "models/1"]) == ExitCode.DONE
     assert "  modelservice serve --model models/1 --name iris\n" in capsys.readouterr().out
     assert (home / "models/1/manifest.json").exists()
+
+
+def test_what_was_encrypted_is_served_and_inspected_with_its_key(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ENCRYPTION_KEYS_ENV, "")
+    (home / "key").write_bytes(base64.b64encode(b"k" * 32))
+    asked = ["train", "-f", "iris.yaml", "--data", str(IRIS), "--encryption-key", "key"]
+    assert main(asked) == ExitCode.DONE
+    shown = capsys.readouterr().out
+    assert "  modelservice serve -f iris.yaml --encryption-key key\n" in shown
+    assert "  modelservice inspect out/iris --encryption-key key\n" in shown
 
 
 @pytest.mark.parametrize(
@@ -207,9 +220,9 @@ def test_inspecting_a_damaged_artifact_fails(trained: Path, capsys: pytest.Captu
 @pytest.mark.parametrize(
     ("address", "words"),
     [
-        ("out", "manifest.json is missing in out; did you mean out/iris?"),
+        ("out", "is missing in out: name the folder that train or pack wrote; did you mean out/iris?"),
         ("out/iris/model.onnx", "is not a folder; did you mean out/iris?"),
-        ("iris.yaml", "iris.yaml is not a folder; name the folder that train wrote, which is out/NAME by itself"),
+        ("iris.yaml", "iris.yaml is not a folder; by itself train writes to out/NAME"),
     ],
 )
 def test_inspecting_beside_an_artifact_says_where_it_is(
@@ -580,6 +593,10 @@ def test_who_may_call_is_said_by_the_file_and_overruled_by_the_flag(served: Any,
         (["serve", "-f", "a", "--model", "m"], "not allowed with"),
         (["serve", "-f", "a", "--port", "65536"], "'65536' is not a port: 0 to 65535"),
         (["serve", "--model", "m", "--name", "n", "--revision", "0"], "'0' is not the number of a revision: 1 to"),
+        (
+            ["serve", "--model", "m", "--name", "n", "--digest", "sha256:1234"],
+            "'sha256:1234' is no digest: sha256: and",
+        ),
         (["serve"], "is required"),
         (
             ["serve", "--model", "m", "--name", "n", "--access", '{"auth": {}}'],

@@ -1,5 +1,6 @@
 """A training that goes on from weights of before, and what does not fit these."""
 
+import base64
 import os
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ from tests.unit.runtime.inference.graphs import linear
 from tests.unit.runtime.stages.pipelines import IRIS, produce, store, train_work
 
 import modelservice
+from modelservice.artifact.sealing import Sealed
 from modelservice.artifact.stores.folder import write
 from modelservice.contract.failure import StageError, StorageError
 from modelservice.contract.manifest import WEIGHTS_FILE
+from modelservice.contract.places import ENCRYPTION_KEYS_ENV
 from modelservice.contract.resource import ModelService
 from modelservice.families.initial import FIELD
 from modelservice.modalities import objects as objects_module
@@ -53,7 +56,19 @@ def test_it_begins_where_the_other_ended(before: Produced, tmp_path: Path) -> No
     assert first_loss(onward) < first_loss(anew) / 2
     assert onward.manifest.data is not None
     assert f"the weights began with those of {before.digest}" in onward.manifest.data.notes
-    assert onward.digest == begun(folder, before.digest, epochs=2).digest
+    moved = begun(store(before, tmp_path / "moved"), before.digest, epochs=2)
+    assert moved.digest == onward.digest, "the digest alone decides"
+
+
+def test_what_was_encrypted_is_read_with_its_key(
+    before: Produced, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "sealed", before.manifest, before.files, form=Sealed(b"k" * 32))
+    with pytest.raises(StorageError, match="on a laptop name its file with --encryption-key"):
+        begun(tmp_path / "sealed", before.digest, epochs=1)
+    (tmp_path / "key").write_bytes(base64.b64encode(b"k" * 32))
+    monkeypatch.setenv(ENCRYPTION_KEYS_ENV, str(tmp_path / "key"))
+    assert begun(tmp_path / "sealed", before.digest, epochs=1).digest
 
 
 def test_one_tiny_step_leaves_the_weights_as_they_were(before: Produced, tmp_path: Path) -> None:

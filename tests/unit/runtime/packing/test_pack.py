@@ -1,5 +1,6 @@
 """From a file that somebody else wrote to answers: what is read of it, and what is refused, each with a sentence."""
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ import onnx
 import orjson
 import pytest
 from onnx import TensorProto, helper
+from tests.support.helm import ROOT
 from tests.unit.runtime.families.berts import write_bert
 from tests.unit.runtime.inference.graphs import model, tensor, value
 
+from modelservice.artifact.stores import load_artifact
 from modelservice.cli import main
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.failure import StageError
@@ -22,7 +25,9 @@ from modelservice.packing.pack import Packed, pack
 from modelservice.packing.settings import PackSettings, read_settings
 from modelservice.serving.alone import answer_alone
 from modelservice.serving.errors import RequestError
+from modelservice.serving.protocols.schemas import predict_request
 
+RELEASED = ROOT / "tests" / "data" / "released" / "0.1" / "artifacts" / "iris-train"
 THREE = ["a", "b", "c"]
 
 
@@ -65,6 +70,8 @@ def test_columns_and_labels_make_a_table_and_classes(tmp_path: Path) -> None:
 def test_numbers_may_be_far_and_may_not_be_missing(tmp_path: Path) -> None:
     columns = [{"name": name} for name in ("p", "q", "r", "s")]
     predictor = served(saved(tmp_path, scores()), labels=THREE, columns=columns)
+    cells = predict_request(predictor.signature)["properties"]["instances"]["items"]["anyOf"][0]["properties"]
+    assert [cell["type"] for cell in cells.values()] == ["number"] * 4
     _, unlike = predictor.encoder.encode_counted([[1e6, 0, 0, 0]])
     assert unlike == {}
     for rows in ([[1.0, None, 3, 4]], np.array([[1.0, np.nan, 3, 4]])):
@@ -125,6 +132,18 @@ def test_several_inputs_and_outputs_of_any_shape(tmp_path: Path) -> None:
     columns = {name: [values] for name, values in row.items()}
     by_input = orjson.loads(answer_alone(predictor, orjson.dumps({"inputs": columns}), explains=False))
     assert by_input["outputs"]["total"] == [6]
+
+
+def test_an_output_that_labels_do_not_fit_is_said_to_be_one(tmp_path: Path) -> None:
+    made = scores()
+    made.graph.output.append(value("x2", ["rows", 4]))
+    made.graph.node.append(helper.make_node("Identity", ["x"], ["x2"]))
+    path = saved(tmp_path, made)
+    assert packed(path, labels=THREE).notes == (
+        "output x2 is not served: it has a shape that labels do not fit, [4] of a row: leave labels out, and outputs"
+        " names it",
+    )
+    assert packed(path, outputs=["y"]).notes == ("output x2 is not served: it was not named",)
 
 
 def test_inputs_that_are_numbers_of_their_own_are_columns(tmp_path: Path) -> None:
@@ -388,7 +407,7 @@ def test_settings_of_a_file_and_of_options(tmp_path: Path) -> None:
     path.write_text("labels: [a, b]\nmaxLength: 7\n")
     assert read_settings(path, {"maxLength": 9}) == PackSettings(labels=("a", "b"), max_length=9)
     path.write_text("label: [a, b]")
-    with pytest.raises(PackError, match="label: there is no such field"):
+    with pytest.raises(PackError, match=r"pack\.yaml: label: there is no such field; did you mean labels\?"):
         read_settings(path, {})
     path.write_text("- a")
     with pytest.raises(PackError, match="holds no object"):
@@ -398,8 +417,13 @@ def test_settings_of_a_file_and_of_options(tmp_path: Path) -> None:
         read_settings(path, {})
     with pytest.raises(PackError, match=r"gone\.yaml cannot be read: No such file"):
         read_settings(tmp_path / "gone.yaml", {})
-    with pytest.raises(PackError, match="labels must differ"):
-        read_settings(None, {"labels": ["a", "a"]})
+    with pytest.raises(PackError, match=r"^labels: 'b' is there twice: they must differ"):
+        read_settings(None, {"labels": ["a", "b", "b"]})
+    with pytest.raises(PackError, match=r"^name: 'My Model': must be lower-case letters, digits and '-'"):
+        read_settings(None, {"name": "My Model"})
+    path.write_text("columns: [{name: a, exampl: 1}]")
+    with pytest.raises(PackError, match=r"pack\.yaml: columns\[0\]\.exampl: .*; did you mean example\?"):
+        read_settings(path, {})
     with pytest.raises(PackError, match="logits are of classes: name them with labels"):
         read_settings(None, {"logits": True})
 
@@ -416,3 +440,29 @@ def test_the_command_stores_an_artifact(tmp_path: Path, capsys: pytest.CaptureFi
     assert "outputs: 'z' is no output of floats" in capsys.readouterr().err
     assert main(["pack", str(path), "--output", str(tmp_path)]) == ExitCode.ORDER_INVALID
     assert "exists and is no artifact" in capsys.readouterr().err
+
+
+def test_what_was_not_packed_is_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, out = saved(tmp_path, scores()), tmp_path / "iris"
+    shutil.copytree(RELEASED, out)
+    trained = load_artifact(out)
+    asked = ["pack", str(path), "--output", str(out), "--name", "mine"]
+    assert main(asked) == ExitCode.ORDER_INVALID
+    said = f"{out} holds iris of key {trained.manifest.key}, which was not packed, and mine would replace it: name"
+    assert said in capsys.readouterr().err
+    assert load_artifact(out).digest == trained.digest
+    assert main([*asked, "--force"]) == ExitCode.DONE
+    assert f"replaced {trained.digest}\n" in capsys.readouterr().out
+    first = load_artifact(out).digest
+    assert main(asked) == ExitCode.DONE
+    assert "replaced" not in capsys.readouterr().out, "it is the same"
+    assert main([*asked, "--target", "kind"]) == ExitCode.DONE
+    assert f"replaced {first}\n" in capsys.readouterr().out
+    assert main([*asked[:-1], "other"]) == ExitCode.ORDER_INVALID
+    assert "holds mine of key " in capsys.readouterr().err
+    (out / "model.onnx").unlink()
+    assert main(asked) == ExitCode.ORDER_INVALID
+    assert "model.onnx is missing in" in capsys.readouterr().err
+    assert main([*asked, "--force"]) == ExitCode.DONE
+    (tmp_path / "empty").mkdir()
+    assert main(["pack", str(path), "--output", str(tmp_path / "empty")]) == ExitCode.DONE

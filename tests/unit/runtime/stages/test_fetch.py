@@ -3,6 +3,7 @@
 import base64
 import gzip
 import io
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from modelservice.artifact.sealing import Sealed
 from modelservice.artifact.stores import load_artifact
 from modelservice.artifact.stores.folder import write
 from modelservice.artifact.stores.objects import object_name
+from modelservice.cli import main
 from modelservice.contract.artifact_source import ArtifactSource
 from modelservice.contract.digests import sha256
 from modelservice.contract.exit_codes import ExitCode
@@ -303,6 +305,34 @@ def test_a_laptop_takes_it_over_from_a_copy_or_from_where_it_lies(
     assert modelservice.train(resource(trained.digest, uri=URI), output=output).digest == trained.digest
 
 
+def test_a_copy_that_was_encrypted_is_read_with_the_key_that_is_named(
+    tmp_path: Path, trained: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ENCRYPTION_KEYS_ENV, "")
+    write(tmp_path / "sealed", trained.manifest, trained.contents, form=Sealed(b"k" * 32), raw=trained.manifest_bytes)
+    (tmp_path / "key").write_bytes(base64.b64encode(b"k" * 32))
+    (tmp_path / "art.yaml").write_text(json.dumps(resource(trained.digest)))
+    said = ["-f", str(tmp_path / "art.yaml"), "--artifact", str(tmp_path / "sealed"), "--output", str(tmp_path / "out")]
+    with pytest.raises(StorageError, match="on a laptop name its file with --encryption-key") as error:
+        modelservice.train(resource(trained.digest), output=tmp_path / "out", artifact=tmp_path / "sealed")
+    assert error.value.reason == "EncryptionKeyMissing"
+    assert main(["train", *said, "--encryption-key", str(tmp_path / "key")]) == ExitCode.DONE
+    assert load_artifact(tmp_path / "out", digest=trained.digest).manifest == trained.manifest
+
+
+def test_a_copy_that_is_none_is_at_fault_itself(tmp_path: Path, trained: Artifact) -> None:
+    said = resource(trained.digest)
+    with pytest.raises(
+        StorageError, match=r"nope has no manifest\.json: correct --artifact, or put an artifact"
+    ) as error:
+        modelservice.train(said, output=tmp_path / "out", artifact=tmp_path / "nope")
+    assert "pvc://" not in error.value.message
+    shutil.copytree(ELSEWHERE, tmp_path / "torn")
+    (tmp_path / "torn" / MODEL_FILE).unlink()
+    with pytest.raises(StorageError, match=r"torn: put the whole artifact there, or name another one in --artifact"):
+        modelservice.train(said, output=tmp_path / "out", artifact=tmp_path / "torn")
+
+
 def test_a_laptop_says_what_it_cannot_use(tmp_path: Path, trained: Artifact) -> None:
     output = tmp_path / "out"
     with pytest.raises(ResourceError, match="is a claim of a cluster: copy its folder here, and name it with --art"):
@@ -312,6 +342,8 @@ def test_a_laptop_says_what_it_cannot_use(tmp_path: Path, trained: Artifact) -> 
     spec = {"data": {"configMap": {"name": "d"}, "target": "species"}, "model": {"logistic": {}}}
     with pytest.raises(ResourceError, match=r"--artifact is a copy of what spec\.model\.artifact names, which is not"):
         modelservice.train({**resource(trained.digest), "spec": spec}, data=IRIS, output=output, artifact=ELSEWHERE)
+    with pytest.raises(ResourceError, match="digest: 'sha256:1234': must be sha256: and 64 digits of 0-9a-f, as"):
+        modelservice.train(resource("sha256:1234"), output=output, artifact=ELSEWHERE)
     with pytest.raises(StorageError, match="is asked for: name the one that you mean"):
         modelservice.train(resource("sha256:" + "0" * 64), output=output, artifact=ELSEWHERE)
 

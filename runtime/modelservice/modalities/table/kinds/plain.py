@@ -27,7 +27,7 @@ class PlainPreprocessing(ColumnPreprocessing):
     @property
     def input(self) -> InputColumn:
         """The column as the signature has it."""
-        return InputColumn(name=self.name, type=ColumnKind.NUMBER, example=self.example)
+        return InputColumn(name=self.name, type=ColumnKind.NUMBER, example=self.example, required=True)
 
     def encoder(self, words: frozenset[str]) -> ColumnEncoder:
         """Texts in requests are read as those of a file."""
