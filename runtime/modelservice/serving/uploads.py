@@ -24,6 +24,10 @@ _NAME: Final = re.compile(rb'(?<![a-z])name=(?:"([^"\r\n]*)"|([^\s";]+))', re.IG
 _FILE: Final = re.compile(rb"filename\*?=", re.IGNORECASE)
 _LABEL: Final = "label"
 _END: Final = b"\r\n\r\n"
+_NEITHER: Final = (
+    "the body is neither JSON, nor a PNG or JPEG, nor a form of them; curl sends a picture as it is with"
+    " --data-binary @picture.png, with -d it does not"
+)
 
 
 def takes_pictures(signature: Signature) -> bool:
@@ -47,7 +51,9 @@ def parse_object_or_upload(body: bytes, known: frozenset[str]) -> dict[str, Any]
         if is_picture(body):
             return {INSTANCES: [body]}
         if (delimiter := _DELIMITER.match(body)) is None:
-            raise
+            if body.lstrip()[:1] in {b"{", b"["}:
+                raise
+            raise RequestError(_NEITHER) from None
     return _read_form(body, delimiter[0], known)
 
 
