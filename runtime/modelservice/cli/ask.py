@@ -20,12 +20,14 @@ _PREDICT: Final = """\
 examples:
   modelservice predict out/iris rows.csv
   modelservice predict out/iris request.json          {"instances": [[5.1, 3.5, 1.4, 0.2]]}
+  modelservice predict out/digits picture.png
   echo '[[5.1, 3.5, 1.4, 0.2]]' | modelservice predict out/iris -
 """
 _EXPLAIN: Final = """\
 examples:
   modelservice explain out/iris rows.csv
   echo '{"instances": [[5.1, 3.5, 1.4, 0.2]], "label": "setosa"}' | modelservice explain out/iris -
+  modelservice explain out/digits picture.png
   modelservice explain out/digits request.json --engine torch --method IntegratedGradients
 """
 _STDIN: Final = "-"
@@ -41,7 +43,8 @@ def add_ask(commands: Commands) -> None:
         parser = add_command(commands, name, summary, examples)
         parser.add_argument("address", metavar="ADDRESS", help="folder of the artifact, or its URI in object storage")
         rows = (
-            f"rows: a CSV file with a header, or JSON as :{name} takes it, or a list of rows; - reads JSON from stdin"
+            f"rows: a CSV file with a header, or JSON as :{name} takes it, or a list of rows; of a model of images also"
+            " a PNG or JPEG; - reads one of these but CSV from stdin"
         )
         parser.add_argument("rows", metavar="FILE", help=rows)
         if name == "explain":
@@ -128,7 +131,8 @@ def _check_header(path: Path, names: Sequence[str], signature: "Signature") -> N
     if missing is None:
         return
     if columns.known.isdisjoint(given):
-        said = f"{path} has none of the model's columns ({listed(columns.ordered)}); its header is {listed(names) or 'empty'}"
+        expected, header = listed(columns.ordered), listed(names) or "empty"
+        said = f"{path} has none of the model's columns ({expected}); its header is {header}"
         separator = next((one for one in _SEPARATORS if len(names) == 1 and one in names[0]), None)
         raise RequestError(
             said + (f", where {separator!r} separates: cells have to be separated by commas" if separator else "")

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.unit.runtime.stages.pipelines import IRIS, order_of, train_work
 from modelservice import __version__
 from modelservice.artifact.stores import folder as folder_module
 from modelservice.cli import main
+from modelservice.cli.serve import _cache, _folder
 from modelservice.contract.access import Access
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.places import ACCESS_PATH, CPU_LIMIT_ENV
@@ -532,6 +534,20 @@ def test_serving_as_the_operator_writes_it(served: Any, engine: Engine, grpc_por
     assert call["ports"].get("status") == flags.status_port
     cache = call["load"].keywords["cache"]
     assert (None if cache is None else cache._limit) == (2 if grpc_port else None)
+
+
+def test_a_cache_is_a_folder(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "file").touch()
+    with pytest.raises(SystemExit):
+        main(["serve", "--model", "s3://a/b", "--name", "n", "--cache", "file"])
+    assert "argument --cache: 'file' is a file: name a folder" in capsys.readouterr().err
+    monkeypatch.setenv("HOME", str(home))
+    assert _folder("~/cache") == home / "cache"
+    parsed = Namespace(cache=home, cache_size=1)
+    assert _cache(parsed, "out/iris") is None
+    assert "note: --cache is not used: out/iris is a folder" in capsys.readouterr().err
+    assert _cache(parsed, "s3://a/b") is not None
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
