@@ -20,6 +20,12 @@ _FIRST_OF_SERVER = 500
 _PLAIN_HTTP = "BadScheme"
 _PREFIXES = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}
 """Of the standard variables of each kind of store."""
+_KEYS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "gs": "GOOGLE_SERVICE_ACCOUNT_KEY",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+}
+"""Of these variables, those that a laptop needs."""
 _NEVER = re.compile("redirect without LOCATION|Content-Length Header missing")
 _CERTIFICATE = re.compile(r"InvalidCertificate\(\s*(\w+)")
 _NO_TOKEN = re.compile(r"token file(?: '|$)")
@@ -113,17 +119,21 @@ def told_apart(as_error: Callable[[Answer], Exception]) -> Iterator[None]:
         raise as_error(Answer(Wrong.SETTINGS, str(error))) from None
 
 
-def identity(answer: Answer, *, secret: str) -> str:
-    """What is wrong with the identity of a pod, and what to do about it, after the address that it was to open.
+def identity(address: str, answer: Answer, *, secret: str) -> str:
+    """What is wrong with the identity of a pod, and what to do about it.
 
     Args:
+        address: that it was to open.
         answer: of which the identity is wrong.
         secret: the field of the Secret that would make it needless.
     """
+    laptop = f"on a laptop set {_KEYS[address.partition(':')[0]]}"
     if answer.wrong is Wrong.NO_IDENTITY:
-        return f"no keys are given with {secret}, and nobody gives this machine an identity of its own: {answer.said}"
+        nobody = "nobody gives this machine an identity of its own"
+        return f"{address}: no keys are given with {secret}, and {nobody}; {laptop}: {answer.said}"
     remedy = "name a ServiceAccount in serviceAccountName that the cloud gives a role, or correct its role"
-    return f"no keys are given with {secret}, and the cloud gives the pod none: {remedy}: {answer.said}"
+    given = f"no keys are given with {secret}, and the cloud gives the pod none"
+    return f"{address}: {given}: {remedy}; {laptop}: {answer.said}"
 
 
 def plain_http(address: str) -> str:

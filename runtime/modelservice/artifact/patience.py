@@ -1,6 +1,10 @@
 """How long an object store that is away is asked again, before a pod gives up and the next one goes on."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from threading import Timer
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -12,6 +16,27 @@ MAX_RETRIES: Final = 60
 """More than come in that time, so that time decides."""
 FIRST_WAIT_SECONDS: Final = 1.0
 _LONGEST_WAIT_SECONDS: Final = 10.0
+_SILENT_SECONDS: Final = 5.0
+
+_LOG = logging.getLogger(__name__)
+
+
+@contextmanager
+def told_when_slow(address: str, *, after: float = _SILENT_SECONDS) -> Iterator[None]:
+    """Say once that a store has not answered, while it is asked again.
+
+    Args:
+        address: what is asked.
+        after: seconds without an answer.
+    """
+    said = "%s does not answer so far; it is asked again for up to %g s"
+    timer = Timer(after, _LOG.warning, (said, address, RETRY_SECONDS))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def retry_config(*, retries: int, seconds: float, first_wait: float) -> "RetryConfig":

@@ -2,28 +2,36 @@
 
 import argparse
 import csv
+import difflib
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from modelservice.cli.common import Commands, add_command, add_encryption, complain, engine_loader
 from modelservice.contract import server_flags
 from modelservice.contract.exit_codes import ExitCode
 
+if TYPE_CHECKING:
+    from modelservice.contract.signature import Signature
+
 _PREDICT: Final = """\
 examples:
   modelservice predict out/iris rows.csv
   modelservice predict out/iris request.json          {"instances": [[5.1, 3.5, 1.4, 0.2]]}
+  modelservice predict out/digits picture.png
   echo '[[5.1, 3.5, 1.4, 0.2]]' | modelservice predict out/iris -
 """
 _EXPLAIN: Final = """\
 examples:
   modelservice explain out/iris rows.csv
   echo '{"instances": [[5.1, 3.5, 1.4, 0.2]], "label": "setosa"}' | modelservice explain out/iris -
+  modelservice explain out/digits picture.png
   modelservice explain out/digits request.json --engine torch --method IntegratedGradients
 """
 _STDIN: Final = "-"
+_SEPARATORS: Final = (";", "\t", "|")
 
 
 def add_ask(commands: Commands) -> None:
@@ -35,7 +43,8 @@ def add_ask(commands: Commands) -> None:
         parser = add_command(commands, name, summary, examples)
         parser.add_argument("address", metavar="ADDRESS", help="folder of the artifact, or its URI in object storage")
         rows = (
-            f"rows: a CSV file with a header, or JSON as :{name} takes it, or a list of rows; - reads JSON from stdin"
+            f"rows: a CSV file with a header, or JSON as :{name} takes it, or a list of rows; of a model of images also"
+            " a PNG or JPEG; - reads one of these but CSV from stdin"
         )
         parser.add_argument("rows", metavar="FILE", help=rows)
         if name == "explain":
@@ -60,7 +69,7 @@ def _ask(parsed: argparse.Namespace, *, explains: bool) -> int:
     try:
         predictor = Predictor.load(parsed.address, engine=engine_loader(server_flags.ENGINES[parsed.engine]))
         method = parsed.method if explains else None
-        answer = answer_alone(predictor, _body(parsed.rows), explains=explains, method=method)
+        answer = answer_alone(predictor, _body(parsed.rows, predictor.signature), explains=explains, method=method)
     except (ArtifactError, RequestError) as error:
         complain(str(error))
         return ExitCode.ORDER_INVALID
@@ -77,27 +86,29 @@ def _ask(parsed: argparse.Namespace, *, explains: bool) -> int:
     return ExitCode.DONE
 
 
-def _body(place: str) -> bytes:
+def _body(place: str, signature: "Signature") -> bytes:
     """The body of a request: a list of rows is one of instances, and so is a CSV file."""
     import orjson  # noqa: PLC0415
 
     if place != _STDIN and Path(place).suffix.lower() == ".csv":
-        return orjson.dumps({"instances": _csv_rows(Path(place)), "unknown_columns": "Ignore"})
+        return orjson.dumps({"instances": _csv_rows(Path(place), signature), "unknown_columns": "Ignore"})
     content = sys.stdin.buffer.read() if place == _STDIN else Path(place).read_bytes()
     return b'{"instances":%b}' % content if content.lstrip()[:1] == b"[" else content
 
 
-def _csv_rows(path: Path) -> list[dict[str, str | None]]:
+def _csv_rows(path: Path, signature: "Signature") -> list[dict[str, str | None]]:
     """Rows by column name; cells stay texts, which the model reads as it reads those of its training data.
 
     Raises:
         csv.Error: cells cannot be told apart, or do not belong to one column each.
+        RequestError: the header lacks a column of the model.
     """
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
         names = reader.fieldnames or ()
         if twice := next((name for name in names if name and names.count(name) > 1), None):
             raise csv.Error(f"its header has the column {twice!r:.80} twice")
+        _check_header(path, names, signature)
         rows = []
         for row in reader:
             if None in row or None in row.values():
@@ -105,3 +116,28 @@ def _csv_rows(path: Path) -> list[dict[str, str | None]]:
                 raise csv.Error(f"the row that ends in line {reader.line_num} has {wrong} cells than the header")
             rows.append({name: text or None for name, text in row.items() if name})
         return rows
+
+
+def _check_header(path: Path, names: Sequence[str], signature: "Signature") -> None:
+    """Refuse a header without a column of a model of tables, by what stands there in its place."""
+    from modelservice.contract.signature import InputColumn  # noqa: PLC0415
+    from modelservice.modalities.table.names import Names  # noqa: PLC0415
+    from modelservice.modalities.tensors import listed  # noqa: PLC0415
+    from modelservice.serving.errors import RequestError  # noqa: PLC0415
+
+    columns = Names(one.name for one in signature.inputs if isinstance(one, InputColumn))
+    given = {columns.known_as(name) for name in names}
+    missing = next((name for name in columns.ordered if name not in given), None)
+    if missing is None:
+        return
+    if columns.known.isdisjoint(given):
+        expected, header = listed(columns.ordered), listed(names) or "empty"
+        said = f"{path} has none of the model's columns ({expected}); its header is {header}"
+        separator = next((one for one in _SEPARATORS if len(names) == 1 and one in names[0]), None)
+        raise RequestError(
+            said + (f", where {separator!r} separates: cells have to be separated by commas" if separator else "")
+        )
+    unused = [name for name in names if columns.known_as(name) not in columns.known]
+    close = difflib.get_close_matches(missing, unused, n=1)
+    remedy = f"did you mean its column {close[0]!r}?" if close else "leave its cells empty where values are not known"
+    raise RequestError(f"{path} has no column {missing!r}; {remedy}")

@@ -77,7 +77,7 @@ def add_serve(commands: Commands) -> None:
     secrets = f"folder with api-keys, jwks and tls, each a folder as its Secret holds it; default: {places.ACCESS_PATH}"
     parser.add_argument(server_flags.SECRETS, type=Path, metavar="FOLDER", help=secrets)
     cache = "folder that keeps what is downloaded from object storage, for the next time; default: none"
-    parser.add_argument(server_flags.CACHE, type=Path, metavar="FOLDER", help=cache)
+    parser.add_argument(server_flags.CACHE, type=_folder, metavar="FOLDER", help=cache)
     size = "most bytes that are kept there, such as 500Mi; default: %(default)s"
     parser.add_argument(server_flags.CACHE_SIZE, type=_bytes, default=_CACHE_SIZE, metavar="SIZE", help=size)
     status = "answer probes and metrics on this port too, in plain HTTP and to everybody; default: not"
@@ -116,7 +116,7 @@ def _serve(parsed: argparse.Namespace) -> int:
                 digest=parsed.digest,
                 engine=engine_loader(served.engine),
                 keep_files=served.access.artifact is not None,
-                cache=_cache(parsed),
+                cache=_cache(parsed, served.address),
             ),
             changed=changes_at(served.address) if parsed.digest is None else None,
             name=served.name,
@@ -141,8 +141,11 @@ def _serve(parsed: argparse.Namespace) -> int:
     return code
 
 
-def _cache(parsed: argparse.Namespace) -> "Cache | None":
+def _cache(parsed: argparse.Namespace, address: str) -> "Cache | None":
     if parsed.cache is None:
+        return None
+    if "://" not in address:
+        sys.stderr.write(f"note: {server_flags.CACHE} is not used: {address} is a folder, and nothing is downloaded\n")
         return None
     from modelservice.artifact.cache import Cache  # noqa: PLC0415 - locks of Unix, which a laptop may not have
 
@@ -225,6 +228,18 @@ def _revision(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= _LAST_REVISION:
         raise argparse.ArgumentTypeError(f"{text!r} is not the number of a revision: 1 to {_LAST_REVISION}")
     return int(text)
+
+
+def _folder(text: str) -> Path:
+    """A folder, also one that is not there yet; ``~`` is resolved, which a shell leaves alone behind ``=``."""
+    try:
+        folder = Path(text).expanduser()
+        is_file = folder.is_file()
+    except (RuntimeError, OSError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be used: {error}") from None
+    if is_file:
+        raise argparse.ArgumentTypeError(f"{text!r} is a file: name a folder, which is made where there is none")
+    return folder
 
 
 def _bytes(text: str) -> int:

@@ -221,10 +221,10 @@ def data_error(address: str, answer: Answer, *, field: str = URI_FIELD) -> Stage
     """What an answer means for data: whether rights, address or settings must change, or time must pass."""
     said, web = answer.said, address.startswith(f"{_WEB}:")
     if answer.wrong is Wrong.NO_IDENTITY:
-        message = f"{address}: {identity(answer, secret=SECRET_FIELD)}"
+        message = identity(address, answer, secret=SECRET_FIELD)
         return DataUnavailableError("DataUnavailable", message, field=SECRET_FIELD)
     if answer.wrong is Wrong.IDENTITY:
-        return DataError("DataForbidden", f"{address}: {identity(answer, secret=SECRET_FIELD)}", field=SECRET_FIELD)
+        return DataError("DataForbidden", identity(address, answer, secret=SECRET_FIELD), field=SECRET_FIELD)
     if answer.wrong is Wrong.PASSING:
         return DataUnavailableError("DataUnavailable", f"{address} does not answer as it should: {said}")
     if answer.wrong in {Wrong.BUCKET, Wrong.OBJECT}:

@@ -17,8 +17,8 @@ _REMEDIES: Final[tuple[tuple[Callable[[bytes], bool], str], ...]] = (
         "; binary tensors after it need the header Inference-Header-Content-Length, the length of the JSON",
     ),
     (
-        lambda body: body.startswith((b"\x89PNG", b"\xff\xd8\xff")),
-        '; a picture is sent in base64, {"instances": [{"b64": "..."}]}',
+        lambda body: body.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"--")),
+        "; a picture, or a form of them, is for :predict and :explain of a model of images, and other models take rows",
     ),
 )
 """Signs of what somebody meant, and how to say it."""

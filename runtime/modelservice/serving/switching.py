@@ -29,6 +29,15 @@ RETIRED_SECONDS: Final = 90.0
 """After a switch: what the model before was asked is answered by then, however slowly its client sent and reads."""
 
 _MAY_PASS: Final = (OSError, StorageError, MemoryError)
+_REASONS: Final[tuple[tuple[type[BaseException], str], ...]] = (
+    (StorageError, "its store does not give it"),
+    (StageError, "it cannot be loaded here"),
+    (ArtifactError, "it is no whole artifact, or not what its manifest says"),
+    (ModelFaultError, "its model does not answer as its signature says"),
+    (MemoryError, "there is too little memory for it"),
+    (OSError, "it cannot be read"),
+)
+"""What a caller is told; addresses and paths are for the log alone. The first that fits."""
 _THREAD: Final = "load"
 _Found = TypeVar("_Found")
 
@@ -94,7 +103,7 @@ class Switch:
             Whether another one answers now.
 
         Raises:
-            NotRenewedError: it cannot be served, and the one before serves on; the log says why.
+            NotRenewedError: it cannot be served, and the one before serves on; says why, the log says more.
         """
         if self._changed is None:
             return False
@@ -110,7 +119,6 @@ class Switch:
 
     async def _renew(self) -> bool:
         before = self.core.model.digest
-        refused = NotRenewedError(f"the artifact that is there cannot be served, {before} serves on; the log says why")
         try:
             core, turns = await self._prepared()
             if core is self.core:
@@ -121,11 +129,13 @@ class Switch:
         except (ArtifactError, ModelFaultError, StageError, OSError, MemoryError) as error:
             said = error.message if isinstance(error, StageError) else error or type(error).__name__
             _LOG.warning("another artifact cannot be served, %s serves on: %s", before, said)
+            reason = next(reason for kind, reason in _REASONS if isinstance(error, kind))
+            refused = _not_renewed(before, reason)
             refused.may_pass = isinstance(error, _MAY_PASS)
             raise refused from None
         except Exception:
             _LOG.exception("another artifact cannot be served, %s serves on", before)
-            raise refused from None
+            raise _not_renewed(before, "a fault of the server") from None
         changed = "" if core.model.signature == self.core.model.signature else ", with other inputs or outputs"
         _LOG.info("serving %s (%s) in place of %s%s", core.model.digest, core.model.engine.name, before, changed)
         self.core = core
@@ -156,6 +166,11 @@ async def _beside(work: Callable[[], _Found]) -> _Found:
 
     threading.Thread(target=do, name=_THREAD, daemon=True).start()
     return await asyncio.wrap_future(outcome)
+
+
+def _not_renewed(before: str, reason: str) -> NotRenewedError:
+    said = f"the artifact that is there cannot be served, {before} serves on: {reason}"
+    return NotRenewedError(f"{said}; the server's log says more")
 
 
 def _now() -> float:

@@ -11,6 +11,7 @@ import orjson
 from modelservice.contract.signature import Signature
 from modelservice.modalities.image.encoder import NAME as IMAGE
 from modelservice.serving.errors import RequestError
+from modelservice.serving.members import meant
 from modelservice.serving.parsing import parse_object
 
 INSTANCES: Final = "instances"
@@ -23,6 +24,10 @@ _NAME: Final = re.compile(rb'(?<![a-z])name=(?:"([^"\r\n]*)"|([^\s";]+))', re.IG
 _FILE: Final = re.compile(rb"filename\*?=", re.IGNORECASE)
 _LABEL: Final = "label"
 _END: Final = b"\r\n\r\n"
+_NEITHER: Final = (
+    "the body is neither JSON, nor a PNG or JPEG, nor a form of them; curl sends a picture as it is with"
+    " --data-binary @picture.png, with -d it does not"
+)
 
 
 def takes_pictures(signature: Signature) -> bool:
@@ -30,8 +35,8 @@ def takes_pictures(signature: Signature) -> bool:
     return signature.modality == IMAGE
 
 
-def parse_object_or_upload(body: bytes) -> dict[str, Any]:
-    """Parse a body that is a JSON object, a picture, or a form with pictures.
+def parse_object_or_upload(body: bytes, known: frozenset[str]) -> dict[str, Any]:
+    """Parse a body that is a JSON object, a picture, or a form with pictures, whose other fields are ``known``.
 
     Returns:
         The object, or that for which an upload stands: its pictures as ``instances``, as bytes, and the other fields
@@ -46,8 +51,10 @@ def parse_object_or_upload(body: bytes) -> dict[str, Any]:
         if is_picture(body):
             return {INSTANCES: [body]}
         if (delimiter := _DELIMITER.match(body)) is None:
-            raise
-    return _read_form(body, delimiter[0])
+            if body.lstrip()[:1] in {b"{", b"["}:
+                raise
+            raise RequestError(_NEITHER) from None
+    return _read_form(body, delimiter[0], known)
 
 
 def is_picture(content: bytes) -> bool:
@@ -55,7 +62,7 @@ def is_picture(content: bytes) -> bool:
     return content.startswith(_SIGNATURES)
 
 
-def _read_form(body: bytes, delimiter: bytes) -> dict[str, Any]:
+def _read_form(body: bytes, delimiter: bytes, known: frozenset[str]) -> dict[str, Any]:
     *parts, end = body[len(delimiter) :].split(b"\r\n" + delimiter)
     if not end.startswith(b"--"):
         raise RequestError("the form is not whole: it does not end with its delimiter")
@@ -76,6 +83,11 @@ def _read_form(body: bytes, delimiter: bytes) -> dict[str, Any]:
     if not pictures or INSTANCES in fields:
         wrong = "no picture" if not pictures else f"pictures and a field {INSTANCES}"
         raise RequestError(f"the form has {wrong}; expected PNG or JPEG files, and other members of the request")
+    unknown = next((name for name in fields if name not in known), None)
+    if unknown is not None:
+        close = meant(unknown, known)
+        remedy = "leave it out" if close is None else f"did you mean {close}?"
+        raise RequestError(f"the field {unknown[:64]!r} of the form is not known here; {remedy}")
     return {INSTANCES: pictures, **fields}
 
 

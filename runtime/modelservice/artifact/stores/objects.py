@@ -27,7 +27,7 @@ from modelservice.artifact.errors import ArtifactError, StorageUnavailableError
 from modelservice.artifact.files import MAX_MANIFEST_BYTES, check_size, document_bytes
 from modelservice.artifact.keys import NO_KEYS, Keys
 from modelservice.artifact.load import Artifact, Hashed, collected, verify
-from modelservice.artifact.patience import FIRST_WAIT_SECONDS, MAX_RETRIES, RETRY_SECONDS, retry_config
+from modelservice.artifact.patience import FIRST_WAIT_SECONDS, MAX_RETRIES, RETRY_SECONDS, retry_config, told_when_slow
 from modelservice.artifact.sealing import PLAIN, Form
 from modelservice.artifact.stores.base import StoreOptions
 from modelservice.contract.digests import sha256
@@ -81,7 +81,7 @@ class ObjectArtifactStore:
 
     def prepare(self) -> None:
         """Write and remove an empty object; see ``Store``."""
-        with self._said():
+        with told_when_slow(self._address), self._said():
             self._objects.put(self._probe, b"")
         with contextlib.suppress(StorageError), self._said():  # one who may only add can store an artifact, too
             self._objects.delete(self._probe)
@@ -95,7 +95,8 @@ class ObjectArtifactStore:
             # It may have been stored again since, with another key.
             with contextlib.suppress(ArtifactError, StorageError):
                 return self._verified(raw, form, digest)
-        stored = self._get(MANIFEST_FILE, MANIFEST_FILE)
+        with told_when_slow(self._address):
+            stored = self._get(MANIFEST_FILE, MANIFEST_FILE)
         if stored is None:
             return None
         raw, form = self._opened(stored, digest)
@@ -330,7 +331,7 @@ def storage_error(address: str, answer: Answer) -> StorageError:
         )
         return StorageError("StorageForbidden", message, field=_SECRET_FIELD)
     if answer.wrong in {Wrong.IDENTITY, Wrong.NO_IDENTITY}:
-        message = f"{address}: {identity(answer, secret=_SECRET_FIELD)}"
+        message = identity(address, answer, secret=_SECRET_FIELD)
         refused = answer.wrong is Wrong.IDENTITY
         kind, reason = (
             (StorageError, "StorageForbidden") if refused else (StorageUnavailableError, "StorageUnavailable")

@@ -10,6 +10,7 @@ from modelservice.serving.errors import UnauthenticatedError
 
 _NAMES: Final = frozenset({b"authorization", b"x-api-key"})
 _SCHEME: Final = b"bearer "
+_SEND: Final = "send Authorization: Bearer ..., or X-API-Key: ..., or Basic with it as the password"
 _OF_BROWSERS: Final = b"basic "
 _FROM: Final = b"sec-fetch-site"
 _OWN: Final = frozenset({b"same-origin", b"none"})
@@ -27,7 +28,7 @@ def credential_of(headers: Headers) -> Credential:
     found = [(name, value) for name, value in headers if name in _NAMES]
     if len(found) != 1:
         wrong = "is missing" if not found else "is there more than once"
-        raise UnauthenticatedError(f"the credential {wrong}; send Authorization: Bearer ...", tried=bool(found))
+        raise UnauthenticatedError(f"the credential {wrong}; {_SEND}", tried=bool(found))
     ((name, value),) = found
     if name == b"authorization":
         if value[: len(_SCHEME)].lower() == _SCHEME:
@@ -35,8 +36,7 @@ def credential_of(headers: Headers) -> Credential:
         elif value[: len(_OF_BROWSERS)].lower() == _OF_BROWSERS:
             value = _password(value[len(_OF_BROWSERS) :], headers)
         else:
-            said = "the credential is of another scheme; send Authorization: Bearer ..."
-            raise UnauthenticatedError(said, tried=True)
+            raise UnauthenticatedError(f"the credential is of another scheme; {_SEND}", tried=True)
     text = value.strip()
     return Credential(text, sha256(text).digest())
 

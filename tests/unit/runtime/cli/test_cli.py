@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import threading
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.unit.runtime.stages.pipelines import IRIS, order_of, train_work
 from modelservice import __version__
 from modelservice.artifact.stores import folder as folder_module
 from modelservice.cli import main
+from modelservice.cli.serve import _cache, _folder
 from modelservice.contract.access import Access
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.places import ACCESS_PATH, CPU_LIMIT_ENV, ENCRYPTION_KEYS_ENV
@@ -290,7 +292,24 @@ def test_a_method_is_asked_for_and_torch_computes(trained: Path, capsys: pytest.
         ("x.json", "{", ExitCode.ORDER_INVALID, "error: the body is not JSON"),
         ("x.json", "[[1, 2, 3]]", ExitCode.ORDER_INVALID, "instances[0]: has 3 values, expected 4"),
         ("x.json", json.dumps([[1] * 4] * 70 + [["x"] * 4]), ExitCode.ORDER_INVALID, "instances[70].sepal_length: 'x'"),
-        ("x.csv", "sepal_length\n1\n", ExitCode.ORDER_INVALID, "instances[0].sepal_width: is missing"),
+        (
+            "x.csv",
+            "sepal_length\n1\n",
+            ExitCode.ORDER_INVALID,
+            "x.csv has no column 'sepal_width'; leave its cells empty",
+        ),
+        (
+            "x.csv",
+            HEADER.replace("sepal_width", "sepal_wdth"),
+            ExitCode.ORDER_INVALID,
+            "x.csv has no column 'sepal_width'; did you mean its column 'sepal_wdth'?",
+        ),
+        (
+            "x.csv",
+            HEADER.replace(",", ";"),
+            ExitCode.ORDER_INVALID,
+            "its header is sepal_length;sepal_width;petal_length;petal_width, where ';' separates: cells have to be",
+        ),
         ("x.csv", f"{HEADER}1,2,3,inf\n", ExitCode.ORDER_INVALID, "instances[0].petal_width: 'inf' is not a number"),
         ("x.csv", f"{HEADER}1,2,3,1_0\n", ExitCode.ORDER_INVALID, "instances[0].petal_width: '1_0' is not a number"),
         ("x.csv", f"{HEADER}1,2,3,4\n1,2,3\n", ExitCode.DATA_INVALID, "ends in line 3 has fewer cells than the header"),
@@ -528,6 +547,20 @@ def test_serving_as_the_operator_writes_it(served: Any, engine: Engine, grpc_por
     assert call["ports"].get("status") == flags.status_port
     cache = call["load"].keywords["cache"]
     assert (None if cache is None else cache._limit) == (2 if grpc_port else None)
+
+
+def test_a_cache_is_a_folder(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "file").touch()
+    with pytest.raises(SystemExit):
+        main(["serve", "--model", "s3://a/b", "--name", "n", "--cache", "file"])
+    assert "argument --cache: 'file' is a file: name a folder" in capsys.readouterr().err
+    monkeypatch.setenv("HOME", str(home))
+    assert _folder("~/cache") == home / "cache"
+    parsed = Namespace(cache=home, cache_size=1)
+    assert _cache(parsed, "out/iris") is None
+    assert "note: --cache is not used: out/iris is a folder" in capsys.readouterr().err
+    assert _cache(parsed, "s3://a/b") is not None
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

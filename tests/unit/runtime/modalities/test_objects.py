@@ -206,6 +206,7 @@ def test_keys_that_nobody_gave_are_named(s3: ObjectServer, monkeypatch: pytest.M
     with pytest.raises(DataUnavailableError, match=r"no keys are given with spec\.data\.secretRef") as caught:
         open_objects(URI).read("2026/train.csv", limit=LIMIT)
     assert (caught.value.field, s3.asked) == ("spec.data.secretRef", [])
+    assert "on a laptop set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" in str(caught.value)
 
 
 def test_names_with_blanks_and_signs_are_found(s3: ObjectServer) -> None:

@@ -122,9 +122,47 @@ def test_parameters_of_grpc_are_those_of_rest() -> None:
     given["missing_columns"].string_param = "Missing"
     given["other"].int64_param = 3
     assert read_asked(_parameters(given)) == Asked(("far",), Tolerance(missing=True))
+    given["unsen"].SetInParent()
+    with pytest.raises(RequestError, match=r"^parameters\.unsen: is not known; did you mean unseen\?$"):
+        _parameters(given)
+    del given["unsen"]
     given["unseen"].SetInParent()
     with pytest.raises(RequestError, match=r"^parameters\.unseen: must be true or false, not null$"):
         read_asked(_parameters(given), place="parameters.")
+
+
+@pytest.mark.parametrize(
+    ("path", "members", "said"),
+    [
+        (
+            V1,
+            {"parameters": {"timeout": 1}},
+            'parameters.timeout: in v1 it stands beside the rows: {"instances": [...], ',
+        ),
+        (EXPLAIN, {"parameters": {"seed": 1}}, "parameters.seed: in v1 it stands beside the rows: "),
+        (V1, {"timeut": 1}, "timeut: is not known; did you mean timeout?"),
+        (EXPLAIN, {"lable": "a"}, "lable: is not known; did you mean label?"),
+        (
+            V2,
+            {"timeout": 1},
+            'timeout: in v2 it stands among the parameters: {"inputs": [...], "parameters": {"timeout"',
+        ),
+        (V2, {"paramters": {}}, "paramters: is not known; did you mean parameters?"),
+        (V2, {"parameters": {"timout": 1}}, "parameters.timout: is not known; did you mean timeout?"),
+    ],
+)
+async def test_what_would_be_overlooked_is_refused(path: str, members: dict[str, Any], said: str) -> None:
+    rows = {"inputs": [column("age", 1)]} if path == V2 else {"instances": [{"age": 1, CITY: None}]}
+    status, answer = await post(mixed_model(), path, rows | members)
+    assert status == 400
+    assert answer["error"].startswith(said)
+
+
+@pytest.mark.parametrize("path", [V1, V2])
+async def test_members_of_others_are_ignored(path: str) -> None:
+    rows = {"inputs": [column("age", 1), column(CITY, "Bern")]} if path == V2 else {"instances": [[1, "Bern"]]}
+    others: dict[str, Any] = {"user": "me", "t" * 10_000: 1, "parameters": {"priority": 1, "sequence_id": 3}}
+    assert await post(mixed_model(), path, rows | others) == await post(mixed_model(), path, rows)
 
 
 def test_what_asks_nothing_costs_nothing() -> None:

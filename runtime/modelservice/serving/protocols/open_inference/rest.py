@@ -21,6 +21,7 @@ from modelservice.modalities.tensors import (
 from modelservice.serving.answer import Answer, binary_answer, json_headers
 from modelservice.serving.calls import Call
 from modelservice.serving.errors import RequestError
+from modelservice.serving.members import check_parameters, check_tensors_members
 from modelservice.serving.parsing import parse_object
 from modelservice.serving.protocols.open_inference.tensors import TensorModel, is_shape, misfit, tensor_place
 from modelservice.serving.protocols.texts import template
@@ -54,10 +55,13 @@ class RestCodec:
         """
         text, binary = _divide(body, header_length)
         document = parse_object(text)
+        if len(document) > 1:
+            check_tensors_members(document)
         request_id = _request_id(document)
         wanted = self._wanted(document)
         tensors = _tensors(document.get("inputs"), binary)
         parameters = _parameters(document, "parameters") if "parameters" in document else {}
+        check_parameters(parameters)
         render = partial(self._render, request_id=request_id, wanted=wanted)
         return self._model.call(tensors, render, parameters)
 

@@ -15,6 +15,7 @@ from modelservice.modalities.tensors import BOOL, BYTES, DATATYPES, Tensor, Tens
 from modelservice.serving.asked import NAMES
 from modelservice.serving.calls import Call
 from modelservice.serving.errors import RequestError, UnknownModelError
+from modelservice.serving.members import check_parameters
 from modelservice.serving.protocols.base import CommandMethod, InferMethod, Service, State, StateMethod, StreamMethod
 from modelservice.serving.protocols.messages import read_message
 from modelservice.serving.protocols.open_inference.messages import DATA_TYPES, DESCRIBED, MESSAGES, PACKAGE, SERVICE
@@ -209,6 +210,7 @@ def _check_model(model: TensorModel, name: str, version: str) -> None:
 
 def _parameters(given: Any) -> dict[str, Any]:
     """Those parameters that mean something here, by name; None where one has no value."""
+    check_parameters(given)
     choices = {name: given[name].WhichOneof("parameter_choice") for name in NAMES if name in given}
     return {name: None if choice is None else getattr(given[name], choice) for name, choice in choices.items()}
 

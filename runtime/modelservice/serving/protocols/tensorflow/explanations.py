@@ -17,6 +17,7 @@ from modelservice.serving.answer import Answer, json_answer
 from modelservice.serving.asked import read_asked
 from modelservice.serving.calls import MAX_ROWS, Call
 from modelservice.serving.errors import RequestError, TooLargeError
+from modelservice.serving.members import ROWS
 from modelservice.serving.model import ServedModel, Slopes
 from modelservice.serving.protocols.tensorflow.metadata import check_signature
 from modelservice.serving.protocols.tensorflow.places import body_reader, read_rows
@@ -28,6 +29,7 @@ MAX_BYTES: Final = 2**27
 PATCH: Final = "patch"
 HEAT_MAP: Final = "heat_map"
 METHOD: Final = "method"
+_MEMBERS: Final = ROWS | {"label", "evaluations", "seed", PATCH, HEAT_MAP, METHOD}
 _MAX_SEED: Final = 2**32
 
 
@@ -40,7 +42,7 @@ class Explanations:
         self._tolerance = tolerance
         self._encoder = model.encoder
         self._signature = model.signature
-        self._read = body_reader(model.signature)
+        self._read = body_reader(model.signature, _MEMBERS)
         self._labels = model.signature.labels
         self._model = model
         self._is_image = takes_pictures(model.signature)

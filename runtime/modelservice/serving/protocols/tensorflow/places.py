@@ -1,6 +1,7 @@
 """Rows of a request, by ``instances`` or ``inputs``, and errors of them in the words of the protocol."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from modelservice.contract.signature import Signature
@@ -9,6 +10,7 @@ from modelservice.modalities.errors import InputError
 from modelservice.modalities.tensors import describe
 from modelservice.serving.calls import check_rows
 from modelservice.serving.errors import RequestError
+from modelservice.serving.members import check_rows_members
 from modelservice.serving.parsing import parse_object
 from modelservice.serving.uploads import INSTANCES, parse_object_or_upload, takes_pictures
 
@@ -17,9 +19,17 @@ Place = Callable[[InputError], RequestError]
 _EXPECTED: Final = 'expected {"instances": [row, ...]} or {"inputs": {name: [value, ...]}}'
 
 
-def body_reader(signature: Signature) -> Callable[[bytes], dict[str, Any]]:
-    """What makes an object of a body: of a model of images also of pictures as they are."""
-    return parse_object_or_upload if takes_pictures(signature) else parse_object
+def body_reader(signature: Signature, known: frozenset[str]) -> Callable[[bytes], dict[str, Any]]:
+    """What makes an object of a body, of known members: of a model of images also of pictures as they are."""
+    parse = partial(parse_object_or_upload, known=known) if takes_pictures(signature) else parse_object
+
+    def read(body: bytes) -> dict[str, Any]:
+        document = parse(body)
+        if len(document) > 1:
+            check_rows_members(document, known)
+        return document
+
+    return read
 
 
 def read_rows(document: dict[str, Any], encoder: Encoder, tolerance: Tolerance) -> tuple[Rows, Place]:

@@ -20,6 +20,7 @@ from modelservice.modalities.tensors import BYTES
 from modelservice.serving.answer import Answer, json_answer, json_headers
 from modelservice.serving.asked import Asked, read_asked, tell
 from modelservice.serving.calls import Call
+from modelservice.serving.members import ROWS
 from modelservice.serving.model import ServedModel, outputs_of
 from modelservice.serving.protocols.tensorflow.metadata import check_signature
 from modelservice.serving.protocols.tensorflow.places import body_reader, read_rows
@@ -38,7 +39,7 @@ class Predictions:
         self._tolerance = tolerance
         self._model = model
         self._encoder: Encoder = model.encoder
-        self._read = body_reader(model.signature)
+        self._read = body_reader(model.signature, ROWS)
         self._named = outputs_of(model)
         self._outputs = outputs = model.signature.outputs
         self._columns = [_Column(output) for output in outputs]

@@ -26,7 +26,9 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 _ENDPOINTS = "modelservice.endpoints"
 """Key of the scope with the endpoints of the application that answers."""
 _SHOWN_LABELS = 50
-_ASKED = re.compile(r"/v[12]/models/(?P<name>[^/:]*)(?:/versions/(?P<version>[^/:]*)|/labels/(?P<label>[^/:]*))?")
+_ASKED = re.compile(
+    r"/v(?:[12]|2/repository)/models/(?P<name>[^/:]*)(?:/versions/(?P<version>[^/:]*)|/labels/(?P<label>[^/:]*))?"
+)
 _ERROR: Schema = {
     "type": "object",
     "required": ["error"],

@@ -118,12 +118,19 @@ def file(content: bytes) -> bytes:
         (form(file(picture()), part("instances", b"[]")), "the form has pictures and a field instances"),
         (form(file(picture()), part("inputs", b"[]")), "both instances and inputs are set"),
         (form(file(picture()), part("unseen", b"maybe")), "unseen: must be true or false, not the text 'maybe'"),
+        (
+            form(file(picture()), part("unsen", b"1")),
+            "the field 'unsen' of the form is not known here; did you mean unseen?",
+        ),
+        (form(file(picture()), part("patch", b"2")), "the field 'patch' of the form is not known here; leave it out"),
         (form(file(picture()), file(b"\x89PNG\r\n\x1a\n")), "instances[1]: "),
         (b"\x89PNG\r\n\x1a\nnot one", "instances[0]: "),
-        (b"--", "the body is not JSON"),
-        (b"--\r\n", "the body is not JSON"),
+        (b"--", "the body is neither JSON, nor a PNG or JPEG, nor a form of them"),
+        (b"--\r\n", "the body is neither JSON"),
+        (b"{", "the body is not JSON"),
         (b"-- \r\n", "the form is not whole"),
-        (b"GIF89a", "the body is not JSON"),
+        (b"GIF89a", "the body is neither JSON"),
+        (picture().replace(b"\r\n", b"").replace(b"\n", b""), "with --data-binary @picture.png, with -d it does not"),
     ],
 )
 async def test_what_is_no_upload_is_said(body: bytes, said: str) -> None:

@@ -140,6 +140,7 @@ async def test_metadata_says_how_to_send_rows_and_how_to_read_answers() -> None:
         ("GET", "/v1/models/rose/metadata", 404, "no model named 'rose' here; this server serves 'iris'"),
         ("GET", f"/v2/models/iris/versions/{VERSION}/x", 404, f"nothing at /v2/models/iris/versions/{VERSION}/x; see"),
         ("POST", "/v1/models/iris:classify", 404, "nothing at /v1/models/iris:classify; see /docs, POST /v1/models"),
+        ("POST", "/v2/repository/models/rose/load", 404, "no model named 'rose' here; this server serves 'iris'"),
         ("GET", "/nowhere", 404, "POST /v2/models/iris/infer"),
         ("GET", PREDICT, 405, "GET is not possible on /v1/models/iris:predict; expected POST"),
         ("DELETE", "/v2", 405, "expected GET"),
