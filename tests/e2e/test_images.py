@@ -40,7 +40,7 @@ for path in sorted(pathlib.Path("/rows").glob("*.json")):
     print(json.dumps({"sample": f"{path.stem}.yaml", **shown}), flush=True)
 assert not {"torch", "sklearn", "pyarrow"} & set(sys.modules)
 """
-SECONDS: Final = 300
+SECONDS: Final = 500
 
 
 class Learned(NamedTuple):
@@ -125,6 +125,7 @@ def build_pod(trainer: str, server: str) -> Object:
         return {
             "name": name, "image": image, "command": command, "imagePullPolicy": "Never", "workingDir": "/models",
             "env": [{"name": "OMP_NUM_THREADS", "value": "1"}],  # others use the CPUs, too
+            "resources": {"requests": {"cpu": "500m"}},  # or all others go before it
             "securityContext": security, "volumeMounts": mounts,
         }  # fmt: skip
 

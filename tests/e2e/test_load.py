@@ -74,13 +74,14 @@ def test_load_at_the_limit_through_a_kill_and_a_rollout(space: Space) -> None:
             what="two pods at their limit",
         )
 
-        # Killed, it loses the requests that it had, one of a client at most; all that come later are answered.
+        # Killed, it loses the requests that it had; all that come later are answered. A process at its limit takes a
+        # while to close its sockets: who was cut off by one of them may have come back by another one.
         os.kill(processes[0], signal.SIGKILL)
         answered_on(load)
         eventually(lambda: restarted(space, killed["metadata"]["name"]), what="the pod that was killed", seconds=120)
         lost = Counter(load.lost)
         assert lost
-        assert set(lost.values()) == {1}
+        assert max(lost.values()) <= 2
         assert set(load.answers) == {200}
         before = eventually(lambda: drift(stays), what="a first look at the inputs", seconds=120)
 
