@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -289,18 +290,22 @@ def test_a_file_that_is_stored_again_while_it_is_read_is_begun_once_more(
     keys, bucket = keys_of(secret / "2026-11"), MemoryStore()
     other = ObjectArtifactStore(bucket, address=ADDRESS, keys=keys)
     other.publish(trained.manifest, trained.files)
-    first_parts = []
+    first_parts, stored_again = [], Event()
 
     class Shared:
         def head(self, path: str) -> Any:
             return bucket.head(path)
 
         def get(self, path: str, *, options: Any = None) -> Any:
+            first = path.endswith(MODEL_FILE) and options["range"][0] == 0
+            if path.endswith(MODEL_FILE) and not first:
+                stored_again.wait(10)
             result = bucket.get(path, options=options)
-            if path.endswith(MODEL_FILE) and options["range"][0] == 0:
+            if first:
                 first_parts.append(path)
                 if len(first_parts) == 1:
                     other.publish(trained.manifest, trained.files)
+                    stored_again.set()
             return result
 
     artifact = ObjectArtifactStore(Shared(), address=ADDRESS, keys=keys).load()  # type: ignore[arg-type]
