@@ -79,9 +79,8 @@ def test_load_at_the_limit_through_a_kill_and_a_rollout(space: Space) -> None:
         os.kill(processes[0], signal.SIGKILL)
         answered_on(load)
         eventually(lambda: restarted(space, killed["metadata"]["name"]), what="the pod that was killed", seconds=120)
-        lost = Counter(load.lost)
-        assert lost
-        assert max(lost.values()) <= 2
+        lost = list(load.lost)
+        assert 1 <= max(Counter(lost).values(), default=0) <= 2
         assert set(load.answers) == {200}
         before = eventually(lambda: drift(stays), what="a first look at the inputs", seconds=120)
 
@@ -98,7 +97,7 @@ def test_load_at_the_limit_through_a_kill_and_a_rollout(space: Space) -> None:
 
         replaced: Any = eventually(rolled, what="two other pods", seconds=180)
         answered_on(load)
-        assert load.lost == list(lost)
+        assert load.lost == lost
         assert load.refused == refused
         assert set(load.answers) == {200}
         after = eventually(lambda: drift(replaced[0]), what="a look at inputs that shifted", seconds=120)
