@@ -19,6 +19,7 @@ from tests.cluster.network import CONTROL_PLANE
 from tests.cluster.paths import KUBECONFIG, ROOT
 from tests.cluster.shell import ClusterError, run, wait_for
 from tests.cluster.toolchain import binary
+from tests.support.pods import build_container, build_pod
 
 pytestmark = pytest.mark.cluster
 
@@ -31,24 +32,11 @@ def namespace() -> Iterator[str]:
     kubectl("delete", "namespace", name, "--wait=false")
 
 
-def build_pod(name: str, script: str, **spec: Any) -> dict[str, Any]:
-    """Build a pod that Pod Security `restricted` admits, and that runs a shell script in the base image."""
-    container = {
-        "name": "main",
-        "image": base_reference(),
-        "imagePullPolicy": "Never",
-        "command": ["/bin/sh", "-ec", script],
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-        **spec.pop("container", {}),
-    }
-    security = {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}}
-    grace = {"terminationGracePeriodSeconds": 0}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name},
-        "spec": {"restartPolicy": "Never", "securityContext": security, "containers": [container], **grace, **spec},
-    }
+def build_shell(name: str, script: str, **spec: Any) -> dict[str, Any]:
+    """Build a pod that runs a shell script in the base image."""
+    more = spec.pop("container", {})
+    container = build_container("main", base_reference(), "/bin/sh", "-ec", script, **more)
+    return build_pod(name, container, **{"restartPolicy": "Never", "terminationGracePeriodSeconds": 0, **spec})
 
 
 def create(namespace: str, *objects: dict[str, Any]) -> None:
@@ -92,7 +80,7 @@ def test_restricted_pod_writes_to_a_dynamically_bound_claim(namespace: str) -> N
         "metadata": {"name": "data"},
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}},
     }
-    pod = build_pod(
+    pod = build_shell(
         "writer",
         "echo kept > /data/file && cat /data/file && id -u",
         container={"volumeMounts": [{"name": "data", "mountPath": "/data"}]},
@@ -106,7 +94,7 @@ def test_restricted_pod_writes_to_a_dynamically_bound_claim(namespace: str) -> N
 
 def test_pod_reaches_a_service_by_its_dns_name(namespace: str) -> None:
     labels = {"app": "web"}
-    server = build_pod(
+    server = build_shell(
         "web",
         "cd /tmp && echo served > index.html && exec python3 -m http.server 8080",
         container={"readinessProbe": {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1}},
@@ -122,7 +110,7 @@ def test_pod_reaches_a_service_by_its_dns_name(namespace: str) -> None:
     fetch = f"import urllib.request as r; print(r.urlopen('{url}', timeout=5).read().decode())"
     script = f'for i in $(seq 60); do python3 -c "{fetch}" 2> /dev/null && exit 0; sleep 0.5; done; exit 1'
     # On the last node: with two nodes the request crosses the bridge.
-    client = build_pod("client", script, nodeName=recorded_nodes()[-1].name)
+    client = build_shell("client", script, nodeName=recorded_nodes()[-1].name)
     server["spec"]["nodeName"] = CONTROL_PLANE.name
     create(namespace, server, service, client)
     eventually(namespace, "client", succeeded)
@@ -131,17 +119,17 @@ def test_pod_reaches_a_service_by_its_dns_name(namespace: str) -> None:
 
 def test_third_gpu_pod_waits(namespace: str) -> None:
     limits = {"resources": {"limits": {"nvidia.com/gpu": "1"}}}
-    create(namespace, *(build_pod(f"gpu-{index}", "exec sleep 60", container=limits) for index in range(2)))
+    create(namespace, *(build_shell(f"gpu-{index}", "exec sleep 60", container=limits) for index in range(2)))
     for index in range(2):
         eventually(namespace, f"gpu-{index}", lambda status: status.get("phase") == "Running")
-    create(namespace, build_pod("gpu-2", "exec sleep 60", container=limits))
+    create(namespace, build_shell("gpu-2", "exec sleep 60", container=limits))
     status = eventually(namespace, "gpu-2", lambda status: bool(status.get("conditions")))
     assert status["phase"] == "Pending"
     assert "Insufficient nvidia.com/gpu" in status["conditions"][0]["message"]
 
 
 def test_privileged_pod_is_refused(namespace: str) -> None:
-    pod = build_pod("privileged", "true", container={"securityContext": {"privileged": True}})
+    pod = build_shell("privileged", "true", container={"securityContext": {"privileged": True}})
     with pytest.raises(ClusterError, match="violates PodSecurity"):
         create(namespace, pod)
 

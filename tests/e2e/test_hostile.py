@@ -11,6 +11,7 @@ from tests.bench.record import Figure, at_most
 from tests.cluster.base_image import base_reference
 from tests.support.client import keep_asking, predict
 from tests.support.e2e import Object, Space, condition, config_map, eventually, is_ready, model_service, says
+from tests.support.pods import build_container, build_pod
 from tests.support.tables import FLOWERS, IRIS
 from tests.support.world import success
 
@@ -248,18 +249,11 @@ def build_forged(pod: Object, *, report: str, owner: Object) -> Object:
     """A pod with the labels of a training's pod, of another controller, that ends well with a report."""
     identity = {field: owner["metadata"][field] for field in ("name", "uid")}
     reference = {"apiVersion": "v1", "kind": "ConfigMap", "controller": True, **identity}
-    container = {
-        "name": STAGE_CONTAINER,
-        "image": base_reference(),
-        "imagePullPolicy": "Never",
-        "command": ["/bin/sh", "-ec", 'printf %s "$REPORT" > /dev/termination-log'],
-        "env": [{"name": "REPORT", "value": report}],
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-    }
-    security = {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}}
-    metadata = {"name": "forged", "labels": pod["metadata"]["labels"], "ownerReferences": [reference]}
-    spec = {"restartPolicy": "Never", "securityContext": security, "containers": [container]}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+    script = 'printf %s "$REPORT" > /dev/termination-log'
+    env = [{"name": "REPORT", "value": report}]
+    container = build_container(STAGE_CONTAINER, base_reference(), "/bin/sh", "-ec", script, env=env)
+    metadata = {"labels": pod["metadata"]["labels"], "ownerReferences": [reference]}
+    return build_pod("forged", container, metadata=metadata, restartPolicy="Never")
 
 
 @pytest.mark.story(110)

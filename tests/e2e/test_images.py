@@ -13,10 +13,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.metrics import accuracy_score, r2_score
 from tests.cluster.images import recorded
 from tests.support.e2e import Object, Space, eventually
+from tests.support.pods import build_container, build_pod
 from tests.support.samples import SAMPLES, model_service, sample_rows, sample_table
-from tests.support.statistics import agreement, determination
 
 from modelservice_operator.kinds import POD
 
@@ -111,38 +112,38 @@ def pictures(archive: bytes) -> tuple[list[Any], list[str]]:
     return rows, folders
 
 
-def build_pod(trainer: str, server: str) -> Object:
+def build_images(trainer: str, server: str) -> Object:
     """A pod that trains with one image, and then answers with the other one."""
-    security = {
-        "allowPrivilegeEscalation": False,
-        "capabilities": {"drop": ["ALL"]},
-        "readOnlyRootFilesystem": True,
-    }
     mounts = [{"name": name, "mountPath": f"/{name}"} for name in ("samples", "rows", "models", "tmp")]
 
     def container(name: str, image: str, code: str) -> Object:
-        command = ["python", "-c", code]
-        return {
-            "name": name, "image": image, "command": command, "imagePullPolicy": "Never", "workingDir": "/models",
-            "env": [{"name": "OMP_NUM_THREADS", "value": "1"}],  # others use the CPUs, too
-            "resources": {"requests": {"cpu": "500m"}},  # or all others go before it
-            "securityContext": security, "volumeMounts": mounts,
-        }  # fmt: skip
+        made = build_container(
+            name,
+            image,
+            "python",
+            "-c",
+            code,
+            workingDir="/models",
+            env=[{"name": "OMP_NUM_THREADS", "value": "1"}],  # others use the CPUs, too
+            resources={"requests": {"cpu": "500m"}},  # or all others go before it
+            volumeMounts=mounts,
+        )
+        made["securityContext"]["readOnlyRootFilesystem"] = True
+        return made
 
-    spec = {
-        "restartPolicy": "Never",
-        "automountServiceAccountToken": False,
-        "securityContext": {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
-        "initContainers": [container("train", trainer, TRAIN)],
-        "containers": [container("answer", server, ANSWER)],
-        "volumes": [
+    return build_pod(
+        "images",
+        container("answer", server, ANSWER),
+        initContainers=[container("train", trainer, TRAIN)],
+        restartPolicy="Never",
+        automountServiceAccountToken=False,
+        volumes=[
             {"name": "samples", "configMap": {"name": "samples"}},
             {"name": "rows", "configMap": {"name": "rows"}},
             {"name": "models", "emptyDir": {}},
             {"name": "tmp", "emptyDir": {}},
         ],
-    }
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "images"}, "spec": spec}
+    )
 
 
 def files(name: str, contents: Mapping[str, str]) -> Object:
@@ -175,7 +176,7 @@ def test_samples_are_trained_by_one_image_and_answered_by_the_other(space: Space
     )
     rows = {f"{file.removesuffix('.yaml')}.json": json.dumps(asked[file][0]) for file in LEARNED}
     space.kubectl("create", "-f", "-", input=json.dumps(files("rows", rows)))
-    space.apply(build_pod(recorded()["trainer"], recorded()["server"]))
+    space.apply(build_images(recorded()["trainer"], recorded()["server"]))
     eventually(lambda: ended(space), what="the end of the pod", seconds=SECONDS)
     trained, answered = said(space, "train"), said(space, "answer")
     assert trained.keys() == answered.keys() == LEARNED.keys()
@@ -186,9 +187,9 @@ def test_samples_are_trained_by_one_image_and_answered_by_the_other(space: Space
         assert measured > learned.least, (file, learned.metric, measured)
         truth = asked[file][1]
         if learned.metric == "r2":
-            right = determination(answered[file]["value"], [float(one.replace(",", ".")) for one in truth])
+            right = r2_score([float(one.replace(",", ".")) for one in truth], answered[file]["value"])
         else:
-            right = agreement(answered[file]["label"], truth)
+            right = accuracy_score(truth, answered[file]["label"])
             totals = np.sum(answered[file]["probabilities"], axis=1)
             assert totals == pytest.approx(np.ones(len(truth)), abs=1e-5), file
         assert right > learned.agrees, (file, right)

@@ -12,13 +12,14 @@ import pytest
 import yaml
 from numpy.typing import NDArray
 from PIL import Image
+from sklearn.metrics import accuracy_score, r2_score
 from tests.cluster.base_image import pause_reference
 from tests.e2e.test_images import LEARNED
 from tests.support import object_store
 from tests.support.client import ask, infer_grpc, predict
 from tests.support.e2e import Object, Space, condition, eventually, metrics, says
+from tests.support.pods import build_container, build_pod
 from tests.support.samples import SAMPLES, model_service, objects, sample_files, sample_rows, sample_table
-from tests.support.statistics import agreement, determination
 
 from modelservice_operator.kinds import HORIZONTAL_POD_AUTOSCALER, JOB, PERSISTENT_VOLUME_CLAIM, POD
 
@@ -107,9 +108,9 @@ def test_a_sample_is_trained_and_answers_right(space: Space, file: str) -> None:
     rows, truth = rows_and_targets(sample)
     answers = ask(space.address(name), name, rows)
     if metric == "r2":
-        assert determination(answers, [float(one) for one in truth]) > 0.3
+        assert r2_score([float(one) for one in truth], answers) > 0.3
     else:
-        assert agreement([one["label"] for one in answers], truth) > 0.85
+        assert accuracy_score(truth, [one["label"] for one in answers]) > 0.85
         for one in answers:
             assert sum(one["probabilities"].values()) == pytest.approx(1, abs=1e-5)
 
@@ -134,7 +135,7 @@ def test_network_of_convolutions_over_http_and_grpc(space: Space) -> None:
     address = space.address("digits")
     images, truth = digits()
     labels = predict(address, "digits", images.tolist())
-    assert agreement(labels, truth) > 0.9
+    assert accuracy_score(truth, labels) > 0.9
     assert predict(address, "digits", [png(image) for image in images[:20]]) == labels[:20]
     answered = infer_grpc(address, "digits", images[:20], output="label")
     assert [label.decode() for label in answered] == labels[:20]
@@ -199,16 +200,9 @@ def test_encrypted_at_rest(space: Space) -> None:
 
 def build_gpu_holder() -> Object:
     """A pod that takes all GPUs of a node, for as long as it is there."""
-    container = {
-        "name": "holder",
-        "image": pause_reference(),
-        "imagePullPolicy": "Never",
-        "resources": {"limits": {"nvidia.com/gpu": "2"}},
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-    }
-    security = {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}}
-    spec = {"terminationGracePeriodSeconds": 0, "securityContext": security, "containers": [container]}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "holder"}, "spec": spec}
+    resources = {"limits": {"nvidia.com/gpu": "2"}}
+    container = build_container("holder", pause_reference(), resources=resources)
+    return build_pod("holder", container, terminationGracePeriodSeconds=0)
 
 
 @pytest.mark.story(80)

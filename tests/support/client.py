@@ -12,6 +12,7 @@ import httpx
 import tritonclient.grpc as grpcclient
 from numpy.typing import NDArray
 from tests.cluster.base_image import base_reference
+from tests.support.pods import build_container, build_pod
 from tritonclient.utils import np_to_triton_dtype
 
 from modelservice.contract.places import GRPC_PORT
@@ -125,13 +126,5 @@ def build_client(url: str, body: str) -> dict[str, Any]:
         "q = r.Request(sys.argv[1], sys.argv[2].encode(), {'content-type': 'application/json'}); "
         "print(r.urlopen(q, timeout=10).read().decode())"
     )
-    container = {
-        "name": "client",
-        "image": base_reference(),
-        "imagePullPolicy": "Never",
-        "command": ["python3", "-c", fetch, url, body],
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-    }
-    security = {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}}
-    spec = {"restartPolicy": "OnFailure", "securityContext": security, "containers": [container]}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "client"}, "spec": spec}
+    container = build_container("client", base_reference(), "python3", "-c", fetch, url, body)
+    return build_pod("client", container, restartPolicy="OnFailure")

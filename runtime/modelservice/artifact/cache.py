@@ -187,16 +187,15 @@ class Entry:
         self._path, self._file, self._size, self._final = path, file, size, final
         self._complain = complain
         self._intact = True
-        self.kept = 0
-        """Bytes that came from the cache, and not from ``fetch``."""
+        self._kept = 0  # bytes that came from the cache, and not from ``fetch``
 
     def pieces(self, fetch: Callable[[int], Iterable[Piece]]) -> Iterator[Piece]:
         """All bytes in order: those that are kept, then those that ``fetch`` gives from a place on."""
         with self._forgiving():
-            while kept := self._file.read(min(_READ_BYTES, self._size - self.kept)):
-                self.kept += len(kept)
+            while kept := self._file.read(min(_READ_BYTES, self._size - self._kept)):
+                self._kept += len(kept)
                 yield kept
-        for fetched in fetch(self.kept):
+        for fetched in fetch(self._kept):
             if self._intact:
                 with self._forgiving():
                     self._file.write(fetched)

@@ -24,10 +24,12 @@ RelativePath = Annotated[
 _NOT_IN_KEYS = r"/?#\\\x00-\x1f\x7f"
 _FOLDERS = rf"(/[^.*{_NOT_IN_KEYS}][^*{_NOT_IN_KEYS}]*)*"
 _OBJECT = rf"/[^.{_NOT_IN_KEYS}][^{_NOT_IN_KEYS}]*"
+_BUCKET = r"(s3|gs|az)://[a-z0-9][-a-z0-9_.]{1,62}"
+_HOST = r"https://[A-Za-z0-9][-A-Za-z0-9.]{0,252}(:[0-9]{1,5})?"
 _WEB_CHARACTERS = "-A-Za-z0-9_~!$&()+,;=:@%"
 _ADDRESS = (
-    rf"(s3|gs|az)://[a-z0-9][-a-z0-9_.]{{1,62}}{_FOLDERS}{_OBJECT}"
-    rf"|https://[A-Za-z0-9][-A-Za-z0-9.]{{0,252}}(:[0-9]{{1,5}})?(/[{_WEB_CHARACTERS}][{_WEB_CHARACTERS}.]*)+"
+    rf"{_BUCKET}{_FOLDERS}{_OBJECT}"
+    rf"|{_HOST}(/[{_WEB_CHARACTERS}][{_WEB_CHARACTERS}.]*)+"
 )
 DataUri = Annotated[
     str,
@@ -48,12 +50,13 @@ SideFiles = Annotated[
     ),
 ]
 _PART = "[-A-Za-z0-9_=~+@][-A-Za-z0-9_.=~+@]*"
+FILE_SCHEME: Final = "file"
+"""Of a folder of the machine, or of the image, that reads it."""
 EncoderUri = Annotated[
     str,
     StringConstraints(min_length=1, max_length=512),
     Worded(
-        rf"^((s3|gs|az)://[a-z0-9][-a-z0-9_.]{{1,62}}|https://[A-Za-z0-9][-A-Za-z0-9.]{{0,252}}(:[0-9]{{1,5}})?|file://)"
-        rf"(/{_PART})+$",
+        rf"^({_BUCKET}|{_HOST}|{FILE_SCHEME}://)(/{_PART})+$",
         "must be a folder such as s3://models/minilm, https://host/minilm or file:///models/minilm, without '/' at its"
         " end",
     ),
@@ -64,8 +67,7 @@ ArtifactUri = Annotated[
     str,
     StringConstraints(min_length=1, max_length=512),
     Worded(
-        rf"^((s3|gs|az)://[a-z0-9][-a-z0-9_.]{{1,62}}|https://[A-Za-z0-9][-A-Za-z0-9.]{{0,252}}(:[0-9]{{1,5}})?"
-        rf"|{CLAIM_SCHEME}://[a-z0-9][-a-z0-9.]{{0,252}})(/{_PART})+$",
+        rf"^({_BUCKET}|{_HOST}|{CLAIM_SCHEME}://[a-z0-9][-a-z0-9.]{{0,252}})(/{_PART})+$",
         "must be the folder of an artifact such as s3://models/team/iris/qp2iu6b5, https://host/iris or"
         " pvc://claim/folder, without '/' at its end",
     ),

@@ -19,6 +19,7 @@ from modelservice.contract.base import first_problem
 from modelservice.contract.data import ColumnEncoder, Data
 from modelservice.contract.digests import sha256
 from modelservice.contract.failure import DataError, StageError
+from modelservice.contract.locations import FILE_SCHEME
 from modelservice.contract.model import Model
 from modelservice.modalities.base import Dataset, Features, Side
 from modelservice.modalities.files import read_bytes
@@ -34,7 +35,7 @@ _POOLING, _MODULES = "1_Pooling/config.json", "modules.json"
 _MODULE_KINDS: Final = ("Transformer", "Pooling", "Normalize")
 _MAX_DOCUMENT, _MAX_WEIGHTS = 2**25, 2**31
 _ANY_LENGTH = 8
-_FILE = "file://"
+_FILE = f"{FILE_SCHEME}://"
 _SLICE = 32
 """Texts that are read at once."""
 _PREFIX = "bert."

@@ -16,12 +16,13 @@ from modelservice.artifact.sealing import PLAIN, Form
 from modelservice.artifact.stores.objects import object_name
 from modelservice.contract.digests import sha256
 from modelservice.contract.failure import DataError, StorageError
+from modelservice.contract.locations import FILE_SCHEME
 from modelservice.contract.manifest import MANIFEST_FILE, FileEntry
 from modelservice.modalities.objects import SECRET_FIELD, DataUnavailableError, open_objects
 
 Read = Callable[[str, int], bytes | None]
 """A file below the artifact's address and how many bytes it may have, to its content; None where it is not there."""
-_FILE = "file://"
+_FILE = f"{FILE_SCHEME}://"
 
 
 class Named(NamedTuple):

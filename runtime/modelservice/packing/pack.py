@@ -1,6 +1,7 @@
 """From a model that was trained elsewhere to an artifact: the same file and settings give the same digest."""
 
 import platform
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -174,8 +175,6 @@ def _check_probabilities(predictor: Predictor, raw: Array) -> None:
 
 def _name_of(source: Path) -> str:
     """A name of a ModelService that is like that of the file."""
-    import re  # noqa: PLC0415 - where it is used
-
     stem = source.resolve().stem if source.suffix == ".onnx" else source.resolve().name
     name = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:MAX_NAME_LENGTH].strip("-")
     if re.fullmatch(DNS_LABEL_PATTERN, name) is None:

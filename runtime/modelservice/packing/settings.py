@@ -8,7 +8,7 @@ from pydantic import Field, FiniteFloat, StringConstraints, ValidationError, mod
 
 from modelservice.contract.base import ColumnName, Contract, near_names, problems
 from modelservice.contract.resource import ServiceName
-from modelservice.packing.errors import PackError
+from modelservice.packing.errors import PackError, short
 
 _MAX_BYTES = 2**20
 _OF_ALL = "document: "
@@ -91,7 +91,7 @@ def read_settings(path: Path | None, given: dict[str, Any]) -> PackSettings:
         except OSError as error:
             raise PackError(f"{path} cannot be read: {error.strerror}") from None
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise PackError(f"{path} is no YAML: {' '.join(str(error).split())[:300]}") from None
+            raise PackError(f"{path} is no YAML: {short(error)}") from None
         if not isinstance(loaded, dict):
             raise PackError(f"{path} holds no object: write such as 'labels: [cat, dog]'")
         said = loaded

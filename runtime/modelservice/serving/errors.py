@@ -168,7 +168,9 @@ class NotRenewedError(RequestError):
     ``may_pass``: it may be able to later without a change.
     """
 
-    may_pass = False
+    def __init__(self, message: str, *, may_pass: bool) -> None:
+        super().__init__(message)
+        self.may_pass = may_pass
 
 
 class ShuttingDownError(RequestError):

@@ -130,9 +130,7 @@ class Switch:
             said = error.message if isinstance(error, StageError) else error or type(error).__name__
             _LOG.warning("another artifact cannot be served, %s serves on: %s", before, said)
             reason = next(reason for kind, reason in _REASONS if isinstance(error, kind))
-            refused = _not_renewed(before, reason)
-            refused.may_pass = isinstance(error, _MAY_PASS)
-            raise refused from None
+            raise _not_renewed(before, reason, may_pass=isinstance(error, _MAY_PASS)) from None
         except Exception:
             _LOG.exception("another artifact cannot be served, %s serves on", before)
             raise _not_renewed(before, "a fault of the server") from None
@@ -168,9 +166,9 @@ async def _beside(work: Callable[[], _Found]) -> _Found:
     return await asyncio.wrap_future(outcome)
 
 
-def _not_renewed(before: str, reason: str) -> NotRenewedError:
+def _not_renewed(before: str, reason: str, *, may_pass: bool = False) -> NotRenewedError:
     said = f"the artifact that is there cannot be served, {before} serves on: {reason}"
-    return NotRenewedError(f"{said}; the server's log says more")
+    return NotRenewedError(f"{said}; the server's log says more", may_pass=may_pass)
 
 
 def _now() -> float:

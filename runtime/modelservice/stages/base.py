@@ -88,12 +88,15 @@ class Produced:
     @property
     def digest(self) -> str:
         """sha256 of the manifest as it is stored."""
-        return sha256(self.raw_manifest or document_bytes(self.manifest))
+        return sha256(self._raw)
 
     def as_artifact(self) -> Artifact:
         """The artifact as if it had been stored and loaded again."""
-        raw = self.raw_manifest or document_bytes(self.manifest)
-        return Artifact(digest=sha256(raw), manifest=self.manifest, manifest_bytes=raw, contents=dict(self.files))
+        return Artifact(digest=self.digest, manifest=self.manifest, manifest_bytes=self._raw, contents=dict(self.files))
+
+    @property
+    def _raw(self) -> bytes:
+        return self.raw_manifest or document_bytes(self.manifest)
 
     def success(self, digest: str, seconds: Mapping[str, float], *, order: WorkOrder | None = None) -> Success:
         """The report's account of it, once it is stored under ``digest``.

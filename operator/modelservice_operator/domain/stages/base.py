@@ -110,11 +110,16 @@ def pod_settings(training: Training) -> PodSettings:
     return PodSettings.model_construct(**{name: getattr(training, name) for name in PodSettings.model_fields})
 
 
-def on_cpus(training: Training) -> PodSettings:
-    """The same, without extended resources such as nvidia.com/gpu."""
+def settings_on_cpus(training: Training) -> JobSettings:
+    """How a lone pod runs as ``spec.training`` says, without extended resources such as nvidia.com/gpu."""
     pods = pod_settings(training)
     asked = pods.resources
     requests, limits = (
         {name: amount for name, amount in said.items() if name in SHAREABLE} for said in (asked.requests, asked.limits)
     )
-    return pods.model_copy(update={"resources": Resources(requests=requests, limits=limits)})
+    return JobSettings(
+        pods=pods.model_copy(update={"resources": Resources(requests=requests, limits=limits)}),
+        section="spec.training",
+        timeout_seconds=training.timeout_seconds,
+        max_restarts=training.max_restarts,
+    )

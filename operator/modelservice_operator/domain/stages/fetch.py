@@ -8,7 +8,7 @@ from modelservice_operator.crd.status import ConditionType
 from modelservice_operator.crd.status import Stage as StageWord
 from modelservice_operator.domain.data import DataState, artifact_data
 from modelservice_operator.domain.records import StageRecord, tested_text
-from modelservice_operator.domain.stages.base import Assignment, JobSettings, Verdict, on_cpus
+from modelservice_operator.domain.stages.base import Assignment, JobSettings, Verdict, settings_on_cpus
 
 
 class Fetch:
@@ -29,13 +29,7 @@ class Fetch:
 
     def job(self, spec: ModelServiceSpec) -> JobSettings:
         """As ``spec.training`` says, without the GPUs that only a training uses."""
-        training = spec.training
-        return JobSettings(
-            pods=on_cpus(training),
-            section="spec.training",
-            timeout_seconds=training.timeout_seconds,
-            max_restarts=training.max_restarts,
-        )
+        return settings_on_cpus(spec.training)
 
     def reads(self, spec: ModelServiceSpec, data: DataState) -> DataState:
         """The artifact, whatever data later stages read."""

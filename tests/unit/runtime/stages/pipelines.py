@@ -1,17 +1,22 @@
 """Small stages, as the tests of artifacts, stages and commands need them."""
 
+import io
 from pathlib import Path
 from typing import Any
 
 from modelservice.artifact.stores.folder import write
 from modelservice.contract.compression import Compression
 from modelservice.contract.data import ConfigMapSource, Data, Format
+from modelservice.contract.exit_codes import ExitCode
+from modelservice.contract.failure import Failure
 from modelservice.contract.model import Model, MultilayerPerceptron
+from modelservice.contract.report import Report, Success
 from modelservice.contract.training import Hyperparameters
 from modelservice.contract.work_order import CompressWork, FetchWork, TrainWork, WorkOrder
 from modelservice.modalities.sources import read_source
 from modelservice.stages.base import Context, Produced
 from modelservice.stages.registry import stage_named
+from modelservice.stages.run import Places, Pod, run_stage
 from modelservice.stages.stopwatch import Stopwatch
 
 IRIS = Path(__file__).parents[3] / "data" / "iris.csv"
@@ -83,3 +88,15 @@ def store(produced: Produced, folder: Path) -> Path:
     """Put what was produced into a folder."""
     write(folder, produced.manifest, produced.files)
     return folder
+
+
+def run_pod(root: Path, work: TrainWork | CompressWork | FetchWork, *, data: Path) -> Success | Failure:
+    """Run an order as a pod does, below a folder, and read what it reports; ``data`` is what is mounted."""
+    (root / "order.json").write_text(order_of(work, artifact=root / "abc").model_dump_json(exclude_none=True))
+    where = Places(
+        order=root / "order.json", data=data, report=root / "report", progress_host="127.0.0.1", progress_port=0
+    )
+    code = run_stage(where=where, pod=Pod(), clock=still_clock, now=lambda: 0.0, out=io.StringIO())
+    result = Report.model_validate_json((root / "report").read_text()).result
+    assert code == (result.exit_code if isinstance(result, Failure) else ExitCode.DONE)
+    return result

@@ -2,7 +2,6 @@
 
 import base64
 import gzip
-import io
 import json
 import os
 import shutil
@@ -15,7 +14,7 @@ from tests.support.helm import ROOT
 from tests.support.object_server import ObjectServer, object_server
 from tests.support.samples import SAMPLES, model_service, sample_table
 from tests.unit.runtime.inference.graphs import linear
-from tests.unit.runtime.stages.pipelines import IRIS, order_of, still_clock
+from tests.unit.runtime.stages.pipelines import IRIS, run_pod
 
 import modelservice
 from modelservice.artifact.load import Artifact
@@ -30,14 +29,13 @@ from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.failure import About, DataError, Failure, Retry, StageError, StorageError
 from modelservice.contract.manifest import MANIFEST_FILE, MODEL_FILE
 from modelservice.contract.places import ENCRYPTION_KEYS_ENV
-from modelservice.contract.report import Report, Success
+from modelservice.contract.report import Success
 from modelservice.contract.signature import SIGNATURE_FILE
 from modelservice.contract.work_order import FetchWork
 from modelservice.modalities import objects as objects_module
 from modelservice.packing.pack import pack
 from modelservice.packing.settings import PackSettings
 from modelservice.stages.documents import ResourceError
-from modelservice.stages.run import Places, Pod, run_stage
 
 RELEASED = ROOT / "tests" / "data" / "released" / "0.1" / "artifacts"
 ELSEWHERE = RELEASED / "iris-train"
@@ -82,18 +80,7 @@ def work_of(digest: str, *, uri: str = URI, file: str | None = None) -> FetchWor
 
 
 def run(root: Path, work: FetchWork) -> Success | Failure:
-    (root / "order.json").write_text(order_of(work, artifact=root / "abc").model_dump_json(exclude_none=True))
-    where = Places(
-        order=root / "order.json",
-        data=root / "claim",
-        report=root / "report",
-        progress_host="127.0.0.1",
-        progress_port=0,
-    )
-    code = run_stage(where=where, pod=Pod(), clock=still_clock, now=lambda: 0.0, out=io.StringIO())
-    result = Report.model_validate_json((root / "report").read_text()).result
-    assert code == (result.exit_code if isinstance(result, Failure) else ExitCode.DONE)
-    return result
+    return run_pod(root, work, data=root / "claim")
 
 
 def refused(root: Path, work: FetchWork) -> Failure:

@@ -1,6 +1,5 @@
 """Stages that fetch their data from a store: in a pod with two stores, and on a laptop."""
 
-import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,19 +10,17 @@ import yaml
 from tests.support.identity_server import KEY_ID, POD_TOKEN, IdentityServer
 from tests.support.object_server import ObjectServer, object_server, running
 from tests.support.samples import SAMPLES, objects, sample_table
-from tests.unit.runtime.stages.pipelines import IRIS, order_of, still_clock, train_work
+from tests.unit.runtime.stages.pipelines import IRIS, run_pod, train_work
 
 import modelservice
 from modelservice.contract.data import Data
-from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.failure import About, Failure, Retry
 from modelservice.contract.keys import content_digest, train_key
-from modelservice.contract.report import Report, Success
+from modelservice.contract.report import Success
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice.contract.work_order import TrainWork
 from modelservice.modalities import objects as objects_module
 from modelservice.stages.data_variables import data_variables
-from modelservice.stages.run import Places, Pod, run_stage
 
 CONTENT = IRIS.read_bytes()
 URI = "s3://tables/2026/iris.csv"
@@ -51,18 +48,7 @@ def uri_work(**data: Any) -> TrainWork:
 
 
 def run(root: Path, work: TrainWork) -> Success | Failure:
-    (root / "order.json").write_text(order_of(work, artifact=root / "abc").model_dump_json(exclude_none=True))
-    where = Places(
-        order=root / "order.json",
-        data=root / "nothing",
-        report=root / "report",
-        progress_host="127.0.0.1",
-        progress_port=0,
-    )
-    code = run_stage(where=where, pod=Pod(), clock=still_clock, now=lambda: 0.0, out=io.StringIO())
-    result = Report.model_validate_json((root / "report").read_text()).result
-    assert code == (result.exit_code if isinstance(result, Failure) else ExitCode.DONE)
-    return result
+    return run_pod(root, work, data=root / "nothing")
 
 
 def test_a_pod_fetches_what_nothing_is_mounted_for(

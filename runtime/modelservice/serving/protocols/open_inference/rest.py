@@ -61,7 +61,8 @@ class RestCodec:
         wanted = self._wanted(document)
         tensors = _tensors(document.get("inputs"), binary)
         parameters = _parameters(document, "parameters") if "parameters" in document else {}
-        check_parameters(parameters)
+        if parameters:
+            check_parameters(parameters)
         render = partial(self._render, request_id=request_id, wanted=wanted)
         return self._model.call(tensors, render, parameters)
 

@@ -210,6 +210,8 @@ def _check_model(model: TensorModel, name: str, version: str) -> None:
 
 def _parameters(given: Any) -> dict[str, Any]:
     """Those parameters that mean something here, by name; None where one has no value."""
+    if not given:
+        return {}
     check_parameters(given)
     choices = {name: given[name].WhichOneof("parameter_choice") for name in NAMES if name in given}
     return {name: None if choice is None else getattr(given[name], choice) for name, choice in choices.items()}
