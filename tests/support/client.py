@@ -87,6 +87,8 @@ def keep_asking(
 ) -> Iterator[Asked]:
     """Send requests one after the other, each on a new connection, for as long as the context lasts.
 
+    They begin when the Service is heard of, see ``ask``.
+
     Args:
         address: of the Service.
         name: of the model.
@@ -95,10 +97,11 @@ def keep_asking(
         most: requests of all threads after which it ends.
         threads: how many ask at the same time.
     """
+    ask(address, name, rows)
     asked, done = Asked(), threading.Event()
     url = f"http://{address}/v1/models/{name}:predict"
 
-    def ask() -> None:
+    def keep() -> None:
         with _client() as client:
             for _ in range(most // threads):
                 if done.wait(pause):
@@ -108,7 +111,7 @@ def keep_asking(
                 except httpx.HTTPError as error:
                     asked.failures.append(f"{type(error).__name__}: {error}")
 
-    asking = [threading.Thread(target=ask, name=f"asks {name}") for _ in range(threads)]
+    asking = [threading.Thread(target=keep, name=f"asks {name}") for _ in range(threads)]
     for thread in asking:
         thread.start()
     try:
