@@ -58,7 +58,7 @@ def test_trained_on_one_node_served_on_both_and_on_the_other_alone(spaces: tuple
     assert nodes_of(space, "train") == [CONTROL_PLANE.name]
     assert nodes_of(space, "serve") == [CONTROL_PLANE.name, SECOND.name]
     for pod in space.pods("flowers", "serve"):
-        assert predict(pod["status"]["podIP"], "flowers", ROWS, port=8080) == SPECIES
+        assert predict(f"{pod['status']['podIP']}:8080", "flowers", ROWS) == SPECIES
 
     with keep_asking(space.address("flowers"), "flowers", ROWS, pause=0.05, most=6000) as asked:
         # The operator stays: it is the model's pods that a drained node has to let go.

@@ -20,10 +20,15 @@ from modelservice.contract.places import GRPC_PORT
 _UNHEARD = (0.2, 1.0)
 
 
-def ask(address: str, name: str, rows: Sequence[Any], *, port: int = 80) -> list[Any]:
+def ask(address: str, name: str, rows: Sequence[Any]) -> list[Any]:
     """What a model answers for each row: of classes the label and all probabilities, of a regression a number.
 
     A Service that became ready is refused until kube-proxy has heard of it, mostly within milliseconds.
+
+    Args:
+        address: ``host`` or ``host:port``.
+        name: of the model.
+        rows: what to ask.
 
     Raises:
         httpx.HTTPError: it does not answer, or refuses.
@@ -31,7 +36,7 @@ def ask(address: str, name: str, rows: Sequence[Any], *, port: int = 80) -> list
     for seconds in (*_UNHEARD, None):
         try:
             with _client() as client:
-                answer = client.post(f"http://{address}:{port}/v1/models/{name}:predict", json={"instances": rows})
+                answer = client.post(f"http://{address}/v1/models/{name}:predict", json={"instances": rows})
             break
         except httpx.ConnectError:
             if seconds is None:
@@ -42,13 +47,13 @@ def ask(address: str, name: str, rows: Sequence[Any], *, port: int = 80) -> list
     return predictions
 
 
-def predict(address: str, name: str, rows: Sequence[Any], *, port: int = 80) -> list[str]:
-    """Labels that a model answers with.
+def predict(address: str, name: str, rows: Sequence[Any]) -> list[str]:
+    """Labels that a model answers with, see ``ask``.
 
     Raises:
         httpx.HTTPError: it does not answer, or refuses.
     """
-    return [one["label"] for one in ask(address, name, rows, port=port)]
+    return [one["label"] for one in ask(address, name, rows)]
 
 
 def infer_grpc(address: str, name: str, rows: NDArray[Any], *, output: str) -> NDArray[Any]:
@@ -90,7 +95,7 @@ def keep_asking(
     They begin when the Service is heard of, see ``ask``.
 
     Args:
-        address: of the Service.
+        address: ``host`` or ``host:port``.
         name: of the model.
         rows: what to ask.
         pause: seconds between two requests of a thread.
