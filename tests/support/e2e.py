@@ -92,6 +92,19 @@ def eventually(look: Callable[[], Seen], *, what: str, seconds: float = 60, poll
     return seen
 
 
+def wait_established(crd: str, *, kubeconfig: Path | None = None) -> None:
+    """Wait until the apiserver serves a CustomResourceDefinition.
+
+    ``kubectl wait`` gives up on one that is so new that it has no conditions yet.
+    """
+    path = "jsonpath={.status.conditions[?(@.type=='Established')].status}"
+    eventually(
+        lambda: kubectl("get", "crd", crd, "-o", path, kubeconfig=kubeconfig).stdout == "True",
+        what=f"{crd} served",
+        seconds=30,
+    )
+
+
 def condition(service: Object, kind: str) -> Object:
     """A condition of a ModelService, or an empty one."""
     conditions: list[Object] = service.get("status", {}).get("conditions", [])

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.support.cluster import kubectl
+from tests.support.e2e import wait_established
 from tests.support.helm import NAMESPACE, RELEASE, helm_objects
 from tests.support.mutations import mutations
 from tests.support.samples import FULL, SAMPLES, BadSample, bad_samples, dotted, model_service, sample_files
@@ -43,8 +44,7 @@ def crd(kubeconfig: Path) -> Path:
     text = yaml.safe_dump(document)
     applied = kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=text, kubeconfig=kubeconfig)
     assert applied.returncode == 0, applied.stderr
-    served = kubectl("wait", "--for=condition=Established", f"crd/{NAME}", "--timeout=30s", kubeconfig=kubeconfig)
-    assert served.returncode == 0, served.stderr
+    wait_established(NAME, kubeconfig=kubeconfig)
     return kubeconfig
 
 

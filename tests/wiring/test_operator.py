@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 from kubernetes.config import kube_config
 from tests.support.cluster import kubectl
+from tests.support.e2e import wait_established
 from tests.support.fake_clock import eventually
 
 from modelservice_operator.__main__ import open_context, operate
@@ -52,7 +53,7 @@ def namespace(kubeconfig: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str
     monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))  # read at its import
     if kubectl("get", "crd", "modelservices.modelservice.dev").returncode != 0:
         run("apply", "--server-side", "-f", ROOT / "manifests" / "crds")
-        run("wait", "--for=condition=Established", "crd/modelservices.modelservice.dev", "--timeout=30s")
+        wait_established("modelservices.modelservice.dev")
     name = f"wiring-{uuid.uuid4().hex[:8]}"
     run("create", "namespace", name)
     yield name
