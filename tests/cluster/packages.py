@@ -26,6 +26,7 @@ CLUSTER = {
     "/etc/ssl/certs/ca-certificates.crt": "ca-certificates",
 }
 BENCH = {"wrk": "wrk", "h2load": "nghttp2-client"}
+BROWSER = {"chromium": "chromium"}
 SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"  # a user's PATH may lack it
 
 

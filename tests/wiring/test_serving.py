@@ -1,6 +1,5 @@
 """The server as a process: a real artifact, real clients, signals and exit codes."""
 
-import contextlib
 import json
 import re
 import shutil
@@ -21,6 +20,7 @@ import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton
 from tests.support.client import keep_asking
 from tests.support.e2e import eventually
+from tests.support.server import DEADLINE, server
 from tritonclient.utils import np_to_triton_dtype
 
 import modelservice
@@ -28,7 +28,6 @@ from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.manifest import MODEL_FILE
 from modelservice.inference.predictor import Predictor
 
-DEADLINE = 60.0
 RESOURCE: dict[str, Any] = {
     "apiVersion": "modelservice.dev/v1alpha1",
     "kind": "ModelService",
@@ -58,31 +57,6 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("serving") / "churn"
     modelservice.train(RESOURCE, data=TABLE, output=folder)
     return folder
-
-
-@contextlib.contextmanager
-def server(folder: Path, log: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """The command, ready, on a port that it chose."""
-    command = [sys.executable, "-m", "modelservice", "serve", "--model", str(folder), "--name", "churn", "--port", "0"]
-    with log.open("wb") as output:
-        process = subprocess.Popen([*command, *arguments], stderr=output)
-        try:
-            yield process, address(process, log)
-        finally:
-            process.kill()
-            process.wait()
-
-
-def address(process: subprocess.Popen[bytes], log: Path) -> str:
-    deadline = time.monotonic() + DEADLINE
-    while time.monotonic() < deadline:
-        if found := re.search(r"http://(127\.0\.0\.1:\d+)", log.read_text()):
-            with contextlib.suppress(ConnectionError, urllib.error.URLError):
-                if get(found.group(1), "/v2/health/ready")[0] == 200:
-                    return found.group(1)
-        assert process.poll() is None, log.read_text()
-        time.sleep(0.05)
-    raise AssertionError(log.read_text())
 
 
 def get(host: str, path: str, body: Any = None) -> tuple[int, Any]:

@@ -74,6 +74,10 @@ class ServedModel(Protocol):
         """What the artifact says of itself, for JSON."""
 
     @property
+    def reports(self) -> Mapping[str, bytes]:
+        """What the artifact has for people, by file name."""
+
+    @property
     def files(self) -> Mapping[str, bytes] | None:
         """All files of the artifact by name, the manifest first; None where nobody may have them."""
 

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from modelservice.modalities.base import Rows
 from modelservice.serving.drift.sample import Sample, Sampled
-from modelservice.serving.drift.spread import Spread, build_spread
+from modelservice.serving.drift.spread import Spread, Window, build_spread
 from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.model import ServedModel, outputs_of
 from modelservice.tasks.base import Array
@@ -27,6 +27,8 @@ FEWEST_ROWS: Final = 500
 """Rows of a window: of fewer, chance alone makes a stability index of 20 bins that looks like a change."""
 MOST_PENDING: Final = 2048
 """Rows of answers that wait to be counted."""
+FEATURE: Final = "feature"
+PREDICTION: Final = "prediction"
 
 
 class Monitor(Collector):
@@ -43,7 +45,7 @@ class Monitor(Collector):
         self._watches = bool(self._features or self._outputs)
         self._sample = Sample(len(self._columns) if self._features else 0)
         self._rows = self._window_rows = 0
-        self._drift: dict[tuple[str, str], dict[str, float]] = {}
+        self._drift: dict[tuple[str, str], Window] = {}
         self._label = next((output.name for output in model.signature.outputs if model.signature.labels), None)
         self._counts: Counter[str] = Counter(dict.fromkeys(model.signature.labels, 0))
         self._pending: list[Array] = []
@@ -67,9 +69,20 @@ class Monitor(Collector):
             self._add(sampled)
         if self._rows < FEWEST_ROWS:
             return
-        drift = {("feature", name): spread.take() for name, spread in self._features.items()}
-        drift |= {("prediction", name): spread.take() for name, spread in self._outputs.items()}
+        drift = {(FEATURE, name): spread.take() for name, spread in self._features.items()}
+        drift |= {(PREDICTION, name): spread.take() for name, spread in self._outputs.items()}
         self._drift, self._window_rows, self._rows = drift, self._rows, 0
+
+    @property
+    def measured_rows(self) -> int:
+        """Sampled rows in which the drift was measured last, 0 before."""
+        return self._window_rows
+
+    def watched(self, side: str) -> Iterator[tuple[str, Spread, Window | None]]:
+        """What is watched of one side, ``FEATURE`` or ``PREDICTION``: its name, its bins, and what was in them last."""
+        spreads = self._features if side == FEATURE else self._outputs
+        for name, spread in spreads.items():
+            yield name, spread, self._drift.get((side, name))
 
     def collect(self) -> Iterator[Metric]:
         """What was counted and measured, as the registry reads it."""
@@ -80,8 +93,8 @@ class Monitor(Collector):
         for label, count in tuple(self._counts.items()):
             answers.add_metric([label], count)
         yield answers
-        yield from _gauges("feature", "column", self._drift)
-        yield from _gauges("prediction", "output", self._drift)
+        yield from _gauges(FEATURE, "column", self._drift)
+        yield from _gauges(PREDICTION, "output", self._drift)
         rows = "Sampled rows in which the drift was measured last, 0 before."
         yield GaugeMetricFamily("modelservice_drift_rows", rows, value=self._window_rows)
 
@@ -154,7 +167,7 @@ def _outputs(model: ServedModel) -> dict[str, Spread]:
     return {histogram.name: build_spread(histogram) for histogram in baseline.outputs}
 
 
-def _gauges(side: str, label: str, drift: dict[tuple[str, str], dict[str, float]]) -> Iterator[Metric]:
+def _gauges(side: str, label: str, drift: dict[tuple[str, str], Window]) -> Iterator[Metric]:
     said = {
         "psi": "Population stability index against the baseline of training.",
         "ks": "Largest difference of the distribution functions against the baseline of training.",
@@ -162,6 +175,6 @@ def _gauges(side: str, label: str, drift: dict[tuple[str, str], dict[str, float]
     for measure, text in said.items():
         family = GaugeMetricFamily(f"modelservice_{side}_drift_{measure}", text, labels=[label])
         for (of, name), found in drift.items():
-            if of == side and measure in found:
-                family.add_metric([name], found[measure])
+            if of == side and measure in found.measures:
+                family.add_metric([name], found.measures[measure])
         yield family

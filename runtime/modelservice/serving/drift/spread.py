@@ -1,27 +1,44 @@
 """What is counted of one input or output, in the bins of the baseline."""
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from modelservice.contract.baseline import Histogram, NumberHistogram, TextHistogram
 from modelservice.modalities.base import Measure
 from modelservice.serving.drift.divergence import largest_difference, stability_index
+from modelservice.tasks.base import Array
 
 FEWEST_EXPECTED: Final = 20
 """Values of training in a bin of the stability index. Chance alone gives it about (bins - 1) * (1 / rows of training +
 1 / rows since): 0.2 of 20 bins and 100 rows, which is read as a change, and 0.05 of the 5 that are left then."""
+_MISSING: Final = "missing"
+
+
+class Window(NamedTuple):
+    """What was counted between two looks: values in each bin, and by how much they differ from those of training.
+
+    ``measures`` are by name: ``psi``, and of numbers ``ks``.
+    """
+
+    found: Array
+    measures: dict[str, float]
 
 
 class NumberSpread:
-    """Numbers in bins, and in a last one those that are missing."""
+    """Numbers in bins, and in a last one those that are missing.
+
+    ``names`` say what each bin holds, ``expected`` how many values of training.
+    """
 
     def __init__(self, histogram: NumberHistogram) -> None:
+        self.names = (*_between(histogram.edges), _MISSING)
         self._edges = np.array(histogram.edges)
-        self._expected = np.array([*histogram.counts, histogram.missing], dtype=np.float64)
-        self._found = np.zeros_like(self._expected)
+        self.expected = np.array([*histogram.counts, histogram.missing], dtype=np.float64)
+        self._found = np.zeros_like(self.expected)
         self._starts = [*_starts(histogram.counts), len(histogram.counts)]
 
     def add(self, values: Sequence[Any]) -> None:
@@ -32,18 +49,19 @@ class NumberSpread:
         self._found[:-1] += np.bincount(bins, minlength=len(self._found) - 1)
         self._found[-1] += missing.sum()
 
-    def take(self) -> dict[str, float]:
-        """What the values that were counted differ by, by the name of the measure; counting begins anew."""
-        expected, found = self._expected, self._found
+    def take(self) -> Window:
+        """What was counted; counting begins anew."""
+        expected, found = self.expected, self._found
         self._found = np.zeros_like(expected)
-        return {
-            "psi": stability_index(np.add.reduceat(expected, self._starts), np.add.reduceat(found, self._starts)),
-            "ks": largest_difference(expected[:-1], found[:-1]),
-        }
+        psi = stability_index(np.add.reduceat(expected, self._starts), np.add.reduceat(found, self._starts))
+        return Window(found, {"psi": psi, "ks": largest_difference(expected[:-1], found[:-1])})
 
 
 class TextSpread:
-    """Texts by name, then those that have none of their own, and those that are missing."""
+    """Texts by name, then those that have none of their own, and those that are missing.
+
+    ``names`` say what each bin holds, ``expected`` how many values of training.
+    """
 
     def __init__(self, histogram: TextHistogram, measure: Measure) -> None:
         counts: Counter[Any] = Counter()
@@ -53,8 +71,9 @@ class TextSpread:
         other = histogram.other + counts.total() - sum(frequent.values())
         self._bins = {text: at for at, text in enumerate(frequent)}
         self._other = len(frequent)
-        self._expected = np.array([*frequent.values(), other, histogram.missing], dtype=np.float64)
-        self._found = np.zeros_like(self._expected)
+        self.names = (*map(str, frequent), "other", _MISSING)
+        self.expected = np.array([*frequent.values(), other, histogram.missing], dtype=np.float64)
+        self._found = np.zeros_like(self.expected)
 
     def add(self, values: Sequence[Any]) -> None:
         """Count some values: what ``Measure`` gives."""
@@ -62,10 +81,19 @@ class TextSpread:
         bins = [missing if value is None else self._bins.get(value, self._other) for value in values]
         self._found += np.bincount(bins, minlength=len(self._found))
 
-    def take(self) -> dict[str, float]:
-        """What the values that were counted differ by, by the name of the measure; counting begins anew."""
+    def take(self) -> Window:
+        """What was counted; counting begins anew."""
         found, self._found = self._found, np.zeros_like(self._found)
-        return {"psi": stability_index(self._expected, found)}
+        return Window(found, {"psi": stability_index(self.expected, found)})
+
+
+def _between(edges: Sequence[float]) -> Iterator[str]:
+    if not edges:
+        yield "all"
+        return
+    yield f"up to {edges[0]:.4g}"
+    yield from (f"{low:.4g} to {high:.4g}" for low, high in pairwise(edges))
+    yield f"over {edges[-1]:.4g}"
 
 
 def _starts(counts: Sequence[int]) -> list[int]:

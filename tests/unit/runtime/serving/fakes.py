@@ -7,6 +7,7 @@ import httpx
 import numpy as np
 
 from modelservice.contract.baseline import Baseline
+from modelservice.contract.manifest import MODEL_FILE, FileEntry, Manifest, OnnxSummary, Producer
 from modelservice.contract.serving import Batching, Inputs
 from modelservice.contract.signature import Output, Signature
 from modelservice.modalities.base import Encoder, Features
@@ -41,6 +42,17 @@ LABELS = ("setosa", "versicolor", "virginica")
 NUMERIC_COLUMNS = ("sepal_length", "petal_length")
 CHEAP = Costs(compute=((1, 1e-5), (64, 5e-5)), handover=1e-4)
 SIDE = 4
+MANIFEST = Manifest(
+    name="iris",
+    stage="train",
+    key="k" * 16,
+    family="mlp",
+    modality="Table",
+    task="Multiclass",
+    producer=Producer(modelservice="0.1.0", python="3.11.7"),
+    model=OnnxSummary(opset=21),
+    files={MODEL_FILE: FileEntry(sha256=DIGEST, size=1234)},
+)
 
 
 class FakeEngine:
@@ -82,7 +94,12 @@ class FakeModel:
         self.digest = DIGEST
         self.baseline: Baseline | None = None
         self.trained = True
-        self.description: dict[str, Any] = {"digest": DIGEST, "manifest": {"name": "iris"}}
+        self.description: dict[str, Any] = {
+            "digest": DIGEST,
+            "manifest": MANIFEST.model_dump(mode="json"),
+            "metrics": None,
+        }
+        self.reports: dict[str, bytes] = {}
         self.files: dict[str, bytes] | None = None
         self.task: ServedTask = MULTICLASS if labels else REGRESSION
         self.encoder = encoder

@@ -51,9 +51,9 @@ def test_numbers_lie_in_the_bins_in_which_training_counted_them() -> None:
     histogram = NumberHistogram(name="x", edges=(1.0, 2.0), counts=(40, 20, 60), missing=40)
     spread = NumberSpread(histogram)
     spread.add([1.0, 0.0, 2.0, 3.0, 9.0, 2.5, None, float("nan")])
-    assert spread.take() == {"psi": pytest.approx(0, abs=0.01), "ks": 0}
+    assert spread.take().measures == {"psi": pytest.approx(0, abs=0.01), "ks": 0}
     spread.add([9.0] * 8)
-    moved = spread.take()
+    moved = spread.take().measures
     assert moved["ks"] == 0.5
     assert moved["psi"] > 1
 
@@ -62,24 +62,24 @@ def test_bins_of_few_training_values_are_taken_together() -> None:
     histogram = NumberHistogram(name="x", edges=(1.0, 2.0, 3.0, 4.0), counts=(5, 15, 19, 2, 18))
     spread = NumberSpread(histogram)
     spread.add([0.5] * 20 + [2.5] * 39)  # up to 2, and beyond it
-    assert spread.take()["psi"] == pytest.approx(0, abs=1e-6)
+    assert spread.take().measures["psi"] == pytest.approx(0, abs=1e-6)
     texts = TextSpread(TextHistogram(name="x", texts=("a", "b", "c"), counts=(30, 19, 5)), list)
     texts.add(["a"] * 30 + ["new"] * 24)
-    assert texts.take()["psi"] == pytest.approx(0, abs=1e-6)
+    assert texts.take().measures["psi"] == pytest.approx(0, abs=1e-6)
 
 
 def test_counting_begins_anew() -> None:
     spread = NumberSpread(NumberHistogram(name="x", edges=(1.0,), counts=(20, 20)))
     spread.add([9.0] * 8)
     spread.take()
-    assert spread.take()["ks"] == 0  # counting began anew
+    assert spread.take().measures["ks"] == 0  # counting began anew
 
 
 def test_texts_that_mean_the_same_are_the_same() -> None:
     histogram = TextHistogram(name="x", texts=("yes", "no", "YES"), counts=(40, 60, 20), other=20, missing=20)
     spread = TextSpread(histogram, lambda texts: [None if text is None else str(text).lower() for text in texts])
     spread.add(["yes", "yes", "yes", "no", "no", "no", "perhaps", None])
-    assert spread.take()["psi"] == pytest.approx(0, abs=0.05)
+    assert spread.take().measures["psi"] == pytest.approx(0, abs=0.05)
 
 
 def test_a_sample_has_an_end_and_is_spread_over_all_batches() -> None:

@@ -1,5 +1,6 @@
 """The FastAPI application: metadata, health, metrics and documentation; it declares the inference routes too."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any
@@ -97,8 +98,13 @@ def build_application(core: Core, protocols: tuple[Rest, ...]) -> Application:
         for download in rest.downloads:
             _add_download(app, download)
     pages = [page for rest in protocols for page in rest.pages if page.summary]
-    for page in _general_pages(core, documented, pages):
-        _add_page(app, core, page, tag="server")
+    _add_front_page(app, core, documented, pages)
+    _add_page(
+        app,
+        core,
+        Page("/metrics", "Metrics in the Prometheus text format", lambda _: core.metrics.render()),
+        tag="server",
+    )
     if core.gate.auth is not None:
         describe_security(offline, core.gate.auth)
     return app
@@ -156,16 +162,31 @@ def _documentation(model: ServedModel, operation: Operation) -> dict[str, Any]:
     }
 
 
-def _general_pages(core: Core, documented: list[Operation], pages: list[Page]) -> tuple[Page, ...]:
+def _add_front_page(app: Application, core: Core, documented: list[Operation], pages: list[Page]) -> None:
     links = {
         "status": "alive",  # what KServe's client of v1 looks for
         "model": core.name,
         "inference": [operation.path for operation in documented],
         "pages": [*(page.path for page in pages), "/metrics", "/docs", "/openapi.json"],
     }
-    return (
-        Page("/", "Where to go from here", lambda _: json_answer(links)),
-        Page("/metrics", "Metrics in the Prometheus text format", lambda _: core.metrics.render()),
+    answer = json_answer(links)
+    answer.headers.append((b"vary", b"accept"))
+
+    async def endpoint(request: Request) -> Response:
+        if "text/html" not in request.headers.get("accept", ""):
+            return to_response(answer)
+        from modelservice.serving.page.render import render_page  # noqa: PLC0415 - only for who looks at it
+
+        return to_response(await asyncio.to_thread(render_page, core))
+
+    content: dict[str, Any] = {"application/json": {"schema": {"type": "object"}}, "text/html": {}}
+    app.add(
+        "/",
+        endpoint,
+        summary="The model's page for browsers; for all others where to go from here",
+        tags=["server"],
+        response_class=Response,
+        responses={200: {"description": "By the Accept header.", "content": content}},
     )
 
 

@@ -28,8 +28,8 @@ IS_HEAD = "modelservice.is_head"
 """Key of the scope with whether only the head of the answer is asked for."""
 PEER = "modelservice.peer"
 """Key of uvicorn's scope with the other end of the connection."""
-DOCUMENTATION = "/docs"
-"""Path of the page that people open: their browser then asks them for a key or token."""
+FOR_PEOPLE = frozenset({"/", "/docs"})
+"""Paths of pages that people open: their browser then asks them for a key or token."""
 _ASKED_OF_BROWSERS = (b"www-authenticate", b'Basic realm="an API key or token as the password"')
 _CLOSE = (b"connection", b"close")
 
@@ -74,7 +74,7 @@ class Front:
             core.chain.admit(arrival)
         except Exception as error:
             answer = to_answer(error)
-            if isinstance(error, UnauthenticatedError) and scope["path"] == DOCUMENTATION:
+            if isinstance(error, UnauthenticatedError) and scope["path"] in FOR_PEOPLE:
                 answer = answer._replace(headers=[*answer.headers, _ASKED_OF_BROWSERS])
             await send_answer(answer, watch)
         else:

@@ -1,0 +1,91 @@
+"""The page as one file of HTML, with the policy that lets a browser run nothing but what is in it."""
+
+from base64 import b64encode
+from functools import cache
+from hashlib import sha256
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final
+
+from markupsafe import Markup
+
+from modelservice.contract.signature import InputColumn
+from modelservice.serving.answer import Answer
+from modelservice.serving.core import Core
+from modelservice.serving.page.facts import page_facts
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+_TEMPLATE: Final = "page.html"
+_STYLE: Final = "page.css"
+_SCRIPT: Final = "page.js"
+
+
+def render_page(core: Core) -> Answer:
+    """The page of the model that answers now; takes milliseconds, so not on the event loop."""
+    facts = page_facts(core)
+    columns = [given for given in core.model.signature.inputs if isinstance(given, InputColumn)]
+    text = _template().render(
+        **facts,
+        categories=[column.categories for column in columns],
+        style=Markup(_file(_STYLE)),  # noqa: S704 - our own file
+        script=Markup(_file(_SCRIPT)),  # noqa: S704 - our own file
+    )
+    body = text.encode()
+    headers = [
+        (b"content-type", b"text/html; charset=utf-8"),
+        (b"content-length", b"%d" % len(body)),
+        (b"content-security-policy", _policy().encode()),
+        (b"cache-control", b"no-store"),
+        (b"referrer-policy", b"no-referrer"),
+        (b"vary", b"accept"),
+        (b"x-content-type-options", b"nosniff"),
+    ]
+    return Answer(200, headers, body)
+
+
+@cache
+def _template() -> "Template":
+    from jinja2 import Environment, StrictUndefined  # noqa: PLC0415 - only for who looks at the page
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"figure": _figure, "whole": _whole, "share": _share}
+    return environment.from_string(_file(_TEMPLATE))
+
+
+@cache
+def _policy() -> str:
+    """Content-Security-Policy: this style and script by their digests, requests to this server."""
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src {_digest(_SCRIPT)}",
+            f"style-src {_digest(_STYLE)}",
+            "img-src data: blob:",
+            "connect-src 'self'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        )
+    )
+
+
+def _digest(name: str) -> str:
+    return f"'sha256-{b64encode(sha256(_file(name).encode()).digest()).decode()}'"
+
+
+@cache
+def _file(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text("utf-8")
+
+
+def _figure(value: float) -> str:
+    return f"{value:.3g}"
+
+
+def _whole(value: Any) -> str:
+    return f"{value:,}"
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.3g} %"

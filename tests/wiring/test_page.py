@@ -1,0 +1,198 @@
+"""The model's page in a real browser: looked at, typed into, driven by keys alone, and found accessible."""
+
+import csv
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
+from tests.support.browser import chromium
+from tests.support.samples import ROOT, SAMPLES, sample_rows
+from tests.support.server import server
+
+import modelservice
+
+WIDTHS = (390, 768, 1280)
+THEMES: tuple[Any, ...] = ("light", "dark")
+HEADER = "sepal_length,sepal_width,petal_length,petal_width"
+UPDATES = "UPDATE_PICTURES"
+PICTURES = ROOT / "docs" / "pictures"
+
+
+def serve(sample: str, name: str, there: Path) -> Any:
+    modelservice.train(SAMPLES / sample, output=there / name)
+    return server(there / name, there / f"{name}.log", name=name)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def iris(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serve("iris.yaml", "iris", tmp_path_factory.mktemp("page")) as (_, host):
+        yield f"http://{host}"
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serve("cnn.yaml", "digits", tmp_path_factory.mktemp("page")) as (_, host):
+        yield f"http://{host}"
+
+
+class Looked:
+    """A page that was opened, and what went wrong while it was looked at."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page, self.url = page, url
+        self.wrong: list[str] = []
+        self.asked: list[str] = []
+        page.on("console", self._said)
+        page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        page.on("request", self._requested)
+        page.goto(url)
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.wrong.append(message.text)
+
+    def _requested(self, request: Request) -> None:
+        self.asked.append(request.url)
+
+
+@pytest.fixture
+def look(browser: Browser) -> Iterator[Any]:
+    """Opens a page; nothing that a test does may make it complain, or ask anybody but its server."""
+    looked: list[Looked] = []
+
+    def open_page(url: str, **options: Any) -> Looked:
+        one = Looked(browser.new_page(**options), url)
+        looked.append(one)
+        return one
+
+    yield open_page
+    for one in looked:
+        one.page.close()
+        assert one.wrong == []
+        assert [url for url in one.asked if not url.startswith((one.url, "data:", "blob:"))] == []
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_it_is_accessible_at_every_width_and_in_both_themes(look: Any, iris: str, width: int, theme: str) -> None:
+    page = look(iris, viewport={"width": width, "height": 900}, color_scheme=theme).page
+    expect(page.locator("#answer .value")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    if os.environ.get(UPDATES) and (width, theme) == (1280, "light"):
+        PICTURES.mkdir(exist_ok=True)
+        page.screenshot(path=PICTURES / "page.png", clip={"x": 0, "y": 0, "width": 1280, "height": 800})
+
+
+def test_what_is_typed_is_answered_and_explained_at_once(look: Any, iris: str) -> None:
+    page = look(iris).page
+    expect(page.locator("#answer .value")).to_have_text("versicolor")
+    page.get_by_label("petal_length").fill("1.4")
+    page.get_by_label("petal_width").fill("0.2")
+    expect(page.locator("#answer .value")).to_have_text("setosa")
+    expect(page.locator("#answer .bar")).to_have_count(3)
+    expect(page.locator("#why .bar").first).to_contain_text("petal_")
+    page.get_by_role("button", name="The example again").click()
+    expect(page.locator("#answer .value")).to_have_text("versicolor")
+
+
+def test_what_is_wrong_is_said_at_its_field_and_mended_by_typing(look: Any, iris: str) -> None:
+    looked = look(iris)
+    page, field = looked.page, looked.page.get_by_label("petal_length")
+    field.fill("wide")
+    expect(page.get_by_role("alert")).to_contain_text("petal_length")
+    expect(field).to_have_attribute("aria-invalid", "true")
+    field.fill("1.4")
+    expect(page.locator("#answer .value")).to_be_visible()
+    expect(field).not_to_have_attribute("aria-invalid", "true")
+    looked.wrong.clear()  # browsers note a 400
+
+
+def test_keys_alone_reach_everything(look: Any, iris: str) -> None:
+    page = look(iris).page
+    expect(page.locator("#answer .value")).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="To the content")).to_be_focused()
+    places = page.locator("a, input, textarea, button, [tabindex='0']").count()
+    reached = set()
+    for _ in range(places + 1):
+        reached.add(page.evaluate("document.activeElement.outerHTML.slice(0, 80)"))
+        page.keyboard.press("Tab")
+    assert any('id="in-0"' in one for one in reached)
+    assert any('id="predict-csv"' in one for one in reached)
+    assert any('id="csv"' in one for one in reached)
+    page.get_by_label("petal_length").focus()
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.type("1.4")
+    page.keyboard.press("Enter")
+    expect(page.locator("#answer .value")).to_have_text("setosa")
+
+
+def test_a_table_comes_back_with_its_answers(look: Any, iris: str, tmp_path: Path) -> None:
+    rows = sample_rows(SAMPLES / "iris.yaml")
+    columns = [name for name in rows[0] if name != "species"]
+    given, saved = tmp_path / "given.csv", tmp_path / "saved.csv"
+    with given.open("w", newline="") as file:
+        writer = csv.writer(file, delimiter=";")
+        writer.writerow(["note", *reversed(columns)])
+        writer.writerows(
+            [[f'says "{at}"; twice', *(row[name] for name in reversed(columns))] for at, row in enumerate(rows * 8)]
+        )
+    page = look(iris).page
+    page.get_by_label("A CSV file").set_input_files(given)
+    expect(page.locator("#table-answer")).to_contain_text(f"{8 * len(rows)} rows were answered")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Save all").click()
+    download.value.save_as(saved)
+    assert download.value.suggested_filename == "given-predicted.csv"
+    with saved.open(newline="") as file:
+        answered = list(csv.DictReader(file, delimiter=";"))
+    assert [row["note"] for row in answered] == [f'says "{at}"; twice' for at in range(8 * len(rows))]
+    right = [row["predicted_species"] == true["species"] for row, true in zip(answered, rows * 8, strict=True)]
+    assert sum(right) / len(right) > 0.9
+    labels = ("setosa", "versicolor", "virginica")
+    for row in answered:
+        shares = [float(row[f"probability_{label}"]) for label in labels]
+        assert sum(shares) == pytest.approx(1, abs=1e-5)
+        assert row["predicted_species"] == labels[shares.index(max(shares))]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "There is a header and at least one row to be"),
+        ("sepal_length,sepal_width,petal_length\n1,2,3", "no column petal_width"),
+        (f"{HEADER}\n1,2,3", "The row in line 2 has 3 cells, the header 4"),
+        (f'{HEADER}\n1,2,3,"4', "The quote that opens in line 2 is never closed"),
+        ("sepal_length,sepal_length,petal_length,petal_width\n1,2,3,4", "The header names sepal_length twice"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused_with_what_to_do(look: Any, iris: str, text: str, said: str) -> None:
+    page = look(iris).page
+    page.get_by_label("Or its text, with the header").fill(text)
+    page.get_by_role("button", name="Predict all rows").click()
+    expect(page.locator("#table-answer").get_by_role("alert")).to_contain_text(said)
+
+
+def test_a_picture_is_answered_with_a_map_of_what_speaks_for_it(look: Any, digits: str, tmp_path: Path) -> None:
+    picture = tmp_path / "picture.png"
+    Image.linear_gradient("L").resize((8, 8)).save(picture)
+    page = look(digits).page
+    page.get_by_label("A picture").set_input_files(picture)
+    expect(page.locator("#answer .bar")).to_have_count(10)
+    expect(page.locator("#why img")).to_have_attribute("src", re.compile("^data:image/png;base64,"))
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
