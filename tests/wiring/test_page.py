@@ -12,7 +12,8 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 from tests.support.browser import chromium
-from tests.support.samples import ROOT, SAMPLES, sample_rows
+from tests.support.helm import ROOT
+from tests.support.samples import SAMPLES, sample_rows
 from tests.support.server import server
 
 import modelservice

@@ -6,11 +6,11 @@ from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from modelservice.contract.baseline import Histogram, NumberHistogram, TextHistogram
 from modelservice.modalities.base import Measure
 from modelservice.serving.drift.divergence import largest_difference, stability_index
-from modelservice.tasks.base import Array
 
 FEWEST_EXPECTED: Final = 20
 """Values of training in a bin of the stability index. Chance alone gives it about (bins - 1) * (1 / rows of training +
@@ -24,7 +24,7 @@ class Window(NamedTuple):
     ``measures`` are by name: ``psi``, and of numbers ``ks``.
     """
 
-    found: Array
+    found: NDArray[np.float64]
     measures: dict[str, float]
 
 
