@@ -12,7 +12,7 @@ from tests.unit.runtime.compression.learning import NOTHING, apply_steps, contex
 from tests.unit.runtime.stages.pipelines import produce, train_work
 
 from modelservice.compression import Compressible, StoredNetwork
-from modelservice.compression.units import joints, kept_units, widths_within, without_units
+from modelservice.compression.units import BLOCK, joints, kept_units, widths_within, without_units
 from modelservice.contract.compression import Compression
 from modelservice.contract.failure import StageError
 from modelservice.contract.manifest import MODEL_FILE
@@ -140,6 +140,15 @@ def test_of_channels_more_stay_than_of_neurons() -> None:
     *channels, neurons = widths_within(architecture, architecture.parameters // 4)
     assert neurons / 64 == pytest.approx((channels[0] / 16) ** 2, abs=0.05)
     assert channels[0] == channels[1]
+
+
+def test_channels_stay_in_blocks_of_the_engine_and_neurons_take_what_that_leaves() -> None:
+    architecture = convolutional((40, 48), (200,), Pooling.MAX)
+    for divisor in range(2, 9):
+        parameters = architecture.parameters // divisor
+        *channels, neurons = widths_within(architecture, parameters)
+        assert [one % BLOCK for one in channels if one > BLOCK] == [0] * sum(one > BLOCK for one in channels)
+        assert narrower(random_network(architecture), [*channels, neurons + 1]).parameters > parameters
 
 
 def test_too_many_multiply_adds_cost_channels_first() -> None:
