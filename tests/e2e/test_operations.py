@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from tests.support.tables import FLOWERS, IRIS, SWAPPED
 from tests.support.timeline import steps_to_ready
 
 from modelservice import __version__
+from modelservice.contract.exit_codes import ExitCode
 from modelservice_operator.constants import SERVING_CONTAINER
 from modelservice_operator.kinds import DEPLOYMENT, MODEL_SERVICE, POD, SERVICE
 
@@ -88,6 +91,39 @@ def test_iris_answers_right(iris: Space) -> None:
     pod = iris.pods("iris", "serve")[0]["status"]["podIP"]
     for address in (iris.address("iris"), f"{pod}:8080"):
         assert predict(address, "iris", ROWS) == SPECIES
+
+
+def plugin(space: Space, *arguments: str | Path, code: int = 0) -> str:
+    """What ``kubectl modelservice`` says to a user of the namespace."""
+    command = [sys.executable, "-c", "from modelservice.cli.cluster import plugin; raise SystemExit(plugin())"]
+    place = ("--kubeconfig", str(space.user), "--namespace", space.name)
+    done = subprocess.run(
+        [*command, *map(str, arguments), *place], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == code, done.stderr
+    return done.stdout if code == 0 else done.stderr
+
+
+def test_the_plugin_shows_asks_and_plans(iris: Space, tmp_path: Path) -> None:
+    assert re.search(r"^\S+ +iris +True +Serving +1 +accuracy", plugin(iris, "status"), re.MULTILINE)
+    tree = plugin(iris, "status", "iris")
+    assert "Deployment/iris  1 of 1 ready" in tree
+    assert re.search(r"Job/iris-train-\S+ +Complete", tree)
+    assert "did you mean iris?" in plugin(iris, "status", "irsi", code=ExitCode.ORDER_INVALID)
+
+    rows = tmp_path / "rows.csv"
+    rows.write_text(IRIS)
+    answers = json.loads(plugin(iris, "predict", "iris", rows))
+    assert len(answers) == len(IRIS.splitlines()) - 1
+    assert set(answers) <= {"setosa", "versicolor", "virginica"}
+
+    assert "nothing changes" in plugin(iris, "plan", "-f", SAMPLES / "iris.yaml")
+    changed = tmp_path / "iris.yaml"
+    changed.write_text((SAMPLES / "iris.yaml").read_text().replace("  model:", "  suspend: true\n  model:", 1))
+    assert "restarts nothing: suspend" in plugin(iris, "plan", "-f", changed)
+    assert "no revision before 1 is kept" in plugin(iris, "rollback", "iris", code=ExitCode.ORDER_INVALID)
+    assert re.search(r"^iris +1 +[1-9]", plugin(iris, "top"), re.MULTILINE)
+    assert '"serving iris' in plugin(iris, "logs", "iris", "--serving")
 
 
 LOOK = r"""

@@ -1,4 +1,4 @@
-"""The command ``modelservice``: train, compress, pack, serve, inspect, predict, explain, stage.
+"""The command ``modelservice``: train, compress, pack, serve, inspect, predict, explain, cluster, stage.
 
 Each imports what it needs when it runs.
 """
@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import modelservice
 from modelservice.cli.ask import add_ask
+from modelservice.cli.cluster import add_cluster
 from modelservice.cli.common import complain, tell_keys
 from modelservice.cli.compress import add_compress
 from modelservice.cli.inspect import add_inspect
@@ -51,6 +52,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"modelservice {modelservice.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (add_train, add_compress, add_pack, add_serve, add_inspect, add_ask, add_stage):
+    for add in (add_train, add_compress, add_pack, add_serve, add_inspect, add_ask, add_cluster, add_stage):
         add(commands)
     return parser

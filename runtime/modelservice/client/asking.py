@@ -40,16 +40,16 @@ class Asking:
         """As ``Client.metadata``."""
         return _object((yield from self._sent("GET", f"/v2/models/{(yield from self._name())}")))
 
-    def predict(self, data: Any) -> Steps:
+    def predict(self, data: Any, options: dict[str, Any]) -> Steps:
         """As ``Client.predict``."""
-        answers = yield from self._asked("predict", "predictions", data, MAX_ROWS, {})
+        answers = yield from self._asked("predict", "predictions", data, MAX_ROWS, options)
         values = [answer["label"] if isinstance(answer, dict) else answer for answer in answers]
         index = index_of(data)
         return values if index is None else _pandas().Series(values, index=index, name="prediction")
 
-    def predict_proba(self, data: Any) -> Steps:
+    def predict_proba(self, data: Any, options: dict[str, Any]) -> Steps:
         """As ``Client.predict_proba``."""
-        answers = yield from self._asked("predict", "predictions", data, MAX_ROWS, {})
+        answers = yield from self._asked("predict", "predictions", data, MAX_ROWS, options)
         if any(not isinstance(answer, dict) or "probabilities" not in answer for answer in answers):
             message = "the model answers with numbers, not probabilities; call predict"
             raise ValueError(message)

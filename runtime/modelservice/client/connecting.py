@@ -26,22 +26,24 @@ class Client:
         """Inputs, outputs and digest of the model, as the Open Inference Protocol has them."""
         return dict(self._run(self._asking.metadata()))
 
-    def predict(self, data: Any) -> Any:
+    def predict(self, data: Any, **options: Any) -> Any:
         """Predict a label or a number for each row: a list, or a Series with the index of a given DataFrame.
+
+        Options are members of the ``:predict`` request, such as ``unknown_columns="Ignore"``.
 
         Raises:
             ClientError: The server refused, or was not reached; as of every method.
             ValueError: The data cannot be sent, such as an infinite number; as of every method that takes data.
         """
-        return self._run(self._asking.predict(data))
+        return self._run(self._asking.predict(data, options))
 
-    def predict_proba(self, data: Any) -> Any:
+    def predict_proba(self, data: Any, **options: Any) -> Any:
         """Probabilities by label for each row: dicts, or a DataFrame where one was given.
 
         Raises:
             ValueError: The model is a regression.
         """
-        return self._run(self._asking.predict_proba(data))
+        return self._run(self._asking.predict_proba(data, options))
 
     def explain(self, data: Any, **options: Any) -> list[dict[str, Any]]:
         """Explain each row; options are members of the ``:explain`` request (``label``, ``evaluations``, ...)."""
@@ -88,13 +90,13 @@ class AsyncClient:
         """As ``Client.metadata``."""
         return dict(await self._run(self._asking.metadata()))
 
-    async def predict(self, data: Any) -> Any:
+    async def predict(self, data: Any, **options: Any) -> Any:
         """As ``Client.predict``."""
-        return await self._run(self._asking.predict(data))
+        return await self._run(self._asking.predict(data, options))
 
-    async def predict_proba(self, data: Any) -> Any:
+    async def predict_proba(self, data: Any, **options: Any) -> Any:
         """As ``Client.predict_proba``."""
-        return await self._run(self._asking.predict_proba(data))
+        return await self._run(self._asking.predict_proba(data, options))
 
     async def explain(self, data: Any, **options: Any) -> list[dict[str, Any]]:
         """As ``Client.explain``."""
