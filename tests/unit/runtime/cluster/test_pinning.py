@@ -56,7 +56,10 @@ def test_a_rollback_to_nothing_is_refused_with_what_there_is(found: Any, number:
 def test_a_promotion_takes_the_pin_away_or_names_what_waits() -> None:
     assert promote(service("Retired", "Serving", serving=1, pin={"number": 1}), None).change == pinned(None)
     assert promote(service("Retired", "Serving", serving=1), 2).change == pinned({"number": 2})
-    records = [{"data": {"key": "old", "artifact": {"digest": "sha256:old"}}}, {"data": {"kind": "ServingTemplate"}}]
+    records: list[dict[str, Any]] = [
+        {"data": {"key": "old", "artifact": {"digest": "sha256:old"}}},
+        {"data": {"kind": "ServingTemplate"}},
+    ]
     waits = {"data": {"key": "new", "artifact": {"digest": DIGEST}}}
     assert promote(service("Serving", manual=True), None, [*records, waits]).change == pinned({"digest": DIGEST})
     with pytest.raises(ClusterError, match="no model waits"):
