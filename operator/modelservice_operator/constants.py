@@ -29,6 +29,9 @@ LABEL_KEY: Final = "modelservice.dev/key"
 LABEL_CLAIM: Final = "modelservice.dev/claim"
 """The claim with the artifact that a pod makes or serves; pods of one ReadWriteOnce claim find each other by it."""
 
+LABEL_METRICS_PORT: Final = "modelservice.dev/metrics-port"
+"""On serving pods whose metrics have a port of their own: its name. Without it they are on the port of requests."""
+
 ANNOTATION_APPLIED: Final = "modelservice.dev/applied"
 """Hash of what was last applied: an equal one means that nothing is to be written, whatever was defaulted."""
 

@@ -69,15 +69,24 @@ class ConditionCollector(Collector):
         self._services = services
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        """One sample for each ModelService and condition: 1 while it is True."""
+        """For each ModelService its conditions, 1 while one is True, and why it is not Ready."""
         family = GaugeMetricFamily(
             "modelservice_condition",
             "1 while a condition of a ModelService is True, else 0.",
             labels=("namespace", "name", "type"),
         )
+        unready = GaugeMetricFamily(
+            "modelservice_not_ready",
+            "1 while a ModelService is not Ready, with the reason of that condition.",
+            labels=("namespace", "name", "reason"),
+        )
         for service in self._services():
             metadata = service["metadata"]
-            conditions = {c["type"]: c["status"] for c in service.get("status", {}).get("conditions", ())}
+            conditions = {c["type"]: c for c in service.get("status", {}).get("conditions", ())}
+            place = (metadata["namespace"], metadata["name"])
             for kind in self.TYPES:
-                family.add_metric((metadata["namespace"], metadata["name"], kind), conditions.get(kind) == "True")
+                family.add_metric((*place, kind), conditions.get(kind, {}).get("status") == "True")
+            if (ready := conditions.get("Ready")) is not None and ready["status"] != "True":
+                unready.add_metric((*place, ready["reason"]), 1)
         yield family
+        yield unready

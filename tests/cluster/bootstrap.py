@@ -44,7 +44,7 @@ def _ensure_packages(*, cluster: bool) -> None:
     if importlib.util.find_spec("ensurepip") is None:
         packages.install(["python3-venv"])
     if cluster:
-        packages.ensure({**packages.CLUSTER, **packages.BENCH, **packages.BROWSER})
+        packages.ensure({**packages.CLUSTER, **packages.BENCH, **packages.BROWSER, **packages.WATCH})
 
 
 def _ensure_environment() -> None:

@@ -27,6 +27,7 @@ CLUSTER = {
 }
 BENCH = {"wrk": "wrk", "h2load": "nghttp2-client"}
 BROWSER = {"chromium": "chromium"}
+WATCH = {"prometheus": "prometheus", "promtool": "prometheus"}
 SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"  # a user's PATH may lack it
 
 

@@ -6,11 +6,13 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
-from tests.support.helm import CHART, NAMESPACE, HelmError, helm_objects, helm_template
+import yaml
+from tests.support.dashboards import DASHBOARDS
+from tests.support.helm import CHART, NAMESPACE, ROOT, HelmError, helm_objects, helm_template
 
 from modelservice.contract.artifacts import Artifacts
 from modelservice_operator.config import Settings, from_environment
-from modelservice_operator.constants import OPERATOR_POD_LABELS
+from modelservice_operator.constants import LABEL_METRICS_PORT, OPERATOR_POD_LABELS
 from modelservice_operator.crd.schema import structural_schema
 
 Values = dict[str, Any]
@@ -24,7 +26,12 @@ EVERYTHING: Values = {
     "watch": {"namespaces": ["team-a", "team-b"]},
     "defaults": {"artifacts": {"volumeClaim": {"accessModes": ["ReadWriteMany"], "size": "2Gi"}}},
     "networkPolicy": {"ingressNamespaces": ["ingress"], "prometheusNamespaces": ["monitoring"]},
-    "metrics": {"serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}},
+    "metrics": {
+        "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+        "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+        "rules": {"enabled": True, "labels": {"release": "prometheus"}},
+        "dashboards": {"enabled": True},
+    },
     "logLevel": "debug",
     "workers": 8,
     "priorityClassName": "system-cluster-critical",
@@ -69,6 +76,30 @@ def test_objects_are_valid_for_kubernetes(values: Values) -> None:
         if one["apiVersion"].startswith("monitoring.coreos.com/"):
             continue
         kubernetes_validate.validate(one, kubernetes_validate.latest_version(), strict=True)
+
+
+def test_each_alert_has_its_page_in_the_runbook() -> None:
+    groups = yaml.safe_load((CHART / "files" / "alerts.yaml").read_text(encoding="utf-8"))["groups"]
+    runbook = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
+    assert [rule["alert"] for group in groups for rule in group["rules"]] == re.findall(
+        r"^## (.*)", runbook, re.MULTILINE
+    )
+
+
+def test_all_of_the_monitoring_is_there_when_it_is_asked_for() -> None:
+    objects = helm_objects(EVERYTHING)
+    (rules,), (dashboards,) = find(objects, "PrometheusRule"), find(objects, "ConfigMap")
+    assert rules["spec"] == yaml.safe_load((CHART / "files" / "alerts.yaml").read_text(encoding="utf-8"))
+    assert {name: json.loads(text)["title"] for name, text in dashboards["data"].items()} == {
+        f"{one.name}.json": one.title for one in DASHBOARDS
+    }
+    (monitor,) = find(objects, "PodMonitor")
+    assert monitor["spec"]["namespaceSelector"] == {"matchNames": ["team-a", "team-b"]}
+    assert [one["port"] for one in monitor["spec"]["podMetricsEndpoints"]] == ["http", "status"]
+    label = LABEL_METRICS_PORT.replace("/", "_").replace(".", "_").replace("-", "_")
+    dropped = monitor["spec"]["podMetricsEndpoints"][0]["relabelings"][0]
+    assert dropped["sourceLabels"] == [f"__meta_kubernetes_pod_label_{label}"]
+    assert not find(helm_objects(), "ConfigMap")
 
 
 def test_nothing_in_it_is_random() -> None:

@@ -4,13 +4,18 @@ import os
 import re
 import signal
 from collections import Counter
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
 import pytest
 from tests.support.containers import process_of, throttled
+from tests.support.dashboards import DASHBOARDS, queries
 from tests.support.e2e import Object, Space, config_map, eventually, is_ready, model_service
+from tests.support.installation import Installation
 from tests.support.load import Load, bodies_of, keep_busy
+from tests.support.prometheus import Prometheus, prometheus
 from tests.support.tables import IRIS
 
 from modelservice.contract.places import SERVING_PORT
@@ -55,6 +60,30 @@ def drift(pod: Object) -> float | None:
     return None if found is None else float(found[1])
 
 
+def watched(space: Space, installation: Installation, found: Prometheus) -> None:
+    """Have Prometheus scrape the operator and both pods, with the labels that the chart's monitors give them."""
+    operators = {pod["status"]["podIP"]: {"pod": pod["metadata"]["name"]} for pod in installation.pods()}
+    found.scrape("modelservice-operator", {f"{address}:8080": labels for address, labels in operators.items()})
+    models = {
+        f"{pod['status']['podIP']}:{SERVING_PORT}": {
+            "namespace": space.name,
+            "pod": pod["metadata"]["name"],
+            "model": "flowers",
+        }
+        for pod in pods(space)
+    }
+    found.scrape("models", models)
+
+
+def unanswered(space: Space, found: Prometheus) -> list[str]:
+    """Queries of the dashboards that give no series."""
+    chosen = {"$namespace": space.name, "$model": "flowers", "$__rate_interval": "30s"}
+    asked = [query for dashboard in DASHBOARDS for query in queries(dashboard)]
+    for name, value in chosen.items():
+        asked = [query.replace(name, value) for query in asked]
+    return [query for query in asked if not found.series(query)]
+
+
 def answered_on(load: Load, count: int = 100) -> None:
     """Wait until so many more requests were answered."""
     enough = load.answers[200] + count
@@ -62,10 +91,17 @@ def answered_on(load: Load, count: int = 100) -> None:
 
 
 @pytest.mark.story(150)
-def test_load_at_the_limit_through_a_kill_and_a_rollout(space: Space) -> None:
+def test_load_at_the_limit_through_a_kill_and_a_rollout(space: Space, installation: Installation) -> None:
+    with TemporaryDirectory() as folder, prometheus(Path(folder)) as found:
+        watched(space, installation, found)
+        told_under_load(space, installation, found)
+
+
+def told_under_load(space: Space, installation: Installation, found: Prometheus) -> None:
     space.apply(config_map("flowers", IRIS), model_service("flowers", serving=BUSY))
     space.wait_ready("flowers")
     killed, stays = pods(space)
+    watched(space, installation, found)
     processes = [process_of(pod) for pod in (killed, stays)]
     enough = [throttled(process) + PERIODS for process in processes]
     with keep_busy(space.address("flowers"), "flowers", USUAL, clients=CLIENTS) as load:
@@ -83,6 +119,7 @@ def test_load_at_the_limit_through_a_kill_and_a_rollout(space: Space) -> None:
         assert 1 <= max(Counter(lost).values(), default=0) <= 2
         assert set(load.answers) == {200}
         before = eventually(lambda: drift(stays), what="a first look at the inputs", seconds=120)
+        eventually(lambda: not unanswered(space, found), what="series for all queries of the dashboards", seconds=30)
 
         # Both pods are replaced, at the limit still, and lose nothing.
         load.bodies = SHIFTED

@@ -4,8 +4,10 @@ import argparse
 import difflib
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
+from tests.support.dashboards import DASHBOARDS, dashboard_json
 from tests.support.helm import CHART, NAMESPACE, RELEASE, ROOT, helm_template
 
 from modelservice_operator.crd.__main__ import crd_path, crd_yaml
@@ -35,6 +37,7 @@ def install_manifest() -> str:
 GENERATED: Mapping[Path, Callable[[], str]] = {
     crd_path(ROOT): crd_yaml,
     CHART_CRD: crd_yaml,
+    **{CHART / "files" / "dashboards" / f"{one.name}.json": partial(dashboard_json, one) for one in DASHBOARDS},
     INSTALL: install_manifest,
 }
 

@@ -81,11 +81,13 @@ def test_all_logs_are_json_lines_of_one_form(configured: None, capsys: pytest.Ca
 
 
 def test_conditions_are_told_as_metrics() -> None:
-    conditions = [{"type": "Ready", "status": "True"}, {"type": "Stalled", "status": "False"}]
+    conditions = [{"type": "Ready", "status": "True", "reason": "Serving"}, {"type": "Stalled", "status": "False"}]
     service = {"metadata": {"namespace": "n", "name": "a"}, "status": {"conditions": conditions}}
     fresh = {"metadata": {"namespace": "n", "name": "b"}}
+    unready = {"type": "Ready", "status": "False", "reason": "PromotionRefused"}
+    refused = {"metadata": {"namespace": "n", "name": "c"}, "status": {"conditions": [unready]}}
     metrics = Metrics()
-    metrics.registry.register(ConditionCollector(lambda: [service, fresh]))
+    metrics.registry.register(ConditionCollector(lambda: [service, fresh, refused]))
 
     def told(name: str, kind: str) -> float | None:
         return metrics.registry.get_sample_value(
@@ -94,3 +96,7 @@ def test_conditions_are_told_as_metrics() -> None:
 
     assert [told("a", kind) for kind in ConditionCollector.TYPES] == [1, 0, 0]
     assert [told("b", kind) for kind in ConditionCollector.TYPES] == [0, 0, 0]
+    told_of = next(one for one in metrics.registry.collect() if one.name == "modelservice_not_ready")
+    assert [(sample.labels, sample.value) for sample in told_of.samples] == [
+        ({"namespace": "n", "name": "c", "reason": "PromotionRefused"}, 1)
+    ]

@@ -28,6 +28,7 @@ from modelservice_operator.constants import (
     GRPCS_PORT_NAME,
     HTTP_PORT_NAME,
     HTTPS_PORT_NAME,
+    LABEL_METRICS_PORT,
     LABEL_NAME,
     LABEL_STAGE,
     SERVING_CONTAINER,
@@ -132,6 +133,9 @@ def build_serving_template(
     if serving.has_status_port:
         probed = STATUS_PORT_NAME
         container["ports"].append({"name": STATUS_PORT_NAME, "containerPort": STATUS_PORT})
+    labels = owner.labels(stage=STAGE_SERVE, key=record.key)
+    if serving.has_status_port:
+        labels[LABEL_METRICS_PORT] = STATUS_PORT_NAME
     ready = {"periodSeconds": 2, "timeoutSeconds": 3, "failureThreshold": 3}
     container["readinessProbe"] = _probe("/v2/health/ready", probed, **ready)
     container["startupProbe"] = _probe("/v2/health/live", probed, periodSeconds=1, failureThreshold=120)
@@ -139,7 +143,7 @@ def build_serving_template(
     template = build_pod(
         serving,
         settings,
-        labels=owner.labels(stage=STAGE_SERVE, key=record.key),
+        labels=labels,
         account=owner.name,
         containers=[container],
         volumes=[*volumes, *cache.volumes],
