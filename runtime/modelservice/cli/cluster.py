@@ -280,9 +280,9 @@ def _scrapes(access: "Access", name: str) -> Iterator[str]:
 
     from modelservice.cluster.access import SERVING  # noqa: PLC0415
     from modelservice.cluster.errors import ClusterError  # noqa: PLC0415
-    from modelservice.cluster.forwarding import forwarded, target_of  # noqa: PLC0415
+    from modelservice.cluster.forwarding import forwarded, is_ready, target_of  # noqa: PLC0415
 
-    for pod in access.pods(name, stage=SERVING):
+    for pod in filter(is_ready, access.pods(name, stage=SERVING)):
         try:
             target = target_of([pod], name, status=True)
             with forwarded(access, target) as address:

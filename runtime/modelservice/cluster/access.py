@@ -107,7 +107,7 @@ class Access:
         return found
 
     def pods(self, name: str, *, stage: str | None = None) -> list[Object]:
-        """Pods of a ModelService, the newest first.
+        """Pods of a ModelService, the newest first, then those that are about to end.
 
         Args:
             name: of it.
@@ -116,7 +116,8 @@ class Access:
         selector = f"{NAME_LABEL}={name}" + ("" if stage is None else f",{STAGE_LABEL}={stage}")
         with told(self.where):
             found = self._listed("CoreV1Api", "pod", selector)
-        return sorted(found, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), reverse=True)
+        newest = sorted(found, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), reverse=True)
+        return sorted(newest, key=lambda pod: "deletionTimestamp" in pod["metadata"])
 
     def config_map(self, name: str) -> Object | None:
         """A ConfigMap, None where there is none."""

@@ -39,7 +39,7 @@ def target_of(pods: list[Object], name: str, *, status: bool = False) -> Target:
     Raises:
         ClusterError: none is ready.
     """
-    ready = next((pod for pod in pods if _is_ready(pod)), None)
+    ready = next((pod for pod in pods if is_ready(pod)), None)
     if ready is None:
         what = f"{len(pods)} pods, none of them ready" if pods else "no pods"
         raise ClusterError(f"{name} has {what}: see kubectl modelservice status {name}")
@@ -118,7 +118,8 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
         sink.shutdown(socket.SHUT_WR)
 
 
-def _is_ready(pod: Object) -> bool:
+def is_ready(pod: Object) -> bool:
+    """Whether a pod takes requests, and stays."""
     conditions = pod.get("status", {}).get("conditions", ())
     ready = any(one["type"] == _READY and one["status"] == "True" for one in conditions)
     return ready and not pod["metadata"].get("deletionTimestamp")
