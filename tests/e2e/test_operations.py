@@ -3,11 +3,13 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 from tests.bench.record import Figure, at_most, figure
 from tests.cluster.images import recorded_sizes
@@ -124,6 +126,19 @@ def test_the_plugin_shows_asks_and_plans(iris: Space, tmp_path: Path) -> None:
     assert "no revision before 1 is kept" in plugin(iris, "rollback", "iris", code=ExitCode.ORDER_INVALID)
     assert re.search(r"^iris +1 +[1-9]", plugin(iris, "top"), re.MULTILINE)
     assert '"serving iris' in plugin(iris, "logs", "iris", "--serving")
+
+
+def test_the_plugin_leads_a_browser_to_the_page(iris: Space) -> None:
+    command = [sys.executable, "-m", "modelservice", "cluster", "report", "iris", "--no-browser"]
+    place = ("--kubeconfig", str(iris.user), "--namespace", iris.name)
+    with subprocess.Popen([*command, *place], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        found = re.search(r"http://127.0.0.1:\d+/", process.stdout.readline())
+        assert found is not None
+        page = httpx.get(found[0], headers={"accept": "text/html"}, trust_env=False, timeout=30).text
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == ExitCode.DONE
+    assert "<title>iris: predicts species</title>" in page
 
 
 LOOK = r"""
