@@ -142,12 +142,12 @@ def _status(parsed: argparse.Namespace, access: "Access") -> int:
     if parsed.name is None:
         services = access.services(everywhere=parsed.all_namespaces)
         if parsed.output:
-            return _print_json([one["status"] | {"name": one["metadata"]["name"]} for one in services])
+            return _print_json([{"name": one["metadata"]["name"], **one.get("status", {})} for one in services])
         where = "the cluster" if parsed.all_namespaces else f"namespace {access.namespace}"
         return _print_table(HEADER, [service_row(one) for one in services], empty=f"no ModelServices in {where}")
     service = access.service(parsed.name)
     if parsed.output:
-        return _print_json(service["status"])
+        return _print_json(service.get("status", {}))
     from rich.console import Console  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
@@ -167,7 +167,10 @@ def _plan(parsed: argparse.Namespace, access: "Access") -> int:
         resource = read_resource(parsed.file)
     except ResourceError as error:
         raise ValueError(f"{parsed.file} would be refused:\n{error}") from None
-    name, spec = resource.service.metadata.name, resource.service.spec
+    metadata, spec = resource.service.metadata, resource.service.spec
+    name = metadata.name
+    if parsed.namespace is None and "namespace" in metadata.model_fields_set:
+        access.namespace = metadata.namespace  # as kubectl apply takes it
     try:
         live = access.service(name)
     except NotFoundError:
