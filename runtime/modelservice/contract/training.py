@@ -4,6 +4,7 @@ from enum import StrEnum
 from typing import Self
 
 from pydantic import Field, model_validator
+from pydantic.alias_generators import to_camel
 
 from modelservice.contract.base import Contract, OneOf, Rule, Sha256
 from modelservice.contract.locations import EncoderUri
@@ -25,10 +26,10 @@ _ONE_TRIAL_A_POD = Rule(
     "the trials of a search are trained by one worker: leave workers or search out",
 )
 
-_AUGMENTATIONS = ("flip", "rotate", "crop", "mixup", "noise")
+_AUGMENTATIONS = ("flip", "rotate", "crop", "colour", "word_dropout", "mixup", "noise")
 _AUGMENTED = Rule(
-    " || ".join(f"has(self.{name})" for name in _AUGMENTATIONS),
-    "augmentation needs flip, rotate, crop, mixup or noise: set one, or leave it out",
+    " || ".join(f"has(self.{to_camel(name)})" for name in _AUGMENTATIONS),
+    "augmentation needs flip, rotate, crop, colour, wordDropout, mixup or noise: set one, or leave it out",
 )
 
 
@@ -220,8 +221,42 @@ class Crop(Contract):
     )
 
 
+class Colour(Contract):
+    """Images that are lighter or darker, with more or less contrast, drawn anew for each image of each step."""
+
+    brightness: float = Field(
+        default=0.2,
+        ge=0,
+        le=2,
+        description="Each image is lighter or darker by up to so many standard deviations of its channels. Default 0.2."
+        " A change trains again.",
+    )
+    contrast: float = Field(
+        default=0.2,
+        ge=0,
+        lt=1,
+        description="Its differences from its own mean grow or shrink by up to this share. Default 0.2. A change trains"
+        " again.",
+    )
+
+
+class WordDropout(Contract):
+    """Texts of which some tokens are left out, drawn anew for each text of each step."""
+
+    share: float = Field(
+        default=0.1,
+        gt=0,
+        lt=1,
+        description="Probability with which a token is left out; the rest moves together, and one stays at least."
+        " Default 0.1. A change trains again.",
+    )
+
+
 class Augmentation(Contract):
-    """How rows are changed before a step learns from them: images are mirrored, turned and moved, then mixup, noise."""
+    """How rows are changed before a step learns from them.
+
+    Images are mirrored, turned, moved and coloured; of texts words are left out; then come mixup and noise.
+    """
 
     RULES = (_AUGMENTED,)
 
@@ -232,7 +267,10 @@ class Augmentation(Contract):
     )
     rotate: Rotate | None = Field(default=None, description="For images. Default: none. A change trains again.")
     crop: Crop | None = Field(default=None, description="For images. Default: none. A change trains again.")
-
+    colour: Colour | None = Field(default=None, description="For images. Default: none. A change trains again.")
+    word_dropout: WordDropout | None = Field(
+        default=None, description="For texts. Default: none. A change trains again."
+    )
     noise: Noise | None = Field(default=None, description="Default: none. A change trains again.")
     mixup: Mixup | None = Field(default=None, description="Default: none. A change trains again.")
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import ValidationError
+from pydantic.alias_generators import to_camel
 from safetensors.torch import save
 from torch import nn
 
@@ -246,7 +247,7 @@ def _augments(dataset: Dataset, training: Hyperparameters, device: str) -> tuple
         StageError: noise is, and there is no number for it; or what is for images, and there are none, or small ones.
     """
     settings, codes = training.augmentation, dataset.codes
-    _check_images(settings, dataset)
+    _check_suited(settings, dataset)
     if settings is not None and settings.noise is not None and codes is not None and codes.all():
         field = "spec.training.augmentation.noise"
         raise StageError("NothingToAugment", f"no feature is a column of numbers: leave {field} out", field=field)
@@ -254,18 +255,24 @@ def _augments(dataset: Dataset, training: Hyperparameters, device: str) -> tuple
     return build_augments(settings, classes=len(dataset.labels), codes=held)
 
 
-def _check_images(settings: Augmentation | None, dataset: Dataset) -> None:
-    """Refuse what is done to images only where there are none, and a move that would leave nothing of them."""
+_SUITED = (("Image", "images", ("flip", "rotate", "crop", "colour")), ("Text", "texts", ("word_dropout",)))
+"""What is done to rows of one modality only."""
+
+
+def _check_suited(settings: Augmentation | None, dataset: Dataset) -> None:
+    """Refuse what is for rows of another kind, and a move that would leave nothing of an image."""
     if settings is None:
         return
     field = "spec.training.augmentation"
     if settings.mixup is not None and dataset.modality == "Text":
         message = f"mixup adds rows up, and tokens are no numbers: leave {field}.mixup out"
         raise StageError("NothingToAugment", message, field=f"{field}.mixup")
-    asked = [name for name in ("flip", "rotate", "crop") if getattr(settings, name) is not None]
-    if asked and dataset.modality != "Image":
-        message = f"{asked[0]} changes images, and there are none: leave {field}.{asked[0]} out"
-        raise StageError("NothingToAugment", message, field=f"{field}.{asked[0]}")
+    for modality, things, names in _SUITED:
+        asked = [name for name in names if getattr(settings, name) is not None]
+        if asked and dataset.modality != modality:
+            name = to_camel(asked[0])
+            message = f"{name} changes {things}, and there are none: leave {field}.{name} out"
+            raise StageError("NothingToAugment", message, field=f"{field}.{name}")
     if settings.crop is not None and settings.crop.pixels >= min(dataset.shape[1:]):
         rows, columns = dataset.shape[1:]
         message = f"crop by {settings.crop.pixels} pixels leaves nothing of images of {rows} x {columns}: set fewer"

@@ -27,6 +27,8 @@ def build_augments(
         codes: which numbers of a row are codes and no measurements, bool [*shape]; None where none is.
     """
     found: list[Augment] = [] if settings is None else [*_of_images(settings)]
+    if settings is not None and settings.word_dropout is not None:
+        found.append(WordDropout(settings.word_dropout.share))
     if settings is not None and settings.mixup is not None:
         found.append(Mixup(settings.mixup.alpha, classes=classes))
     if settings is not None and settings.noise is not None:
@@ -41,6 +43,8 @@ def _of_images(settings: Augmentation) -> Iterator[Augment]:
         yield Rotate(settings.rotate.degrees)
     if settings.crop is not None:
         yield Crop(settings.crop.pixels)
+    if settings.colour is not None:
+        yield Colour(brightness=settings.colour.brightness, contrast=settings.colour.contrast)
 
 
 class Mirror:
@@ -102,6 +106,39 @@ class Crop:
         horizontal = (starts[1, :, None] + torch.arange(width, device=features.device))[:, None, :]
         moved = padded[images, vertical, horizontal].permute(0, 3, 1, 2).contiguous()
         return replace(rows, features=moved)
+
+
+class Colour:
+    """Images, float32 [rows, channels, height, width], with another brightness and contrast, the same in all channels.
+
+    Values are standardised, so a brightness of 1 is one standard deviation of the channel.
+    """
+
+    def __init__(self, *, brightness: float, contrast: float) -> None:
+        self._brightness, self._contrast = brightness, contrast
+
+    def __call__(self, rows: Rows, generator: torch.Generator) -> Rows:
+        """Draw both for each image."""
+        drawn = torch.rand(2, len(rows.features), 1, 1, 1, generator=generator).to(rows.features) * 2 - 1
+        lighter, stronger = drawn[0] * self._brightness, 1 + drawn[1] * self._contrast
+        mean = rows.features.mean(dim=(2, 3), keepdim=True)
+        return replace(rows, features=mean + (rows.features - mean) * stronger + lighter)
+
+
+class WordDropout:
+    """Texts, float32 [rows, length] of tokens and then zeros, without some of them (Iyyer et al., 2015)."""
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+
+    def __call__(self, rows: Rows, generator: torch.Generator) -> Rows:
+        """Draw which; where all would go, the one with the largest draw stays."""
+        tokens = rows.features
+        drawn = torch.rand(tokens.shape, generator=generator).to(tokens.device).masked_fill(tokens == 0, -1)
+        stays = (drawn >= self._share) | (drawn == drawn.amax(dim=1, keepdim=True)) & (tokens != 0)
+        # Those that stay come first, in their order.
+        order = (~stays).to(torch.int8).argsort(dim=1, stable=True)
+        return replace(rows, features=tokens.masked_fill(~stays, 0).gather(1, order))
 
 
 class Mixup:

@@ -17,7 +17,16 @@ from modelservice.contract.training import Mirror as Sides
 from modelservice.modalities.dataset import build_dataset
 from modelservice.modalities.sources import read_source
 from modelservice.tasks.base import Loss
-from modelservice.training.augmentation import Crop, Mirror, Mixup, Noise, Rotate, build_augments
+from modelservice.training.augmentation import (
+    Colour,
+    Crop,
+    Mirror,
+    Mixup,
+    Noise,
+    Rotate,
+    WordDropout,
+    build_augments,
+)
 from modelservice.training.loop import Rows, seeded, train_module
 from modelservice.training.losses import OBJECTIVES
 
@@ -229,9 +238,11 @@ def test_images_are_turned_around_their_middle(monkeypatch: pytest.MonkeyPatch) 
         ),
         ({"rotate": {}}, "rotate", "rotate changes images, and there are none"),
         ({"crop": {}}, "crop", "crop changes images, and there are none"),
+        ({"colour": {}}, "colour", "colour changes images, and there are none"),
+        ({"wordDropout": {}}, "wordDropout", "wordDropout changes texts, and there are none"),
     ],
 )
-def test_what_is_done_to_images_is_refused_for_a_table(augmentation: Any, field: str, message: str) -> None:
+def test_what_is_for_images_or_texts_is_refused_for_a_table(augmentation: Any, field: str, message: str) -> None:
     with pytest.raises(StageError, match=message) as caught:
         fit(load("iris"), {"mlp": {}}, augmentation=Augmentation.model_validate(augmentation), epochs=1)
     assert (caught.value.reason, caught.value.field) == ("NothingToAugment", f"spec.training.augmentation.{field}")
@@ -243,3 +254,37 @@ def test_a_move_that_leaves_nothing_of_an_image_is_refused() -> None:
     with pytest.raises(StageError, match="crop by 8 pixels leaves nothing of images of 8 x 8: set fewer") as caught:
         fit(dataset, {"cnn": {}}, augmentation=crop, epochs=1)
     assert caught.value.field == "spec.training.augmentation.crop.pixels"
+
+
+def test_colour_moves_the_mean_and_stretches_what_differs_from_it() -> None:
+    images = torch.randn(4000, 2, 3, 3, generator=generator(1))
+    rows = Rows(features=images, targets=torch.zeros(4000))
+    changed = Colour(brightness=0.5, contrast=0.2)(rows, generator()).features
+    lighter = (changed - images).mean(dim=(2, 3))
+    torch.testing.assert_close(lighter[:, 0], lighter[:, 1])  # the same in all channels
+    assert lighter.abs().max() <= 0.5
+    assert float(lighter.std()) == pytest.approx(0.5 / 3**0.5, rel=0.05)
+    stretched = changed.std(dim=(2, 3)) / images.std(dim=(2, 3))
+    torch.testing.assert_close(stretched[:, 0], stretched[:, 1], rtol=1e-4, atol=1e-4)
+    assert 0.8 - 1e-4 <= float(stretched.min()) < float(stretched.max()) <= 1.2 + 1e-4
+    torch.testing.assert_close(Colour(brightness=0, contrast=0)(rows, generator()).features, images)
+
+
+def test_words_are_left_out_and_the_rest_moves_together_in_its_order() -> None:
+    tokens = torch.arange(1.0, 11.0).repeat(3000, 1)
+    tokens[:, 8:] = 0
+    tokens[0] = 0  # a text that is missing
+    changed = WordDropout(0.25)(Rows(features=tokens, targets=torch.zeros(3000)), generator()).features
+    assert changed[0].tolist() == [0] * 10
+    kept = [[one for one in row if one] for row in changed[1:].tolist()]
+    assert all(row == sorted(row) and set(row) <= set(range(1, 9)) for row in kept)
+    assert all(row[: len(left)] == left for row, left in zip(changed[1:].tolist(), kept, strict=True))
+    assert sum(map(len, kept)) / (2999 * 8) == pytest.approx(0.75, abs=0.01)
+
+
+def test_of_a_text_one_word_stays_at_least() -> None:
+    tokens = torch.zeros(200, 4)
+    tokens[:, :3] = torch.tensor([5.0, 6.0, 7.0])
+    changed = WordDropout(0.999)(Rows(features=tokens, targets=torch.zeros(200)), generator()).features
+    assert (changed[:, 0] > 0).all()
+    assert set(changed[:, 0].tolist()) == {5.0, 6.0, 7.0}
