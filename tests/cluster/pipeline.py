@@ -1,7 +1,7 @@
 """`make test`, `make check` and `make demo`: stages in a row, each with a heading and its time.
 
 `check` is what needs neither root nor a cluster: lint, generated files, unit and contract tests. In `make test` the
-cluster is started, wiring is tested, images are built and all is tested end to end beside it.
+cluster is started, wiring is tested and images are built beside it; what is tested end to end comes after both.
 """
 
 import os
@@ -11,7 +11,7 @@ import tempfile
 import time
 import xml.etree.ElementTree as ET
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,10 +57,9 @@ DEMO = (Stage("demo", python("-m", "tests.demo")),)
 # These share nothing, so each CPU takes a part; a module stays whole, since its fixtures are made once.
 FAST = pytest("fast", "unit", "contract", options=("--numprocesses=auto", "--dist=loadfile"))
 CHECK = (*LINT, *VERIFY, FAST)
-# What runs on the cluster waits for it more than it computes, so all this is done beside `CHECK`, which takes what is
-# left of the CPUs.
-BESIDE = (*CLUSTER, pytest("wiring", "wiring"), *IMAGES, pytest("e2e", "e2e"))
-YIELDING = ("nice", "-n", "10")
+# Wiring tests wait for a real apiserver more than they compute, so all this is done beside `CHECK`.
+BESIDE = (*CLUSTER, pytest("wiring", "wiring"), *IMAGES)
+END_TO_END = (pytest("e2e", "e2e"),)
 PARTS = {"check": CHECK, "lint": LINT, "verify": (*VERIFY, *LINT), "beside": BESIDE}
 
 
@@ -93,15 +92,15 @@ def run(stages: tuple[Stage, ...]) -> int:
     return 0
 
 
-def side_by_side(first: Sequence[str], second: Sequence[str]) -> int:
-    """Run two commands, the output of the second is shown after both; return the exit code of the one that failed.
+def side_by_side(first: Callable[[], int], command: Sequence[str]) -> int:
+    """Do the first while a command runs, whose output is shown after it; return the exit code of the one that failed.
 
     Both come to their end, whatever becomes of the other: tests in the cluster leave it as they found it.
     """
     with tempfile.TemporaryFile() as kept:
-        other = subprocess.Popen(second, stdout=kept, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=ROOT)
+        other = subprocess.Popen(command, stdout=kept, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=ROOT)
         try:
-            code = subprocess.run(first, cwd=ROOT, check=False).returncode
+            code = first()
         finally:
             ended = other.wait()
             kept.seek(0)
@@ -127,8 +126,7 @@ def run_tests() -> int:
     started = time.monotonic()
     for report in RESULTS.glob("*.xml"):
         report.unlink()
-    check, beside = (python("-m", "tests.cluster.pipeline", part) for part in ("check", "beside"))
-    code = side_by_side((*YIELDING, *check), beside)
+    code = side_by_side(lambda: run(CHECK), python("-m", "tests.cluster.pipeline", "beside")) or run(END_TO_END)
     total: Counter[str] = Counter()
     for level, counted in counts().items():
         total += counted

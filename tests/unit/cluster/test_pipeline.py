@@ -10,6 +10,6 @@ from tests.cluster.pipeline import side_by_side
 def test_what_runs_beside_is_shown_and_its_failure_counts(
     first: int, second: int, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    scripts = (f"import sys; sys.exit({first})", f"import sys; print('printed meanwhile'); sys.exit({second})")
-    assert side_by_side(*([sys.executable, "-S", "-c", script] for script in scripts)) == code
+    script = f"import sys; print('printed meanwhile'); sys.exit({second})"
+    assert side_by_side(lambda: first, [sys.executable, "-S", "-c", script]) == code
     assert "printed meanwhile" in capsys.readouterr().err
