@@ -1,6 +1,7 @@
 """Our candidates of the quality bench."""
 
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -64,9 +65,9 @@ def test_shuffled_labels_reach_chance(candidate: Candidate) -> None:
     iris = load_table(source_named("iris"), NOWHERE)
     shuffled = replace(iris, target=np.random.default_rng(0).permutation(iris.target))
     folds = repeated_folds(shuffled.target, stratified=True, repeats=1)
-    scores = [make_fit(candidate, shuffled, fold, key="k")[0].scores["accuracy"] for fold in folds]
-    # Of 150 rows of three equal classes; 0.12 is three deviations of the mean of that many guesses.
-    assert np.mean(scores) == pytest.approx(1 / 3, abs=0.12)
+    scores = [make_fit(candidate, shuffled, fold, key="k")[0].scores["accuracy"] for fold in islice(folds, 3)]
+    # Of 90 rows of three equal classes; 0.15 is three deviations of the mean of that many guesses.
+    assert np.mean(scores) == pytest.approx(1 / 3, abs=0.15)
 
 
 def test_another_model_is_another_fingerprint() -> None:

@@ -180,8 +180,17 @@ def test_one_score_for_all_rows_is_as_often_right_as_it_was() -> None:
     np.testing.assert_allclose(follow(curves, np.array([[0.9, 0.1], [0.0, 1.0]]))[:, 1], [0.2, 0.2])
 
 
-@pytest.mark.parametrize("model", [{"logistic": {}}, {"mlp": {"hiddenLayers": [16]}}, ENSEMBLE], ids=str)
-@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize(
+    ("model", "classes"),
+    [
+        ({"logistic": {}}, 2),
+        ({"logistic": {}}, 3),
+        ({"mlp": {"hiddenLayers": [16]}}, 2),
+        ({"mlp": {"hiddenLayers": [16]}}, 3),
+        (ENSEMBLE, 3),
+    ],
+    ids=str,
+)
 def test_isotonic_regression_is_served_as_it_was_fitted(model: dict[str, Any], classes: int) -> None:
     produced = trained(model, classes, calibration="Isotonic", content=table(classes, rows=3600))
     assert produced.manifest.data is not None

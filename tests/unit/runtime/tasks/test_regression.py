@@ -136,7 +136,7 @@ def test_the_interval_covers_the_r2_of_new_rows_as_often_as_it_says() -> None:
 def test_the_drop_is_that_of_r2_and_covers_the_one_of_new_rows() -> None:
     generator = np.random.default_rng(3)
     covered = 0
-    for _ in range(100):
+    for turn in range(100):
         values = generator.normal(size=150)
         error = generator.normal(size=150)
         before = (values + 0.3 * error).astype(np.float32)[:, None]
@@ -144,7 +144,7 @@ def test_the_drop_is_that_of_r2_and_covers_the_one_of_new_rows() -> None:
         drop = REGRESSION.drop(before, after, values)
         scores = [value(REGRESSION.score(raw, values, ()), "r2") for raw in (before, after)]
         assert drop.value == pytest.approx(scores[0] - scores[1])
-        assert drop == REGRESSION.drop(before, after, values)
+        assert turn or drop == REGRESSION.drop(before, after, values)
         covered += drop.low <= 0.4**2 + 0.1**2 - 0.3**2 <= drop.high
     assert 88 <= covered <= 100
 
