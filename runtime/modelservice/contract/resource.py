@@ -264,7 +264,7 @@ class ModelServiceSpec(Contract):
 
     def _check_elsewhere(self) -> None:
         if self.model.pretrained is not None:
-            if not (self.data is self.task is self.compression is None):
+            if any(one is not None for one in (self.data, self.task, self.compression)):
                 raise ValueError(_NOTHING_OF_PRETRAINED.message)
             if set(_OF_TRAINING) & self.training.model_fields_set:
                 raise ValueError(_NOT_TRAINED.message)
