@@ -63,7 +63,11 @@ class TestSample:
         secrets = [one for one in objects(path) if one["kind"] == "Secret"]
         encryption = spec.artifacts.encryption if spec.artifacts is not None else None
         encrypting = {encryption.secret_ref.name} if encryption is not None else set()
-        assert {one["metadata"]["name"] for one in secrets} == named | callers | encrypting
+        variables = model_service(path)["spec"].get("training", {}).get("env", [])
+        read = {
+            one["valueFrom"]["secretKeyRef"]["name"] for one in variables if "secretKeyRef" in one.get("valueFrom", {})
+        }
+        assert {one["metadata"]["name"] for one in secrets} == named | callers | encrypting | read
         # A placeholder, never somebody's key.
         whole = callers | encrypting
         keys = {

@@ -101,12 +101,17 @@ def compressed(key: str, *, drop: float = 0.0, smaller: bool = True, **changes: 
     return success(key, **{"stage": "compress", "compression": summary, "artifact_bytes": 6000, **changes})
 
 
+def fetched(key: str, work: Object) -> Object:
+    """What a report says of what was taken over: its own digest, or one that is made of what is pretrained."""
+    given = work.get("source") or work["pretrained"]
+    digest = work["source"]["digest"] if "source" in work else f"sha256:{key.encode().hex():0>64}"
+    return {"digest": digest, "source": given["uri"]}
+
+
 _REPORTS: dict[str, Callable[[str, Object], Success]] = {
     "train": lambda key, _: success(key),
     "compress": lambda key, _: compressed(key),
-    "fetch": lambda key, work: success(
-        key, stage="fetch", digest=work["source"]["digest"], source=work["source"]["uri"]
-    ),
+    "fetch": lambda key, work: success(key, stage="fetch", **fetched(key, work)),
 }
 """What the pod of a stage reports that goes well, by what it was told."""
 

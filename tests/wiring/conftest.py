@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tests.support.cluster import kubectl
-from tests.support.e2e import eventually
-from tests.support.helm import CHART
+from tests.support.e2e import eventually, wait_established
+from tests.support.helm import CHART, NAMESPACE, RELEASE, helm_objects
 
 from modelservice_operator.constants import LEASE_NAME
+from modelservice_operator.crd.crd import NAME
 
 _SELECTOR = f"app.kubernetes.io/name={CHART.name}"
 
@@ -37,6 +39,22 @@ def _forget_leases() -> None:
     """Nobody holds them: no operator runs."""
     done = kubectl("delete", "leases", "--all-namespaces", f"--field-selector=metadata.name={LEASE_NAME}")
     assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="session")
+def crd(kubeconfig: Path) -> Path:
+    """The kubeconfig of a cluster that has the CRD of this checkout, whatever another one left there."""
+    (document,) = [one for one in helm_objects() if one["kind"] == "CustomResourceDefinition"]
+    # As helm would have installed it, so that a helm install of the operator takes it over.
+    document["metadata"]["annotations"] |= {
+        "meta.helm.sh/release-name": RELEASE,
+        "meta.helm.sh/release-namespace": NAMESPACE,
+    }
+    text = yaml.safe_dump(document)
+    applied = kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=text, kubeconfig=kubeconfig)
+    assert applied.returncode == 0, applied.stderr
+    wait_established(NAME, kubeconfig=kubeconfig)
+    return kubeconfig
 
 
 @pytest.fixture(scope="module")

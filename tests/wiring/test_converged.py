@@ -41,6 +41,7 @@ Object = dict[str, Any]
 
 BASE: Object = {"data": {"configMap": {"name": "data"}, "target": "y"}, "model": {"mlp": {}}}
 FETCHED: Object = {"model": {"artifact": {"uri": "s3://models/iris", "digest": f"sha256:{'0' * 64}"}}}
+PRETRAINED: Object = {"model": {"pretrained": {"uri": "s3://models/minilm"}}}
 """What is not trained needs no data."""
 TABLE = "y\n1\n"
 LONGEST_KEY = 253
@@ -71,7 +72,7 @@ def is_made(spec: Object) -> bool:
 
 def model_services(namespace: str) -> list[Object]:  # noqa: F811
     """ModelServices for all corners; the last one, in which no others would be seen, is suspended."""
-    found = corners(spec_schema(), BASE, holds=holds, others=[FETCHED])
+    found = corners(spec_schema(), BASE, holds=holds, others=[FETCHED, PRETRAINED])
     assert [path for path, specs in found.items() if not specs] == [], "a field without any value"
     specs = [spec for some in found.values() for spec in some if is_made(spec) and not spec.get("suspend")]
     fetched = [spec for spec in specs if "data" not in spec]
@@ -114,7 +115,8 @@ def result_of(stored: Object, settings: Settings) -> list[Object]:
     artifacts = settled_artifacts(spec, settings)
     store = store_of(artifacts)
     location = store.locate(artifacts, owner, last.key)
-    made = {"stage": "fetch", "digest": spec.fetched.digest} if spec.fetched is not None else {}
+    made = {} if spec.is_trained else {"stage": "fetch"}
+    made |= {} if spec.fetched is None else {"digest": spec.fetched.digest}
     report = compressed(last.key) if last.stage.name == "compress" else success(last.key, **made)
     record = record_of(
         report, parent=last.parent, uri=location.uri, secret=location.secret, data_digest=str(digest), image="trainer:1"

@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.support.cluster import kubectl
-from tests.support.e2e import wait_established
-from tests.support.helm import NAMESPACE, RELEASE, helm_objects
 from tests.support.mutations import mutations
 from tests.support.samples import FULL, SAMPLES, BadSample, bad_samples, dotted, model_service, sample_files
 
@@ -30,22 +28,6 @@ from modelservice_operator.crd.status import (
 pytestmark = pytest.mark.cluster
 
 REFUSAL = re.compile(r'"(broken-\d+)" is invalid: (.*)')
-
-
-@pytest.fixture(scope="module")
-def crd(kubeconfig: Path) -> Path:
-    """The kubeconfig of a cluster that has the CRD of this checkout."""
-    (document,) = [one for one in helm_objects() if one["kind"] == "CustomResourceDefinition"]
-    # As helm would have installed it, so that a helm install of the operator takes it over.
-    document["metadata"]["annotations"] |= {
-        "meta.helm.sh/release-name": RELEASE,
-        "meta.helm.sh/release-namespace": NAMESPACE,
-    }
-    text = yaml.safe_dump(document)
-    applied = kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=text, kubeconfig=kubeconfig)
-    assert applied.returncode == 0, applied.stderr
-    wait_established(NAME, kubeconfig=kubeconfig)
-    return kubeconfig
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,6 @@ import aiohttp
 import pytest
 from kubernetes.config import kube_config
 from tests.support.cluster import kubectl
-from tests.support.e2e import wait_established
 from tests.support.fake_clock import eventually
 
 from modelservice_operator.__main__ import open_context, operate
@@ -47,13 +46,10 @@ def run(*args: str | Path, document: Object | None = None) -> str:
 
 
 @pytest.fixture
-def namespace(kubeconfig: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A fresh namespace; the CRD is installed where it is not."""
-    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
-    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))  # read at its import
-    if kubectl("get", "crd", "modelservices.modelservice.dev").returncode != 0:
-        run("apply", "--server-side", "-f", ROOT / "manifests" / "crds")
-        wait_established("modelservices.modelservice.dev")
+def namespace(crd: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A fresh namespace of a cluster that knows ModelServices."""
+    monkeypatch.setenv("KUBECONFIG", str(crd))
+    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(crd))  # read at its import
     name = f"wiring-{uuid.uuid4().hex[:8]}"
     run("create", "namespace", name)
     yield name

@@ -7,7 +7,7 @@ from typing import Final
 from modelservice.contract.artifact_source import ArtifactSource
 from modelservice.contract.data import ClaimSource, ConfigMapSource, Data
 from modelservice.contract.failure import About
-from modelservice.contract.keys import claim_digest, uri_digest
+from modelservice.contract.keys import claim_digest, elsewhere_digest, uri_digest
 from modelservice.contract.locations import CLAIM_SCHEME
 from modelservice.contract.places import DATA_ENV_PREFIX
 from modelservice.contract.pods import NameReference
@@ -42,8 +42,8 @@ class DataState:
 
 def declared_data(spec: ModelServiceSpec) -> DataState | None:
     """What the spec says by itself, since only pods see the content; None where the data is in the cluster to see."""
-    if spec.fetched is not None and not spec.reads_data:
-        return DataState(digest=spec.fetched.digest, needed=False)
+    if (declared := elsewhere_digest(spec)) is not None:
+        return DataState(digest=declared, needed=False)
     data = spec.known_data
     if data.persistent_volume_claim is not None:
         return claim_data(data.persistent_volume_claim, data.version)

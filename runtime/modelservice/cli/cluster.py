@@ -177,7 +177,7 @@ def _plan(parsed: argparse.Namespace, access: "Access") -> int:
         live = None
     document = resource.service.model_dump(mode="json", by_alias=True, exclude_unset=True)
     wanted = access.stored(document, live)["spec"]
-    source = None if spec.fetched is not None else spec.known_data.config_map
+    source = None if spec.data is None or not spec.reads_data else spec.known_data.config_map
     config_map = None
     if source is not None:
         config_map = resource.config_maps.get(source.name) or access.config_map(source.name)

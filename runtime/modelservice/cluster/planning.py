@@ -5,7 +5,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from modelservice.contract.digests import joined
-from modelservice.contract.keys import claim_digest, compress_key, content_digest, fetch_key, train_key, uri_digest
+from modelservice.contract.keys import (
+    claim_digest,
+    compress_key,
+    content_digest,
+    elsewhere_digest,
+    fetch_key,
+    pretrained_key,
+    train_key,
+    uri_digest,
+)
 from modelservice.contract.resource import ModelServiceSpec
 
 KEY_LABEL: Final = "modelservice.dev/key"
@@ -47,8 +56,8 @@ def data_digest(spec: ModelServiceSpec, config_map: Mapping[str, Any] | None) ->
         spec: of the file.
         config_map: that ``data.configMap`` names, as the file or the cluster has it.
     """
-    if spec.fetched is not None and not spec.reads_data:
-        return spec.fetched.digest
+    if (declared := elsewhere_digest(spec)) is not None:
+        return declared
     data = spec.known_data
     if data.persistent_volume_claim is not None:
         return claim_digest(data.persistent_volume_claim, data.version)
@@ -66,6 +75,8 @@ def final_keys(spec: ModelServiceSpec, digest: str) -> dict[str, str]:
     """The key of the result of each stage that the spec asks for, the last one is served."""
     if spec.fetched is not None:
         keys = {"fetch": fetch_key(spec.fetched, digest if spec.reads_data else None)}
+    elif spec.pretrained is not None:
+        keys = {"fetch": pretrained_key(spec.pretrained)}
     else:
         keys = {"train": train_key(spec, digest)}
     if spec.compression is not None:

@@ -18,6 +18,7 @@ from modelservice.contract.base import Contract
 from modelservice.contract.compression import Compression
 from modelservice.contract.data import ClaimSource
 from modelservice.contract.digests import sha256, written
+from modelservice.contract.model import PretrainedModel
 from modelservice.contract.resource import ModelServiceSpec
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -98,6 +99,21 @@ def fetch_key(source: ArtifactSource, data_digest: str | None = None) -> str:
     """Key of what was made elsewhere: its digest, and that of the data where test rows are to judge it."""
     decided = {"artifact": source.digest, **({"data": data_digest} if data_digest else {})}
     return short_hash(decided, length=KEY_LENGTH)
+
+
+def pretrained_key(pretrained: PretrainedModel) -> str:
+    """Key of a pretrained model that is served as it is: its folder, what its weights must be, and how it reads."""
+    return short_hash({"pretrained": settled(pretrained)}, length=KEY_LENGTH)
+
+
+def elsewhere_digest(spec: ModelServiceSpec) -> str | None:
+    """Stands for the data of a spec by which no stage reads any; None where one does."""
+    if spec.reads_data:
+        return None
+    if spec.fetched is not None:
+        return spec.fetched.digest
+    assert spec.pretrained is not None  # noqa: S101 - all else reads data
+    return uri_digest(spec.pretrained.uri, spec.pretrained.digest)
 
 
 def compress_key(parent: str, compression: Compression) -> str:

@@ -151,7 +151,8 @@ class Manifest(Document):
 
     A reader refuses another major ``schema_version`` and any file, link or folder that is not listed. ``stage`` made
     it; ``family``, ``modality`` and ``task`` name members of the seams of the same name. What only a training knows is
-    optional: an artifact may be packed from elsewhere.
+    optional: an artifact may be packed from elsewhere. ``weights`` is the digest of the file of weights of a pretrained
+    model that is served as it is.
     """
 
     kind: Literal["Manifest"] = "Manifest"
@@ -167,6 +168,7 @@ class Manifest(Document):
     parameters: int | None = Field(default=None, ge=0, description="Number of trained parameters.")
     model: OnnxSummary
     compression: CompressionSummary | None = None
+    weights: Sha256 | None = Field(default=None, exclude_if=lambda weights: weights is None)
     files: Annotated[dict[FileName, FileEntry], Field(min_length=1, max_length=64)]
 
     @property

@@ -372,6 +372,22 @@ class Encoder(Contract):
     )
 
 
+class PretrainedModel(Contract):
+    """A pretrained model that is served as it is: texts in, the numbers of each out."""
+
+    uri: EncoderUri = Field(
+        description="Folder of a BERT in the layout of Hugging Face, as of encoder.uri. A change makes it anew."
+    )
+    digest: Sha256 | None = Field(
+        default=None,
+        description="sha256 of model.safetensors: another file is refused. Default: whatever is there. A change makes"
+        " it anew.",
+    )
+    max_length: int = Field(
+        default=128, ge=1, le=4096, description="Tokens of a text that are read. Default 128. A change makes it anew."
+    )
+
+
 class Model(OneOf):
     """Exactly one family of models."""
 
@@ -390,6 +406,9 @@ class Model(OneOf):
     )
     artifact: ArtifactSource | None = Field(
         default=None, description="What was trained or packed elsewhere, served as it is. A change fetches it."
+    )
+    pretrained: PretrainedModel | None = Field(
+        default=None, description="A pretrained model, served as it is: texts in, embeddings out. Needs no data."
     )
     auto: Auto | None = Field(
         default=None,

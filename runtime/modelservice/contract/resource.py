@@ -9,7 +9,14 @@ from modelservice.contract.artifacts import Artifacts
 from modelservice.contract.base import DNS_LABEL_PATTERN, Contract, Rule, Tolerant, Worded
 from modelservice.contract.compression import Compression
 from modelservice.contract.data import Data
-from modelservice.contract.model import GRADIENT_FAMILIES, LAYERED_FAMILIES, Auto, Model, MultilayerPerceptron
+from modelservice.contract.model import (
+    GRADIENT_FAMILIES,
+    LAYERED_FAMILIES,
+    Auto,
+    Model,
+    MultilayerPerceptron,
+    PretrainedModel,
+)
 from modelservice.contract.promotion import Promotion
 from modelservice.contract.serving import Engine, Serving
 from modelservice.contract.task import Task
@@ -107,8 +114,14 @@ _FOLDS_BEGIN_ANEW = Rule(
     "the weights of training.initialize may have learned the rows that folds test on: leave one of them out",
 )
 _ELSEWHERE = "(has(self.model) && has(self.model.artifact))"
+_PRETRAINED = "(has(self.model) && has(self.model.pretrained))"
 _DATA_OR_ARTIFACT = Rule(
-    f"has(self.data) || {_ELSEWHERE}", "data must be set: only what model.artifact names was trained elsewhere"
+    f"has(self.data) || {_ELSEWHERE} || {_PRETRAINED}",
+    "data must be set: only what model.artifact and model.pretrained name was trained elsewhere",
+)
+_NOTHING_OF_PRETRAINED = Rule(
+    f"!{_PRETRAINED} || !(has(self.data) || has(self.task) || has(self.compression))",
+    "model.pretrained is served as it is: leave data, task and compression out",
 )
 _DATA_TO_COMPRESS = Rule(
     f"!{_ELSEWHERE} || has(self.data) == has(self.compression)",
@@ -119,10 +132,10 @@ _TASK_OF_ARTIFACT = Rule(
 )
 _OF_TRAINING = ("seed", "search", "workers", "parallelism", "checkpoint")
 _NOT_TRAINED = Rule(
-    f"!{_ELSEWHERE} || !has(self.training) || !("
+    f"!({_ELSEWHERE} || {_PRETRAINED}) || !has(self.training) || !("
     + " || ".join(f"has(self.training.{name})" for name in _OF_TRAINING)
     + ")",
-    "model.artifact is not trained: of training only how its pods run can be said",
+    "model.artifact and model.pretrained are not trained: of training only how its pods run can be said",
 )
 
 
@@ -143,6 +156,7 @@ class ModelServiceSpec(Contract):
         _ENCODED_TO_QUANTIZE,
         _FOLDS_BEGIN_ANEW,
         _DATA_OR_ARTIFACT,
+        _NOTHING_OF_PRETRAINED,
         _DATA_TO_COMPRESS,
         _TASK_OF_ARTIFACT,
         _NOT_TRAINED,
@@ -151,7 +165,9 @@ class ModelServiceSpec(Contract):
     suspend: bool = Field(
         default=False, description="Stops training, not serving. Default false; true deletes an unfinished Job."
     )
-    data: Data | None = Field(default=None, description="What to learn from. Only model.artifact does without.")
+    data: Data | None = Field(
+        default=None, description="What to learn from. Only model.artifact and model.pretrained do without."
+    )
     task: Task | None = Field(
         default=None,
         description="What kind of answer is learned. Default: classification where the target holds texts or at most 20"
@@ -218,10 +234,22 @@ class ModelServiceSpec(Contract):
         return (pin.source if pin is not None else None) or self.model.artifact
 
     @property
+    def pretrained(self) -> PretrainedModel | None:
+        """What is taken from a pretrained model as it is; None where something else is made, or fetched."""
+        return self.model.pretrained if self.fetched is None else None
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether a model is trained here."""
+        return self.fetched is None and self.pretrained is None
+
+    @property
     def fetched_field(self) -> str:
-        """The field that says so."""
+        """The field that says what is fetched, or taken as it is."""
         pin = self.serving.pin_revision
-        return "spec.serving.pinRevision" if pin is not None and pin.source is not None else "spec.model.artifact"
+        if pin is not None and pin.source is not None:
+            return "spec.serving.pinRevision"
+        return f"spec.model.{self.model.choice}"
 
     @property
     def compressed(self) -> bool:
@@ -232,9 +260,15 @@ class ModelServiceSpec(Contract):
     @property
     def reads_data(self) -> bool:
         """Whether a stage reads ``data``."""
-        return self.fetched is None or self.compressed
+        return self.is_trained or self.compressed
 
     def _check_elsewhere(self) -> None:
+        if self.model.pretrained is not None:
+            if any(one is not None for one in (self.data, self.task, self.compression)):
+                raise ValueError(_NOTHING_OF_PRETRAINED.message)
+            if set(_OF_TRAINING) & self.training.model_fields_set:
+                raise ValueError(_NOT_TRAINED.message)
+            return
         if self.model.artifact is None:
             if self.data is None:
                 raise ValueError(_DATA_OR_ARTIFACT.message)

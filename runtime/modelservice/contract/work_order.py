@@ -1,8 +1,8 @@
 """The work order: what the pod of a stage is told to do, mounted from an immutable ConfigMap."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from modelservice.contract.artifact_source import ArtifactSource
 from modelservice.contract.base import Sha256, Tolerant
@@ -11,7 +11,7 @@ from modelservice.contract.data import Data
 from modelservice.contract.documents import Document
 from modelservice.contract.locations import RelativePath
 from modelservice.contract.metric_names import KnownMetric
-from modelservice.contract.model import Model
+from modelservice.contract.model import Model, PretrainedModel
 from modelservice.contract.task import Task
 from modelservice.contract.training import Checkpoint, Hyperparameters, Parallelism
 
@@ -68,15 +68,29 @@ class CompressWork(DataWork):
 
 
 class FetchWork(Tolerant):
-    """Take over what was made elsewhere, byte for byte.
+    """Take over what was made elsewhere: ``source`` byte for byte, or ``pretrained`` as a graph. One of them is set.
 
     ``file`` is the folder below the mounted claim, None of what is fetched by its URI; ``field`` of the spec names it.
     """
 
     stage: Literal["fetch"] = "fetch"
-    source: ArtifactSource
+    source: ArtifactSource | None = None
+    pretrained: PretrainedModel | None = None
     file: Annotated[RelativePath, AfterValidator(_stays_inside)] | None = None
     field: str
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.source is None) == (self.pretrained is None):
+            raise ValueError("a fetch is of source or of pretrained")
+        return self
+
+    @property
+    def uri(self) -> str:
+        """Where it lies."""
+        chosen = self.source or self.pretrained
+        assert chosen is not None  # noqa: S101 - validated
+        return chosen.uri
 
 
 class WorkOrder(Document):

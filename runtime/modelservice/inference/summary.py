@@ -25,6 +25,8 @@ def print_summary(console: Console, *, manifest: Manifest, digest: str, metrics:
         _print_metrics(console, metrics)
     if manifest.compression is not None:
         console.print(Text(f"compression: {manifest.compression.message}"))
+    if manifest.weights is not None:
+        console.print(Text(f"weights {manifest.weights}"), soft_wrap=True)
     epoch = "" if metrics is None or metrics.best_epoch is None else f", best epoch {metrics.best_epoch}"
     parameters = "" if manifest.parameters is None else f", {manifest.parameters} parameters"
     console.print(Text(f"{manifest.family}{epoch}{parameters}"))

@@ -19,6 +19,7 @@ from modelservice.contract.base import DNS_LABEL_PATTERN
 from modelservice.contract.digests import sha256
 from modelservice.contract.keys import KEY_LENGTH, short_hash
 from modelservice.contract.manifest import MODEL_FILE, PREPROCESSING_FILE, Manifest, OnnxSummary, Producer
+from modelservice.contract.model import PretrainedModel
 from modelservice.contract.progress import Progress
 from modelservice.contract.resource import MAX_NAME_LENGTH
 from modelservice.contract.signature import SIGNATURE_FILE, Signature
@@ -67,6 +68,23 @@ def pack(source: Path, settings: PackSettings, *, observe: Callable[[Progress], 
     return packed
 
 
+def pack_pretrained(pretrained: PretrainedModel, *, name: str, key: str, section: str) -> "Packed":
+    """Make an artifact of a pretrained model that ``section`` of a spec names, and let it answer its own example.
+
+    Raises:
+        PackError: it does not answer.
+        StageError: the folder holds no model that can be read, or another one than was said.
+        DataUnavailableError: its store fails, as it may for a while.
+        OSError: the file system fails.
+    """
+    from modelservice.packing.pretrained_folder import ready_pretrained  # noqa: PLC0415 - as above
+
+    readied = ready_pretrained(pretrained, section=section)
+    packed = _put_together(name, readied, PackSettings(), key=key)
+    _check_answer(packed, readied)
+    return packed
+
+
 def check_own(found: Manifest, packed: "Packed", *, where: str) -> None:
     """Refuse to put what was packed in place of what was trained, or packed under another name.
 
@@ -105,7 +123,7 @@ class Packed:
         return self.artifact.contents
 
 
-def _put_together(name: str, readied: Readied, settings: PackSettings) -> Packed:
+def _put_together(name: str, readied: Readied, settings: PackSettings, *, key: str | None = None) -> Packed:
     encoder = build_encoder(readied.modality, readied.preprocessing)
     signature = Signature(
         modality=readied.modality,
@@ -123,7 +141,7 @@ def _put_together(name: str, readied: Readied, settings: PackSettings) -> Packed
     manifest = Manifest(
         name=name,
         stage=STAGE,
-        key=short_hash({name: entry.sha256 for name, entry in entries.items()}, length=KEY_LENGTH),
+        key=key or short_hash({name: entry.sha256 for name, entry in entries.items()}, length=KEY_LENGTH),
         family=readied.family,
         modality=readied.modality,
         task=readied.task,
@@ -134,6 +152,7 @@ def _put_together(name: str, readied: Readied, settings: PackSettings) -> Packed
         ),
         parameters=readied.parameters,
         model=OnnxSummary(opset=readied.opset),
+        weights=readied.weights,
         files=entries,
     )
     raw = document_bytes(manifest)

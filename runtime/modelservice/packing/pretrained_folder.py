@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Final
 
+from modelservice.contract.model import PretrainedModel
 from modelservice.contract.signature import Output
 from modelservice.families.base import OPSET
 from modelservice.families.onnx_graph import Graph
-from modelservice.families.pretrained import read_pretrained
+from modelservice.families.pretrained import MODEL_SECTION, read_pretrained
 from modelservice.modalities.text.encoder import NAME as TEXT
 from modelservice.modalities.text.preprocessing import TextPreprocessing
 from modelservice.modalities.tokens import Tokens
@@ -23,9 +24,14 @@ def ready_folder(folder: Path, settings: PackSettings) -> Readied:
     """Read a BERT and what it says of pooling; see ``pack``, and ``families.pretrained`` for what is refused."""
     if unused := [name for name in ("labels", "columns", "inputs", "outputs") if getattr(settings, name)]:
         raise PackError(f"{folder} gives embeddings of texts, so that {unused[0]} mean nothing: leave them out")
-    encoder = read_pretrained(f"file://{folder.resolve()}", None)
-    length = settings.max_length
-    encoder.check_length(length, field="maxLength")
+    return ready_pretrained(PretrainedModel(uri=f"file://{folder.resolve()}", max_length=settings.max_length))
+
+
+def ready_pretrained(pretrained: PretrainedModel, *, section: str | None = None) -> Readied:
+    """Read what is named; ``section`` of the spec does so, if one does, and ``read_pretrained`` says the errors."""
+    encoder = read_pretrained(pretrained.uri, pretrained.digest, section=section or MODEL_SECTION)
+    length = pretrained.max_length
+    encoder.check_length(length, field=f"{section}.maxLength" if section else "maxLength")
     graph = Graph()
     encoder.append_to(graph, length=length)
     return Readied(
@@ -42,5 +48,6 @@ def ready_folder(folder: Path, settings: PackSettings) -> Readied:
         onnx=graph.model(shape=(length,), width=encoder.width),
         opset=OPSET,
         parameters=encoder.parameters,
+        weights=encoder.digest,
         notes=(f"its weights are {encoder.digest}",),
     )

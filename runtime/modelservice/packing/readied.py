@@ -21,6 +21,7 @@ class Readied:
         opset: of it.
         parameters: numbers that are stored in it.
         expected: what the file itself gives for the example, flat; None where nobody else computes it.
+        weights: digest of the file of weights, where that is another one than the graph.
         notes: sentences on what was decided.
     """
 
@@ -33,4 +34,5 @@ class Readied:
     opset: int
     parameters: int
     expected: Array | None = None
+    weights: str | None = None
     notes: tuple[str, ...] = ()

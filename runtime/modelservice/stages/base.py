@@ -119,7 +119,7 @@ class Produced:
             inputs_digest=self.signature.inputs_digest,
             seconds=dict(seconds),
             models=self.models,
-            source=order.work.source.uri if order and isinstance(order.work, FetchWork) else None,
+            source=order.work.uri if order and isinstance(order.work, FetchWork) else None,
         )
 
 

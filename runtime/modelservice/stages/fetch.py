@@ -1,4 +1,4 @@
-"""The stage ``fetch``: what was made elsewhere, verified and taken over byte for byte."""
+"""The stage ``fetch``: what was made elsewhere, verified and taken over."""
 
 from typing import Final
 
@@ -25,7 +25,7 @@ class FetchStage:
                 Predictor.from_artifact(artifact)
                 return Produced.of_artifact(artifact)
             except ArtifactError as error:
-                message = f"{work.source.uri} cannot be served: {error}: name another artifact in {work.field}"
+                message = f"{work.uri} cannot be served: {error}: name another artifact in {work.field}"
                 raise StageError("ArtifactInvalid", message) from None
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from modelservice.artifact.errors import ArtifactError
 from modelservice.artifact.keys import read_keys
+from modelservice.artifact.load import Artifact
 from modelservice.artifact.sealing import PLAIN
 from modelservice.artifact.stores import (
     ForgivingCheckpoints,
@@ -21,7 +22,7 @@ from modelservice.artifact.stores import (
     open_store,
 )
 from modelservice.contract.failure import DataError, StorageError
-from modelservice.contract.keys import compress_key, fetch_key, train_key
+from modelservice.contract.keys import compress_key, fetch_key, pretrained_key, train_key
 from modelservice.contract.locations import CLAIM_SCHEME
 from modelservice.contract.places import ENCRYPTION_KEYS_ENV
 from modelservice.contract.progress import Progress
@@ -40,7 +41,7 @@ from modelservice.modalities.objects import open_objects
 from modelservice.modalities.sources import from_frame, read_file, read_files, read_objects
 from modelservice.stages.base import Context, Produced, not_named
 from modelservice.stages.documents import Resource, ResourceError, default_output, read_resource
-from modelservice.stages.fetching import named, read_copy
+from modelservice.stages.fetching import named, read_copy, take_pretrained
 from modelservice.stages.publishing import publish
 from modelservice.stages.registry import stage_named
 from modelservice.stages.stopwatch import Clock, Stopwatch
@@ -125,17 +126,19 @@ def run_locally(
     def run(work: Work, key: str, folder: Path) -> Finished:
         told = _Told(observe, say, interruption) if together.rank == 0 else _Told(_nobody, _nobody, interruption)
         context = _context(folder, source, clock, told)
+        order = _order(resource, work, key, folder)
         if isinstance(work, FetchWork):
-            read = partial(read_elsewhere, named(work)) if artifact is None else partial(read_copy, artifact, work)
-            context = replace(context, fetch=read)
+            context = replace(context, fetch=partial(_read, order, work, artifact))
         if together.rank:
             context = replace(context, checkpoints=NoCheckpoints())
-        return _run(_order(resource, work, key, folder), folder, context, stores=together.rank == 0)
+        return _run(order, folder, context, stores=together.rank == 0)
 
     first: Work
     if spec.fetched is not None:
         first = FetchWork(source=spec.fetched, field=spec.fetched_field)
         key = fetch_key(spec.fetched, source.sha256 if source else None)
+    elif spec.pretrained is not None:
+        first, key = FetchWork(pretrained=spec.pretrained, field=spec.fetched_field), pretrained_key(spec.pretrained)
     else:
         first = TrainWork(
             **reading,
@@ -158,6 +161,13 @@ def run_locally(
         **reading, parent=str(trained.folder), parent_digest=trained.success.digest, compression=spec.compression
     )
     return run(compress, compress_key(key, spec.compression), final)
+
+
+def _read(order: WorkOrder, work: FetchWork, copy: Path | None) -> Artifact:
+    """What is to be fetched, or the copy of it."""
+    if work.pretrained is not None:
+        return take_pretrained(order, work)
+    return read_elsewhere(named(work)) if copy is None else read_copy(copy, work)
 
 
 def compress_locally(
@@ -374,13 +384,11 @@ def _check_used(resource: Resource, *, data: Any, artifact: Path | None) -> None
         ResourceError: says which.
     """
     spec = resource.service.spec
-    if spec.fetched is None:
-        if artifact is not None:
-            raise ResourceError("--artifact is a copy of what spec.model.artifact names, which is not set")
-        return
+    if spec.fetched is None and artifact is not None:
+        raise ResourceError("--artifact is a copy of what spec.model.artifact names, which is not set")
     if data is not None and not spec.reads_data:
         raise ResourceError(f"--data: {spec.fetched_field} was trained elsewhere, and reads no data: leave it out")
-    if artifact is None and spec.fetched.uri.startswith(f"{CLAIM_SCHEME}:"):
+    if artifact is None and spec.fetched is not None and spec.fetched.uri.startswith(f"{CLAIM_SCHEME}:"):
         raise ResourceError(
             f"{spec.fetched_field}.uri is a claim of a cluster: copy its folder here, and name it with --artifact"
         )

@@ -144,7 +144,7 @@ def _run(
         work = order.work
         context = Context(
             source=open_source(where.data, work, log) if isinstance(work, DataWork) else not_named,
-            fetch=partial(read_fetched, where.data, work) if isinstance(work, FetchWork) else not_named,
+            fetch=partial(read_fetched, where.data, order, work) if isinstance(work, FetchWork) else not_named,
             observe=announce(_listeners(where, pod, log, stack), clock),
             watch=watch,
             checkpoints=checkpoints,
@@ -297,7 +297,7 @@ def find_artifact(store: Store, order: WorkOrder, log: JsonLines) -> tuple[Succe
 
 def _of_order(artifact: Artifact, order: WorkOrder) -> Produced:
     """What was made here has the key of the order; what was fetched has that of elsewhere, and its digest says it."""
-    if isinstance(order.work, FetchWork):
+    if isinstance(order.work, FetchWork) and order.work.source is not None:
         if artifact.digest != order.work.source.digest:
             raise ArtifactError(f"the artifact has digest {artifact.digest}, not {order.work.source.digest}")
     elif artifact.manifest.key != order.key:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.support.samples import SAMPLES, model_service, sample_files, sample_table, trained_samples
 
-from modelservice.contract.keys import GZIP_MAGIC, compress_key, content_digest, fetch_key, train_key
+from modelservice.contract.keys import GZIP_MAGIC, compress_key, content_digest, fetch_key, pretrained_key, train_key
 from modelservice.contract.model import GRADIENT_FAMILIES
 from modelservice.contract.resource import ModelService, ModelServiceSpec
 from modelservice.contract.training import OF_ANY_FAMILY, Hyperparameters
@@ -86,7 +86,12 @@ def test_every_sample_has_a_golden_key() -> None:
 @pytest.mark.parametrize("path", FETCHED, ids=lambda path: path.stem)
 def test_the_key_of_what_is_fetched_is_its_digest_alone(path: Path) -> None:
     document = model_service(path)
-    source = spec_of(document).fetched
+    spec = spec_of(document)
+    if spec.pretrained is not None:
+        changed = spec.pretrained.model_copy(update={"max_length": 65})
+        assert pretrained_key(spec.pretrained) == GOLDEN["fetch"][named(path)] != pretrained_key(changed)
+        return
+    source = spec.fetched
     assert source is not None
     assert fetch_key(source) == GOLDEN["fetch"][named(path)]
     moved = source.model_copy(update={"uri": "https://elsewhere/iris", "secret_ref": None})

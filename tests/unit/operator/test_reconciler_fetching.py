@@ -276,3 +276,29 @@ def test_a_claim_that_is_not_there_is_named_with_its_field() -> None:
     world.settle()
     assert world.ready() == ("False", "Unschedulable")
     assert f"{words} (see spec.model.artifact or spec.serving.pinRevision)" in world.condition("Ready")["message"]
+
+
+def test_a_pretrained_model_is_fetched_without_data_and_made_anew_when_it_changes() -> None:
+    pretrained = {"uri": "s3://models/minilm"}
+    world = fetching(model={"pretrained": pretrained})
+    assert world.ready() == ("False", "Fetching")
+    work = {"stage": "fetch", "pretrained": {**pretrained, "maxLength": 128}, "field": "spec.model.pretrained"}
+    job = world.job()
+    assert world.order(job)["work"] == work
+    assert DATA_PATH not in str(pod(job)), "no data is mounted"
+    first = world.run_stages()
+    world.roll_out()
+    world.settle()
+    assert (world.ready(), world.condition("DataReady")) == (("True", "Serving"), {})
+    world.service(data=None, model={"pretrained": {**pretrained, "maxLength": 64}})
+    second = world.run_stages()
+    world.roll_out()
+    world.settle()
+    assert (first != second, world.status()["revision"]) == (True, 2)
+    world.service(data=None, model={"pretrained": pretrained}, serving={"pinRevision": source()})
+    world.settle()
+    assert world.order(world.job())["work"] == {
+        "stage": "fetch",
+        "source": source(),
+        "field": "spec.serving.pinRevision",
+    }

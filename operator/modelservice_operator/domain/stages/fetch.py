@@ -1,7 +1,7 @@
-"""The stage that takes over what was made elsewhere: its key is the digest, its Job reads where the artifact lies."""
+"""The stage that takes over what was made elsewhere: an artifact, whose key is its digest, or a pretrained model."""
 
 from modelservice.contract.artifact_source import ArtifactSource
-from modelservice.contract.keys import fetch_key
+from modelservice.contract.keys import fetch_key, pretrained_key
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice.contract.work_order import FetchWork, WorkOrder
 from modelservice_operator.crd.status import ConditionType
@@ -12,7 +12,7 @@ from modelservice_operator.domain.stages.base import Assignment, JobSettings, Ve
 
 
 class Fetch:
-    """Asked for with ``spec.model.artifact``, or a pin that says where its artifact lies; then nothing is trained."""
+    """Asked for with ``spec.model.artifact`` or ``pretrained``, or a pin that says where its artifact lies."""
 
     name = "fetch"
     condition = ConditionType.FETCHED
@@ -21,10 +21,12 @@ class Fetch:
 
     def asked_for(self, spec: ModelServiceSpec) -> bool:
         """Where the spec names what was made elsewhere."""
-        return spec.fetched is not None
+        return not spec.is_trained
 
     def key(self, spec: ModelServiceSpec, parent: str) -> str:
-        """From the digest of the artifact, and of the data where that is read later."""
+        """From the digest of the artifact, and of the data where that is read later; or from what is pretrained."""
+        if spec.pretrained is not None:
+            return pretrained_key(spec.pretrained)
         return fetch_key(_source(spec), parent if spec.reads_data else None)
 
     def job(self, spec: ModelServiceSpec) -> JobSettings:
@@ -32,13 +34,16 @@ class Fetch:
         return settings_on_cpus(spec.training)
 
     def reads(self, spec: ModelServiceSpec, data: DataState) -> DataState:
-        """The artifact, whatever data later stages read."""
-        del data
+        """The artifact, whatever data later stages read; a pretrained model is opened with what the pod has anyway."""
+        if spec.pretrained is not None:
+            return data
         return artifact_data(_source(spec))
 
     def order(self, spec: ModelServiceSpec, assignment: Assignment) -> WorkOrder:
-        """Where the artifact lies, and its digest."""
-        work = FetchWork(source=_source(spec), file=assignment.data.file, field=spec.fetched_field)
+        """Where it lies, and its digest."""
+        work = FetchWork(
+            source=spec.fetched, pretrained=spec.pretrained, file=assignment.data.file, field=spec.fetched_field
+        )
         return assignment.order(work)
 
     def verdict(self, record: StageRecord) -> Verdict:

@@ -21,8 +21,8 @@ class Train:
     activity = "training"
 
     def asked_for(self, spec: ModelServiceSpec) -> bool:
-        """Where nothing is fetched."""
-        return spec.fetched is None
+        """Where nothing is fetched or taken as it is."""
+        return spec.is_trained
 
     def key(self, spec: ModelServiceSpec, parent: str) -> str:
         """From the digest of the data, and what is learned from it in which way."""

@@ -22,7 +22,7 @@ def plain(spec: ModelServiceSpec) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "sample", ["iris.yaml", "compression.yaml", "object-storage.yaml", "artifact.yaml", "cnn.yaml"]
+    "sample", ["iris.yaml", "compression.yaml", "object-storage.yaml", "artifact.yaml", "minilm.yaml", "cnn.yaml"]
 )
 def test_keys_are_those_of_the_operator(sample: str) -> None:
     spec = spec_of(sample)

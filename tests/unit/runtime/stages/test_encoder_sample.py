@@ -2,19 +2,28 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from tests.support.object_server import ObjectServer, object_server
 from tests.support.samples import SAMPLES, model_service, objects, sample_rows, sample_table
 from tests.unit.runtime.families.berts import write_bert
+from tests.unit.runtime.stages.pipelines import run_pod
 
 import modelservice
-from modelservice.contract.failure import StageError
+from modelservice.artifact.stores import load_artifact
+from modelservice.contract.failure import Failure, StageError
+from modelservice.contract.model import PretrainedModel
+from modelservice.contract.report import Success
+from modelservice.contract.work_order import FetchWork
 from modelservice.families.pretrained import read_pretrained
 from modelservice.modalities import objects as objects_module
 from modelservice.modalities.errors import InputError
+from modelservice.modalities.tokens import Tokens
 
 SAMPLE = SAMPLES / "encoder.yaml"
+MINILM = SAMPLES / "minilm.yaml"
 BESIDE = SAMPLES / "text-beside-columns.yaml"
 
 
@@ -81,3 +90,50 @@ def test_the_sample_with_columns_beside_the_text(tmp_path: Path, monkeypatch: py
     assert small.manifest.compression is not None
     assert small.manifest.compression.message.startswith("the model is not smaller for it")
     assert small.predict([{"message": "Hello", "seats": 3, "plan": "plus"}])[0] in {"urgent", "soon", "later"}
+
+
+def test_the_sample_without_a_head_answers_embeddings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a laptop and in a pod it is the same artifact, whose numbers are those of the folder."""
+    monkeypatch.setattr(objects_module, "MAX_RETRIES", 0)
+    write_bert(tmp_path / "bert", max_position_embeddings=64)
+    read_pretrained.cache_clear()
+    pretrained = PretrainedModel.model_validate(model_service(MINILM)["spec"]["model"]["pretrained"])
+    work = FetchWork(pretrained=pretrained, field="spec.model.pretrained")
+    with object_server(monkeypatch) as server:
+        for name, value in server.variables().items():
+            monkeypatch.setenv(name, value)
+        missing = run_pod(tmp_path, work, data=tmp_path)
+        assert isinstance(missing, Failure)
+        assert (missing.reason, missing.field) == ("EncoderNotFound", "spec.model.pretrained.uri")
+        put_folder(server, tmp_path / "bert")
+        model = modelservice.train(MINILM, output=tmp_path / "model")
+        made = run_pod(tmp_path, work, data=tmp_path)
+        server.objects.clear()
+        again = run_pod(tmp_path, work, data=tmp_path)
+    assert isinstance(made, Success)
+    assert isinstance(again, Success)
+    assert (made.stage, made.key, made.source, again.digest) == ("fetch", "abc", pretrained.uri, made.digest)
+    stored = load_artifact(tmp_path / "abc")
+    assert stored.manifest.files == model.manifest.files
+    encoder = read_pretrained(f"file://{tmp_path / 'bert'}", None)
+    assert (stored.manifest.key, stored.manifest.weights) == ("abc", encoder.digest)
+    texts = ["The soup was fine", "an awful view of a poor room"]
+    answers = np.array(model.predict(texts), dtype=np.float32)
+    tokens = Tokens(encoder.tokenizer, max_length=64).encode(texts)
+    np.testing.assert_allclose(answers, encoder.compute(tokens), atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(answers, axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "field"),
+    [
+        ({"digest": f"sha256:{'0' * 64}"}, "EncoderChanged", "spec.model.pretrained.digest"),
+        ({"max_length": 65}, "ModelUnsuited", "spec.model.pretrained.maxLength"),
+    ],
+)
+def test_what_is_not_meant_is_refused(tmp_path: Path, changes: dict[str, Any], reason: str, field: str) -> None:
+    uri = write_bert(tmp_path / "bert", max_position_embeddings=64)
+    work = FetchWork(pretrained=PretrainedModel(uri=uri, **changes), field="spec.model.pretrained")
+    result = run_pod(tmp_path, work, data=tmp_path)
+    assert isinstance(result, Failure)
+    assert (result.reason, result.field) == (reason, field)

@@ -25,7 +25,7 @@ from modelservice.stages.documents import ResourceError, read_resource
 from modelservice.stages.local import run_locally
 from modelservice.tasks.metrics_document import MetricsDocument
 
-MODELS = (*(one.name for one in FAMILIES[:-1]), "artifact", FAMILIES[-1].name)
+MODELS = (*(one.name for one in FAMILIES[:-1]), "artifact", "pretrained", FAMILIES[-1].name)
 """What ``spec.model`` may be: what is trained, and what was."""
 
 
