@@ -16,6 +16,8 @@ from modelservice.serving.page.facts import page_facts
 if TYPE_CHECKING:
     from jinja2 import Template
 
+MOST_OPTIONS: Final = 200
+"""Categories that a field suggests; others can be typed."""
 _TEMPLATE: Final = "page.html"
 _STYLE: Final = "page.css"
 _SCRIPT: Final = "page.js"
@@ -27,7 +29,7 @@ def render_page(core: Core) -> Answer:
     columns = [given for given in core.model.signature.inputs if isinstance(given, InputColumn)]
     text = _template().render(
         **facts,
-        categories=[column.categories for column in columns],
+        categories=[column.categories[:MOST_OPTIONS] for column in columns],
         style=Markup(_file(_STYLE)),  # noqa: S704 - our own file
         script=Markup(_file(_SCRIPT)),  # noqa: S704 - our own file
     )
