@@ -27,8 +27,8 @@ def program(name: str) -> str:
 class Prometheus:
     """Asks one; ``scrape`` may be called again at any time."""
 
-    def __init__(self, address: str, folder: Path) -> None:
-        self._http = httpx.Client(base_url=address, trust_env=False, timeout=30)
+    def __init__(self, client: httpx.Client, folder: Path) -> None:
+        self._http = client
         self._folder = folder
         self._since = time.time()
 
@@ -77,9 +77,10 @@ def prometheus(folder: Path) -> Iterator[Prometheus]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([*command, f"--storage.tsdb.path={folder / 'data'}"], stderr=log, stdout=log)
         try:
-            started = Prometheus(f"http://{address}", folder)
-            eventually(started.is_ready, what="Prometheus", seconds=60)
-            yield started
+            with httpx.Client(base_url=f"http://{address}", trust_env=False, timeout=30) as client:
+                started = Prometheus(client, folder)
+                eventually(started.is_ready, what="Prometheus", seconds=60)
+                yield started
         finally:
             process.terminate()
             process.wait()

@@ -26,7 +26,7 @@ def rollback(service: Mapping[str, Any], number: int | None, _records: Sequence[
         older = [
             one["number"]
             for one in kept.values()
-            if one.get("phase") == "Retired" and (serving is None or one["number"] < serving)
+            if one.get("phase") != "Failed" and (serving is None or one["number"] < serving)
         ]
         if not older:
             raise ClusterError(f"no revision before {serving or 'the first'} is kept; {_kept(kept)}")

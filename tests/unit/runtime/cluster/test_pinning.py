@@ -37,6 +37,8 @@ def test_a_rollback_pins_the_last_revision_before_that_did_not_fail() -> None:
     assert found.change == pinned({"number": 2})
     assert found.said.startswith("revision 2 (f1 0.9) serves in place of 4; what is trained meanwhile waits")
     assert rollback(service("Serving", "Retired", serving=2), 1).change == pinned({"number": 1})
+    # One whose pods have not ended yet is no other one.
+    assert rollback(service("Serving", "Deploying", serving=2), None).change == pinned({"number": 1})
 
 
 @pytest.mark.parametrize(
