@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import nn
 from torch.nn.utils import prune
 
@@ -11,7 +12,8 @@ from modelservice.compression.tuning import module_of, network_of
 
 def with_zeros(network: StoredNetwork, ratio: float) -> StoredNetwork:
     """The network with that share of its weights 0."""
-    module = module_of(network)
+    # torch's pruning takes weights for one row each, which those with channels last are not.
+    module = module_of(network).to(memory_format=torch.contiguous_format)
     layers = _weighted(module)
     prune.global_unstructured([(layer, "weight") for layer in layers], prune.L1Unstructured, amount=ratio)
     _release(layers)

@@ -46,7 +46,18 @@ def build(architecture: Architecture, *, device: str = "cpu") -> nn.Sequential:
 
     On the device "meta" it allocates nothing, which is how a stored model is loaded.
     """
-    return nn.Sequential(*(_module(layer, device) for layer in architecture.layers))
+    return laid_out(nn.Sequential(*(_module(layer, device) for layer in architecture.layers)))
+
+
+def laid_out(module: nn.Sequential) -> nn.Sequential:
+    """The same layers, kernels of convolutions in memory with their channels last, as images are from there on.
+
+    A step takes a tenth to a third less of a CPU; sums have another order, so all that is to be repeated bit for bit
+    is laid out.
+    """
+    if not any(isinstance(layer, nn.Conv2d) for layer in module):
+        return module
+    return module.to(memory_format=torch.channels_last)
 
 
 def describe(module: nn.Sequential, *, shape: Shape, head: OutputHead) -> Architecture:

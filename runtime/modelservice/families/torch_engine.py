@@ -13,7 +13,7 @@ from modelservice.contract.manifest import ARCHITECTURE_FILE, WEIGHTS_FILE
 from modelservice.contract.places import granted_gpus
 from modelservice.families.architecture import Architecture
 from modelservice.families.gradient import Network, best_device
-from modelservice.families.modules import build
+from modelservice.families.modules import build, laid_out
 from modelservice.modalities.base import Features
 from modelservice.tasks.base import Array
 
@@ -78,4 +78,4 @@ def _load_module(content: bytes, architecture: Architecture) -> nn.Sequential:
     if not all(torch.isfinite(tensor).all() for tensor in weights.values()):
         raise ArtifactError(f"{WEIGHTS_FILE} holds values that are not finite")
     module.load_state_dict(weights, assign=True)
-    return module.requires_grad_(requires_grad=False)
+    return laid_out(module).requires_grad_(requires_grad=False)

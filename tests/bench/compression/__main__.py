@@ -11,17 +11,20 @@ from collections.abc import Sequence
 
 import torch
 from tests.bench.compression.fitting import FoldName, fit_fold
+from tests.bench.compression.fonts import fetched
 from tests.bench.compression.forms import measure_forms
 from tests.bench.compression.latency import measure_latencies
 from tests.bench.compression.recompute import main as recompute
-from tests.bench.compression.rows import FOLDS, HOME
+from tests.bench.compression.rows import FOLDS, HOME, glyphs
 from tests.bench.compression.subjects import SEEDS, SUBJECTS, Subject, subject_named
+from tests.bench.side_by_side import work_through
 
 
 def main() -> int:
     """Run the bench."""
     parser = argparse.ArgumentParser(prog="tests.bench.compression", description=__doc__)
     parser.add_argument("--minutes", type=float, default=110, help="no fold begins after them (default 110)")
+    parser.add_argument("--processes", type=int, default=2, help="folds at a time, a thread each (default 2)")
     names = [one.name for one in SUBJECTS]
     parser.add_argument("--subject", action="append", choices=names, help="fit this one only; may be repeated")
     parser.add_argument("--report", action="store_true", help="fit nothing: report what is stored")
@@ -31,7 +34,7 @@ def main() -> int:
     complete = True
     if not (arguments.report or arguments.latency):
         chosen = [one for one in SUBJECTS if one.name in (arguments.subject or [one.name])]
-        complete = fit_all(chosen, seconds=60 * arguments.minutes)
+        complete = fit_all(chosen, processes=arguments.processes, seconds=60 * arguments.minutes)
     if arguments.latency or not (arguments.report or (HOME / "latency.json").exists()):
         measure_latencies(HOME)
         measure_forms(HOME)
@@ -42,10 +45,8 @@ def main() -> int:
     return code
 
 
-def fit_all(chosen: Sequence[Subject], *, seconds: float) -> bool:
+def fit_all(chosen: Sequence[Subject], *, processes: int, seconds: float) -> bool:
     """Fit what is not stored yet, the first seed of all subjects first; whether nothing is missing."""
-    torch.set_num_threads(1)
-    end = time.monotonic() + seconds
     names = [
         FoldName(subject=subject.name, seed=seed, fold=fold)
         for seed in SEEDS
@@ -53,15 +54,19 @@ def fit_all(chosen: Sequence[Subject], *, seconds: float) -> bool:
         for subject in chosen
         if seed in subject.seeds
     ]
-    for name in names:
-        if name.place(HOME).exists():
-            continue
-        if time.monotonic() > end:
-            return False
-        started = time.monotonic()
-        fit_fold(subject_named(name.subject), name, HOME)
-        sys.stderr.write(f"{name.subject} seed {name.seed} fold {name.fold}: {time.monotonic() - started:.0f} s\n")
-    return True
+    missing = [name for name in names if not name.place(HOME).exists()]
+    if any(subject_named(name.subject).rows is glyphs for name in missing):
+        fetched(HOME / "fonts")
+    return not work_through(missing, _fit, processes=processes, seconds=seconds)
+
+
+def _fit(name: FoldName) -> str:
+    """Fit a fold, and say how long it took."""
+    torch.set_num_threads(1)
+    wall, cpu = time.monotonic(), time.process_time()
+    fit_fold(subject_named(name.subject), name, HOME)
+    wall, cpu = time.monotonic() - wall, time.process_time() - cpu
+    return f"{name.subject} seed {name.seed} fold {name.fold}: {wall:.0f} s, {cpu:.0f} s of CPU time"
 
 
 if __name__ == "__main__":

@@ -1,11 +1,8 @@
 """Makes the fits that are not stored yet, in processes of one thread each."""
 
-import multiprocessing
-import os
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
 
 from tests.bench.quality.fitting import fit_key, run_fit
 from tests.bench.quality.folds import FOLDS
@@ -13,8 +10,7 @@ from tests.bench.quality.places import Places
 from tests.bench.quality.prediction import Candidate
 from tests.bench.quality.store import Fit, FitName, Store
 from tests.bench.quality.tables import Source, Table
-
-THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+from tests.bench.side_by_side import work_through
 
 
 def repeats_of(source: Source, candidate: Candidate) -> int:
@@ -45,32 +41,14 @@ def pending(tables: Sequence[Table], candidates: Sequence[Candidate], store: Sto
     return found
 
 
-def run_all(
-    names: Sequence[FitName],
-    places: Places,
-    *,
-    processes: int,
-    seconds: float,
-    clock: Callable[[], float] = time.monotonic,
-) -> int:
-    """Make fits until all are made or the time is over; each that was begun is finished.
+def run_all(names: Sequence[FitName], places: Places, *, processes: int, seconds: float) -> int:
+    """Make fits until all are made or the time is over; how many were not begun."""
+    work = partial(_run, packages=places.packages, fits=places.fits)
+    return work_through(names, work, processes=processes, seconds=seconds)
 
-    Returns:
-        How many were not begun.
-    """
-    os.environ.update(dict.fromkeys(THREAD_SETTINGS, "1"))
-    deadline = clock() + seconds
-    left = list(reversed(names))
-    running: set[Future[Fit]] = set()
-    # Spawned, so that the settings count before numpy and torch are imported.
-    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
-        while running or (left and clock() < deadline):
-            while left and len(running) < processes and clock() < deadline:
-                running.add(pool.submit(run_fit, left.pop(), packages=places.packages, fits=places.fits))
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                sys.stderr.write(f"{_said(future.result())}, {len(left) + len(running)} to go\n")
-    return len(left)
+
+def _run(name: FitName, *, packages: Path, fits: Path) -> str:
+    return _said(run_fit(name, packages=packages, fits=fits))
 
 
 def _said(fit: Fit) -> str:
