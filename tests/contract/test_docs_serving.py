@@ -21,7 +21,7 @@ from modelservice.contract.serving import Batching
 from modelservice.inference.predictor import Predictor
 from modelservice.serving.calls import MAX_ROWS
 from modelservice.serving.chain import MAX_BODY, MAX_HEADER_BYTES, MAX_HEADERS
-from modelservice.serving.core import Core, build_core
+from modelservice.serving.core import Core, Models, build_core, share
 from modelservice.serving.lifecycle import DRAIN_SECONDS, GRACE_SECONDS, Lifecycle
 from modelservice.serving.transports.http.connection import InferenceConnection
 from modelservice.serving.transports.http.server import build_front
@@ -64,12 +64,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Predict
 def core_of(model: Predictor, name: str = "iris") -> Core:
     """The core of a server with this model; to be called on the event loop."""
     with ThreadPoolExecutor(max_workers=1) as executor:  # never used: the model is cheap enough for the loop
-        return build_core(model, name=name, costs=CHEAP, batching=Batching(), executor=executor, lifecycle=Lifecycle())
+        common = share(executor=executor, lifecycle=Lifecycle())
+        return build_core(model, name=name, costs=CHEAP, batching=Batching(), common=common)
 
 
 def ask(model: Predictor, name: str = "iris") -> httpx.AsyncClient:
     """A client of a server with this model; to be called on the event loop."""
-    return client_of(build_front(core_of(model, name)))
+    return client_of(build_front(Models([core_of(model, name)])))
 
 
 def without_version(answer: dict[str, Any]) -> dict[str, Any]:

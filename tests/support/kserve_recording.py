@@ -14,6 +14,7 @@ from pathlib import Path
 from tests.unit.runtime.serving.fakes import core_of, numeric_model
 from tests.unit.runtime.serving.talking import listening
 
+from modelservice.serving.core import Models
 from modelservice.serving.transports.grpc.server import start_grpc
 from modelservice.serving.transports.http.connection import InferenceConnection
 
@@ -41,7 +42,7 @@ class Recorder:
 
 
 async def record(version: str) -> None:
-    grpc_server, grpc_port, _ = await start_grpc(core_of(numeric_model()), host="127.0.0.1", port=0)
+    grpc_server, grpc_port, _ = await start_grpc(Models([core_of(numeric_model())]), host="127.0.0.1", port=0)
     async with listening(InferenceConnection, numeric_model()) as (port, _):
         recorder = Recorder(port)
         async with await asyncio.start_server(recorder.connected, "127.0.0.1", 0) as between:

@@ -34,7 +34,7 @@ from modelservice.contract.resource import KIND, ModelService
 from modelservice.contract.serving import Batching
 from modelservice.contract.signature import ColumnKind, InputColumn, Signature
 from modelservice.inference.predictor import Predictor
-from modelservice.serving.core import build_core
+from modelservice.serving.core import Models, build_core, share
 from modelservice.serving.costs import Costs
 from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.transports.http.server import build_front
@@ -247,8 +247,9 @@ def _cell(text: str, column: InputColumn) -> str | float:
 async def predictions(model: Predictor, *, name: str, rows: list[Any]) -> list[Any]:
     """What a server with this model answers over HTTP."""
     with ThreadPoolExecutor(max_workers=1) as executor:
-        core = build_core(model, name=name, costs=_CHEAP, batching=Batching(), executor=executor, lifecycle=Lifecycle())
-        transport = httpx.ASGITransport(build_front(core))  # type: ignore[arg-type]  # narrower types than they need
+        common = share(executor=executor, lifecycle=Lifecycle())
+        core = build_core(model, name=name, costs=_CHEAP, batching=Batching(), common=common)
+        transport = httpx.ASGITransport(build_front(Models([core])))  # type: ignore[arg-type]  # narrower types than they need
         async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
             answer = await client.post(f"/v1/models/{name}:predict", json={"instances": rows})
     assert answer.status_code == httpx.codes.OK, answer.text

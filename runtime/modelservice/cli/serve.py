@@ -5,6 +5,7 @@ import math
 import os
 import re
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -25,6 +26,7 @@ examples:
   modelservice serve -f iris.yaml                     the model that `train -f iris.yaml` stored
   modelservice serve --model models/1 --name iris --port 8000
   modelservice serve --model s3://models/team-a/iris/qp2iu6b5 --name iris --grpc-port 9000
+  modelservice serve --model iris=models/1 --model wine=models/2
   modelservice serve -f iris.yaml --secrets secrets --access '{"auth": {"apiKeys": {"secretRef": {"name": "any"}}}}'
 """
 _ACCESS = """'{"auth": {"apiKeys": {"secretRef": {"name": "any"}}}}'"""
@@ -35,10 +37,9 @@ _CACHE_SIZE = "10Gi"
 
 
 class _Served(NamedTuple):
-    """What is served and how, from flags or from a ModelService."""
+    """What is served and how, from flags or from a ModelService; ``addresses`` are by the name of the model."""
 
-    address: str
-    name: str
+    addresses: Mapping[str, str]
     engine: Engine
     grpc_port: int | None
     batching: Batching
@@ -51,8 +52,9 @@ def add_serve(commands: Commands) -> None:
     parser = add_command(commands, server_flags.COMMAND, "answer requests with a stored model", _EXAMPLES)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("-f", "--file", type=Path, metavar="CR.yaml", help="file with the ModelService")
-    source.add_argument(server_flags.MODEL, metavar="ADDRESS", help="folder of the artifact, or its URI")
-    parser.add_argument(server_flags.NAME, help="name of the model in the paths; needed with --model")
+    model = "folder of the artifact, or its URI; NAME=ADDRESS, may be repeated: several models, one way in"
+    source.add_argument(server_flags.MODEL, action="append", metavar="ADDRESS", help=model)
+    parser.add_argument(server_flags.NAME, help="name of the model in the paths; needed with --model ADDRESS")
     digest = "refuse an artifact with another digest"
     parser.add_argument(server_flags.DIGEST, type=_digest, metavar="sha256:...", help=digest)
     revision = "number of the revision: the model's version in paths and answers; default: %(default)s"
@@ -105,26 +107,30 @@ def _serve(parsed: argparse.Namespace) -> int:
     from modelservice.inference.predictor import Predictor  # noqa: PLC0415
     from modelservice.serving.errors import NotServedError  # noqa: PLC0415
     from modelservice.serving.main import serve  # noqa: PLC0415
-    from modelservice.serving.switching import is_loading  # noqa: PLC0415
+    from modelservice.serving.switching import Source, is_loading  # noqa: PLC0415
 
     ports = {"http": parsed.port, "grpc": served.grpc_port, "status": parsed.status_port}
     try:
+        load = partial(
+            Predictor.load,
+            digest=parsed.digest,
+            engine=engine_loader(served.engine),
+            keep_files=served.access.artifact is not None,
+        )
         code = serve(
-            load=partial(
-                Predictor.load,
-                served.address,
-                digest=parsed.digest,
-                engine=engine_loader(served.engine),
-                keep_files=served.access.artifact is not None,
-                cache=_cache(parsed, served.address),
+            *(
+                Source(
+                    name,
+                    partial(load, address, cache=_cache(parsed, address)),
+                    changes_at(address) if parsed.digest is None else None,
+                    parsed.revision,
+                )
+                for name, address in served.addresses.items()
             ),
-            changed=changes_at(served.address) if parsed.digest is None else None,
-            name=served.name,
             host=parsed.host,
             ports={name: port for name, port in ports.items() if port is not None},
             batching=served.batching,
             inputs=served.inputs,
-            revision=parsed.revision,
             access=served.access,
             secrets=parsed.secrets or Path(places.ACCESS_PATH),
         )
@@ -153,12 +159,34 @@ def _cache(parsed: argparse.Namespace, address: str) -> "Cache | None":
 
 
 def _from_flags(parsed: argparse.Namespace) -> _Served:
-    if parsed.name is None:
-        parsed.parser.error("--name is needed with --model")
+    addresses = _addresses(parsed)
     engine = server_flags.ENGINES[parsed.engine or Engine.ONNX.value.lower()]
     access = parsed.access or Access()
     batching, inputs = _batching(parsed, _BATCHING), _inputs(parsed, Inputs())
-    return _Served(parsed.model, parsed.name, engine, parsed.grpc_port, batching, inputs, access)
+    return _Served(addresses, engine, parsed.grpc_port, batching, inputs, access)
+
+
+def _addresses(parsed: argparse.Namespace) -> dict[str, str]:
+    """Where models are, by name: ``--name`` says the one of a lone address, all others say it themselves."""
+    parser: argparse.ArgumentParser = parsed.parser
+    given: list[str] = parsed.model
+    if len(given) == 1 and parsed.name is not None:
+        return {parsed.name: given[0]}
+    if parsed.name is not None:
+        parser.error(f"{server_flags.NAME} names one model, and {len(given)} are given: write each as NAME=ADDRESS")
+    named = [re.fullmatch(r"([^=/:?#\s]+)=(.+)", one) for one in given]
+    if None in named:
+        wrong = given[named.index(None)]
+        remedy = f"{server_flags.MODEL} NAME={wrong}, or {server_flags.NAME} beside a lone address"
+        parser.error(f"{server_flags.MODEL} {wrong}: has no name; write {remedy}")
+    if len(given) > 1 and parsed.digest is not None:
+        parser.error(f"{server_flags.DIGEST} is that of one model, and {len(given)} are given: start a server for each")
+    addresses: dict[str, str] = {}
+    for name, address in (one.groups() for one in named if one is not None):
+        if name in addresses:
+            parser.error(f"{server_flags.MODEL} {name}={address}: there is another model of this name; names differ")
+        addresses[name] = address
+    return addresses
 
 
 def _from_resource(parsed: argparse.Namespace) -> _Served | None:
@@ -174,8 +202,7 @@ def _from_resource(parsed: argparse.Namespace) -> _Served | None:
     engine = serving.engine or Engine.ONNX
     grpc_port = places.GRPC_PORT if serving.grpc is not None else None
     return _Served(
-        address=str(default_output(name)),
-        name=parsed.name or name,
+        addresses={parsed.name or name: str(default_output(name))},
         engine=server_flags.ENGINES[parsed.engine] if parsed.engine else engine,
         grpc_port=grpc_port if parsed.grpc_port is None else parsed.grpc_port,
         batching=_batching(parsed, serving.batching),

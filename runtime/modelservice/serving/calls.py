@@ -22,7 +22,8 @@ class Call(NamedTuple, Generic[Rendered]):
     ``place`` says an encoding error in the protocol's own words; ``render`` takes what the model gave for the rows.
     ``hypothetical`` rows are nobody's: they count neither as unlike those of training nor as answered. ``compute`` is
     what computes them in another way than the model's own; then they are hypothetical as well. ``timeout`` is
-    how many seconds they may wait for their answer, None for as long as it takes.
+    how many seconds they may wait for their answer, None for as long as it takes. ``model`` is the name of the one that
+    is asked, where the request alone says it.
     """
 
     rows: Rows
@@ -31,6 +32,7 @@ class Call(NamedTuple, Generic[Rendered]):
     hypothetical: bool = False
     timeout: float | None = None
     compute: Compute | None = None
+    model: str = ""
 
 
 def check_rows(rows: int, place: str) -> None:

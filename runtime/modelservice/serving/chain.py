@@ -33,6 +33,7 @@ class Arrival:
         header_length: its Inference-Header-Content-Length, or None.
         path: path, or full name of a method, as it was asked for; empty where nobody needs it.
         peer: the other end of the connection.
+        model: the name of the model that is asked, where only the message says it; empty before and elsewhere.
         credential: the key or token in its headers; None until a guard has looked for it.
         caller: who proved to send it; None until a guard found out.
         beyond: whether its caller asks more often than it may.
@@ -40,7 +41,7 @@ class Arrival:
 
     __slots__ = (
         *("beyond", "caller", "count", "credential", "encoding", "header_length", "headers", "infers", "length"),
-        *("path", "peer", "route", "size"),
+        *("model", "path", "peer", "route", "size"),
     )
 
     def __init__(
@@ -51,6 +52,7 @@ class Arrival:
         self.headers = headers
         self.path = path
         self.peer = peer
+        self.model = ""
         self.credential: Credential | None = None
         self.caller: Caller | None = None
         self.beyond = False

@@ -1,9 +1,9 @@
-"""What all transports stand on: one model, one way in, one queue."""
+"""What all transports stand on: models, each with its queue, behind one way in."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import Executor
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 from modelservice.contract.server_flags import FIRST_REVISION
 from modelservice.contract.serving import Batching, Inputs, MissingColumns, UnknownColumns
@@ -12,25 +12,88 @@ from modelservice.serving.access.audit import AuditLog
 from modelservice.serving.access.gate import OPEN_GATE, Gate
 from modelservice.serving.batcher import Batcher
 from modelservice.serving.budget import Budget
-from modelservice.serving.chain import Chain, Observer, limit_body, limit_headers, refuse_when_leaving
+from modelservice.serving.calls import Call
+from modelservice.serving.chain import (
+    Arrival,
+    Chain,
+    Guard,
+    Observer,
+    limit_body,
+    limit_headers,
+    refuse_when_leaving,
+)
 from modelservice.serving.costs import Costs
 from modelservice.serving.drift.monitor import Monitor
-from modelservice.serving.inference import Inference
+from modelservice.serving.exposition import Exposition
+from modelservice.serving.inference import Inference, Parsing
 from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.metrics import Metrics
 from modelservice.serving.model import Computation, ServedModel
-from modelservice.serving.protocols.base import State
+from modelservice.serving.protocols.base import Spoken, State
 
 DEFAULT_INPUTS: Final = Inputs()
 """Requests may get nothing wrong."""
 
 
-class Core(NamedTuple):
-    """The parts of a server without its transports.
+class Common(NamedTuple):
+    """What the models of a server share; made by ``share``.
 
-    ``version`` is the revision's number, as paths and answers say. ``around`` makes the same server around another
-    model: what is its own (queue, drift, lines of the audit) anew, and what counts requests or bounds them shared.
-    Nothing tells of the model before ``show``.
+    ``executor`` computes batches, of all models one at a time.
+    """
+
+    executor: Executor
+    lifecycle: Lifecycle
+    gate: Gate
+    guards: tuple[Guard, ...]
+    budget: Budget
+    parsing: Parsing
+    exposition: Exposition
+    audit: AuditLog | None
+    observers: tuple[Observer, ...]
+    clock: Callable[[], float]
+
+    @property
+    def ready(self) -> bool:
+        """Whether the server asks for requests."""
+        return self.gate.ready and not self.lifecycle.draining
+
+
+def share(
+    *,
+    executor: Executor,
+    lifecycle: Lifecycle,
+    gate: Gate = OPEN_GATE,
+    audit: AuditLog | None = None,
+    observers: tuple[Observer, ...] = (),
+    budget: Budget | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Common:
+    """Put together what does not depend on a model; must run on the event loop that will serve."""
+    exposition = Exposition()
+    if audit is not None:
+        exposition.registry.register(audit)
+    if gate.certificates is not None:
+        exposition.registry.register(gate.certificates.handshakes)
+    return Common(
+        executor=executor,
+        lifecycle=lifecycle,
+        gate=gate,
+        guards=(limit_headers, limit_body, *gate.guards, refuse_when_leaving(lifecycle)),
+        budget=budget or Budget(),
+        parsing=Parsing(),
+        exposition=exposition,
+        audit=audit,
+        observers=observers,
+        clock=clock,
+    )
+
+
+class Core(NamedTuple):
+    """A model, and what answers by it.
+
+    ``version`` is the revision's number, as paths and answers say. ``around`` makes the same around another model: what
+    is its own (queue, drift, lines of the audit) anew, and what counts requests shared. Nothing tells of the model
+    before ``show``.
     """
 
     model: ServedModel
@@ -38,21 +101,17 @@ class Core(NamedTuple):
     version: str
     chain: Chain
     inference: Inference
-    budget: Budget
-    lifecycle: Lifecycle
     metrics: Metrics
     monitor: Monitor
-    clock: Callable[[], float]
-    renew: Callable[[], Awaitable[object]]
     costs: Costs
     around: "Callable[[ServedModel, Costs], Core]"
-    gate: Gate = OPEN_GATE
+    common: Common
     tolerance: Tolerance = STRICT
 
     @property
-    def spoken(self) -> tuple[ServedModel, str, str, Tolerance]:
+    def spoken(self) -> Spoken:
         """What protocols are asked with."""
-        return self.model, self.name, self.version, self.tolerance
+        return Spoken(self.model, self.name, self.version, self.tolerance)
 
     def show(self) -> None:
         """Have metrics tell of this model, in place of the one before."""
@@ -61,21 +120,8 @@ class Core(NamedTuple):
             model=self.model,
             monitor=self.monitor,
             queued=lambda: self.inference.queued_rows,
-            ready=lambda: _asks_for_requests(self.gate, self.lifecycle),
+            ready=lambda: self.common.ready,
         )
-
-    def state(self) -> State:
-        """What protocols say of the server."""
-        return State(_asks_for_requests(self.gate, self.lifecycle), self.metrics.statistics, self.renew)
-
-    def open(self) -> "Core":
-        """The same for a port that asks nothing of callers, since all that it has is probes and metrics."""
-        guards = tuple(guard for guard in self.chain.guards if guard not in self.gate.guards)
-        return self._replace(chain=Chain(guards, (self.metrics.record_request,)), gate=Gate(parts=self.gate.parts))
-
-
-async def _stay() -> None:
-    """Serve what is served."""
 
 
 def build_core(
@@ -85,27 +131,16 @@ def build_core(
     revision: int = FIRST_REVISION,
     costs: Costs,
     batching: Batching,
-    executor: Executor,
-    lifecycle: Lifecycle,
-    gate: Gate = OPEN_GATE,
+    common: Common,
     inputs: Inputs = DEFAULT_INPUTS,
-    audit: AuditLog | None = None,
-    observers: tuple[Observer, ...] = (),
-    clock: Callable[[], float] = time.perf_counter,
-    renew: Callable[[], Awaitable[object]] = _stay,
 ) -> Core:
-    """Put the parts together; must run on the event loop that will serve."""
-    metrics, budget = Metrics(), Budget()
-    guards = (limit_headers, limit_body, *gate.guards, refuse_when_leaving(lifecycle))
+    """Put together what answers by a model; must run on the event loop that will serve."""
+    metrics = Metrics()
     tolerance = Tolerance(
         unknown=inputs.unknown_columns is UnknownColumns.IGNORE,
         missing=inputs.missing_columns is MissingColumns.MISSING,
         record=metrics.record_tolerated,
     )
-    if audit is not None:
-        metrics.registry.register(audit)
-    if gate.certificates is not None:
-        metrics.registry.register(gate.certificates.handshakes)
 
     def around(model: ServedModel, costs: Costs) -> Core:
         monitor = Monitor(model)
@@ -113,33 +148,96 @@ def build_core(
             compute=Computation(model, record=metrics.record_unlike, answered=monitor.record),
             costs=costs,
             batching=batching,
-            executor=executor,
-            clock=clock,
+            executor=common.executor,
+            clock=common.clock,
             observe=metrics.record_batch,
         )
-        audited = () if audit is None else (audit.recorder(model.digest),)
+        audited = () if common.audit is None else (common.audit.recorder(name, model.digest),)
         return Core(
             model=model,
             name=name,
             version=str(revision),
-            chain=Chain(guards, (metrics.record_request, *audited, *observers)),
-            inference=Inference(batcher, hypothetical=Computation(model)),
-            budget=budget,
-            lifecycle=lifecycle,
+            chain=Chain(common.guards, (metrics.record_request, *audited, *common.observers)),
+            inference=Inference(batcher, hypothetical=Computation(model), parsing=common.parsing),
             metrics=metrics,
             monitor=monitor,
-            clock=clock,
-            renew=renew,
             costs=costs,
             around=around,
-            gate=gate,
+            common=common,
             tolerance=tolerance,
         )
 
     core = around(model, costs)
+    common.exposition.add(name, metrics)
     core.show()
     return core
 
 
-def _asks_for_requests(gate: Gate, lifecycle: Lifecycle) -> bool:
-    return gate.ready and not lifecycle.draining
+async def _stay(_name: str) -> None:
+    """Serve what is served."""
+
+
+class Models:
+    """The models of a server by name; another one in the place of one of them makes others of these.
+
+    Attributes:
+        first: where a request names no model, it is asked of this one.
+        common: what all share.
+        chain: for requests that are none of a model's own.
+    """
+
+    def __init__(self, cores: Iterable[Core], *, renew: Callable[[str], Awaitable[object]] = _stay) -> None:
+        """Cores of different names, at least one, of one server; ``renew`` looks for another artifact of a name."""
+        self._cores = {core.name: core for core in cores}
+        self._renew = renew
+        self.first = next(iter(self._cores.values()))
+        self.common = self.first.common
+        self.chain = self.first.chain if len(self._cores) == 1 else _nobodys(self.common)
+
+    def __iter__(self) -> Iterator[Core]:
+        """The cores in their order."""
+        return iter(self._cores.values())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all models, in their order."""
+        return tuple(self._cores)
+
+    def of(self, call: Call[Any]) -> Core:
+        """The one that a request names; where it names none, the first."""
+        return self._cores[call.model] if call.model else self.first
+
+    def get(self, name: str) -> Core | None:
+        """The one of a name, if there is one; where none is named, the first."""
+        return self._cores.get(name) if name else self.first
+
+    def replaced(self, core: Core) -> Self:
+        """The same with another core in the place of the one of its name."""
+        return type(self)((self._cores | {core.name: core}).values(), renew=self._renew)
+
+    def chain_of(self, arrival: Arrival) -> Chain:
+        """What is told of a request: that of the model which its message named, if it did."""
+        return self._cores[arrival.model].chain if arrival.model in self._cores else self.chain
+
+    def state(self) -> State:
+        """What protocols say of the server."""
+        return State(
+            ready=self.common.ready,
+            versions={core.name: core.version for core in self},
+            statistics=lambda name: self._cores[name].metrics.statistics(),
+            renew=self._renew,
+        )
+
+    def open(self) -> Self:
+        """The same for a port that asks nothing of callers, since all that it has is probes and metrics."""
+        gate, common = self.common.gate, self.common
+        guards = tuple(guard for guard in common.guards if guard not in gate.guards)
+        common = common._replace(gate=Gate(parts=gate.parts), guards=guards, audit=None, observers=())
+        cores = [core._replace(chain=Chain(guards, (core.metrics.record_request,)), common=common) for core in self]
+        return type(self)(cores, renew=self._renew)
+
+
+def _nobodys(common: Common) -> Chain:
+    """The chain before what belongs to no model; its requests are counted as such."""
+    audited = () if common.audit is None else (common.audit.recorder(None, None),)
+    return Chain(common.guards, (common.exposition.requests.record, *audited, *common.observers))

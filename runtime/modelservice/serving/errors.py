@@ -4,6 +4,7 @@ The protocols and the core raise these, whatever carried the request; a transpor
 """
 
 import logging
+from collections.abc import Iterable
 from typing import ClassVar, Self
 
 MAX_MESSAGE = 500
@@ -58,9 +59,9 @@ class UnknownModelError(RequestError):
     code = "NOT_FOUND"
 
     @classmethod
-    def of_name(cls, asked: str, *, name: str) -> Self:
-        """``asked`` is no name of the model that is served."""
-        return cls(f"no model named {asked[:64]!r} here; this server serves {name!r}")
+    def of_name(cls, asked: str, *, names: Iterable[str]) -> Self:
+        """``asked`` is no name of a model that is served."""
+        return cls(f"no model named {asked[:64]!r} here; this server serves {', '.join(map(repr, names))}")
 
     @classmethod
     def of_version(cls, asked: str, *, name: str, version: str) -> Self:

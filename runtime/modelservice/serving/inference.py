@@ -19,19 +19,42 @@ LARGE_AT_ONCE: Final = 2
 """Large bodies that are decoded and parsed at once: JSON takes up to 25 times its bytes until it is refused."""
 
 
+class Parsing:
+    """Makes calls of requests."""
+
+    def __init__(self) -> None:
+        # Threads, not a semaphore: a parse goes on when its caller gives up, and must be counted until it ends.
+        self._threads = ThreadPoolExecutor(LARGE_AT_ONCE, thread_name_prefix="parse")
+
+    async def call(self, parse: Callable[..., Call[Rendered]], *request: Any, large: bool) -> Call[Rendered]:
+        """Make a call of a request.
+
+        Args:
+            parse: does it.
+            request: the arguments of ``parse``.
+            large: parse in a thread.
+
+        Raises:
+            RequestError: the request is refused.
+        """
+        if large:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, parse, *request)
+        return parse(*request)
+
+
 class Inference:
     """Parses, queues and renders; must be made on the event loop that will serve.
 
     Args:
         batcher: the queue.
         hypothetical: computes what is ``Call.hypothetical``.
+        parsing: what is large; all models of a server share it.
     """
 
-    def __init__(self, batcher: Batcher, hypothetical: Compute) -> None:
+    def __init__(self, batcher: Batcher, hypothetical: Compute, parsing: Parsing) -> None:
         self._batcher = batcher
         self._hypothetical = hypothetical
-        # Threads, not a semaphore: a parse goes on when its caller gives up, and must be counted until it ends.
-        self._parsers = ThreadPoolExecutor(LARGE_AT_ONCE, thread_name_prefix="parse")
+        self._parsing = parsing
 
     @property
     def queued_rows(self) -> int:
@@ -41,21 +64,21 @@ class Inference:
     async def answer(
         self, parse: Callable[..., Call[Rendered]], *request: Any, large: bool, patience: int = 1
     ) -> Rendered:
-        """Answer one request.
+        """Answer one request; for arguments and errors see ``Parsing.call`` and ``compute``."""
+        call = await self._parsing.call(parse, *request, large=large)
+        return await self.compute(call, large=large, patience=patience)
+
+    async def compute(self, call: Call[Rendered], *, large: bool, patience: int = 1) -> Rendered:
+        """Answer one request that was parsed.
 
         Args:
-            parse: makes a call of the request.
-            request: the arguments of ``parse``.
-            large: parse and render in a thread.
+            call: the request.
+            large: render in a thread.
             patience: how long a batch waits for company, see ``Batcher.submit``.
 
         Raises:
             RequestError: the request is refused.
         """
-        if large:
-            call = await asyncio.get_running_loop().run_in_executor(self._parsers, parse, *request)
-        else:
-            call = parse(*request)
         try:
             compute = call.compute or (self._hypothetical if call.hypothetical else None)
             results = await self._batcher.submit(call.rows, patience=patience, compute=compute, timeout=call.timeout)

@@ -18,11 +18,10 @@ from modelservice.contract.access import Access
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.failure import StageError
 from modelservice.contract.places import ACCESS_PATH, cpu_limit
-from modelservice.contract.server_flags import FIRST_REVISION
 from modelservice.contract.serving import Batching, Inputs
 from modelservice.serving.access.audit import AuditLog
 from modelservice.serving.access.gate import build_gate
-from modelservice.serving.core import DEFAULT_INPUTS, Core, build_core
+from modelservice.serving.core import DEFAULT_INPUTS, Common, Core, Models, build_core, share
 from modelservice.serving.costs import Clock, Costs, measure_costs
 from modelservice.serving.drift.monitor import keep_measuring
 from modelservice.serving.errors import NotServedError
@@ -31,7 +30,7 @@ from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.listening import raise_file_limit
 from modelservice.serving.logs import configure_log
 from modelservice.serving.model import Computation, ModelFaultError, ServedModel, check_answer, example_rows
-from modelservice.serving.switching import Switch
+from modelservice.serving.switching import Source, Switch
 from modelservice.serving.traces import open_traces
 from modelservice.serving.transports import TRANSPORTS
 from modelservice.serving.transports.base import Bound, Transport
@@ -44,30 +43,22 @@ _LOG = logging.getLogger(__name__)
 
 
 def serve(
-    *,
-    load: Callable[[], ServedModel],
-    changed: Callable[[], bool] | None = None,
-    name: str,
+    *sources: Source,
     host: str,
     ports: Mapping[str, int],
     batching: Batching,
-    revision: int = FIRST_REVISION,
     inputs: Inputs = DEFAULT_INPUTS,
     access: Access = ALL_MAY,
     secrets: Path = Path(ACCESS_PATH),
     transports: Sequence[Transport] = TRANSPORTS,
 ) -> int:
-    """Serve a model until a signal ends it.
+    """Serve models until a signal ends it; their batches are computed one at a time, by one executor.
 
     Args:
-        load: verifies and loads the model; the caller chooses its store and its engine.
-        changed: whether there may be another one than was loaded last, which is then served in its place; asked again
-            and again, in a thread. None: the model is what it was at the start, also where a client asks for a look.
-        name: name of the model in all paths.
+        sources: the models, of different names; the first is that of requests that name none.
         host: address to listen on; ``::`` is every one.
         ports: port by name of a transport, 0 for a free one; one without a port is neither started nor imported.
-        batching: how requests share forward passes.
-        revision: number of the revision: the version in paths and answers.
+        batching: how requests of a model share forward passes.
         inputs: what requests may get wrong.
         access: who may call, and how much.
         secrets: folder with what callers are known by, see ``contract.places``; read where ``access`` says so.
@@ -77,7 +68,7 @@ def serve(
         The exit code DONE, after a signal.
 
     Raises:
-        NotServedError: with ORDER_INVALID, the artifact does not verify or answer, or the address cannot be listened
+        NotServedError: with ORDER_INVALID, an artifact does not verify or answer, or the address cannot be listened
             on; with TRY_AGAIN, a store fails for now.
     """
     configure_log(sys.stderr)
@@ -95,32 +86,27 @@ def serve(
                 raise NotServedError(message, exit_code=ExitCode.ORDER_INVALID) from error
             stack.callback(bound[-1].close)
         executor = stack.enter_context(ThreadPoolExecutor(max_workers=1, thread_name_prefix="model"))
-        traces = open_traces(os.environ, name=name, revision=revision)
+        name = ", ".join(source.name for source in sources)
+        traces = open_traces(os.environ, name=name, revision=sources[0].revision)
         stack.callback(traces.close)
         measure = partial(warm_up, batching=batching, executor=executor, threads=_threads())
         # Beside a model that answers, time on the wall says little of what another one costs.
-        switch = Switch(load=load, changed=changed, measure=partial(measure, clock=time.thread_time))
-        build = partial(
-            build_core,
-            renew=switch.renew,
-            name=name,
-            revision=revision,
-            batching=batching,
+        switch = Switch(sources, measure=partial(measure, clock=time.thread_time))
+        sharing = partial(
+            share,
             executor=executor,
             gate=gate,
-            inputs=inputs,
-            audit=_audit_log(stack, name) if access.audit is not None else None,
+            audit=_audit_log(stack) if access.audit is not None else None,
             observers=traces.observers,
         )
+        build = partial(build_core, batching=batching, inputs=inputs)
         where = ", ".join(one.where() for one in bound) + (" with TLS" if gate.certificates else "")
+        # In no variable of this frame: another model may take the place of one of these, which then has to go.
+        around = [_around_model(build, source, measure, where=where) for source in sources]
         try:
             with asyncio.Runner(loop_factory=server_config(None).get_loop_factory()) as runner:
-                # In no variable of this frame: another model may take the place of this one, which then has to go.
-                runner.run(_run(bound, _around_model(build, load, measure, name=name, where=where), switch))
-        except StageError as error:
-            message = f"{name} cannot be served: {error.message}"
-            raise NotServedError(message, exit_code=error.failure().exit_code) from error
-        except (ArtifactError, ModelFaultError, OSError) as error:
+                runner.run(_run(bound, around, sharing, switch))
+        except OSError as error:
             raise NotServedError(f"{name} cannot be served: {error}", exit_code=ExitCode.ORDER_INVALID) from error
     return ExitCode.DONE
 
@@ -172,43 +158,56 @@ def warm_up(
 
 
 def _around_model(
-    build: Callable[..., Core], load: Callable[[], ServedModel], measure: Callable[..., Costs], *, name: str, where: str
+    build: Callable[..., Core], source: Source, measure: Callable[..., Costs], *, where: str
 ) -> Callable[..., Core]:
-    """Load the model that ``build`` builds a core around, and log what it costs."""
-    started = time.perf_counter()
-    model = load()
-    loaded = time.perf_counter()
-    costs = measure(model)
+    """Load the model that ``build`` builds a core around, and log what it costs.
+
+    Raises:
+        NotServedError: it does not verify or answer, or its store fails for now.
+    """
+    name, started = source.name, time.perf_counter()
+    try:
+        model = source.load()
+        loaded = time.perf_counter()
+        costs = measure(model)
+    except StageError as error:
+        message = f"{name} cannot be served: {error.message}"
+        raise NotServedError(message, exit_code=error.failure().exit_code) from error
+    except (ArtifactError, ModelFaultError, OSError) as error:
+        raise NotServedError(f"{name} cannot be served: {error}", exit_code=ExitCode.ORDER_INVALID) from error
     _LOG.info(
         "serving %s (%s, %s) on %s: loaded in %.2f s, warmed up in %.2f s, batches of %d rows %s",
         *(name, model.digest, model.engine.name, where),
         *(loaded - started, time.perf_counter() - loaded),
         *(costs.batch_size, "on the event loop" if costs.inline else "in a thread"),
     )
-    return partial(build, model, costs=costs)
+    return partial(build, model, name=name, revision=source.revision, costs=costs)
 
 
-def _audit_log(stack: ExitStack, name: str) -> AuditLog:
-    audit = AuditLog(sys.stdout.buffer, model=name)
+def _audit_log(stack: ExitStack) -> AuditLog:
+    audit = AuditLog(sys.stdout.buffer)
     audit.start()
     stack.callback(audit.close)
     return audit
 
 
-async def _run(bound: Sequence[Bound], build: Callable[..., Core], switch: Switch) -> None:
-    core = build(lifecycle=Lifecycle())
-    del build  # and the core below, with the model: another one may take its place
-    switch.begin(core, bound)
-    await core.gate.refresh()
+async def _run(
+    bound: Sequence[Bound], around: list[Callable[..., Core]], sharing: Callable[..., Common], switch: Switch
+) -> None:
+    common = sharing(lifecycle=Lifecycle())
+    models = Models([build(common=common) for build in around], renew=switch.renew)
+    around.clear()  # and the models below: others may take their places
+    switch.begin(models, bound)
+    await common.gate.refresh()
     for one in bound:
-        await one.start(core)
+        await one.start(models)
     calm_garbage_collector()
     beside = [
-        asyncio.create_task(core.gate.keep_fresh()),
-        asyncio.create_task(keep_measuring(lambda: switch.core.monitor, core.lifecycle)),
+        asyncio.create_task(common.gate.keep_fresh()),
+        asyncio.create_task(keep_measuring(lambda: [core.monitor for core in switch.models], common.lifecycle)),
         asyncio.create_task(switch.keep_newest()),
     ]
-    del core
+    del models
     await asyncio.gather(*(one.serve() for one in bound))
     for task in beside:
         task.cancel()

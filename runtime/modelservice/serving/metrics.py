@@ -1,4 +1,4 @@
-"""Prometheus metrics of the server, on a registry of their own.
+"""Prometheus metrics of a model; ``exposition`` is the page of all of a server.
 
 What each request adds is counted in plain numbers on the event loop and turned into samples when somebody scrapes:
 the library's own counters take a lock each, together 7 us a request.
@@ -9,14 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from threading import Lock
 from typing import Final, NamedTuple, Self
 
-from prometheus_client import CollectorRegistry, Gauge, PlatformCollector, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from modelservice.contract.signature import ColumnKind, InputColumn
 from modelservice.modalities.base import Tolerated
-from modelservice.serving.answer import Answer
 from modelservice.serving.chain import Arrival
 from modelservice.serving.model import ServedModel, columns_of
 
@@ -77,15 +74,65 @@ class Statistics(NamedTuple):
     batch_seconds: float
 
 
+class Requests(Collector):
+    """Requests and their seconds by route, recorded and rendered on the event loop."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[tuple[str, str], Histogram] = {}
+        self._inferring: set[str] = set()
+
+    def record(self, arrival: Arrival, code: str, seconds: float) -> None:
+        """Count an answered request by its route, a template and never a path as the client wrote it."""
+        key = (arrival.route, code)
+        histogram = self._seconds.get(key)
+        if histogram is None:
+            histogram = self._seconds[key] = Histogram(LATENCY_BUCKETS)
+            if arrival.infers:
+                self._inferring.add(arrival.route)
+        histogram.observe(seconds)
+
+    def inferences(self) -> tuple[Histogram, Histogram]:
+        """Those that asked for an inference: answered, and refused."""
+        answered, refused = Histogram(LATENCY_BUCKETS), Histogram(LATENCY_BUCKETS)
+        for (route, code), histogram in self._seconds.items():
+            if route in self._inferring:
+                (answered if code in _GOOD else refused).include(histogram)
+        return answered, refused
+
+    def collect(self) -> Iterator[Metric]:
+        """What was recorded, as a registry reads it."""
+        requests = CounterMetricFamily("modelservice_requests", "Requests answered.", labels=["route", "code"])
+        by_route: dict[str, Histogram] = {}
+        for (route, code), histogram in self._seconds.items():
+            requests.add_metric([route, code], histogram.count)
+            by_route.setdefault(route, Histogram(LATENCY_BUCKETS)).include(histogram)
+        seconds = HistogramMetricFamily(
+            "modelservice_request_duration_seconds", "Seconds from a request's headers to its answer.", labels=["route"]
+        )
+        for route, histogram in by_route.items():
+            histogram.add_to(seconds, [route])
+        yield from (requests, seconds)
+
+
+class Watched(NamedTuple):
+    """The parts of a server around one model, of which metrics tell the state."""
+
+    name: str
+    digest: str
+    monitor: Collector
+    queued: Callable[[], float]
+    ready: Callable[[], bool]
+
+
 class Metrics(Collector):
-    """Requests and their seconds by route, batches, the queue, and which model answers.
+    """Requests of a model, batches, the queue, and which artifact answers.
 
     Everything is recorded and rendered on the event loop, but for what is counted where a batch is computed.
     """
 
     def __init__(self) -> None:
-        self._requests: dict[tuple[str, str], Histogram] = {}
-        self._inferring: set[str] = set()
+        self._requests = Requests()
+        self.record_request = self._requests.record
         self._batch_rows = Histogram(BATCH_BUCKETS)
         self._batch_seconds = 0.0
         self._unseen: dict[str, int] = {}
@@ -93,16 +140,7 @@ class Metrics(Collector):
         self._missing_columns: dict[str, int] = {}
         self._unknown_columns = 0
         self._tolerating = Lock()
-        self._monitor: Collector | None = None
-        self.registry = CollectorRegistry()
-        self.registry.register(self)
-        ProcessCollector(registry=self.registry)
-        PlatformCollector(registry=self.registry)
-        self._queued_rows = Gauge("modelservice_queued_rows", "Rows that wait for a batch.", registry=self.registry)
-        self._ready = Gauge("modelservice_ready", "1 while the server asks for requests.", registry=self.registry)
-        self._model = Gauge(
-            "modelservice_model_info", "The model that answers.", ["name", "digest"], registry=self.registry
-        )
+        self._watched: Watched | None = None
 
     def watch(
         self,
@@ -114,27 +152,13 @@ class Metrics(Collector):
         ready: Callable[[], bool],
     ) -> None:
         """Show the state of a server's parts at each scrape; counts of columns that it had before go on."""
-        self._monitor = monitor
-        self._model.clear()
-        self._model.labels(name=name, digest=model.digest).set(1)
+        self._watched = Watched(name, model.digest, monitor, queued, ready)
         self._unseen = {column: self._unseen.get(column, 0) for column in columns_of(model, ColumnKind.CATEGORY)}
         self._far = {column: self._far.get(column, 0) for column in columns_of(model, ColumnKind.NUMBER)}
         with self._tolerating:
             for given in model.signature.inputs:
                 if isinstance(given, InputColumn):
                     self._missing_columns.setdefault(given.name, 0)
-        self._queued_rows.set_function(queued)
-        self._ready.set_function(lambda: float(ready()))
-
-    def record_request(self, arrival: Arrival, code: str, seconds: float) -> None:
-        """Count an answered request by its route, a template and never a path as the client wrote it."""
-        key = (arrival.route, code)
-        histogram = self._requests.get(key)
-        if histogram is None:
-            histogram = self._requests[key] = Histogram(LATENCY_BUCKETS)
-            if arrival.infers:
-                self._inferring.add(arrival.route)
-        histogram.observe(seconds)
 
     def record_batch(self, rows: int, seconds: float) -> None:
         """Count a batch."""
@@ -158,10 +182,7 @@ class Metrics(Collector):
 
     def statistics(self) -> Statistics:
         """What was recorded of inferences, in figures."""
-        answered, refused = Histogram(LATENCY_BUCKETS), Histogram(LATENCY_BUCKETS)
-        for (route, code), histogram in self._requests.items():
-            if route in self._inferring:
-                (answered if code in _GOOD else refused).include(histogram)
+        answered, refused = self._requests.inferences()
         return Statistics(
             answered=answered.count,
             answered_seconds=answered.sum,
@@ -174,19 +195,10 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """What was recorded, as the registry reads it."""
-        requests = CounterMetricFamily("modelservice_requests", "Requests answered.", labels=["route", "code"])
-        by_route: dict[str, Histogram] = {}
-        for (route, code), histogram in self._requests.items():
-            requests.add_metric([route, code], histogram.count)
-            by_route.setdefault(route, Histogram(LATENCY_BUCKETS)).include(histogram)
-        seconds = HistogramMetricFamily(
-            "modelservice_request_duration_seconds", "Seconds from a request's headers to its answer.", labels=["route"]
-        )
-        for route, histogram in by_route.items():
-            histogram.add_to(seconds, [route])
+        yield from self._requests.collect()
         rows = HistogramMetricFamily("modelservice_batch_rows", "Rows of a batch.", labels=[])
         self._batch_rows.add_to(rows, [])
-        yield from (requests, seconds, rows)
+        yield rows
         yield CounterMetricFamily(
             "modelservice_batch_seconds",
             "Seconds spent on encoding rows and running the model.",
@@ -218,11 +230,15 @@ class Metrics(Collector):
             "Values of columns that the model does not have, which were left out.",
             value=self._unknown_columns,
         )
-        if self._monitor is not None:
-            yield from self._monitor.collect()
+        if self._watched is not None:
+            yield from _state(self._watched)
+            yield from self._watched.monitor.collect()
 
-    def render(self) -> Answer:
-        """The page that Prometheus reads."""
-        body = generate_latest(self.registry)
-        headers = [(b"content-type", CONTENT_TYPE_LATEST.encode()), (b"content-length", b"%d" % len(body))]
-        return Answer(200, headers, body)
+
+def _state(watched: Watched) -> Iterator[Metric]:
+    yield GaugeMetricFamily("modelservice_queued_rows", "Rows that wait for a batch.", value=watched.queued())
+    ready = "1 while the server asks for requests."
+    yield GaugeMetricFamily("modelservice_ready", ready, value=float(watched.ready()))
+    model = GaugeMetricFamily("modelservice_model_info", "The model that answers.", labels=["name", "digest"])
+    model.add_metric([watched.name, watched.digest], 1)
+    yield model

@@ -7,14 +7,15 @@ parsed for, which goes once nothing needs it any more. An artifact that cannot b
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from modelservice.artifact.errors import ArtifactError
 from modelservice.contract.failure import StageError, StorageError
-from modelservice.serving.core import Core
+from modelservice.contract.server_flags import FIRST_REVISION
+from modelservice.serving.core import Core, Models
 from modelservice.serving.costs import Costs
 from modelservice.serving.errors import NotRenewedError
 from modelservice.serving.garbage import calm_garbage_collector, collect_all
@@ -49,55 +50,71 @@ def is_loading() -> bool:
     return any(thread.name == _THREAD for thread in threading.enumerate())
 
 
-class Switch:
-    """Keeps a server on the newest artifact; lives on its event loop.
+class Source(NamedTuple):
+    """Where a model comes from.
 
     Attributes:
-        core: what answers now; there is one after ``begin``.
+        name: of the model in all paths.
+        load: verifies and loads the model that is there now; the caller chooses its store and its engine.
+        changed: whether there may be another one than was loaded last; asked again and again, in a thread. None: the
+            model is what it was at the start, also where a client asks for a look.
+        revision: its number: the version in paths and answers.
+    """
+
+    name: str
+    load: Callable[[], ServedModel]
+    changed: Callable[[], bool] | None = None
+    revision: int = FIRST_REVISION
+
+
+class Switch:
+    """Keeps a server on the newest artifacts; lives on its event loop.
+
+    Attributes:
+        models: what answers now; there are some after ``begin``.
 
     Args:
-        load: verifies and loads the model that is there now.
-        changed: whether there may be another one; None: the model is what it was at the start.
+        sources: of all models.
         measure: warms a model up, and says what it costs; ``handover`` is known.
     """
 
-    core: Core
+    models: Models
 
-    def __init__(
-        self,
-        *,
-        load: Callable[[], ServedModel],
-        changed: Callable[[], bool] | None,
-        measure: Callable[..., Costs],
-    ) -> None:
-        self._load = load
-        self._changed = changed
+    def __init__(self, sources: Iterable[Source], *, measure: Callable[..., Costs]) -> None:
+        self._sources = {source.name: source for source in sources}
         self._measure = measure
         self._bound: Sequence[Bound] = ()
-        self._renewing: asyncio.Task[bool] | None = None
+        self._renewing: dict[str, asyncio.Task[bool]] = {}
+        self._one_by_one = asyncio.Lock()
         self._calm_at = float("inf")
 
-    def begin(self, core: Core, bound: Sequence[Bound]) -> None:
+    def begin(self, models: Models, bound: Sequence[Bound]) -> None:
         """Know what answers at first, and the transports that answer by it."""
-        self.core, self._bound = core, bound
+        self.models, self._bound = models, bound
 
     async def keep_newest(self, *, seconds: float = LOOK_SECONDS, again: float = AGAIN_SECONDS) -> None:
-        """Look for another artifact for ever, and serve it; the log says why one is not."""
+        """Look for other artifacts for ever, and serve them; the log says why one is not."""
+        await asyncio.gather(*(self._keep_newest(source, seconds, again) for source in self._sources.values()))
+
+    async def _keep_newest(self, source: Source, seconds: float, again: float) -> None:
         again_at = float("inf")
-        while self._changed is not None:
+        while source.changed is not None:
             await asyncio.sleep(seconds)
-            if await asyncio.to_thread(self._changed) or _now() >= again_at:
+            if await asyncio.to_thread(source.changed) or _now() >= again_at:
                 again_at = float("inf")
                 try:
-                    await self.renew()
+                    await self.renew(source.name)
                 except NotRenewedError as error:
                     again_at = _now() + again if error.may_pass else again_at
             elif _now() >= self._calm_at:
                 calm_garbage_collector()
                 self._calm_at = float("inf")
 
-    async def renew(self) -> bool:
+    async def renew(self, name: str) -> bool:
         """Serve the artifact that is there now, if it is another one; who asks meanwhile gets the same answer.
+
+        Args:
+            name: of the model.
 
         Returns:
             Whether another one answers now.
@@ -105,50 +122,66 @@ class Switch:
         Raises:
             NotRenewedError: it cannot be served, and the one before serves on; says why, the log says more.
         """
-        if self._changed is None:
+        source = self._sources[name]
+        if source.changed is None:
             return False
-        if self._renewing is None:
-            self._renewing = asyncio.create_task(self._renew())
-            self._renewing.add_done_callback(self._renewed)
-        return await asyncio.shield(self._renewing)
+        renewing = self._renewing.get(name)
+        if renewing is None:
+            renewing = self._renewing[name] = asyncio.create_task(self._renew(source))
+            renewing.add_done_callback(partial(self._renewed, name))
+        return await asyncio.shield(renewing)
 
-    def _renewed(self, renewing: asyncio.Task[bool]) -> None:
-        self._renewing = None
+    def _renewed(self, name: str, renewing: asyncio.Task[bool]) -> None:
+        del self._renewing[name]
         if not renewing.cancelled():
             renewing.exception()  # is looked at here where nobody waits any more
 
-    async def _renew(self) -> bool:
-        before = self.core.model.digest
+    async def _renew(self, source: Source) -> bool:
+        async with self._one_by_one:  # each prepares all models, of which the next is to change another one
+            return await self._turn_to_newest(source)
+
+    async def _turn_to_newest(self, source: Source) -> bool:
+        before = self._core(source)
         try:
-            core, turns = await self._prepared()
-            if core is self.core:
+            core = await self._newest(source)
+            if core is before:
                 return False
+            models = self.models.replaced(core)
+            turns = [await one.prepare(models) for one in self._bound]
             for turn in turns:
                 turn()
             core.show()
         except (ArtifactError, ModelFaultError, StageError, OSError, MemoryError) as error:
             said = error.message if isinstance(error, StageError) else error or type(error).__name__
-            _LOG.warning("another artifact cannot be served, %s serves on: %s", before, said)
+            _LOG.warning("another artifact cannot be served, %s serves on: %s", before.model.digest, said)
             reason = next(reason for kind, reason in _REASONS if isinstance(error, kind))
-            raise _not_renewed(before, reason, may_pass=isinstance(error, _MAY_PASS)) from None
+            raise _not_renewed(before.model.digest, reason, may_pass=isinstance(error, _MAY_PASS)) from None
         except Exception:
-            _LOG.exception("another artifact cannot be served, %s serves on", before)
-            raise _not_renewed(before, "a fault of the server") from None
-        changed = "" if core.model.signature == self.core.model.signature else ", with other inputs or outputs"
-        _LOG.info("serving %s (%s) in place of %s%s", core.model.digest, core.model.engine.name, before, changed)
-        self.core = core
+            _LOG.exception("another artifact cannot be served, %s serves on", before.model.digest)
+            raise _not_renewed(before.model.digest, "a fault of the server") from None
+        changed = "" if core.model.signature == before.model.signature else ", with other inputs or outputs"
+        _LOG.info(
+            "serving %s (%s) in place of %s%s", core.model.digest, core.model.engine.name, before.model.digest, changed
+        )
+        self.models = models
+        del before  # with its model, which then can go
         collect_all()
         self._calm_at = _now() + RETIRED_SECONDS
         return True
 
-    async def _prepared(self) -> tuple[Core, list[Callable[[], None]]]:
-        """What answers next, and what makes the transports turn to it; the same as now where there is nothing new."""
-        model = await _beside(self._load)
-        if model.digest == self.core.model.digest:
-            return self.core, []
-        costs = await _beside(partial(self._measure, model, handover=self.core.costs.handover))
-        core = self.core.around(model, costs)
-        return core, [await one.prepare(core) for one in self._bound]
+    async def _newest(self, source: Source) -> Core:
+        """What answers next; the same as now where there is nothing new."""
+        now = self._core(source)
+        model = await _beside(source.load)
+        if model.digest == now.model.digest:
+            return now
+        costs = await _beside(partial(self._measure, model, handover=now.costs.handover))
+        return now.around(model, costs)
+
+    def _core(self, source: Source) -> Core:
+        core = self.models.get(source.name)
+        assert core is not None  # noqa: S101 - each source has one from the start
+        return core
 
 
 async def _beside(work: Callable[[], _Found]) -> _Found:

@@ -21,16 +21,15 @@ _DENIED: Final = frozenset({"401", "403", "UNAUTHENTICATED", "PERMISSION_DENIED"
 
 MAX_KINDS: Final = 4096
 """Kinds of requests whose part of the line is kept."""
-Kind = tuple[str, str | None, str, str, str, bool]
-"""Which artifact answered, who asked, from where, what, the answer's code, and whether who asked may not."""
+Kind = tuple[str | None, str | None, str | None, str, str, str, bool]
+"""Which model and artifact answered, who asked, from where, what, the answer's code, and whether who asked may not."""
 
 
 class AuditLog(Collector):
     """Makes observers of the chain; ``dropped`` counts lines that were lost."""
 
-    def __init__(self, stream: BinaryIO, *, model: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, stream: BinaryIO, *, clock: Callable[[], float] = time.time) -> None:
         self._stream = stream
-        self._model = model
         self._kinds: dict[Kind, bytes] = {}
         self._clock = clock
         self._waiting: deque[tuple[float, Kind, float]] = deque()
@@ -39,8 +38,8 @@ class AuditLog(Collector):
         self._second, self._said = -1.0, b""
         self.dropped = 0
 
-    def recorder(self, digest: str) -> Observer:
-        """What notes requests that the artifact of this digest answered."""
+    def recorder(self, model: str | None, digest: str | None) -> Observer:
+        """What notes requests that a model answered by the artifact of a digest; None: those that have no model."""
         waiting, clock = self._waiting, self._clock
 
         def record(arrival: Arrival, code: str, seconds: float) -> None:
@@ -51,7 +50,7 @@ class AuditLog(Collector):
                 return
             who = None if arrival.caller is None else arrival.caller.subject
             denied = arrival.beyond or code in _DENIED
-            waiting.append((clock(), (digest, who, arrival.peer.address, arrival.route, code, denied), seconds))
+            waiting.append((clock(), (model, digest, who, arrival.peer.address, arrival.route, code, denied), seconds))
 
         return record
 
@@ -98,10 +97,10 @@ class AuditLog(Collector):
 
     def _described(self, kind: Kind) -> bytes:
         """The members of a line that most lines share, without the braces around them."""
-        digest, caller, peer, route, code, denied = kind
+        model, digest, caller, peer, route, code, denied = kind
         # Names of certificates and Secrets are no concern of this line's: what no JSON can hold is shown as "?".
         who = None if caller is None else caller.encode("utf-8", "replace").decode()
-        members = {"caller": who, "peer": peer, "route": route, "model": self._model, "digest": digest}
+        members = {"caller": who, "peer": peer, "route": route, "model": model, "digest": digest}
         members |= {"decision": "denied" if denied else "allowed", "code": code}
         return orjson.dumps(members)[1:-1]
 

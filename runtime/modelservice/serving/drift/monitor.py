@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from threading import Lock
 from typing import Final
@@ -129,12 +129,12 @@ class Monitor(Collector):
 
 
 async def keep_measuring(
-    monitor: Callable[[], Monitor], lifecycle: Lifecycle, *, seconds: float = INTERVAL_SECONDS
+    monitors: Callable[[], Iterable[Monitor]], lifecycle: Lifecycle, *, seconds: float = INTERVAL_SECONDS
 ) -> None:
     """Measure in a thread, again and again, until the server leaves; a sample that cannot be is logged and left out.
 
     Args:
-        monitor: that of the model that answers now.
+        monitors: those of the models that answer now.
         lifecycle: tells when the server leaves.
         seconds: between two looks.
     """
@@ -142,10 +142,11 @@ async def keep_measuring(
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await lifecycle.left()
-        try:
-            await asyncio.to_thread(monitor().update)
-        except Exception:
-            _LOG.exception("drift was not measured this time; it is tried again in %g s", seconds)
+        for monitor in monitors():
+            try:
+                await asyncio.to_thread(monitor.update)
+            except Exception:
+                _LOG.exception("drift was not measured this time; it is tried again in %g s", seconds)
 
 
 def _features(model: ServedModel) -> dict[str, Spread]:

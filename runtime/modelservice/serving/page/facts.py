@@ -103,7 +103,7 @@ def page_facts(core: Core) -> dict[str, Any]:
         "name": core.name,
         "version": core.version,
         "digest": model.digest,
-        "ready": core.state().ready,
+        "ready": core.common.ready,
         "target": model.signature.target,
         "labels": model.signature.labels,
         "summary": _summary(model),
@@ -118,7 +118,7 @@ def page_facts(core: Core) -> dict[str, Any]:
         "outputs": tuple(_outputs(core.monitor)),
         "drift_rows": core.monitor.measured_rows,
         "fewest_rows": FEWEST_ROWS,
-        "statistics": _statistics(core.state().statistics()),
+        "statistics": _statistics(core.metrics.statistics()),
         "bar_size": BARS,
         "tensors": [given for given in model.signature.inputs if isinstance(given, InputTensor)],
         "calls": _calls(core),
@@ -287,7 +287,7 @@ def _asked(core: Core) -> dict[str, Any]:
 def _calls(core: Core) -> dict[str, str]:
     """How to ask this model, by language; ORIGIN stands for where the page came from."""
     path = f"ORIGIN/v1/models/{core.name}:predict"
-    keyed = core.gate.auth is not None
+    keyed = core.common.gate.auth is not None
     curl = f"curl -s {path}" + (' -H "Authorization: Bearer $TOKEN"' if keyed else "")
     if takes_pictures(core.model.signature):
         header = ', headers: {authorization: "Bearer " + token}' if keyed else ""

@@ -1,6 +1,7 @@
 """The page as one file of HTML, with the policy that lets a browser run nothing but what is in it."""
 
 from base64 import b64encode
+from collections.abc import Sequence
 from functools import cache
 from hashlib import sha256
 from importlib import resources
@@ -23,12 +24,18 @@ _STYLE: Final = "page.css"
 _SCRIPT: Final = "page.js"
 
 
-def render_page(core: Core) -> Answer:
-    """The page of the model that answers now; takes milliseconds, so not on the event loop."""
+def render_page(core: Core, names: Sequence[str]) -> Answer:
+    """The page of a model; takes milliseconds, so not on the event loop.
+
+    Args:
+        core: the model that answers now.
+        names: of all models of the server.
+    """
     facts = page_facts(core)
     columns = [given for given in core.model.signature.inputs if isinstance(given, InputColumn)]
     text = _template().render(
         **facts,
+        others=[name for name in names if name != core.name],
         categories=[column.categories[:MOST_OPTIONS] for column in columns],
         style=Markup(_file(_STYLE)),  # noqa: S704 - our own file
         script=Markup(_file(_SCRIPT)),  # noqa: S704 - our own file

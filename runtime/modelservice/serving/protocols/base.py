@@ -4,7 +4,7 @@ Bytes in, bytes out: a protocol knows neither the framework nor the connection, 
 and writes outputs by its task, so it knows neither tables nor classes.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
@@ -46,19 +46,37 @@ class Operation(NamedTuple):
     costly: bool = False
 
 
-class State(NamedTuple):
-    """What there is to say of a running server: whether it asks for requests, and what it has done.
+class Spoken(NamedTuple):
+    """A model as protocols speak of it.
 
-    ``renew`` has it serve the artifact that is there now, where its model came from; see ``switching.Switch``.
+    ``name`` and ``version`` stand in paths and answers; ``tolerance`` is what requests may get wrong, where they do not
+    say it themselves.
+    """
+
+    model: ServedModel
+    name: str
+    version: str
+    tolerance: Tolerance = STRICT
+
+
+class State(NamedTuple):
+    """What there is to say of a running server: whether it asks for requests, its models, and what it has done.
+
+    ``versions`` are those of its models, by name; ``statistics`` takes a name. ``renew`` has the server serve the
+    artifact that is there now, where the model of a name came from; see ``switching.Switch``.
     """
 
     ready: bool
-    statistics: Callable[[], Statistics]
-    renew: Callable[[], Awaitable[object]]
+    versions: Mapping[str, str]
+    statistics: Callable[[str], Statistics]
+    renew: Callable[[str], Awaitable[object]]
 
 
 class Page(NamedTuple):
-    """A GET that is answered at once. Without summary it is another name of a page."""
+    """A GET that is answered at once. Without summary it is another name of a page.
+
+    Of a path that several models have, such as that of all models, the first one's is asked.
+    """
 
     path: str
     summary: str
@@ -171,13 +189,11 @@ class InferenceProtocol(Protocol):
 
     name: str
 
-    def rest(self, model: ServedModel, name: str, version: str, tolerance: Tolerance = STRICT) -> Rest | None:
-        """Its routes for that version of a model of that name, or None where it is not spoken over HTTP.
+    def rest(self, spoken: Spoken) -> Rest | None:
+        """Its routes for a model, or None where it is not spoken over HTTP."""
 
-        ``tolerance`` is what requests may get wrong, where they do not say it themselves.
+    def services(self, spoken: Sequence[Spoken]) -> tuple[Service, ...]:
+        """Its gRPC services for all models, none where it is not spoken over gRPC.
+
+        Calls of their methods say which model they are of. What gRPC needs is imported only here.
         """
-
-    def services(
-        self, model: ServedModel, name: str, version: str, tolerance: Tolerance = STRICT
-    ) -> tuple[Service, ...]:
-        """Its gRPC services, none where it is not spoken over gRPC; what gRPC needs is imported only here."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from modelservice.serving.core import Core
+from modelservice.serving.core import Models
 
 
 class Bound(Protocol):
@@ -12,21 +12,21 @@ class Bound(Protocol):
     def where(self) -> str:
         """The address, for people."""
 
-    async def start(self, core: Core) -> None:
+    async def start(self, models: Models) -> None:
         """Make everything ready to answer what protocols offer this transport; all start before any serves.
 
         Raises:
             OSError: the address cannot be listened on after all.
         """
 
-    async def prepare(self, core: Core) -> Callable[[], None]:
-        """Make everything ready to answer by another core, while the one before answers.
+    async def prepare(self, models: Models) -> Callable[[], None]:
+        """Make everything ready to answer by other models, while those before answer.
 
         Returns:
-            Makes it answer: what begins after that call, on the event loop and at once, is answered by the other core.
+            Makes it answer: what begins after that call, on the event loop and at once, is answered by the other ones.
 
         Raises:
-            ModelFaultError: its model cannot be served after all.
+            ModelFaultError: one of them cannot be served after all.
         """
 
     async def serve(self) -> None:

@@ -29,6 +29,7 @@ from modelservice.contract.serving import Batching, Engine, Inputs, MissingColum
 from modelservice.inference.onnx_engine import OnnxEngine
 from modelservice.inference.predictor import Predictor
 from modelservice.serving import main as serving
+from modelservice.serving.switching import Source
 from modelservice.stages import local
 from modelservice.stages import run as run_module
 from modelservice.stages.documents import ResourceError
@@ -63,8 +64,8 @@ def trained(home: Path, capsys: pytest.CaptureFixture[str]) -> Path:
 def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     calls: list[dict[str, Any]] = []
 
-    def serve(**arguments: Any) -> int:
-        calls.append(arguments)
+    def serve(*sources: Source, **arguments: Any) -> int:
+        calls.append({"sources": sources, **arguments})
         return ExitCode.DONE
 
     monkeypatch.setattr(serving, "serve", serve)
@@ -372,13 +373,20 @@ def test_serving_a_resource_takes_address_name_and_batching_from_it(home: Path, 
     assert main(["serve", "-f", "iris.yaml", "--batch-max-delay-milliseconds", "3"]) == ExitCode.DONE
     (call,) = served
     assert loaded_by(call) == ("out/iris", None, "load_onnx_engine")
-    assert (call["name"], call["host"], call["ports"]) == ("iris", "127.0.0.1", {"http": 8080})
+    assert (call["sources"][0].name, call["host"], call["ports"]) == ("iris", "127.0.0.1", {"http": 8080})
     assert call["batching"] == Batching(max_size=7, max_delay_milliseconds=3)
+
+
+def test_several_models_are_served_by_name(served: Any) -> None:
+    addresses = {"iris": "models/1", "wine": "s3://models/team=a/wine"}
+    assert main(["serve", *(f"--model={name}={address}" for name, address in addresses.items())]) == ExitCode.DONE
+    (call,) = served
+    assert {source.name: source.load.args[0] for source in call["sources"]} == addresses
 
 
 def loaded_by(call: dict[str, Any]) -> tuple[str, str | None, str]:
     """Address, digest and engine of what `serve` was given to load."""
-    load = call["load"]
+    load = call["sources"][0].load
     assert load.func == Predictor.load
     return str(load.args[0]), load.keywords["digest"], load.keywords["engine"].__name__
 
@@ -444,7 +452,7 @@ def in_the_servers_image(code: str) -> subprocess.CompletedProcess[str]:
 def test_a_server_needs_nothing_of_the_trainer(trained: Path) -> None:
     done = in_the_servers_image(
         "from modelservice.serving import main as serving\n"
-        "serving.serve = lambda **given: print(given['load']().predict([[5.1, 3.5, 1.4, 0.2]])) or 0\n"
+        "serving.serve = lambda source, **given: print(source.load().predict([[5.1, 3.5, 1.4, 0.2]])) or 0\n"
         "from modelservice.cli import main\n"
         "sys.exit(main(['serve', '--model', 'out/iris', '--name', 'iris']))"
     )
@@ -538,14 +546,14 @@ def test_serving_as_the_operator_writes_it(served: Any, engine: Engine, grpc_por
     assert main(server_arguments(flags)) == ExitCode.DONE
     (call,) = served
     assert loaded_by(call) == (flags.model, flags.digest, f"load_{engine.value.lower()}_engine")
-    assert (call["name"], call["host"], call["ports"]["http"]) == (flags.name, flags.host, flags.port)
+    assert (call["sources"][0].name, call["host"], call["ports"]["http"]) == (flags.name, flags.host, flags.port)
     assert (call["ports"].get("grpc"), call["batching"]) == (flags.grpc_port, flags.batching)
-    assert call["revision"] == 12
+    assert call["sources"][0].revision == 12
     assert call["access"] == flags.access
     assert call["inputs"] == flags.inputs
     assert call["secrets"] == Path(flags.secrets or ACCESS_PATH)
     assert call["ports"].get("status") == flags.status_port
-    cache = call["load"].keywords["cache"]
+    cache = call["sources"][0].load.keywords["cache"]
     assert (None if cache is None else cache._limit) == (2 if grpc_port else None)
 
 
@@ -589,7 +597,7 @@ def test_what_requests_may_get_wrong_and_whether_files_are_kept(
     assert main(["serve", "-f", "iris.yaml", *flags]) == ExitCode.DONE
     (call,) = served
     assert call["inputs"] == Inputs(unknown_columns=UnknownColumns(unknown), missing_columns=MissingColumns(missing))
-    assert call["load"].keywords["keep_files"] is keeps
+    assert call["sources"][0].load.keywords["keep_files"] is keeps
 
 
 @pytest.mark.usefixtures("home")
@@ -621,7 +629,14 @@ def test_who_may_call_is_said_by_the_file_and_overruled_by_the_flag(served: Any,
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        (["serve", "--model", "m"], "--name is needed with --model"),
+        (["serve", "--model", "m"], "--model m: has no name; write --model NAME=m, or --name beside a lone address"),
+        (["serve", "--model", "a=m", "--model", "n", "--name", "b"], "--name names one model, and 2 are given"),
+        (["serve", "--model", "a=m", "--model", "n"], "--model n: has no name"),
+        (["serve", "--model", "a=m", "--model", "a=n"], "--model a=n: there is another model of this name"),
+        (
+            ["serve", "--model", "a=m", "--model", "b=n", "--digest", f"sha256:{64 * '0'}"],
+            "--digest is that of one model, and 2 are given",
+        ),
         (["serve", "--model", "m", "--name", "n", "--batch-max-size", "0"], "--batch-max-size: Input should be"),
         (["serve", "-f", "a", "--model", "m"], "not allowed with"),
         (["serve", "-f", "a", "--port", "65536"], "'65536' is not a port: 0 to 65535"),

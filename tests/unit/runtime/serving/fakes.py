@@ -23,9 +23,8 @@ from modelservice.modalities.table.kinds.text import TextPreprocessing
 from modelservice.modalities.table.preprocessing import TablePreprocessing
 from modelservice.modalities.tensor.encoder import TensorEncoder
 from modelservice.modalities.tensor.preprocessing import TensorInput, TensorPreprocessing
-from modelservice.serving.access.audit import AuditLog
 from modelservice.serving.access.gate import OPEN_GATE, Gate
-from modelservice.serving.core import DEFAULT_INPUTS, Core, build_core
+from modelservice.serving.core import DEFAULT_INPUTS, Core, Models, build_core, share
 from modelservice.serving.costs import Costs
 from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.transports.http.front import Front
@@ -181,26 +180,22 @@ def core_of(
     lifecycle: Lifecycle | None = None,
     gate: Gate = OPEN_GATE,
     inputs: Inputs = DEFAULT_INPUTS,
-    audit: AuditLog | None = None,
     **more: Any,
 ) -> Core:
+    more = {"executor": ThreadPoolExecutor(max_workers=1), "lifecycle": lifecycle or Lifecycle(), "gate": gate, **more}
     return build_core(
         model,
         name=name,
         revision=REVISION,
         costs=costs,
         batching=batching or Batching(),
-        executor=ThreadPoolExecutor(max_workers=1),
-        lifecycle=lifecycle or Lifecycle(),
-        gate=gate,
+        common=share(**more),
         inputs=inputs,
-        audit=audit,
-        **more,
     )
 
 
 def front_of(model: FakeModel, **more: Any) -> Front:
-    return build_front(core_of(model, **more))
+    return build_front(Models([core_of(model, **more)]))
 
 
 def client_of(front: Any) -> httpx.AsyncClient:

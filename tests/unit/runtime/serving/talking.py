@@ -9,7 +9,7 @@ import httpx
 import uvicorn
 from tests.unit.runtime.serving.fakes import FakeModel, core_of, numeric_model
 
-from modelservice.serving.core import Core
+from modelservice.serving.core import Core, Models
 from modelservice.serving.listening import bind
 from modelservice.serving.transports.http.connection import InferenceConnection
 from modelservice.serving.transports.http.front import Front
@@ -42,7 +42,7 @@ async def until(holds: Callable[[], bool]) -> None:
 async def listening(
     http: Any, model: FakeModel | None = None, *, core: Core | None = None, front: Front | None = None, **more: Any
 ) -> AsyncIterator[tuple[int, Any]]:
-    front = front or build_front(core or core_of(model or numeric_model(), **more))
+    front = front or build_front(Models([core or core_of(model or numeric_model(), **more)]))
     server = uvicorn.Server(server_config(front, http=http))
     with bind("127.0.0.1", 0) as socket:
         serving = asyncio.create_task(server._serve([socket]))

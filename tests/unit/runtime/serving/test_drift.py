@@ -255,7 +255,7 @@ async def test_it_is_measured_in_a_thread_until_the_server_leaves() -> None:
     model = numeric_model()
     model.baseline = normal_baseline(model)
     monitor, lifecycle = watched(model, [[0.0, 0.0]] * 800), Lifecycle()
-    measuring = asyncio.create_task(keep_measuring(lambda: monitor, lifecycle, seconds=0.001))
+    measuring = asyncio.create_task(keep_measuring(lambda: [monitor], lifecycle, seconds=0.001))
     async with asyncio.timeout(10):
         while gauges(monitor)["drift_rows"] == 0:  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.001)
@@ -276,7 +276,7 @@ async def test_a_sample_that_cannot_be_measured_is_logged_and_the_next_one_is(
         lifecycle.leaving = True
 
     monkeypatch.setattr(monitor, "update", update)
-    await keep_measuring(lambda: monitor, lifecycle, seconds=0)
+    await keep_measuring(lambda: [monitor], lifecycle, seconds=0)
     assert tries == [0, 1]
     assert "drift was not measured this time" in caplog.text
     assert "out of order" in caplog.text

@@ -13,6 +13,7 @@ from modelservice.contract.serving import Batching
 from modelservice.serving.costs import Costs
 from modelservice.serving.errors import NotServedError
 from modelservice.serving.main import serve, warm_up
+from modelservice.serving.switching import Source
 
 
 class SlowEngine(FakeEngine):
@@ -65,11 +66,11 @@ def test_what_cannot_be_loaded_is_said_in_a_sentence(error: Exception, code: Exi
         raise error
 
     with pytest.raises(NotServedError) as raised:
-        serve(load=load, name="iris", host="127.0.0.1", ports={"http": 0}, batching=Batching())
+        serve(Source("iris", load), host="127.0.0.1", ports={"http": 0}, batching=Batching())
     assert (str(raised.value), raised.value.exit_code) == (f"iris cannot be served: {error}", code)
 
 
 def test_an_address_that_cannot_be_had_is_said() -> None:
     with pytest.raises(NotServedError, match=r"^cannot listen on 203\.0\.113\.1 port 0: ") as raised:
-        serve(load=numeric_model, name="iris", host="203.0.113.1", ports={"http": 0}, batching=Batching())
+        serve(Source("iris", numeric_model), host="203.0.113.1", ports={"http": 0}, batching=Batching())
     assert raised.value.exit_code == ExitCode.ORDER_INVALID

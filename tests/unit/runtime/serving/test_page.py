@@ -157,14 +157,14 @@ async def test_drift_is_shown_beside_training_once_it_was_measured() -> None:
         outputs=(TextHistogram(name="label", texts=("setosa",), counts=(1000,)),),
     )
     core = core_of(model)
-    before = render_page(core).body.decode()
+    before = render_page(core, ["iris"]).body.decode()
     assert f"compared with them from {FEWEST_ROWS} rows on" in before
     assert 'class="asked" d=' not in before
     computation = Computation(model, answered=core.monitor.record)
     for _ in range(FEWEST_ROWS // 8 + 1):
         computed(computation, np.full((8, 2), 9.0).tolist())
     core.monitor.update()
-    page = render_page(core).body.decode()
+    page = render_page(core, ["iris"]).body.decode()
     assert "asked: most often over 1 (100 %)" in page
     assert page.count('class="asked" d=') == 3
     assert "moved (PSI" in page

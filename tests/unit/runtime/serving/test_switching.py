@@ -25,14 +25,14 @@ from tritonclient.utils import InferenceServerException
 from modelservice.artifact.errors import ArtifactError
 from modelservice.contract.failure import StorageError
 from modelservice.serving.access.audit import AuditLog
-from modelservice.serving.core import Core
+from modelservice.serving.core import Core, Models
 from modelservice.serving.costs import Costs
 from modelservice.serving.errors import NotRenewedError
 from modelservice.serving.garbage import collect_all
 from modelservice.serving.inference import LARGE_BODY
 from modelservice.serving.model import ModelFaultError, ServedModel
 from modelservice.serving.protocols.open_inference.messages import MESSAGES
-from modelservice.serving.switching import Switch
+from modelservice.serving.switching import Source, Switch
 from modelservice.serving.transports.base import Bound
 from modelservice.serving.transports.grpc import Grpc
 from modelservice.serving.transports.http import Http
@@ -75,19 +75,19 @@ def measured(_model: ServedModel, *, handover: float) -> Costs:
 
 
 def switch_of(core: Core, bound: tuple[Bound, ...], load: Callable[[], ServedModel]) -> Switch:
-    switch = Switch(load=load, changed=lambda: True, measure=measured)
-    switch.begin(core, bound)
+    switch = Switch([Source("iris", load, lambda: True)], measure=measured)
+    switch.begin(Models([core]), bound)
     return switch
 
 
 @asynccontextmanager
-async def answering(core: Core, *transports: Any) -> AsyncIterator[tuple[tuple[Any, ...], list[int]]]:
-    """Transports that answer by a core, and their ports."""
+async def answering(models: Models, *transports: Any) -> AsyncIterator[tuple[tuple[Any, ...], list[int]]]:
+    """Transports that answer by models, and their ports."""
     bound: list[Any] = [transport.bind("127.0.0.1", 0) for transport in transports]
     for one in bound:
-        await one.start(core)
-    lifecycle = core.lifecycle
-    del core
+        await one.start(models)
+    lifecycle = models.common.lifecycle
+    del models
     serving = [asyncio.create_task(one.serve()) for one in bound]
     try:
         ports = []
@@ -140,13 +140,13 @@ async def connected(port: int) -> AsyncIterator[Client]:
 async def test_connections_that_are_open_turn_to_the_new_model(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     core = core_of(numeric_model())
-    async with answering(core, Http()) as (bound, (port,)), connected(port) as client:
+    async with answering(Models([core]), Http()) as (bound, (port,)), connected(port) as client:
         for _ in range(3):  # from the second on its head is known
             client.send(request())
             assert await client.label() == "virginica"
         client.send(METADATA)
         assert (await client.read())["parameters"] == {"digest": DIGEST}
-        assert await switch_of(core, bound, newer).renew()
+        assert await switch_of(core, bound, newer).renew("iris")
         for _ in range(3):
             client.send(request())
             assert await client.label() == "large"
@@ -158,7 +158,7 @@ async def test_connections_that_are_open_turn_to_the_new_model(caplog: pytest.Lo
             another.send(request())
             assert await another.label() == "large"
     assert f"serving {OTHER} (Fake) in place of {DIGEST}, with other inputs or outputs" in caplog.text
-    page = core.metrics.render().body.decode()
+    page = core.common.exposition.render().body.decode()
     assert f'modelservice_model_info{{digest="{OTHER}",name="iris"}} 1.0' in page
     assert DIGEST not in page
     assert 'modelservice_requests_total{code="200",route="/v1/models/{name}:predict"} 8.0' in page  # of both together
@@ -169,7 +169,7 @@ async def test_what_was_asked_before_is_answered_by_the_model_before() -> None:
     model, engine = slow_model()
     core = core_of(model, costs=COSTLY)
     async with (
-        answering(core, Http()) as (bound, (port,)),
+        answering(Models([core]), Http()) as (bound, (port,)),
         connected(port) as computed,
         connected(port) as half,
         connected(port) as whole,
@@ -181,8 +181,8 @@ async def test_what_was_asked_before_is_answered_by_the_model_before() -> None:
         whole.send(large[:-5])
         computed.send(request())
         assert await asyncio.to_thread(engine.begun.wait, 10)
-        await until(lambda: core.budget.free < core.budget.limit)  # what is large is being read
-        assert await switch_of(core, bound, newer).renew()
+        await until(lambda: core.common.budget.free < core.common.budget.limit)  # what is large is being read
+        assert await switch_of(core, bound, newer).renew("iris")
         after.send(request())
         engine.may.set()
         assert await after.label() == "large"
@@ -198,7 +198,7 @@ async def test_calls_and_messages_of_open_streams_turn_too() -> None:
     core = core_of(numeric_model())
     message = request_of().SerializeToString()
     async with (
-        answering(core, Grpc(), Http()) as (bound, (port, _)),
+        answering(Models([core]), Grpc(), Http()) as (bound, (port, _)),
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
         switch, stream = switch_of(core, bound, newer), channel.stream_stream(STREAM)()
@@ -211,27 +211,27 @@ async def test_calls_and_messages_of_open_streams_turn_too() -> None:
             )
             assert b"probabilities" in described
             assert await channel.unary_unary("/grpc.health.v1.Health/Check")(b"") == b"\x08\x01"
-            await switch.renew()
+            await switch.renew("iris")
         stream.cancel()
 
 
 async def test_the_port_for_probes_says_which_model_answers() -> None:
     core = core_of(numeric_model())
-    async with answering(core, Http(), Status()) as (bound, (_, port)), connected(port) as client:
-        await switch_of(core, bound, newer).renew()
+    async with answering(Models([core]), Http(), Status()) as (bound, (_, port)), connected(port) as client:
+        await switch_of(core, bound, newer).renew("iris")
         client.send(request(b"", method=b"GET", path=b"/v2/health/ready"))
         assert await client.read() == {"ready": True}
 
 
 async def test_a_line_of_the_audit_names_the_artifact_that_answered() -> None:
     stream = io.BytesIO()
-    log = AuditLog(stream, model="iris")
+    log = AuditLog(stream)
     core = core_of(numeric_model(), audit=log)
-    async with answering(core, Http()) as (bound, (port,)), connected(port) as client:
+    async with answering(Models([core]), Http()) as (bound, (port,)), connected(port) as client:
         for _ in range(2):
             client.send(request())
             await client.read()
-            await switch_of(core, bound, newer).renew()
+            await switch_of(core, bound, newer).renew("iris")
     log.write()
     assert [json.loads(line)["digest"] for line in stream.getvalue().splitlines()] == [DIGEST, OTHER]
 
@@ -269,32 +269,32 @@ async def test_what_cannot_be_served_is_said_and_the_one_before_serves_on(
     load: Callable[[], ServedModel], said: str, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     core = core_of(numeric_model())
-    async with answering(core, Http()) as (bound, (port,)), connected(port) as client:
+    async with answering(Models([core]), Http()) as (bound, (port,)), connected(port) as client:
         switch = switch_of(core, bound, load)
         with pytest.raises(
             NotRenewedError, match=f"cannot be served, {DIGEST} serves on: {reason}; the server's log says more$"
         ):
-            await switch.renew()
-        assert switch.core is core
+            await switch.renew("iris")
+        assert switch.models.first is core
         client.send(request())
         assert await client.label() == "virginica"
     assert f"another artifact cannot be served, {DIGEST} serves on" in caplog.text
     assert said in caplog.text
-    assert f'digest="{DIGEST}"' in core.metrics.render().body.decode()
+    assert f'digest="{DIGEST}"' in core.common.exposition.render().body.decode()
 
 
 async def test_the_same_artifact_is_no_other_one() -> None:
     core = core_of(numeric_model())
     switch = switch_of(core, (), numeric_model)
-    assert not await switch.renew()
-    assert switch.core is core
+    assert not await switch.renew("iris")
+    assert switch.models.first is core
 
 
 async def test_the_model_before_goes() -> None:
     core = core_of(numeric_model())
     before = weakref.ref(core.model)
     async with (
-        answering(core, Grpc(), Http(), Status()) as (bound, (port, http, _)),
+        answering(Models([core]), Grpc(), Http(), Status()) as (bound, (port, http, _)),
         connected(http) as client,
         grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
     ):
@@ -302,7 +302,7 @@ async def test_the_model_before_goes() -> None:
         gc.freeze()  # as a server does once it serves
         switch = switch_of(core, bound, newer)
         del core
-        assert await switch.renew()
+        assert await switch.renew("iris")
         for _ in range(2):
             client.send(request())
             assert await client.label() == "large"
@@ -316,8 +316,8 @@ class Served:
     def __init__(self, *models: FakeModel | Exception, changed: Callable[[], bool] = lambda: False) -> None:
         self._models = iter(models)
         self.loads = 0
-        self.switch = Switch(load=self._load, changed=changed, measure=measured)
-        self.core = core_of(numeric_model(), renew=self.switch.renew)
+        self.switch = Switch([Source("iris", self._load, changed)], measure=measured)
+        self.models = Models([core_of(numeric_model())], renew=self.switch.renew)
 
     def _load(self) -> ServedModel:
         self.loads += 1
@@ -333,10 +333,10 @@ async def test_another_artifact_is_looked_for_again_and_again() -> None:
         newer(), numeric_model(), ArtifactError("torn"), newer(), changed=lambda: next(looks) in {1, 4, 5, 7}
     )
     switch = served.switch
-    switch.begin(served.core, ())
+    switch.begin(served.models, ())
     keeping = asyncio.create_task(switch.keep_newest(seconds=0))
     for digest in (OTHER, DIGEST, OTHER):
-        await until(lambda digest=digest: switch.core.model.digest == digest)  # type: ignore[misc] # of the loop
+        await until(lambda digest=digest: switch.models.first.model.digest == digest)  # type: ignore[misc] # of the loop
     keeping.cancel()
     assert served.loads == 4
 
@@ -348,9 +348,9 @@ async def test_another_artifact_is_looked_for_again_and_again() -> None:
 async def test_what_may_pass_is_tried_again_without_a_change(error: Exception) -> None:
     looks = itertools.count()
     served = Served(error, error, newer(), changed=lambda: next(looks) == 1)
-    served.switch.begin(served.core, ())
+    served.switch.begin(served.models, ())
     keeping = asyncio.create_task(served.switch.keep_newest(seconds=0, again=0))
-    await until(lambda: served.switch.core.model.digest == OTHER)
+    await until(lambda: served.switch.models.first.model.digest == OTHER)
     keeping.cancel()
     assert served.loads == 3
 
@@ -358,7 +358,7 @@ async def test_what_may_pass_is_tried_again_without_a_change(error: Exception) -
 async def test_what_is_tried_again_waits_until_then() -> None:
     looks = itertools.count()
     served = Served(OSError("gone"), changed=lambda: next(looks) == 1)
-    served.switch.begin(served.core, ())
+    served.switch.begin(served.models, ())
     keeping = asyncio.create_task(served.switch.keep_newest(seconds=0, again=3600))
     await until(lambda: next(looks) > 10)
     keeping.cancel()
@@ -371,12 +371,12 @@ async def test_a_transport_that_cannot_turn_is_told_and_the_next_look_goes_on(ca
             return lambda: 1 // 0  # type: ignore[return-value]
 
     served = Served(newer(), newer(), changed=lambda: True)
-    served.switch.begin(served.core, (Stuck(),))  # type: ignore[arg-type]
+    served.switch.begin(served.models, (Stuck(),))  # type: ignore[arg-type]
     with pytest.raises(NotRenewedError):
-        await served.switch.renew()
+        await served.switch.renew("iris")
     assert "ZeroDivisionError" in caplog.text
-    served.switch.begin(served.core, ())
-    assert await served.switch.renew()
+    served.switch.begin(served.models, ())
+    assert await served.switch.renew("iris")
 
 
 def test_a_load_that_goes_on_keeps_no_server_from_its_end() -> None:
@@ -401,21 +401,21 @@ def test_a_load_that_goes_on_keeps_no_server_from_its_end() -> None:
 
 
 async def test_where_nothing_can_change_nobody_looks() -> None:
-    switch = Switch(load=newer, changed=None, measure=measured)
-    switch.begin(core_of(numeric_model()), ())
+    switch = Switch([Source("iris", newer)], measure=measured)
+    switch.begin(Models([core_of(numeric_model())]), ())
     async with asyncio.timeout(1):
         await switch.keep_newest()
-    assert not await switch.renew()
-    assert switch.core.model.digest == DIGEST
+    assert not await switch.renew("iris")
+    assert switch.models.first.model.digest == DIGEST
 
 
 async def test_a_client_asks_for_the_artifact_that_is_there() -> None:
     served = Served(newer(), newer(), ArtifactError("torn"))
     async with (
-        answering(served.core, Http()) as (bound, (port,)),
+        answering(served.models, Http()) as (bound, (port,)),
         triton.InferenceServerClient(f"127.0.0.1:{port}") as client,
     ):
-        served.switch.begin(served.core, bound)
+        served.switch.begin(served.models, bound)
         for _ in range(2):
             await client.load_model("iris")
             assert (await client.get_model_metadata("iris"))["parameters"] == {"digest": OTHER}
@@ -432,12 +432,12 @@ async def test_a_client_asks_for_the_artifact_that_is_there() -> None:
 async def test_a_client_asks_for_it_over_grpc() -> None:
     served = Served(newer(), ArtifactError("torn"))
     async with (
-        answering(served.core, Grpc(), Http()) as (bound, (port, _)),
+        answering(served.models, Grpc(), Http()) as (bound, (port, _)),
         grpc_triton.InferenceServerClient(f"127.0.0.1:{port}") as client,
     ):
-        served.switch.begin(served.core, bound)
+        served.switch.begin(served.models, bound)
         await client.load_model("iris")
-        assert served.switch.core.model.digest == OTHER
+        assert served.switch.models.first.model.digest == OTHER
         with pytest.raises(InferenceServerException, match=f"cannot be served, {OTHER} serves on"):
             await client.load_model("iris")
         with pytest.raises(InferenceServerException, match="parameters: not supported"):
@@ -448,6 +448,6 @@ async def test_a_client_asks_for_it_over_grpc() -> None:
 
 async def test_who_asks_at_the_same_time_is_answered_by_one_look() -> None:
     served = Served(newer())
-    served.switch.begin(served.core, ())
-    assert await asyncio.gather(*(served.switch.renew() for _ in range(5))) == [True] * 5
+    served.switch.begin(served.models, ())
+    assert await asyncio.gather(*(served.switch.renew("iris") for _ in range(5))) == [True] * 5
     assert served.loads == 1

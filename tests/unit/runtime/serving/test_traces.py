@@ -14,6 +14,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from tests.unit.runtime.serving.fakes import client_of, core_of, numeric_model
 
 from modelservice.serving.chain import Arrival, Chain
+from modelservice.serving.core import Models
 from modelservice.serving.traces import ENDPOINTS, Traces, open_traces, span_observer
 from modelservice.serving.transports.http.server import build_front
 
@@ -126,7 +127,7 @@ async def test_spans_of_answered_requests_are_sent_at_the_latest_when_the_server
     traces = open_traces(environ, name="iris", revision=3)
     core = core_of(numeric_model())
     core = core._replace(chain=Chain(core.chain.guards, traces.observers))
-    async with client_of(build_front(core)) as client:
+    async with client_of(build_front(Models([core]))) as client:
         headers = {"traceparent": TRACEPARENT}
         await client.post("/v1/models/iris:predict", json={"instances": [[1, 2]]}, headers=headers)
     traces.close()

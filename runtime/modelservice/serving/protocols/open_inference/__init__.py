@@ -1,11 +1,10 @@
 """The Open Inference Protocol, which KServe calls its protocol v2 and Triton speaks: over REST and over gRPC."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
 from modelservice import __version__
-from modelservice.modalities.base import STRICT, Tolerance
 from modelservice.modalities.tensors import describe
 from modelservice.serving.answer import Answer, json_answer
 from modelservice.serving.archive import Archive
@@ -21,6 +20,7 @@ from modelservice.serving.protocols.base import (
     Query,
     Rest,
     Service,
+    Spoken,
     State,
 )
 from modelservice.serving.protocols.open_inference.rest import RestCodec
@@ -42,9 +42,10 @@ class OpenInference:
 
     name = "open_inference"
 
-    def rest(self, model: ServedModel, name: str, version: str, tolerance: Tolerance = STRICT) -> Rest:
+    def rest(self, spoken: Spoken) -> Rest:
         """Routes below ``/v2``."""
-        tensors = TensorModel(model, name, version, tolerance)
+        model, name, version, _ = spoken
+        tensors = TensorModel(*spoken)
         parse = RestCodec(tensors).parse
         documentation = Documentation(
             summary="Infer, by the Open Inference Protocol v2",
@@ -57,21 +58,20 @@ class OpenInference:
             Operation(f"/v2/models/{name}/infer", "/v2/models/{name}/infer", parse, documentation),
             Operation(f"{versioned}/infer", "/v2/models/{name}/versions/{version}/infer", parse),
         )
-        index = Query("/v2/repository/index", "The models that this server has", partial(_index, tensors))
+        index = Query("/v2/repository/index", "The models that this server has", _index)
         pages = (*_pages(tensors, versioned), _report(model, f"{versioned}/report"))
-        load = Command(f"/v2/repository/models/{name}/load", "Serve the artifact that is there now", _load)
+        load = partial(_load, name)
+        command = Command(f"/v2/repository/models/{name}/load", "Serve the artifact that is there now", load)
         archive = f"{versioned}/artifact"
         if model.files is None:
-            return Rest(operations, (*pages, _closed(archive)), (index,), (load,))
-        return Rest(operations, pages, (index,), (load,), (_download(model.files, archive, model.digest),))
+            return Rest(operations, (*pages, _closed(archive)), (index,), (command,))
+        return Rest(operations, pages, (index,), (command,), (_download(model.files, archive, model.digest),))
 
-    def services(
-        self, model: ServedModel, name: str, version: str, tolerance: Tolerance = STRICT
-    ) -> tuple[Service, ...]:
+    def services(self, spoken: Sequence[Spoken]) -> tuple[Service, ...]:
         """``inference.GRPCInferenceService``."""
         from modelservice.serving.protocols.open_inference.rpc import build_service  # noqa: PLC0415 - needs protobuf
 
-        tensors = TensorModel(model, name, version, tolerance)
+        tensors = [TensorModel(*one) for one in spoken]
         return (build_service(tensors, server_name=SERVER_NAME, server_version=__version__),)
 
 
@@ -89,7 +89,7 @@ def _pages(model: TensorModel, versioned: str) -> tuple[Page, ...]:
         return json_answer(model_configuration(model))
 
     def statistics(state: State) -> Answer:
-        return json_answer({"model_stats": [model_statistics(model, state.statistics())]})
+        return json_answer({"model_stats": model_statistics(state, model.name)})
 
     return (
         Page("/v2", "Server metadata", lambda _: json_answer(server)),
@@ -100,7 +100,7 @@ def _pages(model: TensorModel, versioned: str) -> tuple[Page, ...]:
         Page(f"/v2/models/{model.name}/config", "Model configuration, as Triton's tools read it", configuration),
         Page(f"{versioned}/config", "", configuration),
         Page(f"/v2/models/{model.name}/stats", "What was answered and computed since the start", statistics),
-        Page("/v2/models/stats", "", statistics),
+        Page("/v2/models/stats", "", lambda state: json_answer({"model_stats": model_statistics(state)})),
         Page(f"{versioned}/stats", "", statistics),
         Page(versioned, "", lambda _: json_answer(metadata)),
         Page(f"{versioned}/ready", "", model_ready),
@@ -131,15 +131,15 @@ def _download(files: Mapping[str, bytes], path: str, digest: str) -> Download:
     return Download(path, summary, "application/x-tar", digest, archive.size, archive.pieces)
 
 
-def _index(model: TensorModel, body: bytes, state: State) -> Answer:
+def _index(body: bytes, state: State) -> Answer:
     only_ready = parse_object(body).get("ready", False) if body else False
     if not isinstance(only_ready, bool):
         raise RequestError(f"ready: must be true or false, not {describe(only_ready)}")
-    return json_answer(model_index(model, ready=state.ready, only_ready=only_ready))
+    return json_answer(model_index(state, only_ready=only_ready))
 
 
-async def _load(body: bytes, state: State) -> Answer:
+async def _load(name: str, body: bytes, state: State) -> Answer:
     if body and parse_object(body).get("parameters"):
         raise RequestError(f"parameters: {NOT_LOADED_SO}")
-    await state.renew()
+    await state.renew(name)
     return json_answer({})

@@ -3,11 +3,11 @@
 Inputs come raw or typed, as Triton takes them; outputs go raw, as Triton gives them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from math import prod
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -48,10 +48,10 @@ _CONTENTS: Final = {
 """The typed field of each datatype; FP16 has none and comes raw."""
 
 
-def build_service(model: TensorModel, *, server_name: str, server_version: str) -> Service:
-    """The service for one model."""
-    codec = RpcCodec(model)
-    states = _States(model, server_name=server_name, server_version=server_version)
+def build_service(models: Sequence[TensorModel], *, server_name: str, server_version: str) -> Service:
+    """The service for all models."""
+    codec = RpcCodec(*models)
+    states = _States(models, server_name=server_name, server_version=server_version)
     return Service(
         f"{PACKAGE}.{SERVICE}",
         (
@@ -71,11 +71,14 @@ def build_service(model: TensorModel, *, server_name: str, server_version: str) 
     )
 
 
-class RpcCodec:
-    """Parses ``ModelInfer`` requests for one model, and renders what it answers."""
+_Model = TypeVar("_Model", "TensorModel", "_Described")
 
-    def __init__(self, model: TensorModel) -> None:
-        self._model = model
+
+class RpcCodec:
+    """Parses ``ModelInfer`` requests, and renders what their models answer."""
+
+    def __init__(self, *models: TensorModel) -> None:
+        self._models = {model.name: model for model in models}
 
     def parse(self, data: bytes, *, streamed: bool = False) -> Call[bytes]:
         """Parse a serialised ``ModelInferRequest``.
@@ -88,24 +91,25 @@ class RpcCodec:
             RequestError: with the place, in the words of REST.
         """
         request = read_message(_REQUEST, data)
-        _check_model(self._model, request.model_name, request.model_version)
-        wanted = self._wanted(request.outputs)
+        model = _chosen(self._models, request.model_name, request.model_version)
+        wanted = self._wanted(model, request.outputs)
         tensors = _tensors(request)
-        render = partial(self._render, request_id=request.id, wanted=wanted, streamed=streamed)
-        return self._model.call(tensors, render, _parameters(request.parameters))
+        render = partial(self._render, model, request_id=request.id, wanted=wanted, streamed=streamed)
+        return model.call(tensors, render, _parameters(request.parameters))._replace(model=model.name)
 
-    def _wanted(self, requested: Any) -> tuple[str, ...]:
+    def _wanted(self, model: TensorModel, requested: Any) -> tuple[str, ...]:
         if not requested:
-            return self._model.outputs
+            return model.outputs
         wanted: list[str] = []
         for index, output in enumerate(requested):
-            wanted.append(self._model.check_output(output.name, wanted, f"outputs[{index}].name"))
+            wanted.append(model.check_output(output.name, wanted, f"outputs[{index}].name"))
             if "classification" in output.parameters:
                 raise RequestError(f"outputs[{index}].parameters.classification: not supported; ask for all outputs")
         return tuple(wanted)
 
     def _render(
         self,
+        model: TensorModel,
         results: Results,
         *,
         request_id: str,
@@ -113,36 +117,32 @@ class RpcCodec:
         streamed: bool,
         told: Mapping[str, str] = MappingProxyType({}),
     ) -> bytes:
-        response: Any = _RESPONSE(model_name=self._model.name, model_version=self._model.version, id=request_id)
+        response: Any = _RESPONSE(model_name=model.name, model_version=model.version, id=request_id)
         for name in wanted:
-            output = self._model.described[name]
+            output = model.described[name]
             response.outputs.add(name=name, datatype=output.datatype, shape=(len(results), *output.shape))
-        response.raw_output_contents.extend(self._model.binaries(results, wanted))
+        response.raw_output_contents.extend(model.binaries(results, wanted))
         for name, said in told.items():
             response.parameters[name].string_param = said
         answer = _STREAMED(infer_response=response) if streamed else response
         return bytes(answer.SerializeToString())
 
 
-class _States:
-    """What is answered without the model."""
+class _Described(NamedTuple):
+    """What there is to say of a model, serialised."""
 
-    def __init__(self, model: TensorModel, *, server_name: str, server_version: str) -> None:
-        self._model = model
+    metadata: bytes
+    configuration: bytes
+    version: str
+
+
+class _States:
+    """What is answered without a model."""
+
+    def __init__(self, models: Sequence[TensorModel], *, server_name: str, server_version: str) -> None:
+        self._models = {model.name: _described(model) for model in models}
         self._live = MESSAGES["ServerLiveResponse"](live=True).SerializeToString()
         self._server = MESSAGES["ServerMetadataResponse"](name=server_name, version=server_version).SerializeToString()
-        metadata = model.metadata()
-        tensors = {
-            side: [{name: tensor[name] for name in ("name", "datatype", "shape")} for tensor in metadata[side]]
-            for side in ("inputs", "outputs")
-        }
-        config = model_configuration(model)
-        numbered = {
-            side: [{**tensor, "data_type": DATA_TYPES.index(tensor["data_type"])} for tensor in config[side]]
-            for side in ("input", "output")
-        }
-        self._configuration = MESSAGES["ModelConfigResponse"](config={**config, **numbered}).SerializeToString()
-        self._metadata = MESSAGES["ModelMetadataResponse"](**{**metadata, **tensors}).SerializeToString()
 
     def server_live(self, _data: bytes, _state: State) -> bytes:
         """Whether the server lives: it answers."""
@@ -159,53 +159,78 @@ class _States:
     def model_ready(self, data: bytes, state: State) -> bytes:
         """Whether the model takes requests."""
         request = read_message(MESSAGES["ModelReadyRequest"], data)
-        _check_model(self._model, request.name, request.version)
+        _chosen(self._models, request.name, request.version)
         return MESSAGES["ModelReadyResponse"](ready=state.ready).SerializeToString()
 
     def model_config(self, data: bytes, _state: State) -> bytes:
         """Inputs and outputs of the model, as Triton's tools read them."""
         request = read_message(MESSAGES["ModelConfigRequest"], data)
-        _check_model(self._model, request.name, request.version)
-        return self._configuration
+        return _chosen(self._models, request.name, request.version).configuration
 
     def repository_index(self, data: bytes, state: State) -> bytes:
         """The models that this server has."""
         request = read_message(MESSAGES["RepositoryIndexRequest"], data)
-        models = model_index(self._model, ready=state.ready, only_ready=request.ready)
+        models = model_index(state, only_ready=request.ready)
         return bytes(MESSAGES["RepositoryIndexResponse"](models=models).SerializeToString())
 
     async def repository_load(self, data: bytes, state: State) -> bytes:
         """Serve the artifact that is there now."""
         request = read_message(MESSAGES["RepositoryModelLoadRequest"], data)
-        _check_model(self._model, request.model_name, "")
+        _chosen(self._models, request.model_name, "")
         if request.parameters:
             raise RequestError(f"parameters: {NOT_LOADED_SO}")
-        await state.renew()
+        await state.renew(request.model_name)
         return bytes(MESSAGES["RepositoryModelLoadResponse"]().SerializeToString())
 
     def model_statistics(self, data: bytes, state: State) -> bytes:
-        """What was answered and computed since the start; without a name of all models, which are one."""
+        """What was answered and computed since the start; without a name of all models."""
         request = read_message(MESSAGES["ModelStatisticsRequest"], data)
-        _check_model(self._model, request.name or self._model.name, request.version)
-        statistics = model_statistics(self._model, state.statistics())
-        return bytes(MESSAGES["ModelStatisticsResponse"](model_stats=[statistics]).SerializeToString())
+        names = (request.name,) if request.name else tuple(self._models)
+        for name in names:
+            _chosen(self._models, name, request.version)
+        statistics = model_statistics(state, *names)
+        return bytes(MESSAGES["ModelStatisticsResponse"](model_stats=statistics).SerializeToString())
 
     def model_metadata(self, data: bytes, _state: State) -> bytes:
         """Inputs and outputs of the model."""
         request = read_message(MESSAGES["ModelMetadataRequest"], data)
-        _check_model(self._model, request.name, request.version)
-        return self._metadata
+        return _chosen(self._models, request.name, request.version).metadata
 
 
 def _refuse(reason: str) -> bytes:
     return bytes(_STREAMED(error_message=reason).SerializeToString())
 
 
-def _check_model(model: TensorModel, name: str, version: str) -> None:
-    if name != model.name:
-        raise UnknownModelError.of_name(name, name=model.name)
+def _described(model: TensorModel) -> _Described:
+    metadata = model.metadata()
+    tensors = {
+        side: [{name: tensor[name] for name in ("name", "datatype", "shape")} for tensor in metadata[side]]
+        for side in ("inputs", "outputs")
+    }
+    config = model_configuration(model)
+    numbered = {
+        side: [{**tensor, "data_type": DATA_TYPES.index(tensor["data_type"])} for tensor in config[side]]
+        for side in ("input", "output")
+    }
+    return _Described(
+        metadata=MESSAGES["ModelMetadataResponse"](**{**metadata, **tensors}).SerializeToString(),
+        configuration=MESSAGES["ModelConfigResponse"](config={**config, **numbered}).SerializeToString(),
+        version=model.version,
+    )
+
+
+def _chosen(models: Mapping[str, _Model], name: str, version: str) -> _Model:
+    """The model that is asked for; of no version, that of any.
+
+    Raises:
+        UnknownModelError: there is none of that name, or it is of another version.
+    """
+    model = models.get(name)
+    if model is None:
+        raise UnknownModelError.of_name(name, names=models)
     if version not in {"", model.version}:
         raise UnknownModelError.of_version(version, name=name, version=model.version)
+    return model
 
 
 def _parameters(given: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any, Final
 from modelservice.modalities.tensors import BYTES
 from modelservice.serving.calls import MAX_ROWS
 from modelservice.serving.metrics import Statistics
+from modelservice.serving.protocols.base import State
 from modelservice.serving.protocols.open_inference.tensors import TensorModel
 
 NOT_LOADED_SO: Final = "not supported; what is loaded is the artifact that the server was started with the address of"
@@ -23,22 +24,33 @@ def model_configuration(model: TensorModel) -> dict[str, Any]:
     }
 
 
-def model_index(model: TensorModel, *, ready: bool, only_ready: bool) -> list[dict[str, Any]]:
-    """The models of this server: the one that it has, unless only ready ones are asked for and it leaves."""
-    if only_ready and not ready:
+def model_index(server: State, *, only_ready: bool) -> list[dict[str, Any]]:
+    """The models of this server: those that it has, unless only ready ones are asked for and it leaves."""
+    if only_ready and not server.ready:
         return []
-    state, reason = ("READY", "") if ready else ("UNAVAILABLE", "the server is shutting down")
-    return [{"name": model.name, "version": model.version, "state": state, "reason": reason}]
+    state, reason = ("READY", "") if server.ready else ("UNAVAILABLE", "the server is shutting down")
+    return [
+        {"name": name, "version": version, "state": state, "reason": reason}
+        for name, version in server.versions.items()
+    ]
 
 
-def model_statistics(model: TensorModel, done: Statistics) -> dict[str, Any]:
+def model_statistics(server: State, *names: str) -> list[dict[str, Any]]:
     """Figures since the start, of all protocols together; those that are not measured are left out.
 
     ``compute_infer`` counts batches, encoding of their rows included.
+
+    Args:
+        server: has done it.
+        names: of models; all where none is given.
     """
+    return [_statistics(name, server.versions[name], server.statistics(name)) for name in names or server.versions]
+
+
+def _statistics(name: str, version: str, done: Statistics) -> dict[str, Any]:
     return {
-        "name": model.name,
-        "version": model.version,
+        "name": name,
+        "version": version,
         "inference_count": done.rows,
         "execution_count": done.batches,
         "inference_stats": {

@@ -1,15 +1,15 @@
 """TensorFlow Serving's API: its REST, which KServe calls its protocol v1, and its gRPC."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from modelservice.contract.signature import InputTensor
 from modelservice.inference.engine import Differentiable
 from modelservice.inference.explaining.question import unexplainable
 from modelservice.inference.explaining.slopes import METHODS
-from modelservice.modalities.base import STRICT, Tolerance
 from modelservice.serving.answer import Answer, json_answer
 from modelservice.serving.model import ServedModel
-from modelservice.serving.protocols.base import Documentation, Operation, Page, Rest, Service, State
+from modelservice.serving.protocols.base import Documentation, Operation, Page, Rest, Service, Spoken, State
 from modelservice.serving.protocols.schemas import (
     explain_request,
     explain_response,
@@ -30,8 +30,9 @@ class TensorFlow:
 
     name = "tensorflow"
 
-    def rest(self, model: ServedModel, name: str, version: str, tolerance: Tolerance = STRICT) -> Rest:
+    def rest(self, spoken: Spoken) -> Rest:
         """Routes below ``/v1``."""
+        model, name, version, tolerance = spoken
         parse, explanations = Predictions(model, tolerance).parse, Explanations(model, tolerance)
         documentation = Documentation(
             summary="Predict, as TensorFlow Serving and KServe v1 speak it",
@@ -77,13 +78,11 @@ class TensorFlow:
         )
         return Rest(operations, _pages(model, name, version))
 
-    def services(
-        self, model: ServedModel, name: str, version: str, tolerance: Tolerance = STRICT
-    ) -> tuple[Service, ...]:
+    def services(self, spoken: Sequence[Spoken]) -> tuple[Service, ...]:
         """``tensorflow.serving.PredictionService`` and ``ModelService``."""
         from modelservice.serving.protocols.tensorflow.rpc import build_services  # noqa: PLC0415 - needs protobuf
 
-        return build_services(model, name=name, version=version, tolerance=tolerance)
+        return build_services(spoken)
 
 
 def _methods(model: ServedModel) -> tuple[str, ...]:
@@ -119,7 +118,7 @@ def _pages(model: ServedModel, name: str, version: str) -> tuple[Page, ...]:
         return json_answer(metadata)
 
     return (
-        Page("/v1/models", "Names of the models", lambda _: json_answer({"models": [name]})),
+        Page("/v1/models", "Names of the models", lambda state: json_answer({"models": list(state.versions)})),
         Page(f"/v1/models/{name}", "Model status, with the keys of TensorFlow Serving and of KServe", model_status),
         Page(f"/v1/models/{name}/metadata", "Inputs and outputs, as TensorFlow Serving says them", signature),
         Page(versioned, "", model_status),

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from modelservice.cells import column_name
 from modelservice.contract.signature import Signature
@@ -12,7 +12,7 @@ from modelservice.modalities.tensors import listed
 from modelservice.serving.calls import Call, check_rows
 from modelservice.serving.errors import RequestError, UnknownModelError
 from modelservice.serving.model import ServedModel, outputs_of
-from modelservice.serving.protocols.base import InferMethod, Service, State, StateMethod
+from modelservice.serving.protocols.base import InferMethod, Service, Spoken, State, StateMethod
 from modelservice.serving.protocols.messages import read_message
 from modelservice.serving.protocols.tensorflow.messages import (
     DESCRIBED,
@@ -35,16 +35,16 @@ from modelservice.serving.protocols.tensorflow.tensors import Repeats, read_tens
 from modelservice.serving.results import Results
 
 _METADATA: Final = "signature_def"
+_Model = TypeVar("_Model")
 
 
-def build_services(
-    model: ServedModel, *, name: str, version: str, tolerance: Tolerance = STRICT
-) -> tuple[Service, ...]:
-    """The services for one model; for arguments see ``base.InferenceProtocol``."""
-    known = KnownModel(name, version)
-    predict = RpcPredictions(model, known, tolerance)
-    metadata = partial(_metadata, known, _signature_map(model.signature))
-    prediction = (InferMethod("Predict", predict.parse), StateMethod("GetModelMetadata", metadata))
+def build_services(spoken: Sequence[Spoken]) -> tuple[Service, ...]:
+    """The services for all models."""
+    known = {name: KnownModel(name, version) for _, name, version, _ in spoken}
+    predictions = {one.name: RpcPredictions(one.model, known[one.name], one.tolerance) for one in spoken}
+    signatures = {one.name: _signature_map(one.model.signature) for one in spoken}
+    metadata = partial(_metadata, known, signatures)
+    prediction = (InferMethod("Predict", partial(_predict, predictions)), StateMethod("GetModelMetadata", metadata))
     return (
         Service(f"{PACKAGE}.{PREDICTION}", prediction, DESCRIBED.files),
         Service(f"{PACKAGE}.{MODEL}", (StateMethod("GetModelStatus", partial(_status, known)),), DESCRIBED.files),
@@ -52,21 +52,19 @@ def build_services(
 
 
 class KnownModel:
-    """The one model that may be asked for."""
+    """A model that may be asked for."""
 
     def __init__(self, name: str, version: str) -> None:
         self.name = name
         self.version = version
 
     def check(self, spec: Any) -> None:
-        """Compare a ``ModelSpec``.
+        """Compare a ``ModelSpec`` of its name.
 
         Raises:
-            UnknownModelError: another model, version or label is asked for.
+            UnknownModelError: another version or a label is asked for.
             RequestError: another signature is.
         """
-        if spec.name != self.name:
-            raise UnknownModelError.of_name(spec.name, name=self.name)
         choice = spec.WhichOneof("version_choice")
         if choice == "version" and str(spec.version.value) != self.version:
             raise UnknownModelError.of_version(str(spec.version.value), name=self.name, version=self.version)
@@ -90,13 +88,12 @@ class RpcPredictions:
         self._inputs = {column_name(given.name): given.name for given in model.signature.inputs}
         self._outputs = described_outputs(model.signature)
 
-    def parse(self, data: bytes) -> Call[bytes]:
-        """Parse a serialised ``PredictRequest``.
+    def call(self, request: Any) -> Call[bytes]:
+        """What a ``PredictRequest`` asks for.
 
         Raises:
             RequestError: with the place, such as ``inputs[age]: ...``.
         """
-        request = read_message(MESSAGES["PredictRequest"], data)
         self._known.check(request.model_spec)
         wanted = self._wanted(request.output_filter)
         if not request.inputs:
@@ -111,7 +108,7 @@ class RpcPredictions:
             raise place(error) from None
         check_rows(len(rows), "inputs")
         self._tolerance.record({None: (len(request.inputs) - len(names)) * len(rows)})
-        return Call(rows, place, partial(self._render, wanted=wanted))
+        return Call(rows, place, partial(self._render, wanted=wanted), model=self._known.name)
 
     def _known_names(self, given: Collection[str]) -> list[str]:
         """Inputs in order; what the model does not have is not read. A lone tensor may have any name."""
@@ -152,8 +149,20 @@ def _place(names: Sequence[str], error: InputError) -> RequestError:
     return RequestError(f"{place}{part}{row}{column}: {error.message}")
 
 
-def _metadata(known: KnownModel, signatures: bytes, data: bytes, _state: State) -> bytes:
+def _predict(predictions: Mapping[str, RpcPredictions], data: bytes) -> Call[bytes]:
+    request: Any = read_message(MESSAGES["PredictRequest"], data)
+    return _named(predictions, request.model_spec.name).call(request)
+
+
+def _named(models: Mapping[str, _Model], name: str) -> _Model:
+    if name not in models:
+        raise UnknownModelError.of_name(name, names=models)
+    return models[name]
+
+
+def _metadata(models: Mapping[str, KnownModel], signatures: Mapping[str, bytes], data: bytes, _state: State) -> bytes:
     request = read_message(MESSAGES["GetModelMetadataRequest"], data)
+    known = _named(models, request.model_spec.name)
     known.check(request.model_spec)
     asked = list(request.metadata_field)
     if set(asked) != {_METADATA}:
@@ -162,7 +171,7 @@ def _metadata(known: KnownModel, signatures: bytes, data: bytes, _state: State) 
     response: Any = MESSAGES["GetModelMetadataResponse"](model_spec=known.spec())
     described = response.metadata[_METADATA]
     described.type_url = f"type.googleapis.com/{PACKAGE}.SignatureDefMap"
-    described.value = signatures
+    described.value = signatures[known.name]
     return bytes(response.SerializeToString())
 
 
@@ -183,8 +192,10 @@ def _describe(into: Any, described: Mapping[str, Described]) -> None:
             info.tensor_shape.dim.add(size=size)
 
 
-def _status(known: KnownModel, data: bytes, state: State) -> bytes:
-    known.check(read_message(MESSAGES["GetModelStatusRequest"], data).model_spec)
+def _status(models: Mapping[str, KnownModel], data: bytes, state: State) -> bytes:
+    request = read_message(MESSAGES["GetModelStatusRequest"], data)
+    known = _named(models, request.model_spec.name)
+    known.check(request.model_spec)
     version: dict[str, Any] = {
         "version": int(known.version),
         "state": STATES["AVAILABLE" if state.ready else "UNLOADING"],

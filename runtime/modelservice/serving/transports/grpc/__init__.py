@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from modelservice.serving.core import Core
+from modelservice.serving.core import Models
 from modelservice.serving.lifecycle import GRACE_SECONDS
 from modelservice.serving.listening import bind
 
@@ -41,15 +41,15 @@ class BoundGrpc:
         """The address as gRPC's clients write it."""
         return f"{self._host} port {self._port}"
 
-    async def start(self, core: Core) -> None:
+    async def start(self, models: Models) -> None:
         """Start to answer calls."""
-        self._lifecycle = core.lifecycle
-        self._server, self._port, self._answering = await self._start(core, host=self._host, port=self._port)
+        self._lifecycle = models.common.lifecycle
+        self._server, self._port, self._answering = await self._start(models, host=self._host, port=self._port)
         _LOG.info("serving gRPC on %s", self.where())
 
-    async def prepare(self, core: Core) -> Callable[[], None]:
-        """Have the protocols say what they do of the other model, in a thread."""
-        return partial(self._answering.turn_to, await asyncio.to_thread(self._answering.of, core))
+    async def prepare(self, models: Models) -> Callable[[], None]:
+        """Have the protocols say what they do of the other models, in a thread."""
+        return partial(self._answering.turn_to, await asyncio.to_thread(self._answering.of, models))
 
     async def serve(self) -> None:
         """Answer calls until the server leaves."""

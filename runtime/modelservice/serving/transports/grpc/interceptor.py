@@ -20,9 +20,10 @@ from modelservice.serving.errors import RequestError, TooSlowError, UnknownMetho
 from modelservice.serving.inference import LARGE_BODY
 from modelservice.serving.transports.grpc.answering import Answering
 
-Behaviour = Callable[[bytes, Any], Awaitable[bytes]]
-Read = Callable[[Any], Awaitable[bytes]]
-Stream = Callable[[Any, Callable[[], None], Callable[[str, float], None]], Awaitable[None]]
+Behaviour = Callable[[bytes, Arrival], Awaitable[bytes]]
+"""A message, and the headers before it, which learn the model that it names."""
+Read = Callable[[Any, Arrival], Awaitable[bytes]]
+Stream = Callable[[Any, Arrival, Callable[[], None], Callable[[str, float], None]], Awaitable[None]]
 
 _NAMES: Final = ("peer_uri", "peer_dns", "x509_common_name")
 """What gRPC calls the names of ``callers.names_of``, in their order."""
@@ -41,11 +42,11 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
 
     def __init__(self, answering: Answering, *, methods: dict[str, bool], read_seconds: float = READ_SECONDS) -> None:
         """Methods by full path, and whether they ask for an inference."""
-        core = answering.core
+        common = answering.models.common
         self._answering = answering
-        self._gate = core.gate
-        self._budget = core.budget
-        self._clock = core.clock
+        self._gate = common.gate
+        self._budget = common.budget
+        self._clock = common.clock
         self._methods = methods
         self._reading = asyncio.Semaphore(READ_AT_ONCE)
         self._read_seconds = read_seconds
@@ -74,13 +75,13 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
         chain.admit(arrival)
 
     def _handler(self, respond: Read, arrival: Arrival, started: float) -> Any:
-        chain = self._answering.core.chain
+        models = self._answering.models
 
         async def answer(_messages: Any, context: Any) -> bytes:
             code = "OK"
             try:
-                self._admit(arrival, context, chain)
-                return await respond(context)
+                self._admit(arrival, context, models.chain)
+                return await respond(context, arrival)
             except asyncio.CancelledError:  # the client left, or its deadline passed
                 code = "CANCELLED"
                 raise
@@ -89,7 +90,7 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
                 code = refused.code
                 return await _abort(context, refused)
             finally:
-                chain.record(arrival, code, self._clock() - started)
+                models.chain_of(arrival).record(arrival, code, self._clock() - started)
 
         return grpc.stream_unary_rpc_method_handler(answer)
 
@@ -101,12 +102,13 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
         """
 
         def record(code: str, seconds: float) -> None:
-            self._answering.core.chain.record(arrival, code, seconds)  # of the model that answers by now
+            models = self._answering.models  # those that answer by now
+            models.chain_of(arrival).record(arrival, code, seconds)
 
         async def answer(_messages: Any, context: Any) -> None:
             try:
-                self._admit(arrival, context, _uncounted(self._answering.core.chain))
-                await respond(context, partial(self._gate.admit, arrival), record)
+                self._admit(arrival, context, _uncounted(self._answering.models.chain))
+                await respond(context, arrival, partial(self._gate.admit, arrival), record)
             except Exception as error:
                 refused = without_frames(as_request_error(error))
                 record(refused.code, 0.0)
@@ -118,14 +120,14 @@ class ChainInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc
         turns = self._reading_public if public else self._reading
         seconds = self._public_seconds if public else self._read_seconds
 
-        async def respond(context: Any) -> bytes:
+        async def respond(context: Any, arrival: Arrival) -> bytes:
             async with turns:
                 message = await read_one(context, seconds)
             if len(message) <= LARGE_BODY:
-                return await behaviour(message, context)
+                return await behaviour(message, arrival)
             with self._budget.hold() as held:
                 held.add(len(message))
-                return await behaviour(message, context)
+                return await behaviour(message, arrival)
 
         return respond
 
@@ -152,7 +154,7 @@ async def read_one(context: Any, seconds: float) -> bytes:
     return bytes(message)
 
 
-async def _unknown(_context: Any) -> bytes:
+async def _unknown(_context: Any, _arrival: Arrival) -> bytes:
     raise UnknownMethodError("Method not found!")  # as gRPC itself says it
 
 

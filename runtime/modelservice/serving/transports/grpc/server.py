@@ -1,6 +1,5 @@
 """The gRPC server: the services of all protocols that have one, on the running event loop."""
 
-from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -9,8 +8,9 @@ import grpc.aio
 
 from modelservice.serving.access.certificates import Certificates, Material
 from modelservice.serving.access.handshakes import HANDSHAKE_SECONDS
-from modelservice.serving.chain import MAX_BODY
-from modelservice.serving.core import Core
+from modelservice.serving.calls import Call
+from modelservice.serving.chain import MAX_BODY, Arrival
+from modelservice.serving.core import Models
 from modelservice.serving.inference import LARGE_BODY
 from modelservice.serving.listening import EVERY
 from modelservice.serving.protocols import PROTOCOLS
@@ -27,12 +27,10 @@ from modelservice.serving.protocols.base import (
 )
 from modelservice.serving.transports.grpc.answering import Answering, full_name
 from modelservice.serving.transports.grpc.health import health_service
-from modelservice.serving.transports.grpc.interceptor import READ_SECONDS, ChainInterceptor
+from modelservice.serving.transports.grpc.interceptor import READ_SECONDS, Behaviour, ChainInterceptor
 from modelservice.serving.transports.grpc.reflection import reflection_services
 from modelservice.serving.transports.grpc.streams import IDLE_SECONDS, Streams
 from modelservice.serving.transports.grpc.watches import Watches
-
-Behaviour = Callable[[bytes, Any], Awaitable[bytes]]
 
 MAX_PENDING = 8192
 """Calls that are not begun yet; beyond 1,000, its default, gRPC drops some by chance, and says CANCELLED."""
@@ -68,7 +66,7 @@ class Started(NamedTuple):
 
 
 async def start_grpc(
-    core: Core,
+    models: Models,
     *,
     host: str,
     port: int,
@@ -79,7 +77,7 @@ async def start_grpc(
     """Start to answer calls.
 
     Args:
-        core: the model and the way in.
+        models: each with its way in.
         host: the address.
         port: its port; 0 is a free one.
         protocols: those whose services are offered, where they have one.
@@ -89,7 +87,7 @@ async def start_grpc(
     Raises:
         OSError: the address cannot be listened on.
     """
-    answering = Answering(core, protocols)
+    answering = Answering(models, protocols)
     services = (*answering.services, health_service([service.name for service in answering.services]))
     services = (*services, *reflection_services(services))
     answering.add(services)
@@ -101,10 +99,10 @@ async def start_grpc(
     for service in services:
         server.add_generic_rpc_handlers((handlers.of(service),))
     try:
-        if core.gate.certificates is None:
+        if models.common.gate.certificates is None:
             bound = server.add_insecure_port(_address(host, port))
         else:
-            bound = server.add_secure_port(_address(host, port), _credentials(core.gate.certificates))
+            bound = server.add_secure_port(_address(host, port), _credentials(models.common.gate.certificates))
     except RuntimeError as error:
         raise OSError(f"cannot listen on {host} port {port}: {error}") from None
     await server.start()
@@ -140,8 +138,8 @@ class _Handlers:
 
     def __init__(self, answering: Answering, *, read_seconds: float, idle_seconds: float) -> None:
         self._answering = answering
-        self._inferences = Streams(answering.core, idle_seconds=idle_seconds)
-        self._questions = Streams(answering.core, idle_seconds=idle_seconds)
+        self._inferences = Streams(answering.models.common, idle_seconds=idle_seconds)
+        self._questions = Streams(answering.models.common, idle_seconds=idle_seconds)
         self._watches = Watches(answering, read_seconds=read_seconds)
 
     def of(self, service: Service) -> Any:
@@ -169,25 +167,28 @@ class _Handlers:
 def _stating(answering: Answering, name: str) -> Behaviour:
     """Answers by what is said of the model of the moment: a method held here would hold the first one for good."""
 
-    async def state(request: bytes, _context: Any) -> bytes:
+    async def state(request: bytes, _arrival: Arrival) -> bytes:
         stating: Any = answering.methods[name]
-        return bytes(stating.answer(request, answering.core.state()))
+        return bytes(stating.answer(request, answering.models.state()))
 
     return state
 
 
 def _commanding(answering: Answering, name: str) -> Behaviour:
-    async def command(request: bytes, _context: Any) -> bytes:
+    async def command(request: bytes, _arrival: Arrival) -> bytes:
         asked: Any = answering.methods[name]
-        return bytes(await asked.answer(request, answering.core.state()))
+        return bytes(await asked.answer(request, answering.models.state()))
 
     return command
 
 
 def _inferring(answering: Answering, name: str) -> Behaviour:
-    async def infer(request: bytes, _context: Any) -> bytes:
+    async def infer(request: bytes, arrival: Arrival) -> bytes:
         asked: Any = answering.methods[name]
-        inference = answering.core.inference
-        return bytes(await inference.answer(asked.parse, request, large=len(request) > LARGE_BODY, patience=PATIENCE))
+        models, large = answering.models, len(request) > LARGE_BODY
+        call: Call[bytes] = await models.common.parsing.call(asked.parse, request, large=large)
+        core = models.of(call)
+        arrival.model = core.name
+        return await core.inference.compute(call, large=large, patience=PATIENCE)
 
     return infer

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import grpc.aio
 
-from modelservice.serving.core import Core
+from modelservice.serving.chain import Arrival
+from modelservice.serving.core import Common
 from modelservice.serving.errors import (
     BusyError,
     ClientLeftError,
@@ -30,7 +31,8 @@ IDLE_SECONDS: Final = 75.0
 WRITE_SECONDS: Final = 20.0
 """For an answer that its client does not read: gRPC takes it once what was written before has left."""
 
-Infer = Callable[[bytes, Any], Awaitable[bytes]]
+Infer = Callable[[bytes, Arrival], Awaitable[bytes]]
+Refuse = Callable[[str], bytes]
 Admit = Callable[[], None]
 """Raises a RequestError to refuse: a token may have run out, and a caller asked too often."""
 Record = Callable[[str, float], None]
@@ -41,24 +43,27 @@ class Streams:
     """The streams of one server; lives on its event loop.
 
     Args:
-        core: the way in; of its model nothing is needed.
+        common: what its models share.
         idle_seconds: how long a stream may wait for its next message.
         write_seconds: how long its client may take to make room for an answer.
     """
 
-    def __init__(self, core: Core, *, idle_seconds: float = IDLE_SECONDS, write_seconds: float = WRITE_SECONDS) -> None:
-        self._lifecycle, self._budget, self._clock = core.lifecycle, core.budget, core.clock
+    def __init__(
+        self, common: Common, *, idle_seconds: float = IDLE_SECONDS, write_seconds: float = WRITE_SECONDS
+    ) -> None:
+        self._lifecycle, self._budget, self._clock = common.lifecycle, common.budget, common.clock
         self._idle_seconds = idle_seconds
         self._write_seconds = write_seconds
         self._open = 0
 
     async def answer(
-        self, context: Any, admit: Admit, record: Record, *, infer: Infer, refuse: Callable[[str], bytes]
+        self, context: Any, arrival: Arrival, admit: Admit, record: Record, *, infer: Infer, refuse: Refuse
     ) -> None:
         """Answer one stream until its client or the server ends it.
 
         Args:
             context: of the call.
+            arrival: its headers; learns of each message which model it is for.
             admit: is asked about each message.
             record: is told of each message that was read, CANCELLED where its answer was not taken; of none that
                 ends the stream by what is raised.
@@ -81,7 +86,7 @@ class Streams:
                 started = self._clock()
                 code: str | None = ClientLeftError.code
                 try:
-                    answer, answered = await self._answer(message, context, admit, infer, refuse)
+                    answer, answered = await self._answer(message, arrival, admit, infer, refuse)
                     await self._write(context, answer)
                     code = answered
                 except (UnauthenticatedError, ForbiddenError):
@@ -95,14 +100,14 @@ class Streams:
             self._open -= 1
 
     async def _answer(
-        self, message: bytes, context: Any, admit: Admit, infer: Infer, refuse: Callable[[str], bytes]
+        self, message: bytes, arrival: Arrival, admit: Admit, infer: Infer, refuse: Refuse
     ) -> tuple[bytes, str]:
         try:
             admit()
             with self._budget.hold() as held:
                 if len(message) > LARGE_BODY:
                     held.add(len(message))
-                return await infer(message, context), "OK"
+                return await infer(message, arrival), "OK"
         except (UnauthenticatedError, ForbiddenError):
             raise
         except Exception as error:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
+from modelservice.serving.chain import Arrival
 from modelservice.serving.errors import BusyError, ShuttingDownError
 from modelservice.serving.protocols.base import State
 from modelservice.serving.transports.grpc.answering import Answering
@@ -28,7 +29,7 @@ class Watches:
         self._open = 0
 
     async def answer(
-        self, context: Any, admit: Admit, record: Record, *, answer: Callable[[bytes, State], bytes]
+        self, context: Any, _arrival: Arrival, admit: Admit, record: Record, *, answer: Callable[[bytes, State], bytes]
     ) -> None:
         """Answer one watch until its client or the server ends it.
 
@@ -43,16 +44,16 @@ class Watches:
         try:
             question = await read_one(context, self._read_seconds)
             admit()
-            started = self._answering.core.clock()
-            told = answer(question, self._answering.core.state())
+            started = self._answering.models.common.clock()
+            told = answer(question, self._answering.models.state())
             await context.write(told)
-            record("OK", self._answering.core.clock() - started)
-            for change in (self._ready, self._answering.core.lifecycle.drained):
+            record("OK", self._answering.models.common.clock() - started)
+            for change in (self._ready, self._answering.models.common.lifecycle.drained):
                 await change()
-                if (now := answer(question, self._answering.core.state())) != told:
+                if (now := answer(question, self._answering.models.state())) != told:
                     await context.write(now)
                     told = now
-            await self._answering.core.lifecycle.left()
+            await self._answering.models.common.lifecycle.left()
             raise ShuttingDownError("the server is shutting down; try again")
         finally:
             self._open -= 1
@@ -61,7 +62,7 @@ class Watches:
         """Return once the server is ready, or will never be."""
         changes = [
             asyncio.ensure_future(one())
-            for one in (self._answering.core.gate.arrived, self._answering.core.lifecycle.drained)
+            for one in (self._answering.models.common.gate.arrived, self._answering.models.common.lifecycle.drained)
         ]
         try:
             await asyncio.wait(changes, return_when=asyncio.FIRST_COMPLETED)

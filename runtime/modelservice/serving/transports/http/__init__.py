@@ -5,7 +5,7 @@ import socket
 from collections.abc import Callable
 from functools import partial
 
-from modelservice.serving.core import Core
+from modelservice.serving.core import Models
 from modelservice.serving.listening import bind, url_of
 from modelservice.serving.transports.http.server import build_front, build_server
 
@@ -30,13 +30,13 @@ class BoundHttp:
         """The address as a URL."""
         return url_of(self._listener)
 
-    async def start(self, core: Core) -> None:
+    async def start(self, models: Models) -> None:
         """Build the application."""
-        self._server = build_server(core)
+        self._server = build_server(models)
 
-    async def prepare(self, core: Core) -> Callable[[], None]:
+    async def prepare(self, models: Models) -> Callable[[], None]:
         """Build another application, in a thread: it takes some tenths of a second."""
-        return partial(self._server.turn_to, await asyncio.to_thread(build_front, core))
+        return partial(self._server.turn_to, await asyncio.to_thread(build_front, models))
 
     async def serve(self) -> None:
         """Answer requests until a signal ends it."""

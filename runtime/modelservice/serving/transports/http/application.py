@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import orjson
@@ -11,10 +11,19 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from modelservice.serving.answer import Answer, json_answer
-from modelservice.serving.core import Core
+from modelservice.serving.core import Core, Models
 from modelservice.serving.errors import RequestError, UnknownModelError
 from modelservice.serving.model import Computation, ServedModel, computed
-from modelservice.serving.protocols.base import Command, Download, Operation, Page, Query, Rest, Schema
+from modelservice.serving.protocols.base import (
+    Command,
+    Download,
+    InferenceProtocol,
+    Operation,
+    Page,
+    Query,
+    Rest,
+    Schema,
+)
 from modelservice.serving.results import Results
 from modelservice.serving.transports.http.downloads import DownloadResponse
 from modelservice.serving.transports.http.errors import error_answer, to_answer
@@ -23,10 +32,14 @@ from modelservice.serving.transports.http.inference import answer_command, answe
 from modelservice.serving.transports.http.security import describe_security
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+Routes = Sequence[tuple[Core, tuple[Rest, ...]]]
+"""Each model, and what protocols have for it over HTTP."""
 
 _ENDPOINTS = "modelservice.endpoints"
 """Key of the scope with the endpoints of the application that answers."""
 _SHOWN_LABELS = 50
+_MODEL = "model"
+"""Of a query: whose page it is."""
 _ASKED = re.compile(
     r"/v(?:[12]|2/repository)/models/(?P<name>[^/:]*)(?:/versions/(?P<version>[^/:]*)|/labels/(?P<label>[^/:]*))?"
 )
@@ -47,14 +60,18 @@ class Application:
     def __init__(self, app: FastAPI) -> None:
         self.app = app
         self._endpoints: list[Endpoint] = []
+        self._routes: set[tuple[str, str]] = set()
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         """Answer one request, as ASGI has it."""
         scope[_ENDPOINTS] = self._endpoints
         await self.app(scope, receive, send)
 
-    def add(self, path: str, answer: Endpoint, **more: Any) -> None:
-        """Add a route; see ``FastAPI.add_api_route`` for more."""
+    def add(self, path: str, answer: Endpoint, *, method: str = "GET", **more: Any) -> None:
+        """Add a route, unless there is one of this path and method; see ``FastAPI.add_api_route`` for more."""
+        if (method, path) in self._routes:
+            return
+        self._routes.add((method, path))
         place = len(self._endpoints)
         self._endpoints.append(answer)
 
@@ -62,52 +79,68 @@ class Application:
             endpoints: list[Endpoint] = request.scope[_ENDPOINTS]
             return await endpoints[place](request)
 
-        self.app.add_api_route(path, endpoint, **more)
+        self.app.add_api_route(path, endpoint, methods=[method], **more)
 
 
-def build_application(core: Core, protocols: tuple[Rest, ...]) -> Application:
-    """Build the application around one model.
+def routes_of(models: Models, protocols: tuple[InferenceProtocol, ...]) -> Routes:
+    """What protocols that are spoken over HTTP have for each model."""
+    return [(core, tuple(rest for one in protocols if (rest := one.rest(core.spoken)))) for core in models]
 
-    The examples on ``/docs`` are answered by the model here: an example that does not run stops the start.
+
+def build_application(models: Models, routes: Routes) -> Application:
+    """Build the application around models.
+
+    The examples on ``/docs`` are answered by the models here: an example that does not run stops the start.
     """
-    model, name = core.model, core.name
-    labels = model.signature.labels
-    classes = f" Classes: {', '.join(labels[:_SHOWN_LABELS])}." if labels else ""
-    documented = [operation for rest in protocols for operation in rest.operations if operation.documentation]
+    rests = [rest for _, of_model in routes for rest in of_model]
+    documented = [operation for rest in rests for operation in rest.operations if operation.documentation]
     offline = FastAPIOffline(  # the scripts of /docs come from this server: it works where the internet is out of reach
-        title=f"{name}: predicts {model.signature.target}" if model.signature.target else name,
-        description=f"Model {name}, artifact {model.digest}.{classes}",
-        version=core.version,
+        **_title(models),
         redoc_url=None,
         exception_handlers={
-            HTTPException: _say(core.name, core.version, [operation.path for operation in documented]),
+            HTTPException: _say(models.state().versions, [operation.path for operation in documented]),
             Exception: _translate,
         },
     )
     app = Application(offline)
-    for rest in protocols:
-        for operation in rest.operations:
-            _add_operation(app, core, operation)
-    for rest in protocols:
+    for core, of_model in routes:
+        for rest in of_model:
+            for operation in rest.operations:
+                _add_operation(app, core, operation)
+    for rest in rests:
         for page in rest.pages:
-            _add_page(app, core, page, tag="model")
+            _add_page(app, models, page, tag="model")
         for query in rest.queries:
-            _add_query(app, core, query)
+            _add_query(app, models, query)
         for command in rest.commands:
-            _add_command(app, core, command)
+            _add_command(app, models, command)
         for download in rest.downloads:
             _add_download(app, download)
-    pages = [page for rest in protocols for page in rest.pages if page.summary]
-    _add_front_page(app, core, documented, pages)
+    pages = [page.path for rest in rests for page in rest.pages if page.summary]
+    _add_front_page(app, models, documented, list(dict.fromkeys(pages)))
     _add_page(
         app,
-        core,
-        Page("/metrics", "Metrics in the Prometheus text format", lambda _: core.metrics.render()),
+        models,
+        Page("/metrics", "Metrics in the Prometheus text format", lambda _: models.common.exposition.render()),
         tag="server",
     )
-    if core.gate.auth is not None:
-        describe_security(offline, core.gate.auth)
+    if models.common.gate.auth is not None:
+        describe_security(offline, models.common.gate.auth)
     return app
+
+
+def _title(models: Models) -> dict[str, str]:
+    """Arguments of FastAPI."""
+    told = []
+    for core in models:
+        labels = core.model.signature.labels
+        classes = f" Classes: {', '.join(labels[:_SHOWN_LABELS])}." if labels else ""
+        told.append(f"Model {core.name}, artifact {core.model.digest}.{classes}")
+    if len(told) > 1:
+        return {"title": ", ".join(models.names), "description": "\n\n".join(told)}
+    name, target = models.first.name, models.first.model.signature.target
+    title = f"{name}: predicts {target}" if target else name
+    return {"title": title, "description": told[0], "version": models.first.version}
 
 
 def to_response(answer: Answer) -> Response:
@@ -124,7 +157,7 @@ def _add_operation(app: Application, core: Core, operation: Operation) -> None:
     app.add(
         operation.path,
         endpoint,
-        methods=["POST"],
+        method="POST",
         include_in_schema=operation.documentation is not None,
         **_documentation(core.model, operation),
     )
@@ -162,12 +195,13 @@ def _documentation(model: ServedModel, operation: Operation) -> dict[str, Any]:
     }
 
 
-def _add_front_page(app: Application, core: Core, documented: list[Operation], pages: list[Page]) -> None:
+def _add_front_page(app: Application, models: Models, documented: list[Operation], pages: list[str]) -> None:
     links = {
         "status": "alive",  # what KServe's client of v1 looks for
-        "model": core.name,
+        "model": models.first.name,
+        "models": models.names,
         "inference": [operation.path for operation in documented],
-        "pages": [*(page.path for page in pages), "/metrics", "/docs", "/openapi.json"],
+        "pages": [*pages, "/metrics", "/docs", "/openapi.json"],
     }
     answer = json_answer(links)
     answer.headers.append((b"vary", b"accept"))
@@ -177,7 +211,10 @@ def _add_front_page(app: Application, core: Core, documented: list[Operation], p
             return to_response(answer)
         from modelservice.serving.page.render import render_page  # noqa: PLC0415 - only for who looks at it
 
-        return to_response(await asyncio.to_thread(render_page, core))
+        asked = request.query_params.get(_MODEL, "")
+        if (core := models.get(asked)) is None:
+            return to_response(to_answer(UnknownModelError.of_name(asked, names=models.names)))
+        return to_response(await asyncio.to_thread(render_page, core, models.names))
 
     content: dict[str, Any] = {"application/json": {"schema": {"type": "object"}}, "text/html": {}}
     app.add(
@@ -190,9 +227,9 @@ def _add_front_page(app: Application, core: Core, documented: list[Operation], p
     )
 
 
-def _add_page(app: Application, core: Core, page: Page, *, tag: str) -> None:
+def _add_page(app: Application, models: Models, page: Page, *, tag: str) -> None:
     async def endpoint(_request: Request) -> Response:
-        return to_response(page.read(core.state()))
+        return to_response(page.read(models.state()))
 
     app.add(
         page.path,
@@ -204,18 +241,18 @@ def _add_page(app: Application, core: Core, page: Page, *, tag: str) -> None:
     )
 
 
-def _add_query(app: Application, core: Core, query: Query) -> None:
+def _add_query(app: Application, models: Models, query: Query) -> None:
     async def endpoint(request: Request) -> Response:
-        return to_response(await answer_query(core, query, request.receive))
+        return to_response(await answer_query(models, query, request.receive))
 
-    app.add(query.path, endpoint, methods=["POST"], summary=query.summary, tags=["model"], response_class=Response)
+    app.add(query.path, endpoint, method="POST", summary=query.summary, tags=["model"], response_class=Response)
 
 
-def _add_command(app: Application, core: Core, command: Command) -> None:
+def _add_command(app: Application, models: Models, command: Command) -> None:
     async def endpoint(request: Request) -> Response:
-        return to_response(await answer_command(core, command, request.receive))
+        return to_response(await answer_command(models, command, request.receive))
 
-    app.add(command.path, endpoint, methods=["POST"], summary=command.summary, tags=["model"], response_class=Response)
+    app.add(command.path, endpoint, method="POST", summary=command.summary, tags=["model"], response_class=Response)
 
 
 def _add_download(app: Application, download: Download) -> None:
@@ -241,7 +278,7 @@ def _error(description: str) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": _ERROR}}}
 
 
-def _say(name: str, version: str, operations: list[str]) -> Callable[[Request, Any], Coroutine[Any, Any, Response]]:
+def _say(versions: Mapping[str, str], operations: list[str]) -> Callable[[Request, Any], Coroutine[Any, Any, Response]]:
     async def say(request: Request, error: HTTPException) -> Response:
         path = request.url.path
         headers = [(key.lower().encode(), value.encode()) for key, value in (error.headers or {}).items()]
@@ -249,7 +286,7 @@ def _say(name: str, version: str, operations: list[str]) -> Callable[[Request, A
             allowed = (error.headers or {}).get("Allow", "another method")
             said = RequestError(f"{request.method} is not possible on {path[:200]}; expected {allowed}")
         elif error.status_code == 404:  # noqa: PLR2004
-            said = _not_found(path, name, version, operations)
+            said = _not_found(path, versions, operations)
         else:
             said = RequestError(str(error.detail))
         return to_response(error_answer(error.status_code, said, *headers))
@@ -257,14 +294,17 @@ def _say(name: str, version: str, operations: list[str]) -> Callable[[Request, A
     return say
 
 
-def _not_found(path: str, name: str, version: str, operations: list[str]) -> RequestError:
+def _not_found(path: str, versions: Mapping[str, str], operations: list[str]) -> RequestError:
     asked = _ASKED.match(path)
-    if asked is not None and asked["name"] != name:
-        return UnknownModelError.of_name(asked["name"], name=name)
-    if asked is not None and asked["version"] not in {None, version}:
-        return UnknownModelError.of_version(asked["version"], name=name, version=version)
-    if asked is not None and asked["label"] is not None:
-        return UnknownModelError.of_label(asked["label"], name=name, version=version)
+    if asked is not None:
+        name = asked["name"]
+        version = versions.get(name)
+        if version is None:
+            return UnknownModelError.of_name(name, names=versions)
+        if asked["version"] not in {None, version}:
+            return UnknownModelError.of_version(asked["version"], name=name, version=version)
+        if asked["label"] is not None:
+            return UnknownModelError.of_label(asked["label"], name=name, version=version)
     return RequestError(f"nothing at {path[:200]}; see /docs, {' or '.join(f'POST {known}' for known in operations)}")
 
 

@@ -190,7 +190,7 @@ class InferenceConnection(HttpToolsProtocol):
             exchange, self._reading = self._reading, None
             if self._lessons and self._begun == self._first and exchange.keep_alive and exchange.refused is None:
                 self._lessons -= 1
-                self._known = KnownHead.of(self._data, exchange.operation, exchange.arrival)
+                self._known = KnownHead.of(self._data, exchange.core, exchange.operation, exchange.arrival)
             exchange.ask()
         elif self.cycle is not None:
             super().on_message_complete()
@@ -239,7 +239,7 @@ class InferenceConnection(HttpToolsProtocol):
         exchange.response_complete = True
         if self.cycle is exchange:
             self.cycle = self._answering = None
-        self._write(answer, keep_alive=exchange.keep_alive and not self._direct.core.lifecycle.draining)
+        self._write(answer, keep_alive=exchange.keep_alive and not self._direct.models.common.lifecycle.draining)
         if self.pipeline or self._unparsed or self._farewell is not None:
             self.on_response_complete()
         else:
@@ -299,7 +299,7 @@ class InferenceConnection(HttpToolsProtocol):
         elif isinstance(self._answering, RequestResponseCycle) and not self._answering.response_complete:
             self._answering.scope[ENDED] = error  # type: ignore[literal-required] # a key of ours
         else:
-            self._direct.core.chain.record(
+            self._direct.models.chain.record(
                 Arrival(UNMATCHED, (), infers=False, peer=self._peer), str(error.status), 0.0
             )
 

@@ -1,13 +1,13 @@
 """Small inference requests, answered from the connection that read them: no ASGI scope, task or messages."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from modelservice.modalities.errors import InputError
 from modelservice.serving.answer import Answer
 from modelservice.serving.callers import UNKNOWN_PEER, Peer
 from modelservice.serving.chain import Arrival, Headers
-from modelservice.serving.core import Core
+from modelservice.serving.core import Core, Models
 from modelservice.serving.errors import RequestError
 from modelservice.serving.inference import LARGE_ANSWER, LARGE_BODY
 from modelservice.serving.protocols.base import Operation
@@ -16,14 +16,17 @@ from modelservice.serving.transports.http.errors import to_answer
 from modelservice.serving.transports.http.known import KnownHead
 
 Respond = Callable[[Answer], None]
+Asked = tuple[Core, Operation]
+"""A model, and what is asked of it."""
 
 
 class Direct:
     """What is answered here, by path as a client writes it; shared by all connections."""
 
-    def __init__(self, core: Core, operations: tuple[Operation, ...]) -> None:
-        self.core = core
-        self._operations = {one.path.encode(): one for one in operations if not one.costly}
+    def __init__(self, models: Models, operations: Mapping[str, Asked]) -> None:
+        self.models = models
+        self._clock = models.common.clock
+        self._operations = {path.encode(): one for path, one in operations.items() if not one[1].costly}
 
     def admit(self, path: bytes, headers: Headers, respond: Respond, peer: Peer = UNKNOWN_PEER) -> "Exchange | None":
         """Take a POST whose headers were read.
@@ -38,32 +41,33 @@ class Direct:
             None where it is the application's: it is none of the paths, large, of unknown length or encoded. One that
             is refused is told so once its body is whole, which is small.
         """
-        operation = self._operations.get(path)
-        if operation is None:
+        asked = self._operations.get(path)
+        if asked is None:
             return None
-        started = self.core.clock()
+        core, operation = asked
+        started = self._clock()
         arrival = Arrival(operation.template, headers, infers=True, path=operation.path, peer=peer)
         if arrival.encoding is not None or arrival.length is None or arrival.length > LARGE_BODY:
             return None
         try:
-            self.core.chain.admit(arrival)
+            core.chain.admit(arrival)
         except Exception as error:
-            return Exchange(self.core, operation, arrival, started, respond, refused=to_answer(error))
-        return Exchange(self.core, operation, arrival, started, respond)
+            return Exchange(core, operation, arrival, started, respond, refused=to_answer(error))
+        return Exchange(core, operation, arrival, started, respond)
 
     def admit_known(self, head: KnownHead, data: bytes, respond: Respond) -> "Exchange | None":
         """Take a whole request whose head was parsed before; None where it is none."""
-        started = self.core.clock()
+        started = self._clock()
         read = head.read(data)
         if read is None:
             return None
         arrival, body = read
         arrival.caller = None  # who sent the same head before may be nobody now
         try:
-            self.core.chain.admit(arrival)
+            head.core.chain.admit(arrival)
         except Exception as error:
-            return Exchange(self.core, head.operation, arrival, started, respond, refused=to_answer(error))
-        exchange = Exchange(self.core, head.operation, arrival, started, respond)
+            return Exchange(head.core, head.operation, arrival, started, respond, refused=to_answer(error))
+        exchange = Exchange(head.core, head.operation, arrival, started, respond)
         exchange.body = body
         return exchange
 
@@ -92,9 +96,9 @@ class Exchange:
         refused: Answer | None = None,
     ) -> None:
         self.refused = refused
+        self.core = core
         self.operation = operation
         self.arrival = arrival
-        self._core = core
         self._started = started
         self._respond = respond
 
@@ -115,7 +119,7 @@ class Exchange:
             return
         try:
             self._call = self.operation.parse(body, self.arrival.header_length)
-            self._core.inference.ask(self._call, self)
+            self.core.inference.ask(self._call, self)
         except Exception as error:
             self._finish(to_answer(error))
 
@@ -145,5 +149,5 @@ class Exchange:
         self._record(answer.status)
 
     def _record(self, status: int) -> None:
-        core = self._core
-        core.chain.record(self.arrival, str(status), core.clock() - self._started)
+        core = self.core
+        core.chain.record(self.arrival, str(status), core.common.clock() - self._started)

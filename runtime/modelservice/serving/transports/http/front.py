@@ -3,17 +3,16 @@
 ``connection`` answers small inference requests before there is a scope; both ways begin and end with the same chain.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from modelservice.serving.answer import Answer
 from modelservice.serving.callers import UNKNOWN_PEER
 from modelservice.serving.chain import UNMATCHED, Arrival
-from modelservice.serving.core import Core
+from modelservice.serving.core import Models
 from modelservice.serving.errors import RequestError, UnauthenticatedError
-from modelservice.serving.protocols.base import Operation
 from modelservice.serving.transports.http.body import Message, Receive, bounded
-from modelservice.serving.transports.http.direct import Direct
+from modelservice.serving.transports.http.direct import Asked, Direct
 from modelservice.serving.transports.http.errors import to_answer
 
 Scope = dict[str, Any]
@@ -37,24 +36,26 @@ _CLOSE = (b"connection", b"close")
 class Front:
     """An ASGI application around another one."""
 
-    def __init__(self, application: Application, *, core: Core, operations: tuple[Operation, ...]) -> None:
-        self.direct = Direct(core, operations)
+    def __init__(self, application: Application, *, models: Models, operations: Mapping[str, Asked]) -> None:
+        """Args: what answers all but small inferences, and operations by path."""
+        self.direct = Direct(models, operations)
         self._application = application
-        self._routes = {operation.path: operation.template for operation in operations}
-        self._core = core
+        self._operations = operations
+        self._models = models
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await self._application(scope, receive, send)
             return
-        core, status = self._core, 500
-        started = core.clock()
-        route = self._routes.get(scope["path"]) if scope["method"] == "POST" else None
+        asked = self._operations.get(scope["path"]) if scope["method"] == "POST" else None
+        chain = self._models.chain if asked is None else asked[0].chain
+        common, status = self._models.common, 500
+        started = common.clock()
         arrival = Arrival(
-            route or UNMATCHED,
+            UNMATCHED if asked is None else asked[1].template,
             scope["headers"],
-            infers=route is not None,
+            infers=asked is not None,
             path=scope["path"],
             peer=scope.get(PEER, UNKNOWN_PEER),
         )
@@ -63,7 +64,7 @@ class Front:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                if core.lifecycle.draining:
+                if common.lifecycle.draining:
                     message["headers"] = [*message.get("headers", ()), _CLOSE]
             await send(message)
 
@@ -71,7 +72,7 @@ class Front:
         if scope[IS_HEAD]:  # a GET, of whose answer uvicorn sends no body
             scope["method"] = "GET"
         try:
-            core.chain.admit(arrival)
+            chain.admit(arrival)
         except Exception as error:
             answer = to_answer(error)
             if isinstance(error, UnauthenticatedError) and scope["path"] in FOR_PEOPLE:
@@ -80,10 +81,10 @@ class Front:
         else:
             await self._application(scope, bounded(receive), watch)
         finally:
-            if route is None:
+            if asked is None:
                 arrival.route = getattr(scope.get("route"), "path", UNMATCHED)
             ended: RequestError | None = given.get(ENDED)
-            core.chain.record(arrival, str(status if ended is None else ended.status), core.clock() - started)
+            chain.record(arrival, str(status if ended is None else ended.status), common.clock() - started)
 
 
 async def send_answer(answer: Answer, send: Send) -> None:

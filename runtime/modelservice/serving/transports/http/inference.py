@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from modelservice.serving.answer import Answer
 from modelservice.serving.calls import Call
 from modelservice.serving.chain import Arrival
-from modelservice.serving.core import Core
+from modelservice.serving.core import Core, Models
 from modelservice.serving.errors import ClientLeftError
 from modelservice.serving.inference import LARGE_BODY
 from modelservice.serving.protocols.base import Command, Operation, Query
@@ -19,7 +19,7 @@ Parse = Callable[[bytes, bytes | None], Call[Answer]]
 async def answer_operation(core: Core, operation: Operation, arrival: Arrival, receive: Receive) -> Answer:
     """Answer one request that was admitted; if the client left, nothing more is computed for it. Never raises."""
     try:
-        with core.budget.hold() as held:
+        with core.common.budget.hold() as held:
             body = await read_body(receive, held)
             if arrival.encoding is None:
                 large = operation.costly or len(body) > LARGE_BODY
@@ -33,22 +33,22 @@ async def answer_operation(core: Core, operation: Operation, arrival: Arrival, r
         return to_answer(error)
 
 
-async def answer_query(core: Core, query: Query, receive: Receive) -> Answer:
+async def answer_query(models: Models, query: Query, receive: Receive) -> Answer:
     """Answer one request that needs no model. Never raises."""
     try:
-        with core.budget.hold() as held:
+        with models.common.budget.hold() as held:
             body = await read_body(bounded(receive, limit=LARGE_BODY), held)  # it is parsed on the event loop
-            return query.answer(body, core.state())
+            return query.answer(body, models.state())
     except Exception as error:
         return to_answer(error)
 
 
-async def answer_command(core: Core, command: Command, receive: Receive) -> Answer:
+async def answer_command(models: Models, command: Command, receive: Receive) -> Answer:
     """Answer one request that is done before it is answered. Never raises."""
     try:
-        with core.budget.hold() as held:
+        with models.common.budget.hold() as held:
             body = await read_body(bounded(receive, limit=LARGE_BODY), held)
-            return await command.answer(body, core.state())
+            return await command.answer(body, models.state())
     except Exception as error:
         return to_answer(error)
 

@@ -7,6 +7,7 @@ import re
 from typing import Final, NamedTuple, Self
 
 from modelservice.serving.chain import Arrival
+from modelservice.serving.core import Core
 from modelservice.serving.inference import LARGE_BODY
 from modelservice.serving.protocols.base import Operation
 
@@ -20,15 +21,17 @@ class KnownHead(NamedTuple):
 
     before: bytes
     after: bytes
+    core: Core
     operation: Operation
     arrival: Arrival
 
     @classmethod
-    def of(cls, data: bytes, operation: Operation, arrival: Arrival) -> Self | None:
+    def of(cls, data: bytes, core: Core, operation: Operation, arrival: Arrival) -> Self | None:
         """Learn from a request; None where it is not all there is, or which bytes are its length is not for certain.
 
         Args:
             data: what was parsed, of which the request is the beginning.
+            core: the model that was asked.
             operation: what was asked for.
             arrival: the headers.
         """
@@ -37,7 +40,7 @@ class KnownHead(NamedTuple):
         if len(lengths) != 1 or len(data) - end != arrival.length:
             return None
         start, stop = lengths[0].span(1)
-        return cls(data[:start], data[stop:end], operation, arrival)
+        return cls(data[:start], data[stop:end], core, operation, arrival)
 
     def read(self, data: bytes) -> tuple[Arrival, bytes] | None:
         """The headers and the body of a request; None where the data is anything but this head and a whole body."""

@@ -11,11 +11,11 @@ import uvicorn
 
 from modelservice.serving.access.certificates import Certificates
 from modelservice.serving.access.handshakes import HANDSHAKE_SECONDS
-from modelservice.serving.core import Core
+from modelservice.serving.core import Models
 from modelservice.serving.lifecycle import DRAIN_SECONDS, GRACE_SECONDS, Lifecycle
 from modelservice.serving.protocols import PROTOCOLS
 from modelservice.serving.protocols.base import InferenceProtocol
-from modelservice.serving.transports.http.application import build_application
+from modelservice.serving.transports.http.application import build_application, routes_of
 from modelservice.serving.transports.http.connection import InferenceConnection
 from modelservice.serving.transports.http.front import Front
 from modelservice.serving.transports.http.pace import KEEP_ALIVE_SECONDS, READING_SECONDS
@@ -98,11 +98,11 @@ class DrainingServer(PacedServer):
         self.should_exit = True
 
 
-def build_front(core: Core, protocols: tuple[InferenceProtocol, ...] = PROTOCOLS) -> Front:
+def build_front(models: Models, protocols: tuple[InferenceProtocol, ...] = PROTOCOLS) -> Front:
     """The front and the application behind it, with the routes of all protocols that are spoken over HTTP."""
-    spoken = tuple(rest for protocol in protocols if (rest := protocol.rest(*core.spoken)))
-    operations = tuple(operation for rest in spoken for operation in rest.operations)
-    return Front(build_application(core, spoken), core=core, operations=operations)
+    routes = routes_of(models, protocols)
+    operations = {one.path: (core, one) for core, rests in routes for rest in rests for one in rest.operations}
+    return Front(build_application(models, routes), models=models, operations=operations)
 
 
 def server_config(application: Any, *, http: Any = "httptools") -> uvicorn.Config:
@@ -125,7 +125,8 @@ def server_config(application: Any, *, http: Any = "httptools") -> uvicorn.Confi
     )
 
 
-def build_server(core: Core) -> DrainingServer:
-    """The server of a core; its ``serve`` answers requests until a signal ends it."""
-    config = server_config(build_front(core), http=InferenceConnection)
-    return DrainingServer(config, lifecycle=core.lifecycle, certificates=core.gate.certificates)
+def build_server(models: Models) -> DrainingServer:
+    """A server of models; its ``serve`` answers requests until a signal ends it."""
+    config = server_config(build_front(models), http=InferenceConnection)
+    common = models.common
+    return DrainingServer(config, lifecycle=common.lifecycle, certificates=common.gate.certificates)

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from modelservice.serving.core import Core
+from modelservice.serving.core import Models
 from modelservice.serving.errors import RequestError
 from modelservice.serving.listening import bind, url_of
 from modelservice.serving.protocols import PROTOCOLS
-from modelservice.serving.transports.http.application import build_application
+from modelservice.serving.transports.http.application import build_application, routes_of
 from modelservice.serving.transports.http.connection import InferenceConnection
 from modelservice.serving.transports.http.errors import error_answer
 from modelservice.serving.transports.http.front import Application, Front, Scope, Send, send_answer
@@ -43,14 +43,14 @@ class BoundStatus:
         """The address as a URL."""
         return f"{url_of(self._listener)} (status)"
 
-    async def start(self, core: Core) -> None:
+    async def start(self, models: Models) -> None:
         """Build the few pages."""
-        self._lifecycle = core.lifecycle
-        self._server = _QuietServer(server_config(build_status_front(core), http=InferenceConnection))
+        self._lifecycle = models.common.lifecycle
+        self._server = _QuietServer(server_config(build_status_front(models), http=InferenceConnection))
 
-    async def prepare(self, core: Core) -> Callable[[], None]:
+    async def prepare(self, models: Models) -> Callable[[], None]:
         """Build the pages anew, in a thread."""
-        return partial(self._server.turn_to, await asyncio.to_thread(build_status_front, core))
+        return partial(self._server.turn_to, await asyncio.to_thread(build_status_front, models))
 
     async def serve(self) -> None:
         """Answer until the server leaves."""
@@ -65,14 +65,14 @@ class BoundStatus:
         self._server.should_exit = True
 
 
-def build_status_front(core: Core) -> Front:
+def build_status_front(models: Models) -> Front:
     """The pages of the application that are for everybody; all others are not there."""
-    spoken = tuple(rest for protocol in PROTOCOLS if (rest := protocol.rest(*core.spoken)))
-    opened = core.open()
-    application = build_application(
-        opened, tuple(rest._replace(operations=(), queries=(), commands=(), downloads=()) for rest in spoken)
-    )
-    return Front(_only_pages(application), core=opened, operations=())
+    opened = models.open()
+    routes = [
+        (core, tuple(rest._replace(operations=(), queries=(), commands=(), downloads=()) for rest in rests))
+        for core, rests in routes_of(opened, PROTOCOLS)
+    ]
+    return Front(_only_pages(build_application(opened, routes)), models=opened, operations={})
 
 
 def _only_pages(application: Application) -> Application:

@@ -31,7 +31,7 @@ SAID = {
 
 
 def audit_log(stream: Any = None) -> AuditLog:
-    return AuditLog(stream or io.BytesIO(), model="iris", clock=lambda: 1e9)
+    return AuditLog(stream or io.BytesIO(), clock=lambda: 1e9)
 
 
 def audited(folder: Path, log: AuditLog) -> Core:
@@ -116,9 +116,9 @@ async def test_messages_of_a_stream_are_counted_and_its_opening_is_not(tmp_path:
 def test_a_full_queue_denies_nobody() -> None:
     log = audit_log()
     arrival = Arrival("route", (), infers=True)
-    log.recorder(DIGEST)(arrival, "429", 0.1)
+    log.recorder("iris", DIGEST)(arrival, "429", 0.1)
     arrival.beyond = True
-    log.recorder(DIGEST)(arrival, "429", 0.1)
+    log.recorder("iris", DIGEST)(arrival, "429", 0.1)
     assert [one["decision"] for one in lines(log)] == ["allowed", "denied"]
 
 
@@ -126,11 +126,11 @@ def test_lines_that_nobody_takes_are_dropped_and_counted(monkeypatch: pytest.Mon
     monkeypatch.setattr(audits, "MAX_WAITING", 2)
     log = audit_log()
     for _ in range(5):
-        log.recorder(DIGEST)(Arrival("route", (), infers=True), "200", 0.1)
+        log.recorder("iris", DIGEST)(Arrival("route", (), infers=True), "200", 0.1)
     assert len(lines(log)) == 2
     (family,) = log.collect()
     assert [(sample.name, sample.value) for sample in family.samples] == [("modelservice_audit_dropped_total", 3)]
-    log.recorder(DIGEST)(Arrival("route", (), infers=True), "200", 0.1)
+    log.recorder("iris", DIGEST)(Arrival("route", (), infers=True), "200", 0.1)
     assert len(lines(log)) == 3
 
 
@@ -143,13 +143,13 @@ def test_what_waits_is_written_at_the_end_and_a_stream_that_is_gone_ends_nothing
     stream = io.BytesIO()
     log = audit_log(stream)
     log.start()
-    log.recorder(DIGEST)(Arrival("route", (), infers=True), "200", 0.1)
+    log.recorder("iris", DIGEST)(Arrival("route", (), infers=True), "200", 0.1)
     log.close()
     assert json.loads(stream.getvalue())["code"] == "200"
     assert not log._thread.is_alive()
     log = audit_log(Gone())
     for _ in range(3):
-        log.recorder(DIGEST)(Arrival("route", (), infers=True), "200", 0.1)
+        log.recorder("iris", DIGEST)(Arrival("route", (), infers=True), "200", 0.1)
     log.write()
     assert log.dropped == 3
 
@@ -158,5 +158,5 @@ def test_a_name_that_is_no_text_ends_no_log() -> None:
     log = audit_log()
     arrival = Arrival("/v1/models/{name}:predict", [], infers=True)
     arrival.caller = Caller("x\ud800")
-    log.recorder(DIGEST)(arrival, "200", 0.1)
+    log.recorder("iris", DIGEST)(arrival, "200", 0.1)
     assert [line["caller"] for line in lines(log)] == ["x?"]

@@ -22,7 +22,7 @@ from modelservice.contract.places import TLS_FOLDER
 from modelservice.serving.access.audit import AuditLog
 from modelservice.serving.access.gate import build_gate
 from modelservice.serving.callers import names_of
-from modelservice.serving.core import Core
+from modelservice.serving.core import Core, Models
 from modelservice.serving.errors import NotServedError
 from modelservice.serving.listening import bind
 from modelservice.serving.transports.http.server import build_server
@@ -46,7 +46,7 @@ def core(folder: Path, clients: dict[str, Any] | None = None, audit: AuditLog | 
 
 @asynccontextmanager
 async def serving(core: Core) -> AsyncIterator[int]:
-    server = build_server(core)
+    server = build_server(Models([core]))
     with bind("127.0.0.1", 0) as listener:
         running = asyncio.create_task(server._serve([listener]))
         await until(lambda: server.started and bool(server.servers))
@@ -92,7 +92,7 @@ def test_a_certificate_is_exchanged_under_a_connection_that_stays(tmp_path: Path
                 writer.write(request())
                 assert b"200 OK" in await reader.readuntil(b"}]}")
                 mount(tmp_path / TLS_FOLDER, secret(common=name))
-                await served.gate.refresh()
+                await served.common.gate.refresh()
                 assert await shown(port) == name
             large = request(b'{"instances": [%b]}' % b",".join([b"[1,2]"] * 10_000))
             writer.write(large + LAST)
@@ -136,7 +136,7 @@ async def test_an_authority_of_clients_is_forgotten(tmp_path: Path) -> None:
         assert b"200 OK" in await talk(port, client_context(SERVERS, tmp_path, SHOP))
         comment = "# Zürich\n".encode()  # as openssl writes subjects before certificates
         mount(tmp_path / TLS_FOLDER, secret(clients=OTHERS) | {"ca.crt": comment + OTHERS.pem})
-        await served.gate.refresh()
+        await served.common.gate.refresh()
         assert await unless_refused(port, client_context(SERVERS, tmp_path, SHOP)) == b""
         assert b"200 OK" in await talk(port, client_context(SERVERS, tmp_path, STRANGER))
 
@@ -146,7 +146,7 @@ async def test_a_key_that_does_not_belong_changes_nothing(tmp_path: Path, caplog
     async with serving(served) as port:
         for wrong in ({"tls.key": SHOP["tls.key"]}, {"tls.crt": b"-"}):
             mount(tmp_path / TLS_FOLDER, secret(common="torn") | wrong)
-            await served.gate.refresh()
+            await served.common.gate.refresh()
             assert await shown(port) == "first"
         assert caplog.text.count("no certificate and key that belong together") == 2
 
@@ -181,12 +181,12 @@ async def call(address: str, client: Identity) -> str:
 
 
 async def test_the_best_name_of_a_client_is_the_same_in_each_transport(tmp_path: Path) -> None:
-    log = AuditLog(io.BytesIO(), model="iris")
+    log = AuditLog(io.BytesIO())
     shown = core(tmp_path, {}, audit=log)
     async with served(shown) as address, serving(shown) as port:
         assert await call(address, SHOP) == "OK"
         assert b"200 OK" in await talk(port, client_context(SERVERS, tmp_path, SHOP))
-    assert [who for _, (_, who, *_), _ in log._waiting] == ["spiffe://cluster/shop"] * 2
+    assert [who for _, (_, _, who, *_), _ in log._waiting] == ["spiffe://cluster/shop"] * 2
 
 
 async def test_calls_are_encrypted_and_their_clients_known(tmp_path: Path) -> None:
@@ -196,6 +196,6 @@ async def test_calls_are_encrypted_and_their_clients_known(tmp_path: Path) -> No
         assert await call(address, BANK) == "PERMISSION_DENIED"
         assert await call(address, STRANGER) == "UNAVAILABLE"
         mount(tmp_path / TLS_FOLDER, secret(clients=OTHERS))
-        await guarded.gate.refresh()
+        await guarded.common.gate.refresh()
         assert await call(address, STRANGER) == "OK"
         assert await call(address, SHOP) == "UNAVAILABLE"

@@ -22,10 +22,11 @@ from modelservice.serving.access.attempts import GUESSES
 from modelservice.serving.access.gate import Gate, Kept, build_gate
 from modelservice.serving.callers import PUBLIC, Peer
 from modelservice.serving.chain import Arrival
-from modelservice.serving.core import Core
+from modelservice.serving.core import Core, Models
 from modelservice.serving.errors import ForbiddenError, NotServedError, TooManyRequestsError, UnauthenticatedError
 from modelservice.serving.inference import LARGE_BODY
 from modelservice.serving.protocols import PROTOCOLS
+from modelservice.serving.protocols.base import Spoken
 from modelservice.serving.transports.grpc.health import health_service
 from modelservice.serving.transports.http.connection import InferenceConnection
 from modelservice.serving.transports.http.status import PAGES, build_status_front
@@ -48,7 +49,7 @@ async def behind(core: Core) -> AsyncIterator[int]:
 
 
 def counted(core: Core) -> dict[tuple[str, str], float]:
-    page = core.metrics.render().body.decode()
+    page = core.common.exposition.render().body.decode()
     return {
         (code, route): float(n) for code, route, n in re.findall(r'total\{code="(\w+)",route="(.*?)"\} (\S+)', page)
     }
@@ -95,7 +96,7 @@ async def test_a_key_that_is_taken_back_opens_nothing_on_a_connection_that_it_op
             writer.write(request(GOOD, WITH_KEY))
             assert b"200 OK" in await reader.readuntil(b"}]}")
         mount(tmp_path / API_KEYS_FOLDER, {"bank": "bank-0123456789abcdef"})
-        await core.gate.refresh()
+        await core.common.gate.refresh()
         writer.write(request(GOOD, WITH_KEY))
         assert b"401 Unauthorized" in await reader.readuntil(b"}")
         writer.close()
@@ -118,7 +119,7 @@ async def test_a_secret_that_cannot_be_read_changes_nothing(
     core: Core, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / API_KEYS_FOLDER).rename(tmp_path / "elsewhere")
-    await core.gate.refresh()
+    await core.common.gate.refresh()
     assert "could not be read again, the last stays" in caplog.text
     async with behind(core) as port:
         assert b"200 OK" in await talk(port, request(GOOD, WITH_KEY, b"connection: close"))
@@ -166,12 +167,12 @@ async def test_a_stream_ends_when_its_key_is_one_no_more(core: Core, tmp_path: P
         await call.write(request_of().SerializeToString())
         assert b"the API key" not in await call.read()
         mount(tmp_path / API_KEYS_FOLDER, {"bank": "bank-0123456789abcdef"})
-        await core.gate.refresh()
+        await core.common.gate.refresh()
         await call.write(request_of().SerializeToString())
         with pytest.raises(grpc.aio.AioRpcError, match="the API key is not known") as refused:
             await call.read()
         assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
-    page = core.metrics.render().body.decode()
+    page = core.common.exposition.render().body.decode()
     assert f'modelservice_requests_total{{code="OK",route="{STREAM}"}} 1.0' in page
     assert f'modelservice_requests_total{{code="UNAUTHENTICATED",route="{STREAM}"}} 1.0' in page
 
@@ -193,27 +194,27 @@ async def test_a_server_is_ready_once_it_can_tell_callers_apart(caplog: pytest.L
     core = core_of(numeric_model(), gate=Gate(parts=(Kept(late),)))
     probe = request(b"", b"connection: close", method=b"GET", path=b"/v2/health/ready")
     async with (
-        listening(InferenceConnection, front=build_status_front(core)) as (port, _),
+        listening(InferenceConnection, front=build_status_front(Models([core]))) as (port, _),
         served(core) as address,
         grpc.aio.insecure_channel(address) as channel,
     ):
         watch: Any = channel.unary_stream("/grpc.health.v1.Health/Watch")(b"")
         assert await watch.read() == b"\x08\x02"
         for _ in range(2):
-            await core.gate.refresh()
+            await core.common.gate.refresh()
             assert b"503 Service Unavailable" in await talk(port, probe)
         assert caplog.text.count("could not be read again, the last stays: down") == 1
-        assert "modelservice_ready 0.0" in core.metrics.render().body.decode()
+        assert "modelservice_ready 0.0" in core.common.exposition.render().body.decode()
         late.fails = False
-        await core.gate.refresh()
+        await core.common.gate.refresh()
         assert await watch.read() == b"\x08\x01"
         assert b"200 OK" in await talk(port, probe)
-        core.lifecycle.drain()
+        core.common.lifecycle.drain()
         assert await watch.read() == b"\x08\x02"
 
 
 async def test_the_port_for_probes_has_them_and_metrics_and_nothing_else(core: Core) -> None:
-    async with listening(InferenceConnection, front=build_status_front(core)) as (port, _):
+    async with listening(InferenceConnection, front=build_status_front(Models([core]))) as (port, _):
         for page in sorted(PAGES):
             said = await talk(port, request(b"", b"connection: close", method=b"GET", path=page.encode()))
             assert b"200 OK" in said
@@ -224,9 +225,9 @@ async def test_the_port_for_probes_has_them_and_metrics_and_nothing_else(core: C
 
 
 def test_what_is_public_exists() -> None:
-    model = numeric_model()
-    rests = [rest for one in PROTOCOLS if (rest := one.rest(model, "iris", "1"))]
-    services = [health_service(()), *(service for one in PROTOCOLS for service in one.services(model, "iris", "1"))]
+    spoken = Spoken(numeric_model(), "iris", "1")
+    rests = [rest for one in PROTOCOLS if (rest := one.rest(spoken))]
+    services = [health_service(()), *(service for one in PROTOCOLS for service in one.services([spoken]))]
     paths = {page.path for rest in rests for page in rest.pages}
     methods = {f"/{service.name}/{method.name}" for service in services for method in service.methods}
     assert paths | methods >= PUBLIC
@@ -270,7 +271,7 @@ async def test_a_key_that_was_taken_back_is_one_guess_each_time_and_nobodys(core
         for number in range(GUESSES.at_once + 3):
             if number == 2:
                 mount(tmp_path / API_KEYS_FOLDER, {"bank": "bank-0123456789abcdef"})
-                await core.gate.refresh()
+                await core.common.gate.refresh()
             writer.write(request(GOOD, WITH_KEY))  # the same head, which is known from the second time on
             await reader.readuntil(b"}]}" if number < 2 else b'"}')
         writer.close()
@@ -290,7 +291,7 @@ async def test_guesses_over_grpc_are_limited_by_address(core: Core) -> None:
 
 
 async def test_guesses_beyond_the_limit_are_denied_in_the_audit_log(core: Core) -> None:
-    guard = core.gate.guards[0]
+    guard = core.common.gate.guards[0]
     wrong = Arrival("r", [(b"x-api-key", b"wrong")], infers=True, path="/x", peer=Peer("10.0.0.1"))
     for beyond in [False] * GUESSES.at_once + [True]:
         with pytest.raises((UnauthenticatedError, TooManyRequestsError)):

@@ -56,10 +56,10 @@ async def test_connections_are_counted(tmp_path: Path) -> None:
         assert b"200 OK" in await talk(port, client_context(SERVERS, tmp_path, SHOP))
         assert await unless_refused(port, client_context(SERVERS, tmp_path, STRANGER)) == b""
         assert await unless_refused(port, None) == b""  # speaks HTTP
-        assert served.gate.certificates is not None
-        handshakes = served.gate.certificates.handshakes
+        assert served.common.gate.certificates is not None
+        handshakes = served.common.gate.certificates.handshakes
         await until(lambda: counts(handshakes) == {"completed": 1, "failed": 2, "unfinished": 0})
-        page = served.metrics.render().body.decode()
+        page = served.common.exposition.render().body.decode()
     assert 'modelservice_tls_handshakes_total{outcome="failed"} 2.0' in page
 
 
@@ -72,5 +72,5 @@ async def test_who_says_nothing_is_cut_off_and_counted(tmp_path: Path, monkeypat
         async with asyncio.timeout(DEADLINE):
             assert await reader.read() == b""
         writer.close()
-    assert served.gate.certificates is not None
-    assert counts(served.gate.certificates.handshakes) == {"completed": 0, "failed": 0, "unfinished": 1}
+    assert served.common.gate.certificates is not None
+    assert counts(served.common.gate.certificates.handshakes) == {"completed": 0, "failed": 0, "unfinished": 1}

@@ -16,13 +16,14 @@ from modelservice.modalities.errors import InputError
 from modelservice.modalities.tensors import BYTES, DATATYPES, NUMERIC, from_binary, to_binary
 from modelservice.serving.errors import NotFiniteError, RequestError
 from modelservice.serving.model import Computation, computed
+from modelservice.serving.protocols.base import InferMethod, Spoken
 from modelservice.serving.protocols.open_inference.messages import MESSAGES
 from modelservice.serving.protocols.open_inference.rest import RestCodec
 from modelservice.serving.protocols.open_inference.rpc import RpcCodec
 from modelservice.serving.protocols.open_inference.tensors import TensorModel
 from modelservice.serving.protocols.tensorflow.messages import DTYPES
 from modelservice.serving.protocols.tensorflow.messages import MESSAGES as TENSORFLOW
-from modelservice.serving.protocols.tensorflow.rpc import KnownModel, RpcPredictions
+from modelservice.serving.protocols.tensorflow.rpc import build_services
 from modelservice.serving.results import Results
 
 MODELS = (numeric_model(), mixed_model(), image_model(), tensor_model())
@@ -30,6 +31,12 @@ SOME = settings(max_examples=60, deadline=None)
 SIZES = st.one_of(st.integers(-1, 5), st.just(2**31), st.just(2**63 - 1))
 SHAPES = st.lists(SIZES, max_size=5)
 NAMES = st.sampled_from(["features", "x", "age", "city (home)", "sepal_length", ""])
+
+
+def predict(model: FakeModel) -> Callable[[bytes], Any]:
+    """How ``Predict`` reads a message."""
+    prediction, _ = build_services([Spoken(model, "iris", "7")])
+    return next(method.parse for method in prediction.methods if isinstance(method, InferMethod))
 
 
 def answer(model: FakeModel, parse: Callable[[], Any]) -> Any:
@@ -112,8 +119,7 @@ def test_tensorflow(
         tensor.string_val.extend(texts)
         for size in shape:
             tensor.tensor_shape.dim.add(size=size)
-    codec = RpcPredictions(model, KnownModel("iris", "7"))
-    answer(model, lambda: codec.parse(request.SerializeToString()))
+    answer(model, lambda: predict(model)(request.SerializeToString()))
 
 
 @SOME
@@ -123,7 +129,7 @@ def test_bytes_that_are_no_message(model: FakeModel, data: bytes) -> None:
     for parse in (
         RestCodec(tensors).parse,
         RpcCodec(tensors).parse,
-        RpcPredictions(model, KnownModel("iris", "7")).parse,
+        predict(model),
     ):
         assert isinstance(answer(model, partial(parse, data)), RequestError)
 

@@ -23,6 +23,7 @@ from tests.unit.runtime.serving.fakes import (
 from modelservice.contract.serving import Inputs, MissingColumns, UnknownColumns
 from modelservice.modalities.tensors import NUMERIC
 from modelservice.serving.calls import MAX_ROWS
+from modelservice.serving.core import Models
 from modelservice.serving.errors import RequestError
 from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.model import Computation, computed
@@ -40,7 +41,7 @@ STATUS = "ModelService/GetModelStatus"
 
 async def call(model: FakeModel, method: str, request: Any, **more: Any) -> bytes:
     data = request if isinstance(request, bytes) else request.SerializeToString()
-    server, port, _ = await start_grpc(core_of(model, **more), host="127.0.0.1", port=0)
+    server, port, _ = await start_grpc(Models([core_of(model, **more)]), host="127.0.0.1", port=0)
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             answer: bytes = await channel.unary_unary(f"/tensorflow.serving.{method}")(data)

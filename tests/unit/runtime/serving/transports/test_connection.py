@@ -6,7 +6,7 @@ import gzip
 import re
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -188,7 +188,7 @@ HEAD_LINES = (b"POST / HTTP/1.1", b"host: a", b"Content-Length:  3", b"x: 1")
 def known(data: bytes) -> KnownHead | None:
     headers = [(b"host", b"a"), (b"content-length", b"3"), (b"x", b"1")]
     operation = Operation("/", "/", lambda _body, _length: pytest.fail("is not parsed"))
-    return KnownHead.of(data, operation, Arrival("/", headers, infers=True))
+    return KnownHead.of(data, cast("Core", None), operation, Arrival("/", headers, infers=True))
 
 
 @pytest.mark.parametrize(
@@ -428,5 +428,5 @@ async def test_requests_are_counted_and_a_client_that_left_harms_nobody() -> Non
         await writer.drain()
         writer.close()
         assert b"200 OK" in await talk(port, LAST)
-        page = front.direct.core.metrics.render().body.decode()
+        page = front.direct.models.common.exposition.render().body.decode()
     assert re.search(r'requests_total\{code="200",route="/v1/models/\{name\}:predict"\} [12]\.0', page)

@@ -18,6 +18,7 @@ from modelservice.contract.access import Access
 from modelservice.contract.places import API_KEYS_FOLDER
 from modelservice.serving.access.gate import build_gate
 from modelservice.serving.archive import PIECE, Archive
+from modelservice.serving.core import Models
 from modelservice.serving.protocols.base import Download
 from modelservice.serving.transports.http.downloads import DownloadResponse
 from modelservice.serving.transports.http.server import build_front
@@ -89,11 +90,11 @@ async def test_both_ask_for_a_key_where_predictions_do(tmp_path: Path, path: str
     mount(tmp_path / API_KEYS_FOLDER, {"shop": KEY})
     access = Access.model_validate({"auth": {"apiKeys": {"secretRef": {"name": "keys"}}}, "artifact": {}})
     core = core_of(given_away(), gate=build_gate(access, tmp_path))
-    async with client_of(build_front(core)) as client:
+    async with client_of(build_front(Models([core]))) as client:
         assert (await client.get(path)).status_code == 401
         assert (await client.head(path)).status_code == 401
         assert (await client.get(path, headers={"x-api-key": KEY})).status_code == 200
-    async with client_of(build_status_front(core)) as client:
+    async with client_of(build_status_front(Models([core]))) as client:
         assert (await client.get(path, headers={"x-api-key": KEY})).status_code == 404
 
 

@@ -32,7 +32,7 @@ from modelservice.contract.serving import Batching
 from modelservice.serving.budget import Budget
 from modelservice.serving.calls import MAX_ROWS
 from modelservice.serving.chain import MAX_BODY, MAX_HEADERS, Arrival
-from modelservice.serving.core import Core
+from modelservice.serving.core import Core, Models
 from modelservice.serving.costs import Costs
 from modelservice.serving.errors import RequestError, TooSlowError
 from modelservice.serving.inference import LARGE_BODY
@@ -62,7 +62,7 @@ async def serving(model: FakeModel, **more: Any) -> AsyncIterator[tuple[str, Cor
 
 @asynccontextmanager
 async def served(core: Core, **more: Any) -> AsyncIterator[str]:
-    server, port, _ = await start_grpc(core, host="127.0.0.1", port=0, **more)
+    server, port, _ = await start_grpc(Models([core]), host="127.0.0.1", port=0, **more)
     try:
         yield f"127.0.0.1:{port}"
     finally:
@@ -410,7 +410,7 @@ async def test_a_call_that_is_given_up_is_not_computed() -> None:
 async def until(core: Core, line: str) -> None:
     """Wait until the metrics show a line."""
     async with asyncio.timeout(10):
-        while line not in core.metrics.render().body.decode():  # noqa: ASYNC110 - nothing tells
+        while line not in core.common.exposition.render().body.decode():  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.001)
 
 
@@ -426,7 +426,7 @@ def inputs_of(*rows: Any) -> AsyncIterator[dict[str, Any]]:
 async def test_a_stream_is_answered_in_its_order_and_goes_on_after_a_refusal() -> None:
     async with serving(numeric_model()) as (address, core), triton.InferenceServerClient(address) as client:
         answers = [answer async for answer in client.stream_infer(inputs_of([3, 3], [1, 2, 3], [-3, -3], [0, 0]))]
-        page = core.metrics.render().body.decode()
+        page = core.common.exposition.render().body.decode()
     told = [(result and (result.get_response().id, result.as_numpy("label").tolist())) for result, _ in answers]
     assert told == [("0", [b"virginica"]), None, ("2", [b"setosa"]), ("3", [b"setosa"])]
     assert "inputs[0] (features).shape: [1, 3]; expected [rows, 2]" in str(answers[1][1])
@@ -436,7 +436,7 @@ async def test_a_stream_is_answered_in_its_order_and_goes_on_after_a_refusal() -
 
 
 async def test_messages_of_a_stream_draw_on_the_budget_too() -> None:
-    core = core_of(numeric_model())._replace(budget=Budget(LARGE_BODY))
+    core = core_of(numeric_model(), budget=Budget(LARGE_BODY))
     large = request_of().SerializeToString() + b"\x1a\x04iris" * LARGE_BODY  # ids, the last counts
     async with served(core) as address, grpc.aio.insecure_channel(address) as channel:
         stream = channel.stream_stream(STREAM)()
@@ -447,7 +447,7 @@ async def test_messages_of_a_stream_draw_on_the_budget_too() -> None:
             assert bool(reason) == bool(answer.error_message)
         await stream.done_writing()
         assert await stream.read() is grpc.aio.EOF
-    assert core.budget.free == core.budget.limit
+    assert core.common.budget.free == core.common.budget.limit
 
 
 async def test_streams_have_an_end_and_make_room_when_they_have_theirs() -> None:
@@ -498,24 +498,30 @@ class Talk:
         await asyncio.Event().wait()
 
 
-async def echo(message: bytes, _context: Any) -> bytes:
+async def echo(message: bytes, _arrival: Arrival) -> bytes:
     return message
 
 
 async def test_a_message_whose_answer_is_not_read_is_recorded_and_gives_its_place_back() -> None:
     recorded: list[str] = []
-    streams = Streams(core_of(numeric_model()), write_seconds=0.01)
+    streams = Streams(core_of(numeric_model()).common, write_seconds=0.01)
+    arrival = Arrival(STREAM, (), infers=True)
     for _ in range(MAX_STREAMS + 1):
         with pytest.raises(TooSlowError, match="the answer was not read within"):
             await streams.answer(
-                Talk(b"a", b"b"), lambda: None, lambda code, _: recorded.append(code), infer=echo, refuse=str.encode
+                Talk(b"a", b"b"),
+                arrival,
+                lambda: None,
+                lambda code, _: recorded.append(code),
+                infer=echo,
+                refuse=str.encode,
             )
     assert recorded == ["CANCELLED"] * (MAX_STREAMS + 1)
 
 
 async def test_a_message_is_timed_by_itself_and_the_end_of_a_stream_by_nothing() -> None:
     now = 0.0
-    core = core_of(numeric_model())._replace(clock=lambda: now)
+    core = core_of(numeric_model(), clock=lambda: now)
     async with (
         served(core, idle_seconds=0.2) as address,
         grpc.aio.insecure_channel(address) as channel,
@@ -528,9 +534,8 @@ async def test_a_message_is_timed_by_itself_and_the_end_of_a_stream_by_nothing()
         with pytest.raises(grpc.aio.AioRpcError):
             await stream.read()
         await until(core, f'modelservice_requests_total{{code="DEADLINE_EXCEEDED",route="{STREAM}"}} 1.0')
-        assert (
-            f'modelservice_request_duration_seconds_sum{{route="{STREAM}"}} 0.0' in core.metrics.render().body.decode()
-        )
+        page = core.common.exposition.render().body.decode()
+        assert f'modelservice_request_duration_seconds_sum{{route="{STREAM}"}} 0.0' in page
 
 
 async def test_a_message_whose_client_leaves_is_recorded() -> None:
@@ -626,7 +631,7 @@ async def test_watches_take_no_turn_of_calls() -> None:
 async def test_a_port_that_is_taken_is_said() -> None:
     async with serving(numeric_model()) as (address, core):
         with pytest.raises(OSError, match=r"cannot listen on 127\.0\.0\.1 port"):
-            await start_grpc(core, host="127.0.0.1", port=int(address.rpartition(":")[2]))
+            await start_grpc(Models([core]), host="127.0.0.1", port=int(address.rpartition(":")[2]))
 
 
 def large(size: int) -> bytes:
@@ -643,10 +648,10 @@ async def code_of(call: Any) -> str:
 
 
 async def test_large_messages_share_a_budget() -> None:
-    core = core_of(numeric_model())._replace(budget=Budget(2 * LARGE_BODY))
+    core = core_of(numeric_model(), budget=Budget(2 * LARGE_BODY))
     async with served(core) as address, grpc.aio.insecure_channel(address) as channel:
         call = channel.unary_unary(INFER)
-        with core.budget.hold() as held:
+        with core.common.budget.hold() as held:
             held.add(LARGE_BODY)
             with pytest.raises(grpc.aio.AioRpcError) as refused:
                 await call(large(LARGE_BODY + 1))
@@ -654,7 +659,7 @@ async def test_large_messages_share_a_budget() -> None:
             assert dict(refused.value.trailing_metadata())["retry-after"] == "1"
             assert await code_of(call(request_of().SerializeToString())) == "OK"  # a small one is answered all the same
         assert await code_of(call(large(LARGE_BODY + 1))) == "INVALID_ARGUMENT"  # it was read
-        assert core.budget.free == core.budget.limit
+        assert core.common.budget.free == core.common.budget.limit
 
 
 @pytest.mark.parametrize("method", [INFER, HEALTH])
@@ -717,7 +722,7 @@ async def test_what_was_refused_is_let_go_without_the_collector() -> None:
         raise RequestError("refused")
 
     core = core_of(numeric_model())
-    interceptor = ChainInterceptor(Answering(core, ()), methods={})
+    interceptor = ChainInterceptor(Answering(Models([core]), ()), methods={})
     reads = interceptor._reads(lambda data, _context: core.inference.answer(parse, data, large=True))
 
     class Context:

@@ -17,6 +17,7 @@ from tests.unit.runtime.serving.talking import DEADLINE, listening
 from tritonclient.grpc import service_pb2
 from tritonclient.utils import deserialize_bytes_tensor
 
+from modelservice.serving.core import Models
 from modelservice.serving.transports.grpc.server import start_grpc
 from modelservice.serving.transports.http.connection import InferenceConnection
 
@@ -67,7 +68,7 @@ async def test_rest(call: Any) -> None:
 
 @pytest.mark.parametrize("call", RECORDED["grpc"], ids=lambda call: call["method"])
 async def test_grpc(call: Any) -> None:
-    server, port, _ = await start_grpc(core_of(numeric_model()), host="127.0.0.1", port=0)
+    server, port, _ = await start_grpc(Models([core_of(numeric_model())]), host="127.0.0.1", port=0)
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             method = channel.unary_unary(f"/inference.GRPCInferenceService/{call['method']}")

@@ -13,6 +13,7 @@ from tests.unit.runtime.serving.fakes import core_of, numeric_model
 from tests.unit.runtime.serving.talking import GOOD, PREDICT, listening, until
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from modelservice.serving.core import Models
 from modelservice.serving.transports.http.connection import InferenceConnection
 from modelservice.serving.transports.http.direct import Exchange
 from modelservice.serving.transports.http.front import Front
@@ -71,7 +72,7 @@ async def say(server: Server, pieces: list[bytes]) -> Said:
 
 
 def is_done(server: Server, connection: Any, sent: int) -> bool:
-    cycle, queued = connection.cycle, server.front.direct.core.inference._batcher.queued_rows
+    cycle, queued = connection.cycle, server.front.direct.models.first.inference._batcher.queued_rows
     answered = cycle is None or cycle.response_complete or cycle.disconnected
     wants_more = not answered and cycle.more_body and (isinstance(cycle, Exchange) or cycle.message_event._waiters)
     works = connection.received < sent or queued or connection.pipeline or not (answered or wants_more)
@@ -80,7 +81,7 @@ def is_done(server: Server, connection: Any, sent: int) -> bool:
 
 @pytest.fixture
 async def servers() -> AsyncIterator[tuple[Server, Server]]:
-    front = build_front(core_of(numeric_model()))
+    front = build_front(Models([core_of(numeric_model())]))
     (theirs, their), (ours, our) = watched(HttpToolsProtocol), watched(InferenceConnection)
     async with listening(theirs, front=front) as (first, _), listening(ours, front=front) as (second, _):
         yield Server(first, their, front), Server(second, our, front)

@@ -56,7 +56,7 @@ def pass_time(connection: InferenceConnection, seconds: float) -> None:
 
 
 def answers(core: Core) -> dict[str, float]:
-    page = core.metrics.render().body.decode()
+    page = core.common.exposition.render().body.decode()
     return {code: float(count) for code, count in re.findall(r'requests_total\{code="(\d+)".*?\} (\S+)', page)}
 
 
@@ -87,7 +87,7 @@ async def test_what_is_not_finished_in_time_is_408(what: str) -> None:
         writer.close()
         await until(lambda: not made[0].connections)
     assert answers(core) == {"200": 1, "408": 1}
-    assert core.budget.free == core.budget.limit
+    assert core.common.budget.free == core.common.budget.limit
 
 
 async def test_a_connection_that_has_its_answer_is_closed_without_a_word() -> None:
@@ -217,21 +217,21 @@ async def test_what_the_connection_refuses_is_counted(what: str, before: bytes) 
 
 
 async def test_bodies_share_a_budget_and_what_is_beyond_it_is_503() -> None:
-    core = core_of(numeric_model())._replace(budget=Budget(3 * LARGE_BODY))
+    core = core_of(numeric_model(), budget=Budget(3 * LARGE_BODY))
     async with kept(core) as (port, _):
         holding = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
         for _, writer in holding:
             writer.write(request(LARGE)[:-5])
-        await until(lambda: core.budget.free < LARGE_BODY)
+        await until(lambda: core.common.budget.free < LARGE_BODY)
         refused = await talk(port, request(LARGE, b"connection: close"))
         assert b"503 Service Unavailable" in refused
         assert b"retry-after: 1\r\n" in refused
-        assert b"the server holds %d bytes of requests" % core.budget.limit in refused
+        assert b"the server holds %d bytes of requests" % core.common.budget.limit in refused
         assert b"200 OK" in await talk(port, LAST)  # a small one is answered all the same
         holding[0][1].write(request(LARGE)[-5:])
         assert b"200 OK" in await holding[0][0].readuntil(b"}]}")
         holding[1][1].close()
-        await until(lambda: core.budget.free == core.budget.limit)
+        await until(lambda: core.common.budget.free == core.common.budget.limit)
         assert b"200 OK" in await talk(port, request(LARGE, b"connection: close"))
         holding[0][1].close()
 

@@ -9,6 +9,7 @@ import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from tests.unit.runtime.serving.fakes import core_of, numeric_model
 
+from modelservice.serving.core import Models
 from modelservice.serving.protocols.tensorflow.messages import DESCRIBED
 from modelservice.serving.transports.grpc.reflection import VERSIONS, _described
 from modelservice.serving.transports.grpc.server import start_grpc
@@ -40,7 +41,7 @@ class Asker:
 
 @asynccontextmanager
 async def asking(version: str = "v1") -> AsyncIterator[tuple[Asker, Any]]:
-    server, port, _ = await start_grpc(core_of(numeric_model()), host="127.0.0.1", port=0)
+    server, port, _ = await start_grpc(Models([core_of(numeric_model())]), host="127.0.0.1", port=0)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         method = f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo"
         yield Asker(channel.stream_stream(method)(), version), channel

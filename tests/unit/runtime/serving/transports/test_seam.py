@@ -12,10 +12,10 @@ from tests.unit.runtime.serving.fakes import numeric_model
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.serving import Batching
 from modelservice.serving.calls import Call
-from modelservice.serving.core import Core
+from modelservice.serving.core import Models
 from modelservice.serving.errors import NotServedError, RequestError
 from modelservice.serving.main import serve
-from modelservice.serving.switching import Switch
+from modelservice.serving.switching import Source, Switch
 from modelservice.serving.transports import TRANSPORTS
 
 
@@ -37,18 +37,19 @@ class Carrier:
     def where(self) -> str:
         return self.name
 
-    async def start(self, core: Core) -> None:
-        self._core = core
+    async def start(self, models: Models) -> None:
+        self._models = models
         self._log.append((self.name, "started"))
 
-    async def prepare(self, core: Core) -> Callable[[], None]:
-        return partial(setattr, self, "_core", core)
+    async def prepare(self, models: Models) -> Callable[[], None]:
+        return partial(setattr, self, "_models", models)
 
     async def serve(self) -> None:
-        rows = self._core.model.encoder.from_instances([[3, 3]])
+        core = self._models.first
+        rows = core.model.encoder.from_instances([[3, 3]])
         call: Call[int] = Call(rows, lambda error: RequestError(str(error)), lambda found: int(found.raw.argmax()))
-        self._log.append((self.name, "answered", await self._core.inference.answer(lambda _: call, b"", large=False)))
-        self._core.lifecycle.leave()
+        self._log.append((self.name, "answered", await core.inference.answer(lambda _: call, b"", large=False)))
+        core.common.lifecycle.leave()
 
     def close(self) -> None:
         self._log.append((self.name, "closed"))
@@ -59,8 +60,7 @@ def test_a_new_transport_is_one_member() -> None:
     carriers = (Carrier("pigeon", log), Carrier("raven", log), Carrier("owl", log))
     ports = {"pigeon": 7, "owl": 0}
     code = serve(
-        load=numeric_model,
-        name="iris",
+        Source("iris", numeric_model),
         host="::",
         ports=ports,
         batching=Batching(),
@@ -84,8 +84,7 @@ def test_what_was_bound_is_released_when_another_cannot_be() -> None:
     carriers = (Carrier("pigeon", log), Carrier("owl", log))
     with pytest.raises(NotServedError, match=r"^cannot listen on :: port 1: Permission denied$"):
         serve(
-            load=numeric_model,
-            name="iris",
+            Source("iris", numeric_model),
             host="::",
             ports={"pigeon": 7, "owl": 1},
             batching=Batching(),
@@ -107,8 +106,7 @@ def test_the_port_for_probes_is_one_of_them_and_leaves_with_the_others() -> None
             signal.raise_signal(signal.SIGINT)
 
     code = serve(
-        load=numeric_model,
-        name="iris",
+        Source("iris", numeric_model),
         host="127.0.0.1",
         ports=ports,
         batching=Batching(),
@@ -124,12 +122,12 @@ def test_a_transport_answers_by_another_model_once_there_is_one(monkeypatch: pyt
     other.digest = "sha256:" + "cd" * 32
 
     class Waiting(Carrier):
-        async def start(self, core: Core) -> None:
+        async def start(self, models: Models) -> None:
             self._turned = asyncio.Event()
-            await super().start(core)
+            await super().start(models)
 
-        async def prepare(self, core: Core) -> Callable[[], None]:
-            turn = await super().prepare(core)
+        async def prepare(self, models: Models) -> Callable[[], None]:
+            turn = await super().prepare(models)
 
             def turn_and_tell() -> None:
                 turn()
@@ -142,9 +140,7 @@ def test_a_transport_answers_by_another_model_once_there_is_one(monkeypatch: pyt
             await super().serve()
 
     code = serve(
-        load=lambda: other if log[1:] else numeric_model(),
-        changed=lambda: True,
-        name="iris",
+        Source("iris", lambda: other if log[1:] else numeric_model(), lambda: True),
         host="::",
         ports={"pigeon": 7},
         batching=Batching(),

@@ -11,6 +11,7 @@ from tests.unit.runtime.serving.talking import connected
 from modelservice.contract.access import Access
 from modelservice.contract.places import API_KEYS_FOLDER, JWKS_FOLDER
 from modelservice.serving.access.gate import Gate, build_gate
+from modelservice.serving.core import Models
 from modelservice.serving.transports.http.server import build_front
 
 KEY = "shop-0123456789abcdef"
@@ -20,7 +21,7 @@ PUBLIC = {"/v2/health/live", "/v2/health/ready"}
 
 async def page_of(gate: Gate) -> dict[str, Any]:
     """The page behind a gate that asks nobody."""
-    async with client_of(build_front(core_of(numeric_model(), gate=gate._replace(guards=())))) as client:
+    async with client_of(build_front(Models([core_of(numeric_model(), gate=gate._replace(guards=()))]))) as client:
         page: dict[str, Any] = (await client.get("/openapi.json")).json()
         assert page == (await client.get("/openapi.json")).json()
         return page
@@ -67,7 +68,7 @@ async def test_nothing_is_said_where_nothing_is_asked() -> None:
 async def test_the_page_is_for_callers(tmp_path: Path, path: str) -> None:
     mount(tmp_path / API_KEYS_FOLDER, {"shop": KEY})
     async with client_of(
-        build_front(core_of(numeric_model(), gate=build_gate(Access.model_validate(KEYS), tmp_path)))
+        build_front(Models([core_of(numeric_model(), gate=build_gate(Access.model_validate(KEYS), tmp_path))]))
     ) as client:
         assert (await client.get(path)).status_code == 401
         assert (await client.get(path, headers={"authorization": f"Bearer {KEY}"})).status_code == 200
@@ -75,7 +76,7 @@ async def test_the_page_is_for_callers(tmp_path: Path, path: str) -> None:
 
 async def test_a_browser_asks_for_a_key_and_sends_it_with_what_is_tried_out(tmp_path: Path) -> None:
     mount(tmp_path / API_KEYS_FOLDER, {"shop": KEY})
-    front = build_front(core_of(numeric_model(), gate=build_gate(Access.model_validate(KEYS), tmp_path)))
+    front = build_front(Models([core_of(numeric_model(), gate=build_gate(Access.model_validate(KEYS), tmp_path))]))
     rows = {"instances": [[1, 2]]}
     async with connected(front) as client:
         asked = await client.get("/docs")
