@@ -3,7 +3,6 @@
 import argparse
 import json
 import sys
-import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -200,6 +199,8 @@ def _report(parsed: argparse.Namespace, access: "Access") -> int:
         sys.stdout.write(f"{parsed.name}: {address}/ ({_RUNNING})\n")
         sys.stdout.flush()
         if not parsed.no_browser:
+            import webbrowser  # noqa: PLC0415 - each command would pay for it, a server's start too
+
             webbrowser.open(f"{address}/")
         _wait()
     return ExitCode.DONE

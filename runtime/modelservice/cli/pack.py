@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from modelservice.cli.common import Commands, add_command, complain
 from modelservice.cli.train import watched
 from modelservice.contract.exit_codes import ExitCode
-from modelservice.contract.progress import Progress
 
 if TYPE_CHECKING:
     from modelservice.artifact.load import Artifact
@@ -59,6 +58,7 @@ def _pack(parsed: argparse.Namespace) -> int:
     from modelservice.artifact.errors import ArtifactError  # noqa: PLC0415
     from modelservice.artifact.stores import open_store  # noqa: PLC0415
     from modelservice.contract.failure import StageError  # noqa: PLC0415
+    from modelservice.contract.progress import Progress  # noqa: PLC0415
     from modelservice.packing.errors import PackError  # noqa: PLC0415
     from modelservice.packing.pack import STAGE, STEPS, check_own, pack  # noqa: PLC0415
     from modelservice.packing.settings import read_settings  # noqa: PLC0415

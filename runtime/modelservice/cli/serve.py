@@ -179,8 +179,9 @@ def _addresses(parsed: argparse.Namespace) -> dict[str, str]:
         wrong = given[named.index(None)]
         remedy = f"{server_flags.MODEL} NAME={wrong}, or {server_flags.NAME} beside a lone address"
         parser.error(f"{server_flags.MODEL} {wrong}: has no name; write {remedy}")
-    if len(given) > 1 and parsed.digest is not None:
-        parser.error(f"{server_flags.DIGEST} is that of one model, and {len(given)} are given: start a server for each")
+    of_one = {server_flags.DIGEST: parsed.digest, server_flags.REVISION: parsed.revision - server_flags.FIRST_REVISION}
+    for flag in (flag for flag, value in of_one.items() if value and len(given) > 1):
+        parser.error(f"{flag} is that of one model, and {len(given)} are given: start a server for each")
     addresses: dict[str, str] = {}
     for name, address in (one.groups() for one in named if one is not None):
         if name in addresses:

@@ -42,7 +42,7 @@ class Waiting:
         self.taken = 0
         self.told = False
         self.asker = asker
-        self._answered: dict[int, Results] = {}
+        self._answered: dict[int, Results] | None = None
 
     @property
     def disconnected(self) -> bool:
@@ -66,9 +66,10 @@ class Waiting:
 
         Parts come in any order: one that is computed again comes after those that were handed over meanwhile.
         """
-        self._answered[start] = results
-        if sum(len(one) for one in self._answered.values()) == len(self.rows):
-            self.tell(Results.joined([self._answered[first] for first in sorted(self._answered)]))
+        answered = self._answered = self._answered or {}  # nearly no request is answered in parts
+        answered[start] = results
+        if sum(len(one) for one in answered.values()) == len(self.rows):
+            self.tell(Results.joined([answered[first] for first in sorted(answered)]))
 
 
 class Limited(Waiting):
@@ -117,11 +118,12 @@ class Batch:
         seconds: how long encoding and the model took.
     """
 
-    __slots__ = ("_compute", "_encoded", "_error", "_parts", "_raw", "_rows", "seconds")
+    __slots__ = ("_compute", "_counts", "_encoded", "_error", "_parts", "_raw", "_rows", "seconds")
 
     def __init__(self, parts: Sequence[Part]) -> None:
         """Args: at least one."""
         self._parts = parts
+        self._counts = [len(part.rows) for part in parts]
         self._compute = parts[0].request.compute
         self._rows: Rows = []
         self._encoded: Encoded | None = None
@@ -131,7 +133,7 @@ class Batch:
 
     def __len__(self) -> int:
         """Number of rows."""
-        return sum([len(part.rows) for part in self._parts])
+        return sum(self._counts)
 
     def encode(self, clock: Clock) -> None:
         """Make of the rows what the model is run on."""
@@ -182,7 +184,7 @@ class Batch:
             self._compute.conclude(self._rows, self._encoded, finite(self._raw))
         except Exception as error:
             return error
-        return Results.split(self._raw, [len(part.rows) for part in self._parts])
+        return Results.split(self._raw, self._counts)
 
 
 def finite(raw: Array) -> Array:

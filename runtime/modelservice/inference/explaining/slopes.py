@@ -10,12 +10,15 @@ al., "SmoothGrad: removing noise by adding noise" (2017), with its noise of 15 %
 """
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from modelservice.tasks.base import Array
+
+if TYPE_CHECKING:
+    from numpy.random import Generator  # a server's start would pay for it
 
 INTEGRATED: Final = "IntegratedGradients"
 SMOOTH: Final = "SmoothGrad"
@@ -35,16 +38,16 @@ class Method(NamedTuple):
         contributions: features of the plain and of the explained image, and mean slopes, [c, h, w], to [h, w].
     """
 
-    images: Callable[[Images, Images, int, np.random.Generator], Images]
+    images: "Callable[[Images, Images, int, Generator], Images]"
     contributions: Callable[[Slopes, Slopes, Slopes], Slopes]
 
 
-def _on_the_way(plain: Images, image: Images, steps: int, _random: np.random.Generator) -> Images:
+def _on_the_way(plain: Images, image: Images, steps: int, _random: "Generator") -> Images:
     shares = ((np.arange(steps) + 0.5) / steps).astype(np.float32)[:, None, None, None]
     return np.asarray(plain + shares * (image - plain), dtype=np.float32)
 
 
-def _with_noise(_plain: Images, image: Images, steps: int, random: np.random.Generator) -> Images:
+def _with_noise(_plain: Images, image: Images, steps: int, random: "Generator") -> Images:
     width = NOISE * float(np.ptp(image))
     return np.asarray(image + random.normal(0.0, width, (steps, *image.shape)), dtype=np.float32)
 
