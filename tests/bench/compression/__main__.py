@@ -6,11 +6,9 @@ are missing.
 
 import argparse
 import sys
-import time
 from collections.abc import Sequence
 
-import torch
-from tests.bench.compression.fitting import FoldName, fit_fold
+from tests.bench.compression.fitting import FoldName, timed_fit
 from tests.bench.compression.fonts import fetched
 from tests.bench.compression.forms import measure_forms
 from tests.bench.compression.latency import measure_latencies
@@ -57,16 +55,7 @@ def fit_all(chosen: Sequence[Subject], *, processes: int, seconds: float) -> boo
     missing = [name for name in names if not name.place(HOME).exists()]
     if any(subject_named(name.subject).rows is glyphs for name in missing):
         fetched(HOME / "fonts")
-    return not work_through(missing, _fit, processes=processes, seconds=seconds)
-
-
-def _fit(name: FoldName) -> str:
-    """Fit a fold, and say how long it took."""
-    torch.set_num_threads(1)
-    wall, cpu = time.monotonic(), time.process_time()
-    fit_fold(subject_named(name.subject), name, HOME)
-    wall, cpu = time.monotonic() - wall, time.process_time() - cpu
-    return f"{name.subject} seed {name.seed} fold {name.fold}: {wall:.0f} s, {cpu:.0f} s of CPU time"
+    return not work_through(missing, timed_fit, processes=processes, seconds=seconds)
 
 
 if __name__ == "__main__":

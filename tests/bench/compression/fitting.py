@@ -6,6 +6,7 @@ the last network. Delete them where the code that fits has changed.
 
 import json
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tests.bench.compression.subjects import FOLD_BUDGET, RATIO, STUDENT_EPOCHS, Subject
+import torch
+from tests.bench.compression.rows import HOME
+from tests.bench.compression.subjects import FOLD_BUDGET, RATIO, STUDENT_EPOCHS, Subject, subject_named
 
 from modelservice.artifact.stores import open_checkpoints
 from modelservice.compression import Compressible, KeptNetworks, StepContext, apply_step
@@ -93,6 +96,15 @@ def fit_fold(subject: Subject, name: FoldName, folder: Path) -> None:
     waiting.replace(place)
     checkpoints.discard()
     shutil.rmtree(place.with_suffix(".large"))
+
+
+def timed_fit(name: FoldName) -> str:
+    """Fit a fold with one thread, and say how long it took."""
+    torch.set_num_threads(1)
+    wall, cpu = time.monotonic(), time.process_time()
+    fit_fold(subject_named(name.subject), name, HOME)
+    wall, cpu = time.monotonic() - wall, time.process_time() - cpu
+    return f"{name.subject} seed {name.seed} fold {name.fold}: {wall:.0f} s, {cpu:.0f} s of CPU time"
 
 
 def _automatically(
