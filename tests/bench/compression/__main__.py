@@ -13,7 +13,7 @@ from tests.bench.compression.fonts import fetched
 from tests.bench.compression.forms import measure_forms
 from tests.bench.compression.latency import measure_latencies
 from tests.bench.compression.recompute import main as recompute
-from tests.bench.compression.rows import FOLDS, HOME, glyphs
+from tests.bench.compression.rows import FOLDS, HOME, STORED, glyphs
 from tests.bench.compression.subjects import SEEDS, SUBJECTS, Subject, subject_named
 from tests.bench.side_by_side import work_through
 
@@ -33,9 +33,9 @@ def main() -> int:
     if not (arguments.report or arguments.latency):
         chosen = [one for one in SUBJECTS if one.name in (arguments.subject or [one.name])]
         complete = fit_all(chosen, processes=arguments.processes, seconds=60 * arguments.minutes)
-    if arguments.latency or not (arguments.report or (HOME / "latency.json").exists()):
-        measure_latencies(HOME)
-        measure_forms(HOME)
+    if arguments.latency or not (arguments.report or (STORED / "latency.json").exists()):
+        measure_latencies(HOME, STORED)
+        measure_forms(HOME, STORED)
     code = recompute(readme=arguments.readme)
     if not complete:
         sys.stderr.write("the time is over and folds are missing: run the bench again, it goes on\n")
@@ -52,7 +52,7 @@ def fit_all(chosen: Sequence[Subject], *, processes: int, seconds: float) -> boo
         for subject in chosen
         if seed in subject.seeds
     ]
-    missing = [name for name in names if not name.place(HOME).exists()]
+    missing = [name for name in names if not name.place(STORED).exists()]
     if any(subject_named(name.subject).rows is glyphs for name in missing):
         fetched(HOME / "fonts")
     return not work_through(missing, timed_fit, processes=processes, seconds=seconds)

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from tests.bench.compression.rows import HOME
+from numpy.typing import NDArray
+from tests.bench.compression.rows import HOME, STORED
 from tests.bench.compression.subjects import FOLD_BUDGET, RATIO, STUDENT_EPOCHS, Subject, subject_named
 
 from modelservice.artifact.stores import open_checkpoints
@@ -55,8 +56,15 @@ def keys_of(subject: Subject) -> tuple[str, ...]:
     return (BEFORE, AUTO, SCRATCH, DISTILLED) if subject.student is None else (BEFORE, DISTILLED, SCRATCH)
 
 
-def fit_fold(subject: Subject, name: FoldName, folder: Path) -> None:
-    """Fit and store; the document is written last, so that a fold without one is fitted again."""
+def fit_fold(subject: Subject, name: FoldName, folder: Path, stored: Path) -> None:
+    """Fit and store; the document is written last, so that a fold without one is fitted again.
+
+    Args:
+        subject: what is fitted.
+        name: of the fold.
+        folder: of models, and of networks on the way.
+        stored: of predictions and documents.
+    """
     dataset, rows = subject.rows(name.seed, name.fold)
     width = len(dataset.labels)
 
@@ -66,6 +74,8 @@ def fit_fold(subject: Subject, name: FoldName, folder: Path) -> None:
 
     place = name.place(folder)
     place.parent.mkdir(parents=True, exist_ok=True)
+    told = name.place(stored)
+    told.parent.mkdir(parents=True, exist_ok=True)
     checkpoints = open_checkpoints(place.with_suffix(".kept"))
     kept = KeptNetworks(store=checkpoints, key="fold", data=place.stem, say=lambda _: None)
     alone = StepContext(dataset=dataset, teacher=nobody, seed=name.seed, observe=lambda _: None, kept=kept)
@@ -80,8 +90,9 @@ def fit_fold(subject: Subject, name: FoldName, folder: Path) -> None:
     )
     made = (_automatically if subject.student is None else _by_distilling)(subject, large, taught, alone)
     models = {BEFORE: large, **made}
-    answers = {f"model {key}": OnnxEngine(one.onnx).run(dataset.test.features) for key, one in models.items()}
-    np.savez_compressed(place.with_suffix(".npz"), rows=rows, truth=dataset.test.values, **_named(answers))
+    answers = {f"model {key}": _classes(one.onnx, dataset.test.features) for key, one in models.items()}
+    truth = dataset.test.values.astype(np.uint8)
+    np.savez_compressed(told.with_suffix(".npz"), rows=rows.astype(np.uint16), truth=truth, **_named(answers))
     for key in keys_of(subject)[:2]:
         place.with_suffix(f".{key}.onnx").write_bytes(models[key].onnx)
     small = models[DISTILLED].network
@@ -91,9 +102,9 @@ def fit_fold(subject: Subject, name: FoldName, folder: Path) -> None:
         "small": small.architecture.model_dump(mode="json"),
         "tried": [one.model_dump(mode="json") for model in models.values() for one in model.tried],
     }
-    waiting = place.with_suffix(".waiting")
-    waiting.write_text(json.dumps(said, indent=1), encoding="utf-8")
-    waiting.replace(place)
+    waiting = told.with_suffix(".waiting")
+    waiting.write_text(json.dumps(said), encoding="utf-8")
+    waiting.replace(told)
     checkpoints.discard()
     shutil.rmtree(place.with_suffix(".large"))
 
@@ -102,7 +113,7 @@ def timed_fit(name: FoldName) -> str:
     """Fit a fold with one thread, and say how long it took."""
     torch.set_num_threads(1)
     wall, cpu = time.monotonic(), time.process_time()
-    fit_fold(subject_named(name.subject), name, HOME)
+    fit_fold(subject_named(name.subject), name, HOME, STORED)
     wall, cpu = time.monotonic() - wall, time.process_time() - cpu
     return f"{name.subject} seed {name.seed} fold {name.fold}: {wall:.0f} s, {cpu:.0f} s of CPU time"
 
@@ -157,7 +168,12 @@ def _by_distilling(
     return {DISTILLED: apply_step(student, _QUANTIZE, taught), SCRATCH: _quantised(alike, alone)}
 
 
-def _named(answers: Mapping[str, Array]) -> dict[str, Any]:
+def _classes(onnx: bytes, features: Features) -> NDArray[np.uint8]:
+    """What a model says of each row."""
+    return np.asarray(OnnxEngine(onnx).run(features).argmax(axis=1), np.uint8)
+
+
+def _named(answers: Mapping[str, NDArray[np.uint8]]) -> dict[str, Any]:
     return dict(answers)
 
 

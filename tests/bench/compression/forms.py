@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import onnx
 from onnx import numpy_helper
-from tests.bench.compression.fitting import BEFORE
-from tests.bench.compression.latency import BATCHES, seconds_of
+from tests.bench.compression.fitting import BEFORE, FoldName
+from tests.bench.compression.latency import BATCHES, fitted_here, seconds_of
 from tests.bench.compression.subjects import Subject, subject_named
 
 from modelservice.compression import Compressible, StepContext, StoredNetwork, apply_step
@@ -36,14 +36,14 @@ Forms = dict[str, dict[str, dict[str, float]]]
 """Bytes, accuracy and seconds of a call by batch, by subject and form."""
 
 
-def measure_forms(folder: Path) -> None:
-    """Measure all forms of the first stored fold of each subject, and store what was found."""
+def measure_forms(folder: Path, stored: Path) -> None:
+    """Measure all forms of the first fold of each subject that this machine fitted, and store what was found."""
     found: Forms = {}
     for name in _DESIGNS:
-        places = sorted((folder / name).glob("*-*.json"))
-        if places:
-            found[name] = _of_subject(subject_named(name), places[0])
-    (folder / "forms.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+        folds = fitted_here(name, folder)
+        if folds:
+            found[name] = _of_subject(subject_named(name), folds[0], folder)
+    (stored / "forms.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
 
 
 def forms_table(folder: Path) -> str:
@@ -66,10 +66,10 @@ def forms_table(folder: Path) -> str:
     return "\n".join(lines)
 
 
-def _of_subject(subject: Subject, place: Path) -> dict[str, dict[str, float]]:
-    seed, fold = map(int, place.stem.split("-"))
-    dataset, _ = subject.rows(seed, fold)
-    content = place.with_suffix(f".{BEFORE}.onnx").read_bytes()
+def _of_subject(subject: Subject, fold: FoldName, folder: Path) -> dict[str, dict[str, float]]:
+    seed = fold.seed
+    dataset, _ = subject.rows(seed, fold.fold)
+    content = fold.place(folder).with_suffix(f".{BEFORE}.onnx").read_bytes()
     model = Compressible(onnx=content, network=_network(subject, dataset, content))
     context = StepContext(dataset=dataset, teacher=OnnxEngine(content).run, seed=seed, observe=lambda _: None)
     contents = {"floats": content} | {

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from tests.bench.compression.fitting import keys_of
+from tests.bench.compression.fitting import BEFORE, FoldName, keys_of
 from tests.bench.compression.subjects import SUBJECTS, Subject
 
 from modelservice.inference.onnx_engine import OnnxEngine
@@ -24,12 +24,14 @@ Latencies = dict[str, dict[str, dict[str, float]]]
 """Seconds of a call by subject, batch and model."""
 
 
-def measure_latencies(folder: Path) -> None:
-    """Measure the models of the first stored fold of each subject, and store what was found."""
+def measure_latencies(folder: Path, stored: Path) -> None:
+    """Measure the models of the first fold of each subject that this machine fitted, and store what was found."""
     found = {
-        subject.name: _of_subject(subject, places[0]) for subject in SUBJECTS if (places := _places(folder, subject))
+        subject.name: _of_subject(subject, folds[0], folder, stored)
+        for subject in SUBJECTS
+        if (folds := fitted_here(subject.name, folder))
     }
-    (folder / "latency.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    (stored / "latency.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
 
 
 def read_latencies(folder: Path) -> Latencies:
@@ -39,13 +41,19 @@ def read_latencies(folder: Path) -> Latencies:
     return found
 
 
-def _places(folder: Path, subject: Subject) -> Sequence[Path]:
-    return sorted((folder / subject.name).glob("*-*.json"))
+def fitted_here(subject: str, folder: Path) -> list[FoldName]:
+    """The folds of a subject whose models are there, which are in no repository."""
+    found = []
+    for place in sorted((folder / subject).glob(f"*.{BEFORE}.onnx")):
+        seed, fold = place.name.removesuffix(f".{BEFORE}.onnx").split("-")
+        found.append(FoldName(subject=subject, seed=int(seed), fold=int(fold)))
+    return found
 
 
-def _of_subject(subject: Subject, place: Path) -> dict[str, dict[str, float]]:
-    shape = json.loads(place.read_text(encoding="utf-8"))["small"]["shape"]
-    engines = {key: OnnxEngine(place.with_suffix(f".{key}.onnx").read_bytes()) for key in keys_of(subject)[:2]}
+def _of_subject(subject: Subject, fold: FoldName, folder: Path, stored: Path) -> dict[str, dict[str, float]]:
+    shape = json.loads(fold.place(stored).read_text(encoding="utf-8"))["small"]["shape"]
+    models = fold.place(folder)
+    engines = {key: OnnxEngine(models.with_suffix(f".{key}.onnx").read_bytes()) for key in keys_of(subject)[:2]}
     return {str(batch): seconds_of(engines, shape, batch) for batch in BATCHES}
 
 

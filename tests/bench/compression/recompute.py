@@ -1,7 +1,7 @@
 """The tables from stored predictions and files alone: ``python -m tests.bench.compression.recompute``.
 
-Nothing of the fits but row-level outputs and sizes is read, and nothing of the package computes here. Ends with 1 if a
-limit does not hold, or a subject has no fold.
+Nothing of the fits is read but the classes that models said of each row, and sizes; nothing of the package computes
+here. Ends with 1 if a limit does not hold, or a subject has no fold.
 """
 
 import json
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tests.bench.compression.fitting import BEFORE, SCRATCH, keys_of
 from tests.bench.compression.forms import forms_table
 from tests.bench.compression.latency import BATCHES, read_latencies
-from tests.bench.compression.rows import FOLDS, HOME
+from tests.bench.compression.rows import FOLDS, STORED
 from tests.bench.compression.subjects import RATIO, SUBJECTS, Subject
 from tests.bench.record import BENCHMARKS, Figure, at_least, at_most, figure, record, replace_block
 
@@ -54,10 +54,10 @@ def main(*, readme: bool = False) -> int:
     Args:
         readme: whether to put them into docs/benchmarks.md.
     """
-    standings = [found for subject in SUBJECTS if (found := standing(subject, HOME)) is not None]
-    tables = "\n\n".join(filter(None, (markdown(standings), forms_table(HOME))))
+    standings = [found for subject in SUBJECTS if (found := standing(subject, STORED)) is not None]
+    tables = "\n\n".join(filter(None, (markdown(standings), forms_table(STORED))))
     sys.stdout.write(f"{tables}\n\n")
-    measured = read_latencies(HOME)
+    measured = read_latencies(STORED)
     figures = [one for found in standings for one in limits(found, measured.get(found.subject.name, {}))]
     counts = ", ".join(
         f"{found.subject.name} {found.folds} of {FOLDS * len(found.subject.seeds)}" for found in standings
@@ -165,7 +165,7 @@ def _right(places: list[Path], key: str) -> Hits:
     found = []
     for place in places:
         with np.load(place.with_suffix(".npz"), allow_pickle=False) as arrays:
-            found.append(arrays[f"model {key}"].argmax(axis=1) == arrays["truth"])
+            found.append(arrays[f"model {key}"] == arrays["truth"])
     return np.concatenate(found)
 
 

@@ -1,6 +1,7 @@
 """Folds of rows: scikit-learn's digits and breast_cancer, and glyphs whose test fonts no network has seen."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
@@ -15,6 +16,10 @@ from modelservice.modalities.base import Dataset, Side
 from modelservice.tasks import TASKS
 
 HOME: Final = FOLDER / "compression"
+"""Of fonts, models, and networks on the way."""
+STORED: Final = Path(__file__).parent / "stored"
+"""Of what the tables are made of: predictions and sizes of each fold. It is part of the repository, so that the bench
+goes on from machine to machine, and anybody can make the tables again."""
 FOLDS: Final = 5
 _VALIDATION: Final = 0.15
 _VALIDATION_FONTS: Final = 3
