@@ -46,11 +46,14 @@ class Methods:
             ValueError: it is none, or it explains one label and none was chosen.
         """
         if said not in self.names:
-            raise ValueError(f"method: {describe(said)}; expected {' or '.join(self.names)}{self._remedy(said)}")
+            remedy = self._remedy(said) if isinstance(said, str) else ""
+            raise ValueError(f"method: {describe(said)}; expected {' or '.join(self.names)}{remedy}")
         if said in METHODS and label is None and self._labels:
             raise ValueError(f"label: {said} explains one label; expected one of {listed(self._labels)}")
 
-    def _remedy(self, said: Any) -> str:
+    def _remedy(self, said: str) -> str:
         if self._images:
             return "" if self._differentiable else _TORCH
-        return _TREES if said == TREE_PATHS else ""
+        if said == TREE_PATHS:
+            return _TREES
+        return f"; {said} is of images" if said in {OCCLUSION, *METHODS} else ""

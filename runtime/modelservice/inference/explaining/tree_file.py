@@ -21,6 +21,13 @@ REGRESSOR: Final = "TreeEnsembleRegressor"
 """The operator that sums of trees are written as."""
 _TREES: Final = "TreeEnsemble"
 _REMEDY: Final = "leave method out, which explains by Shapley values"
+_ELSEWHERE: Final = (
+    "the trees of this model were written elsewhere, or by an earlier release, in a form that is not read"
+)
+_UNCOUNTED: Final = (
+    "the file of this model does not say how many rows of training came to each node of its trees, which this release"
+    " writes: train again"
+)
 _LEAF: Final = -1
 _COUNTED: Final = 1e-3
 """What the rows of two nodes may differ by from those of the node above them: counts are stored as float32."""
@@ -58,7 +65,7 @@ class Trees:
         right: node of the other rows.
         above: the node above, -1 of a root.
         levels: nodes by their distance from a root, roots first.
-        rows: of training that came to a node; None where the file does not say it.
+        rows: of training that came to a node.
         nodes: places of leaves, in order, with an entry for each target that one adds to.
         targets: what these add to.
         weights: what they add.
@@ -75,7 +82,7 @@ class Trees:
     right: Places
     above: Places
     levels: tuple[Places, ...]
-    rows: Floats | None
+    rows: Floats
     nodes: Places
     targets: Places
     weights: Floats
@@ -94,7 +101,6 @@ class Trees:
 
         It is of leaves what they add, and of others the mean of the two nodes below, by their rows.
         """
-        assert self.rows is not None  # noqa: S101 - the caller looks
         found = np.zeros(len(self.left))
         own = self.targets == target
         np.add.at(found, self.nodes[own], self.weights[own])
@@ -136,9 +142,8 @@ def read_trees(content: bytes, *, labels: int) -> Trees:
     graph = OnnxNodes(content)
     node = _only_trees(graph)
     attributes = node.attributes()
-    unread = {"base_values", "base_values_as_tensor", "nodes_values"} & attributes.keys()
-    if unread or attributes.get("aggregate_function", b"SUM") != b"SUM" or _transforms(attributes):
-        raise NoTreesError("the trees of this model were written elsewhere, in a form that is not read")
+    if not _is_ours(attributes):
+        raise NoTreesError(_ELSEWHERE)
     arrays = _arrays(attributes)
     width = int(attributes["n_targets"])
     end, factors, offsets = _scaled(graph, node.outputs[0], width)
@@ -161,15 +166,19 @@ def _only_trees(graph: OnnxNodes) -> Node:
     if len(found) > 1 or len(first) > 1:
         raise NoTreesError("this model blends trees with others, whose answers are no sum of what its columns add")
     if node.operator != REGRESSOR:
-        raise NoTreesError("the trees of this model were written elsewhere, in a form that is not read")
+        raise NoTreesError(_ELSEWHERE)
     passed = {INPUT_NAME, *(first[0].outputs if first[0].operator == "Cast" else ())}
     if node.inputs[0] not in passed:
         raise NoTreesError("the trees of this model do not look at its columns, but at what is computed of them")
     return node
 
 
-def _transforms(attributes: dict[str, Any]) -> bool:
-    return attributes.get("post_transform", b"NONE") != b"NONE"
+def _is_ours(attributes: dict[str, Any]) -> bool:
+    """Whether it is a plain sum, with thresholds and leaves in float64."""
+    known = {"n_targets", "target_weights_as_tensor", "nodes_values_as_tensor"} <= attributes.keys()
+    others = {"base_values", "base_values_as_tensor", "aggregate_function", "post_transform"} & attributes.keys()
+    modes = attributes.get("nodes_modes", np.array([b""]))
+    return known and not others and bool(((modes == b"LEAF") | (modes == b"BRANCH_LEQ")).all())
 
 
 def _arrays(attributes: dict[str, Any]) -> dict[str, Any]:
@@ -185,12 +194,10 @@ def _arrays(attributes: dict[str, Any]) -> dict[str, Any]:
         at = np.minimum(np.searchsorted(key, wanted, sorter=order), size - 1)
         if (key[order[at]] != wanted).any():
             raise NoTreesError("the trees of this model name nodes that are not there")
-        return order[at].astype(np.int32)
+        found: Places = order[at].astype(np.int32)
+        return found
 
-    modes = np.asarray(attributes["nodes_modes"])
-    leaf = modes == b"LEAF"
-    if not (leaf | (modes == b"BRANCH_LEQ")).all():
-        raise NoTreesError("the trees of this model were written elsewhere, in a form that is not read")
+    leaf = attributes["nodes_modes"] == b"LEAF"
     left, right, above = (np.full(size, _LEAF, np.int32) for _ in range(3))
     inner = np.flatnonzero(~leaf)
     left[inner] = place(tree[inner], attributes["nodes_truenodeids"][inner])
@@ -228,15 +235,17 @@ def _levels(roots: Places, left: Places, right: Places) -> tuple[Places, ...]:
     return tuple(levels)
 
 
-def _counted(rows: Any, left: Places, right: Places) -> Floats | None:
-    """Rows of each node, where they are counts: some converters write what only looks like it."""
+def _counted(rows: Any, left: Places, right: Places) -> Floats:
+    """Rows of each node, where they are counts: some converters write a 1 for each."""
     if rows is None or len(rows) != len(left):
-        return None
+        raise NoTreesError(_UNCOUNTED)
     counts = np.asarray(rows, dtype=np.float64)
     inner = left != _LEAF
     below = counts[left[inner]] + counts[right[inner]]
     same = np.abs(below - counts[inner]) <= _COUNTED * counts[inner]
-    return counts if bool(np.isfinite(counts).all() and (counts >= 0).all() and same.all()) else None
+    if not (np.isfinite(counts).all() and (counts >= 0).all() and same.all()):
+        raise NoTreesError(_UNCOUNTED)
+    return counts
 
 
 def _scaled(graph: OnnxNodes, name: str, width: int) -> tuple[str, Floats, Floats]:

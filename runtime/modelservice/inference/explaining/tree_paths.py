@@ -14,7 +14,7 @@ from modelservice.contract.manifest import OUTPUT_NAME
 from modelservice.contract.signature import Signature
 from modelservice.inference.engine import Engine, FileEngine
 from modelservice.inference.explaining.question import explained_output
-from modelservice.inference.explaining.tree_file import Floats, NoTreesError, Places, Trees, read_trees
+from modelservice.inference.explaining.tree_file import Floats, Places, Trees, read_trees
 from modelservice.inference.explaining.tree_walk import Output, add_up, walk
 from modelservice.inference.onnx_engine import open_session
 from modelservice.modalities.base import Encoder, Features, Rows
@@ -29,7 +29,7 @@ _AT_ONCE: Final = 2**18
 _KEPT: Final = 4
 """Outputs whose expected answers are kept: 16 MB each, of the largest forest."""
 _CLOSE: Final = 1e-4
-"""What an answer may differ by from what is made of these sums, of 1 or of the answer: rounding to float32."""
+"""The share that an answer may differ by from what is made of the trees: rounding to float32."""
 _FACTS: Final = 4
 """Answer, label, value and base: the numbers of a row that come before those of its columns."""
 
@@ -57,13 +57,7 @@ class TreePaths:
 
     @cached_property
     def _trees(self) -> Trees:
-        trees = read_trees(self._engine.content, labels=len(self._signature.labels))
-        if trees.rows is None and not trees.single:
-            raise NoTreesError(
-                "the file of this model does not say how many rows of training came to each node of its trees, as those"
-                " that are trained by this release do: train again"
-            )
-        return trees
+        return read_trees(self._engine.content, labels=len(self._signature.labels))
 
     def _expected_of(self, target: int) -> Floats:
         return self._trees.expected(target)
@@ -97,7 +91,7 @@ class TreePaths:
             paths = walk(trees, features[part].astype(np.float64))
             self._check(paths[-1], raw[part])
             found[part, -1] = paths[-1][:, 0]
-            for one in np.unique(labels[part]).tolist() if trees.rows is not None else []:
+            for one in np.unique(labels[part]).tolist():
                 own = np.flatnonzero(labels[part] == one)
                 added = add_up(
                     trees,
@@ -125,9 +119,8 @@ class TreePaths:
             answer, label, value, base = numbers[:_FACTS]
             labels = {"label": self._signature.labels[int(label)]} if self._signature.labels else {}
             one = {"output": output, **labels, "answer": answer, "scale": str(trees.scale)}
-            if trees.rows is not None:
-                contributions = dict(zip(self._names, numbers[_FACTS:end], strict=True))
-                one |= {"value": value, "base": base, "contributions": contributions}
+            contributions = dict(zip(self._names, numbers[_FACTS:end], strict=True))
+            one |= {"value": value, "base": base, "contributions": contributions}
             if trees.single:
                 one |= self._path(int(numbers[end]), numbers[end + 1 :], cells[place], self._output(int(label)))
             found.append(one)
@@ -141,10 +134,13 @@ class TreePaths:
     def _check(self, leaves: Places, raw: Floats) -> None:
         """Compare answers with what is made of the leaves, so that nothing is explained that was not answered."""
         made: Any = self._trees.sums(leaves)
+        # Of a number offset and sum may nearly cancel, and both were rounded.
+        offsets = self._trees.offsets
+        size: Any = 1.0 if self._signature.labels else np.abs(made - offsets) + np.abs(offsets)
         if self._rest is not None:
             given = self._rest.get_inputs()[0].name
             made = self._rest.run([OUTPUT_NAME], {given: made.astype(np.float32)})[0]
-        if not np.allclose(made, raw, rtol=_CLOSE, atol=_CLOSE if self._signature.labels else 0.0):
+        if (np.abs(made - raw) > _CLOSE * size).any():
             raise UnlikeAnswerError(f"trees come to {made[:1].tolist()} where the model answers {raw[:1].tolist()}")
 
     def _path(self, leaf: int, features: list[float], cells: list[Any], output: Output) -> dict[str, Any]:
@@ -158,13 +154,11 @@ class TreePaths:
             feature = int(trees.feature[at])
             told = self._conditions.told(feature, float(trees.threshold[at]), value=features[feature], cells=cells)
             steps.append({**told, **self._node(after, output)})
-        return {**{name: said for name, said in self._node(nodes[0], output).items() if name == "rows"}, "path": steps}
+        return {"rows": self._node(nodes[0], output)["rows"], "path": steps}
 
     def _node(self, node: int, output: Output) -> dict[str, Any]:
         """How many rows of training came to a node, and what is expected there."""
         trees, target = self._trees, output.target
-        if trees.rows is None:
-            return {}
         rows = float(trees.rows[node])
         expected = output.sign * (self._expected(target)[node] * trees.factors[target] + trees.offsets[target])
         return {"rows": int(rows) if rows.is_integer() else rows, "expected": float(expected)}

@@ -53,7 +53,7 @@ _OF_TREES: Final[dict[str, Schema]] = {
         " rows of training met all up to this one, and what was expected of them.",
         "items": {
             "type": "object",
-            "required": ["column", "condition", "cell"],
+            "required": ["column", "condition", "cell", "rows", "expected"],
             "properties": {
                 "column": {"type": "string"},
                 "condition": {"type": "string"},
@@ -143,18 +143,20 @@ def explain_request(signature: Signature, tolerance: Tolerance = STRICT, methods
 
 def explain_response(signature: Signature, methods: Sequence[str]) -> Schema:
     """Schema of the answer to it."""
-    trees = TREE_PATHS in methods
     explanation: Schema = {
         "type": "object",
-        # Of a tree whose file does not count rows there is the path alone.
-        "required": ["output"] if trees else ["output", "value", "base", "contributions"],
+        "required": ["output", "value", "base", "contributions"],
         "properties": {
             "output": {"type": "string"},
             **({"label": {"enum": list(signature.labels)}} if signature.labels else {}),
             "value": {**_NUMBER, "description": "Of the instance."},
-            "base": {**_NUMBER, "description": "Where all parts are hidden: of a row of medians and modes."},
+            "base": {
+                **_NUMBER,
+                "description": "Where all parts are hidden: of a row of medians and modes; TreePaths: what was expected"
+                " of the rows of training.",
+            },
             **_contributions(signature),
-            **(_OF_TREES if trees else {}),
+            **(_OF_TREES if TREE_PATHS in methods else {}),
         },
     }
     return {

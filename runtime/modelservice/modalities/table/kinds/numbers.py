@@ -181,12 +181,13 @@ class Standardised(ColumnPreprocessing):
 def told_number(linear: Linear, threshold: float, *, value: float, said: float | str | None) -> str:
     """A condition on a standardised number in the column's unit; for arguments see ``ColumnPreprocessing.condition``.
 
-    The threshold is the shortest decimal that lies within float32's precision of it, on its side of the number.
+    The threshold is the shortest decimal that lies within float32's precision of it, with the number on its side.
     """
     missing = not isinstance(said, float) or math.isnan(said)
     number, left = (linear.fill if missing else float(said or 0)), value <= threshold
-    close = _ULPS * max(abs(threshold), _SMALL if linear.measured else 0.0)
-    near = (float(f"{threshold * linear.std + linear.mean:.{digits}g}") for digits in range(1, _DIGITS + 1))
+    exact = threshold * linear.std + linear.mean
+    close = _ULPS * max(abs(threshold), _SMALL if linear.measured else 0.0) + 4 * math.ulp(exact) / linear.std
+    near = (float(f"{exact:.{digits}g}") for digits in range(1, _DIGITS + 1))
     found = (
         one for one in near if abs((one - linear.mean) / linear.std - threshold) <= close and (number <= one) == left
     )
