@@ -37,7 +37,9 @@ from modelservice.modalities.table.kinds.number import NumericPreprocessing
 from modelservice.modalities.table.preprocessing import TablePreprocessing
 from modelservice.tasks import task_named
 
-TREE, FOREST, BOOSTING = {"decisionTree": {}}, {"randomForest": {"trees": 12}}, {"gradientBoosting": {"rounds": 15}}
+TREE: dict[str, Any] = {"decisionTree": {}}
+FOREST: dict[str, Any] = {"randomForest": {"trees": 12}}
+BOOSTING: dict[str, Any] = {"gradientBoosting": {"rounds": 15}}
 
 
 def explainer(content: bytes, *, width: int, labels: tuple[str, ...]) -> TreePaths:
@@ -140,6 +142,7 @@ def test_a_forest_is_the_mean_of_its_trees_and_what_stands_beside_them(name: str
     if labels:
         base, added = (base + model.prior[2]) / 13, added / 13
     else:
+        assert model.scale is not None
         base, added = base / 12 * model.scale.std + model.scale.mean, added / 12 * model.scale.std
     np.testing.assert_allclose(column(found, "base"), base, rtol=1e-6)
     np.testing.assert_allclose(contributions(found), added, atol=1e-6 if labels else 1e-4)
@@ -218,12 +221,13 @@ def test_rows_that_count_more_than_others_do_so_in_what_is_expected() -> None:
     dataset = load("diabetes")
     weights = np.random.default_rng(0).uniform(0, 2, len(dataset.train.values))
     weights[:5] = 0
-    sides = {
+    sides: dict[str, Any] = {
         name: replace(side, weights=weights[: len(side.values)])
         for name, side in (("train", dataset.train), ("validation", dataset.validation), ("test", dataset.test))
     }
     weighted = replace(dataset, **sides)
     rows = fit_rows(weighted)
+    assert rows.weights is not None
     for model in (TREE, FOREST):
         found = explain(fit(weighted, model).onnx, rows.features[:3], ())
         np.testing.assert_allclose(
