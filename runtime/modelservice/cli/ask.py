@@ -27,6 +27,7 @@ _EXPLAIN: Final = """\
 examples:
   modelservice explain out/iris rows.csv
   echo '{"instances": [[5.1, 3.5, 1.4, 0.2]], "label": "setosa"}' | modelservice explain out/iris -
+  modelservice explain out/iris rows.csv --method TreePaths
   modelservice explain out/digits picture.png
   modelservice explain out/digits request.json --engine torch --method IntegratedGradients
 """
@@ -48,7 +49,10 @@ def add_ask(commands: Commands) -> None:
         )
         parser.add_argument("rows", metavar="FILE", help=rows)
         if name == "explain":
-            method = "of images, where the request names none: Occlusion, or with torch IntegratedGradients, SmoothGrad"
+            method = (
+                "where the request names none: of columns Shapley, and TreePaths of trees; of images Occlusion, and"
+                " with torch IntegratedGradients and SmoothGrad"
+            )
             parser.add_argument("--method", help=method)
         engine = f"what computes: {' or '.join(server_flags.ENGINES)}; default: %(default)s"
         parser.add_argument(

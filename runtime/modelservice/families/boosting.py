@@ -233,4 +233,5 @@ def _tree(nodes: NDArray[Any], output: int) -> Tree:
         missing_left=nodes["missing_go_to_left"].astype(np.bool_),
         values=nodes["value"][:, np.newaxis],
         targets=(output,),
+        rows=nodes["count"].astype(np.float64),
     )

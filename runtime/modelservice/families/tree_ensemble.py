@@ -2,7 +2,7 @@
 
 Why not by a converter: skl2onnx (1.20) does not convert histogram-based boosting, and it rounds thresholds and adds
 leaves in float32. Here a row's float32 numbers are compared as float64, as scikit-learn compares them, so that no row
-takes another way.
+takes another way. And nodes say how many rows of training came to them, which ``inference.explaining`` goes by.
 """
 
 from collections.abc import Sequence
@@ -35,6 +35,7 @@ class Tree:
         missing_left: whether NaN goes to the left, bool.
         values: what a leaf adds to each of ``targets``, float64 [nodes, targets].
         targets: outputs that the tree adds to.
+        rows: how many rows of training came to a node, float64; weighted, where rows do not count alike.
     """
 
     leaf: NDArray[np.bool_]
@@ -45,6 +46,7 @@ class Tree:
     missing_left: NDArray[np.bool_]
     values: Floats
     targets: tuple[int, ...]
+    rows: Floats
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,6 +84,8 @@ class TreeEnsemble:
             nodes_truenodeids=split("left").tolist(),
             nodes_falsenodeids=split("right").tolist(),
             nodes_missing_value_tracks_true=split("missing_left").tolist(),
+            # Floats, and no tensor: that would have to be of float64, as the thresholds are, and no smaller.
+            nodes_hitrates=np.concatenate([tree.rows for tree in self.trees]).tolist(),
             **self._targets(),
         )
         # Not as base values of the operator: onnxruntime 1.32 adds them only to outputs that a leaf adds to, too.
@@ -119,6 +123,7 @@ def grown_tree(grown: Any, *, votes: int = 1) -> Tree:
         missing_left=grown.missing_go_to_left.astype(np.bool_),
         values=values / votes,
         targets=tuple(range(values.shape[1])),
+        rows=grown.weighted_n_node_samples,
     )
 
 

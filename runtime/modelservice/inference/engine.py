@@ -29,5 +29,14 @@ class Differentiable(Protocol):
         """Of each row one raw output, and its derivative by each value: float32 [rows, 1 + values of a row]."""
 
 
+@runtime_checkable
+class FileEngine(Protocol):
+    """An engine that computes a file whose nodes can be read."""
+
+    @property
+    def content(self) -> bytes:
+        """The bytes of ``model.onnx``, as ``onnx_file.check_onnx`` passed them."""
+
+
 EngineLoader = Callable[[Artifact], Engine]
 """Builds the engine of a verified artifact; raises ArtifactError where its files do not belong together."""

@@ -17,7 +17,11 @@ _ERRORS_ONLY: Final = 3
 
 
 class OnnxEngine:
-    """An inference session over ``model.onnx``; the session is immutable, another number of threads makes another."""
+    """An inference session over ``model.onnx``; the session is immutable, another number of threads makes another.
+
+    Attributes:
+        content: the bytes of the file.
+    """
 
     name = "ONNX"
 
@@ -28,7 +32,7 @@ class OnnxEngine:
             ArtifactError: it is not a model of one input ``features`` and one output ``raw``.
         """
         check_onnx(content)
-        self._content = content
+        self.content = content
         self._session = open_session(content, threads)
         _check_nodes(self._session)
 
@@ -39,7 +43,7 @@ class OnnxEngine:
 
     def use_threads(self, threads: int) -> None:
         """Compute with so many threads from now on; loads the model again."""
-        self._session = open_session(self._content, threads)
+        self._session = open_session(self.content, threads)
 
 
 def load_onnx_engine(artifact: Artifact) -> OnnxEngine:

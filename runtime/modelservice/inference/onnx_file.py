@@ -81,36 +81,41 @@ def _fields(kind: int, message: memoryview) -> Iterator[tuple[int, memoryview | 
         if kind == _ATTRIBUTE and (numbers := _NUMBERS.match(message, at)) is not None:
             at = numbers.end()
             continue
-        tag, at = _varint(message, at)
+        tag, at = read_varint(message, at)
         if tag >> _TAG_BITS:
-            raise _damaged()  # protobuf cuts it, and so reads another field than is seen here
+            raise damaged()  # protobuf cuts it, and so reads another field than is seen here
         number, wire = tag >> 3, tag & 7
         value = None
         if wire == _VARINT:
-            _, at = _varint(message, at)
+            _, at = read_varint(message, at)
         elif wire == _FIXED64:
             at += 8
         elif wire == _FIXED32:
             at += 4
         elif wire == _BYTES:
-            length, at = _varint(message, at)
+            length, at = read_varint(message, at)
             value, at = message[at : at + length], at + length
         else:
-            raise _damaged()
+            raise damaged()
         if at > end:
-            raise _damaged()
+            raise damaged()
         yield number, value
 
 
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    """An integer of seven bits a byte, lowest first, and where it ends."""
+def read_varint(message: memoryview, at: int) -> tuple[int, int]:
+    """An integer of seven bits a byte, lowest first, that begins at ``at``, and where it ends.
+
+    Raises:
+        ArtifactError: it does not end.
+    """
     result = 0
     for index, byte in enumerate(message[at : at + _MAX_VARINT]):
         result |= (byte & 0x7F) << (7 * index)
         if byte < 0x80:  # noqa: PLR2004 - the highest bit says that more follow
             return result, at + index + 1
-    raise _damaged()
+    raise damaged()
 
 
-def _damaged() -> ArtifactError:
+def damaged() -> ArtifactError:
+    """What is said of a file that cannot be followed."""
     return ArtifactError(f"{MODEL_FILE} is not an ONNX file")

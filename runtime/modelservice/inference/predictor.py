@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -14,13 +15,15 @@ from modelservice.artifact.stores import load_artifact
 from modelservice.contract.baseline import Baseline
 from modelservice.contract.documents import DocumentError
 from modelservice.contract.manifest import BASELINE_FILE, MANIFEST_FILE, PREPROCESSING_FILE, Manifest
-from modelservice.contract.signature import InputTensor, Signature
+from modelservice.contract.signature import Signature
 from modelservice.inference.batches import BATCH_ROWS
 from modelservice.inference.description import describe
 from modelservice.inference.engine import Differentiable, Engine, EngineLoader
-from modelservice.inference.explaining.images import STEPS, SlopesQuestion, check_method
-from modelservice.inference.explaining.plans import OCCLUSION
+from modelservice.inference.explaining.images import STEPS, SlopesQuestion
+from modelservice.inference.explaining.methods import Methods
 from modelservice.inference.explaining.question import EVALUATIONS, Question, unexplainable
+from modelservice.inference.explaining.slopes import METHODS
+from modelservice.inference.explaining.tree_paths import TREE_PATHS, TreePaths
 from modelservice.inference.onnx_engine import load_onnx_engine
 from modelservice.modalities.base import Encoder, Features, Rows
 from modelservice.modalities.encoders import open_encoder
@@ -222,14 +225,16 @@ class Predictor:
         Args:
             frame: see ``predict``.
             label: the class whose probability is explained; None for the most probable one of each row.
-            method: of images ``Occlusion``, the default, and where torch computes (``engine=load_torch_engine`` of
-                ``load``) ``IntegratedGradients`` or ``SmoothGrad`` for a ``label``.
+            method: of columns ``Shapley``, the default, and of decision trees, forests and boosting ``TreePaths``; of
+                images ``Occlusion``, the default, and where torch computes (``engine=load_torch_engine`` of ``load``)
+                ``IntegratedGradients`` or ``SmoothGrad`` for a ``label``.
             evaluations: most rows that the model answers for one of these, 1,024 by default; more come nearer where a
                 table has so many columns that not all coalitions can be asked. Of derivatives their steps, default 64.
             seed: of what is random then.
 
         Returns:
-            For each row ``output``, ``label`` (of a classification), ``value``, ``base``, and ``contributions``.
+            For each row ``output``, ``label`` (of a classification), ``value``, ``base``, and ``contributions``; by
+            ``TreePaths`` also ``answer`` and ``scale``, and of a single tree its ``rows`` and the ``path``.
 
         Raises:
             ValueError: the model has no such label or method, or cannot be explained; or a row takes more evaluations,
@@ -243,13 +248,14 @@ class Predictor:
         chosen = None if label is None else self.labels.index(label)
         rows = self.encoder.from_frame(frame)
         if method is not None:
-            if not any(isinstance(given, InputTensor) for given in self.signature.inputs):
-                raise ValueError(f"method: is of images, and {self.manifest.name} has none; leave it out")
-            check_method(method, self.engine, chosen, self.labels)
-            if method != OCCLUSION:
-                return self._explain_by_slopes(
-                    rows, method, chosen or 0, STEPS if evaluations is None else evaluations, seed
-                )
+            Methods(self.encoder, self.engine, self.signature).check(method, chosen)
+        if method in METHODS:
+            return self._explain_by_slopes(
+                rows, method, chosen or 0, STEPS if evaluations is None else evaluations, seed
+            )
+        if method == TREE_PATHS:
+            batches = [(batch, self.tree_paths.run(self.encode(batch), chosen)) for batch in _batches(rows)]
+            return [one for batch, raw in batches for one in self.tree_paths.explanations(raw, batch)]
         most = EVALUATIONS if evaluations is None else evaluations
         found = []
         for parts in self.encoder.parts(rows):
@@ -258,6 +264,11 @@ class Predictor:
             raw = np.concatenate([self.run(self.encode(batch)) for batch in _batches(asked)])
             found += question.explanations(raw, self.signature, chosen)
         return found
+
+    @cached_property
+    def tree_paths(self) -> TreePaths:
+        """What explains rows by the paths through the trees of a model that has them."""
+        return TreePaths(self.encoder, self.engine, self.signature)
 
     def _explain_by_slopes(self, rows: Rows, method: str, label: int, steps: int, seed: int) -> list[dict[str, Any]]:
         if steps < 1:

@@ -1,6 +1,7 @@
 """A row in parts, each of which can be hidden: what explanations ask a model about."""
 
-from typing import Any, Final, NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,3 +50,22 @@ class Parts(Protocol):
 
     def told(self, contributions: Contributions) -> dict[str, Any]:
         """Members of an explanation, for JSON, ``contributions`` first; of an image those of pixels [h, w] will do."""
+
+
+@runtime_checkable
+class Conditions(Protocol):
+    """An encoder of columns, which says what a condition on a number of an encoded row is of the column itself."""
+
+    @property
+    def columns(self) -> NDArray[np.int64]:
+        """The column of each number of an encoded row, by its place among the inputs: int64 [width]."""
+
+    def told(self, place: int, threshold: float, *, value: float, cells: Sequence[Any]) -> dict[str, Any]:
+        """A condition that a row meets, for JSON: ``column``, ``condition``, and ``cell``, null where it is missing.
+
+        Args:
+            place: of the number in an encoded row.
+            threshold: what it was compared with.
+            value: the number; the condition is that it is at most the threshold, if it is, and else that it is more.
+            cells: of the row, see ``Encoder.cells``.
+        """

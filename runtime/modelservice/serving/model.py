@@ -8,6 +8,8 @@ import numpy as np
 from modelservice.contract.baseline import Baseline
 from modelservice.contract.signature import ColumnKind, InputColumn, Signature
 from modelservice.inference.engine import Differentiable, Engine
+from modelservice.inference.explaining.tree_file import NoTreesError
+from modelservice.inference.explaining.tree_paths import TreePaths
 from modelservice.modalities.base import Encoder, Features, Rows
 from modelservice.serving.errors import RequestError
 from modelservice.tasks.base import Array, ServedTask
@@ -150,6 +152,33 @@ class Slopes:
     def run(self, encoded: Encoded) -> Array:
         """See ``Compute``."""
         return self._engine.gradients(encoded[0], self._output)
+
+    def conclude(self, rows: Rows, encoded: Encoded, raw: Array) -> None:  # noqa: ARG002 - nobody counts them
+        """See ``Compute``."""
+        if len(raw) != len(rows):
+            raise ModelFaultError(f"the model answers {len(rows)} rows with {len(raw)}")
+
+
+class Paths:
+    """A ``Compute`` of the paths of rows through the trees of a model, of one label or of the most probable one."""
+
+    def __init__(self, encoder: Encoder, paths: TreePaths, label: int | None) -> None:
+        self._encoder, self._paths, self._label = encoder, paths, label
+
+    def encode(self, rows: Rows) -> Encoded:
+        """See ``Compute``; nothing counts as unlike those of training."""
+        return self._encoder.encode(rows), {}
+
+    def run(self, encoded: Encoded) -> Array:
+        """See ``Compute``.
+
+        Raises:
+            RequestError: the model is not made of trees alone, or its file does not say enough.
+        """
+        try:
+            return self._paths.run(encoded[0], self._label)
+        except NoTreesError as error:
+            raise RequestError(f"method: {error}") from None
 
     def conclude(self, rows: Rows, encoded: Encoded, raw: Array) -> None:  # noqa: ARG002 - nobody counts them
         """See ``Compute``."""

@@ -6,38 +6,14 @@ from typing import Any, Final
 import numpy as np
 
 from modelservice.contract.signature import Signature
-from modelservice.inference.engine import Differentiable, Engine
-from modelservice.inference.explaining.plans import OCCLUSION
 from modelservice.inference.explaining.question import explained_output
-from modelservice.inference.explaining.slopes import ENDS, METHODS, Images, asked, explained
+from modelservice.inference.explaining.slopes import ENDS, Images, asked, explained
 from modelservice.modalities.base import Encoder, Rows
 from modelservice.modalities.parts import Parts
-from modelservice.modalities.tensors import describe, listed
 from modelservice.tasks.base import Array
 
 STEPS: Final = 64
 """Derivatives of each image, where nobody says how many."""
-
-
-def check_method(said: Any, engine: Engine, label: int | None, labels: tuple[str, ...]) -> None:
-    """Refuse a method that images are not explained by.
-
-    Args:
-        said: its name, as it was asked for.
-        engine: computes the model.
-        label: number of the explained label, None where none is chosen.
-        labels: of the model, none for a regression.
-
-    Raises:
-        ValueError: the engine has no such method, or it explains one label and none was chosen.
-    """
-    differentiable = isinstance(engine, Differentiable)
-    known = [OCCLUSION, *(METHODS if differentiable else ())]
-    if said not in known:
-        remedy = "" if differentiable else "; others need torch: spec.serving.engine: Torch"
-        raise ValueError(f"method: {describe(said)}; expected {' or '.join(known)}{remedy}")
-    if said in METHODS and label is None and labels:
-        raise ValueError(f"label: {said} explains one label; expected one of {listed(labels)}")
 
 
 class SlopesQuestion:

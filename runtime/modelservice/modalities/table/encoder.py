@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from modelservice.contract.signature import ColumnContent, InputColumn
 from modelservice.modalities.base import STRICT, Features, Measure, Opener, Rows, Tolerance
 from modelservice.modalities.parts import WHOLE_PARTS, PartOptions
@@ -23,6 +26,7 @@ class TableEncoder:
         self.inputs: tuple[InputColumn, ...] = tuple(column.input for column in preprocessing.columns)
         self.shape = (preprocessing.width,)
         self.rows = RowEncoder(preprocessing)
+        self._columns = preprocessing.columns
         self._missing = preprocessing.rule
         self._requests = RequestReader(
             {column.name: column.type for column in self.inputs},
@@ -67,6 +71,21 @@ class TableEncoder:
         """Rows in their columns; there is one way to divide them."""
         names = [column.name for column in self.inputs]
         return [TableParts(names, cells, self._reference) for cells in self.cells(rows)]
+
+    @cached_property
+    def columns(self) -> NDArray[np.int64]:
+        """See ``Conditions``."""
+        return np.repeat(np.arange(len(self._columns)), [column.width for column in self._columns])
+
+    def told(self, place: int, threshold: float, *, value: float, cells: Sequence[Any]) -> dict[str, Any]:
+        """See ``Conditions``."""
+        at = int(self.columns[place])
+        column, cell = self._columns[at], cells[at]
+        (said,) = self.measures[column.name]([cell])
+        own = place - int(np.searchsorted(self.columns, at))
+        told = {"column": column.name, "condition": column.condition(own, threshold, value=value, said=said)}
+        missing = said is None or said != said  # noqa: PLR0124 - NaN
+        return {**told, "cell": None if missing else getattr(cell, "item", lambda: cell)()}
 
     @cached_property
     def _reference(self) -> list[Any]:

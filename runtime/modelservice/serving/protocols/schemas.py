@@ -12,7 +12,9 @@ from modelservice.contract.signature import (
     Output,
     Signature,
 )
-from modelservice.inference.explaining.plans import OCCLUSION
+from modelservice.inference.explaining.plans import OCCLUSION, SHAPLEY
+from modelservice.inference.explaining.tree_file import Scale
+from modelservice.inference.explaining.tree_paths import TREE_PATHS
 from modelservice.modalities.base import STRICT, Tolerance
 from modelservice.modalities.parts import MAX_PATCH
 from modelservice.modalities.tensors import BOOL, BYTES
@@ -32,7 +34,36 @@ _OF_IMAGES: Final[dict[str, Schema]] = {
     },
     "heat_map": {"type": "boolean", "description": "Also give the contributions as a PNG. Default false."},
 }
-_METHOD: Final = "How; all but Occlusion, the default, need a label, and take evaluations as steps, default 64."
+_METHODS: Final = {
+    OCCLUSION: "How; all but Occlusion, the default, need a label, and take evaluations as steps, default 64.",
+    SHAPLEY: "How; Shapley is the default, and TreePaths follows the rows through the trees, without evaluations.",
+}
+"""What is said of the methods of a model, by the usual one."""
+_OF_TREES: Final[dict[str, Schema]] = {
+    "answer": {**_NUMBER, "description": "TreePaths: what the model answers."},
+    "scale": {
+        "enum": [str(scale) for scale in Scale],
+        "description": "TreePaths: what value, base and contributions are of: the answer, its probability before a"
+        " calibration, its log-odds, or its logit.",
+    },
+    "rows": {**_NUMBER, "description": "TreePaths: rows that a single tree was grown from."},
+    "path": {
+        "type": "array",
+        "description": "TreePaths: the conditions that the row meets in a single tree, from the root on; with how many"
+        " rows of training met all up to this one, and what was expected of them.",
+        "items": {
+            "type": "object",
+            "required": ["column", "condition", "cell", "rows", "expected"],
+            "properties": {
+                "column": {"type": "string"},
+                "condition": {"type": "string"},
+                "cell": {"description": "Of the row; null where it is missing."},
+                "rows": _NUMBER,
+                "expected": _NUMBER,
+            },
+        },
+    },
+}
 _CONTENTS: Final = {
     ColumnContent.BOOLEAN: (("boolean", "string"), "true or false; also yes and no, y and n, t and f, 1 and 0."),
     ColumnContent.TEXT: (("string",), "Free text."),
@@ -85,7 +116,7 @@ def predict_response(signature: Signature) -> Schema:
 
 
 def explain_request(signature: Signature, tolerance: Tolerance = STRICT, methods: Sequence[str] = ()) -> Schema:
-    """Schema of an ``:explain`` body; see ``predict_request``. ``methods`` are those beside the usual one."""
+    """Schema of an ``:explain`` body; see ``predict_request``. ``methods`` may be named, the usual one first."""
     predict = predict_request(signature, tolerance)
     said = ("instances", "inputs", "signature_name", "unknown_columns", "missing_columns", "timeout")
     labels, images = list(signature.labels), takes_pictures(signature)
@@ -105,12 +136,12 @@ def explain_request(signature: Signature, tolerance: Tolerance = STRICT, methods
             },
             "seed": {"type": "integer", "minimum": 0, "description": "Of the random orders. Default 0."},
             **(_OF_IMAGES if images else {}),
-            **({"method": {"enum": [OCCLUSION, *methods], "description": _METHOD}} if images and methods else {}),
+            **({"method": {"enum": list(methods), "description": _METHODS[methods[0]]}} if len(methods) > 1 else {}),
         },
     }
 
 
-def explain_response(signature: Signature) -> Schema:
+def explain_response(signature: Signature, methods: Sequence[str]) -> Schema:
     """Schema of the answer to it."""
     explanation: Schema = {
         "type": "object",
@@ -119,8 +150,13 @@ def explain_response(signature: Signature) -> Schema:
             "output": {"type": "string"},
             **({"label": {"enum": list(signature.labels)}} if signature.labels else {}),
             "value": {**_NUMBER, "description": "Of the instance."},
-            "base": {**_NUMBER, "description": "Where all parts are hidden: of a row of medians and modes."},
+            "base": {
+                **_NUMBER,
+                "description": "Where all parts are hidden: of a row of medians and modes; TreePaths: what was expected"
+                " of the rows of training.",
+            },
             **_contributions(signature),
+            **(_OF_TREES if TREE_PATHS in methods else {}),
         },
     }
     return {
@@ -128,7 +164,7 @@ def explain_response(signature: Signature) -> Schema:
         "required": ["explanations", "method", "exact"],
         "properties": {
             "explanations": {"type": "array", "items": explanation},
-            "method": {"enum": ["Shapley", "Occlusion"]},
+            "method": {"enum": list(methods)},
             "exact": {"type": "boolean", "description": "Whether none of them is estimated."},
         },
     }

@@ -27,6 +27,7 @@ from modelservice.serving.access.gate import OPEN_GATE, Gate
 from modelservice.serving.core import DEFAULT_INPUTS, Core, Models, build_core, share
 from modelservice.serving.costs import Costs
 from modelservice.serving.lifecycle import Lifecycle
+from modelservice.serving.model import ServedModel
 from modelservice.serving.transports.http.front import Front
 from modelservice.serving.transports.http.server import build_front
 from modelservice.tasks.base import Array, ServedTask
@@ -172,7 +173,7 @@ def tensor_model() -> FakeModel:
 
 
 def core_of(
-    model: FakeModel,
+    model: ServedModel,
     *,
     name: str = "iris",
     costs: Costs = CHEAP,
@@ -194,7 +195,7 @@ def core_of(
     )
 
 
-def front_of(model: FakeModel, **more: Any) -> Front:
+def front_of(model: ServedModel, **more: Any) -> Front:
     return build_front(Models([core_of(model, **more)]))
 
 

@@ -109,6 +109,27 @@ class ColumnPreprocessing(Contract):
     def encoder(self, words: frozenset[str]) -> ColumnEncoder:
         """What encodes it, given the words that mean a missing value among numbers."""
 
+    def condition(self, place: int, threshold: float, *, value: float, said: float | str | None) -> str:  # noqa: ARG002
+        """A condition that a row meets, in the column's own words and units.
+
+        Args:
+            place: of one of the numbers that the column becomes.
+            threshold: what it was compared with.
+            value: the number; the condition is that it is at most the threshold, if it is, and else that it is more.
+            said: what the cell says, see ``ColumnEncoder.measure``.
+        """
+        return f"number {place + 1} of {self.width} {side(value, threshold)} {threshold:.6g}"
+
+
+def side(value: float, threshold: float) -> str:
+    """On which side of a threshold a number is."""
+    return "<=" if value <= threshold else ">"
+
+
+def told_missing(value: float) -> str:
+    """What an indicator says."""
+    return "is missing" if value > 0 else "is not missing"
+
 
 class Column(Protocol):
     """A column that was read, for training."""

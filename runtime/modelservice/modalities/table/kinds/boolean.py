@@ -22,6 +22,7 @@ from modelservice.modalities.table.kinds.base import (
     Useless,
     Values,
     text_at,
+    told_missing,
 )
 from modelservice.modalities.table.kinds.texts import Texts, texts_of, unvaried
 
@@ -52,6 +53,15 @@ class BooleanPreprocessing(ColumnPreprocessing):
         return InputColumn(
             name=self.name, type=ColumnKind.CATEGORY, content=ColumnContent.BOOLEAN, example=self.example
         )
+
+    def condition(self, place: int, threshold: float, *, value: float, said: float | str | None) -> str:  # noqa: ARG002
+        """See ``ColumnPreprocessing``; a missing value is on the side of the mean."""
+        if place:
+            return told_missing(value)
+        words = ["false"] if value <= threshold else ["true"]
+        if (self.mean <= threshold) == (value <= threshold):
+            words.append("missing")
+        return f"is {' or '.join(words)}"
 
     def encoder(self, words: frozenset[str]) -> ColumnEncoder:
         """Takes JSON's true and false, and the words of every pair in any case."""

@@ -21,6 +21,7 @@ from modelservice.modalities.table.kinds.base import (
     RawColumn,
     Useless,
     Values,
+    side,
     text_at,
 )
 from modelservice.modalities.table.kinds.texts import Texts, texts_of, unvaried
@@ -77,6 +78,19 @@ class CategoricalPreprocessing(ColumnPreprocessing):
         """The column as the signature has it."""
         seen = tuple(sorted((*self.categories, *self.rare))) if self.rare else self.categories
         return InputColumn(name=self.name, type=ColumnKind.CATEGORY, categories=seen, example=self.example)
+
+    def condition(self, place: int, threshold: float, *, value: float, said: float | str | None) -> str:
+        """See ``ColumnPreprocessing``; a text without a number of its own is as often each one as in training."""
+        if self.indicator and place == self.width - 1:
+            what = "missing"
+        elif place < len(self.categories):
+            what = quoted(self.categories[place])
+        else:
+            what = "another text"
+        if value in {0.0, 1.0}:
+            return f"is {what}" if value else f"is not {what}"
+        which = "is missing" if said is None else "was not seen"
+        return f"{which}, and counts as {what} by {value:.3g} {side(value, threshold)} {threshold:.3g}"
 
     def encoder(self, words: frozenset[str]) -> ColumnEncoder:  # noqa: ARG002 - the seam's signature
         """Texts to places."""

@@ -1,5 +1,6 @@
 """What kinds of columns of numbers have in common: z = (x - mean) / std, the mean for a missing x, and an indicator."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -15,7 +16,15 @@ from modelservice.contract.signature import ColumnKind, InputColumn
 from modelservice.modalities.base import Features, Variable
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.split import number_token
-from modelservice.modalities.table.kinds.base import FEWEST_ROWS, ColumnPreprocessing, Linear, Useless, Values
+from modelservice.modalities.table.kinds.base import (
+    FEWEST_ROWS,
+    ColumnPreprocessing,
+    Linear,
+    Useless,
+    Values,
+    side,
+    told_missing,
+)
 from modelservice.modalities.table.written import Place
 
 FAR: Final = 10.0
@@ -25,6 +34,12 @@ MAX_NUMBER = 1e100
 """Beyond it squares overflow."""
 _EXAMPLE_DIGITS = 4
 _NOISE = 1e-12
+_DIGITS = 17
+"""That tell every float64 from all others."""
+_SMALL = 0.1
+"""Standard deviations: numbers that differ by float32's precision of it are not told apart by scikit-learn's trees."""
+_ULPS = 4 * float(np.finfo(np.float32).eps)
+"""Of a standardised number: what two that are the same to float32 may differ by, after a few operations."""
 FLOAT32_MAX: Final = float(np.finfo(np.float32).max)
 
 
@@ -157,6 +172,29 @@ class Standardised(ColumnPreprocessing):
     def input(self) -> InputColumn:
         """The column as the signature has it."""
         return InputColumn(name=self.name, type=ColumnKind.NUMBER, example=self.example)
+
+    def condition(self, place: int, threshold: float, *, value: float, said: float | str | None) -> str:
+        """See ``ColumnPreprocessing``."""
+        return told_missing(value) if place else told_number(self.linear, threshold, value=value, said=said)
+
+
+def told_number(linear: Linear, threshold: float, *, value: float, said: float | str | None) -> str:
+    """A condition on a standardised number in the column's unit; for arguments see ``ColumnPreprocessing.condition``.
+
+    The threshold is the shortest decimal that lies within float32's precision of it, with the number on its side.
+    """
+    missing = not isinstance(said, float) or math.isnan(said)
+    number, left = (linear.fill if missing else float(said or 0)), value <= threshold
+    exact = threshold * linear.std + linear.mean
+    close = _ULPS * max(abs(threshold), _SMALL if linear.measured else 0.0) + 4 * math.ulp(exact) / linear.std
+    near = (float(f"{exact:.{digits}g}") for digits in range(1, _DIGITS + 1))
+    found = (
+        one for one in near if abs((one - linear.mean) / linear.std - threshold) <= close and (number <= one) == left
+    )
+    # What is nearer to the number than any decimal: float32 tells no other number from this one.
+    bound = next(found, number if left else math.nextafter(number, -math.inf))
+    condition = f"{side(value, threshold)} {number_text(bound)}"
+    return f"is missing, and counts as {linear.fill:.6g} {condition}" if missing else condition
 
 
 class NumbersEncoder(NamedTuple):

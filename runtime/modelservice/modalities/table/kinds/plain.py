@@ -8,7 +8,7 @@ from pydantic import FiniteFloat
 from modelservice.cells import as_number
 from modelservice.contract.signature import ColumnKind, InputColumn
 from modelservice.modalities.table.kinds.base import ColumnEncoder, ColumnPreprocessing, Kind, Linear
-from modelservice.modalities.table.kinds.numbers import NumbersEncoder
+from modelservice.modalities.table.kinds.numbers import NumbersEncoder, told_number
 
 _AS_IT_IS: Final = Linear(0.0, 1.0, float("nan"), measured=False)
 
@@ -28,6 +28,10 @@ class PlainPreprocessing(ColumnPreprocessing):
     def input(self) -> InputColumn:
         """The column as the signature has it."""
         return InputColumn(name=self.name, type=ColumnKind.NUMBER, example=self.example, required=True)
+
+    def condition(self, place: int, threshold: float, *, value: float, said: float | str | None) -> str:  # noqa: ARG002
+        """See ``ColumnPreprocessing``."""
+        return told_number(_AS_IT_IS, threshold, value=value, said=said)
 
     def encoder(self, words: frozenset[str]) -> ColumnEncoder:
         """Texts in requests are read as those of a file."""

@@ -22,7 +22,9 @@ from modelservice.modalities.table.kinds.base import (
     RawColumn,
     Useless,
     Values,
+    side,
     text_at,
+    told_missing,
 )
 from modelservice.modalities.table.kinds.texts import Texts, texts_of, unvaried
 from modelservice.modalities.table.written import FEW_TEXTS
@@ -53,6 +55,12 @@ class TextPreprocessing(ColumnPreprocessing):
     def input(self) -> InputColumn:
         """The column as the signature has it."""
         return InputColumn(name=self.name, type=ColumnKind.CATEGORY, content=ColumnContent.TEXT, example=self.example)
+
+    def condition(self, place: int, threshold: float, *, value: float, said: float | str | None) -> str:  # noqa: ARG002
+        """See ``ColumnPreprocessing``; which n-grams share a place, nobody knows."""
+        if place == self.buckets:
+            return told_missing(value)
+        return f"letters of place {place + 1} in {self.buckets} weigh {side(value, threshold)} {threshold:.3g}"
 
     def encoder(self, words: frozenset[str]) -> ColumnEncoder:  # noqa: ARG002 - the seam's signature
         """Any text is one; a missing one is zeros, as one without words."""

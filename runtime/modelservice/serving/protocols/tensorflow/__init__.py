@@ -4,9 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from modelservice.contract.signature import InputTensor
-from modelservice.inference.engine import Differentiable
 from modelservice.inference.explaining.question import unexplainable
-from modelservice.inference.explaining.slopes import METHODS
 from modelservice.serving.answer import Answer, json_answer
 from modelservice.serving.model import ServedModel
 from modelservice.serving.protocols.base import Documentation, Operation, Page, Rest, Service, Spoken, State
@@ -45,9 +43,9 @@ class TensorFlow:
         if len(model.signature.inputs) <= MOST_SHOWN and unexplainable(model.signature) is None:
             explained = Documentation(
                 summary="Explain, as KServe v1 speaks it: what each column, patch or word adds to the answer",
-                request=explain_request(model.signature, tolerance, _methods(model)),
+                request=explain_request(model.signature, tolerance, explanations.methods),
                 example=_example(model),
-                response=explain_response(model.signature),
+                response=explain_response(model.signature, explanations.methods),
                 uploads=uploads(model.signature),
             )
         operations = (
@@ -83,11 +81,6 @@ class TensorFlow:
         from modelservice.serving.protocols.tensorflow.rpc import build_services  # noqa: PLC0415 - needs protobuf
 
         return build_services(spoken)
-
-
-def _methods(model: ServedModel) -> tuple[str, ...]:
-    """Methods of explanation that only an engine with derivatives has."""
-    return tuple(METHODS) if isinstance(model.engine, Differentiable) else ()
 
 
 def _example(model: ServedModel) -> dict[str, Any]:

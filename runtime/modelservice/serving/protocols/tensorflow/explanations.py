@@ -5,10 +5,11 @@ from functools import partial
 from typing import Any, Final
 
 from modelservice.inference.engine import Differentiable
-from modelservice.inference.explaining.images import STEPS, SlopesQuestion, check_method
-from modelservice.inference.explaining.plans import OCCLUSION
+from modelservice.inference.explaining.images import STEPS, SlopesQuestion
+from modelservice.inference.explaining.methods import Methods
 from modelservice.inference.explaining.question import EVALUATIONS, Question, unexplainable
 from modelservice.inference.explaining.slopes import METHODS
+from modelservice.inference.explaining.tree_paths import TREE_PATHS, TreePaths
 from modelservice.modalities.base import STRICT, Rows, Tolerance
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.parts import MAX_PATCH, PartOptions, Parts
@@ -18,7 +19,7 @@ from modelservice.serving.asked import read_asked
 from modelservice.serving.calls import MAX_ROWS, Call
 from modelservice.serving.errors import RequestError, TooLargeError
 from modelservice.serving.members import ROWS
-from modelservice.serving.model import ServedModel, Slopes
+from modelservice.serving.model import Paths, ServedModel, Slopes
 from modelservice.serving.protocols.tensorflow.metadata import check_signature
 from modelservice.serving.protocols.tensorflow.places import body_reader, read_rows
 from modelservice.serving.results import Results
@@ -47,6 +48,15 @@ class Explanations:
         self._model = model
         self._is_image = takes_pictures(model.signature)
         self._engine = model.engine if isinstance(model.engine, Differentiable) else None
+        self._methods = Methods(model.encoder, model.engine, model.signature)
+        self._paths: TreePaths | None = None
+        if TREE_PATHS in self._methods.names:
+            self._paths = TreePaths(model.encoder, model.engine, model.signature)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods that a body may name, the usual one first."""
+        return self._methods.names
 
     def parse(self, body: bytes, _header_length: bytes | None = None) -> Call[Answer]:
         """Parse a body.
@@ -62,14 +72,16 @@ class Explanations:
         options = self._options(document)
         asked = read_asked(document, self._tolerance)
         rows, place_in = read_rows(document, self._encoder, asked.tolerance)
-        method = document.get(METHOD, OCCLUSION)
+        method = document.get(METHOD, self._methods.names[0])
         try:
-            check_method(method, self._model.engine, label, self._labels)
+            self._methods.check(method, label)
         except ValueError as error:
             raise RequestError(str(error)) from None
         if method in METHODS:
             options = options._replace(patch=options.patch or 1)
             return self._by_slopes(document, method, label or 0, self._parts(rows, options, place_in), rows)
+        if self._paths is not None and method == TREE_PATHS:
+            return self._by_paths(self._paths, rows, label, place_in, asked.timeout)
         question = self._question(document, self._parts(rows, options, place_in))
 
         def place(error: InputError) -> RequestError:
@@ -106,6 +118,27 @@ class Explanations:
 
         return Call(asked, lambda error: RequestError(str(error)), render, timeout=timeout, compute=compute)
 
+    def _by_paths(
+        self,
+        paths: TreePaths,
+        rows: Rows,
+        label: int | None,
+        place: Callable[[InputError], RequestError],
+        timeout: float | None,
+    ) -> Call[Answer]:
+        if len(rows) * paths.size > MAX_BYTES:
+            raise TooLargeError(
+                f"instances: the paths of {len(rows)} rows take {len(rows) * paths.size} bytes; at most {MAX_BYTES} in"
+                f" one request: send {MAX_BYTES // paths.size} rows, or fewer"
+            )
+
+        def render(results: Results) -> Answer:
+            explanations = paths.explanations(results.raw, rows)
+            return json_answer({"explanations": explanations, "method": TREE_PATHS, "exact": True})
+
+        compute = Paths(self._encoder, paths, label)
+        return Call(rows, place, render, hypothetical=True, timeout=timeout, compute=compute)
+
     def _label(self, said: Any) -> int | None:
         if said is None:
             return None
@@ -115,7 +148,7 @@ class Explanations:
         return self._labels.index(said)
 
     def _options(self, document: dict[str, Any]) -> PartOptions:
-        given = [name for name in (PATCH, HEAT_MAP, METHOD) if name in document]
+        given = [name for name in (PATCH, HEAT_MAP) if name in document]
         if given and not self._is_image:
             raise RequestError(f"{given[0]}: is of images, and this model has none; leave it out")
         heat_map = document.get(HEAT_MAP, False)

@@ -106,7 +106,12 @@ async def test_noise_is_the_same_for_the_same_seed() -> None:
         (squares, {"method": "Magic"}, 400, "method: the text 'Magic'; expected Occlusion or IntegratedGradients"),
         (squares, {"method": 1}, 400, "method: the number 1; expected"),
         (image_model, {"method": "SmoothGrad"}, 400, "; others need torch: spec.serving.engine: Torch"),
-        (numeric_model, {"method": "SmoothGrad", "instances": [[1, 2]]}, 400, "method: is of images"),
+        (
+            numeric_model,
+            {"method": "SmoothGrad", "instances": [[1, 2]]},
+            400,
+            "expected Shapley; SmoothGrad is of images",
+        ),
         (lambda: squares(("a", "b", "c")), {"method": "SmoothGrad"}, 400, "label: SmoothGrad explains one label"),
         (squares, {"method": "SmoothGrad", "evaluations": 0}, 400, "evaluations: must be a whole number from 1"),
         (squares, {"method": "SmoothGrad", "evaluations": MAX_ROWS}, 413, "1 images take 10002 evaluations"),
@@ -151,7 +156,7 @@ async def test_python_and_the_command_answer_as_the_server_does(method: str) -> 
         (image_model, {"method": "SmoothGrad", "label": "setosa"}, "; others need torch"),
         (lambda: squares(("a", "b", "c")), {"method": "SmoothGrad"}, "label: SmoothGrad explains one label"),
         (squares, {"method": "SmoothGrad", "evaluations": 0}, "evaluations: 0; SmoothGrad needs at least 1"),
-        (numeric_model, {"method": "Occlusion"}, "method: is of images, and iris has none"),
+        (numeric_model, {"method": "Occlusion"}, "method: the text 'Occlusion'; expected Shapley; Occlusion is of"),
     ],
 )
 def test_what_python_refuses(model: Any, asked: Any, said: str) -> None:
