@@ -15,7 +15,7 @@ from modelservice.contract.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from modelservice.cluster.access import Access
-    from modelservice.cluster.pinning import Pin
+    from modelservice.cluster.pinning import Patch
 
 _EXAMPLES: Final = """\
 examples:
@@ -249,7 +249,7 @@ def _pin(command: str, parsed: argparse.Namespace, access: "Access") -> int:
 
     service = access.service(parsed.name)
     records = access.children(parsed.name).get("ControllerRevision", ())
-    pin: Pin = getattr(pinning, command)(service, parsed.number, records)
+    pin: Patch = getattr(pinning, command)(service, parsed.number, records)
     if parsed.output:
         _print_json(pin.change)
     else:
