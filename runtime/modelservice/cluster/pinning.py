@@ -65,7 +65,9 @@ def promote(service: Mapping[str, Any], number: int | None, records: Sequence[Ma
         return Patch(_pin({"digest": waiting}), f"the model of key {status['key']} serves, which waited to be promoted")
     if _pinned(service) is None:
         raise ClusterError("nothing is pinned, so the newest model that may serve does; see condition Promoted")
-    what = "the newest model" if newest is None else f"revision {newest['number']} ({metric_of(newest)}), or a newer one"
+    what = (
+        "the newest model" if newest is None else f"revision {newest['number']} ({metric_of(newest)}), or a newer one"
+    )
     return Patch(_pin(None), f"the pin is taken away, and {what} serves")
 
 

@@ -2,7 +2,7 @@
 
 An attempt is a Job whose name says all that it is told, and the operator makes what is not there: so a failed one is
 tried again once it is deleted, as its status says, and no field changes that Git would change back. Pods of a rollout
-that was taken back are judged by what they are told: another annotation of theirs is another rollout, of the same model.
+that was taken back are judged by what they are told: another annotation of theirs is another rollout of the same model.
 """
 
 from collections.abc import Mapping, Sequence

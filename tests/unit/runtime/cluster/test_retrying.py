@@ -67,7 +67,9 @@ def test_a_failed_training_is_tried_again_as_often_as_it_is_asked_for_and_comes_
     for _ in range(2):
         assert world.running_jobs() == []
         found = retried(world)
-        assert found.said.startswith(f"Job {before['metadata']['name']} goes with its log, and its stage is tried again")
+        assert found.said.startswith(
+            f"Job {before['metadata']['name']} goes with its log, and its stage is tried again"
+        )
         assert "it was StorageForbidden: the bucket refuses" in found.said
         assert world.job()["metadata"]["labels"] == before["metadata"]["labels"], "the key is the same"
         world.bind_claims()
