@@ -67,7 +67,7 @@ def kubectl(arguments: Sequence[str] | None = None) -> int:
         arguments: those after ``kubectl modelservice``; the last one is what is being typed, perhaps empty.
     """
     typed = list(sys.argv[1:] if arguments is None else arguments) or [""]
-    candidates = _candidates(["modelservice", "cluster", *typed[:-1]], typed[-1])
+    candidates = _candidates(["cluster", *typed[:-1]], typed[-1])
     folders = bool(candidates) and all(one.endswith("/") for one in candidates)
     sys.stdout.write("".join(f"{one}\n" for one in candidates))
     sys.stdout.write(f":{_NO_FILES | (_NO_SPACE if folders else 0)}\n")
@@ -80,28 +80,14 @@ def _candidates(before: Sequence[str], word: str) -> list[str]:
 
     from modelservice.cli import build_parser  # noqa: PLC0415 - it imports this module
 
+    finder = CompletionFinder(build_parser(), append_space=False)
     line = f"{shlex.join(before)} {shlex.quote(word) if word else ''}"
-    asked = {
-        ASKED: "1",
-        "_ARGCOMPLETE_IFS": "\n",
-        "_ARGCOMPLETE_DFS": "\t",
-        "_ARGCOMPLETE_SUPPRESS_SPACE": "1",
-        "COMP_LINE": line,
-        "COMP_POINT": str(len(line)),
-    }
-    answer, environment = io.StringIO(), dict(os.environ)
-    os.environ.update(asked)
-    try:
-        with redirect_stderr(io.StringIO()):  # a word that no parser takes is no news to who types it
-            CompletionFinder()(build_parser(), exit_method=_go_on, output_stream=answer)
-    finally:
-        os.environ.clear()
-        os.environ.update(environment)
-    return [one.strip() for one in answer.getvalue().splitlines() if one.strip()]
-
-
-def _go_on(_code: int = 0) -> None:
-    """In place of ``os._exit``."""
+    found: list[str] = []
+    with redirect_stderr(io.StringIO()):  # a word that no parser takes is no news to who types it
+        while (whole := finder.rl_complete(line, len(found))) is not None:
+            found.append(f"{word}{whole[len(line) :]}")
+    told = finder.get_display_completions()
+    return [f"{one}\t{told[one]}" if told.get(one) else one for one in found]
 
 
 def completed(action: argparse.Action, by: Callable[..., list[str]]) -> None:

@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from tests.support.world import World
@@ -26,20 +26,24 @@ from modelservice_operator.kinds import JOB, MODEL_SERVICE
 NAME = ["status", "plan", "report", "predict", "logs", "rollback", "promote", "retry", "pull", "compare", "top"]
 
 
-@pytest.fixture(scope="module")
-def third() -> Produced:
-    return produce(train_work(epochs=1))
+class Models(NamedTuple):
+    """Revisions 3 and 4, of which the latter is better."""
+
+    third: Produced
+    fourth: Produced
 
 
 @pytest.fixture(scope="module")
-def fourth() -> Produced:
-    return produce(train_work(epochs=30))
+def models() -> Models:
+    return Models(produce(train_work(epochs=1)), produce(train_work(epochs=30)))
 
 
 @pytest.fixture
 def namespace(monkeypatch: pytest.MonkeyPatch) -> FakeAccess:
+    """In place of a cluster; its port leads to ``pod``."""
     found = FakeAccess()
     monkeypatch.setattr(access_module, "Access", lambda **_: found)
+    monkeypatch.setattr(pulling, "forwarded", lambda *_: found.pod.forwarded())
     return found
 
 
@@ -115,32 +119,31 @@ def test_what_is_not_retried_is_said_and_nothing_is_done(
 
 def test_an_artifact_is_pulled_and_said(
     namespace: FakeAccess,
-    third: Produced,
+    models: Models,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pulling, "forwarded", FakePod(archive_of(all_files(third))).forwarded)
-    namespace.found["iris"] = iris((3, third), serving=3)
-    namespace.serving = [serving_pod("iris-1", third.digest, revision=3)]
+    namespace.pod = FakePod(archive_of(all_files(models.third)))
+    namespace.found["iris"] = iris((3, models.third), serving=3)
+    namespace.serving = [serving_pod("iris-1", models.third.digest, revision=3)]
     folder = tmp_path / "out" / "iris"
     assert plugin(["pull", "iris", "--output", str(folder)]) == ExitCode.DONE
     printed = capsys.readouterr()
     assert printed.out.startswith("revision 3 of iris came from pod/iris-1: ")
-    assert f"digest {third.digest}" in printed.out
+    assert f"digest {models.third.digest}" in printed.out
     assert f"modelservice serve --model {folder} --name iris" in printed.out
     assert printed.err == ""
-    assert load_artifact(folder).digest == third.digest
+    assert load_artifact(folder).digest == models.third.digest
     assert plugin(["pull", "iris", "--revision", "3", "--output", str(folder), "-o", "json"]) == ExitCode.DONE
     found = json.loads(capsys.readouterr().out)
     assert found["origin"] is None
-    assert (found["digest"], found["folder"]) == (third.digest, str(folder))
-    assert set(found["files"]) == set(third.files)
-    assert found["bytes"] == sum(map(len, third.files.values()))
+    assert (found["digest"], found["folder"]) == (models.third.digest, str(folder))
+    assert set(found["files"]) == set(models.third.files)
+    assert found["bytes"] == sum(map(len, models.third.files.values()))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    "case",
     [
         (["pull", "iris", "--revision", "9"], "no revision 9 is kept; kept are 3"),
         (["pull", "iris", "--revision", "3"], "iris refuses: not given away (HTTP 403)"),
@@ -148,71 +151,67 @@ def test_an_artifact_is_pulled_and_said(
     ],
 )
 def test_what_cannot_be_pulled_leaves_nothing(
-    arguments: list[str],
-    words: str,
+    case: tuple[list[str], str],
     namespace: FakeAccess,
-    third: Produced,
+    models: Models,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pulling, "forwarded", FakePod(refusal("not given away"), status=403).forwarded)
-    namespace.found["iris"] = iris((3, third))
-    namespace.serving = [serving_pod("iris-1", third.digest, revision=3)]
+    arguments, words = case
+    namespace.pod = FakePod(refusal("not given away"), status=403)
+    namespace.found["iris"] = iris((3, models.third))
+    namespace.serving = [serving_pod("iris-1", models.third.digest, revision=3)]
     assert plugin([*arguments, "--output", str(tmp_path / "iris")]) == ExitCode.ORDER_INVALID
     assert words in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
 def test_where_nothing_answers_a_revision_has_to_be_named(
-    namespace: FakeAccess, third: Produced, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    namespace: FakeAccess, models: Models, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    namespace.found["iris"] = iris((3, third))
+    namespace.found["iris"] = iris((3, models.third))
     assert plugin(["pull", "iris", "--output", str(tmp_path / "iris")]) == ExitCode.ORDER_INVALID
     assert "no revision answers, so name one; kept are 3" in capsys.readouterr().err
 
 
 def test_a_folder_that_cannot_be_written_is_named(
     namespace: FakeAccess,
-    third: Produced,
+    models: Models,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pulling, "forwarded", FakePod(archive_of(all_files(third))).forwarded)
-    namespace.found["iris"] = iris((3, third), serving=3)
-    namespace.serving = [serving_pod("iris-1", third.digest, revision=3)]
+    namespace.pod = FakePod(archive_of(all_files(models.third)))
+    namespace.found["iris"] = iris((3, models.third), serving=3)
+    namespace.serving = [serving_pod("iris-1", models.third.digest, revision=3)]
     (tmp_path / "file").write_text("")
     assert plugin(["pull", "iris", "--output", str(tmp_path / "file" / "iris")]) == ExitCode.ORDER_INVALID
     assert re.search(r"error: \S*/file\S* cannot be read or written: ", capsys.readouterr().err)
 
 
-def compared(namespace: FakeAccess, third: Produced, fourth: Produced, tmp_path: Path, *more: str) -> int:
+def compared(namespace: FakeAccess, models: Models, tmp_path: Path, *more: str) -> int:
     """Revision 3 in a folder, revision 4 of a pod."""
-    namespace.found["iris"] = iris((4, fourth), (3, third), serving=4)
-    namespace.serving = [serving_pod("iris-1", fourth.digest, revision=4)]
+    namespace.found["iris"] = iris((4, models.fourth), (3, models.third), serving=4)
+    namespace.serving = [serving_pod("iris-1", models.fourth.digest, revision=4)]
     folder = tmp_path / "third"
     if not folder.exists():
-        store(third, folder)
+        store(models.third, folder)
     return plugin(["compare", "iris", "3", "4", "--artifact", f"3={folder}", *more])
 
 
 def test_two_revisions_are_compared_one_of_a_folder_and_one_of_a_pod(
     namespace: FakeAccess,
-    third: Produced,
-    fourth: Produced,
+    models: Models,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pulling, "forwarded", FakePod(archive_of(all_files(fourth))).forwarded)
-    assert compared(namespace, third, fourth, tmp_path, "--data", str(IRIS)) == ExitCode.DONE
+    namespace.pod = FakePod(archive_of(all_files(models.fourth)))
+    assert compared(namespace, models, tmp_path, "--data", str(IRIS)) == ExitCode.DONE
     printed = capsys.readouterr()
     assert printed.out.startswith("accuracy on 31 test rows of both\n  revision 3   ")
     assert printed.out.endswith("revision 4 is better\n")
     assert printed.err == ""
     more = ["--data", str(IRIS), "--metric", "logLoss", "-o", "json"]
-    assert compared(namespace, third, fourth, tmp_path, *more) == ExitCode.DONE
+    assert compared(namespace, models, tmp_path, *more) == ExitCode.DONE
     found = json.loads(capsys.readouterr().out)
     assert (found["metric"], found["revisions"], found["tested"], found["better"]) == ("logLoss", [3, 4], True, 4)
     assert found["low"] <= found["difference"] <= found["high"] < 0
@@ -220,16 +219,14 @@ def test_two_revisions_are_compared_one_of_a_folder_and_one_of_a_pod(
 
 def test_rows_that_somebody_brings_are_said_to_be_such(
     namespace: FakeAccess,
-    third: Produced,
-    fourth: Produced,
+    models: Models,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pulling, "forwarded", FakePod(archive_of(all_files(fourth))).forwarded)
+    namespace.pod = FakePod(archive_of(all_files(models.fourth)))
     rows = tmp_path / "rows.csv"
     rows.write_text("\n".join([*IRIS.read_text().splitlines()[:20], "1,2,3,4,"]))
-    assert compared(namespace, third, fourth, tmp_path, "--data", str(rows)) == ExitCode.DONE
+    assert compared(namespace, models, tmp_path, "--data", str(rows)) == ExitCode.DONE
     printed = capsys.readouterr()
     assert "on 19 given rows" in printed.out
     assert "1 rows of " in printed.err
@@ -237,7 +234,7 @@ def test_rows_that_somebody_brings_are_said_to_be_such(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    "case",
     [
         (["3", "4"], "an artifact holds no rows to compare on: name with --data"),
         (["3", "3", "--data", str(IRIS)], "revision 3 differs from itself in nothing"),
@@ -249,16 +246,15 @@ def test_rows_that_somebody_brings_are_said_to_be_such(
     ],
 )
 def test_what_cannot_be_compared_is_said(
-    arguments: list[str],
-    words: str,
+    case: tuple[list[str], str],
     namespace: FakeAccess,
-    third: Produced,
-    fourth: Produced,
+    models: Models,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    folder = store(third, tmp_path / "third")
-    namespace.found["iris"] = iris((4, fourth), (3, third), serving=4)
+    arguments, words = case
+    folder = store(models.third, tmp_path / "third")
+    namespace.found["iris"] = iris((4, models.fourth), (3, models.third), serving=4)
     given = [one.format(third=folder) for one in arguments]
     asked = [] if "--artifact" in arguments else ["--artifact", f"3={folder}"]
     assert plugin(["compare", "iris", *given, *asked]) == ExitCode.ORDER_INVALID
@@ -267,16 +263,14 @@ def test_what_cannot_be_compared_is_said(
 
 def test_data_that_cannot_be_read_and_a_spec_of_another_release_are_said(
     namespace: FakeAccess,
-    third: Produced,
-    fourth: Produced,
+    models: Models,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pulling, "forwarded", FakePod(archive_of(all_files(fourth))).forwarded)
+    namespace.pod = FakePod(archive_of(all_files(models.fourth)))
     rows = tmp_path / "rows.csv"
     rows.write_text("a,b\n1,2\n")
-    assert compared(namespace, third, fourth, tmp_path, "--data", str(rows)) == ExitCode.DATA_INVALID
+    assert compared(namespace, models, tmp_path, "--data", str(rows)) == ExitCode.DATA_INVALID
     assert "error: the table has no column 'species'" in capsys.readouterr().err
     namespace.found["iris"]["spec"]["data"]["orbit"] = 1
     folder = str(tmp_path / "third")
@@ -298,8 +292,8 @@ import modelservice.cluster.revisions
 
 
 def test_the_commands_are_those_of_modelservice_cluster(
-    namespace: FakeAccess, third: Produced, capsys: pytest.CaptureFixture[str]
+    namespace: FakeAccess, models: Models, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    namespace.found["iris"] = iris((3, third))
+    namespace.found["iris"] = iris((3, models.third))
     assert main(["cluster", "retry", "iris"]) == ExitCode.ORDER_INVALID
     assert "the operator has not looked at the newest spec of iris yet" in capsys.readouterr().err

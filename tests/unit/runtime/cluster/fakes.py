@@ -37,39 +37,6 @@ def serving_pod(name: str, digest: str, *, revision: int = 1, ready: bool = True
 
 
 @dataclass
-class FakeAccess:
-    """A namespace; ``patches`` and ``deleted`` are what was asked for, each with whether it was a dry run."""
-
-    found: dict[str, Object] = field(default_factory=dict)
-    serving: list[Object] = field(default_factory=list)
-    of_kind: dict[str, list[Object]] = field(default_factory=dict)
-    patches: list[tuple[Object, bool]] = field(default_factory=list)
-    deleted: list[tuple[str, str, bool]] = field(default_factory=list)
-    namespace: str = "team"
-
-    def service(self, name: str) -> Object:
-        if name not in self.found:
-            raise NotFoundError(f"no ModelService {name} in namespace {self.namespace}")
-        return self.found[name]
-
-    def services(self, *, everywhere: bool = False) -> list[Object]:
-        return list(self.found.values())
-
-    def pods(self, name: str, *, stage: str | None = None) -> list[Object]:
-        return self.serving
-
-    def children(self, name: str) -> dict[str, list[Object]]:
-        return self.of_kind
-
-    def patch(self, name: str, change: Object, *, dry_run: bool = False) -> Object:
-        self.patches.append((change, dry_run))
-        return {}
-
-    def delete_job(self, name: str, uid: str, *, dry_run: bool = False) -> None:
-        self.deleted.append((name, uid, dry_run))
-
-
-@dataclass
 class FakePod:
     """Answers any path with the archive; ``sent`` of its bytes come before the connection ends, None for all."""
 
@@ -102,6 +69,40 @@ class FakePod:
             finally:
                 server.shutdown()
                 thread.join()
+
+
+@dataclass
+class FakeAccess:
+    """A namespace; ``patches`` and ``deleted`` are what was asked for, each with whether it was a dry run."""
+
+    found: dict[str, Object] = field(default_factory=dict)
+    serving: list[Object] = field(default_factory=list)
+    of_kind: dict[str, list[Object]] = field(default_factory=dict)
+    patches: list[tuple[Object, bool]] = field(default_factory=list)
+    deleted: list[tuple[str, str, bool]] = field(default_factory=list)
+    namespace: str = "team"
+    pod: FakePod = field(default_factory=lambda: FakePod(b""))
+
+    def service(self, name: str) -> Object:
+        if name not in self.found:
+            raise NotFoundError(f"no ModelService {name} in namespace {self.namespace}")
+        return self.found[name]
+
+    def services(self, *, everywhere: bool = False) -> list[Object]:
+        return list(self.found.values())
+
+    def pods(self, name: str, *, stage: str | None = None) -> list[Object]:
+        return self.serving
+
+    def children(self, name: str) -> dict[str, list[Object]]:
+        return self.of_kind
+
+    def patch(self, name: str, change: Object, *, dry_run: bool = False) -> Object:
+        self.patches.append((change, dry_run))
+        return {}
+
+    def delete_job(self, name: str, uid: str, *, dry_run: bool = False) -> None:
+        self.deleted.append((name, uid, dry_run))
 
 
 def refusal(said: str) -> bytes:
