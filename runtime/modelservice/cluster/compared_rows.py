@@ -108,7 +108,7 @@ def answered(models: tuple[Model, Model], file: Path, data: Data, task: AskedTas
 
     Raises:
         ClusterError: the rows are not the same for both.
-        DataError, OSError: the file cannot be read.
+        DataError, ValueError, OSError: the file cannot be read, or a row holds a class that neither knows.
     """
     form = data.format_of(str(file))
     source = read_file(file, format=form, options=FileOptions.of(data), field=_FIELD)

@@ -81,7 +81,7 @@ def compare(
 
     Raises:
         ClusterError: they have not one task, or not the same rows; or these do not tell the metric.
-        DataError, OSError: the file cannot be read.
+        DataError, ValueError, OSError: the file cannot be read, or a row holds a class that neither knows.
     """
     check_alike(first, second)
     rows = answered((first, second), file, data, task)

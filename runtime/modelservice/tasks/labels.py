@@ -79,7 +79,7 @@ def codes_among(cells: TargetCells, labels: Sequence[str]) -> NDArray[np.int64]:
         labels: class labels by code.
 
     Raises:
-        DataError: a cell holds none of them.
+        ValueError: a cell holds none of them; the message says where, and which there are.
     """
     code_of = {label: code for code, label in enumerate(labels)}
     whole, numbers = (all(map(tells, labels)) for tells in (_is_whole, is_number_text))
@@ -94,7 +94,7 @@ def codes_among(cells: TargetCells, labels: Sequence[str]) -> NDArray[np.int64]:
             message = (
                 f"{place}, {cells.noun} {cells.name}: {quoted(text)} is no class of the model, which knows {known}"
             )
-            raise DataError("UnknownLabel", f"{message}: correct the cell, or leave the row out", field=FIELD)
+            raise ValueError(f"{message}: correct the cell, or leave the row out")
         lookup[code] = code_of[label]
     return np.asarray(lookup[cells.codes])
 

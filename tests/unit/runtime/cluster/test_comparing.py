@@ -152,7 +152,7 @@ def test_a_row_that_cannot_be_judged_is_named(
 ) -> None:
     file = tmp_path / "rows.csv"
     file.write_text("".join([*ROWS[:2], f"{line}\n"]))
-    with pytest.raises((ClusterError, DataError), match=words):
+    with pytest.raises((ClusterError, ValueError), match=words):
         of_file(third, fourth, file)
 
 
