@@ -125,6 +125,6 @@ def test_rows_of_known_classes_need_not_hold_all_of_them() -> None:
 
 def test_a_class_that_the_model_does_not_know_is_named_with_its_place() -> None:
     with pytest.raises(
-        DataError, match=r"row 1, column y: 'c' is no class of the model, which knows 'a', 'b': correct"
+        ValueError, match=r"row 1, column y: 'c' is no class of the model, which knows 'a', 'b': correct"
     ):
         codes_among(cells("a", "c"), ("a", "b"))
