@@ -8,6 +8,8 @@ LOCK    := .venv/bin/uv pip compile pyproject.toml -q --universal --python-versi
 NODES   ?=
 K       ?=
 export KUBE_CONTEXT
+# Where it is set, each of some hundred processes compiles torch and all else again: 5 s of CPU each.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup venv check unit dev demo test lint generate lock verify images push load bundle cluster-up cluster-down \

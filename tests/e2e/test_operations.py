@@ -17,6 +17,7 @@ from tests.support.client import build_client, predict
 from tests.support.e2e import Api, Object, Space, condition, config_map, eventually, model_service, says
 from tests.support.helm import IMAGES, RELEASE, ROOT
 from tests.support.installation import Installation
+from tests.support.plugin import plugin
 from tests.support.samples import SAMPLES
 from tests.support.tables import FLOWERS, IRIS, SWAPPED
 from tests.support.timeline import steps_to_ready
@@ -93,17 +94,6 @@ def test_iris_answers_right(iris: Space) -> None:
     pod = iris.pods("iris", "serve")[0]["status"]["podIP"]
     for address in (iris.address("iris"), f"{pod}:8080"):
         assert predict(address, "iris", ROWS) == SPECIES
-
-
-def plugin(space: Space, *arguments: str | Path, code: int = 0) -> str:
-    """What ``kubectl modelservice`` says to a user of the namespace."""
-    command = [sys.executable, "-c", "from modelservice.cli.cluster import plugin; raise SystemExit(plugin())"]
-    place = ("--kubeconfig", str(space.user), "--namespace", space.name)
-    done = subprocess.run(
-        [*command, *map(str, arguments), *place], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == code, done.stderr
-    return done.stdout if code == 0 else done.stderr
 
 
 def test_the_plugin_shows_asks_and_plans(iris: Space, tmp_path: Path) -> None:

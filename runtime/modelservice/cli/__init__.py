@@ -1,4 +1,4 @@
-"""The command ``modelservice``: train, compress, pack, serve, inspect, predict, explain, cluster, stage.
+"""The command ``modelservice``: train, compress, pack, serve, inspect, predict, explain, cluster, completion, stage.
 
 Each imports what it needs when it runs.
 """
@@ -12,6 +12,7 @@ import modelservice
 from modelservice.cli.ask import add_ask
 from modelservice.cli.cluster import add_cluster
 from modelservice.cli.common import complain, tell_keys
+from modelservice.cli.completion import add_completion, complete
 from modelservice.cli.compress import add_compress
 from modelservice.cli.inspect import add_inspect
 from modelservice.cli.pack import add_pack
@@ -26,7 +27,9 @@ _READER_GONE = 1
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; errors that a user can mend are printed without a traceback."""
-    parsed = build_parser().parse_args(arguments)
+    parser = build_parser()
+    complete(parser)
+    parsed = parser.parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = parsed.command
     tell_keys(parsed)
     try:
@@ -52,6 +55,17 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"modelservice {modelservice.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (add_train, add_compress, add_pack, add_serve, add_inspect, add_ask, add_cluster, add_stage):
+    adding = (
+        add_train,
+        add_compress,
+        add_pack,
+        add_serve,
+        add_inspect,
+        add_ask,
+        add_cluster,
+        add_completion,
+        add_stage,
+    )
+    for add in adding:
         add(commands)
     return parser

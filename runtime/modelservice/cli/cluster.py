@@ -1,20 +1,20 @@
 """``modelservice cluster``, as ``kubectl modelservice``: ModelServices of a cluster, from a terminal."""
 
 import argparse
-import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from modelservice.cli import cluster_artifacts, cluster_asking, cluster_changes
 from modelservice.cli.common import Commands, add_command, complain
+from modelservice.cli.completion import completed, of_contexts, of_names, of_revisions
 from modelservice.contract.exit_codes import ExitCode
+from modelservice.contract.metric_names import KnownMetric
 
 if TYPE_CHECKING:
     from modelservice.cluster.access import Access
-    from modelservice.cluster.pinning import Pin
 
 _EXAMPLES: Final = """\
 examples:
@@ -25,11 +25,23 @@ examples:
   kubectl modelservice report iris                 its page in a browser, through a port of this machine
   kubectl modelservice logs iris --serving -f
   kubectl modelservice rollback iris               says the change for Git; --apply makes it
+  kubectl modelservice retry iris                  says how what failed is tried again; --apply does it
+  kubectl modelservice pull iris --output out/iris
+  kubectl modelservice compare iris 3 4 --data iris.csv
   kubectl modelservice top
 
 The commands are those of `modelservice cluster`, too. Contexts, namespaces and credentials are kubectl's.
 """
-_RUNNING: Final = "until Ctrl-C"
+
+
+class _Command(NamedTuple):
+    """A command: its name, what it does, what runs it, its options, and examples without the name before them."""
+
+    name: str
+    what: str
+    run: "Callable[[argparse.Namespace, Access], int]"
+    add: Callable[[argparse.ArgumentParser], None]
+    examples: tuple[str, ...]
 
 
 def plugin(arguments: Sequence[str] | None = None) -> int:
@@ -41,34 +53,104 @@ def plugin(arguments: Sequence[str] | None = None) -> int:
 
 def add_cluster(commands: Commands) -> None:
     """Add the command and those below it."""
-    summary = "look at the ModelServices of a cluster, ask them, and roll them back"
+    summary = "look at the ModelServices of a cluster, ask them, and change what they serve"
     parser = add_command(commands, "cluster", summary, _EXAMPLES)
     below = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    adding: tuple[tuple[str, str, Callable[..., int], Callable[[argparse.ArgumentParser], None]], ...] = (
-        ("status", "say what there is, and what it waits for", _status, _add_status),
-        ("plan", "say what applying a file would come to, and change nothing", _plan, _add_file),
-        ("report", "open the page of a model in a browser", _report, _add_report),
-        ("predict", "ask a model about the rows of a file", _predict, _add_rows),
-        ("logs", "print the log of the newest Job, or of what serves", _logs, _add_logs),
-        ("rollback", "serve an older revision", partial(_pin, "rollback"), _add_pin),
-        ("promote", "serve what waits, or the newest model again", partial(_pin, "promote"), _add_pin),
-        ("top", "say what pods have answered since they began, and how inputs drift", _top, _add_top),
-    )
-    for name, what, command, add in adding:
-        one = add_command(below, name, what, "")
-        add(one)
+    for command in _commands():
+        shown = "\n".join(f"  kubectl modelservice {command.name} {one}".rstrip() for one in command.examples)
+        one = add_command(below, command.name, command.what, f"examples:\n{shown}\n")
+        command.add(one)
         one.add_argument("-n", "--namespace", help="default: that of the context")
-        one.add_argument("--context", help="of the kubeconfig; default: the current one")
+        context = one.add_argument("--context", help="of the kubeconfig; default: the current one")
+        completed(context, of_contexts)
         one.add_argument("--kubeconfig", metavar="FILE", help="default: KUBECONFIG, or ~/.kube/config")
-        one.set_defaults(command=partial(_run, command))
+        one.set_defaults(command=partial(_run, command.run))
+
+
+def _commands() -> tuple[_Command, ...]:
+    asking, changes, artifacts = cluster_asking, cluster_changes, cluster_artifacts
+    plan = "say what applying a file would come to, and change nothing"
+    top = "say what pods have answered since they began, and how inputs drift"
+    return (
+        _Command("status", "say what there is, and what it waits for", asking.status, _add_status, ("", "iris", "-A")),
+        _Command("plan", plan, changes.plan_file, _add_file, ("-f iris.yaml", "-f iris.yaml -o json")),
+        _Command(
+            "report",
+            "open the page of a model in a browser",
+            asking.report,
+            _add_report,
+            ("iris", "iris --port 8080 --no-browser"),
+        ),
+        _Command(
+            "predict",
+            "ask a model about the rows of a file",
+            asking.predict,
+            _add_rows,
+            ("iris rows.csv", "iris - < rows.json"),
+        ),
+        _Command(
+            "logs",
+            "print the log of the newest Job, or of what serves",
+            asking.logs,
+            _add_logs,
+            ("iris", "iris --serving -f"),
+        ),
+        _Command(
+            "rollback",
+            "serve an older revision",
+            partial(changes.pin, "rollback"),
+            _add_pin,
+            ("iris", "iris 3 --apply"),
+        ),
+        _Command(
+            "promote",
+            "serve what waits, or the newest model again",
+            partial(changes.pin, "promote"),
+            _add_pin,
+            ("iris", "iris --apply"),
+        ),
+        _Command("retry", "try again what failed for good", changes.retry, _add_retry, ("iris", "iris --apply")),
+        _Command(
+            "pull",
+            "have the artifact of a revision in a folder",
+            artifacts.pull_artifact,
+            _add_pull,
+            ("iris --output out/iris", "iris --revision 3 --output out/iris-3 -o json"),
+        ),
+        _Command(
+            "compare",
+            "say how two revisions differ on the same rows",
+            artifacts.compare_revisions,
+            _add_compare,
+            (
+                "iris 3 4 --data iris.csv                      its test rows, where both learned from it",
+                "iris 3 4 --data new.csv --metric logLoss      rows that neither learned from",
+                "iris 3 4 --data iris.csv --artifact 3=out/iris-3",
+            ),
+        ),
+        _Command("top", top, asking.top, _add_top, ("", "iris -o json")),
+    )
 
 
 def _add_name(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
-    parser.add_argument("name", metavar="NAME", nargs="?" if optional else None, help="of the ModelService")
+    name = parser.add_argument("name", metavar="NAME", nargs="?" if optional else None, help="of the ModelService")
+    completed(name, of_names)
+
+
+def _add_number(parser: argparse.ArgumentParser, name: str, metavar: str, text: str, nargs: str | None = None) -> None:
+    completed(parser.add_argument(name, metavar=metavar, type=int, nargs=nargs, help=text), of_revisions)
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", choices=["json"], help="as JSON instead")
+
+
+def _add_token(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--token", help="an API key or a token, where the model asks for one")
+
+
+def _add_apply(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--apply", action="store_true", help="make the change in the cluster; default: say it only")
 
 
 def _add_status(parser: argparse.ArgumentParser) -> None:
@@ -92,19 +174,50 @@ def _add_rows(parser: argparse.ArgumentParser) -> None:
     _add_name(parser)
     rows = "a CSV file with a header, a JSON file with a list of rows, or - for such a list on stdin"
     parser.add_argument("rows", metavar="FILE", help=rows)
-    parser.add_argument("--token", help="an API key or a token, where the model asks for one")
+    _add_token(parser)
 
 
 def _add_logs(parser: argparse.ArgumentParser) -> None:
     _add_name(parser)
     parser.add_argument("--serving", action="store_true", help="of the pod that serves, not of a Job's")
-    parser.add_argument("-f", "--follow", action="store_true", help=f"print what comes, {_RUNNING}")
+    parser.add_argument("-f", "--follow", action="store_true", help=f"print what comes, {cluster_asking.RUNNING}")
 
 
 def _add_pin(parser: argparse.ArgumentParser) -> None:
     _add_name(parser)
-    parser.add_argument("number", metavar="REVISION", type=int, nargs="?", help="its number; default: the one before")
-    parser.add_argument("--apply", action="store_true", help="make the change in the cluster; default: say it only")
+    _add_number(parser, "number", "REVISION", "its number; default: the one before", nargs="?")
+    _add_apply(parser)
+    _add_output(parser)
+
+
+def _add_retry(parser: argparse.ArgumentParser) -> None:
+    _add_name(parser)
+    _add_apply(parser)
+    _add_output(parser)
+
+
+def _add_pull(parser: argparse.ArgumentParser) -> None:
+    _add_name(parser)
+    _add_number(parser, "--revision", "N", "number of the revision; default: the one that answers")
+    folder = "folder of the artifact; it appears when it is whole"
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help=folder)
+    parser.add_argument("--force", action="store_true", help="put it in the place of another artifact")
+    _add_token(parser)
+    parser.add_argument("-o", dest="format", choices=["json"], help="say what came as JSON")
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    _add_name(parser)
+    _add_number(parser, "first", "FIRST", "number of the revision that the difference is taken from")
+    _add_number(parser, "second", "SECOND", "number of the other one")
+    rows = "the file that both were trained on, whose test rows are asked; or rows that neither learned from"
+    parser.add_argument("--data", type=Path, metavar="FILE", help=rows)
+    known = [str(one) for one in KnownMetric]
+    metric = "by what; default: the primary metric of the task"
+    parser.add_argument("--metric", choices=known, metavar="METRIC", help=f"{metric}; one of {', '.join(known)}")
+    folder = "folder of a revision's artifact that was pulled before; default: it is pulled"
+    parser.add_argument("--artifact", action="append", default=[], metavar="N=DIR", help=folder)
+    _add_token(parser)
     _add_output(parser)
 
 
@@ -120,238 +233,21 @@ def _run(command: Callable[[argparse.Namespace, "Access"], int], parsed: argpars
     except ModuleNotFoundError:
         complain("this command needs the extra `cluster` (pip install 'modelservice[cluster]')")
         return ExitCode.ORDER_INVALID
+    from modelservice.artifact.errors import ArtifactError  # noqa: PLC0415
     from modelservice.client.errors import ClientError  # noqa: PLC0415
     from modelservice.cluster.access import Access  # noqa: PLC0415
     from modelservice.cluster.errors import ClusterError  # noqa: PLC0415
+    from modelservice.contract.failure import StageError  # noqa: PLC0415
 
     try:
         access = Access(kubeconfig=parsed.kubeconfig, context=parsed.context, namespace=parsed.namespace)
         return command(parsed, access)
-    except (ClusterError, ClientError, ValueError) as error:
+    except (ClusterError, ClientError, ArtifactError, ValueError) as error:
         complain(str(error))
         return ExitCode.ORDER_INVALID
+    except StageError as error:
+        complain(error.message, field=error.field)
+        return error.failure().exit_code
     except OSError as error:
-        complain(f"{error.filename or 'a file'} cannot be read: {error.strerror or error}")
+        complain(f"{error.filename or 'a file'} cannot be read or written: {error.strerror or error}")
         return ExitCode.ORDER_INVALID
-
-
-def _status(parsed: argparse.Namespace, access: "Access") -> int:
-    from modelservice.cluster.tree import HEADER, lines, service_row, service_tree  # noqa: PLC0415
-
-    if parsed.name is None:
-        services = access.services(everywhere=parsed.all_namespaces)
-        if parsed.output:
-            return _print_json([{"name": one["metadata"]["name"], **one.get("status", {})} for one in services])
-        where = "the cluster" if parsed.all_namespaces else f"namespace {access.namespace}"
-        return _print_table(HEADER, [service_row(one) for one in services], empty=f"no ModelServices in {where}")
-    service = access.service(parsed.name)
-    if parsed.output:
-        return _print_json(service.get("status", {}))
-    from rich.console import Console  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    console = Console(soft_wrap=True, highlight=False)
-    looks = {True: "green", False: "red", None: ""}
-    for text, good in lines(service_tree(service, access.children(parsed.name))):
-        console.print(Text(text, style=looks[good]))
-    return ExitCode.DONE
-
-
-def _plan(parsed: argparse.Namespace, access: "Access") -> int:
-    from modelservice.cluster.errors import NotFoundError  # noqa: PLC0415
-    from modelservice.cluster.planning import data_digest, final_keys, known_keys, plan  # noqa: PLC0415
-    from modelservice.stages.documents import ResourceError, read_resource  # noqa: PLC0415
-
-    try:
-        resource = read_resource(parsed.file)
-    except ResourceError as error:
-        raise ValueError(f"{parsed.file} would be refused:\n{error}") from None
-    metadata, spec = resource.service.metadata, resource.service.spec
-    name = metadata.name
-    if parsed.namespace is None and "namespace" in metadata.model_fields_set:
-        access.namespace = metadata.namespace  # as kubectl apply takes it
-    try:
-        live = access.service(name)
-    except NotFoundError:
-        live = None
-    document = resource.service.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    wanted = access.stored(document, live)["spec"]
-    source = None if spec.data is None or not spec.reads_data else spec.known_data.config_map
-    config_map = None
-    if source is not None:
-        config_map = resource.config_maps.get(source.name) or access.config_map(source.name)
-    digest = data_digest(spec, config_map)
-    keys = None if digest is None else final_keys(spec, digest)
-    records = access.children(name).get("ControllerRevision", ()) if live else ()
-    steps = plan(live, wanted, keys, known_keys(live, records))
-    if parsed.output:
-        return _print_json([step._asdict() for step in steps])
-    sys.stdout.write(f"{name} in namespace {access.namespace}{'' if live else ', which is new'}:\n")
-    for step in steps:
-        sys.stdout.write(f"  {'!' if step.costs else '-'} {step.said}\n")
-    if any(step.costs for step in steps):
-        sys.stdout.write("  (! a Job runs)\n")
-    return ExitCode.DONE
-
-
-def _report(parsed: argparse.Namespace, access: "Access") -> int:
-    with _led(parsed, access, port=parsed.port) as address:
-        sys.stdout.write(f"{parsed.name}: {address}/ ({_RUNNING})\n")
-        sys.stdout.flush()
-        if not parsed.no_browser:
-            import webbrowser  # noqa: PLC0415 - each command would pay for it, a server's start too
-
-            webbrowser.open(f"{address}/")
-        _wait()
-    return ExitCode.DONE
-
-
-def _predict(parsed: argparse.Namespace, access: "Access") -> int:
-    import modelservice  # noqa: PLC0415
-
-    rows, options = _rows(parsed.rows)
-    with (
-        _led(parsed, access) as address,
-        modelservice.connect(_plain(address, parsed.name), model=parsed.name, token=parsed.token) as model,
-    ):
-        return _print_json(model.predict(rows, **options))
-
-
-def _plain(address: str, name: str) -> str:
-    """Refuse TLS: its certificate is of the Service's name, which an address of this machine has not."""
-    if address.startswith("https"):
-        said = (
-            f"{name} speaks TLS, for its own name: ask it where that leads to it, by modelservice.connect(url, ca=...)"
-        )
-        raise ValueError(said)
-    return address
-
-
-def _logs(parsed: argparse.Namespace, access: "Access") -> int:
-    from modelservice.cluster.access import SERVING, STAGE_LABEL  # noqa: PLC0415
-    from modelservice.cluster.errors import NotFoundError  # noqa: PLC0415
-
-    access.service(parsed.name)
-    pods = access.pods(parsed.name)
-    found = [pod for pod in pods if (pod["metadata"]["labels"].get(STAGE_LABEL) == SERVING) == parsed.serving]
-    if not found:
-        what = "no pod serves" if parsed.serving else "no pod of a Job is left: its log went with it"
-        raise NotFoundError(f"{parsed.name}: {what}; see kubectl modelservice status {parsed.name}")
-    pod = found[0]
-    sys.stderr.write(f"{pod['metadata']['name']}:\n")
-    container = pod["spec"]["containers"][0]["name"]
-    for line in access.log(pod["metadata"]["name"], container=container, follow=parsed.follow):
-        sys.stdout.write(line)
-    return ExitCode.DONE
-
-
-def _pin(command: str, parsed: argparse.Namespace, access: "Access") -> int:
-    from modelservice.cluster import pinning  # noqa: PLC0415
-
-    service = access.service(parsed.name)
-    records = access.children(parsed.name).get("ControllerRevision", ())
-    pin: Pin = getattr(pinning, command)(service, parsed.number, records)
-    if parsed.output:
-        _print_json(pin.change)
-    else:
-        change = json.dumps(pin.change)
-        sys.stdout.write(f"{pin.said}.\n\n")
-        sys.stdout.write("The change for Git, or by hand where no Git is master of it:\n")
-        sys.stdout.write(f"  kubectl patch mdsvc {parsed.name} -n {access.namespace} --type=merge -p '{change}'\n")
-    access.patch(parsed.name, pin.change, dry_run=not parsed.apply)
-    if parsed.apply:
-        sys.stderr.write("applied\n")
-    elif not parsed.output:
-        sys.stdout.write("\nNothing was changed: --apply does it. The apiserver would take it.\n")
-    return ExitCode.DONE
-
-
-def _top(parsed: argparse.Namespace, access: "Access") -> int:
-    from modelservice.cluster.usage import HEADER, usage_of  # noqa: PLC0415
-
-    services = access.services() if parsed.name is None else [access.service(parsed.name)]
-    names = [one["metadata"]["name"] for one in services]
-    found = {name: usage_of(_scrapes(access, name)) for name in names}
-    if parsed.output:
-        return _print_json({name: usage._asdict() for name, usage in found.items()})
-    rows = [usage.row(name) for name, usage in found.items()]
-    return _print_table(HEADER, rows, empty=f"no ModelServices in namespace {access.namespace}")
-
-
-def _scrapes(access: "Access", name: str) -> Iterator[str]:
-    """Metrics of each ready pod."""
-    import httpx  # noqa: PLC0415
-
-    from modelservice.cluster.access import SERVING  # noqa: PLC0415
-    from modelservice.cluster.errors import ClusterError  # noqa: PLC0415
-    from modelservice.cluster.forwarding import forwarded, is_ready, target_of  # noqa: PLC0415
-
-    for pod in filter(is_ready, access.pods(name, stage=SERVING)):
-        try:
-            target = target_of([pod], name, status=True)
-            with forwarded(access, target) as address:
-                yield httpx.get(f"{address}/metrics", timeout=10, trust_env=False, verify=False).text  # noqa: S501 - by the apiserver's own TLS
-        except (ClusterError, httpx.HTTPError) as error:
-            complain(f"pod {pod['metadata']['name']} is left out: {error}")
-
-
-@contextmanager
-def _led(parsed: argparse.Namespace, access: "Access", port: int = 0) -> Iterator[str]:
-    """An address of this machine that leads to a pod of the model."""
-    from modelservice.cluster.access import SERVING  # noqa: PLC0415
-    from modelservice.cluster.forwarding import forwarded, target_of  # noqa: PLC0415
-
-    access.service(parsed.name)
-    target = target_of(access.pods(parsed.name, stage=SERVING), parsed.name)
-    with forwarded(access, target, port=port) as address:
-        yield address
-
-
-def _wait() -> None:
-    """Until somebody interrupts, which is how it ends."""
-    import threading  # noqa: PLC0415
-
-    try:
-        threading.Event().wait()
-    except KeyboardInterrupt:
-        sys.stdout.write("\n")
-
-
-def _rows(place: str) -> tuple[list[Any], dict[str, str]]:
-    """Rows of a file, and what else the request says.
-
-    Cells of CSV stay texts, which the model reads as it reads those of its training data; columns that it does not
-    have, such as the target, are left out.
-    """
-    import csv  # noqa: PLC0415
-
-    if Path(place).suffix.lower() == ".csv":
-        with Path(place).open(encoding="utf-8-sig", newline="") as file:
-            rows = [{name: text or None for name, text in row.items()} for row in csv.DictReader(file, strict=True)]
-            return rows, {"unknown_columns": "Ignore"}
-    content = sys.stdin.read() if place == "-" else Path(place).read_text(encoding="utf-8")
-    given = json.loads(content)
-    if isinstance(given, dict):
-        given = given.get("instances")
-    if not isinstance(given, list):
-        raise ValueError(  # noqa: TRY004 - no type of Python's
-            f'{place} must hold a list of rows, or {{"instances": [...]}}'
-        )
-    return given, {}
-
-
-def _print_json(value: Any) -> int:
-    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
-    return ExitCode.DONE
-
-
-def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -> int:
-    """As kubectl prints tables."""
-    if not rows:
-        sys.stderr.write(f"{empty}\n")
-        return ExitCode.DONE
-    widths = [max(len(row[place]) for row in (header, *rows)) for place in range(len(header))]
-    for row in (header, *rows):
-        line = "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        sys.stdout.write(f"{line.rstrip()}\n")
-    return ExitCode.DONE

@@ -37,8 +37,21 @@ class Access:
         where: the cluster, for messages.
     """
 
-    def __init__(self, *, kubeconfig: str | None = None, context: str | None = None, namespace: str | None = None):
+    def __init__(
+        self,
+        *,
+        kubeconfig: str | None = None,
+        context: str | None = None,
+        namespace: str | None = None,
+        timeout: float | None = None,
+    ):
         """Read the kubeconfig; nothing is asked yet.
+
+        Args:
+            kubeconfig: its file, None for KUBECONFIG or ~/.kube/config.
+            context: of it, None for the current one.
+            namespace: None for that of the context.
+            timeout: seconds that an answer may take where nobody waits for a second try; None for the usual patience.
 
         Raises:
             ClusterError: there is no kubeconfig, or no such context.
@@ -47,12 +60,15 @@ class Access:
         with told("the kubeconfig"):
             settings = kubernetes.client.Configuration()
             kubernetes.config.load_kube_config(kubeconfig, context, settings)
+            if timeout is not None:
+                settings.retries = False
             contexts, current = kubernetes.config.list_kube_config_contexts(kubeconfig)
         chosen = current if context is None else next(one for one in contexts if one["name"] == context)
         self.namespace = namespace or chosen["context"].get("namespace") or "default"
         self.where = f"the cluster at {settings.host}"
         self._kubernetes = kubernetes.client
         self._client = kubernetes.client.ApiClient(settings)
+        self._timeout = TIMEOUT if timeout is None else timeout
 
     def api(self, name: str) -> Any:
         """A part of the official client, such as CoreV1Api; what it raises, ``told`` puts into words."""
@@ -67,7 +83,7 @@ class Access:
         try:
             with told(self.where):
                 found: Object = self.api("CustomObjectsApi").get_namespaced_custom_object(
-                    GROUP, VERSION, self.namespace, PLURAL, name, _request_timeout=TIMEOUT
+                    GROUP, VERSION, self.namespace, PLURAL, name, _request_timeout=self._timeout
                 )
         except NotFoundError as error:
             names = [one["metadata"]["name"] for one in self.services()]
@@ -87,10 +103,10 @@ class Access:
         try:
             with told(self.where):
                 if everywhere:
-                    listed = api.list_cluster_custom_object(GROUP, VERSION, PLURAL, _request_timeout=TIMEOUT)
+                    listed = api.list_cluster_custom_object(GROUP, VERSION, PLURAL, _request_timeout=self._timeout)
                 else:
                     listed = api.list_namespaced_custom_object(
-                        GROUP, VERSION, self.namespace, PLURAL, _request_timeout=TIMEOUT
+                        GROUP, VERSION, self.namespace, PLURAL, _request_timeout=self._timeout
                     )
         except NotFoundError as error:
             message = f"{self.where} has no {KIND}s: install the operator first, or choose another --context"
@@ -123,7 +139,7 @@ class Access:
         """A ConfigMap, None where there is none."""
         with suppress(NotFoundError), told(self.where):
             read = self.api("CoreV1Api").read_namespaced_config_map(
-                name, self.namespace, _request_timeout=TIMEOUT, _preload_content=True
+                name, self.namespace, _request_timeout=self._timeout, _preload_content=True
             )
             return self._plain(read)
         return None
@@ -144,10 +160,28 @@ class Access:
                 dict(change),
                 field_manager=FIELD_MANAGER,
                 _content_type="application/merge-patch+json",
-                _request_timeout=TIMEOUT,
+                _request_timeout=self._timeout,
                 **({"dry_run": "All"} if dry_run else {}),
             )
         return changed
+
+    def delete_job(self, name: str, uid: str, *, dry_run: bool = False) -> None:
+        """Delete a Job and its pods.
+
+        Raises:
+            ClusterError: it is gone, another one has its name, or the apiserver refuses.
+        """
+        options = self._kubernetes.V1DeleteOptions(
+            propagation_policy="Background", preconditions=self._kubernetes.V1Preconditions(uid=uid)
+        )
+        with told(self.where):
+            self.api("BatchV1Api").delete_namespaced_job(
+                name,
+                self.namespace,
+                body=options,
+                _request_timeout=self._timeout,
+                **({"dry_run": "All"} if dry_run else {}),
+            )
 
     def stored(self, document: Mapping[str, Any], live: Object | None) -> Object:
         """What the apiserver would store of a ModelService, with its defaults; nothing is stored.
@@ -160,7 +194,7 @@ class Access:
             ClusterError: it would be refused; the message says why.
         """
         api, place = self.api("CustomObjectsApi"), (GROUP, VERSION, self.namespace, PLURAL)
-        more = {"dry_run": "All", "field_manager": FIELD_MANAGER, "_request_timeout": TIMEOUT}
+        more = {"dry_run": "All", "field_manager": FIELD_MANAGER, "_request_timeout": self._timeout}
         with told(self.where):
             if live is None:
                 found: Object = api.create_namespaced_custom_object(*place, dict(document), **more)
@@ -188,7 +222,7 @@ class Access:
 
     def _listed(self, api: str, noun: str, selector: str) -> list[Object]:
         ask = getattr(self.api(api), f"list_namespaced_{noun}")
-        listed = ask(self.namespace, label_selector=selector, _request_timeout=TIMEOUT)
+        listed = ask(self.namespace, label_selector=selector, _request_timeout=self._timeout)
         items: list[Object] = self._plain(listed)["items"]
         return items
 

@@ -4,16 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from modelservice.cluster.errors import ClusterError
+from modelservice.cluster.revisions import kept_revisions, metric_of, revision_of, said_kept
 
 
-class Pin(NamedTuple):
+class Patch(NamedTuple):
     """A change of a ModelService, for ``kubectl patch`` and Git, and what comes of it in a sentence."""
 
     change: dict[str, Any]
     said: str
 
 
-def rollback(service: Mapping[str, Any], number: int | None, _records: Sequence[Mapping[str, Any]] = ()) -> Pin:
+def rollback(service: Mapping[str, Any], number: int | None, _records: Sequence[Mapping[str, Any]] = ()) -> Patch:
     """Serve an older revision: the given one, or the last one before what serves that did not fail.
 
     Raises:
@@ -21,7 +22,7 @@ def rollback(service: Mapping[str, Any], number: int | None, _records: Sequence[
     """
     status = service.get("status", {})
     serving = status.get("revision")
-    kept = {one["number"]: one for one in status.get("revisions", ())}
+    kept = kept_revisions(service)
     if number is None:
         older = [
             one["number"]
@@ -29,18 +30,17 @@ def rollback(service: Mapping[str, Any], number: int | None, _records: Sequence[
             if one.get("phase") != "Failed" and (serving is None or one["number"] < serving)
         ]
         if not older:
-            raise ClusterError(f"no revision before {serving or 'the first'} is kept; {_kept(kept)}")
+            raise ClusterError(f"no revision before {serving or 'the first'} is kept; {said_kept(kept)}")
         number = max(older)
-    if number not in kept:
-        raise ClusterError(f"no revision {number} is kept; {_kept(kept)}")
+    revision = revision_of(service, number)
     if number == serving and _pinned(service) == {"number": number}:
         raise ClusterError(f"revision {number} serves, and is pinned")
-    what = f"revision {number} ({_metric(kept[number])}) serves in place of {serving or 'none'}"
+    what = f"revision {number} ({metric_of(revision)}) serves in place of {serving or 'none'}"
     later = "what is trained meanwhile waits until the pin is taken away: promote"
-    return Pin(_pin({"number": number}), f"{what}; {later}")
+    return Patch(_pin({"number": number}), f"{what}; {later}")
 
 
-def promote(service: Mapping[str, Any], number: int | None, records: Sequence[Mapping[str, Any]] = ()) -> Pin:
+def promote(service: Mapping[str, Any], number: int | None, records: Sequence[Mapping[str, Any]] = ()) -> Patch:
     """Serve what waits: the given revision, or where nothing is said the newest model, without any pin.
 
     With ``promotion.manual`` the newest model serves only by its digest, which its record has.
@@ -62,11 +62,13 @@ def promote(service: Mapping[str, Any], number: int | None, records: Sequence[Ma
         waiting = _digest_of(status.get("key"), records)
         if waiting is None or waiting == status.get("digest"):
             raise ClusterError("no model waits to be promoted; see condition Promoted")
-        return Pin(_pin({"digest": waiting}), f"the model of key {status['key']} serves, which waited to be promoted")
+        return Patch(_pin({"digest": waiting}), f"the model of key {status['key']} serves, which waited to be promoted")
     if _pinned(service) is None:
         raise ClusterError("nothing is pinned, so the newest model that may serve does; see condition Promoted")
-    what = "the newest model" if newest is None else f"revision {newest['number']} ({_metric(newest)}), or a newer one"
-    return Pin(_pin(None), f"the pin is taken away, and {what} serves")
+    what = (
+        "the newest model" if newest is None else f"revision {newest['number']} ({metric_of(newest)}), or a newer one"
+    )
+    return Patch(_pin(None), f"the pin is taken away, and {what} serves")
 
 
 def _pin(pinned: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -82,13 +84,3 @@ def _digest_of(key: str | None, records: Sequence[Mapping[str, Any]]) -> str | N
     """The artifact of a key; None where it has none yet."""
     found = (record.get("data") or {} for record in records)
     return next((one["artifact"]["digest"] for one in found if one.get("key") == key and "artifact" in one), None)
-
-
-def _kept(kept: Mapping[int, Any]) -> str:
-    return f"kept are {', '.join(map(str, sorted(kept)))}" if kept else "no revision is kept"
-
-
-def _metric(revision: Mapping[str, Any]) -> str:
-    name = revision.get("primaryMetric")
-    value = next((one["value"] for one in revision.get("metrics", ()) if one["name"] == name), None)
-    return revision["key"] if value is None else f"{name} {value:.3g}"

@@ -25,7 +25,8 @@ from modelservice.tasks.labels import with_positive
 class Divided:
     """The rows that have a target and a weight, and the side of each; ``dropped`` lack one of them.
 
-    ``keys`` hold rows together in folds, None where the split has none.
+    ``keys`` hold rows together in folds, None where the split has none. ``rows`` says where they stand in the source,
+    None where it is not held.
     """
 
     modality: str
@@ -38,6 +39,7 @@ class Divided:
     weights: NDArray[np.float64] | None
     dropped: int
     notes: tuple[str, ...]
+    rows: NDArray[np.int64] | None = None
 
 
 def build_dataset(source: Source, data: Data, task: AskedTask | None = None) -> Dataset:
@@ -122,6 +124,7 @@ def divide_rows(source: Source, data: Data, task: AskedTask | None = None) -> Di
         weights=None if weights is None else weights[rows],
         dropped=len(read.values) - len(rows),
         notes=(*inferred, *cells.notes, *target.notes, *examples.notes, *dropped, *said),
+        rows=rows,
     )
 
 

@@ -1,7 +1,7 @@
 """A target's texts as classes: which are one, which are missing, and in which order they stand."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -69,6 +69,34 @@ def read_labels(cells: TargetCells) -> Target:
     codes = lookup[cells.codes]
     _check_classes(cells, labels, np.bincount(codes[codes >= 0], minlength=len(labels)))
     return Target(name=cells.name, values=codes, present=codes >= 0, strata=codes, labels=labels, notes=notes)
+
+
+def codes_among(cells: TargetCells, labels: Sequence[str]) -> NDArray[np.int64]:
+    """Class codes of rows for which the classes are known, int64 [rows]; -1 is missing.
+
+    Args:
+        cells: the target, of any rows: not every class need be among them.
+        labels: class labels by code.
+
+    Raises:
+        ValueError: a cell holds none of them; the message says where, and which there are.
+    """
+    code_of = {label: code for code, label in enumerate(labels)}
+    whole, numbers = (all(map(tells, labels)) for tells in (_is_whole, is_number_text))
+    lookup = np.full(len(cells.texts) + 1, -1, dtype=np.int64)
+    for code, text in enumerate(cells.texts):
+        if numbers and text.lower() in cells.words:
+            continue
+        label = _whole_text(text) if whole and _is_whole(text) else text
+        if label not in code_of:
+            place = cells.place(int(np.flatnonzero(cells.codes == code)[0]))
+            known = ", ".join(map(quoted, labels[:_SHOWN_CLASSES])) + (" ..." if len(labels) > _SHOWN_CLASSES else "")
+            message = (
+                f"{place}, {cells.noun} {cells.name}: {quoted(text)} is no class of the model, which knows {known}"
+            )
+            raise ValueError(f"{message}: correct the cell, or leave the row out")
+        lookup[code] = code_of[label]
+    return np.asarray(lookup[cells.codes])
 
 
 def with_positive(target: Target, label: str) -> Target:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from modelservice.contract.metric_names import LOWER_IS_BETTER, KnownMetric
 from modelservice.tasks.base import Array, Drop, Task, Weights
 
-_DECIDED: Final = frozenset(
+DECIDED: Final = frozenset(
     {
         KnownMetric.ACCURACY,
         KnownMetric.BALANCED_ACCURACY,
@@ -67,7 +67,7 @@ def metric_drop(
         return None
     heavy = np.ones(len(values)) if weights is None else weights / weights.mean()
     rows = _Rows(before, after, values, heavy)
-    if metric in _DECIDED:
+    if metric in DECIDED:
         rows = _with_changes(rows)
     resampled = (_worse(task, metric, (one.before, one.after), one.values, one.weights) for one in _resamples(rows))
     low, high = np.percentile([one for one in resampled if one is not None] or [value], [2.5, 97.5])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from modelservice.contract.failure import DataError
 from modelservice.tasks.base import TargetCells
-from modelservice.tasks.labels import profile_of, read_labels
+from modelservice.tasks.labels import codes_among, profile_of, read_labels
 
 
 def cells(*texts: str) -> TargetCells:
@@ -111,3 +111,20 @@ def test_a_few_measured_values_are_classes_where_that_is_asked_for() -> None:
 def test_the_profile_of_a_target(texts: Any, distinct: int, numbers: bool, whole: bool) -> None:
     profile = profile_of(cells(*texts))
     assert (profile.distinct, profile.numbers, profile.whole) == (distinct, numbers, whole)
+
+
+def test_rows_of_known_classes_need_not_hold_all_of_them() -> None:
+    assert codes_among(cells("b", "", "b"), ("a", "b")).tolist() == [1, -1, 1]
+    # Whole numbers are one label however they are written, and no label is a number and missing.
+    assert codes_among(cells("1.0", "2", "NA"), ("1", "2")).tolist() == [0, 1, -1]
+    assert codes_among(cells("NA"), ("1", "2")).tolist() == [-1]
+    assert codes_among(cells("NA", "EU"), ("EU", "NA")).tolist() == [1, 0]
+    # The order is that of the model, such as with a positive label.
+    assert codes_among(cells("no", "yes"), ("yes", "no")).tolist() == [1, 0]
+
+
+def test_a_class_that_the_model_does_not_know_is_named_with_its_place() -> None:
+    with pytest.raises(
+        ValueError, match=r"row 1, column y: 'c' is no class of the model, which knows 'a', 'b': correct"
+    ):
+        codes_among(cells("a", "c"), ("a", "b"))
