@@ -44,7 +44,12 @@ REFUSED: dict[str, tuple[int, str, str, Any]] = {
 }
 
 
-SAMPLE_OF = {"iris": "iris.yaml", "progression": "regression.yaml", "digits": "cnn.yaml"}
+SAMPLE_OF = {
+    "iris": "iris.yaml",
+    "iris-tree": "decision-tree.yaml",
+    "progression": "regression.yaml",
+    "digits": "cnn.yaml",
+}
 
 
 @pytest.fixture(scope="module")
