@@ -1,16 +1,30 @@
 """Fixtures of all levels."""
 
+import gc
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 from tests.support.cluster import NoClusterError, find_kubeconfig
 
+from modelservice.serving.garbage import GARBAGE_THRESHOLD
+
 # Examples are the same in every run, so that a change is never refused for a fault that it did not bring;
-# --hypothesis-profile=explore draws others. Neither has a clock: a busy machine is no failure.
+# --hypothesis-profile=explore draws others, and more where tests/support/examples.py says so. Neither has a clock: a
+# busy machine is no failure.
 settings.register_profile("repeatable", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repeatable")
+
+# What torch and others bring are millions of objects that stay, and so do all tests. A server and a training keep
+# Python from looking through them for garbage again and again, too.
+gc.set_threshold(GARBAGE_THRESHOLD)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what stays out of each look for garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

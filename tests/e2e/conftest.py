@@ -26,7 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     # What the operator repeats of itself it repeats within 30 s, or not within five minutes; and it forgets its writes
     # after 60 s (machinery/damper.py). So this is two rounds of everything, and more than that minute.
     parser.addoption(
-        "--converged-seconds", type=float, default=75, help="how long nothing may be written by a converged operator"
+        "--converged-seconds", type=float, default=65, help="how long nothing may be written by a converged operator"
     )
 
 

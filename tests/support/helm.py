@@ -1,10 +1,13 @@
 """Rendering the chart with the helm of the virtual environment."""
 
+import copy
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,5 +48,11 @@ def helm_template(*, release: str = RELEASE, values: dict[str, Any] | None = Non
 
 
 def helm_objects(values: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-    """The chart's objects."""
-    return [one for one in yaml.safe_load_all(helm_template(values=values)) if one]
+    """The chart's objects, to be changed at will; what was rendered once for a test is not rendered again."""
+    return copy.deepcopy(_objects(json.dumps(values or {}, sort_keys=True)))
+
+
+@cache
+def _objects(values: str) -> list[dict[str, Any]]:
+    rendered = helm_template(values=json.loads(values))
+    return [one for one in yaml.load_all(rendered, Loader=yaml.CSafeLoader) if one]

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from modelservice_operator.crd.crd import build_crd
@@ -20,8 +21,9 @@ class Mutation:
     document: dict[str, Any]
 
 
+@cache
 def spec_schema() -> Schema:
-    """The schema of ``spec``."""
+    """The schema of ``spec``, to be read only."""
     schema: Schema = build_crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     return schema
 

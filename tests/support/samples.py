@@ -1,8 +1,10 @@
 """The sample files: those that users copy, those that set every field, and those that must be refused."""
 
 import base64
+import copy
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,24 +24,34 @@ FULL = ROOT / "tests" / "data" / "full"
 Object = dict[str, Any]
 
 
+@cache
+def _read(path: Path) -> list[Object]:
+    """What stands in a file, read once: some hold whole tables, and hundreds of tests begin with one."""
+    return [one for one in yaml.load_all(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader) if one]
+
+
 def objects(path: Path) -> list[Object]:
-    """All objects of a file."""
-    return [one for one in yaml.safe_load_all(path.read_text(encoding="utf-8")) if one]
+    """All objects of a file, to be changed at will."""
+    return copy.deepcopy(_read(path))
+
+
+def _services(path: Path) -> list[Object]:
+    return [one for one in _read(path) if one.get("kind") == KIND]
 
 
 def model_service(path: Path) -> Object:
-    """The ModelService of a file."""
-    return next(one for one in objects(path) if one.get("kind") == KIND)
+    """The ModelService of a file, to be changed at will."""
+    return copy.deepcopy(_services(path)[0])
 
 
 def sample_files() -> list[Path]:
     """The files with a ModelService that users may copy."""
-    return [path for path in sorted(SAMPLES.rglob("*.yaml")) if any(one.get("kind") == KIND for one in objects(path))]
+    return [path for path in sorted(SAMPLES.rglob("*.yaml")) if _services(path)]
 
 
 def trained_samples() -> list[Path]:
     """Those whose model is trained, and not fetched."""
-    return [path for path in sample_files() if "data" in model_service(path)["spec"]]
+    return [path for path in sample_files() if "data" in _services(path)[0]["spec"]]
 
 
 def sample_table(path: Path) -> bytes:
@@ -47,9 +59,9 @@ def sample_table(path: Path) -> bytes:
 
     Where kustomize makes a ConfigMap of it, it stands beside the sample.
     """
-    for one in objects(path):
+    for one in _read(path):
         if one["kind"] == "ConfigMap":
-            key = model_service(path)["spec"]["data"]["configMap"].get("key")
+            key = _services(path)[0]["spec"]["data"]["configMap"].get("key")
             if "binaryData" in one:
                 (packed,) = one["binaryData"].values()
                 return base64.b64decode(packed, validate=True)
@@ -61,7 +73,7 @@ def sample_table(path: Path) -> bytes:
 
 def sample_format(path: Path) -> Format:
     """What the data of a sample is, by the name of its key."""
-    config_maps = [one for one in objects(path) if one["kind"] == "ConfigMap"]
+    config_maps = [one for one in _read(path) if one["kind"] == "ConfigMap"]
     keys = [key for one in config_maps for part in ("data", "binaryData") for key in one.get(part, {})]
     return _data(path).format_of(keys[0] if keys else "")
 
@@ -75,7 +87,7 @@ def sample_rows(path: Path) -> list[dict[str, str]]:
 
 
 def _data(path: Path) -> Data:
-    return Data.model_validate(model_service(path)["spec"]["data"])
+    return Data.model_validate(_services(path)[0]["spec"]["data"])
 
 
 @dataclass(frozen=True, kw_only=True)

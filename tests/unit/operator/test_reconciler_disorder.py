@@ -5,6 +5,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from tests.support.examples import seeds
 from tests.support.fake_kube import Stop
 from tests.support.world import World, compressed, success
 
@@ -14,7 +15,7 @@ from modelservice_operator.constants import LABEL_KEY, STAGE_CONTAINER
 from modelservice_operator.kinds import CHILD_KINDS, CONFIG_MAP, CONTROLLER_REVISION, DEPLOYMENT, JOB, POD, ref_of
 from modelservice_operator.objects import Object, Ref
 
-SEEDS = range(60)
+SEEDS = seeds(30, many=300)
 """Each is a history of its own, the same in each run; a failure names it."""
 
 

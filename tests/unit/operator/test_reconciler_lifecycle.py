@@ -104,6 +104,9 @@ def story(*, stopped_at: int | None = None, written: bool = False) -> tuple[dict
             world.end_stage()
         if world.ours(DEPLOYMENT):
             world.roll_out()
+        if world.kube.stop is None and world.condition("Ready").get("reason") == "Serving":
+            world.settle()
+            break
     assert world.kube.stop is None, "it was stopped"
     assert world.ready() == ("True", "Serving")
     children = {ref: obj for ref, obj in world.kube.objects.items() if ref.kind in CHILD_KINDS and ref.kind != POD}

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from tests.support.examples import examples
 from tests.unit.runtime.families.datasets import run_onnx
 from torch import nn
 
@@ -65,6 +66,7 @@ DESIGNS = st.one_of(
 )
 
 
+@examples(50, many=200)
 @given(DESIGNS, HEADS, st.integers(0, 2**31))
 def test_a_network_is_designed_stored_built_described_and_exported(design: Any, head: Any, seed: Any) -> None:
     make, settings, shape = design
@@ -88,6 +90,7 @@ def test_a_network_is_designed_stored_built_described_and_exported(design: Any, 
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * size)
 
 
+@examples(40, many=200)
 @given(HEADS, st.tuples(st.integers(1, 4), st.integers(1, 5)), st.sampled_from(Activation), st.floats(0.3, 3))
 def test_an_ensemble_is_stored_built_described_and_exported(
     head: Any, sizes: tuple[int, int], activation: Activation, sharpness: float

@@ -14,6 +14,7 @@ from tests.unit.runtime.families.datasets import build, difference, fit, load, p
 from modelservice.contract.failure import StageError
 from modelservice.contract.model import Auto
 from modelservice.contract.progress import Progress
+from modelservice.families import ensemble
 from modelservice.families.blend import fit_blend
 from modelservice.families.candidates import CANDIDATES, Candidate, Judged, Judging, LearnedRows, fitted_by, folds_of
 from modelservice.families.costs import Size
@@ -195,9 +196,15 @@ def test_auto_is_one_model_of_several(data: Any, least: float) -> None:
     discriminant = ["discriminant"] if dataset.labels else []
     expected = ["network", "linear", *discriminant, "kernelRidge", "randomForest"]
     assert [one.name for one in fitted.models] == expected
-    if data == "iris":
-        again = fit(dataset, {"auto": {}})
-        assert (again.onnx, again.notes) == (fitted.onnx, fitted.notes)
+
+
+def test_the_same_seed_blends_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ensemble, "_MEMBERS", 5)
+    monkeypatch.setattr(ensemble, "_EPOCHS", 5)
+    first, second = (fit(load("iris"), {"auto": {}}) for _ in range(2))
+    assert (first.onnx, first.notes) == (second.onnx, second.notes)
+    assert first.models is not None
+    assert len(first.models) == 5
 
 
 def test_auto_learns_nothing_where_there_is_nothing_to_learn() -> None:

@@ -15,6 +15,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "cnn": {"channels": [4]},
     "auto": {"candidates": ["linear", "kernelRidge"]},  # a network has a test of its own
     "decisionTree": {"maxDepth": 2, "minSamplesLeaf": 5},
+    "randomForest": {"trees": 20},
 }
 TRAINING: dict[str, dict[str, Any]] = {"mlp": {"epochs": 30}, "cnn": {"epochs": 30}}
 CLASSES = [

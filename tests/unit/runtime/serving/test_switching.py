@@ -11,6 +11,7 @@ import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import grpc.aio
@@ -24,6 +25,7 @@ from tritonclient.utils import InferenceServerException
 
 from modelservice.artifact.errors import ArtifactError
 from modelservice.contract.failure import StorageError
+from modelservice.serving import switching
 from modelservice.serving.access.audit import AuditLog
 from modelservice.serving.core import Core, Models
 from modelservice.serving.costs import Costs
@@ -105,6 +107,16 @@ async def answering(models: Models, *transports: Any) -> AsyncIterator[tuple[tup
         await asyncio.gather(*serving)
         for one in bound:
             one.close()
+
+
+@pytest.fixture(autouse=True)
+def collections(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """How often all garbage was asked to be collected: a second in a process that holds all tests and torch."""
+    asked: list[str] = []
+    if request.function is not test_the_model_before_goes:
+        monkeypatch.setattr(switching, "collect_all", partial(asked.append, "all"))
+        monkeypatch.setattr(switching, "calm_garbage_collector", partial(asked.append, "calm"))
+    return asked
 
 
 class Client:
@@ -446,8 +458,9 @@ async def test_a_client_asks_for_it_over_grpc() -> None:
             await client.load_model("wine")
 
 
-async def test_who_asks_at_the_same_time_is_answered_by_one_look() -> None:
+async def test_who_asks_at_the_same_time_is_answered_by_one_look(collections: list[str]) -> None:
     served = Served(newer())
     served.switch.begin(served.models, ())
     assert await asyncio.gather(*(served.switch.renew("iris") for _ in range(5))) == [True] * 5
     assert served.loads == 1
+    assert collections == ["all"]

@@ -19,6 +19,7 @@ from modelservice.contract.failure import DataError
 from modelservice.contract.manifest import ARCHITECTURE_FILE
 from modelservice.contract.model import GRADIENT_FAMILIES
 from modelservice.contract.task import Classification, ClassificationLoss, Task
+from modelservice.families import ensemble
 from modelservice.families.architecture import Architecture, Curve, Isotonic, Linear, Softmax
 from modelservice.families.calibration import sharpened_graph
 from modelservice.families.isotonic import fit_curves, follow
@@ -70,6 +71,13 @@ def trained(model: dict[str, Any], classes: int, *, content: bytes | None = None
     return produce(work, table(classes) if content is None else content)
 
 
+@pytest.fixture
+def few_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of ensembles, which say for themselves how many there are."""
+    for name in ("_EPOCHS", "_FEW_EPOCHS"):
+        monkeypatch.setattr(ensemble, name, 8)
+
+
 def on_test(produced: Produced, name: str) -> float:
     metric = produced.metrics.test.metric(name)
     assert metric is not None
@@ -96,6 +104,7 @@ def test_a_tree_of_pure_leaves_is_believed_no_more() -> None:
     assert on_test(scaled, "calibrationError") < on_test(plain, "calibrationError")
 
 
+@pytest.mark.usefixtures("few_epochs")
 @pytest.mark.parametrize("model", [one for one in MODELS if "mlp" in one], ids=["network", "ensemble"])
 def test_torch_serves_what_onnxruntime_does(model: dict[str, Any]) -> None:
     artifact = trained(model, 3, calibration="Temperature", imbalance="ClassWeight").as_artifact()
@@ -180,6 +189,7 @@ def test_one_score_for_all_rows_is_as_often_right_as_it_was() -> None:
     np.testing.assert_allclose(follow(curves, np.array([[0.9, 0.1], [0.0, 1.0]]))[:, 1], [0.2, 0.2])
 
 
+@pytest.mark.usefixtures("few_epochs")
 @pytest.mark.parametrize(
     ("model", "classes"),
     [

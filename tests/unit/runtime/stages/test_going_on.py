@@ -18,6 +18,7 @@ from modelservice.cli import main
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.progress import Progress
 from modelservice.contract.work_order import TrainWork, WorkOrder
+from modelservice.families import ensemble
 from modelservice.stages import run as run_module
 from modelservice.stages.base import Context, Produced
 from modelservice.stages.documents import read_resource
@@ -58,8 +59,9 @@ WORKS = {
 
 @pytest.mark.parametrize("work", WORKS.values(), ids=WORKS)
 def test_a_pod_that_is_told_to_end_leaves_what_the_next_one_goes_on_from(
-    world: World, told: list[int], work: TrainWork
+    world: World, told: list[int], work: TrainWork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(ensemble, "_MEMBERS", 5)  # of which each row is kept back by one
     twin = produce(work)
     world.tell(work)
     code, result = world.run(uid="pod-1")

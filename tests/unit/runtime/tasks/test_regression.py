@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
+from tests.support.examples import examples
 
 from modelservice.contract.failure import DataError
 from modelservice.tasks.base import Scores, TargetCells
@@ -85,6 +86,7 @@ def test_true_values_that_do_not_vary_have_an_r2_without_interval(predicted: flo
 WEIGHED = st.lists(st.tuples(NUMBERS, NUMBERS, st.integers(1, 4)), min_size=2, max_size=30)
 
 
+@examples(40, many=200)
 @given(WEIGHED)
 def test_a_weight_is_so_many_rows(rows: Any) -> None:
     predicted, true, weights = (np.array(side, dtype=np.float64) for side in zip(*rows, strict=True))
@@ -142,9 +144,10 @@ def test_the_drop_is_that_of_r2_and_covers_the_one_of_new_rows() -> None:
         before = (values + 0.3 * error).astype(np.float32)[:, None]
         after = (values + 0.4 * error + generator.normal(scale=0.1, size=150)).astype(np.float32)[:, None]
         drop = REGRESSION.drop(before, after, values)
-        scores = [value(REGRESSION.score(raw, values, ()), "r2") for raw in (before, after)]
-        assert drop.value == pytest.approx(scores[0] - scores[1])
-        assert turn or drop == REGRESSION.drop(before, after, values)
+        if turn < 5:
+            scores = [value(REGRESSION.score(raw, values, ()), "r2") for raw in (before, after)]
+            assert drop.value == pytest.approx(scores[0] - scores[1])
+            assert drop == REGRESSION.drop(before, after, values)
         covered += drop.low <= 0.4**2 + 0.1**2 - 0.3**2 <= drop.high
     assert 88 <= covered <= 100
 

@@ -12,8 +12,9 @@ from typing import Any
 import httpx
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.examples import examples
 from tests.unit.runtime.serving.fakes import (
     DIGEST,
     VERSION,
@@ -516,7 +517,7 @@ bodies = st.one_of(
 header_values = st.none() | st.integers(-2, 200).map(str) | st.text(st.characters(min_codepoint=33, max_codepoint=126))
 
 
-@settings(max_examples=400)
+@examples(100, many=400)
 @given(body=bodies, tail=st.binary(max_size=32), path=st.sampled_from([PREDICT, INFER]), length=header_values)
 @pytest.mark.parametrize("model", [numeric_model, mixed_model, image_model])
 async def test_no_body_makes_a_500(model: Any, body: bytes, tail: bytes, path: str, length: str | None) -> None:

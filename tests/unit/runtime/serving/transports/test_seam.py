@@ -11,12 +11,22 @@ from tests.unit.runtime.serving.fakes import numeric_model
 
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.serving import Batching
+from modelservice.serving import main, switching
 from modelservice.serving.calls import Call
 from modelservice.serving.core import Models
 from modelservice.serving.errors import NotServedError, RequestError
 from modelservice.serving.main import serve
 from modelservice.serving.switching import Source, Switch
 from modelservice.serving.transports import TRANSPORTS
+
+
+@pytest.fixture(autouse=True)
+def collections(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """How often all garbage was asked to be collected: a second in a process that holds all tests and torch."""
+    asked: list[str] = []
+    monkeypatch.setattr(switching, "collect_all", partial(asked.append, "all"))
+    monkeypatch.setattr(main, "calm_garbage_collector", partial(asked.append, "calm"))
+    return asked
 
 
 class Carrier:
@@ -55,7 +65,7 @@ class Carrier:
         self._log.append((self.name, "closed"))
 
 
-def test_a_new_transport_is_one_member() -> None:
+def test_a_new_transport_is_one_member(collections: list[str]) -> None:
     log: list[Any] = []
     carriers = (Carrier("pigeon", log), Carrier("raven", log), Carrier("owl", log))
     ports = {"pigeon": 7, "owl": 0}
@@ -77,6 +87,7 @@ def test_a_new_transport_is_one_member() -> None:
         ("owl", "closed"),
         ("pigeon", "closed"),
     ]
+    assert collections == ["calm"], "once all have started"
 
 
 def test_what_was_bound_is_released_when_another_cannot_be() -> None:
