@@ -20,7 +20,7 @@ from modelservice.contract.resource import API_VERSION, KIND, ModelService
 from modelservice_operator.metrics import Metrics
 
 README = ROOT / "README.md"
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = sorted(path for folder in (ROOT / "docs", ROOT / "docs" / "how-to") for path in folder.glob("*.md"))
 DECISIONS_INDEX = ROOT / "docs" / "decisions" / "README.md"
 DECISIONS = sorted(DECISIONS_INDEX.parent.glob("[0-9]*.md"))
 COMMUNITY = [ROOT / f"{name}.md" for name in ("CHANGELOG", "CONTRIBUTING", "SECURITY")]
