@@ -40,7 +40,7 @@ test: setup ## All tests: lint, unit, contract, wiring, end to end
 lint: venv ## ruff, mypy, import-linter
 	@$(STAGES) lint
 
-generate: venv ## Write the generated files: CRD, the chart's copy, install.yaml
+generate: venv ## Write the generated files: CRD, the chart's copy, install.yaml, dashboards, docs/reference.md
 	@$(PYTHON) -m tests.support.generate --write
 
 lock: venv ## Refresh the hashed locks from pyproject.toml
