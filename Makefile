@@ -10,7 +10,7 @@ K       ?=
 export KUBE_CONTEXT
 
 .DEFAULT_GOAL := help
-.PHONY: help setup venv check unit dev demo test lint generate lock verify images push load bundle cluster-up cluster-down \
+.PHONY: help setup venv check unit dev demo test lint generate docs lock verify images push load bundle cluster-up cluster-down \
         cluster-status env readme
 
 help: ## Show what there is
@@ -43,8 +43,11 @@ lint: venv ## ruff, mypy, import-linter
 generate: venv ## Write the generated files: CRD, the chart's copy, install.yaml, dashboards, docs/reference.md
 	@$(PYTHON) -m tests.support.generate --write
 
+docs: venv ## The documents as a site, in build/site; it needs no network, to be made or read
+	@$(PYTHON) -m tests.support.site
+
 lock: venv ## Refresh the hashed locks from pyproject.toml
-	@$(LOCK) --extra operator --extra trainer --group tests --group tools -o requirements.lock
+	@$(LOCK) --extra operator --extra trainer --group docs --group tests --group tools -o requirements.lock
 	@$(LOCK) --extra operator -o requirements-operator.lock
 	@$(LOCK) --extra server -o requirements-server.lock
 	@$(LOCK) --extra trainer -o requirements-trainer.lock
