@@ -1,6 +1,7 @@
 """The clients of docs/examples, run against a served model: a row, a batch, turns that are waited for, refusals."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,14 +12,19 @@ from pathlib import Path
 from threading import Thread
 
 import httpx
+import nbformat
 import pytest
+import yaml
+from nbclient import NotebookClient
 from tests.support.helm import ROOT
 from tests.support.samples import SAMPLES
 from tests.support.server import server
 
 import modelservice
+from modelservice.contract.resource import ModelService
 
 EXAMPLES = ROOT / "docs" / "examples"
+NOTEBOOK = EXAMPLES / "first-model.ipynb"
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 COMMANDS = {
     "predict.py": ("python",),
@@ -149,9 +155,26 @@ def test_a_refusal_is_said(address: str, name: str) -> None:
     assert "no model named 'wine' here; this server serves 'iris'" in done.stderr
 
 
+def test_the_notebook_does_what_it_says(tmp_path: Path) -> None:
+    notebook = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
+    committed = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [(cell.outputs, cell.execution_count) for cell in committed] == [([], None)] * len(committed)
+    NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
+    shown = ["".join(str(one.get("text") or one.get("data")) for one in cell.outputs) for cell in committed]
+    assert "predicts diagnosis, mlp, Binary" in shown[1]
+    assert "accuracy" in shown[2]
+    assert "malignant" in shown[3]
+    value, base, others = map(float, re.findall(r"[01]\.\d{3}", shown[4])[:3])
+    assert value == pytest.approx(base + others, abs=2e-3)
+    resource, table = yaml.safe_load_all((tmp_path / "diagnosis.yaml").read_text(encoding="utf-8"))
+    assert ModelService.model_validate(resource).metadata.name == table["metadata"]["name"]
+    assert len(table["data"]["diagnosis.csv"].splitlines()) == 1 + 569
+    assert (tmp_path / "out" / "diagnosis" / "manifest.json").is_file()
+
+
 def test_examples_are_short_and_linked() -> None:
-    assert {path.name for path in EXAMPLES.iterdir()} == COMMANDS.keys()
+    assert {path.name for path in EXAMPLES.iterdir()} == {*COMMANDS, NOTEBOOK.name}
     serving = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
-    for path in EXAMPLES.iterdir():
-        assert len(path.read_text(encoding="utf-8").splitlines()) < 60
-        assert f"(examples/{path.name})" in serving
+    for name in COMMANDS:
+        assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) < 60
+        assert f"(examples/{name})" in serving
