@@ -12,7 +12,7 @@ export KUBE_CONTEXT
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup venv check unit dev demo test lint generate lock verify images push load bundle cluster-up cluster-down \
+.PHONY: help setup venv check unit dev demo test lint generate docs lock verify images push load bundle cluster-up cluster-down \
         cluster-status env readme
 
 help: ## Show what there is
@@ -42,11 +42,14 @@ test: setup ## All tests: lint, unit, contract, wiring, end to end
 lint: venv ## ruff, mypy, import-linter
 	@$(STAGES) lint
 
-generate: venv ## Write the generated files: CRD, the chart's copy, install.yaml
+generate: venv ## Write the generated files: CRD, the chart's copy, install.yaml, dashboards, docs/reference.md
 	@$(PYTHON) -m tests.support.generate --write
 
+docs: venv ## The documents as a site, in build/site; it needs no network, to be made or read
+	@$(PYTHON) -m tests.support.site
+
 lock: venv ## Refresh the hashed locks from pyproject.toml
-	@$(LOCK) --extra operator --extra trainer --group tests --group tools -o requirements.lock
+	@$(LOCK) --extra operator --extra trainer --group docs --group tests --group tools -o requirements.lock
 	@$(LOCK) --extra operator -o requirements-operator.lock
 	@$(LOCK) --extra server -o requirements-server.lock
 	@$(LOCK) --extra trainer -o requirements-trainer.lock

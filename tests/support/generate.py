@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.support.dashboards import DASHBOARDS, dashboard_json
 from tests.support.helm import CHART, NAMESPACE, RELEASE, ROOT, helm_template
+from tests.support.reference import REFERENCE, reference_markdown
 
 from modelservice_operator.crd.__main__ import crd_path, crd_yaml
 
@@ -39,6 +40,7 @@ GENERATED: Mapping[Path, Callable[[], str]] = {
     CHART_CRD: crd_yaml,
     **{CHART / "files" / "dashboards" / f"{one.name}.json": partial(dashboard_json, one) for one in DASHBOARDS},
     INSTALL: install_manifest,
+    REFERENCE: reference_markdown,
 }
 
 

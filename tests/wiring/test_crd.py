@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.support import how_to
 from tests.support.cluster import kubectl
 from tests.support.mutations import mutations
 from tests.support.samples import FULL, SAMPLES, BadSample, bad_samples, dotted, model_service, sample_files
@@ -73,6 +74,14 @@ def test_refuses_what_is_out_of_bounds(crd: Path) -> None:
 def test_takes_good_samples_strictly(namespace: str, crd: Path, path: Path) -> None:
     answer = kubectl("create", "--dry-run=server", "--validate=strict", "-n", namespace, "-f", path, kubeconfig=crd)
     assert answer.returncode == 0, answer.stderr
+
+
+@pytest.mark.parametrize("page", how_to.PAGES, ids=lambda path: path.stem)
+def test_takes_what_how_to_pages_show(namespace: str, crd: Path, page: Path) -> None:
+    for one in how_to.model_services(page):
+        command = ("create", "--dry-run=server", "--validate=strict", "-n", namespace, "-f", "-")
+        answer = kubectl(*command, input=yaml.safe_dump(one), kubeconfig=crd)
+        assert answer.returncode == 0, answer.stderr
 
 
 @pytest.mark.parametrize("written", ["1", "1.0", "1e9", '"1e9"', '"0.5"', "500m", "0x10"])
