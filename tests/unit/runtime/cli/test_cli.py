@@ -279,7 +279,7 @@ def test_rows_of_files_are_explained(trained: Path, capsys: pytest.CaptureFixtur
 def test_a_method_is_asked_for_and_torch_computes(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (trained / "rows.json").write_text(json.dumps(ROWS))
     assert main(["explain", "out/iris", "rows.json", "--method", "Occlusion"]) == ExitCode.ORDER_INVALID
-    assert "error: method: is of images, and this model has none" in capsys.readouterr().err
+    assert "error: method: the text 'Occlusion'; expected Shapley; Occlusion is of images" in capsys.readouterr().err
     assert main(["explain", "out/iris", "rows.json", "--engine", "torch"]) == ExitCode.DONE
     by_torch = json.loads(capsys.readouterr().out)["explanations"]
     for one, said in zip(by_torch, Predictor.load("out/iris").explain(ROWS), strict=True):
