@@ -171,8 +171,11 @@ class Access:
         Raises:
             ClusterError: it is gone, another one has its name, or the apiserver refuses.
         """
+        # All in the body: where there is one, the apiserver looks at no parameter of the query.
         options = self._kubernetes.V1DeleteOptions(
-            propagation_policy="Background", preconditions=self._kubernetes.V1Preconditions(uid=uid)
+            propagation_policy="Background",
+            preconditions=self._kubernetes.V1Preconditions(uid=uid),
+            dry_run=["All"] if dry_run else None,
         )
         with told(self.where):
             self.api("BatchV1Api").delete_namespaced_job(
@@ -180,7 +183,6 @@ class Access:
                 self.namespace,
                 body=options,
                 _request_timeout=self._timeout,
-                **({"dry_run": "All"} if dry_run else {}),
             )
 
     def stored(self, document: Mapping[str, Any], live: Object | None) -> Object:
