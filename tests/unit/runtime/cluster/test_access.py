@@ -69,7 +69,7 @@ def test_a_job_is_deleted_with_its_pods_and_only_the_one_that_was_seen(tmp_path:
     assert path == JOB
     assert query == {}
     assert body == {"preconditions": {"uid": "uid-7"}, "propagationPolicy": "Background"}
-    # With a body the apiserver looks at no parameter of the query, so what asks for nothing to be done stands there too.
+    # With a body the apiserver looks at no parameter of the query, so a dry run is asked for there as well.
     _, _, body = deleted(200, {"status": "Success"}, tmp_path, dry_run=True)
     assert body["dryRun"] == ["All"]
 
