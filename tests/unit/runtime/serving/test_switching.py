@@ -6,6 +6,8 @@ import gc
 import io
 import itertools
 import json
+import logging
+import re
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable
@@ -339,7 +341,8 @@ class Served:
         return found
 
 
-async def test_another_artifact_is_looked_for_again_and_again() -> None:
+async def test_another_artifact_is_looked_for_again_and_again(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     looks = itertools.count()
     served = Served(
         newer(), numeric_model(), ArtifactError("torn"), newer(), changed=lambda: next(looks) in {1, 4, 5, 7}
@@ -347,9 +350,15 @@ async def test_another_artifact_is_looked_for_again_and_again() -> None:
     switch = served.switch
     switch.begin(served.models, ())
     keeping = asyncio.create_task(switch.keep_newest(seconds=0))
-    for digest in (OTHER, DIGEST, OTHER):
-        await until(lambda digest=digest: switch.models.first.model.digest == digest)  # type: ignore[misc] # of the loop
+
+    def turns() -> list[tuple[str, str]]:
+        """What was served in whose place."""
+        said = (record.getMessage() for record in caplog.records)
+        return re.findall(r"serving (\S+) \(Fake\) in place of ([^\s,]+)", "\n".join(said))
+
+    await until(lambda: len(turns()) == 3)
     keeping.cancel()
+    assert turns() == [(OTHER, DIGEST), (DIGEST, OTHER), (OTHER, DIGEST)]
     assert served.loads == 4
 
 
