@@ -69,8 +69,11 @@ def _failed_job(service: Mapping[str, Any], ready: Mapping[str, Any], jobs: Sequ
     """The Job that is why nothing goes on; None where none is. The one that Ready names comes before a newer one."""
     kinds = [kind for kind in (_DATA, *_STAGES) if condition(service, kind).get("reason") == ready["reason"]]
     stages = set(_STAGES.values()) if _DATA in kinds else {_STAGES[kind] for kind in kinds}
-    ended = "Complete" if ready["reason"] == _UNREADABLE else "Failed"
-    found = [job for job in jobs if job["metadata"].get("labels", {}).get(STAGE_LABEL) in stages and _is(job, ended)]
+    # The operator goes by the pod of an attempt, which ends a moment before its Job is said to have failed.
+    well = ready["reason"] == _UNREADABLE
+    found = [
+        job for job in jobs if job["metadata"].get("labels", {}).get(STAGE_LABEL) in stages and _ended_well(job) == well
+    ]
 
     def last(job: Object) -> tuple[bool, str]:
         metadata = job["metadata"]
@@ -79,9 +82,9 @@ def _failed_job(service: Mapping[str, Any], ready: Mapping[str, Any], jobs: Sequ
     return max(found, key=last, default=None)
 
 
-def _is(job: Object, kind: str) -> bool:
+def _ended_well(job: Object) -> bool:
     conditions = job.get("status", {}).get("conditions", ())
-    return any(one["type"] == kind and one["status"] == "True" for one in conditions)
+    return any(one["type"] == "Complete" and one["status"] == "True" for one in conditions)
 
 
 def _again(spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -82,6 +82,13 @@ def test_a_failed_training_is_tried_again_as_often_as_it_is_asked_for_and_comes_
     assert world.ready() == ("True", "Serving")
 
 
+def test_a_job_whose_pod_failed_for_good_and_that_is_not_said_to_have_failed_yet_is_the_one() -> None:
+    world = failed(training={"epochs": 2})
+    (job,) = world.all(JOB)
+    del job["status"]["conditions"]
+    assert retry(service(world), [job]).uid == job["metadata"]["uid"]
+
+
 def test_a_failed_compression_is_tried_again_and_nothing_is_trained() -> None:
     world = World()
     world.config_map()
