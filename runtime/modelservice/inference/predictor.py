@@ -248,7 +248,7 @@ class Predictor:
         chosen = None if label is None else self.labels.index(label)
         rows = self.encoder.from_frame(frame)
         if method is not None:
-            Methods(self.encoder, self.engine, self.signature).check(method, chosen)
+            self._methods.check(method, chosen)
         if method in METHODS:
             return self._explain_by_slopes(
                 rows, method, chosen or 0, STEPS if evaluations is None else evaluations, seed
@@ -264,6 +264,10 @@ class Predictor:
             raw = np.concatenate([self.run(self.encode(batch)) for batch in _batches(asked)])
             found += question.explanations(raw, self.signature, chosen)
         return found
+
+    @cached_property
+    def _methods(self) -> Methods:
+        return Methods(self.encoder, self.engine, self.signature)
 
     @cached_property
     def tree_paths(self) -> TreePaths:

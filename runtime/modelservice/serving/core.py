@@ -3,7 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import Executor
-from typing import Any, Final, NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 from modelservice.contract.server_flags import FIRST_REVISION
 from modelservice.contract.serving import Batching, Inputs, MissingColumns, UnknownColumns
@@ -12,7 +12,6 @@ from modelservice.serving.access.audit import AuditLog
 from modelservice.serving.access.gate import OPEN_GATE, Gate
 from modelservice.serving.batcher import Batcher
 from modelservice.serving.budget import Budget
-from modelservice.serving.calls import Call
 from modelservice.serving.chain import (
     Arrival,
     Chain,
@@ -56,6 +55,17 @@ class Common(NamedTuple):
     def ready(self) -> bool:
         """Whether the server asks for requests."""
         return self.gate.ready and not self.lifecycle.draining
+
+    def chain(self, record: Observer, model: str | None, digest: str | None) -> Chain:
+        """The chain before a model, or before what belongs to none.
+
+        Args:
+            record: counts the requests.
+            model: its name, for the audit.
+            digest: of its artifact.
+        """
+        audited = () if self.audit is None else (self.audit.recorder(model, digest),)
+        return Chain(self.guards, (record, *audited, *self.observers))
 
 
 def share(
@@ -152,12 +162,11 @@ def build_core(
             clock=common.clock,
             observe=metrics.record_batch,
         )
-        audited = () if common.audit is None else (common.audit.recorder(name, model.digest),)
         return Core(
             model=model,
             name=name,
             version=str(revision),
-            chain=Chain(common.guards, (metrics.record_request, *audited, *common.observers)),
+            chain=common.chain(metrics.record_request, name, model.digest),
             inference=Inference(batcher, hypothetical=Computation(model), parsing=common.parsing),
             metrics=metrics,
             monitor=monitor,
@@ -192,7 +201,10 @@ class Models:
         self._renew = renew
         self.first = next(iter(self._cores.values()))
         self.common = self.first.common
-        self.chain = self.first.chain if len(self._cores) == 1 else _nobodys(self.common)
+        several = len(self._cores) > 1
+        self.chain = (
+            self.common.chain(self.common.exposition.requests.record, None, None) if several else self.first.chain
+        )
 
     def __iter__(self) -> Iterator[Core]:
         """The cores in their order."""
@@ -203,13 +215,9 @@ class Models:
         """Of all models, in their order."""
         return tuple(self._cores)
 
-    def of(self, call: Call[Any]) -> Core:
-        """The one that a request names; where it names none, the first."""
-        return self._cores[call.model] if call.model else self.first
-
-    def get(self, name: str) -> Core | None:
-        """The one of a name, if there is one; where none is named, the first."""
-        return self._cores.get(name) if name else self.first
+    def __getitem__(self, name: str) -> Core:
+        """The one of a name, which there is; of no name, the first."""
+        return self._cores[name] if name else self.first
 
     def replaced(self, core: Core) -> Self:
         """The same with another core in the place of the one of its name."""
@@ -233,11 +241,8 @@ class Models:
         gate, common = self.common.gate, self.common
         guards = tuple(guard for guard in common.guards if guard not in gate.guards)
         common = common._replace(gate=Gate(parts=gate.parts), guards=guards, audit=None, observers=())
-        cores = [core._replace(chain=Chain(guards, (core.metrics.record_request,)), common=common) for core in self]
+        cores = [
+            core._replace(chain=common.chain(core.metrics.record_request, core.name, core.model.digest), common=common)
+            for core in self
+        ]
         return type(self)(cores, renew=self._renew)
-
-
-def _nobodys(common: Common) -> Chain:
-    """The chain before what belongs to no model; its requests are counted as such."""
-    audited = () if common.audit is None else (common.audit.recorder(None, None),)
-    return Chain(common.guards, (common.exposition.requests.record, *audited, *common.observers))

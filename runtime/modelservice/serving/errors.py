@@ -4,8 +4,8 @@ The protocols and the core raise these, whatever carried the request; a transpor
 """
 
 import logging
-from collections.abc import Iterable
-from typing import ClassVar, Self
+from collections.abc import Iterable, Mapping
+from typing import ClassVar, Self, TypeVar
 
 MAX_MESSAGE = 500
 """Characters of a message: a wrong value of a megabyte is not sent back."""
@@ -52,6 +52,9 @@ class UnsupportedEncodingError(RequestError):
     status = 415
 
 
+_Model = TypeVar("_Model")
+
+
 class UnknownModelError(RequestError):
     """Another model, or another version of this one, was asked for."""
 
@@ -72,6 +75,17 @@ class UnknownModelError(RequestError):
     def of_label(cls, asked: str, *, name: str, version: str) -> Self:
         """No version has ``asked`` as a label: a server has one version, and versions are numbers."""
         return cls(f"no version of {name} is labelled {asked[:64]!r}; this server serves version {version!r}")
+
+
+def named(models: Mapping[str, _Model], name: str) -> _Model:
+    """What there is of a model that is asked for by its name.
+
+    Raises:
+        UnknownModelError: there is none of this name.
+    """
+    if name not in models:
+        raise UnknownModelError.of_name(name, names=models)
+    return models[name]
 
 
 class QueueFullError(RequestError):

@@ -101,7 +101,7 @@ def serve(
         )
         build = partial(build_core, batching=batching, inputs=inputs)
         where = ", ".join(one.where() for one in bound) + (" with TLS" if gate.certificates else "")
-        # In no variable of this frame: another model may take the place of one of these, which then has to go.
+        # Is empty once the server runs: another model may take the place of one of these, which then has to go.
         around = [_around_model(build, source, measure, where=where) for source in sources]
         try:
             with asyncio.Runner(loop_factory=server_config(None).get_loop_factory()) as runner:

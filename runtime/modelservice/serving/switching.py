@@ -141,7 +141,7 @@ class Switch:
             return await self._turn_to_newest(source)
 
     async def _turn_to_newest(self, source: Source) -> bool:
-        before = self._core(source)
+        before = self.models[source.name]
         try:
             core = await self._newest(source)
             if core is before:
@@ -171,17 +171,12 @@ class Switch:
 
     async def _newest(self, source: Source) -> Core:
         """What answers next; the same as now where there is nothing new."""
-        now = self._core(source)
+        now = self.models[source.name]
         model = await _beside(source.load)
         if model.digest == now.model.digest:
             return now
         costs = await _beside(partial(self._measure, model, handover=now.costs.handover))
         return now.around(model, costs)
-
-    def _core(self, source: Source) -> Core:
-        core = self.models.get(source.name)
-        assert core is not None  # noqa: S101 - each source has one from the start
-        return core
 
 
 async def _beside(work: Callable[[], _Found]) -> _Found:

@@ -4,10 +4,11 @@ A member is one file: the column as it was read (training), its preprocessing (s
 of that (training and serving), and a ``Kind`` that holds them together. numpy only, since servers load all of it.
 """
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Protocol, Self
+from typing import Any, ClassVar, Final, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,6 +120,17 @@ class ColumnPreprocessing(Contract):
             said: what the cell says, see ``ColumnEncoder.measure``.
         """
         return f"number {place + 1} of {self.width} {side(value, threshold)} {threshold:.6g}"
+
+
+SMALL: Final = 0.1
+"""Standard deviations: numbers that differ by float32's precision of it are not told apart by scikit-learn's trees."""
+ULPS: Final = 4 * float(np.finfo(np.float32).eps)
+"""Of a standardised number: what two that are the same to float32 may differ by, after a few operations."""
+
+
+def is_missing(said: float | str | None) -> bool:
+    """Whether what a cell says is no number."""
+    return not isinstance(said, float) or math.isnan(said)
 
 
 def side(value: float, threshold: float) -> str:

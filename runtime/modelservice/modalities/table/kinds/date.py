@@ -29,12 +29,15 @@ from modelservice.modalities.table.dates import (
 )
 from modelservice.modalities.table.kinds.base import (
     FEWEST_ROWS,
+    SMALL,
+    ULPS,
     ColumnEncoder,
     ColumnPreprocessing,
     Kind,
     RawColumn,
     Useless,
     Values,
+    is_missing,
     side,
     text_at,
     told_missing,
@@ -46,8 +49,6 @@ _YEAR, _DAY = 2 * math.pi / 365.2425, 2 * math.pi / 86400
 _SECOND = 1
 _UNITS: Final = (86400, 3600, 60, _SECOND)
 """Seconds of a day, an hour, a minute."""
-_SMALL, _ULPS = 0.1, 4 * float(np.finfo(np.float32).eps)
-"""As of numbers: where trends are no more told apart."""
 _NOISE = 1e-9
 """What a part differs by where it does not vary: rounding."""
 
@@ -136,7 +137,7 @@ class DatePreprocessing(ColumnPreprocessing):
         else:
             condition = f"{part} {on} {threshold:.6g}"
         # In the place of a missing date stands the mean of each part.
-        return f"is missing, and counts as one that {condition}" if _is_missing(said) else condition
+        return f"is missing, and counts as one that {condition}" if is_missing(said) else condition
 
     def encoder(self, words: frozenset[str]) -> ColumnEncoder:
         """Dates as the file has them, or of ISO 8601."""
@@ -144,16 +145,12 @@ class DatePreprocessing(ColumnPreprocessing):
 
     def _moment(self, threshold: float, said: float | str | None, *, left: bool) -> str:
         """The roundest moment that lies within float32's precision of a trend, on its side of the date."""
-        seconds, own = threshold * self.std + self.mean, self.mean if _is_missing(said) else float(said or 0)
-        close = max(_SECOND / 2, _ULPS * max(abs(threshold), _SMALL) * self.std)
+        seconds, own = threshold * self.std + self.mean, self.mean if is_missing(said) else float(said or 0)
+        close = max(_SECOND / 2, ULPS * max(abs(threshold), SMALL) * self.std)
         near = (round(seconds / unit) * float(unit) for unit in _UNITS)
         rounded = (one for one in near if abs(one - seconds) <= close and (own <= one) == left)
         moment = next(rounded, float(math.ceil(own) if left else math.ceil(own) - _SECOND))
         return date_text(moment, zoned=self.zoned, timed=moment % _UNITS[0] != 0)
-
-
-def _is_missing(said: float | str | None) -> bool:
-    return not isinstance(said, float) or math.isnan(said)
 
 
 class _Parts(NamedTuple):

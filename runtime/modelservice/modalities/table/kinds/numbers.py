@@ -18,10 +18,13 @@ from modelservice.modalities.errors import InputError
 from modelservice.modalities.split import number_token
 from modelservice.modalities.table.kinds.base import (
     FEWEST_ROWS,
+    SMALL,
+    ULPS,
     ColumnPreprocessing,
     Linear,
     Useless,
     Values,
+    is_missing,
     side,
     told_missing,
 )
@@ -36,10 +39,6 @@ _EXAMPLE_DIGITS = 4
 _NOISE = 1e-12
 _DIGITS = 17
 """That tell every float64 from all others."""
-_SMALL = 0.1
-"""Standard deviations: numbers that differ by float32's precision of it are not told apart by scikit-learn's trees."""
-_ULPS = 4 * float(np.finfo(np.float32).eps)
-"""Of a standardised number: what two that are the same to float32 may differ by, after a few operations."""
 FLOAT32_MAX: Final = float(np.finfo(np.float32).max)
 
 
@@ -183,10 +182,10 @@ def told_number(linear: Linear, threshold: float, *, value: float, said: float |
 
     The threshold is the shortest decimal that lies within float32's precision of it, with the number on its side.
     """
-    missing = not isinstance(said, float) or math.isnan(said)
+    missing = is_missing(said)
     number, left = (linear.fill if missing else float(said or 0)), value <= threshold
     exact = threshold * linear.std + linear.mean
-    close = _ULPS * max(abs(threshold), _SMALL if linear.measured else 0.0) + 4 * math.ulp(exact) / linear.std
+    close = ULPS * max(abs(threshold), SMALL if linear.measured else 0.0) + 4 * math.ulp(exact) / linear.std
     near = (float(f"{exact:.{digits}g}") for digits in range(1, _DIGITS + 1))
     found = (
         one for one in near if abs((one - linear.mean) / linear.std - threshold) <= close and (number <= one) == left

@@ -14,7 +14,7 @@ import numpy as np
 from modelservice.modalities.tensors import BOOL, BYTES, DATATYPES, Tensor, TensorError, from_binary
 from modelservice.serving.asked import NAMES
 from modelservice.serving.calls import Call
-from modelservice.serving.errors import RequestError, UnknownModelError
+from modelservice.serving.errors import RequestError, UnknownModelError, named
 from modelservice.serving.members import check_parameters
 from modelservice.serving.protocols.base import CommandMethod, InferMethod, Service, State, StateMethod, StreamMethod
 from modelservice.serving.protocols.messages import read_message
@@ -225,9 +225,7 @@ def _chosen(models: Mapping[str, _Model], name: str, version: str) -> _Model:
     Raises:
         UnknownModelError: there is none of that name, or it is of another version.
     """
-    model = models.get(name)
-    if model is None:
-        raise UnknownModelError.of_name(name, names=models)
+    model = named(models, name)
     if version not in {"", model.version}:
         raise UnknownModelError.of_version(version, name=name, version=model.version)
     return model

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from modelservice.cells import column_name
 from modelservice.contract.signature import Signature
@@ -10,7 +10,7 @@ from modelservice.modalities.base import STRICT, Tolerance
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.tensors import listed
 from modelservice.serving.calls import Call, check_rows
-from modelservice.serving.errors import RequestError, UnknownModelError
+from modelservice.serving.errors import RequestError, UnknownModelError, named
 from modelservice.serving.model import ServedModel, outputs_of
 from modelservice.serving.protocols.base import InferMethod, Service, Spoken, State, StateMethod
 from modelservice.serving.protocols.messages import read_message
@@ -35,7 +35,6 @@ from modelservice.serving.protocols.tensorflow.tensors import Repeats, read_tens
 from modelservice.serving.results import Results
 
 _METADATA: Final = "signature_def"
-_Model = TypeVar("_Model")
 
 
 def build_services(spoken: Sequence[Spoken]) -> tuple[Service, ...]:
@@ -151,18 +150,12 @@ def _place(names: Sequence[str], error: InputError) -> RequestError:
 
 def _predict(predictions: Mapping[str, RpcPredictions], data: bytes) -> Call[bytes]:
     request: Any = read_message(MESSAGES["PredictRequest"], data)
-    return _named(predictions, request.model_spec.name).call(request)
-
-
-def _named(models: Mapping[str, _Model], name: str) -> _Model:
-    if name not in models:
-        raise UnknownModelError.of_name(name, names=models)
-    return models[name]
+    return named(predictions, request.model_spec.name).call(request)
 
 
 def _metadata(models: Mapping[str, KnownModel], signatures: Mapping[str, bytes], data: bytes, _state: State) -> bytes:
     request = read_message(MESSAGES["GetModelMetadataRequest"], data)
-    known = _named(models, request.model_spec.name)
+    known = named(models, request.model_spec.name)
     known.check(request.model_spec)
     asked = list(request.metadata_field)
     if set(asked) != {_METADATA}:
@@ -194,7 +187,7 @@ def _describe(into: Any, described: Mapping[str, Described]) -> None:
 
 def _status(models: Mapping[str, KnownModel], data: bytes, state: State) -> bytes:
     request = read_message(MESSAGES["GetModelStatusRequest"], data)
-    known = _named(models, request.model_spec.name)
+    known = named(models, request.model_spec.name)
     known.check(request.model_spec)
     version: dict[str, Any] = {
         "version": int(known.version),

@@ -187,7 +187,7 @@ def _inferring(answering: Answering, name: str) -> Behaviour:
         asked: Any = answering.methods[name]
         models, large = answering.models, len(request) > LARGE_BODY
         call: Call[bytes] = await models.common.parsing.call(asked.parse, request, large=large)
-        core = models.of(call)
+        core = models[call.model]
         arrival.model = core.name
         return await core.inference.compute(call, large=large, patience=PATIENCE)
 

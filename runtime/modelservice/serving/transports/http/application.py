@@ -212,9 +212,9 @@ def _add_front_page(app: Application, models: Models, documented: list[Operation
         from modelservice.serving.page.render import render_page  # noqa: PLC0415 - only for who looks at it
 
         asked = request.query_params.get(_MODEL, "")
-        if (core := models.get(asked)) is None:
+        if asked and asked not in models.names:
             return to_response(to_answer(UnknownModelError.of_name(asked, names=models.names)))
-        return to_response(await asyncio.to_thread(render_page, core, models.names))
+        return to_response(await asyncio.to_thread(render_page, models[asked], models.names))
 
     content: dict[str, Any] = {"application/json": {"schema": {"type": "object"}}, "text/html": {}}
     app.add(
