@@ -1,6 +1,5 @@
 """The operator is installed once; stories run side by side, then what wants the cluster for itself."""
 
-import os
 import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -11,11 +10,10 @@ import pytest
 from tests.bench.record import Figure, record
 from tests.cluster import pki
 from tests.e2e.second_node import begin_second_node
-from tests.e2e.stories import Stories, Story
+from tests.e2e.stories import KEEP, Stories, Story
 from tests.support.e2e import Api, Space
 from tests.support.installation import Installation
 
-KEEP = os.environ.get("KEEP") == "1"
 USER = "e2e-user"
 
 _figures = pytest.StashKey[list[Figure]]()
@@ -114,7 +112,7 @@ def stories(
         for item in request.session.items
         if isinstance(item, pytest.Function) and (marker := item.get_closest_marker("story"))
     ]
-    running = Stories(told, make_space=make_space, keep=KEEP)
+    running = Stories(told, make_space=make_space)
     request.session.stash[_stories] = running
     yield running
     running.finish()
