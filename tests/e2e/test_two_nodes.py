@@ -25,8 +25,8 @@ pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 
 ROWS = [row for row, _ in FLOWERS]
 SPECIES = [species for _, species in FLOWERS]
-EPOCHS = 600
-"""Over a network, whose every step waits for two messages: a quarter of a minute."""
+EPOCHS = 400
+"""Over a network, whose every step waits for two messages: ten seconds."""
 SOME = 5
 """Percent, after which there is a checkpoint."""
 
