@@ -15,7 +15,7 @@ from tests.e2e.second_node import SECOND
 from tests.e2e.stories import Stories, Story
 from tests.support import object_store
 from tests.support.client import keep_asking, predict
-from tests.support.e2e import Object, Space, condition, config_map, eventually, model_service
+from tests.support.e2e import Object, Space, condition, config_map, eventually, model_service, progress
 from tests.support.installation import Installation
 from tests.support.tables import FLOWERS, IRIS
 
@@ -109,10 +109,7 @@ def lose_one_of_two_workers(space: Space) -> None:
         ),
     )
 
-    def under_way() -> bool:
-        return int(space.service("pair").get("status", {}).get("progress", "0%").rstrip("%") or 0) >= SOME
-
-    eventually(under_way, what="a training under way", seconds=180)
+    eventually(lambda: progress(space.service("pair")) >= SOME, what="a training under way", seconds=180)
     first, second = workers(space)
     assert {pod["spec"]["nodeName"] for pod in (first, second)} == {CONTROL_PLANE.name, SECOND.name}
     killed = time.monotonic()
