@@ -79,12 +79,11 @@ def ruleset(table: str, opened: Mapping[str, Sequence[Opening]], *, kubelets: It
             where = "" if ports is None else f" tcp dport {_set(map(str, ports))}"
             lines.append(f"{begins}{whom}{where} return")
         lines.append(f"{begins} drop")
-    chains = [
-        f"chain decide {{\n{chr(10).join(lines)}\n}}",
-        *(f"chain {hook} {{ type filter hook {hook} priority 0; jump decide; }}" for hook in ("forward", "output")),
-    ]
-    return (
-        f"add table bridge {table}\ndelete table bridge {table}\ntable bridge {table} {{\n{chr(10).join(chains)}\n}}\n"
+    hooks = [f"chain {hook} {{ type filter hook {hook} priority 0; jump decide; }}" for hook in ("forward", "output")]
+    made = ["chain decide {", *lines, "}", *hooks]
+    # What is not there cannot be deleted, so it is made first.
+    return "\n".join(
+        [f"add table bridge {table}", f"delete table bridge {table}", f"table bridge {table} {{", *made, "}", ""]
     )
 
 
@@ -100,7 +99,7 @@ def kept(api: Api, *spaces: str) -> Iterator[None]:
         while not done.wait(EVERY):
             try:
                 standing = _keep(api, spaces, table, nodes, before=standing)
-            except Exception as error:  # noqa: BLE001 - the test that relies on it says so
+            except Exception as error:  # the test that relies on it says so
                 failures.append(error)
                 return
 
