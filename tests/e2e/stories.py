@@ -12,12 +12,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from tests.support.e2e import Space
 
 KEEP = os.environ.get("KEEP") == "1"
 """Whether namespaces stay when their stories are over."""
 SIDE_BY_SIDE = 8
 """More would only make each other slow: a training needs three seconds of CPU before it begins."""
+
+
+def is_whole(config: pytest.Config) -> bool:
+    """Whether all tests of this level are run."""
+    return not config.option.keyword and not any(".py" in argument for argument in config.args)
 
 
 @dataclass(frozen=True, kw_only=True)
