@@ -1,0 +1,81 @@
+"""The comparison of a candidate with the model that serves, before it may take its place."""
+
+from collections.abc import Iterator
+from math import isfinite
+
+from modelservice.artifact.errors import ArtifactError
+from modelservice.artifact.load import Artifact
+from modelservice.artifact.stores import load_artifact
+from modelservice.comparing.difference import difference
+from modelservice.comparing.models import Model, NotComparableError, check_alike
+from modelservice.comparing.rows import Answered, unseen
+from modelservice.contract.comparison import MAX_WORDS, ComparedMetric, Comparison
+from modelservice.contract.failure import StorageError, one_line
+from modelservice.contract.metric_names import KnownMetric
+from modelservice.contract.report import Compared
+from modelservice.contract.work_order import CompareWork, WorkOrder
+from modelservice.stages.base import Context
+
+
+def compare(order: WorkOrder, context: Context) -> Compared:
+    """Score both models of an order on the same rows; that they cannot be compared is an answer, too.
+
+    Raises:
+        StorageError: an artifact cannot be read.
+        DataError, PassingError, OSError: as ``Context.source``; or the data are not those of the candidate.
+    """
+    work, watch = order.work, context.watch
+    assert isinstance(work, CompareWork)  # noqa: S101 - the caller looked
+    with watch.step("load"):
+        artifacts = (
+            _artifact(work.current, work.current_digest, f"the model that serves, revision {work.revision},"),
+            _artifact(work.candidate, work.candidate_digest, "the model that is to be promoted"),
+        )
+    with watch.step("read"):
+        source = context.source()
+    try:
+        current, candidate = (
+            _model(name, artifact)
+            for name, artifact in zip((f"revision {work.revision}", "the new model"), artifacts, strict=True)
+        )
+        check_alike(current, candidate)
+        with watch.step("answer"):
+            rows = unseen(current, candidate, source, work.data, work.task)
+        with watch.step("compare"):
+            found = Comparison(rows=len(rows.values), metrics=tuple(_metrics(work, current, candidate, rows)))
+    except NotComparableError as error:
+        found = Comparison(incomparable=one_line(str(error))[:MAX_WORDS])
+    return Compared(stage=work.stage, key=order.key, comparison=found, seconds=watch.seconds)
+
+
+def _artifact(address: str, digest: str, what: str) -> Artifact:
+    try:
+        return load_artifact(address, digest=digest)
+    except ArtifactError as error:
+        raise StorageError("ArtifactInvalid", f"{what} cannot be read: {error}", field="spec.artifacts") from None
+
+
+def _model(name: str, artifact: Artifact) -> Model:
+    try:
+        return Model.of(name, artifact)
+    except ArtifactError as error:
+        raise StorageError("ArtifactInvalid", f"{name} cannot be used: {error}", field="spec.artifacts") from None
+
+
+def _metrics(work: CompareWork, current: Model, candidate: Model, rows: Answered) -> Iterator[ComparedMetric]:
+    for metric in work.metrics:
+        yield _metric(metric, current, candidate, rows)
+
+
+def _metric(metric: KnownMetric, current: Model, candidate: Model, rows: Answered) -> ComparedMetric:
+    found = difference(current, candidate, rows, metric)
+    if found is None or not all(map(isfinite, (*found.values, *found.worse))):
+        known = ", ".join(one.name for one in candidate.tested.metrics)
+        raise NotComparableError(
+            f"these {len(rows.values)} rows do not tell {metric}, or it is none of the task; there are {known}"
+        )
+    before, after = found.values
+    worse = found.worse
+    return ComparedMetric(
+        name=metric, candidate=after, current=before, worse=worse.value, low=worse.low, high=worse.high
+    )
