@@ -142,8 +142,8 @@ def answered(models: tuple[Model, Model], file: Path, data: Data, task: AskedTas
 
 def _changed(why: str) -> DataError:
     message = (
-        f"these are not the test rows of the model that is to be compared ({why}): the data changed since, or is read in"
-        " another way: change spec.data.version, which trains again"
+        f"these are not the test rows of the model that is to be compared ({why}): the data changed since, or is read"
+        " in another way: change spec.data.version, which trains again"
     )
     return DataError("DataChanged", message, field="spec.data.version")
 
@@ -181,7 +181,9 @@ def _other_rows(models: tuple[Model, Model], source: Source, data: Data) -> Answ
         present = present & (weights > 0)
     rows = np.flatnonzero(present)
     if not len(rows):
-        raise NotComparableError(f"no row of {_FIELD} has a value in {cells.name}: give rows of which the truth is known")
+        raise NotComparableError(
+            f"no row of {_FIELD} has a value in {cells.name}: give rows of which the truth is known"
+        )
     target = Target(name=target.name, values=target.values, present=present, strata=target.strata, labels=target.labels)
     examples = None if isinstance(source, TableSource) else source.examples(data.features, target, data.missing)
     return Answered(

@@ -1,8 +1,8 @@
 """Which rows a training tested, said so that a later comparison on other data can tell.
 
-A split by content is a function of each row, but for the first rows of each class (see ``split``). So what that function
-goes by is written down in the artifact, with the few rows that it tells wrong; of two models that were divided by the
-same one, a test row of the second was a test row of the first too, or was not there.
+A split by content is a function of each row, but for the first rows of each class (see ``split``). So what that
+function goes by is written down in the artifact, with the few rows that it tells wrong; of two models that were divided
+by the same one, a test row of the second was a test row of the first too, or was not there.
 """
 
 import json
@@ -35,7 +35,9 @@ def division_of(divided: Divided, data: Data) -> Division | None:
         return None
     tested = {keys[row] for row in divided.split.test}
     moved = {key for key in keys if key not in tested and _is_tested(key, data)}
-    return None if len(moved) > MAX_MOVED else Division(rule=_rule(divided, data), moved=tuple(sorted(map(_mark, moved))))
+    return (
+        None if len(moved) > MAX_MOVED else Division(rule=_rule(divided, data), moved=tuple(sorted(map(_mark, moved))))
+    )
 
 
 def unseen_rows(divided: Divided, data: Data, other: Division) -> Rows | None:

@@ -94,7 +94,7 @@ def run_stage(*, where: Places, pod: Pod, clock: Clock, now: Callable[[], float]
             order = read_order(where.order)
             if isinstance(order.work, CompareWork):
                 return _report_comparison(where, order, clock, log)
-            success, produced = _run(order, where, pod, clock, now, log, interruption=interruption)
+            success, produced = _run(order, where, pod, clock, now, log=log, interruption=interruption)
     except (Exception, TerminatedError) as error:  # the report needs whatever happened
         return report_error(where, error, out)
     if pod.rank:
@@ -144,8 +144,8 @@ def _run(
     pod: Pod,
     clock: Clock,
     now: Callable[[], float],
-    log: JsonLines,
     *,
+    log: JsonLines,
     interruption: Interruption,
 ) -> tuple[Success, Produced]:
     check_address(order)
