@@ -60,17 +60,17 @@ class Shelf:
         mounted.mkdir(exist_ok=True)
         (mounted / "iris.csv").write_bytes(IRIS.read_bytes() if content is None else content)
         work = self.works[candidate]
-        asked = {
+        asked: dict[str, Any] = {
             "data_file": "iris.csv",
             "data": work.data,
             "task": work.task,
-            "candidate": str(self.root / candidate),
-            "candidate_digest": load_artifact(self.root / candidate).digest,
-            "current": str(self.root / current),
-            "current_digest": load_artifact(self.root / current).digest,
             "revision": 3,
             "metrics": metrics,
         }
+        for side, name in (("current", current), ("candidate", candidate)):
+            place = changes.get(side) or str(self.root / name)
+            digest = changes.get(f"{side}_digest") or load_artifact(self.root / name).digest
+            asked |= {side: place, f"{side}_digest": digest}
         return run_comparison(self.root, CompareWork.model_validate(asked | changes), data=mounted)
 
     def compared(self, *names: Any, **more: Any) -> Comparison:
