@@ -113,12 +113,8 @@ def compared(
     key: str, *, worse: float, width: float = 0.02, rows: int = 20, names: tuple[str, ...] = ("accuracy",)
 ) -> Compared:
     """A report of a comparison: the candidate is so much worse than 0.9, give or take ``width``."""
-    metrics = tuple(
-        ComparedMetric(
-            name=name, candidate=0.9 - worse, current=0.9, worse=worse, low=worse - width, high=worse + width
-        )
-        for name in names
-    )
+    found = {"candidate": 0.9 - worse, "current": 0.9, "worse": worse, "low": worse - width, "high": worse + width}
+    metrics = tuple(ComparedMetric(name=name, **found) for name in names)
     return Compared(stage="compare", key=key, comparison=Comparison(rows=rows, metrics=metrics))
 
 

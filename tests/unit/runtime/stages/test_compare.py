@@ -92,6 +92,10 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
     return made
 
 
+def of(changes: dict[str, str]) -> dict[str, Any]:
+    return dict(changes)
+
+
 def metric(found: Comparison, name: KnownMetric) -> ComparedMetric:
     one = found.metric(name)
     assert one is not None
@@ -234,12 +238,12 @@ def test_data_that_changed_since_are_refused_with_the_field(shelf: Shelf) -> Non
     ],
 )
 def test_another_artifact_than_the_one_that_is_meant_is_refused(shelf: Shelf, side: str, words: str) -> None:
-    failure = shelf.compare("poor", "good", **{f"{side}_digest": "sha256:" + "0" * 64})
+    failure = shelf.compare("poor", "good", **of({f"{side}_digest": "sha256:" + "0" * 64}))
     assert isinstance(failure, Failure)
     assert (failure.reason, failure.about) == ("ArtifactInvalid", About.STORAGE)
     assert words in failure.message
     assert "expected sha256:000" in failure.message
-    failure = shelf.compare("poor", "good", **{side: str(shelf.root / "nowhere")})
+    failure = shelf.compare("poor", "good", **of({side: str(shelf.root / "nowhere")}))
     assert isinstance(failure, Failure)
     assert failure.reason == "ArtifactInvalid"
 
@@ -257,11 +261,11 @@ def test_encrypted_models_are_opened_with_their_keys(
     places = {"current": str(shelf.root / "sealed" / "abc"), "candidate": str(shelf.root / "sealed-better" / "abc")}
     digests = {f"{side}_digest": load_artifact(place).digest for side, place in places.items()}
     assert (shelf.root / "sealed" / "abc" / "model.onnx").read_bytes().startswith(b"MSVCSEA1")
-    result = shelf.compare("poor", "good", **places, **digests)
+    result = shelf.compare("poor", "good", **of(places | digests))
     assert isinstance(result, Compared)
     assert metric(result.comparison, LOG_LOSS).high < 0
     monkeypatch.setenv(ENCRYPTION_KEYS_ENV, "")
-    failure = shelf.compare("poor", "good", **places, **digests)
+    failure = shelf.compare("poor", "good", **of(places | digests))
     assert isinstance(failure, Failure)
     assert failure.about is About.STORAGE
 
