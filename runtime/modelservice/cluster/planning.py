@@ -106,7 +106,7 @@ def plan(
     differing = list(changes(before, spec))
     if live is not None and not differing and keys and set(keys.values()) <= known:
         return [Step("nothing changes")]
-    return [*_stages(live, keys, known, differing), *_serving(live, differing)]
+    return [*_stages(live, keys, known, differing), *_gate(live, spec, keys), *_serving(live, differing)]
 
 
 def _stages(
@@ -131,6 +131,20 @@ def _stages(
             yield Step(f"trains nothing: {last} is kept, and serves again")
     elif last not in known:
         yield Step("rolls the new model out, where its promotion allows")
+
+
+def _gate(live: Mapping[str, Any] | None, spec: Mapping[str, Any], keys: Mapping[str, str] | None) -> Iterator[Step]:
+    """That what is new is compared with what serves; each pair once, which the cluster alone knows."""
+    required = (spec.get("promotion") or {}).get("require") or ()
+    bounds = (one["metric"] for one in required if "metric" in one)
+    metrics = sorted({one["name"] for one in bounds if "notWorseThanCurrent" in one})
+    if live is None or not metrics or keys is None or "pinRevision" in spec.get("serving", {}):
+        return
+    status, key = live.get("status", {}), list(keys.values())[-1]
+    number = status.get("revision")
+    serves = next((one["key"] for one in status.get("revisions", ()) if one["number"] == number), None)
+    if serves is not None and serves != key:
+        yield Step(f"compares {key} with revision {number} by {', '.join(metrics)}, unless it did before", costs=True)
 
 
 def _serving(live: Mapping[str, Any] | None, differing: list[Change]) -> Iterator[Step]:
