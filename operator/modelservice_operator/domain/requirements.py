@@ -106,8 +106,6 @@ def _incomparable(rival: Revision, candidate: Candidate) -> str | None:
         return "it was packed, not trained, and nobody knows from which rows it learned"
     if candidate.comparison is not None and candidate.comparison.incomparable is not None:
         return candidate.comparison.incomparable
-    if before.known_inputs_digest is None or after.known_inputs_digest is None:
-        return "the inputs are not known, and may have changed"
     if (changes := input_changes(before, after)) is not None:
         return f"the inputs changed, {changes}"
     return candidate.apart

@@ -39,6 +39,7 @@ def compare(order: WorkOrder, context: Context) -> Compared:
             for name, artifact in zip((f"revision {work.revision}", "the new model"), artifacts, strict=True)
         )
         check_alike(current, candidate)
+        _check_inputs(*artifacts)
         with watch.step("answer"):
             rows = unseen(current, candidate, source, work.data, work.task)
         with watch.step("compare"):
@@ -60,6 +61,12 @@ def _model(name: str, artifact: Artifact) -> Model:
         return Model.of(name, artifact)
     except ArtifactError as error:
         raise StorageError("ArtifactInvalid", f"{name} cannot be used: {error}", field="spec.artifacts") from None
+
+
+def _check_inputs(current: Artifact, candidate: Artifact) -> None:
+    """Refuse models that want different things of clients: the operator may not know, where there are many inputs."""
+    if current.signature.inputs_digest != candidate.signature.inputs_digest:
+        raise NotComparableError("the inputs changed, and with them what tells rows apart")
 
 
 def _metrics(work: CompareWork, current: Model, candidate: Model, rows: Answered) -> Iterator[ComparedMetric]:

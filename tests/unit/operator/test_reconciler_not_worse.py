@@ -293,6 +293,12 @@ def test_other_inputs_cannot_be_compared_and_no_job_is_made() -> None:
     assert (deployed_key(world), "compare" in stages(world)) == (first, False)
 
 
+def test_inputs_that_no_record_tells_are_left_to_the_pod() -> None:
+    world, _ = served()
+    learn(world, report=lambda key: success(key, signature=None, inputs_digest=None))
+    assert world.order(world.job())["work"]["stage"] == "compare"
+
+
 def test_a_pod_that_cannot_compare_says_why_and_is_not_asked_again() -> None:
     world, first = served()
     learn(world)

@@ -1,12 +1,14 @@
 """The comparison of a candidate with what serves, as a pod does it: on rows that neither learned from, or none."""
 
 import base64
+import os
 import random
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.object_server import object_server
 from tests.unit.runtime.stages.pipelines import (
     IRIS,
     compress_work,
@@ -20,9 +22,10 @@ from tests.unit.runtime.stages.pipelines import (
 from modelservice.artifact.load import Artifact
 from modelservice.artifact.stores import load_artifact
 from modelservice.artifact.stores.folder import write
+from modelservice.artifact.stores.objects import object_name
 from modelservice.contract.comparison import ComparedMetric, Comparison
 from modelservice.contract.failure import About, Failure, Retry
-from modelservice.contract.manifest import METRICS_FILE
+from modelservice.contract.manifest import MANIFEST_FILE, METRICS_FILE
 from modelservice.contract.metric_names import KnownMetric
 from modelservice.contract.places import ENCRYPTION_KEYS_ENV
 from modelservice.contract.report import Compared, Success
@@ -190,6 +193,34 @@ def test_other_classes_are_another_question(shelf: Shelf) -> None:
     assert said.startswith(
         "the classes differ, so nothing can be compared: setosa, versicolor, virginica of revision 3"
     )
+
+
+def test_other_inputs_are_another_question(shelf: Shelf) -> None:
+    wider = "".join(f"{row.rstrip()},{place % 7}\n" for place, row in enumerate(ROWS)).replace(
+        "species,0", "species,day"
+    )
+    shelf.train("wider", wider.encode(), epochs=1)
+    said = shelf.compared("poor", "wider", wider.encode()).incomparable
+    assert said == "the inputs changed, and with them what tells rows apart"
+
+
+def test_models_in_a_bucket_are_fetched(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    with object_server(monkeypatch) as server:
+        for name, value in server.variables().items():
+            monkeypatch.setenv(name, value)
+        places = {"current": "poor", "candidate": "good"}
+        for name in places.values():
+            artifact = load_artifact(shelf.root / name)
+            server.objects[f"models/{name}/{MANIFEST_FILE}"] = artifact.manifest_bytes
+            for file, entry in artifact.manifest.files.items():
+                server.objects[f"models/{name}/{object_name(file, entry)}"] = artifact.contents[file]
+        before = dict(server.objects)
+        result = shelf.compare("poor", "good", **of({side: f"s3://models/{name}" for side, name in places.items()}))
+        assert isinstance(result, Compared)
+        assert metric(result.comparison, LOG_LOSS).high < 0
+        assert server.objects == before, "nothing is written"
 
 
 def test_a_metric_of_another_task_is_said_with_those_that_there_are(shelf: Shelf) -> None:
