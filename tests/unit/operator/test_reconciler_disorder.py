@@ -10,7 +10,7 @@ from tests.support.fake_kube import Stop
 from tests.support.world import World, compared, compressed, success
 
 from modelservice.contract.failure import About, Failure
-from modelservice.contract.report import Report
+from modelservice.contract.report import Compared, Report, Success
 from modelservice_operator.constants import LABEL_KEY, STAGE_CONTAINER
 from modelservice_operator.kinds import CHILD_KINDS, CONFIG_MAP, CONTROLLER_REVISION, DEPLOYMENT, JOB, POD, ref_of
 from modelservice_operator.objects import Object, Ref
@@ -54,8 +54,9 @@ def end(world: World, job: Object, random: Random, *, failed: bool) -> None:
         records = (record["data"] for record in world.records())
         failed = failed or work["parentDigest"] not in [record["artifact"]["digest"] for record in records]
     digest = f"sha256:{random.getrandbits(256):064x}"
-    good = report(order["key"], digest=digest) if work["stage"] != "compare" else None
-    good = good or compared(order["key"], worse=random.choice([-0.1, 0.1]))
+    good: Success | Compared = report(order["key"], digest=digest)
+    if work["stage"] == "compare":
+        good = compared(order["key"], worse=random.choice([-0.1, 0.1]))
     bad = Failure(reason="Failed", message="no", about=About.STAGE)
     ended = {"exitCode": 64 if failed else 0, "message": Report(result=bad if failed else good).to_message()}
     container = {"name": STAGE_CONTAINER, "state": {"terminated": ended}}

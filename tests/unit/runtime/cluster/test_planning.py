@@ -83,7 +83,9 @@ def test_what_would_train_again_says_why() -> None:
 
 
 def test_what_is_new_is_compared_with_what_serves() -> None:
-    gate = {"require": [{"metric": {"name": name, "notWorseThanCurrent": {}}} for name in ("logLoss", "accuracy")]}
+    gate: dict[str, Any] = {
+        "require": [{"metric": {"name": name, "notWorseThanCurrent": {}}} for name in ("logLoss", "accuracy")]
+    }
     before = spec_of("iris.yaml", promotion=gate)
     (key,) = final_keys(before, "sha256:1").values()
     after = spec_of("iris.yaml", promotion=gate, training={"epochs": 7})
