@@ -185,10 +185,12 @@ def _promoted(assessment: Assessment) -> Iterator[Finding]:
 
 
 def _compared(assessment: Assessment, goal: Revision) -> Iterator[str]:
-    """What the last comparison of what serves with another one came to."""
+    """What the last comparison of what serves with another one came to, where one is asked for."""
     promotion = assessment.spec.promotion
     asked = promotion.compared_metrics if promotion is not None else ()
     records = [one for one in assessment.observed.comparisons if one.candidate.digest == goal.digest]
+    if asked and not records and goal.number == 1:
+        yield "the first model has nothing to be worse than"
     if not records:
         return
     last = max(records, key=lambda one: one.current.number)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from modelservice.contract.serving import PinRevision
 from modelservice_operator.domain.attempts import StepState
-from modelservice_operator.domain.builders.encryption import apart
+from modelservice_operator.domain.comparing import candidate_of
 from modelservice_operator.domain.inputs import Inputs
 from modelservice_operator.domain.last_good import Choice
 from modelservice_operator.domain.observe import Observed
@@ -35,32 +35,6 @@ class Promotion:
     reason: str = PROMOTED
     message: str = ""
     fails: bool = False
-
-
-def candidate_of(inputs: Inputs, result: Revision | None, current: Revision | None) -> Candidate | None:
-    """The result, where it has to show something before it serves; None where it serves already, or a person decides.
-
-    Args:
-        inputs: what is asked for, and what is there.
-        result: that of the last stage, None while it is not there.
-        current: what serves, or would if nothing new came.
-    """
-    if inputs.spec.serving.pin_revision is not None or result is None:
-        return None
-    if current is not None and current.key == result.key:
-        return None
-    deployed = inputs.observed.deployed_key
-    compared = inputs.observed.record(deployed) or current
-    unknown = deployed is not None and (compared is None or compared.key != deployed)
-    held = compared is not None and inputs.observed.holds(compared.record, inputs.artifacts)
-    rival = compared if held else current
-    return Candidate(
-        record=result.record,
-        current=compared,
-        unreadable=unknown,
-        rival=rival,
-        apart=apart(inputs.artifacts, result, rival) if rival is not None else None,
-    )
 
 
 def promote(

@@ -31,9 +31,10 @@ class Candidate:
 
     @property
     def compared_with(self) -> Revision | None:
-        """The rival, where that is another artifact: the first model has none, and nothing is worse than itself."""
-        rival = self.rival
-        return None if rival is None or rival.digest == self.record.artifact.digest else rival
+        """The rival, where that is another model: the first one has none, and nothing is worse than itself."""
+        rival, own = self.rival, self.record
+        same = rival is not None and (rival.key == own.key or rival.digest == own.artifact.digest)
+        return None if same else rival
 
 
 def refusal(promotion: Promotion | None, candidate: Candidate) -> str | None:
@@ -84,19 +85,25 @@ def comparison_text(metric: ComparedMetric, *, rows: int, number: int) -> str:
 
 
 def _not_worse(name: KnownMetric, rule: NotWorse, candidate: Candidate) -> str | None:
-    """What the paired interval shows: worse by more than the tolerance, and not only in these rows."""
+    """Why it may be worse than what serves; None where it is not, or is not compared, or not yet."""
     if candidate.unreadable:
         return f"the record of what serves cannot be read, so that {name} cannot be compared with its own"
-    rival = candidate.compared_with
+    rival, comparison = candidate.compared_with, candidate.comparison
     if rival is None:
         return None
     if (why := _incomparable(rival, candidate)) is not None:
         return f"{name} cannot be compared with that of revision {rival.number}: {why}"
-    found = candidate.comparison.metric(name) if candidate.comparison else None
-    if candidate.comparison is None or found is None or found.low <= rule.tolerance:
+    return _shown_worse(name, rule, comparison, number=rival.number) if comparison is not None else None
+
+
+def _shown_worse(name: KnownMetric, rule: NotWorse, comparison: Comparison, *, number: int) -> str | None:
+    """What the paired interval shows: worse by more than the tolerance, and not only on these rows."""
+    found = comparison.metric(name)
+    if found is None:
+        return f"{name} is not among what was compared with revision {number}"
+    if found.low <= rule.tolerance:
         return None
-    words = comparison_text(found, rows=candidate.comparison.rows, number=rival.number)
-    return f"{words}, and may be {rule.tolerance:g} worse"
+    return f"{comparison_text(found, rows=comparison.rows, number=number)}, and may be {rule.tolerance:g} worse"
 
 
 def _incomparable(rival: Revision, candidate: Candidate) -> str | None:

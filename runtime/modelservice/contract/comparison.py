@@ -6,7 +6,6 @@ from pydantic import Field, FiniteFloat, StringConstraints
 
 from modelservice.contract.base import Tolerant
 from modelservice.contract.evaluation import MetricName
-from modelservice.contract.metric_names import LOWER_IS_BETTER
 
 MAX_WORDS = 1024
 
@@ -23,11 +22,6 @@ class ComparedMetric(Tolerant):
     worse: FiniteFloat
     low: FiniteFloat
     high: FiniteFloat
-
-    @property
-    def lower_is_better(self) -> bool:
-        """Whether less of it is better."""
-        return self.name in LOWER_IS_BETTER
 
 
 class Comparison(Tolerant):

@@ -83,7 +83,7 @@ def test_the_first_model_has_nothing_to_be_worse_than() -> None:
     assert stages(world) == ["train"]
     assert world.ready() == ("True", "Serving")
     assert deployed_key(world) == first
-    assert world.condition("Promoted")["message"] == "revision 1"
+    assert world.condition("Promoted")["message"] == "revision 1; the first model has nothing to be worse than"
 
 
 def test_a_better_model_serves_once_it_was_compared() -> None:
@@ -411,6 +411,17 @@ def test_the_gate_may_be_taken_away_while_it_compares() -> None:
     world, _ = served()
     second = learn(world)
     world.service()
+    world.settle()
+    assert deployed_key(world) == second
+
+
+def test_while_rollouts_are_paused_it_compares_and_what_comes_of_it_waits() -> None:
+    world, first = served()
+    second = learn(world, serving={"paused": True})
+    compare(world, worse=0.0)
+    assert deployed_key(world) == first
+    assert f"the model of key {second} waits until spec.serving.paused is false" in world.condition("Ready")["message"]
+    world.service(promotion=NOT_WORSE)
     world.settle()
     assert deployed_key(world) == second
 

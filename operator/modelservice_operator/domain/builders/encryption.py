@@ -6,7 +6,7 @@ from dataclasses import replace
 from modelservice.contract.artifacts import Artifacts
 from modelservice.contract.places import ENCRYPTION_KEYS_ENV, ENCRYPTION_PATH
 from modelservice_operator.domain.records import ArtifactReference, Revision
-from modelservice_operator.domain.stores import Access, location_of
+from modelservice_operator.domain.stores import Access
 from modelservice_operator.objects import Object
 
 _VOLUME = "encryption"
@@ -25,19 +25,9 @@ def secret_of(reference: ArtifactReference, artifacts: Artifacts) -> str | None:
 
 
 def shared_secret(artifacts: Artifacts, revisions: Iterable[Revision | None]) -> str | None:
-    """The one Secret that opens recorded artifacts; None where none is encrypted (see ``apart``)."""
+    """The one Secret that opens recorded artifacts; None where none is encrypted (see ``domain.comparing``)."""
     found = (secret_of(one.record.artifact, artifacts) for one in revisions if one is not None)
     return next(filter(None, found), None)
-
-
-def apart(artifacts: Artifacts, first: Revision, second: Revision) -> str | None:
-    """Why one pod cannot open two results at once: each needs a Secret of its own, in words; None where it can."""
-    keys = {secret_of(one.record.artifact, artifacts) for one in (first, second)} - {None}
-    stores = {location_of(one.record, artifacts)[1].secret for one in (first, second)} - {None}
-    for found, what in ((keys, "encrypted with keys"), (stores, "stored with variables")):
-        if len(found) > 1:
-            return f"they are {what} of different Secrets ({', '.join(sorted(map(str, found)))})"
-    return None
 
 
 def with_keys(access: Access, secret: str | None, *, encrypts: str | None = None) -> Access:
