@@ -25,7 +25,7 @@ class Comparison(NamedTuple):
         high: its upper end.
         better: the number of the better one, None where the interval holds 0.
         rows: how many there are.
-        tested: whether they are the test rows of both.
+        tested: whether they are test rows from which neither learned.
         dropped: rows of the file that do not count: without a value of the target, or of weight 0.
     """
 
@@ -44,7 +44,7 @@ class Comparison(NamedTuple):
     def said(self) -> str:
         """For people."""
         first, second = self.revisions
-        kind = "test rows of both" if self.tested else "given rows"
+        kind = "test rows" if self.tested else "given rows"
         interval = f"95 % interval {self.low:+.4g} to {self.high:+.4g}, paired"
         if self.better is None:
             verdict = f"these {self.rows} rows tell neither of them better"

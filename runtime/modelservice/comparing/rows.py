@@ -7,7 +7,7 @@ have learned from (see ``modalities.division``).
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from modelservice.comparing.models import Model, NotComparableError
 from modelservice.contract.data import Data
-from modelservice.contract.failure import DataError
 from modelservice.contract.manifest import PREPROCESSING_FILE
 from modelservice.contract.task import Task as AskedTask
 from modelservice.inference.batches import run_batches
@@ -34,7 +33,14 @@ from modelservice.tasks.labels import codes_among
 _RELATIVE, _ABSOLUTE = 1e-3, 1e-5
 """How far a metric may be from the one that was recorded: another machine adds in another order, and no more."""
 _FIELD: Final = "--data"
-_GATE: Final = "spec.promotion.require"
+_REMEDY: Final = "give rows that neither revision learned from"
+
+
+class OtherRowsError(NotComparableError):
+    """Rows are not those that a model was tested on."""
+
+    def __init__(self, model: Model, why: str) -> None:
+        super().__init__(f"these are not the test rows of {model.name}: {why}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,41 +61,45 @@ class Answered:
     tested: bool
     dropped: int
 
+    def swapped(self) -> "Answered":
+        """The same with the models the other way round."""
+        first, second = self.raw
+        return replace(self, raw=(second, first))
+
     def among(self, chosen: NDArray[np.bool_]) -> "Answered":
         """Only some of the rows, bool [rows]."""
         first, second = (outputs[chosen] for outputs in self.raw)
-        return Answered(
-            values=self.values[chosen],
-            raw=(first, second),
-            weights=None if self.weights is None else self.weights[chosen],
-            tested=self.tested,
-            dropped=self.dropped,
-        )
+        weights = None if self.weights is None else self.weights[chosen]
+        return replace(self, values=self.values[chosen], raw=(first, second), weights=weights)
 
 
 def unseen(
-    current: Model, candidate: Model, source: Source, data: Data, task: AskedTask | None, *, field: str = _GATE
+    current: Model, candidate: Model, source: Source, data: Data, task: AskedTask | None, *, field: str
 ) -> Answered:
-    """The test rows of a candidate from which the model that it is to replace did not learn either.
+    """The test rows of a model from which an older one did not learn either.
 
     Args:
-        current: what the candidate is compared with.
+        current: the older one, of these data or others.
         candidate: the model that was made of these data.
         source: the data.
         data: ``spec.data``, which says how they are read and divided.
         task: ``spec.task``.
         field: what asks for the comparison.
 
+    Returns:
+        The rows, with the outputs of ``current`` before those of ``candidate``.
+
     Raises:
-        NotComparableError: nobody can tell from which rows the current one learned, or there is none left.
-        DataError: these are not the data that the candidate was trained on, or they are not held.
+        OtherRowsError: these are not the test rows of the candidate.
+        NotComparableError: nobody can tell from which rows the older one learned, or there is none left.
+        DataError: they are not held, or cannot be read.
     """
     check_held(source, field=field)
     if candidate.data != source.sha256:
-        raise _changed(f"found {source.sha256}, trained on {candidate.data}")
+        raise OtherRowsError(candidate, f"it was trained on {candidate.data}, and this is {source.sha256}")
     divided, rows = _test_rows((current, candidate), source, data, task)
     if (why := _untested(candidate, 1, rows)) is not None:
-        raise _changed(why)
+        raise OtherRowsError(candidate, why)
     if _untested(current, 0, rows) is None:
         return rows
     division = current.artifact.manifest.division
@@ -97,8 +107,7 @@ def unseen(
     if known is None:
         raise NotComparableError(
             f"nobody can tell which of the {len(rows.values)} test rows {current.name} learned from: its data were read"
-            " or divided in another way (spec.data), not by the content of rows alone, or by an older release; promote"
-            " by spec.serving.pinRevision, and the next ones can be compared"
+            " or divided in another way (spec.data), not by the content of rows alone, or by an older release"
         )
     if not len(known):
         raise NotComparableError(f"{current.name} may have learned from all of the {len(rows.values)} test rows")
@@ -106,11 +115,11 @@ def unseen(
 
 
 def answered(models: tuple[Model, Model], file: Path, data: Data, task: AskedTask | None) -> Answered:
-    """Read a file and let both models answer its rows: of a file that both learned from, its test rows.
+    """Read a file and let both models answer its rows: of a file that one learned from, its test rows; see ``unseen``.
 
     Args:
         models: of one task.
-        file: the very file that both were trained on, or rows that none of them was.
+        file: the very file that one of them, or both, were trained on, or rows that none of them was.
         data: ``spec.data``, which says how it is read and divided.
         task: ``spec.task``.
 
@@ -122,30 +131,19 @@ def answered(models: tuple[Model, Model], file: Path, data: Data, task: AskedTas
     source = read_file(file, format=form, options=FileOptions.of(data), field=_FIELD)
     check_held(source, field=_FIELD)
     learned = [model for model in models if model.data == source.sha256]
-    if len(learned) == 1:
-        (one,), (other,) = learned, [model for model in models if model not in learned]
-        raise NotComparableError(
-            f"{file} is the data of {one.name}, and {other.name} was trained on other data"
-            f" ({other.data}), so their test rows are not the same: give rows that neither learned from"
-        )
     if not learned:
         return _other_rows(models, source, data)
-    _, rows = _test_rows(models, source, data, task)
-    for place, model in enumerate(models):
-        if (why := _untested(model, place, rows)) is not None:
-            raise NotComparableError(
-                f"these are not the test rows of {model.name}: {why}; spec.data.split, or how spec.data is read, is"
-                " another than it was then: give rows that neither revision learned from"
-            )
-    return rows
-
-
-def _changed(why: str) -> DataError:
-    message = (
-        f"these are not the test rows of the model that is to be compared ({why}): the data changed since, or is read"
-        " in another way: change spec.data.version, which trains again"
-    )
-    return DataError("DataChanged", message, field="spec.data.version")
+    first, second = models
+    try:
+        if learned[-1] is second:
+            return unseen(first, second, source, data, task, field=_FIELD)
+        return unseen(second, first, source, data, task, field=_FIELD).swapped()
+    except OtherRowsError as error:
+        raise NotComparableError(
+            f"{error}; spec.data.split, or how spec.data is read, is another than it was then: {_REMEDY}"
+        ) from None
+    except NotComparableError as error:
+        raise NotComparableError(f"{error}: {_REMEDY}") from None
 
 
 def _test_rows(

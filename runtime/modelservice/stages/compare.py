@@ -2,19 +2,25 @@
 
 from collections.abc import Iterator
 from math import isfinite
+from typing import Final
 
 from modelservice.artifact.errors import ArtifactError
 from modelservice.artifact.load import Artifact
 from modelservice.artifact.stores import load_artifact
 from modelservice.comparing.difference import difference
 from modelservice.comparing.models import Model, NotComparableError, check_alike
-from modelservice.comparing.rows import Answered, unseen
+from modelservice.comparing.rows import Answered, OtherRowsError, unseen
 from modelservice.contract.comparison import MAX_WORDS, ComparedMetric, Comparison
-from modelservice.contract.failure import StorageError, one_line
+from modelservice.contract.failure import DataError, StorageError, one_line
 from modelservice.contract.metric_names import KnownMetric
 from modelservice.contract.report import Compared
 from modelservice.contract.work_order import CompareWork, WorkOrder
 from modelservice.stages.base import Context
+
+_GATE: Final = "spec.promotion.require"
+_CHANGED: Final = "the data changed since, or is read in another way: change spec.data.version, which trains again"
+_REMEDY: Final = "promote it by spec.serving.pinRevision.digest, and the next one is compared with it"
+_WORDS: Final = MAX_WORDS - len(_REMEDY) - 2
 
 
 def compare(order: WorkOrder, context: Context) -> Compared:
@@ -41,11 +47,13 @@ def compare(order: WorkOrder, context: Context) -> Compared:
         check_alike(current, candidate)
         _check_inputs(*artifacts)
         with watch.step("answer"):
-            rows = unseen(current, candidate, source, work.data, work.task)
+            rows = unseen(current, candidate, source, work.data, work.task, field=_GATE)
         with watch.step("compare"):
             found = Comparison(rows=len(rows.values), metrics=tuple(_metrics(work, current, candidate, rows)))
+    except OtherRowsError as error:
+        raise DataError("DataChanged", f"{error}: {_CHANGED}", field="spec.data.version") from None
     except NotComparableError as error:
-        found = Comparison(incomparable=one_line(str(error))[:MAX_WORDS])
+        found = Comparison(incomparable=f"{one_line(str(error))[:_WORDS]}; {_REMEDY}")
     return Compared(stage=work.stage, key=order.key, comparison=found, seconds=watch.seconds)
 
 

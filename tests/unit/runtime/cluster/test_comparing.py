@@ -72,7 +72,7 @@ def test_the_test_rows_of_the_data_that_both_learned_from_decide(third: Model, f
     assert found.difference == pytest.approx(recorded(fourth) - recorded(third))
     assert found.low < found.difference < found.high
     assert found.better == 4
-    assert "test rows of both" in found.said
+    assert "accuracy on 31 test rows" in found.said
     assert found.said.endswith("revision 4 is better")
 
 
@@ -109,7 +109,7 @@ def test_a_revision_that_was_tested_on_other_rows_of_the_same_data_is_named(root
     ):
         of_file(third, other)
     # Where the spec says the split of the one by now, it is the other one that was tested on other rows.
-    with pytest.raises(NotComparableError, match="these are not the test rows of revision 3"):
+    with pytest.raises(NotComparableError, match="nobody can tell which of the 26 test rows revision 3 learned from"):
         of_file(third, other, data=train_work(split={"seed": 4}).data)
     # As many rows, and other ones.
     with pytest.raises(
@@ -119,17 +119,26 @@ def test_a_revision_that_was_tested_on_other_rows_of_the_same_data_is_named(root
     assert of_file(other, other, data=train_work(split={"seed": 4}).data).rows == 26
 
 
-def test_what_only_one_of_both_learned_from_is_refused(root: Root, third: Model) -> None:
-    grown = "".join([*ROWS, "5.0,3.3,1.4,0.2,setosa\n", "5.9,3.0,5.1,1.8,virginica\n"]).encode()
+def test_of_data_that_grew_the_rows_decide_that_neither_learned_from(root: Root, fourth: Model) -> None:
+    more = [f"{5 + place / 100},3.{place},1.4,0.2,setosa\n" for place in range(30)]
+    grown = "".join([*ROWS, *more]).encode()
     later = model(root, 7, grown, epochs=1)
-    words = f"iris.csv is the data of revision 3, and revision 7 was trained on other data .{later.data}."
-    with pytest.raises(NotComparableError, match=words):
-        of_file(third, later)
     (root / "grown.csv").write_bytes(grown)
+    found = of_file(fourth, later, root / "grown.csv")
+    assert (found.tested, found.better) == (True, 4)
+    assert 20 < found.rows <= later.tested.rows
+    back = of_file(later, fourth, root / "grown.csv")
+    assert (back.rows, back.better, back.values) == (found.rows, 4, found.values[::-1])
+    # The older data has test rows that the later model did not learn from, either.
+    assert of_file(fourth, later).better == 4
+
+
+def test_of_data_that_were_divided_in_another_way_nobody_can_tell(root: Root, third: Model) -> None:
+    other = model(root, 8, "".join(ROWS[:-1]).encode(), epochs=1, split={"seed": 4})
     with pytest.raises(
-        NotComparableError, match=r"grown.csv is the data of revision 7, and revision 3 was trained on other"
+        NotComparableError, match=r"nobody can tell .* revision 8 learned from: .*: give rows that neithe"
     ):
-        of_file(third, later, root / "grown.csv")
+        of_file(third, other)
 
 
 def test_rows_that_somebody_brings_are_all_asked_and_nobody_says_that_they_were_test_rows(
