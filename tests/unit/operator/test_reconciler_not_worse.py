@@ -225,6 +225,38 @@ def test_after_a_rollback_the_next_one_is_compared_with_what_serves_then() -> No
     assert second not in {third, first}
 
 
+def test_what_another_cluster_trained_is_compared_with_as_any_other() -> None:
+    digest = "sha256:" + "1" * 64
+    world, fetched = served(serving={"pinRevision": {"uri": "s3://staging/iris/abc", "digest": digest}})
+    assert stages(world) == ["fetch"]
+    world.service(promotion=NOT_WORSE)
+    world.settle()
+    world.bind_claims()
+    trained = world.end_stage()
+    world.settle()
+    work = world.order(world.job())["work"]
+    assert (work["stage"], work["currentDigest"], work["revision"]) == ("compare", digest, 1)
+    assert work["current"] == f"/var/lib/modelservice/current/{fetched}"
+    compare(world, worse=0.0)
+    assert deployed_key(world) == trained
+
+
+def test_a_compressed_model_is_compared_as_it_would_serve() -> None:
+    spec: Object = {"compression": {"steps": [{"quantize": {}}]}}
+    world, first = served(**spec)
+    world.config_map(OTHER)
+    world.settle()
+    second = ""
+    for _ in range(2):
+        world.bind_claims()
+        second = world.end_stage()
+        world.settle()
+    work = world.order(world.job())["work"]
+    assert [work[side].rpartition("/")[2] for side in ("candidate", "current")] == [second, first]
+    compare(world, worse=0.0)
+    assert deployed_key(world) == second
+
+
 def test_the_job_reads_both_artifacts_and_the_data_and_stores_nothing() -> None:
     world, first = served(training={"resources": {"limits": {"nvidia.com/gpu": 1, "memory": "3Gi"}}})
     second = learn(world, training={"resources": {"limits": {"nvidia.com/gpu": 1, "memory": "3Gi"}}})
