@@ -83,6 +83,15 @@ def falls_short(world: World) -> None:
     world.end_stage()
 
 
+def comparing(world: World) -> None:
+    promotion = {"require": [{"metric": {"name": "accuracy", "notWorseThanCurrent": {}}}]}
+    world.serve(promotion=promotion)
+    world.service(training={"epochs": 3}, promotion=promotion)
+    world.settle()
+    world.bind_claims()
+    world.end_stage()
+
+
 def crashes(world: World) -> None:
     world.serve()
     world.service(training={"epochs": 3})
@@ -144,6 +153,7 @@ SITUATIONS: dict[str, Callable[[World], None]] = {
     "serving what was asked for": serving,
     "training again, the old revision serves": training_again,
     "making the trained model smaller, the old revision serves": compressing_again,
+    "comparing a new model with the one that serves": comparing,
     "it could not be made smaller at the price": not_worth_its_price,
     "a pod or claim waits (image, node, quota)": a_pod_that_waits,
     "no replica answers, but one did": nobody_answers,
@@ -192,6 +202,7 @@ def test_the_stages_are_those_shown() -> None:
     for situation, stage in {
         first_training: "Training",
         compressing_again: "Compressing",
+        comparing: "Comparing",
         scaling_up: "Deploying",
         serving: "Serving",
         suspended: "Suspended",

@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import json
+import re
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from tests.support.samples import SAMPLES, sample_table
 from tests.support.tables import FLOWERS, IRIS
 
 from modelservice_operator.constants import LABEL_STAGE
-from modelservice_operator.kinds import JOB
+from modelservice_operator.kinds import CONTROLLER_REVISION, JOB
 
 pytestmark = pytest.mark.cluster
 
@@ -147,6 +148,39 @@ def test_a_model_that_wants_other_inputs_waits_until_it_may_serve(space: Space) 
     assert promoted["status"]["revision"] == 2
     assert "the inputs changed against revision 1, new: scent (Number)" in condition(promoted, "Ready")["message"]
     assert {pod["metadata"]["uid"] for pod in space.pods("flowers", "train")} <= trained
+
+
+@pytest.mark.story(150)
+def test_a_better_model_serves_and_a_worse_one_is_held_back_with_the_interval(space: Space) -> None:
+    gate = {"promotion": {"require": [{"metric": {"name": "logLoss", "notWorseThanCurrent": {}}}]}}
+    space.apply(config_map("flowers", IRIS), model_service("flowers", **gate, training={"epochs": 1}))
+    poor = space.wait_ready("flowers")["status"]
+    assert "compare" not in stages_of(space), "the first model has nothing to be worse than"
+
+    space.patch("flowers", {"training": {"epochs": 60}})
+    better = space.wait_ready("flowers")
+    good = better["status"]
+    assert (good["revision"], condition(better, "Promoted")["status"]) == (2, "True")
+    said = condition(better, "Promoted")["message"]
+    assert re.search(r"logLoss [\d.]+ against [\d.]+ of revision 1 on \d+ test rows, [\d.]+ better \(paired 95 %", said)
+
+    space.patch("flowers", {"training": {"epochs": 1}})
+    held = space.wait("flowers", says("PromotionRefused", " worse (paired 95 % interval "), what="it is held back")
+    assert (held["status"]["key"], held["status"]["revision"]) == (poor["key"], 2)
+    assert condition(held, "Available")["status"] == "True"
+    assert "of revision 2 on " in condition(held, "Promoted")["message"]
+    assert predict(space.address("flowers"), "flowers", [FLOWERS[0][0]]) == [FLOWERS[0][1]]
+
+    space.patch("flowers", {"training": {"epochs": 60}})
+    again = space.wait_ready("flowers")["status"]
+    assert (again["key"], again["revision"]) == (good["key"], 2)
+    pairs = [one for one in space.children(CONTROLLER_REVISION, "flowers") if one["data"]["kind"] == "ComparisonRecord"]
+    assert len(pairs) == 2, "of each pair once"
+
+
+def stages_of(space: Space) -> set[str]:
+    """Stages of the Jobs that are there."""
+    return {job["metadata"]["labels"][LABEL_STAGE] for job in space.children(JOB, "flowers")}
 
 
 @pytest.mark.story(100)

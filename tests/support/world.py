@@ -8,12 +8,13 @@ from typing import Any
 
 from tests.support.fake_kube import FakeClock, FakeKube, FakeProgress
 
+from modelservice.contract.comparison import ComparedMetric, Comparison
 from modelservice.contract.evaluation import Evaluation, Metric
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.failure import Failure
 from modelservice.contract.manifest import CompressionSummary, DataSummary
 from modelservice.contract.places import ORDER_PATH
-from modelservice.contract.report import Report, Success
+from modelservice.contract.report import Compared, Report, Success
 from modelservice.contract.resource import API_VERSION, KIND
 from modelservice.contract.signature import ColumnKind, InputColumn, Output, Signature
 from modelservice.contract.sizes import Tried
@@ -108,9 +109,19 @@ def fetched(key: str, work: Object) -> Object:
     return {"digest": digest, "source": given["uri"]}
 
 
-_REPORTS: dict[str, Callable[[str, Object], Success]] = {
+def compared(
+    key: str, *, worse: float, width: float = 0.02, rows: int = 20, names: tuple[str, ...] = ("accuracy",)
+) -> Compared:
+    """A report of a comparison: the candidate is so much worse than 0.9, give or take ``width``."""
+    found = {"candidate": 0.9 - worse, "current": 0.9, "worse": worse, "low": worse - width, "high": worse + width}
+    metrics = tuple(ComparedMetric(name=name, **found) for name in names)
+    return Compared(stage="compare", key=key, comparison=Comparison(rows=rows, metrics=metrics))
+
+
+_REPORTS: dict[str, Callable[[str, Object], Success | Compared]] = {
     "train": lambda key, _: success(key),
     "compress": lambda key, _: compressed(key),
+    "compare": lambda key, work: compared(key, worse=-0.05, names=tuple(work["metrics"])),
     "fetch": lambda key, work: success(key, stage="fetch", **fetched(key, work)),
 }
 """What the pod of a stage reports that goes well, by what it was told."""
@@ -257,7 +268,12 @@ class World:
             self.kube.store({**claim, "status": {"phase": "Bound"}})
 
     def end_stage(
-        self, result: Success | Failure | None = None, *, exit_code: int = 0, job_reason: str = "", oom: bool = False
+        self,
+        result: Success | Compared | Failure | None = None,
+        *,
+        exit_code: int = 0,
+        job_reason: str = "",
+        oom: bool = False,
     ) -> str:
         """The kubelet's and the Job controller's part: the pod ends, then the Job. Answers with the key."""
         job = self.job()

@@ -60,6 +60,7 @@ class Stage(StrEnum):
     TRAINING = "Training"
     FETCHING = "Fetching"
     COMPRESSING = "Compressing"
+    COMPARING = "Comparing"
     WAITING = "Waiting"
     DEPLOYING = "Deploying"
     SERVING = "Serving"
@@ -151,7 +152,8 @@ class ModelServiceStatus(Tolerant):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     stage: Annotated[Stage, _OpenText] | None = Field(
-        default=None, description="Training, Fetching, Compressing, Waiting, Deploying, Serving, Suspended or Failed."
+        default=None,
+        description="Training, Fetching, Compressing, Comparing, Waiting, Deploying, Serving, Suspended or Failed.",
     )
     progress: ShortText | None = Field(default=None, description="How far the stage is, such as 40%.")
     eta: ShortText | None = Field(default=None, description="About how long the stage still takes, such as 3m.")

@@ -29,7 +29,7 @@ from modelservice_operator.domain.progress import Headway, headway
 from modelservice_operator.domain.promotion import PAUSED, PENDING, Promotion
 from modelservice_operator.domain.requirements import input_changes
 from modelservice_operator.domain.rollout import Rollout, rollout
-from modelservice_operator.domain.stages import Stage, asked_stages
+from modelservice_operator.domain.stages import Work, asked_stages
 from modelservice_operator.domain.stores import Portability, location_of, settled_artifacts, store_of
 from modelservice_operator.domain.waits import claim_problem, job_problem, serving_wait, stage_wait
 from modelservice_operator.objects import Object
@@ -86,7 +86,7 @@ class Assessment:
         return state.desired == 0 or (there and bool(self.observed.reached))
 
     @property
-    def pending_stage(self) -> Stage:
+    def pending_stage(self) -> Work:
         """The stage that is waited for; the first one while the data is not known."""
         pending = self.planned.pending
         return pending.step.stage if pending else asked_stages(self.spec)[0]

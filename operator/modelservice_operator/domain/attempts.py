@@ -11,7 +11,7 @@ from modelservice_operator.domain.jobs import JobPhase, StageJob
 from modelservice_operator.domain.metadata import is_current, stamped
 from modelservice_operator.domain.names import job_name
 from modelservice_operator.domain.observe import Observed, told
-from modelservice_operator.domain.records import Revision, record_of
+from modelservice_operator.domain.records import ComparisonRecord, Revision, compared_artifact, record_of
 from modelservice_operator.domain.stages import Step
 from modelservice_operator.domain.stores import location_of, store_of
 from modelservice_operator.kinds import CONFIG_MAP, NETWORK_POLICY, SERVICE, ref_of
@@ -23,15 +23,17 @@ class StepState:
     """How a step stands.
 
     ``parent`` is the result that it starts from, None for the first step and while there is none. ``job`` is the one
-    that counts, ``result`` what came of it, recorded or just reported (then without a number). ``kept`` are the Jobs of
-    the step that are not overtaken. ``leaving`` is what holds its artifact and is on its way out: until it is gone
-    nothing counts, and no Job is kept, since the pods of one that ended hold a claim, too.
+    that counts, ``result`` what came of it, recorded or just reported (then without a number); ``comparison`` that of a
+    step that makes nothing. ``kept`` are the Jobs of the step that are not overtaken. ``leaving`` is what holds its
+    artifact and is on its way out: until it is gone nothing counts, and no Job is kept, since the pods of one that
+    ended hold a claim, too.
     """
 
     step: Step
     parent: Revision | None = None
     job: StageJob | None = None
     result: Revision | None = None
+    comparison: ComparisonRecord | None = None
     kept: tuple[StageJob, ...] = ()
     leaving: Object | None = None
 
@@ -45,10 +47,12 @@ def step_state(step: Step, inputs: Inputs, *, parent: Revision | None) -> StepSt
     if (leaving := _leaving(step, inputs)) is not None:
         return StepState(step=step, parent=parent, leaving=leaving)
     job = _current(step, inputs, parent)
-    held, result = _result(step, job, inputs, parent)
+    comparison = _comparison(step, job, inputs, parent)
+    held, result = (True, None) if step.against else _result(step, job, inputs, parent)
+    done = result is not None or comparison is not None
     own = [one for one in inputs.observed.jobs if one.key == step.key]
-    kept = tuple(one for one in own if not _is_superseded(one, job, held=held, done=result is not None))
-    return StepState(step=step, parent=parent, job=job, result=result, kept=kept)
+    kept = tuple(one for one in own if not _is_superseded(one, job, held=held, done=done))
+    return StepState(step=step, parent=parent, job=job, result=result, comparison=comparison, kept=kept)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +108,7 @@ def _was_robbed(job: StageJob, step: Step, inputs: Inputs) -> bool:
         return False
     store = store_of(inputs.artifacts)
     location = store.locate(inputs.artifacts, inputs.observed.owner, step.key)
-    held = store.holds(location, inputs.observed.children)
+    held = step.against is not None or store.holds(location, inputs.observed.children)
     kinds = (CONFIG_MAP, SERVICE, NETWORK_POLICY) if job.workers > 1 else (CONFIG_MAP,)
     return not held or any(inputs.observed.child(kind, job.name) is None for kind in kinds)
 
@@ -172,6 +176,25 @@ def _result(step: Step, job: StageJob | None, inputs: Inputs, parent: Revision |
         encryption_secret=current_secret(inputs.artifacts),
     )
     return held, Revision(number=0, record=record)
+
+
+def _comparison(
+    step: Step, job: StageJob | None, inputs: Inputs, candidate: Revision | None
+) -> ComparisonRecord | None:
+    """What a comparison came to, recorded or just reported."""
+    current = step.against
+    if current is None or candidate is None:
+        return None
+    recorded = inputs.observed.comparison(step.key)
+    if recorded is not None or job is None or job.compared is None:
+        return recorded
+    return ComparisonRecord(
+        key=step.key,
+        candidate=compared_artifact(candidate),
+        current=compared_artifact(current),
+        comparison=job.compared.comparison,
+        image=job.image,
+    )
 
 
 def _is_superseded(job: StageJob, current: StageJob | None, *, held: bool, done: bool) -> bool:

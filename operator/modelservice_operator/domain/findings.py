@@ -7,7 +7,9 @@ from modelservice_operator.crd.status import ConditionType
 from modelservice_operator.domain.assessment import Assessment
 from modelservice_operator.domain.conditions import Finding
 from modelservice_operator.domain.observe import Observed
-from modelservice_operator.domain.promotion import PAUSED, PROMOTED, ROLLED_BACK
+from modelservice_operator.domain.promotion import COMPARING, PAUSED, PROMOTED, ROLLED_BACK
+from modelservice_operator.domain.records import Revision
+from modelservice_operator.domain.requirements import comparison_text
 from modelservice_operator.domain.rollout import Rollout
 from modelservice_operator.domain.stages import Stage, asked_stages
 from modelservice_operator.kinds import HORIZONTAL_POD_AUTOSCALER, SERVICE
@@ -169,12 +171,32 @@ def _promoted(assessment: Assessment) -> Iterator[Finding]:
     if spec.promotion is None and spec.serving.pin_revision is None:
         return
     kind, goal = ConditionType.PROMOTED, planned.goal
-    if promotion.reason != PROMOTED:
+    if promotion.reason == COMPARING:
+        problem = assessment.stage_problem or assessment.data_problem
+        reason, words = (problem.reason, problem.message) if problem else (COMPARING, assessment.headway.words)
+        yield Finding(type=kind, status=False, reason="Suspended" if assessment.suspended else reason, message=words)
+    elif promotion.reason != PROMOTED:
         yield Finding(type=kind, status=False, reason=promotion.reason, message=promotion.message)
     elif goal is None:
         yield Finding(type=kind, status=False, reason=f"Not{assessment.pending_stage.condition}")
     else:
-        yield Finding(type=kind, status=True, reason=PROMOTED, message=f"revision {goal.number}")
+        said = (f"revision {goal.number}", *_compared(assessment, goal))
+        yield Finding(type=kind, status=True, reason=PROMOTED, message="; ".join(said))
+
+
+def _compared(assessment: Assessment, goal: Revision) -> Iterator[str]:
+    """What the last comparison of what serves with another one came to, where one is asked for."""
+    promotion = assessment.spec.promotion
+    asked = promotion.compared_metrics if promotion is not None else ()
+    records = [one for one in assessment.observed.comparisons if one.candidate.digest == goal.digest]
+    if asked and not records and goal.number == 1:
+        yield "the first model has nothing to be worse than"
+    if not records:
+        return
+    last = max(records, key=lambda one: one.current.number)
+    for metric in last.comparison.metrics:
+        if metric.name in asked:
+            yield comparison_text(metric, rows=last.comparison.rows, number=last.current.number)
 
 
 def _served(assessment: Assessment) -> Finding:

@@ -9,13 +9,16 @@ from typing import Any
 from modelservice.contract.documents import DocumentError, read_document
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.failure import PEER_LOST, About, Failure, Retry
-from modelservice.contract.report import Report, Success
+from modelservice.contract.report import Compared, Report, Success
 from modelservice_operator.constants import ANNOTATION_RUN, STAGE_CONTAINER
 from modelservice_operator.domain.builders.job import FINAL_EXIT_CODES
 from modelservice_operator.domain.names import parse_job_name
 from modelservice_operator.objects import Object
 
 OOM_KILLED = "OOMKilled"
+
+Result = Success | Compared | Failure
+"""What the pod of a stage may report."""
 
 
 class JobPhase(StrEnum):
@@ -46,7 +49,7 @@ class StageJob:
     phase: JobPhase
     failed_reason: str = ""
     pods: tuple[Object, ...] = ()
-    result: Success | Failure | None = None
+    result: Result | None = None
     final: bool = False
 
     @property
@@ -88,6 +91,12 @@ class StageJob:
         return self.result if alive and isinstance(self.result, Success) else None
 
     @property
+    def compared(self) -> Compared | None:
+        """What it reported of two models, likewise."""
+        alive = self.phase in (JobPhase.RUNNING, JobPhase.SUCCEEDED)
+        return self.result if alive and isinstance(self.result, Compared) else None
+
+    @property
     def awaits_report(self) -> bool:
         """Whether the Job ended but the cache has not yet seen its pods end: the two are watched apart."""
         ended = self.phase in (JobPhase.SUCCEEDED, JobPhase.FAILED)
@@ -103,7 +112,8 @@ class StageJob:
     @property
     def lost_report(self) -> bool:
         """Whether the Job ended well and left nothing readable: what it stored must be looked at by another try."""
-        return self.phase is JobPhase.SUCCEEDED and not isinstance(self.result, Success) and not self.awaits_report
+        reported = isinstance(self.result, Success | Compared)
+        return self.phase is JobPhase.SUCCEEDED and not reported and not self.awaits_report
 
 
 def parse_job(job: Object, pods: Sequence[Object], *, service: str) -> StageJob:
@@ -129,14 +139,14 @@ def parse_job(job: Object, pods: Sequence[Object], *, service: str) -> StageJob:
     )
 
 
-def _telling(results: Sequence[Success | Failure], *, workers: int) -> Success | Failure | None:
+def _telling(results: Sequence[Result], *, workers: int) -> Result | None:
     """The newest result. Of several workers what one stored; else why the first ended, not that others did then."""
     stored = (one for one in results if workers > 1 and isinstance(one, Success))
-    causes = (one for one in results[:workers] if isinstance(one, Success) or one.reason != PEER_LOST)
+    causes = (one for one in results[:workers] if not isinstance(one, Failure) or one.reason != PEER_LOST)
     return next(chain(stored, causes, results), None)
 
 
-def pod_result(pod: Object) -> Success | Failure | None:
+def pod_result(pod: Object) -> Result | None:
     """What the pod of a stage reported, or a failure made from how Kubernetes says that it ended."""
     ended = _termination(pod)
     if ended is None:
@@ -162,7 +172,7 @@ def _failed_for_good(pod: Object) -> bool:
     return isinstance(result, Failure) and result.retry is Retry.ON_CHANGE and not disrupted
 
 
-def _is_about(result: Success | Failure, stage: str, key: str) -> bool:
+def _is_about(result: Result, stage: str, key: str) -> bool:
     return isinstance(result, Failure) or (result.stage, result.key) == (stage, key)
 
 

@@ -9,11 +9,23 @@ from modelservice.contract.artifacts import Artifacts
 from modelservice.contract.documents import DocumentError
 from modelservice.contract.server_flags import DIGEST, MODEL
 from modelservice_operator.constants import SERVING_CONTAINER
-from modelservice_operator.domain.builders.record import is_template, parse_record, parse_template
+from modelservice_operator.domain.builders.record import (
+    is_comparison,
+    is_template,
+    parse_comparison,
+    parse_record,
+    parse_template,
+)
 from modelservice_operator.domain.jobs import StageJob, parse_job
 from modelservice_operator.domain.metadata import Children, Owner, controller_uid
 from modelservice_operator.domain.names import keyed_name
-from modelservice_operator.domain.records import Revision, StageRecord, TemplateRevision, UnreadableRecord
+from modelservice_operator.domain.records import (
+    ComparisonRecord,
+    Revision,
+    StageRecord,
+    TemplateRevision,
+    UnreadableRecord,
+)
 from modelservice_operator.domain.stores import location_of, store_at
 from modelservice_operator.kinds import (
     CONTROLLED_KINDS,
@@ -34,12 +46,12 @@ IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName
 class Observed:
     """Everything about one ModelService that decisions are made from.
 
-    ``children`` are what it owns. ``records`` are the results of stages that can be read, by number, ``templates`` the
-    pod templates that are stored beside them, the oldest first; ``replica_sets`` and ``serving_pods`` those of our
-    Deployment, the oldest first; ``pods`` all that are labelled as ours, whosever they are; ``adoptable`` objects that
-    were made for a ModelService of this name and belong to nobody. ``unsure`` are names of what may hold a recorded
-    artifact and is none of ours, or cannot be seen. ``imposed`` are additions to children, by UID, which
-    come back as soon as they are removed.
+    ``children`` are what it owns. ``records`` are the results of stages that can be read, by number, ``comparisons``
+    those of results with what served, ``templates`` the pod templates that are stored beside them, the oldest first;
+    ``replica_sets`` and ``serving_pods`` those of our Deployment, the oldest first; ``pods`` all that are labelled as
+    ours, whosever they are; ``adoptable`` objects that were made for a ModelService of this name and belong to nobody.
+    ``unsure`` are names of what may hold a recorded artifact and is none of ours, or cannot be seen. ``imposed`` are
+    additions to children, by UID, which come back as soon as they are removed.
     """
 
     owner: Owner
@@ -47,6 +59,7 @@ class Observed:
     children: Children
     records: tuple[Revision, ...] = ()
     unreadable: tuple[UnreadableRecord, ...] = ()
+    comparisons: tuple[ComparisonRecord, ...] = ()
     templates: tuple[TemplateRevision, ...] = ()
     jobs: tuple[StageJob, ...] = ()
     deployment: Object | None = None
@@ -118,6 +131,10 @@ class Observed:
         """What is recorded of a key."""
         return next((revision for revision in self.records if revision.key == key), None)
 
+    def comparison(self, key: str) -> ComparisonRecord | None:
+        """What is recorded of a comparison of this key."""
+        return next((record for record in self.comparisons if record.key == key), None)
+
     def holds(self, record: StageRecord, artifacts: Artifacts) -> bool:
         """Whether a recorded artifact is there to stay, or may be; ``artifacts`` are those of the spec now."""
         store, location = location_of(record, artifacts)
@@ -153,7 +170,7 @@ def observe(service: Object, children: Children) -> Observed:
     made = {kind: objects for kind, objects in children.items() if kind not in CONTROLLED_KINDS}
     ours = {kind: [obj for obj in objects if owner.owns(obj)] for kind, objects in made.items()}
     revisions = ours.get(CONTROLLER_REVISION, ())
-    records, unreadable = _records(owner, [obj for obj in revisions if not is_template(obj)])
+    records, comparisons, unreadable = _records(owner, [obj for obj in revisions if not is_template(obj)])
     pods = children.get(POD, ())
     made_by: dict[str | None, list[Object]] = {}
     for pod in pods:
@@ -166,6 +183,7 @@ def observe(service: Object, children: Children) -> Observed:
         children=ours,
         records=tuple(sorted(records, key=lambda revision: revision.number)),
         unreadable=tuple(unreadable),
+        comparisons=tuple(comparisons),
         templates=tuple(sorted(_templates(revisions), key=lambda template: template.number)),
         jobs=tuple(
             parse_job(job, made_by.get(job["metadata"]["uid"], ()), service=owner.name) for job in ours.get(JOB, ())
@@ -217,16 +235,22 @@ def _templates(objects: Iterable[Object]) -> Iterator[TemplateRevision]:
             yield parse_template(obj)
 
 
-def _records(owner: Owner, objects: Sequence[Object]) -> tuple[list[Revision], list[UnreadableRecord]]:
+def _records(
+    owner: Owner, objects: Sequence[Object]
+) -> tuple[list[Revision], list[ComparisonRecord], list[UnreadableRecord]]:
     records: list[Revision] = []
+    comparisons: list[ComparisonRecord] = []
     unreadable: list[UnreadableRecord] = []
     for obj in objects:
         try:
-            records.append(_readable(parse_record(obj)))
+            if is_comparison(obj):
+                comparisons.append(parse_comparison(obj))
+            else:
+                records.append(_readable(parse_record(obj)))
         except DocumentError as error:
             key = obj["metadata"]["name"].removeprefix(keyed_name(owner.name, ""))
             unreadable.append(UnreadableRecord(key=key, number=int(obj.get("revision", 0)), message=str(error)))
-    return records, unreadable
+    return records, comparisons, unreadable
 
 
 def _readable(revision: Revision) -> Revision:

@@ -10,7 +10,7 @@ from modelservice_operator.constants import ANNOTATION_REPLICAS, ENDING_FIELD_MA
 from modelservice_operator.domain.attempts import NextAttempt, StepState, next_attempt, step_state
 from modelservice_operator.domain.builders.identity import build_network_policy, build_service_account
 from modelservice_operator.domain.builders.job import build_end
-from modelservice_operator.domain.builders.record import build_record, is_template
+from modelservice_operator.domain.builders.record import build_comparison, build_record, is_template
 from modelservice_operator.domain.builders.serving import (
     build_autoscaler,
     build_deployment,
@@ -18,6 +18,7 @@ from modelservice_operator.domain.builders.serving import (
     build_replicas_holder,
     build_service,
 )
+from modelservice_operator.domain.comparing import comparison_state
 from modelservice_operator.domain.data import DataState
 from modelservice_operator.domain.diff import Changes, Desired, Part, Phase, diff
 from modelservice_operator.domain.inputs import Inputs
@@ -25,7 +26,7 @@ from modelservice_operator.domain.jobs import JobPhase
 from modelservice_operator.domain.last_good import Choice, choose, hold
 from modelservice_operator.domain.metadata import bears_stamp, stamped
 from modelservice_operator.domain.observe import Observed
-from modelservice_operator.domain.promotion import Promotion, find_pinned, paused, promote, rolled_back
+from modelservice_operator.domain.promotion import COMPARING, Promotion, find_pinned, paused, promote, rolled_back
 from modelservice_operator.domain.records import Revision, StoredTemplate
 from modelservice_operator.domain.retention import is_gone, retained
 from modelservice_operator.domain.rollout_records import kept_templates, written
@@ -48,8 +49,9 @@ class Plan:
     """The writes, and the decisions that they follow from.
 
     ``steps`` are those of the pipeline in order, none while the data is not known; ``pending`` is the one whose result
-    is waited for. ``desired`` is the result of the last one, ``promotion`` tells which revision serves now: an older
-    one while the desired one is made, or is not promoted. ``replicas`` is to be written into ``spec.serving`` (see
+    is waited for, the comparison of the last one with what serves among them. ``desired`` is the result of the last
+    one, once nothing is waited for; ``promotion`` tells which revision serves now: an older one while the desired one
+    is made, or is not promoted. ``replicas`` is to be written into ``spec.serving`` (see
     ``handed_back``).
     """
 
@@ -84,14 +86,21 @@ def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: 
     # What a later step came to needs no earlier one any more.
     first_needed = 1 + max((number for number, state in enumerate(steps) if state.result), default=-1)
     pending = steps[first_needed] if first_needed < len(steps) else None
-    begin = next_attempt(pending, inputs, desired_keys=keys) if pending and not spec.suspend else NextAttempt()
     result = steps[-1].result if steps else None
     current = _meanwhile(inputs, steps)
-    promotion = promote(inputs, result, current)
+    judged = comparison_state(inputs, result, current)
+    promotion = promote(inputs, result, current, judged)
+    compares = promotion.reason == COMPARING
+    if judged is not None:
+        keys = (*keys, judged.step.key)
+        pending = judged if compares else None
+    begin = NextAttempt()
+    if pending is not None and pending.comparison is None and not spec.suspend:
+        begin = next_attempt(pending, inputs, desired_keys=keys)
     asked = _numbered(observed, promotion.serving)
     choice = choose(inputs, asked, known=result is not None) if asked else None
     if choice is not None and choice.failed is not None:
-        promotion = rolled_back(promotion, choice, stalled=result is not None)
+        promotion = rolled_back(promotion, choice, stalled=result is not None and not compares)
     if spec.serving.paused:
         wanted, choice = choice, hold(inputs, current)
         promotion = paused(promotion, wanted, choice)
@@ -110,6 +119,7 @@ def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: 
             _stage(observed, state, stop=spec.suspend or number < first_needed, serving=serving)
             for number, state in enumerate(steps)
         ),
+        *([_comparison(observed, judged, stop=spec.suspend)] if judged else []),
         Part(
             desired=tuple(Desired(obj=obj, immutable=True) for obj in begin.objects),
             checks=tuple(_names_to_be(spec, observed)),
@@ -119,12 +129,13 @@ def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: 
     )
     replicas = handed_back(spec.serving, observed) if serving else None
     changes = diff(observed, parts)
+    newest = serving if result and serving and result.key == serving.key else result
     return Plan(
         changes=changes,
         promotion=replace(promotion, serving=serving),
         steps=steps,
         pending=pending,
-        desired=serving if result and serving and result.key == serving.key else result,
+        desired=None if compares else newest,
         replicas=replicas,
     )
 
@@ -211,7 +222,17 @@ def _stage(observed: Observed, state: StepState, *, stop: bool, serving: Revisio
     desired: tuple[Desired, ...] = ()
     if result is not None and result.obj is None and not served:
         desired = (Desired(obj=build_record(observed.owner, result), immutable=True),)
-    stopped = stop and result is None
+    return _with_jobs(desired, state, stopped=stop and result is None)
+
+
+def _comparison(observed: Observed, state: StepState, *, stop: bool) -> Part:
+    """The record of a comparison, and its Jobs."""
+    found = state.comparison
+    record = () if found is None else (Desired(obj=build_comparison(observed.owner, found), immutable=True),)
+    return _with_jobs(record, state, stopped=stop and found is None)
+
+
+def _with_jobs(desired: tuple[Desired, ...], state: StepState, *, stopped: bool) -> Part:
     jobs = [job for job in state.kept if not (stopped and job.phase is JobPhase.RUNNING)]
     ends = (Desired(obj=build_end(job.obj), manager=ENDING_FIELD_MANAGER) for job in jobs if job.tries_in_vain)
     return Part(desired=(*desired, *ends), kept=frozenset((JOB, job.name) for job in jobs))

@@ -3,15 +3,18 @@
 from dataclasses import dataclass, replace
 
 from modelservice.contract.serving import PinRevision
+from modelservice_operator.domain.attempts import StepState
+from modelservice_operator.domain.comparing import candidate_of
 from modelservice_operator.domain.inputs import Inputs
 from modelservice_operator.domain.last_good import Choice
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.records import Revision
 from modelservice_operator.domain.requirements import Candidate, refusal
 
-PROMOTED, REFUSED, PENDING, PINNED, NOT_KEPT, FETCHING, ROLLED_BACK, PAUSED = (
+PROMOTED, REFUSED, COMPARING, PENDING, PINNED, NOT_KEPT, FETCHING, ROLLED_BACK, PAUSED = (
     "Promoted",
     "PromotionRefused",
+    "Comparing",
     "PromotionPending",
     "Pinned",
     "PinnedRevisionNotKept",
@@ -34,25 +37,36 @@ class Promotion:
     fails: bool = False
 
 
-def promote(inputs: Inputs, result: Revision | None, current: Revision | None) -> Promotion:
+def promote(
+    inputs: Inputs, result: Revision | None, current: Revision | None, judged: StepState | None = None
+) -> Promotion:
     """Decide.
 
     Args:
         inputs: what is asked for, and what is there.
         result: that of the last stage, None while it is not there.
         current: what serves, or would if nothing new came.
+        judged: how the comparison of both stands, None where none is asked for.
     """
-    pin, promotion = inputs.spec.serving.pin_revision, inputs.spec.promotion
+    pin = inputs.spec.serving.pin_revision
     if pin is not None:
         return _pinned(pin, inputs, result, current)
     if result is None:
         return Promotion(serving=current)
-    if current is not None and current.key == result.key:
+    candidate = candidate_of(inputs, result, current)
+    if candidate is None:
         return Promotion(serving=result)  # what serves was promoted, and stays so
-    deployed = inputs.observed.deployed_key
-    compared = inputs.observed.record(deployed) or current
-    unknown = deployed is not None and (compared is None or compared.key != deployed)
-    missed = refusal(promotion, Candidate(record=result.record, current=compared, unreadable=unknown))
+    # What is written down is known the next time, whatever happens in between.
+    known = inputs.observed.comparison(judged.step.key) if judged else None
+    if judged is not None and known is None:
+        return Promotion(serving=current, reason=COMPARING)
+    return _asked(inputs, result, current, replace(candidate, comparison=known.comparison if known else None))
+
+
+def _asked(inputs: Inputs, result: Revision, current: Revision | None, candidate: Candidate) -> Promotion:
+    """What the requirements say of a result, and then a person, where one is to be asked."""
+    promotion = inputs.spec.promotion
+    missed = refusal(promotion, candidate)
     if missed is not None:
         message = f"the model of key {result.key} is not promoted, {_stays(current, inputs.observed)}: {missed}"
         return Promotion(serving=current, reason=REFUSED, message=message, fails=True)

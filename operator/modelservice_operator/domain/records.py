@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from modelservice.contract.base import Sha256, Tolerant
+from modelservice.contract.comparison import Comparison
 from modelservice.contract.documents import Document
 from modelservice.contract.evaluation import Evaluation, Metric
 from modelservice.contract.manifest import ARTIFACT_FORMAT, CompressionSummary, DataSummary
@@ -83,6 +84,25 @@ class ServingTemplate(Document):
     key: str
     serving: StoredTemplate
     failed: str | None = None
+
+
+class ComparedArtifact(Tolerant):
+    """One side of a comparison; ``number`` is that of a revision, 0 of what was none yet."""
+
+    key: str
+    digest: Sha256
+    number: int = 0
+
+
+class ComparisonRecord(Document):
+    """What came of comparing a candidate with what served then; ``key`` is that of the pair and its metrics."""
+
+    kind: Literal["ComparisonRecord"] = "ComparisonRecord"
+    key: str
+    candidate: ComparedArtifact
+    current: ComparedArtifact
+    comparison: Comparison
+    image: str
 
 
 def metric_text(metric: Metric) -> str:
@@ -167,6 +187,11 @@ class Revision:
     def digest(self) -> str:
         """Digest of the artifact."""
         return self.record.artifact.digest
+
+
+def compared_artifact(revision: Revision) -> ComparedArtifact:
+    """How a comparison names a result."""
+    return ComparedArtifact(key=revision.key, digest=revision.digest, number=revision.number)
 
 
 @dataclass(frozen=True, kw_only=True)

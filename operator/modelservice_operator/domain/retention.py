@@ -35,7 +35,7 @@ def retained(
     nothing twice; work orders of Jobs, and what their pods meet by; and while nothing is desired, because the data
     cannot be seen, all that was made. A record that cannot be read stays, and what is named as it is. A record whose
     artifact is gone records nothing; one that is only on its way out may still be served. Names say what belongs to a
-    key, never labels, which anybody may change.
+    key, never labels, which anybody may change. A comparison stays with both that were compared.
     """
     newest = [*observed.revisions[-limit:], *_unused(observed)[-limit:]] if desired_keys else observed.records
     in_pods = {said.key for pod in observed.serving_pods if (said := told(pod))}
@@ -48,6 +48,7 @@ def retained(
         for revision in observed.records
         if is_gone(revision.record, observed, artifacts)
     }
+    keys |= {one.key for one in observed.comparisons if {one.candidate.key, one.current.key} <= keys}
     names = {keyed_name(observed.owner.name, key) for key in keys if key}
     gone = {obj["metadata"]["name"] for obj in unfit}
     for kind, objects in observed.children.items():

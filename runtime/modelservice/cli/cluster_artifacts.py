@@ -40,9 +40,9 @@ def pull_artifact(parsed: argparse.Namespace, access: "Access") -> int:
 
 def compare_revisions(parsed: argparse.Namespace, access: "Access") -> int:
     """A metric of two revisions on the same rows."""
-    from modelservice.cluster.compared_rows import Model  # noqa: PLC0415
-    from modelservice.cluster.comparing import check_alike, compare  # noqa: PLC0415
+    from modelservice.cluster.comparing import compare, revision  # noqa: PLC0415
     from modelservice.cluster.errors import ClusterError  # noqa: PLC0415
+    from modelservice.comparing.models import check_alike  # noqa: PLC0415
     from modelservice.contract.metric_names import KnownMetric  # noqa: PLC0415
 
     numbers = parsed.first, parsed.second
@@ -55,11 +55,11 @@ def compare_revisions(parsed: argparse.Namespace, access: "Access") -> int:
         raise ClusterError(f"revision {parsed.first} differs from itself in nothing: name two revisions")
     service = access.service(parsed.name)
     folders = _folders(parsed.artifact, numbers)
-    first, second = (Model.of(one, _artifact(access, parsed, service, one, folders.get(one))) for one in numbers)
+    first, second = (revision(one, _artifact(access, parsed, service, one, folders.get(one))) for one in numbers)
     check_alike(first, second)
     data, task = _settings(service, target=first.artifact.signature.target or "")
     metric = None if parsed.metric is None else KnownMetric(parsed.metric)
-    found = compare(first, second, file=parsed.data, data=data, task=task, metric=metric)
+    found = compare(numbers, (first, second), file=parsed.data, data=data, task=task, metric=metric)
     if parsed.output:
         return print_json({"name": parsed.name, **found._asdict()})
     sys.stdout.write(f"{found.said}\n")

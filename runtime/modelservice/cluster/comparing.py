@@ -1,23 +1,16 @@
-"""``compare``: how two revisions differ in a metric on the same rows, with a paired interval."""
+"""``compare``: how two revisions differ in a metric on the same rows, for people."""
 
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
-
-from modelservice.cluster.compared_rows import Answered, Model, answered
+from modelservice.artifact.load import Artifact
 from modelservice.cluster.errors import ClusterError
+from modelservice.comparing.difference import difference
+from modelservice.comparing.models import Model, check_alike
+from modelservice.comparing.rows import answered
 from modelservice.contract.data import Data
 from modelservice.contract.metric_names import LOWER_IS_BETTER, KnownMetric
 from modelservice.contract.task import Task as AskedTask
-from modelservice.tasks.base import Array, Task
-from modelservice.tasks.binary import BINARY
-from modelservice.tasks.classification import Classification
-from modelservice.tasks.paired import DECIDED, metric_drop
-from modelservice.tasks.threshold import BINARY_THRESHOLD
-
-_TWO_CLASSES: Final = frozenset({BINARY.name, BINARY_THRESHOLD.name})
-"""One task to people: a threshold is a setting of it."""
 
 
 class Comparison(NamedTuple):
@@ -32,7 +25,7 @@ class Comparison(NamedTuple):
         high: its upper end.
         better: the number of the better one, None where the interval holds 0.
         rows: how many there are.
-        tested: whether they are the test rows of both.
+        tested: whether they are test rows from which neither learned.
         dropped: rows of the file that do not count: without a value of the target, or of weight 0.
     """
 
@@ -51,7 +44,7 @@ class Comparison(NamedTuple):
     def said(self) -> str:
         """For people."""
         first, second = self.revisions
-        kind = "test rows of both" if self.tested else "given rows"
+        kind = "test rows" if self.tested else "given rows"
         interval = f"95 % interval {self.low:+.4g} to {self.high:+.4g}, paired"
         if self.better is None:
             verdict = f"these {self.rows} rows tell neither of them better"
@@ -66,78 +59,55 @@ class Comparison(NamedTuple):
         )
 
 
+def revision(number: int, artifact: Artifact) -> Model:
+    """The model of a revision; for errors see ``Model.of``."""
+    return Model.of(f"revision {number}", artifact)
+
+
 def compare(
-    first: Model, second: Model, *, file: Path, data: Data, task: AskedTask | None, metric: KnownMetric | None = None
+    revisions: tuple[int, int],
+    models: tuple[Model, Model],
+    *,
+    file: Path,
+    data: Data,
+    task: AskedTask | None,
+    metric: KnownMetric | None = None,
 ) -> Comparison:
     """Compare two revisions on the rows of a file; see ``answered`` on which.
 
     Args:
-        first: the one that the difference is taken from.
-        second: the other one.
+        revisions: their numbers.
+        models: what the difference is taken from, and the other one.
         file: the rows.
         data: ``spec.data``.
         task: ``spec.task``.
         metric: by what; None for the primary one.
 
     Raises:
-        ClusterError: they have not one task, or not the same rows; or these do not tell the metric.
+        ClusterError: these rows do not tell the metric.
+        NotComparableError: they have not one task, or not the same rows.
         DataError, ValueError, OSError: the file cannot be read, or a row holds a class that neither knows.
     """
+    first, second = models
     check_alike(first, second)
-    rows = answered((first, second), file, data, task)
+    rows = answered(models, file, data, task)
     asked = metric or KnownMetric(first.task.primary_metric)
-    judge, raw = _judged(first, second, rows, asked)
-    before, after = (judge.measure(asked, outputs, rows.values, rows.weights) for outputs in raw)
-    worse = metric_drop(judge, asked, *raw, rows.values, weights=rows.weights)
-    if before is None or after is None or worse is None:
+    found = difference(first, second, rows, asked)
+    if found is None:
         known = ", ".join(one.name for one in first.tested.metrics)
         raise ClusterError(f"--metric {asked}: these rows do not tell it, or it is none of the task; there are {known}")
-    sign = 1 if asked in LOWER_IS_BETTER else -1
+    worse, sign = found.worse, 1 if asked in LOWER_IS_BETTER else -1
     low, high = sorted((sign * worse.low, sign * worse.high))
-    better = None if worse.low <= 0 <= worse.high else (first if worse.low > 0 else second).number
+    better = None if worse.low <= 0 <= worse.high else revisions[0 if worse.low > 0 else 1]
     return Comparison(
         metric=str(asked),
-        revisions=(first.number, second.number),
-        values=(float(before), float(after)),
-        difference=float(sign * worse.value) or 0.0,
-        low=float(low),
-        high=float(high),
+        revisions=revisions,
+        values=found.values,
+        difference=sign * worse.value or 0.0,
+        low=low,
+        high=high,
         better=better,
         rows=len(rows.values),
         tested=rows.tested,
         dropped=rows.dropped,
     )
-
-
-def check_alike(first: Model, second: Model) -> None:
-    """Refuse two revisions that answer different questions.
-
-    Raises:
-        ClusterError: names what differs.
-    """
-    one, other = first.artifact.signature, second.artifact.signature
-    same_task = one.task == other.task or {one.task, other.task} <= _TWO_CLASSES
-    for what, values, same in (
-        ("the target differs", (one.target, other.target), one.target == other.target),
-        ("the task differs", (one.task, other.task), same_task),
-        ("the kind of data differs", (one.modality, other.modality), one.modality == other.modality),
-        ("the classes differ", tuple(", ".join(each.labels) for each in (one, other)), one.labels == other.labels),
-    ):
-        if not same:
-            said = f"{values[0]} of revision {first.number}, {values[1]} of revision {second.number}"
-            raise ClusterError(f"{what}, so nothing can be compared: {said}")
-
-
-def _judged(first: Model, second: Model, rows: Answered, metric: KnownMetric) -> tuple[Task, tuple[Array, Array]]:
-    """One task for both, and outputs that it reads as each model's own task does.
-
-    Two thresholds decide differently: where classes are decided each decides by its own, and is certain of it then.
-    """
-    tasks = first.task, second.task
-    if tasks[0] == tasks[1] or metric not in DECIDED:
-        return tasks[0], rows.raw
-    decided = []
-    for task, raw in zip(tasks, rows.raw, strict=True):
-        assert isinstance(task, Classification)  # noqa: S101 - only of two classes there are two tasks
-        decided.append(np.eye(raw.shape[1], dtype=np.float32)[task.decide(raw)])
-    return BINARY, (decided[0], decided[1])

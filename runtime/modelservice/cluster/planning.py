@@ -106,11 +106,15 @@ def plan(
     differing = list(changes(before, spec))
     if live is not None and not differing and keys and set(keys.values()) <= known:
         return [Step("nothing changes")]
-    return [*_stages(live, keys, known, differing), *_serving(live, differing)]
+    return [*_stages(live, spec, keys, known, differing), *_serving(live, differing)]
 
 
 def _stages(
-    live: Mapping[str, Any] | None, keys: Mapping[str, str] | None, known: frozenset[str], differing: list[Change]
+    live: Mapping[str, Any] | None,
+    spec: Mapping[str, Any],
+    keys: Mapping[str, str] | None,
+    known: frozenset[str],
+    differing: list[Change],
 ) -> Iterator[Step]:
     if keys is None:
         yield Step("what would be trained is not known: the ConfigMap with the data is neither in the file nor there")
@@ -123,6 +127,7 @@ def _stages(
             because = f", since {why} changed" if live is not None and why else ""
             because = because or (", since the data changed" if live is not None else "")
             yield Step(f"{verbs[stage]} ({key}){because}", costs=True)
+    yield from _gate(live, spec, last)
     if last in known and live is not None:
         serving = live.get("status", {}).get("key")
         if serving == last:
@@ -131,6 +136,20 @@ def _stages(
             yield Step(f"trains nothing: {last} is kept, and serves again")
     elif last not in known:
         yield Step("rolls the new model out, where its promotion allows")
+
+
+def _gate(live: Mapping[str, Any] | None, spec: Mapping[str, Any], key: str) -> Iterator[Step]:
+    """That what is new is compared with what serves; each pair once, which the cluster alone knows."""
+    required = (spec.get("promotion") or {}).get("require") or ()
+    bounds = (one["metric"] for one in required if "metric" in one)
+    metrics = sorted({one["name"] for one in bounds if "notWorseThanCurrent" in one})
+    if live is None or not metrics or "pinRevision" in spec.get("serving", {}):
+        return
+    status = live.get("status", {})
+    number = status.get("revision")
+    serves = next((one["key"] for one in status.get("revisions", ()) if one["number"] == number), None)
+    if serves is not None and serves != key:
+        yield Step(f"compares {key} with revision {number} by {', '.join(metrics)}, unless it did before", costs=True)
 
 
 def _serving(live: Mapping[str, Any] | None, differing: list[Change]) -> Iterator[Step]:

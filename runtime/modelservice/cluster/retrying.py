@@ -14,7 +14,7 @@ from modelservice.cluster.tree import condition
 
 RETRY_ANNOTATION: Final = "modelservice.dev/retry"
 """Of serving pods: how often a person asked for another rollout."""
-_STAGES: Final = {"Fetched": "fetch", "Trained": "train", "Compressed": "compress"}
+_STAGES: Final = {"Fetched": "fetch", "Trained": "train", "Compressed": "compress", "Promoted": "compare"}
 """Conditions that one stage decides; DataReady is decided by whichever reads the data."""
 _DATA: Final = "DataReady"
 _ROLLED_BACK: Final = "RolledBack"

@@ -61,10 +61,10 @@ def _eta(status: Mapping[str, Any]) -> str:
 
 
 def _conditions(service: Mapping[str, Any]) -> Iterator[Node]:
-    """Ready, and what is not as wanted: Stalled is good where it is False."""
+    """Ready and Promoted, and what is not as wanted: Stalled is good where it is False."""
     for one in service.get("status", {}).get("conditions", ()):
         good = (one["status"] == _GOOD) != (one["type"] == "Stalled")
-        if one["type"] == "Ready" or (not good and one["type"] != "Progressing"):
+        if one["type"] in {"Ready", "Promoted"} or (not good and one["type"] != "Progressing"):
             yield Node(f"{one['type']}={one['status']} {one['reason']}: {one['message']}", good)
 
 

@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from modelservice.contract.artifact_source import ArtifactSource
@@ -114,6 +114,15 @@ def elsewhere_digest(spec: ModelServiceSpec) -> str | None:
         return spec.fetched.digest
     assert spec.pretrained is not None  # noqa: S101 - all else reads data
     return uri_digest(spec.pretrained.uri, spec.pretrained.digest)
+
+
+def compare_key(candidate: str, current: str, metrics: Iterable[str]) -> str:
+    """Key of a comparison: the digests of both artifacts, and the metrics in any order.
+
+    The data are those of the candidate, and what may be lost is asked of the result.
+    """
+    decided = {"candidate": candidate, "current": current, "metrics": sorted(set(metrics))}
+    return short_hash(decided, length=KEY_LENGTH)
 
 
 def compress_key(parent: str, compression: Compression) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, FiniteFloat, StringConstraints
 
 from modelservice.contract.base import Sha256, Tolerant
+from modelservice.contract.division import Division
 from modelservice.contract.documents import Document
 from modelservice.contract.evaluation import MetricName
 from modelservice.contract.signature import SIGNATURE_FILE
@@ -152,7 +153,7 @@ class Manifest(Document):
     A reader refuses another major ``schema_version`` and any file, link or folder that is not listed. ``stage`` made
     it; ``family``, ``modality`` and ``task`` name members of the seams of the same name. What only a training knows is
     optional: an artifact may be packed from elsewhere. ``weights`` is the digest of the file of weights of a pretrained
-    model that is served as it is.
+    model that is served as it is. ``division`` tells which rows were tested, where their content alone decided.
     """
 
     kind: Literal["Manifest"] = "Manifest"
@@ -169,6 +170,7 @@ class Manifest(Document):
     model: OnnxSummary
     compression: CompressionSummary | None = None
     weights: Sha256 | None = Field(default=None, exclude_if=lambda weights: weights is None)
+    division: Division | None = Field(default=None, exclude_if=lambda division: division is None)
     files: Annotated[dict[FileName, FileEntry], Field(min_length=1, max_length=64)]
 
     @property

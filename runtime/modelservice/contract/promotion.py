@@ -9,7 +9,10 @@ from modelservice.contract.base import Contract, OneOf, Quantity, Rule
 from modelservice.contract.metric_names import KnownMetric
 from modelservice.contract.quantities import quantity_value
 
-_SOME_BOUND = Rule("has(self.min) || has(self.max)", "a metric needs a bound: set min, max or both")
+_SOME_BOUND = Rule(
+    "has(self.min) || has(self.max) || has(self.notWorseThanCurrent)",
+    "a metric needs a bound: set min, max or notWorseThanCurrent",
+)
 _BOUNDS_IN_ORDER = Rule(
     "!has(self.min) || !has(self.max) || self.min <= self.max", "no number is at least min and at most max: swap them"
 )
@@ -18,6 +21,17 @@ _SOMETHING = Rule(
     "promotion asks for nothing: set require, or manual to true",
 )
 _SOME_SIZE = Rule("quantity(string(self.max)).isGreaterThan(quantity('0'))", "max must be more than 0")
+
+
+class NotWorse(Contract):
+    """How a metric compares with that of the model that serves, on the same test rows."""
+
+    tolerance: float = Field(
+        default=0.0,
+        ge=0,
+        le=1e12,
+        description="How much worse it may be, in the metric's units: 0.01 of accuracy is a point. Default 0.",
+    )
 
 
 class MetricBounds(Contract):
@@ -31,9 +45,16 @@ class MetricBounds(Contract):
     min: float | None = Field(default=None, ge=-1e12, le=1e12, description="It must be at least this. Default: any.")
     max: float | None = Field(default=None, ge=-1e12, le=1e12, description="It must be at most this. Default: any.")
 
+    not_worse_than_current: NotWorse | None = Field(
+        default=None,
+        description="{}: a model that is worse than the one that serves is held back. A Job scores both on test rows"
+        " that neither learned from; worse is what the paired 95 % interval of the difference shows to be worse by more"
+        " than tolerance. The first model has nothing to be worse than. Default: they are not compared.",
+    )
+
     @model_validator(mode="after")
     def _has_bounds_in_order(self) -> Self:
-        if self.min is None and self.max is None:
+        if self.min is None and self.max is None and self.not_worse_than_current is None:
             raise ValueError(_SOME_BOUND.message)
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(_BOUNDS_IN_ORDER.message)
@@ -95,6 +116,12 @@ class Promotion(Contract):
         description="true: a new model waits until serving.pinRevision names it; the condition Promoted says its"
         " digest. Default false.",
     )
+
+    @property
+    def compared_metrics(self) -> tuple[KnownMetric, ...]:
+        """Metrics that are to be no worse than those of the model that serves, each once, by their names."""
+        bounds = (one.metric for one in self.require or () if one.metric is not None)
+        return tuple(sorted({one.name for one in bounds if one.not_worse_than_current is not None}))
 
     @model_validator(mode="after")
     def _asks_for_something(self) -> Self:

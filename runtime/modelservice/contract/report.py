@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from modelservice.contract.base import Sha256, Tolerant
+from modelservice.contract.comparison import Comparison
 from modelservice.contract.documents import Document
 from modelservice.contract.evaluation import Evaluation, Metric
 from modelservice.contract.failure import Failure
@@ -48,11 +49,21 @@ class Success(Tolerant):
     source: str | None = None
 
 
+class Compared(Tolerant):
+    """A comparison that ended well, whatever it came to: there is no artifact, this is all that it leaves."""
+
+    outcome: Literal["Compared"] = "Compared"
+    stage: str
+    key: str
+    comparison: Comparison
+    seconds: dict[str, float] = Field(default={})
+
+
 class Report(Document):
-    """Either of both, told apart by ``outcome``."""
+    """One of them, told apart by ``outcome``."""
 
     kind: Literal["Report"] = "Report"
-    result: Success | Failure = Field(discriminator="outcome")
+    result: Success | Compared | Failure = Field(discriminator="outcome")
 
     def to_message(self) -> str:
         """The termination message; where not all fits, digests and metrics matter most.
@@ -77,7 +88,7 @@ def _itself(report: Report) -> Report:
 
 
 def _with_rounded_metrics(report: Report) -> Report:
-    if isinstance(report.result, Failure) or report.result.evaluation is None:
+    if not isinstance(report.result, Success) or report.result.evaluation is None:
         return report
     evaluation = report.result.evaluation
     changed = evaluation.model_copy(update={"metrics": tuple(map(_rounded, evaluation.metrics))})
@@ -92,26 +103,26 @@ def _rounded(metric: Metric) -> Metric:
 
 
 def _without_signature(report: Report) -> Report:
-    if isinstance(report.result, Failure):
+    if not isinstance(report.result, Success):
         return report
     return report.model_copy(update={"result": report.result.model_copy(update={"signature": None})})
 
 
 def _without_models(report: Report) -> Report:
-    if isinstance(report.result, Failure):
+    if not isinstance(report.result, Success):
         return report
     return report.model_copy(update={"result": report.result.model_copy(update={"models": None})})
 
 
 def _without_notes(report: Report) -> Report:
-    if isinstance(report.result, Failure) or report.result.data is None:
+    if not isinstance(report.result, Success) or report.result.data is None:
         return report
     data = report.result.data.model_copy(update={"notes": ()})
     return report.model_copy(update={"result": report.result.model_copy(update={"data": data})})
 
 
 def _short_message(report: Report) -> Report:
-    if isinstance(report.result, Success):
+    if not isinstance(report.result, Failure):
         return report
     return report.model_copy(
         update={"result": report.result.model_copy(update={"message": report.result.message[:512]})}

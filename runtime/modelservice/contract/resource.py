@@ -137,6 +137,12 @@ _NOT_TRAINED = Rule(
     + ")",
     "model.artifact and model.pretrained are not trained: of training only how its pods run can be said",
 )
+_TRAINED_TO_COMPARE = Rule(
+    f"!({_ELSEWHERE} || {_PRETRAINED}) || !has(self.promotion) || !has(self.promotion.require)"
+    " || !self.promotion.require.exists(one, has(one.metric) && has(one.metric.notWorseThanCurrent))",
+    "notWorseThanCurrent is scored on the test rows of a training, and model.artifact and model.pretrained have none:"
+    " leave it out",
+)
 
 
 class ModelServiceSpec(Contract):
@@ -160,6 +166,7 @@ class ModelServiceSpec(Contract):
         _DATA_TO_COMPRESS,
         _TASK_OF_ARTIFACT,
         _NOT_TRAINED,
+        _TRAINED_TO_COMPARE,
     )
 
     suspend: bool = Field(
@@ -263,6 +270,9 @@ class ModelServiceSpec(Contract):
         return self.is_trained or self.compressed
 
     def _check_elsewhere(self) -> None:
+        elsewhere = self.model.artifact is not None or self.model.pretrained is not None
+        if elsewhere and self.promotion is not None and self.promotion.compared_metrics:
+            raise ValueError(_TRAINED_TO_COMPARE.message)
         if self.model.pretrained is not None:
             if any(one is not None for one in (self.data, self.task, self.compression)):
                 raise ValueError(_NOTHING_OF_PRETRAINED.message)

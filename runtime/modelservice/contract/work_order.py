@@ -67,6 +67,21 @@ class CompressWork(DataWork):
     compression: Compression
 
 
+class CompareWork(DataWork):
+    """Score two artifacts on test rows from which neither learned; nothing is stored, the report says it all.
+
+    ``candidate`` and ``current`` are where they lie, folders or URIs; ``revision`` is the number of the current one.
+    """
+
+    stage: Literal["compare"] = "compare"
+    candidate: str
+    candidate_digest: Sha256
+    current: str
+    current_digest: Sha256
+    revision: int
+    metrics: Annotated[tuple[KnownMetric, ...], Field(min_length=1)]
+
+
 class FetchWork(Tolerant):
     """Take over what was made elsewhere: ``source`` byte for byte, or ``pretrained`` as a graph. One of them is set.
 
@@ -96,7 +111,7 @@ class FetchWork(Tolerant):
 class WorkOrder(Document):
     """One run of one stage; ``artifact`` is where the result is to be stored: a folder or a URI that ends with the key.
 
-    A reader opens either with ``modelservice.artifact.stores``.
+    A reader opens either with ``modelservice.artifact.stores``. It is empty where there is nothing to store.
     """
 
     kind: Literal["WorkOrder"] = "WorkOrder"
@@ -104,4 +119,4 @@ class WorkOrder(Document):
     namespace: str
     key: Key
     artifact: str
-    work: Annotated[TrainWork | CompressWork | FetchWork, Field(discriminator="stage")]
+    work: Annotated[TrainWork | CompressWork | CompareWork | FetchWork, Field(discriminator="stage")]

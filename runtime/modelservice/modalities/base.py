@@ -322,6 +322,10 @@ class Examples(Protocol):
     def features(self) -> int:
         """Number of columns, or of values of a tensor."""
 
+    @property
+    def told_apart_by(self) -> tuple[str, ...]:
+        """What ``digests`` are made from besides the target, in words: digests of other data are of the same things."""
+
     def digests(self, target: Target, *, seed: int) -> list[bytes]:
         """What identifies each row's content, its target included; decides its side of the split."""
 

@@ -134,6 +134,19 @@ def read_rows(
     Raises:
         DataError, PassingError, OSError: as their names say.
     """
+    source = read_as(source, data, tokenizer=tokenizer)
+    if isinstance(source, StreamedTable):
+        return source.measured(data, task)
+    divided = divide_rows(source, data, task)
+    return divided, encode(divided, divided.split)
+
+
+def read_as(source: Source, data: Data, *, tokenizer: str | None = None) -> Source:
+    """The source as ``spec.data`` wants it read: as texts, or with columns of tokens; for arguments see ``read_rows``.
+
+    Raises:
+        DataError: it is not held, or has no such columns.
+    """
     if data.text is not None:
         check_held(source, field="spec.data.text")
         source = TextSource(source, data.text, tokenizer=tokenizer)
@@ -141,10 +154,7 @@ def read_rows(
         check_held(source, field="spec.data.encoder")
         if isinstance(source, TableSource) and tokenizer is not None:
             source = source.read_by(TextTokens(tokenizer, data.encoder.max_length))
-    if isinstance(source, StreamedTable):
-        return source.measured(data, task)
-    divided = divide_rows(source, data, task)
-    return divided, encode(divided, divided.split)
+    return source
 
 
 def check_held(source: Source, *, field: str) -> None:

@@ -62,7 +62,7 @@ def divide(digests: Sequence[bytes], classes: Sequence[int], *, validation: floa
         if digest not in side_of:
             rank = different.get(label, 0)
             different[label] = rank + 1
-            side_of[digest] = first[rank] if rank < len(first) else _by_hash(digest, validation, test)
+            side_of[digest] = first[rank] if rank < len(first) else by_hash(digest, validation, test)
         sides[row] = side_of[digest]
     train, tested, validated = (np.flatnonzero(sides == side) for side in _FIRST)
     return Split(train=train, validation=validated, test=tested)
@@ -96,7 +96,7 @@ class Dividing:
         if len(first) < len(self._sides):
             first.append(digest)
             return self._sides[len(first) - 1]
-        return _by_hash(digest, self._validation, self._test)
+        return by_hash(digest, self._validation, self._test)
 
 
 def target_tokens(target: Target) -> list[bytes]:
@@ -145,7 +145,8 @@ def _first(validation: float, test: float) -> tuple[int, ...]:
     return tuple(side for side in _FIRST if side not in left_out)
 
 
-def _by_hash(digest: bytes, validation: float, test: float) -> int:
+def by_hash(digest: bytes, validation: float, test: float) -> int:
+    """The side of a row by its digest alone."""
     place = int.from_bytes(digest[:8], "big") / 2**64
     if place < test:
         return TEST

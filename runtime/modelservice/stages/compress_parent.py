@@ -13,9 +13,7 @@ from modelservice.contract.work_order import CompressWork
 from modelservice.modalities.base import Dataset, Source
 from modelservice.modalities.dataset import Divided
 from modelservice.modalities.sources import check_held, read_rows
-from modelservice.modalities.table.kinds.encoded import EncodedPreprocessing
-from modelservice.modalities.table.preprocessing import TablePreprocessing
-from modelservice.modalities.text.preprocessing import TextPreprocessing
+from modelservice.modalities.tokenizers import tokenizer_of
 from modelservice.tasks import task_of
 
 
@@ -29,7 +27,11 @@ def read_parent(work: CompressWork, source: Source) -> tuple[Artifact, Divided, 
     parent = _parent(work)
     _check_trained(parent)
     check_held(source, field="spec.compression")
-    divided, dataset = read_rows(source, work.data, work.task, tokenizer=_tokenizer(work, parent))
+    try:
+        tokenizer = tokenizer_of(parent, work.data)
+    except ArtifactError as error:
+        raise _unusable(error) from None
+    divided, dataset = read_rows(source, work.data, work.task, tokenizer=tokenizer)
     _check_same_data(parent, dataset)
     _check_same_preprocessing(parent, dataset)
     # As the training left it: with the threshold that it chose.
@@ -51,16 +53,6 @@ def _check_trained(parent: Artifact) -> None:
             " leave compression out, and pack a model that was made smaller before"
         )
         raise StageError("NotCompressible", message, field="spec.compression")
-
-
-def _tokenizer(work: CompressWork, parent: Artifact) -> str | None:
-    """The tokenizer that the parent was trained with, which an encoder may have brought; None where none reads."""
-    if work.data.text is not None:
-        return _preprocessing(parent, TextPreprocessing).tokenizer
-    if work.data.encoder is None:
-        return None
-    columns = _preprocessing(parent, TablePreprocessing).columns
-    return next((one.tokenizer for one in columns if isinstance(one, EncodedPreprocessing)), None)
 
 
 def _preprocessing(parent: Artifact, kind: type[Stored]) -> Stored:

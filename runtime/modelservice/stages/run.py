@@ -26,7 +26,7 @@ from modelservice.contract.documents import DocumentError, read_document
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.failure import PEER_LOST, PassingError, StageError
 from modelservice.contract.report import Report, Success
-from modelservice.contract.work_order import DataWork, FetchWork, TrainWork, WorkOrder
+from modelservice.contract.work_order import CompareWork, DataWork, FetchWork, TrainWork, WorkOrder
 from modelservice.modalities.base import FileOptions, Source
 from modelservice.modalities.data_files import files_in_store, files_of_sides, files_on_disk, side_field
 from modelservice.modalities.objects import Objects, open_objects
@@ -91,7 +91,10 @@ def run_stage(*, where: Places, pod: Pod, clock: Clock, now: Callable[[], float]
     log = JsonLines(out)
     try:
         with _ended_by_sigterm() as interruption:
-            success, produced = _run(where, pod, clock, now, log, interruption=interruption)
+            order = read_order(where.order)
+            if isinstance(order.work, CompareWork):
+                return _report_comparison(where, order, clock, log)
+            success, produced = _run(order, where, pod, clock, now, log=log, interruption=interruption)
     except (Exception, TerminatedError) as error:  # the report needs whatever happened
         return report_error(where, error, out)
     if pod.rank:
@@ -122,10 +125,29 @@ def _holds(report: Path) -> bool:
         return False
 
 
+def _report_comparison(where: Places, order: WorkOrder, clock: Clock, log: JsonLines) -> int:
+    """Compare two models, which leaves nothing but a report."""
+    from modelservice.stages.compare import compare  # noqa: PLC0415 - no other stage compares
+
+    work = order.work
+    assert isinstance(work, CompareWork)  # noqa: S101 - the caller looked
+    source = open_source(where.data, work, log)
+    compared = compare(order, Context(source=source, observe=lambda _: None, watch=Stopwatch(clock)))
+    log.write("done", stage=compared.stage, **compared.comparison.model_dump(mode="json", exclude_none=True))
+    _write_report(where.report, Report(result=compared), log)
+    return ExitCode.DONE
+
+
 def _run(
-    where: Places, pod: Pod, clock: Clock, now: Callable[[], float], log: JsonLines, *, interruption: Interruption
+    order: WorkOrder,
+    where: Places,
+    pod: Pod,
+    clock: Clock,
+    now: Callable[[], float],
+    *,
+    log: JsonLines,
+    interruption: Interruption,
 ) -> tuple[Success, Produced]:
-    order = read_order(where.order)
     check_address(order)
     stage = stage_named(order.work.stage)
     store = open_store(order.artifact, scratch=pod.uid, now=now)

@@ -12,6 +12,7 @@ from modelservice.families.pretrained import tokenizer_of
 from modelservice.inference.batches import run_batches
 from modelservice.inference.onnx_engine import OnnxEngine
 from modelservice.modalities.base import Dataset
+from modelservice.modalities.division import division_of
 from modelservice.modalities.sources import check_held, read_rows
 from modelservice.reports.subject import Subject, all_columns
 from modelservice.stages.base import Context, Produced
@@ -103,7 +104,8 @@ class TrainStage:
                 seed=work.training.seed,
                 search=report,
             )
-            return describe(order, recipe.family.name, subject, fitted, difference=difference)
+            division = division_of(divided, work.data)
+            return describe(order, recipe.family.name, subject, fitted, difference=difference, division=division)
 
 
 TRAIN: Final = TrainStage()

@@ -4,6 +4,7 @@ import platform
 
 import modelservice
 from modelservice.artifact.files import document_bytes, file_entries
+from modelservice.contract.division import Division
 from modelservice.contract.manifest import (
     METRICS_FILE,
     MODEL_FILE,
@@ -26,7 +27,15 @@ from modelservice.stages.evaluate import (
 )
 
 
-def describe(order: WorkOrder, family: str, subject: Subject, fitted: Fitted, *, difference: float) -> Produced:
+def describe(
+    order: WorkOrder,
+    family: str,
+    subject: Subject,
+    fitted: Fitted,
+    *,
+    difference: float,
+    division: Division | None = None,
+) -> Produced:
     """The artifact of a training, with reports on its subject.
 
     Args:
@@ -35,6 +44,7 @@ def describe(order: WorkOrder, family: str, subject: Subject, fitted: Fitted, *,
         subject: the model and the rows that it was made from.
         fitted: the model.
         difference: the largest one between it and its ONNX form, in units of its outputs.
+        division: which rows were tested, where that can be said of any.
     """
     dataset, metrics, findings = subject.dataset, subject.metrics, examine(subject)
     signature = Signature(
@@ -86,6 +96,7 @@ def describe(order: WorkOrder, family: str, subject: Subject, fitted: Fitted, *,
         data=data,
         parameters=fitted.parameters,
         model=OnnxSummary(opset=opset_of(fitted.onnx), max_difference=difference),
+        division=division,
         files=file_entries(files),
     )
     return Produced(manifest=manifest, files=files, signature=signature, measured=metrics, models=fitted.models)

@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 from tests.support.samples import SAMPLES, model_service, sample_files, sample_table, trained_samples
 
-from modelservice.contract.keys import GZIP_MAGIC, compress_key, content_digest, fetch_key, pretrained_key, train_key
+from modelservice.contract.keys import (
+    GZIP_MAGIC,
+    compare_key,
+    compress_key,
+    content_digest,
+    fetch_key,
+    pretrained_key,
+    train_key,
+)
 from modelservice.contract.model import GRADIENT_FAMILIES
 from modelservice.contract.resource import ModelService, ModelServiceSpec
 from modelservice.contract.training import OF_ANY_FAMILY, Hyperparameters
@@ -97,6 +105,14 @@ def test_the_key_of_what_is_fetched_is_its_digest_alone(path: Path) -> None:
     moved = source.model_copy(update={"uri": "https://elsewhere/iris", "secret_ref": None})
     assert fetch_key(moved) == fetch_key(source)
     assert len({fetch_key(source, digest) for digest in (None, "sha256:a", "sha256:b")}) == 3
+
+
+def test_the_key_of_a_comparison_is_that_of_the_pair_and_the_metrics() -> None:
+    key = compare_key("sha256:a", "sha256:b", ["logLoss", "accuracy"])
+    assert key == GOLDEN["compare"]["logLoss, accuracy"] == compare_key("sha256:a", "sha256:b", ["accuracy", "logLoss"])
+    assert key == compare_key("sha256:a", "sha256:b", ["logLoss", "accuracy", "logLoss"]), "each once"
+    others = (("sha256:b", "sha256:a", ["logLoss", "accuracy"]), ("sha256:a", "sha256:b", ["logLoss"]))
+    assert key not in {compare_key(*other) for other in others}
 
 
 def test_of_initial_weights_the_digest_alone_decides() -> None:

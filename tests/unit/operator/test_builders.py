@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.support.world import World
+from tests.support.world import World, compared
 
 from modelservice.contract.keys import ATTEMPT_LENGTH, KEY_LENGTH
 from modelservice.contract.places import ACCESS_PATH
@@ -113,6 +113,25 @@ def children(spec: dict[str, Any]) -> str:
     return yaml.safe_dump_all(objects, sort_keys=True, width=120)
 
 
+def compared_children() -> str:
+    """What a comparison leaves, with which a worse model is held back: its Job, its order, and its record."""
+    gate = {"require": [{"metric": {"name": "accuracy", "notWorseThanCurrent": {"tolerance": 0.01}}}]}
+    encryption = {"secretRef": {"name": "artifact-keys", "key": "2026-11"}}
+    spec: dict[str, Any] = {"promotion": gate, "artifacts": {"volumeClaim": {}, "encryption": encryption}}
+    world = World()
+    world.serve(**spec)
+    world.service(**spec, training={"epochs": 7})
+    world.settle()
+    world.bind_claims()
+    world.end_stage()
+    world.settle()
+    key = world.end_stage(compared(world.order(world.job())["key"], worse=0.05))
+    world.settle()
+    made = [obj for kind in CHILD_KINDS if kind != POD for obj in world.ours(kind)]
+    objects = [_said(obj) for obj in made if key in obj["metadata"]["name"]]
+    return yaml.safe_dump_all(objects, sort_keys=True, width=120)
+
+
 def _said(obj: dict[str, Any]) -> dict[str, Any]:
     metadata = {
         name: value
@@ -126,7 +145,19 @@ def _said(obj: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("case", CASES)
 def test_children_are_as_committed(case: str) -> None:
-    path, found = GOLDEN / f"{case}.yaml", children(CASES[case])
+    check_golden(case, children(CASES[case]))
+
+
+def test_what_a_comparison_leaves_is_as_committed() -> None:
+    found = compared_children()
+    check_golden("compared", found)
+    documents = list(yaml.safe_load_all(found))
+    assert sorted(document["kind"] for document in documents) == ["ConfigMap", "ControllerRevision", "Job"]
+    check_restricted(next(document for document in documents if document["kind"] == "Job"))
+
+
+def check_golden(case: str, found: str) -> None:
+    path = GOLDEN / f"{case}.yaml"
     if os.environ.get("UPDATE_GOLDEN"):
         path.write_text(found, encoding="utf-8")
     assert found == path.read_text(encoding="utf-8")
@@ -137,16 +168,21 @@ def test_pods_pass_restricted_and_have_no_token(case: str) -> None:
     documents = [d for d in yaml.safe_load_all(children(CASES[case])) if d["kind"] in {"Job", "Deployment"}]
     assert {document["kind"] for document in documents} == {"Job", "Deployment"}
     for document in documents:
-        pod = document["spec"]["template"]["spec"]
-        assert pod["automountServiceAccountToken"] is False
-        assert pod["securityContext"]["runAsNonRoot"] is True
-        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-        for container in pod["containers"]:
-            security = container["securityContext"]
-            assert security["allowPrivilegeEscalation"] is False
-            assert security["capabilities"] == {"drop": ["ALL"]}
-            assert security["readOnlyRootFilesystem"] is True
-        assert all("hostPath" not in volume for volume in pod["volumes"])
+        check_restricted(document)
+
+
+def check_restricted(document: dict[str, Any]) -> None:
+    """What Pod Security asks for, and no more rights than needed."""
+    pod = document["spec"]["template"]["spec"]
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for container in pod["containers"]:
+        security = container["securityContext"]
+        assert security["allowPrivilegeEscalation"] is False
+        assert security["capabilities"] == {"drop": ["ALL"]}
+        assert security["readOnlyRootFilesystem"] is True
+    assert all("hostPath" not in volume for volume in pod["volumes"])
 
 
 def test_the_longest_name_still_fits() -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from tests.support.examples import seeds
 from tests.support.fake_kube import Stop
-from tests.support.world import World, compressed, success
+from tests.support.world import World, compared, compressed, success
 
 from modelservice.contract.failure import About, Failure
-from modelservice.contract.report import Report
+from modelservice.contract.report import Compared, Report, Success
 from modelservice_operator.constants import LABEL_KEY, STAGE_CONTAINER
 from modelservice_operator.kinds import CHILD_KINDS, CONFIG_MAP, CONTROLLER_REVISION, DEPLOYMENT, JOB, POD, ref_of
 from modelservice_operator.objects import Object, Ref
@@ -32,6 +32,7 @@ def some_spec(random: Random) -> dict[str, Any]:
         "training": [{"epochs": 1}, {"epochs": 2}],
         "serving": [None, {"replicas": 2}, {"autoscaling": {"maxReplicas": 3}}],
         "revisionHistoryLimit": [1, 2, 5],
+        "promotion": [None, {"require": [{"metric": {"name": "accuracy", "notWorseThanCurrent": {}}}]}],
     }
     chosen = {name: random.choice(values) for name, values in parts.items()}
     return {name: value for name, value in chosen.items() if value is not None}
@@ -53,7 +54,10 @@ def end(world: World, job: Object, random: Random, *, failed: bool) -> None:
         records = (record["data"] for record in world.records())
         failed = failed or work["parentDigest"] not in [record["artifact"]["digest"] for record in records]
     digest = f"sha256:{random.getrandbits(256):064x}"
-    good, bad = report(order["key"], digest=digest), Failure(reason="Failed", message="no", about=About.STAGE)
+    good: Success | Compared = report(order["key"], digest=digest)
+    if work["stage"] == "compare":
+        good = compared(order["key"], worse=random.choice([-0.1, 0.1]))
+    bad = Failure(reason="Failed", message="no", about=About.STAGE)
     ended = {"exitCode": 64 if failed else 0, "message": Report(result=bad if failed else good).to_message()}
     container = {"name": STAGE_CONTAINER, "state": {"terminated": ended}}
     world.pod_of(job, {"phase": "Failed" if failed else "Succeeded", "containerStatuses": [container]})
@@ -137,7 +141,8 @@ def test_whatever_happens_the_newest_spec_is_served_in_the_end(seed: int) -> Non
         history.append(happen(world, random))
         world.settle()
         check(world, history)
-    asked = {**some_spec(random), "suspend": False}
+    # What serves may have lost its record by now, and then nothing is known to be no worse.
+    asked = {**some_spec(random), "suspend": False, "promotion": None}
     world.service(**asked)
     for _ in range(8):
         world.settle()

@@ -1,10 +1,11 @@
 """The keys of encrypted artifacts in pods: a mounted Secret, of which the operator knows the name alone."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from modelservice.contract.artifacts import Artifacts
 from modelservice.contract.places import ENCRYPTION_KEYS_ENV, ENCRYPTION_PATH
-from modelservice_operator.domain.records import ArtifactReference
+from modelservice_operator.domain.records import ArtifactReference, Revision
 from modelservice_operator.domain.stores import Access
 from modelservice_operator.objects import Object
 
@@ -21,6 +22,12 @@ def secret_of(reference: ArtifactReference, artifacts: Artifacts) -> str | None:
     if reference.encryption_secret is None:
         return None
     return current_secret(artifacts) or reference.encryption_secret
+
+
+def shared_secret(artifacts: Artifacts, revisions: Iterable[Revision | None]) -> str | None:
+    """The one Secret that opens recorded artifacts; None where none is encrypted (see ``domain.comparing``)."""
+    found = (secret_of(one.record.artifact, artifacts) for one in revisions if one is not None)
+    return next(filter(None, found), None)
 
 
 def with_keys(access: Access, secret: str | None, *, encrypts: str | None = None) -> Access:

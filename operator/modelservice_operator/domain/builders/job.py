@@ -2,10 +2,12 @@
 
 from typing import NamedTuple
 
+from modelservice.contract.artifacts import Artifacts
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.keys import ATTEMPT_LENGTH, short_hash
 from modelservice.contract.places import (
     ARTIFACTS_PATH,
+    CURRENT_PATH,
     DATA_PATH,
     ORDER_PATH,
     PARENT_PATH,
@@ -18,7 +20,7 @@ from modelservice.contract.resource import ModelServiceSpec
 from modelservice.contract.training import Parallelism
 from modelservice_operator.config import Settings
 from modelservice_operator.constants import ANNOTATION_RUN, STAGE_CONTAINER
-from modelservice_operator.domain.builders.encryption import current_secret, secret_of, with_keys
+from modelservice_operator.domain.builders.encryption import current_secret, secret_of, shared_secret, with_keys
 from modelservice_operator.domain.builders.peers import SHARED_MEMORY, build_peers, rendezvous_host
 from modelservice_operator.domain.builders.pods import build_container, build_pod, merged_resources, plain
 from modelservice_operator.domain.data import DataState
@@ -72,7 +74,8 @@ def attempt_id(
     """
     pull = [settings.trainer_image, settings.image_pull_policy, *settings.image_pull_secrets]
     origin = [parent.record.artifact.uri, parent.digest] if parent else None
-    return short_hash([run_hash(step, spec, settings, data=data), pull, origin, retry], length=ATTEMPT_LENGTH)
+    against = [step.against.record.artifact.uri] if step.against else []
+    return short_hash([run_hash(step, spec, settings, data=data), pull, origin, retry, *against], length=ATTEMPT_LENGTH)
 
 
 class AttemptObjects(NamedTuple):
@@ -101,30 +104,53 @@ def build_attempt(
 ) -> AttemptObjects:
     """The objects of one attempt; ``parent`` is the result that the step starts from."""
     artifacts, data = settled_artifacts(spec, settings), step.stage.reads(spec, data)
-    store = store_of(artifacts)
-    needed = store.children(artifacts, owner, step.key)
-    location = store.locate(artifacts, owner, step.key)
+    needed = () if step.against else store_of(artifacts).children(artifacts, owner, step.key)
     there = _with(children, needed)
-    result = store.access(location, there, volume="artifacts", path=ARTIFACTS_PATH, writable=True)
-    start = None
-    if parent is not None:
-        origin, lies = location_of(parent.record, artifacts)
-        start = origin.access(lies, there, volume="parent", path=PARENT_PATH, writable=False)
-    of_parent = secret_of(parent.record.artifact, artifacts) if parent else None
-    encrypts = artifacts.encryption.secret_ref.key if artifacts.encryption else None
-    result = with_keys(result, current_secret(artifacts) or of_parent, encrypts=encrypts)
+    start = _reached(parent, artifacts, there, volume="parent", path=PARENT_PATH)
+    against = _reached(step.against, artifacts, there, volume="current", path=CURRENT_PATH)
+    result = None if against else _written(step, artifacts, owner, there, parent=parent)
     assignment = Assignment(
         owner=owner,
         key=step.key,
-        address=result.address,
+        address=result.address if result else "",
         data=data,
-        parent=Parent(address=start.address, digest=parent.digest) if start and parent else None,
+        parent=_origin(start, parent),
+        against=_origin(against, step.against),
     )
     name = job_name(owner.name, stage=step.stage.name, key=step.key, attempt=attempt)
     order = _build_order(name, step, spec, assignment)
-    job = _build_job(name, step, spec, settings, owner=owner, data=data, access=[result, *([start] if start else [])])
+    if start and against:
+        start = with_keys(start, shared_secret(artifacts, (parent, step.against)))
+    access = [one for one in (result, start, against) if one]
+    job = _build_job(name, step, spec, settings, owner=owner, data=data, access=access)
     peers = build_peers(owner, name, stage=step.stage.name, key=step.key) if step.stage.job(spec).workers > 1 else ()
     return AttemptObjects(store=needed, order=order, peers=peers, job=job)
+
+
+def _written(step: Step, artifacts: Artifacts, owner: Owner, there: Children, *, parent: Revision | None) -> Access:
+    """What the pod needs to store its result, and to open what that is made of."""
+    store = store_of(artifacts)
+    location = store.locate(artifacts, owner, step.key)
+    result = store.access(location, there, volume="artifacts", path=ARTIFACTS_PATH, writable=True)
+    of_parent = secret_of(parent.record.artifact, artifacts) if parent else None
+    encrypts = artifacts.encryption.secret_ref.key if artifacts.encryption else None
+    return with_keys(result, current_secret(artifacts) or of_parent, encrypts=encrypts)
+
+
+def _reached(
+    revision: Revision | None, artifacts: Artifacts, there: Children, *, volume: str, path: str
+) -> Access | None:
+    """What the pod needs to read a result."""
+    if revision is None:
+        return None
+    store, location = location_of(revision.record, artifacts)
+    return store.access(location, there, volume=volume, path=path, writable=False)
+
+
+def _origin(access: Access | None, revision: Revision | None) -> Parent | None:
+    if access is None or revision is None:
+        return None
+    return Parent(address=access.address, digest=revision.digest, number=revision.number)
 
 
 def build_end(job: Object) -> Object:

@@ -1,11 +1,12 @@
 """The ControllerRevision that keeps the record of a stage's result."""
 
-from modelservice.contract.documents import read_document
+from modelservice.contract.documents import Document, read_document
 from modelservice.contract.keys import short_hash
 from modelservice_operator.constants import ANNOTATION_TURN
 from modelservice_operator.domain.metadata import Owner
 from modelservice_operator.domain.names import keyed_name, template_name
 from modelservice_operator.domain.records import (
+    ComparisonRecord,
     Revision,
     ServingTemplate,
     StageRecord,
@@ -80,5 +81,34 @@ def parse_template(obj: Object) -> TemplateRevision:
 
 def is_template(obj: Object) -> bool:
     """Whether a ControllerRevision stores a pod template, whether or not this release can read it."""
+    return _is_of(obj, ServingTemplate)
+
+
+def build_comparison(owner: Owner, record: ComparisonRecord) -> Object:
+    """What came of a comparison, as a ControllerRevision of its own; it is no revision and has no number."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "ControllerRevision",
+        "metadata": owner.metadata(keyed_name(owner.name, record.key), key=record.key),
+        "revision": 0,
+        "data": record.model_dump(mode="json", exclude_none=True),
+    }
+
+
+def parse_comparison(obj: Object) -> ComparisonRecord:
+    """The comparison that a ControllerRevision records.
+
+    Raises:
+        DocumentError: this release cannot read it.
+    """
+    return read_document(f"ControllerRevision {obj['metadata']['name']}", obj.get("data") or {}, ComparisonRecord)
+
+
+def is_comparison(obj: Object) -> bool:
+    """Whether a ControllerRevision records a comparison, whether or not this release can read it."""
+    return _is_of(obj, ComparisonRecord)
+
+
+def _is_of(obj: Object, model: type[Document]) -> bool:
     data = obj.get("data")
-    return isinstance(data, dict) and data.get("kind") == ServingTemplate.model_fields["kind"].default
+    return isinstance(data, dict) and data.get("kind") == model.model_fields["kind"].default

@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 
 from modelservice.contract.resource import ModelServiceSpec
-from modelservice_operator.domain.stages.base import Assignment, JobSettings, Parent, Stage, Verdict
+from modelservice_operator.domain.records import Revision
+from modelservice_operator.domain.stages.base import Assignment, JobSettings, Parent, Stage, Verdict, Work
+from modelservice_operator.domain.stages.compare import Compare
 from modelservice_operator.domain.stages.compress import Compress
 from modelservice_operator.domain.stages.fetch import Fetch
 from modelservice_operator.domain.stages.train import Train
 
 __all__ = [
+    "COMPARE",
     "STAGES",
     "Assignment",
     "JobSettings",
@@ -16,20 +19,27 @@ __all__ = [
     "Stage",
     "Step",
     "Verdict",
+    "Work",
     "asked_stages",
     "pipeline",
 ]
 
 STAGES: tuple[Stage, ...] = (Train(), Fetch(), Compress())
+COMPARE: Work = Compare()
+"""Follows them all, on the way to a promotion that asks for it; makes nothing that is served."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """A stage with the key of the result that is desired of it, and the key of what it starts from."""
+    """Work with the key of the result that is desired of it, and the key of what it starts from.
 
-    stage: Stage
+    ``against`` is what serves, where it is compared with what the step starts from: then there is no artifact.
+    """
+
+    stage: Work
     key: str
     parent: str | None = None
+    against: Revision | None = None
 
 
 def asked_stages(spec: ModelServiceSpec) -> tuple[Stage, ...]:

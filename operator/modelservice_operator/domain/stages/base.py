@@ -31,21 +31,27 @@ class JobSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Parent:
-    """The artifact that a stage starts from, as its pod reaches it."""
+    """The artifact that a stage starts from, as its pod reaches it; ``number`` is that of a revision."""
 
     address: str
     digest: Sha256
+    number: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
-    """What a work order needs besides the spec; ``address`` is where the result is to be stored."""
+    """What a work order needs besides the spec.
+
+    ``address`` is where the result is to be stored, empty where there is none but a report; ``against`` what the parent
+    is compared with.
+    """
 
     owner: Owner
     key: str
     address: str
     data: DataState
     parent: Parent | None = None
+    against: Parent | None = None
 
     def data_work(self) -> dict[str, Any]:
         """The fields of ``DataWork`` that tell what is mounted, if anything is."""
@@ -67,8 +73,8 @@ class Verdict:
     message: str
 
 
-class Stage(Protocol):
-    """One stage; registered in ``stages.STAGES``, in the order in which the results build on each other."""
+class Work(Protocol):
+    """What a Job does, and what is said of it meanwhile."""
 
     @property
     def name(self) -> str:
@@ -86,12 +92,6 @@ class Stage(Protocol):
     def activity(self) -> str:
         """The noun for sentences, such as training."""
 
-    def asked_for(self, spec: ModelServiceSpec) -> bool:
-        """Whether the spec asks for this stage."""
-
-    def key(self, spec: ModelServiceSpec, parent: str) -> str:
-        """Key of its result; ``parent`` is the key of the stage before, for the first one the digest of the data."""
-
     def job(self, spec: ModelServiceSpec) -> JobSettings:
         """How its Job runs."""
 
@@ -100,6 +100,16 @@ class Stage(Protocol):
 
     def order(self, spec: ModelServiceSpec, assignment: Assignment) -> WorkOrder:
         """What its pod is told."""
+
+
+class Stage(Work, Protocol):
+    """Makes an artifact; registered in ``stages.STAGES``, in the order in which the results build on each other."""
+
+    def asked_for(self, spec: ModelServiceSpec) -> bool:
+        """Whether the spec asks for this stage."""
+
+    def key(self, spec: ModelServiceSpec, parent: str) -> str:
+        """Key of its result; ``parent`` is the key of the stage before, for the first one the digest of the data."""
 
     def verdict(self, record: StageRecord) -> Verdict:
         """What its result means."""

@@ -145,6 +145,11 @@ class ImageExamples:
         """Values of an image."""
         return int(np.prod(self.images.shape[1:]))
 
+    @property
+    def told_apart_by(self) -> tuple[str, ...]:
+        """Their values."""
+        return (f"images of {self.images.dtype}",)
+
     def digests(self, target: Target, *, seed: int) -> list[bytes]:
         """A hash of each image and its target."""
         return content_digests((image.data for image in self.images), target, seed=seed)

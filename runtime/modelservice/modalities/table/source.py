@@ -222,6 +222,11 @@ class TableExamples:
         """Number of columns."""
         return len(self.columns)
 
+    @property
+    def told_apart_by(self) -> tuple[str, ...]:
+        """Columns with how their cells are read."""
+        return tuple(sorted(f"{type(column).__name__} {column.name}" for column in self.hashed))
+
     def digests(self, target: Target, *, seed: int) -> list[bytes]:
         """A hash of each row's cells and target."""
         return row_digests(self.hashed, target_tokens(target), seed=seed)

@@ -94,6 +94,11 @@ class TextExamples:
         """The column."""
         return 1
 
+    @property
+    def told_apart_by(self) -> tuple[str, ...]:
+        """The texts."""
+        return ("texts",)
+
     def digests(self, target: Target, *, seed: int) -> list[bytes]:
         """A hash of each text and its target."""
         return content_digests((text.encode() for text in self.texts), target, seed=seed)

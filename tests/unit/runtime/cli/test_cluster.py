@@ -207,7 +207,7 @@ def test_two_revisions_are_compared_one_of_a_folder_and_one_of_a_pod(
     namespace.pod = FakePod(archive_of(all_files(models.fourth)))
     assert compared(namespace, models, tmp_path, "--data", str(IRIS)) == ExitCode.DONE
     printed = capsys.readouterr()
-    assert printed.out.startswith("accuracy on 31 test rows of both\n  revision 3   ")
+    assert printed.out.startswith("accuracy on 31 test rows\n  revision 3   ")
     assert printed.out.endswith("revision 4 is better\n")
     assert printed.err == ""
     more = ["--data", str(IRIS), "--metric", "logLoss", "-o", "json"]

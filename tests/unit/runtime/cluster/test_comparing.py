@@ -11,10 +11,11 @@ import pytest
 from tests.unit.runtime.stages.pipelines import IRIS, produce, store, train_work
 
 from modelservice.artifact.stores import load_artifact
-from modelservice.cluster import comparing
-from modelservice.cluster.compared_rows import Answered, Model
-from modelservice.cluster.comparing import Comparison, compare
+from modelservice.cluster.comparing import Comparison, compare, revision
 from modelservice.cluster.errors import ClusterError
+from modelservice.comparing.difference import judged as judge
+from modelservice.comparing.models import Model, NotComparableError
+from modelservice.comparing.rows import Answered
 from modelservice.contract.data import Data
 from modelservice.contract.failure import DataError
 from modelservice.contract.manifest import METRICS_FILE
@@ -34,7 +35,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Root:
 
 def model(root: Root, number: int, content: bytes | None = None, **work: Any) -> Model:
     asked = train_work(**work)
-    return Model.of(
+    return revision(
         number, load_artifact(store(produce(asked, content), root / f"{number}-{len(list(root.iterdir()))}"))
     )
 
@@ -50,7 +51,11 @@ def fourth(root: Root) -> Model:
 
 
 def of_file(first: Model, second: Model, file: Path = IRIS, **more: Any) -> Comparison:
-    return compare(first, second, file=file, **{"data": DATA, "task": None, **more})
+    return compare((number(first), number(second)), (first, second), file=file, **{"data": DATA, "task": None, **more})
+
+
+def number(one: Model) -> int:
+    return int(one.name.removeprefix("revision "))
 
 
 def recorded(one: Model, name: str = "accuracy") -> float:
@@ -67,7 +72,7 @@ def test_the_test_rows_of_the_data_that_both_learned_from_decide(third: Model, f
     assert found.difference == pytest.approx(recorded(fourth) - recorded(third))
     assert found.low < found.difference < found.high
     assert found.better == 4
-    assert "test rows of both" in found.said
+    assert "accuracy on 31 test rows" in found.said
     assert found.said.endswith("revision 4 is better")
 
 
@@ -99,26 +104,41 @@ def test_a_metric_of_another_task_is_refused_with_those_that_there_are(third: Mo
 
 def test_a_revision_that_was_tested_on_other_rows_of_the_same_data_is_named(root: Root, third: Model) -> None:
     other = model(root, 5, epochs=1, split={"seed": 4})
-    with pytest.raises(ClusterError, match=r"not the test rows of revision 5: it was tested on 26 rows, and 31 are"):
+    with pytest.raises(
+        NotComparableError, match=r"not the test rows of revision 5: it was tested on 26 rows, and 31 are"
+    ):
         of_file(third, other)
     # Where the spec says the split of the one by now, it is the other one that was tested on other rows.
-    with pytest.raises(ClusterError, match="these are not the test rows of revision 3"):
+    with pytest.raises(NotComparableError, match="nobody can tell which of the 26 test rows revision 3 learned from"):
         of_file(third, other, data=train_work(split={"seed": 4}).data)
     # As many rows, and other ones.
-    with pytest.raises(ClusterError, match=r"not the test rows of revision 5: its \w+ was .* here; spec.data.split"):
+    with pytest.raises(
+        NotComparableError, match=r"not the test rows of revision 5: its \w+ was .* here; spec.data.split"
+    ):
         of_file(other, other, data=train_work(split={"seed": 5}).data)
     assert of_file(other, other, data=train_work(split={"seed": 4}).data).rows == 26
 
 
-def test_what_only_one_of_both_learned_from_is_refused(root: Root, third: Model) -> None:
-    grown = "".join([*ROWS, "5.0,3.3,1.4,0.2,setosa\n", "5.9,3.0,5.1,1.8,virginica\n"]).encode()
+def test_of_data_that_grew_the_rows_decide_that_neither_learned_from(root: Root, fourth: Model) -> None:
+    more = [f"{5 + place / 100},3.{place},1.4,0.2,setosa\n" for place in range(30)]
+    grown = "".join([*ROWS, *more]).encode()
     later = model(root, 7, grown, epochs=1)
-    words = f"iris.csv is the data of revision 3, and revision 7 was trained on other data .{later.data}."
-    with pytest.raises(ClusterError, match=words):
-        of_file(third, later)
     (root / "grown.csv").write_bytes(grown)
-    with pytest.raises(ClusterError, match=r"grown.csv is the data of revision 7, and revision 3 was trained on other"):
-        of_file(third, later, root / "grown.csv")
+    found = of_file(fourth, later, root / "grown.csv")
+    assert (found.tested, found.better) == (True, 4)
+    assert 20 < found.rows <= later.tested.rows
+    back = of_file(later, fourth, root / "grown.csv")
+    assert (back.rows, back.better, back.values) == (found.rows, 4, found.values[::-1])
+    # The older data has test rows that the later model did not learn from, either.
+    assert of_file(fourth, later).better == 4
+
+
+def test_of_data_that_were_divided_in_another_way_nobody_can_tell(root: Root, third: Model) -> None:
+    other = model(root, 8, "".join(ROWS[:-1]).encode(), epochs=1, split={"seed": 4})
+    with pytest.raises(
+        NotComparableError, match=r"nobody can tell .* revision 8 learned from: .*: give rows that neithe"
+    ):
+        of_file(third, other)
 
 
 def test_rows_that_somebody_brings_are_all_asked_and_nobody_says_that_they_were_test_rows(
@@ -152,14 +172,14 @@ def test_a_row_that_cannot_be_judged_is_named(
 ) -> None:
     file = tmp_path / "rows.csv"
     file.write_text("".join([*ROWS[:2], f"{line}\n"]))
-    with pytest.raises((ClusterError, ValueError), match=words):
+    with pytest.raises((NotComparableError, ValueError), match=words):
         of_file(third, fourth, file)
 
 
 def test_rows_without_the_truth_are_refused(third: Model, fourth: Model, tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
     file.write_text("".join([ROWS[0], ROWS[1].rpartition(",")[0] + ",\n"]))
-    with pytest.raises(ClusterError, match="no row of --data has a value in species"):
+    with pytest.raises(NotComparableError, match="no row of --data has a value in species"):
         of_file(third, fourth, file)
     file.write_text("\n".join(row.rpartition(",")[0] for row in "".join(ROWS[:3]).splitlines()))
     with pytest.raises(DataError, match="the table has no column 'species'"):
@@ -169,16 +189,18 @@ def test_rows_without_the_truth_are_refused(third: Model, fourth: Model, tmp_pat
 def test_what_answers_another_question_is_refused_by_name(root: Root, third: Model) -> None:
     two = "".join(row for row in ROWS if "virginica" not in row).encode()
     fewer = model(root, 9, two, epochs=1)
-    with pytest.raises(ClusterError, match=r"the task differs, .*: Multiclass of revision 3, Binary of revision 9"):
+    with pytest.raises(
+        NotComparableError, match=r"the task differs, .*: Multiclass of revision 3, Binary of revision 9"
+    ):
         of_file(third, fewer)
     renamed = "".join([ROWS[0].replace("species", "kind"), *ROWS[1:]]).encode()
     other = model(root, 10, renamed, epochs=1, target="kind")
-    with pytest.raises(ClusterError, match=r"the target differs, .*: species of revision 3, kind of revision 10"):
+    with pytest.raises(NotComparableError, match=r"the target differs, .*: species of revision 3, kind of revision 10"):
         of_file(third, other)
     others = "".join(ROWS).replace("virginica", "other").encode()
     classes = model(root, 11, others, epochs=1)
     with pytest.raises(
-        ClusterError, match=r"the classes differ, .* virginica of revision 3, .* versicolor of revision 11"
+        NotComparableError, match=r"the classes differ, .* virginica of revision 3, .* versicolor of revision 11"
     ):
         of_file(third, classes)
 
@@ -187,8 +209,8 @@ def test_what_was_packed_is_refused(third: Model) -> None:
     artifact = third.artifact
     contents = {name: content for name, content in artifact.contents.items() if name != METRICS_FILE}
     packed: Any = SimpleNamespace(manifest=artifact.manifest, contents=contents)
-    with pytest.raises(ClusterError, match="revision 2 was packed, not trained"):
-        Model.of(2, packed)
+    with pytest.raises(NotComparableError, match="revision 2 was packed, not trained"):
+        revision(2, packed)
 
 
 def test_numbers_are_compared_by_r2_and_their_errors(root: Root) -> None:
@@ -238,7 +260,7 @@ def test_texts_are_compared_word_by_word(root: Root) -> None:
     models = []
     for number, hidden in ((16, 4), (17, 8)):
         work = train_work(model={"rnn": {"units": hidden, "embedding": 4}}).model_copy(update={"data": data})
-        models.append(Model.of(number, load_artifact(store(produce(work, table.encode()), root / str(number)))))
+        models.append(revision(number, load_artifact(store(produce(work, table.encode()), root / str(number)))))
     found = of_file(models[0], models[1], root / "texts.csv", data=data)
     assert found.tested
     assert found.rows == models[0].tested.rows
@@ -250,14 +272,14 @@ def test_each_model_decides_by_its_own_threshold() -> None:
     first: Any = SimpleNamespace(task=BinaryThreshold(0.8))
     second: Any = SimpleNamespace(task=BinaryThreshold(0.35))
     rows = Answered(values=np.array([1, 1, 0]), raw=(raw, raw), weights=None, tested=True, dropped=0)
-    task, judged = comparing._judged(first, second, rows, KnownMetric.ACCURACY)
+    task, judged = judge(first, second, rows, KnownMetric.ACCURACY)
     values = [task.measure(KnownMetric.ACCURACY, one, rows.values) for one in judged]
     assert values == pytest.approx([2 / 3, 1])
     plain: Any = SimpleNamespace(task=BINARY)
-    task, judged = comparing._judged(plain, second, rows, KnownMetric.RECALL_POSITIVE)
+    task, judged = judge(plain, second, rows, KnownMetric.RECALL_POSITIVE)
     assert [task.measure(KnownMetric.RECALL_POSITIVE, one, rows.values) for one in judged] == pytest.approx([0.5, 1])
     # Ranks and probabilities know no threshold.
-    task, judged = comparing._judged(first, second, rows, KnownMetric.LOG_LOSS)
+    task, judged = judge(first, second, rows, KnownMetric.LOG_LOSS)
     assert judged[0] is judged[1] is raw
 
 

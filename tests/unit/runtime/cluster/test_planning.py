@@ -8,6 +8,7 @@ from tests.support.samples import SAMPLES, model_service, sample_table
 
 from modelservice.cluster.planning import changes, data_digest, final_keys, known_keys, plan
 from modelservice.contract.resource import ModelService, ModelServiceSpec
+from modelservice.contract.serving import Serving
 from modelservice_operator.domain.data import declared_data
 from modelservice_operator.domain.stages import pipeline
 
@@ -79,6 +80,28 @@ def test_what_would_train_again_says_why() -> None:
         "rolls the new model out, where its promotion allows",
     ]
     assert said(live(after, new), after, "sha256:2", known=(new,))[0].endswith(", since the data changed")
+
+
+def test_what_is_new_is_compared_with_what_serves() -> None:
+    gate: dict[str, Any] = {
+        "require": [{"metric": {"name": name, "notWorseThanCurrent": {}}} for name in ("logLoss", "accuracy")]
+    }
+    before = spec_of("iris.yaml", promotion=gate)
+    (key,) = final_keys(before, "sha256:1").values()
+    after = spec_of("iris.yaml", promotion=gate, training={"epochs": 7})
+    (new,) = final_keys(after, "sha256:1").values()
+    served = live(before, key)
+    served["status"] |= {"revision": 4, "revisions": [{"key": "older", "number": 3}, {"key": key, "number": 4}]}
+    words = f"compares {new} with revision 4 by accuracy, logLoss, unless it did before"
+    assert words in said(served, after, known=(key,))
+    assert words in said(served, after, known=(key, new))
+    pinned = after.model_copy(update={"serving": Serving.model_validate({"pinRevision": {"number": 3}})})
+    assert [one for one in said(served, pinned, known=(key,)) if "compares" in one] == []
+    assert [one for one in said(None, after) if "compares" in one] == []
+    bounds = spec_of(
+        "iris.yaml", promotion={"require": [{"metric": {"name": "f1", "min": 0.5}}]}, training={"epochs": 7}
+    )
+    assert [one for one in said(served, bounds, known=(key,)) if "compares" in one] == []
 
 
 def test_what_was_trained_before_serves_again() -> None:

@@ -105,6 +105,23 @@ def test_a_failed_compression_is_tried_again_and_nothing_is_trained() -> None:
     assert [one["data"]["key"] for one in world.records()] == [trained]
 
 
+def test_a_failed_comparison_is_tried_again_and_nothing_is_trained() -> None:
+    promotion = {"require": [{"metric": {"name": "accuracy", "notWorseThanCurrent": {}}}]}
+    world = World()
+    world.serve(promotion=promotion)
+    world.service(promotion=promotion, training={"epochs": 2})
+    world.settle()
+    world.bind_claims()
+    trained = world.end_stage()
+    world.settle()
+    world.end_stage(FAILED)
+    world.settle()
+    assert retried(world).said.startswith("Job churn-compare-")
+    assert world.order(world.job())["work"]["stage"] == "compare"
+    world.run_stages()
+    assert deployed_key(world) == trained
+
+
 def test_wrong_data_is_read_again() -> None:
     world = World()
     world.config_map()

@@ -104,6 +104,10 @@ class WaveExamples:
     def features(self) -> int:
         return int(self.waves.shape[1])
 
+    @property
+    def told_apart_by(self) -> tuple[str, ...]:
+        return ("waves",)
+
     def digests(self, target: Target, *, seed: int) -> list[bytes]:
         return [wave.tobytes() + token for wave, token in zip(self.waves, target_tokens(target), strict=True)]
 

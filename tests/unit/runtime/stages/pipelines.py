@@ -10,9 +10,9 @@ from modelservice.contract.data import ConfigMapSource, Data, Format
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.failure import Failure
 from modelservice.contract.model import Model, MultilayerPerceptron
-from modelservice.contract.report import Report, Success
+from modelservice.contract.report import Compared, Report, Success
 from modelservice.contract.training import Hyperparameters
-from modelservice.contract.work_order import CompressWork, FetchWork, TrainWork, WorkOrder
+from modelservice.contract.work_order import CompareWork, CompressWork, FetchWork, TrainWork, WorkOrder
 from modelservice.modalities.sources import read_source
 from modelservice.stages.base import Context, Produced
 from modelservice.stages.registry import stage_named
@@ -58,7 +58,7 @@ def compress_work(trained: TrainWork, parent: Path, digest: str, **compression: 
 
 
 def order_of(
-    work: TrainWork | CompressWork | FetchWork, *, key: str = "abc", artifact: Path | str = "unused"
+    work: TrainWork | CompressWork | CompareWork | FetchWork, *, key: str = "abc", artifact: Path | str = "unused"
 ) -> WorkOrder:
     return WorkOrder(name="iris", namespace="default", key=key, artifact=str(artifact), work=work)
 
@@ -92,7 +92,20 @@ def store(produced: Produced, folder: Path) -> Path:
 
 def run_pod(root: Path, work: TrainWork | CompressWork | FetchWork, *, data: Path) -> Success | Failure:
     """Run an order as a pod does, below a folder, and read what it reports; ``data`` is what is mounted."""
-    (root / "order.json").write_text(order_of(work, artifact=root / "abc").model_dump_json(exclude_none=True))
+    result = _run_order(root, order_of(work, artifact=root / "abc"), data)
+    assert not isinstance(result, Compared)
+    return result
+
+
+def run_comparison(root: Path, work: CompareWork, *, data: Path) -> Compared | Failure:
+    """The same of a comparison, which stores nothing."""
+    result = _run_order(root, order_of(work, artifact=""), data)
+    assert not isinstance(result, Success)
+    return result
+
+
+def _run_order(root: Path, order: WorkOrder, data: Path) -> Success | Compared | Failure:
+    (root / "order.json").write_text(order.model_dump_json(exclude_none=True))
     where = Places(
         order=root / "order.json", data=data, report=root / "report", progress_host="127.0.0.1", progress_port=0
     )

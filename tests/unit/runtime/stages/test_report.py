@@ -2,10 +2,12 @@
 
 import pytest
 
+from modelservice.contract.comparison import MAX_WORDS, ComparedMetric, Comparison
 from modelservice.contract.evaluation import Evaluation, Metric
 from modelservice.contract.manifest import DataSummary
+from modelservice.contract.metric_names import KnownMetric
 from modelservice.contract.places import TERMINATION_MESSAGE_LIMIT
-from modelservice.contract.report import BlendedModel, Report, Success
+from modelservice.contract.report import BlendedModel, Compared, Report, Success
 from modelservice.contract.signature import ColumnKind, InputColumn, Output, Signature
 
 NAMES = ("right", "accuracy", "balancedAccuracy", "f1", "f1Weighted", "rocAuc", "logLoss", "brier")
@@ -85,3 +87,15 @@ def test_the_models_of_a_blend_are_told_where_there_is_room_and_left_out_before_
     assert arrived.models is None
     assert arrived.signature is not None
     assert names(arrived) == NAMES
+
+
+def test_the_largest_comparison_fits_as_it_is() -> None:
+    number = -1.2345678901234567e-05
+    values = dict.fromkeys(("candidate", "current", "worse", "low", "high"), number)
+    metrics = tuple(ComparedMetric(name=name, **values) for name in list(KnownMetric)[:16])
+    result = Compared(stage="compare", key="abcdefgh", comparison=Comparison(rows=10**9, metrics=metrics))
+    message = Report(result=result).to_message()
+    assert len(message.encode()) <= TERMINATION_MESSAGE_LIMIT
+    assert Report.model_validate_json(message).result == result
+    wordy = result.model_copy(update={"comparison": Comparison(incomparable="\u00e9" * MAX_WORDS)})
+    assert len(Report(result=wordy).to_message().encode()) <= TERMINATION_MESSAGE_LIMIT
