@@ -46,6 +46,9 @@ _LATE_SECONDS = 30.0
 _PATIENCE_SECONDS = 5.0
 """How long a new spec waits for its data to be read before it is said that nobody has come to it."""
 
+_AT_LEAST_SECONDS = 1.0
+"""How soon the next step of a canary is looked for at least."""
+
 _ROUNDS = 3
 """Decisions in one pass: what is adopted or taken away shows what else there is to do."""
 
@@ -144,7 +147,7 @@ class Reconciler:
             observed, problem = await self._observer.find(service, spec, data)
             # While the data is not known, everything is kept.
             known = data if problem is None else DataState(problem=problem, known=False)
-            planned = plan(spec, observed, known, self._settings)
+            planned = plan(spec, observed, known, self._settings, now=self._clock.now())
             if not planned.changes and planned.replicas is None:
                 return observed, known, planned, Outcome()
             outcome = await self._writer.carry_out(observed, planned.changes)
@@ -155,7 +158,7 @@ class Reconciler:
             scaled = await self._writer.scale(observed, scale)
             outcome = replace(outcome, failure=outcome.failure or scaled.failure)
         observed = replace(self._observer.observe(service), unsure=observed.unsure)
-        return observed, known, plan(spec, observed, known, self._settings), outcome
+        return observed, known, plan(spec, observed, known, self._settings, now=self._clock.now()), outcome
 
     def _look_again(self, key: Key, observed: Observed, planned: Plan, outcome: Outcome) -> list[float]:
         """Seconds after which something may be another way that no event tells."""
@@ -171,9 +174,12 @@ class Reconciler:
             seconds.append(_REPORT_SECONDS)
         elif planned.pending is not None and not _runs(job):
             seconds.append(_SOON_SECONDS)
-        state = rollout(observed.deployment)
-        if state is not None and not state.complete:
+        beside = observed.canary.deployment if observed.canary else None
+        states = (rollout(observed.deployment), rollout(beside))
+        if any(state is not None and not state.complete for state in states):
             seconds.append(_SOON_SECONDS)
+        if planned.trial is not None and planned.trial.until is not None:
+            seconds.append(max(_AT_LEAST_SECONDS, (planned.trial.until - self._clock.now()).total_seconds()))
         return seconds
 
 

@@ -1,6 +1,7 @@
 """What a decision is made from, as one value."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from modelservice.contract.artifacts import Artifacts
 from modelservice.contract.resource import ModelServiceSpec
@@ -12,12 +13,13 @@ from modelservice_operator.domain.stores import settled_artifacts
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """What is asked for, by whom, of which data, and what is there."""
+    """What is asked for, by whom, of which data, what is there, and when that is decided."""
 
     spec: ModelServiceSpec
     observed: Observed
     data: DataState
     settings: Settings
+    now: datetime
 
     @property
     def artifacts(self) -> Artifacts:

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from modelservice.contract.resource import ModelServiceSpec
-from modelservice.contract.serving import MAX_REPLICAS, Serving
+from modelservice.contract.rollout import MAX_REPLICAS
+from modelservice.contract.serving import Serving
 from modelservice_operator.config import Settings
 from modelservice_operator.constants import ANNOTATION_REPLICAS, ENDING_FIELD_MANAGER, REPLICAS_FIELD_MANAGER
 from modelservice_operator.domain.attempts import NextAttempt, StepState, next_attempt, step_state
@@ -13,22 +15,25 @@ from modelservice_operator.domain.builders.job import build_end
 from modelservice_operator.domain.builders.record import build_record, is_template
 from modelservice_operator.domain.builders.serving import (
     build_autoscaler,
+    build_canary,
     build_deployment,
     build_disruption_budget,
     build_replicas_holder,
     build_service,
 )
+from modelservice_operator.domain.canary import Trial, held_trial, stays_beside, trial
 from modelservice_operator.domain.data import DataState
 from modelservice_operator.domain.diff import Changes, Desired, Part, Phase, diff
 from modelservice_operator.domain.inputs import Inputs
 from modelservice_operator.domain.jobs import JobPhase
 from modelservice_operator.domain.last_good import Choice, choose, hold
 from modelservice_operator.domain.metadata import bears_stamp, stamped
+from modelservice_operator.domain.names import canary_name
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.promotion import Promotion, find_pinned, paused, promote, rolled_back
 from modelservice_operator.domain.records import Revision, StoredTemplate
 from modelservice_operator.domain.retention import is_gone, retained
-from modelservice_operator.domain.rollout_records import kept_templates, written
+from modelservice_operator.domain.rollout_records import kept_templates, tried, written
 from modelservice_operator.domain.stages import Step, pipeline
 from modelservice_operator.domain.stores import location_of, store_of
 from modelservice_operator.kinds import (
@@ -49,8 +54,8 @@ class Plan:
 
     ``steps`` are those of the pipeline in order, none while the data is not known; ``pending`` is the one whose result
     is waited for. ``desired`` is the result of the last one, ``promotion`` tells which revision serves now: an older
-    one while the desired one is made, or is not promoted. ``replicas`` is to be written into ``spec.serving`` (see
-    ``handed_back``).
+    one while the desired one is made, or is not promoted; ``trial`` is a canary beside it. ``replicas`` is to be
+    written into ``spec.serving`` (see ``handed_back``).
     """
 
     changes: Changes
@@ -58,6 +63,7 @@ class Plan:
     steps: tuple[StepState, ...] = ()
     pending: StepState | None = None
     desired: Revision | None = None
+    trial: Trial | None = None
     replicas: int | None = None
 
     @property
@@ -68,7 +74,9 @@ class Plan:
     @property
     def goal(self) -> Revision | None:
         """The revision with which all that is asked for is done; None while there is none, or it may not serve."""
-        return None if self.desired is None or self.promotion.fails else self.serving
+        if self.desired is None or self.promotion.fails:
+            return None
+        return self.trial.candidate.revision if self.trial and not self.trial.held else self.serving
 
     @property
     def key(self) -> str | None:
@@ -76,9 +84,9 @@ class Plan:
         return self.steps[-1].step.key if self.steps else None
 
 
-def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: Settings) -> Plan:
-    """Decide. Pure: the same picture gives the same plan."""
-    inputs = Inputs(spec=spec, observed=observed, data=data, settings=settings)
+def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: Settings, *, now: datetime) -> Plan:
+    """Decide. Pure: the same picture, at the same time, gives the same plan."""
+    inputs = Inputs(spec=spec, observed=observed, data=data, settings=settings, now=now)
     steps = _steps(inputs)
     keys = tuple(state.step.key for state in steps)
     # What a later step came to needs no earlier one any more.
@@ -92,9 +100,13 @@ def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: 
     choice = choose(inputs, asked, known=result is not None) if asked else None
     if choice is not None and choice.failed is not None:
         promotion = rolled_back(promotion, choice, stalled=result is not None)
+    replicas, trying = _replicas(spec.serving, observed), None
     if spec.serving.paused:
         wanted, choice = choice, hold(inputs, current)
         promotion = paused(promotion, wanted, choice)
+        trying = held_trial(inputs, choice, replicas=replicas)
+    elif choice is not None and (trying := trial(inputs, choice, current, replicas=replicas)) is not None:
+        choice = trying.stable
     serving = _numbered(observed, choice.revision) if choice else None
     kept = retained(
         observed,
@@ -115,18 +127,27 @@ def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: 
             checks=tuple(_names_to_be(spec, observed)),
         ),
         _serve(inputs, replace(choice, revision=serving)) if choice and serving else _waiting_to_serve(inputs),
+        _try(inputs, trying) if trying else Part(),
         Part(kept=frozenset(kept)),
     )
-    replicas = handed_back(spec.serving, observed) if serving else None
     changes = diff(observed, parts)
     return Plan(
         changes=changes,
         promotion=replace(promotion, serving=serving),
         steps=steps,
         pending=pending,
-        desired=serving if result and serving and result.key == serving.key else result,
-        replicas=replicas,
+        desired=next((one for one in _numbered_ones(trying, serving) if result and one.key == result.key), result),
+        trial=trying,
+        replicas=handed_back(spec.serving, observed) if serving else None,
     )
+
+
+def _numbered_ones(trying: Trial | None, serving: Revision | None) -> Iterator[Revision]:
+    """What is a revision by now: a candidate, and what serves."""
+    if trying is not None:
+        yield trying.candidate.revision
+    if serving is not None:
+        yield serving
 
 
 def _steps(inputs: Inputs) -> tuple[StepState, ...]:
@@ -197,6 +218,8 @@ def _names_to_be(spec: ModelServiceSpec, observed: Observed) -> Iterator[Ref]:
         yield Ref(DEPLOYMENT, owner.namespace, owner.name)
         if serving.autoscaling is not None:
             yield Ref(HORIZONTAL_POD_AUTOSCALER, owner.namespace, owner.name)
+        if serving.rollout is not None and serving.rollout.canary is not None:
+            yield Ref(DEPLOYMENT, owner.namespace, canary_name(owner.name))
         if (serving.autoscaling.min_replicas if serving.autoscaling else serving.replicas) > 1:
             yield Ref(POD_DISRUPTION_BUDGET, owner.namespace, owner.name)
 
@@ -260,10 +283,32 @@ def _serve(inputs: Inputs, choice: Choice) -> Part:
         desired.append(Desired(obj=build_disruption_budget(owner)))
     # Until its number is written down, the autoscaler is what holds it.
     kept = {(HORIZONTAL_POD_AUTOSCALER, owner.name)} if autoscaled else set()
+    if stays_beside(inputs, choice):
+        kept.add((DEPLOYMENT, canary_name(owner.name)))
     kept |= {
         (CONTROLLER_REVISION, name) for name in kept_templates(observed, choice, limit=spec.revision_history_limit)
     }
     return Part(desired=tuple(desired), kept=frozenset(kept))
+
+
+def _try(inputs: Inputs, trying: Trial) -> Part:
+    """What is written down of the step of a canary, then its pods."""
+    observed, candidate = inputs.observed, trying.candidate
+    canary = build_canary(
+        observed.owner,
+        inputs.spec.serving,
+        candidate.revision,
+        candidate.stored,
+        replicas=trying.split.canary,
+    )
+    return Part(desired=(*tried(observed, trying), Desired(obj=canary)))
+
+
+def _replicas(serving: Serving, observed: Observed) -> int:
+    """How many pods serve, as the spec or the autoscaler says; 0 while there is no Deployment that says it."""
+    if serving.autoscaling is None and handed_back(serving, observed) is None:
+        return serving.replicas
+    return int(observed.deployment["spec"].get("replicas", 1)) if observed.deployment else 0
 
 
 def handed_back(serving: Serving, observed: Observed) -> int | None:

@@ -17,8 +17,9 @@ from modelservice.contract.places import (
     TLS_FOLDER,
 )
 from modelservice.contract.resource import ModelServiceSpec
+from modelservice.contract.rollout import RollingUpdate, Rollout
 from modelservice.contract.server_flags import ServerFlags, server_arguments
-from modelservice.contract.serving import Autoscaling, Engine, RollingUpdate, Rollout, ScalingPace, Serving
+from modelservice.contract.serving import Autoscaling, Engine, ScalingPace, Serving
 from modelservice_operator.config import Settings
 from modelservice_operator.constants import (
     ANNOTATION_INPUTS,
@@ -31,14 +32,17 @@ from modelservice_operator.constants import (
     LABEL_METRICS_PORT,
     LABEL_NAME,
     LABEL_STAGE,
+    LABEL_TRACK,
     SERVING_CONTAINER,
     STAGE_SERVE,
     STATUS_PORT_NAME,
+    TRACK_CANARY,
 )
 from modelservice_operator.domain.builders.cache import build_cache
 from modelservice_operator.domain.builders.encryption import secret_of, with_keys
 from modelservice_operator.domain.builders.pods import build_container, build_pod, merged_resources, plain
 from modelservice_operator.domain.metadata import Children, Owner
+from modelservice_operator.domain.names import canary_name
 from modelservice_operator.domain.records import Revision, StageRecord, StoredTemplate
 from modelservice_operator.domain.stores import location_of, settled_artifacts
 from modelservice_operator.objects import Object
@@ -192,7 +196,8 @@ def _pod_ports(*, tls: bool) -> tuple[str, str]:
     return (HTTPS_PORT_NAME, GRPCS_PORT_NAME) if tls else (HTTP_PORT_NAME, GRPC_PORT_NAME)
 
 
-def _speaks_tls(stored: StoredTemplate) -> bool:
+def speaks_tls(stored: StoredTemplate) -> bool:
+    """Whether pods of a template answer with TLS: a Service leads to those alone that do as it says."""
     containers = stored.template["spec"]["containers"]
     return any(port["name"] == HTTPS_PORT_NAME for one in containers for port in one.get("ports", ()))
 
@@ -217,6 +222,24 @@ def build_deployment(
     if replicas is not None:
         spec["replicas"] = replicas
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
+
+
+def build_canary(
+    owner: Owner, serving: Serving, revision: Revision, stored: StoredTemplate, *, replicas: int
+) -> Object:
+    """The Deployment of a candidate beside the one that serves: the Service leads to its pods, too.
+
+    A label more tells them apart: pods of the two never have the same template, whatever they are built from.
+    """
+    track = {LABEL_TRACK: TRACK_CANARY}
+    metadata = stored.template["metadata"]
+    template = {**stored.template, "metadata": {**metadata, "labels": {**metadata["labels"], **track}}}
+    built = build_deployment(
+        owner, serving, revision, stored.model_copy(update={"template": template}), replicas=replicas
+    )
+    built["metadata"] |= {"name": canary_name(owner.name)}
+    built["spec"]["selector"] = {"matchLabels": {**selector_labels(owner), **track}}
+    return built
 
 
 def _strategy(rollout: Rollout | None, stored: StoredTemplate) -> Object:
@@ -244,7 +267,7 @@ def build_service(owner: Owner, serving: Serving, *, stays: StoredTemplate | Non
 
     ``stays``: what pods are built from instead of what ``serving`` says; whether they speak TLS stands there.
     """
-    tls = serving.tls is not None if stays is None else _speaks_tls(stays)
+    tls = serving.tls is not None if stays is None else speaks_tls(stays)
     http, grpc = _pod_ports(tls=tls)
     ports = [
         {
