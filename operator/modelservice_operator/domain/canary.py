@@ -11,7 +11,7 @@ from modelservice.contract.rollout import Canary, CanaryStep
 from modelservice_operator.domain.builders.record import numbered
 from modelservice_operator.domain.builders.serving import speaks_tls
 from modelservice_operator.domain.inputs import Inputs
-from modelservice_operator.domain.last_good import Choice, as_it_is, failure_of, last_good, step_of
+from modelservice_operator.domain.last_good import Choice, as_it_is, failure_of, last_good, step_of, steps_of
 from modelservice_operator.domain.observe import Observed, ready_since
 from modelservice_operator.domain.records import Revision, TemplateRevision
 from modelservice_operator.domain.rollout import newest_pods, rollout
@@ -94,14 +94,13 @@ def held_trial(inputs: Inputs, stable: Choice | None, *, replicas: int) -> Trial
     """A canary that stays as it is while rollouts are paused, whatever the spec asks for by now."""
     observed, serving = inputs.observed, inputs.spec.serving
     canary = serving.rollout.canary if serving.rollout else None
-    beside = observed.beside
-    if canary is None or stable is None or beside is None or not replicas:
-        return None
-    begun = next((one for one in reversed(observed.templates) if one.document.canary is not None), None)
+    begun = next(steps_of(observed), None)
     revision = observed.record(begun.document.key) if begun else None
-    if begun is None or revision is None or not is_deployed(begun.document.serving, beside):
+    if canary is None or stable is None or observed.canary is None or begun is None or revision is None or not replicas:
         return None
     candidate = Choice(revision=revision, stored=begun.document.serving)
+    if candidate.variant == stable.variant:
+        return None
     found = _at(canary, begun, stable, candidate, replicas=replicas)
     return replace(found, available=_available(inputs, found), held=True)
 

@@ -83,8 +83,15 @@ def failure_of(observed: Observed, variant: tuple[str, str]) -> TemplateRevision
 
 def step_of(observed: Observed, variant: tuple[str, str]) -> TemplateRevision | None:
     """The document of the step that a canary is at; None while it has not begun."""
-    of_canary = (one for one in reversed(observed.templates) if one.document.canary is not None)
-    return next((one for one in of_canary if (one.document.key, one.document.serving.inputs) == variant), None)
+    return next((one for one in steps_of(observed) if (one.document.key, one.document.serving.inputs) == variant), None)
+
+
+def steps_of(observed: Observed) -> Iterator[TemplateRevision]:
+    """The documents of steps of canaries that did not fail, the newest first."""
+    for one in reversed(observed.templates):
+        document = one.document
+        if document.canary is not None and failure_of(observed, (document.key, document.serving.inputs)) is None:
+            yield one
 
 
 def _fails(inputs: Inputs, choice: Choice) -> str | None:

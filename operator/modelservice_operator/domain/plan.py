@@ -5,33 +5,25 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from modelservice.contract.resource import ModelServiceSpec
-from modelservice.contract.rollout import MAX_REPLICAS
-from modelservice.contract.serving import Serving
 from modelservice_operator.config import Settings
-from modelservice_operator.constants import ANNOTATION_REPLICAS, ENDING_FIELD_MANAGER, REPLICAS_FIELD_MANAGER
+from modelservice_operator.constants import ENDING_FIELD_MANAGER
 from modelservice_operator.domain.attempts import NextAttempt, StepState, next_attempt, step_state
 from modelservice_operator.domain.builders.identity import build_network_policy, build_service_account
 from modelservice_operator.domain.builders.job import build_end
 from modelservice_operator.domain.builders.record import build_record, is_template
-from modelservice_operator.domain.builders.serving import (
-    build_autoscaler,
-    build_canary,
-    build_deployment,
-    build_disruption_budget,
-    build_replicas_holder,
-    build_service,
-)
+from modelservice_operator.domain.builders.scaling import build_autoscaler, build_disruption_budget
+from modelservice_operator.domain.builders.serving import build_canary, build_deployment, build_service
 from modelservice_operator.domain.canary import Trial, held_trial, stays_beside, trial
 from modelservice_operator.domain.data import DataState
 from modelservice_operator.domain.diff import Changes, Desired, Part, Phase, diff
 from modelservice_operator.domain.inputs import Inputs
 from modelservice_operator.domain.jobs import JobPhase
 from modelservice_operator.domain.last_good import Choice, choose, hold
-from modelservice_operator.domain.metadata import bears_stamp, stamped
 from modelservice_operator.domain.names import canary_name
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.promotion import Promotion, find_pinned, paused, promote, rolled_back
 from modelservice_operator.domain.records import Revision, StoredTemplate
+from modelservice_operator.domain.replicas import handed_back, replicas_holder, serving_replicas
 from modelservice_operator.domain.retention import is_gone, retained
 from modelservice_operator.domain.rollout_records import kept_templates, tried, written
 from modelservice_operator.domain.stages import Step, pipeline
@@ -43,7 +35,7 @@ from modelservice_operator.kinds import (
     JOB,
     POD_DISRUPTION_BUDGET,
 )
-from modelservice_operator.objects import Object, Ref
+from modelservice_operator.objects import Ref
 
 _SERVING_KINDS = (DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, POD_DISRUPTION_BUDGET)
 
@@ -100,7 +92,7 @@ def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: 
     choice = choose(inputs, asked, known=result is not None) if asked else None
     if choice is not None and choice.failed is not None:
         promotion = rolled_back(promotion, choice, stalled=result is not None)
-    replicas, trying = _replicas(spec.serving, observed), None
+    replicas, trying = serving_replicas(spec.serving, observed), None
     if spec.serving.paused:
         wanted, choice = choice, hold(inputs, current)
         promotion = paused(promotion, wanted, choice)
@@ -108,6 +100,7 @@ def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: 
     elif choice is not None and (trying := trial(inputs, choice, current, replicas=replicas)) is not None:
         choice = trying.stable
     serving = _numbered(observed, choice.revision) if choice else None
+    revisions = tuple(filter(None, (trying.candidate.revision if trying else None, serving)))
     kept = retained(
         observed,
         desired_keys=keys,
@@ -119,7 +112,7 @@ def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: 
     parts = (
         *_foundations(inputs, stays=choice.stored if choice and (choice.held or choice.instead_of) else None),
         *(
-            _stage(observed, state, stop=spec.suspend or number < first_needed, serving=serving)
+            _stage(observed, state, stop=spec.suspend or number < first_needed, revisions=revisions)
             for number, state in enumerate(steps)
         ),
         Part(
@@ -136,18 +129,10 @@ def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: 
         promotion=replace(promotion, serving=serving),
         steps=steps,
         pending=pending,
-        desired=next((one for one in _numbered_ones(trying, serving) if result and one.key == result.key), result),
+        desired=next((one for one in revisions if result and one.key == result.key), result),
         trial=trying,
         replicas=handed_back(spec.serving, observed) if serving else None,
     )
-
-
-def _numbered_ones(trying: Trial | None, serving: Revision | None) -> Iterator[Revision]:
-    """What is a revision by now: a candidate, and what serves."""
-    if trying is not None:
-        yield trying.candidate.revision
-    if serving is not None:
-        yield serving
 
 
 def _steps(inputs: Inputs) -> tuple[StepState, ...]:
@@ -224,13 +209,13 @@ def _names_to_be(spec: ModelServiceSpec, observed: Observed) -> Iterator[Ref]:
             yield Ref(POD_DISRUPTION_BUDGET, owner.namespace, owner.name)
 
 
-def _stage(observed: Observed, state: StepState, *, stop: bool, serving: Revision | None) -> Part:
+def _stage(observed: Observed, state: StepState, *, stop: bool, revisions: tuple[Revision, ...]) -> Part:
     """The record of a result that others build on, and the Jobs that are not overtaken; one that hopes in vain ends.
 
     What is served is recorded as a revision, where it is served. ``stop``: a Job without a result is not to run on.
     """
     result = state.result
-    served = serving is not None and result is not None and serving.key == result.key
+    served = result is not None and any(one.key == result.key for one in revisions)
     desired: tuple[Desired, ...] = ()
     if result is not None and result.obj is None and not served:
         desired = (Desired(obj=build_record(observed.owner, result), immutable=True),)
@@ -273,7 +258,7 @@ def _serve(inputs: Inputs, choice: Choice) -> Part:
     owner, serving, revision, stored = observed.owner, spec.serving, choice.revision, choice.stored
     autoscaled = serving.autoscaling is not None or handed_back(serving, observed) is not None
     deployment = build_deployment(owner, serving, revision, stored, replicas=None if autoscaled else serving.replicas)
-    desired = [*written(observed, choice), *_replicas_holder(observed, serving, deployment)]
+    desired = [*written(observed, choice), *replicas_holder(observed, serving, deployment)]
     desired.append(Desired(obj=deployment))
     if serving.autoscaling:
         desired.append(Desired(obj=build_autoscaler(owner, serving.autoscaling, serving.replicas)))
@@ -302,34 +287,3 @@ def _try(inputs: Inputs, trying: Trial) -> Part:
         replicas=trying.split.canary,
     )
     return Part(desired=(*tried(observed, trying), Desired(obj=canary)))
-
-
-def _replicas(serving: Serving, observed: Observed) -> int:
-    """How many pods serve, as the spec or the autoscaler says; 0 while there is no Deployment that says it."""
-    if serving.autoscaling is None and handed_back(serving, observed) is None:
-        return serving.replicas
-    return int(observed.deployment["spec"].get("replicas", 1)) if observed.deployment else 0
-
-
-def handed_back(serving: Serving, observed: Observed) -> int | None:
-    """The number of replicas that an autoscaler leaves, to be stored as if ``kubectl scale`` had said it.
-
-    None where there is nothing to hand back: autoscaling goes on, or whoever took it away said another number.
-    """
-    deployment, autoscaler = observed.deployment, observed.child(HORIZONTAL_POD_AUTOSCALER, observed.owner.name)
-    if serving.autoscaling is not None or deployment is None or autoscaler is None:
-        return None
-    beside = autoscaler["metadata"].get("annotations", {}).get(ANNOTATION_REPLICAS)
-    number = min(int(deployment["spec"].get("replicas", 1)), MAX_REPLICAS)
-    return number if beside == str(serving.replicas) and number != serving.replicas else None
-
-
-def _replicas_holder(observed: Observed, serving: Serving, desired: Object) -> Iterator[Desired]:
-    """On the way to an autoscaler somebody must say the number; at 0 an autoscaler takes itself for switched off.
-
-    ``desired`` is the Deployment that no longer says it; once that is applied, the number is held.
-    """
-    live, autoscaler = observed.deployment, observed.child(HORIZONTAL_POD_AUTOSCALER, observed.owner.name)
-    if serving.autoscaling and live and not autoscaler and not bears_stamp(live, stamped(desired)):
-        held = max(live["spec"].get("replicas", 1), serving.autoscaling.min_replicas)
-        yield Desired(obj=build_replicas_holder(observed.owner, held), manager=REPLICAS_FIELD_MANAGER)

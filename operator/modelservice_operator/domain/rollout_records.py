@@ -6,7 +6,7 @@ from dataclasses import replace
 from modelservice_operator.domain.builders.record import build_record, build_template, numbered
 from modelservice_operator.domain.canary import Trial
 from modelservice_operator.domain.diff import Desired
-from modelservice_operator.domain.last_good import Choice, failure_of, proof
+from modelservice_operator.domain.last_good import Choice, failure_of, proof, steps_of
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.records import Revision, StoredTemplate, TemplateRevision
 from modelservice_operator.domain.rollout import rollout
@@ -33,9 +33,9 @@ def kept_templates(observed: Observed, choice: Choice, *, limit: int) -> Iterato
     bad = failure_of(observed, choice.instead_of.variant) if choice.instead_of else None
     proven = {proof(pod) for pod in observed.answering}
     works = (one for one in observed.templates if proof(one.document.serving.template) in proven)
-    steps = [one for one in observed.templates if one.document.canary is not None]
+    steps = [*steps_of(observed)][:1]
     others = [one for one in observed.templates if one.document.canary is None]
-    for template in (*others[-2 * limit :], *steps[-1:], *works, *([bad] if bad else [])):
+    for template in (*others[-2 * limit :], *steps, *works, *([bad] if bad else [])):
         yield template.obj["metadata"]["name"]
 
 

@@ -19,11 +19,10 @@ from modelservice.contract.places import (
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice.contract.rollout import RollingUpdate, Rollout
 from modelservice.contract.server_flags import ServerFlags, server_arguments
-from modelservice.contract.serving import Autoscaling, Engine, ScalingPace, Serving
+from modelservice.contract.serving import Engine, Serving
 from modelservice_operator.config import Settings
 from modelservice_operator.constants import (
     ANNOTATION_INPUTS,
-    ANNOTATION_REPLICAS,
     GPU,
     GRPC_PORT_NAME,
     GRPCS_PORT_NAME,
@@ -252,16 +251,6 @@ def _strategy(rollout: Rollout | None, stored: StoredTemplate) -> Object:
     return {"type": "RollingUpdate", "rollingUpdate": numbers}
 
 
-def build_replicas_holder(owner: Owner, replicas: int) -> Object:
-    """Says only the number of replicas, under a second field manager, until the autoscaler has written its own."""
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": owner.name, "namespace": owner.namespace},
-        "spec": {"replicas": replicas},
-    }
-
-
 def build_service(owner: Owner, serving: Serving, *, stays: StoredTemplate | None = None) -> Object:
     """The Service: port 80, or 443 with TLS, to the HTTP port; for gRPC, if asked for, the port that pods have.
 
@@ -293,60 +282,4 @@ def build_service(owner: Owner, serving: Serving, *, stays: StoredTemplate | Non
         "kind": "Service",
         "metadata": owner.metadata(owner.name, stage=STAGE_SERVE),
         "spec": {"selector": selector_labels(owner), "ports": ports},
-    }
-
-
-def build_autoscaler(owner: Owner, autoscaling: Autoscaling, replicas: int) -> Object:
-    """A HorizontalPodAutoscaler on the CPU utilisation of the server alone.
-
-    Over whole pods a sidecar without a CPU request, as meshes inject them, would leave it without a percentage.
-    ``replicas``: what the spec says beside it (see ``handed_back``).
-    """
-    target = {"type": "Utilization", "averageUtilization": autoscaling.target_cpu_utilization}
-    resource = {"name": "cpu", "container": SERVING_CONTAINER, "target": target}
-    return {
-        "apiVersion": "autoscaling/v2",
-        "kind": "HorizontalPodAutoscaler",
-        "metadata": {
-            **owner.metadata(owner.name, stage=STAGE_SERVE),
-            "annotations": {ANNOTATION_REPLICAS: str(replicas)},
-        },
-        "spec": {
-            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": owner.name},
-            "minReplicas": autoscaling.min_replicas,
-            "maxReplicas": autoscaling.max_replicas,
-            "metrics": [{"type": "ContainerResource", "containerResource": resource}],
-            **_behavior(autoscaling),
-        },
-    }
-
-
-def _behavior(autoscaling: Autoscaling) -> Object:
-    """What is said of the pace; the autoscaler's own defaults decide the rest."""
-    paces = {"scaleUp": _pace(autoscaling.scale_up), "scaleDown": _pace(autoscaling.scale_down)}
-    said = {direction: pace for direction, pace in paces.items() if pace}
-    return {"behavior": said} if said else {}
-
-
-def _pace(pace: ScalingPace | None) -> Object:
-    if pace is None:
-        return {}
-    window, pods = pace.stabilization_seconds, pace.pods_per_minute
-    return {
-        **({"stabilizationWindowSeconds": window} if window is not None else {}),
-        **({"policies": [{"type": "Pods", "value": pods, "periodSeconds": 60}]} if pods is not None else {}),
-    }
-
-
-def build_disruption_budget(owner: Owner) -> Object:
-    """Lets a drain take one serving pod at a time; a pod that is not ready may always go."""
-    return {
-        "apiVersion": "policy/v1",
-        "kind": "PodDisruptionBudget",
-        "metadata": owner.metadata(owner.name, stage=STAGE_SERVE),
-        "spec": {
-            "maxUnavailable": 1,
-            "selector": {"matchLabels": selector_labels(owner)},
-            "unhealthyPodEvictionPolicy": "AlwaysAllow",
-        },
     }
