@@ -319,11 +319,11 @@ class World:
             if claim["metadata"].get("deletionTimestamp") and claim["metadata"]["name"] not in used:
                 self.remove(ref_of(claim))
 
-    def deployment(self, name: str = "churn") -> Object:
-        """What serves, or the canary beside it."""
-        return self.kube.objects[Ref(DEPLOYMENT, NAMESPACE, name)]
+    def deployment(self, name: str | None = None) -> Object:
+        """What serves, or the canary beside it by its name."""
+        return self.kube.objects[Ref(DEPLOYMENT, NAMESPACE, name or self.key.name)]
 
-    def roll_out(self, available: int | None = None, *, name: str = "churn") -> None:
+    def roll_out(self, available: int | None = None, *, name: str | None = None) -> None:
         """The Deployment controller's part: all pods are of the newest template, and ``available`` of them ready."""
         deployment = self.deployment(name)
         desired = deployment["spec"].get("replicas", 1)
@@ -340,7 +340,7 @@ class World:
             {**deployment, "status": {"observedGeneration": deployment["metadata"]["generation"], **numbers}}
         )
 
-    def serving_pod(self, *, ready: bool = True, suffix: str = "0", name: str = "churn", **status: Any) -> Object:
+    def serving_pod(self, *, ready: bool = True, suffix: str = "0", name: str | None = None, **status: Any) -> Object:
         """A pod of the Deployment's template as it is, made by a ReplicaSet."""
         deployment = self.deployment(name)
         template, generation = deployment["spec"]["template"], deployment["metadata"]["generation"]
