@@ -12,7 +12,10 @@ pytestmark = pytest.mark.cluster
 
 ROWS = [row for row, _ in FLOWERS]
 STEPS = [{"weight": 10, "holdSeconds": 5}, {"weight": 50, "holdSeconds": 20}]
-SERVING: Object = {"replicas": 2, "rollout": {"canary": {"steps": STEPS}}}
+LIMITS: Object = {"maxErrorRate": 0.05, "maxLatencyRatio": 50}
+"""So loose that only what is broken misses them; a step ends only if the operator can read the pods."""
+
+SERVING: Object = {"replicas": 2, "rollout": {"canary": {"steps": STEPS, **LIMITS}}}
 
 
 def answering(space: Space) -> set[str]:

@@ -11,6 +11,7 @@ from modelservice.contract.rollout import Canary, CanaryStep
 from modelservice_operator.domain.builders.record import numbered
 from modelservice_operator.domain.builders.serving import speaks_tls
 from modelservice_operator.domain.inputs import Inputs
+from modelservice_operator.domain.judging import is_judged, read_pods
 from modelservice_operator.domain.last_good import Choice, as_it_is, failure_of, last_good, step_of, steps_of
 from modelservice_operator.domain.observe import Observed, ready_since
 from modelservice_operator.domain.records import Revision, TemplateRevision
@@ -55,6 +56,8 @@ class Trial:
     def _next(self) -> str:
         if self.held:
             return "stays until spec.serving.paused is false"
+        if self.until is None and self.available == self.split.canary:
+            return "(their metrics are not read yet)"
         if self.until is None:
             return f"({self.available} of {self.split.canary} are ready)"
         what = "the rollout" if self.number == self.steps else "the next step"
@@ -190,4 +193,20 @@ def _until(inputs: Inputs, found: Trial) -> datetime | None:
     if state is None or not state.complete or state.desired != found.split.canary or len(ready) < len(times):
         return None
     began = datetime.fromisoformat(begun.obj["metadata"]["creationTimestamp"])
-    return max([began, *ready]) + timedelta(seconds=found.step.hold_seconds)
+    read = _read_since(inputs, beside)
+    return None if read is None else max([began, *ready, *read]) + timedelta(seconds=found.step.hold_seconds)
+
+
+def _read_since(inputs: Inputs, beside: Observed) -> list[datetime] | None:
+    """Since when the pods of both sides are read, where they are to be judged; None while they are not."""
+    rollout = inputs.spec.serving.rollout
+    if not is_judged(rollout.canary if rollout else None):
+        return []
+    mine, theirs = (
+        [inputs.readings.get(pod["metadata"]["uid"]) for pod in read_pods(side)] for side in (beside, inputs.observed)
+    )
+    there = [one.since for one in mine if one is not None]
+    others = [one.since for one in theirs if one is not None]
+    if len(there) < len(mine) or len(others) < min(1, len(theirs)):
+        return None
+    return [*there, *([min(others)] if others else [])]

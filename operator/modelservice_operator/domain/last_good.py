@@ -11,6 +11,7 @@ from typing import Any
 
 from modelservice_operator.constants import ANNOTATION_INPUTS
 from modelservice_operator.domain.inputs import Inputs
+from modelservice_operator.domain.judging import judge
 from modelservice_operator.domain.observe import Observed, told
 from modelservice_operator.domain.records import Revision, StoredTemplate, TemplateRevision
 from modelservice_operator.domain.rollout import newest_pods
@@ -101,7 +102,7 @@ def _fails(inputs: Inputs, choice: Choice) -> str | None:
     canary, begun, beside = rollout.canary if rollout else None, step_of(observed, choice.variant), observed.beside
     # Once it is rolled out, the rollout alone is judged.
     if canary is not None and begun is not None and beside is not None and not is_deployed(choice.stored, observed):
-        found = canary_failure(beside, choice.stored, inputs.now)
+        found = canary_failure(beside, choice.stored, inputs.now) or judge(canary, observed, inputs.readings)
         why = f"canary {begun.document.canary}/{len(canary.steps)}: {found}" if found else why
     return why[:_WORDS] if why else None
 

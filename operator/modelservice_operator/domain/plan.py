@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from types import MappingProxyType
 
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice_operator.config import Settings
@@ -18,6 +19,7 @@ from modelservice_operator.domain.data import DataState
 from modelservice_operator.domain.diff import Changes, Desired, Part, Phase, diff
 from modelservice_operator.domain.inputs import Inputs
 from modelservice_operator.domain.jobs import JobPhase
+from modelservice_operator.domain.judging import Readings
 from modelservice_operator.domain.last_good import Choice, choose, hold
 from modelservice_operator.domain.names import canary_name
 from modelservice_operator.domain.observe import Observed
@@ -76,9 +78,17 @@ class Plan:
         return self.steps[-1].step.key if self.steps else None
 
 
-def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: Settings, *, now: datetime) -> Plan:
+def plan(
+    spec: ModelServiceSpec,
+    observed: Observed,
+    data: DataState,
+    settings: Settings,
+    *,
+    now: datetime,
+    readings: Readings = MappingProxyType({}),
+) -> Plan:
     """Decide. Pure: the same picture, at the same time, gives the same plan."""
-    inputs = Inputs(spec=spec, observed=observed, data=data, settings=settings, now=now)
+    inputs = Inputs(spec=spec, observed=observed, data=data, settings=settings, now=now, readings=readings)
     steps = _steps(inputs)
     keys = tuple(state.step.key for state in steps)
     # What a later step came to needs no earlier one any more.

@@ -72,6 +72,20 @@ class Canary(Contract):
     steps: Annotated[tuple[CanaryStep, ...], Field(min_length=1, max_length=16)] = Field(
         default=_STEPS, description="Steps, the weights rising. Default: 10, 25 and 50, of 300 seconds each."
     )
+    max_error_rate: float | None = Field(
+        default=None,
+        ge=0,
+        lt=1,
+        description="Share of requests, from 0 to 1, that new pods may fail or refuse beyond that of the old ones. What"
+        " is surely more fails the canary. Default: not looked at.",
+    )
+    max_latency_ratio: float | None = Field(
+        default=None,
+        ge=1,
+        le=1000,
+        description="How many times as long as the old pods new ones may take for an answer, in the mean. Default: not"
+        " looked at.",
+    )
 
     @model_validator(mode="after")
     def _rises(self) -> Self:

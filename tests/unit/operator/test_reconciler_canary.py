@@ -7,8 +7,19 @@ import pytest
 from tests.support.fake_kube import Stop
 from tests.support.world import NAMESPACE, World, without_image
 
+from modelservice_operator.answers import Answers
+from modelservice_operator.constants import LABEL_STAGE as STAGE
 from modelservice_operator.domain.verdict import RESTARTS
-from modelservice_operator.kinds import CHILD_KINDS, CONTROLLER_REVISION, DEPLOYMENT, JOB, MODEL_SERVICE, POD, SERVICE
+from modelservice_operator.kinds import (
+    CHILD_KINDS,
+    CONTROLLER_REVISION,
+    DEPLOYMENT,
+    JOB,
+    MODEL_SERVICE,
+    NETWORK_POLICY,
+    POD,
+    SERVICE,
+)
 from modelservice_operator.objects import Ref
 
 STEPS = {"canary": {"steps": [{"weight": 10, "holdSeconds": 60}, {"weight": 50, "holdSeconds": 120}]}}
@@ -447,6 +458,78 @@ def test_a_canary_that_is_no_longer_asked_for_becomes_the_rollout() -> None:
     stays(world)
 
 
+def judged(**limits: float) -> tuple[World, str, str]:
+    """A canary whose pods are read, and those beside it; all of them answer on an address of their own."""
+    world, old, new = begun({"rollout": {"canary": {**STEPS["canary"], **limits}}})
+    world.roll_out(name=CANARY)
+    for number, pod in enumerate(obj for obj in world.all(POD) if obj["metadata"]["labels"].get(STAGE) == "serve"):
+        world.kube.store({**pod, "status": {**pod["status"], "podIP": f"10.0.0.{number}"}})
+    return world, old, new
+
+
+def answers(world: World, *, canary: Answers, others: Answers) -> None:
+    """What pods counted by now."""
+    for pod in world.all(POD):
+        if (address := pod["status"].get("podIP")) is not None:
+            of_canary = pod["metadata"]["name"].startswith(CANARY)
+            world.progress.answers[address, 8080] = canary if of_canary else others
+    world.clock.seconds += 10
+    world.settle()
+
+
+def test_a_canary_that_answers_as_well_goes_on_and_one_whose_metrics_cannot_be_read_waits() -> None:
+    world, _, new = judged(maxErrorRate=0.01, maxLatencyRatio=2)
+    later(world, 1000)
+    assert pods_of(world) == 1
+    assert message(world).endswith("(their metrics are not read yet)")
+    answers(world, canary=Answers(1000, 900, 5000.0), others=Answers(100, 0, 1.0))
+    assert "(the next step at " in message(world), "what they counted before they were read is not looked at"
+    answers(world, canary=Answers(1200, 901, 5002.0), others=Answers(400, 1, 3.5))
+    later(world, 30)
+    assert (key_of(canary_of(world)), pods_of(world)) == (new, 1), "a step is judged for as long as it holds"
+    later(world, 20)
+    assert pods_of(world) == 4
+
+
+@pytest.mark.parametrize(
+    ("limits", "found", "words"),
+    [
+        ({"maxErrorRate": 0.05}, Answers(150, 50, 1.0), "canary 1/2: 25.0 % of 200 requests failed or were refused"),
+        ({"maxLatencyRatio": 2}, Answers(200, 0, 30.0), "canary 1/2: an answer took 150 ms in the mean of 200"),
+    ],
+)
+def test_a_canary_that_answers_worse_is_withdrawn(limits: dict[str, float], found: Answers, words: str) -> None:
+    world, old, _ = judged(**limits)
+    answers(world, canary=Answers(), others=Answers(10, 0, 0.1))
+    answers(world, canary=found, others=Answers(510, 5, 5.0))
+    assert (canary_of(world), key_of(world.deployment())) == (None, old)
+    assert world.ready() == ("False", "RolledBack")
+    assert words in message(world)
+    world.collect_garbage()
+    world.settle()
+    stays(world)
+
+
+def test_the_next_operator_reads_anew_and_holds_the_step_anew() -> None:
+    world, _, _ = judged(maxErrorRate=0.05)
+    answers(world, canary=Answers(10, 0, 0.1), others=Answers(10, 0, 0.1))
+    later(world, 40)
+    world.restart_operator()
+    later(world, 10)
+    answers(world, canary=Answers(20, 0, 0.2), others=Answers(20, 0, 0.2))
+    assert pods_of(world) == 1
+    later(world, 60)
+    assert pods_of(world) == 4
+
+
+def test_the_operator_may_reach_what_it_reads_and_only_then() -> None:
+    world, _, _ = judged(maxErrorRate=0.05)
+    said = world.one(NETWORK_POLICY)["spec"]["ingress"][-1]
+    assert [port["port"] for port in said["ports"]] == [8081, 8080, 8082]
+    world, _, _ = begun()
+    assert [port["port"] for port in world.one(NETWORK_POLICY)["spec"]["ingress"][-1]["ports"]] == [8081]
+
+
 @pytest.mark.parametrize("bad", [False, True])
 def test_the_operator_may_end_before_or_after_any_write_of_a_canary(*, bad: bool) -> None:
     undisturbed, pods, names = _story(bad=bad)
@@ -489,6 +572,7 @@ def _story(
         if world.kube.stop is None and seen[-1:] == [None] and world.ready()[1] in {"Serving", "RolledBack"}:
             break
     assert world.kube.stop is None, "it was stopped"
+    world.settle()
     assert world.ready() == (("False", "RolledBack") if bad else ("True", "Serving"))
     stays(world)
     said = {ref: obj["spec"] for ref, obj in world.kube.objects.items() if ref.kind in CHILD_KINDS and "spec" in obj}
