@@ -68,7 +68,7 @@ def scaling_up(world: World) -> None:
 
 
 def a_canary(world: World) -> None:
-    canary = {"rollout": {"canary": {}}}
+    canary: dict[str, Any] = {"rollout": {"canary": {}}}
     world.serve(serving=canary)
     world.service(training={"epochs": 3}, serving=canary)
     world.run_stages()
