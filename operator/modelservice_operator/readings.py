@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from modelservice.contract.places import SERVING_PORT, STATUS_PORT
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice_operator.constants import LABEL_METRICS_PORT
-from modelservice_operator.domain.judging import Reading, Readings, is_judged, read_pods
+from modelservice_operator.domain.judging import Reading, Readings, is_judged, serving_pods, tried_pods
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.kube.port import ProgressPort
 from modelservice_operator.machinery.clock import Clock
@@ -45,11 +45,11 @@ class Reader:
 
     def read(self, asker: Key, spec: ModelServiceSpec, observed: Observed) -> Readings:
         """What is known by now; nothing, and nothing is asked, where there is no canary to judge."""
-        rollout, beside = spec.serving.rollout, observed.beside
-        if beside is None or not is_judged(rollout.canary if rollout else None):
+        beside = observed.beside
+        if beside is None or not is_judged(spec.serving.canary):
             self.forget(asker)
             return {}
-        found = [_pod(pod) for pod in (*read_pods(beside), *read_pods(observed))]
+        found = [_pod(pod) for pod in (*tried_pods(beside), *serving_pods(observed))]
         pods = [pod for pod in found if pod.address]
         answers = self.lookups.want(asker, pods)
         return {pod.uid: answer for pod, answer in zip(pods, answers, strict=True) if answer is not None}

@@ -11,7 +11,7 @@ from modelservice.contract.rollout import Canary, CanaryStep
 from modelservice_operator.domain.builders.record import numbered
 from modelservice_operator.domain.builders.serving import speaks_tls
 from modelservice_operator.domain.inputs import Inputs
-from modelservice_operator.domain.judging import is_judged, read_pods
+from modelservice_operator.domain.judging import is_judged, serving_pods, tried_pods
 from modelservice_operator.domain.last_good import Choice, as_it_is, failure_of, last_good, step_of, steps_of
 from modelservice_operator.domain.observe import Observed, ready_since
 from modelservice_operator.domain.records import Revision, TemplateRevision
@@ -56,6 +56,8 @@ class Trial:
     def _next(self) -> str:
         if self.held:
             return "stays until spec.serving.paused is false"
+        if not self.split.canary:
+            return "(it waits for spec.serving.replicas above 0)"
         if self.until is None and self.available == self.split.canary:
             return "(their metrics are not read yet)"
         if self.until is None:
@@ -73,15 +75,14 @@ def trial(inputs: Inputs, wanted: Choice, current: Revision | None, *, replicas:
         current: the revision that is deployed.
         replicas: how many pods serve.
     """
-    serving, observed = inputs.spec.serving, inputs.observed
-    canary = serving.rollout.canary if serving.rollout else None
-    if canary is None or serving.pin_revision is not None or wanted.instead_of or wanted.held or not replicas:
+    serving, observed, canary = inputs.spec.serving, inputs.observed, inputs.spec.serving.canary
+    if canary is None or serving.pin_revision is not None or wanted.instead_of or wanted.held:
         return None
     begun = step_of(observed, wanted.variant)
     stable = _stable(inputs, wanted, current, under_way=begun is not None)
     if stable is None or stable.variant == wanted.variant:
         return None
-    if begun is None and not _may_begin(observed, stable, wanted):
+    if begun is None and not (replicas and _may_begin(observed, stable, wanted)):
         return None
     candidate = replace(wanted, revision=_without_turn(wanted.revision))
     found = _at(canary, begun, stable, candidate, replicas=replicas)
@@ -95,11 +96,10 @@ def trial(inputs: Inputs, wanted: Choice, current: Revision | None, *, replicas:
 
 def held_trial(inputs: Inputs, stable: Choice | None, *, replicas: int) -> Trial | None:
     """A canary that stays as it is while rollouts are paused, whatever the spec asks for by now."""
-    observed, serving = inputs.observed, inputs.spec.serving
-    canary = serving.rollout.canary if serving.rollout else None
+    observed, canary = inputs.observed, inputs.spec.serving.canary
     begun = next(steps_of(observed), None)
     revision = observed.record(begun.document.key) if begun else None
-    if canary is None or stable is None or observed.canary is None or begun is None or revision is None or not replicas:
+    if canary is None or stable is None or observed.canary is None or begun is None or revision is None:
         return None
     candidate = Choice(revision=revision, stored=begun.document.serving)
     if candidate.variant == stable.variant:
@@ -190,7 +190,7 @@ def _until(inputs: Inputs, found: Trial) -> datetime | None:
         return None
     state, times = rollout(beside.deployment), [ready_since(pod) for pod in newest_pods(beside)]
     ready = [time for time in times if time is not None]
-    if state is None or not state.complete or state.desired != found.split.canary or len(ready) < len(times):
+    if state is None or not state.complete or not len(ready) == len(times) == state.desired == found.split.canary > 0:
         return None
     began = datetime.fromisoformat(begun.obj["metadata"]["creationTimestamp"])
     read = _read_since(inputs, beside)
@@ -199,14 +199,12 @@ def _until(inputs: Inputs, found: Trial) -> datetime | None:
 
 def _read_since(inputs: Inputs, beside: Observed) -> list[datetime] | None:
     """Since when the pods of both sides are read, where they are to be judged; None while they are not."""
-    rollout = inputs.spec.serving.rollout
-    if not is_judged(rollout.canary if rollout else None):
+    if not is_judged(inputs.spec.serving.canary):
         return []
-    mine, theirs = (
-        [inputs.readings.get(pod["metadata"]["uid"]) for pod in read_pods(side)] for side in (beside, inputs.observed)
-    )
+    sides = (tried_pods(beside), serving_pods(inputs.observed))
+    mine, theirs = ([inputs.readings.get(pod["metadata"]["uid"]) for pod in pods] for pods in sides)
     there = [one.since for one in mine if one is not None]
     others = [one.since for one in theirs if one is not None]
-    if len(there) < len(mine) or len(others) < min(1, len(theirs)):
+    if len(there) < len(mine) or (theirs and not others):
         return None
-    return [*there, *([min(others)] if others else [])]
+    return [*there, *sorted(others)[:1]]

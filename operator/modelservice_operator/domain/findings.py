@@ -89,7 +89,8 @@ def _headway(assessment: Assessment) -> tuple[str, str]:
         return str(stage.word), ", ".join(filter(None, words))
     number = planned.goal.number if planned.goal else None
     if assessment.trying is not None:
-        return "Canary", "; ".join(filter(None, (assessment.trying.words, assessment.wait)))
+        wait = assessment.wait if assessment.trying.split.canary else ""
+        return "Canary", "; ".join(filter(None, (assessment.trying.words, wait)))
     if assessment.rolled_out:
         return "Serving", f"{_replicas(assessment.rollout)} serve revision {number}"
     available = f"revision {number}: {_replicas(assessment.rollout)} are available"

@@ -11,7 +11,8 @@ from typing import Final
 
 from modelservice.contract.rollout import Canary
 from modelservice_operator.answers import Answers
-from modelservice_operator.domain.observe import Observed
+from modelservice_operator.domain.observe import Observed, is_ready
+from modelservice_operator.domain.rollout import newest_pods
 from modelservice_operator.objects import Object
 
 PODS: Final = 16
@@ -42,8 +43,13 @@ def is_judged(canary: Canary | None) -> bool:
     return canary is not None and (canary.max_error_rate is not None or canary.max_latency_ratio is not None)
 
 
-def read_pods(observed: Observed) -> tuple[Object, ...]:
-    """The pods of one side that are read."""
+def tried_pods(beside: Observed) -> tuple[Object, ...]:
+    """The pods of a canary that are read: of the candidate, not of one before it that are on their way out."""
+    return tuple(pod for pod in newest_pods(beside) if is_ready(pod))[:PODS]
+
+
+def serving_pods(observed: Observed) -> tuple[Object, ...]:
+    """The pods that are read of those that serve."""
     return observed.answering[:PODS]
 
 
@@ -52,7 +58,7 @@ def judge(canary: Canary, observed: Observed, readings: Readings) -> str | None:
     beside = observed.beside
     if beside is None or not is_judged(canary):
         return None
-    return compare(canary, _sum(read_pods(beside), readings), _sum(read_pods(observed), readings))
+    return compare(canary, _sum(tried_pods(beside), readings), _sum(serving_pods(observed), readings))
 
 
 def compare(canary: Canary, ours: Answers, theirs: Answers) -> str | None:

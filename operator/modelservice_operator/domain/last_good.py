@@ -97,9 +97,9 @@ def steps_of(observed: Observed) -> Iterator[TemplateRevision]:
 
 def _fails(inputs: Inputs, choice: Choice) -> str | None:
     """Why the rollout of a choice, or the canary before it, fails; None while it does not."""
-    observed, rollout = inputs.observed, inputs.spec.serving.rollout
+    observed, canary = inputs.observed, inputs.spec.serving.canary
     why = rollout_failure(observed, choice.revision.key, choice.stored)
-    canary, begun, beside = rollout.canary if rollout else None, step_of(observed, choice.variant), observed.beside
+    begun, beside = step_of(observed, choice.variant), observed.beside
     # Once it is rolled out, the rollout alone is judged.
     if canary is not None and begun is not None and beside is not None and not is_deployed(choice.stored, observed):
         found = canary_failure(beside, choice.stored, inputs.now) or judge(canary, observed, inputs.readings)

@@ -213,7 +213,7 @@ def _names_to_be(spec: ModelServiceSpec, observed: Observed) -> Iterator[Ref]:
         yield Ref(DEPLOYMENT, owner.namespace, owner.name)
         if serving.autoscaling is not None:
             yield Ref(HORIZONTAL_POD_AUTOSCALER, owner.namespace, owner.name)
-        if serving.rollout is not None and serving.rollout.canary is not None:
+        if serving.canary is not None:
             yield Ref(DEPLOYMENT, owner.namespace, canary_name(owner.name))
         if (serving.autoscaling.min_replicas if serving.autoscaling else serving.replicas) > 1:
             yield Ref(POD_DISRUPTION_BUDGET, owner.namespace, owner.name)

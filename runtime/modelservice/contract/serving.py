@@ -10,7 +10,7 @@ from modelservice.contract.artifact_source import SECRET_OF_STORE, STORES, Artif
 from modelservice.contract.base import Contract, OneOf, Rule, Sha256
 from modelservice.contract.locations import ArtifactUri
 from modelservice.contract.pods import LabelValue, NameReference, PodSettings, QualifiedName
-from modelservice.contract.rollout import MAX_REPLICAS, Rollout
+from modelservice.contract.rollout import MAX_REPLICAS, Canary, Rollout
 
 _MIN_MAX = Rule(
     "!has(self.minReplicas) || self.minReplicas <= self.maxReplicas", "minReplicas must not exceed maxReplicas"
@@ -259,6 +259,11 @@ class Serving(PodSettings, Access):
         " of pods are rolled out. Default false.",
     )
     allow_from: AllowFrom = Field(default=AllowFrom(), description="Who may send requests. Default: this namespace.")
+
+    @property
+    def canary(self) -> Canary | None:
+        """How new pods are tried beside the old ones, where that is asked for."""
+        return self.rollout.canary if self.rollout else None
 
     @property
     def access(self) -> Access:

@@ -213,6 +213,23 @@ def test_another_number_of_pods_is_no_other_revision_and_the_share_follows() -> 
     assert message(world).startswith("Canary 2/2: 50 % (2 of 4 pods)")
 
 
+def test_without_pods_a_canary_waits_and_is_not_rolled_out_unseen() -> None:
+    world, old, new = begun()
+    world.service(training={"epochs": 3}, serving={**SERVING, "replicas": 0})
+    world.settle()
+    for name in ("churn", CANARY):
+        world.roll_out(name=name)
+    later(world, 1000)
+    assert (key_of(world.deployment()), key_of(canary_of(world)), pods_of(world)) == (old, new, 0)
+    assert message(world).endswith("(it waits for spec.serving.replicas above 0)")
+    world.service(training={"epochs": 3}, serving={**SERVING, "paused": True, "replicas": 0})
+    world.settle()
+    assert pods_of(world) == 0
+    world.service(training={"epochs": 3}, serving=SERVING)
+    world.settle()
+    assert (pods_of(world), world.deployment()["spec"]["replicas"]) == (1, 4)
+
+
 def test_a_pod_that_was_not_ready_for_a_moment_begins_the_hold_again() -> None:
     world, _, _ = begun()
     after(world, 50)
@@ -508,6 +525,19 @@ def test_a_canary_that_answers_worse_is_withdrawn(limits: dict[str, float], foun
     world.collect_garbage()
     world.settle()
     stays(world)
+
+
+def test_pods_of_the_candidate_before_are_not_held_against_the_next_one() -> None:
+    world, _, _ = judged(maxErrorRate=0.05)
+    answers(world, canary=Answers(), others=Answers())
+    world.service(
+        training={"epochs": 3},
+        serving={**SERVING, "rollout": {"canary": {**STEPS["canary"], "maxErrorRate": 0.05}}, "env": [{"name": "A"}]},
+    )
+    world.sync()
+    world.serving_pod(ready=False, name=CANARY, suffix="next")
+    answers(world, canary=Answers(0, 500, 1.0), others=Answers(500, 0, 5.0))
+    assert (pods_of(world), world.ready()[1]) == (1, "Canary")
 
 
 def test_the_next_operator_reads_anew_and_holds_the_step_anew() -> None:

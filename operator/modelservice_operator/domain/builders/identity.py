@@ -29,7 +29,7 @@ def build_network_policy(owner: Owner, serving: Serving, settings: Settings) -> 
     peers += [_namespace(namespace) for namespace in dict.fromkeys(namespaces)]
     operator = {**_namespace(settings.pod_namespace), "podSelector": {"matchLabels": dict(OPERATOR_POD_LABELS)}}
     # What a canary is judged by is read where each pod has it, whatever the spec says of ports by now.
-    read = [SERVING_PORT, STATUS_PORT] if is_judged(serving.rollout.canary if serving.rollout else None) else []
+    read = [SERVING_PORT, STATUS_PORT] if is_judged(serving.canary) else []
     ingress: list[Object] = [{"from": [operator], "ports": [_port(port) for port in (PROGRESS_PORT, *read)]}]
     if peers:
         ingress.insert(0, {"from": peers, "ports": [_port(port) for port in ports]})
