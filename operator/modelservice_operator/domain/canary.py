@@ -12,7 +12,7 @@ from modelservice_operator.domain.builders.record import numbered
 from modelservice_operator.domain.builders.serving import speaks_tls
 from modelservice_operator.domain.inputs import Inputs
 from modelservice_operator.domain.judging import is_judged, serving_pods, tried_pods
-from modelservice_operator.domain.last_good import Choice, as_it_is, failure_of, last_good, step_of, steps_of
+from modelservice_operator.domain.last_good import Choice, as_it_is, began, failure_of, last_good, step_of, steps_of
 from modelservice_operator.domain.observe import Observed, ready_since
 from modelservice_operator.domain.records import Revision, TemplateRevision
 from modelservice_operator.domain.rollout import newest_pods, rollout
@@ -192,9 +192,8 @@ def _until(inputs: Inputs, found: Trial) -> datetime | None:
     ready = [time for time in times if time is not None]
     if state is None or not state.complete or not len(ready) == len(times) == state.desired == found.split.canary > 0:
         return None
-    began = datetime.fromisoformat(begun.obj["metadata"]["creationTimestamp"])
     read = _read_since(inputs, beside)
-    return None if read is None else max([began, *ready, *read]) + timedelta(seconds=found.step.hold_seconds)
+    return None if read is None else max([began(begun), *ready, *read]) + timedelta(seconds=found.step.hold_seconds)
 
 
 def _read_since(inputs: Inputs, beside: Observed) -> list[datetime] | None:

@@ -6,6 +6,7 @@ operator that was started anew knows. Nothing else is remembered, and what is se
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import chain
 from typing import Any
 
@@ -95,6 +96,11 @@ def steps_of(observed: Observed) -> Iterator[TemplateRevision]:
             yield one
 
 
+def began(step: TemplateRevision) -> datetime:
+    """When a step began: the apiserver's time on its document."""
+    return datetime.fromisoformat(step.obj["metadata"]["creationTimestamp"])
+
+
 def _fails(inputs: Inputs, choice: Choice) -> str | None:
     """Why the rollout of a choice, or the canary before it, fails; None while it does not."""
     observed, canary = inputs.observed, inputs.spec.serving.canary
@@ -102,7 +108,8 @@ def _fails(inputs: Inputs, choice: Choice) -> str | None:
     begun, beside = step_of(observed, choice.variant), observed.beside
     # Once it is rolled out, the rollout alone is judged.
     if canary is not None and begun is not None and beside is not None and not is_deployed(choice.stored, observed):
-        found = canary_failure(beside, choice.stored, inputs.now) or judge(canary, observed, inputs.readings)
+        found = canary_failure(beside, choice.stored, began=began(begun), now=inputs.now)
+        found = found or judge(canary, observed, inputs.readings)
         why = f"canary {begun.document.canary}/{len(canary.steps)}: {found}" if found else why
     return why[:_WORDS] if why else None
 

@@ -41,11 +41,12 @@ def rollout_failure(observed: Observed, key: str, stored: StoredTemplate) -> str
     return _why(deployment, pods)
 
 
-def canary_failure(observed: Observed, stored: StoredTemplate, now: datetime) -> str | None:
+def canary_failure(observed: Observed, stored: StoredTemplate, *, began: datetime, now: datetime) -> str | None:
     """Why a canary fails, None while it does not; ``observed`` has its Deployment in the place of the one that serves.
 
     It is judged all the time: each step brings more pods, after all of those before were available. Its Deployment
-    allows none to be missing, so it says since when one is.
+    allows none to be missing, so it says since when one is; what it said before the step ``began``, of another
+    candidate, does not count.
     """
     deployment, pods = observed.deployment, newest_pods(observed)
     if deployment is None or not is_deployed(stored, observed):
@@ -53,7 +54,8 @@ def canary_failure(observed: Observed, stored: StoredTemplate, now: datetime) ->
     said = _conditions(deployment)
     available, progressing = said.get("Available", {}), said.get("Progressing", {})
     deadline = deployment["spec"].get("progressDeadlineSeconds", 0)
-    missing = available.get("status") == "False" and _age(available.get("lastTransitionTime"), now) >= deadline
+    said_since = datetime.fromisoformat(available.get("lastTransitionTime") or began.isoformat())
+    missing = available.get("status") == "False" and (now - max(began, said_since)).total_seconds() >= deadline
     unready = sum(map(is_ready, pods)) < deployment["spec"].get("replicas", 1)
     if any(map(_loops, pods)) or (unready and (missing or _is_late(progressing, pods))):
         return _why(deployment, pods)
@@ -82,7 +84,3 @@ def _is_late(progressing: Mapping[str, Any], pods: Sequence[Object]) -> bool:
 def _loops(pod: Object) -> bool:
     containers = pod.get("status", {}).get("containerStatuses", ())
     return any(not one.get("ready") and one.get("restartCount", 0) >= RESTARTS for one in containers)
-
-
-def _age(since: str | None, now: datetime) -> float:
-    return (now - datetime.fromisoformat(since)).total_seconds() if since else 0.0

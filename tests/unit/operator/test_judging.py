@@ -37,7 +37,8 @@ def page() -> str:
 
 def test_inferences_are_counted_on_the_page_that_a_server_renders() -> None:
     found = parse_answers(page())
-    assert (found.answered, found.failed, found.seconds) == (4, 2, pytest.approx(13.0))
+    assert (found.answered, found.failed) == (4, 2)
+    assert found.seconds == pytest.approx(13.0)
 
 
 def test_a_page_that_is_cut_off_or_has_no_request_yet_is_read_as_far_as_it_goes() -> None:

@@ -285,22 +285,40 @@ def test_a_canary_that_breaks_in_a_later_step_is_withdrawn() -> None:
     assert "canary 2/2: CrashLoopBackOff" in message(world)
 
 
+def lacking(world: World, *, since: str | None = None) -> None:
+    """The canary has pods that are not ready, as its Deployment says."""
+    world.roll_out(available=0, name=CANARY)
+    deployment, now = world.deployment(CANARY), world.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+    lacks = {"type": "Available", "status": "False", "lastTransitionTime": since or now}
+    world.kube.store({**deployment, "status": {**deployment["status"], "conditions": [lacks]}})
+
+
 @pytest.mark.parametrize("image", [False, True])
 def test_a_canary_that_is_not_available_in_time_is_withdrawn(*, image: bool) -> None:
     world, old, new = begun({"progressDeadlineSeconds": 90}, progressDeadlineSeconds=90)
-    world.roll_out(available=0, name=CANARY)
+    lacking(world)
     if image:
         world.serving_pod(ready=False, name=CANARY, **without_image("server:9"))
-    deployment = world.deployment(CANARY)
-    since = world.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
-    lacks = {"type": "Available", "status": "False", "lastTransitionTime": since}
-    world.kube.store({**deployment, "status": {**deployment["status"], "conditions": [lacks]}})
     later(world, 89)
     assert key_of(canary_of(world)) == new
     later(world, 1)
     assert (canary_of(world), key_of(world.deployment())) == (None, old)
     why = "ErrImagePull" if image else "not available after 90 s (spec.serving.progressDeadlineSeconds)"
     assert f"canary 1/2: {why}" in message(world)
+
+
+def test_the_time_of_the_candidate_before_does_not_count_for_the_next_one() -> None:
+    slow = {"progressDeadlineSeconds": 90}
+    world, old, new = begun(slow, **slow)
+    lacking(world)
+    later(world, 80)
+    world.service(training={"epochs": 3}, serving={**SERVING, **slow, "env": [{"name": "A", "value": "1"}]})
+    world.settle()
+    lacking(world, since="2026-01-01T00:00:00Z")
+    later(world, 80)
+    assert key_of(canary_of(world)) == new
+    later(world, 10)
+    assert (canary_of(world), key_of(world.deployment())) == (None, old)
 
 
 def test_the_rollout_after_a_canary_is_judged_as_any_other() -> None:
