@@ -130,7 +130,9 @@ def _stable(inputs: Inputs, wanted: Choice, current: Revision | None, *, under_w
     found = as_it_is(observed, current) if observed.deployment is not None and current is not None else None
     if found is not None and (found.variant != wanted.variant or is_deployed(found.stored, observed)):
         return found
-    lost = last_good(inputs, wanted) if under_way else None
+    last = _served_last(observed)
+    handed_over = last is not None and last.key == wanted.revision.key and last.turn > last.number
+    lost = last_good(inputs, wanted) if under_way and not handed_over else None
     return replace(lost, held=True) if lost else found
 
 
@@ -140,11 +142,16 @@ def _may_begin(observed: Observed, stable: Choice, wanted: Choice) -> bool:
     What served last is put back where somebody changed the Deployment: that is no new revision. A Service leads to pods
     with TLS, or to those without.
     """
-    last = max(observed.revisions, key=lambda one: one.turn, default=None)
+    last = _served_last(observed)
     if last is not None and last.key == wanted.revision.key != stable.revision.key:
         return False
     serves = bool(observed.answering) or (observed.deployment is not None and was_complete(observed.deployment))
     return serves and speaks_tls(stable.stored) == speaks_tls(wanted.stored)
+
+
+def _served_last(observed: Observed) -> Revision | None:
+    """The revision with the last turn: a candidate gets one above its number when it is rolled out."""
+    return max(observed.revisions, key=lambda one: one.turn, default=None)
 
 
 def _without_turn(revision: Revision) -> Revision:

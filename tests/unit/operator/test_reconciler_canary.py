@@ -455,6 +455,23 @@ def test_in_mid_canary_what_serves_is_put_back_as_it_was() -> None:
     assert world.deployment()["spec"] == stable
 
 
+def test_in_the_rollout_after_it_what_is_rolled_out_comes_back() -> None:
+    world, old, new = begun()
+    after(world, 60)
+    after(world, 120)
+    wanted = copy.deepcopy(world.deployment()["spec"])
+    assert key_of(world.deployment()) == new != old
+    changed = world.deployment()
+    changed["spec"]["template"]["spec"]["containers"][0]["image"] = "mine"
+    world.kube.store(changed)
+    world.settle()
+    assert world.deployment()["spec"] == wanted
+    world.remove(Ref(DEPLOYMENT, NAMESPACE, "churn"))
+    world.collect_garbage()
+    world.settle()
+    assert world.deployment()["spec"] == wanted
+
+
 def test_nothing_that_a_tenant_writes_moves_a_canary() -> None:
     world, old, _ = begun()
     world.roll_out(name=CANARY)
