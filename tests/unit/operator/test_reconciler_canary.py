@@ -461,15 +461,34 @@ def test_in_the_rollout_after_it_what_is_rolled_out_comes_back() -> None:
     after(world, 120)
     wanted = copy.deepcopy(world.deployment()["spec"])
     assert key_of(world.deployment()) == new != old
+    world.roll_out(available=0, name=CANARY)
     changed = world.deployment()
     changed["spec"]["template"]["spec"]["containers"][0]["image"] = "mine"
     world.kube.store(changed)
-    world.settle()
-    assert world.deployment()["spec"] == wanted
+    world.reconcile()
+    assert world.deployment()["spec"] == wanted, "at once, and not what served before it"
     world.remove(Ref(DEPLOYMENT, NAMESPACE, "churn"))
     world.collect_garbage()
-    world.settle()
+    world.reconcile()
     assert world.deployment()["spec"] == wanted
+    crashes(world)
+    assert key_of(world.deployment()) == new, "what is judged now is the rollout"
+
+
+def test_what_a_paused_canary_serves_is_kept_whatever_is_asked_for_meanwhile() -> None:
+    world = World()
+    first = world.serve(serving=SERVING, revisionHistoryLimit=1)
+    world.service(training={"epochs": 3}, serving={"replicas": 4}, revisionHistoryLimit=1)
+    second = world.run_stages()
+    world.service(serving=SERVING, revisionHistoryLimit=1)
+    world.settle()
+    world.roll_out()
+    world.settle()
+    assert (key_of(canary_of(world)), key_of(world.deployment())) == (first, second)
+    world.service(training={"epochs": 5}, serving={**SERVING, "paused": True}, revisionHistoryLimit=1)
+    world.run_stages()
+    assert key_of(canary_of(world)) == first
+    assert {one["data"]["key"] for one in world.records()} >= {first, second}
 
 
 def test_nothing_that_a_tenant_writes_moves_a_canary() -> None:
