@@ -29,6 +29,15 @@ LABEL_KEY: Final = "modelservice.dev/key"
 LABEL_CLAIM: Final = "modelservice.dev/claim"
 """The claim with the artifact that a pod makes or serves; pods of one ReadWriteOnce claim find each other by it."""
 
+LABEL_TRACK: Final = "modelservice.dev/track"
+"""On the pods of a canary alone: tells its Deployment's pods from those that serve beside them."""
+
+TRACK_CANARY: Final = "canary"
+"""Value of ``LABEL_TRACK``."""
+
+CANARY_SUFFIX: Final = "-canary"
+"""What the name of its Deployment has more than that of the one that serves."""
+
 LABEL_METRICS_PORT: Final = "modelservice.dev/metrics-port"
 """On serving pods whose metrics have a port of their own: its name. Without it they are on the port of requests."""
 

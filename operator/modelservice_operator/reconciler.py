@@ -30,6 +30,7 @@ from modelservice_operator.machinery.lookups import Lookups
 from modelservice_operator.machinery.names import Names
 from modelservice_operator.objects import Key, Object, Ref
 from modelservice_operator.observing import Observer
+from modelservice_operator.readings import Reader
 from modelservice_operator.saying import Speaker
 from modelservice_operator.specs import Specs
 from modelservice_operator.writing import Outcome, Writer
@@ -45,6 +46,9 @@ _LATE_SECONDS = 30.0
 
 _PATIENCE_SECONDS = 5.0
 """How long a new spec waits for its data to be read before it is said that nobody has come to it."""
+
+_AT_LEAST_SECONDS = 1.0
+"""How soon the next step of a canary is looked for at least."""
 
 _ROUNDS = 3
 """Decisions in one pass: what is adopted or taken away shows what else there is to do."""
@@ -72,6 +76,7 @@ class Reconciler:
         self._diagnostician = Diagnostician(
             kube=kube, progress=progress, settings=settings, clock=clock, on_change=on_change
         )
+        self._reader = Reader(pods=progress, clock=clock, on_change=on_change)
         self._data = DataSource(kube=kube, clock=clock, on_change=on_change)
         damper, impositions = Damper(clock=clock), Impositions()
         self._observer = Observer(kube=kube, cache=cache, settings=settings, impositions=impositions)
@@ -105,7 +110,7 @@ class Reconciler:
         patience = _LATE_SECONDS if _is_said(service) else _PATIENCE_SECONDS
         if (data := self._data.read(key, spec, patience=patience)) is None:
             return patience
-        observed, data, planned, outcome = await self._carry_out(service, spec, data)
+        observed, data, planned, outcome = await self._carry_out(key, service, spec, data)
         refused = outcome.failure.problem if outcome.failure else None
         now = self._clock.now()
         diagnostics = self._diagnostician.gather(key, spec, observed, planned, refused=refused, now=now)
@@ -124,16 +129,17 @@ class Reconciler:
     @property
     def lookups(self) -> tuple[Lookups[Any, Any], ...]:
         """What is asked beside the passes, while this replica leads."""
-        return (self._data.lookups, self._diagnostician.warnings, self._diagnostician.progress)
+        return (self._data.lookups, self._diagnostician.warnings, self._diagnostician.progress, self._reader.lookups)
 
     def _forget(self, key: Key) -> None:
         self._failures.pop(key, None)
         self._data.forget(key)
         self._diagnostician.forget(key)
+        self._reader.forget(key)
         self._speaker.forget(Ref(MODEL_SERVICE, *key))
 
     async def _carry_out(
-        self, service: Object, spec: ModelServiceSpec, data: DataState
+        self, key: Key, service: Object, spec: ModelServiceSpec, data: DataState
     ) -> tuple[Observed, DataState, Plan, Outcome]:
         """Decide and write; again where a write brought to light what was not known before.
 
@@ -144,7 +150,8 @@ class Reconciler:
             observed, problem = await self._observer.find(service, spec, data)
             # While the data is not known, everything is kept.
             known = data if problem is None else DataState(problem=problem, known=False)
-            planned = plan(spec, observed, known, self._settings)
+            readings = self._reader.read(key, spec, observed)
+            planned = plan(spec, observed, known, self._settings, now=self._clock.now(), readings=readings)
             if not planned.changes and planned.replicas is None:
                 return observed, known, planned, Outcome()
             outcome = await self._writer.carry_out(observed, planned.changes)
@@ -155,7 +162,8 @@ class Reconciler:
             scaled = await self._writer.scale(observed, scale)
             outcome = replace(outcome, failure=outcome.failure or scaled.failure)
         observed = replace(self._observer.observe(service), unsure=observed.unsure)
-        return observed, known, plan(spec, observed, known, self._settings), outcome
+        planned = plan(spec, observed, known, self._settings, now=self._clock.now(), readings=readings)
+        return observed, known, planned, outcome
 
     def _look_again(self, key: Key, observed: Observed, planned: Plan, outcome: Outcome) -> list[float]:
         """Seconds after which something may be another way that no event tells."""
@@ -171,9 +179,12 @@ class Reconciler:
             seconds.append(_REPORT_SECONDS)
         elif planned.pending is not None and not _runs(job):
             seconds.append(_SOON_SECONDS)
-        state = rollout(observed.deployment)
-        if state is not None and not state.complete:
+        beside = observed.canary.deployment if observed.canary else None
+        states = (rollout(observed.deployment), rollout(beside))
+        if any(state is not None and not state.complete for state in states):
             seconds.append(_SOON_SECONDS)
+        if planned.trial is not None and planned.trial.until is not None:
+            seconds.append(max(_AT_LEAST_SECONDS, (planned.trial.until - self._clock.now()).total_seconds()))
         return seconds
 
 

@@ -4,7 +4,7 @@ Whoever may edit objects in a namespace writes what we watch: what is kept of it
 its name is hardly kept at all.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -16,13 +16,16 @@ from modelservice_operator.constants import (
     ANNOTATION_REPLICAS,
     ANNOTATION_RUN,
     ANNOTATION_TURN,
+    CANARY_SUFFIX,
     ENDING_FIELD_MANAGER,
     FIELD_MANAGER,
     GPU,
     LABEL_CLAIM,
     LABEL_KEY,
+    LABEL_METRICS_PORT,
     LABEL_NAME,
     LABEL_STAGE,
+    LABEL_TRACK,
     MANAGED_BY_LABEL,
     OPERATOR_SELECTOR,
     REPLICAS_FIELD_MANAGER,
@@ -62,6 +65,8 @@ _LABELS: Final = frozenset(
         LABEL_STAGE,
         LABEL_KEY,
         LABEL_CLAIM,
+        LABEL_TRACK,
+        LABEL_METRICS_PORT,
         "app.kubernetes.io/name",
         "app.kubernetes.io/instance",
         "app.kubernetes.io/component",
@@ -145,16 +150,22 @@ def service_of(obj: Mapping[str, Any]) -> Object:
 
 def child_of(obj: Mapping[str, Any], *, nodes: int = NODES) -> Object:
     """Spec and status of what is named as its ModelService; what is not cannot be ours. ``nodes`` as of ``clipped``."""
-    owner, stub = owner_of(obj), stub_of(obj)
-    if owner is None or owner.name != obj["metadata"]["name"]:
+    owner = owner_of(obj)
+    return _named(obj, () if owner is None else (owner.name,), nodes=nodes)
+
+
+def _named(obj: Mapping[str, Any], names: Container[str], *, nodes: int = NODES) -> Object:
+    stub = stub_of(obj)
+    if obj["metadata"]["name"] not in names:
         return stub
     parts: Object = clipped({"spec": {}, **_parts(obj, "spec", "status")}, nodes=nodes)
     return {**stub, **parts}
 
 
 def deployment_of(obj: Mapping[str, Any]) -> Object:
-    """A Deployment, as ``child_of``; one that was too large to be read has a container all the same."""
-    kept = child_of(obj)
+    """A Deployment, as ``child_of``, or a canary's; one that was too large to be read has a container all the same."""
+    owner = owner_of(obj)
+    kept = _named(obj, () if owner is None else (owner.name, f"{owner.name}{CANARY_SUFFIX}"))
     return {**kept, "spec": _NO_TEMPLATE} if kept.get("spec") == {} else kept
 
 

@@ -67,6 +67,13 @@ def scaling_up(world: World) -> None:
     world.service(serving={"replicas": 3})
 
 
+def a_canary(world: World) -> None:
+    canary: dict[str, Any] = {"rollout": {"canary": {}}}
+    world.serve(serving=canary)
+    world.service(training={"epochs": 3}, serving=canary)
+    world.run_stages()
+
+
 def wrong_data(world: World) -> None:
     world.serve()
     world.service(data={"configMap": {"name": "missing"}, "target": "y"})
@@ -158,6 +165,7 @@ SITUATIONS: dict[str, Callable[[World], None]] = {
     "a pod or claim waits (image, node, quota)": a_pod_that_waits,
     "no replica answers, but one did": nobody_answers,
     "rolling, scaling up, or a pod was lost": scaling_up,
+    "a canary of a new revision beside the old one": a_canary,
     "wrong data or out of memory, the old revision serves": wrong_data,
     "the same, and there is no old revision": wrong_data_at_first,
     "a new model falls short of `spec.promotion`, the old revision serves": falls_short,

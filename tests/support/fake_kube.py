@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from modelservice.contract.progress import Progress
+from modelservice_operator.answers import Answers
 from modelservice_operator.constants import FIELD_MANAGER
 from modelservice_operator.crd.status import ModelServiceStatus
 from modelservice_operator.kinds import (
@@ -315,6 +316,7 @@ class FakeProgress:
 
     def __init__(self, clock: FakeClock) -> None:
         self.answer: Progress | None = None
+        self.answers: dict[tuple[str, int], Answers] = {}
         self.seconds = 0.0
         self.asked = 0
         self._clock = clock
@@ -323,3 +325,6 @@ class FakeProgress:
         self.asked += 1
         self._clock.seconds += self.seconds
         return self.answer
+
+    async def read_answers(self, address: str, port: int) -> Answers | None:
+        return self.answers.get((address, port))

@@ -19,7 +19,7 @@ from modelservice.contract.resource import API_VERSION, KIND
 from modelservice.contract.signature import ColumnKind, InputColumn, Output, Signature
 from modelservice.contract.sizes import Tried
 from modelservice_operator.config import Settings
-from modelservice_operator.constants import ANNOTATION_REPLICA_SET, LABEL_NAME, LABEL_STAGE, STAGE_CONTAINER
+from modelservice_operator.constants import ANNOTATION_REPLICA_SET, LABEL_NAME, STAGE_CONTAINER
 from modelservice_operator.kinds import (
     CONFIG_MAP,
     CONTROLLER_REVISION,
@@ -335,24 +335,30 @@ class World:
             if claim["metadata"].get("deletionTimestamp") and claim["metadata"]["name"] not in used:
                 self.remove(ref_of(claim))
 
-    def roll_out(self, available: int | None = None) -> None:
+    def deployment(self, name: str | None = None) -> Object:
+        """What serves, or the canary beside it by its name."""
+        return self.kube.objects[Ref(DEPLOYMENT, NAMESPACE, name or self.key.name)]
+
+    def roll_out(self, available: int | None = None, *, name: str | None = None) -> None:
         """The Deployment controller's part: all pods are of the newest template, and ``available`` of them ready."""
-        deployment = self.one(DEPLOYMENT)
+        deployment = self.deployment(name)
         desired = deployment["spec"].get("replicas", 1)
-        for ref in [ref for ref, obj in self.kube.objects.items() if _serves(ref, obj)]:
-            del self.kube.objects[ref]
+        made = {obj["metadata"]["uid"] for obj in self.all(REPLICA_SET) if _is_of(obj, deployment)}
+        for ref, obj in list(self.kube.objects.items()):
+            if ref.kind == POD and any(one["uid"] in made for one in obj["metadata"].get("ownerReferences", ())):
+                del self.kube.objects[ref]
         ready = desired if available is None else available
         for number in range(desired):
-            self.serving_pod(ready=number < ready, suffix=str(number))
+            self.serving_pod(ready=number < ready, suffix=str(number), name=name)
         numbers = {"replicas": desired, "updatedReplicas": desired, "availableReplicas": ready}
-        deployment = self.one(DEPLOYMENT)
+        deployment = self.deployment(name)
         self.kube.store(
             {**deployment, "status": {"observedGeneration": deployment["metadata"]["generation"], **numbers}}
         )
 
-    def serving_pod(self, *, ready: bool = True, suffix: str = "0", **status: Any) -> Object:
+    def serving_pod(self, *, ready: bool = True, suffix: str = "0", name: str | None = None, **status: Any) -> Object:
         """A pod of the Deployment's template as it is, made by a ReplicaSet."""
-        deployment = self.one(DEPLOYMENT)
+        deployment = self.deployment(name)
         template, generation = deployment["spec"]["template"], deployment["metadata"]["generation"]
         labels = {**template["metadata"]["labels"], "pod-template-hash": str(generation)}
         metadata = {
@@ -428,8 +434,8 @@ def controlled_by(owner: Object) -> list[Object]:
     return [{**names, "name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"], "controller": True}]
 
 
-def _serves(ref: Ref, obj: Object) -> bool:
-    return ref.kind == POD and obj["metadata"].get("labels", {}).get(LABEL_STAGE) == "serve"
+def _is_of(obj: Object, owner: Object) -> bool:
+    return any(one["uid"] == owner["metadata"]["uid"] for one in obj["metadata"].get("ownerReferences", ()))
 
 
 def without_image(image: str) -> dict[str, Any]:

@@ -72,6 +72,7 @@ class RevisionPhase(StrEnum):
     """What became of a trained revision."""
 
     DEPLOYING = "Deploying"
+    CANARY = "Canary"
     SERVING = "Serving"
     RETIRED = "Retired"
     FAILED = "Failed"
@@ -137,7 +138,7 @@ class RevisionStatus(Tolerant):
         default=None, description="Image that made it."
     )
     phase: Annotated[RevisionPhase, _OpenText] | None = Field(
-        default=None, description="Deploying, Serving, Retired or Failed."
+        default=None, description="Deploying, Canary, Serving, Retired or Failed."
     )
     created_at: Timestamp | None = Field(default=None, description="When it was made.")
 

@@ -10,6 +10,7 @@ from modelservice.contract.progress import Progress
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice_operator.config import Settings
 from modelservice_operator.domain.attempts import StepState
+from modelservice_operator.domain.canary import Trial
 from modelservice_operator.domain.data import DataState
 from modelservice_operator.domain.diagnose import (
     CRASH_LOOP,
@@ -77,8 +78,16 @@ class Assessment:
     remarks: tuple[str, ...] = ()
 
     @property
+    def trying(self) -> Trial | None:
+        """A canary that goes on by itself."""
+        trial = self.planned.trial
+        return None if trial is None or trial.held else trial
+
+    @property
     def rolled_out(self) -> bool:
         """Whether all replicas serve what is to serve: its pods say so, and the Service leads to them."""
+        if self.trying is not None:
+            return False
         goal, served, state = self.planned.goal, self.observed.served, self.rollout
         if goal is None or self.observed.deployed_key != goal.key or state is None or not state.complete:
             return False
@@ -135,7 +144,7 @@ def assess(
         data_problem=data.problem or of_data,
         stage_problem=None if of_data or data.problem else stage,
         promotion_problem=_promotion_problem(planned.promotion),
-        serving_problem=_serving_problem(observed, diagnostics, now) if planned.serving else None,
+        serving_problem=_first_problem(observed, diagnostics, now) if planned.serving else None,
         refused=diagnostics.refused,
         wait=wait,
         remarks=tuple(_remarks(spec, observed, planned, settled_artifacts(spec, settings))),
@@ -159,8 +168,7 @@ def _remarks(spec: ModelServiceSpec, observed: Observed, planned: Plan, artifact
     strategy = (observed.deployment or {}).get("spec", {}).get("strategy", {}).get("type")
     if spec.serving.rollout is None and strategy == "Recreate":
         yield "its old pods ended before new ones started, since no node had a GPU for both (see spec.serving.rollout)"
-    if planned.promotion.message:
-        yield planned.promotion.message
+    yield from _waiting(planned)
     if (goal := planned.goal) is not None:
         before = [one for one in observed.revisions if one.number < goal.number]
         if before and (words := input_changes(before[-1].record, goal.record)):
@@ -174,6 +182,14 @@ def _remarks(spec: ModelServiceSpec, observed: Observed, planned: Plan, artifact
         return
     if words := store.unlike(location, artifacts, observed.children):
         yield words
+
+
+def _waiting(planned: Plan) -> Iterator[str]:
+    """What is not rolled out, and why; and how far a canary is, where Ready speaks of something else."""
+    if planned.promotion.message:
+        yield planned.promotion.message
+    if planned.trial is not None and (planned.trial.held or planned.desired is None):
+        yield planned.trial.words
 
 
 def _blocked(observed: Observed, pending: StepState) -> Problem | None:
@@ -204,6 +220,12 @@ def _stage_problem(
     waiting = (pod_problem(pod, section=section, memory_limit=limit) for pod in reversed(job.pods))
     found = diagnostics.artifacts or next((problem for problem in waiting if problem), None)
     return found or pending_problem(job, section=section) or diagnostics.stage
+
+
+def _first_problem(observed: Observed, diagnostics: Diagnostics, now: datetime) -> Problem | None:
+    """What keeps serving pods from running: those of a canary first, which are the newer ones."""
+    found = _serving_problem(observed.beside, diagnostics, now) if observed.beside else None
+    return found or _serving_problem(observed, diagnostics, now)
 
 
 def _serving_problem(observed: Observed, diagnostics: Diagnostics, now: datetime) -> Problem | None:

@@ -136,7 +136,7 @@ def _may_go(step: Step, inputs: Inputs, obj: Object) -> bool:
     jobs = [job for job in observed.jobs if job.key == step.key]
     failed = any(job.phase is JobPhase.FAILED or isinstance(job.result, Failure) for job in jobs)
     succeeded = any(job.phase is JobPhase.SUCCEEDED or job.success for job in jobs)
-    told_keys = {said.key for pod in observed.serving_pods if (said := told(pod))}
+    told_keys = {said.key for pod in observed.all_serving_pods if (said := told(pod))}
     recorded = observed.record(step.key) or observed.unreadable_record(step.key)
     served = step.key in {observed.deployed_key, *told_keys}
     return failed and not succeeded and not recorded and not served

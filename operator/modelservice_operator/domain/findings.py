@@ -10,7 +10,7 @@ from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.promotion import COMPARING, PAUSED, PROMOTED, ROLLED_BACK
 from modelservice_operator.domain.records import Revision
 from modelservice_operator.domain.requirements import comparison_text
-from modelservice_operator.domain.rollout import Rollout
+from modelservice_operator.domain.rollout import Rollout, rollout
 from modelservice_operator.domain.stages import Stage, asked_stages
 from modelservice_operator.kinds import HORIZONTAL_POD_AUTOSCALER, SERVICE
 
@@ -90,6 +90,9 @@ def _headway(assessment: Assessment) -> tuple[str, str]:
         words = (f"{stage.activity} key {key}", assessment.headway.words, assessment.wait, _meanwhile(assessment))
         return str(stage.word), ", ".join(filter(None, words))
     number = planned.goal.number if planned.goal else None
+    if assessment.trying is not None:
+        wait = assessment.wait if assessment.trying.split.canary else ""
+        return "Canary", "; ".join(filter(None, (assessment.trying.words, wait)))
     if assessment.rolled_out:
         return "Serving", f"{_replicas(assessment.rollout)} serve revision {number}"
     available = f"revision {number}: {_replicas(assessment.rollout)} are available"
@@ -114,12 +117,13 @@ def _replicas(state: Rollout | None) -> str:
 def available(observed: Observed, state: Rollout | None) -> Finding:
     """Whether requests are answered: a pod is ready, and the Service as it is now leads to it."""
     kind, reached = ConditionType.AVAILABLE, len(observed.reached)
+    beside = rollout(observed.canary.deployment) if observed.canary else None
     if reached:
-        asked = state.desired if state else reached
+        asked = (state.desired if state else reached) + (beside.desired if beside else 0)
         return Finding(
             type=kind, status=True, reason="Answering", message=f"{reached} of {asked} replicas answer requests"
         )
-    if observed.answering:
+    if observed.all_answering:
         name, served = observed.owner.name, observed.child(SERVICE, observed.owner.name)
         words = f"no ready replica is selected by Service {name}" if served else f"no Service {name} of ours is there"
         return Finding(type=kind, status=False, reason="NotSelected", message=words)
@@ -213,9 +217,10 @@ def _served(assessment: Assessment) -> Finding:
         return Finding(type=kind, status=True, reason="Served", message=f"revision {planned.goal.number}")
     if problem is not None:
         return Finding(type=kind, status=False, reason=problem.reason, message=problem.message)
-    return Finding(
-        type=kind, status=False, reason="Deploying", message=f"{_replicas(assessment.rollout)} are available"
-    )
+    reason, message = "Deploying", f"{_replicas(assessment.rollout)} are available"
+    if assessment.trying is not None:
+        reason, message = "Canary", assessment.trying.words
+    return Finding(type=kind, status=False, reason=reason, message=message)
 
 
 def _autoscaled(assessment: Assessment, autoscaling: Autoscaling) -> Finding:

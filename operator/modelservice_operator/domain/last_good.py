@@ -4,25 +4,20 @@ A rollout that failed is written down beside the templates, by what was served a
 operator that was started anew knows. Nothing else is remembered, and what is served in its place is not judged.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import chain
 from typing import Any
 
 from modelservice_operator.constants import ANNOTATION_INPUTS
-from modelservice_operator.domain.diagnose import SERVING_SECTION, memory_limit_of, pod_problem
 from modelservice_operator.domain.inputs import Inputs
-from modelservice_operator.domain.observe import Observed, is_ready, told
+from modelservice_operator.domain.judging import judge
+from modelservice_operator.domain.observe import Observed, told
 from modelservice_operator.domain.records import Revision, StoredTemplate, TemplateRevision
-from modelservice_operator.domain.rollout import newest_pods, rollout
+from modelservice_operator.domain.rollout import newest_pods
 from modelservice_operator.domain.template import choose_template, is_deployed, paced, stored_templates
-from modelservice_operator.objects import Object
-
-RESTARTS = 3
-"""So often a container of a new pod ends before its rollout counts as failed, long before its deadline."""
-
-_AVAILABLE, _EXCEEDED = "NewReplicaSetAvailable", "ProgressDeadlineExceeded"
-"""Reasons of a Deployment's condition Progressing: the rollout was complete once; its time is up."""
+from modelservice_operator.domain.verdict import canary_failure, rollout_failure
 
 _WORDS = 512
 
@@ -57,15 +52,15 @@ def choose(inputs: Inputs, asked: Revision, *, known: bool) -> Choice:
     """
     observed, pinned = inputs.observed, inputs.spec.serving.pin_revision is not None
     if not (known or pinned) and any(one.document.failed for one in observed.templates):
-        kept = _as_it_is(observed, asked)
+        kept = as_it_is(observed, asked)
         if kept is not None:
             return kept
     stored = choose_template(inputs.spec, observed, inputs.settings, asked)
     choice = Choice(revision=asked, stored=stored)
     if pinned:
         return choice  # a person knows better
-    failed = _failed_before(observed, choice.variant) or _fails(observed, choice)
-    good = _last_good(inputs, choice) if failed else None
+    failed = _failed_before(observed, choice.variant) or _fails(inputs, choice)
+    good = last_good(inputs, choice) if failed else None
     if good is None:
         return choice
     stored = paced(good.stored, inputs.spec, observed, good.revision.record)
@@ -77,7 +72,7 @@ def hold(inputs: Inputs, current: Revision | None) -> Choice | None:
     if current is None:
         return None
     if inputs.observed.deployment is not None:
-        return _as_it_is(inputs.observed, current)
+        return as_it_is(inputs.observed, current)
     stored = choose_template(inputs.spec, inputs.observed, inputs.settings, current)
     return Choice(revision=current, stored=stored, held=True)
 
@@ -88,12 +83,43 @@ def failure_of(observed: Observed, variant: tuple[str, str]) -> TemplateRevision
     return next((one for one in found if one.document.failed), None)
 
 
+def step_of(observed: Observed, variant: tuple[str, str]) -> TemplateRevision | None:
+    """The document of the step that a canary is at; None while it has not begun."""
+    return next((one for one in steps_of(observed) if (one.document.key, one.document.serving.inputs) == variant), None)
+
+
+def steps_of(observed: Observed) -> Iterator[TemplateRevision]:
+    """The documents of steps of canaries that did not fail, the newest first."""
+    for one in reversed(observed.templates):
+        document = one.document
+        if document.canary is not None and failure_of(observed, (document.key, document.serving.inputs)) is None:
+            yield one
+
+
+def began(step: TemplateRevision) -> datetime:
+    """When a step began: the apiserver's time on its document."""
+    return datetime.fromisoformat(step.obj["metadata"]["creationTimestamp"])
+
+
+def _fails(inputs: Inputs, choice: Choice) -> str | None:
+    """Why the rollout of a choice, or the canary before it, fails; None while it does not."""
+    observed, canary = inputs.observed, inputs.spec.serving.canary
+    why = rollout_failure(observed, choice.revision.key, choice.stored)
+    begun, beside = step_of(observed, choice.variant), observed.beside
+    # Once it is rolled out, the rollout alone is judged.
+    if canary is not None and begun is not None and beside is not None and not is_deployed(choice.stored, observed):
+        found = canary_failure(beside, choice.stored, began=began(begun), now=inputs.now)
+        found = found or judge(canary, observed, inputs.readings)
+        why = f"canary {begun.document.canary}/{len(canary.steps)}: {found}" if found else why
+    return why[:_WORDS] if why else None
+
+
 def _failed_before(observed: Observed, variant: tuple[str, str]) -> str | None:
     known = failure_of(observed, variant)
     return known.document.failed if known else None
 
 
-def _as_it_is(observed: Observed, asked: Revision) -> Choice | None:
+def as_it_is(observed: Observed, asked: Revision) -> Choice | None:
     """What is deployed, with the template that it has, or had before somebody changed it."""
     if observed.deployed_key != asked.key:
         return None
@@ -111,7 +137,7 @@ def _choices(observed: Observed, revision: Revision) -> Iterator[Choice]:
             yield choice
 
 
-def _last_good(inputs: Inputs, bad: Choice) -> Choice | None:
+def last_good(inputs: Inputs, bad: Choice) -> Choice | None:
     """What ready pods serve still, what serves in its place already, or the last other revision; None where none did.
 
     Another template of the same revision counts only while a ready pod has it: it may never have worked. Once it is
@@ -133,39 +159,3 @@ def proof(pod: Mapping[str, Any]) -> tuple[str | None, str | None]:
     """What a pod, or a pod template, says of itself; pods of an older release do not say from what they were built."""
     said, annotations = told(pod), pod["metadata"].get("annotations") or {}
     return said.key if said else None, annotations.get(ANNOTATION_INPUTS)
-
-
-def _fails(observed: Observed, choice: Choice) -> str | None:
-    """Why the rollout of a choice fails: its pods end again and again, or are not ready when its time is up.
-
-    Only a rollout that was not complete yet is judged: what served well and breaks later is no new revision.
-    """
-    deployment, state, pods = observed.deployment, rollout(observed.deployment), newest_pods(observed)
-    if deployment is None or state is None or not state.desired or not pods:
-        return None
-    said = {one["type"]: one for one in deployment.get("status", {}).get("conditions", ())}
-    progressing = said.get("Progressing", {})
-    if progressing.get("reason") in (None, _AVAILABLE) or sum(map(is_ready, pods)) >= state.desired:
-        return None
-    if not (any(map(_loops, pods)) or _is_late(progressing, pods)):
-        return None
-    if observed.deployed_key != choice.revision.key or not is_deployed(choice.stored, observed):
-        return None
-    limit = memory_limit_of(deployment)
-    problems = (pod_problem(pod, section=SERVING_SECTION, memory_limit=limit) for pod in reversed(pods))
-    found = next((f"{one.reason}: {one.message}" for one in problems if one), "")
-    seconds = deployment["spec"].get("progressDeadlineSeconds")
-    late = f"not available after {seconds} s (spec.serving.progressDeadlineSeconds)"
-    return (found or late)[:_WORDS]
-
-
-def _is_late(progressing: Mapping[str, Any], pods: Sequence[Object]) -> bool:
-    """Whether the time of these pods is up: a ReplicaSet that is used again has the verdict on another one at first."""
-    since = progressing.get("lastTransitionTime", "")
-    made = (pod["metadata"].get("creationTimestamp", "") for pod in pods)
-    return progressing.get("reason") == _EXCEEDED and any(one < since for one in made)
-
-
-def _loops(pod: Object) -> bool:
-    containers = pod.get("status", {}).get("containerStatuses", ())
-    return any(not one.get("ready") and one.get("restartCount", 0) >= RESTARTS for one in containers)

@@ -5,12 +5,19 @@ Each fits in 63 characters for a service name of at most 40 and a stage's name o
 
 from typing import Final
 
+from modelservice_operator.constants import CANARY_SUFFIX
+
 _JOB_PARTS: Final = 3
 
 
 def job_name(service: str, *, stage: str, key: str, attempt: str) -> str:
     """Name of a Job and of the ConfigMap with its work order, which belongs to it alone."""
     return f"{service}-{stage}-{key}-{attempt}"
+
+
+def canary_name(service: str) -> str:
+    """Name of the Deployment of a canary, beside the one that serves."""
+    return f"{service}{CANARY_SUFFIX}"
 
 
 def keyed_name(service: str, key: str) -> str:

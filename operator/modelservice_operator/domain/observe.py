@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from modelservice.contract.artifacts import Artifacts
@@ -18,7 +19,7 @@ from modelservice_operator.domain.builders.record import (
 )
 from modelservice_operator.domain.jobs import StageJob, parse_job
 from modelservice_operator.domain.metadata import Children, Owner, controller_uid
-from modelservice_operator.domain.names import keyed_name
+from modelservice_operator.domain.names import canary_name, keyed_name
 from modelservice_operator.domain.records import (
     ComparisonRecord,
     Revision,
@@ -43,15 +44,25 @@ IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName
 
 
 @dataclass(frozen=True, kw_only=True)
+class Workload:
+    """A Deployment of ours with what its controllers made: ReplicaSets and pods, the oldest first."""
+
+    deployment: Object
+    replica_sets: tuple[Object, ...]
+    pods: tuple[Object, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Observed:
     """Everything about one ModelService that decisions are made from.
 
     ``children`` are what it owns. ``records`` are the results of stages that can be read, by number, ``comparisons``
     those of results with what served, ``templates`` the pod templates that are stored beside them, the oldest first;
-    ``replica_sets`` and ``serving_pods`` those of our Deployment, the oldest first; ``pods`` all that are labelled as
-    ours, whosever they are; ``adoptable`` objects that were made for a ModelService of this name and belong to nobody.
-    ``unsure`` are names of what may hold a recorded artifact and is none of ours, or cannot be seen. ``imposed`` are
-    additions to children, by UID, which come back as soon as they are removed.
+    ``replica_sets`` and ``serving_pods`` those of our Deployment, the oldest first; ``canary`` is the Deployment beside
+    it, while there is one; ``pods`` all that are labelled as ours, whosever they are; ``adoptable`` objects that were
+    made for a ModelService of this name and belong to nobody. ``unsure`` are names of what may hold a recorded artifact
+    and is none of ours, or cannot be seen. ``imposed`` are additions to children, by UID, which come back as soon as
+    they are removed.
     """
 
     owner: Owner
@@ -65,6 +76,7 @@ class Observed:
     deployment: Object | None = None
     replica_sets: tuple[Object, ...] = ()
     serving_pods: tuple[Object, ...] = ()
+    canary: Workload | None = None
     pods: tuple[Object, ...] = ()
     adoptable: tuple[tuple[Kind, Object], ...] = ()
     unsure: frozenset[tuple[Kind, str]] = frozenset()
@@ -87,23 +99,47 @@ class Observed:
         return asked.key or None if asked else None
 
     @property
+    def beside(self) -> "Observed | None":
+        """The same picture with the Deployment of a canary in the place of ours; None while there is none."""
+        if (canary := self.canary) is None:
+            return None
+        return replace(
+            self,
+            deployment=canary.deployment,
+            replica_sets=canary.replica_sets,
+            serving_pods=canary.pods,
+            canary=None,
+        )
+
+    @property
+    def all_serving_pods(self) -> tuple[Object, ...]:
+        """Pods of a canary, then those of our Deployment."""
+        return (*(self.canary.pods if self.canary else ()), *self.serving_pods)
+
+    @property
     def answering(self) -> tuple[Object, ...]:
-        """Serving pods that are ready, the oldest first, whether or not a Service leads to them."""
+        """Serving pods that are ready, the oldest first, whether or not a Service leads to them; no canary's."""
         return tuple(pod for pod in self.serving_pods if is_ready(pod))
 
     @property
+    def all_answering(self) -> tuple[Object, ...]:
+        """Those of a canary, too, which come first."""
+        return tuple(pod for pod in self.all_serving_pods if is_ready(pod))
+
+    @property
     def reached(self) -> tuple[Object, ...]:
-        """Those of the ready pods that our Service selects as it is now, not as it should be."""
+        """Those of all ready pods that our Service selects as it is now, not as it should be."""
         service = self.child(SERVICE, self.owner.name)
         selector = service.get("spec", {}).get("selector") if service else None
         if not selector:
             return ()
-        return tuple(pod for pod in self.answering if selector.items() <= (pod["metadata"].get("labels") or {}).items())
+        labelled = ((pod, pod["metadata"].get("labels") or {}) for pod in self.all_answering)
+        return tuple(pod for pod, labels in labelled if selector.items() <= labels.items())
 
     @property
     def served(self) -> Revision | None:
-        """What the newest ready pod serves; None where none is ready, or no record tells of its artifact."""
-        said = told(self.answering[-1]) if self.answering else None
+        """What the newest ready pod serves, a canary's only where no other is; None where no record tells of it."""
+        said = told(self.all_answering[-1]) if self.all_answering else None
         record = self.record(said.key) if said else None
         return record if record is not None and said is not None and record.digest == said.digest else None
 
@@ -149,7 +185,7 @@ class Observed:
         """Images that pods wait for in vain; what is to run on one of them may take the operator's current image."""
         return frozenset(
             container.get("image", "")
-            for pod in (*self.serving_pods, *(pod for job in self.jobs for pod in job.pods))
+            for pod in (*self.all_serving_pods, *(pod for job in self.jobs for pod in job.pods))
             for container in pod.get("status", {}).get("containerStatuses", ())
             if container.get("state", {}).get("waiting", {}).get("reason") in IMAGE_REASONS
         )
@@ -175,8 +211,10 @@ def observe(service: Object, children: Children) -> Observed:
     made_by: dict[str | None, list[Object]] = {}
     for pod in pods:
         made_by.setdefault(controller_uid(pod), []).append(pod)
-    deployment = next((obj for obj in ours.get(DEPLOYMENT, ()) if obj["metadata"]["name"] == owner.name), None)
-    replica_sets = _controlled(children.get(REPLICA_SET, ()), [deployment] if deployment else [])
+    workloads = {
+        obj["metadata"]["name"]: _workload(obj, children.get(REPLICA_SET, ()), pods) for obj in ours.get(DEPLOYMENT, ())
+    }
+    workload = workloads.get(owner.name)
     return Observed(
         owner=owner,
         service=service,
@@ -188,12 +226,18 @@ def observe(service: Object, children: Children) -> Observed:
         jobs=tuple(
             parse_job(job, made_by.get(job["metadata"]["uid"], ()), service=owner.name) for job in ours.get(JOB, ())
         ),
-        deployment=deployment,
-        replica_sets=replica_sets,
-        serving_pods=_controlled(pods, replica_sets),
+        deployment=workload.deployment if workload else None,
+        replica_sets=workload.replica_sets if workload else (),
+        serving_pods=workload.pods if workload else (),
+        canary=workloads.get(canary_name(owner.name)),
         pods=tuple(pods),
         adoptable=tuple((kind, obj) for kind, objects in made.items() for obj in objects if owner.may_adopt(obj)),
     )
+
+
+def _workload(deployment: Object, replica_sets: Iterable[Object], pods: Iterable[Object]) -> Workload:
+    made = _controlled(replica_sets, [deployment])
+    return Workload(deployment=deployment, replica_sets=made, pods=_controlled(pods, made))
 
 
 def _controlled(objects: Iterable[Object], controllers: Iterable[Object]) -> tuple[Object, ...]:
@@ -210,6 +254,14 @@ def is_ready(pod: Object) -> bool:
     """Whether a pod answers: its readiness probe says so, and nobody takes it away."""
     said = {one["type"]: one["status"] for one in pod.get("status", {}).get("conditions", ())}
     return said.get("Ready") == "True" and not pod["metadata"].get("deletionTimestamp")
+
+
+def ready_since(pod: Object) -> datetime | None:
+    """When a pod that answers began to, as its kubelet says; None where it does not answer."""
+    if not is_ready(pod):
+        return None
+    (ready,) = (one for one in pod["status"]["conditions"] if one["type"] == "Ready")
+    return datetime.fromisoformat(ready.get("lastTransitionTime") or pod["metadata"]["creationTimestamp"])
 
 
 class Told(NamedTuple):

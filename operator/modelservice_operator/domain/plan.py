@@ -2,34 +2,33 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
+from types import MappingProxyType
 
 from modelservice.contract.resource import ModelServiceSpec
-from modelservice.contract.serving import MAX_REPLICAS, Serving
 from modelservice_operator.config import Settings
-from modelservice_operator.constants import ANNOTATION_REPLICAS, ENDING_FIELD_MANAGER, REPLICAS_FIELD_MANAGER
+from modelservice_operator.constants import ENDING_FIELD_MANAGER
 from modelservice_operator.domain.attempts import NextAttempt, StepState, next_attempt, step_state
 from modelservice_operator.domain.builders.identity import build_network_policy, build_service_account
 from modelservice_operator.domain.builders.job import build_end
 from modelservice_operator.domain.builders.record import build_comparison, build_record, is_template
-from modelservice_operator.domain.builders.serving import (
-    build_autoscaler,
-    build_deployment,
-    build_disruption_budget,
-    build_replicas_holder,
-    build_service,
-)
+from modelservice_operator.domain.builders.scaling import build_autoscaler, build_disruption_budget
+from modelservice_operator.domain.builders.serving import build_canary, build_deployment, build_service
+from modelservice_operator.domain.canary import Trial, held_trial, stays_beside, trial
 from modelservice_operator.domain.comparing import comparison_state
 from modelservice_operator.domain.data import DataState
 from modelservice_operator.domain.diff import Changes, Desired, Part, Phase, diff
 from modelservice_operator.domain.inputs import Inputs
 from modelservice_operator.domain.jobs import JobPhase
+from modelservice_operator.domain.judging import Readings
 from modelservice_operator.domain.last_good import Choice, choose, hold
-from modelservice_operator.domain.metadata import bears_stamp, stamped
+from modelservice_operator.domain.names import canary_name
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.promotion import COMPARING, Promotion, find_pinned, paused, promote, rolled_back
 from modelservice_operator.domain.records import Revision, StoredTemplate
+from modelservice_operator.domain.replicas import handed_back, replicas_holder, serving_replicas
 from modelservice_operator.domain.retention import is_gone, retained
-from modelservice_operator.domain.rollout_records import kept_templates, written
+from modelservice_operator.domain.rollout_records import kept_templates, tried, written
 from modelservice_operator.domain.stages import Step, pipeline
 from modelservice_operator.domain.stores import location_of, store_of
 from modelservice_operator.kinds import (
@@ -39,7 +38,7 @@ from modelservice_operator.kinds import (
     JOB,
     POD_DISRUPTION_BUDGET,
 )
-from modelservice_operator.objects import Object, Ref
+from modelservice_operator.objects import Ref
 
 _SERVING_KINDS = (DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, POD_DISRUPTION_BUDGET)
 
@@ -51,8 +50,8 @@ class Plan:
     ``steps`` are those of the pipeline in order, none while the data is not known; ``pending`` is the one whose result
     is waited for, the comparison of the last one with what serves among them. ``desired`` is the result of the last
     one, once nothing is waited for; ``promotion`` tells which revision serves now: an older one while the desired one
-    is made, or is not promoted. ``replicas`` is to be written into ``spec.serving`` (see
-    ``handed_back``).
+    is made, or is not promoted; ``trial`` is a canary beside it. ``replicas`` is to be written into ``spec.serving``
+    (see ``handed_back``).
     """
 
     changes: Changes
@@ -60,6 +59,7 @@ class Plan:
     steps: tuple[StepState, ...] = ()
     pending: StepState | None = None
     desired: Revision | None = None
+    trial: Trial | None = None
     replicas: int | None = None
 
     @property
@@ -70,7 +70,9 @@ class Plan:
     @property
     def goal(self) -> Revision | None:
         """The revision with which all that is asked for is done; None while there is none, or it may not serve."""
-        return None if self.desired is None or self.promotion.fails else self.serving
+        if self.desired is None or self.promotion.fails:
+            return None
+        return self.trial.candidate.revision if self.trial and not self.trial.held else self.serving
 
     @property
     def key(self) -> str | None:
@@ -78,9 +80,17 @@ class Plan:
         return self.steps[-1].step.key if self.steps else None
 
 
-def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: Settings) -> Plan:
-    """Decide. Pure: the same picture gives the same plan."""
-    inputs = Inputs(spec=spec, observed=observed, data=data, settings=settings)
+def plan(
+    spec: ModelServiceSpec,
+    observed: Observed,
+    data: DataState,
+    settings: Settings,
+    *,
+    now: datetime,
+    readings: Readings = MappingProxyType({}),
+) -> Plan:
+    """Decide. Pure: the same picture, at the same time, gives the same plan."""
+    inputs = Inputs(spec=spec, observed=observed, data=data, settings=settings, now=now, readings=readings)
     steps = _steps(inputs)
     keys = tuple(state.step.key for state in steps)
     # What a later step came to needs no earlier one any more.
@@ -101,10 +111,15 @@ def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: 
     choice = choose(inputs, asked, known=result is not None) if asked else None
     if choice is not None and choice.failed is not None:
         promotion = rolled_back(promotion, choice, stalled=result is not None and not compares)
+    replicas, trying = serving_replicas(spec.serving, observed), None
     if spec.serving.paused:
         wanted, choice = choice, hold(inputs, current)
         promotion = paused(promotion, wanted, choice)
+        trying = held_trial(inputs, choice, replicas=replicas)
+    elif choice is not None and (trying := trial(inputs, choice, current, replicas=replicas)) is not None:
+        choice = trying.stable
     serving = _numbered(observed, choice.revision) if choice else None
+    revisions = tuple(filter(None, (trying.candidate.revision if trying else None, serving)))
     kept = retained(
         observed,
         desired_keys=keys,
@@ -116,7 +131,7 @@ def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: 
     parts = (
         *_foundations(inputs, stays=choice.stored if choice and (choice.held or choice.instead_of) else None),
         *(
-            _stage(observed, state, stop=spec.suspend or number < first_needed, serving=serving)
+            _stage(observed, state, stop=spec.suspend or number < first_needed, revisions=revisions)
             for number, state in enumerate(steps)
         ),
         *([_comparison(observed, judged, stop=spec.suspend)] if judged else []),
@@ -125,18 +140,18 @@ def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: 
             checks=tuple(_names_to_be(spec, observed)),
         ),
         _serve(inputs, replace(choice, revision=serving)) if choice and serving else _waiting_to_serve(inputs),
+        _try(inputs, trying) if trying else Part(),
         Part(kept=frozenset(kept)),
     )
-    replicas = handed_back(spec.serving, observed) if serving else None
     changes = diff(observed, parts)
-    newest = serving if result and serving and result.key == serving.key else result
     return Plan(
         changes=changes,
         promotion=replace(promotion, serving=serving),
         steps=steps,
         pending=pending,
-        desired=None if compares else newest,
-        replicas=replicas,
+        desired=None if compares else next((one for one in revisions if result and one.key == result.key), result),
+        trial=trying,
+        replicas=handed_back(spec.serving, observed) if serving else None,
     )
 
 
@@ -208,17 +223,19 @@ def _names_to_be(spec: ModelServiceSpec, observed: Observed) -> Iterator[Ref]:
         yield Ref(DEPLOYMENT, owner.namespace, owner.name)
         if serving.autoscaling is not None:
             yield Ref(HORIZONTAL_POD_AUTOSCALER, owner.namespace, owner.name)
+        if serving.canary is not None:
+            yield Ref(DEPLOYMENT, owner.namespace, canary_name(owner.name))
         if (serving.autoscaling.min_replicas if serving.autoscaling else serving.replicas) > 1:
             yield Ref(POD_DISRUPTION_BUDGET, owner.namespace, owner.name)
 
 
-def _stage(observed: Observed, state: StepState, *, stop: bool, serving: Revision | None) -> Part:
+def _stage(observed: Observed, state: StepState, *, stop: bool, revisions: tuple[Revision, ...]) -> Part:
     """The record of a result that others build on, and the Jobs that are not overtaken; one that hopes in vain ends.
 
     What is served is recorded as a revision, where it is served. ``stop``: a Job without a result is not to run on.
     """
     result = state.result
-    served = serving is not None and result is not None and serving.key == result.key
+    served = result is not None and any(one.key == result.key for one in revisions)
     desired: tuple[Desired, ...] = ()
     if result is not None and result.obj is None and not served:
         desired = (Desired(obj=build_record(observed.owner, result), immutable=True),)
@@ -271,7 +288,7 @@ def _serve(inputs: Inputs, choice: Choice) -> Part:
     owner, serving, revision, stored = observed.owner, spec.serving, choice.revision, choice.stored
     autoscaled = serving.autoscaling is not None or handed_back(serving, observed) is not None
     deployment = build_deployment(owner, serving, revision, stored, replicas=None if autoscaled else serving.replicas)
-    desired = [*written(observed, choice), *_replicas_holder(observed, serving, deployment)]
+    desired = [*written(observed, choice), *replicas_holder(observed, serving, deployment)]
     desired.append(Desired(obj=deployment))
     if serving.autoscaling:
         desired.append(Desired(obj=build_autoscaler(owner, serving.autoscaling, serving.replicas)))
@@ -281,31 +298,22 @@ def _serve(inputs: Inputs, choice: Choice) -> Part:
         desired.append(Desired(obj=build_disruption_budget(owner)))
     # Until its number is written down, the autoscaler is what holds it.
     kept = {(HORIZONTAL_POD_AUTOSCALER, owner.name)} if autoscaled else set()
+    if stays_beside(inputs, choice):
+        kept.add((DEPLOYMENT, canary_name(owner.name)))
     kept |= {
         (CONTROLLER_REVISION, name) for name in kept_templates(observed, choice, limit=spec.revision_history_limit)
     }
     return Part(desired=tuple(desired), kept=frozenset(kept))
 
 
-def handed_back(serving: Serving, observed: Observed) -> int | None:
-    """The number of replicas that an autoscaler leaves, to be stored as if ``kubectl scale`` had said it.
-
-    None where there is nothing to hand back: autoscaling goes on, or whoever took it away said another number.
-    """
-    deployment, autoscaler = observed.deployment, observed.child(HORIZONTAL_POD_AUTOSCALER, observed.owner.name)
-    if serving.autoscaling is not None or deployment is None or autoscaler is None:
-        return None
-    beside = autoscaler["metadata"].get("annotations", {}).get(ANNOTATION_REPLICAS)
-    number = min(int(deployment["spec"].get("replicas", 1)), MAX_REPLICAS)
-    return number if beside == str(serving.replicas) and number != serving.replicas else None
-
-
-def _replicas_holder(observed: Observed, serving: Serving, desired: Object) -> Iterator[Desired]:
-    """On the way to an autoscaler somebody must say the number; at 0 an autoscaler takes itself for switched off.
-
-    ``desired`` is the Deployment that no longer says it; once that is applied, the number is held.
-    """
-    live, autoscaler = observed.deployment, observed.child(HORIZONTAL_POD_AUTOSCALER, observed.owner.name)
-    if serving.autoscaling and live and not autoscaler and not bears_stamp(live, stamped(desired)):
-        held = max(live["spec"].get("replicas", 1), serving.autoscaling.min_replicas)
-        yield Desired(obj=build_replicas_holder(observed.owner, held), manager=REPLICAS_FIELD_MANAGER)
+def _try(inputs: Inputs, trying: Trial) -> Part:
+    """What is written down of the step of a canary, then its pods."""
+    observed, candidate = inputs.observed, trying.candidate
+    canary = build_canary(
+        observed.owner,
+        inputs.spec.serving,
+        candidate.revision,
+        candidate.stored,
+        replicas=trying.split.canary,
+    )
+    return Part(desired=(*tried(observed, trying), Desired(obj=canary)))

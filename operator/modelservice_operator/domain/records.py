@@ -77,13 +77,15 @@ class ServingTemplate(Document):
 
     It lies in a ControllerRevision of its own, which only the operator writes and nobody can change: a template that
     were read back from a Deployment would be whatever somebody wrote there. ``failed`` is why its rollout was taken
-    back: a document of its own, beside the one that it was rolled out from.
+    back: a document of its own, beside the one that it was rolled out from. So is each step of a canary: ``canary`` is
+    its number, from 1, and it began when the document was made.
     """
 
     kind: Literal["ServingTemplate"] = "ServingTemplate"
     key: str
     serving: StoredTemplate
     failed: str | None = None
+    canary: int | None = None
 
 
 class ComparedArtifact(Tolerant):

@@ -38,10 +38,11 @@ def retained(
     key, never labels, which anybody may change. A comparison stays with both that were compared.
     """
     newest = [*observed.revisions[-limit:], *_unused(observed)[-limit:]] if desired_keys else observed.records
-    in_pods = {said.key for pod in observed.serving_pods if (said := told(pod))}
+    in_pods = {said.key for pod in observed.all_serving_pods if (said := told(pod))}
     worked_on = {job.key for job in observed.jobs if not desired_keys or job.unfinished}
     unreadable = {record.key for record in observed.unreadable}
-    keys = {*desired_keys, serving_key, observed.deployed_key, *in_pods, *worked_on, *unreadable}
+    beside = observed.beside.deployed_key if observed.beside else None
+    keys = {*desired_keys, serving_key, observed.deployed_key, beside, *in_pods, *worked_on, *unreadable}
     keys |= {revision.key for revision in newest}
     lost = {
         keyed_name(observed.owner.name, revision.key)

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from modelservice_operator.domain.builders.record import build_record, build_template, numbered
+from modelservice_operator.domain.canary import Trial
 from modelservice_operator.domain.diff import Desired
-from modelservice_operator.domain.last_good import Choice, failure_of, proof
+from modelservice_operator.domain.last_good import Choice, failure_of, proof, steps_of
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.records import Revision, StoredTemplate, TemplateRevision
 from modelservice_operator.domain.rollout import rollout
@@ -19,7 +20,10 @@ def written(observed: Observed, choice: Choice) -> Iterator[Desired]:
 
 
 def kept_templates(observed: Observed, choice: Choice, *, limit: int) -> Iterator[str]:
-    """What may be gone back to, while what is asked for is not rolled out; and what must not be tried again."""
+    """What may be gone back to, while what is asked for is not rolled out; and what must not be tried again.
+
+    Of the steps of canaries the last one: it says how far its canary is, and the ones before say nothing any more.
+    """
     if not observed.templates:
         return
     state = rollout(observed.deployment)
@@ -29,8 +33,18 @@ def kept_templates(observed: Observed, choice: Choice, *, limit: int) -> Iterato
     bad = failure_of(observed, choice.instead_of.variant) if choice.instead_of else None
     proven = {proof(pod) for pod in observed.answering}
     works = (one for one in observed.templates if proof(one.document.serving.template) in proven)
-    for template in (*observed.templates[-2 * limit :], *works, *([bad] if bad else [])):
+    steps = [*steps_of(observed)][:1]
+    others = [one for one in observed.templates if one.document.canary is None]
+    for template in (*others[-2 * limit :], *steps, *works, *([bad] if bad else [])):
         yield template.obj["metadata"]["name"]
+
+
+def tried(observed: Observed, trial: Trial) -> Iterator[Desired]:
+    """What is to be there before a canary has the pods of its step: that it began first, since all else follows."""
+    key, stored = trial.candidate.revision.key, trial.candidate.stored
+    number = trial.begun.number if trial.begun else _next_template(observed)
+    yield Desired(obj=build_template(observed.owner, key, stored, number=number, canary=trial.number), immutable=True)
+    yield from _record(observed, trial.candidate.revision, stored)
 
 
 def _failure(observed: Observed, choice: Choice) -> Iterator[Desired]:
@@ -59,7 +73,8 @@ def _record(observed: Observed, revision: Revision, stored: StoredTemplate) -> I
 
 def _stores(template: TemplateRevision, key: str, stored: StoredTemplate) -> bool:
     document = template.document
-    return (document.key, document.serving, document.failed) == (key, stored, None)
+    said = (document.key, document.serving, document.failed, document.canary)
+    return said == (key, stored, None, None)
 
 
 def _next_template(observed: Observed) -> int:

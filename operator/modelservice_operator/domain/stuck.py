@@ -40,12 +40,18 @@ def waiting_objects(spec: ModelServiceSpec, observed: Observed, planned: Plan, s
         if not pending.job.pods or (pending.job.workers > sum(map(_is_there, pending.job.pods)) > 0):
             objects.append(pending.job.obj)
         found += [Waiting(concern="stage", section=section, obj=obj) for obj in objects]
-    state = rollout(observed.deployment)
-    if observed.deployment is not None and state is not None and not state.complete:
-        objects = [pod for pod in observed.serving_pods if _is_waiting(pod)]
-        objects = objects if observed.serving_pods else [observed.deployment]
-        found += [Waiting(concern="serving", section=SERVING_SECTION, obj=obj) for obj in objects]
+    for one in (observed.beside, observed):
+        found += _waiting_to_serve(one) if one is not None else []
     return found
+
+
+def _waiting_to_serve(observed: Observed) -> list[Waiting]:
+    state = rollout(observed.deployment)
+    if observed.deployment is None or state is None or state.complete:
+        return []
+    objects = [pod for pod in observed.serving_pods if _is_waiting(pod)]
+    objects = objects if observed.serving_pods else [observed.deployment]
+    return [Waiting(concern="serving", section=SERVING_SECTION, obj=obj) for obj in objects]
 
 
 def _artifacts(obj: Object) -> Waiting:

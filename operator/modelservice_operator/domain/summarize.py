@@ -170,7 +170,9 @@ def _phase(revision: Revision, assessment: Assessment) -> RevisionPhase:
     if assessment.planned.serving is not None and revision.key == assessment.planned.serving.key:
         complete = state is not None and state.complete and observed.deployed_key == revision.key
         return RevisionPhase.SERVING if complete else RevisionPhase.DEPLOYING
+    if assessment.planned.trial is not None and revision.key == assessment.planned.trial.candidate.revision.key:
+        return RevisionPhase.CANARY
     if any(one.document.failed and one.document.key == revision.key for one in observed.templates):
         return RevisionPhase.FAILED
-    in_pods = any((said := told(pod)) is not None and said.key == revision.key for pod in observed.serving_pods)
+    in_pods = any((said := told(pod)) is not None and said.key == revision.key for pod in observed.all_serving_pods)
     return RevisionPhase.SERVING if in_pods else RevisionPhase.RETIRED

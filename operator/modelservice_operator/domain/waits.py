@@ -20,7 +20,7 @@ def claim_problem(state: StepState, observed: Observed) -> Problem | None:
     if state.leaving is None:
         return None
     metadata, key = state.leaving["metadata"], state.step.key
-    serving = [pod for pod in observed.serving_pods if (said := told(pod)) and said.key == key and _is_placed(pod)]
+    serving = [pod for pod in observed.all_serving_pods if (said := told(pod)) and said.key == key and _is_placed(pod)]
     pods = [*serving, *(pod for job in observed.jobs if job.key == key for pod in job.pods)]
     labelled = (
         pod for pod in observed.pods if (pod["metadata"].get("labels") or {}).get(LABEL_CLAIM) == metadata["name"]
@@ -59,7 +59,7 @@ def stage_wait(state: StepState, observed: Observed, *, now: datetime) -> str:
 
 def serving_wait(observed: Observed, *, now: datetime) -> str:
     """Which serving pod is not ready; or that there is none."""
-    unready = (pod for pod in reversed(observed.serving_pods) if not is_ready(pod) and is_stuck(pod, now))
+    unready = (pod for pod in reversed(observed.all_serving_pods) if not is_ready(pod) and is_stuck(pod, now))
     if (pod := next(unready, None)) is not None:
         return _pod_words(pod)
     if observed.serving_pods or observed.deployment is None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from modelservice.contract.progress import Progress
+from modelservice_operator.answers import Answers
 from modelservice_operator.constants import FIELD_MANAGER
 from modelservice_operator.objects import Kind, Object, Ref
 
@@ -95,7 +96,10 @@ class KubePort(Protocol):
 
 
 class ProgressPort(Protocol):
-    """Asks a training pod how far it is."""
+    """Asks pods: of a stage how far it is, of a server how it answered."""
 
     async def read(self, address: str) -> Progress | None:
         """Progress of the pod with this IP address, or None if it does not answer well within a second."""
+
+    async def read_answers(self, address: str, port: int) -> Answers | None:
+        """What the server of the pod with this IP address counted, or None if it does not answer well in a second."""

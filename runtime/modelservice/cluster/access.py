@@ -13,6 +13,7 @@ Object = dict[str, Any]
 PLURAL: Final = "modelservices"
 NAME_LABEL: Final = "modelservice.dev/name"
 STAGE_LABEL: Final = "modelservice.dev/stage"
+TRACK_LABEL: Final = "modelservice.dev/track"
 SERVING: Final = "serve"
 FIELD_MANAGER: Final = "kubectl-modelservice"
 TIMEOUT: Final = 30

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from modelservice.cluster.access import STAGE_LABEL, Object
+from modelservice.cluster.access import STAGE_LABEL, TRACK_LABEL, Object
 
 HEADER: Final = ("NAMESPACE", "NAME", "READY", "STAGE", "REVISION", "METRIC", "REPLICAS", "WHY")
 _GOOD: Final = "True"
@@ -73,7 +73,7 @@ def _revisions(status: Mapping[str, Any]) -> Iterator[Node]:
         value = next((m["value"] for m in one.get("metrics", ()) if m["name"] == one.get("primaryMetric")), None)
         metric = "" if value is None else f", {one['primaryMetric']} {value:.3g}"
         said = f"Revision {one['number']}  {one.get('phase', '')}, {one.get('family', 'packed')}{metric}, {one['key']}"
-        yield Node(said, None if one.get("phase") == "Retired" else one.get("phase") == "Serving")
+        yield Node(said, None if one.get("phase") in {"Retired", "Canary"} else one.get("phase") == "Serving")
 
 
 def _child(kind: str, child: Object, pods: Sequence[Object]) -> Node:
@@ -84,11 +84,14 @@ def _child(kind: str, child: Object, pods: Sequence[Object]) -> Node:
 
 
 def _is_of(kind: str, child: Object, pod: Object) -> bool:
-    """By labels that Jobs put on their pods, and the operator on those of its Deployment."""
+    """By labels that Jobs put on their pods, and the operator on those of its Deployments."""
     labels = pod["metadata"].get("labels", {})
     if kind == "Job":
         return bool(labels.get("batch.kubernetes.io/job-name") == child["metadata"]["name"])
-    return kind == "Deployment" and labels.get(STAGE_LABEL) == "serve"
+    if kind != "Deployment" or labels.get(STAGE_LABEL) != "serve":
+        return False
+    selected = child["spec"].get("selector", {}).get("matchLabels", {})
+    return bool(labels.get(TRACK_LABEL) == selected.get(TRACK_LABEL))
 
 
 def _job(_child: Object, status: Mapping[str, Any]) -> tuple[str, bool | None]:

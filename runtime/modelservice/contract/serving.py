@@ -10,16 +10,10 @@ from modelservice.contract.artifact_source import SECRET_OF_STORE, STORES, Artif
 from modelservice.contract.base import Contract, OneOf, Rule, Sha256
 from modelservice.contract.locations import ArtifactUri
 from modelservice.contract.pods import LabelValue, NameReference, PodSettings, QualifiedName
-
-MAX_REPLICAS = 1000
-"""Most pods of one ModelService."""
+from modelservice.contract.rollout import MAX_REPLICAS, Canary, Rollout
 
 _MIN_MAX = Rule(
     "!has(self.minReplicas) || self.minReplicas <= self.maxReplicas", "minReplicas must not exceed maxReplicas"
-)
-_SOME_PACE = Rule(
-    "(has(self.maxSurge) ? self.maxSurge : 1) + (has(self.maxUnavailable) ? self.maxUnavailable : 0) > 0",
-    "maxSurge and maxUnavailable must not both be 0",
 )
 _REQUIREMENT_VALUES = Rule(
     "(self.operator in ['In', 'NotIn']) == (has(self.values) && self.values.size() > 0)",
@@ -221,38 +215,6 @@ class PinRevision(OneOf):
         return f"revision {self.number}" if self.number is not None else str(self.digest)
 
 
-class RollingUpdate(Contract):
-    """New pods are ready before old ones go."""
-
-    RULES = (_SOME_PACE,)
-
-    max_surge: int = Field(
-        default=1, ge=0, le=MAX_REPLICAS, description="Most pods above the number that is asked for. Default 1."
-    )
-    max_unavailable: int = Field(
-        default=0, ge=0, le=MAX_REPLICAS, description="Most pods below it. Default 0: what serves goes on."
-    )
-
-    @model_validator(mode="after")
-    def _moves(self) -> Self:
-        if self.max_surge == self.max_unavailable == 0:
-            raise ValueError(_SOME_PACE.message)
-        return self
-
-
-class Recreate(Contract):
-    """All old pods end before new ones start: nothing answers meanwhile."""
-
-
-class Rollout(OneOf):
-    """Exactly one way from the pods of one revision to those of the next."""
-
-    rolling_update: RollingUpdate | None = Field(default=None, description="New pods first.")
-    recreate: Recreate | None = Field(
-        default=None, description="{}: old pods end first, and nothing answers meanwhile."
-    )
-
-
 class Serving(PodSettings, Access):
     """How the model is served; a change rolls the pods and trains nothing."""
 
@@ -297,6 +259,11 @@ class Serving(PodSettings, Access):
         " of pods are rolled out. Default false.",
     )
     allow_from: AllowFrom = Field(default=AllowFrom(), description="Who may send requests. Default: this namespace.")
+
+    @property
+    def canary(self) -> Canary | None:
+        """How new pods are tried beside the old ones, where that is asked for."""
+        return self.rollout.canary if self.rollout else None
 
     @property
     def access(self) -> Access:

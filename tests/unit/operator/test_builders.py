@@ -16,7 +16,7 @@ from modelservice.contract.serving import Serving
 from modelservice_operator.constants import ANNOTATION_APPLIED, ANNOTATION_REPLICA_SET
 from modelservice_operator.domain.builders.identity import build_network_policy
 from modelservice_operator.domain.builders.pods import container_environment, merged_resources
-from modelservice_operator.domain.builders.serving import build_replicas_holder
+from modelservice_operator.domain.builders.scaling import build_replicas_holder
 from modelservice_operator.domain.metadata import Owner, covers, is_current, stamped
 from modelservice_operator.domain.names import job_name, keyed_name
 from modelservice_operator.domain.stages import STAGES

@@ -48,7 +48,9 @@ class Stuck:
         assert service is not None
         observed, spec = observe(service, children), ModelServiceSpec.model_validate(service["spec"])
         content = ConfigMapContent(keys=("churn.csv",), digest=content_digest(CSV.encode()))
-        planned = plan(spec, observed, config_map_data(spec.known_data.chosen, content), world.settings)
+        planned = plan(
+            spec, observed, config_map_data(spec.known_data.chosen, content), world.settings, now=world.clock.now()
+        )
         asker = Key(NAMESPACE, str(number))
         self.diagnostician.gather(asker, spec, observed, planned, refused=None, now=world.clock.now())
 

@@ -7,6 +7,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from modelservice.contract.progress import Progress
+from modelservice_operator.answers import Answers
 from modelservice_operator.kube.progress import ProgressClient, open_progress_client
 
 
@@ -42,6 +43,19 @@ async def test_reads_progress_of_a_newer_runtime_too(client: ProgressClient, pod
     assert await client.read("127.0.0.1") == Progress(done=3, total=60, loss=0.5)
     assert pod.asked[0].path == "/progress"
     assert pod.asked[0].headers["Accept-Encoding"] == "identity"
+
+
+async def test_reads_what_a_server_counted(client: ProgressClient, pod: Pod) -> None:
+    line = b'modelservice_requests_total{code="200",route="/v1/models/{name}:predict"} 3.0\n'
+    pod.body = line + b"# more\n" * 100_000
+    assert await client.read_answers("127.0.0.1", client._port) == Answers(answered=3)
+    assert pod.asked[0].path == "/metrics"
+    for pod.body in (line.replace(b"3.0", b"NaN"), line.replace(b'",route', b"\xff")):
+        assert await client.read_answers("127.0.0.1", client._port) is None
+    pod.status = 302
+    assert await client.read_answers("127.0.0.1", client._port) is None
+    for address in ("not an address", "localhost", "169.254.169.254/latest"):
+        assert await client.read_answers(address, client._port) is None
 
 
 @pytest.mark.parametrize("body", [b"", b"nonsense", b'{"done": -1}', b"[]", b'{"done": 1, "stage": "' + b"x" * 5000])

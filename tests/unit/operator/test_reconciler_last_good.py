@@ -7,7 +7,7 @@ import pytest
 from tests.support.fake_kube import Stop
 from tests.support.world import World, success, without_image
 
-from modelservice_operator.domain.last_good import RESTARTS
+from modelservice_operator.domain.verdict import RESTARTS
 from modelservice_operator.kinds import CONTROLLER_REVISION, DEPLOYMENT, JOB, SERVICE
 from modelservice_operator.objects import Ref
 

@@ -5,6 +5,7 @@ from modelservice.contract.serving import Scope, Serving
 from modelservice_operator.config import Settings
 from modelservice_operator.constants import LABEL_NAME, OPERATOR_POD_LABELS
 from modelservice_operator.domain.builders.pods import plain
+from modelservice_operator.domain.judging import is_judged
 from modelservice_operator.domain.metadata import Owner
 from modelservice_operator.objects import Object
 
@@ -27,7 +28,9 @@ def build_network_policy(owner: Owner, serving: Serving, settings: Settings) -> 
     peers = [*_scope_peers(allow_from.scope), *(_peer(plain(peer)) for peer in allow_from.peers)]
     peers += [_namespace(namespace) for namespace in dict.fromkeys(namespaces)]
     operator = {**_namespace(settings.pod_namespace), "podSelector": {"matchLabels": dict(OPERATOR_POD_LABELS)}}
-    ingress: list[Object] = [{"from": [operator], "ports": [_port(PROGRESS_PORT)]}]
+    # What a canary is judged by is read where each pod has it, whatever the spec says of ports by now.
+    read = [SERVING_PORT, STATUS_PORT] if is_judged(serving.canary) else []
+    ingress: list[Object] = [{"from": [operator], "ports": [_port(port) for port in (PROGRESS_PORT, *read)]}]
     if peers:
         ingress.insert(0, {"from": peers, "ports": [_port(port) for port in ports]})
     if serving.has_status_port and settings.prometheus_namespaces:

@@ -53,12 +53,21 @@ def numbered(obj: Object) -> tuple[int, int]:
     return number, max(number, int(again) if again.isascii() and again.isdecimal() else 0)
 
 
-def build_template(owner: Owner, key: str, stored: StoredTemplate, *, number: int, failed: str | None = None) -> Object:
+def build_template(
+    owner: Owner,
+    key: str,
+    stored: StoredTemplate,
+    *,
+    number: int,
+    failed: str | None = None,
+    canary: int | None = None,
+) -> Object:
     """The ControllerRevision of a pod template; ``number`` is higher than that of each one before.
 
-    ``failed``: why its rollout was taken back.
+    ``failed``: why its rollout was taken back; ``canary``: the step that begins with it.
     """
-    data = ServingTemplate(key=key, serving=stored, failed=failed).model_dump(mode="json", exclude_none=True)
+    document = ServingTemplate(key=key, serving=stored, failed=failed, canary=canary)
+    data = document.model_dump(mode="json", exclude_none=True)
     return {
         "apiVersion": "apps/v1",
         "kind": "ControllerRevision",

@@ -17,12 +17,12 @@ from modelservice.contract.places import (
     TLS_FOLDER,
 )
 from modelservice.contract.resource import ModelServiceSpec
+from modelservice.contract.rollout import RollingUpdate, Rollout
 from modelservice.contract.server_flags import ServerFlags, server_arguments
-from modelservice.contract.serving import Autoscaling, Engine, RollingUpdate, Rollout, ScalingPace, Serving
+from modelservice.contract.serving import Engine, Serving
 from modelservice_operator.config import Settings
 from modelservice_operator.constants import (
     ANNOTATION_INPUTS,
-    ANNOTATION_REPLICAS,
     GPU,
     GRPC_PORT_NAME,
     GRPCS_PORT_NAME,
@@ -31,14 +31,17 @@ from modelservice_operator.constants import (
     LABEL_METRICS_PORT,
     LABEL_NAME,
     LABEL_STAGE,
+    LABEL_TRACK,
     SERVING_CONTAINER,
     STAGE_SERVE,
     STATUS_PORT_NAME,
+    TRACK_CANARY,
 )
 from modelservice_operator.domain.builders.cache import build_cache
 from modelservice_operator.domain.builders.encryption import secret_of, with_keys
 from modelservice_operator.domain.builders.pods import build_container, build_pod, merged_resources, plain
 from modelservice_operator.domain.metadata import Children, Owner
+from modelservice_operator.domain.names import canary_name
 from modelservice_operator.domain.records import Revision, StageRecord, StoredTemplate
 from modelservice_operator.domain.stores import location_of, settled_artifacts
 from modelservice_operator.objects import Object
@@ -192,7 +195,8 @@ def _pod_ports(*, tls: bool) -> tuple[str, str]:
     return (HTTPS_PORT_NAME, GRPCS_PORT_NAME) if tls else (HTTP_PORT_NAME, GRPC_PORT_NAME)
 
 
-def _speaks_tls(stored: StoredTemplate) -> bool:
+def speaks_tls(stored: StoredTemplate) -> bool:
+    """Whether pods of a template answer with TLS: a Service leads to those alone that do as it says."""
     containers = stored.template["spec"]["containers"]
     return any(port["name"] == HTTPS_PORT_NAME for one in containers for port in one.get("ports", ()))
 
@@ -219,6 +223,24 @@ def build_deployment(
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
 
 
+def build_canary(
+    owner: Owner, serving: Serving, revision: Revision, stored: StoredTemplate, *, replicas: int
+) -> Object:
+    """The Deployment of a candidate beside the one that serves: the Service leads to its pods, too.
+
+    A label more tells them apart: pods of the two never have the same template, whatever they are built from.
+    """
+    track = {LABEL_TRACK: TRACK_CANARY}
+    metadata = stored.template["metadata"]
+    template = {**stored.template, "metadata": {**metadata, "labels": {**metadata["labels"], **track}}}
+    built = build_deployment(
+        owner, serving, revision, stored.model_copy(update={"template": template}), replicas=replicas
+    )
+    built["metadata"] |= {"name": canary_name(owner.name)}
+    built["spec"]["selector"] = {"matchLabels": {**selector_labels(owner), **track}}
+    return built
+
+
 def _strategy(rollout: Rollout | None, stored: StoredTemplate) -> Object:
     """What is asked for; else, where no surge pod could have a GPU, the only other way."""
     if stored.recreate if rollout is None else rollout.recreate is not None:
@@ -229,22 +251,12 @@ def _strategy(rollout: Rollout | None, stored: StoredTemplate) -> Object:
     return {"type": "RollingUpdate", "rollingUpdate": numbers}
 
 
-def build_replicas_holder(owner: Owner, replicas: int) -> Object:
-    """Says only the number of replicas, under a second field manager, until the autoscaler has written its own."""
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": owner.name, "namespace": owner.namespace},
-        "spec": {"replicas": replicas},
-    }
-
-
 def build_service(owner: Owner, serving: Serving, *, stays: StoredTemplate | None = None) -> Object:
     """The Service: port 80, or 443 with TLS, to the HTTP port; for gRPC, if asked for, the port that pods have.
 
     ``stays``: what pods are built from instead of what ``serving`` says; whether they speak TLS stands there.
     """
-    tls = serving.tls is not None if stays is None else _speaks_tls(stays)
+    tls = serving.tls is not None if stays is None else speaks_tls(stays)
     http, grpc = _pod_ports(tls=tls)
     ports = [
         {
@@ -270,60 +282,4 @@ def build_service(owner: Owner, serving: Serving, *, stays: StoredTemplate | Non
         "kind": "Service",
         "metadata": owner.metadata(owner.name, stage=STAGE_SERVE),
         "spec": {"selector": selector_labels(owner), "ports": ports},
-    }
-
-
-def build_autoscaler(owner: Owner, autoscaling: Autoscaling, replicas: int) -> Object:
-    """A HorizontalPodAutoscaler on the CPU utilisation of the server alone.
-
-    Over whole pods a sidecar without a CPU request, as meshes inject them, would leave it without a percentage.
-    ``replicas``: what the spec says beside it (see ``handed_back``).
-    """
-    target = {"type": "Utilization", "averageUtilization": autoscaling.target_cpu_utilization}
-    resource = {"name": "cpu", "container": SERVING_CONTAINER, "target": target}
-    return {
-        "apiVersion": "autoscaling/v2",
-        "kind": "HorizontalPodAutoscaler",
-        "metadata": {
-            **owner.metadata(owner.name, stage=STAGE_SERVE),
-            "annotations": {ANNOTATION_REPLICAS: str(replicas)},
-        },
-        "spec": {
-            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": owner.name},
-            "minReplicas": autoscaling.min_replicas,
-            "maxReplicas": autoscaling.max_replicas,
-            "metrics": [{"type": "ContainerResource", "containerResource": resource}],
-            **_behavior(autoscaling),
-        },
-    }
-
-
-def _behavior(autoscaling: Autoscaling) -> Object:
-    """What is said of the pace; the autoscaler's own defaults decide the rest."""
-    paces = {"scaleUp": _pace(autoscaling.scale_up), "scaleDown": _pace(autoscaling.scale_down)}
-    said = {direction: pace for direction, pace in paces.items() if pace}
-    return {"behavior": said} if said else {}
-
-
-def _pace(pace: ScalingPace | None) -> Object:
-    if pace is None:
-        return {}
-    window, pods = pace.stabilization_seconds, pace.pods_per_minute
-    return {
-        **({"stabilizationWindowSeconds": window} if window is not None else {}),
-        **({"policies": [{"type": "Pods", "value": pods, "periodSeconds": 60}]} if pods is not None else {}),
-    }
-
-
-def build_disruption_budget(owner: Owner) -> Object:
-    """Lets a drain take one serving pod at a time; a pod that is not ready may always go."""
-    return {
-        "apiVersion": "policy/v1",
-        "kind": "PodDisruptionBudget",
-        "metadata": owner.metadata(owner.name, stage=STAGE_SERVE),
-        "spec": {
-            "maxUnavailable": 1,
-            "selector": {"matchLabels": selector_labels(owner)},
-            "unhealthyPodEvictionPolicy": "AlwaysAllow",
-        },
     }

@@ -104,6 +104,31 @@ def test_the_tree_shows_what_is_not_as_wanted_and_pods_below_what_made_them() ->
     ]
 
 
+def test_pods_of_a_canary_are_below_its_own_deployment() -> None:
+    track = {"modelservice.dev/track": "canary"}
+    numbers = {"readyReplicas": 1, "updatedReplicas": 1}
+    found = printed(
+        service(revisions=[{"number": 2, "key": "b", "phase": "Canary", "family": "mlp"}]),
+        Deployment=[
+            {"metadata": {"name": "iris"}, "spec": {"selector": {"matchLabels": SERVES}}, "status": numbers},
+            {
+                "metadata": {"name": "iris-canary"},
+                "spec": {"selector": {"matchLabels": {**SERVES, **track}}},
+                "status": numbers,
+            },
+        ],
+        Pod=[pod("s", labels=SERVES, phase="Running"), pod("c", labels={**SERVES, **track}, phase="Running")],
+    )
+    assert [text for text, _ in found[1:]] == [
+        "├─ Revision 2  Canary, mlp, b",
+        "├─ Deployment/iris  1 of 1 ready",
+        "│  └─ Pod/s  Running, not ready on n1",
+        "└─ Deployment/iris-canary  1 of 1 ready",
+        "   └─ Pod/c  Running, not ready on n1",
+    ]
+    assert found[1][1] is None, "it is on trial"
+
+
 @pytest.mark.parametrize(
     ("status", "said", "good"),
     [
