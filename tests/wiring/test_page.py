@@ -1,6 +1,7 @@
 """The model's page in a real browser: looked at, typed into, driven by keys alone, and found accessible."""
 
 import csv
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ THEMES: tuple[Any, ...] = ("light", "dark")
 HEADER = "sepal_length,sepal_width,petal_length,petal_width"
 UPDATES = "UPDATE_PICTURES"
 PICTURES = ROOT / "docs" / "pictures"
+IRIS = ROOT / "tests" / "data" / "iris.csv"
 
 
 def serve(sample: str, name: str, there: Path) -> Any:
@@ -39,6 +41,42 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def iris(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with serve("iris.yaml", "iris", tmp_path_factory.mktemp("page")) as (_, host):
+        yield f"http://{host}"
+
+
+def resource(name: str, target: str, model: dict[str, Any]) -> dict[str, Any]:
+    spec = {"data": {"configMap": {"name": name}, "target": target}, "model": model}
+    return {
+        "apiVersion": "modelservice.dev/v1alpha1",
+        "kind": "ModelService",
+        "metadata": {"name": name},
+        "spec": spec,
+    }
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A decision tree, as the second revision of a model."""
+    there = tmp_path_factory.mktemp("page")
+    model = {"decisionTree": {"maxDepth": 3}}
+    modelservice.train(resource("tree", "species", model), data=IRIS, output=there / "tree")
+    told = [{"number": number, "digest": modelservice.load(there / "tree").digest} for number in (1, 2)]
+    more = ("--revision", "2", "--history", json.dumps(told))
+    with server(there / "tree", there / "tree.log", *more, name="tree") as (_, host):
+        yield f"http://{host}"
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A table of 500 columns, of which the first decides."""
+    there = tmp_path_factory.mktemp("page")
+    rows = range(60)
+    columns = {"measure 0": [at % 2 for at in rows]} | {
+        f"measure {number}": [at // 2 * number % 503 for at in rows] for number in range(1, 499)
+    }
+    columns |= {"usual": [at // 2 % 3 > 0 for at in rows], "target": ["high" if at % 2 else "low" for at in rows]}
+    modelservice.train(resource("wide", "target", {"decisionTree": {}}), data=columns, output=there / "wide")
+    with server(there / "wide", there / "wide.log", name="wide") as (_, host):
         yield f"http://{host}"
 
 
@@ -108,6 +146,43 @@ def test_what_is_typed_is_answered_and_explained_at_once(look: Any, iris: str) -
     expect(page.locator("#why .bar").first).to_contain_text("petal_")
     page.get_by_role("button", name="The example again").click()
     expect(page.locator("#answer .value")).to_have_text("versicolor")
+
+
+def test_a_tree_is_told_by_its_conditions_while_one_types(look: Any, tree: str) -> None:
+    page = look(tree).page
+    expect(page.locator("#why .bar")).to_have_count(4)
+    page.get_by_label("Explained by").select_option("TreePaths")
+    page.get_by_label("petal_width").fill("0.2")
+    expect(page.locator("#answer .value")).to_have_text("setosa")
+    expect(page.locator("#why li")).to_have_text([re.compile(r"petal_width <= .* \(it is 0\.2\): \d+ of 119 rows")])
+    expect(page.locator("#why")).to_contain_text("TreePaths")
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+
+
+def test_a_model_tells_of_its_revisions(look: Any, tree: str) -> None:
+    table = look(tree).page.get_by_role("region", name="Revisions")
+    expect(table.get_by_role("rowheader")).to_have_text(["2 (this one)", "1"])
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_hundreds_of_columns_have_fields_that_are_found_by_their_names(look: Any, wide: str, width: int) -> None:
+    page = look(wide, viewport={"width": width, "height": 900}).page
+    expect(page.locator("#made .field")).to_have_count(500)
+    expect(page.locator("#answer .value")).to_be_visible()
+    page.get_by_label("Find one of 500 columns").fill("measure 0")
+    expect(page.locator("#made .field:visible")).to_have_count(1)
+    for cell, answer in (("0", "low"), ("1", "high")):
+        page.get_by_label("measure 0", exact=True).fill(cell)
+        expect(page.locator("#answer .value")).to_have_text(answer)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save request.json").click()
+    request = json.loads(Path(download.value.path()).read_text())
+    assert request["instances"][0]["measure 0"] == 1
+    assert len(request["instances"][0]) == 500
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
 
 
 def test_what_is_wrong_is_said_at_its_field_and_mended_by_typing(look: Any, iris: str) -> None:

@@ -23,6 +23,7 @@ from modelservice.cli import main
 from modelservice.cli.serve import _cache, _folder
 from modelservice.contract.access import Access
 from modelservice.contract.exit_codes import ExitCode
+from modelservice.contract.history import PastRevision
 from modelservice.contract.places import ACCESS_PATH, CPU_LIMIT_ENV, ENCRYPTION_KEYS_ENV
 from modelservice.contract.server_flags import ServerFlags, server_arguments
 from modelservice.contract.serving import Batching, Engine, Inputs, MissingColumns, UnknownColumns
@@ -536,6 +537,7 @@ def test_serving_as_the_operator_writes_it(served: Any, engine: Engine, grpc_por
         engine=engine,
         batching=Batching(max_size=32, max_delay_milliseconds=1, max_queue_milliseconds=50),
         revision=12,
+        history=(PastRevision(number=12, digest="sha256:" + "0" * 64),) if grpc_port else (),
         access=GUARDED if grpc_port else Access(),
         secrets="/secrets" if grpc_port else None,
         status_port=8082 if grpc_port else None,
@@ -548,7 +550,7 @@ def test_serving_as_the_operator_writes_it(served: Any, engine: Engine, grpc_por
     assert loaded_by(call) == (flags.model, flags.digest, f"load_{engine.value.lower()}_engine")
     assert (call["sources"][0].name, call["host"], call["ports"]["http"]) == (flags.name, flags.host, flags.port)
     assert (call["ports"].get("grpc"), call["batching"]) == (flags.grpc_port, flags.batching)
-    assert call["sources"][0].revision == 12
+    assert (call["sources"][0].revision, call["sources"][0].history) == (12, flags.history)
     assert call["access"] == flags.access
     assert call["inputs"] == flags.inputs
     assert call["secrets"] == Path(flags.secrets or ACCESS_PATH)
