@@ -71,7 +71,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A table of 500 columns, of which the first decides."""
     there = tmp_path_factory.mktemp("page")
     rows = range(60)
-    columns = {"measure 0": [at % 2 for at in rows]} | {
+    columns: dict[str, list[Any]] = {"measure 0": [at % 2 for at in rows]} | {
         f"measure {number}": [at // 2 * number % 503 for at in rows] for number in range(1, 499)
     }
     columns |= {"usual": [at // 2 % 3 > 0 for at in rows], "target": ["high" if at % 2 else "low" for at in rows]}

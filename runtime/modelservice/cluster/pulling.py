@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -15,13 +15,12 @@ from modelservice.artifact.stores.folder import FolderStore, check_replaceable
 from modelservice.cluster.access import SERVING, Access, Object
 from modelservice.cluster.errors import ClusterError
 from modelservice.cluster.forwarding import forwarded, is_ready, target_of
+from modelservice.cluster.resuming import Archive, Told
 from modelservice.cluster.unpacking import unpack
 from modelservice.contract.locations import CLAIM_SCHEME
 from modelservice.contract.manifest import Manifest
 from modelservice.contract.server_flags import DIGEST, REVISION
 
-Told = Callable[[int, int], None]
-"""Is told how many bytes have come, and of how many."""
 TIMEOUT: Final = 60.0
 """Seconds without a byte after which a transfer has failed."""
 
@@ -101,25 +100,18 @@ def _from_pod(
         httpx.Client(base_url=address, headers=headers, timeout=TIMEOUT, trust_env=False, verify=False) as http,  # noqa: S501
     ):
         path = f"/v2/models/{quote(name, safe='')}/versions/{quote(version, safe='')}/artifact"
-        come = 0
+        archive = Archive(http, path, folder, digest=digest, told=told)
         try:
-            with http.stream("GET", path) as response:
-                if response.status_code != HTTPStatus.OK:
-                    response.read()
-                    raise ClusterError(_refused(name, response))
-                total = int(response.headers.get("content-length", 0))
-
-                def pieces() -> Iterator[bytes]:
-                    nonlocal come
-                    for piece in response.iter_raw():
-                        come += len(piece)
-                        told(come, total)
-                        yield piece
-
-                manifest = unpack(pieces(), folder, digest=digest)
+            manifest = unpack(archive.pieces(), folder, digest=digest)
+        except ArtifactError:
+            archive.forget()
+            raise
+        except httpx.HTTPStatusError as error:
+            raise ClusterError(_refused(name, error.response)) from error
         except httpx.HTTPError as error:
-            said = f"pod {target.pod} stopped after {come} bytes: {error or type(error).__name__}"
-            raise ClusterError(f"{said}; nothing was written, so run the same again") from error
+            said = f"pod {target.pod} stopped after {archive.come} bytes: {error or type(error).__name__}"
+            raise ClusterError(f"{said}; run the same again, and it goes on from there") from error
+        archive.forget()
     return Pulled(folder, manifest, f"pod/{target.pod}")
 
 

@@ -175,12 +175,8 @@ def _fields(model: ServedModel) -> Iterator[Field]:
             continue
         options = given.categories[:MOST_OPTIONS]
         room -= sum(len(option.encode()) for option in options)
-        yield Field(
-            given,
-            str(given.content or given.type),
-            _values(given, histograms.get(given.name)),
-            options if room >= 0 else (),
-        )
+        values = _values(given, histograms.get(given.name))
+        yield Field(given, str(given.content or given.type), values, options if room >= 0 else ())
 
 
 def _inputs(model: ServedModel, monitor: Monitor) -> Iterator[Input]:

@@ -1,7 +1,7 @@
 """The page as one file of HTML, with the policy that lets a browser run nothing but what is in it."""
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from hashlib import sha256
 from importlib import resources
@@ -56,7 +56,8 @@ def _template() -> "Template":
     from jinja2 import Environment, StrictUndefined  # noqa: PLC0415 - only for who looks at the page
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"figure": _figure, "whole": _whole, "share": _share, "shortened": shortened}
+    filters: dict[str, Callable[[Any], str]] = {"figure": _figure, "whole": _whole, "share": _share}
+    environment.filters |= {**filters, "shortened": shortened}
     return environment.from_string(_file(_TEMPLATE))
 
 

@@ -38,7 +38,7 @@ from modelservice.inference.predictor import Predictor
 from modelservice.modalities.table.kinds.category import CategoricalPreprocessing
 from modelservice.modalities.table.kinds.text import TextPreprocessing
 from modelservice.serving.drift.monitor import FEWEST_ROWS
-from modelservice.serving.model import Computation, computed
+from modelservice.serving.model import Computation, ServedModel, computed
 from modelservice.serving.page.facts import MOST_FIELDS
 from modelservice.serving.page.render import MOST_BYTES, render_page
 
@@ -46,7 +46,7 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 HOSTILE = "</script><script>alert(1)</script>'\""
 
 
-async def get_page(model: FakeModel, **more: Any) -> httpx.Response:
+async def get_page(model: ServedModel, **more: Any) -> httpx.Response:
     async with client_of(front_of(model, **more)) as client:
         answer = await client.get("/", headers={"accept": BROWSER})
     assert answer.status_code == 200
