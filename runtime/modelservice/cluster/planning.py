@@ -106,17 +106,21 @@ def plan(
     differing = list(changes(before, spec))
     if live is not None and not differing and keys and set(keys.values()) <= known:
         return [Step("nothing changes")]
-    return [*_stages(live, keys, known, differing), *_serving(live, differing)]
+    return [*_stages(live, spec, keys, known, differing), *_serving(live, differing)]
 
 
 def _stages(
-    live: Mapping[str, Any] | None, keys: Mapping[str, str] | None, known: frozenset[str], differing: list[Change]
+    live: Mapping[str, Any] | None,
+    spec: Mapping[str, Any],
+    keys: Mapping[str, str] | None,
+    known: frozenset[str],
+    differing: list[Change],
 ) -> Iterator[Step]:
     if keys is None:
         yield Step("what would be trained is not known: the ConfigMap with the data is neither in the file nor there")
         return
     why = ", ".join(_told(one) for one in differing if one.path.partition(".")[0] in _COMPUTED)
-    verbs = {"train": "trains a model", "fetch": "fetches the artifact", "compress": "compresses it"}
+    verbs = {"train": "trains a model", "fetch": f"fetches {_fetched(spec)}", "compress": "compresses it"}
     last = list(keys.values())[-1]
     for stage, key in keys.items():
         if key not in known:
@@ -131,6 +135,10 @@ def _stages(
             yield Step(f"trains nothing: {last} is kept, and serves again")
     elif last not in known:
         yield Step("rolls the new model out, where its promotion allows")
+
+
+def _fetched(spec: Mapping[str, Any]) -> str:
+    return "the pretrained model" if "pretrained" in spec["model"] else "the artifact"
 
 
 def _serving(live: Mapping[str, Any] | None, differing: list[Change]) -> Iterator[Step]:

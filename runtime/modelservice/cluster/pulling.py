@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
+from ssl import SSLContext
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
@@ -40,6 +41,7 @@ def pull(
     folder: Path,
     *,
     token: str | None = None,
+    trust: SSLContext | None = None,
     force: bool = False,
     told: Told = lambda _done, _total: None,
 ) -> Pulled:
@@ -51,6 +53,7 @@ def pull(
         revision: as its status has it.
         folder: where it shall lie; what lies there of the same digest stays.
         token: an API key or a token, where the model asks for one.
+        trust: how TLS is spoken with a pod; None: without a certificate to show, and looking at none.
         force: put it in the place of another artifact.
         told: of progress.
 
@@ -70,7 +73,7 @@ def pull(
         )
     pod = serving_pod(access.pods(name, stage=SERVING), digest)
     if pod is not None:
-        return _from_pod(access, name, pod, folder, digest=digest, token=token, told=told)
+        return _from_pod(access, name, pod, folder, digest=digest, token=token, trust=trust, told=told)
     uri: str = revision.get("uri", "")
     if not uri or uri.startswith(f"{CLAIM_SCHEME}:"):
         raise ClusterError(_unreachable(name, revision))
@@ -87,7 +90,15 @@ def serving_pod(pods: list[Object], digest: str) -> Object | None:
 
 
 def _from_pod(
-    access: Access, name: str, pod: Object, folder: Path, *, digest: str, token: str | None, told: Told
+    access: Access,
+    name: str,
+    pod: Object,
+    folder: Path,
+    *,
+    digest: str,
+    token: str | None,
+    trust: SSLContext | None,
+    told: Told,
 ) -> Pulled:
     import httpx  # noqa: PLC0415 - nothing else here needs it
 
@@ -97,7 +108,9 @@ def _from_pod(
     with (
         forwarded(access, target) as address,
         # By the apiserver's own TLS, and the digest decides what is taken.
-        httpx.Client(base_url=address, headers=headers, timeout=TIMEOUT, trust_env=False, verify=False) as http,  # noqa: S501
+        httpx.Client(
+            base_url=address, headers=headers, timeout=TIMEOUT, trust_env=False, verify=trust or False
+        ) as http,
     ):
         path = f"/v2/models/{quote(name, safe='')}/versions/{quote(version, safe='')}/artifact"
         archive = Archive(http, path, folder, digest=digest, told=told)

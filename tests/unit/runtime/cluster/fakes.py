@@ -1,6 +1,7 @@
 """What a cluster has, for commands that ask it: pods, and a port that leads to one of them."""
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -47,6 +48,7 @@ class FakePod:
     status: int = 200
     sent: int | None = None
     ranges: bool = True
+    tls: ssl.SSLContext | None = None
     asked: list[tuple[str, str | None]] = field(default_factory=list)
     started: list[int] = field(default_factory=list)
 
@@ -65,14 +67,18 @@ class FakePod:
                 self.end_headers()
                 self.wfile.write(pod.body[start:][: pod.sent])
 
+            do_POST = do_GET  # noqa: N815 - the library's name
+
             def log_message(self, *_: Any) -> None:
                 """Nobody reads it."""
 
         with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+            if pod.tls is not None:
+                server.socket = pod.tls.wrap_socket(server.socket, server_side=True)
             thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
             thread.start()
             try:
-                yield f"http://127.0.0.1:{server.server_address[1]}"
+                yield f"http{'s' if pod.tls else ''}://127.0.0.1:{server.server_address[1]}"
             finally:
                 server.shutdown()
                 thread.join()
