@@ -14,6 +14,7 @@ from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 from tests.support.browser import chromium
 from tests.support.helm import ROOT
+from tests.support.pages import WIDTH, served, wide_table
 from tests.support.samples import SAMPLES, sample_rows
 from tests.support.server import server
 
@@ -44,40 +45,21 @@ def iris(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"http://{host}"
 
 
-def resource(name: str, target: str, model: dict[str, Any]) -> dict[str, Any]:
-    spec = {"data": {"configMap": {"name": name}, "target": target}, "model": model}
-    return {
-        "apiVersion": "modelservice.dev/v1alpha1",
-        "kind": "ModelService",
-        "metadata": {"name": name},
-        "spec": spec,
-    }
-
-
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A decision tree, as the second revision of a model."""
-    there = tmp_path_factory.mktemp("page")
-    model = {"decisionTree": {"maxDepth": 3}}
-    modelservice.train(resource("tree", "species", model), data=IRIS, output=there / "tree")
-    told = [{"number": number, "digest": modelservice.load(there / "tree").digest} for number in (1, 2)]
+    told = [{"number": number, "digest": f"sha256:{number:064}"} for number in (1, 2)]
     more = ("--revision", "2", "--history", json.dumps(told))
-    with server(there / "tree", there / "tree.log", *more, name="tree") as (_, host):
-        yield f"http://{host}"
+    with served(
+        "tree", tmp_path_factory.mktemp("page"), IRIS, "species", {"decisionTree": {"maxDepth": 3}}, *more
+    ) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A table of 500 columns, of which the first decides."""
-    there = tmp_path_factory.mktemp("page")
-    rows = range(60)
-    columns: dict[str, list[Any]] = {"measure 0": [at % 2 for at in rows]} | {
-        f"measure {number}": [at // 2 * number % 503 for at in rows] for number in range(1, 499)
-    }
-    columns |= {"usual": [at // 2 % 3 > 0 for at in rows], "target": ["high" if at % 2 else "low" for at in rows]}
-    modelservice.train(resource("wide", "target", {"decisionTree": {}}), data=columns, output=there / "wide")
-    with server(there / "wide", there / "wide.log", name="wide") as (_, host):
-        yield f"http://{host}"
+    with served("wide", tmp_path_factory.mktemp("page"), wide_table(), "target", {"decisionTree": {}}) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -168,9 +150,9 @@ def test_a_model_tells_of_its_revisions(look: Any, tree: str) -> None:
 @pytest.mark.parametrize("width", WIDTHS)
 def test_hundreds_of_columns_have_fields_that_are_found_by_their_names(look: Any, wide: str, width: int) -> None:
     page = look(wide, viewport={"width": width, "height": 900}).page
-    expect(page.locator("#made .field")).to_have_count(500)
+    expect(page.locator("#made .field")).to_have_count(WIDTH)
     expect(page.locator("#answer .value")).to_be_visible()
-    page.get_by_label("Find one of 500 columns").fill("measure 0")
+    page.get_by_label(f"Find one of {WIDTH} columns").fill("measure 0")
     expect(page.locator("#made .field:visible")).to_have_count(1)
     for cell, answer in (("0", "low"), ("1", "high")):
         page.get_by_label("measure 0", exact=True).fill(cell)
@@ -179,7 +161,7 @@ def test_hundreds_of_columns_have_fields_that_are_found_by_their_names(look: Any
         page.get_by_role("button", name="Save request.json").click()
     request = json.loads(Path(download.value.path()).read_text())
     assert request["instances"][0]["measure 0"] == 1
-    assert len(request["instances"][0]) == 500
+    assert len(request["instances"][0]) == WIDTH
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     found = Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
