@@ -37,6 +37,8 @@ from modelservice.contract.manifest import CURVES_PICTURE, DATA_REPORT_FILE, IMP
 from modelservice.inference.predictor import Predictor
 from modelservice.modalities.table.kinds.category import CategoricalPreprocessing
 from modelservice.modalities.table.kinds.text import TextPreprocessing
+from modelservice.modalities.tensor.encoder import TensorEncoder
+from modelservice.modalities.tensor.preprocessing import TensorInput, TensorPreprocessing
 from modelservice.serving.drift.monitor import FEWEST_ROWS
 from modelservice.serving.model import Computation, ServedModel, computed
 from modelservice.serving.page.facts import MOST_FIELDS
@@ -266,3 +268,14 @@ async def test_it_tells_of_the_revisions_before_this_one() -> None:
     ):
         assert said in page
     assert "Revisions</h3>" not in (await get_page(numeric_model())).text
+
+
+async def test_a_long_row_of_tensors_is_fetched_too() -> None:
+    tensors = (TensorInput(name="x", datatype="FP32", shape=(64, 64)),)
+    model = FakeModel("Tensor", TensorEncoder(TensorPreprocessing(tensors=tensors)), labels=())
+    async with client_of(front_of(model)) as client:
+        page = (await client.get("/", headers={"accept": BROWSER})).text
+        asked = asked_of(page)
+        told = (await client.get(asked["schema"])).json()["paths"][asked["predict"]]["post"]["requestBody"]
+    assert len(page) < MOST_BYTES / 3
+    assert told["content"]["application/json"]["example"]["instances"] == [model.encoder.example()]
