@@ -28,9 +28,9 @@ PICTURES = ROOT / "docs" / "pictures"
 IRIS = ROOT / "tests" / "data" / "iris.csv"
 
 
-def serve(sample: str, name: str, there: Path) -> Any:
+def serve(sample: str, name: str, there: Path, *more: str) -> Any:
     modelservice.train(SAMPLES / sample, output=there / name)
-    return server(there / name, there / f"{name}.log", name=name)
+    return server(there / name, there / f"{name}.log", *more, name=name)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serve("cnn.yaml", "digits", tmp_path_factory.mktemp("page")) as (_, host):
+    with serve("cnn.yaml", "digits", tmp_path_factory.mktemp("page"), "--engine", "torch") as (_, host):
         yield f"http://{host}"
 
 
@@ -114,7 +114,9 @@ def test_it_is_accessible_at_every_width_and_in_both_themes(look: Any, iris: str
     found = Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
     if os.environ.get(UPDATES) and (width, theme) == (1280, "light"):
-        PICTURES.mkdir(exist_ok=True)
+        page.get_by_label("petal_length").fill("1.4")
+        expect(page.locator("#answer .value")).to_have_text("setosa")
+        expect(page.locator("#why p").first).to_contain_text("setosa")
         page.screenshot(path=PICTURES / "page.png", clip={"x": 0, "y": 0, "width": 1280, "height": 800})
 
 
@@ -137,7 +139,9 @@ def test_a_tree_is_told_by_its_conditions_while_one_types(look: Any, tree: str) 
     page.get_by_label("petal_width").fill("0.2")
     expect(page.locator("#answer .value")).to_have_text("setosa")
     expect(page.locator("#why li")).to_have_text([re.compile(r"petal_width <= .* \(it is 0\.2\): \d+ of 119 rows")])
-    expect(page.locator("#why")).to_contain_text("TreePaths")
+    expect(page.locator("#why")).to_contain_text("(TreePaths)")
+    if os.environ.get(UPDATES):
+        page.locator("#try").screenshot(path=PICTURES / "page-tree.png")
     found = Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
 
@@ -252,5 +256,9 @@ def test_a_picture_is_answered_with_a_map_of_what_speaks_for_it(look: Any, digit
     page.get_by_label("A picture").set_input_files(picture)
     expect(page.locator("#answer .bar")).to_have_count(10)
     expect(page.locator("#why img")).to_have_attribute("src", re.compile("^data:image/png;base64,"))
+    by_patches = page.locator("#why img").get_attribute("src")
+    page.get_by_label("Explained by").select_option("IntegratedGradients")
+    expect(page.locator("#why")).to_contain_text("(IntegratedGradients, estimated)")
+    assert page.locator("#why img").get_attribute("src") != by_patches
     found = Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
