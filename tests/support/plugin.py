@@ -37,12 +37,15 @@ def page_of(space: Space, name: str) -> str:
     command = [sys.executable, "-m", "modelservice", "cluster", "report", name, "--no-browser"]
     place = ("--kubeconfig", str(space.user), "--namespace", space.name)
     with subprocess.Popen([*command, *place], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        found = re.search(r"http://127.0.0.1:\d+/", process.stdout.readline())
-        assert found is not None
-        page = httpx.get(found[0], headers={"accept": "text/html"}, trust_env=False, timeout=30).text
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) == ExitCode.DONE
+        try:
+            assert process.stdout is not None
+            found = re.search(r"http://127.0.0.1:\d+/", process.stdout.readline())
+            assert found is not None
+            page = httpx.get(found[0], headers={"accept": "text/html"}, trust_env=False, timeout=30).text
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == ExitCode.DONE
+        finally:
+            process.kill()  # else the end of the context waits for it, such as where SIGINT is ignored
     return page
 
 
