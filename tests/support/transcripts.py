@@ -5,12 +5,15 @@ time, may differ.
 """
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tests.bench.record import block_of, replace_block
 
 UPDATES = "UPDATE_TRANSCRIPTS"
+_VARIES = re.compile(r"\d|^pod/|^\W*[a-z]{8}\W*$", re.IGNORECASE)
+"""A word with a digit, a pod, or eight letters, which a key may be."""
 
 
 def hold(document: Path, block: str, said: Iterable[tuple[str, str]], *, names: Mapping[str, str]) -> None:
@@ -33,5 +36,5 @@ def hold(document: Path, block: str, said: Iterable[tuple[str, str]], *, names: 
 
 
 def words(text: str) -> list[str]:
-    """Words without a digit: numbers, digests, keys and names of pods are left out, and how columns are aligned."""
-    return [word for word in text.split() if not any(letter.isdigit() for letter in word)]
+    """What is said, without what differs: numbers, digests, keys, names of pods, and how columns are aligned."""
+    return [word for word in text.split() if _VARIES.search(word) is None]

@@ -26,5 +26,7 @@ def test_what_was_printed_is_put_between_the_marks(document: Path) -> None:
 
 def test_numbers_names_and_widths_may_differ_and_words_may_not(document: Path) -> None:
     hold(document, "said", [("status iris", "iris-8a1 Ready 0.871\nin other")], names={"other": "team-a"})
+    made_up = "Pod/iris-bcd Ready (abcdefgh),\nin team-a"
+    hold(document, "said", [("status iris", made_up)], names={})
     with pytest.raises(AssertionError, match="write said anew with UPDATE_TRANSCRIPTS=1"):
         hold(document, "said", [("status iris", "iris-8a1 Failed 0.871\nin other")], names={"other": "team-a"})
