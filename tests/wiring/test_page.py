@@ -166,6 +166,11 @@ def test_hundreds_of_columns_have_fields_that_are_found_by_their_names(look: Any
     request = json.loads(Path(download.value.path()).read_text())
     assert request["instances"][0]["measure 0"] == 1
     assert len(request["instances"][0]) == WIDTH
+    table = wide_table()
+    lines = [",".join(map(str, (columns[at] for columns in table.values()))) for at in range(4)]
+    page.get_by_label("Or its text, with the header").fill("\n".join([",".join(table), *lines]))
+    page.get_by_role("button", name="Predict all rows").click()
+    expect(page.locator("#table-answer")).to_contain_text("4 rows were answered")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     found = Axe().run(page)
     assert found.violations_count == 0, found.generate_report()

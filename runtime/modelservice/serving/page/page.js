@@ -360,6 +360,7 @@
     const place = byId("table-answer");
     const mine = (table = {});
     try {
+      await there;
       const parsed = parseCsv(text);
       const instances = instancesOf(parsed);
       const predictions = [];
@@ -428,7 +429,9 @@
   }
 
   async function fetchRow() {
-    const told = await (await fetch(asked.schema)).json();
+    const answered = await fetch(asked.schema);
+    if (!answered.ok) throw new Error(`What a row consists of was not told (${answered.status}): load the page again.`);
+    const told = await answered.json();
     const { schema, example } = told.paths[asked.predict].post.requestBody.content["application/json"];
     const row = example.instances[0];
     if (!asked.table) {
@@ -450,6 +453,8 @@
     });
   }
 
+  const there = asked.schema ? fetchRow() : Promise.resolve(); // columns and an example
+
   byId("save")?.addEventListener("click", () => {
     const link = element("a");
     link.href = URL.createObjectURL(new Blob([JSON.stringify({ instances: [rowOf()] })], { type: "application/json" }));
@@ -461,6 +466,5 @@
   for (const code of document.querySelectorAll("[data-code]")) {
     code.textContent = code.textContent.replaceAll("ORIGIN", location.origin);
   }
-  const there = asked.schema ? fetchRow() : Promise.resolve();
   there.then(() => asked.table && answerNow(isLive())).catch((error) => showError(answer, error));
 })();
