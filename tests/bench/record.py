@@ -125,7 +125,7 @@ def excerpt(benchmarks: str, shown: Sequence[tuple[str, str]]) -> str:
     lines = ["| bench | figure | value | unit | limit |", "|---|---|--:|---|---|"]
     for bench, name in shown:
         # Of rows of one name, which differ in their unit, the first.
-        found = next((cells for cells in _rows(_block(benchmarks, bench)) if cells[0] == name), None)
+        found = next((cells for cells in _rows(block_of(benchmarks, bench)) if cells[0] == name), None)
         if found is not None:
             lines.append(f"| {' | '.join([bench, *found[:4]])} |")
     return "\n".join(lines)
@@ -151,10 +151,10 @@ def replace_block(text: str, bench: str, block: str) -> str:
         ValueError: the text does not hold the pair of marks exactly once.
     """
     opening, closing = f"<!-- bench:{bench} -->", f"<!-- /bench:{bench} -->"
-    return text.replace(f"{opening}{_block(text, bench)}{closing}", f"{opening}\n{block}\n{closing}")
+    return text.replace(f"{opening}{block_of(text, bench)}{closing}", f"{opening}\n{block}\n{closing}")
 
 
-def _block(text: str, bench: str) -> str:
+def block_of(text: str, bench: str) -> str:
     """What stands between the marks, marks not included."""
     opening, closing = f"<!-- bench:{bench} -->", f"<!-- /bench:{bench} -->"
     found = re.findall(f"{re.escape(opening)}(.*?){re.escape(closing)}", text, re.DOTALL)

@@ -3,14 +3,11 @@
 import json
 import os
 import re
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import httpx
 import pytest
 from tests.bench.record import Figure, at_most, figure
 from tests.cluster.images import recorded_sizes
@@ -18,7 +15,7 @@ from tests.support.client import build_client, keep_asking, predict
 from tests.support.e2e import Api, Object, Space, condition, config_map, eventually, model_service, says
 from tests.support.helm import IMAGES, RELEASE, ROOT
 from tests.support.installation import Installation, helm
-from tests.support.plugin import plugin
+from tests.support.plugin import page_of, plugin
 from tests.support.samples import SAMPLES
 from tests.support.tables import FLOWERS, IRIS, SWAPPED
 from tests.support.timeline import steps_to_ready
@@ -127,16 +124,7 @@ def test_the_plugin_shows_asks_and_plans(iris: Space, tmp_path: Path) -> None:
 
 
 def test_the_plugin_leads_a_browser_to_the_page(iris: Space) -> None:
-    command = [sys.executable, "-m", "modelservice", "cluster", "report", "iris", "--no-browser"]
-    place = ("--kubeconfig", str(iris.user), "--namespace", iris.name)
-    with subprocess.Popen([*command, *place], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        found = re.search(r"http://127.0.0.1:\d+/", process.stdout.readline())
-        assert found is not None
-        page = httpx.get(found[0], headers={"accept": "text/html"}, trust_env=False, timeout=30).text
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) == ExitCode.DONE
-    assert "<title>iris: predicts species</title>" in page
+    assert "<title>iris: predicts species</title>" in page_of(iris, "iris")
 
 
 LOOK = r"""

@@ -1,13 +1,17 @@
 """``kubectl modelservice`` on what takes several revisions, or a failure: pull, compare and retry, and completion."""
 
 import json
+import re
 import tempfile
 from pathlib import Path
 
 import pytest
+import yaml
 from tests.support.e2e import Holds, Space, config_map, eventually, is_ready, model_service, says
-from tests.support.plugin import completions, plugin
+from tests.support.helm import ROOT
+from tests.support.plugin import completions, page_of, plugin
 from tests.support.tables import FLOWERS, IRIS
+from tests.support.transcripts import hold
 
 from modelservice.artifact.stores import load_artifact
 from modelservice.contract.exit_codes import ExitCode
@@ -15,6 +19,8 @@ from modelservice.inference.predictor import Predictor
 from modelservice_operator.kinds import JOB
 
 pytestmark = pytest.mark.cluster
+
+KUBECTL = ROOT / "docs" / "kubectl.md"
 
 
 def serves(number: int) -> Holds:
@@ -65,8 +71,36 @@ def test_revisions_are_pulled_and_compared_from_a_terminal(space: Space) -> None
         given = plugin(space, *compared, "--data", folder / "rows.csv", *kept, "--metric", "logLoss")
         assert given.startswith("logLoss on 29 given rows\n")
 
+        assert re.findall(r'<th scope="row">(\d.*?)</th>', page_of(space, "flowers")) == ["2 (this one)", "1"]
+        _hold_documents_to_it(space, folder)
+
         assert completions(space, "pull", "fl") == ["flowers"]
         assert sorted(completions(space, "compare", "flowers", "")) == ["1", "2"]
+
+
+def _hold_documents_to_it(space: Space, folder: Path) -> None:
+    """docs/kubectl.md shows what the commands print here; ``folder`` has revision 1, and the table."""
+    live, changed = space.service("flowers"), folder / "flowers.yaml"
+    longer = model_service("flowers", training={"epochs": 60}, serving=live["spec"]["serving"] | {"replicas": 2})
+    changed.write_text(yaml.safe_dump_all([config_map("flowers", IRIS), longer]))
+    (folder / "few.csv").write_text("\n".join(IRIS.splitlines()[:3]) + "\n")
+    commands = (
+        "status flowers",
+        "plan -f flowers.yaml",
+        "predict flowers few.csv",
+        "top flowers",
+        "rollback flowers 1",
+        "pull flowers --output current",
+    )
+    keys = {one["key"]: f"key{one['number']}" for one in live["status"]["revisions"]}
+    names = {space.name: "team-a", str(folder.resolve()): "out"} | keys
+
+    def said(command: str) -> tuple[str, str]:
+        return f"kubectl modelservice {command}", plugin(space, *command.split(), folder=folder)
+
+    hold(KUBECTL, "output-plugin", [said(one) for one in commands], names=names)
+    compare = "compare flowers 1 2 --data iris.csv --artifact 1=first"
+    hold(KUBECTL, "output-compare", [said(compare)], names=names)
 
 
 @pytest.mark.story(60)

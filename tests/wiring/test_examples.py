@@ -24,7 +24,7 @@ import modelservice
 from modelservice.contract.resource import ModelService
 
 EXAMPLES = ROOT / "docs" / "examples"
-NOTEBOOK = EXAMPLES / "first-model.ipynb"
+NOTEBOOKS = ("first-model.ipynb", "small-model.ipynb", "why.ipynb")
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 COMMANDS = {
     "predict.py": ("python",),
@@ -155,12 +155,42 @@ def test_a_refusal_is_said(address: str, name: str) -> None:
     assert "no model named 'wine' here; this server serves 'iris'" in done.stderr
 
 
-def test_the_notebook_does_what_it_says(tmp_path: Path) -> None:
-    notebook = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
+def executed(name: str, there: Path) -> list[str]:
+    """What the cells of a notebook show, which is run from a folder; the committed one shows nothing."""
+    notebook = nbformat.read(EXAMPLES / name, as_version=4)  # type: ignore[no-untyped-call]
     committed = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [(cell.outputs, cell.execution_count) for cell in committed] == [([], None)] * len(committed)
-    NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
-    shown = ["".join(str(one.get("text") or one.get("data")) for one in cell.outputs) for cell in committed]
+    NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": there}}).execute()
+    return ["".join(str(one.get("text") or one.get("data")) for one in cell.outputs) for cell in committed]
+
+
+def test_a_small_model_is_made_served_and_asked_in_a_notebook(tmp_path: Path) -> None:
+    shown = executed("small-model.ipynb", tmp_path)
+    before, after = (
+        int(number.replace(",", "")) for number in re.findall(r"([\d,]+) (?:bytes before|after)", shown[2])
+    )
+    assert after < before / 3
+    assert "serving diagnosis (sha256:" in shown[3]
+    assert float(re.findall(r"569 answers, of which ([\d.]+)%", shown[4])[0]) > 95
+    assert shown[5] == "{'text/plain': '0'}"
+
+
+def test_a_notebook_says_why_and_what_drifts(tmp_path: Path) -> None:
+    shown = executed("why.ipynb", tmp_path)
+    condition = r"\n +\d+ have \w+ (<=|>) [\d.]+ \(here [\d.]+\)"
+    assert re.search(rf"(first|second|third), since of \d+ rows of training{condition}", shown[1])
+    for method in ("Shapley", "TreePaths"):
+        value, base, others = map(float, re.findall(rf"{method}: \w+ ([\d.]+) = ([\d.]+) \+ (-?[\d.]+)", shown[2])[0])
+        assert value == pytest.approx(base + others, abs=2e-3)
+    column, index = re.findall(r"'text/plain': '(\w+) +([\d.]+)", shown[3])[0]
+    assert column == "proline"
+    assert float(index) > 0.25
+    mended, moved = map(float, re.findall(r"(?:mended|moved) +([\d.]+)", shown[4])[:2])
+    assert moved < mended
+
+
+def test_the_notebook_does_what_it_says(tmp_path: Path) -> None:
+    shown = executed("first-model.ipynb", tmp_path)
     assert "predicts diagnosis, mlp, Binary" in shown[1]
     assert "accuracy" in shown[2]
     assert "malignant" in shown[3]
@@ -173,8 +203,10 @@ def test_the_notebook_does_what_it_says(tmp_path: Path) -> None:
 
 
 def test_examples_are_short_and_linked() -> None:
-    assert {path.name for path in EXAMPLES.iterdir()} == {*COMMANDS, NOTEBOOK.name}
+    assert {path.name for path in EXAMPLES.iterdir()} == {*COMMANDS, *NOTEBOOKS}
     serving = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [name for name in NOTEBOOKS if f"(docs/examples/{name})" not in readme] == []
     for name in COMMANDS:
         assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) < 60
         assert f"(examples/{name})" in serving

@@ -1,6 +1,7 @@
 """The model's page in a real browser: looked at, typed into, driven by keys alone, and found accessible."""
 
 import csv
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 from tests.support.browser import chromium
 from tests.support.helm import ROOT
+from tests.support.pages import WIDTH, served, wide_table
 from tests.support.samples import SAMPLES, sample_rows
 from tests.support.server import server
 
@@ -23,11 +25,12 @@ THEMES: tuple[Any, ...] = ("light", "dark")
 HEADER = "sepal_length,sepal_width,petal_length,petal_width"
 UPDATES = "UPDATE_PICTURES"
 PICTURES = ROOT / "docs" / "pictures"
+IRIS = ROOT / "tests" / "data" / "iris.csv"
 
 
-def serve(sample: str, name: str, there: Path) -> Any:
+def serve(sample: str, name: str, there: Path, *more: str) -> Any:
     modelservice.train(SAMPLES / sample, output=there / name)
-    return server(there / name, there / f"{name}.log", name=name)
+    return server(there / name, there / f"{name}.log", *more, name=name)
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +46,25 @@ def iris(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A decision tree, as the second revision of a model."""
+    told = [{"number": number, "digest": f"sha256:{number:064}"} for number in (1, 2)]
+    more = ("--revision", "2", "--history", json.dumps(told))
+    with served(
+        "tree", tmp_path_factory.mktemp("page"), IRIS, "species", {"decisionTree": {"maxDepth": 3}}, *more
+    ) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with served("wide", tmp_path_factory.mktemp("page"), wide_table(), "target", {"decisionTree": {}}) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serve("cnn.yaml", "digits", tmp_path_factory.mktemp("page")) as (_, host):
+    with serve("cnn.yaml", "digits", tmp_path_factory.mktemp("page"), "--engine", "torch") as (_, host):
         yield f"http://{host}"
 
 
@@ -94,7 +114,9 @@ def test_it_is_accessible_at_every_width_and_in_both_themes(look: Any, iris: str
     found = Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
     if os.environ.get(UPDATES) and (width, theme) == (1280, "light"):
-        PICTURES.mkdir(exist_ok=True)
+        page.get_by_label("petal_length").fill("1.4")
+        expect(page.locator("#answer .value")).to_have_text("setosa")
+        expect(page.locator("#why p").first).to_contain_text("setosa")
         page.screenshot(path=PICTURES / "page.png", clip={"x": 0, "y": 0, "width": 1280, "height": 800})
 
 
@@ -108,6 +130,50 @@ def test_what_is_typed_is_answered_and_explained_at_once(look: Any, iris: str) -
     expect(page.locator("#why .bar").first).to_contain_text("petal_")
     page.get_by_role("button", name="The example again").click()
     expect(page.locator("#answer .value")).to_have_text("versicolor")
+
+
+def test_a_tree_is_told_by_its_conditions_while_one_types(look: Any, tree: str) -> None:
+    page = look(tree).page
+    expect(page.locator("#why .bar")).to_have_count(4)
+    page.get_by_label("Explained by").select_option("TreePaths")
+    page.get_by_label("petal_width").fill("0.2")
+    expect(page.locator("#answer .value")).to_have_text("setosa")
+    expect(page.locator("#why li")).to_have_text([re.compile(r"petal_width <= .* \(it is 0\.2\): \d+ of 119 rows")])
+    expect(page.locator("#why")).to_contain_text("(TreePaths)")
+    if os.environ.get(UPDATES):
+        page.locator("#try").screenshot(path=PICTURES / "page-tree.png")
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+
+
+def test_a_model_tells_of_its_revisions(look: Any, tree: str) -> None:
+    table = look(tree).page.get_by_role("region", name="Revisions")
+    expect(table.get_by_role("rowheader")).to_have_text(["2 (this one)", "1"])
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_hundreds_of_columns_have_fields_that_are_found_by_their_names(look: Any, wide: str, width: int) -> None:
+    page = look(wide, viewport={"width": width, "height": 900}).page
+    expect(page.locator("#made .field")).to_have_count(WIDTH)
+    expect(page.locator("#answer .value")).to_be_visible()
+    page.get_by_label(f"Find one of {WIDTH} columns").fill("measure 0")
+    expect(page.locator("#made .field:visible")).to_have_count(1)
+    for cell, answer in (("0", "low"), ("1", "high")):
+        page.get_by_label("measure 0", exact=True).fill(cell)
+        expect(page.locator("#answer .value")).to_have_text(answer)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save request.json").click()
+    request = json.loads(Path(download.value.path()).read_text())
+    assert request["instances"][0]["measure 0"] == 1
+    assert len(request["instances"][0]) == WIDTH
+    table = wide_table()
+    lines = [",".join(map(str, (columns[at] for columns in table.values()))) for at in range(4)]
+    page.get_by_label("Or its text, with the header").fill("\n".join([",".join(table), *lines]))
+    page.get_by_role("button", name="Predict all rows").click()
+    expect(page.locator("#table-answer")).to_contain_text("4 rows were answered")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
 
 
 def test_what_is_wrong_is_said_at_its_field_and_mended_by_typing(look: Any, iris: str) -> None:
@@ -195,5 +261,9 @@ def test_a_picture_is_answered_with_a_map_of_what_speaks_for_it(look: Any, digit
     page.get_by_label("A picture").set_input_files(picture)
     expect(page.locator("#answer .bar")).to_have_count(10)
     expect(page.locator("#why img")).to_have_attribute("src", re.compile("^data:image/png;base64,"))
+    by_patches = page.locator("#why img").get_attribute("src")
+    page.get_by_label("Explained by").select_option("IntegratedGradients")
+    expect(page.locator("#why")).to_contain_text("(IntegratedGradients, estimated)")
+    assert page.locator("#why img").get_attribute("src") != by_patches
     found = Axe().run(page)
     assert found.violations_count == 0, found.generate_report()

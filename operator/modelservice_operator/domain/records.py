@@ -7,6 +7,7 @@ from modelservice.contract.base import Sha256, Tolerant
 from modelservice.contract.comparison import Comparison
 from modelservice.contract.documents import Document
 from modelservice.contract.evaluation import Evaluation, Metric
+from modelservice.contract.history import History
 from modelservice.contract.manifest import ARTIFACT_FORMAT, CompressionSummary, DataSummary
 from modelservice.contract.report import Success
 from modelservice.contract.signature import Signature
@@ -19,12 +20,14 @@ class StoredTemplate(Tolerant):
     """A pod template and the hash of the serving inputs that it was built from.
 
     While the inputs stay the same, this template is served whatever a newer operator would build: an upgrade of the
-    operator restarts no model. ``recreate``: its pods start once the old ones ended, whose GPUs they need.
+    operator restarts no model. ``recreate``: its pods start once the old ones ended, whose GPUs they need. ``history``
+    is what its pods are told of revisions, the same in each later template of the same revision.
     """
 
     inputs: str
     template: dict[str, Any]
     recreate: bool | None = None
+    history: History | None = None
 
 
 class ArtifactReference(Tolerant):
@@ -45,6 +48,7 @@ class StageRecord(Document):
     """The result of one stage. ``key`` says what decided it, ``parent`` is the key of what it was made from.
 
     What only a training knows is optional. ``source`` is where it, or what it was made from, was fetched from.
+    ``seconds`` is how long the stage took.
     """
 
     kind: Literal["StageRecord"] = "StageRecord"
@@ -59,6 +63,7 @@ class StageRecord(Document):
     task: str
     parameters: int | None = None
     artifact_bytes: int
+    seconds: float | None = None
     compression: CompressionSummary | None = None
     signature: Signature | None = None
     inputs_digest: Sha256 | None = None
@@ -159,6 +164,7 @@ def record_of(
         task=success.task,
         parameters=success.parameters,
         artifact_bytes=success.artifact_bytes,
+        seconds=round(sum(success.seconds.values()), 3) if success.seconds else None,
         compression=success.compression,
         signature=success.signature,
         inputs_digest=success.inputs_digest,

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice_operator.config import Settings
 from modelservice_operator.domain.builders.serving import build_serving_template, serving_inputs
+from modelservice_operator.domain.history import history_of
 from modelservice_operator.domain.metadata import covers
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.records import Revision, StageRecord, StoredTemplate
@@ -41,7 +42,10 @@ def _choose(
         for stored in stored_templates(observed, record):
             if stored.inputs == inputs and _image(stored) not in observed.missing_images:
                 return stored
-    return build_serving_template(observed.owner, spec, settings, revision, observed.children)
+    # Told once: what is pruned later is to restart nothing, and what starts least of all.
+    told = next((one.history for one in stored_templates(observed, record) if one.history is not None), None)
+    history = history_of(revision, observed.revisions) if told is None else told
+    return build_serving_template(observed.owner, spec, settings, revision, observed.children, history=history)
 
 
 def is_deployed(stored: StoredTemplate, observed: Observed) -> bool:

@@ -145,8 +145,11 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", choices=["json"], help="as JSON instead")
 
 
-def _add_token(parser: argparse.ArgumentParser) -> None:
+def _add_caller(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--token", help="an API key or a token, where the model asks for one")
+    certificate = "a client certificate (PEM), where the model asks for one"
+    parser.add_argument("--certificate", metavar="FILE", help=certificate)
+    parser.add_argument("--key", metavar="FILE", help="its key; default: in the same file")
 
 
 def _add_apply(parser: argparse.ArgumentParser) -> None:
@@ -174,7 +177,7 @@ def _add_rows(parser: argparse.ArgumentParser) -> None:
     _add_name(parser)
     rows = "a CSV file with a header, a JSON file with a list of rows, or - for such a list on stdin"
     parser.add_argument("rows", metavar="FILE", help=rows)
-    _add_token(parser)
+    _add_caller(parser)
 
 
 def _add_logs(parser: argparse.ArgumentParser) -> None:
@@ -202,7 +205,7 @@ def _add_pull(parser: argparse.ArgumentParser) -> None:
     folder = "folder of the artifact; it appears when it is whole"
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help=folder)
     parser.add_argument("--force", action="store_true", help="put it in the place of another artifact")
-    _add_token(parser)
+    _add_caller(parser)
     parser.add_argument("-o", dest="format", choices=["json"], help="say what came as JSON")
 
 
@@ -217,7 +220,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--metric", choices=known, metavar="METRIC", help=f"{metric}; one of {', '.join(known)}")
     folder = "folder of a revision's artifact that was pulled before; default: it is pulled"
     parser.add_argument("--artifact", action="append", default=[], metavar="N=DIR", help=folder)
-    _add_token(parser)
+    _add_caller(parser)
     _add_output(parser)
 
 

@@ -75,10 +75,12 @@ def compare_revisions(parsed: argparse.Namespace, access: "Access") -> int:
 def _pulled(
     access: "Access", parsed: argparse.Namespace, revision: Mapping[str, Any], folder: Path, *, force: bool = False
 ) -> "Pulled":
+    from modelservice.client.connecting import forwarded_trust  # noqa: PLC0415
     from modelservice.cluster.pulling import pull  # noqa: PLC0415
 
     with transfer(f"revision {revision['number']}") as told:
-        return pull(access, parsed.name, revision, folder, token=parsed.token, force=force, told=told)
+        trust = forwarded_trust(parsed.certificate, parsed.key)
+        return pull(access, parsed.name, revision, folder, token=parsed.token, trust=trust, force=force, told=told)
 
 
 def _artifact(

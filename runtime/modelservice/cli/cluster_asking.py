@@ -56,13 +56,11 @@ def report(parsed: argparse.Namespace, access: "Access") -> int:
 
 def predict(parsed: argparse.Namespace, access: "Access") -> int:
     """Answers for the rows of a file."""
-    import modelservice  # noqa: PLC0415
+    from modelservice.client.connecting import connect_forwarded  # noqa: PLC0415
 
     rows, options = _rows(parsed.rows)
-    with (
-        _led(parsed, access) as address,
-        modelservice.connect(_plain(address, parsed.name), model=parsed.name, token=parsed.token) as model,
-    ):
+    caller = {"token": parsed.token, "certificate": parsed.certificate, "key": parsed.key}
+    with _led(parsed, access) as address, connect_forwarded(address, model=parsed.name, **caller) as model:
         return print_json(model.predict(rows, **options))
 
 
@@ -96,16 +94,6 @@ def top(parsed: argparse.Namespace, access: "Access") -> int:
         return print_json({name: usage._asdict() for name, usage in found.items()})
     rows = [usage.row(name) for name, usage in found.items()]
     return print_table(HEADER, rows, empty=f"no ModelServices in namespace {access.namespace}")
-
-
-def _plain(address: str, name: str) -> str:
-    """Refuse TLS: its certificate is of the Service's name, which an address of this machine has not."""
-    if address.startswith("https"):
-        said = (
-            f"{name} speaks TLS, for its own name: ask it where that leads to it, by modelservice.connect(url, ca=...)"
-        )
-        raise ValueError(said)
-    return address
 
 
 def _scrapes(access: "Access", name: str) -> Iterator[str]:

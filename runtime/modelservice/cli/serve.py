@@ -15,6 +15,7 @@ from modelservice.contract import places, server_flags
 from modelservice.contract.access import Access
 from modelservice.contract.base import SHA256_PATTERN, first_problem
 from modelservice.contract.exit_codes import ExitCode
+from modelservice.contract.history import PastRevision, read_history
 from modelservice.contract.quantities import quantity_value
 from modelservice.contract.serving import Batching, Engine, Inputs, MissingColumns, UnknownColumns
 
@@ -61,6 +62,8 @@ def add_serve(commands: Commands) -> None:
     parser.add_argument(
         server_flags.REVISION, type=_revision, default=server_flags.FIRST_REVISION, metavar="N", help=revision
     )
+    history = "revisions that the model's page tells of, as JSON; default: none"
+    parser.add_argument(server_flags.HISTORY, type=_history, default=(), metavar="JSON", help=history)
     parser.add_argument(server_flags.HOST, default="127.0.0.1", help="address to listen on; default: %(default)s")
     port = "default: %(default)s; 0: a free one"
     parser.add_argument(server_flags.PORT, type=_port, default=places.SERVING_PORT, metavar="PORT", help=port)
@@ -124,6 +127,7 @@ def _serve(parsed: argparse.Namespace) -> int:
                     partial(load, address, cache=_cache(parsed, address)),
                     changes_at(address) if parsed.digest is None else None,
                     parsed.revision,
+                    parsed.history,
                 )
                 for name, address in served.addresses.items()
             ),
@@ -179,7 +183,11 @@ def _addresses(parsed: argparse.Namespace) -> dict[str, str]:
         wrong = given[named.index(None)]
         remedy = f"{server_flags.MODEL} NAME={wrong}, or {server_flags.NAME} beside a lone address"
         parser.error(f"{server_flags.MODEL} {wrong}: has no name; write {remedy}")
-    of_one = {server_flags.DIGEST: parsed.digest, server_flags.REVISION: parsed.revision - server_flags.FIRST_REVISION}
+    of_one = {
+        server_flags.DIGEST: parsed.digest,
+        server_flags.REVISION: parsed.revision - server_flags.FIRST_REVISION,
+        server_flags.HISTORY: parsed.history,
+    }
     for flag in (flag for flag, value in of_one.items() if value and len(given) > 1):
         parser.error(f"{flag} is that of one model, and {len(given)} are given: start a server for each")
     addresses: dict[str, str] = {}
@@ -256,6 +264,16 @@ def _revision(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= _LAST_REVISION:
         raise argparse.ArgumentTypeError(f"{text!r} is not the number of a revision: 1 to {_LAST_REVISION}")
     return int(text)
+
+
+def _history(text: str) -> tuple[PastRevision, ...]:
+    from pydantic import ValidationError  # noqa: PLC0415
+
+    try:
+        return read_history(text)
+    except ValidationError as error:
+        expected = """expected a list of revisions, such as '[{"number": 1, "digest": "sha256:..."}]'"""
+        raise argparse.ArgumentTypeError(f"{first_problem(error)}; {expected}") from None
 
 
 def _folder(text: str) -> Path:

@@ -120,7 +120,7 @@ def _stages(
         yield Step("what would be trained is not known: the ConfigMap with the data is neither in the file nor there")
         return
     why = ", ".join(_told(one) for one in differing if one.path.partition(".")[0] in _COMPUTED)
-    verbs = {"train": "trains a model", "fetch": "fetches the artifact", "compress": "compresses it"}
+    verbs = {"train": "trains a model", "fetch": f"fetches {_fetched(spec)}", "compress": "compresses it"}
     last = list(keys.values())[-1]
     for stage, key in keys.items():
         if key not in known:
@@ -150,6 +150,10 @@ def _gate(live: Mapping[str, Any] | None, spec: Mapping[str, Any], key: str) -> 
     serves = next((one["key"] for one in status.get("revisions", ()) if one["number"] == number), None)
     if serves is not None and serves != key:
         yield Step(f"compares {key} with revision {number} by {', '.join(metrics)}, unless it did before", costs=True)
+
+
+def _fetched(spec: Mapping[str, Any]) -> str:
+    return "the pretrained model" if "pretrained" in spec["model"] else "the artifact"
 
 
 def _serving(live: Mapping[str, Any] | None, differing: list[Change]) -> Iterator[Step]:

@@ -2,9 +2,10 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
+from ssl import SSLContext
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
@@ -15,13 +16,12 @@ from modelservice.artifact.stores.folder import FolderStore, check_replaceable
 from modelservice.cluster.access import SERVING, Access, Object
 from modelservice.cluster.errors import ClusterError
 from modelservice.cluster.forwarding import forwarded, is_ready, target_of
+from modelservice.cluster.resuming import Archive, Told
 from modelservice.cluster.unpacking import unpack
 from modelservice.contract.locations import CLAIM_SCHEME
 from modelservice.contract.manifest import Manifest
 from modelservice.contract.server_flags import DIGEST, REVISION
 
-Told = Callable[[int, int], None]
-"""Is told how many bytes have come, and of how many."""
 TIMEOUT: Final = 60.0
 """Seconds without a byte after which a transfer has failed."""
 
@@ -41,6 +41,7 @@ def pull(
     folder: Path,
     *,
     token: str | None = None,
+    trust: SSLContext | None = None,
     force: bool = False,
     told: Told = lambda _done, _total: None,
 ) -> Pulled:
@@ -52,6 +53,7 @@ def pull(
         revision: as its status has it.
         folder: where it shall lie; what lies there of the same digest stays.
         token: an API key or a token, where the model asks for one.
+        trust: how TLS is spoken with a pod; None: without a certificate to show, and looking at none.
         force: put it in the place of another artifact.
         told: of progress.
 
@@ -71,7 +73,7 @@ def pull(
         )
     pod = serving_pod(access.pods(name, stage=SERVING), digest)
     if pod is not None:
-        return _from_pod(access, name, pod, folder, digest=digest, token=token, told=told)
+        return _from_pod(access, name, pod, folder, digest=digest, token=token, trust=trust, told=told)
     uri: str = revision.get("uri", "")
     if not uri or uri.startswith(f"{CLAIM_SCHEME}:"):
         raise ClusterError(_unreachable(name, revision))
@@ -88,7 +90,15 @@ def serving_pod(pods: list[Object], digest: str) -> Object | None:
 
 
 def _from_pod(
-    access: Access, name: str, pod: Object, folder: Path, *, digest: str, token: str | None, told: Told
+    access: Access,
+    name: str,
+    pod: Object,
+    folder: Path,
+    *,
+    digest: str,
+    token: str | None,
+    trust: SSLContext | None,
+    told: Told,
 ) -> Pulled:
     import httpx  # noqa: PLC0415 - nothing else here needs it
 
@@ -98,28 +108,23 @@ def _from_pod(
     with (
         forwarded(access, target) as address,
         # By the apiserver's own TLS, and the digest decides what is taken.
-        httpx.Client(base_url=address, headers=headers, timeout=TIMEOUT, trust_env=False, verify=False) as http,  # noqa: S501
+        httpx.Client(
+            base_url=address, headers=headers, timeout=TIMEOUT, trust_env=False, verify=trust or False
+        ) as http,
     ):
         path = f"/v2/models/{quote(name, safe='')}/versions/{quote(version, safe='')}/artifact"
-        come = 0
+        archive = Archive(http, path, folder, digest=digest, told=told)
         try:
-            with http.stream("GET", path) as response:
-                if response.status_code != HTTPStatus.OK:
-                    response.read()
-                    raise ClusterError(_refused(name, response))
-                total = int(response.headers.get("content-length", 0))
-
-                def pieces() -> Iterator[bytes]:
-                    nonlocal come
-                    for piece in response.iter_raw():
-                        come += len(piece)
-                        told(come, total)
-                        yield piece
-
-                manifest = unpack(pieces(), folder, digest=digest)
+            manifest = unpack(archive.pieces(), folder, digest=digest)
+        except ArtifactError:
+            archive.forget()
+            raise
+        except httpx.HTTPStatusError as error:
+            raise ClusterError(_refused(name, error.response)) from error
         except httpx.HTTPError as error:
-            said = f"pod {target.pod} stopped after {come} bytes: {error or type(error).__name__}"
-            raise ClusterError(f"{said}; nothing was written, so run the same again") from error
+            said = f"pod {target.pod} stopped after {archive.come} bytes: {error or type(error).__name__}"
+            raise ClusterError(f"{said}; run the same again, and it goes on from there") from error
+        archive.forget()
     return Pulled(folder, manifest, f"pod/{target.pod}")
 
 

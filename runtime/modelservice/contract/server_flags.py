@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from modelservice.contract.access import Access
+from modelservice.contract.history import PastRevision, write_history
 from modelservice.contract.places import SERVING_PORT
 from modelservice.contract.serving import Batching, Engine, Inputs, MissingColumns, UnknownColumns
 
@@ -16,6 +17,7 @@ PORT: Final = "--port"
 GRPC_PORT: Final = "--grpc-port"
 ENGINE: Final = "--engine"
 REVISION: Final = "--revision"
+HISTORY: Final = "--history"
 ACCESS: Final = "--access"
 SECRETS: Final = "--secrets"
 STATUS_PORT: Final = "--status-port"
@@ -46,6 +48,7 @@ class ServerFlags:
         engine: what computes the model.
         batching: how requests share forward passes.
         revision: number of the revision, which clients know as the model's version.
+        history: the revision and those before it, which the page of the model tells of; left out where none is told.
         access: who may call, and how much; written as JSON, and left out where nothing is said.
         secrets: folder with what callers are known by, where ``access`` names any.
         inputs: what requests may get wrong; left out where that is nothing.
@@ -63,6 +66,7 @@ class ServerFlags:
     engine: Engine = Engine.ONNX
     batching: Batching = field(default_factory=Batching)
     revision: int = FIRST_REVISION
+    history: tuple[PastRevision, ...] = ()
     access: Access = field(default_factory=Access)
     secrets: str | None = None
     status_port: int | None = None
@@ -83,6 +87,7 @@ def server_arguments(flags: ServerFlags) -> list[str]:
         NAME: flags.name,
         DIGEST: flags.digest,
         REVISION: flags.revision,
+        HISTORY: write_history(flags.history) if flags.history else None,
         HOST: flags.host,
         PORT: flags.port,
         GRPC_PORT: flags.grpc_port,

@@ -38,11 +38,21 @@ _REFUSED: Final = {
 }
 _DOMAIN_FIELD: Final = {_NODE: 7, _OPSET: 1}
 
+Value = int | memoryview
+"""Of a field: an integer, or the bytes of whatever else."""
+
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_FIXED: Final = {_FIXED64: 8, _FIXED32: 4}
 _MAX_VARINT: Final = 10
 _TAG_BITS: Final = 32
-_NUMBERS = re.compile(rb"(?:\x3d[\s\S]{4}|\x40[\x80-\xff]{0,9}[\x00-\x7f])++")
-"""Many ``floats`` (field 7, fixed) or ``ints`` (field 8, varint) of an attribute: a tree has millions of them."""
+RUN_OF_FLOATS: Final = re.compile(rb"(?:\x3d[\s\S]{4})++")
+RUN_OF_INTS: Final = re.compile(rb"(?:\x40[\x80-\xff]{0,9}[\x00-\x7f])++")
+RUN_OF_MODES: Final = re.compile(rb"(?:\x4a(?:\x04LEAF|\x0aBRANCH_LEQ))++")
+"""Many ``floats`` (field 7), ``ints`` (8), or ``strings`` (9) that are modes of a tree's nodes, of an attribute.
+
+A forest has millions of them, and they are passed over at once.
+"""
+_LISTS = re.compile(b"|".join(run.pattern for run in (RUN_OF_FLOATS, RUN_OF_INTS, RUN_OF_MODES)))
 
 
 def check_onnx(content: bytes) -> None:
@@ -78,28 +88,34 @@ def _fields(kind: int, message: memoryview) -> Iterator[tuple[int, memoryview | 
     """Numbers of the fields of a message, with the content of those that have one."""
     at, end = 0, len(message)
     while at < end:
-        if kind == _ATTRIBUTE and (numbers := _NUMBERS.match(message, at)) is not None:
-            at = numbers.end()
+        if kind == _ATTRIBUTE and (listed := _LISTS.match(message, at)) is not None:
+            at = listed.end()
             continue
-        tag, at = read_varint(message, at)
-        if tag >> _TAG_BITS:
-            raise damaged()  # protobuf cuts it, and so reads another field than is seen here
-        number, wire = tag >> 3, tag & 7
-        value = None
-        if wire == _VARINT:
-            _, at = read_varint(message, at)
-        elif wire == _FIXED64:
-            at += 8
-        elif wire == _FIXED32:
-            at += 4
-        elif wire == _BYTES:
-            length, at = read_varint(message, at)
-            value, at = message[at : at + length], at + length
-        else:
-            raise damaged()
-        if at > end:
-            raise damaged()
-        yield number, value
+        number, value, at = read_field(message, at)
+        yield number, None if isinstance(value, int) else value
+
+
+def read_field(message: memoryview, at: int) -> tuple[int, Value, int]:
+    """Number and value of the field that begins somewhere, and where it ends.
+
+    Raises:
+        ArtifactError: it cannot be followed.
+    """
+    tag, at = read_varint(message, at)
+    if tag >> _TAG_BITS:
+        raise damaged()  # protobuf cuts it, and so reads another field than is seen here
+    number, wire = tag >> 3, tag & 7
+    if wire == _VARINT:
+        return number, *read_varint(message, at)
+    if wire == _BYTES:
+        length, at = read_varint(message, at)
+    elif wire in _FIXED:
+        length = _FIXED[wire]
+    else:
+        raise damaged()
+    if at + length > len(message):
+        raise damaged()
+    return number, message[at : at + length], at + length
 
 
 def read_varint(message: memoryview, at: int) -> tuple[int, int]:

@@ -12,13 +12,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from modelservice.inference.onnx_file import damaged, read_varint
+from modelservice.inference.onnx_file import RUN_OF_FLOATS, RUN_OF_INTS, RUN_OF_MODES, Value, damaged, read_field
 
-Value = int | memoryview
-"""Of a field: an integer, or the bytes of whatever else."""
-
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_FIXED: Final = {_FIXED64: 8, _FIXED32: 4}
+_VARINT, _BYTES = 0, 2
 _OF_MODEL: Final = {"ir_version": 1, "graph": 7, "opset_import": 8}
 _OF_GRAPH: Final = {"node": 1, "name": 2, "initializer": 5, "input": 11, "output": 12}
 _INPUT, _OUTPUT, _OPERATOR, _ATTRIBUTE, _DOMAIN = 1, 2, 4, 5, 7
@@ -29,11 +25,6 @@ _TYPES: Final = {1: "<f4", 7: "<i8", 11: "<f8"}
 _PACKED: Final = {1: 4, 11: 10}
 """The field that holds the elements of a tensor without raw data, as raw data would."""
 _SIGNED: Final = 1 << 63
-
-_RUN_OF_FLOATS = re.compile(rb"(?:\x3d[\s\S]{4})++")
-_RUN_OF_INTS = re.compile(rb"(?:\x40[\x80-\xff]{0,9}[\x00-\x7f])++")
-_RUN_OF_MODES = re.compile(rb"(?:\x4a(?:\x04LEAF|\x0aBRANCH_LEQ))++")
-"""Many ``floats``, ``ints``, and ``strings`` that are modes of a tree's nodes."""
 
 
 class Node(NamedTuple):
@@ -120,25 +111,8 @@ def fields(message: memoryview) -> Iterator[tuple[int, Value]]:
     """
     at = 0
     while at < len(message):
-        number, value, at = _field(message, at)
+        number, value, at = read_field(message, at)
         yield number, value
-
-
-def _field(message: memoryview, at: int) -> tuple[int, Value, int]:
-    """Number and value of the field that begins somewhere, and where it ends."""
-    tag, at = read_varint(message, at)
-    number, wire = tag >> 3, tag & 7
-    if wire == _VARINT:
-        return number, *read_varint(message, at)
-    if wire == _BYTES:
-        length, at = read_varint(message, at)
-    elif wire in _FIXED:
-        length = _FIXED[wire]
-    else:
-        raise damaged()
-    if at + length > len(message):
-        raise damaged()
-    return number, message[at : at + length], at + length
 
 
 def _message(value: Value) -> memoryview:
@@ -169,7 +143,7 @@ def _attribute(message: memoryview) -> tuple[str, Any]:
             lists.setdefault(number, []).append(_RUNS[number][1](message[at : run.end()]))
             at = run.end()
             continue
-        number, value, at = _field(message, at)
+        number, value, at = read_field(message, at)
         if number == _NAME:
             name = bytes(_message(value)).decode()
         elif number in _SINGLE:
@@ -240,9 +214,9 @@ def _tensor(value: Value) -> NDArray[Any] | None:
 
 
 _RUNS: Final[dict[int, tuple[re.Pattern[bytes], Callable[[memoryview], Any]]]] = {
-    _FLOATS: (_RUN_OF_FLOATS, _floats),
-    _INTS: (_RUN_OF_INTS, lambda run: _varints(run, tagged=True)),
-    _STRINGS: (_RUN_OF_MODES, _modes),
+    _FLOATS: (RUN_OF_FLOATS, _floats),
+    _INTS: (RUN_OF_INTS, lambda run: _varints(run, tagged=True)),
+    _STRINGS: (RUN_OF_MODES, _modes),
 }
 """Lists of an attribute whose elements are fields of their own."""
 _PACKED_LISTS: Final[dict[int, Callable[[memoryview], Any]]] = {

@@ -20,12 +20,16 @@ class Archive:
         self.size = sum(parts) + len(_END)
         """Bytes of all pieces."""
 
-    def pieces(self) -> Iterator[bytes]:
-        """The tar from its start to its end."""
+    def pieces(self, start: int = 0) -> Iterator[bytes]:
+        """The tar from a byte of it to its end."""
+        for part in self._parts():
+            yield from (part[at : at + PIECE] for at in range(start, len(part), PIECE))
+            start = max(0, start - len(part))
+
+    def _parts(self) -> Iterator[bytes]:
         for name, content in self._files.items():
             yield self._heads[name]
-            for start in range(0, len(content), PIECE):
-                yield content[start : start + PIECE]
+            yield content
             yield bytes(_padding(content))
         yield _END
 

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from typing import Final, NamedTuple, Self
 
+from modelservice.contract.history import PastRevision
 from modelservice.contract.server_flags import FIRST_REVISION
 from modelservice.contract.serving import Batching, Inputs, MissingColumns, UnknownColumns
 from modelservice.modalities.base import STRICT, Tolerance
@@ -101,9 +102,9 @@ def share(
 class Core(NamedTuple):
     """A model, and what answers by it.
 
-    ``version`` is the revision's number, as paths and answers say. ``around`` makes the same around another model: what
-    is its own (queue, drift, lines of the audit) anew, and what counts requests shared. Nothing tells of the model
-    before ``show``.
+    ``version`` is the revision's number, as paths and answers say; ``history`` is what it and those before it were.
+    ``around`` makes the same around another model: what is its own (queue, drift, lines of the audit) anew, and what
+    counts requests shared. Nothing tells of the model before ``show``.
     """
 
     model: ServedModel
@@ -117,6 +118,7 @@ class Core(NamedTuple):
     around: "Callable[[ServedModel, Costs], Core]"
     common: Common
     tolerance: Tolerance = STRICT
+    history: tuple[PastRevision, ...] = ()
 
     @property
     def spoken(self) -> Spoken:
@@ -139,6 +141,7 @@ def build_core(
     *,
     name: str,
     revision: int = FIRST_REVISION,
+    history: tuple[PastRevision, ...] = (),
     costs: Costs,
     batching: Batching,
     common: Common,
@@ -174,6 +177,7 @@ def build_core(
             around=around,
             common=common,
             tolerance=tolerance,
+            history=history,
         )
 
     core = around(model, costs)

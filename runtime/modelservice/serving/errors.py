@@ -26,12 +26,14 @@ class RequestError(Exception):
     """A request that is refused; the message says what is wrong and where.
 
     ``status`` is its code in HTTP and ``code`` the name of its code in gRPC; ``retry_after`` is the estimate in
-    seconds after which another try may go better, or None where none would.
+    seconds after which another try may go better, or None where none would. ``model`` is the name of the model that the
+    message asks, where that alone says it and it was read.
     """
 
     status: ClassVar[int] = 400
     code: ClassVar[str] = "INVALID_ARGUMENT"
     retry_after: float | None = None
+    model: str = ""
 
 
 class TooLargeError(RequestError):

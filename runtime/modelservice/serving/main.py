@@ -181,7 +181,7 @@ def _around_model(
         *(loaded - started, time.perf_counter() - loaded),
         *(costs.batch_size, "on the event loop" if costs.inline else "in a thread"),
     )
-    return partial(build, model, name=name, revision=source.revision, costs=costs)
+    return partial(build, model, name=name, revision=source.revision, history=source.history, costs=costs)
 
 
 def _audit_log(stack: ExitStack) -> AuditLog:

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from modelservice.artifact.errors import ArtifactError
 from modelservice.contract.failure import StageError, StorageError
+from modelservice.contract.history import PastRevision
 from modelservice.contract.server_flags import FIRST_REVISION
 from modelservice.serving.core import Core, Models
 from modelservice.serving.costs import Costs
@@ -59,12 +60,14 @@ class Source(NamedTuple):
         changed: whether there may be another one than was loaded last; asked again and again, in a thread. None: the
             model is what it was at the start, also where a client asks for a look.
         revision: its number: the version in paths and answers.
+        history: it and those before it, as its page tells.
     """
 
     name: str
     load: Callable[[], ServedModel]
     changed: Callable[[], bool] | None = None
     revision: int = FIRST_REVISION
+    history: tuple[PastRevision, ...] = ()
 
 
 class Switch:

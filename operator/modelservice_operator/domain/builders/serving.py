@@ -3,6 +3,7 @@
 from typing import Any
 
 from modelservice.contract.access import Access
+from modelservice.contract.history import PastRevision
 from modelservice.contract.keys import short_hash
 from modelservice.contract.model import GRADIENT_FAMILIES
 from modelservice.contract.places import (
@@ -87,9 +88,15 @@ def serving_inputs(spec: ModelServiceSpec, settings: Settings, record: StageReco
 
 
 def build_serving_template(
-    owner: Owner, spec: ModelServiceSpec, settings: Settings, revision: Revision, children: Children
+    owner: Owner,
+    spec: ModelServiceSpec,
+    settings: Settings,
+    revision: Revision,
+    children: Children,
+    *,
+    history: tuple[PastRevision, ...],
 ) -> StoredTemplate:
-    """The pod template of a revision, with the hash of what it was built from."""
+    """The pod template of a revision, with the hash of what it was built from, and what its pods tell of revisions."""
     record, serving = revision.record, spec.serving
     engine = choose_engine(serving, record)
     artifacts = settled_artifacts(spec, settings)
@@ -103,6 +110,7 @@ def build_serving_template(
         name=owner.name,
         digest=record.artifact.digest,
         revision=revision.number,
+        history=history,
         grpc_port=GRPC_PORT if serving.grpc else None,
         engine=engine,
         batching=serving.batching,
@@ -154,7 +162,7 @@ def build_serving_template(
     )
     inputs = serving_inputs(spec, settings, record)
     template["metadata"]["annotations"] = {**template["metadata"].get("annotations", {}), ANNOTATION_INPUTS: inputs}
-    return StoredTemplate(inputs=inputs, template=template)
+    return StoredTemplate(inputs=inputs, template=template, history=history)
 
 
 def _access_volumes(access: Access) -> list[Object]:

@@ -1,11 +1,9 @@
 """What the page says of a model, in plain values: no HTML here, and nothing is decided there."""
 
 import json
-import shlex
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from modelservice.contract.baseline import Histogram, NumberHistogram
 from modelservice.contract.data_report import DataReport
@@ -22,12 +20,15 @@ from modelservice.contract.manifest import (
     Manifest,
 )
 from modelservice.contract.signature import ColumnKind, InputColumn, InputTensor
+from modelservice.inference.explaining.methods import Methods
 from modelservice.inference.explaining.question import unexplainable
+from modelservice.inference.explaining.slopes import METHODS as SLOPES
 from modelservice.serving.core import Core
 from modelservice.serving.drift.monitor import FEATURE, FEWEST_ROWS, PREDICTION, Monitor
-from modelservice.serving.drift.spread import Spread, Window
 from modelservice.serving.metrics import Statistics
 from modelservice.serving.model import ServedModel
+from modelservice.serving.page.bars import BARS, Bars, bars_of, drift_of
+from modelservice.serving.page.calls import SAVED, calls_of
 from modelservice.serving.uploads import takes_pictures
 from modelservice.tasks.metrics_document import MetricsDocument
 
@@ -41,29 +42,22 @@ PICTURES: Final = {
     SEARCH_PICTURE: "What the search tried",
 }
 """Pictures of an artifact in the order of the page, with words for those who do not see them."""
-MOST_PICTURE_BYTES: Final = 96 * 1024
-"""Of all pictures together: a page is to be there at once, also on a telephone."""
+MARKUP_BYTES: Final = 64
+"""What stands around a picture."""
 MOST_SHOWN: Final = 20
 """Categories, classes and suspects that are listed."""
 LIVE_COLUMNS: Final = 8
 """Columns of a model that is explained while somebody types: 256 rows are asked for each answer."""
 MOST_FIELDS: Final = 60
-"""Columns that have a field and a line of their own; a row of more is typed as JSON."""
-BARS: Final = (160, 40)
-"""Width and height of a histogram, in pixels."""
-SLIGHT_PSI: Final = 0.1
-LARGE_PSI: Final = 0.25
-
-
-class Bars(NamedTuple):
-    """A histogram as paths of SVG in a box of ``BARS``, and in words: training, and what was asked lately if anything.
-
-    Paths keep a page of many columns small.
-    """
-
-    trained: str
-    asked: str | None
-    words: str
+"""Columns that the page brings a field and a line of; the fields of more are made in the browser."""
+MOST_ROW_BYTES: Final = 4096
+"""Of a row as JSON, which stands in the form and in each call; a longer one is fetched by the browser."""
+MOST_OPTIONS: Final = 200
+"""Categories that a field suggests; others can be typed."""
+MOST_OPTIONS_BYTES: Final = 16 * 1024
+"""Of all fields together, in their order."""
+MOST_LINES_BYTES: Final = 32 * 1024
+"""Of the lines of inputs, and of those of outputs, with their histograms."""
 
 
 class Input(NamedTuple):
@@ -86,6 +80,15 @@ class Output(NamedTuple):
     drift: str | None
 
 
+class Field(NamedTuple):
+    """Where a value of a column is typed; ``options`` are categories that are suggested."""
+
+    column: InputColumn
+    kind: str
+    values: str
+    options: tuple[str, ...]
+
+
 class Picture(NamedTuple):
     """An image that is part of the page."""
 
@@ -93,38 +96,66 @@ class Picture(NamedTuple):
     address: str
 
 
+_Shown = TypeVar("_Shown", Input, Output)
+
+
 def page_facts(core: Core) -> dict[str, Any]:
-    """All that the template asks for, by name."""
+    """All that the template asks for, by name; pictures are apart, see ``pictures_of``."""
     model = core.model
     manifest = Manifest.model_validate(model.description["manifest"])
     metrics = model.description["metrics"]
-    pictures, left = _pictures(model.reports)
+    inputs, inputs_left = _fitting(_inputs(model, core.monitor))
+    outputs, outputs_left = _fitting(_outputs(core.monitor))
+    large = _is_large(model)
     return {
         "name": core.name,
         "version": core.version,
         "digest": model.digest,
         "ready": core.common.ready,
         "target": model.signature.target,
-        "labels": model.signature.labels,
         "summary": _summary(model),
         "manifest": manifest,
         "model_bytes": manifest.files[MODEL_FILE].size,
         "metrics": None if metrics is None else MetricsDocument.model_validate(metrics),
-        "pictures": pictures,
-        "pictures_left": left,
         "report": _data_report(model.reports),
-        "inputs": tuple(islice(_inputs(model, core.monitor), MOST_FIELDS)),
-        "inputs_left": max(0, len(model.signature.inputs) - MOST_FIELDS),
-        "outputs": tuple(_outputs(core.monitor)),
+        "fields": () if large else tuple(_fields(model)),
+        "columns": sum(isinstance(given, InputColumn) for given in model.signature.inputs),
+        "inputs": inputs,
+        "inputs_left": inputs_left,
+        "outputs": outputs,
+        "outputs_left": outputs_left,
         "drift_rows": core.monitor.measured_rows,
         "fewest_rows": FEWEST_ROWS,
         "statistics": _statistics(core.metrics.statistics()),
+        "row_milliseconds": 1e3 * core.costs.compute[0][1],
+        "history": tuple(reversed(core.history)),
         "bar_size": BARS,
         "tensors": [given for given in model.signature.inputs if isinstance(given, InputTensor)],
-        "calls": _calls(core),
-        "asked": _asked(core),
+        "calls": calls_of(core, large=large),
+        "saved": SAVED if large else None,
+        "asked": _asked(core, large=large),
         "most_shown": MOST_SHOWN,
     }
+
+
+def _is_large(model: ServedModel) -> bool:
+    """Whether a row is too long to stand in the page, in the form and in each call: the page's script fetches it."""
+    if takes_pictures(model.signature):
+        return False
+    row = json.dumps(model.encoder.example(), ensure_ascii=False)
+    return len(model.signature.inputs) > MOST_FIELDS or len(row.encode()) > MOST_ROW_BYTES
+
+
+def _fitting(given: Iterator[_Shown]) -> tuple[tuple[_Shown, ...], int]:
+    """Lines of a table until they fill their part of the page, and how many more there are."""
+    shown: list[_Shown] = []
+    room = MOST_LINES_BYTES
+    for left in given:
+        room -= len(repr(left).encode())
+        if room < 0 or len(shown) == MOST_FIELDS:
+            return tuple(shown), 1 + sum(1 for _ in given)
+        shown.append(left)
+    return tuple(shown), 0
 
 
 def _summary(model: ServedModel) -> str:
@@ -137,9 +168,20 @@ def _summary(model: ServedModel) -> str:
     return f"Predicts {signature.target}, {what}, from {given}."
 
 
+def _fields(model: ServedModel) -> Iterator[Field]:
+    histograms, room = _histograms(model), MOST_OPTIONS_BYTES
+    for given in model.signature.inputs:
+        if not isinstance(given, InputColumn):
+            continue
+        options = given.categories[:MOST_OPTIONS]
+        room -= sum(len(option.encode()) for option in options)
+        values = _values(given, histograms.get(given.name))
+        yield Field(given, str(given.content or given.type), values, options if room >= 0 else ())
+
+
 def _inputs(model: ServedModel, monitor: Monitor) -> Iterator[Input]:
-    histograms = {one.name: one for one in model.baseline.features} if model.baseline else {}
-    watched = {name: (_bars(spread, window), _drift(window)) for name, spread, window in monitor.watched(FEATURE)}
+    histograms = _histograms(model)
+    watched = {name: (bars_of(spread, window), drift_of(window)) for name, spread, window in monitor.watched(FEATURE)}
     for given in model.signature.inputs:
         if not isinstance(given, InputColumn):
             continue
@@ -158,16 +200,21 @@ def _inputs(model: ServedModel, monitor: Monitor) -> Iterator[Input]:
 
 def _outputs(monitor: Monitor) -> Iterator[Output]:
     for name, spread, window in monitor.watched(PREDICTION):
-        yield Output(name, _bars(spread, window), _drift(window))
+        yield Output(name, bars_of(spread, window), drift_of(window))
+
+
+def _histograms(model: ServedModel) -> Mapping[str, Histogram]:
+    return {one.name: one for one in model.baseline.features} if model.baseline else {}
 
 
 def _values(column: InputColumn, histogram: Histogram | None) -> str:
-    if column.categories:
-        more = len(column.categories) - MOST_SHOWN
-        return ", ".join(column.categories[:MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")
     if column.type is ColumnKind.NUMBER and isinstance(histogram, NumberHistogram) and len(histogram.edges) > 1:
         return f"mostly {histogram.edges[0]:.4g} to {histogram.edges[-1]:.4g}"
-    return f"such as {_shortened(str(column.example))}"
+    if column.categories:
+        more = len(column.categories) - MOST_SHOWN
+        known = ", ".join(map(shortened, column.categories[:MOST_SHOWN]))
+        return known + (f" and {more} more" if more > 0 else "")
+    return f"such as {shortened(str(column.example))}"
 
 
 def _missing(histogram: Histogram | None) -> float | None:
@@ -177,68 +224,22 @@ def _missing(histogram: Histogram | None) -> float | None:
     return histogram.missing / total if total else None
 
 
-def _bars(spread: Spread, window: Window | None) -> Bars | None:
-    trained = _shares(spread.expected.tolist())
-    asked = None if window is None else _shares(window.found.tolist())
-    bins = [at for at, share in enumerate(trained) if share or (asked is not None and asked[at])]
-    if not bins:
-        return None
-    peak = max(*trained, *(asked or ()))
-    width = BARS[0] / len(bins) / (1 if asked is None else 2)
-    words = f"training: {_most(spread.names, trained)}"
-    if asked is None:
-        return Bars(_path([trained[at] / peak for at in bins], width, width), None, words)
-    return Bars(
-        _path([trained[at] / peak for at in bins], 2 * width, width),
-        _path([asked[at] / peak for at in bins], 2 * width, width, start=width),
-        f"{words}; asked: {_most(spread.names, asked)}",
-    )
-
-
-def _path(heights: Sequence[float], step: float, width: float, *, start: float = 0.0) -> str:
-    """Bars from the left, as many as heights from 0 to 1."""
-    full = BARS[1]
-    return "".join(
-        f"M{start + at * step:.1f} {full}v{-full * height:.1f}h{width - 0.5:.1f}V{full}z"
-        for at, height in enumerate(heights)
-        if height
-    )
-
-
-def _most(names: Sequence[str], shares: Sequence[float]) -> str:
-    at = max(range(len(shares)), key=shares.__getitem__)
-    return f"most often {names[at]} ({100 * shares[at]:.3g} %)"
-
-
-def _shares(counts: Sequence[float]) -> list[float]:
-    total = sum(counts)
-    return [count / total if total else 0.0 for count in counts]
-
-
-def _drift(window: Window | None) -> str | None:
-    """By the usual reading of the stability index: below 0.1 none, from 0.25 on much."""
-    if window is None:
-        return None
-    psi, ks = window.measures["psi"], window.measures.get("ks")
-    said = "as in training" if psi < SLIGHT_PSI else "moved a little" if psi < LARGE_PSI else "moved"
-    return f"{said} (PSI {psi:.2f}" + (")" if ks is None else f", KS {ks:.2f})")
-
-
-def _pictures(reports: Mapping[str, bytes]) -> tuple[tuple[Picture, ...], tuple[str, ...]]:
-    """Those that fit, and the words of those that do not."""
+def pictures_of(model: ServedModel, room: int) -> tuple[tuple[Picture, ...], tuple[str, ...]]:
+    """The pictures that fit into so many bytes of the page, and the words of those that do not."""
     shown: list[Picture] = []
     left: list[str] = []
-    room = MOST_PICTURE_BYTES
     for name, words in PICTURES.items():
-        content = reports.get(name)
+        content = model.reports.get(name)
         if content is None:
             continue
-        if len(content) > room:
+        # An image runs no scripts: an artifact may come from anywhere.
+        picture = Picture(words, f"data:image/svg+xml;base64,{b64encode(content).decode()}")
+        size = sum(map(len, picture)) + MARKUP_BYTES
+        if size > room:
             left.append(words)
             continue
-        room -= len(content)
-        # An image runs no scripts: an artifact may come from anywhere.
-        shown.append(Picture(words, f"data:image/svg+xml;base64,{b64encode(content).decode()}"))
+        room -= size
+        shown.append(picture)
     return tuple(shown), tuple(left)
 
 
@@ -260,8 +261,8 @@ def _statistics(statistics: Statistics) -> dict[str, Any]:
     }
 
 
-def _asked(core: Core) -> dict[str, Any]:
-    """What the script of the page needs: paths, and what a row consists of."""
+def _asked(core: Core, *, large: bool) -> dict[str, Any]:
+    """What the script of the page needs: paths, and what a row consists of, unless it fetches that."""
     model, signature = core.model, core.model.signature
     columns = [given for given in signature.inputs if isinstance(given, InputColumn)]
     explains = unexplainable(signature) is None
@@ -269,46 +270,27 @@ def _asked(core: Core) -> dict[str, Any]:
     return {
         "name": core.name,
         "target": signature.target,
-        "labels": list(signature.labels),
         "predict": f"{base}:predict",
         "explain": f"{base}:explain" if explains else None,
+        "methods": Methods(model.encoder, model.engine, signature).names if explains else (),
+        "byLabel": tuple(SLOPES) if signature.labels else (),
         "live": explains and len(columns) <= LIVE_COLUMNS,
         "pictures": takes_pictures(signature),
-        "columns": [
+        "table": bool(columns),
+        "schema": "/openapi.json" if large else None,
+        "columns": []
+        if large
+        else [
             {"name": column.name, "number": column.type is ColumnKind.NUMBER, "required": column.required}
             | {"boolean": column.datatype == "BOOL", "example": column.example}
             for column in columns
         ],
-        "fields": 0 < len(columns) <= MOST_FIELDS,
-        "example": None if takes_pictures(signature) else model.encoder.example(),
+        "row": None if columns or large or takes_pictures(signature) else model.encoder.example(),
     }
 
 
-def _calls(core: Core) -> dict[str, str]:
-    """How to ask this model, by language; ORIGIN stands for where the page came from."""
-    path = f"ORIGIN/v1/models/{core.name}:predict"
-    keyed = core.common.gate.auth is not None
-    curl = f"curl -s {path}" + (' -H "Authorization: Bearer $TOKEN"' if keyed else "")
-    if takes_pictures(core.model.signature):
-        header = ', headers: {authorization: "Bearer " + token}' if keyed else ""
-        return {
-            "curl": f"{curl} --data-binary @picture.png",
-            "JavaScript": f'await (await fetch("{path}", {{method: "POST", body: file{header}}})).json()',
-        }
-    row = core.model.encoder.example()
-    body = json.dumps({"instances": [row]}, ensure_ascii=False)
-    token = ", token=TOKEN" if keyed else ""
-    headers = '"content-type": "application/json"' + (', authorization: "Bearer " + token' if keyed else "")
-    return {
-        "curl": f"{curl} -H 'content-type: application/json' -d {shlex.quote(body)}",
-        "Python": f'import modelservice\n\nwith modelservice.connect("ORIGIN", model="{core.name}"{token}) as model:\n'
-        f"    print(model.predict([{row!r}]))",
-        "JavaScript": f'const answer = await fetch("{path}", {{\n  method: "POST",\n  headers: {{{headers}}},\n'
-        f"  body: JSON.stringify({body}),\n}});\nconsole.log((await answer.json()).predictions);",
-    }
-
-
-def _shortened(text: str) -> str:
+def shortened(text: str) -> str:
+    """As much of a text as a line of the page has room for."""
     return text if len(text) <= 60 else f"{text[:59]}\u2026"  # noqa: PLR2004
 
 

@@ -87,10 +87,19 @@
     return [text];
   }
 
+  const SCALES = { LogOdds: "log odds", Logit: "logit", Uncalibrated: "before calibration" };
+  const WITHOUT = {
+    IntegratedGradients: "for a plain picture",
+    Occlusion: "with all of it hidden",
+    SmoothGrad: "for a plain picture",
+    TreePaths: "of training's rows",
+  };
+
   function explanationOf(one, method, exact) {
     const what = one.label ?? one.output;
-    const from = `${figure(one.base)} without anything known, ${figure(one.value)} for this`;
-    const head = element("p", `${what}: ${from} (${method}${exact ? "" : ", estimated"})`, "faint");
+    const scale = SCALES[one.scale] ? `, in ${SCALES[one.scale]}` : "";
+    const from = `${figure(one.base)} ${WITHOUT[method] ?? "of a typical row"}, ${figure(one.value)} for this`;
+    const head = element("p", `${what}: ${from} (${method}${exact ? "" : ", estimated"}${scale})`, "faint");
     if (one.heat_map) {
       const image = element("img", undefined, "heat");
       image.src = `data:image/png;base64,${one.heat_map.b64}`;
@@ -105,7 +114,20 @@
       return bar(name, share, (value > 0 ? "+" : "") + figure(value), value < 0, value < 0 ? 0.5 - share : 0.5);
     });
     const left = sorted.length - MOST_BARS;
-    return [head, ...bars, ...(left > 0 ? [element("p", `and ${left} more`, "faint")] : [])];
+    const more = left > 0 ? [element("p", `and ${left} more`, "faint")] : [];
+    return [head, ...(one.path ? [pathOf(one, what)] : []), ...bars, ...more];
+  }
+
+  /* The way of a row through a tree, each condition with the rows of training that met all so far. */
+  function pathOf(one, what) {
+    const steps = element("ol");
+    for (const step of one.path) {
+      const cell = step.cell === null ? "it is missing" : `it is ${figure(step.cell)}`;
+      const line = element("li", `${step.column} ${step.condition} `);
+      line.append(element("span", `(${cell}): ${figure(step.rows)} of ${figure(one.rows)} rows, ${what} ${figure(step.expected)}`, "faint"));
+      steps.append(line);
+    }
+    return steps;
   }
 
   function words(contributions) {
@@ -142,7 +164,7 @@
   }
 
   function rowOf() {
-    if (!asked.fields) return JSON.parse(byId("row").value);
+    if (!asked.table) return JSON.parse(byId("row").value);
     const row = {};
     for (const input of form.querySelectorAll("[data-column]")) {
       const column = asked.columns[Number(input.dataset.column)];
@@ -158,22 +180,32 @@
     }
   }
 
-  function bodyOf(explains) {
-    if (!asked.pictures) return { instances: [rowOf()] };
+  function bodyOf(options) {
+    if (!asked.pictures) return { instances: [rowOf()], ...options };
     if (!picture) throw new Error("Choose, drop or paste a picture first.");
-    if (!explains) return picture;
+    if (!options) return picture;
     const fields = new FormData();
     fields.append("image", picture);
-    fields.append("heat_map", "true");
+    for (const [name, value] of Object.entries({ heat_map: "true", ...options })) fields.append(name, value);
     return fields;
   }
+
+  /* What is asked for besides the usual: a method, and the label that it explains. */
+  function optionsOf(prediction) {
+    const method = byId("method")?.value;
+    if (!method) return {};
+    return asked.byLabel.includes(method) ? { method, label: prediction.label } : { method };
+  }
+
+  const isLive = () => asked.live || byId("method")?.value === "TreePaths"; // which asks for no other row
 
   async function answerNow(explains) {
     running?.abort();
     running = new AbortController();
     const signal = running.signal;
+    let answered;
     try {
-      const answered = await ask(asked.predict, bodyOf(false), signal);
+      answered = await ask(asked.predict, bodyOf(null), signal);
       const shown = asked.pictures ? [preview()] : [];
       show(answer, ...shown, ...answerOf(answered.predictions[0]));
     } catch (error) {
@@ -186,7 +218,7 @@
     }
     if (!why || !explains) return;
     try {
-      const explained = await ask(asked.explain, bodyOf(true), signal);
+      const explained = await ask(asked.explain, bodyOf(optionsOf(answered.predictions[0])), signal);
       show(why, ...explanationOf(explained.explanations[0], explained.method, explained.exact));
     } catch (error) {
       if (error.name !== "AbortError") showError(why, error);
@@ -205,20 +237,25 @@
 
   function later() {
     clearTimeout(waiting);
-    waiting = setTimeout(() => answerNow(asked.live), PAUSE);
+    waiting = setTimeout(() => answerNow(isLive()), PAUSE);
   }
 
   function took(file) {
     picture = file;
-    answerNow(asked.live);
+    answerNow(isLive());
   }
 
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    answerNow(asked.live);
+    answerNow(isLive());
   });
+  byId("method")?.addEventListener("change", () => answerNow(true));
   form.addEventListener("reset", () => setTimeout(later, 0));
-  if (asked.fields) form.addEventListener("input", later);
+  if (asked.table) {
+    form.addEventListener("input", (event) => {
+      if (event.target.dataset.column) later();
+    });
+  }
   byId("explain")?.addEventListener("click", () => answerNow(true));
   byId("picture")?.addEventListener("change", (event) => event.target.files[0] && took(event.target.files[0]));
   if (asked.pictures) {
@@ -323,6 +360,7 @@
     const place = byId("table-answer");
     const mine = (table = {});
     try {
+      await there;
       const parsed = parseCsv(text);
       const instances = instancesOf(parsed);
       const predictions = [];
@@ -375,8 +413,58 @@
     });
   }
 
+  /* Rows that are too long for the page: what they consist of is read from what the server says of its API. */
+  function fieldOf(column, at) {
+    const field = element("div", undefined, "field");
+    const label = element("label", column.name);
+    label.htmlFor = `in-${at}`;
+    if (column.required) label.append(" ", element("span", "(required)", "faint"));
+    const input = element(column.boolean ? "select" : "input");
+    if (column.boolean) for (const one of ["true", "false", ...(column.required ? [] : [""])]) input.add(new Option(one || "missing", one, one === String(column.example)));
+    else Object.assign(input, { defaultValue: column.example, placeholder: "missing", inputMode: column.number ? "decimal" : "" });
+    input.id = `in-${at}`;
+    input.dataset.column = at;
+    field.append(label, input);
+    return field;
+  }
+
+  async function fetchRow() {
+    const answered = await fetch(asked.schema);
+    if (!answered.ok) throw new Error(`What a row consists of was not told (${answered.status}): load the page again.`);
+    const told = await answered.json();
+    const { schema, example } = told.paths[asked.predict].post.requestBody.content["application/json"];
+    const row = example.instances[0];
+    if (!asked.table) {
+      byId("row").defaultValue = JSON.stringify(row);
+      return;
+    }
+    const known = schema.properties.instances.items.anyOf[0].properties;
+    asked.columns = Object.entries(known).map(([name, { type }]) => {
+      const types = [type].flat();
+      const kind = { number: types.includes("number"), boolean: types.includes("boolean") };
+      return { name, ...kind, required: !types.includes("null"), example: row[name] };
+    });
+    const made = byId("made");
+    made.append(...asked.columns.map(fieldOf));
+    made.setAttribute("aria-busy", "false");
+    byId("find").addEventListener("input", (event) => {
+      const sought = event.target.value.toLowerCase();
+      for (const field of made.querySelectorAll(".field")) field.hidden = !field.textContent.toLowerCase().includes(sought);
+    });
+  }
+
+  const there = asked.schema ? fetchRow() : Promise.resolve(); // columns and an example
+
+  byId("save")?.addEventListener("click", () => {
+    const link = element("a");
+    link.href = URL.createObjectURL(new Blob([JSON.stringify({ instances: [rowOf()] })], { type: "application/json" }));
+    link.download = "request.json";
+    link.click();
+    URL.revokeObjectURL(link.href);
+  });
+
   for (const code of document.querySelectorAll("[data-code]")) {
     code.textContent = code.textContent.replaceAll("ORIGIN", location.origin);
   }
-  if (asked.fields) answerNow(asked.live);
+  there.then(() => asked.table && answerNow(isLive())).catch((error) => showError(answer, error));
 })();

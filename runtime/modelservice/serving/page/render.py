@@ -1,7 +1,7 @@
 """The page as one file of HTML, with the policy that lets a browser run nothing but what is in it."""
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from hashlib import sha256
 from importlib import resources
@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from markupsafe import Markup
 
-from modelservice.contract.signature import InputColumn
 from modelservice.serving.answer import Answer
 from modelservice.serving.core import Core
-from modelservice.serving.page.facts import page_facts
+from modelservice.serving.page.facts import PICTURES, page_facts, pictures_of, shortened
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
-MOST_OPTIONS: Final = 200
-"""Categories that a field suggests; others can be typed."""
+MOST_BYTES: Final = 150_000
+"""Of a page, which is to be there at once, also on a telephone: pictures get what the rest leaves."""
 _TEMPLATE: Final = "page.html"
 _STYLE: Final = "page.css"
 _SCRIPT: Final = "page.js"
@@ -31,16 +30,15 @@ def render_page(core: Core, names: Sequence[str]) -> Answer:
         core: the model that answers now.
         names: of all models of the server.
     """
-    facts = page_facts(core)
-    columns = [given for given in core.model.signature.inputs if isinstance(given, InputColumn)]
-    text = _template().render(
-        **facts,
-        others=[name for name in names if name != core.name],
-        categories=[column.categories[:MOST_OPTIONS] for column in columns],
-        style=Markup(_file(_STYLE)),  # noqa: S704 - our own file
-        script=Markup(_file(_SCRIPT)),  # noqa: S704 - our own file
-    )
-    body = text.encode()
+    facts = {
+        **page_facts(core),
+        "others": [name for name in names if name != core.name],
+        "style": Markup(_file(_STYLE)),  # noqa: S704 - our own file
+        "script": Markup(_file(_SCRIPT)),  # noqa: S704 - our own file
+    }
+    bare = _template().render(**facts, pictures=(), pictures_left=PICTURES.values())
+    pictures, left = pictures_of(core.model, MOST_BYTES - len(bare.encode()))
+    body = _template().render(**facts, pictures=pictures, pictures_left=left).encode()
     headers = [
         (b"content-type", b"text/html; charset=utf-8"),
         (b"content-length", b"%d" % len(body)),
@@ -58,7 +56,8 @@ def _template() -> "Template":
     from jinja2 import Environment, StrictUndefined  # noqa: PLC0415 - only for who looks at the page
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"figure": _figure, "whole": _whole, "share": _share}
+    filters: dict[str, Callable[[Any], str]] = {"figure": _figure, "whole": _whole, "share": _share}
+    environment.filters |= {**filters, "shortened": shortened}
     return environment.from_string(_file(_TEMPLATE))
 
 

@@ -86,7 +86,7 @@ class Page(NamedTuple):
 class Download(NamedTuple):
     """A GET that is answered piece by piece.
 
-    ``etag`` identifies the content; ``pieces`` together have ``size`` bytes.
+    ``etag`` identifies the content, which has ``size`` bytes; ``pieces`` are those from a byte of it to its end.
     """
 
     path: str
@@ -94,7 +94,7 @@ class Download(NamedTuple):
     media_type: str
     etag: str
     size: int
-    pieces: Callable[[], Iterator[bytes]]
+    pieces: Callable[[int], Iterator[bytes]]
 
 
 class Query(NamedTuple):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -12,13 +13,14 @@ from tests.support.world import World
 from tests.unit.operator.test_reconciler_last_good import taken_back
 from tests.unit.runtime.cluster.fakes import FakeAccess, FakePod, all_files, archive_of, refusal, serving_pod
 from tests.unit.runtime.cluster.test_retrying import failed
+from tests.unit.runtime.serving.pki import Authority
 from tests.unit.runtime.stages.pipelines import IRIS, produce, store, train_work
 
 from modelservice.artifact.stores import load_artifact
 from modelservice.cli import main
 from modelservice.cli.cluster import plugin
 from modelservice.cluster import access as access_module
-from modelservice.cluster import pulling
+from modelservice.cluster import forwarding, pulling
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.stages.base import Produced
 from modelservice_operator.kinds import JOB, MODEL_SERVICE
@@ -43,7 +45,8 @@ def namespace(monkeypatch: pytest.MonkeyPatch) -> FakeAccess:
     """In place of a cluster; its port leads to ``pod``."""
     found = FakeAccess()
     monkeypatch.setattr(access_module, "Access", lambda **_: found)
-    monkeypatch.setattr(pulling, "forwarded", lambda *_: found.pod.forwarded())
+    for module in (forwarding, pulling):
+        monkeypatch.setattr(module, "forwarded", lambda *_, **__: found.pod.forwarded())
     return found
 
 
@@ -58,6 +61,30 @@ def iris(*revisions: tuple[int, Produced], serving: int | None = None, **spec: A
         "spec": {"data": data, **spec},
         "status": {"revision": serving, "revisions": kept},
     }
+
+
+@pytest.fixture
+def folder(models: Models, tmp_path: Path) -> Path:
+    """Revision 3, as it was pulled before."""
+    return store(models.third, tmp_path / "third")
+
+
+@pytest.fixture
+def third(namespace: FakeAccess, models: Models) -> FakeAccess:
+    """Revision 3 alone is kept and answers; its pod gives it away."""
+    namespace.pod = FakePod(archive_of(all_files(models.third)))
+    namespace.found["iris"] = iris((3, models.third), serving=3)
+    namespace.serving = [serving_pod("iris-1", models.third.digest, revision=3)]
+    return namespace
+
+
+@pytest.fixture
+def fourth(namespace: FakeAccess, models: Models) -> FakeAccess:
+    """Revisions 3 and 4 are kept, of which the latter answers; its pod gives it away."""
+    namespace.pod = FakePod(archive_of(all_files(models.fourth)))
+    namespace.found["iris"] = iris((4, models.fourth), (3, models.third), serving=4)
+    namespace.serving = [serving_pod("iris-1", models.fourth.digest, revision=4)]
+    return namespace
 
 
 @pytest.mark.parametrize("command", NAME)
@@ -117,15 +144,8 @@ def test_what_is_not_retried_is_said_and_nothing_is_done(
     assert (namespace.patches, namespace.deleted) == ([], [])
 
 
-def test_an_artifact_is_pulled_and_said(
-    namespace: FakeAccess,
-    models: Models,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    namespace.pod = FakePod(archive_of(all_files(models.third)))
-    namespace.found["iris"] = iris((3, models.third), serving=3)
-    namespace.serving = [serving_pod("iris-1", models.third.digest, revision=3)]
+@pytest.mark.usefixtures("third")
+def test_an_artifact_is_pulled_and_said(models: Models, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "out" / "iris"
     assert plugin(["pull", "iris", "--output", str(folder)]) == ExitCode.DONE
     printed = capsys.readouterr()
@@ -151,16 +171,10 @@ def test_an_artifact_is_pulled_and_said(
     ],
 )
 def test_what_cannot_be_pulled_leaves_nothing(
-    case: tuple[list[str], str],
-    namespace: FakeAccess,
-    models: Models,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    case: tuple[list[str], str], third: FakeAccess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments, words = case
-    namespace.pod = FakePod(refusal("not given away"), status=403)
-    namespace.found["iris"] = iris((3, models.third))
-    namespace.serving = [serving_pod("iris-1", models.third.digest, revision=3)]
+    third.pod = FakePod(refusal("not given away"), status=403)
     assert plugin([*arguments, "--output", str(tmp_path / "iris")]) == ExitCode.ORDER_INVALID
     assert words in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
@@ -174,59 +188,41 @@ def test_where_nothing_answers_a_revision_has_to_be_named(
     assert "no revision answers, so name one; kept are 3" in capsys.readouterr().err
 
 
-def test_a_folder_that_cannot_be_written_is_named(
-    namespace: FakeAccess,
-    models: Models,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    namespace.pod = FakePod(archive_of(all_files(models.third)))
-    namespace.found["iris"] = iris((3, models.third), serving=3)
-    namespace.serving = [serving_pod("iris-1", models.third.digest, revision=3)]
+@pytest.mark.usefixtures("third")
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     assert plugin(["pull", "iris", "--output", str(tmp_path / "file" / "iris")]) == ExitCode.ORDER_INVALID
     assert re.search(r"error: \S*/file\S* cannot be read or written: ", capsys.readouterr().err)
 
 
-def compared(namespace: FakeAccess, models: Models, tmp_path: Path, *more: str) -> int:
+def compared(folder: Path, *more: str) -> int:
     """Revision 3 in a folder, revision 4 of a pod."""
-    namespace.found["iris"] = iris((4, models.fourth), (3, models.third), serving=4)
-    namespace.serving = [serving_pod("iris-1", models.fourth.digest, revision=4)]
-    folder = tmp_path / "third"
-    if not folder.exists():
-        store(models.third, folder)
     return plugin(["compare", "iris", "3", "4", "--artifact", f"3={folder}", *more])
 
 
+@pytest.mark.usefixtures("fourth")
 def test_two_revisions_are_compared_one_of_a_folder_and_one_of_a_pod(
-    namespace: FakeAccess,
-    models: Models,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    namespace.pod = FakePod(archive_of(all_files(models.fourth)))
-    assert compared(namespace, models, tmp_path, "--data", str(IRIS)) == ExitCode.DONE
+    assert compared(folder, "--data", str(IRIS)) == ExitCode.DONE
     printed = capsys.readouterr()
     assert printed.out.startswith("accuracy on 31 test rows\n  revision 3   ")
     assert printed.out.endswith("revision 4 is better\n")
     assert printed.err == ""
     more = ["--data", str(IRIS), "--metric", "logLoss", "-o", "json"]
-    assert compared(namespace, models, tmp_path, *more) == ExitCode.DONE
+    assert compared(folder, *more) == ExitCode.DONE
     found = json.loads(capsys.readouterr().out)
     assert (found["metric"], found["revisions"], found["tested"], found["better"]) == ("logLoss", [3, 4], True, 4)
     assert found["low"] <= found["difference"] <= found["high"] < 0
 
 
+@pytest.mark.usefixtures("fourth")
 def test_rows_that_somebody_brings_are_said_to_be_such(
-    namespace: FakeAccess,
-    models: Models,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    namespace.pod = FakePod(archive_of(all_files(models.fourth)))
     rows = tmp_path / "rows.csv"
     rows.write_text("\n".join([*IRIS.read_text().splitlines()[:20], "1,2,3,4,"]))
-    assert compared(namespace, models, tmp_path, "--data", str(rows)) == ExitCode.DONE
+    assert compared(folder, "--data", str(rows)) == ExitCode.DONE
     printed = capsys.readouterr()
     assert "on 19 given rows" in printed.out
     assert "1 rows of " in printed.err
@@ -246,15 +242,10 @@ def test_rows_that_somebody_brings_are_said_to_be_such(
     ],
 )
 def test_what_cannot_be_compared_is_said(
-    case: tuple[list[str], str],
-    namespace: FakeAccess,
-    models: Models,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    case: tuple[list[str], str], fourth: FakeAccess, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments, words = case
-    folder = store(models.third, tmp_path / "third")
-    namespace.found["iris"] = iris((4, models.fourth), (3, models.third), serving=4)
+    fourth.serving = []
     given = [one.format(third=folder) for one in arguments]
     asked = [] if "--artifact" in arguments else ["--artifact", f"3={folder}"]
     assert plugin(["compare", "iris", *given, *asked]) == ExitCode.ORDER_INVALID
@@ -262,20 +253,14 @@ def test_what_cannot_be_compared_is_said(
 
 
 def test_data_that_cannot_be_read_and_a_spec_of_another_release_are_said(
-    namespace: FakeAccess,
-    models: Models,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    fourth: FakeAccess, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    namespace.pod = FakePod(archive_of(all_files(models.fourth)))
     rows = tmp_path / "rows.csv"
     rows.write_text("a,b\n1,2\n")
-    assert compared(namespace, models, tmp_path, "--data", str(rows)) == ExitCode.DATA_INVALID
+    assert compared(folder, "--data", str(rows)) == ExitCode.DATA_INVALID
     assert "error: the table has no column 'species'" in capsys.readouterr().err
-    namespace.found["iris"]["spec"]["data"]["orbit"] = 1
-    folder = str(tmp_path / "third")
-    asked = ["compare", "iris", "3", "4", "--artifact", f"3={folder}", "--data", str(IRIS)]
-    assert plugin(asked) == ExitCode.ORDER_INVALID
+    fourth.found["iris"]["spec"]["data"]["orbit"] = 1
+    assert compared(folder, "--data", str(IRIS)) == ExitCode.ORDER_INVALID
     assert "spec.data or spec.task of iris is not known to this release (orbit)" in capsys.readouterr().err
 
 
@@ -297,3 +282,26 @@ def test_the_commands_are_those_of_modelservice_cluster(
     namespace.found["iris"] = iris((3, models.third))
     assert main(["cluster", "retry", "iris"]) == ExitCode.ORDER_INVALID
     assert "the operator has not looked at the newest spec of iris yet" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("asks", [False, True])
+def test_a_model_that_speaks_tls_is_asked_and_pulled(
+    asks: bool, third: FakeAccess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    authority, rows = Authority("servers"), tmp_path / "rows.json"
+    for name in ("server", "client"):
+        (tmp_path / f"{name}.pem").write_bytes(b"".join(authority.issue(name, dns="iris.team.svc").values()))
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cadata=authority.pem.decode())
+    tls.load_cert_chain(tmp_path / "server.pem")
+    tls.verify_mode = ssl.CERT_REQUIRED if asks else ssl.CERT_NONE
+    shown = ["--certificate", str(tmp_path / "client.pem")] if asks else []
+    third.pod.tls = tls
+    assert plugin(["pull", "iris", "--output", str(tmp_path / "out" / "iris"), *shown]) == ExitCode.DONE
+    third.pod = FakePod(b'{"predictions": [{"label": "setosa"}]}', tls=tls)
+    rows.write_text("[[5.1, 3.5, 1.4, 0.2]]")
+    capsys.readouterr()
+    assert plugin(["predict", "iris", str(rows), *shown]) == ExitCode.DONE
+    assert json.loads(capsys.readouterr().out) == ["setosa"]
+    if asks:
+        assert plugin(["predict", "iris", str(rows)]) == ExitCode.ORDER_INVALID
+        assert capsys.readouterr().err.startswith("error: ")

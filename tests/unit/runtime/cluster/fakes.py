@@ -1,6 +1,7 @@
 """What a cluster has, for commands that ask it: pods, and a port that leads to one of them."""
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -38,12 +39,18 @@ def serving_pod(name: str, digest: str, *, revision: int = 1, ready: bool = True
 
 @dataclass
 class FakePod:
-    """Answers any path with the archive; ``sent`` of its bytes come before the connection ends, None for all."""
+    """Answers any path with the archive, or with the rest that is asked for.
+
+    Each connection brings at most ``sent`` bytes before it ends, None for all. ``ranges``: as this release does.
+    """
 
     body: bytes
     status: int = 200
     sent: int | None = None
+    ranges: bool = True
+    tls: ssl.SSLContext | None = None
     asked: list[tuple[str, str | None]] = field(default_factory=list)
+    started: list[int] = field(default_factory=list)
 
     @contextmanager
     def forwarded(self, *_: Any, **__: Any) -> Iterator[str]:
@@ -53,19 +60,25 @@ class FakePod:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 pod.asked.append((self.path, self.headers.get("Authorization")))
-                self.send_response(pod.status)
-                self.send_header("content-length", str(len(pod.body)))
+                start = int(self.headers.get("range", "bytes=0-")[6:-1]) if pod.ranges else 0
+                pod.started.append(start)
+                self.send_response(206 if start else pod.status)
+                self.send_header("content-length", str(len(pod.body) - start))
                 self.end_headers()
-                self.wfile.write(pod.body[: pod.sent])
+                self.wfile.write(pod.body[start:][: pod.sent])
+
+            do_POST = do_GET  # noqa: N815 - the library's name
 
             def log_message(self, *_: Any) -> None:
                 """Nobody reads it."""
 
         with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+            if pod.tls is not None:
+                server.socket = pod.tls.wrap_socket(server.socket, server_side=True)
             thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
             thread.start()
             try:
-                yield f"http://127.0.0.1:{server.server_address[1]}"
+                yield f"http{'s' if pod.tls else ''}://127.0.0.1:{server.server_address[1]}"
             finally:
                 server.shutdown()
                 thread.join()

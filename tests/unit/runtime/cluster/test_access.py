@@ -86,3 +86,46 @@ def test_what_the_apiserver_refuses_is_said(status: int, error: type[Exception],
     said = {409: "the UID in the precondition (uid-7) does not match", 404: "no such Job", 403: "cannot delete"}
     with pytest.raises(error, match=words):
         deleted(status, {"status": "Failure", "code": status, "message": said[status]}, tmp_path)
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> str:
+    """A kubeconfig of two contexts; nothing listens where their clusters are."""
+    kubeconfig = tmp_path / "config"
+    names = {"here": "team", "there": "shop"}
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "here",
+        "contexts": [
+            {"name": name, "context": {"cluster": name, "user": "u", "namespace": namespace}}
+            for name, namespace in names.items()
+        ],
+        "clusters": [
+            {"name": name, "cluster": {"server": f"http://127.0.0.1:{port}"}}
+            for port, name in enumerate(names, start=1)
+        ],
+        "users": [{"name": "u", "user": {}}],
+    }
+    kubeconfig.write_text(yaml.safe_dump(config))
+    return str(kubeconfig)
+
+
+def test_each_context_has_its_cluster_and_its_namespace(two: str) -> None:
+    for context, namespace, port in ((None, "team", 1), ("here", "team", 1), ("there", "shop", 2)):
+        access = Access(kubeconfig=two, context=context)
+        assert (access.namespace, access.where) == (namespace, f"the cluster at http://127.0.0.1:{port}")
+    assert Access(kubeconfig=two, context="there", namespace="other").namespace == "other"
+
+
+def test_a_context_and_a_kubeconfig_that_are_not_there_are_said(two: str, tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match=r"nowhere.*: set KUBECONFIG, or give --kubeconfig and --context"):
+        Access(kubeconfig=two, context="nowhere")
+    with pytest.raises(ClusterError, match="set KUBECONFIG, or give --kubeconfig and --context"):
+        Access(kubeconfig=str(tmp_path / "none"))
+
+
+def test_a_cluster_that_is_not_reached_is_said(two: str) -> None:
+    words = r"the cluster at http://127.0.0.1:2 cannot be reached: .*refused; see kubectl cluster-info"
+    with pytest.raises(ClusterError, match=words):
+        Access(kubeconfig=two, context="there", timeout=5).service("iris")

@@ -70,6 +70,15 @@ def test_a_new_one_trains_and_is_rolled_out() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("sample", "what"), [("artifact.yaml", "the artifact"), ("minilm.yaml", "the pretrained model")]
+)
+def test_what_was_trained_elsewhere_is_fetched(sample: str, what: str) -> None:
+    spec = spec_of(sample)
+    keys = final_keys(spec, "sha256:1")
+    assert said(None, spec)[0] == f"fetches {what} ({keys['fetch']})"
+
+
 def test_what_would_train_again_says_why() -> None:
     before = spec_of("iris.yaml")
     (key,) = final_keys(before, "sha256:1").values()

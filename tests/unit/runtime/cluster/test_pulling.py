@@ -97,14 +97,53 @@ def test_another_artifact_is_replaced_by_force_alone_and_what_is_none_is_never(
     assert (tmp_path / "home" / "letter.txt").read_text() == "mine"
 
 
-@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.999])
-def test_a_transfer_that_is_cut_leaves_nothing(
-    share: float, trained: Produced, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("ranges", [True, False])
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.999])
+def test_a_transfer_that_is_cut_goes_on_in_the_next_run(
+    share: float, ranges: bool, trained: Produced, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     body = archive_of(all_files(trained))
-    with pytest.raises(ClusterError, match=r"pod iris-1 stopped after .* nothing was written, so run the same again"):
-        pulled(tmp_path / "iris", FakePod(body, sent=int(share * len(body))), trained.digest, monkeypatch)
+    pod, sent = FakePod(body, sent=int(share * len(body)), ranges=False), int(share * len(body))
+    words = rf"pod iris-1 stopped after {sent} bytes: .*; run the same again, and it goes on from there"
+    with pytest.raises(ClusterError, match=words):
+        pulled(tmp_path / "iris", pod, trained.digest, monkeypatch)
+    (part,) = tmp_path.iterdir()
+    assert part.read_bytes() == body[:sent]
+    whole = FakePod(body, ranges=ranges)
+    assert pulled(tmp_path / "iris", whole, trained.digest, monkeypatch).manifest == trained.manifest
+    assert whole.started == [sent if ranges else 0]
+    assert load_artifact(tmp_path / "iris").digest == trained.digest
+    assert nothing_but(tmp_path, "iris")
+
+
+def test_a_connection_that_ends_is_followed_by_another_one(
+    trained: Produced, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body, told = archive_of(all_files(trained)), list[tuple[int, int]]()
+    pod = FakePod(body, sent=len(body) // 3)
+    pulled(tmp_path / "iris", pod, trained.digest, monkeypatch, told=lambda *count: told.append(count))
+    assert pod.started == [at * (len(body) // 3) for at in range(len(pod.started))]
+    assert len(pod.started) > 2
+    assert told == sorted(told)
+    assert {total for _, total in told} == {len(body)}
+    assert nothing_but(tmp_path, "iris")
+
+
+def test_what_came_of_another_artifact_is_not_gone_on_from(
+    trained: Produced, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = archive_of(all_files(trained))
+    with pytest.raises(ClusterError, match="pod iris-1 stopped after 0 bytes"):
+        pulled(tmp_path / "iris", FakePod(body, sent=0), trained.digest, monkeypatch)
     assert nothing_but(tmp_path)
+    part = tmp_path / f".iris.part-{trained.digest.removeprefix('sha256:')[:16]}"
+    part.write_bytes(b"forged" * 1000)
+    with pytest.raises(ArtifactError, match="the archive cannot be read"):
+        pulled(tmp_path / "iris", FakePod(body), trained.digest, monkeypatch)
+    assert nothing_but(tmp_path)
+    part.with_name(".iris.part-of-another").write_bytes(body[:100])
+    pulled(tmp_path / "iris", FakePod(body), trained.digest, monkeypatch)
+    assert nothing_but(tmp_path, "iris")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import httpx
 import numpy as np
 
 from modelservice.contract.baseline import Baseline
+from modelservice.contract.history import PastRevision
 from modelservice.contract.manifest import MODEL_FILE, FileEntry, Manifest, OnnxSummary, Producer
 from modelservice.contract.serving import Batching, Inputs
 from modelservice.contract.signature import Output, Signature
@@ -181,6 +182,7 @@ def core_of(
     lifecycle: Lifecycle | None = None,
     gate: Gate = OPEN_GATE,
     inputs: Inputs = DEFAULT_INPUTS,
+    history: tuple[PastRevision, ...] = (),
     **more: Any,
 ) -> Core:
     more = {"executor": ThreadPoolExecutor(max_workers=1), "lifecycle": lifecycle or Lifecycle(), "gate": gate, **more}
@@ -188,6 +190,7 @@ def core_of(
         model,
         name=name,
         revision=REVISION,
+        history=history,
         costs=costs,
         batching=batching or Batching(),
         common=share(**more),

@@ -12,6 +12,8 @@ import httpx
 import numpy as np
 import pytest
 from tests.unit.runtime.serving.fakes import (
+    DIGEST,
+    REVISION,
     FakeModel,
     client_of,
     core_of,
@@ -25,21 +27,28 @@ from tests.unit.runtime.serving.fakes import (
     table_model,
     tensor_model,
 )
+from tests.unit.runtime.stages.pipelines import produce, train_work
 
 from modelservice.contract.baseline import Baseline, NumberHistogram, TextHistogram
 from modelservice.contract.data_report import ClassRows, DataReport, Duplicates, SideRows, Suspect
+from modelservice.contract.evaluation import Metric
+from modelservice.contract.history import PastRevision
 from modelservice.contract.manifest import CURVES_PICTURE, DATA_REPORT_FILE, IMPORTANCE_PICTURE
+from modelservice.inference.predictor import Predictor
+from modelservice.modalities.table.kinds.category import CategoricalPreprocessing
+from modelservice.modalities.table.kinds.text import TextPreprocessing
+from modelservice.modalities.tensor.encoder import TensorEncoder
+from modelservice.modalities.tensor.preprocessing import TensorInput, TensorPreprocessing
 from modelservice.serving.drift.monitor import FEWEST_ROWS
-from modelservice.serving.model import Computation, computed
-from modelservice.serving.page.facts import MOST_FIELDS, MOST_PICTURE_BYTES
-from modelservice.serving.page.render import render_page
+from modelservice.serving.model import Computation, ServedModel, computed
+from modelservice.serving.page.facts import MOST_FIELDS
+from modelservice.serving.page.render import MOST_BYTES, render_page
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
-LIMIT = 150_000
 HOSTILE = "</script><script>alert(1)</script>'\""
 
 
-async def get_page(model: FakeModel, **more: Any) -> httpx.Response:
+async def get_page(model: ServedModel, **more: Any) -> httpx.Response:
     async with client_of(front_of(model, **more)) as client:
         answer = await client.get("/", headers={"accept": BROWSER})
     assert answer.status_code == 200
@@ -77,7 +86,7 @@ async def test_each_kind_of_model_has_a_page_with_its_own_form(
     assert model.digest in page
     for field in fields:
         assert field in page
-    assert len(answer.content) < LIMIT
+    assert len(answer.content) < MOST_BYTES
 
 
 async def test_what_is_no_browser_gets_json_as_ever() -> None:
@@ -109,7 +118,6 @@ async def test_names_of_an_artifact_are_texts_wherever_they_stand() -> None:
     page = (await get_page(model)).text
     assert "alert(1)</script>" not in page
     assert asked_of(page)["columns"][0]["name"] == HOSTILE
-    assert asked_of(page)["labels"] == [HOSTILE, "b"]
 
 
 async def test_it_says_how_good_the_model_is_and_what_the_data_gave_away() -> None:
@@ -123,7 +131,7 @@ async def test_it_says_how_good_the_model_is_and_what_the_data_gave_away() -> No
     rows = SideRows(train=1, validation=2, test=3)
     model.reports = {
         IMPORTANCE_PICTURE: b"<svg/>",
-        CURVES_PICTURE: b"x" * (MOST_PICTURE_BYTES + 1),
+        CURVES_PICTURE: b"x" * MOST_BYTES,
         DATA_REPORT_FILE: DataReport(
             sha256="ab" * 32,
             target="species",
@@ -170,12 +178,104 @@ async def test_drift_is_shown_beside_training_once_it_was_measured() -> None:
     assert "moved (PSI" in page
 
 
-async def test_a_wide_table_has_one_field_of_json_and_a_page_of_bounded_size() -> None:
-    columns = [numeric_column(f"a column with a name of some length, number {number}") for number in range(1000)]
-    wide = (await get_page(table_model(*columns[: MOST_FIELDS + 1], labels=("a", "b")))).text
-    assert 'id="row"' in wide
-    assert "And 1 more columns." in wide
-    assert len(wide) < LIMIT
-    widest = (await get_page(table_model(*columns, labels=("a", "b")))).text
-    assert asked_of(widest)["columns"] != []
-    assert len(widest) < 4 * LIMIT
+def wide_model(columns: int, *, words: int = 1) -> FakeModel:
+    names = [f"{'a column with a name of some length, ' * words}number {number}" for number in range(columns)]
+    return table_model(*map(numeric_column, names), labels=("a", "b"))
+
+
+@pytest.mark.parametrize("columns", [MOST_FIELDS, MOST_FIELDS + 1, 500, 4096])
+async def test_a_page_is_small_however_many_columns_there_are(columns: int) -> None:
+    model = wide_model(columns, words=2)
+    histogram = {"edges": tuple(map(float, range(19))), "counts": (30,) * 20}
+    model.baseline = Baseline(
+        feature_rows=600,
+        features=tuple(NumberHistogram(name=one.name, **histogram) for one in model.signature.inputs),
+        output_rows=1,
+        outputs=(TextHistogram(name="label", texts=("a",), counts=(1,)),),
+    )
+    model.reports = {CURVES_PICTURE: b"x" * 64_000, IMPORTANCE_PICTURE: b"x" * 64_000}
+    answer = await get_page(model)
+    page = answer.text
+    assert len(answer.content) <= MOST_BYTES
+    left = columns - page.count("</svg>") + 1
+    assert f"And {left} more columns." in page
+    assert asked_of(page)["columns"] == []
+    assert 'id="made"' in page
+    assert "-d @request.json" in page
+    assert 'id="save"' in page
+
+
+async def test_what_the_page_leaves_out_is_fetched_from_where_it_says() -> None:
+    model = wide_model(500)
+    async with client_of(front_of(model)) as client:
+        asked = asked_of((await client.get("/", headers={"accept": BROWSER})).text)
+        told = (await client.get(asked["schema"])).json()["paths"][asked["predict"]]["post"]["requestBody"]
+    content = told["content"]["application/json"]
+    properties = content["schema"]["properties"]["instances"]["items"]["anyOf"][0]["properties"]
+    assert list(properties) == [one.name for one in model.signature.inputs]
+    assert all(one["type"] == ["number", "null"] for one in properties.values())
+    assert content["example"]["instances"] == [model.encoder.example()]
+
+
+async def test_a_row_that_is_long_by_its_texts_is_fetched_too() -> None:
+    model = table_model(
+        numeric_column("a"), TextPreprocessing(name="b", buckets=4, norm=1.0, example="long " * 2000), labels=("a", "b")
+    )
+    answer = await get_page(model)
+    assert len(answer.content) < MOST_BYTES / 3
+    assert asked_of(answer.text)["schema"] == "/openapi.json"
+
+
+async def test_fields_suggest_categories_as_far_as_there_is_room() -> None:
+    def column(name: str, letters: int) -> CategoricalPreprocessing:
+        texts = tuple(f"{at:{letters}}" for at in range(150))
+        return CategoricalPreprocessing(name=name, categories=texts, example=texts[0])
+
+    model = table_model(column("a", 10), column("b", 200), column("c", 10), labels=("a", "b"))
+    answer = await get_page(model)
+    assert re.findall(r'list="(of-\d)"', answer.text) == ["of-0"]
+    assert len(answer.content) < MOST_BYTES
+
+
+async def test_it_offers_the_methods_that_rows_can_be_explained_by() -> None:
+    assert 'id="method"' not in (await get_page(numeric_model())).text
+    trees = Predictor.from_artifact(produce(train_work(model={"decisionTree": {}})).as_artifact())
+    page = (await get_page(trees)).text
+    assert re.findall(r"<option>(\w+)</option>", page) == ["Shapley", "TreePaths"]
+    assert asked_of(page)["methods"] == ["Shapley", "TreePaths"]
+
+
+async def test_it_tells_of_the_revisions_before_this_one() -> None:
+    told = [
+        PastRevision(number=2, made="2026-11-28T10:00:00Z", digest=DIGEST, rows=100),
+        PastRevision(
+            number=REVISION,
+            digest=DIGEST,
+            data_digest="sha256:" + "cd" * 32,
+            rows=1200,
+            metric=Metric(name="accuracy", value=0.93, low=0.9, high=0.95),
+            seconds=12.5,
+        ),
+    ]
+    page = (await get_page(numeric_model(), history=tuple(told))).text
+    assert re.findall(r'<th scope="row">(\d.*?)</th>', page) == [f"{REVISION} (this one)", "2"]
+    for said in (
+        "2026-11-28T10:00:00Z",
+        "accuracy 0.93 (0.9 to 0.95)",
+        "1,200",
+        "cdcdcdcdcdcd",
+        "12.5 s, from reading",
+    ):
+        assert said in page
+    assert "Revisions</h3>" not in (await get_page(numeric_model())).text
+
+
+async def test_a_long_row_of_tensors_is_fetched_too() -> None:
+    tensors = (TensorInput(name="x", datatype="FP32", shape=(64, 64)),)
+    model = FakeModel("Tensor", TensorEncoder(TensorPreprocessing(tensors=tensors)), labels=())
+    async with client_of(front_of(model)) as client:
+        page = (await client.get("/", headers={"accept": BROWSER})).text
+        asked = asked_of(page)
+        told = (await client.get(asked["schema"])).json()["paths"][asked["predict"]]["post"]["requestBody"]
+    assert len(page) < MOST_BYTES / 3
+    assert told["content"]["application/json"]["example"]["instances"] == [model.encoder.example()]

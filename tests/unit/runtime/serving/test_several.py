@@ -146,6 +146,26 @@ def infer_request(name: str, value: float = 3.0) -> bytes:
     return bytes(request.SerializeToString())
 
 
+async def test_a_refusal_over_grpc_is_counted_with_the_model_that_was_asked() -> None:
+    models = two()
+    server, port, _ = await start_grpc(models, host="127.0.0.1", port=0)
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        wrong: Any = MESSAGES["ModelInferRequest"].FromString(infer_request("wine"))
+        wrong.inputs[0].datatype = "FP99"
+        predicted: Any = TENSORFLOW["PredictRequest"](model_spec={"name": "wine"})
+        for method, message in ((INFER, wrong), (PREDICT, predicted)):
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await channel.unary_unary(method)(message.SerializeToString())
+            assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        with pytest.raises(grpc.aio.AioRpcError):
+            await channel.unary_unary(INFER)(infer_request("rose"))
+    await server.stop(None)
+    page = models.common.exposition.render().body.decode()
+    for method in (INFER, PREDICT):
+        assert f'modelservice_requests_total{{code="INVALID_ARGUMENT",model="wine",route="{method}"}} 1.0' in page
+    assert f'modelservice_requests_total{{code="NOT_FOUND",route="{INFER}"}} 1.0' in page
+
+
 async def test_each_is_asked_by_its_name_over_grpc() -> None:
     models = two()
     server, port, _ = await start_grpc(models, host="127.0.0.1", port=0)

@@ -92,10 +92,14 @@ class RpcCodec:
         """
         request = read_message(_REQUEST, data)
         model = _chosen(self._models, request.model_name, request.model_version)
-        wanted = self._wanted(model, request.outputs)
-        tensors = _tensors(request)
-        render = partial(self._render, model, request_id=request.id, wanted=wanted, streamed=streamed)
-        return model.call(tensors, render, _parameters(request.parameters))._replace(model=model.name)
+        try:
+            wanted = self._wanted(model, request.outputs)
+            tensors = _tensors(request)
+            render = partial(self._render, model, request_id=request.id, wanted=wanted, streamed=streamed)
+            return model.call(tensors, render, _parameters(request.parameters))._replace(model=model.name)
+        except RequestError as error:
+            error.model = model.name
+            raise
 
     def _wanted(self, model: TensorModel, requested: Any) -> tuple[str, ...]:
         if not requested:

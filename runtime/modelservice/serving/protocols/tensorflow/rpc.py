@@ -83,6 +83,7 @@ class RpcPredictions:
         self._tolerance = tolerance
         self._encoder = model.encoder
         self._known = known
+        self.name = known.name
         self._named = outputs_of(model)
         self._inputs = {column_name(given.name): given.name for given in model.signature.inputs}
         self._outputs = described_outputs(model.signature)
@@ -107,7 +108,7 @@ class RpcPredictions:
             raise place(error) from None
         check_rows(len(rows), "inputs")
         self._tolerance.record({None: (len(request.inputs) - len(names)) * len(rows)})
-        return Call(rows, place, partial(self._render, wanted=wanted), model=self._known.name)
+        return Call(rows, place, partial(self._render, wanted=wanted), model=self.name)
 
     def _known_names(self, given: Collection[str]) -> list[str]:
         """Inputs in order; what the model does not have is not read. A lone tensor may have any name."""
@@ -150,7 +151,12 @@ def _place(names: Sequence[str], error: InputError) -> RequestError:
 
 def _predict(predictions: Mapping[str, RpcPredictions], data: bytes) -> Call[bytes]:
     request: Any = read_message(MESSAGES["PredictRequest"], data)
-    return named(predictions, request.model_spec.name).call(request)
+    predicts = named(predictions, request.model_spec.name)
+    try:
+        return predicts.call(request)
+    except RequestError as error:
+        error.model = predicts.name
+        raise
 
 
 def _metadata(models: Mapping[str, KnownModel], signatures: Mapping[str, bytes], data: bytes, _state: State) -> bytes:

@@ -11,6 +11,7 @@ from modelservice.serving.access.handshakes import HANDSHAKE_SECONDS
 from modelservice.serving.calls import Call
 from modelservice.serving.chain import MAX_BODY, Arrival
 from modelservice.serving.core import Models
+from modelservice.serving.errors import RequestError
 from modelservice.serving.inference import LARGE_BODY
 from modelservice.serving.listening import EVERY
 from modelservice.serving.protocols import PROTOCOLS
@@ -186,7 +187,11 @@ def _inferring(answering: Answering, name: str) -> Behaviour:
     async def infer(request: bytes, arrival: Arrival) -> bytes:
         asked: Any = answering.methods[name]
         models, large = answering.models, len(request) > LARGE_BODY
-        call: Call[bytes] = await models.common.parsing.call(asked.parse, request, large=large)
+        try:
+            call: Call[bytes] = await models.common.parsing.call(asked.parse, request, large=large)
+        except RequestError as error:
+            arrival.model = error.model
+            raise
         core = models[call.model]
         arrival.model = core.name
         return await core.inference.compute(call, large=large, patience=PATIENCE)

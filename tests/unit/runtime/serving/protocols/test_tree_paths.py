@@ -22,6 +22,7 @@ from modelservice.serving.errors import RequestError
 from modelservice.serving.protocols.tensorflow import explanations
 
 PATH = "/v1/models/iris:explain"
+PREDICT = "/v1/models/iris:predict"
 ROW = {"sepal_length": 6.3, "sepal_width": 2.9, "petal_length": 5.6, "petal_width": 1.8}
 TREES: dict[str, dict[str, Any]] = {
     "decisionTree": {"maxDepth": 3},
@@ -40,9 +41,11 @@ def predictor(family: str) -> Predictor:
     return Predictor.from_artifact(artifact(family))
 
 
-async def post(model: Any, **body: Any) -> tuple[int, Any]:
+async def post(model: Any, path: str = PATH, **body: Any) -> tuple[int, Any]:
+    """Status and answer; of ``PATH`` by the method that is tested here, unless another one is named."""
+    named = {"method": "TreePaths"} if path == PATH else {}
     async with client_of(front_of(model)) as client:
-        answer = await client.post(PATH, json={"instances": [ROW], "method": "TreePaths", **body})
+        answer = await client.post(path, json={"instances": [ROW], **named, **body})
         return answer.status_code, answer.json()
 
 
@@ -63,7 +66,7 @@ async def test_a_decision_tree_is_told_by_its_path() -> None:
 async def test_the_server_python_and_the_command_say_the_same(family: str) -> None:
     model, rows = predictor(family), [ROW, {**ROW, "petal_width": None}, {**ROW, "petal_length": 1, "petal_width": 0.2}]
     _, answer = await post(model, instances=rows)
-    _, predicted = await post_predict(model, rows)
+    _, predicted = await post(model, PREDICT, instances=rows)
     said = json.loads(json.dumps(model.explain(rows, method="TreePaths")))
     assert said == answer["explanations"]
     alone = answer_alone(model, json.dumps({"instances": rows}).encode(), explains=True, method="TreePaths")
@@ -73,12 +76,6 @@ async def test_the_server_python_and_the_command_say_the_same(family: str) -> No
         assert one["label"] == max(prediction["probabilities"], key=prediction["probabilities"].get)
         assert one["base"] + sum(one["contributions"].values()) == pytest.approx(one["value"], abs=1e-9)
         assert ("path" in one) == (family == "decisionTree")
-
-
-async def post_predict(model: Any, rows: list[Any]) -> tuple[int, Any]:
-    async with client_of(front_of(model)) as client:
-        answer = await client.post("/v1/models/iris:predict", json={"instances": rows})
-        return answer.status_code, answer.json()
 
 
 async def test_a_label_that_is_named_is_explained() -> None:

@@ -85,6 +85,37 @@ async def test_the_artifact_comes_whole_over_a_connection() -> None:
     assert ARTIFACT in page
 
 
+async def test_who_has_the_beginning_gets_the_rest() -> None:
+    whole = b"".join(Archive(FILES).pieces())
+    async with connected(front_of(given_away())) as client:
+        for start in (1, 511, 512, 1500, len(whole) - 1):
+            for more in ({}, {"if-range": f'"{DIGEST}"'}):
+                rest = await client.get(ARTIFACT, headers={"range": f"bytes={start}-", **more})
+                assert (rest.status_code, rest.content) == (206, whole[start:])
+                assert rest.headers["content-range"] == f"bytes {start}-{len(whole) - 1}/{len(whole)}"
+        beyond = await client.get(ARTIFACT, headers={"range": f"bytes={len(whole)}-"})
+        assert (beyond.status_code, beyond.content) == (416, b"")
+        assert beyond.headers["content-range"] == f"bytes */{len(whole)}"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"range": "bytes=0-"},
+        {"range": "bytes=5-9"},
+        {"range": "bytes=-5"},
+        {"range": "bytes=1-,5-"},
+        {"range": "lines=1-"},
+        {"range": "bytes=1-", "if-range": '"sha256:0"'},
+    ],
+)
+async def test_any_other_range_and_that_of_other_content_is_answered_with_all_of_it(headers: dict[str, str]) -> None:
+    async with connected(front_of(given_away())) as client:
+        answer = await client.get(ARTIFACT, headers=headers)
+    assert (answer.status_code, len(answer.content)) == (200, Archive(FILES).size)
+    assert "content-range" not in answer.headers
+
+
 @pytest.mark.parametrize("path", [REPORT, ARTIFACT])
 async def test_both_ask_for_a_key_where_predictions_do(tmp_path: Path, path: str) -> None:
     mount(tmp_path / API_KEYS_FOLDER, {"shop": KEY})
@@ -101,7 +132,7 @@ async def test_both_ask_for_a_key_where_predictions_do(tmp_path: Path, path: str
 async def test_nothing_is_read_for_who_asks_for_the_head_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[Archive] = []
 
-    def pieces(archive: Archive) -> Iterator[bytes]:
+    def pieces(archive: Archive, _start: int) -> Iterator[bytes]:
         read.append(archive)
         yield bytes(archive.size)
 
