@@ -159,6 +159,15 @@ def test_artifacts_may_go_to_object_storage_by_default() -> None:
 
 
 @pytest.mark.parametrize(
+    ("version", "said", "mounted"),
+    [("1.34.2", None, False), ("1.35.0", None, True), ("1.36.3", False, False), ("1.34.2", True, True)],
+)
+def test_nodes_mount_images_from_1_35_on_unless_somebody_says(version: str, said: bool | None, mounted: bool) -> None:
+    values = {"defaults": {"imageVolumes": said}}
+    assert settings(values, "--kube-version", version).image_volumes is mounted
+
+
+@pytest.mark.parametrize(
     ("values", "said"),
     [
         ({"replica": 2}, "replica"),
@@ -171,6 +180,8 @@ def test_artifacts_may_go_to_object_storage_by_default() -> None:
         ({"defaults": {"artifacts": {"uri": "s3://models/"}}}, "uri"),
         ({"defaults": {"artifacts": {"secretRef": {"name": "models"}}}}, "uri"),
         ({"defaults": {"artifacts": {"uri": "s3://models", "volumeClaim": {}}}}, "artifacts"),
+        ({"defaults": {"artifacts": {"image": {"repository": "r.example/m"}, "volumeClaim": {}}}}, "artifacts"),
+        ({"defaults": {"artifacts": {"image": {"repository": "https://r.example/m"}}}}, "repository"),
         ({"runtimeImage": {"tag": "v1"}}, "runtimeImage"),
         ({"serverImage": {"pullPolicy": "Always"}}, "pullPolicy"),
         ({"logLevel": "INFO"}, "logLevel"),
@@ -194,6 +205,10 @@ def test_the_schema_knows_every_value_and_the_contract_of_artifacts() -> None:
     assert claim["properties"]["accessModes"]["items"]["enum"] == desired_claim["accessModes"]["items"]["enum"]
     assert artifacts["uri"]["maxLength"] == desired["uri"]["maxLength"]
     assert artifacts["uri"]["pattern"] in desired["uri"]["x-kubernetes-validations"][0]["rule"]
+    image, desired_image = artifacts["image"]["properties"], desired["image"]["properties"]
+    assert image.keys() == desired_image.keys()
+    assert image["repository"]["maxLength"] == desired_image["repository"]["maxLength"]
+    assert image["repository"]["pattern"] in desired_image["repository"]["x-kubernetes-validations"][0]["rule"]
 
 
 def test_pod_security_restricted() -> None:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from modelservice.contract.artifacts import Artifacts
 from modelservice.contract.documents import DocumentError
+from modelservice.contract.keys import key_of
 from modelservice.contract.server_flags import DIGEST, MODEL
 from modelservice_operator.constants import SERVING_CONTAINER
 from modelservice_operator.domain.builders.record import is_template, parse_record, parse_template
@@ -206,7 +207,7 @@ def told(pod: Mapping[str, Any]) -> Told | None:
     for container in pod.get("spec", {}).get("containers", ()):
         if container.get("name") == SERVING_CONTAINER:
             args = dict(str(argument).partition("=")[::2] for argument in container.get("args", ()))
-            return Told(key=args.get(MODEL, "").rpartition("/")[2], digest=args.get(DIGEST, ""))
+            return Told(key=key_of(args.get(MODEL, "")), digest=args.get(DIGEST, ""))
     return None
 
 
