@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from tests.support.object_server import Handler, running
 
-USER, PASSWORD = "pusher", "secret"  # noqa: S105 - of a server that lives as long as a test
+USER, PASSWORD = "pusher", "secret"
 
 
 class RegistryServer(http.server.ThreadingHTTPServer):
@@ -24,7 +24,7 @@ class RegistryServer(http.server.ThreadingHTTPServer):
         manifests: by digest, each with its media type.
         tags: digests by ``repository:tag``.
         asked: method and path of all requests.
-        refusals: status and code of the next answers, by method; of the last one all that follow, if it is the only one.
+        refusals: status and code of all answers to a method.
         login: how callers are known: Basic, Bearer, or None for nobody is asked.
         rights: what a token may, of pull, push and delete.
         cut: bytes after which the next answer with a blob breaks off.
@@ -64,7 +64,7 @@ class _Handler(Handler):
     def refuse(self, status: int, code: str) -> None:
         self.answer(status, json.dumps({"errors": [{"code": code, "message": "no"}]}).encode())
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - as http.server calls it
         if self.path.startswith("/token"):
             self._token()
         elif self._lets_in("pull"):
@@ -74,21 +74,21 @@ class _Handler(Handler):
             else:
                 self._blob(reference)
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802 - as above
         if self._lets_in("push"):
             self.answer(202, b"", {"Location": f"{urlsplit(self.path).path}one?state=begun"})
 
-    def do_PATCH(self) -> None:
+    def do_PATCH(self) -> None:  # noqa: N802 - as above
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self._lets_in("push"):
             digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
             self.server.blobs[f"upload {digest}"] = body
             self.answer(202, b"", {"Location": f"{urlsplit(self.path).path}?state=sent"})
 
-    def do_PUT(self) -> None:
+    def do_PUT(self) -> None:  # noqa: N802 - as above
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if not self._lets_in("push"):
-            return
+            return None
         repository, kind, reference = self._parts()
         digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
         if kind == "manifests":
@@ -102,11 +102,10 @@ class _Handler(Handler):
             if f"upload {digest}" not in self.server.blobs:
                 return self.refuse(400, "DIGEST_INVALID")
             self.server.blobs[digest] = self.server.blobs.pop(f"upload {digest}")
-        self.answer(201, b"", {"Location": "/"})
-        return None
+        return self.answer(201, b"", {"Location": "/"})
 
-    def do_DELETE(self) -> None:
-        repository, kind, reference = self._parts()
+    def do_DELETE(self) -> None:  # noqa: N802 - as above
+        _, kind, reference = self._parts()
         if not self._lets_in("push" if kind == "blobs" else "delete"):
             return
         if kind == "manifests":

@@ -176,7 +176,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     def __init__(self, scheme: str) -> None:
         self._scheme = scheme
 
-    def redirect_request(
+    def redirect_request(  # noqa: PLR0917 - as urllib calls it
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
         """Follow to HTTPS, and to HTTP where that was asked."""

@@ -3,7 +3,6 @@
 import base64
 import binascii
 import json
-import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -49,7 +48,7 @@ def find_credentials(place: str, environment: Mapping[str, str], *, mounted: Pat
 def _files(environment: Mapping[str, str], mounted: Path) -> Iterable[Path]:
     """What is mounted first: of two entries of the same length the first counts."""
     yield from sorted(mounted.glob(f"*/{REGISTRY_FILE}"))
-    yield Path(environment.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker"), REGISTRY_FILE)
+    yield Path(environment.get("DOCKER_CONFIG") or f"{environment.get('HOME', '/')}/.docker", REGISTRY_FILE)
 
 
 def _entries(path: Path) -> Mapping[str, Any]:

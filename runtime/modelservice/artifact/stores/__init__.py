@@ -1,4 +1,4 @@
-"""Where artifacts are kept; the scheme of an address says in which store: object storage, a registry of images, or a folder."""
+"""Where artifacts are kept; the scheme of an address says where: object storage, a registry, or a folder."""
 
 import os
 import time
