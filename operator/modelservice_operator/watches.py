@@ -181,11 +181,15 @@ def job_of(obj: Mapping[str, Any]) -> Object:
 
 
 def pod_of(obj: Mapping[str, Any]) -> Object:
-    """A Pod: its node, what its serving container was told, and how it fares."""
+    """A Pod: its node, the image that it mounts, what its serving container was told, and how it fares."""
     spec, status = obj.get("spec") or {}, obj.get("status") or {}
     kept: Object = _parts(spec, "nodeName")
     if told := [one for one in map(_arguments, spec.get("containers") or ()) if one is not None]:
         kept["containers"] = told[:1]
+    if mounted := [
+        {"image": _parts(one["image"], "reference")} for one in spec.get("volumes") or () if one.get("image")
+    ]:
+        kept["volumes"] = mounted[:1]
     fares = _parts(status, *_POD_STATUS)
     for name in ("initContainerStatuses", "containerStatuses"):
         if name in fares:

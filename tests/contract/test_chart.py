@@ -47,8 +47,8 @@ def find(objects: list[dict[str, Any]], kind: str, name: str | None = None) -> l
     return [one for one in objects if one["kind"] == kind and name in {None, one["metadata"]["name"]}]
 
 
-def operator_pod(values: Values | None = None) -> dict[str, Any]:
-    (deployment,) = find(helm_objects(values), "Deployment")
+def operator_pod(values: Values | None = None, *, kube_version: str | None = None) -> dict[str, Any]:
+    (deployment,) = find(helm_objects(values, kube_version=kube_version), "Deployment")
     pod: dict[str, Any] = deployment["spec"]["template"]["spec"]
     return pod
 
@@ -58,10 +58,11 @@ def env() -> list[dict[str, Any]]:
     return variables
 
 
-def settings(values: Values | None = None) -> Settings:
+def settings(values: Values | None = None, *, kube_version: str | None = None) -> Settings:
     """The operator's settings as its pod would read them."""
     environment = {
-        one["name"]: one.get("value", "from-the-downward-api") for one in operator_pod(values)["containers"][0]["env"]
+        one["name"]: one.get("value", "from-the-downward-api")
+        for one in operator_pod(values, kube_version=kube_version)["containers"][0]["env"]
     }
     unknown = environment.keys() - {
         name.upper() if name.startswith("pod_") else f"MODELSERVICE_{name.upper()}" for name in Settings.model_fields
@@ -164,7 +165,7 @@ def test_artifacts_may_go_to_object_storage_by_default() -> None:
 )
 def test_nodes_mount_images_from_1_35_on_unless_somebody_says(version: str, said: bool | None, mounted: bool) -> None:
     values = {"defaults": {"imageVolumes": said}}
-    assert settings(values, "--kube-version", version).image_volumes is mounted
+    assert settings(values, kube_version=version).image_volumes is mounted
 
 
 @pytest.mark.parametrize(

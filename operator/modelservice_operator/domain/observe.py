@@ -28,7 +28,7 @@ from modelservice_operator.kinds import (
 from modelservice_operator.objects import Kind, Object
 
 IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
-"""Why a container waits for its image."""
+"""Why a container waits for its image, or for one that it mounts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,12 +135,20 @@ class Observed:
             container.get("image", "")
             for pod in (*self.serving_pods, *(pod for job in self.jobs for pod in job.pods))
             for container in pod.get("status", {}).get("containerStatuses", ())
-            if container.get("state", {}).get("waiting", {}).get("reason") in IMAGE_REASONS
+            if (waiting := container.get("state", {}).get("waiting", {})).get("reason") in IMAGE_REASONS
+            and not is_of_volume(pod, waiting)
         )
 
     def child(self, kind: Kind, name: str) -> Object | None:
         """A child of ours by kind and name."""
         return next((obj for obj in self.children.get(kind, ()) if obj["metadata"]["name"] == name), None)
+
+
+def is_of_volume(pod: Object, waiting: Mapping[str, str]) -> bool:
+    """Whether a container waits for the image of a volume: the kubelet gives the same reasons, and names the image."""
+    volumes = pod.get("spec", {}).get("volumes", ())
+    images = (volume["image"].get("reference", "") for volume in volumes if "image" in volume)
+    return any(image and image in waiting.get("message", "") for image in images)
 
 
 def observe(service: Object, children: Children) -> Observed:
