@@ -93,6 +93,7 @@ def test_what_was_published_is_what_is_loaded(trained: Produced, server: Registr
     store = open_store(address_in(server))
     assert store.load() is None
     store.prepare()
+    assert [line.partition(" ")[0] for line in server.asked] == ["GET", "POST", "DELETE"], "begun, and taken back"
     assert (server.blobs, server.manifests) == ({}, {})
     assert store.publish(trained.manifest, trained.files) == trained.digest
     image = store.stored_as
