@@ -15,9 +15,9 @@ from modelservice.artifact.errors import ArtifactError, StorageUnavailableError
 from modelservice.artifact.patience import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, RETRY_SECONDS
 from modelservice.artifact.registry_client import (
     MAX_ANSWER_BYTES,
-    PassingError,
     RefusedError,
     RegistryClient,
+    UnansweredError,
     with_query,
 )
 from modelservice.artifact.registry_credentials import Credentials
@@ -67,7 +67,7 @@ class Registry:
         upload = self._again(lambda: client.location("POST", "blobs/uploads/", action="push", data=b""), "push")
         try:
             client.ask("DELETE", upload, action="push")
-        except (RefusedError, PassingError):
+        except (RefusedError, UnansweredError):
             return  # not every registry takes one back; it ends by itself
 
     def manifest(self, reference: str, media_types: Iterable[str]) -> Stored | None:
@@ -189,7 +189,7 @@ class Registry:
                 return ask()
             except RefusedError as error:
                 raise self._storage_error(error, action) from None
-            except PassingError as error:
+            except UnansweredError as error:
                 if time.monotonic() + wait > deadline:
                     raise self._unavailable(str(error)) from None
             time.sleep(wait)

@@ -38,7 +38,7 @@ class RefusedError(Exception):
         self.status, self.said = status, said
 
 
-class PassingError(Exception):
+class UnansweredError(Exception):
     """Another try may go better."""
 
 
@@ -88,7 +88,7 @@ class RegistryClient:
 
         Raises:
             RefusedError: the registry will not.
-            PassingError: it does not answer, or is not able to now.
+            UnansweredError: it does not answer, or is not able to now.
         """
         url = urljoin(self._base, path)
         authorization = self._authorizations.get(action)
@@ -97,7 +97,7 @@ class RegistryClient:
         except _UnauthorizedError as error:
             self._authorizations[action] = self._authorization(error.challenge, action, error)
         if not isinstance(data, bytes | None):
-            raise PassingError("a token ended in the middle of an upload")  # its pieces are gone
+            raise UnansweredError("a token ended in the middle of an upload")  # its pieces are gone
         return self._send(method, url, headers=headers, data=data, authorization=self._authorizations[action])
 
     def _send(
@@ -193,7 +193,7 @@ def with_query(url: str, query: Mapping[str, str]) -> str:
 def _answered(error: urllib.error.HTTPError) -> Exception:
     said = f"{error.code} {_words(error.read(MAX_ANSWER_BYTES)) or error.reason}"
     if error.code in _PASSING or error.code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return PassingError(said)
+        return UnansweredError(said)
     if error.code == HTTPStatus.UNAUTHORIZED:
         return _UnauthorizedError(said, error.headers.get("WWW-Authenticate", ""))
     return RefusedError(error.code, said)
@@ -217,4 +217,4 @@ def _unreached(error: Exception) -> Exception:
         )
     if isinstance(reason, ssl.SSLError) and reason.reason in _NO_TLS:
         return RefusedError(NO_ANSWER, "it does not speak TLS: set plainHttp (oci+http://) if that is meant")
-    return PassingError(str(reason) or type(reason).__name__)
+    return UnansweredError(str(reason) or type(reason).__name__)
