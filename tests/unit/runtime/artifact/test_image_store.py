@@ -19,6 +19,7 @@ from modelservice.artifact.errors import ArtifactError, StorageUnavailableError
 from modelservice.artifact.files import document_bytes
 from modelservice.artifact.image_layer import MAX_LAYER_BYTES
 from modelservice.artifact.registry import Registry
+from modelservice.artifact.registry_client import RefusedError
 from modelservice.artifact.stores import NoCheckpoints, load_artifact, open_checkpoints, open_store
 from modelservice.artifact.stores.images import KEY_ANNOTATION, ImageArtifactStore, parse_address
 from modelservice.contract.digests import sha256
@@ -370,7 +371,7 @@ def test_what_was_away_for_a_moment_is_asked_again(
 ) -> None:
     server.refusals["PATCH"] = (503, "UNAVAILABLE")
     monkeypatch.setattr(registry_module, "FIRST_WAIT_SECONDS", 0.01)
-    monkeypatch.setattr(registry_module.time, "sleep", lambda _: server.refusals.clear())
+    monkeypatch.setattr("time.sleep", lambda _: server.refusals.clear())
     published(server, trained)
     assert load_artifact(address_in(server), digest=trained.digest).contents == trained.files
 
@@ -397,9 +398,9 @@ def test_a_token_server_without_tls_gets_no_password(
     """A registry with TLS that names a token server without it: a downgrade, by whoever wrote the challenge."""
     server.login_file(tmp_path)
     client = Registry(server.host, NAME)._client
-    refused = registry_module.RefusedError(401, "who are you")
+    refused = RefusedError(401, "who are you")
     challenge = f'Bearer realm="http://{server.host}/token",service="s"'
-    with pytest.raises(registry_module.RefusedError, match="which is not https"):
+    with pytest.raises(RefusedError, match="which is not https"):
         client._authorization(challenge, "pull", refused)
     assert server.asked == []
 
