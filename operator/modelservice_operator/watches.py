@@ -186,10 +186,9 @@ def pod_of(obj: Mapping[str, Any]) -> Object:
     kept: Object = _parts(spec, "nodeName")
     if told := [one for one in map(_arguments, spec.get("containers") or ()) if one is not None]:
         kept["containers"] = told[:1]
-    if mounted := [
-        {"image": _parts(one["image"], "reference")} for one in spec.get("volumes") or () if one.get("image")
-    ]:
-        kept["volumes"] = mounted[:1]
+    images = [one["image"] for one in spec.get("volumes") or () if one.get("image")]
+    if images:
+        kept["volumes"] = [{"image": _parts(images[0], "reference")}]
     fares = _parts(status, *_POD_STATUS)
     for name in ("initContainerStatuses", "containerStatuses"):
         if name in fares:

@@ -81,7 +81,7 @@ class LayerReader:
             yield collected(form.restore(name, self._take(size)))
             self._skip(_padding(size))
         for piece in (self._rest, *self._pieces):
-            if any(piece):
+            if bytes(piece).strip(b"\0"):
                 raise ArtifactError(f"the layer in {self._where} holds more than the manifest lists")
 
     def _begin(self, name: str) -> int:
