@@ -14,6 +14,10 @@ from tests.support.samples import SAMPLES, objects
 from tests.support.tables import FLOWERS, IRIS
 
 from modelservice.artifact.stores.images import INDEX, parse_address
+from modelservice.contract.places import ARTIFACTS_PATH, SERVING_PORT
+from modelservice.contract.server_flags import MODEL
+from modelservice_operator.domain.stores.base import Location
+from modelservice_operator.domain.stores.image_registry import ImageRegistry
 from modelservice_operator.kinds import DEPLOYMENT, JOB, POD
 
 pytestmark = pytest.mark.cluster
@@ -75,6 +79,10 @@ def test_a_model_is_served_from_an_image_that_nodes_mount(space: Space) -> None:
     assert mounted(space) == mounted_of(told["uri"])
     assert len(space.children(JOB, NAME)) <= jobs, "nothing was trained for it"
 
+    space.apply(downloading_pod(space, told["uri"]))
+    address = eventually(lambda: ready_at(space, "downloading"), what="a pod that downloads")
+    assert predict(address, NAME, ROWS) == SPECIES
+
     space.apply(swapped_pod(space, newer))
     ended = eventually(lambda: last_words(space, "swapped"), what="the end of the pod with another image")
     assert f"expected {first['status']['digest']}" in ended
@@ -100,6 +108,30 @@ def swapped_pod(space: Space, reference: str) -> Object:
             volume["image"]["reference"] = reference
     spec["restartPolicy"] = "Never"
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "swapped"}, "spec": spec}
+
+
+def downloading_pod(space: Space, uri: str) -> Object:
+    """A serving pod of the Deployment's template, as it is where nodes mount no images."""
+    (deployment,) = space.children(DEPLOYMENT, NAME)
+    spec = copy.deepcopy(deployment["spec"]["template"]["spec"])
+    access = ImageRegistry().access(
+        Location(uri=uri, secret=NAME), {}, volume="artifacts", path=ARTIFACTS_PATH, writable=False
+    )
+    spec["volumes"] = [*access.volumes, *(one for one in spec["volumes"] if one["name"] != "artifacts")]
+    (container,) = spec["containers"]
+    kept = [one for one in container["volumeMounts"] if one["name"] != "artifacts"]
+    container["volumeMounts"] = [*access.mounts, *kept]
+    container["args"] = [
+        f"{MODEL}={access.address}" if one.startswith(f"{MODEL}=") else one for one in container["args"]
+    ]
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "downloading"}, "spec": spec}
+
+
+def ready_at(space: Space, name: str) -> str:
+    """Where a pod answers, once it is ready; nothing before."""
+    pod = space.api.get(POD, space.name, name) or {}
+    said = {one["type"]: one["status"] for one in pod.get("status", {}).get("conditions", ())}
+    return f"{pod['status']['podIP']}:{SERVING_PORT}" if said.get("Ready") == "True" else ""
 
 
 def last_words(space: Space, name: str) -> str:
