@@ -1,4 +1,4 @@
-"""An artifact as an OCI image, in a small registry on the loopback that asks for tokens and refuses in many ways."""
+"""An artifact as an OCI image in a small registry on the loopback: what is stored, what is read, what is refused."""
 
 import base64
 import io
@@ -8,28 +8,23 @@ import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.support.registry_server import RegistryServer, registry_server
+from tests.unit.runtime.artifact.images import NAME, address_in, changed, described, layer_of, published, put, put_layer
 from tests.unit.runtime.stages.pipelines import produce, train_work
 
-from modelservice.artifact import registry as registry_module
-from modelservice.artifact.errors import ArtifactError, StorageUnavailableError
+from modelservice.artifact.errors import ArtifactError
 from modelservice.artifact.files import document_bytes
 from modelservice.artifact.image_layer import MAX_LAYER_BYTES
-from modelservice.artifact.registry import Registry
-from modelservice.artifact.registry_client import RefusedError
 from modelservice.artifact.stores import NoCheckpoints, load_artifact, open_checkpoints, open_store
-from modelservice.artifact.stores.images import KEY_ANNOTATION, ImageArtifactStore, parse_address
+from modelservice.artifact.stores.images import KEY_ANNOTATION, parse_address
 from modelservice.contract.digests import sha256
-from modelservice.contract.failure import About, Retry, StorageError
+from modelservice.contract.failure import StorageError
 from modelservice.contract.manifest import MANIFEST_FILE, METRICS_FILE
 from modelservice.contract.places import ENCRYPTION_KEYS_ENV
 from modelservice.inference.predictor import Predictor
 from modelservice.stages.base import Produced
-
-NAME = "models/default/iris"
 
 
 @pytest.fixture(scope="module")
@@ -48,46 +43,6 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Registry
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     with registry_server(monkeypatch) as running:
         yield running
-
-
-def address_in(server: RegistryServer, *, tag: str = "abc") -> str:
-    return f"oci+http://{server.host}/{NAME}:{tag}"
-
-
-def published(server: RegistryServer, produced: Produced) -> ImageArtifactStore:
-    store = open_store(address_in(server))
-    assert isinstance(store, ImageArtifactStore)
-    store.publish(produced.manifest, produced.files)
-    return store
-
-
-def described(server: RegistryServer) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The index of the tag, and its images."""
-    index = json.loads(server.manifests[server.tags[f"{NAME}:abc"]][1])
-    return index, [json.loads(server.manifests[one["digest"]][1]) for one in index["manifests"]]
-
-
-def layer_of(server: RegistryServer) -> str:
-    digest: str = described(server)[1][0]["layers"][0]["digest"]
-    return digest
-
-
-def put(server: RegistryServer, index: dict[str, Any] | bytes) -> None:
-    """Something else under the tag."""
-    body = index if isinstance(index, bytes) else json.dumps(index).encode()
-    server.manifests[sha256(body)] = ("application/vnd.oci.image.index.v1+json", body)
-    server.tags[f"{NAME}:abc"] = sha256(body)
-
-
-def put_layer(server: RegistryServer, layer: bytes, *, size: int | None = None) -> None:
-    """The image of this layer under the tag."""
-    index, (image, *_) = described(server)
-    server.blobs[sha256(layer)] = layer
-    image["layers"][0] |= {"digest": sha256(layer), "size": len(layer) if size is None else size}
-    body = json.dumps(image).encode()
-    server.manifests[sha256(body)] = ("application/vnd.oci.image.manifest.v1+json", body)
-    index["manifests"] = [{**index["manifests"][0], "digest": sha256(body), "size": len(body)}]
-    put(server, index)
 
 
 def test_what_was_published_is_what_is_loaded(trained: Produced, server: RegistryServer) -> None:
@@ -164,12 +119,6 @@ def test_another_digest_is_refused(trained: Produced, server: RegistryServer) ->
         store.load(digest=f"sha256:{'0' * 64}")
     with pytest.raises(ArtifactError, match="there is no artifact in"):
         load_artifact(f"{address_in(server)}@sha256:{'0' * 64}")
-
-
-def changed(layer: bytes) -> bytes:
-    """One bit of the last file."""
-    at = len(layer.rstrip(b"\0")) - 1
-    return layer[:at] + bytes([layer[at] ^ 1]) + layer[at + 1 :]
 
 
 def with_first(kind: bytes, name: str = MANIFEST_FILE) -> Callable[[bytes], bytes]:
@@ -295,114 +244,6 @@ def test_a_copied_image_of_one_architecture_is_read(trained: Produced, server: R
     found = store.load(digest=trained.digest)
     assert found is not None
     assert store.stored_as == sha256(body)
-
-
-@pytest.mark.parametrize("login", ["Basic", "Bearer"])
-def test_who_may_is_let_in_and_nobody_else(
-    trained: Produced, server: RegistryServer, tmp_path: Path, login: str
-) -> None:
-    server.login = login
-    with pytest.raises(StorageError) as refused:
-        open_store(address_in(server)).prepare()
-    assert (refused.value.reason, refused.value.field) == ("StorageForbidden", "spec.artifacts.image.pushSecretRef")
-    with pytest.raises(StorageError) as refused:
-        open_store(address_in(server)).load()
-    assert (refused.value.reason, refused.value.field) == ("StorageForbidden", "spec.artifacts.image.pullSecretRef")
-    server.login_file(tmp_path, password="wrong")  # noqa: S106 - of a server in a test
-    with pytest.raises(StorageError, match="refuses"):
-        open_store(address_in(server)).prepare()
-    server.login_file(tmp_path)
-    published(server, trained)
-    assert load_artifact(address_in(server), digest=trained.digest).digest == trained.digest
-
-
-def test_a_token_is_asked_for_once(trained: Produced, server: RegistryServer, tmp_path: Path) -> None:
-    server.login = "Bearer"
-    server.login_file(tmp_path)
-    store = published(server, trained)
-    assert len([line for line in server.asked if line.startswith("GET /token")]) == 1
-    store.load()
-    assert len([line for line in server.asked if line.startswith("GET /token")]) == 2
-
-
-def test_who_may_only_pull_is_told_before_the_work(server: RegistryServer, tmp_path: Path) -> None:
-    server.login, server.rights = "Bearer", frozenset({"pull"})
-    server.login_file(tmp_path)
-    store = open_store(address_in(server))
-    assert store.load() is None
-    with pytest.raises(StorageError, match="may pull and push there") as refused:
-        store.prepare()
-    assert refused.value.reason == "StorageForbidden"
-
-
-@pytest.mark.parametrize(
-    ("answer", "reason", "field", "retry"),
-    [
-        ((403, "DENIED"), "StorageForbidden", "spec.artifacts.image.pushSecretRef", Retry.ON_CHANGE),
-        ((401, "UNAUTHORIZED"), "StorageForbidden", "spec.artifacts.image.pushSecretRef", Retry.ON_CHANGE),
-        ((404, "NAME_UNKNOWN"), "RepositoryNotFound", "spec.artifacts.image.repository", Retry.ON_CHANGE),
-        ((405, "UNSUPPORTED"), "StorageSettingsInvalid", "spec.artifacts.image", Retry.ON_CHANGE),
-        ((503, "UNAVAILABLE"), "StorageUnavailable", None, Retry.SOON),
-        ((429, "TOOMANYREQUESTS"), "StorageUnavailable", None, Retry.SOON),
-    ],
-)
-def test_refusals_say_what_must_change(
-    server: RegistryServer, answer: tuple[int, str], reason: str, field: str | None, retry: Retry
-) -> None:
-    server.refusals["POST"] = answer
-    store = ImageArtifactStore(Registry(server.host, NAME, plain_http=True, seconds=0), address_in(server))
-    with pytest.raises(StorageError) as refused:
-        store.prepare()
-    failure = refused.value.failure()
-    assert (failure.reason, failure.field, failure.retry, failure.about) == (reason, field, retry, About.STORAGE)
-    assert f"{answer[0]} {answer[1]}" in failure.message
-
-
-def test_a_registry_that_is_not_there_may_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    with registry_server(monkeypatch) as server:
-        host = server.host
-    store = ImageArtifactStore(Registry(host, NAME, plain_http=True, seconds=0), f"oci+http://{host}/{NAME}:abc")
-    with pytest.raises(StorageUnavailableError, match="does not answer as it should"):
-        store.load()
-
-
-def test_what_was_away_for_a_moment_is_asked_again(
-    trained: Produced, server: RegistryServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server.refusals["PATCH"] = (503, "UNAVAILABLE")
-    monkeypatch.setattr(registry_module, "FIRST_WAIT_SECONDS", 0.01)
-    monkeypatch.setattr("time.sleep", lambda _: server.refusals.clear())
-    published(server, trained)
-    assert load_artifact(address_in(server), digest=trained.digest).contents == trained.files
-
-
-@pytest.mark.parametrize("ranges", [True, False])
-def test_a_download_that_breaks_off_goes_on(trained: Produced, server: RegistryServer, ranges: bool) -> None:
-    store = published(server, trained)
-    server.cut, server.ranges = 5000, ranges
-    found = store.load(digest=trained.digest)
-    assert found is not None
-    assert found.contents == trained.files
-    assert len([line for line in server.asked if line.startswith("GET") and "/blobs/" in line]) == 2
-
-
-def test_tls_is_spoken_unless_the_address_says_otherwise(server: RegistryServer) -> None:
-    with pytest.raises(StorageError, match=r"does not speak TLS: set plainHttp \(oci\+http://\)") as refused:
-        open_store(f"oci://{server.host}/{NAME}:abc").load()
-    assert refused.value.reason == "StorageSettingsInvalid"
-
-
-def test_a_token_server_without_tls_gets_no_password(
-    server: RegistryServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A registry with TLS that names a token server without it: a downgrade, by whoever wrote the challenge."""
-    server.login_file(tmp_path)
-    client = Registry(server.host, NAME)._client
-    refused = RefusedError(401, "who are you")
-    challenge = f'Bearer realm="http://{server.host}/token",service="s"'
-    with pytest.raises(RefusedError, match="which is not https"):
-        client._authorization(challenge, "pull", refused)
-    assert server.asked == []
 
 
 @pytest.mark.parametrize(
