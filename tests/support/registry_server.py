@@ -29,6 +29,8 @@ class RegistryServer(http.server.ThreadingHTTPServer):
         rights: what a token may, of pull, push and delete.
         cut: bytes after which the next answer with a blob breaks off.
         ranges: whether parts of blobs are given.
+        redirect: where blobs lie instead; None for here.
+        authorizations: what was shown by who asked for blobs.
     """
 
     daemon_threads = True
@@ -44,6 +46,8 @@ class RegistryServer(http.server.ThreadingHTTPServer):
         self.rights = frozenset({"pull", "push", "delete"})
         self.cut: int | None = None
         self.ranges = True
+        self.redirect: str | None = None
+        self.authorizations: list[str] = []
 
     @property
     def host(self) -> str:
@@ -157,6 +161,9 @@ class _Handler(Handler):
 
     def _blob(self, digest: str) -> None:
         server = self.server
+        server.authorizations.append(self.headers.get("Authorization", ""))
+        if server.redirect is not None:
+            return self.answer(307, b"", {"Location": f"{server.redirect}{self.path}"})
         if (blob := server.blobs.get(digest)) is None:
             return self.refuse(404, "BLOB_UNKNOWN")
         begin = 0

@@ -182,14 +182,18 @@ class Registry:
         return response
 
     def _again(self, ask: Callable[[], Result], action: str) -> Result:
-        """What a request gives, made again while its failure may pass; ``action``: what it needs the right to."""
-        deadline, wait = time.monotonic() + self._seconds, FIRST_WAIT_SECONDS
+        """What a request gives, made again while its failure may pass; ``action``: what it needs the right to.
+
+        Time counts from the first failure: one upload may take longer than all tries of another one.
+        """
+        deadline, wait = float("inf"), FIRST_WAIT_SECONDS
         while True:
             try:
                 return ask()
             except RefusedError as error:
                 raise self._storage_error(error, action) from None
             except UnansweredError as error:
+                deadline = min(deadline, time.monotonic() + self._seconds)
                 if time.monotonic() + wait > deadline:
                     raise self._unavailable(str(error)) from None
             time.sleep(wait)

@@ -11,6 +11,7 @@ import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlencode, urljoin, urlsplit
@@ -20,7 +21,8 @@ from modelservice.artifact.registry_credentials import Credentials
 MAX_ANSWER_BYTES: Final = 1 << 20
 """Of whatever is no blob; registries take manifests of up to 4 MiB, and ours has a thousandth of that."""
 
-_ANSWER_SECONDS: Final = 30.0
+_ANSWER_SECONDS: Final = 60.0
+"""Registries hash a large blob once more before they answer."""
 _PARAMETER: Final = re.compile(r'(\w+)="([^"]*)"')
 _PASSING: Final = frozenset({408, 425, 429})
 _ACTIONS: Final = {"pull": "pull", "push": "pull,push", "delete": "delete,pull,push"}
@@ -49,7 +51,7 @@ class RegistryClient:
         self, host: str, repository: str, *, plain_http: bool, credentials: Callable[[], Credentials | None]
     ) -> None:
         """Args: host with port, the repository, whether TLS is left out, and what opens it."""
-        self._host, self._repository = host, repository
+        self._repository = repository
         self._scheme = "http" if plain_http else "https"
         self._base = f"{self._scheme}://{host}/v2/{repository}/"
         self._credentials = credentials
@@ -60,12 +62,12 @@ class RegistryClient:
     def ask(self, method: str, path: str, **options: Any) -> bytes:
         """The body of an answer, or one byte more than ``MAX_ANSWER_BYTES`` of it; see ``open``."""
         with self.open(method, path, **options) as response:
-            return response.read(MAX_ANSWER_BYTES + 1)
+            return _read(response)
 
     def location(self, method: str, path: str, **options: Any) -> str:
         """Where an answer says that an upload goes on; see ``open``."""
         with self.open(method, path, **options) as response:
-            response.read(MAX_ANSWER_BYTES)
+            _read(response)
             return urljoin(self._base, response.headers.get("Location", ""))
 
     def open(
@@ -110,7 +112,7 @@ class RegistryClient:
         authorization: str | None = None,
     ) -> http.client.HTTPResponse:
         """Authorization goes to the registry alone: where uploads and blobs lie elsewhere, their URLs say enough."""
-        own = urlsplit(url).netloc == self._host
+        own = _origin(url) == _origin(self._base)
         return self._opened(method, url, headers or {}, data, authorization if own else None)
 
     def _opened(
@@ -154,7 +156,7 @@ class RegistryClient:
 
     def _token(self, url: str, basic: str | None) -> str:
         with self._opened("GET", url, {}, None, basic) as response:
-            body = response.read(MAX_ANSWER_BYTES)
+            body = _read(response)
         try:
             said = json.loads(body)
             return str(said.get("token") or said["access_token"])
@@ -190,8 +192,24 @@ def with_query(url: str, query: Mapping[str, str]) -> str:
     return f"{url}{'&' if urlsplit(url).query else '?'}{urlencode(query)}"
 
 
+def _origin(url: str) -> tuple[str | None, int | None]:
+    """Host and port, whether or not the port is said."""
+    parts = urlsplit(url)
+    return parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+
+
+def _read(response: http.client.HTTPResponse) -> bytes:
+    try:
+        return response.read(MAX_ANSWER_BYTES + 1)
+    except (OSError, http.client.HTTPException) as error:
+        raise _unreached(error) from None
+
+
 def _answered(error: urllib.error.HTTPError) -> Exception:
-    said = f"{error.code} {_words(error.read(MAX_ANSWER_BYTES)) or error.reason}"
+    body = b""
+    with suppress(OSError, http.client.HTTPException):
+        body = error.read(MAX_ANSWER_BYTES)
+    said = f"{error.code} {_words(body) or error.reason}"
     if error.code in _PASSING or error.code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return UnansweredError(said)
     if error.code == HTTPStatus.UNAUTHORIZED:

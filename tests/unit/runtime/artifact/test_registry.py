@@ -9,6 +9,7 @@ from tests.unit.runtime.artifact.images import NAME, address_in, published
 from tests.unit.runtime.stages.pipelines import produce, train_work
 
 from modelservice.artifact import registry as registry_module
+from modelservice.artifact import registry_client
 from modelservice.artifact.errors import StorageUnavailableError
 from modelservice.artifact.registry import Registry
 from modelservice.artifact.registry_client import RefusedError
@@ -117,6 +118,35 @@ def test_a_download_that_breaks_off_goes_on(trained: Produced, server: RegistryS
     assert found is not None
     assert found.contents == trained.files
     assert len([line for line in server.asked if line.startswith("GET") and "/blobs/" in line]) == 2
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        ("https://r.example/v2/", "https://r.example:443/upload", True),
+        ("http://r.example/v2/", "http://r.example:80/upload", True),
+        ("https://r.example/v2/", "https://r.example:8443/upload", False),
+        ("https://r.example/v2/", "https://storage.example/upload", False),
+        ("https://r.example/v2/", "https://r.example@storage.example/upload", False),
+    ],
+)
+def test_who_gets_the_password(first: str, second: str, same: bool) -> None:
+    assert (registry_client._origin(first) == registry_client._origin(second)) is same
+
+
+def test_blobs_that_lie_elsewhere_are_fetched_without_the_password(
+    trained: Produced, server: RegistryServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As registries do that keep blobs in a bucket: they send to a URL that says enough."""
+    server.login = "Basic"
+    server.login_file(tmp_path)
+    store = published(server, trained)
+    with registry_server(monkeypatch) as elsewhere:
+        elsewhere.blobs = server.blobs
+        server.redirect = f"http://{elsewhere.host}"
+        found = store.load(digest=trained.digest)
+    assert found is not None
+    assert elsewhere.authorizations == [""]
 
 
 def test_tls_is_spoken_unless_the_address_says_otherwise(server: RegistryServer) -> None:
