@@ -270,4 +270,4 @@ def test_tokens_are_fetched_and_rights_that_are_missing_are_said(
     monkeypatch.setattr(TokenServer, "withheld", frozenset({"pull", "push", "delete"}))
     with pytest.raises(StorageError, match="may pull there") as refused:
         open_store(address).load()
-    assert refused.value.field == "spec.artifacts.image.pullSecretRef"
+    assert refused.value.field == "spec.artifacts.image"

@@ -24,8 +24,7 @@ from modelservice.artifact.registry_credentials import Credentials
 from modelservice.contract.digests import sha256, written
 from modelservice.contract.failure import StorageError
 
-_PUSH_FIELD: Final = "spec.artifacts.image.pushSecretRef"
-_PULL_FIELD: Final = "spec.artifacts.image.pullSecretRef"
+_FIELD: Final = "spec.artifacts.image"
 _REPOSITORY_FIELD: Final = "spec.artifacts.image.repository"
 _READ_BYTES: Final = 1 << 20
 _BYTES: Final = {"Content-Type": "application/octet-stream"}
@@ -204,20 +203,22 @@ class Registry:
 
     def _storage_error(self, error: RefusedError, action: str) -> StorageError:
         """What a refusal means: whether rights, repository or settings must change."""
-        field = _PULL_FIELD if action == "pull" else _PUSH_FIELD
         if error.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-            rights = "pull" if action == "pull" else "pull and push"
+            # A pod that trains looks first whether its artifact is there, with the Secret that pushes.
+            rights, secrets = "pull and push", f"{_FIELD}.pushSecretRef"
+            if action == "pull":
+                rights, secrets = "pull", f"{_FIELD}.pullSecretRef, and of a pod that trains in pushSecretRef"
             message = (
                 f"{self.place} refuses: name a Secret of type kubernetes.io/dockerconfigjson that may {rights} there in"
-                f" {field}; on a laptop docker login (credential helpers are not asked): {error.said}"
+                f" {secrets}; on a laptop docker login (credential helpers are not asked): {error.said}"
             )
-            return StorageError("StorageForbidden", message, field=field)
+            return StorageError("StorageForbidden", message, field=_FIELD if action == "pull" else secrets)
         if error.status == HTTPStatus.NOT_FOUND:
             remedy = f"create it, or correct {_REPOSITORY_FIELD}"
             message = f"{self.place}: there is no such repository: {remedy}: {error.said}"
             return StorageError("RepositoryNotFound", message, field=_REPOSITORY_FIELD)
-        message = f"{self.place} cannot be used as it is set: correct spec.artifacts.image: {error.said}"
-        return StorageError("StorageSettingsInvalid", message, field="spec.artifacts.image")
+        message = f"{self.place} cannot be used as it is set: correct {_FIELD}: {error.said}"
+        return StorageError("StorageSettingsInvalid", message, field=_FIELD)
 
 
 def _hashed(pieces: Iterable[Piece], state: "hashlib._Hash") -> Iterator[bytes]:

@@ -117,9 +117,10 @@ class ImageArtifactStore:
         return self._stored_as
 
     def prepare(self) -> None:
-        """Begin an upload and take it back; see ``Store``."""
+        """Begin an upload and take it back, and look whose image has the tag; see ``Store``."""
         with told_when_slow(self._where):
             self._registry.may_push()
+            self._find_own()
 
     def load(self, *, digest: str | None = None) -> Artifact | None:
         """Download the layer, whose files are verified as they come; see ``Store``."""
@@ -160,14 +161,9 @@ class ImageArtifactStore:
 
         See ``Store``.
         """
-        found = self._find()
+        found = self._find_own()
         if found is None:
             return
-        if KEY_ANNOTATION not in _annotations(found):
-            raise ArtifactError(
-                f"{self._where} is an image that is no artifact: name another spec.artifacts.image.repository, or"
-                " delete it"
-            )
         try:
             self._registry.delete_manifest(found.digest)
         except StorageError as error:
@@ -191,6 +187,20 @@ class ImageArtifactStore:
 
     def _find(self) -> "Stored | None":
         return self._registry.manifest(self._address.reference, (INDEX, MANIFEST))
+
+    def _find_own(self) -> "Stored | None":
+        """What may be replaced.
+
+        Raises:
+            ArtifactError: it is somebody's.
+        """
+        found = self._find()
+        if found is not None and KEY_ANNOTATION not in _annotations(found):
+            raise ArtifactError(
+                f"{self._where} is an image that is no artifact: name another spec.artifacts.image.repository, or"
+                " delete it"
+            )
+        return found
 
     def _layer(self, found: "Stored") -> _Descriptor:
         """The layer of an image, by whichever of its manifests: all have the same one.

@@ -49,7 +49,9 @@ def test_what_was_published_is_what_is_loaded(trained: Produced, server: Registr
     store = open_store(address_in(server))
     assert store.load() is None
     store.prepare()
-    assert [line.partition(" ")[0] for line in server.asked] == ["GET", "POST", "DELETE"], "begun, and taken back"
+    assert [line.partition(" ")[0] for line in server.asked] == ["GET", "POST", "DELETE", "GET"], (
+        "begun, and taken back"
+    )
     assert (server.blobs, server.manifests) == ({}, {})
     assert store.publish(trained.manifest, trained.files) == trained.digest
     image = store.stored_as
@@ -203,6 +205,8 @@ def test_an_image_that_is_none_of_ours_is_refused_and_never_deleted(server: Regi
         store.load()
     with pytest.raises(ArtifactError):
         store.discard()
+    with pytest.raises(ArtifactError):
+        store.prepare()
     assert sha256(body) in server.manifests
 
 

@@ -41,7 +41,7 @@ def test_who_may_is_let_in_and_nobody_else(
     assert (refused.value.reason, refused.value.field) == ("StorageForbidden", "spec.artifacts.image.pushSecretRef")
     with pytest.raises(StorageError) as refused:
         open_store(address_in(server)).load()
-    assert (refused.value.reason, refused.value.field) == ("StorageForbidden", "spec.artifacts.image.pullSecretRef")
+    assert (refused.value.reason, refused.value.field) == ("StorageForbidden", "spec.artifacts.image")
     server.login_file(tmp_path, password="wrong")  # noqa: S106 - of a server in a test
     with pytest.raises(StorageError, match="refuses"):
         open_store(address_in(server)).prepare()
