@@ -60,6 +60,10 @@ class Settings(BaseModel):
     default_artifacts: Annotated[Artifacts | None, BeforeValidator(_from_json)] = Field(
         default=None, description="spec.artifacts of ModelServices that have none, as JSON, or empty."
     )
+    image_volumes: bool = Field(
+        default=True,
+        description="Whether nodes can mount images as volumes: true from Kubernetes 1.35 on, or false.",
+    )
     watch_namespaces: Names = Field(
         default=(), description='Namespaces to work in, as JSON: ["a", "b"]; empty for all of the cluster.'
     )

@@ -192,11 +192,14 @@ def job_of(obj: Mapping[str, Any]) -> Object:
 
 
 def pod_of(obj: Mapping[str, Any]) -> Object:
-    """A Pod: its node, what its serving container was told, and how it fares."""
+    """A Pod: its node, the image that it mounts, what its serving container was told, and how it fares."""
     spec, status = obj.get("spec") or {}, obj.get("status") or {}
     kept: Object = _parts(spec, "nodeName")
     if told := [one for one in map(_arguments, spec.get("containers") or ()) if one is not None]:
         kept["containers"] = told[:1]
+    images = [one["image"] for one in spec.get("volumes") or () if one.get("image")]
+    if images:
+        kept["volumes"] = [{"image": _parts(images[0], "reference")}]
     fares = _parts(status, *_POD_STATUS)
     for name in ("initContainerStatuses", "containerStatuses"):
         if name in fares:

@@ -47,8 +47,8 @@ def find(objects: list[dict[str, Any]], kind: str, name: str | None = None) -> l
     return [one for one in objects if one["kind"] == kind and name in {None, one["metadata"]["name"]}]
 
 
-def operator_pod(values: Values | None = None) -> dict[str, Any]:
-    (deployment,) = find(helm_objects(values), "Deployment")
+def operator_pod(values: Values | None = None, *, kube_version: str | None = None) -> dict[str, Any]:
+    (deployment,) = find(helm_objects(values, kube_version=kube_version), "Deployment")
     pod: dict[str, Any] = deployment["spec"]["template"]["spec"]
     return pod
 
@@ -58,10 +58,11 @@ def env() -> list[dict[str, Any]]:
     return variables
 
 
-def settings(values: Values | None = None) -> Settings:
+def settings(values: Values | None = None, *, kube_version: str | None = None) -> Settings:
     """The operator's settings as its pod would read them."""
     environment = {
-        one["name"]: one.get("value", "from-the-downward-api") for one in operator_pod(values)["containers"][0]["env"]
+        one["name"]: one.get("value", "from-the-downward-api")
+        for one in operator_pod(values, kube_version=kube_version)["containers"][0]["env"]
     }
     unknown = environment.keys() - {
         name.upper() if name.startswith("pod_") else f"MODELSERVICE_{name.upper()}" for name in Settings.model_fields
@@ -159,6 +160,15 @@ def test_artifacts_may_go_to_object_storage_by_default() -> None:
 
 
 @pytest.mark.parametrize(
+    ("version", "said", "mounted"),
+    [("1.34.2", None, False), ("1.35.0", None, True), ("1.36.3", False, False), ("1.34.2", True, True)],
+)
+def test_nodes_mount_images_from_1_35_on_unless_somebody_says(version: str, said: bool | None, mounted: bool) -> None:
+    values = {"defaults": {"imageVolumes": said}}
+    assert settings(values, kube_version=version).image_volumes is mounted
+
+
+@pytest.mark.parametrize(
     ("values", "said"),
     [
         ({"replica": 2}, "replica"),
@@ -171,6 +181,8 @@ def test_artifacts_may_go_to_object_storage_by_default() -> None:
         ({"defaults": {"artifacts": {"uri": "s3://models/"}}}, "uri"),
         ({"defaults": {"artifacts": {"secretRef": {"name": "models"}}}}, "uri"),
         ({"defaults": {"artifacts": {"uri": "s3://models", "volumeClaim": {}}}}, "artifacts"),
+        ({"defaults": {"artifacts": {"image": {"repository": "r.example/m"}, "volumeClaim": {}}}}, "artifacts"),
+        ({"defaults": {"artifacts": {"image": {"repository": "https://r.example/m"}}}}, "repository"),
         ({"runtimeImage": {"tag": "v1"}}, "runtimeImage"),
         ({"serverImage": {"pullPolicy": "Always"}}, "pullPolicy"),
         ({"logLevel": "INFO"}, "logLevel"),
@@ -194,6 +206,10 @@ def test_the_schema_knows_every_value_and_the_contract_of_artifacts() -> None:
     assert claim["properties"]["accessModes"]["items"]["enum"] == desired_claim["accessModes"]["items"]["enum"]
     assert artifacts["uri"]["maxLength"] == desired["uri"]["maxLength"]
     assert artifacts["uri"]["pattern"] in desired["uri"]["x-kubernetes-validations"][0]["rule"]
+    image, desired_image = artifacts["image"]["properties"], desired["image"]["properties"]
+    assert image.keys() == desired_image.keys()
+    assert image["repository"]["maxLength"] == desired_image["repository"]["maxLength"]
+    assert image["repository"]["pattern"] in desired_image["repository"]["x-kubernetes-validations"][0]["rule"]
 
 
 def test_pod_security_restricted() -> None:

@@ -63,11 +63,13 @@ class TestSample:
         secrets = [one for one in objects(path) if one["kind"] == "Secret"]
         encryption = spec.artifacts.encryption if spec.artifacts is not None else None
         encrypting = {encryption.secret_ref.name} if encryption is not None else set()
+        image = spec.artifacts.image if spec.artifacts is not None else None
+        pushing = {one.name for one in (image.push_secret_ref, image.pull_secret_ref) if one} if image else set()
         variables = model_service(path)["spec"].get("training", {}).get("env", [])
         read = {
             one["valueFrom"]["secretKeyRef"]["name"] for one in variables if "secretKeyRef" in one.get("valueFrom", {})
         }
-        assert {one["metadata"]["name"] for one in secrets} == named | callers | encrypting | read
+        assert {one["metadata"]["name"] for one in secrets} == named | callers | encrypting | pushing | read
         # A placeholder, never somebody's key.
         whole = callers | encrypting
         keys = {

@@ -53,7 +53,12 @@ def test_every_sample_has_its_test() -> None:
         "minimal.yaml",
         "object-storage.yaml",
     }
-    elsewhere = {"iris.yaml": "test_operations.py", "bucket": "test_data.py", "guarded.yaml": "test_access.py"}
+    elsewhere = {
+        "iris.yaml": "test_operations.py",
+        "bucket": "test_data.py",
+        "registry.yaml": "test_image_volumes.py",
+        "guarded.yaml": "test_access.py",
+    }
     # These want a model in a store: test_encoder_sample.py, test_fetch.py and test_initial.py in tests/unit run them.
     stored = {"artifact.yaml", "encoder.yaml", "initialize.yaml", "minilm.yaml", "text-beside-columns.yaml"}
     assert names == {*here, "workers.yaml", *SERVED, *elsewhere, *stored, *LEARNED}

@@ -17,7 +17,7 @@ ITEM = "[]"
 QUANTITIES = (0, "0", "1", "1000m", "0.5", "1e3", "1024Ki", "1.5Gi", "0.1E")
 """Forms that the apiserver may write in another way than they came."""
 
-_TEXTS = ("a", "s3://aaa", "https://a/b", "training.l1", f"sha256:{'0' * 64}")
+_TEXTS = ("a", "s3://aaa", "a:1", "https://a/b", "training.l1", f"sha256:{'0' * 64}")
 _ANYTHING = (1, 0.5, "a", True, [8])
 """Where a schema has no type, since a field may be of several."""
 _KEYS = ("a", "cpu", "x.y/z")
@@ -107,7 +107,8 @@ def _numbers(schema: Object) -> list[Any]:
 def _texts(schema: Object) -> list[Any]:
     rules = (rule["rule"] for rule in schema.get("x-kubernetes-validations", ()))
     patterns = [re.compile(found[1]) for rule in rules if (found := re.fullmatch(r"self\.matches\(r'(.*)'\)", rule))]
-    texts = dict.fromkeys(("", ";", *_TEXTS, "a" * schema["maxLength"], f"s3://{'a' * 63}/{'a' * 128}"))
+    longest = ("a" * schema["maxLength"], f"s3://{'a' * 63}/{'a' * 128}", f"a:1/{'a' * 124}")
+    texts = dict.fromkeys(("", ";", *_TEXTS, *longest))
     bounds = range(schema.get("minLength", 0), schema["maxLength"] + 1)
     return [text for text in texts if len(text) in bounds and all(one.search(text) for one in patterns)]
 

@@ -25,8 +25,10 @@ class HelmError(Exception):
     """helm refused; the text is what it said."""
 
 
-def helm_template(*, release: str = RELEASE, values: dict[str, Any] | None = None) -> str:
-    """The chart as YAML documents.
+def helm_template(
+    *, release: str = RELEASE, values: dict[str, Any] | None = None, kube_version: str | None = None
+) -> str:
+    """The chart as YAML documents; ``kube_version`` of the cluster, if not the one that helm takes for granted.
 
     Raises:
         HelmError: helm is missing, or refuses the values.
@@ -36,6 +38,8 @@ def helm_template(*, release: str = RELEASE, values: dict[str, Any] | None = Non
     if helm is None:
         raise HelmError("helm is missing; `make setup` installs it")
     command = [helm, "template", release, str(CHART), "--namespace", NAMESPACE, "--values", "-"]
+    if kube_version is not None:
+        command += ["--kube-version", kube_version]
     # Nothing of the user's own helm may reach a generated file.
     with tempfile.TemporaryDirectory() as home:
         environment = {"PATH": search, **{f"HELM_{kind}_HOME": home for kind in ("CACHE", "CONFIG", "DATA")}}
@@ -47,12 +51,12 @@ def helm_template(*, release: str = RELEASE, values: dict[str, Any] | None = Non
     return done.stdout
 
 
-def helm_objects(values: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+def helm_objects(values: dict[str, Any] | None = None, *, kube_version: str | None = None) -> list[dict[str, Any]]:
     """The chart's objects, to be changed at will; what was rendered once for a test is not rendered again."""
-    return copy.deepcopy(_objects(json.dumps(values or {}, sort_keys=True)))
+    return copy.deepcopy(_objects(json.dumps(values or {}, sort_keys=True), kube_version))
 
 
 @cache
-def _objects(values: str) -> list[dict[str, Any]]:
-    rendered = helm_template(values=json.loads(values))
+def _objects(values: str, kube_version: str | None) -> list[dict[str, Any]]:
+    rendered = helm_template(values=json.loads(values), kube_version=kube_version)
     return [one for one in yaml.load_all(rendered, Loader=yaml.CSafeLoader) if one]

@@ -118,6 +118,11 @@ def compared(
     return Compared(stage="compare", key=key, comparison=Comparison(rows=rows, metrics=metrics))
 
 
+def image_digest(key: str) -> str:
+    """What a registry knows the image of a key by."""
+    return f"sha256:{key.encode().hex():f>64}"
+
+
 _REPORTS: dict[str, Callable[[str, Object], Success | Compared]] = {
     "train": lambda key, _: success(key),
     "compress": lambda key, _: compressed(key),
@@ -283,6 +288,8 @@ class World:
             exit_code = result.exit_code
         elif result is None and exit_code == ExitCode.DONE:
             result = _REPORTS[order["work"]["stage"]](key, order["work"])
+            if order["artifact"].startswith("oci"):
+                result = result.model_copy(update={"stored_as": image_digest(key)})
         ended: Object = {"exitCode": exit_code, "message": Report(result=result).to_message() if result else ""}
         if oom:
             ended["reason"] = "OOMKilled"

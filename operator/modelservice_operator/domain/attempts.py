@@ -165,11 +165,12 @@ def _result(step: Step, job: StageJob | None, inputs: Inputs, parent: Revision |
     unreadable = observed.unreadable_record(step.key) is not None
     if unreadable or not held or job is None or job.success is None or data.digest is None:
         return held, None
+    lies = store.settle(location, inputs.artifacts, stored_as=job.success.stored_as)
     record = record_of(
         job.success,
         parent=step.parent,
-        uri=location.uri,
-        secret=location.secret,
+        uri=lies.uri,
+        secret=lies.secret,
         data_digest=data.digest if data.needed else None,
         image=job.image,
         source=parent.record.source if parent else None,

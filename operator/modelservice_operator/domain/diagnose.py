@@ -8,7 +8,7 @@ from datetime import datetime
 from modelservice.contract.failure import Failure
 from modelservice_operator.constants import LABEL_CLAIM, LABEL_STAGE
 from modelservice_operator.domain.jobs import OOM_KILLED, JobPhase, StageJob
-from modelservice_operator.domain.observe import IMAGE_REASONS
+from modelservice_operator.domain.observe import IMAGE_REASONS, is_of_volume
 from modelservice_operator.domain.problem import Problem
 from modelservice_operator.objects import Object
 
@@ -24,6 +24,10 @@ _LOOP_SECONDS = 60.0
 
 _POD_NAME = re.compile(r'pods "([^"]+)-[a-z0-9]{5}"')
 
+_ARTIFACT_IMAGE_REMEDY = (
+    "it is the artifact: check spec.artifacts.image.pullSecretRef, and that nodes reach the registry (plain HTTP and"
+    " certificates are settings of theirs)"
+)
 _START_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError", CRASH_LOOP})
 
 
@@ -40,6 +44,9 @@ def pod_problem(
             message = condition.get("message", "no node fits")
             return Problem(reason="Unschedulable", message=f"{message} {_scheduling_remedy(pod, message, section)}")
     for container in status.get("containerStatuses", ()):
+        waiting = container.get("state", {}).get("waiting", {})
+        if waiting.get("reason") in IMAGE_REASONS and is_of_volume(pod, waiting):
+            return Problem(reason=waiting["reason"], message=f"{waiting['message']}; {_ARTIFACT_IMAGE_REMEDY}")
         if problem := _container_problem(container, section, memory_limit, now):
             return problem
     return None

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from modelservice.contract.artifacts import Artifacts
 from modelservice.contract.documents import DocumentError
+from modelservice.contract.keys import key_of
 from modelservice.contract.server_flags import DIGEST, MODEL
 from modelservice_operator.constants import SERVING_CONTAINER
 from modelservice_operator.domain.builders.record import (
@@ -40,7 +41,7 @@ from modelservice_operator.kinds import (
 from modelservice_operator.objects import Kind, Object
 
 IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
-"""Why a container waits for its image."""
+"""Why a container waits for its image, or for one that it mounts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,12 +188,20 @@ class Observed:
             container.get("image", "")
             for pod in (*self.all_serving_pods, *(pod for job in self.jobs for pod in job.pods))
             for container in pod.get("status", {}).get("containerStatuses", ())
-            if container.get("state", {}).get("waiting", {}).get("reason") in IMAGE_REASONS
+            if (waiting := container.get("state", {}).get("waiting", {})).get("reason") in IMAGE_REASONS
+            and not is_of_volume(pod, waiting)
         )
 
     def child(self, kind: Kind, name: str) -> Object | None:
         """A child of ours by kind and name."""
         return next((obj for obj in self.children.get(kind, ()) if obj["metadata"]["name"] == name), None)
+
+
+def is_of_volume(pod: Object, waiting: Mapping[str, str]) -> bool:
+    """Whether a container waits for the image of a volume: the kubelet gives the same reasons, and names the image."""
+    volumes = pod.get("spec", {}).get("volumes", ())
+    images = (volume["image"].get("reference", "") for volume in volumes if "image" in volume)
+    return any(image and image in waiting.get("message", "") for image in images)
 
 
 def observe(service: Object, children: Children) -> Observed:
@@ -276,7 +285,7 @@ def told(pod: Mapping[str, Any]) -> Told | None:
     for container in pod.get("spec", {}).get("containers", ()):
         if container.get("name") == SERVING_CONTAINER:
             args = dict(str(argument).partition("=")[::2] for argument in container.get("args", ()))
-            return Told(key=args.get(MODEL, "").rpartition("/")[2], digest=args.get(DIGEST, ""))
+            return Told(key=key_of(args.get(MODEL, "")), digest=args.get(DIGEST, ""))
     return None
 
 

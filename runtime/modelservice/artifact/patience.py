@@ -15,7 +15,7 @@ RETRY_SECONDS: Final = 60.0
 MAX_RETRIES: Final = 60
 """More than come in that time, so that time decides."""
 FIRST_WAIT_SECONDS: Final = 1.0
-_LONGEST_WAIT_SECONDS: Final = 10.0
+LONGEST_WAIT_SECONDS: Final = 10.0
 _SILENT_SECONDS: Final = 5.0
 
 _LOG = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ def retry_config(*, retries: int, seconds: float, first_wait: float) -> "RetryCo
         "retry_timeout": timedelta(seconds=seconds),
         "backoff": {
             "init_backoff": timedelta(seconds=first_wait),
-            "max_backoff": timedelta(seconds=_LONGEST_WAIT_SECONDS),
+            "max_backoff": timedelta(seconds=LONGEST_WAIT_SECONDS),
             "base": 2,
         },
     }

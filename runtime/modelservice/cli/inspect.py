@@ -13,6 +13,7 @@ examples:
   modelservice inspect out/iris
   modelservice inspect out/iris --json
   modelservice inspect s3://models/team-a/iris/qp2iu6b5
+  modelservice inspect oci://registry.example/models/team-a/iris:qp2iu6b5
 """
 _MOST_SHOWN = 3
 
@@ -20,7 +21,7 @@ _MOST_SHOWN = 3
 def add_inspect(commands: Commands) -> None:
     """Add the command."""
     parser = add_command(commands, "inspect", "verify an artifact and show what it is", _EXAMPLES)
-    parser.add_argument("address", metavar="ADDRESS", help="folder of the artifact, or its URI in object storage")
+    parser.add_argument("address", metavar="ADDRESS", help="folder of the artifact, or its URI in a store")
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_encryption(parser)
     parser.set_defaults(command=_inspect)

@@ -18,6 +18,17 @@ ObjectUri = Annotated[
     ),
 ]
 
+ImageRepository = Annotated[
+    str,
+    StringConstraints(min_length=3, max_length=128),
+    Worded(
+        r"^([a-z0-9][-a-z0-9]*(\.[a-z0-9][-a-z0-9]*)+(:[0-9]{1,5})?|[a-z0-9][-a-z0-9]*:[0-9]{1,5})"
+        r"(/[a-z0-9]+([-._]+[a-z0-9]+)*)*$",
+        "must be the host of a registry, with its port if it has one, and perhaps a path, such as"
+        " registry.example/models, without https:// and without a tag",
+    ),
+]
+
 SecretFile = Annotated[
     str,
     StringConstraints(min_length=1, max_length=253),
@@ -66,6 +77,26 @@ class VolumeClaim(Contract):
     def _holds_something(self) -> Self:
         _check_size(self.size)
         return self
+
+
+class ImageArtifacts(Contract):
+    """An image for each stage key, in a registry: nodes pull, keep and mount it."""
+
+    repository: ImageRepository = Field(
+        description="Registry and path, such as registry.example/models. Images are pushed below it, to"
+        " NAMESPACE/NAME:KEY, and stay when the ModelService goes."
+    )
+    push_secret_ref: NameReference | None = Field(
+        default=None,
+        description="Secret of type kubernetes.io/dockerconfigjson for pods that train. Default: anybody may push.",
+    )
+    pull_secret_ref: NameReference | None = Field(
+        default=None,
+        description="Secret of that type to pull with, for nodes and for pods that download. Default: pushSecretRef.",
+    )
+    plain_http: bool = Field(
+        default=False, description="Pods speak HTTP without TLS to the registry. Nodes have settings of their own."
+    )
 
 
 class ArtifactCache(Contract):
@@ -118,6 +149,7 @@ class Artifacts(OneOf):
         description="Object storage: s3://, gs:// or az:// with a bucket and perhaps a folder. Artifacts are stored"
         " below it, under namespace, name and key; any node can serve them, and they stay when the ModelService goes.",
     )
+    image: ImageArtifacts | None = Field(default=None, description="Images in a registry; any node can serve them.")
     secret_ref: NameReference | None = Field(
         default=None,
         description="Secret whose keys are the standard variables of the store, such as AWS_ACCESS_KEY_ID,"

@@ -32,6 +32,11 @@ KEY_LENGTH = 8
 ATTEMPT_LENGTH = 4
 
 
+def key_of(address: str) -> str:
+    """The key that the address of an artifact ends with: the name of a folder, or the tag of an image."""
+    return address.rpartition("/")[2].partition("@")[0].rpartition(":")[2]
+
+
 def short_hash(value: Any, *, length: int) -> str:
     """The first characters (a-z, 2-7) of the sha256 of a value in canonical JSON."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

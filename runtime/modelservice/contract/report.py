@@ -28,13 +28,14 @@ class Success(Tolerant):
 
     ``models`` are those that ``auto`` blended, None for any other family and where the model was found in the store.
     ``inputs_digest`` is that of the signature, which itself may be too long for a message. ``source`` is where it was
-    fetched from.
+    fetched from. ``stored_as`` is the digest that the store knows it by, where that is another one, as of an image.
     """
 
     outcome: Literal["Success"] = "Success"
     stage: str
     key: str
     digest: Sha256
+    stored_as: Sha256 | None = None
     family: str
     task: str
     evaluation: Evaluation | None = None

@@ -98,16 +98,24 @@ class Produced:
     def _raw(self) -> bytes:
         return self.raw_manifest or document_bytes(self.manifest)
 
-    def success(self, digest: str, seconds: Mapping[str, float], *, order: WorkOrder | None = None) -> Success:
+    def success(
+        self,
+        digest: str,
+        seconds: Mapping[str, float],
+        *,
+        order: WorkOrder | None = None,
+        stored_as: str | None = None,
+    ) -> Success:
         """The report's account of it, once it is stored under ``digest``.
 
-        ``order``: of what was fetched, whose manifest tells of another stage elsewhere.
+        ``order``: of what was fetched, whose manifest tells of another stage elsewhere. ``stored_as``: see ``Store``.
         """
         manifest = self.manifest
         return Success(
             stage=order.work.stage if order else manifest.stage,
             key=order.key if order else manifest.key,
             digest=digest,
+            stored_as=stored_as,
             family=manifest.family,
             task=manifest.task,
             evaluation=self.measured.test if self.measured else None,

@@ -25,6 +25,7 @@ from modelservice.contract import places
 from modelservice.contract.documents import DocumentError, read_document
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.failure import PEER_LOST, PassingError, StageError
+from modelservice.contract.keys import key_of
 from modelservice.contract.report import Report, Success
 from modelservice.contract.work_order import CompareWork, DataWork, FetchWork, TrainWork, WorkOrder
 from modelservice.modalities.base import FileOptions, Source
@@ -184,7 +185,7 @@ def _run(
             digest = publish(produced, store, checkpoints)
         if digest != produced.digest and (found := find_artifact(store, order, log)) is not None:
             return found
-    return produced.success(digest, watch.seconds, order=order), produced
+    return produced.success(digest, watch.seconds, order=order, stored_as=store.stored_as), produced
 
 
 def _open_checkpoints(order: WorkOrder, pod: Pod, log: JsonLines) -> Checkpoints:
@@ -232,12 +233,12 @@ def check_address(order: WorkOrder) -> None:
     Raises:
         StageError: the address is not absolute, climbs, or does not end with the order's key.
     """
-    *above, last = order.artifact.split("/")
+    above = order.artifact.split("/")[:-1]
     absolute = "://" in order.artifact or order.artifact.startswith("/")
-    if absolute and last == order.key and not {".", ".."} & set(above):
+    if absolute and key_of(order.artifact) == order.key and not {".", ".."} & set(above):
         return
     message = (
-        f"the work order wants its artifact at {order.artifact[:200]!r}: an absolute place that ends with /{order.key}"
+        f"the work order wants its artifact at {order.artifact[:200]!r}: an absolute place that ends with {order.key}"
     )
     raise StageError("OrderInvalid", f"{message} is expected; operator and runtime must be of one release")
 
@@ -314,7 +315,7 @@ def find_artifact(store: Store, order: WorkOrder, log: JsonLines) -> tuple[Succe
         store.discard()
         return None
     log.write("found", key=order.key, digest=artifact.digest)
-    return found.success(artifact.digest, {}, order=order), found
+    return found.success(artifact.digest, {}, order=order, stored_as=store.stored_as), found
 
 
 def _of_order(artifact: Artifact, order: WorkOrder) -> Produced:

@@ -62,6 +62,16 @@ CASES: dict[str, dict[str, Any]] = {
         "compression": {"maxAccuracyDrop": 0.01, "steps": [{"quantize": {"weights": "Int8"}}]},
         "artifacts": {"volumeClaim": {}, "encryption": {"secretRef": {"name": "artifact-keys", "key": "2026-11"}}},
     },
+    "image": {
+        "compression": {"maxAccuracyDrop": 0.01, "steps": [{"quantize": {"weights": "Int8"}}]},
+        "artifacts": {
+            "image": {
+                "repository": "registry.example/models",
+                "pushSecretRef": {"name": "push"},
+                "pullSecretRef": {"name": "pull"},
+            }
+        },
+    },
     "fetched": {
         "data": None,
         "model": {

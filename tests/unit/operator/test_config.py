@@ -63,6 +63,7 @@ def test_empty_texts_and_empty_lists_are_what_the_chart_writes_for_nothing() -> 
         ("MODELSERVICE_WATCH_NAMESPACES", "a,b", "as JSON"),
         ("MODELSERVICE_WATCH_NAMESPACES", '["Not A Name"]', "as JSON"),
         ("MODELSERVICE_DEFAULT_ARTIFACTS", "{}", "as JSON, or empty"),
+        ("MODELSERVICE_IMAGE_VOLUMES", "perhaps", "true from Kubernetes 1.35 on, or false"),
         ("POD_NAMESPACE", "Ops", "where the Lease is kept"),
     ],
 )

@@ -54,7 +54,7 @@ UNREADABLE: dict[str, dict[str, Any]] = {
     "newer": {"schemaVersion": "2.0"},
     "another kind": {"kind": "Something"},
     "garbage": {"evaluation": "?"},
-    "unknown store": {"artifact": {"uri": "oci://registry/model", "digest": "sha256:" + "0" * 64}},
+    "unknown store": {"artifact": {"uri": "ftp://registry/model", "digest": "sha256:" + "0" * 64}},
 }
 
 

@@ -81,6 +81,9 @@ class Shelf:
     def locate(self, artifacts: Artifacts, owner: Owner, key: str) -> Location:
         return Location(uri=f"shelf://{owner.name}/{key}")
 
+    def settle(self, location: Location, artifacts: Artifacts, *, stored_as: str | None) -> Location:
+        return location
+
     def recall(self, reference: ArtifactReference, artifacts: Artifacts) -> Location:
         return Location(uri=reference.uri)
 
@@ -106,7 +109,16 @@ class Shelf:
     def waiting(self, location: Location, children: Children) -> tuple[Object, ...]:
         return ()
 
-    def access(self, location: Location, children: Children, *, volume: str, path: str, writable: bool) -> Access:
+    def access(
+        self,
+        location: Location,
+        children: Children,
+        *,
+        volume: str,
+        path: str,
+        writable: bool,
+        image_volumes: bool = False,
+    ) -> Access:
         return Access(address=location.uri)
 
     def portability(self, location: Location, children: Children) -> Portability:

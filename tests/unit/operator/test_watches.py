@@ -94,14 +94,18 @@ def test_a_pod_keeps_its_node_what_its_server_was_told_and_how_it_fares() -> Non
     pod = make(
         spec={
             "nodeName": "n1",
-            "volumes": [{"name": "x"}],
+            "volumes": [{"name": "x"}, {"name": "y", "image": {"reference": "r@sha256:1", "pullPolicy": "Always"}}],
             "containers": [{"name": "sidecar", "args": ["x"]}, {"name": SERVING_CONTAINER, "args": ["--digest", "d"]}],
         },
         status={"phase": "Running", "qosClass": "x", "containerStatuses": [{**fares, "imageID": "long"}]},
     )
     before = copy.deepcopy(pod)
     kept = watch_of(POD).transform(pod)
-    assert kept["spec"] == {"nodeName": "n1", "containers": [{"name": "server", "args": ["--digest", "d"]}]}
+    assert kept["spec"] == {
+        "nodeName": "n1",
+        "containers": [{"name": "server", "args": ["--digest", "d"]}],
+        "volumes": [{"image": {"reference": "r@sha256:1"}}],
+    }
     assert kept["status"] == {"phase": "Running", "containerStatuses": [fares]}
     assert pod == before, "what was given is not changed"
 

@@ -145,7 +145,8 @@ def build_pod(
         spec["runtimeClassName"] = pods.runtime_class_name
     if pods.priority_class_name:
         spec["priorityClassName"] = pods.priority_class_name
-    secrets = [*settings.image_pull_secrets, *(secret.name for secret in pods.image_pull_secrets)]
+    of_stores = (secret for one in access for secret in one.pull_secrets)
+    secrets = [*settings.image_pull_secrets, *(secret.name for secret in pods.image_pull_secrets), *of_stores]
     if secrets:
         spec["imagePullSecrets"] = [{"name": secret} for secret in dict.fromkeys(secrets)]
     labels = {**pods.pod_metadata.labels, **labels}

@@ -101,7 +101,14 @@ def build_serving_template(
     engine = choose_engine(serving, record)
     artifacts = settled_artifacts(spec, settings)
     store, location = location_of(record, artifacts)
-    access = store.access(location, children, volume="artifacts", path=ARTIFACTS_PATH, writable=False)
+    access = store.access(
+        location,
+        children,
+        volume="artifacts",
+        path=ARTIFACTS_PATH,
+        writable=False,
+        image_volumes=settings.image_volumes,
+    )
     access = with_keys(access, secret_of(record.artifact, artifacts))
     cache = build_cache(artifacts, record, store)
     volumes = _access_volumes(serving)

@@ -5,6 +5,7 @@ from modelservice.contract.resource import ModelServiceSpec
 from modelservice_operator.config import Settings
 from modelservice_operator.domain.records import StageRecord
 from modelservice_operator.domain.stores.base import Access, Location, Portability, Store
+from modelservice_operator.domain.stores.image_registry import ImageRegistry
 from modelservice_operator.domain.stores.object_storage import ObjectStorage
 from modelservice_operator.domain.stores.volume_claim import VolumeClaimStore
 
@@ -20,7 +21,7 @@ __all__ = [
     "store_of",
 ]
 
-STORES: tuple[Store, ...] = (VolumeClaimStore(), ObjectStorage())
+STORES: tuple[Store, ...] = (VolumeClaimStore(), ObjectStorage(), ImageRegistry())
 
 _DEFAULT = Artifacts(volume_claim=VolumeClaim())
 

@@ -22,7 +22,8 @@ class Access:
     """What a pod needs to reach an artifact.
 
     ``address`` is what its command is told; ``claim`` the claim that it mounts; ``shares_node`` whether that claim can
-    be mounted on one node only, so that its pods must be kept together. ``env`` are variables of the container.
+    be mounted on one node only, so that its pods must be kept together. ``env`` are variables of the container,
+    ``pull_secrets`` what its node pulls with.
     """
 
     address: str
@@ -30,6 +31,7 @@ class Access:
     mounts: tuple[Object, ...] = ()
     env: tuple[Object, ...] = ()
     env_from: tuple[Object, ...] = ()
+    pull_secrets: tuple[str, ...] = ()
     claim: str | None = None
     shares_node: bool = False
 
@@ -64,6 +66,13 @@ class Store(Protocol):
     def locate(self, artifacts: Artifacts, owner: Owner, key: str) -> Location:
         """Where the artifact of a key is to lie."""
 
+    def settle(self, location: Location, artifacts: Artifacts, *, stored_as: str | None) -> Location:
+        """Where the artifact lies that a pod stored there and reported, and the Secret that it is read with.
+
+        ``stored_as`` is the digest that the store knows it by, if it knows one. A report is believed that far, and not
+        as to where it lies.
+        """
+
     def recall(self, reference: ArtifactReference, artifacts: Artifacts) -> Location:
         """Where a recorded artifact lies, opened with what the spec says now if it speaks of the same place."""
 
@@ -88,8 +97,20 @@ class Store(Protocol):
     def waiting(self, location: Location, children: Children) -> tuple[Object, ...]:
         """Children of the store that are not ready, whose events may say why a pod does not start."""
 
-    def access(self, location: Location, children: Children, *, volume: str, path: str, writable: bool) -> Access:
-        """What a pod needs; ``volume`` and ``path`` name its volume and where it is mounted, if it needs one."""
+    def access(
+        self,
+        location: Location,
+        children: Children,
+        *,
+        volume: str,
+        path: str,
+        writable: bool,
+        image_volumes: bool = False,
+    ) -> Access:
+        """What a pod needs; ``volume`` and ``path`` name its volume and where it is mounted, if it needs one.
+
+        ``image_volumes``: whether nodes may mount an image for it.
+        """
 
     def portability(self, location: Location, children: Children) -> Portability:
         """Whether any node can serve the artifact."""

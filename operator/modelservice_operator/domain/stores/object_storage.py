@@ -18,6 +18,11 @@ class ObjectStorage:
         """A folder of the key's own."""
         return Location(uri=f"{artifacts.uri}/{owner.namespace}/{owner.name}/{key}", secret=_secret(artifacts))
 
+    def settle(self, location: Location, artifacts: Artifacts, *, stored_as: str | None) -> Location:
+        """Where it was to lie."""
+        del artifacts, stored_as
+        return location
+
     def recall(self, reference: ArtifactReference, artifacts: Artifacts) -> Location:
         """As recorded; with today's Secret where the spec names the same place, since credentials are exchanged."""
         same = artifacts.uri is not None and reference.uri.startswith(f"{artifacts.uri}/")
@@ -57,9 +62,18 @@ class ObjectStorage:
         del location, children
         return ()
 
-    def access(self, location: Location, children: Children, *, volume: str, path: str, writable: bool) -> Access:
+    def access(
+        self,
+        location: Location,
+        children: Children,
+        *,
+        volume: str,
+        path: str,
+        writable: bool,
+        image_volumes: bool = False,
+    ) -> Access:
         """The URI itself, and the variables of the Secret."""
-        del children, volume, path, writable
+        del children, volume, path, writable, image_volumes
         secret = ({"secretRef": {"name": location.secret}},) if location.secret else ()
         return Access(address=location.uri, env_from=secret)
 

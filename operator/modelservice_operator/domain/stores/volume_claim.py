@@ -24,6 +24,11 @@ class VolumeClaimStore:
         del artifacts  # its place does not depend on how the claim is asked for
         return Location(uri=f"{_SCHEME}://{keyed_name(owner.name, key)}/{key}")
 
+    def settle(self, location: Location, artifacts: Artifacts, *, stored_as: str | None) -> Location:
+        """Where it was to lie."""
+        del artifacts, stored_as
+        return location
+
     def recall(self, reference: ArtifactReference, artifacts: Artifacts) -> Location:
         """As recorded: nothing but the claim opens it."""
         del artifacts
@@ -91,8 +96,18 @@ class VolumeClaimStore:
         claim = _claim(location, children)
         return () if claim is None or claim.get("status", {}).get("phase") == "Bound" else (claim,)
 
-    def access(self, location: Location, children: Children, *, volume: str, path: str, writable: bool) -> Access:
+    def access(
+        self,
+        location: Location,
+        children: Children,
+        *,
+        volume: str,
+        path: str,
+        writable: bool,
+        image_volumes: bool = False,
+    ) -> Access:
         """The claim, mounted at ``path``."""
+        del image_volumes
         name, key = _parts(location)
         mount: Object = {"name": volume, "mountPath": path} | ({} if writable else {"readOnly": True})
         return Access(

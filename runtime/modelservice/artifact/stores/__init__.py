@@ -1,4 +1,4 @@
-"""Where artifacts are kept; the scheme of an address says in which store: object storage, or a folder."""
+"""Where artifacts are kept; the scheme of an address says where: object storage, a registry, or a folder."""
 
 import os
 import time
@@ -13,6 +13,8 @@ from modelservice.artifact.stores.base import Checkpoints, Store, StoreOptions
 from modelservice.artifact.stores.folder import open_folder
 from modelservice.artifact.stores.folder_checkpoints import open_folder_checkpoints
 from modelservice.artifact.stores.forgiving import ForgivingCheckpoints, NoCheckpoints
+from modelservice.artifact.stores.images import SCHEMES as IMAGE_SCHEMES
+from modelservice.artifact.stores.images import open_image_checkpoints, open_images
 from modelservice.artifact.stores.object_checkpoints import open_object_checkpoints
 from modelservice.artifact.stores.objects import SCHEMES as OBJECT_SCHEMES
 from modelservice.artifact.stores.objects import open_objects
@@ -46,6 +48,7 @@ class StoreKind(NamedTuple):
 
 STORES: tuple[StoreKind, ...] = (
     StoreKind(OBJECT_SCHEMES, open_objects, open_object_checkpoints),
+    StoreKind(IMAGE_SCHEMES, open_images, open_image_checkpoints),
     StoreKind(("",), open_folder, open_folder_checkpoints),
 )
 
@@ -53,7 +56,7 @@ STORES: tuple[StoreKind, ...] = (
 def open_store(
     address: str | Path, *, scratch: str = "local", now: Clock = time.time, cache: "Cache | None" = None
 ) -> Store:
-    """The store of an address: ``s3://``, ``gs://``, ``az://``, or the path of a folder.
+    """The store of an address: ``s3://``, ``gs://``, ``az://``, ``oci://``, or the path of a folder.
 
     What it is opened with, credentials and the keys of encrypted artifacts, the environment says.
 

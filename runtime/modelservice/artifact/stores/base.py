@@ -36,6 +36,10 @@ class StoreOptions:
 class Store(Protocol):
     """Reads and writes the artifact at one address."""
 
+    @property
+    def stored_as(self) -> str | None:
+        """The digest that the store itself knows what was loaded or published last by; None where it knows none."""
+
     def prepare(self) -> None:
         """Find out before the work whether its result can be stored there.
 

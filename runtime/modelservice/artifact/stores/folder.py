@@ -27,6 +27,8 @@ _FOLDER_MODE = 0o755
 class FolderStore:
     """The artifact that is a folder; an artifact that stands there is replaced by the next one."""
 
+    stored_as: str | None = None
+
     def __init__(self, folder: Path, *, scratch: str, now: Callable[[], float], keys: Keys = NO_KEYS) -> None:
         """Args: the folder, what makes the temporary folder beside it unique, the file system's time, and keys."""
         self._folder = folder

@@ -60,6 +60,8 @@ _URI_FIELD = "spec.artifacts.uri"
 class ObjectArtifactStore:
     """The artifact below a prefix of a bucket; the first of two artifacts of one key stays."""
 
+    stored_as: str | None = None
+
     def __init__(
         self,
         objects: "ObjectStore",

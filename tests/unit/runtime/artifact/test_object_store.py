@@ -273,7 +273,9 @@ def test_a_bucket_elsewhere_needs_its_own_settings() -> None:
 
 
 def test_an_address_of_no_store_is_refused() -> None:
-    with pytest.raises(ArtifactError, match=r"kept in a folder or under s3://, gs://, az://, not under ftp://"):
+    with pytest.raises(
+        ArtifactError, match=r"kept in a folder or under s3://, gs://, az://, oci://, oci\+http://, not under ftp://"
+    ):
         open_store("ftp://models/x")
 
 

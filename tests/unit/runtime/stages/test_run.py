@@ -19,6 +19,7 @@ import httpx
 import obstore
 import pytest
 from obstore.store import MemoryStore
+from tests.support.registry_server import registry_server
 from tests.unit.runtime.stages.pipelines import IRIS, compress_work, order_of, produce, still_clock, train_work
 
 from modelservice.artifact import stores
@@ -193,7 +194,7 @@ def test_what_is_no_part_of_an_artifact_is_left_alone(world: World, foreign: Cal
 @pytest.mark.parametrize("address", ["../..", "../abc", "/abc/..", "/a/../abc", "abc", "/etc", "/", "", "s3://b/other"])
 def test_an_artifact_has_a_place_of_its_own(address: str) -> None:
     order = order_of(train_work(), key="abc", artifact=address)
-    with pytest.raises(StageError, match="an absolute place that ends with /abc is expected"):
+    with pytest.raises(StageError, match="an absolute place that ends with abc is expected"):
         check_address(order)
 
 
@@ -387,6 +388,25 @@ def test_a_bucket_takes_the_place_of_a_volume(world: World, monkeypatch: pytest.
     world.give(CONTENT)
     assert world.run()[1].digest == first.digest
     assert "replaced" in world.events()
+
+
+def test_a_registry_takes_the_place_of_a_volume_and_is_told_which_image(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with registry_server(monkeypatch) as server:
+        address = f"oci+http://{server.host}/models/default/iris:abc"
+        world.tell(artifact=address)
+        code, first = world.run()
+        assert (code, first.stored_as) == (ExitCode.DONE, server.tags["models/default/iris:abc"])
+        assert Predictor.load(f"{address}@{first.stored_as}", digest=first.digest).labels
+        world.give(b"gone")
+        again = world.run()[1]
+        assert (again.digest, again.stored_as) == (first.digest, first.stored_as)
+        assert "found" in world.events()
+        server.blobs.clear()
+        world.give(CONTENT)
+        assert world.run()[1].stored_as == first.stored_as
+        assert "replaced" in world.events()
 
 
 def test_the_second_of_two_pods_reports_what_the_first_one_stored(
