@@ -115,6 +115,18 @@ class Parent(Tolerant):
     digest: Sha256
 
 
+class SharedEncoder(Tolerant):
+    """The encoder that a head asks for the numbers of texts: a ModelService of its own.
+
+    ``digest`` is that of its artifact: numbers of another one mean nothing to the head. ``width`` is how many numbers a
+    text has.
+    """
+
+    name: str
+    digest: Sha256
+    width: Annotated[int, Field(ge=1, le=65_536)]
+
+
 class OnnxSummary(Tolerant):
     """``model.onnx``: its opset, and its largest difference to the trained model on real rows, where that is known."""
 
@@ -152,7 +164,7 @@ class Manifest(Document):
     A reader refuses another major ``schema_version`` and any file, link or folder that is not listed. ``stage`` made
     it; ``family``, ``modality`` and ``task`` name members of the seams of the same name. What only a training knows is
     optional: an artifact may be packed from elsewhere. ``weights`` is the digest of the file of weights of a pretrained
-    model that is served as it is.
+    model that is served as it is. ``encoder`` is what a head asks, which the artifact does not hold.
     """
 
     kind: Literal["Manifest"] = "Manifest"
@@ -169,6 +181,7 @@ class Manifest(Document):
     model: OnnxSummary
     compression: CompressionSummary | None = None
     weights: Sha256 | None = Field(default=None, exclude_if=lambda weights: weights is None)
+    encoder: SharedEncoder | None = Field(default=None, exclude_if=lambda encoder: encoder is None)
     files: Annotated[dict[FileName, FileEntry], Field(min_length=1, max_length=64)]
 
     @property

@@ -13,16 +13,19 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from modelservice.artifact.errors import ArtifactError
 from modelservice.contract.access import Access
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.failure import StageError
 from modelservice.contract.places import ACCESS_PATH, cpu_limit
 from modelservice.contract.serving import Batching, Inputs
+from modelservice.modalities.text.embedded import EmbeddedEncoder
 from modelservice.serving.access.audit import AuditLog
 from modelservice.serving.access.gate import build_gate
 from modelservice.serving.core import DEFAULT_INPUTS, Common, Core, Models, build_core, share
-from modelservice.serving.costs import Clock, Costs, measure_costs
+from modelservice.serving.costs import Clock, Costs, assumed_costs, measure_costs
 from modelservice.serving.drift.monitor import keep_measuring
 from modelservice.serving.errors import NotServedError
 from modelservice.serving.garbage import calm_garbage_collector
@@ -133,6 +136,9 @@ def warm_up(
     Raises:
         ModelFaultError: the model does not answer as its signature says.
     """
+    if isinstance(model.encoder, EmbeddedEncoder):
+        check_answer(model, model.engine.run(np.zeros((1, *model.encoder.shape), np.float32)))
+        return assumed_costs(batching.max_size)
 
     def measure() -> Costs:
         costs = measure_costs(
