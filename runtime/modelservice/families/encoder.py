@@ -1,7 +1,7 @@
 """``spec.model.encoder``: a pretrained model that stays as it is, and a head on its numbers.
 
-Both are one graph where the encoder is read here. Where it is a service of its own, the rows are its numbers already, and
-the graph is that of the head alone.
+Both are one graph where the encoder is read here. Where it is a service of its own, the rows are its numbers already,
+and the graph is that of the head alone.
 """
 
 from collections.abc import Callable

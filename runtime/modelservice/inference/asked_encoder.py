@@ -167,6 +167,7 @@ class _Wire:
     """One connection to a server, which is kept."""
 
     def __init__(self, address: str, name: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._connection: HTTPConnection | None = None
         parts = urlsplit(address)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.query:
             raise ValueError(f"{address!r} is no address of an encoder: expected http://HOST:PORT")
@@ -174,7 +175,6 @@ class _Wire:
         self._kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
         self._host, self._port = parts.hostname, parts.port
         self._path = f"/v2/models/{quote(name, safe='')}"
-        self._connection: HTTPConnection | None = None
         self._until = self._rests = float("-inf")
 
     def send(
@@ -203,6 +203,10 @@ class _Wire:
         except (OSError, HTTPException) as error:
             self.close()
             raise self._failed(error, within) from None
+
+    def __del__(self) -> None:
+        """A model that was replaced leaves no connection behind."""
+        self.close()
 
     def close(self) -> None:
         """End the connection, if there is one."""

@@ -13,8 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 from modelservice.artifact.errors import ArtifactError
 from modelservice.contract.access import Access
 from modelservice.contract.exit_codes import ExitCode
@@ -32,7 +30,7 @@ from modelservice.serving.garbage import calm_garbage_collector
 from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.listening import raise_file_limit
 from modelservice.serving.logs import configure_log
-from modelservice.serving.model import Computation, ModelFaultError, ServedModel, check_answer, example_rows
+from modelservice.serving.model import Computation, ModelFaultError, ServedModel, check_answer, example_rows, illustrate
 from modelservice.serving.switching import Source, Switch
 from modelservice.serving.traces import open_traces
 from modelservice.serving.transports import TRANSPORTS
@@ -137,7 +135,7 @@ def warm_up(
         ModelFaultError: the model does not answer as its signature says.
     """
     if isinstance(model.encoder, EmbeddedEncoder):
-        check_answer(model, model.engine.run(np.zeros((1, *model.encoder.shape), np.float32)))
+        check_answer(model, illustrate(model, example_rows(model, 1)))
         return assumed_costs(batching.max_size)
 
     def measure() -> Costs:

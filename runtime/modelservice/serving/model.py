@@ -212,6 +212,13 @@ def computed(compute: Compute, rows: Rows) -> Array:
     return raw
 
 
+def illustrate(model: ServedModel, rows: Rows) -> Array:
+    """Raw outputs for documents and checks: those of the rows; of a head, whose encoder may be away, those of zeros."""
+    if isinstance(model.encoder, EmbeddedEncoder):
+        return model.engine.run(np.zeros((len(rows), *model.encoder.shape), np.float32))
+    return computed(Computation(model), rows)
+
+
 def columns_of(model: ServedModel, kind: ColumnKind) -> tuple[str, ...]:
     """Names of the columns that hold values of a kind, and nothing more particular, such as dates."""
     return tuple(

@@ -1,4 +1,4 @@
-"""The numbers of the texts of a training, from the service of a shared encoder: each different text is asked for once."""
+"""The numbers of a training's texts, from the service of a shared encoder: each different text is asked for once."""
 
 import hashlib
 import time

@@ -32,7 +32,7 @@ class Function:
     def __init__(self, function: Callable[[Rows], Array]) -> None:
         self._function = function
 
-    def encode(self, rows: Rows, within: float | None = None) -> Any:  # noqa: ARG002 - nobody is asked
+    def encode(self, rows: Rows, within: float | None = None) -> Any:
         return rows, {}
 
     def run(self, encoded: Any) -> Array:
@@ -51,7 +51,7 @@ class Recorder:
         self.encoders: set[int] = set()
         self.threads: set[int] = set()
 
-    def encode(self, rows: Rows, within: float | None = None) -> Any:  # noqa: ARG002 - nobody is asked
+    def encode(self, rows: Rows, within: float | None = None) -> Any:
         self.encoders.add(threading.get_ident())
         self.batches.append([value for (value,) in rows])
         for index, (value,) in enumerate(rows):

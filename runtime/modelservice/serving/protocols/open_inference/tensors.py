@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from modelservice.modalities.base import STRICT, Tolerance
 from modelservice.modalities.errors import InputError
-from modelservice.modalities.tensors import Tensor, TensorError, describe, to_binary
+from modelservice.modalities.tensors import Tensor, TensorError, to_binary
 from modelservice.serving.asked import read_asked, tell
 from modelservice.serving.calls import Call, Rendered, check_rows
 from modelservice.serving.errors import OtherArtifactError, RequestError
@@ -78,7 +78,7 @@ class TensorModel:
             return {}
         if asked != self.digest:
             raise OtherArtifactError(
-                f"parameters.{DIGEST}: {describe(asked)} is asked for, and {self.name} is served as {self.digest}"
+                f"parameters.{DIGEST}: {str(asked)[:71]} is asked for, and {self.name} is served as {self.digest}"
             )
         return {DIGEST: self.digest}
 
