@@ -4,7 +4,7 @@ Whoever may edit objects in a namespace writes what we watch: what is kept of it
 its name is hardly kept at all.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -129,6 +129,15 @@ def owner_of(obj: Mapping[str, Any]) -> Key | None:
     return Key(metadata["namespace"], name) if name else None
 
 
+def encoders_of(service: Mapping[str, Any]) -> Iterator[Key]:
+    """The encoders that a ModelService, as it is stored, asks: by its spec, and by what it serves still."""
+    namespace = service["metadata"]["namespace"]
+    asked = (((service.get("spec") or {}).get("model") or {}).get("encoder") or {}).get("service") or {}
+    served = (service.get("status") or {}).get("encoder") or {}
+    said = (asked.get("name"), served.get("name"))
+    yield from (Key(namespace, name) for name in dict.fromkeys(said) if isinstance(name, str) and name)
+
+
 def stub_of(obj: Mapping[str, Any]) -> Object:
     """Only metadata: what is watched by ``PartialObjectMetadata``, and what cannot be ours."""
     metadata = metadata_of(obj["metadata"], labels=_LABELS, annotations=_ANNOTATIONS)
@@ -153,8 +162,14 @@ def child_of(obj: Mapping[str, Any], *, nodes: int = NODES) -> Object:
 
 
 def deployment_of(obj: Mapping[str, Any]) -> Object:
-    """A Deployment, as ``child_of``; one that was too large to be read has a container all the same."""
-    kept = child_of(obj)
+    """A Deployment, as ``child_of``; one that was too large to be read has a container all the same.
+
+    Of one that keeps an encoder's revision for heads, how many of its pods are there.
+    """
+    kept, owner = child_of(obj), owner_of(obj)
+    if owner is not None and owner.name != obj["metadata"]["name"]:
+        numbers = {"spec": _parts(obj.get("spec") or {}, "replicas"), **_parts(obj, "status")}
+        return {**kept, **clipped(numbers, text=_SMALL_TEXT)}
     return {**kept, "spec": _NO_TEMPLATE} if kept.get("spec") == {} else kept
 
 
@@ -231,7 +246,7 @@ def _child(kind: Kind, *, optional: bool = False) -> Watch:
 
 
 WATCHES: Final = (
-    Watch(kind=MODEL_SERVICE, request=own_key, transform=service_of, owned=False),
+    Watch(kind=MODEL_SERVICE, request=own_key, transform=service_of, owned=False, concerns=encoders_of),
     *(_child(kind) for kind in CHILD_KINDS),
     *(_child(kind, optional=True) for kind in OPTIONAL_KINDS),
 )

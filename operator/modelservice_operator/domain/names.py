@@ -6,6 +6,8 @@ Each fits in 63 characters for a service name of at most 40 and a stage's name o
 from typing import Final
 
 _JOB_PARTS: Final = 3
+_DIGITS: Final = 10
+"""Of a digest, in names."""
 
 
 def job_name(service: str, *, stage: str, key: str, attempt: str) -> str:
@@ -19,6 +21,17 @@ def keyed_name(service: str, key: str) -> str:
     Whatever is named after a key is kept and deleted with it.
     """
     return f"{service}-{key}"
+
+
+def encoder_name(service: str, digest: str) -> str:
+    """Name of the Service that leads to pods of an encoder with this artifact alone, and of what keeps such pods."""
+    return f"{service}-{digest.removeprefix('sha256:')[:_DIGITS]}"
+
+
+def is_encoder_name(service: str, name: str) -> bool:
+    """Whether a name is one of those for a ModelService."""
+    rest = name.removeprefix(f"{service}-")
+    return rest != name and len(rest) == _DIGITS and set(rest) <= set("0123456789abcdef")
 
 
 def service_url(service: str, namespace: str, *, tls: bool) -> str:

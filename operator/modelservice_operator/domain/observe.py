@@ -30,6 +30,16 @@ IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName
 """Why a container waits for its image."""
 
 
+class Head(NamedTuple):
+    """A ModelService that asks another one for the numbers of texts.
+
+    ``asks`` are the digests of the artifacts that its pods ask, and that its Deployment will.
+    """
+
+    name: str
+    asks: frozenset[str]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Observed:
     """Everything about one ModelService that decisions are made from.
@@ -39,7 +49,7 @@ class Observed:
     Deployment, the oldest first; ``pods`` all that are labelled as ours, whosever they are; ``adoptable`` objects that
     were made for a ModelService of this name and belong to nobody. ``unsure`` are names of what may hold a recorded
     artifact and is none of ours, or cannot be seen. ``imposed`` are additions to children, by UID, which
-    come back as soon as they are removed.
+    come back as soon as they are removed. ``heads`` are the ModelServices that ask this one for the numbers of texts.
     """
 
     owner: Owner
@@ -56,6 +66,7 @@ class Observed:
     adoptable: tuple[tuple[Kind, Object], ...] = ()
     unsure: frozenset[tuple[Kind, str]] = frozenset()
     imposed: Mapping[str, frozenset[tuple[str, str]]] = field(default_factory=dict)
+    heads: tuple[Head, ...] = ()
 
     @property
     def generation(self) -> int:
@@ -176,6 +187,15 @@ def observe(service: Object, children: Children) -> Observed:
         pods=tuple(pods),
         adoptable=tuple((kind, obj) for kind, objects in made.items() for obj in objects if owner.may_adopt(obj)),
     )
+
+
+def observe_head(service: Object, children: Children, *, encoder: str) -> Head:
+    """What a ModelService and its children ask of the encoder of this name."""
+    observed = observe(service, children)
+    keys = {observed.deployed_key, *(said.key for pod in observed.serving_pods if (said := told(pod)))}
+    asked = (revision.record.encoder for revision in observed.records if revision.key in keys)
+    digests = frozenset(one.digest for one in asked if one is not None and one.name == encoder)
+    return Head(name=observed.owner.name, asks=digests)
 
 
 def _controlled(objects: Iterable[Object], controllers: Iterable[Object]) -> tuple[Object, ...]:

@@ -25,10 +25,11 @@ from modelservice_operator.domain.jobs import JobPhase
 from modelservice_operator.domain.last_good import Choice, choose, hold
 from modelservice_operator.domain.metadata import bears_stamp, stamped
 from modelservice_operator.domain.observe import Observed
-from modelservice_operator.domain.promotion import Promotion, find_pinned, paused, promote, rolled_back
+from modelservice_operator.domain.promotion import Promotion, behind_heads, find_pinned, paused, promote, rolled_back
 from modelservice_operator.domain.records import Revision, StoredTemplate
 from modelservice_operator.domain.retention import is_gone, retained
 from modelservice_operator.domain.rollout_records import kept_templates, written
+from modelservice_operator.domain.sharing import share
 from modelservice_operator.domain.stages import Step, pipeline
 from modelservice_operator.domain.stores import location_of, store_of
 from modelservice_operator.kinds import (
@@ -50,7 +51,7 @@ class Plan:
     ``steps`` are those of the pipeline in order, none while the data is not known; ``pending`` is the one whose result
     is waited for. ``desired`` is the result of the last one, ``promotion`` tells which revision serves now: an older
     one while the desired one is made, or is not promoted. ``replicas`` is to be written into ``spec.serving`` (see
-    ``handed_back``).
+    ``handed_back``). ``keeps``: an older revision is kept for heads, whose end no event of ours tells.
     """
 
     changes: Changes
@@ -59,6 +60,7 @@ class Plan:
     pending: StepState | None = None
     desired: Revision | None = None
     replicas: int | None = None
+    keeps: bool = False
 
     @property
     def serving(self) -> Revision | None:
@@ -95,6 +97,9 @@ def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: 
     if spec.serving.paused:
         wanted, choice = choice, hold(inputs, current)
         promotion = paused(promotion, wanted, choice)
+    sharing = share(inputs, choice)
+    if choice is not None and sharing.waits is not None and (held := hold(inputs, current)) is not None:
+        promotion, choice = behind_heads(promotion, choice, held, sharing.waits), held
     serving = _numbered(observed, choice.revision) if choice else None
     kept = retained(
         observed,
@@ -103,6 +108,7 @@ def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: 
         unfit=begin.unfit,
         artifacts=inputs.artifacts,
         limit=spec.revision_history_limit,
+        asked_keys=sharing.keys,
     )
     parts = (
         *_foundations(inputs, stays=choice.stored if choice and (choice.held or choice.instead_of) else None),
@@ -115,6 +121,7 @@ def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: 
             checks=tuple(_names_to_be(spec, observed)),
         ),
         _serve(inputs, replace(choice, revision=serving)) if choice and serving else _waiting_to_serve(inputs),
+        *sharing.parts,
         Part(kept=frozenset(kept)),
     )
     replicas = handed_back(spec.serving, observed) if serving else None
@@ -126,6 +133,7 @@ def plan(spec: ModelServiceSpec, observed: Observed, data: DataState, settings: 
         pending=pending,
         desired=serving if result and serving and result.key == serving.key else result,
         replicas=replicas,
+        keeps=sharing.keeps,
     )
 
 

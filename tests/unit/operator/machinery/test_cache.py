@@ -164,7 +164,7 @@ def test_what_is_kept_is_what_the_watch_says(cache: Cache) -> None:
 def test_an_object_of_nobody_is_known_and_is_no_child(cache: Cache) -> None:
     cache.put(JOB, make(app=None))
     assert cache.get(Ref(JOB, "n", "a-train")) is not None
-    assert cache.request(JOB, make(app=None)) is None
+    assert cache.requests(JOB, make(app=None)) == set()
     assert cache.drop(JOB, "n", "a-train", "u1")
 
 
