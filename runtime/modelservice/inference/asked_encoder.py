@@ -190,14 +190,20 @@ class _Wire:
             raise self._away("was not reached a moment ago")
         if now >= self._until:
             self.close()
-        fresh = self._connection is None
         try:
-            return self._answer(self._exchange(path, body, header, within))
-        except (OSError, HTTPException) as error:
-            self.close()
-            if fresh or isinstance(error, TimeoutError):
-                raise self._failed(error, within) from None
-        # It was closed at the other end meanwhile, as idle ones are.
+            return self._try(path, body, header, within)
+        except NotAnsweredError as error:
+            if error.trouble is not Trouble.AWAY:
+                raise
+        # It was closed at the other end as idle ones are, or its pod leaves: another one may answer.
+        try:
+            return self._try(path, body, header, within)
+        except NotAnsweredError as error:
+            if error.trouble is Trouble.AWAY:
+                self._rests = self._clock() + REST_SECONDS
+            raise
+
+    def _try(self, path: str, body: bytes | None, header: int, within: float | None) -> tuple[str | None, bytes]:
         try:
             return self._answer(self._exchange(path, body, header, within))
         except (OSError, HTTPException) as error:
@@ -218,7 +224,10 @@ class _Wire:
         seconds = ANSWER_SECONDS if within is None else max(0.001, within)
         if self._connection is None:
             self._connection = self._kind(self._host, self._port, timeout=min(CONNECT_SECONDS, seconds))
-            self._connection.connect()
+            try:
+                self._connection.connect()
+            except TimeoutError:
+                raise ConnectionError("no connection within a second") from None
             self._until = self._clock() + _CONNECTION_SECONDS
         connection = self._connection
         assert isinstance(connection.sock, socket.socket)  # noqa: S101 - it is connected
@@ -237,15 +246,15 @@ class _Wire:
         said = response.getheader("Retry-After", "")
         again = float(said) if said.isdecimal() else REST_SECONDS
         if trouble is Trouble.AWAY:
-            self._rests = self._clock() + REST_SECONDS
+            self.close()
         message = f"the encoder {self._name} answers with {response.status}: {_sentence(content)}"
         raise NotAnsweredError(trouble, message, retry_after=max(again, REST_SECONDS))
 
     def _failed(self, error: Exception, within: float | None) -> NotAnsweredError:
-        if isinstance(error, TimeoutError) and within is not None and within < CONNECT_SECONDS:
-            message = f"the encoder {self._name} did not answer within the {within * 1000:.0f} ms that were left"
+        if isinstance(error, TimeoutError):
+            seconds = ANSWER_SECONDS if within is None else within
+            message = f"the encoder {self._name} did not answer within {seconds * 1000:.0f} ms"
             return NotAnsweredError(Trouble.LATE, message)
-        self._rests = self._clock() + REST_SECONDS
         return self._away(f"does not answer ({getattr(error, 'strerror', None) or error or type(error).__name__})")
 
     def _away(self, said: str) -> NotAnsweredError:
