@@ -25,10 +25,10 @@ NAME = "minilm"
 DEADLINE = 10
 
 
-def bert(folder: Path, **changes: Any) -> Predictor:
+def bert(folder: Path, *, length: int = 8, **changes: Any) -> Predictor:
     """A pretrained encoder of a few weights, as its ModelService serves it; what changes is of its configuration."""
     read_pretrained.cache_clear()
-    settings = PretrainedModel(uri=write_bert(folder, **changes), max_length=8)
+    settings = PretrainedModel(uri=write_bert(folder, **changes), max_length=length)
     return Predictor.from_artifact(
         pack_pretrained(settings, name=NAME, key="abc", section="spec.model.pretrained").artifact
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.samples import SAMPLES, model_service, sample_rows
 from tests.unit.runtime.families.berts import TEXTS
 from tests.unit.runtime.served import NAME, Counting, bert, served
 from tests.unit.runtime.stages.pipelines import run_pod, train_work
@@ -22,6 +23,7 @@ from modelservice.inference.predictor import Predictor
 from modelservice.stages import shared_texts
 from modelservice.stages.documents import ResourceError
 
+SAMPLE, MINILM = SAMPLES / "shared-encoder.yaml", SAMPLES / "minilm.yaml"
 HEAD = {"service": {"name": NAME}, "head": {"logistic": {"c": 10}}}
 
 
@@ -88,6 +90,20 @@ def test_a_head_answers_as_with_the_encoder_inside_and_is_stored_without_it(tmp_
     assert note in head.manifest.data.notes
     assert whole.manifest.encoder is None
     assert b'"encoder": {' not in (tmp_path / "whole" / "manifest.json").read_bytes()
+
+
+def test_the_sample_learns_with_the_encoder_that_it_names(tmp_path: Path) -> None:
+    encoder = bert(tmp_path / "bert", length=64, max_position_embeddings=64)
+    with served(encoder) as address:
+        model = modelservice.train(SAMPLE, output=tmp_path / "model", encoder=address)
+        rows = sample_rows(SAMPLE)
+        answers = model.predict([{"message": row["message"]} for row in rows])
+    right = sum(answer == row["team"] for answer, row in zip(answers, rows, strict=True))
+    assert right / len(rows) > 0.6
+    assert (
+        model_service(SAMPLE)["spec"]["model"]["encoder"]["service"]["name"]
+        == model_service(MINILM)["metadata"]["name"]
+    )
 
 
 def test_another_encoder_is_another_key(tmp_path: Path) -> None:
