@@ -27,6 +27,7 @@ from modelservice_operator.constants import (
     OPERATOR_SELECTOR,
     REPLICAS_FIELD_MANAGER,
     SERVING_CONTAINER,
+    STAGE_KEEP,
 )
 from modelservice_operator.kinds import (
     CHILD_KINDS,
@@ -166,8 +167,8 @@ def deployment_of(obj: Mapping[str, Any]) -> Object:
 
     Of one that keeps an encoder's revision for heads, how many of its pods are there.
     """
-    kept, owner = child_of(obj), owner_of(obj)
-    if owner is not None and owner.name != obj["metadata"]["name"]:
+    kept = child_of(obj)
+    if "spec" not in kept and (obj["metadata"].get("labels") or {}).get(LABEL_STAGE) == STAGE_KEEP:
         numbers = {"spec": _parts(obj.get("spec") or {}, "replicas"), **_parts(obj, "status")}
         return {**kept, **clipped(numbers, text=_SMALL_TEXT)}
     return {**kept, "spec": _NO_TEMPLATE} if kept.get("spec") == {} else kept

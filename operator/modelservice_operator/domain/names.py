@@ -28,12 +28,6 @@ def encoder_name(service: str, digest: str) -> str:
     return f"{service}-{digest.removeprefix('sha256:')[:_DIGITS]}"
 
 
-def is_encoder_name(service: str, name: str) -> bool:
-    """Whether a name is one of those for a ModelService."""
-    rest = name.removeprefix(f"{service}-")
-    return rest != name and len(rest) == _DIGITS and set(rest) <= set("0123456789abcdef")
-
-
 def service_url(service: str, namespace: str, *, tls: bool) -> str:
     """Base URL of a model's Service inside the cluster."""
     return f"{'https' if tls else 'http'}://{service}.{namespace}.svc"
