@@ -100,12 +100,12 @@ class Two(World):
         self.told(ENCODER, **{**PRETRAINED, **spec})
         self.made(ENCODER)
         self.rolled(ENCODER)
-        return self.of(ENCODER, "digest")
+        return str(self.of(ENCODER, "digest"))
 
     def heads(self, name: str = HEAD, *, width: int = 384) -> str:
         """A head that answers, trained with what the encoder is now. Answers with its digest."""
         self.looked(name)
-        digest = self.of(ENCODER, "digest")
+        digest = str(self.of(ENCODER, "digest"))
         self.made(name, encoder=SharedEncoder(name=ENCODER, digest=digest, width=width))
         self.rolled(name)
         return digest

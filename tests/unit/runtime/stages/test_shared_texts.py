@@ -1,6 +1,7 @@
 """A head of a shared encoder: trained on what the encoder's service answers, and stored without the encoder."""
 
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,7 @@ def test_a_training_waits_for_its_encoder_and_says_so(tmp_path: Path, monkeypatc
             servers.append(served(encoder, port=port))
             servers[0].__enter__()
 
-    monkeypatch.setattr(shared_texts.time, "sleep", wait)
+    monkeypatch.setattr(time, "sleep", wait)
     try:
         done = run_pod(tmp_path, order(address), data=data.parent)
     finally:
