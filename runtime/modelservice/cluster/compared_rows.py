@@ -51,13 +51,18 @@ class Model:
         """Load the model of an artifact.
 
         Raises:
-            ClusterError: it was packed, so nobody knows what it is good for.
+            ClusterError: it was packed, so nobody knows what it is good for; or it answers by an encoder alone.
             ArtifactError: it cannot be loaded.
         """
         if artifact.manifest.data is None or METRICS_FILE not in artifact.contents:
             raise ClusterError(
                 f"revision {number} was packed, not trained: it says neither on what nor how good it is, which is"
                 " all that could be compared"
+            )
+        if (encoder := artifact.manifest.encoder) is not None:
+            raise ClusterError(
+                f"revision {number} is a head that asks the encoder {encoder.name}, which does not answer here: ask"
+                " both revisions themselves, in the cluster"
             )
         return cls(number=number, artifact=artifact, predictor=Predictor.from_artifact(artifact))
 

@@ -13,14 +13,6 @@ from modelservice_operator.domain.records import StageRecord, tested_text
 from modelservice_operator.domain.stages.base import Assignment, JobSettings, Verdict, pod_settings
 
 
-def _encoder_url(spec: ModelServiceSpec, assignment: Assignment) -> str | None:
-    """Where the encoder answers that a head is trained for; its digest was settled before."""
-    service = spec.shared_encoder
-    if service is None or service.digest is None:
-        return None
-    return encoder_url(service.name, service.digest, assignment.owner.namespace)
-
-
 class Train:
     """Asked for unless the model was made elsewhere."""
 
@@ -76,3 +68,11 @@ class Train:
     def verdict(self, record: StageRecord) -> Verdict:
         """The primary metric with its interval."""
         return Verdict(status=True, reason="Trained", message=tested_text(record))
+
+
+def _encoder_url(spec: ModelServiceSpec, assignment: Assignment) -> str | None:
+    """Where the encoder answers that a head is trained for; its digest was settled before."""
+    service = spec.shared_encoder
+    if service is None or service.digest is None:
+        return None
+    return encoder_url(service.name, service.digest, assignment.owner.namespace)
