@@ -13,7 +13,7 @@ import httpx
 import pytest
 from tests.bench.record import Figure, at_most, figure
 from tests.cluster.images import recorded_sizes
-from tests.support.client import build_client, predict
+from tests.support.client import build_client, keep_asking, predict
 from tests.support.e2e import Api, Object, Space, condition, config_map, eventually, model_service, says
 from tests.support.helm import IMAGES, RELEASE, ROOT
 from tests.support.installation import Installation
@@ -40,11 +40,18 @@ def quiet(api: Api) -> None:
     """Namespaces of the stories are gone."""
 
     def going() -> list[Object]:
-        return [
+        found = [
             one for one in api.request("GET", "/api/v1/namespaces")["items"] if one["metadata"].get("deletionTimestamp")
         ]
+        for one in found:  # it is looked at again after half of its pods' grace, or soon after it has changed
+            path = f"/api/v1/namespaces/{one['metadata']['name']}"
+            annotations = {"modelservice.test/seen": str(time.monotonic())}
+            api.request(
+                "PATCH", path, {"metadata": {"annotations": annotations}}, content_type="application/merge-patch+json"
+            )
+        return found
 
-    eventually(lambda: not going(), what="the end of earlier namespaces", seconds=120)
+    eventually(lambda: not going(), what="the end of earlier namespaces", seconds=120, poll=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -249,7 +256,7 @@ def test_a_second_operator_stands_by_and_takes_over(fleet: Spaces, installation:
     installation.wait_leader()
 
 
-def test_other_images_of_the_runtime_restart_no_model_and_a_missing_one_is_said(
+def test_other_images_of_the_runtime_and_a_rollback_restart_no_model_and_a_missing_one_is_said(
     fleet: Spaces, installation: Installation, api: Api, figures: list[Figure]
 ) -> None:
     before, space = working(fleet), fleet[1]
@@ -266,8 +273,9 @@ def test_other_images_of_the_runtime_restart_no_model_and_a_missing_one_is_said(
         figures.append(at_most("image cannot be pulled: from apply to Ready's reason", seconds, "s", 10))
         eventually(lambda: any("Image" in one["reason"] for one in space.events("new")), what="an event", seconds=5)
     finally:
-        installation.install()
+        installation.roll_back()
     space.wait_ready("new")
+    assert working(fleet).items() >= before.items()
     space.kubectl("delete", "modelservice", "new")
 
 
@@ -313,14 +321,16 @@ def test_uninstalled_and_installed_again_from_the_manifest_restarts_nothing(
     manifest = tmp_path / "install.yaml"
     manifest.write_text(text, encoding="utf-8")
     installation.kubectl_cluster("apply", "--dry-run=server", "-f", manifest)
-    installation.uninstall()
-    assert versions(fleet) == before
-    assert api.get(DEPLOYMENT, "modelservice-system", RELEASE) is None
-    installation.kubectl_cluster("apply", "-f", manifest)
-    installation.wait_pods(1)
-    wait_reconciled(installation, api)
-    assert installation.writes() == {}
-    assert versions(fleet) == before
-    installation.install()
-    wait_reconciled(installation, api)
-    assert versions(fleet) == before
+    with keep_asking(fleet[0].address("iris"), "iris", ROWS, pause=0.05, most=6000) as asked:
+        installation.uninstall()
+        assert versions(fleet) == before
+        assert api.get(DEPLOYMENT, "modelservice-system", RELEASE) is None
+        installation.kubectl_cluster("apply", "-f", manifest)
+        installation.wait_pods(1)
+        wait_reconciled(installation, api)
+        assert installation.writes() == {}
+        assert versions(fleet) == before
+        installation.install()
+        wait_reconciled(installation, api)
+        assert versions(fleet) == before
+    assert (asked.failures, set(asked.answers)) == ([], {200})
