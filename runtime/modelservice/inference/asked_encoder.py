@@ -35,6 +35,8 @@ REST_SECONDS: Final = 1.0
 """After an encoder was found away nobody is kept waiting to find that out again."""
 _CONNECTION_SECONDS: Final = 30.0
 """A connection leads to one pod: with another now and then, those that were added get their share."""
+_MAX_ANSWER: Final = 2**25
+"""Bytes of an answer that are read; 64 texts of the widest encoder have half of it."""
 _OK: Final = 200
 _HEADER_LENGTH: Final = "Inference-Header-Content-Length"
 
@@ -63,7 +65,7 @@ class NotAnsweredError(Exception):
 
 
 class AskedEncoder:
-    """Asks one encoder; from one thread at a time."""
+    """Asks one encoder, for one thread at a time."""
 
     def __init__(self, address: str, encoder: SharedEncoder, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Args: where its service answers, such as http://minilm, and which encoder it has to be.
@@ -73,6 +75,7 @@ class AskedEncoder:
         """
         self._wire = _Wire(address, encoder.name, clock=clock)
         self._encoder = encoder
+        self._clock = clock
         self._lock = threading.Lock()
 
     def __call__(self, texts: Sequence[str], within: float | None = None) -> Features:
@@ -87,8 +90,9 @@ class AskedEncoder:
         """
         found = np.zeros((len(texts), self._encoder.width), np.float32)
         with self._lock:
+            end = None if within is None else self._clock() + within
             for some in _slices(texts):
-                found[some] = self._ask(texts[some], within)
+                found[some] = self._ask(texts[some], None if end is None else end - self._clock())
         return found
 
     def _ask(self, texts: Sequence[str], within: float | None) -> Features:
@@ -237,8 +241,8 @@ class _Wire:
         return connection.getresponse()
 
     def _answer(self, response: HTTPResponse) -> tuple[str | None, bytes]:
-        content = response.read()
-        if response.will_close:
+        content = response.read(_MAX_ANSWER)
+        if response.read(1) or response.will_close:
             self.close()
         if response.status == _OK:
             return response.getheader(_HEADER_LENGTH), content
