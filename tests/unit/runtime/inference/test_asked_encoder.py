@@ -102,7 +102,7 @@ def test_texts_go_over_one_connection_in_requests_that_fit(script: Scripted, mon
     monkeypatch.setattr(asked_encoder, "MAX_TEXTS", 2)
     monkeypatch.setattr(asked_encoder, "MAX_BYTES", 20)
     with listening(script) as address:
-        ask = AskedEncoder(address, ENCODER)
+        ask = AskedEncoder(address, ENCODER, clock=lambda: 0.0)
         found = ask(["a", "", "ccc", "d" * 9, "ß"], 2.0)
         assert ask([], None).shape == (0, 2)
         ask(["a"])
