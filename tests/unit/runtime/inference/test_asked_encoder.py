@@ -66,12 +66,12 @@ def listening(script: Scripted) -> Iterator[str]:
             self.send(200, {}, json.dumps(document).encode())
 
         def send(self, status: int, headers: dict[str, str], content: bytes) -> None:
+            self.close_connection = script.closes  # before the answer: the test goes on then
             self.send_response(status)
             for name, value in {"Content-Length": str(len(content)), **headers}.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(content)
-            self.close_connection = script.closes
 
         def log_message(self, *_: object) -> None: ...
 
