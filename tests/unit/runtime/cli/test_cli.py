@@ -20,7 +20,7 @@ from tests.unit.runtime.stages.pipelines import IRIS, order_of, train_work
 from modelservice import __version__
 from modelservice.artifact.stores import folder as folder_module
 from modelservice.cli import main
-from modelservice.cli.serve import _cache, _folder
+from modelservice.cli.serve import _cache, _folder, _loaded
 from modelservice.contract.access import Access
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.places import ACCESS_PATH, CPU_LIMIT_ENV, ENCRYPTION_KEYS_ENV
@@ -387,7 +387,7 @@ def test_several_models_are_served_by_name(served: Any) -> None:
 def loaded_by(call: dict[str, Any]) -> tuple[str, str | None, str]:
     """Address, digest and engine of what `serve` was given to load."""
     load = call["sources"][0].load
-    assert load.func == Predictor.load
+    assert load.func == _loaded
     return str(load.args[0]), load.keywords["digest"], load.keywords["engine"].__name__
 
 
@@ -542,6 +542,7 @@ def test_serving_as_the_operator_writes_it(served: Any, engine: Engine, grpc_por
         inputs=Inputs(unknown_columns=UnknownColumns.IGNORE) if grpc_port else Inputs(),
         cache="/cache" if grpc_port else None,
         cache_size="1500m" if grpc_port else None,
+        encoder="http://minilm-0123456789.team.svc" if grpc_port else None,
     )
     assert main(server_arguments(flags)) == ExitCode.DONE
     (call,) = served
@@ -553,6 +554,7 @@ def test_serving_as_the_operator_writes_it(served: Any, engine: Engine, grpc_por
     assert call["inputs"] == flags.inputs
     assert call["secrets"] == Path(flags.secrets or ACCESS_PATH)
     assert call["ports"].get("status") == flags.status_port
+    assert call["sources"][0].load.keywords["encoder"] == flags.encoder
     cache = call["sources"][0].load.keywords["cache"]
     assert (None if cache is None else cache._limit) == (2 if grpc_port else None)
 
