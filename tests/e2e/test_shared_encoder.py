@@ -1,5 +1,6 @@
 """An encoder as a service and three heads that ask it: an update without a gap, and what deleting it says."""
 
+import json
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -8,11 +9,13 @@ from typing import Any
 import httpx
 import pytest
 from tests.support import object_store
-from tests.support.client import ask, keep_asking
+from tests.support.client import ask, build_client, keep_asking
 from tests.support.e2e import LIGHT, Object, Space, condition, config_map, eventually, is_ready, says
+from tests.support.policies import kept
 from tests.unit.runtime.families.berts import TEXTS, write_bert
 
 from modelservice.contract.resource import API_VERSION, KIND
+from modelservice_operator.constants import LABEL_NAME
 from modelservice_operator.kinds import DEPLOYMENT
 
 pytestmark = pytest.mark.cluster
@@ -68,14 +71,22 @@ def test_heads_share_an_encoder_follow_its_update_and_say_that_it_is_gone(space:
     )
     for name in names:
         space.wait(name, says("EncoderNotFound", ENCODER), what="waits for its encoder")
-    space.apply(named(ENCODER, model={"pretrained": pretrained}, training=opened, serving=LIGHT))
-    before = space.wait_ready(ENCODER)["status"]["digest"]
-    addresses = {}
-    for name in names:
-        status = space.wait_ready(name)["status"]
-        assert status["encoder"] == {"name": ENCODER, "digest": before, "width": 16}
-        addresses[name] = space.address(name)
-        (answer,) = ask(addresses[name], name, [TEXT])
+    # Its heads alone may ask it, by their names; and that is kept while they are trained, and asked.
+    peers = [{"podSelector": {"matchExpressions": [{"key": LABEL_NAME, "operator": "In", "values": names}]}}]
+    serving = {**LIGHT, "allowFrom": {"scope": "None", "peers": peers}}
+    with kept(space.api, space.name):
+        space.apply(named(ENCODER, model={"pretrained": pretrained}, training=opened, serving=serving))
+        before = space.wait_ready(ENCODER)["status"]["digest"]
+        for name in names:
+            status = space.wait_ready(name)["status"]
+            assert status["encoder"] == {"name": ENCODER, "digest": before, "width": 16}
+        url = space.service(names[0])["status"]["url"]
+        space.apply(build_client(f"{url}/v1/models/{names[0]}:predict", json.dumps({"instances": [TEXT]})))
+        space.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/client", "--timeout=60s", timeout=70)
+        assert '"label"' in space.kubectl("logs", "pod/client")
+    addresses = {name: space.address(name) for name in names}
+    for name, address in addresses.items():
+        (answer,) = ask(address, name, [TEXT])
         assert answer["label"] in {"good", "bad"}
     space.wait(ENCODER, lambda service: service["status"].get("usedBy") == sorted(names), what="knows who asks it")
     wide = space.kubectl("get", "modelservice", "-o", "wide")
