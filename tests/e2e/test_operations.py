@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import httpx
@@ -16,7 +17,7 @@ from tests.cluster.images import recorded_sizes
 from tests.support.client import build_client, keep_asking, predict
 from tests.support.e2e import Api, Object, Space, condition, config_map, eventually, model_service, says
 from tests.support.helm import IMAGES, RELEASE, ROOT
-from tests.support.installation import Installation
+from tests.support.installation import Installation, helm
 from tests.support.plugin import plugin
 from tests.support.samples import SAMPLES
 from tests.support.tables import FLOWERS, IRIS, SWAPPED
@@ -201,6 +202,34 @@ def test_kubectl_knows_models(iris: Space) -> None:
     assert columns.split() == shown.split()
     assert values.split()[:6] == ["iris", "True", "Serving", "100%", "1", "accuracy"]
     assert "learningRate" in iris.kubectl("explain", "modelservice.spec.training.optimizer.adam")
+
+
+def test_applying_the_same_again_by_any_way_changes_nothing(iris: Space, tmp_path: Path) -> None:
+    sample = SAMPLES / "iris.yaml"
+    templates = tmp_path / "templates"
+    templates.mkdir()
+    (tmp_path / "Chart.yaml").write_text("apiVersion: v2\nname: flowers\nversion: 0.1.0\n")
+    (templates / "iris.yaml").write_text(sample.read_text())
+    install = ("upgrade", "--install", "flowers", str(tmp_path), "--namespace", iris.name, "--take-ownership")
+    by_server = ("--server-side", "--force-conflicts")
+    ways: dict[str, Callable[[], str]] = {
+        "by kubectl": lambda: iris.kubectl("apply", "-f", sample) and iris.kubectl("diff", "-f", sample),
+        "by the server": lambda: (
+            iris.kubectl("apply", *by_server, "-f", sample) and iris.kubectl("diff", *by_server, "-f", sample)
+        ),
+        "by Helm": lambda: helm(*install) and "",
+    }
+
+    def seen() -> tuple[Object, Mapping[tuple[str, str], str]]:
+        """All but whose the fields are, which each way writes."""
+        service = iris.service("iris")
+        kept = {key: value for key, value in iris.versions().items() if key != ("ModelService", "iris")}
+        return {**service["status"], "spec": service["spec"], "generation": service["metadata"]["generation"]}, kept
+
+    before = seen()
+    for way, apply in ways.items():
+        assert (apply(), apply()) == ("", ""), way
+        assert seen() == before, way
 
 
 def test_a_status_wiped_by_hand_comes_back_without_training(fleet: Spaces) -> None:
