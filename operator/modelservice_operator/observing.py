@@ -8,7 +8,6 @@ from modelservice_operator.config import Settings
 from modelservice_operator.constants import LABEL_NAME, MANAGED_BY, MANAGED_BY_LABEL
 from modelservice_operator.domain.data import DataState
 from modelservice_operator.domain.diff import Name
-from modelservice_operator.domain.encoders import is_shareable
 from modelservice_operator.domain.metadata import Owner
 from modelservice_operator.domain.names import keyed_name
 from modelservice_operator.domain.observe import Head, Observed, observe, observe_head
@@ -43,9 +42,7 @@ class Observer:
         return replace(observed, imposed=self._impositions.snapshot(), heads=tuple(self._heads(service)))
 
     def _heads(self, service: Object) -> Iterator[Head]:
-        """Who asks this ModelService, if it may be an encoder."""
-        if not is_shareable(service):
-            return
+        """Who asks this ModelService."""
         namespace, name = service["metadata"]["namespace"], service["metadata"]["name"]
         for head in self._cache.naming(MODEL_SERVICE, Key(namespace, name)):
             children = self._cache.children(namespace, head["metadata"]["name"])

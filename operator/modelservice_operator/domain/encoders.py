@@ -19,7 +19,7 @@ from modelservice_operator.domain.records import StageRecord
 from modelservice_operator.objects import Object
 
 FIELD: Final = "spec.model.encoder.service"
-_KINDS: Final = ("pretrained", "artifact")
+SHAREABLE: Final = ("pretrained", "artifact")
 """Of ``spec.model``: what may answer with the numbers of texts."""
 
 
@@ -50,11 +50,6 @@ def settle(spec: ModelServiceSpec, state: EncoderState | None) -> ModelServiceSp
     return spec if state is None or state.digest is None else spec.with_encoder(state.digest)
 
 
-def is_shareable(service: Mapping[str, Any]) -> bool:
-    """Whether a ModelService, as it is stored, may be the encoder of others."""
-    return any(kind in service.get("spec", {}).get("model", {}) for kind in _KINDS)
-
-
 def width_change(before: StageRecord, after: StageRecord) -> str | None:
     """That another encoder makes more or fewer numbers of a text than the one before did."""
     then, now = before.encoder, after.encoder
@@ -80,7 +75,7 @@ def _problem(asked: EncoderService, found: Object | None, digest: str | None, he
         gone = f"{name}, which is being deleted: make it again, or name another"
         words = f"{FIELD} names {there if found is None else gone}; without it this model answers with 503"
         return Problem(reason="EncoderNotFound", message=words)
-    if not is_shareable(found):
+    if not any(kind in (found["spec"].get("model") or {}) for kind in SHAREABLE):
         words = f"{FIELD} names {name}, which is no encoder: name a ModelService with model.pretrained"
         return Problem(reason="EncoderUnsuited", message=words, waits_for_change=True)
     if (closed := _closed(found.get("spec", {}).get("serving") or {}, name, head)) is not None:

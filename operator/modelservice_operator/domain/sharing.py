@@ -14,6 +14,7 @@ from modelservice_operator.domain.builders.serving import (
     build_serving_template,
 )
 from modelservice_operator.domain.diff import Desired, Name, Part, Phase
+from modelservice_operator.domain.encoders import SHAREABLE
 from modelservice_operator.domain.inputs import Inputs
 from modelservice_operator.domain.last_good import Choice
 from modelservice_operator.domain.names import encoder_name
@@ -48,7 +49,8 @@ def share(inputs: Inputs, choice: Choice | None) -> Sharing:
     now = observed.deployed_key
     following = choice.revision.key if choice else now
     asked = [revision for revision in _held(inputs) if _heads_of(inputs, revision)]
-    led_to = [one for one in _held(inputs) if one in asked or one.key in (now, following)]
+    offered = (now, following) if inputs.spec.model.choice in SHAREABLE else ()
+    led_to = [one for one in _held(inputs) if one in asked or one.key in offered]
     kept = [one for one in asked if _is_kept(inputs, one, following)]
     parts = [_part(inputs, build_encoder_service(observed.owner, one)) for one in led_to]
     parts += [_part(inputs, _keeper(inputs, one)) for one in kept]

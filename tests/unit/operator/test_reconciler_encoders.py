@@ -332,6 +332,24 @@ def test_a_head_that_asks_another_encoder_by_now_is_answered_while_it_does() -> 
     assert (world.of(ENCODER, "usedBy"), world.of(HEAD, "encoder")) == (None, None)
 
 
+def test_an_encoder_that_becomes_something_else_is_kept_for_its_heads() -> None:
+    world = Two()
+    first = world.encodes()
+    world.told(HEAD, **head())
+    world.heads()
+    world.told(ENCODER, data={"configMap": {"name": "churn"}, "target": "kind"}, model={"svm": {}})
+    world.made(ENCODER)
+    world.keeper_answers(first)
+    world.looked(ENCODER)
+    world.rolled(ENCODER)
+    world.looked(HEAD)
+    assert world.said(HEAD)[:2] == ("False", "EncoderUnsuited")
+    with world.acts(HEAD):
+        assert world.condition("Available")["status"] == "True"
+    assert world.keeper(first) is not None
+    assert world.named(SERVICE, encoder_name(ENCODER, world.of(ENCODER, "digest"))) is None, "nobody could ask it"
+
+
 def test_an_encoder_that_is_deleted_while_it_is_asked_is_said_on_its_heads() -> None:
     world = Two()
     world.encodes()
