@@ -56,6 +56,9 @@ GPU: Final = "nvidia.com/gpu"
 STAGE_SERVE: Final = "serve"
 """Value of ``LABEL_STAGE`` on the pods that answer requests."""
 
+STAGE_KEEP: Final = "keep"
+"""Its value on pods of an encoder's revision that answers on for heads, beside those that serve a newer one."""
+
 OPERATOR_SELECTOR: Final = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
 """Selects on the server what the operator made."""
 

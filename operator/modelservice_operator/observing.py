@@ -1,5 +1,6 @@
 """Looks by name for children that no watch shows: they may have lost only their labels, and are not gone."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from modelservice.contract.resource import ModelServiceSpec
@@ -9,16 +10,16 @@ from modelservice_operator.domain.data import DataState
 from modelservice_operator.domain.diff import Name
 from modelservice_operator.domain.metadata import Owner
 from modelservice_operator.domain.names import keyed_name
-from modelservice_operator.domain.observe import Observed, observe
+from modelservice_operator.domain.observe import Head, Observed, observe, observe_head
 from modelservice_operator.domain.problem import Problem
 from modelservice_operator.domain.stages import pipeline
 from modelservice_operator.domain.stores import location_of, settled_artifacts
-from modelservice_operator.kinds import CONTROLLER_REVISION
+from modelservice_operator.kinds import CONTROLLER_REVISION, MODEL_SERVICE
 from modelservice_operator.kube.port import KubePort
 from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.machinery.errors import KubeError
 from modelservice_operator.machinery.imposed import Impositions
-from modelservice_operator.objects import Object, Ref
+from modelservice_operator.objects import Key, Object, Ref
 
 
 class Observer:
@@ -38,7 +39,14 @@ class Observer:
         """What the cache knows, and what came of earlier writes."""
         metadata = service["metadata"]
         observed = observe(service, self._cache.children(metadata["namespace"], metadata["name"]))
-        return replace(observed, imposed=self._impositions.snapshot())
+        return replace(observed, imposed=self._impositions.snapshot(), heads=tuple(self._heads(service)))
+
+    def _heads(self, service: Object) -> Iterator[Head]:
+        """Who asks this ModelService."""
+        namespace, name = service["metadata"]["namespace"], service["metadata"]["name"]
+        for head in self._cache.naming(MODEL_SERVICE, Key(namespace, name)):
+            children = self._cache.children(namespace, head["metadata"]["name"])
+            yield observe_head(head, children, encoder=name)
 
     async def find(self, service: Object, spec: ModelServiceSpec, data: DataState) -> tuple[Observed, Problem | None]:
         """What is there, with all that is ``unsure``.

@@ -14,6 +14,7 @@ from modelservice_operator.diagnostics import Diagnostician
 from modelservice_operator.domain.assessment import assess
 from modelservice_operator.domain.data import DataState
 from modelservice_operator.domain.diff import Scale
+from modelservice_operator.domain.encoders import EncoderState, encoder_state, settle
 from modelservice_operator.domain.jobs import StageJob
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.plan import Plan, plan
@@ -110,12 +111,23 @@ class Reconciler:
         patience = _LATE_SECONDS if _is_said(service) else _PATIENCE_SECONDS
         if (data := self._data.read(key, spec, patience=patience)) is None:
             return patience
+        encoder = self._encoder(key, spec)
+        spec = settle(spec, encoder)
+        if encoder is not None and encoder.problem is not None:
+            data = replace(data, digest=None)  # no key is known, and everything is kept
         observed, data, planned, outcome = await self._carry_out(key, service, spec, data)
         refused = outcome.failure.problem if outcome.failure else None
         now = self._clock.now()
         diagnostics = self._diagnostician.gather(key, spec, observed, planned, refused=refused, now=now)
         assessment = assess(
-            spec, observed, data, planned=planned, diagnostics=diagnostics, settings=self._settings, now=now
+            spec,
+            observed,
+            data,
+            planned=planned,
+            diagnostics=diagnostics,
+            settings=self._settings,
+            now=now,
+            encoder=encoder,
         )
         status = summarize(assessment, now=now)
         delayed = await self._speaker.say(observed, status, warning=assessment.problem is not None)
@@ -137,6 +149,14 @@ class Reconciler:
         self._diagnostician.forget(key)
         self._reader.forget(key)
         self._speaker.forget(Ref(MODEL_SERVICE, *key))
+
+    def _encoder(self, key: Key, spec: ModelServiceSpec) -> EncoderState | None:
+        """How the encoder stands that a head is to be trained with; None where it asks none."""
+        asked = spec.shared_encoder
+        if asked is None or not spec.is_trained:
+            return None
+        found = self._cache.get(Ref(MODEL_SERVICE, key.namespace, asked.name))
+        return encoder_state(asked, found, head=key.name)
 
     async def _carry_out(
         self, key: Key, service: Object, spec: ModelServiceSpec, data: DataState
@@ -179,6 +199,8 @@ class Reconciler:
             seconds.append(_REPORT_SECONDS)
         elif planned.pending is not None and not _runs(job):
             seconds.append(_SOON_SECONDS)
+        if planned.keeps:
+            seconds.append(_LATE_SECONDS)
         beside = observed.canary.deployment if observed.canary else None
         states = (rollout(observed.deployment), rollout(beside))
         if any(state is not None and not state.complete for state in states):

@@ -4,7 +4,7 @@ Whoever may edit objects in a namespace writes what we watch: what is kept of it
 its name is hardly kept at all.
 """
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -30,6 +30,7 @@ from modelservice_operator.constants import (
     OPERATOR_SELECTOR,
     REPLICAS_FIELD_MANAGER,
     SERVING_CONTAINER,
+    STAGE_KEEP,
 )
 from modelservice_operator.kinds import (
     CHILD_KINDS,
@@ -134,6 +135,15 @@ def owner_of(obj: Mapping[str, Any]) -> Key | None:
     return Key(metadata["namespace"], name) if name else None
 
 
+def encoders_of(service: Mapping[str, Any]) -> Iterator[Key]:
+    """The encoders that a ModelService, as it is stored, asks: by its spec, and by what it serves still."""
+    namespace = service["metadata"]["namespace"]
+    asked = (((service.get("spec") or {}).get("model") or {}).get("encoder") or {}).get("service") or {}
+    served = (service.get("status") or {}).get("encoder") or {}
+    said = (asked.get("name"), served.get("name"))
+    yield from (Key(namespace, name) for name in dict.fromkeys(said) if isinstance(name, str) and name)
+
+
 def stub_of(obj: Mapping[str, Any]) -> Object:
     """Only metadata: what is watched by ``PartialObjectMetadata``, and what cannot be ours."""
     metadata = metadata_of(obj["metadata"], labels=_LABELS, annotations=_ANNOTATIONS)
@@ -163,9 +173,15 @@ def _named(obj: Mapping[str, Any], names: Container[str], *, nodes: int = NODES)
 
 
 def deployment_of(obj: Mapping[str, Any]) -> Object:
-    """A Deployment, as ``child_of``, or a canary's; one that was too large to be read has a container all the same."""
+    """A Deployment, as ``child_of``, or a canary's; one that was too large to be read has a container all the same.
+
+    Of one that keeps an encoder's revision for heads, how many of its pods are there.
+    """
     owner = owner_of(obj)
     kept = _named(obj, () if owner is None else (owner.name, f"{owner.name}{CANARY_SUFFIX}"))
+    if "spec" not in kept and (obj["metadata"].get("labels") or {}).get(LABEL_STAGE) == STAGE_KEEP:
+        numbers = {"spec": _parts(obj.get("spec") or {}, "replicas"), **_parts(obj, "status")}
+        return {**kept, **clipped(numbers, text=_SMALL_TEXT)}
     return {**kept, "spec": _NO_TEMPLATE} if kept.get("spec") == {} else kept
 
 
@@ -245,7 +261,7 @@ def _child(kind: Kind, *, optional: bool = False) -> Watch:
 
 
 WATCHES: Final = (
-    Watch(kind=MODEL_SERVICE, request=own_key, transform=service_of, owned=False),
+    Watch(kind=MODEL_SERVICE, request=own_key, transform=service_of, owned=False, concerns=encoders_of),
     *(_child(kind) for kind in CHILD_KINDS),
     *(_child(kind, optional=True) for kind in OPTIONAL_KINDS),
 )

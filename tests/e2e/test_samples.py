@@ -61,6 +61,7 @@ def test_every_sample_has_its_test() -> None:
     }
     # These want a model in a store: test_encoder_sample.py, test_fetch.py and test_initial.py in tests/unit run them.
     stored = {"artifact.yaml", "encoder.yaml", "initialize.yaml", "minilm.yaml", "text-beside-columns.yaml"}
+    stored |= {"shared-encoder.yaml"}  # test_shared_texts.py runs it; test_shared_encoder.py is its story
     assert names == {*here, "workers.yaml", *SERVED, *elsewhere, *stored, *LEARNED}
 
 

@@ -16,7 +16,7 @@ DEADLINE = 60.0
 
 @contextmanager
 def server(
-    folder: Path, log: Path, *arguments: str, name: str = "churn"
+    folder: Path, log: Path, *arguments: str, name: str | None = "churn"
 ) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """Serve an artifact until the context ends: the process, ready, and its ``host:port``.
 
@@ -24,9 +24,10 @@ def server(
         folder: of the artifact.
         log: file that gets what it says.
         arguments: more of them.
-        name: of the model.
+        name: of the model; None where ``folder`` is NAME=FOLDER.
     """
-    command = [sys.executable, "-m", "modelservice", "serve", "--model", str(folder), "--name", name, "--port", "0"]
+    command = [sys.executable, "-m", "modelservice", "serve", "--model", str(folder), "--port", "0"]
+    command += [] if name is None else ["--name", name]
     with log.open("wb") as output:
         process = subprocess.Popen([*command, *arguments], stderr=output)
         try:

@@ -28,6 +28,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Guides": (
         "tables.md",
         "encoders.md",
+        "shared-encoders.md",
         "search.md",
         "distributed.md",
         "compression.md",

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from tests.wiring.test_operator import Object, context, leading, namespace, settings_for  # noqa: F401
 
-from modelservice.contract.resource import MAX_NAME_LENGTH
+from modelservice.contract.base import MAX_NAME_LENGTH
 from modelservice.contract.training import MAX_WORKERS
 from modelservice_operator.context import Context
 from modelservice_operator.domain.metadata import covers

@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
-from modelservice.contract.base import DNS_LABEL_PATTERN
-from modelservice.contract.resource import GROUP, KIND, MAX_NAME_LENGTH, VERSION, ModelServiceSpec
+from modelservice.contract.base import DNS_LABEL_PATTERN, MAX_NAME_LENGTH
+from modelservice.contract.resource import GROUP, KIND, VERSION, ModelServiceSpec
 from modelservice_operator.crd.schema import Schema, structural_schema
 from modelservice_operator.crd.status import ModelServiceStatus
 
@@ -95,6 +95,8 @@ def _printer_columns() -> list[dict[str, Any]]:
         _column("Reason", f"{ready}.reason", wide=True),
         _column("Digest", ".status.digest", wide=True),
         _column("Source", ".status.source", wide=True),
+        _column("Encoder", ".status.encoder.name", wide=True),
+        _column("Used By", ".status.usedBy", wide=True),
     ]
 
 

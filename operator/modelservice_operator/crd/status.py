@@ -30,6 +30,7 @@ class ConditionType(StrEnum):
     PROGRESSING = "Progressing"
     STALLED = "Stalled"
     DATA_READY = "DataReady"
+    ENCODER_READY = "EncoderReady"
     TRAINED = "Trained"
     FETCHED = "Fetched"
     COMPRESSED = "Compressed"
@@ -143,6 +144,14 @@ class RevisionStatus(Tolerant):
     created_at: Timestamp | None = Field(default=None, description="When it was made.")
 
 
+class EncoderStatus(Tolerant):
+    """The encoder of a head."""
+
+    name: ShortText = Field(description="Name of the ModelService.")
+    digest: Sha256 = Field(description="sha256 of its artifact.")
+    width: int | None = Field(default=None, ge=1, description="Numbers of a text.")
+
+
 class ModelServiceStatus(Tolerant):
     """What the operator observed."""
 
@@ -168,6 +177,14 @@ class ModelServiceStatus(Tolerant):
     )
     source: Annotated[str, StringConstraints(max_length=1024)] | None = Field(
         default=None, description="Where what answers requests was fetched from, if it was trained elsewhere."
+    )
+    encoder: EncoderStatus | None = Field(
+        default=None, description="What the head that answers requests asks for the numbers of texts."
+    )
+    used_by: Annotated[tuple[ShortText, ...], Field(max_length=64)] = Field(
+        default=(),
+        description="ModelServices that ask this one for the numbers of texts, 64 at most.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     replicas: int | None = Field(default=None, ge=0, description="Number of serving pods.")
     selector: Annotated[str, StringConstraints(max_length=1024)] | None = Field(

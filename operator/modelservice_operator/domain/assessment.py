@@ -22,6 +22,7 @@ from modelservice_operator.domain.diagnose import (
     with_remedy,
 )
 from modelservice_operator.domain.drift import IMPOSED
+from modelservice_operator.domain.encoders import EncoderState
 from modelservice_operator.domain.jobs import JobPhase
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.plan import Plan
@@ -59,7 +60,8 @@ class Assessment:
     """Everything that the status is made from.
 
     ``data_problem`` is what the owner of the data has to mend, ``stage_problem`` what keeps the pending stage, ``wait``
-    what nothing is wrong with, but is waited for; ``remarks`` what is another way than asked for, and is lived with.
+    what nothing is wrong with, but is waited for; ``encoder`` how the shared one stands, if one is asked; ``remarks``
+    what is another way than asked for, and is lived with.
     """
 
     spec: ModelServiceSpec
@@ -69,6 +71,7 @@ class Assessment:
     rollout: Rollout | None
     portability: Portability | None
     headway: Headway
+    encoder: EncoderState | None
     data_problem: Problem | None
     stage_problem: Problem | None
     promotion_problem: Problem | None
@@ -111,7 +114,8 @@ class Assessment:
         # What crashed a moment ago answers until it crashes again: that is one problem, not many.
         looping = self.serving_problem is not None and self.serving_problem.reason == CRASH_LOOP
         serving = self.serving_problem if looping or not self.rolled_out else None
-        return self.data_problem or self.refused or self.stage_problem or self.promotion_problem or serving
+        encoder = self.encoder.problem if self.encoder is not None else None
+        return self.data_problem or encoder or self.refused or self.stage_problem or self.promotion_problem or serving
 
 
 def assess(
@@ -123,6 +127,7 @@ def assess(
     diagnostics: Diagnostics,
     settings: Settings,
     now: datetime,
+    encoder: EncoderState | None = None,
 ) -> Assessment:
     """Put together what is known about each stage."""
     stage = _stage_problem(spec, observed, planned.pending, diagnostics)
@@ -141,6 +146,7 @@ def assess(
         rollout=rollout(observed.deployment),
         portability=portability,
         headway=headway(planned, diagnostics.progress, observed.service.get("status", {}), stuck=stage is not None),
+        encoder=encoder,
         data_problem=data.problem or of_data,
         stage_problem=None if of_data or data.problem else stage,
         promotion_problem=_promotion_problem(planned.promotion),

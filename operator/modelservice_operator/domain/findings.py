@@ -6,6 +6,7 @@ from modelservice.contract.serving import Autoscaling
 from modelservice_operator.crd.status import ConditionType
 from modelservice_operator.domain.assessment import Assessment
 from modelservice_operator.domain.conditions import Finding
+from modelservice_operator.domain.encoders import EncoderState, width_change
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.promotion import COMPARING, PAUSED, PROMOTED, ROLLED_BACK
 from modelservice_operator.domain.records import Revision
@@ -42,6 +43,7 @@ def findings(assessment: Assessment) -> list[Finding]:
             message=message if stalled else "",
         ),
         *([_data_ready(assessment)] if assessment.data.needed else []),
+        *([_encoder_ready(assessment, assessment.encoder)] if assessment.encoder is not None else []),
         *(_stage_finding(stage, assessment) for stage in asked_stages(assessment.spec)),
         *_promoted(assessment),
         _served(assessment),
@@ -142,6 +144,19 @@ def _data_ready(assessment: Assessment) -> Finding:
     return Finding(type=kind, status=True, reason="Read", message="; ".join([data.sizes, *data.notes]))
 
 
+def _encoder_ready(assessment: Assessment, encoder: EncoderState) -> Finding:
+    """Whether the encoder answers that a head asks."""
+    kind, problem = ConditionType.ENCODER_READY, encoder.problem
+    if problem is not None:
+        return Finding(type=kind, status=False, reason=problem.reason, message=problem.message)
+    words, goal = f"{encoder.name} answers as {encoder.digest}", assessment.planned.goal
+    before = [one for one in assessment.observed.revisions if goal is not None and one.number < goal.number]
+    if goal is None or not before or (change := width_change(before[-1].record, goal.record)) is None:
+        return Finding(type=kind, status=True, reason="Answering", message=words)
+    said = f"{words}; {change} in revision {before[-1].number}"
+    return Finding(type=kind, status=True, reason="WidthChanged", message=said)
+
+
 def _stage_finding(stage: Stage, assessment: Assessment) -> Finding:
     """The condition of a stage: what its result means, or what it waits for."""
     planned, pending = assessment.planned, assessment.pending_stage
@@ -159,6 +174,8 @@ def _stage_finding(stage: Stage, assessment: Assessment) -> Finding:
         return Finding(type=stage.condition, status=False, reason=problem.reason, message=problem.message)
     if assessment.data_problem is not None:
         return Finding(type=stage.condition, status=False, reason="DataNotReady")
+    if assessment.encoder is not None and assessment.encoder.problem is not None:
+        return Finding(type=stage.condition, status=False, reason="EncoderNotReady")
     if stage is not pending:
         return Finding(type=stage.condition, status=False, reason=f"Not{pending.condition}")
     reason = "Suspended" if assessment.suspended else str(stage.word)

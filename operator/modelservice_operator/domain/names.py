@@ -8,6 +8,8 @@ from typing import Final
 from modelservice_operator.constants import CANARY_SUFFIX
 
 _JOB_PARTS: Final = 3
+_DIGITS: Final = 10
+"""Of a digest, in names."""
 
 
 def job_name(service: str, *, stage: str, key: str, attempt: str) -> str:
@@ -26,6 +28,11 @@ def keyed_name(service: str, key: str) -> str:
     Whatever is named after a key is kept and deleted with it.
     """
     return f"{service}-{key}"
+
+
+def encoder_name(service: str, digest: str) -> str:
+    """Name of the Service that leads to pods of an encoder with this artifact alone, and of what keeps such pods."""
+    return f"{service}-{digest.removeprefix('sha256:')[:_DIGITS]}"
 
 
 def service_url(service: str, namespace: str, *, tls: bool) -> str:

@@ -53,6 +53,16 @@ class Workload:
     pods: tuple[Object, ...]
 
 
+class Head(NamedTuple):
+    """A ModelService that asks another one for the numbers of texts.
+
+    ``asks`` are the digests of the artifacts that its pods ask, and that its Deployment will.
+    """
+
+    name: str
+    asks: frozenset[str]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Observed:
     """Everything about one ModelService that decisions are made from.
@@ -63,7 +73,7 @@ class Observed:
     it, while there is one; ``pods`` all that are labelled as ours, whosever they are; ``adoptable`` objects that were
     made for a ModelService of this name and belong to nobody. ``unsure`` are names of what may hold a recorded artifact
     and is none of ours, or cannot be seen. ``imposed`` are additions to children, by UID, which come back as soon as
-    they are removed.
+    they are removed. ``heads`` are the ModelServices that ask this one for the numbers of texts.
     """
 
     owner: Owner
@@ -82,6 +92,7 @@ class Observed:
     adoptable: tuple[tuple[Kind, Object], ...] = ()
     unsure: frozenset[tuple[Kind, str]] = frozenset()
     imposed: Mapping[str, frozenset[tuple[str, str]]] = field(default_factory=dict)
+    heads: tuple[Head, ...] = ()
 
     @property
     def generation(self) -> int:
@@ -247,6 +258,16 @@ def observe(service: Object, children: Children) -> Observed:
 def _workload(deployment: Object, replica_sets: Iterable[Object], pods: Iterable[Object]) -> Workload:
     made = _controlled(replica_sets, [deployment])
     return Workload(deployment=deployment, replica_sets=made, pods=_controlled(pods, made))
+
+
+def observe_head(service: Object, children: Children, *, encoder: str) -> Head:
+    """What a ModelService and its children ask of the encoder of this name."""
+    observed = observe(service, children)
+    told_keys = {said.key for pod in observed.all_serving_pods if (said := told(pod))}
+    keys = {observed.deployed_key, observed.beside.deployed_key if observed.beside else None, *told_keys}
+    asked = (revision.record.encoder for revision in observed.records if revision.key in keys)
+    digests = frozenset(one.digest for one in asked if one is not None and one.name == encoder)
+    return Head(name=observed.owner.name, asks=digests)
 
 
 def _controlled(objects: Iterable[Object], controllers: Iterable[Object]) -> tuple[Object, ...]:

@@ -24,11 +24,20 @@ from modelservice_operator.domain.judging import Readings
 from modelservice_operator.domain.last_good import Choice, choose, hold
 from modelservice_operator.domain.names import canary_name
 from modelservice_operator.domain.observe import Observed
-from modelservice_operator.domain.promotion import COMPARING, Promotion, find_pinned, paused, promote, rolled_back
+from modelservice_operator.domain.promotion import (
+    COMPARING,
+    Promotion,
+    behind_heads,
+    find_pinned,
+    paused,
+    promote,
+    rolled_back,
+)
 from modelservice_operator.domain.records import Revision, StoredTemplate
 from modelservice_operator.domain.replicas import handed_back, replicas_holder, serving_replicas
 from modelservice_operator.domain.retention import is_gone, retained
 from modelservice_operator.domain.rollout_records import kept_templates, tried, written
+from modelservice_operator.domain.sharing import share
 from modelservice_operator.domain.stages import Step, pipeline
 from modelservice_operator.domain.stores import location_of, store_of
 from modelservice_operator.kinds import (
@@ -51,7 +60,7 @@ class Plan:
     is waited for, the comparison of the last one with what serves among them. ``desired`` is the result of the last
     one, once nothing is waited for; ``promotion`` tells which revision serves now: an older one while the desired one
     is made, or is not promoted; ``trial`` is a canary beside it. ``replicas`` is to be written into ``spec.serving``
-    (see ``handed_back``).
+    (see ``handed_back``). ``keeps``: an older revision is kept for heads, whose end no event of ours tells.
     """
 
     changes: Changes
@@ -61,6 +70,7 @@ class Plan:
     desired: Revision | None = None
     trial: Trial | None = None
     replicas: int | None = None
+    keeps: bool = False
 
     @property
     def serving(self) -> Revision | None:
@@ -115,6 +125,11 @@ def plan(
     if spec.serving.paused:
         wanted, choice = choice, hold(inputs, current)
         promotion = paused(promotion, wanted, choice)
+    # What heads ask is kept elsewhere before a canary begins, and stays there as long as that lasts.
+    sharing = share(inputs, choice)
+    if choice is not None and sharing.waits is not None and (held := hold(inputs, current)) is not None:
+        promotion, choice = behind_heads(promotion, choice, held, sharing.waits), held
+    if spec.serving.paused:
         trying = held_trial(inputs, choice, replicas=replicas)
     elif choice is not None and (trying := trial(inputs, choice, current, replicas=replicas)) is not None:
         choice = trying.stable
@@ -127,6 +142,7 @@ def plan(
         unfit=begin.unfit,
         artifacts=inputs.artifacts,
         limit=spec.revision_history_limit,
+        asked_keys=sharing.keys,
     )
     parts = (
         *_foundations(inputs, stays=choice.stored if choice and (choice.held or choice.instead_of) else None),
@@ -141,6 +157,7 @@ def plan(
         ),
         _serve(inputs, replace(choice, revision=serving)) if choice and serving else _waiting_to_serve(inputs),
         _try(inputs, trying) if trying else Part(),
+        *sharing.parts,
         Part(kept=frozenset(kept)),
     )
     changes = diff(observed, parts)
@@ -152,6 +169,7 @@ def plan(
         desired=None if compares else next((one for one in revisions if result and one.key == result.key), result),
         trial=trying,
         replicas=handed_back(spec.serving, observed) if serving else None,
+        keeps=sharing.keeps,
     )
 
 

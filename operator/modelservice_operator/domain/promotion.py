@@ -11,7 +11,7 @@ from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.records import Revision
 from modelservice_operator.domain.requirements import Candidate, refusal
 
-PROMOTED, REFUSED, COMPARING, PENDING, PINNED, NOT_KEPT, FETCHING, ROLLED_BACK, PAUSED = (
+PROMOTED, REFUSED, COMPARING, PENDING, PINNED, NOT_KEPT, FETCHING, ROLLED_BACK, PAUSED, KEEPING = (
     "Promoted",
     "PromotionRefused",
     "Comparing",
@@ -21,6 +21,7 @@ PROMOTED, REFUSED, COMPARING, PENDING, PINNED, NOT_KEPT, FETCHING, ROLLED_BACK, 
     "PinnedRevisionFetching",
     "RolledBack",
     "Paused",
+    "KeepingForHeads",
 )
 
 
@@ -137,6 +138,19 @@ def paused(promotion: Promotion, wanted: Choice | None, held: Choice | None) -> 
     words = f"{what} waits until spec.serving.paused is false, {stays}"
     message = "; ".join(filter(None, (words, promotion.message)))
     return replace(promotion, serving=serving, reason=PAUSED, message=message)
+
+
+def behind_heads(promotion: Promotion, wanted: Choice, held: Choice, waits: str) -> Promotion:
+    """What serves until what heads ask is kept elsewhere.
+
+    Args:
+        promotion: what were to serve.
+        wanted: what would be rolled out.
+        held: what is deployed.
+        waits: what has to be there first.
+    """
+    message = "; ".join(filter(None, (f"{_words(wanted.revision)} waits: {waits}", promotion.message)))
+    return replace(promotion, serving=held.revision, reason=KEEPING, message=message)
 
 
 def _words(revision: Revision) -> str:

@@ -8,7 +8,7 @@ from modelservice.contract.comparison import Comparison
 from modelservice.contract.documents import Document
 from modelservice.contract.evaluation import Evaluation, Metric
 from modelservice.contract.history import History
-from modelservice.contract.manifest import ARTIFACT_FORMAT, CompressionSummary, DataSummary
+from modelservice.contract.manifest import ARTIFACT_FORMAT, CompressionSummary, DataSummary, SharedEncoder
 from modelservice.contract.report import Success
 from modelservice.contract.signature import Signature
 from modelservice_operator.objects import Object
@@ -47,8 +47,8 @@ class ArtifactReference(Tolerant):
 class StageRecord(Document):
     """The result of one stage. ``key`` says what decided it, ``parent`` is the key of what it was made from.
 
-    What only a training knows is optional. ``source`` is where it, or what it was made from, was fetched from.
-    ``seconds`` is how long the stage took.
+    What only a training knows is optional. ``source`` is where it, or what it was made from, was fetched from;
+    ``encoder`` is what a head asks for the numbers of texts; ``seconds`` is how long the stage took.
     """
 
     kind: Literal["StageRecord"] = "StageRecord"
@@ -69,6 +69,7 @@ class StageRecord(Document):
     inputs_digest: Sha256 | None = None
     image: str
     source: str | None = None
+    encoder: SharedEncoder | None = None
     serving: StoredTemplate | None = None
 
     @property
@@ -170,6 +171,7 @@ def record_of(
         inputs_digest=success.inputs_digest,
         image=image,
         source=success.source or source,
+        encoder=success.encoder,
     )
 
 

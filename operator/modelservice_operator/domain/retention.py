@@ -27,22 +27,23 @@ def retained(
     unfit: Collection[Object],
     artifacts: Artifacts,
     limit: int,
+    asked_keys: Collection[str] = (),
 ) -> Iterator[Name]:
     """Children that stay as they are.
 
     Kept are the newest ``limit`` revisions, and all keys that are desired (those of parents included), served, still in
-    a pod, or worked on; as many results that nothing was made of yet, so that a spec which is changed to and fro trains
-    nothing twice; work orders of Jobs, and what their pods meet by; and while nothing is desired, because the data
-    cannot be seen, all that was made. A record that cannot be read stays, and what is named as it is. A record whose
-    artifact is gone records nothing; one that is only on its way out may still be served. Names say what belongs to a
-    key, never labels, which anybody may change. A comparison stays with both that were compared.
+    a pod, worked on, or asked by heads; as many results that nothing was made of yet, so that a spec which is changed
+    to and fro trains nothing twice; work orders of Jobs, and what their pods meet by; and while nothing is desired,
+    because the data cannot be seen, all that was made. A record that cannot be read stays, and what is named as it is.
+    A record whose artifact is gone records nothing; one that is only on its way out may still be served. Names say what
+    belongs to a key, never labels, which anybody may change. A comparison stays with both that were compared.
     """
     newest = [*observed.revisions[-limit:], *_unused(observed)[-limit:]] if desired_keys else observed.records
     in_pods = {said.key for pod in observed.all_serving_pods if (said := told(pod))}
     worked_on = {job.key for job in observed.jobs if not desired_keys or job.unfinished}
     unreadable = {record.key for record in observed.unreadable}
     beside = observed.beside.deployed_key if observed.beside else None
-    keys = {*desired_keys, serving_key, observed.deployed_key, beside, *in_pods, *worked_on, *unreadable}
+    keys = {*desired_keys, serving_key, observed.deployed_key, beside, *in_pods, *worked_on, *unreadable, *asked_keys}
     keys |= {revision.key for revision in newest}
     lost = {
         keyed_name(observed.owner.name, revision.key)

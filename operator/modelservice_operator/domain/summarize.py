@@ -24,6 +24,9 @@ from modelservice_operator.domain.rollout import rollout
 from modelservice_operator.kinds import SERVICE
 from modelservice_operator.objects import Object
 
+_USERS = 64
+"""Heads that are named."""
+
 
 def summarize(assessment: Assessment, *, now: datetime) -> Object:
     """The whole object to apply to the status subresource."""
@@ -43,6 +46,7 @@ def summarize(assessment: Assessment, *, now: datetime) -> Object:
         "replicas": state.total if state else 0,
         "selector": ",".join(f"{name}={value}" for name, value in selector_labels(observed.owner).items()),
         "revisions": _revisions(assessment),
+        "usedBy": [head.name for head in observed.heads][:_USERS] or None,
     }
     status |= _answers(observed)
     return _status_object(observed, {name: value for name, value in status.items() if value is not None})
@@ -52,7 +56,7 @@ def _answers(observed: Observed) -> dict[str, Any]:
     """What answers requests, as ready pods tell by what they were started with; all None while none is ready."""
     served, service = observed.served, observed.child(SERVICE, observed.owner.name)
     if served is None:
-        return dict.fromkeys(("revision", "digest", "metric", "source", "url", "example"))
+        return dict.fromkeys(("revision", "digest", "metric", "source", "encoder", "url", "example"))
     evaluation = served.record.evaluation
     url = service_url(observed.owner.name, observed.owner.namespace, tls=_has_tls(service)) if service else None
     return {
@@ -60,6 +64,7 @@ def _answers(observed: Observed) -> dict[str, Any]:
         "digest": served.digest,
         "metric": metric_text(evaluation.primary_metric) if evaluation else None,
         "source": served.record.source,
+        "encoder": served.record.encoder.model_dump(mode="json") if served.record.encoder else None,
         "url": url,
         "example": example_request(observed.owner, served.record, url, key=_asks_for_key(observed)) if url else None,
     }

@@ -23,6 +23,7 @@ class Cache:
         self._watches = {watch.kind: watch for watch in watches}
         self._objects: dict[Kind, dict[Key, Object]] = {kind: {} for kind in self._watches}
         self._children: dict[Key, dict[Kind, dict[str, Object]]] = {}
+        self._naming: dict[Kind, dict[Key, set[Key]]] = {kind: {} for kind in self._watches}
         self._dropped: dict[str, int] = {}
 
     def put(self, kind: Kind, obj: Mapping[str, Any]) -> bool:
@@ -37,6 +38,8 @@ class Cache:
         self._objects[kind][key] = kept
         if (owner := self._owner(kind, kept)) is not None:
             self._children.setdefault(owner, {}).setdefault(kind, {})[key.name] = kept
+        for named in self._watches[kind].concerns(kept):
+            self._naming[kind].setdefault(named, set()).add(key)
         return True
 
     def drop(self, kind: Kind, namespace: str, name: str, uid: str, *, resource_version: str = "0") -> bool:
@@ -63,9 +66,16 @@ class Cache:
         children = self._children.get(Key(namespace, owner_name), {})
         return {kind: [objects[name] for name in sorted(objects)] for kind, objects in children.items()}
 
-    def request(self, kind: Kind, obj: Mapping[str, Any]) -> Key | None:
-        """The key to be reconciled when this object changes."""
-        return self._watches[kind].request(obj)
+    def naming(self, kind: Kind, key: Key) -> tuple[Object, ...]:
+        """The objects of a kind that a change of this one concerns, since they name it; ordered by name."""
+        return tuple(self._objects[kind][name] for name in sorted(self._naming[kind].get(key, ())))
+
+    def requests(self, kind: Kind, obj: Mapping[str, Any]) -> set[Key]:
+        """The keys to be reconciled when this object changes."""
+        watch, metadata = self._watches[kind], obj["metadata"]
+        named_by = self._naming[kind].get(Key(metadata["namespace"], metadata["name"]), ())
+        owner = watch.request(obj)
+        return {*watch.concerns(obj), *named_by, *(() if owner is None else (owner,))}
 
     def keys(self, kind: Kind) -> tuple[Key, ...]:
         """Names of all objects of a kind."""
@@ -94,7 +104,7 @@ class Cache:
         ghosts = [obj for obj in self._objects[kind].values() if obj["metadata"]["uid"] in gone]
         for metadata in [obj["metadata"] for obj in ghosts]:
             self.drop(kind, metadata["namespace"], metadata["name"], metadata["uid"])
-        return {key for obj in ghosts if (key := self.request(kind, obj)) is not None}
+        return {key for obj in ghosts for key in self.requests(kind, obj)}
 
     def unlisted(self, kind: Kind, namespace: str | None, listed: Container[str], version: int | None) -> list[Object]:
         """What is known and is not in a list.
@@ -125,6 +135,10 @@ class Cache:
 
     def _forget(self, kind: Kind, key: Key, known: Object) -> None:
         del self._objects[kind][key]
+        for named in self._watches[kind].concerns(known):
+            self._naming[kind][named].discard(key)
+            if not self._naming[kind][named]:
+                del self._naming[kind][named]
         if (owner := self._owner(kind, known)) is None:
             return
         siblings = self._children[owner][kind]
@@ -135,7 +149,7 @@ class Cache:
             del self._children[owner]
 
     def _owner(self, kind: Kind, obj: Mapping[str, Any]) -> Key | None:
-        return self.request(kind, obj) if self._watches[kind].owned else None
+        return self._watches[kind].request(obj) if self._watches[kind].owned else None
 
     def _remember_dropped(self, uid: str, version: int) -> None:
         self._dropped[uid] = max(version, self._dropped.pop(uid, 0))

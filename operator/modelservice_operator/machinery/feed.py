@@ -31,7 +31,6 @@ class Feed:
 
     def _announce(self, kind: Kind, *seen: Mapping[str, Any] | None, changed: bool) -> bool:
         if changed:
-            keys = {self._cache.request(kind, obj) for obj in seen if obj is not None}
-            for key in filter(None, keys):
+            for key in {key for obj in seen if obj is not None for key in self._cache.requests(kind, obj)}:
                 self._on_change(key)
         return changed

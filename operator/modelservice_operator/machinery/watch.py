@@ -1,10 +1,14 @@
 """What is watched: a kind, which of its objects, whom a change concerns, and what is kept of an object."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from modelservice_operator.objects import Key, Kind, Object
+
+
+def _nobody(_obj: Mapping[str, Any]) -> Iterable[Key]:
+    return ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +23,8 @@ class Watch:
         label_selector: Objects without these labels never arrive: ``name=value``, or None for all.
         metadata_only: Only ``PartialObjectMetadata`` is asked for.
         owned: Whether the cache lists its objects as children of what ``request`` names.
+        concerns: Maps an object to the keys of others of its kind that are reconciled when it changes, too; and when
+            one of these does, so is it.
         verified: Whether an object that leaves the watch is looked for before it counts as deleted, since it may only
             have lost its label.
         optional: The kind belongs to an API that not every cluster serves: nothing waits for it.
@@ -30,6 +36,7 @@ class Watch:
     label_selector: str | None = None
     metadata_only: bool = False
     owned: bool = True
+    concerns: Callable[[Mapping[str, Any]], Iterable[Key]] = _nobody
     verified: bool = False
     optional: bool = False
 

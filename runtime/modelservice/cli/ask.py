@@ -58,6 +58,8 @@ def add_ask(commands: Commands) -> None:
         parser.add_argument(
             server_flags.ENGINE, choices=server_flags.ENGINES, default="onnx", metavar="ENGINE", help=engine
         )
+        encoder = "address of the encoder that a head asks for the numbers of texts"
+        parser.add_argument(server_flags.ENCODER, metavar="URL", help=encoder)
         add_encryption(parser)
         parser.set_defaults(command=partial(_ask, explains=name == "explain"))
 
@@ -71,7 +73,8 @@ def _ask(parsed: argparse.Namespace, *, explains: bool) -> int:
     from modelservice.serving.model import ModelFaultError  # noqa: PLC0415
 
     try:
-        predictor = Predictor.load(parsed.address, engine=engine_loader(server_flags.ENGINES[parsed.engine]))
+        engine = engine_loader(server_flags.ENGINES[parsed.engine])
+        predictor = Predictor.load(parsed.address, engine=engine, encoder=parsed.encoder)
         method = parsed.method if explains else None
         answer = answer_alone(predictor, _body(parsed.rows, predictor.signature), explains=explains, method=method)
     except (ArtifactError, RequestError) as error:

@@ -11,6 +11,7 @@ from modelservice.contract.exit_codes import ExitCode
 if TYPE_CHECKING:
     from modelservice.cluster.access import Access, Object
     from modelservice.cluster.pinning import Patch
+    from modelservice.contract.resource import ModelServiceSpec
 
 _FOR_GIT: Final = "The change for Git, or by hand where no Git is master of it:"
 _UNCHANGED: Final = "\nNothing was changed: --apply does it. The apiserver would take it.\n"
@@ -40,10 +41,11 @@ def plan_file(parsed: argparse.Namespace, access: "Access") -> int:
     config_map = None
     if source is not None:
         config_map = resource.config_maps.get(source.name) or access.config_map(source.name)
-    digest = data_digest(spec, config_map)
-    keys = None if digest is None else final_keys(spec, digest)
+    digest, asked = data_digest(spec, config_map), _asked(spec, access)
+    keys = None if digest is None or asked is None else final_keys(asked, digest)
     records = access.children(name).get("ControllerRevision", ()) if live else ()
-    steps = plan(live, wanted, keys, known_keys(live, records))
+    told = {} if asked is not None else {"missing": "the encoder that model.encoder.service names does not answer"}
+    steps = plan(live, wanted, keys, known_keys(live, records), **told)
     if parsed.output:
         return print_json([step._asdict() for step in steps])
     sys.stdout.write(f"{name} in namespace {access.namespace}{'' if live else ', which is new'}:\n")
@@ -52,6 +54,19 @@ def plan_file(parsed: argparse.Namespace, access: "Access") -> int:
     if any(step.costs for step in steps):
         sys.stdout.write("  (! a Job runs)\n")
     return ExitCode.DONE
+
+
+def _asked(spec: "ModelServiceSpec", access: "Access") -> "ModelServiceSpec | None":
+    """The spec with the digest of the encoder that it names, None where that does not answer."""
+    from modelservice.cluster.errors import NotFoundError  # noqa: PLC0415
+    from modelservice.cluster.planning import with_encoder  # noqa: PLC0415
+
+    if spec.shared_encoder is None:
+        return spec
+    try:
+        return with_encoder(spec, access.service(spec.shared_encoder.name))
+    except NotFoundError:
+        return with_encoder(spec, None)
 
 
 def pin(command: str, parsed: argparse.Namespace, access: "Access") -> int:

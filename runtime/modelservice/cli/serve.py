@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modelservice.cli.common import Commands, add_command, add_encryption, complain, engine_loader
 from modelservice.contract import places, server_flags
@@ -21,6 +21,7 @@ from modelservice.contract.serving import Batching, Engine, Inputs, MissingColum
 
 if TYPE_CHECKING:
     from modelservice.artifact.cache import Cache
+    from modelservice.inference.predictor import Predictor
 
 _EXAMPLES = """\
 examples:
@@ -85,6 +86,8 @@ def add_serve(commands: Commands) -> None:
     parser.add_argument(server_flags.CACHE, type=_folder, metavar="FOLDER", help=cache)
     size = "most bytes that are kept there, such as 500Mi; default: %(default)s"
     parser.add_argument(server_flags.CACHE_SIZE, type=_bytes, default=_CACHE_SIZE, metavar="SIZE", help=size)
+    encoder = "address of the encoder that a head asks for the numbers of texts, such as http://localhost:8081"
+    parser.add_argument(server_flags.ENCODER, metavar="URL", help=encoder)
     status = "answer probes and metrics on this port too, in plain HTTP and to everybody; default: not"
     parser.add_argument(server_flags.STATUS_PORT, type=_port, metavar="PORT", help=status)
     add_encryption(parser)
@@ -107,7 +110,6 @@ def _serve(parsed: argparse.Namespace) -> int:
 
     from modelservice.artifact.changes import changes_at  # noqa: PLC0415
     from modelservice.artifact.errors import ArtifactError  # noqa: PLC0415
-    from modelservice.inference.predictor import Predictor  # noqa: PLC0415
     from modelservice.serving.errors import NotServedError  # noqa: PLC0415
     from modelservice.serving.main import serve  # noqa: PLC0415
     from modelservice.serving.switching import Source, is_loading  # noqa: PLC0415
@@ -115,7 +117,8 @@ def _serve(parsed: argparse.Namespace) -> int:
     ports = {"http": parsed.port, "grpc": served.grpc_port, "status": parsed.status_port}
     try:
         load = partial(
-            Predictor.load,
+            _loaded,
+            encoder=parsed.encoder,
             digest=parsed.digest,
             engine=engine_loader(served.engine),
             keep_files=served.access.artifact is not None,
@@ -149,6 +152,18 @@ def _serve(parsed: argparse.Namespace) -> int:
         sys.stderr.flush()
         os._exit(code)
     return code
+
+
+def _loaded(address: str, *, encoder: str | None, **how: Any) -> "Predictor":
+    """A model that can answer; for arguments and errors see ``Predictor.load``."""
+    from modelservice.artifact.errors import ArtifactError  # noqa: PLC0415
+    from modelservice.inference.asked_encoder import unnamed  # noqa: PLC0415
+    from modelservice.inference.predictor import Predictor  # noqa: PLC0415
+
+    predictor = Predictor.load(address, encoder=encoder, **how)
+    if encoder is None and (asked := predictor.manifest.encoder) is not None:
+        raise ArtifactError(unnamed(asked))
+    return predictor
 
 
 def _cache(parsed: argparse.Namespace, address: str) -> "Cache | None":

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from modelservice.cli.common import Commands, add_command, add_encryption, collect_rarely, complain
+from modelservice.contract import server_flags
 from modelservice.contract.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ def add_train(commands: Commands) -> None:
     text = "a copy of what model.artifact names; default: what lies there"
     parser.add_argument("--artifact", type=Path, metavar="DIR", help=text)
     parser.add_argument("--output", metavar="DIR", help="folder of the artifact; default: ./out/<name>")
+    text = "address of the encoder that model.encoder.service names, such as http://localhost:8081"
+    parser.add_argument(server_flags.ENCODER, metavar="URL", help=text)
     text = "processes that train together; default: spec.training.workers"
     parser.add_argument("--workers", type=_workers, metavar="N", help=text)
     add_encryption(parser)
@@ -87,6 +90,7 @@ def _train(parsed: argparse.Namespace) -> int:
             data=parsed.data,
             given=given,
             artifact=parsed.artifact,
+            encoder=parsed.encoder,
             output=output,
             together=together,
             **watching._asdict(),
@@ -150,7 +154,8 @@ def _print(done: "Finished", parsed: argparse.Namespace, name: str) -> None:
     console.print(f"\nstored in {done.folder}; next:", highlight=False)
     serve = f"-f {parsed.file}" if parsed.output is None else f"--model {done.folder} --name {name}"
     keys = "".join(f" --encryption-key {key}" for key in parsed.encryption_key or ())
-    console.print(f"  modelservice serve {serve}{keys}", highlight=False, soft_wrap=True)
+    encoder = f" {server_flags.ENCODER} {parsed.encoder}" if getattr(parsed, "encoder", None) else ""
+    console.print(f"  modelservice serve {serve}{keys}{encoder}", highlight=False, soft_wrap=True)
     console.print(f"  modelservice inspect {done.folder}{keys}", highlight=False, soft_wrap=True)
 
 

@@ -71,6 +71,19 @@ def data_digest(spec: ModelServiceSpec, config_map: Mapping[str, Any] | None) ->
     return joined([content_digest(held[one]) for one in (key, *beside)])
 
 
+def with_encoder(spec: ModelServiceSpec, encoder: Mapping[str, Any] | None) -> ModelServiceSpec | None:
+    """The spec with what its keys need of a shared encoder; None where that does not answer.
+
+    Args:
+        spec: of the file.
+        encoder: the ModelService that it names, as the cluster has it.
+    """
+    if spec.shared_encoder is None or not spec.is_trained:
+        return spec
+    digest = None if encoder is None else encoder.get("status", {}).get("digest")
+    return None if digest is None else spec.with_encoder(digest)
+
+
 def final_keys(spec: ModelServiceSpec, digest: str) -> dict[str, str]:
     """The key of the result of each stage that the spec asks for, the last one is served."""
     if spec.fetched is not None:
@@ -92,33 +105,38 @@ def known_keys(live: Mapping[str, Any] | None, records: Iterable[Mapping[str, An
 
 
 def plan(
-    live: Mapping[str, Any] | None, spec: Mapping[str, Any], keys: Mapping[str, str] | None, known: frozenset[str]
+    live: Mapping[str, Any] | None,
+    spec: Mapping[str, Any],
+    keys: Mapping[str, str] | None,
+    known: frozenset[str],
+    *,
+    missing: str = "the ConfigMap with the data is neither in the file nor there",
 ) -> list[Step]:
     """What would happen, in order.
 
     Args:
         live: the ModelService in the cluster, None where it is new.
         spec: that of the file, as the apiserver would store it.
-        keys: of the stages of the file, None where the data is not there yet.
+        keys: of the stages of the file, None where the data is not there yet, or what else they come from.
         known: keys of results that the cluster has.
+        missing: what is not there where there are no keys.
     """
     before = {} if live is None else live.get("spec", {})
     differing = list(changes(before, spec))
     if live is not None and not differing and keys and set(keys.values()) <= known:
         return [Step("nothing changes")]
+    if keys is None:
+        return [Step(f"what would be trained is not known: {missing}"), *_serving(live, differing)]
     return [*_stages(live, spec, keys, known, differing), *_serving(live, differing)]
 
 
 def _stages(
     live: Mapping[str, Any] | None,
     spec: Mapping[str, Any],
-    keys: Mapping[str, str] | None,
+    keys: Mapping[str, str],
     known: frozenset[str],
     differing: list[Change],
 ) -> Iterator[Step]:
-    if keys is None:
-        yield Step("what would be trained is not known: the ConfigMap with the data is neither in the file nor there")
-        return
     why = ", ".join(_told(one) for one in differing if one.path.partition(".")[0] in _COMPUTED)
     verbs = {"train": "trains a model", "fetch": f"fetches {_fetched(spec)}", "compress": "compresses it"}
     last = list(keys.values())[-1]

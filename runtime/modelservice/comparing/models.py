@@ -34,13 +34,18 @@ class Model:
         """Load the model of an artifact.
 
         Raises:
-            NotComparableError: it was packed, so nobody knows what it is good for.
+            NotComparableError: it was packed, so nobody knows what it is good for; or it answers by an encoder alone.
             ArtifactError: it cannot be loaded.
         """
         if artifact.manifest.data is None or METRICS_FILE not in artifact.contents:
             raise NotComparableError(
                 f"{name} was packed, not trained: it says neither on what nor how good it is, which is"
                 " all that could be compared"
+            )
+        if (encoder := artifact.manifest.encoder) is not None:
+            raise NotComparableError(
+                f"{name} is a head that asks the encoder {encoder.name}, which does not answer here: ask both"
+                " themselves, in the cluster"
             )
         return cls(name=name, artifact=artifact, predictor=Predictor.from_artifact(artifact))
 

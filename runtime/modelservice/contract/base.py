@@ -83,6 +83,16 @@ ShortText = Annotated[str, StringConstraints(max_length=256)]
 ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
 
+MAX_NAME_LENGTH = 40
+"""Of a ModelService: leaves room in 63 characters for what child names append."""
+
+ServiceName = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH),
+    Worded(DNS_LABEL_PATTERN, "must be lower-case letters, digits and '-', first a letter and last no '-': my-model"),
+]
+
+
 class Rule(NamedTuple):
     """A cross-field rule as the apiserver checks it: a CEL expression over ``self`` and what to say when it fails."""
 

@@ -116,6 +116,18 @@ class Parent(Tolerant):
     digest: Sha256
 
 
+class SharedEncoder(Tolerant):
+    """The encoder that a head asks for the numbers of texts: a ModelService of its own.
+
+    ``digest`` is that of its artifact: numbers of another one mean nothing to the head. ``width`` is how many numbers a
+    text has.
+    """
+
+    name: str
+    digest: Sha256
+    width: Annotated[int, Field(ge=1, le=65_536)]
+
+
 class OnnxSummary(Tolerant):
     """``model.onnx``: its opset, and its largest difference to the trained model on real rows, where that is known."""
 
@@ -153,7 +165,8 @@ class Manifest(Document):
     A reader refuses another major ``schema_version`` and any file, link or folder that is not listed. ``stage`` made
     it; ``family``, ``modality`` and ``task`` name members of the seams of the same name. What only a training knows is
     optional: an artifact may be packed from elsewhere. ``weights`` is the digest of the file of weights of a pretrained
-    model that is served as it is. ``division`` tells which rows were tested, where their content alone decided.
+    model that is served as it is. ``division`` tells which rows were tested, where their content alone decided;
+    ``encoder`` is what a head asks, which the artifact does not hold.
     """
 
     kind: Literal["Manifest"] = "Manifest"
@@ -171,6 +184,7 @@ class Manifest(Document):
     compression: CompressionSummary | None = None
     weights: Sha256 | None = Field(default=None, exclude_if=lambda weights: weights is None)
     division: Division | None = Field(default=None, exclude_if=lambda division: division is None)
+    encoder: SharedEncoder | None = Field(default=None, exclude_if=lambda encoder: encoder is None)
     files: Annotated[dict[FileName, FileEntry], Field(min_length=1, max_length=64)]
 
     @property

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from modelservice.contract.artifact_source import ArtifactSource
-from modelservice.contract.base import Contract, OneOf, Rule, Sha256
+from modelservice.contract.base import Contract, OneOf, Rule, ServiceName, Sha256
 from modelservice.contract.locations import EncoderUri
 
 
@@ -40,6 +40,10 @@ class Kernel(StrEnum):
     LINEAR = "Linear"
     RBF = "RBF"
 
+
+_DIGEST_OF_URI = Rule(
+    "!has(self.digest) || has(self.uri)", "digest is of the weights below uri: that of a service is service.digest"
+)
 
 HiddenLayers = Annotated[tuple[Annotated[int, Field(ge=1, le=8192)], ...], Field(max_length=16)]
 Channels = Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(min_length=1, max_length=16)]
@@ -366,22 +370,46 @@ class EncoderHead(OneOf):
     kernel_ridge: KernelRidge | None = Field(default=None, description="Kernel ridge regression.")
 
 
-class Encoder(Contract):
+class EncoderService(Contract):
+    """A ModelService of the same namespace with model.pretrained, which is asked for the numbers of texts."""
+
+    name: ServiceName = Field(description="Name of the ModelService. A change trains again.")
+    digest: Sha256 | None = Field(
+        default=None,
+        description="Digest of its artifact, as its status says it: another one trains nothing. Default: what it"
+        " serves. A change trains again.",
+    )
+
+
+class Encoder(OneOf):
     """A pretrained model that makes numbers of texts and stays as it is, and a head that is trained on these."""
 
-    uri: EncoderUri = Field(
+    COMMON = frozenset({"digest", "head"})
+    RULES = (_DIGEST_OF_URI,)
+
+    uri: EncoderUri | None = Field(
+        default=None,
         description="Folder of a BERT in the layout of Hugging Face: config.json, model.safetensors, tokenizer.json. Of"
-        " a store, what the training pod may read; file:// is a folder of the trainer's image. A change trains again."
+        " a store, what the training pod may read; file:// is a folder of the trainer's image. A change trains again.",
+    )
+    service: EncoderService | None = Field(
+        default=None, description="An encoder that stands as a service of its own, which many heads share."
     )
     digest: Sha256 | None = Field(
         default=None,
-        description="sha256 of model.safetensors, which the status says: another file is refused. Default: whatever is"
-        " there. A change trains again.",
+        description="sha256 of model.safetensors below uri, which the status says: another file is refused. Default:"
+        " whatever is there. A change trains again.",
     )
     head: EncoderHead = Field(
         default=EncoderHead(logistic=LogisticRegression()),
         description="Default logistic. A change trains again.",
     )
+
+    @model_validator(mode="after")
+    def _digest_of_uri(self) -> Self:
+        if self.digest is not None and self.uri is None:
+            raise ValueError(_DIGEST_OF_URI.message)
+        return self
 
 
 class PretrainedModel(Contract):

@@ -9,7 +9,7 @@ from modelservice.contract.comparison import Comparison
 from modelservice.contract.documents import Document
 from modelservice.contract.evaluation import Evaluation, Metric
 from modelservice.contract.failure import Failure
-from modelservice.contract.manifest import CompressionSummary, DataSummary
+from modelservice.contract.manifest import CompressionSummary, DataSummary, SharedEncoder
 from modelservice.contract.places import TERMINATION_MESSAGE_LIMIT
 from modelservice.contract.signature import Signature
 
@@ -28,7 +28,8 @@ class Success(Tolerant):
 
     ``models`` are those that ``auto`` blended, None for any other family and where the model was found in the store.
     ``inputs_digest`` is that of the signature, which itself may be too long for a message. ``source`` is where it was
-    fetched from. ``stored_as`` is the digest that the store knows it by, where that is another one, as of an image.
+    fetched from. ``encoder`` is what a head asks for the numbers of texts. ``stored_as`` is the digest that the store
+    knows it by, where that is another one, as of an image.
     """
 
     outcome: Literal["Success"] = "Success"
@@ -48,6 +49,7 @@ class Success(Tolerant):
     seconds: dict[str, float] = Field(default={})
     models: tuple[BlendedModel, ...] | None = None
     source: str | None = None
+    encoder: SharedEncoder | None = None
 
 
 class Compared(Tolerant):

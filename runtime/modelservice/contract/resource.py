@@ -1,18 +1,19 @@
 """The custom resource as a user writes it: the same model reads it in the cluster and on a laptop."""
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
 from modelservice.contract.artifact_source import ArtifactSource
 from modelservice.contract.artifacts import Artifacts
-from modelservice.contract.base import DNS_LABEL_PATTERN, Contract, Rule, Tolerant, Worded
+from modelservice.contract.base import Contract, Rule, ServiceName, Tolerant
 from modelservice.contract.compression import Compression
 from modelservice.contract.data import Data
 from modelservice.contract.model import (
     GRADIENT_FAMILIES,
     LAYERED_FAMILIES,
     Auto,
+    EncoderService,
     Model,
     MultilayerPerceptron,
     PretrainedModel,
@@ -27,14 +28,6 @@ GROUP = "modelservice.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 KIND = "ModelService"
-MAX_NAME_LENGTH = 40
-"""Leaves room in 63 characters for what child names append."""
-
-ServiceName = Annotated[
-    str,
-    StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH),
-    Worded(DNS_LABEL_PATTERN, "must be lower-case letters, digits and '-', first a letter and last no '-': my-model"),
-]
 
 
 def _of(families: frozenset[str]) -> str:
@@ -108,6 +101,17 @@ _ENCODED_TO_QUANTIZE = Rule(
     " || self.compression.steps.all(step, has(step.quantize))",
     "with data.encoder, quantize is the only step of compression: leave the others out",
 )
+_SHARED = "(has(self.model) && has(self.model.encoder) && has(self.model.encoder.service))"
+_SHARED_READS = Rule(
+    f"!{_SHARED} || !has(self.data) || !has(self.data.text)"
+    " || !(has(self.data.text.maxLength) || has(self.data.text.vocabulary))",
+    "the encoder of model.encoder.service reads texts as its own ModelService says: leave maxLength and vocabulary of"
+    " data.text out",
+)
+_SHARED_UNCOMPRESSED = Rule(
+    f"!{_SHARED} || !has(self.compression)",
+    "a head of model.encoder.service is small by itself: leave compression out, and compress the encoder's folder",
+)
 _FOLDS_BEGIN_ANEW = Rule(
     "!has(self.training) || !has(self.training.initialize) || !has(self.data) || !has(self.data.split)"
     " || !has(self.data.split.folds)",
@@ -137,11 +141,19 @@ _NOT_TRAINED = Rule(
     + ")",
     "model.artifact and model.pretrained are not trained: of training only how its pods run can be said",
 )
+_COMPARES = (
+    "(has(self.promotion) && has(self.promotion.require)"
+    " && self.promotion.require.exists(one, has(one.metric) && has(one.metric.notWorseThanCurrent)))"
+)
 _TRAINED_TO_COMPARE = Rule(
-    f"!({_ELSEWHERE} || {_PRETRAINED}) || !has(self.promotion) || !has(self.promotion.require)"
-    " || !self.promotion.require.exists(one, has(one.metric) && has(one.metric.notWorseThanCurrent))",
+    f"!({_ELSEWHERE} || {_PRETRAINED}) || !{_COMPARES}",
     "notWorseThanCurrent is scored on the test rows of a training, and model.artifact and model.pretrained have none:"
     " leave it out",
+)
+_WHOLE_TO_COMPARE = Rule(
+    f"!{_SHARED} || !{_COMPARES}",
+    "notWorseThanCurrent is scored by a Job, and a head of model.encoder.service answers by its encoder alone: leave it"
+    " out",
 )
 
 
@@ -160,6 +172,8 @@ class ModelServiceSpec(Contract):
         _WEIGHTS_TO_QUANTIZE,
         _ENCODED_BY_ONNX,
         _ENCODED_TO_QUANTIZE,
+        _SHARED_READS,
+        _SHARED_UNCOMPRESSED,
         _FOLDS_BEGIN_ANEW,
         _DATA_OR_ARTIFACT,
         _NOTHING_OF_PRETRAINED,
@@ -167,6 +181,7 @@ class ModelServiceSpec(Contract):
         _TASK_OF_ARTIFACT,
         _NOT_TRAINED,
         _TRAINED_TO_COMPARE,
+        _WHOLE_TO_COMPARE,
     )
 
     suspend: bool = Field(
@@ -226,7 +241,13 @@ class ModelServiceSpec(Contract):
             raise ValueError(_ENCODED_BY_ONNX.message)
         if encoded and set(kinds) - {"quantize"}:
             raise ValueError(_ENCODED_TO_QUANTIZE.message)
+        self._check_shared()
         return self
+
+    @property
+    def shared_encoder(self) -> EncoderService | None:
+        """The encoder that stands as a service of its own and is asked for its numbers; None where none is."""
+        return None if self.model.encoder is None else self.model.encoder.service
 
     @property
     def known_data(self) -> Data:
@@ -289,6 +310,25 @@ class ModelServiceSpec(Contract):
             raise ValueError(_TASK_OF_ARTIFACT.message)
         if set(_OF_TRAINING) & self.training.model_fields_set:
             raise ValueError(_NOT_TRAINED.message)
+
+    def with_encoder(self, digest: str) -> Self:
+        """The same, whose shared encoder has to be the artifact of this digest."""
+        encoder, service = self.model.encoder, self.shared_encoder
+        assert encoder is not None  # noqa: S101 - the caller looked
+        assert service is not None  # noqa: S101
+        named = encoder.model_copy(update={"service": service.model_copy(update={"digest": digest})})
+        return self.model_copy(update={"model": self.model.model_copy(update={"encoder": named})})
+
+    def _check_shared(self) -> None:
+        if self.shared_encoder is None:
+            return
+        text = None if self.data is None else self.data.text
+        if text is not None and {"max_length", "vocabulary"} & text.model_fields_set:
+            raise ValueError(_SHARED_READS.message)
+        if self.compression is not None:
+            raise ValueError(_SHARED_UNCOMPRESSED.message)
+        if self.promotion is not None and self.promotion.compared_metrics:
+            raise ValueError(_WHOLE_TO_COMPARE.message)
 
     def _check_training(self, *, by_gradient: bool) -> None:
         folds = self.data is not None and self.data.split.folds is not None

@@ -25,6 +25,7 @@ UNKNOWN_COLUMNS: Final = "--unknown-columns"
 MISSING_COLUMNS: Final = "--missing-columns"
 CACHE: Final = "--cache"
 CACHE_SIZE: Final = "--cache-size"
+ENCODER: Final = "--encoder"
 
 ANY_HOST: Final = "::"
 """Every address of a pod, IPv6 and IPv4 alike; where there is no IPv6, IPv4 alone."""
@@ -54,6 +55,7 @@ class ServerFlags:
         inputs: what requests may get wrong; left out where that is nothing.
         cache: folder in which what is downloaded is kept, or None to keep nothing.
         cache_size: most bytes that are kept there, as a quantity.
+        encoder: address of the service that a head asks for the numbers of texts, or None for what asks none.
         status_port: port of probes and metrics, or None where they are answered on that of HTTP.
     """
 
@@ -73,6 +75,7 @@ class ServerFlags:
     inputs: Inputs = field(default_factory=Inputs)
     cache: str | None = None
     cache_size: str | None = None
+    encoder: str | None = None
 
 
 def batch_flag(name: str) -> str:
@@ -95,6 +98,7 @@ def server_arguments(flags: ServerFlags) -> list[str]:
         SECRETS: flags.secrets,
         CACHE: flags.cache,
         CACHE_SIZE: flags.cache_size,
+        ENCODER: flags.encoder,
         ACCESS: flags.access.model_dump_json(exclude_defaults=True) if flags.access != Access() else None,
         ENGINE: flags.engine.value.lower(),
         **{batch_flag(name): value for name, value in flags.batching},

@@ -42,7 +42,8 @@ class TrainWork(DataWork):
     """Train a model, ``workers`` pods together, as ``parallelism`` says.
 
     ``compressed`` says that a compression follows, and ``compressed_metric`` what its budget is of (None for the
-    primary metric), so that what it cannot do fails before the training.
+    primary metric), so that what it cannot do fails before the training. ``encoder`` is the address of the service that
+    ``model.encoder.service`` names.
     """
 
     stage: Literal["train"] = "train"
@@ -53,6 +54,7 @@ class TrainWork(DataWork):
     compressed_metric: KnownMetric | None = None
     workers: int = 1
     parallelism: Parallelism = Parallelism.DATA
+    encoder: str | None = None
 
 
 class CompressWork(DataWork):

@@ -1,7 +1,12 @@
-"""``spec.model.encoder``: a pretrained model that stays as it is, and a head on its numbers; both are one graph."""
+"""``spec.model.encoder``: a pretrained model that stays as it is, and a head on its numbers.
 
-from dataclasses import replace
-from typing import Final
+Both are one graph where the encoder is read here. Where it is a service of its own, the rows are its numbers already,
+and the graph is that of the head alone.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import numpy as np
 
@@ -12,9 +17,11 @@ from modelservice.families.base import TEXTS_ONLY, Family, Fitted, Observer
 from modelservice.families.decision_tree import Tree
 from modelservice.families.kernel_ridge import Ridge
 from modelservice.families.logistic import Logistic
-from modelservice.families.pretrained import Pretrained, read_pretrained, seen_by
+from modelservice.families.pretrained import read_pretrained, seen_by
 from modelservice.families.svm import Svm
 from modelservice.modalities.base import Dataset, Features
+from modelservice.modalities.text.embedded import NAME as EMBEDDED_TEXT
+from modelservice.modalities.text.embedded import EmbeddedPreprocessing
 from modelservice.tasks.base import Array
 from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
 
@@ -30,8 +37,8 @@ class FrozenEncoder:
     name = "encoder"
 
     def unsuited(self, *, modality: str, task: str) -> str | None:  # noqa: ARG002 - its head says that of the task
-        """It reads texts."""
-        return None if modality == "Text" else TEXTS_ONLY
+        """It reads texts, or what a service made of them."""
+        return None if modality in {"Text", EMBEDDED_TEXT} else TEXTS_ONLY
 
     def fit(
         self,
@@ -47,10 +54,8 @@ class FrozenEncoder:
         The numbers are centered, and scaled by one factor so that their deviation is 1 on the mean: a penalty of a head
         then means what it means for a table.
         """
-        head = _head(settings.head, dataset)
-        encoder = read_pretrained(settings.uri, settings.digest)
-        encoder.check_length(dataset.shape[0], field="spec.data.text.maxLength")
-        numbers = encoder.embed(dataset.train.features)
+        head, reads = _head(settings.head, dataset), _reads(settings, dataset)
+        numbers = reads.embed(dataset.train.features)
         center = numbers.mean(axis=0)
         scale = np.float32(1 / max(float((numbers - center).std()), _NARROW))
 
@@ -59,24 +64,70 @@ class FrozenEncoder:
 
         fitted = head.fit(
             settings.head.chosen,
-            replace(seen_by(dataset, lambda tokens: seen(encoder.embed(tokens))), modality="Table", codes=None),
+            replace(seen_by(dataset, lambda rows: seen(reads.embed(rows))), modality="Table", codes=None),
             training,
             observe=observe,
             checkpointing=checkpointing,
         )
 
-        def predict(tokens: Features) -> Array:
+        def predict(rows: Features) -> Array:
             # Rows of another batch differ in the last bit, which a head may make much of: so the same rows together.
-            return fitted.predict(seen(encoder.compute(tokens)))
+            return fitted.predict(seen(reads.compute(rows)))
 
-        note = f"the encoder is {settings.uri} with weights {encoder.digest}"
         return Fitted(
-            onnx=_joined(encoder, center, scale, fitted.onnx, dataset),
+            onnx=_joined(reads, center, scale, fitted.onnx, dataset),
             predict=predict,
-            parameters=encoder.parameters + fitted.parameters,
+            parameters=reads.parameters + fitted.parameters,
             libraries=fitted.libraries,
-            notes=(note, *fitted.notes),
+            notes=(reads.note, *fitted.notes),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reads:
+    """What makes numbers of rows.
+
+    Attributes:
+        embed: rows to float32 [rows, width]; what was read before is kept.
+        compute: the same, bit for bit as the graph does it.
+        append: writes the nodes from the newest value of a graph, the rows, to numbers, and gives their name back.
+        parameters: how many weights of it become part of the model.
+        note: which encoder it is.
+    """
+
+    embed: Callable[[Features], Features]
+    compute: Callable[[Features], Features]
+    append: Callable[[Any], str]
+    parameters: int
+    note: str
+
+
+def _reads(settings: Encoder, dataset: Dataset) -> _Reads:
+    """What reads the rows of a dataset; for errors see ``read_pretrained``."""
+    if settings.uri is None:
+        preprocessing = dataset.preprocessing
+        assert isinstance(preprocessing, EmbeddedPreprocessing)  # noqa: S101 - a service makes no other rows
+        asked = preprocessing.shared
+        return _Reads(
+            embed=_as_they_are,
+            compute=_as_they_are,
+            append=lambda graph: str(graph.value),
+            parameters=0,
+            note=f"the encoder is the service {asked.name} of {asked.digest}, {asked.width} numbers of a text",
+        )
+    encoder, length = read_pretrained(settings.uri, settings.digest), dataset.shape[0]
+    encoder.check_length(length, field="spec.data.text.maxLength")
+    return _Reads(
+        embed=encoder.embed,
+        compute=encoder.compute,
+        append=lambda graph: encoder.append_to(graph, length=length),
+        parameters=encoder.parameters,
+        note=f"the encoder is {settings.uri} with weights {encoder.digest}",
+    )
+
+
+def _as_they_are(rows: Features) -> Features:
+    return rows
 
 
 def _head(settings: EncoderHead, dataset: Dataset) -> Family:
@@ -87,13 +138,12 @@ def _head(settings: EncoderHead, dataset: Dataset) -> Family:
     return head
 
 
-def _joined(encoder: Pretrained, center: Features, scale: np.float32, head: bytes, dataset: Dataset) -> bytes:
-    """``model.onnx``: tokens in, what the head says of them out."""
+def _joined(reads: _Reads, center: Features, scale: np.float32, head: bytes, dataset: Dataset) -> bytes:
+    """``model.onnx``: rows in, what the head says of them out."""
     from modelservice.families.onnx_graph import Graph  # noqa: PLC0415 - onnx takes long to import
 
     graph = Graph()
-    numbers = encoder.append_to(graph, length=dataset.shape[0])
-    moved = graph.add("Sub", numbers, graph.constant("center", center))
+    moved = graph.add("Sub", reads.append(graph), graph.constant("center", center))
     graph.add("Mul", moved, graph.constant("scale", np.array(scale, np.float32)))
     graph.append_model(head)
     return graph.model(shape=dataset.shape, width=len(dataset.labels) or 1)

@@ -149,11 +149,11 @@ def seen_by(dataset: Dataset, seen: Callable[[Features], Features]) -> Dataset:
 
 
 def tokenizer_of(model: Model, data: Data) -> str | None:
-    """The tokenizer that an encoder brings, None where there is none; for errors see ``read_pretrained``."""
+    """The tokenizer that an encoder brings, None where there is none or it stays there; see ``read_pretrained``."""
     if data.encoder is not None:
         return encoder_of_columns(data.encoder).tokenizer
     encoder = model.encoder
-    return None if encoder is None else read_pretrained(encoder.uri, encoder.digest).tokenizer
+    return None if encoder is None or encoder.uri is None else read_pretrained(encoder.uri, encoder.digest).tokenizer
 
 
 def encoder_of_columns(settings: ColumnEncoder) -> Pretrained:

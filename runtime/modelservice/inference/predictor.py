@@ -16,6 +16,7 @@ from modelservice.contract.baseline import Baseline
 from modelservice.contract.documents import DocumentError
 from modelservice.contract.manifest import BASELINE_FILE, MANIFEST_FILE, PREPROCESSING_FILE, Manifest
 from modelservice.contract.signature import Signature
+from modelservice.inference.asked_encoder import AskedEncoder, asks_nobody
 from modelservice.inference.batches import BATCH_ROWS
 from modelservice.inference.description import describe
 from modelservice.inference.engine import Differentiable, Engine, EngineLoader
@@ -29,6 +30,7 @@ from modelservice.modalities.base import Encoder, Features, Rows
 from modelservice.modalities.encoders import open_encoder
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.parts import PartOptions
+from modelservice.modalities.text.embedded import EmbeddedEncoder
 from modelservice.tasks import served_task_of
 from modelservice.tasks.base import Array, ServedTask
 from modelservice.tasks.probabilities import improbable
@@ -102,6 +104,7 @@ class Predictor:
         engine: EngineLoader = load_onnx_engine,
         keep_files: bool = False,
         cache: "Cache | None" = None,
+        encoder: str | None = None,
     ) -> Self:
         """Verify an artifact and load its model.
 
@@ -111,17 +114,24 @@ class Predictor:
             engine: loads what computes the model.
             keep_files: keep the bytes that were verified, see ``files``.
             cache: where what is downloaded is kept.
+            encoder: address of the encoder's service, for a head that asks one, such as http://minilm. Without it such
+                a head answers nothing: it raises NotAnsweredError, as it does while its encoder is away.
 
         Raises:
             ArtifactError: there is no artifact, a damaged one, or one with another digest.
             StorageError, OSError: the store refuses, or fails.
         """
         artifact = load_artifact(address, digest=digest, cache=cache)
-        return cls.from_artifact(artifact, engine=engine, keep_files=keep_files)
+        return cls.from_artifact(artifact, engine=engine, keep_files=keep_files, encoder=encoder)
 
     @classmethod
     def from_artifact(
-        cls, artifact: Artifact, *, engine: EngineLoader = load_onnx_engine, keep_files: bool = False
+        cls,
+        artifact: Artifact,
+        *,
+        engine: EngineLoader = load_onnx_engine,
+        keep_files: bool = False,
+        encoder: str | None = None,
     ) -> Self:
         """Load the model of an artifact that was read already; for arguments see ``load``.
 
@@ -130,17 +140,18 @@ class Predictor:
         """
         signature = artifact.signature
         try:
-            encoder = open_encoder(signature.modality, artifact.content(PREPROCESSING_FILE))
+            opened = open_encoder(signature.modality, artifact.content(PREPROCESSING_FILE))
             task = served_task_of(signature)
         except DocumentError as error:
             raise ArtifactError(str(error)) from None
+        reads = _asking(opened, encoder) if isinstance(opened, EmbeddedEncoder) else opened
         loaded = engine(artifact)
-        _check_agreement(signature, encoder=encoder, engine=loaded, task=task)
+        _check_agreement(signature, encoder=reads, engine=loaded, task=task)
         return cls(
             digest=artifact.digest,
             manifest=artifact.manifest,
             signature=signature,
-            encoder=encoder,
+            encoder=reads,
             engine=loaded,
             task=task,
             baseline=artifact.document(BASELINE_FILE, Baseline) if BASELINE_FILE in artifact.contents else None,
@@ -297,6 +308,14 @@ class Predictor:
 
 def _batches(rows: Rows) -> Iterator[Rows]:
     return (rows[start : start + BATCH_ROWS] for start in range(0, len(rows), BATCH_ROWS))
+
+
+def _asking(head: EmbeddedEncoder, address: str | None) -> EmbeddedEncoder:
+    """What asks the encoder at an address; without one it can be looked at, and answers nothing."""
+    try:
+        return head.asking(asks_nobody(head.shared) if address is None else AskedEncoder(address, head.shared))
+    except ValueError as error:
+        raise ArtifactError(str(error)) from None
 
 
 def _check_agreement(signature: Signature, *, encoder: Encoder, engine: Engine, task: ServedTask) -> None:

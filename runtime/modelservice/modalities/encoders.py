@@ -8,9 +8,10 @@ from modelservice.modalities.base import Encoder, Opener
 from modelservice.modalities.image.encoder import IMAGE
 from modelservice.modalities.table.encoder import TABLE
 from modelservice.modalities.tensor.encoder import TENSOR
+from modelservice.modalities.text.embedded import EMBEDDED
 from modelservice.modalities.text.encoder import TEXT
 
-OPENERS: Final[tuple[Opener, ...]] = (TABLE, IMAGE, TEXT, TENSOR)
+OPENERS: Final[tuple[Opener, ...]] = (TABLE, IMAGE, TEXT, EMBEDDED, TENSOR)
 
 
 def open_encoder(modality: str, preprocessing: bytes) -> Encoder:

@@ -24,6 +24,7 @@ from modelservice.modalities.table.kinds.base import TextTokens
 from modelservice.modalities.table.reader import TABLES
 from modelservice.modalities.table.source import TableSource
 from modelservice.modalities.table.streamed import StreamedTable, stream_parquet
+from modelservice.modalities.text.embedded import SharedTexts
 from modelservice.modalities.text.source import TextSource
 
 READERS: Final[tuple[Reader, ...]] = (TABLES, IMAGES)
@@ -124,24 +125,29 @@ def read_objects(
 
 
 def read_rows(
-    source: Source, data: Data, task: AskedTask | None, *, tokenizer: str | None = None
+    source: Source,
+    data: Data,
+    task: AskedTask | None,
+    *,
+    tokenizer: str | None = None,
+    asked: SharedTexts | None = None,
 ) -> tuple[Divided, Dataset]:
     """Rows, divided and encoded: all of them, or some of a source that is not held; see ``build_dataset``.
 
     ``tokenizer`` is that of an encoder, for ``spec.data.text`` or ``spec.data.encoder``; without one that of the first
-    is learned.
+    is learned. ``asked`` is a shared encoder, which makes numbers of texts in place of tokens.
 
     Raises:
         DataError, PassingError, OSError: as their names say.
     """
-    source = read_as(source, data, tokenizer=tokenizer)
+    source = read_as(source, data, tokenizer=tokenizer, asked=asked)
     if isinstance(source, StreamedTable):
         return source.measured(data, task)
     divided = divide_rows(source, data, task)
     return divided, encode(divided, divided.split)
 
 
-def read_as(source: Source, data: Data, *, tokenizer: str | None = None) -> Source:
+def read_as(source: Source, data: Data, *, tokenizer: str | None = None, asked: SharedTexts | None = None) -> Source:
     """The source as ``spec.data`` wants it read: as texts, or with columns of tokens; for arguments see ``read_rows``.
 
     Raises:
@@ -149,7 +155,7 @@ def read_as(source: Source, data: Data, *, tokenizer: str | None = None) -> Sour
     """
     if data.text is not None:
         check_held(source, field="spec.data.text")
-        source = TextSource(source, data.text, tokenizer=tokenizer)
+        source = TextSource(source, data.text, tokenizer=tokenizer, asked=asked)
     if data.encoder is not None:
         check_held(source, field="spec.data.encoder")
         if isinstance(source, TableSource) and tokenizer is not None:

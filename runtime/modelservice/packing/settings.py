@@ -6,8 +6,7 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import Field, FiniteFloat, StringConstraints, ValidationError, model_validator
 
-from modelservice.contract.base import ColumnName, Contract, near_names, problems
-from modelservice.contract.resource import ServiceName
+from modelservice.contract.base import ColumnName, Contract, ServiceName, near_names, problems
 from modelservice.packing.errors import PackError, short
 
 _MAX_BYTES = 2**20

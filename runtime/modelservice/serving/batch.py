@@ -9,7 +9,7 @@ import numpy as np
 from modelservice.modalities.base import Rows, merge_rows
 from modelservice.modalities.errors import InputError
 from modelservice.serving.costs import Clock
-from modelservice.serving.errors import NotFiniteError, TooLateError
+from modelservice.serving.errors import EncoderError, NotFiniteError, TooLateError
 from modelservice.serving.model import Compute, Encoded
 from modelservice.serving.results import Results
 from modelservice.tasks.base import Array
@@ -35,6 +35,9 @@ class Waiting:
     """A request in the queue: how many of its rows were taken, and what has been answered so far."""
 
     __slots__ = ("_answered", "asker", "compute", "rows", "taken", "told")
+
+    deadline: float | None = None
+    """By the batcher's clock: when it is told that it is over; None where it said no time."""
 
     def __init__(self, rows: Rows, asker: Asker, compute: Compute) -> None:
         self.rows = rows
@@ -75,9 +78,10 @@ class Waiting:
 class Limited(Waiting):
     """A request that waits no longer than it said; ``timer`` ends that."""
 
-    __slots__ = ("timer",)
+    __slots__ = ("deadline", "timer")
 
     timer: asyncio.Handle
+    deadline: float | None
 
     def tell(self, outcome: Results | Exception) -> None:
         """See ``Waiting``."""
@@ -140,10 +144,19 @@ class Batch:
         started = clock()
         try:
             self._rows = merge_rows([part.rows for part in self._parts])
-            self._encoded = self._compute.encode(self._rows)
+            self._encoded = self._compute.encode(self._rows, self._within(started))
         except Exception as error:
             self._error = error
         self.seconds += clock() - started
+
+    def _within(self, now: float) -> float | None:
+        """Seconds in which somebody waits for the answer; None where one does not say."""
+        latest = 0.0
+        for part in self._parts:
+            if part.request.deadline is None:
+                return None
+            latest = max(latest, part.request.deadline)
+        return latest - now
 
     def run(self, clock: Clock) -> None:
         """Run the model, after encoding where that was not done; in the thread that computes."""
@@ -171,8 +184,9 @@ class Batch:
         if not isinstance(results, Exception):
             for part, result in zip(parts, results, strict=True):
                 part.answer(result)
-        elif len(parts) == 1:
-            parts[0].answer(results)
+        elif len(parts) == 1 or isinstance(results, EncoderError):
+            for part in parts:
+                part.answer(results)
         else:
             return [Batch([part]) for part in parts]
         return []

@@ -159,6 +159,7 @@ class Batcher:
             said = f"about {wait * 1000:.0f} ms to wait, more than the timeout of {seconds * 1000:g} ms"
             raise QueueFullError(f"the queue is full: {said}", retry_after=wait)
         limited = Limited(waiting.rows, waiting.asker, waiting.compute)
+        limited.deadline = self._clock() + seconds
         limited.timer = self._loop.call_later(seconds, limited.expire, seconds)
         return limited
 

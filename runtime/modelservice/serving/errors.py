@@ -165,6 +165,38 @@ class TooSlowError(RequestError):
     code = "DEADLINE_EXCEEDED"
 
 
+class EncoderError(RequestError):
+    """The encoder that a head asks gave no numbers: of all rows that were asked together alike."""
+
+    status = 503
+    code = "UNAVAILABLE"
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class EncoderBusyError(EncoderError):
+    """It has too much to do."""
+
+    status = 429
+    code = "RESOURCE_EXHAUSTED"
+
+
+class EncoderLateError(EncoderError):
+    """It would have come too late."""
+
+    status = 504
+    code = "DEADLINE_EXCEEDED"
+
+
+class OtherArtifactError(RequestError):
+    """Answers of another artifact than the one that is served were asked for."""
+
+    status = 412
+    code = "FAILED_PRECONDITION"
+
+
 class TooLateError(RequestError):
     """The request waited for longer than it said that it may; its rows are not computed any more."""
 

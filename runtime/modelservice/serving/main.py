@@ -19,17 +19,18 @@ from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.failure import StageError
 from modelservice.contract.places import ACCESS_PATH, cpu_limit
 from modelservice.contract.serving import Batching, Inputs
+from modelservice.modalities.text.embedded import EmbeddedEncoder
 from modelservice.serving.access.audit import AuditLog
 from modelservice.serving.access.gate import build_gate
 from modelservice.serving.core import DEFAULT_INPUTS, Common, Core, Models, build_core, share
-from modelservice.serving.costs import Clock, Costs, measure_costs
+from modelservice.serving.costs import Clock, Costs, assumed_costs, measure_costs
 from modelservice.serving.drift.monitor import keep_measuring
 from modelservice.serving.errors import NotServedError
 from modelservice.serving.garbage import calm_garbage_collector
 from modelservice.serving.lifecycle import Lifecycle
 from modelservice.serving.listening import raise_file_limit
 from modelservice.serving.logs import configure_log
-from modelservice.serving.model import Computation, ModelFaultError, ServedModel, check_answer, example_rows
+from modelservice.serving.model import Computation, ModelFaultError, ServedModel, check_answer, example_rows, illustrate
 from modelservice.serving.switching import Source, Switch
 from modelservice.serving.traces import open_traces
 from modelservice.serving.transports import TRANSPORTS
@@ -133,6 +134,9 @@ def warm_up(
     Raises:
         ModelFaultError: the model does not answer as its signature says.
     """
+    if isinstance(model.encoder, EmbeddedEncoder):
+        check_answer(model, illustrate(model, example_rows(model, 1)))
+        return assumed_costs(batching.max_size)
 
     def measure() -> Costs:
         costs = measure_costs(

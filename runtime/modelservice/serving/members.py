@@ -16,7 +16,9 @@ ROWS: Final = frozenset({"instances", "inputs", "signature_name", *NAMES})
 """Of protocol v1."""
 TENSORS: Final = frozenset({"id", "inputs", "outputs", PARAMETERS})
 """Of protocol v2."""
-OF_TENSORS: Final = frozenset({"binary_data_output", *NAMES})
+DIGEST: Final = "digest"
+"""A parameter of protocol v2: the artifact that is to answer. Another one refuses, and answers name theirs."""
+OF_TENSORS: Final = frozenset({"binary_data_output", DIGEST, *NAMES})
 """Parameters of protocol v2."""
 _ALIKE: Final = 0.8
 _LOOKED_AT: Final = 16

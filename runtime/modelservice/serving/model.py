@@ -1,17 +1,19 @@
 """What the server needs of a model; ``modelservice.inference.predictor.Predictor`` has it."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 
 from modelservice.contract.baseline import Baseline
 from modelservice.contract.signature import ColumnKind, InputColumn, Signature
+from modelservice.inference.asked_encoder import NotAnsweredError, Trouble
 from modelservice.inference.engine import Differentiable, Engine
 from modelservice.inference.explaining.tree_file import NoTreesError
 from modelservice.inference.explaining.tree_paths import TreePaths
 from modelservice.modalities.base import Encoder, Features, Rows
-from modelservice.serving.errors import RequestError
+from modelservice.modalities.text.embedded import EmbeddedEncoder
+from modelservice.serving.errors import EncoderBusyError, EncoderError, EncoderLateError, RequestError
 from modelservice.tasks.base import Array, ServedTask
 from modelservice.tasks.probabilities import improbable
 
@@ -25,11 +27,16 @@ class Compute(Protocol):
     Rows are encoded by one thread at a time; another may conclude a batch meanwhile, and run a third.
     """
 
-    def encode(self, rows: Rows) -> Encoded:
+    def encode(self, rows: Rows, within: float | None = None) -> Encoded:
         """What the model is run on.
+
+        Args:
+            rows: as the encoder's ``from_...`` functions give them.
+            within: seconds in which somebody waits for the answer, for who has to ask somebody else.
 
         Raises:
             InputError: names the first row, and column where there is one, that is wrong.
+            EncoderError: who had to be asked gave no answer.
         """
 
     def run(self, encoded: Encoded) -> Array:
@@ -100,6 +107,10 @@ class ServedModel(Protocol):
         """Raw outputs to what clients get."""
 
 
+_TROUBLES: Final = {Trouble.BUSY: EncoderBusyError, Trouble.LATE: EncoderLateError}
+"""What is no matter of time, or of another revision, is that this server cannot answer for now."""
+
+
 class Computation:
     """A model's ``Compute``.
 
@@ -117,12 +128,19 @@ class Computation:
         answered: Callable[[Rows, Array], None] = lambda *_: None,
     ) -> None:
         self._encode, self._run = model.encoder.encode_counted, model.engine.run
+        self._asks = model.encoder if isinstance(model.encoder, EmbeddedEncoder) else None
         self._record, self._answered = record, answered
         self._doubted = bool(model.signature.labels) and not model.trained
 
-    def encode(self, rows: Rows) -> Encoded:
+    def encode(self, rows: Rows, within: float | None = None) -> Encoded:
         """See ``Compute``."""
-        return self._encode(rows)
+        if self._asks is None:
+            return self._encode(rows)
+        try:
+            return self._asks.encode_within(rows, within)
+        except NotAnsweredError as error:
+            kind = _TROUBLES.get(error.trouble, EncoderError)
+            raise kind(str(error), retry_after=error.retry_after) from None
 
     def run(self, encoded: Encoded) -> Array:
         """See ``Compute``."""
@@ -145,7 +163,7 @@ class Slopes:
     def __init__(self, encoder: Encoder, engine: Differentiable, output: int) -> None:
         self._encoder, self._engine, self._output = encoder, engine, output
 
-    def encode(self, rows: Rows) -> Encoded:
+    def encode(self, rows: Rows, within: float | None = None) -> Encoded:  # noqa: ARG002 - nobody is asked
         """See ``Compute``; nothing counts as unlike those of training."""
         return self._encoder.encode(rows), {}
 
@@ -165,7 +183,7 @@ class Paths:
     def __init__(self, encoder: Encoder, paths: TreePaths, label: int | None) -> None:
         self._encoder, self._paths, self._label = encoder, paths, label
 
-    def encode(self, rows: Rows) -> Encoded:
+    def encode(self, rows: Rows, within: float | None = None) -> Encoded:  # noqa: ARG002 - nobody is asked
         """See ``Compute``; nothing counts as unlike those of training."""
         return self._encoder.encode(rows), {}
 
@@ -194,6 +212,13 @@ def computed(compute: Compute, rows: Rows) -> Array:
     return raw
 
 
+def illustrate(model: ServedModel, rows: Rows) -> Array:
+    """Raw outputs for documents and checks: those of the rows; of a head, whose encoder may be away, those of zeros."""
+    if isinstance(model.encoder, EmbeddedEncoder):
+        return model.engine.run(np.zeros((len(rows), *model.encoder.shape), np.float32))
+    return computed(Computation(model), rows)
+
+
 def columns_of(model: ServedModel, kind: ColumnKind) -> tuple[str, ...]:
     """Names of the columns that hold values of a kind, and nothing more particular, such as dates."""
     return tuple(
@@ -206,6 +231,8 @@ def columns_of(model: ServedModel, kind: ColumnKind) -> tuple[str, ...]:
 def unlike_by_row(model: ServedModel, rows: Rows, kind: ColumnKind) -> list[list[str]]:
     """For each row the columns of a kind whose value is unlike those of training; see ``Encoder.encode_counted``."""
     columns, encode = frozenset(columns_of(model, kind)), model.encoder.encode_counted
+    if not columns:
+        return [[] for _ in range(len(rows))]
 
     def unlike(some: Rows) -> list[str]:
         return [name for name in encode(some)[1] if name in columns]

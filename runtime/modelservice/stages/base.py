@@ -128,6 +128,7 @@ class Produced:
             seconds=dict(seconds),
             models=self.models,
             source=order.work.uri if order and isinstance(order.work, FetchWork) else None,
+            encoder=manifest.encoder,
         )
 
 

@@ -21,6 +21,12 @@ class FetchStage:
         with context.watch.step("fetch"):
             artifact = context.fetch()
         with context.watch.step("check"):
+            if (encoder := artifact.manifest.encoder) is not None:
+                message = (
+                    f"{work.uri} is a head that asks the encoder {encoder.name}, which it does not hold: train it here,"
+                    " with spec.model.encoder.service"
+                )
+                raise StageError("ModelUnsuited", message, field=work.field)
             try:
                 Predictor.from_artifact(artifact)
                 return Produced.of_artifact(artifact)

@@ -27,6 +27,7 @@ from modelservice.contract.locations import CLAIM_SCHEME
 from modelservice.contract.places import ENCRYPTION_KEYS_ENV
 from modelservice.contract.progress import Progress
 from modelservice.contract.report import Success
+from modelservice.contract.resource import ModelServiceSpec
 from modelservice.contract.work_order import CompressWork, FetchWork, TrainWork, WorkOrder
 from modelservice.modalities.base import FileOptions, Source
 from modelservice.modalities.data_files import (
@@ -44,6 +45,7 @@ from modelservice.stages.documents import Resource, ResourceError, default_outpu
 from modelservice.stages.fetching import named, read_copy, take_pretrained
 from modelservice.stages.publishing import publish
 from modelservice.stages.registry import stage_named
+from modelservice.stages.shared_texts import settle_encoder
 from modelservice.stages.stopwatch import Clock, Stopwatch
 from modelservice.training.interruption import Interruption
 from modelservice.training.notebook import notebook_bar
@@ -94,6 +96,7 @@ def run_locally(
     interruption: Interruption | None = None,
     say: Callable[[str], None] = lambda _: None,
     together: Together = Together(),
+    encoder: str | None = None,
 ) -> Finished:
     """Train a ModelService here, or fetch what was trained elsewhere, and compress it where that is asked for.
 
@@ -111,11 +114,12 @@ def run_locally(
         interruption: asks for the end.
         say: is told in sentences what a person may want to know.
         together: with which other processes it is trained; they do not compress.
+        encoder: address of the service that ``spec.model.encoder.service`` names.
 
     Raises:
         ResourceError, StageError, ArtifactError, OSError: as their names say.
     """
-    service, spec = resource.service, resource.service.spec
+    service, spec = resource.service, _with_encoder(resource.service.spec, encoder)
     _check_keys(resource)
     final = output or default_output(service.metadata.name)
     final.parent.mkdir(parents=True, exist_ok=True)
@@ -148,6 +152,7 @@ def run_locally(
             checkpoint=spec.training.checkpoint,
             compressed=spec.compression is not None,
             compressed_metric=None if spec.compression is None else spec.compression.metric,
+            encoder=encoder,
         )
         key = train_key(spec, source.sha256 if source else "")
     if spec.compression is None or not spec.compressed:
@@ -161,6 +166,27 @@ def run_locally(
         **reading, parent=str(trained.folder), parent_digest=trained.success.digest, compression=spec.compression
     )
     return run(compress, compress_key(key, spec.compression), final)
+
+
+def _with_encoder(spec: ModelServiceSpec, address: str | None) -> ModelServiceSpec:
+    """The spec with the digest of the encoder that answers at an address.
+
+    Raises:
+        ResourceError: one is named and nobody says where it answers, or the other way round.
+        StageError: what answers there is none.
+        PassingError: nobody does, or another one.
+    """
+    service = spec.shared_encoder
+    if service is None:
+        if address is not None:
+            raise ResourceError("--encoder: spec.model.encoder.service is not set, so nobody is asked: leave it out")
+        return spec
+    if address is None:
+        raise ResourceError(
+            f"spec.model.encoder.service names {service.name}: start it with modelservice serve, and say with --encoder"
+            " (encoder in Python) where it answers, such as http://localhost:8081"
+        )
+    return spec.with_encoder(settle_encoder(service, address).digest)
 
 
 def _read(order: WorkOrder, work: FetchWork, copy: Path | None) -> Artifact:
@@ -288,6 +314,7 @@ def train(
     validation: Any = None,
     test: Any = None,
     artifact: str | Path | None = None,
+    encoder: str | None = None,
 ) -> "Predictor":
     """Train a ModelService and load the result, in this process whatever ``spec.training.workers`` says.
 
@@ -301,6 +328,7 @@ def train(
             such files.
         test: rows that only measure the result, in the same way.
         artifact: folder with a copy of what ``spec.model.artifact`` names. Default: it is fetched from there.
+        encoder: address of the service that ``spec.model.encoder.service`` names.
 
     Raises:
         ResourceError: the ModelService is not valid, or its data is not there.
@@ -316,14 +344,15 @@ def train(
             artifact=None if artifact is None else Path(artifact),
             output=None if output is None else output_folder(output),
             observe=announce(listeners, time.perf_counter),
+            encoder=encoder,
         )
-    return _loaded(finished)
+    return _loaded(finished, encoder)
 
 
-def _loaded(finished: Finished) -> "Predictor":
+def _loaded(finished: Finished, encoder: str | None = None) -> "Predictor":
     from modelservice.inference.predictor import Predictor  # noqa: PLC0415 - no first step waits for explanations
 
-    return Predictor.load(finished.folder, digest=finished.success.digest)
+    return Predictor.load(finished.folder, digest=finished.success.digest, encoder=encoder)
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from modelservice.stages.folds import cross_validate, fold_splits, sentence
 from modelservice.stages.recipe import Recipe
 from modelservice.stages.search import search, trainings
 from modelservice.stages.search import sentence as search_sentence
+from modelservice.stages.shared_texts import shared_texts
 from modelservice.training.checkpointing import Checkpointing
 from modelservice.training.progress import parts_of
 
@@ -53,7 +54,13 @@ class TrainStage:
             source = context.source()
             if work.compressed:
                 check_held(source, field="spec.compression")
-            divided, dataset = read_rows(source, work.data, work.task, tokenizer=tokenizer_of(work.model, work.data))
+            divided, dataset = read_rows(
+                source,
+                work.data,
+                work.task,
+                tokenizer=tokenizer_of(work.model, work.data),
+                asked=shared_texts(work, context),
+            )
             check_metric(work.compressed_metric, dataset)
             folds = fold_splits(divided, work.data.split)
         recipe, report = Recipe.of(work, dataset), None

@@ -73,6 +73,8 @@ def with_defaults(document: dict[str, Any]) -> dict[str, Any]:
     written = spec.model_dump(mode="json", exclude_none=True)
     if spec.model.choice not in GRADIENT_FAMILIES:
         written["training"] = {name: value for name, value in written["training"].items() if name not in STEPS}
+    if spec.shared_encoder is not None:  # which reads texts as it does
+        written["data"]["text"] = {"column": written["data"]["text"]["column"]}
     return {**document, "spec": written}
 
 
@@ -115,6 +117,18 @@ def test_the_key_of_a_comparison_is_that_of_the_pair_and_the_metrics() -> None:
     assert key not in {compare_key(*other) for other in others}
 
 
+def test_another_encoder_is_another_model() -> None:
+    path = SAMPLES / "shared-encoder.yaml"
+    spec, digest = spec_of(model_service(path)), f"sha256:{'a' * 64}"
+    keys = {
+        train_key(one, "sha256:0") for one in (spec, spec.with_encoder(digest), spec.with_encoder(digest[:-1] + "b"))
+    }
+    assert len(keys) == 3
+    written = model_service(path)
+    written["spec"]["model"]["encoder"]["service"]["digest"] = digest
+    assert train_key(spec_of(written), "sha256:0") == train_key(spec.with_encoder(digest), "sha256:0")
+
+
 def test_of_initial_weights_the_digest_alone_decides() -> None:
     path = SAMPLES / "initialize.yaml"
     moved, table = model_service(path), sample_table(path)
@@ -148,6 +162,8 @@ class TestTrainKey:
         document["spec"]["compression"] = {"steps": [{"distill": {"student": {"layers": {}}}}]}
         if spec_of(model_service(path)).known_data.encoder is not None:  # of which all else is refused
             document["spec"]["compression"] = {"steps": [{"quantize": {}}]}
+        if spec_of(model_service(path)).shared_encoder is not None:  # whose head is small already
+            del document["spec"]["compression"]
         document["spec"]["suspend"] = True
         assert key_of(document, sample_table(path)) == GOLDEN["train"][named(path)]
 

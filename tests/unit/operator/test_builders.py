@@ -8,10 +8,11 @@ import pytest
 import yaml
 from tests.support.world import World, compared
 
+from modelservice.contract.base import MAX_NAME_LENGTH
 from modelservice.contract.keys import ATTEMPT_LENGTH, KEY_LENGTH
 from modelservice.contract.places import ACCESS_PATH
 from modelservice.contract.pods import PodSettings, Resources
-from modelservice.contract.resource import MAX_NAME_LENGTH, ModelServiceSpec
+from modelservice.contract.resource import ModelServiceSpec
 from modelservice.contract.serving import Serving
 from modelservice_operator.constants import ANNOTATION_APPLIED, ANNOTATION_REPLICA_SET
 from modelservice_operator.domain.builders.identity import build_network_policy

@@ -13,10 +13,12 @@ from modelservice_operator.constants import (
     FIELD_MANAGER,
     LABEL_CLAIM,
     LABEL_NAME,
+    LABEL_STAGE,
     MANAGED_BY,
     MANAGED_BY_LABEL,
     OPERATOR_SELECTOR,
     SERVING_CONTAINER,
+    STAGE_KEEP,
 )
 from modelservice_operator.domain.builders.identity import build_network_policy
 from modelservice_operator.domain.metadata import Owner
@@ -75,6 +77,28 @@ def test_a_label_is_selected_by_name_and_value() -> None:
 def test_a_service_is_reconciled_for_itself_and_for_its_children() -> None:
     assert watch_of(MODEL_SERVICE).request({"metadata": {"namespace": "n", "name": "a"}}) == Key("n", "a")
     assert watch_of(JOB).request(make()) == Key("n", "a")
+
+
+def test_a_head_names_the_encoder_that_it_asks_and_that_it_asked() -> None:
+    concerns = watch_of(MODEL_SERVICE).concerns
+    metadata = {"namespace": "n", "name": "a"}
+    asks = {"model": {"encoder": {"service": {"name": "new"}}}}
+    assert list(concerns({"metadata": metadata, "spec": asks})) == [Key("n", "new")]
+    served = {"encoder": {"name": "old"}}
+    both = {"metadata": metadata, "spec": asks, "status": served}
+    assert list(concerns(both)) == [Key("n", "new"), Key("n", "old")]
+    assert list(concerns({**both, "status": {"encoder": {"name": "new"}}})) == [Key("n", "new")]
+    for spec in ({}, {"model": {"encoder": {"uri": "s3://m/a"}}}, {"model": None}, None):
+        assert list(concerns({"metadata": metadata, "spec": spec})) == []
+    assert list(watch_of(JOB).concerns(make())) == []
+
+
+def test_of_what_keeps_a_revision_for_heads_its_pods_are_counted() -> None:
+    spec = {"replicas": 2, "selector": {"app": "a"}, "template": {"spec": {"containers": [{"image": "i"}]}}}
+    labels = {**LABELS, LABEL_STAGE: STAGE_KEEP}
+    keeper = make("a-0123456789", metadata={"labels": labels}, spec=spec, status={"availableReplicas": 1})
+    kept = watch_of(DEPLOYMENT).transform(keeper)
+    assert (kept["spec"], kept["status"]) == ({"replicas": 2}, {"availableReplicas": 1})
 
 
 @pytest.mark.parametrize("labels", [{}, None, {LABEL_NAME: ""}])

@@ -29,11 +29,13 @@ from modelservice_operator.constants import (
     GRPCS_PORT_NAME,
     HTTP_PORT_NAME,
     HTTPS_PORT_NAME,
+    LABEL_KEY,
     LABEL_METRICS_PORT,
     LABEL_NAME,
     LABEL_STAGE,
     LABEL_TRACK,
     SERVING_CONTAINER,
+    STAGE_KEEP,
     STAGE_SERVE,
     STATUS_PORT_NAME,
     TRACK_CANARY,
@@ -41,8 +43,9 @@ from modelservice_operator.constants import (
 from modelservice_operator.domain.builders.cache import build_cache
 from modelservice_operator.domain.builders.encryption import secret_of, with_keys
 from modelservice_operator.domain.builders.pods import build_container, build_pod, merged_resources, plain
+from modelservice_operator.domain.encoders import recorded_url
 from modelservice_operator.domain.metadata import Children, Owner
-from modelservice_operator.domain.names import canary_name
+from modelservice_operator.domain.names import canary_name, encoder_name
 from modelservice_operator.domain.records import Revision, StageRecord, StoredTemplate
 from modelservice_operator.domain.stores import location_of, settled_artifacts
 from modelservice_operator.objects import Object
@@ -95,8 +98,12 @@ def build_serving_template(
     children: Children,
     *,
     history: tuple[PastRevision, ...],
+    stage: str = STAGE_SERVE,
 ) -> StoredTemplate:
-    """The pod template of a revision, with the hash of what it was built from, and what its pods tell of revisions."""
+    """The pod template of a revision, with the hash of what it was built from, and what its pods tell of revisions.
+
+    ``stage`` is that of its labels.
+    """
     record, serving = revision.record, spec.serving
     engine = choose_engine(serving, record)
     artifacts = settled_artifacts(spec, settings)
@@ -125,6 +132,7 @@ def build_serving_template(
         access=serving.access,
         secrets=ACCESS_PATH if volumes else None,
         status_port=STATUS_PORT if serving.has_status_port else None,
+        encoder=None if record.encoder is None else recorded_url(record.encoder, owner.namespace),
         cache=cache.path,
         cache_size=cache.size,
     )
@@ -151,7 +159,7 @@ def build_serving_template(
     if serving.has_status_port:
         probed = STATUS_PORT_NAME
         container["ports"].append({"name": STATUS_PORT_NAME, "containerPort": STATUS_PORT})
-    labels = owner.labels(stage=STAGE_SERVE, key=record.key)
+    labels = owner.labels(stage=stage, key=record.key)
     if serving.has_status_port:
         labels[LABEL_METRICS_PORT] = STATUS_PORT_NAME
     ready = {"periodSeconds": 2, "timeoutSeconds": 3, "failureThreshold": 3}
@@ -297,4 +305,29 @@ def build_service(owner: Owner, serving: Serving, *, stays: StoredTemplate | Non
         "kind": "Service",
         "metadata": owner.metadata(owner.name, stage=STAGE_SERVE),
         "spec": {"selector": selector_labels(owner), "ports": ports},
+    }
+
+
+def build_encoder_service(owner: Owner, revision: Revision) -> Object:
+    """The Service that leads to pods of one revision alone, whoever made them: heads that were trained with it ask it.
+
+    Pods of the Job that made the revision have its key, and no port of this name.
+    """
+    port = {"name": HTTP_PORT_NAME, "protocol": "TCP", "appProtocol": "http", "port": 80, "targetPort": HTTP_PORT_NAME}
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": owner.metadata(encoder_name(owner.name, revision.digest), stage=STAGE_KEEP, key=revision.key),
+        "spec": {"selector": {LABEL_NAME: owner.name, LABEL_KEY: revision.key}, "ports": [port]},
+    }
+
+
+def build_keeper(owner: Owner, revision: Revision, template: StoredTemplate, *, replicas: int) -> Object:
+    """The Deployment of a revision that answers on for heads, beside the one that serves a newer one."""
+    labels = {LABEL_NAME: owner.name, LABEL_STAGE: STAGE_KEEP, LABEL_KEY: revision.key}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": owner.metadata(encoder_name(owner.name, revision.digest), stage=STAGE_KEEP, key=revision.key),
+        "spec": {"selector": {"matchLabels": labels}, "replicas": replicas, "template": template.template},
     }

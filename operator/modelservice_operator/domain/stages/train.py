@@ -8,6 +8,7 @@ from modelservice.contract.work_order import TrainWork, WorkOrder
 from modelservice_operator.crd.status import ConditionType
 from modelservice_operator.crd.status import Stage as StageWord
 from modelservice_operator.domain.data import DataState
+from modelservice_operator.domain.encoders import encoder_url
 from modelservice_operator.domain.records import StageRecord, tested_text
 from modelservice_operator.domain.stages.base import Assignment, JobSettings, Verdict, pod_settings
 
@@ -59,6 +60,7 @@ class Train:
             compressed=spec.compression is not None,
             workers=spec.training.workers,
             parallelism=spec.training.parallelism,
+            encoder=_encoder_url(spec, assignment),
             compressed_metric=None if spec.compression is None else spec.compression.metric,
         )
         return assignment.order(work)
@@ -66,3 +68,11 @@ class Train:
     def verdict(self, record: StageRecord) -> Verdict:
         """The primary metric with its interval."""
         return Verdict(status=True, reason="Trained", message=tested_text(record))
+
+
+def _encoder_url(spec: ModelServiceSpec, assignment: Assignment) -> str | None:
+    """Where the encoder answers that a head is trained for; its digest was settled before."""
+    service = spec.shared_encoder
+    if service is None or service.digest is None:
+        return None
+    return encoder_url(service.name, service.digest, assignment.owner.namespace)

@@ -5,12 +5,13 @@ from typing import Any, Final
 
 from modelservice.contract.documents import DocumentError
 from modelservice.contract.manifest import PREPROCESSING_FILE
-from modelservice.contract.signature import Input
+from modelservice.contract.signature import Input, InputColumn
 from modelservice.modalities.base import STRICT, Features, Measure, Opener, Rows, Tolerance
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.frames import columns_of
 from modelservice.modalities.parts import WHOLE_PARTS, PartOptions
-from modelservice.modalities.tensors import BYTES, Tensor, describe, texts
+from modelservice.modalities.tensors import BYTES, Tensor, describe
+from modelservice.modalities.tensors import texts as texts_of
 from modelservice.modalities.text.parts import TextParts
 from modelservice.modalities.text.preprocessing import TextPreprocessing
 from modelservice.modalities.tokens import Tokens, check_text
@@ -18,35 +19,21 @@ from modelservice.modalities.tokens import Tokens, check_text
 NAME: Final = "Text"
 
 
-class TextEncoder:
-    """Reads requests for texts and makes tokens of them; immutable and safe to share between threads."""
+class TextReader:
+    """Reads requests for texts of one column."""
 
-    def __init__(self, preprocessing: TextPreprocessing) -> None:
-        """Open the tokenizer.
+    def __init__(self, column: InputColumn) -> None:
+        self.inputs: tuple[Input, ...] = (column,)
+        self._name = column.name
+        self._example = str(column.example)
 
-        Raises:
-            DocumentError: the document holds none.
-        """
-        self.inputs: tuple[Input, ...] = (preprocessing.input,)
-        self.shape = (preprocessing.max_length,)
-        self._name = preprocessing.name
-        self._example = str(preprocessing.input.example)
-        try:
-            self._tokens = Tokens(preprocessing.tokenizer, max_length=preprocessing.max_length)
-        except ValueError as error:
-            raise DocumentError(f"{PREPROCESSING_FILE} holds {error}") from None
-
-    def encode(self, rows: Rows) -> Features:
-        """Texts, in arrays of one, in objects by the column's name, or plain, to float32 [rows, max_length].
+    def texts(self, rows: Rows) -> list[str]:
+        """Texts that stand in arrays of one, in objects by the column's name, or plain.
 
         Raises:
             InputError: names the first row that is no text, or too long a one.
         """
-        return self._tokens.encode([self._text(place, row) for place, row in enumerate(rows)])
-
-    def encode_counted(self, rows: Rows) -> tuple[Features, dict[str, int]]:
-        """The same; nothing counts as unseen, since every text is new."""
-        return self.encode(rows), {}
+        return [self._text(place, row) for place, row in enumerate(rows)]
 
     def example(self) -> dict[str, str]:
         """A text of no row."""
@@ -80,15 +67,15 @@ class TextEncoder:
             raise InputError(f"{tensor.datatype}; texts are {BYTES}", tensor=0, part="datatype")
         if len(tensor.shape) != 1 and tensor.shape[1:] != (1,):
             raise InputError(f"{list(tensor.shape)}; expected [rows] or [rows, 1]", tensor=0, part="shape")
-        return texts(tensor.values, tensor=0)
+        return texts_of(tensor.values, tensor=0)
 
     def cells(self, rows: Rows) -> list[list[Any]]:
         """A text of each row, as ``encode`` reads it."""
-        return [[self._text(place, row)] for place, row in enumerate(rows)]
+        return [[text] for text in self.texts(rows)]
 
     def parts(self, rows: Rows, options: PartOptions = WHOLE_PARTS) -> list[TextParts]:  # noqa: ARG002
         """Texts in their words; there is one way to divide them."""
-        return [TextParts(self._text(place, row)) for place, row in enumerate(rows)]
+        return [TextParts(text) for text in self.texts(rows)]
 
     def tensors(self) -> list[dict[str, Any]]:
         """The tensor of texts."""
@@ -121,6 +108,31 @@ class TextEncoder:
             raise InputError(f"{describe(value)} is not a text", row=place, column=self._name)
         check_text(value, row=place, column=self._name)
         return value.strip()
+
+
+class TextEncoder(TextReader):
+    """Makes tokens of texts; immutable and safe to share between threads."""
+
+    def __init__(self, preprocessing: TextPreprocessing) -> None:
+        """Open the tokenizer.
+
+        Raises:
+            DocumentError: the document holds none.
+        """
+        super().__init__(preprocessing.input)
+        self.shape = (preprocessing.max_length,)
+        try:
+            self._tokens = Tokens(preprocessing.tokenizer, max_length=preprocessing.max_length)
+        except ValueError as error:
+            raise DocumentError(f"{PREPROCESSING_FILE} holds {error}") from None
+
+    def encode(self, rows: Rows) -> Features:
+        """Texts to float32 [rows, max_length]; see ``texts`` for how they come, and what is raised."""
+        return self._tokens.encode(self.texts(rows))
+
+    def encode_counted(self, rows: Rows) -> tuple[Features, dict[str, int]]:
+        """The same; nothing counts as unseen, since every text is new."""
+        return self.encode(rows), {}
 
 
 TEXT: Final = Opener(name=NAME, document=TextPreprocessing, build=TextEncoder)

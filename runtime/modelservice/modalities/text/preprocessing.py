@@ -11,6 +11,11 @@ _EXAMPLE = "a few words"
 """Nobody's text, which any tokenizer can read."""
 
 
+def text_input(name: str) -> InputColumn:
+    """A column of texts as the signature has it."""
+    return InputColumn(name=name, type=ColumnKind.CATEGORY, content=ColumnContent.TEXT, example=_EXAMPLE)
+
+
 class TextPreprocessing(ExactDocument):
     """How a text becomes numbers.
 
@@ -30,4 +35,4 @@ class TextPreprocessing(ExactDocument):
     @property
     def input(self) -> InputColumn:
         """The texts as the signature has them."""
-        return InputColumn(name=self.name, type=ColumnKind.CATEGORY, content=ColumnContent.TEXT, example=_EXAMPLE)
+        return text_input(self.name)

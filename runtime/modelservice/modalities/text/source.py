@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from modelservice.contract.signature import Input
 from modelservice.modalities.base import Features, Profile, Source
 from modelservice.modalities.scaling import NumberRules
 from modelservice.modalities.split import content_digests
+from modelservice.modalities.text.embedded import NAME as EMBEDDED_TEXT
+from modelservice.modalities.text.embedded import EmbeddedEncoder, EmbeddedPreprocessing, SharedTexts
 from modelservice.modalities.text.encoder import NAME, TextEncoder
 from modelservice.modalities.text.preprocessing import TextPreprocessing
 from modelservice.modalities.tokens import MAX_CHARACTERS, Tokens, train_tokenizer
@@ -29,8 +31,25 @@ class TextSource:
 
     modality = NAME
 
-    def __init__(self, source: Source, settings: TextColumn, *, tokenizer: str | None = None) -> None:
-        """Args: the table, what is said of the column, and the tokenizer of an encoder, None to learn one."""
+    def __init__(
+        self,
+        source: Source,
+        settings: TextColumn,
+        *,
+        tokenizer: str | None = None,
+        asked: SharedTexts | None = None,
+    ) -> None:
+        """Make texts of a table.
+
+        Args:
+            source: the table.
+            settings: what is said of the column.
+            tokenizer: that of an encoder; None to learn one.
+            asked: who makes numbers of texts, in place of tokens.
+        """
+        if asked is not None:
+            self.modality = EMBEDDED_TEXT
+        self._asked = asked
         self.sha256 = source.sha256
         self.given = source.given
         self._source = source
@@ -52,7 +71,7 @@ class TextSource:
         missing: Sequence[str] | None = None,  # noqa: ARG002 - that of numbers and categories
         columns: Mapping[str, ColumnSettings] | None = None,  # noqa: ARG002
         aside: Collection[str] = (),
-    ) -> "TextExamples":
+    ) -> "TextExamples | EmbeddedExamples":
         """The texts of the rows that have a target; a missing one is empty.
 
         Raises:
@@ -72,16 +91,17 @@ class TextSource:
                 )
                 raise DataError("TextTooLong", f"{found}: cut it, or remove the row", field=FIELD)
         texts = [cells.texts[code] if code >= 0 else "" for code in cells.codes[rows].tolist()]
+        if self._asked is not None:
+            return EmbeddedExamples(settings=self._settings, texts=texts, asked=self._asked)
         return TextExamples(settings=self._settings, texts=texts, tokenizer=self._tokenizer)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class TextExamples:
+class _Texts:
     """Texts of the rows that have a target."""
 
     settings: TextColumn
     texts: list[str]
-    tokenizer: str | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -103,13 +123,36 @@ class TextExamples:
         """A hash of each text and its target."""
         return content_digests((text.encode() for text in self.texts), target, seed=seed)
 
-    def by_rules(self, rules: NumberRules) -> "TextExamples":
-        """See ``Examples``: tokens are no numbers.
+    def by_rules(self, rules: NumberRules) -> Self:
+        """See ``Examples``: there are no columns of numbers.
 
         Raises:
             DataError: always.
         """
         raise rules.unfit("texts")
+
+    def different(self, train: NDArray[np.int64]) -> list[str]:
+        """The texts of the training rows.
+
+        Raises:
+            DataError: all of them are the same.
+        """
+        texts = [self.texts[row] for row in train]
+        if len(set(texts)) < 2:  # noqa: PLR2004 - nothing to tell apart
+            message = f"every text of column {self.settings.column} is the same in the training rows: name another"
+            raise DataError("NoFeatures", message, field=FIELD)
+        return texts
+
+    def profiles(self, preprocessing: Any, rows: NDArray[np.int64]) -> tuple[Profile, ...]:  # noqa: ARG002 - as above
+        """None: a part of a text is no column."""
+        return ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TextExamples(_Texts):
+    """Texts as tokens."""
+
+    tokenizer: str | None = None
 
     def fit(self, train: NDArray[np.int64]) -> tuple[Document, tuple[Input, ...]]:
         """The tokenizer: the one that was brought, or one that is learned from the training rows.
@@ -117,10 +160,7 @@ class TextExamples:
         Raises:
             DataError: all their texts are the same.
         """
-        texts = [self.texts[row] for row in train]
-        if len(set(texts)) < 2:  # noqa: PLR2004 - nothing to tell apart
-            message = f"every text of column {self.settings.column} is the same in the training rows: name another"
-            raise DataError("NoFeatures", message, field=FIELD)
+        texts = self.different(train)
         tokenizer = self.tokenizer or train_tokenizer(texts, vocabulary=self.settings.vocabulary)
         preprocessing = TextPreprocessing(
             name=self.settings.column,
@@ -138,6 +178,30 @@ class TextExamples:
         """All: a token is a name, and no measurement."""
         return np.ones(preprocessing.max_length, dtype=np.bool_)
 
-    def profiles(self, preprocessing: Any, rows: NDArray[np.int64]) -> tuple[Profile, ...]:  # noqa: ARG002 - as above
-        """None: a token is no column."""
-        return ()
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EmbeddedExamples(_Texts):
+    """Texts as the numbers of a shared encoder."""
+
+    asked: SharedTexts
+
+    def fit(self, train: NDArray[np.int64]) -> tuple[Document, tuple[Input, ...]]:
+        """The encoder; nothing is measured.
+
+        Raises:
+            DataError: all texts of the training rows are the same.
+        """
+        self.different(train)
+        encoder = self.asked.encoder
+        preprocessing = EmbeddedPreprocessing(
+            name=self.settings.column, encoder=encoder.name, digest=encoder.digest, width=encoder.width
+        )
+        return preprocessing, (preprocessing.input,)
+
+    def encode(self, preprocessing: Any, rows: NDArray[np.int64]) -> Features:
+        """Encode some texts, by the encoder that serving uses; errors are those of who is asked."""
+        reader = EmbeddedEncoder(preprocessing, lambda texts, _: self.asked.embed(texts))
+        return reader.encode([self.texts[row] for row in rows])
+
+    def codes(self, preprocessing: Any) -> None:
+        """None: all are numbers of one scale."""

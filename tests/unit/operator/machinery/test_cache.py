@@ -26,7 +26,9 @@ def metadata_only(obj: Mapping[str, Any]) -> Object:
 
 
 WATCHES = (
-    Watch(kind=APP, request=own_key, owned=False),
+    Watch(
+        kind=APP, request=own_key, owned=False, concerns=lambda obj: [Key("n", name) for name in obj.get("asks", ())]
+    ),
     Watch(kind=JOB, request=owner),
     Watch(kind=NOTE, request=owner, transform=metadata_only),
 )
@@ -164,7 +166,7 @@ def test_what_is_kept_is_what_the_watch_says(cache: Cache) -> None:
 def test_an_object_of_nobody_is_known_and_is_no_child(cache: Cache) -> None:
     cache.put(JOB, make(app=None))
     assert cache.get(Ref(JOB, "n", "a-train")) is not None
-    assert cache.request(JOB, make(app=None)) is None
+    assert cache.requests(JOB, make(app=None)) == set()
     assert cache.drop(JOB, "n", "a-train", "u1")
 
 
@@ -180,3 +182,24 @@ def test_the_index_agrees_with_the_objects_whatever_happens(steps: list[tuple[bo
     stored = {f"job-{n}" for n in (1, 2, 3) if cache.get(Ref(JOB, "n", f"job-{n}")) is not None}
     assert indexed == stored
     assert len(cache.uids(JOB)) == len(stored)
+
+
+def test_who_names_another_is_found_by_it_and_concerned_by_its_changes(cache: Cache) -> None:
+    def app(name: str, *asks: str, version: int = 1) -> dict[str, Any]:
+        return make(name, uid=f"u-{name}", version=version, asks=asks)
+
+    a, b, c = (Key("n", name) for name in "abc")
+    for obj in (app("b", "a"), app("c", "a", "b"), app("a")):
+        cache.put(APP, obj)
+    assert [one["metadata"]["name"] for one in cache.naming(APP, a)] == ["b", "c"]
+    assert cache.requests(APP, app("a")) == {a, b, c}
+    assert cache.requests(APP, app("b", "a")) == {a, b, c}
+    assert cache.requests(APP, app("c", "a", "b")) == {a, b, c}
+    cache.put(APP, app("c", version=2))
+    assert cache.requests(APP, app("b", "a")) == {a, b}
+    assert cache.requests(APP, app("c")) == {c}
+    cache.drop(APP, "n", "b", "u-b")
+    assert cache.naming(APP, a) == ()
+    cache.put(APP, app("c", "a", version=3))
+    # What vanished unseen is told to whom it named, too.
+    assert cache.drop_ghosts(APP, cache.uids(APP), [app("a")]) == {a, c}

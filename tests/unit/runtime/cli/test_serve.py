@@ -14,7 +14,7 @@ from tests.unit.runtime.cli.resource import RESOURCE
 from tests.unit.runtime.stages.pipelines import IRIS
 
 from modelservice.cli import main
-from modelservice.cli.serve import _cache, _folder
+from modelservice.cli.serve import _cache, _folder, _loaded
 from modelservice.contract.access import Access
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.history import PastRevision
@@ -54,7 +54,7 @@ def test_several_models_are_served_by_name(served: Any) -> None:
 def loaded_by(call: dict[str, Any]) -> tuple[str, str | None, str]:
     """Address, digest and engine of what `serve` was given to load."""
     load = call["sources"][0].load
-    assert load.func == Predictor.load
+    assert load.func == _loaded
     return str(load.args[0]), load.keywords["digest"], load.keywords["engine"].__name__
 
 
@@ -88,7 +88,7 @@ def test_a_list_with_a_wrong_item_is_not_said_to_be_empty(
 ) -> None:
     (home / "iris.yaml").write_text(f"{RESOURCE}  promotion: {{require: [{{metric: {{name: f1}}}}]}}\n")
     assert main(["serve", "-f", "iris.yaml"]) == ExitCode.ORDER_INVALID
-    words = "error: spec.promotion.require[0].metric: a metric needs a bound: set min, max or both\n"
+    words = "error: spec.promotion.require[0].metric: a metric needs a bound: set min, max or notWorseThanCurrent\n"
     assert capsys.readouterr().err == words
     assert not served
 
@@ -159,6 +159,7 @@ def test_serving_as_the_operator_writes_it(served: Any, engine: Engine, grpc_por
         inputs=Inputs(unknown_columns=UnknownColumns.IGNORE) if grpc_port else Inputs(),
         cache="/cache" if grpc_port else None,
         cache_size="1500m" if grpc_port else None,
+        encoder="http://minilm-0123456789.team.svc" if grpc_port else None,
     )
     assert main(server_arguments(flags)) == ExitCode.DONE
     (call,) = served
@@ -170,6 +171,7 @@ def test_serving_as_the_operator_writes_it(served: Any, engine: Engine, grpc_por
     assert call["inputs"] == flags.inputs
     assert call["secrets"] == Path(flags.secrets or ACCESS_PATH)
     assert call["ports"].get("status") == flags.status_port
+    assert call["sources"][0].load.keywords["encoder"] == flags.encoder
     cache = call["sources"][0].load.keywords["cache"]
     assert (None if cache is None else cache._limit) == (2 if grpc_port else None)
 

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from tests.support.samples import SAMPLES, model_service, sample_table
 
-from modelservice.cluster.planning import changes, data_digest, final_keys, known_keys, plan
+from modelservice.cluster.planning import changes, data_digest, final_keys, known_keys, plan, with_encoder
 from modelservice.contract.resource import ModelService, ModelServiceSpec
 from modelservice.contract.serving import Serving
 from modelservice_operator.domain.data import declared_data
+from modelservice_operator.domain.encoders import encoder_state, settle
 from modelservice_operator.domain.stages import pipeline
 
 
@@ -33,6 +34,22 @@ def test_keys_are_those_of_the_operator(sample: str) -> None:
     assert list(final_keys(spec, digest).items()) == [(one.stage.name, one.key) for one in pipeline(spec, digest)]
     if declared is not None:
         assert data_digest(spec, None) == digest
+
+
+def test_a_head_has_the_key_of_what_its_encoder_is() -> None:
+    spec, digest = spec_of("shared-encoder.yaml"), f"sha256:{'a' * 64}"
+    service = spec.shared_encoder
+    assert service is not None
+    found = {"spec": {"model": {"pretrained": {}}}, "metadata": {}, "status": {"digest": digest}}
+    settled = settle(spec, encoder_state(service, found, head="tickets-head"))
+    asked = with_encoder(spec, found)
+    assert asked is not None
+    assert list(final_keys(asked, "sha256:1").values()) == [one.key for one in pipeline(settled, "sha256:1")]
+    assert with_encoder(spec, None) is with_encoder(spec, {"status": {}}) is None
+    assert with_encoder(spec_of("iris.yaml"), None) == spec_of("iris.yaml")
+    missing = "the encoder that model.encoder.service names does not answer"
+    (step,) = plan(None, plain(spec), None, frozenset(), missing=missing)
+    assert step.said == f"what would be trained is not known: {missing}"
 
 
 def test_the_digest_of_a_config_map_is_that_of_its_content_however_it_is_written() -> None:

@@ -40,11 +40,17 @@ async def until(holds: Callable[[], bool]) -> None:
 
 @asynccontextmanager
 async def listening(
-    http: Any, model: FakeModel | None = None, *, core: Core | None = None, front: Front | None = None, **more: Any
+    http: Any,
+    model: FakeModel | None = None,
+    *,
+    core: Core | None = None,
+    front: Front | None = None,
+    port: int = 0,
+    **more: Any,
 ) -> AsyncIterator[tuple[int, Any]]:
     front = front or build_front(Models([core or core_of(model or numeric_model(), **more)]))
     server = uvicorn.Server(server_config(front, http=http))
-    with bind("127.0.0.1", 0) as socket:
+    with bind("127.0.0.1", port) as socket:
         serving = asyncio.create_task(server._serve([socket]))
         await until(lambda: server.started)
         try:

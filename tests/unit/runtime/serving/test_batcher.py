@@ -17,7 +17,7 @@ from modelservice.modalities.base import Rows
 from modelservice.modalities.errors import InputError
 from modelservice.serving.batcher import Batcher
 from modelservice.serving.costs import Costs
-from modelservice.serving.errors import NotFiniteError, QueueFullError, TooLateError
+from modelservice.serving.errors import EncoderError, NotFiniteError, QueueFullError, TooLateError
 from modelservice.serving.results import Results
 from modelservice.tasks.base import Array
 
@@ -32,7 +32,7 @@ class Function:
     def __init__(self, function: Callable[[Rows], Array]) -> None:
         self._function = function
 
-    def encode(self, rows: Rows) -> Any:
+    def encode(self, rows: Rows, within: float | None = None) -> Any:
         return rows, {}
 
     def run(self, encoded: Any) -> Array:
@@ -51,7 +51,7 @@ class Recorder:
         self.encoders: set[int] = set()
         self.threads: set[int] = set()
 
-    def encode(self, rows: Rows) -> Any:
+    def encode(self, rows: Rows, within: float | None = None) -> Any:
         self.encoders.add(threading.get_ident())
         self.batches.append([value for (value,) in rows])
         for index, (value,) in enumerate(rows):
@@ -132,6 +132,38 @@ async def test_what_is_costly_to_encode_is_encoded_in_the_thread() -> None:
     assert (found[1].row, found[1].column) == (0, "x")
     assert compute.encoders == compute.threads
     assert threading.get_ident() not in compute.threads
+
+
+class Asking(Function):
+    """Asks somebody for each batch, who may be away; remembers how long there was for the answer."""
+
+    def __init__(self, *, away: bool = False) -> None:
+        super().__init__(doubled)
+        self.told: list[float | None] = []
+        self._away = away
+
+    def encode(self, rows: Rows, within: float | None = None) -> Any:
+        self.told.append(within)
+        if self._away:
+            raise EncoderError("is away", retry_after=1.0)
+        return super().encode(rows, within)
+
+
+async def test_who_is_asked_is_told_how_long_the_last_of_a_batch_waits() -> None:
+    compute = Asking()
+    batcher = batcher_of(compute)
+    await answers(batcher.submit(rows(1), timeout=5.0), batcher.submit(rows(2), timeout=7.0))
+    await answers(batcher.submit(rows(1), timeout=5.0), batcher.submit(rows(2)))
+    assert compute.told == [7.0, None]
+
+
+async def test_that_who_is_asked_is_away_is_told_to_all_at_once() -> None:
+    """It is no fault of one of them, and to ask again for each would keep the others waiting."""
+    compute = Asking(away=True)
+    batcher = batcher_of(compute)
+    found = await answers(*(batcher.submit(rows(number)) for number in range(3)))
+    assert [str(one) for one in found] == ["is away"] * 3
+    assert len(compute.told) == 1
 
 
 async def test_a_full_batch_is_handed_over_while_another_is_computed_and_no_third_one() -> None:

@@ -22,7 +22,7 @@ class Machine:
         self.sizes: list[int] = []
         self.checked: list[Array] = []
 
-    def encode(self, rows: Rows) -> Any:
+    def encode(self, rows: Rows, within: float | None = None) -> Any:
         self.now += len(rows) * ENCODE_ROW
         return rows, {}
 

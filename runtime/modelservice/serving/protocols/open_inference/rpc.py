@@ -12,10 +12,9 @@ from typing import Any, Final, NamedTuple, TypeVar
 import numpy as np
 
 from modelservice.modalities.tensors import BOOL, BYTES, DATATYPES, Tensor, TensorError, from_binary
-from modelservice.serving.asked import NAMES
 from modelservice.serving.calls import Call
 from modelservice.serving.errors import RequestError, UnknownModelError, named
-from modelservice.serving.members import check_parameters
+from modelservice.serving.members import OF_TENSORS, check_parameters
 from modelservice.serving.protocols.base import CommandMethod, InferMethod, Service, State, StateMethod, StreamMethod
 from modelservice.serving.protocols.messages import read_message
 from modelservice.serving.protocols.open_inference.messages import DATA_TYPES, DESCRIBED, MESSAGES, PACKAGE, SERVICE
@@ -240,7 +239,7 @@ def _parameters(given: Any) -> dict[str, Any]:
     if not given:
         return {}
     check_parameters(given)
-    choices = {name: given[name].WhichOneof("parameter_choice") for name in NAMES if name in given}
+    choices = {name: given[name].WhichOneof("parameter_choice") for name in OF_TENSORS if name in given}
     return {name: None if choice is None else getattr(given[name], choice) for name, choice in choices.items()}
 
 

@@ -10,7 +10,8 @@ from modelservice.modalities.errors import InputError
 from modelservice.modalities.tensors import Tensor, TensorError, to_binary
 from modelservice.serving.asked import read_asked, tell
 from modelservice.serving.calls import Call, Rendered, check_rows
-from modelservice.serving.errors import RequestError
+from modelservice.serving.errors import OtherArtifactError, RequestError
+from modelservice.serving.members import DIGEST
 from modelservice.serving.model import ServedModel, outputs_of
 from modelservice.serving.protocols.texts import row_texts
 from modelservice.serving.results import Results
@@ -47,8 +48,10 @@ class TensorModel:
 
         Raises:
             RequestError: they hold none, with the place, such as ``inputs[2] (petal_length).data[3]: ...``.
+            OtherArtifactError: the parameters ask for the answers of another artifact.
         """
         asked = read_asked(parameters, self.tolerance, "parameters.")
+        said = self._checked_digest(parameters)
 
         def place(error: InputError) -> RequestError:
             return _placed(tensors, error)
@@ -58,14 +61,26 @@ class TensorModel:
         except InputError as error:
             raise place(error) from None
         check_rows(len(rows), "inputs")
-        if not asked.told:
+        if not (asked.told or said):
             return Call(rows, place, render, timeout=asked.timeout)
 
         def render_with_told(results: Results) -> Rendered:
             told = tell(self._model, rows, asked)
-            return render(results, told={name: json.dumps(said, ensure_ascii=False) for name, said in told.items()})
+            texts = {name: json.dumps(by_row, ensure_ascii=False) for name, by_row in told.items()}
+            return render(results, told=said | texts)
 
         return Call(rows, place, render_with_told, timeout=asked.timeout)
+
+    def _checked_digest(self, parameters: Mapping[str, Any]) -> dict[str, str]:
+        """What the answer says of the artifact: nothing, where the request does not name one."""
+        asked = parameters.get(DIGEST)
+        if asked is None:
+            return {}
+        if asked != self.digest:
+            raise OtherArtifactError(
+                f"parameters.{DIGEST}: {str(asked)[:71]} is asked for, and {self.name} is served as {self.digest}"
+            )
+        return {DIGEST: self.digest}
 
     def binaries(self, results: Results, names: Sequence[str]) -> list[bytes]:
         """Outputs of a request as binary tensors, in the order of their names."""

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from modelservice.serving.answer import Answer, json_answer
 from modelservice.serving.core import Core, Models
 from modelservice.serving.errors import RequestError, UnknownModelError
-from modelservice.serving.model import Computation, ServedModel, computed
+from modelservice.serving.model import ServedModel, illustrate
 from modelservice.serving.protocols.base import (
     Command,
     Download,
@@ -169,7 +169,7 @@ def _documentation(model: ServedModel, operation: Operation) -> dict[str, Any]:
     if documentation is None:
         return {"response_class": Response}
     call = operation.parse(orjson.dumps(documentation.example), None)
-    answered = orjson.loads(call.render(Results.of(computed(Computation(model), call.rows))).body)
+    answered = orjson.loads(call.render(Results.of(illustrate(model, call.rows))).body)
     uploads = {media_type: {"schema": schema} for media_type, schema in documentation.uploads.items()}
     body = {
         "content": {"application/json": {"schema": documentation.request, "example": documentation.example}, **uploads},

@@ -8,6 +8,7 @@ import httpx
 import numpy as np
 import pytest
 from tests.unit.runtime.serving.fakes import (
+    DIGEST,
     SIDE,
     VERSION,
     FakeModel,
@@ -272,3 +273,19 @@ async def test_a_binary_body_without_its_header_is_told_which() -> None:
         answer = await post(numeric_model(), json.dumps(binary(16)).encode() + raw)
         assert answer.status_code == 400
         assert f"need the header {LENGTH}, the length of the JSON" in answer.json()["error"]
+
+
+async def test_an_artifact_that_is_named_answers_or_another_one_refuses() -> None:
+    for binary in (False, True):
+        parameters = {"digest": DIGEST, "binary_data_output": binary}
+        answer = await post(numeric_model(), {"inputs": [MATRIX], "parameters": parameters})
+        told = json.loads(answer.content[: int(answer.headers.get(LENGTH, len(answer.content)))])
+        assert told["parameters"] == {"digest": DIGEST}
+    assert "parameters" not in (await post(numeric_model(), {"inputs": [MATRIX]})).json()
+    for digest in ("sha256:0", "", 7):
+        answer = await post(numeric_model(), {"inputs": [MATRIX], "parameters": {"digest": digest}})
+        assert answer.status_code == 412
+        sentence = f"parameters.digest: {digest} is asked for, and iris is served as {DIGEST}"
+        assert answer.json() == {"error": sentence}
+    answer = await post(numeric_model(), {"inputs": [MATRIX], "parameters": {"digets": DIGEST}})
+    assert answer.json()["error"] == "parameters.digets: is not known; did you mean digest?"

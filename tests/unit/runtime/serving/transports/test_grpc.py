@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc.aio as triton
 from tests.unit.runtime.serving.fakes import (
+    DIGEST,
     SIDE,
     VERSION,
     FakeModel,
@@ -202,6 +203,13 @@ async def test_triton_asks_which_categories_training_never_saw() -> None:
         unseen = asked.get_response().parameters["unseen"].string_param
         assert json.loads(unseen) == [[], ["city (home)"]]
         assert not (await client.infer("iris", inputs)).get_response().parameters
+        told = (await client.infer("iris", inputs, parameters={"digest": DIGEST})).get_response().parameters
+        assert told["digest"].string_param == DIGEST
+        with pytest.raises(
+            triton.InferenceServerException, match="sha256:0 is asked for, and iris is served as"
+        ) as other:
+            await client.infer("iris", inputs, parameters={"digest": "sha256:0"})
+        assert other.value.status() == "StatusCode.FAILED_PRECONDITION"
         with pytest.raises(triton.InferenceServerException, match=r"parameters\.unseen: must be true or false"):
             await client.infer("iris", inputs, parameters={"unseen": "yes"})
 

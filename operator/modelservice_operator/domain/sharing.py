@@ -1,0 +1,124 @@
+"""What an encoder has for the heads that ask it: each of them is answered by the revision that it was trained with.
+
+While the encoder goes on to a newer revision, the one that heads ask stays beside it, in a Deployment of its own that
+is there before the change, until the last head has gone on as well.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from modelservice_operator.constants import STAGE_KEEP
+from modelservice_operator.domain.builders.serving import (
+    build_encoder_service,
+    build_keeper,
+    build_serving_template,
+)
+from modelservice_operator.domain.diff import Desired, Name, Part, Phase
+from modelservice_operator.domain.encoders import SHAREABLE
+from modelservice_operator.domain.history import history_of
+from modelservice_operator.domain.inputs import Inputs
+from modelservice_operator.domain.last_good import Choice
+from modelservice_operator.domain.names import encoder_name
+from modelservice_operator.domain.records import Revision
+from modelservice_operator.domain.rollout import rollout
+from modelservice_operator.kinds import DEPLOYMENT, SERVICE, ref_of
+from modelservice_operator.objects import Object
+
+_SHOWN = 5
+"""Heads that are named; the others are counted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sharing:
+    """The children for heads, and the keys of the revisions that these ask.
+
+    ``keeps``: a revision is kept beside the one that serves. ``waits`` says what has to be there before another
+    revision may take the place of the deployed one.
+    """
+
+    parts: tuple[Part, ...] = ()
+    keys: frozenset[str] = frozenset()
+    keeps: bool = False
+    waits: str | None = None
+
+
+def share(inputs: Inputs, choice: Choice | None) -> Sharing:
+    """Decide what heads need of an encoder; ``choice`` is what it would be served by from now on."""
+    observed = inputs.observed
+    if not observed.heads:
+        return Sharing()
+    now = observed.deployed_key
+    following = choice.revision.key if choice else now
+    asked = [revision for revision in _held(inputs) if _heads_of(inputs, revision)]
+    offered = (now, following) if inputs.spec.model.choice in SHAREABLE else ()
+    led_to = [one for one in _held(inputs) if one in asked or one.key in offered]
+    kept = [one for one in asked if _is_kept(inputs, one, following)]
+    parts = [_part(inputs, build_encoder_service(observed.owner, one)) for one in led_to]
+    parts += [_part(inputs, _keeper(inputs, one)) for one in kept]
+    needed = (one for one in kept if one.key == now != following and not _answers(inputs, one))
+    return Sharing(
+        parts=tuple(parts),
+        keys=frozenset(one.key for one in asked),
+        keeps=bool(kept),
+        waits=next((_waits(inputs, one) for one in needed), None),
+    )
+
+
+def _held(inputs: Inputs) -> Iterator[Revision]:
+    """The revisions whose artifacts are there."""
+    return (one for one in inputs.observed.revisions if inputs.observed.holds(one.record, inputs.artifacts))
+
+
+def _heads_of(inputs: Inputs, revision: Revision) -> list[str]:
+    return [head.name for head in inputs.observed.heads if revision.digest in head.asks]
+
+
+def _is_kept(inputs: Inputs, revision: Revision, following: str | None) -> bool:
+    """Whether a revision that heads ask needs pods beside those that serve."""
+    observed = inputs.observed
+    if following != revision.key:
+        return True
+    state = rollout(observed.deployment)
+    if observed.deployed_key == revision.key and (state is None or state.complete):
+        return False
+    return _live(inputs, revision) is not None  # until the pods that serve have taken over again
+
+
+def _live(inputs: Inputs, revision: Revision) -> Object | None:
+    return inputs.observed.child(DEPLOYMENT, encoder_name(inputs.observed.owner.name, revision.digest))
+
+
+def _answers(inputs: Inputs, revision: Revision) -> bool:
+    state = rollout(_live(inputs, revision))
+    return state is not None and state.current and state.available >= state.desired
+
+
+def _keeper(inputs: Inputs, revision: Revision) -> Object:
+    observed = inputs.observed
+    template = build_serving_template(
+        observed.owner,
+        inputs.spec,
+        inputs.settings,
+        revision,
+        observed.children,
+        history=history_of(revision, observed.revisions),
+        stage=STAGE_KEEP,
+    )
+    serving, state = inputs.spec.serving, rollout(observed.deployment)
+    replicas = state.desired if state is not None else serving.replicas
+    return build_keeper(observed.owner, revision, template, replicas=replicas)
+
+
+def _part(inputs: Inputs, obj: Object) -> Part:
+    """What is made once, and stays as it was made: a change would only restart what is about to go."""
+    name: Name = (ref_of(obj).kind, obj["metadata"]["name"])
+    phase = Phase.FIRST if name[0] == SERVICE else Phase.SECOND
+    if inputs.observed.child(*name) is not None:
+        return Part(kept=frozenset({name}), phase=phase)
+    return Part(desired=(Desired(obj=obj, immutable=True),), phase=phase)
+
+
+def _waits(inputs: Inputs, revision: Revision) -> str:
+    names, name = _heads_of(inputs, revision), encoder_name(inputs.observed.owner.name, revision.digest)
+    shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    return f"Deployment {name} has to be available first, which keeps revision {revision.number} for {shown}"

@@ -1,0 +1,128 @@
+"""The numbers of a training's texts, from the service of a shared encoder: each different text is asked for once."""
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final, TypeVar
+
+import numpy as np
+
+from modelservice.contract.failure import PassingError, StageError
+from modelservice.contract.manifest import SharedEncoder
+from modelservice.contract.model import EncoderService
+from modelservice.contract.work_order import TrainWork
+from modelservice.inference.asked_encoder import AskedEncoder, NotAnsweredError, Trouble, look_at
+from modelservice.modalities.base import Features
+from modelservice.stages.base import Context
+from modelservice.stages.stopwatch import Clock
+
+FIELD: Final = "spec.model.encoder.service"
+PATIENCE_SECONDS: Final = 600.0
+"""An encoder that is away is asked again for so long; then the Job's own restarts go on."""
+ANSWER_SECONDS: Final = 60.0
+"""For the numbers of some texts, which may wait behind those of requests."""
+_SAID_SECONDS: Final = 30.0
+"""Between two notes that it is waited for."""
+_TOGETHER: Final = 32
+"""Texts that are asked for at once."""
+_PASS: Final = frozenset({Trouble.AWAY, Trouble.BUSY, Trouble.LATE})
+
+_Answer = TypeVar("_Answer")
+
+
+def shared_texts(work: TrainWork, context: Context) -> "AskedTexts | None":
+    """Who makes numbers of the texts of an order; None where its encoder is read here, or there is none.
+
+    Raises:
+        StageError: what is named is no encoder.
+        PassingError: it was not reached for long enough, or is another one by now.
+    """
+    service = None if work.model.encoder is None else work.model.encoder.service
+    if service is None:
+        return None
+    if work.encoder is None:
+        message = "the work order does not say where the encoder answers: operator and runtime must be of one release"
+        raise StageError("OrderInvalid", message)
+    waiting = _Waiting(clock=context.watch.clock, say=context.say)
+    encoder = waiting.answer(partial(_looked_at, work.encoder, service))
+    return AskedTexts(work.encoder, encoder, waiting)
+
+
+def settle_encoder(service: EncoderService, address: str) -> SharedEncoder:
+    """The encoder that answers at an address now; errors as above, without any waiting."""
+    try:
+        return _looked_at(address, service)
+    except NotAnsweredError as error:
+        if error.trouble in _PASS:
+            raise PassingError("EncoderAway", str(error), field=FIELD) from None
+        raise StageError("EncoderUnsuited", str(error), field=FIELD) from None
+
+
+class AskedTexts:
+    """See ``SharedTexts``; what was asked for is kept, by a hash of the text."""
+
+    def __init__(self, address: str, encoder: SharedEncoder, waiting: "_Waiting") -> None:
+        self.encoder = encoder
+        self._ask = AskedEncoder(address, encoder)
+        self._waiting = waiting
+        self._known: dict[bytes, Features] = {}
+
+    def embed(self, texts: Sequence[str]) -> Features:
+        """See ``SharedTexts``."""
+        keys = [hashlib.blake2b(text.encode(), digest_size=16).digest() for text in texts]
+        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
+        # Texts of one length together: the longest of some decides how much is computed for each of them.
+        left = sorted(new.items(), key=lambda one: (len(one[1]), one[1]))
+        for start in range(0, len(left), _TOGETHER):
+            some = left[start : start + _TOGETHER]
+            found = self._waiting.answer(partial(self._ask, [text for _, text in some], ANSWER_SECONDS))
+            self._known.update((key, row) for (key, _), row in zip(some, found, strict=True))
+        return np.stack([self._known[key] for key in keys]) if keys else np.zeros((0, self.encoder.width), np.float32)
+
+
+class _Waiting:
+    """Asks again while an encoder is away or has too much to do, and says so."""
+
+    def __init__(self, *, clock: Clock, say: Callable[[str], None]) -> None:
+        self._clock = clock
+        self._say = say
+
+    def answer(self, ask: Callable[[], _Answer]) -> _Answer:
+        """What it answers in the end.
+
+        Raises:
+            StageError: it refuses.
+            PassingError: it did not answer in time, or is another one by now.
+        """
+        began, said = self._clock(), float("-inf")
+        while True:
+            try:
+                return ask()
+            except NotAnsweredError as error:
+                now = self._clock()
+                if error.trouble is Trouble.CHANGED:
+                    raise _changed(str(error)) from None
+                if error.trouble not in _PASS:
+                    raise StageError("EncoderUnsuited", str(error), field=FIELD) from None
+                if now - began > PATIENCE_SECONDS:
+                    message = f"{error}; it was waited for since {PATIENCE_SECONDS:g} s"
+                    raise PassingError("EncoderAway", message, field=FIELD) from None
+                if now - said >= _SAID_SECONDS:
+                    self._say(f"{error}; the training waits for it")
+                    said = now
+                time.sleep(error.retry_after)
+
+
+def _looked_at(address: str, service: EncoderService) -> SharedEncoder:
+    try:
+        encoder = look_at(address, service.name)
+    except ValueError as error:
+        raise StageError("EncoderUnsuited", str(error), field=FIELD) from None
+    if service.digest not in (None, encoder.digest):
+        raise _changed(f"the encoder {service.name} is {encoder.digest} by now, and {service.digest} is asked for")
+    return encoder
+
+
+def _changed(said: str) -> PassingError:
+    return PassingError("EncoderChanged", f"{said}: the next training asks the one that is there", field=FIELD)
