@@ -102,6 +102,9 @@ bench-distributed: venv ## Two workers beside two copies, rows a second, and fou
 bench-compression: venv ## How small networks become, and what that costs: goes on where it was stopped (two hours)
 	@$(PYTHON) -m tests.bench.compression
 
+bench-fewshot: venv ## What a frozen encoder is worth with 8 to 125 examples a class: goes on where it was stopped (an hour)
+	@$(PYTHON) -m tests.bench.fewshot
+
 readme: setup ## Put what the demo and the end-to-end tests showed into README and docs/benchmarks.md (benches: --readme)
 	@$(STAGES) run $(PYTHON) -m tests.bench.transcripts
 

@@ -345,13 +345,36 @@ class Auto(Contract):
         return self
 
 
+NETWORK_OF_MLP = tuple(name for name in MultilayerPerceptron.model_fields if name != "ensemble")
+"""What says how one network is to be."""
+_ENSEMBLE_OF_ITS_OWN = Rule(
+    "!has(self.mlp) || !has(self.mlp.ensemble) || self.mlp.ensemble == 1 || !("
+    + " || ".join(f"has(self.mlp.{MultilayerPerceptron.model_fields[name].alias})" for name in NETWORK_OF_MLP)
+    + ")",
+    "an ensemble has layers of its own: leave all of mlp but ensemble out, or set ensemble to 1",
+)
+
+
 class EncoderHead(OneOf):
     """Exactly one family that learns from the encoder's numbers."""
+
+    RULES = (_ENSEMBLE_OF_ITS_OWN,)
 
     logistic: LogisticRegression | None = Field(default=None, description="Logistic regression, for classes.")
     svm: SupportVectorMachine | None = Field(default=None, description="A support vector machine.")
     decision_tree: DecisionTree | None = Field(default=None, description="A decision tree.")
     kernel_ridge: KernelRidge | None = Field(default=None, description="Kernel ridge regression.")
+    mlp: MultilayerPerceptron | None = Field(
+        default=None,
+        description="A multilayer perceptron: an ensemble where nothing is said of it, trained by the defaults.",
+    )
+
+    @model_validator(mode="after")
+    def _ensemble_of_its_own(self) -> Self:
+        mlp = self.mlp
+        if mlp is not None and (mlp.ensemble or 1) > 1 and set(NETWORK_OF_MLP) & mlp.model_fields_set:
+            raise ValueError(_ENSEMBLE_OF_ITS_OWN.message)
+        return self
 
 
 class Encoder(Contract):

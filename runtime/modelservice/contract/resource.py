@@ -12,6 +12,7 @@ from modelservice.contract.data import Data
 from modelservice.contract.model import (
     GRADIENT_FAMILIES,
     LAYERED_FAMILIES,
+    NETWORK_OF_MLP,
     Auto,
     Model,
     MultilayerPerceptron,
@@ -47,7 +48,6 @@ _STEPS = " || ".join(
     for name, field in Hyperparameters.model_fields.items()
     if name not in OF_ANY_FAMILY
 )
-_NETWORK = tuple(name for name in MultilayerPerceptron.model_fields if name != "ensemble")
 _STEPS_OF_GRADIENT = Rule(
     f"{_BY_GRADIENT} || !has(self.training) || !({_STEPS})",
     "all of training that says how to step (optimizer, schedule, l1, l2, epochs, batchSize, ...) is for mlp, cnn, rnn"
@@ -70,7 +70,7 @@ _LOSS_OF_GRADIENT = Rule(
 )
 _ENSEMBLE_BY_RECIPE = Rule(
     "!has(self.model) || !has(self.model.mlp) || !has(self.model.mlp.ensemble) || self.model.mlp.ensemble == 1 || !("
-    + " || ".join(f"has(self.model.mlp.{MultilayerPerceptron.model_fields[name].alias})" for name in _NETWORK)
+    + " || ".join(f"has(self.model.mlp.{MultilayerPerceptron.model_fields[name].alias})" for name in NETWORK_OF_MLP)
     + f" || (has(self.training) && ({_STEPS})))",
     "an ensemble has layers and steps of its own: leave all of mlp but ensemble, and all of training that says how to"
     " step, out, or set ensemble to 1",
@@ -199,7 +199,7 @@ class ModelServiceSpec(Contract):
         if not by_gradient and steps:
             raise ValueError(_STEPS_OF_GRADIENT.message)
         mlp = self.model.mlp
-        if mlp is not None and (mlp.ensemble or 1) > 1 and (steps or set(_NETWORK) & mlp.model_fields_set):
+        if mlp is not None and (mlp.ensemble or 1) > 1 and (steps or set(NETWORK_OF_MLP) & mlp.model_fields_set):
             raise ValueError(_ENSEMBLE_BY_RECIPE.message)
         if self.serving.engine is Engine.TORCH and not (by_gradient and self.compression is None):
             raise ValueError(_TORCH_OF_GRADIENT.message)

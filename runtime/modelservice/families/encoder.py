@@ -1,6 +1,6 @@
 """``spec.model.encoder``: a pretrained model that stays as it is, and a head on its numbers; both are one graph."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -12,6 +12,7 @@ from modelservice.families.base import TEXTS_ONLY, Family, Fitted, Observer
 from modelservice.families.decision_tree import Tree
 from modelservice.families.kernel_ridge import Ridge
 from modelservice.families.logistic import Logistic
+from modelservice.families.mlp import Mlp
 from modelservice.families.pretrained import Pretrained, read_pretrained, seen_by
 from modelservice.families.svm import Svm
 from modelservice.modalities.base import Dataset, Features
@@ -20,8 +21,33 @@ from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
 
 _NARROW: Final = 1e-12
 """The least deviation that is divided by."""
-HEADS: Final[tuple[Family, ...]] = (Logistic(), Svm(), Tree(), Ridge())
+HEADS: Final[tuple[Family, ...]] = (Logistic(), Svm(), Tree(), Ridge(), Mlp())
 """In the order of ``EncoderHead``'s members, whose names they have."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scaling:
+    """Centers an encoder's numbers, and scales them by one factor so that their deviation is 1 on the mean.
+
+    A penalty of a head then means what it means for a table.
+
+    Attributes:
+        center: float32 [width].
+        factor: of all numbers.
+    """
+
+    center: Features
+    factor: np.float32
+
+    @classmethod
+    def of(cls, numbers: Features) -> "Scaling":
+        """That of training rows, float32 [rows, width]."""
+        center = numbers.mean(axis=0)
+        return cls(center=center, factor=np.float32(1 / max(float((numbers - center).std()), _NARROW)))
+
+    def __call__(self, numbers: Features) -> Features:
+        """What a head sees of float32 [rows, width]."""
+        return np.asarray((numbers - self.center) * self.factor, dtype=np.float32)
 
 
 class FrozenEncoder:
@@ -42,24 +68,14 @@ class FrozenEncoder:
         observe: Observer,
         checkpointing: Checkpointing = BEGINS_ANEW,
     ) -> Fitted:
-        """See ``Family.fit``.
-
-        The numbers are centered, and scaled by one factor so that their deviation is 1 on the mean: a penalty of a head
-        then means what it means for a table.
-        """
+        """See ``Family.fit``."""
         head = _head(settings.head, dataset)
         encoder = read_pretrained(settings.uri, settings.digest)
         encoder.check_length(dataset.shape[0], field="spec.data.text.maxLength")
-        numbers = encoder.embed(dataset.train.features)
-        center = numbers.mean(axis=0)
-        scale = np.float32(1 / max(float((numbers - center).std()), _NARROW))
-
-        def seen(numbers: Features) -> Features:
-            return np.asarray((numbers - center) * scale, dtype=np.float32)
-
+        scaling = Scaling.of(encoder.embed(dataset.train.features))
         fitted = head.fit(
             settings.head.chosen,
-            replace(seen_by(dataset, lambda tokens: seen(encoder.embed(tokens))), modality="Table", codes=None),
+            replace(seen_by(dataset, lambda tokens: scaling(encoder.embed(tokens))), modality="Table", codes=None),
             training,
             observe=observe,
             checkpointing=checkpointing,
@@ -67,14 +83,16 @@ class FrozenEncoder:
 
         def predict(tokens: Features) -> Array:
             # Rows of another batch differ in the last bit, which a head may make much of: so the same rows together.
-            return fitted.predict(seen(encoder.compute(tokens)))
+            return fitted.predict(scaling(encoder.compute(tokens)))
 
         note = f"the encoder is {settings.uri} with weights {encoder.digest}"
         return Fitted(
-            onnx=_joined(encoder, center, scale, fitted.onnx, dataset),
+            onnx=_joined(encoder, scaling, fitted.onnx, dataset),
             predict=predict,
             parameters=encoder.parameters + fitted.parameters,
             libraries=fitted.libraries,
+            curves=fitted.curves,
+            best_epoch=fitted.best_epoch,
             notes=(note, *fitted.notes),
         )
 
@@ -87,13 +105,13 @@ def _head(settings: EncoderHead, dataset: Dataset) -> Family:
     return head
 
 
-def _joined(encoder: Pretrained, center: Features, scale: np.float32, head: bytes, dataset: Dataset) -> bytes:
+def _joined(encoder: Pretrained, scaling: Scaling, head: bytes, dataset: Dataset) -> bytes:
     """``model.onnx``: tokens in, what the head says of them out."""
     from modelservice.families.onnx_graph import Graph  # noqa: PLC0415 - onnx takes long to import
 
     graph = Graph()
     numbers = encoder.append_to(graph, length=dataset.shape[0])
-    moved = graph.add("Sub", numbers, graph.constant("center", center))
-    graph.add("Mul", moved, graph.constant("scale", np.array(scale, np.float32)))
+    moved = graph.add("Sub", numbers, graph.constant("center", scaling.center))
+    graph.add("Mul", moved, graph.constant("scale", np.array(scaling.factor, np.float32)))
     graph.append_model(head)
     return graph.model(shape=dataset.shape, width=len(dataset.labels) or 1)
