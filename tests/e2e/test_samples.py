@@ -54,8 +54,16 @@ def test_every_sample_has_its_test() -> None:
         "object-storage.yaml",
     }
     elsewhere = {"iris.yaml": "test_operations.py", "bucket": "test_data.py", "guarded.yaml": "test_access.py"}
-    # These want a model in a store: test_encoder_sample.py, test_fetch.py and test_initial.py in tests/unit run them.
-    stored = {"artifact.yaml", "encoder.yaml", "initialize.yaml", "minilm.yaml", "text-beside-columns.yaml"}
+    # These want a model in a store: test_encoder_sample.py, test_fetch.py, test_initial.py and test_teacher.py in
+    # tests/unit run them.
+    stored = {
+        "artifact.yaml",
+        "encoder.yaml",
+        "initialize.yaml",
+        "minilm.yaml",
+        "teacher.yaml",
+        "text-beside-columns.yaml",
+    }
     assert names == {*here, "workers.yaml", *SERVED, *elsewhere, *stored, *LEARNED}
 
 

@@ -113,6 +113,11 @@ _FOLDS_BEGIN_ANEW = Rule(
     " || !has(self.data.split.folds)",
     "the weights of training.initialize may have learned the rows that folds test on: leave one of them out",
 )
+_FOLDS_WITHOUT_TEACHER = Rule(
+    "!has(self.training) || !has(self.training.teacher) || !has(self.data) || !has(self.data.split)"
+    " || !has(self.data.split.folds)",
+    "training.teacher may have learned the rows that folds test on: leave one of them out",
+)
 _ELSEWHERE = "(has(self.model) && has(self.model.artifact))"
 _PRETRAINED = "(has(self.model) && has(self.model.pretrained))"
 _DATA_OR_ARTIFACT = Rule(
@@ -155,6 +160,7 @@ class ModelServiceSpec(Contract):
         _ENCODED_BY_ONNX,
         _ENCODED_TO_QUANTIZE,
         _FOLDS_BEGIN_ANEW,
+        _FOLDS_WITHOUT_TEACHER,
         _DATA_OR_ARTIFACT,
         _NOTHING_OF_PRETRAINED,
         _DATA_TO_COMPRESS,
@@ -284,6 +290,8 @@ class ModelServiceSpec(Contract):
         folds = self.data is not None and self.data.split.folds is not None
         if folds and self.training.initialize is not None:
             raise ValueError(_FOLDS_BEGIN_ANEW.message)
+        if folds and self.training.teacher is not None:
+            raise ValueError(_FOLDS_WITHOUT_TEACHER.message)
         if self.training.workers > 1 and not by_gradient:
             raise ValueError(_WORKERS_OF_GRADIENT.message)
         if self.training.search is not None:

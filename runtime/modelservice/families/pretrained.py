@@ -136,8 +136,8 @@ def seen_by(dataset: Dataset, seen: Callable[[Features], Features]) -> Dataset:
     """A dataset whose features are what an encoder makes of them; test rows, which no family looks at, are none."""
 
     def side(given: Side, rows: slice) -> Side:
-        weights = None if given.weights is None else given.weights[rows]
-        return Side(features=seen(given.features[rows]), values=given.values[rows], weights=weights)
+        some = given.take(rows)
+        return replace(some, features=seen(some.features))
 
     every, none = slice(None), slice(0)
     return replace(

@@ -4,6 +4,7 @@
 """
 
 import sys
+from importlib import import_module
 from typing import Any, Final
 
 import numpy as np
@@ -64,9 +65,9 @@ def _image_network() -> Any:
     """EfficientNet-Lite0; the code is that of its package, the weights are read as data."""
     sys.path.append(str(PACKAGES))
     try:
-        from efficientnet_lite_pytorch import EfficientNet  # noqa: PLC0415 - it lies where it was unpacked
+        package = import_module("efficientnet_lite_pytorch")
     finally:
         sys.path.remove(str(PACKAGES))
-    network = EfficientNet.from_name("efficientnet-lite0")
+    network = package.EfficientNet.from_name("efficientnet-lite0")
     network.load_state_dict(torch.load(PACKAGES / IMAGE_ENCODER, weights_only=True))
     return network.eval()

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ def fit_draw(one: Set, name: DrawName, stored: Path) -> None:
     rows = one.rows()
     numbers = embedded(one, rows)
     learned, tested = rows.drawn(name.seed)
-    said = {
+    said: dict[str, Any] = {
         key_of(size, candidate.name): candidate.fit(
             Task(rows=rows, numbers=numbers, learned=learned[:, :size], tested=tested, seed=name.seed)
         ).astype(np.uint8)
