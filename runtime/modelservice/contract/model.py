@@ -382,7 +382,8 @@ class Encoder(Contract):
 
     uri: EncoderUri = Field(
         description="Folder of a BERT in the layout of Hugging Face: config.json, model.safetensors, tokenizer.json. Of"
-        " a store, what the training pod may read; file:// is a folder of the trainer's image. A change trains again."
+        " a store or a hub (hf://organisation/name@revision), what the training pod may read; file:// is a folder of"
+        " the trainer's image. A change trains again."
     )
     digest: Sha256 | None = Field(
         default=None,

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from modelservice.contract.base import Contract, OneOf, Rule, Sha256
-from modelservice.contract.locations import EncoderUri
+from modelservice.contract.locations import FolderUri
 from modelservice.contract.pods import PodSettings
 from modelservice.contract.search import Search
 
@@ -284,7 +284,7 @@ class Augmentation(Contract):
 class InitialArtifact(Contract):
     """The artifact of a network like the one that is trained."""
 
-    uri: EncoderUri = Field(
+    uri: FolderUri = Field(
         description="Its folder. Of a store, what the training pod may read; file:// is a folder of the trainer's"
         " image. A change trains nothing again: digest says which it is."
     )
@@ -302,7 +302,7 @@ class Initialize(OneOf):
 class TeacherArtifact(Contract):
     """The artifact of a model that answers the same question."""
 
-    uri: EncoderUri = Field(
+    uri: FolderUri = Field(
         description="Its folder, as that of initialize. A change trains nothing again: digest says which it is."
     )
     digest: Sha256 = Field(description="sha256 of its manifest: another one is refused. A change trains again.")

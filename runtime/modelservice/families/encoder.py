@@ -85,7 +85,7 @@ class FrozenEncoder:
             # Rows of another batch differ in the last bit, which a head may make much of: so the same rows together.
             return fitted.predict(scaling(encoder.compute(tokens)))
 
-        note = f"the encoder is {settings.uri} with weights {encoder.digest}"
+        note = f"the encoder is {encoder.origin} with weights {encoder.digest}"
         return Fitted(
             onnx=_joined(encoder, scaling, fitted.onnx, dataset),
             predict=predict,
