@@ -377,8 +377,38 @@ class EncoderHead(OneOf):
         return self
 
 
+class LowRankAdaptation(Contract):
+    """Differences of low rank to the weights of attention (Hu et al., 2021)."""
+
+    rank: int = Field(default=8, ge=1, le=256, description="Rank of each difference. Default 8. A change trains again.")
+    alpha: float = Field(
+        default=16,
+        gt=0,
+        le=1024,
+        description="A difference counts by alpha / rank. Default 16. A change trains again.",
+    )
+
+
+class FineTune(Contract):
+    """An encoder learns the task with a linear layer behind it, before the head learns from its numbers."""
+
+    lora: LowRankAdaptation = Field(
+        default=LowRankAdaptation(), description="Which differences are learned. A change trains again."
+    )
+    epochs: int = Field(
+        default=10, ge=1, le=1000, description="Passes over the training rows. Default 10. A change trains again."
+    )
+    learning_rate: float = Field(
+        default=0.001,
+        gt=0,
+        le=1,
+        description="Largest step size of adamW, along a cosine. Default 0.001. A change trains again.",
+    )
+    batch_size: int = Field(default=16, ge=1, le=4096, description="Rows in a step. Default 16. A change trains again.")
+
+
 class Encoder(Contract):
-    """A pretrained model that makes numbers of texts and stays as it is, and a head that is trained on these."""
+    """A pretrained model that makes numbers of texts, and a head that is trained on these."""
 
     uri: EncoderUri = Field(
         description="Folder of a BERT in the layout of Hugging Face: config.json, model.safetensors, tokenizer.json. Of"
@@ -393,6 +423,9 @@ class Encoder(Contract):
     head: EncoderHead = Field(
         default=EncoderHead(logistic=LogisticRegression()),
         description="Default logistic. A change trains again.",
+    )
+    fine_tune: FineTune | None = Field(
+        default=None, description="How the encoder learns on. Default: it stays as it is. A change trains again."
     )
 
 

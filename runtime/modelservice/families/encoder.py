@@ -1,4 +1,4 @@
-"""``spec.model.encoder``: a pretrained model that stays as it is, and a head on its numbers; both are one graph."""
+"""``spec.model.encoder``: a pretrained model, and a head on its numbers; both are one graph."""
 
 from dataclasses import dataclass, replace
 from typing import Final
@@ -7,6 +7,7 @@ import numpy as np
 
 from modelservice.contract.failure import StageError
 from modelservice.contract.model import Encoder, EncoderHead
+from modelservice.contract.progress import Progress
 from modelservice.contract.training import Hyperparameters
 from modelservice.families.base import TEXTS_ONLY, Family, Fitted, Observer
 from modelservice.families.decision_tree import Tree
@@ -73,6 +74,22 @@ class FrozenEncoder:
         encoder = read_pretrained(settings.uri, settings.digest)
         encoder.check_length(dataset.shape[0], field="spec.data.text.maxLength")
         scaling = Scaling.of(encoder.embed(dataset.train.features))
+        notes: tuple[str, ...] = (f"the encoder is {encoder.origin} with weights {encoder.digest}",)
+        if settings.fine_tune is not None:
+            from modelservice.families.lora import fine_tuned  # noqa: PLC0415 - torch takes seconds to import
+
+            encoder, said = fine_tuned(
+                encoder,
+                settings.fine_tune,
+                dataset,
+                center=scaling.center,
+                factor=float(scaling.factor),
+                seed=training.seed,
+                observe=observe,
+                checkpointing=checkpointing,
+            )
+            scaling, notes = Scaling.of(encoder.embed(dataset.train.features)), (*notes, said)
+            observe = _nobody  # all progress is told
         fitted = head.fit(
             settings.head.chosen,
             replace(seen_by(dataset, lambda tokens: scaling(encoder.embed(tokens))), modality="Table", codes=None),
@@ -85,7 +102,6 @@ class FrozenEncoder:
             # Rows of another batch differ in the last bit, which a head may make much of: so the same rows together.
             return fitted.predict(scaling(encoder.compute(tokens)))
 
-        note = f"the encoder is {encoder.origin} with weights {encoder.digest}"
         return Fitted(
             onnx=_joined(encoder, scaling, fitted.onnx, dataset),
             predict=predict,
@@ -93,8 +109,12 @@ class FrozenEncoder:
             libraries=fitted.libraries,
             curves=fitted.curves,
             best_epoch=fitted.best_epoch,
-            notes=(note, *fitted.notes),
+            notes=(*notes, *fitted.notes),
         )
+
+
+def _nobody(_: Progress) -> None:
+    """Nobody listens."""
 
 
 def _head(settings: EncoderHead, dataset: Dataset) -> Family:

@@ -233,7 +233,7 @@ def _train(
             module,
             objective=objective,
             train=train,
-            validation=_rows(dataset.validation, objective, architecture.head, device),
+            validation=rows_of(dataset.validation, objective, architecture.head, device),
             settings=training,
             generator=generator,
             observe=lambda epoch: observe(_progress(epoch, objective)),
@@ -299,13 +299,15 @@ def _check_suited(settings: Augmentation | None, dataset: Dataset) -> None:
 def _learned(dataset: Dataset, objective: Objective, head: OutputHead, device: str) -> Batches:
     """The training rows: those that are held, or the stream."""
     if dataset.stream is None:
-        return _rows(dataset.train, objective, head, device)
+        return rows_of(dataset.train, objective, head, device)
     return StreamedRows(
-        dataset.stream, lambda side: _rows(side, objective, head, "cpu"), shape=dataset.shape, device=device
+        dataset.stream, lambda side: rows_of(side, objective, head, "cpu"), shape=dataset.shape, device=device
     )
 
 
-def _rows(side: Side, objective: Objective, head: OutputHead, device: str) -> Rows:
+def rows_of(side: Side, objective: Objective, head: OutputHead, device: str) -> Rows:
+    """The rows of a side for torch, with the targets of the objective; numbers are standardised."""
+
     def scaled(values: NDArray[Any]) -> NDArray[Any]:
         return (values - head.mean) / head.std if isinstance(head, Scale) else values
 
