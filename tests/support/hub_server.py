@@ -20,6 +20,7 @@ class HubServer(http.server.ThreadingHTTPServer):
         token: without which nothing is given, None where anybody may read.
         stored_apart: files that are given by another path, to which the hub leads on.
         store: where that is, such as another host; nothing is this server.
+        cut: whether contents of the store end before they should.
         failures: statuses of the next answers, one for each request.
         asked: paths of all requests.
         tokens: what each request said of who asks.
@@ -34,6 +35,7 @@ class HubServer(http.server.ThreadingHTTPServer):
         self.token: str | None = None
         self.stored_apart = {"model.safetensors"}
         self.store = ""
+        self.cut = False
         self.failures: list[int] = []
         self.asked: list[str] = []
         self.tokens: list[str | None] = []
@@ -56,7 +58,15 @@ class _Handler(Handler):
             return
         if path.startswith("store/"):
             _, organisation, name, file = path.split("/", 3)
-            self.answer(200, server.models[f"{organisation}/{name}"][file])
+            content = server.models[f"{organisation}/{name}"][file]
+            if server.cut:
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(content) + 1))
+                self.end_headers()
+                self.wfile.write(content)
+                self.close_connection = True
+            else:
+                self.answer(200, content)
             return
         organisation, name, _, revision, file = path.split("/", 4)
         model = server.models.get(f"{organisation}/{name}")

@@ -281,8 +281,8 @@ class Augmentation(Contract):
         return self
 
 
-class InitialArtifact(Contract):
-    """The artifact of a network like the one that is trained."""
+class TrainedArtifact(Contract):
+    """An artifact that was made before."""
 
     uri: FolderUri = Field(
         description="Its folder. Of a store, what the training pod may read; file:// is a folder of the trainer's"
@@ -294,24 +294,15 @@ class InitialArtifact(Contract):
 class Initialize(OneOf):
     """Exactly one source of the weights that a training begins with."""
 
-    artifact: InitialArtifact | None = Field(
+    artifact: TrainedArtifact | None = Field(
         default=None, description="What was trained before, of the same architecture, inputs and labels."
     )
-
-
-class TeacherArtifact(Contract):
-    """The artifact of a model that answers the same question."""
-
-    uri: FolderUri = Field(
-        description="Its folder, as that of initialize. A change trains nothing again: digest says which it is."
-    )
-    digest: Sha256 = Field(description="sha256 of its manifest: another one is refused. A change trains again.")
 
 
 class Teacher(Contract):
     """A model whose outputs for the training rows are learned beside their labels (Hinton et al., 2015)."""
 
-    artifact: TeacherArtifact = Field(
+    artifact: TrainedArtifact = Field(
         description="What was trained before, of any family, with the same inputs, task and labels."
     )
     temperature: float = Field(

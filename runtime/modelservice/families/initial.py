@@ -11,7 +11,7 @@ from modelservice.artifact.files import document_bytes
 from modelservice.artifact.load import Artifact
 from modelservice.contract.failure import StageError
 from modelservice.contract.manifest import PREPROCESSING_FILE, WEIGHTS_FILE
-from modelservice.contract.training import InitialArtifact
+from modelservice.contract.training import TrainedArtifact
 from modelservice.families.pretrained import ENVIRONMENT
 from modelservice.modalities.base import Dataset
 from modelservice.modalities.elsewhere import Named, read_elsewhere
@@ -21,7 +21,7 @@ FIELD: Final = "spec.training.initialize.artifact"
 _SHOWN: Final = 3
 
 
-def begin_from(module: nn.Module, initial: InitialArtifact, dataset: Dataset) -> None:
+def begin_from(module: nn.Module, initial: TrainedArtifact, dataset: Dataset) -> None:
     """Put the weights of an artifact into a network of the same layers.
 
     Numbers are scaled by the new rows, as those of the artifact were by its own: what follows learns the difference.
@@ -70,6 +70,6 @@ def _difference(name: str, stored: dict[str, torch.Tensor], state: dict[str, tor
     return f"{name} is {there or 'not there'}, and {here or 'not'} here"
 
 
-def _unsuited(initial: InitialArtifact, why: str) -> StageError:
+def _unsuited(initial: TrainedArtifact, why: str) -> StageError:
     message = f"{initial.uri} {why}: name an artifact of the same network and data, or leave initialize out"
     return StageError("InitialUnsuited", message, field=FIELD)

@@ -86,22 +86,28 @@ class HubModel:
                 hf_raise_for_status(response)
                 self._check_way(response)
                 content = self._collected(file, response, limit=limit)
+                self.commit = self.commit or self._commit_of(response)
+                return content
         except OfflineModeIsEnabled as error:
             message = f"{self.uri} cannot be read as it is set: {sentence(error)}"
             raise DataError("DataSettingsInvalid", message, field=self.field) from None
         except HTTPError as error:
             raise self._failed(file, error) from None
-        self.commit = self.commit or self._commit_of(response)
-        return content
 
     def _collected(self, file: str, response: "Response", *, limit: int) -> bytes:
         """What comes, as far as it may."""
+        from httpx2 import HTTPError  # noqa: PLC0415 - as above
+
         content = bytearray()
-        for part in response.iter_bytes():
-            content += part
-            if len(content) > limit:
-                message = f"{file} of {self.uri} has more than the {limit} bytes that are read: name another model"
-                raise DataError("DataTooLarge", message, field=self.field)
+        try:
+            for part in response.iter_bytes():
+                content += part
+                if len(content) > limit:
+                    message = f"{file} of {self.uri} has more than the {limit} bytes that are read: name another model"
+                    raise DataError("DataTooLarge", message, field=self.field)
+        except HTTPError as error:
+            # Told here: the library would ask again for an answer that has begun already.
+            raise self._failed(file, error) from None
         return bytes(content)
 
     def _check_way(self, response: "Response") -> None:

@@ -130,6 +130,13 @@ def test_a_hub_that_fails_is_asked_again_and_then_later(hub: HubServer) -> None:
     assert "does not answer as it should" in error.message
 
 
+def test_an_answer_that_ends_early_is_no_file(hub: HubServer) -> None:
+    hub.cut = True
+    error = refused()
+    assert isinstance(error, DataUnavailableError), error
+    assert hub.asked.count(f"store/{NAME}/model.safetensors") == 1
+
+
 def test_a_hub_that_is_away_and_one_that_may_not_be_asked(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     assert isinstance(refused(), DataUnavailableError)
