@@ -6,13 +6,16 @@ import ssl
 import yaml
 from tests.cluster import pki
 from tests.cluster.network import BRIDGE_IP, CONTROL_PLANE, REGISTRY, SERVICE_RANGE
-from tests.cluster.paths import CONFIG, PKI, REGISTRY_STORAGE, STATE, write_if_changed
+from tests.cluster.paths import CONFIG, LOGS, PKI, REGISTRY_STORAGE, STATE, write_if_changed
 from tests.cluster.processes import Component
 from tests.cluster.toolchain import binary
 
 IP = CONTROL_PLANE.ip
 ETCD = f"http://{IP}:2379"
 EXEMPT_NAMESPACES = ["kube-system"]
+AUDITED_NAMESPACE = "modelservice-system"
+AUDIT_LOG = LOGS / "audit.log"
+"""Calls of ServiceAccounts of that namespace, each a line of JSON."""
 
 
 def healthy(port: int, path: str, *, tls: bool = True, host: str = IP) -> bool:
@@ -68,8 +71,9 @@ def etcd() -> Component:
 
 def apiserver() -> Component:
     """Build kube-apiserver."""
-    admission = CONFIG / "admission.yaml"
+    admission, audit = CONFIG / "admission.yaml", CONFIG / "audit.yaml"
     write_if_changed(admission, yaml.safe_dump(_admission()))
+    write_if_changed(audit, yaml.safe_dump(_audit()))
     front_proxy = pki.certificate("front-proxy-client")
     kubelet_client = "apiserver-kubelet-client"
     argv = [
@@ -83,6 +87,10 @@ def apiserver() -> Component:
         "--allow-privileged=true",  # as real clusters do; Pod Security is what refuses
         "--enable-admission-plugins=NodeRestriction",
         f"--admission-control-config-file={admission}",
+        f"--audit-policy-file={audit}",
+        f"--audit-log-path={AUDIT_LOG}",
+        "--audit-log-maxsize=256",
+        "--audit-log-maxbackup=1",
         "--anonymous-auth=false",
         "--profiling=false",
         f"--client-ca-file={pki.CA}",
@@ -110,9 +118,20 @@ def apiserver() -> Component:
         name="kube-apiserver",
         argv=argv,
         netns=CONTROL_PLANE.name,
-        files=[admission, pki.certificate("apiserver")],
+        files=[admission, audit, pki.certificate("apiserver")],
         ready=lambda: healthy(6443, "/readyz"),
     )
+
+
+def _audit() -> dict[str, object]:
+    """What the operator asks for, without bodies; of a watch also that it began."""
+    operator = {"level": "Metadata", "userGroups": [f"system:serviceaccounts:{AUDITED_NAMESPACE}"]}
+    return {
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": [operator, {"level": "None"}],
+    }
 
 
 def _admission() -> dict[str, object]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from tests.support.helm import NAMESPACE, RELEASE, helm_objects
+from tests.support.rights import ROLE, Right, granted, role_named
 from tests.support.world import World
 
 from modelservice_operator.constants import LEASE_NAME
@@ -27,11 +28,6 @@ from modelservice_operator.kinds import (
     WATCHED_KINDS,
     ref_of,
 )
-
-CLUSTER_NAME = f"{NAMESPACE}-{RELEASE}"
-
-Right = tuple[str, str, str]
-"""API group, resource (with its subresource) and verb."""
 
 VERBS = {
     "get": ("get",),
@@ -152,17 +148,6 @@ def used() -> Iterator[Right]:
     yield (MODEL_SERVICE.group, f"{MODEL_SERVICE.plural}/finalizers", "update")  # to block the owner's deletion
 
 
-def role_named(name: str, values: dict[str, Any] | None = None) -> dict[str, Any]:
-    (role,) = (one for one in helm_objects(values) if one["kind"] == "ClusterRole" and one["metadata"]["name"] == name)
-    return role
-
-
-def granted() -> Iterator[Right]:
-    for rule in role_named(CLUSTER_NAME)["rules"]:
-        for group in rule["apiGroups"]:
-            yield from ((group, resource, verb) for resource in rule["resources"] for verb in rule["verbs"])
-
-
 def test_the_role_is_exactly_what_the_operator_does() -> None:
     assert sorted(set(granted())) == sorted(set(used()))
 
@@ -174,7 +159,7 @@ def test_no_right_is_granted_twice() -> None:
 
 @pytest.mark.parametrize("values", [{}, {"watch": {"namespaces": ["team-a"]}}], ids=["everywhere", "namespaces"])
 def test_looking_for_other_releases_needs_two_rights_in_the_whole_cluster(values: dict[str, Any]) -> None:
-    name = f"{CLUSTER_NAME}-rivals"
+    name = f"{ROLE}-rivals"
     (leases, reviews) = role_named(name, values)["rules"]
     assert leases == {
         "apiGroups": [LEASE.group],

@@ -1,25 +1,25 @@
 """The operator is installed once; stories run side by side, then what wants the cluster for itself."""
 
-import os
 import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from tests.bench.record import Figure, record
 from tests.cluster import pki
 from tests.e2e.second_node import begin_second_node
-from tests.e2e.stories import Stories, Story
+from tests.e2e.stories import KEEP, Stories, Story, is_whole
 from tests.support.e2e import Api, Space
 from tests.support.installation import Installation
 
-KEEP = os.environ.get("KEEP") == "1"
 USER = "e2e-user"
 
 _figures = pytest.StashKey[list[Figure]]()
 _stories = pytest.StashKey[Stories]()
+_began = pytest.StashKey[datetime]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "story(seconds): runs side by side with the others; about how long it takes")
     config.addinivalue_line("markers", "alone: needs the cluster, and the operator, for itself; runs last")
-    config.stash[_figures] = []
+    config.stash[_figures], config.stash[_began] = [], datetime.now(UTC)
 
 
 @pytest.hookimpl(trylast=True)
@@ -61,6 +61,12 @@ def pytest_runtest_call(item: pytest.Function) -> Iterator[None]:
         for space in spaces:
             stack.enter_context(space.explained())
         return (yield)
+
+
+@pytest.fixture(scope="session")
+def session_began(pytestconfig: pytest.Config) -> datetime:
+    """When this run began."""
+    return pytestconfig.stash[_began]
 
 
 @pytest.fixture(scope="session")
@@ -114,7 +120,7 @@ def stories(
         for item in request.session.items
         if isinstance(item, pytest.Function) and (marker := item.get_closest_marker("story"))
     ]
-    running = Stories(told, make_space=make_space, keep=KEEP)
+    running = Stories(told, make_space=make_space)
     request.session.stash[_stories] = running
     yield running
     running.finish()
@@ -149,7 +155,7 @@ def second_node_begun() -> Iterator[Future[None]]:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Show what was measured; only a run of all tests replaces what ``build/bench/e2e.json`` holds."""
     figures = config.stash[_figures]
-    whole = not config.option.keyword and not any(".py" in argument for argument in config.args)
+    whole = is_whole(config)
     if figures and whole:
         terminalreporter.ensure_newline()
         record("e2e", figures, caption="as a user with edit sees it, on two CPUs that all pods share", readme=False)

@@ -5,16 +5,25 @@ reached, and a test's result is the result of its thread.
 """
 
 import itertools
+import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from tests.support.e2e import Space
 
+KEEP = os.environ.get("KEEP") == "1"
+"""Whether namespaces stay when their stories are over."""
 SIDE_BY_SIDE = 8
 """More would only make each other slow: a training needs three seconds of CPU before it begins."""
+
+
+def is_whole(config: pytest.Config) -> bool:
+    """Whether all tests of this level are run."""
+    return not config.option.keyword and not any(".py" in argument for argument in config.args)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +39,9 @@ class Story:
 class Stories:
     """All stories of a session, running."""
 
-    def __init__(self, stories: Sequence[Story], *, make_space: Callable[[str], Space], keep: bool) -> None:
+    def __init__(self, stories: Sequence[Story], *, make_space: Callable[[str], Space]) -> None:
         self._pool = ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="story")
         self._make_space = make_space
-        self._keep = keep
         self._run_id = secrets.token_hex(2)
         self._numbers = itertools.count(1)
         longest_first = sorted(stories, key=lambda story: -story.seconds)
@@ -48,7 +56,7 @@ class Stories:
             with space.explained():
                 story.tell(space=space, **story.arguments)
         finally:
-            if not self._keep:
+            if not KEEP:
                 space.remove()
 
     def result(self, name: str) -> None:

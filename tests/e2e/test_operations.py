@@ -7,16 +7,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import httpx
 import pytest
 from tests.bench.record import Figure, at_most, figure
 from tests.cluster.images import recorded_sizes
-from tests.support.client import build_client, predict
+from tests.support.client import build_client, keep_asking, predict
 from tests.support.e2e import Api, Object, Space, condition, config_map, eventually, model_service, says
 from tests.support.helm import IMAGES, RELEASE, ROOT
-from tests.support.installation import Installation
+from tests.support.installation import Installation, helm
 from tests.support.plugin import plugin
 from tests.support.samples import SAMPLES
 from tests.support.tables import FLOWERS, IRIS, SWAPPED
@@ -40,11 +41,18 @@ def quiet(api: Api) -> None:
     """Namespaces of the stories are gone."""
 
     def going() -> list[Object]:
-        return [
+        found = [
             one for one in api.request("GET", "/api/v1/namespaces")["items"] if one["metadata"].get("deletionTimestamp")
         ]
+        for one in found:  # it is looked at again after half of its pods' grace, or soon after it has changed
+            path = f"/api/v1/namespaces/{one['metadata']['name']}"
+            annotations = {"modelservice.test/seen": str(time.monotonic())}
+            api.request(
+                "PATCH", path, {"metadata": {"annotations": annotations}}, content_type="application/merge-patch+json"
+            )
+        return found
 
-    eventually(lambda: not going(), what="the end of earlier namespaces", seconds=120)
+    eventually(lambda: not going(), what="the end of earlier namespaces", seconds=120, poll=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -196,6 +204,34 @@ def test_kubectl_knows_models(iris: Space) -> None:
     assert "learningRate" in iris.kubectl("explain", "modelservice.spec.training.optimizer.adam")
 
 
+def test_applying_the_same_again_by_any_way_changes_nothing(iris: Space, tmp_path: Path) -> None:
+    sample = SAMPLES / "iris.yaml"
+    templates = tmp_path / "templates"
+    templates.mkdir()
+    (tmp_path / "Chart.yaml").write_text("apiVersion: v2\nname: flowers\nversion: 0.1.0\n")
+    (templates / "iris.yaml").write_text(sample.read_text())
+    install = ("upgrade", "--install", "flowers", str(tmp_path), "--namespace", iris.name, "--take-ownership")
+    by_server = ("--server-side", "--force-conflicts")
+    ways: dict[str, Callable[[], str]] = {
+        "by kubectl": lambda: iris.kubectl("apply", "-f", sample) and iris.kubectl("diff", "-f", sample),
+        "by the server": lambda: (
+            iris.kubectl("apply", *by_server, "-f", sample) and iris.kubectl("diff", *by_server, "-f", sample)
+        ),
+        "by Helm": lambda: helm(*install) and "",
+    }
+
+    def seen() -> tuple[Object, Mapping[tuple[str, str], str]]:
+        """All but whose the fields are, which each way writes."""
+        service = iris.service("iris")
+        kept = {key: value for key, value in iris.versions().items() if key != ("ModelService", "iris")}
+        return {**service["status"], "spec": service["spec"], "generation": service["metadata"]["generation"]}, kept
+
+    before = seen()
+    for way, apply in ways.items():
+        assert (apply(), apply()) == ("", ""), way
+        assert seen() == before, way
+
+
 def test_a_status_wiped_by_hand_comes_back_without_training(fleet: Spaces) -> None:
     space, _ = fleet
     before, stood = versions(fleet), space.service("iris")["status"]
@@ -249,7 +285,7 @@ def test_a_second_operator_stands_by_and_takes_over(fleet: Spaces, installation:
     installation.wait_leader()
 
 
-def test_other_images_of_the_runtime_restart_no_model_and_a_missing_one_is_said(
+def test_other_images_of_the_runtime_and_a_rollback_restart_no_model_and_a_missing_one_is_said(
     fleet: Spaces, installation: Installation, api: Api, figures: list[Figure]
 ) -> None:
     before, space = working(fleet), fleet[1]
@@ -266,8 +302,9 @@ def test_other_images_of_the_runtime_restart_no_model_and_a_missing_one_is_said(
         figures.append(at_most("image cannot be pulled: from apply to Ready's reason", seconds, "s", 10))
         eventually(lambda: any("Image" in one["reason"] for one in space.events("new")), what="an event", seconds=5)
     finally:
-        installation.install()
+        installation.roll_back()
     space.wait_ready("new")
+    assert working(fleet).items() >= before.items()
     space.kubectl("delete", "modelservice", "new")
 
 
@@ -313,14 +350,16 @@ def test_uninstalled_and_installed_again_from_the_manifest_restarts_nothing(
     manifest = tmp_path / "install.yaml"
     manifest.write_text(text, encoding="utf-8")
     installation.kubectl_cluster("apply", "--dry-run=server", "-f", manifest)
-    installation.uninstall()
-    assert versions(fleet) == before
-    assert api.get(DEPLOYMENT, "modelservice-system", RELEASE) is None
-    installation.kubectl_cluster("apply", "-f", manifest)
-    installation.wait_pods(1)
-    wait_reconciled(installation, api)
-    assert installation.writes() == {}
-    assert versions(fleet) == before
-    installation.install()
-    wait_reconciled(installation, api)
-    assert versions(fleet) == before
+    with keep_asking(fleet[0].address("iris"), "iris", ROWS, pause=0.05, most=6000) as asked:
+        installation.uninstall()
+        assert versions(fleet) == before
+        assert api.get(DEPLOYMENT, "modelservice-system", RELEASE) is None
+        installation.kubectl_cluster("apply", "-f", manifest)
+        installation.wait_pods(1)
+        wait_reconciled(installation, api)
+        assert installation.writes() == {}
+        assert versions(fleet) == before
+        installation.install()
+        wait_reconciled(installation, api)
+        assert versions(fleet) == before
+    assert (asked.failures, set(asked.answers)) == ([], {200})

@@ -1,16 +1,22 @@
-"""On a second real node: artifacts in object storage are served there, and two workers train one model, one lost."""
+"""On a second real node: artifacts in object storage are served there, and two workers train one model, one lost.
+
+Both stories are told side by side, as those of one node are.
+"""
 
 import json
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 
 import pytest
 from tests.cluster.kube import kubectl
 from tests.cluster.network import CONTROL_PLANE
 from tests.e2e.second_node import SECOND
+from tests.e2e.stories import Stories, Story
 from tests.support import object_store
 from tests.support.client import keep_asking, predict
-from tests.support.e2e import Object, Space, condition, config_map, eventually, model_service
+from tests.support.e2e import Object, Space, condition, config_map, eventually, model_service, progress
+from tests.support.installation import Installation
 from tests.support.tables import FLOWERS, IRIS
 
 from modelservice_operator.constants import LABEL_NAME
@@ -19,17 +25,27 @@ pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 
 ROWS = [row for row, _ in FLOWERS]
 SPECIES = [species for _, species in FLOWERS]
-EPOCHS = 600
-"""Over a network, whose every step waits for two messages: a quarter of a minute."""
+EPOCHS = 400
+"""Over a network, whose every step waits for two messages: ten seconds."""
 SOME = 5
 """Percent, after which there is a checkpoint."""
 
 
-@pytest.fixture
-def second_node(second_node_begun: Future[None]) -> None:
-    """A second node with the images that serve and train, on which pods may start."""
+@pytest.fixture(scope="module")
+def told(
+    second_node_begun: Future[None], installation: Installation, make_space: Callable[[str], Space]
+) -> Iterator[Stories]:
+    """The stories of this module, begun once there is a second node with the images that serve and train."""
     second_node_begun.result()
     kubectl("uncordon", CONTROL_PLANE.name, SECOND.name)
+    object_store.make_bucket("models")
+    stories = [
+        Story(name=tell.__name__, tell=tell, arguments={}, seconds=seconds)
+        for tell, seconds in ((serve_on_both_and_on_the_other_alone, 20), (lose_one_of_two_workers, 60))
+    ]
+    running = Stories(stories, make_space=make_space)
+    yield running
+    running.finish()
 
 
 def nodes_of(space: Space, stage: str) -> list[str]:
@@ -38,10 +54,11 @@ def nodes_of(space: Space, stage: str) -> list[str]:
     return sorted(pod["spec"].get("nodeName", "") for pod in pods)
 
 
-@pytest.mark.usefixtures("second_node")
-def test_trained_on_one_node_served_on_both_and_on_the_other_alone(spaces: tuple[Space, Space]) -> None:
-    space, _ = spaces
-    object_store.make_bucket("models")
+def test_trained_on_one_node_served_on_both_and_on_the_other_alone(told: Stories) -> None:
+    told.result(serve_on_both_and_on_the_other_alone.__name__)
+
+
+def serve_on_both_and_on_the_other_alone(space: Space) -> None:
     here = {"kubernetes.io/hostname": CONTROL_PLANE.name}
     space.apply(
         config_map("flowers", IRIS),
@@ -77,10 +94,11 @@ def workers(space: Space) -> list[Object]:
     return sorted(going, key=lambda pod: str(pod["metadata"]["name"]))
 
 
-@pytest.mark.usefixtures("second_node")
-def test_two_workers_on_two_nodes_go_on_after_one_was_killed(spaces: tuple[Space, Space]) -> None:
-    space, _ = spaces
-    object_store.make_bucket("models")
+def test_two_workers_on_two_nodes_go_on_after_one_was_killed(told: Stories) -> None:
+    told.result(lose_one_of_two_workers.__name__)
+
+
+def lose_one_of_two_workers(space: Space) -> None:
     space.apply(
         config_map("pair", IRIS),
         object_store.secret("bucket"),
@@ -91,10 +109,7 @@ def test_two_workers_on_two_nodes_go_on_after_one_was_killed(spaces: tuple[Space
         ),
     )
 
-    def under_way() -> bool:
-        return int(space.service("pair").get("status", {}).get("progress", "0%").rstrip("%") or 0) >= SOME
-
-    eventually(under_way, what="a training under way", seconds=180)
+    eventually(lambda: progress(space.service("pair")) >= SOME, what="a training under way", seconds=180)
     first, second = workers(space)
     assert {pod["spec"]["nodeName"] for pod in (first, second)} == {CONTROL_PLANE.name, SECOND.name}
     killed = time.monotonic()

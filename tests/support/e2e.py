@@ -111,6 +111,11 @@ def condition(service: Object, kind: str) -> Object:
     return next((one for one in conditions if one["type"] == kind), {})
 
 
+def progress(service: Object) -> int:
+    """Percent of the stage that runs; 0 where nothing is said."""
+    return int(service.get("status", {}).get("progress", "0%").rstrip("%") or 0)
+
+
 def metrics(service: Object) -> Mapping[str, float]:
     """Metrics on the test rows of the newest revision, by name."""
     return {one["name"]: one["value"] for one in service["status"]["revisions"][0]["metrics"]}

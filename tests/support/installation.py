@@ -63,6 +63,11 @@ class Installation:
         )  # fmt: skip
         self.wait_leader()
 
+    def roll_back(self) -> None:
+        """Go back to what was installed before the last change, and wait."""
+        helm("rollback", RELEASE, "--wait", "--timeout", "2m")
+        self.wait_leader()
+
     def uninstall(self) -> None:
         """Take the operator away; the CRD stays, and with it all ModelServices."""
         helm("uninstall", RELEASE, "--wait")

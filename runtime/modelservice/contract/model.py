@@ -27,6 +27,13 @@ class Pooling(StrEnum):
     NONE = "None"
 
 
+class Normalization(StrEnum):
+    """What is done to the channels of a convolution while it is trained."""
+
+    NONE = "None"
+    BATCH = "Batch"
+
+
 class Kernel(StrEnum):
     """Kernel of a support vector machine."""
 
@@ -78,6 +85,11 @@ class ConvolutionalNetwork(Contract):
     pooling: Pooling = Field(
         default=Pooling.MAX,
         description="Max, Average or None: halves the size after each convolution. Default Max. A change trains again.",
+    )
+    normalization: Normalization = Field(
+        default=Normalization.NONE,
+        description="Batch or None: whether each channel is standardised over the rows of a step while training. It is"
+        " folded into the kernels then, so serving costs nothing more. Default None. A change trains again.",
     )
     hidden_layers: HiddenLayers = Field(
         default=(64,), description="Width of each linear layer before the last. Default [64]. A change trains again."

@@ -1,7 +1,7 @@
 """``spec.model.cnn``: convolutional networks, for images."""
 
 from modelservice.contract.failure import StageError
-from modelservice.contract.model import ConvolutionalNetwork
+from modelservice.contract.model import ConvolutionalNetwork, Normalization
 from modelservice.contract.model import Pooling as PoolingFunction
 from modelservice.contract.training import Hyperparameters
 from modelservice.families.architecture import (
@@ -81,6 +81,7 @@ class Cnn:
             field="spec.model.cnn",
             observe=observe,
             checkpointing=checkpointing,
+            normalizes=settings.normalization is Normalization.BATCH,
         )
 
 

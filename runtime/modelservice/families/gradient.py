@@ -28,6 +28,7 @@ from modelservice.families.base import Fitted, Observer
 from modelservice.families.heads import build_head
 from modelservice.families.initial import begin_from
 from modelservice.families.modules import apply_head, build, initialize
+from modelservice.families.normalization import check_normalizable, folded, normalized
 from modelservice.modalities.base import Dataset, Features, Side
 from modelservice.tasks.base import Array
 from modelservice.training.augmentation import build_augments
@@ -60,6 +61,7 @@ def fit(
     field: str,
     observe: Observer,
     checkpointing: Checkpointing = BEGINS_ANEW,
+    normalizes: bool = False,
 ) -> Fitted:
     """Train a network; for arguments see ``Family.fit``.
 
@@ -73,13 +75,18 @@ def fit(
         field: path of the family in the ModelService, for messages.
         observe: is told of each epoch.
         checkpointing: where it is kept how far the training is.
+        normalizes: whether channels are standardised over the rows of a step, see ``normalization``.
 
     Raises:
-        StageError: no such network is possible, its training diverged, an augmentation does not fit the rows, or a GPU
-            is granted and none is seen.
+        StageError: no such network is possible, its training diverged, an augmentation does not fit the rows, a GPU
+            is granted and none is seen, or normalisation is asked for where it cannot be.
     """
     architecture = _design(design, settings, dataset, field)
-    module, best_epoch, recorder = _train(architecture, dataset, training, observe, checkpointing)
+    if normalizes:
+        check_normalizable(training, current())
+    module, best_epoch, recorder = _train(
+        architecture, dataset, training, observe, checkpointing, normalizes=normalizes
+    )
     fitted = _fitted(architecture, module, curves=recorder.curves, best_epoch=best_epoch)
     return replace(fitted, notes=tuple(_notes(training)))
 
@@ -211,6 +218,8 @@ def _train(
     training: Hyperparameters,
     observe: Observer,
     checkpointing: Checkpointing,
+    *,
+    normalizes: bool,
 ) -> tuple[nn.Sequential, int, CurveRecorder]:
     """The trained module, on the CPU, its epoch, and what the epochs came to."""
     device = best_device(granted=granted_gpus(os.environ), section="spec.training")
@@ -228,6 +237,8 @@ def _train(
         initialize(module, generator)
         if training.initialize is not None and training.initialize.artifact is not None:
             begin_from(module, training.initialize.artifact, dataset)
+        if normalizes:
+            module = normalized(module)
         ranks.prepare(module, device=device)
         best_epoch = train_module(
             module,
@@ -246,7 +257,7 @@ def _train(
         if not ranks.holds_all:
             state, module = ranks.state(module), build(architecture)
             module.load_state_dict(state)
-    return module.cpu(), best_epoch, recorder
+    return folded(module.cpu()) if normalizes else module.cpu(), best_epoch, recorder
 
 
 def _objective(dataset: Dataset, training: Hyperparameters) -> Objective:

@@ -186,19 +186,20 @@ class BestWeights(Part):
     def __init__(self, module: nn.Module, *, epochs: int) -> None:
         self.epoch, self._epochs = 0, epochs
         self._loss = math.inf
-        self._parameters = list(module.parameters())
+        # Also what is learned without a gradient, such as the spread of channels.
+        self._weights = list(module.state_dict().values())
         # Zeros, since a checkpoint before the first epoch is to hold nothing else that was in memory.
-        self._kept = [torch.zeros_like(parameter) for parameter in self._parameters]
+        self._kept = [torch.zeros_like(one) for one in self._weights]
 
     def offer(self, loss: float, epoch: int) -> None:
         """Keep the present weights if their loss is lower than any before."""
         if loss < self._loss:
             self._loss, self.epoch = loss, epoch
-            _copy(self._parameters, self._kept)
+            _copy(self._weights, self._kept)
 
     def restore(self) -> None:
         """Put the kept weights back into the module."""
-        _copy(self._kept, self._parameters)
+        _copy(self._kept, self._weights)
 
     def tensors(self) -> Mapping[str, torch.Tensor]:
         """See ``Part``."""
@@ -283,7 +284,7 @@ def _measure(outputs: torch.Tensor, objective: Objective, rows: Rows) -> tuple[f
     return float(objective.judge(outputs, targets, weights)), float(objective.measure(outputs, targets, weights))
 
 
-def _copy(source: list[nn.Parameter] | list[torch.Tensor], target: list[nn.Parameter] | list[torch.Tensor]) -> None:
+def _copy(source: list[torch.Tensor], target: list[torch.Tensor]) -> None:
     with torch.no_grad():
         for theirs, ours in zip(source, target, strict=True):
             ours.copy_(theirs)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -91,6 +92,8 @@ class RequestReader:
         """All at once; what does not fit is looked at one by one."""
         if not values:
             return np.zeros((0, *self._full), dtype=np.uint8 if self._bytes else np.float32)
+        if self._bytes and (images := self._whole(values)) is not None:
+            return images
         try:
             array = np.asarray(values)
         except ValueError:
@@ -98,6 +101,22 @@ class RequestReader:
         if array.dtype.kind in "iuf" and self._is_shape(array.shape[1:]):
             return self._checked(array.reshape(len(values), *self._full))
         return np.stack([self._one(row, value) for row, value in enumerate(values)])
+
+    def _whole(self, values: list[Any]) -> Images | None:
+        """Nested arrays of whole numbers from 0 to 255, by ``bytes``: a third of numpy's time.
+
+        None where they are anything else, or nothing above 1: to ``bytes`` truth values are numbers.
+        """
+        arrays = [values]
+        for size in self._shape:
+            arrays = list(chain.from_iterable(arrays))
+            if set(map(type, arrays)) != {list} or set(map(len, arrays)) != {size}:
+                return None
+        try:
+            images = np.frombuffer(b"".join(map(bytes, arrays)), dtype=np.uint8)
+        except (TypeError, ValueError):  # a part of a number, a text, a number beyond 255
+            return None
+        return images.reshape(len(values), *self._full) if images.max() > 1 else None
 
     def _one(self, row: int, value: Any, *, of: int = 1) -> Images:
         """One image, float32 or uint8 [h, w, c]; ``of`` so many pictures in the request."""

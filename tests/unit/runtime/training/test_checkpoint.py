@@ -36,6 +36,7 @@ from modelservice.contract.training import (
     StochasticGradientDescent,
 )
 from modelservice.families.member_layers import MemberLinear, MemberScale
+from modelservice.families.normalization import ChannelNorm
 from modelservice.modalities.base import Side
 from modelservice.tasks.base import Loss
 from modelservice.training.augmentation import build_augments
@@ -147,7 +148,9 @@ class Pieces:
         return Rows(features=torch.from_numpy(side.features), targets=torch.from_numpy(side.values))
 
 
-def train_one(checkpointing: Checkpointing = BEGINS_ANEW, *, stream: bool = False, **settings: Any) -> Outcome:
+def train_one(
+    checkpointing: Checkpointing = BEGINS_ANEW, *, stream: bool = False, normalizes: bool = False, **settings: Any
+) -> Outcome:
     """Twelve rows, in batches of five: three steps in each of seven epochs."""
     asked = Hyperparameters(**{"epochs": 7, "batch_size": 5, "l1": 0.001, **settings})
     features = torch.linspace(-1, 1, 24).reshape(12, 2)
@@ -156,7 +159,8 @@ def train_one(checkpointing: Checkpointing = BEGINS_ANEW, *, stream: bool = Fals
     streamed = StreamedRows(pieces, pieces.read, shape=(2,), device="cpu", buffer_bytes=48)
     recorder, told = CurveRecorder(metric="accuracy", max_points=5), list[Epoch]()
     with seeded(3, "cpu") as generator:
-        module = nn.Sequential(nn.Linear(2, 6), nn.ReLU(), nn.Dropout(0.3), nn.Linear(6, 2))
+        channels = (nn.Unflatten(1, (6, 1, 1)), ChannelNorm(6), nn.Flatten()) if normalizes else ()
+        module = nn.Sequential(nn.Linear(2, 6), *channels, nn.ReLU(), nn.Dropout(0.3), nn.Linear(6, 2))
         for parameter in module.parameters():
             nn.init.uniform_(parameter, -1, 1, generator=generator)
         best = train_module(
@@ -252,6 +256,7 @@ TRAININGS: Mapping[str, Callable[[Checkpointing], Outcome]] = {
     **{name: partial(train_one, **settings) for name, settings in KINDS.items()},
     "members": train_three,
     "stream": partial(train_one, stream=True),
+    "normalised": partial(train_one, normalizes=True, early_stopping=EarlyStopping(patience=2)),
 }
 
 

@@ -303,6 +303,33 @@ JSON = st.recursive(
 )
 
 
+ODD: st.SearchStrategy[Any] = st.sampled_from(
+    [-1, 0, 1, 255, 256, 2**70, 2.0, 1.5, float("nan"), True, None, "3", [], [1], {}]
+)
+
+
+@pytest.mark.parametrize("preprocessing", [GREY, COLOUR])
+@given(data=st.data())
+def test_whole_numbers_taken_quickly_are_those_taken_slowly(preprocessing: ImagePreprocessing, data: Any) -> None:
+    random = np.random.default_rng(data.draw(st.integers(0, 9)))
+    images = random.integers(0, 256, (2, *preprocessing.row_shape)).tolist()
+    place = images
+    for _ in range(data.draw(st.integers(0, len(preprocessing.row_shape)))):
+        place = place[data.draw(st.integers(0, len(place) - 1))]
+    place[data.draw(st.integers(0, len(place) - 1))] = data.draw(ODD)
+
+    def outcome(instances: Any) -> Any:
+        try:
+            return np.asarray(ImageEncoder(preprocessing).from_instances(instances)).tolist()
+        except InputError as error:
+            return str(error)
+
+    quickly = outcome(images)
+    with pytest.MonkeyPatch.context() as patching:
+        patching.setattr(requests.RequestReader, "_whole", lambda *_: None)
+        assert quickly == outcome(images)
+
+
 @given(st.lists(JSON | st.just(GOOD), max_size=3))
 def test_whatever_json_holds_is_encoded_or_refused(instances: Any) -> None:
     encoder = ImageEncoder(GREY)
