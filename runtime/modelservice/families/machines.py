@@ -27,6 +27,10 @@ from modelservice.modalities.base import Dataset, Features
 from modelservice.tasks.base import Array
 
 _FOLDS = 5
+_UNMEASURED = (
+    "there are too few rows to measure how sure svm may be of some classes: their probabilities are those of its plain"
+    " decisions"
+)
 _KERNELS = {Kernel.LINEAR: "linear", Kernel.RBF: "rbf"}
 
 Floats = NDArray[np.float64]
@@ -99,6 +103,7 @@ def fit(settings: SupportVectorMachine, dataset: Dataset, *, seed: int, observe:
         predict=machines,
         parameters=machines.parameters,
         libraries=libraries(),
+        notes=() if all(one.measured for one in found) else (_UNMEASURED,),
     )
 
 
@@ -126,6 +131,8 @@ class _Machine:
     intercept: float
     slope: float = 1.0
     offset: float = 0.0
+    measured: bool = True
+    """Whether slope and offset were measured on rows that it did not learn from."""
 
 
 def _classifiers(
@@ -155,7 +162,13 @@ def _classifiers(
         (final,) = calibrated.calibrated_classifiers_
         (sigmoid,) = final.calibrators
         # Platt's sigmoid is 1 / (1 + exp(a f + b)).
-        yield _machine(final.estimator, slope=-float(sigmoid.a_), offset=-float(sigmoid.b_))
+        slope, offset = -float(sigmoid.a_), -float(sigmoid.b_)
+        measured = slope > 0
+        # Of a handful of rows, each that is held out leaves its class smaller, so that decisions on these rows may be
+        # worse than none, and the sigmoid would turn the machine's own decisions around.
+        yield _machine(
+            final.estimator, slope=slope if measured else 1.0, offset=offset if measured else 0.0, measured=measured
+        )
     observe(Progress(done=len(codes), total=len(codes)))
 
 
@@ -167,7 +180,7 @@ def _regressor(kernel: dict[str, Any], rows: FitRows, scale: Scale, observe: Obs
     return _machine(machine)
 
 
-def _machine(fitted: Any, *, slope: float = 1.0, offset: float = 0.0) -> _Machine:
+def _machine(fitted: Any, *, slope: float = 1.0, offset: float = 0.0, measured: bool = True) -> _Machine:
     return _Machine(
         support=fitted.support_.astype(np.int64),
         vectors=fitted.support_vectors_,
@@ -175,6 +188,7 @@ def _machine(fitted: Any, *, slope: float = 1.0, offset: float = 0.0) -> _Machin
         intercept=float(fitted.intercept_[0]),
         slope=slope,
         offset=offset,
+        measured=measured,
     )
 
 
