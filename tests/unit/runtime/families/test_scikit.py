@@ -184,7 +184,7 @@ def test_settings_decide() -> None:
 
 def test_a_machine_of_a_handful_of_rows_is_never_turned_around() -> None:
     """On rows that are held out, noise is told apart worse than by chance, which says nothing of the machine."""
-    said = []
+    said: list[str] = []
     for seed in range(4):
         noise = np.random.default_rng(seed).normal(size=(16, 40))
         dataset = build((noise, np.arange(16) % 2), (noise[:0], []), (noise, np.arange(16) % 2), labels=("no", "yes"))
