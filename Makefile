@@ -105,6 +105,9 @@ bench-compression: venv ## How small networks become, and what that costs: goes 
 bench-page: venv ## How soon the page of a model is painted, and answers what is typed, in Chromium
 	@$(PYTHON) -m tests.bench.page
 
+bench-fewshot: venv ## What a frozen encoder is worth with 8 to 125 examples a class: goes on where it was stopped (an hour)
+	@$(PYTHON) -m tests.bench.fewshot
+
 readme: setup ## Put what the demo and the end-to-end tests showed into README and docs/benchmarks.md (benches: --readme)
 	@$(STAGES) run $(PYTHON) -m tests.bench.transcripts
 

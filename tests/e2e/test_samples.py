@@ -59,9 +59,17 @@ def test_every_sample_has_its_test() -> None:
         "registry.yaml": "test_image_volumes.py",
         "guarded.yaml": "test_access.py",
     }
-    # These want a model in a store: test_encoder_sample.py, test_fetch.py and test_initial.py in tests/unit run them.
-    stored = {"artifact.yaml", "encoder.yaml", "initialize.yaml", "minilm.yaml", "text-beside-columns.yaml"}
-    stored |= {"shared-encoder.yaml"}  # test_shared_texts.py runs it; test_shared_encoder.py is its story
+    # These want a model in a store: test_encoder_sample.py, test_fetch.py, test_initial.py, test_teacher.py and
+    # test_shared_texts.py in tests/unit run them; test_shared_encoder.py is a story of the last one.
+    stored = {
+        "artifact.yaml",
+        "encoder.yaml",
+        "initialize.yaml",
+        "minilm.yaml",
+        "shared-encoder.yaml",
+        "teacher.yaml",
+        "text-beside-columns.yaml",
+    }
     assert names == {*here, "workers.yaml", *SERVED, *elsewhere, *stored, *LEARNED}
 
 

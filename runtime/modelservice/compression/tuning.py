@@ -1,8 +1,7 @@
-"""Networks that learn on: from labels, and from what another model says of the same rows.
+"""Networks that learn on: from labels, and from what another model says of the same rows (``training.distillation``).
 
-Knowledge distillation (Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015): probabilities
-of the teacher, softened by a temperature, say which wrong classes are nearly right. The same objective fine-tunes a
-network after units were taken out of it, with the network as it was before as its teacher.
+The same objective fine-tunes a network after units were taken out of it, with the network as it was before as its
+teacher.
 """
 
 from collections.abc import Callable
@@ -12,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn import functional
 
 from modelservice.compression.base import StepContext
 from modelservice.compression.lesson import Lesson
@@ -20,14 +18,15 @@ from modelservice.compression.network import StoredNetwork
 from modelservice.contract.evaluation import Metric
 from modelservice.contract.progress import Progress
 from modelservice.contract.training import Adam, Cosine, Hyperparameters, Optimizer, Schedule
-from modelservice.families.architecture import Architecture, OutputHead, Scale, Sigmoid
+from modelservice.families.architecture import Architecture, OutputHead, Scale
 from modelservice.families.gradient import slice_rows
 from modelservice.families.modules import build, initialize
 from modelservice.modalities.base import Features, Side
 from modelservice.training.augmentation import build_augments
 from modelservice.training.curves import Epoch
+from modelservice.training.distillation import beside_teacher, targets_beside
 from modelservice.training.loop import Augment, Rows, seeded, step_rows, train_module
-from modelservice.training.losses import OBJECTIVES, Measure, Objective
+from modelservice.training.losses import OBJECTIVES
 from modelservice.training.threads import limited_threads, threads_for
 
 RATE, FIRST_RATE = 0.003, 0.005
@@ -112,7 +111,7 @@ def _learn(
     ):
         train_module(
             module,
-            objective=_objective(plain, architecture.head, lesson),
+            objective=beside_teacher(plain, dataset.task.loss, temperature=lesson.temperature, weight=lesson.weight),
             train=_rows(dataset.train, context, architecture.head),
             validation=_rows(dataset.validation, context, architecture.head),
             settings=settings,
@@ -134,7 +133,7 @@ def _rows(side: Side, context: StepContext, head: OutputHead) -> Rows:
     weights = side.relative_weights
     return Rows(
         features=torch.from_numpy(side.features),
-        targets=torch.from_numpy(np.column_stack([true, told])).float(),
+        targets=targets_beside(torch.from_numpy(true), torch.from_numpy(told)),
         weights=None if weights is None else torch.from_numpy(weights).float(),
     )
 
@@ -160,49 +159,5 @@ class _Asked:
 
     def __call__(self, rows: Rows, _generator: torch.Generator) -> Rows:
         """Targets with what it says in the place of what it said."""
-        told = torch.from_numpy(_told(self.context, rows.features.numpy(), self.head)).float()
-        return replace(rows, targets=torch.cat([rows.targets[:, :1], told], dim=1))
-
-
-def _objective(plain: Objective, head: OutputHead, lesson: Lesson) -> Objective:
-    """The loss on labels and that on the teacher; the metric is that of the labels."""
-
-    def beside(own: Measure) -> Measure:
-        def total(outputs: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
-            true, told = targets[:, 0].to(plain.dtype), targets[:, 1:]
-            apart = _distances(outputs, told, head, lesson.temperature)
-            of_teacher = (apart if weights is None else apart * weights).mean()
-            return (1 - lesson.weight) * own(outputs, true, weights) + lesson.weight * of_teacher
-
-        return total
-
-    def measure(outputs: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
-        return plain.measure(outputs, targets[:, 0].to(plain.dtype), weights)
-
-    return Objective(
-        dtype=torch.float32,
-        loss=beside(plain.loss),
-        judge=beside(plain.judge),
-        metric=plain.metric,
-        measure=measure,
-    )
-
-
-def _distances(outputs: torch.Tensor, told: torch.Tensor, head: OutputHead, temperature: float) -> torch.Tensor:
-    """How far outputs [rows, logits] are from the teacher [rows, width], for each row [rows].
-
-    Of classes the Kullback-Leibler divergence of softened probabilities, times the square of the temperature, which
-    keeps the size of gradients.
-    """
-    if isinstance(head, Scale):
-        return (outputs[:, 0] - told[:, 0]).square()
-    logits = torch.cat([torch.zeros_like(outputs), outputs], dim=1) if isinstance(head, Sigmoid) else outputs
-    soft = functional.log_softmax(told.clamp_min(_TINY).log() / temperature, dim=1)
-    apart = functional.kl_div(
-        functional.log_softmax(logits / temperature, dim=1), soft, reduction="none", log_target=True
-    )
-    return apart.sum(dim=1) * temperature**2
-
-
-_TINY = 1e-7
-"""Stands in for probabilities that are 0 in float32."""
+        told = _told(self.context, rows.features.numpy(), self.head)
+        return replace(rows, targets=targets_beside(rows.targets[:, 0], torch.from_numpy(told)))

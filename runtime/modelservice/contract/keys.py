@@ -25,7 +25,10 @@ GZIP_MAGIC = b"\x1f\x8b"
 MAX_INFLATED_BYTES = 256 << 20
 """A ConfigMap holds 1 MiB; gzip could make a thousand of it."""
 
-PLACES_OF_TRAINING: Final[Mapping[str, Any]] = {"initialize": {"artifact": {"uri"}}}
+PLACES_OF_TRAINING: Final[Mapping[str, Any]] = {
+    "initialize": {"artifact": {"uri"}},
+    "teacher": {"artifact": {"uri"}},
+}
 """Where something lies whose digest is named beside it, which alone decides."""
 
 KEY_LENGTH = 8

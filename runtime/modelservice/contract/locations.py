@@ -52,13 +52,26 @@ SideFiles = Annotated[
 _PART = "[-A-Za-z0-9_=~+@][-A-Za-z0-9_.=~+@]*"
 FILE_SCHEME: Final = "file"
 """Of a folder of the machine, or of the image, that reads it."""
+_FOLDER = rf"({_BUCKET}|{_HOST}|{FILE_SCHEME}://)(/{_PART})+"
+FolderUri = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=512),
+    Worded(
+        rf"^{_FOLDER}$",
+        "must be a folder such as s3://models/iris/qp2iu6b5, https://host/iris or file:///models/iris, without '/' at"
+        " its end",
+    ),
+]
+HUB_SCHEME: Final = "hf"
+"""Of a model of a hub."""
+_NAME = "[A-Za-z0-9][-A-Za-z0-9_.]{0,95}"
 EncoderUri = Annotated[
     str,
     StringConstraints(min_length=1, max_length=512),
     Worded(
-        rf"^({_BUCKET}|{_HOST}|{FILE_SCHEME}://)(/{_PART})+$",
+        rf"^({_FOLDER}|{HUB_SCHEME}://{_NAME}/{_NAME}@{_NAME})$",
         "must be a folder such as s3://models/minilm, https://host/minilm or file:///models/minilm, without '/' at its"
-        " end",
+        " end, or a model of a hub with its revision, hf://organisation/name@revision",
     ),
 ]
 CLAIM_SCHEME: Final = "pvc"

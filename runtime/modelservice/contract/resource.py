@@ -12,6 +12,7 @@ from modelservice.contract.data import Data
 from modelservice.contract.model import (
     GRADIENT_FAMILIES,
     LAYERED_FAMILIES,
+    NETWORK_OF_MLP,
     Auto,
     EncoderService,
     Model,
@@ -40,7 +41,6 @@ _STEPS = " || ".join(
     for name, field in Hyperparameters.model_fields.items()
     if name not in OF_ANY_FAMILY
 )
-_NETWORK = tuple(name for name in MultilayerPerceptron.model_fields if name != "ensemble")
 _STEPS_OF_GRADIENT = Rule(
     f"{_BY_GRADIENT} || !has(self.training) || !({_STEPS})",
     "all of training that says how to step (optimizer, schedule, l1, l2, epochs, batchSize, ...) is for mlp, cnn, rnn"
@@ -63,7 +63,7 @@ _LOSS_OF_GRADIENT = Rule(
 )
 _ENSEMBLE_BY_RECIPE = Rule(
     "!has(self.model) || !has(self.model.mlp) || !has(self.model.mlp.ensemble) || self.model.mlp.ensemble == 1 || !("
-    + " || ".join(f"has(self.model.mlp.{MultilayerPerceptron.model_fields[name].alias})" for name in _NETWORK)
+    + " || ".join(f"has(self.model.mlp.{MultilayerPerceptron.model_fields[name].alias})" for name in NETWORK_OF_MLP)
     + f" || (has(self.training) && ({_STEPS})))",
     "an ensemble has layers and steps of its own: leave all of mlp but ensemble, and all of training that says how to"
     " step, out, or set ensemble to 1",
@@ -116,6 +116,11 @@ _FOLDS_BEGIN_ANEW = Rule(
     "!has(self.training) || !has(self.training.initialize) || !has(self.data) || !has(self.data.split)"
     " || !has(self.data.split.folds)",
     "the weights of training.initialize may have learned the rows that folds test on: leave one of them out",
+)
+_FOLDS_WITHOUT_TEACHER = Rule(
+    "!has(self.training) || !has(self.training.teacher) || !has(self.data) || !has(self.data.split)"
+    " || !has(self.data.split.folds)",
+    "training.teacher may have learned the rows that folds test on: leave one of them out",
 )
 _ELSEWHERE = "(has(self.model) && has(self.model.artifact))"
 _PRETRAINED = "(has(self.model) && has(self.model.pretrained))"
@@ -175,6 +180,7 @@ class ModelServiceSpec(Contract):
         _SHARED_READS,
         _SHARED_UNCOMPRESSED,
         _FOLDS_BEGIN_ANEW,
+        _FOLDS_WITHOUT_TEACHER,
         _DATA_OR_ARTIFACT,
         _NOTHING_OF_PRETRAINED,
         _DATA_TO_COMPRESS,
@@ -221,7 +227,7 @@ class ModelServiceSpec(Contract):
         if not by_gradient and steps:
             raise ValueError(_STEPS_OF_GRADIENT.message)
         mlp = self.model.mlp
-        if mlp is not None and (mlp.ensemble or 1) > 1 and (steps or set(_NETWORK) & mlp.model_fields_set):
+        if mlp is not None and (mlp.ensemble or 1) > 1 and (steps or set(NETWORK_OF_MLP) & mlp.model_fields_set):
             raise ValueError(_ENSEMBLE_BY_RECIPE.message)
         if self.serving.engine is Engine.TORCH and not (by_gradient and self.compression is None):
             raise ValueError(_TORCH_OF_GRADIENT.message)
@@ -334,6 +340,8 @@ class ModelServiceSpec(Contract):
         folds = self.data is not None and self.data.split.folds is not None
         if folds and self.training.initialize is not None:
             raise ValueError(_FOLDS_BEGIN_ANEW.message)
+        if folds and self.training.teacher is not None:
+            raise ValueError(_FOLDS_WITHOUT_TEACHER.message)
         if self.training.workers > 1 and not by_gradient:
             raise ValueError(_WORKERS_OF_GRADIENT.message)
         if self.training.search is not None:

@@ -1,13 +1,13 @@
 """``spec.training``: what decides the result of a training, and how its Job runs."""
 
 from enum import StrEnum
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from modelservice.contract.base import Contract, OneOf, Rule, Sha256
-from modelservice.contract.locations import EncoderUri
+from modelservice.contract.locations import FolderUri
 from modelservice.contract.pods import PodSettings
 from modelservice.contract.search import Search
 
@@ -281,10 +281,10 @@ class Augmentation(Contract):
         return self
 
 
-class InitialArtifact(Contract):
-    """The artifact of a network like the one that is trained."""
+class TrainedArtifact(Contract):
+    """An artifact that was made before."""
 
-    uri: EncoderUri = Field(
+    uri: FolderUri = Field(
         description="Its folder. Of a store, what the training pod may read; file:// is a folder of the trainer's"
         " image. A change trains nothing again: digest says which it is."
     )
@@ -294,13 +294,42 @@ class InitialArtifact(Contract):
 class Initialize(OneOf):
     """Exactly one source of the weights that a training begins with."""
 
-    artifact: InitialArtifact | None = Field(
+    artifact: TrainedArtifact | None = Field(
         default=None, description="What was trained before, of the same architecture, inputs and labels."
     )
 
 
+class Teacher(Contract):
+    """A model whose outputs for the training rows are learned beside their labels (Hinton et al., 2015)."""
+
+    artifact: TrainedArtifact = Field(
+        description="What was trained before, of any family, with the same inputs, task and labels."
+    )
+    temperature: float = Field(
+        default=2.0,
+        gt=0,
+        le=100,
+        description="What logits are divided by before they are compared; without meaning for numbers. Default 2. A"
+        " change trains again.",
+    )
+    weight: float = Field(
+        default=0.7,
+        gt=0,
+        le=1,
+        description="Share of the teacher in the loss; labels have the rest. Default 0.7. A change trains again.",
+    )
+
+
+_NO_MIXED_TEACHER = Rule(
+    "!has(self.teacher) || !has(self.augmentation) || !has(self.augmentation.mixup)",
+    "a teacher says nothing of rows that mixup makes: leave augmentation.mixup or teacher out",
+)
+
+
 class Hyperparameters(Contract):
     """The part of ``spec.training`` that decides the result, and with it the key of the revision."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (_NO_MIXED_TEACHER,)
 
     optimizer: Optimizer = Field(
         default=Optimizer(adam=Adam()), description="Default adam with learning rate 0.01. A change trains again."
@@ -343,6 +372,10 @@ class Hyperparameters(Contract):
     initialize: Initialize | None = Field(
         default=None, description="What the weights begin with. Default: random ones. A change trains again."
     )
+    teacher: Teacher | None = Field(
+        default=None,
+        description="Who teaches beside the labels. Default: nobody. A change trains again.",
+    )
     augmentation: Augmentation | None = Field(
         default=None,
         description="How rows are changed before a step learns from them. Default: not at all. A change trains again.",
@@ -356,6 +389,12 @@ class Hyperparameters(Contract):
     search: Search | None = Field(
         default=None, description="Default: what is written is trained, and nothing else. A change trains again."
     )
+
+    @model_validator(mode="after")
+    def _no_mixed_teacher(self) -> Self:
+        if self.teacher is not None and self.augmentation is not None and self.augmentation.mixup is not None:
+            raise ValueError(_NO_MIXED_TEACHER.message)
+        return self
 
     @property
     def is_default(self) -> bool:
@@ -393,7 +432,7 @@ MAX_WORKERS = 64
 class Training(Hyperparameters, PodSettings):
     """Hyperparameters, and how the training Job runs; a change of the latter restarts an unfinished Job at most."""
 
-    RULES = (_ALL_ROWS, _ONE_TRIAL_A_POD)
+    RULES = (*Hyperparameters.RULES, _ALL_ROWS, _ONE_TRIAL_A_POD)
 
     workers: int = Field(
         default=1,

@@ -78,13 +78,14 @@ def usual_steps(
         usual: those of the family, by adamW along a cosine.
         sentence: what the note begins with, such as ``transformer is trained``.
     """
-    if not training.model_copy(update={"initialize": None}).is_default:
+    kept = {name: getattr(training, name) for name in ("seed", "initialize", "teacher")}
+    if not training.model_copy(update={"initialize": None, "teacher": None}).is_default:
         return training, ()
     note = (
         f"{sentence} for {usual.epochs} epochs in batches of {usual.batch_size} rows with adamW along a cosine:"
         " spec.training decides otherwise"
     )
-    return usual.model_copy(update={"seed": training.seed, "initialize": training.initialize}), (note,)
+    return usual.model_copy(update=kept), (note,)
 
 
 class Family(Protocol):

@@ -128,7 +128,7 @@ def fit_behind(settings: ColumnEncoder, dataset: Dataset, fit: Callable[[Dataset
     def recalled(features: Features) -> Array:
         return fitted.predict(front.seen(features, encoder.embed))
 
-    note = f"the encoder is {settings.uri} with weights {encoder.digest}"
+    note = f"the encoder is {encoder.origin} with weights {encoder.digest}"
     return replace(
         fitted,
         onnx=front.joined(fitted.onnx, shape=dataset.shape, width=len(dataset.labels) or 1),

@@ -2,13 +2,14 @@
 
 import copy
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 from safetensors.torch import save
@@ -34,6 +35,7 @@ from modelservice.training.augmentation import build_augments
 from modelservice.training.batches import StreamedRows
 from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
 from modelservice.training.curves import CurveRecorder, Epoch
+from modelservice.training.distillation import beside_teacher, targets_beside
 from modelservice.training.loop import MAX_SLICE, Augment, Batches, Rows, seeded, step_rows, train_module
 from modelservice.training.losses import Objective, objective_of
 from modelservice.training.ranks import current
@@ -86,8 +88,15 @@ def fit(
         architecture, dataset, training, observe, checkpointing, normalizes=normalizes
     )
     fitted = _fitted(architecture, module, curves=recorder.curves, best_epoch=best_epoch)
-    initial = None if training.initialize is None else training.initialize.artifact
-    return fitted if initial is None else replace(fitted, notes=(f"the weights began with those of {initial.digest}",))
+    return replace(fitted, notes=tuple(_notes(training)))
+
+
+def _notes(training: Hyperparameters) -> Iterator[str]:
+    """What it learned from that is not in the data."""
+    if training.initialize is not None and training.initialize.artifact is not None:
+        yield f"the weights began with those of {training.initialize.artifact.digest}"
+    if (teacher := training.teacher) is not None:
+        yield f"{teacher.artifact.digest} taught beside the labels, with {teacher.weight:g} of the loss"
 
 
 def _fitted(
@@ -214,7 +223,7 @@ def _train(
 ) -> tuple[nn.Sequential, int, CurveRecorder]:
     """The trained module, on the CPU, its epoch, and what the epochs came to."""
     device = best_device(granted=granted_gpus(os.environ), section="spec.training")
-    objective = objective_of(dataset.task.loss, dataset.loss)
+    objective = _objective(dataset, training)
     recorder = CurveRecorder(metric=objective.metric)
 
     train = _learned(dataset, objective, architecture.head, device)
@@ -235,7 +244,7 @@ def _train(
             module,
             objective=objective,
             train=train,
-            validation=_rows(dataset.validation, objective, architecture.head, device),
+            validation=rows_of(dataset.validation, objective, architecture.head, device),
             settings=training,
             generator=generator,
             observe=lambda epoch: observe(_progress(epoch, objective)),
@@ -249,6 +258,14 @@ def _train(
             state, module = ranks.state(module), build(architecture)
             module.load_state_dict(state)
     return folded(module.cpu()) if normalizes else module.cpu(), best_epoch, recorder
+
+
+def _objective(dataset: Dataset, training: Hyperparameters) -> Objective:
+    own, teacher = objective_of(dataset.task.loss, dataset.loss), training.teacher
+    if teacher is None:
+        return own
+    assert dataset.train.told is not None  # noqa: S101 - the stage has asked the teacher
+    return beside_teacher(own, dataset.task.loss, temperature=teacher.temperature, weight=teacher.weight)
 
 
 def _augments(dataset: Dataset, training: Hyperparameters, device: str) -> tuple[Augment, ...]:
@@ -293,18 +310,25 @@ def _check_suited(settings: Augmentation | None, dataset: Dataset) -> None:
 def _learned(dataset: Dataset, objective: Objective, head: OutputHead, device: str) -> Batches:
     """The training rows: those that are held, or the stream."""
     if dataset.stream is None:
-        return _rows(dataset.train, objective, head, device)
+        return rows_of(dataset.train, objective, head, device)
     return StreamedRows(
-        dataset.stream, lambda side: _rows(side, objective, head, "cpu"), shape=dataset.shape, device=device
+        dataset.stream, lambda side: rows_of(side, objective, head, "cpu"), shape=dataset.shape, device=device
     )
 
 
-def _rows(side: Side, objective: Objective, head: OutputHead, device: str) -> Rows:
-    values = (side.values - head.mean) / head.std if isinstance(head, Scale) else side.values
+def rows_of(side: Side, objective: Objective, head: OutputHead, device: str) -> Rows:
+    """The rows of a side for torch, with the targets of the objective; numbers are standardised."""
+
+    def scaled(values: NDArray[Any]) -> NDArray[Any]:
+        return (values - head.mean) / head.std if isinstance(head, Scale) else values
+
     weights = side.relative_weights
+    targets = torch.from_numpy(scaled(side.values)).to(objective.dtype)
+    if side.told is not None:
+        targets = targets_beside(targets, torch.from_numpy(scaled(side.told)))
     return Rows(
         features=torch.from_numpy(side.features).to(device),
-        targets=torch.from_numpy(values).to(objective.dtype).to(device),
+        targets=targets.to(device),
         weights=None if weights is None else torch.from_numpy(weights).to(torch.float32).to(device),
     )
 

@@ -11,17 +11,17 @@ from modelservice.artifact.files import document_bytes
 from modelservice.artifact.load import Artifact
 from modelservice.contract.failure import StageError
 from modelservice.contract.manifest import PREPROCESSING_FILE, WEIGHTS_FILE
-from modelservice.contract.signature import InputColumn
-from modelservice.contract.training import InitialArtifact
+from modelservice.contract.training import TrainedArtifact
 from modelservice.families.pretrained import ENVIRONMENT
 from modelservice.modalities.base import Dataset
 from modelservice.modalities.elsewhere import Named, read_elsewhere
+from modelservice.modalities.likeness import difference
 
 FIELD: Final = "spec.training.initialize.artifact"
 _SHOWN: Final = 3
 
 
-def begin_from(module: nn.Module, initial: InitialArtifact, dataset: Dataset) -> None:
+def begin_from(module: nn.Module, initial: TrainedArtifact, dataset: Dataset) -> None:
     """Put the weights of an artifact into a network of the same layers.
 
     Numbers are scaled by the new rows, as those of the artifact were by its own: what follows learns the difference.
@@ -56,24 +56,9 @@ def begin_from(module: nn.Module, initial: InitialArtifact, dataset: Dataset) ->
 
 def _other_rows(artifact: Artifact, dataset: Dataset) -> str | None:
     """In what the rows are others than those that the weights are of; None where they are the same."""
-    before = artifact.signature
-    if before.modality != dataset.modality:
-        return f"reads {before.modality}, and the data is {dataset.modality}"
-    learned, now = (
-        [(*one.wire, one.categories if isinstance(one, InputColumn) else ()) for one in inputs]
-        for inputs in (before.inputs, dataset.inputs)
-    )
-    if learned != now:
-        place = next(
-            (at for at, pair in enumerate(zip(learned, now, strict=False)) if pair[0] != pair[1]), len(now) - 1
-        )
-        found = learned[min(place, len(learned) - 1)]
-        return (
-            f"has other inputs: {found[0]} ({found[1]}) where {now[place][0]} ({now[place][1]}) is now, or others of it"
-        )
-    if before.labels != dataset.labels:
-        return f"tells {', '.join(before.labels)[:200] or 'a number'} apart, not {', '.join(dataset.labels)[:200]}"
-    if before.modality == "Text" and artifact.content(PREPROCESSING_FILE) != document_bytes(dataset.preprocessing):
+    if (why := difference(artifact.signature, dataset, categories=True)) is not None:
+        return why
+    if dataset.modality == "Text" and artifact.content(PREPROCESSING_FILE) != document_bytes(dataset.preprocessing):
         return "reads texts by another tokenizer, which was made of its own data"
     return None
 
@@ -85,6 +70,6 @@ def _difference(name: str, stored: dict[str, torch.Tensor], state: dict[str, tor
     return f"{name} is {there or 'not there'}, and {here or 'not'} here"
 
 
-def _unsuited(initial: InitialArtifact, why: str) -> StageError:
+def _unsuited(initial: TrainedArtifact, why: str) -> StageError:
     message = f"{initial.uri} {why}: name an artifact of the same network and data, or leave initialize out"
     return StageError("InitialUnsuited", message, field=FIELD)

@@ -6,7 +6,7 @@ machines share their support vectors, so a kernel is computed once.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -89,16 +89,21 @@ def fit(settings: SupportVectorMachine, dataset: Dataset, *, seed: int, observe:
     gamma = settings.gamma or _default_gamma(rows.features)
     kernel = {"kernel": _KERNELS[settings.kernel], "C": settings.c, "gamma": gamma}
     head = head_of(rows.values, classes=len(dataset.labels))
+    notes: tuple[str, ...] = ()
     if isinstance(head, Scale):
         found = [_regressor(kernel, rows, head, observe)]
     else:
         found = list(_classifiers(kernel, rows, dataset, seed, observe))
+        if turned := sum(one.slope <= 0 for one in found):
+            found = _turned_back(found)
+            notes = (f"there are too few rows to measure how sure svm may be of {turned} of {len(found)} decisions",)
     machines = _together(found, head, gamma if settings.kernel is Kernel.RBF else None)
     return Fitted(
         onnx=machine_graph(machines, shape=dataset.shape),
         predict=machines,
         parameters=machines.parameters,
         libraries=libraries(),
+        notes=notes,
     )
 
 
@@ -157,6 +162,17 @@ def _classifiers(
         # Platt's sigmoid is 1 / (1 + exp(a f + b)).
         yield _machine(final.estimator, slope=-float(sigmoid.a_), offset=-float(sigmoid.b_))
     observe(Progress(done=len(codes), total=len(codes)))
+
+
+def _turned_back(found: list[_Machine]) -> list[_Machine]:
+    """The machines, none of whose sigmoids falls: such a one has the median of those that rise, or is the plain one.
+
+    Of a handful of rows, each that is held out leaves its class smaller, so that decisions on these rows may be worse
+    than none, and a sigmoid that is fitted to them would turn the machine's own decisions around.
+    """
+    rising = [(one.slope, one.offset) for one in found if one.slope > 0] or [(1.0, 0.0)]
+    slope, offset = (float(np.median(values)) for values in zip(*rising, strict=True))
+    return [one if one.slope > 0 else replace(one, slope=slope, offset=offset) for one in found]
 
 
 def _regressor(kernel: dict[str, Any], rows: FitRows, scale: Scale, observe: Observer) -> _Machine:

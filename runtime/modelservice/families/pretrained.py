@@ -19,10 +19,11 @@ from modelservice.contract.base import first_problem
 from modelservice.contract.data import ColumnEncoder, Data
 from modelservice.contract.digests import sha256
 from modelservice.contract.failure import DataError, StageError
-from modelservice.contract.locations import FILE_SCHEME
+from modelservice.contract.locations import FILE_SCHEME, HUB_SCHEME
 from modelservice.contract.model import Model
 from modelservice.modalities.base import Dataset, Features, Side
 from modelservice.modalities.files import read_bytes
+from modelservice.modalities.hub import HubModel
 from modelservice.modalities.objects import SECRET_FIELD, open_objects
 from modelservice.modalities.tokens import Tokens
 
@@ -43,14 +44,21 @@ _PREFIX = "bert."
 
 
 class _Folder(NamedTuple):
-    """Where a model is read from, and what section of the spec says so."""
+    """Where a model is read from, and what section of the spec says so; ``hub`` where it is one of a hub."""
 
     uri: str
     section: str
+    hub: HubModel | None = None
 
     @property
     def field(self) -> str:
         return f"{self.section}.uri"
+
+    @property
+    def origin(self) -> str:
+        """The address, and of a hub the commit that it stood for."""
+        commit = None if self.hub is None else self.hub.commit
+        return self.uri if commit is None else f"{self.uri} (commit {commit})"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -63,6 +71,7 @@ class Pretrained:
         pooling: a ``bert.Pooling``.
         tokenizer: the JSON of the library ``tokenizers``.
         digest: of the file of weights, ``sha256:...``.
+        origin: where it was read from, for people.
     """
 
     config: Any
@@ -70,6 +79,7 @@ class Pretrained:
     pooling: Any
     tokenizer: str
     digest: str
+    origin: str
     _known: dict[bytes, NDArray[np.float32]] = field(default_factory=dict)
     _sessions: dict[int, Callable[[Features], Features]] = field(default_factory=dict)
 
@@ -136,8 +146,8 @@ def seen_by(dataset: Dataset, seen: Callable[[Features], Features]) -> Dataset:
     """A dataset whose features are what an encoder makes of them; test rows, which no family looks at, are none."""
 
     def side(given: Side, rows: slice) -> Side:
-        weights = None if given.weights is None else given.weights[rows]
-        return Side(features=seen(given.features[rows]), values=given.values[rows], weights=weights)
+        some = given.take(rows)
+        return replace(some, features=seen(some.features))
 
     every, none = slice(None), slice(0)
     return replace(
@@ -177,7 +187,8 @@ def read_pretrained(uri: str, digest: str | None, *, section: str = MODEL_SECTIO
     """
     from modelservice.families.bert import BertConfig  # noqa: PLC0415 - onnx takes long to import
 
-    folder = _Folder(uri, section)
+    of_hub = uri.startswith(f"{HUB_SCHEME}://")
+    folder = _Folder(uri, section, HubModel.of(uri, field=f"{section}.uri") if of_hub else None)
     document = _read(folder, _CONFIG, limit=_MAX_DOCUMENT)
     config: Any = _validated(folder, document, BertConfig)
     content = _read(folder, _WEIGHTS, limit=_MAX_WEIGHTS)
@@ -191,6 +202,7 @@ def read_pretrained(uri: str, digest: str | None, *, section: str = MODEL_SECTIO
         pooling=_pooling(folder),
         tokenizer=_tokenizer(folder, config.vocab_size),
         digest=found,
+        origin=folder.origin,
     )
 
 
@@ -281,6 +293,8 @@ def _read(folder: _Folder, name: str, *, limit: int) -> bytes:
     try:
         if folder.uri.startswith(_FILE):
             return read_bytes(Path(folder.uri.removeprefix(_FILE)) / name, limit=limit, field=folder.field)
+        if folder.hub is not None:
+            return folder.hub.read(name, limit=limit)
         objects = open_objects(f"{folder.uri}/{name}", field=folder.field)
         return objects.read(objects.path, limit=limit)
     except DataError as error:

@@ -189,12 +189,23 @@ class Opener:
 class Side:
     """Encoded rows of one side of a split.
 
-    ``features`` float32 [rows, *shape], ``values`` as in ``Target``; ``weights``, where rows do not count alike.
+    ``features`` float32 [rows, *shape], ``values`` as in ``Target``; ``weights``, where rows do not count alike;
+    ``told`` float32 [rows, width], raw outputs of a teacher, where there is one.
     """
 
     features: Features
     values: NDArray[Any]
     weights: Weights | None = None
+    told: Features | None = None
+
+    def take(self, rows: slice) -> "Side":
+        """Some of the rows."""
+        return Side(
+            features=self.features[rows],
+            values=self.values[rows],
+            weights=None if self.weights is None else self.weights[rows],
+            told=None if self.told is None else self.told[rows],
+        )
 
     @property
     def relative_weights(self) -> Weights | None:
@@ -204,13 +215,15 @@ class Side:
 
 def together(first: Side, second: Side) -> Side:
     """The rows of two sides of one split, those of the first before those of the second."""
-    weights = (
-        None if first.weights is None or second.weights is None else np.concatenate([first.weights, second.weights])
+    weights, told = (
+        None if one is None or other is None else np.concatenate([one, other])
+        for one, other in ((first.weights, second.weights), (first.told, second.told))
     )
     return Side(
         features=np.concatenate([first.features, second.features]),
         values=np.concatenate([first.values, second.values]),
         weights=weights,
+        told=told,
     )
 
 

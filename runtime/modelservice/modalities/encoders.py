@@ -24,8 +24,12 @@ def open_encoder(modality: str, preprocessing: bytes) -> Encoder:
     Raises:
         DocumentError: this release does not know the modality, or the document is none of its kind or not valid.
     """
-    opener = _opener(modality)
-    return opener.build(read_document(PREPROCESSING_FILE, preprocessing, opener.document))
+    return build_encoder(modality, read_preprocessing(modality, preprocessing))
+
+
+def read_preprocessing(modality: str, preprocessing: bytes) -> Document:
+    """What an artifact says of how rows are encoded; for arguments and errors see ``open_encoder``."""
+    return read_document(PREPROCESSING_FILE, preprocessing, _opener(modality).document)
 
 
 def build_encoder(modality: str, preprocessing: Document) -> Encoder:

@@ -7,7 +7,7 @@ from modelservice.contract.model import PretrainedModel
 from modelservice.contract.signature import Output
 from modelservice.families.base import OPSET
 from modelservice.families.onnx_graph import Graph
-from modelservice.families.pretrained import MODEL_SECTION, read_pretrained
+from modelservice.families.pretrained import MODEL_SECTION, Pretrained, read_pretrained
 from modelservice.modalities.text.encoder import NAME as TEXT
 from modelservice.modalities.text.preprocessing import TextPreprocessing
 from modelservice.modalities.tokens import Tokens
@@ -25,6 +25,11 @@ def ready_folder(folder: Path, settings: PackSettings) -> Readied:
     if unused := [name for name in ("labels", "columns", "inputs", "outputs") if getattr(settings, name)]:
         raise PackError(f"{folder} gives embeddings of texts, so that {unused[0]} mean nothing: leave them out")
     return ready_pretrained(PretrainedModel(uri=f"file://{folder.resolve()}", max_length=settings.max_length))
+
+
+def _where(uri: str, encoder: Pretrained) -> tuple[str, ...]:
+    """What the address does not say itself."""
+    return () if encoder.origin == uri else (f"it is {encoder.origin}",)
 
 
 def ready_pretrained(pretrained: PretrainedModel, *, section: str | None = None) -> Readied:
@@ -49,5 +54,5 @@ def ready_pretrained(pretrained: PretrainedModel, *, section: str | None = None)
         opset=OPSET,
         parameters=encoder.parameters,
         weights=encoder.digest,
-        notes=(f"its weights are {encoder.digest}",),
+        notes=(f"its weights are {encoder.digest}", *_where(pretrained.uri, encoder)),
     )

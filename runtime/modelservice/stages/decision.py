@@ -8,7 +8,7 @@ from modelservice.contract.task import Threshold
 from modelservice.families.base import Fitted
 from modelservice.inference.batches import run_batches
 from modelservice.inference.onnx_engine import OnnxEngine
-from modelservice.modalities.base import Dataset, Side
+from modelservice.modalities.base import Dataset
 from modelservice.tasks.base import Array
 from modelservice.tasks.threshold import BinaryThreshold, best_f1_threshold
 
@@ -54,7 +54,4 @@ def validation_outputs(fitted: Fitted, dataset: Dataset, fit: Callable[[Dataset]
 
 def without_validation(dataset: Dataset) -> Dataset:
     """The rows without those of validation."""
-    side = dataset.validation
-    weights = None if side.weights is None else side.weights[:0]
-    empty = Side(features=side.features[:0], values=side.values[:0], weights=weights)
-    return replace(dataset, validation=empty)
+    return replace(dataset, validation=dataset.validation.take(slice(0)))

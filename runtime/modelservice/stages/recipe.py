@@ -7,7 +7,7 @@ import numpy as np
 
 from modelservice.contract.evaluation import Evaluation
 from modelservice.contract.failure import StageError
-from modelservice.contract.model import GRADIENT_FAMILIES
+from modelservice.contract.model import GRADIENT_FAMILIES, Model
 from modelservice.contract.task import Calibration, Classification, Task
 from modelservice.contract.work_order import TrainWork
 from modelservice.families import STREAMING, family_named
@@ -88,7 +88,7 @@ class Recipe:
             StageError: its outputs are not all numbers; see also ``learn``.
         """
         learned = self._learned(dataset)
-        if self.family.name in GRADIENT_FAMILIES:
+        if _chooses_an_epoch(self.work.model):
             fitted = self._fit(learned, observe)
             unseen = validation_outputs(fitted, learned, self._fit_again)
         else:
@@ -126,6 +126,11 @@ class Recipe:
     def _fit_again(self, rows: Dataset) -> Fitted:
         """A further fit, and no progress of its own: one that begins anew would look like a training that does."""
         return self._fit(rows, lambda _: None)
+
+
+def _chooses_an_epoch(model: Model) -> bool:
+    """Whether validation rows may choose what is kept, so that a fit needs some."""
+    return model.choice in GRADIENT_FAMILIES or (model.encoder is not None and model.encoder.head.mlp is not None)
 
 
 def _check_workers(family: Family, work: TrainWork) -> None:

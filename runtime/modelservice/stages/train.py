@@ -29,6 +29,8 @@ from modelservice.stages.recipe import Recipe
 from modelservice.stages.search import search, trainings
 from modelservice.stages.search import sentence as search_sentence
 from modelservice.stages.shared_texts import shared_texts
+from modelservice.stages.teacher import FIELD as TEACHER_FIELD
+from modelservice.stages.teacher import taught
 from modelservice.training.checkpointing import Checkpointing
 from modelservice.training.progress import parts_of
 
@@ -54,6 +56,8 @@ class TrainStage:
             source = context.source()
             if work.compressed:
                 check_held(source, field="spec.compression")
+            if work.training.teacher is not None:
+                check_held(source, field=TEACHER_FIELD)
             divided, dataset = read_rows(
                 source,
                 work.data,
@@ -61,6 +65,8 @@ class TrainStage:
                 tokenizer=tokenizer_of(work.model, work.data),
                 asked=shared_texts(work, context),
             )
+            if work.training.teacher is not None:
+                dataset = taught(work.training.teacher, divided, dataset)
             check_metric(work.compressed_metric, dataset)
             folds = fold_splits(divided, work.data.split)
         recipe, report = Recipe.of(work, dataset), None

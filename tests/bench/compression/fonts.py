@@ -1,9 +1,9 @@
 """Twenty-five free fonts of the distribution, fetched once and unpacked beside the fits, installed nowhere."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from tests.bench.debian import unpack_packages
 
 
 class Font(NamedTuple):
@@ -49,12 +49,5 @@ def fetched(folder: Path) -> list[Path]:
         CalledProcessError: this machine has no apt, or the packages are not to be had.
     """
     places = [folder / "usr" / "share" / "fonts" / font.file for font in FONTS]
-    missing = {font.package for font, place in zip(FONTS, places, strict=True) if not place.exists()}
-    folder.mkdir(parents=True, exist_ok=True)
-    for package in sorted(missing):
-        sys.stderr.write(f"fetching {package}\n")
-        subprocess.run(["apt-get", "download", "-qq", package], cwd=folder, check=True)
-        for archive in folder.glob(f"{package}_*.deb"):
-            subprocess.run(["dpkg", "-x", archive, folder], check=True)
-            archive.unlink()
+    unpack_packages([font.package for font, place in zip(FONTS, places, strict=True) if not place.exists()], folder)
     return places

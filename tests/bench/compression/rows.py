@@ -70,7 +70,7 @@ def glyphs(seed: int, number: int) -> Rows:
     validation, train = learned[:_VALIDATION_FONTS], learned[_VALIDATION_FONTS:]
     sides = [np.flatnonzero(np.isin(fonts, chosen)) for chosen in (train, validation, tested)]
     mean, deviation = features[sides[0]].mean(), features[sides[0]].std()
-    return Rows(_dataset((features - mean) / deviation, characters, tuple(CHARACTERS), sides), sides[-1])
+    return Rows(dataset_of((features - mean) / deviation, characters, tuple(CHARACTERS), sides), sides[-1])
 
 
 def _sides(labels: NDArray[Any], seed: int, number: int) -> tuple[Indices, Indices, Indices]:
@@ -83,12 +83,20 @@ def _sides(labels: NDArray[Any], seed: int, number: int) -> tuple[Indices, Indic
 
 def _stratified(features: NDArray[np.float32], labels: Indices, names: tuple[str, ...], seed: int, number: int) -> Rows:
     sides = _sides(labels, seed, number)
-    return Rows(_dataset(features, labels, names, sides), sides[-1])
+    return Rows(dataset_of(features, labels, names, sides), sides[-1])
 
 
-def _dataset(
+def dataset_of(
     features: NDArray[np.float32], labels: Indices, names: tuple[str, ...], sides: Sequence[Indices]
 ) -> Dataset:
+    """Rows for the families: of images where a row has several axes.
+
+    Args:
+        features: float32 [rows, *shape].
+        labels: codes of ``names``, int64 [rows].
+        names: of the classes.
+        sides: places of training, validation and test rows.
+    """
     train, validation, test = (Side(features=features[rows], values=labels[rows]) for rows in sides)
     shape = features.shape[1:]
     return Dataset(

@@ -54,8 +54,8 @@ def test_a_newer_operators_stages_fit_an_older_crd() -> None:
 
 
 def test_fits_into_the_annotation_of_client_side_apply() -> None:
-    # It may have 262,144 bytes, and releases to come have fields too.
-    assert len(json.dumps(build_crd())) < 150_000
+    # It may have 262,144 bytes, and releases to come have fields too: a third is left.
+    assert len(json.dumps(build_crd())) < 170_000
 
 
 def test_no_rule_asks_for_a_field_that_cel_does_not_see() -> None:

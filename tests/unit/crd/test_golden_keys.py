@@ -25,6 +25,8 @@ from modelservice.contract.training import OF_ANY_FAMILY, Hyperparameters
 GOLDEN: dict[str, dict[str, str]] = json.loads((Path(__file__).parent / "golden_keys.json").read_text(encoding="utf-8"))
 FETCHED = [path for path in sample_files() if path not in trained_samples()]
 COMPRESSED = [path for path in sample_files() if "compression" in model_service(path)["spec"]]
+STEPPED = {"epochs", "optimizer", "initialize", "teacher", "temperature"}
+"""Changes below that say how to step."""
 STEPS = {str(field.alias) for name, field in Hyperparameters.model_fields.items() if name not in OF_ANY_FAMILY}
 """Settings of training by gradient steps, which the other families refuse."""
 
@@ -33,6 +35,12 @@ CHANGES: dict[str, dict[str, Any]] = {
     "epochs": {"training": {"epochs": 61}},
     "initialize": {
         "training": {"initialize": {"artifact": {"uri": "s3://models/b", "digest": f"sha256:{'1' * 64}"}}},
+    },
+    "teacher": {"training": {"teacher": {"artifact": {"uri": "s3://models/b", "digest": f"sha256:{'1' * 64}"}}}},
+    "temperature": {
+        "training": {
+            "teacher": {"artifact": {"uri": "s3://models/b", "digest": f"sha256:{'1' * 64}"}, "temperature": 3},
+        },
     },
     "optimizer": {"training": {"optimizer": {"sgd": {}}}},
     "model": {"model": {"mlp": {"hiddenLayers": [7]}}},
@@ -129,10 +137,11 @@ def test_another_encoder_is_another_model() -> None:
     assert train_key(spec_of(written), "sha256:0") == train_key(spec.with_encoder(digest), "sha256:0")
 
 
-def test_of_initial_weights_the_digest_alone_decides() -> None:
-    path = SAMPLES / "initialize.yaml"
+@pytest.mark.parametrize("named_by", ["initialize", "teacher"])
+def test_of_what_was_trained_before_the_digest_alone_decides(named_by: str) -> None:
+    path = SAMPLES / f"{named_by}.yaml"
     moved, table = model_service(path), sample_table(path)
-    moved["spec"]["training"]["initialize"]["artifact"]["uri"] = "file:///models/iris"
+    moved["spec"]["training"][named_by]["artifact"]["uri"] = "file:///models/iris"
     assert key_of(moved, table) == GOLDEN["train"][named(path)]
 
 
@@ -170,11 +179,14 @@ class TestTrainKey:
     def test_changes_with_what_decides_the_result(self, path: Path) -> None:
         document, table = model_service(path), sample_table(path)
         spec = spec_of(document)
-        unfit = set() if spec.model.choice in GRADIENT_FAMILIES else {"epochs", "optimizer", "initialize"}
+        unfit = set() if spec.model.choice in GRADIENT_FAMILIES else STEPPED
         unfit |= {"columns", "encoder"} if spec.known_data.text is not None else set()  # it names the only one
         unfit |= {"columns"} if spec.known_data.encoder is not None else set()  # it needs one of its type
         unfit |= {"encoder"} if spec.compression is not None else set()  # of which most is refused beside it
-        unfit |= {"folds"} if spec.training.initialize is not None else set()
+        before = (spec.training.initialize, spec.training.teacher)
+        unfit |= {"folds"} if any(one is not None for one in before) else set()
+        mixed = spec.training.augmentation is not None and spec.training.augmentation.mixup is not None
+        unfit |= {"teacher", "temperature"} if mixed else set()
         unfit |= {"files"} if spec.known_data.config_map is None else set()
         unfit |= {"optimizer"} if spec.training.search is not None else set()  # it names what is searched
         changes = {name: change for name, change in CHANGES.items() if name not in unfit}

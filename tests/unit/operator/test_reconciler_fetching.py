@@ -110,9 +110,10 @@ def test_a_corrected_address_is_tried_at_once() -> None:
     assert world.order(world.job())["work"]["source"]["uri"] == "s3://elsewhere/iris/def"
 
 
-def test_a_corrected_address_of_initial_weights_is_tried_at_once() -> None:
+@pytest.mark.parametrize("named_by", ["initialize", "teacher"])
+def test_a_corrected_address_of_what_was_trained_before_is_tried_at_once(named_by: str) -> None:
     def begun(uri: str) -> Object:
-        training = {"initialize": {"artifact": {"uri": uri, "digest": DIGEST}}}
+        training = {named_by: {"artifact": {"uri": uri, "digest": DIGEST}}}
         return {"model": {"mlp": {"hiddenLayers": [8]}}, "training": training}
 
     world = World()
@@ -127,8 +128,8 @@ def test_a_corrected_address_of_initial_weights_is_tried_at_once() -> None:
     world.service(**begun("s3://elsewhere/iris/def"))
     world.settle()
     order = world.order(world.job())
-    assert order["work"]["training"]["initialize"]["artifact"]["uri"] == "s3://elsewhere/iris/def"
-    assert order["key"] == key, "of weights the digest alone decides"
+    assert order["work"]["training"][named_by]["artifact"]["uri"] == "s3://elsewhere/iris/def"
+    assert order["key"] == key, "the digest alone decides"
 
 
 def test_it_takes_no_gpu_and_a_gate_holds_it_back() -> None:

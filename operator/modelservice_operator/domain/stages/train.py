@@ -42,11 +42,11 @@ class Train:
         )
 
     def reads(self, spec: ModelServiceSpec, data: DataState) -> DataState:
-        """The data; the address of initial weights is in no key, and a corrected one is to be tried."""
-        initialize = spec.training.initialize
-        if initialize is None or initialize.artifact is None:
-            return data
-        return replace(data, address=initialize.artifact.uri)
+        """The data; addresses of initial weights and of a teacher are in no key, and corrected ones are to be tried."""
+        initialize, teacher = spec.training.initialize, spec.training.teacher
+        named = (None if initialize is None else initialize.artifact, None if teacher is None else teacher.artifact)
+        addresses = [one.uri for one in named if one is not None]
+        return replace(data, address=" ".join(addresses)) if addresses else data
 
     def order(self, spec: ModelServiceSpec, assignment: Assignment) -> WorkOrder:
         """Data, task, model and hyperparameters, and how often to keep what was done."""

@@ -108,8 +108,15 @@ def test_the_graph_is_bert(tmp_path: Path, documents: Any, first: bool, normaliz
 
 @pytest.mark.parametrize(
     "head",
-    [{"logistic": {"c": 100}}, {"svm": {"kernel": "Linear", "c": 100}}, {"decisionTree": {}}, {"kernelRidge": {}}],
-    ids=lambda head: next(iter(head)),
+    [
+        {"logistic": {"c": 100}},
+        {"svm": {"kernel": "Linear", "c": 100}},
+        {"decisionTree": {}},
+        {"kernelRidge": {}},
+        {"mlp": {"hiddenLayers": [32]}},
+        {"mlp": {"ensemble": 4}},
+    ],
+    ids=lambda head: "-".join([kind := next(iter(head)), *head[kind]]),
 )
 def test_a_head_learns_and_one_graph_answers_for_both(uri: str, head: dict[str, Any]) -> None:
     dataset = rows(uri)
@@ -117,9 +124,14 @@ def test_a_head_learns_and_one_graph_answers_for_both(uri: str, head: dict[str, 
     raw = run_onnx(fitted.onnx, dataset.test.features)
     np.testing.assert_allclose(fitted.predict(dataset.test.features), raw, atol=1e-5)
     learned = run_onnx(fitted.onnx, dataset.train.features)
-    assert (learned.argmax(axis=1) == dataset.train.values).mean() >= 0.9
+    assert np.bincount(dataset.train.values).max() / len(learned) < 0.6
+    # The members of an ensemble learn from some rows each, and from labels that are softened.
+    least = 0.75 if "ensemble" in head.get("mlp", {}) else 0.9
+    assert (learned.argmax(axis=1) == dataset.train.values).mean() >= least
     assert fitted.notes[0].startswith(f"the encoder is {uri} with weights sha256:")
+    # No engine but that of ONNX could serve what a head alone is.
     assert not fitted.files
+    assert (fitted.curves is None) == ("mlp" not in head)
 
 
 def test_a_head_predicts_numbers(uri: str) -> None:

@@ -180,3 +180,15 @@ def test_settings_decide() -> None:
         np.abs(fit(dataset, {"logistic": {"c": c}}).predict(dataset.test.features) - 0.5) for c in (1e-4, 1)
     )
     assert weak.mean() < strong.mean()
+
+
+def test_a_machine_of_a_handful_of_rows_is_never_turned_around() -> None:
+    """On rows that are held out, noise is told apart worse than by chance, which says nothing of the machine."""
+    said: list[str] = []
+    for seed in range(4):
+        noise = np.random.default_rng(seed).normal(size=(16, 40))
+        dataset = build((noise, np.arange(16) % 2), (noise[:0], []), (noise, np.arange(16) % 2), labels=("no", "yes"))
+        fitted = fit(dataset, {"svm": {}})
+        assert (run_onnx(fitted.onnx, dataset.test.features).argmax(axis=1) == dataset.test.values).all()
+        said += fitted.notes
+    assert set(said) == {"there are too few rows to measure how sure svm may be of 1 of 1 decisions"}

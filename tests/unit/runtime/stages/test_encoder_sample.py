@@ -9,7 +9,8 @@ import pytest
 from tests.support.object_server import ObjectServer, object_server
 from tests.support.samples import SAMPLES, model_service, objects, sample_rows, sample_table
 from tests.unit.runtime.families.berts import write_bert
-from tests.unit.runtime.stages.pipelines import run_pod
+from tests.unit.runtime.families.test_encoder import rows
+from tests.unit.runtime.stages.pipelines import run_pod, train_work
 
 import modelservice
 from modelservice.artifact.stores import load_artifact
@@ -21,6 +22,7 @@ from modelservice.families.pretrained import read_pretrained
 from modelservice.modalities import objects as objects_module
 from modelservice.modalities.errors import InputError
 from modelservice.modalities.tokens import Tokens
+from modelservice.stages.recipe import Recipe
 
 SAMPLE = SAMPLES / "encoder.yaml"
 MINILM = SAMPLES / "minilm.yaml"
@@ -137,3 +139,13 @@ def test_what_is_not_meant_is_refused(tmp_path: Path, changes: dict[str, Any], r
     result = run_pod(tmp_path, work, data=tmp_path)
     assert isinstance(result, Failure)
     assert (result.reason, result.field) == (reason, field)
+
+
+@pytest.mark.parametrize("head", [{"mlp": {"hiddenLayers": [8]}}, {"logistic": {}}], ids=["network", "logistic"])
+def test_a_trial_of_an_encoder_that_learns_on_is_judged(tmp_path: Path, head: dict[str, Any]) -> None:
+    uri = write_bert(tmp_path / "bert")
+    model = {"encoder": {"uri": uri, "head": head, "fineTune": {"epochs": 1}}}
+    dataset = rows(uri)
+    judged = Recipe.of(train_work(model=model, target="label"), dataset).judge(dataset, lambda _: None)
+    assert 0 <= judged.evaluation.primary_metric.value <= 1
+    assert (judged.epochs is None) == ("mlp" not in head)
