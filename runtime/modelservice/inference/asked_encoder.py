@@ -89,8 +89,8 @@ class AskedEncoder:
             NotAnsweredError: it gave none, or those of another encoder.
         """
         found = np.zeros((len(texts), self._encoder.width), np.float32)
+        end = None if within is None else self._clock() + within  # who waits for the lock waits for the answer, too
         with self._lock:
-            end = None if within is None else self._clock() + within
             for some in _slices(texts):
                 found[some] = self._ask(texts[some], None if end is None else end - self._clock())
         return found
@@ -200,14 +200,17 @@ class _Wire:
             if error.trouble is not Trouble.AWAY:
                 raise
         # It was closed at the other end as idle ones are, or its pod leaves: another one may answer.
+        left = None if within is None else within - (self._clock() - now)
         try:
-            return self._try(path, body, header, within)
+            return self._try(path, body, header, left)
         except NotAnsweredError as error:
             if error.trouble is Trouble.AWAY:
                 self._rests = self._clock() + REST_SECONDS
             raise
 
     def _try(self, path: str, body: bytes | None, header: int, within: float | None) -> tuple[str | None, bytes]:
+        if within is not None and within <= 0:
+            raise NotAnsweredError(Trouble.LATE, f"the encoder {self._name} was not asked: there is no time left")
         try:
             return self._answer(self._exchange(path, body, header, within))
         except (OSError, HTTPException) as error:
