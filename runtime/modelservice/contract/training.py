@@ -458,8 +458,8 @@ class Training(Hyperparameters, PodSettings):
     )
     checkpoint: Checkpoint = Field(
         default=Checkpoint(),
-        description="Default: every minute, and when the pod is asked to end. mlp, cnn, rnn, transformer and the"
-        " network of auto go on from there, all else begins anew.",
+        description="Default: every minute, and when the pod is asked to end. mlp, cnn, rnn, transformer, the network"
+        " of auto and an encoder's fineTune go on from there, all else begins anew.",
     )
 
     @model_validator(mode="after")
