@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from modelservice.contract.encoders import Encoder, EncoderHead
 from modelservice.contract.failure import StageError
-from modelservice.contract.model import Encoder, EncoderHead
 from modelservice.contract.progress import Progress
 from modelservice.contract.training import Hyperparameters
 from modelservice.families.base import TEXTS_ONLY, Family, Fitted, Observer
