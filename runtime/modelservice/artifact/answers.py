@@ -9,16 +9,14 @@ from contextlib import contextmanager
 from enum import StrEnum, auto
 from typing import NamedTuple
 
-from modelservice.artifact.patience import may_pass
-
 _NO_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|bucket does not exist", re.IGNORECASE)
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _NO_OBJECT = frozenset({"NoSuchKey", "BlobNotFound"})
 _NO_KEY = re.compile(r"InvalidAccessKeyId|AuthenticationFailed|UserNotFound")
 """Some servers say so with another status than 403."""
 _STATUS = re.compile(r"status code: ([1-5]\d\d)")
-_OF_RACES = frozenset({409, 412})
-"""Statuses of writes that another one overtook."""
+_PASSING_STATUS = frozenset({408, 409, 412, 425, 429})
+_FIRST_OF_SERVER = 500
 _PLAIN_HTTP = "BadScheme"
 _PREFIXES = {"s3": "AWS", "gs": "GOOGLE", "az": "AZURE"}
 """Of the standard variables of each kind of store."""
@@ -70,9 +68,9 @@ def answer_of(error: Exception) -> Answer:
 
     text, said = str(error), sentence(error)
     status = int(match.group(1)) if (match := _STATUS.search(text)) else None
-    passing = status is None or may_pass(status) or status in _OF_RACES
+    may_pass = status is None or status >= _FIRST_OF_SERVER or status in _PASSING_STATUS
     if _OF_IDENTITY.search(said):
-        return Answer(Wrong.NO_IDENTITY if passing and _NO_TOKEN.search(said) is None else Wrong.IDENTITY, said)
+        return Answer(Wrong.NO_IDENTITY if may_pass and _NO_TOKEN.search(said) is None else Wrong.IDENTITY, said)
     refused = isinstance(error, PermissionDeniedError | UnauthenticatedError) or status in {401, 403}
     if refused or _NO_KEY.search(text):
         return Answer(Wrong.RIGHTS, said)
@@ -82,7 +80,7 @@ def answer_of(error: Exception) -> Answer:
         return unreached
     if isinstance(error, FileNotFoundError) and is_missing_object(error):
         return Answer(Wrong.OBJECT, said)
-    return Answer(Wrong.PASSING if passing and _NEVER.search(text) is None else Wrong.SETTINGS, said)
+    return Answer(Wrong.PASSING if may_pass and _NEVER.search(text) is None else Wrong.SETTINGS, said)
 
 
 def _unreached(text: str, said: str) -> Answer | None:

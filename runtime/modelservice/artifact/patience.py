@@ -17,15 +17,8 @@ MAX_RETRIES: Final = 60
 FIRST_WAIT_SECONDS: Final = 1.0
 LONGEST_WAIT_SECONDS: Final = 10.0
 _SILENT_SECONDS: Final = 5.0
-_PASSING: Final = frozenset({408, 425, 429})
-_FIRST_OF_SERVER: Final = 500
 
 _LOG = logging.getLogger(__name__)
-
-
-def may_pass(status: int) -> bool:
-    """Whether another request may go better, as far as the status of an HTTP answer tells."""
-    return status in _PASSING or status >= _FIRST_OF_SERVER
 
 
 @contextmanager

@@ -16,7 +16,6 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlencode, urljoin, urlsplit
 
-from modelservice.artifact.patience import may_pass
 from modelservice.artifact.registry_credentials import Credentials
 
 MAX_ANSWER_BYTES: Final = 1 << 20
@@ -25,6 +24,7 @@ MAX_ANSWER_BYTES: Final = 1 << 20
 _ANSWER_SECONDS: Final = 60.0
 """Registries hash a large blob once more before they answer."""
 _PARAMETER: Final = re.compile(r'(\w+)="([^"]*)"')
+_PASSING: Final = frozenset({408, 425, 429})
 _ACTIONS: Final = {"pull": "pull", "push": "pull,push", "delete": "delete,pull,push"}
 _NO_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"})
 
@@ -210,7 +210,7 @@ def _answered(error: urllib.error.HTTPError) -> Exception:
     with suppress(OSError, http.client.HTTPException):
         body = error.read(MAX_ANSWER_BYTES)
     said = f"{error.code} {_words(body) or error.reason}"
-    if may_pass(error.code):
+    if error.code in _PASSING or error.code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return UnansweredError(said)
     if error.code == HTTPStatus.UNAUTHORIZED:
         return _UnauthorizedError(said, error.headers.get("WWW-Authenticate", ""))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from modelservice.artifact.answers import sentence
-from modelservice.artifact.patience import FIRST_WAIT_SECONDS, may_pass, told_when_slow
+from modelservice.artifact.patience import FIRST_WAIT_SECONDS, told_when_slow
 from modelservice.contract.failure import DataError, StageError
 from modelservice.contract.locations import HUB_SCHEME
 from modelservice.modalities.objects import SECRET_FIELD, DataUnavailableError
@@ -24,6 +24,8 @@ _COMMIT_HEADER: Final = "X-Repo-Commit"
 _SECONDS: Final = 60.0
 """Without a byte."""
 _REFUSALS: Final = frozenset({401, 403})
+_PASSING: Final = frozenset({408, 425, 429})
+_FIRST_OF_SERVER: Final = 500
 
 
 @dataclass(kw_only=True)
@@ -146,7 +148,7 @@ class HubModel:
                 f" with {SECRET_FIELD} ({said})"
             )
             return DataError("DataForbidden", message, field=self.field)
-        if status is None or may_pass(status):
+        if status is None or status in _PASSING or status >= _FIRST_OF_SERVER:
             return DataUnavailableError("DataUnavailable", f"{self.uri} does not answer as it should: {said}")
         message = f"{self.uri} cannot be read as it is set: correct {self.field}, or {ENDPOINT_ENV} ({said})"
         return DataError("DataSettingsInvalid", message, field=self.field)
