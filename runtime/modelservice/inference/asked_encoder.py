@@ -96,6 +96,9 @@ class AskedEncoder:
         return found
 
     def _ask(self, texts: Sequence[str], within: float | None) -> Features:
+        if within is not None and within <= 0:
+            message = f"the encoder {self._encoder.name} was not asked: there is no time left"
+            raise NotAnsweredError(Trouble.LATE, message)
         data = to_binary(BYTES, texts)
         parameters: dict[str, Any] = {"binary_data_output": True, DIGEST: self._encoder.digest}
         if within is not None:
@@ -200,17 +203,14 @@ class _Wire:
             if error.trouble is not Trouble.AWAY:
                 raise
         # It was closed at the other end as idle ones are, or its pod leaves: another one may answer.
-        left = None if within is None else within - (self._clock() - now)
         try:
-            return self._try(path, body, header, left)
+            return self._try(path, body, header, within)
         except NotAnsweredError as error:
             if error.trouble is Trouble.AWAY:
                 self._rests = self._clock() + REST_SECONDS
             raise
 
     def _try(self, path: str, body: bytes | None, header: int, within: float | None) -> tuple[str | None, bytes]:
-        if within is not None and within <= 0:
-            raise NotAnsweredError(Trouble.LATE, f"the encoder {self._name} was not asked: there is no time left")
         try:
             return self._answer(self._exchange(path, body, header, within))
         except (OSError, HTTPException) as error:

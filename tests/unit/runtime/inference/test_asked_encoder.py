@@ -263,23 +263,6 @@ def test_who_waits_behind_another_answer_waits_for_the_own_one(
     assert len(script.asked) == 1
 
 
-def test_another_try_has_the_time_that_the_first_one_left(script: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [0.0]
-    answer = script.answer
-
-    def slow(body: bytes, length: int) -> tuple[int, dict[str, str], bytes]:
-        now[0] += 2
-        return answer(body, length)
-
-    monkeypatch.setattr(script, "answer", slow)
-    script.next.append(refusal(503, "the server is about to exit"))
-    with listening(script) as address:
-        ask = AskedEncoder(address, ENCODER, clock=lambda: now[0])
-        with pytest.raises(NotAnsweredError, match="there is no time left"):
-            ask(["a"], 1.0)
-    assert len(script.asked) == 1
-
-
 def test_an_encoder_says_what_it_is(script: Scripted) -> None:
     with listening(script) as address:
         assert look_at(address, "minilm") == ENCODER
