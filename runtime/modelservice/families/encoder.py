@@ -58,7 +58,7 @@ class Scaling:
         return np.asarray((numbers - self.center) * self.factor, dtype=np.float32)
 
 
-class FrozenEncoder:
+class EncoderFamily:
     """The family ``encoder``."""
 
     name = "encoder"
