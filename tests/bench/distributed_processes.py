@@ -11,9 +11,10 @@ from typing import Any
 from tests.bench.training_tables import TARGET, draw
 
 from modelservice.contract.data import Data
-from modelservice.contract.model import MultilayerPerceptron
+from modelservice.contract.networks import MultilayerPerceptron
+from modelservice.contract.optimizers import Adam, Optimizer
 from modelservice.contract.progress import Progress
-from modelservice.contract.training import Adam, Hyperparameters, Optimizer, Parallelism
+from modelservice.contract.training import Hyperparameters, Parallelism
 from modelservice.families.mlp import Mlp
 from modelservice.modalities.base import Dataset
 from modelservice.modalities.dataset import build_dataset

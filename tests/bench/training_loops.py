@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from modelservice.contract.data import Data
-from modelservice.contract.model import MultilayerPerceptron
+from modelservice.contract.networks import MultilayerPerceptron
 from modelservice.contract.training import Hyperparameters
 from modelservice.families.architecture import Sigmoid
 from modelservice.families.ensemble import fit_ensemble

@@ -20,7 +20,7 @@ from modelservice.contract.manifest import (
     OnnxSummary,
     Producer,
 )
-from modelservice.contract.model import ConvolutionalNetwork, MultilayerPerceptron
+from modelservice.contract.networks import ConvolutionalNetwork, MultilayerPerceptron
 from modelservice.contract.signature import SIGNATURE_FILE, Signature
 from modelservice.families.architecture import Architecture, Softmax
 from modelservice.families.base import OPSET

@@ -12,7 +12,9 @@ from tests.support.checkpoints import CheckpointsInMemory
 from torch import distributed, nn
 from torch.distributed import TCPStore  # type: ignore[attr-defined]  # it is there
 
-from modelservice.contract.training import AdamW, Augmentation, EarlyStopping, Hyperparameters, Mixup, Optimizer
+from modelservice.contract.augmentation import Augmentation, Mixup
+from modelservice.contract.optimizers import AdamW, Optimizer
+from modelservice.contract.training import EarlyStopping, Hyperparameters
 from modelservice.families.member_layers import MemberLinear, MemberScale
 from modelservice.tasks.base import Loss
 from modelservice.training.augmentation import build_augments

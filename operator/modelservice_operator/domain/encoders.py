@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from modelservice.contract.access import Access
+from modelservice.contract.encoders import EncoderService
 from modelservice.contract.manifest import SharedEncoder
-from modelservice.contract.model import EncoderService
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice_operator.constants import LABEL_NAME
 from modelservice_operator.domain.names import encoder_name, service_url

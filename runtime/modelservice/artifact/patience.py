@@ -1,4 +1,4 @@
-"""How long an object store that is away is asked again, before a pod gives up and the next one goes on."""
+"""How long a store, registry or hub that is away is asked again, before a pod gives up and the next one goes on."""
 
 import logging
 from collections.abc import Iterator

@@ -8,7 +8,7 @@ from modelservice.compression.lesson import Lesson
 from modelservice.compression.units import joints, kept_units, widths_within, without_units
 from modelservice.contract.compression import Distill, StudentLayers
 from modelservice.contract.failure import StageError
-from modelservice.contract.model import ConvolutionalNetwork, MultilayerPerceptron
+from modelservice.contract.networks import ConvolutionalNetwork, MultilayerPerceptron
 from modelservice.families.architecture import Architecture
 from modelservice.families.cnn import design_cnn
 from modelservice.families.heads import build_head

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from modelservice.contract.training import Augmentation, Crop, Rotate
+from modelservice.contract.augmentation import Augmentation, Crop, Rotate
 from modelservice.modalities.base import Dataset
 
 

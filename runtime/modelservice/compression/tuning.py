@@ -16,8 +16,9 @@ from modelservice.compression.base import StepContext
 from modelservice.compression.lesson import Lesson
 from modelservice.compression.network import StoredNetwork
 from modelservice.contract.evaluation import Metric
+from modelservice.contract.optimizers import Adam, Cosine, Optimizer, Schedule
 from modelservice.contract.progress import Progress
-from modelservice.contract.training import Adam, Cosine, Hyperparameters, Optimizer, Schedule
+from modelservice.contract.training import Hyperparameters
 from modelservice.families.architecture import Architecture, OutputHead, Scale
 from modelservice.families.gradient import slice_rows
 from modelservice.families.modules import build, initialize

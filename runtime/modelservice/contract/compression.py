@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from modelservice.contract.base import Contract, OneOf, Rule
 from modelservice.contract.metric_names import KnownMetric
-from modelservice.contract.model import Activation, Channels, HiddenLayers
+from modelservice.contract.networks import Activation, Channels, HiddenLayers
 
 FineTuneEpochs = Annotated[int, Field(ge=0, le=10_000)]
 

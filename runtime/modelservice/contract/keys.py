@@ -18,7 +18,7 @@ from modelservice.contract.base import Contract
 from modelservice.contract.compression import Compression
 from modelservice.contract.data import ClaimSource
 from modelservice.contract.digests import sha256, written
-from modelservice.contract.model import PretrainedModel
+from modelservice.contract.encoders import PretrainedModel
 from modelservice.contract.resource import ModelServiceSpec
 
 GZIP_MAGIC = b"\x1f\x8b"

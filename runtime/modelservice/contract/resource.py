@@ -9,16 +9,9 @@ from modelservice.contract.artifacts import Artifacts
 from modelservice.contract.base import Contract, Rule, ServiceName, Tolerant
 from modelservice.contract.compression import Compression
 from modelservice.contract.data import Data
-from modelservice.contract.model import (
-    GRADIENT_FAMILIES,
-    LAYERED_FAMILIES,
-    NETWORK_OF_MLP,
-    Auto,
-    EncoderService,
-    Model,
-    MultilayerPerceptron,
-    PretrainedModel,
-)
+from modelservice.contract.encoders import EncoderService, PretrainedModel
+from modelservice.contract.model import GRADIENT_FAMILIES, LAYERED_FAMILIES, Auto, Model
+from modelservice.contract.networks import NETWORK_OF_MLP, MultilayerPerceptron
 from modelservice.contract.promotion import Promotion
 from modelservice.contract.serving import Engine, Serving
 from modelservice.contract.task import Task

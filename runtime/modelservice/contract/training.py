@@ -4,159 +4,23 @@ from enum import StrEnum
 from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
-from pydantic.alias_generators import to_camel
 
+from modelservice.contract.augmentation import Augmentation
 from modelservice.contract.base import Contract, OneOf, Rule, Sha256
 from modelservice.contract.locations import FolderUri
+from modelservice.contract.optimizers import Adam, Optimizer, Schedule
 from modelservice.contract.pods import PodSettings
 from modelservice.contract.search import Search
 
-_NESTEROV = Rule(
-    "!has(self.nesterov) || !self.nesterov || (has(self.momentum) && self.momentum > 0.0)",
-    "nesterov needs momentum: set it, usually to 0.9",
-)
 _ALL_ROWS = Rule(
     "!has(self.optimizer) || !has(self.optimizer.gradientDescent)"
     " || !(has(self.batchSize) || has(self.gradientAccumulation))",
     "gradientDescent steps on all rows at once: leave batchSize and gradientAccumulation out, or take sgd",
 )
-
 _ONE_TRIAL_A_POD = Rule(
     "!has(self.workers) || self.workers == 1 || !has(self.search)",
     "the trials of a search are trained by one worker: leave workers or search out",
 )
-
-_AUGMENTATIONS = ("flip", "rotate", "crop", "colour", "word_dropout", "mixup", "noise")
-_AUGMENTED = Rule(
-    " || ".join(f"has(self.{to_camel(name)})" for name in _AUGMENTATIONS),
-    "augmentation needs flip, rotate, crop, colour, wordDropout, mixup or noise: set one, or leave it out",
-)
-
-
-class Adam(Contract):
-    """Adam (Kingma and Ba, 2015)."""
-
-    learning_rate: float = Field(
-        default=0.01, gt=0, le=10, description="Step size. Default 0.01. A change trains again."
-    )
-
-
-class AdamW(Contract):
-    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019)."""
-
-    learning_rate: float = Field(
-        default=0.003, gt=0, le=10, description="Step size. Default 0.003. A change trains again."
-    )
-    weight_decay: float = Field(
-        default=0.01,
-        ge=0,
-        le=1,
-        description="Each step shrinks weights and biases by the factor 1 - learningRate x weightDecay. Default 0.01."
-        " A change trains again.",
-    )
-
-
-class StochasticGradientDescent(Contract):
-    """Stochastic gradient descent, with momentum where asked for."""
-
-    RULES = (_NESTEROV,)
-
-    learning_rate: float = Field(default=0.1, gt=0, le=10, description="Step size. Default 0.1. A change trains again.")
-    momentum: float = Field(
-        default=0.0, ge=0, lt=1, description="Share of the last step that is kept. Default 0. A change trains again."
-    )
-    nesterov: bool = Field(
-        default=False,
-        description="Nesterov's momentum: the gradient is looked at where the last step leads. Default false."
-        " A change trains again.",
-    )
-
-    @model_validator(mode="after")
-    def _has_momentum(self) -> Self:
-        if self.nesterov and self.momentum == 0:
-            raise ValueError(_NESTEROV.message)
-        return self
-
-
-class GradientDescent(Contract):
-    """Gradient descent on all training rows at once: one step in each epoch, and no batchSize."""
-
-    learning_rate: float = Field(default=0.1, gt=0, le=10, description="Step size. Default 0.1. A change trains again.")
-
-
-class AdaGrad(Contract):
-    """AdaGrad (Duchi, Hazan and Singer, 2011): steps by the square root of the sum of all squared gradients."""
-
-    learning_rate: float = Field(
-        default=0.05, gt=0, le=10, description="Step size. Default 0.05. A change trains again."
-    )
-
-
-class RmsProp(Contract):
-    """RMSProp (Tieleman and Hinton, 2012): steps by the square root of a running mean of squared gradients."""
-
-    learning_rate: float = Field(
-        default=0.01, gt=0, le=10, description="Step size. Default 0.01. A change trains again."
-    )
-    decay: float = Field(
-        default=0.99,
-        gt=0,
-        lt=1,
-        description="Share of the running mean that is kept. Default 0.99. A change trains again.",
-    )
-
-
-class Optimizer(OneOf):
-    """Exactly one optimizer with its own parameters."""
-
-    adam: Adam | None = Field(default=None, description="Adam.")
-    sgd: StochasticGradientDescent | None = Field(default=None, description="Stochastic gradient descent.")
-    adam_w: AdamW | None = Field(default=None, description="Adam with decoupled weight decay.")
-    gradient_descent: GradientDescent | None = Field(default=None, description="Gradient descent on all rows at once.")
-    ada_grad: AdaGrad | None = Field(default=None, description="AdaGrad.")
-    rms_prop: RmsProp | None = Field(default=None, description="RMSProp.")
-
-
-class Cosine(Contract):
-    """Half a cosine from the learning rate down (Loshchilov and Hutter, 2017), after a linear warm-up."""
-
-    warm_up_epochs: int = Field(
-        default=0,
-        ge=0,
-        le=10_000,
-        description="Epochs in which the rate rises to its full size. Default 0. A change trains again.",
-    )
-    final_share: float = Field(
-        default=0.0, ge=0, le=1, description="Share of the rate in the last epoch. Default 0. A change trains again."
-    )
-
-
-class Stairs(Contract):
-    """The rate falls by a factor every so many epochs."""
-
-    every_epochs: int = Field(ge=1, le=100_000, description="Epochs of each stair. A change trains again.")
-    factor: float = Field(
-        default=0.1, gt=0, lt=1, description="What the rate is multiplied by. Default 0.1. A change trains again."
-    )
-
-
-class Plateau(Contract):
-    """The rate falls by a factor when the validation loss has not improved for some epochs."""
-
-    patience: int = Field(
-        default=10, ge=1, le=100_000, description="Epochs without improvement. Default 10. A change trains again."
-    )
-    factor: float = Field(
-        default=0.5, gt=0, lt=1, description="What the rate is multiplied by. Default 0.5. A change trains again."
-    )
-
-
-class Schedule(OneOf):
-    """Exactly one way in which the learning rate changes from epoch to epoch."""
-
-    cosine: Cosine | None = Field(default=None, description="Half a cosine down to nothing.")
-    step: Stairs | None = Field(default=None, description="Down by a factor every so many epochs.")
-    plateau: Plateau | None = Field(default=None, description="Down by a factor where nothing improves.")
 
 
 class EarlyStopping(Contract):
@@ -165,120 +29,6 @@ class EarlyStopping(Contract):
     patience: int = Field(
         default=20, ge=1, le=100_000, description="Epochs without improvement. Default 20. A change trains again."
     )
-
-
-class Noise(Contract):
-    """Gaussian noise on numbers, drawn anew for each row of each step."""
-
-    standard_deviation: float = Field(
-        default=0.1,
-        gt=0,
-        le=10,
-        description="Of the noise, in standard deviations of each column of numbers (of each channel of images); other"
-        " columns stay as they are. Default 0.1. A change trains again.",
-    )
-
-
-class Mixup(Contract):
-    """Rows between two rows (Zhang et al., 2018)."""
-
-    alpha: float = Field(
-        default=0.2,
-        gt=0,
-        le=100,
-        description="A row becomes t x itself + (1 - t) x another row of the step, and its class or number likewise; t"
-        " is drawn from Beta(alpha, alpha). Default 0.2. A change trains again.",
-    )
-
-
-class Mirror(StrEnum):
-    """What changes sides in a mirrored image."""
-
-    HORIZONTAL = "Horizontal"
-    VERTICAL = "Vertical"
-    BOTH = "Both"
-
-
-class Rotate(Contract):
-    """Images turned around their middle; what comes in from outside is the mean of its channel."""
-
-    degrees: float = Field(
-        default=10,
-        gt=0,
-        le=180,
-        description="The angle is drawn from minus this to this. Default 10. A change trains again.",
-    )
-
-
-class Crop(Contract):
-    """Images moved to a side, as if they were cut out of larger ones; what comes in is the mean of its channel."""
-
-    pixels: int = Field(
-        default=2,
-        ge=1,
-        le=512,
-        description="At most so many, up or down and left or right. Default 2. A change trains again.",
-    )
-
-
-class Colour(Contract):
-    """Images that are lighter or darker, with more or less contrast, drawn anew for each image of each step."""
-
-    brightness: float = Field(
-        default=0.2,
-        ge=0,
-        le=2,
-        description="Each image is lighter or darker by up to so many standard deviations of its channels. Default 0.2."
-        " A change trains again.",
-    )
-    contrast: float = Field(
-        default=0.2,
-        ge=0,
-        lt=1,
-        description="Its differences from its own mean grow or shrink by up to this share. Default 0.2. A change trains"
-        " again.",
-    )
-
-
-class WordDropout(Contract):
-    """Texts of which some tokens are left out, drawn anew for each text of each step."""
-
-    share: float = Field(
-        default=0.1,
-        gt=0,
-        lt=1,
-        description="Probability with which a token is left out; the rest moves together, and one stays at least."
-        " Default 0.1. A change trains again.",
-    )
-
-
-class Augmentation(Contract):
-    """How rows are changed before a step learns from them.
-
-    Images are mirrored, turned, moved and coloured; of texts words are left out; then come mixup and noise.
-    """
-
-    RULES = (_AUGMENTED,)
-
-    flip: Mirror | None = Field(
-        default=None,
-        description="Horizontal (left and right), Vertical or Both: every other image is mirrored, drawn anew for each"
-        " step. For images. Default: none. A change trains again.",
-    )
-    rotate: Rotate | None = Field(default=None, description="For images. Default: none. A change trains again.")
-    crop: Crop | None = Field(default=None, description="For images. Default: none. A change trains again.")
-    colour: Colour | None = Field(default=None, description="For images. Default: none. A change trains again.")
-    word_dropout: WordDropout | None = Field(
-        default=None, description="For texts. Default: none. A change trains again."
-    )
-    noise: Noise | None = Field(default=None, description="Default: none. A change trains again.")
-    mixup: Mixup | None = Field(default=None, description="Default: none. A change trains again.")
-
-    @model_validator(mode="after")
-    def _changes_rows(self) -> Self:
-        if all(getattr(self, name) is None for name in _AUGMENTATIONS):
-            raise ValueError(_AUGMENTED.message)
-        return self
 
 
 class TrainedArtifact(Contract):
@@ -458,8 +208,8 @@ class Training(Hyperparameters, PodSettings):
     )
     checkpoint: Checkpoint = Field(
         default=Checkpoint(),
-        description="Default: every minute, and when the pod is asked to end. mlp, cnn, rnn, transformer and the"
-        " network of auto go on from there, all else begins anew.",
+        description="Default: every minute, and when the pod is asked to end. mlp, cnn, rnn, transformer, the network"
+        " of auto and an encoder's fineTune go on from there, all else begins anew.",
     )
 
     @model_validator(mode="after")

@@ -9,9 +9,10 @@ from modelservice.contract.base import Sha256, Tolerant
 from modelservice.contract.compression import Compression
 from modelservice.contract.data import Data
 from modelservice.contract.documents import Document
+from modelservice.contract.encoders import PretrainedModel
 from modelservice.contract.locations import RelativePath
 from modelservice.contract.metric_names import KnownMetric
-from modelservice.contract.model import Model, PretrainedModel
+from modelservice.contract.model import Model
 from modelservice.contract.task import Task
 from modelservice.contract.training import Checkpoint, Hyperparameters, Parallelism
 

@@ -6,7 +6,7 @@ from modelservice.families.automatic import Automatic
 from modelservice.families.base import Family
 from modelservice.families.cnn import Cnn
 from modelservice.families.decision_tree import Tree
-from modelservice.families.encoder import FrozenEncoder
+from modelservice.families.encoder import EncoderFamily
 from modelservice.families.gradient_boosting import Boosting
 from modelservice.families.kernel_ridge import Ridge
 from modelservice.families.logistic import Logistic
@@ -27,7 +27,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Ridge(),
     Rnn(),
     TransformerEncoder(),
-    FrozenEncoder(),
+    EncoderFamily(),
     Automatic(),
 )
 """In the order of ``spec.model``'s members, whose names they have."""

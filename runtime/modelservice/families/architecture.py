@@ -11,8 +11,8 @@ from pydantic import Field, FiniteFloat, model_validator
 
 from modelservice.contract.base import Contract
 from modelservice.contract.documents import ExactDocument
-from modelservice.contract.model import Activation, Cell
-from modelservice.contract.model import Pooling as PoolingFunction
+from modelservice.contract.networks import Activation, Cell
+from modelservice.contract.networks import Pooling as PoolingFunction
 
 MAX_LAYERS = 128
 MAX_PARAMETERS = 500_000_000

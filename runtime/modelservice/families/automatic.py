@@ -4,7 +4,8 @@ import time
 from dataclasses import replace
 from typing import Final
 
-from modelservice.contract.model import Auto, MultilayerPerceptron
+from modelservice.contract.model import Auto
+from modelservice.contract.networks import MultilayerPerceptron
 from modelservice.contract.training import Hyperparameters
 from modelservice.families.base import TABLES_ONLY, Fitted, Observer
 from modelservice.families.perceptron import fit_stream

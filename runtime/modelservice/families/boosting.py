@@ -16,7 +16,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from sklearn.model_selection import KFold, StratifiedKFold
 from threadpoolctl import threadpool_limits
 
-from modelservice.contract.model import GradientBoosting
+from modelservice.contract.estimators import GradientBoosting
 from modelservice.contract.progress import Progress
 from modelservice.families.architecture import OutputHead, Scale
 from modelservice.families.base import Observer

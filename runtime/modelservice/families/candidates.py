@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from modelservice.contract.model import GradientBoosting, KernelRidge, RandomForest
+from modelservice.contract.estimators import GradientBoosting, KernelRidge, RandomForest
 from modelservice.families.base import Observer
 from modelservice.families.boosting import choose_rounds, fit_boosting
 from modelservice.families.component import Component, Fit

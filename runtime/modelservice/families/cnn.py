@@ -1,8 +1,8 @@
 """``spec.model.cnn``: convolutional networks, for images."""
 
 from modelservice.contract.failure import StageError
-from modelservice.contract.model import ConvolutionalNetwork, Normalization
-from modelservice.contract.model import Pooling as PoolingFunction
+from modelservice.contract.networks import ConvolutionalNetwork, Normalization
+from modelservice.contract.networks import Pooling as PoolingFunction
 from modelservice.contract.training import Hyperparameters
 from modelservice.families.architecture import (
     Architecture,

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modelservice.contract.model import DecisionTree
+from modelservice.contract.estimators import DecisionTree
 from modelservice.contract.training import Hyperparameters
 from modelservice.families.base import TABLES_ONLY, Fitted, Observer
 from modelservice.modalities.base import Dataset

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from modelservice.contract.encoders import Encoder, EncoderHead
 from modelservice.contract.failure import StageError
-from modelservice.contract.model import Encoder, EncoderHead
 from modelservice.contract.progress import Progress
 from modelservice.contract.training import Hyperparameters
 from modelservice.families.base import TEXTS_ONLY, Family, Fitted, Observer
@@ -58,7 +58,7 @@ class Scaling:
         return np.asarray((numbers - self.center) * self.factor, dtype=np.float32)
 
 
-class FrozenEncoder:
+class EncoderFamily:
     """The family ``encoder``."""
 
     name = "encoder"

@@ -23,7 +23,7 @@ from modelservice.artifact.files import document_bytes
 from modelservice.contract.evaluation import Metric
 from modelservice.contract.failure import StageError
 from modelservice.contract.manifest import ARCHITECTURE_FILE, WEIGHTS_FILE
-from modelservice.contract.model import Activation
+from modelservice.contract.networks import Activation
 from modelservice.contract.places import granted_gpus
 from modelservice.contract.progress import Progress
 from modelservice.contract.task import Loss as AskedLoss

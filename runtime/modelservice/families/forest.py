@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
-from modelservice.contract.model import RandomForest
+from modelservice.contract.estimators import RandomForest
 from modelservice.contract.progress import Progress
 from modelservice.families.architecture import Scale
 from modelservice.families.base import Observer

@@ -16,13 +16,14 @@ from safetensors.torch import save
 from torch import nn
 
 from modelservice.artifact.files import document_bytes
+from modelservice.contract.augmentation import Augmentation
 from modelservice.contract.base import first_problem
 from modelservice.contract.evaluation import Metric
 from modelservice.contract.failure import StageError
 from modelservice.contract.manifest import ARCHITECTURE_FILE, WEIGHTS_FILE
 from modelservice.contract.places import granted_gpus
 from modelservice.contract.progress import Progress
-from modelservice.contract.training import Augmentation, Hyperparameters
+from modelservice.contract.training import Hyperparameters
 from modelservice.families.architecture import Architecture, OutputHead, Scale, Shape
 from modelservice.families.base import Fitted, Observer
 from modelservice.families.heads import build_head

@@ -1,6 +1,6 @@
 """``spec.model.gradientBoosting``: trees that mend each other's errors, by scikit-learn."""
 
-from modelservice.contract.model import GradientBoosting
+from modelservice.contract.estimators import GradientBoosting
 from modelservice.contract.training import Hyperparameters
 from modelservice.families.base import TABLES_ONLY, Fitted, Observer
 from modelservice.modalities.base import Dataset

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from modelservice.contract.model import KernelRidge
+from modelservice.contract.estimators import KernelRidge
 from modelservice.contract.progress import Progress
 from modelservice.families.architecture import PlainHead, Scale, Sigmoid, Softmax
 from modelservice.families.base import Observer

@@ -1,6 +1,6 @@
 """``spec.model.kernelRidge``: ridge regression in the space of an RBF kernel, in closed form."""
 
-from modelservice.contract.model import KernelRidge
+from modelservice.contract.estimators import KernelRidge
 from modelservice.contract.training import Hyperparameters
 from modelservice.families.base import TABLES_ONLY, Fitted, Observer
 from modelservice.modalities.base import Dataset

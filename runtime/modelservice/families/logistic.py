@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from modelservice.contract.model import LogisticRegression
+from modelservice.contract.estimators import LogisticRegression
 from modelservice.contract.training import Hyperparameters
 from modelservice.families.architecture import Sigmoid, Softmax
 from modelservice.families.base import TABLES_ONLY, Fitted, Observer

@@ -14,11 +14,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from modelservice.contract.encoders import FineTune, LowRankAdaptation
 from modelservice.contract.failure import StageError
-from modelservice.contract.model import FineTune, LowRankAdaptation
+from modelservice.contract.optimizers import AdamW, Cosine, Optimizer, Schedule
 from modelservice.contract.places import granted_gpus
 from modelservice.contract.progress import Progress
-from modelservice.contract.training import AdamW, Cosine, Hyperparameters, Optimizer, Schedule
+from modelservice.contract.training import Hyperparameters
 from modelservice.families.base import Observer
 from modelservice.families.gradient import best_device, rows_of
 from modelservice.families.heads import build_head

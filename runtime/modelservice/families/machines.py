@@ -15,8 +15,8 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import SVC, SVR
 
+from modelservice.contract.estimators import Kernel, SupportVectorMachine
 from modelservice.contract.failure import DataError
-from modelservice.contract.model import Kernel, SupportVectorMachine
 from modelservice.contract.progress import Progress
 from modelservice.families.architecture import PlainHead, Scale, Softmax
 from modelservice.families.base import Fitted, Observer

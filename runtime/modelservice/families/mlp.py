@@ -1,6 +1,6 @@
 """``spec.model.mlp``: multilayer perceptrons, for tables and, value by value, for images."""
 
-from modelservice.contract.model import MultilayerPerceptron
+from modelservice.contract.networks import MultilayerPerceptron
 from modelservice.contract.training import Hyperparameters
 from modelservice.families.architecture import Shape
 from modelservice.families.base import Fitted, Observer

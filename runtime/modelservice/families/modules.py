@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from modelservice.contract.model import Activation
-from modelservice.contract.model import Pooling as PoolingFunction
+from modelservice.contract.networks import Activation
+from modelservice.contract.networks import Pooling as PoolingFunction
 from modelservice.families import member_layers, token_layers
 from modelservice.families.architecture import (
     Architecture,

@@ -12,8 +12,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from modelservice.contract.model import Activation
-from modelservice.contract.model import Pooling as PoolingFunction
+from modelservice.contract.networks import Activation
+from modelservice.contract.networks import Pooling as PoolingFunction
 from modelservice.families.architecture import (
     Architecture,
     Convolution,

@@ -4,8 +4,9 @@ from dataclasses import replace
 from typing import Final
 
 from modelservice.contract.failure import StageError
-from modelservice.contract.model import MultilayerPerceptron
-from modelservice.contract.training import AdamW, Cosine, Hyperparameters, Optimizer, Schedule
+from modelservice.contract.networks import MultilayerPerceptron
+from modelservice.contract.optimizers import AdamW, Cosine, Optimizer, Schedule
+from modelservice.contract.training import Hyperparameters
 from modelservice.families.architecture import Architecture, Flatten, Layer, OutputHead, Shape, linear_layers
 from modelservice.families.base import Fitted, Observer, usual_steps
 from modelservice.modalities.base import Dataset

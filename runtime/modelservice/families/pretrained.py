@@ -158,12 +158,18 @@ def seen_by(dataset: Dataset, seen: Callable[[Features], Features]) -> Dataset:
     )
 
 
+def pretrained_of(model: Model, data: Data) -> Pretrained | None:
+    """What is read here to read texts with, None where nothing is; for errors see ``read_pretrained``."""
+    if data.encoder is not None:
+        return encoder_of_columns(data.encoder)
+    encoder = model.encoder
+    return None if encoder is None or encoder.uri is None else read_pretrained(encoder.uri, encoder.digest)
+
+
 def tokenizer_of(model: Model, data: Data) -> str | None:
     """The tokenizer that an encoder brings, None where there is none or it stays there; see ``read_pretrained``."""
-    if data.encoder is not None:
-        return encoder_of_columns(data.encoder).tokenizer
-    encoder = model.encoder
-    return None if encoder is None or encoder.uri is None else read_pretrained(encoder.uri, encoder.digest).tokenizer
+    found = pretrained_of(model, data)
+    return None if found is None else found.tokenizer
 
 
 def encoder_of_columns(settings: ColumnEncoder) -> Pretrained:

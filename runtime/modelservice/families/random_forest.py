@@ -1,6 +1,6 @@
 """``spec.model.randomForest``: forests of classification and regression trees, by scikit-learn."""
 
-from modelservice.contract.model import RandomForest
+from modelservice.contract.estimators import RandomForest
 from modelservice.contract.training import Hyperparameters
 from modelservice.families.base import TABLES_ONLY, Fitted, Observer
 from modelservice.modalities.base import Dataset

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from modelservice.contract.model import RecurrentNetwork
+from modelservice.contract.networks import RecurrentNetwork
 from modelservice.contract.training import Hyperparameters
 from modelservice.families.architecture import Architecture, Dropout, Layer, Linear, OutputHead, Shape, TokenRecurrence
 from modelservice.families.base import TEXTS_ONLY, Fitted, Observer

@@ -1,6 +1,6 @@
 """``spec.model.svm``: support vector machines, by scikit-learn."""
 
-from modelservice.contract.model import SupportVectorMachine
+from modelservice.contract.estimators import SupportVectorMachine
 from modelservice.contract.training import Hyperparameters
 from modelservice.families.base import TABLES_ONLY, Fitted, Observer
 from modelservice.modalities.base import Dataset

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from modelservice.contract.model import Cell
+from modelservice.contract.networks import Cell
 from modelservice.families.architecture import TokenAttention, TokenRecurrence
 from modelservice.families.onnx_graph import Graph
 

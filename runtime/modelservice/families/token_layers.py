@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from modelservice.contract.model import Cell
+from modelservice.contract.networks import Cell
 from modelservice.families.architecture import TokenAttention, TokenRecurrence
 
 HIDDEN = -1e9

@@ -4,8 +4,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from modelservice.contract.model import Transformer
-from modelservice.contract.training import AdamW, Cosine, Hyperparameters, Optimizer, Schedule
+from modelservice.contract.networks import Transformer
+from modelservice.contract.optimizers import AdamW, Cosine, Optimizer, Schedule
+from modelservice.contract.training import Hyperparameters
 from modelservice.families.architecture import Architecture, Linear, OutputHead, Shape, TokenAttention
 from modelservice.families.base import TEXTS_ONLY, Fitted, Observer, usual_steps
 from modelservice.families.tokens import vocabulary_of

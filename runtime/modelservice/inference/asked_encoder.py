@@ -89,13 +89,16 @@ class AskedEncoder:
             NotAnsweredError: it gave none, or those of another encoder.
         """
         found = np.zeros((len(texts), self._encoder.width), np.float32)
+        end = None if within is None else self._clock() + within  # who waits for the lock waits for the answer, too
         with self._lock:
-            end = None if within is None else self._clock() + within
             for some in _slices(texts):
                 found[some] = self._ask(texts[some], None if end is None else end - self._clock())
         return found
 
     def _ask(self, texts: Sequence[str], within: float | None) -> Features:
+        if within is not None and within <= 0:
+            message = f"the encoder {self._encoder.name} was not asked: there is no time left"
+            raise NotAnsweredError(Trouble.LATE, message)
         data = to_binary(BYTES, texts)
         parameters: dict[str, Any] = {"binary_data_output": True, DIGEST: self._encoder.digest}
         if within is not None:

@@ -17,9 +17,9 @@ from modelservice.artifact.files import document_bytes, file_entries
 from modelservice.artifact.load import Artifact
 from modelservice.contract.base import DNS_LABEL_PATTERN, MAX_NAME_LENGTH
 from modelservice.contract.digests import sha256
+from modelservice.contract.encoders import PretrainedModel
 from modelservice.contract.keys import KEY_LENGTH, short_hash
 from modelservice.contract.manifest import MODEL_FILE, PREPROCESSING_FILE, Manifest, OnnxSummary, Producer
-from modelservice.contract.model import PretrainedModel
 from modelservice.contract.progress import Progress
 from modelservice.contract.signature import SIGNATURE_FILE, Signature
 from modelservice.inference.predictor import Predictor

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from modelservice.contract.model import PretrainedModel
+from modelservice.contract.encoders import PretrainedModel
 from modelservice.contract.signature import Output
 from modelservice.families.base import OPSET
 from modelservice.families.onnx_graph import Graph

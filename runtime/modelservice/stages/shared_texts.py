@@ -8,9 +8,9 @@ from typing import Final, TypeVar
 
 import numpy as np
 
+from modelservice.contract.encoders import EncoderService
 from modelservice.contract.failure import PassingError, StageError
 from modelservice.contract.manifest import SharedEncoder
-from modelservice.contract.model import EncoderService
 from modelservice.contract.work_order import TrainWork
 from modelservice.inference.asked_encoder import AskedEncoder, NotAnsweredError, Trouble, look_at
 from modelservice.modalities.base import Features

@@ -8,7 +8,7 @@ from modelservice.contract.failure import StageError
 from modelservice.contract.keys import KEY_LENGTH, settled, short_hash
 from modelservice.contract.work_order import TrainWork, WorkOrder
 from modelservice.families.base import Fitted
-from modelservice.families.pretrained import tokenizer_of
+from modelservice.families.pretrained import pretrained_of, tokenizer_of
 from modelservice.inference.batches import run_batches
 from modelservice.inference.onnx_engine import OnnxEngine
 from modelservice.modalities.base import Dataset
@@ -125,9 +125,12 @@ TRAIN: Final = TrainStage()
 
 
 def _checkpointing(order: WorkOrder, work: TrainWork, dataset: Dataset, context: Context) -> Checkpointing:
-    """Where the trainings of the order are kept, with the settings that a search may have found."""
+    """Where the trainings of the order are kept, with the settings that a search may have found.
+
+    The weights of an encoder may be others when the next pod reads its folder, or what a hub has under that name.
+    """
     settings = short_hash([settled(work.model), settled(work.training)], length=KEY_LENGTH)
-    return Checkpointing(
+    checkpointing = Checkpointing(
         store=context.checkpoints,
         key=f"{order.key}/{settings}",
         data=dataset.sha256,
@@ -136,6 +139,8 @@ def _checkpointing(order: WorkOrder, work: TrainWork, dataset: Dataset, context:
         interruption=context.interruption,
         say=context.say,
     )
+    pretrained = pretrained_of(work.model, work.data)
+    return checkpointing if pretrained is None else checkpointing.beside(pretrained.digest)
 
 
 def check_conversion(fitted: Fitted, dataset: Dataset) -> tuple[Sides, float]:

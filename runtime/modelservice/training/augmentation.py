@@ -11,8 +11,8 @@ from dataclasses import replace
 import torch
 from torch.nn import functional
 
-from modelservice.contract.training import Augmentation
-from modelservice.contract.training import Mirror as Sides
+from modelservice.contract.augmentation import Augmentation
+from modelservice.contract.augmentation import Mirror as Sides
 from modelservice.training.loop import Augment, Rows
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
 from modelservice.artifact.stores import Checkpoints, NoCheckpoints
+from modelservice.contract.digests import joined
 from modelservice.training.interruption import Interruption
 
 Clock = Callable[[], float]
@@ -19,7 +20,7 @@ class Checkpointing:
     Attributes:
         store: where checkpoints are kept; raises nothing.
         key: of what is made; a checkpoint of another key is none of this training's.
-        data: digest of the data; likewise.
+        data: digest of the data, and of what reads them where that is no part of the key; likewise.
         name: of the training among those of the key.
         every_seconds: between checkpoints.
         clock: says when they are due.
@@ -41,6 +42,10 @@ class Checkpointing:
     def of(self, name: str) -> Self:
         """That of another training of the same key and data; the notes are those of all."""
         return replace(self, name=name)
+
+    def beside(self, digest: str) -> Self:
+        """That of a training that reads the data by what has this digest, such as an encoder's weights."""
+        return replace(self, data=joined([self.data, digest]))
 
 
 def _nobody(_sentence: str) -> None:

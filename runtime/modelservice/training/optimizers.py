@@ -14,7 +14,7 @@ from torch.optim.adam import adam
 from torch.optim.rmsprop import rmsprop
 from torch.optim.sgd import sgd
 
-from modelservice.contract.training import (
+from modelservice.contract.optimizers import (
     AdaGrad,
     Adam,
     AdamW,

@@ -3,7 +3,8 @@
 import math
 from collections.abc import Mapping
 
-from modelservice.contract.training import Cosine, EarlyStopping, Plateau, Schedule, Stairs
+from modelservice.contract.optimizers import Cosine, Plateau, Schedule, Stairs
+from modelservice.contract.training import EarlyStopping
 from modelservice.training.part import Part
 
 

@@ -6,17 +6,10 @@ from typing import Any, Final
 from tests.bench.compression.glyphs import SIDE
 from tests.bench.compression.rows import Fold, breast_cancer, digits, glyphs
 
-from modelservice.contract.model import ConvolutionalNetwork, MultilayerPerceptron
-from modelservice.contract.training import (
-    Adam,
-    Augmentation,
-    Cosine,
-    Crop,
-    Hyperparameters,
-    Optimizer,
-    Rotate,
-    Schedule,
-)
+from modelservice.contract.augmentation import Augmentation, Crop, Rotate
+from modelservice.contract.networks import ConvolutionalNetwork, MultilayerPerceptron
+from modelservice.contract.optimizers import Adam, Cosine, Optimizer, Schedule
+from modelservice.contract.training import Hyperparameters
 from modelservice.families.base import Family
 from modelservice.families.cnn import Cnn
 from modelservice.families.mlp import Mlp

@@ -16,13 +16,10 @@ from tests.bench.compression.rows import dataset_of
 from tests.bench.fewshot.embedding import Numbers
 from tests.bench.fewshot.sets import MOST, Codes, Rows
 
-from modelservice.contract.model import (
-    ConvolutionalNetwork,
-    LogisticRegression,
-    SupportVectorMachine,
-    Transformer,
-)
-from modelservice.contract.training import Augmentation, Crop, Hyperparameters, Rotate
+from modelservice.contract.augmentation import Augmentation, Crop, Rotate
+from modelservice.contract.estimators import LogisticRegression, SupportVectorMachine
+from modelservice.contract.networks import ConvolutionalNetwork, Transformer
+from modelservice.contract.training import Hyperparameters
 from modelservice.families.base import Family
 from modelservice.families.cnn import Cnn
 from modelservice.families.encoder import Scaling

@@ -14,7 +14,7 @@ from modelservice.contract.base import MAX_NAME_LENGTH
 from modelservice.contract.digests import sha256
 from modelservice.contract.manifest import SharedEncoder
 from modelservice_operator.constants import LABEL_NAME, LABEL_STAGE, STAGE_KEEP
-from modelservice_operator.domain.names import encoder_name
+from modelservice_operator.domain.names import canary_name, encoder_name
 from modelservice_operator.kinds import DEPLOYMENT, JOB, MODEL_SERVICE, POD, SERVICE
 from modelservice_operator.objects import Key, Kind, Object, Ref
 
@@ -233,6 +233,47 @@ def test_an_update_keeps_what_heads_ask_until_they_have_gone_on() -> None:
     second = world.of(ENCODER, "digest")
     assert second != first
     _heads_go_on(world, first, second)
+
+
+def test_a_canary_of_an_encoder_begins_once_what_heads_ask_is_kept() -> None:
+    """Heads are answered by the old revision alone, from before the first step until they have gone on."""
+    world = Two()
+    serving = {"rollout": {"canary": {"steps": [{"weight": 50, "holdSeconds": 60}]}}}
+    first = world.encodes(serving=serving)
+    world.told(HEAD, **head())
+    world.heads()
+    world.told(ENCODER, **NEWER, serving=serving)
+    world.made(ENCODER)
+    assert world.keeper(first) is not None
+    assert world.named(DEPLOYMENT, canary_name(ENCODER)) is None, "it waits for what heads ask"
+    world.keeper_answers(first)
+    world.looked(ENCODER)
+    canary = world.named(DEPLOYMENT, canary_name(ENCODER))
+    assert canary is not None
+    assert world.said(ENCODER)[1] == "Canary"
+    led = world.named(SERVICE, encoder_name(ENCODER, first))
+    assert led is not None
+    tried = canary["spec"]["template"]["metadata"]["labels"]
+    assert not led["spec"]["selector"].items() <= tried.items(), "no head reaches the candidate"
+    with world.acts(ENCODER):
+        world.roll_out(name=canary_name(ENCODER))
+        world.clock.seconds += 30
+        world.settle()
+    assert world.keeper(first) is not None, "it stays as long as the canary lasts"
+    assert world.of(ENCODER, "digest") == first
+    world.looked(HEAD)
+    assert world.said(HEAD)[1] == "Serving", "heads are trained with what serves, not with what is tried"
+    with world.acts(ENCODER):
+        world.clock.seconds += 60
+        world.settle()
+    world.rolled(ENCODER)
+    assert world.named(DEPLOYMENT, canary_name(ENCODER)) is None
+    assert world.of(ENCODER, "digest") != first
+    assert world.keeper(first) is not None, "the head asks it still"
+    world.heads()
+    world.looked(ENCODER)
+    assert world.keeper(first) is None
+    assert world.said(ENCODER)[:2] == ("True", "Serving")
 
 
 def _heads_go_on(world: Two, first: str, second: str) -> None:

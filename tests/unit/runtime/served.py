@@ -12,7 +12,7 @@ from tests.unit.runtime.families.berts import write_bert
 from tests.unit.runtime.serving.fakes import core_of
 from tests.unit.runtime.serving.talking import listening
 
-from modelservice.contract.model import PretrainedModel
+from modelservice.contract.encoders import PretrainedModel
 from modelservice.families.pretrained import read_pretrained
 from modelservice.inference.predictor import Predictor
 from modelservice.modalities.base import Features

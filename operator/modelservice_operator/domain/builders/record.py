@@ -1,4 +1,4 @@
-"""The ControllerRevision that keeps the record of a stage's result."""
+"""ControllerRevisions that keep what came of a stage or of a comparison, and the templates of serving pods."""
 
 from modelservice.contract.documents import Document, read_document
 from modelservice.contract.keys import short_hash

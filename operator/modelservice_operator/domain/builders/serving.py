@@ -1,4 +1,4 @@
-"""The objects that serve a revision: Deployment, Service, autoscaler and disruption budget."""
+"""The objects that serve a revision, try it beside another one, or keep it for heads: Deployments and Services."""
 
 from typing import Any
 

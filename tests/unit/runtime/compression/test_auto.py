@@ -11,7 +11,7 @@ from modelservice.compression import Compressible, KeptNetworks, StepContext, au
 from modelservice.compression.auto import choose, expected_losses, forms_of, stored_as, targets
 from modelservice.contract.compression import Activations, Auto
 from modelservice.contract.failure import StageError
-from modelservice.contract.model import Pooling
+from modelservice.contract.networks import Pooling
 from modelservice.contract.progress import Progress
 from modelservice.families.architecture import Dropout, Linear
 from modelservice.inference.onnx_engine import OnnxEngine

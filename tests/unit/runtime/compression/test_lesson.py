@@ -10,8 +10,8 @@ from tests.unit.runtime.compression.test_prune import convolutional, steps
 from modelservice.compression import Compressible
 from modelservice.compression.lesson import Lesson, lesson_of_auto
 from modelservice.compression.tuning import tune
-from modelservice.contract.model import Pooling
-from modelservice.contract.training import Augmentation
+from modelservice.contract.augmentation import Augmentation
+from modelservice.contract.networks import Pooling
 from modelservice.inference.onnx_engine import OnnxEngine
 from modelservice.modalities.base import Dataset, Features
 from modelservice.tasks.base import Array

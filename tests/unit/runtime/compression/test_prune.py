@@ -16,7 +16,7 @@ from modelservice.compression.units import BLOCK, joints, kept_units, widths_wit
 from modelservice.contract.compression import Compression
 from modelservice.contract.failure import StageError
 from modelservice.contract.manifest import MODEL_FILE
-from modelservice.contract.model import Cell, ConvolutionalNetwork, MultilayerPerceptron, Pooling
+from modelservice.contract.networks import Cell, ConvolutionalNetwork, MultilayerPerceptron, Pooling
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice.families.architecture import (
     Architecture,

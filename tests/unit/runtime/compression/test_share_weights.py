@@ -11,7 +11,7 @@ from tests.unit.runtime.compression.test_prune import ARCHITECTURES, convolution
 from modelservice.compression import Compressible
 from modelservice.compression.codebooks import saves, shared, store_codebooks
 from modelservice.contract.failure import StageError
-from modelservice.contract.model import Pooling
+from modelservice.contract.networks import Pooling
 from modelservice.families.architecture import Architecture
 from modelservice.inference.onnx_engine import OnnxEngine
 

@@ -10,7 +10,7 @@ from tests.unit.runtime.compression.test_prune import ARCHITECTURES, convolution
 from modelservice.compression import Compressible, StoredNetwork
 from modelservice.compression.low_rank import factorised
 from modelservice.contract.failure import StageError
-from modelservice.contract.model import Pooling
+from modelservice.contract.networks import Pooling
 from modelservice.families.architecture import Architecture
 from modelservice.inference.onnx_engine import OnnxEngine
 

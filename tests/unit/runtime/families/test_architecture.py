@@ -15,8 +15,8 @@ from torch import nn
 
 from modelservice.contract.documents import read_document
 from modelservice.contract.failure import StageError
-from modelservice.contract.model import Activation, ConvolutionalNetwork, MultilayerPerceptron
-from modelservice.contract.model import Pooling as PoolingFunction
+from modelservice.contract.networks import Activation, ConvolutionalNetwork, MultilayerPerceptron
+from modelservice.contract.networks import Pooling as PoolingFunction
 from modelservice.families.architecture import (
     Architecture,
     Convolution,

@@ -7,8 +7,8 @@ import pytest
 from tests.unit.runtime.families.datasets import build, difference, fit, load, run_onnx, split_alike, with_values
 from tests.unit.runtime.families.neighbours import close_rows, neighbours
 
+from modelservice.contract.estimators import GradientBoosting
 from modelservice.contract.failure import StageError
-from modelservice.contract.model import GradientBoosting
 from modelservice.families import boosting, tree_ensemble
 from modelservice.families.boosting import Boosted, fit_boosting
 from modelservice.families.scikit import fit_rows

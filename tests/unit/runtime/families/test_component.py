@@ -7,7 +7,7 @@ import onnx
 import pytest
 from tests.unit.runtime.families.datasets import load, run_onnx
 
-from modelservice.contract.model import GradientBoosting, KernelRidge, RandomForest
+from modelservice.contract.estimators import GradientBoosting, KernelRidge, RandomForest
 from modelservice.families.boosting import fit_boosting
 from modelservice.families.component import Fit
 from modelservice.families.forest import fit_forest

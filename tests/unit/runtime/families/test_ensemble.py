@@ -15,7 +15,7 @@ from modelservice.artifact.files import document_bytes
 from modelservice.contract.documents import read_document
 from modelservice.contract.failure import StageError
 from modelservice.contract.manifest import ARCHITECTURE_FILE, WEIGHTS_FILE
-from modelservice.contract.model import MultilayerPerceptron
+from modelservice.contract.networks import MultilayerPerceptron
 from modelservice.contract.training import Hyperparameters
 from modelservice.families.architecture import Architecture, MemberMean
 from modelservice.families.ensemble import fit_ensemble, plan_for

@@ -9,8 +9,8 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from tests.unit.runtime.families.datasets import build, difference, fit, load, run_onnx, split_alike, with_values
 from tests.unit.runtime.families.neighbours import close_rows, neighbours
 
+from modelservice.contract.estimators import RandomForest
 from modelservice.contract.failure import StageError
-from modelservice.contract.model import RandomForest
 from modelservice.families import tree_ensemble
 from modelservice.families.forest import default_leaf, fit_forest
 from modelservice.families.scikit import fit_rows

@@ -12,8 +12,9 @@ from tests.unit.runtime.families.datasets import run_onnx
 
 from modelservice.artifact.files import document_bytes
 from modelservice.contract.data import Data, Format
+from modelservice.contract.estimators import DecisionTree
 from modelservice.contract.failure import DataError, StageError
-from modelservice.contract.model import DecisionTree, Model
+from modelservice.contract.model import Model
 from modelservice.contract.task import Calibration
 from modelservice.contract.training import Hyperparameters
 from modelservice.families import family_named

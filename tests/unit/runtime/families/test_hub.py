@@ -10,8 +10,8 @@ from tests.unit.runtime.families.berts import write_bert
 from tests.unit.runtime.families.datasets import fit
 from tests.unit.runtime.families.test_encoder import rows, spec
 
+from modelservice.contract.encoders import PretrainedModel
 from modelservice.contract.failure import About, DataError, Retry, StageError
-from modelservice.contract.model import PretrainedModel
 from modelservice.families.pretrained import read_pretrained
 from modelservice.modalities import hub as hub_module
 from modelservice.modalities.hub import HubModel

@@ -8,7 +8,7 @@ from sklearn import kernel_ridge
 from sklearn.metrics import log_loss
 from tests.unit.runtime.families.datasets import difference, fit, load, primary, run_onnx, split_alike, with_values
 
-from modelservice.contract.model import KernelRidge
+from modelservice.contract.estimators import KernelRidge
 from modelservice.families import kernel_regression
 from modelservice.families.kernel_regression import KernelMachine, fit_kernel_ridge
 from modelservice.families.leave_one_out import Rbf, solve_all, solve_landmarks

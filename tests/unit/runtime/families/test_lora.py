@@ -11,8 +11,8 @@ from tests.unit.runtime.families.berts import SENTENCES, write_bert
 from tests.unit.runtime.families.datasets import fit, run_onnx
 from tests.unit.runtime.families.test_encoder import LENGTH, rows, spec
 
+from modelservice.contract.encoders import LowRankAdaptation
 from modelservice.contract.failure import StageError
-from modelservice.contract.model import LowRankAdaptation
 from modelservice.families import lora
 from modelservice.families.lora import LowRankEncoder
 from modelservice.families.pretrained import Pretrained, read_pretrained

@@ -9,8 +9,9 @@ from torch import nn
 
 from modelservice.contract.failure import StageError
 from modelservice.contract.manifest import ARCHITECTURE_FILE
+from modelservice.contract.optimizers import Adam, Optimizer
 from modelservice.contract.progress import Progress
-from modelservice.contract.training import Adam, Hyperparameters, Optimizer
+from modelservice.contract.training import Hyperparameters
 from modelservice.families.normalization import ChannelNorm, check_normalizable, folded, normalized
 from modelservice.modalities.base import Dataset, Side
 from modelservice.training.ranks import Ranks

@@ -7,9 +7,9 @@ import pytest
 import torch
 from tests.unit.runtime.families.datasets import fit, reviews, run_onnx
 
+from modelservice.contract.augmentation import Augmentation
 from modelservice.contract.failure import StageError
-from modelservice.contract.model import Cell
-from modelservice.contract.training import Augmentation
+from modelservice.contract.networks import Cell
 from modelservice.families import family_named
 from modelservice.families.architecture import Architecture, Linear, Softmax, TokenAttention, TokenRecurrence
 from modelservice.families.base import TEXTS_ONLY

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -227,6 +228,39 @@ def test_an_answer_that_takes_too_long_is_not_waited_for(script: Scripted, monke
         with pytest.raises(NotAnsweredError, match="minilm did not answer within 20 ms") as caught:
             ask(["a"])
         release.set()
+
+
+def test_who_waits_behind_another_answer_waits_for_the_own_one(
+    script: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, looked, begun, release = [0.0], threading.Event(), threading.Event(), threading.Event()
+    answer = script.answer
+
+    def clock() -> float:
+        value = now[0]
+        looked.set()
+        return value
+
+    def slow(body: bytes, length: int) -> tuple[int, dict[str, str], bytes]:
+        begun.set()
+        assert release.wait(10)
+        return answer(body, length)
+
+    monkeypatch.setattr(script, "answer", slow)
+    with listening(script) as address, ThreadPoolExecutor(2) as threads:
+        ask = AskedEncoder(address, ENCODER, clock=clock)
+        first = threads.submit(ask, ["a"])
+        assert begun.wait(10)
+        looked.clear()
+        second = threads.submit(ask, ["b"], 1.0)
+        assert looked.wait(10)
+        now[0] = 2.0
+        release.set()
+        assert first.result(10).tolist() == [[1, 1]]
+        with pytest.raises(NotAnsweredError, match="minilm was not asked: there is no time left") as caught:
+            second.result(10)
+    assert caught.value.trouble is Trouble.LATE
+    assert len(script.asked) == 1
 
 
 def test_an_encoder_says_what_it_is(script: Scripted) -> None:

@@ -9,7 +9,8 @@ from modelservice.contract.compression import Compression
 from modelservice.contract.data import ConfigMapSource, Data, Format
 from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.failure import Failure
-from modelservice.contract.model import Model, MultilayerPerceptron
+from modelservice.contract.model import Model
+from modelservice.contract.networks import MultilayerPerceptron
 from modelservice.contract.report import Compared, Report, Success
 from modelservice.contract.training import Hyperparameters
 from modelservice.contract.work_order import CompareWork, CompressWork, FetchWork, TrainWork, WorkOrder

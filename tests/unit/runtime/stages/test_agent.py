@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from modelservice.contract.data import ConfigMapSource, Data
+from modelservice.contract.estimators import SupportVectorMachine
 from modelservice.contract.failure import Failure
-from modelservice.contract.model import Model, MultilayerPerceptron, SupportVectorMachine
+from modelservice.contract.model import Model
+from modelservice.contract.networks import MultilayerPerceptron
 from modelservice.contract.places import CPU_LIMIT_ENV, GPUS_ENV, RENDEZVOUS_ENV, WORKER_ENV
 from modelservice.contract.report import Report
 from modelservice.contract.work_order import TrainWork, WorkOrder

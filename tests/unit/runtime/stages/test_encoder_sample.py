@@ -14,8 +14,8 @@ from tests.unit.runtime.stages.pipelines import run_pod, train_work
 
 import modelservice
 from modelservice.artifact.stores import load_artifact
+from modelservice.contract.encoders import PretrainedModel
 from modelservice.contract.failure import Failure, StageError
-from modelservice.contract.model import PretrainedModel
 from modelservice.contract.report import Success
 from modelservice.contract.work_order import FetchWork
 from modelservice.families.pretrained import read_pretrained

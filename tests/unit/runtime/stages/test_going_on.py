@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
+from safetensors.numpy import load_file, save_file
+from tests.unit.runtime.families.berts import TEXTS, write_bert
 from tests.unit.runtime.stages.pipelines import IRIS, produce, store, train_work
 from tests.unit.runtime.stages.test_local import service
 from tests.unit.runtime.stages.test_run import World
@@ -19,10 +21,11 @@ from modelservice.contract.exit_codes import ExitCode
 from modelservice.contract.progress import Progress
 from modelservice.contract.work_order import TrainWork, WorkOrder
 from modelservice.families import ensemble
+from modelservice.families.pretrained import read_pretrained
 from modelservice.stages import run as run_module
 from modelservice.stages.base import Context, Produced
 from modelservice.stages.documents import read_resource
-from modelservice.stages.local import run_locally
+from modelservice.stages.local import Finished, run_locally
 from modelservice.stages.train import TRAIN, TrainStage
 from modelservice.training.interruption import Interruption
 
@@ -162,6 +165,55 @@ def test_a_pod_that_was_overtaken_leaves_no_checkpoint(world: World, monkeypatch
     assert world.run()[0] == ExitCode.DONE
     assert "found" in world.events()
     assert [entry.name for entry in world.artifacts.iterdir()] == ["abc"]
+
+
+@pytest.mark.parametrize(
+    ("fine_tune", "name"), [({"fineTune": {"epochs": 4}}, "encoder"), ({}, "train")], ids=["encoder", "head"]
+)
+def test_what_was_learned_by_other_weights_of_an_encoder_is_not_gone_on_with(
+    tmp_path: Path, fine_tune: dict[str, Any], name: str
+) -> None:
+    """Without a digest whatever lies in the folder is read, and a branch of a hub goes on between two pods."""
+    uri = write_bert(tmp_path / "bert")
+    table = tmp_path / "texts.csv"
+    table.write_text("text,label\n" + "".join(f"{text} {n},{n % 2}\n" for n in range(5) for text in TEXTS))
+    spec = {
+        "data": {"configMap": {"name": "texts"}, "target": "label", "text": {"column": "text", "maxLength": 8}},
+        "model": {"encoder": {"uri": uri, "head": {"mlp": {"hiddenLayers": [4]}}, **fine_tune}},
+    }
+    said: list[str] = []
+
+    def run(output: str, *, stop: int = 0) -> Finished:
+        read_pretrained.cache_clear()  # as in another process
+        interruption = Interruption(KeyboardInterrupt)
+
+        def observe(progress: Progress) -> None:
+            if progress.done == stop:
+                interruption.ask()
+
+        resource = read_resource({**service(), "spec": spec})
+        return run_locally(
+            resource,
+            data=table,
+            output=tmp_path / output,
+            observe=observe,
+            interruption=interruption,
+            say=said.append,
+        )
+
+    for output in ("same", "other"):
+        with pytest.raises(KeyboardInterrupt):
+            run(output, stop=2)
+    run("same")
+    assert [sentence.rpartition(" of ")[0] for sentence in said] == [f"{name} went on from epoch 3"]
+    said.clear()
+    weights = tmp_path / "bert" / "model.safetensors"
+    save_file({key: 2 * array for key, array in load_file(weights).items()}, weights)
+    went_on = run("other").success.digest
+    assert [sentence.partition(" 'sha256:")[0] for sentence in said] == [
+        f"a checkpoint of {name} is not used: it is of digest of the data"
+    ]
+    assert went_on == run("anew").success.digest
 
 
 def test_ctrl_c_and_the_same_command_again(

@@ -9,11 +9,13 @@ import torch
 from tests.unit.runtime.families.datasets import fit, load, primary
 from torch import nn
 
+from modelservice.contract.augmentation import Augmentation
+from modelservice.contract.augmentation import Mirror as Sides
 from modelservice.contract.data import ConfigMapSource, Data, Format
 from modelservice.contract.failure import StageError
+from modelservice.contract.optimizers import Optimizer, StochasticGradientDescent
 from modelservice.contract.task import ClassificationLoss
-from modelservice.contract.training import Augmentation, Hyperparameters, Optimizer, StochasticGradientDescent
-from modelservice.contract.training import Mirror as Sides
+from modelservice.contract.training import Hyperparameters
 from modelservice.modalities.dataset import build_dataset
 from modelservice.modalities.sources import read_source
 from modelservice.tasks.base import Loss

@@ -17,17 +17,13 @@ from tests.support.checkpoints import CheckpointsInMemory
 from torch import nn
 
 import modelservice
-from modelservice.contract.training import (
+from modelservice.contract.augmentation import Augmentation, Mixup, Noise
+from modelservice.contract.optimizers import (
     AdaGrad,
     Adam,
     AdamW,
-    Augmentation,
     Cosine,
-    EarlyStopping,
     GradientDescent,
-    Hyperparameters,
-    Mixup,
-    Noise,
     Optimizer,
     Plateau,
     RmsProp,
@@ -35,6 +31,7 @@ from modelservice.contract.training import (
     Stairs,
     StochasticGradientDescent,
 )
+from modelservice.contract.training import EarlyStopping, Hyperparameters
 from modelservice.families.member_layers import MemberLinear, MemberScale
 from modelservice.families.normalization import ChannelNorm
 from modelservice.modalities.base import Side

@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 from torch import nn
 
 from modelservice.contract.failure import About, Retry, StageError
-from modelservice.contract.training import (
+from modelservice.contract.optimizers import (
     AdaGrad,
     Adam,
     AdamW,
     GradientDescent,
-    Hyperparameters,
     Optimizer,
     RmsProp,
     StochasticGradientDescent,
 )
+from modelservice.contract.training import Hyperparameters
 from modelservice.tasks import TASKS
 from modelservice.tasks.base import Loss
 from modelservice.training.curves import CurveRecorder, Epoch

@@ -8,8 +8,8 @@ import pytest
 import torch
 from tests.unit.runtime.families.datasets import build, fit, load, primary
 
+from modelservice.contract.optimizers import Adam, Optimizer
 from modelservice.contract.task import ClassificationLoss, RegressionLoss
-from modelservice.contract.training import Adam, Optimizer
 from modelservice.modalities.imbalance import by_class_weight
 from modelservice.tasks.base import Loss
 from modelservice.training.losses import OBJECTIVES, objective_of, row_loss, without_smoothing

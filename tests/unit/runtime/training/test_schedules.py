@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelservice.contract.training import Cosine, EarlyStopping, Plateau, Schedule, Stairs
+from modelservice.contract.optimizers import Cosine, Plateau, Schedule, Stairs
+from modelservice.contract.training import EarlyStopping
 from modelservice.training.schedules import Pace, cosine_share
 
 

@@ -51,7 +51,7 @@ class TensorModel:
             OtherArtifactError: the parameters ask for the answers of another artifact.
         """
         asked = read_asked(parameters, self.tolerance, "parameters.")
-        said = self._checked_digest(parameters)
+        said = self._checked_digest(parameters) if parameters else {}
 
         def place(error: InputError) -> RequestError:
             return _placed(tensors, error)

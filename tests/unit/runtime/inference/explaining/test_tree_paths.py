@@ -18,7 +18,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from tests.unit.runtime.families.datasets import fit, load, split_alike
 
-from modelservice.contract.model import GradientBoosting, RandomForest
+from modelservice.contract.estimators import GradientBoosting, RandomForest
 from modelservice.contract.signature import Signature
 from modelservice.families.architecture import Curve
 from modelservice.families.base import Fitted
