@@ -95,6 +95,22 @@ def test_few_requests_say_nothing_of_latency() -> None:
     assert compare(limit, Answers(100, 0, 1.5), Answers(100, 0, 1.0)) is None
 
 
+@pytest.mark.parametrize("number", ["1e308", "+Inf", "NaN", "-1", "9007199254740994"])
+def test_a_number_that_nobody_counted_is_none(number: str) -> None:
+    with pytest.raises(ValueError, match="modelservice_requests_total is"):
+        parse_answers(f'modelservice_requests_total{{code="200",route="{PREDICT}"}} {number}\n')
+
+
+def test_the_largest_numbers_that_are_read_are_compared() -> None:
+    line = f'modelservice_requests_total{{code="500",route="{PREDICT}"}} 9007199254740992\n'
+    seconds = f'modelservice_request_duration_seconds_sum{{route="{PREDICT}"}} 9007199254740992\n'
+    found = parse_answers(line * 1_000 + seconds * 1_000)
+    most = Answers(*(16 * number for number in found))
+    for canary in (Canary(max_error_rate=0.1), Canary(max_latency_ratio=2)):
+        assert compare(canary, most, most) is None
+    assert compare(Canary(max_error_rate=0.1), most, Answers(100, 0, 1.0)) is not None
+
+
 @given(
     st.integers(0, 10_000),
     st.integers(0, 10_000),
