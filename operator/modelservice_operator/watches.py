@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 from modelservice.contract.resource import GROUP
+from modelservice.contract.server_flags import DIGEST, MODEL
 from modelservice_operator.constants import (
     ANNOTATION_APPLIED,
     ANNOTATION_INPUTS,
@@ -30,8 +31,8 @@ from modelservice_operator.constants import (
     OPERATOR_SELECTOR,
     REPLICAS_FIELD_MANAGER,
     SERVING_CONTAINER,
-    STAGE_KEEP,
 )
+from modelservice_operator.domain.names import is_encoder_name
 from modelservice_operator.kinds import (
     CHILD_KINDS,
     CONTROLLED_KINDS,
@@ -57,7 +58,10 @@ from modelservice_operator.objects import Key, Kind, Object
 Transform = Callable[[Mapping[str, Any]], Object]
 
 ARGS_TEXT: Final = 4096
-"""Characters of a serving container's arguments together; with more of them they are not ours."""
+"""Characters of what is kept of a serving container's arguments; with more of them they are not ours."""
+
+_TOLD: Final = (f"{MODEL}=", f"{DIGEST}=")
+"""The arguments of a pod that are read: others, such as the history, may be as long as all that is kept."""
 
 _LABELS: Final = frozenset(
     {
@@ -175,11 +179,11 @@ def _named(obj: Mapping[str, Any], names: Container[str], *, nodes: int = NODES)
 def deployment_of(obj: Mapping[str, Any]) -> Object:
     """A Deployment, as ``child_of``, or a canary's; one that was too large to be read has a container all the same.
 
-    Of one that keeps an encoder's revision for heads, how many of its pods are there.
+    Of one that by its name keeps an encoder's revision for heads, how many of its pods are there.
     """
     owner = owner_of(obj)
     kept = _named(obj, () if owner is None else (owner.name, f"{owner.name}{CANARY_SUFFIX}"))
-    if "spec" not in kept and (obj["metadata"].get("labels") or {}).get(LABEL_STAGE) == STAGE_KEEP:
+    if "spec" not in kept and owner is not None and is_encoder_name(owner.name, obj["metadata"]["name"]):
         numbers = {"spec": _parts(obj.get("spec") or {}, "replicas"), **_parts(obj, "status")}
         return {**kept, **clipped(numbers, text=_SMALL_TEXT)}
     return {**kept, "spec": _NO_TEMPLATE} if kept.get("spec") == {} else kept
@@ -228,7 +232,8 @@ def _arguments(container: Mapping[str, Any]) -> Object | None:
     if container.get("name") != SERVING_CONTAINER:
         return None
     args, limits = container.get("args") or [], (container.get("resources") or {}).get("limits") or {}
-    kept: Object = {"name": SERVING_CONTAINER, **({"args": args} if sum(map(len, args)) <= ARGS_TEXT else {})}
+    told = [one for one in args if str(one).startswith(_TOLD)]
+    kept: Object = {"name": SERVING_CONTAINER, **({"args": told} if sum(map(len, told)) <= ARGS_TEXT else {})}
     return {**kept, "resources": {"limits": {GPU: limits[GPU]}}} if GPU in limits else kept
 
 

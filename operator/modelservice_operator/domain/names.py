@@ -3,6 +3,7 @@
 Each fits in 63 characters for a service name of at most 40 and a stage's name of at most 8.
 """
 
+from string import hexdigits
 from typing import Final
 
 from modelservice_operator.constants import CANARY_SUFFIX
@@ -33,6 +34,12 @@ def keyed_name(service: str, key: str) -> str:
 def encoder_name(service: str, digest: str) -> str:
     """Name of the Service that leads to pods of an encoder with this artifact alone, and of what keeps such pods."""
     return f"{service}-{digest.removeprefix('sha256:')[:_DIGITS]}"
+
+
+def is_encoder_name(service: str, name: str) -> bool:
+    """Whether a name is one that ``encoder_name`` gives; a key has fewer characters."""
+    part = name.removeprefix(f"{service}-")
+    return name.startswith(f"{service}-") and len(part) == _DIGITS and set(part) <= set(hexdigits)
 
 
 def service_url(service: str, namespace: str, *, tls: bool) -> str:
