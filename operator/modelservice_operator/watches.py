@@ -189,6 +189,13 @@ def deployment_of(obj: Mapping[str, Any]) -> Object:
     return {**kept, "spec": _NO_TEMPLATE} if kept.get("spec") == {} else kept
 
 
+def service_child_of(obj: Mapping[str, Any]) -> Object:
+    """A Service, as ``child_of``, or one by which heads reach a revision of an encoder."""
+    owner, name = owner_of(obj), obj["metadata"]["name"]
+    leads = owner is not None and is_encoder_name(owner.name, name)
+    return _named(obj, (owner.name, *([name] if leads else ())) if owner is not None else ())
+
+
 def claim_of(obj: Mapping[str, Any]) -> Object:
     """A claim."""
     parts: Object = clipped({"spec": {}, **_parts(obj, "spec", "status")}, text=_SMALL_TEXT)
@@ -244,6 +251,7 @@ def _parts(obj: Mapping[str, Any], *names: str) -> Object:
 _TRANSFORMS: Final[Mapping[Kind, Transform]] = {
     **dict.fromkeys(_SINGLETONS, child_of),
     DEPLOYMENT: deployment_of,
+    SERVICE: service_child_of,
     NETWORK_POLICY: partial(child_of, nodes=_POLICY_NODES),
     **dict.fromkeys(METADATA_KINDS, stub_of),
     PERSISTENT_VOLUME_CLAIM: claim_of,

@@ -1,13 +1,14 @@
 """The reconciler's stories. An encoder with heads while it is tried in steps, goes back, or is changed by others."""
 
 from tests.support.canaries import SERVING
+from tests.support.world import success
 from tests.unit.operator.test_reconciler_encoders import ENCODER, HEAD, NEWER, Two, arguments, head
 from tests.unit.operator.test_reconciler_last_good import UNDER_WAY, crashing
 
 from modelservice_operator.constants import LABEL_STAGE, STAGE_KEEP
-from modelservice_operator.domain.names import canary_name
+from modelservice_operator.domain.names import canary_name, encoder_name
 from modelservice_operator.domain.verdict import RESTARTS
-from modelservice_operator.kinds import DEPLOYMENT
+from modelservice_operator.kinds import DEPLOYMENT, SERVICE
 
 CANARY = canary_name(ENCODER)
 
@@ -109,3 +110,36 @@ def test_what_keeps_a_revision_is_known_by_its_name_and_its_label_comes_back() -
     assert mended["metadata"]["labels"][LABEL_STAGE] == STAGE_KEEP
     with world.acts(ENCODER):
         assert f"--digest={first}" not in arguments(world.one(DEPLOYMENT)), "its pods are counted all the same"
+
+
+def test_the_service_that_leads_heads_to_a_revision_is_put_back() -> None:
+    world, first = updated({})
+    led = world.named(SERVICE, encoder_name(ENCODER, first))
+    assert led is not None
+    wanted = led["spec"]["selector"]
+    world.kube.store({**led, "spec": {**led["spec"], "selector": {"app": "mine"}}})
+    world.looked(ENCODER)
+    found = world.named(SERVICE, encoder_name(ENCODER, first))
+    assert found is not None
+    assert found["spec"]["selector"] == wanted
+
+
+def test_two_revisions_of_one_artifact_have_one_service() -> None:
+    world = Two()
+    first = world.encodes()
+    world.told(HEAD, **head())
+    world.heads()
+    world.looked(ENCODER)
+    world.told(ENCODER, **NEWER)
+    with world.acts(ENCODER):
+        world.bind_claims()
+        world.end_stage(success(world.order(world.job())["key"], stage="fetch", digest=first))
+        world.settle()
+    world.keeper_answers(first)
+    world.looked(ENCODER)
+    world.rolled(ENCODER)
+    assert world.of(ENCODER, "revision") == 2
+    led, keeper = world.named(SERVICE, encoder_name(ENCODER, first)), world.keeper(first)
+    assert led is not None
+    assert keeper is not None
+    assert led["spec"]["selector"].items() <= keeper["spec"]["template"]["metadata"]["labels"].items()
