@@ -5,6 +5,7 @@ from tests.support.world import success
 from tests.unit.operator.test_reconciler_encoders import ENCODER, HEAD, NEWER, Two, arguments, head
 from tests.unit.operator.test_reconciler_last_good import UNDER_WAY, crashing
 
+from modelservice.contract.manifest import SharedEncoder
 from modelservice_operator.constants import LABEL_STAGE, STAGE_KEEP
 from modelservice_operator.domain.names import canary_name, encoder_name
 from modelservice_operator.domain.verdict import RESTARTS
@@ -143,3 +144,30 @@ def test_two_revisions_of_one_artifact_have_one_service() -> None:
     assert led is not None
     assert keeper is not None
     assert led["spec"]["selector"].items() <= keeper["spec"]["template"]["metadata"]["labels"].items()
+
+
+def test_what_serves_and_asks_an_encoder_that_is_not_there_any_more_is_not_ready() -> None:
+    """Another one has its name by now, and answers, but not as what was asked."""
+    world = Two()
+    first = world.encodes()
+    world.told(HEAD, **head())
+    world.heads()
+    for ref in [ref for ref in world.kube.objects if ref.name.startswith(ENCODER)]:
+        world.remove(ref)
+    world.collect_garbage()
+    world.told(ENCODER, **NEWER)
+    world.made(ENCODER)
+    world.rolled(ENCODER)
+    world.looked(HEAD)
+    words = f"revision 1 asks {ENCODER} for numbers of {first}, which is not kept there any more: it answers with 503"
+    status, reason, message = world.said(HEAD)
+    assert (status, reason, words in message) == ("False", "Training", True)
+    world.told(HEAD, **head(), serving={"paused": True})
+    second = str(world.of(ENCODER, "digest"))
+    world.made(HEAD, encoder=SharedEncoder(name=ENCODER, digest=second, width=384))
+    for kind in ("Ready", "EncoderReady"):
+        status, reason, message = world.said(HEAD, kind)
+        assert (status, reason, words in message) == ("False", "EncoderGone", True)
+    world.told(HEAD, **head())
+    world.rolled(HEAD)
+    assert [world.said(HEAD, kind)[0] for kind in ("Ready", "EncoderReady")] == ["True", "True"]
