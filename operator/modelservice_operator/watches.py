@@ -18,6 +18,7 @@ from modelservice_operator.constants import (
     ANNOTATION_RUN,
     ANNOTATION_TURN,
     CANARY_SUFFIX,
+    ENCODER_SUFFIX,
     ENDING_FIELD_MANAGER,
     FIELD_MANAGER,
     GPU,
@@ -32,7 +33,6 @@ from modelservice_operator.constants import (
     REPLICAS_FIELD_MANAGER,
     SERVING_CONTAINER,
 )
-from modelservice_operator.domain.names import is_encoder_name
 from modelservice_operator.kinds import (
     CHILD_KINDS,
     CONTROLLED_KINDS,
@@ -183,7 +183,7 @@ def deployment_of(obj: Mapping[str, Any]) -> Object:
     """
     owner = owner_of(obj)
     kept = _named(obj, () if owner is None else (owner.name, f"{owner.name}{CANARY_SUFFIX}"))
-    if "spec" not in kept and owner is not None and is_encoder_name(owner.name, obj["metadata"]["name"]):
+    if "spec" not in kept and _is_of_encoder(obj):
         numbers = {"spec": _parts(obj.get("spec") or {}, "replicas"), **_parts(obj, "status")}
         return {**kept, **clipped(numbers, text=_SMALL_TEXT)}
     return {**kept, "spec": _NO_TEMPLATE} if kept.get("spec") == {} else kept
@@ -192,8 +192,14 @@ def deployment_of(obj: Mapping[str, Any]) -> Object:
 def service_child_of(obj: Mapping[str, Any]) -> Object:
     """A Service, as ``child_of``, or one by which heads reach a revision of an encoder."""
     owner, name = owner_of(obj), obj["metadata"]["name"]
-    leads = owner is not None and is_encoder_name(owner.name, name)
-    return _named(obj, (owner.name, *([name] if leads else ())) if owner is not None else ())
+    return _named(obj, () if owner is None else (name if _is_of_encoder(obj) else owner.name,))
+
+
+def _is_of_encoder(obj: Mapping[str, Any]) -> bool:
+    owner, name = owner_of(obj), obj["metadata"]["name"]
+    if owner is None or not name.startswith(owner.name):
+        return False
+    return ENCODER_SUFFIX.fullmatch(name.removeprefix(owner.name)) is not None
 
 
 def claim_of(obj: Mapping[str, Any]) -> Object:

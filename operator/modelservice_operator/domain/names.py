@@ -3,10 +3,9 @@
 Each fits in 63 characters for a service name of at most 40 and a stage's name of at most 8.
 """
 
-from string import hexdigits
 from typing import Final
 
-from modelservice_operator.constants import CANARY_SUFFIX
+from modelservice_operator.constants import CANARY_SUFFIX, ENCODER_SUFFIX
 
 _JOB_PARTS: Final = 3
 _DIGITS: Final = 10
@@ -38,8 +37,7 @@ def encoder_name(service: str, digest: str) -> str:
 
 def is_encoder_name(service: str, name: str) -> bool:
     """Whether a name is one that ``encoder_name`` gives; a key has fewer characters."""
-    part = name.removeprefix(f"{service}-")
-    return name.startswith(f"{service}-") and len(part) == _DIGITS and set(part) <= set(hexdigits)
+    return name.startswith(service) and ENCODER_SUFFIX.fullmatch(name.removeprefix(service)) is not None
 
 
 def service_url(service: str, namespace: str, *, tls: bool) -> str:
