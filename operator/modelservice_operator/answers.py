@@ -12,6 +12,9 @@ _GOOD: Final = frozenset({"200", "OK"})
 _LEFT: Final = frozenset({"499", "CANCELLED"})
 """Codes of a client that went away before it had its answer."""
 
+_LINES: Final = 1000
+_LINE: Final = 1024
+"""Many times what a server tells: to read the worst page that fits would hold up all others for a fifth of a second."""
 
 _MOST: Final = 2.0**53
 """Of one series, far beyond what a pod ever counts: what is said is no number to reckon with otherwise."""
@@ -42,7 +45,9 @@ def parse_answers(page: str) -> Answers:
     Raises:
         ValueError: it is no page of metrics, or has numbers that nobody counted.
     """
-    lines = (line for line in page.split("\n")[:-1] if line.startswith((f"{_REQUESTS}{{", f"{_SECONDS}{{")))
+    lines = [line for line in page.split("\n")[:-1] if line.startswith((f"{_REQUESTS}{{", f"{_SECONDS}{{"))]
+    if len(lines) > _LINES or any(len(line) > _LINE for line in lines):
+        raise ValueError(f"more than {_LINES} lines of inferences, or one of more than {_LINE} characters")
     families = text_string_to_metric_families("".join(f"{line}\n" for line in lines))
     answered, failed, seconds = 0, 0, 0.0
     for sample in (sample for family in families for sample in family.samples):
