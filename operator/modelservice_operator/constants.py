@@ -1,5 +1,6 @@
 """Names that other people see: field managers, labels, annotations. None of them may change once released."""
 
+import re
 from typing import Final
 
 FIELD_MANAGER: Final = "modelservice-operator"
@@ -37,6 +38,9 @@ TRACK_CANARY: Final = "canary"
 
 CANARY_SUFFIX: Final = "-canary"
 """What the name of its Deployment has more than that of the one that serves."""
+
+ENCODER_SUFFIX: Final = re.compile("-[0-9a-f]{10}")
+"""Of what has one revision of an encoder for heads: the first digits of its digest."""
 
 LABEL_METRICS_PORT: Final = "modelservice.dev/metrics-port"
 """On serving pods whose metrics have a port of their own: its name. Without it they are on the port of requests."""

@@ -14,14 +14,14 @@ from modelservice_operator.diagnostics import Diagnostician
 from modelservice_operator.domain.assessment import assess
 from modelservice_operator.domain.data import DataState
 from modelservice_operator.domain.diff import Scale
-from modelservice_operator.domain.encoders import EncoderState, encoder_state, settle
+from modelservice_operator.domain.encoders import EncoderState, encoder_state, gone, settle
 from modelservice_operator.domain.jobs import StageJob
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.plan import Plan, plan
 from modelservice_operator.domain.problem import Problem
 from modelservice_operator.domain.rollout import rollout
 from modelservice_operator.domain.summarize import summarize, summarize_invalid
-from modelservice_operator.kinds import MODEL_SERVICE, ref_of
+from modelservice_operator.kinds import MODEL_SERVICE, SERVICE, ref_of
 from modelservice_operator.kube.port import KubePort, ProgressPort
 from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.machinery.clock import Clock
@@ -128,6 +128,7 @@ class Reconciler:
             settings=self._settings,
             now=now,
             encoder=encoder,
+            encoder_gone=self._encoder_gone(key, observed),
         )
         status = summarize(assessment, now=now)
         delayed = await self._speaker.say(observed, status, warning=assessment.problem is not None)
@@ -157,6 +158,14 @@ class Reconciler:
             return None
         found = self._cache.get(Ref(MODEL_SERVICE, key.namespace, asked.name))
         return encoder_state(asked, found, head=key.name)
+
+    def _encoder_gone(self, key: Key, observed: Observed) -> Problem | None:
+        """That what serves asks an encoder that is not there; a Service leads to one for as long as it is."""
+        asks = observed.served.record.encoder if observed.served else None
+        if asks is None:
+            return None
+        children = self._cache.children(key.namespace, asks.name)
+        return gone(observed.served, {one["metadata"]["name"] for one in children.get(SERVICE, ())})
 
     async def _carry_out(
         self, key: Key, service: Object, spec: ModelServiceSpec, data: DataState

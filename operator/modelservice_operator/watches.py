@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 from modelservice.contract.resource import GROUP
+from modelservice.contract.server_flags import DIGEST, MODEL
 from modelservice_operator.constants import (
     ANNOTATION_APPLIED,
     ANNOTATION_INPUTS,
@@ -17,6 +18,7 @@ from modelservice_operator.constants import (
     ANNOTATION_RUN,
     ANNOTATION_TURN,
     CANARY_SUFFIX,
+    ENCODER_SUFFIX,
     ENDING_FIELD_MANAGER,
     FIELD_MANAGER,
     GPU,
@@ -30,7 +32,6 @@ from modelservice_operator.constants import (
     OPERATOR_SELECTOR,
     REPLICAS_FIELD_MANAGER,
     SERVING_CONTAINER,
-    STAGE_KEEP,
 )
 from modelservice_operator.kinds import (
     CHILD_KINDS,
@@ -57,7 +58,10 @@ from modelservice_operator.objects import Key, Kind, Object
 Transform = Callable[[Mapping[str, Any]], Object]
 
 ARGS_TEXT: Final = 4096
-"""Characters of a serving container's arguments together; with more of them they are not ours."""
+"""Characters of what is kept of a serving container's arguments; with more of them they are not ours."""
+
+_TOLD: Final = (f"{MODEL}=", f"{DIGEST}=")
+"""The arguments of a pod that are read: others, such as the history, may be as long as all that is kept."""
 
 _LABELS: Final = frozenset(
     {
@@ -175,14 +179,27 @@ def _named(obj: Mapping[str, Any], names: Container[str], *, nodes: int = NODES)
 def deployment_of(obj: Mapping[str, Any]) -> Object:
     """A Deployment, as ``child_of``, or a canary's; one that was too large to be read has a container all the same.
 
-    Of one that keeps an encoder's revision for heads, how many of its pods are there.
+    Of one that by its name keeps an encoder's revision for heads, how many of its pods are there.
     """
     owner = owner_of(obj)
     kept = _named(obj, () if owner is None else (owner.name, f"{owner.name}{CANARY_SUFFIX}"))
-    if "spec" not in kept and (obj["metadata"].get("labels") or {}).get(LABEL_STAGE) == STAGE_KEEP:
+    if "spec" not in kept and _is_of_encoder(obj):
         numbers = {"spec": _parts(obj.get("spec") or {}, "replicas"), **_parts(obj, "status")}
         return {**kept, **clipped(numbers, text=_SMALL_TEXT)}
     return {**kept, "spec": _NO_TEMPLATE} if kept.get("spec") == {} else kept
+
+
+def service_child_of(obj: Mapping[str, Any]) -> Object:
+    """A Service, as ``child_of``, or one by which heads reach a revision of an encoder."""
+    owner, name = owner_of(obj), obj["metadata"]["name"]
+    return _named(obj, () if owner is None else (name if _is_of_encoder(obj) else owner.name,))
+
+
+def _is_of_encoder(obj: Mapping[str, Any]) -> bool:
+    owner, name = owner_of(obj), obj["metadata"]["name"]
+    if owner is None or not name.startswith(owner.name):
+        return False
+    return ENCODER_SUFFIX.fullmatch(name.removeprefix(owner.name)) is not None
 
 
 def claim_of(obj: Mapping[str, Any]) -> Object:
@@ -228,7 +245,8 @@ def _arguments(container: Mapping[str, Any]) -> Object | None:
     if container.get("name") != SERVING_CONTAINER:
         return None
     args, limits = container.get("args") or [], (container.get("resources") or {}).get("limits") or {}
-    kept: Object = {"name": SERVING_CONTAINER, **({"args": args} if sum(map(len, args)) <= ARGS_TEXT else {})}
+    told = [one for one in args if str(one).startswith(_TOLD)]
+    kept: Object = {"name": SERVING_CONTAINER, **({"args": told} if sum(map(len, told)) <= ARGS_TEXT else {})}
     return {**kept, "resources": {"limits": {GPU: limits[GPU]}}} if GPU in limits else kept
 
 
@@ -239,6 +257,7 @@ def _parts(obj: Mapping[str, Any], *names: str) -> Object:
 _TRANSFORMS: Final[Mapping[Kind, Transform]] = {
     **dict.fromkeys(_SINGLETONS, child_of),
     DEPLOYMENT: deployment_of,
+    SERVICE: service_child_of,
     NETWORK_POLICY: partial(child_of, nodes=_POLICY_NODES),
     **dict.fromkeys(METADATA_KINDS, stub_of),
     PERSISTENT_VOLUME_CLAIM: claim_of,

@@ -60,8 +60,9 @@ class Assessment:
     """Everything that the status is made from.
 
     ``data_problem`` is what the owner of the data has to mend, ``stage_problem`` what keeps the pending stage, ``wait``
-    what nothing is wrong with, but is waited for; ``encoder`` how the shared one stands, if one is asked; ``remarks``
-    what is another way than asked for, and is lived with.
+    what nothing is wrong with, but is waited for; ``encoder`` how the shared one stands, if one is asked, and
+    ``encoder_gone`` that the one is not there which what serves asks; ``remarks`` what is another way than asked for,
+    and is lived with.
     """
 
     spec: ModelServiceSpec
@@ -72,6 +73,7 @@ class Assessment:
     portability: Portability | None
     headway: Headway
     encoder: EncoderState | None
+    encoder_gone: Problem | None
     data_problem: Problem | None
     stage_problem: Problem | None
     promotion_problem: Problem | None
@@ -115,7 +117,9 @@ class Assessment:
         looping = self.serving_problem is not None and self.serving_problem.reason == CRASH_LOOP
         serving = self.serving_problem if looping or not self.rolled_out else None
         encoder = self.encoder.problem if self.encoder is not None else None
-        return self.data_problem or encoder or self.refused or self.stage_problem or self.promotion_problem or serving
+        found = self.data_problem or encoder or self.refused or self.stage_problem or self.promotion_problem or serving
+        # While a newer revision is made, that is what goes on.
+        return found or (self.encoder_gone if self.planned.pending is None else None)
 
 
 def assess(
@@ -128,6 +132,7 @@ def assess(
     settings: Settings,
     now: datetime,
     encoder: EncoderState | None = None,
+    encoder_gone: Problem | None = None,
 ) -> Assessment:
     """Put together what is known about each stage."""
     stage = _stage_problem(spec, observed, planned.pending, diagnostics)
@@ -147,13 +152,17 @@ def assess(
         portability=portability,
         headway=headway(planned, diagnostics.progress, observed.service.get("status", {}), stuck=stage is not None),
         encoder=encoder,
+        encoder_gone=encoder_gone,
         data_problem=data.problem or of_data,
         stage_problem=None if of_data or data.problem else stage,
         promotion_problem=_promotion_problem(planned.promotion),
         serving_problem=_first_problem(observed, diagnostics, now) if planned.serving else None,
         refused=diagnostics.refused,
         wait=wait,
-        remarks=tuple(_remarks(spec, observed, planned, settled_artifacts(spec, settings))),
+        remarks=(
+            *([encoder_gone.message] if encoder_gone else []),
+            *_remarks(spec, observed, planned, settled_artifacts(spec, settings)),
+        ),
     )
 
 

@@ -26,7 +26,8 @@ class Trial:
     """A canary under way: ``stable`` stays as it is deployed, ``candidate`` has pods beside it.
 
     ``number`` of the step counts from 1, of ``steps``; ``begun`` is its document, None before it is written. ``until``
-    is when its pods will have been ready for long enough, None while one is not ready. ``held``: rollouts are paused.
+    is when its pods will have been ready for long enough, None while one is not ready. ``held`` says until when it
+    stays as it is, and is empty where it goes on.
     """
 
     stable: Choice
@@ -38,7 +39,7 @@ class Trial:
     available: int = 0
     begun: TemplateRevision | None = None
     until: datetime | None = None
-    held: bool = False
+    held: str = ""
 
     @property
     def words(self) -> str:
@@ -55,7 +56,7 @@ class Trial:
     @property
     def _next(self) -> str:
         if self.held:
-            return "stays until spec.serving.paused is false"
+            return f"stays until {self.held}"
         if not self.split.canary:
             return "(it waits for spec.serving.replicas above 0)"
         if self.until is None and self.available == self.split.canary:
@@ -94,8 +95,8 @@ def trial(inputs: Inputs, wanted: Choice, current: Revision | None, *, replicas:
     return _at(canary, None, stable, candidate, replicas=replicas, number=found.number + 1)
 
 
-def held_trial(inputs: Inputs, stable: Choice | None, *, replicas: int) -> Trial | None:
-    """A canary that stays as it is while rollouts are paused, whatever the spec asks for by now."""
+def held_trial(inputs: Inputs, stable: Choice | None, *, replicas: int, until: str) -> Trial | None:
+    """A canary that stays as it is ``until`` something is so, whatever the spec asks for by now."""
     observed, canary = inputs.observed, inputs.spec.serving.canary
     begun = next(steps_of(observed), None)
     revision = observed.record(begun.document.key) if begun else None
@@ -105,7 +106,7 @@ def held_trial(inputs: Inputs, stable: Choice | None, *, replicas: int) -> Trial
     if candidate.variant == stable.variant:
         return None
     found = _at(canary, begun, stable, candidate, replicas=replicas)
-    return replace(found, available=_available(inputs, found), held=True)
+    return replace(found, available=_available(inputs, found), held=until)
 
 
 def stays_beside(inputs: Inputs, choice: Choice) -> bool:

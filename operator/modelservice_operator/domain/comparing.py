@@ -60,9 +60,12 @@ def comparison_state(inputs: Inputs, result: Revision | None, current: Revision 
 
 def _apart(artifacts: Artifacts, first: Revision, second: Revision) -> str | None:
     """Why one pod cannot open two results at once: each needs a Secret of its own, in words; None where it can."""
-    keys = {secret_of(one.record.artifact, artifacts) for one in (first, second)} - {None}
-    stores = {location_of(one.record, artifacts)[1].secret for one in (first, second)} - {None}
-    for found, what in ((keys, "encrypted with keys"), (stores, "stored with variables")):
+    pair = (first, second)
+    needed = {("encrypted with keys of", secret_of(one.record.artifact, artifacts)) for one in pair}
+    places = [location_of(one.record, artifacts)[1] for one in pair]
+    needed |= {(f"stored {place.within}", place.secret) for place in places if place.within}
+    for what in sorted({what for what, _ in needed}):
+        found = sorted(secret for words, secret in needed if words == what and secret is not None)
         if len(found) > 1:
-            return f"they are {what} of different Secrets ({', '.join(sorted(map(str, found)))})"
+            return f"they are {what} different Secrets ({', '.join(found)})"
     return None

@@ -4,7 +4,7 @@ The way is by digest: a head's Job and pods ask the Service that is named after 
 that they never reach another one; and they look at each answer, too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from modelservice.contract.resource import ModelServiceSpec
 from modelservice_operator.constants import LABEL_NAME
 from modelservice_operator.domain.names import encoder_name, service_url
 from modelservice_operator.domain.problem import Problem
-from modelservice_operator.domain.records import StageRecord
+from modelservice_operator.domain.records import Revision, StageRecord
 from modelservice_operator.objects import Object
 
 FIELD: Final = "spec.model.encoder.service"
@@ -61,6 +61,21 @@ def width_change(before: StageRecord, after: StageRecord) -> str | None:
 def encoder_url(name: str, digest: str, namespace: str) -> str:
     """Where an encoder of this artifact answers, and no other."""
     return service_url(encoder_name(name, digest), namespace, tls=False)
+
+
+def gone(served: Revision | None, led: Container[str]) -> Problem | None:
+    """That what serves asks an encoder of an artifact that is not kept any more; None where it is, or asks none.
+
+    Args:
+        served: what answers.
+        led: names of the Services by which heads reach encoders.
+    """
+    asks = served.record.encoder if served is not None else None
+    if served is None or asks is None or encoder_name(asks.name, asks.digest) in led:
+        return None
+    words = f"revision {served.number} asks {asks.name} for numbers of {asks.digest}, which is not kept there any more"
+    remedy = "it answers with 503 until a revision serves that was trained with what is there"
+    return Problem(reason="EncoderGone", message=f"{words}: {remedy}")
 
 
 def recorded_url(encoder: SharedEncoder, namespace: str) -> str:

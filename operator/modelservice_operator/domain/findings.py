@@ -146,7 +146,7 @@ def _data_ready(assessment: Assessment) -> Finding:
 
 def _encoder_ready(assessment: Assessment, encoder: EncoderState) -> Finding:
     """Whether the encoder answers that a head asks."""
-    kind, problem = ConditionType.ENCODER_READY, encoder.problem
+    kind, problem = ConditionType.ENCODER_READY, encoder.problem or assessment.encoder_gone
     if problem is not None:
         return Finding(type=kind, status=False, reason=problem.reason, message=problem.message)
     words, goal = f"{encoder.name} answers as {encoder.digest}", assessment.planned.goal

@@ -13,12 +13,14 @@ from modelservice_operator.constants import (
     LABEL_STAGE,
     MANAGED_BY,
     MANAGED_BY_LABEL,
+    STAGE_KEEP,
 )
 from modelservice_operator.domain.drift import item_key
-from modelservice_operator.domain.names import parse_job_name
+from modelservice_operator.domain.names import is_encoder_name, parse_job_name
 from modelservice_operator.kinds import (
     CONFIG_MAP,
     CONTROLLER_REVISION,
+    DEPLOYMENT,
     JOB,
     METADATA_KINDS,
     NETWORK_POLICY,
@@ -82,6 +84,8 @@ class Owner:
         ):
             stage, key, _ = parts
             return self.labels(stage=stage, key=key)
+        if kind in (DEPLOYMENT, SERVICE) and is_encoder_name(self.name, name):
+            return self.labels(stage=STAGE_KEEP)
         if kind in (PERSISTENT_VOLUME_CLAIM, CONTROLLER_REVISION):
             return self.labels(key=name.removeprefix(f"{self.name}-").partition("-")[0])
         return self.labels()

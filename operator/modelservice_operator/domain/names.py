@@ -5,7 +5,7 @@ Each fits in 63 characters for a service name of at most 40 and a stage's name o
 
 from typing import Final
 
-from modelservice_operator.constants import CANARY_SUFFIX
+from modelservice_operator.constants import CANARY_SUFFIX, ENCODER_SUFFIX
 
 _JOB_PARTS: Final = 3
 _DIGITS: Final = 10
@@ -33,6 +33,11 @@ def keyed_name(service: str, key: str) -> str:
 def encoder_name(service: str, digest: str) -> str:
     """Name of the Service that leads to pods of an encoder with this artifact alone, and of what keeps such pods."""
     return f"{service}-{digest.removeprefix('sha256:')[:_DIGITS]}"
+
+
+def is_encoder_name(service: str, name: str) -> bool:
+    """Whether a name is one that ``encoder_name`` gives; a key has fewer characters."""
+    return name.startswith(service) and ENCODER_SUFFIX.fullmatch(name.removeprefix(service)) is not None
 
 
 def service_url(service: str, namespace: str, *, tls: bool) -> str:

@@ -262,10 +262,15 @@ def _workload(deployment: Object, replica_sets: Iterable[Object], pods: Iterable
 
 def observe_head(service: Object, children: Children, *, encoder: str) -> Head:
     """What a ModelService and its children ask of the encoder of this name."""
-    observed = observe(service, children)
+    made = {kind: children[kind] for kind in (DEPLOYMENT, REPLICA_SET, POD) if kind in children}
+    observed = observe(service, made)
     told_keys = {said.key for pod in observed.all_serving_pods if (said := told(pod))}
     keys = {observed.deployed_key, observed.beside.deployed_key if observed.beside else None, *told_keys}
-    asked = (revision.record.encoder for revision in observed.records if revision.key in keys)
+    # Heads may be many, and each has many records: those alone are read that count.
+    names = {keyed_name(observed.owner.name, key) for key in keys if key}
+    objects = [one for one in children.get(CONTROLLER_REVISION, ()) if one["metadata"]["name"] in names]
+    records, _, _ = _records(observed.owner, [one for one in objects if observed.owner.owns(one)])
+    asked = (revision.record.encoder for revision in records if revision.key in keys)
     digests = frozenset(one.digest for one in asked if one is not None and one.name == encoder)
     return Head(name=observed.owner.name, asks=digests)
 

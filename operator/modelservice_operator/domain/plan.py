@@ -127,10 +127,13 @@ def plan(
         promotion = paused(promotion, wanted, choice)
     # What heads ask is kept elsewhere before a canary begins, and stays there as long as that lasts.
     sharing = share(inputs, choice)
-    if choice is not None and sharing.waits is not None and (held := hold(inputs, current)) is not None:
-        promotion, choice = behind_heads(promotion, choice, held, sharing.waits), held
-    if spec.serving.paused:
-        trying = held_trial(inputs, choice, replicas=replicas)
+    stands = hold(inputs, current)
+    behind = choice is not None and choice.failed is None and stands is not None and sharing.waits is not None
+    until = _canary_stays(inputs, choice, stands, known=bool(steps), behind=behind)
+    if behind and choice and stands and sharing.waits:
+        promotion, choice = behind_heads(promotion, choice, stands, sharing.waits), stands
+    if until:
+        trying = held_trial(inputs, choice, replicas=replicas, until=until)
     elif choice is not None and (trying := trial(inputs, choice, current, replicas=replicas)) is not None:
         choice = trying.stable
     serving = _numbered(observed, choice.revision) if choice else None
@@ -171,6 +174,21 @@ def plan(
         replicas=handed_back(spec.serving, observed) if serving else None,
         keeps=sharing.keeps,
     )
+
+
+def _canary_stays(inputs: Inputs, choice: Choice | None, stands: Choice | None, *, known: bool, behind: bool) -> str:
+    """Until when a canary is left as it is, in words; empty where it goes on, or is ended.
+
+    ``known``: what is asked for; ``behind``: what heads ask is to be kept elsewhere first. Neither says anything of the
+    candidate, and to begin anew would cost it its steps.
+    """
+    serving = inputs.spec.serving
+    if serving.paused:
+        return "spec.serving.paused is false"
+    if behind:
+        return "what heads ask is kept elsewhere"
+    meanwhile = choice is not None and stands is not None and choice.variant == stands.variant
+    return "it is known what is asked for" if meanwhile and not known and serving.pin_revision is None else ""
 
 
 def _steps(inputs: Inputs) -> tuple[StepState, ...]:

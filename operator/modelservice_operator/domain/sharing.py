@@ -21,7 +21,7 @@ from modelservice_operator.domain.last_good import Choice
 from modelservice_operator.domain.names import encoder_name
 from modelservice_operator.domain.records import Revision
 from modelservice_operator.domain.rollout import rollout
-from modelservice_operator.kinds import DEPLOYMENT, SERVICE, ref_of
+from modelservice_operator.kinds import DEPLOYMENT
 from modelservice_operator.objects import Object
 
 _SHOWN = 5
@@ -51,10 +51,13 @@ def share(inputs: Inputs, choice: Choice | None) -> Sharing:
     following = choice.revision.key if choice else now
     asked = [revision for revision in _held(inputs) if _heads_of(inputs, revision)]
     offered = (now, following) if inputs.spec.model.choice in SHAREABLE else ()
-    led_to = [one for one in _held(inputs) if one in asked or one.key in offered]
+    # Of revisions with the same artifact the first one has the name: it is kept for as long as heads ask that.
+    led_to = {one.digest: one for one in reversed([*_held(inputs)]) if one in asked or one.key in offered}.values()
     kept = [one for one in asked if _is_kept(inputs, one, following)]
-    parts = [_part(inputs, build_encoder_service(observed.owner, one)) for one in led_to]
-    parts += [_part(inputs, _keeper(inputs, one)) for one in kept]
+    parts = [
+        Part(desired=(Desired(obj=build_encoder_service(observed.owner, one)),), phase=Phase.FIRST) for one in led_to
+    ]
+    parts += [_kept(inputs, _keeper(inputs, one)) for one in kept]
     needed = (one for one in kept if one.key == now != following and not _answers(inputs, one))
     return Sharing(
         parts=tuple(parts),
@@ -109,13 +112,12 @@ def _keeper(inputs: Inputs, revision: Revision) -> Object:
     return build_keeper(observed.owner, revision, template, replicas=replicas)
 
 
-def _part(inputs: Inputs, obj: Object) -> Part:
-    """What is made once, and stays as it was made: a change would only restart what is about to go."""
-    name: Name = (ref_of(obj).kind, obj["metadata"]["name"])
-    phase = Phase.FIRST if name[0] == SERVICE else Phase.SECOND
+def _kept(inputs: Inputs, obj: Object) -> Part:
+    """Pods that are made once, and stay as they were made: a change would only restart what is about to go."""
+    name: Name = (DEPLOYMENT, obj["metadata"]["name"])
     if inputs.observed.child(*name) is not None:
-        return Part(kept=frozenset({name}), phase=phase)
-    return Part(desired=(Desired(obj=obj, immutable=True),), phase=phase)
+        return Part(kept=frozenset({name}))
+    return Part(desired=(Desired(obj=obj, immutable=True),))
 
 
 def _waits(inputs: Inputs, revision: Revision) -> str:

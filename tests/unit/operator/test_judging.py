@@ -95,6 +95,28 @@ def test_few_requests_say_nothing_of_latency() -> None:
     assert compare(limit, Answers(100, 0, 1.5), Answers(100, 0, 1.0)) is None
 
 
+@pytest.mark.parametrize("number", ["1e308", "+Inf", "NaN", "-1", "9007199254740994"])
+def test_a_number_that_nobody_counted_is_none(number: str) -> None:
+    with pytest.raises(ValueError, match="modelservice_requests_total is"):
+        parse_answers(f'modelservice_requests_total{{code="200",route="{PREDICT}"}} {number}\n')
+
+
+@pytest.mark.parametrize("lines", [['a="' + '\\"' * 1000 + '"'], ["" for _ in range(1001)]])
+def test_a_page_that_takes_long_to_read_is_none(lines: list[str]) -> None:
+    with pytest.raises(ValueError, match="more than 1000 lines"):
+        parse_answers("".join(f"modelservice_requests_total{{{line}}} 1\n" for line in lines))
+
+
+def test_the_largest_numbers_that_are_read_are_compared() -> None:
+    line = f'modelservice_requests_total{{code="500",route="{PREDICT}"}} 9007199254740992\n'
+    seconds = f'modelservice_request_duration_seconds_sum{{route="{PREDICT}"}} 9007199254740992\n'
+    found = parse_answers(line * 500 + seconds * 500)
+    most = Answers(16 * found.answered, 16 * found.failed, 16 * found.seconds)
+    for canary in (Canary(max_error_rate=0.1), Canary(max_latency_ratio=2)):
+        assert compare(canary, most, most) is None
+    assert compare(Canary(max_error_rate=0.1), most, Answers(100, 0, 1.0)) is not None
+
+
 @given(
     st.integers(0, 10_000),
     st.integers(0, 10_000),

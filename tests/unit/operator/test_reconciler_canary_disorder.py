@@ -12,6 +12,7 @@ from tests.support.canaries import (
     canary_of,
     crashes,
     key_of,
+    later,
     message,
     pods_of,
     stays,
@@ -21,6 +22,7 @@ from tests.support.world import NAMESPACE, World
 
 from modelservice_operator.kinds import (
     CHILD_KINDS,
+    CONFIG_MAP,
     DEPLOYMENT,
     JOB,
     MODEL_SERVICE,
@@ -62,6 +64,31 @@ def test_in_mid_canary_what_serves_is_put_back_as_it_was() -> None:
         world.settle()
         assert (key_of(world.deployment()), key_of(canary_of(world))) == (old, new)
     assert world.deployment()["spec"] == stable
+
+
+def test_it_stays_while_nobody_knows_what_is_asked_for_and_goes_on_where_it_was() -> None:
+    world, old, new = begun()
+    after(world, 60)
+    data = world.kube.objects.pop(Ref(CONFIG_MAP, NAMESPACE, "churn"))
+    later(world, 100)
+    assert (world.ready(), pods_of(world)) == (("False", "ConfigMapNotFound"), 4)
+    after(world, 1000)
+    assert (key_of(world.deployment()), pods_of(world)) == (old, 4)
+    stays(world)
+    world.kube.store(data)
+    after(world, 120)
+    assert key_of(world.deployment()) == new
+
+
+def test_while_nobody_knows_a_pin_ends_it() -> None:
+    world, old, _ = begun()
+    world.kube.objects.pop(Ref(CONFIG_MAP, NAMESPACE, "churn"))
+    later(world, 100)
+    after(world, 1000)
+    assert (key_of(world.deployment()), pods_of(world)) == (old, 1)
+    world.service(training={"epochs": 3}, serving={**SERVING, "pinRevision": {"number": 1}})
+    world.settle()
+    assert (canary_of(world), key_of(world.deployment())) == (None, old)
 
 
 def test_in_the_rollout_after_it_what_is_rolled_out_comes_back() -> None:

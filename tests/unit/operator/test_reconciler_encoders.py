@@ -454,6 +454,7 @@ def test_a_key_that_is_named_is_that_of_the_digest() -> None:
     digest = world.encodes()
     world.told(HEAD, **head())
     world.heads()
+    world.looked(ENCODER)
     world.told(HEAD, **head(digest=digest))
     assert world.said(HEAD)[:2] == ("True", "Serving")
     with world.acts(HEAD):

@@ -5,11 +5,13 @@ from typing import Any
 
 from tests.support.world import World, evaluation, success
 
+from modelservice.contract.evaluation import Evaluation, Metric
 from modelservice.contract.history import MOST_TOLD, PastRevision, read_history
 from modelservice.contract.server_flags import HISTORY
 from modelservice_operator.domain.history import history_of
 from modelservice_operator.domain.records import Revision, record_of
 from modelservice_operator.kinds import CONTROLLER_REVISION, DEPLOYMENT
+from modelservice_operator.watches import ARGS_TEXT
 
 
 def told(world: World) -> tuple[PastRevision, ...]:
@@ -80,6 +82,27 @@ def test_what_an_older_release_recorded_is_told_once_it_gets_another_template() 
     world.roll_out(available=0)
     world.settle()
     assert [one.number for one in told(world)] == [1]
+
+
+def test_a_history_may_be_longer_than_all_that_is_kept_of_a_pod() -> None:
+    """Else the tenth revision would never be Ready, whose pods were not known as ours."""
+    world = World()
+    name = f"m{'x' * 63}"
+    metric = Metric(name=name, value=0.97334567890123451, low=0.9612345678901235, high=0.9812345678901235)
+    measured = Evaluation(primary=name, rows=100_000, metrics=(metric,))
+    world.config_map()
+    for epochs in range(1, 2 + MOST_TOLD):
+        world.service(training={"epochs": epochs})
+        world.settle()
+        world.bind_claims()
+        key = world.order(world.job())["key"]
+        world.end_stage(success(key, seconds={"train": 12345.678}, evaluation=measured))
+        world.settle()
+        world.roll_out()
+        world.settle()
+    (container,) = world.one(DEPLOYMENT)["spec"]["template"]["spec"]["containers"]
+    assert sum(map(len, container["args"])) > ARGS_TEXT
+    assert (world.ready(), world.status()["revision"]) == (("True", "Serving"), 1 + MOST_TOLD)
 
 
 def test_the_newest_are_told_and_those_alone_that_came_before() -> None:

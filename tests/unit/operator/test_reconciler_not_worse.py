@@ -311,6 +311,30 @@ def test_what_one_pod_cannot_open_together_is_said_and_not_tried() -> None:
     assert "compare" not in stages(world)
 
 
+IMAGE = {"image": {"repository": "one.example/models", "pullSecretRef": {"name": "one"}}}
+
+
+@pytest.mark.parametrize(
+    ("before", "repository", "refused"),
+    [
+        (S3, "two.example/models", False),
+        (IMAGE, "two.example/models", False),
+        (IMAGE, "one.example/others", True),
+    ],
+)
+def test_secrets_of_two_places_are_had_at_once_unless_one_registry_has_both(
+    before: Object, repository: str, *, refused: bool
+) -> None:
+    def report(key: str) -> Any:
+        return success(key, stored_as=f"sha256:{key.encode().hex():f>64}", digest=f"sha256:{key.encode().hex():a>64}")
+
+    world, _ = served(artifacts=before)
+    learn(world, report=report, artifacts={"image": {"repository": repository, "pullSecretRef": {"name": "two"}}})
+    assert ("compare" in stages(world)) is not refused
+    words = "they are stored in one.example with passwords of different Secrets (one, two)"
+    assert (words in world.condition("Ready")["message"]) is refused
+
+
 def test_other_inputs_cannot_be_compared_and_no_job_is_made() -> None:
     known = signature()
     inputs = (InputColumn(name="a", type=ColumnKind.CATEGORY, categories=("x",), example="x"),)

@@ -119,7 +119,10 @@ def test_a_pod_keeps_its_node_what_its_server_was_told_and_how_it_fares() -> Non
         spec={
             "nodeName": "n1",
             "volumes": [{"name": "x"}, {"name": "y", "image": {"reference": "r@sha256:1", "pullPolicy": "Always"}}],
-            "containers": [{"name": "sidecar", "args": ["x"]}, {"name": SERVING_CONTAINER, "args": ["--digest", "d"]}],
+            "containers": [
+                {"name": "sidecar", "args": ["x"]},
+                {"name": SERVING_CONTAINER, "args": ["serve", "--digest=d", "--model=m", "--engine=onnx"]},
+            ],
         },
         status={"phase": "Running", "qosClass": "x", "containerStatuses": [{**fares, "imageID": "long"}]},
     )
@@ -127,7 +130,7 @@ def test_a_pod_keeps_its_node_what_its_server_was_told_and_how_it_fares() -> Non
     kept = watch_of(POD).transform(pod)
     assert kept["spec"] == {
         "nodeName": "n1",
-        "containers": [{"name": "server", "args": ["--digest", "d"]}],
+        "containers": [{"name": "server", "args": ["--digest=d", "--model=m"]}],
         "volumes": [{"image": {"reference": "r@sha256:1"}}],
     }
     assert kept["status"] == {"phase": "Running", "containerStatuses": [fares]}
@@ -135,7 +138,7 @@ def test_a_pod_keeps_its_node_what_its_server_was_told_and_how_it_fares() -> Non
 
 
 def test_arguments_that_are_longer_than_ours_are_not_kept() -> None:
-    container = {"name": SERVING_CONTAINER, "args": ["x" * ARGS_TEXT, "y"]}
+    container = {"name": SERVING_CONTAINER, "args": ["--model=" + "x" * ARGS_TEXT, "--digest=y"]}
     assert watch_of(POD).transform(make(spec={"containers": [container]}))["spec"]["containers"] == [{"name": "server"}]
 
 

@@ -11,10 +11,14 @@ from modelservice_operator.objects import Kind, Object
 
 @dataclass(frozen=True, kw_only=True)
 class Location:
-    """Where one artifact lies or is to lie: its URI, and the Secret that opens it, if one does."""
+    """Where one artifact lies or is to lie: its URI, and the Secret that opens it, if one does.
+
+    ``within`` says of what is recorded, in words, where a pod has one such Secret only; empty where it may have many.
+    """
 
     uri: str
     secret: str | None = None
+    within: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

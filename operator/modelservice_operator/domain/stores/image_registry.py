@@ -36,10 +36,11 @@ class ImageRegistry:
     def recall(self, reference: ArtifactReference, artifacts: Artifacts) -> Location:
         """As recorded; opened and reached as the spec says now where it names the same place."""
         image, place = artifacts.image, _place(reference.uri)
+        within = f"in {place.partition('/')[0]} with passwords of"
         if image is None or not place.startswith(f"{image.repository}/"):
-            return Location(uri=reference.uri, secret=reference.secret_name)
+            return Location(uri=reference.uri, secret=reference.secret_name, within=within)
         scheme = _PLAIN_SCHEME if image.plain_http else _SCHEME
-        return Location(uri=f"{scheme}://{place}", secret=_pull_secret(image))
+        return Location(uri=f"{scheme}://{place}", secret=_pull_secret(image), within=within)
 
     def settings(self, artifacts: Artifacts) -> object:
         """Repository, Secrets and whether TLS is left out."""

@@ -26,7 +26,8 @@ class ObjectStorage:
     def recall(self, reference: ArtifactReference, artifacts: Artifacts) -> Location:
         """As recorded; with today's Secret where the spec names the same place, since credentials are exchanged."""
         same = artifacts.uri is not None and reference.uri.startswith(f"{artifacts.uri}/")
-        return Location(uri=reference.uri, secret=_secret(artifacts) if same else reference.secret_name)
+        secret = _secret(artifacts) if same else reference.secret_name
+        return Location(uri=reference.uri, secret=secret, within="with variables of")
 
     def settings(self, artifacts: Artifacts) -> object:
         """URI and Secret."""
