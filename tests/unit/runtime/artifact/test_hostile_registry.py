@@ -49,11 +49,12 @@ def test_where_blobs_lie_nobody_says_who_gets_the_password(
     with registry_server(monkeypatch) as thief:
         server.redirect, thief.login = f"http://{thief.host}", "Bearer"
         shown: list[str] = []
-        monkeypatch.setattr(
-            thief.RequestHandlerClass,
-            "_token",
-            lambda handler: (shown.append(handler.headers.get("Authorization", "")), handler.answer(200, b"{}")),
-        )
+
+        def token(handler: Any) -> None:
+            shown.append(handler.headers.get("Authorization", ""))
+            handler.answer(200, b"{}")
+
+        monkeypatch.setattr(thief.RequestHandlerClass, "_token", token)
         with pytest.raises(StorageError, match="refuses"):
             read(registry)
     assert shown == []

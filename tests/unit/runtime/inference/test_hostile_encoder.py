@@ -95,8 +95,12 @@ def test_nobody_rests_for_a_year(seconds: str) -> None:
     ids=["body", "chunks", "header", "continue"],
 )
 def test_an_answer_that_drips_is_late_as_a_whole(begins: bytes, endless: bytes) -> None:
-    pause = threading.Event()
-    with answering(begins, endless=endless, ticks=lambda: pause.wait(0.005) and None) as address:
+    never = threading.Event()
+
+    def pause() -> None:
+        never.wait(0.005)
+
+    with answering(begins, endless=endless, ticks=pause) as address:
         assert refused(address, 30.0).trouble is Trouble.LATE
 
 
