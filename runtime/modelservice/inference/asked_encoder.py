@@ -182,7 +182,8 @@ class _Wire:
     def __init__(self, address: str, name: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._connection: HTTPConnection | None = None
         parts = urlsplit(address)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.query:
+        beside = (parts.path.strip("/"), parts.query, parts.fragment, parts.username)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or any(beside):
             raise ValueError(f"{address!r} is no address of an encoder: expected http://HOST:PORT")
         self._address, self._name, self._clock = address, name, clock
         self._kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
