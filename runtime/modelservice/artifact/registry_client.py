@@ -8,6 +8,7 @@ import http.client
 import json
 import re
 import ssl
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -222,10 +223,19 @@ def _addresses(said: str) -> Iterator[None]:
 
 
 def _read(response: http.client.HTTPResponse) -> bytes:
+    """A body, as it comes: one that drips has to be there in time as a whole, and one that breaks off is none."""
+    body, whole, end = bytearray(), response.length, time.monotonic() + _ANSWER_SECONDS
+    most = MAX_ANSWER_BYTES + 1 if whole is None else min(MAX_ANSWER_BYTES + 1, whole)
     try:
-        return response.read(MAX_ANSWER_BYTES + 1)
+        while len(body) < most and (piece := response.read1(most - len(body))):
+            body += piece
+            if time.monotonic() > end:
+                raise UnansweredError(f"an answer had not come after {_ANSWER_SECONDS:g} s")
     except (OSError, http.client.HTTPException) as error:
         raise _unreached(error) from None
+    if whole is not None and len(body) < most:
+        raise UnansweredError(f"{whole - len(body)} bytes of an answer did not come")
+    return bytes(body)
 
 
 def _answered(error: urllib.error.HTTPError) -> Exception:

@@ -1,7 +1,9 @@
 """What reads a registry against one, or one that it leads on to, that lies."""
 
 import json
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 from tests.support.registry_server import PASSWORD, RegistryServer, registry_server
 from tests.unit.runtime.artifact.images import NAME
 
+from modelservice.artifact import registry_client
 from modelservice.artifact.errors import StorageUnavailableError
 from modelservice.artifact.registry import Registry
 from modelservice.artifact.registry_credentials import find_credentials
@@ -116,3 +119,42 @@ def test_a_blob_that_does_not_come_is_not_damaged(
     answers(server, monkeypatch, leave)
     with pytest.raises(StorageUnavailableError, match="did not come"):
         read(registry)
+
+
+def test_a_manifest_that_breaks_off_is_not_somebody_elses(
+    server: RegistryServer, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leave(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "300")
+        handler.end_headers()
+        handler.wfile.write(b'{"schemaVersion": 2')
+        handler.close_connection = True
+
+    answers(server, monkeypatch, leave)
+    with pytest.raises(StorageUnavailableError, match="281 bytes of an answer did not come"):
+        registry.manifest("abc", ["a/b"])
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_a_manifest_that_drips_is_late_as_a_whole(
+    server: RegistryServer, registry: Registry, monkeypatch: pytest.MonkeyPatch, chunked: bool
+) -> None:
+    monkeypatch.setattr(registry_client, "_ANSWER_SECONDS", 0.05)
+    gone, never = threading.Event(), threading.Event()
+
+    def drip(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header(*(("Transfer-Encoding", "chunked") if chunked else ("Content-Length", "1000000")))
+        handler.end_headers()
+        with suppress(OSError):
+            while True:
+                handler.wfile.write(b"1\r\nx\r\n" if chunked else b"x")
+                never.wait(0.005)
+        gone.set()
+        handler.close_connection = True
+
+    answers(server, monkeypatch, drip)
+    with pytest.raises(StorageUnavailableError, match="had not come after"):
+        registry.manifest("abc", ["a/b"])
+    assert gone.wait(10)
