@@ -23,6 +23,8 @@ ENDPOINT_ENV: Final = "HF_ENDPOINT"
 TOKEN_ENV: Final = "HF_TOKEN"  # noqa: S105 - the name of a variable
 MAX_RETRIES: Final = 5
 _COMMIT_HEADER: Final = "X-Repo-Commit"
+_COMMIT: Final = re.compile("[0-9a-f]{7,64}")
+"""It becomes a part of paths, and of a note in the artifact."""
 _SECONDS: Final = 60.0
 """Without a byte."""
 _REFUSALS: Final = frozenset({401, 403})
@@ -140,10 +142,8 @@ class HubModel:
     @staticmethod
     def _commit_of(response: "Response") -> str | None:
         """As the hub says it, which may then lead on to a store that knows nothing of it."""
-        return next(
-            (one.headers[_COMMIT_HEADER] for one in (*response.history, response) if _COMMIT_HEADER in one.headers),
-            None,
-        )
+        said = (one.headers.get(_COMMIT_HEADER, "") for one in (*response.history, response))
+        return next(filter(_COMMIT.fullmatch, said), None)
 
     def _failed(self, file: str, error: Exception) -> StageError:
         from huggingface_hub.errors import (  # noqa: PLC0415 - as above

@@ -71,6 +71,13 @@ def test_a_branch_that_moves_meanwhile_mixes_nothing(hub: HubServer) -> None:
     assert f"{NAME} has no revision {COMMIT}: correct spec.model.encoder.uri" in error.message
 
 
+@pytest.mark.parametrize("said", ["../../../api/whoami", "x" * 5000, ""])
+def test_a_commit_that_is_none_is_not_gone_by(hub: HubServer, said: str) -> None:
+    hub.branches = {"main": said}
+    assert read_pretrained(URI, None).origin == URI
+    assert not any("whoami" in path for path in hub.asked)
+
+
 def test_a_head_learns_and_the_note_says_the_commit(hub: HubServer) -> None:
     fitted = fit(rows(URI), spec(URI))
     assert fitted.notes[0].startswith(f"the encoder is {URI} (commit {COMMIT}) with weights sha256:")
