@@ -140,6 +140,8 @@ class Registry:
                     if at == begun:
                         raise self._unavailable(str(error)) from None
                 else:
+                    if at == begun and response.length:  # it said that there is more, and left
+                        raise self._unavailable(f"{response.length} bytes of the blob {digest} did not come")
                     if at == begun:
                         raise ArtifactError(f"the blob {digest} in {self.place} ends before its {size} bytes")
         if written(state) != digest:
@@ -176,8 +178,12 @@ class Registry:
                 raise
             raise ArtifactError(f"the blob {digest} is missing in {self.place}") from None
         left = 0 if response.status == HTTPStatus.PARTIAL_CONTENT else begin
-        while left and (dropped := response.read(min(_READ_BYTES, left))):
-            left -= len(dropped)
+        try:
+            while left and (dropped := response.read(min(_READ_BYTES, left))):
+                left -= len(dropped)
+        except (OSError, http.client.HTTPException) as error:
+            response.close()
+            raise UnansweredError(str(error)) from None
         return response
 
     def _again(self, ask: Callable[[], Result], action: str) -> Result:

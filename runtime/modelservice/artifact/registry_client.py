@@ -8,10 +8,11 @@ import http.client
 import json
 import re
 import ssl
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlencode, urljoin, urlsplit
@@ -24,6 +25,7 @@ MAX_ANSWER_BYTES: Final = 1 << 20
 _ANSWER_SECONDS: Final = 60.0
 """Registries hash a large blob once more before they answer."""
 _PARAMETER: Final = re.compile(r'(\w+)="([^"]*)"')
+_TOKEN: Final = re.compile(r"[!-~]+")
 _PASSING: Final = frozenset({408, 425, 429})
 _ACTIONS: Final = {"pull": "pull", "push": "pull,push", "delete": "delete,pull,push"}
 _NO_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"})
@@ -68,7 +70,9 @@ class RegistryClient:
         """Where an answer says that an upload goes on; see ``open``."""
         with self.open(method, path, **options) as response:
             _read(response)
-            return urljoin(self._base, response.headers.get("Location", ""))
+            said = response.headers.get("Location", "")
+        with _addresses(said):
+            return urljoin(self._base, said)
 
     def open(
         self,
@@ -97,6 +101,8 @@ class RegistryClient:
         try:
             return self._send(method, url, headers=headers, data=data, authorization=authorization)
         except _UnauthorizedError as error:
+            if _origin(error.url) != _origin(self._base):
+                raise  # whoever blobs lie with says nothing of who gets the password
             self._authorizations[action] = self._authorization(error.challenge, action, error)
         if not isinstance(data, bytes | None):
             raise UnansweredError("a token ended in the middle of an upload")  # its pieces are gone
@@ -112,7 +118,8 @@ class RegistryClient:
         authorization: str | None = None,
     ) -> http.client.HTTPResponse:
         """Authorization goes to the registry alone: where uploads and blobs lie elsewhere, their URLs say enough."""
-        own = _origin(url) == _origin(self._base)
+        with _addresses(url):
+            own = _origin(url) == _origin(self._base)
         return self._opened(method, url, headers or {}, data, authorization if own else None)
 
     def _opened(
@@ -123,13 +130,15 @@ class RegistryClient:
         data: bytes | Iterable[bytes] | None,
         authorization: str | None,
     ) -> http.client.HTTPResponse:
-        if urlsplit(url).scheme not in {"https", self._scheme}:
-            raise RefusedError(NO_ANSWER, f"it leads to {url[:200]}, which is not {self._scheme}")
-        request = urllib.request.Request(url, data=data, headers=dict(headers), method=method)  # noqa: S310 - see above
+        with _addresses(url):
+            if urlsplit(url).scheme not in {"https", self._scheme}:
+                raise RefusedError(NO_ANSWER, f"it leads to {url[:200]}, which is not {self._scheme}")
+            request = urllib.request.Request(url, data=data, headers=dict(headers), method=method)  # noqa: S310 - see above
         if authorization is not None:
             request.add_unredirected_header("Authorization", authorization)
         try:
-            response: http.client.HTTPResponse = self._opener.open(request, timeout=_ANSWER_SECONDS)
+            with _addresses(url):  # those that it leads on to, too
+                response: http.client.HTTPResponse = self._opener.open(request, timeout=_ANSWER_SECONDS)
         except urllib.error.HTTPError as error:
             with error:
                 raise _answered(error) from None
@@ -152,24 +161,30 @@ class RegistryClient:
         query = {"scope": f"repository:{self._repository}:{_ACTIONS[action]}"}
         if "service" in parameters:
             query["service"] = parameters["service"]
-        return f"Bearer {self._token(with_query(parameters['realm'], query), basic)}"
+        with _addresses(parameters["realm"]):
+            url = with_query(parameters["realm"], query)
+        return f"Bearer {self._token(url, basic)}"
 
     def _token(self, url: str, basic: str | None) -> str:
         with self._opened("GET", url, {}, None, basic) as response:
             body = _read(response)
         try:
             said = json.loads(body)
-            return str(said.get("token") or said["access_token"])
-        except (ValueError, KeyError, AttributeError):
-            raise RefusedError(NO_ANSWER, f"{urlsplit(url).netloc} gives no token") from None
+            token = str(said.get("token") or said["access_token"])
+        except (ValueError, KeyError, AttributeError, RecursionError):
+            token = ""
+        # Python would complain of others, and say which one it is.
+        if _TOKEN.fullmatch(token) is None:
+            raise RefusedError(NO_ANSWER, f"{urlsplit(url).hostname} gives no token")
+        return token
 
 
 class _UnauthorizedError(RefusedError):
-    """It wants to know who asks: ``challenge`` says in which way."""
+    """It wants to know who asks: ``challenge`` says in which way, ``url`` where."""
 
-    def __init__(self, said: str, challenge: str) -> None:
+    def __init__(self, said: str, challenge: str, url: str) -> None:
         super().__init__(HTTPStatus.UNAUTHORIZED, said)
-        self.challenge = challenge
+        self.challenge, self.url = challenge, url
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
@@ -198,11 +213,29 @@ def _origin(url: str) -> tuple[str | None, int | None]:
     return parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
 
 
-def _read(response: http.client.HTTPResponse) -> bytes:
+@contextmanager
+def _addresses(said: str) -> Iterator[None]:
+    """Addresses that a server names, and that may be none."""
     try:
-        return response.read(MAX_ANSWER_BYTES + 1)
+        yield
+    except ValueError:
+        raise RefusedError(NO_ANSWER, f"it leads to {said[:200]!r} or on from there, which is no address") from None
+
+
+def _read(response: http.client.HTTPResponse) -> bytes:
+    """A body, as it comes: one that drips has to be there in time as a whole, and one that breaks off is none."""
+    body, whole, end = bytearray(), response.length, time.monotonic() + _ANSWER_SECONDS
+    most = MAX_ANSWER_BYTES + 1 if whole is None else min(MAX_ANSWER_BYTES + 1, whole)
+    try:
+        while len(body) < most and (piece := response.read1(most - len(body))):
+            body += piece
+            if time.monotonic() > end:
+                raise UnansweredError(f"an answer had not come after {_ANSWER_SECONDS:g} s")
     except (OSError, http.client.HTTPException) as error:
         raise _unreached(error) from None
+    if whole is not None and len(body) < most:
+        raise UnansweredError(f"{whole - len(body)} bytes of an answer did not come")
+    return bytes(body)
 
 
 def _answered(error: urllib.error.HTTPError) -> Exception:
@@ -213,7 +246,7 @@ def _answered(error: urllib.error.HTTPError) -> Exception:
     if error.code in _PASSING or error.code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return UnansweredError(said)
     if error.code == HTTPStatus.UNAUTHORIZED:
-        return _UnauthorizedError(said, error.headers.get("WWW-Authenticate", ""))
+        return _UnauthorizedError(said, error.headers.get("WWW-Authenticate", ""), error.url)
     return RefusedError(error.code, said)
 
 
@@ -222,7 +255,7 @@ def _words(body: bytes) -> str:
     try:
         errors = json.loads(body)["errors"]
         return "; ".join(f"{one.get('code', '')} {one.get('message', '')}".strip() for one in errors)[:512]
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return ""
 
 

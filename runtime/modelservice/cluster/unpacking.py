@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, Self
 
 from modelservice.artifact.errors import ArtifactError
 from modelservice.artifact.files import check_size
@@ -22,6 +22,10 @@ from modelservice.contract.manifest import MANIFEST_FILE, FileEntry, Manifest
 
 _PIECE: Final = 2**20
 _FILE_MODE: Final = 0o444
+_PLAIN: Final = frozenset({tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE, tarfile.LNKTYPE, tarfile.SYMTYPE})
+"""Kinds of members that have nothing to be read with their header."""
+_MAX_EXTENSION: Final = 1024
+"""Bytes of an extension of tar: servers write one for a file of more than 8 GiB, which is its size."""
 
 
 def unpack(pieces: Iterable[bytes], folder: Path, *, digest: str, now: Callable[[], float] = time.time) -> Manifest:
@@ -44,11 +48,11 @@ def unpack(pieces: Iterable[bytes], folder: Path, *, digest: str, now: Callable[
     FolderStore(folder, scratch=str(os.getpid()), now=now).prepare()
     scratch.mkdir()
     try:
-        with closing(_Bytes(pieces)) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+        with closing(_Bytes(pieces)) as stream, tarfile.open(fileobj=stream, mode="r|", tarinfo=_Member) as tar:
             artifact = _written(tar, scratch, digest=digest)
         sync_folder(scratch)
         put_in_place(scratch, folder)
-    except tarfile.TarError as error:
+    except (tarfile.TarError, RecursionError, ValueError) as error:  # also what extensions of tar hold
         raise ArtifactError(f"the archive cannot be read: {error}") from None
     finally:
         discard(scratch)
@@ -104,6 +108,18 @@ def _copied(content: IO[bytes], path: Path) -> str:
         os.fsync(file.fileno())
     path.chmod(_FILE_MODE)
     return written(state)
+
+
+class _Member(tarfile.TarInfo):
+    """A header of an archive, or a small extension of one: those are read into memory, whatever their size."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """See ``tarfile``."""
+        member = super().frombuf(buf, encoding, errors)
+        if member.type not in _PLAIN and member.size > _MAX_EXTENSION:
+            raise ArtifactError(f"the archive holds {member.name[:64]!r}, which is no plain file")
+        return member
 
 
 class _Bytes(io.RawIOBase):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat, StringConstraints
 
-from modelservice.contract.base import Sha256, Tolerant
+from modelservice.contract.base import ServiceName, Sha256, Tolerant
 from modelservice.contract.division import Division
 from modelservice.contract.documents import Document
 from modelservice.contract.evaluation import MetricName
@@ -123,7 +123,7 @@ class SharedEncoder(Tolerant):
     text has.
     """
 
-    name: str
+    name: ServiceName
     digest: Sha256
     width: Annotated[int, Field(ge=1, le=65_536)]
 

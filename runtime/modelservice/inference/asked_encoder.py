@@ -4,12 +4,14 @@ Each answer says which artifact it came from, and one of another artifact than w
 something of any numbers.
 """
 
+import io
 import json
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
+from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
@@ -33,12 +35,18 @@ ANSWER_SECONDS: Final = 10.0
 """For an answer, where nobody says how long it is waited for."""
 REST_SECONDS: Final = 1.0
 """After an encoder was found away nobody is kept waiting to find that out again."""
+LONGEST_REST_SECONDS: Final = 60.0
+"""An answer that says to ask again later than that is asked again then all the same."""
 _CONNECTION_SECONDS: Final = 30.0
 """A connection leads to one pod: with another now and then, those that were added get their share."""
 _MAX_ANSWER: Final = 2**25
 """Bytes of an answer that are read; 64 texts of the widest encoder have half of it."""
+_MAX_READ: Final = _MAX_ANSWER + 2**21
+"""Besides an answer its headers, and what stands between its parts."""
 _OK: Final = 200
 _HEADER_LENGTH: Final = "Inference-Header-Content-Length"
+_NO_DOCUMENT: Final = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What reading a document raises that is another one."""
 
 
 class Trouble(Enum):
@@ -121,13 +129,14 @@ class AskedEncoder:
             digest = document.get("parameters", {}).get(DIGEST)
             (output,) = document["outputs"]
             shape = tuple(output["shape"])
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except _NO_DOCUMENT:
             raise self._changed(
                 "does not answer as an encoder does: name a ModelService with model.pretrained"
             ) from None
         if digest != self._encoder.digest:
             raise self._changed(f"answers as {digest}, and {self._encoder.digest} is asked for")
-        if shape != (rows, self._encoder.width) or len(content) - at != 4 * rows * self._encoder.width:
+        size = 4 * rows * self._encoder.width
+        if shape != (rows, self._encoder.width) or at < 0 or len(content) - at != size:
             raise self._changed(f"answers with {list(shape)}, and [{rows}, {self._encoder.width}] is expected")
         numbers = np.frombuffer(content, dtype="<f4", offset=at).reshape(shape)
         if not np.isfinite(numbers).all():
@@ -165,7 +174,7 @@ def look_at(address: str, name: str) -> SharedEncoder:
         document = json.loads(content)
         (width,) = (one["shape"][1] for one in document["outputs"] if one["name"] == OUTPUT)
         return SharedEncoder(name=name, digest=document["parameters"][DIGEST], width=width)
-    except (ValueError, KeyError, TypeError, IndexError):
+    except _NO_DOCUMENT:
         message = f"{name} at {address} is no encoder, since it has no output {OUTPUT}: name one with model.pretrained"
         raise NotAnsweredError(Trouble.REFUSED, message) from None
 
@@ -176,7 +185,8 @@ class _Wire:
     def __init__(self, address: str, name: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._connection: HTTPConnection | None = None
         parts = urlsplit(address)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.query:
+        beside = (parts.path.strip("/"), parts.query, parts.fragment, parts.username)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or any(beside):
             raise ValueError(f"{address!r} is no address of an encoder: expected http://HOST:PORT")
         self._address, self._name, self._clock = address, name, clock
         self._kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
@@ -197,25 +207,26 @@ class _Wire:
             raise self._away("was not reached a moment ago")
         if now >= self._until:
             self.close()
+        seconds = ANSWER_SECONDS if within is None else within
         try:
-            return self._try(path, body, header, within)
+            return self._try(path, body, header, seconds, now + seconds)
         except NotAnsweredError as error:
             if error.trouble is not Trouble.AWAY:
                 raise
         # It was closed at the other end as idle ones are, or its pod leaves: another one may answer.
         try:
-            return self._try(path, body, header, within)
+            return self._try(path, body, header, seconds, now + seconds)
         except NotAnsweredError as error:
             if error.trouble is Trouble.AWAY:
                 self._rests = self._clock() + REST_SECONDS
             raise
 
-    def _try(self, path: str, body: bytes | None, header: int, within: float | None) -> tuple[str | None, bytes]:
+    def _try(self, path: str, body: bytes | None, header: int, seconds: float, end: float) -> tuple[str | None, bytes]:
         try:
-            return self._answer(self._exchange(path, body, header, within))
-        except (OSError, HTTPException) as error:
+            return self._answer(self._exchange(path, body, header, end))
+        except (OSError, HTTPException, ValueError) as error:  # the last of a length that is none
             self.close()
-            raise self._failed(error, within) from None
+            raise self._failed(error, seconds) from None
 
     def __del__(self) -> None:
         """A model that was replaced leaves no connection behind."""
@@ -227,10 +238,9 @@ class _Wire:
             self._connection.close()
             self._connection = None
 
-    def _exchange(self, path: str, body: bytes | None, header: int, within: float | None) -> HTTPResponse:
-        seconds = ANSWER_SECONDS if within is None else max(0.001, within)
+    def _exchange(self, path: str, body: bytes | None, header: int, end: float) -> HTTPResponse:
         if self._connection is None:
-            self._connection = self._kind(self._host, self._port, timeout=min(CONNECT_SECONDS, seconds))
+            self._connection = self._kind(self._host, self._port, timeout=min(CONNECT_SECONDS, self._left(end)))
             try:
                 self._connection.connect()
             except TimeoutError:
@@ -238,10 +248,15 @@ class _Wire:
             self._until = self._clock() + _CONNECTION_SECONDS
         connection = self._connection
         assert isinstance(connection.sock, socket.socket)  # noqa: S101 - it is connected
-        connection.sock.settimeout(seconds)
+        connection.sock.settimeout(self._left(end))
+        connection.response_class = partial(_Response, left=partial(self._left, end))  # type: ignore[assignment]
         headers = {"Content-Type": "application/octet-stream", _HEADER_LENGTH: str(header)} if body else {}
         connection.request("GET" if body is None else "POST", f"{self._path}{path}", body, headers)
         return connection.getresponse()
+
+    def _left(self, end: float) -> float:
+        """Seconds, of which there is always a little: an answer may be there."""
+        return max(0.001, end - self._clock())
 
     def _answer(self, response: HTTPResponse) -> tuple[str | None, bytes]:
         content = response.read(_MAX_ANSWER)
@@ -255,11 +270,11 @@ class _Wire:
         if trouble is Trouble.AWAY:
             self.close()
         message = f"the encoder {self._name} answers with {response.status}: {_sentence(content)}"
-        raise NotAnsweredError(trouble, message, retry_after=max(again, REST_SECONDS))
+        again = min(max(again, REST_SECONDS), LONGEST_REST_SECONDS)
+        raise NotAnsweredError(trouble, message, retry_after=again)
 
-    def _failed(self, error: Exception, within: float | None) -> NotAnsweredError:
+    def _failed(self, error: Exception, seconds: float) -> NotAnsweredError:
         if isinstance(error, TimeoutError):
-            seconds = ANSWER_SECONDS if within is None else within
             message = f"the encoder {self._name} did not answer within {seconds * 1000:.0f} ms"
             return NotAnsweredError(Trouble.LATE, message)
         return self._away(f"does not answer ({getattr(error, 'strerror', None) or error or type(error).__name__})")
@@ -268,10 +283,44 @@ class _Wire:
         return NotAnsweredError(Trouble.AWAY, f"the encoder {self._name} at {self._address} {said}: try again soon")
 
 
+class _Response(HTTPResponse):
+    """An answer that has to be there in time as a whole, and not each part of it, and is read up to a length."""
+
+    def __init__(self, sock: socket.socket, *args: Any, left: Callable[[], float], **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp = io.BufferedReader(_Timed(self.fp.detach(), sock, left))
+
+
+class _Timed(io.RawIOBase):
+    """What comes through a socket, until there are no seconds left."""
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, left: Callable[[], float]) -> None:
+        self._raw, self._sock, self._left = raw, sock, left
+        self._come = 0
+
+    def readable(self) -> bool:
+        """See ``io``."""
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        """See ``io``."""
+        self._sock.settimeout(self._left())
+        come = self._raw.readinto(buffer)
+        self._come += come or 0
+        if self._come > _MAX_READ:
+            raise ConnectionError(f"more than {_MAX_READ} bytes")
+        return come
+
+    def close(self) -> None:
+        """See ``io``."""
+        self._raw.close()
+        super().close()
+
+
 def _sentence(content: bytes) -> str:
     try:
-        return str(json.loads(content)["error"])[:300]
-    except (ValueError, KeyError, TypeError):
+        return " ".join(str(json.loads(content)["error"])[:300].split())
+    except _NO_DOCUMENT:
         return " ".join(content[:200].decode(errors="replace").split()) or "nothing"
 
 

@@ -144,6 +144,8 @@ class Predictor:
             task = served_task_of(signature)
         except DocumentError as error:
             raise ArtifactError(str(error)) from None
+        if (opened.shared if isinstance(opened, EmbeddedEncoder) else None) != artifact.manifest.encoder:
+            raise ArtifactError("manifest and preprocessing of the artifact name different encoders")
         reads = _asking(opened, encoder) if isinstance(opened, EmbeddedEncoder) else opened
         loaded = engine(artifact)
         _check_agreement(signature, encoder=reads, engine=loaded, task=task)

@@ -5,11 +5,13 @@ nothing of them is run, and nothing is kept on a disk.
 """
 
 import os
+import re
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from modelservice.artifact.answers import sentence
-from modelservice.artifact.patience import FIRST_WAIT_SECONDS, told_when_slow
+from modelservice.artifact.patience import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, told_when_slow
 from modelservice.contract.failure import DataError, StageError
 from modelservice.contract.locations import HUB_SCHEME
 from modelservice.modalities.objects import SECRET_FIELD, DataUnavailableError
@@ -21,11 +23,18 @@ ENDPOINT_ENV: Final = "HF_ENDPOINT"
 TOKEN_ENV: Final = "HF_TOKEN"  # noqa: S105 - the name of a variable
 MAX_RETRIES: Final = 5
 _COMMIT_HEADER: Final = "X-Repo-Commit"
+_COMMIT: Final = re.compile("[0-9a-f]{7,64}")
+"""It becomes a part of paths, and of a note in the artifact."""
 _SECONDS: Final = 60.0
 """Without a byte."""
 _REFUSALS: Final = frozenset({401, 403})
 _PASSING: Final = frozenset({408, 425, 429})
 _FIRST_OF_SERVER: Final = 500
+_ENCODINGS: Final = frozenset({"", "identity", "gzip"})
+"""Of an answer, though none was asked for: of two in each other a few bytes would be more than any memory."""
+_SAID: Final = ("x-error-code", "x-error-message", "x-request-id")
+_QUERY: Final = re.compile(r"(https?://[^\s?]+)\?[^\s'\"]+")
+"""Of an address that the hub led on to: it opens what lies there to whoever has it."""
 
 
 @dataclass(kw_only=True)
@@ -60,44 +69,56 @@ class HubModel:
             DataUnavailableError: the hub fails.
         """
         from httpx2 import HTTPError  # noqa: PLC0415 - a laptop that reads folders needs neither
-        from huggingface_hub import hf_hub_url  # noqa: PLC0415
-        from huggingface_hub.errors import OfflineModeIsEnabled  # noqa: PLC0415
-        from huggingface_hub.utils import (  # noqa: PLC0415
-            build_hf_headers,
-            hf_raise_for_status,
-            http_stream_backoff,
-        )
+        from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled  # noqa: PLC0415
+
+        wait = FIRST_WAIT_SECONDS
+        for left in reversed(range(MAX_RETRIES + 1)):
+            try:
+                return self._read(file, limit=limit)
+            except OfflineModeIsEnabled as error:
+                message = f"{self.uri} cannot be read as it is set: {sentence(error)}"
+                raise DataError("DataSettingsInvalid", message, field=self.field) from None
+            except HTTPError as error:
+                if not left or not isinstance(error, HfHubHTTPError) or not _passes(error.response.status_code):
+                    raise self._failed(file, error) from None
+            # Not as long as the hub says, as its library would wait: that may be a year.
+            time.sleep(wait)
+            wait = min(2 * wait, LONGEST_WAIT_SECONDS)
+        raise AssertionError
+
+    def _read(self, file: str, *, limit: int) -> bytes:
+        """The same, asked for once; what does not connect is tried again by the library."""
+        from huggingface_hub import hf_hub_url  # noqa: PLC0415 - as above
+        from huggingface_hub.utils import build_hf_headers, http_stream_backoff  # noqa: PLC0415
 
         endpoint = os.environ.get(ENDPOINT_ENV, "").rstrip("/") or None
         url = hf_hub_url(self.name, file, revision=self.commit or self.revision, endpoint=endpoint)
         headers = {**build_hf_headers(library_name="modelservice"), "Accept-Encoding": "identity"}
-        try:
-            with (
-                told_when_slow(url),
-                http_stream_backoff(
-                    "GET",
-                    url,
-                    max_retries=MAX_RETRIES,
-                    base_wait_time=FIRST_WAIT_SECONDS,
-                    headers=headers,
-                    timeout=_SECONDS,
-                ) as response,
-            ):
-                hf_raise_for_status(response)
-                self._check_way(response)
-                content = self._collected(file, response, limit=limit)
-                self.commit = self.commit or self._commit_of(response)
-                return content
-        except OfflineModeIsEnabled as error:
-            message = f"{self.uri} cannot be read as it is set: {sentence(error)}"
-            raise DataError("DataSettingsInvalid", message, field=self.field) from None
-        except HTTPError as error:
-            raise self._failed(file, error) from None
+        with (
+            told_when_slow(url),
+            http_stream_backoff(
+                "GET",
+                url,
+                max_retries=MAX_RETRIES,
+                base_wait_time=FIRST_WAIT_SECONDS,
+                retry_on_status_codes=(),
+                headers=headers,
+                timeout=_SECONDS,
+            ) as response,
+        ):
+            self._check_way(response)
+            _check_status(response)
+            content = self._collected(file, response, limit=limit)
+            self.commit = self.commit or self._commit_of(response)
+            return content
 
     def _collected(self, file: str, response: "Response", *, limit: int) -> bytes:
         """What comes, as far as it may."""
         from httpx2 import HTTPError  # noqa: PLC0415 - as above
 
+        if (encoding := response.headers.get("content-encoding", "").lower()) not in _ENCODINGS:
+            message = f"{file} of {self.uri} comes as {encoding[:64]}, which nobody asked for: correct {ENDPOINT_ENV}"
+            raise DataError("DataSettingsInvalid", message, field=self.field)
         content = bytearray()
         try:
             for part in response.iter_bytes():
@@ -121,10 +142,8 @@ class HubModel:
     @staticmethod
     def _commit_of(response: "Response") -> str | None:
         """As the hub says it, which may then lead on to a store that knows nothing of it."""
-        return next(
-            (one.headers[_COMMIT_HEADER] for one in (*response.history, response) if _COMMIT_HEADER in one.headers),
-            None,
-        )
+        said = (one.headers.get(_COMMIT_HEADER, "") for one in (*response.history, response))
+        return next(filter(_COMMIT.fullmatch, said), None)
 
     def _failed(self, file: str, error: Exception) -> StageError:
         from huggingface_hub.errors import (  # noqa: PLC0415 - as above
@@ -134,7 +153,7 @@ class HubModel:
             RevisionNotFoundError,
         )
 
-        said = sentence(error)
+        said = _QUERY.sub(r"\1", sentence(error))
         response: Response | None = getattr(error, "response", None)
         status = None if response is None else response.status_code
         if isinstance(error, EntryNotFoundError):
@@ -148,7 +167,20 @@ class HubModel:
                 f" with {SECRET_FIELD} ({said})"
             )
             return DataError("DataForbidden", message, field=self.field)
-        if status is None or status in _PASSING or status >= _FIRST_OF_SERVER:
+        if status is None or _passes(status):
             return DataUnavailableError("DataUnavailable", f"{self.uri} does not answer as it should: {said}")
         message = f"{self.uri} cannot be read as it is set: correct {self.field}, or {ENDPOINT_ENV} ({said})"
         return DataError("DataSettingsInvalid", message, field=self.field)
+
+
+def _passes(status: int) -> bool:
+    return status in _PASSING or status >= _FIRST_OF_SERVER
+
+
+def _check_status(response: "Response") -> None:
+    """Raise the library's error of a refusal, by its status and headers: a body may have no end, or be no answer."""
+    from httpx2 import Response  # noqa: PLC0415 - as above
+    from huggingface_hub.utils import hf_raise_for_status  # noqa: PLC0415
+
+    headers = {name: response.headers[name] for name in _SAID if name in response.headers}
+    hf_raise_for_status(Response(response.status_code, headers=headers, request=response.request))

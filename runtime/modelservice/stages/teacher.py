@@ -10,14 +10,16 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from modelservice.artifact.errors import ArtifactError
 from modelservice.artifact.load import Artifact
 from modelservice.contract.documents import DocumentError
 from modelservice.contract.failure import DataError, StageError
-from modelservice.contract.manifest import MODEL_FILE, PREPROCESSING_FILE
+from modelservice.contract.manifest import PREPROCESSING_FILE
 from modelservice.contract.training import Teacher
 from modelservice.families.pretrained import ENVIRONMENT
 from modelservice.inference.batches import run_batches
-from modelservice.inference.onnx_engine import OnnxEngine
+from modelservice.inference.engine import Engine
+from modelservice.inference.predictor import Predictor
 from modelservice.modalities.base import Dataset, Features, Side
 from modelservice.modalities.dataset import Divided
 from modelservice.modalities.elsewhere import Named, read_elsewhere
@@ -46,7 +48,7 @@ def taught(teacher: Teacher, divided: Divided, dataset: Dataset) -> Dataset:
         raise _unsuited(teacher, why)
     if before.task != dataset.task.name:
         raise _unsuited(teacher, f"answers a {before.task} task, and {dataset.task.name} is learned")
-    preprocessing, engine = _preprocessing(teacher, artifact), OnnxEngine(artifact.content(MODEL_FILE))
+    preprocessing, engine = _opened(teacher, artifact)
 
     def told(side: Side, rows: NDArray[np.int64]) -> Side:
         if not len(rows):
@@ -60,11 +62,13 @@ def taught(teacher: Teacher, divided: Divided, dataset: Dataset) -> Dataset:
     )
 
 
-def _preprocessing(teacher: Teacher, artifact: Artifact) -> Any:
+def _opened(teacher: Teacher, artifact: Artifact) -> tuple[Any, Engine]:
+    """How it encodes rows, and what answers them, as many numbers of each as its signature says."""
     try:
-        return read_preprocessing(artifact.signature.modality, artifact.content(PREPROCESSING_FILE))
-    except DocumentError as error:
-        raise _unsuited(teacher, f"cannot be read here: {error}") from None
+        preprocessing = read_preprocessing(artifact.signature.modality, artifact.content(PREPROCESSING_FILE))
+        return preprocessing, Predictor.from_artifact(artifact).engine
+    except (DocumentError, ArtifactError) as error:
+        raise _unsuited(teacher, f"cannot be used here: {error}") from None
 
 
 def _encoded(teacher: Teacher, divided: Divided, preprocessing: Any, rows: NDArray[np.int64]) -> Features:
@@ -74,7 +78,7 @@ def _encoded(teacher: Teacher, divided: Divided, preprocessing: Any, rows: NDArr
         raise _unsuited(teacher, f"does not read these rows: {error.message}") from None
 
 
-def _answers(teacher: Teacher, engine: OnnxEngine, features: Features) -> Features:
+def _answers(teacher: Teacher, engine: Engine, features: Features) -> Features:
     answers = run_batches(engine.run, features)
     if not np.isfinite(answers).all():
         raise _unsuited(teacher, "answers what is no number to some of the training rows")

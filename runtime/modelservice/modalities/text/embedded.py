@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal, Protocol
 
 from pydantic import Field
 
-from modelservice.contract.base import Sha256
+from modelservice.contract.base import ServiceName, Sha256
 from modelservice.contract.documents import ExactDocument
 from modelservice.contract.manifest import SharedEncoder
 from modelservice.contract.signature import InputColumn
@@ -46,7 +46,7 @@ class EmbeddedPreprocessing(ExactDocument):
 
     kind: Literal["EmbeddedPreprocessing"] = "EmbeddedPreprocessing"
     name: str
-    encoder: str
+    encoder: ServiceName
     digest: Sha256
     width: Annotated[int, Field(ge=1, le=65_536)]
 

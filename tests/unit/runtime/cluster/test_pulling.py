@@ -1,6 +1,7 @@
 """``pull``: the artifact of a revision is there whole, or nothing is."""
 
 import hashlib
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +202,33 @@ def test_what_is_not_what_the_manifest_lists_is_not_kept(
     with pytest.raises(ArtifactError, match=words):
         unpack([archive_of(change(all_files(trained)))], tmp_path / "iris", digest=trained.digest)
     assert nothing_but(tmp_path)
+
+
+def extension(kind: bytes, size: int, content: bytes = b"") -> bytes:
+    """An extension of tar, which says more of the next file than its header holds."""
+    member = tarfile.TarInfo("more")
+    member.type, member.size = kind, size
+    return member.tobuf(tarfile.GNU_FORMAT) + content.ljust(-(-len(content) // 512) * 512, b"\0")
+
+
+@pytest.mark.parametrize(
+    ("archive", "words"),
+    [
+        (extension(tarfile.XHDTYPE, 8 * 2**30 - 1), "the archive holds 'more', which is no plain file"),
+        (extension(tarfile.XHDTYPE, 10, b"10 a=bbbb\n") * 3000, "cannot be read: maximum recursion"),
+        (extension(tarfile.GNUTYPE_LONGNAME, 14, b"manifest.json\0") * 3000, "cannot be read: maximum recursion"),
+        (
+            extension(tarfile.XHDTYPE, 44, b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n")
+            + extension(tarfile.REGTYPE, 512, b"zz\n"),
+            "cannot be read: invalid literal",
+        ),
+    ],
+    ids=["endless", "deep", "names", "sparse"],
+)
+def test_extensions_of_tar_do_no_harm(tmp_path: Path, archive: bytes, words: str) -> None:
+    with pytest.raises(ArtifactError, match=words):
+        unpack([archive, bytes(2**10)], tmp_path / "iris", digest=f"sha256:{'0' * 64}")
+    assert not any(tmp_path.iterdir())
 
 
 def test_what_is_no_archive_is_said(tmp_path: Path, trained: Produced) -> None:

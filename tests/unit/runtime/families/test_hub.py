@@ -1,7 +1,10 @@
 """An encoder that a hub has, read through the library of hubs from one that speaks its language."""
 
+import gzip
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from httpx2 import Request, Response
@@ -10,6 +13,7 @@ from tests.unit.runtime.families.berts import write_bert
 from tests.unit.runtime.families.datasets import fit
 from tests.unit.runtime.families.test_encoder import rows, spec
 
+from modelservice.artifact.patience import LONGEST_WAIT_SECONDS
 from modelservice.contract.encoders import PretrainedModel
 from modelservice.contract.failure import About, DataError, Retry, StageError
 from modelservice.families.pretrained import read_pretrained
@@ -65,6 +69,13 @@ def test_a_branch_that_moves_meanwhile_mixes_nothing(hub: HubServer) -> None:
     error = refused()
     assert (error.reason, error.field) == ("EncoderNotRead", "spec.model.encoder.uri")
     assert f"{NAME} has no revision {COMMIT}: correct spec.model.encoder.uri" in error.message
+
+
+@pytest.mark.parametrize("said", ["../../../api/whoami", "x" * 5000, ""])
+def test_a_commit_that_is_none_is_not_gone_by(hub: HubServer, said: str) -> None:
+    hub.branches = {"main": said}
+    assert read_pretrained(URI, None).origin == URI
+    assert not any("whoami" in path for path in hub.asked)
 
 
 def test_a_head_learns_and_the_note_says_the_commit(hub: HubServer) -> None:
@@ -128,6 +139,71 @@ def test_a_hub_that_fails_is_asked_again_and_then_later(hub: HubServer) -> None:
     assert isinstance(error, DataUnavailableError)
     assert (error.ABOUT, error.RETRY) == (About.STORAGE, Retry.SOON)
     assert "does not answer as it should" in error.message
+
+
+def test_a_hub_that_wants_to_be_left_alone_for_a_year(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("time.sleep", waited.append)
+    year = {"Retry-After": "31536000", "RateLimit": '"api";r=0;t=31536000'}
+    answers(monkeypatch, lambda handler: handler.answer(429, b"", year))
+    assert isinstance(refused(), DataUnavailableError)
+    assert max(waited) <= LONGEST_WAIT_SECONDS
+
+
+def answers(monkeypatch: pytest.MonkeyPatch, answer: Any) -> None:
+    """Each request is answered by this."""
+    monkeypatch.setattr("tests.support.hub_server._Handler.do_GET", answer)
+
+
+@pytest.mark.parametrize("body", [b"[1]", b'{"errors": [5]}', b"[" * 100_000])
+def test_a_refusal_in_other_words(hub: HubServer, monkeypatch: pytest.MonkeyPatch, body: bytes) -> None:
+    answers(monkeypatch, lambda handler: handler.answer(400, body))
+    assert refused().reason == "EncoderNotRead"
+
+
+def test_a_refusal_without_an_end_is_not_read(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[int] = []
+
+    def go_on(handler: Any) -> None:
+        handler.send_response(403)
+        handler.send_header("Content-Length", str(2**40))
+        handler.end_headers()
+        with suppress(OSError):
+            while len(sent) < 200:
+                sent.append(handler.wfile.write(bytes(2**20)))
+        handler.close_connection = True
+
+    answers(monkeypatch, go_on)
+    assert refused().reason == "EncoderNotRead"
+    assert len(sent) < 200
+
+
+def test_what_opens_the_store_is_not_told(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    signed = f"{hub.address}/store?X-Amz-Signature=opens-it"
+    answers(
+        monkeypatch,
+        lambda handler: (
+            handler.answer(403, b"") if "/store" in handler.path else handler.answer(302, b"", {"Location": signed})
+        ),
+    )
+    message = refused().message
+    assert "/store" in message
+    assert "opens-it" not in message
+
+
+@pytest.mark.parametrize("encoding", ["gzip, gzip", "br"])
+def test_a_file_that_grows_without_a_limit(hub: HubServer, monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    bomb = gzip.compress(gzip.compress(bytes(2**27)))
+    answers(monkeypatch, lambda handler: handler.answer(200, bomb, {"Content-Encoding": encoding}))
+    error = refused()
+    assert "which nobody asked for" in error.message
+    assert len(bomb) < 2**12
+
+
+@pytest.mark.parametrize("place", ["http://[::1", "ftp://host/x", "http://host:port/", ""])
+def test_a_hub_that_leads_nowhere(hub: HubServer, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    answers(monkeypatch, lambda handler: handler.answer(302, b"", {"Location": place}))
+    assert isinstance(refused(), StageError)
 
 
 def test_an_answer_that_ends_early_is_no_file(hub: HubServer) -> None:

@@ -272,7 +272,19 @@ def test_an_encoder_says_what_it_is(script: Scripted) -> None:
     assert caught.value.trouble is Trouble.REFUSED
 
 
-@pytest.mark.parametrize("address", ["", "minilm", "ftp://minilm", "http://", "http://minilm/v2", "http://minilm?a"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "minilm",
+        "ftp://minilm",
+        "http://",
+        "http://minilm/v2",
+        "http://minilm?a",
+        "http://minilm#.team.svc",
+        "http://a:b@minilm",
+    ],
+)
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(ValueError, match="is no address of an encoder: expected http://HOST:PORT"):
         AskedEncoder(address, ENCODER)

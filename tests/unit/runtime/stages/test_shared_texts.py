@@ -2,17 +2,20 @@
 
 import socket
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from tests.support.samples import SAMPLES, model_service, sample_rows
 from tests.unit.runtime.families.berts import TEXTS
 from tests.unit.runtime.served import NAME, Counting, bert, served
 from tests.unit.runtime.stages.pipelines import run_pod, train_work
 
 import modelservice
+from modelservice.artifact.errors import ArtifactError
 from modelservice.artifact.stores import load_artifact
 from modelservice.contract.data import Data
 from modelservice.contract.failure import Failure, PassingError, StageError
@@ -135,6 +138,21 @@ def test_numbers_of_another_encoder_are_none(tmp_path: Path) -> None:
     assert isinstance(failed, Failure)
     assert (failed.reason, failed.retry, failed.field) == ("EncoderChanged", "Soon", "spec.model.encoder.service")
     assert second.digest in failed.message
+
+
+def test_an_artifact_that_names_two_encoders_or_another_host_is_none(tmp_path: Path) -> None:
+    """The operator makes an address of the name that the manifest has."""
+    with served(bert(tmp_path / "bert")) as address:
+        modelservice.train(resource(HEAD), table(tmp_path / "data"), tmp_path / "head", encoder=address)
+    head = load_artifact(tmp_path / "head")
+    encoder = head.manifest.encoder
+    assert encoder is not None
+    for other in (None, encoder.model_copy(update={"name": "other"})):
+        manifest = head.manifest.model_copy(update={"encoder": other})
+        with pytest.raises(ArtifactError, match="name different encoders"):
+            Predictor.from_artifact(replace(head, manifest=manifest))
+    with pytest.raises(ValidationError, match="must be lower-case letters"):
+        SharedEncoder(name="elsewhere.example#", digest=encoder.digest, width=16)
 
 
 def test_a_pod_asks_where_its_order_says(tmp_path: Path) -> None:

@@ -6,16 +6,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import helper
 from tests.support.object_server import object_server
 from tests.support.samples import SAMPLES, sample_rows
 from tests.unit.runtime.families.test_initial import RELEASED, TEXTS
-from tests.unit.runtime.inference.graphs import linear
+from tests.unit.runtime.inference.graphs import linear, model, tensor, value
 from tests.unit.runtime.stages.pipelines import IRIS, produce, store, train_work
 
 import modelservice
+from modelservice.artifact.files import file_entries
 from modelservice.artifact.stores.folder import write
 from modelservice.contract.data import Data
 from modelservice.contract.failure import DataError, StageError, StorageError
+from modelservice.contract.manifest import MODEL_FILE
 from modelservice.contract.training import Teacher
 from modelservice.contract.work_order import TrainWork
 from modelservice.families.base import usual_steps
@@ -161,6 +164,22 @@ def test_a_missing_or_other_artifact_and_what_was_packed_are_refused(tmp_path: P
     assert (error.value.reason, error.value.field) == ("ArtifactChanged", f"{FIELD}.digest")
     with pytest.raises(StorageError, match=r"has no manifest\.json: correct spec\.training\.teacher\.artifact\.uri"):
         produce(train_work(teacher=teacher_of(tmp_path / "nothing", packed.artifact.digest)))
+
+
+def test_a_teacher_whose_model_answers_in_another_width_is_refused(tmp_path: Path) -> None:
+    """Of three classes it says one number, which would be compared with each of them."""
+    tree = produce(train_work(model={"decisionTree": {}}))
+    narrow = model(
+        [helper.make_node("MatMul", ["features", "w"], ["raw"])],
+        weights=[tensor("w", np.ones((4, 1)))],
+        outputs=[value("raw", ["rows", 1])],
+    )
+    manifest, files = tree.manifest, {**tree.files, MODEL_FILE: narrow.SerializeToString()}
+    changed = manifest.model_copy(update={"files": file_entries({name: files[name] for name in manifest.files})})
+    digest = write(tmp_path / "narrow", changed, files)
+    with pytest.raises(StageError, match="for one row, but the signature wants") as error:
+        produce(train_work(teacher=teacher_of(tmp_path / "narrow", digest)))
+    assert (error.value.reason, error.value.field) == ("TeacherUnsuited", FIELD)
 
 
 def test_rows_that_it_cannot_read_are_said(tmp_path: Path) -> None:

@@ -1,0 +1,118 @@
+"""What asks an encoder against one that lies, drips, or says more than anybody wants to hear."""
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from itertools import count
+
+import pytest
+from tests.unit.runtime.inference.test_asked_encoder import DIGEST, ENCODER, LENGTH
+
+from modelservice.inference import asked_encoder
+from modelservice.inference.asked_encoder import AskedEncoder, NotAnsweredError, Trouble, look_at
+
+DEEP = b"[" * 100_000
+
+
+@contextmanager
+def answering(*answer: bytes, endless: bytes = b"", ticks: Callable[[], None] = lambda: None) -> Iterator[str]:
+    """A server that sends these bytes to whoever connects, and then the last ones until its client is gone."""
+
+    def speak(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.recv(2**16)
+            connection.sendall(b"".join(answer))
+            while endless:
+                ticks()
+                connection.sendall(endless)
+
+    def listen(listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=speak, args=(listener.accept()[0],), daemon=True).start()
+
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        threading.Thread(target=listen, args=(listener,), daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def said(content: bytes, *, status: str = "200 OK", **headers: str) -> bytes:
+    lines = {"Content-Length": str(len(content)), **{name.replace("_", "-"): it for name, it in headers.items()}}
+    return (
+        "\r\n".join([f"HTTP/1.1 {status}", *(f"{name}: {it}" for name, it in lines.items()), "", ""]).encode() + content
+    )
+
+
+def refused(address: str, within: float | None = None) -> NotAnsweredError:
+    with pytest.raises(NotAnsweredError) as caught:
+        AskedEncoder(address, ENCODER, clock=time_that_passes())(["a"], within)
+    return caught.value
+
+
+def time_that_passes() -> Callable[[], float]:
+    """A second each time that somebody looks."""
+    times = count()
+    return lambda: float(next(times))
+
+
+def test_a_length_of_less_than_nothing() -> None:
+    wide = ENCODER.model_copy(update={"width": 100})
+    document = json.dumps({"parameters": {"digest": DIGEST}, "outputs": [{"shape": [1, 100]}]}).encode()
+    document += b" " * (len(document) % 2)
+    missing = (400 - len(document)) // 2  # so that what is there is as long as it should be, by that length
+    with answering(said(document + b" " * missing, **{LENGTH.replace("-", "_"): str(-missing)})) as address:
+        with pytest.raises(NotAnsweredError) as caught:
+            AskedEncoder(address, wide)(["a"])
+        assert caught.value.trouble is Trouble.CHANGED
+
+
+def test_documents_that_are_deeper_than_anybody_reads() -> None:
+    with answering(said(DEEP, Inference_Header_Content_Length=str(len(DEEP)))) as address:
+        assert refused(address).trouble is Trouble.CHANGED
+        with pytest.raises(NotAnsweredError, match="is no encoder"):
+            look_at(address, "minilm")
+    with answering(said(DEEP, status="400 Bad Request")) as address:
+        assert refused(address).trouble is Trouble.REFUSED
+
+
+@pytest.mark.parametrize("seconds", ["31536000", "9" * 400])
+def test_nobody_rests_for_a_year(seconds: str) -> None:
+    with answering(said(b"", status="429 Too Many Requests", Retry_After=seconds)) as address:
+        error = refused(address)
+    assert (error.trouble, error.retry_after) == (Trouble.BUSY, asked_encoder.LONGEST_REST_SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("begins", "endless"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b"x"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+        (b"HTTP/1.1 200 OK\r\n", b"x"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    ],
+    ids=["body", "chunks", "header", "continue"],
+)
+def test_an_answer_that_drips_is_late_as_a_whole(begins: bytes, endless: bytes) -> None:
+    never = threading.Event()
+
+    def pause() -> None:
+        never.wait(0.005)
+
+    with answering(begins, endless=endless, ticks=pause) as address:
+        assert refused(address, 30.0).trouble is Trouble.LATE
+
+
+@pytest.mark.parametrize("size", ["-1", "-5", "zz"])
+def test_parts_of_no_length_are_not_read_to_their_end(size: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asked_encoder, "_MAX_READ", 2**20)
+    begins = f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{size}\r\n".encode()
+    with answering(begins, endless=bytes(2**16)) as address:
+        assert refused(address, 1e9).trouble is Trouble.AWAY
+
+
+def test_what_it_says_stays_in_one_line() -> None:
+    content = json.dumps({"error": "no\nERROR somebody else said this"}).encode()
+    with answering(said(content, status="400 Bad Request")) as address:
+        assert "\n" not in str(refused(address))
