@@ -232,8 +232,8 @@ class Serving(PodSettings, Access):
     inputs: Inputs = Field(default=Inputs(), description="What requests may get wrong. Default: nothing.")
     engine: Engine | None = Field(
         default=None,
-        description="ONNX: onnxruntime on CPUs, in the small server image. Torch: torch, in the trainer image, for mlp"
-        " and cnn. Default: Torch where limits name nvidia.com/gpu, else ONNX.",
+        description="ONNX: onnxruntime on CPUs, in the small server image. Torch: torch, in the trainer image, for mlp,"
+        " cnn, rnn and transformer. Default: Torch where limits name nvidia.com/gpu, else ONNX.",
     )
     grpc: Grpc | None = Field(default=None, description="{}: also answers over gRPC, on port 9000. Default: not.")
     pin_revision: PinRevision | None = Field(

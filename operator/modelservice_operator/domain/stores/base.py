@@ -118,3 +118,37 @@ class Store(Protocol):
 
     def portability(self, location: Location, children: Children) -> Portability:
         """Whether any node can serve the artifact."""
+
+
+class OutsideTheCluster:
+    """What the stores have in common whose artifacts lie outside: no children, and nothing that the operator sees."""
+
+    def children(self, artifacts: Artifacts, owner: Owner, key: str) -> tuple[Object, ...]:
+        """None: the place is there."""
+        del artifacts, owner, key
+        return ()
+
+    def holders(self, location: Location) -> tuple[tuple[Kind, str], ...]:
+        """None."""
+        del location
+        return ()
+
+    def holds(self, location: Location, children: Children) -> bool:
+        """What was stored is taken to be there: a node or a pod that misses it says so."""
+        del location, children
+        return True
+
+    def leaving(self, location: Location, children: Children) -> Object | None:
+        """None: nobody tells the operator."""
+        del location, children
+        return None
+
+    def unlike(self, location: Location, artifacts: Artifacts, children: Children) -> str:
+        """Nothing: there is no child."""
+        del location, artifacts, children
+        return ""
+
+    def waiting(self, location: Location, children: Children) -> tuple[Object, ...]:
+        """None."""
+        del location, children
+        return ()

@@ -5,15 +5,14 @@ from modelservice.contract.keys import key_of
 from modelservice.contract.places import REGISTRY_FILE, REGISTRY_PATH
 from modelservice_operator.domain.metadata import Children, Owner
 from modelservice_operator.domain.records import ArtifactReference
-from modelservice_operator.domain.stores.base import Access, Location, Portability
-from modelservice_operator.objects import Kind, Object
+from modelservice_operator.domain.stores.base import Access, Location, OutsideTheCluster, Portability
 
 _SCHEME = "oci"
 _PLAIN_SCHEME = "oci+http"
 _SECRET_KEY = ".dockerconfigjson"  # noqa: S105 - as Kubernetes calls it
 
 
-class ImageRegistry:
+class ImageRegistry(OutsideTheCluster):
     """Repositories of the user's; the operator has no credentials, so it sees nothing of what is in them."""
 
     choice = "image"
@@ -45,36 +44,6 @@ class ImageRegistry:
     def settings(self, artifacts: Artifacts) -> object:
         """Repository, Secrets and whether TLS is left out."""
         return _asked(artifacts).model_dump(mode="json", exclude_defaults=True)
-
-    def children(self, artifacts: Artifacts, owner: Owner, key: str) -> tuple[Object, ...]:
-        """None: the registry is there."""
-        del artifacts, owner, key
-        return ()
-
-    def holders(self, location: Location) -> tuple[tuple[Kind, str], ...]:
-        """None: it lies outside of the cluster."""
-        del location
-        return ()
-
-    def holds(self, location: Location, children: Children) -> bool:
-        """What was pushed is taken to be there: a node or a pod that misses it says so."""
-        del location, children
-        return True
-
-    def leaving(self, location: Location, children: Children) -> Object | None:
-        """None: nobody tells the operator."""
-        del location, children
-        return None
-
-    def unlike(self, location: Location, artifacts: Artifacts, children: Children) -> str:
-        """Nothing: there is no child."""
-        del location, artifacts, children
-        return ""
-
-    def waiting(self, location: Location, children: Children) -> tuple[Object, ...]:
-        """None."""
-        del location, children
-        return ()
 
     def access(
         self,

@@ -3,11 +3,10 @@
 from modelservice.contract.artifacts import Artifacts
 from modelservice_operator.domain.metadata import Children, Owner
 from modelservice_operator.domain.records import ArtifactReference
-from modelservice_operator.domain.stores.base import Access, Location, Portability
-from modelservice_operator.objects import Kind, Object
+from modelservice_operator.domain.stores.base import Access, Location, OutsideTheCluster, Portability
 
 
-class ObjectStorage:
+class ObjectStorage(OutsideTheCluster):
     """Buckets of the user's; the operator has no credentials, so it sees nothing of what is in them."""
 
     choice = "uri"
@@ -32,36 +31,6 @@ class ObjectStorage:
     def settings(self, artifacts: Artifacts) -> object:
         """URI and Secret."""
         return [artifacts.uri, _secret(artifacts)]
-
-    def children(self, artifacts: Artifacts, owner: Owner, key: str) -> tuple[Object, ...]:
-        """None: the bucket is there."""
-        del artifacts, owner, key
-        return ()
-
-    def holders(self, location: Location) -> tuple[tuple[Kind, str], ...]:
-        """None: it lies outside of the cluster."""
-        del location
-        return ()
-
-    def holds(self, location: Location, children: Children) -> bool:
-        """What was stored is taken to be there: a pod that misses it says so."""
-        del location, children
-        return True
-
-    def leaving(self, location: Location, children: Children) -> Object | None:
-        """None: nobody tells the operator."""
-        del location, children
-        return None
-
-    def unlike(self, location: Location, artifacts: Artifacts, children: Children) -> str:
-        """Nothing: there is no child."""
-        del location, artifacts, children
-        return ""
-
-    def waiting(self, location: Location, children: Children) -> tuple[Object, ...]:
-        """None."""
-        del location, children
-        return ()
 
     def access(
         self,
