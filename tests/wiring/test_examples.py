@@ -63,6 +63,8 @@ class Busy(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: Busy
+    protocol_version = "HTTP/1.1"
+    """Connections stay open: Java's client may write into one that is being closed, and is not told to try again."""
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
