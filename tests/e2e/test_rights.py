@@ -12,6 +12,8 @@ pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 
 UNSEEN: Final[dict[Right, str]] = {
     ("modelservice.dev", "modelservices/finalizers", "update"): "admission asks, where a child blocks its owner",
+    ("networking.k8s.io", "networkpolicies", "delete"): "a training that goes on with one worker",
+    ("policy", "poddisruptionbudgets", "delete"): "a model that goes to one replica",
 }
 """Rights that no call of a whole run shows, and why they are granted."""
 
