@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.support.containers import process_of, throttled
+from tests.support.containers import connections, process_of, throttled
 from tests.support.dashboards import DASHBOARDS, queries
 from tests.support.e2e import Object, Space, config_map, eventually, is_ready, model_service
 from tests.support.installation import Installation
@@ -24,6 +24,8 @@ pytestmark = pytest.mark.cluster
 
 CLIENTS, EACH = 8, 50
 """Requests at a time, and rows of each: a pod has far more to do than who asks it."""
+ASKED = 4
+"""Connections of a pod of which clients have some, whoever else scrapes and probes it."""
 PERIODS = 10
 """Of 0.1 s, in which a pod used up its limit before they were over."""
 LITTLE, MUCH = 0.25, 1.0
@@ -109,6 +111,9 @@ def told_under_load(space: Space, installation: Installation, found: Prometheus)
             lambda: all(throttled(one) >= least for one, least in zip(processes, enough, strict=True)),
             what="two pods at their limit",
         )
+
+        # A Service gives connections to pods by chance: one is killed that clients wait for.
+        eventually(lambda: connections(processes[0], SERVING_PORT) >= ASKED, what="clients of the pod to kill")
 
         # Killed, it loses the requests that it had; all that come later are answered. A process at its limit takes a
         # while to close its sockets: who was cut off by one of them may have come back by another one.

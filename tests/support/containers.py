@@ -5,6 +5,9 @@ from typing import Any
 
 from tests.cluster.cgroups import hierarchies
 
+ESTABLISHED = "01"
+"""A state in the kernel's tables of connections."""
+
 
 def process_of(pod: dict[str, Any]) -> int:
     """The first process of a pod's only container, as this machine numbers it."""
@@ -27,6 +30,13 @@ def throttled(pid: int) -> int:
                     if name == "nr_throttled":
                         return int(value)
     raise AssertionError(f"process {pid} has no CPU limit: {groups}")
+
+
+def connections(pid: int, port: int) -> int:
+    """How many connections to a port of a process' network are open."""
+    tables = "".join(_read(Path(f"/proc/{pid}/net/{family}")) for family in ("tcp", "tcp6"))
+    lines = [line.split() for line in tables.splitlines()]
+    return sum(words[1].endswith(f":{port:04X}") and words[3] == ESTABLISHED for words in lines)
 
 
 def _read(path: Path) -> str:
