@@ -13,7 +13,7 @@ from modelservice_operator.domain.builders.serving import (
     build_keeper,
     build_serving_template,
 )
-from modelservice_operator.domain.diff import Desired, Name, Part, Phase
+from modelservice_operator.domain.diff import Desired, Part, Phase
 from modelservice_operator.domain.encoders import SHAREABLE
 from modelservice_operator.domain.history import history_of
 from modelservice_operator.domain.inputs import Inputs
@@ -57,7 +57,7 @@ def share(inputs: Inputs, choice: Choice | None) -> Sharing:
     parts = [
         Part(desired=(Desired(obj=build_encoder_service(observed.owner, one)),), phase=Phase.FIRST) for one in led_to
     ]
-    parts += [_kept(inputs, _keeper(inputs, one)) for one in kept]
+    parts += [_kept(inputs, one) for one in kept]
     needed = (one for one in kept if one.key == now != following and not _answers(inputs, one))
     return Sharing(
         parts=tuple(parts),
@@ -112,12 +112,11 @@ def _keeper(inputs: Inputs, revision: Revision) -> Object:
     return build_keeper(observed.owner, revision, template, replicas=replicas)
 
 
-def _kept(inputs: Inputs, obj: Object) -> Part:
+def _kept(inputs: Inputs, revision: Revision) -> Part:
     """Pods that are made once, and stay as they were made: a change would only restart what is about to go."""
-    name: Name = (DEPLOYMENT, obj["metadata"]["name"])
-    if inputs.observed.child(*name) is not None:
-        return Part(kept=frozenset({name}))
-    return Part(desired=(Desired(obj=obj, immutable=True),))
+    if (live := _live(inputs, revision)) is not None:
+        return Part(kept=frozenset({(DEPLOYMENT, live["metadata"]["name"])}))
+    return Part(desired=(Desired(obj=_keeper(inputs, revision), immutable=True),))
 
 
 def _waits(inputs: Inputs, revision: Revision) -> str:

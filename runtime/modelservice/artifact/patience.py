@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from http import HTTPStatus
 from threading import Timer
 from typing import TYPE_CHECKING, Final
 
@@ -17,8 +18,22 @@ MAX_RETRIES: Final = 60
 FIRST_WAIT_SECONDS: Final = 1.0
 LONGEST_WAIT_SECONDS: Final = 10.0
 _SILENT_SECONDS: Final = 5.0
+_PASSING: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 
 _LOG = logging.getLogger(__name__)
+
+
+def may_pass(status: int) -> bool:
+    """Whether the same request may be answered otherwise a little later, by the status of an answer over HTTP."""
+    return status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def waits() -> Iterator[float]:
+    """Seconds before each further try, without end."""
+    wait = FIRST_WAIT_SECONDS
+    while True:
+        yield wait
+        wait = min(2 * wait, LONGEST_WAIT_SECONDS)
 
 
 @contextmanager

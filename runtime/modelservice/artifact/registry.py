@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from modelservice.artifact.download import Piece
 from modelservice.artifact.errors import ArtifactError, StorageUnavailableError
-from modelservice.artifact.patience import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, RETRY_SECONDS
+from modelservice.artifact.patience import RETRY_SECONDS, waits
 from modelservice.artifact.registry_client import (
     MAX_ANSWER_BYTES,
     RefusedError,
@@ -191,8 +191,8 @@ class Registry:
 
         Time counts from the first failure: one upload may take longer than all tries of another one.
         """
-        deadline, wait = float("inf"), FIRST_WAIT_SECONDS
-        while True:
+        deadline = float("inf")
+        for wait in waits():
             try:
                 return ask()
             except RefusedError as error:
@@ -202,7 +202,7 @@ class Registry:
                 if time.monotonic() + wait > deadline:
                     raise self._unavailable(str(error)) from None
             time.sleep(wait)
-            wait = min(2 * wait, LONGEST_WAIT_SECONDS)
+        raise AssertionError
 
     def _unavailable(self, said: str) -> StorageUnavailableError:
         return StorageUnavailableError("StorageUnavailable", f"{self.place} does not answer as it should: {said}")

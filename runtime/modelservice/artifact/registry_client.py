@@ -17,6 +17,7 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlencode, urljoin, urlsplit
 
+from modelservice.artifact.patience import may_pass
 from modelservice.artifact.registry_credentials import Credentials
 
 MAX_ANSWER_BYTES: Final = 1 << 20
@@ -26,7 +27,6 @@ _ANSWER_SECONDS: Final = 60.0
 """Registries hash a large blob once more before they answer."""
 _PARAMETER: Final = re.compile(r'(\w+)="([^"]*)"')
 _TOKEN: Final = re.compile(r"[!-~]+")
-_PASSING: Final = frozenset({408, 425, 429})
 _ACTIONS: Final = {"pull": "pull", "push": "pull,push", "delete": "delete,pull,push"}
 _NO_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"})
 
@@ -243,7 +243,7 @@ def _answered(error: urllib.error.HTTPError) -> Exception:
     with suppress(OSError, http.client.HTTPException):
         body = error.read(MAX_ANSWER_BYTES)
     said = f"{error.code} {_words(body) or error.reason}"
-    if error.code in _PASSING or error.code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if may_pass(error.code):
         return UnansweredError(said)
     if error.code == HTTPStatus.UNAUTHORIZED:
         return _UnauthorizedError(said, error.headers.get("WWW-Authenticate", ""), error.url)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from modelservice.artifact.answers import sentence
-from modelservice.artifact.patience import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, told_when_slow
+from modelservice.artifact.patience import FIRST_WAIT_SECONDS, may_pass, told_when_slow, waits
 from modelservice.contract.failure import DataError, StageError
 from modelservice.contract.locations import HUB_SCHEME
 from modelservice.modalities.objects import SECRET_FIELD, DataUnavailableError
@@ -28,8 +28,6 @@ _COMMIT: Final = re.compile("[0-9a-f]{7,64}")
 _SECONDS: Final = 60.0
 """Without a byte."""
 _REFUSALS: Final = frozenset({401, 403})
-_PASSING: Final = frozenset({408, 425, 429})
-_FIRST_OF_SERVER: Final = 500
 _ENCODINGS: Final = frozenset({"", "identity", "gzip"})
 """Of an answer, though none was asked for: of two in each other a few bytes would be more than any memory."""
 _SAID: Final = ("x-error-code", "x-error-message", "x-request-id")
@@ -71,19 +69,17 @@ class HubModel:
         from httpx2 import HTTPError  # noqa: PLC0415 - a laptop that reads folders needs neither
         from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled  # noqa: PLC0415
 
-        wait = FIRST_WAIT_SECONDS
-        for left in reversed(range(MAX_RETRIES + 1)):
+        for left, wait in zip(reversed(range(MAX_RETRIES + 1)), waits(), strict=False):
             try:
                 return self._read(file, limit=limit)
             except OfflineModeIsEnabled as error:
                 message = f"{self.uri} cannot be read as it is set: {sentence(error)}"
                 raise DataError("DataSettingsInvalid", message, field=self.field) from None
             except HTTPError as error:
-                if not left or not isinstance(error, HfHubHTTPError) or not _passes(error.response.status_code):
+                if not left or not isinstance(error, HfHubHTTPError) or not may_pass(error.response.status_code):
                     raise self._failed(file, error) from None
             # Not as long as the hub says, as its library would wait: that may be a year.
             time.sleep(wait)
-            wait = min(2 * wait, LONGEST_WAIT_SECONDS)
         raise AssertionError
 
     def _read(self, file: str, *, limit: int) -> bytes:
@@ -167,14 +163,10 @@ class HubModel:
                 f" with {SECRET_FIELD} ({said})"
             )
             return DataError("DataForbidden", message, field=self.field)
-        if status is None or _passes(status):
+        if status is None or may_pass(status):
             return DataUnavailableError("DataUnavailable", f"{self.uri} does not answer as it should: {said}")
         message = f"{self.uri} cannot be read as it is set: correct {self.field}, or {ENDPOINT_ENV} ({said})"
         return DataError("DataSettingsInvalid", message, field=self.field)
-
-
-def _passes(status: int) -> bool:
-    return status in _PASSING or status >= _FIRST_OF_SERVER
 
 
 def _check_status(response: "Response") -> None:
