@@ -8,7 +8,6 @@ from tests.support.registry_server import RegistryServer, registry_server
 from tests.unit.runtime.artifact.images import NAME, address_in, published
 from tests.unit.runtime.stages.pipelines import produce, train_work
 
-from modelservice.artifact import registry as registry_module
 from modelservice.artifact import registry_client
 from modelservice.artifact.errors import StorageUnavailableError
 from modelservice.artifact.registry import Registry
@@ -104,7 +103,6 @@ def test_what_was_away_for_a_moment_is_asked_again(
     trained: Produced, server: RegistryServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.refusals["PATCH"] = (503, "UNAVAILABLE")
-    monkeypatch.setattr(registry_module, "FIRST_WAIT_SECONDS", 0.01)
     monkeypatch.setattr("time.sleep", lambda _: server.refusals.clear())
     published(server, trained)
     assert load_artifact(address_in(server), digest=trained.digest).contents == trained.files

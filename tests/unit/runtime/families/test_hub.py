@@ -13,6 +13,7 @@ from tests.unit.runtime.families.berts import write_bert
 from tests.unit.runtime.families.datasets import fit
 from tests.unit.runtime.families.test_encoder import rows, spec
 
+from modelservice.artifact import patience
 from modelservice.artifact.patience import LONGEST_WAIT_SECONDS
 from modelservice.contract.encoders import PretrainedModel
 from modelservice.contract.failure import About, DataError, Retry, StageError
@@ -35,7 +36,8 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def hub(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     """One that has the model of the folder."""
-    monkeypatch.setattr(hub_module, "FIRST_WAIT_SECONDS", 0.01)
+    for module in (hub_module, patience):
+        monkeypatch.setattr(module, "FIRST_WAIT_SECONDS", 0.01)
     monkeypatch.setattr(hub_module, "MAX_RETRIES", 2)
     with hub_server(monkeypatch) as server:
         server.models[NAME] = {
