@@ -1,7 +1,7 @@
 """`make test`, `make check` and `make demo`: stages in a row, each with a heading and its time.
 
-`check` is what needs neither root nor a cluster: lint, generated files, unit and contract tests. In `make test` it
-takes what the rest leaves of the CPUs, since what is tested on a cluster waits for much of its time.
+`check` is what needs neither root nor a cluster: lint, generated files, unit and contract tests. In `make test` this,
+and what is wired without a cluster, takes the CPU time that tests on the cluster leave, which wait for most of theirs.
 """
 
 import os
@@ -57,8 +57,9 @@ DEMO = (Stage("demo", python("-m", "tests.demo")),)
 # These share nothing, so each CPU takes a part; a module stays whole, since its fixtures are made once.
 FAST = pytest("fast", "unit", "contract", options=("--numprocesses=auto", "--dist=loadfile"))
 CHECK = (*LINT, *VERIFY, FAST)
-ON_A_CLUSTER = (*CLUSTER, pytest("wiring", "wiring"), *IMAGES, pytest("e2e", "e2e"))
-PARTS = {"check": CHECK, "lint": LINT, "verify": (*VERIFY, *LINT)}
+BESIDE = (*CHECK, pytest("laptop", "wiring", options=("-m", "not cluster")))
+ON_A_CLUSTER = (*CLUSTER, pytest("wiring", "wiring", options=("-m", "cluster")), *IMAGES, pytest("e2e", "e2e"))
+PARTS = {"check": CHECK, "beside": BESIDE, "lint": LINT, "verify": (*VERIFY, *LINT)}
 POLITELY = ("nice", "-n", "5")
 """A third of the CPU time of what runs beside it; all of it where that waits."""
 
@@ -113,13 +114,13 @@ def run_tests() -> int:
     started = time.monotonic()
     for report in RESULTS.glob("*.xml"):
         report.unlink()
-    check = Meanwhile((*POLITELY, *python("-m", "tests.cluster.pipeline", "check")))
+    beside = Meanwhile((*POLITELY, *python("-m", "tests.cluster.pipeline", "beside")))
     # Both come to their end, whatever becomes of the other: tests in the cluster leave it as they found it.
     try:
-        code = run(ON_A_CLUSTER, go_on=lambda: check.is_well)
+        code = run(ON_A_CLUSTER, go_on=lambda: beside.is_well)
     finally:
-        checked = check.end()
-    code = code or checked
+        told = beside.end()
+    code = code or told
     total: Counter[str] = Counter()
     for level, counted in counts().items():
         total += counted
