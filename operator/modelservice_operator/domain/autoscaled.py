@@ -45,6 +45,16 @@ def autoscaled(observed: Observed, autoscaling: Autoscaling) -> Finding:
     return Finding(type=kind, status=True, reason="Scaling", message=words)
 
 
+def scaled_by_another(observed: Observed, replicas: int) -> Finding:
+    """That somebody else's autoscaler says the number of pods; ``replicas`` is what the spec says."""
+    owner, names = observed.owner.name, ", ".join(observed.scalers or ())
+    message = (
+        f"HorizontalPodAutoscaler {names} scales Deployment {owner}, so serving.replicas ({replicas}) is not used: have"
+        f" it scale ModelService {owner}, or delete it and set serving.autoscaling"
+    )
+    return Finding(type=ConditionType.AUTOSCALED, status=False, reason="ScaledByAnother", message=message)
+
+
 def _failed(condition: Mapping[str, Any]) -> Finding:
     """What an autoscaler says is wrong; which API does not answer is in its words."""
     kind, words, reason = ConditionType.AUTOSCALED, condition.get("message", ""), condition.get("reason", "")

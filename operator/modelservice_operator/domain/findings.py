@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from modelservice_operator.crd.status import ConditionType
 from modelservice_operator.domain.assessment import Assessment
-from modelservice_operator.domain.autoscaled import autoscaled
+from modelservice_operator.domain.autoscaled import autoscaled, scaled_by_another
 from modelservice_operator.domain.conditions import Finding
 from modelservice_operator.domain.encoders import EncoderState, width_change
 from modelservice_operator.domain.observe import Observed
@@ -43,6 +43,8 @@ def findings(assessment: Assessment) -> list[Finding]:
     ]
     if (autoscaling := assessment.spec.serving.autoscaling) is not None:
         found.append(autoscaled(assessment.observed, autoscaling))
+    elif assessment.observed.scalers:
+        found.append(scaled_by_another(assessment.observed, assessment.spec.serving.replicas))
     if (portability := assessment.portability) is not None:
         found.append(
             Finding(

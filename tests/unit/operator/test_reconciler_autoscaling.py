@@ -3,12 +3,14 @@
 from typing import Any
 
 import pytest
-from tests.support.world import World
+from tests.support.world import NAMESPACE, World
 
 from modelservice.contract.serving import Autoscaling
 from modelservice.contract.serving_metrics import QUEUE_WAIT_SECONDS, REQUESTS_IN_FLIGHT
 from modelservice_operator.domain.builders.scaling_metrics import SCALING_METRICS
-from modelservice_operator.kinds import DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER
+from modelservice_operator.kinds import DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, ref_of
+from modelservice_operator.machinery.errors import Forbidden
+from modelservice_operator.objects import Ref
 
 
 def test_an_autoscaler_looks_at_the_server_and_not_at_sidecars() -> None:
@@ -174,3 +176,85 @@ def test_a_metric_that_is_not_seen_beside_others_is_named() -> None:
     assert (found["status"], found["reason"]) == ("False", "MetricMissing")
     assert f"{REQUESTS_IN_FLIGHT} of custom.metrics.k8s.io" in found["message"]
     assert "cpu" not in found["message"]
+
+
+def scale_deployment(world: World, replicas: int, *, manager: str) -> None:
+    """Set the number by the scale subresource of our Deployment, as an autoscaler and ``kubectl scale`` do."""
+    deployment = world.one(DEPLOYMENT)
+    deployment["spec"]["replicas"] = replicas
+    fields: dict[str, Any] = {"f:spec": {"f:replicas": {}}}
+    deployment["metadata"]["managedFields"] = [{"manager": manager, "subresource": "scale", "fieldsV1": fields}]
+    said = world.kube.applied[ref_of(deployment)]
+    said["modelservice-operator"]["spec"].pop("replicas", None)  # an update takes the field away from who applied it
+    said[manager] = {"spec": {"replicas": replicas}}
+    world.kube.store(deployment)
+
+
+def foreign_autoscaler(world: World) -> Ref:
+    """As KEDA makes one of a ScaledObject."""
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "churn"}
+    metadata = {"name": "keda-hpa-churn", "namespace": NAMESPACE}
+    kind = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler"}
+    return ref_of(world.kube.store({**kind, "metadata": metadata, "spec": {"scaleTargetRef": target}}))
+
+
+def test_an_autoscaler_of_somebody_else_is_let_be_and_said() -> None:
+    world = World()
+    world.serve(serving={"replicas": 2})
+    foreign = foreign_autoscaler(world)
+    for replicas in (4, 5, 2, 6, 1):
+        scale_deployment(world, replicas, manager="kube-controller-manager")
+        world.settle()
+        assert world.one(DEPLOYMENT)["spec"]["replicas"] == replicas
+        world.roll_out()
+        world.settle()
+        assert world.ready() == ("True", "Serving")
+        found = world.condition("Autoscaled")
+        assert (found["status"], found["reason"]) == ("False", "ScaledByAnother")
+        assert "HorizontalPodAutoscaler keda-hpa-churn scales Deployment churn" in found["message"]
+        assert "serving.replicas (2)" in found["message"]
+    writes = len(world.kube.writes)
+    scale_deployment(world, 3, manager="kube-controller-manager")
+    assert world.reconcile() is not None, "no event tells that it goes"
+    assert [kind for _, kind, _ in world.writes_since(writes) if kind == "Deployment"] == []
+    world.remove(foreign)
+    world.settle()
+    assert world.one(DEPLOYMENT)["spec"]["replicas"] == 2
+    assert world.condition("Autoscaled") == {}
+
+
+def test_the_number_of_our_deployment_is_ours_where_no_autoscaler_says_it() -> None:
+    world = World()
+    world.serve(serving={"replicas": 2})
+    scale_deployment(world, 4, manager="kubectl")
+    world.settle()
+    assert world.one(DEPLOYMENT)["spec"]["replicas"] == 2
+    assert world.condition("Autoscaled") == {}
+
+
+def test_nobody_is_asked_for_autoscalers_while_the_number_is_what_we_wrote() -> None:
+    world = World()
+    world.serve(serving={"replicas": 2})
+    assert [verb for verb, _, _ in world.kube.reads if verb == "autoscalers"] == []
+
+
+def test_while_autoscalers_cannot_be_read_the_number_stays() -> None:
+    world = World()
+    world.serve(serving={"replicas": 2})
+    scale_deployment(world, 4, manager="kube-controller-manager")
+    world.kube.failures = {("autoscalers", "HorizontalPodAutoscaler"): Forbidden("no right to list")}
+    world.reconcile()
+    assert world.one(DEPLOYMENT)["spec"]["replicas"] == 4
+    assert "no right to list" in world.condition("Ready")["message"]
+
+
+def test_ours_goes_when_autoscaling_is_taken_away_though_another_one_stays() -> None:
+    world = World()
+    world.serve(serving={"autoscaling": {"maxReplicas": 5}})
+    foreign_autoscaler(world)
+    scale_deployment(world, 3, manager="kube-controller-manager")
+    world.service()
+    world.settle()
+    assert world.ours(HORIZONTAL_POD_AUTOSCALER) == []
+    assert world.one(DEPLOYMENT)["spec"]["replicas"] == 3
+    assert world.condition("Autoscaled")["reason"] == "ScaledByAnother"
