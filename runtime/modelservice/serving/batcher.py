@@ -192,9 +192,7 @@ class Batcher:
             self._busy_since = None
             return
         batch, now = Batch(parts), self._clock()
-        for part in parts:
-            if part.start == 0:
-                self.load.take(part.request.begun, now)
+        self.load.take([part.request.begun for part in parts if part.start == 0], now)
         self._follow_drain(now, len(batch))
         self._start(batch)
 

@@ -5,6 +5,7 @@ the event loop has just emptied the queue. So what was in between counts, the le
 """
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 from modelservice.serving.costs import Clock
@@ -35,19 +36,25 @@ class Load:
         Returns:
             When.
         """
-        self._advance()
+        now = self._clock()
+        self._area += self._requests * (now - self._now)
+        self._now = now
         self._requests += 1
-        return self._now
+        return now
 
-    def take(self, begun: float, now: float) -> None:
-        """The first row of a request is to be computed now."""
-        self._waited += now - begun
-        self._taken += 1
+    def take(self, begun: Sequence[float], now: float) -> None:
+        """The first row of each of these requests is to be computed now."""
+        self._waited += len(begun) * now - sum(begun)
+        self._taken += len(begun)
 
     def end(self) -> None:
         """A request was told its answer, or that it gets none."""
-        self._advance()
+        now = self._clock()
+        self._area += self._requests * (now - self._now)
+        self._now = now
         self._requests -= 1
+        if now - self._folded >= _STEP:
+            self._fold()
 
     @property
     def requests_in_flight(self) -> float:
@@ -60,13 +67,6 @@ class Load:
         """What each of them waited; where less than one came, as much less, so that it ends at 0."""
         self._fold()
         return self._waited / max(self._taken, 1.0)
-
-    def _advance(self) -> None:
-        now = self._clock()
-        self._area += self._requests * (now - self._now)
-        self._now = now
-        if now - self._folded >= _STEP:
-            self._fold()
 
     def _fold(self) -> None:
         """Let what was count less, and what came since count."""

@@ -20,8 +20,7 @@ def busy(load: Load, time: Time, *, seconds: float, at_once: int, each: float, w
     for _ in range(round(seconds / each)):
         begun = [load.begin() for _ in range(at_once)]
         time.now += waits
-        for one in begun:
-            load.take(one, time.now)
+        load.take(begun, time.now)
         time.now += each - waits
         for _ in begun:
             load.end()
@@ -61,7 +60,7 @@ def test_how_often_it_is_asked_makes_no_difference() -> None:
     rare, often = Load(time), Load(time)
     for _ in range(60):
         for load in (rare, often):
-            load.take(load.begin(), time.now)
+            load.take([load.begin()], time.now)
         time.now += 0.25
         often.requests_in_flight  # noqa: B018 - a scrape
         time.now += 0.25
