@@ -14,7 +14,7 @@ from modelservice_operator.domain.observe import Head, Observed, observe, observ
 from modelservice_operator.domain.problem import Problem
 from modelservice_operator.domain.stages import pipeline
 from modelservice_operator.domain.stores import location_of, settled_artifacts
-from modelservice_operator.kinds import CONTROLLER_REVISION, MODEL_SERVICE
+from modelservice_operator.kinds import CONTROLLER_REVISION, DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, MODEL_SERVICE
 from modelservice_operator.kube.port import KubePort
 from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.machinery.errors import KubeError
@@ -63,7 +63,25 @@ class Observer:
             needed = {name for name, key in holders.items() if key in keys}
             found, problem = await self._look(observed, list(holders), needed=needed)
             observed, unsure = self.observe(service), unsure | found
-        return replace(observed, unsure=frozenset(unsure)), problem
+        scalers, unread = await self._scalers(observed, spec)
+        return replace(observed, unsure=frozenset(unsure), scalers=scalers), problem or unread
+
+    async def _scalers(
+        self, observed: Observed, spec: ModelServiceSpec
+    ) -> tuple[tuple[str, ...] | None, Problem | None]:
+        """Autoscalers of somebody else, asked for only where the number of pods was set as they do.
+
+        Beside one of ours they need not be known: Kubernetes has both stand still, and ours says so.
+        """
+        deployment, owner = observed.deployment, observed.owner
+        if spec.serving.autoscaling is not None or deployment is None or "scaledBy" not in deployment["metadata"]:
+            return (), None
+        try:
+            found = await self._kube.autoscalers_of(Ref(DEPLOYMENT, owner.namespace, owner.name))
+        except KubeError as error:
+            return None, Problem(reason="ReadFailed", message=f"autoscalers cannot be read: {error}")
+        ours = {one["metadata"]["name"] for one in observed.children.get(HORIZONTAL_POD_AUTOSCALER, ())}
+        return tuple(name for name in found if name not in ours), None
 
     def _hidden_holders(self, observed: Observed, spec: ModelServiceSpec) -> dict[Name, str]:
         """What holds recorded artifacts, with their keys."""

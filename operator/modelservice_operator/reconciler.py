@@ -190,7 +190,7 @@ class Reconciler:
             scale = Scale(ref=ref_of(observed.service), replicas=planned.replicas, version=observed.version)
             scaled = await self._writer.scale(observed, scale)
             outcome = replace(outcome, failure=outcome.failure or scaled.failure)
-        observed = replace(self._observer.observe(service), unsure=observed.unsure)
+        observed = replace(self._observer.observe(service), unsure=observed.unsure, scalers=observed.scalers)
         planned = plan(spec, observed, known, self._settings, now=self._clock.now(), readings=readings)
         return observed, known, planned, outcome
 
@@ -208,7 +208,7 @@ class Reconciler:
             seconds.append(_REPORT_SECONDS)
         elif planned.pending is not None and not _runs(job):
             seconds.append(_SOON_SECONDS)
-        if planned.keeps:
+        if planned.keeps or observed.scalers:
             seconds.append(_LATE_SECONDS)
         beside = observed.canary.deployment if observed.canary else None
         states = (rollout(observed.deployment), rollout(beside))

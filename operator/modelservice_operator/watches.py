@@ -51,7 +51,7 @@ from modelservice_operator.kinds import (
     SERVICE_ACCOUNT,
 )
 from modelservice_operator.machinery.keep import NODES, clipped, metadata_of
-from modelservice_operator.machinery.managed_fields import foreign_fields
+from modelservice_operator.machinery.managed_fields import foreign_fields, scaled_by
 from modelservice_operator.machinery.watch import Watch, own_key
 from modelservice_operator.objects import Key, Kind, Object
 
@@ -154,6 +154,8 @@ def stub_of(obj: Mapping[str, Any]) -> Object:
     if managed := obj["metadata"].get("managedFields"):
         foreign = foreign_fields(managed, ours=_NOT_FOREIGN)
         metadata |= {"foreign": foreign} if foreign else {}
+        scaler = scaled_by(managed)
+        metadata |= {} if scaler is None else {"scaledBy": scaler}
     return {**{name: obj[name] for name in ("apiVersion", "kind") if name in obj}, "metadata": metadata}
 
 

@@ -33,6 +33,7 @@ VERBS = {
     "get": ("get",),
     "get_metadata": ("get",),
     "events": ("list",),
+    "autoscalers": ("list",),
     "apply": ("create", "patch"),
     "adopt": ("patch",),
     "strip": ("patch",),

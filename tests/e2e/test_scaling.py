@@ -1,12 +1,15 @@
 """Numbers of replicas: by hand, by an autoscaler, and on the way from one to the other."""
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 from tests.support.client import keep_asking
-from tests.support.e2e import LIGHT, Space, config_map, eventually, is_ready, model_service
+from tests.support.custom_metrics import custom_metrics_api
+from tests.support.e2e import LIGHT, Object, Space, condition, config_map, eventually, is_ready, model_service
+from tests.support.load import keep_busy
 from tests.support.tables import FLOWERS, IRIS
 
 from modelservice_operator.kinds import DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER
@@ -19,6 +22,12 @@ def replicas(space: Space) -> int:
     assert deployment is not None
     wanted: int = deployment["spec"]["replicas"]
     return wanted
+
+
+def said(service: Object) -> str:
+    """What the autoscaler says of itself, in a word."""
+    reason: str = condition(service, "Autoscaled")["reason"]
+    return reason
 
 
 @contextmanager
@@ -67,7 +76,7 @@ def test_replicas_by_kubectl_scale_survive_the_way_to_autoscaling(space: Space) 
     assert space.wait_ready("flowers")["status"]["replicas"] == 1
 
 
-@pytest.mark.story(140)
+@pytest.mark.story(180)
 def test_load_brings_more_replicas(space: Space) -> None:
     # Half of the 20m that LIGHT asks for: probes alone stay below, some hundred requests a second do not.
     autoscaling = {"minReplicas": 1, "maxReplicas": 2, "targetCPUUtilization": 50}
@@ -78,3 +87,16 @@ def test_load_brings_more_replicas(space: Space) -> None:
         eventually(lambda: replicas(space) == 2, what="a second replica", seconds=120)
     assert asked.failures == []
     space.wait("flowers", lambda one: is_ready(one) and one["status"]["replicas"] == 2, what="serves with both")
+
+    # By what the servers tell, where somebody serves it: requests wait for company, so that few make a load.
+    by_requests = {"maxReplicas": 3, "targetCPUUtilization": None, "targetInFlight": 1}
+    space.patch("flowers", {"serving": {"autoscaling": by_requests, "batching": {"maxDelayMilliseconds": 100}}})
+    space.wait("flowers", lambda one: said(one) == "MetricsUnavailable", what="the API that lacks")
+    message = condition(space.service("flowers"), "Autoscaled")["message"]
+    assert "; custom.metrics.k8s.io is not served: install prometheus-adapter" in message
+    assert replicas(space) == 2
+    bodies = [json.dumps({"instances": [row]}).encode() for row in rows]
+    with custom_metrics_api(space), keep_busy(space.address("flowers"), "flowers", bodies, clients=8) as load:
+        eventually(lambda: replicas(space) == 3, what="a third replica", seconds=120)
+        space.wait("flowers", lambda one: said(one) == "Scaling", what="the autoscaler sees its metric")
+    assert set(load.answers) == {200}

@@ -17,6 +17,7 @@ from modelservice_operator.kinds import (
     CONTROLLER_REVISION,
     DEPLOYMENT,
     EVENT,
+    HORIZONTAL_POD_AUTOSCALER,
     ref_of,
 )
 from modelservice_operator.machinery.cache import Cache
@@ -199,6 +200,12 @@ class FakeKube:
         self.reads.append(("names", kind.kind, namespace))
         found = [ref.name for ref in self.objects if (ref.kind, ref.namespace) == (kind, namespace)]
         return frozenset(found) if len(found) <= self.names_in_a_page else None
+
+    async def autoscalers_of(self, ref: Ref) -> tuple[str, ...]:
+        self.reads.append(("autoscalers", "HorizontalPodAutoscaler", ref.namespace))
+        self._fail("autoscalers", HORIZONTAL_POD_AUTOSCALER)
+        scalers = (obj for one, obj in self.objects.items() if one.kind == HORIZONTAL_POD_AUTOSCALER)
+        return tuple(one["metadata"]["name"] for one in scalers if one["spec"]["scaleTargetRef"]["name"] == ref.name)
 
     async def list_metadata(self, kind: Kind, *, label_selector: str | None = None) -> list[Object]:
         return [{"metadata": obj["metadata"]} for ref, obj in self.objects.items() if ref.kind == kind]

@@ -15,18 +15,27 @@ from modelservice_operator.crd.crd import build_crd
 
 PAGES = sorted((ROOT / "docs" / "how-to").glob("*.md"))
 VALUES = "# values.yaml\n"
+ADAPTER_VALUES = "# prometheus-adapter.yaml\n"
+"""Those of another project's chart."""
 
 Object = dict[str, Any]
 
 
 def shown_objects(page: Path) -> list[Object]:
     """All objects of a page, in order."""
-    return [one for block in blocks(page, "yaml") if not block.startswith(VALUES) for one in yaml.safe_load_all(block)]
+    shown = (block for block in blocks(page, "yaml") if not block.startswith((VALUES, ADAPTER_VALUES)))
+    return [one for block in shown for one in yaml.safe_load_all(block)]
 
 
 def shown_values(page: Path) -> list[Object]:
     """All values of the chart that a page shows."""
     return [yaml.safe_load(block) for block in blocks(page, "yaml") if block.startswith(VALUES)]
+
+
+def adapter_values(page: Path) -> Object:
+    """The one block of values of prometheus-adapter's chart that a page shows."""
+    (values,) = [yaml.safe_load(block) for block in blocks(page, "yaml") if block.startswith(ADAPTER_VALUES)]
+    return dict(values)
 
 
 def model_services(page: Path) -> list[Object]:

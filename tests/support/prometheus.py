@@ -24,6 +24,17 @@ def program(name: str) -> str:
     return found
 
 
+def promtool(*arguments: str | Path) -> str:
+    """What Prometheus' own tool says.
+
+    Raises:
+        AssertionError: it refuses, for the reason that it gives.
+    """
+    done = subprocess.run([program("promtool"), *map(str, arguments)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 class Prometheus:
     """Asks one; ``scrape`` may be called again at any time."""
 

@@ -1,14 +1,13 @@
 """The chart's alerts, judged by Prometheus' own tool."""
 
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from tests.support.helm import ROOT, helm_objects
-from tests.support.prometheus import program
+from tests.support.prometheus import promtool
 
 CASES = ROOT / "tests" / "data" / "alerts.yaml"
 
@@ -22,12 +21,6 @@ def rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("alerts") / "rules.yaml"
     place.write_text(yaml.safe_dump(rendered[0]["spec"]))
     return place
-
-
-def promtool(*arguments: str | Path) -> str:
-    done = subprocess.run([program("promtool"), *map(str, arguments)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def test_rules_are_well_formed(rules: Path) -> None:

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from modelservice.contract.serving import Autoscaling
 from modelservice_operator.crd.status import ConditionType
 from modelservice_operator.domain.assessment import Assessment
+from modelservice_operator.domain.autoscaled import autoscaled, scaled_by_another
 from modelservice_operator.domain.conditions import Finding
 from modelservice_operator.domain.encoders import EncoderState, width_change
 from modelservice_operator.domain.observe import Observed
@@ -13,14 +13,7 @@ from modelservice_operator.domain.records import Revision
 from modelservice_operator.domain.requirements import comparison_text
 from modelservice_operator.domain.rollout import Rollout, rollout
 from modelservice_operator.domain.stages import Stage, asked_stages
-from modelservice_operator.kinds import HORIZONTAL_POD_AUTOSCALER, SERVICE
-
-_ABILITIES = ("AbleToScale", "ScalingActive")
-"""Conditions of an autoscaler; while it sees no metric the last one is False."""
-
-_METRICS_REMEDY = "(is metrics-server installed, and does it answer?)"
-_NO_METRICS = "unable to fetch metrics from"
-"""Words of an autoscaler whom no API of metrics answers: none is installed, or it is down."""
+from modelservice_operator.kinds import SERVICE
 
 _SUSPENDED = "{activity} waits until spec.suspend is false"
 
@@ -49,7 +42,9 @@ def findings(assessment: Assessment) -> list[Finding]:
         _served(assessment),
     ]
     if (autoscaling := assessment.spec.serving.autoscaling) is not None:
-        found.append(_autoscaled(assessment, autoscaling))
+        found.append(autoscaled(assessment.observed, autoscaling))
+    elif assessment.observed.scalers:
+        found.append(scaled_by_another(assessment.observed, assessment.spec.serving.replicas))
     if (portability := assessment.portability) is not None:
         found.append(
             Finding(
@@ -238,21 +233,3 @@ def _served(assessment: Assessment) -> Finding:
     if assessment.trying is not None:
         reason, message = "Canary", assessment.trying.words
     return Finding(type=kind, status=False, reason=reason, message=message)
-
-
-def _autoscaled(assessment: Assessment, autoscaling: Autoscaling) -> Finding:
-    """What the autoscaler says of itself: it decides nothing while it sees no metric, and pods serve all the same."""
-    kind, observed = ConditionType.AUTOSCALED, assessment.observed
-    autoscaler = observed.child(HORIZONTAL_POD_AUTOSCALER, observed.owner.name) or {}
-    said = {one["type"]: one for one in autoscaler.get("status", {}).get("conditions", ())}
-    wrong = (said[name] for name in _ABILITIES if said.get(name, {}).get("status") == "False")
-    if (failed := next(wrong, None)) is not None:
-        words = failed.get("message", "")
-        reason = "MetricsUnavailable" if _NO_METRICS in words else failed.get("reason", "")
-        return Finding(
-            type=kind, status=False, reason=reason, message=f"the autoscaler says: {words} {_METRICS_REMEDY}"
-        )
-    if said.get(_ABILITIES[-1], {}).get("status") != "True":
-        return Finding(type=kind, status=None, reason="NotDecidedYet")
-    words = f"{autoscaling.min_replicas} to {autoscaling.max_replicas} replicas"
-    return Finding(type=kind, status=True, reason="Scaling", message=words)

@@ -73,7 +73,8 @@ class Observed:
     it, while there is one; ``pods`` all that are labelled as ours, whosever they are; ``adoptable`` objects that were
     made for a ModelService of this name and belong to nobody. ``unsure`` are names of what may hold a recorded artifact
     and is none of ours, or cannot be seen. ``imposed`` are additions to children, by UID, which come back as soon as
-    they are removed. ``heads`` are the ModelServices that ask this one for the numbers of texts.
+    they are removed. ``heads`` are the ModelServices that ask this one for the numbers of texts. ``scalers`` are
+    HorizontalPodAutoscalers of somebody else that scale our Deployment, None where that cannot be read.
     """
 
     owner: Owner
@@ -93,6 +94,7 @@ class Observed:
     unsure: frozenset[tuple[Kind, str]] = frozenset()
     imposed: Mapping[str, frozenset[tuple[str, str]]] = field(default_factory=dict)
     heads: tuple[Head, ...] = ()
+    scalers: tuple[str, ...] | None = ()
 
     @property
     def generation(self) -> int:

@@ -34,7 +34,7 @@ from modelservice_operator.domain.promotion import (
     rolled_back,
 )
 from modelservice_operator.domain.records import Revision, StoredTemplate
-from modelservice_operator.domain.replicas import handed_back, replicas_holder, serving_replicas
+from modelservice_operator.domain.replicas import handed_back, is_scaled, replicas_holder, serving_replicas
 from modelservice_operator.domain.retention import is_gone, retained
 from modelservice_operator.domain.rollout_records import kept_templates, tried, written
 from modelservice_operator.domain.sharing import share
@@ -322,18 +322,18 @@ def _serve(inputs: Inputs, choice: Choice) -> Part:
     """The record of the revision, then what serves it; before that, what failed in its place."""
     spec, observed = inputs.spec, inputs.observed
     owner, serving, revision, stored = observed.owner, spec.serving, choice.revision, choice.stored
-    autoscaled = serving.autoscaling is not None or handed_back(serving, observed) is not None
-    deployment = build_deployment(owner, serving, revision, stored, replicas=None if autoscaled else serving.replicas)
+    replicas = None if is_scaled(serving, observed) else serving.replicas
+    deployment = build_deployment(owner, serving, revision, stored, replicas=replicas)
     desired = [*written(observed, choice), *replicas_holder(observed, serving, deployment)]
     desired.append(Desired(obj=deployment))
     if serving.autoscaling:
         desired.append(Desired(obj=build_autoscaler(owner, serving.autoscaling, serving.replicas)))
-    replicas = serving.autoscaling.min_replicas if serving.autoscaling else serving.replicas
+    least = serving.autoscaling.min_replicas if serving.autoscaling else serving.replicas
     store, location = location_of(revision.record, inputs.artifacts)
-    if replicas > 1 and store.portability(location, observed.children).portable:
+    if least > 1 and store.portability(location, observed.children).portable:
         desired.append(Desired(obj=build_disruption_budget(owner)))
     # Until its number is written down, the autoscaler is what holds it.
-    kept = {(HORIZONTAL_POD_AUTOSCALER, owner.name)} if autoscaled else set()
+    kept = {(HORIZONTAL_POD_AUTOSCALER, owner.name)} if handed_back(serving, observed) is not None else set()
     if stays_beside(inputs, choice):
         kept.add((DEPLOYMENT, canary_name(owner.name)))
     kept |= {

@@ -1,4 +1,7 @@
-"""Who says how many pods serve: the spec, an autoscaler, and between the two another field manager."""
+"""Who says how many pods serve: the spec, an autoscaler, and between the two another field manager.
+
+An autoscaler that somebody else put on our Deployment is let be: two that write one number would never end.
+"""
 
 from collections.abc import Iterator
 
@@ -13,9 +16,15 @@ from modelservice_operator.kinds import HORIZONTAL_POD_AUTOSCALER
 from modelservice_operator.objects import Object
 
 
+def is_scaled(serving: Serving, observed: Observed) -> bool:
+    """Whether an autoscaler says the number, ours or somebody else's, or one did and that is not written down yet."""
+    by_another = observed.scalers is None or bool(observed.scalers)
+    return serving.autoscaling is not None or by_another or handed_back(serving, observed) is not None
+
+
 def serving_replicas(serving: Serving, observed: Observed) -> int:
     """How many pods serve, as the spec or the autoscaler says; 0 while there is no Deployment that says it."""
-    if serving.autoscaling is None and handed_back(serving, observed) is None:
+    if not is_scaled(serving, observed):
         return serving.replicas
     return int(observed.deployment["spec"].get("replicas", 1)) if observed.deployment else 0
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 from modelservice_operator.constants import FIELD_MANAGER, REPLICAS_FIELD_MANAGER
-from modelservice_operator.kinds import EVENT, ref_of
+from modelservice_operator.kinds import EVENT, HORIZONTAL_POD_AUTOSCALER, ref_of
 from modelservice_operator.kube.events import EventRecorder
 from modelservice_operator.kube.paging import METADATA, METADATA_LIST, METADATA_OBJECTS, Pager
 from modelservice_operator.kube.transport import Transport
@@ -34,6 +34,10 @@ _ANOTHER_UID = "metadata.uid"
 _ANOTHER_VERSION = "the server rejected our request due to an error in our request"
 """Words of a 422 that says nothing of what was to be written, but that it was to be written to another object: the
 second is all that the apiserver answers where a ``test`` of a JSON patch fails."""
+
+
+_SCALERS = 8
+"""Autoscalers of one object that are told: a second one already has all of them stand still."""
 
 
 class Memory(Protocol):
@@ -89,6 +93,14 @@ class KubeClient:
         if (page.get("metadata") or {}).get("continue"):
             return None
         return frozenset(item["metadata"]["name"] for item in page.get("items") or ())
+
+    async def autoscalers_of(self, ref: Ref) -> tuple[str, ...]:
+        """Names of the HorizontalPodAutoscalers of its namespace that scale this object, a few of them."""
+        kind, found = HORIZONTAL_POD_AUTOSCALER, list[str]()
+        async for one in self._all(kind, kind.path(ref.namespace), {}, metadata_only=False):
+            if len(found) < _SCALERS and _scales(one, ref):
+                found.append(one["metadata"]["name"])
+        return tuple(found)
 
     async def list_metadata(self, kind: Kind, *, label_selector: str | None = None) -> list[Object]:
         """``PartialObjectMetadata`` of all objects in the watched namespaces."""
@@ -211,6 +223,12 @@ class KubeClient:
             raise Transient(f"{verb} {kind.kind} {path}: this replica is not the leader")
         self._metrics.writes.labels(verb, kind.kind).inc()
         return await self._transport.request(verb, method, kind, path, timeout_seconds=WRITE_TIMEOUT_SECONDS, **options)
+
+
+def _scales(autoscaler: Object, ref: Ref) -> bool:
+    target = (autoscaler.get("spec") or {}).get("scaleTargetRef") or {}
+    group = str(target.get("apiVersion", "")).partition("/")[0]
+    return (group, target.get("kind"), target.get("name")) == (ref.kind.group, ref.kind.kind, ref.name)
 
 
 @contextmanager

@@ -25,6 +25,9 @@ class KubePort(Protocol):
     async def names(self, kind: Kind, namespace: str) -> frozenset[str] | None:
         """Names of all objects in a namespace; None where they do not fit into one page of metadata."""
 
+    async def autoscalers_of(self, ref: Ref) -> tuple[str, ...]:
+        """Names of the HorizontalPodAutoscalers of its namespace that scale this object, a few of them."""
+
     async def list_metadata(self, kind: Kind, *, label_selector: str | None = None) -> list[Object]:
         """``PartialObjectMetadata`` of all objects in the watched namespaces."""
 

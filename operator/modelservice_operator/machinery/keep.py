@@ -20,6 +20,7 @@ _NAMES = (
     "creationTimestamp",
     "deletionTimestamp",
     "foreign",
+    "scaledBy",
 )
 _ITEMS = 16
 _ITEM_TEXT = 256

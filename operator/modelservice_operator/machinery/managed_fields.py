@@ -36,6 +36,15 @@ def foreign_fields(managed: Iterable[Mapping[str, Any]], *, ours: Container[str]
     return found
 
 
+def scaled_by(managed: Iterable[Mapping[str, Any]]) -> str | None:
+    """Who set ``spec.replicas`` last by the scale subresource, as autoscalers do, where no apply took it over since."""
+    for entry in managed:
+        spec = (entry.get("fieldsV1") or {}).get("f:spec")
+        if entry.get("subresource") == "scale" and isinstance(spec, Mapping) and "f:replicas" in spec:
+            return str(entry.get("manager", ""))[:_PATH_LIMIT]
+    return None
+
+
 def _paths(fields: Mapping[str, Any], path: str, depth: int) -> Iterator[str]:
     """What is managed as a whole; where only parts of something are, the parts."""
     if not fields or "." in fields or depth == 0:

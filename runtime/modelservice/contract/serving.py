@@ -1,5 +1,6 @@
 """``spec.serving``: how the trained model answers requests."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Self
 
@@ -10,7 +11,9 @@ from modelservice.contract.artifact_source import SECRET_OF_STORE, STORES, Artif
 from modelservice.contract.base import Contract, OneOf, Rule, Sha256
 from modelservice.contract.locations import ArtifactUri
 from modelservice.contract.pods import LabelValue, NameReference, PodSettings, QualifiedName
+from modelservice.contract.quantities import quantity_value
 from modelservice.contract.rollout import MAX_REPLICAS, Canary, Rollout
+from modelservice.contract.serving_metrics import QUEUE_WAIT_SECONDS, REQUESTS_IN_FLIGHT
 
 _MIN_MAX = Rule(
     "!has(self.minReplicas) || self.minReplicas <= self.maxReplicas", "minReplicas must not exceed maxReplicas"
@@ -19,6 +22,9 @@ _REQUIREMENT_VALUES = Rule(
     "(self.operator in ['In', 'NotIn']) == (has(self.values) && self.values.size() > 0)",
     "values are for In and NotIn, and needed there",
 )
+
+_TARGET = "target_"
+_DEFAULT_TARGETS: Mapping[str, int] = {"target_cpu_utilization": 70}
 
 
 class ScalingPace(Contract):
@@ -39,18 +45,41 @@ class ScalingPace(Contract):
 
 
 class Autoscaling(Contract):
-    """A HorizontalPodAutoscaler on CPU utilisation."""
+    """A HorizontalPodAutoscaler; of several targets the one that asks for the most pods decides."""
 
     RULES = (_MIN_MAX,)
 
     min_replicas: int = Field(default=1, ge=1, le=MAX_REPLICAS, description="Fewest replicas. Default 1.")
     max_replicas: int = Field(ge=1, le=MAX_REPLICAS, description="Most replicas.")
-    target_cpu_utilization: int = Field(
-        default=70,
+    target_cpu_utilization: int | None = Field(
+        default=None,
         ge=1,
         le=100,
         alias="targetCPUUtilization",
-        description="Percent of the requested CPU that is aimed at. Default 70.",
+        description="Percent of the requested CPU that is aimed at. Default 70 where no other target is said, else not"
+        " looked at.",
+    )
+    target_memory_utilization: int | None = Field(
+        default=None,
+        ge=1,
+        le=100,
+        description="Percent of the requested memory that is aimed at, which resources.requests or limits has to say."
+        " Default: not looked at.",
+    )
+    target_in_flight: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="Requests of a pod that wait or are computed, on average, which are aimed at. Needs an adapter that"
+        f" serves {REQUESTS_IN_FLIGHT} of pods. Default: not looked at.",
+    )
+    target_queue_milliseconds: int | None = Field(
+        default=None,
+        ge=1,
+        le=30_000,
+        description="Milliseconds that requests wait before they are computed, on average, which are aimed at: above"
+        " batching.maxDelayMilliseconds, at most half of batching.maxQueueMilliseconds. Needs an adapter that serves"
+        f" {QUEUE_WAIT_SECONDS} of pods. Default: not looked at.",
     )
     scale_up: ScalingPace | None = Field(default=None, description="Pace of more pods.")
     scale_down: ScalingPace | None = Field(default=None, description="Pace of fewer pods.")
@@ -60,6 +89,12 @@ class Autoscaling(Contract):
         if self.min_replicas > self.max_replicas:
             raise ValueError(_MIN_MAX.message)
         return self
+
+    @property
+    def targets(self) -> Mapping[str, int]:
+        """What is aimed at, by field: what is said, and the default where nothing is."""
+        named = (name for name in type(self).model_fields if name.startswith(_TARGET))
+        return {name: value for name in named if (value := getattr(self, name)) is not None} or _DEFAULT_TARGETS
 
 
 class Batching(Contract):
@@ -215,8 +250,37 @@ class PinRevision(OneOf):
         return f"revision {self.number}" if self.number is not None else str(self.digest)
 
 
+_MEMORY_OF = "has(self.resources.{0}) && 'memory' in self.resources.{0} ? self.resources.{0}['memory'] : {1}"
+_MEMORY_ASKED = Rule(
+    "!has(self.autoscaling) || !has(self.autoscaling.targetMemoryUtilization)"
+    " || (has(self.resources) && quantity(string("
+    + _MEMORY_OF.format("requests", _MEMORY_OF.format("limits", "'0'"))
+    + ")).isGreaterThan(quantity('0')))",
+    "autoscaling.targetMemoryUtilization is a share of the memory that a pod asks for: set resources.requests.memory"
+    " to what one under load needs",
+)
+
+
+def _batching(alias: str, default: int) -> str:
+    return f"(has(self.batching) && has(self.batching.{alias}) ? self.batching.{alias} : {default})"
+
+
+_LEAST_WAIT = _batching("maxDelayMilliseconds", Batching().max_delay_milliseconds)
+_MOST_WAIT = _batching("maxQueueMilliseconds", Batching().max_queue_milliseconds)
+_QUEUE_BETWEEN = Rule(
+    "!has(self.autoscaling) || !has(self.autoscaling.targetQueueMilliseconds)"
+    f" || (self.autoscaling.targetQueueMilliseconds > {_LEAST_WAIT}"
+    f" && 2 * self.autoscaling.targetQueueMilliseconds <= {_MOST_WAIT})",
+    "autoscaling.targetQueueMilliseconds must be above batching.maxDelayMilliseconds, which requests wait without any"
+    f" load, and at most half of batching.maxQueueMilliseconds ({Batching().max_queue_milliseconds} by default), beyond"
+    " which they are refused",
+)
+
+
 class Serving(PodSettings, Access):
     """How the model is served; a change rolls the pods and trains nothing."""
+
+    RULES = (_MEMORY_ASKED, _QUEUE_BETWEEN)
 
     replicas: int = Field(
         default=1,
@@ -259,6 +323,18 @@ class Serving(PodSettings, Access):
         " of pods are rolled out. Default false.",
     )
     allow_from: AllowFrom = Field(default=AllowFrom(), description="Who may send requests. Default: this namespace.")
+
+    @model_validator(mode="after")
+    def _scalable(self) -> Self:
+        if (scaling := self.autoscaling) is None:
+            return self
+        memory = self.resources.requests.get("memory", self.resources.limits.get("memory", "0"))
+        if scaling.target_memory_utilization is not None and not quantity_value(memory):
+            raise ValueError(_MEMORY_ASKED.message)
+        low, high = self.batching.max_delay_milliseconds, self.batching.max_queue_milliseconds
+        if (target := scaling.target_queue_milliseconds) is not None and not low < target <= high / 2:
+            raise ValueError(_QUEUE_BETWEEN.message)
+        return self
 
     @property
     def canary(self) -> Canary | None:

@@ -10,6 +10,7 @@ from modelservice.modalities.base import Rows, merge_rows
 from modelservice.modalities.errors import InputError
 from modelservice.serving.costs import Clock
 from modelservice.serving.errors import EncoderError, NotFiniteError, TooLateError
+from modelservice.serving.load import Load
 from modelservice.serving.model import Compute, Encoded
 from modelservice.serving.results import Results
 from modelservice.tasks.base import Array
@@ -34,13 +35,15 @@ class Asker(Protocol):
 class Waiting:
     """A request in the queue: how many of its rows were taken, and what has been answered so far."""
 
-    __slots__ = ("_answered", "asker", "compute", "rows", "taken", "told")
+    __slots__ = ("_answered", "_load", "asker", "begun", "compute", "rows", "taken", "told")
 
     deadline: float | None = None
     """By the batcher's clock: when it is told that it is over; None where it said no time."""
 
-    def __init__(self, rows: Rows, asker: Asker, compute: Compute) -> None:
+    def __init__(self, rows: Rows, asker: Asker, compute: Compute, load: Load) -> None:
         self.rows = rows
+        self.begun = load.begin()
+        self._load = load
         self.compute = compute
         self.taken = 0
         self.told = False
@@ -55,6 +58,7 @@ class Waiting:
     def tell(self, outcome: Results | Exception) -> None:
         """Give the asker what it gets."""
         self.told = True
+        self._load.end()
         self.asker.take(outcome)
 
     def take(self, room: int) -> "Part":

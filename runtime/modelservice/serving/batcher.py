@@ -18,6 +18,7 @@ from modelservice.modalities.base import Rows
 from modelservice.serving.batch import Asker, Batch, Limited, Part, Waiting
 from modelservice.serving.costs import Clock, Costs
 from modelservice.serving.errors import ClientLeftError, QueueFullError
+from modelservice.serving.load import Load
 from modelservice.serving.model import Compute
 from modelservice.serving.results import Results
 
@@ -57,6 +58,9 @@ class Batcher:
     """Queues rows and answers each request with the raw outputs of its rows.
 
     Must be made and used on a running event loop.
+
+    Attributes:
+        load: how much there is to do.
     """
 
     def __init__(
@@ -78,6 +82,7 @@ class Batcher:
         self._max_wait = batching.max_queue_milliseconds / 1000
         self._clock = clock
         self._observe = observe
+        self.load = Load(clock)
         self._queue: deque[Waiting] = deque()
         self._rows = 0
         self._running = 0
@@ -144,22 +149,22 @@ class Batcher:
                 " (spec.serving.batching.maxQueueMilliseconds)",
                 retry_after=wait,
             )
-        waiting = Waiting(rows, asker, compute or self._compute)
-        if timeout is not None:
-            waiting = self._limited(waiting, timeout, wait)
-        self._queue.append(waiting)
+        if timeout is None:
+            self._queue.append(Waiting(rows, asker, compute or self._compute, self.load))
+        else:
+            self._queue.append(self._limited(rows, asker, compute or self._compute, timeout, wait))
         self._rows += len(rows)
         if patience != self._patience:
             self._patience = max(self._patience, patience)
         if self._timer is None or not self._timer_is_due:
             self._schedule()
 
-    def _limited(self, waiting: Waiting, seconds: float, wait: float) -> Limited:
+    def _limited(self, rows: Rows, asker: Asker, compute: Compute, seconds: float, wait: float) -> Limited:
         if wait > seconds:
             said = f"about {wait * 1000:.0f} ms to wait, more than the timeout of {seconds * 1000:g} ms"
             raise QueueFullError(f"the queue is full: {said}", retry_after=wait)
-        limited = Limited(waiting.rows, waiting.asker, waiting.compute)
-        limited.deadline = self._clock() + seconds
+        limited = Limited(rows, asker, compute, self.load)
+        limited.deadline = limited.begun + seconds
         limited.timer = self._loop.call_later(seconds, limited.expire, seconds)
         return limited
 
@@ -186,8 +191,9 @@ class Batcher:
         if not parts:  # all who waited have left
             self._busy_since = None
             return
-        batch = Batch(parts)
-        self._follow_drain(self._clock(), len(batch))
+        batch, now = Batch(parts), self._clock()
+        self.load.take([part.request.begun for part in parts if part.start == 0], now)
+        self._follow_drain(now, len(batch))
         self._start(batch)
 
     def _start(self, batch: Batch) -> None:

@@ -132,6 +132,7 @@ class Core(NamedTuple):
             model=self.model,
             monitor=self.monitor,
             queued=lambda: self.inference.queued_rows,
+            load=self.inference.load,
             ready=lambda: self.common.ready,
         )
 

@@ -9,6 +9,7 @@ from modelservice.modalities.errors import InputError
 from modelservice.serving.batch import Asker
 from modelservice.serving.batcher import Batcher
 from modelservice.serving.calls import Call, Rendered
+from modelservice.serving.load import Load
 from modelservice.serving.model import Compute
 
 LARGE_BODY: Final = 64 * 1024
@@ -55,6 +56,11 @@ class Inference:
         self._batcher = batcher
         self._hypothetical = hypothetical
         self._parsing = parsing
+
+    @property
+    def load(self) -> Load:
+        """How much there is to do."""
+        return self._batcher.load
 
     @property
     def queued_rows(self) -> int:

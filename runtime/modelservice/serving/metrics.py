@@ -12,9 +12,11 @@ from typing import Final, NamedTuple, Self
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from modelservice.contract.serving_metrics import QUEUE_WAIT_SECONDS, REQUESTS_IN_FLIGHT
 from modelservice.contract.signature import ColumnKind, InputColumn
 from modelservice.modalities.base import Tolerated
 from modelservice.serving.chain import Arrival
+from modelservice.serving.load import Load
 from modelservice.serving.model import ServedModel, columns_of
 
 LATENCY_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -121,6 +123,7 @@ class Watched(NamedTuple):
     digest: str
     monitor: Collector
     queued: Callable[[], float]
+    load: Load
     ready: Callable[[], bool]
 
 
@@ -149,10 +152,11 @@ class Metrics(Collector):
         model: ServedModel,
         monitor: Collector,
         queued: Callable[[], float],
+        load: Load,
         ready: Callable[[], bool],
     ) -> None:
         """Show the state of a server's parts at each scrape; counts of columns that it had before go on."""
-        self._watched = Watched(name, model.digest, monitor, queued, ready)
+        self._watched = Watched(name, model.digest, monitor, queued, load, ready)
         self._unseen = {column: self._unseen.get(column, 0) for column in columns_of(model, ColumnKind.CATEGORY)}
         self._far = {column: self._far.get(column, 0) for column in columns_of(model, ColumnKind.NUMBER)}
         with self._tolerating:
@@ -237,6 +241,10 @@ class Metrics(Collector):
 
 def _state(watched: Watched) -> Iterator[Metric]:
     yield GaugeMetricFamily("modelservice_queued_rows", "Rows that wait for a batch.", value=watched.queued())
+    in_flight = "Requests that wait or are computed, on average over the last seconds."
+    yield GaugeMetricFamily(REQUESTS_IN_FLIGHT, in_flight, value=watched.load.requests_in_flight)
+    waited = "Seconds that requests waited to be computed, on average over those of the last seconds."
+    yield GaugeMetricFamily(QUEUE_WAIT_SECONDS, waited, value=watched.load.wait_seconds)
     ready = "1 while the server asks for requests."
     yield GaugeMetricFamily("modelservice_ready", ready, value=float(watched.ready()))
     model = GaugeMetricFamily("modelservice_model_info", "The model that answers.", labels=["name", "digest"])

@@ -287,6 +287,24 @@ async def test_names_are_those_of_one_page_or_nobody_knows(world: World) -> None
     assert "as=PartialObjectMetadataList;" in sent.headers["Accept"]
 
 
+async def test_autoscalers_are_those_of_the_object_and_a_few_of_them(world: World) -> None:
+    def autoscaler(called: str, **target: str) -> dict[str, Any]:
+        reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "churn", **target}
+        return {"metadata": {"name": called}, "spec": {"scaleTargetRef": reference}}
+
+    others = [
+        autoscaler("other", name="iris"),
+        autoscaler("above", apiVersion="modelservice.dev/v1alpha1", kind="ModelService"),
+        {"metadata": {"name": "too-large-to-be-read"}},
+    ]
+    first = {"metadata": {"continue": "more"}, "items": [*others, autoscaler("keda-hpa-churn")]}
+    rest = {"metadata": {}, "items": [autoscaler(f"a{number}", apiVersion="apps/v1beta1") for number in range(100)]}
+    world.apiserver.answer((200, first), (200, rest))
+    found = await world.kube.autoscalers_of(Ref(DEPLOYMENT, "n", "churn"))
+    assert found == ("keda-hpa-churn", *(f"a{number}" for number in range(7)))
+    assert world.apiserver.sent[0].path == "/apis/autoscaling/v2/namespaces/n/horizontalpodautoscalers"
+
+
 async def test_lists_follow_pages_in_all_namespaces_or_in_the_watched_ones(world: World) -> None:
     first = {"metadata": {"continue": "more"}, "items": [stored(1)]}
     world.apiserver.answer((200, first), (200, {"metadata": {}, "items": [stored(2)]}))

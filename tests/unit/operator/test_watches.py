@@ -215,6 +215,10 @@ def test_fields_that_others_manage_are_kept_as_text() -> None:
     assert "managedFields" not in kept["metadata"]
     ours = watch_of(DEPLOYMENT).transform(make("a", metadata={"managedFields": managed[:3]}))
     assert "foreign" not in ours["metadata"]
+    assert kept["metadata"]["scaledBy"] == ours["metadata"]["scaledBy"] == "kubectl"
+    assert (
+        "scaledBy" not in watch_of(DEPLOYMENT).transform(make("a", metadata={"managedFields": managed[:2]}))["metadata"]
+    )
 
 
 @pytest.mark.parametrize("watch", WATCHES, ids=lambda watch: watch.kind.kind)

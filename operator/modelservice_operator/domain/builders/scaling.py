@@ -1,7 +1,8 @@
 """The objects that decide how many pods serve: autoscaler, disruption budget, and what holds their number meanwhile."""
 
 from modelservice.contract.serving import Autoscaling, ScalingPace
-from modelservice_operator.constants import ANNOTATION_REPLICAS, SERVING_CONTAINER, STAGE_SERVE
+from modelservice_operator.constants import ANNOTATION_REPLICAS, STAGE_SERVE
+from modelservice_operator.domain.builders.scaling_metrics import build_metrics
 from modelservice_operator.domain.builders.serving import selector_labels
 from modelservice_operator.domain.metadata import Owner
 from modelservice_operator.objects import Object
@@ -18,13 +19,7 @@ def build_replicas_holder(owner: Owner, replicas: int) -> Object:
 
 
 def build_autoscaler(owner: Owner, autoscaling: Autoscaling, replicas: int) -> Object:
-    """A HorizontalPodAutoscaler on the CPU utilisation of the server alone.
-
-    Over whole pods a sidecar without a CPU request, as meshes inject them, would leave it without a percentage.
-    ``replicas``: what the spec says beside it (see ``handed_back``).
-    """
-    target = {"type": "Utilization", "averageUtilization": autoscaling.target_cpu_utilization}
-    resource = {"name": "cpu", "container": SERVING_CONTAINER, "target": target}
+    """A HorizontalPodAutoscaler; ``replicas``: what the spec says beside it (see ``handed_back``)."""
     return {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
@@ -36,7 +31,7 @@ def build_autoscaler(owner: Owner, autoscaling: Autoscaling, replicas: int) -> O
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": owner.name},
             "minReplicas": autoscaling.min_replicas,
             "maxReplicas": autoscaling.max_replicas,
-            "metrics": [{"type": "ContainerResource", "containerResource": resource}],
+            "metrics": build_metrics(autoscaling),
             **_behavior(autoscaling),
         },
     }

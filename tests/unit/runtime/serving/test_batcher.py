@@ -74,13 +74,20 @@ def doubled(rows: Rows) -> Array:
     return recorder.run(recorder.encode(rows))
 
 
-def batcher_of(compute: Any, *, costs: Costs = INLINE, observed: list[int] | None = None, **batching: int) -> Batcher:
+def batcher_of(
+    compute: Any,
+    *,
+    costs: Costs = INLINE,
+    observed: list[int] | None = None,
+    clock: Callable[[], float] = lambda: 0.0,
+    **batching: int,
+) -> Batcher:
     return Batcher(
         compute=compute,
         costs=costs,
         batching=Batching(**batching),
         executor=ThreadPoolExecutor(max_workers=1),
-        clock=lambda: 0.0,
+        clock=clock,
         observe=lambda rows, _seconds: None if observed is None else observed.append(rows),
     )
 
@@ -552,3 +559,37 @@ async def test_a_stall_that_meets_a_single_row_is_not_that_of_every_row() -> Non
     await answers(first, *second)
     assert batcher.wait_seconds == 0
     assert await answers(*(batcher.submit(rows(1)) for _ in range(64))) == [[[2]]] * 64
+
+
+async def test_what_is_in_flight_is_what_waits_or_is_computed_however_it_ends() -> None:
+    now, blocked = 0.0, threading.Event()
+
+    def slow(values: Rows) -> Array:
+        blocked.wait(DEADLINE)
+        return doubled(values)
+
+    batcher = batcher_of(Function(slow), costs=THREADED, clock=lambda: now, max_queue_milliseconds=60_000)
+    computed = batcher.submit(rows(1))
+    await _turns()
+    others = [batcher.submit(rows(2, 3, 4, 5, 6, 7, 8, 9, 10)), batcher.submit(rows("wrong"), timeout=DEADLINE)]
+    given_up = batcher.submit(rows(5))
+    given_up.cancel()
+    now = 1000.0
+    assert batcher.load.requests_in_flight == pytest.approx(4, rel=1e-3)
+    blocked.set()
+    await answers(computed, *others)
+    await _turns()
+    assert batcher.load.wait_seconds > 0
+    now = 2000.0
+    assert batcher.load.requests_in_flight == pytest.approx(0, abs=1e-3)
+
+
+async def test_a_request_that_says_its_timeout_and_is_turned_away_is_not_in_flight() -> None:
+    now = 0.0
+    batcher = batcher_of(Recorder(), costs=THREADED, clock=lambda: now, max_queue_milliseconds=60_000)
+    waits = batcher.submit(rows(*range(8)))
+    with pytest.raises(QueueFullError):
+        batcher.submit(rows(1), timeout=0.001)
+    now = 1000.0
+    assert batcher.load.requests_in_flight == pytest.approx(1, rel=1e-3)
+    await answers(waits)

@@ -439,6 +439,8 @@ async def test_metrics_count_requests_batches_and_name_the_model(either: Any) ->
         'modelservice_batch_rows_bucket{le="+Inf"} 1.0',
         "modelservice_batch_rows_sum 3.0",
         "modelservice_queued_rows 0.0",
+        "# TYPE modelservice_requests_in_flight gauge",
+        "# TYPE modelservice_queue_wait_seconds gauge",
         "modelservice_ready 1.0",
         f'modelservice_model_info{{digest="{DIGEST}",name="iris"}} 1.0',
     ):
