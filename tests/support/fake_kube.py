@@ -17,6 +17,7 @@ from modelservice_operator.kinds import (
     CONTROLLER_REVISION,
     DEPLOYMENT,
     EVENT,
+    WORKLOAD,
     ref_of,
 )
 from modelservice_operator.machinery.cache import Cache
@@ -118,6 +119,7 @@ def _integers(value: Any) -> Iterator[int]:
 class FakeKube:
     """``KubePort`` in memory; remembers writes, and raises what ``failures`` says for (verb, kind).
 
+    ``queues``: what Kueue made for a Job, by its UID; None: the cluster has no Kueue.
     ``before_write``: what happens once, between the operator's decision and its write of that (verb, kind).
     """
 
@@ -130,6 +132,7 @@ class FakeKube:
         self.applied: dict[Ref, dict[str, Object]] = {}
         self.failures: dict[tuple[str, str], KubeError] = {}
         self.warnings: dict[str, list[Object]] = {}
+        self.queues: dict[str, list[Object]] | None = None
         self.recorded: list[tuple[str, str]] = []
         self.stop: tuple[int, bool] | None = None
         self.names_in_a_page = 500
@@ -298,6 +301,11 @@ class FakeKube:
     async def last_events(self, namespace: str, uid: str) -> list[Object]:
         self.reads.append(("events", EVENT.kind, uid))
         return self.warnings.get(uid, [])
+
+    async def workloads(self, namespace: str, job_uid: str) -> list[Object] | None:
+        self.reads.append(("workloads", WORKLOAD.kind, job_uid))
+        self._fail("list", WORKLOAD)
+        return None if self.queues is None else self.queues.get(job_uid, [])
 
     async def record_event(self, regarding: Object, *, reason: str, message: str, warning: bool = False) -> None:
         self.recorded.append((reason, message))

@@ -206,8 +206,8 @@ class Training(Hyperparameters, PodSettings):
 
     queue_name: QueueName | None = Field(
         default=None,
-        description="LocalQueue of Kueue, of the same namespace, which decides when Jobs of this ModelService run: all of"
-        " them, those that compress and compare too. Default: they start at once. A change trains nothing again.",
+        description="LocalQueue of Kueue, of the same namespace, which decides when the Jobs of this ModelService run,"
+        " those that compress and compare too. Default: they start at once. A change trains nothing again.",
     )
     timeout_seconds: int = Field(
         default=86_400,

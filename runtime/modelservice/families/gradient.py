@@ -81,7 +81,7 @@ def fit(
 
     Raises:
         StageError: no such network is possible, its training diverged, an augmentation does not fit the rows, a GPU
-            is granted and none is seen or has not the precision, or normalisation is asked for where it cannot be.
+            is granted and none is seen or lacks the precision, or normalisation is asked for where it cannot be.
     """
     architecture = _design(design, settings, dataset, field)
     if normalizes:

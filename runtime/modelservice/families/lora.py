@@ -157,7 +157,7 @@ def fine_tuned(
         checkpointing: where it is kept how far it is.
 
     Raises:
-        StageError: the loss is no longer a finite number, or a GPU is granted and none is seen or has not the precision.
+        StageError: the loss is no longer a finite number, or a GPU is granted and none is seen, or lacks the precision.
     """
     device = best_device(granted=granted_gpus(os.environ), section="spec.training")
     check_precision(settings.precision, torch.device(device), field=_PRECISION_FIELD)

@@ -1,8 +1,9 @@
 """``spec.training.precision``: mixed precision, by torch's autocast.
 
-Products of matrices and convolutions, forward and back, are computed in bfloat16 of copies of float32 weights; sums over
-many numbers, such as norms and the loss, and the steps of the optimizer are float32. bfloat16 has the range of float32,
-so gradients need no scaling, and nothing has to be kept between steps: a checkpoint is that of a float32 training.
+Products of matrices and convolutions, forward and back, are computed in bfloat16 of copies of float32 weights; sums
+over many numbers, such as norms and the loss, and the steps of the optimizer are float32. bfloat16 has the range of
+float32, so gradients need no scaling, and nothing has to be kept between steps: a checkpoint is that of a float32
+training.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -36,7 +37,7 @@ def check_precision(precision: Precision, device: torch.device, *, field: str = 
         return
     if not torch.cuda.is_bf16_supported(including_emulation=False):
         message = (
-            f"{torch.cuda.get_device_name(device)} does not compute in bfloat16: set {field} to Float32, or choose a GPU"
-            " of the Ampere generation or later by spec.training.nodeSelector"
+            f"{torch.cuda.get_device_name(device)} does not compute in bfloat16: set {field} to Float32, or choose a"
+            " GPU of the Ampere generation or later by spec.training.nodeSelector"
         )
         raise StageError("PrecisionUnsupported", message, field=field)

@@ -95,7 +95,9 @@ def test_a_gpu_that_would_imitate_it_is_refused_with_its_name(monkeypatch: pytes
     check_precision(Precision.FLOAT32, gpu)
     check_precision(Precision.BFLOAT16, torch.device("cpu"))
     assert not asked
-    with pytest.raises(StageError, match=r"^Tesla T4 does not compute in bfloat16: set spec\.training\.precision") as said:
+    with pytest.raises(
+        StageError, match=r"^Tesla T4 does not compute in bfloat16: set spec\.training\.precision"
+    ) as said:
         check_precision(Precision.BFLOAT16, gpu)
     assert asked == [{"including_emulation": False}]
     assert (said.value.reason, said.value.field) == ("PrecisionUnsupported", "spec.training.precision")
