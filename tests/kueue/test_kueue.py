@@ -64,7 +64,7 @@ class Cluster:
 
     def job(self) -> Object:
         """The one of the training."""
-        jobs = self.api.get(collection("jobs", group="batch/v1"))["items"]
+        jobs: list[Object] = self.api.get(collection("jobs", group="batch/v1"))["items"]
         (job,) = (one for one in jobs if one["metadata"]["name"].startswith("churn-"))
         return job
 
