@@ -14,9 +14,9 @@ from typing import Any
 
 import yaml
 from tests.bench.kwok.api import Api
-from tests.bench.kwok.controlplane import ControlPlane
 from tests.bench.kwok.population import build_object
 from tests.bench.kwok.process import Process, free_port, running
+from tests.bench.kwok.subject import Subject
 from tests.cluster.paths import GO_MODULES
 from tests.cluster.toolchain import GO_ENVIRONMENT, binary, find_go
 
@@ -24,8 +24,12 @@ Object = dict[str, Any]
 
 GROUP = "kueue.x-k8s.io/v1beta2"
 USER = "kueue"
+_SECONDS = 600.0
 _OURS = {"kueue.x-k8s.io", "batch"}
 """API groups whose webhooks are registered; the others are of kinds that are not there."""
+
+_WITH_ETC = ("unshare", "--mount", "sh", "-c", 'mount -t overlay -o "lowerdir=$0:/etc" overlay /etc && exec "$@"')
+"""A command that sees a folder within /etc, from where Kueue reads a certificate of its metrics, asked for or not."""
 
 
 def sources() -> Path:
@@ -43,18 +47,28 @@ def sources() -> Path:
 
 
 @contextmanager
-def kueue_on(plane: ControlPlane, folder: Path) -> Iterator[Process]:
-    """Install it, and run its manager; given when it and its webhooks answer."""
-    for crd in sorted((sources() / "crd" / "bases").glob("*.yaml")):
-        plane.api.apply("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", yaml.safe_load(crd.read_text()))
+def kueue_on(subject: Subject, folder: Path) -> Iterator[Process]:
+    """Install it beside the operator, and run its manager; given when it and its webhooks answer."""
+    plane = subject.plane
+    kinds = [yaml.safe_load(crd.read_text()) for crd in sorted((sources() / "crd" / "bases").glob("*.yaml"))]
+    for kind in kinds:
+        plane.api.apply("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", kind)
+    plurals = {kind["spec"]["names"]["plural"] for kind in kinds}
+
+    def served() -> bool:
+        found = plane.api.find(f"/apis/{GROUP}") or {"resources": ()}
+        return plurals <= {one["name"] for one in found["resources"]}
+
+    subject.process.wait_until(served, what="the apiserver serves Kueue's kinds", seconds=_SECONDS)
     plane.api.apply("/api/v1/namespaces", build_object("v1", "Namespace", "kueue-system"))
     port, health = free_port(), free_port()
-    authority = _certificate(folder / "webhooks")
+    certificates = folder / "etc" / "kueue" / "metrics" / "certs"
+    authority = _certificate(certificates)
     settings = folder / "kueue.yaml"
-    settings.write_text(yaml.safe_dump(_settings(folder / "webhooks", port, health)))
+    settings.write_text(yaml.safe_dump(_settings(certificates, port, health)))
     argv = [binary("kueue"), f"--config={settings}", f"--kubeconfig={plane.kubeconfigs[USER]}"]
-    with running("kueue", argv, folder=folder) as process:
-        process.wait_until(lambda: _listens(port), what="Kueue's webhooks", seconds=120)
+    with running("kueue", [*_WITH_ETC, folder / "etc", *argv], folder=folder) as process:
+        process.wait_until(lambda: _listens(port), what="Kueue's webhooks", seconds=_SECONDS)
         _register(plane.api, port, authority)
         yield process
 
