@@ -139,9 +139,11 @@ def test_kueue_decides_when_a_training_runs(cluster: Cluster) -> None:
         api.create(collection("jobs", group="batch/v1"), urgent("urgent"))
         cluster.wait(cluster.ready("Queued", "Preempted to accommodate"), "that it was preempted")
         cluster.wait(lambda: cluster.pods() == [], "that its pods end")
+        cluster.wait(
+            lambda: "nodeSelector" not in cluster.job()["spec"]["template"]["spec"], "that Kueue takes it back"
+        )
         preempted = cluster.job()
         assert preempted["spec"]["suspend"] is True
-        assert "nodeSelector" not in preempted["spec"]["template"]["spec"]
         assert (preempted["spec"]["backoffLimit"], preempted["status"].get("failed", 0)) == (0, 0)
         assert condition(cluster.service(), "Stalled")["status"] == "False"
 
