@@ -12,7 +12,7 @@ export KUBE_CONTEXT
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup venv check unit dev demo test lint generate docs lock verify images push load bundle cluster-up cluster-down \
+.PHONY: help setup venv check unit dev demo test test-kueue lint generate docs lock verify images push load bundle cluster-up cluster-down \
         cluster-status env readme
 
 help: ## Show what there is
@@ -38,6 +38,10 @@ demo: setup ## From nothing to a served model on a real Kubernetes (KUBE_CONTEXT
 
 test: setup ## All tests: lint, unit, contract, wiring, end to end
 	@$(STAGES) test
+
+test-kueue: setup ## Kueue itself beside the operator, on a control plane of its own (builds Kueue first: 10 minutes)
+	@$(CLUSTER) build kubernetes etcd kwok kueue
+	@$(STAGES) run $(PYTHON) -m pytest -q tests/kueue
 
 lint: venv ## ruff, mypy, import-linter
 	@$(STAGES) lint

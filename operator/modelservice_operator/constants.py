@@ -54,6 +54,12 @@ ANNOTATION_REPLICA_SET: Final = "deployment.kubernetes.io/revision"
 ANNOTATION_INPUTS: Final = "modelservice.dev/inputs"
 """On serving pods: hash of all that decided their template, so that a ready one proves which template works."""
 
+LABEL_QUEUE: Final = "kueue.x-k8s.io/queue-name"
+"""Kueue's own, on a Job: the queue that decides when it runs."""
+
+LABEL_JOB_UID: Final = "kueue.x-k8s.io/job-uid"
+"""Kueue's own, on what it makes for a Job: its UID."""
+
 GPU: Final = "nvidia.com/gpu"
 """The resource that a pod asks for to have a GPU."""
 

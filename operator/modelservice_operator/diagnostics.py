@@ -1,8 +1,9 @@
-"""Looks up what the cache does not know, beside the workers: live progress, and last warnings about what is stuck."""
+"""Looks up what the cache does not know, beside the workers: live progress, what queues say, and last warnings."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from modelservice.contract.progress import Progress
 from modelservice.contract.resource import ModelServiceSpec
@@ -13,6 +14,7 @@ from modelservice_operator.domain.jobs import JobPhase
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.plan import Plan
 from modelservice_operator.domain.problem import Problem
+from modelservice_operator.domain.queueing import QueueSays, queue_of, queue_says
 from modelservice_operator.domain.stuck import Waiting, waiting_objects
 from modelservice_operator.kube.port import KubePort, ProgressPort
 from modelservice_operator.machinery.clock import Clock
@@ -25,6 +27,9 @@ _LOOKUPS = 4
 
 _FIRST_INTERVAL, _LAST_INTERVAL = 4.0, 300.0
 """What got stuck a moment ago is asked about every few seconds, then half as often each time."""
+
+_LAST_QUEUE = 60.0
+"""Why a Job waits in a queue changes with what goes before it."""
 
 _EVENT_LISTS_PER_SECOND = 1.5
 """Events have no index by object: each list costs the apiserver a walk through those of the namespace."""
@@ -45,6 +50,14 @@ class _Stuck:
     namespace: str
     uid: str
     section: str
+
+
+@dataclass(frozen=True)
+class _Queued:
+    """A Job that waits in a queue."""
+
+    namespace: str
+    job_uid: str
 
 
 @dataclass(frozen=True)
@@ -84,6 +97,14 @@ class Diagnostician:
             clock=clock,
             concurrency=_PROGRESS_CONCURRENCY,
         )
+        self.queues: Lookups[_Queued, QueueSays] = Lookups(
+            ask=self._ask_queue, interval=_queue_interval, on_change=on_change, clock=clock
+        )
+
+    @property
+    def lookups(self) -> tuple[Lookups[Any, Any], ...]:
+        """What is asked beside the passes."""
+        return (self.warnings, self.progress, self.queues)
 
     def gather(
         self,
@@ -105,10 +126,13 @@ class Diagnostician:
         for found, problem in zip(stuck, answers, strict=True):
             if problem is not None:
                 problems.setdefault(found.concern, problem)
+        queued = _queued(planned)
+        says = self.queues.want(asker, [_Queued(asker.namespace, queued)] if queued else [])
         address = _progress_address(planned)
         progress = self.progress.want(asker, [_Pod(asker.namespace, address)] if address else [])
         return Diagnostics(
             progress=next(iter(progress), None),
+            queue=next(iter(says), None),
             artifacts=problems.get("artifacts"),
             stage=problems.get("stage"),
             serving=problems.get("serving"),
@@ -119,6 +143,7 @@ class Diagnostician:
         """Nobody wants to know any more."""
         self.warnings.want(asker, ())
         self.progress.want(asker, ())
+        self.queues.want(asker, ())
 
     async def _ask_warning(self, stuck: _Stuck, last: Problem | None) -> Problem | None:
         try:
@@ -127,6 +152,13 @@ class Diagnostician:
             return last
         return event_problem(events, section=stuck.section)
 
+    async def _ask_queue(self, queued: _Queued, last: QueueSays | None) -> QueueSays | None:
+        try:
+            workloads = await self._kube.workloads(queued.namespace, queued.job_uid)
+        except KubeError:
+            return last
+        return queue_says(workloads, job_uid=queued.job_uid)
+
     async def _ask_progress(self, pod: _Pod, last: Progress | None) -> Progress | None:
         del last  # a pod that no longer answers says nothing; the status keeps what it said
         return await self._progress.read(pod.address)
@@ -134,6 +166,10 @@ class Diagnostician:
 
 def _warning_interval(asked: Asked[Problem]) -> float:
     return float(min(_LAST_INTERVAL, _FIRST_INTERVAL * 2.0 ** min(asked.times - 1, 16)))
+
+
+def _queue_interval(asked: Asked[QueueSays]) -> float:
+    return float(min(_LAST_QUEUE, _FIRST_INTERVAL * 2.0 ** min(asked.times - 1, 16)))
 
 
 def _progress_interval(asked: Asked[Progress]) -> float:
@@ -145,6 +181,14 @@ def _progress_interval(asked: Asked[Progress]) -> float:
 def _says_why(found: Waiting) -> bool:
     """Whether a pod's own conditions tell what its events would only repeat."""
     return pod_problem(found.obj, section=found.section) is not None
+
+
+def _queued(planned: Plan) -> str | None:
+    """UID of the Job that is waited for, where it waits in a queue."""
+    job = planned.pending.job if planned.pending else None
+    if job is None or job.suspended_since is None or queue_of(job.obj) is None:
+        return None
+    return job.uid
 
 
 def _progress_address(planned: Plan) -> str | None:

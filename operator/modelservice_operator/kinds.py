@@ -22,6 +22,8 @@ NETWORK_POLICY: Final = Kind("networking.k8s.io", "v1", "NetworkPolicy", "networ
 EVENT: Final = Kind("", "v1", "Event", "events")
 LEASE: Final = Kind("coordination.k8s.io", "v1", "Lease", "leases")
 SUBJECT_ACCESS_REVIEW: Final = Kind("authorization.k8s.io", "v1", "SubjectAccessReview", "subjectaccessreviews")
+WORKLOAD: Final = Kind("kueue.x-k8s.io", "v1beta2", "Workload", "workloads")
+"""What Kueue makes for a Job in a queue: not of every cluster, and asked for in the version that one prefers."""
 
 CHILD_KINDS: Final = (
     JOB,
@@ -51,7 +53,7 @@ OPTIONAL_KINDS: Final[tuple[Kind, ...]] = ()
 WATCHED_KINDS: Final = (MODEL_SERVICE, *CHILD_KINDS, *OPTIONAL_KINDS)
 """Everything that the cache holds."""
 
-KINDS: Final = (*WATCHED_KINDS, EVENT, LEASE)
+KINDS: Final = (*WATCHED_KINDS, EVENT, LEASE, WORKLOAD)
 """Everything that the operator talks to the apiserver about."""
 
 

@@ -142,7 +142,7 @@ class Reconciler:
     @property
     def lookups(self) -> tuple[Lookups[Any, Any], ...]:
         """What is asked beside the passes, while this replica leads."""
-        return (self._data.lookups, self._diagnostician.warnings, self._diagnostician.progress, self._reader.lookups)
+        return (self._data.lookups, *self._diagnostician.lookups, self._reader.lookups)
 
     def _forget(self, key: Key) -> None:
         self._failures.pop(key, None)
@@ -206,7 +206,7 @@ class Reconciler:
         job = planned.pending.job if planned.pending else None
         if job is not None and job.awaits_report:
             seconds.append(_REPORT_SECONDS)
-        elif planned.pending is not None and not _runs(job):
+        elif planned.pending is not None and not _runs(job) and (job is None or job.suspended_since is None):
             seconds.append(_SOON_SECONDS)
         if planned.keeps or observed.scalers:
             seconds.append(_LATE_SECONDS)

@@ -57,6 +57,12 @@ def a_pod_that_waits(world: World) -> None:
     world.pod_of(world.job(), without_image("absent"))
 
 
+def in_a_queue(world: World) -> None:
+    world.serve()
+    world.kube.queues = {}
+    world.service(training={"queueName": "gpus"}, data={"configMap": {"name": "churn"}, "target": "a"})
+
+
 def nobody_answers(world: World) -> None:
     world.serve()
     world.roll_out(available=0)
@@ -161,6 +167,7 @@ SITUATIONS: dict[str, Callable[[World], None]] = {
     "training again, the old revision serves": training_again,
     "making the trained model smaller, the old revision serves": compressing_again,
     "comparing a new model with the one that serves": comparing,
+    "a Job waits in a queue, the old revision serves": in_a_queue,
     "it could not be made smaller at the price": not_worth_its_price,
     "a pod or claim waits (image, node, quota)": a_pod_that_waits,
     "no replica answers, but one did": nobody_answers,
@@ -210,6 +217,7 @@ def test_the_stages_are_those_shown() -> None:
     for situation, stage in {
         first_training: "Training",
         compressing_again: "Compressing",
+        in_a_queue: "Queued",
         comparing: "Comparing",
         scaling_up: "Deploying",
         serving: "Serving",

@@ -34,6 +34,7 @@ VERBS = {
     "get_metadata": ("get",),
     "events": ("list",),
     "autoscalers": ("list",),
+    "workloads": ("list",),
     "apply": ("create", "patch"),
     "adopt": ("patch",),
     "strip": ("patch",),
@@ -136,9 +137,18 @@ def fewer_workers() -> World:
     return world
 
 
+def queued() -> World:
+    """A Job waits in a queue, and Kueue is asked why."""
+    world = World()
+    world.config_map()
+    world.service(training={"queueName": "gpus"})
+    world.settle()
+    return world
+
+
 def used() -> Iterator[Right]:
     kinds = {kind.kind: kind for kind in KINDS}
-    for world in (*lives(), claim_lost(), fewer_workers()):
+    for world in (*lives(), claim_lost(), fewer_workers(), queued()):
         for call, name, _ in [*world.kube.writes, *world.kube.reads]:
             kind = kinds[name]
             resource = f"{kind.plural}/{call}" if call in {"status", "scale"} else kind.plural

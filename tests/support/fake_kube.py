@@ -18,6 +18,7 @@ from modelservice_operator.kinds import (
     DEPLOYMENT,
     EVENT,
     HORIZONTAL_POD_AUTOSCALER,
+    WORKLOAD,
     ref_of,
 )
 from modelservice_operator.machinery.cache import Cache
@@ -119,6 +120,7 @@ def _integers(value: Any) -> Iterator[int]:
 class FakeKube:
     """``KubePort`` in memory; remembers writes, and raises what ``failures`` says for (verb, kind).
 
+    ``queues``: what Kueue made for a Job, by its UID; None: the cluster has no Kueue.
     ``before_write``: what happens once, between the operator's decision and its write of that (verb, kind).
     """
 
@@ -131,6 +133,7 @@ class FakeKube:
         self.applied: dict[Ref, dict[str, Object]] = {}
         self.failures: dict[tuple[str, str], KubeError] = {}
         self.warnings: dict[str, list[Object]] = {}
+        self.queues: dict[str, list[Object]] | None = None
         self.recorded: list[tuple[str, str]] = []
         self.stop: tuple[int, bool] | None = None
         self.names_in_a_page = 500
@@ -305,6 +308,11 @@ class FakeKube:
     async def last_events(self, namespace: str, uid: str) -> list[Object]:
         self.reads.append(("events", EVENT.kind, uid))
         return self.warnings.get(uid, [])
+
+    async def workloads(self, namespace: str, job_uid: str) -> list[Object] | None:
+        self.reads.append(("workloads", WORKLOAD.kind, job_uid))
+        self._fail("list", WORKLOAD)
+        return None if self.queues is None else self.queues.get(job_uid, [])
 
     async def record_event(self, regarding: Object, *, reason: str, message: str, warning: bool = False) -> None:
         self.recorded.append((reason, message))

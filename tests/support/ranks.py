@@ -14,6 +14,7 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]  # it is th
 
 from modelservice.contract.augmentation import Augmentation, Mixup
 from modelservice.contract.optimizers import AdamW, Optimizer
+from modelservice.contract.precision import Precision
 from modelservice.contract.training import EarlyStopping, Hyperparameters
 from modelservice.families.member_layers import MemberLinear, MemberScale
 from modelservice.tasks.base import Loss
@@ -41,6 +42,7 @@ SETTINGS = Hyperparameters(
     gradient_accumulation=2,
     early_stopping=EarlyStopping(patience=2),
 )
+MIXED = SETTINGS.model_copy(update={"precision": Precision.BFLOAT16})
 
 
 class Stopped(BaseException):
@@ -95,7 +97,9 @@ class Outcome:
     told: tuple[Epoch, ...]
 
 
-def train_one(ranks: Ranks, checkpointing: Checkpointing = BEGINS_ANEW) -> Outcome:
+def train_one(
+    ranks: Ranks, checkpointing: Checkpointing = BEGINS_ANEW, *, settings: Hyperparameters = SETTINGS
+) -> Outcome:
     """40 rows in batches of 7, the last of 5, two of which are a step; nothing of the recipe is left out."""
     told: list[Epoch] = []
     with limited_threads(1), seeded(3, "cpu") as generator:
@@ -110,7 +114,7 @@ def train_one(ranks: Ranks, checkpointing: Checkpointing = BEGINS_ANEW) -> Outco
             objective=OBJECTIVES[Loss.CROSS_ENTROPY],
             train=Rows(features=features[:40], targets=targets[:40], weights=torch.linspace(0.5, 1.5, 40)),
             validation=Rows(features=features[41:], targets=targets[41:]),
-            settings=SETTINGS,
+            settings=settings,
             generator=generator,
             observe=told.append,
             augments=build_augments(Augmentation(mixup=Mixup()), classes=3),
@@ -182,7 +186,12 @@ def resumed(_: DataParallel) -> Outcome:
     return train_one(ranks, memory.checkpointing())
 
 
-TOGETHER: tuple[Callable[[DataParallel], Any], ...] = (data, members, sharded, stopped, resumed)
+def mixed(ranks: DataParallel) -> tuple[Outcome, Outcome]:
+    """In mixed precision: each process with all weights, and with a part of them."""
+    return train_one(ranks, settings=MIXED), train_one(FullySharded("cpu"), settings=MIXED)
+
+
+TOGETHER: tuple[Callable[[DataParallel], Any], ...] = (data, members, sharded, mixed, stopped, resumed)
 """What both processes do, in this order; rank 1 ends after it."""
 
 

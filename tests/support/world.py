@@ -132,6 +132,10 @@ _REPORTS: dict[str, Callable[[str, Object], Success | Compared]] = {
 """What the pod of a stage reports that goes well, by what it was told."""
 
 
+def _ended(job: Object) -> bool:
+    return any(one["type"] in {"Complete", "Failed"} for one in job.get("status", {}).get("conditions", ()))
+
+
 class World:
     """One ModelService ``churn``, the operator's reconciler, and everything around it."""
 
@@ -240,7 +244,7 @@ class World:
 
     def running_jobs(self) -> list[Object]:
         """The Jobs that have not ended."""
-        return [job for job in self.all(JOB) if not job.get("status", {}).get("conditions")]
+        return [job for job in self.all(JOB) if not _ended(job)]
 
     def job(self) -> Object:
         """The one Job that has not ended."""

@@ -58,6 +58,7 @@ class Condition(Tolerant):
 class Stage(StrEnum):
     """What the service is doing now, furthest first."""
 
+    QUEUED = "Queued"
     TRAINING = "Training"
     FETCHING = "Fetching"
     COMPRESSING = "Compressing"
@@ -163,7 +164,8 @@ class ModelServiceStatus(Tolerant):
     )
     stage: Annotated[Stage, _OpenText] | None = Field(
         default=None,
-        description="Training, Fetching, Compressing, Comparing, Waiting, Deploying, Serving, Suspended or Failed.",
+        description="Queued, Training, Fetching, Compressing, Comparing, Waiting, Deploying, Serving, Suspended or"
+        " Failed.",
     )
     progress: ShortText | None = Field(default=None, description="How far the stage is, such as 40%.")
     eta: ShortText | None = Field(default=None, description="About how long the stage still takes, such as 3m.")

@@ -29,6 +29,7 @@ from modelservice_operator.domain.plan import Plan
 from modelservice_operator.domain.problem import Problem
 from modelservice_operator.domain.progress import Headway, headway
 from modelservice_operator.domain.promotion import PAUSED, PENDING, Promotion
+from modelservice_operator.domain.queueing import QueueSays
 from modelservice_operator.domain.requirements import input_changes
 from modelservice_operator.domain.rollout import Rollout, rollout
 from modelservice_operator.domain.stages import Work, asked_stages
@@ -49,6 +50,7 @@ class Diagnostics:
     """
 
     progress: Progress | None = None
+    queue: QueueSays | None = None
     artifacts: Problem | None = None
     stage: Problem | None = None
     serving: Problem | None = None
@@ -207,7 +209,7 @@ def _waiting(planned: Plan) -> Iterator[str]:
         yield planned.trial.words
 
 
-def _blocked(observed: Observed, pending: StepState) -> Problem | None:
+def _blocked(observed: Observed, pending: StepState, diagnostics: Diagnostics) -> Problem | None:
     """What must be seen to before the Job of the pending stage counts."""
     if (record := observed.unreadable_record(pending.step.key)) is not None:
         message = f"{record.message}; or delete it, and it is made anew"
@@ -215,7 +217,7 @@ def _blocked(observed: Observed, pending: StepState) -> Problem | None:
     if (job := pending.job) is not None and job.lost_report:
         message = f"Job {job.name} ended twice without a report that can be read: see its log, then delete it"
         return Problem(reason="ReportUnreadable", message=message, waits_for_change=True)
-    return claim_problem(pending, observed) or job_problem(pending)
+    return claim_problem(pending, observed) or job_problem(pending, diagnostics.queue)
 
 
 def _stage_problem(
@@ -224,7 +226,7 @@ def _stage_problem(
     """What keeps the pending stage from going on."""
     if pending is None:
         return None
-    if (blocked := _blocked(observed, pending)) is not None:
+    if (blocked := _blocked(observed, pending, diagnostics)) is not None:
         return blocked
     if (job := pending.job) is None:
         return diagnostics.stage

@@ -160,10 +160,18 @@ def memory_limit_of(workload: Object) -> str | None:
 
 def is_stuck(obj: Object, now: datetime) -> bool:
     """Whether something that was made a while ago still waits for something that only events tell."""
-    created = obj["metadata"].get("creationTimestamp")
-    if created is None:
-        return False
-    return (now - datetime.fromisoformat(created)).total_seconds() >= STUCK_SECONDS
+    return is_past(obj["metadata"].get("creationTimestamp"), now)
+
+
+def begun_at(job: Object) -> str | None:
+    """Since when a Job may make pods: since it was made, or let go on by whoever suspended it."""
+    begun: str | None = job.get("status", {}).get("startTime") or job["metadata"].get("creationTimestamp")
+    return begun
+
+
+def is_past(time: str | None, now: datetime) -> bool:
+    """Whether it is a while since then."""
+    return time is not None and (now - datetime.fromisoformat(time)).total_seconds() >= STUCK_SECONDS
 
 
 def event_problem(events: Sequence[Object], *, section: str) -> Problem | None:

@@ -76,7 +76,7 @@ class StageJob:
         if self.phase is not JobPhase.RUNNING or not self.obj["spec"].get("suspend"):
             return None
         conditions = self.obj.get("status", {}).get("conditions", ())
-        said = (str(one.get("lastTransitionTime", "")) for one in conditions if one["type"] == "Suspended")
+        said = (str(one.get("lastTransitionTime", "")) for one in conditions if _holds(one, "Suspended"))
         return next(said, str(self.obj["metadata"].get("creationTimestamp", "")))
 
     @property
@@ -186,6 +186,10 @@ def _phase(job: Object) -> tuple[JobPhase, str]:
             if condition["type"] == "Failed":
                 return JobPhase.FAILED, condition.get("reason", "")
     return JobPhase.RUNNING, ""
+
+
+def _holds(condition: Object, kind: str) -> bool:
+    return (condition["type"], condition["status"]) == (kind, "True")
 
 
 def _has_ended(pod: Object) -> bool:

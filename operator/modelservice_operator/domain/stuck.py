@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice_operator.config import Settings
 from modelservice_operator.domain.diagnose import SERVING_SECTION
-from modelservice_operator.domain.jobs import JobPhase
+from modelservice_operator.domain.jobs import JobPhase, StageJob
 from modelservice_operator.domain.observe import Observed
 from modelservice_operator.domain.plan import Plan
 from modelservice_operator.domain.rollout import rollout
@@ -37,7 +37,7 @@ def waiting_objects(spec: ModelServiceSpec, observed: Observed, planned: Plan, s
         location = store.locate(artifacts, observed.owner, pending.step.key)
         found += [_artifacts(obj) for obj in store.waiting(location, observed.children)]
         objects = [pod for pod in pending.job.pods if _is_waiting(pod)]
-        if not pending.job.pods or (pending.job.workers > sum(map(_is_there, pending.job.pods)) > 0):
+        if pending.job.suspended_since is None and _lacks_pods(pending.job):
             objects.append(pending.job.obj)
         found += [Waiting(concern="stage", section=section, obj=obj) for obj in objects]
     for one in (observed.beside, observed):
@@ -56,6 +56,10 @@ def _waiting_to_serve(observed: Observed) -> list[Waiting]:
 
 def _artifacts(obj: Object) -> Waiting:
     return Waiting(concern="artifacts", section=ARTIFACTS_SECTION, obj=obj)
+
+
+def _lacks_pods(job: StageJob) -> bool:
+    return not job.pods or job.workers > sum(map(_is_there, job.pods)) > 0
 
 
 def _is_there(pod: Object) -> bool:

@@ -19,6 +19,7 @@ from modelservice_operator.domain.findings import available, findings
 from modelservice_operator.domain.names import service_url
 from modelservice_operator.domain.observe import Observed, told
 from modelservice_operator.domain.problem import Problem
+from modelservice_operator.domain.queueing import QUEUED
 from modelservice_operator.domain.records import Revision, metric_text
 from modelservice_operator.domain.rollout import rollout
 from modelservice_operator.kinds import SERVICE
@@ -109,6 +110,8 @@ def _stage_word(assessment: Assessment) -> str:
     problem = assessment.problem
     if problem is not None and problem.waits_for_change:
         return StageWord.FAILED
+    if problem is not None and problem.reason == QUEUED:
+        return StageWord.QUEUED
     if assessment.planned.desired is not None and assessment.planned.serving is None:
         return StageWord.WAITING
     if assessment.planned.desired is not None:

@@ -5,10 +5,12 @@ from datetime import datetime
 
 from modelservice_operator.constants import LABEL_CLAIM
 from modelservice_operator.domain.attempts import StepState
-from modelservice_operator.domain.diagnose import is_stuck
+from modelservice_operator.domain.diagnose import begun_at, is_past, is_stuck
 from modelservice_operator.domain.jobs import JobPhase
 from modelservice_operator.domain.observe import Observed, is_ready, told
 from modelservice_operator.domain.problem import Problem
+from modelservice_operator.domain.queueing import QUEUED, QueueSays, queue_of
+from modelservice_operator.kinds import WORKLOAD
 from modelservice_operator.objects import Object
 
 _SHOWN = 3
@@ -34,13 +36,23 @@ def claim_problem(state: StepState, observed: Observed) -> Problem | None:
     return Problem(reason="ClaimBeingDeleted", message=message, rests=bool(serving))
 
 
-def job_problem(state: StepState) -> Problem | None:
-    """Somebody suspended the Job of a step, such as a person or a queue of Jobs."""
+def job_problem(state: StepState, says: QueueSays | None) -> Problem | None:
+    """The Job of a step waits in a queue, which may have said why; or somebody else suspended it."""
     job = state.job
     if job is None or (since := job.suspended_since) is None:
         return None
-    message = f"Job {job.name} is suspended since {since}: whoever did so, such as a queue, must let it run"
-    return Problem(reason="JobSuspended", message=f"{message} (kubectl get job {job.name})", rests=True)
+    if (queue := queue_of(job.obj)) is None:
+        message = f"Job {job.name} is suspended since {since}: whoever did so, such as a queue, must let it run"
+        return Problem(reason="JobSuspended", message=f"{message} (kubectl get job {job.name})", rests=True)
+    waits = f"Job {job.name} waits in queue {queue} since {since}"
+    if says is not None and not says.served:
+        message = (
+            f"{waits}, and the cluster has no Kueue (no API group {WORKLOAD.group}): install it, or leave"
+            " spec.training.queueName out"
+        )
+        return Problem(reason="KueueMissing", message=message, waits_for_change=True)
+    words = f": {says.words}" if says is not None and says.words else ""
+    return Problem(reason=QUEUED, message=f"{waits}{words}", rests=True)
 
 
 def stage_wait(state: StepState, observed: Observed, *, now: datetime) -> str:
@@ -50,9 +62,9 @@ def stage_wait(state: StepState, observed: Observed, *, now: datetime) -> str:
         return next((f"waits for the end of {_job_words(job)}" for job in waits if is_stuck(job, now)), "")
     pods = state.job.pods
     if not pods:
-        made = state.job.obj["metadata"].get("creationTimestamp")
-        stuck = state.job.phase is JobPhase.RUNNING and is_stuck(state.job.obj, now)
-        return f"Job {state.job.name} has made no pod since {made}" if stuck else ""
+        begun = begun_at(state.job.obj)
+        stuck = state.job.phase is JobPhase.RUNNING and is_past(begun, now)
+        return f"Job {state.job.name} has made no pod since {begun}" if stuck else ""
     waiting = (pod for pod in reversed(pods) if _is_waiting(pod) and is_stuck(pod, now))
     return next((_pod_words(pod) for pod in waiting), "")
 

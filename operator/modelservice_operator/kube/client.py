@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any, Protocol
 
-from modelservice_operator.constants import FIELD_MANAGER, REPLICAS_FIELD_MANAGER
-from modelservice_operator.kinds import EVENT, HORIZONTAL_POD_AUTOSCALER, ref_of
+from modelservice_operator.constants import FIELD_MANAGER, LABEL_JOB_UID, REPLICAS_FIELD_MANAGER
+from modelservice_operator.kinds import EVENT, HORIZONTAL_POD_AUTOSCALER, WORKLOAD, ref_of
 from modelservice_operator.kube.events import EventRecorder
 from modelservice_operator.kube.paging import METADATA, METADATA_LIST, METADATA_OBJECTS, Pager
 from modelservice_operator.kube.transport import Transport
@@ -21,6 +22,9 @@ _EVENTS_PAGES = (50, 5)
 
 _EVENTS_BYTES = 1024 * 1024
 """Of that page: whoever may write Events in a namespace decides what is in it."""
+
+_WORKLOADS = 4
+"""That are read of a Job, which has one."""
 
 _NO_VERSION = "1"
 """No object ever has this resourceVersion (etcd counts from it, and the first write makes 2). An apply that carries it
@@ -178,6 +182,19 @@ class KubeClient:
                 )
                 return sorted(page.get("items") or [], key=_event_time)
         return []
+
+    async def workloads(self, namespace: str, job_uid: str) -> list[Object] | None:
+        """What Kueue made for the Job with this UID, at most a few; None where the cluster has no Kueue."""
+        try:
+            group = await self._transport.request("get", "GET", WORKLOAD, f"/apis/{WORKLOAD.group}")
+        except NotFound:
+            return None
+        kind = replace(WORKLOAD, version=group["preferredVersion"]["version"])
+        params = {"labelSelector": f"{LABEL_JOB_UID}={job_uid}", "limit": str(_WORKLOADS)}
+        page = await self._transport.request(
+            "list", "GET", kind, kind.path(namespace), params=params, limit_bytes=_EVENTS_BYTES
+        )
+        return page.get("items") or []
 
     async def record_event(self, regarding: Object, *, reason: str, message: str, warning: bool = False) -> None:
         """Say what happened as an Event on an object; best effort."""

@@ -91,6 +91,9 @@ class KubePort(Protocol):
         None of them where even a few are too large to be read: whoever may write Events must not fill our memory.
         """
 
+    async def workloads(self, namespace: str, job_uid: str) -> list[Object] | None:
+        """What Kueue made for the Job with this UID, at most a few; None where the cluster has no Kueue."""
+
     async def record_event(self, regarding: Object, *, reason: str, message: str, warning: bool = False) -> None:
         """Say what happened as an Event on an object; a repeat raises the count of the first, now and then.
 

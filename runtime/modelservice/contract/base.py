@@ -69,6 +69,12 @@ ObjectName = Annotated[
     StringConstraints(min_length=1, max_length=253),
     Worded(DNS_SUBDOMAIN_PATTERN, "must be the name of an object: lower-case letters, digits, '-' and '.'"),
 ]
+QueueName = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=63),
+    Worded(DNS_SUBDOMAIN_PATTERN, "must be the name of a queue: lower-case letters, digits, '-' and '.'"),
+]
+"""Of an object that a label names, which has room for 63 characters."""
 Sha256 = Annotated[str, StringConstraints(pattern=SHA256_PATTERN, max_length=71)]
 # What is neither, the apiserver refuses in words of its own, before any rule of ours; a laptop begins with the same.
 # A bare integer is how everybody writes `nvidia.com/gpu: 1`; the apiserver takes both, and so does a laptop.

@@ -8,6 +8,7 @@ from modelservice.contract.base import Contract, OneOf, Rule, ServiceName, Sha25
 from modelservice.contract.estimators import DecisionTree, KernelRidge, LogisticRegression, SupportVectorMachine
 from modelservice.contract.locations import EncoderUri
 from modelservice.contract.networks import NETWORK_OF_MLP, MultilayerPerceptron
+from modelservice.contract.precision import Precision
 
 _DIGEST_OF_URI = Rule(
     "!has(self.digest) || has(self.uri)", "digest is of the weights below uri: that of a service is service.digest"
@@ -74,6 +75,11 @@ class FineTune(Contract):
         description="Largest step size of adamW, along a cosine. Default 0.001. A change trains again.",
     )
     batch_size: int = Field(default=16, ge=1, le=4096, description="Rows in a step. Default 16. A change trains again.")
+    precision: Precision = Field(
+        default=Precision.FLOAT32,
+        description="What layers compute in while they learn, as training.precision says for other networks. Default"
+        " Float32. A change trains again.",
+    )
 
 
 class EncoderService(Contract):

@@ -12,6 +12,7 @@ from modelservice.contract.data import Data
 from modelservice.contract.encoders import EncoderService, PretrainedModel
 from modelservice.contract.model import GRADIENT_FAMILIES, LAYERED_FAMILIES, Auto, Model
 from modelservice.contract.networks import NETWORK_OF_MLP, MultilayerPerceptron
+from modelservice.contract.precision import Precision
 from modelservice.contract.promotion import Promotion
 from modelservice.contract.serving import Engine, Serving
 from modelservice.contract.task import Task
@@ -68,6 +69,11 @@ _HALVING_OF_GRADIENT = Rule(
 _WORKERS_OF_GRADIENT = Rule(
     f"{_BY_GRADIENT} || !has(self.training) || !has(self.training.workers) || self.training.workers == 1",
     "training.workers share the steps of mlp, cnn, rnn and transformer: leave it out, or take one of them",
+)
+_MIXED_WITHOUT_CELLS = Rule(
+    "!has(self.model) || !has(self.model.rnn) || !has(self.training) || !has(self.training.precision)"
+    " || self.training.precision == 'Float32'",
+    "the cells of rnn are computed in Float32 only: leave training.precision out, or take transformer",
 )
 _LAYERS_TO_PRUNE = Rule(
     f"!has(self.compression) || {_of(LAYERED_FAMILIES | {'artifact'})} || "
@@ -166,6 +172,7 @@ class ModelServiceSpec(Contract):
         _ENSEMBLE_BY_RECIPE,
         _HALVING_OF_GRADIENT,
         _WORKERS_OF_GRADIENT,
+        _MIXED_WITHOUT_CELLS,
         _LAYERS_TO_PRUNE,
         _WEIGHTS_TO_QUANTIZE,
         _ENCODED_BY_ONNX,
@@ -337,6 +344,8 @@ class ModelServiceSpec(Contract):
             raise ValueError(_FOLDS_WITHOUT_TEACHER.message)
         if self.training.workers > 1 and not by_gradient:
             raise ValueError(_WORKERS_OF_GRADIENT.message)
+        if self.model.rnn is not None and self.training.precision is not Precision.FLOAT32:
+            raise ValueError(_MIXED_WITHOUT_CELLS.message)
         if self.training.search is not None:
             if self.training.search.halving is not None and not by_gradient:
                 raise ValueError(_HALVING_OF_GRADIENT.message)

@@ -6,10 +6,11 @@ from typing import ClassVar, Self
 from pydantic import Field, model_validator
 
 from modelservice.contract.augmentation import Augmentation
-from modelservice.contract.base import Contract, OneOf, Rule, Sha256
+from modelservice.contract.base import Contract, OneOf, QueueName, Rule, Sha256
 from modelservice.contract.locations import FolderUri
 from modelservice.contract.optimizers import Adam, Optimizer, Schedule
 from modelservice.contract.pods import PodSettings
+from modelservice.contract.precision import Precision
 from modelservice.contract.search import Search
 
 _ALL_ROWS = Rule(
@@ -119,6 +120,12 @@ class Hyperparameters(Contract):
         description="Batches of batchSize rows whose gradients are averaged, by their rows, for a step: that of a batch"
         " so many times as large, in the memory of one. Default 1. A change trains again.",
     )
+    precision: Precision = Field(
+        default=Precision.FLOAT32,
+        description="What layers compute in while they learn: BFloat16 is mixed precision, faster on GPUs of the Ampere"
+        " generation and later, in less memory. Weights, their gradients and what is stored are float32 in any case."
+        " Default Float32. A change trains again.",
+    )
     initialize: Initialize | None = Field(
         default=None, description="What the weights begin with. Default: random ones. A change trains again."
     )
@@ -197,11 +204,16 @@ class Training(Hyperparameters, PodSettings):
         " what does not fit one device. Default Data. A change trains nothing again.",
     )
 
+    queue_name: QueueName | None = Field(
+        default=None,
+        description="LocalQueue of Kueue, of the same namespace, which decides when the Jobs of this ModelService run,"
+        " those that compress and compare too. Default: they start at once. A change trains nothing again.",
+    )
     timeout_seconds: int = Field(
         default=86_400,
         ge=1,
         le=31_536_000,
-        description="Seconds after which the Job is stopped. Default 86400 (a day).",
+        description="Seconds after which the Job is stopped; those in a queue do not count. Default 86400 (a day).",
     )
     max_restarts: int = Field(
         default=3, ge=0, le=100, description="Restarts after a passing fault. Default 3; wrong data is not tried again."

@@ -78,8 +78,9 @@ def usual_steps(
         usual: those of the family, by adamW along a cosine.
         sentence: what the note begins with, such as ``transformer is trained``.
     """
-    kept = {name: getattr(training, name) for name in ("seed", "initialize", "teacher")}
-    if not training.model_copy(update={"initialize": None, "teacher": None}).is_default:
+    kept = {name: getattr(training, name) for name in ("seed", "initialize", "teacher", "precision")}
+    untold = {name: Hyperparameters.model_fields[name].default for name in kept}
+    if not training.model_copy(update=untold).is_default:
         return training, ()
     note = (
         f"{sentence} for {usual.epochs} epochs in batches of {usual.batch_size} rows with adamW along a cosine:"

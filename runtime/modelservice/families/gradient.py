@@ -22,6 +22,7 @@ from modelservice.contract.evaluation import Metric
 from modelservice.contract.failure import StageError
 from modelservice.contract.manifest import ARCHITECTURE_FILE, WEIGHTS_FILE
 from modelservice.contract.places import granted_gpus
+from modelservice.contract.precision import Precision
 from modelservice.contract.progress import Progress
 from modelservice.contract.training import Hyperparameters
 from modelservice.families.architecture import Architecture, OutputHead, Scale, Shape
@@ -80,7 +81,7 @@ def fit(
 
     Raises:
         StageError: no such network is possible, its training diverged, an augmentation does not fit the rows, a GPU
-            is granted and none is seen, or normalisation is asked for where it cannot be.
+            is granted and none is seen or lacks the precision, or normalisation is asked for where it cannot be.
     """
     architecture = _design(design, settings, dataset, field)
     if normalizes:
@@ -93,11 +94,13 @@ def fit(
 
 
 def _notes(training: Hyperparameters) -> Iterator[str]:
-    """What it learned from that is not in the data."""
+    """What it learned from that is not in the data, and what its steps were computed in."""
     if training.initialize is not None and training.initialize.artifact is not None:
         yield f"the weights began with those of {training.initialize.artifact.digest}"
     if (teacher := training.teacher) is not None:
         yield f"{teacher.artifact.digest} taught beside the labels, with {teacher.weight:g} of the loss"
+    if training.precision is not Precision.FLOAT32:
+        yield f"its steps were computed in {training.precision}; its weights are float32"
 
 
 def _fitted(

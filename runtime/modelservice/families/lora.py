@@ -18,6 +18,7 @@ from modelservice.contract.encoders import FineTune, LowRankAdaptation
 from modelservice.contract.failure import StageError
 from modelservice.contract.optimizers import AdamW, Cosine, Optimizer, Schedule
 from modelservice.contract.places import granted_gpus
+from modelservice.contract.precision import Precision
 from modelservice.contract.progress import Progress
 from modelservice.contract.training import Hyperparameters
 from modelservice.families.base import Observer
@@ -30,6 +31,7 @@ from modelservice.training.checkpointing import BEGINS_ANEW, Checkpointing
 from modelservice.training.curves import Epoch
 from modelservice.training.loop import seeded, train_module
 from modelservice.training.losses import objective_of
+from modelservice.training.precision import check_precision
 from modelservice.training.ranks import tensor_of
 from modelservice.training.threads import limited_threads, threads_for
 
@@ -38,6 +40,7 @@ _SLICE: Final = 32
 """Texts that are read at once where nothing is learned."""
 _SHORTEST: Final = 1e-12
 _RATE_FIELD: Final = "spec.model.encoder.fineTune.learningRate"
+_PRECISION_FIELD: Final = "spec.model.encoder.fineTune.precision"
 
 
 class LowRankEncoder(nn.Module):
@@ -154,9 +157,10 @@ def fine_tuned(
         checkpointing: where it is kept how far it is.
 
     Raises:
-        StageError: the loss is no longer a finite number, or a GPU is granted and none is seen.
+        StageError: the loss is no longer a finite number, or a GPU is granted and none is seen, or lacks the precision.
     """
     device = best_device(granted=granted_gpus(os.environ), section="spec.training")
+    check_precision(settings.precision, torch.device(device), field=_PRECISION_FIELD)
     head, objective = build_head(dataset), objective_of(dataset.task.loss, dataset.loss)
     training = Hyperparameters(
         optimizer=Optimizer(adam_w=AdamW(learning_rate=settings.learning_rate)),
@@ -164,6 +168,7 @@ def fine_tuned(
         l2=0,
         epochs=settings.epochs,
         batch_size=settings.batch_size,
+        precision=settings.precision,
         seed=seed,
     )
 
@@ -200,5 +205,7 @@ def fine_tuned(
         f"the encoder learned on for {epoch} of {settings.epochs} epochs, by {adapted.differences:,} numbers of rank"
         f" {settings.lora.rank} beside {encoder.parameters:,} weights"
     )
+    if settings.precision is not Precision.FLOAT32:
+        note = f"{note}, in steps that were computed in {settings.precision}"
     weights = {name: np.asarray(array, np.float32) for name, array in adapted.merged().items()}
     return replace(encoder, weights=weights, _known={}, _sessions={}), note

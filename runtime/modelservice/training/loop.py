@@ -22,6 +22,7 @@ from modelservice.training.optimizers import build_optimizer, learning_rate_fiel
 from modelservice.training.part import Part
 from modelservice.training.penalties import penalized_weights
 from modelservice.training.position import Position
+from modelservice.training.precision import check_precision, computed_in
 from modelservice.training.ranks import ALONE, Ranks
 from modelservice.training.schedules import Pace
 
@@ -124,8 +125,9 @@ def train_module(
         The number of the best epoch, from 1.
 
     Raises:
-        StageError: the loss is no longer a finite number.
+        StageError: the loss is no longer a finite number, or the GPU cannot compute in the precision that is set.
     """
+    check_precision(settings.precision, validation.features.device)
     step = build_optimizer(settings.optimizer, module.parameters(), clip_norm=settings.gradient_clip_norm, ranks=ranks)
     pace = Pace(settings.schedule, settings.early_stopping, epochs=settings.epochs)
     best = BestWeights(module, epochs=settings.epochs)
@@ -262,7 +264,9 @@ def _run_epoch(
                 batch = augment(batch, position.generator)
             own, share = ranks.share(count)
             batch = batch if share == 1 else batch.part(own)
-            loss = objective.loss(module(batch.features), batch.targets, batch.weights)
+            with computed_in(settings.precision, batch.features.device):
+                logits = module(batch.features)
+            loss = objective.loss(logits.float(), batch.targets, batch.weights)
             loss = loss if share == 1 else loss * share
             loss = loss + ranks.penalty(weights, l1=settings.l1, l2=settings.l2)
             told.add_(loss.detach() * count)

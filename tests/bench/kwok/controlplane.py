@@ -18,7 +18,7 @@ from tests.bench.kwok.audit import POLICY, AuditLog
 from tests.bench.kwok.process import free_port, running
 from tests.cluster.toolchain import binary
 
-USERS = ("bench", "operator", "controllers", "scheduler", "kwok")
+USERS = ("bench", "operator", "controllers", "scheduler", "kwok", "kueue")
 """Each component has a token of its own, so that the audit log tells them apart."""
 
 START_SECONDS = 60.0

@@ -19,6 +19,8 @@ from modelservice_operator.constants import (
 Object = dict[str, Any]
 
 TRAIN, COMPRESS = "train", "compress"
+END = "end"
+"""Annotation by which a pod is asked to end well."""
 
 _KEY = f"{{{{ index .metadata.labels `{LABEL_KEY}` }}}}"
 _DIGEST = f"sha256:{'0' * 64}"
@@ -121,6 +123,16 @@ def endless_stages(namespace: str, addresses: Mapping[str, str]) -> list[Object]
         if stage["metadata"]["name"].startswith(TRAIN):
             stage["spec"]["selector"]["matchExpressions"].append(elsewhere)
     return [*living, *(_endless(namespace, *one) for one in addresses.items())]
+
+
+def asked_stages() -> list[Object]:
+    """The life of ``all_stages``, but a training ends when its pod is asked to by the annotation ``END``."""
+    asked = _is(f'.metadata.annotations["{END}"]', "Exists")
+    living = all_stages()
+    for stage in living:
+        if stage["metadata"]["name"] == f"{TRAIN}-end":
+            stage["spec"]["selector"]["matchExpressions"].append(asked)
+    return living
 
 
 def _endless(namespace: str, name: str, address: str) -> Object:

@@ -19,7 +19,7 @@ from modelservice.contract.places import (
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice.contract.training import Parallelism
 from modelservice_operator.config import Settings
-from modelservice_operator.constants import ANNOTATION_RUN, STAGE_CONTAINER
+from modelservice_operator.constants import ANNOTATION_RUN, LABEL_QUEUE, STAGE_CONTAINER
 from modelservice_operator.domain.builders.encryption import current_secret, secret_of, shared_secret, with_keys
 from modelservice_operator.domain.builders.peers import SHARED_MEMORY, build_peers, rendezvous_host
 from modelservice_operator.domain.builders.pods import build_container, build_pod, merged_resources, plain
@@ -60,6 +60,8 @@ def run_hash(step: Step, spec: ModelServiceSpec, settings: Settings, *, data: Da
         runs.append(plain(artifacts.encryption))
     if job.workers > 1 or job.parallelism is not Parallelism.DATA:  # one pod may hold several GPUs
         runs += [job.workers, job.parallelism]
+    if job.queue_name is not None:
+        runs.append({"queueName": job.queue_name})
     address = [data.address] if data.address else []
     return short_hash([*runs, data.file, data.volume, *data.env_from, *address], length=8)
 
@@ -213,12 +215,17 @@ def _build_job(
         together = {"completionMode": "Indexed", "completions": job.workers, "parallelism": job.workers}
     metadata = owner.metadata(name, stage=step.stage.name, key=step.key)
     metadata["annotations"] = {ANNOTATION_RUN: run_hash(step, spec, settings, data=data)}
+    queued: Object = {}
+    if job.queue_name is not None:
+        metadata["labels"][LABEL_QUEUE] = job.queue_name
+        queued = {"suspend": True}  # so that nothing runs where Kueue, or its webhook, is not there
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": metadata,
         "spec": {
             **together,
+            **queued,
             # A worker that is lost ends all others, and each of these pods counts.
             "backoffLimit": job.max_restarts * job.workers,
             "activeDeadlineSeconds": job.timeout_seconds,

@@ -18,13 +18,14 @@ class JobSettings:
     """How the Job of a stage runs.
 
     ``section`` is where the spec says how its pods do, for messages; ``workers`` are pods that work together, and
-    ``parallelism`` is how.
+    ``parallelism`` is how; ``queue_name`` is the queue that they wait in.
     """
 
     pods: PodSettings
     section: str
     timeout_seconds: int
     max_restarts: int
+    queue_name: str | None = None
     workers: int = 1
     parallelism: Parallelism = Parallelism.DATA
 
@@ -132,4 +133,5 @@ def settings_on_cpus(training: Training) -> JobSettings:
         section="spec.training",
         timeout_seconds=training.timeout_seconds,
         max_restarts=training.max_restarts,
+        queue_name=training.queue_name,
     )

@@ -37,6 +37,7 @@ class Train:
             section="spec.training",
             timeout_seconds=training.timeout_seconds,
             max_restarts=training.max_restarts,
+            queue_name=training.queue_name,
             workers=training.workers,
             parallelism=training.parallelism,
         )

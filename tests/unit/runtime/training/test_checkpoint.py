@@ -31,6 +31,7 @@ from modelservice.contract.optimizers import (
     Stairs,
     StochasticGradientDescent,
 )
+from modelservice.contract.precision import Precision
 from modelservice.contract.training import EarlyStopping, Hyperparameters
 from modelservice.families.member_layers import MemberLinear, MemberScale
 from modelservice.families.normalization import ChannelNorm
@@ -248,6 +249,7 @@ KINDS: Mapping[str, dict[str, Any]] = {
         "gradient_accumulation": 2,
     },
     "all rows": {"optimizer": Optimizer(gradient_descent=GradientDescent(learning_rate=0.5)), "batch_size": 16},
+    "mixed precision": {"precision": Precision.BFLOAT16},
 }
 TRAININGS: Mapping[str, Callable[[Checkpointing], Outcome]] = {
     **{name: partial(train_one, **settings) for name, settings in KINDS.items()},

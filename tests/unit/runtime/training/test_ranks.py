@@ -3,6 +3,7 @@
 import pytest
 import torch
 from tests.support.ranks import (
+    MIXED,
     Memory,
     Outcome,
     Stopped,
@@ -10,6 +11,7 @@ from tests.support.ranks import (
     data,
     interrupted,
     members,
+    mixed,
     resumed,
     sharded,
     stopped,
@@ -22,26 +24,31 @@ from modelservice.training.peers import PeerLostError
 from modelservice.training.ranks import ALONE, current, trains_in
 
 CLOSE = 1e-5
+ROUNDED = 2**-7
+"""bfloat16 has eight bits: sums of shares are rounded otherwise than sums of the whole."""
 
 
-def assert_close(found: Outcome, expected: Outcome) -> None:
+def assert_close(found: Outcome, expected: Outcome, *, close: float = CLOSE) -> None:
     assert found.best == expected.best
     assert found.state.keys() == expected.state.keys()
     for name, tensor in expected.state.items():
-        torch.testing.assert_close(found.state[name], tensor, atol=CLOSE, rtol=0)
+        torch.testing.assert_close(found.state[name], tensor, atol=close, rtol=0)
     for ours, theirs in zip(found.told, expected.told[-len(found.told) :], strict=True):
-        assert ours.train_loss == pytest.approx(theirs.train_loss, abs=CLOSE)
-        assert ours.validation_loss == pytest.approx(theirs.validation_loss, abs=CLOSE)
+        assert ours.train_loss == pytest.approx(theirs.train_loss, abs=close)
+        assert ours.validation_loss == pytest.approx(theirs.validation_loss, abs=close)
 
 
 @pytest.mark.filterwarnings("default")  # torch's own, of what it imports for DTensors
 def test_two_processes_come_to_what_one_comes_to() -> None:
     """One story, since each process takes seconds to start."""
-    one, three = train_one(ALONE), train_three(ALONE)
+    one, three, rounded = train_one(ALONE), train_three(ALONE), train_one(ALONE, settings=MIXED)
     with beside() as ranks:
         assert_close(data(ranks), one)
         assert_close(members(ranks), three)
         assert_close(sharded(ranks), one)
+        for outcome in mixed(ranks):
+            assert_close(outcome, rounded, close=ROUNDED)
+            assert {tensor.dtype for tensor in outcome.state.values()} == {torch.float32}
         error, memory = stopped(ranks)
         assert isinstance(error, PeerLostError)
         assert "asked to end" in error.message
