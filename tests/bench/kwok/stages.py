@@ -18,7 +18,7 @@ from modelservice_operator.constants import (
 
 Object = dict[str, Any]
 
-TRAIN, COMPRESS = "train", "compress"
+TRAIN, COMPRESS, FETCH = "train", "compress", "fetch"
 
 _KEY = f"{{{{ index .metadata.labels `{LABEL_KEY}` }}}}"
 _DIGEST = f"sha256:{'0' * 64}"
@@ -93,6 +93,9 @@ def all_stages() -> list[Object]:
         *pending_stages(),
         *_job_stages(TRAIN, _report(_trained())),
         *_job_stages(COMPRESS, _report(_compressed())),
+        *_job_stages(
+            FETCH, _report(_trained().model_copy(update={"stage": FETCH, "source": "https://models.example"}))
+        ),
         _pod_stage("serve-start", STAGE_SERVE, "Pending", arriving, seconds=0.5),
         _pod_stage(
             "serve-ready", STAGE_SERVE, "Running", _started(SERVING_CONTAINER, ready=True), _NOT_READY, seconds=0.5
@@ -121,6 +124,19 @@ def endless_stages(namespace: str, addresses: Mapping[str, str]) -> list[Object]
         if stage["metadata"]["name"].startswith(TRAIN):
             stage["spec"]["selector"]["matchExpressions"].append(elsewhere)
     return [*living, *(_endless(namespace, *one) for one in addresses.items())]
+
+
+def telling_stages() -> list[Object]:
+    """Trainings that never end, each at an address of its own in 127.19.0.0/16 (``telling_address``)."""
+    number = f"index .metadata.labels `{LABEL_NAME}`"
+    address = f"127.19.1{{{{ slice ({number}) 6 8 }}}}.1{{{{ slice ({number}) 8 10 }}}}"
+    status = f"{_started(STAGE_CONTAINER, ready=True)}podIP: {address}\npodIPs: [{{ip: {address}}}]\n"
+    return [*pending_stages(), _pod_stage("telling", TRAIN, "Pending", status, seconds=0.5)]
+
+
+def telling_address(number: int) -> str:
+    """Where the training of a ModelService tells how far it is."""
+    return f"127.19.{100 + number // 100}.{100 + number % 100}"
 
 
 def _endless(namespace: str, name: str, address: str) -> Object:

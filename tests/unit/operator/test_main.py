@@ -19,6 +19,7 @@ from modelservice_operator import __main__
 from modelservice_operator.config import Settings
 from modelservice_operator.context import Context
 from modelservice_operator.machinery.manager import Manager
+from modelservice_operator.machinery.reflector import Reflectors
 from modelservice_operator.machinery.watch import Watch
 from modelservice_operator.reconciler import Reconciler
 
@@ -159,4 +160,6 @@ async def test_what_is_looked_up_beside_the_passes_runs_while_the_manager_leads(
     await __main__.run(Settings(trainer_image="trainer:1", server_image="server:1", http_port=free_port()))
     (reconciler,), (manager,) = made, managers
     assert len(reconciler.lookups) == 4
-    assert tuple(manager.beside) == reconciler.lookups
+    *lookups, data = manager.beside
+    assert tuple(lookups) == reconciler.lookups
+    assert isinstance(data, Reflectors), "the watch of all ConfigMaps"
