@@ -11,6 +11,10 @@ _DROPPED_REMEMBERED = 10_000
 """Deleted objects that are remembered, so that a late answer to a write cannot bring one back."""
 
 
+_SHORT = 128
+"""Characters of a text that may come again."""
+
+
 class Cache:
     """What is kept of watched objects, by name, each true for one UID, and children by the key they belong to.
 
@@ -158,7 +162,12 @@ class Cache:
 
 
 def _interned(value: Any) -> Any:
-    """The same value, its keys shared between all objects: each parsed document brings its own copies of them."""
+    """The same value, its keys and short texts shared between all objects: each parsed document brings its own copies.
+
+    Names, labels, UIDs and images come again and again: in an object, among the children of one, or in all.
+    """
+    if isinstance(value, str):
+        return sys.intern(value) if len(value) <= _SHORT else value
     if isinstance(value, dict):
         return {sys.intern(name): _interned(item) for name, item in value.items()}
     if isinstance(value, list):
