@@ -25,7 +25,7 @@ from tests.bench.scale.base import QUIET_SECONDS, say
 from tests.bench.scale.changes import CHANGES, change_data, change_specs
 from tests.bench.scale.machine import machine
 from tests.bench.scale.rest import watch_rest, watch_resync
-from tests.bench.scale.rollout import CPU_WITH_ARTIFACT, CPU_WITH_TRAINING, bring_up
+from tests.bench.scale.rollout import MORE, WITH_ARTIFACT, WITH_TRAINING, bring_up
 from tests.bench.scale.takeover import lose_leaders, restarted
 from tests.bench.scale.trainings import measure_trainings
 
@@ -81,7 +81,7 @@ def _minutes(arguments: argparse.Namespace, parts: tuple[str, ...]) -> float:
     once = 1 + arguments.services / 400
     resync = 6 if arguments.resync else 0
     took = {"training": once + arguments.window / 60 + 3 + resync, "artifact": once, "trainings": once + 2}
-    return sum(took[part] for part in parts)
+    return float(sum(took[part] for part in parts))
 
 
 def _measure(part: str, folder: Path, arguments: argparse.Namespace, extra: dict[str, Any]) -> list[Figure]:
@@ -92,8 +92,7 @@ def _measure(part: str, folder: Path, arguments: argparse.Namespace, extra: dict
         case "artifact":
             with operator_on_control_plane(folder, services) as bench:
                 apply = lambda: apply_artifact_services(bench.plane.api, range(services))  # noqa: E731
-                prefix = "with an artifact given: "
-                return bring_up(bench, services, apply=apply, cpu=CPU_WITH_ARTIFACT, prefix=prefix)[0]
+                return bring_up(bench, services, apply=apply, limits=WITH_ARTIFACT, prefix="with an artifact given: ")
         case _:
             return measure_trainings(folder, services, arguments.window)
 
@@ -116,7 +115,8 @@ def measure_training(
         led_since = time.monotonic()
         api = bench.plane.api
         apply = lambda: apply_services(api, range(services), extra=extra)  # noqa: E731
-        figures, _ = bring_up(bench, services, apply=apply, cpu=CPU_WITH_TRAINING)
+        limits = MORE if extra else WITH_TRAINING
+        figures = bring_up(bench, services, apply=apply, limits=limits)
         figures += watch_rest(bench, services, window)
         figures += change_specs(bench, services)
         figures += change_data(bench, services)

@@ -4,6 +4,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 from tests.bench.kwok.audit import Request
 from tests.bench.kwok.population import apply_table, change_service, service_name
@@ -26,7 +27,7 @@ def change_specs(bench: Subject, services: int) -> list[Figure]:
     say(f"changing {count} specs, one after the other")
     found = []
     for number in range(count):
-        found.append(1000 * first_write(bench, number, lambda n=number: change_service(bench.plane.api, n, _TRAINING)))
+        found.append(1000 * first_write(bench, number, partial(change_service, bench.plane.api, number, _TRAINING)))
         time.sleep(_PAUSE_SECONDS)
     found.sort()
     # With fewer than a hundred of them this is the slowest.
@@ -46,7 +47,7 @@ def change_data(bench: Subject, services: int) -> list[Figure]:
         first_write(
             bench,
             number,
-            lambda n=number: apply_table(bench.plane.api, service_name(n), last_row="5.1,3.1,1.4,0.2,setosa"),
+            partial(apply_table, bench.plane.api, service_name(number), last_row="5.1,3.1,1.4,0.2,setosa"),
         )
         for number in range(services - count, services)
     )

@@ -45,8 +45,8 @@ def test_many_trainings_are_said_in_turn_and_each_is_looked_at_once_for_it() -> 
 def _service(kube: FakeKube, number: int) -> Object:
     metadata = {"name": f"model-{number}", "namespace": "n"}
     ready = {"type": "Ready", "status": "False", "reason": "Training", "message": ""}
-    ready |= {"observedGeneration": 1, "lastTransitionTime": "2026-01-01T00:00:00Z"}
-    status = {"observedGeneration": 1, "conditions": [ready]}
+    known = {"observedGeneration": 1, "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    status = {"observedGeneration": 1, "conditions": [{**ready, **known}]}
     kube.store({"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": {}, "status": status})
     return kube.objects[Ref(MODEL_SERVICE, "n", metadata["name"])]
 
