@@ -35,15 +35,16 @@ class LeaseStore(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Durations:
-    """Seconds: another one leads within 15 s of the last sign of life, where client-go's defaults take up to 18 s.
+    """Seconds: another one leads within 14 s of the last sign of life, where client-go's defaults take up to 18.
 
     Others wait ``lease`` after the last sign of life; the leader gives up ``renew_deadline`` after its last success,
     so that a write it sent before can end (``lease - renew_deadline`` is the limit of a write) before another leads.
     """
 
-    lease: float = 11.0
-    renew_deadline: float = 6.5
+    lease: float = 12.0
+    renew_deadline: float = 7.5
     retry: float = 2.0
+    look: float = 1.0
 
 
 class Elector:
@@ -87,7 +88,7 @@ class Elector:
                 log.info("leading", identity=self._identity, lease=str(self._ref))
                 return True
             # A lease that ends before the next try is taken as soon as it ends.
-            await self._clock.wait(stop, self._pause(self._jitter(self._durations.retry), self._held_until))
+            await self._clock.wait(stop, self._pause(self._jitter(self._durations.look), self._held_until))
         return False
 
     async def hold(self, stop: asyncio.Event) -> bool:
