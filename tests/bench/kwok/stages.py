@@ -128,8 +128,8 @@ def endless_stages(namespace: str, addresses: Mapping[str, str]) -> list[Object]
 
 def telling_stages() -> list[Object]:
     """Trainings that never end, each at an address of its own in 127.19.0.0/16 (``telling_address``)."""
-    number = f"index .metadata.labels `{LABEL_NAME}`"
-    address = f"127.19.1{{{{ slice ({number}) 6 8 }}}}.1{{{{ slice ({number}) 8 10 }}}}"
+    number = f"index .metadata.labels `{LABEL_NAME}`"  # such as model-0123, see population.service_name
+    address = f"127.19.1{{{{ substr 6 8 ({number}) }}}}.1{{{{ substr 8 10 ({number}) }}}}"
     status = f"{_started(STAGE_CONTAINER, ready=True)}podIP: {address}\npodIPs: [{{ip: {address}}}]\n"
     return [*pending_stages(), _pod_stage("telling", TRAIN, "Pending", status, seconds=0.5)]
 
