@@ -7,6 +7,7 @@ LOCK    := .venv/bin/uv pip compile pyproject.toml -q --universal --python-versi
            --no-emit-index-url --no-header
 NODES   ?=
 K       ?=
+N       ?=
 export KUBE_CONTEXT
 # Where it is set, each of some hundred processes compiles torch and all else again: 5 s of CPU each.
 unexport PYTHONDONTWRITEBYTECODE
@@ -86,9 +87,13 @@ cluster-status: venv ## Which components run
 env: venv ## Print exports for a shell: eval "$$(make -s env)"
 	@$(CLUSTER) env
 
-bench-operator: setup ## Figures of the operator on a control plane of its own, with simulated nodes and pods
+bench-operator: setup ## Figures of the operator on a control plane of its own, with simulated nodes and pods (N=1000)
 	@$(CLUSTER) build kubernetes etcd kwok
-	@$(STAGES) run $(PYTHON) -m tests.bench.operator
+	@$(STAGES) run $(PYTHON) -m tests.bench.operator $(if $(N),--services $(N) --resync)
+
+bench-operator-growth: setup ## Whether one more ModelService costs the same at 100, 1,000 and 3,000 (half an hour)
+	@$(CLUSTER) build kubernetes etcd kwok
+	@$(STAGES) run $(PYTHON) -m tests.bench.operator_growth
 
 bench-hostile: setup ## Figures of the operator while a tenant does what it can, on such a control plane
 	@$(CLUSTER) build kubernetes etcd kwok

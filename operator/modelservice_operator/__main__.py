@@ -16,6 +16,7 @@ from modelservice_operator import logging
 from modelservice_operator.config import Settings, SettingsError, from_environment
 from modelservice_operator.constants import LEASE_NAME
 from modelservice_operator.context import Context
+from modelservice_operator.data_watch import DATA_WATCH
 from modelservice_operator.handlers.login import connect
 from modelservice_operator.handlers.run import run_kopf
 from modelservice_operator.http import serve_http
@@ -34,21 +35,25 @@ from modelservice_operator.machinery.feed import Feed
 from modelservice_operator.machinery.lease import Elector
 from modelservice_operator.machinery.manager import LeaseLostError, Manager, Runs
 from modelservice_operator.machinery.queue import Backoff, WorkQueue
-from modelservice_operator.machinery.reflector import Reflector, Reflectors
+from modelservice_operator.machinery.reflector import Reflector, Reflectors, Sink
 from modelservice_operator.machinery.rivals import Rivals
 from modelservice_operator.machinery.sync import Synchronizer
 from modelservice_operator.machinery.verifier import Verifier
-from modelservice_operator.machinery.watch import Watch
+from modelservice_operator.machinery.watch import Watch, own_key
 from modelservice_operator.machinery.worker import Reconciles, Workers
 from modelservice_operator.metrics import ConditionCollector, Metrics
 from modelservice_operator.objects import Key, Ref
-from modelservice_operator.reconciler import Reconciler
+from modelservice_operator.reconciler import Reconciler, is_said
 from modelservice_operator.watches import WATCHES
 
 log = structlog.get_logger(__name__)
 
 _YOUNG_OBJECTS = 10_000
 """Python's default is 700, less than one event of the apiserver brings: it searched each for cycles many times."""
+
+BURST_SECONDS = 0.2
+"""How soon a change of a child is looked at, and what we wrote ourselves once more: controllers write in bursts, and
+most of a burst is one pass. What people change is looked at in no time."""
 
 _NESTED = 12_000
 """The apiserver takes JSON that is nested 10,000 deep, in managedFields too, and Python parses 1,000 of it. C needs
@@ -99,7 +104,8 @@ async def run(settings: Settings) -> None:
             clock=context.clock,
             on_change=context.queue.add,
         )
-        await operate(context, reconciler, beside=reconciler.lookups)
+        data = build_reflectors(context, [DATA_WATCH], sink=reconciler.data_watch)
+        await operate(context, reconciler, beside=(*reconciler.lookups, Reflectors(data)))
 
 
 async def operate(
@@ -155,9 +161,11 @@ def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
 
 def build_manager(context: Context, watches: Sequence[Watch], workers: Workers, beside: Sequence[Runs] = ()) -> Manager:
     """What works on all ModelServices of the cache, which these watches fill: their own by kopf, the others by us."""
+    verifier = build_verifier(context)
+    owned = build_reflectors(context, [watch for watch in watches if watch.owned], sink=verifier)
     return Manager(
         lifecycle=context.lifecycle,
-        reflectors=build_reflectors(context, [watch for watch in watches if watch.owned]),
+        reflectors=Reflectors(owned, beside=[verifier]),
         synchronizer=Synchronizer(
             watches=[watch for watch in watches if not watch.owned],
             lists=context.kube,
@@ -170,39 +178,34 @@ def build_manager(context: Context, watches: Sequence[Watch], workers: Workers, 
         queue=context.queue,
         workers=workers,
         beside=beside,
-        keys=lambda: context.cache.keys(MODEL_SERVICE),
+        keys=lambda: map(own_key, sorted(context.cache.objects(MODEL_SERVICE), key=is_said)),
         metrics=context.metrics,
     )
 
 
-def build_reflectors(context: Context, watches: Sequence[Watch]) -> Reflectors:
-    """What fills the cache by these watches, in all watched namespaces."""
+def build_verifier(context: Context) -> Verifier:
+    """What takes children into the cache."""
 
     def is_there(key: Key) -> bool:
         service = context.cache.get(Ref(MODEL_SERVICE, *key))
         return service is not None and "deletionTimestamp" not in service["metadata"]
 
-    verifier = Verifier(
+    return Verifier(
         lookup=context.kube,
-        feed=context.feed,
+        feed=context.children,
         cache=context.cache,
         clock=context.clock,
         wanted=is_there,
     )
-    reflectors = [
-        Reflector(
-            watch=watch,
-            namespace=namespace,
-            source=context.source,
-            feed=context.feed,
-            cache=context.cache,
-            verifier=verifier,
-            clock=context.clock,
-        )
+
+
+def build_reflectors(context: Context, watches: Sequence[Watch], *, sink: Sink) -> list[Reflector]:
+    """What tells a sink of all that these watches see, in all watched namespaces."""
+    return [
+        Reflector(watch=watch, namespace=namespace, source=context.source, sink=sink, clock=context.clock)
         for watch in watches
         for namespace in context.settings.watch_namespaces or (None,)
     ]
-    return Reflectors(reflectors, verifier=verifier)
 
 
 @asynccontextmanager
@@ -212,6 +215,7 @@ async def open_context(settings: Settings, *, watches: Sequence[Watch] = WATCHES
     metrics.registry.register(ConditionCollector(lambda: cache.objects(MODEL_SERVICE)))
     queue: WorkQueue[Key] = WorkQueue(clock=clock, metrics=metrics, backoff=Backoff())
     feed = Feed(cache=cache, on_change=queue.add)
+    children = Feed(cache=cache, on_change=lambda key: queue.add_after(key, BURST_SECONDS))
     async with (
         open_transport(connect=connect, metrics=metrics) as transport,
         open_transport(connect=connect, metrics=metrics, connections=0) as watching,
@@ -235,7 +239,7 @@ async def open_context(settings: Settings, *, watches: Sequence[Watch] = WATCHES
             transport=transport,
             namespaces=settings.watch_namespaces,
             may_write=elector.may_write,
-            memory=feed,
+            memory=children,
             recorder=EventRecorder(clock=clock),
             metrics=metrics,
         )
@@ -246,6 +250,7 @@ async def open_context(settings: Settings, *, watches: Sequence[Watch] = WATCHES
             cache=cache,
             queue=queue,
             feed=feed,
+            children=children,
             kube=kube,
             source=WatchClient(transport=watching),
             progress=progress,

@@ -19,7 +19,10 @@ from modelservice_operator.objects import Key
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """Ports, state and settings that handlers, workers and probes share."""
+    """Ports, state and settings that handlers, workers and probes share.
+
+    ``feed`` takes ModelServices, whose change is looked at in no time, and ``children`` what controllers and we change.
+    """
 
     settings: Settings
     clock: Clock
@@ -27,6 +30,7 @@ class Context:
     cache: Cache
     queue: WorkQueue[Key]
     feed: Feed
+    children: Feed
     kube: KubePort
     source: Source
     progress: ProgressPort

@@ -3,8 +3,8 @@
 import asyncio
 import base64
 import binascii
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Iterator
+from dataclasses import dataclass, field, replace
 
 from modelservice.contract.data import ConfigMapSource
 from modelservice.contract.digests import joined
@@ -20,8 +20,8 @@ from modelservice_operator.machinery.errors import Forbidden, KubeError
 from modelservice_operator.machinery.lookups import Asked, Lookups
 from modelservice_operator.objects import Key, Object, Ref
 
-LOOK_SECONDS = 30.0
-"""How old the knowledge of a ConfigMap may get: a change is noticed within a minute."""
+LOOK_SECONDS = 3600.0
+"""How old the knowledge of a ConfigMap may get of which nobody says that it changed (see ``data_watch``)."""
 
 _FIRST_SECONDS, _MISSING_SECONDS = 0.25, 5.0
 """The same, while something is wrong with it: the first time, and after a while."""
@@ -43,11 +43,15 @@ class _Meant:
 
 @dataclass(frozen=True, kw_only=True)
 class _Read:
-    """What a ConfigMap held at one version, or None where there is none; another version with the same is the same."""
+    """What a ConfigMap held at one version, or None where there is none; another version with the same is the same.
+
+    ``stale``: it could not be read once more.
+    """
 
     found: ConfigMapContent | Problem | None
     uid: str = field(default="", compare=False)
     version: str = field(default="", compare=False)
+    stale: bool = field(default=False, compare=False)
 
     @property
     def good(self) -> bool:
@@ -60,6 +64,8 @@ class DataSource:
 
     def __init__(self, *, kube: KubePort, clock: Clock, on_change: Callable[[Key], None]) -> None:
         self._kube = kube
+        self._meant: dict[Key, Ref] = {}
+        self._askers: dict[Ref, set[Key]] = {}
         self.lookups: Lookups[_Meant, _Read] = Lookups(
             ask=self._ask, interval=_interval, on_change=on_change, clock=clock
         )
@@ -75,6 +81,7 @@ class DataSource:
         source: ConfigMapSource = spec.known_data.chosen
         given = spec.known_data.split.given_files
         meant = _Meant(asker.namespace, source, tuple(given.values()))
+        self._note(asker, meant.ref)
         (read,) = self.lookups.want(asker, [meant])
         if read is not None:
             return config_map_data(source, read.found, given)
@@ -86,7 +93,42 @@ class DataSource:
 
     def forget(self, asker: Key) -> None:
         """Nobody wants to know any more."""
+        self._note(asker, None)
         self.lookups.want(asker, ())
+
+    def refs(self) -> tuple[Ref, ...]:
+        """The ConfigMaps that are read."""
+        return tuple(self._askers)
+
+    def is_known(self, ref: Ref, *, uid: str, version: str) -> bool:
+        """Whether all who read this ConfigMap have read it in this version."""
+        return all(read is not None and (read.uid, read.version) == (uid, version) for read in self._reads(ref))
+
+    def is_listed(self, ref: Ref, uids: Container[str]) -> bool:
+        """Whether what was read of this ConfigMap is of one with such a UID; also where nothing was found or read."""
+        return all(read is None or not read.uid or read.uid in uids for read in self._reads(ref))
+
+    def changed(self, ref: Ref) -> None:
+        """A ConfigMap may be another one than was read."""
+        for asker in sorted(self._askers.get(ref, ())):
+            self.lookups.hurry(asker)
+
+    def _reads(self, ref: Ref) -> Iterator[_Read | None]:
+        return (read for asker in self._askers.get(ref, ()) for read in self.lookups.answers(asker))
+
+    def _note(self, asker: Key, ref: Ref | None) -> None:
+        """Somebody reads this ConfigMap now, and no other."""
+        if (before := self._meant.get(asker)) == ref:
+            return
+        if before is not None:
+            self._askers[before].discard(asker)
+            if not self._askers[before]:
+                del self._askers[before]
+        if ref is None:
+            del self._meant[asker]
+        else:
+            self._meant[asker] = ref
+            self._askers.setdefault(ref, set()).add(asker)
 
     async def _ask(self, meant: _Meant, last: _Read | None) -> _Read:
         try:
@@ -94,7 +136,7 @@ class DataSource:
         except KubeError as error:
             # What was read stays true while the apiserver does not answer; what may not be read any more does not.
             if last is not None and last.good and not isinstance(error, Forbidden):
-                return last
+                return replace(last, stale=True)
             message = f"ConfigMap {meant.source.name!r} cannot be read: {error}"
             return _Read(found=Problem(reason="DataUnavailable", message=message, about=About.DATA))
 
@@ -102,7 +144,7 @@ class DataSource:
         if last is not None and last.uid and (metadata := await self._kube.get_metadata(meant.ref)) is not None:
             found = metadata["metadata"]
             if (found["uid"], found["resourceVersion"]) == (last.uid, last.version):
-                return last
+                return replace(last, stale=False)
         config_map = await self._kube.get(meant.ref)
         if config_map is None:
             return _Read(found=None)
@@ -114,7 +156,7 @@ class DataSource:
 
 def _interval(asked: Asked[_Read]) -> float:
     """Soon at first: who applies one file makes the ConfigMap a moment after the ModelService."""
-    if asked.answer is not None and asked.answer.good:
+    if asked.answer is not None and asked.answer.good and not asked.answer.stale:
         return LOOK_SECONDS
     return min(_MISSING_SECONDS, _FIRST_SECONDS * 2.0 ** min(asked.times - 1, 16))
 

@@ -10,6 +10,7 @@ from modelservice.contract.base import problems
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice_operator.config import Settings
 from modelservice_operator.data_source import DataSource
+from modelservice_operator.data_watch import DataWatch
 from modelservice_operator.diagnostics import Diagnostician
 from modelservice_operator.domain.assessment import assess
 from modelservice_operator.domain.data import DataState
@@ -79,6 +80,7 @@ class Reconciler:
         )
         self._reader = Reader(pods=progress, clock=clock, on_change=on_change)
         self._data = DataSource(kube=kube, clock=clock, on_change=on_change)
+        self.data_watch = DataWatch(self._data)
         damper, impositions = Damper(clock=clock), Impositions()
         self._observer = Observer(kube=kube, cache=cache, settings=settings, impositions=impositions)
         names = Names(reads=kube, clock=clock)
@@ -108,7 +110,7 @@ class Reconciler:
             status = summarize_invalid(observed, _invalid(error), now=self._clock.now())
             return await self._speaker.say(observed, status, warning=True)
         # What was said of this spec stays true until its data turns out to be other data: no need to unsay it.
-        patience = _LATE_SECONDS if _is_said(service) else _PATIENCE_SECONDS
+        patience = _LATE_SECONDS if is_said(service) else _PATIENCE_SECONDS
         if (data := self._data.read(key, spec, patience=patience)) is None:
             return patience
         encoder = self._encoder(key, spec)
@@ -219,7 +221,7 @@ class Reconciler:
         return seconds
 
 
-def _is_said(service: Object) -> bool:
+def is_said(service: Object) -> bool:
     """Whether the status is of the spec as it is now."""
     return bool(service.get("status", {}).get("observedGeneration") == service["metadata"].get("generation", 0))
 

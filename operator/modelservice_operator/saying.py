@@ -17,8 +17,9 @@ from modelservice_operator.machinery.errors import Conflict, Invalid, Transient
 from modelservice_operator.machinery.rate_limit import RateLimit
 from modelservice_operator.objects import Object, Ref
 
-_LATER_SECONDS = 2.0
-"""When progress is said that the rate limit held back."""
+_PROGRESS_PER_SECOND = 18
+"""Statuses that only tell how far a stage is, of all ModelServices together. With a thousand trainings at once each is
+heard of once a minute; what begins and ends meanwhile is said besides."""
 
 _AT_ONCE, _CONFLICT_SECONDS = 0.0, 1.0
 """When a conflict is looked into: the second, where nothing newer is there that it could come from."""
@@ -39,8 +40,9 @@ class Speaker:
         self._cache = cache
         self._clock = clock
         self._damper = damper
-        self._rate_limit = RateLimit(clock=clock, per_second=20)
+        self._rate_limit = RateLimit(clock=clock, per_second=_PROGRESS_PER_SECOND)
         self._held: dict[Ref, float] = {}
+        self._places: dict[Ref, float] = {}
 
     async def say(self, observed: Observed, desired: Object, *, warning: bool) -> float | None:
         """Write the status if it differs, at once or in a moment; an event when Ready has another reason.
@@ -54,11 +56,11 @@ class Speaker:
         before, after = observed.service.get("status", {}), desired["status"]
         ref = Ref(MODEL_SERVICE, observed.owner.namespace, observed.owner.name)
         if before == after:
-            self._held.pop(ref, None)
+            self.forget(ref)
             return None
         if (seconds := self._delay(ref, before, after, warning=warning)) > 0:
             return seconds
-        self._held.pop(ref, None)
+        self.forget(ref)
         whose, content = (ref, observed.owner.uid), short_hash(_timeless(after), length=16)
         if (seconds := self._damper.wait(whose, content)) > 0:
             return seconds
@@ -83,14 +85,17 @@ class Speaker:
     def forget(self, ref: Ref) -> None:
         """Nothing is to be said of this ModelService any more."""
         self._held.pop(ref, None)
+        self._places.pop(ref, None)
 
     def _delay(self, ref: Ref, before: Object, after: Object, *, warning: bool) -> float:
         """Seconds that what is to be said waits; those of headway run from the first thing that is not said."""
+        now = self._clock.monotonic()
         if _without_progress(before) == _without_progress(after):
-            return 0.0 if self._rate_limit.admit() else _LATER_SECONDS
+            if ref not in self._places:  # each waits for its own turn: to ask again and again would cost more
+                self._places[ref] = now + self._rate_limit.reserve()
+            return self._places[ref] - now
         if warning or not _is_headway(before, after):
             return 0.0
-        now = self._clock.monotonic()
         return self._held.setdefault(ref, now) + _MOMENT_SECONDS - now
 
     async def _read_again(self, ref: Ref) -> float | None:

@@ -50,7 +50,21 @@ UNDER_ATTACK = (
 )
 """Bench and figure: what docs/operations.md shows of a hostile tenant and an unlucky cluster, each with its limit."""
 
-SHOWN = ((README, "figures", HEADLINES), (OPERATIONS, "under-attack", UNDER_ATTACK))
+SCALE = (
+    ("operator", "first request to last write"),
+    ("operator", "CPU for each ModelService"),
+    ("operator", "memory before the first ModelService"),
+    ("operator", "memory for each ModelService"),
+    ("operator", "CPU while converged"),
+    ("operator", "spec change to first child write, median"),
+)
+"""Bench and figure: what docs/operations.md shows for who has to say how large the operator is to be."""
+
+SHOWN = (
+    (README, "figures", HEADLINES),
+    (OPERATIONS, "under-attack", UNDER_ATTACK),
+    (OPERATIONS, "scale", SCALE),
+)
 """Document, block of it, and the figures that it shows."""
 
 

@@ -20,6 +20,7 @@ from modelservice.contract.signature import ColumnKind, InputColumn, Output, Sig
 from modelservice.contract.sizes import Tried
 from modelservice_operator.config import Settings
 from modelservice_operator.constants import ANNOTATION_REPLICA_SET, LABEL_NAME, STAGE_CONTAINER
+from modelservice_operator.data_watch import DATA_WATCH
 from modelservice_operator.kinds import (
     CONFIG_MAP,
     CONTROLLER_REVISION,
@@ -200,6 +201,11 @@ class World:
             for obj in objects:
                 if _WATCHES[kind].selects(obj) or obj["metadata"]["uid"] in self.cache.uids(kind):
                     self.cache.put(kind, copy.deepcopy(obj))
+        tables = self.all(CONFIG_MAP)
+        for obj in tables:
+            self.reconciler.data_watch.put(CONFIG_MAP, obj)
+        uids = {obj["metadata"]["uid"] for obj in tables}
+        self.reconciler.data_watch.leave_out(DATA_WATCH, None, uids, None)
 
     def reconcile(self) -> float | None:
         """Deliver all events, then one pass."""

@@ -16,12 +16,12 @@ from tests.bench.kwok.controlplane import apiserver_command, running_etcd, write
 from tests.bench.kwok.process import free_port, running
 from tests.support.fake_clock import eventually
 
-from modelservice_operator.__main__ import build_reflectors, open_context
+from modelservice_operator.__main__ import build_reflectors, build_verifier, open_context
 from modelservice_operator.config import Settings
 from modelservice_operator.constants import LABEL_NAME, MANAGED_BY, MANAGED_BY_LABEL
 from modelservice_operator.context import Context
 from modelservice_operator.kinds import CONFIG_MAP, MODEL_SERVICE, ref_of
-from modelservice_operator.machinery.reflector import HistoryRewoundError
+from modelservice_operator.machinery.reflector import HistoryRewoundError, Reflectors
 from modelservice_operator.objects import Object, Ref
 from modelservice_operator.watches import WATCHES
 
@@ -96,7 +96,9 @@ async def reflecting() -> AsyncIterator[tuple[Context, asyncio.Task[None]]]:
     settings = Settings(trainer_image="none", server_image="none", http_port=free_port(), pod_namespace=NAMESPACE)
     stop = asyncio.Event()
     async with open_context(settings) as context:
-        reflectors = build_reflectors(context, [watch for watch in WATCHES if watch.owned])
+        verifier = build_verifier(context)
+        owned = build_reflectors(context, [watch for watch in WATCHES if watch.owned], sink=verifier)
+        reflectors = Reflectors(owned, beside=[verifier])
         task = asyncio.create_task(reflectors.run(stop))
         try:
             async with asyncio.timeout(60):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from modelservice.contract.artifacts import Artifacts
 from modelservice.contract.failure import About
@@ -90,7 +91,7 @@ class Assessment:
         trial = self.planned.trial
         return None if trial is None or trial.held else trial
 
-    @property
+    @cached_property
     def rolled_out(self) -> bool:
         """Whether all replicas serve what is to serve: its pods say so, and the Service leads to them."""
         if self.trying is not None:
@@ -112,7 +113,7 @@ class Assessment:
         """Whether a stage waits for ``spec.suspend`` to end."""
         return self.spec.suspend and self.planned.desired is None
 
-    @property
+    @cached_property
     def problem(self) -> Problem | None:
         """The first thing that fails, in the order in which the stages follow each other."""
         # What crashed a moment ago answers until it crashes again: that is one problem, not many.

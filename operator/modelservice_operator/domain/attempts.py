@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 
 from modelservice.contract.failure import Failure
 from modelservice_operator.domain.builders.encryption import current_secret
@@ -210,11 +211,10 @@ def _attempt_id(step: Step, inputs: Inputs, parent: Revision | None) -> str:
 
     The second finds the artifact of the first, verifies it and reports it: it works only if there is none.
     """
-    first, second = (
-        attempt_id(step, inputs.spec, inputs.settings, data=inputs.data, parent=parent, retry=retry) for retry in (0, 1)
-    )
+    build = partial(attempt_id, step, inputs.spec, inputs.settings, data=inputs.data, parent=parent)
+    first = build(retry=0)
     name = _job_name(step, inputs, first)
-    return second if any(job.name == name and job.lost_report for job in inputs.observed.jobs) else first
+    return build(retry=1) if any(job.name == name and job.lost_report for job in inputs.observed.jobs) else first
 
 
 def _job_name(step: Step, inputs: Inputs, attempt: str) -> str:

@@ -143,6 +143,8 @@ def _within(path: str, other: str) -> bool:
 
 def _in_map(live: Mapping[str, Any], desired: Mapping[str, Any], place: _Place) -> Iterator[Extra]:
     for name, value in live.items():
+        if name in desired and value == desired[name]:
+            continue  # in C, and true of most parts
         below = place.field(name)
         if name in desired:
             yield from _in_value(value, desired[name], below)

@@ -154,6 +154,8 @@ def covers(live: Any, desired: Any, *, name: str = "") -> bool:
 
     ``name``: of the field; items of a list that the apiserver merges are compared by what tells them apart.
     """
+    if live == desired:  # in C, and true of most parts
+        return True
     if isinstance(desired, dict):
         if not desired:
             return live is None or isinstance(live, dict)
@@ -164,4 +166,4 @@ def covers(live: Any, desired: Any, *, name: str = "") -> bool:
             known = {item_key(name, item): item for item in found}
             return all(covers(known.get(key), item) for key, item in zip(keys, desired, strict=True))
         return len(found) == len(desired) and all(covers(*pair) for pair in zip(found, desired, strict=True))
-    return bool(live == desired) or (live is None and not desired)
+    return live is None and not desired

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from modelservice.contract.artifacts import Artifacts
@@ -106,13 +107,13 @@ class Observed:
         """The version of the ModelService that was read."""
         return str(self.service["metadata"].get("resourceVersion", ""))
 
-    @property
+    @cached_property
     def deployed_key(self) -> str | None:
         """Key of the revision that the Deployment's pods are told to serve."""
         asked = told(self.deployment["spec"].get("template", {})) if self.deployment else None
         return asked.key or None if asked else None
 
-    @property
+    @cached_property
     def beside(self) -> "Observed | None":
         """The same picture with the Deployment of a canary in the place of ours; None while there is none."""
         if (canary := self.canary) is None:
@@ -130,17 +131,17 @@ class Observed:
         """Pods of a canary, then those of our Deployment."""
         return (*(self.canary.pods if self.canary else ()), *self.serving_pods)
 
-    @property
+    @cached_property
     def answering(self) -> tuple[Object, ...]:
         """Serving pods that are ready, the oldest first, whether or not a Service leads to them; no canary's."""
         return tuple(pod for pod in self.serving_pods if is_ready(pod))
 
-    @property
+    @cached_property
     def all_answering(self) -> tuple[Object, ...]:
         """Those of a canary, too, which come first."""
         return tuple(pod for pod in self.all_serving_pods if is_ready(pod))
 
-    @property
+    @cached_property
     def reached(self) -> tuple[Object, ...]:
         """Those of all ready pods that our Service selects as it is now, not as it should be."""
         service = self.child(SERVICE, self.owner.name)
@@ -150,14 +151,14 @@ class Observed:
         labelled = ((pod, pod["metadata"].get("labels") or {}) for pod in self.all_answering)
         return tuple(pod for pod, labels in labelled if selector.items() <= labels.items())
 
-    @property
+    @cached_property
     def served(self) -> Revision | None:
         """What the newest ready pod serves, a canary's only where no other is; None where no record tells of it."""
         said = told(self.all_answering[-1]) if self.all_answering else None
         record = self.record(said.key) if said else None
         return record if record is not None and said is not None and record.digest == said.digest else None
 
-    @property
+    @cached_property
     def revisions(self) -> tuple[Revision, ...]:
         """The records with a number, the oldest first."""
         return tuple(revision for revision in self.records if revision.number > 0)
@@ -194,7 +195,7 @@ class Observed:
         """The record of a key, where it cannot be read."""
         return next((record for record in self.unreadable if record.key == key), None)
 
-    @property
+    @cached_property
     def missing_images(self) -> frozenset[str]:
         """Images that pods wait for in vain; what is to run on one of them may take the operator's current image."""
         return frozenset(

@@ -15,7 +15,7 @@ from modelservice_operator.metrics import Metrics
 from modelservice_operator.objects import Kind, Object, Ref
 
 WRITE_TIMEOUT_SECONDS = 4.0
-"""A write that is sent at the last moment ends before another replica may lead: lease 15 s, renewal deadline 10 s."""
+"""A write that is sent at the last moment ends before another replica may lead: lease 12 s, renewal deadline 7.5 s."""
 
 _EVENTS_PAGES = (50, 5)
 """Events of the one page that is read; and of a second try, where the first was too large."""

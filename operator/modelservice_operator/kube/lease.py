@@ -11,8 +11,9 @@ from modelservice_operator.machinery.errors import Conflict, NotFound
 from modelservice_operator.machinery.rivals import ALL, Release, Scope
 from modelservice_operator.objects import Object, Ref
 
-LEASE_TIMEOUT_SECONDS = 4.0
-"""Less than the lease (15 s) without its renewal deadline (10 s): a request ends before another replica may lead."""
+LEASE_TIMEOUT_SECONDS = 2.5
+"""So that after one that was never answered there is time for another before the renewal deadline (7.5 s), and less
+than the lease (12 s) without that deadline: a request ends before another replica may lead."""
 
 
 class LeaseClient:

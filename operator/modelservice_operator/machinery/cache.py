@@ -1,9 +1,9 @@
 """The operator's picture of the cluster, filled by events and by the answers to its own writes."""
 
-import sys
 from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
+from modelservice_operator.machinery.interning import Interner
 from modelservice_operator.machinery.watch import Watch
 from modelservice_operator.objects import Key, Kind, Object, Ref
 
@@ -25,6 +25,7 @@ class Cache:
         self._children: dict[Key, dict[Kind, dict[str, Object]]] = {}
         self._naming: dict[Kind, dict[Key, set[Key]]] = {kind: {} for kind in self._watches}
         self._dropped: dict[str, int] = {}
+        self._interner = Interner()
 
     def put(self, kind: Kind, obj: Mapping[str, Any]) -> bool:
         """Store an object; False if this version or a newer one was known, or dropped, already."""
@@ -32,7 +33,7 @@ class Cache:
         key = Key(metadata["namespace"], metadata["name"])
         if not self._is_news(kind, key, metadata):
             return False
-        kept: Object = _interned(self._watches[kind].transform(obj))
+        kept: Object = self._interner.intern(self._watches[kind].transform(obj))
         if (known := self._objects[kind].get(key)) is not None:
             self._forget(kind, key, known)
         self._objects[kind][key] = kept
@@ -155,15 +156,6 @@ class Cache:
         self._dropped[uid] = max(version, self._dropped.pop(uid, 0))
         if len(self._dropped) > _DROPPED_REMEMBERED:
             del self._dropped[next(iter(self._dropped))]
-
-
-def _interned(value: Any) -> Any:
-    """The same value, its keys shared between all objects: each parsed document brings its own copies of them."""
-    if isinstance(value, dict):
-        return {sys.intern(name): _interned(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_interned(item) for item in value]
-    return value
 
 
 def _version(metadata: Mapping[str, Any]) -> int:

@@ -1,6 +1,6 @@
 """Holds back what is written again and again: somebody else undoes it each time, and both would go on for ever."""
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Hashable
 
 from modelservice_operator.machinery.clock import Clock
@@ -19,7 +19,7 @@ class Damper:
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
-        self._written: OrderedDict[Hashable, tuple[str, deque[float]]] = OrderedDict()
+        self._written: OrderedDict[Hashable, tuple[str, tuple[float, ...]]] = OrderedDict()
 
     def wait(self, what: Hashable, content: str = "") -> float:
         """Seconds until this may be written once more; at 0 it may be now."""
@@ -28,17 +28,21 @@ class Damper:
 
     def count(self, what: Hashable, content: str = "") -> None:
         """This was written."""
-        times = self._in_window(what, content)
-        times.append(self._clock.monotonic())
-        self._written[what] = content, times
+        self._written[what] = content, (*self._in_window(what, content), self._clock.monotonic())
         self._written.move_to_end(what)
-        if len(self._written) > _REMEMBERED:
-            self._written.popitem(last=False)
+        self._forget()
 
-    def _in_window(self, what: Hashable, content: str) -> deque[float]:
-        last, times = self._written.get(what, (content, deque[float]()))
-        if last != content:
-            return deque()
-        while times and self._clock.monotonic() - times[0] >= WINDOW_SECONDS:
-            times.popleft()
-        return times
+    def _forget(self) -> None:
+        """Of what was written before the window nothing is remembered, and of no more than a limit."""
+        while True:
+            what, (_, times) = next(iter(self._written.items()))
+            if len(self._written) <= _REMEMBERED and self._is_in_window(times[-1]):
+                return
+            del self._written[what]
+
+    def _in_window(self, what: Hashable, content: str) -> tuple[float, ...]:
+        last, times = self._written.get(what, (content, ()))
+        return tuple(filter(self._is_in_window, times)) if last == content else ()
+
+    def _is_in_window(self, moment: float) -> bool:
+        return self._clock.monotonic() - moment < WINDOW_SECONDS

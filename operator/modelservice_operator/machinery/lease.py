@@ -17,6 +17,9 @@ from modelservice_operator.objects import Object, Ref
 log = structlog.get_logger(__name__)
 
 
+_MOMENT_SECONDS = 0.01
+
+
 class LeaseStore(Protocol):
     """Where the Lease is kept. ``create`` and ``replace`` raise ``Conflict`` if somebody else was faster."""
 
@@ -32,15 +35,16 @@ class LeaseStore(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Durations:
-    """Seconds, with client-go's defaults.
+    """Seconds: another one leads within 14 s of the last sign of life, where client-go's defaults take up to 18.
 
     Others wait ``lease`` after the last sign of life; the leader gives up ``renew_deadline`` after its last success,
     so that a write it sent before can end (``lease - renew_deadline`` is the limit of a write) before another leads.
     """
 
-    lease: float = 15.0
-    renew_deadline: float = 10.0
+    lease: float = 12.0
+    renew_deadline: float = 7.5
     retry: float = 2.0
+    look: float = 1.0
 
 
 class Elector:
@@ -71,6 +75,7 @@ class Elector:
         self._latest: Object | None = None
         self._seen_version = ""
         self._seen_at = float("-inf")
+        self._held_until = float("-inf")
 
     def may_write(self) -> bool:
         """Whether this process is the leader for certain, by the monotonic clock."""
@@ -82,13 +87,14 @@ class Elector:
             if await self.attempt():
                 log.info("leading", identity=self._identity, lease=str(self._ref))
                 return True
-            await self._clock.wait(stop, self._jitter(self._durations.retry))
+            # A lease that ends before the next try is taken as soon as it ends.
+            await self._clock.wait(stop, self._pause(self._jitter(self._durations.look), self._held_until))
         return False
 
     async def hold(self, stop: asyncio.Event) -> bool:
         """Renew until the lease is lost (False) or ``stop`` is set (True)."""
         while self.may_write():
-            if await self._clock.wait(stop, self._durations.retry):
+            if await self._clock.wait(stop, self._pause(self._durations.retry, self._may_write_until)):
                 return True
             await self.attempt()
         log.error("lost the lease", identity=self._identity, lease=str(self._ref))
@@ -123,6 +129,11 @@ class Elector:
         except KubeError as error:
             log.warning("lease not released", error=str(error))
 
+    def _pause(self, seconds: float, end: float) -> float:
+        """So many seconds, or until the end where that comes before."""
+        left = end - self._clock.monotonic()
+        return min(seconds, max(left, _MOMENT_SECONDS)) if left > 0 else seconds
+
     async def _swap(self, now: float) -> bool:
         if self._latest is None:
             self._latest = await self._store.get(self._ref)
@@ -143,7 +154,8 @@ class Elector:
         spec = lease.get("spec") or {}
         holder = spec.get("holderIdentity") or ""
         lasts = float(spec.get("leaseDurationSeconds") or self._durations.lease)
-        return holder not in {"", self._identity} and now < self._seen_at + lasts
+        self._held_until = self._seen_at + lasts
+        return holder not in {"", self._identity} and now < self._held_until
 
     def _lease(self, latest: Object | None) -> Object:
         now = _micro_time(self._clock.now())

@@ -20,6 +20,12 @@ log = structlog.get_logger(__name__)
 CONCURRENCY = 4
 """Questions under way at once, each of another namespace."""
 
+_QUICK_SECONDS = 0.05
+"""An answer that came so soon was not made slow by its namespace, which rests after slower ones."""
+
+_PAUSE = 10.0
+"""How long an answer stands at least, in the time that it took: what is slow and always new is not asked on and on."""
+
 
 class Question(Protocol):
     """What is asked: a value that can be compared, of one namespace."""
@@ -49,12 +55,16 @@ class _Entry(Generic[A]):
     askers: set[Key] = field(default_factory=set)
     answer: A | None = None
     times: int = 0
+    number: int = 0
+    ended: float = 0.0
+    seconds: float = 0.0
+    under_way: bool = False
 
 
 class Lookups(Generic[Q, A]):
     """Asks what passes want to know, again and again while they do.
 
-    Of one namespace one question is under way at a time, and afterwards it rests for as long as the answer took: who
+    Of one namespace one question is under way at a time, and after a slow answer it rests for as long as that took: who
     makes answers slow waits for no one but himself. What was never answered comes before what is asked again.
 
     Args:
@@ -104,6 +114,19 @@ class Lookups(Generic[Q, A]):
             self._asked_by[asker] = asked
         return tuple(self._entry(question, asker).answer for question in asked)
 
+    def answers(self, asker: Key) -> tuple[A | None, ...]:
+        """The last answers to what somebody wants to know."""
+        return tuple(self._entries[question].answer for question in self._asked_by.get(asker, ()))
+
+    def hurry(self, asker: Key) -> None:
+        """What somebody wants to know may have another answer by now: ask, once more where that is under way."""
+        for question in self._asked_by.get(asker, ()):
+            entry = self._entries[question]
+            due = max(self._clock.monotonic(), entry.ended + _PAUSE * entry.seconds)
+            if entry.under_way or due < entry.due:
+                entry.due = due
+                self._schedule(question, entry)
+
     def unanswered_for(self, question: Q) -> float | None:
         """Seconds since this was first wanted, while it was never answered; None once it was."""
         entry = self._entries.get(question)
@@ -150,7 +173,8 @@ class Lookups(Generic[Q, A]):
 
     def _schedule(self, question: Q, entry: _Entry[A]) -> None:
         self._sequence += 1
-        heapq.heappush(self._scheduled, (entry.due, self._sequence, question, entry))
+        entry.number = self._sequence
+        heapq.heappush(self._scheduled, (entry.due, entry.number, question, entry))
         self._wanted.set()
 
     def _next(self) -> tuple[Q, _Entry[A]] | None:
@@ -164,7 +188,7 @@ class Lookups(Generic[Q, A]):
         for namespace in [one for one, until in self._resting.items() if until <= now]:
             del self._resting[namespace]
         for namespace, waiting in list(self._due.items()):
-            while waiting and not self._is_wanted(*waiting[0][-2:]):
+            while waiting and not self._is_wanted(*waiting[0][-3:]):
                 heapq.heappop(waiting)
             if not waiting:
                 del self._due[namespace]
@@ -178,9 +202,9 @@ class Lookups(Generic[Q, A]):
                 return question, entry
         return None
 
-    def _is_wanted(self, question: Q, entry: _Entry[A]) -> bool:
-        """Whether it was not forgotten meanwhile; what was wanted anew since has another entry."""
-        return self._entries.get(question) is entry
+    def _is_wanted(self, number: int, question: Q, entry: _Entry[A]) -> bool:
+        """Whether it was neither forgotten meanwhile, nor scheduled anew; what is wanted again has another entry."""
+        return self._entries.get(question) is entry and entry.number == number
 
     def _seconds(self, *, full: bool) -> float | None:
         """How long nothing has to be done, if nobody wants or answers anything meanwhile."""
@@ -194,21 +218,25 @@ class Lookups(Generic[Q, A]):
 
     async def _answer(self, question: Q, entry: _Entry[A]) -> bool:
         """Ask, and tell those who want to know if the answer is another one; it may be forgotten at any time."""
-        began, answer = self._clock.monotonic(), entry.answer
+        began, answer, number = self._clock.monotonic(), entry.answer, entry.number
+        entry.under_way = True
         try:
             answer = await self._ask(question, entry.answer)
         except Exception:
             log.exception("a lookup failed", question=question)
         finally:
             now = self._clock.monotonic()
+            entry.under_way, entry.ended, entry.seconds = False, now, now - began
             self._busy.discard(question.namespace)
-            self._resting[question.namespace] = now + (now - began)
+            if entry.seconds > _QUICK_SECONDS:
+                self._resting[question.namespace] = now + entry.seconds
         changed = answer != entry.answer
         entry.answer, entry.times = answer, entry.times + 1
-        if not self._is_wanted(question, entry):
+        if self._entries.get(question) is not entry:
             return False
-        entry.due = now + self._interval(Asked(answer=answer, seconds=now - began, times=entry.times))
-        self._schedule(question, entry)
+        if entry.number == number:
+            entry.due = now + self._interval(Asked(answer=answer, seconds=entry.seconds, times=entry.times))
+            self._schedule(question, entry)
         if changed:
             for asker in sorted(entry.askers):
                 self._on_change(asker)

@@ -14,10 +14,19 @@ class RateLimit:
 
     def admit(self) -> bool:
         """Whether one more may pass now."""
-        now = self._clock.monotonic()
-        self._tokens = min(self._rate, self._tokens + (now - self._filled) * self._rate)
-        self._filled = now
+        self._fill()
         if self._tokens < 1:
             return False
         self._tokens -= 1
         return True
+
+    def reserve(self) -> float:
+        """Seconds after which one more may pass, whose place is kept: all who come later pass later."""
+        self._fill()
+        self._tokens -= 1
+        return max(0.0, -self._tokens / self._rate)
+
+    def _fill(self) -> None:
+        now = self._clock.monotonic()
+        self._tokens = min(self._rate, self._tokens + (now - self._filled) * self._rate)
+        self._filled = now

@@ -1,6 +1,6 @@
-"""Our own list and watch: what the apiserver has of one kind comes into the cache, in parts of bounded size.
+"""Our own list and watch: what the apiserver has of one kind is told to a sink, in parts of bounded size.
 
-Each parsed answer lives only while it is put into the cache, without a turn of the event loop in between: that of
+Each parsed answer lives only while the sink takes it, without a turn of the event loop in between: that of
 several kinds at once would be the peak of our memory.
 """
 
@@ -9,20 +9,17 @@ import json
 import math
 import random
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple, Protocol
 
 import structlog
 
-from modelservice_operator.machinery.cache import Cache
 from modelservice_operator.machinery.clock import Clock
 from modelservice_operator.machinery.errors import Expired, KubeError, NotServed, Transient
-from modelservice_operator.machinery.feed import Feed
 from modelservice_operator.machinery.lines import Lines
-from modelservice_operator.machinery.verifier import Verifier
 from modelservice_operator.machinery.watch import Watch
-from modelservice_operator.objects import Object, Ref
+from modelservice_operator.objects import Kind, Object, Ref
 
 log = structlog.get_logger(__name__)
 
@@ -91,12 +88,42 @@ class Source(Protocol):
         """
 
 
+class Sink(Protocol):
+    """Takes what is listed and watched: the cache, for one."""
+
+    def put(self, kind: Kind, obj: Object) -> object:
+        """An object as it is stored; it may be an old one."""
+
+    def vanished(self, watch: Watch, obj: Mapping[str, Any]) -> None:
+        """An object is no longer told of by its watch, as of its ``resourceVersion``."""
+
+    def leave_out(self, watch: Watch, namespace: str | None, listed: Container[str], version: int | None) -> None:
+        """All that is there was listed.
+
+        Args:
+            watch: What was listed.
+            namespace: Where, or None for everywhere.
+            listed: UIDs of what is there.
+            version: Of the list: what is known in a later one cannot be in it. None: nothing of the kind is there.
+        """
+
+    def look_into(self, watch: Watch, ref: Ref) -> None:
+        """Something about an object could not be read."""
+
+
+class Runs(Protocol):
+    """Something that runs until it is cancelled."""
+
+    async def run(self) -> None:
+        """Run."""
+
+
 def _jittered(seconds: float) -> float:
     return seconds * random.uniform(0.5, 1.0)  # noqa: S311
 
 
 class Reflector:
-    """Keeps the cache at what the apiserver has of one kind in one namespace; ``listed`` once it was all there."""
+    """Keeps a sink at what the apiserver has of one kind in one namespace; ``listed`` once it was all there."""
 
     def __init__(
         self,
@@ -104,18 +131,14 @@ class Reflector:
         watch: Watch,
         namespace: str | None,
         source: Source,
-        feed: Feed,
-        cache: Cache,
-        verifier: Verifier,
+        sink: Sink,
         clock: Clock,
         jitter: Callable[[float], float] = _jittered,
     ) -> None:
         self._watch = watch
         self._namespace = namespace
         self._source = source
-        self._feed = feed
-        self._cache = cache
-        self._verifier = verifier
+        self._sink = sink
         self._clock = clock
         self._jitter = jitter
         self._version = 0
@@ -176,7 +199,7 @@ class Reflector:
         self.listed.set()
 
     def _keep(self, page: Page | None, listed: set[str]) -> int | None:
-        """Put a page into the cache; gives its version."""
+        """Give a page to the sink; answers with its version."""
         if page is None:
             return None
         self._advance(int(page.version))
@@ -186,11 +209,10 @@ class Reflector:
         return int(page.version)
 
     def _leave_out(self, listed: set[str], version: int | None = None) -> None:
-        for obj in self._cache.unlisted(self._watch.kind, self._namespace, listed, version):
-            self._verifier.vanished(self._watch, obj)
+        self._sink.leave_out(self._watch, self._namespace, listed, version)
 
     def _take(self, line: bytes) -> None:
-        """Put an event into the cache."""
+        """Give an event to the sink."""
         try:
             event = json.loads(line)
         except (ValueError, RecursionError):
@@ -200,7 +222,7 @@ class Reflector:
         if sort == "ERROR":
             raise _error(obj)
         if sort == "DELETED":
-            self._verifier.vanished(self._watch, obj)
+            self._sink.vanished(self._watch, obj)
         elif sort != "BOOKMARK":
             self._put(obj)
         self._version = max(self._version, int(obj["metadata"]["resourceVersion"]))
@@ -211,9 +233,9 @@ class Reflector:
         obj: Object = {**item, "apiVersion": kind.api_version, "kind": kind.kind}
         try:
             try:
-                self._feed.put(kind, obj)
+                self._sink.put(kind, obj)
             except RecursionError:
-                self._feed.put(kind, {name: obj[name] for name in ("apiVersion", "kind", "metadata")})
+                self._sink.put(kind, {name: obj[name] for name in ("apiVersion", "kind", "metadata")})
         except Exception:  # a defect met at one object must not keep the others from being seen
             log.exception("an object cannot be kept", kind=kind.kind, name=item["metadata"]["name"])
 
@@ -223,7 +245,7 @@ class Reflector:
         name, namespace = (part.decode() for part in found.groups()) if found else ("", "")
         log.warning("an event is too large", kind=self._watch.kind.kind, namespace=namespace, name=name)
         if found:
-            self._verifier.look_into(self._watch, Ref(self._watch.kind, namespace, name))
+            self._sink.look_into(self._watch, Ref(self._watch.kind, namespace, name))
 
     def _advance(self, version: int) -> None:
         """Note the version that a list has now; the streams of several apiservers may lag behind it.
@@ -238,11 +260,11 @@ class Reflector:
 
 
 class Reflectors:
-    """The reflectors of all kinds and namespaces, and what they share."""
+    """Some reflectors, and what runs beside them."""
 
-    def __init__(self, reflectors: Sequence[Reflector], *, verifier: Verifier) -> None:
+    def __init__(self, reflectors: Sequence[Reflector], *, beside: Sequence[Runs] = ()) -> None:
         self._reflectors = reflectors
-        self._verifier = verifier
+        self._beside = beside
 
     async def run(self, stop: asyncio.Event) -> None:
         """Reflect until stop.
@@ -250,8 +272,7 @@ class Reflectors:
         Raises:
             HistoryRewoundError: Versions went backwards.
         """
-        runs = [*(one.run() for one in self._reflectors), self._verifier.run()]
-        tasks = [asyncio.create_task(run) for run in runs]
+        tasks = [asyncio.create_task(one.run()) for one in (*self._reflectors, *self._beside)]
         stopping = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({*tasks, stopping}, return_when=asyncio.FIRST_COMPLETED)

@@ -1,7 +1,7 @@
 """Whether what left a watch is gone: an object that lost the label it is watched by looks deleted, and is not."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any, Protocol
 
 import structlog
@@ -11,7 +11,7 @@ from modelservice_operator.machinery.clock import Clock
 from modelservice_operator.machinery.errors import KubeError
 from modelservice_operator.machinery.feed import Feed
 from modelservice_operator.machinery.watch import Watch
-from modelservice_operator.objects import Key, Object, Ref
+from modelservice_operator.objects import Key, Kind, Object, Ref
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +33,7 @@ class GetsMetadata(Protocol):
 
 
 class Verifier:
-    """Takes what left a watch; forgets what is gone, and keeps what is not, with the metadata that it has now.
+    """The ``Sink`` of what is cached: forgets what is gone, and keeps what only left its watch, as it is now.
 
     Only what belongs to somebody is looked for (``wanted``): the children of what was deleted are expected to go.
     """
@@ -48,6 +48,15 @@ class Verifier:
         self._wanted = wanted
         self._due: dict[Ref, tuple[float, Watch]] = {}
         self._more = asyncio.Event()
+
+    def put(self, kind: Kind, obj: Object) -> None:
+        """An object as it is stored."""
+        self._feed.put(kind, obj)
+
+    def leave_out(self, watch: Watch, namespace: str | None, listed: Container[str], version: int | None) -> None:
+        """All that is there was listed; arguments as of ``Cache.unlisted``."""
+        for obj in self._cache.unlisted(watch.kind, namespace, listed, version):
+            self.vanished(watch, obj)
 
     def vanished(self, watch: Watch, obj: Mapping[str, Any]) -> None:
         """An object is no longer told of by its watch, as of its ``resourceVersion``."""

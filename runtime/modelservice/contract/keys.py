@@ -31,6 +31,8 @@ PLACES_OF_TRAINING: Final[Mapping[str, Any]] = {
 }
 """Where something lies whose digest is named beside it, which alone decides."""
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
 KEY_LENGTH = 8
 ATTEMPT_LENGTH = 4
 
@@ -42,8 +44,9 @@ def key_of(address: str) -> str:
 
 def short_hash(value: Any, *, length: int) -> str:
     """The first characters (a-z, 2-7) of the sha256 of a value in canonical JSON."""
-    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return base64.b32encode(hashlib.sha256(canonical.encode()).digest()).decode().lower()[:length]
+    canonical = _CANONICAL.encode(value)
+    enough = 5 * -(-length // 8)  # bytes: 5 of them are 8 characters
+    return base64.b32encode(hashlib.sha256(canonical.encode()).digest()[:enough]).decode().lower()[:length]
 
 
 def settled(model: Contract, *, without: Mapping[str, Any] | None = None) -> dict[str, Any]:

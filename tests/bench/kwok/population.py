@@ -1,6 +1,7 @@
 """What is in the bench's cluster before the first ModelService comes, and the ModelServices."""
 
 import zlib
+from collections.abc import Iterable
 from typing import Any
 
 import yaml
@@ -11,8 +12,12 @@ Object = dict[str, Any]
 
 NAMESPACE = "bench"
 OPERATOR_NAMESPACE = "modelservice-operator"
-NODES = 10
+PODS_OF_A_NODE = 55
+"""Half of what a node takes: while a revision is rolled out, a ModelService has two."""
+
 STORAGE_CLASS = "bench"
+GIVEN_DIGEST = f"sha256:{'0' * 64}"
+"""Of the artifact that is given: what the simulated pods report."""
 
 _CRD = ROOT / "manifests" / "crds" / "modelservice.dev_modelservices.yaml"
 _TABLE = ROOT / "tests" / "data" / "iris.csv"
@@ -22,6 +27,8 @@ _CORE = "/api/v1"
 def prepare(api: Api, *, volumes: int) -> None:
     """Make the CRD, namespaces with Pod Security ``restricted``, nodes for kwok, and volumes that claims are bound to.
 
+    There are ten nodes, and more where there are many volumes, since each may get a pod.
+
     The volumes are made beforehand, as an administrator of local disks does; the real scheduler and volume controller
     bind each claim to one when its first pod is placed.
     """
@@ -30,7 +37,7 @@ def prepare(api: Api, *, volumes: int) -> None:
     )
     for namespace in (NAMESPACE, OPERATOR_NAMESPACE):
         make_namespace(api, namespace)
-    for number in range(NODES):
+    for number in range(max(10, volumes // PODS_OF_A_NODE)):
         name = f"node-{number}"
         labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}
         api.apply(f"{_CORE}/nodes", build_object("v1", "Node", name, labels=labels))
@@ -52,18 +59,34 @@ def make_namespace(api: Api, name: str) -> None:
     api.apply(f"{_CORE}/namespaces", build_object("v1", "Namespace", name, labels=labels))
 
 
-def apply_services(api: Api, count: int, *, extra: Object) -> None:
-    """Apply that many ModelServices, each with a table of its own; ``extra`` is added to each spec."""
-    for number in range(count):
+def apply_services(api: Api, numbers: Iterable[int], *, extra: Object) -> None:
+    """Apply the ModelServices of these numbers, each with a table of its own; ``extra`` is added to each spec."""
+    for number in numbers:
         apply_service(api, service_name(number), extra=extra)
+
+
+def apply_artifact_services(api: Api, numbers: Iterable[int]) -> None:
+    """Apply the ModelServices of these numbers, each of which serves an artifact that is given."""
+    for number in numbers:
+        name = service_name(number)
+        service = build_object("modelservice.dev/v1alpha1", "ModelService", name, namespace=NAMESPACE)
+        source = {"uri": f"https://models.example/{name}.tar.gz", "digest": GIVEN_DIGEST}
+        service["spec"] = {"model": {"artifact": source}}
+        api.apply(services_path(), service)
+
+
+def apply_table(api: Api, name: str, *, namespace: str = NAMESPACE, last_row: str = "") -> None:
+    """Apply the table of a ModelService."""
+    table = build_object("v1", "ConfigMap", name, namespace=namespace)
+    # A row that names it: no two tables, and so no two keys, are alike.
+    row = last_row or f"5.0,3.0,1.5,{zlib.crc32(name.encode())},setosa"
+    table["data"] = {"iris.csv": f"{_TABLE.read_text()}{row}\n"}
+    api.apply(collection("configmaps", namespace), table)
 
 
 def apply_service(api: Api, name: str, *, namespace: str = NAMESPACE, extra: Object | None = None) -> None:
     """Apply a ModelService and a table of its own; ``extra`` is added to its spec."""
-    table = build_object("v1", "ConfigMap", name, namespace=namespace)
-    # A row that names it: no two tables, and so no two keys, are alike.
-    table["data"] = {"iris.csv": f"{_TABLE.read_text()}5.0,3.0,1.5,{zlib.crc32(name.encode())},setosa\n"}
-    api.apply(collection("configmaps", namespace), table)
+    apply_table(api, name, namespace=namespace)
     service = build_object("modelservice.dev/v1alpha1", "ModelService", name, namespace=namespace)
     service["spec"] = {
         "data": {"configMap": {"name": name}, "target": "species"},
@@ -85,7 +108,7 @@ def ready_services(api: Api) -> int:
 
 def service_name(number: int) -> str:
     """Name of a ModelService, and of the ConfigMap with its table."""
-    return f"model-{number:03}"
+    return f"model-{number:04}"
 
 
 def services_path(namespace: str = NAMESPACE) -> str:

@@ -74,6 +74,15 @@ class Process:
             time.sleep(every)
         return most
 
+    def stop(self) -> None:
+        """End it in order, or by force where that takes too long."""
+        self.child.terminate()
+        try:
+            self.child.wait(timeout=_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            self.child.wait()
+
     def _check_alive(self) -> None:
         if self.child.poll() is not None:
             raise BenchError(f"{self.name} ended with {self.child.returncode}:\n{self._tail()}")
@@ -97,15 +106,11 @@ def running(
             cwd=folder,
             env={**os.environ, **(env or {})},
         )
+    process = Process(name=name, child=child, log=log)
     try:
-        yield Process(name=name, child=child, log=log)
+        yield process
     finally:
-        child.terminate()
-        try:
-            child.wait(timeout=_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+        process.stop()
 
 
 def free_port() -> int:

@@ -18,7 +18,7 @@ from modelservice_operator.constants import (
 
 Object = dict[str, Any]
 
-TRAIN, COMPRESS = "train", "compress"
+TRAIN, COMPRESS, FETCH = "train", "compress", "fetch"
 END = "end"
 """Annotation by which a pod is asked to end well."""
 
@@ -95,6 +95,9 @@ def all_stages() -> list[Object]:
         *pending_stages(),
         *_job_stages(TRAIN, _report(_trained())),
         *_job_stages(COMPRESS, _report(_compressed())),
+        *_job_stages(
+            FETCH, _report(_trained().model_copy(update={"stage": FETCH, "source": "https://models.example"}))
+        ),
         _pod_stage("serve-start", STAGE_SERVE, "Pending", arriving, seconds=0.5),
         _pod_stage(
             "serve-ready", STAGE_SERVE, "Running", _started(SERVING_CONTAINER, ready=True), _NOT_READY, seconds=0.5
@@ -133,6 +136,19 @@ def asked_stages() -> list[Object]:
         if stage["metadata"]["name"] == f"{TRAIN}-end":
             stage["spec"]["selector"]["matchExpressions"].append(asked)
     return living
+
+
+def telling_stages() -> list[Object]:
+    """Trainings that never end, each at an address of its own in 127.19.0.0/16 (``telling_address``)."""
+    number = f"index .metadata.labels `{LABEL_NAME}`"  # such as model-0123, see population.service_name
+    address = f"127.19.1{{{{ substr 6 8 ({number}) }}}}.1{{{{ substr 8 10 ({number}) }}}}"
+    status = f"{_started(STAGE_CONTAINER, ready=True)}podIP: {address}\npodIPs: [{{ip: {address}}}]\n"
+    return [*pending_stages(), _pod_stage("telling", TRAIN, "Pending", status, seconds=0.5)]
+
+
+def telling_address(number: int) -> str:
+    """Where the training of a ModelService tells how far it is."""
+    return f"127.19.{100 + number // 100}.{100 + number % 100}"
 
 
 def _endless(namespace: str, name: str, address: str) -> Object:

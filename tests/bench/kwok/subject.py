@@ -57,6 +57,14 @@ class Subject:
         """All that it asked the apiserver for so far."""
         return self.plane.audit.requests(OPERATOR)
 
+    def is_synced(self) -> bool:
+        """Whether its cache is full: it leads, or stands by."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=5):
+                return True
+        except OSError:
+            return False
+
     def is_leading(self) -> bool:
         """Whether it has begun to work."""
         try:
@@ -64,8 +72,8 @@ class Subject:
         except OSError:
             return False
 
-    def wait_until_quiet(self, seconds: float) -> None:
-        """Wait until it has not asked the apiserver for anything to do with its work for a while."""
+    def wait_until_quiet(self, seconds: float, *, most: float = 60) -> None:
+        """Wait until it has not asked the apiserver for anything to do with its work for a while, and ``most`` long."""
         seen = (-1, time.monotonic())
 
         def quiet() -> bool:
@@ -75,7 +83,7 @@ class Subject:
                 seen = (count, time.monotonic())
             return time.monotonic() - seen[1] >= seconds
 
-        self.process.wait_until(quiet, what="a quiet operator", seconds=60)
+        self.process.wait_until(quiet, what="a quiet operator", seconds=most)
 
     def _metrics(self) -> str:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
@@ -86,6 +94,14 @@ class Subject:
 @contextmanager
 def operator_on(plane: ControlPlane, folder: Path, *, seconds: float = 30) -> Iterator[Subject]:
     """An operator with all namespaces of a control plane; given when it leads, which it must within ``seconds``."""
+    with starting_operator(plane, folder) as subject:
+        subject.process.wait_until(subject.is_leading, what="the operator leads", seconds=seconds)
+        yield subject
+
+
+@contextmanager
+def starting_operator(plane: ControlPlane, folder: Path, *, name: str = OPERATOR) -> Iterator[Subject]:
+    """An operator as ``operator_on``, given as soon as its process runs; ``name`` is that of its log."""
     port = free_port()
     settings = {
         "KUBECONFIG": str(plane.kubeconfigs[OPERATOR]),
@@ -94,10 +110,8 @@ def operator_on(plane: ControlPlane, folder: Path, *, seconds: float = 30) -> It
         "MODELSERVICE_SERVER_IMAGE": "registry.example/modelservice/server:bench",
         "MODELSERVICE_HTTP_PORT": str(port),
     }
-    with running(OPERATOR, [sys.executable, "-m", "modelservice_operator"], folder=folder, env=settings) as process:
-        subject = Subject(plane=plane, process=process, port=port)
-        process.wait_until(subject.is_leading, what="the operator leads", seconds=seconds)
-        yield subject
+    with running(name, [sys.executable, "-m", "modelservice_operator"], folder=folder, env=settings) as process:
+        yield Subject(plane=plane, process=process, port=port)
 
 
 def total(text: str, metric: str) -> float:

@@ -15,9 +15,11 @@ from modelservice.contract.keys import content_digest
 from modelservice.contract.resource import ModelServiceSpec
 from modelservice_operator import data_source
 from modelservice_operator.data_source import DataSource
+from modelservice_operator.data_watch import DATA_WATCH, DataWatch
 from modelservice_operator.domain.data import DataState
+from modelservice_operator.kinds import CONFIG_MAP
 from modelservice_operator.machinery.errors import Forbidden, Transient
-from modelservice_operator.objects import Key
+from modelservice_operator.objects import Key, Ref
 
 PATIENCE = 2.0
 ASKER = Key(NAMESPACE, "churn")
@@ -48,6 +50,11 @@ class Source:
         found = self.glance()
         assert found is not None
         return found
+
+    def tell(self) -> None:
+        """What the watch of all ConfigMaps tells."""
+        (found,) = self.kube.objects.values()
+        DataWatch(self.source).put(CONFIG_MAP, found)
 
     def full_reads(self) -> int:
         return sum(verb == "get" for verb, _, _ in self.kube.reads)
@@ -94,9 +101,42 @@ def test_a_config_map_is_read_again_only_when_it_changed() -> None:
         assert source.read() == first
     assert source.full_reads() == 1
     source.store(data={"a.csv": "2"})
-    source.clock.seconds += 60
+    source.tell()
     assert source.read().digest != first.digest
     assert source.full_reads() == 2
+    source.tell()
+    source.read()
+    assert source.full_reads() == 2, "what is told again is known"
+
+
+def test_what_happened_while_nobody_watched_is_seen_in_the_next_list() -> None:
+    source = Source()
+    source.store(data={"a.csv": "1"})
+    source.read()
+    ref, watch = Ref(CONFIG_MAP, NAMESPACE, "churn"), DataWatch(source.source)
+    uid = source.kube.objects[ref]["metadata"]["uid"]
+    del source.kube.objects[ref]
+    reads = len(source.kube.reads)
+    for namespace, listed in ((None, {uid}), ("another", set[str]())):
+        watch.leave_out(DATA_WATCH, namespace, listed, 10)
+        assert source.read().file == "a.csv"
+    assert len(source.kube.reads) == reads, "it was listed, or another namespace was"
+    watch.leave_out(DATA_WATCH, NAMESPACE, set(), 10)
+    problem: Any = source.read().problem
+    assert problem.reason == "ConfigMapNotFound"
+
+
+def test_a_config_map_that_nobody_reads_is_not_asked_for() -> None:
+    source = Source()
+    source.store(data={"a.csv": "1"})
+    source.tell()
+    source.read()
+    source.source.forget(ASKER)
+    source.store(data={"a.csv": "2"})
+    source.tell()
+    asyncio.run(source.source.lookups.ask_due())
+    assert source.full_reads() == 1
+    assert source.source.refs() == ()
 
 
 def test_a_pass_does_not_wait_for_the_first_answer_and_is_asked_for_when_it_comes() -> None:
@@ -192,10 +232,10 @@ def test_what_was_read_stays_true_while_the_apiserver_does_not_answer() -> None:
     first = source.read()
     source.kube.failures = {("get", "ConfigMap"): Transient("etcdserver: leader changed")}
     source.store(data={"a.csv": "2"})
-    source.clock.seconds += 60
+    source.tell()
     assert source.read() == first
     source.kube.failures = {}
-    source.clock.seconds += 60
+    source.clock.seconds += 5
     assert source.read().digest != first.digest
 
 

@@ -17,9 +17,13 @@ from kubernetes.config import kube_config
 
 from modelservice_operator import __main__
 from modelservice_operator.config import Settings
+from modelservice_operator.constants import LABEL_NAME
 from modelservice_operator.context import Context
+from modelservice_operator.kinds import JOB, MODEL_SERVICE
 from modelservice_operator.machinery.manager import Manager
+from modelservice_operator.machinery.reflector import Reflectors
 from modelservice_operator.machinery.watch import Watch
+from modelservice_operator.objects import Key, Object
 from modelservice_operator.reconciler import Reconciler
 
 ROOT = Path(__file__).parents[3]
@@ -159,4 +163,30 @@ async def test_what_is_looked_up_beside_the_passes_runs_while_the_manager_leads(
     await __main__.run(Settings(trainer_image="trainer:1", server_image="server:1", http_port=free_port()))
     (reconciler,), (manager,) = made, managers
     assert len(reconciler.lookups) == 4
-    assert tuple(manager.beside) == reconciler.lookups
+    *lookups, data = manager.beside
+    assert tuple(lookups) == reconciler.lookups
+    assert isinstance(data, Reflectors), "the watch of all ConfigMaps"
+
+
+async def test_what_people_change_is_looked_at_in_no_time_and_what_controllers_change_once_a_burst_is_over(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig_of_nobody(tmp_path / "kubeconfig")))
+    async with __main__.open_context(Settings(trainer_image="trainer:1", server_image="server:1")) as context:
+        for version in range(1, 4):
+            context.children.put(JOB, job_of_churn(version))
+        assert len(context.queue) == 0
+        assert await asyncio.wait_for(context.queue.get(), 10) == Key("default", "churn")
+        context.queue.done(Key("default", "churn"))
+        assert len(context.queue) == 0, "one pass for all of it"
+        context.feed.put(
+            MODEL_SERVICE, {**job_of_churn(4), "metadata": {**job_of_churn(4)["metadata"], "name": "iris"}}
+        )
+        assert len(context.queue) == 1
+
+
+def job_of_churn(version: int) -> Object:
+    """A Job of the ModelService ``churn``."""
+    labels = {LABEL_NAME: "churn", "app.kubernetes.io/managed-by": "modelservice-operator"}
+    metadata = {"name": "churn-train", "namespace": "default", "uid": "u", "resourceVersion": str(version)}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {**metadata, "labels": labels}, "spec": {}}

@@ -259,3 +259,58 @@ def test_what_is_forgotten_in_the_moment_between_its_turn_and_its_question_holds
         assert Question("a", "new") in desk.asked
 
     running(scene)
+
+
+def test_what_is_hurried_is_asked_at_once_and_then_when_it_would_have_been() -> None:
+    desk, question = Desk(), Question("a")
+    lookups = desk.lookups()
+    desk.answers[question] = 1
+    lookups.want(ANN, [question])
+    asyncio.run(lookups.ask_due())
+    desk.answers[question] = 2
+    lookups.hurry(ANN)
+    lookups.hurry(ANN)
+    lookups.hurry(BOB)
+    assert asyncio.run(lookups.ask_due())
+    assert lookups.answers(ANN) == (2,)
+    assert len(desk.asked) == 2, "once, and no more when its old turn comes"
+    asyncio.run(desk.clock.advance(10))
+    asyncio.run(lookups.ask_due())
+    assert len(desk.asked) == 2
+    asyncio.run(desk.clock.advance(10))
+    asyncio.run(lookups.ask_due())
+    assert len(desk.asked) == 3
+
+
+def test_what_changes_while_it_is_asked_is_asked_once_more() -> None:
+    async def scene(desk: Desk, lookups: Lookups[Question, int]) -> None:
+        question = Question("a")
+        desk.slow["a"] = asyncio.Event()
+        lookups.want(ANN, [question])
+        await turns()
+        lookups.hurry(ANN)
+        desk.answers[question] = 2
+        desk.slow.pop("a").set()
+        await turns()
+        assert len(desk.asked) == 2
+        assert lookups.answers(ANN) == (2,)
+
+    running(scene)
+
+
+def test_what_is_slow_is_not_asked_on_and_on_however_often_it_changes() -> None:
+    async def scene(desk: Desk, lookups: Lookups[Question, int]) -> None:
+        desk.slow["a"] = asyncio.Event()
+        lookups.want(ANN, [Question("a")])
+        await turns()
+        await desk.clock.advance(0.5)
+        desk.slow.pop("a").set()
+        await turns()
+        for _ in range(49):
+            lookups.hurry(ANN)
+            await desk.clock.advance(0.1)
+        assert len(desk.asked) == 1
+        await desk.clock.advance(0.1)
+        assert len(desk.asked) == 2
+
+    running(scene)

@@ -151,13 +151,11 @@ class World:
             watch=watch,
             namespace=None,
             source=self.source,
-            feed=feed,
-            cache=self.cache,
-            verifier=verifier,
+            sink=verifier,
             clock=self.clock,
             jitter=lambda seconds: seconds,
         )
-        self.group = Reflectors([self.reflector], verifier=verifier)
+        self.group = Reflectors([self.reflector], beside=[verifier])
         self.stop = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
 

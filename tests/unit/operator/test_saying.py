@@ -1,0 +1,65 @@
+"""How far many trainings are is said in turn: few writes in a second, and no pass that only asks for its turn."""
+
+import asyncio
+from collections import Counter
+
+from tests.support.fake_kube import FakeClock, FakeKube
+
+from modelservice.contract.resource import API_VERSION, KIND
+from modelservice_operator.domain.metadata import Owner
+from modelservice_operator.domain.observe import Observed
+from modelservice_operator.kinds import MODEL_SERVICE
+from modelservice_operator.machinery.cache import Cache
+from modelservice_operator.machinery.damper import Damper
+from modelservice_operator.objects import Object, Ref
+from modelservice_operator.saying import Speaker
+from modelservice_operator.watches import WATCHES
+
+TRAININGS, PER_SECOND = 200, 20
+
+
+def test_many_trainings_are_said_in_turn_and_each_is_looked_at_once_for_it() -> None:
+    clock = FakeClock()
+    kube = FakeKube(clock)
+    cache = kube.memory = Cache(WATCHES)
+    speaker = Speaker(kube=kube, cache=cache, clock=clock, damper=Damper(clock=clock))
+    services = [_service(kube, number) for number in range(TRAININGS)]
+    began, written, passes = clock.monotonic(), list[float](), Counter[str]()
+    due = dict.fromkeys(range(TRAININGS), began)
+    while due:
+        number = min(due, key=lambda one: due[one])
+        clock.seconds += max(0.0, due.pop(number) - clock.monotonic())
+        before = len(kube.writes)
+        passes[services[number]["metadata"]["name"]] += 1
+        again = asyncio.run(_say(speaker, services[number], f"{number} %"))
+        if again is not None:
+            due[number] = clock.monotonic() + again
+        elif len(kube.writes) > before:
+            written.append(clock.monotonic() - began)
+    assert len(written) == TRAININGS
+    assert max(passes.values()) <= 2
+    for second in range(1, int(max(written)) + 1):
+        assert sum(one <= second for one in written) <= PER_SECOND * (1 + second), "and those that it begins with"
+
+
+def _service(kube: FakeKube, number: int) -> Object:
+    metadata = {"name": f"model-{number}", "namespace": "n"}
+    ready = {"type": "Ready", "status": "False", "reason": "Training", "message": ""}
+    known = {"observedGeneration": 1, "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    status = {"observedGeneration": 1, "conditions": [{**ready, **known}]}
+    kube.store({"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": {}, "status": status})
+    return kube.objects[Ref(MODEL_SERVICE, "n", metadata["name"])]
+
+
+async def _say(speaker: Speaker, service: Object, progress: str) -> float | None:
+    metadata = service["metadata"]
+    owner = Owner(name=metadata["name"], namespace=metadata["namespace"], uid=metadata["uid"])
+    observed = Observed(owner=owner, service=service, children={})
+    named = {name: metadata[name] for name in ("name", "namespace", "uid", "resourceVersion")}
+    desired = {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": named,
+        "status": {**service["status"], "progress": progress},
+    }
+    return await speaker.say(observed, desired, warning=False)
