@@ -50,6 +50,8 @@ def findings(assessment: Assessment) -> list[Finding]:
     ]
     if (autoscaling := assessment.spec.serving.autoscaling) is not None:
         found.append(_autoscaled(assessment, autoscaling))
+    if assessment.runtime is not None:
+        found.append(assessment.runtime)
     if (portability := assessment.portability) is not None:
         found.append(
             Finding(
