@@ -23,7 +23,7 @@ _KEPT = ("x-kubernetes-preserve-unknown-fields", "nullable")
 
 
 def taken_away(old: Schema, new: Schema) -> Iterator[str]:
-    """What differs between two CRDs to the worse, in words; nothing where all objects and clients of the old one fit."""
+    """What differs between two CRDs to the worse, in words; nothing where what the old one took and gave stays."""
     before, after = old["spec"], new["spec"]
     names = (before["names"], after["names"])
     yield from (f"{name} was {before[name]}" for name in ("group", "scope") if before[name] != after[name])
