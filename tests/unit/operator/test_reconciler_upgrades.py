@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.support.world import NAMESPACE, World
 
-from modelservice_operator.domain.builders import serving
+from modelservice_operator.domain.builders.pods import build_pod
 from modelservice_operator.domain.rollout import AVAILABLE, EXCEEDED
 from modelservice_operator.domain.verdict import RESTARTS
 from modelservice_operator.kinds import CONTROLLER_REVISION, DEPLOYMENT, JOB, MODEL_SERVICE
@@ -51,13 +51,11 @@ def written(world: World, since: int) -> set[str]:
 
 def other_pods(monkeypatch: pytest.MonkeyPatch) -> None:
     """A release that builds serving pods in another way."""
-    build = serving.build_pod
-
     def changed(*arguments: Any, **named: Any) -> Object:
-        built = build(*arguments, **named)
+        built = build_pod(*arguments, **named)
         return {**built, "spec": {**built["spec"], "terminationGracePeriodSeconds": 77}}
 
-    monkeypatch.setattr(serving, "build_pod", changed)
+    monkeypatch.setattr("modelservice_operator.domain.builders.serving.build_pod", changed)
 
 
 def runtime(world: World) -> tuple[str, str]:
