@@ -51,6 +51,7 @@ def written(world: World, since: int) -> set[str]:
 
 def other_pods(monkeypatch: pytest.MonkeyPatch) -> None:
     """A release that builds serving pods in another way."""
+
     def changed(*arguments: Any, **named: Any) -> Object:
         built = build_pod(*arguments, **named)
         return {**built, "spec": {**built["spec"], "terminationGracePeriodSeconds": 77}}
